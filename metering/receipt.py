@@ -7,7 +7,7 @@ import msgspec
 from metering.eip712 import make_digest
 from metering.terms import LeaseTerms
 from metering.tariff import make_cost
-from metering.units import ZERO, Amount, Hash32
+from metering.units import U64, ZERO, Amount, Hash32
 from metering.usage import NO_USAGE, Counters, Usage, make_usage
 
 
@@ -16,9 +16,9 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     usage and cost: since the lease began; final: the workload has ended and nothing follows."""
 
     lease_id: Hash32
-    number: int
-    at_ns: int
-    running_ns: int
+    number: U64
+    at_ns: U64
+    running_ns: U64
     usage: Usage
     cost: Amount
     final: bool

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from metering.eip712 import make_digest
 from metering.resources import Resources
 from metering.tariff import Tariff
-from metering.units import Address, Amount, Hash32
+from metering.units import U32, U64, Address, Amount, Hash32
 
 
 class Escrow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -18,8 +20,8 @@ class Escrow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     provider: Address
     asset: Address
     split: Hash32
-    thaw: int
-    nonce: int
+    thaw: U32
+    nonce: U64
 
 
 class Opening(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -27,9 +29,9 @@ class Opening(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
     escrow_id: Hash32
     amount: Amount
-    nonce: bytes
+    nonce: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
     """32 big-endian bytes."""
-    deadline: int
+    deadline: U64
 
 
 class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -47,15 +49,15 @@ class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     provider: Address
     node: Address
     escrow_id: Hash32
-    lease_number: int
+    lease_number: U64
     asset: Address
     resources: Resources
     tariff: Tariff
     cost_limit: Amount
     exposure_limit: Amount
-    interval_ns: int
-    duration_limit_ns: int
-    open_until_ns: int
+    interval_ns: U64
+    duration_limit_ns: U64
+    open_until_ns: U64
 
 
 def make_escrow_id(separator: Hash32, escrow: Escrow) -> Hash32:
