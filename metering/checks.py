@@ -54,7 +54,9 @@ def _check_elapsed(receipt: Receipt, terms: LeaseTerms, elapsed_ns: int) -> Refu
     for name in USAGE_FIELDS:
         value, most = getattr(receipt.usage, name), getattr(ceiling, name)
         if value > most:
-            return Refusal("receipt_usage_above_limit", f"{name} {value} is above {most}, the most the lease allows by now")
+            return Refusal(
+                "receipt_usage_above_limit", f"{name} {value} is above {most}, the most the lease allows by now"
+            )
     return None
 
 
@@ -67,7 +69,9 @@ def _check_cost(receipt: Receipt, terms: LeaseTerms) -> Refusal | None:
 
 def _check_receipt_signature(signed: SignedReceipt, terms: LeaseTerms, separator: Hash32) -> Refusal | None:
     if not is_signed_by(terms.node, make_receipt_digest(separator, signed.receipt), signed.signature):
-        return Refusal("receipt_signature", f"receipt {signed.receipt.number} is not signed by node 0x{terms.node.hex()}")
+        return Refusal(
+            "receipt_signature", f"receipt {signed.receipt.number} is not signed by node 0x{terms.node.hex()}"
+        )
     return None
 
 

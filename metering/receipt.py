@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from metering.eip712 import make_digest
-from metering.terms import LeaseTerms
 from metering.tariff import make_cost
+from metering.terms import LeaseTerms
 from metering.units import U64, ZERO, Amount, Hash32
 from metering.usage import NO_USAGE, Counters, Usage, make_usage
 

@@ -25,7 +25,10 @@ class Escrow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 
 class Opening(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The payer's (or an approved opener's) word to reserve `amount` more. deadline: seconds UTC; nonce: used once, in any order."""
+    """The payer's (or an approved opener's) word to reserve `amount` more.
+
+    deadline: seconds UTC; nonce: used once, in any order.
+    """
 
     escrow_id: Hash32
     amount: Amount
@@ -37,10 +40,10 @@ class Opening(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Everything a lease is about; its digest is the lease's id.
 
-    submitter signs vouchers (it is the escrow's signer) and is the submitter's node; provider is the registered owner who is
-    paid; node is the provider's node key, which signs receipts. lease_number counts the leases that draw on the escrow.
-    cost_limit: the most this lease may cost; exposure_limit: unpaid cost at which the provider stops; open_until_ns: these
-    terms may be countersigned until then.
+    submitter signs vouchers (it is the escrow's signer) and is the submitter's node; provider is the registered owner
+    who is paid; node is the provider's node key, which signs receipts. lease_number counts the leases that draw on the
+    escrow. cost_limit: the most this lease may cost; exposure_limit: unpaid cost at which the provider stops;
+    open_until_ns: these terms may be countersigned until then.
     """
 
     job_hash: Hash32

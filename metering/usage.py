@@ -28,7 +28,7 @@ class Counters(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """vcpu_ns is measured; memory, disk and GPUs are reserved, so they count limit x running time; bytes are measured."""
+    """vcpu_ns and bytes are measured; memory, disk and GPUs are reserved, so they count limit x running time."""
 
     vcpu_ns: U128
     memory_byte_ns: U128

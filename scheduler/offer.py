@@ -40,8 +40,9 @@ class HardwareProfile(msgspec.Struct, frozen=True):
 
 class OfferBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """free: what can be leased now; capacity: what is offered in all; asset: what the tariff is in;
-    interval_ns and exposure_intervals: how often receipts come and how many may go unpaid; thaw: the least it accepts, seconds;
-    allows_network: jobs may ask for network; multiaddrs: where the node listens."""
+    interval_ns and exposure_intervals: how often receipts come and how many may go unpaid; thaw: the least it accepts,
+    seconds; allows_network: jobs may ask for network; multiaddrs: where the node listens; fetches_images: it pulls from
+    registries."""
 
     profile: HardwareProfile
     capacity: Resources

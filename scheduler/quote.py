@@ -71,7 +71,9 @@ def check_quote(signed: SignedQuote, job: Job, separator: Hash32, now_ns: int) -
     if dearer:
         return Refusal("quote_above_bid", f"{dearer} of quote {quote.number} is above the job's bid")
     if body.cost_limit > job.budget:
-        return Refusal("quote_above_budget", f"quote {quote.number} may cost {body.cost_limit}, the budget is {job.budget}")
+        return Refusal(
+            "quote_above_budget", f"quote {quote.number} may cost {body.cost_limit}, the budget is {job.budget}"
+        )
     if not is_signed_by(quote.node, make_quote_digest(separator, quote), signed.signature):
         return Refusal("quote_signature", f"quote {quote.number} is not signed by node 0x{quote.node.hex()}")
     return None
