@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from metering.resources import Resources
-from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, U128, U128_MAX, Amount
+from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, U128_MAX, Amount
 from metering.usage import Counters, Usage, make_ceiling, make_usage
 
 
@@ -41,8 +41,7 @@ def make_cost(usage: Usage, tariff: Tariff) -> Amount:
 
 def make_cost_ceiling(resources: Resources, tariff: Tariff, duration_ns: int, network_bytes: int = 0) -> Amount:
     """The most a workload with these limits can cost in `duration_ns`, with `network_bytes` each way."""
-    full = make_ceiling(resources, duration_ns)
-    usage = msgspec.structs.replace(full, ingress_bytes=U128(network_bytes), egress_bytes=U128(network_bytes))
+    usage = make_ceiling(resources, duration_ns, network_bytes)
     return Amount(min(make_cost(usage, tariff) + 1, U128_MAX))
 
 
