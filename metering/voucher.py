@@ -26,8 +26,9 @@ class SignedVoucher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
 
 
 class Coverage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """How `receipts_hash` came about: `prefix` folds the leases numbered below `folded`; then comes the latest receipt digest
-    of each lease from there on (zero where there is none yet)."""
+    """How `receipts_hash` came about: `prefix` folds the leases numbered below `folded`; then comes the latest receipt
+    digest of each lease from there on (zero where there is none yet)."""
+
 
     folded: int
     prefix: Hash32

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from metering.codec import encode
 from metering.eip712 import keccak
 from metering.resources import Resources
 from metering.tariff import Tariff
-from metering.units import ZERO, Address, Amount, Hash32
+from metering.units import U64, ZERO, Address, Amount, Hash32
 
 
 class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Bytes named by their SHA-256."""
 
     sha256: Hash32
-    size_bytes: int
+    size_bytes: U64
 
 
 class InputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -37,7 +39,7 @@ class Image(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     reference: where a registry has it ("" when it comes from the submitter); blobs: manifest, config and layers, when it does."""
 
     digest: str
-    size_bytes: int
+    size_bytes: U64
     reference: str = ""
     blobs: tuple[Blob, ...] = ()
 
@@ -51,18 +53,18 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     submitter: Address
-    nonce: bytes
+    nonce: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
     image: Image
     command: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
     inputs: tuple[InputFile, ...]
     resources: Resources
-    duration_limit_ns: int
+    duration_limit_ns: U64
     asset: Address
     budget: Amount
     bid: Tariff | None = None
     network: bool = False
-    network_bytes: int = 0
+    network_bytes: U64 = 0
     regions: tuple[str, ...] = ()
     min_stake: Amount = ZERO
 
