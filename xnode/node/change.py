@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from metering.receipt import SignedReceipt
-from metering.refusal import Refusal
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
 from metering.units import Address, Amount, Hash32

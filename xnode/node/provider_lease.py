@@ -6,14 +6,15 @@ from metering.receipt import make_first
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
 from metering.terms import LeaseTerms, make_escrow_id, make_lease_id
-from metering.units import NANOS_PER_SECOND, ZERO_HASH, Amount
+from metering.units import NANOS_PER_SECOND, ZERO_HASH
 from metering.usage import Counters
 from scheduler.job import OutputFile
 from xnode.node import change as facts
 from xnode.node import effect as deeds
-from xnode.node.lease import HOLDING, EndReason, next_status
+from xnode.node.lease import EndReason, next_status
 from xnode.node.provider_money import (
     accept_funding,
+    is_overexposed,
     issue_receipt,
     make_lane,
     make_short_id,
@@ -169,7 +170,7 @@ def on_funding_read(turn: Turn, change: facts.FundingRead) -> None:
     """Countersign when the escrow holds, or can be given, all that the lease may cost."""
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.status != "requested":
-        return
+        return None
     refusal = accept_funding(turn, lease, change)
     if refusal is not None:
         return refuse_lease(turn, lease, refusal)
@@ -266,10 +267,10 @@ def on_launch_failed(turn: Turn, lease: ProviderLease, reason: EndReason, detail
 def on_lease_woke(turn: Turn, lease: ProviderLease) -> None:
     """An interval is over, unpaid work has reached its limit, or a deadline of the end has come."""
     if lease.status == "running":
-        if turn.at_ns >= make_unpaid_at(lease):
+        if turn.at_ns >= make_unpaid_at(turn, lease):
             stop_lease(turn, lease, "unpaid" if lease.funded else "escrow_unconfirmed")
             return
-        next_ns = min(turn.at_ns + lease.terms.interval_ns, make_unpaid_at(lease))
+        next_ns = min(turn.at_ns + lease.terms.interval_ns, make_unpaid_at(turn, lease))
         turn.put(lease, wake_at_ns=next_ns)
         turn.emit(
             deeds.ReadUsage(
@@ -295,6 +296,8 @@ def on_usage_read(turn: Turn, change: facts.UsageRead) -> None:
     push_receipts(turn, lease)
     if lease.last.cost >= lease.terms.cost_limit:
         stop_lease(turn, lease, "cost_limit")
+    elif is_overexposed(lease):
+        stop_lease(turn, lease, "unpaid" if lease.funded else "escrow_unconfirmed")
 
 
 def stop_lease(turn: Turn, lease: ProviderLease, reason: EndReason) -> None:
@@ -379,11 +382,8 @@ def end_lease(
         outputs=None if ran else (),
         wake_at_ns=turn.at_ns + grace_ns,
     )
-    last = Counters(running_ns=lease.last.running_ns, vcpu_ns=int(lease.last.usage.vcpu_ns))
-    if counters is None:
-        usage = lease.last.usage
-        counters = Counters(last.running_ns, last.vcpu_ns, int(usage.ingress_bytes), int(usage.egress_bytes))
-    lease = issue_receipt(turn, lease, counters, final=True)
+    # Without a reading nothing more is charged than what the last receipt said; issue_receipt never goes below it.
+    lease = issue_receipt(turn, lease, counters or Counters(0, 0), final=True)
     push_receipts(turn, lease)
     lane = make_lane("workload", lease.lease_id)
     if ran:
@@ -441,13 +441,3 @@ def push_news(turn: Turn, lease: ProviderLease) -> None:
             deadline_ns=turn.at_ns + NEWS_WAIT_NS,
         )
     )
-
-
-def is_holding(lease: ProviderLease) -> bool:
-    """True while the lease occupies capacity."""
-    return lease.status in HOLDING
-
-
-def make_missing(needed: int, available: int) -> Amount:
-    """What is short, never below zero."""
-    return Amount(max(0, needed - available))

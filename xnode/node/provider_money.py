@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from metering.checks import check_voucher
+from metering.checks import check_voucher, make_exposure
 from metering.receipt import make_receipt_digest, next_receipt
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Amount, Hash32
@@ -82,16 +82,16 @@ def on_opening_confirmed(turn: Turn, change: facts.OpeningConfirmed) -> None:
         turn.put(lease, funded=True, covered_at_ns=max(lease.covered_at_ns, lease.covered.at_ns))
 
 
-def make_unpaid_at(lease: ProviderLease) -> int:
-    """When unpaid work reaches the exposure limit: the agreed number of intervals after the last paid moment."""
-    intervals = max(1, -(-lease.terms.exposure_limit // max(1, _make_interval_ceiling(lease))))
+def make_unpaid_at(turn: Turn, lease: ProviderLease) -> int:
+    """When unpaid work reaches its limit in time: the agreed number of intervals after the last paid moment."""
+    provider = turn.state.settings.provider
+    intervals = provider.exposure_intervals if provider else 1
     return lease.covered_at_ns + intervals * lease.terms.interval_ns
 
 
-def _make_interval_ceiling(lease: ProviderLease) -> int:
-    from metering.tariff import make_cost_ceiling
-
-    return make_cost_ceiling(lease.terms.resources, lease.terms.tariff, lease.terms.interval_ns)
+def is_overexposed(lease: ProviderLease) -> bool:
+    """True when more cost is unpaid than the terms allow."""
+    return make_exposure(lease.last.cost, lease.covered.cost) > lease.terms.exposure_limit
 
 
 # ------------------------------------------------------------------------------------------------ receipts and vouchers
@@ -262,4 +262,10 @@ def on_escrow_woke(turn: Turn, escrow: ProviderEscrow) -> None:
     """Time to try a claim again."""
     escrow = turn.put(escrow, wake_at_ns=None)
     if escrow.lines:
+        claim_escrow(turn, escrow)
+
+
+def resume_escrow(turn: Turn, escrow: ProviderEscrow) -> None:
+    """After a restart: an escrow whose leases all wait for settlement and that has no claim under way gets one."""
+    if any(_is_settling(turn, line.lease_id) for line in escrow.lines):
         claim_escrow(turn, escrow)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from metering.refusal import Refusal
 from metering.resources import NO_RESOURCES, Resources
+from scheduler.job import make_job_hash
 from scheduler.offer import Offer, OfferBody
 from scheduler.policy import Policy, answer
 from scheduler.quote import Quote, make_quote_digest
-from scheduler.job import make_job_hash
 from xnode.node.change import AddressesChanged, PricesSet, QuoteRequested
 from xnode.node.effect import AnnounceOffer, ReplyQuote
 from xnode.node.lease import HOLDING
@@ -82,9 +84,7 @@ def on_prices_set(turn: Turn, change: PricesSet) -> None:
     """New prices hold for new quotes; quotes and leases keep theirs."""
     settings = turn.state.settings
     if settings.provider is not None:
-        from msgspec.structs import replace
-
-        turn.put(settings, provider=replace(settings.provider, tariff=change.tariff))
+        turn.put(settings, provider=msgspec.structs.replace(settings.provider, tariff=change.tariff))
         refresh_offer(turn)
 
 

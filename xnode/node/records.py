@@ -21,7 +21,8 @@ TIMELINE_MAX = 200
 
 
 class ProviderSettings(msgspec.Struct, frozen=True):
-    """What the operator decided. capacity: offered in all; thaw: least accepted, seconds; quote_ttl_ns: how long a quote holds."""
+    """What the operator decided. capacity: offered in all; thaw: least accepted, seconds; quote_ttl_ns: how long a quote
+    holds; final_voucher_ns: how long to wait for the last voucher."""
 
     owner: Address
     profile: HardwareProfile
@@ -39,7 +40,6 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     quote_ttl_ns: int
     offer_ttl_ns: int
     final_voucher_ns: int
-    release_after_ns: int = 0
 
 
 class SubmitterSettings(msgspec.Struct, frozen=True):
@@ -119,8 +119,8 @@ class Issued(msgspec.Struct, frozen=True, array_like=True):
 class ProviderLease(msgspec.Struct, frozen=True, tag="provider_lease"):
     """A lease from the provider's side.
 
-    last: newest receipt; issued: receipts not yet covered; covered: the newest covered by a voucher; covered_at_ns: work up to
-    then is paid, so exposure in time counts from there. reply_to: requests waiting for our answer to the lease.
+    last: newest receipt; issued: receipts not yet covered; covered: the newest covered by a voucher; covered_at_ns: work
+    up to then is paid, so exposure in time counts from there. reply_to: requests waiting for our answer to the lease.
     """
 
     lease_id: Hash32
@@ -164,8 +164,8 @@ class EarnedLine(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ProviderEscrow(msgspec.Struct, frozen=True, tag="provider_escrow"):
-    """An escrow that pays us. deposited, claimed, thaw_end: as last seen on chain; closed_cost: of leases settled and folded away;
-    claims: how many claims we sent; claiming: one is under way."""
+    """An escrow that pays us. deposited, claimed, thaw_end: as last seen on chain; closed_cost: of leases settled and
+    folded away; claims: how many claims we sent; claiming: one is under way."""
 
     escrow_id: Hash32
     escrow: Escrow
@@ -225,6 +225,7 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     submitted_at_ns: int
     status: str = "searching"
     asked: tuple[Asked, ...] = ()
+    funds: Amount | None = None
     tried: tuple[Address, ...] = ()
     lease_id: Hash32 | None = None
     outputs: tuple[OutputFile, ...] = ()
@@ -232,7 +233,6 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     end_reason: str = ""
     end_detail: str = ""
     timeline: tuple[TimelineEntry, ...] = ()
-    archived: bool = False
     wake_at_ns: int | None = None
 
     @property
@@ -260,6 +260,7 @@ class SubmitterLease(msgspec.Struct, frozen=True, tag="submitter_lease"):
     outputs_fetched: bool = False
     refusal: Refusal | None = None
     stop_asked: bool = False
+    asked: bool = False
     wake_at_ns: int | None = None
 
     @property
@@ -276,8 +277,8 @@ class PaidLine(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):
-    """An escrow we pay from. folded, prefix, closed_cost: leases settled and folded away; lines: the ones after them, in order
-    of lease number."""
+    """An escrow we pay from. folded, prefix, closed_cost: leases settled and folded away; lines: the ones after them, in
+    order of lease number."""
 
     escrow_id: Hash32
     escrow: Escrow
