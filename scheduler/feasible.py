@@ -61,6 +61,20 @@ def without_network(tariff: Tariff) -> Tariff:
     return Tariff(tariff.vcpu_hour, tariff.memory_gib_hour, tariff.disk_gib_hour, tariff.gpu_hour, ZERO, ZERO)
 
 
+def find_dearer_prices(job: Job, tariff: Tariff) -> tuple[tuple[str, Amount, Amount], ...]:
+    """Every price above the job's bid: (its name, the ask, the bid)."""
+    if job.bid is None:
+        return ()
+    asked = price_for(job, tariff)
+    prices = ((name, getattr(asked, name), getattr(job.bid, name)) for name in Tariff.__struct_fields__)
+    return tuple((name, ask, bid) for name, ask, bid in prices if ask > bid)
+
+
+def describe_dearer(dearer: tuple[tuple[str, Amount, Amount], ...]) -> str:
+    """One line that names each price with both numbers."""
+    return ", ".join(f"{name} {ask} is above the bid of {bid}" for name, ask, bid in dearer)
+
+
 def has_gpu_model(wanted: str, offered: str) -> bool:
     """True when every word of the wanted model is a word of the offered one ("h200" finds "NVIDIA H200")."""
     return set(wanted.lower().split()) <= set(offered.lower().split())
@@ -167,15 +181,11 @@ def _check_refused(_job: Job, offer: Offer, _now_ns: int, facts: Facts) -> Misfi
 
 
 def _check_price(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
-    if job.bid is None:
-        return None
-    tariff = price_for(job, offer.body.tariff)
-    over = {name: (getattr(tariff, name), getattr(job.bid, name)) for name in Tariff.__struct_fields__}
-    dearer = {name: pair for name, pair in over.items() if pair[0] > pair[1]}
+    dearer = find_dearer_prices(job, offer.body.tariff)
     if not dearer:
         return None
-    words = ", ".join(f"{name} {ask} is above the bid of {bid}" for name, (ask, bid) in dearer.items())
-    return Misfit("offer_price", words, max((ask - bid) * ALL_OF_IT // max(1, bid) for ask, bid in dearer.values()))
+    gap = max((ask - bid) * ALL_OF_IT // max(1, bid) for _, ask, bid in dearer)
+    return Misfit("offer_price", describe_dearer(dearer), gap)
 
 
 def _check_budget(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
