@@ -158,10 +158,8 @@ class LeaseAsked(msgspec.Struct, frozen=True, tag=True):
     lease_id: Hash32
 
 
-class NewsDelivered(msgspec.Struct, frozen=True, tag=True):
-    """The submitter has heard how its lease is."""
-
-    lease_id: Hash32
+class DeedDone(msgspec.Struct, frozen=True, tag=True):
+    """A deed is done, and there is nothing more to tell."""
 
 
 class OpeningConfirmed(msgspec.Struct, frozen=True, tag=True):
@@ -303,7 +301,7 @@ Change = (
     | WorkloadRemoved
     | LeaseStopRequested
     | LeaseAsked
-    | NewsDelivered
+    | DeedDone
     | OpeningConfirmed
     | ClaimConfirmed
     | EscrowSeen

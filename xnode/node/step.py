@@ -178,7 +178,7 @@ _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     facts.WorkloadRemoved: provider_lease.on_workload_removed,
     facts.LeaseStopRequested: provider_lease.on_lease_stop_requested,
     facts.LeaseAsked: provider_lease.on_lease_asked,
-    facts.NewsDelivered: lambda turn, change: None,
+    facts.DeedDone: lambda turn, change: None,
     facts.OpeningConfirmed: provider_money.on_opening_confirmed,
     facts.ClaimConfirmed: provider_money.on_claim_confirmed,
     facts.EscrowSeen: _on_escrow_seen,
