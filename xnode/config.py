@@ -19,19 +19,19 @@ from metering.units import Address
 from xnode.config_file import read_table
 from xnode.errors import UserError
 from xnode.home import Home
-from xnode.quantity import parse_duration_ns, parse_size
+from xnode.quantity import read_duration_ns, read_size
 
 ENV_PREFIX = "XNODE_"
 
 
 def _parse_size(value: object) -> int:
-    return parse_size(str(value))
+    return read_size(str(value))
 
 
 def _parse_duration(value: object) -> int:
     if not isinstance(value, str):
-        raise ValueError('a duration needs its unit, like "5s"')
-    return parse_duration_ns(value)
+        raise ValueError('a time needs its unit, such as "5s"')
+    return read_duration_ns(value)
 
 
 def _parse_address(value: object) -> Address:

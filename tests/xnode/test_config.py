@@ -113,7 +113,7 @@ disk = "1GiB"
         "node.bootstrap.0": "/p2p/",
         "chain": "missing",
         "provider.owner": "not an address",
-        "provider.interval": "not a duration",
+        "provider.interval": "not a time",
         "provider.prices.vcpu_hour": "in quotes",
         "provider.share.vcpus": "greater than 0",
         "provider.share.memory": "not a size",
