@@ -26,8 +26,8 @@ class SignedVoucher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
 
 
 class Coverage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """How `receipts_hash` came about: the fold up to some lease number, then the latest receipt digest of each lease after it
-    (zero where there is none yet)."""
+    """How `receipts_hash` came about: the fold up to some lease number, then the latest receipt digest of each lease
+    after it (zero where there is none yet)."""
 
     prefix: Hash32
     digests: tuple[Hash32, ...]
