@@ -192,7 +192,9 @@ class Market:
             if owner is None:
                 refused.setdefault(offer.node, "its node key is not registered on chain")
             elif owner != offer.provider:
-                refused.setdefault(offer.node, f"its node key is registered to 0x{owner.hex()}, not to the provider it names")
+                refused.setdefault(
+                    offer.node, f"its node key is registered to 0x{owner.hex()}, not to the provider it names"
+                )
             if job.min_stake:
                 stakes[offer.provider] = await self._chain.stake_of(offer.provider)
         return Facts(refused=refused, latencies=self._latencies, stakes=stakes)

@@ -8,8 +8,8 @@ from typing import TypeVar
 import structlog
 
 from metering.codec import decode_strict, encode
-from metering.refusal import Refusal
 from metering.receipt import SignedReceipt
+from metering.refusal import Refusal
 from metering.units import Hash32
 from scheduler.job import Job
 from scheduler.offer import SignedOffer

@@ -151,7 +151,7 @@ def _note_answer(
     job = turn.put(job, asked=asked)
     node_pair = ("node", "0x" + node.hex())
     if refusal is not None:
-        job = note(turn, job, "quote_refused", str(refusal), node_pair)
+        job = note(turn, job, "refusal", str(refusal), node_pair)
     elif signed is not None:
         limit = ("cost_limit", str(int(signed.quote.body.cost_limit)))
         job = note(turn, job, "quote", f"quote {signed.quote.number}", node_pair, limit)
@@ -181,7 +181,7 @@ def choose_if_ready(turn: Turn, job: SubmitterJob, late: bool = False) -> None:
         return
     answers = sort_answers((a.quote for a in job.asked if a.quote), job.job, turn.state.settings.separator, turn.at_ns)
     for node, refusal in answers.refused:
-        job = note(turn, job, "quote_refused", str(refusal), ("node", "0x" + node.hex()))
+        job = note(turn, job, "refusal", str(refusal), ("node", "0x" + node.hex()))
     choice = choose(answers, job.job, _make_facts(turn, job), turn.at_ns, turn.dice)
     if choice is None:
         try_next(turn, job, "no provider gave a quote that holds")
@@ -241,7 +241,7 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
         )
     )
     ranking = tuple(("0x" + row.node.hex(), str(row.score)) for row in choice.ranking)
-    job = note(turn, job, "chosen", choice.reason, ("node", "0x" + quote.node.hex()), *ranking)
+    job = note(turn, job, "choice", choice.reason, ("node", "0x" + quote.node.hex()), *ranking)
     turn.put(job, status="leasing", lease_id=lease_id, tried=(*job.tried, quote.node), wake_at_ns=None)
     lane = _lane("lease", lease_id)
     turn.emit(
@@ -328,7 +328,7 @@ def _why_no_quote(job: SubmitterJob) -> str:
 def fail_job(turn: Turn, job: SubmitterJob, reason: str, detail: str) -> None:
     """The job ends without having run."""
     note(
-        turn, job, "failed", f"{reason}: {detail}", status="failed", end_reason=reason, end_detail=detail,
+        turn, job, "end", f"{reason}: {detail}", status="failed", end_reason=reason, end_detail=detail,
         wake_at_ns=None,
     )  # fmt: skip
 
@@ -343,7 +343,7 @@ def on_job_stop_requested(turn: Turn, change: facts.JobStopRequested) -> None:
         ask_lease(turn, turn.put(lease, stop_asked=True), stop=True)
         note(turn, job, "stopping", "asked the provider to stop")
     elif job.status in ("searching", "quoting"):
-        note(turn, job, "stopped", "before any lease", status="stopped", end_reason="stopped_by_submitter")
+        note(turn, job, "end", "stopped before any lease", status="stopped", end_reason="stopped_by_submitter")
     turn.emit(deeds.ReplyOk(change.reply_to))
     return None
 

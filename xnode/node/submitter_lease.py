@@ -57,7 +57,7 @@ def on_lease_refused(turn: Turn, lease: SubmitterLease, refusal: Refusal) -> Non
     turn.put(lease, status="refused", refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None and job.lease_id == lease.lease_id:
-        job = note(turn, job, "lease_refused", str(refusal), ("node", "0x" + lease.terms.node.hex()))
+        job = note(turn, job, "refusal", str(refusal), ("node", "0x" + lease.terms.node.hex()))
         try_next(turn, job, str(refusal))
     fold_settled(turn, lease.terms.escrow_id)
 
@@ -122,7 +122,7 @@ def _accept(
         lease = turn.put(lease, status="settling", wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
         job = turn.get(SubmitterJob, lease.job_hash)
         if job is not None:
-            note(turn, job, "final_receipt", f"receipt {receipt.number}", ("cost", str(int(receipt.cost))))
+            note(turn, job, "final", f"receipt {receipt.number}", ("cost", str(int(receipt.cost))))
         if escrow.claimed >= escrow.cumulative:
             settle_if_claimed(turn, escrow)
     return lease, escrow
@@ -166,7 +166,7 @@ def on_lease_news(turn: Turn, change: facts.LeaseNews) -> None:
 def _note_running(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None:
-        note(turn, job, "running", "the workload has started", ("node", "0x" + lease.terms.node.hex()))
+        note(turn, job, "launch", "the workload has started", ("node", "0x" + lease.terms.node.hex()))
     return turn.put(lease, status="running")
 
 
@@ -176,7 +176,7 @@ def _note_end(turn: Turn, lease: SubmitterLease, change: facts.LeaseNews) -> Non
     if first and change.end_reason is not None and lease.end_reason is None:
         lease = turn.put(lease, end_reason=change.end_reason, end_detail=change.end_detail, exit_code=change.exit_code)
         if job is not None:
-            job = note(turn, job, "ended", f"{change.end_reason} {change.end_detail}".strip())
+            job = note(turn, job, "exit", f"{change.end_reason} {change.end_detail}".strip())
     if change.outputs is None or lease.outputs is not None or job is None:
         return
     refusal = _check_outputs(lease, change.outputs)
@@ -227,7 +227,7 @@ def on_outputs_fetched(turn: Turn, change: facts.OutputsFetched) -> None:
         return
     turn.put(lease, outputs_fetched=True)
     total = sum(one.blob.size_bytes for one in lease.outputs or ())
-    job = note(turn, job, "outputs", f"{len(lease.outputs or ())} files, {total} bytes, hashes checked")
+    job = note(turn, job, "output", f"{len(lease.outputs or ())} files, {total} bytes, hashes checked")
     finish_job(turn, job, lease, lease.end_reason or "completed", lease.end_detail)
 
 
@@ -242,7 +242,7 @@ def finish_job(turn: Turn, job: SubmitterJob, lease: SubmitterLease, reason: str
     """The job has its end and its reason."""
     status = {"completed": "done", "stopped_by_submitter": "stopped"}.get(reason, "failed")
     note(
-        turn, job, status, f"{reason} {detail}".strip(), status=status, end_reason=reason, end_detail=detail,
+        turn, job, "end", f"{reason} {detail}".strip(), status=status, end_reason=reason, end_detail=detail,
         exit_code=lease.exit_code, outputs=lease.outputs or (), wake_at_ns=None,
     )  # fmt: skip
 
@@ -313,7 +313,7 @@ def settle_if_claimed(turn: Turn, escrow: SubmitterEscrow) -> None:
         job = turn.get(SubmitterJob, lease.job_hash)
         if job is not None:
             paid = ("cost", str(int(line.cost)))
-            note(turn, job, "settled", "paid on chain, the rest is free", paid, ("claimed", str(int(escrow.claimed))))
+            note(turn, job, "settle", "paid on chain, the rest is free", paid, ("claimed", str(int(escrow.claimed))))
     fold_settled(turn, escrow.escrow_id)
 
 
@@ -377,7 +377,7 @@ def on_escrow_closed(turn: Turn, change: facts.EscrowClosed) -> None:
             turn.put(lease, status="settled", wake_at_ns=turn.at_ns + RETAIN_NS)
             job = turn.get(SubmitterJob, lease.job_hash)
             if job is not None:
-                note(turn, job, "settled", "the rest of the escrow came back after the thaw")
+                note(turn, job, "settle", "the rest of the escrow came back after the thaw")
     turn.archive(turn.get(SubmitterEscrow, change.escrow_id) or escrow, wake_at_ns=None)
 
 
