@@ -119,7 +119,7 @@ def _build_tree(events: Iterator[Any]) -> Node:
             nodes += 1
             _check_node(event, line, nodes, len(stack))
             if isinstance(event, yaml.ScalarEvent):
-                _place(Scalar(line, event.value, event.style is not None), stack, roots)
+                _place(Scalar(line, event.value, event.style not in (None, "")), stack, roots)
             elif isinstance(event, yaml.MappingStartEvent):
                 stack.append((Mapping(line), []))
             else:
