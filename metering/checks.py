@@ -13,20 +13,47 @@ from metering.voucher import Coverage, SignedVoucher, Voucher, fold_receipts, ma
 
 
 def check_receipt(
-    last: Receipt, signed: SignedReceipt, terms: LeaseTerms, separator: Hash32, elapsed_ns: int
+    last: Receipt,
+    signed: SignedReceipt,
+    terms: LeaseTerms,
+    separator: Hash32,
+    elapsed_ns: int,
+    network_bytes: int = 0,
 ) -> Refusal | None:
     """What is wrong with a receipt that should follow `last`.
 
     elapsed_ns: time on the submitter's own clock since it knew of the lease: the only clock the submitter trusts.
+    network_bytes: the most the job may move each way, as the job says; no clock limits those.
     The cheap checks come before the signature, so that nonsense costs us little.
     """
     receipt = signed.receipt
     return (
         _check_order(last, receipt)
         or _check_elapsed(receipt, terms, elapsed_ns)
+        or _check_usage(receipt, terms, network_bytes)
         or _check_cost(receipt, terms)
         or _check_receipt_signature(signed, terms, separator)
     )
+
+
+def check_receipts(
+    last: Receipt,
+    queue: tuple[SignedReceipt, ...],
+    terms: LeaseTerms,
+    separator: Hash32,
+    elapsed_ns: int,
+    network_bytes: int = 0,
+) -> Refusal | None:
+    """What is wrong with receipts that waited together, oldest first.
+
+    They are cumulative, so the last one says everything: only its signature is checked, the others must lead up to it.
+    """
+    for signed in queue[:-1]:
+        refusal = _check_order(last, signed.receipt) or _check_cost(signed.receipt, terms)
+        if refusal is not None:
+            return refusal
+        last = signed.receipt
+    return check_receipt(last, queue[-1], terms, separator, elapsed_ns, network_bytes)
 
 
 def _check_order(last: Receipt, receipt: Receipt) -> Refusal | None:
@@ -50,11 +77,17 @@ def _check_elapsed(receipt: Receipt, terms: LeaseTerms, elapsed_ns: int) -> Refu
     most_ns = min(elapsed_ns, terms.duration_limit_ns)
     if receipt.running_ns > most_ns + CLOCK_SLACK_NS:
         return Refusal("receipt_running_ns", f"running_ns {receipt.running_ns} is above the {most_ns} that have passed")
-    ceiling = make_ceiling(terms.resources, receipt.running_ns)
+    return None
+
+
+def _check_usage(receipt: Receipt, terms: LeaseTerms, network_bytes: int) -> Refusal | None:
+    ceiling = make_ceiling(terms.resources, receipt.running_ns, network_bytes)
     for name in USAGE_FIELDS:
         value, most = getattr(receipt.usage, name), getattr(ceiling, name)
         if value > most:
-            return Refusal("receipt_usage_above_limit", f"{name} {value} is above {most}, the most the lease allows by now")
+            return Refusal(
+                "receipt_usage_above_limit", f"{name} {value} is above {most}, the most the lease allows by now"
+            )
     return None
 
 
@@ -67,7 +100,9 @@ def _check_cost(receipt: Receipt, terms: LeaseTerms) -> Refusal | None:
 
 def _check_receipt_signature(signed: SignedReceipt, terms: LeaseTerms, separator: Hash32) -> Refusal | None:
     if not is_signed_by(terms.node, make_receipt_digest(separator, signed.receipt), signed.signature):
-        return Refusal("receipt_signature", f"receipt {signed.receipt.number} is not signed by node 0x{terms.node.hex()}")
+        return Refusal(
+            "receipt_signature", f"receipt {signed.receipt.number} is not signed by node 0x{terms.node.hex()}"
+        )
     return None
 
 

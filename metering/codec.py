@@ -46,7 +46,7 @@ def encode(value: Any) -> bytes:
 
 def decode(data: bytes, kind: type[T]) -> T:
     """The value of trusted bytes (our own journal). Raises msgspec.DecodeError or ValidationError."""
-    value: T = _decoder(kind).decode(data)
+    value: T = _decoder(kind).decode(data)  # type: ignore[arg-type]  # mypy doubts that a class can be hashed
     return value
 
 
@@ -57,7 +57,7 @@ def decode_strict(data: bytes, kind: type[T]) -> T:
     integer forms decode fine, and would let one signed meaning have many byte forms: so the bytes must round-trip.
     """
     try:
-        value: T = _decoder(kind).decode(data)
+        value: T = _decoder(kind).decode(data)  # type: ignore[arg-type]  # mypy doubts that a class can be hashed
     except RecursionError as error:
         raise NotCanonical("nested too deep") from error
     if _encoder.encode(value) != data:

@@ -13,7 +13,9 @@ from metering.units import Address, Hash32
 
 TYPES: dict[str, str] = {
     # Checked on chain (PaymentEscrow, ProviderRegistry).
-    "Escrow": "Escrow(address payer,address signer,address provider,address asset,bytes32 split,uint32 thaw,uint96 nonce)",
+    "Escrow": (
+        "Escrow(address payer,address signer,address provider,address asset,bytes32 split,uint32 thaw,uint96 nonce)"
+    ),
     "Opening": "Opening(bytes32 escrowId,uint128 amount,uint256 nonce,uint64 deadline)",
     "Voucher": "Voucher(bytes32 escrowId,uint128 cumulative,bytes32 receiptsHash)",
     "NodeKey": "NodeKey(address provider,address nodeKey,uint256 nonce,uint64 deadline)",
@@ -21,8 +23,14 @@ TYPES: dict[str, str] = {
     "Permit": "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)",
     # Checked by the two sides of a lease, and by whoever audits or slashes later.
     "Resources": "Resources(uint64 vcpuMilli,uint64 memoryBytes,uint64 diskBytes,uint64 gpus,string gpuModel)",
-    "Tariff": "Tariff(uint128 vcpuHour,uint128 memoryGibHour,uint128 diskGibHour,uint128 gpuHour,uint128 ingressGb,uint128 egressGb)",
-    "Usage": "Usage(uint128 vcpuNs,uint128 memoryByteNs,uint128 diskByteNs,uint128 gpuNs,uint128 ingressBytes,uint128 egressBytes)",
+    "Tariff": (
+        "Tariff(uint128 vcpuHour,uint128 memoryGibHour,uint128 diskGibHour,uint128 gpuHour,"
+        "uint128 ingressGb,uint128 egressGb)"
+    ),
+    "Usage": (
+        "Usage(uint128 vcpuNs,uint128 memoryByteNs,uint128 diskByteNs,uint128 gpuNs,"
+        "uint128 ingressBytes,uint128 egressBytes)"
+    ),
     "Offer": "Offer(address provider,address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)",
     "Quote": "Quote(address provider,address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)",
     "LeaseTerms": (
@@ -30,7 +38,9 @@ TYPES: dict[str, str] = {
         "uint64 leaseNumber,address asset,Resources resources,Tariff tariff,uint128 costLimit,uint128 exposureLimit,"
         "uint64 intervalNs,uint64 durationLimitNs,uint64 openUntilNs)"
     ),
-    "Receipt": "Receipt(bytes32 leaseId,uint64 number,uint64 atNs,uint64 runningNs,Usage usage,uint128 cost,bool final)",
+    "Receipt": (
+        "Receipt(bytes32 leaseId,uint64 number,uint64 atNs,uint64 runningNs,Usage usage,uint128 cost,bool final)"
+    ),
     "NodeRecord": "NodeRecord(address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)",
 }
 

@@ -27,7 +27,9 @@ def recover_signer(digest: Hash32, signature: bytes) -> Address | None:
     if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
         return None
     try:
-        public = PublicKey.from_signature_and_message(signature[:64] + bytes((signature[64] - 27,)), digest, hasher=None)
+        public = PublicKey.from_signature_and_message(
+            signature[:64] + bytes((signature[64] - 27,)), digest, hasher=None
+        )
     except Exception:  # coincurve raises bare Exception and ValueError for unrecoverable points
         return None
     return make_address(public)

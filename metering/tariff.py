@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from metering.resources import Resources
-from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, U128, Amount
+from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, U128_MAX, Amount
 from metering.usage import Counters, Usage, make_ceiling, make_usage
 
 
@@ -26,21 +26,23 @@ _PER_BYTE = _DENOMINATOR // BYTES_PER_GB
 
 
 def make_cost(usage: Usage, tariff: Tariff) -> Amount:
-    """What the usage comes to under the tariff, rounded down once."""
+    """What the usage comes to under the tariff, rounded down once; the largest Amount when it is more than that.
+
+    A stranger's prices and counts may multiply to anything: no cost limit or budget reaches the largest Amount.
+    """
     parts = (
         (usage.vcpu_ns * tariff.vcpu_hour + usage.gpu_ns * tariff.gpu_hour) * BYTES_PER_GIB
         + usage.memory_byte_ns * tariff.memory_gib_hour
         + usage.disk_byte_ns * tariff.disk_gib_hour
         + (usage.ingress_bytes * tariff.ingress_gb + usage.egress_bytes * tariff.egress_gb) * _PER_BYTE
     )
-    return Amount(parts // _DENOMINATOR)
+    return Amount(min(parts // _DENOMINATOR, U128_MAX))
 
 
 def make_cost_ceiling(resources: Resources, tariff: Tariff, duration_ns: int, network_bytes: int = 0) -> Amount:
     """The most a workload with these limits can cost in `duration_ns`, with `network_bytes` each way."""
-    full = make_ceiling(resources, duration_ns)
-    usage = msgspec.structs.replace(full, ingress_bytes=U128(network_bytes), egress_bytes=U128(network_bytes))
-    return Amount(make_cost(usage, tariff) + 1)
+    usage = make_ceiling(resources, duration_ns, network_bytes)
+    return Amount(min(make_cost(usage, tariff) + 1, U128_MAX))
 
 
 def make_hourly_price(resources: Resources, tariff: Tariff) -> Amount:

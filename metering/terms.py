@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from metering.eip712 import make_digest
 from metering.resources import Resources
 from metering.tariff import Tariff
-from metering.units import Address, Amount, Hash32
+from metering.units import U32, U64, Address, Amount, Hash32
 
 
 class Escrow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -18,27 +20,30 @@ class Escrow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     provider: Address
     asset: Address
     split: Hash32
-    thaw: int
-    nonce: int
+    thaw: U32
+    nonce: U64
 
 
 class Opening(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The payer's (or an approved opener's) word to reserve `amount` more. deadline: seconds UTC; nonce: used once, in any order."""
+    """The payer's (or an approved opener's) word to reserve `amount` more.
+
+    deadline: seconds UTC; nonce: used once, in any order.
+    """
 
     escrow_id: Hash32
     amount: Amount
-    nonce: bytes
+    nonce: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
     """32 big-endian bytes."""
-    deadline: int
+    deadline: U64
 
 
 class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Everything a lease is about; its digest is the lease's id.
 
-    submitter signs vouchers (it is the escrow's signer) and is the submitter's node; provider is the registered owner who is
-    paid; node is the provider's node key, which signs receipts. lease_number counts the leases that draw on the escrow.
-    cost_limit: the most this lease may cost; exposure_limit: unpaid cost at which the provider stops; open_until_ns: these
-    terms may be countersigned until then.
+    submitter signs vouchers (it is the escrow's signer) and is the submitter's node; provider is the registered owner
+    who is paid; node is the provider's node key, which signs receipts. lease_number counts the leases that draw on the
+    escrow. cost_limit: the most this lease may cost; exposure_limit: unpaid cost at which the provider stops;
+    open_until_ns: these terms may be countersigned until then.
     """
 
     job_hash: Hash32
@@ -47,15 +52,15 @@ class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     provider: Address
     node: Address
     escrow_id: Hash32
-    lease_number: int
+    lease_number: U64
     asset: Address
     resources: Resources
     tariff: Tariff
     cost_limit: Amount
     exposure_limit: Amount
-    interval_ns: int
-    duration_limit_ns: int
-    open_until_ns: int
+    interval_ns: U64
+    duration_limit_ns: U64
+    open_until_ns: U64
 
 
 def make_escrow_id(separator: Hash32, escrow: Escrow) -> Hash32:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NewType, Self
+from typing import Annotated, NewType, Self
 
-Address = NewType("Address", bytes)
+import msgspec
+
+# The widths and signs are checked where strangers' bytes are decoded, so that no digest meets a value it cannot encode.
+Address = NewType("Address", Annotated[bytes, msgspec.Meta(min_length=20, max_length=20)])
 """20 bytes: an Ethereum address; a node's address is also its libp2p identity."""
 
-Hash32 = NewType("Hash32", bytes)
+Hash32 = NewType("Hash32", Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)])
 """32 bytes: a keccak-256 or EIP-712 digest."""
+
+U64 = Annotated[int, msgspec.Meta(ge=0)]
+"""A whole number from 0 to 2**64 - 1: MessagePack itself has no larger one."""
+
+U32 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
+"""A whole number from 0 to 2**32 - 1."""
 
 NANOS_PER_SECOND = 1_000_000_000
 NANOS_PER_HOUR = 3_600 * NANOS_PER_SECOND

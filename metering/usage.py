@@ -28,7 +28,7 @@ class Counters(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """vcpu_ns is measured; memory, disk and GPUs are reserved, so they count limit x running time; bytes are measured."""
+    """vcpu_ns and bytes are measured; memory, disk and GPUs are reserved, so they count limit x running time."""
 
     vcpu_ns: U128
     memory_byte_ns: U128
@@ -64,8 +64,8 @@ def find_fall(before: Usage, after: Usage) -> str | None:
     return None
 
 
-def make_ceiling(resources: Resources, elapsed_ns: int) -> Usage:
-    """The most usage a workload with these limits can reach in `elapsed_ns`; network bytes have no ceiling by time."""
+def make_ceiling(resources: Resources, elapsed_ns: int, network_bytes: int = 0) -> Usage:
+    """The most usage a workload with these limits can reach in `elapsed_ns`, with `network_bytes` each way."""
     running = elapsed_ns + CLOCK_SLACK_NS
     vcpus_up = -(-resources.vcpu_milli // 1000)
     return Usage(
@@ -73,6 +73,6 @@ def make_ceiling(resources: Resources, elapsed_ns: int) -> Usage:
         memory_byte_ns=U128(resources.memory_bytes * running),
         disk_byte_ns=U128(resources.disk_bytes * running),
         gpu_ns=U128(resources.gpus * running),
-        ingress_bytes=U128((1 << 128) - 1),
-        egress_bytes=U128((1 << 128) - 1),
+        ingress_bytes=U128(network_bytes),
+        egress_bytes=U128(network_bytes),
     )

@@ -10,7 +10,7 @@ from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.signature import is_signed_by
 from metering.tariff import Tariff
-from metering.units import Address, Hash32
+from metering.units import U32, U64, Address, Hash32
 
 
 class Gpu(msgspec.Struct, frozen=True, array_like=True):
@@ -27,21 +27,22 @@ class HardwareProfile(msgspec.Struct, frozen=True):
     """What a host has. cpu_model, cpu_flags as the kernel names them; network_mbps 0 when not known."""
 
     cpu_model: str
-    cpu_cores: int
-    cpu_threads: int
-    memory_bytes: int
-    disk_bytes: int
+    cpu_cores: U64
+    cpu_threads: U64
+    memory_bytes: U64
+    disk_bytes: U64
     architecture: str
     kernel: str
     gpus: tuple[Gpu, ...] = ()
-    network_mbps: int = 0
+    network_mbps: U64 = 0
     cgroup_version: int = 0
 
 
 class OfferBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """free: what can be leased now; capacity: what is offered in all; asset: what the tariff is in;
-    interval_ns and exposure_intervals: how often receipts come and how many may go unpaid; thaw: the least it accepts, seconds;
-    allows_network: jobs may ask for network; multiaddrs: where the node listens."""
+    interval_ns and exposure_intervals: how often receipts come and how many may go unpaid; thaw: the least it accepts,
+    seconds; allows_network: jobs may ask for network; multiaddrs: where the node listens; fetches_images: it pulls from
+    registries."""
 
     profile: HardwareProfile
     capacity: Resources
@@ -49,11 +50,11 @@ class OfferBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tariff: Tariff
     asset: Address
     region: str
-    interval_ns: int
-    exposure_intervals: int
-    min_duration_ns: int
-    max_duration_ns: int
-    thaw: int
+    interval_ns: U64
+    exposure_intervals: U64
+    min_duration_ns: U64
+    max_duration_ns: U64
+    thaw: U32
     allows_network: bool
     runtime: str
     software: str
@@ -67,8 +68,8 @@ class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     provider: Address
     node: Address
-    number: int
-    expires_at_ns: int
+    number: U64
+    expires_at_ns: U64
     body: OfferBody
 
     @property

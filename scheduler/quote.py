@@ -10,7 +10,7 @@ from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.signature import is_signed_by
 from metering.tariff import Tariff, find_dearer
-from metering.units import Address, Amount, Hash32
+from metering.units import U32, U64, Address, Amount, Hash32
 from scheduler.job import Job, make_job_hash
 
 
@@ -24,9 +24,9 @@ class QuoteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asset: Address
     cost_limit: Amount
     exposure_limit: Amount
-    interval_ns: int
-    duration_limit_ns: int
-    thaw: int
+    interval_ns: U64
+    duration_limit_ns: U64
+    thaw: U32
 
 
 class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,8 +34,8 @@ class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     provider: Address
     node: Address
-    number: int
-    expires_at_ns: int
+    number: U64
+    expires_at_ns: U64
     body: QuoteBody
 
     @property
@@ -71,7 +71,9 @@ def check_quote(signed: SignedQuote, job: Job, separator: Hash32, now_ns: int) -
     if dearer:
         return Refusal("quote_above_bid", f"{dearer} of quote {quote.number} is above the job's bid")
     if body.cost_limit > job.budget:
-        return Refusal("quote_above_budget", f"quote {quote.number} may cost {body.cost_limit}, the budget is {job.budget}")
+        return Refusal(
+            "quote_above_budget", f"quote {quote.number} may cost {body.cost_limit}, the budget is {job.budget}"
+        )
     if not is_signed_by(quote.node, make_quote_digest(separator, quote), signed.signature):
         return Refusal("quote_signature", f"quote {quote.number} is not signed by node 0x{quote.node.hex()}")
     return None
