@@ -15,6 +15,7 @@ interface Vm {
     function expectEmit() external;
     function expectRevert(bytes calldata) external;
     function expectRevert(bytes4) external;
+    function expectPartialRevert(bytes4) external;
     function expectRevert() external;
     function getRecordedLogs() external returns (Log[] memory);
     function parseJsonAddress(string calldata json, string calldata path) external pure returns (address);

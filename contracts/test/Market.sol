@@ -79,6 +79,20 @@ abstract contract Market is Bench {
         return MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), hash);
     }
 
+    /// @dev The second form of the same signature: s mirrored at the order, v flipped.
+    function flip(bytes memory sig) internal pure returns (bytes memory) {
+        uint256 order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
+        bytes32 r;
+        uint256 s;
+        uint8 v;
+        assembly {
+            r := mload(add(sig, 0x20))
+            s := mload(add(sig, 0x40))
+            v := byte(0, mload(add(sig, 0x60)))
+        }
+        return abi.encodePacked(r, order - s, v == 27 ? uint8(28) : uint8(27));
+    }
+
     function signVoucher(uint256 key, IPaymentEscrow.Escrow memory terms, uint128 cumulative)
         internal
         view
