@@ -36,6 +36,26 @@ def check_receipt(
     )
 
 
+def check_receipts(
+    last: Receipt,
+    queue: tuple[SignedReceipt, ...],
+    terms: LeaseTerms,
+    separator: Hash32,
+    elapsed_ns: int,
+    network_bytes: int = 0,
+) -> Refusal | None:
+    """What is wrong with receipts that waited together, oldest first.
+
+    They are cumulative, so the last one says everything: only its signature is checked, the others must lead up to it.
+    """
+    for signed in queue[:-1]:
+        refusal = _check_order(last, signed.receipt) or _check_cost(signed.receipt, terms)
+        if refusal is not None:
+            return refusal
+        last = signed.receipt
+    return check_receipt(last, queue[-1], terms, separator, elapsed_ns, network_bytes)
+
+
 def _check_order(last: Receipt, receipt: Receipt) -> Refusal | None:
     if receipt.lease_id != last.lease_id:
         return Refusal("receipt_wrong_lease", f"receipt is for lease {receipt.lease_id.hex()[:16]}")

@@ -26,14 +26,21 @@ class SignedVoucher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
 
 
 class Coverage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """How `receipts_hash` came about: the fold up to some lease number, then the latest receipt digest of each lease
-    after it (zero where there is none yet)."""
+    """How `receipts_hash` came about: `prefix` folds the leases numbered below `folded`; then comes the latest receipt
+    digest of each lease from there on (zero where there is none yet)."""
 
+
+    folded: int
     prefix: Hash32
     digests: tuple[Hash32, ...]
 
+    def digest_of(self, lease_number: int) -> Hash32 | None:
+        """The digest named for a lease, or None when it is folded away or not there yet."""
+        index = lease_number - self.folded
+        return self.digests[index] if 0 <= index < len(self.digests) else None
 
-NO_COVERAGE = Coverage(ZERO_HASH, ())
+
+NO_COVERAGE = Coverage(0, ZERO_HASH, ())
 
 
 def fold_receipts(prefix: Hash32, digests: Iterable[Hash32]) -> Hash32:

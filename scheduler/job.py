@@ -38,11 +38,12 @@ class OutputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
 class Image(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """An OCI image, pinned. digest: of its manifest, "sha256:<64 hex>"; size_bytes: of all its blobs together;
-    reference: where a registry has it ("" when it comes from the submitter)."""
+    reference: where a registry has it ("" when it comes from the submitter); blobs: manifest, config and layers, when it does."""
 
     digest: str
     size_bytes: U64
     reference: str = ""
+    blobs: tuple[Blob, ...] = ()
 
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,7 +10,14 @@ class Retryable(Exception):
 
 
 class Permanent(Exception):
-    """The world said no in a way that asking again will not change. str() is one line naming what, where, what to do."""
+    """The world said no in a way that asking again will not change. str() is one line naming what, where, what to do.
+
+    code: a stable word for programs, as in a Refusal.
+    """
+
+    def __init__(self, message: str, *, code: str = "failed") -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class ExitCode(IntEnum):

@@ -116,6 +116,12 @@ class Engine(Protocol):
         ...
 
 
+class ImageStore(Protocol):
+    """Puts an image's blobs together as an OCI layout folder."""
+
+    async def make_layout(self, image: Image) -> Path: ...
+
+
 # ----------------------------------------------------------------------------------------------------------------- net
 
 
@@ -182,10 +188,10 @@ class EscrowState:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow:
-    """One row of a claim."""
+    """One row of a claim; without a voucher there is nothing to claim, only to release."""
 
     escrow: Escrow
-    voucher: Voucher
+    voucher: Voucher | None
     signature: bytes
 
 
@@ -226,6 +232,8 @@ class Chain(Protocol):
         ...
 
     async def start_thaw(self, intent: str, escrow: Escrow) -> Sent: ...
+
+    async def close_escrow(self, intent: str, escrow: Escrow) -> Sent: ...
 
 
 # -------------------------------------------------------------------------------------------------------------- wallet

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+
+/// @title Who the providers are: node keys, payout addresses and stake
+/// @notice A provider is an address, its *owner*, kept cold. It names a *node key*, the hot key its daemon signs offers,
+/// quotes and receipts with, and a *payout*, the address that PaymentEscrow pays.
+///
+/// Promises
+/// - Only the owner moves its stake, sets its payout or changes its node key. The node key can do none of these.
+/// - A node key belongs to a provider only by its own signature over {XnodeHashes.NODE_KEY_TYPEHASH}, so nobody can claim
+///   another's key. It is bound to that provider for ever, also after it was replaced: what it signed always has one
+///   author, which is what a proof against a provider needs.
+/// - Stake leaves only after the stake thaw, a fixed time chosen when the contract is made. Anyone may add to a stake,
+///   which never touches a thaw that runs. What thaws still lies here until it is withdrawn, and is part of what an
+///   extension that slashes may take.
+/// - Nobody owns this contract: there is no pause, no upgrade, no privileged address.
+///
+/// Assumptions
+/// - OPENX transfers exactly the amount named and calls nobody ({IOpenxToken}). Its supply fits in 128 bits.
+/// - An owner that is a contract can call this contract. A node key is always an ordinary key.
+///
+/// EIP-712 domain: name "xnode", version "1", this chain, this contract.
+interface IProviderRegistry {
+    /// @param staked OPENX that counts as stake now
+    /// @param thawing OPENX on its way out, no longer counted
+    /// @param thawEnd when `thawing` may be withdrawn, in seconds since 1970; zero when nothing thaws
+    struct Stake {
+        uint128 staked;
+        uint128 thawing;
+        uint64 thawEnd;
+    }
+
+    event ProviderRegistered(address indexed provider, address indexed nodeKey, address payout);
+    event NodeKeyRotated(address indexed provider, address indexed oldNodeKey, address indexed newNodeKey);
+    event PayoutSet(address indexed provider, address payout);
+    event ProviderDeactivated(address indexed provider, address indexed nodeKey);
+    /// @param from who paid
+    /// @param staked the provider's whole stake afterwards
+    event Staked(address indexed provider, address indexed from, uint256 amount, uint256 staked);
+    /// @param staked the provider's stake afterwards
+    /// @param thawing everything that thaws now, earlier amounts included
+    event UnstakeStarted(address indexed provider, uint256 amount, uint256 staked, uint256 thawing, uint64 thawEnd);
+    event StakeWithdrawn(address indexed provider, uint256 amount);
+
+    error ZeroAddress();
+    error ZeroAmount();
+    error StakeThawOutOfBounds(uint32 stakeThaw, uint32 maxStakeThaw);
+    error AlreadyRegistered(address provider, address nodeKey);
+    error NotRegistered(address provider);
+    error NodeKeyTaken(address nodeKey, address provider);
+    error WrongNodeKeySignature(address recovered, address nodeKey);
+    error SignatureExpired(uint64 deadline, uint256 time);
+    error NotEnoughStake(uint256 asked, uint256 staked);
+    error NothingThaws(address provider);
+    error StakeStillThaws(uint64 thawEnd, uint256 time);
+
+    /// @notice Makes the caller a provider with this node key and payout.
+    /// @param payout where PaymentEscrow pays; zero means the provider itself
+    /// @param deadline last second at which nodeSig is good
+    /// @param nodeSig by the node key over `NodeKey(address provider,address nodeKey,uint256 nonce,uint64 deadline)` with
+    /// the caller as provider and {nonces} as nonce: 65 bytes r, s, v with s in the lower half and v 27 or 28
+    function register(address nodeKey, address payout, uint64 deadline, bytes calldata nodeSig) external;
+
+    /// @notice Replaces the caller's node key. The old one is refused from this block on. nodeSig as in {register}, by the
+    /// new key. An earlier key of the same provider may come back.
+    function rotateNodeKey(address newNodeKey, uint64 deadline, bytes calldata nodeSig) external;
+
+    /// @notice Sets where PaymentEscrow pays the caller; zero means the caller itself. Needs no registration, so that a
+    /// provider who left can still move a payout that no longer works.
+    function setPayout(address payout) external;
+
+    /// @notice Takes the caller's node key away, so it is no provider any more. Stake and payout stay as they are;
+    /// {register} brings it back.
+    function deactivate() external;
+
+    /// @notice Moves OPENX from the caller into its own stake. The caller approves this contract first.
+    function stake(uint256 amount) external;
+
+    /// @notice Moves OPENX from the caller into another provider's stake. It is that provider's from then on.
+    function stakeFor(address provider, uint256 amount) external;
+
+    /// @notice Takes amount out of the caller's stake and starts its thaw. With a thaw running already, both amounts
+    /// thaw together from now on: only the owner can do this to itself.
+    function startUnstake(uint256 amount) external;
+
+    /// @notice Pays what has thawed to the caller.
+    function withdrawStake() external returns (uint256 amount);
+
+    /// @notice The provider this node key serves now; zero when it serves none, also after it was replaced.
+    function providerOf(address nodeKey) external view returns (address);
+
+    /// @notice The provider this node key is bound to for ever; zero when it was never used. For judging what it signed.
+    function boundProviderOf(address nodeKey) external view returns (address);
+
+    /// @notice The provider's node key; zero when not registered.
+    function nodeKeyOf(address provider) external view returns (address);
+
+    /// @notice Where to pay the provider: its payout, else the provider itself. Never zero for a provider that is not.
+    function payoutOf(address provider) external view returns (address);
+
+    /// @notice The stake that counts, without what thaws.
+    function stakeOf(address provider) external view returns (uint256);
+
+    function stakeDetails(address provider) external view returns (Stake memory);
+
+    /// @notice The nonce the provider's next node key proof must carry.
+    function nonces(address provider) external view returns (uint256);
+
+    function openx() external view returns (IERC20);
+
+    /// @notice Seconds from {startUnstake} to {withdrawStake}; between 1 and {MAX_STAKE_THAW}.
+    function stakeThaw() external view returns (uint32);
+
+    // solhint-disable-next-line func-name-mixedcase
+    function MAX_STAKE_THAW() external view returns (uint32);
+
+    function domainSeparator() external view returns (bytes32);
+}
