@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +12,14 @@ import structlog
 import trio
 
 from metering.units import NANOS_PER_SECOND, Address, Hash32
-from xnode.errors import Retryable
+from xnode.errors import Permanent, Retryable
 from xnode.net.counters import NetCounters
+from xnode.net.dht import open_dht
+from xnode.net.directory import serve_directory
+from xnode.net.discovery import Discovery, Phonebook
 from xnode.net.host import Host, open_host
-from xnode.net.identity import make_node_address
+from xnode.net.identity import make_node_address, read_peer_id
+from xnode.net.multiaddr import expand_unspecified, parse_multiaddr
 from xnode.net.rpc import KEEP_S, OPEN_S, Rpc
 from xnode.net.server import Methods, Server
 from xnode.net.wire import PROTOCOL_ID
@@ -32,13 +37,14 @@ log = structlog.get_logger("xnode.net.edge")
 @dataclass(frozen=True, slots=True)
 class NetSettings:
     """secret: the node's 32-byte key; listen: multiaddrs (empty: behind NAT, others answer over our own connections);
-    bootstrap: multiaddrs with /p2p; separator: of the domain that node records are signed in; dht: False asks the
-    bootstrap peers alone."""
+    announce: where others dial us, when that is elsewhere (a forwarded port); bootstrap: multiaddrs with /p2p;
+    separator: of the domain that node records are signed in; dht: False asks the bootstrap peers alone."""
 
     secret: bytes
     listen: tuple[str, ...]
     separator: Hash32
     bootstrap: tuple[str, ...] = ()
+    announce: tuple[str, ...] = ()
     dht: bool = True
 
     def __repr__(self) -> str:
@@ -51,19 +57,21 @@ class _Session:
 
     host: Host
     rpc: Rpc
+    discovery: Discovery
     _scopes: set[trio.CancelScope] = field(default_factory=set)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """A call's time on this host. Raises Retryable when the host ends first."""
-        with trio.CancelScope() as scope:
+    def running(self, deadline: float = math.inf) -> Iterator[None]:
+        """A call's time on this host. Raises Retryable when the host or the time ends first."""
+        with trio.CancelScope(deadline=deadline) as scope:
             self._scopes.add(scope)
             try:
                 yield
             finally:
                 self._scopes.discard(scope)
         if scope.cancelled_caught:
-            raise Retryable("the net was restarted during this call")
+            late = trio.current_time() >= deadline
+            raise Retryable("the deadline passed" if late else "the net was restarted during this call")
 
     def end(self) -> None:
         for scope in self._scopes:
@@ -79,7 +87,10 @@ class Net:
         self._settings = settings
         self._now_ns = now_ns
         self._listen = settings.listen
+        self._bootstrap = tuple(_make_bootstrap_peer(each) for each in settings.bootstrap)
+        self._phonebook = Phonebook(settings.separator, now_ns)
         self._methods = Methods()
+        serve_directory(self._methods, self._phonebook.book, now_ns)
         self._server = Server(self._methods, self.counters)
         self._session: _Session | None = None
         self._started = trio.Event()
@@ -99,8 +110,9 @@ class Net:
         self.counters.calls_out += 1
         try:
             session = await self._wait_session(deadline)
-            with session.running():
-                return await session.rpc.call(peer, method, body, deadline, correlation)
+            with session.running(deadline):
+                where = await self._locate(session, peer)
+                return await session.rpc.call(where, method, body, deadline, correlation)
         except Retryable:
             self.counters.calls_out_failed += 1
             raise
@@ -113,12 +125,46 @@ class Net:
         """One request, many items; raises as call() does."""
         session = await self._wait_session(trio.current_time() + OPEN_S)
         with session.running():
-            async with session.rpc.stream(peer, method, body, correlation) as items:
+            with trio.fail_after(OPEN_S):
+                where = await self._locate(session, peer)
+            async with session.rpc.stream(where, method, body, correlation) as items:
                 yield items
 
+    async def publish_record(self, record: bytes) -> None:
+        """Make our own signed record (records.make_record) known, now and for as long as it is valid.
+
+        Raises Permanent when it is not a valid record of this node. Returns when all who could be asked were asked.
+        """
+        refusal = self._phonebook.keep(self.address, record)
+        if refusal is not None:
+            raise Permanent(f"our own record was not published: {refusal}")
+        self._phonebook.own = record
+        if self._session is not None:
+            with self._session.running():
+                await self._session.discovery.publish()
+
+    async def find_providers(self) -> tuple[Address, ...]:
+        """Every node said to provide; a hint, to be checked by its record."""
+        session = await self._wait_session(trio.current_time() + OPEN_S)
+        with session.running():
+            return await session.discovery.find_providers()
+        raise AssertionError("unreachable")
+
+    async def get_record(self, address: Address) -> bytes | None:
+        """The newest valid record of a node that anybody has, or None."""
+        session = await self._wait_session(trio.current_time() + OPEN_S)
+        with session.running():
+            return await session.discovery.get_record(address)
+        raise AssertionError("unreachable")
+
     def multiaddrs(self) -> tuple[str, ...]:
-        """Where we listen, without /p2p."""
-        return self._listen
+        """Where others may dial us, without /p2p."""
+        return self._settings.announce or expand_unspecified(self._listen)
+
+    async def _locate(self, session: _Session, peer: Peer) -> Peer:
+        if peer.multiaddrs or session.host.find_connected(peer.address) is not None:
+            return peer
+        return Peer(peer.address, await session.discovery.locate(peer.address))
 
     def peers(self) -> tuple[Address, ...]:
         """Whom we have a connection with."""
@@ -158,8 +204,15 @@ class Net:
 
     async def _run_host(self, task_status: Any) -> None:
         self._restart_asked = trio.Event()
-        async with open_host(self._settings.secret, self._listen) as host:
-            session = _Session(host, Rpc(host, self.counters))
+        async with AsyncExitStack() as stack:
+            host = await stack.enter_async_context(open_host(self._settings.secret, self._listen))
+            rpc = Rpc(host, self.counters)
+            dht = None
+            if self._settings.dht:
+                serves = bool(self._settings.listen)
+                dht = await stack.enter_async_context(open_dht(host, self._phonebook.read, serves))
+            discovery = Discovery(host, rpc, self._phonebook, self._bootstrap, dht, self.address)
+            session = _Session(host, rpc, discovery)
             # Port 0 was a wish for any port; after a restart others must find us where we were.
             self._listen = host.multiaddrs()
             host.set_handler(PROTOCOL_ID, self._server.answer_stream)
@@ -170,6 +223,7 @@ class Net:
                     task_status.started(None)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_tidy, session)
+                    nursery.start_soon(discovery.run)
                     await self._restart_asked.wait()
                     nursery.cancel_scope.cancel()
             finally:
@@ -199,6 +253,14 @@ async def open_net(settings: NetSettings, now_ns: Callable[[], int]) -> AsyncIte
                 nursery.cancel_scope.cancel()
     if fault is not None:
         raise fault
+
+
+def _make_bootstrap_peer(text: str) -> Peer:
+    endpoint = parse_multiaddr(text)
+    address = read_peer_id(endpoint.peer_id) if endpoint is not None and endpoint.peer_id is not None else None
+    if address is None:
+        raise Permanent(f"bootstrap peer {text} is none: write /ip4/ADDRESS/tcp/PORT/p2p/PEER-ID")
+    return Peer(address, (text,))
 
 
 def _unwrap(error: Exception) -> Exception:

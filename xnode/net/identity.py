@@ -36,6 +36,19 @@ def make_peer_id(public: bytes) -> ID:
     return ID(_ID_PREFIX + key.format(compressed=True))
 
 
+def make_peer_id_text(secret: bytes) -> str:
+    """What stands behind /p2p/ in a multiaddr of this node."""
+    return make_peer_id(coincurve.PrivateKey(secret).public_key.format()).to_base58()
+
+
+def read_peer_id(text: str) -> Address | None:
+    """The Ethereum address behind the base58 text of a peer id, or None when there is none."""
+    try:
+        return address_of_peer_id(ID.from_base58(text))
+    except ValueError:
+        return None
+
+
 @lru_cache(maxsize=4096)
 def address_of_peer_id(peer_id: ID) -> Address | None:
     """The Ethereum address behind a peer id, or None when the id embeds no secp256k1 key."""

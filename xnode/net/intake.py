@@ -21,8 +21,8 @@ class IntakeLimits:
     burst: float
 
 
-CALL_LIMITS = IntakeLimits(at_once_peer=32, at_once_total=512, rate=200.0, burst=400.0)
-"""A submitter with 100 leases and a receipt a second for each is at half of the rate."""
+CALL_LIMITS = IntakeLimits(at_once_peer=32, at_once_total=512, rate=500.0, burst=1000.0)
+"""A submitter with 100 leases and a receipt a second for each is at a fifth of the rate."""
 
 STREAM_LIMITS = IntakeLimits(at_once_peer=32, at_once_total=256, rate=20.0, burst=64.0)
 """Logs and blobs: few and long. Each holds a task and at most one frame."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass
+
+import psutil
 
 MAX_MULTIADDR_CHARS = 256
 """A DNS name of 253 characters is the longest thing a stranger may make us read."""
@@ -30,6 +33,27 @@ def parse_multiaddr(text: str) -> Endpoint | None:
     if match is None or not 0 < int(match[3]) < 65536 or not _is_host(match[1], match[2]):
         return None
     return Endpoint(match[2], int(match[3]), match[4])
+
+
+def expand_unspecified(multiaddrs: tuple[str, ...]) -> tuple[str, ...]:
+    """The addresses with 0.0.0.0 and :: written out as this host's interfaces; loopback only where nothing else is."""
+    return tuple(dict.fromkeys(each for text in multiaddrs for each in _expand(text)))
+
+
+def _expand(text: str) -> tuple[str, ...]:
+    for kind, unspecified, family in (("ip4", "0.0.0.0", socket.AF_INET), ("ip6", "::", socket.AF_INET6)):
+        prefix = f"/{kind}/{unspecified}/"
+        if text.startswith(prefix):
+            hosts = _interface_hosts(family)
+            return tuple(f"/{kind}/{host}/{text.removeprefix(prefix)}" for host in hosts)
+    return (text,)
+
+
+def _interface_hosts(family: socket.AddressFamily) -> tuple[str, ...]:
+    found = [each.address for of in psutil.net_if_addrs().values() for each in of if each.family == family]
+    # A link-local address (with its %zone) means nothing to another host.
+    global_hosts = [host for host in found if "%" not in host and not ipaddress.ip_address(host).is_loopback]
+    return tuple(global_hosts) or tuple(host for host in found if "%" not in host)
 
 
 def _is_host(kind: str, host: str) -> bool:

@@ -9,8 +9,11 @@ from typing import Any
 
 import structlog
 import trio
+from libp2p.kad_dht import value_store as value_store_module
 from libp2p.kad_dht.kad_dht import KadDHT
+from libp2p.kad_dht.provider_store import ProviderStore
 from libp2p.network import swarm as swarm_module
+from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.connection.exceptions import RawConnError
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.exceptions import SwarmException
@@ -20,6 +23,7 @@ from libp2p.stream_muxer.yamux import yamux as yamux_module
 from libp2p.transport.tcp import tcp as tcp_module
 
 from xnode.errors import Permanent
+from xnode.net.records import list_provider_keys
 
 LIBP2P_VERSION = "0.8.1"
 
@@ -43,6 +47,11 @@ DHT_INBOUND_STREAMS = 128
 
 DHT_STREAM_S = 20.0
 """How long one DHT stream may stay; as shipped for ever."""
+
+MAX_DHT_VALUES = 4000
+"""Records we keep for others: at 16 KiB each 64 MiB."""
+
+PROVIDER_KEYS = frozenset(list_provider_keys())
 
 log = structlog.get_logger("xnode.net.patches")
 
@@ -198,6 +207,27 @@ def expire_dht_streams() -> None:
     KadDHT._do_handle_stream = handle_briefly
 
 
+def dial_nobody_unasked() -> None:
+    """Any peer that was ever heard of is dialed until half of all connections are used up, whatever the low mark says."""
+
+    async def connect_to_nobody(self: Any) -> None:
+        return
+
+    AutoConnector.maybe_connect = connect_to_nobody
+
+
+def bound_dht_stores() -> None:
+    """A DHT server keeps 50,000 values of up to 1 MiB, and providers of any key a stranger makes up."""
+    value_store_module.MAX_VALUE_STORE_SIZE = MAX_DHT_VALUES
+    add_provider = ProviderStore.add_provider
+
+    def add_known_provider(self: Any, key: bytes, provider: Any) -> None:
+        if key in PROVIDER_KEYS:
+            add_provider(self, key, provider)
+
+    ProviderStore.add_provider = add_known_provider
+
+
 def refuse_shared_ports() -> None:
     """Listeners set SO_REUSEPORT: a second daemon on a busy port gets half of the first one's connections, silently."""
 
@@ -215,5 +245,7 @@ PATCHES: tuple[Callable[[], None], ...] = (
     shorten_dial_delay,
     enforce_receive_windows,
     expire_dht_streams,
+    bound_dht_stores,
+    dial_nobody_unasked,
     refuse_shared_ports,
 )

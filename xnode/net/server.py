@@ -1,7 +1,8 @@
-"""Server: answers the requests of an inbound stream one by one; nothing that a peer sends or a handler raises passes."""
+"""Server: answers the requests of an inbound stream one by one; nothing a peer sends or a handler raises passes."""
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import structlog
@@ -134,12 +135,13 @@ class Server:
                 await reply.send("unknown_method", b"")
 
     async def _run_call(self, handler: RpcHandler, caller: Address, request: Request) -> tuple[Status, bytes]:
-        limit_s = min(HANDLER_S, request.deadline_ms / 1000)
         try:
-            with trio.fail_after(limit_s):
+            with trio.move_on_after(min(HANDLER_S, request.deadline_ms / 1000)):
                 body = await handler(caller, request.body)
-            assert len(body) <= MAX_BODY_BYTES, f"{request.method} answers with more than {MAX_BODY_BYTES} bytes"
-            return "ok", body
+                assert len(body) <= MAX_BODY_BYTES, f"{request.method} answers with more than {MAX_BODY_BYTES} bytes"
+                return "ok", body
+            self._counters.handler_timeouts += 1
+            return "error", b""
         except RpcRefused as refusal:
             return "refused", refusal.body
         except Exception as error:  # a supervisor's edge: one handler's bug must not end the node's net
@@ -166,7 +168,7 @@ class Server:
 
     def _on_handler_error(self, error: Exception, caller: Address, request: Request) -> tuple[Status, bytes]:
         self._counters.handler_errors += 1
-        log.warning("handler raised", method=request.method, peer=_name(caller), exc_info=error)
+        log.error("handler raised", method=request.method, peer=_name(caller), **_describe(error))
         return "error", b""
 
 
@@ -207,6 +209,12 @@ class _Reply:
         """Cancel keep_alive() where it leaves no half frame behind."""
         async with self._lock:
             scope.cancel()
+
+
+def _describe(error: Exception) -> dict[str, str]:
+    # Where and what kind, but neither message nor locals: they may hold a peer's bytes, or a key.
+    frames = traceback.extract_tb(error.__traceback__)
+    return {"error": type(error).__name__, "at": " < ".join(f"{each.filename}:{each.lineno}" for each in frames[-3:])}
 
 
 def _unwrap(error: Exception) -> Exception:
