@@ -236,6 +236,14 @@ class Chain(Protocol):
     async def close_escrow(self, intent: str, escrow: Escrow) -> Sent: ...
 
 
+class EscrowNews(Protocol):
+    """Confirmed events of PaymentEscrow."""
+
+    def follow(self) -> AsyncIterator[set[Hash32]]:
+        """Sets of escrow ids that something happened to; goes on where it was after a restart, never ends, never raises."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """An EIP-1559 transaction before it is signed. Fees in wei per gas, value in wei; to: None makes a contract."""
