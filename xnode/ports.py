@@ -236,6 +236,39 @@ class Chain(Protocol):
     async def close_escrow(self, intent: str, escrow: Escrow) -> Sent: ...
 
 
+class EscrowNews(Protocol):
+    """Confirmed events of PaymentEscrow."""
+
+    def follow(self) -> AsyncIterator[set[Hash32]]:
+        """Sets of escrow ids that something happened to; goes on where it was after a restart, never ends, never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """An EIP-1559 transaction before it is signed. Fees in wei per gas, value in wei; to: None makes a contract."""
+
+    chain_id: int
+    nonce: int
+    max_priority_fee: int
+    max_fee: int
+    gas: int
+    to: Address | None
+    value: int
+    data: bytes
+
+
+class TransactionSigner(Protocol):
+    """Signs transactions of one address."""
+
+    @property
+    def address(self) -> Address: ...
+
+    def sign_transaction(self, transaction: Transaction) -> bytes:
+        """The raw transaction, ready to broadcast; the same transaction always gives the same bytes."""
+        ...
+
+
 # -------------------------------------------------------------------------------------------------------------- wallet
 
 

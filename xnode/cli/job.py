@@ -54,13 +54,16 @@ def validate(file: Path, screen: Screen) -> None:
 @pass_app
 def plan(app: App, file: Path, screen: Screen) -> None:
     """Who could run it, for how much and why; signs nothing."""
+    import msgspec
+
     from xnode.cli.job_file import read_job
     from xnode.cli.launch import ensure_daemon
     from xnode.cli.submit import draw_answer, wait_plan
+    from xnode.views import PlanView
 
     read = read_job(file)
     answer = wait_plan(ensure_daemon(app.home), read)
-    screen.show(answer, lambda: draw_answer(screen, answer))
+    screen.show(answer, lambda: draw_answer(screen, msgspec.convert(answer, PlanView)))
     if not answer["candidates"]:
         raise click.exceptions.Exit(int(ExitCode.NO_MATCH))
 

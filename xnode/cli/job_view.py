@@ -44,7 +44,7 @@ _CANDIDATES = (
     Column("at most", right=True),
     Column("rtt", right=True),
     Column("score", right=True),
-    Column("made of", fold=True),
+    Column("because of", fold=True),
 )
 _SHORTFALLS = (
     Column("offers", right=True),
@@ -171,7 +171,7 @@ def _make_candidate_cells(number: int, row: Candidate) -> tuple[object, ...]:
         brief_money(row.cost_limit),
         f"{row.latency_ms:.0f} ms" if row.latency_ms is not None else "",
         brief_money(row.score),
-        " + ".join(f"{name} {brief_money(part)}" for name, part in row.parts.items() if float(part)),
+        ", ".join(text if name == "why" else f"{name} {text}" for name, text in row.parts.items()),
     )
 
 

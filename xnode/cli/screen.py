@@ -111,10 +111,9 @@ def make_console(stream: IO[str]) -> Console:
 
 
 def make_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], header: bool = True) -> Table:
-    from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD if header else None, show_header=header, pad_edge=False, header_style="bold")
+    table = Table(box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(
             column.name,
