@@ -9,7 +9,7 @@ from xnode.errors import Permanent
 from xnode.ports import WorkloadSpec
 from xnode.runtime.cgroup import MIN_VCPU_MILLI, CgroupLimits
 from xnode.runtime.claims import UID_RANGE
-from xnode.runtime.lease_folder import LeaseFolder, LeaseRecord, limit_s
+from xnode.runtime.lease_folder import LeaseFolder, LeaseRecord, conmon_limit_s
 
 WORKLOAD_UID = 1000
 """Who the workload is inside its user namespace: never root, not even of its own."""
@@ -145,7 +145,7 @@ def _limits(spec: WorkloadSpec) -> tuple[str, ...]:
         f"--memory-swap={memory}b",
         f"--pids-limit={PIDS_LIMIT}",
         f"--shm-size={min(SHM_LIMIT_BYTES, memory // 2)}b",
-        f"--timeout={limit_s(spec.duration_limit_ns)}",
+        f"--timeout={conmon_limit_s(spec.duration_limit_ns)}",
     )
 
 
