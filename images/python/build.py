@@ -32,8 +32,8 @@ CONFIG = {
 }
 
 COMPILE = """chroot "$1" python3 -c "
-import compileall, os
-by_hash = compileall.PycInvalidationMode.UNCHECKED_HASH
+import compileall, os, py_compile
+by_hash = py_compile.PycInvalidationMode.UNCHECKED_HASH
 compileall.compile_dir(os.path.dirname(os.__file__), quiet=1, invalidation_mode=by_hash)
 " """
 """The root is read-only at run time: what is not compiled here is compiled at every start. By hash: no times in it."""
