@@ -17,6 +17,7 @@ from xnode.errors import Retryable
 from xnode.ports import WorkloadState
 from xnode.runtime.cgroup import CpuCounter, LeaseCgroup, parse_keyed
 from xnode.runtime.lease_folder import Ending, LeaseFolder, LeaseRecord, is_timed_out
+from xnode.runtime.network import make_network
 
 ENDING_DEADLINE_S = 20.0
 """conmon writes the exit status within milliseconds of the exit; later than this it is dead or the disk hangs."""
@@ -40,6 +41,8 @@ class Workload:
         self._state: WorkloadState | None = None
         self._pidfd: int | None = None
         self._cpu: CpuCounter | None = None
+        # After a reboot the number may be another lease's.
+        self._network = make_network(record.uid_base) if record.network and self._survived else None
         self._least = Counters(0, 0)
 
     def close(self) -> None:
@@ -177,7 +180,14 @@ class Workload:
         running_ns = max(running_ns, self._least.running_ns)
         # The quota lets CPU time run ahead by parts of a period; what is above the leased rate is not billed.
         vcpu_ns = min(self._read_cpu_ns(), self.record.vcpu_milli * running_ns // 1000)
-        self._least = Counters(running_ns, max(vcpu_ns, self._least.vcpu_ns))
+        ingress, egress = self._network.read_bytes() if self._network else (0, 0)
+        least = self._least
+        self._least = Counters(
+            running_ns,
+            max(vcpu_ns, least.vcpu_ns),
+            max(ingress, least.ingress_bytes),
+            max(egress, least.egress_bytes),
+        )
         return self._least
 
     def _read_cpu_ns(self) -> int:
