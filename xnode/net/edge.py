@@ -205,7 +205,9 @@ class Net:
     async def _run_host(self, task_status: Any) -> None:
         self._restart_asked = trio.Event()
         async with AsyncExitStack() as stack:
-            host = await stack.enter_async_context(open_host(self._settings.secret, self._listen))
+            host = await stack.enter_async_context(
+                open_host(self._settings.secret, self._listen, self._settings.announce)
+            )
             rpc = Rpc(host, self.counters)
             dht = None
             if self._settings.dht:

@@ -36,9 +36,6 @@ FRAME_WRITE_S = 15.0
 MAX_RECEIVE_WINDOW_BYTES = 4 << 20
 """Unread bytes one stream may hold: 4 MiB gives 40 MB/s at a round trip of 100 ms. As shipped it grows to 16 MiB."""
 
-WINDOW_SLACK_BYTES = 64 << 10
-"""One muxer frame: how far a peer may run over its window before it loses the connection."""
-
 MAX_STREAMS_PER_CONNECTION = 128
 """Streams the other side may have open on one connection; each may hold a window of unread bytes."""
 
@@ -154,12 +151,12 @@ class WindowOverrun(trio.TooSlowError):
 
 
 class _BoundedBuffer(bytearray):
-    """Unread bytes of one stream, never more than its receive window and a frame."""
+    """Unread bytes of one stream, never more than its receive window."""
 
     stream: Any
 
     def extend(self, data: Any, /) -> None:
-        if len(data) > self.stream.recv_window + WINDOW_SLACK_BYTES:
+        if len(data) > self.stream.recv_window:
             raise WindowOverrun(f"stream {self.stream.stream_id} overran its window")
         super().extend(data)
 
@@ -208,7 +205,7 @@ def expire_dht_streams() -> None:
 
 
 def dial_nobody_unasked() -> None:
-    """Any peer that was ever heard of is dialed until half of all connections are used up, whatever the low mark says."""
+    """Peers it only heard of are dialed until half of all connections are used up, whatever the low mark says."""
 
     async def connect_to_nobody(self: Any) -> None:
         return
