@@ -25,7 +25,7 @@ from metering.units import Address
 from xnode.errors import Permanent, Retryable
 from xnode.net.identity import address_of_peer_id, make_key_pair
 from xnode.net.multiaddr import Endpoint, expand_unspecified, parse_multiaddr
-from xnode.net.patches import apply_patches
+from xnode.net.patches import apply_patches, close_sockets
 from xnode.net.pipe import STREAM_FAULTS
 from xnode.ports import Peer
 
@@ -183,15 +183,44 @@ async def open_host(secret: bytes, listen: Iterable[str], announce: tuple[str, .
     wanted = tuple(listen)
     _check_listen(wanted)
     raw = _make_raw_host(secret, announce)
-    async with raw.run([Multiaddr(each) for each in wanted]):
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        host: Host = await nursery.start(_run, raw, wanted, stop)
         try:
-            host = Host(raw)
-            _check_bound(wanted, raw)
             yield host
         finally:
-            # Leaving run() alone leaks listeners and sockets.
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+            stop.set()
+
+
+async def _run(
+    raw: Any, wanted: tuple[str, ...], stop: trio.Event, task_status: Any = trio.TASK_STATUS_IGNORED
+) -> None:
+    # Shielded: libp2p, when cancelled, marks connections as closed and then leaves their sockets open.
+    with trio.CancelScope(shield=True) as scope:
+        try:
+            async with raw.run([Multiaddr(each) for each in wanted]):
+                _check_bound(wanted, raw)
+                task_status.started(Host(raw))
+                await stop.wait()
+                scope.deadline = trio.current_time() + CLOSE_S
+                await _close_connections(raw)
                 await raw.close()
+        finally:
+            await _close_what_is_left(raw)
+
+
+async def _close_connections(raw: Any) -> None:
+    # All at once: libp2p closes one after the other and sleeps 0.2 s over each.
+    async with trio.open_nursery() as nursery:
+        for connection in raw.get_network().get_connections():
+            nursery.start_soon(connection.close)
+
+
+async def _close_what_is_left(raw: Any) -> None:
+    # After a fall the listener still has its port, and connections their sockets: others would wait for us on them.
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+        await raw.close()
+    close_sockets(raw.get_network())
 
 
 def _make_raw_host(secret: bytes, announce: tuple[str, ...]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -123,6 +124,27 @@ def release_inbound_slots() -> None:
     swarm_module.Swarm.upgrade_inbound_raw_conn = upgrade_and_wait
 
 
+def remember_connections() -> None:
+    """A close that is cancelled half way leaves the socket open, and nothing in libp2p knows it any more."""
+    init = SwarmConn.__init__
+
+    def init_remembered(self: Any, muxed_conn: Any, swarm: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, muxed_conn, swarm, *args, **kwargs)
+        swarm.__dict__.setdefault("_all_connections", weakref.WeakSet()).add(self)
+
+    SwarmConn.__init__ = init_remembered
+
+
+def close_sockets(swarm: Any) -> None:
+    """Close every socket that a swarm ever used and that is still open. For a swarm that has ended."""
+    for connection in list(swarm.__dict__.get("_all_connections", ())):
+        layer = connection.muxed_conn
+        for name in ("secured_conn", "conn", "read_writer", "read_write_closer", "stream", "stream", "socket"):
+            layer = getattr(layer, name, None)
+        if layer is not None:
+            layer.close()
+
+
 def write_frames_whole() -> None:
     """A cancelled write leaves half a frame and a spent Noise nonce on the wire: the whole connection breaks.
 
@@ -238,6 +260,7 @@ PATCHES: tuple[Callable[[], None], ...] = (
     refuse_text_that_is_not_utf8,
     contain_stream_handlers,
     release_inbound_slots,
+    remember_connections,
     write_frames_whole,
     shorten_dial_delay,
     enforce_receive_windows,
