@@ -164,16 +164,12 @@ contract FreeBalanceTest is Market {
     function test_only_free_money_is_withdrawn_and_only_ones_own() external {
         openEscrow(0, 400 ether);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IPaymentEscrow.NotEnoughFree.selector, payer, address(asset), 601 ether, 600 ether
-            )
+            abi.encodeWithSelector(IPaymentEscrow.NotEnoughFree.selector, payer, address(asset), 601 ether, 600 ether)
         );
         vm.prank(payer);
         escrow.withdraw(address(asset), 601 ether, payer);
 
-        vm.expectRevert(
-            abi.encodeWithSelector(IPaymentEscrow.NotEnoughFree.selector, stranger, address(asset), 1, 0)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.NotEnoughFree.selector, stranger, address(asset), 1, 0));
         vm.prank(stranger);
         escrow.withdraw(address(asset), 1, stranger);
 
