@@ -134,7 +134,7 @@ contract ClaimTest is Market {
         bytes memory row = makeRow(SIGNER_KEY, terms, 1 ether);
         PaymentEscrow first = escrow;
 
-        escrow = new PaymentEscrow(registry, address(this), MIN_THAW);
+        escrow = PaymentEscrow(deploy(escrowCode(MIN_THAW)));
         escrow.addAsset(address(asset));
         fund(payer, 10 ether);
         openEscrow(0, 10 ether);
