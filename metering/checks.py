@@ -1,0 +1,127 @@
+"""Checks: what one side accepts from the other; each gives the refusal, or None."""
+
+from __future__ import annotations
+
+from metering.receipt import Receipt, SignedReceipt, make_receipt_digest
+from metering.refusal import Refusal
+from metering.signature import is_signed_by
+from metering.tariff import make_cost
+from metering.terms import Escrow, LeaseTerms
+from metering.units import Amount, Hash32
+from metering.usage import CLOCK_SLACK_NS, USAGE_FIELDS, find_fall, make_ceiling
+from metering.voucher import Coverage, SignedVoucher, Voucher, fold_receipts, make_voucher_digest
+
+
+def check_receipt(
+    last: Receipt,
+    signed: SignedReceipt,
+    terms: LeaseTerms,
+    separator: Hash32,
+    elapsed_ns: int,
+    network_bytes: int = 0,
+) -> Refusal | None:
+    """What is wrong with a receipt that should follow `last`.
+
+    elapsed_ns: time on the submitter's own clock since it knew of the lease: the only clock the submitter trusts.
+    network_bytes: the most the job may move each way, as the job says; no clock limits those.
+    The cheap checks come before the signature, so that nonsense costs us little.
+    """
+    receipt = signed.receipt
+    return (
+        _check_order(last, receipt)
+        or _check_elapsed(receipt, terms, elapsed_ns)
+        or _check_usage(receipt, terms, network_bytes)
+        or _check_cost(receipt, terms)
+        or _check_receipt_signature(signed, terms, separator)
+    )
+
+
+def check_receipts(
+    last: Receipt,
+    queue: tuple[SignedReceipt, ...],
+    terms: LeaseTerms,
+    separator: Hash32,
+    elapsed_ns: int,
+    network_bytes: int = 0,
+) -> Refusal | None:
+    """What is wrong with receipts that waited together, oldest first.
+
+    They are cumulative, so the last one says everything: only its signature is checked, the others must lead up to it.
+    """
+    for signed in queue[:-1]:
+        refusal = _check_order(last, signed.receipt) or _check_cost(signed.receipt, terms)
+        if refusal is not None:
+            return refusal
+        last = signed.receipt
+    return check_receipt(last, queue[-1], terms, separator, elapsed_ns, network_bytes)
+
+
+def _check_order(last: Receipt, receipt: Receipt) -> Refusal | None:
+    if receipt.lease_id != last.lease_id:
+        return Refusal("receipt_wrong_lease", f"receipt is for lease {receipt.lease_id.hex()[:16]}")
+    if last.final:
+        return Refusal("receipt_after_final", f"receipt {receipt.number} came after the final one, {last.number}")
+    if receipt.number != last.number + 1:
+        return Refusal("receipt_number", f"receipt {receipt.number} came where {last.number + 1} was due")
+    if receipt.at_ns < last.at_ns or receipt.running_ns < last.running_ns:
+        return Refusal("receipt_time_fell", f"receipt {receipt.number} is earlier than the one before it")
+    fallen = find_fall(last.usage, receipt.usage)
+    if fallen:
+        return Refusal("receipt_usage_fell", f"{fallen} of receipt {receipt.number} is below the one before it")
+    if receipt.cost < last.cost:
+        return Refusal("receipt_cost_fell", f"cost {receipt.cost} of receipt {receipt.number} is below {last.cost}")
+    return None
+
+
+def _check_elapsed(receipt: Receipt, terms: LeaseTerms, elapsed_ns: int) -> Refusal | None:
+    most_ns = min(elapsed_ns, terms.duration_limit_ns)
+    if receipt.running_ns > most_ns + CLOCK_SLACK_NS:
+        return Refusal("receipt_running_ns", f"running_ns {receipt.running_ns} is above the {most_ns} that have passed")
+    return None
+
+
+def _check_usage(receipt: Receipt, terms: LeaseTerms, network_bytes: int) -> Refusal | None:
+    ceiling = make_ceiling(terms.resources, receipt.running_ns, network_bytes)
+    for name in USAGE_FIELDS:
+        value, most = getattr(receipt.usage, name), getattr(ceiling, name)
+        if value > most:
+            return Refusal(
+                "receipt_usage_above_limit", f"{name} {value} is above {most}, the most the lease allows by now"
+            )
+    return None
+
+
+def _check_cost(receipt: Receipt, terms: LeaseTerms) -> Refusal | None:
+    due = min(make_cost(receipt.usage, terms.tariff), terms.cost_limit)
+    if receipt.cost != due:
+        return Refusal("receipt_cost", f"cost {receipt.cost} is not the {due} that this usage comes to")
+    return None
+
+
+def _check_receipt_signature(signed: SignedReceipt, terms: LeaseTerms, separator: Hash32) -> Refusal | None:
+    if not is_signed_by(terms.node, make_receipt_digest(separator, signed.receipt), signed.signature):
+        return Refusal(
+            "receipt_signature", f"receipt {signed.receipt.number} is not signed by node 0x{terms.node.hex()}"
+        )
+    return None
+
+
+def check_voucher(
+    last: Voucher, signed: SignedVoucher, coverage: Coverage, escrow: Escrow, separator: Hash32
+) -> Refusal | None:
+    """What is wrong with a voucher that should follow `last` on its escrow."""
+    voucher = signed.voucher
+    if voucher.escrow_id != last.escrow_id:
+        return Refusal("voucher_wrong_escrow", f"voucher is for escrow {voucher.escrow_id.hex()[:16]}")
+    if voucher.cumulative < last.cumulative:
+        return Refusal("voucher_fell", f"cumulative {voucher.cumulative} is below {last.cumulative}, signed before")
+    if voucher.receipts_hash != fold_receipts(coverage.prefix, coverage.digests):
+        return Refusal("voucher_receipts_hash", "receipts_hash is not the fold of the receipts it names")
+    if not is_signed_by(escrow.signer, make_voucher_digest(separator, voucher), signed.signature):
+        return Refusal("voucher_signature", f"voucher is not signed by the escrow's signer 0x{escrow.signer.hex()}")
+    return None
+
+
+def make_exposure(cost: Amount, vouchered: Amount) -> Amount:
+    """Cost on receipts that no voucher covers yet."""
+    return Amount(max(0, cost - vouchered))

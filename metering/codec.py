@@ -1,0 +1,65 @@
+"""The one byte form of every signed or journalled value: MessagePack by msgspec, amounts as 16 big-endian bytes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from metering.units import U128
+
+T = TypeVar("T")
+
+
+class NotCanonical(ValueError):
+    """The bytes decode, but are not the one way to write what they mean."""
+
+
+def _encode_hook(value: Any) -> Any:
+    if isinstance(value, U128):
+        return value.to_bytes(16, "big")
+    raise NotImplementedError(f"{type(value).__name__} has no byte form")
+
+
+def _decode_hook(kind: type, value: Any) -> Any:
+    if isinstance(kind, type) and issubclass(kind, U128):
+        # A fixed width leaves one spelling for each number.
+        if not isinstance(value, bytes) or len(value) != 16:
+            raise ValueError(f"expected 16 bytes for {kind.__name__}")
+        return kind(int.from_bytes(value, "big"))
+    raise NotImplementedError(f"{kind!r} has no byte form")
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_encode_hook)
+
+
+@lru_cache(maxsize=256)
+def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind, dec_hook=_decode_hook)
+
+
+def encode(value: Any) -> bytes:
+    """The bytes of a Struct (or a tuple, list, dict of them)."""
+    return _encoder.encode(value)
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """The value of trusted bytes (our own journal). Raises msgspec.DecodeError or ValidationError."""
+    value: T = _decoder(kind).decode(data)  # type: ignore[arg-type]  # mypy doubts that a class can be hashed
+    return value
+
+
+def decode_strict(data: bytes, kind: type[T]) -> T:
+    """The value of a stranger's bytes, which must be the one canonical spelling of it.
+
+    Raises NotCanonical, msgspec.DecodeError or msgspec.ValidationError (all are ValueError). Duplicate keys and long
+    integer forms decode fine, and would let one signed meaning have many byte forms: so the bytes must round-trip.
+    """
+    try:
+        value: T = _decoder(kind).decode(data)  # type: ignore[arg-type]  # mypy doubts that a class can be hashed
+    except RecursionError as error:
+        raise NotCanonical("nested too deep") from error
+    if _encoder.encode(value) != data:
+        raise NotCanonical("the bytes are not canonical")
+    return value

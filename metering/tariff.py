@@ -1,0 +1,59 @@
+"""Tariff: unit prices, and the one pricing function that quote and bill both use."""
+
+from __future__ import annotations
+
+import msgspec
+
+from metering.resources import Resources
+from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, U128_MAX, Amount
+from metering.usage import Counters, Usage, make_ceiling, make_usage
+
+
+class Tariff(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base units of the lease's asset per vCPU-hour, GiB-hour, GPU-hour and per GB (10**9 bytes) of network."""
+
+    vcpu_hour: Amount
+    memory_gib_hour: Amount
+    disk_gib_hour: Amount
+    gpu_hour: Amount
+    ingress_gb: Amount
+    egress_gb: Amount
+
+
+# Everything is brought to one denominator, an hour of nanoseconds times a GiB of bytes, so that cost is rounded once.
+_DENOMINATOR = NANOS_PER_HOUR * BYTES_PER_GIB
+_PER_BYTE = _DENOMINATOR // BYTES_PER_GB
+
+
+def make_cost(usage: Usage, tariff: Tariff) -> Amount:
+    """What the usage comes to under the tariff, rounded down once; the largest Amount when it is more than that.
+
+    A stranger's prices and counts may multiply to anything: no cost limit or budget reaches the largest Amount.
+    """
+    parts = (
+        (usage.vcpu_ns * tariff.vcpu_hour + usage.gpu_ns * tariff.gpu_hour) * BYTES_PER_GIB
+        + usage.memory_byte_ns * tariff.memory_gib_hour
+        + usage.disk_byte_ns * tariff.disk_gib_hour
+        + (usage.ingress_bytes * tariff.ingress_gb + usage.egress_bytes * tariff.egress_gb) * _PER_BYTE
+    )
+    return Amount(min(parts // _DENOMINATOR, U128_MAX))
+
+
+def make_cost_ceiling(resources: Resources, tariff: Tariff, duration_ns: int, network_bytes: int = 0) -> Amount:
+    """The most a workload with these limits can cost in `duration_ns`, with `network_bytes` each way."""
+    usage = make_ceiling(resources, duration_ns, network_bytes)
+    return Amount(min(make_cost(usage, tariff) + 1, U128_MAX))
+
+
+def make_hourly_price(resources: Resources, tariff: Tariff) -> Amount:
+    """The price of one fully used hour of these resources, without network: what a person compares."""
+    counters = Counters(running_ns=NANOS_PER_HOUR, vcpu_ns=resources.vcpu_milli * NANOS_PER_HOUR // 1000)
+    return make_cost(make_usage(counters, resources), tariff)
+
+
+def find_dearer(tariff: Tariff, bid: Tariff) -> str | None:
+    """The first price of the tariff that is above the bid's, or None."""
+    for name in Tariff.__struct_fields__:
+        if getattr(tariff, name) > getattr(bid, name):
+            return name
+    return None

@@ -1,0 +1,73 @@
+"""Terms: what both sides sign: the escrow's terms, its opening, and the lease terms."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from metering.eip712 import make_digest
+from metering.resources import Resources
+from metering.tariff import Tariff
+from metering.units import U32, U64, Address, Amount, Hash32
+
+
+class Escrow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """An escrow's immutable terms; their digest is its identity. thaw: seconds; split: zero in this version."""
+
+    payer: Address
+    signer: Address
+    provider: Address
+    asset: Address
+    split: Hash32
+    thaw: U32
+    nonce: U64
+
+
+class Opening(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The payer's (or an approved opener's) word to reserve `amount` more.
+
+    deadline: seconds UTC; nonce: used once, in any order.
+    """
+
+    escrow_id: Hash32
+    amount: Amount
+    nonce: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    """32 big-endian bytes."""
+    deadline: U64
+
+
+class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Everything a lease is about; its digest is the lease's id.
+
+    submitter signs vouchers (it is the escrow's signer) and is the submitter's node; provider is the registered owner
+    who is paid; node is the provider's node key, which signs receipts. lease_number counts the leases that draw on the
+    escrow. cost_limit: the most this lease may cost; exposure_limit: unpaid cost at which the provider stops;
+    open_until_ns: these terms may be countersigned until then.
+    """
+
+    job_hash: Hash32
+    quote_hash: Hash32
+    submitter: Address
+    provider: Address
+    node: Address
+    escrow_id: Hash32
+    lease_number: U64
+    asset: Address
+    resources: Resources
+    tariff: Tariff
+    cost_limit: Amount
+    exposure_limit: Amount
+    interval_ns: U64
+    duration_limit_ns: U64
+    open_until_ns: U64
+
+
+def make_escrow_id(separator: Hash32, escrow: Escrow) -> Hash32:
+    """The escrow's identity on and off chain."""
+    return make_digest(separator, "Escrow", escrow)
+
+
+def make_lease_id(separator: Hash32, terms: LeaseTerms) -> Hash32:
+    """The lease's identity, which is also the digest both sides sign."""
+    return make_digest(separator, "LeaseTerms", terms)

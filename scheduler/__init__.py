@@ -1,0 +1,1 @@
+"""WHO: which provider should run a job, and why. Only computes; imports nothing but metering."""

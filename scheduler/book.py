@@ -1,0 +1,228 @@
+"""Book: this node's replica of the market's signed offers, and the search in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from heapq import nsmallest
+from typing import Protocol
+
+from metering.codec import encode
+from metering.refusal import Refusal
+from metering.units import NANOS_PER_HOUR, Address, Hash32
+from scheduler.facts import Facts
+from scheduler.feasible import Misfit, check_offer_for_job, fits_job
+from scheduler.job import Job
+from scheduler.offer import Offer, SignedOffer, check_offer
+from scheduler.score import NEAR_BEST_PERCENT, Scored, rank, score_offer
+
+MAX_OFFERS = 200_000
+"""Twice the market that one node is built for; at about 2 KiB an offer this bounds the book near 400 MiB."""
+
+MAX_OFFER_BYTES = 8 * 1024
+"""A host with 16 GPUs and 8 addresses takes 2 KiB."""
+
+MAX_OFFER_LIFE_NS = 24 * NANOS_PER_HOUR
+"""No offer may claim a place for longer than a day without being signed again."""
+
+MAX_PROOFS = 64
+"""Proofs of equivocation kept for whoever reports them; one is enough to slash."""
+
+MAX_EXAMPLES = 3
+"""Example nodes named for each reason: enough to look at, short enough to read."""
+
+
+class OfferIndex(Protocol):
+    """Where the book's offers lie for searching: a scan, or something faster with the same answers."""
+
+    def put(self, offer: Offer) -> None:
+        """Take an offer in, in place of its node's last one."""
+        ...
+
+    def drop(self, node: Address) -> None:
+        """Forget the node's offer, if there is one."""
+        ...
+
+    def find_best(self, job: Job, facts: Facts, now_ns: int, count: int) -> tuple[Scored[Offer], ...]:
+        """The `count` offers with the least score that fit the job, and all that are within NEAR_BEST_PERCENT of the
+        best (at most MAX_NEAR_BEST of them), in any order."""
+        ...
+
+
+MAX_NEAR_BEST = 256
+"""In a large market of equal prices thousands are near the best; these are enough for the dice to spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """An offer that does not fit, and every reason why."""
+
+    node: Address
+    misfits: tuple[Misfit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """candidates: best first; offers_seen: how many were in the book; unfit: filled only when fewer candidates were
+    found than asked for, because only then does anybody ask why."""
+
+    candidates: tuple[Scored[Offer], ...]
+    offers_seen: int
+    unfit: tuple[Unfit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """How many offers one constraint rules out; nearest: the detail of the one that comes closest; only: how many are
+    ruled out by this constraint alone."""
+
+    code: str
+    count: int
+    only: int
+    nearest: str
+    nodes: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Equivocation:
+    """Two different offers that one node signed under one number."""
+
+    first: SignedOffer
+    second: SignedOffer
+
+
+class Book:
+    """The newest valid offer of each node. Every offer is checked on its way in."""
+
+    def __init__(self, separator: Hash32, index: OfferIndex | None = None, max_offers: int = MAX_OFFERS) -> None:
+        self._separator = separator
+        self._index = index or ScanIndex()
+        self._max_offers = max_offers
+        self._offers: dict[Address, SignedOffer] = {}
+        self._proofs: dict[Address, Equivocation] = {}
+
+    def __len__(self) -> int:
+        return len(self._offers)
+
+    def __iter__(self) -> Iterator[SignedOffer]:
+        return iter(self._offers.values())
+
+    @property
+    def proofs(self) -> tuple[Equivocation, ...]:
+        """One proof for each node that signed two offers under one number."""
+        return tuple(self._proofs.values())
+
+    def get(self, node: Address) -> SignedOffer | None:
+        """The node's newest offer."""
+        return self._offers.get(node)
+
+    def add(self, signed: SignedOffer, now_ns: int) -> Refusal | None:
+        """Take an offer in, or say why not; taking one twice is fine. Cheap checks come before the signature."""
+        last = self._offers.get(signed.offer.node)
+        if last == signed:
+            return None
+        refusal = self._check_place(signed, last, now_ns) or check_offer(signed, self._separator, now_ns)
+        if refusal:
+            return refusal
+        if last and last.offer.number == signed.offer.number:
+            return self._on_same_number(last, signed)
+        self._offers[signed.offer.node] = signed
+        self._index.put(signed.offer)
+        return None
+
+    def drop(self, node: Address) -> None:
+        """Forget the node's offer, if there is one."""
+        if self._offers.pop(node, None):
+            self._index.drop(node)
+
+    def drop_expired(self, now_ns: int) -> int:
+        """Forget every offer whose time is over; gives how many. Call it every minute; search() never gives one."""
+        expired = [node for node, signed in self._offers.items() if signed.offer.expires_at_ns <= now_ns]
+        for node in expired:
+            self.drop(node)
+        return len(expired)
+
+    def search(self, job: Job, facts: Facts, now_ns: int, count: int, dice: bytes) -> Search:
+        """The best `count` offers for the job, or every reason why there are fewer."""
+        found = self._index.find_best(job, facts, now_ns, count)
+        candidates = rank(found, dice)[:count]
+        if len(candidates) >= count:
+            return Search(candidates, len(self), ())
+        return Search(candidates, len(self), tuple(self._explain(job, facts, now_ns)))
+
+    def _explain(self, job: Job, facts: Facts, now_ns: int) -> Iterator[Unfit]:
+        for node, signed in self._offers.items():
+            misfits = check_offer_for_job(job, signed.offer, now_ns, facts)
+            if misfits:
+                yield Unfit(node, misfits)
+
+    def _check_place(self, signed: SignedOffer, last: SignedOffer | None, now_ns: int) -> Refusal | None:
+        offer = signed.offer
+        if last and offer.number < last.offer.number:
+            return Refusal("offer_old", f"offer {offer.number} came after offer {last.offer.number} of the same node")
+        if offer.expires_at_ns > now_ns + MAX_OFFER_LIFE_NS:
+            return Refusal("offer_life", f"offer {offer.number} would stand for over 24 hours; sign it again daily")
+        if last is None and len(self._offers) >= self._max_offers:
+            return Refusal("book_full", f"the book holds {len(self._offers)} offers, its limit is {self._max_offers}")
+        size_bytes = len(encode(signed))
+        if size_bytes > MAX_OFFER_BYTES:
+            return Refusal("offer_size", f"offer {offer.number} has {size_bytes} bytes, the limit is {MAX_OFFER_BYTES}")
+        return None
+
+    def _on_same_number(self, last: SignedOffer, signed: SignedOffer) -> Refusal | None:
+        # A node's signature may be spelled differently over one content: that proves nothing.
+        if last.offer == signed.offer:
+            return None
+        node = signed.offer.node
+        if node in self._proofs or len(self._proofs) < MAX_PROOFS:
+            self._proofs.setdefault(node, Equivocation(last, signed))
+        return Refusal(
+            "offer_equivocation", f"node 0x{node.hex()} signed two different offers under number {signed.offer.number}"
+        )
+
+
+class ScanIndex:
+    """Looks at every offer: simple, and the answer that any faster index must give too."""
+
+    def __init__(self) -> None:
+        self._offers: dict[Address, Offer] = {}
+
+    def put(self, offer: Offer) -> None:
+        """See OfferIndex."""
+        self._offers[offer.node] = offer
+
+    def drop(self, node: Address) -> None:
+        """See OfferIndex."""
+        self._offers.pop(node, None)
+
+    def find_best(self, job: Job, facts: Facts, now_ns: int, count: int) -> tuple[Scored[Offer], ...]:
+        """See OfferIndex."""
+        fitting = (offer for offer in self._offers.values() if fits_job(job, offer, now_ns, facts))
+        scored = (score_offer(job, offer, facts, now_ns) for offer in fitting)
+        best = nsmallest(max(count, MAX_NEAR_BEST), scored, key=lambda one: (one.score, one.node))
+        if len(best) <= count:
+            return tuple(best)
+        limit = best[0].score * (100 + NEAR_BEST_PERCENT) // 100
+        return tuple(one for place, one in enumerate(best) if place < count or one.score <= limit)
+
+
+def make_shortfall(search: Search) -> tuple[Shortfall, ...]:
+    """Why offers did not fit, by constraint, the one that rules out most first."""
+    groups: dict[str, list[tuple[Misfit, Unfit]]] = {}
+    for unfit in search.unfit:
+        for misfit in unfit.misfits:
+            groups.setdefault(misfit.code, []).append((misfit, unfit))
+    shortfalls = (_make_one_shortfall(code, pairs) for code, pairs in groups.items())
+    return tuple(sorted(shortfalls, key=lambda one: (-one.count, -one.only, one.code)))
+
+
+def _make_one_shortfall(code: str, pairs: Iterable[tuple[Misfit, Unfit]]) -> Shortfall:
+    # Of two as close, the offer with fewer other faults is the one worth a look.
+    nearest_first = sorted(pairs, key=lambda pair: (pair[0].gap, len(pair[1].misfits), pair[1].node))
+    return Shortfall(
+        code=code,
+        count=len(nearest_first),
+        only=sum(1 for _, unfit in nearest_first if len(unfit.misfits) == 1),
+        nearest=nearest_first[0][0].detail,
+        nodes=tuple(unfit.node for _, unfit in nearest_first[:MAX_EXAMPLES]),
+    )

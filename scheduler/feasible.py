@@ -1,0 +1,228 @@
+"""Feasible: the named checks that an offer must pass for a job, each with its reason in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from metering.refusal import Refusal
+from metering.tariff import Tariff, make_cost_ceiling
+from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, ZERO, Amount
+from scheduler.facts import Facts
+from scheduler.job import Job
+from scheduler.offer import Offer, OfferBody
+
+ALL_OF_IT = 1_000_000
+"""The gap of a constraint that is met or not, with nothing in between."""
+
+
+class Misfit(Refusal, frozen=True):
+    """A refusal with how far off the offer is. gap: millionths of what is asked; ALL_OF_IT for a plain no."""
+
+    gap: int = ALL_OF_IT
+
+
+Test = Callable[[Job, Offer, int, Facts], Misfit | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One constraint: its refusal's code, and the test that gives the refusal or None."""
+
+    code: str
+    test: Test
+
+
+def check_offer_for_job(job: Job, offer: Offer, now_ns: int, facts: Facts) -> tuple[Misfit, ...]:
+    """Every reason why this offer cannot take this job; empty when it can."""
+    found = (check.test(job, offer, now_ns, facts) for check in CHECKS)
+    return tuple(misfit for misfit in found if misfit)
+
+
+def fits_job(job: Job, offer: Offer, now_ns: int, facts: Facts) -> bool:
+    """True when no check finds a reason against; stops at the first."""
+    return all(check.test(job, offer, now_ns, facts) is None for check in CHECKS)
+
+
+def make_cost_limit(job: Job, tariff: Tariff) -> Amount:
+    """The most the job can cost under this tariff: what a quote must promise and a budget must cover."""
+    return make_cost_ceiling(
+        job.resources, price_for(job, tariff), job.duration_limit_ns, job.network_bytes if job.network else 0
+    )
+
+
+def price_for(job: Job, tariff: Tariff) -> Tariff:
+    """The tariff as it applies to the job: a job without network pays for none, whatever a counter says."""
+    return tariff if job.network else without_network(tariff)
+
+
+def without_network(tariff: Tariff) -> Tariff:
+    """The tariff with free network."""
+    return Tariff(tariff.vcpu_hour, tariff.memory_gib_hour, tariff.disk_gib_hour, tariff.gpu_hour, ZERO, ZERO)
+
+
+def find_dearer_prices(job: Job, tariff: Tariff) -> tuple[tuple[str, Amount, Amount], ...]:
+    """Every price above the job's bid: (its name, the ask, the bid)."""
+    if job.bid is None:
+        return ()
+    asked = price_for(job, tariff)
+    prices = ((name, getattr(asked, name), getattr(job.bid, name)) for name in Tariff.__struct_fields__)
+    return tuple((name, ask, bid) for name, ask, bid in prices if ask > bid)
+
+
+def describe_dearer(dearer: tuple[tuple[str, Amount, Amount], ...]) -> str:
+    """One line that names each price with both numbers."""
+    return ", ".join(f"{name} {ask} is above the bid of {bid}" for name, ask, bid in dearer)
+
+
+def has_gpu_model(wanted: str, offered: str) -> bool:
+    """True when every word of the wanted model is a word of the offered one ("h200" finds "NVIDIA H200")."""
+    return set(wanted.lower().split()) <= set(offered.lower().split())
+
+
+def _miss(code: str, detail: str, wanted: int, there: int) -> Misfit:
+    return Misfit(code, detail, abs(wanted - there) * ALL_OF_IT // max(1, wanted))
+
+
+def _check_expired(_job: Job, offer: Offer, now_ns: int, _facts: Facts) -> Misfit | None:
+    late_ns = now_ns - offer.expires_at_ns
+    if late_ns < 0:
+        return None
+    return Misfit("offer_expired", f"the offer expired {late_ns / NANOS_PER_SECOND:.0f} s ago")
+
+
+def _check_asset(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    if offer.body.asset == job.asset:
+        return None
+    return Misfit("offer_asset", f"it is paid in asset 0x{offer.body.asset.hex()}, the job pays in 0x{job.asset.hex()}")
+
+
+def _check_region(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    if not job.regions or offer.body.region in job.regions:
+        return None
+    return Misfit("offer_region", f"it is in region {offer.body.region!r}, the job asks for {', '.join(job.regions)}")
+
+
+def _check_gpus(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    wanted, free = job.resources.gpus, offer.body.free.gpus
+    if wanted <= free:
+        return None
+    return _miss("offer_gpus", f"{_of(offer.body, 'gpus')} GPUs free, the job asks for {wanted}", wanted, free)
+
+
+def _check_gpu_model(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    wanted, model = job.resources.gpu_model, offer.body.free.gpu_model or offer.body.capacity.gpu_model
+    if not job.resources.gpus or has_gpu_model(wanted, model):
+        return None
+    return Misfit("offer_gpu_model", f"its GPUs are {model or 'none'!r}, the job asks for {wanted!r}")
+
+
+def _check_vcpus(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    wanted, free = job.resources.vcpu_milli, offer.body.free.vcpu_milli
+    if wanted <= free:
+        return None
+    return _miss("offer_vcpus", f"{free / 1000:g} vCPU free, the job asks for {wanted / 1000:g}", wanted, free)
+
+
+def _check_memory(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    wanted, free = job.resources.memory_bytes, offer.body.free.memory_bytes
+    if wanted <= free:
+        return None
+    return _miss("offer_memory", f"{_gib(free)} of memory free, the job asks for {_gib(wanted)}", wanted, free)
+
+
+def _check_disk(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    wanted, free = job.resources.disk_bytes, offer.body.free.disk_bytes
+    if wanted <= free:
+        return None
+    return _miss("offer_disk", f"{_gib(free)} of disk free, the job asks for {_gib(wanted)}", wanted, free)
+
+
+def _check_duration_least(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    asked, least = job.duration_limit_ns, offer.body.min_duration_ns
+    if asked >= least:
+        return None
+    return _miss("offer_duration_least", f"it takes jobs from {_s(least)} up, the limit is {_s(asked)}", asked, least)
+
+
+def _check_duration_most(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    asked, most = job.duration_limit_ns, offer.body.max_duration_ns
+    if asked <= most:
+        return None
+    return _miss("offer_duration_most", f"it takes jobs up to {_s(most)}, the limit is {_s(asked)}", asked, most)
+
+
+def _check_network(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    if not job.network or offer.body.allows_network:
+        return None
+    return Misfit("offer_network", "it allows no network, the job asks for it")
+
+
+def _check_image_source(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    if not job.image.reference or offer.body.fetches_images:
+        return None
+    return Misfit("offer_image_source", f"it pulls from no registry, the job's image is at {job.image.reference}")
+
+
+def _check_stake(job: Job, offer: Offer, _now_ns: int, facts: Facts) -> Misfit | None:
+    if not job.min_stake:
+        return None
+    stake = facts.stakes.get(offer.provider)
+    if stake is None:
+        return Misfit("offer_stake", f"its stake is not known, the job asks for {job.min_stake}")
+    if stake >= job.min_stake:
+        return None
+    return _miss("offer_stake", f"its stake is {stake}, the job asks for {job.min_stake}", job.min_stake, stake)
+
+
+def _check_refused(_job: Job, offer: Offer, _now_ns: int, facts: Facts) -> Misfit | None:
+    reason = facts.refused.get(offer.node)
+    return None if reason is None else Misfit("offer_refused_before", f"we do not ask it now: {reason}")
+
+
+def _check_price(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    dearer = find_dearer_prices(job, offer.body.tariff)
+    if not dearer:
+        return None
+    gap = max((ask - bid) * ALL_OF_IT // max(1, bid) for _, ask, bid in dearer)
+    return Misfit("offer_price", describe_dearer(dearer), gap)
+
+
+def _check_budget(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    limit = make_cost_limit(job, offer.body.tariff)
+    if limit <= job.budget:
+        return None
+    return _miss("offer_budget", f"the job may cost {limit} there, the budget is {job.budget}", job.budget, limit)
+
+
+def _of(body: OfferBody, name: str) -> str:
+    return f"{getattr(body.free, name)} of {getattr(body.capacity, name)}"
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / BYTES_PER_GIB:.4g} GiB"
+
+
+def _s(duration_ns: int) -> str:
+    return f"{duration_ns / NANOS_PER_SECOND:g} s"
+
+
+# The cheap ones that most offers fail come first: a search stops at an offer's first misfit.
+CHECKS: tuple[Check, ...] = (
+    Check("offer_expired", _check_expired),
+    Check("offer_asset", _check_asset),
+    Check("offer_gpus", _check_gpus),
+    Check("offer_gpu_model", _check_gpu_model),
+    Check("offer_region", _check_region),
+    Check("offer_vcpus", _check_vcpus),
+    Check("offer_memory", _check_memory),
+    Check("offer_disk", _check_disk),
+    Check("offer_duration_least", _check_duration_least),
+    Check("offer_duration_most", _check_duration_most),
+    Check("offer_network", _check_network),
+    Check("offer_image_source", _check_image_source),
+    Check("offer_refused_before", _check_refused),
+    Check("offer_stake", _check_stake),
+    Check("offer_price", _check_price),
+    Check("offer_budget", _check_budget),
+)

@@ -1,0 +1,170 @@
+"""Job: what a submitter wants run, with its limits and its bid."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import msgspec
+
+from metering.codec import encode
+from metering.eip712 import keccak
+from metering.refusal import Refusal
+from metering.resources import Resources
+from metering.tariff import Tariff
+from metering.units import U64, ZERO, Address, Amount, Hash32
+
+
+class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Bytes named by their SHA-256."""
+
+    sha256: Hash32
+    size_bytes: U64
+
+
+class InputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A file the workload finds read-only at /work/in/`path` (relative, no "..")."""
+
+    path: str
+    blob: Blob
+
+
+class OutputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A file the workload left at /work/out/`path`."""
+
+    path: str
+    blob: Blob
+
+
+class Image(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """An OCI image, pinned. digest: of its manifest, "sha256:<64 hex>"; size_bytes: of all its blobs together;
+    reference: where a registry has it ("" when it comes from the submitter); blobs: manifest, config and layers, when it does."""
+
+    digest: str
+    size_bytes: U64
+    reference: str = ""
+    blobs: tuple[Blob, ...] = ()
+
+
+class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """submitter: address of the submitter's node; nonce: 16 random bytes, so that equal jobs differ.
+
+    command: argv in the container; env: name and value pairs; duration_limit_ns: wall-clock limit of the workload;
+    bid: highest unit prices (None: any); budget: the most the whole job may cost; regions: any of these (empty: any).
+    """
+
+    name: str
+    submitter: Address
+    nonce: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+    image: Image
+    command: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    inputs: tuple[InputFile, ...]
+    resources: Resources
+    duration_limit_ns: U64
+    asset: Address
+    budget: Amount
+    bid: Tariff | None = None
+    network: bool = False
+    network_bytes: U64 = 0
+    regions: tuple[str, ...] = ()
+    min_stake: Amount = ZERO
+
+
+def make_job_hash(job: Job) -> Hash32:
+    """The job's identity in quotes and lease terms."""
+    return keccak(encode(job))
+
+
+MAX_NAME_CHARS = 64
+"""A name is for people's tables."""
+
+MAX_WORDS = 1_024
+"""Arguments, and environment variables; more belong into an input file."""
+
+MAX_TEXT_BYTES = 64 * 1024
+"""Of all arguments and of all variables: half of what Linux takes for them together."""
+
+MAX_INPUTS = 256
+"""More files than this belong into an archive: each is one fetch."""
+
+MAX_IMAGE_BLOBS = 256
+"""Twice the layers that a container engine mounts."""
+
+MAX_PATH_BYTES = 255
+"""The longest name that every file system takes."""
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_PATH_PART = re.compile(r"[^/\x00-\x1f\x7f]+")
+
+
+def check_job(job: Job) -> Refusal | None:
+    """What is wrong with a job in itself, whoever would run it: a stranger may have written it."""
+    return _check_image(job) or _check_text(job) or _check_numbers(job) or _check_inputs(job)
+
+
+def check_path(path: str) -> str | None:
+    """Why this is no path for an input, or None: relative, no "..", no control characters."""
+    if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
+        return f"is longer than {MAX_PATH_BYTES} bytes"
+    for part in path.split("/"):
+        if part in ("", ".", "..") or not _PATH_PART.fullmatch(part):
+            return 'must be relative, without empty, "." or ".." parts and without control characters'
+    return None
+
+
+def _check_image(job: Job) -> Refusal | None:
+    if not _DIGEST.fullmatch(job.image.digest):
+        return Refusal("job_image", "the image must be pinned: sha256: and 64 hex digits")
+    blobs = job.image.blobs
+    if len(blobs) > MAX_IMAGE_BLOBS:
+        return Refusal("job_image", f"the image has {len(blobs)} blobs, the limit is {MAX_IMAGE_BLOBS}")
+    # Else the size that a provider agrees to would say nothing of what it is made to fetch.
+    if blobs and sum(blob.size_bytes for blob in blobs) != job.image.size_bytes:
+        return Refusal("job_image", f"the image's blobs do not add up to its {job.image.size_bytes} bytes")
+    return None
+
+
+def _check_text(job: Job) -> Refusal | None:
+    if not 0 < len(job.name) <= MAX_NAME_CHARS or not job.name.isprintable():
+        return Refusal("job_name", f"the name must have 1 to {MAX_NAME_CHARS} printable characters")
+    words = (*job.command, *(word for pair in job.env for word in pair))
+    size_bytes = sum(len(word.encode()) + 1 for word in words)
+    if len(job.command) > MAX_WORDS or len(job.env) > MAX_WORDS or size_bytes > MAX_TEXT_BYTES:
+        return Refusal("job_text", f"command and env have {size_bytes} bytes, the limit is {MAX_TEXT_BYTES}")
+    if any("\0" in word for word in words):
+        return Refusal("job_text", "command and env must not contain NUL")
+    for name, _ in job.env:
+        if not _VARIABLE.fullmatch(name):
+            return Refusal("job_env", f"{name[:64]!r} is not a variable's name: letters, digits and _")
+    return None
+
+
+def _check_numbers(job: Job) -> Refusal | None:
+    if not job.resources.vcpu_milli or not job.resources.memory_bytes:
+        return Refusal("job_resources", "a job needs some vCPU and some memory")
+    if job.resources.gpu_model and not job.resources.gpus:
+        return Refusal("job_resources", f"GPU model {job.resources.gpu_model!r} without a number of GPUs")
+    if not job.duration_limit_ns:
+        return Refusal("job_duration", "the time limit is zero")
+    if job.network_bytes and not job.network:
+        return Refusal("job_network", f"{job.network_bytes} network bytes for a job without network")
+    return None
+
+
+def _check_inputs(job: Job) -> Refusal | None:
+    if len(job.inputs) > MAX_INPUTS:
+        return Refusal("job_inputs", f"{len(job.inputs)} inputs, the limit is {MAX_INPUTS}")
+    paths = {file.path for file in job.inputs}
+    if len(paths) < len(job.inputs):
+        return Refusal("job_inputs", "two inputs have the same path")
+    for path in paths:
+        wrong = check_path(path)
+        if wrong:
+            return Refusal("job_inputs", f"input path {path[:64]!r} {wrong}")
+        # a and a/b cannot both be files.
+        parts = path.split("/")
+        if any("/".join(parts[:depth]) in paths for depth in range(1, len(parts))):
+            return Refusal("job_inputs", f"input path {path[:64]!r} lies below another input")
+    return None

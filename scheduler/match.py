@@ -1,0 +1,104 @@
+"""Match: the choice of one quote among the answers; binds nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from metering.refusal import Refusal
+from metering.units import Address, Amount, Hash32
+from scheduler.facts import Facts
+from scheduler.feasible import make_cost_limit
+from scheduler.job import Job
+from scheduler.quote import SignedQuote, check_quote
+from scheduler.score import NEAR_BEST_PERCENT, Parts, Scored, make_parts, rank
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Quotes that hold for a job, and the others with what is wrong with them."""
+
+    good: tuple[SignedQuote, ...]
+    refused: tuple[tuple[Address, Refusal], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a ranking. rtt_us: expected round trip; cost_limit: the most the job can cost there."""
+
+    node: Address
+    score: int
+    parts: Parts
+    cost_limit: Amount
+    rtt_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The chosen quote, why, and all the others in order."""
+
+    quote: SignedQuote
+    reason: str
+    ranking: tuple[Row, ...]
+
+
+def sort_answers(quotes: Iterable[SignedQuote], job: Job, separator: Hash32, now_ns: int) -> Answers:
+    """Which quotes hold. A node that answers twice is taken at its last word: only the highest number counts."""
+    newest: dict[Address, SignedQuote] = {}
+    good: dict[Address, SignedQuote] = {}
+    refused: list[tuple[Address, Refusal]] = []
+    for signed in quotes:
+        last = newest.get(signed.quote.node)
+        if last is None or signed.quote.number > last.quote.number:
+            newest[signed.quote.node] = signed
+    for node, signed in newest.items():
+        refusal = check_quote(signed, job, separator, now_ns) or _check_promise(signed, job)
+        if refusal:
+            refused.append((node, refusal))
+        else:
+            good[node] = signed
+    return Answers(tuple(good.values()), tuple(refused))
+
+
+def choose(answers: Answers, job: Job, facts: Facts, now_ns: int, dice: bytes) -> Choice | None:
+    """The best good quote, or one of those near it as the dice fall; None when there is no good one."""
+    scored = []
+    for signed in answers.good:
+        parts = make_parts(job, signed.quote.node, signed.quote.body.tariff, facts, now_ns)
+        scored.append(Scored(signed, signed.quote.node, parts.total, parts))
+    ranked = rank(scored, dice)
+    if not ranked:
+        return None
+    ranking = tuple(_make_row(one, facts) for one in ranked)
+    return Choice(ranked[0].subject, _make_reason(ranked, answers, facts), ranking)
+
+
+def _check_promise(signed: SignedQuote, job: Job) -> Refusal | None:
+    body = signed.quote.body
+    if not job.network and (body.tariff.ingress_gb or body.tariff.egress_gb):
+        return Refusal("quote_network_price", f"quote {signed.quote.number} prices network that the job does not use")
+    # A limit below what the tariff comes to would stop the job before its time.
+    needed = make_cost_limit(job, body.tariff)
+    if body.cost_limit < needed:
+        return Refusal(
+            "quote_cost_limit", f"quote {signed.quote.number} stops at {body.cost_limit}, the job may need {needed}"
+        )
+    return None
+
+
+def _make_row(one: Scored[SignedQuote], facts: Facts) -> Row:
+    return Row(one.node, one.score, one.parts, one.subject.quote.body.cost_limit, facts.rtt_us(one.node))
+
+
+def _make_reason(ranked: tuple[Scored[SignedQuote], ...], answers: Answers, facts: Facts) -> str:
+    chosen, least = ranked[0], min(one.score for one in ranked)
+    limit = least * (100 + NEAR_BEST_PERCENT) // 100
+    near = sum(1 for one in ranked if one.score <= limit)
+    if len(ranked) == 1:
+        why = "the only quote that holds"
+    elif near == 1:
+        why = f"the best of {len(ranked)} quotes"
+    else:
+        why = f"one of {near} within {NEAR_BEST_PERCENT} % of the best, drawn at random, of {len(ranked)} quotes"
+    text = f"{why}: {chosen.parts.describe()}; round trip {facts.rtt_us(chosen.node) / 1000:.1f} ms"
+    return text + (f"; {len(answers.refused)} refused" if answers.refused else "")

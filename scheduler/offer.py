@@ -1,0 +1,100 @@
+"""Offer: a provider's standing, signed advertisement: hardware profile and ask."""
+
+from __future__ import annotations
+
+import msgspec
+
+from metering.codec import encode
+from metering.eip712 import keccak, make_digest
+from metering.refusal import Refusal
+from metering.resources import Resources
+from metering.signature import is_signed_by
+from metering.tariff import Tariff
+from metering.units import U32, U64, Address, Hash32
+
+
+class Gpu(msgspec.Struct, frozen=True, array_like=True):
+    """One device. model: vendor's name, e.g. "NVIDIA H200"; vendor: "nvidia" or "amd"; driver: version text."""
+
+    vendor: str
+    model: str
+    memory_bytes: int
+    driver: str = ""
+    uuid: str = ""
+
+
+class HardwareProfile(msgspec.Struct, frozen=True):
+    """What a host has. cpu_model, cpu_flags as the kernel names them; network_mbps 0 when not known."""
+
+    cpu_model: str
+    cpu_cores: U64
+    cpu_threads: U64
+    memory_bytes: U64
+    disk_bytes: U64
+    architecture: str
+    kernel: str
+    gpus: tuple[Gpu, ...] = ()
+    network_mbps: U64 = 0
+    cgroup_version: int = 0
+
+
+class OfferBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """free: what can be leased now; capacity: what is offered in all; asset: what the tariff is in;
+    interval_ns and exposure_intervals: how often receipts come and how many may go unpaid; thaw: the least it accepts,
+    seconds; allows_network: jobs may ask for network; multiaddrs: where the node listens; fetches_images: it pulls from
+    registries."""
+
+    profile: HardwareProfile
+    capacity: Resources
+    free: Resources
+    tariff: Tariff
+    asset: Address
+    region: str
+    interval_ns: U64
+    exposure_intervals: U64
+    min_duration_ns: U64
+    max_duration_ns: U64
+    thaw: U32
+    allows_network: bool
+    runtime: str
+    software: str
+    multiaddrs: tuple[str, ...] = ()
+    fetches_images: bool = True
+
+
+class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """provider: registered owner who is paid; node: its node key; number: grows with every change of the offer, so two
+    different offers of one number are proof of fraud; expires_at_ns: not to be used after."""
+
+    provider: Address
+    node: Address
+    number: U64
+    expires_at_ns: U64
+    body: OfferBody
+
+    @property
+    def body_hash(self) -> Hash32:
+        """keccak of the body's canonical bytes."""
+        return keccak(encode(self.body))
+
+
+class SignedOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An offer and its node's signature."""
+
+    offer: Offer
+    signature: bytes
+
+
+def make_offer_digest(separator: Hash32, offer: Offer) -> Hash32:
+    """What the provider's node signs."""
+    return make_digest(separator, "Offer", offer)
+
+
+def check_offer(signed: SignedOffer, separator: Hash32, now_ns: int) -> Refusal | None:
+    """What is wrong with an offer that came from anywhere."""
+    offer = signed.offer
+    if offer.expires_at_ns <= now_ns:
+        return Refusal("offer_expired", f"offer {offer.number} of 0x{offer.node.hex()} has expired")
+    if not is_signed_by(offer.node, make_offer_digest(separator, offer), signed.signature):
+        return Refusal("offer_signature", f"offer {offer.number} is not signed by node 0x{offer.node.hex()}")
+    return None

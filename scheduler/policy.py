@@ -1,0 +1,137 @@
+"""Policy: what a provider takes on, and its answer to one quote request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metering.refusal import Refusal
+from metering.resources import Resources
+from metering.tariff import Tariff, make_cost_ceiling
+from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, NANOS_PER_SECOND, Address, Amount
+from scheduler.feasible import describe_dearer, find_dearer_prices, has_gpu_model, make_cost_limit, price_for
+from scheduler.job import Job, check_job, make_job_hash
+from scheduler.quote import QuoteBody
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """asset and tariff: what is asked; interval_ns and exposure_intervals: how often receipts come and how many may go
+    unpaid; thaw: least seconds; denied: submitters never served; closes_at_ns: every workload must have ended by then
+    (0: open end); draining: take nothing new."""
+
+    asset: Address
+    tariff: Tariff
+    region: str
+    interval_ns: int = 10 * NANOS_PER_SECOND
+    exposure_intervals: int = 2
+    min_duration_ns: int = NANOS_PER_SECOND
+    max_duration_ns: int = 24 * NANOS_PER_HOUR
+    thaw: int = 3_600
+    allows_network: bool = False
+    max_network_bytes: int = 100 * BYTES_PER_GB
+    fetches_images: bool = True
+    max_image_bytes: int = 20 * BYTES_PER_GIB
+    max_input_bytes: int = 20 * BYTES_PER_GIB
+    denied: frozenset[Address] = frozenset()
+    closes_at_ns: int = 0
+    draining: bool = False
+
+
+def answer(job: Job, free: Resources, policy: Policy, now_ns: int) -> QuoteBody | Refusal:
+    """The quote for this job, or why there is none. Whoever signs it must hold the resources until it expires.
+
+    free: what no lease and no standing quote holds, with the host's GPU model.
+    """
+    refusal = (
+        _check_submitter(job, policy)
+        or check_job(job)
+        or _check_place(job, policy, now_ns)
+        or _check_sizes(job, policy)
+        or _check_room(job, free)
+        or _check_money(job, policy)
+    )
+    return refusal or _make_quote_body(job, policy)
+
+
+def make_exposure_limit(job: Job, policy: Policy) -> Amount:
+    """Unpaid cost at which the workload stops: what `exposure_intervals` can cost, with all the job's network bytes,
+    because those can move at once and an honest job must not be stopped for it. At least one base unit."""
+    duration_ns = min(policy.interval_ns * policy.exposure_intervals, job.duration_limit_ns)
+    return max(
+        Amount(1), make_cost_ceiling(job.resources, price_for(job, policy.tariff), duration_ns, job.network_bytes)
+    )
+
+
+def _make_quote_body(job: Job, policy: Policy) -> QuoteBody:
+    return QuoteBody(
+        job_hash=make_job_hash(job),
+        submitter=job.submitter,
+        resources=job.resources,
+        tariff=price_for(job, policy.tariff),
+        asset=policy.asset,
+        cost_limit=make_cost_limit(job, policy.tariff),
+        exposure_limit=make_exposure_limit(job, policy),
+        interval_ns=policy.interval_ns,
+        duration_limit_ns=job.duration_limit_ns,
+        thaw=policy.thaw,
+    )
+
+
+def _check_submitter(job: Job, policy: Policy) -> Refusal | None:
+    if policy.draining:
+        return Refusal("draining", "this provider takes no new jobs now; ask another one")
+    if job.submitter in policy.denied:
+        return Refusal("submitter_denied", f"this provider does not serve submitter 0x{job.submitter.hex()}")
+    return None
+
+
+def _check_place(job: Job, policy: Policy, now_ns: int) -> Refusal | None:
+    asked_ns = job.duration_limit_ns
+    if job.asset != policy.asset:
+        return Refusal("asset", f"paid in asset 0x{policy.asset.hex()}, the job pays in 0x{job.asset.hex()}")
+    if job.regions and policy.region not in job.regions:
+        return Refusal("region", f"this is region {policy.region!r}, the job asks for others")
+    if not policy.min_duration_ns <= asked_ns <= policy.max_duration_ns:
+        least, most = policy.min_duration_ns / NANOS_PER_SECOND, policy.max_duration_ns / NANOS_PER_SECOND
+        return Refusal(
+            "duration", f"time limit {asked_ns / NANOS_PER_SECOND:g} s is not within {least:g} to {most:g} s"
+        )
+    if policy.closes_at_ns and now_ns + asked_ns > policy.closes_at_ns:
+        left = max(0, policy.closes_at_ns - now_ns) / NANOS_PER_SECOND
+        return Refusal("closing", f"this host closes in {left:g} s, the job may take {asked_ns / NANOS_PER_SECOND:g} s")
+    if job.network and not policy.allows_network:
+        return Refusal("network", "this provider allows no network; run the job without it or ask another one")
+    if job.image.reference and not policy.fetches_images:
+        return Refusal("image_source", "this provider pulls from no registry; send the image from an OCI layout")
+    return None
+
+
+def _check_sizes(job: Job, policy: Policy) -> Refusal | None:
+    input_bytes = sum(file.blob.size_bytes for file in job.inputs)
+    sizes = (
+        ("network_size", "network", job.network_bytes, policy.max_network_bytes),
+        ("image_size", "image", job.image.size_bytes, policy.max_image_bytes),
+        ("input_size", "inputs", input_bytes, policy.max_input_bytes),
+    )
+    for code, noun, size_bytes, limit_bytes in sizes:
+        if size_bytes > limit_bytes:
+            return Refusal(code, f"{noun} of {size_bytes} bytes, this provider takes at most {limit_bytes}")
+    return None
+
+
+def _check_room(job: Job, free: Resources) -> Refusal | None:
+    if not job.resources.fits_in(free):
+        return Refusal("capacity", f"free is {free.describe()}; the job asks for {job.resources.describe()}")
+    if job.resources.gpus and not has_gpu_model(job.resources.gpu_model, free.gpu_model):
+        return Refusal("gpu_model", f"the GPUs are {free.gpu_model!r}, the job asks for {job.resources.gpu_model!r}")
+    return None
+
+
+def _check_money(job: Job, policy: Policy) -> Refusal | None:
+    dearer = find_dearer_prices(job, policy.tariff)
+    if dearer:
+        return Refusal("price", describe_dearer(dearer))
+    limit = make_cost_limit(job, policy.tariff)
+    if limit > job.budget:
+        return Refusal("budget", f"the job may cost {limit} here, its budget is {job.budget}")
+    return None

@@ -1,0 +1,79 @@
+"""Quote: a provider's firm, signed, expiring answer to one job; it holds capacity until it expires."""
+
+from __future__ import annotations
+
+import msgspec
+
+from metering.codec import encode
+from metering.eip712 import keccak, make_digest
+from metering.refusal import Refusal
+from metering.resources import Resources
+from metering.signature import is_signed_by
+from metering.tariff import Tariff, find_dearer
+from metering.units import U32, U64, Address, Amount, Hash32
+from scheduler.job import Job, make_job_hash
+
+
+class QuoteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """cost_limit: the most the job can cost here; exposure_limit: unpaid cost at which the workload is stopped."""
+
+    job_hash: Hash32
+    submitter: Address
+    resources: Resources
+    tariff: Tariff
+    asset: Address
+    cost_limit: Amount
+    exposure_limit: Amount
+    interval_ns: U64
+    duration_limit_ns: U64
+    thaw: U32
+
+
+class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """number: counts this node's quotes; two different quotes of one number are proof of fraud."""
+
+    provider: Address
+    node: Address
+    number: U64
+    expires_at_ns: U64
+    body: QuoteBody
+
+    @property
+    def body_hash(self) -> Hash32:
+        """keccak of the body's canonical bytes."""
+        return keccak(encode(self.body))
+
+
+class SignedQuote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A quote and its node's signature."""
+
+    quote: Quote
+    signature: bytes
+
+
+def make_quote_digest(separator: Hash32, quote: Quote) -> Hash32:
+    """What the provider's node signs; also the quote's hash in lease terms."""
+    return make_digest(separator, "Quote", quote)
+
+
+def check_quote(signed: SignedQuote, job: Job, separator: Hash32, now_ns: int) -> Refusal | None:
+    """What is wrong with a quote as an answer to this job."""
+    quote, body = signed.quote, signed.quote.body
+    if body.job_hash != make_job_hash(job) or body.submitter != job.submitter:
+        return Refusal("quote_wrong_job", f"quote {quote.number} answers another job")
+    if quote.expires_at_ns <= now_ns:
+        return Refusal("quote_expired", f"quote {quote.number} of 0x{quote.node.hex()} has expired")
+    if body.asset != job.asset:
+        return Refusal("quote_asset", f"quote {quote.number} is in asset 0x{body.asset.hex()}, not the job's")
+    if body.resources != job.resources or body.duration_limit_ns < job.duration_limit_ns:
+        return Refusal("quote_resources", f"quote {quote.number} is for other resources than the job asks")
+    dearer = find_dearer(body.tariff, job.bid) if job.bid else None
+    if dearer:
+        return Refusal("quote_above_bid", f"{dearer} of quote {quote.number} is above the job's bid")
+    if body.cost_limit > job.budget:
+        return Refusal(
+            "quote_above_budget", f"quote {quote.number} may cost {body.cost_limit}, the budget is {job.budget}"
+        )
+    if not is_signed_by(quote.node, make_quote_digest(separator, quote), signed.signature):
+        return Refusal("quote_signature", f"quote {quote.number} is not signed by node 0x{quote.node.hex()}")
+    return None

@@ -1,0 +1,104 @@
+"""Score: what placing a job with a node is expected to cost its submitter, in base units; less is better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Generic, TypeVar
+
+from metering.eip712 import keccak
+from metering.tariff import Tariff, make_cost
+from metering.units import Address, mul_div_up
+from metering.usage import Counters, make_usage
+from scheduler.facts import Facts
+from scheduler.feasible import price_for, without_network
+from scheduler.job import Job
+from scheduler.offer import Offer
+from scheduler.reputation import PPM, make_success_ppm
+
+T = TypeVar("T")
+
+NEAR_BEST_PERCENT = 5
+"""All within this of the best are as good: taking any of them keeps submitters from all asking one provider at once
+(simulated: 0.26 refusals a lease instead of 1.0)."""
+
+_UNKNOWN_MBPS = 100
+"""The download rate of a node that does not say, or says more than it is likely to get from one registry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Why a score is what it is, each in base units of the job's asset.
+
+    compute: full use until the duration limit; network: all the job's bytes; retries: doing it again as often as the
+    node is expected to fail; distance: round trips; image: waiting for it.
+    """
+
+    compute: int
+    network: int
+    retries: int
+    distance: int
+    image: int
+
+    @property
+    def total(self) -> int:
+        """The score."""
+        return self.compute + self.network + self.retries + self.distance + self.image
+
+    def describe(self) -> str:
+        """The parts that count with their shares, largest first: money's decimals are for whoever shows the numbers."""
+        named = sorted(((getattr(self, part.name), part.name) for part in fields(self)), reverse=True)
+        return ", ".join(f"{name} {value * 100 // self.total} %" for value, name in named if value) or "free"
+
+
+@dataclass(frozen=True, slots=True)
+class Scored(Generic[T]):
+    """An offer or a quote with its score."""
+
+    subject: T
+    node: Address
+    score: int
+    parts: Parts
+
+
+def score_offer(job: Job, offer: Offer, facts: Facts, now_ns: int) -> Scored[Offer]:
+    """The score of placing the job where the offer says."""
+    mbps = min(offer.body.profile.network_mbps or _UNKNOWN_MBPS, 10 * _UNKNOWN_MBPS)
+    parts = make_parts(job, offer.node, offer.body.tariff, facts, now_ns, mbps)
+    return Scored(offer, offer.node, parts.total, parts)
+
+
+def make_parts(
+    job: Job, node: Address, tariff: Tariff, facts: Facts, now_ns: int, network_mbps: int = _UNKNOWN_MBPS
+) -> Parts:
+    """The score's parts for this node at these prices."""
+    compute, network = _make_costs(job, tariff)
+    success_ppm = make_success_ppm(facts.reputation(node), now_ns)
+    # Mbit/s are bits per microsecond.
+    pull_us = 0 if node in facts.warm else job.image.size_bytes * 8 // network_mbps
+    return Parts(
+        compute=compute,
+        network=network,
+        retries=mul_div_up(compute + network, PPM - success_ppm, success_ppm),
+        distance=facts.weights.rtt_ms * facts.rtt_us(node) // 1_000,
+        image=facts.weights.wait_second * pull_us // 1_000_000,
+    )
+
+
+def rank(scored: Iterable[Scored[T]], dice: bytes) -> tuple[Scored[T], ...]:
+    """Best first; those near the best are in an order that only the dice know."""
+    ordered = sorted(scored, key=lambda one: (one.score, one.node))
+    if not ordered:
+        return ()
+    limit = ordered[0].score * (100 + NEAR_BEST_PERCENT) // 100
+    near = [one for one in ordered if one.score <= limit]
+    near.sort(key=lambda one: keccak(dice + one.node))
+    return (*near, *ordered[len(near) :])
+
+
+def _make_costs(job: Job, tariff: Tariff) -> tuple[int, int]:
+    duration_ns = job.duration_limit_ns
+    full = Counters(duration_ns, job.resources.vcpu_milli * duration_ns // 1_000, job.network_bytes, job.network_bytes)
+    usage = make_usage(full, job.resources)
+    compute = make_cost(usage, without_network(tariff))
+    return compute, make_cost(usage, price_for(job, tariff)) - compute

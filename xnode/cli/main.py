@@ -1,0 +1,93 @@
+"""`xnode`: the root of all commands, and the one place where a failure becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from xnode import __version__
+from xnode.cli.app import App
+from xnode.cli.failure import report_failure
+from xnode.cli.lazy import Lazy, LazyGroup
+from xnode.errors import ExitCode
+from xnode.home import Home, find_home
+
+COMMANDS = {
+    "wallet": Lazy("xnode.cli.wallet:wallet", "Keys that hold money: make, import, list, balance."),
+    "provider": Lazy("xnode.cli.provider:provider", "Sell compute: init, run, status, prices, earnings."),
+    "job": Lazy("xnode.cli.job:job", "Buy compute: validate, plan, submit, follow, results, receipts."),
+    "offer": Lazy("xnode.cli.offer:offer", "What providers on the market ask."),
+    "pay": Lazy("xnode.cli.pay:pay", "The deposit that pays for jobs."),
+    "daemon": Lazy("xnode.cli.daemon:daemon", "The background node of a submitter: run, stop, status."),
+    "devnet": Lazy("xnode.cli.devnet:devnet", "A local chain with the contracts, to try everything on."),
+    "doctor": Lazy("xnode.cli.doctor:doctor", "Check this host and home; say what to mend."),
+}
+
+_CODES = {
+    ExitCode.OK: "done",
+    ExitCode.FAILED: "failed",
+    ExitCode.USAGE: "wrong arguments or settings",
+    ExitCode.NO_DAEMON: "no daemon is running",
+    ExitCode.NOT_FOUND: "no such thing",
+    ExitCode.REFUSED: "refused",
+    ExitCode.NO_MATCH: "no offer fits",
+    ExitCode.FUNDS: "not enough money",
+    ExitCode.UNREACHABLE: "peer or chain unreachable",
+    ExitCode.TIMEOUT: "took too long",
+    ExitCode.CONFLICT: "already so, or busy",
+}
+
+
+class _Root(LazyGroup):
+    """The root group, whose help ends with the exit codes."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([*((str(int(code)), text) for code, text in _CODES.items()), ("130", "interrupted")])
+
+
+@click.group(
+    cls=_Root,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--home", metavar="DIR", help="The node's folder.  [default: $XNODE_HOME or ~/.xnode]")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(__version__, prog_name="xnode", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, home: str | None, debug: bool) -> None:
+    """Buy and sell compute: no middleman holds the money, the matching or the data."""
+    ctx.obj = App(find_home(home), debug)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; its exit code."""
+    debug = "--debug" in arguments
+    try:
+        result = cli.main(list(arguments), prog_name="xnode", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except BaseException as error:
+        # The edge of the process: whatever happens below becomes a line for a person.
+        return report_failure(error, _find_home(arguments), debug)
+
+
+def main() -> None:
+    """Entry point of the `xnode` program."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _find_home(arguments: Sequence[str]) -> Home:
+    """Where to keep the traceback of a bug; by hand, because parsing itself may be what failed."""
+    for place, argument in enumerate(arguments):
+        if argument.startswith("--home="):
+            return find_home(argument.partition("=")[2])
+        if argument == "--home":
+            return find_home("".join(arguments[place + 1 : place + 2]))
+    return find_home()
+
+
+if __name__ == "__main__":
+    main()

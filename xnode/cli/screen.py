@@ -1,0 +1,135 @@
+"""Screen: data goes to stdout as a table, JSON or JSON lines; talk goes to stderr. rich is imported only for tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+FORMATS = ("table", "json", "jsonl")
+
+PIPE_WIDTH = 1000
+"""Columns of a table that is not on a terminal: nothing is wrapped or cut for the program that reads it."""
+
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
+
+def printable(text: str) -> str:
+    """Text of a stranger, with control characters shown instead of obeyed: a peer must not steer our terminal."""
+    return text.translate(_CONTROL)
+
+
+def has_color(stream: IO[str]) -> bool:
+    """True when the stream is a terminal and nobody asked for plain text (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def style(text: str, code: str, stream: IO[str]) -> str:
+    """Text in an SGR style where the stream shows it. code: as in "1;31"."""
+    return f"\x1b[{code}m{text}\x1b[0m" if has_color(stream) else text
+
+
+def say(text: str) -> None:
+    """One line of talk."""
+    print("\n".join(printable(line) for line in text.splitlines()), file=sys.stderr, flush=True)
+
+
+class Column(NamedTuple):
+    """A table's column. right: for numbers; style: rich's word; fold: may be broken over lines when space is short."""
+
+    name: str
+    right: bool = False
+    style: str = ""
+    fold: bool = False
+
+
+class Screen:
+    """One command's output in the format chosen by -o."""
+
+    def __init__(self, format: str, to_stderr: bool = False) -> None:
+        self.format = format
+        self._to_stderr = to_stderr
+
+    @property
+    def _stream(self) -> IO[str]:
+        return sys.stderr if self._to_stderr else sys.stdout
+
+    @property
+    def is_table(self) -> bool:
+        return self.format == "table"
+
+    def show(self, value: Any, draw: Callable[[], None]) -> None:
+        """Print `value` (plain JSON data) as JSON, or call `draw`, which prints it for people."""
+        if self.is_table:
+            draw()
+        elif self.format == "jsonl" and isinstance(value, list):
+            for item in value:
+                self.show_line(item)
+        elif self.format == "jsonl":
+            self.show_line(value)
+        else:
+            print(json.dumps(value, indent=2))
+
+    def show_line(self, value: Any) -> None:
+        """One JSON line, at once: the reader may be following."""
+        print(json.dumps(value, separators=(",", ":")), flush=True)
+
+    def table(self, columns: Sequence[Column], rows: Iterable[Sequence[object]], title: str = "") -> None:
+        """Print a table; cells are text (never markup) or rich renderables."""
+        console = make_console(self._stream)
+        if title:
+            console.print(printable(title), style="bold", markup=False)
+        console.print(make_table(columns, rows))
+
+    def record(self, pairs: Iterable[tuple[str, object]]) -> None:
+        """Print name and value, one a line, leaving out what is empty."""
+        columns = (Column("", style="dim"), Column("", fold=True))
+        shown = [pair for pair in pairs if pair[1] not in ("", None)]
+        make_console(self._stream).print(make_table(columns, shown, header=False))
+
+
+def make_console(stream: IO[str]) -> Console:
+    """rich on this stream, as wide as the terminal; on a pipe as wide as it takes."""
+    from rich.console import Console
+
+    terminal = stream.isatty()
+    return Console(
+        file=stream,
+        width=None if terminal else PIPE_WIDTH,
+        color_system="auto" if has_color(stream) else None,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=not terminal,
+    )
+
+
+def make_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], header: bool = True) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.name,
+            justify="right" if column.right else "left",
+            style=column.style or None,
+            overflow="fold" if column.fold else "ellipsis",
+            no_wrap=not column.fold,
+        )
+    for row in rows:
+        table.add_row(*(_make_cell(cell) for cell in row))
+    return table
+
+
+def _make_cell(cell: object) -> RenderableType:
+    from rich.text import Text
+
+    if cell is None:
+        return Text("")
+    return cell if isinstance(cell, Text) else Text(printable(str(cell)))

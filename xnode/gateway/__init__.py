@@ -1,0 +1,1 @@
+"""HTTP on loopback: what monitoring and load balancers ask of a node."""

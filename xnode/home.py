@@ -1,0 +1,69 @@
+"""Home: where everything of one node lies on disk. Only the standard library, because every command starts here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME_VARIABLE = "XNODE_HOME"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """One node's folder. Nothing is created by naming it."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
+    def keystore(self) -> Path:
+        """Folder of the wallets' v3 key files."""
+        return self.folder / "keystore"
+
+    @property
+    def node_key(self) -> Path:
+        """v3 key file of the node's hot key."""
+        return self.folder / "node-key.json"
+
+    @property
+    def password(self) -> Path:
+        """Password of the node key, readable by its owner only; config's `password_file` may name another."""
+        return self.folder / "node.password"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def control(self) -> Path:
+        """Unix socket on which the daemon takes commands."""
+        return self.folder / "control.sock"
+
+    @property
+    def pid(self) -> Path:
+        """Holds the daemon's process id, and the lock that keeps a second one out."""
+        return self.folder / "daemon.pid"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "daemon.log"
+
+    @property
+    def crash_log(self) -> Path:
+        """Tracebacks of bugs in the command line."""
+        return self.folder / "crash.log"
+
+    def make(self) -> None:
+        """Create the folder, readable by its owner only."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def find_home(chosen: str | None = None, environment: Mapping[str, str] = os.environ) -> Home:
+    """The home that --home, XNODE_HOME or the default (~/.xnode) names, as an absolute path."""
+    text = chosen or environment.get(HOME_VARIABLE) or "~/.xnode"
+    return Home(Path(text).expanduser().absolute())

@@ -1,0 +1,108 @@
+"""Logs: JSON lines with a correlation id, plain on a terminal; nothing secret, nothing of a stranger's unescaped."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+MAX_TEXT_CHARS = 500
+"""Of one field. A peer chooses some of them, and must not choose the size of our log."""
+
+MAX_TRACEBACK_CHARS = 8_000
+
+MAX_FILE_BYTES = 16 << 20
+KEPT_FILES = 2
+"""48 MiB of log at most, some weeks of a busy node."""
+
+_SECRET_WORDS = ("password", "secret", "private", "mnemonic", "seed", "token")
+_LOUD_LIBRARIES = ("libp2p", "multiaddr", "anycorn", "httpx", "httpcore", "web3", "urllib3", "alembic")
+
+Event = MutableMapping[str, Any]
+
+
+def set_up_logs(level: str, file: Path | None = None) -> None:
+    """Log from `level` on to a rotating file, else to stderr. Call once, before anything logs."""
+    handler = _make_handler(file)
+    pretty = file is None and sys.stderr.isatty()
+    renderer: Any = structlog.dev.ConsoleRenderer(pad_event_to=32) if pretty else structlog.processors.JSONRenderer()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _make_safe,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _LOUD_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def log_context(*, job: bytes | None = None, lease: bytes | None = None) -> AbstractContextManager[Any]:
+    """Every line logged inside carries these ids, in child tasks and threads too."""
+    ids = {"job": job, "lease": lease}
+    return structlog.contextvars.bound_contextvars(**{name: "0x" + id.hex() for name, id in ids.items() if id})
+
+
+def _make_handler(file: Path | None) -> logging.Handler:
+    if file is None:
+        return logging.StreamHandler(sys.stderr)
+    handler = logging.handlers.RotatingFileHandler(
+        file, maxBytes=MAX_FILE_BYTES, backupCount=KEPT_FILES, encoding="utf-8", errors="backslashreplace"
+    )
+    file.chmod(0o600)
+    return handler
+
+
+def _make_safe(_logger: Any, _method: str, event: Event) -> Event:
+    """Hide what is secret, escape and cut what is text, write bytes as hex."""
+    for name, value in event.items():
+        if any(word in name.lower() for word in _SECRET_WORDS):
+            event[name] = "<hidden>"
+        elif name == "exception":
+            event[name] = _cut(str(value), MAX_TRACEBACK_CHARS)
+        else:
+            event[name] = _make_safe_value(value)
+    return event
+
+
+def _make_safe_value(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case bytes() | bytearray():
+            return _cut("0x" + value[:MAX_TEXT_CHARS].hex(), MAX_TEXT_CHARS)
+        case list() | tuple():
+            return [_make_safe_value(item) for item in value[:32]]
+    text = "".join(
+        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(value)[: MAX_TEXT_CHARS + 1]
+    )
+    return _cut(text, MAX_TEXT_CHARS)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most] + "…"

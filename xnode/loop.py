@@ -1,0 +1,263 @@
+"""The loop: change -> step -> journal -> effects -> results as changes. It decides nothing and waits for nobody but the disk."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from xnode.errors import Permanent, Retryable
+from xnode.faultpoint import reach
+from xnode.node import effect as deeds
+from xnode.node.change import Change, EffectFailed, Entry, Woke
+from xnode.node.state import State, Turn, make_state
+from xnode.node.step import step
+from xnode.ports import Clock
+from xnode.store.journal import Batch, Journal
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
+
+INBOX_MAX = 10_000
+"""Changes waiting at most; whoever brings more waits in line, which slows strangers down before it fills memory."""
+
+BATCH_MAX = 2_000
+"""Changes in one commit: enough to fill the disk's pace, few enough that the first does not wait for long."""
+
+_RETRY_FIRST_S = 0.1
+_RETRY_MOST_S = 5.0
+
+Perform = Callable[[deeds.Deed], Awaitable[Change]]
+"""Does one deed and gives the change that tells of it. Raises Retryable or Permanent."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Deeds that must be done one after the other."""
+
+    waiting: deque[str] = field(default_factory=deque)
+    working: bool = False
+
+
+class Loop:
+    """One node's loop. `state` is what is durable; everything else is on its way."""
+
+    def __init__(self, journal: Journal, clock: Clock, perform: Perform) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._perform = perform
+        self._send, self._receive = trio.open_memory_channel[tuple[Change, tuple[str, int] | None]](INBOX_MAX)
+        self._seq = 0
+        self._pending: dict[str, tuple[int, deeds.Deed]] = {}
+        self._lanes: dict[str, _Lane] = {}
+        self._asking: dict[str, trio.MemorySendChannel[deeds.Reply]] = {}
+        self._asked = 0
+        self._alarms: list[tuple[int, str, bytes]] = []
+        self._alarm_set = trio.Event()
+        self._changed = trio.Event()
+        self.state = State()
+        self.commits = 0
+        self.entries = 0
+
+    # -------------------------------------------------------------------------------------------------- for the daemon
+
+    async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Load, resume what was under way, and work until cancelled."""
+        loaded = await self._journal.load()
+        self._seq = loaded.seq
+        self.state = make_state(loaded.records)
+        for record in loaded.records:
+            self._set_alarm(record)
+        async with trio.open_nursery() as nursery:
+            for version, effect in loaded.effects:
+                self._take_effect(nursery, version, effect)
+            nursery.start_soon(self._ring_alarms)
+            task_status.started()
+            while True:
+                await self._take_batch(nursery)
+
+    async def tell(self, change: Change) -> None:
+        """Bring a change; returns when it is in line, not when it is durable."""
+        await self._send.send((change, None))
+
+    async def ask(self, make_change: Callable[[str], Change], deadline_ns: int) -> deeds.Reply:
+        """Bring a change that will be answered, and wait for the answer (durable before it is given).
+
+        Raises Retryable when the deadline passes.
+        """
+        self._asked += 1
+        reply_to = f"{self._asked}:{os.getpid()}"
+        send, receive = trio.open_memory_channel[deeds.Reply](1)
+        self._asking[reply_to] = send
+        try:
+            with trio.move_on_after(max(0, deadline_ns - self._clock.now_ns()) / 1e9):
+                await self._send.send((make_change(reply_to), None))
+                return await receive.receive()
+        finally:
+            self._asking.pop(reply_to, None)
+        raise Retryable("the node did not answer in time")
+
+    async def wait_change(self) -> None:
+        """Returns after the next commit."""
+        await self._changed.wait()
+
+    # ------------------------------------------------------------------------------------------------------- one batch
+
+    async def _take_batch(self, nursery: trio.Nursery) -> None:
+        waiting = [await self._receive.receive()]
+        while len(waiting) < BATCH_MAX:
+            try:
+                waiting.append(self._receive.receive_nowait())
+            except trio.WouldBlock:
+                break
+        batch = Batch()
+        replies: list[deeds.Reply] = []
+        state = self.state
+        for change, done in waiting:
+            entry = Entry(self._clock.now_ns(), os.urandom(32), change, done)
+            turn = step(state, entry)
+            state = turn.state
+            self._add_turn(batch, replies, entry, turn)
+        if batch:
+            await self._commit(batch)
+        self.state = state
+        for version, effect in batch.effects.values():
+            self._take_effect(nursery, version, effect)
+        for reply in replies:
+            self._answer(reply)
+        for record, is_live in batch.records.values():
+            if is_live:
+                self._set_alarm(record)
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _add_turn(self, batch: Batch, replies: list[deeds.Reply], entry: Entry, turn: Turn) -> None:
+        lasting = False
+        for effect in turn.effects:
+            if isinstance(effect, deeds.Reply):
+                replies.append(effect)
+            else:
+                batch.effects[effect.id] = (self._seq + 1, effect)
+                lasting = True
+        for key, record in turn.touched.items():
+            batch.records[key] = (record, key not in turn.dropped)
+        # A question that changed nothing leaves no trace: strangers cannot fill our disk by asking.
+        if lasting or turn.touched or entry.done:
+            self._seq += 1
+            batch.entries.append((self._seq, entry))
+        if entry.done:
+            batch.done.append(entry.done)
+
+    async def _commit(self, batch: Batch) -> None:
+        names = [type(entry.change).__name__ for _, entry in batch.entries]
+        for name in names:
+            reach(f"before_commit:{name}")
+        pause_s = _RETRY_FIRST_S
+        while True:
+            try:
+                await self._journal.commit(batch)
+                break
+            except Retryable as error:
+                # Nothing was acknowledged and nothing done, so waiting for the disk loses nothing.
+                log.error("journal cannot be written; waiting", reason=str(error))
+                await trio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _RETRY_MOST_S)
+        self.commits += 1
+        self.entries += len(names)
+        for name in names:
+            reach(f"after_commit:{name}")
+
+    def _answer(self, reply: deeds.Reply) -> None:
+        asking = self._asking.get(reply.reply_to)
+        if asking is not None:
+            try:
+                asking.send_nowait(reply)
+            except (trio.WouldBlock, trio.BrokenResourceError):
+                # Answered already, or gone: an answer is never owed twice.
+                return
+
+    # --------------------------------------------------------------------------------------------------------- effects
+
+    def _take_effect(self, nursery: trio.Nursery, version: int, effect: deeds.Deed) -> None:
+        self._pending[effect.id] = (version, effect)
+        lane = self._lanes.setdefault(effect.lane, _Lane())
+        if effect.id not in lane.waiting:
+            lane.waiting.append(effect.id)
+        if not lane.working:
+            lane.working = True
+            nursery.start_soon(self._work_lane, effect.lane, lane)
+
+    async def _work_lane(self, name: str, lane: _Lane) -> None:
+        while lane.waiting:
+            effect_id = lane.waiting.popleft()
+            version, effect = self._pending[effect_id]
+            change = await self._do(version, effect)
+            newest, _ = self._pending.get(effect_id, (version, effect))
+            if newest == version:
+                self._pending.pop(effect_id, None)
+            if change is None:
+                continue
+            await self._send.send((change, (effect_id, version)))
+        lane.working = False
+        if self._lanes.get(name) is lane:
+            del self._lanes[name]
+
+    async def _do(self, version: int, effect: deeds.Deed) -> Change | None:
+        """The change that tells how it went; None when a newer effect has taken this one's place."""
+        name = type(effect).__name__
+        pause_s = _RETRY_FIRST_S
+        while True:
+            reach(f"before_effect:{name}")
+            failure = "not done in time"
+            try:
+                with trio.move_on_after(self._time_left(effect)):
+                    change = await self._perform(effect)
+                    reach(f"after_effect:{name}")
+                    return change
+            except Permanent as error:
+                return EffectFailed(effect, error.reason_code, str(error))
+            except Retryable as error:
+                failure = str(error)
+            except Exception as error:
+                # The supervisor's edge: a bug in one adapter must stop one deed, not every lease of the node.
+                log.exception("an effect hit a bug", effect=name, id=effect.id)
+                failure = f"internal error: {type(error).__name__}"
+            if self._pending[effect.id][0] != version:
+                return None
+            if self._time_left(effect) <= 0:
+                return EffectFailed(effect, "deadline", failure)
+            log.info("effect will be tried again", effect=name, id=effect.id, reason=failure)
+            await trio.sleep(min(pause_s, self._time_left(effect)))
+            pause_s = min(2 * pause_s, _RETRY_MOST_S)
+
+    def _time_left(self, effect: deeds.Deed) -> float:
+        return (effect.deadline_ns - self._clock.now_ns()) / 1e9 if effect.deadline_ns else inf
+
+    # ---------------------------------------------------------------------------------------------------------- alarms
+
+    def _set_alarm(self, record: object) -> None:
+        wake_at_ns = getattr(record, "wake_at_ns", None)
+        if wake_at_ns is not None:
+            heapq.heappush(self._alarms, (wake_at_ns, str(record.__struct_config__.tag), record.key))  # type: ignore[attr-defined]
+            self._alarm_set.set()
+
+    async def _ring_alarms(self) -> None:
+        while True:
+            self._alarm_set = trio.Event()
+            while self._alarms and self._alarms[0][0] <= self._clock.now_ns():
+                _, kind, key = heapq.heappop(self._alarms)
+                await self._send.send((Woke(kind, key), None))
+            with trio.move_on_after(self._time_to_alarm()):
+                await self._alarm_set.wait()
+
+    def _time_to_alarm(self) -> float:
+        return max(0.0, (self._alarms[0][0] - self._clock.now_ns()) / 1e9) if self._alarms else inf

@@ -1,0 +1,221 @@
+"""Discovery: who is out there and where, from the DHT and from bootstrap peers asked directly; either alone will do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+import structlog
+import trio
+
+from metering.refusal import Refusal
+from metering.units import Address, Hash32
+from xnode.errors import Permanent, Retryable
+from xnode.net.counters import NetCounters
+from xnode.net.dht import Dht
+from xnode.net.directory import PEERS_LIST, RECORD_GET, RECORD_PUT, read_peers
+from xnode.net.host import Host
+from xnode.net.record_book import RecordBook
+from xnode.net.records import (
+    NodeRecord,
+    list_provider_keys,
+    make_provider_key,
+    read_record,
+    select_newest,
+)
+from xnode.net.rpc import Rpc
+from xnode.ports import Peer, RpcRefused
+
+REPUBLISH_S = 600.0
+"""How often our record is put again: DHT servers come and go, and none is told what the last one knew."""
+
+BOOTSTRAP_CHECK_S = 5.0
+"""How often a bootstrap connection is looked at; a NAT'd provider is unreachable while it has none."""
+
+RECONNECT_FIRST_S, RECONNECT_LAST_S = 1.0, 60.0
+
+ASK_S = 10.0
+"""One bootstrap peer's time to answer."""
+
+MAX_BOOTSTRAP = 16
+MAX_HINTS = 5000
+"""Addresses remembered from lists and look-ups: some 200 bytes each."""
+
+log = structlog.get_logger("xnode.net.discovery")
+
+T = TypeVar("T")
+
+
+class Phonebook:
+    """What outlives a restart of the host: our own record, others' records, and hints where nodes are."""
+
+    def __init__(self, separator: Hash32, now_ns: Callable[[], int]) -> None:
+        self.book = RecordBook(separator)
+        self.own: bytes | None = None
+        self._separator = separator
+        self._now_ns = now_ns
+        self._hints: dict[Address, tuple[str, ...]] = {}
+
+    def read(self, data: bytes, node: Address) -> NodeRecord | Refusal:
+        return read_record(data, node, self._separator, self._now_ns())
+
+    def keep(self, node: Address, data: bytes) -> Refusal | None:
+        return self.book.add(node, data, self._now_ns())
+
+    def find(self, node: Address) -> tuple[NodeRecord, bytes] | None:
+        return self.book.find(node, self._now_ns())
+
+    def list_nodes(self) -> tuple[Address, ...]:
+        return tuple(record.node for record in self.book.walk(self._now_ns()))
+
+    def hint(self, node: Address, multiaddrs: tuple[str, ...]) -> None:
+        """Remember where an unsigned source says a node is. Whoever answers there must still prove the address."""
+        if multiaddrs:
+            self._hints.pop(node, None)
+            self._hints[node] = multiaddrs
+            if len(self._hints) > MAX_HINTS:
+                del self._hints[next(iter(self._hints))]
+
+    def locate(self, node: Address) -> tuple[str, ...]:
+        """Where a node was last known to listen; its own signed word before others'."""
+        known = self.find(node)
+        return known[0].multiaddrs if known and known[0].multiaddrs else self._hints.get(node, ())
+
+
+class Discovery:
+    """One for each host; run() keeps it connected and our record known."""
+
+    def __init__(
+        self, host: Host, rpc: Rpc, phonebook: Phonebook, bootstrap: Iterable[Peer], dht: Dht | None, own: Address
+    ) -> None:
+        self._host, self._rpc, self._phonebook, self._dht, self._own = host, rpc, phonebook, dht, own
+        self._bootstrap = tuple(bootstrap)[:MAX_BOOTSTRAP]
+        self._due = trio.Event()
+
+    @property
+    def counters(self) -> NetCounters:
+        return self._rpc.counters
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._republish)
+            for peer in self._bootstrap:
+                nursery.start_soon(self._stay_connected, peer)
+
+    async def _stay_connected(self, peer: Peer) -> None:
+        pause = RECONNECT_FIRST_S
+        while True:
+            if self._host.find_connected(peer.address) is None:
+                try:
+                    await self._join(peer)
+                    pause = RECONNECT_FIRST_S
+                except Retryable as error:
+                    log.info("bootstrap peer not reached", peer=f"0x{peer.address.hex()}", why=str(error))
+                    await trio.sleep(pause)
+                    pause = min(2 * pause, RECONNECT_LAST_S)
+                    continue
+            await trio.sleep(BOOTSTRAP_CHECK_S)
+
+    async def _join(self, peer: Peer) -> None:
+        peer_id = await self._host.connect(peer, trio.current_time() + ASK_S)
+        if self._dht is not None:
+            await self._dht.add_peer(peer_id)
+        self._due.set()
+
+    async def _republish(self) -> None:
+        while True:
+            with trio.move_on_after(REPUBLISH_S):
+                await self._due.wait()
+            self._due = trio.Event()
+            await self.publish()
+
+    async def publish(self) -> None:
+        """Put our record wherever it is looked for; what fails is tried again at the next turn."""
+        data = self._phonebook.own
+        if data is None or isinstance(self._phonebook.read(data, self._own), Refusal):
+            return
+        async with trio.open_nursery() as nursery:
+            for peer in self._bootstrap:
+                nursery.start_soon(self._ask, peer, RECORD_PUT, data)
+            if self._dht is not None:
+                nursery.start_soon(self._publish_in_dht, self._dht, data)
+
+    async def _publish_in_dht(self, dht: Dht, data: bytes) -> None:
+        await _try(dht.put(self._own, data))
+        await _try(dht.provide(make_provider_key(self._own)))
+
+    async def find_providers(self) -> tuple[Address, ...]:
+        """Every node that says it provides, ourselves left out."""
+        found = set(self._phonebook.list_nodes())
+        async with trio.open_nursery() as nursery:
+            for peer in self._bootstrap:
+                nursery.start_soon(self._list_peers, peer, found)
+            if self._dht is not None:
+                nursery.start_soon(self._search_dht, self._dht, found)
+        return tuple(sorted(found - {self._own}))
+
+    async def _list_peers(self, peer: Peer, found: set[Address]) -> None:
+        body = await self._ask(peer, PEERS_LIST, b"")
+        try:
+            for node, multiaddrs in read_peers(body) if body else ():
+                self._phonebook.hint(node, multiaddrs)
+                found.add(node)
+        except ValueError:
+            self.counters.records_refused += 1
+
+    async def _search_dht(self, dht: Dht, found: set[Address]) -> None:
+        for key in list_provider_keys():
+            for node, multiaddrs in (await _try(dht.find(key)) or {}).items():
+                self._phonebook.hint(node, multiaddrs)
+                found.add(node)
+
+    async def get_record(self, node: Address) -> bytes | None:
+        """The newest valid record that anybody gives us now, or that we have."""
+        answers: list[bytes] = []
+        known = self._phonebook.find(node)
+        if known is not None:
+            answers.append(known[1])
+        async with trio.open_nursery() as nursery:
+            for peer in self._whom_to_ask(node):
+                nursery.start_soon(self._collect, self._ask(peer, RECORD_GET, node), answers)
+            if self._dht is not None:
+                nursery.start_soon(self._collect, _try(self._dht.get(node)), answers)
+        return self._choose(node, answers)
+
+    def _whom_to_ask(self, node: Address) -> tuple[Peer, ...]:
+        # The node itself knows best, when a connection is there already.
+        itself = (Peer(node),) if self._host.find_connected(node) is not None else ()
+        return itself + tuple(peer for peer in self._bootstrap if peer.address != node)
+
+    async def _collect(self, answer: Awaitable[bytes | None], into: list[bytes]) -> None:
+        data = await answer
+        if data:
+            into.append(data)
+
+    def _choose(self, node: Address, answers: list[bytes]) -> bytes | None:
+        read = [self._phonebook.read(data, node) for data in answers]
+        self.counters.records_refused += sum(isinstance(each, Refusal) for each in read)
+        if all(isinstance(each, Refusal) for each in read):
+            return None
+        newest = answers[select_newest(read)]
+        self._phonebook.keep(node, newest)
+        return newest
+
+    async def locate(self, node: Address) -> tuple[str, ...]:
+        """Where a node may be dialed; asks only when we do not know."""
+        if not self._phonebook.locate(node):
+            await self.get_record(node)
+        return self._phonebook.locate(node)
+
+    async def _ask(self, peer: Peer, method: str, body: bytes) -> bytes | None:
+        return await _try(self._rpc.call(peer, method, body, trio.current_time() + ASK_S))
+
+
+async def _try(deed: Awaitable[T]) -> T | None:
+    """Its outcome, or None: one peer that fails or refuses must not fail the question put to many."""
+    try:
+        return await deed
+    except (Retryable, Permanent, RpcRefused) as error:
+        log.debug("no answer", why=str(error))
+        return None

@@ -1,0 +1,269 @@
+"""Edge: the net as the rest of the node sees it; libp2p runs inside, and when it falls callers only see Retryable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+import trio
+
+from metering.units import NANOS_PER_SECOND, Address, Hash32
+from xnode.errors import Permanent, Retryable
+from xnode.net.counters import NetCounters
+from xnode.net.dht import open_dht
+from xnode.net.directory import serve_directory
+from xnode.net.discovery import Discovery, Phonebook
+from xnode.net.host import Host, open_host
+from xnode.net.identity import make_node_address, read_peer_id
+from xnode.net.multiaddr import expand_unspecified, parse_multiaddr
+from xnode.net.rpc import KEEP_S, OPEN_S, Rpc
+from xnode.net.server import Methods, Server
+from xnode.net.wire import PROTOCOL_ID
+from xnode.ports import Peer, RpcHandler, StreamHandler
+
+RESTART_FIRST_S, RESTART_LAST_S = 0.2, 30.0
+"""Pause before libp2p is started again: short, because calls wait for it, and doubled while it keeps falling."""
+
+HEALTHY_S = 60.0
+"""A host that lived this long fell for a new reason: the pause starts again from the first."""
+
+log = structlog.get_logger("xnode.net.edge")
+
+
+@dataclass(frozen=True, slots=True)
+class NetSettings:
+    """secret: the node's 32-byte key; listen: multiaddrs (empty: behind NAT, others answer over our own connections);
+    announce: where others dial us, when that is elsewhere (a forwarded port); bootstrap: multiaddrs with /p2p;
+    separator: of the domain that node records are signed in; dht: False asks the bootstrap peers alone."""
+
+    secret: bytes
+    listen: tuple[str, ...]
+    separator: Hash32
+    bootstrap: tuple[str, ...] = ()
+    announce: tuple[str, ...] = ()
+    dht: bool = True
+
+    def __repr__(self) -> str:
+        return f"NetSettings(listen={self.listen}, bootstrap={self.bootstrap}, dht={self.dht})"
+
+
+@dataclass(slots=True)
+class _Session:
+    """What lives as long as one host: leaving it fails the calls that are under way."""
+
+    host: Host
+    rpc: Rpc
+    discovery: Discovery
+    _scopes: set[trio.CancelScope] = field(default_factory=set)
+
+    @contextmanager
+    def running(self, deadline: float = math.inf) -> Iterator[None]:
+        """A call's time on this host. Raises Retryable when the host or the time ends first."""
+        with trio.CancelScope(deadline=deadline) as scope:
+            self._scopes.add(scope)
+            try:
+                yield
+            finally:
+                self._scopes.discard(scope)
+        if scope.cancelled_caught:
+            late = trio.current_time() >= deadline
+            raise Retryable("the deadline passed" if late else "the net was restarted during this call")
+
+    def end(self) -> None:
+        for scope in self._scopes:
+            scope.cancel()
+
+
+class Net:
+    """ports.Net over libp2p. Only open_net() makes one."""
+
+    def __init__(self, settings: NetSettings, now_ns: Callable[[], int]) -> None:
+        self.address: Address = make_node_address(settings.secret)
+        self.counters = NetCounters()
+        self._settings = settings
+        self._now_ns = now_ns
+        self._listen = settings.listen
+        self._bootstrap = tuple(_make_bootstrap_peer(each) for each in settings.bootstrap)
+        self._phonebook = Phonebook(settings.separator, now_ns)
+        self._methods = Methods()
+        serve_directory(self._methods, self._phonebook.book, now_ns)
+        self._server = Server(self._methods, self.counters)
+        self._session: _Session | None = None
+        self._started = trio.Event()
+        self._restart_asked = trio.Event()
+
+    def serve(self, method: str, handler: RpcHandler) -> None:
+        """Answer calls of a method, from now on and across restarts."""
+        self._methods.serve(method, handler)
+
+    def serve_stream(self, method: str, handler: StreamHandler) -> None:
+        """Answer streams of a method, from now on and across restarts."""
+        self._methods.serve_stream(method, handler)
+
+    async def call(self, peer: Peer, method: str, body: bytes, deadline_ns: int, correlation: str = "") -> bytes:
+        """One request, one response. Raises RpcRefused, Permanent (unknown method), Retryable."""
+        deadline = trio.current_time() + (deadline_ns - self._now_ns()) / NANOS_PER_SECOND
+        self.counters.calls_out += 1
+        try:
+            session = await self._wait_session(deadline)
+            with session.running(deadline):
+                where = await self._locate(session, peer)
+                return await session.rpc.call(where, method, body, deadline, correlation)
+        except Retryable:
+            self.counters.calls_out_failed += 1
+            raise
+        raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def stream(
+        self, peer: Peer, method: str, body: bytes, correlation: str = ""
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """One request, many items; raises as call() does."""
+        session = await self._wait_session(trio.current_time() + OPEN_S)
+        with session.running():
+            with trio.fail_after(OPEN_S):
+                where = await self._locate(session, peer)
+            async with session.rpc.stream(where, method, body, correlation) as items:
+                yield items
+
+    async def publish_record(self, record: bytes) -> None:
+        """Make our own signed record (records.make_record) known, now and for as long as it is valid.
+
+        Raises Permanent when it is not a valid record of this node. Returns when all who could be asked were asked.
+        """
+        refusal = self._phonebook.keep(self.address, record)
+        if refusal is not None:
+            raise Permanent(f"our own record was not published: {refusal}")
+        self._phonebook.own = record
+        if self._session is not None:
+            with self._session.running():
+                await self._session.discovery.publish()
+
+    async def find_providers(self) -> tuple[Address, ...]:
+        """Every node said to provide; a hint, to be checked by its record."""
+        session = await self._wait_session(trio.current_time() + OPEN_S)
+        with session.running():
+            return await session.discovery.find_providers()
+        raise AssertionError("unreachable")
+
+    async def get_record(self, address: Address) -> bytes | None:
+        """The newest valid record of a node that anybody has, or None."""
+        session = await self._wait_session(trio.current_time() + OPEN_S)
+        with session.running():
+            return await session.discovery.get_record(address)
+        raise AssertionError("unreachable")
+
+    def multiaddrs(self) -> tuple[str, ...]:
+        """Where others may dial us, without /p2p."""
+        return self._settings.announce or expand_unspecified(self._listen)
+
+    async def _locate(self, session: _Session, peer: Peer) -> Peer:
+        if peer.multiaddrs or session.host.find_connected(peer.address) is not None:
+            return peer
+        return Peer(peer.address, await session.discovery.locate(peer.address))
+
+    def peers(self) -> tuple[Address, ...]:
+        """Whom we have a connection with."""
+        return self._session.host.connected() if self._session else ()
+
+    def restart(self) -> None:
+        """Tear libp2p down and start it again; calls under way fail with Retryable."""
+        self._restart_asked.set()
+
+    async def _wait_session(self, deadline: float) -> _Session:
+        with trio.CancelScope(deadline=deadline) as scope:
+            while self._session is None:
+                await self._started.wait()
+            return self._session
+        assert scope.cancelled_caught
+        raise Retryable("the net is being restarted")
+
+    async def supervise(self, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep a host running for ever; when the very first start fails, hand back why (Permanent, mostly) and end."""
+        pause, first = RESTART_FIRST_S, True
+        while True:
+            began = trio.current_time()
+            try:
+                await self._run_host(task_status if first else None)
+                log.info("net restart asked for")
+            except (
+                Exception
+            ) as error:  # a supervisor's edge: libp2p may fall in any way, and jobs and money must not notice
+                if first and not self._started.is_set():
+                    task_status.started(_unwrap(error))
+                    return
+                log.warning("net fell; starting it again", error=repr(_unwrap(error))[:300])
+            first = False
+            self.counters.restarts += 1
+            pause = RESTART_FIRST_S if trio.current_time() - began > HEALTHY_S else min(2 * pause, RESTART_LAST_S)
+            await trio.sleep(pause)
+
+    async def _run_host(self, task_status: Any) -> None:
+        self._restart_asked = trio.Event()
+        async with AsyncExitStack() as stack:
+            host = await stack.enter_async_context(open_host(self._settings.secret, self._listen))
+            rpc = Rpc(host, self.counters)
+            dht = None
+            if self._settings.dht:
+                serves = bool(self._settings.listen)
+                dht = await stack.enter_async_context(open_dht(host, self._phonebook.read, serves))
+            discovery = Discovery(host, rpc, self._phonebook, self._bootstrap, dht, self.address)
+            session = _Session(host, rpc, discovery)
+            # Port 0 was a wish for any port; after a restart others must find us where we were.
+            self._listen = host.multiaddrs()
+            host.set_handler(PROTOCOL_ID, self._server.answer_stream)
+            try:
+                self._session = session
+                self._started.set()
+                if task_status is not None:
+                    task_status.started(None)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._keep_tidy, session)
+                    nursery.start_soon(discovery.run)
+                    await self._restart_asked.wait()
+                    nursery.cancel_scope.cancel()
+            finally:
+                self._session, self._started = None, trio.Event()
+                session.end()
+
+    async def _keep_tidy(self, session: _Session) -> None:
+        while True:
+            self.counters.connections = session.host.count_connections()
+            await session.rpc.close_idle()
+            await trio.sleep(KEEP_S / 4)
+
+
+@asynccontextmanager
+async def open_net(settings: NetSettings, now_ns: Callable[[], int]) -> AsyncIterator[Net]:
+    """A running net. now_ns: nanoseconds UTC, in which deadlines and expiries are written.
+
+    Raises Permanent when it cannot listen; what the body raises comes out in an ExceptionGroup, as from any nursery.
+    """
+    net = Net(settings, now_ns)
+    async with trio.open_nursery() as nursery:
+        fault: Exception | None = await nursery.start(net.supervise)
+        if fault is None:
+            try:
+                yield net
+            finally:
+                nursery.cancel_scope.cancel()
+    if fault is not None:
+        raise fault
+
+
+def _make_bootstrap_peer(text: str) -> Peer:
+    endpoint = parse_multiaddr(text)
+    address = read_peer_id(endpoint.peer_id) if endpoint is not None and endpoint.peer_id is not None else None
+    if address is None:
+        raise Permanent(f"bootstrap peer {text} is none: write /ip4/ADDRESS/tcp/PORT/p2p/PEER-ID")
+    return Peer(address, (text,))
+
+
+def _unwrap(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,273 @@
+"""Host: one libp2p host with Noise, yamux and TCP only, capped and watched; dials by Ethereum address."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from libp2p import new_host
+from libp2p.crypto.x25519 import create_new_key_pair as create_x25519_key_pair
+from libp2p.io.trio import TrioTCPStream
+from libp2p.network.config import ConnectionConfig
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.peer.id import ID
+from libp2p.rcmgr.connection_limits import ConnectionLimits
+from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from multiaddr import Multiaddr
+
+from metering.units import Address
+from xnode.errors import Permanent, Retryable
+from xnode.net.identity import address_of_peer_id, make_key_pair
+from xnode.net.multiaddr import Endpoint, parse_multiaddr
+from xnode.net.patches import apply_patches
+from xnode.net.pipe import STREAM_FAULTS
+from xnode.ports import Peer
+
+MAX_CONNECTIONS = 400
+"""All connections: at about 0.1 MB each idle and 20,000 file descriptors, memory is what ends first."""
+
+MAX_INBOUND = 300
+"""Leaves room for the connections we open ourselves, whatever strangers do."""
+
+MAX_CONNECTIONS_PER_PEER = 3
+"""Two sides that dial each other at once have two; one more lets a new one replace a dead one."""
+
+MAX_PENDING_INBOUND = 64
+MAX_CONCURRENT_DIALS = 16
+
+MAX_STREAMS = 4096
+"""All streams of the host together: 10 a connection on average."""
+
+MAX_DIAL_ADDRESSES = 4
+"""Multiaddrs of one peer that are tried, so that a record full of dead ones cannot keep us busy."""
+
+DIAL_S = 8.0
+"""One address, TCP and Noise and yamux together: several round trips around the world, on a loaded host."""
+
+UPGRADE_S = 5.0
+"""How long a stranger may take over its handshake. Half-open sockets hold a slot for this long."""
+
+HEALTH_INTERVAL_S = 15.0
+HEALTH_PING_S = 8.0
+"""A peer that answers no ping for this long is gone: its connection is dropped and its calls fail."""
+
+CLOSE_S = 5.0
+
+StreamHandlerFn = Callable[[Any], Awaitable[None]]
+
+
+class Host:
+    """A running host. Only open_host() makes one."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self._swarm = raw.get_network()
+        self._dials: dict[Address, trio.Lock] = {}
+        self._dial_slots = trio.CapacityLimiter(MAX_CONCURRENT_DIALS)
+
+    def set_handler(self, protocol: str, handler: StreamHandlerFn) -> None:
+        """Answer streams of one protocol. An exception of the handler is logged and resets its stream."""
+        self.raw.set_stream_handler(protocol, handler)
+
+    def multiaddrs(self) -> tuple[str, ...]:
+        """Where we listen, without /p2p."""
+        return tuple(str(each) for each in self.raw.get_transport_addrs())
+
+    def connected(self) -> tuple[Address, ...]:
+        """The proven addresses at the other end of our connections."""
+        addresses = (address_of_peer_id(peer_id) for peer_id in self._live_peers())
+        return tuple(address for address in addresses if address is not None)
+
+    def count_connections(self) -> int:
+        return len(self._swarm.get_connections())
+
+    def find_connected(self, address: Address) -> ID | None:
+        """The peer id of an address that we have a connection with, whoever opened it."""
+        for peer_id in self._live_peers():
+            if address_of_peer_id(peer_id) == address:
+                return peer_id
+        return None
+
+    def _live_peers(self) -> list[ID]:
+        return [
+            peer for peer, all_of in self._swarm.get_connections_map().items() if any(not c.is_closed for c in all_of)
+        ]
+
+    async def connect(self, peer: Peer, deadline: float) -> ID:
+        """A live connection to whoever proves this address, over an existing one or a new one. Raises Retryable."""
+        known = self.find_connected(peer.address)
+        if known is not None:
+            return known
+        lock = self._dials.setdefault(peer.address, trio.Lock())
+        try:
+            with trio.CancelScope(deadline=deadline) as scope:
+                async with lock:
+                    return self.find_connected(peer.address) or await self._dial_any(peer)
+        finally:
+            if not lock.locked():
+                self._dials.pop(peer.address, None)
+        assert scope.cancelled_caught
+        raise Retryable(f"node 0x{peer.address.hex()} could not be reached in time")
+
+    async def _dial_any(self, peer: Peer) -> ID:
+        endpoints = _dialable(peer.multiaddrs)
+        if not endpoints:
+            raise Retryable(f"node 0x{peer.address.hex()} has no address that can be dialed, and no connection to us")
+        faults = []
+        for endpoint in endpoints:
+            async with self._dial_slots:
+                try:
+                    with trio.fail_after(DIAL_S):
+                        return await self._dial(endpoint, peer.address)
+                except (*STREAM_FAULTS, Retryable, trio.TooSlowError, ValueError) as error:
+                    faults.append(f"{endpoint.host}:{endpoint.port} {_say(error)}")
+        raise Retryable(f"node 0x{peer.address.hex()} cannot be reached: {'; '.join(faults)}")
+
+    async def _dial(self, endpoint: Endpoint, address: Address) -> ID:
+        # Not by swarm.dial_peer: it needs the peer id beforehand (an address is only its key's hash), tries one address
+        # alone, and blocks a peer for 60 s after a failure, at a new address too.
+        stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
+        raw = RawConnection(TrioTCPStream(stream), True)
+        try:
+            upgrader = self._swarm.upgrader
+            secured = await upgrader.security_multistream.secure_outbound(raw, None)
+            peer_id: ID = secured.get_remote_peer()
+            if address_of_peer_id(peer_id) != address:
+                raise Retryable("answers as another node")
+            muxed = await upgrader.upgrade_connection(secured, peer_id)
+            await self._swarm.add_conn(muxed, direction="outbound")
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await trio.aclose_forcefully(stream)
+            raise
+        self._swarm.unblock_peer(peer_id)
+        return peer_id
+
+    async def open_stream(self, peer_id: ID, protocol: str, deadline: float) -> Any:
+        """A stream to a connected peer. Raises Retryable; Permanent when it does not speak the protocol."""
+        with trio.CancelScope(deadline=deadline) as scope:
+            try:
+                return await self.raw.new_stream(peer_id, [protocol])
+            except STREAM_FAULTS as error:
+                raise Retryable(f"no stream could be opened: {_say(error)}") from error
+        assert scope.cancelled_caught
+        raise Retryable("the other side did not open a stream in time")
+
+    async def disconnect(self, address: Address) -> None:
+        """Drop every connection with a node."""
+        peer_id = self.find_connected(address)
+        if peer_id is not None:
+            await self.raw.disconnect(peer_id)
+
+
+@asynccontextmanager
+async def open_host(secret: bytes, listen: Iterable[str]) -> AsyncIterator[Host]:
+    """A running host under the node's identity. listen: multiaddrs, may be empty (then others reach us over connections
+    that we open). Raises Permanent when an address cannot be listened on."""
+    apply_patches()
+    wanted = tuple(listen)
+    _check_listen(wanted)
+    raw = _make_raw_host(secret)
+    async with raw.run([Multiaddr(each) for each in wanted]):
+        try:
+            host = Host(raw)
+            _check_bound(wanted, raw)
+            yield host
+        finally:
+            # Leaving run() alone leaks listeners and sockets.
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+                await raw.close()
+
+
+def _make_raw_host(secret: bytes) -> Any:
+    keys = make_key_pair(secret)
+    raw = new_host(
+        key_pair=keys,
+        # Noise alone: the default also takes plaintext, which proves nothing about who calls.
+        sec_opt={NOISE_ID: NoiseTransport(keys, noise_privkey=create_x25519_key_pair().private_key)},
+        muxer_opt={YAMUX_ID: Yamux},
+        connection_config=_make_connection_config(),
+        resource_manager=_make_resource_manager(),
+        # What strangers say our address is, is no reason to announce it.
+        disable_identify_address_discovery=True,
+    )
+    raw.get_network()._inbound_limiter = trio.CapacityLimiter(MAX_INBOUND)
+    return raw
+
+
+def _make_connection_config() -> ConnectionConfig:
+    return ConnectionConfig(
+        max_connections=MAX_CONNECTIONS,
+        # No auto-connect: who we talk to is decided by discovery and by calls.
+        min_connections=0,
+        low_watermark=0,
+        high_watermark=MAX_CONNECTIONS,
+        max_connections_per_peer=MAX_CONNECTIONS_PER_PEER,
+        inbound_upgrade_timeout=UPGRADE_S,
+        outbound_upgrade_timeout=UPGRADE_S,
+        outbound_stream_protocol_negotiation_timeout=UPGRADE_S,
+        inbound_stream_protocol_negotiation_timeout=UPGRADE_S,
+        enable_health_monitoring=True,
+        health_initial_delay=HEALTH_INTERVAL_S,
+        health_check_interval=HEALTH_INTERVAL_S,
+        ping_timeout=HEALTH_PING_S,
+        abort_connection_on_ping_failure=True,
+        # A dead connection is dropped, a slow one is not "replaced": that would cut the streams on it.
+        min_health_threshold=0.0,
+        critical_health_threshold=0.0,
+        min_ping_success_rate=0.0,
+        max_ping_latency=1e9,
+        max_failed_streams=1 << 30,
+    )
+
+
+def _make_resource_manager() -> ResourceManager:
+    return ResourceManager(
+        limits=ResourceLimits(max_connections=MAX_CONNECTIONS, max_streams=MAX_STREAMS),
+        connection_limits=ConnectionLimits(
+            max_pending_inbound=MAX_PENDING_INBOUND,
+            max_pending_outbound=MAX_CONCURRENT_DIALS,
+            max_established_inbound=MAX_INBOUND,
+            max_established_per_peer=MAX_CONNECTIONS_PER_PEER,
+            max_established_total=MAX_CONNECTIONS,
+        ),
+        enable_metrics=False,
+        # Five refusals in a row would shut the door on everybody for a minute.
+        enable_circuit_breaker=False,
+        # It cuts the limits above for good when they are reached.
+        enable_graceful_degradation=False,
+        enable_memory_limits=False,
+    )
+
+
+def _check_listen(wanted: tuple[str, ...]) -> None:
+    for each in wanted:
+        if not each.startswith(("/ip4/", "/ip6/")) or parse_multiaddr(each.replace("/tcp/0", "/tcp/1")) is None:
+            raise Permanent(f"{each} is no address to listen on: write /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT")
+
+
+def _check_bound(wanted: tuple[str, ...], raw: Any) -> None:
+    # libp2p starts without an error when a port is busy.
+    bound = raw.get_network().listeners
+    missing = [each for each in wanted if str(Multiaddr(each)) not in bound]
+    if missing:
+        raise Permanent(
+            f"cannot listen on {', '.join(missing)}: in use or not of this host; free it or choose another port"
+        )
+
+
+def _dialable(multiaddrs: Iterable[str]) -> tuple[Endpoint, ...]:
+    endpoints = (parse_multiaddr(each) for each in multiaddrs)
+    return tuple(dict.fromkeys(each for each in endpoints if each is not None))[:MAX_DIAL_ADDRESSES]
+
+
+def _say(error: BaseException) -> str:
+    if isinstance(error, Retryable | OSError):
+        return str(error)
+    return "does not answer" if isinstance(error, trio.TooSlowError) else type(error).__name__

@@ -1,0 +1,68 @@
+"""Intake: how much of others' asking we take on at once and over time, each peer alone and all together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from metering.units import Address
+
+MAX_BUCKETS = 4096
+"""Peers whose rate is remembered; the longest silent is forgotten, and a bucket that is full again says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeLimits:
+    """at_once: open requests, of one peer and in total; rate and burst: requests a second of one peer."""
+
+    at_once_peer: int
+    at_once_total: int
+    rate: float
+    burst: float
+
+
+CALL_LIMITS = IntakeLimits(at_once_peer=32, at_once_total=512, rate=500.0, burst=1000.0)
+"""A submitter with 100 leases and a receipt a second for each is at a fifth of the rate."""
+
+STREAM_LIMITS = IntakeLimits(at_once_peer=32, at_once_total=256, rate=20.0, burst=64.0)
+"""Logs and blobs: few and long. Each holds a task and at most one frame."""
+
+
+@dataclass(slots=True)
+class Intake:
+    """Counts and token buckets. Pure: the time comes in, seconds of any steady clock."""
+
+    limits: IntakeLimits
+    _open: Counter[Address] = field(default_factory=Counter)
+    _buckets: dict[Address, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def open_requests(self) -> int:
+        return self._open.total()
+
+    def enter(self, peer: Address, now: float) -> str | None:
+        """Take a request on; or why not. Every None is paid back by one leave()."""
+        if not self._take_token(peer, now):
+            return f"more than {self.limits.rate:.0f} requests a second"
+        if self._open[peer] >= self.limits.at_once_peer:
+            return f"more than {self.limits.at_once_peer} requests open at once"
+        if self._open.total() >= self.limits.at_once_total:
+            return "too many requests open, of all peers together"
+        self._open[peer] += 1
+        return None
+
+    def leave(self, peer: Address) -> None:
+        """A request that was taken on has ended."""
+        self._open[peer] -= 1
+        if self._open[peer] <= 0:
+            del self._open[peer]
+
+    def _take_token(self, peer: Address, now: float) -> bool:
+        level, then = self._buckets.pop(peer, (self.limits.burst, now))
+        level = min(self.limits.burst, level + (now - then) * self.limits.rate)
+        taken = level >= 1.0
+        # Popped and put back: the dict's order is that of the last request, oldest first.
+        self._buckets[peer] = (level - 1.0 if taken else level, now)
+        if len(self._buckets) > MAX_BUCKETS:
+            del self._buckets[next(iter(self._buckets))]
+        return taken

@@ -1,0 +1,251 @@
+"""Patches: runtime guards for what libp2p 0.8.1 does wrong as shipped. One function a fault, applied once a process."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+import trio
+from libp2p.kad_dht import value_store as value_store_module
+from libp2p.kad_dht.kad_dht import KadDHT
+from libp2p.kad_dht.provider_store import ProviderStore
+from libp2p.network import swarm as swarm_module
+from libp2p.network.auto_connector import AutoConnector
+from libp2p.network.connection.exceptions import RawConnError
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.exceptions import SwarmException
+from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
+from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
+from libp2p.stream_muxer.yamux import yamux as yamux_module
+from libp2p.transport.tcp import tcp as tcp_module
+
+from xnode.errors import Permanent
+from xnode.net.records import list_provider_keys
+
+LIBP2P_VERSION = "0.8.1"
+
+DIAL_DELAY_S = 0.02
+"""How long a dial waits for its first address before it tries the next: as shipped 250 ms, and spent on every dial."""
+
+FRAME_WRITE_S = 15.0
+"""A muxer frame (64 KiB) that cannot be written in this time means a peer that reads nothing: the connection goes."""
+
+MAX_RECEIVE_WINDOW_BYTES = 4 << 20
+"""Unread bytes one stream may hold: 4 MiB gives 40 MB/s at a round trip of 100 ms. As shipped it grows to 16 MiB."""
+
+WINDOW_SLACK_BYTES = 64 << 10
+"""One muxer frame: how far a peer may run over its window before it loses the connection."""
+
+MAX_STREAMS_PER_CONNECTION = 128
+"""Streams the other side may have open on one connection; each may hold a window of unread bytes."""
+
+DHT_INBOUND_STREAMS = 128
+"""DHT streams served at once. 12 as shipped, so that one idle peer starves the server."""
+
+DHT_STREAM_S = 20.0
+"""How long one DHT stream may stay; as shipped for ever."""
+
+MAX_DHT_VALUES = 4000
+"""Records we keep for others: at 16 KiB each 64 MiB."""
+
+PROVIDER_KEYS = frozenset(list_provider_keys())
+
+log = structlog.get_logger("xnode.net.patches")
+
+_applied = False
+
+
+def apply_patches() -> None:
+    """Guard this process's libp2p. Raises Permanent when libp2p is not the version the guards were written for."""
+    global _applied
+    if _applied:
+        return
+    found = importlib.metadata.version("libp2p")
+    if found != LIBP2P_VERSION:
+        raise Permanent(
+            f"libp2p is {found}, and its guards are written for {LIBP2P_VERSION}: install libp2p=={LIBP2P_VERSION}"
+        )
+    for patch in PATCHES:
+        patch()
+    # libp2p logs what peers do to it at ERROR with tracebacks, and peers' bytes with it.
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
+    _applied = True
+
+
+def refuse_text_that_is_not_utf8() -> None:
+    """A multistream line that is not UTF-8 raises UnicodeDecodeError in the host's nursery: any peer ends the host."""
+    read = MultiselectCommunicator.read
+
+    async def read_text(self: Any) -> str:
+        try:
+            text: str = await read(self)
+        except UnicodeDecodeError as error:
+            raise MultiselectCommunicatorError("a protocol name is not UTF-8") from error
+        return text
+
+    MultiselectCommunicator.read = read_text
+
+
+def contain_stream_handlers() -> None:
+    """Any exception in a stream handler ends the host; and a peer may open streams without limit."""
+    handle = SwarmConn._handle_muxed_stream
+
+    async def handle_contained(self: Any, muxed_stream: Any) -> None:
+        if len(self.streams) >= MAX_STREAMS_PER_CONNECTION:
+            await _reset_quietly(muxed_stream)
+            return
+        try:
+            await handle(self, muxed_stream)
+        except Exception as error:  # a supervisor's edge: libp2p's own handlers raise anything a peer makes them raise
+            log.warning("stream handler raised", error=type(error).__name__)
+            await _reset_quietly(muxed_stream)
+
+    SwarmConn._handle_muxed_stream = handle_contained
+
+
+async def _reset_quietly(muxed_stream: Any) -> None:
+    try:
+        await muxed_stream.reset()
+    except Exception as error:  # third-party code: a reset of a dead stream raises several unrelated types
+        log.debug("stream reset failed", error=type(error).__name__)
+
+
+def release_inbound_slots() -> None:
+    """An inbound connection keeps its slot until the host stops: after 250 connections in its life the node is deaf."""
+    upgrade = swarm_module.Swarm.upgrade_inbound_raw_conn
+
+    async def upgrade_and_wait(self: Any, raw_conn: Any, maddr: Any) -> Any:
+        muxed_conn = await upgrade(self, raw_conn, maddr)
+        await muxed_conn.event_closed.wait()
+        # The caller would now wait for the end of the host; an error is the only way out that frees the slot.
+        raise SwarmException("inbound connection ended")
+
+    swarm_module.Swarm.upgrade_inbound_raw_conn = upgrade_and_wait
+
+
+def write_frames_whole() -> None:
+    """A cancelled write leaves half a frame and a spent Noise nonce on the wire: the whole connection breaks.
+
+    So a muxer frame is written whatever happens to the task that wanted it, with a deadline of its own.
+    """
+    write_frame = yamux_module.Yamux._write_frame
+
+    async def write_frame_whole(self: Any, data: bytes) -> None:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + FRAME_WRITE_S) as scope:
+            await write_frame(self, data)
+        if scope.cancelled_caught:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + FRAME_WRITE_S):
+                await self._cleanup_on_error()
+            raise RawConnError(f"a frame could not be written in {FRAME_WRITE_S:.0f} s; connection dropped")
+
+    yamux_module.Yamux._write_frame = write_frame_whole
+
+
+def shorten_dial_delay() -> None:
+    """Every dial of one address waits out the 250 ms head start meant for choosing between two."""
+    swarm_module._HAPPY_EYEBALLS_DELAY = DIAL_DELAY_S
+
+
+class WindowOverrun(trio.TooSlowError):
+    """A peer sent more than its window. A TooSlowError, because that makes libp2p's reader drop the connection."""
+
+
+class _BoundedBuffer(bytearray):
+    """Unread bytes of one stream, never more than its receive window and a frame."""
+
+    stream: Any
+
+    def extend(self, data: Any, /) -> None:
+        if len(data) > self.stream.recv_window + WINDOW_SLACK_BYTES:
+            raise WindowOverrun(f"stream {self.stream.stream_id} overran its window")
+        super().extend(data)
+
+
+class _BoundedBuffers(dict[int, bytearray]):
+    """The buffers of one connection; each new one learns which stream's window bounds it."""
+
+    def __init__(self, streams: dict[int, Any]) -> None:
+        super().__init__()
+        self._streams = streams
+
+    def __setitem__(self, stream_id: int, data: bytearray) -> None:
+        buffer = _BoundedBuffer(data)
+        buffer.stream = self._streams[stream_id]
+        super().__setitem__(stream_id, buffer)
+
+
+def enforce_receive_windows() -> None:
+    """The receive window is only logged when overrun: 52 MB were buffered on one unread stream."""
+    yamux_module.MAX_WINDOW_SIZE = MAX_RECEIVE_WINDOW_BYTES
+    init = yamux_module.Yamux.__init__
+
+    def init_bounded(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        self.stream_buffers = _BoundedBuffers(self.streams)
+
+    yamux_module.Yamux.__init__ = init_bounded
+
+
+def expire_dht_streams() -> None:
+    """12 idle DHT streams starve the DHT server: more places, and none is kept by a stream that says nothing."""
+    init, handle = KadDHT.__init__, KadDHT._do_handle_stream
+
+    def init_roomier(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        self._inbound_limiter = trio.CapacityLimiter(DHT_INBOUND_STREAMS)
+
+    async def handle_briefly(self: Any, stream: Any) -> None:
+        with trio.move_on_after(DHT_STREAM_S) as scope:
+            await handle(self, stream)
+        if scope.cancelled_caught:
+            await stream.reset()
+
+    KadDHT.__init__ = init_roomier
+    KadDHT._do_handle_stream = handle_briefly
+
+
+def dial_nobody_unasked() -> None:
+    """Any peer that was ever heard of is dialed until half of all connections are used up, whatever the low mark says."""
+
+    async def connect_to_nobody(self: Any) -> None:
+        return
+
+    AutoConnector.maybe_connect = connect_to_nobody
+
+
+def bound_dht_stores() -> None:
+    """A DHT server keeps 50,000 values of up to 1 MiB, and providers of any key a stranger makes up."""
+    value_store_module.MAX_VALUE_STORE_SIZE = MAX_DHT_VALUES
+    add_provider = ProviderStore.add_provider
+
+    def add_known_provider(self: Any, key: bytes, provider: Any) -> None:
+        if key in PROVIDER_KEYS:
+            add_provider(self, key, provider)
+
+    ProviderStore.add_provider = add_known_provider
+
+
+def refuse_shared_ports() -> None:
+    """Listeners set SO_REUSEPORT: a second daemon on a busy port gets half of the first one's connections, silently."""
+
+    def set_reuse_address(sock: Any) -> None:
+        sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_REUSEADDR, 1)
+
+    tcp_module._set_reuse_flags = set_reuse_address
+
+
+PATCHES: tuple[Callable[[], None], ...] = (
+    refuse_text_that_is_not_utf8,
+    contain_stream_handlers,
+    release_inbound_slots,
+    write_frames_whole,
+    shorten_dial_delay,
+    enforce_receive_windows,
+    expire_dht_streams,
+    bound_dht_stores,
+    dial_nobody_unasked,
+    refuse_shared_ports,
+)

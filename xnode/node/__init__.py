@@ -1,0 +1,1 @@
+"""WHAT NEXT: step(state, change) -> (state, effects). Only computes."""

@@ -1,0 +1,339 @@
+"""Effect: a deed to do. Journalled with the change that caused it, done after, and safe to do twice.
+
+`id` is the idempotency key: a newer effect of the same id takes the older one's place. `lane`: effects of one lane are done one
+after the other, in the order given; lanes run side by side. `deadline_ns`: when to give up and say EffectFailed (0: never).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from metering.receipt import Receipt
+from metering.refusal import Refusal
+from metering.terms import Escrow, LeaseTerms, Opening
+from metering.units import Address, Amount, Hash32
+from metering.voucher import Coverage, SignedVoucher, Voucher
+from scheduler.job import Job, OutputFile
+from scheduler.offer import Offer
+from scheduler.quote import Quote
+from xnode.node.lease import EndReason, LeaseStatus
+
+# ------------------------------------------------------------------------------ answers: not kept, the asker asks again
+
+
+class ReplyQuote(msgspec.Struct, frozen=True, tag=True):
+    """Sign the quote and answer with it."""
+
+    reply_to: str
+    quote: Quote
+
+
+class ReplyLease(msgspec.Struct, frozen=True, tag=True):
+    """Countersign the terms and answer with the signature."""
+
+    reply_to: str
+    terms: LeaseTerms
+
+
+class ReplyVoucher(msgspec.Struct, frozen=True, tag=True):
+    """Sign the voucher and answer with it and what it covers."""
+
+    reply_to: str
+    voucher: Voucher
+    coverage: Coverage
+
+
+class Standing(msgspec.Struct, frozen=True, array_like=True):
+    """How a lease is, as its provider tells its submitter."""
+
+    lease_id: Hash32
+    status: LeaseStatus
+    end_reason: EndReason | None
+    end_detail: str
+    exit_code: int | None
+    outputs: tuple[OutputFile, ...] | None
+
+
+class ReplyStanding(msgspec.Struct, frozen=True, tag=True):
+    """Answer how the lease is."""
+
+    reply_to: str
+    standing: Standing
+
+
+class ReplyOk(msgspec.Struct, frozen=True, tag=True):
+    """Answer that it is done; `value` says what."""
+
+    reply_to: str
+    value: bytes = b""
+
+
+class ReplyRefusal(msgspec.Struct, frozen=True, tag=True):
+    """Answer no, and why."""
+
+    reply_to: str
+    refusal: Refusal
+
+
+Reply = ReplyQuote | ReplyLease | ReplyVoucher | ReplyStanding | ReplyOk | ReplyRefusal
+
+
+# ------------------------------------------------------------------------------------------------------- provider's side
+
+
+class AnnounceOffer(msgspec.Struct, frozen=True, tag=True):
+    """Sign the offer and publish it."""
+
+    offer: Offer
+    id: str
+    lane: str = "announce"
+    deadline_ns: int = 0
+
+
+class ReadFunding(msgspec.Struct, frozen=True, tag=True):
+    """Read what the chain says of an escrow and its payer."""
+
+    lease_id: Hash32
+    escrow_id: Hash32
+    escrow: Escrow
+    id: str
+    lane: str
+    deadline_ns: int
+
+
+class OpenEscrow(msgspec.Struct, frozen=True, tag=True):
+    """Send the submitter's signed opening to the chain."""
+
+    lease_id: Hash32
+    escrow: Escrow
+    opening: Opening
+    signature: bytes
+    id: str
+    lane: str = "chain"
+    deadline_ns: int = 0
+
+
+class FetchInputs(msgspec.Struct, frozen=True, tag=True):
+    """Get the image and the inputs, from here, the submitter or a registry."""
+
+    lease_id: Hash32
+    submitter: Address
+    multiaddrs: tuple[str, ...]
+    job: Job
+    id: str
+    lane: str
+    deadline_ns: int
+
+
+class StartWorkload(msgspec.Struct, frozen=True, tag=True):
+    """Start the container."""
+
+    lease_id: Hash32
+    job: Job
+    duration_limit_ns: int
+    id: str
+    lane: str
+    deadline_ns: int
+
+
+class WatchWorkload(msgspec.Struct, frozen=True, tag=True):
+    """Wait until the workload has exited."""
+
+    lease_id: Hash32
+    id: str
+    lane: str
+    deadline_ns: int = 0
+
+
+class ReadUsage(msgspec.Struct, frozen=True, tag=True):
+    """Read the workload's counters."""
+
+    lease_id: Hash32
+    id: str
+    lane: str
+    deadline_ns: int = 0
+
+
+class StopWorkload(msgspec.Struct, frozen=True, tag=True):
+    """End every process of the workload."""
+
+    lease_id: Hash32
+    id: str
+    lane: str
+    deadline_ns: int = 0
+
+
+class CollectOutputs(msgspec.Struct, frozen=True, tag=True):
+    """Hash the outputs and keep them as blobs."""
+
+    lease_id: Hash32
+    id: str
+    lane: str
+    deadline_ns: int = 0
+
+
+class RemoveWorkload(msgspec.Struct, frozen=True, tag=True):
+    """Take the workload off the host."""
+
+    lease_id: Hash32
+    id: str
+    lane: str
+    deadline_ns: int = 0
+
+
+class PushReceipts(msgspec.Struct, frozen=True, tag=True):
+    """Sign the receipts no voucher covers, send them, bring back the voucher."""
+
+    lease_id: Hash32
+    submitter: Address
+    multiaddrs: tuple[str, ...]
+    receipts: tuple[Receipt, ...]
+    id: str
+    lane: str
+    deadline_ns: int = 0
+
+
+class PushNews(msgspec.Struct, frozen=True, tag=True):
+    """Tell the submitter how its lease is."""
+
+    submitter: Address
+    multiaddrs: tuple[str, ...]
+    standing: Standing
+    id: str
+    lane: str
+    deadline_ns: int
+
+
+class Claim(msgspec.Struct, frozen=True, tag=True):
+    """Claim the voucher, if there is one; with release, give the payer the rest back in the same transaction."""
+
+    escrow_id: Hash32
+    escrow: Escrow
+    signed: SignedVoucher | None
+    release: bool
+    id: str
+    lane: str = "chain"
+    deadline_ns: int = 0
+
+
+# ------------------------------------------------------------------------------------------------------ submitter's side
+
+
+class SearchOffers(msgspec.Struct, frozen=True, tag=True):
+    """Find the offers for a job and rank them; nodes in `tried` are out."""
+
+    job_hash: Hash32
+    job: Job
+    tried: tuple[Address, ...]
+    id: str
+    lane: str
+    deadline_ns: int
+
+
+class RequestQuote(msgspec.Struct, frozen=True, tag=True):
+    """Ask one provider for a quote."""
+
+    job_hash: Hash32
+    job: Job
+    node: Address
+    multiaddrs: tuple[str, ...]
+    id: str
+    lane: str
+    deadline_ns: int
+
+
+class ReadFunds(msgspec.Struct, frozen=True, tag=True):
+    """Read what we can pay with."""
+
+    job_hash: Hash32
+    payer: Address
+    asset: Address
+    id: str
+    lane: str
+    deadline_ns: int
+
+
+class RequestLease(msgspec.Struct, frozen=True, tag=True):
+    """Sign terms and opening, and bring back the provider's signature."""
+
+    lease_id: Hash32
+    multiaddrs: tuple[str, ...]
+    terms: LeaseTerms
+    escrow: Escrow
+    opening: Opening | None
+    id: str
+    lane: str
+    deadline_ns: int
+
+
+class AskLease(msgspec.Struct, frozen=True, tag=True):
+    """Ask the provider how the lease is; with stop, to stop it first."""
+
+    lease_id: Hash32
+    node: Address
+    multiaddrs: tuple[str, ...]
+    stop: bool
+    id: str
+    lane: str
+    deadline_ns: int
+
+
+class FetchOutputs(msgspec.Struct, frozen=True, tag=True):
+    """Get the outputs from the provider and check their hashes."""
+
+    lease_id: Hash32
+    node: Address
+    multiaddrs: tuple[str, ...]
+    outputs: tuple[OutputFile, ...]
+    id: str
+    lane: str
+    deadline_ns: int
+
+
+class StartThaw(msgspec.Struct, frozen=True, tag=True):
+    """Begin to take an escrow's rest back."""
+
+    escrow_id: Hash32
+    escrow: Escrow
+    id: str
+    lane: str = "chain"
+    deadline_ns: int = 0
+
+
+class CloseEscrow(msgspec.Struct, frozen=True, tag=True):
+    """Take a thawed escrow's rest back."""
+
+    escrow_id: Hash32
+    escrow: Escrow
+    cumulative: Amount
+    id: str
+    lane: str = "chain"
+    deadline_ns: int = 0
+
+
+Deed = (
+    AnnounceOffer
+    | ReadFunding
+    | OpenEscrow
+    | FetchInputs
+    | StartWorkload
+    | WatchWorkload
+    | ReadUsage
+    | StopWorkload
+    | CollectOutputs
+    | RemoveWorkload
+    | PushReceipts
+    | PushNews
+    | Claim
+    | SearchOffers
+    | RequestQuote
+    | ReadFunds
+    | RequestLease
+    | AskLease
+    | FetchOutputs
+    | StartThaw
+    | CloseEscrow
+)
+"""Kept until its result has come back as a change."""
+
+Effect = ReplyQuote | ReplyLease | ReplyVoucher | ReplyStanding | ReplyOk | ReplyRefusal | Deed

@@ -1,0 +1,63 @@
+"""Lease: its states and the one table of transitions that both sides follow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+LeaseStatus = Literal[
+    "requested", "preparing", "launching", "running", "stopping", "ending", "settling", "settled", "refused"
+]
+Trigger = Literal["funded", "refuse", "prepared", "started", "stop", "exited", "failed", "paid", "settled"]
+
+TRANSITIONS: dict[tuple[LeaseStatus, Trigger], LeaseStatus] = {
+    ("requested", "funded"): "preparing",
+    ("requested", "refuse"): "refused",
+    ("preparing", "prepared"): "launching",
+    ("preparing", "failed"): "ending",
+    ("preparing", "stop"): "ending",
+    ("launching", "started"): "running",
+    ("launching", "exited"): "ending",
+    ("launching", "failed"): "ending",
+    ("launching", "stop"): "stopping",
+    ("running", "stop"): "stopping",
+    ("running", "exited"): "ending",
+    ("stopping", "exited"): "ending",
+    ("ending", "paid"): "settling",
+    ("settling", "settled"): "settled",
+}
+
+OPEN: frozenset[LeaseStatus] = frozenset({"preparing", "launching", "running", "stopping", "ending"})
+"""The lease may still cost something."""
+
+HOLDING: frozenset[LeaseStatus] = frozenset({"requested", "preparing", "launching", "running", "stopping"})
+"""The lease occupies capacity on the provider."""
+
+EndReason = Literal[
+    "completed",  # the workload exited by itself with status 0
+    "exit_code",  # the workload exited by itself with another status
+    "out_of_memory",  # the workload passed its memory limit
+    "time_limit",  # the workload reached its wall-clock limit
+    "cost_limit",  # the lease reached the most it may cost
+    "stopped_by_submitter",
+    "unpaid",  # no voucher for two intervals
+    "escrow_unconfirmed",  # the escrow's opening did not confirm before the exposure limit
+    "thaw_started",  # the payer began to take the escrow back
+    "image_failed",  # the image could not be had or is not what its digest says
+    "input_failed",  # an input could not be fetched
+    "launch_failed",  # the engine would not start the workload
+    "workload_vanished",  # the container disappeared and nobody says how
+    "receipt_refused",  # the submitter refused a receipt and signs nothing more
+    "provider_lost",  # no word from the provider for too long
+]
+
+
+def next_status(status: LeaseStatus, trigger: Trigger) -> LeaseStatus | None:
+    """The state after the trigger, or None when the trigger means nothing in this state (it came late or twice)."""
+    return TRANSITIONS.get((status, trigger))
+
+
+def make_diagram() -> str:
+    """The table as a Mermaid state diagram, as ARCHITECTURE.md shows it."""
+    rows = ["stateDiagram-v2", "    [*] --> requested"]
+    rows += [f"    {before} --> {after}: {trigger}" for (before, trigger), after in TRANSITIONS.items()]
+    return "\n".join([*rows, "    settled --> [*]", "    refused --> [*]"])

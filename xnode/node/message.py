@@ -1,0 +1,85 @@
+"""Message: what nodes say to each other over RPC: method names and the bodies of requests and answers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from metering.receipt import SignedReceipt
+from metering.terms import Escrow, LeaseTerms, Opening
+from metering.units import Hash32
+from metering.voucher import Coverage, SignedVoucher
+
+OFFER_GET = "offer.get"
+"""b"" -> SignedOffer."""
+
+QUOTE_REQUEST = "quote.request"
+"""Job -> SignedQuote."""
+
+LEASE_OPEN = "lease.open"
+"""LeaseOffer -> 65 bytes, the provider's signature over the same lease id."""
+
+LEASE_ASK = "lease.ask"
+"""LeaseQuery -> Standing."""
+
+LEASE_STOP = "lease.stop"
+"""LeaseQuery -> Standing."""
+
+LEASE_NEWS = "lease.news"
+"""Standing -> b""."""
+
+RECEIPTS_PUSH = "receipts.push"
+"""ReceiptQueue -> VoucherAnswer."""
+
+LOGS_FOLLOW = "logs.follow"
+"""LogQuery -> a stream of LogPiece."""
+
+MAX_RECEIPTS = 64
+"""Receipts in one push; a provider stops long before it has so many unpaid."""
+
+MAX_ADDRS = 16
+"""Addresses one node may name for itself."""
+
+
+class LeaseOffer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The submitter's half of a lease. addrs: where the submitter may be reached."""
+
+    terms: LeaseTerms
+    signature: bytes
+    escrow: Escrow
+    opening: Opening | None
+    opening_signature: bytes
+    addrs: tuple[str, ...]
+
+
+class LeaseQuery(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Which lease is meant."""
+
+    lease_id: Hash32
+
+
+class ReceiptQueue(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Receipts of one lease that no voucher covers yet, oldest first."""
+
+    receipts: tuple[SignedReceipt, ...]
+
+
+class VoucherAnswer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The voucher that covers them, and how its receipts hash came about."""
+
+    signed: SignedVoucher
+    coverage: Coverage
+
+
+class LogQuery(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Logs of a lease from an offset that an earlier LogPiece named (0: from the start)."""
+
+    lease_id: Hash32
+    offset: int
+
+
+class LogPiece(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A piece of stdout and stderr as they came; offset: where the next piece begins; ended: nothing follows ever."""
+
+    offset: int
+    data: bytes
+    ended: bool

@@ -1,0 +1,443 @@
+"""The provider's side of a lease, from the request to the empty host."""
+
+from __future__ import annotations
+
+from metering.receipt import make_first
+from metering.refusal import Refusal
+from metering.signature import is_signed_by
+from metering.terms import LeaseTerms, make_escrow_id, make_lease_id
+from metering.units import NANOS_PER_SECOND, ZERO_HASH
+from metering.usage import Counters
+from scheduler.job import OutputFile
+from xnode.node import change as facts
+from xnode.node import effect as deeds
+from xnode.node.lease import EndReason, next_status
+from xnode.node.provider_money import (
+    accept_funding,
+    is_overexposed,
+    issue_receipt,
+    make_lane,
+    make_short_id,
+    make_unpaid_at,
+    push_receipts,
+    settle_if_paid,
+)
+from xnode.node.provider_quote import refresh_offer
+from xnode.node.records import HeldQuote, ProviderEscrow, ProviderLease
+from xnode.node.state import Turn
+
+FUNDING_WAIT_NS = 10 * NANOS_PER_SECOND
+"""How long a lease request waits for the chain: the submitter has other quotes, which expire meanwhile."""
+
+FETCH_WAIT_NS = 1800 * NANOS_PER_SECOND
+"""How long image and inputs may take: 30 GB at 17 MB/s; capacity is held unpaid meanwhile."""
+
+LAUNCH_WAIT_NS = 120 * NANOS_PER_SECOND
+"""How long a container may take to start once its image is here."""
+
+NEWS_WAIT_NS = 24 * 3600 * NANOS_PER_SECOND
+"""How long we try to tell a sleeping submitter how its lease ended."""
+
+RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
+"""How long a settled lease stays at hand, with its outputs for the submitter to fetch."""
+
+
+# ------------------------------------------------------------------------------------------------------------- request
+
+
+def on_lease_requested(turn: Turn, change: facts.LeaseRequested) -> None:
+    """Check the terms against our quote; ask the chain before we sign. The same terms always get the same answer."""
+    separator = turn.state.settings.separator
+    lease_id = make_lease_id(separator, change.terms)
+    known = turn.get(ProviderLease, lease_id)
+    if known is not None:
+        return _answer_again(turn, known, change)
+    refusal = _check_request(turn, change, lease_id)
+    if refusal is not None:
+        return turn.refuse(change.reply_to, refusal.code, refusal.detail)
+    held = turn.get(HeldQuote, change.terms.quote_hash)
+    assert held is not None
+    turn.archive(held)
+    first = make_first(lease_id, turn.at_ns)
+    turn.put(
+        ProviderLease(
+            lease_id=lease_id,
+            terms=change.terms,
+            job=held.job,
+            submitter_addrs=change.caller_addrs,
+            terms_signature=change.signature,
+            escrow=change.escrow,
+            opening=change.opening,
+            opening_signature=change.opening_signature,
+            requested_at_ns=turn.at_ns,
+            last=first,
+            covered=first,
+            covered_at_ns=turn.at_ns,
+            reply_to=(change.reply_to,),
+        )
+    )
+    turn.emit(
+        deeds.ReadFunding(
+            lease_id,
+            change.terms.escrow_id,
+            change.escrow,
+            id=make_short_id("funding", lease_id),
+            lane=make_lane("funding", lease_id),
+            deadline_ns=turn.at_ns + FUNDING_WAIT_NS,
+        )
+    )
+    return None
+
+
+def _answer_again(turn: Turn, lease: ProviderLease, change: facts.LeaseRequested) -> None:
+    if lease.status == "requested":
+        turn.put(lease, reply_to=(*lease.reply_to, change.reply_to)[-4:])
+    elif lease.refusal is not None:
+        turn.emit(deeds.ReplyRefusal(change.reply_to, lease.refusal))
+    else:
+        turn.emit(deeds.ReplyLease(change.reply_to, lease.terms))
+
+
+def _check_request(turn: Turn, change: facts.LeaseRequested, lease_id: bytes) -> Refusal | None:
+    terms = change.terms
+    held = turn.get(HeldQuote, terms.quote_hash)
+    if held is None or held.wake_at_ns <= turn.at_ns:
+        return Refusal("quote_expired", f"no live quote {terms.quote_hash.hex()[:16]} of ours; ask for a new one")
+    if terms.open_until_ns <= turn.at_ns:
+        return Refusal("terms_expired", "these lease terms were to be countersigned earlier")
+    return (
+        _check_terms(turn, terms, held, change)
+        or _check_escrow(turn, change)
+        or _check_terms_signature(change, lease_id)
+    )
+
+
+def _check_terms(turn: Turn, terms: LeaseTerms, held: HeldQuote, change: facts.LeaseRequested) -> Refusal | None:
+    settings, quote = turn.state.settings, held.quote
+    body = quote.body
+    due = LeaseTerms(
+        job_hash=body.job_hash,
+        quote_hash=held.digest,
+        submitter=body.submitter,
+        provider=quote.provider,
+        node=settings.node,
+        escrow_id=make_escrow_id(settings.separator, change.escrow),
+        lease_number=terms.lease_number,
+        asset=body.asset,
+        resources=body.resources,
+        tariff=body.tariff,
+        cost_limit=body.cost_limit,
+        exposure_limit=body.exposure_limit,
+        interval_ns=body.interval_ns,
+        duration_limit_ns=body.duration_limit_ns,
+        open_until_ns=terms.open_until_ns,
+    )
+    if change.caller != body.submitter:
+        return Refusal("lease_wrong_submitter", "the lease is for another submitter than who asks")
+    for name in LeaseTerms.__struct_fields__:
+        if getattr(terms, name) != getattr(due, name):
+            return Refusal("terms_differ", f"{name} of the lease terms is not what quote {quote.number} says")
+    return None
+
+
+def _check_escrow(turn: Turn, change: facts.LeaseRequested) -> Refusal | None:
+    provider = turn.state.settings.provider
+    assert provider is not None
+    escrow, opening, terms = change.escrow, change.opening, change.terms
+    if (escrow.signer, escrow.provider, escrow.asset) != (terms.submitter, terms.provider, terms.asset):
+        return Refusal("escrow_terms", "the escrow names another signer, provider or asset than the lease")
+    if escrow.split != ZERO_HASH:
+        return Refusal("escrow_split", "splits are not accepted here; leave it zero")
+    if escrow.thaw < provider.thaw:
+        return Refusal("escrow_thaw", f"the escrow thaws in {escrow.thaw} s; we need {provider.thaw} s")
+    if opening is not None and opening.escrow_id != terms.escrow_id:
+        return Refusal("opening_escrow", "the opening is for another escrow than the lease")
+    known = turn.get(ProviderEscrow, terms.escrow_id)
+    if known is not None and known.thaw_end:
+        return Refusal("escrow_thawing", "the escrow is being taken back; open another")
+    if known is not None and any(line.lease_number == terms.lease_number for line in known.lines):
+        return Refusal("lease_number", f"lease {terms.lease_number} of this escrow exists already")
+    return None
+
+
+def _check_terms_signature(change: facts.LeaseRequested, lease_id: bytes) -> Refusal | None:
+    if not is_signed_by(change.terms.submitter, lease_id, change.signature):  # type: ignore[arg-type]
+        return Refusal("terms_signature", "the lease terms are not signed by the submitter they name")
+    return None
+
+
+def on_funding_read(turn: Turn, change: facts.FundingRead) -> None:
+    """Countersign when the escrow holds, or can be given, all that the lease may cost."""
+    lease = turn.get(ProviderLease, change.lease_id)
+    if lease is None or lease.status != "requested":
+        return None
+    refusal = accept_funding(turn, lease, change)
+    if refusal is not None:
+        return refuse_lease(turn, lease, refusal)
+    for reply_to in lease.reply_to:
+        turn.emit(deeds.ReplyLease(reply_to, lease.terms))
+    turn.put(lease, status="preparing", funded=lease.opening is None, reply_to=())
+    if lease.opening is not None:
+        turn.emit(
+            deeds.OpenEscrow(
+                lease.lease_id,
+                lease.escrow,
+                lease.opening,
+                lease.opening_signature,
+                id=make_short_id("open", lease.lease_id),
+            )
+        )
+    turn.emit(
+        deeds.FetchInputs(
+            lease.lease_id,
+            lease.terms.submitter,
+            lease.submitter_addrs,
+            lease.job,
+            id=make_short_id("fetch", lease.lease_id),
+            lane=make_lane("fetch", lease.lease_id),
+            deadline_ns=turn.at_ns + FETCH_WAIT_NS,
+        )
+    )
+
+
+def refuse_lease(turn: Turn, lease: ProviderLease, refusal: Refusal) -> None:
+    """Say no before anything was signed; remembered for a while, so that the same request gets the same answer."""
+    for reply_to in lease.reply_to:
+        turn.emit(deeds.ReplyRefusal(reply_to, refusal))
+    turn.put(lease, status="refused", reply_to=(), refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
+    refresh_offer(turn)
+
+
+# -------------------------------------------------------------------------------------------------------------- launch
+
+
+def on_inputs_ready(turn: Turn, change: facts.InputsReady) -> None:
+    """Everything is here: start."""
+    lease = turn.get(ProviderLease, change.lease_id)
+    status = next_status(lease.status, "prepared") if lease else None
+    if lease is None or status is None:
+        return
+    turn.put(lease, status=status)
+    turn.emit(
+        deeds.StartWorkload(
+            lease.lease_id,
+            lease.job,
+            lease.terms.duration_limit_ns,
+            id=make_short_id("start", lease.lease_id),
+            lane=make_lane("workload", lease.lease_id),
+            deadline_ns=turn.at_ns + LAUNCH_WAIT_NS,
+        )
+    )
+
+
+def on_workload_started(turn: Turn, change: facts.WorkloadStarted) -> None:
+    """It runs: watch it, say so, and begin to meter."""
+    lease = turn.get(ProviderLease, change.lease_id)
+    if lease is None or lease.started_at_ns is not None:
+        return
+    status = next_status(lease.status, "started")
+    lease = turn.put(
+        lease,
+        started_at_ns=change.started_at_ns,
+        covered_at_ns=change.started_at_ns,
+        status=status or lease.status,
+        wake_at_ns=turn.at_ns + lease.terms.interval_ns if status else None,
+    )
+    turn.emit(
+        deeds.WatchWorkload(
+            lease.lease_id,
+            id=make_short_id("watch", lease.lease_id),
+            lane=make_lane("watch", lease.lease_id),
+        )
+    )
+    if status:
+        push_news(turn, lease)
+
+
+def on_launch_failed(turn: Turn, lease: ProviderLease, reason: EndReason, detail: str) -> None:
+    """Nothing ran, so nothing is owed; the final receipt says so."""
+    if next_status(lease.status, "failed") is None:
+        return
+    end_lease(turn, lease, reason, detail, exit_code=None, counters=None)
+
+
+# ------------------------------------------------------------------------------------------------------------- running
+
+
+def on_lease_woke(turn: Turn, lease: ProviderLease) -> None:
+    """An interval is over, unpaid work has reached its limit, or a deadline of the end has come."""
+    if lease.status == "running":
+        if turn.at_ns >= make_unpaid_at(turn, lease):
+            stop_lease(turn, lease, "unpaid" if lease.funded else "escrow_unconfirmed")
+            return
+        next_ns = min(turn.at_ns + lease.terms.interval_ns, make_unpaid_at(turn, lease))
+        turn.put(lease, wake_at_ns=next_ns)
+        turn.emit(
+            deeds.ReadUsage(
+                lease.lease_id,
+                id=make_short_id("usage", lease.lease_id),
+                lane=make_lane("usage", lease.lease_id),
+            )
+        )
+    elif lease.status == "ending":
+        settle_if_paid(turn, lease, gave_up=True)
+    elif lease.status in ("settled", "refused"):
+        turn.archive(lease, wake_at_ns=None)
+    else:
+        turn.put(lease, wake_at_ns=None)
+
+
+def on_usage_read(turn: Turn, change: facts.UsageRead) -> None:
+    """The next receipt; at its limit the lease ends."""
+    lease = turn.get(ProviderLease, change.lease_id)
+    if lease is None or lease.status != "running":
+        return
+    lease = issue_receipt(turn, lease, change.counters, final=False)
+    push_receipts(turn, lease)
+    if lease.last.cost >= lease.terms.cost_limit:
+        stop_lease(turn, lease, "cost_limit")
+    elif is_overexposed(lease):
+        stop_lease(turn, lease, "unpaid" if lease.funded else "escrow_unconfirmed")
+
+
+def stop_lease(turn: Turn, lease: ProviderLease, reason: EndReason) -> None:
+    """End the workload for this reason, wherever it is in its life."""
+    status = next_status(lease.status, "stop")
+    if status is None:
+        return
+    if status == "ending":
+        end_lease(turn, lease, reason, "", exit_code=None, counters=None)
+        return
+    turn.put(lease, status=status, stop_reason=reason, wake_at_ns=None)
+    turn.emit(
+        deeds.StopWorkload(
+            lease.lease_id,
+            id=make_short_id("stop", lease.lease_id),
+            lane=make_lane("workload", lease.lease_id),
+        )
+    )
+
+
+def on_lease_stop_requested(turn: Turn, change: facts.LeaseStopRequested) -> None:
+    """The submitter may stop its own lease at any time."""
+    lease = turn.get(ProviderLease, change.lease_id)
+    if lease is None or lease.terms.submitter != change.caller:
+        return turn.refuse(change.reply_to, "lease_unknown", f"no lease {change.lease_id.hex()[:16]} of yours here")
+    stop_lease(turn, lease, "stopped_by_submitter")
+    lease = turn.get(ProviderLease, change.lease_id) or lease
+    turn.emit(deeds.ReplyStanding(change.reply_to, make_standing(lease)))
+    return None
+
+
+def on_lease_asked(turn: Turn, change: facts.LeaseAsked) -> None:
+    """Say how the lease is, to its submitter only."""
+    lease = turn.get(ProviderLease, change.lease_id)
+    if lease is None or lease.terms.submitter != change.caller:
+        return turn.refuse(change.reply_to, "lease_unknown", f"no lease {change.lease_id.hex()[:16]} of yours here")
+    turn.emit(deeds.ReplyStanding(change.reply_to, make_standing(lease)))
+    return None
+
+
+# -------------------------------------------------------------------------------------------------------------- ending
+
+
+def on_workload_exited(turn: Turn, change: facts.WorkloadExited) -> None:
+    """It is over: the final receipt, the outputs, and why."""
+    lease = turn.get(ProviderLease, change.lease_id)
+    if lease is None or next_status(lease.status, "exited") is None:
+        return
+    reason, detail = _make_end_reason(lease, change)
+    counters = None if change.vanished else change.counters
+    end_lease(turn, lease, reason, detail, change.exit_code, counters)
+
+
+def _make_end_reason(lease: ProviderLease, change: facts.WorkloadExited) -> tuple[EndReason, str]:
+    if change.vanished:
+        return "workload_vanished", "the container is gone and left no exit status"
+    if change.out_of_memory:
+        return "out_of_memory", f"the workload used more than its {lease.terms.resources.memory_bytes} bytes of memory"
+    if change.timed_out:
+        return "time_limit", f"the workload ran for its whole {lease.terms.duration_limit_ns / 1e9:g} s"
+    if lease.stop_reason is not None:
+        return lease.stop_reason, ""
+    if change.exit_code == 0:
+        return "completed", ""
+    return "exit_code", f"the workload exited with status {change.exit_code}"
+
+
+def end_lease(
+    turn: Turn, lease: ProviderLease, reason: EndReason, detail: str, exit_code: int | None, counters: Counters | None
+) -> None:
+    """Final receipt first, so that what was served is stated before anything else can go wrong; then the outputs."""
+    provider = turn.state.settings.provider
+    grace_ns = provider.final_voucher_ns if provider else 60 * NANOS_PER_SECOND
+    ran = lease.started_at_ns is not None
+    lease = turn.put(
+        lease,
+        status="ending",
+        end_reason=reason,
+        end_detail=detail,
+        exit_code=exit_code,
+        ended_at_ns=turn.at_ns,
+        outputs=None if ran else (),
+        wake_at_ns=turn.at_ns + grace_ns,
+    )
+    # Without a reading nothing more is charged than what the last receipt said; issue_receipt never goes below it.
+    lease = issue_receipt(turn, lease, counters or Counters(0, 0), final=True)
+    push_receipts(turn, lease)
+    lane = make_lane("workload", lease.lease_id)
+    if ran:
+        turn.emit(deeds.CollectOutputs(lease.lease_id, id=make_short_id("outputs", lease.lease_id), lane=lane))
+    else:
+        turn.emit(deeds.RemoveWorkload(lease.lease_id, id=make_short_id("remove", lease.lease_id), lane=lane))
+    push_news(turn, lease)
+    refresh_offer(turn)
+
+
+def on_outputs_collected(turn: Turn, change: facts.OutputsCollected) -> None:
+    """The outputs are safe as blobs: the host can be emptied, and the submitter may come for them."""
+    lease = turn.get(ProviderLease, change.lease_id)
+    if lease is None or lease.outputs is not None:
+        return
+    keep_outputs(turn, lease, change.outputs)
+
+
+def keep_outputs(turn: Turn, lease: ProviderLease, outputs: tuple[OutputFile, ...]) -> None:
+    """Note what the workload left, take it off the host, tell the submitter."""
+    lease = turn.put(lease, outputs=outputs)
+    turn.emit(
+        deeds.RemoveWorkload(
+            lease.lease_id,
+            id=make_short_id("remove", lease.lease_id),
+            lane=make_lane("workload", lease.lease_id),
+        )
+    )
+    push_news(turn, lease)
+
+
+def on_workload_removed(turn: Turn, change: facts.WorkloadRemoved) -> None:
+    """The host is empty again."""
+    lease = turn.get(ProviderLease, change.lease_id)
+    if lease is not None:
+        turn.put(lease, removed=True)
+
+
+def make_standing(lease: ProviderLease) -> deeds.Standing:
+    """How the lease is, for its submitter."""
+    return deeds.Standing(
+        lease.lease_id, lease.status, lease.end_reason, lease.end_detail, lease.exit_code, lease.outputs
+    )
+
+
+def push_news(turn: Turn, lease: ProviderLease) -> None:
+    """Tell the submitter; a newer word takes the place of one not yet delivered."""
+    turn.emit(
+        deeds.PushNews(
+            lease.terms.submitter,
+            lease.submitter_addrs,
+            make_standing(lease),
+            id=make_short_id("news", lease.lease_id),
+            lane=make_lane("news", lease.lease_id),
+            deadline_ns=turn.at_ns + NEWS_WAIT_NS,
+        )
+    )

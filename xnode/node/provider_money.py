@@ -1,0 +1,271 @@
+"""The provider's money: is a lease funded, the receipts it issues, the vouchers it takes, the claims it sends."""
+
+from __future__ import annotations
+
+import msgspec
+
+from metering.checks import check_voucher, make_exposure
+from metering.receipt import make_receipt_digest, next_receipt
+from metering.refusal import Refusal
+from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Amount, Hash32
+from metering.usage import Counters
+from metering.voucher import Voucher
+from xnode.node import change as facts
+from xnode.node import effect as deeds
+from xnode.node.lease import OPEN, next_status
+from xnode.node.records import EarnedLine, Issued, ProviderEscrow, ProviderLease
+from xnode.node.state import Turn
+
+MAX_ISSUED = 16
+"""Receipts kept unpaid for one lease. Work stops after a few unpaid intervals, so more never come about."""
+
+RECLAIM_NS = 60 * NANOS_PER_SECOND
+"""Pause before a failed claim is sent again."""
+
+
+def make_short_id(what: str, key: bytes) -> str:
+    """The id of the one effect of its kind for this lease or escrow."""
+    return f"{what}:{key.hex()}"
+
+
+def make_lane(what: str, key: bytes) -> str:
+    """Deeds of one lane are done in order."""
+    return f"{what}:{key.hex()}"
+
+
+# ------------------------------------------------------------------------------------------------------------- funding
+
+
+def accept_funding(turn: Turn, lease: ProviderLease, funding: facts.FundingRead) -> Refusal | None:
+    """Take the lease into its escrow's account, or say how much is missing."""
+    known = turn.get(ProviderEscrow, lease.terms.escrow_id)
+    escrow = known or ProviderEscrow(lease.terms.escrow_id, lease.escrow)
+    if funding.thaw_end:
+        return Refusal("escrow_thawing", "the escrow is being taken back; open another")
+    reserved = funding.deposited - max(escrow.cumulative, funding.claimed) - _make_promised(turn, escrow)
+    opened = 0
+    if lease.opening is not None:
+        opened = int(lease.opening.amount)
+        is_payer = lease.escrow.payer == lease.escrow.signer
+        spendable = funding.free if is_payer else min(funding.free, funding.opener_cap)
+        if spendable < opened:
+            missing = opened - spendable
+            return Refusal(
+                "escrow_too_small", f"the payer's balance lacks {missing} base units; deposit or approve more"
+            )
+    missing = int(lease.terms.cost_limit) - max(0, reserved) - opened
+    if missing > 0:
+        return Refusal("escrow_too_small", f"the escrow lacks {missing} base units for what the job may cost")
+    line = EarnedLine(lease.lease_id, lease.terms.lease_number, ZERO)
+    turn.put(escrow, deposited=funding.deposited, claimed=funding.claimed, lines=(*escrow.lines, line))
+    return None
+
+
+def _make_promised(turn: Turn, escrow: ProviderEscrow) -> int:
+    """What the other open leases of this escrow may still cost beyond what vouchers cover."""
+    promised = 0
+    for line in escrow.lines:
+        lease = turn.get(ProviderLease, line.lease_id)
+        if lease is not None and lease.status in OPEN:
+            promised += lease.terms.cost_limit - line.covered_cost
+    return promised
+
+
+def on_opening_confirmed(turn: Turn, change: facts.OpeningConfirmed) -> None:
+    """From here on vouchers are worth what they say."""
+    escrow = turn.get(ProviderEscrow, change.escrow_id)
+    if escrow is not None:
+        turn.put(escrow, deposited=change.deposited, claimed=change.claimed)
+    lease = turn.get(ProviderLease, change.lease_id)
+    if lease is not None and not lease.funded:
+        # Vouchers taken while the opening was on its way count from now on.
+        turn.put(lease, funded=True, covered_at_ns=max(lease.covered_at_ns, lease.covered.at_ns))
+
+
+def make_unpaid_at(turn: Turn, lease: ProviderLease) -> int:
+    """When unpaid work reaches its limit in time: the agreed number of intervals after the last paid moment."""
+    provider = turn.state.settings.provider
+    intervals = provider.exposure_intervals if provider else 1
+    return lease.covered_at_ns + intervals * lease.terms.interval_ns
+
+
+def is_overexposed(lease: ProviderLease) -> bool:
+    """True when more cost is unpaid than the terms allow."""
+    return make_exposure(lease.last.cost, lease.covered.cost) > lease.terms.exposure_limit
+
+
+# ------------------------------------------------------------------------------------------------ receipts and vouchers
+
+
+def issue_receipt(turn: Turn, lease: ProviderLease, counters: Counters, final: bool) -> ProviderLease:
+    """The lease with its next receipt; counters that seem to fall (a clock set back) count as unchanged."""
+    last = lease.last
+    steady = Counters(
+        running_ns=max(min(counters.running_ns, lease.terms.duration_limit_ns), last.running_ns),
+        vcpu_ns=max(counters.vcpu_ns, last.usage.vcpu_ns),
+        ingress_bytes=max(counters.ingress_bytes, last.usage.ingress_bytes),
+        egress_bytes=max(counters.egress_bytes, last.usage.egress_bytes),
+    )
+    receipt = next_receipt(last, lease.terms, steady, max(turn.at_ns, last.at_ns), final)
+    digest = make_receipt_digest(turn.state.settings.separator, receipt)
+    return turn.put(lease, last=receipt, issued=(*lease.issued, Issued(receipt, digest))[-MAX_ISSUED:])
+
+
+def push_receipts(turn: Turn, lease: ProviderLease) -> None:
+    """Send every uncovered receipt, oldest first; a newer push takes the older one's place."""
+    turn.emit(
+        deeds.PushReceipts(
+            lease.lease_id,
+            lease.terms.submitter,
+            lease.submitter_addrs,
+            tuple(issued.receipt for issued in lease.issued),
+            id=make_short_id("receipts", lease.lease_id),
+            lane=make_lane("receipts", lease.lease_id),
+            deadline_ns=lease.wake_at_ns if lease.last.final and lease.wake_at_ns else 0,
+        )
+    )
+
+
+def on_voucher_received(turn: Turn, change: facts.VoucherReceived) -> None:
+    """Take the voucher if it is good for the receipts it names; else it changes nothing, and exposure goes on growing."""
+    lease = turn.get(ProviderLease, change.lease_id)
+    escrow = turn.get(ProviderEscrow, lease.terms.escrow_id) if lease else None
+    if lease is None or escrow is None:
+        return
+    zero = Voucher(escrow.escrow_id, ZERO, ZERO_HASH)
+    last = escrow.voucher.voucher if escrow.voucher else zero
+    if check_voucher(last, change.signed, change.coverage, escrow.escrow, turn.state.settings.separator):
+        return
+    lines = tuple(_cover_line(turn, line, change) for line in escrow.lines)
+    if change.signed.voucher.cumulative < escrow.closed_cost + sum(line.covered_cost for line in lines):
+        return
+    turn.put(escrow, voucher=change.signed, lines=lines)
+    for line in lines:
+        covered = turn.get(ProviderLease, line.lease_id)
+        if covered is not None:
+            _cover_lease(turn, covered, change)
+
+
+def _cover_line(turn: Turn, line: EarnedLine, change: facts.VoucherReceived) -> EarnedLine:
+    lease = turn.get(ProviderLease, line.lease_id)
+    issued = _find_covered(lease, change) if lease else None
+    return msgspec.structs.replace(line, covered_cost=issued.receipt.cost) if issued else line
+
+
+def _find_covered(lease: ProviderLease, change: facts.VoucherReceived) -> Issued | None:
+    digest = change.coverage.digest_of(lease.terms.lease_number)
+    return next((issued for issued in lease.issued if issued.digest == digest), None)
+
+
+def _cover_lease(turn: Turn, lease: ProviderLease, change: facts.VoucherReceived) -> None:
+    issued = _find_covered(lease, change)
+    if issued is None:
+        return
+    receipt = issued.receipt
+    lease = turn.put(
+        lease,
+        covered=receipt,
+        # Until the escrow is on chain a voucher may be worth nothing, so the clock of unpaid work runs on.
+        covered_at_ns=receipt.at_ns if lease.funded else lease.covered_at_ns,
+        issued=tuple(other for other in lease.issued if other.receipt.number > receipt.number),
+    )
+    if lease.status == "ending":
+        settle_if_paid(turn, lease, gave_up=False)
+
+
+def on_receipts_refused(turn: Turn, lease: ProviderLease) -> None:
+    """The submitter will sign nothing more: what is vouchered is all there will be."""
+    if lease.status == "ending":
+        settle_if_paid(turn, lease, gave_up=True)
+
+
+# ---------------------------------------------------------------------------------------------------------- settlement
+
+
+def settle_if_paid(turn: Turn, lease: ProviderLease, gave_up: bool) -> None:
+    """An ended lease goes to settlement when its final receipt is covered, or when we stop waiting for that."""
+    paid = lease.covered.final or lease.last.cost == lease.covered.cost
+    status = next_status(lease.status, "paid")
+    if status is None or not (paid or gave_up):
+        return
+    turn.put(lease, status=status, wake_at_ns=None)
+    escrow = turn.get(ProviderEscrow, lease.terms.escrow_id)
+    if escrow is None:
+        turn.put(lease, status="settled", wake_at_ns=None)
+    else:
+        claim_escrow(turn, escrow)
+
+
+def claim_escrow(turn: Turn, escrow: ProviderEscrow, urgent: bool = False) -> None:
+    """Claim once no lease of the escrow is open any more (or at once, when the payer takes it back), and free the rest."""
+    leases = [turn.get(ProviderLease, line.lease_id) for line in escrow.lines]
+    busy = any(lease is not None and lease.status in OPEN for lease in leases)
+    if escrow.claiming or (busy and not urgent):
+        return
+    if any(lease is not None and lease.opening is not None and not lease.funded for lease in leases):
+        # The opening is still on its way: claim when it has arrived, else the claim would find nothing.
+        turn.put(escrow, wake_at_ns=turn.at_ns + RECLAIM_NS // 6)
+        return
+    claims = escrow.claims + 1
+    turn.put(escrow, claiming=True, claims=claims, wake_at_ns=None)
+    turn.emit(
+        deeds.Claim(
+            escrow.escrow_id,
+            escrow.escrow,
+            escrow.voucher,
+            release=not busy,
+            id=f"claim:{escrow.escrow_id.hex()}:{claims}",
+        )
+    )
+
+
+def on_claim_confirmed(turn: Turn, change: facts.ClaimConfirmed) -> None:
+    """Money is where it belongs: the leases it covers are settled and folded into one number."""
+    escrow = turn.get(ProviderEscrow, change.escrow_id)
+    if escrow is None:
+        return
+    open_lines = []
+    closed = int(escrow.closed_cost)
+    for line in escrow.lines:
+        lease = turn.get(ProviderLease, line.lease_id)
+        if lease is not None and lease.status not in ("settling", "settled"):
+            open_lines.append(line)
+            continue
+        closed += line.covered_cost
+        if lease is not None and lease.status == "settling":
+            turn.put(lease, status="settled", wake_at_ns=turn.at_ns + 24 * 3600 * NANOS_PER_SECOND)
+    turn.put(
+        escrow,
+        deposited=change.deposited,
+        claimed=change.claimed,
+        claiming=False,
+        closed_cost=Amount(closed),
+        lines=tuple(open_lines),
+    )
+    if any(_is_settling(turn, line.lease_id) for line in open_lines):
+        claim_escrow(turn, turn.get(ProviderEscrow, change.escrow_id) or escrow)
+
+
+def _is_settling(turn: Turn, lease_id: Hash32) -> bool:
+    lease = turn.get(ProviderLease, lease_id)
+    return lease is not None and lease.status == "settling"
+
+
+def on_claim_failed(turn: Turn, escrow_id: Hash32) -> None:
+    """Never given up: the voucher stays good, so it is sent again after a pause."""
+    escrow = turn.get(ProviderEscrow, escrow_id)
+    if escrow is not None:
+        turn.put(escrow, claiming=False, wake_at_ns=turn.at_ns + RECLAIM_NS)
+
+
+def on_escrow_woke(turn: Turn, escrow: ProviderEscrow) -> None:
+    """Time to try a claim again."""
+    escrow = turn.put(escrow, wake_at_ns=None)
+    if escrow.lines:
+        claim_escrow(turn, escrow)
+
+
+def resume_escrow(turn: Turn, escrow: ProviderEscrow) -> None:
+    """After a restart: an escrow whose leases all wait for settlement and that has no claim under way gets one."""
+    if any(_is_settling(turn, line.lease_id) for line in escrow.lines):
+        claim_escrow(turn, escrow)

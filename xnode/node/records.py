@@ -1,0 +1,320 @@
+"""Records: what the node remembers, one per noun. A record's bytes are what the store keeps."""
+
+from __future__ import annotations
+
+import msgspec
+
+from metering.receipt import Receipt
+from metering.refusal import Refusal
+from metering.resources import NO_RESOURCES, Resources
+from metering.tariff import Tariff
+from metering.terms import Escrow, LeaseTerms, Opening
+from metering.units import ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
+from metering.voucher import Coverage, SignedVoucher
+from scheduler.job import Job, OutputFile
+from scheduler.offer import HardwareProfile, SignedOffer
+from scheduler.quote import Quote, SignedQuote
+from xnode.node.lease import EndReason, LeaseStatus
+
+TIMELINE_MAX = 200
+"""Entries kept in one job's timeline: enough for a hundred attempts; the oldest give way."""
+
+
+class ProviderSettings(msgspec.Struct, frozen=True):
+    """What the operator decided. capacity: offered in all; thaw: least accepted, seconds; quote_ttl_ns: how long a quote
+    holds; final_voucher_ns: how long to wait for the last voucher."""
+
+    owner: Address
+    profile: HardwareProfile
+    capacity: Resources
+    tariff: Tariff
+    asset: Address
+    region: str
+    interval_ns: int
+    exposure_intervals: int
+    min_duration_ns: int
+    max_duration_ns: int
+    thaw: int
+    allows_network: bool
+    runtime: str
+    quote_ttl_ns: int
+    offer_ttl_ns: int
+    final_voucher_ns: int
+
+
+class SubmitterSettings(msgspec.Struct, frozen=True):
+    """payer: whose pooled balance pays; quotes: how many of the best are asked; thaw: of new escrows, seconds;
+    silence_ns: without word for so long after its last due receipt, a provider counts as lost."""
+
+    payer: Address
+    quotes: int
+    quote_wait_ns: int
+    thaw: int
+    opening_ttl_s: int
+    silence_ns: int
+    rtt_weight: int = 0
+
+
+class Settings(msgspec.Struct, frozen=True, tag="settings"):
+    """Who we are and under which rules; renewed at every start."""
+
+    node: Address = ZERO_ADDRESS
+    separator: Hash32 = ZERO_HASH
+    software: str = ""
+    provider: ProviderSettings | None = None
+    submitter: SubmitterSettings | None = None
+
+    @property
+    def key(self) -> bytes:
+        return b""
+
+
+class Numbers(msgspec.Struct, frozen=True, tag="numbers"):
+    """The last numbers we gave out; a number is never used for two different contents."""
+
+    offer: int = 0
+    quote: int = 0
+    escrow: int = 0
+
+    @property
+    def key(self) -> bytes:
+        return b""
+
+
+class StandingOffer(msgspec.Struct, frozen=True, tag="standing_offer"):
+    """Our current offer, for comparison: a new number is due when what we offer changes."""
+
+    number: int = 0
+    expires_at_ns: int = 0
+    free: Resources = NO_RESOURCES
+    tariff: Tariff | None = None
+    multiaddrs: tuple[str, ...] = ()
+    wake_at_ns: int | None = None
+
+    @property
+    def key(self) -> bytes:
+        return b""
+
+
+class HeldQuote(msgspec.Struct, frozen=True, tag="held_quote"):
+    """A quote we gave and the job it answers; it holds capacity until it expires or becomes a lease."""
+
+    digest: Hash32
+    quote: Quote
+    job: Job
+    wake_at_ns: int
+
+    @property
+    def key(self) -> bytes:
+        return self.digest
+
+
+class Issued(msgspec.Struct, frozen=True, array_like=True):
+    """A receipt we made that no voucher covers yet, with its digest."""
+
+    receipt: Receipt
+    digest: Hash32
+
+
+class ProviderLease(msgspec.Struct, frozen=True, tag="provider_lease"):
+    """A lease from the provider's side.
+
+    last: newest receipt; issued: receipts not yet covered; covered: the newest covered by a voucher; covered_at_ns: work
+    up to then is paid, so exposure in time counts from there. reply_to: requests waiting for our answer to the lease.
+    """
+
+    lease_id: Hash32
+    terms: LeaseTerms
+    job: Job
+    submitter_addrs: tuple[str, ...]
+    terms_signature: bytes
+    escrow: Escrow
+    opening: Opening | None
+    opening_signature: bytes
+    requested_at_ns: int
+    last: Receipt
+    covered: Receipt
+    covered_at_ns: int
+    status: LeaseStatus = "requested"
+    funded: bool = False
+    reply_to: tuple[str, ...] = ()
+    issued: tuple[Issued, ...] = ()
+    started_at_ns: int | None = None
+    stop_reason: EndReason | None = None
+    end_reason: EndReason | None = None
+    end_detail: str = ""
+    exit_code: int | None = None
+    outputs: tuple[OutputFile, ...] | None = None
+    removed: bool = False
+    ended_at_ns: int | None = None
+    refusal: Refusal | None = None
+    wake_at_ns: int | None = None
+
+    @property
+    def key(self) -> bytes:
+        return self.lease_id
+
+
+class EarnedLine(msgspec.Struct, frozen=True, array_like=True):
+    """One lease's part of an escrow: what vouchers cover of it."""
+
+    lease_id: Hash32
+    lease_number: int
+    covered_cost: Amount
+
+
+class ProviderEscrow(msgspec.Struct, frozen=True, tag="provider_escrow"):
+    """An escrow that pays us. deposited, claimed, thaw_end: as last seen on chain; closed_cost: of leases settled and
+    folded away; claims: how many claims we sent; claiming: one is under way."""
+
+    escrow_id: Hash32
+    escrow: Escrow
+    deposited: Amount = ZERO
+    claimed: Amount = ZERO
+    thaw_end: int = 0
+    voucher: SignedVoucher | None = None
+    closed_cost: Amount = ZERO
+    lines: tuple[EarnedLine, ...] = ()
+    claims: int = 0
+    claiming: bool = False
+    wake_at_ns: int | None = None
+
+    @property
+    def key(self) -> bytes:
+        return self.escrow_id
+
+    @property
+    def cumulative(self) -> Amount:
+        """What the last voucher promises."""
+        return self.voucher.voucher.cumulative if self.voucher else ZERO
+
+
+class TimelineEntry(msgspec.Struct, frozen=True, array_like=True):
+    """One thing that happened to a job, for people and programs. facts: short name and value pairs."""
+
+    at_ns: int
+    what: str
+    detail: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+class Candidate(msgspec.Struct, frozen=True, array_like=True):
+    """An offer worth asking for a quote, with why."""
+
+    offer: SignedOffer
+    rtt_ns: int
+    score: int
+    why: str
+
+
+class Asked(msgspec.Struct, frozen=True, array_like=True):
+    """A provider asked for a quote, and its answer so far."""
+
+    node: Address
+    multiaddrs: tuple[str, ...]
+    rtt_ns: int
+    quote: SignedQuote | None = None
+    refusal: Refusal | None = None
+
+
+class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
+    """A job of ours. status: searching, quoting, leasing, running, fetching, done, failed, stopped."""
+
+    job_hash: Hash32
+    job: Job
+    submitted_at_ns: int
+    status: str = "searching"
+    asked: tuple[Asked, ...] = ()
+    funds: Amount | None = None
+    tried: tuple[Address, ...] = ()
+    lease_id: Hash32 | None = None
+    outputs: tuple[OutputFile, ...] = ()
+    exit_code: int | None = None
+    end_reason: str = ""
+    end_detail: str = ""
+    timeline: tuple[TimelineEntry, ...] = ()
+    wake_at_ns: int | None = None
+
+    @property
+    def key(self) -> bytes:
+        return self.job_hash
+
+
+class SubmitterLease(msgspec.Struct, frozen=True, tag="submitter_lease"):
+    """A lease from the submitter's side. last: newest accepted receipt; opening: what we signed to fund it."""
+
+    lease_id: Hash32
+    job_hash: Hash32
+    terms: LeaseTerms
+    multiaddrs: tuple[str, ...]
+    opening: Opening | None
+    requested_at_ns: int
+    last: Receipt
+    last_digest: Hash32
+    status: LeaseStatus = "requested"
+    heard_at_ns: int = 0
+    end_reason: EndReason | None = None
+    end_detail: str = ""
+    exit_code: int | None = None
+    outputs: tuple[OutputFile, ...] | None = None
+    outputs_fetched: bool = False
+    refusal: Refusal | None = None
+    stop_asked: bool = False
+    asked: bool = False
+    wake_at_ns: int | None = None
+
+    @property
+    def key(self) -> bytes:
+        return self.lease_id
+
+
+class PaidLine(msgspec.Struct, frozen=True, array_like=True):
+    """One lease's part of what we promised from an escrow."""
+
+    lease_id: Hash32
+    cost: Amount
+    digest: Hash32
+
+
+class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):
+    """An escrow we pay from. folded, prefix, closed_cost: leases settled and folded away; lines: the ones after them, in
+    order of lease number."""
+
+    escrow_id: Hash32
+    escrow: Escrow
+    deposited: Amount = ZERO
+    claimed: Amount = ZERO
+    thaw_end: int = 0
+    folded: int = 0
+    prefix: Hash32 = ZERO_HASH
+    closed_cost: Amount = ZERO
+    lines: tuple[PaidLine, ...] = ()
+    thaw_asked: bool = False
+    wake_at_ns: int | None = None
+
+    @property
+    def key(self) -> bytes:
+        return self.escrow_id
+
+    @property
+    def cumulative(self) -> Amount:
+        """What our last voucher promises."""
+        return Amount(self.closed_cost + sum(line.cost for line in self.lines))
+
+    @property
+    def coverage(self) -> Coverage:
+        """How the receipts hash of the next voucher comes about."""
+        return Coverage(self.folded, self.prefix, tuple(line.digest for line in self.lines))
+
+
+Record = (
+    Settings
+    | Numbers
+    | StandingOffer
+    | HeldQuote
+    | ProviderLease
+    | ProviderEscrow
+    | SubmitterJob
+    | SubmitterLease
+    | SubmitterEscrow
+)

@@ -1,0 +1,116 @@
+"""State: every live record, immutable; and Turn, one step's own draft of the next state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar, cast
+
+import msgspec
+from immutables import Map
+
+from metering.refusal import Refusal
+from xnode.node import effect as deeds
+from xnode.node.records import Numbers, Record, Settings, StandingOffer
+
+R = TypeVar("R", bound=Record)
+
+Table = Map[bytes, Any]
+
+
+def kind_of(record_type: type[Any]) -> str:
+    """The name a record type has in the store."""
+    return str(record_type.__struct_config__.tag)
+
+
+class State:
+    """The live records by kind and key. Treat as a value: `put` and `drop` give a new one."""
+
+    __slots__ = ("_tables",)
+
+    def __init__(self, tables: Map[str, Table] | None = None) -> None:
+        self._tables: Map[str, Table] = tables if tables is not None else Map()
+
+    def get(self, record_type: type[R], key: bytes) -> R | None:
+        """The record of this kind and key, or None."""
+        table = self._tables.get(kind_of(record_type))
+        return cast("R | None", table.get(key)) if table is not None else None
+
+    def all(self, record_type: type[R]) -> Iterator[R]:
+        """Every record of this kind, in no order."""
+        table = self._tables.get(kind_of(record_type))
+        return iter(table.values() if table is not None else ())
+
+    def put(self, record: Record) -> State:
+        """The state with this record in place of the one of its key."""
+        kind = kind_of(type(record))
+        table = self._tables.get(kind, Map())
+        return State(self._tables.set(kind, table.set(record.key, record)))
+
+    def drop(self, record: Record) -> State:
+        """The state without the record of this key."""
+        kind = kind_of(type(record))
+        table = self._tables.get(kind, Map())
+        return State(self._tables.set(kind, table.delete(record.key))) if record.key in table else self
+
+    @property
+    def settings(self) -> Settings:
+        return self.get(Settings, b"") or Settings()
+
+    @property
+    def numbers(self) -> Numbers:
+        return self.get(Numbers, b"") or Numbers()
+
+    @property
+    def standing_offer(self) -> StandingOffer:
+        return self.get(StandingOffer, b"") or StandingOffer()
+
+    def records(self) -> Iterator[Record]:
+        """Every live record."""
+        for table in self._tables.values():
+            yield from table.values()
+
+
+def make_state(records: Iterable[Record]) -> State:
+    """The state of these records, as loaded from the store."""
+    state = State()
+    for record in records:
+        state = state.put(record)
+    return state
+
+
+class Turn:
+    """What one step works on: the time, the dice, the state so far, and the effects so far in their order of safety."""
+
+    __slots__ = ("at_ns", "dice", "dropped", "effects", "state", "touched")
+
+    def __init__(self, state: State, at_ns: int, dice: bytes) -> None:
+        self.state = state
+        self.at_ns = at_ns
+        self.dice = dice
+        self.effects: list[deeds.Effect] = []
+        self.touched: dict[tuple[str, bytes], Record] = {}
+        self.dropped: dict[tuple[str, bytes], Record] = {}
+
+    def get(self, record_type: type[R], key: bytes) -> R | None:
+        return self.state.get(record_type, key)
+
+    def put(self, record: R, **changes: Any) -> R:
+        """Remember the record, with these fields changed; gives it back."""
+        if changes:
+            record = msgspec.structs.replace(record, **changes)
+        self.state = self.state.put(record)
+        self.touched[kind_of(type(record)), record.key] = record
+        return record
+
+    def archive(self, record: R, **changes: Any) -> None:
+        """Put the record away: kept in the store for reading, no longer in the state."""
+        record = self.put(record, **changes)
+        self.state = self.state.drop(record)
+        self.dropped[kind_of(type(record)), record.key] = record
+
+    def emit(self, effect: deeds.Effect) -> None:
+        self.effects.append(effect)
+
+    def refuse(self, reply_to: str, code: str, detail: str) -> None:
+        """Answer no, and why."""
+        self.emit(deeds.ReplyRefusal(reply_to, Refusal(code, detail)))

@@ -1,0 +1,196 @@
+"""Step: (state, entry) -> (state, effects): the one place where a change meets its handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from metering.refusal import Refusal
+from xnode.node import change as facts
+from xnode.node import effect as deeds
+from xnode.node import provider_lease, provider_money, provider_quote, submitter_job, submitter_lease
+from xnode.node.lease import OPEN
+from xnode.node.records import (
+    HeldQuote,
+    ProviderEscrow,
+    ProviderLease,
+    Settings,
+    StandingOffer,
+    SubmitterEscrow,
+    SubmitterJob,
+    SubmitterLease,
+)
+from xnode.node.state import State, Turn, kind_of
+
+
+def step(state: State, entry: facts.Entry) -> Turn:
+    """The turn that the entry makes of the state: its next state, touched records and effects. Never raises for what
+    another party sent."""
+    turn = Turn(state, entry.at_ns, entry.dice)
+    _HANDLERS[type(entry.change)](turn, entry.change)
+    return turn
+
+
+def _on_node_started(turn: Turn, change: facts.NodeStarted) -> None:
+    """Take the settings; leases that were open go on under the terms they have."""
+    turn.put(Settings(change.node, change.separator, change.software, change.provider, change.submitter))
+    for lease in tuple(turn.state.all(SubmitterLease)):
+        submitter_lease.grant_grace(turn, lease)
+    for escrow in tuple(turn.state.all(ProviderEscrow)):
+        provider_money.resume_escrow(turn, escrow)
+    provider_quote.refresh_offer(turn, change.multiaddrs)
+
+
+def _on_woke(turn: Turn, change: facts.Woke) -> None:
+    record_type, handler = _WAKERS[change.kind]
+    record = turn.get(record_type, change.key)
+    # A timer that fires for a record since changed is late news.
+    if record is not None and record.wake_at_ns is not None and record.wake_at_ns <= turn.at_ns:
+        handler(turn, record)
+
+
+def _on_offer_woke(turn: Turn, _offer: StandingOffer) -> None:
+    provider_quote.refresh_offer(turn)
+
+
+def _on_escrow_seen(turn: Turn, change: facts.EscrowSeen) -> None:
+    paid = turn.get(SubmitterEscrow, change.escrow_id)
+    if paid is not None:
+        submitter_lease.on_escrow_seen(turn, paid, change)
+    earned = turn.get(ProviderEscrow, change.escrow_id)
+    if earned is None:
+        return
+    thaws = bool(change.thaw_end) and not earned.thaw_end
+    earned = turn.put(earned, deposited=change.deposited, claimed=change.claimed, thaw_end=change.thaw_end)
+    if thaws:
+        # Everything vouchered must be claimed before the thaw ends, so nothing more is worked for.
+        for line in earned.lines:
+            lease = turn.get(ProviderLease, line.lease_id)
+            if lease is not None:
+                provider_lease.stop_lease(turn, lease, "thaw_started")
+        provider_money.claim_escrow(turn, turn.get(ProviderEscrow, change.escrow_id) or earned, urgent=True)
+
+
+def _on_effect_failed(turn: Turn, change: facts.EffectFailed) -> None:
+    effect = change.effect
+    refusal = Refusal(change.code, change.detail)
+    match effect:
+        case deeds.ReadFunding():
+            lease = turn.get(ProviderLease, effect.lease_id)
+            if lease is not None and lease.status == "requested":
+                provider_lease.refuse_lease(turn, lease, refusal)
+        case deeds.OpenEscrow():
+            _on_opening_failed(turn, effect)
+        case deeds.FetchInputs():
+            _on_launch_failed(
+                turn, effect.lease_id, "image_failed" if change.code == "image" else "input_failed", change
+            )
+        case deeds.StartWorkload():
+            _on_launch_failed(turn, effect.lease_id, "launch_failed", change)
+        case deeds.CollectOutputs():
+            lease = turn.get(ProviderLease, effect.lease_id)
+            if lease is not None and lease.outputs is None:
+                provider_lease.keep_outputs(turn, turn.put(lease, end_detail=f"outputs: {change.detail}"), ())
+        case deeds.PushReceipts():
+            lease = turn.get(ProviderLease, effect.lease_id)
+            if lease is not None:
+                _on_push_failed(turn, lease, change)
+        case deeds.Claim():
+            provider_money.on_claim_failed(turn, effect.escrow_id)
+        case _:
+            _on_submitter_effect_failed(turn, effect, refusal)
+
+
+def _on_submitter_effect_failed(turn: Turn, effect: deeds.Effect, refusal: Refusal) -> None:
+    match effect:
+        case deeds.SearchOffers() | deeds.ReadFunds():
+            job = turn.get(SubmitterJob, effect.job_hash)
+            if job is not None and job.status in ("searching", "quoting"):
+                submitter_job.fail_job(turn, job, refusal.code, refusal.detail)
+        case deeds.RequestQuote():
+            submitter_job.on_quote_failed(turn, effect, refusal)
+        case deeds.RequestLease():
+            task = turn.get(SubmitterLease, effect.lease_id)
+            if task is not None:
+                submitter_lease.on_lease_refused(turn, task, refusal)
+        case deeds.AskLease():
+            task = turn.get(SubmitterLease, effect.lease_id)
+            if task is not None and refusal.code == "lease_unknown":
+                submitter_lease.on_provider_forgot(turn, task, refusal.detail)
+        case deeds.FetchOutputs():
+            task = turn.get(SubmitterLease, effect.lease_id)
+            if task is not None:
+                submitter_lease.on_outputs_failed(turn, task, refusal.detail)
+        case deeds.StartThaw() | deeds.CloseEscrow():
+            submitter_lease.on_withdrawal_failed(turn, effect.escrow_id)
+        case _:
+            pass
+
+
+def _on_opening_failed(turn: Turn, effect: deeds.OpenEscrow) -> None:
+    lease = turn.get(ProviderLease, effect.lease_id)
+    if lease is None or lease.funded:
+        return
+    lease = turn.put(lease, opening=None)
+    provider_lease.stop_lease(turn, lease, "escrow_unconfirmed")
+
+
+def _on_launch_failed(turn: Turn, lease_id: bytes, reason: Any, change: facts.EffectFailed) -> None:
+    lease = turn.get(ProviderLease, lease_id)
+    if lease is not None:
+        provider_lease.on_launch_failed(turn, lease, reason, change.detail)
+
+
+def _on_push_failed(turn: Turn, lease: ProviderLease, change: facts.EffectFailed) -> None:
+    # A refusal is the submitter's last word; a missed deadline only means that nobody answered.
+    if change.code != "deadline" and lease.status in OPEN:
+        if lease.status == "running":
+            provider_lease.stop_lease(turn, lease, "receipt_refused")
+        else:
+            provider_money.on_receipts_refused(turn, lease)
+
+
+_WAKERS: dict[str, tuple[Any, Callable[[Turn, Any], None]]] = {
+    kind_of(StandingOffer): (StandingOffer, _on_offer_woke),
+    kind_of(HeldQuote): (HeldQuote, provider_quote.on_quote_woke),
+    kind_of(ProviderLease): (ProviderLease, provider_lease.on_lease_woke),
+    kind_of(ProviderEscrow): (ProviderEscrow, provider_money.on_escrow_woke),
+    kind_of(SubmitterJob): (SubmitterJob, submitter_job.on_job_woke),
+    kind_of(SubmitterLease): (SubmitterLease, submitter_lease.on_lease_woke),
+    kind_of(SubmitterEscrow): (SubmitterEscrow, submitter_lease.on_escrow_woke),
+}
+
+_HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
+    facts.NodeStarted: _on_node_started,
+    facts.Woke: _on_woke,
+    facts.EffectFailed: _on_effect_failed,
+    facts.PricesSet: provider_quote.on_prices_set,
+    facts.AddressesChanged: provider_quote.on_addresses_changed,
+    facts.QuoteRequested: provider_quote.on_quote_requested,
+    facts.LeaseRequested: provider_lease.on_lease_requested,
+    facts.FundingRead: provider_lease.on_funding_read,
+    facts.InputsReady: provider_lease.on_inputs_ready,
+    facts.WorkloadStarted: provider_lease.on_workload_started,
+    facts.UsageRead: provider_lease.on_usage_read,
+    facts.WorkloadExited: provider_lease.on_workload_exited,
+    facts.VoucherReceived: provider_money.on_voucher_received,
+    facts.OutputsCollected: provider_lease.on_outputs_collected,
+    facts.WorkloadRemoved: provider_lease.on_workload_removed,
+    facts.LeaseStopRequested: provider_lease.on_lease_stop_requested,
+    facts.LeaseAsked: provider_lease.on_lease_asked,
+    facts.DeedDone: lambda turn, change: None,
+    facts.OpeningConfirmed: provider_money.on_opening_confirmed,
+    facts.ClaimConfirmed: provider_money.on_claim_confirmed,
+    facts.EscrowSeen: _on_escrow_seen,
+    facts.JobSubmitted: submitter_job.on_job_submitted,
+    facts.JobStopRequested: submitter_job.on_job_stop_requested,
+    facts.OffersRanked: submitter_job.on_offers_ranked,
+    facts.QuoteReceived: submitter_job.on_quote_received,
+    facts.FundsRead: submitter_job.on_funds_read,
+    facts.LeaseAccepted: submitter_lease.on_lease_accepted,
+    facts.ReceiptsReceived: submitter_lease.on_receipts_received,
+    facts.LeaseNews: submitter_lease.on_lease_news,
+    facts.OutputsFetched: submitter_lease.on_outputs_fetched,
+    facts.ThawStarted: submitter_lease.on_thaw_started,
+    facts.EscrowClosed: submitter_lease.on_escrow_closed,
+}

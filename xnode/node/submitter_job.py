@@ -1,0 +1,363 @@
+"""The submitter before a lease: search, quotes, the choice, and what becomes of the job."""
+
+from __future__ import annotations
+
+import msgspec
+
+from metering.eip712 import keccak
+from metering.receipt import make_first
+from metering.refusal import Refusal
+from metering.terms import Escrow, LeaseTerms, Opening, make_escrow_id, make_lease_id
+from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Address, Amount
+from scheduler.facts import Facts, Weights
+from scheduler.job import make_job_hash
+from scheduler.latency import next_latency
+from scheduler.match import Choice, choose, sort_answers
+from scheduler.quote import Quote, SignedQuote, make_quote_digest
+from xnode.node import change as facts
+from xnode.node import effect as deeds
+from xnode.node.records import (
+    TIMELINE_MAX,
+    Asked,
+    PaidLine,
+    SubmitterEscrow,
+    SubmitterJob,
+    SubmitterLease,
+    SubmitterSettings,
+    TimelineEntry,
+)
+from xnode.node.state import Turn
+
+SEARCH_WAIT_NS = 20 * NANOS_PER_SECOND
+"""How long the search may take, DHT and all."""
+
+FUNDS_WAIT_NS = 15 * NANOS_PER_SECOND
+"""How long the chain may take to say what we can pay with."""
+
+LEASE_WAIT_NS = 20 * NANOS_PER_SECOND
+"""How long a provider may take to countersign; it asks its chain node meanwhile."""
+
+MAX_TRIES = 5
+"""Providers tried before a job is given up: five in a row that fail have a common reason worth a person's look."""
+
+
+def note(
+    turn: Turn, job: SubmitterJob, what: str, detail: str, *pairs: tuple[str, str], **changes: object
+) -> SubmitterJob:
+    """The job with one more line in its timeline (and these fields changed)."""
+    entry = TimelineEntry(turn.at_ns, what, detail, tuple(pairs))
+    return turn.put(job, timeline=(*job.timeline, entry)[-TIMELINE_MAX:], **changes)
+
+
+def _lane(what: str, key: bytes) -> str:
+    return f"{what}:{key.hex()}"
+
+
+# -------------------------------------------------------------------------------------------------------------- search
+
+
+def on_job_submitted(turn: Turn, change: facts.JobSubmitted) -> None:
+    """Take the job and look for offers. Submitting it twice is submitting it once."""
+    job_hash = make_job_hash(change.job)
+    if turn.get(SubmitterJob, job_hash) is None:
+        if turn.state.settings.submitter is None:
+            return turn.refuse(change.reply_to, "not_a_submitter", "this node has no payer; set submitter.payer")
+        job = turn.put(SubmitterJob(job_hash, change.job, turn.at_ns))
+        search(turn, note(turn, job, "submitted", f"job {change.job.name}"))
+    turn.emit(deeds.ReplyOk(change.reply_to, job_hash))
+    return None
+
+
+def search(turn: Turn, job: SubmitterJob) -> None:
+    """Look for offers, leaving out whom we tried."""
+    job = turn.put(job, status="searching", asked=(), lease_id=None, wake_at_ns=None)
+    turn.emit(
+        deeds.SearchOffers(
+            job.job_hash,
+            job.job,
+            job.tried,
+            id=_lane("search", job.job_hash),
+            lane=_lane("search", job.job_hash),
+            deadline_ns=turn.at_ns + SEARCH_WAIT_NS,
+        )
+    )
+
+
+def on_offers_ranked(turn: Turn, change: facts.OffersRanked) -> None:
+    """Ask the best few, or say every reason why nobody fits, before any money moves."""
+    job = turn.get(SubmitterJob, change.job_hash)
+    settings = turn.state.settings.submitter
+    if job is None or job.status != "searching" or settings is None:
+        return
+    found = f"{change.seen} seen, {len(change.candidates)} fit"
+    job = note(turn, job, "offers", found, *((code, f"{count}: {detail}") for code, count, detail in change.shortfalls))
+    if not change.candidates:
+        reasons = "; ".join(f"{code} ({count}): {detail}" for code, count, detail in change.shortfalls)
+        fail_job(turn, job, "no_match", reasons or "no offers were found; is any provider reachable?")
+        return
+    asked = tuple(
+        Asked(one.offer.offer.node, one.offer.offer.body.multiaddrs, one.rtt_ns)
+        for one in change.candidates[: settings.quotes]
+    )
+    wait_ns = turn.at_ns + settings.quote_wait_ns
+    job = turn.put(job, status="quoting", asked=asked, wake_at_ns=wait_ns)
+    _ask_quotes(turn, job, settings, wait_ns)
+
+
+def _ask_quotes(turn: Turn, job: SubmitterJob, settings: SubmitterSettings, wait_ns: int) -> None:
+    lane = _lane("funds", job.job_hash)
+    turn.emit(
+        deeds.ReadFunds(
+            job.job_hash, settings.payer, job.job.asset, id=lane, lane=lane, deadline_ns=turn.at_ns + FUNDS_WAIT_NS
+        )
+    )
+    for asked in job.asked:
+        key = job.job_hash + asked.node
+        turn.emit(
+            deeds.RequestQuote(
+                job.job_hash,
+                job.job,
+                asked.node,
+                asked.multiaddrs,
+                id=_lane("quote", key),
+                lane=_lane("quote", key),
+                deadline_ns=wait_ns,
+            )
+        )
+
+
+# -------------------------------------------------------------------------------------------------------------- quotes
+
+
+def on_quote_received(turn: Turn, change: facts.QuoteReceived) -> None:
+    """Note the quote; with the last answer the choice is made."""
+    _note_answer(turn, change.job_hash, change.node, change.signed, None)
+
+
+def on_quote_failed(turn: Turn, effect: deeds.RequestQuote, refusal: Refusal) -> None:
+    """Note the no and its reason."""
+    _note_answer(turn, effect.job_hash, effect.node, None, refusal)
+
+
+def _note_answer(
+    turn: Turn, job_hash: bytes, node: Address, signed: SignedQuote | None, refusal: Refusal | None
+) -> None:
+    job = turn.get(SubmitterJob, job_hash)
+    if job is None or job.status != "quoting":
+        return
+    asked = tuple(
+        msgspec.structs.replace(one, quote=signed, refusal=refusal) if one.node == node else one for one in job.asked
+    )
+    job = turn.put(job, asked=asked)
+    node_pair = ("node", "0x" + node.hex())
+    if refusal is not None:
+        job = note(turn, job, "refusal", str(refusal), node_pair)
+    elif signed is not None:
+        limit = ("cost_limit", str(int(signed.quote.body.cost_limit)))
+        job = note(turn, job, "quote", f"quote {signed.quote.number}", node_pair, limit)
+    choose_if_ready(turn, job)
+
+
+def on_funds_read(turn: Turn, change: facts.FundsRead) -> None:
+    """What we can pay with is known; with the last quote the choice is made."""
+    job = turn.get(SubmitterJob, change.job_hash)
+    if job is not None and job.status == "quoting":
+        choose_if_ready(turn, turn.put(job, funds=Amount(min(change.free, change.opener_cap))))
+
+
+def on_job_woke(turn: Turn, job: SubmitterJob) -> None:
+    """Who has not answered by now is not asked again."""
+    if job.status == "quoting":
+        choose_if_ready(turn, turn.put(job, wake_at_ns=None), late=True)
+    else:
+        turn.put(job, wake_at_ns=None)
+
+
+def choose_if_ready(turn: Turn, job: SubmitterJob, late: bool = False) -> None:
+    """Choose as soon as all have answered or the wait is over, and the funds are known."""
+    waits = not late and job.wake_at_ns is not None and any(not (one.quote or one.refusal) for one in job.asked)
+    funds = job.funds
+    if waits or funds is None:
+        return
+    answers = sort_answers((a.quote for a in job.asked if a.quote), job.job, turn.state.settings.separator, turn.at_ns)
+    for node, refusal in answers.refused:
+        job = note(turn, job, "refusal", str(refusal), ("node", "0x" + node.hex()))
+    choice = choose(answers, job.job, _make_facts(turn, job), turn.at_ns, turn.dice)
+    if choice is None:
+        try_next(turn, job, "no provider gave a quote that holds")
+        return
+    limit = choice.quote.quote.body.cost_limit
+    if limit > funds:
+        missing = limit - funds
+        fail_job(
+            turn,
+            job,
+            "escrow_too_small",
+            f"the job may cost {limit} base units and {funds} can be reserved: {missing} are missing; "
+            "deposit or approve more",
+        )
+        return
+    _open_lease(turn, job, choice)
+
+
+def _make_facts(turn: Turn, job: SubmitterJob) -> Facts:
+    settings = turn.state.settings.submitter
+    weight = settings.rtt_weight if settings else 0
+    latencies = {one.node: next_latency(None, one.rtt_ns // 1000, turn.at_ns) for one in job.asked if one.rtt_ns}
+    return Facts(latencies=latencies, weights=Weights(rtt_ms=weight))
+
+
+# --------------------------------------------------------------------------------------------------------------- lease
+
+
+def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
+    """Sign nothing yet: the terms are journalled first, and signed when they are sent."""
+    quote = choice.quote.quote
+    settings = turn.state.settings.submitter
+    assert settings is not None
+    escrow = _find_escrow(turn, quote) or _make_escrow(turn, quote, settings)
+    terms = _make_terms(turn, quote, escrow)
+    lease_id = make_lease_id(turn.state.settings.separator, terms)
+    opening = Opening(
+        escrow.escrow_id,
+        quote.body.cost_limit,
+        keccak(turn.dice + lease_id),
+        turn.at_ns // NANOS_PER_SECOND + settings.opening_ttl_s,
+    )
+    turn.put(escrow, lines=(*escrow.lines, PaidLine(lease_id, ZERO, ZERO_HASH)))
+    first = make_first(lease_id, turn.at_ns)
+    addrs = next((one.multiaddrs for one in job.asked if one.node == quote.node), ())
+    turn.put(
+        SubmitterLease(
+            lease_id=lease_id,
+            job_hash=job.job_hash,
+            terms=terms,
+            multiaddrs=addrs,
+            opening=opening,
+            requested_at_ns=turn.at_ns,
+            last=first,
+            last_digest=ZERO_HASH,
+            heard_at_ns=turn.at_ns,
+        )
+    )
+    ranking = tuple(("0x" + row.node.hex(), str(row.score)) for row in choice.ranking)
+    job = note(turn, job, "choice", choice.reason, ("node", "0x" + quote.node.hex()), *ranking)
+    turn.put(job, status="leasing", lease_id=lease_id, tried=(*job.tried, quote.node), wake_at_ns=None)
+    lane = _lane("lease", lease_id)
+    turn.emit(
+        deeds.RequestLease(
+            lease_id,
+            addrs,
+            terms,
+            escrow.escrow,
+            opening,
+            id=lane,
+            lane=lane,
+            deadline_ns=turn.at_ns + LEASE_WAIT_NS,
+        )
+    )
+
+
+def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow) -> LeaseTerms:
+    body = quote.body
+    return LeaseTerms(
+        job_hash=body.job_hash,
+        quote_hash=make_quote_digest(turn.state.settings.separator, quote),
+        submitter=turn.state.settings.node,
+        provider=quote.provider,
+        node=quote.node,
+        escrow_id=escrow.escrow_id,
+        lease_number=escrow.folded + len(escrow.lines),
+        asset=body.asset,
+        resources=body.resources,
+        tariff=body.tariff,
+        cost_limit=body.cost_limit,
+        exposure_limit=body.exposure_limit,
+        interval_ns=body.interval_ns,
+        duration_limit_ns=body.duration_limit_ns,
+        open_until_ns=turn.at_ns + LEASE_WAIT_NS,
+    )
+
+
+def _find_escrow(turn: Turn, quote: Quote) -> SubmitterEscrow | None:
+    for escrow in turn.state.all(SubmitterEscrow):
+        same = (escrow.escrow.provider, escrow.escrow.asset) == (quote.provider, quote.body.asset)
+        if same and escrow.escrow.thaw >= quote.body.thaw and not (escrow.thaw_asked or escrow.thaw_end):
+            return escrow
+    return None
+
+
+def _make_escrow(turn: Turn, quote: Quote, settings: SubmitterSettings) -> SubmitterEscrow:
+    number = turn.state.numbers.escrow + 1
+    turn.put(turn.state.numbers, escrow=number)
+    # The clock is part of the nonce, so that a node whose memory was wiped never meets its old escrows again.
+    nonce = (turn.at_ns // NANOS_PER_SECOND << 24) + number
+    terms = Escrow(
+        payer=settings.payer,
+        signer=turn.state.settings.node,
+        provider=quote.provider,
+        asset=quote.body.asset,
+        split=ZERO_HASH,
+        thaw=max(settings.thaw, quote.body.thaw),
+        nonce=nonce,
+    )
+    return turn.put(SubmitterEscrow(make_escrow_id(turn.state.settings.separator, terms), terms))
+
+
+# ------------------------------------------------------------------------------------------------------------- outcome
+
+
+def try_next(turn: Turn, job: SubmitterJob, why: str) -> None:
+    """Another quote of those we have, another search, or the end."""
+    left = tuple(one for one in job.asked if one.quote and one.node not in job.tried)
+    if len(job.tried) >= MAX_TRIES:
+        fail_job(turn, job, "no_provider", f"{why}; {len(job.tried)} providers were tried")
+    elif left:
+        job = turn.put(job, status="quoting", asked=left, lease_id=None, wake_at_ns=None)
+        choose_if_ready(turn, job, late=True)
+    elif any(one.quote for one in job.asked):
+        search(turn, job)
+    else:
+        fail_job(turn, job, "no_quote", _why_no_quote(job) or why)
+
+
+def _why_no_quote(job: SubmitterJob) -> str:
+    return "; ".join(f"0x{one.node.hex()[:8]} {one.refusal}" for one in job.asked if one.refusal)
+
+
+def fail_job(turn: Turn, job: SubmitterJob, reason: str, detail: str) -> None:
+    """The job ends without having run."""
+    note(
+        turn, job, "end", f"{reason}: {detail}", status="failed", end_reason=reason, end_detail=detail,
+        wake_at_ns=None,
+    )  # fmt: skip
+
+
+def on_job_stop_requested(turn: Turn, change: facts.JobStopRequested) -> None:
+    """Stop a job wherever it is; what ran is paid."""
+    job = turn.get(SubmitterJob, change.job_hash)
+    if job is None:
+        return turn.refuse(change.reply_to, "job_unknown", f"no live job {change.job_hash.hex()[:16]} here")
+    lease = turn.get(SubmitterLease, job.lease_id) if job.lease_id else None
+    if lease is not None and job.status in ("leasing", "running"):
+        ask_lease(turn, turn.put(lease, stop_asked=True), stop=True)
+        note(turn, job, "stopping", "asked the provider to stop")
+    elif job.status in ("searching", "quoting"):
+        note(turn, job, "end", "stopped before any lease", status="stopped", end_reason="stopped_by_submitter")
+    turn.emit(deeds.ReplyOk(change.reply_to))
+    return None
+
+
+def ask_lease(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
+    """Ask the provider how the lease is, or to stop it."""
+    turn.emit(
+        deeds.AskLease(
+            lease.lease_id,
+            lease.terms.node,
+            lease.multiaddrs,
+            stop,
+            id=_lane("ask", lease.lease_id),
+            lane=_lane("ask", lease.lease_id),
+            deadline_ns=turn.at_ns + 60 * NANOS_PER_SECOND,
+        )
+    )

@@ -1,0 +1,398 @@
+"""The submitter's side of a lease: check every receipt, sign vouchers, fetch the outputs, get the rest back."""
+
+from __future__ import annotations
+
+from metering.checks import check_receipts
+from metering.receipt import SignedReceipt, make_receipt_digest
+from metering.refusal import Refusal
+from metering.signature import is_signed_by
+from metering.units import NANOS_PER_SECOND, Amount, Hash32
+from metering.voucher import Voucher, fold_receipts
+from scheduler.job import OutputFile
+from xnode.node import change as facts
+from xnode.node import effect as deeds
+from xnode.node.lease import OPEN, EndReason
+from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.state import Turn
+from xnode.node.submitter_job import ask_lease, note, try_next
+
+FETCH_OUTPUTS_NS = 3600 * NANOS_PER_SECOND
+"""How long outputs may take to fetch."""
+
+MAX_OUTPUTS = 4096
+"""Output files of one job; each costs a hash and a request."""
+
+SETTLE_WAIT_NS = 900 * NANOS_PER_SECOND
+"""How long a provider may take to claim and release before we take the rest back by thaw."""
+
+RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
+"""How long a settled lease stays at hand, for late messages."""
+
+
+def on_lease_accepted(turn: Turn, change: facts.LeaseAccepted) -> None:
+    """Both have signed."""
+    lease = turn.get(SubmitterLease, change.lease_id)
+    if lease is None or lease.status != "requested":
+        return
+    if not is_signed_by(lease.terms.node, change.lease_id, change.signature):
+        on_lease_refused(turn, lease, Refusal("terms_signature", "the provider's signature of the terms is wrong"))
+        return
+    _open(turn, lease)
+
+
+def _open(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
+    job = turn.get(SubmitterJob, lease.job_hash)
+    if job is not None:
+        note(
+            turn, job, "lease", "both sides have signed", ("lease", "0x" + lease.lease_id.hex()),
+            ("node", "0x" + lease.terms.node.hex()), status="running",
+        )  # fmt: skip
+    return heard(turn, turn.put(lease, status="preparing"))
+
+
+def on_lease_refused(turn: Turn, lease: SubmitterLease, refusal: Refusal) -> None:
+    """The provider will not, or has not said so in time: try the next."""
+    if lease.status != "requested":
+        return
+    turn.put(lease, status="refused", refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
+    job = turn.get(SubmitterJob, lease.job_hash)
+    if job is not None and job.lease_id == lease.lease_id:
+        job = note(turn, job, "refusal", str(refusal), ("node", "0x" + lease.terms.node.hex()))
+        try_next(turn, job, str(refusal))
+    fold_settled(turn, lease.terms.escrow_id)
+
+
+def heard(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
+    """The provider is alive as of now."""
+    settings = turn.state.settings.submitter
+    silence_ns = settings.silence_ns if settings else 60 * NANOS_PER_SECOND
+    return turn.put(lease, heard_at_ns=turn.at_ns, asked=False, wake_at_ns=turn.at_ns + silence_ns // 2)
+
+
+# ------------------------------------------------------------------------------------------------------------ receipts
+
+
+def on_receipts_received(turn: Turn, change: facts.ReceiptsReceived) -> None:
+    """Accept what the lease allows and answer with a voucher; else name the line that is wrong and sign nothing."""
+    lease = turn.get(SubmitterLease, change.receipts[0].receipt.lease_id) if change.receipts else None
+    escrow = turn.get(SubmitterEscrow, lease.terms.escrow_id) if lease else None
+    if lease is None or escrow is None or lease.terms.node != change.caller:
+        return turn.refuse(change.reply_to, "lease_unknown", "no lease of yours here has these receipts")
+    fresh = tuple(one for one in change.receipts if one.receipt.number > lease.last.number)
+    if fresh:
+        refusal = _check_fresh(turn, lease, fresh, change)
+        if refusal is not None:
+            return _refuse_receipts(turn, lease, change.reply_to, refusal)
+        lease, escrow = _accept(turn, lease, escrow, fresh[-1].receipt.number, change)
+    voucher = Voucher(
+        escrow.escrow_id, escrow.cumulative, fold_receipts(escrow.coverage.prefix, escrow.coverage.digests)
+    )
+    turn.emit(deeds.ReplyVoucher(change.reply_to, voucher, escrow.coverage))
+    return None
+
+
+def _check_fresh(
+    turn: Turn, lease: SubmitterLease, fresh: tuple[SignedReceipt, ...], change: facts.ReceiptsReceived
+) -> Refusal | None:
+    if lease.status not in OPEN and lease.status != "requested":
+        return Refusal("lease_closed", f"lease {lease.lease_id.hex()[:16]} is {lease.status}: nothing more is signed")
+    if lease.end_reason == "receipt_refused":
+        return lease.refusal
+    job = turn.get(SubmitterJob, lease.job_hash)
+    network_bytes = job.job.network_bytes if job else 0
+    elapsed_ns = turn.at_ns - lease.requested_at_ns
+    return check_receipts(lease.last, fresh, lease.terms, turn.state.settings.separator, elapsed_ns, network_bytes)
+
+
+def _accept(
+    turn: Turn, lease: SubmitterLease, escrow: SubmitterEscrow, number: int, change: facts.ReceiptsReceived
+) -> tuple[SubmitterLease, SubmitterEscrow]:
+    if lease.status == "requested":
+        # A receipt under these terms says as much as the countersignature that got lost.
+        lease = _open(turn, lease)
+    receipt = next(one.receipt for one in change.receipts if one.receipt.number == number)
+    digest = make_receipt_digest(turn.state.settings.separator, receipt)
+    lease = heard(turn, turn.put(lease, last=receipt, last_digest=digest))
+    lines = tuple(
+        PaidLine(line.lease_id, receipt.cost, digest) if line.lease_id == lease.lease_id else line
+        for line in escrow.lines
+    )
+    escrow = turn.put(escrow, lines=lines)
+    if receipt.final:
+        lease = turn.put(lease, status="settling", wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
+        job = turn.get(SubmitterJob, lease.job_hash)
+        if job is not None:
+            note(turn, job, "final", f"receipt {receipt.number}", ("cost", str(int(receipt.cost))))
+        if escrow.claimed >= escrow.cumulative:
+            settle_if_claimed(turn, escrow)
+    return lease, escrow
+
+
+def _refuse_receipts(turn: Turn, lease: SubmitterLease, reply_to: str, refusal: Refusal) -> None:
+    turn.emit(deeds.ReplyRefusal(reply_to, refusal))
+    if lease.end_reason is not None or lease.status not in OPEN:
+        return
+    lease = turn.put(lease, end_reason="receipt_refused", end_detail=str(refusal), refusal=refusal)
+    job = turn.get(SubmitterJob, lease.job_hash)
+    if job is not None:
+        note(turn, job, "receipt_refused", str(refusal), ("node", "0x" + lease.terms.node.hex()))
+    ask_lease(turn, lease, stop=True)
+
+
+# ---------------------------------------------------------------------------------------------------------------- news
+
+
+def on_lease_news(turn: Turn, change: facts.LeaseNews) -> None:
+    """Note how the lease is; when it has ended, fetch what it left."""
+    lease = turn.get(SubmitterLease, change.lease_id)
+    if lease is None or lease.terms.node != change.caller:
+        if change.reply_to:
+            turn.refuse(change.reply_to, "lease_unknown", f"no lease {change.lease_id.hex()[:16]} of yours here")
+        return
+    if change.reply_to:
+        turn.emit(deeds.ReplyOk(change.reply_to))
+    if lease.status == "refused":
+        return
+    if lease.status == "requested":
+        lease = _open(turn, lease)
+    if lease.status in OPEN:
+        lease = heard(turn, lease)
+    if change.status == "running" and lease.status == "preparing":
+        lease = _note_running(turn, lease)
+    if change.end_reason is not None:
+        _note_end(turn, lease, change)
+
+
+def _note_running(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
+    job = turn.get(SubmitterJob, lease.job_hash)
+    if job is not None:
+        note(turn, job, "launch", "the workload has started", ("node", "0x" + lease.terms.node.hex()))
+    return turn.put(lease, status="running")
+
+
+def _note_end(turn: Turn, lease: SubmitterLease, change: facts.LeaseNews) -> None:
+    job = turn.get(SubmitterJob, lease.job_hash)
+    first = lease.end_reason is None or lease.end_reason == "receipt_refused"
+    if first and change.end_reason is not None and lease.end_reason is None:
+        lease = turn.put(lease, end_reason=change.end_reason, end_detail=change.end_detail, exit_code=change.exit_code)
+        if job is not None:
+            job = note(turn, job, "exit", f"{change.end_reason} {change.end_detail}".strip())
+    if change.outputs is None or lease.outputs is not None or job is None:
+        return
+    refusal = _check_outputs(lease, change.outputs)
+    if refusal is not None:
+        turn.put(lease, outputs=(), outputs_fetched=True)
+        finish_job(turn, note(turn, job, "outputs_refused", str(refusal)), lease, "outputs_refused", str(refusal))
+        return
+    lease = turn.put(lease, outputs=change.outputs)
+    if change.outputs:
+        _fetch(turn, lease)
+    else:
+        on_outputs_fetched(turn, facts.OutputsFetched(lease.lease_id))
+
+
+def _check_outputs(lease: SubmitterLease, outputs: tuple[OutputFile, ...]) -> Refusal | None:
+    if len(outputs) > MAX_OUTPUTS:
+        return Refusal("outputs_many", f"{len(outputs)} output files; at most {MAX_OUTPUTS} are taken")
+    if sum(one.blob.size_bytes for one in outputs) > lease.terms.resources.disk_bytes:
+        return Refusal("outputs_large", "the outputs are larger than the disk the lease allows")
+    for one in outputs:
+        parts = one.path.split("/")
+        if not one.path or one.path.startswith("/") or any(part in ("", ".", "..") for part in parts):
+            return Refusal("outputs_path", f"output path {one.path[:80]!r} leads out of the output folder")
+        if "\0" in one.path or len(one.path) > 1024:
+            return Refusal("outputs_path", "an output path is not a file name")
+    return None
+
+
+def _fetch(turn: Turn, lease: SubmitterLease) -> None:
+    turn.emit(
+        deeds.FetchOutputs(
+            lease.lease_id,
+            lease.terms.node,
+            lease.multiaddrs,
+            lease.outputs or (),
+            id=f"outputs:{lease.lease_id.hex()}",
+            lane=f"outputs:{lease.lease_id.hex()}",
+            deadline_ns=turn.at_ns + FETCH_OUTPUTS_NS,
+        )
+    )
+
+
+def on_outputs_fetched(turn: Turn, change: facts.OutputsFetched) -> None:
+    """All outputs are here and are what they should be: the job is done."""
+    lease = turn.get(SubmitterLease, change.lease_id)
+    job = turn.get(SubmitterJob, lease.job_hash) if lease else None
+    if lease is None or job is None or lease.outputs_fetched:
+        return
+    turn.put(lease, outputs_fetched=True)
+    total = sum(one.blob.size_bytes for one in lease.outputs or ())
+    job = note(turn, job, "output", f"{len(lease.outputs or ())} files, {total} bytes, hashes checked")
+    finish_job(turn, job, lease, lease.end_reason or "completed", lease.end_detail)
+
+
+def on_outputs_failed(turn: Turn, lease: SubmitterLease, detail: str) -> None:
+    """The work was done, but its outputs cannot be had."""
+    job = turn.get(SubmitterJob, lease.job_hash)
+    if job is not None:
+        finish_job(turn, job, lease, "outputs_lost", detail)
+
+
+def finish_job(turn: Turn, job: SubmitterJob, lease: SubmitterLease, reason: str, detail: str) -> None:
+    """The job has its end and its reason."""
+    status = {"completed": "done", "stopped_by_submitter": "stopped"}.get(reason, "failed")
+    note(
+        turn, job, "end", f"{reason} {detail}".strip(), status=status, end_reason=reason, end_detail=detail,
+        exit_code=lease.exit_code, outputs=lease.outputs or (), wake_at_ns=None,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------- silence
+
+
+def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
+    """Silence: ask once, then count the provider as lost; or settlement that never came: take the rest back."""
+    settings = turn.state.settings.submitter
+    silence_ns = settings.silence_ns if settings else 60 * NANOS_PER_SECOND
+    if lease.status in ("settled", "refused"):
+        turn.archive(lease, wake_at_ns=None)
+        return
+    if lease.status == "settling":
+        turn.put(lease, wake_at_ns=None)
+        thaw(turn, lease.terms.escrow_id)
+        return
+    if lease.status not in OPEN:
+        turn.put(lease, wake_at_ns=None)
+        return
+    if turn.at_ns - lease.heard_at_ns < silence_ns:
+        ask_lease(turn, turn.put(lease, asked=True, wake_at_ns=lease.heard_at_ns + silence_ns), stop=lease.stop_asked)
+        return
+    lose_provider(turn, lease)
+
+
+def lose_provider(turn: Turn, lease: SubmitterLease) -> None:
+    """No word for too long: what we signed is all it gets; the rest comes back after the thaw."""
+    reason: EndReason = lease.end_reason or "provider_lost"
+    lease = turn.put(lease, status="settling", end_reason=reason, wake_at_ns=None)
+    job = turn.get(SubmitterJob, lease.job_hash)
+    if job is not None and job.status in ("leasing", "running"):
+        waited = (turn.at_ns - lease.heard_at_ns) // NANOS_PER_SECOND
+        detail = lease.end_detail or f"no word from 0x{lease.terms.node.hex()} for {waited} s"
+        finish_job(turn, job, lease, reason, detail)
+    thaw(turn, lease.terms.escrow_id)
+
+
+def on_provider_forgot(turn: Turn, lease: SubmitterLease, detail: str) -> None:
+    """The provider says it does not know the lease; only its silence as well makes it lost."""
+    job = turn.get(SubmitterJob, lease.job_hash)
+    if job is not None and lease.status in OPEN:
+        note(turn, job, "provider_forgot", detail)
+
+
+# ---------------------------------------------------------------------------------------------------------- settlement
+
+
+def on_escrow_seen(turn: Turn, escrow: SubmitterEscrow, change: facts.EscrowSeen) -> None:
+    """The chain moved: settle what it has paid."""
+    escrow = turn.put(escrow, deposited=change.deposited, claimed=change.claimed, thaw_end=change.thaw_end)
+    settle_if_claimed(turn, escrow)
+
+
+def settle_if_claimed(turn: Turn, escrow: SubmitterEscrow) -> None:
+    """Leases are settled once everything we promised is claimed, or nothing is left in the escrow to claim."""
+    promised = escrow.cumulative
+    if escrow.claimed < promised and escrow.deposited > escrow.claimed:
+        return
+    if escrow.deposited == 0 and promised > 0:
+        return
+    for line in escrow.lines:
+        lease = turn.get(SubmitterLease, line.lease_id)
+        if lease is None or lease.status != "settling":
+            continue
+        turn.put(lease, status="settled", wake_at_ns=turn.at_ns + RETAIN_NS)
+        job = turn.get(SubmitterJob, lease.job_hash)
+        if job is not None:
+            paid = ("cost", str(int(line.cost)))
+            note(turn, job, "settle", "paid on chain, the rest is free", paid, ("claimed", str(int(escrow.claimed))))
+    fold_settled(turn, escrow.escrow_id)
+
+
+def fold_settled(turn: Turn, escrow_id: Hash32) -> None:
+    """Fold the leases at the front that can change no more into one cost and one hash."""
+    escrow = turn.get(SubmitterEscrow, escrow_id)
+    if escrow is None:
+        return
+    closed = 0
+    while closed < len(escrow.lines) and _is_closed(turn, escrow.lines[closed].lease_id):
+        closed += 1
+    front = escrow.lines[:closed]
+    turn.put(
+        escrow,
+        folded=escrow.folded + closed,
+        prefix=fold_receipts(escrow.prefix, (line.digest for line in front)),
+        closed_cost=Amount(escrow.closed_cost + sum(line.cost for line in front)),
+        lines=escrow.lines[closed:],
+    )
+
+
+def _is_closed(turn: Turn, lease_id: Hash32) -> bool:
+    lease = turn.get(SubmitterLease, lease_id)
+    return lease is None or lease.status in ("settled", "refused")
+
+
+def thaw(turn: Turn, escrow_id: Hash32) -> None:
+    """Begin to take the rest of an escrow back."""
+    escrow = turn.get(SubmitterEscrow, escrow_id)
+    if escrow is not None and not escrow.thaw_asked:
+        turn.put(escrow, thaw_asked=True)
+        turn.emit(deeds.StartThaw(escrow_id, escrow.escrow, id=f"thaw:{escrow_id.hex()}"))
+
+
+def on_thaw_started(turn: Turn, change: facts.ThawStarted) -> None:
+    """Wake when the thaw is over."""
+    escrow = turn.get(SubmitterEscrow, change.escrow_id)
+    if escrow is not None:
+        wake_at_ns = (change.thaw_end + 1) * NANOS_PER_SECOND
+        turn.put(escrow, thaw_end=change.thaw_end, wake_at_ns=wake_at_ns)
+
+
+def on_escrow_woke(turn: Turn, escrow: SubmitterEscrow) -> None:
+    """The thaw is over: take the rest."""
+    escrow = turn.put(escrow, wake_at_ns=None)
+    if not escrow.thaw_end:
+        thaw(turn, escrow.escrow_id)
+    else:
+        effect_id = f"close:{escrow.escrow_id.hex()}"
+        turn.emit(deeds.CloseEscrow(escrow.escrow_id, escrow.escrow, escrow.cumulative, id=effect_id))
+
+
+def on_escrow_closed(turn: Turn, change: facts.EscrowClosed) -> None:
+    """The rest is back: whatever was promised beyond what was claimed is void."""
+    escrow = turn.get(SubmitterEscrow, change.escrow_id)
+    if escrow is None:
+        return
+    for line in escrow.lines:
+        lease = turn.get(SubmitterLease, line.lease_id)
+        if lease is not None and lease.status == "settling":
+            turn.put(lease, status="settled", wake_at_ns=turn.at_ns + RETAIN_NS)
+            job = turn.get(SubmitterJob, lease.job_hash)
+            if job is not None:
+                note(turn, job, "settle", "the rest of the escrow came back after the thaw")
+    turn.archive(turn.get(SubmitterEscrow, change.escrow_id) or escrow, wake_at_ns=None)
+
+
+def grant_grace(turn: Turn, lease: SubmitterLease) -> None:
+    """We were away ourselves: the provider's silence counts from now."""
+    if lease.status in OPEN:
+        heard(turn, lease)
+
+
+def on_withdrawal_failed(turn: Turn, escrow_id: Hash32) -> None:
+    """Never given up: the money is ours, so it is asked for again after a pause."""
+    escrow = turn.get(SubmitterEscrow, escrow_id)
+    if escrow is None:
+        return
+    if escrow.thaw_end:
+        turn.put(escrow, wake_at_ns=turn.at_ns + 60 * NANOS_PER_SECOND)
+    else:
+        turn.put(escrow, thaw_asked=False, wake_at_ns=turn.at_ns + 60 * NANOS_PER_SECOND)

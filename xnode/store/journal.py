@@ -1,0 +1,161 @@
+"""Journal: what the loop loads at start, and the one transaction that makes a batch durable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+from sqlalchemy import Engine, Table, delete, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from metering.codec import decode, encode
+from metering.units import ZERO_HASH
+from xnode.errors import Retryable
+from xnode.node.change import Entry
+from xnode.node.effect import Deed
+from xnode.node.records import Record
+from xnode.node.state import kind_of
+from xnode.store.schema import EFFECT, JOURNAL, RECORD
+
+
+@dataclass(slots=True)
+class Batch:
+    """Everything one commit makes durable, or nothing of it."""
+
+    entries: list[tuple[int, Entry]] = field(default_factory=list)
+    records: dict[tuple[str, bytes], tuple[Record, bool]] = field(default_factory=dict)
+    effects: dict[str, tuple[int, Deed]] = field(default_factory=dict)
+    done: list[tuple[str, int]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.records or self.effects or self.done)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the store held: last sequence number, live records, effects not yet done."""
+
+    seq: int
+    records: tuple[Record, ...]
+    effects: tuple[tuple[int, Deed], ...]
+
+
+class Journal:
+    """Append-only entries with the records and effects they led to. One writer; every call runs on a worker thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._limiter = trio.CapacityLimiter(1)
+        dialect: Any = postgresql if engine.dialect.name == "postgresql" else sqlite
+        self._put_record = _make_upsert(dialect, RECORD, ("kind", "key"), ("is_live", "value"))
+        self._put_effect = _make_upsert(dialect, EFFECT, ("id",), ("version", "value"))
+        self._drop_effect = delete(EFFECT)
+
+    async def load(self) -> Loaded:
+        """The state at the last commit."""
+        return await trio.to_thread.run_sync(self._load, limiter=self._limiter)
+
+    async def commit(self, batch: Batch) -> None:
+        """Durable when this returns. Raises Retryable when the disk is full or the database away: nothing was written."""
+        await trio.to_thread.run_sync(self._commit, batch, limiter=self._limiter)
+
+    async def read_entries(self, subject: bytes, kinds: tuple[str, ...], limit: int = 10_000) -> tuple[Entry, ...]:
+        """The journal's entries on one lease, job or escrow, oldest first."""
+        return await trio.to_thread.run_sync(self._read_entries, subject, kinds, limit)
+
+    async def read_records(self, record_type: type[Record]) -> tuple[Record, ...]:
+        """Every record of a kind, the archived ones too."""
+        return await trio.to_thread.run_sync(self._read_records, kind_of(record_type))
+
+    def _load(self) -> Loaded:
+        with _Guard(), self._engine.begin() as connection:
+            seq = connection.execute(select(func.max(JOURNAL.c.seq))).scalar() or 0
+            rows = connection.execute(select(RECORD.c.value).where(RECORD.c.is_live.is_(True)))
+            records = tuple(_decode_record(row.value) for row in rows)
+            rows = connection.execute(select(EFFECT.c.version, EFFECT.c.value).order_by(EFFECT.c.version))
+            effects = tuple((int(row.version), _decode_deed(row.value)) for row in rows)
+        return Loaded(seq, records, effects)
+
+    def _commit(self, batch: Batch) -> None:
+        entries = [_make_journal_row(seq, entry) for seq, entry in batch.entries]
+        records = [
+            {"kind": kind, "key": key, "is_live": is_live, "value": encode(record)}
+            for (kind, key), (record, is_live) in batch.records.items()
+        ]
+        effects = [
+            {"id": effect_id, "version": version, "value": encode(effect)}
+            for effect_id, (version, effect) in batch.effects.items()
+        ]
+        with _Guard(), self._engine.begin() as connection:
+            # Done first: an effect may be done and emitted anew by one and the same change.
+            for effect_id, version in batch.done:
+                connection.execute(self._drop_effect.where(EFFECT.c.id == effect_id, EFFECT.c.version == version))
+            if entries:
+                connection.execute(insert(JOURNAL), entries)
+            if records:
+                connection.execute(self._put_record, records)
+            if effects:
+                connection.execute(self._put_effect, effects)
+
+    def _read_entries(self, subject: bytes, kinds: tuple[str, ...], limit: int) -> tuple[Entry, ...]:
+        query = select(JOURNAL.c.entry).where(JOURNAL.c.subject == subject, JOURNAL.c.kind.in_(kinds))
+        with _Guard(), self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(JOURNAL.c.seq).limit(limit)).all()
+        return tuple(decode(row.entry, Entry) for row in rows)
+
+    def _read_records(self, kind: str) -> tuple[Record, ...]:
+        with _Guard(), self._engine.connect() as connection:
+            rows = connection.execute(select(RECORD.c.value).where(RECORD.c.kind == kind)).all()
+        return tuple(_decode_record(row.value) for row in rows)
+
+
+class _Guard:
+    """Turns what the database says into Retryable: the loop waits and tries again; nothing is acknowledged meanwhile."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, SQLAlchemyError):
+            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise Retryable(f"database: {reason}") from error
+
+
+def _decode_record(value: bytes) -> Record:
+    record: Record = decode(value, Record)  # type: ignore[arg-type]
+    return record
+
+
+def _decode_deed(value: bytes) -> Deed:
+    deed: Deed = decode(value, Deed)  # type: ignore[arg-type]
+    return deed
+
+
+def _make_upsert(dialect: Any, table: Table, keys: tuple[str, ...], values: tuple[str, ...]) -> Any:
+    statement = dialect.insert(table)
+    return statement.on_conflict_do_update(
+        index_elements=list(keys), set_={name: getattr(statement.excluded, name) for name in values}
+    )
+
+
+def _make_journal_row(seq: int, entry: Entry) -> dict[str, object]:
+    return {
+        "seq": seq,
+        "at_ns": entry.at_ns,
+        "kind": type(entry.change).__name__,
+        "subject": find_subject(entry),
+        "entry": encode(entry),
+    }
+
+
+def find_subject(entry: Entry) -> bytes:
+    """What the entry is about: a lease, a job, an escrow, or nothing of these."""
+    change = entry.change
+    for name in ("lease_id", "job_hash", "escrow_id"):
+        subject = getattr(change, name, None)
+        if subject:
+            return bytes(subject)
+    receipts = getattr(change, "receipts", ())
+    return bytes(receipts[0].receipt.lease_id) if receipts else bytes(ZERO_HASH)
