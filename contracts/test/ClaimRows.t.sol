@@ -2,7 +2,28 @@
 pragma solidity 0.8.37;
 
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
+import {ClaimRows} from "../src/libraries/ClaimRows.sol";
 import {Market} from "./Market.sol";
+
+/// @notice Asks the library about a row whose signer is swapped after hashing: in a real row the digest depends on the
+/// signer, so nobody can make a signature with an s of choice.
+contract RowReader {
+    function isSignedBy(bytes calldata rows, bytes32 domain, IPaymentEscrow.Escrow calldata terms, address signer)
+        external
+        view
+        returns (bool)
+    {
+        ClaimRows.takeFrame();
+        ClaimRows.fillFrame(domain, terms.provider, terms.asset, terms.split, terms.thaw);
+        (uint256 row,) = ClaimRows.bounds(rows);
+        ClaimRows.readVoucher(row);
+        assembly {
+            mstore(0x0c0, signer)
+            mstore(0x00, signer) // what the row before may have left
+        }
+        return ClaimRows.isSigned(row);
+    }
+}
 
 /// @notice The packed path and the readable one have the same outcome: same result, same state, same events.
 contract ClaimRowsTest is Market {
@@ -25,6 +46,8 @@ contract ClaimRowsTest is Market {
         uint256 liabilities;
         bytes32 logs;
     }
+
+    uint256 private judged;
 
     function testFuzz_packed_and_readable_claims_have_the_same_outcome(Draw memory draw) external {
         (IPaymentEscrow.Escrow memory terms, uint256 key) = arrange(draw);
@@ -67,6 +90,31 @@ contract ClaimRowsTest is Market {
         }
         checkEqual(claimRows(rows), expected, "paid");
         checkEqual(asset.balanceOf(provider), expected, "provider");
+    }
+
+    function test_a_row_is_signed_by_nobody_or_with_an_s_in_the_lower_half() external {
+        // Only an s below 2^255 can be written there at all, for its top bit carries the parity.
+        uint256 half = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
+        RowReader reader = new RowReader();
+        IPaymentEscrow.Escrow memory terms = makeTerms(0);
+        bytes32 digest = voucherDigest(terms, 1 ether, RECEIPTS);
+        for (uint256 i = 0; i < 20; i++) {
+            bytes32 r = keccak256(abi.encode(i));
+            for (uint256 s = half; s <= half + 1; s++) {
+                address by = ecrecover(digest, 28, r, bytes32(s));
+                bytes memory row = packRow(terms, 1 ether, RECEIPTS, abi.encodePacked(r, s, uint8(28)));
+                if (by == address(0)) {
+                    // r is on the curve half of the time. Off it, nobody has signed.
+                    bool taken = reader.isSignedBy(row, escrow.domainSeparator(), terms, signer);
+                    checkTrue(!taken, "no signature, no signer");
+                    continue;
+                }
+                bool signed = reader.isSignedBy(row, escrow.domainSeparator(), terms, by);
+                checkTrue(signed == (s == half), "the lower half only");
+                judged++;
+            }
+        }
+        checkTrue(judged > 10, "there were signatures to judge");
     }
 
     function arrange(Draw memory draw) private returns (IPaymentEscrow.Escrow memory terms, uint256 key) {
