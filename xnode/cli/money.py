@@ -13,8 +13,6 @@ from xnode.cli.app import App
 from xnode.cli.brief import brief_money
 from xnode.cli.chain_access import Deployment, find_deployment, run_async
 from xnode.cli.screen import Column, Screen
-from xnode.errors import UserError
-from xnode.wallet.keystore import Entry
 
 NATIVE_DECIMALS = 18
 
@@ -26,13 +24,10 @@ _COLUMNS = (
 )
 
 
-def read_balance(app: App, manifest: Path | None, entry: Entry) -> dict[str, Any]:
+def read_balance(app: App, manifest: Path | None, address: Address) -> dict[str, Any]:
     """What the wallet has, as plain data; amounts as exact decimal strings."""
-    if entry.address is None:
-        raise UserError("the file does not state its address", where=str(entry.path), todo="name the address instead")
     deployment = find_deployment(app, manifest)
     node = find_node_address(app)
-    address = entry.address
 
     async def read() -> dict[str, Any]:
         async with deployment.connect() as rpc:
