@@ -43,6 +43,7 @@ from xnode.gateway.http import serve_http
 from xnode.loop import Loop
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
+from xnode.net.identity import make_peer_id_text
 from xnode.node.change import AddressesChanged, NodeStarted
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.ports import RpcHandler, RpcRefused
@@ -199,7 +200,7 @@ class _Daemon:
             await nursery.start(loop.run)
             await loop.tell(await self._make_start(ground, net))
             nursery.start_soon(LogFollower(loop, net, data / "logs").run)
-            nursery.start_soon(EscrowWatcher(loop, chain).run)
+            nursery.start_soon(EscrowWatcher(loop, chain, chain).run)
             nursery.start_soon(market.run)
             nursery.start_soon(self._keep_found, net, market, loop)
             nursery.start_soon(self._check_chain, chain)
@@ -235,6 +236,7 @@ class _Daemon:
         blobs: BlobStore,
     ) -> Console:
         assets = {asset.address: asset for asset in ground.manifest.assets}
+        peer_id = make_peer_id_text(ground.signer.libp2p_secret())
         return Console(
             loop=loop,
             journal=journal,
@@ -249,7 +251,7 @@ class _Daemon:
             stop=self._stop,
             ready=lambda: dict(self._problems),
             peers=lambda: len(net.peers()),
-            multiaddrs=net.multiaddrs,
+            multiaddrs=lambda: tuple(f"{one}/p2p/{peer_id}" for one in net.multiaddrs()),
             chain_id=ground.manifest.chain_id,
             http=lambda: self._http,
             started_at_ns=ground.clock.now_ns(),

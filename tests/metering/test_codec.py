@@ -35,7 +35,7 @@ values = st.one_of(
     st.builds(SignedReceipt, receipts, signatures),
     vouchers,
     st.builds(SignedVoucher, vouchers, signatures),
-    st.builds(Coverage, hashes, st.lists(hashes, max_size=4).map(tuple)),
+    st.builds(Coverage, u64, hashes, st.lists(hashes, max_size=4).map(tuple)),
 )
 
 

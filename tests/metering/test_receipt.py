@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metering.checks import check_receipt, make_exposure
+from metering.checks import check_receipt, check_receipts, make_exposure
 from metering.receipt import Receipt, SignedReceipt, make_first, make_receipt_digest, next_receipt
 from metering.signature import sign_digest
 from metering.tariff import make_cost
@@ -165,6 +165,44 @@ def test_the_cost_stops_at_the_leases_limit() -> None:
     assert code_of(sign(capped), last, terms) is None
     whole = msgspec.structs.replace(capped, cost=make_cost(capped.usage, terms.tariff))
     assert code_of(sign(whole), last, terms) == "receipt_cost"
+
+
+def _queue() -> tuple[SignedReceipt, ...]:
+    receipts, last = [], LAST
+    for place in range(1, 5):
+        spent = Counters(10 * SECOND + place * SECOND, 4 * SECOND + place, 3_000_000 + place, 2_000_000 + place)
+        last = next_receipt(last, TERMS, spent, LAST.at_ns + place * SECOND, place == 4, NETWORK)
+        receipts.append(sign(last))
+    return tuple(receipts)
+
+
+def _queue_code(queue: tuple[SignedReceipt, ...]) -> Any:
+    refusal = check_receipts(LAST, queue, TERMS, SEPARATOR, 20 * SECOND, NETWORK)
+    return refusal and refusal.code
+
+
+def test_receipts_that_waited_together_pass_together() -> None:
+    queue = _queue()
+    assert _queue_code(queue) is None
+    assert [_queue_code(queue[:size]) for size in (1, 2, 3)] == [None, None, None]
+
+
+def test_a_queue_with_a_gap_a_fall_or_a_lie_is_refused() -> None:
+    queue = _queue()
+    assert _queue_code(queue[1:]) == "receipt_number"
+    assert _queue_code((queue[0], queue[2])) == "receipt_number"
+    assert _queue_code((queue[1], queue[0])) == "receipt_number"
+    assert _queue_code((*queue, queue[3])) == "receipt_after_final"
+    dear = msgspec.structs.replace(queue[1].receipt, cost=Amount(queue[1].receipt.cost + 1))
+    assert _queue_code((queue[0], sign(dear), *queue[2:])) == "receipt_cost"
+    assert _queue_code((*queue[:3], sign(queue[3].receipt, node=2))) == "receipt_signature"
+
+
+def test_the_last_of_a_queue_must_be_signed_and_within_the_limits() -> None:
+    queue = _queue()
+    most = make_ceiling(TERMS.resources, queue[3].receipt.running_ns, NETWORK).gpu_ns
+    greedy = priced(queue[3].receipt, gpu_ns=most + 1)
+    assert _queue_code((*queue[:3], sign(greedy))) == "receipt_usage_above_limit"
 
 
 def _bad_signatures() -> dict[str, bytes]:

@@ -21,7 +21,7 @@ from tests.metering.test_signature import malleate
 
 ESCROW = make_escrow()
 ESCROW_ID = make_escrow_id(SEPARATOR, ESCROW)
-COVERAGE = Coverage(keccak(b"settled before"), (keccak(b"lease 4"), keccak(b"lease 5")))
+COVERAGE = Coverage(4, keccak(b"settled before"), (keccak(b"lease 4"), keccak(b"lease 5")))
 LAST = Voucher(ESCROW_ID, Amount(100), ZERO_HASH)
 NEXT = Voucher(ESCROW_ID, Amount(150), fold_receipts(COVERAGE.prefix, COVERAGE.digests))
 
@@ -58,10 +58,10 @@ def test_another_escrows_voucher_is_refused() -> None:
     "coverage",
     [
         NO_COVERAGE,
-        Coverage(ZERO_HASH, COVERAGE.digests),
-        Coverage(COVERAGE.prefix, COVERAGE.digests[:1]),
-        Coverage(COVERAGE.prefix, COVERAGE.digests[::-1]),
-        Coverage(COVERAGE.prefix, (*COVERAGE.digests, ZERO_HASH)),
+        Coverage(4, ZERO_HASH, COVERAGE.digests),
+        Coverage(4, COVERAGE.prefix, COVERAGE.digests[:1]),
+        Coverage(4, COVERAGE.prefix, COVERAGE.digests[::-1]),
+        Coverage(4, COVERAGE.prefix, (*COVERAGE.digests, ZERO_HASH)),
     ],
 )
 def test_a_voucher_for_other_receipts_is_refused(coverage: Coverage) -> None:
@@ -88,6 +88,11 @@ def _bad_signatures() -> dict[str, bytes]:
 @pytest.mark.parametrize("name", _bad_signatures())
 def test_a_wrong_signature_is_refused(name: str) -> None:
     assert code_of(SignedVoucher(NEXT, _bad_signatures()[name])) == "voucher_signature"
+
+
+def test_a_coverage_names_the_digest_of_each_lease_it_has_not_folded_away() -> None:
+    found = [COVERAGE.digest_of(number) for number in range(3, 7)]
+    assert found == [None, keccak(b"lease 4"), keccak(b"lease 5"), None]
 
 
 digests = st.lists(hashes, max_size=6)

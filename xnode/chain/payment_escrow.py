@@ -90,6 +90,7 @@ def make_claim_rows(rows: Sequence[ClaimRow]) -> bytes:
 
 def _pack(row: ClaimRow) -> bytes:
     escrow, voucher, signature = row.escrow, row.voucher, row.signature
+    assert voucher is not None, "a row without a voucher claims nothing"
     if len(signature) != 65 or signature[64] not in (27, 28):
         raise ValueError("a voucher's signature has 65 bytes and ends in 27 or 28")
     # ERC-2098: s is in the lower half, so its top bit is free to carry v.

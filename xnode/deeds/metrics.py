@@ -22,10 +22,10 @@ class NodeCollector:
         """One reading."""
         leases = GaugeMetricFamily("xnode_leases", "Leases at hand, by side and status.", labels=("side", "status"))
         counts: dict[tuple[str, str], int] = {}
-        for side, kind in (("provider", ProviderLease), ("submitter", SubmitterLease)):
-            for lease in self._loop.state.all(kind):  # type: ignore[type-var]
-                key = (side, lease.status)
-                counts[key] = counts.get(key, 0) + 1
+        served = [("provider", lease.status) for lease in self._loop.state.all(ProviderLease)]
+        bought = [("submitter", lease.status) for lease in self._loop.state.all(SubmitterLease)]
+        for key in (*served, *bought):
+            counts[key] = counts.get(key, 0) + 1
         for key, count in counts.items():
             leases.add_metric(key, count)
         yield leases
@@ -40,4 +40,4 @@ class NodeCollector:
 
 def register_metrics(registry: CollectorRegistry, loop: Loop, net: Net) -> None:
     """Let the registry read this node."""
-    registry.register(NodeCollector(loop, net))  # type: ignore[arg-type]
+    registry.register(NodeCollector(loop, net))

@@ -21,6 +21,7 @@ from xnode.runtime import disk, images, lockdown, logs, outputs
 from xnode.runtime.cgroup import CgroupTree, LeaseCgroup, read_cgroup_tree
 from xnode.runtime.claims import claim_devices, claim_uids, release_claims
 from xnode.runtime.host import RUN_DIR, prepare_host, read_boot_id
+from xnode.runtime.image_store import ImageStore
 from xnode.runtime.lease_folder import LeaseFolder, make_record
 from xnode.runtime.podman import LONG_S, Places, Podman, find_program, last_line
 from xnode.runtime.workload import Workload
@@ -59,6 +60,7 @@ class PodmanEngine:
         self._tree: CgroupTree | None = None
         self._boot_id = ""
         self._prepare_lock = trio.Lock()
+        self._images = ImageStore(self._podman)
         self._locks: dict[Hash32, trio.Lock] = {}
         self._workloads: dict[Hash32, Workload] = {}
 
@@ -76,19 +78,15 @@ class PodmanEngine:
 
     async def has_image(self, image: Image) -> bool:
         await self._prepare()
-        return await self._find_image(image) is not None
+        return await self._images.find(image) is not None
 
     async def import_image(self, image: Image, layout: Path) -> None:
         await self._prepare()
-        manifest = await trio.to_thread.run_sync(images.check_layout, layout, image)
-        if await self._find_image(image) is not None:
-            return
-        policy = self._places.config / "policy.json"
-        source = f"oci:{layout}"
-        done = await self._podman.run("pull", "--quiet", f"--signature-policy={policy}", source, deadline_s=LONG_S)
-        if done.returncode != 0:
-            raise Permanent(f"image {image.digest}: podman cannot take it: {last_line(done.stderr)}")
-        await self._podman.ask("tag", manifest.image_id, _image_name(image))
+        await self._images.take_layout(image, layout)
+
+    async def pull_image(self, image: Image) -> None:
+        await self._prepare()
+        await self._images.pull(image)
 
     async def start(self, spec: WorkloadSpec) -> WorkloadState:
         tree = await self._prepare()
@@ -97,7 +95,7 @@ class PodmanEngine:
             if workload is not None and workload.look().status != "created":
                 return workload.look()
             lockdown.check_spec(spec)
-            image_id = await self._find_image(spec.image)
+            image_id = await self._images.find(spec.image)
             if image_id is None:
                 raise Permanent(f"image {spec.image.digest} is not on this host; import it first")
             workload = await trio.to_thread.run_sync(self._make_ready, spec, image_id, tree)
@@ -176,6 +174,15 @@ class PodmanEngine:
         names = {*listing.split(), *await trio.to_thread.run_sync(self._list_names, tree)}
         return tuple(sorted(Hash32(bytes.fromhex(name)) for name in names if re.fullmatch("[0-9a-f]{64}", name)))
 
+    async def erase(self) -> None:
+        """Stop and take away everything this engine has on the host: workloads, images, settings. For uninstalling."""
+        for lease_id in await self.list_leases():
+            await self.stop(lease_id)
+            await self.remove(lease_id)
+        await self._podman.run("rmi", "--all", "--force", deadline_s=LONG_S)
+        await trio.to_thread.run_sync(self._erase_folders)
+        self._tree = None
+
     # ------------------------------------------------------------------------------------------------------- pieces
 
     async def _prepare(self) -> CgroupTree:
@@ -214,15 +221,6 @@ class PodmanEngine:
             self._workloads.setdefault(lease_id, Workload(folder, record, self._cgroup(lease_id), self._boot_id))
         return self._workloads[lease_id]
 
-    async def _find_image(self, image: Image) -> str | None:
-        """The engine's id of the image, None when it is not stored."""
-        done = await self._podman.run("image", "inspect", "--format={{.Id}}", _image_name(image))
-        if done.returncode == 0:
-            return done.stdout.decode().strip()
-        if b"no such image" in done.stderr or b"image not known" in done.stderr:
-            return None
-        raise Retryable(f"podman image inspect: {last_line(done.stderr)}")
-
     def _make_ready(self, spec: WorkloadSpec, image_id: str, tree: CgroupTree) -> Workload:
         """Folder, record, inputs, disk and cgroup of a lease. Blocks; the record comes first, so nothing is
         forgotten."""
@@ -251,6 +249,7 @@ class PodmanEngine:
         args = lockdown.make_run_args(spec, workload.record, workload.folder, self._namespace, seccomp, "none")
         done = await self._podman.run(*args)
         if done.returncode != 0 and workload.look().status == "created":
+            self._images.forget(spec.image)
             kind = Permanent if done.returncode in (126, 127) else Retryable
             raise kind(f"lease {spec.lease_id.hex()[:16]}: the container did not start: {last_line(done.stderr)}")
 
@@ -316,6 +315,11 @@ class PodmanEngine:
         if folder.path.exists():
             shutil.rmtree(folder.path)
 
+    def _erase_folders(self) -> None:
+        for place in (self._places.home, self._places.run):
+            disk.unmount_below(place)
+            shutil.rmtree(place, ignore_errors=True)
+
     def _list_names(self, tree: CgroupTree) -> set[str]:
         return {path.name for path in self._places.leases.iterdir()} | set(tree.list_leases(self._namespace))
 
@@ -347,11 +351,6 @@ def _listens_to_sigterm(pid: int) -> bool:
         return False
     caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
-
-
-def _image_name(image: Image) -> str:
-    """Our own tag: the manifest's digest in a name that no registry can hold."""
-    return f"localhost/xnode:{images.hash_of(image.digest).hex()}"
 
 
 def _short_hash(text: str) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,21 @@ MAX_LAYERS = 127
 
 MAX_BLOB_BYTES = 1 << 40
 
+MAX_UNPACKED_BYTES = 64 << 30
+"""What all layers of an image may unpack to: the largest images with a whole CUDA tool kit take a third of it."""
+
+GZIP_MOST = 1032
+"""The most that deflate can shrink: an image this much smaller than the limit need not be unpacked to be sure."""
+
+LAYER_TYPES = {
+    "application/vnd.oci.image.layer.v1.tar": False,
+    "application/vnd.oci.image.layer.v1.tar+gzip": True,
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": True,
+}
+"""Media type -> whether it is compressed. What we cannot unpack we cannot measure."""
+
 CHUNK_BYTES = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
@@ -106,7 +121,42 @@ def check_layout(path: Path, image: Image) -> Manifest:
         raise Permanent(f"image {image.digest} is {total} bytes, its job says {image.size_bytes}")
     for blob in manifest.blobs:
         check_blob(blob_path(path, digest_of(blob)), blob)
+    check_unpacked(path, manifest)
     return manifest
+
+
+def check_unpacked(path: Path, manifest: Manifest, limit_bytes: int = MAX_UNPACKED_BYTES) -> None:
+    """Raises Permanent when the layers unpack to more than the limit: a few MB of gzip can hold as many GB."""
+    if sum(layer.size_bytes for layer in manifest.layers) * GZIP_MOST <= limit_bytes:
+        return
+    left = limit_bytes
+    for layer in manifest.layers:
+        left -= _unpacked_bytes(blob_path(path, digest_of(layer)), left)
+        if left < 0:
+            raise Permanent(f"image {manifest.digest} unpacks to more than {limit_bytes} bytes")
+
+
+def _unpacked_bytes(layer: Path, enough: int) -> int:
+    """How many bytes a layer unpacks to; stops counting soon after `enough`."""
+    with layer.open("rb") as file:
+        if file.read(2) != GZIP_MAGIC:
+            return layer.stat().st_size
+        file.seek(0)
+        total, unpacker = 0, zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        data = file.read(CHUNK_BYTES)
+        while data and total <= enough:
+            total += len(_unpack(unpacker, data, layer))
+            data = unpacker.unconsumed_tail or file.read(CHUNK_BYTES)
+            if unpacker.eof:  # several gzip members in a row are one stream
+                data, unpacker = unpacker.unused_data + data, zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    return total
+
+
+def _unpack(unpacker: Any, data: bytes, layer: Path) -> bytes:
+    try:
+        return bytes(unpacker.decompress(data, CHUNK_BYTES))
+    except zlib.error:
+        raise Permanent(f"blob sha256:{layer.name} is not gzip all through") from None
 
 
 def check_blob(path: Path, blob: Blob) -> None:

@@ -16,7 +16,7 @@ from metering.usage import Counters
 from xnode.errors import Retryable
 from xnode.ports import WorkloadState
 from xnode.runtime.cgroup import CpuCounter, LeaseCgroup, parse_keyed
-from xnode.runtime.lease_folder import Ending, LeaseFolder, LeaseRecord, is_timed_out
+from xnode.runtime.lease_folder import Ending, LeaseFolder, LeaseRecord, is_timed_out, limit_ns
 
 ENDING_DEADLINE_S = 20.0
 """conmon writes the exit status within milliseconds of the exit; later than this it is dead or the disk hangs."""
@@ -69,12 +69,24 @@ class Workload:
         return self._state
 
     async def wait_exit(self) -> WorkloadState:
-        """Returns when it has exited and its exit status is known; at once when it has not started."""
+        """Returns when it has exited and its exit status is known; at once when it has not started.
+
+        conmon ends it at its limit even while nobody waits, but up to a second late: who waits ends it in time.
+        """
         while (state := self.look()).status == "running":
-            if self.is_live():
+            if not self.is_live():
+                await self.wait_ending()
+                continue
+            if (left_s := self._left_s()) <= 0:
+                self.cgroup.kill()
+            with trio.move_on_after(max(left_s, LONGEST_LOOK_S)):
                 await trio.lowlevel.wait_readable(self._open_pidfd())
-            await self.wait_ending()
         return state
+
+    def _left_s(self) -> float:
+        """How long until its wall-clock limit."""
+        started_ns = self._read_started_ns() or 0
+        return (started_ns + limit_ns(self.record.duration_limit_ns) - time.time_ns()) / 1e9
 
     async def wait_ending(self) -> None:
         """Returns when the exit status of a process that is gone is known; unknown for good past the deadline."""
