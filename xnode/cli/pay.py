@@ -40,11 +40,11 @@ def pay() -> None:
 @_wallet_options
 @output_option
 @pass_app
-def deposit(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
-    """Deposit from the wallet, and let this node's key open escrows from it, in one transaction where the asset can."""
-    from xnode.cli.payment import deposit_for_jobs, draw_done
+def deposit(app: App, /, amount: str, cap: str | None, screen: Screen, **options: Any) -> None:
+    """Deposit from the wallet, and let this node's key open escrows from it."""
+    from xnode.cli.payment import Account, deposit_for_jobs, draw_done
 
-    answer = deposit_for_jobs(app, amount, **options)
+    answer = deposit_for_jobs(Account(app, **options), amount, cap)
     screen.show(answer, lambda: draw_done(screen, answer))
 
 
@@ -55,9 +55,9 @@ def deposit(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
 @pass_app
 def withdraw(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
     """Take back what is free: not reserved in an escrow. AMOUNT may be "all"."""
-    from xnode.cli.payment import draw_done, withdraw_free
+    from xnode.cli.payment import Account, draw_done, withdraw_free
 
-    answer = withdraw_free(app, amount, **options)
+    answer = withdraw_free(Account(app, **options), amount)
     screen.show(answer, lambda: draw_done(screen, answer))
 
 
@@ -68,9 +68,9 @@ def withdraw(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
 @pass_app
 def approve(app: App, /, cap: str, screen: Screen, **options: Any) -> None:
     """Set what this node's key may still use of the deposit; 0 takes it all away."""
-    from xnode.cli.payment import approve_node, draw_done
+    from xnode.cli.payment import Account, approve_node, draw_done
 
-    answer = approve_node(app, cap, **options)
+    answer = approve_node(Account(app, **options), cap)
     screen.show(answer, lambda: draw_done(screen, answer))
 
 
