@@ -19,9 +19,7 @@ def daemon() -> None:
 @daemon.command("init")
 @click.option("--chain", "manifest", required=True, type=click.Path(path_type=Path), help="The deployment's manifest.")
 @click.option("--rpc-url", default="", help="The chain node to use.  [default: the manifest's]")
-@click.option(
-    "--payer", default="", envvar="ETH_FROM", help="Wallet that pays: name or address.  [default: the only one]"
-)
+@click.option("--payer", default="", envvar="ETH_FROM", help="Wallet that pays.  [default: the only one]")
 @pass_app
 def init(app: App, manifest: Path, rpc_url: str, payer: str) -> None:
     """Make the node key and config of a node that buys compute."""

@@ -7,14 +7,14 @@ from typing import Any
 
 from metering.units import Address
 from xnode.chain import openx_token, payment_escrow
+from xnode.chain.abi import to_hex
 from xnode.chain.amounts import format_amount
 from xnode.chain.rpc import Rpc
 from xnode.cli.app import App
 from xnode.cli.brief import brief_money
 from xnode.cli.chain_access import Deployment, find_deployment, run_async
 from xnode.cli.screen import Column, Screen
-from xnode.errors import UserError
-from xnode.wallet.keystore import Entry
+from xnode.cli.setup import read_node_address
 
 NATIVE_DECIMALS = 18
 
@@ -26,13 +26,10 @@ _COLUMNS = (
 )
 
 
-def read_balance(app: App, manifest: Path | None, entry: Entry) -> dict[str, Any]:
-    """What the wallet has, as plain data; amounts as exact decimal strings."""
-    if entry.address is None:
-        raise UserError("the file does not state its address", where=str(entry.path), todo="name the address instead")
+def read_balance(app: App, manifest: Path | None, address: Address) -> dict[str, Any]:
+    """What the wallet has, as plain data; amounts as exact decimal strings. Needs no password."""
     deployment = find_deployment(app, manifest)
-    node = find_node_address(app)
-    address = entry.address
+    node = read_node_address(app.home) if app.home.node_key.exists() else None
 
     async def read() -> dict[str, Any]:
         async with deployment.connect() as rpc:
@@ -41,16 +38,10 @@ def read_balance(app: App, manifest: Path | None, entry: Entry) -> dict[str, Any
     return run_async(read)
 
 
-def find_node_address(app: App) -> Address | None:
-    """This home's node key's address; None when it has none yet."""
-    from xnode.cli.setup import read_node_address
-
-    return read_node_address(app.home) if app.home.node_key.exists() else None
-
-
 def draw_balance(screen: Screen, answer: dict[str, Any]) -> None:
     """Print a read_balance answer."""
-    screen.record((("wallet", answer["wallet"]), ("chain", answer["chain_id"]), ("for gas", answer["native"])))
+    native = brief_money(answer["native"])
+    screen.record((("wallet", answer["wallet"]), ("chain", answer["chain_id"]), ("for gas", native)))
     cells = (
         (row["asset"], brief_money(row["wallet"]), brief_money(row["deposited"]), brief_money(row["node_cap"]))
         for row in answer["assets"]
@@ -74,9 +65,9 @@ async def _read_all(rpc: Rpc, deployment: Deployment, wallet: Address, node: Add
                 "node_cap": format_amount(cap, asset.decimals),
             }
         )
-    native = int(await rpc.read("eth_getBalance", "0x" + wallet.hex(), "latest"), 16)
+    native = int(await rpc.read("eth_getBalance", to_hex(wallet), "latest"), 16)
     return {
-        "wallet": "0x" + wallet.hex(),
+        "wallet": to_hex(wallet),
         "chain_id": manifest.chain_id,
         "native": format_amount(native, NATIVE_DECIMALS),
         "assets": rows,

@@ -34,19 +34,17 @@ def provider() -> None:
 @provider.command("init")
 @click.option("--chain", "manifest", required=True, type=click.Path(path_type=Path), help="The deployment's manifest.")
 @click.option("--rpc-url", default="", help="The chain node to use.  [default: the manifest's]")
-@click.option(
-    "--owner", default="", envvar="ETH_FROM", help="Wallet that is paid: name or address.  [default: the only one]"
-)
+@click.option("--owner", default="", envvar="ETH_FROM", help="Wallet that is paid.  [default: the only one]")
 @click.option("--region", default="local", show_default=True, help="Where this host is.")
 @click.option("--asset", default="OPENX", show_default=True, help="What prices are in.")
-@click.option("--force", is_flag=True, help="Write the provider's settings anew.")
+@click.option("--force", is_flag=True, help="Replace settings, or another host's registration.")
 @password_option
 @pass_app
-def init(app: App, manifest: Path, force: bool, **options: Any) -> None:
+def init(app: App, /, manifest: Path, **options: Any) -> None:
     """Make node key and config with this host's hardware, and register on chain with the owner's wallet."""
     from xnode.cli.provider_init import init_provider
 
-    init_provider(app, manifest, force=force, **options)
+    init_provider(app, manifest, **options)
 
 
 @provider.command("run")

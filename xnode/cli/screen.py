@@ -84,14 +84,20 @@ class Screen:
         """Print a table; cells are text (never markup) or rich renderables."""
         console = make_console(self._stream)
         if title:
-            console.print(printable(title), style="bold", markup=False)
-        console.print(make_table(columns, rows))
+            console.print(printable(title), style="bold")
+        self._print(console, make_table(columns, rows))
 
     def record(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Print name and value, one a line, leaving out what is empty."""
         columns = (Column("", style="dim"), Column("", fold=True))
         shown = [pair for pair in pairs if pair[1] not in ("", None)]
-        make_console(self._stream).print(make_table(columns, shown, header=False))
+        self._print(make_console(self._stream), make_table(columns, shown, header=False))
+
+    def _print(self, console: Console, table: Table) -> None:
+        with console.capture() as drawn:
+            console.print(table)
+        # rich fills the last column up: copied or piped lines should end where their text does.
+        print("\n".join(line.rstrip() for line in drawn.get().splitlines()), file=self._stream)
 
 
 def make_console(stream: IO[str]) -> Console:

@@ -17,7 +17,7 @@ _DISK_PERCENT = 50
 
 
 def make_default_share(folder: Path) -> dict[str, Any]:
-    """The [provider.share] table for a host whose data lies in `folder` (or in the nearest folder above that exists)."""
+    """The [provider.share] table for a host whose data is to lie in `folder`."""
     while not folder.exists():
         folder = folder.parent
     cores = len(os.sched_getaffinity(0))

@@ -13,8 +13,10 @@ from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.password import find_password, password_option
 from xnode.cli.screen import Column, Screen, say
+from xnode.errors import UserError
 
 if TYPE_CHECKING:
+    from metering.units import Address
     from xnode.wallet.keystore import Entry, Keystore
 
 _COLUMNS = (Column("name"), Column("address"), Column("file", style="dim"))
@@ -26,6 +28,22 @@ def open_keystore(app: App) -> Keystore:
 
     named = os.environ.get("ETH_KEYSTORE")
     return Keystore(Path(named).expanduser() if named else app.home.keystore)
+
+
+def find_address(app: App, text: str) -> Address:
+    """The address that a person names: an address as it is, or a wallet of the keystore."""
+    from xnode.chain.manifest import parse_address
+
+    if text.startswith("0x"):
+        return parse_address(text, "address")
+    return require_address(open_keystore(app).find(text))
+
+
+def require_address(entry: Entry) -> Address:
+    """The entry's address. Raises UserError for a file that keeps it to itself."""
+    if entry.address is None:
+        raise UserError("the file does not state its address", where=str(entry.path), todo="name the address instead")
+    return entry.address
 
 
 @click.group(cls=LazyGroup)
@@ -99,8 +117,7 @@ def balance(app: App, wallet: str, manifest: Path | None, screen: Screen) -> Non
     """What a wallet holds on chain, and what it has deposited for jobs."""
     from xnode.cli.money import draw_balance, read_balance
 
-    entry = open_keystore(app).find(wallet)
-    answer = read_balance(app, manifest, entry)
+    answer = read_balance(app, manifest, find_address(app, wallet))
     screen.show(answer, lambda: draw_balance(screen, answer))
 
 
