@@ -41,15 +41,15 @@ class Reverted(Permanent):
 
     def __init__(self, revert: Revert, what: str) -> None:
         self.revert = revert
-        super().__init__(f"{what} was refused by the contract: {revert}")
+        super().__init__(f"{what} was refused by the contract: {revert}", code="reverted")
 
 
 class NodeRefused(Permanent):
     """The chain node does not accept this request; `message` is its own word."""
 
     def __init__(self, method: str, where: str, code: int, message: str) -> None:
-        self.code, self.message = code, message
-        super().__init__(f"chain node {where} refused {method}: {message[:300]} (code {code})")
+        self.message = message
+        super().__init__(f"chain node {where} refused {method}: {message[:300]} (code {code})", code="node_refused")
 
 
 class Rpc:
