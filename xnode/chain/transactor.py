@@ -165,7 +165,7 @@ class Transactor:
         request = {"from": to_hex(self._signer.address), "data": to_hex(call.data), "value": hex(call.value)}
         if call.to is not None:
             request["to"] = to_hex(call.to)
-        estimate = int(await self._rpc.read("eth_estimateGas", request), 16)
+        estimate = int(await self._rpc.read("eth_estimateGas", request, "latest"), 16)
         if estimate > MAX_GAS:
             raise Permanent(f"a transaction would take {estimate} gas, more than the {MAX_GAS} allowed; split it")
         return min(max(estimate * 5 // 4, call.gas_floor), MAX_GAS)

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from tests.xnode.chain.devchain import Bed, DevChain, deploy_on, start_anvil
+from xnode.chain.devnet import CHAIN_ID
 from xnode.chain.rpc import Rpc
 
 
@@ -35,8 +36,8 @@ def chains() -> Iterator[Callable[..., DevChain]]:
     """Starts bare chains that a test may stop, reorganize or kill."""
     started: list[DevChain] = []
 
-    def start(*arguments: str, port: int = 0) -> DevChain:
-        started.append(start_anvil(*arguments, port=port))
+    def start(*arguments: str, port: int = 0, chain_id: int = CHAIN_ID) -> DevChain:
+        started.append(start_anvil(*arguments, port=port, chain_id=chain_id))
         return started[-1]
 
     yield start

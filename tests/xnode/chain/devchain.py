@@ -42,9 +42,9 @@ class DevChain:
         self.process.wait()
 
 
-def start_anvil(*arguments: str, port: int = 0) -> DevChain:
+def start_anvil(*arguments: str, port: int = 0, chain_id: int = CHAIN_ID) -> DevChain:
     """A bare anvil."""
-    command = [str(find_anvil()), "--port", str(port), "--chain-id", str(CHAIN_ID), *arguments]
+    command = [str(find_anvil()), "--port", str(port), "--chain-id", str(chain_id), *arguments]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdout is not None
     for line in process.stdout:
@@ -100,8 +100,16 @@ class Bed:
         sender = to_hex(WalletKey(OWNER_KEY).address)
         call = {"from": sender, "to": to_hex(to), "data": to_hex(data)}
         tx_hash: str = await self.rpc.write("eth_sendTransaction", call)
+        with trio.fail_after(20):
+            # anvil mines at once, but answers a little before it does.
+            while await self.rpc.read("eth_getTransactionReceipt", tx_hash) is None:  # noqa: ASYNC110
+                await trio.sleep(0.01)
         return tx_hash
 
     async def openx_of(self, address: Address) -> int:
         found: int = await self.rpc.view(self.manifest.contracts.openx_token, openx_token.BALANCE_OF, address)
         return found
+
+    async def approve_as_owner(self, spender: Address, amount: int) -> None:
+        token = self.manifest.contracts.openx_token
+        await self.send_as_owner(token, openx_token.APPROVE.encode(spender, amount))
