@@ -147,6 +147,16 @@ class PodmanEngine:
         async for piece in logs.read_pieces(workload.folder.log, offset, follow, ended, workload.wait_exit):
             yield piece
 
+    async def keep_log(self, lease_id: Hash32, into: Path) -> None:
+        await self._prepare()
+        workload = await self._find(lease_id)
+        if workload is not None:
+            await trio.to_thread.run_sync(logs.copy_log, workload.folder.log, into)
+
+    async def read_kept_log(self, kept: Path, offset: int) -> AsyncIterator[tuple[int, bytes]]:
+        async for piece in logs.read_pieces(kept, offset, False, lambda: True, trio.lowlevel.checkpoint):
+            yield piece
+
     async def collect_outputs(self, lease_id: Hash32, into: Path) -> tuple[OutputFile, ...]:
         await self._prepare()
         workload = await self._find(lease_id)

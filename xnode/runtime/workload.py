@@ -86,8 +86,16 @@ class Workload:
             if (left_s := self._left_s()) <= 0:
                 self.cgroup.kill()
             with trio.move_on_after(max(left_s, LONGEST_LOOK_S)):
-                await trio.lowlevel.wait_readable(self._open_pidfd())
+                await self._wait_gone()
         return state
+
+    async def _wait_gone(self) -> None:
+        # A descriptor of its own: several may wait for one workload, and trio lets only one wait on a descriptor.
+        own = os.dup(self._open_pidfd())
+        try:
+            await trio.lowlevel.wait_readable(own)
+        finally:
+            os.close(own)
 
     def _left_s(self) -> float:
         """How long until its wall-clock limit."""
