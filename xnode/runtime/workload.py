@@ -108,7 +108,11 @@ class Workload:
     def is_live(self) -> bool:
         """True while its first process runs."""
         pidfd = self._open_pidfd()
-        return pidfd >= 0 and not select.select([pidfd], [], [], 0)[0]
+        if pidfd < 0:
+            return False
+        poll = select.poll()  # select() itself cannot watch descriptors above 1023
+        poll.register(pidfd, select.POLLIN)
+        return not poll.poll(0)
 
     def send_signal(self, number: int) -> None:
         """To the first process, if it is there."""
@@ -127,7 +131,7 @@ class Workload:
             self._ending = self.folder.read_ending()
         if self._ending is None and not self._survived:
             # The host restarted under it: it ran at least until it last said something.
-            last_ns = self.folder.read_last_written_ns() or started_ns or 0
+            last_ns = self.folder.read_last_written_ns()
             self._ending = Ending(max(last_ns, started_ns or 0), None)
         return self._ending
 
