@@ -46,6 +46,9 @@ FUND_OPENX = 10_000 * 10**OPENX_DECIMALS
 SAVE_INTERVAL_S = 1.0
 """The most that a kill -9 of the chain loses; senders then broadcast what is missing again."""
 
+SAVE_DEADLINE_S = 10.0
+"""For the last save, with a person waiting at Ctrl-C."""
+
 SAVE_EMPTY_BLOCKS = 120
 """Blocks without transactions cost nothing to lose, so they alone are saved rarely."""
 
@@ -125,9 +128,7 @@ async def run_devnet(options: DevnetOptions, task_status: TaskStatus[Devnet] = t
         try:
             await _keep_saving(devnet, state)
         finally:
-            with trio.move_on_after(10) as scope:
-                scope.shield = True
-                await devnet.save(state)
+            await _save_last(devnet, state)
 
 
 @asynccontextmanager
@@ -179,6 +180,16 @@ async def _keep_saving(devnet: Devnet, state: Path) -> None:
         except Retryable as error:
             log.warning("devnet state not saved", reason=str(error))
         await trio.sleep(SAVE_INTERVAL_S)
+
+
+async def _save_last(devnet: Devnet, state: Path) -> None:
+    with trio.move_on_after(SAVE_DEADLINE_S) as scope:
+        scope.shield = True
+        try:
+            await devnet.save(state)
+        except Retryable as error:
+            # anvil is gone already: what was saved before it stands.
+            log.warning("devnet state not saved", reason=str(error))
 
 
 async def _has_transactions(rpc: Rpc, first: int, last: int) -> bool:
