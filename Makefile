@@ -38,10 +38,11 @@ $(READY)/python: requirements.lock pyproject.toml
 	@$(VENV)/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e . 
 	@touch $@
 
+# Not `npm ci`: it wants the packages of every platform in the lock, also of those the registry does not carry.
 $(READY)/chain-node: contracts/package-lock.json
 	@mkdir -p $(READY)
 	@echo "installing the chain node and the contract tools into contracts/node_modules"
-	@cd contracts && npm ci --silent --no-audit --no-fund
+	@cd contracts && npm install --no-save --silent --no-audit --no-fund
 	@touch $@
 
 demo: setup  ## The main job, end to end. make demo ARGS=--keep leaves the network up.

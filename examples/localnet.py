@@ -80,7 +80,9 @@ class Localnet:
         self._password.chmod(0o600)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._keep and error is None:
             return
         for node in self.nodes.values():
@@ -92,7 +94,16 @@ class Localnet:
 
     def start_chain(self, block_time_s: float = 1.0, port: int = 0) -> None:
         """A local EVM node with the contracts deployed."""
-        options = ("devnet", "up", "--dir", str(self.manifest.parent), "--port", str(port), "--block-time", str(block_time_s))
+        options = (
+            "devnet",
+            "up",
+            "--dir",
+            str(self.manifest.parent),
+            "--port",
+            str(port),
+            "--block-time",
+            str(block_time_s),
+        )
         self.manifest.unlink(missing_ok=True)
         self.chain = self._spawn(options, self.folder / "chain.log", {})
         self._wait(self.chain, self.manifest.exists, CHAIN_WAIT_S, "the chain", self.folder / "chain.log")
@@ -112,7 +123,12 @@ class Localnet:
         node = Node(plan.name, home, ("provider", "run"))
         self.fund(node.address)
         table = read_table(home)
-        provider = {"interval": plan.interval, "thaw_s": plan.thaw_s, "prices": dict(plan.prices), "share": dict(plan.share)}
+        provider = {
+            "interval": plan.interval,
+            "thaw_s": plan.thaw_s,
+            "prices": dict(plan.prices),
+            "share": dict(plan.share),
+        }
         table["provider"] = {**table["provider"], **provider}
         table["node"] = {
             **table.get("node", {}), "listen": ["/ip4/127.0.0.1/tcp/0"], "bootstrap": list(bootstrap), "http": "127.0.0.1:0"

@@ -19,7 +19,7 @@ from metering.codec import decode
 from metering.refusal import Refusal
 from metering.units import Address
 from xnode import __version__
-from xnode.chain.client import ChainClient, open_chain
+from xnode.chain.client import ChainClient, open_client
 from xnode.chain.manifest import Manifest, read_manifest
 from xnode.clock import SystemClock
 from xnode.config import Config, ProviderConfig
@@ -35,7 +35,7 @@ from xnode.deeds.perform import make_perform
 from xnode.deeds.provider import ProviderDeeds
 from xnode.deeds.rules import make_provider_settings, make_submitter_settings
 from xnode.deeds.serve import Server
-from xnode.deeds.settle import EscrowWatcher
+from xnode.deeds.settle import ChainNews, EscrowWatcher
 from xnode.deeds.show import Shower
 from xnode.deeds.submitter import SubmitterDeeds
 from xnode.errors import Permanent, Retryable, UserError
@@ -162,8 +162,8 @@ class _Daemon:
 
     @asynccontextmanager
     async def _open_chain(self, ground: _Ground) -> AsyncIterator[ChainClient]:
-        url = self._config.chain.rpc_url or ground.manifest.rpc_url
-        async with open_chain(ground.manifest, url, ground.signer, ground.database) as chain:
+        url = self._config.chain.rpc_url
+        async with open_client(ground.manifest, ground.signer, ground.database, rpc_url=url) as chain:
             try:
                 log.info("chain ready", chain=await chain.check())
             except Retryable as error:
@@ -200,7 +200,7 @@ class _Daemon:
             await nursery.start(loop.run)
             await loop.tell(await self._make_start(ground, net))
             nursery.start_soon(LogFollower(loop, net, data / "logs").run)
-            nursery.start_soon(EscrowWatcher(loop, chain, chain).run)
+            nursery.start_soon(EscrowWatcher(loop, chain, ChainNews(chain)).run)
             nursery.start_soon(market.run)
             nursery.start_soon(self._keep_found, net, market, loop)
             nursery.start_soon(self._check_chain, chain)

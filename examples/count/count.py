@@ -39,7 +39,10 @@ def main() -> None:
                 shown = seen * STEPS // data_bytes
                 trigrams = trim(trigrams)
                 took = time.monotonic() - begun
-                print(f"{shown * 100 // STEPS:3d} %  {sum(words.values()):>11,} words  {len(words):>8,} distinct  {took:6.1f} s", flush=True)
+                print(
+                    f"{shown * 100 // STEPS:3d} %  {sum(words.values()):>11,} words  {len(words):>8,} distinct  {took:6.1f} s",
+                    flush=True,
+                )
     index_bytes = write_index(lines)
     for name, counter in (("words", words), ("bigrams", bigrams), ("trigrams", trigrams)):
         write_table(name, counter)

@@ -28,8 +28,6 @@ def make_fees(history: dict[str, Any], cap: int) -> Fees:
 
 def raise_fees(before: Fees, market: Fees, cap: int) -> Fees | None:
     """The least that nodes take in place of `before` (an eighth more), at least the market's; None above the cap."""
-    raised = Fees(
-        max(before.max_fee * 9 // 8 + 1, market.max_fee),
-        max(before.max_priority_fee * 9 // 8 + 1, market.max_priority_fee),
-    )
-    return raised if raised.max_fee <= cap and raised.max_priority_fee <= raised.max_fee else None
+    tip = max(before.max_priority_fee * 9 // 8 + 1, market.max_priority_fee)
+    max_fee = max(before.max_fee * 9 // 8 + 1, market.max_fee, tip)
+    return Fees(max_fee, tip) if max_fee <= cap else None

@@ -61,7 +61,8 @@ THAW_STARTED = Event("ThawStarted(bytes32 indexed escrowId, uint64 end)")
 THAW_CANCELLED = Event("ThawCancelled(bytes32 indexed escrowId)")
 ESCROW_CLOSED = Event("EscrowClosed(bytes32 indexed escrowId, uint128 refunded)")
 RELEASED = Event("Released(bytes32 indexed escrowId, uint128 refunded, uint128 deposited)")
-CLAIMED = Event("Claimed(bytes32 indexed escrowId, address indexed provider, uint128 claimed, bytes32 receiptsHash)")
+CLAIMED = Event("Claimed(bytes32 indexed escrowId, uint128 claimed, bytes32 receiptsHash)")
+PROVIDER_PAID = Event("ProviderPaid(address indexed provider, address indexed asset, address payout, uint256 amount)")
 CLAIM_SKIPPED = Event("ClaimSkipped(bytes32 indexed escrowId, uint8 reason)")
 PAYOUT_DEFERRED = Event("PayoutDeferred(address indexed provider, address indexed asset, uint256 amount)")
 OWED_WITHDRAWN = Event("OwedWithdrawn(address indexed provider, address indexed asset, address payout, uint256 amount)")
@@ -90,7 +91,7 @@ def make_claim_rows(rows: Sequence[ClaimRow]) -> bytes:
 
 def _pack(row: ClaimRow) -> bytes:
     escrow, voucher, signature = row.escrow, row.voucher, row.signature
-    assert voucher is not None, "a row without a voucher claims nothing"
+    assert voucher is not None, "a row without a voucher has nothing to claim"
     if len(signature) != 65 or signature[64] not in (27, 28):
         raise ValueError("a voucher's signature has 65 bytes and ends in 27 or 28")
     # ERC-2098: s is in the lower half, so its top bit is free to carry v.

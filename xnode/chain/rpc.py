@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -31,6 +32,9 @@ MAX_RESPONSE_BYTES = 64 << 20
 MAX_BATCH_CALLS = 100
 """Public nodes commonly refuse batches above this."""
 
+CHAIN_CHECK_S = 10.0
+"""How long a node is believed to serve the chain it said; after a lost connection it is asked at once."""
+
 _BUSY_HTTP = {408, 429, 500, 502, 503, 504}
 _BUSY_CODES = {-32005, -32603, 429}
 """Limit exceeded and internal error: the node's trouble, not our request's."""
@@ -41,25 +45,25 @@ class Reverted(Permanent):
 
     def __init__(self, revert: Revert, what: str) -> None:
         self.revert = revert
-        super().__init__(f"{what} was refused by the contract: {revert}")
+        super().__init__(f"{what} was refused by the contract: {revert}", code="reverted")
 
 
 class NodeRefused(Permanent):
     """The chain node does not accept this request; `message` is its own word."""
 
     def __init__(self, method: str, where: str, code: int, message: str) -> None:
-        self.code, self.message = code, message
-        super().__init__(f"chain node {where} refused {method}: {message[:300]} (code {code})")
+        self.message = message
+        super().__init__(f"chain node {where} refused {method}: {message[:300]} (code {code})", code="node_refused")
 
 
 class Rpc:
-    """One chain node. Enter it before use; it checks the chain id at first use and after every lost connection."""
+    """One chain node. Enter it before use; it sees to it that the node serves the right chain."""
 
     def __init__(self, url: str, chain_id: int | None, *, deadline_s: float = DEADLINE_S) -> None:
         """chain_id: None takes whatever chain answers, for a chain that is only being set up."""
         self.where = _hide_secrets(url)
         self._url, self._chain_id, self._deadline_s = url, chain_id, deadline_s
-        self._checked = chain_id is None
+        self._checked_at = -inf
         self._ids = itertools.count(1)
         self._client = httpx2.AsyncClient(limits=httpx2.Limits(max_connections=MAX_CONNECTIONS), timeout=deadline_s)
 
@@ -112,14 +116,14 @@ class Rpc:
             raise Permanent(
                 f"chain node {self.where} serves chain {chain_id}, not {self._chain_id}; mend chain.rpc_url"
             )
-        self._checked = True
+        self._checked_at = trio.current_time()
         return chain_id
 
     # ---- Inside
 
     async def _ask(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
-        # A node can be replaced by one of another chain behind the same URL: every new connection is suspect.
-        if not self._checked:
+        # A node can be replaced by one of another chain behind the same URL.
+        if self._chain_id is not None and trio.current_time() - self._checked_at > CHAIN_CHECK_S:
             await self.check_chain_id()
         bodies = [self._make_body(method, params) for method, params in calls]
         answer = await self._post(bodies if len(bodies) > 1 else bodies[0])
@@ -137,7 +141,7 @@ class Rpc:
             with trio.fail_after(self._deadline_s):
                 status, content = await self._exchange(json.dumps(body).encode())
         except (httpx2.TransportError, trio.TooSlowError) as error:
-            self._checked = self._chain_id is None
+            self._checked_at = -inf
             detail = str(error) or type(error).__name__
             raise Retryable(
                 f"chain node {self.where} cannot be reached: {detail}; check that it runs and chain.rpc_url"

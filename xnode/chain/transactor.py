@@ -16,6 +16,7 @@ from xnode.chain.fees import FEE_HISTORY, GWEI, Fees, make_fees, raise_fees
 from xnode.chain.rpc import MAX_BATCH_CALLS, NodeRefused, Rpc
 from xnode.chain.tx_journal import Attempt, TxCall, TxJournal, TxRecord
 from xnode.errors import Permanent, Retryable
+from xnode.faultpoint import reach
 from xnode.ports import Sent, Transaction, TransactionSigner
 
 if TYPE_CHECKING:
@@ -134,10 +135,13 @@ class Transactor:
             if record is None:
                 record = await self._make(intent, call)
             # Once on disk it must be watched: not even a cancelled caller may come between.
+            reach("tx_before_save")
             with trio.CancelScope(shield=True):
                 await self._journal.save(record)
+                reach("tx_saved")
                 watched = self._watch(record, pushed_at=trio.current_time())
             await self._broadcast(record.attempts[-1])
+            reach("tx_broadcast")
             return watched
 
     def _watch(self, record: TxRecord, pushed_at: float) -> _Watched:
@@ -161,7 +165,7 @@ class Transactor:
         request = {"from": to_hex(self._signer.address), "data": to_hex(call.data), "value": hex(call.value)}
         if call.to is not None:
             request["to"] = to_hex(call.to)
-        estimate = int(await self._rpc.read("eth_estimateGas", request), 16)
+        estimate = int(await self._rpc.read("eth_estimateGas", request, "latest"), 16)
         if estimate > MAX_GAS:
             raise Permanent(f"a transaction would take {estimate} gas, more than the {MAX_GAS} allowed; split it")
         return min(max(estimate * 5 // 4, call.gas_floor), MAX_GAS)
@@ -221,9 +225,12 @@ class Transactor:
         deep = hex(max(0, head - self._pace.confirmations + 1))
         hashes = [attempt.tx_hash for each in self._watched.values() for attempt in each.record.attempts]
         # The counts come before the receipts: a transaction mined in between then shows as mined, never as lost.
-        count, deep_count = await self._rpc.read_batch(
-            [("eth_getTransactionCount", (address, "latest")), ("eth_getTransactionCount", (address, deep))]
-        )
+        count = await self._rpc.read("eth_getTransactionCount", address, "latest")
+        try:
+            deep_count = await self._rpc.read("eth_getTransactionCount", address, deep)
+        except NodeRefused:
+            # A node that has just begun may not know the past; then nothing counts as lost yet.
+            deep_count = "0x0"
         receipts: dict[Hash32, Any] = {}
         for start in range(0, len(hashes), MAX_BATCH_CALLS):
             part = hashes[start : start + MAX_BATCH_CALLS]
@@ -245,7 +252,9 @@ class Transactor:
             ok=int(receipt["status"], 16) == 1,
             gas_used=int(receipt["gasUsed"], 16),
         )
+        reach("tx_before_mark")
         await self._journal.mark_confirmed(sent.intent, sent)
+        reach("tx_marked")
         del self._watched[sent.intent]
         watched.sent = sent
         watched.settled.set()

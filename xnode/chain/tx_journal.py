@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 import trio
+from sqlalchemy.exc import SQLAlchemyError
 
 from metering.codec import decode, encode
 from metering.units import Address, Hash32
+from xnode.errors import Retryable
 from xnode.ports import Sent
+
+T = TypeVar("T")
 
 
 class TxCall(msgspec.Struct, frozen=True):
@@ -116,7 +121,7 @@ class SqlTxJournal:
                 highest = connection.scalar(sa.select(sa.func.max(chain_tx.c.nonce)).where(self._ours))
             return 0 if highest is None else int(highest) + 1
 
-        return await trio.to_thread.run_sync(work)
+        return await _in_thread(work)
 
     async def save(self, record: TxRecord) -> None:
         changed = {"nonce": record.nonce, "confirmed": record.sent is not None, "record": encode(record)}
@@ -130,7 +135,7 @@ class SqlTxJournal:
                 keys = {"intent": record.intent, "chain_id": self._chain_id, "sender": self._sender}
                 connection.execute(sa.insert(chain_tx).values(**keys, **changed))
 
-        await trio.to_thread.run_sync(work)
+        await _in_thread(work)
 
     async def mark_confirmed(self, intent: str, sent: Sent) -> None:
         record = await self.load(intent)
@@ -142,7 +147,21 @@ class SqlTxJournal:
             with self._engine.connect() as connection:
                 return tuple(decode(row[0], TxRecord) for row in connection.execute(query))
 
+        return await _in_thread(work)
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    # Never abandoned on cancellation: a write that may or may not happen later is worse than a short wait.
+    try:
         return await trio.to_thread.run_sync(work)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise Retryable(f"the database would not keep chain_tx: {reason}; check its disk") from error
+
+
+def make_table(engine: sa.Engine) -> None:
+    """Makes chain_tx where it is not there yet. Blocking."""
+    metadata.create_all(engine)
 
 
 def make_engine(path: Path) -> sa.Engine:
@@ -154,5 +173,5 @@ def make_engine(path: Path) -> sa.Engine:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
             connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
 
-    metadata.create_all(engine)
+    make_table(engine)
     return engine

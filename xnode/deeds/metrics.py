@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
@@ -21,11 +22,9 @@ class NodeCollector:
     def collect(self) -> Iterator[Metric]:
         """One reading."""
         leases = GaugeMetricFamily("xnode_leases", "Leases at hand, by side and status.", labels=("side", "status"))
-        counts: dict[tuple[str, str], int] = {}
-        served = [("provider", lease.status) for lease in self._loop.state.all(ProviderLease)]
-        bought = [("submitter", lease.status) for lease in self._loop.state.all(SubmitterLease)]
-        for key in (*served, *bought):
-            counts[key] = counts.get(key, 0) + 1
+        counts: Counter[tuple[str, str]] = Counter()
+        counts.update(("provider", lease.status) for lease in self._loop.state.all(ProviderLease))
+        counts.update(("submitter", lease.status) for lease in self._loop.state.all(SubmitterLease))
         for key, count in counts.items():
             leases.add_metric(key, count)
         yield leases

@@ -116,10 +116,10 @@ class Server:
         lease = await self._wait_started(caller, query.lease_id)
         offset = query.offset
         if lease is not None and lease.started_at_ns is not None:
+            assert self._engine is not None
             if self._archive.has(query.lease_id):
-                pieces = self._archive.read(query.lease_id, offset)
+                pieces = self._engine.read_kept_log(self._archive.path(query.lease_id), offset)
             else:
-                assert self._engine is not None
                 pieces = self._engine.read_logs(query.lease_id, offset, follow=True)
             async for after, piece in pieces:
                 offset = after

@@ -23,6 +23,7 @@ from xnode.runtime.claims import claim_devices, claim_uids, release_claims
 from xnode.runtime.host import RUN_DIR, prepare_host, read_boot_id
 from xnode.runtime.image_store import ImageStore
 from xnode.runtime.lease_folder import LeaseFolder, make_record
+from xnode.runtime.network import make_network
 from xnode.runtime.podman import LONG_S, Places, Podman, find_program, last_line
 from xnode.runtime.workload import Workload
 
@@ -146,6 +147,16 @@ class PodmanEngine:
         async for piece in logs.read_pieces(workload.folder.log, offset, follow, ended, workload.wait_exit):
             yield piece
 
+    async def keep_log(self, lease_id: Hash32, into: Path) -> None:
+        await self._prepare()
+        workload = await self._find(lease_id)
+        if workload is not None:
+            await trio.to_thread.run_sync(logs.copy_log, workload.folder.log, into)
+
+    async def read_kept_log(self, kept: Path, offset: int) -> AsyncIterator[tuple[int, bytes]]:
+        async for piece in logs.read_pieces(kept, offset, False, lambda: True, trio.lowlevel.checkpoint):
+            yield piece
+
     async def collect_outputs(self, lease_id: Hash32, into: Path) -> tuple[OutputFile, ...]:
         await self._prepare()
         workload = await self._find(lease_id)
@@ -232,6 +243,8 @@ class PodmanEngine:
         _link_inputs(spec, folder)
         owner = record.uid_base + lockdown.WORKLOAD_UID
         disk.make_disk(folder.path / "disk.img", record.disk_bytes, folder.disk, owner)
+        if spec.network:
+            make_network(record.uid_base).create()
         cgroup = tree.lease(self._namespace, spec.lease_id.hex())
         cgroup.create(lockdown.make_limits(spec))
         stale = self._workloads.pop(spec.lease_id, None)
@@ -242,11 +255,9 @@ class PodmanEngine:
         return workload
 
     async def _run(self, spec: WorkloadSpec, workload: Workload) -> None:
-        if spec.network:
-            raise Permanent("this node's engine gives workloads no network; ask for network = false")
         await self._clear_unstarted(spec.lease_id)
         seccomp = self._places.seccomp
-        args = lockdown.make_run_args(spec, workload.record, workload.folder, self._namespace, seccomp, "none")
+        args = lockdown.make_run_args(spec, workload.record, workload.folder, self._namespace, seccomp)
         done = await self._podman.run(*args)
         if done.returncode != 0 and workload.look().status == "created":
             self._images.forget(spec.image)
@@ -306,6 +317,9 @@ class PodmanEngine:
     def _remove_rest(self, lease_id: Hash32) -> None:
         """All but the container; the folder, and with it the record, goes last."""
         folder = self._folder(lease_id)
+        record = folder.read_record()
+        if record is not None and record.network and record.boot_id == self._boot_id:
+            make_network(record.uid_base).remove()
         self._cgroup(lease_id).remove()
         disk.remove_disk(folder.path / "disk.img", folder.disk)
         for link in self._places.containers.iterdir():

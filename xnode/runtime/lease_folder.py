@@ -176,17 +176,13 @@ def is_timed_out(record: LeaseRecord, started_ns: int | None, ending: Ending) ->
         return False
     if ending.by_conmon:
         return True
-    return ending.finished_at_ns - started_ns + TIMEOUT_SLACK_NS >= limit_ns(record.duration_limit_ns)
+    return ending.finished_at_ns - started_ns + TIMEOUT_SLACK_NS >= record.duration_limit_ns
 
 
-def limit_ns(duration_limit_ns: int) -> int:
-    """The wall-clock limit as conmon keeps it."""
-    return limit_s(duration_limit_ns) * 1_000_000_000
-
-
-def limit_s(duration_limit_ns: int) -> int:
-    """Whole seconds, rounded down so that a workload never runs past what was agreed; at least one."""
-    return max(1, duration_limit_ns // 1_000_000_000)
+def conmon_limit_s(duration_limit_ns: int) -> int:
+    """The wall-clock limit given to conmon, which counts whole seconds from before the start: it must never be early.
+    What a workload runs beyond its limit, because no daemon was there to end it in time, is not billed."""
+    return -(-duration_limit_ns // 1_000_000_000) + 1
 
 
 def mtime_ns(path: Path) -> int | None:

@@ -29,6 +29,9 @@ MAX_FILE_BYTES = 64 << 10
 MAX_SCRYPT_BYTES = 1 << 30
 """scrypt takes 128 x n x r bytes: 256 MB with geth's standard parameters; a file asking for far more is an attack."""
 
+MAX_PBKDF2_ROUNDS = 10_000_000
+"""geth's own is 262144; far more would keep a thread busy for hours."""
+
 MAX_FILES = 1000
 """Listing reads every file; a folder with more is not a keystore."""
 
@@ -55,10 +58,10 @@ class Entry:
 
 
 class Keystore:
-    """A folder of keystore files, or one such file."""
+    """A folder of keystore files, or one such file. default: the name or address meant when none is given."""
 
-    def __init__(self, where: Path = DEFAULT_FOLDER) -> None:
-        self.where = where
+    def __init__(self, where: Path = DEFAULT_FOLDER, default: str = "") -> None:
+        self.where, self._default = where, default
 
     def __repr__(self) -> str:
         return f"Keystore({str(self.where)!r})"
@@ -80,8 +83,9 @@ class Keystore:
         return tuple(sorted(entries, key=lambda entry: entry.name))
 
     def find(self, name_or_address: str = "") -> Entry:
-        """The one key of that name or address; without either, the only key there is. UserError else."""
+        """The one key of that name or address; without either, the default or the only one. UserError else."""
         entries = self.list()
+        name_or_address = name_or_address or self._default
         if not name_or_address:
             if len(entries) == 1:
                 return entries[0]
@@ -158,10 +162,13 @@ class Keystore:
 
 
 def make_keystore(environ: Mapping[str, str], where: Path | None = None) -> Keystore:
-    """The keystore a person means: the one given, else ETH_KEYSTORE (a folder or a file, as for cast), else our own."""
-    if where is not None:
-        return Keystore(where.expanduser())
-    return Keystore(Path(environ["ETH_KEYSTORE"]).expanduser() if environ.get("ETH_KEYSTORE") else DEFAULT_FOLDER)
+    """The keystore a person means: the one given, else ETH_KEYSTORE (a folder or a file, as for cast), else our own.
+
+    ETH_FROM names the key in it when nothing else does.
+    """
+    named = environ.get("ETH_KEYSTORE", "")
+    folder = where or (Path(named) if named else DEFAULT_FOLDER)
+    return Keystore(folder.expanduser(), environ.get("ETH_FROM", ""))
 
 
 def read_password(environ: Mapping[str, str], path: Path | None = None) -> str | None:
@@ -299,6 +306,8 @@ def _decrypt_secret(content: dict[str, Any], password: str, where: str) -> bytes
     try:
         params = content["crypto"]["kdfparams"]
         if 128 * int(params.get("n", 1)) * int(params.get("r", 1)) > MAX_SCRYPT_BYTES:
+            raise damaged
+        if int(params.get("c", 1)) > MAX_PBKDF2_ROUNDS:
             raise damaged
         return bytes(Account.decrypt(content, password))
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:

@@ -63,6 +63,18 @@ class Bench:
         """All a workload printed so far."""
         return b"".join([piece async for _, piece in self.engine.read_logs(lease_id, 0, False)]).decode()
 
+    def file(self, lease_id: Hash32, name: str) -> trio.Path:
+        """A file in the lease's folder."""
+        return trio.Path(self.state_dir, NAMESPACE, "leases", lease_id.hex(), name)
+
+    async def wait_file(self, lease_id: Hash32, name: str) -> trio.Path:
+        """Returns once a file of the lease is there: conmon and its helpers write while nobody tells us."""
+        path = self.file(lease_id, name)
+        with trio.fail_after(30):
+            while not await path.exists():  # noqa: ASYNC110
+                await trio.sleep(0.02)
+        return path
+
     async def wait_line(self, lease_id: Hash32, text: str) -> str:
         """What the workload printed up to and with `text`."""
         seen = b""

