@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.screen import Screen, say
+from xnode.errors import UserError
 
 
 @click.group(cls=LazyGroup)
@@ -46,7 +48,9 @@ def stop(app: App) -> None:
     from xnode.cli.launch import wait_until_gone
 
     pid = app.control.call("node.status")["pid"]
-    app.control.call("node.stop")
+    with suppress(UserError):
+        # It may be gone before its answer is out; whether it is, we look for ourselves.
+        app.control.call("node.stop")
     wait_until_gone(app.home, int(pid))
     say(f"stopped (pid {pid})")
 

@@ -50,8 +50,10 @@ def draw_provider(screen: Screen, answer: Any) -> None:
         )
     )
     if status.leases:
+        screen.gap()
         screen.table(_LEASES, (_make_lease_cells(row) for row in status.leases))
     if status.refusals:
+        screen.gap()
         ranked = sorted(status.refusals.items(), key=lambda pair: -pair[1])
         screen.table(_REFUSALS, ((count, reason) for reason, count in ranked))
     for hint in status.hints:

@@ -80,6 +80,10 @@ class Screen:
         """One JSON line, at once: the reader may be following."""
         print(json.dumps(value, separators=(",", ":")), flush=True)
 
+    def gap(self) -> None:
+        """An empty line between two tables."""
+        print(file=self._stream)
+
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[object]], title: str = "") -> None:
         """Print a table; cells are text (never markup) or rich renderables."""
         console = make_console(self._stream)

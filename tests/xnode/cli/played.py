@@ -9,6 +9,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from metering.codec import encode
+from metering.receipt import Receipt, SignedReceipt
+from metering.resources import Resources
+from metering.units import Amount, Hash32
+from metering.usage import Counters, make_usage
 from xnode.control import Method
 from xnode.errors import ExitCode, UserError
 from xnode.views import (
@@ -25,6 +30,7 @@ from xnode.views import (
     PlanView,
     Prices,
     ProviderStatus,
+    ReceiptRow,
     Shortfall,
     TimelineEntry,
 )
@@ -135,6 +141,27 @@ async def _logs(params: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         yield {"offset": start + len(piece), "data": base64.b64encode(piece).decode()}
 
 
+RECEIPT = SignedReceipt(
+    Receipt(
+        Hash32(b"\x55" * 32),
+        1,
+        BEGAN_NS,
+        5 * 10**9,
+        make_usage(Counters(5 * 10**9, 10**9), Resources(1500, 512 << 20, 1 << 30)),
+        Amount(4_200_000_000_000_000),
+        True,
+    ),
+    b"\x07" * 65,
+)
+
+
+async def _receipts(params: dict[str, Any]) -> list[ReceiptRow]:
+    _find(params)
+    one, raw = RECEIPT.receipt, "0x" + encode(RECEIPT).hex()
+    lease = "0x" + one.lease_id.hex()
+    return [ReceiptRow(lease, 1, one.at_ns, one.running_ns, {}, "0.0042", "OPENX", True, True, raw)]
+
+
 async def _provider(_params: dict[str, Any]) -> ProviderStatus:
     whole, free = Hosting(2000, 4 << 30, 10 << 30), Hosting(500, 3 << 30, 9 << 30)
     lease = LeaseRow(
@@ -161,6 +188,7 @@ METHODS: dict[str, Method] = {
     "job.wait": _show,
     "job.stop": _show,
     "job.outputs": _list_outputs,
+    "job.receipts": _receipts,
     "job.events": _events,
     "job.logs": _logs,
     "provider.status": _provider,

@@ -11,8 +11,10 @@ import sys
 
 import pytest
 
+from metering.codec import decode
+from metering.receipt import SignedReceipt
 from tests.xnode.cli.conftest import DEADLINE_S, Run
-from tests.xnode.cli.played import JOB, LOG
+from tests.xnode.cli.played import JOB, LOG, RECEIPT
 from xnode.cli.brief import brief_duration, brief_money, brief_size
 from xnode.home import Home
 
@@ -33,6 +35,7 @@ def job_file(home: Home) -> str:
     [
         (("job", "ls"), (JOB[:10], "hello", "done", "0.0042")),
         (("job", "show", JOB[:8]), ("echo hi", "1.5 vCPU", "completed", "launch", "receipt 1 checked")),
+        (("job", "receipts", JOB), ("1 final", "0.0042", "yes", "0x55555555")),
         (("offer", "ls"), ("8 × NVIDIA H200", "25.1", "99%", "80 ms")),
         (("provider", "status"), ("0.5 vCPU", "quote_capacity", "running")),
         (("provider", "earnings"), ("1.5", "0.4")),
@@ -65,7 +68,7 @@ def test_a_plan_shows_who_for_how_much_and_why_not(xnode: Run, job_file: str) ->
     assert done.returncode == 0
     for word in ("2 of 4 offers can run it", "0.0102", "compute 97 %", "less memory free", "AMD EPYC"):
         assert word in done.stdout
-    assert "at most 0.012 OPENX" in done.stderr and "deposit of 10 OPENX" in done.stderr
+    assert "at most 0.012 OPENX; 10 OPENX are deposited" in done.stderr
     assert "warning: the chain is slow" in done.stderr
 
 
@@ -82,6 +85,27 @@ def test_following_shows_timeline_and_log_and_copies_the_outputs(xnode: Run, hom
     for word in ("offers", "choice", "launch", "exit code 0", "cost 0.0042 OPENX", "1 output in "):
         assert word in done.stderr
     assert (home.folder / "results/sub/result.txt").read_bytes() == b"result\n"
+
+
+@pytest.mark.usefixtures("daemon")
+def test_outputs_never_take_the_place_of_a_file_of_ours(xnode: Run, home: Home, job_file: str) -> None:
+    (home.folder / "results/sub").mkdir(parents=True)
+    (home.folder / "results/sub/result.txt").write_text("mine")
+    done = xnode("job", "submit", job_file, "--yes", "--follow")
+    assert done.returncode == 0 and "is there already and is kept" in done.stderr
+    assert (home.folder / "results/sub/result.txt").read_text() == "mine"
+    assert (home.folder / f"results-{JOB[2:10]}/sub/result.txt").read_bytes() == b"result\n"
+
+
+@pytest.mark.usefixtures("daemon")
+def test_an_exported_receipt_has_every_signed_field_exactly(xnode: Run, home: Home) -> None:
+    done = xnode("job", "receipts", JOB, "--export", "papers")
+    assert done.stdout == "papers/receipt-55555555-000001.json\n"
+    document = json.loads((home.folder / done.stdout.strip()).read_text())
+    assert document["cost"] == "4200000000000000" and document["final"] is True
+    assert document["usage"]["memory_byte_ns"] == str((512 << 20) * 5 * 10**9)
+    assert decode(bytes.fromhex(document["bytes"][2:]), SignedReceipt) == RECEIPT
+    assert document["signature"] == "0x" + RECEIPT.signature.hex()
 
 
 @pytest.mark.usefixtures("daemon")
