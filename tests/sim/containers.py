@@ -56,6 +56,7 @@ class Containers:
     on_start: Callable[[Hash32], None]
     workloads: dict[Hash32, Workload] = field(default_factory=dict)
     images: set[str] = field(default_factory=set)
+    gone: dict[Hash32, Counters] = field(default_factory=dict)
 
     async def has_image(self, image: Image) -> bool:
         return image.digest in self.images
@@ -100,6 +101,7 @@ class Containers:
     def _vanish(self, workload: Workload) -> None:
         if workload.finished_at_ns is None:
             self._end(workload, None)
+            self.gone[workload.spec.lease_id] = self.count(workload.spec.lease_id)
             del self.workloads[workload.spec.lease_id]
 
     def look(self, lease_id: Hash32) -> WorkloadState:
@@ -142,6 +144,10 @@ class Containers:
         load = workload.spec.resources.vcpu_milli * workload.behaviour.load_milli
         return Counters(running_ns, running_ns * load // 1_000_000)
 
+    def served(self, lease_id: Hash32) -> Counters:
+        """What the lease really had, whatever the engine still knows of it."""
+        return self.gone.get(lease_id) or self.count(lease_id)
+
     async def read_logs(self, lease_id: Hash32, offset: int, follow: bool) -> AsyncIterator[tuple[int, bytes]]:
         """Workloads here say nothing."""
         for _ in ():
@@ -158,6 +164,7 @@ class Containers:
         workload = self.workloads.get(lease_id)
         if workload is not None:
             assert workload.finished_at_ns is not None, "a running workload was removed"
+            self.gone[lease_id] = self.count(lease_id)
             del self.workloads[lease_id]
 
     async def list_leases(self) -> tuple[Hash32, ...]:

@@ -241,7 +241,7 @@ class World:
 
     def _on_sign(self, number: int, type_name: str, value: object) -> None:
         machine = self.machines[number]
-        self.guard.on_sign(machine.address, machine.alter is None, type_name, value, machine.containers.count)
+        self.guard.on_sign(machine.address, machine.alter is None, type_name, value, machine.containers.served)
 
     def _on_turn(self, _machine: Machine, before: State, _entry: Entry, turn: Turn) -> None:
         self.guard.on_turn(before, turn)
