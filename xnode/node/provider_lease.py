@@ -11,8 +11,9 @@ from metering.usage import Counters
 from scheduler.job import OutputFile
 from xnode.node import change as facts
 from xnode.node import effect as deeds
-from xnode.node.lease import EndReason, next_status
+from xnode.node.lease import EndReason, follow, next_status
 from xnode.node.provider_money import (
+    RETAIN_NS,
     accept_funding,
     is_overexposed,
     issue_receipt,
@@ -37,9 +38,6 @@ LAUNCH_WAIT_NS = 120 * NANOS_PER_SECOND
 
 NEWS_WAIT_NS = 24 * 3600 * NANOS_PER_SECOND
 """How long we try to tell a sleeping submitter how its lease ended."""
-
-RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
-"""How long a settled lease stays at hand, with its outputs for the submitter to fetch."""
 
 
 # ------------------------------------------------------------------------------------------------------------- request
@@ -176,7 +174,7 @@ def on_funding_read(turn: Turn, change: facts.FundingRead) -> None:
         return refuse_lease(turn, lease, refusal)
     for reply_to in lease.reply_to:
         turn.emit(deeds.ReplyLease(reply_to, lease.terms))
-    turn.put(lease, status="preparing", funded=lease.opening is None, reply_to=())
+    turn.put(lease, status=follow(lease.status, "funded"), funded=lease.opening is None, reply_to=())
     if lease.opening is not None:
         turn.emit(
             deeds.OpenEscrow(
@@ -204,7 +202,8 @@ def refuse_lease(turn: Turn, lease: ProviderLease, refusal: Refusal) -> None:
     """Say no before anything was signed; remembered for a while, so that the same request gets the same answer."""
     for reply_to in lease.reply_to:
         turn.emit(deeds.ReplyRefusal(reply_to, refusal))
-    turn.put(lease, status="refused", reply_to=(), refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
+    status = follow(lease.status, "refuse")
+    turn.put(lease, status=status, reply_to=(), refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
     refresh_offer(turn)
 
 
@@ -374,7 +373,7 @@ def end_lease(
     ran = lease.started_at_ns is not None
     lease = turn.put(
         lease,
-        status="ending",
+        status=follow(lease.status, "exited", "failed"),
         end_reason=reason,
         end_detail=detail,
         exit_code=exit_code,

@@ -12,12 +12,15 @@ from metering.usage import Counters
 from metering.voucher import Voucher
 from xnode.node import change as facts
 from xnode.node import effect as deeds
-from xnode.node.lease import OPEN, next_status
+from xnode.node.lease import OPEN, follow, next_status
 from xnode.node.records import EarnedLine, Issued, ProviderEscrow, ProviderLease
 from xnode.node.state import Turn
 
 MAX_ISSUED = 16
 """Receipts kept unpaid for one lease. Work stops after a few unpaid intervals, so more never come about."""
+
+RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
+"""How long a settled lease stays at hand, with its outputs for the submitter to fetch."""
 
 RECLAIM_NS = 60 * NANOS_PER_SECOND
 """Pause before a failed claim is sent again."""
@@ -191,7 +194,7 @@ def settle_if_paid(turn: Turn, lease: ProviderLease, gave_up: bool) -> None:
     turn.put(lease, status=status, wake_at_ns=None)
     escrow = turn.get(ProviderEscrow, lease.terms.escrow_id)
     if escrow is None:
-        turn.put(lease, status="settled", wake_at_ns=None)
+        turn.put(lease, status=follow(status, "settled"), wake_at_ns=None)
     else:
         claim_escrow(turn, escrow)
 
@@ -233,7 +236,7 @@ def on_claim_confirmed(turn: Turn, change: facts.ClaimConfirmed) -> None:
             continue
         closed += line.covered_cost
         if lease is not None and lease.status == "settling":
-            turn.put(lease, status="settled", wake_at_ns=turn.at_ns + 24 * 3600 * NANOS_PER_SECOND)
+            turn.put(lease, status=follow(lease.status, "settled"), wake_at_ns=turn.at_ns + RETAIN_NS)
     turn.put(
         escrow,
         deposited=change.deposited,

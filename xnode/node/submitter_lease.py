@@ -11,7 +11,7 @@ from metering.voucher import Voucher, fold_receipts
 from scheduler.job import OutputFile
 from xnode.node import change as facts
 from xnode.node import effect as deeds
-from xnode.node.lease import OPEN, EndReason
+from xnode.node.lease import OPEN, EndReason, follow
 from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.state import Turn
 from xnode.node.submitter_job import ask_lease, note, try_next
@@ -47,14 +47,14 @@ def _open(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
             turn, job, "lease", "both sides have signed", ("lease", "0x" + lease.lease_id.hex()),
             ("node", "0x" + lease.terms.node.hex()), status="running",
         )  # fmt: skip
-    return heard(turn, turn.put(lease, status="preparing"))
+    return heard(turn, turn.put(lease, status=follow(lease.status, "funded")))
 
 
 def on_lease_refused(turn: Turn, lease: SubmitterLease, refusal: Refusal) -> None:
     """The provider will not, or has not said so in time: try the next."""
     if lease.status != "requested":
         return
-    turn.put(lease, status="refused", refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
+    turn.put(lease, status=follow(lease.status, "refuse"), refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None and job.lease_id == lease.lease_id:
         job = note(turn, job, "refusal", str(refusal), ("node", "0x" + lease.terms.node.hex()))
@@ -119,7 +119,8 @@ def _accept(
     )
     escrow = turn.put(escrow, lines=lines)
     if receipt.final:
-        lease = turn.put(lease, status="settling", wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
+        status = follow(lease.status, "exited", "failed", "paid")
+        lease = turn.put(lease, status=status, wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
         job = turn.get(SubmitterJob, lease.job_hash)
         if job is not None:
             note(turn, job, "final", f"receipt {receipt.number}", ("cost", str(int(receipt.cost))))
@@ -167,7 +168,7 @@ def _note_running(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None:
         note(turn, job, "launch", "the workload has started", ("node", "0x" + lease.terms.node.hex()))
-    return turn.put(lease, status="running")
+    return turn.put(lease, status=follow(lease.status, "prepared", "started"))
 
 
 def _note_end(turn: Turn, lease: SubmitterLease, change: facts.LeaseNews) -> None:
@@ -273,7 +274,7 @@ def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
 def lose_provider(turn: Turn, lease: SubmitterLease) -> None:
     """No word for too long: what we signed is all it gets; the rest comes back after the thaw."""
     reason: EndReason = lease.end_reason or "provider_lost"
-    lease = turn.put(lease, status="settling", end_reason=reason, wake_at_ns=None)
+    lease = turn.put(lease, status=follow(lease.status, "lost"), end_reason=reason, wake_at_ns=None)
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None and job.status in ("leasing", "running"):
         waited = (turn.at_ns - lease.heard_at_ns) // NANOS_PER_SECOND
@@ -309,7 +310,7 @@ def settle_if_claimed(turn: Turn, escrow: SubmitterEscrow) -> None:
         lease = turn.get(SubmitterLease, line.lease_id)
         if lease is None or lease.status != "settling":
             continue
-        turn.put(lease, status="settled", wake_at_ns=turn.at_ns + RETAIN_NS)
+        turn.put(lease, status=follow(lease.status, "settled"), wake_at_ns=turn.at_ns + RETAIN_NS)
         job = turn.get(SubmitterJob, lease.job_hash)
         if job is not None:
             paid = ("cost", str(int(line.cost)))
@@ -374,7 +375,7 @@ def on_escrow_closed(turn: Turn, change: facts.EscrowClosed) -> None:
     for line in escrow.lines:
         lease = turn.get(SubmitterLease, line.lease_id)
         if lease is not None and lease.status == "settling":
-            turn.put(lease, status="settled", wake_at_ns=turn.at_ns + RETAIN_NS)
+            turn.put(lease, status=follow(lease.status, "settled"), wake_at_ns=turn.at_ns + RETAIN_NS)
             job = turn.get(SubmitterJob, lease.job_hash)
             if job is not None:
                 note(turn, job, "settle", "the rest of the escrow came back after the thaw")
