@@ -314,15 +314,15 @@ def on_usage_read(turn: Turn, change: facts.UsageRead) -> None:
         stop_lease(turn, lease, "unpaid" if lease.funded else "escrow_unconfirmed")
 
 
-def stop_lease(turn: Turn, lease: ProviderLease, reason: EndReason) -> None:
+def stop_lease(turn: Turn, lease: ProviderLease, reason: EndReason, detail: str = "") -> None:
     """End the workload for this reason, wherever it is in its life."""
     status = next_status(lease.status, "stop")
     if status is None:
         return
     if status == "ending":
-        end_lease(turn, lease, reason, "", exit_code=None, counters=None)
+        end_lease(turn, lease, reason, detail, exit_code=None, counters=None)
         return
-    _stop_workload(turn, turn.put(lease, status=status, stop_reason=reason, wake_at_ns=None))
+    _stop_workload(turn, turn.put(lease, status=status, stop_reason=reason, end_detail=detail, wake_at_ns=None))
 
 
 def _stop_workload(turn: Turn, lease: ProviderLease) -> None:
@@ -388,7 +388,7 @@ def _make_end_reason(lease: ProviderLease, change: facts.WorkloadExited) -> tupl
     if change.timed_out:
         return "time_limit", f"the workload ran for its whole {lease.terms.duration_limit_ns / 1e9:g} s"
     if lease.stop_reason is not None:
-        return lease.stop_reason, ""
+        return lease.stop_reason, lease.end_detail
     if change.vanished:
         return "workload_vanished", "the container is gone and left no exit status"
     if change.exit_code == 0:

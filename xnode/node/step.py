@@ -153,7 +153,10 @@ def _on_push_failed(turn: Turn, lease: ProviderLease, change: facts.EffectFailed
     # A refusal is the submitter's last word; a missed deadline only means that nobody answered.
     if change.code != "deadline" and lease.status in OPEN:
         if lease.status == "running":
-            provider_lease.stop_lease(turn, lease, "receipt_refused")
+            provider_lease.stop_lease(turn, lease, "receipt_refused", f"{change.code}: {change.detail}")
+        elif lease.status == "stopping" and lease.stop_reason == "stopped_by_submitter":
+            # Its stop overtook its refusal, which is why it stopped us.
+            turn.put(lease, stop_reason="receipt_refused", end_detail=f"{change.code}: {change.detail}")
         else:
             provider_money.on_receipts_refused(turn, lease)
 
