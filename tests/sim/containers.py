@@ -56,6 +56,7 @@ class Containers:
     on_start: Callable[[Hash32], None]
     workloads: dict[Hash32, Workload] = field(default_factory=dict)
     images: set[str] = field(default_factory=set)
+    running: set[Hash32] = field(default_factory=set)
     gone: dict[Hash32, Counters] = field(default_factory=dict)
 
     async def has_image(self, image: Image) -> bool:
@@ -75,6 +76,7 @@ class Containers:
         if spec.lease_id not in self.workloads:
             self.on_start(spec.lease_id)
             workload = self.workloads[spec.lease_id] = Workload(spec, behaviour, self.clockwork.now_ns)
+            self.running.add(spec.lease_id)
             self._plan_end(workload)
         return self.look(spec.lease_id)
 
@@ -96,6 +98,7 @@ class Containers:
         if workload.finished_at_ns is None:
             workload.finished_at_ns, workload.exit_code = self.clockwork.now_ns, exit_code
             workload.out_of_memory, workload.timed_out = out_of_memory, timed_out
+            self.running.discard(workload.spec.lease_id)
             workload.ended.set(None)
 
     def _vanish(self, workload: Workload) -> None:

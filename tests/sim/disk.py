@@ -9,6 +9,8 @@ from xnode.errors import Retryable
 from xnode.node.change import Entry
 from xnode.node.effect import Deed
 from xnode.node.records import Record
+from xnode.node.state import State, kind_of
+from xnode.node.step import step
 from xnode.store.journal import Batch, Loaded
 
 
@@ -43,6 +45,20 @@ class Disk:
             tuple(decode(value, Record) for value, is_live in self.records.values() if is_live),  # type: ignore[arg-type]
             tuple((version, decode(value, Deed)) for version, value in effects),  # type: ignore[arg-type]
         )
+
+    def check_replay(self) -> None:
+        """The journal, stepped through from the start, gives exactly the records that are stored."""
+        state, archived = State(), {}
+        for _, data in self.entries:
+            turn = step(state, decode(data, Entry))
+            state = turn.state
+            archived |= turn.dropped
+        live = {key: decode(value, Record) for key, (value, is_live) in self.records.items() if is_live}  # type: ignore[arg-type]
+        assert {(kind_of(type(one)), one.key): one for one in state.records()} == live, (
+            "the journal tells another story"
+        )
+        dead = {key for key, (_, is_live) in self.records.items() if not is_live}
+        assert dead <= archived.keys()
 
 
 def encode_checked(value: Any, kind: Any) -> bytes:

@@ -9,16 +9,26 @@ from typing import Any
 from metering.eip712 import make_digest
 from metering.receipt import Receipt
 from metering.terms import LeaseTerms, Opening
-from metering.units import Address, Hash32
+from metering.units import NANOS_PER_SECOND, Address, Hash32
 from metering.usage import CLOCK_SLACK_NS, Counters
 from metering.voucher import Voucher
 from scheduler.offer import Offer
 from scheduler.quote import Quote
 from tests.sim.ledger import Ledger
 from xnode.node.lease import TRANSITIONS
-from xnode.node.records import HeldQuote, ProviderLease, StandingOffer, SubmitterEscrow, SubmitterLease
+from xnode.node.records import (
+    HeldQuote,
+    ProviderLease,
+    ProviderSettings,
+    StandingOffer,
+    SubmitterEscrow,
+    SubmitterLease,
+)
 from xnode.node.state import State, Turn
 from xnode.store.journal import Batch
+
+ROUND_NS = NANOS_PER_SECOND
+"""An alarm, a commit and a decision."""
 
 _REACHABLE = {(before, after) for (before, _), after in TRANSITIONS.items()}
 _TERMINAL = ("settled", "refused")
@@ -149,6 +159,15 @@ class Guard:
         """A workload starts: once for a lease, and in one place."""
         assert lease_id not in self.starts, "a lease's workload was started twice"
         self.starts[lease_id] = node
+
+
+def check_exposure(lease: ProviderLease, provider: ProviderSettings, impaired_at_ns: int, now_ns: int) -> None:
+    """A provider that can act lets no workload run unpaid beyond the agreed intervals and one round of its own loop."""
+    if lease.status != "running" or lease.started_at_ns is None:
+        return
+    paid_ns = max(lease.started_at_ns, lease.covered.at_ns, impaired_at_ns)
+    limit_ns = provider.exposure_intervals * lease.terms.interval_ns + ROUND_NS
+    assert now_ns - paid_ns <= limit_ns, f"unpaid for {(now_ns - paid_ns) / 1e9} s"
 
 
 @lru_cache

@@ -86,6 +86,7 @@ class Machine:
     alter: Callable[[deeds.PushReceipts], deeds.PushReceipts] | None = None
     is_dead: bool = False
     lives: int = 0
+    impaired_at_ns: int = 0
     loop: NodeLoop | None = None
     tasks: set[Task[Any]] = field(default_factory=set)
 
@@ -104,7 +105,7 @@ class Machine:
         if self.is_up or self.is_dead:
             return
         self.lives += 1
-        self.loop = NodeLoop(self, self._perform)
+        self.loop = NodeLoop(self, self.perform)
         server = Server(self.loop, self, self.signer, None, Archive())  # type: ignore[arg-type]
         self.net.network.stations[self.address] = Station(server.methods(), self.spawn)  # type: ignore[arg-type]
         separator, addrs = self.signer.separator, self.net.multiaddrs()
@@ -167,7 +168,7 @@ class Machine:
 
     # ------------------------------------------------------------------------------------------------------------ deeds
 
-    async def _perform(self, effect: deeds.Deed) -> Change:
+    async def perform(self, effect: deeds.Deed) -> Change:
         if self.alter is not None and isinstance(effect, deeds.PushReceipts):
             effect = self.alter(effect)
         perform = self._find_performer(effect)

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, Address, Amount, Hash32
+from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, Hash32
 from scheduler.job import Image, Job, make_job_hash
 from tests.factories import (
     ASSET,
@@ -24,7 +24,7 @@ from tests.factories import (
 from tests.sim.chain import Chain, ChainPort, Wallet
 from tests.sim.clockwork import Clockwork
 from tests.sim.containers import Behaviour, Containers
-from tests.sim.guard import Guard
+from tests.sim.guard import Guard, check_exposure
 from tests.sim.ledger import Ledger
 from tests.sim.machine import Faults, KeySigner, Machine
 from tests.sim.market import SimMarket
@@ -212,6 +212,7 @@ class World:
         for machine in self.machines.values():
             if not machine.is_dead:
                 assert not machine.containers.workloads, "a workload is left on a host"
+                machine.disk.check_replay()
         claimed = sum(funds.claimed for funds in self.ledger.escrows.values())
         assert self.ledger.free[self.payer] == self.ledger.deposited - claimed, "money is left in an escrow"
         for number in self.machines:
@@ -247,14 +248,12 @@ class World:
         self.guard.on_turn(before, turn)
 
     def _check(self) -> None:
-        """After every event."""
-
-
-def find_key(address: Address) -> int:
-    """The number of a node's key."""
-    return next(number for number in range(32) if address_of(number) == address)
-
-
-def amount(tokens: float) -> Amount:
-    """Tokens as base units."""
-    return Amount(int(tokens * TOKEN))
+        """After every event: nobody works unpaid for longer than agreed."""
+        for machine in self.machines.values():
+            if machine.loop is None or machine.disk.is_full:
+                machine.impaired_at_ns = self.clockwork.now_ns
+            elif machine.provider is not None:
+                for lease_id in machine.containers.running:
+                    lease = machine.loop.state.get(ProviderLease, lease_id)
+                    if lease is not None:
+                        check_exposure(lease, machine.provider, machine.impaired_at_ns, self.clockwork.now_ns)
