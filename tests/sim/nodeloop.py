@@ -175,6 +175,8 @@ class NodeLoop:
         name = type(effect).__name__
         pause_ns = RETRY_FIRST_NS
         while True:
+            if self._pending[effect.id][0] != version:
+                return None
             self._host.reach(f"before_effect:{name}")
             failure = "not done in time"
             try:
@@ -186,8 +188,6 @@ class NodeLoop:
                 return EffectFailed(effect, error.code, str(error))
             except Retryable as error:
                 failure = str(error)
-            if self._pending[effect.id][0] != version:
-                return None
             if self._time_left(effect) == 0:
                 return EffectFailed(effect, "deadline", failure)
             left_ns = self._time_left(effect)
