@@ -22,7 +22,7 @@ from images.python.build import build as build_image
 from xnode.errors import Permanent, Retryable, UserError
 
 TEXT_BYTES = 24_000_000
-DEPOSIT = "100 OPENX"
+DEPOSIT = "100"
 SETTLE_WAIT_S = 60.0
 
 PLANS = (

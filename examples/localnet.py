@@ -97,7 +97,7 @@ class Localnet:
         options = (
             "devnet",
             "up",
-            "--dir",
+            "--folder",
             str(self.manifest.parent),
             "--port",
             str(port),
