@@ -292,7 +292,7 @@ def _make_secret() -> bytes:
 
 
 def _encrypt(key: WalletKey, password: str, rounds: int) -> dict[str, Any]:
-    from eth_keyfile import create_keyfile_json  # what eth-account uses; slow to import, so only where it is used
+    from eth_keyfile.keyfile import create_keyfile_json  # what eth-account uses; slow to import, so only where it is used
 
     content: dict[str, Any] = create_keyfile_json(key.expose_secret(), password.encode(), kdf="scrypt", iterations=rounds)
     return {**content, "address": key.address.hex()}  # as geth spells it
@@ -310,7 +310,7 @@ async def _decrypt(content: dict[str, Any], password: str, where: str) -> Wallet
 
 
 def _decrypt_secret(content: dict[str, Any], password: str, where: str) -> bytes:
-    from eth_keyfile import decode_keyfile_json
+    from eth_keyfile.keyfile import decode_keyfile_json
 
     damaged = UserError("the keystore is damaged or of an unknown kind", where=where, todo="use a backup")
     try:
