@@ -37,6 +37,9 @@ RECONNECT_FIRST_S, RECONNECT_LAST_S = 1.0, 60.0
 ASK_S = 10.0
 """One bootstrap peer's time to answer."""
 
+DHT_LOOKUPS = 4
+"""Provider keys looked up at once: each asks three servers at a time."""
+
 MAX_BOOTSTRAP = 16
 MAX_HINTS = 5000
 """Addresses remembered from lists and look-ups: some 200 bytes each."""
@@ -166,10 +169,18 @@ class Discovery:
             self.counters.records_refused += 1
 
     async def _search_dht(self, dht: Dht, found: set[Address]) -> None:
-        for key in list_provider_keys():
-            for node, multiaddrs in (await _try(dht.find(key)) or {}).items():
+        slots = trio.CapacityLimiter(DHT_LOOKUPS)
+
+        async def search(key: bytes) -> None:
+            async with slots:
+                located = await _try(dht.find(key)) or {}
+            for node, multiaddrs in located.items():
                 self._phonebook.hint(node, multiaddrs)
                 found.add(node)
+
+        async with trio.open_nursery() as nursery:
+            for key in list_provider_keys():
+                nursery.start_soon(search, key)
 
     async def get_record(self, node: Address) -> bytes | None:
         """The newest valid record that anybody gives us now, or that we have."""

@@ -125,9 +125,9 @@ class Net:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """One request, many items; raises as call() does."""
         session = await self._wait_session(trio.current_time() + OPEN_S)
+        with session.running(trio.current_time() + OPEN_S):
+            where = await self._locate(session, peer)
         with session.running():
-            with trio.fail_after(OPEN_S):
-                where = await self._locate(session, peer)
             async with session.rpc.stream(where, method, body, correlation) as items:
                 yield items
 
@@ -238,6 +238,7 @@ class Net:
         while True:
             self.counters.connections = session.host.count_connections()
             await session.rpc.close_idle()
+            session.host.forget_strangers()
             await trio.sleep(KEEP_S / 4)
 
 
