@@ -247,6 +247,7 @@ async def test_nobody_is_dialed_unasked(attacker: Host, shared_remote: Remote) -
 
 async def test_peers_that_have_gone_are_forgotten(attacker: Host, shared_remote: Remote) -> None:
     connected = await attacker.connect(shared_remote.peer, trio.current_time() + 10)
+    attacker.remember(connected, shared_remote.peer.multiaddrs)
     for number in range(MAX_REMEMBERED_PEERS + 50):
         attacker.remember(ID(number.to_bytes(34, "big")), ("/ip4/10.0.0.1/tcp/4001",))
     attacker.forget_strangers()
