@@ -16,6 +16,7 @@ import pytest
 import trio
 from libp2p.crypto.ed25519 import create_new_key_pair as create_ed25519_key_pair
 from libp2p.kad_dht.common import PROTOCOL_ID as DHT_ID
+from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
@@ -30,7 +31,7 @@ from xnode.net import host as host_module
 from xnode.net import patches
 from xnode.net.dht import open_dht
 from xnode.net.edge import Net, open_net
-from xnode.net.host import Host, open_host
+from xnode.net.host import MAX_REMEMBERED_PEERS, Host, open_host
 from xnode.net.multiaddr import parse_multiaddr
 from xnode.net.patches import DHT_INBOUND_STREAMS, MAX_RECEIVE_WINDOW_BYTES, MAX_STREAMS_PER_CONNECTION
 from xnode.net.pipe import STREAM_FAULTS
@@ -242,6 +243,18 @@ async def test_nobody_is_dialed_unasked(attacker: Host, shared_remote: Remote) -
     connector._recent_disconnects.clear()
     await connector.maybe_connect()
     assert attacker.connected() == ()
+
+
+async def test_peers_that_have_gone_are_forgotten(attacker: Host, shared_remote: Remote) -> None:
+    connected = await attacker.connect(shared_remote.peer, trio.current_time() + 10)
+    attacker.remember(connected, shared_remote.peer.multiaddrs)
+    for number in range(MAX_REMEMBERED_PEERS + 50):
+        attacker.remember(ID(number.to_bytes(34, "big")), ("/ip4/10.0.0.1/tcp/4001",))
+    attacker.forget_strangers()
+    left = attacker.raw.get_peerstore().peer_ids()
+    assert len(left) <= MAX_REMEMBERED_PEERS // 2
+    assert connected in left and attacker.raw.get_id() in left
+    await open_raw(attacker, shared_remote.peer, PROTOCOL_ID)
 
 
 async def test_dht_server_keeps_no_providers_of_foreign_keys(attacker: Host) -> None:
