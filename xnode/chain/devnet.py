@@ -18,7 +18,7 @@ import trio
 from metering.units import Address
 from xnode.chain import openx_token
 from xnode.chain.abi import parse_hex, to_hex
-from xnode.chain.anvil import Anvil, AnvilOptions, open_anvil
+from xnode.chain.anvil import Anvil, AnvilOptions, lock_folder, open_anvil
 from xnode.chain.deploy import OPENX_DECIMALS, Plan, deploy
 from xnode.chain.manifest import Manifest, read_manifest, write_manifest
 from xnode.chain.rpc import Rpc
@@ -106,8 +106,13 @@ class Devnet:
 
 async def run_devnet(options: DevnetOptions, task_status: TaskStatus[Devnet] = trio.TASK_STATUS_IGNORED) -> None:
     """Runs until cancelled, then saves the chain and ends anvil. nursery.start gets the Devnet when all is deployed."""
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with lock_folder(options.folder):
+        await _run_locked(options, task_status)
+
+
+async def _run_locked(options: DevnetOptions, task_status: TaskStatus[Devnet]) -> None:
     folder = options.folder
-    folder.mkdir(parents=True, exist_ok=True)
     state = folder / "chain.json"
     if not state.exists():
         _forget(folder)
