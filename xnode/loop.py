@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from math import inf
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -20,6 +21,9 @@ from xnode.node.state import State, Turn, make_state
 from xnode.node.step import step
 from xnode.ports import Clock
 from xnode.store.journal import Batch, Journal
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
 
 INBOX_MAX = 10_000
 """Changes waiting at most; whoever brings more waits in line, which slows strangers down before it fills memory."""
@@ -66,7 +70,7 @@ class Loop:
 
     # -------------------------------------------------------------------------------------------------- for the daemon
 
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Load, resume what was under way, and work until cancelled."""
         loaded = await self._journal.load()
         self._seq = loaded.seq
@@ -212,6 +216,8 @@ class Loop:
         name = type(effect).__name__
         pause_s = _RETRY_FIRST_S
         while True:
+            if self._pending[effect.id][0] != version:
+                return None
             reach(f"before_effect:{name}")
             failure = "not done in time"
             try:
@@ -220,15 +226,13 @@ class Loop:
                     reach(f"after_effect:{name}")
                     return change
             except Permanent as error:
-                return EffectFailed(effect, error.code, str(error))
+                return EffectFailed(effect, error.reason_code, str(error))
             except Retryable as error:
                 failure = str(error)
             except Exception as error:
                 # The supervisor's edge: a bug in one adapter must stop one deed, not every lease of the node.
                 log.exception("an effect hit a bug", effect=name, id=effect.id)
                 failure = f"internal error: {type(error).__name__}"
-            if self._pending[effect.id][0] != version:
-                return None
             if self._time_left(effect) <= 0:
                 return EffectFailed(effect, "deadline", failure)
             log.info("effect will be tried again", effect=name, id=effect.id, reason=failure)

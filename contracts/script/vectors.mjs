@@ -13,6 +13,7 @@ const DECLARED = [
   'Opening(bytes32 escrowId,uint128 amount,uint256 nonce,uint64 deadline)',
   'Voucher(bytes32 escrowId,uint128 cumulative,bytes32 receiptsHash)',
   'NodeKey(address provider,address nodeKey,uint256 nonce,uint64 deadline)',
+  'Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)',
   'Resources(uint64 vcpuMilli,uint64 memoryBytes,uint64 diskBytes,uint64 gpus,string gpuModel)',
   'Tariff(uint128 vcpuHour,uint128 memoryGibHour,uint128 diskGibHour,uint128 gpuHour,uint128 ingressGb,uint128 egressGb)',
   'Usage(uint128 vcpuNs,uint128 memoryByteNs,uint128 diskByteNs,uint128 gpuNs,uint128 ingressBytes,uint128 egressBytes)',
@@ -73,6 +74,9 @@ const CASES = [
   ['NodeKey', 'node', 'the first', {provider, nodeKey: node, nonce: '0', deadline: '4102444800'}],
   ['NodeKey', 'node', 'after a rotation', {provider, nodeKey: node, nonce: '2', deadline: '4102444800'}],
   ['NodeKey', 'node', 'every number at its largest', {provider, nodeKey: node, nonce: max(256), deadline: max(64)}],
+  // A token checks permits in its own domain; the struct hash is the same, the digest here is in this file's.
+  ['Permit', 'payer', 'for the escrow', {owner: payer, spender: DOMAIN.verifyingContract, value: '5000000000000000000', nonce: '0', deadline: '4102444800'}],
+  ['Permit', 'payer', 'every number at its largest', {owner: payer, spender: DOMAIN.verifyingContract, value: max(256), nonce: max(256), deadline: max(256)}],
   ['Resources', 'payer', 'a GPU host', resources],
   ['Resources', 'payer', 'nothing', noResources],
   ['Resources', 'payer', 'a name outside ASCII', {...resources, gpuModel: 'Größe 一'}],

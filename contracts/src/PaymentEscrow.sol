@@ -281,15 +281,7 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
 
     function _emitOpened(bytes32 id, Escrow calldata terms, uint128 deposited) private {
         emit EscrowOpened(
-            id,
-            terms.payer,
-            terms.provider,
-            terms.signer,
-            terms.asset,
-            terms.split,
-            terms.thaw,
-            terms.nonce,
-            deposited
+            id, terms.payer, terms.provider, terms.signer, terms.asset, terms.split, terms.thaw, terms.nonce, deposited
         );
     }
 
@@ -319,14 +311,14 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
         if (!byPayer && msg.sender != terms.signer) revert NotPayerOrSigner(msg.sender, terms.payer, terms.signer);
     }
 
-    function _claim(
-        address provider,
-        address asset,
-        bytes32 split,
-        uint32 thaw,
-        bytes calldata rows
-    ) private nonReentrant returns (uint256 paid) {
-        if (rows.length % ClaimRows.ROW_LENGTH != 0) revert RowsLengthNotWhole(rows.length, ClaimRows.ROW_LENGTH);
+    function _claim(address provider, address asset, bytes32 split, uint32 thaw, bytes calldata rows)
+        private
+        nonReentrant
+        returns (uint256 paid)
+    {
+        if (rows.length % ClaimRows.ROW_LENGTH != 0) {
+            revert RowsLengthNotWhole(rows.length, ClaimRows.ROW_LENGTH);
+        }
         if (rows.length > MAX_ROWS * ClaimRows.ROW_LENGTH) {
             revert TooManyRows(rows.length / ClaimRows.ROW_LENGTH, MAX_ROWS);
         }

@@ -3,10 +3,21 @@ pragma solidity 0.8.37;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 
-/// @notice A well-behaved asset.
+/// @notice A well-behaved asset that can be told not to pay somebody, as some stable assets do.
 contract PlainAsset is ERC20("Plain", "PLN") {
+    mapping(address => bool) public isBlocked;
+
     function mint(address to, uint256 amount) external {
         _mint(to, amount);
+    }
+
+    function setBlocked(address who, bool blocked) external {
+        isBlocked[who] = blocked;
+    }
+
+    function _update(address from, address to, uint256 amount) internal override {
+        require(!isBlocked[to], "blocked");
+        super._update(from, to, amount);
     }
 }
 
@@ -47,24 +58,6 @@ contract LyingAsset is ERC20("Lying", "LIE") {
 
     function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
         return mood == Mood.Honest ? super.transferFrom(from, to, amount) : mood == Mood.PretendsTrue;
-    }
-}
-
-/// @notice Refuses to pay addresses on its block list, as some stable assets do.
-contract BlockingAsset is ERC20("Blocking", "BLK") {
-    mapping(address => bool) public blocked;
-
-    function mint(address to, uint256 amount) external {
-        _mint(to, amount);
-    }
-
-    function setBlocked(address who, bool yes) external {
-        blocked[who] = yes;
-    }
-
-    function _update(address from, address to, uint256 amount) internal override {
-        require(!blocked[to], "blocked");
-        super._update(from, to, amount);
     }
 }
 

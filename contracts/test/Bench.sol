@@ -59,6 +59,22 @@ abstract contract Bench {
         if (!holds) revert NotTrue(what);
     }
 
+    /// @notice The creation code that script/build.py made, which is what the daemon deploys.
+    function creationCode(string memory name, bytes memory args) internal view returns (bytes memory) {
+        string memory artifact = vm.readFile(string.concat("artifacts/", name, ".json"));
+        return bytes.concat(vm.parseJsonBytes(artifact, ".bytecode"), args);
+    }
+
+    function deploy(bytes memory code) internal returns (address made) {
+        assembly {
+            made := create(0, add(code, 0x20), mload(code))
+            if iszero(made) {
+                returndatacopy(0, 0, returndatasize())
+                revert(0, returndatasize())
+            }
+        }
+    }
+
     function within(uint256 any, uint256 low, uint256 high) internal pure returns (uint256) {
         return low + any % (high - low + 1);
     }

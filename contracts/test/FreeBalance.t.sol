@@ -2,12 +2,10 @@
 pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {PaymentEscrow} from "../src/PaymentEscrow.sol";
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {CallingAsset, FeeAsset, LyingAsset, SilentAsset} from "./Assets.sol";
 import {Market} from "./Market.sol";
@@ -39,10 +37,12 @@ contract FreeBalanceTest is Market {
     }
 
     function test_the_shortest_thaw_is_bounded() external {
-        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.MinThawOutOfBounds.selector, 0, 30 days));
-        new PaymentEscrow(registry, address(this), 0);
-        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.MinThawOutOfBounds.selector, 30 days + 1, 30 days));
-        new PaymentEscrow(registry, address(this), 30 days + 1);
+        uint32[2] memory wrong = [uint32(0), 30 days + 1];
+        for (uint256 i = 0; i < wrong.length; i++) {
+            bytes memory code = escrowCode(wrong[i]);
+            vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.MinThawOutOfBounds.selector, wrong[i], 30 days));
+            deploy(code);
+        }
     }
 
     // ---- Deposits
@@ -164,16 +164,12 @@ contract FreeBalanceTest is Market {
     function test_only_free_money_is_withdrawn_and_only_ones_own() external {
         openEscrow(0, 400 ether);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IPaymentEscrow.NotEnoughFree.selector, payer, address(asset), 601 ether, 600 ether
-            )
+            abi.encodeWithSelector(IPaymentEscrow.NotEnoughFree.selector, payer, address(asset), 601 ether, 600 ether)
         );
         vm.prank(payer);
         escrow.withdraw(address(asset), 601 ether, payer);
 
-        vm.expectRevert(
-            abi.encodeWithSelector(IPaymentEscrow.NotEnoughFree.selector, stranger, address(asset), 1, 0)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.NotEnoughFree.selector, stranger, address(asset), 1, 0));
         vm.prank(stranger);
         escrow.withdraw(address(asset), 1, stranger);
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 import {OpenxToken} from "../src/OpenxToken.sol";
@@ -39,12 +38,20 @@ abstract contract Market is Bench {
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
-        openx = new OpenxToken(treasury, 1_000_000 ether);
-        registry = new ProviderRegistry(IERC20(address(openx)), STAKE_THAW);
-        escrow = new PaymentEscrow(registry, address(this), MIN_THAW);
+        openx = OpenxToken(deploy(creationCode("OpenxToken", abi.encode(treasury, 1_000_000 ether))));
+        registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
+        escrow = PaymentEscrow(deploy(escrowCode(MIN_THAW)));
         asset = new PlainAsset();
         escrow.addAsset(address(asset));
         fund(payer, 1_000 ether);
+    }
+
+    function registryCode(uint32 stakeThaw) internal view returns (bytes memory) {
+        return creationCode("ProviderRegistry", abi.encode(openx, stakeThaw));
+    }
+
+    function escrowCode(uint32 minThaw) internal view returns (bytes memory) {
+        return creationCode("PaymentEscrow", abi.encode(registry, address(this), minThaw));
     }
 
     function fund(address who, uint256 amount) internal {

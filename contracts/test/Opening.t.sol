@@ -36,9 +36,7 @@ contract OpeningTest is Market {
         IPaymentEscrow.Escrow memory terms = makeTerms(7);
         bytes32 id = escrow.escrowId(terms);
         vm.expectEmit();
-        emit IPaymentEscrow.EscrowOpened(
-            id, payer, provider, signer, address(asset), bytes32(0), MIN_THAW, 7, 40 ether
-        );
+        emit IPaymentEscrow.EscrowOpened(id, payer, provider, signer, address(asset), bytes32(0), MIN_THAW, 7, 40 ether);
         vm.prank(payer);
         escrow.open(terms, 40 ether);
         vm.expectEmit();
@@ -75,9 +73,7 @@ contract OpeningTest is Market {
         );
         openExpectingRevert(terms, 1);
         terms.thaw = 30 days + 1;
-        vm.expectRevert(
-            abi.encodeWithSelector(IPaymentEscrow.ThawOutOfBounds.selector, 30 days + 1, MIN_THAW, 30 days)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.ThawOutOfBounds.selector, 30 days + 1, MIN_THAW, 30 days));
         openExpectingRevert(terms, 1);
 
         terms = makeTerms(0);
@@ -116,9 +112,7 @@ contract OpeningTest is Market {
 
         IPaymentEscrow.Opening memory opening = makeOpening(terms, 41 ether, 1);
         bytes memory sig = signOpening(SIGNER_KEY, opening);
-        vm.expectRevert(
-            abi.encodeWithSelector(IPaymentEscrow.OpenerCapExceeded.selector, signer, 41 ether, 40 ether)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.OpenerCapExceeded.selector, signer, 41 ether, 40 ether));
         escrow.openBySig(terms, opening, signer, sig);
 
         submit(SIGNER_KEY, signer, terms, 40 ether, 1);
@@ -266,8 +260,7 @@ contract OpeningTest is Market {
         approveSigner(cap);
         for (uint256 i = 0; i < amounts.length; i++) {
             IPaymentEscrow.Escrow memory terms = makeTerms(uint96(i % 2));
-            IPaymentEscrow.Opening memory opening =
-                makeOpening(terms, uint128(within(amounts[i], 1, 400 ether)), i);
+            IPaymentEscrow.Opening memory opening = makeOpening(terms, uint128(within(amounts[i], 1, 400 ether)), i);
             bytes memory sig = signOpening(SIGNER_KEY, opening);
             try escrow.openBySig(terms, opening, signer, sig) {} catch {}
         }
@@ -280,13 +273,9 @@ contract OpeningTest is Market {
         escrow.approveOpener(signer, address(asset), cap);
     }
 
-    function submit(
-        uint256 key,
-        address opener,
-        IPaymentEscrow.Escrow memory terms,
-        uint128 amount,
-        uint256 nonce
-    ) private {
+    function submit(uint256 key, address opener, IPaymentEscrow.Escrow memory terms, uint128 amount, uint256 nonce)
+        private
+    {
         IPaymentEscrow.Opening memory opening = makeOpening(terms, amount, nonce);
         bytes memory sig = signOpening(key, opening);
         vm.prank(stranger);

@@ -59,6 +59,13 @@ class ChainClient:
             self._rpc, addresses, manifest.deployed_at_block, manifest.confirmations, cursor, poll_interval_s
         )
 
+    async def make_cursor(self) -> Cursor:
+        """A cursor at the newest confirmed block: a poller that goes on from it gives only what comes later."""
+        head = int(await self._rpc.read("eth_blockNumber"), 16)
+        number = max(0, head - self.manifest.confirmations + 1)
+        block = await self._rpc.read("eth_getBlockByNumber", hex(number), False)
+        return Cursor(((number, Hash32(parse_hex(block["hash"]))),))
+
     # ---- Reading
 
     async def check(self) -> str:

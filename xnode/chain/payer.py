@@ -128,10 +128,26 @@ class Payer:
             free = await self._rpc.view(self._escrow, payment_escrow.FREE, address, asset.address)
             owed = await self._rpc.view(self._escrow, payment_escrow.OWED, address, asset.address)
             held.append(Balance(asset, _cap(wallet), _cap(free), _cap(owed)))
-        wei = int(await self._rpc.read("eth_getBalance", to_hex(address), "latest"), 16)
-        return Balances(wei, tuple(held))
+        return Balances(await self.native_balance(address), tuple(held))
+
+    async def native_balance(self, address: Address) -> int:
+        """Wei: what pays for transactions."""
+        return int(await self._rpc.read("eth_getBalance", to_hex(address), "latest"), 16)
+
+    async def send_native(self, intent: str, to: Address, wei: int) -> Sent:
+        """Pays wei out, such as to a node key that has gas to pay."""
+        return await self._send(intent, to, b"", wei)
+
+    async def opener_cap(self, payer: Address, opener: Address, asset: Asset) -> Amount:
+        """What an opener may still reserve of a payer's free balance."""
+        return _cap(await self._rpc.view(self._escrow, payment_escrow.OPENER_CAP, payer, opener, asset.address))
 
     # ---- Providing
+
+    async def provider_of(self, node_key: Address) -> Address | None:
+        """The provider that a node key serves now."""
+        found: Address = await self._rpc.view(self._registry, provider_registry.PROVIDER_OF, node_key)
+        return None if found == ZERO_ADDRESS else found
 
     async def registration(self, provider: Address) -> Registration:
         """What the registry says of a provider."""
@@ -245,8 +261,8 @@ class Payer:
             await self._send(f"{intent}/approve-zero", token, openx_token.APPROVE.encode(spender, 0))
         await self._send(f"{intent}/approve", token, openx_token.APPROVE.encode(spender, amount))
 
-    async def _send(self, intent: str, to: Address, data: bytes) -> Sent:
-        sent = await self._transactor.send(intent, TxCall(to, data))
+    async def _send(self, intent: str, to: Address, data: bytes, wei: int = 0) -> Sent:
+        sent = await self._transactor.send(intent, TxCall(to, data, wei))
         if not sent.ok:
             raise Permanent(f"{intent} reverted in transaction {to_hex(sent.tx_hash)}", code="reverted")
         return sent

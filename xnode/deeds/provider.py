@@ -15,7 +15,7 @@ from scheduler.job import Job
 from scheduler.offer import SignedOffer
 from xnode.deeds.joblog import LogArchive
 from xnode.deeds.market import Market
-from xnode.errors import Permanent
+from xnode.errors import Permanent, Retryable
 from xnode.node import change as facts
 from xnode.node import effect as deeds
 from xnode.node import message
@@ -133,7 +133,7 @@ class ProviderDeeds:
 
     async def collect_outputs(self, effect: deeds.CollectOutputs) -> facts.Change:
         """Outputs as blobs; the log is kept too, because the container and its log go away next."""
-        await self.archive.keep(effect.lease_id, self.engine.read_logs(effect.lease_id, 0, follow=False))
+        await self.engine.keep_log(effect.lease_id, self.archive.path(effect.lease_id))
         outputs = await self.engine.collect_outputs(effect.lease_id, self.blobs.path(effect.lease_id).parent)
         return facts.OutputsCollected(effect.lease_id, outputs)
 
@@ -179,6 +179,9 @@ async def call(net: Net, clock: Clock, peer: Peer, method: str, body: bytes) -> 
         return await net.call(peer, method, body, clock.now_ns() + CALL_NS)
     except RpcRefused as refused:
         refusal = read_answer(refused.body, Refusal)
+        if refusal.code == "busy":
+            # The peer could not decide in time: that is no answer, and least of all a no.
+            raise Retryable(refusal.detail) from None
         raise Permanent(refusal.detail, code=refusal.code) from None
 
 

@@ -120,6 +120,7 @@ class Discovery:
     async def _join(self, peer: Peer) -> None:
         peer_id = await self._host.connect(peer, trio.current_time() + ASK_S)
         if self._dht is not None:
+            self._host.remember(peer_id, peer.multiaddrs)
             await self._dht.add_peer(peer_id)
         self._due.set()
 

@@ -93,6 +93,7 @@ class Net:
         serve_directory(self._methods, self._phonebook.book, now_ns)
         self._server = Server(self._methods, self.counters)
         self._session: _Session | None = None
+        self._has_started = False
         self._started = trio.Event()
         self._restart_asked = trio.Event()
 
@@ -193,7 +194,7 @@ class Net:
             except (
                 Exception
             ) as error:  # a supervisor's edge: libp2p may fall in any way, and jobs and money must not notice
-                if first and not self._started.is_set():
+                if first and not self._has_started:
                     task_status.started(_unwrap(error))
                     return
                 log.warning("net fell; starting it again", error=repr(_unwrap(error))[:300])
@@ -205,7 +206,9 @@ class Net:
     async def _run_host(self, task_status: Any) -> None:
         self._restart_asked = trio.Event()
         async with AsyncExitStack() as stack:
-            host = await stack.enter_async_context(open_host(self._settings.secret, self._listen))
+            host = await stack.enter_async_context(
+                open_host(self._settings.secret, self._listen, self._settings.announce)
+            )
             rpc = Rpc(host, self.counters)
             dht = None
             if self._settings.dht:
@@ -219,6 +222,7 @@ class Net:
             try:
                 self._session = session
                 self._started.set()
+                self._has_started = True
                 if task_status is not None:
                     task_status.started(None)
                 async with trio.open_nursery() as nursery:

@@ -24,8 +24,8 @@ from multiaddr import Multiaddr
 from metering.units import Address
 from xnode.errors import Permanent, Retryable
 from xnode.net.identity import address_of_peer_id, make_key_pair
-from xnode.net.multiaddr import Endpoint, parse_multiaddr
-from xnode.net.patches import apply_patches
+from xnode.net.multiaddr import Endpoint, expand_unspecified, parse_multiaddr
+from xnode.net.patches import apply_patches, close_sockets
 from xnode.net.pipe import STREAM_FAULTS
 from xnode.ports import Peer
 
@@ -58,6 +58,7 @@ HEALTH_PING_S = 8.0
 """A peer that answers no ping for this long is gone: its connection is dropped and its calls fail."""
 
 CLOSE_S = 5.0
+PEER_ADDRESS_S = 3600
 
 StreamHandlerFn = Callable[[Any], Awaitable[None]]
 
@@ -149,6 +150,11 @@ class Host:
         self._swarm.unblock_peer(peer_id)
         return peer_id
 
+    def remember(self, peer_id: ID, multiaddrs: Iterable[str]) -> None:
+        """Tell libp2p where a peer listens; its DHT names to others only peers of which it knows that."""
+        known = [Multiaddr(each) for each in multiaddrs if parse_multiaddr(each) is not None]
+        self.raw.get_peerstore().add_addrs(peer_id, known, PEER_ADDRESS_S)
+
     async def open_stream(self, peer_id: ID, protocol: str, deadline: float) -> Any:
         """A stream to a connected peer. Raises Retryable; Permanent when it does not speak the protocol."""
         with trio.CancelScope(deadline=deadline) as scope:
@@ -167,26 +173,62 @@ class Host:
 
 
 @asynccontextmanager
-async def open_host(secret: bytes, listen: Iterable[str]) -> AsyncIterator[Host]:
-    """A running host under the node's identity. listen: multiaddrs, may be empty (then others reach us over connections
-    that we open). Raises Permanent when an address cannot be listened on."""
+async def open_host(secret: bytes, listen: Iterable[str], announce: tuple[str, ...] = ()) -> AsyncIterator[Host]:
+    """A running host under the node's identity. Raises Permanent when an address cannot be listened on.
+
+    listen: multiaddrs, may be empty (then others reach us over connections that we open); announce: what to tell others
+    instead of where we listen.
+    """
     apply_patches()
     wanted = tuple(listen)
     _check_listen(wanted)
-    raw = _make_raw_host(secret)
-    async with raw.run([Multiaddr(each) for each in wanted]):
+    raw = _make_raw_host(secret, announce)
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        host: Host = await nursery.start(_run, raw, wanted, stop)
         try:
-            host = Host(raw)
-            _check_bound(wanted, raw)
             yield host
         finally:
-            # Leaving run() alone leaks listeners and sockets.
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+            stop.set()
+
+
+async def _run(
+    raw: Any, wanted: tuple[str, ...], stop: trio.Event, task_status: Any = trio.TASK_STATUS_IGNORED
+) -> None:
+    # Shielded: libp2p, when cancelled, marks connections as closed and then leaves their sockets open.
+    with trio.CancelScope(shield=True) as scope:
+        try:
+            async with raw.run([Multiaddr(each) for each in wanted]):
+                _check_bound(wanted, raw)
+                task_status.started(Host(raw))
+                await stop.wait()
+                scope.deadline = trio.current_time() + CLOSE_S
+                await _close_connections(raw)
                 await raw.close()
+        finally:
+            await _close_what_is_left(raw)
 
 
-def _make_raw_host(secret: bytes) -> Any:
+async def _close_connections(raw: Any) -> None:
+    # All at once: libp2p closes one after the other and sleeps 0.2 s over each.
+    async with trio.open_nursery() as nursery:
+        for connection in raw.get_network().get_connections():
+            nursery.start_soon(connection.close)
+
+
+async def _close_what_is_left(raw: Any) -> None:
+    # After a fall the listener still has its port, and connections their sockets: others would wait for us on them.
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+        await raw.close()
+    close_sockets(raw.get_network())
+
+
+def _make_raw_host(secret: bytes, announce: tuple[str, ...]) -> Any:
     keys = make_key_pair(secret)
+
+    def choose_announced(bound: list[Multiaddr]) -> list[Multiaddr]:
+        return [Multiaddr(each) for each in announce or expand_unspecified(tuple(str(each) for each in bound))]
+
     raw = new_host(
         key_pair=keys,
         # Noise alone: the default also takes plaintext, which proves nothing about who calls.
@@ -196,6 +238,7 @@ def _make_raw_host(secret: bytes) -> Any:
         resource_manager=_make_resource_manager(),
         # What strangers say our address is, is no reason to announce it.
         disable_identify_address_discovery=True,
+        addrs_factory=choose_announced,
     )
     raw.get_network()._inbound_limiter = trio.CapacityLimiter(MAX_INBOUND)
     return raw

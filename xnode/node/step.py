@@ -36,6 +36,8 @@ def _on_node_started(turn: Turn, change: facts.NodeStarted) -> None:
     turn.put(Settings(change.node, change.separator, change.software, change.provider, change.submitter))
     for lease in tuple(turn.state.all(SubmitterLease)):
         submitter_lease.grant_grace(turn, lease)
+    for served in tuple(turn.state.all(ProviderLease)):
+        provider_lease.resume_lease(turn, served)
     for escrow in tuple(turn.state.all(ProviderEscrow)):
         provider_money.resume_escrow(turn, escrow)
     provider_quote.refresh_offer(turn, change.multiaddrs)
@@ -87,6 +89,10 @@ def _on_effect_failed(turn: Turn, change: facts.EffectFailed) -> None:
             )
         case deeds.StartWorkload():
             _on_launch_failed(turn, effect.lease_id, "launch_failed", change)
+        case deeds.StopWorkload():
+            lease = turn.get(ProviderLease, effect.lease_id)
+            if lease is not None:
+                provider_lease.on_stop_failed(turn, lease)
         case deeds.CollectOutputs():
             lease = turn.get(ProviderLease, effect.lease_id)
             if lease is not None and lease.outputs is None:
@@ -117,6 +123,8 @@ def _on_submitter_effect_failed(turn: Turn, effect: deeds.Effect, refusal: Refus
             task = turn.get(SubmitterLease, effect.lease_id)
             if task is not None and refusal.code == "lease_unknown":
                 submitter_lease.on_provider_forgot(turn, task, refusal.detail)
+            elif task is not None:
+                submitter_lease.on_ask_failed(turn, task, effect.stop)
         case deeds.FetchOutputs():
             task = turn.get(SubmitterLease, effect.lease_id)
             if task is not None:
@@ -145,7 +153,10 @@ def _on_push_failed(turn: Turn, lease: ProviderLease, change: facts.EffectFailed
     # A refusal is the submitter's last word; a missed deadline only means that nobody answered.
     if change.code != "deadline" and lease.status in OPEN:
         if lease.status == "running":
-            provider_lease.stop_lease(turn, lease, "receipt_refused")
+            provider_lease.stop_lease(turn, lease, "receipt_refused", f"{change.code}: {change.detail}")
+        elif lease.status == "stopping" and lease.stop_reason == "stopped_by_submitter":
+            # Its stop overtook its refusal, which is why it stopped us.
+            turn.put(lease, stop_reason="receipt_refused", end_detail=f"{change.code}: {change.detail}")
         else:
             provider_money.on_receipts_refused(turn, lease)
 

@@ -10,14 +10,16 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import trio
+from typing import TYPE_CHECKING, Any
 
 from metering.units import Address
 from xnode.errors import ExitCode, UserError
 from xnode.wallet.signer import WalletKey
+
+if TYPE_CHECKING:
+    import trio
 
 DEFAULT_FOLDER = Path.home() / ".xnode" / "keystore"
 
@@ -33,8 +35,14 @@ MAX_PBKDF2_ROUNDS = 10_000_000
 MAX_FILES = 1000
 """Listing reads every file; a folder with more is not a keystore."""
 
-# scrypt with geth's standard parameters takes 256 MB and a second: never two at once.
-_scrypt = trio.CapacityLimiter(1)
+
+@lru_cache(maxsize=1)
+def _scrypt() -> trio.CapacityLimiter:
+    """scrypt with geth's standard parameters takes 256 MB and a second: never two at once."""
+    import trio  # a quarter of a second to import, which listing keys need not pay
+
+    return trio.CapacityLimiter(1)
+
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ADDRESS = re.compile(r"(0x)?[0-9a-fA-F]{40}")
@@ -113,7 +121,9 @@ class Keystore:
         if not password:
             raise UserError("the password is empty", where="password", todo="choose one; the file is useless without")
         path = self._make_path(name, key.address)
-        content = await trio.to_thread.run_sync(_encrypt, key, password, limiter=_scrypt)
+        import trio
+
+        content = await trio.to_thread.run_sync(_encrypt, key, password, limiter=_scrypt())
         _write_new(path, json.dumps(content).encode())
         return Entry(path.name, path, key.address)
 
@@ -279,7 +289,9 @@ def _encrypt(key: WalletKey, password: str) -> dict[str, Any]:
 
 
 async def _decrypt(content: dict[str, Any], password: str, where: str) -> WalletKey:
-    secret = await trio.to_thread.run_sync(_decrypt_secret, content, password, where, limiter=_scrypt)
+    import trio
+
+    secret = await trio.to_thread.run_sync(_decrypt_secret, content, password, where, limiter=_scrypt())
     key = WalletKey(secret)
     stated = content.get("address")
     if isinstance(stated, str) and stated.removeprefix("0x").lower() != key.address.hex():

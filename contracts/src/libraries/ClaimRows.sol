@@ -34,10 +34,7 @@ library ClaimRows {
     }
 
     /// @notice Fills in what all rows of a batch share.
-    function fillFrame(bytes32 domain, address provider, address asset, bytes32 split, uint32 thaw)
-        internal
-        pure
-    {
+    function fillFrame(bytes32 domain, address provider, address asset, bytes32 split, uint32 thaw) internal pure {
         bytes32 escrowTypehash = XnodeHashes.ESCROW_TYPEHASH;
         bytes32 voucherTypehash = XnodeHashes.VOUCHER_TYPEHASH;
         uint256 providerWord = uint160(provider);
