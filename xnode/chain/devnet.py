@@ -24,7 +24,7 @@ from xnode.chain.manifest import Manifest, read_manifest, write_manifest
 from xnode.chain.rpc import Rpc
 from xnode.chain.transactor import Pace, Transactor
 from xnode.chain.tx_journal import SqlTxJournal, TxCall, make_engine
-from xnode.errors import Retryable
+from xnode.errors import Permanent, Retryable
 from xnode.ports import TransactionSigner
 
 if TYPE_CHECKING:
@@ -177,14 +177,16 @@ async def _mine_eagerly(rpc: Rpc) -> None:
 async def _keep_saving(devnet: Devnet, state: Path) -> None:
     saved_block = 0
     while True:
+        began = trio.current_time()
         try:
             head = int(await devnet.rpc.read("eth_blockNumber"), 16)
             if head - saved_block >= SAVE_EMPTY_BLOCKS or await _has_transactions(devnet.rpc, saved_block + 1, head):
                 await devnet.save(state)
                 saved_block = head
-        except Retryable as error:
+        except (Retryable, Permanent) as error:
             log.warning("devnet state not saved", reason=str(error))
-        await trio.sleep(SAVE_INTERVAL_S)
+        # A state of many days takes long to save: never more than a tenth of the time.
+        await trio.sleep(max(SAVE_INTERVAL_S, 9 * (trio.current_time() - began)))
 
 
 async def _save_last(devnet: Devnet, state: Path) -> None:
@@ -192,8 +194,8 @@ async def _save_last(devnet: Devnet, state: Path) -> None:
         scope.shield = True
         try:
             await devnet.save(state)
-        except Retryable as error:
-            # anvil is gone already: what was saved before it stands.
+        except (Retryable, Permanent) as error:
+            # Most likely anvil is gone: what was saved before it stands.
             log.warning("devnet state not saved", reason=str(error))
 
 
