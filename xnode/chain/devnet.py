@@ -18,13 +18,13 @@ import trio
 from metering.units import Address
 from xnode.chain import openx_token
 from xnode.chain.abi import parse_hex, to_hex
-from xnode.chain.anvil import Anvil, AnvilOptions, open_anvil
+from xnode.chain.anvil import Anvil, AnvilOptions, lock_folder, open_anvil
 from xnode.chain.deploy import OPENX_DECIMALS, Plan, deploy
 from xnode.chain.manifest import Manifest, read_manifest, write_manifest
 from xnode.chain.rpc import Rpc
 from xnode.chain.transactor import Pace, Transactor
 from xnode.chain.tx_journal import SqlTxJournal, TxCall, make_engine
-from xnode.errors import Retryable
+from xnode.errors import Permanent, Retryable
 from xnode.ports import TransactionSigner
 
 if TYPE_CHECKING:
@@ -106,8 +106,13 @@ class Devnet:
 
 async def run_devnet(options: DevnetOptions, task_status: TaskStatus[Devnet] = trio.TASK_STATUS_IGNORED) -> None:
     """Runs until cancelled, then saves the chain and ends anvil. nursery.start gets the Devnet when all is deployed."""
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with lock_folder(options.folder):
+        await _run_locked(options, task_status)
+
+
+async def _run_locked(options: DevnetOptions, task_status: TaskStatus[Devnet]) -> None:
     folder = options.folder
-    folder.mkdir(parents=True, exist_ok=True)
     state = folder / "chain.json"
     if not state.exists():
         _forget(folder)
@@ -172,14 +177,16 @@ async def _mine_eagerly(rpc: Rpc) -> None:
 async def _keep_saving(devnet: Devnet, state: Path) -> None:
     saved_block = 0
     while True:
+        began = trio.current_time()
         try:
             head = int(await devnet.rpc.read("eth_blockNumber"), 16)
             if head - saved_block >= SAVE_EMPTY_BLOCKS or await _has_transactions(devnet.rpc, saved_block + 1, head):
                 await devnet.save(state)
                 saved_block = head
-        except Retryable as error:
+        except (Retryable, Permanent) as error:
             log.warning("devnet state not saved", reason=str(error))
-        await trio.sleep(SAVE_INTERVAL_S)
+        # A state of many days takes long to save: never more than a tenth of the time.
+        await trio.sleep(max(SAVE_INTERVAL_S, 9 * (trio.current_time() - began)))
 
 
 async def _save_last(devnet: Devnet, state: Path) -> None:
@@ -187,8 +194,8 @@ async def _save_last(devnet: Devnet, state: Path) -> None:
         scope.shield = True
         try:
             await devnet.save(state)
-        except Retryable as error:
-            # anvil is gone already: what was saved before it stands.
+        except (Retryable, Permanent) as error:
+            # Most likely anvil is gone: what was saved before it stands.
             log.warning("devnet state not saved", reason=str(error))
 
 

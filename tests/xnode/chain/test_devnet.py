@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -12,7 +13,7 @@ import pytest
 import trio
 
 from metering.units import Address
-from tests.xnode.chain.devchain import TOKEN, make_wallet
+from tests.xnode.chain.devchain import TOKEN, make_wallet, start_anvil
 from xnode.chain import anvil, openx_token
 from xnode.chain.abi import to_hex
 from xnode.chain.client import open_client
@@ -88,11 +89,11 @@ async def test_a_killed_anvil_is_told_and_loses_nothing_that_was_saved(tmp_path:
     one, state = make_wallet().address, tmp_path / "chain.json"
     with pytest.raises(ExceptionGroup) as caught:
         async with open_devnet(options(tmp_path, block_time_s=None)) as devnet:
-            before = state.stat().st_mtime_ns
             await devnet.fund([one])
+            head = int(await devnet.rpc.read("eth_blockNumber"), 16)
 
             async def is_saved() -> bool:
-                return state.stat().st_mtime_ns > before
+                return int(json.loads(state.read_text())["best_block_number"]) >= head
 
             await until(is_saved)
             money = await money_of(devnet, one)
@@ -104,7 +105,7 @@ async def test_a_killed_anvil_is_told_and_loses_nothing_that_was_saved(tmp_path:
         assert await money_of(devnet, one) == money
 
 
-def test_a_killed_owner_leaves_an_anvil_that_the_next_one_ends(tmp_path: Path) -> None:
+def test_anvil_does_not_outlive_a_killed_owner(tmp_path: Path) -> None:
     async def run_and_die() -> None:
         async with open_devnet(options(tmp_path, block_time_s=None)):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -116,9 +117,34 @@ def test_a_killed_owner_leaves_an_anvil_that_the_next_one_ends(tmp_path: Path) -
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    left_over = psutil.Process(int((tmp_path / "anvil.pid").read_text()))
+    assert is_ended(int((tmp_path / "anvil.pid").read_text()))
+
+
+def test_an_anvil_left_over_in_the_folder_is_ended(tmp_path: Path) -> None:
+    chain = start_anvil("--cache-path", str(tmp_path))
+    (tmp_path / "anvil.pid").write_text(str(chain.process.pid))
     anvil.end_left_over(tmp_path)
-    assert not left_over.is_running() or left_over.status() == psutil.STATUS_ZOMBIE
+    assert is_ended(chain.process.pid)
+
+
+async def test_a_second_devnet_in_the_folder_is_refused_and_the_first_lives(tmp_path: Path) -> None:
+    async with open_devnet(options(tmp_path, block_time_s=None)) as devnet:
+        with pytest.raises(ExceptionGroup) as caught:
+            async with open_devnet(options(tmp_path, block_time_s=None)):
+                pass
+        assert "a devnet runs here already" in repr(caught.value.subgroup(UserError))
+        assert await devnet.rpc.read("eth_chainId") == "0x7a69"
+
+
+def is_ended(pid: int) -> bool:
+    """True when the process has ended, or does so within the deadline."""
+    try:
+        psutil.Process(pid).wait(timeout=20)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.TimeoutExpired:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 def test_another_process_of_that_pid_is_left_alone(tmp_path: Path) -> None:
