@@ -46,6 +46,7 @@ class Server:
         """RPC methods by name."""
         return {
             message.QUOTE_REQUEST: self._on_quote_request,
+            message.QUOTE_DROP: self._on_quote_drop,
             message.LEASE_OPEN: self._on_lease_open,
             message.LEASE_ASK: self._on_lease_ask,
             message.LEASE_STOP: self._on_lease_stop,
@@ -56,6 +57,10 @@ class Server:
     async def _on_quote_request(self, caller: Address, body: bytes) -> bytes:
         job = _read(body, Job)
         return await self._ask(lambda to: facts.QuoteRequested(to, caller, job))
+
+    async def _on_quote_drop(self, caller: Address, body: bytes) -> bytes:
+        query = _read(body, message.QuoteQuery)
+        return await self._ask(lambda to: facts.QuoteDropped(to, caller, query.digest))
 
     async def _on_lease_open(self, caller: Address, body: bytes) -> bytes:
         offer = _read(body, message.LeaseOffer)

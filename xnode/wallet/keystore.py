@@ -292,9 +292,13 @@ def _make_secret() -> bytes:
 
 
 def _encrypt(key: WalletKey, password: str, rounds: int) -> dict[str, Any]:
-    from eth_keyfile.keyfile import create_keyfile_json  # what eth-account uses; slow to import, so only where it is used
+    from eth_keyfile.keyfile import (
+        create_keyfile_json,
+    )  # what eth-account uses; slow to import, so only where it is used
 
-    content: dict[str, Any] = create_keyfile_json(key.expose_secret(), password.encode(), kdf="scrypt", iterations=rounds)
+    content: dict[str, Any] = create_keyfile_json(
+        key.expose_secret(), password.encode(), kdf="scrypt", iterations=rounds
+    )
     return {**content, "address": key.address.hex()}  # as geth spells it
 
 
