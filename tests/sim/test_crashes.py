@@ -72,8 +72,18 @@ def make_orphaned_market(arm: Arm) -> World:
     return world
 
 
+def make_contested_market(arm: Arm) -> World:
+    """Two providers give a quote, and one of them is let go."""
+    world = _make_market(arm)
+    arm(world.add_provider(2))
+    world.run_for(1)
+    world.submit(behaviour=Behaviour(run_ns=4 * SECOND))
+    return world
+
+
 MARKETS: dict[str, Callable[[Arm], World]] = {
     "paid": make_paid_market, "stopped": make_stopped_market, "lost": make_lost_market, "orphaned": make_orphaned_market,
+    "contested": make_contested_market,
 }  # fmt: skip
 
 
