@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import re
-import shutil
 import sys
 import time
 from collections import Counter
@@ -63,9 +62,8 @@ def main() -> int:
     options = parser.parse_args()
     begun = time.monotonic()
     try:
-        folder = _make_folder(options.folder.absolute())
         image = _build_image()
-        with Localnet(folder, _say, keep=options.keep) as net:
+        with Localnet(options.folder, _say, keep=options.keep) as net:
             facts = _run(net, image)
             _show_summary(facts, time.monotonic() - begun)
             if options.keep:
@@ -76,14 +74,6 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def _make_folder(folder: Path) -> Path:
-    if (folder / "chain" / "kept").exists():
-        raise UserError("a kept demo network is still there", where=str(folder), todo="run its stop.sh first")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
 
 
 def _build_image() -> Path:

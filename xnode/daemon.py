@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from zlib import crc32
 
 import structlog
 import trio
@@ -151,14 +150,10 @@ class _Daemon:
 
     async def _make_engine(self, provider: ProviderConfig) -> PodmanEngine:
         data = self._config.node.data_dir
-        engine = PodmanEngine((data / "engine").absolute(), self._make_namespace(), provider.oci_runtime)
+        engine = PodmanEngine((data / "engine").absolute(), self._config.home.namespace, provider.oci_runtime)
         version = await engine.check()
         log.info("container engine ready", version=version)
         return engine
-
-    def _make_namespace(self) -> str:
-        """A short name of this home: several daemons on one host each see only their own containers."""
-        return f"n{crc32(str(self._config.home.folder.resolve()).encode()):08x}"
 
     @asynccontextmanager
     async def _open_chain(self, ground: _Ground) -> AsyncIterator[ChainClient]:
