@@ -97,7 +97,7 @@ class Localnet:
         options = (
             "devnet",
             "up",
-            "--dir",
+            "--folder",
             str(self.manifest.parent),
             "--port",
             str(port),
@@ -110,7 +110,7 @@ class Localnet:
 
     def fund(self, *addresses: str) -> None:
         """Bring addresses up to some ETH for gas and some OPENX."""
-        self.run("devnet", "fund", "--chain", str(self.manifest), *addresses)
+        self.run("devnet", "fund", "--folder", str(self.manifest.parent), *addresses)
 
     # ------------------------------------------------------------------------------------------------------------ nodes
 

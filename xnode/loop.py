@@ -216,6 +216,8 @@ class Loop:
         name = type(effect).__name__
         pause_s = _RETRY_FIRST_S
         while True:
+            if self._pending[effect.id][0] != version:
+                return None
             reach(f"before_effect:{name}")
             failure = "not done in time"
             try:
@@ -231,8 +233,6 @@ class Loop:
                 # The supervisor's edge: a bug in one adapter must stop one deed, not every lease of the node.
                 log.exception("an effect hit a bug", effect=name, id=effect.id)
                 failure = f"internal error: {type(error).__name__}"
-            if self._pending[effect.id][0] != version:
-                return None
             if self._time_left(effect) <= 0:
                 return EffectFailed(effect, "deadline", failure)
             log.info("effect will be tried again", effect=name, id=effect.id, reason=failure)

@@ -18,13 +18,13 @@ import trio
 from metering.units import Address
 from xnode.chain import openx_token
 from xnode.chain.abi import parse_hex, to_hex
-from xnode.chain.anvil import Anvil, AnvilOptions, open_anvil
+from xnode.chain.anvil import Anvil, AnvilOptions, lock_folder, open_anvil
 from xnode.chain.deploy import OPENX_DECIMALS, Plan, deploy
 from xnode.chain.manifest import Manifest, read_manifest, write_manifest
 from xnode.chain.rpc import Rpc
 from xnode.chain.transactor import Pace, Transactor
 from xnode.chain.tx_journal import SqlTxJournal, TxCall, make_engine
-from xnode.errors import Retryable
+from xnode.errors import Permanent, Retryable
 from xnode.ports import TransactionSigner
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ FUND_OPENX = 10_000 * 10**OPENX_DECIMALS
 
 SAVE_INTERVAL_S = 1.0
 """The most that a kill -9 of the chain loses; senders then broadcast what is missing again."""
+
+SAVE_DEADLINE_S = 10.0
+"""For the last save, with a person waiting at Ctrl-C."""
 
 SAVE_EMPTY_BLOCKS = 120
 """Blocks without transactions cost nothing to lose, so they alone are saved rarely."""
@@ -103,8 +106,13 @@ class Devnet:
 
 async def run_devnet(options: DevnetOptions, task_status: TaskStatus[Devnet] = trio.TASK_STATUS_IGNORED) -> None:
     """Runs until cancelled, then saves the chain and ends anvil. nursery.start gets the Devnet when all is deployed."""
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with lock_folder(options.folder):
+        await _run_locked(options, task_status)
+
+
+async def _run_locked(options: DevnetOptions, task_status: TaskStatus[Devnet]) -> None:
     folder = options.folder
-    folder.mkdir(parents=True, exist_ok=True)
     state = folder / "chain.json"
     if not state.exists():
         _forget(folder)
@@ -125,9 +133,7 @@ async def run_devnet(options: DevnetOptions, task_status: TaskStatus[Devnet] = t
         try:
             await _keep_saving(devnet, state)
         finally:
-            with trio.move_on_after(10) as scope:
-                scope.shield = True
-                await devnet.save(state)
+            await _save_last(devnet, state)
 
 
 @asynccontextmanager
@@ -171,14 +177,26 @@ async def _mine_eagerly(rpc: Rpc) -> None:
 async def _keep_saving(devnet: Devnet, state: Path) -> None:
     saved_block = 0
     while True:
+        began = trio.current_time()
         try:
             head = int(await devnet.rpc.read("eth_blockNumber"), 16)
             if head - saved_block >= SAVE_EMPTY_BLOCKS or await _has_transactions(devnet.rpc, saved_block + 1, head):
                 await devnet.save(state)
                 saved_block = head
-        except Retryable as error:
+        except (Retryable, Permanent) as error:
             log.warning("devnet state not saved", reason=str(error))
-        await trio.sleep(SAVE_INTERVAL_S)
+        # A state of many days takes long to save: never more than a tenth of the time.
+        await trio.sleep(max(SAVE_INTERVAL_S, 9 * (trio.current_time() - began)))
+
+
+async def _save_last(devnet: Devnet, state: Path) -> None:
+    with trio.move_on_after(SAVE_DEADLINE_S) as scope:
+        scope.shield = True
+        try:
+            await devnet.save(state)
+        except (Retryable, Permanent) as error:
+            # Most likely anvil is gone: what was saved before it stands.
+            log.warning("devnet state not saved", reason=str(error))
 
 
 async def _has_transactions(rpc: Rpc, first: int, last: int) -> bool:

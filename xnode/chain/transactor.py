@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -98,7 +99,7 @@ class Transactor:
     async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Watches everything in flight until cancelled, first of all what an earlier life left unfinished."""
         for record in await self._journal.load_pending():
-            self._watch(record, pushed_at=-self._pace.stuck_after_s)
+            self._watch(record, pushed_at=-inf)
         self._resumed.set()
         task_status.started()
         backoff_s = self._pace.poll_interval_s
@@ -132,10 +133,12 @@ class Transactor:
             record = await self._journal.load(intent)
             if record is not None and record.sent is not None:
                 return record.sent
-            if record is None:
-                record = await self._make(intent, call)
-            # Once on disk it must be watched: not even a cancelled caller may come between.
+            if record is not None:
+                # A save that was reported as failed had come through.
+                return self._watch(record, pushed_at=-inf)
+            record = await self._make(intent, call)
             reach("tx_before_save")
+            # Once on disk it must be watched: not even a cancelled caller may come between.
             with trio.CancelScope(shield=True):
                 await self._journal.save(record)
                 reach("tx_saved")

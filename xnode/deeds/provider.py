@@ -15,7 +15,7 @@ from scheduler.job import Job
 from scheduler.offer import SignedOffer
 from xnode.deeds.joblog import LogArchive
 from xnode.deeds.market import Market
-from xnode.errors import Permanent
+from xnode.errors import Permanent, Retryable
 from xnode.node import change as facts
 from xnode.node import effect as deeds
 from xnode.node import message
@@ -179,6 +179,9 @@ async def call(net: Net, clock: Clock, peer: Peer, method: str, body: bytes) -> 
         return await net.call(peer, method, body, clock.now_ns() + CALL_NS)
     except RpcRefused as refused:
         refusal = read_answer(refused.body, Refusal)
+        if refusal.code == "busy":
+            # The peer could not decide in time: that is no answer, and least of all a no.
+            raise Retryable(refusal.detail) from None
         raise Permanent(refusal.detail, code=refusal.code) from None
 
 

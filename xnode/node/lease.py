@@ -7,7 +7,7 @@ from typing import Literal
 LeaseStatus = Literal[
     "requested", "preparing", "launching", "running", "stopping", "ending", "settling", "settled", "refused"
 ]
-Trigger = Literal["funded", "refuse", "prepared", "started", "stop", "exited", "failed", "paid", "settled"]
+Trigger = Literal["funded", "refuse", "prepared", "started", "stop", "exited", "failed", "paid", "lost", "settled"]
 
 TRANSITIONS: dict[tuple[LeaseStatus, Trigger], LeaseStatus] = {
     ("requested", "funded"): "preparing",
@@ -23,6 +23,11 @@ TRANSITIONS: dict[tuple[LeaseStatus, Trigger], LeaseStatus] = {
     ("running", "exited"): "ending",
     ("stopping", "exited"): "ending",
     ("ending", "paid"): "settling",
+    ("preparing", "lost"): "settling",
+    ("launching", "lost"): "settling",
+    ("running", "lost"): "settling",
+    ("stopping", "lost"): "settling",
+    ("ending", "lost"): "settling",
     ("settling", "settled"): "settled",
 }
 
@@ -54,6 +59,16 @@ EndReason = Literal[
 def next_status(status: LeaseStatus, trigger: Trigger) -> LeaseStatus | None:
     """The state after the trigger, or None when the trigger means nothing in this state (it came late or twice)."""
     return TRANSITIONS.get((status, trigger))
+
+
+def follow(status: LeaseStatus, *triggers: Trigger) -> LeaseStatus:
+    """The state after these triggers, one after the other; one that means nothing where it comes changes nothing.
+
+    Each side sees only a part of what happens to a lease: "exited", "failed", "paid" leads every open lease to settlement.
+    """
+    for trigger in triggers:
+        status = TRANSITIONS.get((status, trigger), status)
+    return status
 
 
 def make_diagram() -> str:

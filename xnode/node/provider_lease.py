@@ -11,8 +11,9 @@ from metering.usage import Counters
 from scheduler.job import OutputFile
 from xnode.node import change as facts
 from xnode.node import effect as deeds
-from xnode.node.lease import EndReason, next_status
+from xnode.node.lease import EndReason, follow, next_status
 from xnode.node.provider_money import (
+    RETAIN_NS,
     accept_funding,
     is_overexposed,
     issue_receipt,
@@ -35,11 +36,14 @@ FETCH_WAIT_NS = 1800 * NANOS_PER_SECOND
 LAUNCH_WAIT_NS = 120 * NANOS_PER_SECOND
 """How long a container may take to start once its image is here."""
 
+OPENING_SLACK_NS = 120 * NANOS_PER_SECOND
+"""How long after its own deadline an opening is still waited for: the chain's clock and its blocks may be that late."""
+
+STOP_AGAIN_NS = 10 * NANOS_PER_SECOND
+"""Pause before a workload that could not be stopped is stopped again."""
+
 NEWS_WAIT_NS = 24 * 3600 * NANOS_PER_SECOND
 """How long we try to tell a sleeping submitter how its lease ended."""
-
-RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
-"""How long a settled lease stays at hand, with its outputs for the submitter to fetch."""
 
 
 # ------------------------------------------------------------------------------------------------------------- request
@@ -50,6 +54,9 @@ def on_lease_requested(turn: Turn, change: facts.LeaseRequested) -> None:
     separator = turn.state.settings.separator
     lease_id = make_lease_id(separator, change.terms)
     known = turn.get(ProviderLease, lease_id)
+    if known is not None and known.terms.submitter != change.caller:
+        # Terms are no secret: only who signed them is answered, or strangers could crowd its requests out.
+        return turn.refuse(change.reply_to, "lease_wrong_submitter", "the lease is for another submitter than who asks")
     if known is not None:
         return _answer_again(turn, known, change)
     refusal = _check_request(turn, change, lease_id)
@@ -100,6 +107,8 @@ def _answer_again(turn: Turn, lease: ProviderLease, change: facts.LeaseRequested
 
 def _check_request(turn: Turn, change: facts.LeaseRequested, lease_id: bytes) -> Refusal | None:
     terms = change.terms
+    if turn.state.settings.provider is None:
+        return Refusal("not_a_provider", "this node offers no capacity any more")
     held = turn.get(HeldQuote, terms.quote_hash)
     if held is None or held.wake_at_ns <= turn.at_ns:
         return Refusal("quote_expired", f"no live quote {terms.quote_hash.hex()[:16]} of ours; ask for a new one")
@@ -171,12 +180,13 @@ def on_funding_read(turn: Turn, change: facts.FundingRead) -> None:
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.status != "requested":
         return None
-    refusal = accept_funding(turn, lease, change)
+    late = Refusal("terms_expired", "the chain answered too late: these terms were to be countersigned earlier")
+    refusal = late if lease.terms.open_until_ns <= turn.at_ns else accept_funding(turn, lease, change)
     if refusal is not None:
         return refuse_lease(turn, lease, refusal)
     for reply_to in lease.reply_to:
         turn.emit(deeds.ReplyLease(reply_to, lease.terms))
-    turn.put(lease, status="preparing", funded=lease.opening is None, reply_to=())
+    turn.put(lease, status=follow(lease.status, "funded"), funded=lease.opening is None, reply_to=())
     if lease.opening is not None:
         turn.emit(
             deeds.OpenEscrow(
@@ -185,6 +195,8 @@ def on_funding_read(turn: Turn, change: facts.FundingRead) -> None:
                 lease.opening,
                 lease.opening_signature,
                 id=make_short_id("open", lease.lease_id),
+                lane=make_lane("chain", lease.terms.escrow_id),
+                deadline_ns=lease.opening.deadline * NANOS_PER_SECOND + OPENING_SLACK_NS,
             )
         )
     turn.emit(
@@ -204,7 +216,8 @@ def refuse_lease(turn: Turn, lease: ProviderLease, refusal: Refusal) -> None:
     """Say no before anything was signed; remembered for a while, so that the same request gets the same answer."""
     for reply_to in lease.reply_to:
         turn.emit(deeds.ReplyRefusal(reply_to, refusal))
-    turn.put(lease, status="refused", reply_to=(), refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
+    status = follow(lease.status, "refuse")
+    turn.put(lease, status=status, reply_to=(), refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
     refresh_offer(turn)
 
 
@@ -279,6 +292,8 @@ def on_lease_woke(turn: Turn, lease: ProviderLease) -> None:
                 lane=make_lane("usage", lease.lease_id),
             )
         )
+    elif lease.status == "stopping":
+        _stop_workload(turn, turn.put(lease, wake_at_ns=None))
     elif lease.status == "ending":
         settle_if_paid(turn, lease, gave_up=True)
     elif lease.status in ("settled", "refused"):
@@ -292,23 +307,28 @@ def on_usage_read(turn: Turn, change: facts.UsageRead) -> None:
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.status != "running":
         return
+    # What the receipts before this one left unpaid: this one nobody could have paid yet.
+    overexposed = is_overexposed(lease)
     lease = issue_receipt(turn, lease, change.counters, final=False)
     push_receipts(turn, lease)
     if lease.last.cost >= lease.terms.cost_limit:
         stop_lease(turn, lease, "cost_limit")
-    elif is_overexposed(lease):
+    elif overexposed:
         stop_lease(turn, lease, "unpaid" if lease.funded else "escrow_unconfirmed")
 
 
-def stop_lease(turn: Turn, lease: ProviderLease, reason: EndReason) -> None:
+def stop_lease(turn: Turn, lease: ProviderLease, reason: EndReason, detail: str = "") -> None:
     """End the workload for this reason, wherever it is in its life."""
     status = next_status(lease.status, "stop")
     if status is None:
         return
     if status == "ending":
-        end_lease(turn, lease, reason, "", exit_code=None, counters=None)
+        end_lease(turn, lease, reason, detail, exit_code=None, counters=None)
         return
-    turn.put(lease, status=status, stop_reason=reason, wake_at_ns=None)
+    _stop_workload(turn, turn.put(lease, status=status, stop_reason=reason, end_detail=detail, wake_at_ns=None))
+
+
+def _stop_workload(turn: Turn, lease: ProviderLease) -> None:
     turn.emit(
         deeds.StopWorkload(
             lease.lease_id,
@@ -316,6 +336,20 @@ def stop_lease(turn: Turn, lease: ProviderLease, reason: EndReason) -> None:
             lane=make_lane("workload", lease.lease_id),
         )
     )
+
+
+def on_stop_failed(turn: Turn, lease: ProviderLease) -> None:
+    """Never given up: what cannot be stopped goes on using the host for nothing."""
+    if lease.status == "stopping":
+        turn.put(lease, wake_at_ns=turn.at_ns + STOP_AGAIN_NS)
+
+
+def resume_lease(turn: Turn, lease: ProviderLease) -> None:
+    """We were away ourselves: nobody could pay us, so unpaid time and the wait for the last voucher begin anew."""
+    if lease.status == "running":
+        turn.put(lease, covered_at_ns=turn.at_ns, wake_at_ns=turn.at_ns)
+    elif lease.status == "ending":
+        push_receipts(turn, turn.put(lease, wake_at_ns=turn.at_ns + _make_grace_ns(turn)))
 
 
 def on_lease_stop_requested(turn: Turn, change: facts.LeaseStopRequested) -> None:
@@ -352,14 +386,14 @@ def on_workload_exited(turn: Turn, change: facts.WorkloadExited) -> None:
 
 
 def _make_end_reason(lease: ProviderLease, change: facts.WorkloadExited) -> tuple[EndReason, str]:
-    if change.vanished:
-        return "workload_vanished", "the container is gone and left no exit status"
     if change.out_of_memory:
         return "out_of_memory", f"the workload used more than its {lease.terms.resources.memory_bytes} bytes of memory"
     if change.timed_out:
         return "time_limit", f"the workload ran for its whole {lease.terms.duration_limit_ns / 1e9:g} s"
     if lease.stop_reason is not None:
-        return lease.stop_reason, ""
+        return lease.stop_reason, lease.end_detail
+    if change.vanished:
+        return "workload_vanished", "the container is gone and left no exit status"
     if change.exit_code == 0:
         return "completed", ""
     return "exit_code", f"the workload exited with status {change.exit_code}"
@@ -369,18 +403,16 @@ def end_lease(
     turn: Turn, lease: ProviderLease, reason: EndReason, detail: str, exit_code: int | None, counters: Counters | None
 ) -> None:
     """Final receipt first, so that what was served is stated before anything else can go wrong; then the outputs."""
-    provider = turn.state.settings.provider
-    grace_ns = provider.final_voucher_ns if provider else 60 * NANOS_PER_SECOND
     ran = lease.started_at_ns is not None
     lease = turn.put(
         lease,
-        status="ending",
+        status=follow(lease.status, "exited", "failed"),
         end_reason=reason,
         end_detail=detail,
         exit_code=exit_code,
         ended_at_ns=turn.at_ns,
         outputs=None if ran else (),
-        wake_at_ns=turn.at_ns + grace_ns,
+        wake_at_ns=turn.at_ns + _make_grace_ns(turn),
     )
     # Without a reading nothing more is charged than what the last receipt said; issue_receipt never goes below it.
     lease = issue_receipt(turn, lease, counters or Counters(0, 0), final=True)
@@ -392,6 +424,11 @@ def end_lease(
         turn.emit(deeds.RemoveWorkload(lease.lease_id, id=make_short_id("remove", lease.lease_id), lane=lane))
     push_news(turn, lease)
     refresh_offer(turn)
+
+
+def _make_grace_ns(turn: Turn) -> int:
+    provider = turn.state.settings.provider
+    return provider.final_voucher_ns if provider else 60 * NANOS_PER_SECOND
 
 
 def on_outputs_collected(turn: Turn, change: facts.OutputsCollected) -> None:

@@ -12,12 +12,15 @@ from metering.usage import Counters
 from metering.voucher import Voucher
 from xnode.node import change as facts
 from xnode.node import effect as deeds
-from xnode.node.lease import OPEN, next_status
+from xnode.node.lease import OPEN, follow, next_status
 from xnode.node.records import EarnedLine, Issued, ProviderEscrow, ProviderLease
 from xnode.node.state import Turn
 
 MAX_ISSUED = 16
 """Receipts kept unpaid for one lease. Work stops after a few unpaid intervals, so more never come about."""
+
+RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
+"""How long a settled lease stays at hand, with its outputs for the submitter to fetch."""
 
 RECLAIM_NS = 60 * NANOS_PER_SECOND
 """Pause before a failed claim is sent again."""
@@ -43,6 +46,9 @@ def accept_funding(turn: Turn, lease: ProviderLease, funding: facts.FundingRead)
     if funding.thaw_end:
         return Refusal("escrow_thawing", "the escrow is being taken back; open another")
     reserved = funding.deposited - max(escrow.cumulative, funding.claimed) - _make_promised(turn, escrow)
+    if escrow.claiming:
+        # The claim under way gives back what is left, so nothing of it can be promised to another lease.
+        reserved = 0
     opened = 0
     if lease.opening is not None:
         opened = int(lease.opening.amount)
@@ -106,7 +112,8 @@ def issue_receipt(turn: Turn, lease: ProviderLease, counters: Counters, final: b
         ingress_bytes=max(counters.ingress_bytes, last.usage.ingress_bytes),
         egress_bytes=max(counters.egress_bytes, last.usage.egress_bytes),
     )
-    receipt = next_receipt(last, lease.terms, steady, max(turn.at_ns, last.at_ns), final)
+    network_bytes = lease.job.network_bytes
+    receipt = next_receipt(last, lease.terms, steady, max(turn.at_ns, last.at_ns), final, network_bytes)
     digest = make_receipt_digest(turn.state.settings.separator, receipt)
     return turn.put(lease, last=receipt, issued=(*lease.issued, Issued(receipt, digest))[-MAX_ISSUED:])
 
@@ -191,7 +198,7 @@ def settle_if_paid(turn: Turn, lease: ProviderLease, gave_up: bool) -> None:
     turn.put(lease, status=status, wake_at_ns=None)
     escrow = turn.get(ProviderEscrow, lease.terms.escrow_id)
     if escrow is None:
-        turn.put(lease, status="settled", wake_at_ns=None)
+        turn.put(lease, status=follow(status, "settled"), wake_at_ns=None)
     else:
         claim_escrow(turn, escrow)
 
@@ -202,7 +209,7 @@ def claim_escrow(turn: Turn, escrow: ProviderEscrow, urgent: bool = False) -> No
     busy = any(lease is not None and lease.status in OPEN for lease in leases)
     if escrow.claiming or (busy and not urgent):
         return
-    if any(lease is not None and lease.opening is not None and not lease.funded for lease in leases):
+    if any(lease is not None and _is_unfunded(lease) for lease in leases):
         # The opening is still on its way: claim when it has arrived, else the claim would find nothing.
         turn.put(escrow, wake_at_ns=turn.at_ns + RECLAIM_NS // 6)
         return
@@ -215,6 +222,7 @@ def claim_escrow(turn: Turn, escrow: ProviderEscrow, urgent: bool = False) -> No
             escrow.voucher,
             release=not busy,
             id=f"claim:{escrow.escrow_id.hex()}:{claims}",
+            lane=make_lane("chain", escrow.escrow_id),
         )
     )
 
@@ -224,16 +232,18 @@ def on_claim_confirmed(turn: Turn, change: facts.ClaimConfirmed) -> None:
     escrow = turn.get(ProviderEscrow, change.escrow_id)
     if escrow is None:
         return
+    # A voucher may have come after the claim was sent: then there is more to claim before anything is settled.
+    more = change.claimed < escrow.cumulative and change.claimed < change.deposited
     open_lines = []
     closed = int(escrow.closed_cost)
     for line in escrow.lines:
         lease = turn.get(ProviderLease, line.lease_id)
-        if lease is not None and lease.status not in ("settling", "settled"):
+        if lease is not None and (more or _is_unfunded(lease) or lease.status not in ("settling", "settled")):
             open_lines.append(line)
             continue
         closed += line.covered_cost
         if lease is not None and lease.status == "settling":
-            turn.put(lease, status="settled", wake_at_ns=turn.at_ns + 24 * 3600 * NANOS_PER_SECOND)
+            turn.put(lease, status=follow(lease.status, "settled"), wake_at_ns=turn.at_ns + RETAIN_NS)
     turn.put(
         escrow,
         deposited=change.deposited,
@@ -243,7 +253,11 @@ def on_claim_confirmed(turn: Turn, change: facts.ClaimConfirmed) -> None:
         lines=tuple(open_lines),
     )
     if any(_is_settling(turn, line.lease_id) for line in open_lines):
-        claim_escrow(turn, turn.get(ProviderEscrow, change.escrow_id) or escrow)
+        turn.put(turn.get(ProviderEscrow, change.escrow_id) or escrow, wake_at_ns=turn.at_ns + RECLAIM_NS // 6)
+
+
+def _is_unfunded(lease: ProviderLease) -> bool:
+    return lease.opening is not None and not lease.funded
 
 
 def _is_settling(turn: Turn, lease_id: Hash32) -> bool:
@@ -262,7 +276,7 @@ def on_escrow_woke(turn: Turn, escrow: ProviderEscrow) -> None:
     """Time to try a claim again."""
     escrow = turn.put(escrow, wake_at_ns=None)
     if escrow.lines:
-        claim_escrow(turn, escrow)
+        claim_escrow(turn, escrow, urgent=bool(escrow.thaw_end))
 
 
 def resume_escrow(turn: Turn, escrow: ProviderEscrow) -> None:

@@ -278,7 +278,8 @@ class PaidLine(msgspec.Struct, frozen=True, array_like=True):
 
 class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):
     """An escrow we pay from. folded, prefix, closed_cost: leases settled and folded away; lines: the ones after them, in
-    order of lease number."""
+    order of lease number; opening_until_ns: an opening we signed may still reach the chain until then; withdrawals: how
+    many times we asked the chain for the rest."""
 
     escrow_id: Hash32
     escrow: Escrow
@@ -289,6 +290,8 @@ class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):
     prefix: Hash32 = ZERO_HASH
     closed_cost: Amount = ZERO
     lines: tuple[PaidLine, ...] = ()
+    opening_until_ns: int = 0
+    withdrawals: int = 0
     thaw_asked: bool = False
     wake_at_ns: int | None = None
 

@@ -9,7 +9,7 @@ from metering.refusal import Refusal
 from xnode.node import change as facts
 from xnode.node import effect as deeds
 from xnode.node import provider_lease, provider_money, provider_quote, submitter_job, submitter_lease
-from xnode.node.lease import OPEN
+from xnode.node.lease import OPEN, EndReason
 from xnode.node.records import (
     HeldQuote,
     ProviderEscrow,
@@ -36,6 +36,8 @@ def _on_node_started(turn: Turn, change: facts.NodeStarted) -> None:
     turn.put(Settings(change.node, change.separator, change.software, change.provider, change.submitter))
     for lease in tuple(turn.state.all(SubmitterLease)):
         submitter_lease.grant_grace(turn, lease)
+    for served in tuple(turn.state.all(ProviderLease)):
+        provider_lease.resume_lease(turn, served)
     for escrow in tuple(turn.state.all(ProviderEscrow)):
         provider_money.resume_escrow(turn, escrow)
     provider_quote.refresh_offer(turn, change.multiaddrs)
@@ -73,32 +75,35 @@ def _on_escrow_seen(turn: Turn, change: facts.EscrowSeen) -> None:
 
 def _on_effect_failed(turn: Turn, change: facts.EffectFailed) -> None:
     effect = change.effect
-    refusal = Refusal(change.code, change.detail)
-    match effect:
-        case deeds.ReadFunding():
-            lease = turn.get(ProviderLease, effect.lease_id)
-            if lease is not None and lease.status == "requested":
-                provider_lease.refuse_lease(turn, lease, refusal)
-        case deeds.OpenEscrow():
-            _on_opening_failed(turn, effect)
+    lease_id = getattr(effect, "lease_id", None)
+    lease = turn.get(ProviderLease, lease_id) if lease_id is not None else None
+    if isinstance(effect, deeds.Claim):
+        provider_money.on_claim_failed(turn, effect.escrow_id)
+    elif lease is not None:
+        _on_provider_effect_failed(turn, lease, change)
+    else:
+        _on_submitter_effect_failed(turn, effect, Refusal(change.code, change.detail))
+
+
+def _on_provider_effect_failed(turn: Turn, lease: ProviderLease, change: facts.EffectFailed) -> None:
+    match change.effect:
+        case deeds.ReadFunding() if lease.status == "requested":
+            provider_lease.refuse_lease(turn, lease, Refusal(change.code, change.detail))
+        case deeds.OpenEscrow() if not lease.funded:
+            provider_lease.stop_lease(turn, turn.put(lease, opening=None), "escrow_unconfirmed", change.detail)
         case deeds.FetchInputs():
-            _on_launch_failed(
-                turn, effect.lease_id, "image_failed" if change.code == "image" else "input_failed", change
-            )
+            reason: EndReason = "image_failed" if change.code == "image" else "input_failed"
+            provider_lease.on_launch_failed(turn, lease, reason, change.detail)
         case deeds.StartWorkload():
-            _on_launch_failed(turn, effect.lease_id, "launch_failed", change)
-        case deeds.CollectOutputs():
-            lease = turn.get(ProviderLease, effect.lease_id)
-            if lease is not None and lease.outputs is None:
-                provider_lease.keep_outputs(turn, turn.put(lease, end_detail=f"outputs: {change.detail}"), ())
+            provider_lease.on_launch_failed(turn, lease, "launch_failed", change.detail)
+        case deeds.StopWorkload():
+            provider_lease.on_stop_failed(turn, lease)
+        case deeds.CollectOutputs() if lease.outputs is None:
+            provider_lease.keep_outputs(turn, turn.put(lease, end_detail=f"outputs: {change.detail}"), ())
         case deeds.PushReceipts():
-            lease = turn.get(ProviderLease, effect.lease_id)
-            if lease is not None:
-                _on_push_failed(turn, lease, change)
-        case deeds.Claim():
-            provider_money.on_claim_failed(turn, effect.escrow_id)
+            _on_push_failed(turn, lease, change)
         case _:
-            _on_submitter_effect_failed(turn, effect, refusal)
+            pass
 
 
 def _on_submitter_effect_failed(turn: Turn, effect: deeds.Effect, refusal: Refusal) -> None:
@@ -117,6 +122,8 @@ def _on_submitter_effect_failed(turn: Turn, effect: deeds.Effect, refusal: Refus
             task = turn.get(SubmitterLease, effect.lease_id)
             if task is not None and refusal.code == "lease_unknown":
                 submitter_lease.on_provider_forgot(turn, task, refusal.detail)
+            elif task is not None:
+                submitter_lease.on_ask_failed(turn, task, effect.stop)
         case deeds.FetchOutputs():
             task = turn.get(SubmitterLease, effect.lease_id)
             if task is not None:
@@ -127,25 +134,14 @@ def _on_submitter_effect_failed(turn: Turn, effect: deeds.Effect, refusal: Refus
             pass
 
 
-def _on_opening_failed(turn: Turn, effect: deeds.OpenEscrow) -> None:
-    lease = turn.get(ProviderLease, effect.lease_id)
-    if lease is None or lease.funded:
-        return
-    lease = turn.put(lease, opening=None)
-    provider_lease.stop_lease(turn, lease, "escrow_unconfirmed")
-
-
-def _on_launch_failed(turn: Turn, lease_id: bytes, reason: Any, change: facts.EffectFailed) -> None:
-    lease = turn.get(ProviderLease, lease_id)
-    if lease is not None:
-        provider_lease.on_launch_failed(turn, lease, reason, change.detail)
-
-
 def _on_push_failed(turn: Turn, lease: ProviderLease, change: facts.EffectFailed) -> None:
     # A refusal is the submitter's last word; a missed deadline only means that nobody answered.
     if change.code != "deadline" and lease.status in OPEN:
         if lease.status == "running":
-            provider_lease.stop_lease(turn, lease, "receipt_refused")
+            provider_lease.stop_lease(turn, lease, "receipt_refused", f"{change.code}: {change.detail}")
+        elif lease.status == "stopping" and lease.stop_reason == "stopped_by_submitter":
+            # Its stop overtook its refusal, which is why it stopped us.
+            turn.put(lease, stop_reason="receipt_refused", end_detail=f"{change.code}: {change.detail}")
         else:
             provider_money.on_receipts_refused(turn, lease)
 
@@ -167,6 +163,7 @@ _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     facts.PricesSet: provider_quote.on_prices_set,
     facts.AddressesChanged: provider_quote.on_addresses_changed,
     facts.QuoteRequested: provider_quote.on_quote_requested,
+    facts.QuoteDropped: provider_quote.on_quote_dropped,
     facts.LeaseRequested: provider_lease.on_lease_requested,
     facts.FundingRead: provider_lease.on_funding_read,
     facts.InputsReady: provider_lease.on_inputs_ready,

@@ -37,6 +37,9 @@ FUNDS_WAIT_NS = 15 * NANOS_PER_SECOND
 LEASE_WAIT_NS = 20 * NANOS_PER_SECOND
 """How long a provider may take to countersign; it asks its chain node meanwhile."""
 
+OPENING_SLACK_NS = 120 * NANOS_PER_SECOND
+"""How long after its deadline an opening may still show up on chain: the chain's clock and its blocks may be that late."""
+
 MAX_TRIES = 5
 """Providers tried before a job is given up: five in a row that fail have a common reason worth a person's look."""
 
@@ -181,10 +184,11 @@ def choose_if_ready(turn: Turn, job: SubmitterJob, late: bool = False) -> None:
         return
     answers = sort_answers((a.quote for a in job.asked if a.quote), job.job, turn.state.settings.separator, turn.at_ns)
     for node, refusal in answers.refused:
+        job = turn.put(job, asked=_without_quote(job.asked, node, refusal))
         job = note(turn, job, "refusal", str(refusal), ("node", "0x" + node.hex()))
     choice = choose(answers, job.job, _make_facts(turn, job), turn.at_ns, turn.dice)
     if choice is None:
-        try_next(turn, job, "no provider gave a quote that holds")
+        fail_job(turn, job, "no_quote", _why_no_quote(job) or "no provider gave a quote that holds")
         return
     limit = choice.quote.quote.body.cost_limit
     if limit > funds:
@@ -198,6 +202,12 @@ def choose_if_ready(turn: Turn, job: SubmitterJob, late: bool = False) -> None:
         )
         return
     _open_lease(turn, job, choice)
+
+
+def _without_quote(asked: tuple[Asked, ...], node: Address, refusal: Refusal) -> tuple[Asked, ...]:
+    return tuple(
+        msgspec.structs.replace(one, quote=None, refusal=refusal) if one.node == node else one for one in asked
+    )
 
 
 def _make_facts(turn: Turn, job: SubmitterJob) -> Facts:
@@ -224,7 +234,13 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
         keccak(turn.dice + lease_id),
         turn.at_ns // NANOS_PER_SECOND + settings.opening_ttl_s,
     )
-    turn.put(escrow, lines=(*escrow.lines, PaidLine(lease_id, ZERO, ZERO_HASH)))
+    until_ns = opening.deadline * NANOS_PER_SECOND + OPENING_SLACK_NS
+    turn.put(
+        escrow,
+        lines=(*escrow.lines, PaidLine(lease_id, ZERO, ZERO_HASH)),
+        opening_until_ns=max(escrow.opening_until_ns, until_ns),
+        wake_at_ns=None,
+    )
     first = make_first(lease_id, turn.at_ns)
     addrs = next((one.multiaddrs for one in job.asked if one.node == quote.node), ())
     turn.put(
@@ -308,17 +324,18 @@ def _make_escrow(turn: Turn, quote: Quote, settings: SubmitterSettings) -> Submi
 
 
 def try_next(turn: Turn, job: SubmitterJob, why: str) -> None:
-    """Another quote of those we have, another search, or the end."""
-    left = tuple(one for one in job.asked if one.quote and one.node not in job.tried)
+    """Another quote of those we have that still holds, another search, or the end."""
+    separator = turn.state.settings.separator
+    quotes = (one.quote for one in job.asked if one.quote and one.node not in job.tried)
+    good = {quote.quote.node for quote in sort_answers(quotes, job.job, separator, turn.at_ns).good}
+    left = tuple(one for one in job.asked if one.node in good)
     if len(job.tried) >= MAX_TRIES:
         fail_job(turn, job, "no_provider", f"{why}; {len(job.tried)} providers were tried")
     elif left:
         job = turn.put(job, status="quoting", asked=left, lease_id=None, wake_at_ns=None)
         choose_if_ready(turn, job, late=True)
-    elif any(one.quote for one in job.asked):
-        search(turn, job)
     else:
-        fail_job(turn, job, "no_quote", _why_no_quote(job) or why)
+        search(turn, job)
 
 
 def _why_no_quote(job: SubmitterJob) -> str:
@@ -361,3 +378,16 @@ def ask_lease(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
             deadline_ns=turn.at_ns + 60 * NANOS_PER_SECOND,
         )
     )
+
+
+def drop_quotes(turn: Turn, job: SubmitterJob, chosen: Address) -> None:
+    """Let the others go: until now each was the next to try, and each holds capacity that somebody else may want."""
+    for one in job.asked:
+        if one.quote is None or one.node == chosen:
+            continue
+        lane = _lane("drop", job.job_hash + one.node)
+        digest = make_quote_digest(turn.state.settings.separator, one.quote.quote)
+        deadline_ns = one.quote.quote.expires_at_ns
+        turn.emit(
+            deeds.DropQuote(job.job_hash, one.node, one.multiaddrs, digest, id=lane, lane=lane, deadline_ns=deadline_ns)
+        )

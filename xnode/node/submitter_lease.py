@@ -8,13 +8,13 @@ from metering.refusal import Refusal
 from metering.signature import is_signed_by
 from metering.units import NANOS_PER_SECOND, Amount, Hash32
 from metering.voucher import Voucher, fold_receipts
-from scheduler.job import OutputFile
+from scheduler.job import OutputFile, check_path
 from xnode.node import change as facts
 from xnode.node import effect as deeds
-from xnode.node.lease import OPEN, EndReason
+from xnode.node.lease import OPEN, EndReason, follow
 from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.state import Turn
-from xnode.node.submitter_job import ask_lease, note, try_next
+from xnode.node.submitter_job import ask_lease, drop_quotes, note, try_next
 
 FETCH_OUTPUTS_NS = 3600 * NANOS_PER_SECOND
 """How long outputs may take to fetch."""
@@ -24,6 +24,9 @@ MAX_OUTPUTS = 4096
 
 SETTLE_WAIT_NS = 900 * NANOS_PER_SECOND
 """How long a provider may take to claim and release before we take the rest back by thaw."""
+
+WITHDRAW_AGAIN_NS = 60 * NANOS_PER_SECOND
+"""Pause before the chain is asked again for what is ours."""
 
 RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
 """How long a settled lease stays at hand, for late messages."""
@@ -47,18 +50,26 @@ def _open(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
             turn, job, "lease", "both sides have signed", ("lease", "0x" + lease.lease_id.hex()),
             ("node", "0x" + lease.terms.node.hex()), status="running",
         )  # fmt: skip
-    return heard(turn, turn.put(lease, status="preparing"))
+        drop_quotes(turn, job, lease.terms.node)
+    lease = heard(turn, turn.put(lease, status=follow(lease.status, "funded")))
+    if lease.stop_asked:
+        # Our user's stop came before the provider knew the lease.
+        ask_lease(turn, lease, stop=True)
+    return lease
 
 
 def on_lease_refused(turn: Turn, lease: SubmitterLease, refusal: Refusal) -> None:
     """The provider will not, or has not said so in time: try the next."""
     if lease.status != "requested":
         return
-    turn.put(lease, status="refused", refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
+    turn.put(lease, status=follow(lease.status, "refuse"), refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None and job.lease_id == lease.lease_id:
         job = note(turn, job, "refusal", str(refusal), ("node", "0x" + lease.terms.node.hex()))
-        try_next(turn, job, str(refusal))
+        if lease.stop_asked:
+            finish_job(turn, job, lease, "stopped_by_submitter", "stopped before any lease")
+        else:
+            try_next(turn, job, str(refusal))
     fold_settled(turn, lease.terms.escrow_id)
 
 
@@ -119,7 +130,8 @@ def _accept(
     )
     escrow = turn.put(escrow, lines=lines)
     if receipt.final:
-        lease = turn.put(lease, status="settling", wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
+        status = follow(lease.status, "exited", "failed", "paid")
+        lease = turn.put(lease, status=status, wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
         job = turn.get(SubmitterJob, lease.job_hash)
         if job is not None:
             note(turn, job, "final", f"receipt {receipt.number}", ("cost", str(int(receipt.cost))))
@@ -151,29 +163,42 @@ def on_lease_news(turn: Turn, change: facts.LeaseNews) -> None:
         return
     if change.reply_to:
         turn.emit(deeds.ReplyOk(change.reply_to))
-    if lease.status == "refused":
+    if lease.status == "refused" or change.status in ("requested", "refused"):
         return
     if lease.status == "requested":
         lease = _open(turn, lease)
-    if lease.status in OPEN:
+    if lease.status in OPEN and lease.end_reason is None:
+        # Once the end is known only the final receipt counts: talk alone must not keep our money in the escrow.
         lease = heard(turn, lease)
     if change.status == "running" and lease.status == "preparing":
         lease = _note_running(turn, lease)
     if change.end_reason is not None:
         _note_end(turn, lease, change)
+    if change.status in ("settling", "settled"):
+        _stop_waiting(turn, lease.lease_id)
 
 
 def _note_running(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None:
         note(turn, job, "launch", "the workload has started", ("node", "0x" + lease.terms.node.hex()))
-    return turn.put(lease, status="running")
+    return turn.put(lease, status=follow(lease.status, "prepared", "started"))
+
+
+def _stop_waiting(turn: Turn, lease_id: Hash32) -> None:
+    """The provider is done with the lease, whether or not its final receipt ever came: it sends no other."""
+    lease = turn.get(SubmitterLease, lease_id)
+    if lease is None or lease.status not in OPEN:
+        return
+    turn.put(lease, status=follow(lease.status, "exited", "failed", "paid"), wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
+    escrow = turn.get(SubmitterEscrow, lease.terms.escrow_id)
+    if escrow is not None:
+        settle_if_claimed(turn, escrow)
 
 
 def _note_end(turn: Turn, lease: SubmitterLease, change: facts.LeaseNews) -> None:
     job = turn.get(SubmitterJob, lease.job_hash)
-    first = lease.end_reason is None or lease.end_reason == "receipt_refused"
-    if first and change.end_reason is not None and lease.end_reason is None:
+    if change.end_reason is not None and lease.end_reason is None:
         lease = turn.put(lease, end_reason=change.end_reason, end_detail=change.end_detail, exit_code=change.exit_code)
         if job is not None:
             job = note(turn, job, "exit", f"{change.end_reason} {change.end_detail}".strip())
@@ -196,12 +221,15 @@ def _check_outputs(lease: SubmitterLease, outputs: tuple[OutputFile, ...]) -> Re
         return Refusal("outputs_many", f"{len(outputs)} output files; at most {MAX_OUTPUTS} are taken")
     if sum(one.blob.size_bytes for one in outputs) > lease.terms.resources.disk_bytes:
         return Refusal("outputs_large", "the outputs are larger than the disk the lease allows")
+    taken: set[str] = set()
     for one in outputs:
-        parts = one.path.split("/")
-        if not one.path or one.path.startswith("/") or any(part in ("", ".", "..") for part in parts):
-            return Refusal("outputs_path", f"output path {one.path[:80]!r} leads out of the output folder")
-        if "\0" in one.path or len(one.path) > 1024:
-            return Refusal("outputs_path", "an output path is not a file name")
+        fault = check_path(one.path)
+        if fault is not None:
+            return Refusal("outputs_path", f"output path {one.path[:80]!r} {fault}")
+        taken.add(one.path)
+    folders = {one.path[:end] for one in outputs for end, char in enumerate(one.path) if char == "/"}
+    if len(taken) < len(outputs) or taken & folders:
+        return Refusal("outputs_path", "two outputs would lie in one place")
     return None
 
 
@@ -254,7 +282,9 @@ def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
     """Silence: ask once, then count the provider as lost; or settlement that never came: take the rest back."""
     settings = turn.state.settings.submitter
     silence_ns = settings.silence_ns if settings else 60 * NANOS_PER_SECOND
-    if lease.status in ("settled", "refused"):
+    if lease.status in ("settling", "settled") and _waits_for_outputs(turn, lease):
+        lease = _give_up_outputs(turn, lease)
+    elif lease.status in ("settled", "refused"):
         turn.archive(lease, wake_at_ns=None)
         return
     if lease.status == "settling":
@@ -270,10 +300,25 @@ def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
     lose_provider(turn, lease)
 
 
+def _waits_for_outputs(turn: Turn, lease: SubmitterLease) -> bool:
+    job = turn.get(SubmitterJob, lease.job_hash)
+    return job is not None and job.lease_id == lease.lease_id and job.status in ("leasing", "running")
+
+
+def _give_up_outputs(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
+    """The work was paid, and its provider has said nothing of its outputs since; a fetch under way has its own deadline."""
+    job = turn.get(SubmitterJob, lease.job_hash)
+    if job is None or lease.outputs is not None:
+        return turn.put(lease, wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
+    lease = turn.put(lease, end_reason=lease.end_reason or "provider_lost", wake_at_ns=turn.at_ns + RETAIN_NS)
+    finish_job(turn, job, lease, "outputs_lost", "the provider did not say what the workload left")
+    return lease
+
+
 def lose_provider(turn: Turn, lease: SubmitterLease) -> None:
     """No word for too long: what we signed is all it gets; the rest comes back after the thaw."""
     reason: EndReason = lease.end_reason or "provider_lost"
-    lease = turn.put(lease, status="settling", end_reason=reason, wake_at_ns=None)
+    lease = turn.put(lease, status=follow(lease.status, "lost"), end_reason=reason, wake_at_ns=None)
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None and job.status in ("leasing", "running"):
         waited = (turn.at_ns - lease.heard_at_ns) // NANOS_PER_SECOND
@@ -289,6 +334,12 @@ def on_provider_forgot(turn: Turn, lease: SubmitterLease, detail: str) -> None:
         note(turn, job, "provider_forgot", detail)
 
 
+def on_ask_failed(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
+    """A stop is never given up while the lease may still cost something."""
+    if stop and lease.status in OPEN:
+        ask_lease(turn, lease, stop=True)
+
+
 # ---------------------------------------------------------------------------------------------------------- settlement
 
 
@@ -296,6 +347,7 @@ def on_escrow_seen(turn: Turn, escrow: SubmitterEscrow, change: facts.EscrowSeen
     """The chain moved: settle what it has paid."""
     escrow = turn.put(escrow, deposited=change.deposited, claimed=change.claimed, thaw_end=change.thaw_end)
     settle_if_claimed(turn, escrow)
+    fold_settled(turn, escrow.escrow_id)
 
 
 def settle_if_claimed(turn: Turn, escrow: SubmitterEscrow) -> None:
@@ -309,7 +361,7 @@ def settle_if_claimed(turn: Turn, escrow: SubmitterEscrow) -> None:
         lease = turn.get(SubmitterLease, line.lease_id)
         if lease is None or lease.status != "settling":
             continue
-        turn.put(lease, status="settled", wake_at_ns=turn.at_ns + RETAIN_NS)
+        _settle(turn, lease)
         job = turn.get(SubmitterJob, lease.job_hash)
         if job is not None:
             paid = ("cost", str(int(line.cost)))
@@ -317,8 +369,14 @@ def settle_if_claimed(turn: Turn, escrow: SubmitterEscrow) -> None:
     fold_settled(turn, escrow.escrow_id)
 
 
+def _settle(turn: Turn, lease: SubmitterLease) -> None:
+    wait_ns = SETTLE_WAIT_NS if _waits_for_outputs(turn, lease) else RETAIN_NS
+    turn.put(lease, status=follow(lease.status, "settled"), wake_at_ns=turn.at_ns + wait_ns)
+
+
 def fold_settled(turn: Turn, escrow_id: Hash32) -> None:
-    """Fold the leases at the front that can change no more into one cost and one hash."""
+    """Fold the leases at the front that can change no more into one cost and one hash; with none left, whatever the
+    provider does not give back by itself is taken back."""
     escrow = turn.get(SubmitterEscrow, escrow_id)
     if escrow is None:
         return
@@ -326,8 +384,12 @@ def fold_settled(turn: Turn, escrow_id: Hash32) -> None:
     while closed < len(escrow.lines) and _is_closed(turn, escrow.lines[closed].lease_id):
         closed += 1
     front = escrow.lines[:closed]
+    wake_at_ns = escrow.wake_at_ns
+    if closed == len(escrow.lines) and escrow.deposited > escrow.claimed and wake_at_ns is None:
+        wake_at_ns = turn.at_ns + SETTLE_WAIT_NS
     turn.put(
         escrow,
+        wake_at_ns=wake_at_ns,
         folded=escrow.folded + closed,
         prefix=fold_receipts(escrow.prefix, (line.digest for line in front)),
         closed_cost=Amount(escrow.closed_cost + sum(line.cost for line in front)),
@@ -344,26 +406,34 @@ def thaw(turn: Turn, escrow_id: Hash32) -> None:
     """Begin to take the rest of an escrow back."""
     escrow = turn.get(SubmitterEscrow, escrow_id)
     if escrow is not None and not escrow.thaw_asked:
-        turn.put(escrow, thaw_asked=True)
-        turn.emit(deeds.StartThaw(escrow_id, escrow.escrow, id=f"thaw:{escrow_id.hex()}"))
+        # Numbered, because one that the chain has reverted stays reverted under its name.
+        number = escrow.withdrawals + 1
+        turn.put(escrow, thaw_asked=True, withdrawals=number)
+        lane = f"chain:{escrow_id.hex()}"
+        turn.emit(deeds.StartThaw(escrow_id, escrow.escrow, id=f"thaw:{escrow_id.hex()}:{number}", lane=lane))
 
 
 def on_thaw_started(turn: Turn, change: facts.ThawStarted) -> None:
     """Wake when the thaw is over."""
     escrow = turn.get(SubmitterEscrow, change.escrow_id)
     if escrow is not None:
-        wake_at_ns = (change.thaw_end + 1) * NANOS_PER_SECOND
+        wake_at_ns = max(turn.at_ns, (change.thaw_end + 1) * NANOS_PER_SECOND)
         turn.put(escrow, thaw_end=change.thaw_end, wake_at_ns=wake_at_ns)
 
 
 def on_escrow_woke(turn: Turn, escrow: SubmitterEscrow) -> None:
     """The thaw is over: take the rest."""
+    escrow_id = escrow.escrow_id
     escrow = turn.put(escrow, wake_at_ns=None)
-    if not escrow.thaw_end:
-        thaw(turn, escrow.escrow_id)
-    else:
-        effect_id = f"close:{escrow.escrow_id.hex()}"
-        turn.emit(deeds.CloseEscrow(escrow.escrow_id, escrow.escrow, escrow.cumulative, id=effect_id))
+    if escrow.thaw_end:
+        escrow = turn.put(escrow, withdrawals=escrow.withdrawals + 1)
+        effect_id, lane = f"close:{escrow_id.hex()}:{escrow.withdrawals}", f"chain:{escrow_id.hex()}"
+        turn.emit(deeds.CloseEscrow(escrow_id, escrow.escrow, escrow.cumulative, id=effect_id, lane=lane))
+    elif escrow.thaw_asked:
+        turn.put(escrow, thaw_asked=False)
+        thaw(turn, escrow_id)
+    elif escrow.deposited > escrow.claimed and all(_is_closed(turn, line.lease_id) for line in escrow.lines):
+        thaw(turn, escrow_id)
 
 
 def on_escrow_closed(turn: Turn, change: facts.EscrowClosed) -> None:
@@ -374,11 +444,17 @@ def on_escrow_closed(turn: Turn, change: facts.EscrowClosed) -> None:
     for line in escrow.lines:
         lease = turn.get(SubmitterLease, line.lease_id)
         if lease is not None and lease.status == "settling":
-            turn.put(lease, status="settled", wake_at_ns=turn.at_ns + RETAIN_NS)
+            _settle(turn, lease)
             job = turn.get(SubmitterJob, lease.job_hash)
             if job is not None:
                 note(turn, job, "settle", "the rest of the escrow came back after the thaw")
-    turn.archive(turn.get(SubmitterEscrow, change.escrow_id) or escrow, wake_at_ns=None)
+    fold_settled(turn, escrow.escrow_id)
+    escrow = turn.get(SubmitterEscrow, change.escrow_id) or escrow
+    if turn.at_ns < escrow.opening_until_ns:
+        # An opening that is still on its way would put money where nobody looks any more: look again when none can be.
+        turn.put(escrow, thaw_asked=True, thaw_end=0, wake_at_ns=escrow.opening_until_ns)
+    else:
+        turn.archive(escrow, wake_at_ns=None)
 
 
 def grant_grace(turn: Turn, lease: SubmitterLease) -> None:
@@ -392,7 +468,4 @@ def on_withdrawal_failed(turn: Turn, escrow_id: Hash32) -> None:
     escrow = turn.get(SubmitterEscrow, escrow_id)
     if escrow is None:
         return
-    if escrow.thaw_end:
-        turn.put(escrow, wake_at_ns=turn.at_ns + 60 * NANOS_PER_SECOND)
-    else:
-        turn.put(escrow, thaw_asked=False, wake_at_ns=turn.at_ns + 60 * NANOS_PER_SECOND)
+    turn.put(escrow, wake_at_ns=turn.at_ns + WITHDRAW_AGAIN_NS)

@@ -8,7 +8,9 @@ import re
 import shutil
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -62,7 +64,7 @@ class PodmanEngine:
         self._boot_id = ""
         self._prepare_lock = trio.Lock()
         self._images = ImageStore(self._podman)
-        self._locks: dict[Hash32, trio.Lock] = {}
+        self._locks: WeakValueDictionary[Hash32, trio.Lock] = WeakValueDictionary()
         self._workloads: dict[Hash32, Workload] = {}
 
     # -------------------------------------------------------------------------------------------------------- engine
@@ -75,6 +77,7 @@ class PodmanEngine:
             raise Permanent(f"podman is {version}; install podman 4 or newer")
         for program in ("mkfs.ext4", "mount", "umount"):
             find_program(program)
+        await self._podman.check_conmon()
         return f"podman {version}, {self._podman.oci_runtime}, cgroup v{tree.version}"
 
     async def has_image(self, image: Image) -> bool:
@@ -174,9 +177,7 @@ class PodmanEngine:
                 raise Permanent(f"lease {lease_id.hex()[:16]} still runs; stop it before removing it")
             await self._remove_container(lease_id)
             await self._empty(self._cgroup(lease_id))
-            if workload is not None:
-                self._workloads.pop(lease_id, None)
-                workload.close()
+            self._forget(lease_id)
             await trio.to_thread.run_sync(self._remove_rest, lease_id)
 
     async def list_leases(self) -> tuple[Hash32, ...]:
@@ -205,8 +206,8 @@ class PodmanEngine:
         return self._tree
 
     def _prepare_blocking(self) -> CgroupTree:
-        prepare_host()
         tree = read_cgroup_tree()
+        self._podman.oci_runtime = _choose_runtime(self._podman.oci_runtime)
         self._boot_id = read_boot_id()
         self._podman.write_settings(tree, self._namespace)
         return tree
@@ -222,15 +223,21 @@ class PodmanEngine:
         return self._tree.lease(self._namespace, lease_id.hex())
 
     async def _find(self, lease_id: Hash32) -> Workload | None:
-        """What we know of a lease, read from its folder the first time."""
+        """What we know of a lease, read from its folder the first time. None also when someone else has removed it."""
+        await self._prepare()
+        folder = self._folder(lease_id)
+        record = await trio.to_thread.run_sync(folder.read_record)
+        if record is None:
+            self._forget(lease_id)
+            return None
         if lease_id not in self._workloads:
-            await self._prepare()
-            folder = self._folder(lease_id)
-            record = await trio.to_thread.run_sync(folder.read_record)
-            if record is None:
-                return None
-            self._workloads.setdefault(lease_id, Workload(folder, record, self._cgroup(lease_id), self._boot_id))
+            self._workloads[lease_id] = Workload(folder, record, self._cgroup(lease_id), self._boot_id)
         return self._workloads[lease_id]
+
+    def _forget(self, lease_id: Hash32) -> None:
+        workload = self._workloads.pop(lease_id, None)
+        if workload is not None:
+            workload.close()
 
     def _make_ready(self, spec: WorkloadSpec, image_id: str, tree: CgroupTree) -> Workload:
         """Folder, record, inputs, disk and cgroup of a lease. Blocks; the record comes first, so nothing is
@@ -247,9 +254,7 @@ class PodmanEngine:
             make_network(record.uid_base).create()
         cgroup = tree.lease(self._namespace, spec.lease_id.hex())
         cgroup.create(lockdown.make_limits(spec))
-        stale = self._workloads.pop(spec.lease_id, None)
-        if stale is not None:
-            stale.close()
+        self._forget(spec.lease_id)
         workload = Workload(folder, record, cgroup, self._boot_id)
         self._workloads[spec.lease_id] = workload
         return workload
@@ -336,6 +341,21 @@ class PodmanEngine:
 
     def _list_names(self, tree: CgroupTree) -> set[str]:
         return {path.name for path in self._places.leases.iterdir()} | set(tree.list_leases(self._namespace))
+
+
+def _choose_runtime(wanted: str) -> str:
+    """The OCI runtime to use: runc when crun is wanted, but missing or not to be had to work on this host."""
+    try:
+        prepare_host()
+        find_program(wanted)
+    except Permanent:
+        if wanted != "crun":
+            raise
+        with suppress(Permanent):
+            find_program("runc")
+            return "runc"
+        raise
+    return wanted
 
 
 def _collect(workload: Workload, into: Path) -> tuple[OutputFile, ...]:

@@ -138,9 +138,10 @@ class LeaseFolder:
         text = read_bytes_if_there(self.path / name)
         return int(text) if text and text.strip().isdigit() else None
 
-    def read_last_written_ns(self) -> int | None:
-        """When the workload last said anything: the latest moment it surely ran, if the host died with it."""
-        return mtime_ns(self.log)
+    def read_last_written_ns(self) -> int:
+        """When anything here last changed by the workload or for it: it surely ran until then, if the host died with
+        it."""
+        return max(mtime_ns(path) or 0 for path in (self.log, self.path / "record.json"))
 
     def read_oom_text(self) -> str:
         """What the runtime shim kept of memory.oom_control, "" when nothing."""

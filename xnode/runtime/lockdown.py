@@ -159,7 +159,7 @@ def _limits(spec: WorkloadSpec) -> tuple[str, ...]:
 def _mounts(spec: WorkloadSpec, folder: LeaseFolder) -> tuple[str, ...]:
     tmp = min(TMP_LIMIT_BYTES, spec.resources.memory_bytes // 2)
     return (
-        f"--tmpfs=/tmp:rw,size={tmp},mode=1777,nosuid,nodev,exec",
+        f"--tmpfs=/tmp:rw,size={tmp},mode=1777,nosuid,nodev,exec,notmpcopyup",
         f"--mount=type=bind,source={folder.out},destination=/work/out,bind-propagation=rprivate",
         f"--mount=type=bind,source={folder.inputs},destination=/work/in,ro=true,bind-propagation=rprivate",
         "--env=HOME=/work/out",

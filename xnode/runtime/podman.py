@@ -111,6 +111,13 @@ class Podman:
             raise Retryable(f"podman {args[0]}: {last_line(done.stderr)}")
         return done.stdout.decode(errors="replace")
 
+    async def check_conmon(self) -> None:
+        """Raises Permanent when conmon cannot cap a log without throwing its beginning away."""
+        conmon = await trio.to_thread.run_sync(find_program, "conmon")
+        done = await trio.run_process([str(conmon), "--help"], capture_stdout=True, capture_stderr=True, check=False)
+        if b"--log-global-size-max" not in done.stdout:
+            raise Permanent(f"{conmon} is too old; install conmon 2.1 or newer")
+
     def write_settings(self, tree: CgroupTree, namespace: str) -> None:
         """Write every file podman is told to read. Blocks; the same call twice changes nothing."""
         for place in (self.places.leases, self.places.containers, self.places.config, self.places.run):

@@ -40,6 +40,7 @@ class Workload:
         self._ending: Ending | None = None
         self._state: WorkloadState | None = None
         self._pidfd: int | None = None
+        self._poll: select.poll | None = None
         self._cpu: CpuCounter | None = None
         # After a reboot the number may be another lease's.
         self._network = make_network(record.uid_base) if record.network and self._survived else None
@@ -51,7 +52,7 @@ class Workload:
             os.close(self._pidfd)
         if self._cpu is not None:
             self._cpu.close()
-        self._pidfd, self._cpu = None, None
+        self._pidfd, self._poll, self._cpu = None, None, None
 
     # ------------------------------------------------------------------------------------------------------- state
 
@@ -115,8 +116,12 @@ class Workload:
 
     def is_live(self) -> bool:
         """True while its first process runs."""
-        pidfd = self._open_pidfd()
-        return pidfd >= 0 and not select.select([pidfd], [], [], 0)[0]
+        if self._poll is None:
+            if self._open_pidfd() < 0:
+                return False
+            self._poll = select.poll()  # select() itself cannot watch descriptors above 1023
+            self._poll.register(self._open_pidfd(), select.POLLIN)
+        return not self._poll.poll(0)
 
     def send_signal(self, number: int) -> None:
         """To the first process, if it is there."""
@@ -135,7 +140,7 @@ class Workload:
             self._ending = self.folder.read_ending()
         if self._ending is None and not self._survived:
             # The host restarted under it: it ran at least until it last said something.
-            last_ns = self.folder.read_last_written_ns() or started_ns or 0
+            last_ns = self.folder.read_last_written_ns()
             self._ending = Ending(max(last_ns, started_ns or 0), None)
         return self._ending
 
@@ -176,13 +181,17 @@ class Workload:
     # ---------------------------------------------------------------------------------------------------- counters
 
     async def read_counters(self) -> Counters:
-        """Usage now. Never falls within this process, whatever the host's clock does."""
+        """Usage now. Never falls within this process, whatever the host's clock does.
+
+        While it runs this takes two system calls and no file is opened: a node reads a thousand of these every second.
+        """
         started_ns = self._read_started_ns()
         if started_ns is None:
             return Counters(0, 0)
         if self._ending is None and not self.is_live():
             await self.wait_ending()
-        ending = self._find_ending(started_ns)
+            self._find_ending(started_ns)
+        ending = self._ending
         until_ns = ending.finished_at_ns if ending else time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
         running_ns = min(max(0, until_ns - started_ns), self.record.duration_limit_ns)
         running_ns = max(running_ns, self._least.running_ns)

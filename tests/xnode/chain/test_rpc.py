@@ -60,7 +60,7 @@ async def test_a_revert_names_the_contracts_error(bed: Bed) -> None:
     assert caught.value.revert.name == "NotEnoughFree"
     assert caught.value.revert.values["asked"] == 7
     assert caught.value.revert.values["payer"] == poor
-    assert caught.value.code == "reverted"
+    assert caught.value.reason_code == "reverted"
 
 
 @pytest.mark.chain

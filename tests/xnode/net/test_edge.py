@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ import trio
 
 from metering.units import Address
 from tests.xnode.net.remote import ROOT, Remote, ask, in_s, make_settings
-from xnode.errors import Retryable
+from xnode.errors import Permanent, Retryable
 from xnode.net.edge import Net, open_net
 from xnode.ports import Peer
 
@@ -73,7 +74,7 @@ async def test_own_restart_ends_streams_with_retryable(net: Net, shared_remote: 
             await anext(items)
 
 
-async def test_handlers_outlive_a_fall_of_libp2p(shared_remote: Remote) -> None:
+async def test_handlers_outlive_a_fall_of_libp2p() -> None:
     async with (
         open_net(make_settings(listen=LOOPBACK), time.time_ns) as server,
         open_net(make_settings(), time.time_ns) as caller,
@@ -86,13 +87,8 @@ async def test_handlers_outlive_a_fall_of_libp2p(shared_remote: Remote) -> None:
         peer = Peer(server.address, server.multiaddrs())
         assert await caller.call(peer, "name", b"", in_s(5)) == b"served"
 
-        async def fall() -> None:
-            raise RuntimeError("libp2p fell")
-
-        session = server._session
-        assert session is not None
         sockets = psutil.Process().num_fds()
-        session.host.raw.get_network().manager.run_task(fall)
+        make_libp2p_fall(server)
         with trio.fail_after(20):
             while server.counters.restarts == 0:  # noqa: ASYNC110  what is waited for is the supervisor's own count
                 await trio.sleep(0.01)
@@ -104,6 +100,32 @@ async def test_handlers_outlive_a_fall_of_libp2p(shared_remote: Remote) -> None:
                     await trio.sleep(0.02)
         assert server.multiaddrs() == peer.multiaddrs
         assert psutil.Process().num_fds() <= sockets
+
+
+async def test_fallen_caller_leaves_no_connection_behind() -> None:
+    async with (
+        open_net(make_settings(listen=LOOPBACK), time.time_ns) as server,
+        open_net(make_settings(), time.time_ns) as caller,
+    ):
+        with pytest.raises(Permanent):
+            await caller.call(Peer(server.address, server.multiaddrs()), "nothing", b"", in_s(5))
+        assert server.peers() == (caller.address,)
+        gc.disable()
+        try:
+            make_libp2p_fall(caller)
+            with trio.fail_after(5):
+                while server.peers():  # noqa: ASYNC110  libp2p has no event for it
+                    await trio.sleep(0.01)
+        finally:
+            gc.enable()
+
+
+def make_libp2p_fall(net: Net) -> None:
+    async def fall() -> None:
+        raise RuntimeError("libp2p fell")
+
+    assert net._session is not None
+    net._session.host.raw.get_network().manager.run_task(fall)
 
 
 async def test_nothing_is_left_open_after_closing(shared_remote: Remote) -> None:

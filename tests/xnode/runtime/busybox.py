@@ -26,7 +26,8 @@ def make_busybox_layout() -> Path:
         )
         busybox = "/usr/bin/busybox"
     program = Path(busybox).read_bytes()
-    layout = CACHE / f"busybox-{hashlib.sha256(program).hexdigest()[:16]}"
+    recipe = hashlib.sha256(program + Path(__file__).read_bytes()).hexdigest()
+    layout = CACHE / f"busybox-{recipe[:16]}"
     if not (layout / "index.json").exists():
         layer = io.BytesIO()
         write_tar(layer, _entries(busybox, program))
@@ -50,5 +51,5 @@ def _entries(busybox: str, program: bytes) -> Iterator[tuple[tarfile.TarInfo, Bi
 
 def _entry(name: str, kind: bytes) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
-    info.type, info.mode = kind, 0o755
+    info.type, info.mode = kind, 0o1777 if name == "tmp" else 0o755
     return info

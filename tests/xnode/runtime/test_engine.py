@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import trio
 
+from metering.resources import Resources
 from metering.units import Hash32
 from metering.usage import Counters
 from scheduler.job import Image
 from tests.xnode.runtime.conftest import MIB, NAMESPACE, Bench
-from xnode.errors import Permanent
+from xnode.errors import Permanent, Retryable
 from xnode.ports import Engine
 from xnode.runtime.engine import PodmanEngine
 
@@ -110,7 +111,9 @@ async def test_cpu_limit_holds(bench: Bench) -> None:
     await bench.engine.start(spec)
     await bench.engine.wait(spec.lease_id)
     counters = await bench.engine.read_counters(spec.lease_id)
-    assert 0.4e9 * 2 < counters.vcpu_ns <= 0.5e9 * 2
+    assert 0.1e9 < counters.vcpu_ns <= 0.5e9 * 2
+    quota = trio.Path(f"/sys/fs/cgroup/cpu/xnode/{NAMESPACE}/{spec.lease_id.hex()}/cpu.cfs_quota_us")
+    assert not await quota.exists() or await quota.read_text() == "50000\n"
 
 
 async def test_removed_lease_leaves_nothing(bench: Bench) -> None:
@@ -271,3 +274,52 @@ async def test_sparse_output_larger_than_the_disk_is_refused(bench: Bench, tmp_p
     await bench.engine.wait(spec.lease_id)
     with pytest.raises(Permanent, match="huge"):
         await bench.engine.collect_outputs(spec.lease_id, tmp_path)
+
+
+async def test_gpus_are_passed_by_cdi_and_lent_once(bench: Bench) -> None:
+    folder = trio.Path("/var/run/cdi")
+    await folder.mkdir(exist_ok=True)
+    specification = folder / "xnode-test.json"
+    await specification.write_text(CDI)
+    try:
+        engine = PodmanEngine(bench.state_dir, NAMESPACE, gpu_devices=("xnode.test/gpu=0",))
+        spec = bench.spec("test -c /dev/test-gpu && echo there; sleep 60")
+        other = bench.spec("true")
+        await engine.start(replace(spec, resources=replace_gpus(spec.resources, 1)))
+        assert await bench.wait_line(spec.lease_id, "there")
+        with pytest.raises(Retryable, match="only 0 of 1 GPUs are free"):
+            await engine.start(replace(other, resources=replace_gpus(other.resources, 1)))
+        await engine.stop(spec.lease_id)
+        await engine.remove(spec.lease_id)
+        await engine.start(replace(other, resources=replace_gpus(other.resources, 1)))
+        assert (await engine.wait(other.lease_id)).exit_code == 0
+        with pytest.raises(Permanent, match="2 GPUs asked for"):
+            await engine.start(replace(bench.spec("true"), resources=replace_gpus(spec.resources, 2)))
+    finally:
+        await specification.unlink()
+
+
+def replace_gpus(resources: Resources, gpus: int) -> Resources:
+    """The same resources with this many GPUs."""
+    return Resources(resources.vcpu_milli, resources.memory_bytes, resources.disk_bytes, gpus)
+
+
+CDI = """{"cdiVersion": "0.3.0", "kind": "xnode.test/gpu", "devices": [{"name": "0", "containerEdits":
+    {"deviceNodes": [{"path": "/dev/test-gpu", "hostPath": "/dev/zero", "type": "c", "major": 1, "minor": 5}]}}]}"""
+
+
+async def test_many_starts_at_once_all_run(bench: Bench) -> None:
+    specs = [bench.spec(f"echo {number}; exit {number}") for number in range(6)]
+    async with trio.open_nursery() as nursery:
+        for spec in specs:
+            nursery.start_soon(bench.engine.start, spec)
+    assert [(await bench.engine.wait(spec.lease_id)).exit_code for spec in specs] == list(range(6))
+
+
+async def test_one_lease_started_by_two_tasks_at_once_runs_once(bench: Bench) -> None:
+    spec = bench.spec("echo once")
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(bench.engine.start, spec)
+    await bench.engine.wait(spec.lease_id)
+    assert await bench.read_log(spec.lease_id) == "once\n"

@@ -8,7 +8,9 @@ import hashlib
 import json
 import lzma
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from scheduler.job import Image
 from tests.xnode.runtime.conftest import Bench
 from xnode.errors import Permanent
 from xnode.runtime import images
+from xnode.runtime.engine import PodmanEngine
 
 
 @pytest.fixture
@@ -134,3 +137,57 @@ async def test_image_with_a_wrong_blob_is_not_imported(bench: Bench, copy: Path)
     path.write_bytes(bytes(raw[:-1]) + bytes([raw[-1] ^ 1]))
     await bench.engine.import_image(image, copy)
     assert await bench.engine.has_image(image)
+
+
+class Registry(BaseHTTPRequestHandler):
+    """The reading half of a registry, over a layout folder."""
+
+    layout: Path
+
+    def do_GET(self) -> None:
+        kind, _, digest = self.path.rpartition("/")
+        path = self.layout / "blobs/sha256" / digest.removeprefix("sha256:")
+        found = self.path == "/v2/" or path.is_file()
+        raw = path.read_bytes() if path.is_file() else b"{}"
+        self.send_response(200 if found else 404)
+        is_manifest = kind.endswith("/manifests")
+        self.send_header("Content-Type", images.MANIFEST_TYPE if is_manifest else "application/octet-stream")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw if self.command == "GET" else b"")
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def registry(layout: Path) -> Iterator[str]:
+    """host:port of a registry that has the busybox image under any name."""
+    handler = type("BusyboxRegistry", (Registry,), {"layout": layout})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.engine
+async def test_image_is_pulled_from_a_registry_by_its_digest(state_dir: Path, layout: Path, registry: str) -> None:
+    image = images.read_layout(layout)
+    engine = PodmanEngine(state_dir, "puller")
+    named = Image(image.digest, image.size_bytes, f"{registry}/some/name:tag")
+    assert not await engine.has_image(named)
+    await engine.pull_image(named)
+    assert await PodmanEngine(state_dir, "puller").has_image(image)
+
+
+@pytest.mark.engine
+async def test_image_that_the_registry_does_not_have_is_not_pulled(state_dir: Path, registry: str) -> None:
+    engine = PodmanEngine(state_dir, "puller")
+    with pytest.raises(Permanent, match="cannot take it"):
+        await engine.pull_image(Image("sha256:" + "0" * 64, 1, f"{registry}/some/name"))
+    with pytest.raises(Permanent, match="names no registry"):
+        await engine.pull_image(Image("sha256:" + "0" * 64, 1))

@@ -1,0 +1,177 @@
+"""Containers: a model of one host's container engine. Workloads go on while the node is down."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metering.eip712 import keccak
+from metering.units import NANOS_PER_SECOND, Hash32
+from metering.usage import Counters
+from scheduler.job import Blob, Image, OutputFile
+from tests.sim.clockwork import Clockwork, Future
+from xnode.errors import Permanent
+from xnode.ports import WorkloadSpec, WorkloadState
+
+START_NS = 150_000_000
+STOP_NS = 50_000_000
+MEMORY_HIT_EXIT_CODE = 137
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What a workload does. load_milli: of its leased vCPU; memory_hit_ns, vanish_ns: after so long (0: never)."""
+
+    run_ns: int = 25 * NANOS_PER_SECOND
+    exit_code: int = 0
+    load_milli: int = 800
+    memory_hit_ns: int = 0
+    vanish_ns: int = 0
+    outputs: tuple[OutputFile, ...] = (OutputFile("result.txt", Blob(Hash32(keccak(b"result")), 100)),)
+    image_is_missing: bool = False
+    start_fails: bool = False
+
+
+@dataclass(slots=True)
+class Workload:
+    """One container. state: as it was when it ended, or while it runs."""
+
+    spec: WorkloadSpec
+    behaviour: Behaviour
+    started_at_ns: int
+    finished_at_ns: int | None = None
+    exit_code: int | None = None
+    out_of_memory: bool = False
+    timed_out: bool = False
+    ended: Future[None] = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class Containers:
+    """xnode.ports.Engine. on_start, on_stop: told to whoever checks that a lease runs once, and in one place."""
+
+    clockwork: Clockwork
+    find_behaviour: Callable[[WorkloadSpec | Image], Behaviour]
+    on_start: Callable[[Hash32], None]
+    workloads: dict[Hash32, Workload] = field(default_factory=dict)
+    images: set[str] = field(default_factory=set)
+    running: set[Hash32] = field(default_factory=set)
+    gone: dict[Hash32, Counters] = field(default_factory=dict)
+
+    async def has_image(self, image: Image) -> bool:
+        return image.digest in self.images
+
+    async def pull_image(self, image: Image) -> None:
+        await self.clockwork.sleep(NANOS_PER_SECOND)
+        if self.find_behaviour(image).image_is_missing:
+            raise Permanent(f"registry has no {image.digest[:20]}; check the reference", code="image_missing")
+        self.images.add(image.digest)
+
+    async def start(self, spec: WorkloadSpec) -> WorkloadState:
+        await self.clockwork.sleep(START_NS)
+        behaviour = self.find_behaviour(spec)
+        if behaviour.start_fails:
+            raise Permanent("the runtime knows no such command", code="launch")
+        if spec.lease_id not in self.workloads:
+            self.on_start(spec.lease_id)
+            workload = self.workloads[spec.lease_id] = Workload(spec, behaviour, self.clockwork.now_ns)
+            self.running.add(spec.lease_id)
+            self._plan_end(workload)
+        return self.look(spec.lease_id)
+
+    def _plan_end(self, workload: Workload) -> None:
+        behaviour, limit_ns = workload.behaviour, workload.spec.duration_limit_ns
+        ends = [(behaviour.run_ns, lambda: self._end(workload, behaviour.exit_code)),
+                (limit_ns, lambda: self._end(workload, None, timed_out=True))]  # fmt: skip
+        if behaviour.memory_hit_ns:
+            hit = lambda: self._end(workload, MEMORY_HIT_EXIT_CODE, out_of_memory=True)  # noqa: E731
+            ends.append((behaviour.memory_hit_ns, hit))
+        if behaviour.vanish_ns:
+            ends.append((behaviour.vanish_ns, lambda: self._vanish(workload)))
+        for after_ns, end in ends:
+            self.clockwork.at(workload.started_at_ns + after_ns, end)
+
+    def _end(
+        self, workload: Workload, exit_code: int | None, out_of_memory: bool = False, timed_out: bool = False
+    ) -> None:
+        if workload.finished_at_ns is None:
+            workload.finished_at_ns, workload.exit_code = self.clockwork.now_ns, exit_code
+            workload.out_of_memory, workload.timed_out = out_of_memory, timed_out
+            self.running.discard(workload.spec.lease_id)
+            workload.ended.set(None)
+
+    def _vanish(self, workload: Workload) -> None:
+        if workload.finished_at_ns is None:
+            self._end(workload, None)
+            self.gone[workload.spec.lease_id] = self.count(workload.spec.lease_id)
+            del self.workloads[workload.spec.lease_id]
+
+    def look(self, lease_id: Hash32) -> WorkloadState:
+        """How the workload is now."""
+        workload = self.workloads.get(lease_id)
+        if workload is None:
+            return WorkloadState("absent")
+        status = "running" if workload.finished_at_ns is None else "exited"
+        return WorkloadState(
+            status, workload.started_at_ns, workload.finished_at_ns,  # type: ignore[arg-type]
+            workload.exit_code, workload.out_of_memory, workload.timed_out,
+        )  # fmt: skip
+
+    async def inspect(self, lease_id: Hash32) -> WorkloadState:
+        return self.look(lease_id)
+
+    async def wait(self, lease_id: Hash32) -> WorkloadState:
+        workload = self.workloads.get(lease_id)
+        if workload is not None:
+            await workload.ended
+        return self.look(lease_id)
+
+    async def stop(self, lease_id: Hash32) -> WorkloadState:
+        await self.clockwork.sleep(STOP_NS)
+        workload = self.workloads.get(lease_id)
+        if workload is not None:
+            self._end(workload, MEMORY_HIT_EXIT_CODE)
+        return self.look(lease_id)
+
+    async def read_counters(self, lease_id: Hash32) -> Counters:
+        return self.count(lease_id)
+
+    def count(self, lease_id: Hash32) -> Counters:
+        """Usage since the start."""
+        workload = self.workloads.get(lease_id)
+        if workload is None:
+            return Counters(0, 0)
+        until_ns = self.clockwork.now_ns if workload.finished_at_ns is None else workload.finished_at_ns
+        running_ns = until_ns - workload.started_at_ns
+        load = workload.spec.resources.vcpu_milli * workload.behaviour.load_milli
+        return Counters(running_ns, running_ns * load // 1_000_000)
+
+    def served(self, lease_id: Hash32) -> Counters:
+        """What the lease really had, whatever the engine still knows of it."""
+        return self.gone.get(lease_id) or self.count(lease_id)
+
+    async def read_logs(self, lease_id: Hash32, offset: int, follow: bool) -> AsyncIterator[tuple[int, bytes]]:
+        """Workloads here say nothing."""
+        for _ in ():
+            yield 0, b""
+
+    async def keep_log(self, lease_id: Hash32, into: Path) -> None:
+        """Nothing to keep."""
+
+    async def collect_outputs(self, lease_id: Hash32, into: Path) -> tuple[OutputFile, ...]:
+        workload = self.workloads.get(lease_id)
+        if workload is None:
+            raise Permanent(f"lease {lease_id.hex()[:16]} has no outputs here")
+        assert workload.finished_at_ns is not None, "outputs were collected while the workload ran"
+        return workload.behaviour.outputs
+
+    async def remove(self, lease_id: Hash32) -> None:
+        workload = self.workloads.get(lease_id)
+        if workload is not None:
+            assert workload.finished_at_ns is not None, "a running workload was removed"
+            self.gone[lease_id] = self.count(lease_id)
+            del self.workloads[lease_id]
+
+    async def list_leases(self) -> tuple[Hash32, ...]:
+        return tuple(self.workloads)

@@ -1,0 +1,69 @@
+"""Disk: what one node has made durable, as canonical bytes; it survives the node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metering.codec import decode, encode
+from xnode.errors import Retryable
+from xnode.node.change import Entry
+from xnode.node.effect import Deed
+from xnode.node.records import Record
+from xnode.node.state import State, kind_of
+from xnode.node.step import step
+from xnode.store.journal import Batch, Loaded
+
+
+class Disk:
+    """Same rules as xnode.store.journal: done marks first, then entries, records and effects, all or nothing."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, bytes]] = []
+        self.records: dict[tuple[str, bytes], tuple[bytes, bool]] = {}
+        self.effects: dict[str, tuple[int, bytes]] = {}
+        self.is_full = False
+
+    def commit(self, batch: Batch) -> None:
+        """Durable when this returns. Raises Retryable when the disk is full: nothing was written."""
+        if self.is_full:
+            raise Retryable("database: disk is full")
+        entries = [(seq, encode_checked(entry, Entry)) for seq, entry in batch.entries]
+        records = {key: (encode_checked(record, Record), is_live) for key, (record, is_live) in batch.records.items()}
+        effects = {key: (version, encode_checked(effect, Deed)) for key, (version, effect) in batch.effects.items()}
+        for effect_id, version in batch.done:
+            if self.effects.get(effect_id, (None, b""))[0] == version:
+                del self.effects[effect_id]
+        self.entries += entries
+        self.records |= records
+        self.effects |= effects
+
+    def load(self) -> Loaded:
+        """What a node finds when it starts."""
+        effects = sorted((version, value) for version, value in self.effects.values())
+        return Loaded(
+            self.entries[-1][0] if self.entries else 0,
+            tuple(decode(value, Record) for value, is_live in self.records.values() if is_live),  # type: ignore[arg-type]
+            tuple((version, decode(value, Deed)) for version, value in effects),  # type: ignore[arg-type]
+        )
+
+    def check_replay(self) -> None:
+        """The journal, stepped through from the start, gives exactly the records that are stored."""
+        state, archived = State(), {}
+        for _, data in self.entries:
+            turn = step(state, decode(data, Entry))
+            state = turn.state
+            archived |= turn.dropped
+        live = {key: decode(value, Record) for key, (value, is_live) in self.records.items() if is_live}  # type: ignore[arg-type]
+        assert {(kind_of(type(one)), one.key): one for one in state.records()} == live, (
+            "the journal tells another story"
+        )
+        dead = {key for key, (_, is_live) in self.records.items() if not is_live}
+        assert dead <= archived.keys()
+
+
+def encode_checked(value: Any, kind: Any) -> bytes:
+    """The bytes; a value that does not come back the same would be another one after a restart."""
+    data = encode(value)
+    back = decode(data, kind)
+    assert back == value, f"{type(value).__name__} is another value after a restart: {value} {back}"
+    return data

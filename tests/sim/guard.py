@@ -1,0 +1,180 @@
+"""Guard: the invariants, checked while a world runs: on every signature, every commit and every change of the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from metering.eip712 import make_digest
+from metering.receipt import Receipt
+from metering.terms import LeaseTerms, Opening
+from metering.units import NANOS_PER_SECOND, Address, Hash32
+from metering.usage import CLOCK_SLACK_NS, Counters
+from metering.voucher import Voucher
+from scheduler.offer import Offer
+from scheduler.quote import Quote
+from tests.sim.ledger import Ledger
+from xnode.node.lease import TRANSITIONS
+from xnode.node.records import (
+    HeldQuote,
+    ProviderLease,
+    ProviderSettings,
+    StandingOffer,
+    SubmitterEscrow,
+    SubmitterLease,
+)
+from xnode.node.state import State, Turn
+from xnode.store.journal import Batch
+
+ROUND_NS = NANOS_PER_SECOND
+"""An alarm, a commit and a decision."""
+
+_REACHABLE = {(before, after) for (before, _), after in TRANSITIONS.items()}
+_TERMINAL = ("settled", "refused")
+
+
+class Guard:
+    """What everybody signed and promised, and what must hold about it. Raises AssertionError at the moment of a breach."""
+
+    def __init__(self, separator: Hash32, ledger: Ledger) -> None:
+        self._separator, self._ledger = separator, ledger
+        self._durable: dict[Address, set[tuple[str, Any]]] = {}
+        self._numbered: dict[tuple[Address, str, Hash32 | None, int], Hash32] = {}
+        self._promised: dict[Hash32, int] = {}
+        self.vouchered: dict[Hash32, int] = {}
+        self.opened: dict[Hash32, int] = {}
+        self.receipts: dict[Hash32, Receipt] = {}
+        self.starts: dict[Hash32, Address] = {}
+        self.signatures = 0
+
+    # --------------------------------------------------------------------------------------------------------- commits
+
+    def on_commit(self, node: Address, batch: Batch) -> None:
+        """Note what is on the node's disk from now on, and that every lease went along the table."""
+        promises = self._durable.setdefault(node, set())
+        for record, _ in batch.records.values():
+            match record:
+                case HeldQuote():
+                    promises.add(("Quote", record.digest))
+                case StandingOffer():
+                    promises.add(("Offer", record.number))
+                case ProviderLease():
+                    self._on_provider_lease(node, promises, record)
+                case SubmitterLease():
+                    self._on_submitter_lease(node, promises, record)
+                case SubmitterEscrow():
+                    self._promised[record.escrow_id] = int(record.cumulative)
+
+    def _on_provider_lease(self, node: Address, promises: set[tuple[str, Any]], lease: ProviderLease) -> None:
+        promises.update(("Receipt", issued.digest) for issued in lease.issued)
+        if lease.status not in ("requested", "refused"):
+            promises.add(("LeaseTerms", lease.lease_id))
+        if lease.status in ("ending", "settling", "settled"):
+            assert lease.end_reason, f"a lease is {lease.status} at its provider without a reason"
+        assert lease.status != "refused" or lease.refusal
+
+    def _on_submitter_lease(self, node: Address, promises: set[tuple[str, Any]], lease: SubmitterLease) -> None:
+        promises.add(("LeaseTerms", lease.lease_id))
+        if lease.opening is not None:
+            promises.add(("Opening", lease.opening.nonce))
+        assert lease.status != "refused" or lease.refusal
+
+    def on_turn(self, before: State, turn: Turn) -> None:
+        """Every lease goes along the table, whatever a step does to it."""
+        for record in turn.touched.values():
+            if isinstance(record, ProviderLease | SubmitterLease):
+                last = before.get(type(record), record.lease_id)
+                start = last.status if last is not None else "requested"
+                assert has_path(start, record.status), f"{type(record).__name__} went from {start} to {record.status}"
+
+    # ------------------------------------------------------------------------------------------------------ signatures
+
+    def on_sign(
+        self, node: Address, is_honest: bool, type_name: str, value: Any, count: Callable[[Hash32], Counters]
+    ) -> None:
+        """A signature is about to leave: what it promises is durable, and nothing promised before is taken back."""
+        self.signatures += 1
+        if not is_honest:
+            return
+        durable = self._durable.get(node, set())
+        digest = make_digest(self._separator, type_name, value)
+        match value:
+            case Receipt():
+                assert ("Receipt", digest) in durable, "a receipt leaves that is not on disk"
+                self._check_numbered(node, "Receipt", value.lease_id, value.number, digest)
+                self._check_receipt(value, count)
+            case Voucher():
+                # Steps that share a commit leave only their last sum on disk, which promises the smaller ones too.
+                promised = self._promised.get(value.escrow_id, 0)
+                assert value.cumulative <= promised, "a voucher leaves that is not on disk"
+                self._check_voucher(value)
+            case Quote():
+                assert ("Quote", digest) in durable, "a quote leaves that is not on disk"
+                self._check_numbered(node, "Quote", None, value.number, digest)
+            case Offer():
+                assert ("Offer", value.number) in durable, "an offer leaves that is not on disk"
+                self._check_numbered(node, "Offer", None, value.number, digest)
+            case LeaseTerms():
+                assert ("LeaseTerms", digest) in durable, "lease terms leave that are not on disk"
+            case Opening():
+                assert ("Opening", value.nonce) in durable, "an opening leaves that is not on disk"
+                self._numbered.setdefault((node, "Opening", digest, 0), digest)
+                self._note_opening(digest, value)
+
+    def _note_opening(self, digest: Hash32, opening: Opening) -> None:
+        if ("Opening", digest) not in self._durable.setdefault(Address(b"chain"), set()):
+            self._durable[Address(b"chain")].add(("Opening", digest))
+            self.opened[opening.escrow_id] = self.opened.get(opening.escrow_id, 0) + opening.amount
+
+    def _check_numbered(self, node: Address, kind: str, scope: Hash32 | None, number: int, digest: Hash32) -> None:
+        first = self._numbered.setdefault((node, kind, scope, number), digest)
+        assert first == digest, f"two different {kind}s were signed under number {number}"
+
+    def _check_receipt(self, receipt: Receipt, count: Callable[[Hash32], Counters]) -> None:
+        last = self.receipts.get(receipt.lease_id)
+        if last is None or receipt.number > last.number:
+            assert last is None or receipt.cost >= last.cost, "receipts fell"
+            self.receipts[receipt.lease_id] = receipt
+        served = count(receipt.lease_id)
+        assert receipt.running_ns <= served.running_ns + CLOCK_SLACK_NS, "time is charged in which nothing ran"
+        assert receipt.usage.vcpu_ns <= served.vcpu_ns + CLOCK_SLACK_NS, "usage is charged that nobody had"
+        assert receipt.cost == 0 or receipt.lease_id in self.starts, "a lease that never ran is charged"
+
+    def _check_voucher(self, voucher: Voucher) -> None:
+        before = self.vouchered.get(voucher.escrow_id, 0)
+        assert voucher.cumulative >= before, f"vouchers fell from {before} to {voucher.cumulative}"
+        self.vouchered[voucher.escrow_id] = int(voucher.cumulative)
+        assert voucher.cumulative <= self.opened.get(voucher.escrow_id, 0), "more is vouchered than was reserved"
+
+    # --------------------------------------------------------------------------------------------------- chain and host
+
+    def on_chain(self) -> None:
+        """The balances have changed."""
+        self._ledger.check_conserved()
+        for escrow_id, funds in self._ledger.escrows.items():
+            assert funds.claimed <= self.vouchered.get(escrow_id, 0), "more is claimed than was vouchered"
+
+    def on_start(self, node: Address, lease_id: Hash32) -> None:
+        """A workload starts: once for a lease, and in one place."""
+        assert lease_id not in self.starts, "a lease's workload was started twice"
+        self.starts[lease_id] = node
+
+
+def check_exposure(lease: ProviderLease, provider: ProviderSettings, impaired_at_ns: int, now_ns: int) -> None:
+    """A provider that can act lets no workload run unpaid beyond the agreed intervals and one round of its own loop."""
+    if lease.status != "running" or lease.started_at_ns is None:
+        return
+    paid_ns = max(lease.started_at_ns, lease.covered.at_ns, impaired_at_ns)
+    limit_ns = provider.exposure_intervals * lease.terms.interval_ns + ROUND_NS
+    assert now_ns - paid_ns <= limit_ns, f"unpaid for {(now_ns - paid_ns) / 1e9} s"
+
+
+@lru_cache
+def has_path(before: str, after: str) -> bool:
+    """True when the table leads from one status to the other."""
+    reached, fresh = {before}, {before}
+    while fresh:
+        fresh = {end for start, end in _REACHABLE if start in fresh and start not in _TERMINAL} - reached
+        reached |= fresh
+    return after in reached

@@ -1,0 +1,206 @@
+"""Machine: one node's host: its disk, keys, containers and loop; it can lose power and come back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from coincurve import PrivateKey
+
+from metering.eip712 import make_digest
+from metering.signature import make_address, sign_digest
+from metering.units import NANOS_PER_SECOND, Address, Amount, Hash32
+from tests.sim.chain import ChainPort
+from tests.sim.clockwork import Clockwork, PowerLost, Task
+from tests.sim.containers import Containers
+from tests.sim.disk import Disk
+from tests.sim.market import SimMarket
+from tests.sim.network import Blobs, NetPort, Station
+from tests.sim.nodeloop import NodeLoop
+from xnode.deeds.perform import make_perform
+from xnode.deeds.provider import ProviderDeeds
+from xnode.deeds.serve import Server
+from xnode.deeds.submitter import SubmitterDeeds
+from xnode.node import effect as deeds
+from xnode.node.change import Change, Entry, EscrowSeen, NodeStarted
+from xnode.node.records import ProviderEscrow, ProviderSettings, SubmitterEscrow, SubmitterSettings
+from xnode.node.state import State, Turn
+from xnode.store.journal import Batch
+
+WATCH_NS = 2 * NANOS_PER_SECOND
+"""How often a node reads its escrows from the chain."""
+
+
+class Archive:
+    """Stands where LogArchive does; workloads here say nothing."""
+
+    def path(self, lease_id: Hash32) -> Path:
+        """Where nothing will be."""
+        return Path(lease_id.hex())
+
+
+@dataclass(frozen=True, slots=True)
+class KeySigner:
+    """xnode.ports.Signer. check: told of every signature before it is given."""
+
+    key: PrivateKey
+    separator: Hash32
+    check: Callable[[str, object], None]
+
+    @property
+    def address(self) -> Address:
+        return make_address(self.key.public_key)
+
+    def sign(self, type_name: str, value: object) -> bytes:
+        self.check(type_name, value)
+        return sign_digest(self.key, make_digest(self.separator, type_name, value))
+
+
+@dataclass(slots=True)
+class Faults:
+    """What goes wrong by itself. crash_at: fault points where power is lost, once each; commit_ns: least and most."""
+
+    crash_at: list[str] = field(default_factory=list)
+    down_ns: int = 3 * NANOS_PER_SECOND
+    commit_ns: tuple[int, int] = (500_000, 3_000_000)
+    reached: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Machine:
+    """See the module. alter: lets a dishonest provider rewrite its receipts before it signs them."""
+
+    clockwork: Clockwork
+    dice: random.Random
+    signer: KeySigner
+    net: NetPort
+    chain: ChainPort
+    market: SimMarket
+    containers: Containers
+    provider: ProviderSettings | None
+    submitter: SubmitterSettings | None
+    on_turn_of: Callable[[Machine, State, Entry, Turn], None]
+    on_commit_of: Callable[[Machine, Batch], None]
+    disk: Disk = field(default_factory=Disk)
+    faults: Faults = field(default_factory=Faults)
+    alter: Callable[[deeds.PushReceipts], deeds.PushReceipts] | None = None
+    is_dead: bool = False
+    lives: int = 0
+    impaired_at_ns: int = 0
+    loop: NodeLoop | None = None
+    tasks: set[Task[Any]] = field(default_factory=set)
+
+    @property
+    def address(self) -> Address:
+        return self.signer.address
+
+    @property
+    def is_up(self) -> bool:
+        return self.loop is not None
+
+    # ---------------------------------------------------------------------------------------------------- power on, off
+
+    def start(self) -> None:
+        """Begin a life: load the disk, go on with what was under way."""
+        if self.is_up or self.is_dead:
+            return
+        self.lives += 1
+        self.loop = NodeLoop(self, self.perform)
+        server = Server(self.loop, self, self.signer, None, Archive())  # type: ignore[arg-type]
+        self.net.network.stations[self.address] = Station(server.methods(), self.spawn)  # type: ignore[arg-type]
+        separator, addrs = self.signer.separator, self.net.multiaddrs()
+        self.tell(NodeStarted(self.address, separator, "sim", addrs, self.provider, self.submitter))
+        self.spawn(self._watch_escrows())
+
+    def crash(self) -> None:
+        """Lose power; what is on the disk and in the containers stays."""
+        if not self.is_up:
+            return
+        self.loop = None
+        self.net.network.stations[self.address].is_up = False
+        tasks, self.tasks = self.tasks, set()
+        for task in tasks:
+            task.close()
+        if not self.is_dead:
+            self.clockwork.at(self.clockwork.now_ns + self.faults.down_ns, self.start)
+
+    def die(self) -> None:
+        """Lose power for good."""
+        self.is_dead = True
+        self.crash()
+
+    def tell(self, change: Change) -> None:
+        """Bring a change to the loop."""
+        assert self.loop is not None
+        self.loop.tell(change)
+
+    # -------------------------------------------------------------------------------------------- what its loop stands on
+
+    def now_ns(self) -> int:
+        """xnode.ports.Clock."""
+        return self.clockwork.now_ns
+
+    def spawn(self, coro: Coroutine[Any, None, Any]) -> Task[Any]:
+        """A task that dies with this life."""
+        task: Task[Any] = Task(self.clockwork, coro, self.crash)
+        self.tasks.add(task)
+        task.done.on_done(lambda: self.tasks.discard(task))
+        return task
+
+    def reach(self, name: str) -> None:
+        """A fault point."""
+        self.faults.reached.add(name)
+        if name in self.faults.crash_at:
+            self.faults.crash_at.remove(name)
+            raise PowerLost
+
+    def throw_dice(self) -> bytes:
+        return self.dice.randbytes(32)
+
+    def commit_ns(self) -> int:
+        return self.dice.randint(*self.faults.commit_ns)
+
+    def on_turn(self, before: State, entry: Entry, turn: Turn) -> None:
+        self.on_turn_of(self, before, entry, turn)
+
+    def on_commit(self, batch: Batch) -> None:
+        self.on_commit_of(self, batch)
+
+    # ------------------------------------------------------------------------------------------------------------ deeds
+
+    async def perform(self, effect: deeds.Deed) -> Change:
+        if self.alter is not None and isinstance(effect, deeds.PushReceipts):
+            effect = self.alter(effect)
+        perform = self._find_performer(effect)
+        change: Change = await perform(effect)
+        return change
+
+    def _find_performer(self, effect: deeds.Deed) -> Callable[[Any], Awaitable[Change]]:
+        blobs = Blobs(self.net.network, self.clockwork, self.address)
+        ours = ProviderDeeds(
+            self.containers, None, blobs, self.net, self.chain, self.signer, self.market, Archive(), self,  # type: ignore[arg-type]
+        )  # fmt: skip
+        theirs = SubmitterDeeds(blobs, self.net, self.chain, self.signer, self.market, self)  # type: ignore[arg-type]
+        return make_perform(ours, theirs)
+
+    async def _watch_escrows(self) -> None:
+        """Tell the loop of every escrow whose state on chain is not what the loop knows."""
+        while True:
+            await self.clockwork.sleep(WATCH_NS)
+            assert self.loop is not None
+            state = self.loop.state
+            for kind in (SubmitterEscrow, ProviderEscrow):
+                for known in tuple(state.all(kind)):
+                    await self._look_at(known)
+
+    async def _look_at(self, known: Any) -> None:
+        funds = self.chain.chain.ledger.escrows.get(known.escrow_id)
+        if funds is None or self.chain.chain.is_down:
+            return
+        seen = (funds.deposited, funds.claimed, funds.thaw_end)
+        if seen != (known.deposited, known.claimed, known.thaw_end):
+            deposited, claimed = Amount(seen[0]), Amount(seen[1])
+            self.tell(EscrowSeen(known.escrow_id, deposited, claimed, seen[2]))

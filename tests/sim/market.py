@@ -1,0 +1,52 @@
+"""SimMarket: stands where xnode.deeds.market does: offers on one board, searched by the real book."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from metering.units import Address, Hash32
+from scheduler.book import Book, make_shortfall
+from scheduler.facts import Facts
+from scheduler.job import Job
+from scheduler.offer import SignedOffer
+from tests.sim.clockwork import Clockwork
+from xnode.deeds.market import MAX_CANDIDATES, Found
+from xnode.node.records import Candidate
+
+SEARCH_NS = 50_000_000
+
+
+@dataclass(slots=True)
+class SimMarket:
+    """One for all nodes. searched: how often."""
+
+    clockwork: Clockwork
+    dice: random.Random
+    separator: Hash32
+    board: dict[Address, SignedOffer]
+    searched: int = 0
+
+    async def publish(self, offer: SignedOffer) -> None:
+        """Everybody can see it a moment later; the offer of a node that has gone stays, as in a real replica."""
+        await self.clockwork.sleep(SEARCH_NS)
+        self.board[offer.offer.node] = offer
+
+    async def search(self, job: Job, tried: tuple[Address, ...]) -> Found:
+        """What the book holds for the job."""
+        await self.clockwork.sleep(SEARCH_NS)
+        self.searched += 1
+        now_ns = self.clockwork.now_ns
+        book = Book(self.separator)
+        for signed in self.board.values():
+            book.add(signed, now_ns)
+        facts = Facts(refused=dict.fromkeys(tried, "tried already for this job"))
+        search = book.search(job, facts, now_ns, MAX_CANDIDATES, self.dice.randbytes(32))
+        candidates = []
+        for scored in search.candidates:
+            signed = book.get(scored.node)
+            assert signed is not None
+            rtt_ns = facts.rtt_us(scored.node) * 1000
+            candidates.append(Candidate(signed, rtt_ns, scored.score, scored.parts.describe()))
+        short = tuple((one.code, one.count, one.nearest) for one in make_shortfall(search))
+        return Found(search.offers_seen, tuple(candidates), short)

@@ -1,0 +1,115 @@
+"""Network: messages between nodes, with latency, loss, duplicates, partitions and peers that are down."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from metering.units import NANOS_PER_SECOND, Address
+from tests.sim.clockwork import Clockwork, Future, Task
+from xnode.errors import Retryable
+from xnode.ports import Peer, RpcRefused
+
+DIAL_FAILS_NS = NANOS_PER_SECOND
+
+Handler = Callable[[Address, bytes], Awaitable[bytes]]
+
+
+@dataclass(slots=True)
+class Station:
+    """A node as the network sees it. spawn: runs a handler, so that it dies with its node."""
+
+    methods: dict[str, Handler]
+    spawn: Callable[[Coroutine[Any, None, Any]], Task[Any]]
+    is_up: bool = True
+
+
+@dataclass(slots=True)
+class Network:
+    """latency_ns: least and most; loss, duplicates: of a hundred messages; blocks: says which messages never arrive."""
+
+    clockwork: Clockwork
+    dice: random.Random
+    latency_ns: tuple[int, int] = (5_000_000, 40_000_000)
+    loss: int = 0
+    duplicates: int = 0
+    stations: dict[Address, Station] = field(default_factory=dict)
+    cut: set[frozenset[Address]] = field(default_factory=set)
+    blocks: Callable[[Address, Address, str, bool], bool] = lambda source, target, method, is_answer: False
+    on_sent: Callable[[Address, Address, str], None] = lambda source, target, method: None
+
+    async def call(self, source: Address, peer: Peer, method: str, body: bytes, deadline_ns: int) -> bytes:
+        """One request, one response. Raises RpcRefused, or Retryable when no answer comes in time."""
+        station = self.stations.get(peer.address)
+        if station is None or not station.is_up:
+            await self.clockwork.sleep(DIAL_FAILS_NS)
+            raise Retryable(f"0x{peer.address.hex()[:8]} cannot be reached")
+        self.on_sent(source, peer.address, method)
+        answer: Future[bytes] = Future()
+        self.clockwork.at(deadline_ns, lambda: answer.fail(Retryable(f"{method}: no answer in time")))
+        copies = 2 if self.dice.randrange(100) < self.duplicates else 1
+        for _ in range(copies):
+            if self._arrives(source, peer.address, method, is_answer=False):
+                deliver = lambda: self._deliver(source, peer.address, method, body, answer)  # noqa: E731
+                self.clockwork.at(self.clockwork.now_ns + self.dice.randint(*self.latency_ns), deliver)
+        return await answer
+
+    def _deliver(self, source: Address, target: Address, method: str, body: bytes, answer: Future[bytes]) -> None:
+        station = self.stations[target]
+        if station.is_up:
+            station.spawn(self._handle(station.methods[method], source, target, method, body, answer))
+
+    async def _handle(
+        self, handler: Handler, source: Address, target: Address, method: str, body: bytes, answer: Future[bytes]
+    ) -> None:
+        refused: RpcRefused | None = None
+        response = b""
+        try:
+            response = await handler(source, body)
+        except RpcRefused as error:
+            refused = error
+        if not self._arrives(target, source, method, is_answer=True):
+            return
+        arrive = (lambda: answer.fail(refused)) if refused is not None else (lambda: answer.set(response))
+        self.clockwork.at(self.clockwork.now_ns + self.dice.randint(*self.latency_ns), arrive)
+
+    def _arrives(self, source: Address, target: Address, method: str, is_answer: bool) -> bool:
+        if frozenset((source, target)) in self.cut or self.blocks(source, target, method, is_answer):
+            return False
+        return self.dice.randrange(100) >= self.loss
+
+
+@dataclass(frozen=True, slots=True)
+class NetPort:
+    """xnode.ports.Net for one node."""
+
+    network: Network
+    address: Address
+
+    async def call(self, peer: Peer, method: str, body: bytes, deadline_ns: int) -> bytes:
+        return await self.network.call(self.address, peer, method, body, deadline_ns)
+
+    def multiaddrs(self) -> tuple[str, ...]:
+        return (f"/memory/{self.address.hex()[:8]}",)
+
+
+@dataclass(slots=True)
+class Blobs:
+    """xnode.ports.Blobs: a blob is fetched when its peer is up. lost: hashes whose bytes turn out wrong."""
+
+    network: Network
+    clockwork: Clockwork
+    source: Address
+
+    def path(self, sha256: bytes) -> Any:
+        from pathlib import Path
+
+        return Path("/blobs") / sha256.hex()
+
+    async def fetch(self, peer: Peer, blob: Any, _progress: Callable[[int], None]) -> None:
+        await self.clockwork.sleep(20_000_000)
+        station = self.network.stations.get(peer.address)
+        if station is None or not station.is_up or frozenset((self.source, peer.address)) in self.network.cut:
+            raise Retryable(f"0x{peer.address.hex()[:8]} cannot be reached")

@@ -1,0 +1,259 @@
+"""World: a whole market in one process, under one seed, in virtual time, with its invariants checked after every event."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import structlog
+
+from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, Hash32
+from scheduler.job import Image, Job, make_job_hash
+from tests.factories import (
+    ASSET,
+    NOW_NS,
+    SEPARATOR,
+    TOKEN,
+    address_of,
+    make_job,
+    make_key,
+    make_offer_body,
+    make_profile,
+    make_tariff,
+)
+from tests.sim.chain import Chain, ChainPort, Wallet
+from tests.sim.clockwork import Clockwork
+from tests.sim.containers import Behaviour, Containers
+from tests.sim.guard import Guard, check_exposure
+from tests.sim.ledger import Ledger
+from tests.sim.machine import Faults, KeySigner, Machine
+from tests.sim.market import SimMarket
+from tests.sim.network import NetPort, Network
+from xnode.node import effect as deeds
+from xnode.node.change import Entry, JobStopRequested, JobSubmitted
+from xnode.node.records import ProviderLease, ProviderSettings, SubmitterJob, SubmitterLease, SubmitterSettings
+from xnode.node.state import State, Turn
+from xnode.ports import WorkloadSpec
+
+PAYER = 500
+"""Number of the payer's key; the submitter's node has a hot key of its own."""
+
+OWNER = 1000
+"""A provider's owner has the number of its node's key and this."""
+
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+
+
+def make_provider_settings(number: int, **changes: Any) -> ProviderSettings:
+    """A provider with room for many jobs."""
+    values: dict[str, Any] = {
+        "owner": address_of(OWNER + number), "profile": make_profile(), "capacity": make_offer_body().capacity,
+        "tariff": make_tariff(), "asset": ASSET, "region": "eu-west", "interval_ns": 5 * NANOS_PER_SECOND,
+        "exposure_intervals": 2, "min_duration_ns": NANOS_PER_SECOND, "max_duration_ns": 24 * NANOS_PER_HOUR,
+        "thaw": 60, "allows_network": False, "runtime": "crun", "quote_ttl_ns": 30 * NANOS_PER_SECOND,
+        "offer_ttl_ns": NANOS_PER_HOUR, "final_voucher_ns": 60 * NANOS_PER_SECOND,
+    }  # fmt: skip
+    return ProviderSettings(**(values | changes))
+
+
+def make_submitter_settings(**changes: Any) -> SubmitterSettings:
+    """A submitter that asks three and waits for a minute."""
+    values: dict[str, Any] = {
+        "payer": address_of(PAYER), "quotes": 3, "quote_wait_ns": 3 * NANOS_PER_SECOND, "thaw": 60,
+        "opening_ttl_s": 120, "silence_ns": 40 * NANOS_PER_SECOND,
+    }  # fmt: skip
+    return SubmitterSettings(**(values | changes))
+
+
+class World:
+    """A market. Everything in it happens in `clockwork`."""
+
+    def __init__(self, seed: int = 0, deposit: int = 100 * TOKEN) -> None:
+        self.seed = seed
+        self.dice = random.Random(seed)
+        self.clockwork = Clockwork(NOW_NS)
+        self.ledger = Ledger(SEPARATOR)
+        self.guard = Guard(SEPARATOR, self.ledger)
+        self.ledger.on_change = self.guard.on_chain
+        self.chain = Chain(self.clockwork, self.ledger)
+        self.network = Network(self.clockwork, self.dice)
+        self.market = SimMarket(self.clockwork, self.dice, SEPARATOR, {})
+        self.machines: dict[int, Machine] = {}
+        self.behaviours: dict[str, Behaviour] = {}
+        self.jobs: list[tuple[int, Job]] = []
+        self.payer = address_of(PAYER)
+        if deposit:
+            self.ledger.deposit(self.payer, deposit)
+        self.clockwork.after_each = self._check
+        self.chain.run()
+
+    # ------------------------------------------------------------------------------------------------------- who is there
+
+    def add_provider(self, number: int = 1, **changes: Any) -> Machine:
+        """A provider's node under key `number`."""
+        return self._add(number, make_provider_settings(number, **changes), None)
+
+    def add_submitter(self, number: int = 0, **changes: Any) -> Machine:
+        """A submitter's node under key `number`, which may open escrows for the payer."""
+        self.ledger.caps[self.payer, address_of(number)] = 1000 * TOKEN
+        return self._add(number, None, make_submitter_settings(**changes))
+
+    def _add(self, number: int, provider: ProviderSettings | None, submitter: SubmitterSettings | None) -> Machine:
+        address = address_of(number)
+        account = provider.owner if provider else address
+        containers = Containers(self.clockwork, self._find_behaviour, lambda lease: self.guard.on_start(address, lease))
+        machine = Machine(
+            clockwork=self.clockwork,
+            dice=self.dice,
+            signer=KeySigner(make_key(number), SEPARATOR, lambda name, value: self._on_sign(number, name, value)),
+            net=NetPort(self.network, address),
+            chain=ChainPort(self.chain, Wallet(self.chain, account), account),
+            market=self.market,
+            containers=containers,
+            provider=provider,
+            submitter=submitter,
+            on_turn_of=self._on_turn,
+            on_commit_of=lambda which, batch: self.guard.on_commit(which.address, batch),
+            faults=Faults(),
+        )
+        self.machines[number] = machine
+        machine.start()
+        return machine
+
+    # --------------------------------------------------------------------------------------------------------- what it does
+
+    def submit(self, submitter: int = 0, behaviour: Behaviour | None = None, **changes: Any) -> Hash32:
+        """Submit a job; gives its hash."""
+        nonce = self.dice.randbytes(16)
+        name = f"job-{len(self.jobs)}"
+        image = Image("sha256:" + f"{len(self.jobs):064x}", 10_000_000, reference=name)
+        fields = {"name": name, "submitter": address_of(submitter), "nonce": nonce, "image": image} | changes
+        job = make_job(**fields)
+        self.behaviours[name] = behaviour or Behaviour()
+        self.jobs.append((submitter, job))
+        self._keep_telling(submitter, JobSubmitted("", job))
+        return make_job_hash(job)
+
+    def stop(self, job_hash: Hash32, submitter: int = 0) -> None:
+        """Stop a job."""
+        self._keep_telling(submitter, JobStopRequested("", job_hash))
+
+    def _keep_telling(self, number: int, change: JobSubmitted | JobStopRequested) -> None:
+        """A person types it again until the node has answered."""
+        machine = self.machines[number]
+        told = False
+
+        def make(reply_to: str) -> JobSubmitted | JobStopRequested:
+            if isinstance(change, JobSubmitted):
+                return JobSubmitted(reply_to, change.job)
+            return JobStopRequested(reply_to, change.job_hash)
+
+        async def ask() -> None:
+            nonlocal told
+            assert machine.loop is not None
+            reply = await machine.loop.ask(make, self.clockwork.now_ns + NANOS_PER_SECOND)
+            told = isinstance(reply, deeds.ReplyOk)
+
+        def again() -> None:
+            if not told:
+                if machine.is_up:
+                    machine.spawn(ask())
+                self.clockwork.at(self.clockwork.now_ns + 2 * NANOS_PER_SECOND, again)
+
+        again()
+
+    def run_for(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clockwork.run_until(lambda: False, self.clockwork.now_ns + int(seconds * NANOS_PER_SECOND))
+
+    def run_until(self, is_reached: Any, seconds: float = 3600) -> None:
+        """Let time pass until this holds; it must hold before the limit."""
+        reached = self.clockwork.run_until(is_reached, self.clockwork.now_ns + int(seconds * NANOS_PER_SECOND))
+        assert reached, f"not reached within {seconds} s: {self.describe()}"
+
+    def run_until_settled(self, seconds: float = 3600) -> None:
+        """Let time pass until every job has ended and every lease is settled, then check that all is well."""
+        self.run_until(self.is_settled, seconds)
+        self.run_for(30)
+        self.check_end()
+
+    # ------------------------------------------------------------------------------------------------------- what is the case
+
+    def job(self, job_hash: Hash32, submitter: int = 0) -> SubmitterJob:
+        """The submitter's record of the job."""
+        loop = self.machines[submitter].loop
+        found = loop.state.get(SubmitterJob, job_hash) if loop else None
+        assert found is not None
+        return found
+
+    def leases(self, number: int) -> list[Any]:
+        """All leases of a node, of either side."""
+        loop = self.machines[number].loop
+        if loop is None:
+            return []
+        return [*loop.state.all(ProviderLease), *loop.state.all(SubmitterLease)]
+
+    def is_settled(self) -> bool:
+        """Every node is up (or dead), every job has its end, every lease is settled or refused."""
+        for machine in self.machines.values():
+            if not machine.is_up and not machine.is_dead:
+                return False
+        for submitter, job in self.jobs:
+            loop = self.machines[submitter].loop
+            found = loop.state.get(SubmitterJob, make_job_hash(job)) if loop else None
+            if found is None or found.status not in ("done", "failed", "stopped"):
+                return False
+        leases = [lease for number in self.machines for lease in self.leases(number)]
+        held = sum(one.deposited - one.claimed for one in self.ledger.escrows.values())
+        return not held and all(lease.status in ("settled", "refused") for lease in leases)
+
+    def check_end(self) -> None:
+        """Once faults have stopped and all is settled: nothing is left anywhere, and the money is where it belongs."""
+        for machine in self.machines.values():
+            if not machine.is_dead:
+                assert not machine.containers.workloads, "a workload is left on a host"
+                machine.disk.check_replay()
+        claimed = sum(funds.claimed for funds in self.ledger.escrows.values())
+        assert self.ledger.free[self.payer] == self.ledger.deposited - claimed, "money is left in an escrow"
+        for number in self.machines:
+            for lease in self.leases(number):
+                assert lease.end_reason or lease.refusal, "a lease has ended without a reason"
+
+    def describe(self) -> str:
+        """One line a node and job, for a failed test."""
+        lines = [f"seed {self.seed}, {(self.clockwork.now_ns - NOW_NS) / 1e9:.3f} s, {self.clockwork.events} events"]
+        for number in self.machines:
+            texts = (
+                f"{type(one).__name__} {one.status} {one.end_reason or one.refusal}" for one in self.leases(number)
+            )
+            lines.append(f"node {number}: " + "; ".join(texts))
+        for submitter, job in self.jobs:
+            loop = self.machines[submitter].loop
+            found = loop.state.get(SubmitterJob, make_job_hash(job)) if loop else None
+            lines.append(f"{job.name}: {found.status} {found.end_reason} {found.end_detail}" if found else job.name)
+        lines += [f"escrow {key.hex()[:8]} {funds}" for key, funds in self.ledger.escrows.items()]
+        return "\n".join(lines)
+
+    # ------------------------------------------------------------------------------------------------------------- checks
+
+    def _find_behaviour(self, subject: WorkloadSpec | Image) -> Behaviour:
+        image = subject if isinstance(subject, Image) else subject.image
+        return self.behaviours[image.reference]
+
+    def _on_sign(self, number: int, type_name: str, value: object) -> None:
+        machine = self.machines[number]
+        self.guard.on_sign(machine.address, machine.alter is None, type_name, value, machine.containers.served)
+
+    def _on_turn(self, _machine: Machine, before: State, _entry: Entry, turn: Turn) -> None:
+        self.guard.on_turn(before, turn)
+
+    def _check(self) -> None:
+        """After every event: nobody works unpaid for longer than agreed."""
+        for machine in self.machines.values():
+            if machine.loop is None or machine.disk.is_full:
+                machine.impaired_at_ns = self.clockwork.now_ns
+            elif machine.provider is not None:
+                for lease_id in machine.containers.running:
+                    lease = machine.loop.state.get(ProviderLease, lease_id)
+                    if lease is not None:
+                        check_exposure(lease, machine.provider, machine.impaired_at_ns, self.clockwork.now_ns)
