@@ -106,8 +106,9 @@ def read_entries(engine: Engine) -> list[facts.Entry]:
     return [decode(row.entry, facts.Entry) for row in rows]
 
 
-def read_changes(engine: Engine) -> list[facts.Change]:
-    return [entry.change for entry in read_entries(engine)]
+def find_failures(engine: Engine) -> list[tuple[str, str]]:
+    changes = [entry.change for entry in read_entries(engine)]
+    return [(type(one.effect).__name__, one.code) for one in changes if isinstance(one, facts.EffectFailed)]
 
 
 class SlowJournal(Journal):
@@ -233,10 +234,9 @@ async def test_a_deed_that_never_ends_is_given_up_at_its_deadline(engine: Engine
         await submit(loop, deadline(), 1)
         await wait_until(loop, lambda state: any(job.status == "failed" for job in state.all(SubmitterJob)))
         assert next(loop.state.all(SubmitterJob)).end_reason == "no_quote"
-        await wait_until(loop, lambda state: loop.entries == 6)
+        await wait_until(loop, lambda state: bool(find_failures(engine)))
+        assert find_failures(engine) == [("RequestQuote", "deadline")]
         assert (await Journal(engine).load()).effects == ()
-        failed = [one for one in read_changes(engine) if isinstance(one, facts.EffectFailed)]
-        assert [(type(one.effect), one.code) for one in failed] == [(deeds.RequestQuote, "deadline")]
 
 
 class FullJournal(Journal):
