@@ -61,6 +61,17 @@ def test_a_second_job_draws_on_the_same_escrow_after_the_first_is_settled() -> N
     assert len(world.guard.starts) == 3
 
 
+@pytest.mark.parametrize("allowed", [10**9, 10**6])
+def test_network_bytes_are_paid_up_to_what_the_job_allows(allowed: int) -> None:
+    world = make_world(allows_network=True)
+    sends = Behaviour(run_ns=20 * SECOND, egress_per_second=10**6)
+    world.submit(behaviour=sends, network=True, network_bytes=allowed)
+    world.run_until_settled()
+    receipt = next(iter(world.guard.receipts.values()))
+    assert receipt.usage.egress_bytes == min(allowed, 20 * 10**6)
+    assert paid_to(world, 1) == receipt.cost
+
+
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
