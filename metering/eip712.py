@@ -19,6 +19,8 @@ TYPES: dict[str, str] = {
     "Opening": "Opening(bytes32 escrowId,uint128 amount,uint256 nonce,uint64 deadline)",
     "Voucher": "Voucher(bytes32 escrowId,uint128 cumulative,bytes32 receiptsHash)",
     "NodeKey": "NodeKey(address provider,address nodeKey,uint256 nonce,uint64 deadline)",
+    # Checked on chain by ERC-2612 tokens, in the token's own domain.
+    "Permit": "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)",
     # Checked by the two sides of a lease, and by whoever audits or slashes later.
     "Resources": "Resources(uint64 vcpuMilli,uint64 memoryBytes,uint64 diskBytes,uint64 gpus,string gpuModel)",
     "Tariff": (

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from metering.eip712 import keccak, make_digest
-from metering.units import ZERO_HASH, Amount, Hash32
+from metering.units import U64, ZERO_HASH, Amount, Hash32
 
 
 class Voucher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -29,8 +29,7 @@ class Coverage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     """How `receipts_hash` came about: `prefix` folds the leases numbered below `folded`; then comes the latest receipt
     digest of each lease from there on (zero where there is none yet)."""
 
-
-    folded: int
+    folded: U64
     prefix: Hash32
     digests: tuple[Hash32, ...]
 

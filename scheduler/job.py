@@ -88,6 +88,9 @@ MAX_TEXT_BYTES = 64 * 1024
 MAX_INPUTS = 256
 """More files than this belong into an archive: each is one fetch."""
 
+MAX_IMAGE_BLOBS = 256
+"""Twice the layers that a container engine mounts."""
+
 MAX_PATH_BYTES = 255
 """The longest name that every file system takes."""
 
@@ -98,7 +101,7 @@ _PATH_PART = re.compile(r"[^/\x00-\x1f\x7f]+")
 
 def check_job(job: Job) -> Refusal | None:
     """What is wrong with a job in itself, whoever would run it: a stranger may have written it."""
-    return _check_text(job) or _check_numbers(job) or _check_inputs(job)
+    return _check_image(job) or _check_text(job) or _check_numbers(job) or _check_inputs(job)
 
 
 def check_path(path: str) -> str | None:
@@ -111,11 +114,21 @@ def check_path(path: str) -> str | None:
     return None
 
 
+def _check_image(job: Job) -> Refusal | None:
+    if not _DIGEST.fullmatch(job.image.digest):
+        return Refusal("job_image", "the image must be pinned: sha256: and 64 hex digits")
+    blobs = job.image.blobs
+    if len(blobs) > MAX_IMAGE_BLOBS:
+        return Refusal("job_image", f"the image has {len(blobs)} blobs, the limit is {MAX_IMAGE_BLOBS}")
+    # Else the size that a provider agrees to would say nothing of what it is made to fetch.
+    if blobs and sum(blob.size_bytes for blob in blobs) != job.image.size_bytes:
+        return Refusal("job_image", f"the image's blobs do not add up to its {job.image.size_bytes} bytes")
+    return None
+
+
 def _check_text(job: Job) -> Refusal | None:
     if not 0 < len(job.name) <= MAX_NAME_CHARS or not job.name.isprintable():
         return Refusal("job_name", f"the name must have 1 to {MAX_NAME_CHARS} printable characters")
-    if not _DIGEST.fullmatch(job.image.digest):
-        return Refusal("job_image", "the image must be pinned: sha256: and 64 hex digits")
     words = (*job.command, *(word for pair in job.env for word in pair))
     size_bytes = sum(len(word.encode()) + 1 for word in words)
     if len(job.command) > MAX_WORDS or len(job.env) > MAX_WORDS or size_bytes > MAX_TEXT_BYTES:

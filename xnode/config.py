@@ -149,6 +149,7 @@ class ProviderConfig(_Section):
     exposure_intervals: Annotated[int, Field(ge=1, le=100)] = 2
     max_duration_ns: DurationNs = Field(default=86_400_000_000_000, alias="max_duration")
     quote_ttl_ns: DurationNs = Field(default=30_000_000_000, alias="quote_ttl")
+    thaw_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 3600
     allow_network: bool = False
     oci_runtime: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./\-]{1,128}$")] = "crun"
 
@@ -159,6 +160,7 @@ class SubmitterConfig(_Section):
     payer: AddressField | None = None
     quotes: Annotated[int, Field(ge=1, le=16)] = 3
     thaw_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 3600
+    silence_ns: DurationNs = Field(default=120_000_000_000, alias="silence")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,9 @@ def _exchange(connection: socket.socket, method: str, params: Mapping[str, Any])
     if len(request) > MAX_LINE_BYTES:
         raise UserError(f"{method} has {len(request)} bytes of parameters, at most {MAX_LINE_BYTES} fit in a request")
     try:
-        connection.sendall(request)
+        # A daemon that turns us away says why and closes, maybe before our request is out.
+        with suppress(BrokenPipeError):
+            connection.sendall(request)
         for line in _read_lines(connection):
             reply = json.loads(line)
             if "error" in reply:

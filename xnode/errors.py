@@ -16,7 +16,7 @@ class Permanent(Exception):
     """
 
     def __init__(self, message: str, *, code: str = "failed") -> None:
-        self.code = code
+        self.reason_code = code
         super().__init__(message)
 
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from math import inf
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -20,6 +21,9 @@ from xnode.node.state import State, Turn, make_state
 from xnode.node.step import step
 from xnode.ports import Clock
 from xnode.store.journal import Batch, Journal
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
 
 INBOX_MAX = 10_000
 """Changes waiting at most; whoever brings more waits in line, which slows strangers down before it fills memory."""
@@ -66,7 +70,7 @@ class Loop:
 
     # -------------------------------------------------------------------------------------------------- for the daemon
 
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Load, resume what was under way, and work until cancelled."""
         loaded = await self._journal.load()
         self._seq = loaded.seq
@@ -222,7 +226,7 @@ class Loop:
                     reach(f"after_effect:{name}")
                     return change
             except Permanent as error:
-                return EffectFailed(effect, error.code, str(error))
+                return EffectFailed(effect, error.reason_code, str(error))
             except Retryable as error:
                 failure = str(error)
             except Exception as error:

@@ -90,7 +90,9 @@ def read_page(text: str) -> Node:
         return _build_tree(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise PageError(mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}") from error
+        # The parser may point behind the last line.
+        line = min(mark.line, text.rstrip("\n").count("\n")) + 1 if mark else 1
+        raise PageError(line, f"not YAML: {error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError) as error:
         # Characters that YAML does not have: told by the reader with no line.
         raise PageError(1, f"not YAML: {ascii(str(error).splitlines()[0])[1:-1][:120]}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +101,14 @@ class Engine(Protocol):
 
     def read_logs(self, lease_id: Hash32, offset: int, follow: bool) -> AsyncIterator[tuple[int, bytes]]:
         """(offset after this piece, piece) of the merged stdout and stderr from a byte offset on; ends at the exit."""
+        ...
+
+    async def keep_log(self, lease_id: Hash32, into: Path) -> None:
+        """Copy the raw log to a file from which read_kept_log() reads on at the same offsets, after remove() too."""
+        ...
+
+    def read_kept_log(self, kept: Path, offset: int) -> AsyncIterator[tuple[int, bytes]]:
+        """As read_logs() of a workload that has exited, from a kept file."""
         ...
 
     async def collect_outputs(self, lease_id: Hash32, into: Path) -> tuple[OutputFile, ...]:
@@ -234,6 +242,40 @@ class Chain(Protocol):
     async def start_thaw(self, intent: str, escrow: Escrow) -> Sent: ...
 
     async def close_escrow(self, intent: str, escrow: Escrow) -> Sent: ...
+
+
+class EscrowNews(Protocol):
+    """Confirmed events of PaymentEscrow."""
+
+    def follow(self) -> AsyncGenerator[set[Hash32], None]:
+        """An empty set, once nothing can be missed any more; then sets of escrow ids that something happened to. Never
+        ends, never raises: waits out whatever is wrong with the chain node."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """An EIP-1559 transaction before it is signed. Fees in wei per gas, value in wei; to: None makes a contract."""
+
+    chain_id: int
+    nonce: int
+    max_priority_fee: int
+    max_fee: int
+    gas: int
+    to: Address | None
+    value: int
+    data: bytes
+
+
+class TransactionSigner(Protocol):
+    """Signs transactions of one address."""
+
+    @property
+    def address(self) -> Address: ...
+
+    def sign_transaction(self, transaction: Transaction) -> bytes:
+        """The raw transaction, ready to broadcast; the same transaction always gives the same bytes."""
+        ...
 
 
 # -------------------------------------------------------------------------------------------------------------- wallet

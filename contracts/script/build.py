@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Writes contracts/artifacts/*.json, or with --check compares a fresh build against them.
 
-The daemon deploys from these files, so they are committed: an installation needs neither Node nor a compiler. Each build
-starts clean, because the ids in immutableReferences depend on which files were compiled together.
+The daemon deploys from these files, so they are committed: an installation needs neither Node nor a compiler. Forge's tests
+deploy from them too, so what is tested is what is deployed.
 Exit status: 0 done or equal, 1 the committed files differ, 2 the build could not run.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -40,7 +41,8 @@ def build() -> dict[str, str]:
         out = Path(folder) / "out"
         command = [str(CONTRACTS / "bin" / "foundry"), "forge", "build", "--force", "--skip", "test"]
         command += ["--out", str(out), "--cache-path", str(Path(folder) / "cache")]
-        run = subprocess.run(command, cwd=CONTRACTS, capture_output=True, text=True)
+        profile = os.environ | {"FOUNDRY_PROFILE": "deploy"}
+        run = subprocess.run(command, cwd=CONTRACTS, env=profile, capture_output=True, text=True)
         if run.returncode != 0:
             raise BuildFailed(run.stdout + run.stderr)
         return {name: make_artifact(name, out / f"{name}.sol" / f"{name}.json") for name in NAMES}
@@ -49,17 +51,22 @@ def build() -> dict[str, str]:
 def make_artifact(name: str, forge_output: Path) -> str:
     """The part of forge's output that a deployer and a verifier need, as stable JSON text."""
     output = json.loads(forge_output.read_text())
-    settings = dict(output["metadata"]["settings"])
     artifact = {
         "contractName": name,
         "abi": output["abi"],
         "bytecode": output["bytecode"]["object"],
         "deployedBytecode": output["deployedBytecode"]["object"],
-        "immutableReferences": output["deployedBytecode"].get("immutableReferences", {}),
+        "immutableReferences": number_in_order(output["deployedBytecode"].get("immutableReferences", {})),
         "solc": output["metadata"]["compiler"]["version"],
-        "settings": settings,
+        "settings": output["metadata"]["settings"],
     }
     return json.dumps(artifact, indent=1, sort_keys=True) + "\n"
+
+
+def number_in_order(references: dict[str, list[dict[str, int]]]) -> dict[str, list[dict[str, int]]]:
+    """The same places, keyed 0, 1, 2: the compiler's own keys change with every edit of any file."""
+    by_id = sorted(references.items(), key=lambda item: int(item[0]))
+    return {str(number): places for number, (_, places) in enumerate(by_id)}
 
 
 def write(built: dict[str, str]) -> int:

@@ -48,6 +48,8 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("job_name", {"name": ""}, {}),
     ("job_name", {"name": "a\nb"}, {}),
     ("job_image", {"image": Image("latest", 1)}, {}),
+    ("job_image", {"image": Image(DIGEST, 5, "", (Blob(bytes(32), 2), Blob(bytes(32), 4)))}, {}),
+    ("job_image", {"image": Image(DIGEST, 257, "", (Blob(bytes(32), 1),) * 257)}, {}),
     ("job_text", {"command": ("a\0b",)}, {}),
     ("job_text", {"command": ("x" * 70_000,)}, {}),
     ("job_text", {"command": ("x",) * 2_000}, {}),

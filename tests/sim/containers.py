@@ -158,6 +158,9 @@ class Containers:
         for _ in ():
             yield 0, b""
 
+    async def keep_log(self, lease_id: Hash32, into: Path) -> None:
+        """Nothing to keep."""
+
     async def collect_outputs(self, lease_id: Hash32, into: Path) -> tuple[OutputFile, ...]:
         workload = self.workloads.get(lease_id)
         if workload is None:

@@ -158,7 +158,7 @@ inputs: {../x: ./x}
         ("", "job.yaml:1: the file is empty"),
         ("# nothing\n", "job.yaml:1: the file is empty"),
         ("just words", "job.yaml:1: must be a map of keys and values"),
-        ("a: {", "job.yaml:2: not YAML"),
+        ("a: {", "job.yaml:1: not YAML"),
         ("a: &x 1\nb: *x", "job.yaml:1: anchors and aliases"),
         ("a: !!python/object/apply:os.system [ls]", "job.yaml:1: tags"),
         ("a: 1\n---\nb: 1", "job.yaml:2: a second document"),

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import time
+from collections.abc import Iterable
 from decimal import ROUND_DOWN, Decimal
 
 from metering.units import NANOS_PER_SECOND
 from xnode.views import Hosting
+
+MAX_COMMAND_CHARS = 160
+"""A program given with -c can be long; -o json has it whole."""
+
+_LONG_HEX = re.compile(r"0x[0-9a-fA-F]{24,}")
 
 
 def brief_id(text: str) -> str:
@@ -17,6 +25,17 @@ def brief_id(text: str) -> str:
 def brief_address(text: str) -> str:
     """Both ends, as people compare them."""
     return f"{text[:6]}…{text[-4:]}" if len(text) > 12 else text
+
+
+def brief_text(text: str) -> str:
+    """The text with every long hex number cut to what tells it from others."""
+    return _LONG_HEX.sub(lambda found: brief_id(found[0]) + "…", text)
+
+
+def brief_command(words: Iterable[str]) -> str:
+    """The command as one would type it, on one line, cut after MAX_COMMAND_CHARS."""
+    text = shlex.join(words).replace("\n", "⏎")
+    return text if len(text) <= MAX_COMMAND_CHARS else text[: MAX_COMMAND_CHARS - 1] + "…"
 
 
 def brief_age(at_ns: int, now_ns: int | None = None) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.launch import wait_until_gone
 from xnode.cli.lazy import LazyGroup
-from xnode.cli.node_view import draw_node
 from xnode.cli.screen import Screen, say
-from xnode.cli.setup import ensure_node_key, init_node
+from xnode.errors import UserError
 
 
 @click.group(cls=LazyGroup)
@@ -21,11 +20,14 @@ def daemon() -> None:
 
 @daemon.command("init")
 @click.option("--chain", "manifest", required=True, type=click.Path(path_type=Path), help="The deployment's manifest.")
-@click.option("--payer", help="Wallet that pays: address or name.  [default: the only one]")
+@click.option("--rpc-url", default="", help="The chain node to use.  [default: the manifest's]")
+@click.option("--payer", default="", envvar="ETH_FROM", help="Wallet that pays.  [default: the only one]")
 @pass_app
-def init(app: App, manifest: Path, payer: str | None) -> None:
+def init(app: App, manifest: Path, rpc_url: str, payer: str) -> None:
     """Make the node key and config of a node that buys compute."""
-    init_node(app.home, manifest, payer)
+    from xnode.cli.submitter_init import init_submitter
+
+    init_submitter(app, manifest, rpc_url, payer)
     say(f"wrote {app.home.config}")
     say("next: xnode pay deposit AMOUNT, then xnode job submit FILE")
 
@@ -34,19 +36,21 @@ def init(app: App, manifest: Path, payer: str | None) -> None:
 @pass_app
 def run(app: App) -> None:
     """Run in the foreground until Ctrl-C or SIGTERM."""
-    config = app.load_config()
-    ensure_node_key(config)
-    from xnode.daemon import run_daemon
+    from xnode.cli.run_daemon import run_here
 
-    run_daemon(config)
+    run_here(app.load_config())
 
 
 @daemon.command("stop")
 @pass_app
 def stop(app: App) -> None:
     """Stop it. Jobs go on at their providers until unpaid work reaches its limit."""
+    from xnode.cli.launch import wait_until_gone
+
     pid = app.control.call("node.status")["pid"]
-    app.control.call("node.stop")
+    with suppress(UserError):
+        # It may be gone before its answer is out; whether it is, we look for ourselves.
+        app.control.call("node.stop")
     wait_until_gone(app.home, int(pid))
     say(f"stopped (pid {pid})")
 
@@ -56,5 +60,7 @@ def stop(app: App) -> None:
 @pass_app
 def status(app: App, screen: Screen) -> None:
     """What the daemon is doing."""
+    from xnode.cli.node_view import draw_node
+
     answer = app.control.call("node.status")
     screen.show(answer, lambda: draw_node(screen, answer))

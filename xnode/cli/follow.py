@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from xnode.cli.brief import brief_clock, brief_duration
+from xnode.cli.brief import brief_clock, brief_duration, brief_text
 from xnode.cli.screen import printable, say, style
 from xnode.control_client import Control
 from xnode.errors import UserError
@@ -128,12 +128,13 @@ class _Terminal:
             self.draw_status()
 
     def show_event(self, entry: TimelineEntry) -> None:
-        self._status = f"{entry.what}: {entry.detail}" if entry.detail else entry.what
+        told, _, facts = brief_text(printable(entry.detail)).partition("  ")
+        self._status = f"{told}  {facts}" if entry.what in _COUNTERS else told or printable(entry.what)
         if not (self._live and entry.what in _COUNTERS):
             word = style(f"{printable(entry.what):<10}", _STYLES.get(entry.what, "2"), sys.stderr)
             clock = style(brief_clock(entry.at_ns), "2", sys.stderr)
             self._clear()
-            print(f"{clock}  {word} {printable(entry.detail)}", file=sys.stderr, flush=True)
+            print(f"{clock}  {word} {told}  {style(facts, '2', sys.stderr)}".rstrip(), file=sys.stderr, flush=True)
         self.draw_status()
 
     def say(self, text: str) -> None:

@@ -15,6 +15,9 @@ from xnode.errors import ExitCode, UserError
 
 DEFAULT_FILE = Path("job.yaml")
 
+STOP_DEADLINE_S = 120.0
+"""The provider must be reached, and may be away for a moment."""
+
 _file_argument = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
 _job_argument = click.argument("job_id", metavar="JOB")
 
@@ -54,13 +57,16 @@ def validate(file: Path, screen: Screen) -> None:
 @pass_app
 def plan(app: App, file: Path, screen: Screen) -> None:
     """Who could run it, for how much and why; signs nothing."""
+    import msgspec
+
     from xnode.cli.job_file import read_job
     from xnode.cli.launch import ensure_daemon
     from xnode.cli.submit import draw_answer, wait_plan
+    from xnode.views import PlanView
 
     read = read_job(file)
     answer = wait_plan(ensure_daemon(app.home), read)
-    screen.show(answer, lambda: draw_answer(screen, answer))
+    screen.show(answer, lambda: draw_answer(screen, msgspec.convert(answer, PlanView)))
     if not answer["candidates"]:
         raise click.exceptions.Exit(int(ExitCode.NO_MATCH))
 
@@ -143,7 +149,10 @@ def cp(app: App, job_id: str, folder: Path, force: bool, screen: Screen) -> None
 @pass_app
 def stop(app: App, job_id: str, screen: Screen) -> None:
     """End a job; what it has used so far is paid, the rest of the escrow comes back."""
-    _show(screen, app.control.call("job.stop", {"job_id": job_id}, deadline_s=120.0))
+    answer = app.control.call("job.stop", {"job_id": job_id}, deadline_s=STOP_DEADLINE_S)
+    _show(screen, answer)
+    if answer["job"]["ended_at_ns"] is None:
+        say(f"asked to stop; `xnode job wait {job_id}` returns when it has")
 
 
 @job.command("wait")
@@ -186,7 +195,7 @@ def _follow_to_end(app: App, job_id: str, into: Path | None, only: tuple[str, ..
     import msgspec
 
     from xnode.cli.follow import follow_job
-    from xnode.cli.outputs import choose_outputs, copy_outputs
+    from xnode.cli.outputs import choose_outputs, place_outputs
     from xnode.cli.submit import describe_end
     from xnode.views import JobDetail
 
@@ -199,8 +208,8 @@ def _follow_to_end(app: App, job_id: str, into: Path | None, only: tuple[str, ..
     detail = msgspec.convert(answer, JobDetail)
     chosen = choose_outputs(detail.outputs, only)
     if into and chosen:
-        copied = copy_outputs(chosen, into, force=False)
-        say(f"{len(copied)} output{'s' if len(copied) > 1 else ''} in {into}/")
+        folder = place_outputs(chosen, into, f"{into.name}-{detail.job.job_id[2:10]}")
+        say(f"{len(chosen)} output{'s' if len(chosen) > 1 else ''} in {folder}/")
     say(describe_end(detail))
     screen.show(answer, lambda: None)
     _exit_like(answer)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xnode.cli.brief import brief_duration, brief_size
+from xnode.cli.brief import brief_command, brief_duration, brief_size
 from xnode.errors import UserError
 from xnode.jobfile import JobFile, validate_jobfile
 from xnode.page import MAX_PAGE_BYTES
@@ -56,7 +56,7 @@ def describe_job(read: ReadJob) -> dict[str, Any]:
     return {
         "name": job.name,
         "image": job.image.reference or job.image.digest or f"oci:{job.image.path}",
-        "command": " ".join(job.command),
+        "command": brief_command(job.command),
         "inputs": len(job.inputs),
         "resources": job.resources.describe(),
         "time_limit": brief_duration(job.duration_limit_ns),

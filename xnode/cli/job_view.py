@@ -10,12 +10,14 @@ from xnode.cli.brief import (
     brief_address,
     brief_age,
     brief_clock,
+    brief_command,
     brief_date,
     brief_duration,
     brief_hosting,
     brief_id,
     brief_money,
     brief_size,
+    brief_text,
 )
 from xnode.cli.screen import Column, Screen, say
 from xnode.views import Candidate, JobDetail, JobRow, OutputRow, PlanView, ReceiptRow, TimelineEntry
@@ -44,7 +46,7 @@ _CANDIDATES = (
     Column("at most", right=True),
     Column("rtt", right=True),
     Column("score", right=True),
-    Column("made of", fold=True),
+    Column("because of", fold=True),
 )
 _SHORTFALLS = (
     Column("offers", right=True),
@@ -84,7 +86,7 @@ def draw_job(screen: Screen, answer: Any) -> None:
             ("state", job.state + (f" (exit code {job.exit_code})" if job.exit_code is not None else "")),
             ("reason", job.reason),
             ("image", detail.image),
-            ("command", " ".join(detail.command)),
+            ("command", brief_command(detail.command)),
             ("resources", brief_hosting(detail.resources)),
             ("provider", " in ".join(filter(None, (job.provider, detail.region)))),
             ("lease", detail.lease_id),
@@ -96,8 +98,10 @@ def draw_job(screen: Screen, answer: Any) -> None:
         )
     )
     if detail.outputs:
+        screen.gap()
         draw_outputs(screen, detail.outputs)
     if detail.timeline:
+        screen.gap()
         draw_timeline(screen, detail.timeline)
 
 
@@ -106,7 +110,7 @@ def draw_timeline(screen: Screen, entries: tuple[TimelineEntry, ...]) -> None:
     begin = entries[0].at_ns
     columns = (Column("at"), Column("after", right=True), Column("what"), Column("", fold=True))
     cells = (
-        (brief_clock(entry.at_ns), brief_duration(max(0, entry.at_ns - begin)), entry.what, entry.detail)
+        (brief_clock(entry.at_ns), brief_duration(max(0, entry.at_ns - begin)), entry.what, brief_text(entry.detail))
         for entry in entries
     )
     screen.table(columns, cells)
@@ -136,6 +140,7 @@ def draw_plan(screen: Screen, plan: PlanView) -> None:
     else:
         say(f"{plan.name}: none of {plan.offers} offers can run it")
     if plan.shortfalls:
+        screen.gap()
         screen.table(_SHORTFALLS, ((fall.offers, fall.detail, fall.nearest) for fall in plan.shortfalls))
 
 
@@ -143,7 +148,7 @@ def describe_price(plan: PlanView) -> str:
     """The one line to agree to: the most it can cost, and what it is paid from."""
     worst = max(plan.candidates, key=lambda candidate: float(candidate.cost_limit))
     most = brief_money(worst.cost_limit, plan.asset)
-    return f"it costs at most {most}, paid from your deposit of {brief_money(plan.funds, plan.asset)} by use"
+    return f"it costs at most {most}; {brief_money(plan.funds, plan.asset)} are deposited and free"
 
 
 def _make_job_cells(row: JobRow) -> tuple[object, ...]:
@@ -171,7 +176,7 @@ def _make_candidate_cells(number: int, row: Candidate) -> tuple[object, ...]:
         brief_money(row.cost_limit),
         f"{row.latency_ms:.0f} ms" if row.latency_ms is not None else "",
         brief_money(row.score),
-        " + ".join(f"{name} {brief_money(part)}" for name, part in row.parts.items() if float(part)),
+        ", ".join(text if name == "why" else f"{name} {text}" for name, text in row.parts.items()),
     )
 
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from xnode.cli.screen import printable
+from xnode.cli.screen import printable, say
 from xnode.errors import ExitCode, Permanent, UserError
 from xnode.views import OutputRow
 
@@ -38,6 +38,22 @@ def choose_outputs(rows: Iterable[OutputRow], only: tuple[str, ...]) -> list[Out
     return [row for row in rows if not only or any(fnmatchcase(row.path, pattern) for pattern in only)]
 
 
+def place_outputs(rows: list[OutputRow], into: Path, other: str) -> Path:
+    """Copy into the folder, or into one of the name `other` beside it when a different file stands in the way.
+
+    The provider chose the files' names: none of ours is overwritten unasked.
+    """
+    try:
+        copy_outputs(rows, into, force=False)
+    except UserError as error:
+        if error.code != ExitCode.CONFLICT:
+            raise
+        say(f"{error.where} is there already and is kept")
+        into = into.with_name(other)
+        copy_outputs(rows, into, force=True)
+    return into
+
+
 def check_output_path(text: str) -> PurePosixPath:
     """The path, relative and inside its folder. Raises Permanent: the provider named it, and could aim at ~/.ssh."""
     path = PurePosixPath(text)
@@ -50,7 +66,9 @@ def _copy(source: Path, target: Path, sha256: str, force: bool) -> None:
     if target.exists() and not force:
         if target.is_file() and _hash_file(target) == sha256:
             return
-        raise UserError("exists and is different", where=str(target), todo="use --force", code=ExitCode.CONFLICT)
+        raise UserError(
+            "exists and is different", where=str(target), todo="use --force to replace it", code=ExitCode.CONFLICT
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as read, tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as write:
         temporary = Path(write.name)

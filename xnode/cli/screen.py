@@ -80,18 +80,28 @@ class Screen:
         """One JSON line, at once: the reader may be following."""
         print(json.dumps(value, separators=(",", ":")), flush=True)
 
+    def gap(self) -> None:
+        """An empty line between two tables."""
+        print(file=self._stream)
+
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[object]], title: str = "") -> None:
         """Print a table; cells are text (never markup) or rich renderables."""
         console = make_console(self._stream)
         if title:
-            console.print(printable(title), style="bold", markup=False)
-        console.print(make_table(columns, rows))
+            console.print(printable(title), style="bold")
+        self._print(console, make_table(columns, rows))
 
     def record(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Print name and value, one a line, leaving out what is empty."""
         columns = (Column("", style="dim"), Column("", fold=True))
         shown = [pair for pair in pairs if pair[1] not in ("", None)]
-        make_console(self._stream).print(make_table(columns, shown, header=False))
+        self._print(make_console(self._stream), make_table(columns, shown, header=False))
+
+    def _print(self, console: Console, table: Table) -> None:
+        with console.capture() as drawn:
+            console.print(table)
+        # rich fills the last column up: copied or piped lines should end where their text does.
+        print("\n".join(line.rstrip() for line in drawn.get().splitlines()), file=self._stream)
 
 
 def make_console(stream: IO[str]) -> Console:
@@ -111,10 +121,9 @@ def make_console(stream: IO[str]) -> Console:
 
 
 def make_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], header: bool = True) -> Table:
-    from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD if header else None, show_header=header, pad_edge=False, header_style="bold")
+    table = Table(box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(
             column.name,

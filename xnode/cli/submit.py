@@ -52,15 +52,13 @@ def wait_plan(control: Control, read: ReadJob) -> Any:
     return answer
 
 
-def draw_answer(screen: Screen, answer: Any) -> PlanView:
-    """Print a job.plan answer."""
-    plan = msgspec.convert(answer, PlanView)
+def draw_answer(screen: Screen, plan: PlanView) -> None:
+    """Print a plan with the price to agree to."""
     draw_plan(screen, plan)
     if plan.candidates:
         say(describe_price(plan))
     for warning in plan.warnings:
         say(f"warning: {warning}")
-    return plan
 
 
 def describe_end(detail: JobDetail) -> str:
@@ -72,7 +70,8 @@ def describe_end(detail: JobDetail) -> str:
 
 
 def _confirm(control: Control, read: ReadJob) -> None:
-    plan = draw_answer(Screen("table", to_stderr=True), wait_plan(control, read))
+    plan = msgspec.convert(wait_plan(control, read), PlanView)
+    draw_answer(Screen("table", to_stderr=True), plan)
     if not plan.candidates:
         raise UserError("no offer fits", where=str(read.path), todo="see above what to relax", code=ExitCode.NO_MATCH)
     if not sys.stdin.isatty():

@@ -13,6 +13,7 @@ from typing import Any
 import trio
 
 from metering.codec import encode
+from metering.receipt import SignedReceipt
 from metering.tariff import Tariff
 from metering.units import NANOS_PER_SECOND, Address
 from scheduler.feasible import make_cost_limit
@@ -254,7 +255,7 @@ class Console:
                     rows[signed.receipt.number] = self._make_receipt_row(job, signed)
         return [rows[number] for number in sorted(rows)]
 
-    def _make_receipt_row(self, job: SubmitterJob, signed: facts.SignedReceipt) -> views.ReceiptRow:
+    def _make_receipt_row(self, job: SubmitterJob, signed: SignedReceipt) -> views.ReceiptRow:
         receipt = signed.receipt
         usage = {name: str(int(getattr(receipt.usage, name))) for name in receipt.usage.__struct_fields__}
         return views.ReceiptRow(
@@ -310,8 +311,16 @@ class Console:
         rows = []
         for asset, (vouchered, claimed) in sums.items():
             earned = sum(int(lease.last.cost) for lease in leases if lease.terms.asset == asset)
-            texts = [self.shower.money(max(0, one), asset) for one in (earned, vouchered, claimed, vouchered - claimed)]
-            rows.append(views.Earning(self.shower.symbol(asset), *texts, leases=len(leases)))
+            rows.append(
+                views.Earning(
+                    asset=self.shower.symbol(asset),
+                    earned=self.shower.money(earned, asset),
+                    vouchered=self.shower.money(vouchered, asset),
+                    claimed=self.shower.money(claimed, asset),
+                    pending=self.shower.money(max(0, vouchered - claimed), asset),
+                    leases=len(leases),
+                )
+            )
         provider = self.loop.state.settings.provider
         return views.EarningsView(
             provider=hex_of(provider.owner) if provider else "",

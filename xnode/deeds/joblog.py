@@ -3,59 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import trio
 
 from metering.units import Hash32
 
-_HEAD_BYTES = 12
 MAX_LOG_BYTES = 256 << 20
-"""The most log kept of one job; what follows is dropped, and the log says so."""
-
-_CUT = b"\n[xnode: the log is longer than can be kept; the rest is left out]\n"
+"""The most log kept of one job on the submitter's disk; what follows is dropped."""
 
 
 class LogArchive:
-    """One file a lease: records of 8 bytes offset-after, 4 bytes length, and the piece, so that offsets stay what the
-    engine said they were."""
+    """Raw logs of workloads that are off the host, one file a lease."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    async def keep(self, lease_id: Hash32, pieces: AsyncIterator[tuple[int, bytes]]) -> None:
-        """Keep a finished log; whole and durable when this returns."""
-        part = self._folder / f"{lease_id.hex()}.part"
-        async with await trio.open_file(part, "wb") as file:
-            kept = 0
-            async for offset, piece in pieces:
-                kept += len(piece)
-                if kept > MAX_LOG_BYTES:
-                    piece = _CUT
-                await file.write(offset.to_bytes(8, "big") + len(piece).to_bytes(4, "big") + piece)
-                if kept > MAX_LOG_BYTES:
-                    break
-            await file.flush()
-            await trio.to_thread.run_sync(os.fsync, file.fileno())
-        part.replace(self._path(lease_id))
+    def path(self, lease_id: Hash32) -> Path:
+        """Where the lease's log is kept, or will be."""
+        return self._folder / lease_id.hex()
 
     def has(self, lease_id: Hash32) -> bool:
         """True when the lease's log is kept here."""
-        return self._path(lease_id).exists()
-
-    async def read(self, lease_id: Hash32, offset: int) -> AsyncIterator[tuple[int, bytes]]:
-        """(offset after this piece, piece) of a kept log, from an offset on."""
-        async with await trio.open_file(self._path(lease_id), "rb") as file:
-            while head := await file.read(_HEAD_BYTES):
-                after = int.from_bytes(head[:8], "big")
-                piece = await file.read(int.from_bytes(head[8:], "big"))
-                if after > offset:
-                    yield after, piece
-
-    def _path(self, lease_id: Hash32) -> Path:
-        return self._folder / lease_id.hex()
+        return self.path(lease_id).exists()
 
 
 class JobLog:

@@ -133,7 +133,7 @@ class ProviderDeeds:
 
     async def collect_outputs(self, effect: deeds.CollectOutputs) -> facts.Change:
         """Outputs as blobs; the log is kept too, because the container and its log go away next."""
-        await self.archive.keep(effect.lease_id, self.engine.read_logs(effect.lease_id, 0, follow=False))
+        await self.engine.keep_log(effect.lease_id, self.archive.path(effect.lease_id))
         outputs = await self.engine.collect_outputs(effect.lease_id, self.blobs.path(effect.lease_id).parent)
         return facts.OutputsCollected(effect.lease_id, outputs)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 import trio
@@ -46,6 +46,7 @@ class Server:
         """RPC methods by name."""
         return {
             message.QUOTE_REQUEST: self._on_quote_request,
+            message.QUOTE_DROP: self._on_quote_drop,
             message.LEASE_OPEN: self._on_lease_open,
             message.LEASE_ASK: self._on_lease_ask,
             message.LEASE_STOP: self._on_lease_stop,
@@ -56,6 +57,10 @@ class Server:
     async def _on_quote_request(self, caller: Address, body: bytes) -> bytes:
         job = _read(body, Job)
         return await self._ask(lambda to: facts.QuoteRequested(to, caller, job))
+
+    async def _on_quote_drop(self, caller: Address, body: bytes) -> bytes:
+        query = _read(body, message.QuoteQuery)
+        return await self._ask(lambda to: facts.QuoteDropped(to, caller, query.digest))
 
     async def _on_lease_open(self, caller: Address, body: bytes) -> bytes:
         offer = _read(body, message.LeaseOffer)
@@ -116,15 +121,19 @@ class Server:
         lease = await self._wait_started(caller, query.lease_id)
         offset = query.offset
         if lease is not None and lease.started_at_ns is not None:
-            if self._archive.has(query.lease_id):
-                pieces = self._archive.read(query.lease_id, offset)
-            else:
-                assert self._engine is not None
-                pieces = self._engine.read_logs(query.lease_id, offset, follow=True)
-            async for after, piece in pieces:
-                offset = after
-                await send(encode(message.LogPiece(after, piece, ended=False)))
+            async for offset, piece in self._read_log(query.lease_id, query.offset):
+                await send(encode(message.LogPiece(offset, piece, ended=False)))
         await send(encode(message.LogPiece(offset, b"", ended=True)))
+
+    async def _read_log(self, lease_id: Hash32, offset: int) -> AsyncIterator[tuple[int, bytes]]:
+        """Live while the workload is on the host, then the rest from the archive: it is there before the workload goes."""
+        assert self._engine is not None
+        if not self._archive.has(lease_id):
+            async for offset, piece in self._engine.read_logs(lease_id, offset, follow=True):
+                yield offset, piece
+        if self._archive.has(lease_id):
+            async for offset, piece in self._engine.read_kept_log(self._archive.path(lease_id), offset):
+                yield offset, piece
 
     async def _wait_started(self, caller: Address, lease_id: Hash32) -> ProviderLease | None:
         with trio.move_on_after(LOG_WAIT_S):

@@ -23,10 +23,11 @@ from multiaddr import Multiaddr
 
 from metering.units import Address
 from xnode.errors import Permanent, Retryable
-from xnode.net.identity import address_of_peer_id, make_key_pair
-from xnode.net.multiaddr import Endpoint, parse_multiaddr
-from xnode.net.patches import apply_patches
+from xnode.net.identity import address_of_peer_id, make_key_pair, read_peer_id
+from xnode.net.multiaddr import Endpoint, expand_unspecified, make_multiaddr, parse_multiaddr
+from xnode.net.patches import apply_patches, close_sockets
 from xnode.net.pipe import STREAM_FAULTS
+from xnode.net.relay import open_circuit
 from xnode.ports import Peer
 
 MAX_CONNECTIONS = 400
@@ -58,6 +59,10 @@ HEALTH_PING_S = 8.0
 """A peer that answers no ping for this long is gone: its connection is dropped and its calls fail."""
 
 CLOSE_S = 5.0
+PEER_ADDRESS_S = 3600
+
+MAX_REMEMBERED_PEERS = 2000
+"""Keys, protocols and addresses of peers: some KiB each, and any stranger with a new key adds one."""
 
 StreamHandlerFn = Callable[[Any], Awaitable[None]]
 
@@ -121,19 +126,31 @@ class Host:
             raise Retryable(f"node 0x{peer.address.hex()} has no address that can be dialed, and no connection to us")
         faults = []
         for endpoint in endpoints:
-            async with self._dial_slots:
-                try:
-                    with trio.fail_after(DIAL_S):
-                        return await self._dial(endpoint, peer.address)
-                except (*STREAM_FAULTS, Retryable, trio.TooSlowError, ValueError) as error:
-                    faults.append(f"{endpoint.host}:{endpoint.port} {_say(error)}")
+            try:
+                with trio.fail_after(DIAL_S):
+                    return await self._dial(endpoint, peer.address)
+            except (*STREAM_FAULTS, Retryable, trio.TooSlowError, ValueError) as error:
+                faults.append(f"{endpoint.host}:{endpoint.port} {_say(error)}")
         raise Retryable(f"node 0x{peer.address.hex()} cannot be reached: {'; '.join(faults)}")
 
     async def _dial(self, endpoint: Endpoint, address: Address) -> ID:
         # Not by swarm.dial_peer: it needs the peer id beforehand (an address is only its key's hash), tries one address
         # alone, and blocks a peer for 60 s after a failure, at a new address too.
-        stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
-        raw = RawConnection(TrioTCPStream(stream), True)
+        if endpoint.target is not None:
+            return await self._secure(RawConnection(await self._open_circuit(endpoint, address), True), address)
+        async with self._dial_slots:
+            stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
+            return await self._secure(RawConnection(TrioTCPStream(stream), True), address)
+
+    async def _open_circuit(self, endpoint: Endpoint, address: Address) -> Any:
+        relay = read_peer_id(endpoint.peer_id or "")
+        if relay is None or read_peer_id(endpoint.target or "") != address:
+            raise Retryable("is no way to this node")
+        at = make_multiaddr(endpoint.host, endpoint.port)
+        relay_id = await self.connect(Peer(relay, (at,)), trio.current_time() + DIAL_S)
+        return await open_circuit(self.raw, relay_id, ID.from_base58(endpoint.target or ""))
+
+    async def _secure(self, raw: RawConnection, address: Address) -> ID:
         try:
             upgrader = self._swarm.upgrader
             secured = await upgrader.security_multistream.secure_outbound(raw, None)
@@ -143,11 +160,27 @@ class Host:
             muxed = await upgrader.upgrade_connection(secured, peer_id)
             await self._swarm.add_conn(muxed, direction="outbound")
         except BaseException:
-            with trio.CancelScope(shield=True):
-                await trio.aclose_forcefully(stream)
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+                await raw.close()
             raise
         self._swarm.unblock_peer(peer_id)
         return peer_id
+
+    def remember(self, peer_id: ID, multiaddrs: Iterable[str]) -> None:
+        """Tell libp2p where a peer listens; its DHT names to others only peers of which it knows that."""
+        endpoints = (parse_multiaddr(each) for each in multiaddrs)
+        known = [Multiaddr(make_multiaddr(each.host, each.port)) for each in endpoints if each and not each.target]
+        self.raw.get_peerstore().add_addrs(peer_id, known, PEER_ADDRESS_S)
+
+    def forget_strangers(self) -> None:
+        """Drop what is remembered of peers that have gone, once it is much; libp2p itself never does."""
+        store = self.raw.get_peerstore()
+        known = store.peer_ids()
+        if len(known) > MAX_REMEMBERED_PEERS:
+            keep = {self.raw.get_id(), *self._live_peers()}
+            gone = [peer_id for peer_id in known if peer_id not in keep]
+            for peer_id in gone[: len(known) - MAX_REMEMBERED_PEERS // 2]:
+                store.clear_peerdata(peer_id)
 
     async def open_stream(self, peer_id: ID, protocol: str, deadline: float) -> Any:
         """A stream to a connected peer. Raises Retryable; Permanent when it does not speak the protocol."""
@@ -167,26 +200,62 @@ class Host:
 
 
 @asynccontextmanager
-async def open_host(secret: bytes, listen: Iterable[str]) -> AsyncIterator[Host]:
-    """A running host under the node's identity. listen: multiaddrs, may be empty (then others reach us over connections
-    that we open). Raises Permanent when an address cannot be listened on."""
+async def open_host(secret: bytes, listen: Iterable[str], announce: tuple[str, ...] = ()) -> AsyncIterator[Host]:
+    """A running host under the node's identity. Raises Permanent when an address cannot be listened on.
+
+    listen: multiaddrs, may be empty (then others reach us over connections that we open); announce: what to tell others
+    instead of where we listen.
+    """
     apply_patches()
     wanted = tuple(listen)
     _check_listen(wanted)
-    raw = _make_raw_host(secret)
-    async with raw.run([Multiaddr(each) for each in wanted]):
+    raw = _make_raw_host(secret, announce)
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        host: Host = await nursery.start(_run, raw, wanted, stop)
         try:
-            host = Host(raw)
-            _check_bound(wanted, raw)
             yield host
         finally:
-            # Leaving run() alone leaks listeners and sockets.
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+            stop.set()
+
+
+async def _run(
+    raw: Any, wanted: tuple[str, ...], stop: trio.Event, task_status: Any = trio.TASK_STATUS_IGNORED
+) -> None:
+    # Shielded: libp2p, when cancelled, marks connections as closed and then leaves their sockets open.
+    with trio.CancelScope(shield=True) as scope:
+        try:
+            async with raw.run([Multiaddr(each) for each in wanted]):
+                _check_bound(wanted, raw)
+                task_status.started(Host(raw))
+                await stop.wait()
+                scope.deadline = trio.current_time() + CLOSE_S
+                await _close_connections(raw)
                 await raw.close()
+        finally:
+            await _close_what_is_left(raw)
 
 
-def _make_raw_host(secret: bytes) -> Any:
+async def _close_connections(raw: Any) -> None:
+    # All at once: libp2p closes one after the other and sleeps 0.2 s over each.
+    async with trio.open_nursery() as nursery:
+        for connection in raw.get_network().get_connections():
+            nursery.start_soon(connection.close)
+
+
+async def _close_what_is_left(raw: Any) -> None:
+    # After a fall the listener still has its port, and connections their sockets: others would wait for us on them.
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+        await raw.close()
+    close_sockets(raw.get_network())
+
+
+def _make_raw_host(secret: bytes, announce: tuple[str, ...]) -> Any:
     keys = make_key_pair(secret)
+
+    def choose_announced(bound: list[Multiaddr]) -> list[Multiaddr]:
+        return [Multiaddr(each) for each in announce or expand_unspecified(tuple(str(each) for each in bound))]
+
     raw = new_host(
         key_pair=keys,
         # Noise alone: the default also takes plaintext, which proves nothing about who calls.
@@ -196,6 +265,7 @@ def _make_raw_host(secret: bytes) -> Any:
         resource_manager=_make_resource_manager(),
         # What strangers say our address is, is no reason to announce it.
         disable_identify_address_discovery=True,
+        addrs_factory=choose_announced,
     )
     raw.get_network()._inbound_limiter = trio.CapacityLimiter(MAX_INBOUND)
     return raw
@@ -264,7 +334,9 @@ def _check_bound(wanted: tuple[str, ...], raw: Any) -> None:
 
 def _dialable(multiaddrs: Iterable[str]) -> tuple[Endpoint, ...]:
     endpoints = (parse_multiaddr(each) for each in multiaddrs)
-    return tuple(dict.fromkeys(each for each in endpoints if each is not None))[:MAX_DIAL_ADDRESSES]
+    known = dict.fromkeys(each for each in endpoints if each is not None)
+    # Through a relay only when the straight ways have failed.
+    return tuple(sorted(known, key=lambda each: each.target is not None))[:MAX_DIAL_ADDRESSES]
 
 
 def _say(error: BaseException) -> str:

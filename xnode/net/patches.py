@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -35,9 +36,6 @@ FRAME_WRITE_S = 15.0
 
 MAX_RECEIVE_WINDOW_BYTES = 4 << 20
 """Unread bytes one stream may hold: 4 MiB gives 40 MB/s at a round trip of 100 ms. As shipped it grows to 16 MiB."""
-
-WINDOW_SLACK_BYTES = 64 << 10
-"""One muxer frame: how far a peer may run over its window before it loses the connection."""
 
 MAX_STREAMS_PER_CONNECTION = 128
 """Streams the other side may have open on one connection; each may hold a window of unread bytes."""
@@ -126,6 +124,27 @@ def release_inbound_slots() -> None:
     swarm_module.Swarm.upgrade_inbound_raw_conn = upgrade_and_wait
 
 
+def remember_connections() -> None:
+    """A close that is cancelled half way leaves the socket open, and nothing in libp2p knows it any more."""
+    init = SwarmConn.__init__
+
+    def init_remembered(self: Any, muxed_conn: Any, swarm: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, muxed_conn, swarm, *args, **kwargs)
+        swarm.__dict__.setdefault("_all_connections", weakref.WeakSet()).add(self)
+
+    SwarmConn.__init__ = init_remembered
+
+
+def close_sockets(swarm: Any) -> None:
+    """Close every socket that a swarm ever used and that is still open. For a swarm that has ended."""
+    for connection in list(swarm.__dict__.get("_all_connections", ())):
+        layer = connection.muxed_conn
+        for name in ("secured_conn", "conn", "read_writer", "read_write_closer", "stream", "stream", "socket"):
+            layer = getattr(layer, name, None)
+        if layer is not None:
+            layer.close()
+
+
 def write_frames_whole() -> None:
     """A cancelled write leaves half a frame and a spent Noise nonce on the wire: the whole connection breaks.
 
@@ -154,12 +173,12 @@ class WindowOverrun(trio.TooSlowError):
 
 
 class _BoundedBuffer(bytearray):
-    """Unread bytes of one stream, never more than its receive window and a frame."""
+    """Unread bytes of one stream, never more than its receive window."""
 
     stream: Any
 
     def extend(self, data: Any, /) -> None:
-        if len(data) > self.stream.recv_window + WINDOW_SLACK_BYTES:
+        if len(data) > self.stream.recv_window:
             raise WindowOverrun(f"stream {self.stream.stream_id} overran its window")
         super().extend(data)
 
@@ -208,7 +227,7 @@ def expire_dht_streams() -> None:
 
 
 def dial_nobody_unasked() -> None:
-    """Any peer that was ever heard of is dialed until half of all connections are used up, whatever the low mark says."""
+    """Peers it only heard of are dialed until half of all connections are used up, whatever the low mark says."""
 
     async def connect_to_nobody(self: Any) -> None:
         return
@@ -241,6 +260,7 @@ PATCHES: tuple[Callable[[], None], ...] = (
     refuse_text_that_is_not_utf8,
     contain_stream_handlers,
     release_inbound_slots,
+    remember_connections,
     write_frames_whole,
     shorten_dial_delay,
     enforce_receive_windows,

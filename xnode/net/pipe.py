@@ -14,6 +14,9 @@ from xnode.net.wire import FrameReader, HalfFrame, make_frame
 READ_BYTES = 256 << 10
 """The most taken from a stream at once: four muxer frames."""
 
+WRITE_BYTES = 65_535 - 16 - 12
+"""The most that fits one Noise message with its tag and a muxer header; libp2p alone cuts at 64 KiB, and sends two."""
+
 CLOSE_S = 3.0
 """How long a stream's last frame may take; after that the other side finds out by itself."""
 
@@ -53,7 +56,7 @@ class Pipe:
         while sent < len(data):
             # libp2p gives up on a reader that pauses for 5 s: never enter its wait, so that our own deadline counts.
             await _wait_window(muxed)
-            piece = view[sent : sent + max(1, muxed.send_window)]
+            piece = view[sent : sent + max(1, min(muxed.send_window, WRITE_BYTES))]
             await self._stream.write(bytes(piece))
             sent += len(piece)
 

@@ -137,7 +137,8 @@ def _decode(payload: bytes, kind: type[_Envelope]) -> _Envelope:
             max_map_len=0,
             max_ext_len=0,
         )
-        envelope = msgspec.convert(plain, kind, strict=True)
+        # builtin_types: else msgspec would take text for the base64 of bytes.
+        envelope = msgspec.convert(plain, kind, strict=True, builtin_types=(bytes,))
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         raise WireError(f"a frame is no {kind.__name__.lower()}: {type(error).__name__}") from None
     if envelope.version != VERSION:

@@ -164,6 +164,7 @@ _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     facts.PricesSet: provider_quote.on_prices_set,
     facts.AddressesChanged: provider_quote.on_addresses_changed,
     facts.QuoteRequested: provider_quote.on_quote_requested,
+    facts.QuoteDropped: provider_quote.on_quote_dropped,
     facts.LeaseRequested: provider_lease.on_lease_requested,
     facts.FundingRead: provider_lease.on_funding_read,
     facts.InputsReady: provider_lease.on_inputs_ready,

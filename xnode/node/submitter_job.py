@@ -378,3 +378,16 @@ def ask_lease(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
             deadline_ns=turn.at_ns + 60 * NANOS_PER_SECOND,
         )
     )
+
+
+def drop_quotes(turn: Turn, job: SubmitterJob, chosen: Address) -> None:
+    """Let the others go: until now each was the next to try, and each holds capacity that somebody else may want."""
+    for one in job.asked:
+        if one.quote is None or one.node == chosen:
+            continue
+        lane = _lane("drop", job.job_hash + one.node)
+        digest = make_quote_digest(turn.state.settings.separator, one.quote.quote)
+        deadline_ns = one.quote.quote.expires_at_ns
+        turn.emit(
+            deeds.DropQuote(job.job_hash, one.node, one.multiaddrs, digest, id=lane, lane=lane, deadline_ns=deadline_ns)
+        )

@@ -14,7 +14,7 @@ from xnode.node import effect as deeds
 from xnode.node.lease import OPEN, EndReason, follow
 from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.state import Turn
-from xnode.node.submitter_job import ask_lease, note, try_next
+from xnode.node.submitter_job import ask_lease, drop_quotes, note, try_next
 
 FETCH_OUTPUTS_NS = 3600 * NANOS_PER_SECOND
 """How long outputs may take to fetch."""
@@ -50,6 +50,7 @@ def _open(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
             turn, job, "lease", "both sides have signed", ("lease", "0x" + lease.lease_id.hex()),
             ("node", "0x" + lease.terms.node.hex()), status="running",
         )  # fmt: skip
+        drop_quotes(turn, job, lease.terms.node)
     lease = heard(turn, turn.put(lease, status=follow(lease.status, "funded")))
     if lease.stop_asked:
         # Our user's stop came before the provider knew the lease.

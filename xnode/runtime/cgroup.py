@@ -5,8 +5,8 @@ The limits stand on the parent and the counters are read from it, so nothing is 
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -280,11 +280,11 @@ def write_limit(path: Path, value: int | str) -> None:
 
 
 def read_if_there(path: Path) -> str:
-    """The text of a cgroup file, "" when the cgroup is gone."""
+    """The text of a cgroup file, "" when the cgroup is gone, also while we held the file open."""
     try:
         return path.read_text()
-    except (FileNotFoundError, OSError) as error:
-        if isinstance(error, FileNotFoundError) or error.errno == 19:  # ENODEV: removed while we held it open
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):
             return ""
         raise
 
@@ -302,13 +302,11 @@ def list_pids_below(place: Path) -> tuple[int, ...]:
 
 
 def remove_below(place: Path) -> None:
-    """Remove a cgroup with all below it. A plain folder (in tests) goes as well."""
+    """Remove a cgroup with all below it; Retryable while a process is left in one."""
     for folder in walk(place):
         try:
             folder.rmdir()
         except FileNotFoundError:
             continue
         except OSError as error:
-            if (folder / "cgroup.procs").exists() and not os.path.ismount(place):
-                raise Retryable(f"cgroup {folder} is busy: {error.strerror}") from error
-            shutil.rmtree(folder)
+            raise Retryable(f"cgroup {folder} is busy: {error.strerror}") from error

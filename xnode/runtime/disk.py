@@ -55,6 +55,13 @@ def remove_disk(image: Path, mount: Path) -> None:
     image.unlink(missing_ok=True)
 
 
+def unmount_below(place: Path) -> None:
+    """Unmount whatever is mounted at or below a folder, the innermost first."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount in sorted((mount for mount in mounts if Path(mount).is_relative_to(place)), reverse=True):
+        _run("umount", mount)
+
+
 def _make_image(image: Path, size_bytes: int) -> None:
     size = max(MIN_DISK_BYTES, size_bytes // BLOCK_BYTES * BLOCK_BYTES)
     fresh = image.with_suffix(".new")

@@ -8,7 +8,9 @@ import re
 import shutil
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -21,7 +23,9 @@ from xnode.runtime import disk, images, lockdown, logs, outputs
 from xnode.runtime.cgroup import CgroupTree, LeaseCgroup, read_cgroup_tree
 from xnode.runtime.claims import claim_devices, claim_uids, release_claims
 from xnode.runtime.host import RUN_DIR, prepare_host, read_boot_id
+from xnode.runtime.image_store import ImageStore
 from xnode.runtime.lease_folder import LeaseFolder, make_record
+from xnode.runtime.network import make_network
 from xnode.runtime.podman import LONG_S, Places, Podman, find_program, last_line
 from xnode.runtime.workload import Workload
 
@@ -59,7 +63,8 @@ class PodmanEngine:
         self._tree: CgroupTree | None = None
         self._boot_id = ""
         self._prepare_lock = trio.Lock()
-        self._locks: dict[Hash32, trio.Lock] = {}
+        self._images = ImageStore(self._podman)
+        self._locks: WeakValueDictionary[Hash32, trio.Lock] = WeakValueDictionary()
         self._workloads: dict[Hash32, Workload] = {}
 
     # -------------------------------------------------------------------------------------------------------- engine
@@ -72,23 +77,20 @@ class PodmanEngine:
             raise Permanent(f"podman is {version}; install podman 4 or newer")
         for program in ("mkfs.ext4", "mount", "umount"):
             find_program(program)
+        await self._podman.check_conmon()
         return f"podman {version}, {self._podman.oci_runtime}, cgroup v{tree.version}"
 
     async def has_image(self, image: Image) -> bool:
         await self._prepare()
-        return await self._find_image(image) is not None
+        return await self._images.find(image) is not None
 
     async def import_image(self, image: Image, layout: Path) -> None:
         await self._prepare()
-        manifest = await trio.to_thread.run_sync(images.check_layout, layout, image)
-        if await self._find_image(image) is not None:
-            return
-        policy = self._places.config / "policy.json"
-        source = f"oci:{layout}"
-        done = await self._podman.run("pull", "--quiet", f"--signature-policy={policy}", source, deadline_s=LONG_S)
-        if done.returncode != 0:
-            raise Permanent(f"image {image.digest}: podman cannot take it: {last_line(done.stderr)}")
-        await self._podman.ask("tag", manifest.image_id, _image_name(image))
+        await self._images.take_layout(image, layout)
+
+    async def pull_image(self, image: Image) -> None:
+        await self._prepare()
+        await self._images.pull(image)
 
     async def start(self, spec: WorkloadSpec) -> WorkloadState:
         tree = await self._prepare()
@@ -97,7 +99,7 @@ class PodmanEngine:
             if workload is not None and workload.look().status != "created":
                 return workload.look()
             lockdown.check_spec(spec)
-            image_id = await self._find_image(spec.image)
+            image_id = await self._images.find(spec.image)
             if image_id is None:
                 raise Permanent(f"image {spec.image.digest} is not on this host; import it first")
             workload = await trio.to_thread.run_sync(self._make_ready, spec, image_id, tree)
@@ -148,6 +150,16 @@ class PodmanEngine:
         async for piece in logs.read_pieces(workload.folder.log, offset, follow, ended, workload.wait_exit):
             yield piece
 
+    async def keep_log(self, lease_id: Hash32, into: Path) -> None:
+        await self._prepare()
+        workload = await self._find(lease_id)
+        if workload is not None:
+            await trio.to_thread.run_sync(logs.copy_log, workload.folder.log, into)
+
+    async def read_kept_log(self, kept: Path, offset: int) -> AsyncIterator[tuple[int, bytes]]:
+        async for piece in logs.read_pieces(kept, offset, False, lambda: True, trio.lowlevel.checkpoint):
+            yield piece
+
     async def collect_outputs(self, lease_id: Hash32, into: Path) -> tuple[OutputFile, ...]:
         await self._prepare()
         workload = await self._find(lease_id)
@@ -165,9 +177,7 @@ class PodmanEngine:
                 raise Permanent(f"lease {lease_id.hex()[:16]} still runs; stop it before removing it")
             await self._remove_container(lease_id)
             await self._empty(self._cgroup(lease_id))
-            if workload is not None:
-                self._workloads.pop(lease_id, None)
-                workload.close()
+            self._forget(lease_id)
             await trio.to_thread.run_sync(self._remove_rest, lease_id)
 
     async def list_leases(self) -> tuple[Hash32, ...]:
@@ -175,6 +185,15 @@ class PodmanEngine:
         listing = await self._podman.ask("ps", "--all", '--format={{index .Labels "xnode.lease"}}')
         names = {*listing.split(), *await trio.to_thread.run_sync(self._list_names, tree)}
         return tuple(sorted(Hash32(bytes.fromhex(name)) for name in names if re.fullmatch("[0-9a-f]{64}", name)))
+
+    async def erase(self) -> None:
+        """Stop and take away everything this engine has on the host: workloads, images, settings. For uninstalling."""
+        for lease_id in await self.list_leases():
+            await self.stop(lease_id)
+            await self.remove(lease_id)
+        await self._podman.run("rmi", "--all", "--force", deadline_s=LONG_S)
+        await trio.to_thread.run_sync(self._erase_folders)
+        self._tree = None
 
     # ------------------------------------------------------------------------------------------------------- pieces
 
@@ -187,8 +206,8 @@ class PodmanEngine:
         return self._tree
 
     def _prepare_blocking(self) -> CgroupTree:
-        prepare_host()
         tree = read_cgroup_tree()
+        self._podman.oci_runtime = _choose_runtime(self._podman.oci_runtime)
         self._boot_id = read_boot_id()
         self._podman.write_settings(tree, self._namespace)
         return tree
@@ -204,24 +223,21 @@ class PodmanEngine:
         return self._tree.lease(self._namespace, lease_id.hex())
 
     async def _find(self, lease_id: Hash32) -> Workload | None:
-        """What we know of a lease, read from its folder the first time."""
+        """What we know of a lease, read from its folder the first time. None also when someone else has removed it."""
+        await self._prepare()
+        folder = self._folder(lease_id)
+        record = await trio.to_thread.run_sync(folder.read_record)
+        if record is None:
+            self._forget(lease_id)
+            return None
         if lease_id not in self._workloads:
-            await self._prepare()
-            folder = self._folder(lease_id)
-            record = await trio.to_thread.run_sync(folder.read_record)
-            if record is None:
-                return None
-            self._workloads.setdefault(lease_id, Workload(folder, record, self._cgroup(lease_id), self._boot_id))
+            self._workloads[lease_id] = Workload(folder, record, self._cgroup(lease_id), self._boot_id)
         return self._workloads[lease_id]
 
-    async def _find_image(self, image: Image) -> str | None:
-        """The engine's id of the image, None when it is not stored."""
-        done = await self._podman.run("image", "inspect", "--format={{.Id}}", _image_name(image))
-        if done.returncode == 0:
-            return done.stdout.decode().strip()
-        if b"no such image" in done.stderr or b"image not known" in done.stderr:
-            return None
-        raise Retryable(f"podman image inspect: {last_line(done.stderr)}")
+    def _forget(self, lease_id: Hash32) -> None:
+        workload = self._workloads.pop(lease_id, None)
+        if workload is not None:
+            workload.close()
 
     def _make_ready(self, spec: WorkloadSpec, image_id: str, tree: CgroupTree) -> Workload:
         """Folder, record, inputs, disk and cgroup of a lease. Blocks; the record comes first, so nothing is
@@ -234,23 +250,22 @@ class PodmanEngine:
         _link_inputs(spec, folder)
         owner = record.uid_base + lockdown.WORKLOAD_UID
         disk.make_disk(folder.path / "disk.img", record.disk_bytes, folder.disk, owner)
+        if spec.network:
+            make_network(record.uid_base).create()
         cgroup = tree.lease(self._namespace, spec.lease_id.hex())
         cgroup.create(lockdown.make_limits(spec))
-        stale = self._workloads.pop(spec.lease_id, None)
-        if stale is not None:
-            stale.close()
+        self._forget(spec.lease_id)
         workload = Workload(folder, record, cgroup, self._boot_id)
         self._workloads[spec.lease_id] = workload
         return workload
 
     async def _run(self, spec: WorkloadSpec, workload: Workload) -> None:
-        if spec.network:
-            raise Permanent("this node's engine gives workloads no network; ask for network = false")
         await self._clear_unstarted(spec.lease_id)
         seccomp = self._places.seccomp
-        args = lockdown.make_run_args(spec, workload.record, workload.folder, self._namespace, seccomp, "none")
+        args = lockdown.make_run_args(spec, workload.record, workload.folder, self._namespace, seccomp)
         done = await self._podman.run(*args)
         if done.returncode != 0 and workload.look().status == "created":
+            self._images.forget(spec.image)
             kind = Permanent if done.returncode in (126, 127) else Retryable
             raise kind(f"lease {spec.lease_id.hex()[:16]}: the container did not start: {last_line(done.stderr)}")
 
@@ -307,6 +322,9 @@ class PodmanEngine:
     def _remove_rest(self, lease_id: Hash32) -> None:
         """All but the container; the folder, and with it the record, goes last."""
         folder = self._folder(lease_id)
+        record = folder.read_record()
+        if record is not None and record.network and record.boot_id == self._boot_id:
+            make_network(record.uid_base).remove()
         self._cgroup(lease_id).remove()
         disk.remove_disk(folder.path / "disk.img", folder.disk)
         for link in self._places.containers.iterdir():
@@ -316,8 +334,28 @@ class PodmanEngine:
         if folder.path.exists():
             shutil.rmtree(folder.path)
 
+    def _erase_folders(self) -> None:
+        for place in (self._places.home, self._places.run):
+            disk.unmount_below(place)
+            shutil.rmtree(place, ignore_errors=True)
+
     def _list_names(self, tree: CgroupTree) -> set[str]:
         return {path.name for path in self._places.leases.iterdir()} | set(tree.list_leases(self._namespace))
+
+
+def _choose_runtime(wanted: str) -> str:
+    """The OCI runtime to use: runc when crun is wanted, but missing or not to be had to work on this host."""
+    try:
+        prepare_host()
+        find_program(wanted)
+    except Permanent:
+        if wanted != "crun":
+            raise
+        with suppress(Permanent):
+            find_program("runc")
+            return "runc"
+        raise
+    return wanted
 
 
 def _collect(workload: Workload, into: Path) -> tuple[OutputFile, ...]:
@@ -347,11 +385,6 @@ def _listens_to_sigterm(pid: int) -> bool:
         return False
     caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
-
-
-def _image_name(image: Image) -> str:
-    """Our own tag: the manifest's digest in a name that no registry can hold."""
-    return f"localhost/xnode:{images.hash_of(image.digest).hex()}"
 
 
 def _short_hash(text: str) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,21 @@ MAX_LAYERS = 127
 
 MAX_BLOB_BYTES = 1 << 40
 
+MAX_UNPACKED_BYTES = 64 << 30
+"""What all layers of an image may unpack to: the largest images with a whole CUDA tool kit take a third of it."""
+
+LAYER_TYPES = (
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+)
+"""What we cannot unpack we cannot measure."""
+
+OTHER_PACKERS = (b"BZh", b"\xfd7zXZ\0", b"(\xb5/\xfd")
+"""How bzip2, xz and zstd begin: engines unpack these whatever the media type says."""
+
 CHUNK_BYTES = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
@@ -91,6 +106,9 @@ def parse_manifest(raw: bytes, digest: str) -> Manifest:
     if not isinstance(layers, list) or not 1 <= len(layers) <= MAX_LAYERS:
         raise Permanent(f"manifest {digest} must have 1 to {MAX_LAYERS} layers")
     where = f"manifest {digest}"
+    for layer in layers:
+        if not isinstance(layer, dict) or layer.get("mediaType") not in LAYER_TYPES:
+            raise Permanent(f"{where} has a layer that is neither tar nor tar+gzip")
     own = Blob(hash_of(digest), len(raw))
     return Manifest(
         digest, own, _blob_of(value.get("config"), where), tuple(_blob_of(layer, where) for layer in layers)
@@ -106,7 +124,44 @@ def check_layout(path: Path, image: Image) -> Manifest:
         raise Permanent(f"image {image.digest} is {total} bytes, its job says {image.size_bytes}")
     for blob in manifest.blobs:
         check_blob(blob_path(path, digest_of(blob)), blob)
+    check_unpacked(path, manifest)
     return manifest
+
+
+def check_unpacked(path: Path, manifest: Manifest, limit_bytes: int = MAX_UNPACKED_BYTES) -> None:
+    """Raises Permanent when the layers unpack to more than the limit: a few MB of gzip can hold as many GB."""
+    left = limit_bytes
+    for layer in manifest.layers:
+        left -= _unpacked_bytes(blob_path(path, digest_of(layer)), left)
+        if left < 0:
+            raise Permanent(f"image {manifest.digest} unpacks to more than {limit_bytes} bytes")
+
+
+def _unpacked_bytes(layer: Path, enough: int) -> int:
+    """How many bytes a layer unpacks to; stops counting soon after `enough`."""
+    with layer.open("rb") as file:
+        start = file.read(8)
+        if start.startswith(OTHER_PACKERS):
+            raise Permanent(f"blob sha256:{layer.name} is packed, but not by gzip")
+        if not start.startswith(GZIP_MAGIC):
+            return layer.stat().st_size
+        file.seek(0)
+        total, unpacker = 0, zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        data = file.read(CHUNK_BYTES)
+        while data and total <= enough:
+            total += len(_unpack(unpacker, data, layer))
+            data = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+            if unpacker.eof:  # several gzip members in a row are one stream
+                unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            data = data or file.read(CHUNK_BYTES)
+    return total
+
+
+def _unpack(unpacker: Any, data: bytes, layer: Path) -> bytes:
+    try:
+        return bytes(unpacker.decompress(data, CHUNK_BYTES))
+    except zlib.error:
+        raise Permanent(f"blob sha256:{layer.name} is not gzip all through") from None
 
 
 def check_blob(path: Path, blob: Blob) -> None:

@@ -26,8 +26,14 @@ from xnode.ports import WorkloadSpec
 KILLED = 137
 """Exit status of a process ended by SIGKILL."""
 
+CONMON_TIMED_OUT = -1
+"""What conmon writes when its own clock ended the workload."""
+
+UNKNOWN = b"unknown"
+"""What we write into the exit file when nobody else can any more."""
+
 TIMEOUT_SLACK_NS = 50_000_000
-"""conmon starts its clock before ours: it may kill this much before the limit as we count."""
+"""Our own clock may end it this much before the limit as its files count."""
 
 
 class LeaseRecord(msgspec.Struct, frozen=True):
@@ -50,6 +56,7 @@ class Ending:
 
     finished_at_ns: int
     exit_code: int | None
+    by_conmon: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ class LeaseFolder:
             text = read_bytes_if_there(path)
             at_ns = mtime_ns(path)
             if text and at_ns is not None:
-                return Ending(at_ns, None if text == b"unknown" else int(text))
+                return make_ending(text, at_ns)
         return None
 
     def _conmon_exit(self) -> tuple[Path, ...]:
@@ -116,7 +123,7 @@ class LeaseFolder:
     def write_unknown_ending(self, finished_at_ns: int) -> None:
         """Say for good that nobody knows how it ended; an ending that is there already stays."""
         fresh = self.path / "exit.unknown"
-        fresh.write_bytes(b"unknown")
+        fresh.write_bytes(UNKNOWN)
         os.utime(fresh, ns=(finished_at_ns, finished_at_ns))
         with contextlib.suppress(FileExistsError):
             os.link(fresh, self.path / "exit")
@@ -131,13 +138,14 @@ class LeaseFolder:
         text = read_bytes_if_there(self.path / name)
         return int(text) if text and text.strip().isdigit() else None
 
-    def read_last_written_ns(self) -> int | None:
-        """When the workload last said anything: the latest moment it surely ran, if the host died with it."""
-        return mtime_ns(self.log)
+    def read_last_written_ns(self) -> int:
+        """When anything here last changed by the workload or for it: it surely ran until then, if the host died with
+        it."""
+        return max(mtime_ns(path) or 0 for path in (self.log, self.path / "record.json"))
 
     def read_oom_text(self) -> str:
         """What the runtime shim kept of memory.oom_control, "" when nothing."""
-        return (read_bytes_if_there(self.path / "oom") or b"").decode()
+        return (read_bytes_if_there(self.path / "oom_control") or b"").decode()
 
 
 def make_record(spec: WorkloadSpec, boot_id: str, image_id: str, uid_base: int, gpus: tuple[str, ...]) -> LeaseRecord:
@@ -155,21 +163,27 @@ def make_record(spec: WorkloadSpec, boot_id: str, image_id: str, uid_base: int, 
     )
 
 
+def make_ending(text: bytes, at_ns: int) -> Ending:
+    """The ending that an exit file's text tells."""
+    if text == UNKNOWN:
+        return Ending(at_ns, None)
+    by_conmon = int(text) == CONMON_TIMED_OUT
+    return Ending(at_ns, KILLED if by_conmon else int(text), by_conmon)
+
+
 def is_timed_out(record: LeaseRecord, started_ns: int | None, ending: Ending) -> bool:
     """True when it was killed for reaching its wall-clock limit."""
     if started_ns is None or ending.exit_code != KILLED:
         return False
-    return ending.finished_at_ns - started_ns + TIMEOUT_SLACK_NS >= limit_ns(record.duration_limit_ns)
+    if ending.by_conmon:
+        return True
+    return ending.finished_at_ns - started_ns + TIMEOUT_SLACK_NS >= record.duration_limit_ns
 
 
-def limit_ns(duration_limit_ns: int) -> int:
-    """The wall-clock limit as conmon keeps it."""
-    return limit_s(duration_limit_ns) * 1_000_000_000
-
-
-def limit_s(duration_limit_ns: int) -> int:
-    """Whole seconds, rounded down so that a workload never runs past what was agreed; at least one."""
-    return max(1, duration_limit_ns // 1_000_000_000)
+def conmon_limit_s(duration_limit_ns: int) -> int:
+    """The wall-clock limit given to conmon, which counts whole seconds from before the start: it must never be early.
+    What a workload runs beyond its limit, because no daemon was there to end it in time, is not billed."""
+    return -(-duration_limit_ns // 1_000_000_000) + 1
 
 
 def mtime_ns(path: Path) -> int | None:

@@ -9,7 +9,8 @@ from xnode.errors import Permanent
 from xnode.ports import WorkloadSpec
 from xnode.runtime.cgroup import MIN_VCPU_MILLI, CgroupLimits
 from xnode.runtime.claims import UID_RANGE
-from xnode.runtime.lease_folder import LeaseFolder, LeaseRecord, limit_s
+from xnode.runtime.lease_folder import LeaseFolder, LeaseRecord, conmon_limit_s
+from xnode.runtime.network import RESOLVERS, make_network
 
 WORKLOAD_UID = 1000
 """Who the workload is inside its user namespace: never root, not even of its own."""
@@ -73,15 +74,15 @@ def make_limits(spec: WorkloadSpec) -> CgroupLimits:
 
 
 def make_run_args(
-    spec: WorkloadSpec, record: LeaseRecord, folder: LeaseFolder, namespace: str, seccomp: Path, network: str
+    spec: WorkloadSpec, record: LeaseRecord, folder: LeaseFolder, namespace: str, seccomp: Path
 ) -> tuple[str, ...]:
-    """The arguments of `podman run` for a workload whose folder, disk and cgroup are ready. network: podman's
-    --network."""
+    """The arguments of `podman run` for a workload whose folder, disk, cgroup and network are ready."""
     return (
         "run",
         "--detach",
         *_identity(spec, folder, namespace),
-        *_walls(record, seccomp, network),
+        *_walls(record, seccomp),
+        *_network(record),
         *_limits(spec),
         *_mounts(spec, folder),
         *(word for device in record.gpus for word in ("--device", device)),
@@ -117,7 +118,7 @@ def _identity(spec: WorkloadSpec, folder: LeaseFolder, namespace: str) -> tuple[
     )
 
 
-def _walls(record: LeaseRecord, seccomp: Path, network: str) -> tuple[str, ...]:
+def _walls(record: LeaseRecord, seccomp: Path) -> tuple[str, ...]:
     return (
         f"--user={WORKLOAD_UID}:{WORKLOAD_UID}",
         "--passwd=false",
@@ -129,13 +130,19 @@ def _walls(record: LeaseRecord, seccomp: Path, network: str) -> tuple[str, ...]:
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
         f"--security-opt=seccomp={seccomp}",
-        f"--network={network}",
         "--no-hosts",
         "--http-proxy=false",
         "--ipc=private",
         "--pid=private",
         "--uts=private",
     )
+
+
+def _network(record: LeaseRecord) -> tuple[str, ...]:
+    if not record.network:
+        return ("--network=none",)
+    resolvers = (f"--dns={address}" for address in RESOLVERS)
+    return (f"--network={make_network(record.uid_base).podman_args}", *resolvers)
 
 
 def _limits(spec: WorkloadSpec) -> tuple[str, ...]:
@@ -145,14 +152,14 @@ def _limits(spec: WorkloadSpec) -> tuple[str, ...]:
         f"--memory-swap={memory}b",
         f"--pids-limit={PIDS_LIMIT}",
         f"--shm-size={min(SHM_LIMIT_BYTES, memory // 2)}b",
-        f"--timeout={limit_s(spec.duration_limit_ns)}",
+        f"--timeout={conmon_limit_s(spec.duration_limit_ns)}",
     )
 
 
 def _mounts(spec: WorkloadSpec, folder: LeaseFolder) -> tuple[str, ...]:
     tmp = min(TMP_LIMIT_BYTES, spec.resources.memory_bytes // 2)
     return (
-        f"--tmpfs=/tmp:rw,size={tmp},mode=1777,nosuid,nodev,exec",
+        f"--tmpfs=/tmp:rw,size={tmp},mode=1777,nosuid,nodev,exec,notmpcopyup",
         f"--mount=type=bind,source={folder.out},destination=/work/out,bind-propagation=rprivate",
         f"--mount=type=bind,source={folder.inputs},destination=/work/in,ro=true,bind-propagation=rprivate",
         "--env=HOME=/work/out",

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -55,6 +56,17 @@ async def read_pieces(
     finally:
         growth.close()
         os.close(fd)
+
+
+def copy_log(log: Path, into: Path) -> None:
+    """Copy a raw log, whole and durable when this returns; a workload that never wrote has an empty one. Blocks."""
+    part = into.with_suffix(".part")
+    with part.open("wb") as target:
+        with contextlib.suppress(FileNotFoundError), log.open("rb") as source:
+            shutil.copyfileobj(source, target)
+        target.flush()
+        os.fsync(target.fileno())
+    part.replace(into)
 
 
 def parse_records(raw: bytes) -> tuple[bytes, int]:

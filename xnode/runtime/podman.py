@@ -33,6 +33,9 @@ QUICK_S, LONG_S = 60.0, 900.0
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+SHIMS = ("conmon", "oci-runtime", "ended")
+"""The generated files that are programs."""
+
 OUTPUT_LIMIT_CHARS = 400
 """How much of podman's own message goes into ours."""
 
@@ -108,12 +111,18 @@ class Podman:
             raise Retryable(f"podman {args[0]}: {last_line(done.stderr)}")
         return done.stdout.decode(errors="replace")
 
+    async def check_conmon(self) -> None:
+        """Raises Permanent when conmon cannot cap a log without throwing its beginning away."""
+        conmon = await trio.to_thread.run_sync(find_program, "conmon")
+        done = await trio.run_process([str(conmon), "--help"], capture_stdout=True, capture_stderr=True, check=False)
+        if b"--log-global-size-max" not in done.stdout:
+            raise Permanent(f"{conmon} is too old; install conmon 2.1 or newer")
+
     def write_settings(self, tree: CgroupTree, namespace: str) -> None:
         """Write every file podman is told to read. Blocks; the same call twice changes nothing."""
         for place in (self.places.leases, self.places.containers, self.places.config, self.places.run):
             place.mkdir(mode=0o711, parents=True, exist_ok=True)
         memory = tree.mount_of("memory") / "xnode" / namespace
-        runtime = find_program(self.oci_runtime)
         files = {
             "containers.conf": make_containers_conf(self.places),
             "storage.conf": make_storage_conf(self.places),
@@ -121,10 +130,11 @@ class Podman:
             "policy.json": '{"default": [{"type": "insecureAcceptAnything"}]}\n',
             "seccomp.json": make_profile(),
             "conmon": make_conmon_shim(self.places, find_program("conmon"), tree.make_monitors(namespace)),
-            "oci-runtime": make_runtime_shim(self.places, runtime, memory),
+            "oci-runtime": make_runtime_shim(self.places, find_program(self.oci_runtime)),
+            "ended": make_ended_shim(self.places, find_program("podman"), memory),
         }
         for name, text in files.items():
-            write_if_changed(self.places.config / name, text, executable=name in ("conmon", "oci-runtime"))
+            write_if_changed(self.places.config / name, text, executable=name in SHIMS)
 
 
 def find_program(name: str) -> Path:
@@ -184,7 +194,8 @@ runroot = "{places.run}/storage"
 
 
 def make_conmon_shim(places: Places, conmon: Path, monitors: tuple[Path, ...]) -> str:
-    """Stands before conmon: notes which lease a container id belongs to, leaves the caller's cgroup, caps the log.
+    """Stands before conmon: notes which lease a container id belongs to, leaves the caller's cgroup, caps the log, and
+    has conmon call `ended` at the exit.
 
     conmon's own per-file size limit throws the beginning away, which would move every offset; the global one drops the
     end.
@@ -193,12 +204,19 @@ def make_conmon_shim(places: Places, conmon: Path, monitors: tuple[Path, ...]) -
     return f"""#!/bin/sh
 PATH={SEARCH_PATH}
 id= name= before=
-for word in "$@"; do
-  case "$before" in -c) id=$word ;; -n) name=$word ;; esac
+for word do
+  shift
+  case "$before" in
+    -c) id=$word ;;
+    -n) name=$word ;;
+    --exit-command) word={places.config}/ended ;;
+  esac
   before=$word
+  set -- "$@" "$word"
 done
 if [ -n "$id" ]; then
   for lease in "{places.leases}/${{name#xnode-}}"*; do ln -sfn "$lease" "{places.containers}/$id"; done
+  cd "$lease" || exit  # conmon leaves a file where it stands
   {{
 {moves}
   }} 2>/dev/null
@@ -207,30 +225,30 @@ exec "{conmon}" --log-global-size-max {LOG_LIMIT_BYTES} "$@"
 """
 
 
-def make_runtime_shim(places: Places, runtime: Path, memory_cgroups: Path) -> str:
-    """Stands before the OCI runtime and leaves three facts in the lease folder, even while no daemon runs:
-    when the workload started, how it exited, and (cgroup v1 forgets it with the child) whether it ran out of memory."""
+def make_runtime_shim(places: Places, runtime: Path) -> str:
+    """Stands before the OCI runtime and leaves in the lease folder when the workload started."""
     return f"""#!/bin/sh
-PATH={SEARCH_PATH}
 act= id=
-for word in "$@"; do
-  case "$act$word" in create|start|delete) act=$word ;; esac
+for word do
+  case "$act$word" in start) act=start ;; esac
   id=$word
 done
-lease="{places.containers}/$id"
-case "$act" in
-start)
-  "{runtime}" "$@" || exit
-  : > "$lease/started"
-  exit 0 ;;
-delete)
-  if [ -e "$lease/started" ]; then
-    here=$(readlink "$lease")
-    cp "{memory_cgroups}/${{here##*/}}/libpod-$id/memory.oom_control" "$lease/oom" 2>/dev/null
-    if [ ! -e "$lease/exit" ] && cp -p "{places.exits}/$id" "$lease/exit.new" 2>/dev/null; then
-      mv "$lease/exit.new" "$lease/exit"
-    fi
-  fi ;;
-esac
-exec "{runtime}" "$@"
+[ "$act" ] || exec "{runtime}" "$@"
+"{runtime}" "$@" || exit
+: > "{places.containers}/$id/started"
+"""
+
+
+def make_ended_shim(places: Places, podman: Path, memory_cgroups: Path) -> str:
+    """What conmon calls when a workload has exited, even while no daemon runs: leaves in the lease folder how it
+    exited and whether it ran out of memory (cgroup v1 forgets that with the container's cgroup), then lets podman
+    clean up, which forgets both."""
+    return f"""#!/bin/sh
+PATH={SEARCH_PATH}
+for id do :; done
+lease=$(readlink "{places.containers}/$id") && cd "$lease" && {{
+  cp "{memory_cgroups}/${{lease##*/}}/libpod-$id/memory.oom_control" oom_control 2>/dev/null
+  [ -e exit ] || {{ cp -p "{places.exits}/$id" exit.new && mv exit.new exit; }}
+}}
+exec "{podman}" "$@"
 """

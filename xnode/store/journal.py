@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 from sqlalchemy import Engine, Table, delete, func, insert, select
@@ -47,7 +48,7 @@ class Journal:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._limiter = trio.CapacityLimiter(1)
-        dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
+        dialect: Any = postgresql if engine.dialect.name == "postgresql" else sqlite
         self._put_record = _make_upsert(dialect, RECORD, ("kind", "key"), ("is_live", "value"))
         self._put_effect = _make_upsert(dialect, EFFECT, ("id",), ("version", "value"))
         self._drop_effect = delete(EFFECT)
@@ -72,9 +73,9 @@ class Journal:
         with _Guard(), self._engine.begin() as connection:
             seq = connection.execute(select(func.max(JOURNAL.c.seq))).scalar() or 0
             rows = connection.execute(select(RECORD.c.value).where(RECORD.c.is_live.is_(True)))
-            records = tuple(decode(row.value, Record) for row in rows)  # type: ignore[arg-type]
+            records = tuple(_decode_record(row.value) for row in rows)
             rows = connection.execute(select(EFFECT.c.version, EFFECT.c.value).order_by(EFFECT.c.version))
-            effects = tuple((row.version, decode(row.value, Deed)) for row in rows)  # type: ignore[arg-type]
+            effects = tuple((int(row.version), _decode_deed(row.value)) for row in rows)
         return Loaded(seq, records, effects)
 
     def _commit(self, batch: Batch) -> None:
@@ -107,7 +108,7 @@ class Journal:
     def _read_records(self, kind: str) -> tuple[Record, ...]:
         with _Guard(), self._engine.connect() as connection:
             rows = connection.execute(select(RECORD.c.value).where(RECORD.c.kind == kind)).all()
-        return tuple(decode(row.value, Record) for row in rows)  # type: ignore[arg-type]
+        return tuple(_decode_record(row.value) for row in rows)
 
 
 class _Guard:
@@ -122,8 +123,18 @@ class _Guard:
             raise Retryable(f"database: {reason}") from error
 
 
-def _make_upsert(dialect: object, table: Table, keys: tuple[str, ...], values: tuple[str, ...]) -> object:
-    statement = dialect.insert(table)  # type: ignore[attr-defined]
+def _decode_record(value: bytes) -> Record:
+    record: Record = decode(value, Record)  # type: ignore[arg-type]
+    return record
+
+
+def _decode_deed(value: bytes) -> Deed:
+    deed: Deed = decode(value, Deed)  # type: ignore[arg-type]
+    return deed
+
+
+def _make_upsert(dialect: Any, table: Table, keys: tuple[str, ...], values: tuple[str, ...]) -> Any:
+    statement = dialect.insert(table)
     return statement.on_conflict_do_update(
         index_elements=list(keys), set_={name: getattr(statement.excluded, name) for name in values}
     )

@@ -116,11 +116,14 @@ interface IPaymentEscrow {
     event Released(bytes32 indexed escrowId, uint128 refunded, uint128 deposited);
     /// @param claimed the sum paid from this escrow so far
     /// @param receiptsHash what the voucher commits to
-    event Claimed(bytes32 indexed escrowId, address indexed provider, uint128 claimed, bytes32 receiptsHash);
+    event Claimed(bytes32 indexed escrowId, uint128 claimed, bytes32 receiptsHash);
     /// @param reason 1 nothing new: cumulative is not above claimed; 2 bad signature; 3 unfunded: all deposited is claimed.
     /// The first that holds of 1, 3, 2.
     event ClaimSkipped(bytes32 indexed escrowId, uint8 reason);
-    /// @notice A payout failed, so the amount waits in {owed}.
+    /// @notice The end of a claim that paid something: the sum of its rows. Providers find their claims by this one, for a
+    /// provider in every {Claimed} would cost 375 gas a row.
+    event ProviderPaid(address indexed provider, address indexed asset, address payout, uint256 amount);
+    /// @notice A payout failed, so the sum of the claim's rows waits in {owed}.
     event PayoutDeferred(address indexed provider, address indexed asset, uint256 amount);
     event OwedWithdrawn(address indexed provider, address indexed asset, address payout, uint256 amount);
 

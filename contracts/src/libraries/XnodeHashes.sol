@@ -33,9 +33,8 @@ library XnodeHashes {
     }
 
     function hashOpening(IPaymentEscrow.Opening memory opening) internal pure returns (bytes32) {
-        return keccak256(
-            abi.encode(OPENING_TYPEHASH, opening.escrowId, opening.amount, opening.nonce, opening.deadline)
-        );
+        return
+            keccak256(abi.encode(OPENING_TYPEHASH, opening.escrowId, opening.amount, opening.nonce, opening.deadline));
     }
 
     function hashVoucher(bytes32 escrowId, uint128 cumulative, bytes32 receiptsHash) internal pure returns (bytes32) {

@@ -39,3 +39,11 @@ async def net() -> AsyncIterator[Net]:
     """A node of this process that nobody can dial."""
     async with open_net(make_settings(), time.time_ns) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def shared_dht_remote() -> Iterator[Remote]:
+    """As shared_remote, serving the DHT."""
+    remote = start_remote(dht=True)
+    yield remote
+    remote.end()

@@ -21,6 +21,7 @@ from metering.eip712 import make_digest
 from metering.signature import sign_digest
 from metering.units import NANOS_PER_SECOND, Address, Hash32
 from scheduler.job import Blob
+from xnode.net import host, server
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.records import NodeRecord, make_record
@@ -48,7 +49,12 @@ async def main(options: dict[str, Any]) -> None:
         separator=SEPARATOR,
         bootstrap=tuple(options.get("bootstrap", [])),
         dht=options.get("dht", False),
+        relay=options.get("relay", False),
     )
+    if "max_inbound" in options:
+        host.MAX_INBOUND = options["max_inbound"]
+    if "alive_s" in options:
+        server.ALIVE_S = options["alive_s"]
     async with open_net(settings, time.time_ns) as net:
         serve_calls(net)
         serve_streams(net)

@@ -1,0 +1,70 @@
+# One door: make demo | test | check | bench. Each installs what it needs first (see README).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := .cache/ready
+SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebstrap busybox-static gcc python3-dev libgmp-dev libc6-dev pkg-config ca-certificates
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup system python chain-node demo test test-fast check bench contracts-test clean
+
+setup: system python chain-node  ## Everything that demo, test and bench need.
+
+system: $(READY)/system
+python: $(READY)/python
+chain-node: $(READY)/chain-node
+
+$(READY)/system: Makefile
+	@mkdir -p $(READY)
+	@missing=$$(for p in $(SYSTEM_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "installing system packages:" $$missing; \
+	  if [ "$$(id -u)" != 0 ]; then echo "run once as root: apt-get install" $$missing >&2; exit 1; fi; \
+	  DEBIAN_FRONTEND=noninteractive apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >$(READY)/apt.log 2>&1 \
+	    || { tail -5 $(READY)/apt.log >&2; exit 1; }; \
+	fi
+	@touch $@
+
+$(READY)/python: requirements.lock pyproject.toml
+	@mkdir -p $(READY)
+	@echo "installing Python packages into $(VENV)"
+	@test -x $(PY) || python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install -q uv
+	@$(VENV)/bin/uv pip sync -q --python $(PY) requirements.lock
+	@$(VENV)/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e . 
+	@touch $@
+
+# Not `npm ci`: it wants the packages of every platform in the lock, also of those the registry does not carry.
+$(READY)/chain-node: contracts/package-lock.json
+	@mkdir -p $(READY)
+	@echo "installing the chain node and the contract tools into contracts/node_modules"
+	@cd contracts && npm install --no-save --silent --no-audit --no-fund
+	@touch $@
+
+demo: setup  ## The main job, end to end. make demo ARGS=--keep leaves the network up.
+	@$(PY) -m examples.demo $(ARGS)
+
+test: setup  ## Everything CI runs.
+	@$(PY) -m pytest $(ARGS)
+
+test-fast: python  ## The pure cores only.
+	@$(PY) -m pytest -q tests/metering tests/scheduler tests/xnode/node tests/sim $(ARGS)
+
+check: python  ## Format, lint, types, layers.
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+contracts-test: chain-node  ## The contracts alone, by forge.
+	@cd contracts && npx --no-install forge test
+
+bench: setup  ## Ratios side by side; writes docs/benchmarks.md.
+	@$(PY) -m tests.bench.run $(ARGS)
+
+clean:
+	@rm -rf .cache build .pytest_cache .mypy_cache .ruff_cache

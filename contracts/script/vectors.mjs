@@ -1,0 +1,122 @@
+// Writes tests/vectors/eip712.json: digests and signatures made by ethers, a third implementation beside the daemon's and the
+// contracts' own. Numbers are decimal strings, bytes are 0x hex.
+import {writeFileSync} from 'node:fs';
+import {dirname, join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {TypedDataEncoder, Wallet, id} from 'ethers';
+
+const FILE = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'tests', 'vectors', 'eip712.json');
+const DOMAIN = {name: 'xnode', version: '1', chainId: 31337, verifyingContract: '0x5FbDB2315678afecb367f032d93F642f64180aa3'};
+
+const DECLARED = [
+  'Escrow(address payer,address signer,address provider,address asset,bytes32 split,uint32 thaw,uint96 nonce)',
+  'Opening(bytes32 escrowId,uint128 amount,uint256 nonce,uint64 deadline)',
+  'Voucher(bytes32 escrowId,uint128 cumulative,bytes32 receiptsHash)',
+  'NodeKey(address provider,address nodeKey,uint256 nonce,uint64 deadline)',
+  'Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)',
+  'Resources(uint64 vcpuMilli,uint64 memoryBytes,uint64 diskBytes,uint64 gpus,string gpuModel)',
+  'Tariff(uint128 vcpuHour,uint128 memoryGibHour,uint128 diskGibHour,uint128 gpuHour,uint128 ingressGb,uint128 egressGb)',
+  'Usage(uint128 vcpuNs,uint128 memoryByteNs,uint128 diskByteNs,uint128 gpuNs,uint128 ingressBytes,uint128 egressBytes)',
+  'Offer(address provider,address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)',
+  'Quote(address provider,address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)',
+  'LeaseTerms(bytes32 jobHash,bytes32 quoteHash,address submitter,address provider,address node,bytes32 escrowId,uint64 leaseNumber,address asset,Resources resources,Tariff tariff,uint128 costLimit,uint128 exposureLimit,uint64 intervalNs,uint64 durationLimitNs,uint64 openUntilNs)',
+  'Receipt(bytes32 leaseId,uint64 number,uint64 atNs,uint64 runningNs,Usage usage,uint128 cost,bool final)',
+  'NodeRecord(address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)',
+];
+
+const FIELDS = Object.fromEntries(DECLARED.map(parse));
+
+function parse(declared) {
+  const [, name, list] = declared.match(/^(\w+)\((.*)\)$/);
+  return [name, list.split(',').map(field => ({type: field.split(' ')[0], name: field.split(' ')[1]}))];
+}
+
+function typesFor(name, into = {}) {
+  into[name] = FIELDS[name];
+  for (const {type} of FIELDS[name]) if (FIELDS[type] && !into[type]) typesFor(type, into);
+  return into;
+}
+
+const key = name => new Wallet(id(`xnode test key: ${name}`));
+const keys = {payer: key('payer'), signer: key('signer'), provider: key('provider'), node: key('node')};
+const {payer, signer, provider, node} = Object.fromEntries(Object.entries(keys).map(([name, wallet]) => [name, wallet.address]));
+
+const max = bits => (2n ** BigInt(bits) - 1n).toString();
+const ZERO32 = '0x' + '00'.repeat(32);
+const ONES32 = '0x' + 'ff'.repeat(32);
+const ZERO20 = '0x' + '00'.repeat(20);
+const ASSET = '0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512';
+const digestOf = (name, value) => TypedDataEncoder.hash(DOMAIN, typesFor(name), value);
+
+const escrow = {payer, signer, provider, asset: ASSET, split: ZERO32, thaw: '86400', nonce: '0'};
+const escrowId = digestOf('Escrow', escrow);
+const resources = {vcpuMilli: '16000', memoryBytes: '68719476736', diskBytes: '214748364800', gpus: '1', gpuModel: 'NVIDIA H100 80GB'};
+const noResources = {vcpuMilli: '0', memoryBytes: '0', diskBytes: '0', gpus: '0', gpuModel: ''};
+const tariff = {vcpuHour: '20000000000000000', memoryGibHour: '3000000000000000', diskGibHour: '100000000000000', gpuHour: '2100000000000000000', ingressGb: '0', egressGb: '10000000000000000'};
+const hugeTariff = Object.fromEntries(FIELDS.Tariff.map(({name}) => [name, max(128)]));
+const usage = {vcpuNs: '57600000000000', memoryByteNs: '247390116249600000000000', diskByteNs: '773094113280000000000000', gpuNs: '3600000000000', ingressBytes: '1048576', egressBytes: '4294967296'};
+const noUsage = Object.fromEntries(FIELDS.Usage.map(({name}) => [name, '0']));
+const lease = {jobHash: id('job'), quoteHash: id('quote'), submitter: payer, provider, node, escrowId, leaseNumber: '7', asset: ASSET, resources, tariff, costLimit: '50000000000000000000', exposureLimit: '100000000000000000', intervalNs: '60000000000', durationLimitNs: '86400000000000', openUntilNs: '1800000000000000000'};
+const announced = {provider, node, number: '42', expiresAtNs: '1800000000000000000', bodyHash: id('body')};
+
+const CASES = [
+  ['Escrow', 'payer', 'ordinary', escrow],
+  ['Escrow', 'payer', 'the payer signs vouchers itself', {...escrow, signer: payer, nonce: '1', thaw: '3600'}],
+  ['Escrow', 'payer', 'every number at its largest', {...escrow, split: ONES32, thaw: max(32), nonce: max(96)}],
+  ['Escrow', 'payer', 'all zero', {payer: ZERO20, signer: ZERO20, provider: ZERO20, asset: ZERO20, split: ZERO32, thaw: '0', nonce: '0'}],
+  ['Opening', 'payer', 'by the payer', {escrowId, amount: '100000000000000000000', nonce: '0', deadline: '4102444800'}],
+  ['Opening', 'signer', 'by the hot signer', {escrowId, amount: '5000000000000000000', nonce: '257', deadline: '4102444800'}],
+  ['Opening', 'payer', 'every number at its largest', {escrowId: ONES32, amount: max(128), nonce: max(256), deadline: max(64)}],
+  ['Voucher', 'signer', 'the first', {escrowId, cumulative: '1000000000000000000', receiptsHash: id('receipts 1')}],
+  ['Voucher', 'signer', 'a later one', {escrowId, cumulative: '18446744073709551616', receiptsHash: id('receipts 2')}],
+  ['Voucher', 'signer', 'every number at its largest', {escrowId: ONES32, cumulative: max(128), receiptsHash: ONES32}],
+  ['Voucher', 'signer', 'all zero', {escrowId: ZERO32, cumulative: '0', receiptsHash: ZERO32}],
+  ['NodeKey', 'node', 'the first', {provider, nodeKey: node, nonce: '0', deadline: '4102444800'}],
+  ['NodeKey', 'node', 'after a rotation', {provider, nodeKey: node, nonce: '2', deadline: '4102444800'}],
+  ['NodeKey', 'node', 'every number at its largest', {provider, nodeKey: node, nonce: max(256), deadline: max(64)}],
+  // A token checks permits in its own domain; the struct hash is the same, the digest here is in this file's.
+  ['Permit', 'payer', 'for the escrow', {owner: payer, spender: DOMAIN.verifyingContract, value: '5000000000000000000', nonce: '0', deadline: '4102444800'}],
+  ['Permit', 'payer', 'every number at its largest', {owner: payer, spender: DOMAIN.verifyingContract, value: max(256), nonce: max(256), deadline: max(256)}],
+  ['Resources', 'payer', 'a GPU host', resources],
+  ['Resources', 'payer', 'nothing', noResources],
+  ['Resources', 'payer', 'a name outside ASCII', {...resources, gpuModel: 'Größe 一'}],
+  ['Tariff', 'provider', 'ordinary', tariff],
+  ['Tariff', 'provider', 'every number at its largest', hugeTariff],
+  ['Usage', 'node', 'one hour', usage],
+  ['Usage', 'node', 'nothing', noUsage],
+  ['Offer', 'node', 'ordinary', announced],
+  ['Offer', 'node', 'every number at its largest', {...announced, number: max(64), expiresAtNs: max(64), bodyHash: ONES32}],
+  ['Quote', 'node', 'the same fields as an offer, another digest', announced],
+  ['LeaseTerms', 'signer', 'ordinary', lease],
+  ['LeaseTerms', 'node', 'the same, countersigned', lease],
+  ['LeaseTerms', 'signer', 'no resources, the largest tariff', {...lease, resources: noResources, tariff: hugeTariff, costLimit: max(128), exposureLimit: '0', leaseNumber: max(64)}],
+  ['Receipt', 'node', 'ordinary', {leaseId: digestOf('LeaseTerms', lease), number: '1', atNs: '1800000000000000000', runningNs: '3600000000000', usage, cost: '2300000000000000000', final: false}],
+  ['Receipt', 'node', 'the last', {leaseId: digestOf('LeaseTerms', lease), number: '2', atNs: '1800000060000000000', runningNs: '3660000000000', usage, cost: '2338333333333333333', final: true}],
+  ['Receipt', 'node', 'nothing used', {leaseId: ZERO32, number: '0', atNs: '0', runningNs: '0', usage: noUsage, cost: '0', final: false}],
+  ['NodeRecord', 'node', 'ordinary', {node, number: '3', expiresAtNs: '1800000000000000000', bodyHash: id('record')}],
+];
+
+async function makeCase([type, signedBy, note, value]) {
+  const types = typesFor(type);
+  const encoder = TypedDataEncoder.from(types);
+  const typeString = encoder.encodeType(type);
+  return {
+    type,
+    note,
+    typeString,
+    typeHash: id(typeString),
+    value,
+    structHash: encoder.hashStruct(type, value),
+    digest: digestOf(type, value),
+    signedBy,
+    signature: await keys[signedBy].signTypedData(DOMAIN, types, value),
+  };
+}
+
+const vectors = {
+  domain: {...DOMAIN, separator: TypedDataEncoder.hashDomain(DOMAIN)},
+  keys: Object.fromEntries(Object.entries(keys).map(([name, wallet]) => [name, {privateKey: wallet.privateKey, address: wallet.address}])),
+  cases: await Promise.all(CASES.map(makeCase)),
+};
+writeFileSync(FILE, JSON.stringify(vectors, null, 1) + '\n');
+console.log(`${vectors.cases.length} cases`);

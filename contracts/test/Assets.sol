@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+
+/// @notice A well-behaved asset that can be told not to pay somebody, as some stable assets do.
+contract PlainAsset is ERC20("Plain", "PLN") {
+    mapping(address => bool) public isBlocked;
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function setBlocked(address who, bool blocked) external {
+        isBlocked[who] = blocked;
+    }
+
+    function _update(address from, address to, uint256 amount) internal override {
+        require(!isBlocked[to], "blocked");
+        super._update(from, to, amount);
+    }
+}
+
+/// @notice Keeps one percent of every transfer.
+contract FeeAsset is ERC20("Fee", "FEE") {
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function _update(address from, address to, uint256 amount) internal override {
+        uint256 fee = from == address(0) ? 0 : amount / 100;
+        super._update(from, to, amount - fee);
+        if (fee != 0) super._update(from, address(0xfee), fee);
+    }
+}
+
+/// @notice Can be told to lie: transfers then move nothing and return false, or return true and move nothing.
+contract LyingAsset is ERC20("Lying", "LIE") {
+    enum Mood {
+        Honest,
+        ReturnsFalse,
+        PretendsTrue
+    }
+
+    Mood public mood;
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function feel(Mood mood_) external {
+        mood = mood_;
+    }
+
+    function transfer(address to, uint256 amount) public override returns (bool) {
+        return mood == Mood.Honest ? super.transfer(to, amount) : mood == Mood.PretendsTrue;
+    }
+
+    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
+        return mood == Mood.Honest ? super.transferFrom(from, to, amount) : mood == Mood.PretendsTrue;
+    }
+}
+
+/// @notice Calls back into a target in the middle of every transfer and keeps what happened.
+contract CallingAsset is ERC20("Calling", "CBK") {
+    address public target;
+    bytes public message;
+    bool public succeeded;
+    bytes public answer;
+    uint256 public calls;
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function aim(address target_, bytes calldata message_) external {
+        (target, message, calls) = (target_, message_, 0);
+    }
+
+    function _update(address from, address to, uint256 amount) internal override {
+        super._update(from, to, amount);
+        if (target == address(0) || from == address(0)) return;
+        calls++;
+        (succeeded, answer) = target.call(message);
+    }
+}
+
+/// @notice Returns nothing from transfers, as some old assets do.
+contract SilentAsset {
+    mapping(address => uint256) public balanceOf;
+    mapping(address => mapping(address => uint256)) public allowance;
+
+    function mint(address to, uint256 amount) external {
+        balanceOf[to] += amount;
+    }
+
+    function approve(address spender, uint256 amount) external {
+        allowance[msg.sender][spender] = amount;
+    }
+
+    function transfer(address to, uint256 amount) external {
+        balanceOf[msg.sender] -= amount;
+        balanceOf[to] += amount;
+    }
+
+    function transferFrom(address from, address to, uint256 amount) external {
+        allowance[from][msg.sender] -= amount;
+        balanceOf[from] -= amount;
+        balanceOf[to] += amount;
+    }
+}

@@ -1,0 +1,1 @@
+"""Examples: a real job, and a whole network on one machine to run it on."""

@@ -1,0 +1,62 @@
+"""The arrows between the layers hold, and the check that says so can fail."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("metering", "scheduler", "xnode")
+CORES = ("metering/units.py", "scheduler/score.py", "xnode/node/step.py")
+FORBIDDEN = ("trio", "time", "random", "os", "socket", "logging", "datetime", "secrets", "sqlalchemy", "web3", "libp2p")
+
+
+def lint(root: Path) -> subprocess.CompletedProcess[str]:
+    """What import-linter says of the tree at `root`, by its own pyproject.toml. Nothing there is imported or run."""
+    program = Path(sys.executable).with_name("lint-imports")
+    command = [str(program), "--no-cache", "--config", str(root / "pyproject.toml")]
+    return subprocess.run(
+        command, cwd=root, env={"PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of the packages and the rules, to break."""
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_every_layer_only_looks_down_and_the_cores_only_compute() -> None:
+    result = lint(ROOT)
+    assert result.returncode == 0, result.stdout
+    assert "0 broken" in result.stdout
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("module", ["time", "random"])
+def test_a_clock_or_a_die_in_a_core_is_found(copied: Path, core: str, module: str) -> None:
+    path = copied / core
+    path.write_text(path.read_text() + f"\nimport {module}\n")
+    result = lint(copied)
+    assert result.returncode != 0
+    assert f"{core.removesuffix('.py').replace('/', '.')} -> {module}" in result.stdout
+
+
+def test_an_arrow_upwards_is_found(copied: Path) -> None:
+    path = copied / "metering/units.py"
+    path.write_text(path.read_text() + "\nimport scheduler.job\n")
+    result = lint(copied)
+    assert result.returncode != 0
+    assert "metering.units -> scheduler.job" in result.stdout
+
+
+def test_the_rules_name_everything_a_core_must_not_import() -> None:
+    rules = (ROOT / "pyproject.toml").read_text().partition("the cores only compute")[2]
+    assert [module for module in FORBIDDEN if f'"{module}"' not in rules] == []

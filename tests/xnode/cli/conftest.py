@@ -1,0 +1,91 @@
+"""What the command line's tests share: a home, the program as a user runs it, and a daemon that plays its part."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.xnode.cli.played import METHODS
+from xnode.control import Method, serve_control
+from xnode.home import Home
+
+ROOT = Path(__file__).parents[3]
+
+DEADLINE_S = 60
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    # Directly in /tmp: a unix socket's path is short.
+    folder = Path(tempfile.mkdtemp(prefix="xnode-"))
+    yield Home(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def environment(home: Home) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("XNODE_", "ETH_"))}
+    return {**kept, "XNODE_HOME": str(home.folder), "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+
+
+@pytest.fixture
+def xnode(environment: dict[str, str], home: Home) -> Run:
+    """Run `xnode ARGUMENTS` in the home's folder; what it printed and its exit code."""
+
+    def run(*arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "xnode.cli.main", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            cwd=home.folder,
+            env={**environment, **(env or {})},
+            check=False,
+        )
+        assert "Traceback" not in done.stderr + done.stdout, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def serve(home: Home) -> Iterator[Callable[[Mapping[str, Method]], None]]:
+    """Serve these control methods on the home's socket, in a thread, until the test ends."""
+    started: list[tuple[trio.lowlevel.TrioToken, trio.CancelScope, threading.Thread]] = []
+
+    def start(methods: Mapping[str, Method]) -> None:
+        ready = threading.Event()
+
+        async def main() -> None:
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(serve_control, home.control, methods)
+                    started.append((trio.lowlevel.current_trio_token(), scope, thread))
+                    ready.set()
+
+        thread = threading.Thread(target=trio.run, args=(main,))
+        thread.start()
+        assert ready.wait(10), "the control socket did not come up"
+
+    yield start
+    for token, scope, thread in started:
+        token.run_sync_soon(scope.cancel)
+        thread.join(10)
+
+
+@pytest.fixture
+def daemon(serve: Callable[[Mapping[str, Method]], None]) -> None:
+    """A daemon that knows one job and a few offers."""
+    serve(METHODS)

@@ -1,0 +1,200 @@
+"""What a person sees for each mistake: one line that says what, where and what to do, and the exit code of its kind."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.xnode.cli.conftest import Run
+from tests.xnode.cli.played import JOB
+from xnode.errors import ExitCode
+from xnode.home import Home
+
+GOOD_JOB = "image: oci:./image\ntime_limit: 1m\nbudget: 1 OPENX\n"
+
+
+def _write_job(home: Home, text: str = GOOD_JOB) -> None:
+    (home.folder / "image").mkdir(exist_ok=True)
+    (home.folder / "image" / "index.json").write_text("{}")
+    (home.folder / "job.yaml").write_text(text)
+
+
+def _check(done: object, code: ExitCode, *words: str, lines: int = 1) -> None:
+    stderr = done.stderr.splitlines()  # type: ignore[attr-defined]
+    assert done.returncode == code, stderr  # type: ignore[attr-defined]
+    assert len(stderr) == lines, stderr
+    assert all(line.startswith("error: ") for line in stderr)
+    for word in words:
+        assert word in " ".join(stderr)
+    assert done.stdout == ""  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("jbo",), ('no command "jbo"', 'did you mean "job"', "xnode --help")),
+        (("job", "validat"), ('did you mean "validate"',)),
+        (("job", "ls", "-o", "yaml"), ("'yaml' is not one of", "xnode job ls --help")),
+        (("job", "show"), ("Missing argument", "xnode job show --help")),
+        (("job", "wait", "0x12", "--timeout", "soon"), ("not a valid float",)),
+        (("--nonsense",), ("No such option",)),
+        (("provider", "price", "set", "vcpu"), ("NAME=PRICE",)),
+        (("provider", "price", "set", "vcpu_hours=1"), ("did you mean vcpu_hour",)),
+    ],
+)
+def test_a_mistyped_command_line_is_one_line_with_where_to_look(
+    xnode: Run, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    _check(xnode(*arguments), ExitCode.USAGE, *words)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("job", "ls"), ("job", "show", "0x12"), ("job", "logs", "0x12"), ("provider", "status"), ("daemon", "stop")],
+)
+def test_without_a_daemon_the_line_says_how_to_start_one(xnode: Run, arguments: tuple[str, ...]) -> None:
+    _check(xnode(*arguments), ExitCode.NO_DAEMON, "daemon run")
+
+
+@pytest.mark.usefixtures("daemon")
+@pytest.mark.parametrize("command", ["show", "logs", "wait", "stop", "cp"])
+def test_an_unknown_job_is_not_found(xnode: Run, command: str) -> None:
+    _check(xnode("job", command, "0xdeadbeef"), ExitCode.NOT_FOUND, "0xdeadbeef")
+
+
+def test_every_mistake_in_a_job_file_comes_at_once_with_its_line(xnode: Run, home: Home) -> None:
+    _write_job(home, "image: oci:./image\ntime_limit: soon\nbudgt: 1 OPENX\nresources: {memory: 1G}\n")
+    done = xnode("job", "validate", "job.yaml")
+    _check(done, ExitCode.USAGE, "job.yaml:2: time_limit", "did you mean budget", "1GiB", lines=4)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xff\xfe\x00", "not a text file"),
+        (b"", "empty"),
+        (b"a: [", "not YAML"),
+        (b"!!python/object/apply:os.system [ls]", "tags"),
+        (b"x" * 300_000, "larger than"),
+    ],
+)
+def test_a_file_that_is_no_job_is_one_line(xnode: Run, home: Home, content: bytes, words: str) -> None:
+    (home.folder / "job.yaml").write_bytes(content)
+    _check(xnode("job", "validate"), ExitCode.USAGE, words)
+
+
+def test_a_missing_job_file_is_named(xnode: Run) -> None:
+    _check(xnode("job", "validate", "nowhere.yaml"), ExitCode.FAILED, "nowhere.yaml: No such file")
+
+
+def test_files_that_the_job_names_must_be_there(xnode: Run, home: Home) -> None:
+    _write_job(home, GOOD_JOB.replace("./image", "./imgae") + "inputs: {a.txt: ./missing.txt}\n")
+    _check(xnode("job", "validate"), ExitCode.USAGE, "./imgae is no OCI image layout", "./missing.txt", lines=2)
+
+
+def test_a_job_file_is_not_overwritten_unasked(xnode: Run) -> None:
+    assert xnode("job", "init").returncode == 0
+    _check(xnode("job", "init"), ExitCode.CONFLICT, "job.yaml", "--force")
+    assert xnode("job", "init", "--force").returncode == 0
+
+
+@pytest.mark.usefixtures("daemon")
+def test_nobody_at_the_terminal_means_nobody_agrees_to_a_price(xnode: Run, home: Home) -> None:
+    _write_job(home)
+    done = xnode("job", "submit", "job.yaml")
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr.splitlines()[-1] == "error: job.yaml: nobody is here to agree to the price; use --yes"
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_job_that_fits_nowhere_ends_with_every_reason(xnode: Run, home: Home) -> None:
+    _write_job(home, GOOD_JOB + "name: nobody\n")
+    done = xnode("job", "submit", "job.yaml")
+    assert done.returncode == ExitCode.NO_MATCH
+    assert "less memory free than the job asks for" in done.stderr
+    assert xnode("job", "plan", "job.yaml").returncode == ExitCode.NO_MATCH
+
+
+def test_bad_settings_come_at_once_with_their_paths(xnode: Run, home: Home) -> None:
+    home.config.write_text('[node]\nlisten = ["tcp:1"]\n[chain]\nmanifets = "x"\n')
+    _check(
+        xnode("daemon", "run"), ExitCode.USAGE, "node.listen.0", 'did you mean "manifest"', "chain.manifest", lines=3
+    )
+
+
+def test_a_home_that_is_no_provider_says_how_to_become_one(xnode: Run, home: Home) -> None:
+    home.config.write_text('[chain]\nmanifest = "x"\n')
+    _check(xnode("provider", "run"), ExitCode.USAGE, "provider init")
+
+
+def test_a_socket_that_nobody_answers_is_a_timeout_and_not_a_hang(
+    xnode: Run, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(home.control))
+        mute.listen(8)
+        _check(xnode("job", "wait", "0x1234", "--timeout", "0.3"), ExitCode.TIMEOUT, "did not answer job.wait")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"not json\n", b'{"id":1}\n', b'{"id":1,"error":7}\n', b"[1]\n", b'{"id":1,"error":{"exit_code":99}}\n', b""],
+)
+def test_a_socket_that_talks_nonsense_is_one_line(xnode: Run, home: Home, answer: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as wrong:
+        wrong.bind(str(home.control))
+        wrong.listen(1)
+
+        def reply() -> None:
+            connection, _ = wrong.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=reply)
+        thread.start()
+        done = xnode("job", "ls")
+        thread.join(10)
+    assert done.returncode in (ExitCode.NO_DAEMON, ExitCode.FAILED)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_home_too_deep_for_a_socket_is_explained(xnode: Run, tmp_path: Path) -> None:
+    _check(xnode("--home", f"/tmp/{'d' * 120}", "job", "ls"), ExitCode.USAGE, "XNODE_HOME")
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_peers_text_cannot_steer_the_terminal(xnode: Run) -> None:
+    for arguments in (("offer", "ls"), ("provider", "status")):
+        done = xnode(*arguments)
+        assert done.returncode == 0
+        assert "\x1b" not in done.stdout and "\\x1b[31mEU" in done.stdout
+
+
+def test_a_bug_is_one_line_and_its_traceback_a_file(xnode: Run, home: Home, serve: Callable[..., None]) -> None:
+    async def wrong(_params: object) -> list[dict[str, int]]:
+        return [{"job_id": 1}]
+
+    serve({"job.list": wrong})
+    done = xnode("job", "ls")
+    _check(done, ExitCode.FAILED, "bug", str(home.crash_log))
+    assert "Traceback" in home.crash_log.read_text()
+    assert home.crash_log.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.usefixtures("daemon")
+def test_outputs_that_aim_outside_their_folder_are_not_written(xnode: Run, home: Home) -> None:
+    from xnode.cli.outputs import check_output_path
+    from xnode.errors import Permanent
+
+    for text in ("../x", "/etc/passwd", "a/../../x", "", "a\nb", "."):
+        with pytest.raises(Permanent):
+            check_output_path(text)
+    assert xnode("job", "cp", JOB, "out").returncode == 0
+    assert (home.folder / "out/sub/result.txt").read_bytes() == b"result\n"
+    (home.folder / "out/sub/result.txt").write_text("mine")
+    _check(xnode("job", "cp", JOB, "out"), ExitCode.CONFLICT, "--force")

@@ -1,0 +1,214 @@
+"""Wallets, deposits and registration, by the program itself on a devnet of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.xnode.cli.conftest import DEADLINE_S, Run
+from xnode.errors import ExitCode
+from xnode.home import Home
+
+KEY = "0x" + "11" * 32
+KEY_ADDRESS = "0x19e7e376e7c213b7e7e7e46cc70a5dd086daff2a"
+
+
+@pytest.fixture
+def password(home: Home) -> str:
+    (home.folder / "pw").write_text("correct horse\n")
+    return str(home.folder / "pw")
+
+
+@pytest.fixture
+def manifest(environment: dict[str, str], home: Home) -> Iterator[str]:
+    """A devnet of this home, up and running; its manifest."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xnode.cli.main", "devnet", "up", "--port", "0", "--block-time", "0.1"],
+        env=environment,
+        cwd=home.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            break
+    else:
+        pytest.fail(f"no devnet: {lines}")
+    # Nobody reads on: what it says later must not block it.
+    drain = threading.Thread(target=process.stderr.read)
+    drain.start()
+    yield str(home.folder / "devnet" / "manifest.toml")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(DEADLINE_S) == 0
+    drain.join(DEADLINE_S)
+    process.stderr.close()
+
+
+def test_a_new_wallet_is_a_file_for_its_owner_and_an_address(xnode: Run, home: Home, password: str) -> None:
+    done = xnode("wallet", "new", "cold", "--password-file", password)
+    assert done.returncode == 0 and done.stdout.startswith("0x") and len(done.stdout) == 43
+    file = home.keystore / "cold"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert json.loads(file.read_text())["version"] == 3
+    rows = json.loads(xnode("wallet", "ls", "-o", "json").stdout)
+    assert [(row["name"], row["address"]) for row in rows] == [("cold", done.stdout.strip())]
+    assert done.stdout.strip() in xnode("wallet", "show", "cold").stdout
+    again = xnode("wallet", "new", "cold", "--password-file", password)
+    assert again.returncode != 0 and len(again.stderr.splitlines()) == 1
+
+
+def test_a_private_key_comes_by_pipe_and_is_never_shown(xnode: Run, password: str) -> None:
+    done = xnode("wallet", "import", "--name", "old", stdin=f"{KEY}\n", env={"ETH_PASSWORD": password})
+    assert done.stdout.strip() == KEY_ADDRESS
+    assert KEY[2:] not in done.stdout + done.stderr
+    wrong = xnode("wallet", "import", "--name", "bad", stdin=f"{KEY}1\n", env={"ETH_PASSWORD": password})
+    assert wrong.returncode == ExitCode.USAGE and "111" not in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("wallet", "show"), ExitCode.NOT_FOUND, "wallet new"),
+        (("wallet", "show", "nobody"), ExitCode.NOT_FOUND, "nobody"),
+        (("wallet", "new"), ExitCode.USAGE, "--password-file"),
+        (("wallet", "new", "--password-file", "nowhere"), ExitCode.USAGE, "nowhere"),
+        (("wallet", "new", "a/b", "--password-file", "pw"), ExitCode.USAGE, "a/b"),
+        (("wallet", "import", "nowhere.json", "--password-file", "pw"), ExitCode.USAGE, "nowhere.json"),
+        (("pay", "deposit", "1"), ExitCode.USAGE, "daemon init --chain"),
+        (("pay", "balance", "--chain", "nowhere"), ExitCode.NOT_FOUND, "wallet new"),
+        (("provider", "init", "--chain", "nowhere"), ExitCode.NOT_FOUND, "wallet new"),
+        (("devnet", "fund", "0x12"), ExitCode.USAGE, "not an address"),
+        (("devnet", "fund", KEY_ADDRESS), ExitCode.NO_DAEMON, "devnet.sock"),
+    ],
+)
+@pytest.mark.usefixtures("password")
+def test_a_mistake_with_money_is_one_line(xnode: Run, arguments: tuple[str, ...], code: ExitCode, words: str) -> None:
+    done = xnode(*arguments)
+    assert done.returncode == code, done.stderr
+    assert len(done.stderr.splitlines()) == 1 and words in done.stderr
+
+
+@pytest.mark.chain
+@pytest.mark.slow
+def test_three_commands_make_a_provider_and_doing_them_again_changes_nothing(
+    xnode: Run, home: Home, manifest: str, password: str
+) -> None:
+    env = {"ETH_PASSWORD": password}
+    owner = xnode("wallet", "new", env=env).stdout.strip()
+    assert xnode("devnet", "fund", owner).returncode == 0
+    done = xnode("provider", "init", "--chain", manifest, "--region", "eu", env=env)
+    assert done.returncode == 0, done.stderr
+    assert f"serves {owner}" in done.stderr and "next: xnode provider run" in done.stderr
+    assert stat.S_IMODE(home.password.stat().st_mode) == 0o600
+    config, key = home.config.read_text(), home.node_key.read_text()
+    again = xnode("provider", "init", "--chain", manifest, env=env)
+    assert again.returncode == 0 and "registered already" in again.stderr
+    assert (home.config.read_text(), home.node_key.read_text()) == (config, key)
+    nothing = xnode("provider", "withdraw", env=env)
+    assert nothing.returncode == 0 and "nothing waits" in nothing.stderr
+
+    home.node_key.unlink()
+    other = xnode("provider", "init", "--chain", manifest, env=env)
+    assert other.returncode == ExitCode.CONFLICT and "--force" in other.stderr.splitlines()[-1]
+    assert xnode("provider", "init", "--chain", manifest, "--force", env=env).returncode == 0
+    healthy = xnode("doctor", "-o", "json")
+    findings = {row["what"]: row["verdict"] for row in json.loads(healthy.stdout)}
+    assert findings["chain"] == findings["node key"] == findings["keystore"] == "ok"
+
+
+@pytest.mark.chain
+@pytest.mark.slow
+def test_a_deposit_lets_the_node_spend_it_and_comes_back(xnode: Run, home: Home, manifest: str, password: str) -> None:
+    env = {"ETH_PASSWORD": password}
+    payer = xnode("wallet", "new", env=env).stdout.strip()
+    assert xnode("devnet", "fund", payer).returncode == 0
+    done = xnode("pay", "deposit", "5.5", "--chain", manifest, "-o", "json", env=env)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["payer"], answer["deposited"], answer["node_may_use"]) == (payer, "5.5", "5.5")
+    assert f'payer = "{payer}"' in home.config.read_text()
+    assert json.loads(xnode("pay", "approve", "2", "-o", "json", env=env).stdout)["node_may_use"] == "2"
+
+    for arguments, code in (
+        (("pay", "deposit", "1000000"), ExitCode.FUNDS),
+        (("pay", "deposit", "1.x"), ExitCode.USAGE),
+        (("pay", "deposit", "0.0000000000000000001"), ExitCode.USAGE),
+        (("pay", "deposit", "1", "--asset", "GOLD"), ExitCode.USAGE),
+    ):
+        wrong = xnode(*arguments, env=env)
+        assert wrong.returncode == code and len(wrong.stderr.splitlines()) == 1, wrong.stderr
+    (home.folder / "wrong").write_text("battery staple")
+    refused = xnode("pay", "deposit", "1", "--password-file", str(home.folder / "wrong"))
+    assert refused.returncode == ExitCode.REFUSED and "wrong password" in refused.stderr
+
+    assert json.loads(xnode("pay", "withdraw", "all", "-o", "json", env=env).stdout)["deposited"] == "0"
+    (row,) = json.loads(xnode("wallet", "balance", "-o", "json").stdout)["assets"]
+    assert (row["wallet"], row["deposited"], row["node_cap"]) == ("10000", "0", "2")
+
+
+@pytest.mark.chain
+@pytest.mark.slow
+def test_a_chain_that_is_away_is_unreachable_and_said_so(xnode: Run, manifest: str, password: str, home: Home) -> None:
+    assert xnode("wallet", "new", "--password-file", password).returncode == 0
+    good = Path(manifest).read_text()
+    for changed, code, words in (
+        (re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:1", good), ExitCode.UNREACHABLE, "cannot be reached"),
+        (re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:99999", good), ExitCode.USAGE, "rpc_url"),
+        (good.replace("chain_id = 31337", "chain_id = 1"), ExitCode.FAILED, "serves chain 31337"),
+    ):
+        (home.folder / "changed.toml").write_text(changed)
+        done = xnode("pay", "balance", "--chain", str(home.folder / "changed.toml"))
+        assert done.returncode == code and words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_daemon_that_cannot_start_says_why_in_the_command_that_started_it(xnode: Run, home: Home) -> None:
+    (home.folder / "image").mkdir()
+    (home.folder / "image" / "index.json").write_text("{}")
+    (home.folder / "job.yaml").write_text("image: oci:./image\ntime_limit: 1m\nbudget: 1 OPENX\n")
+    none = xnode("job", "submit", "--yes")
+    assert none.returncode == ExitCode.USAGE and "daemon init --chain" in none.stderr
+    home.config.write_text('[chain]\nmanifest = "nowhere.toml"\n')
+    done = xnode("job", "submit", "--yes")
+    assert done.returncode == ExitCode.FAILED
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "nowhere.toml" in line and str(home.log) in line
+    assert stat.S_IMODE(home.log.stat().st_mode) == 0o600
+
+
+def test_a_second_daemon_in_one_home_is_turned_away(xnode: Run, home: Home) -> None:
+    home.config.write_text('[chain]\nmanifest = "nowhere.toml"\n')
+    home.node_key.write_text("{}")
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; from xnode.control import hold_pid_file\n"
+            "with hold_pid_file(Path(sys.argv[1])): print(flush=True); sys.stdin.read()",
+            str(home.pid),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": "."},
+    )
+    assert holder.stdin and holder.stdout
+    try:
+        holder.stdout.readline()
+        done = xnode("daemon", "run")
+        assert done.returncode == ExitCode.CONFLICT and f"pid {holder.pid}" in done.stderr
+    finally:
+        holder.stdin.close()
+        holder.wait(DEADLINE_S)
+        holder.stdout.close()

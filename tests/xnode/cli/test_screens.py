@@ -1,0 +1,192 @@
+"""What commands print: data on stdout, talk on stderr, the same facts as a table, JSON and JSON lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+
+import pytest
+
+from metering.codec import decode
+from metering.receipt import SignedReceipt
+from tests.xnode.cli.conftest import DEADLINE_S, Run
+from tests.xnode.cli.played import JOB, LOG, RECEIPT
+from xnode.cli.brief import brief_duration, brief_money, brief_size
+from xnode.home import Home
+
+JOB_FILE = "image: oci:./image\ntime_limit: 1m\nbudget: 1 OPENX\noutputs: ./results\n"
+
+
+@pytest.fixture
+def job_file(home: Home) -> str:
+    (home.folder / "image").mkdir()
+    (home.folder / "image" / "index.json").write_text("{}")
+    (home.folder / "job.yaml").write_text(JOB_FILE)
+    return "job.yaml"
+
+
+@pytest.mark.usefixtures("daemon")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("job", "ls"), (JOB[:10], "hello", "done", "0.0042")),
+        (("job", "show", JOB[:8]), ("echo hi", "1.5 vCPU", "completed", "launch", "receipt 1 checked")),
+        (("job", "receipts", JOB), ("1 final", "0.0042", "yes", "0x55555555")),
+        (("offer", "ls"), ("8 × NVIDIA H200", "25.1", "99%", "80 ms")),
+        (("provider", "status"), ("0.5 vCPU", "quote_capacity", "running")),
+        (("provider", "earnings"), ("1.5", "0.4")),
+        (("daemon", "status"), ("not ready", "podman is not installed", "31337")),
+    ],
+)
+def test_a_table_has_the_facts_and_json_has_them_all(
+    xnode: Run, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    table = xnode(*arguments)
+    assert table.returncode == 0, table.stderr
+    for word in words:
+        assert word in table.stdout
+    whole = json.loads(xnode(*arguments, "-o", "json").stdout)
+    lines = [json.loads(line) for line in xnode(*arguments, "-o", "jsonl").stdout.splitlines()]
+    assert lines == (whole if isinstance(whole, list) else [whole])
+
+
+@pytest.mark.usefixtures("daemon")
+def test_the_cheapest_offer_comes_first(xnode: Run) -> None:
+    rows = xnode("offer", "ls").stdout.splitlines()
+    assert "0.061" in rows[1] and "25.1" in rows[2]
+    assert "H200" not in xnode("offer", "ls", "--region", "eu").stdout
+    assert len(json.loads(xnode("offer", "ls", "--gpu", "h200", "-o", "json").stdout)) == 1
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_plan_shows_who_for_how_much_and_why_not(xnode: Run, job_file: str) -> None:
+    done = xnode("job", "plan", job_file)
+    assert done.returncode == 0
+    for word in ("2 of 4 offers can run it", "0.0102", "compute 97 %", "less memory free", "AMD EPYC"):
+        assert word in done.stdout
+    assert "at most 0.012 OPENX; 10 OPENX are deposited" in done.stderr
+    assert "warning: the chain is slow" in done.stderr
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_submission_prints_the_id_alone_on_stdout(xnode: Run, job_file: str) -> None:
+    assert xnode("job", "submit", job_file, "--yes").stdout == JOB + "\n"
+
+
+@pytest.mark.usefixtures("daemon")
+def test_following_shows_timeline_and_log_and_copies_the_outputs(xnode: Run, home: Home, job_file: str) -> None:
+    done = xnode("job", "submit", job_file, "--yes", "--follow")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.encode() == LOG
+    for word in ("offers", "choice", "launch", "exit code 0", "cost 0.0042 OPENX", "1 output in "):
+        assert word in done.stderr
+    assert (home.folder / "results/sub/result.txt").read_bytes() == b"result\n"
+
+
+@pytest.mark.usefixtures("daemon")
+def test_outputs_never_take_the_place_of_a_file_of_ours(xnode: Run, home: Home, job_file: str) -> None:
+    (home.folder / "results/sub").mkdir(parents=True)
+    (home.folder / "results/sub/result.txt").write_text("mine")
+    done = xnode("job", "submit", job_file, "--yes", "--follow")
+    assert done.returncode == 0 and "is there already and is kept" in done.stderr
+    assert (home.folder / "results/sub/result.txt").read_text() == "mine"
+    assert (home.folder / f"results-{JOB[2:10]}/sub/result.txt").read_bytes() == b"result\n"
+
+
+@pytest.mark.usefixtures("daemon")
+def test_an_exported_receipt_has_every_signed_field_exactly(xnode: Run, home: Home) -> None:
+    done = xnode("job", "receipts", JOB, "--export", "papers")
+    assert done.stdout == "papers/receipt-55555555-000001.json\n"
+    document = json.loads((home.folder / done.stdout.strip()).read_text())
+    assert document["cost"] == "4200000000000000" and document["final"] is True
+    assert document["usage"]["memory_byte_ns"] == str((512 << 20) * 5 * 10**9)
+    assert decode(bytes.fromhex(document["bytes"][2:]), SignedReceipt) == RECEIPT
+    assert document["signature"] == "0x" + RECEIPT.signature.hex()
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_log_is_printed_as_it_is_from_any_byte(xnode: Run) -> None:
+    assert xnode("job", "logs", JOB).stdout.encode() == LOG
+    assert xnode("job", "logs", "-f", JOB, "--offset", "6").stdout.encode() == LOG[6:]
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_reader_that_has_enough_is_no_error(environment: dict[str, str], home: Home) -> None:
+    command = f"{sys.executable} -m xnode.cli.main job show {JOB} -o json | head -c 1"
+    done = subprocess.run(
+        ["bash", "-c", command], env=environment, capture_output=True, timeout=DEADLINE_S, check=False
+    )
+    assert done.stdout == b"{" and done.stderr == b""
+
+
+def _run_on_terminal(environment: dict[str, str], *arguments: str) -> str:
+    """Everything that the command writes to a terminal."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xnode.cli.main", *arguments],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env={**environment, "TERM": "xterm-256color"},
+        close_fds=True,
+    )
+    os.close(follower)
+    shown = b""
+    while select.select([leader], [], [], DEADLINE_S)[0]:
+        try:
+            piece = os.read(leader, 65536)
+        except OSError:
+            break
+        shown += piece
+    os.close(leader)
+    assert process.wait(DEADLINE_S) == 0
+    return shown.decode()
+
+
+@pytest.mark.usefixtures("daemon")
+def test_color_is_for_terminals_and_only_for_those_who_want_it(environment: dict[str, str]) -> None:
+    assert "\x1b[" in _run_on_terminal(environment, "job", "ls")
+    assert "\x1b[" not in _run_on_terminal({**environment, "NO_COLOR": "1"}, "job", "ls")
+
+
+@pytest.mark.usefixtures("daemon")
+def test_agreeing_at_the_terminal_places_the_job(environment: dict[str, str], job_file: str, home: Home) -> None:
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xnode.cli.main", "job", "submit", job_file],
+        stdin=follower,
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        env=environment,
+        cwd=home.folder,
+    )
+    os.close(follower)
+    os.write(leader, b"y\n")
+    stdout, _ = process.communicate(timeout=DEADLINE_S)
+    os.close(leader)
+    assert (process.returncode, stdout.decode()) == (0, JOB + "\n")
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        ("0", "0"),
+        ("1", "1"),
+        ("12.5", "12.5"),
+        ("0.000000000000000001", "0.000000000000000001"),
+        ("1234567.891", "1234567"),
+        ("0.00123456789", "0.00123456"),
+        ("9.999999", "9.99999"),
+    ],
+)
+def test_money_is_cut_to_what_a_person_reads_and_never_rounded_up(amount: str, shown: str) -> None:
+    assert brief_money(amount) == shown
+
+
+def test_sizes_and_times_are_short() -> None:
+    assert (brief_size(512), brief_size(3 << 29)) == ("512 B", "1.5 GiB")
+    assert [brief_duration(ns) for ns in (180_000_000, 4_200_000_000, 5_400 * 10**9)] == ["180ms", "4.2s", "1h 30m"]

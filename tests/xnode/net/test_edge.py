@@ -1,0 +1,162 @@
+"""The net falls and rises while others go on."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import psutil
+import pytest
+import trio
+
+from metering.units import Address
+from tests.xnode.net.remote import ROOT, Remote, ask, in_s, make_settings
+from xnode.errors import Permanent, Retryable
+from xnode.net.edge import Net, open_net
+from xnode.ports import Peer
+
+pytestmark = pytest.mark.net
+
+StartRemote = Callable[..., Remote]
+LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
+
+
+async def test_restarted_node_answers_at_the_same_place(net: Net, remotes: StartRemote) -> None:
+    remote = remotes()
+    assert await ask(net, remote, "who") == net.address
+    for restarts in (1, 2):
+        with suppress(Retryable):  # the answer may be lost in the restart
+            await ask(net, remote, "restart")
+        with trio.fail_after(20):
+            while json.loads(await answered(net, remote, "counters"))["restarts"] < restarts:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+    assert await ask(net, remote, "who") == net.address
+
+
+async def answered(net: Net, remote: Remote, method: str) -> bytes:
+    while True:
+        try:
+            return await ask(net, remote, method, within_s=2)
+        except Retryable:
+            await trio.sleep(0.02)
+
+
+async def test_own_restart_fails_calls_under_way_and_no_others(net: Net, shared_remote: Remote) -> None:
+    failed = trio.Event()
+
+    async def hang() -> None:
+        with pytest.raises(Retryable, match="restarted"):
+            await ask(net, shared_remote, "hang", within_s=30)
+        failed.set()
+
+    await ask(net, shared_remote, "echo")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hang)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        net.restart()
+        with trio.fail_after(10):
+            await failed.wait()
+            assert await ask(net, shared_remote, "who") == net.address
+    assert net.counters.restarts == 1
+
+
+async def test_own_restart_ends_streams_with_retryable(net: Net, shared_remote: Remote) -> None:
+    with trio.fail_after(10), pytest.raises(Retryable):
+        async with net.stream(shared_remote.peer, "silence", b"") as items:
+            assert await anext(items) == b"first"
+            net.restart()
+            await anext(items)
+
+
+async def test_handlers_outlive_a_fall_of_libp2p() -> None:
+    async with (
+        open_net(make_settings(listen=LOOPBACK), time.time_ns) as server,
+        open_net(make_settings(), time.time_ns) as caller,
+    ):
+
+        async def name(who: Address, body: bytes) -> bytes:
+            return b"served"
+
+        server.serve("name", name)
+        peer = Peer(server.address, server.multiaddrs())
+        assert await caller.call(peer, "name", b"", in_s(5)) == b"served"
+
+        sockets = psutil.Process().num_fds()
+        make_libp2p_fall(server)
+        with trio.fail_after(20):
+            while server.counters.restarts == 0:  # noqa: ASYNC110  what is waited for is the supervisor's own count
+                await trio.sleep(0.01)
+            while True:
+                try:
+                    assert await caller.call(peer, "name", b"", in_s(2)) == b"served"
+                    break
+                except Retryable:
+                    await trio.sleep(0.02)
+        assert server.multiaddrs() == peer.multiaddrs
+        assert psutil.Process().num_fds() <= sockets
+
+
+async def test_fallen_caller_leaves_no_connection_behind() -> None:
+    async with (
+        open_net(make_settings(listen=LOOPBACK), time.time_ns) as server,
+        open_net(make_settings(), time.time_ns) as caller,
+    ):
+        with pytest.raises(Permanent):
+            await caller.call(Peer(server.address, server.multiaddrs()), "nothing", b"", in_s(5))
+        assert server.peers() == (caller.address,)
+        gc.disable()
+        try:
+            make_libp2p_fall(caller)
+            with trio.fail_after(5):
+                while server.peers():  # noqa: ASYNC110  libp2p has no event for it
+                    await trio.sleep(0.01)
+        finally:
+            gc.enable()
+
+
+def make_libp2p_fall(net: Net) -> None:
+    async def fall() -> None:
+        raise RuntimeError("libp2p fell")
+
+    assert net._session is not None
+    net._session.host.raw.get_network().manager.run_task(fall)
+
+
+async def test_nothing_is_left_open_after_closing(shared_remote: Remote) -> None:
+    process = psutil.Process()
+
+    async def use() -> None:
+        async with open_net(make_settings(listen=LOOPBACK, dht=True), time.time_ns) as net:
+            await ask(net, shared_remote, "echo")
+
+    await use()
+    before = process.num_fds()
+    for _ in range(3):
+        await use()
+    assert process.num_fds() <= before
+
+
+async def test_error_of_the_body_comes_out() -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with open_net(make_settings(), time.time_ns):
+            raise ZeroDivisionError
+    assert caught.group_contains(ZeroDivisionError)
+
+
+def test_wire_and_records_do_not_import_libp2p() -> None:
+    code = (
+        "import sys, xnode.net, xnode.net.wire, xnode.net.records, xnode.net.record_book, xnode.net.multiaddr;"
+        "assert not [name for name in sys.modules if name.split('.')[0] == 'libp2p']"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def test_secret_is_not_in_the_settings_text() -> None:
+    settings = make_settings()
+    assert settings.secret.hex() not in repr(settings) and repr(settings.secret) not in repr(settings)

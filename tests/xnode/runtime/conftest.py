@@ -1,0 +1,113 @@
+"""Real containers for the runtime's tests: one storage a session, a fresh engine a test, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import trio
+
+from metering.resources import Resources
+from metering.units import Hash32
+from scheduler.job import Image
+from tests.xnode.runtime.busybox import make_busybox_layout
+from xnode.ports import WorkloadSpec, WorkloadState
+from xnode.runtime.engine import PodmanEngine
+from xnode.runtime.images import read_layout
+
+NAMESPACE = "test"
+MIB = 1 << 20
+SECOND_NS = 1_000_000_000
+
+
+@dataclass
+class Bench:
+    """An engine with the busybox image, and short words for what most tests do with it."""
+
+    state_dir: Path
+    engine: PodmanEngine
+    image: Image
+    leases: list[Hash32] = field(default_factory=list)
+
+    def spec(
+        self,
+        script: str,
+        *,
+        memory: int = 64 * MIB,
+        disk: int = 8 * MIB,
+        vcpu: int = 1000,
+        seconds: int = 60,
+        inputs: tuple[tuple[str, Path], ...] = (),
+        network: bool = False,
+    ) -> WorkloadSpec:
+        """A workload that runs a shell script."""
+        lease_id = Hash32(os.urandom(32))
+        self.leases.append(lease_id)
+        resources = Resources(vcpu, memory, disk)
+        command = ("sh", "-c", script)
+        return WorkloadSpec(lease_id, self.image, command, (), inputs, resources, network, seconds * SECOND_NS)
+
+    async def run(self, script: str, **options: object) -> tuple[WorkloadState, str]:
+        """How a script ended, and all it printed."""
+        spec = self.spec(script, **options)  # type: ignore[arg-type]
+        await self.engine.start(spec)
+        with trio.fail_after(60):
+            state = await self.engine.wait(spec.lease_id)
+        return state, await self.read_log(spec.lease_id)
+
+    async def read_log(self, lease_id: Hash32) -> str:
+        """All a workload printed so far."""
+        return b"".join([piece async for _, piece in self.engine.read_logs(lease_id, 0, False)]).decode()
+
+    def file(self, lease_id: Hash32, name: str) -> trio.Path:
+        """A file in the lease's folder."""
+        return trio.Path(self.state_dir, NAMESPACE, "leases", lease_id.hex(), name)
+
+    async def wait_file(self, lease_id: Hash32, name: str) -> trio.Path:
+        """Returns once a file of the lease is there: conmon and its helpers write while nobody tells us."""
+        path = self.file(lease_id, name)
+        with trio.fail_after(30):
+            while not await path.exists():  # noqa: ASYNC110
+                await trio.sleep(0.02)
+        return path
+
+    async def wait_line(self, lease_id: Hash32, text: str) -> str:
+        """What the workload printed up to and with `text`."""
+        seen = b""
+        with trio.fail_after(30):
+            async for _, piece in self.engine.read_logs(lease_id, 0, True):
+                seen += piece
+                if text.encode() in seen:
+                    return seen.decode()
+        raise AssertionError(f"{text!r} never came; the workload said {seen!r}")
+
+
+@pytest.fixture(scope="session")
+def layout() -> Path:
+    return make_busybox_layout()
+
+
+@pytest.fixture(scope="session")
+def state_dir(tmp_path_factory: pytest.TempPathFactory, layout: Path) -> Iterator[Path]:
+    """Where all engines of this session keep their things; erased at the end."""
+    place = tmp_path_factory.mktemp("engine")
+    try:
+        trio.run(PodmanEngine(place, NAMESPACE).import_image, read_layout(layout), layout)
+        yield place
+    finally:
+        for name in sorted(path.name for path in place.iterdir()):
+            trio.run(PodmanEngine(place, name).erase)
+        shutil.rmtree(place)
+
+
+@pytest.fixture
+async def bench(state_dir: Path, layout: Path) -> AsyncIterator[Bench]:
+    bench = Bench(state_dir, PodmanEngine(state_dir, NAMESPACE), read_layout(layout))
+    yield bench
+    for lease_id in bench.leases:
+        await bench.engine.stop(lease_id)
+        await bench.engine.remove(lease_id)

@@ -1,0 +1,31 @@
+"""Amounts as people write them: decimal strings to whole base units and back, never through a float."""
+
+from __future__ import annotations
+
+import re
+
+from metering.units import U128_MAX, Amount
+from xnode.errors import UserError
+
+_DECIMAL = re.compile(r"([0-9][0-9_]*)?(?:\.([0-9]+))?")
+
+
+def parse_amount(text: str, decimals: int, *, where: str = "amount") -> Amount:
+    """The base units of "12.5" in an asset of so many decimals. UserError when it is no such number or too fine."""
+    found = _DECIMAL.fullmatch(text.strip())
+    whole, fraction = (found[1], found[2] or "") if found else (None, "")
+    if whole is None and not fraction:
+        raise UserError(f"{text!r} is not an amount", where=where, todo="write it like 12.5")
+    if len(fraction.rstrip("0")) > decimals:
+        raise UserError(f"{text!r} is finer than {decimals} decimals", where=where, todo="round it")
+    units = int((whole or "0").replace("_", "") + fraction.rstrip("0").ljust(decimals, "0"))
+    if units > U128_MAX:
+        raise UserError(f"{text!r} is too large", where=where, todo="write a smaller one")
+    return Amount(units)
+
+
+def format_amount(amount: int, decimals: int, symbol: str = "") -> str:
+    """The amount in full, without zeros that say nothing: "12.5 OPENX"."""
+    sign, digits = "-" * (amount < 0), str(abs(amount)).rjust(decimals + 1, "0")
+    whole, fraction = (digits[:-decimals], digits[-decimals:].rstrip("0")) if decimals else (digits, "")
+    return sign + whole + (f".{fraction}" if fraction else "") + (f" {symbol}" if symbol else "")

@@ -1,0 +1,51 @@
+"""Purse: a wallet of the keystore, opened to pay for one command."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from xnode.chain.abi import to_hex
+from xnode.chain.payer import Payer, open_payer
+from xnode.chain.transactor import Pace
+from xnode.chain.tx_journal import make_engine
+from xnode.cli.app import App
+from xnode.cli.chain_access import Deployment
+from xnode.cli.password import find_password
+from xnode.cli.wallet import open_keystore
+from xnode.errors import ExitCode, UserError
+
+_PACE = Pace(poll_interval_s=0.2)
+"""A person is waiting."""
+
+
+@asynccontextmanager
+async def open_purse(app: App, deployment: Deployment, wallet: str, password_file: Path | None) -> AsyncIterator[Payer]:
+    """The wallet's payer. Asks for the password before it asks the chain anything."""
+    keystore = open_keystore(app)
+    entry = keystore.find(wallet)
+    key = await keystore.load(entry.name, find_password(password_file, f"wallet {entry.name}"))
+    # The journal ends with the command: one that is killed must not go on by itself when the next one starts.
+    with tempfile.TemporaryDirectory(prefix="xnode-") as folder:
+        engine = make_engine(Path(folder) / "transactions.db")
+        async with open_payer(deployment.manifest, key, engine, rpc_url=deployment.rpc_url, pace=_PACE) as payer:
+            await _require_gas(payer)
+            yield payer
+
+
+def make_intent(what: str) -> str:
+    """A name for one deed of this command; another command's is another deed."""
+    return f"{what}/{secrets.token_hex(8)}"
+
+
+async def _require_gas(payer: Payer) -> None:
+    if not await payer.native_balance(payer.address):
+        raise UserError(
+            f"{to_hex(payer.address)} has nothing to pay gas with",
+            where=f"chain {payer.manifest.chain_id}",
+            todo="send it some of the chain's own coin (on a devnet: xnode devnet fund)",
+            code=ExitCode.FUNDS,
+        )

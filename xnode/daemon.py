@@ -1,0 +1,302 @@
+"""Daemon: the composition root: every adapter is made here and handed to those who need it."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from zlib import crc32
+
+import structlog
+import trio
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine as Database
+
+from metering.codec import decode
+from metering.refusal import Refusal
+from metering.units import Address
+from xnode import __version__
+from xnode.chain.client import ChainClient, open_client
+from xnode.chain.manifest import Manifest, read_manifest
+from xnode.clock import SystemClock
+from xnode.config import Config, ProviderConfig
+from xnode.control import hold_pid_file, serve_control
+from xnode.deeds.console import Console
+from xnode.deeds.follow import LogFollower, retry_forever, sweep_orphans
+from xnode.deeds.joblog import LogArchive
+from xnode.deeds.jobs import JobMaker
+from xnode.deeds.layouts import LayoutStore
+from xnode.deeds.market import Market
+from xnode.deeds.metrics import register_metrics
+from xnode.deeds.perform import make_perform
+from xnode.deeds.provider import ProviderDeeds
+from xnode.deeds.rules import make_provider_settings, make_submitter_settings
+from xnode.deeds.serve import Server
+from xnode.deeds.settle import ChainNews, EscrowWatcher
+from xnode.deeds.show import Shower
+from xnode.deeds.submitter import SubmitterDeeds
+from xnode.errors import Permanent, Retryable, UserError
+from xnode.gateway.http import serve_http
+from xnode.loop import Loop
+from xnode.net.blobs import BlobStore, serve_blobs
+from xnode.net.edge import Net, NetSettings, open_net
+from xnode.net.identity import make_peer_id_text
+from xnode.node.change import AddressesChanged, NodeStarted
+from xnode.node.message import LOGS_FOLLOW, OFFER_GET
+from xnode.ports import RpcHandler, RpcRefused
+from xnode.runtime.engine import PodmanEngine
+from xnode.runtime.hardware import probe_hardware
+from xnode.store.database import open_database
+from xnode.store.journal import Journal
+from xnode.wallet.keystore import Keystore
+from xnode.wallet.signer import NodeSigner, WalletKey
+
+CHAIN_CHECK_S = 15.0
+"""How often readiness asks whether the chain is there and is ours."""
+
+RECORD_EVERY_S = 600.0
+"""How often a node without an offer says where it is."""
+
+log = structlog.get_logger()
+
+
+def run_daemon(config: Config) -> None:
+    """Be the node until SIGTERM, SIGINT or node.stop. Raises UserError, Permanent when it cannot start."""
+    try:
+        with hold_pid_file(config.home.pid):
+            trio.run(_run, config)
+    except BaseExceptionGroup as group:
+        raise _find_cause(group) from group
+
+
+def _find_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    for kind in (UserError, Permanent, Retryable):
+        named, _ = group.split(kind)
+        while isinstance(named, BaseExceptionGroup):
+            named = named.exceptions[0]  # type: ignore[assignment]
+        if named is not None:
+            return named
+    return group
+
+
+async def _run(config: Config) -> None:
+    stop = trio.CancelScope()
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_wait_signal, signals, stop)
+            with stop:
+                await _Daemon(config, stop.cancel).run()
+            nursery.cancel_scope.cancel()
+    log.info("stopped; workloads go on")
+
+
+async def _wait_signal(signals: AsyncIterator[int], stop: trio.CancelScope) -> None:
+    async for number in signals:
+        log.info("stopping", signal=number)
+        stop.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What everything else stands on."""
+
+    manifest: Manifest
+    key: WalletKey
+    signer: NodeSigner
+    database: Database
+    clock: SystemClock
+
+
+class _Daemon:
+    def __init__(self, config: Config, stop: Callable[[], None]) -> None:
+        self._config, self._stop = config, stop
+        self._problems: dict[str, str] = {}
+        self._refusals: Counter[str] = Counter()
+        self._http = ""
+
+    async def run(self) -> None:
+        config = self._config
+        ground = await self._lay_ground()
+        engine = await self._make_engine(config.provider) if config.provider else None
+        async with AsyncExitStack() as stack:
+            chain = await stack.enter_async_context(self._open_chain(ground))
+            net_settings = NetSettings(
+                secret=ground.signer.libp2p_secret(),
+                listen=config.node.listen,
+                separator=ground.manifest.domain.separator(),
+                bootstrap=config.node.bootstrap,
+                dht=config.node.dht,
+            )
+            net = await stack.enter_async_context(open_net(net_settings, ground.clock.now_ns))
+            await self._live(ground, engine, chain, net)
+
+    # ------------------------------------------------------------------------------------------------------------ parts
+
+    async def _lay_ground(self) -> _Ground:
+        config = self._config
+        config.node.data_dir.mkdir(parents=True, exist_ok=True)
+        manifest = read_manifest(config.chain.manifest)
+        try:
+            password = config.node.password_file.read_text().rstrip("\r\n")
+        except OSError as error:
+            raise UserError(
+                f"cannot read the node key's password: {error.strerror}", where=str(config.node.password_file)
+            ) from error
+        key = await Keystore(config.home.node_key).load("", password)
+        database = await trio.to_thread.run_sync(open_database, config.node.database_url)
+        return _Ground(manifest, key, NodeSigner(key, manifest.domain), database, SystemClock())
+
+    async def _make_engine(self, provider: ProviderConfig) -> PodmanEngine:
+        data = self._config.node.data_dir
+        engine = PodmanEngine((data / "engine").absolute(), self._make_namespace(), provider.oci_runtime)
+        version = await engine.check()
+        log.info("container engine ready", version=version)
+        return engine
+
+    def _make_namespace(self) -> str:
+        """A short name of this home: several daemons on one host each see only their own containers."""
+        return f"n{crc32(str(self._config.home.folder.resolve()).encode()):08x}"
+
+    @asynccontextmanager
+    async def _open_chain(self, ground: _Ground) -> AsyncIterator[ChainClient]:
+        url = self._config.chain.rpc_url
+        async with open_client(ground.manifest, ground.signer, ground.database, rpc_url=url) as chain:
+            try:
+                log.info("chain ready", chain=await chain.check())
+            except Retryable as error:
+                # A chain node that is away now may come back: leases under way must not wait for it.
+                self._problems["chain"] = str(error)
+                log.warning("chain not reachable yet", reason=str(error))
+            yield chain
+
+    # ------------------------------------------------------------------------------------------------------------- life
+
+    async def _live(self, ground: _Ground, engine: PodmanEngine | None, chain: ChainClient, net: Net) -> None:
+        config, clock, signer = self._config, ground.clock, ground.signer
+        data = config.node.data_dir
+        blobs = BlobStore(data / "blobs", net.stream)
+        archive = LogArchive(data / "archive")
+        market = Market(net, signer, chain, clock, ground.manifest.domain.separator())
+        submitter = SubmitterDeeds(blobs, net, chain, signer, market, clock)
+        provider = None
+        if engine is not None:
+            layouts = LayoutStore(data / "layouts", blobs)
+            provider = ProviderDeeds(engine, layouts, blobs, net, chain, signer, market, archive, clock)
+        journal = Journal(ground.database)
+        loop = Loop(journal, clock, make_perform(provider, submitter))
+        server = Server(loop, clock, signer, engine, archive)
+        for method, handler in server.methods().items():
+            net.serve(method, self._count(method, handler))
+        net.serve(OFFER_GET, market.answer_offer)
+        net.serve_stream(LOGS_FOLLOW, server.follow_logs)
+        serve_blobs(net, blobs, server.may_read_blob)
+        registry = CollectorRegistry()
+        register_metrics(registry, loop, net)
+        console = self._make_console(ground, loop, journal, market, chain, net, blobs)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(loop.run)
+            await loop.tell(await self._make_start(ground, net))
+            nursery.start_soon(LogFollower(loop, net, data / "logs").run)
+            nursery.start_soon(EscrowWatcher(loop, chain, ChainNews(chain)).run)
+            nursery.start_soon(market.run)
+            nursery.start_soon(self._keep_found, net, market, loop)
+            nursery.start_soon(self._check_chain, chain)
+            if engine is not None:
+                nursery.start_soon(retry_forever, "sweeping orphans", partial(sweep_orphans, engine, loop, journal))
+            await self._serve_http(nursery, console, registry)
+            await nursery.start(serve_control, config.home.control, console.methods())
+            log.info("node ready", node="0x" + signer.address.hex(), listen=net.multiaddrs(), version=__version__)
+
+    async def _make_start(self, ground: _Ground, net: Net) -> NodeStarted:
+        config = self._config
+        provider = None
+        if config.provider is not None:
+            profile = await trio.to_thread.run_sync(probe_hardware, config.node.data_dir)
+            provider = make_provider_settings(config.provider, ground.manifest, profile)
+        return NodeStarted(
+            node=ground.signer.address,
+            separator=ground.manifest.domain.separator(),
+            software=f"xnode/{__version__}",
+            multiaddrs=net.multiaddrs(),
+            provider=provider,
+            submitter=make_submitter_settings(config.submitter),
+        )
+
+    def _make_console(
+        self,
+        ground: _Ground,
+        loop: Loop,
+        journal: Journal,
+        market: Market,
+        chain: ChainClient,
+        net: Net,
+        blobs: BlobStore,
+    ) -> Console:
+        assets = {asset.address: asset for asset in ground.manifest.assets}
+        peer_id = make_peer_id_text(ground.signer.libp2p_secret())
+        return Console(
+            loop=loop,
+            journal=journal,
+            clock=ground.clock,
+            market=market,
+            chain=chain,
+            maker=JobMaker(ground.signer.address, {a.symbol: a for a in ground.manifest.assets}, blobs),
+            shower=Shower(assets, blobs),
+            log_folder=self._config.node.data_dir / "logs",
+            home=str(self._config.home.folder),
+            version=__version__,
+            stop=self._stop,
+            ready=lambda: dict(self._problems),
+            peers=lambda: len(net.peers()),
+            multiaddrs=lambda: tuple(f"{one}/p2p/{peer_id}" for one in net.multiaddrs()),
+            chain_id=ground.manifest.chain_id,
+            http=lambda: self._http,
+            started_at_ns=ground.clock.now_ns(),
+            refusals=self._refusals,
+        )
+
+    def _count(self, method: str, handler: RpcHandler) -> RpcHandler:
+        """The handler, with every no counted by method and reason."""
+
+        async def counted(caller: Address, body: bytes) -> bytes:
+            try:
+                return await handler(caller, body)
+            except RpcRefused as refused:
+                code = decode(refused.body, Refusal).code
+                self._refusals[code] += 1
+                log.info("refused", method=method, peer="0x" + caller.hex(), code=code)
+                raise
+
+        return counted
+
+    async def _serve_http(self, nursery: trio.Nursery, console: Console, registry: CollectorRegistry) -> None:
+        if self._config.node.http:
+            host, _, port = self._config.node.http.rpartition(":")
+            status = partial(console.node_status, {})
+            self._http = await nursery.start(serve_http, host.strip("[]"), int(port), status, registry)
+
+    async def _keep_found(self, net: Net, market: Market, loop: Loop) -> None:
+        """Others find us where we are: with our offer when we have one, else with our addresses alone."""
+        listened = net.multiaddrs()
+        while True:
+            if net.multiaddrs() != listened:
+                listened = net.multiaddrs()
+                await loop.tell(AddressesChanged(listened))
+            if loop.state.settings.provider is None:
+                try:
+                    await market.publish(None)
+                except (Retryable, Permanent) as error:
+                    log.info("our addresses are not published", reason=str(error))
+            await trio.sleep(RECORD_EVERY_S)
+
+    async def _check_chain(self, chain: ChainClient) -> None:
+        while True:
+            try:
+                await chain.check()
+                self._problems.pop("chain", None)
+            except (Retryable, Permanent) as error:
+                self._problems["chain"] = str(error)
+            await trio.sleep(CHAIN_CHECK_S)

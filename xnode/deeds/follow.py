@@ -1,0 +1,105 @@
+"""Follow: what runs beside the loop: the logs of running jobs, the chain's news of our escrows, orphans on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import trio
+
+from metering.codec import encode
+from metering.units import Hash32
+from xnode.deeds.joblog import JobLog
+from xnode.deeds.provider import read_answer
+from xnode.errors import Permanent, Retryable
+from xnode.loop import Loop
+from xnode.node import message
+from xnode.node.records import ProviderLease, SubmitterLease
+from xnode.ports import Engine, Net, Peer, RpcRefused
+from xnode.store.journal import Journal
+
+RETRY_S = 1.0
+"""Pause before a broken log stream is taken up again."""
+
+log = structlog.get_logger()
+
+
+class LogFollower:
+    """Copies the log of every lease of ours as it grows, so that it outlives the provider's container."""
+
+    def __init__(self, loop: Loop, net: Net, folder: Path) -> None:
+        self._loop, self._net, self._folder = loop, net, folder
+        self._following: set[Hash32] = set()
+
+    async def run(self) -> None:
+        """Follow for ever."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                for lease in self._loop.state.all(SubmitterLease):
+                    if self._is_due(lease):
+                        self._following.add(lease.lease_id)
+                        nursery.start_soon(self._follow, lease.lease_id)
+                await self._loop.wait_change()
+
+    def _is_due(self, lease: SubmitterLease) -> bool:
+        if lease.lease_id in self._following or lease.status in ("requested", "refused", "settled"):
+            return False
+        return not JobLog(self._folder, lease.lease_id).has_ended()
+
+    async def _follow(self, lease_id: Hash32) -> None:
+        mine = JobLog(self._folder, lease_id)
+        try:
+            while True:
+                lease = self._loop.state.get(SubmitterLease, lease_id)
+                if lease is None or lease.status == "settled" or await self._copy(lease, mine):
+                    return
+                await trio.sleep(RETRY_S)
+        finally:
+            self._following.discard(lease_id)
+
+    async def _copy(self, lease: SubmitterLease, mine: JobLog) -> bool:
+        """Copy until the end (True) or until the stream breaks (False)."""
+        query = encode(message.LogQuery(lease.lease_id, mine.read_offset()))
+        peer = Peer(lease.terms.node, lease.multiaddrs)
+        try:
+            async with self._net.stream(peer, message.LOGS_FOLLOW, query) as frames:
+                async for frame in frames:
+                    piece = read_answer(frame, message.LogPiece)
+                    await trio.to_thread.run_sync(mine.append, piece.offset, piece.data, piece.ended)
+                    if piece.ended:
+                        return True
+        except (Retryable, Permanent, RpcRefused) as error:
+            log.info("log stream broke", lease="0x" + lease.lease_id.hex()[:16], reason=str(error))
+        return False
+
+
+async def sweep_orphans(engine: Engine, loop: Loop, journal: Journal) -> None:
+    """Take away what is left on the host of leases that are over.
+
+    Two confirmations are needed: the state has no open lease of that id, and the journal knows how it ended (or has never
+    heard of it, which means that its start was never promised to anybody).
+    """
+    known = {
+        record.lease_id: record
+        for record in await journal.read_records(ProviderLease)
+        if isinstance(record, ProviderLease)
+    }
+    for lease_id in await engine.list_leases():
+        lease = loop.state.get(ProviderLease, lease_id) or known.get(lease_id)
+        if lease is not None and not lease.removed:
+            continue
+        log.warning("removing an orphaned workload", lease="0x" + lease_id.hex()[:16], known=lease is not None)
+        await engine.stop(lease_id)
+        await engine.remove(lease_id)
+
+
+async def retry_forever(what: str, deed: Callable[[], object]) -> None:
+    """Run an async deed until it succeeds, with a pause after each fault."""
+    while True:
+        try:
+            await deed()  # type: ignore[misc]
+            return
+        except (Retryable, Permanent) as error:
+            log.warning(f"{what} failed; trying again", reason=str(error))
+            await trio.sleep(5 * RETRY_S)

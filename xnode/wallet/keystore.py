@@ -1,0 +1,330 @@
+"""Keystore: private keys in encrypted version 3 files, as geth and foundry write them, one key a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metering.units import Address
+from xnode.errors import ExitCode, UserError
+from xnode.wallet.signer import WalletKey
+
+if TYPE_CHECKING:
+    import trio
+
+DEFAULT_FOLDER = Path.home() / ".xnode" / "keystore"
+
+MAX_FILE_BYTES = 64 << 10
+"""A version 3 file has about 500 bytes; anything far larger is not one."""
+
+MAX_SCRYPT_BYTES = 1 << 30
+"""scrypt takes 128 x n x r bytes: 256 MB with geth's standard parameters; a file asking for far more is an attack."""
+
+MAX_PBKDF2_ROUNDS = 10_000_000
+"""geth's own is 262144; far more would keep a thread busy for hours."""
+
+MAX_FILES = 1000
+"""Listing reads every file; a folder with more is not a keystore."""
+
+
+@lru_cache(maxsize=1)
+def _scrypt() -> trio.CapacityLimiter:
+    """scrypt with geth's standard parameters takes 256 MB and a second: never two at once."""
+    import trio  # a quarter of a second to import, which listing keys need not pay
+
+    return trio.CapacityLimiter(1)
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ADDRESS = re.compile(r"(0x)?[0-9a-fA-F]{40}")
+
+
+PERSON_ROUNDS = 1 << 18
+"""scrypt's n for a password that a person chose, as geth's: 0.7 s and 304 MB for each guess."""
+
+MACHINE_ROUNDS = 1 << 12
+"""scrypt's n for a random password of 256 bits: stretching adds nothing, and a daemon should start at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One keystore file: its name for people, and its address or None: foundry's files do not tell it."""
+
+    name: str
+    path: Path
+    address: Address | None
+
+
+class Keystore:
+    """A folder of keystore files, or one such file. default: the name or address meant when none is given."""
+
+    def __init__(self, where: Path = DEFAULT_FOLDER, default: str = "") -> None:
+        self.where, self._default = where, default
+
+    def __repr__(self) -> str:
+        return f"Keystore({str(self.where)!r})"
+
+    def list(self) -> tuple[Entry, ...]:
+        """Every key here, by name."""
+        if self.where.is_file():
+            return (_read_entry(self.where),)
+        if not self.where.is_dir():
+            return ()
+        paths = sorted(path for path in self.where.iterdir() if path.is_file() and not path.name.startswith("."))
+        if len(paths) > MAX_FILES:
+            raise UserError(f"more than {MAX_FILES} files", where=str(self.where), todo="name a keystore folder")
+        entries = []
+        for path in paths:
+            # Other files in the folder are not ours to complain about; load() of one by name does complain.
+            with contextlib.suppress(UserError):
+                entries.append(_read_entry(path))
+        return tuple(sorted(entries, key=lambda entry: entry.name))
+
+    def find(self, name_or_address: str = "") -> Entry:
+        """The one key of that name or address; without either, the default or the only one. UserError else."""
+        entries = self.list()
+        name_or_address = name_or_address or self._default
+        if not name_or_address:
+            if len(entries) == 1:
+                return entries[0]
+            todo = "name one of them" if entries else "make one: xnode wallet new"
+            raise UserError(
+                f"{len(entries)} keys to choose from", where=str(self.where), todo=todo, code=ExitCode.NOT_FOUND
+            )
+        found = [entry for entry in entries if _is_meant(entry, name_or_address)]
+        if not found:
+            raise UserError(
+                f"no key {name_or_address!r}",
+                where=str(self.where),
+                todo="see xnode wallet list",
+                code=ExitCode.NOT_FOUND,
+            )
+        if len({entry.address for entry in found}) > 1:
+            raise UserError(
+                f"{name_or_address!r} means {len(found)} keys", where=str(self.where), todo="give the file name"
+            )
+        return found[0]
+
+    async def load(self, name_or_address: str, password: str) -> WalletKey:
+        """The key, decrypted. UserError when the password is wrong or the file is no keystore."""
+        entry = self.find(name_or_address)
+        return await _decrypt(_read_json(entry.path), password, str(entry.path))
+
+    async def make_new(self, name: str, password: str, rounds: int = PERSON_ROUNDS) -> Entry:
+        """A fresh random key, saved."""
+        return await self.add(WalletKey(_make_secret()), name, password, rounds)
+
+    async def add(self, key: WalletKey, name: str, password: str, rounds: int = PERSON_ROUNDS) -> Entry:
+        """Save a key under a plain name as foundry does, or with name "" under geth's UTC--time--address.
+
+        rounds: scrypt's n: MACHINE_ROUNDS only for a password that nobody could guess anyway.
+        """
+        if not password:
+            raise UserError("the password is empty", where="password", todo="choose one; the file is useless without")
+        path = self._make_path(name, key.address)
+        import trio
+
+        content = await trio.to_thread.run_sync(_encrypt, key, password, rounds, limiter=_scrypt())
+        _write_new(path, json.dumps(content).encode())
+        return Entry(path.name, path, key.address)
+
+    async def import_hex(self, text: str, name: str, password: str) -> Entry:
+        """Save a private key given as 64 hex digits, with or without 0x."""
+        try:
+            key = WalletKey(bytes.fromhex(text.strip().removeprefix("0x")))
+        except ValueError:
+            # Never quote what was given: it may be a key with one digit too many.
+            raise UserError("not a private key", where="private key", todo="give 64 hex digits") from None
+        return await self.add(key, name, password)
+
+    async def import_file(self, source: Path, name: str, password: str) -> Entry:
+        """Save a copy of another program's keystore file, under the same password, which must open it."""
+        content = _read_json(source)
+        key = await _decrypt(content, password, str(source))
+        path = self._make_path(name, key.address)
+        _write_new(path, json.dumps(content).encode())
+        return Entry(path.name, path, key.address)
+
+    def _make_path(self, name: str, address: Address) -> Path:
+        if self.where.is_file():
+            raise UserError("this is one keystore file, not a folder", where=str(self.where), todo="name a folder")
+        if name and not _NAME.fullmatch(name):
+            raise UserError(f"{name!r} is no file name", where="name", todo="use letters, digits, '.', '_' and '-'")
+        if name and _ADDRESS.fullmatch(name):
+            raise UserError(f"{name!r} reads as an address", where="name", todo="choose another name")
+        _make_folder(self.where)
+        path = self.where / (name or _make_geth_name(address))
+        if path.exists():
+            raise UserError("there is a key of that name already", where=str(path), todo="choose another name")
+        return path
+
+
+# ----------------------------------------------------------------------------------------------------------- settings
+
+
+def make_keystore(environ: Mapping[str, str], where: Path | None = None) -> Keystore:
+    """The keystore a person means: the one given, else ETH_KEYSTORE (a folder or a file, as for cast), else our own.
+
+    ETH_FROM names the key in it when nothing else does.
+    """
+    named = environ.get("ETH_KEYSTORE", "")
+    folder = where or (Path(named) if named else DEFAULT_FOLDER)
+    return Keystore(folder.expanduser(), environ.get("ETH_FROM", ""))
+
+
+def read_password(environ: Mapping[str, str], path: Path | None = None) -> str | None:
+    """The password from a file: the one given, else ETH_PASSWORD's. None when neither is named: ask the person."""
+    if path is None and not environ.get("ETH_PASSWORD"):
+        return None
+    path = (path or Path(environ["ETH_PASSWORD"])).expanduser()
+    try:
+        return path.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"cannot read the password: {_reason(error)}", where=str(path), todo="check the file"
+        ) from error
+
+
+# --------------------------------------------------------------------------------------------------------------- files
+
+
+def _is_meant(entry: Entry, text: str) -> bool:
+    if entry.name == text:
+        return True
+    if _ADDRESS.fullmatch(text) is None:
+        return False
+    return entry.address is not None and entry.address.hex() == text.removeprefix("0x").lower()
+
+
+def _read_entry(path: Path) -> Entry:
+    content = _read_json(path)
+    stated = content.get("address")
+    address = None
+    if isinstance(stated, str) and _ADDRESS.fullmatch(stated):
+        address = Address(bytes.fromhex(stated.removeprefix("0x")))
+    return Entry(path.name, path, address)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = json.loads(file.read(MAX_FILE_BYTES))
+    except OSError as error:
+        raise UserError(
+            f"cannot read the keystore: {_reason(error)}", where=str(path), todo="check the path"
+        ) from error
+    except ValueError as error:
+        raise _not_a_keystore(path) from error
+    if not isinstance(content, dict) or content.get("version") != 3:
+        raise _not_a_keystore(path)
+    return content
+
+
+def _not_a_keystore(path: Path) -> UserError:
+    return UserError("not a version 3 keystore", where=str(path), todo="give a file that geth, foundry or xnode wrote")
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """The file complete on disk under its name or not at all, never over another, readable by us alone."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # link() refuses to replace a name that has come up meanwhile; rename() would lose that key.
+        os.link(draft, path)
+        _sync_folder(path.parent)
+    except FileExistsError as error:
+        raise UserError("there is a key of that name already", where=str(path), todo="choose another name") from error
+    except OSError as error:
+        raise UserError(f"cannot save the key: {_reason(error)}", where=str(path), todo="check the folder") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make the folder: {_reason(error)}", where=str(folder), todo="choose another"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_geth_name(address: Address) -> str:
+    now_ns = time.time_ns()
+    stamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(now_ns // 1_000_000_000))
+    return f"UTC--{stamp}.{now_ns % 1_000_000_000:09d}Z--{address.hex()}"
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or "unknown" if isinstance(error, OSError) else "it is not text"
+
+
+# -------------------------------------------------------------------------------------------------------------- secrets
+
+
+def _make_secret() -> bytes:
+    while True:
+        secret = secrets.token_bytes(32)
+        with contextlib.suppress(ValueError):
+            WalletKey(secret)
+            return secret
+
+
+def _encrypt(key: WalletKey, password: str, rounds: int) -> dict[str, Any]:
+    from eth_keyfile.keyfile import (
+        create_keyfile_json,
+    )  # what eth-account uses; slow to import, so only where it is used
+
+    content: dict[str, Any] = create_keyfile_json(
+        key.expose_secret(), password.encode(), kdf="scrypt", iterations=rounds
+    )
+    return {**content, "address": key.address.hex()}  # as geth spells it
+
+
+async def _decrypt(content: dict[str, Any], password: str, where: str) -> WalletKey:
+    import trio
+
+    secret = await trio.to_thread.run_sync(_decrypt_secret, content, password, where, limiter=_scrypt())
+    key = WalletKey(secret)
+    stated = content.get("address")
+    if isinstance(stated, str) and stated.removeprefix("0x").lower() != key.address.hex():
+        raise UserError("the key inside is not that of the address it states", where=where, todo="use a backup")
+    return key
+
+
+def _decrypt_secret(content: dict[str, Any], password: str, where: str) -> bytes:
+    from eth_keyfile.keyfile import decode_keyfile_json
+
+    damaged = UserError("the keystore is damaged or of an unknown kind", where=where, todo="use a backup")
+    try:
+        params = content["crypto"]["kdfparams"]
+        if 128 * int(params.get("n", 1)) * int(params.get("r", 1)) > MAX_SCRYPT_BYTES:
+            raise damaged
+        if int(params.get("c", 1)) > MAX_PBKDF2_ROUNDS:
+            raise damaged
+        return bytes(decode_keyfile_json(content, password.encode()))
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
+        if "MAC mismatch" in str(error):
+            raise UserError("wrong password", where=where, todo="try again", code=ExitCode.REFUSED) from None
+        raise damaged from None
