@@ -21,7 +21,8 @@ MEMORY_HIT_EXIT_CODE = 137
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What a workload does. load_milli: of its leased vCPU; egress_per_second: bytes; memory_hit_ns, vanish_ns: after so long (0: never)."""
+    """What a workload does. load_milli: of its leased vCPU; egress_per_second: bytes; memory_hit_ns, vanish_ns: after so
+    long (0: never)."""
 
     run_ns: int = 25 * NANOS_PER_SECOND
     exit_code: int = 0
@@ -30,6 +31,7 @@ class Behaviour:
     memory_hit_ns: int = 0
     vanish_ns: int = 0
     outputs: tuple[OutputFile, ...] = (OutputFile("result.txt", Blob(Hash32(keccak(b"result")), 100)),)
+    pull_ns: int = NANOS_PER_SECOND
     image_is_missing: bool = False
     start_fails: bool = False
 
@@ -64,7 +66,7 @@ class Containers:
         return image.digest in self.images
 
     async def pull_image(self, image: Image) -> None:
-        await self.clockwork.sleep(NANOS_PER_SECOND)
+        await self.clockwork.sleep(self.find_behaviour(image).pull_ns)
         if self.find_behaviour(image).image_is_missing:
             raise Permanent(f"registry has no {image.digest[:20]}; check the reference", code="image_missing")
         self.images.add(image.digest)

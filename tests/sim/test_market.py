@@ -166,6 +166,28 @@ def test_an_opening_that_confirms_late_is_never_left_behind() -> None:
     world.run_until_settled()
 
 
+def test_an_opening_that_arrives_after_we_had_looked_is_taken_back_too() -> None:
+    world = make_world()
+    world.chain.holds_openings = True
+    job_hash = world.submit(behaviour=Behaviour(run_ns=300 * SECOND), duration_limit_ns=600 * SECOND)
+    wait_running(world)
+    world.machines[1].die()
+    world.run_until(lambda: world.job(job_hash).end_reason == "provider_lost", 100)
+    world.run_for(10)
+    assert not any(funds.deposited for funds in world.ledger.escrows.values())
+    world.chain.holds_openings = False
+    world.run_for(5)
+    assert any(funds.deposited for funds in world.ledger.escrows.values())
+    world.run_until_settled()
+
+
+def test_a_provider_that_fetches_for_long_is_not_lost() -> None:
+    world = make_world()
+    job_hash = world.submit(behaviour=Behaviour(pull_ns=300 * SECOND))
+    world.run_until_settled()
+    assert world.job(job_hash).end_reason == "completed"
+
+
 def test_no_lease_is_closed_because_the_chain_is_away_for_a_minute() -> None:
     world = make_world()
     job_hash = world.submit(behaviour=Behaviour(run_ns=90 * SECOND))

@@ -116,6 +116,7 @@ FROM_STRANGERS = st.one_of(
     st.builds(
         facts.LeaseRequested, st.just("x"), callers, addrs, terms, signatures, escrows, st.none() | openings, signatures
     ),
+    st.builds(facts.QuoteDropped, st.just("x"), callers, hashes),
     st.builds(facts.LeaseStopRequested, st.just("x"), callers, hashes),
     st.builds(facts.LeaseAsked, st.just("x"), callers, hashes),
     st.builds(facts.ReceiptsReceived, st.just("x"), callers, st.lists(signed_receipts, max_size=3).map(tuple)),
@@ -149,7 +150,7 @@ RELAXED = settings(
 
 
 def money_and_leases(state: State) -> set[Any]:
-    kinds = (ProviderLease, ProviderEscrow, SubmitterLease, SubmitterEscrow)
+    kinds = (HeldQuote, ProviderLease, ProviderEscrow, SubmitterLease, SubmitterEscrow)
     return {encode(record) for kind in kinds for record in state.all(kind)}
 
 
