@@ -8,9 +8,10 @@ from metering.units import NANOS_PER_SECOND, Address
 from scheduler.job import Blob, OutputFile
 from tests.factories import TOKEN, address_of
 from tests.sim.containers import Behaviour
+from tests.sim.machine import KeySigner
 from tests.sim.world import OWNER, World
 from xnode.node import message
-from xnode.node.records import HeldQuote, ProviderLease, SubmitterLease
+from xnode.node.records import HeldQuote, ProviderLease, SubmitterEscrow, SubmitterLease
 
 SECOND = NANOS_PER_SECOND
 
@@ -370,21 +371,97 @@ def test_a_busy_answer_is_not_a_no() -> None:
     assert world.job(job_hash).end_reason == "completed"
 
 
+class Forger(KeySigner):
+    """Signs no quote as it should be."""
+
+    def sign(self, type_name: str, value: object) -> bytes:
+        return bytes(65) if type_name == "Quote" else KeySigner.sign(self, type_name, value)
+
+
+def make_forger(world: World, number: int) -> None:
+    machine = world.machines[number]
+    machine.crash()
+    machine.signer = Forger(machine.signer.key, machine.signer.separator, machine.signer.check)
+    world.run_for(10)
+
+
 def test_one_bad_quote_does_not_stop_the_node() -> None:
     world = make_world(providers=2)
-    machine = world.machines[1]
-    honest = machine.signer
-    from tests.factories import make_key
-    from tests.sim.machine import KeySigner
-
-    class Forger(KeySigner):
-        def sign(self, type_name: str, value: object) -> bytes:
-            return bytes(65) if type_name == "Quote" else super().sign(type_name, value)
-
-    machine.crash()
-    machine.signer = Forger(make_key(1), honest.separator, honest.check)
-    world.run_for(10)
+    make_forger(world, 1)
     job_hash = world.submit()
     world.run_until_settled()
     assert world.job(job_hash).end_reason == "completed"
     assert world.guard.starts.popitem()[1] == address_of(2)
+
+
+def test_a_job_with_only_bad_quotes_ends_with_what_is_wrong_with_them() -> None:
+    world = make_world()
+    make_forger(world, 1)
+    job_hash = world.submit()
+    world.run_until_settled()
+    job = world.job(job_hash)
+    assert (job.status, job.end_reason) == ("failed", "no_quote")
+    assert "quote_signature" in job.end_detail
+
+
+def test_an_escrow_opened_for_a_lease_we_gave_up_comes_back_when_its_provider_dies() -> None:
+    world = make_world()
+    unheard = (message.LEASE_NEWS, message.RECEIPTS_PUSH)
+    world.network.blocks = lambda source, target, method, is_answer: (
+        method in unheard or (method == message.LEASE_OPEN and is_answer)
+    )
+    job_hash = world.submit()
+    world.run_until(lambda: any(funds.deposited for funds in world.ledger.escrows.values()), 60)
+    world.machines[1].die()
+    world.run_until_settled()
+    assert world.leases(0)[0].status == "refused"
+    assert world.job(job_hash).status == "failed"
+
+
+def test_a_job_ends_when_its_provider_dies_before_it_said_what_the_outputs_are() -> None:
+    world = make_world()
+    world.network.blocks = lambda source, target, method, is_answer: method == message.LEASE_NEWS
+    job_hash = world.submit()
+    world.run_until(lambda: any(one.status == "settled" for one in world.leases(0)), 120)
+    world.machines[1].die()
+    world.run_until_settled()
+    assert world.job(job_hash).end_reason == "outputs_lost"
+
+
+def test_a_lease_whose_final_receipt_never_came_settles_without_a_thaw() -> None:
+    world = World()
+    world.add_provider()
+    world.add_submitter(silence_ns=300 * SECOND)
+    world.run_for(1)
+    world.network.blocks = lambda source, target, method, is_answer: method == message.RECEIPTS_PUSH
+    world.submit()
+    world.run_until_settled()
+    loop = world.machines[0].loop
+    assert loop is not None and [one.thaw_asked for one in loop.state.all(SubmitterEscrow)] == [False]
+
+
+def test_a_lease_that_ends_while_its_escrow_waits_behind_a_claim_is_paid() -> None:
+    world = make_world(interval_ns=30 * SECOND)
+    world.submit(behaviour=Behaviour(run_ns=5 * SECOND))
+    world.run_until(lambda: any(one.status == "settling" for one in world.leases(1)), 60)
+    world.chain.block_ns = 25 * SECOND
+    world.submit(behaviour=Behaviour(run_ns=3 * SECOND))
+    world.run_until_settled()
+    assert len(world.ledger.escrows) == 1
+    assert paid_to(world, 1) == sum(int(receipt.cost) for receipt in world.guard.receipts.values())
+
+
+def test_a_stop_while_the_provider_still_asks_the_chain_opens_nothing() -> None:
+    world = make_world()
+    job_hash = world.submit()
+    world.run_until(lambda: bool(world.leases(0)), 60)
+    world.chain.is_down = True
+    world.stop(job_hash)
+    world.run_for(2)
+    assert world.leases(1)[0].status == "requested"
+    world.ledger.deposited -= world.ledger.free[world.payer]
+    world.ledger.free[world.payer] = 0
+    world.chain.is_down = False
+    world.run_until_settled()
+    assert world.leases(0)[0].status == "refused"
+    assert world.job(job_hash).end_reason == "stopped_by_submitter"
