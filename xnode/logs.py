@@ -21,7 +21,7 @@ MAX_FILE_BYTES = 16 << 20
 KEPT_FILES = 2
 """48 MiB of log at most, some weeks of a busy node."""
 
-_SECRET_WORDS = ("password", "secret", "private", "mnemonic", "seed", "token")
+_SECRET_WORDS = ("password", "secret", "private", "mnemonic", "seed", "api_key")
 _LOUD_LIBRARIES = (
     "libp2p",
     "multiaddr",

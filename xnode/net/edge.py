@@ -251,7 +251,6 @@ class Net:
         while True:
             self.counters.connections = session.host.count_connections()
             await session.rpc.close_idle()
-            session.host.forget_strangers()
             await trio.sleep(KEEP_S / 4)
 
 

@@ -61,9 +61,6 @@ HEALTH_PING_S = 8.0
 CLOSE_S = 5.0
 PEER_ADDRESS_S = 3600
 
-MAX_REMEMBERED_PEERS = 2000
-"""Keys, protocols and addresses of peers: some KiB each, and any stranger with a new key adds one."""
-
 StreamHandlerFn = Callable[[Any], Awaitable[None]]
 
 
@@ -171,16 +168,6 @@ class Host:
         endpoints = (parse_multiaddr(each) for each in multiaddrs)
         known = [Multiaddr(make_multiaddr(each.host, each.port)) for each in endpoints if each and not each.target]
         self.raw.get_peerstore().add_addrs(peer_id, known, PEER_ADDRESS_S)
-
-    def forget_strangers(self) -> None:
-        """Drop what is remembered of peers that have gone, once it is much; libp2p itself never does."""
-        store = self.raw.get_peerstore()
-        known = store.peer_ids()
-        if len(known) > MAX_REMEMBERED_PEERS:
-            keep = {self.raw.get_id(), *self._live_peers()}
-            gone = [peer_id for peer_id in known if peer_id not in keep]
-            for peer_id in gone[: len(known) - MAX_REMEMBERED_PEERS // 2]:
-                store.clear_peerdata(peer_id)
 
     async def open_stream(self, peer_id: ID, protocol: str, deadline: float) -> Any:
         """A stream to a connected peer. Raises Retryable; Permanent when it does not speak the protocol."""
