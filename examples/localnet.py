@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import trio
+
 from xnode.config_file import read_table, write_config
 from xnode.control_client import Control
 from xnode.errors import UserError
 from xnode.home import Home
+from xnode.runtime.engine import PodmanEngine
 
 CHAIN_WAIT_S = 60.0
 NODE_WAIT_S = 60.0
@@ -75,7 +79,8 @@ class Localnet:
         self._password = self.folder / "wallet.password"
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.folder)
+        self.folder.mkdir(parents=True)
         self._password.write_text(secrets.token_urlsafe(16) + "\n")
         self._password.chmod(0o600)
         return self
@@ -89,6 +94,8 @@ class Localnet:
             self.stop(node)
         if self.chain is not None:
             _end(self.chain, signal.SIGTERM)
+        for node in self.nodes.values():
+            remove_workloads(node.home)
 
     # ------------------------------------------------------------------------------------------------------------ chain
 
@@ -97,7 +104,7 @@ class Localnet:
         options = (
             "devnet",
             "up",
-            "--dir",
+            "--folder",
             str(self.manifest.parent),
             "--port",
             str(port),
@@ -106,6 +113,7 @@ class Localnet:
         )
         self.manifest.unlink(missing_ok=True)
         self.chain = self._spawn(options, self.folder / "chain.log", {})
+        (self.folder / "chain.pid").write_text(f"{self.chain.pid}\n")
         self._wait(self.chain, self.manifest.exists, CHAIN_WAIT_S, "the chain", self.folder / "chain.log")
 
     def fund(self, *addresses: str) -> None:
@@ -231,6 +239,57 @@ class Localnet:
                 lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
                 raise UserError(f"{what} did not start: {lines[-1] if lines else 'no log'}", where=str(log))
             time.sleep(_LOOK_EVERY_S)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Take away what an earlier network in this folder has left, also one that was killed: processes by the id they
+    noted, then workloads, then files."""
+    if not folder.exists():
+        return
+    for config in sorted(folder.glob("*/config.toml")):
+        home = Home(config.parent)
+        _end_noted(home.pid)
+        remove_workloads(home)
+    _end_noted(folder / "chain.pid")
+    _unmount_below(folder)
+    shutil.rmtree(folder)
+
+
+def _unmount_below(folder: Path) -> None:
+    """podman leaves its storage mounted over itself."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount in sorted((one for one in mounts if one.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", mount], check=False, timeout=STOP_WAIT_S)
+
+
+def remove_workloads(home: Home) -> None:
+    """Stop every container of this home, and give its disks back. Containers outlive their daemon, so it takes this."""
+    engine_dir = home.data / "engine"
+    if engine_dir.exists():
+        trio.run(_remove_workloads, PodmanEngine(engine_dir, home.namespace))
+
+
+async def _remove_workloads(engine: PodmanEngine) -> None:
+    for lease_id in await engine.list_leases():
+        await engine.stop(lease_id)
+        await engine.remove(lease_id)
+
+
+def _end_noted(path: Path) -> None:
+    """End the process whose id is in the file, if it is still one of ours."""
+    try:
+        pid = int(path.read_text().split()[0])
+        if b"xnode" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGTERM)
+            _wait_gone(pid)
+    except (OSError, ValueError, IndexError):
+        return
+
+
+def _wait_gone(pid: int) -> None:
+    end = time.monotonic() + STOP_WAIT_S
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _end(process: subprocess.Popen[bytes], number: int) -> None:

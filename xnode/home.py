@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 HOME_VARIABLE = "XNODE_HOME"
 
@@ -43,6 +44,11 @@ class Home:
     def control(self) -> Path:
         """Unix socket on which the daemon takes commands."""
         return self.folder / "control.sock"
+
+    @property
+    def namespace(self) -> str:
+        """A short name of this home: several daemons on one host each see only their own containers."""
+        return f"n{crc32(str(self.folder.resolve()).encode()):08x}"
 
     @property
     def pid(self) -> Path:

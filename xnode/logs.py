@@ -21,8 +21,19 @@ MAX_FILE_BYTES = 16 << 20
 KEPT_FILES = 2
 """48 MiB of log at most, some weeks of a busy node."""
 
-_SECRET_WORDS = ("password", "secret", "private", "mnemonic", "seed", "token")
-_LOUD_LIBRARIES = ("libp2p", "multiaddr", "anycorn", "httpx", "httpx2", "httpcore", "httpcore2", "web3", "urllib3", "alembic")
+_SECRET_WORDS = ("password", "secret", "private", "mnemonic", "seed", "api_key")
+_LOUD_LIBRARIES = (
+    "libp2p",
+    "multiaddr",
+    "anycorn",
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "web3",
+    "urllib3",
+    "alembic",
+)
 
 Event = MutableMapping[str, Any]
 

@@ -24,7 +24,7 @@ from xnode.node.records import (
     SubmitterEscrow,
     SubmitterLease,
 )
-from xnode.node.state import State, Turn
+from xnode.node.state import State, Turn, kind_of
 from xnode.store.journal import Batch
 
 ROUND_NS = NANOS_PER_SECOND
@@ -87,6 +87,8 @@ class Guard:
                 last = before.get(type(record), record.lease_id)
                 start = last.status if last is not None else "requested"
                 assert has_path(start, record.status), f"{type(record).__name__} went from {start} to {record.status}"
+                if isinstance(record, SubmitterLease) and start != "settled" and record.status == "settled":
+                    _check_settled(turn, record)
 
     # ------------------------------------------------------------------------------------------------------ signatures
 
@@ -139,6 +141,7 @@ class Guard:
         served = count(receipt.lease_id)
         assert receipt.running_ns <= served.running_ns + CLOCK_SLACK_NS, "time is charged in which nothing ran"
         assert receipt.usage.vcpu_ns <= served.vcpu_ns + CLOCK_SLACK_NS, "usage is charged that nobody had"
+        assert receipt.usage.egress_bytes <= served.egress_bytes, "bytes are charged that nobody sent"
         assert receipt.cost == 0 or receipt.lease_id in self.starts, "a lease that never ran is charged"
 
     def _check_voucher(self, voucher: Voucher) -> None:
@@ -159,6 +162,13 @@ class Guard:
         """A workload starts: once for a lease, and in one place."""
         assert lease_id not in self.starts, "a lease's workload was started twice"
         self.starts[lease_id] = node
+
+
+def _check_settled(turn: Turn, lease: SubmitterLease) -> None:
+    escrow = turn.touched.get((kind_of(SubmitterEscrow), lease.terms.escrow_id))
+    if isinstance(escrow, SubmitterEscrow) and (kind_of(SubmitterEscrow), escrow.key) not in turn.dropped:
+        is_paid = escrow.claimed >= escrow.cumulative or escrow.deposited == escrow.claimed
+        assert is_paid or escrow.thaw_asked, "a lease counts as settled before it is paid"
 
 
 def check_exposure(lease: ProviderLease, provider: ProviderSettings, impaired_at_ns: int, now_ns: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from coincurve import PrivateKey
@@ -19,6 +20,7 @@ from tests.sim.disk import Disk
 from tests.sim.market import SimMarket
 from tests.sim.network import Blobs, NetPort, Station
 from tests.sim.nodeloop import NodeLoop
+from xnode.deeds.perform import make_perform
 from xnode.deeds.provider import ProviderDeeds
 from xnode.deeds.serve import Server
 from xnode.deeds.submitter import SubmitterDeeds
@@ -35,8 +37,9 @@ WATCH_NS = 2 * NANOS_PER_SECOND
 class Archive:
     """Stands where LogArchive does; workloads here say nothing."""
 
-    async def keep(self, lease_id: Hash32, pieces: object) -> None:
-        """Nothing to keep."""
+    def path(self, lease_id: Hash32) -> Path:
+        """Where nothing will be."""
+        return Path(lease_id.hex())
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,30 +184,7 @@ class Machine:
             self.containers, None, blobs, self.net, self.chain, self.signer, self.market, Archive(), self,  # type: ignore[arg-type]
         )  # fmt: skip
         theirs = SubmitterDeeds(blobs, self.net, self.chain, self.signer, self.market, self)  # type: ignore[arg-type]
-        performers: dict[type[Any], Callable[[Any], Awaitable[Change]]] = {
-            deeds.AnnounceOffer: ours.announce,
-            deeds.ReadFunding: ours.read_funding,
-            deeds.OpenEscrow: ours.open_escrow,
-            deeds.FetchInputs: ours.fetch_inputs,
-            deeds.StartWorkload: ours.start_workload,
-            deeds.WatchWorkload: ours.watch_workload,
-            deeds.ReadUsage: ours.read_usage,
-            deeds.StopWorkload: ours.stop_workload,
-            deeds.CollectOutputs: ours.collect_outputs,
-            deeds.RemoveWorkload: ours.remove_workload,
-            deeds.PushReceipts: ours.push_receipts,
-            deeds.PushNews: ours.push_news,
-            deeds.Claim: ours.claim,
-            deeds.SearchOffers: theirs.search,
-            deeds.RequestQuote: theirs.request_quote,
-            deeds.ReadFunds: theirs.read_funds,
-            deeds.RequestLease: theirs.request_lease,
-            deeds.AskLease: theirs.ask_lease,
-            deeds.FetchOutputs: theirs.fetch_outputs,
-            deeds.StartThaw: theirs.start_thaw,
-            deeds.CloseEscrow: theirs.close_escrow,
-        }
-        return performers[type(effect)]
+        return make_perform(ours, theirs)
 
     async def _watch_escrows(self) -> None:
         """Tell the loop of every escrow whose state on chain is not what the loop knows."""

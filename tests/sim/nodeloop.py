@@ -185,7 +185,7 @@ class NodeLoop:
                     self._host.reach(f"after_effect:{name}")
                     return change
             except Permanent as error:
-                return EffectFailed(effect, error.code, str(error))
+                return EffectFailed(effect, error.reason_code, str(error))
             except Retryable as error:
                 failure = str(error)
             if self._time_left(effect) == 0:

@@ -24,9 +24,9 @@ DEEDS = {kind.__name__ for kind in typing.get_args(Deed)}
 Arm = Callable[[Machine], None]
 
 
-def _make_market(arm: Arm) -> World:
+def _make_market(arm: Arm, providers: int = 1) -> World:
     world = World()
-    for machine in (world.add_provider(1), world.add_submitter()):
+    for machine in (*(world.add_provider(number) for number in range(1, providers + 1)), world.add_submitter()):
         arm(machine)
     world.run_for(1)
     return world
@@ -48,6 +48,13 @@ def make_stopped_market(arm: Arm) -> World:
     stopped = world.submit(behaviour=Behaviour(run_ns=100 * SECOND))
     world.submit(behaviour=Behaviour(image_is_missing=True))
     world.clockwork.at(world.clockwork.now_ns + 8 * SECOND, lambda: world.stop(stopped))
+    return world
+
+
+def make_rival_market(arm: Arm) -> World:
+    """Two providers quote; one of them is let go."""
+    world = _make_market(arm, providers=2)
+    world.submit(behaviour=Behaviour(run_ns=3 * SECOND))
     return world
 
 
@@ -73,7 +80,8 @@ def make_orphaned_market(arm: Arm) -> World:
 
 
 MARKETS: dict[str, Callable[[Arm], World]] = {
-    "paid": make_paid_market, "stopped": make_stopped_market, "lost": make_lost_market, "orphaned": make_orphaned_market,
+    "paid": make_paid_market, "stopped": make_stopped_market, "rivals": make_rival_market, "lost": make_lost_market,
+    "orphaned": make_orphaned_market,
 }  # fmt: skip
 
 

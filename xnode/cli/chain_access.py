@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import trio
 
@@ -46,7 +47,19 @@ def find_deployment(app: App, manifest_path: Path | None = None, rpc_url: str = 
         raise UserError(
             "names no chain node", where=str(manifest_path), todo="give one with --rpc-url or [chain] rpc_url"
         )
+    _check_url(url)
     return Deployment(manifest, url)
+
+
+def _check_url(url: str) -> None:
+    """Raise UserError for what is no http address, without repeating it: it may hold an access key."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise UserError("is not like http://127.0.0.1:8545", where="the chain node's URL", todo="mend rpc_url")
 
 
 def is_configured(app: App) -> bool:

@@ -22,11 +22,11 @@ def ensure_node_key(home: Home, password_file: Path | None = None) -> None:
         return
     import trio
 
-    from xnode.wallet.keystore import Keystore
+    from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore
 
     home.make()
     password = _ensure_password(password_file or home.password)
-    entry = trio.run(Keystore(home.folder).make_new, home.node_key.name, password)
+    entry = trio.run(Keystore(home.folder).make_new, home.node_key.name, password, MACHINE_ROUNDS)
     assert entry.address
     say(f"made the node key 0x{entry.address.hex()}")
 

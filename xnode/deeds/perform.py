@@ -21,6 +21,7 @@ def make_perform(provider: ProviderDeeds | None, submitter: SubmitterDeeds) -> D
     table: dict[type[Any], Deed] = {
         deeds.SearchOffers: submitter.search,
         deeds.RequestQuote: submitter.request_quote,
+        deeds.DropQuote: submitter.drop_quote,
         deeds.ReadFunds: submitter.read_funds,
         deeds.RequestLease: submitter.request_lease,
         deeds.AskLease: submitter.ask_lease,

@@ -46,6 +46,7 @@ class Server:
         """RPC methods by name."""
         return {
             message.QUOTE_REQUEST: self._on_quote_request,
+            message.QUOTE_DROP: self._on_quote_drop,
             message.LEASE_OPEN: self._on_lease_open,
             message.LEASE_ASK: self._on_lease_ask,
             message.LEASE_STOP: self._on_lease_stop,
@@ -56,6 +57,10 @@ class Server:
     async def _on_quote_request(self, caller: Address, body: bytes) -> bytes:
         job = _read(body, Job)
         return await self._ask(lambda to: facts.QuoteRequested(to, caller, job))
+
+    async def _on_quote_drop(self, caller: Address, body: bytes) -> bytes:
+        query = _read(body, message.QuoteQuery)
+        return await self._ask(lambda to: facts.QuoteDropped(to, caller, query.digest))
 
     async def _on_lease_open(self, caller: Address, body: bytes) -> bytes:
         offer = _read(body, message.LeaseOffer)
@@ -124,11 +129,12 @@ class Server:
         """Live while the workload is on the host, then the rest from the archive: it is there before the workload goes."""
         assert self._engine is not None
         if not self._archive.has(lease_id):
-            async for offset, piece in self._engine.read_logs(lease_id, offset, follow=True):
-                yield offset, piece
+            async for after, piece in self._engine.read_logs(lease_id, offset, follow=True):
+                offset = after
+                yield after, piece
         if self._archive.has(lease_id):
-            async for offset, piece in self._engine.read_kept_log(self._archive.path(lease_id), offset):
-                yield offset, piece
+            async for after, piece in self._engine.read_kept_log(self._archive.path(lease_id), offset):
+                yield after, piece
 
     async def _wait_started(self, caller: Address, lease_id: Hash32) -> ProviderLease | None:
         with trio.move_on_after(LOG_WAIT_S):

@@ -41,6 +41,12 @@ class SubmitterDeeds:
             raise Permanent("the quote is another node's", code="quote_wrong_node")
         return facts.QuoteReceived(effect.job_hash, effect.node, signed)
 
+    async def drop_quote(self, effect: deeds.DropQuote) -> facts.Change:
+        """Free the capacity of a quote that was not taken."""
+        query = encode(message.QuoteQuery(effect.digest))
+        await call(self.net, self.clock, Peer(effect.node, effect.multiaddrs), message.QUOTE_DROP, query)
+        return facts.DeedDone()
+
     async def read_funds(self, effect: deeds.ReadFunds) -> facts.Change:
         """What the payer's pooled balance lets us reserve."""
         free = await self.chain.free_balance(effect.payer, effect.asset)

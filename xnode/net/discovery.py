@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from xnode.net.counters import NetCounters
 from xnode.net.dht import Dht
 from xnode.net.directory import PEERS_LIST, RECORD_GET, RECORD_PUT, read_peers
 from xnode.net.host import Host
+from xnode.net.pipe import STREAM_FAULTS
 from xnode.net.record_book import RecordBook
 from xnode.net.records import (
     NodeRecord,
@@ -23,6 +25,7 @@ from xnode.net.records import (
     read_record,
     select_newest,
 )
+from xnode.net.relay import RENEW_S, reserve
 from xnode.net.rpc import Rpc
 from xnode.ports import Peer, RpcRefused
 
@@ -36,6 +39,9 @@ RECONNECT_FIRST_S, RECONNECT_LAST_S = 1.0, 60.0
 
 ASK_S = 10.0
 """One bootstrap peer's time to answer."""
+
+DHT_LOOKUPS = 4
+"""Provider keys looked up at once: each asks three servers at a time."""
 
 MAX_BOOTSTRAP = 16
 MAX_HINTS = 5000
@@ -90,6 +96,8 @@ class Discovery:
     ) -> None:
         self._host, self._rpc, self._phonebook, self._dht, self._own = host, rpc, phonebook, dht, own
         self._bootstrap = tuple(bootstrap)[:MAX_BOOTSTRAP]
+        self._reserved_at: dict[str, float] = {}
+        self.wants_relays = False
         self._due = trio.Event()
 
     @property
@@ -115,7 +123,28 @@ class Discovery:
                     await trio.sleep(pause)
                     pause = min(2 * pause, RECONNECT_LAST_S)
                     continue
+                    self._reserved_at.pop(peer.multiaddrs[0], None)
+            if self.wants_relays:
+                await self._keep_reservation(peer)
             await trio.sleep(BOOTSTRAP_CHECK_S)
+
+    async def _keep_reservation(self, peer: Peer) -> None:
+        where, now = peer.multiaddrs[0], trio.current_time()
+        peer_id = self._host.find_connected(peer.address)
+        if peer_id is None or now < self._reserved_at.get(where, -math.inf) + RENEW_S:
+            return
+        try:
+            with trio.fail_after(ASK_S):
+                await reserve(self._host.raw, peer_id)
+            self._reserved_at[where] = now
+        except (*STREAM_FAULTS, Retryable, trio.TooSlowError) as error:
+            log.debug("bootstrap peer is no relay for us", peer=f"0x{peer.address.hex()}", why=type(error).__name__)
+            self._reserved_at.pop(where, None)
+
+    @property
+    def relays(self) -> tuple[str, ...]:
+        """The bootstrap peers, with /p2p, through which others reach us now."""
+        return tuple(self._reserved_at)
 
     async def _join(self, peer: Peer) -> None:
         peer_id = await self._host.connect(peer, trio.current_time() + ASK_S)
@@ -166,10 +195,18 @@ class Discovery:
             self.counters.records_refused += 1
 
     async def _search_dht(self, dht: Dht, found: set[Address]) -> None:
-        for key in list_provider_keys():
-            for node, multiaddrs in (await _try(dht.find(key)) or {}).items():
+        slots = trio.CapacityLimiter(DHT_LOOKUPS)
+
+        async def search(key: bytes) -> None:
+            async with slots:
+                located = await _try(dht.find(key)) or {}
+            for node, multiaddrs in located.items():
                 self._phonebook.hint(node, multiaddrs)
                 found.add(node)
+
+        async with trio.open_nursery() as nursery:
+            for key in list_provider_keys():
+                nursery.start_soon(search, key)
 
     async def get_record(self, node: Address) -> bytes | None:
         """The newest valid record that anybody gives us now, or that we have."""

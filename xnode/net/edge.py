@@ -18,8 +18,9 @@ from xnode.net.dht import open_dht
 from xnode.net.directory import serve_directory
 from xnode.net.discovery import Discovery, Phonebook
 from xnode.net.host import Host, open_host
-from xnode.net.identity import make_node_address, read_peer_id
+from xnode.net.identity import make_node_address, make_peer_id_text, read_peer_id
 from xnode.net.multiaddr import expand_unspecified, parse_multiaddr
+from xnode.net.relay import open_relay
 from xnode.net.rpc import KEEP_S, OPEN_S, Rpc
 from xnode.net.server import Methods, Server
 from xnode.net.wire import PROTOCOL_ID
@@ -38,7 +39,8 @@ log = structlog.get_logger("xnode.net.edge")
 class NetSettings:
     """secret: the node's 32-byte key; listen: multiaddrs (empty: behind NAT, others answer over our own connections);
     announce: where others dial us, when that is elsewhere (a forwarded port); bootstrap: multiaddrs with /p2p;
-    separator: of the domain that node records are signed in; dht: False asks the bootstrap peers alone."""
+    separator: of the domain that node records are signed in; dht: False asks the
+    bootstrap peers alone; relay: carry others' connections to nodes that cannot be dialed."""
 
     secret: bytes
     listen: tuple[str, ...]
@@ -46,6 +48,7 @@ class NetSettings:
     bootstrap: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
     dht: bool = True
+    relay: bool = False
 
     def __repr__(self) -> str:
         return f"NetSettings(listen={self.listen}, bootstrap={self.bootstrap}, dht={self.dht})"
@@ -125,9 +128,9 @@ class Net:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """One request, many items; raises as call() does."""
         session = await self._wait_session(trio.current_time() + OPEN_S)
+        with session.running(trio.current_time() + OPEN_S):
+            where = await self._locate(session, peer)
         with session.running():
-            with trio.fail_after(OPEN_S):
-                where = await self._locate(session, peer)
             async with session.rpc.stream(where, method, body, correlation) as items:
                 yield items
 
@@ -159,8 +162,16 @@ class Net:
         raise AssertionError("unreachable")
 
     def multiaddrs(self) -> tuple[str, ...]:
-        """Where others may dial us, without /p2p."""
-        return self._settings.announce or expand_unspecified(self._listen)
+        """Where others may dial us, without /p2p.
+
+        A node that does not listen is reached through the relays among its bootstrap peers; none has taken it yet right
+        after the start, so ask again.
+        """
+        if self._settings.announce or self._listen:
+            return self._settings.announce or expand_unspecified(self._listen)
+        relays = self._session.discovery.relays if self._session else ()
+        me = make_peer_id_text(self._settings.secret)
+        return tuple(f"{relay}/p2p-circuit/p2p/{me}" for relay in relays)
 
     async def _locate(self, session: _Session, peer: Peer) -> Peer:
         if peer.multiaddrs or session.host.find_connected(peer.address) is not None:
@@ -210,11 +221,13 @@ class Net:
                 open_host(self._settings.secret, self._listen, self._settings.announce)
             )
             rpc = Rpc(host, self.counters)
+            await stack.enter_async_context(open_relay(host.raw, self._settings.relay))
             dht = None
             if self._settings.dht:
                 serves = bool(self._settings.listen)
                 dht = await stack.enter_async_context(open_dht(host, self._phonebook.read, serves))
             discovery = Discovery(host, rpc, self._phonebook, self._bootstrap, dht, self.address)
+            discovery.wants_relays = not self._settings.listen
             session = _Session(host, rpc, discovery)
             # Port 0 was a wish for any port; after a restart others must find us where we were.
             self._listen = host.multiaddrs()

@@ -23,10 +23,11 @@ from multiaddr import Multiaddr
 
 from metering.units import Address
 from xnode.errors import Permanent, Retryable
-from xnode.net.identity import address_of_peer_id, make_key_pair
-from xnode.net.multiaddr import Endpoint, expand_unspecified, parse_multiaddr
+from xnode.net.identity import address_of_peer_id, make_key_pair, read_peer_id
+from xnode.net.multiaddr import Endpoint, expand_unspecified, make_multiaddr, parse_multiaddr
 from xnode.net.patches import apply_patches, close_sockets
 from xnode.net.pipe import STREAM_FAULTS
+from xnode.net.relay import open_circuit
 from xnode.ports import Peer
 
 MAX_CONNECTIONS = 400
@@ -122,19 +123,31 @@ class Host:
             raise Retryable(f"node 0x{peer.address.hex()} has no address that can be dialed, and no connection to us")
         faults = []
         for endpoint in endpoints:
-            async with self._dial_slots:
-                try:
-                    with trio.fail_after(DIAL_S):
-                        return await self._dial(endpoint, peer.address)
-                except (*STREAM_FAULTS, Retryable, trio.TooSlowError, ValueError) as error:
-                    faults.append(f"{endpoint.host}:{endpoint.port} {_say(error)}")
+            try:
+                with trio.fail_after(DIAL_S):
+                    return await self._dial(endpoint, peer.address)
+            except (*STREAM_FAULTS, Retryable, trio.TooSlowError, ValueError) as error:
+                faults.append(f"{endpoint.host}:{endpoint.port} {_say(error)}")
         raise Retryable(f"node 0x{peer.address.hex()} cannot be reached: {'; '.join(faults)}")
 
     async def _dial(self, endpoint: Endpoint, address: Address) -> ID:
         # Not by swarm.dial_peer: it needs the peer id beforehand (an address is only its key's hash), tries one address
         # alone, and blocks a peer for 60 s after a failure, at a new address too.
-        stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
-        raw = RawConnection(TrioTCPStream(stream), True)
+        if endpoint.target is not None:
+            return await self._secure(RawConnection(await self._open_circuit(endpoint, address), True), address)
+        async with self._dial_slots:
+            stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
+            return await self._secure(RawConnection(TrioTCPStream(stream), True), address)
+
+    async def _open_circuit(self, endpoint: Endpoint, address: Address) -> Any:
+        relay = read_peer_id(endpoint.peer_id or "")
+        if relay is None or read_peer_id(endpoint.target or "") != address:
+            raise Retryable("is no way to this node")
+        at = make_multiaddr(endpoint.host, endpoint.port)
+        relay_id = await self.connect(Peer(relay, (at,)), trio.current_time() + DIAL_S)
+        return await open_circuit(self.raw, relay_id, ID.from_base58(endpoint.target or ""))
+
+    async def _secure(self, raw: RawConnection, address: Address) -> ID:
         try:
             upgrader = self._swarm.upgrader
             secured = await upgrader.security_multistream.secure_outbound(raw, None)
@@ -144,15 +157,16 @@ class Host:
             muxed = await upgrader.upgrade_connection(secured, peer_id)
             await self._swarm.add_conn(muxed, direction="outbound")
         except BaseException:
-            with trio.CancelScope(shield=True):
-                await trio.aclose_forcefully(stream)
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+                await raw.close()
             raise
         self._swarm.unblock_peer(peer_id)
         return peer_id
 
     def remember(self, peer_id: ID, multiaddrs: Iterable[str]) -> None:
         """Tell libp2p where a peer listens; its DHT names to others only peers of which it knows that."""
-        known = [Multiaddr(each) for each in multiaddrs if parse_multiaddr(each) is not None]
+        endpoints = (parse_multiaddr(each) for each in multiaddrs)
+        known = [Multiaddr(make_multiaddr(each.host, each.port)) for each in endpoints if each and not each.target]
         self.raw.get_peerstore().add_addrs(peer_id, known, PEER_ADDRESS_S)
 
     async def open_stream(self, peer_id: ID, protocol: str, deadline: float) -> Any:
@@ -307,7 +321,9 @@ def _check_bound(wanted: tuple[str, ...], raw: Any) -> None:
 
 def _dialable(multiaddrs: Iterable[str]) -> tuple[Endpoint, ...]:
     endpoints = (parse_multiaddr(each) for each in multiaddrs)
-    return tuple(dict.fromkeys(each for each in endpoints if each is not None))[:MAX_DIAL_ADDRESSES]
+    known = dict.fromkeys(each for each in endpoints if each is not None)
+    # Through a relay only when the straight ways have failed.
+    return tuple(sorted(known, key=lambda each: each.target is not None))[:MAX_DIAL_ADDRESSES]
 
 
 def _say(error: BaseException) -> str:

@@ -10,19 +10,22 @@ from dataclasses import dataclass
 import psutil
 
 MAX_MULTIADDR_CHARS = 256
-"""A DNS name of 253 characters is the longest thing a stranger may make us read."""
+"""Room for a relay's DNS name and two peer ids."""
 
-_TCP = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/([^/]+)/tcp/(\d{1,5})(?:/p2p/([1-9A-HJ-NP-Za-km-z]{40,64}))?")
+_ID = "([1-9A-HJ-NP-Za-km-z]{40,64})"
+_TCP = re.compile(rf"/(ip4|ip6|dns|dns4|dns6)/([^/]+)/tcp/(\d{{1,5}})(?:/p2p/{_ID}(?:/p2p-circuit/p2p/{_ID})?)?")
 _DNS = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}(?<!-)")
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A TCP port on a host; peer_id is the base58 text behind /p2p/, or None."""
+    """A TCP port on a host. peer_id: the base58 text behind /p2p/, or None; target: the peer id of the node that is
+    reached through the one at this port, or None."""
 
     host: str
     port: int
     peer_id: str | None = None
+    target: str | None = None
 
 
 def parse_multiaddr(text: str) -> Endpoint | None:
@@ -32,7 +35,16 @@ def parse_multiaddr(text: str) -> Endpoint | None:
     match = _TCP.fullmatch(text)
     if match is None or not 0 < int(match[3]) < 65536 or not _is_host(match[1], match[2]):
         return None
-    return Endpoint(match[2], int(match[3]), match[4])
+    return Endpoint(match[2], int(match[3]), match[4], match[5])
+
+
+def make_multiaddr(host: str, port: int) -> str:
+    """The multiaddr of a TCP port, without /p2p."""
+    try:
+        kind = f"ip{ipaddress.ip_address(host).version}"
+    except ValueError:
+        kind = "dns"
+    return f"/{kind}/{host}/tcp/{port}"
 
 
 def expand_unspecified(multiaddrs: tuple[str, ...]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.connection.exceptions import RawConnError
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.exceptions import SwarmException
+from libp2p.peer.peerstore import PeerStore
 from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.stream_muxer.yamux import yamux as yamux_module
@@ -226,6 +227,18 @@ def expire_dht_streams() -> None:
     KadDHT._do_handle_stream = handle_briefly
 
 
+def keep_own_keys() -> None:
+    """Of more than 1,000 peers those without addresses are forgotten first, and we are one: our private key goes."""
+    enforce = PeerStore._enforce_peer_limit
+
+    def enforce_for_others(self: Any) -> None:
+        own = {peer_id: data for peer_id, data in self.peer_data_map.items() if data.privkey is not None}
+        enforce(self)
+        self.peer_data_map.update(own)
+
+    PeerStore._enforce_peer_limit = enforce_for_others
+
+
 def dial_nobody_unasked() -> None:
     """Peers it only heard of are dialed until half of all connections are used up, whatever the low mark says."""
 
@@ -267,5 +280,6 @@ PATCHES: tuple[Callable[[], None], ...] = (
     expire_dht_streams,
     bound_dht_stores,
     dial_nobody_unasked,
+    keep_own_keys,
     refuse_shared_ports,
 )

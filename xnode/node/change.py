@@ -66,6 +66,14 @@ class QuoteRequested(msgspec.Struct, frozen=True, tag=True):
     job: Job
 
 
+class QuoteDropped(msgspec.Struct, frozen=True, tag=True):
+    """A submitter took another quote than ours."""
+
+    reply_to: str
+    caller: Address
+    digest: Hash32
+
+
 class LeaseRequested(msgspec.Struct, frozen=True, tag=True):
     """A submitter signed lease terms made from our quote."""
 
@@ -290,6 +298,7 @@ Change = (
     | PricesSet
     | AddressesChanged
     | QuoteRequested
+    | QuoteDropped
     | LeaseRequested
     | FundingRead
     | InputsReady

@@ -242,6 +242,18 @@ class RequestQuote(msgspec.Struct, frozen=True, tag=True):
     deadline_ns: int
 
 
+class DropQuote(msgspec.Struct, frozen=True, tag=True):
+    """Tell a provider whose quote was not taken that it need not hold its capacity any longer."""
+
+    job_hash: Hash32
+    node: Address
+    multiaddrs: tuple[str, ...]
+    digest: Hash32
+    id: str
+    lane: str
+    deadline_ns: int
+
+
 class ReadFunds(msgspec.Struct, frozen=True, tag=True):
     """Read what we can pay with."""
 
@@ -327,6 +339,7 @@ Deed = (
     | Claim
     | SearchOffers
     | RequestQuote
+    | DropQuote
     | ReadFunds
     | RequestLease
     | AskLease

@@ -15,6 +15,9 @@ OFFER_GET = "offer.get"
 QUOTE_REQUEST = "quote.request"
 """Job -> SignedQuote."""
 
+QUOTE_DROP = "quote.drop"
+"""QuoteQuery -> b"": the submitter chose another, so the capacity need not be held."""
+
 LEASE_OPEN = "lease.open"
 """LeaseOffer -> 65 bytes, the provider's signature over the same lease id."""
 
@@ -49,6 +52,12 @@ class LeaseOffer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     opening: Opening | None
     opening_signature: bytes
     addrs: tuple[str, ...]
+
+
+class QuoteQuery(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Which quote is meant, by its digest."""
+
+    digest: Hash32
 
 
 class LeaseQuery(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -54,6 +54,9 @@ def on_lease_requested(turn: Turn, change: facts.LeaseRequested) -> None:
     separator = turn.state.settings.separator
     lease_id = make_lease_id(separator, change.terms)
     known = turn.get(ProviderLease, lease_id)
+    if known is not None and known.terms.submitter != change.caller:
+        # Terms are no secret: only who signed them is answered, or strangers could crowd its requests out.
+        return turn.refuse(change.reply_to, "lease_wrong_submitter", "the lease is for another submitter than who asks")
     if known is not None:
         return _answer_again(turn, known, change)
     refusal = _check_request(turn, change, lease_id)

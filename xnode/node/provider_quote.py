@@ -10,8 +10,8 @@ from scheduler.job import make_job_hash
 from scheduler.offer import Offer, OfferBody
 from scheduler.policy import Policy, answer
 from scheduler.quote import Quote, make_quote_digest
-from xnode.node.change import AddressesChanged, PricesSet, QuoteRequested
-from xnode.node.effect import AnnounceOffer, ReplyQuote
+from xnode.node.change import AddressesChanged, PricesSet, QuoteDropped, QuoteRequested
+from xnode.node.effect import AnnounceOffer, ReplyOk, ReplyQuote
 from xnode.node.lease import HOLDING
 from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings, StandingOffer
 from xnode.node.state import Turn
@@ -132,6 +132,15 @@ def _find_held(turn: Turn, change: QuoteRequested) -> HeldQuote | Refusal | None
     if total >= MAX_HELD_QUOTES or of_submitter >= MAX_QUOTES_PER_SUBMITTER:
         return Refusal("too_many_quotes", f"{of_submitter} quotes are held for you, {total} in all; let some expire")
     return None
+
+
+def on_quote_dropped(turn: Turn, change: QuoteDropped) -> None:
+    """Free what the quote held, if its own submitter says so; one that is gone already is fine."""
+    held = turn.get(HeldQuote, change.digest)
+    if held is not None and held.quote.body.submitter == change.caller:
+        turn.archive(held)
+        refresh_offer(turn)
+    turn.emit(ReplyOk(change.reply_to))
 
 
 def on_quote_woke(turn: Turn, quote: HeldQuote) -> None:

@@ -9,7 +9,7 @@ from metering.refusal import Refusal
 from xnode.node import change as facts
 from xnode.node import effect as deeds
 from xnode.node import provider_lease, provider_money, provider_quote, submitter_job, submitter_lease
-from xnode.node.lease import OPEN
+from xnode.node.lease import OPEN, EndReason
 from xnode.node.records import (
     HeldQuote,
     ProviderEscrow,
@@ -75,36 +75,36 @@ def _on_escrow_seen(turn: Turn, change: facts.EscrowSeen) -> None:
 
 def _on_effect_failed(turn: Turn, change: facts.EffectFailed) -> None:
     effect = change.effect
-    refusal = Refusal(change.code, change.detail)
-    match effect:
-        case deeds.ReadFunding():
-            lease = turn.get(ProviderLease, effect.lease_id)
-            if lease is not None and lease.status == "requested":
-                provider_lease.refuse_lease(turn, lease, refusal)
-        case deeds.OpenEscrow():
-            _on_opening_failed(turn, effect)
+    lease_id = getattr(effect, "lease_id", None)
+    lease = turn.get(ProviderLease, lease_id) if lease_id is not None else None
+    if isinstance(effect, deeds.Claim):
+        provider_money.on_claim_failed(turn, effect.escrow_id)
+    elif lease is not None:
+        _on_provider_effect_failed(turn, lease, change)
+    else:
+        _on_submitter_effect_failed(turn, effect, Refusal(change.code, change.detail))
+
+
+def _on_provider_effect_failed(turn: Turn, lease: ProviderLease, change: facts.EffectFailed) -> None:
+    match change.effect:
+        case deeds.ReadFunding() if lease.status == "requested":
+            provider_lease.refuse_lease(turn, lease, Refusal(change.code, change.detail))
+        case deeds.OpenEscrow() if not lease.funded:
+            provider_lease.stop_lease(turn, turn.put(lease, opening=None), "escrow_unconfirmed", change.detail)
         case deeds.FetchInputs():
-            _on_launch_failed(
-                turn, effect.lease_id, "image_failed" if change.code == "image" else "input_failed", change
-            )
+            reason: EndReason = "image_failed" if change.code == "image" else "input_failed"
+            provider_lease.on_launch_failed(turn, lease, reason, change.detail)
         case deeds.StartWorkload():
-            _on_launch_failed(turn, effect.lease_id, "launch_failed", change)
+            provider_lease.on_launch_failed(turn, lease, "launch_failed", change.detail)
         case deeds.StopWorkload():
-            lease = turn.get(ProviderLease, effect.lease_id)
-            if lease is not None:
-                provider_lease.on_stop_failed(turn, lease)
-        case deeds.CollectOutputs():
-            lease = turn.get(ProviderLease, effect.lease_id)
-            if lease is not None and lease.outputs is None:
-                provider_lease.keep_outputs(turn, turn.put(lease, end_detail=f"outputs: {change.detail}"), ())
+            provider_lease.on_stop_failed(turn, lease)
+        case deeds.CollectOutputs() if lease.outputs is None:
+            provider_lease.keep_outputs(turn, turn.put(lease, end_detail=f"outputs: {change.detail}"), ())
         case deeds.PushReceipts():
-            lease = turn.get(ProviderLease, effect.lease_id)
-            if lease is not None:
-                _on_push_failed(turn, lease, change)
-        case deeds.Claim():
-            provider_money.on_claim_failed(turn, effect.escrow_id)
+            _on_push_failed(turn, lease, change)
         case _:
-            _on_submitter_effect_failed(turn, effect, refusal)
+            # A node may lease from itself, and then has both records under one id.
+            _on_submitter_effect_failed(turn, change.effect, Refusal(change.code, change.detail))
 
 
 def _on_submitter_effect_failed(turn: Turn, effect: deeds.Effect, refusal: Refusal) -> None:
@@ -133,20 +133,6 @@ def _on_submitter_effect_failed(turn: Turn, effect: deeds.Effect, refusal: Refus
             submitter_lease.on_withdrawal_failed(turn, effect.escrow_id)
         case _:
             pass
-
-
-def _on_opening_failed(turn: Turn, effect: deeds.OpenEscrow) -> None:
-    lease = turn.get(ProviderLease, effect.lease_id)
-    if lease is None or lease.funded:
-        return
-    lease = turn.put(lease, opening=None)
-    provider_lease.stop_lease(turn, lease, "escrow_unconfirmed")
-
-
-def _on_launch_failed(turn: Turn, lease_id: bytes, reason: Any, change: facts.EffectFailed) -> None:
-    lease = turn.get(ProviderLease, lease_id)
-    if lease is not None:
-        provider_lease.on_launch_failed(turn, lease, reason, change.detail)
 
 
 def _on_push_failed(turn: Turn, lease: ProviderLease, change: facts.EffectFailed) -> None:
@@ -178,6 +164,7 @@ _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     facts.PricesSet: provider_quote.on_prices_set,
     facts.AddressesChanged: provider_quote.on_addresses_changed,
     facts.QuoteRequested: provider_quote.on_quote_requested,
+    facts.QuoteDropped: provider_quote.on_quote_dropped,
     facts.LeaseRequested: provider_lease.on_lease_requested,
     facts.FundingRead: provider_lease.on_funding_read,
     facts.InputsReady: provider_lease.on_inputs_ready,

@@ -134,7 +134,14 @@ def _ask_quotes(turn: Turn, job: SubmitterJob, settings: SubmitterSettings, wait
 
 def on_quote_received(turn: Turn, change: facts.QuoteReceived) -> None:
     """Note the quote; with the last answer the choice is made."""
-    _note_answer(turn, change.job_hash, change.node, change.signed, None)
+    settings = turn.state.settings.submitter
+    thaw = change.signed.quote.body.thaw
+    if settings is not None and thaw > settings.max_thaw:
+        # What a provider asks for here is how long it could keep our money from us.
+        refusal = Refusal("quote_thaw", f"the quote asks for a thaw of {thaw} s; we take at most {settings.max_thaw} s")
+        _note_answer(turn, change.job_hash, change.node, None, refusal)
+    else:
+        _note_answer(turn, change.job_hash, change.node, change.signed, None)
 
 
 def on_quote_failed(turn: Turn, effect: deeds.RequestQuote, refusal: Refusal) -> None:
@@ -199,6 +206,7 @@ def choose_if_ready(turn: Turn, job: SubmitterJob, late: bool = False) -> None:
             "escrow_too_small",
             f"the job may cost {limit} base units and {funds} can be reserved: {missing} are missing; "
             "deposit or approve more",
+            ("missing", str(missing)),
         )
         return
     _open_lease(turn, job, choice)
@@ -342,10 +350,10 @@ def _why_no_quote(job: SubmitterJob) -> str:
     return "; ".join(f"0x{one.node.hex()[:8]} {one.refusal}" for one in job.asked if one.refusal)
 
 
-def fail_job(turn: Turn, job: SubmitterJob, reason: str, detail: str) -> None:
+def fail_job(turn: Turn, job: SubmitterJob, reason: str, detail: str, *pairs: tuple[str, str]) -> None:
     """The job ends without having run."""
     note(
-        turn, job, "end", f"{reason}: {detail}", status="failed", end_reason=reason, end_detail=detail,
+        turn, job, "end", f"{reason}: {detail}", *pairs, status="failed", end_reason=reason, end_detail=detail,
         wake_at_ns=None,
     )  # fmt: skip
 
@@ -357,7 +365,7 @@ def on_job_stop_requested(turn: Turn, change: facts.JobStopRequested) -> None:
         return turn.refuse(change.reply_to, "job_unknown", f"no live job {change.job_hash.hex()[:16]} here")
     lease = turn.get(SubmitterLease, job.lease_id) if job.lease_id else None
     if lease is not None and job.status in ("leasing", "running"):
-        ask_lease(turn, turn.put(lease, stop_asked=True), stop=True)
+        ask_lease(turn, turn.put(lease, stop_asked_at_ns=lease.stop_asked_at_ns or turn.at_ns), stop=True)
         note(turn, job, "stopping", "asked the provider to stop")
     elif job.status in ("searching", "quoting"):
         note(turn, job, "end", "stopped before any lease", status="stopped", end_reason="stopped_by_submitter")
@@ -378,3 +386,16 @@ def ask_lease(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
             deadline_ns=turn.at_ns + 60 * NANOS_PER_SECOND,
         )
     )
+
+
+def drop_quotes(turn: Turn, job: SubmitterJob, chosen: Address) -> None:
+    """Let the others go: until now each was the next to try, and each holds capacity that somebody else may want."""
+    for one in job.asked:
+        if one.quote is None or one.node == chosen:
+            continue
+        lane = _lane("drop", job.job_hash + one.node)
+        digest = make_quote_digest(turn.state.settings.separator, one.quote.quote)
+        deadline_ns = one.quote.quote.expires_at_ns
+        turn.emit(
+            deeds.DropQuote(job.job_hash, one.node, one.multiaddrs, digest, id=lane, lane=lane, deadline_ns=deadline_ns)
+        )

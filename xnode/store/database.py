@@ -22,7 +22,7 @@ def open_database(url: str) -> Engine:
     try:
         engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
         if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _set_pragmas)
+            event.listen(engine, "connect", set_pragmas)
             event.listen(engine, "begin", _begin_immediate)
         migrate(engine)
     except (SQLAlchemyError, CommandError, ImportError) as error:
@@ -48,7 +48,8 @@ def migrate(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
-def _set_pragmas(connection: Any, _record: Any) -> None:
+def set_pragmas(connection: Any, _record: Any) -> None:
+    """Make a fresh SQLite connection durable: whatever it has committed survives a power cut."""
     # The driver's own transaction handling would begin deferred ones, which fail "locked" when they come to write.
     connection.isolation_level = None
     cursor = connection.cursor()

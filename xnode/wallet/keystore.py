@@ -48,6 +48,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ADDRESS = re.compile(r"(0x)?[0-9a-fA-F]{40}")
 
 
+PERSON_ROUNDS = 1 << 18
+"""scrypt's n for a password that a person chose, as geth's: 0.7 s and 304 MB for each guess."""
+
+MACHINE_ROUNDS = 1 << 12
+"""scrypt's n for a random password of 256 bits: stretching adds nothing, and a daemon should start at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One keystore file: its name for people, and its address or None: foundry's files do not tell it."""
@@ -112,18 +119,21 @@ class Keystore:
         entry = self.find(name_or_address)
         return await _decrypt(_read_json(entry.path), password, str(entry.path))
 
-    async def make_new(self, name: str, password: str) -> Entry:
+    async def make_new(self, name: str, password: str, rounds: int = PERSON_ROUNDS) -> Entry:
         """A fresh random key, saved."""
-        return await self.add(WalletKey(_make_secret()), name, password)
+        return await self.add(WalletKey(_make_secret()), name, password, rounds)
 
-    async def add(self, key: WalletKey, name: str, password: str) -> Entry:
-        """Save a key under a plain name as foundry does, or with name "" under geth's UTC--time--address."""
+    async def add(self, key: WalletKey, name: str, password: str, rounds: int = PERSON_ROUNDS) -> Entry:
+        """Save a key under a plain name as foundry does, or with name "" under geth's UTC--time--address.
+
+        rounds: scrypt's n: MACHINE_ROUNDS only for a password that nobody could guess anyway.
+        """
         if not password:
             raise UserError("the password is empty", where="password", todo="choose one; the file is useless without")
         path = self._make_path(name, key.address)
         import trio
 
-        content = await trio.to_thread.run_sync(_encrypt, key, password, limiter=_scrypt())
+        content = await trio.to_thread.run_sync(_encrypt, key, password, rounds, limiter=_scrypt())
         _write_new(path, json.dumps(content).encode())
         return Entry(path.name, path, key.address)
 
@@ -281,10 +291,14 @@ def _make_secret() -> bytes:
             return secret
 
 
-def _encrypt(key: WalletKey, password: str) -> dict[str, Any]:
-    from eth_account import Account  # takes more than a second to import: only where it is used
+def _encrypt(key: WalletKey, password: str, rounds: int) -> dict[str, Any]:
+    from eth_keyfile.keyfile import (
+        create_keyfile_json,
+    )  # what eth-account uses; slow to import, so only where it is used
 
-    content: dict[str, Any] = Account.encrypt(key.expose_secret(), password, kdf="scrypt")
+    content: dict[str, Any] = create_keyfile_json(
+        key.expose_secret(), password.encode(), kdf="scrypt", iterations=rounds
+    )
     return {**content, "address": key.address.hex()}  # as geth spells it
 
 
@@ -300,7 +314,7 @@ async def _decrypt(content: dict[str, Any], password: str, where: str) -> Wallet
 
 
 def _decrypt_secret(content: dict[str, Any], password: str, where: str) -> bytes:
-    from eth_account import Account
+    from eth_keyfile.keyfile import decode_keyfile_json
 
     damaged = UserError("the keystore is damaged or of an unknown kind", where=where, todo="use a backup")
     try:
@@ -309,7 +323,7 @@ def _decrypt_secret(content: dict[str, Any], password: str, where: str) -> bytes
             raise damaged
         if int(params.get("c", 1)) > MAX_PBKDF2_ROUNDS:
             raise damaged
-        return bytes(Account.decrypt(content, password))
+        return bytes(decode_keyfile_json(content, password.encode()))
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         if "MAC mismatch" in str(error):
             raise UserError("wrong password", where=where, todo="try again", code=ExitCode.REFUSED) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import trio
 
 from tests.xnode.cli.played import METHODS
+from xnode.cli.main import run
 from xnode.control import Method, serve_control
 from xnode.home import Home
 
@@ -43,7 +45,9 @@ def environment(home: Home) -> dict[str, str]:
 def xnode(environment: dict[str, str], home: Home) -> Run:
     """Run `xnode ARGUMENTS` in the home's folder; what it printed and its exit code."""
 
-    def run(*arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def start(
+        *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "xnode.cli.main", *arguments],
             input=stdin,
@@ -57,7 +61,30 @@ def xnode(environment: dict[str, str], home: Home) -> Run:
         assert "Traceback" not in done.stderr + done.stdout, done.stderr
         return done
 
-    return run
+    return start
+
+
+@pytest.fixture
+def xnode_here(
+    environment: dict[str, str], home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """The same within this process, for tests of many commands that would each import the chain's libraries anew."""
+    monkeypatch.chdir(home.folder)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    for name in [name for name in os.environ if name not in environment]:
+        monkeypatch.delenv(name)
+
+    def here(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch:
+            for name, value in {**environment, **(env or {})}.items():
+                patch.setenv(name, value)
+            capsys.readouterr()
+            code = run(arguments)
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err
+        return subprocess.CompletedProcess(arguments, code, shown.out, shown.err)
+
+    return here
 
 
 @pytest.fixture

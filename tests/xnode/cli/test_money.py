@@ -104,43 +104,45 @@ def test_a_mistake_with_money_is_one_line(xnode: Run, arguments: tuple[str, ...]
 @pytest.mark.chain
 @pytest.mark.slow
 def test_three_commands_make_a_provider_and_doing_them_again_changes_nothing(
-    xnode: Run, home: Home, manifest: str, password: str
+    xnode_here: Run, home: Home, manifest: str, password: str
 ) -> None:
     env = {"ETH_PASSWORD": password}
-    owner = xnode("wallet", "new", env=env).stdout.strip()
-    assert xnode("devnet", "fund", owner).returncode == 0
-    done = xnode("provider", "init", "--chain", manifest, "--region", "eu", env=env)
+    owner = xnode_here("wallet", "new", env=env).stdout.strip()
+    assert xnode_here("devnet", "fund", owner).returncode == 0
+    done = xnode_here("provider", "init", "--chain", manifest, "--region", "eu", env=env)
     assert done.returncode == 0, done.stderr
     assert f"serves {owner}" in done.stderr and "next: xnode provider run" in done.stderr
     assert stat.S_IMODE(home.password.stat().st_mode) == 0o600
     config, key = home.config.read_text(), home.node_key.read_text()
-    again = xnode("provider", "init", "--chain", manifest, env=env)
+    again = xnode_here("provider", "init", "--chain", manifest, env=env)
     assert again.returncode == 0 and "registered already" in again.stderr
     assert (home.config.read_text(), home.node_key.read_text()) == (config, key)
-    nothing = xnode("provider", "withdraw", env=env)
+    nothing = xnode_here("provider", "withdraw", env=env)
     assert nothing.returncode == 0 and "nothing waits" in nothing.stderr
 
     home.node_key.unlink()
-    other = xnode("provider", "init", "--chain", manifest, env=env)
+    other = xnode_here("provider", "init", "--chain", manifest, env=env)
     assert other.returncode == ExitCode.CONFLICT and "--force" in other.stderr.splitlines()[-1]
-    assert xnode("provider", "init", "--chain", manifest, "--force", env=env).returncode == 0
-    healthy = xnode("doctor", "-o", "json")
+    assert xnode_here("provider", "init", "--chain", manifest, "--force", env=env).returncode == 0
+    healthy = xnode_here("doctor", "-o", "json")
     findings = {row["what"]: row["verdict"] for row in json.loads(healthy.stdout)}
     assert findings["chain"] == findings["node key"] == findings["keystore"] == "ok"
 
 
 @pytest.mark.chain
 @pytest.mark.slow
-def test_a_deposit_lets_the_node_spend_it_and_comes_back(xnode: Run, home: Home, manifest: str, password: str) -> None:
+def test_a_deposit_lets_the_node_spend_it_and_comes_back(
+    xnode_here: Run, home: Home, manifest: str, password: str
+) -> None:
     env = {"ETH_PASSWORD": password}
-    payer = xnode("wallet", "new", env=env).stdout.strip()
-    assert xnode("devnet", "fund", payer).returncode == 0
-    done = xnode("pay", "deposit", "5.5", "--chain", manifest, "-o", "json", env=env)
+    payer = xnode_here("wallet", "new", env=env).stdout.strip()
+    assert xnode_here("devnet", "fund", payer).returncode == 0
+    done = xnode_here("pay", "deposit", "5.5", "--chain", manifest, "-o", "json", env=env)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert (answer["payer"], answer["deposited"], answer["node_may_use"]) == (payer, "5.5", "5.5")
     assert f'payer = "{payer}"' in home.config.read_text()
-    assert json.loads(xnode("pay", "approve", "2", "-o", "json", env=env).stdout)["node_may_use"] == "2"
+    assert json.loads(xnode_here("pay", "approve", "2", "-o", "json", env=env).stdout)["node_may_use"] == "2"
 
     for arguments, code in (
         (("pay", "deposit", "1000000"), ExitCode.FUNDS),
@@ -148,21 +150,23 @@ def test_a_deposit_lets_the_node_spend_it_and_comes_back(xnode: Run, home: Home,
         (("pay", "deposit", "0.0000000000000000001"), ExitCode.USAGE),
         (("pay", "deposit", "1", "--asset", "GOLD"), ExitCode.USAGE),
     ):
-        wrong = xnode(*arguments, env=env)
+        wrong = xnode_here(*arguments, env=env)
         assert wrong.returncode == code and len(wrong.stderr.splitlines()) == 1, wrong.stderr
     (home.folder / "wrong").write_text("battery staple")
-    refused = xnode("pay", "deposit", "1", "--password-file", str(home.folder / "wrong"))
+    refused = xnode_here("pay", "deposit", "1", "--password-file", str(home.folder / "wrong"))
     assert refused.returncode == ExitCode.REFUSED and "wrong password" in refused.stderr
 
-    assert json.loads(xnode("pay", "withdraw", "all", "-o", "json", env=env).stdout)["deposited"] == "0"
-    (row,) = json.loads(xnode("wallet", "balance", "-o", "json").stdout)["assets"]
+    assert json.loads(xnode_here("pay", "withdraw", "all", "-o", "json", env=env).stdout)["deposited"] == "0"
+    (row,) = json.loads(xnode_here("wallet", "balance", "-o", "json").stdout)["assets"]
     assert (row["wallet"], row["deposited"], row["node_cap"]) == ("10000", "0", "2")
 
 
 @pytest.mark.chain
 @pytest.mark.slow
-def test_a_chain_that_is_away_is_unreachable_and_said_so(xnode: Run, manifest: str, password: str, home: Home) -> None:
-    assert xnode("wallet", "new", "--password-file", password).returncode == 0
+def test_a_chain_that_is_away_is_unreachable_and_said_so(
+    xnode_here: Run, manifest: str, password: str, home: Home
+) -> None:
+    assert xnode_here("wallet", "new", "--password-file", password).returncode == 0
     good = Path(manifest).read_text()
     for changed, code, words in (
         (re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:1", good), ExitCode.UNREACHABLE, "cannot be reached"),
@@ -170,10 +174,11 @@ def test_a_chain_that_is_away_is_unreachable_and_said_so(xnode: Run, manifest: s
         (good.replace("chain_id = 31337", "chain_id = 1"), ExitCode.FAILED, "serves chain 31337"),
     ):
         (home.folder / "changed.toml").write_text(changed)
-        done = xnode("pay", "balance", "--chain", str(home.folder / "changed.toml"))
+        done = xnode_here("pay", "balance", "--chain", str(home.folder / "changed.toml"))
         assert done.returncode == code and words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 
+@pytest.mark.slow
 def test_a_daemon_that_cannot_start_says_why_in_the_command_that_started_it(xnode: Run, home: Home) -> None:
     (home.folder / "image").mkdir()
     (home.folder / "image" / "index.json").write_text("{}")
@@ -188,6 +193,7 @@ def test_a_daemon_that_cannot_start_says_why_in_the_command_that_started_it(xnod
     assert stat.S_IMODE(home.log.stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 def test_a_second_daemon_in_one_home_is_turned_away(xnode: Run, home: Home) -> None:
     home.config.write_text('[chain]\nmanifest = "nowhere.toml"\n')
     home.node_key.write_text("{}")

@@ -49,6 +49,7 @@ async def main(options: dict[str, Any]) -> None:
         separator=SEPARATOR,
         bootstrap=tuple(options.get("bootstrap", [])),
         dht=options.get("dht", False),
+        relay=options.get("relay", False),
     )
     if "max_inbound" in options:
         host.MAX_INBOUND = options["max_inbound"]

@@ -18,7 +18,7 @@ from metering.signature import make_address, sign_digest
 from metering.units import NANOS_PER_SECOND, Address, Hash32
 from xnode.net import record_book
 from xnode.net.intake import MAX_BUCKETS, Intake, IntakeLimits
-from xnode.net.multiaddr import Endpoint, expand_unspecified, parse_multiaddr
+from xnode.net.multiaddr import Endpoint, expand_unspecified, make_multiaddr, parse_multiaddr
 from xnode.net.record_book import RecordBook
 from xnode.net.records import (
     MAX_LIFE_NS,
@@ -109,6 +109,10 @@ def test_many_peers_do_not_fill_the_memory() -> None:
         ("/ip6/::1/tcp/1", Endpoint("::1", 1)),
         ("/dns/node.example.org/tcp/443", Endpoint("node.example.org", 443)),
         ("/ip4/1.2.3.4/tcp/1/p2p/" + "Q" * 46, Endpoint("1.2.3.4", 1, "Q" * 46)),
+        (
+            "/ip4/1.2.3.4/tcp/1/p2p/" + "Q" * 46 + "/p2p-circuit/p2p/" + "R" * 46,
+            Endpoint("1.2.3.4", 1, "Q" * 46, "R" * 46),
+        ),
     ],
 )
 def test_tcp_multiaddr_is_an_endpoint(text: str, endpoint: Endpoint) -> None:
@@ -126,6 +130,7 @@ def test_tcp_multiaddr_is_an_endpoint(text: str, endpoint: Endpoint) -> None:
         "/ip4/1.2.3.4/tcp/65536",
         "/ip4/1.2.3.4/udp/1/quic-v1",
         "/ip4/1.2.3.4/tcp/1/ws",
+        "/ip4/1.2.3.4/tcp/1/p2p-circuit/p2p/" + "R" * 46,
         "/dns/-a b/tcp/1",
         "/dns/" + "a" * 260 + "/tcp/1",
         "1.2.3.4:1",
@@ -138,6 +143,11 @@ def test_anything_else_is_none(text: str) -> None:
 @given(st.text())
 def test_any_text_is_an_endpoint_or_none(text: str) -> None:
     assert parse_multiaddr(text) is None or parse_multiaddr(text)
+
+
+def test_multiaddr_is_made_as_it_is_read() -> None:
+    for host in ("1.2.3.4", "::1", "node.example.org"):
+        assert parse_multiaddr(make_multiaddr(host, 4001)) == Endpoint(host, 4001)
 
 
 def test_unspecified_address_becomes_the_interfaces() -> None:

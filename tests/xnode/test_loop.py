@@ -1,0 +1,304 @@
+"""The real loop on the real journal: group commit, restart, superseding, deadlines, a full disk, and replay."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from sqlalchemy import Engine, select
+
+from metering.codec import decode
+from metering.units import NANOS_PER_SECOND, Amount
+from tests.factories import SEPARATOR, address_of, make_job, make_signed_offer, make_tariff
+from tests.sim.world import make_provider_settings, make_submitter_settings
+from xnode.clock import SystemClock
+from xnode.errors import Permanent, Retryable
+from xnode.loop import Loop
+from xnode.node import change as facts
+from xnode.node import effect as deeds
+from xnode.node.records import Candidate, Numbers, SubmitterJob
+from xnode.node.state import State, kind_of
+from xnode.node.step import step
+from xnode.store.database import open_database
+from xnode.store.journal import Batch, Journal
+from xnode.store.schema import JOURNAL
+
+DEADLINE_S = 20
+
+Perform = Callable[[deeds.Deed], Awaitable[facts.Change]]
+
+
+async def never(_effect: deeds.Deed) -> facts.Change:
+    """A deed that takes for ever."""
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+class Recorder:
+    """Does every deed at once and remembers which."""
+
+    def __init__(self) -> None:
+        self.done: list[deeds.Deed] = []
+        self.news = trio.Event()
+
+    async def __call__(self, effect: deeds.Deed) -> facts.Change:
+        self.done.append(effect)
+        self.news.set()
+        self.news = trio.Event()
+        return facts.DeedDone()
+
+    async def wait_for(self, holds: Callable[[list[deeds.Deed]], bool]) -> None:
+        with trio.fail_after(DEADLINE_S):
+            while not holds(self.done):
+                await self.news.wait()
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return open_database(f"sqlite:///{tmp_path / 'node.db'}")
+
+
+@asynccontextmanager
+async def run_loop(engine: Engine, perform: Perform, journal: Journal | None = None) -> AsyncIterator[Loop]:
+    """One life of a node; leaving it is a crash."""
+    loop = Loop(journal or Journal(engine), SystemClock(), perform)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(loop.run)
+        yield loop
+        nursery.cancel_scope.cancel()
+
+
+async def wait_until(loop: Loop, holds: Callable[[State], bool]) -> None:
+    with trio.fail_after(DEADLINE_S):
+        while not holds(loop.state):
+            await loop.wait_change()
+
+
+def make_started(**roles: Any) -> facts.NodeStarted:
+    return facts.NodeStarted(address_of(1), SEPARATOR, "test", (), roles.get("provider"), roles.get("submitter"))
+
+
+def prices(number: int) -> facts.PricesSet:
+    return facts.PricesSet(make_tariff(vcpu_hour=number))
+
+
+def is_price(number: int) -> Callable[[State], bool]:
+    return lambda state: state.settings.provider is not None and state.settings.provider.tariff.vcpu_hour == number
+
+
+async def submit(loop: Loop, clock_ns: int, number: int) -> deeds.Reply:
+    job = make_job(submitter=address_of(1), nonce=number.to_bytes(16, "big"))
+    return await loop.ask(lambda to: facts.JobSubmitted(to, job), clock_ns)
+
+
+def deadline(seconds: float = DEADLINE_S) -> int:
+    return SystemClock().now_ns() + int(seconds * NANOS_PER_SECOND)
+
+
+def read_entries(engine: Engine) -> list[facts.Entry]:
+    with engine.connect() as connection:
+        rows = connection.execute(select(JOURNAL.c.entry).order_by(JOURNAL.c.seq)).all()
+    return [decode(row.entry, facts.Entry) for row in rows]
+
+
+def find_failures(engine: Engine) -> list[tuple[str, str]]:
+    changes = [entry.change for entry in read_entries(engine)]
+    return [(type(one.effect).__name__, one.code) for one in changes if isinstance(one, facts.EffectFailed)]
+
+
+class SlowJournal(Journal):
+    """Counts commits; each waits until it is let go."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.batches: list[Batch] = []
+        self.may_go = trio.Event()
+        self.may_go.set()
+        self.is_waiting = trio.Event()
+
+    async def commit(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        self.is_waiting.set()
+        await self.may_go.wait()
+        await super().commit(batch)
+
+
+async def test_changes_that_wait_together_share_one_commit(engine: Engine) -> None:
+    journal = SlowJournal(engine)
+    async with run_loop(engine, never, journal) as loop:
+        await loop.tell(make_started(provider=make_provider_settings(1)))
+        await wait_until(loop, lambda state: state.settings.provider is not None)
+        journal.may_go = trio.Event()
+        journal.is_waiting = trio.Event()
+        await loop.tell(prices(1))
+        with trio.fail_after(DEADLINE_S):
+            await journal.is_waiting.wait()
+        for number in range(2, 102):
+            await loop.tell(prices(number))
+        journal.may_go.set()
+        await wait_until(loop, is_price(101))
+        assert [len(batch.entries) for batch in journal.batches] == [1, 1, 100]
+        assert [effect.offer.body.tariff.vcpu_hour for _, effect in journal.batches[-1].effects.values()] == [101]  # type: ignore[union-attr]
+
+
+async def test_nothing_is_visible_or_answered_before_its_commit(engine: Engine) -> None:
+    journal = SlowJournal(engine)
+    answers: list[deeds.Reply] = []
+    recorder = Recorder()
+
+    async def ask(loop: Loop) -> None:
+        answers.append(await submit(loop, deadline(), 1))
+
+    async with run_loop(engine, recorder, journal) as loop, trio.open_nursery() as nursery:
+        await loop.tell(make_started(submitter=make_submitter_settings()))
+        await wait_until(loop, lambda state: state.settings.submitter is not None)
+        journal.may_go, journal.is_waiting = trio.Event(), trio.Event()
+        nursery.start_soon(ask, loop)
+        with trio.fail_after(DEADLINE_S):
+            await journal.is_waiting.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert not answers and not recorder.done and not list(loop.state.all(SubmitterJob))
+        journal.may_go.set()
+        await recorder.wait_for(lambda done: any(isinstance(one, deeds.SearchOffers) for one in done))
+    assert isinstance(answers[0], deeds.ReplyOk)
+
+
+async def test_a_restart_takes_up_what_was_not_finished(engine: Engine) -> None:
+    async with run_loop(engine, never) as loop:
+        await loop.tell(make_started(submitter=make_submitter_settings()))
+        assert isinstance(await submit(loop, deadline(), 1), deeds.ReplyOk)
+        before = set(loop.state.records())
+    recorder = Recorder()
+    async with run_loop(engine, recorder) as loop:
+        assert set(loop.state.records()) == before
+        await recorder.wait_for(lambda done: [type(one) for one in done] == [deeds.SearchOffers])
+        await wait_until(loop, lambda state: loop.entries == 1)
+    async with run_loop(engine, recorder) as loop:
+        await loop.tell(make_started(submitter=make_submitter_settings()))
+        await wait_until(loop, lambda state: loop.entries == 1)
+        assert len(recorder.done) == 1, "a finished effect was done again"
+
+
+async def test_a_newer_effect_takes_the_place_of_one_that_is_tried_again(engine: Engine) -> None:
+    done: list[int] = []
+    fails = True
+
+    async def perform(effect: deeds.Deed) -> facts.Change:
+        assert isinstance(effect, deeds.AnnounceOffer)
+        if fails:
+            raise Retryable("not now")
+        done.append(int(effect.offer.body.tariff.vcpu_hour))
+        return facts.DeedDone()
+
+    async with run_loop(engine, perform) as loop:
+        await loop.tell(make_started(provider=make_provider_settings(1)))
+        for number in range(1, 6):
+            await loop.tell(prices(number))
+            await wait_until(loop, is_price(number))
+        fails = False
+        entries = loop.entries
+        await wait_until(loop, lambda state: loop.entries > entries)
+    assert done == [5]
+    assert (await Journal(engine).load()).effects == ()
+
+
+async def test_a_refused_effect_fails_by_the_code_of_the_refusal(engine: Engine) -> None:
+    async def perform(effect: deeds.Deed) -> facts.Change:
+        raise Permanent("no offers at all", code="no_offers")
+
+    async with run_loop(engine, perform) as loop:
+        await loop.tell(make_started(submitter=make_submitter_settings()))
+        await submit(loop, deadline(), 1)
+        await wait_until(loop, lambda state: any(job.status == "failed" for job in state.all(SubmitterJob)))
+        assert next(loop.state.all(SubmitterJob)).end_reason == "no_offers"
+
+
+async def test_a_deed_that_never_ends_is_given_up_at_its_deadline(engine: Engine) -> None:
+    settings = make_submitter_settings(quote_wait_ns=NANOS_PER_SECOND // 5)
+
+    async def perform(effect: deeds.Deed) -> facts.Change:
+        if isinstance(effect, deeds.SearchOffers):
+            offer = make_signed_offer(expires_at_ns=deadline(3600))
+            return facts.OffersRanked(effect.job_hash, 1, (Candidate(offer, 0, 0, ""),), ())
+        if isinstance(effect, deeds.ReadFunds):
+            return facts.FundsRead(effect.job_hash, Amount(0), Amount(0))
+        return await never(effect)
+
+    async with run_loop(engine, perform) as loop:
+        await loop.tell(make_started(submitter=settings))
+        await submit(loop, deadline(), 1)
+        await wait_until(loop, lambda state: any(job.status == "failed" for job in state.all(SubmitterJob)))
+        assert next(loop.state.all(SubmitterJob)).end_reason == "no_quote"
+        await wait_until(loop, lambda state: bool(find_failures(engine)))
+        assert find_failures(engine) == [("RequestQuote", "deadline")]
+        assert (await Journal(engine).load()).effects == ()
+
+
+class FullJournal(Journal):
+    """A disk without room."""
+
+    is_full = False
+    refused = 0
+
+    async def commit(self, batch: Batch) -> None:
+        if self.is_full:
+            self.refused += 1
+            raise Retryable("database: disk is full")
+        await super().commit(batch)
+
+
+async def test_a_full_disk_acknowledges_nothing_and_loses_nothing(engine: Engine) -> None:
+    journal = FullJournal(engine)
+    recorder = Recorder()
+    async with run_loop(engine, recorder, journal) as loop:
+        await loop.tell(make_started(submitter=make_submitter_settings()))
+        await wait_until(loop, lambda state: state.settings.submitter is not None)
+        journal.is_full = True
+        with pytest.raises(Retryable):
+            await submit(loop, deadline(0.4), 1)
+        assert journal.refused and not recorder.done and not list(loop.state.all(SubmitterJob))
+        journal.is_full = False
+        assert isinstance(await submit(loop, deadline(), 1), deeds.ReplyOk)
+        assert len(list(loop.state.all(SubmitterJob))) == 1
+
+
+async def test_a_question_that_changes_nothing_leaves_no_trace(engine: Engine) -> None:
+    async with run_loop(engine, never) as loop:
+        await loop.tell(make_started(submitter=make_submitter_settings()))
+        await wait_until(loop, lambda state: state.settings.submitter is not None)
+        entries = loop.entries
+        reply = await loop.ask(lambda to: facts.LeaseAsked(to, address_of(9), bytes(32)), deadline())  # type: ignore[arg-type]
+        assert isinstance(reply, deeds.ReplyRefusal)
+        assert loop.entries == entries
+
+
+async def test_an_alarm_rings_after_a_restart_too(engine: Engine) -> None:
+    settings = make_provider_settings(1, offer_ttl_ns=NANOS_PER_SECOND)
+    async with run_loop(engine, Recorder()) as loop:
+        await loop.tell(make_started(provider=settings))
+        await wait_until(loop, lambda state: state.standing_offer.number == 1)
+    recorder = Recorder()
+    async with run_loop(engine, recorder) as loop:
+        await wait_until(loop, lambda state: state.numbers.offer >= 3)
+
+
+async def test_the_journal_stepped_from_the_start_gives_the_stored_records(engine: Engine) -> None:
+    async with run_loop(engine, Recorder()) as loop:
+        await loop.tell(make_started(provider=make_provider_settings(1), submitter=make_submitter_settings()))
+        for number in range(50):
+            await loop.tell(prices(number))
+            await submit(loop, deadline(), number)
+        await wait_until(loop, is_price(49))
+    state = State()
+    for entry in read_entries(engine):
+        state = step(state, entry).state
+    stored = (await Journal(engine).load()).records
+    assert {(kind_of(type(one)), one.key): one for one in state.records()} == {
+        (kind_of(type(one)), one.key): one for one in stored
+    }
+    assert state.get(Numbers, b"") is not None and len(list(state.all(SubmitterJob))) == 50
