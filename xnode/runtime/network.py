@@ -56,8 +56,10 @@ class LeaseNetwork:
         ours, theirs = FIRST_ADDRESS + 4 * self.number + 1, FIRST_ADDRESS + 4 * self.number + 2
         _run("nft", "-f", "-", text=make_policy(self.name, theirs))
         _run("ip", "netns", "add", self.name)
-        _run("ip", "link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.name)
-        host = f"addr add {ours}/30 dev {self.name}\nlink set {self.name} up\n"
+        # Two steps: a peer made at once in its namespace ends up there under the wrong name on Linux 6.1.
+        host = f"link add {self.name} type veth peer name {self.name}in\n"
+        host += f"link set {self.name}in netns {self.name} name eth0\n"
+        host += f"addr add {ours}/30 dev {self.name}\nlink set {self.name} up\n"
         _run("ip", "-batch", "-", text=host)
         inside = f"addr add {theirs}/30 dev eth0\nlink set eth0 up\nlink set lo up\nroute add default via {ours}\n"
         _run("ip", "-netns", self.name, "-batch", "-", text=inside)
@@ -67,9 +69,18 @@ class LeaseNetwork:
         """Take it all away; the link goes with the namespace."""
         if Path("/run/netns", self.name).exists():
             _run("ip", "netns", "delete", self.name)
-        if Path("/sys/class/net", self.name).exists():
-            _run("ip", "link", "delete", self.name)
+        self._remove_link()
         _run("nft", "-f", "-", text=f"table inet {self.name} {{}}\ndelete table inet {self.name}\n")
+
+    def _remove_link(self) -> None:
+        """The link goes with its namespace, but a moment later."""
+        link = Path("/sys/class/net", self.name)
+        try:
+            if link.exists():
+                _run("ip", "link", "delete", self.name)
+        except Retryable:
+            if link.exists():
+                raise
 
     def read_bytes(self) -> tuple[int, int]:
         """(into, out of) the workload since its start, also after its exit; zero when the link is gone."""
