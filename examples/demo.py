@@ -26,13 +26,22 @@ SETTLE_WAIT_S = 60.0
 
 PLANS = (
     ProviderPlan(
-        "provider-eu", "eu", {"vcpu_hour": "0.10", "memory_gib_hour": "0.02"}, {"vcpus": 1.0, "memory": "1GiB", "disk": "1GiB"}
+        "provider-eu",
+        "eu",
+        {"vcpu_hour": "0.10", "memory_gib_hour": "0.02"},
+        {"vcpus": 1.0, "memory": "1GiB", "disk": "1GiB"},
     ),
     ProviderPlan(
-        "provider-us", "us", {"vcpu_hour": "0.14", "memory_gib_hour": "0.02"}, {"vcpus": 1.5, "memory": "2GiB", "disk": "2GiB"}
+        "provider-us",
+        "us",
+        {"vcpu_hour": "0.14", "memory_gib_hour": "0.02"},
+        {"vcpus": 1.5, "memory": "2GiB", "disk": "2GiB"},
     ),
     ProviderPlan(
-        "provider-asia", "asia", {"vcpu_hour": "0.06", "memory_gib_hour": "0.01"}, {"vcpus": 0.5, "memory": "512MiB", "disk": "512MiB"}
+        "provider-asia",
+        "asia",
+        {"vcpu_hour": "0.06", "memory_gib_hour": "0.01"},
+        {"vcpus": 0.5, "memory": "512MiB", "disk": "512MiB"},
     ),
 )
 """Three different shares of this host at three prices; the cheapest one is too small for the job, and says so."""
@@ -51,7 +60,7 @@ time_limit: 5m
 budget: 1 OPENX
 """
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def main() -> int:
@@ -117,7 +126,10 @@ def _add_provider(net: Localnet, plan: ProviderPlan, bootstrap: tuple[str, ...])
     node = net.add_provider(plan, bootstrap)
     net.start(node)
     share = plan.share
-    _say(f"{plan.name} {node.address} is up: {share['vcpus']} vCPU, {share['memory']}, {plan.prices['vcpu_hour']} OPENX per vCPU-hour")
+    _say(
+        f"{plan.name} {node.address} is up: {share['vcpus']} vCPU, {share['memory']}, "
+        f"{plan.prices['vcpu_hour']} OPENX per vCPU-hour"
+    )
     return node
 
 
@@ -159,9 +171,15 @@ def _check_outputs(results: Path, text: Path) -> dict[str, str]:
     words = Counter(re.findall(rb"[a-z]{2,24}", text.read_bytes().lower()))
     count, _, word = (results / "words.tsv").read_text().splitlines()[0].partition("\t")
     expected, most = words.most_common(1)[0][1], sorted(words, key=lambda one: (-words[one], one))[0].decode()
-    if (totals["words"], totals["distinct"]) != (sum(words.values()), len(words)) or (int(count), word) != (expected, most):
+    if (totals["words"], totals["distinct"]) != (sum(words.values()), len(words)) or (int(count), word) != (
+        expected,
+        most,
+    ):
         raise UserError("the job's counts are not those of its input", where=str(results))
-    _say(f"{totals['words']:,} words, {totals['distinct']:,} distinct; most frequent: {word!r} ({int(count):,}); checked against a count made here")
+    _say(
+        f"{totals['words']:,} words, {totals['distinct']:,} distinct; "
+        f"most frequent: {word!r} ({int(count):,}); checked against a count made here"
+    )
     return {"words": f"{totals['words']:,}", "index": f"{totals['index_bytes']:,} bytes"}
 
 
@@ -209,7 +227,9 @@ def _show_keep(net: Localnet) -> None:
     stop.write_text("#!/bin/sh\nkill " + " ".join(pids) + "\n")
     stop.chmod(0o755)
     home = net.nodes["submitter"].home.folder
-    out.print(f"the network is still up. Try:\n  export XNODE_HOME={home} PATH=$PWD/.venv/bin:$PATH\n  xnode job ls\n  xnode offer ls")
+    out.print(
+        f"the network is still up. Try:\n  export XNODE_HOME={home} PATH=$PWD/.venv/bin:$PATH\n  xnode job ls\n  xnode offer ls"
+    )
     out.print(f"stop it with {stop}")
 
 

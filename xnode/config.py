@@ -101,11 +101,11 @@ class NodeConfig(_Section):
     data_dir: Path = Path()
     database_url: str = ""
     password_file: Path = Path()
-    listen: Annotated[tuple[Multiaddr, ...], NoDecode, BeforeValidator(_split_list), Field(min_length=1)] = (
-        "/ip4/0.0.0.0/tcp/0",
-    )
+    listen: Annotated[tuple[Multiaddr, ...], NoDecode, BeforeValidator(_split_list)] = ("/ip4/0.0.0.0/tcp/0",)
     bootstrap: Annotated[tuple[Bootstrap, ...], NoDecode, BeforeValidator(_split_list)] = ()
+    announce: Annotated[tuple[Multiaddr, ...], NoDecode, BeforeValidator(_split_list)] = ()
     dht: bool = True
+    relay: bool = False
     http: Annotated[str, BeforeValidator(_parse_http)] = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 
 import structlog
 import trio
@@ -55,6 +56,12 @@ from xnode.wallet.signer import NodeSigner, WalletKey
 
 CHAIN_CHECK_S = 15.0
 """How often readiness asks whether the chain is there and is ours."""
+
+ADDRESS_LOOK_S = 3.0
+"""How often we look whether we are reached elsewhere now: a relay is found a moment after the start."""
+
+STOP_AFTER_S = 0.1
+"""From the order to stop until we do: long enough for its answer to leave."""
 
 RECORD_EVERY_S = 600.0
 """How often a node without an offer says where it is."""
@@ -127,10 +134,20 @@ class _Daemon:
                 listen=config.node.listen,
                 separator=ground.manifest.domain.separator(),
                 bootstrap=config.node.bootstrap,
+                announce=config.node.announce,
+                relay=config.node.relay,
                 dht=config.node.dht,
             )
             net = await stack.enter_async_context(open_net(net_settings, ground.clock.now_ns))
             await self._live(ground, engine, chain, net)
+
+    def _stop_soon(self) -> None:
+        """Stop once the answer to who asked is out."""
+        trio.lowlevel.spawn_system_task(self._stop_after)
+
+    async def _stop_after(self) -> None:
+        await trio.sleep(STOP_AFTER_S)
+        self._stop()
 
     # ------------------------------------------------------------------------------------------------------------ parts
 
@@ -243,7 +260,7 @@ class _Daemon:
             log_folder=self._config.node.data_dir / "logs",
             home=str(self._config.home.folder),
             version=__version__,
-            stop=self._stop,
+            stop=self._stop_soon,
             ready=lambda: dict(self._problems),
             peers=lambda: len(net.peers()),
             multiaddrs=lambda: tuple(f"{one}/p2p/{peer_id}" for one in net.multiaddrs()),
@@ -275,17 +292,19 @@ class _Daemon:
 
     async def _keep_found(self, net: Net, market: Market, loop: Loop) -> None:
         """Others find us where we are: with our offer when we have one, else with our addresses alone."""
-        listened = net.multiaddrs()
+        published, published_at = net.multiaddrs(), -inf
         while True:
-            if net.multiaddrs() != listened:
-                listened = net.multiaddrs()
-                await loop.tell(AddressesChanged(listened))
-            if loop.state.settings.provider is None:
+            moved = net.multiaddrs() != published
+            if moved:
+                await loop.tell(AddressesChanged(net.multiaddrs()))
+            if loop.state.settings.provider is None and (moved or trio.current_time() - published_at > RECORD_EVERY_S):
                 try:
                     await market.publish(None)
+                    published_at = trio.current_time()
                 except (Retryable, Permanent) as error:
                     log.info("our addresses are not published", reason=str(error))
-            await trio.sleep(RECORD_EVERY_S)
+            published = net.multiaddrs()
+            await trio.sleep(ADDRESS_LOOK_S)
 
     async def _check_chain(self, chain: ChainClient) -> None:
         while True:

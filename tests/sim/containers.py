@@ -21,14 +21,17 @@ MEMORY_HIT_EXIT_CODE = 137
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What a workload does. load_milli: of its leased vCPU; memory_hit_ns, vanish_ns: after so long (0: never)."""
+    """What a workload does. load_milli: of its leased vCPU; egress_per_second: bytes; memory_hit_ns, vanish_ns: after so
+    long (0: never)."""
 
     run_ns: int = 25 * NANOS_PER_SECOND
     exit_code: int = 0
     load_milli: int = 800
+    egress_per_second: int = 0
     memory_hit_ns: int = 0
     vanish_ns: int = 0
     outputs: tuple[OutputFile, ...] = (OutputFile("result.txt", Blob(Hash32(keccak(b"result")), 100)),)
+    pull_ns: int = NANOS_PER_SECOND
     image_is_missing: bool = False
     start_fails: bool = False
 
@@ -63,7 +66,7 @@ class Containers:
         return image.digest in self.images
 
     async def pull_image(self, image: Image) -> None:
-        await self.clockwork.sleep(NANOS_PER_SECOND)
+        await self.clockwork.sleep(self.find_behaviour(image).pull_ns)
         if self.find_behaviour(image).image_is_missing:
             raise Permanent(f"registry has no {image.digest[:20]}; check the reference", code="image_missing")
         self.images.add(image.digest)
@@ -145,7 +148,8 @@ class Containers:
         until_ns = self.clockwork.now_ns if workload.finished_at_ns is None else workload.finished_at_ns
         running_ns = until_ns - workload.started_at_ns
         load = workload.spec.resources.vcpu_milli * workload.behaviour.load_milli
-        return Counters(running_ns, running_ns * load // 1_000_000)
+        egress_bytes = running_ns * workload.behaviour.egress_per_second // NANOS_PER_SECOND
+        return Counters(running_ns, running_ns * load // 1_000_000, egress_bytes // 10, egress_bytes)
 
     def served(self, lease_id: Hash32) -> Counters:
         """What the lease really had, whatever the engine still knows of it."""

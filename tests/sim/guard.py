@@ -139,6 +139,7 @@ class Guard:
         served = count(receipt.lease_id)
         assert receipt.running_ns <= served.running_ns + CLOCK_SLACK_NS, "time is charged in which nothing ran"
         assert receipt.usage.vcpu_ns <= served.vcpu_ns + CLOCK_SLACK_NS, "usage is charged that nobody had"
+        assert receipt.usage.egress_bytes <= served.egress_bytes, "bytes are charged that nobody sent"
         assert receipt.cost == 0 or receipt.lease_id in self.starts, "a lease that never ran is charged"
 
     def _check_voucher(self, voucher: Voucher) -> None:

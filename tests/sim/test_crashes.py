@@ -24,9 +24,9 @@ DEEDS = {kind.__name__ for kind in typing.get_args(Deed)}
 Arm = Callable[[Machine], None]
 
 
-def _make_market(arm: Arm) -> World:
+def _make_market(arm: Arm, providers: int = 1) -> World:
     world = World()
-    for machine in (world.add_provider(1), world.add_submitter()):
+    for machine in (*(world.add_provider(number) for number in range(1, providers + 1)), world.add_submitter()):
         arm(machine)
     world.run_for(1)
     return world
@@ -51,6 +51,13 @@ def make_stopped_market(arm: Arm) -> World:
     return world
 
 
+def make_rival_market(arm: Arm) -> World:
+    """Two providers quote; one of them is let go."""
+    world = _make_market(arm, providers=2)
+    world.submit(behaviour=Behaviour(run_ns=3 * SECOND))
+    return world
+
+
 def make_lost_market(arm: Arm) -> World:
     """The provider falls silent in the middle of a job, and the submitter takes the rest of its escrow back."""
     world = _make_market(arm)
@@ -72,18 +79,9 @@ def make_orphaned_market(arm: Arm) -> World:
     return world
 
 
-def make_contested_market(arm: Arm) -> World:
-    """Two providers give a quote, and one of them is let go."""
-    world = _make_market(arm)
-    arm(world.add_provider(2))
-    world.run_for(1)
-    world.submit(behaviour=Behaviour(run_ns=4 * SECOND))
-    return world
-
-
 MARKETS: dict[str, Callable[[Arm], World]] = {
-    "paid": make_paid_market, "stopped": make_stopped_market, "lost": make_lost_market, "orphaned": make_orphaned_market,
-    "contested": make_contested_market,
+    "paid": make_paid_market, "stopped": make_stopped_market, "rivals": make_rival_market, "lost": make_lost_market,
+    "orphaned": make_orphaned_market,
 }  # fmt: skip
 
 

@@ -61,6 +61,17 @@ def test_a_second_job_draws_on_the_same_escrow_after_the_first_is_settled() -> N
     assert len(world.guard.starts) == 3
 
 
+@pytest.mark.parametrize("allowed", [10**9, 10**6])
+def test_network_bytes_are_paid_up_to_what_the_job_allows(allowed: int) -> None:
+    world = make_world(allows_network=True)
+    sends = Behaviour(run_ns=20 * SECOND, egress_per_second=10**6)
+    world.submit(behaviour=sends, network=True, network_bytes=allowed)
+    world.run_until_settled()
+    receipt = next(iter(world.guard.receipts.values()))
+    assert receipt.usage.egress_bytes == min(allowed, 20 * 10**6)
+    assert paid_to(world, 1) == receipt.cost
+
+
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
@@ -153,6 +164,28 @@ def test_an_opening_that_confirms_late_is_never_left_behind() -> None:
     world.run_for(50)
     world.chain.holds_openings = False
     world.run_until_settled()
+
+
+def test_an_opening_that_arrives_after_we_had_looked_is_taken_back_too() -> None:
+    world = make_world()
+    world.chain.holds_openings = True
+    job_hash = world.submit(behaviour=Behaviour(run_ns=300 * SECOND), duration_limit_ns=600 * SECOND)
+    wait_running(world)
+    world.machines[1].die()
+    world.run_until(lambda: world.job(job_hash).end_reason == "provider_lost", 100)
+    world.run_for(10)
+    assert not any(funds.deposited for funds in world.ledger.escrows.values())
+    world.chain.holds_openings = False
+    world.run_for(5)
+    assert any(funds.deposited for funds in world.ledger.escrows.values())
+    world.run_until_settled()
+
+
+def test_a_provider_that_fetches_for_long_is_not_lost() -> None:
+    world = make_world()
+    job_hash = world.submit(behaviour=Behaviour(pull_ns=300 * SECOND))
+    world.run_until_settled()
+    assert world.job(job_hash).end_reason == "completed"
 
 
 def test_no_lease_is_closed_because_the_chain_is_away_for_a_minute() -> None:

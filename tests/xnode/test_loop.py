@@ -100,6 +100,17 @@ def deadline(seconds: float = DEADLINE_S) -> int:
     return SystemClock().now_ns() + int(seconds * NANOS_PER_SECOND)
 
 
+def read_entries(engine: Engine) -> list[facts.Entry]:
+    with engine.connect() as connection:
+        rows = connection.execute(select(JOURNAL.c.entry).order_by(JOURNAL.c.seq)).all()
+    return [decode(row.entry, facts.Entry) for row in rows]
+
+
+def find_failures(engine: Engine) -> list[tuple[str, str]]:
+    changes = [entry.change for entry in read_entries(engine)]
+    return [(type(one.effect).__name__, one.code) for one in changes if isinstance(one, facts.EffectFailed)]
+
+
 class SlowJournal(Journal):
     """Counts commits; each waits until it is let go."""
 
@@ -222,8 +233,10 @@ async def test_a_deed_that_never_ends_is_given_up_at_its_deadline(engine: Engine
         await loop.tell(make_started(submitter=settings))
         await submit(loop, deadline(), 1)
         await wait_until(loop, lambda state: any(job.status == "failed" for job in state.all(SubmitterJob)))
-        job = next(loop.state.all(SubmitterJob))
-        assert job.end_reason == "no_quote" and "deadline" in job.end_detail
+        assert next(loop.state.all(SubmitterJob)).end_reason == "no_quote"
+        await wait_until(loop, lambda state: bool(find_failures(engine)))
+        assert find_failures(engine) == [("RequestQuote", "deadline")]
+        assert (await Journal(engine).load()).effects == ()
 
 
 class FullJournal(Journal):
@@ -282,10 +295,8 @@ async def test_the_journal_stepped_from_the_start_gives_the_stored_records(engin
             await submit(loop, deadline(), number)
         await wait_until(loop, is_price(49))
     state = State()
-    with engine.connect() as connection:
-        rows = connection.execute(select(JOURNAL.c.entry).order_by(JOURNAL.c.seq)).all()
-    for row in rows:
-        state = step(state, decode(row.entry, facts.Entry)).state
+    for entry in read_entries(engine):
+        state = step(state, entry).state
     stored = (await Journal(engine).load()).records
     assert {(kind_of(type(one)), one.key): one for one in state.records()} == {
         (kind_of(type(one)), one.key): one for one in stored

@@ -23,7 +23,7 @@ from xnode.chain.amounts import parse_amount
 from xnode.deeds.joblog import JobLog
 from xnode.deeds.jobs import JobMaker, find_job_id
 from xnode.deeds.market import Market
-from xnode.deeds.show import ENDED, Shower, entry_view, hex_of, hosting
+from xnode.deeds.show import ENDED, Shower, hex_of, hosting
 from xnode.errors import ExitCode, UserError
 from xnode.loop import Loop
 from xnode.node import change as facts
@@ -184,7 +184,7 @@ class Console:
             changed = self.loop.wait_change
             job = self.loop.state.get(SubmitterJob, job.job_hash) or job
             for entry in job.timeline[shown:]:
-                yield entry_view(entry)
+                yield self.shower.entry(entry, job.job.asset)
             shown = len(job.timeline)
             lease = self.loop.state.get(SubmitterLease, job.lease_id) if job.lease_id else None
             if follow and lease is not None and lease.last.number > counted:
@@ -199,10 +199,9 @@ class Console:
         return not params.get("settled") or lease is None or lease.status in ("settled", "refused")
 
     def _make_counter(self, lease: SubmitterLease) -> views.TimelineEntry:
-        cost = self.shower.money(lease.last.cost, lease.terms.asset)
-        pairs = (("cost", f"{cost} {self.shower.symbol(lease.terms.asset)}"),)
         text = f"receipt {lease.last.number} checked, voucher signed"
-        return entry_view(TimelineEntry(lease.last.at_ns, "receipt", text, pairs))
+        entry = TimelineEntry(lease.last.at_ns, "receipt", text, (("cost", str(int(lease.last.cost))),))
+        return self.shower.entry(entry, lease.terms.asset)
 
     async def job_logs(self, params: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The log from an offset on; with `follow` as it grows, until the workload has ended."""

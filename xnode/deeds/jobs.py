@@ -35,7 +35,7 @@ class JobMaker:
         folder = Path(params["base_dir"])
         inputs = []
         for one in jobfile.inputs:
-            blob = await self.blobs.add_file(folder / Path(one.source).expanduser())
+            blob = await self.blobs.add_file(_find(folder, one.source))
             inputs.append(InputFile(one.path, blob))
         return self._make(jobfile, asset, await self._make_image(jobfile.image, folder), tuple(inputs))
 
@@ -46,7 +46,7 @@ class JobMaker:
         source = jobfile.image
         image = Image(source.digest, 0, source.reference)
         if source.kind == "layout":
-            image = read_layout(folder / Path(source.path).expanduser())
+            image = read_layout(_find(folder, source.path))
         return self._make(jobfile, self.find_asset(jobfile.asset), image, ())
 
     def find_asset(self, name: str) -> Asset:
@@ -73,7 +73,7 @@ class JobMaker:
                 todo="name an OCI layout (oci:PATH) or a registry reference with @sha256:...",
                 code=ExitCode.NOT_FOUND,
             )
-        layout = folder / Path(source.path).expanduser()
+        layout = _find(folder, source.path)
         image = read_layout(layout)
         blobs = list_blobs(layout, image)
         for blob in blobs:
@@ -112,6 +112,11 @@ class JobMaker:
             regions=jobfile.regions,
             min_stake=Amount(min_stake),
         )
+
+
+def _find(folder: Path, text: str) -> Path:
+    """A path of the job file: relative to its folder, ~ for the user's home."""
+    return folder / Path(text).expanduser()
 
 
 def find_job_id(text: str, known: list[Hash32]) -> Hash32:

@@ -60,7 +60,7 @@ class Market:
         self._separator = separator
         self._own: SignedOffer | None = None
         self._latencies: dict[Address, Latency] = {}
-        self._owners: dict[Address, Address] = {}
+        self._owners: dict[Address, Address | None] = {}
         self._refreshed_at_ns = 0
         self._refreshing = trio.Lock()
         self.book = Book(separator)
@@ -100,6 +100,8 @@ class Market:
         while not len(self.book) and self._clock.now_ns() - begun_ns < FIRST_LOOK_NS:
             await trio.sleep(0.25)
             await self.refresh()
+        for known in tuple(self.book):
+            await self._learn_owner(known.offer.node)
         now_ns = self._clock.now_ns()
         self.book.drop_expired(now_ns)
         facts = await self._make_facts(job, tried)
@@ -175,13 +177,13 @@ class Market:
     # ---------------------------------------------------------------------------------------------- what the chain says
 
     async def _learn_owner(self, node: Address) -> None:
-        if node not in self._owners:
+        """Ask the chain who owns a node key; an answer of "nobody" is not kept, because it may be registered any moment."""
+        if self._owners.get(node) is None:
             try:
-                owner = await self._chain.provider_of(node)
+                self._owners[node] = await self._chain.provider_of(node)
             except (Retryable, Permanent):
-                return
-            if owner is not None:
-                self._owners[node] = owner
+                # Not knowing is not the same as "not registered".
+                self._owners.pop(node, None)
 
     async def _make_facts(self, job: Job, tried: tuple[Address, ...]) -> Facts:
         refused = {node: "tried already for this job" for node in tried}
@@ -189,7 +191,11 @@ class Market:
         for signed in self.book:
             offer = signed.offer
             owner = self._owners.get(offer.node)
-            if owner is None:
+            if offer.node not in self._owners:
+                refused.setdefault(
+                    offer.node, "the chain cannot be asked whether its node key is registered; try again"
+                )
+            elif owner is None:
                 refused.setdefault(offer.node, "its node key is not registered on chain")
             elif owner != offer.provider:
                 refused.setdefault(

@@ -129,11 +129,12 @@ class Server:
         """Live while the workload is on the host, then the rest from the archive: it is there before the workload goes."""
         assert self._engine is not None
         if not self._archive.has(lease_id):
-            async for offset, piece in self._engine.read_logs(lease_id, offset, follow=True):
-                yield offset, piece
+            async for after, piece in self._engine.read_logs(lease_id, offset, follow=True):
+                offset = after
+                yield after, piece
         if self._archive.has(lease_id):
-            async for offset, piece in self._engine.read_kept_log(self._archive.path(lease_id), offset):
-                yield offset, piece
+            async for after, piece in self._engine.read_kept_log(self._archive.path(lease_id), offset):
+                yield after, piece
 
     async def _wait_started(self, caller: Address, lease_id: Hash32) -> ProviderLease | None:
         with trio.move_on_after(LOG_WAIT_S):

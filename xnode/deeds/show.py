@@ -23,6 +23,9 @@ from xnode.node.records import (
 from xnode.node.state import State
 from xnode.ports import Blobs
 
+MONEY_FACTS = frozenset({"cost", "cost_limit", "claimed", "missing"})
+"""Timeline facts in base units; a fact named by a node address is that node's score."""
+
 ENDED = ("done", "failed", "stopped")
 
 
@@ -111,7 +114,7 @@ class Shower:
             command=job.job.command,
             resources=hosting(job.job.resources),
             outputs=self.outputs(job),
-            timeline=tuple(entry_view(entry) for entry in job.timeline),
+            timeline=tuple(self.entry(entry, job.job.asset) for entry in job.timeline),
         )
         if lease is None:
             return detail
@@ -143,6 +146,15 @@ class Shower:
             for one in job.outputs
         )
 
+    def entry(self, entry: TimelineEntry, asset: Address) -> views.TimelineEntry:
+        """One thing that happened, its facts behind the detail; money in the asset."""
+        pairs = []
+        for name, value in entry.facts:
+            is_money = name in MONEY_FACTS or name.startswith("0x")
+            shown = f"{self.money(int(value), asset)} {self.symbol(asset)}" if is_money and value.isdecimal() else value
+            pairs.append(f"{name}={shown}")
+        return views.TimelineEntry(entry.at_ns, entry.what, f"{entry.detail}  {'  '.join(pairs)}".strip())
+
     def lease_row(self, lease: ProviderLease) -> views.LeaseRow:
         """A lease that we serve."""
         asset = lease.terms.asset
@@ -163,12 +175,6 @@ def hosting(resources: Resources) -> views.Hosting:
     return views.Hosting(
         resources.vcpu_milli, resources.memory_bytes, resources.disk_bytes, resources.gpus, resources.gpu_model
     )
-
-
-def entry_view(entry: TimelineEntry) -> views.TimelineEntry:
-    """One thing that happened, its facts behind the detail."""
-    pairs = "  ".join(f"{name}={value}" for name, value in entry.facts)
-    return views.TimelineEntry(entry.at_ns, entry.what, f"{entry.detail}  {pairs}".strip())
 
 
 def hex_of(data: bytes) -> str:

@@ -99,7 +99,9 @@ class Turn:
         if changes:
             record = msgspec.structs.replace(record, **changes)
         self.state = self.state.put(record)
-        self.touched[kind_of(type(record)), record.key] = record
+        key = (kind_of(type(record)), record.key)
+        self.touched[key] = record
+        self.dropped.pop(key, None)
         return record
 
     def archive(self, record: R, **changes: Any) -> None:

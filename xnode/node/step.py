@@ -103,7 +103,8 @@ def _on_provider_effect_failed(turn: Turn, lease: ProviderLease, change: facts.E
         case deeds.PushReceipts():
             _on_push_failed(turn, lease, change)
         case _:
-            pass
+            # A node may lease from itself, and then has both records under one id.
+            _on_submitter_effect_failed(turn, change.effect, Refusal(change.code, change.detail))
 
 
 def _on_submitter_effect_failed(turn: Turn, effect: deeds.Effect, refusal: Refusal) -> None:

@@ -199,6 +199,7 @@ def choose_if_ready(turn: Turn, job: SubmitterJob, late: bool = False) -> None:
             "escrow_too_small",
             f"the job may cost {limit} base units and {funds} can be reserved: {missing} are missing; "
             "deposit or approve more",
+            ("missing", str(missing)),
         )
         return
     _open_lease(turn, job, choice)
@@ -342,10 +343,10 @@ def _why_no_quote(job: SubmitterJob) -> str:
     return "; ".join(f"0x{one.node.hex()[:8]} {one.refusal}" for one in job.asked if one.refusal)
 
 
-def fail_job(turn: Turn, job: SubmitterJob, reason: str, detail: str) -> None:
+def fail_job(turn: Turn, job: SubmitterJob, reason: str, detail: str, *pairs: tuple[str, str]) -> None:
     """The job ends without having run."""
     note(
-        turn, job, "end", f"{reason}: {detail}", status="failed", end_reason=reason, end_detail=detail,
+        turn, job, "end", f"{reason}: {detail}", *pairs, status="failed", end_reason=reason, end_detail=detail,
         wake_at_ns=None,
     )  # fmt: skip
 
