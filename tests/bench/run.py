@@ -43,7 +43,9 @@ class Bench:
 
 
 BENCHES = (
+    Bench("start", "first_line"),
     Bench("receipts", "receipts"),
+    Bench("rest", "rest"),
     Bench("gas", "contract_gas"),
 )
 
