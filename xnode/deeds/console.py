@@ -181,7 +181,7 @@ class Console:
         follow = bool(params.get("follow"))
         shown = counted = 0
         while True:
-            changed = self.loop.wait_change
+            changed = self.loop.next_change()
             job = self.loop.state.get(SubmitterJob, job.job_hash) or job
             for entry in job.timeline[shown:]:
                 yield self.shower.entry(entry, job.job.asset)
@@ -192,7 +192,7 @@ class Console:
                 yield self._make_counter(lease)
             if not follow or (job.status in ENDED and self._is_over(job, params)):
                 return
-            await changed()
+            await changed.wait()
 
     def _is_over(self, job: SubmitterJob, params: dict[str, Any]) -> bool:
         lease = self.loop.state.get(SubmitterLease, job.lease_id) if job.lease_id else None
