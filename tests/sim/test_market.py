@@ -7,7 +7,7 @@ import pytest
 from metering.units import NANOS_PER_SECOND
 from tests.factories import TOKEN
 from tests.sim.containers import Behaviour
-from tests.sim.world import make_market
+from tests.sim.world import World, make_market
 from xnode.node.records import SubmitterLease
 
 SECOND = NANOS_PER_SECOND
@@ -179,3 +179,14 @@ def test_no_lease_is_closed_because_the_chain_is_away_for_a_minute() -> None:
     world.run_until_settled()
     assert world.job(job_hash).end_reason == "completed"
     assert world.guard.receipts[lease.lease_id].running_ns == 90 * SECOND
+
+
+def test_a_quote_that_could_lock_our_money_for_long_is_not_taken() -> None:
+    world = World()
+    world.add_provider(thaw=30 * 86_400)
+    world.add_submitter()
+    world.run_for(1)
+    job_hash = world.submit()
+    world.run_for(10)
+    assert world.job(job_hash).end_reason == "no_quote"
+    assert "quote_thaw" in world.job(job_hash).end_detail

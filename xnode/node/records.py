@@ -44,7 +44,7 @@ class ProviderSettings(msgspec.Struct, frozen=True):
 
 class SubmitterSettings(msgspec.Struct, frozen=True):
     """payer: whose pooled balance pays; quotes: how many of the best are asked; thaw: of new escrows, seconds;
-    silence_ns: without word for so long after its last due receipt, a provider counts as lost."""
+    max_thaw: longest accepted in a quote, seconds; silence_ns: without word for so long, a provider counts as lost."""
 
     payer: Address
     quotes: int
@@ -52,6 +52,7 @@ class SubmitterSettings(msgspec.Struct, frozen=True):
     thaw: int
     opening_ttl_s: int
     silence_ns: int
+    max_thaw: int = 7 * 86_400
     rtt_weight: int = 0
 
 
@@ -259,7 +260,7 @@ class SubmitterLease(msgspec.Struct, frozen=True, tag="submitter_lease"):
     outputs: tuple[OutputFile, ...] | None = None
     outputs_fetched: bool = False
     refusal: Refusal | None = None
-    stop_asked: bool = False
+    stop_asked_at_ns: int | None = None
     asked: bool = False
     wake_at_ns: int | None = None
 

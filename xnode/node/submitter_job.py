@@ -134,7 +134,14 @@ def _ask_quotes(turn: Turn, job: SubmitterJob, settings: SubmitterSettings, wait
 
 def on_quote_received(turn: Turn, change: facts.QuoteReceived) -> None:
     """Note the quote; with the last answer the choice is made."""
-    _note_answer(turn, change.job_hash, change.node, change.signed, None)
+    settings = turn.state.settings.submitter
+    thaw = change.signed.quote.body.thaw
+    if settings is not None and thaw > settings.max_thaw:
+        # What a provider asks for here is how long it could keep our money from us.
+        refusal = Refusal("quote_thaw", f"the quote asks for a thaw of {thaw} s; we take at most {settings.max_thaw} s")
+        _note_answer(turn, change.job_hash, change.node, None, refusal)
+    else:
+        _note_answer(turn, change.job_hash, change.node, change.signed, None)
 
 
 def on_quote_failed(turn: Turn, effect: deeds.RequestQuote, refusal: Refusal) -> None:
@@ -358,7 +365,7 @@ def on_job_stop_requested(turn: Turn, change: facts.JobStopRequested) -> None:
         return turn.refuse(change.reply_to, "job_unknown", f"no live job {change.job_hash.hex()[:16]} here")
     lease = turn.get(SubmitterLease, job.lease_id) if job.lease_id else None
     if lease is not None and job.status in ("leasing", "running"):
-        ask_lease(turn, turn.put(lease, stop_asked=True), stop=True)
+        ask_lease(turn, turn.put(lease, stop_asked_at_ns=lease.stop_asked_at_ns or turn.at_ns), stop=True)
         note(turn, job, "stopping", "asked the provider to stop")
     elif job.status in ("searching", "quoting"):
         note(turn, job, "end", "stopped before any lease", status="stopped", end_reason="stopped_by_submitter")

@@ -25,7 +25,7 @@ from xnode.runtime.claims import claim_devices, claim_uids, release_claims
 from xnode.runtime.host import RUN_DIR, prepare_host, read_boot_id
 from xnode.runtime.image_store import ImageStore
 from xnode.runtime.lease_folder import LeaseFolder, make_record
-from xnode.runtime.network import make_network
+from xnode.runtime.network import RESOLV_CONF, make_network
 from xnode.runtime.podman import LONG_S, Places, Podman, find_program, last_line
 from xnode.runtime.workload import Workload
 
@@ -251,7 +251,9 @@ class PodmanEngine:
         owner = record.uid_base + lockdown.WORKLOAD_UID
         disk.make_disk(folder.path / "disk.img", record.disk_bytes, folder.disk, owner)
         if spec.network:
-            make_network(record.uid_base).create()
+            network = make_network(record.uid_base)
+            network.create()
+            folder.write_network(network.make_attach_script(), RESOLV_CONF)
         cgroup = tree.lease(self._namespace, spec.lease_id.hex())
         cgroup.create(lockdown.make_limits(spec))
         self._forget(spec.lease_id)

@@ -19,6 +19,7 @@ from scheduler.job import Image
 from tests.xnode.runtime.conftest import MIB, NAMESPACE, Bench
 from xnode.errors import Permanent, Retryable
 from xnode.ports import Engine
+from xnode.runtime.cgroup import read_cgroup_tree
 from xnode.runtime.engine import PodmanEngine
 
 pytestmark = pytest.mark.engine
@@ -141,7 +142,7 @@ async def test_running_lease_is_not_removed(bench: Bench) -> None:
 
 async def test_orphans_are_listed_and_can_be_swept(bench: Bench) -> None:
     cgroup_only, folder_only = os.urandom(32).hex(), os.urandom(32).hex()
-    await trio.Path(f"/sys/fs/cgroup/memory/xnode/{NAMESPACE}/{cgroup_only}").mkdir(parents=True)
+    await trio.Path(read_cgroup_tree().mount_of("memory"), "xnode", NAMESPACE, cgroup_only).mkdir(parents=True)
     await trio.Path(bench.state_dir, NAMESPACE, "leases", folder_only).mkdir()
     orphans = {Hash32(bytes.fromhex(name)) for name in (cgroup_only, folder_only)}
     assert orphans <= set(await bench.engine.list_leases())
@@ -171,6 +172,7 @@ import sys, trio
 from pathlib import Path
 from metering.resources import Resources
 from xnode.ports import WorkloadSpec
+from xnode.runtime.cgroup import read_cgroup_tree
 from xnode.runtime.engine import PodmanEngine
 from xnode.runtime.images import read_layout
 
