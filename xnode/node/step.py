@@ -34,6 +34,8 @@ def step(state: State, entry: facts.Entry) -> Turn:
 def _on_node_started(turn: Turn, change: facts.NodeStarted) -> None:
     """Take the settings; leases that were open go on under the terms they have."""
     turn.put(Settings(change.node, change.separator, change.software, change.provider, change.submitter))
+    for job in tuple(turn.state.all(SubmitterJob)):
+        submitter_job.resume_job(turn, job)
     for lease in tuple(turn.state.all(SubmitterLease)):
         submitter_lease.grant_grace(turn, lease)
     for served in tuple(turn.state.all(ProviderLease)):
