@@ -113,8 +113,8 @@ def _on_submitter_effect_failed(turn: Turn, effect: deeds.Effect, refusal: Refus
     match effect:
         case deeds.SearchOffers() | deeds.ReadFunds():
             job = turn.get(SubmitterJob, effect.job_hash)
-            if job is not None and job.status in ("searching", "quoting"):
-                submitter_job.fail_job(turn, job, refusal.code, refusal.detail)
+            if job is not None:
+                submitter_job.on_search_failed(turn, job, refusal)
         case deeds.RequestQuote():
             submitter_job.on_quote_failed(turn, effect, refusal)
         case deeds.RequestLease():

@@ -381,6 +381,16 @@ def ask_silent(turn: Turn, job: SubmitterJob) -> None:
     turn.put(job, passed=passed, silent=(), rounds=job.rounds + 1, wake_at_ns=again_ns)
 
 
+def on_search_failed(turn: Turn, job: SubmitterJob, refusal: Refusal) -> None:
+    """No offers or no funds could be read; in time, perhaps only because we were away ourselves: then once more."""
+    if job.status not in ("searching", "quoting"):
+        return
+    if refusal.code == "deadline" and job.rounds < MAX_ROUNDS:
+        search(turn, turn.put(job, rounds=job.rounds + 1))
+    else:
+        fail_job(turn, job, refusal.code, refusal.detail)
+
+
 def resume_job(turn: Turn, job: SubmitterJob) -> None:
     """We were away ourselves, and the time for answers passed meanwhile: begin the search anew."""
     if job.status in ("searching", "quoting"):
