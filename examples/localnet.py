@@ -263,16 +263,10 @@ def _unmount_below(folder: Path) -> None:
 
 
 def remove_workloads(home: Home) -> None:
-    """Stop every container of this home, and give its disks back. Containers outlive their daemon, so it takes this."""
+    """Take everything of this home's engine off the host. Containers outlive their daemon, so it takes this."""
     engine_dir = home.data / "engine"
     if engine_dir.exists():
-        trio.run(_remove_workloads, PodmanEngine(engine_dir, home.namespace))
-
-
-async def _remove_workloads(engine: PodmanEngine) -> None:
-    for lease_id in await engine.list_leases():
-        await engine.stop(lease_id)
-        await engine.remove(lease_id)
+        trio.run(PodmanEngine(engine_dir, home.namespace).erase)
 
 
 def _end_noted(path: Path) -> None:

@@ -126,6 +126,13 @@ class CgroupTree:
                 files.append(group / "cgroup.procs")
         return tuple(files)
 
+    def remove_namespace(self, namespace: str) -> None:
+        """Take away the groups of a daemon that is being uninstalled; what is still used stays."""
+        for root in self.roots():
+            for group in ("xnode", "xnode-monitors"):
+                with suppress(OSError):
+                    (root / group / namespace).rmdir()
+
 
 def read_cgroup_tree(root: Path = Path("/")) -> CgroupTree:
     """The tree of the host whose /proc and /sys stand under `root` (another root in tests)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,15 @@ def sh(script: str) -> None:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[None]:
-    """Another host, as a network namespace on a wire of ours, with a web server on every address."""
+    """Another host, as a network namespace on a wire of ours, with a web server on every address. One at a time on a
+    machine: another run of these tests would have the same addresses."""
+    with Path("/run/xnode-test-world.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield from make_world(tmp_path)
+
+
+def make_world(tmp_path: Path) -> Iterator[None]:
+    """The namespace, its wire and both web servers, taken away in the end."""
     (tmp_path / "body").write_bytes(bytes(BODY_BYTES))
     sh(f"""ip netns add xnworld; ip link add xnworld0 type veth peer name eth0 netns xnworld
         ip addr add {OURS}/24 dev xnworld0; ip addr add 10.254.77.1/24 dev xnworld0; ip link set xnworld0 up
