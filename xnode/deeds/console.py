@@ -58,6 +58,7 @@ class Console:
     home: str
     version: str
     stop: Callable[[], None]
+    restart_net: Callable[[], None]
     ready: Callable[[], dict[str, str]]
     peers: Callable[[], int]
     multiaddrs: Callable[[], tuple[str, ...]]
@@ -71,6 +72,7 @@ class Console:
         return {
             "node.status": self.node_status,
             "node.stop": self.node_stop,
+            "net.restart": self.net_restart,
             "offer.list": self.offer_list,
             "job.plan": self.job_plan,
             "job.submit": self.job_submit,
@@ -114,6 +116,11 @@ class Console:
     async def node_stop(self, _params: dict[str, Any]) -> bool:
         """Stop the daemon after this answer. Workloads go on."""
         self.stop()
+        return True
+
+    async def net_restart(self, _params: dict[str, Any]) -> bool:
+        """Tear libp2p down and start it anew: calls under way are tried again, leases and money do not notice."""
+        self.restart_net()
         return True
 
     async def offer_list(self, _params: dict[str, Any]) -> list[views.OfferRow]:
