@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import trio
 
+from xnode.cli.devnet_run import find_socket
 from xnode.config_file import read_table, write_config
 from xnode.control_client import Control
 from xnode.errors import UserError
@@ -100,7 +101,7 @@ class Localnet:
     # ------------------------------------------------------------------------------------------------------------ chain
 
     def start_chain(self, block_time_s: float = 1.0, port: int = 0) -> None:
-        """A local EVM node with the contracts deployed."""
+        """A local EVM node with the contracts deployed, or as an earlier one of this network left them."""
         options = (
             "devnet",
             "up",
@@ -111,10 +112,16 @@ class Localnet:
             "--block-time",
             str(block_time_s),
         )
-        self.manifest.unlink(missing_ok=True)
         self.chain = self._spawn(options, self.folder / "chain.log", {})
         (self.folder / "chain.pid").write_text(f"{self.chain.pid}\n")
-        self._wait(self.chain, self.manifest.exists, CHAIN_WAIT_S, "the chain", self.folder / "chain.log")
+        is_up = Control(find_socket(self.manifest.parent)).is_up
+        self._wait(self.chain, is_up, CHAIN_WAIT_S, "the chain", self.folder / "chain.log")
+
+    def kill_chain(self) -> None:
+        """kill -9; the next start goes on from the state that it saved last."""
+        if self.chain is not None:
+            _end(self.chain, signal.SIGKILL)
+            self.chain = None
 
     def fund(self, *addresses: str) -> None:
         """Bring addresses up to some ETH for gas and some OPENX."""

@@ -264,6 +264,7 @@ class _Daemon:
             home=str(self._config.home.folder),
             version=__version__,
             stop=self._stop_soon,
+            restart_net=net.restart,
             ready=lambda: dict(self._problems),
             peers=lambda: len(net.peers()),
             multiaddrs=lambda: tuple(f"{one}/p2p/{peer_id}" for one in net.multiaddrs()),
