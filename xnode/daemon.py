@@ -40,6 +40,7 @@ from xnode.deeds.show import Shower
 from xnode.deeds.submitter import SubmitterDeeds
 from xnode.errors import Permanent, Retryable, UserError
 from xnode.gateway.http import serve_http
+from xnode.heap import freeze_start
 from xnode.loop import Loop
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
@@ -223,6 +224,7 @@ class _Daemon:
                 nursery.start_soon(retry_forever, "sweeping orphans", partial(sweep_orphans, engine, loop, journal))
             await self._serve_http(nursery, console, registry)
             await nursery.start(serve_control, config.home.control, console.methods())
+            freeze_start()
             log.info("node ready", node="0x" + signer.address.hex(), listen=net.multiaddrs(), version=__version__)
 
     async def _make_start(self, ground: _Ground, net: Net) -> NodeStarted:
