@@ -49,6 +49,7 @@ from xnode.node.change import AddressesChanged, NodeStarted
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.ports import RpcHandler, RpcRefused
 from xnode.runtime.engine import PodmanEngine
+from xnode.runtime.gpus import make_device_names
 from xnode.runtime.hardware import probe_hardware
 from xnode.store.database import open_database
 from xnode.store.journal import Journal
@@ -168,7 +169,9 @@ class _Daemon:
 
     async def _make_engine(self, provider: ProviderConfig) -> PodmanEngine:
         data = self._config.node.data_dir
-        engine = PodmanEngine((data / "engine").absolute(), self._config.home.namespace, provider.oci_runtime)
+        profile = await trio.to_thread.run_sync(probe_hardware, data)
+        devices = make_device_names(profile.gpus)[: provider.share.gpus]
+        engine = PodmanEngine((data / "engine").absolute(), self._config.home.namespace, provider.oci_runtime, devices)
         version = await engine.check()
         log.info("container engine ready", version=version)
         return engine
@@ -263,6 +266,7 @@ class _Daemon:
             home=str(self._config.home.folder),
             version=__version__,
             stop=self._stop_soon,
+            restart_net=net.restart,
             ready=lambda: dict(self._problems),
             peers=lambda: len(net.peers()),
             multiaddrs=lambda: tuple(f"{one}/p2p/{peer_id}" for one in net.multiaddrs()),

@@ -126,6 +126,10 @@ class Loop:
         """Returns after the next commit."""
         await self._changed.wait()
 
+    def next_change(self) -> trio.Event:
+        """Is set by the next commit. Taken before the state is read, it misses none, whatever is awaited in between."""
+        return self._changed
+
     # ------------------------------------------------------------------------------------------------------- one batch
 
     async def _take_batch(self, nursery: trio.Nursery) -> None:

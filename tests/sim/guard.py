@@ -24,7 +24,7 @@ from xnode.node.records import (
     SubmitterEscrow,
     SubmitterLease,
 )
-from xnode.node.state import State, Turn
+from xnode.node.state import State, Turn, kind_of
 from xnode.store.journal import Batch
 
 ROUND_NS = NANOS_PER_SECOND
@@ -87,6 +87,8 @@ class Guard:
                 last = before.get(type(record), record.lease_id)
                 start = last.status if last is not None else "requested"
                 assert has_path(start, record.status), f"{type(record).__name__} went from {start} to {record.status}"
+                if isinstance(record, SubmitterLease) and start != "settled" and record.status == "settled":
+                    _check_settled(turn, record)
 
     # ------------------------------------------------------------------------------------------------------ signatures
 
@@ -160,6 +162,13 @@ class Guard:
         """A workload starts: once for a lease, and in one place."""
         assert lease_id not in self.starts, "a lease's workload was started twice"
         self.starts[lease_id] = node
+
+
+def _check_settled(turn: Turn, lease: SubmitterLease) -> None:
+    escrow = turn.touched.get((kind_of(SubmitterEscrow), lease.terms.escrow_id))
+    if isinstance(escrow, SubmitterEscrow) and (kind_of(SubmitterEscrow), escrow.key) not in turn.dropped:
+        is_paid = escrow.claimed >= escrow.cumulative or escrow.deposited == escrow.claimed
+        assert is_paid or escrow.thaw_asked, "a lease counts as settled before it is paid"
 
 
 def check_exposure(lease: ProviderLease, provider: ProviderSettings, impaired_at_ns: int, now_ns: int) -> None:

@@ -157,3 +157,23 @@ def test_a_liar_that_goes_on_talking_keeps_no_money() -> None:
     world.run_until(lambda: any(one.end_reason == "receipt_refused" for one in world.leases(0)), 60)
     world.run_until_settled()
     assert world.job(job_hash).end_reason == "receipt_refused"
+
+
+def test_a_provider_that_goes_on_after_our_stop_is_not_paid_for_it() -> None:
+    world = make_world()
+    job_hash = world.submit(behaviour=Behaviour(run_ns=600 * SECOND))
+    world.run_for(10)
+    world.network.stations[world.machines[1].address].methods[message.LEASE_STOP] = ignore_stop
+    world.stop(job_hash)
+    world.run_until(lambda: any(one.end_reason == "receipt_refused" for one in world.leases(0)), 120)
+    lease = next(iter(world.leases(0)))
+    assert lease.refusal.code == "receipt_running_ns"
+    assert lease.stop_asked_at_ns is not None
+    assert lease.last.running_ns <= lease.stop_asked_at_ns + 61 * SECOND - lease.requested_at_ns
+    world.run_until_settled()
+
+
+async def ignore_stop(_caller: object, body: bytes) -> bytes:
+    """A provider that says it runs, whatever is asked of it."""
+    query = decode_strict(body, message.LeaseQuery)
+    return encode(deeds.Standing(query.lease_id, "running", None, "", None, None))

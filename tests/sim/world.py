@@ -177,7 +177,17 @@ class World:
         self.run_for(30)
         self.check_end()
 
+    def wait_running(self, number: int = 1) -> ProviderLease:
+        """Let time pass until a lease runs at this provider; gives the lease."""
+        self.run_until(lambda: any(one.status == "running" for one in self.leases(number)), 60)
+        found: ProviderLease = next(one for one in self.leases(number) if one.status == "running")
+        return found
+
     # ------------------------------------------------------------------------------------------------------- what is the case
+
+    def paid_to(self, number: int) -> int:
+        """What the owner of this provider's node got on chain."""
+        return self.ledger.paid.get(address_of(OWNER + number), 0)
 
     def job(self, job_hash: Hash32, submitter: int = 0) -> SubmitterJob:
         """The submitter's record of the job."""
@@ -257,3 +267,13 @@ class World:
                     lease = machine.loop.state.get(ProviderLease, lease_id)
                     if lease is not None:
                         check_exposure(lease, machine.provider, machine.impaired_at_ns, self.clockwork.now_ns)
+
+
+def make_market(seed: int = 0, providers: int = 1, deposit: int = 100 * TOKEN, **provider: object) -> World:
+    """A submitter and some providers whose offers are known."""
+    world = World(seed, deposit)
+    for number in range(1, providers + 1):
+        world.add_provider(number, **provider)
+    world.add_submitter()
+    world.run_for(1)
+    return world

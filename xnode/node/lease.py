@@ -43,7 +43,7 @@ EndReason = Literal[
     "out_of_memory",  # the workload passed its memory limit
     "time_limit",  # the workload reached its wall-clock limit
     "cost_limit",  # the lease reached the most it may cost
-    "stopped_by_submitter",
+    "stopped_by_submitter",  # the submitter asked for it
     "unpaid",  # no voucher for two intervals
     "escrow_unconfirmed",  # the escrow's opening did not confirm before the exposure limit
     "thaw_started",  # the payer began to take the escrow back

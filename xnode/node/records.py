@@ -44,7 +44,7 @@ class ProviderSettings(msgspec.Struct, frozen=True):
 
 class SubmitterSettings(msgspec.Struct, frozen=True):
     """payer: whose pooled balance pays; quotes: how many of the best are asked; thaw: of new escrows, seconds;
-    silence_ns: without word for so long after its last due receipt, a provider counts as lost."""
+    max_thaw: longest accepted in a quote, seconds; silence_ns: without word for so long, a provider counts as lost."""
 
     payer: Address
     quotes: int
@@ -52,6 +52,7 @@ class SubmitterSettings(msgspec.Struct, frozen=True):
     thaw: int
     opening_ttl_s: int
     silence_ns: int
+    max_thaw: int = 7 * 86_400
     rtt_weight: int = 0
 
 
@@ -218,7 +219,11 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
-    """A job of ours. status: searching, quoting, leasing, running, fetching, done, failed, stopped."""
+    """A job of ours. status: searching, quoting, leasing, running, fetching, done, failed, stopped.
+
+    tried: who was offered a lease; passed: who was asked and gave no quote, and of them silent: who did not answer;
+    rounds: how often the silent ones were asked anew; no_quote: what the last ones said.
+    """
 
     job_hash: Hash32
     job: Job
@@ -227,6 +232,10 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     asked: tuple[Asked, ...] = ()
     funds: Amount | None = None
     tried: tuple[Address, ...] = ()
+    passed: tuple[Address, ...] = ()
+    silent: tuple[Address, ...] = ()
+    rounds: int = 0
+    no_quote: str = ""
     lease_id: Hash32 | None = None
     outputs: tuple[OutputFile, ...] = ()
     exit_code: int | None = None
@@ -259,7 +268,7 @@ class SubmitterLease(msgspec.Struct, frozen=True, tag="submitter_lease"):
     outputs: tuple[OutputFile, ...] | None = None
     outputs_fetched: bool = False
     refusal: Refusal | None = None
-    stop_asked: bool = False
+    stop_asked_at_ns: int | None = None
     asked: bool = False
     wake_at_ns: int | None = None
 

@@ -22,6 +22,9 @@ FETCH_OUTPUTS_NS = 3600 * NANOS_PER_SECOND
 MAX_OUTPUTS = 4096
 """Output files of one job; each costs a hash and a request."""
 
+STOP_GRACE_NS = 60 * NANOS_PER_SECOND
+"""How long after our order to stop a provider may still bill: it may be away for a moment when the order comes."""
+
 SETTLE_WAIT_NS = 900 * NANOS_PER_SECOND
 """How long a provider may take to claim and release before we take the rest back by thaw."""
 
@@ -52,7 +55,7 @@ def _open(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
         )  # fmt: skip
         drop_quotes(turn, job, lease.terms.node)
     lease = heard(turn, turn.put(lease, status=follow(lease.status, "funded")))
-    if lease.stop_asked:
+    if lease.stop_asked_at_ns is not None:
         # Our user's stop came before the provider knew the lease.
         ask_lease(turn, lease, stop=True)
     return lease
@@ -66,7 +69,7 @@ def on_lease_refused(turn: Turn, lease: SubmitterLease, refusal: Refusal) -> Non
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None and job.lease_id == lease.lease_id:
         job = note(turn, job, "refusal", str(refusal), ("node", "0x" + lease.terms.node.hex()))
-        if lease.stop_asked:
+        if lease.stop_asked_at_ns is not None:
             finish_job(turn, job, lease, "stopped_by_submitter", "stopped before any lease")
         else:
             try_next(turn, job, str(refusal))
@@ -111,7 +114,9 @@ def _check_fresh(
         return lease.refusal
     job = turn.get(SubmitterJob, lease.job_hash)
     network_bytes = job.job.network_bytes if job else 0
-    elapsed_ns = turn.at_ns - lease.requested_at_ns
+    # A provider that will not stop is not paid for going on.
+    last_ns = lease.stop_asked_at_ns + STOP_GRACE_NS if lease.stop_asked_at_ns is not None else turn.at_ns
+    elapsed_ns = min(turn.at_ns, last_ns) - lease.requested_at_ns
     return check_receipts(lease.last, fresh, lease.terms, turn.state.settings.separator, elapsed_ns, network_bytes)
 
 
@@ -295,7 +300,8 @@ def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
         turn.put(lease, wake_at_ns=None)
         return
     if turn.at_ns - lease.heard_at_ns < silence_ns:
-        ask_lease(turn, turn.put(lease, asked=True, wake_at_ns=lease.heard_at_ns + silence_ns), stop=lease.stop_asked)
+        lease = turn.put(lease, asked=True, wake_at_ns=lease.heard_at_ns + silence_ns)
+        ask_lease(turn, lease, stop=lease.stop_asked_at_ns is not None)
         return
     lose_provider(turn, lease)
 

@@ -1,0 +1,34 @@
+"""The lock files name what is installed and its hashes, never where from: each installation has its own registry."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGES = json.loads((ROOT / "contracts" / "package-lock.json").read_text())["packages"]
+REQUIREMENTS = (ROOT / "requirements.lock").read_text()
+
+
+def test_the_npm_lock_names_no_registry_host() -> None:
+    for name, package in PACKAGES.items():
+        # An author's wish for donations is no place to install from.
+        told = {field: value for field, value in package.items() if field != "funding"}
+        assert "resolved" not in told and "://" not in json.dumps(told), name
+
+
+def test_the_python_lock_names_no_registry_host() -> None:
+    assert "://" not in REQUIREMENTS
+    assert not re.search(r"--(extra-)?index-url|--find-links|--trusted-host", REQUIREMENTS)
+
+
+def test_every_npm_package_is_locked_by_its_hash() -> None:
+    loose = [name for name, package in PACKAGES.items() if name and "sha512-" not in package.get("integrity", "")]
+    assert PACKAGES and not loose
+
+
+def test_every_python_package_is_locked_by_its_hash() -> None:
+    pins = re.findall(r"^(\S+==\S+).*\n(.*)$", REQUIREMENTS, re.MULTILINE)
+    loose = [name for name, next_line in pins if not next_line.startswith("    --hash=sha256:")]
+    assert pins and not loose

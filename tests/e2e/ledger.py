@@ -1,0 +1,63 @@
+"""Ledger: what the chain says of a market's money, read past all of our nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from metering.units import Address, Hash32
+from xnode.chain import openx_token, payment_escrow
+from xnode.chain.manifest import Manifest, read_manifest
+from xnode.chain.rpc import Rpc
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """Base units of OPENX. free: of the payer's pooled deposit; payout: in the provider's wallet; held: by the escrow
+    contract; owed: what the contract owes in all."""
+
+    free: int
+    payout: int
+    held: int
+    owed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The chain of one manifest."""
+
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path) -> Ledger:
+        """The chain that this manifest file names."""
+        return cls(read_manifest(path))
+
+    def read_money(self, payer: Address, payout: Address) -> Money:
+        """The balances now."""
+        return trio.run(self._read_money, payer, payout)
+
+    def count_claims(self, escrow_id: Hash32) -> int:
+        """How many Claimed events the chain has of this escrow."""
+        return trio.run(self._count_claims, escrow_id)
+
+    async def _read_money(self, payer: Address, payout: Address) -> Money:
+        escrow, asset = self.manifest.contracts.payment_escrow, self.manifest.find_asset("OPENX").address
+        async with Rpc(self.manifest.rpc_url, self.manifest.chain_id) as rpc:
+            return Money(
+                free=await rpc.view(escrow, payment_escrow.FREE, payer, asset),
+                payout=await rpc.view(asset, openx_token.BALANCE_OF, payout),
+                held=await rpc.view(asset, openx_token.BALANCE_OF, escrow),
+                owed=await rpc.view(escrow, payment_escrow.LIABILITIES, asset),
+            )
+
+    async def _count_claims(self, escrow_id: Hash32) -> int:
+        query = {
+            "address": "0x" + self.manifest.contracts.payment_escrow.hex(),
+            "topics": ["0x" + payment_escrow.CLAIMED.topic.hex(), "0x" + escrow_id.hex()],
+            "fromBlock": "0x0",
+        }
+        async with Rpc(self.manifest.rpc_url, self.manifest.chain_id) as rpc:
+            return len(await rpc.read("eth_getLogs", query))

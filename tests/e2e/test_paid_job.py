@@ -1,0 +1,50 @@
+"""A job is found, leased, run, metered, paid and settled by real processes; nothing else is left of it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.market import Market, check_lines, read_journal
+from xnode.node.change import ClaimConfirmed
+
+pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
+
+
+def test_a_job_is_paid_for_what_it_used_and_leaves_nothing_behind(market: Market) -> None:
+    offers = market.find_offers()
+    assert [offer["node"] for offer in offers] == [market.provider.address]
+    before = market.read_money()
+    job = market.submit(seconds=5)
+    job.wait_event("launch")
+    seen = {trace.split()[0] for trace in job.find_traces()}
+    assert seen == {"mount", "cgroup", "process", "file", "podman"}, "what is not seen now would not be missed later"
+    detail = job.wait_settled()
+    job.wait_provider_settled()
+    after = market.read_money()
+
+    assert (detail["job"]["state"], detail["job"]["exit_code"]) == ("done", 0)
+    said = [entry["what"] for entry in detail["timeline"]]
+    steps = ("submitted", "offers", "quote", "choice", "lease", "launch", "final", "exit", "output", "end", "settle")
+    assert [step for step in said if step in steps and step != "final"] == [step for step in steps if step != "final"]
+    check_lines(job.read_log(), int(job.read_output("count.txt")))
+    for output in detail["outputs"]:
+        assert output["sha256"] == "0x" + hashlib.sha256(Path(output["file"]).read_bytes()).hexdigest()
+
+    receipts = job.read_receipts()
+    assert [receipt["number"] for receipt in receipts] == list(range(1, len(receipts) + 1))
+    assert receipts[-1]["final"]
+    assert receipts[-1]["cost"] == detail["job"]["cost"] == detail["settled"]
+    assert 4e9 < receipts[-1]["running_ns"] < 30e9
+
+    paid = after.payout - before.payout
+    assert paid > 0
+    assert before.free - after.free == paid
+    assert before.held - after.held == paid
+    assert after.held == after.owed
+    claims = [entry.change for entry in read_journal(market.provider, ClaimConfirmed)]
+    assert [claim.escrow_id for claim in claims if isinstance(claim, ClaimConfirmed)].count(job.escrow_id) == 1
+    assert market.ledger.count_claims(job.escrow_id) == 1
+    assert job.find_traces() == []
