@@ -35,7 +35,7 @@ from xnode.deeds.perform import make_perform
 from xnode.deeds.provider import ProviderDeeds
 from xnode.deeds.rules import make_provider_settings, make_submitter_settings
 from xnode.deeds.serve import Server
-from xnode.deeds.settle import ChainNews, EscrowWatcher
+from xnode.deeds.settle import ChainNews, EscrowWatcher, find_pause_s
 from xnode.deeds.show import Shower
 from xnode.deeds.submitter import SubmitterDeeds
 from xnode.errors import Permanent, Retryable, UserError
@@ -216,7 +216,7 @@ class _Daemon:
             await nursery.start(loop.run)
             await loop.tell(await self._make_start(ground, net))
             nursery.start_soon(LogFollower(loop, net, data / "logs").run)
-            nursery.start_soon(EscrowWatcher(loop, chain, ChainNews(chain)).run)
+            nursery.start_soon(EscrowWatcher(loop, chain, ChainNews(chain, lambda: find_pause_s(loop.state))).run)
             nursery.start_soon(market.run)
             nursery.start_soon(self._keep_found, net, market, loop)
             nursery.start_soon(self._check_chain, chain)
@@ -315,7 +315,8 @@ class _Daemon:
     async def _check_chain(self, chain: ChainClient) -> None:
         while True:
             try:
-                await chain.check()
+                # Contracts cannot change under an address, so all of it is checked again only after a fault.
+                await (chain.check() if "chain" in self._problems else chain.check_is_there())
                 self._problems.pop("chain", None)
             except (Retryable, Permanent) as error:
                 self._problems["chain"] = str(error)
