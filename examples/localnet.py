@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import trio
 
+from xnode.cli.devnet_run import find_socket
 from xnode.config_file import read_table, write_config
 from xnode.control_client import Control
 from xnode.errors import UserError
@@ -100,7 +101,7 @@ class Localnet:
     # ------------------------------------------------------------------------------------------------------------ chain
 
     def start_chain(self, block_time_s: float = 1.0, port: int = 0) -> None:
-        """A local EVM node with the contracts deployed."""
+        """A local EVM node with the contracts deployed, or as an earlier one of this network left them."""
         options = (
             "devnet",
             "up",
@@ -111,10 +112,16 @@ class Localnet:
             "--block-time",
             str(block_time_s),
         )
-        self.manifest.unlink(missing_ok=True)
         self.chain = self._spawn(options, self.folder / "chain.log", {})
         (self.folder / "chain.pid").write_text(f"{self.chain.pid}\n")
-        self._wait(self.chain, self.manifest.exists, CHAIN_WAIT_S, "the chain", self.folder / "chain.log")
+        is_up = Control(find_socket(self.manifest.parent)).is_up
+        self._wait(self.chain, is_up, CHAIN_WAIT_S, "the chain", self.folder / "chain.log")
+
+    def kill_chain(self) -> None:
+        """kill -9; the next start goes on from the state that it saved last."""
+        if self.chain is not None:
+            _end(self.chain, signal.SIGKILL)
+            self.chain = None
 
     def fund(self, *addresses: str) -> None:
         """Bring addresses up to some ETH for gas and some OPENX."""
@@ -263,16 +270,10 @@ def _unmount_below(folder: Path) -> None:
 
 
 def remove_workloads(home: Home) -> None:
-    """Stop every container of this home, and give its disks back. Containers outlive their daemon, so it takes this."""
+    """Take everything of this home's engine off the host. Containers outlive their daemon, so it takes this."""
     engine_dir = home.data / "engine"
     if engine_dir.exists():
-        trio.run(_remove_workloads, PodmanEngine(engine_dir, home.namespace))
-
-
-async def _remove_workloads(engine: PodmanEngine) -> None:
-    for lease_id in await engine.list_leases():
-        await engine.stop(lease_id)
-        await engine.remove(lease_id)
+        trio.run(PodmanEngine(engine_dir, home.namespace).erase)
 
 
 def _end_noted(path: Path) -> None:

@@ -36,11 +36,12 @@ from xnode.deeds.perform import make_perform
 from xnode.deeds.provider import ProviderDeeds
 from xnode.deeds.rules import make_provider_settings, make_submitter_settings
 from xnode.deeds.serve import Server
-from xnode.deeds.settle import ChainNews, EscrowWatcher
+from xnode.deeds.settle import ChainNews, EscrowWatcher, find_pause_s
 from xnode.deeds.show import Shower
 from xnode.deeds.submitter import SubmitterDeeds
 from xnode.errors import Permanent, Retryable, UserError
 from xnode.gateway.http import serve_http
+from xnode.heap import freeze_start
 from xnode.loop import Loop
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
@@ -49,6 +50,7 @@ from xnode.node.change import AddressesChanged, NodeStarted
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.ports import RpcHandler, RpcRefused
 from xnode.runtime.engine import PodmanEngine
+from xnode.runtime.gpus import make_device_names
 from xnode.runtime.hardware import probe_hardware
 from xnode.store.database import open_database
 from xnode.store.journal import Journal
@@ -168,7 +170,9 @@ class _Daemon:
 
     async def _make_engine(self, provider: ProviderConfig) -> PodmanEngine:
         data = self._config.node.data_dir
-        engine = PodmanEngine((data / "engine").absolute(), self._config.home.namespace, provider.oci_runtime)
+        profile = await trio.to_thread.run_sync(probe_hardware, data)
+        devices = make_device_names(profile.gpus)[: provider.share.gpus]
+        engine = PodmanEngine((data / "engine").absolute(), self._config.home.namespace, provider.oci_runtime, devices)
         version = await engine.check()
         log.info("container engine ready", version=version)
         return engine
@@ -213,7 +217,7 @@ class _Daemon:
             await nursery.start(loop.run)
             await loop.tell(await self._make_start(ground, net))
             nursery.start_soon(LogFollower(loop, net, data / "logs").run)
-            nursery.start_soon(EscrowWatcher(loop, chain, ChainNews(chain)).run)
+            nursery.start_soon(EscrowWatcher(loop, chain, ChainNews(chain, lambda: find_pause_s(loop.state))).run)
             nursery.start_soon(market.run)
             nursery.start_soon(self._keep_found, net, market, loop)
             nursery.start_soon(self._check_chain, chain)
@@ -221,6 +225,7 @@ class _Daemon:
                 nursery.start_soon(retry_forever, "sweeping orphans", partial(sweep_orphans, engine, loop, journal))
             await self._serve_http(nursery, console, registry)
             await nursery.start(serve_control, config.home.control, console.methods())
+            freeze_start()
             log.info("node ready", node="0x" + signer.address.hex(), listen=net.multiaddrs(), version=__version__)
 
     async def _make_start(self, ground: _Ground, net: Net) -> NodeStarted:
@@ -263,6 +268,7 @@ class _Daemon:
             home=str(self._config.home.folder),
             version=__version__,
             stop=self._stop_soon,
+            restart_net=net.restart,
             ready=lambda: dict(self._problems),
             peers=lambda: len(net.peers()),
             multiaddrs=lambda: tuple(f"{one}/p2p/{peer_id}" for one in net.multiaddrs()),
@@ -311,7 +317,8 @@ class _Daemon:
     async def _check_chain(self, chain: ChainClient) -> None:
         while True:
             try:
-                await chain.check()
+                # Contracts cannot change under an address, so all of it is checked again only after a fault.
+                await (chain.check() if "chain" in self._problems else chain.check_is_there())
                 self._problems.pop("chain", None)
             except (Retryable, Permanent) as error:
                 self._problems["chain"] = str(error)

@@ -44,6 +44,14 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
+class _Question:
+    """One who waits for a durable answer."""
+
+    answered: trio.Event = field(default_factory=trio.Event)
+    reply: deeds.Reply | None = None
+
+
+@dataclass(slots=True)
 class _Lane:
     """Deeds that must be done one after the other."""
 
@@ -62,7 +70,7 @@ class Loop:
         self._seq = 0
         self._pending: dict[str, tuple[int, deeds.Deed]] = {}
         self._lanes: dict[str, _Lane] = {}
-        self._asking: dict[str, trio.MemorySendChannel[deeds.Reply]] = {}
+        self._asking: dict[str, _Question] = {}
         self._asked = 0
         self._alarms: list[tuple[int, str, bytes]] = []
         self._alarm_set = trio.Event()
@@ -99,19 +107,31 @@ class Loop:
         """
         self._asked += 1
         reply_to = f"{self._asked}:{os.getpid()}"
-        send, receive = trio.open_memory_channel[deeds.Reply](1)
-        self._asking[reply_to] = send
+        question = self._asking[reply_to] = _Question()
         try:
             with trio.move_on_after(max(0, deadline_ns - self._clock.now_ns()) / 1e9):
-                await self._send.send((make_change(reply_to), None))
-                return await receive.receive()
+                await self._put_in_line(make_change(reply_to))
+                await question.answered.wait()
         finally:
             self._asking.pop(reply_to, None)
-        raise Retryable("the node did not answer in time")
+        if question.reply is None:
+            raise Retryable("the node did not answer in time")
+        return question.reply
+
+    async def _put_in_line(self, change: Change) -> None:
+        try:
+            # Whoever asks is about to wait anyway: no need to let the others run first.
+            self._send.send_nowait((change, None))
+        except trio.WouldBlock:
+            await self._send.send((change, None))
 
     async def wait_change(self) -> None:
         """Returns after the next commit."""
         await self._changed.wait()
+
+    def next_change(self) -> trio.Event:
+        """Is set by the next commit. Taken before the state is read, it misses none, whatever is awaited in between."""
+        return self._changed
 
     # ------------------------------------------------------------------------------------------------------- one batch
 
@@ -181,13 +201,11 @@ class Loop:
             reach(f"after_commit:{name}")
 
     def _answer(self, reply: deeds.Reply) -> None:
-        asking = self._asking.get(reply.reply_to)
-        if asking is not None:
-            try:
-                asking.send_nowait(reply)
-            except (trio.WouldBlock, trio.BrokenResourceError):
-                # Answered already, or gone: an answer is never owed twice.
-                return
+        question = self._asking.get(reply.reply_to)
+        # Answered already, or gone: an answer is never owed twice.
+        if question is not None and question.reply is None:
+            question.reply = reply
+            question.answered.set()
 
     # --------------------------------------------------------------------------------------------------------- effects
 

@@ -185,10 +185,8 @@ async def test_a_restart_takes_up_what_was_not_finished(engine: Engine) -> None:
         assert set(loop.state.records()) == before
         await recorder.wait_for(lambda done: [type(one) for one in done] == [deeds.SearchOffers])
         await wait_until(loop, lambda state: loop.entries == 1)
-    async with run_loop(engine, recorder) as loop:
-        await loop.tell(make_started(submitter=make_submitter_settings()))
-        await wait_until(loop, lambda state: loop.entries == 1)
-        assert len(recorder.done) == 1, "a finished effect was done again"
+    # A node that starts looks for offers anew by itself: what an earlier life has finished must not be what makes it.
+    assert (await Journal(engine).load()).effects == (), "a finished effect would be done again"
 
 
 async def test_a_newer_effect_takes_the_place_of_one_that_is_tried_again(engine: Engine) -> None:
@@ -252,7 +250,8 @@ async def test_a_deed_that_never_ends_is_given_up_at_its_deadline(engine: Engine
     async def perform(effect: deeds.Deed) -> facts.Change:
         if isinstance(effect, deeds.SearchOffers):
             offer = make_signed_offer(expires_at_ns=deadline(3600))
-            return facts.OffersRanked(effect.job_hash, 1, (Candidate(offer, 0, 0, ""),), ())
+            candidates = () if effect.tried else (Candidate(offer, 0, 0, ""),)
+            return facts.OffersRanked(effect.job_hash, 1, candidates, ())
         if isinstance(effect, deeds.ReadFunds):
             return facts.FundsRead(effect.job_hash, Amount(0), Amount(0))
         return await never(effect)
@@ -263,7 +262,7 @@ async def test_a_deed_that_never_ends_is_given_up_at_its_deadline(engine: Engine
         await wait_until(loop, lambda state: any(job.status == "failed" for job in state.all(SubmitterJob)))
         assert next(loop.state.all(SubmitterJob)).end_reason == "no_quote"
         await wait_until(loop, lambda state: bool(find_failures(engine)))
-        assert find_failures(engine) == [("RequestQuote", "deadline")]
+        assert set(find_failures(engine)) == {("RequestQuote", "deadline")}
         assert (await Journal(engine).load()).effects == ()
 
 

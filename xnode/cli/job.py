@@ -18,6 +18,14 @@ DEFAULT_FILE = Path("job.yaml")
 STOP_DEADLINE_S = 120.0
 """The provider must be reached, and may be away for a moment."""
 
+_CODES = {
+    "escrow_too_small": ExitCode.FUNDS,
+    "no_match": ExitCode.NO_MATCH,
+    "no_quote": ExitCode.NO_MATCH,
+    "deadline": ExitCode.UNREACHABLE,
+}
+"""Exit codes of jobs that ended without having run."""
+
 _file_argument = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
 _job_argument = click.argument("job_id", metavar="JOB")
 
@@ -219,7 +227,8 @@ def _follow_to_end(app: App, job_id: str, into: Path | None, only: tuple[str, ..
 
 
 def _exit_like(answer: dict[str, Any]) -> None:
-    """End with success only when the workload did."""
+    """End with success only when the workload did; with what was missing when it never ran."""
     sys.stdout.flush()
     if answer["job"].get("exit_code") != 0:
-        raise click.exceptions.Exit(int(ExitCode.FAILED))
+        reason = str(answer["job"].get("reason", "")).partition(":")[0]
+        raise click.exceptions.Exit(int(_CODES.get(reason, ExitCode.FAILED)))

@@ -60,6 +60,7 @@ class Console:
     home: str
     version: str
     stop: Callable[[], None]
+    restart_net: Callable[[], None]
     ready: Callable[[], dict[str, str]]
     peers: Callable[[], int]
     multiaddrs: Callable[[], tuple[str, ...]]
@@ -73,6 +74,7 @@ class Console:
         return {
             "node.status": self.node_status,
             "node.stop": self.node_stop,
+            "net.restart": self.net_restart,
             "offer.list": self.offer_list,
             "job.plan": self.job_plan,
             "job.submit": self.job_submit,
@@ -118,6 +120,11 @@ class Console:
     async def node_stop(self, _params: dict[str, Any]) -> bool:
         """Stop the daemon after this answer. Workloads go on."""
         self.stop()
+        return True
+
+    async def net_restart(self, _params: dict[str, Any]) -> bool:
+        """Tear libp2p down and start it anew: calls under way are tried again, leases and money do not notice."""
+        self.restart_net()
         return True
 
     async def offer_list(self, _params: dict[str, Any]) -> list[views.OfferRow]:
@@ -185,7 +192,7 @@ class Console:
         follow = bool(params.get("follow"))
         shown = counted = 0
         while True:
-            changed = self.loop.wait_change
+            changed = self.loop.next_change()
             job = self.loop.state.get(SubmitterJob, job.job_hash) or job
             for entry in job.timeline[shown:]:
                 yield self.shower.entry(entry, job.job.asset)
@@ -196,7 +203,7 @@ class Console:
                 yield self._make_counter(lease)
             if not follow or (job.status in ENDED and self._is_over(job, params)):
                 return
-            await changed()
+            await changed.wait()
 
     def _is_over(self, job: SubmitterJob, params: dict[str, Any]) -> bool:
         lease = self.loop.state.get(SubmitterLease, job.lease_id) if job.lease_id else None

@@ -219,7 +219,11 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
-    """A job of ours. status: searching, quoting, leasing, running, fetching, done, failed, stopped."""
+    """A job of ours. status: searching, quoting, leasing, running, fetching, done, failed, stopped.
+
+    tried: who was offered a lease; passed: who was asked and gave no quote, and of them silent: who did not answer;
+    rounds: how often the silent ones were asked anew; no_quote: what the last ones said.
+    """
 
     job_hash: Hash32
     job: Job
@@ -228,6 +232,10 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     asked: tuple[Asked, ...] = ()
     funds: Amount | None = None
     tried: tuple[Address, ...] = ()
+    passed: tuple[Address, ...] = ()
+    silent: tuple[Address, ...] = ()
+    rounds: int = 0
+    no_quote: str = ""
     lease_id: Hash32 | None = None
     outputs: tuple[OutputFile, ...] = ()
     exit_code: int | None = None

@@ -34,6 +34,8 @@ def step(state: State, entry: facts.Entry) -> Turn:
 def _on_node_started(turn: Turn, change: facts.NodeStarted) -> None:
     """Take the settings; leases that were open go on under the terms they have."""
     turn.put(Settings(change.node, change.separator, change.software, change.provider, change.submitter))
+    for job in tuple(turn.state.all(SubmitterJob)):
+        submitter_job.resume_job(turn, job)
     for lease in tuple(turn.state.all(SubmitterLease)):
         submitter_lease.grant_grace(turn, lease)
     for served in tuple(turn.state.all(ProviderLease)):
@@ -111,8 +113,8 @@ def _on_submitter_effect_failed(turn: Turn, effect: deeds.Effect, refusal: Refus
     match effect:
         case deeds.SearchOffers() | deeds.ReadFunds():
             job = turn.get(SubmitterJob, effect.job_hash)
-            if job is not None and job.status in ("searching", "quoting"):
-                submitter_job.fail_job(turn, job, refusal.code, refusal.detail)
+            if job is not None:
+                submitter_job.on_search_failed(turn, job, refusal)
         case deeds.RequestQuote():
             submitter_job.on_quote_failed(turn, effect, refusal)
         case deeds.RequestLease():

@@ -43,6 +43,12 @@ OPENING_SLACK_NS = 120 * NANOS_PER_SECOND
 MAX_TRIES = 5
 """Providers tried before a job is given up: five in a row that fail have a common reason worth a person's look."""
 
+MAX_ROUNDS = 2
+"""How often those who did not answer are asked anew: a provider that is being restarted is back by then."""
+
+MAX_PASSED = 32
+"""Providers asked for a quote before a job is given up; each three cost a wait."""
+
 
 def note(
     turn: Turn, job: SubmitterJob, what: str, detail: str, *pairs: tuple[str, str], **changes: object
@@ -78,7 +84,7 @@ def search(turn: Turn, job: SubmitterJob) -> None:
         deeds.SearchOffers(
             job.job_hash,
             job.job,
-            job.tried,
+            (*job.tried, *job.passed),
             id=_lane("search", job.job_hash),
             lane=_lane("search", job.job_hash),
             deadline_ns=turn.at_ns + SEARCH_WAIT_NS,
@@ -94,6 +100,9 @@ def on_offers_ranked(turn: Turn, change: facts.OffersRanked) -> None:
         return
     found = f"{change.seen} seen, {len(change.candidates)} fit"
     job = note(turn, job, "offers", found, *((code, f"{count}: {detail}") for code, count, detail in change.shortfalls))
+    if not change.candidates and job.passed:
+        ask_silent(turn, job)
+        return
     if not change.candidates:
         reasons = "; ".join(f"{code} ({count}): {detail}" for code, count, detail in change.shortfalls)
         fail_job(turn, job, "no_match", reasons or "no offers were found; is any provider reachable?")
@@ -179,6 +188,8 @@ def on_job_woke(turn: Turn, job: SubmitterJob) -> None:
     """Who has not answered by now is not asked again."""
     if job.status == "quoting":
         choose_if_ready(turn, turn.put(job, wake_at_ns=None), late=True)
+    elif job.status == "searching":
+        search(turn, job)
     else:
         turn.put(job, wake_at_ns=None)
 
@@ -195,7 +206,7 @@ def choose_if_ready(turn: Turn, job: SubmitterJob, late: bool = False) -> None:
         job = note(turn, job, "refusal", str(refusal), ("node", "0x" + node.hex()))
     choice = choose(answers, job.job, _make_facts(turn, job), turn.at_ns, turn.dice)
     if choice is None:
-        fail_job(turn, job, "no_quote", _why_no_quote(job) or "no provider gave a quote that holds")
+        ask_others(turn, job)
         return
     limit = choice.quote.quote.body.cost_limit
     if limit > funds:
@@ -346,8 +357,44 @@ def try_next(turn: Turn, job: SubmitterJob, why: str) -> None:
         search(turn, job)
 
 
-def _why_no_quote(job: SubmitterJob) -> str:
-    return "; ".join(f"0x{one.node.hex()[:8]} {one.refusal}" for one in job.asked if one.refusal)
+def ask_others(turn: Turn, job: SubmitterJob) -> None:
+    """None of those we asked gave a quote that holds: look for others."""
+    absent = Refusal("no_answer", "it did not answer in time")
+    said = "; ".join(f"0x{one.node.hex()[:8]} {one.refusal or absent}" for one in job.asked)
+    silent = tuple(one.node for one in job.asked if one.refusal is None or one.refusal.code == "deadline")
+    passed = (*job.passed, *(one.node for one in job.asked))
+    job = turn.put(job, passed=passed, silent=(*job.silent, *silent), no_quote=said or job.no_quote)
+    if len(passed) >= MAX_PASSED:
+        fail_job(turn, job, "no_quote", job.no_quote)
+    else:
+        search(turn, job)
+
+
+def ask_silent(turn: Turn, job: SubmitterJob) -> None:
+    """Nobody is left to ask. Who did not answer may only have been away for a moment, and is asked again after a pause."""
+    settings = turn.state.settings.submitter
+    if not job.silent or job.rounds >= MAX_ROUNDS or settings is None:
+        fail_job(turn, job, "no_quote", job.no_quote)
+        return
+    passed = tuple(node for node in job.passed if node not in job.silent)
+    again_ns = turn.at_ns + settings.quote_wait_ns
+    turn.put(job, passed=passed, silent=(), rounds=job.rounds + 1, wake_at_ns=again_ns)
+
+
+def on_search_failed(turn: Turn, job: SubmitterJob, refusal: Refusal) -> None:
+    """No offers or no funds could be read; in time, perhaps only because we were away ourselves: then once more."""
+    if job.status not in ("searching", "quoting"):
+        return
+    if refusal.code == "deadline" and job.rounds < MAX_ROUNDS:
+        search(turn, turn.put(job, rounds=job.rounds + 1))
+    else:
+        fail_job(turn, job, refusal.code, refusal.detail)
+
+
+def resume_job(turn: Turn, job: SubmitterJob) -> None:
+    """We were away ourselves, and the time for answers passed meanwhile: begin the search anew."""
+    if job.status in ("searching", "quoting"):
+        search(turn, job)
 
 
 def fail_job(turn: Turn, job: SubmitterJob, reason: str, detail: str, *pairs: tuple[str, str]) -> None:

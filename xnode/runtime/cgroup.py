@@ -126,6 +126,13 @@ class CgroupTree:
                 files.append(group / "cgroup.procs")
         return tuple(files)
 
+    def remove_namespace(self, namespace: str) -> None:
+        """Take away the groups of a daemon that is being uninstalled; what is still used stays."""
+        for root in self.roots():
+            for group in ("xnode", "xnode-monitors"):
+                with suppress(OSError):
+                    (root / group / namespace).rmdir()
+
 
 def read_cgroup_tree(root: Path = Path("/")) -> CgroupTree:
     """The tree of the host whose /proc and /sys stand under `root` (another root in tests)."""
@@ -236,9 +243,8 @@ class CgroupV2:
         write_limit(self._dir / "cpu.max", f"{make_quota_us(limits.vcpu_milli)} {CPU_PERIOD_US}")
         write_limit(self._dir / "memory.max", limits.memory_bytes)
         write_limit(self._dir / "pids.max", limits.pids)
-        for name, value in (("memory.swap.max", 0), ("memory.oom.group", 1)):
-            if (self._dir / name).exists():
-                write_limit(self._dir / name, value)
+        if (self._dir / "memory.swap.max").exists():
+            write_limit(self._dir / "memory.swap.max", 0)
 
     def _delegate(self, place: Path) -> None:
         """Give the controllers on to the children of `place`; those already given are left as they are."""

@@ -25,7 +25,7 @@ from xnode.runtime.claims import claim_devices, claim_uids, release_claims
 from xnode.runtime.host import RUN_DIR, prepare_host, read_boot_id
 from xnode.runtime.image_store import ImageStore
 from xnode.runtime.lease_folder import LeaseFolder, make_record
-from xnode.runtime.network import make_network
+from xnode.runtime.network import RESOLV_CONF, make_network
 from xnode.runtime.podman import LONG_S, Places, Podman, find_program, last_line
 from xnode.runtime.workload import Workload
 
@@ -57,8 +57,10 @@ class PodmanEngine:
             raise Permanent(f"namespace {namespace!r} must be 1 to 40 of a-z, 0-9 and -")
         if not state_dir.is_absolute() or set(str(state_dir)) & set(",:\"'\\\n$`"):
             raise Permanent(f"state_dir {state_dir} must be an absolute path without quotes, commas or colons")
-        self._namespace, self._gpus = namespace, gpu_devices
-        self._places = Places(state_dir / namespace, RUN_DIR / f"{namespace}-{_short_hash(str(state_dir))}")
+        # Two daemons may choose one namespace by chance: what is shared on a host is named by the folder as well.
+        self.scope = f"{namespace}-{_short_hash(str(state_dir))}"
+        self._gpus = gpu_devices
+        self._places = Places(state_dir / namespace, RUN_DIR / self.scope)
         self._podman = Podman(self._places, oci_runtime)
         self._tree: CgroupTree | None = None
         self._boot_id = ""
@@ -209,7 +211,7 @@ class PodmanEngine:
         tree = read_cgroup_tree()
         self._podman.oci_runtime = _choose_runtime(self._podman.oci_runtime)
         self._boot_id = read_boot_id()
-        self._podman.write_settings(tree, self._namespace)
+        self._podman.write_settings(tree, self.scope)
         return tree
 
     def _lock(self, lease_id: Hash32) -> trio.Lock:
@@ -220,7 +222,7 @@ class PodmanEngine:
 
     def _cgroup(self, lease_id: Hash32) -> LeaseCgroup:
         assert self._tree is not None
-        return self._tree.lease(self._namespace, lease_id.hex())
+        return self._tree.lease(self.scope, lease_id.hex())
 
     async def _find(self, lease_id: Hash32) -> Workload | None:
         """What we know of a lease, read from its folder the first time. None also when someone else has removed it."""
@@ -251,8 +253,10 @@ class PodmanEngine:
         owner = record.uid_base + lockdown.WORKLOAD_UID
         disk.make_disk(folder.path / "disk.img", record.disk_bytes, folder.disk, owner)
         if spec.network:
-            make_network(record.uid_base).create()
-        cgroup = tree.lease(self._namespace, spec.lease_id.hex())
+            network = make_network(record.uid_base)
+            network.create()
+            folder.write_network(network.make_attach_script(), RESOLV_CONF)
+        cgroup = tree.lease(self.scope, spec.lease_id.hex())
         cgroup.create(lockdown.make_limits(spec))
         self._forget(spec.lease_id)
         workload = Workload(folder, record, cgroup, self._boot_id)
@@ -262,7 +266,7 @@ class PodmanEngine:
     async def _run(self, spec: WorkloadSpec, workload: Workload) -> None:
         await self._clear_unstarted(spec.lease_id)
         seccomp = self._places.seccomp
-        args = lockdown.make_run_args(spec, workload.record, workload.folder, self._namespace, seccomp)
+        args = lockdown.make_run_args(spec, workload.record, workload.folder, self.scope, seccomp)
         done = await self._podman.run(*args)
         if done.returncode != 0 and workload.look().status == "created":
             self._images.forget(spec.image)
@@ -335,12 +339,14 @@ class PodmanEngine:
             shutil.rmtree(folder.path)
 
     def _erase_folders(self) -> None:
+        if self._tree is not None:
+            self._tree.remove_namespace(self.scope)
         for place in (self._places.home, self._places.run):
             disk.unmount_below(place)
             shutil.rmtree(place, ignore_errors=True)
 
     def _list_names(self, tree: CgroupTree) -> set[str]:
-        return {path.name for path in self._places.leases.iterdir()} | set(tree.list_leases(self._namespace))
+        return {path.name for path in self._places.leases.iterdir()} | set(tree.list_leases(self.scope))
 
 
 def _choose_runtime(wanted: str) -> str:

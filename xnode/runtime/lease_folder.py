@@ -88,6 +88,16 @@ class LeaseFolder:
         """The folder on it that the workload sees as /work/out."""
         return self.disk / "out"
 
+    @property
+    def resolver(self) -> Path:
+        return self.path / "resolv.conf"
+
+    def write_network(self, attach_script: str, resolv_conf: str) -> None:
+        """What the runtime shim and the container need for the network."""
+        self.resolver.write_text(resolv_conf)
+        self.resolver.chmod(0o644)
+        (self.path / "network").write_text(attach_script)
+
     def write_record(self, record: LeaseRecord) -> None:
         """Make the folder and say durably that the lease has something here, before it has."""
         self.path.mkdir(mode=0o711, parents=True, exist_ok=True)

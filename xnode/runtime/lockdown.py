@@ -10,7 +10,6 @@ from xnode.ports import WorkloadSpec
 from xnode.runtime.cgroup import MIN_VCPU_MILLI, CgroupLimits
 from xnode.runtime.claims import UID_RANGE
 from xnode.runtime.lease_folder import LeaseFolder, LeaseRecord, conmon_limit_s
-from xnode.runtime.network import RESOLVERS, make_network
 
 WORKLOAD_UID = 1000
 """Who the workload is inside its user namespace: never root, not even of its own."""
@@ -82,9 +81,9 @@ def make_run_args(
         "--detach",
         *_identity(spec, folder, namespace),
         *_walls(record, seccomp),
-        *_network(record),
         *_limits(spec),
         *_mounts(spec, folder),
+        *(_resolver(folder) if record.network else ()),
         *(word for device in record.gpus for word in ("--device", device)),
         *(word for name, value in spec.env for word in ("--env", f"{name}={value}")),
         *(("--entrypoint", "") if spec.command else ()),
@@ -130,19 +129,13 @@ def _walls(record: LeaseRecord, seccomp: Path) -> tuple[str, ...]:
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
         f"--security-opt=seccomp={seccomp}",
+        "--network=none",  # what a workload may reach is attached to its own namespace before it starts
         "--no-hosts",
         "--http-proxy=false",
         "--ipc=private",
         "--pid=private",
         "--uts=private",
     )
-
-
-def _network(record: LeaseRecord) -> tuple[str, ...]:
-    if not record.network:
-        return ("--network=none",)
-    resolvers = (f"--dns={address}" for address in RESOLVERS)
-    return (f"--network={make_network(record.uid_base).podman_args}", *resolvers)
 
 
 def _limits(spec: WorkloadSpec) -> tuple[str, ...]:
@@ -154,6 +147,10 @@ def _limits(spec: WorkloadSpec) -> tuple[str, ...]:
         f"--shm-size={min(SHM_LIMIT_BYTES, memory // 2)}b",
         f"--timeout={conmon_limit_s(spec.duration_limit_ns)}",
     )
+
+
+def _resolver(folder: LeaseFolder) -> tuple[str, ...]:
+    return (f"--mount=type=bind,source={folder.resolver},destination=/etc/resolv.conf,ro=true",)
 
 
 def _mounts(spec: WorkloadSpec, folder: LeaseFolder) -> tuple[str, ...]:

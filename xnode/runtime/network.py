@@ -30,6 +30,8 @@ BLOCKED = (
 RESOLVERS = ("9.9.9.9", "1.1.1.1")
 """The host's own resolver is usually at a private address, which a workload must not reach."""
 
+RESOLV_CONF = "".join(f"nameserver {address}\n" for address in RESOLVERS)
+
 TOOL_DEADLINE_S = 30.0
 
 
@@ -46,30 +48,57 @@ class LeaseNetwork:
         return f"xnode{self.number}"
 
     @property
-    def podman_args(self) -> str:
-        """What podman's --network takes."""
-        return f"ns:/run/netns/{self.name}"
+    def _ours(self) -> IPv4Address:
+        return FIRST_ADDRESS + 4 * self.number + 1
+
+    @property
+    def _theirs(self) -> IPv4Address:
+        return FIRST_ADDRESS + 4 * self.number + 2
 
     def create(self) -> None:
-        """Make namespace, link, addresses and policy; the policy before the link is up."""
+        """Make policy and link; the policy first, so that the link is never open."""
         self.remove()
-        ours, theirs = FIRST_ADDRESS + 4 * self.number + 1, FIRST_ADDRESS + 4 * self.number + 2
-        _run("nft", "-f", "-", text=make_policy(self.name, theirs))
-        _run("ip", "netns", "add", self.name)
-        _run("ip", "link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.name)
-        host = f"addr add {ours}/30 dev {self.name}\nlink set {self.name} up\n"
-        _run("ip", "-batch", "-", text=host)
-        inside = f"addr add {theirs}/30 dev eth0\nlink set eth0 up\nlink set lo up\nroute add default via {ours}\n"
-        _run("ip", "-netns", self.name, "-batch", "-", text=inside)
+        _run("nft", "-f", "-", text=make_policy(self.name, self._theirs))
+        lines = (
+            f"link add {self.name} type veth peer name {self.name}in",
+            f"addr add {self._ours}/30 dev {self.name}",
+            f"link set {self.name} up",
+        )
+        _run("ip", "-batch", "-", text="\n".join(lines) + "\n")
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+
+    def make_attach_script(self) -> str:
+        """A shell script that gives the link to the container whose first process is $1, before it starts.
+
+        The namespace is the container's own, made with its user namespace: only then does it see a /sys of its own, and
+        not this host's. Naming it keeps it, and with it the byte counts, after the container has gone.
+        """
+        return f"""set -e
+ip netns attach {self.name} "$1"
+ip link set {self.name}in netns {self.name} name eth0
+ip -netns {self.name} -batch - <<END
+addr add {self._theirs}/30 dev eth0
+link set eth0 up
+route add default via {self._ours}
+END
+"""
 
     def remove(self) -> None:
         """Take it all away; the link goes with the namespace."""
         if Path("/run/netns", self.name).exists():
             _run("ip", "netns", "delete", self.name)
-        if Path("/sys/class/net", self.name).exists():
-            _run("ip", "link", "delete", self.name)
+        self._remove_link()
         _run("nft", "-f", "-", text=f"table inet {self.name} {{}}\ndelete table inet {self.name}\n")
+
+    def _remove_link(self) -> None:
+        """The link goes with its namespace, but a moment later."""
+        link = Path("/sys/class/net", self.name)
+        try:
+            if link.exists():
+                _run("ip", "link", "delete", self.name)
+        except Retryable:
+            if link.exists():
+                raise
 
     def read_bytes(self) -> tuple[int, int]:
         """(into, out of) the workload since its start, also after its exit; zero when the link is gone."""

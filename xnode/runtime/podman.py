@@ -226,16 +226,19 @@ exec "{conmon}" --log-global-size-max {LOG_LIMIT_BYTES} "$@"
 
 
 def make_runtime_shim(places: Places, runtime: Path) -> str:
-    """Stands before the OCI runtime and leaves in the lease folder when the workload started."""
+    """Stands before the OCI runtime: attaches the network, and leaves in the lease folder when the workload started."""
     return f"""#!/bin/sh
+PATH={SEARCH_PATH}
 act= id=
 for word do
   case "$act$word" in start) act=start ;; esac
   id=$word
 done
 [ "$act" ] || exec "{runtime}" "$@"
+lease="{places.containers}/$id"
+if [ -e "$lease/network" ]; then sh "$lease/network" "$(cat "$lease/pid")" || exit; fi
 "{runtime}" "$@" || exit
-: > "{places.containers}/$id/started"
+: > "$lease/started"
 """
 
 

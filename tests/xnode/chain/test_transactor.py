@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -204,6 +206,33 @@ def test_death_loses_and_doubles_nothing(point: str, shared_chain: DevChain, tmp
     sent, balance, nonce = trio.run(send_again)
     assert (sent.ok, balance, nonce) == (True, 1, 1)
     assert trio.run(send_again) == (sent, 1, 1)
+
+
+@pytest.mark.slow
+def test_deaths_at_random_moments_lose_and_double_nothing(chains: Callable[..., DevChain], tmp_path: Path) -> None:
+    chain, key, to, count, dice = chains(), make_wallet(), make_wallet().address, 300, random.Random(1)
+
+    async def send_all() -> tuple[int, int]:
+        async with open_sender(chain.url, tmp_path, key) as sender:
+            await set_wei(sender.rpc, key)
+            async with trio.open_nursery() as nursery:
+                for number in range(count):
+                    nursery.start_soon(sender.send, f"pay {number}", pay(to))
+            return await sender.balance(to), await sender.nonce()
+
+    deaths = 0
+    for _ in range(40):
+        child = os.fork()
+        if child == 0:
+            try:
+                trio.run(send_all)
+            finally:
+                os._exit(0)
+        time.sleep(dice.uniform(0.02, 0.4))  # the moment of death is what is random here
+        os.kill(child, signal.SIGKILL)
+        deaths += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert deaths > 5
+    assert trio.run(send_all) == (count, count)
 
 
 async def test_what_was_saved_is_finished_in_the_next_life_unasked(

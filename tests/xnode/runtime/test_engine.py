@@ -19,6 +19,7 @@ from scheduler.job import Image
 from tests.xnode.runtime.conftest import MIB, NAMESPACE, Bench
 from xnode.errors import Permanent, Retryable
 from xnode.ports import Engine
+from xnode.runtime.cgroup import read_cgroup_tree
 from xnode.runtime.engine import PodmanEngine
 
 pytestmark = pytest.mark.engine
@@ -112,7 +113,7 @@ async def test_cpu_limit_holds(bench: Bench) -> None:
     await bench.engine.wait(spec.lease_id)
     counters = await bench.engine.read_counters(spec.lease_id)
     assert 0.1e9 < counters.vcpu_ns <= 0.5e9 * 2
-    quota = trio.Path(f"/sys/fs/cgroup/cpu/xnode/{NAMESPACE}/{spec.lease_id.hex()}/cpu.cfs_quota_us")
+    quota = trio.Path(f"/sys/fs/cgroup/cpu/xnode/{bench.engine.scope}/{spec.lease_id.hex()}/cpu.cfs_quota_us")
     assert not await quota.exists() or await quota.read_text() == "50000\n"
 
 
@@ -141,7 +142,7 @@ async def test_running_lease_is_not_removed(bench: Bench) -> None:
 
 async def test_orphans_are_listed_and_can_be_swept(bench: Bench) -> None:
     cgroup_only, folder_only = os.urandom(32).hex(), os.urandom(32).hex()
-    await trio.Path(f"/sys/fs/cgroup/memory/xnode/{NAMESPACE}/{cgroup_only}").mkdir(parents=True)
+    await trio.Path(read_cgroup_tree().mount_of("memory"), "xnode", bench.engine.scope, cgroup_only).mkdir(parents=True)
     await trio.Path(bench.state_dir, NAMESPACE, "leases", folder_only).mkdir()
     orphans = {Hash32(bytes.fromhex(name)) for name in (cgroup_only, folder_only)}
     assert orphans <= set(await bench.engine.list_leases())
@@ -149,6 +150,16 @@ async def test_orphans_are_listed_and_can_be_swept(bench: Bench) -> None:
         assert (await bench.engine.stop(lease_id)).status == "absent"
         await bench.engine.remove(lease_id)
     assert not orphans & set(await bench.engine.list_leases())
+
+
+async def test_same_namespace_over_another_folder_is_another_node(bench: Bench, tmp_path: Path) -> None:
+    spec = bench.spec("sleep 60")
+    await bench.engine.start(spec)
+    other = PodmanEngine(tmp_path, NAMESPACE)
+    assert await other.list_leases() == ()
+    await other.stop(spec.lease_id)
+    await other.erase()
+    assert (await bench.engine.inspect(spec.lease_id)).status == "running"
 
 
 async def test_two_namespaces_do_not_see_each_other(bench: Bench, layout: Path) -> None:
@@ -171,6 +182,7 @@ import sys, trio
 from pathlib import Path
 from metering.resources import Resources
 from xnode.ports import WorkloadSpec
+from xnode.runtime.cgroup import read_cgroup_tree
 from xnode.runtime.engine import PodmanEngine
 from xnode.runtime.images import read_layout
 

@@ -53,7 +53,7 @@ async def test_workload_without_network_sees_only_loopback(bench: Bench) -> None
         "dmesg",
         "hostname other",
         "chown 0 /work/out",
-        "cat /proc/kcore",
+        "head -c 1 /proc/kcore | grep -q .",
         "cat /proc/1/root/proc/sysrq-trigger > /proc/sysrq-trigger",
         "echo 1 > /sys/fs/cgroup/memory/memory.limit_in_bytes",
     ],
