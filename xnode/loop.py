@@ -15,10 +15,13 @@ import trio
 
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
+from xnode.logs import log_context
+from xnode.milestones import log_milestones
 from xnode.node import effect as deeds
 from xnode.node.change import Change, EffectFailed, Entry, Woke
 from xnode.node.state import State, Turn, make_state
 from xnode.node.step import step
+from xnode.node.subject import find_subject
 from xnode.ports import Clock
 from xnode.store.journal import Batch, Journal
 
@@ -149,6 +152,7 @@ class Loop:
             self._add_turn(batch, replies, entry, turn)
         if batch:
             await self._commit(batch)
+        log_milestones(self.state, [record for record, _ in batch.records.values()])
         self.state = state
         for version, effect in batch.effects.values():
             self._take_effect(nursery, version, effect)
@@ -218,7 +222,9 @@ class Loop:
         while lane.waiting:
             effect_id = lane.waiting.popleft()
             version, effect = self._pending[effect_id]
-            change = await self._do(version, effect)
+            subject = find_subject(self.state, effect)
+            with log_context(job=subject.job_hash, lease=subject.lease_id, escrow=subject.escrow_id):
+                change = await self._do(version, effect)
             newest, _ = self._pending.get(effect_id, (version, effect))
             if newest == version:
                 self._pending.pop(effect_id, None)

@@ -13,6 +13,7 @@ from metering.units import Hash32
 from xnode.deeds.joblog import JobLog
 from xnode.deeds.provider import read_answer
 from xnode.errors import Permanent, Retryable
+from xnode.logs import log_context, make_log_id
 from xnode.loop import Loop
 from xnode.node import message
 from xnode.node.records import ProviderLease, SubmitterLease
@@ -52,8 +53,11 @@ class LogFollower:
         try:
             while True:
                 lease = self._loop.state.get(SubmitterLease, lease_id)
-                if lease is None or lease.status == "settled" or await self._copy(lease, mine):
+                if lease is None or lease.status == "settled":
                     return
+                with log_context(job=lease.job_hash, lease=lease_id):
+                    if await self._copy(lease, mine):
+                        return
                 await trio.sleep(RETRY_S)
         finally:
             self._following.discard(lease_id)
@@ -70,7 +74,7 @@ class LogFollower:
                     if piece.ended:
                         return True
         except (Retryable, Permanent, RpcRefused) as error:
-            log.info("log stream broke", lease="0x" + lease.lease_id.hex()[:16], reason=str(error))
+            log.info("log stream broke", reason=str(error))
         return False
 
 
@@ -89,7 +93,7 @@ async def sweep_orphans(engine: Engine, loop: Loop, journal: Journal) -> None:
         lease = loop.state.get(ProviderLease, lease_id) or known.get(lease_id)
         if lease is not None and not lease.removed:
             continue
-        log.warning("removing an orphaned workload", lease="0x" + lease_id.hex()[:16], known=lease is not None)
+        log.warning("removing an orphaned workload", lease=make_log_id(lease_id), known=lease is not None)
         await engine.stop(lease_id)
         await engine.remove(lease_id)
 

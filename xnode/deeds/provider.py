@@ -169,7 +169,7 @@ class ProviderDeeds:
         if not sent.ok:
             raise Permanent("the claim reverted on chain", code="claim_reverted")
         state = await self.chain.escrow_state(effect.escrow_id)
-        log.info("claimed", escrow="0x" + effect.escrow_id.hex(), tx="0x" + sent.tx_hash.hex(), gas=sent.gas_used)
+        log.info("claim confirmed", tx="0x" + sent.tx_hash.hex(), gas=sent.gas_used)
         return facts.ClaimConfirmed(effect.escrow_id, state.deposited, state.claimed, sent.tx_hash, sent.gas_used)
 
 

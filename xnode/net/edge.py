@@ -111,7 +111,7 @@ class Net:
         """Answer streams of a method, from now on and across restarts."""
         self._methods.serve_stream(method, handler)
 
-    async def call(self, peer: Peer, method: str, body: bytes, deadline_ns: int, correlation: str = "") -> bytes:
+    async def call(self, peer: Peer, method: str, body: bytes, deadline_ns: int) -> bytes:
         """One request, one response. Raises RpcRefused, Permanent (unknown method), Retryable."""
         deadline = trio.current_time() + (deadline_ns - self._now_ns()) / NANOS_PER_SECOND
         self.counters.calls_out += 1
@@ -120,7 +120,7 @@ class Net:
             with session.running(deadline):
                 where = await self._locate(session, peer)
                 try:
-                    return await session.rpc.call(where, method, body, deadline, correlation)
+                    return await session.rpc.call(where, method, body, deadline)
                 except Retryable:
                     await self._look_up_anew(session, peer)
                     raise
@@ -130,15 +130,13 @@ class Net:
         raise AssertionError("unreachable")
 
     @asynccontextmanager
-    async def stream(
-        self, peer: Peer, method: str, body: bytes, correlation: str = ""
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream(self, peer: Peer, method: str, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
         """One request, many items; raises as call() does."""
         session = await self._wait_session(trio.current_time() + OPEN_S)
         with session.running(trio.current_time() + OPEN_S):
             where = await self._locate(session, peer)
         with session.running():
-            async with session.rpc.stream(where, method, body, correlation) as items:
+            async with session.rpc.stream(where, method, body) as items:
                 yield items
 
     async def publish_record(self, record: bytes) -> None:
