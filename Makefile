@@ -6,7 +6,7 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := .cache/ready
-SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebstrap busybox-static gcc python3-dev libgmp-dev libc6-dev pkg-config ca-certificates
+SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebstrap busybox-static postgresql gcc python3-dev libgmp-dev libc6-dev pkg-config ca-certificates
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: setup system python chain-node demo test test-fast check bench contracts-test clean
