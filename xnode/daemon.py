@@ -40,7 +40,6 @@ from xnode.deeds.settle import ChainNews, EscrowWatcher, find_pause_s
 from xnode.deeds.show import Shower
 from xnode.deeds.submitter import SubmitterDeeds
 from xnode.errors import Permanent, Retryable, UserError
-from xnode.gateway.http import serve_http
 from xnode.heap import freeze_start
 from xnode.loop import Loop
 from xnode.net.blobs import BlobStore, serve_blobs
@@ -52,7 +51,7 @@ from xnode.ports import RpcHandler, RpcRefused
 from xnode.runtime.engine import PodmanEngine
 from xnode.runtime.gpus import make_device_names
 from xnode.runtime.hardware import probe_hardware
-from xnode.store.database import open_database
+from xnode.store.database import migrate_apart, open_database
 from xnode.store.journal import Journal
 from xnode.wallet.keystore import Keystore
 from xnode.wallet.signer import NodeSigner, WalletKey
@@ -76,6 +75,8 @@ def run_daemon(config: Config) -> None:
     """Be the node until SIGTERM, SIGINT or node.stop. Raises UserError, Permanent when it cannot start."""
     try:
         with hold_pid_file(config.home.pid):
+            config.node.data_dir.mkdir(parents=True, exist_ok=True)
+            migrate_apart(config.node.database_url)
             trio.run(_run, config)
     except BaseExceptionGroup as group:
         raise _find_cause(group) from group
@@ -156,7 +157,6 @@ class _Daemon:
 
     async def _lay_ground(self) -> _Ground:
         config = self._config
-        config.node.data_dir.mkdir(parents=True, exist_ok=True)
         manifest = read_manifest(config.chain.manifest)
         try:
             password = config.node.password_file.read_text().rstrip("\r\n")
@@ -294,6 +294,9 @@ class _Daemon:
 
     async def _serve_http(self, nursery: trio.Nursery, console: Console, registry: CollectorRegistry) -> None:
         if self._config.node.http:
+            # Only where it is wanted: an HTTP server takes memory, and most submitters have none.
+            from xnode.gateway.http import serve_http
+
             host, _, port = self._config.node.http.rpartition(":")
             status = partial(console.node_status, {})
             self._http = await nursery.start(serve_http, host.strip("[]"), int(port), status, registry)

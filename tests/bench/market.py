@@ -21,7 +21,7 @@ def run(say: Callable[[str], None] = print) -> list[Row]:
     """Ours against looking at every offer as an object."""
     say("matching: making markets, then searching them for some seconds each")
     by_size: dict[int, list[dict[str, Any]]] = {}
-    for found in matching.run():
+    for found in matching.run((1_000, 10_000, TARGET_OFFERS)):
         by_size.setdefault(found["offers"], []).append(found)
     return [_make_row(size, rows) for size, rows in by_size.items()]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import trio
 from sqlalchemy import ClauseElement, Connection, Engine, Table, bindparam, delete, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from metering.codec import decode, encode
@@ -48,7 +48,8 @@ class Journal:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._limiter = trio.CapacityLimiter(1)
-        dialect: Any = postgresql if engine.dialect.name == "postgresql" else sqlite
+        # Only the dialect in use: the other one's types are 2 MB.
+        dialect = import_module(f"sqlalchemy.dialects.{engine.dialect.name}")
         self._add_entry = _Prepared(insert(JOURNAL), engine)
         self._put_record = _Prepared(_make_upsert(dialect, RECORD, ("kind", "key"), ("is_live", "value")), engine)
         self._put_effect = _Prepared(_make_upsert(dialect, EFFECT, ("id",), ("version", "value")), engine)
