@@ -25,6 +25,7 @@ from xnode.clock import SystemClock
 from xnode.config import Config, ProviderConfig
 from xnode.control import hold_pid_file, serve_control
 from xnode.deeds.console import Console
+from xnode.deeds.evidence import EvidenceMaker
 from xnode.deeds.follow import LogFollower, retry_forever, sweep_orphans
 from xnode.deeds.joblog import LogArchive
 from xnode.deeds.jobs import JobMaker
@@ -262,6 +263,7 @@ class _Daemon:
             chain=chain,
             maker=JobMaker(ground.signer.address, {a.symbol: a for a in ground.manifest.assets}, blobs),
             shower=Shower(assets, blobs),
+            evidence=EvidenceMaker(journal, ground.signer, ground.manifest.domain),
             log_folder=self._config.node.data_dir / "logs",
             home=str(self._config.home.folder),
             version=__version__,

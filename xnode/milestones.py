@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from metering.units import Hash32
 from xnode.logs import log_context
 from xnode.node.records import ProviderEscrow, ProviderLease, Record, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.state import State
@@ -29,21 +30,20 @@ def log_milestones(before: State, records: Iterable[Record]) -> None:
     for record in records:
         match record:
             case SubmitterJob():
-                with log_context(job=record.job_hash):
-                    _say(_find_job_milestones(before.get(SubmitterJob, record.key), record))
+                _say(_find_job_milestones(before.get(SubmitterJob, record.key), record), record.job_hash)
             case ProviderLease() | SubmitterLease():
-                with log_context(job=record.terms.job_hash, lease=record.lease_id):
-                    known = before.get(type(record), record.key)
-                    _say(_find_lease_milestones(known, record))
-                    if counts:
-                        _log_counters(known, record)
+                known = before.get(type(record), record.key)
+                _say(_find_lease_milestones(known, record), record.terms.job_hash, record.lease_id)
+                if counts:
+                    _log_counters(known, record)
             case ProviderEscrow() | SubmitterEscrow():
                 _log_claim(before, record)
 
 
-def _say(milestones: Iterator[Milestone]) -> None:
+def _say(milestones: Iterator[Milestone], job_hash: Hash32, lease_id: Hash32 | None = None) -> None:
     for text, told in milestones:
-        log.info(text, **told)
+        with log_context(job=job_hash, lease=lease_id):
+            log.info(text, **told)
 
 
 def _find_job_milestones(before: SubmitterJob | None, job: SubmitterJob) -> Iterator[Milestone]:
@@ -77,12 +77,13 @@ def _has_started(lease: ProviderLease | SubmitterLease) -> bool:
 
 
 def _log_counters(before: ProviderLease | SubmitterLease | None, lease: ProviderLease | SubmitterLease) -> None:
-    if lease.last.number > (before.last.number if before is not None else 0):
-        log.debug("receipts", number=lease.last.number, cost=str(int(lease.last.cost)), final=lease.last.final)
-    if isinstance(lease, ProviderLease) and isinstance(before, ProviderLease):
-        covered = lease.covered
-        if covered.number > before.covered.number:
-            log.debug("voucher", covers=covered.number, cost=str(int(covered.cost)))
+    with log_context(job=lease.terms.job_hash, lease=lease.lease_id):
+        if lease.last.number > (before.last.number if before is not None else 0):
+            log.debug("receipts", number=lease.last.number, cost=str(int(lease.last.cost)), final=lease.last.final)
+        if isinstance(lease, ProviderLease) and isinstance(before, ProviderLease):
+            covered = lease.covered
+            if covered.number > before.covered.number:
+                log.debug("voucher", covers=covered.number, cost=str(int(covered.cost)))
 
 
 def _log_claim(before: State, escrow: ProviderEscrow | SubmitterEscrow) -> None:

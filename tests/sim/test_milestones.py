@@ -14,6 +14,7 @@ from metering.units import NANOS_PER_SECOND, Hash32
 from tests.sim.containers import Behaviour
 from tests.sim.world import make_market
 from xnode.logs import make_log_id
+from xnode.milestones import log_milestones
 from xnode.node import effect as deeds
 from xnode.node.records import ProviderLease
 from xnode.node.subject import find_subject
@@ -101,3 +102,14 @@ def test_an_effect_that_knows_only_its_lease_or_escrow_is_about_that_lease_and_i
     unknown = find_subject(loop.state, deeds.WatchWorkload(Hash32(b"\x01" * 32), "watch", "watch"))
     assert unknown.job_hash is None
     world.run_until_settled()
+
+
+def test_a_record_that_is_written_again_unchanged_says_nothing(lines: Lines) -> None:
+    world = make_market()
+    world.submit(behaviour=Behaviour(run_ns=20 * NANOS_PER_SECOND))
+    world.run_until_settled()
+    lines.clear()
+    for machine in world.machines.values():
+        assert machine.loop is not None
+        log_milestones(machine.loop.state, machine.loop.state.records())
+    assert lines == []

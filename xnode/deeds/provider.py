@@ -153,7 +153,7 @@ class ProviderDeeds:
             encode(message.ReceiptQueue(signed)),
         )
         answer = read_answer(body, message.VoucherAnswer)
-        return facts.VoucherReceived(effect.lease_id, answer.signed, answer.coverage)
+        return facts.VoucherReceived(effect.lease_id, answer.signed, answer.coverage, signed)
 
     async def push_news(self, effect: deeds.PushNews) -> facts.Change:
         """Tell the submitter."""
