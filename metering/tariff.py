@@ -21,8 +21,8 @@ class Tariff(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 
 # Everything is brought to one denominator, an hour of nanoseconds times a GiB of bytes, so that cost is rounded once.
-_DENOMINATOR = NANOS_PER_HOUR * BYTES_PER_GIB
-_PER_BYTE = _DENOMINATOR // BYTES_PER_GB
+COST_DIVISOR = NANOS_PER_HOUR * BYTES_PER_GIB
+_PER_BYTE = COST_DIVISOR // BYTES_PER_GB
 
 
 def make_cost(usage: Usage, tariff: Tariff) -> Amount:
@@ -36,7 +36,20 @@ def make_cost(usage: Usage, tariff: Tariff) -> Amount:
         + usage.disk_byte_ns * tariff.disk_gib_hour
         + (usage.ingress_bytes * tariff.ingress_gb + usage.egress_bytes * tariff.egress_gb) * _PER_BYTE
     )
-    return Amount(min(parts // _DENOMINATOR, U128_MAX))
+    return Amount(min(parts // COST_DIVISOR, U128_MAX))
+
+
+def make_weights(usage: Usage) -> tuple[int, ...]:
+    """What one base unit of each of the tariff's prices, in their order, adds to the cost, times COST_DIVISOR: the cost
+    is the sum of weight x price, divided by COST_DIVISOR once and rounded down, as make_cost does."""
+    return (
+        usage.vcpu_ns * BYTES_PER_GIB,
+        int(usage.memory_byte_ns),
+        int(usage.disk_byte_ns),
+        usage.gpu_ns * BYTES_PER_GIB,
+        usage.ingress_bytes * _PER_BYTE,
+        usage.egress_bytes * _PER_BYTE,
+    )
 
 
 def make_cost_ceiling(resources: Resources, tariff: Tariff, duration_ns: int, network_bytes: int = 0) -> Amount:

@@ -40,7 +40,7 @@ class U128(int):
         """Raises ValueError outside the range, so a wrong one cannot exist."""
         if not 0 <= value <= U128_MAX:
             raise ValueError(f"{cls.__name__} must be between 0 and 2**128-1, not {value}")
-        return super().__new__(cls, value)
+        return int.__new__(cls, value)
 
 
 class Amount(U128):

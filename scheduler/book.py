@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from heapq import nsmallest
-from typing import Protocol
 
 from metering.codec import encode
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_HOUR, Address, Hash32
 from scheduler.facts import Facts
-from scheduler.feasible import Misfit, check_offer_for_job, fits_job
+from scheduler.feasible import Misfit, check_offer_for_job
+from scheduler.index import OfferIndex
 from scheduler.job import Job
 from scheduler.offer import Offer, SignedOffer, check_offer
-from scheduler.score import NEAR_BEST_PERCENT, Scored, rank, score_offer
+from scheduler.score import Scored, rank
+from scheduler.threshold import ThresholdIndex
 
 MAX_OFFERS = 200_000
 """Twice the market that one node is built for; at about 2 KiB an offer this bounds the book near 400 MiB."""
@@ -30,27 +30,6 @@ MAX_PROOFS = 64
 
 MAX_EXAMPLES = 3
 """Example nodes named for each reason: enough to look at, short enough to read."""
-
-
-class OfferIndex(Protocol):
-    """Where the book's offers lie for searching: a scan, or something faster with the same answers."""
-
-    def put(self, offer: Offer) -> None:
-        """Take an offer in, in place of its node's last one."""
-        ...
-
-    def drop(self, node: Address) -> None:
-        """Forget the node's offer, if there is one."""
-        ...
-
-    def find_best(self, job: Job, facts: Facts, now_ns: int, count: int) -> tuple[Scored[Offer], ...]:
-        """The `count` offers with the least score that fit the job, and all that are within NEAR_BEST_PERCENT of the
-        best (at most MAX_NEAR_BEST of them), in any order."""
-        ...
-
-
-MAX_NEAR_BEST = 256
-"""In a large market of equal prices thousands are near the best; these are enough for the dice to spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +75,7 @@ class Book:
 
     def __init__(self, separator: Hash32, index: OfferIndex | None = None, max_offers: int = MAX_OFFERS) -> None:
         self._separator = separator
-        self._index = index or ScanIndex()
+        self._index = index or ThresholdIndex()
         self._max_offers = max_offers
         self._offers: dict[Address, SignedOffer] = {}
         self._proofs: dict[Address, Equivocation] = {}
@@ -179,31 +158,6 @@ class Book:
         return Refusal(
             "offer_equivocation", f"node 0x{node.hex()} signed two different offers under number {signed.offer.number}"
         )
-
-
-class ScanIndex:
-    """Looks at every offer: simple, and the answer that any faster index must give too."""
-
-    def __init__(self) -> None:
-        self._offers: dict[Address, Offer] = {}
-
-    def put(self, offer: Offer) -> None:
-        """See OfferIndex."""
-        self._offers[offer.node] = offer
-
-    def drop(self, node: Address) -> None:
-        """See OfferIndex."""
-        self._offers.pop(node, None)
-
-    def find_best(self, job: Job, facts: Facts, now_ns: int, count: int) -> tuple[Scored[Offer], ...]:
-        """See OfferIndex."""
-        fitting = (offer for offer in self._offers.values() if fits_job(job, offer, now_ns, facts))
-        scored = (score_offer(job, offer, facts, now_ns) for offer in fitting)
-        best = nsmallest(max(count, MAX_NEAR_BEST), scored, key=lambda one: (one.score, one.node))
-        if len(best) <= count:
-            return tuple(best)
-        limit = best[0].score * (100 + NEAR_BEST_PERCENT) // 100
-        return tuple(one for place, one in enumerate(best) if place < count or one.score <= limit)
 
 
 def make_shortfall(search: Search) -> tuple[Shortfall, ...]:

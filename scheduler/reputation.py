@@ -40,13 +40,22 @@ def next_reputation(last: Reputation, succeeded: bool, at_ns: int) -> Reputation
 
 def make_success_ppm(reputation: Reputation, now_ns: int) -> int:
     """A cautious probability of success in millionths: one standard deviation below the mean of a Beta posterior."""
-    good, bad = _fade(reputation, now_ns)
+    if reputation == NO_REPUTATION:
+        # Of most nodes nothing is known, and nothing fades into nothing.
+        return _STRANGER_PPM
+    return _make_ppm(*_fade(reputation, now_ns))
+
+
+def _make_ppm(good: int, bad: int) -> int:
     good, bad = good + _PRIOR_SUCCESSES_MILLI, bad + _PRIOR_FAILURES_MILLI
     total = good + bad
     mean = good * PPM // total
     # The Beta's variance is good x bad / (total^2 x (total + 1)), here with counts in thousandths.
     deviation = isqrt(good * bad * 1_000 * PPM * PPM // (total * total * (total + 1_000)))
     return max(_LEAST_PPM, mean - deviation)
+
+
+_STRANGER_PPM = _make_ppm(0, 0)
 
 
 def _fade(reputation: Reputation, now_ns: int) -> tuple[int, int]:

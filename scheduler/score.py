@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from metering.eip712 import keccak
 from metering.tariff import Tariff, make_cost
 from metering.units import Address, mul_div_up
-from metering.usage import Counters, make_usage
+from metering.usage import Counters, Usage, make_usage
 from scheduler.facts import Facts
 from scheduler.feasible import price_for, without_network
 from scheduler.job import Job
@@ -96,9 +96,14 @@ def rank(scored: Iterable[Scored[T]], dice: bytes) -> tuple[Scored[T], ...]:
     return (*near, *ordered[len(near) :])
 
 
-def _make_costs(job: Job, tariff: Tariff) -> tuple[int, int]:
+def make_full_usage(job: Job) -> Usage:
+    """What the job uses when it takes all it asks for until its duration limit."""
     duration_ns = job.duration_limit_ns
     full = Counters(duration_ns, job.resources.vcpu_milli * duration_ns // 1_000, job.network_bytes, job.network_bytes)
-    usage = make_usage(full, job.resources)
+    return make_usage(full, job.resources)
+
+
+def _make_costs(job: Job, tariff: Tariff) -> tuple[int, int]:
+    usage = make_full_usage(job)
     compute = make_cost(usage, without_network(tariff))
     return compute, make_cost(usage, price_for(job, tariff)) - compute

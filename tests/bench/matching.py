@@ -15,13 +15,14 @@ import msgspec
 
 from metering.resources import Resources
 from metering.units import BYTES_PER_GIB, NANOS_PER_HOUR, NANOS_PER_SECOND, Address, Amount
-from scheduler.book import OfferIndex, ScanIndex
 from scheduler.facts import Facts, Weights
 from scheduler.feasible import check_offer_for_job
+from scheduler.index import OfferIndex
 from scheduler.job import Job
 from scheduler.latency import next_latency
 from scheduler.offer import Offer
 from scheduler.score import Scored, score_offer
+from scheduler.threshold import ThresholdIndex
 from tests.factories import NOW_NS, TOKEN, make_job, make_offer_body, make_tariff
 
 MODELS = ("NVIDIA L4", "NVIDIA A100", "NVIDIA H100", "NVIDIA H200", "AMD MI300X", "")
@@ -117,7 +118,7 @@ def run(sizes: tuple[int, ...] = (1_000, 10_000)) -> list[dict[str, Any]]:
     jobs = make_jobs(200, seed=2)
     for size in sizes:
         offers, facts = make_market(size, seed=1)
-        index: OfferIndex = ScanIndex()
+        index: OfferIndex = ThresholdIndex()
         for offer in offers:
             index.put(offer)
         for job in jobs[:20]:
