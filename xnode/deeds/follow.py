@@ -15,12 +15,16 @@ from xnode.deeds.provider import read_answer
 from xnode.errors import Permanent, Retryable
 from xnode.loop import Loop
 from xnode.node import message
+from xnode.node.lease import OPEN
 from xnode.node.records import ProviderLease, SubmitterLease
 from xnode.ports import Engine, Net, Peer, RpcRefused
 from xnode.store.journal import Journal
 
 RETRY_S = 1.0
 """Pause before a broken log stream is taken up again."""
+
+RETRY_MOST_S = 60.0
+"""The same when the lease is over: the rest of the log is still wanted, but its provider may never come back."""
 
 log = structlog.get_logger()
 
@@ -31,6 +35,7 @@ class LogFollower:
     def __init__(self, loop: Loop, net: Net, folder: Path) -> None:
         self._loop, self._net, self._folder = loop, net, folder
         self._following: set[Hash32] = set()
+        self._complete: set[Hash32] = set()
 
     async def run(self) -> None:
         """Follow for ever."""
@@ -43,18 +48,21 @@ class LogFollower:
                 await self._loop.wait_change()
 
     def _is_due(self, lease: SubmitterLease) -> bool:
-        if lease.lease_id in self._following or lease.status in ("requested", "refused", "settled"):
+        if lease.lease_id in self._following | self._complete or lease.status in ("requested", "refused"):
             return False
-        return not JobLog(self._folder, lease.lease_id).has_ended()
+        if JobLog(self._folder, lease.lease_id).has_ended():
+            self._complete.add(lease.lease_id)
+        return lease.lease_id not in self._complete
 
     async def _follow(self, lease_id: Hash32) -> None:
-        mine = JobLog(self._folder, lease_id)
+        mine, pause_s = JobLog(self._folder, lease_id), RETRY_S
         try:
             while True:
                 lease = self._loop.state.get(SubmitterLease, lease_id)
-                if lease is None or lease.status == "settled" or await self._copy(lease, mine):
+                if lease is None or await self._copy(lease, mine):
                     return
-                await trio.sleep(RETRY_S)
+                await trio.sleep(pause_s)
+                pause_s = RETRY_S if lease.status in OPEN else min(2 * pause_s, RETRY_MOST_S)
         finally:
             self._following.discard(lease_id)
 
@@ -68,6 +76,7 @@ class LogFollower:
                     piece = read_answer(frame, message.LogPiece)
                     await trio.to_thread.run_sync(mine.append, piece.offset, piece.data, piece.ended)
                     if piece.ended:
+                        self._complete.add(lease.lease_id)
                         return True
         except (Retryable, Permanent, RpcRefused) as error:
             log.info("log stream broke", lease="0x" + lease.lease_id.hex()[:16], reason=str(error))
