@@ -9,7 +9,7 @@ READY := .cache/ready
 SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebstrap busybox-static gcc python3-dev libgmp-dev libc6-dev pkg-config ca-certificates
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup system python chain-node demo test test-fast check bench contracts-test clean
+.PHONY: setup system python chain-node demo test test-fast test-deaths check bench contracts-test clean
 
 setup: system python chain-node  ## Everything that demo, test and bench need.
 
@@ -59,6 +59,9 @@ check: python  ## Format, lint, types, layers.
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+
+test-deaths: setup  ## kill -9 at every point of a job's flow on real parts; about fifteen minutes.
+	@E2E=all $(PY) -m pytest tests/e2e $(ARGS)
 
 contracts-test: chain-node  ## The contracts alone, by forge.
 	@cd contracts && npx --no-install forge test
