@@ -7,6 +7,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := .cache/ready
 SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebstrap busybox-static gcc python3-dev libgmp-dev libc6-dev pkg-config ca-certificates
+# Tests alone: a server of their own, never the machine's.
+TEST_PACKAGES := postgresql
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: setup system python chain-node demo test test-fast test-deaths check bench contracts-test clean
@@ -17,17 +19,25 @@ system: $(READY)/system
 python: $(READY)/python
 chain-node: $(READY)/chain-node
 
+# $(call install,PACKAGES): what is missing of them, by apt.
+define install
+@mkdir -p $(READY)
+@missing=$$(for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+if [ -n "$$missing" ]; then \
+  echo "installing system packages:" $$missing; \
+  if [ "$$(id -u)" != 0 ]; then echo "run once as root: apt-get install" $$missing >&2; exit 1; fi; \
+  DEBIAN_FRONTEND=noninteractive apt-get update -qq && \
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >$(READY)/apt.log 2>&1 \
+    || { tail -5 $(READY)/apt.log >&2; exit 1; }; \
+fi
+@touch $@
+endef
+
 $(READY)/system: Makefile
-	@mkdir -p $(READY)
-	@missing=$$(for p in $(SYSTEM_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-	  echo "installing system packages:" $$missing; \
-	  if [ "$$(id -u)" != 0 ]; then echo "run once as root: apt-get install" $$missing >&2; exit 1; fi; \
-	  DEBIAN_FRONTEND=noninteractive apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >$(READY)/apt.log 2>&1 \
-	    || { tail -5 $(READY)/apt.log >&2; exit 1; }; \
-	fi
-	@touch $@
+	$(call install,$(SYSTEM_PACKAGES))
+
+$(READY)/test-system: Makefile
+	$(call install,$(TEST_PACKAGES))
 
 $(READY)/python: requirements.lock pyproject.toml
 	@mkdir -p $(READY)
@@ -48,7 +58,7 @@ $(READY)/chain-node: contracts/package-lock.json
 demo: setup  ## The main job, end to end. make demo ARGS=--keep leaves the network up.
 	@$(PY) -m examples.demo $(ARGS)
 
-test: setup  ## Everything CI runs.
+test: setup $(READY)/test-system  ## Everything CI runs.
 	@$(PY) -m pytest $(ARGS)
 
 test-fast: python  ## The pure cores only.

@@ -25,6 +25,7 @@ from xnode.clock import SystemClock
 from xnode.config import Config, ProviderConfig
 from xnode.control import hold_pid_file, serve_control
 from xnode.deeds.console import Console
+from xnode.deeds.evidence import EvidenceMaker
 from xnode.deeds.follow import LogFollower, retry_forever, sweep_orphans
 from xnode.deeds.joblog import LogArchive
 from xnode.deeds.jobs import JobMaker
@@ -35,11 +36,11 @@ from xnode.deeds.perform import make_perform
 from xnode.deeds.provider import ProviderDeeds
 from xnode.deeds.rules import make_provider_settings, make_submitter_settings
 from xnode.deeds.serve import Server
-from xnode.deeds.settle import ChainNews, EscrowWatcher
+from xnode.deeds.settle import ChainNews, EscrowWatcher, find_pause_s
 from xnode.deeds.show import Shower
 from xnode.deeds.submitter import SubmitterDeeds
 from xnode.errors import Permanent, Retryable, UserError
-from xnode.gateway.http import serve_http
+from xnode.heap import freeze_start
 from xnode.loop import Loop
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
@@ -50,7 +51,7 @@ from xnode.ports import RpcHandler, RpcRefused
 from xnode.runtime.engine import PodmanEngine
 from xnode.runtime.gpus import make_device_names
 from xnode.runtime.hardware import probe_hardware
-from xnode.store.database import open_database
+from xnode.store.database import migrate_apart, open_database
 from xnode.store.journal import Journal
 from xnode.wallet.keystore import Keystore
 from xnode.wallet.signer import NodeSigner, WalletKey
@@ -74,6 +75,8 @@ def run_daemon(config: Config) -> None:
     """Be the node until SIGTERM, SIGINT or node.stop. Raises UserError, Permanent when it cannot start."""
     try:
         with hold_pid_file(config.home.pid):
+            config.node.data_dir.mkdir(parents=True, exist_ok=True)
+            migrate_apart(config.node.database_url)
             trio.run(_run, config)
     except BaseExceptionGroup as group:
         raise _find_cause(group) from group
@@ -154,7 +157,6 @@ class _Daemon:
 
     async def _lay_ground(self) -> _Ground:
         config = self._config
-        config.node.data_dir.mkdir(parents=True, exist_ok=True)
         manifest = read_manifest(config.chain.manifest)
         try:
             password = config.node.password_file.read_text().rstrip("\r\n")
@@ -215,7 +217,7 @@ class _Daemon:
             await nursery.start(loop.run)
             await loop.tell(await self._make_start(ground, net))
             nursery.start_soon(LogFollower(loop, net, data / "logs").run)
-            nursery.start_soon(EscrowWatcher(loop, chain, ChainNews(chain)).run)
+            nursery.start_soon(EscrowWatcher(loop, chain, ChainNews(chain, lambda: find_pause_s(loop.state))).run)
             nursery.start_soon(market.run)
             nursery.start_soon(self._keep_found, net, market, loop)
             nursery.start_soon(self._check_chain, chain)
@@ -223,6 +225,7 @@ class _Daemon:
                 nursery.start_soon(retry_forever, "sweeping orphans", partial(sweep_orphans, engine, loop, journal))
             await self._serve_http(nursery, console, registry)
             await nursery.start(serve_control, config.home.control, console.methods())
+            freeze_start()
             log.info("node ready", node="0x" + signer.address.hex(), listen=net.multiaddrs(), version=__version__)
 
     async def _make_start(self, ground: _Ground, net: Net) -> NodeStarted:
@@ -260,6 +263,7 @@ class _Daemon:
             chain=chain,
             maker=JobMaker(ground.signer.address, {a.symbol: a for a in ground.manifest.assets}, blobs),
             shower=Shower(assets, blobs),
+            evidence=EvidenceMaker(journal, ground.signer, ground.manifest.domain),
             log_folder=self._config.node.data_dir / "logs",
             home=str(self._config.home.folder),
             version=__version__,
@@ -290,6 +294,9 @@ class _Daemon:
 
     async def _serve_http(self, nursery: trio.Nursery, console: Console, registry: CollectorRegistry) -> None:
         if self._config.node.http:
+            # Only where it is wanted: an HTTP server takes memory, and most submitters have none.
+            from xnode.gateway.http import serve_http
+
             host, _, port = self._config.node.http.rpartition(":")
             status = partial(console.node_status, {})
             self._http = await nursery.start(serve_http, host.strip("[]"), int(port), status, registry)
@@ -313,7 +320,8 @@ class _Daemon:
     async def _check_chain(self, chain: ChainClient) -> None:
         while True:
             try:
-                await chain.check()
+                # Contracts cannot change under an address, so all of it is checked again only after a fault.
+                await (chain.check() if "chain" in self._problems else chain.check_is_there())
                 self._problems.pop("chain", None)
             except (Retryable, Permanent) as error:
                 self._problems["chain"] = str(error)

@@ -73,10 +73,17 @@ def set_up_logs(level: str, file: Path | None = None) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def log_context(*, job: bytes | None = None, lease: bytes | None = None) -> AbstractContextManager[Any]:
-    """Every line logged inside carries these ids, in child tasks and threads too."""
-    ids = {"job": job, "lease": lease}
-    return structlog.contextvars.bound_contextvars(**{name: "0x" + id.hex() for name, id in ids.items() if id})
+def log_context(
+    *, job: bytes | None = None, lease: bytes | None = None, escrow: bytes | None = None
+) -> AbstractContextManager[Any]:
+    """Every line logged inside carries these ids, in child tasks and threads too; `job` also goes to whom we call."""
+    ids = {"job": job, "lease": lease, "escrow": escrow}
+    return structlog.contextvars.bound_contextvars(**{name: make_log_id(id) for name, id in ids.items() if id})
+
+
+def make_log_id(key: bytes) -> str:
+    """0x and the first 16 digits of a job hash, lease id or escrow id: the same on both sides of a lease."""
+    return "0x" + key[:8].hex()
 
 
 def _make_handler(file: Path | None) -> logging.Handler:

@@ -15,10 +15,13 @@ import trio
 
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
+from xnode.logs import log_context
+from xnode.milestones import log_milestones
 from xnode.node import effect as deeds
 from xnode.node.change import Change, EffectFailed, Entry, Woke
 from xnode.node.state import State, Turn, make_state
 from xnode.node.step import step
+from xnode.node.subject import find_subject
 from xnode.ports import Clock
 from xnode.store.journal import Batch, Journal
 
@@ -41,6 +44,14 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
+class _Question:
+    """One who waits for a durable answer."""
+
+    answered: trio.Event = field(default_factory=trio.Event)
+    reply: deeds.Reply | None = None
+
+
+@dataclass(slots=True)
 class _Lane:
     """Deeds that must be done one after the other."""
 
@@ -59,7 +70,7 @@ class Loop:
         self._seq = 0
         self._pending: dict[str, tuple[int, deeds.Deed]] = {}
         self._lanes: dict[str, _Lane] = {}
-        self._asking: dict[str, trio.MemorySendChannel[deeds.Reply]] = {}
+        self._asking: dict[str, _Question] = {}
         self._asked = 0
         self._alarms: list[tuple[int, str, bytes]] = []
         self._alarm_set = trio.Event()
@@ -96,15 +107,23 @@ class Loop:
         """
         self._asked += 1
         reply_to = f"{self._asked}:{os.getpid()}"
-        send, receive = trio.open_memory_channel[deeds.Reply](1)
-        self._asking[reply_to] = send
+        question = self._asking[reply_to] = _Question()
         try:
             with trio.move_on_after(max(0, deadline_ns - self._clock.now_ns()) / 1e9):
-                await self._send.send((make_change(reply_to), None))
-                return await receive.receive()
+                await self._put_in_line(make_change(reply_to))
+                await question.answered.wait()
         finally:
             self._asking.pop(reply_to, None)
-        raise Retryable("the node did not answer in time")
+        if question.reply is None:
+            raise Retryable("the node did not answer in time")
+        return question.reply
+
+    async def _put_in_line(self, change: Change) -> None:
+        try:
+            # Whoever asks is about to wait anyway: no need to let the others run first.
+            self._send.send_nowait((change, None))
+        except trio.WouldBlock:
+            await self._send.send((change, None))
 
     async def wait_change(self) -> None:
         """Returns after the next commit."""
@@ -133,6 +152,7 @@ class Loop:
             self._add_turn(batch, replies, entry, turn)
         if batch:
             await self._commit(batch)
+        log_milestones(self.state, [record for record, _ in batch.records.values()])
         self.state = state
         for version, effect in batch.effects.values():
             self._take_effect(nursery, version, effect)
@@ -181,13 +201,11 @@ class Loop:
             reach(f"after_commit:{name}")
 
     def _answer(self, reply: deeds.Reply) -> None:
-        asking = self._asking.get(reply.reply_to)
-        if asking is not None:
-            try:
-                asking.send_nowait(reply)
-            except (trio.WouldBlock, trio.BrokenResourceError):
-                # Answered already, or gone: an answer is never owed twice.
-                return
+        question = self._asking.get(reply.reply_to)
+        # Answered already, or gone: an answer is never owed twice.
+        if question is not None and question.reply is None:
+            question.reply = reply
+            question.answered.set()
 
     # --------------------------------------------------------------------------------------------------------- effects
 
@@ -204,7 +222,9 @@ class Loop:
         while lane.waiting:
             effect_id = lane.waiting.popleft()
             version, effect = self._pending[effect_id]
-            change = await self._do(version, effect)
+            subject = find_subject(self.state, effect)
+            with log_context(job=subject.job_hash, lease=subject.lease_id, escrow=subject.escrow_id):
+                change = await self._do(version, effect)
             newest, _ = self._pending.get(effect_id, (version, effect))
             if newest == version:
                 self._pending.pop(effect_id, None)

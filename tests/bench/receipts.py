@@ -38,6 +38,7 @@ from tests.factories import (
 from xnode.clock import SystemClock
 from xnode.deeds.joblog import LogArchive
 from xnode.deeds.serve import Server
+from xnode.heap import freeze_start
 from xnode.loop import Loop
 from xnode.node import effect as deeds
 from xnode.node.change import Change, DeedDone
@@ -178,13 +179,14 @@ async def _push_all(load: Load, folder: Path, count: int) -> Pace:
 
     async with trio.open_nursery() as nursery:
         await nursery.start(loop.run)
-        gc.collect()
+        freeze_start()
         wall, cpu = time.perf_counter(), time.process_time()
         async with trio.open_nursery() as pushing:
             for caller, bodies in zip(load.callers, load.pushes, strict=True):
                 pushing.start_soon(push_each, caller, bodies)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         nursery.cancel_scope.cancel()
+    gc.unfreeze()
     _check_answers(answers, count)
     database.dispose()
     return Pace(LEASES * count / cpu, LEASES * count / wall)

@@ -35,7 +35,7 @@ def show_rate(per_s: float) -> str:
 
 def show_times(factor: float) -> str:
     """A ratio."""
-    return f"{factor:,.0f}x" if factor >= 20 else f"{factor:.2g}x"
+    return f"{factor:,.0f}x" if factor >= 20 else f"{factor:.1f}x"
 
 
 def show_ms(values_s: Iterable[float]) -> str:

@@ -45,7 +45,10 @@ class Bench:
 BENCHES = (
     Bench("start", "first_line"),
     Bench("receipts", "receipts"),
+    Bench("matching", "market"),
+    Bench("meter", "meter"),
     Bench("rest", "rest"),
+    Bench("commands", "commands"),
     Bench("gas", "contract_gas"),
 )
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from tests.sim.clockwork import Clockwork, Future, Task
 from tests.sim.disk import Disk
 from xnode.errors import Permanent, Retryable
+from xnode.milestones import log_milestones
 from xnode.node import effect as deeds
 from xnode.node.change import Change, EffectFailed, Entry, Woke
 from xnode.node.state import State, Turn, make_state
@@ -104,6 +105,7 @@ class NodeLoop:
             self._add_turn(batch, replies, entry, turn)
         if batch:
             await self._commit(batch)
+        log_milestones(self.state, [record for record, _ in batch.records.values()])
         self.state = state
         for version, effect in batch.effects.values():
             self._take_effect(version, effect)

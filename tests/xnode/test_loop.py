@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import trio
 import trio.testing
 from sqlalchemy import Engine, select
@@ -18,6 +19,7 @@ from tests.factories import SEPARATOR, address_of, make_job, make_signed_offer, 
 from tests.sim.world import make_provider_settings, make_submitter_settings
 from xnode.clock import SystemClock
 from xnode.errors import Permanent, Retryable
+from xnode.logs import make_log_id
 from xnode.loop import Loop
 from xnode.node import change as facts
 from xnode.node import effect as deeds
@@ -58,9 +60,14 @@ class Recorder:
                 await self.news.wait()
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return open_database(f"sqlite:///{tmp_path / 'node.db'}")
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """The store on each database that it knows."""
+    sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'node.db'}" if sqlite else request.getfixturevalue("postgres").new_database()
+    opened = open_database(url)
+    yield opened
+    opened.dispose()
 
 
 @asynccontextmanager
@@ -205,6 +212,27 @@ async def test_a_newer_effect_takes_the_place_of_one_that_is_tried_again(engine:
         await wait_until(loop, lambda state: loop.entries > entries)
     assert done == [5]
     assert (await Journal(engine).load()).effects == ()
+
+
+async def test_the_log_lines_of_a_deed_and_its_retries_carry_the_job(engine: Engine) -> None:
+    tried: list[dict[str, Any]] = []
+    again = trio.Event()
+
+    async def perform(effect: deeds.Deed) -> facts.Change:
+        tried.append(structlog.contextvars.get_contextvars())
+        if len(tried) == 1:
+            raise Retryable("not now")
+        again.set()
+        return await never(effect)
+
+    async with run_loop(engine, perform) as loop:
+        await loop.tell(make_started(submitter=make_submitter_settings()))
+        reply = await submit(loop, deadline(), 1)
+        assert isinstance(reply, deeds.ReplyOk)
+        with trio.fail_after(DEADLINE_S):
+            await again.wait()
+    ids = {"job": make_log_id(reply.value)}
+    assert tried == [ids, ids]
 
 
 async def test_a_refused_effect_fails_by_the_code_of_the_refusal(engine: Engine) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from metering.units import U128_MAX, ZERO_ADDRESS, ZERO_HASH, Address, Amount, H
 from xnode.chain import payment_escrow, provider_registry
 from xnode.chain.abi import Function, make_checksum, parse_hex, to_hex
 from xnode.chain.artifacts import load_artifact
-from xnode.chain.logs import Cursor, LogPoller
+from xnode.chain.logs import POLL_S, Cursor, LogPoller
 from xnode.chain.manifest import Manifest
 from xnode.chain.rpc import Reverted, Rpc
 from xnode.chain.transactor import Pace, Transactor
@@ -52,12 +52,12 @@ class ChainClient:
         """Watches our transactions until cancelled."""
         await self._transactor.run(task_status)
 
-    def make_poller(self, cursor: Cursor | None = None, poll_interval_s: float = 1.0) -> LogPoller:
+    def make_poller(
+        self, cursor: Cursor | None = None, find_pause_s: Callable[[], float] = lambda: POLL_S
+    ) -> LogPoller:
         """Reads the contracts' confirmed events, from the deployment or a saved cursor on."""
         manifest, addresses = self.manifest, (self._escrow, self._registry)
-        return LogPoller(
-            self._rpc, addresses, manifest.deployed_at_block, manifest.confirmations, cursor, poll_interval_s
-        )
+        return LogPoller(self._rpc, addresses, manifest.deployed_at_block, manifest.confirmations, cursor, find_pause_s)
 
     async def make_cursor(self) -> Cursor:
         """A cursor at the newest confirmed block: a poller that goes on from it gives only what comes later."""
@@ -85,6 +85,10 @@ class ChainClient:
             if not await self._rpc.view(self._escrow, payment_escrow.IS_ACCEPTED, asset.address):
                 raise Permanent(f"{asset.symbol} is not accepted by the escrow; take it out of the manifest")
         return f"chain {chain_id} at {self._rpc.where}, escrow {make_checksum(self._escrow)}"
+
+    async def check_is_there(self) -> None:
+        """Nothing, when the node serves our chain now; else Retryable or Permanent."""
+        await self._rpc.check_chain_id()
 
     async def _check_code(self, name: str, address: Address) -> None:
         code = parse_hex(await self._rpc.read("eth_getCode", to_hex(address), "latest"))

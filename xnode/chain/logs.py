@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -22,6 +23,9 @@ MAX_SPAN_BLOCKS = 500
 
 MAX_SILENT_BLOCKS = 256
 """Without events a batch is given this rarely: often enough to begin near the head after a restart."""
+
+POLL_S = 1.0
+"""Between looks for a new block, when something waits for one."""
 
 MAX_BACKOFF_S = 15.0
 """Between polls while the node is away."""
@@ -56,36 +60,46 @@ class LogPoller:
         start_block: int,
         confirmations: int,
         cursor: Cursor | None = None,
-        poll_interval_s: float = 1.0,
+        find_pause_s: Callable[[], float] = lambda: POLL_S,
     ) -> None:
+        """find_pause_s: how long to wait now before the next look."""
         self._rpc, self._start, self._confirmations = rpc, start_block, confirmations
         self._addresses = [to_hex(address) for address in addresses]
         self._ring = list(cursor.ring) if cursor else []
         self._first = self._next_block()
         self._rolled_back_to: int | None = None
         self._span = MAX_SPAN_BLOCKS
-        self._poll_interval_s = poll_interval_s
+        self._find_pause_s = find_pause_s
 
     async def next_batch(self) -> LogBatch:
         """The next batch, as soon as there is one. Waits out whatever is wrong with the node; never raises."""
-        backoff_s = self._poll_interval_s
+        backoff_s = 0.0
         while True:
             try:
                 batch = await self._poll()
                 if batch is not None:
                     return batch
-                backoff_s = self._poll_interval_s
+                backoff_s = 0.0
             except (Retryable, Permanent, ValueError, KeyError, TypeError) as error:
                 # Also nonsense from a node is waited out: a person or a load balancer may mend it meanwhile.
                 log.warning("chain logs cannot be read", reason=str(error), next_block=self._next_block())
-                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
-            await trio.sleep(backoff_s)
+                backoff_s = min(2 * (backoff_s or self._find_pause_s()), MAX_BACKOFF_S)
+            await self._pause(backoff_s)
+
+    async def _pause(self, least_s: float) -> None:
+        """As long as find_pause_s says; it is asked again meanwhile, because something may have come up."""
+        began = trio.current_time()
+        while True:
+            left_s = began + max(least_s, self._find_pause_s()) - trio.current_time()
+            if left_s <= 0:
+                return
+            await trio.sleep(min(left_s, POLL_S))
 
     async def _poll(self) -> LogBatch | None:
         """Reads until there is something to give or nothing more to read."""
         while True:
-            head = int(await self._rpc.read("eth_blockNumber"), 16)
-            await self._walk_back(head)
+            head, last_given = await self._read_head()
+            await self._walk_back(head, last_given)
             first, safe = self._next_block(), head - self._confirmations + 1
             if first > safe:
                 return None
@@ -96,7 +110,16 @@ class LogPoller:
             if logs or self._rolled_back_to is not None or last - self._first + 1 >= MAX_SILENT_BLOCKS:
                 return self._make_batch(last, logs)
 
-    async def _walk_back(self, head: int) -> None:
+    async def _read_head(self) -> tuple[int, Any]:
+        """The newest block's number, and the last remembered block as the node has it now: one request, because this is
+        all that most polls ask."""
+        calls: list[tuple[str, tuple[Any, ...]]] = [("eth_blockNumber", ())]
+        if self._ring:
+            calls.append(("eth_getBlockByNumber", (hex(self._ring[-1][0]), False)))
+        number, *blocks = await self._rpc.read_batch(calls)
+        return int(number, 16), blocks[0] if blocks else None
+
+    async def _walk_back(self, head: int, last_given: Any) -> None:
         """Forgets remembered blocks that are no longer in the chain.
 
         Those above the head are left alone: a node behind a load balancer may only lag. They are compared when the head
@@ -108,7 +131,10 @@ class LogPoller:
         known = [entry for entry in self._ring if entry[0] <= head]
         while known:
             number, block_hash = known[-1]
-            block = await self._rpc.read("eth_getBlockByNumber", hex(number), False)
+            if known[-1] == self._ring[-1] and last_given is not None:
+                block, last_given = last_given, None
+            else:
+                block = await self._rpc.read("eth_getBlockByNumber", hex(number), False)
             if block is not None and parse_hex(block["hash"]) == block_hash:
                 return
             if block is None:

@@ -177,19 +177,22 @@ def wait(app: App, job_id: str, timeout_s: float | None, screen: Screen) -> None
 
 @job.command("receipts")
 @_job_argument
-@click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write each as a file in this folder.")
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write them into this folder, with terms and vouchers, for `xnode audit`.",
+)
 @output_option
 @pass_app
 def receipts(app: App, job_id: str, export: Path | None, screen: Screen) -> None:
     """The provider's signed receipts."""
+    from xnode.cli.evidence_files import export_evidence
     from xnode.cli.job_view import draw_receipts
-    from xnode.cli.receipt_files import write_receipts
 
-    answer = app.control.call("job.receipts", {"job_id": job_id})
     if export:
-        written = [str(path) for path in write_receipts(answer, export)]
-        screen.show(written, lambda: print("\n".join(written)))
+        export_evidence(app.control.stream("job.evidence", {"job_id": job_id}), export, screen)
         return
+    answer = app.control.call("job.receipts", {"job_id": job_id})
     screen.show(answer, lambda: draw_receipts(screen, answer))
 
 

@@ -96,6 +96,18 @@ def withdraw(app: App, password_file: Path | None, screen: Screen) -> None:
     withdraw_owed(app, password_file, screen)
 
 
+@provider.command("receipts")
+@click.argument("lease_id", metavar="LEASE")
+@click.option("--export", type=click.Path(path_type=Path, file_okay=False), required=True, help="Into this folder.")
+@output_option
+@pass_app
+def receipts(app: App, lease_id: str, export: Path, screen: Screen) -> None:
+    """Write a lease's terms, receipts and vouchers, and those of the other leases on its escrow, for `xnode audit`."""
+    from xnode.cli.evidence_files import export_evidence
+
+    export_evidence(app.control.stream("provider.evidence", {"lease_id": lease_id}), export, screen)
+
+
 @provider.group("price", cls=LazyGroup)
 def price() -> None:
     """What is asked."""

@@ -15,15 +15,16 @@ import trio
 from metering.codec import encode
 from metering.receipt import SignedReceipt
 from metering.tariff import Tariff
-from metering.units import NANOS_PER_SECOND, Address
+from metering.units import NANOS_PER_SECOND, Address, Hash32
 from scheduler.feasible import make_cost_limit
 from scheduler.job import Job
 from xnode import views
 from xnode.chain.amounts import parse_amount
+from xnode.deeds.evidence import EvidenceMaker
 from xnode.deeds.joblog import JobLog
-from xnode.deeds.jobs import JobMaker, find_job_id
+from xnode.deeds.jobs import JobMaker, find_job_id, find_lease_id
 from xnode.deeds.market import Market
-from xnode.deeds.show import ENDED, Shower, hex_of, hosting
+from xnode.deeds.show import ENDED, Shower, hex_of, hosting, show_papers
 from xnode.errors import ExitCode, UserError
 from xnode.loop import Loop
 from xnode.node import change as facts
@@ -57,6 +58,7 @@ class Console:
     chain: Chain
     maker: JobMaker
     shower: Shower
+    evidence: EvidenceMaker
     log_folder: Path
     home: str
     version: str
@@ -87,9 +89,11 @@ class Console:
             "job.wait": self.job_wait,
             "job.outputs": self.job_outputs,
             "job.receipts": self.job_receipts,
+            "job.evidence": self.job_evidence,
             "provider.set_price": self.provider_set_price,
             "provider.earnings": self.provider_earnings,
             "provider.status": self.provider_status,
+            "provider.evidence": self.provider_evidence,
         }
 
     # ------------------------------------------------------------------------------------------------------------- node
@@ -281,6 +285,15 @@ class Console:
             signed=hex_of(encode(signed)),
         )
 
+    async def job_evidence(self, params: dict[str, Any]) -> AsyncIterator[dict[str, str]]:
+        """The papers of a job's leases, and of the others on their escrows, for whoever audits."""
+        job = await self._find_job(params)
+        leases = [one for one in await self.journal.read_records(SubmitterLease) if isinstance(one, SubmitterLease)]
+        for escrow_id in sorted({one.terms.escrow_id for one in leases if one.job_hash == job.job_hash}):
+            for papers in await self.evidence.make_paid(escrow_id):
+                for row in show_papers(papers):
+                    yield row
+
     async def _find_job(self, params: dict[str, Any]) -> SubmitterJob:
         text = str(params.get("job_id", ""))
         live = {job.job_hash: job for job in self.loop.state.all(SubmitterJob)}
@@ -364,6 +377,16 @@ class Console:
             refusals=dict(self.refusals),
             hints=self._make_hints(owner, provider.owner),
         )
+
+    async def provider_evidence(self, params: dict[str, Any]) -> AsyncIterator[dict[str, str]]:
+        """The papers of a lease that we serve, and of the other leases on its escrow, for whoever audits."""
+        leases = {one.key: one for one in await self.journal.read_records(ProviderLease)}
+        lease_id = find_lease_id(str(params.get("lease_id", "")), [Hash32(key) for key in leases])
+        lease = leases[lease_id]
+        assert isinstance(lease, ProviderLease)
+        for papers in await self.evidence.make_earned(lease.terms.escrow_id):
+            for row in show_papers(papers):
+                yield row
 
     def _make_hints(self, owner: Address | None, expected: Address) -> tuple[str, ...]:
         hints = []

@@ -13,6 +13,7 @@ from metering.units import Hash32
 from xnode.deeds.joblog import JobLog
 from xnode.deeds.provider import read_answer
 from xnode.errors import Permanent, Retryable
+from xnode.logs import log_context, make_log_id
 from xnode.loop import Loop
 from xnode.node import message
 from xnode.node.lease import OPEN
@@ -48,7 +49,9 @@ class LogFollower:
                 await self._loop.wait_change()
 
     def _is_due(self, lease: SubmitterLease) -> bool:
-        if lease.lease_id in self._following | self._complete or lease.status in ("requested", "refused"):
+        if lease.lease_id in self._complete or lease.lease_id in self._following:
+            return False
+        if lease.status in ("requested", "refused"):
             return False
         if JobLog(self._folder, lease.lease_id).has_ended():
             self._complete.add(lease.lease_id)
@@ -59,8 +62,11 @@ class LogFollower:
         try:
             while True:
                 lease = self._loop.state.get(SubmitterLease, lease_id)
-                if lease is None or await self._copy(lease, mine):
+                if lease is None:
                     return
+                with log_context(job=lease.job_hash, lease=lease_id):
+                    if await self._copy(lease, mine):
+                        return
                 await trio.sleep(pause_s)
                 pause_s = RETRY_S if lease.status in OPEN else min(2 * pause_s, RETRY_MOST_S)
         finally:
@@ -79,7 +85,7 @@ class LogFollower:
                         self._complete.add(lease.lease_id)
                         return True
         except (Retryable, Permanent, RpcRefused) as error:
-            log.info("log stream broke", lease="0x" + lease.lease_id.hex()[:16], reason=str(error))
+            log.info("log stream broke", reason=str(error))
         return False
 
 
@@ -98,7 +104,7 @@ async def sweep_orphans(engine: Engine, loop: Loop, journal: Journal) -> None:
         lease = loop.state.get(ProviderLease, lease_id) or known.get(lease_id)
         if lease is not None and not lease.removed:
             continue
-        log.warning("removing an orphaned workload", lease="0x" + lease_id.hex()[:16], known=lease is not None)
+        log.warning("removing an orphaned workload", lease=make_log_id(lease_id), known=lease is not None)
         await engine.stop(lease_id)
         await engine.remove(lease_id)
 

@@ -121,9 +121,18 @@ def _find(folder: Path, text: str) -> Path:
 
 def find_job_id(text: str, known: list[Hash32]) -> Hash32:
     """The one known job whose id begins so."""
+    return _find_id("job", text, known, "see `xnode job ls`")
+
+
+def find_lease_id(text: str, known: list[Hash32]) -> Hash32:
+    """The one known lease whose id begins so."""
+    return _find_id("lease", text, known, "see `xnode provider status`")
+
+
+def _find_id(noun: str, text: str, known: list[Hash32], todo: str) -> Hash32:
     digits = text.removeprefix("0x").lower()
     found = [one for one in known if one.hex().startswith(digits)] if digits else []
     if len(found) == 1:
         return found[0]
-    what = f"{len(found)} jobs begin with {text}" if found else f"there is no job {text}"
-    raise UserError(what, todo="see `xnode job ls`", code=ExitCode.NOT_FOUND)
+    what = f"{len(found)} {noun}s begin with {text}" if found else f"there is no {noun} {text}"
+    raise UserError(what, todo=todo, code=ExitCode.NOT_FOUND)

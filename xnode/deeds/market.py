@@ -23,7 +23,13 @@ from xnode.node.records import Candidate
 from xnode.ports import Chain, Clock, Net, Peer, RpcRefused, Signer
 
 FRESH_NS = 30 * NANOS_PER_SECOND
-"""A book refreshed within this answers a search from memory; the lease answer is the only truth anyway."""
+"""A book refreshed within this is not refreshed again for being looked at; the lease answer is the only truth anyway."""
+
+WATCHED_NS = 60 * NANOS_PER_SECOND
+"""So long after the last search or listing (and after the start) the book is kept fresh."""
+
+REST_NS = 300 * NANOS_PER_SECOND
+"""How often a node that nobody asks looks around; each look costs every provider two requests and the DHT a search."""
 
 FIRST_LOOK_NS = 8 * NANOS_PER_SECOND
 """How long a node that knows no offers yet looks for some before it says there are none."""
@@ -63,6 +69,8 @@ class Market:
         self._owners: dict[Address, Address | None] = {}
         self._refreshed_at_ns = 0
         self._refreshing = trio.Lock()
+        self._looked_at_ns = clock.now_ns()
+        self._looked = trio.Event()
         self.book = Book(separator)
 
     @property
@@ -94,9 +102,16 @@ class Market:
     # --------------------------------------------------------------------------------------------------------- the book
 
     async def search(self, job: Job, tried: tuple[Address, ...]) -> Found:
-        """Rank what the book holds for the job; refresh it first when it is stale or holds nothing."""
+        """Rank what the book holds for the job; refresh it first when it is old or holds nothing that fits."""
+        self._note_look()
+        await self._refresh_if_older(REST_NS)
+        found = await self._search(job, tried)
+        if not found.candidates and await self._refresh_if_older(FRESH_NS):
+            found = await self._search(job, tried)
+        return found
+
+    async def _search(self, job: Job, tried: tuple[Address, ...]) -> Found:
         begun_ns = self._clock.now_ns()
-        await self.refresh_if_stale()
         while not len(self.book) and self._clock.now_ns() - begun_ns < FIRST_LOOK_NS:
             await trio.sleep(0.25)
             await self.refresh()
@@ -117,8 +132,19 @@ class Market:
 
     async def refresh_if_stale(self) -> None:
         """Refresh unless that was done a moment ago."""
-        if self._clock.now_ns() - self._refreshed_at_ns > FRESH_NS:
+        self._note_look()
+        await self._refresh_if_older(FRESH_NS)
+
+    def _note_look(self) -> None:
+        self._looked_at_ns = self._clock.now_ns()
+        self._looked.set()
+
+    async def _refresh_if_older(self, age_ns: int) -> bool:
+        """True when it was."""
+        is_older = self._clock.now_ns() - self._refreshed_at_ns > age_ns
+        if is_older:
             await self.refresh()
+        return is_older
 
     async def refresh(self) -> None:
         """Ask the net who provides, and each of them for its offer; whoever cannot be asked is read from its record."""
@@ -133,13 +159,17 @@ class Market:
                 self._refreshed_at_ns = self._clock.now_ns()
 
     async def run(self) -> None:
-        """Keep the book fresh for ever, so that a search need not wait for the net."""
+        """Keep the book fresh while somebody reads it, so that a search need not wait for the net."""
         while True:
             try:
                 await self.refresh()
             except (Retryable, Permanent) as error:
                 log.info("offers not refreshed", reason=str(error))
             await trio.sleep(FRESH_NS / 2 / NANOS_PER_SECOND)
+            if self._clock.now_ns() - self._looked_at_ns > WATCHED_NS:
+                self._looked = trio.Event()
+                with trio.move_on_after(REST_NS / NANOS_PER_SECOND):
+                    await self._looked.wait()
 
     async def _refresh_one(self, node: Address, slots: trio.CapacityLimiter) -> None:
         async with slots:

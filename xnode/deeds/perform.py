@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import structlog
-
 from xnode.deeds.provider import ProviderDeeds
 from xnode.deeds.submitter import SubmitterDeeds
 from xnode.errors import Permanent
@@ -17,7 +15,7 @@ Deed = Callable[[Any], Awaitable[Change]]
 
 
 def make_perform(provider: ProviderDeeds | None, submitter: SubmitterDeeds) -> Deed:
-    """Does any effect, with its lease or job on every log line meanwhile."""
+    """Does any effect."""
     table: dict[type[Any], Deed] = {
         deeds.SearchOffers: submitter.search,
         deeds.RequestQuote: submitter.request_quote,
@@ -50,17 +48,6 @@ def make_perform(provider: ProviderDeeds | None, submitter: SubmitterDeeds) -> D
         deed = table.get(type(effect))
         if deed is None:
             raise Permanent("this node is not a provider any more; run it with its [provider] section", code="role")
-        with structlog.contextvars.bound_contextvars(**make_correlation(effect)):
-            return await deed(effect)
+        return await deed(effect)
 
     return perform
-
-
-def make_correlation(effect: Any) -> dict[str, str]:
-    """What ties log lines of one lease or job together, on both sides."""
-    found = {}
-    for name in ("job_hash", "lease_id", "escrow_id"):
-        value = getattr(effect, name, None)
-        if value:
-            found[name.split("_")[0]] = "0x" + value.hex()[:16]
-    return found

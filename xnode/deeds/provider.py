@@ -153,7 +153,7 @@ class ProviderDeeds:
             encode(message.ReceiptQueue(signed)),
         )
         answer = read_answer(body, message.VoucherAnswer)
-        return facts.VoucherReceived(effect.lease_id, answer.signed, answer.coverage)
+        return facts.VoucherReceived(effect.lease_id, answer.signed, answer.coverage, signed)
 
     async def push_news(self, effect: deeds.PushNews) -> facts.Change:
         """Tell the submitter."""
@@ -169,7 +169,7 @@ class ProviderDeeds:
         if not sent.ok:
             raise Permanent("the claim reverted on chain", code="claim_reverted")
         state = await self.chain.escrow_state(effect.escrow_id)
-        log.info("claimed", escrow="0x" + effect.escrow_id.hex(), tx="0x" + sent.tx_hash.hex(), gas=sent.gas_used)
+        log.info("claim confirmed", tx="0x" + sent.tx_hash.hex(), gas=sent.gas_used)
         return facts.ClaimConfirmed(effect.escrow_id, state.deposited, state.claimed, sent.tx_hash, sent.gas_used)
 
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from itertools import chain
 
 import structlog
 import trio
 
 from metering.units import Hash32
 from xnode.chain.client import ChainClient
-from xnode.chain.logs import Cursor
+from xnode.chain.logs import POLL_S, Cursor
 from xnode.errors import Permanent, Retryable
+from xnode.logs import make_log_id
 from xnode.loop import Loop
 from xnode.node.change import EscrowSeen
-from xnode.node.records import ProviderEscrow, SubmitterEscrow
+from xnode.node.lease import OPEN
+from xnode.node.records import ProviderEscrow, ProviderLease, SubmitterEscrow, SubmitterLease
+from xnode.node.state import State
 from xnode.ports import Chain, EscrowNews
 
 RETRY_S = 5.0
 """Pause when the chain cannot be asked; escrows wait, nothing is closed for it."""
+
+CALM_POLL_S = 5.0
+"""Between looks at the chain while no lease is open and every promise is claimed: all that can happen is a thaw, with
+nothing left to claim before it ends."""
 
 log = structlog.get_logger()
 
@@ -53,9 +61,18 @@ class EscrowWatcher:
                     state = await self._chain.escrow_state(escrow_id)
                     break
                 except (Retryable, Permanent) as error:
-                    log.info("escrow cannot be read yet", escrow="0x" + escrow_id.hex()[:16], reason=str(error))
+                    log.info("escrow cannot be read yet", escrow=make_log_id(escrow_id), reason=str(error))
                     await trio.sleep(RETRY_S)
             await self._loop.tell(EscrowSeen(escrow_id, state.deposited, state.claimed, state.thaw_end))
+
+
+def find_pause_s(state: State) -> float:
+    """How long the chain may be left alone now."""
+    leases: Iterator[ProviderLease | SubmitterLease] = chain(state.all(ProviderLease), state.all(SubmitterLease))
+    escrows: Iterator[ProviderEscrow | SubmitterEscrow] = chain(state.all(ProviderEscrow), state.all(SubmitterEscrow))
+    is_busy = any(one.status in OPEN or one.status == "requested" for one in leases)
+    is_owed = any(one.claimed < one.cumulative or one.thaw_end for one in escrows)
+    return POLL_S if is_busy or is_owed else CALM_POLL_S
 
 
 class ChainNews:
@@ -64,12 +81,12 @@ class ChainNews:
     It keeps no cursor over restarts: the watcher reads every escrow of ours at its start, so only what comes later counts.
     """
 
-    def __init__(self, chain: ChainClient) -> None:
-        self._chain = chain
+    def __init__(self, chain: ChainClient, find_pause_s: Callable[[], float]) -> None:
+        self._chain, self._find_pause_s = chain, find_pause_s
 
     async def follow(self) -> AsyncGenerator[set[Hash32], None]:
         """See ports.EscrowNews."""
-        poller = self._chain.make_poller(await self._make_cursor())
+        poller = self._chain.make_poller(await self._make_cursor(), self._find_pause_s)
         yield set()
         while True:
             batch = await poller.next_batch()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from metering.codec import encode
+from metering.evidence import LeaseEvidence
 from metering.resources import Resources
 from metering.tariff import Tariff, make_hourly_price
 from metering.units import Address, Amount
@@ -168,6 +170,13 @@ class Shower:
             exposure=self.money(lease.last.cost - lease.covered.cost, asset),
             asset=self.symbol(asset),
         )
+
+
+def show_papers(evidence: LeaseEvidence) -> Iterator[dict[str, str]]:
+    """Each paper of a lease as its kind and its canonical bytes, the lease's own paper first."""
+    papers = (evidence.paper, *evidence.receipts, *evidence.vouchers)
+    for paper in papers:
+        yield {"type": type(paper).__name__, "lease_id": hex_of(evidence.lease_id), "bytes": hex_of(encode(paper))}
 
 
 def hosting(resources: Resources) -> views.Hosting:

@@ -29,6 +29,9 @@ from xnode.ports import Peer, RpcHandler, StreamHandler
 RESTART_FIRST_S, RESTART_LAST_S = 0.2, 30.0
 """Pause before libp2p is started again: short, because calls wait for it, and doubled while it keeps falling."""
 
+LOOK_UP_S = 3.0
+"""How long a call that failed may look for the peer's newest record; whoever called tries again after that anyway."""
+
 HEALTHY_S = 60.0
 """A host that lived this long fell for a new reason: the pause starts again from the first."""
 
@@ -108,7 +111,7 @@ class Net:
         """Answer streams of a method, from now on and across restarts."""
         self._methods.serve_stream(method, handler)
 
-    async def call(self, peer: Peer, method: str, body: bytes, deadline_ns: int, correlation: str = "") -> bytes:
+    async def call(self, peer: Peer, method: str, body: bytes, deadline_ns: int) -> bytes:
         """One request, one response. Raises RpcRefused, Permanent (unknown method), Retryable."""
         deadline = trio.current_time() + (deadline_ns - self._now_ns()) / NANOS_PER_SECOND
         self.counters.calls_out += 1
@@ -116,22 +119,24 @@ class Net:
             session = await self._wait_session(deadline)
             with session.running(deadline):
                 where = await self._locate(session, peer)
-                return await session.rpc.call(where, method, body, deadline, correlation)
+                try:
+                    return await session.rpc.call(where, method, body, deadline)
+                except Retryable:
+                    await self._look_up_anew(session, peer)
+                    raise
         except Retryable:
             self.counters.calls_out_failed += 1
             raise
         raise AssertionError("unreachable")
 
     @asynccontextmanager
-    async def stream(
-        self, peer: Peer, method: str, body: bytes, correlation: str = ""
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream(self, peer: Peer, method: str, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
         """One request, many items; raises as call() does."""
         session = await self._wait_session(trio.current_time() + OPEN_S)
         with session.running(trio.current_time() + OPEN_S):
             where = await self._locate(session, peer)
         with session.running():
-            async with session.rpc.stream(where, method, body, correlation) as items:
+            async with session.rpc.stream(where, method, body) as items:
                 yield items
 
     async def publish_record(self, record: bytes) -> None:
@@ -174,9 +179,19 @@ class Net:
         return tuple(f"{relay}/p2p-circuit/p2p/{me}" for relay in relays)
 
     async def _locate(self, session: _Session, peer: Peer) -> Peer:
-        if peer.multiaddrs or session.host.find_connected(peer.address) is not None:
+        if session.host.find_connected(peer.address) is not None:
             return peer
-        return Peer(peer.address, await session.discovery.locate(peer.address))
+        if not peer.multiaddrs:
+            return Peer(peer.address, await session.discovery.locate(peer.address))
+        # What the caller noted long ago may be out of date: what the node's own record says comes first.
+        known = self._phonebook.locate(peer.address)
+        return Peer(peer.address, tuple(dict.fromkeys((*known, *peer.multiaddrs))))
+
+    async def _look_up_anew(self, session: _Session, peer: Peer) -> None:
+        """A node that cannot be reached may be elsewhere by now: get its newest record, for the caller's next try."""
+        if session.host.find_connected(peer.address) is None:
+            with trio.move_on_after(LOOK_UP_S):
+                await session.discovery.get_record(peer.address)
 
     def peers(self) -> tuple[Address, ...]:
         """Whom we have a connection with."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import structlog
 import trio
 from libp2p.peer.id import ID
 
@@ -52,13 +53,13 @@ class Rpc:
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _kept: dict[ID, list[tuple[float, Pipe]]] = field(default_factory=dict)
 
-    async def call(self, peer: Peer, method: str, body: bytes, deadline: float, correlation: str = "") -> bytes:
+    async def call(self, peer: Peer, method: str, body: bytes, deadline: float) -> bytes:
         """One request, one response; deadline on trio's clock. Raises RpcRefused, Permanent, Retryable."""
         peer_id = await self.host.connect(peer, deadline)
         pipe = await self._take_pipe(peer_id, deadline)
         done = False
         try:
-            request = self._make_request(method, body, deadline, correlation)
+            request = self._make_request(method, body, deadline)
             await pipe.send(encode_envelope(request), deadline)
             response = await _receive(pipe, request, deadline)
             done = True
@@ -70,15 +71,13 @@ class Rpc:
         return _body_of(response, method, peer)
 
     @asynccontextmanager
-    async def stream(
-        self, peer: Peer, method: str, body: bytes, correlation: str = ""
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream(self, peer: Peer, method: str, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
         """One request, many items. The iterator raises as call() does, in bounded time when the other side dies."""
         deadline = trio.current_time() + OPEN_S
         peer_id = await self.host.connect(peer, deadline)
         pipe = Pipe(await self.host.open_stream(peer_id, PROTOCOL_ID, deadline))
         try:
-            request = self._make_request(method, body, None, correlation)
+            request = self._make_request(method, body, None)
             await pipe.send(encode_envelope(request), trio.current_time() + REQUEST_S)
             yield _items(pipe, request, method, peer)
         finally:
@@ -115,14 +114,16 @@ class Rpc:
         else:
             await pipe.close()
 
-    def _make_request(self, method: str, body: bytes, deadline: float | None, correlation: str) -> Request:
+    def _make_request(self, method: str, body: bytes, deadline: float | None) -> Request:
         assert len(method) <= MAX_METHOD_CHARS
         if len(body) > MAX_BODY_BYTES:
             raise Permanent(
                 f"the request to {method} has {len(body)} bytes, and {MAX_BODY_BYTES} is the most: send a blob"
             )
         left_ms = 0 if deadline is None else int(1000 * (deadline - trio.current_time()))
-        return Request(VERSION, method, next(self._ids), max(0, min(left_ms, MAX_DEADLINE_MS)), correlation, body)
+        # The job whose work this is, as our own log lines name it (xnode.logs): the peer's lines name it so too.
+        job = str(structlog.contextvars.get_contextvars().get("job", ""))
+        return Request(VERSION, method, next(self._ids), max(0, min(left_ms, MAX_DEADLINE_MS)), job, body)
 
 
 async def _items(pipe: Pipe, request: Request, method: str, peer: Peer) -> AsyncIterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from typing import Any
 
@@ -47,6 +48,9 @@ ALIVE_S = 10.0
 """How often a silent stream says that it is alive."""
 
 MAX_METHODS = 256
+
+_JOB = re.compile(r"0x[0-9a-f]{16}")
+"""What a request may say that it belongs to: nothing else of a stranger's gets on our log lines."""
 
 log = structlog.get_logger("xnode.net.server")
 
@@ -121,7 +125,7 @@ class Server:
 
     async def _dispatch(self, reply: _Reply, caller: Address, request: Request) -> None:
         call, stream = self._methods.calls.get(request.method), self._methods.streams.get(request.method)
-        with structlog.contextvars.bound_contextvars(correlation=request.correlation or None):
+        with structlog.contextvars.bound_contextvars(**_read_job(request)):
             if call is not None:
                 self._counters.calls_in += 1
                 status, body = await self._run_call(call, caller, request)
@@ -209,6 +213,11 @@ class _Reply:
         """Cancel keep_alive() where it leaves no half frame behind."""
         async with self._lock:
             scope.cancel()
+
+
+def _read_job(request: Request) -> dict[str, str]:
+    # The caller's word for the job; whoever finds the job in our own records writes over it.
+    return {"job": request.correlation} if _JOB.fullmatch(request.correlation) else {}
 
 
 def _describe(error: Exception) -> dict[str, str]:

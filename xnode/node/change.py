@@ -130,11 +130,12 @@ class WorkloadExited(msgspec.Struct, frozen=True, tag=True):
 
 
 class VoucherReceived(msgspec.Struct, frozen=True, tag=True):
-    """The submitter's answer to receipts."""
+    """The submitter's answer to receipts; the receipts, as they were signed, are kept with it for whoever audits."""
 
     lease_id: Hash32
     signed: SignedVoucher
     coverage: Coverage
+    receipts: tuple[SignedReceipt, ...] = ()
 
 
 class OutputsCollected(msgspec.Struct, frozen=True, tag=True):

@@ -2,50 +2,110 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.util.exc import CommandError
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from xnode.errors import Permanent
 
 _BUSY_TIMEOUT_MS = 10_000
+_CHECKPOINT_PAGES = 4_000
+"""16 MB: with the default of 1,000 a busy node copies the same few pages back every second batch."""
+
+_POSTGRES_WAITS = {"connect_timeout": "10", "tcp_user_timeout": "20000"}
+"""libpq's own words: seconds for a connection, milliseconds for what was sent on one; by default both wait for ever."""
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_database(url: str) -> Engine:
     """The engine, its schema migrated. Raises Permanent with what to mend. Blocking: call it in a thread."""
     try:
-        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", set_pragmas)
-            event.listen(engine, "begin", _begin_immediate)
+        engine = _make_engine(url)
         migrate(engine)
-    except (SQLAlchemyError, CommandError, ImportError) as error:
+    except (SQLAlchemyError, ImportError, ValueError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        shown = create_url_for_people(url)
-        raise Permanent(f"database {shown}: {reason}; check node.database_url and the folder's rights") from error
+        place = (
+            "the folder's rights" if url.startswith("sqlite") else "that the server runs and knows user and database"
+        )
+        raise Permanent(
+            f"database {create_url_for_people(url)}: {reason}; check node.database_url and {place}"
+        ) from error
+    return engine
+
+
+def _make_engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "postgresql":
+        engine = create_engine(parsed)
+        event.listen(engine, "connect", set_pragmas)
+        event.listen(engine, "begin", _begin_immediate)
+        return engine
+    waits = {name: value for name, value in _POSTGRES_WAITS.items() if name not in parsed.query}
+    engine = create_engine(parsed, pool_pre_ping=True, connect_args=waits)
+    event.listen(engine, "connect", make_durable)
     return engine
 
 
 def create_url_for_people(url: str) -> str:
     """The URL without its password."""
-    from sqlalchemy.engine import make_url
-
-    return make_url(url).render_as_string(hide_password=True)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # Whatever it is, there may be a password in it.
+        return "named in the settings"
+    hidden = {name: "***" if "pass" in name else value for name, value in parsed.query.items()}
+    return parsed.set(query=hidden).render_as_string(hide_password=True)
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema to the newest revision, in one transaction."""
+    """Bring the schema to the newest revision, in one transaction. Raises Permanent when it is of a newer xnode."""
+    if _read_revision(engine) == _find_newest():
+        return
+    # Only here, because it takes 8 MB that a daemon would keep for ever.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except CommandError as error:
+        raise Permanent(
+            f"the database's schema cannot be brought up to date: {error}; is it of a newer xnode?"
+        ) from error
+
+
+def migrate_apart(url: str) -> None:
+    """Migrate in a forked child, so that what this takes goes away with it. What fails there fails again, and is told,
+    in open_database. Call it before there are any threads."""
+    child = os.fork()
+    if child == 0:
+        try:
+            open_database(url)
+        finally:
+            # Whatever happened: the child must never go on as if it were the node.
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
+def _read_revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return revision
+
+
+def _find_newest() -> str:
+    """Versions are numbered in the order in which they follow each other."""
+    return max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def set_pragmas(connection: Any, _record: Any) -> None:
@@ -57,7 +117,22 @@ def set_pragmas(connection: Any, _record: Any) -> None:
     # NORMAL survives kill -9 but loses acknowledged rows in a power cut.
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
     cursor.close()
+
+
+def make_durable(connection: Any, _record: Any) -> None:
+    """Make a fresh PostgreSQL connection durable, whatever the server's own default is.
+
+    Raises Permanent when the whole server runs without fsync: then no setting of ours makes a commit last.
+    """
+    with connection.cursor() as cursor:
+        # "off" answers before the log is on the disk, as SQLite's NORMAL does: a power cut loses what we acknowledged.
+        cursor.execute("SET SESSION synchronous_commit TO on")
+        cursor.execute("SHOW fsync")
+        if cursor.fetchone() != ("on",):
+            raise Permanent("the database server runs with fsync = off and loses commits in a power cut; turn it on")
+    connection.commit()
 
 
 def _begin_immediate(connection: Any) -> None:

@@ -204,7 +204,7 @@ async def test_nothing_to_claim_is_permanent(market: Market) -> None:
 async def test_a_bad_row_neither_pays_nor_stops_the_others(market: Market) -> None:
     good, forged = await market.open(10 * TOKEN, nonce=1), await market.open(10 * TOKEN, nonce=2)
     rows = (market.make_row(forged, 10 * TOKEN, by=make_wallet()), market.make_row(good, 4 * TOKEN))
-    poller = market.client.make_poller(poll_interval_s=0.02)
+    poller = market.client.make_poller(find_pause_s=lambda: 0.02)
     assert (await market.client.claim_and_release("claim", rows, release=True)).ok
     assert await market.bed.openx_of(market.owner.address) == 4 * TOKEN
     assert (await market.state(good)).claimed == 4 * TOKEN

@@ -30,7 +30,7 @@ class Contract:
         self.start = bed.manifest.deployed_at_block
 
     def poll(self, cursor: Cursor | None = None, confirmations: int = 1) -> LogPoller:
-        return LogPoller(self.rpc, (self.address,), self.start, confirmations, cursor, POLL_S)
+        return LogPoller(self.rpc, (self.address,), self.start, confirmations, cursor, lambda: POLL_S)
 
     async def approve(self, cap: int) -> None:
         """One OpenerApproved event, in a block of its own."""
@@ -65,7 +65,7 @@ async def is_silent(poller: LogPoller) -> bool:
 async def test_events_come_in_order_with_their_values(bed: Bed) -> None:
     wallet, asset = await bed.new_wallet(), bed.manifest.assets[0].address
     contract = bed.manifest.contracts.payment_escrow
-    poller = LogPoller(bed.rpc, (contract,), int(await bed.rpc.read("eth_blockNumber"), 16), 1, None, POLL_S)
+    poller = LogPoller(bed.rpc, (contract,), int(await bed.rpc.read("eth_blockNumber"), 16), 1, None, lambda: POLL_S)
     await bed.approve_as_owner(contract, TOKEN)
     await bed.send_as_owner(contract, payment_escrow.DEPOSIT.encode(wallet.address, asset, TOKEN))
     with trio.fail_after(20):
@@ -220,6 +220,6 @@ async def test_long_silence_still_moves_the_cursor(chains: Callable[..., DevChai
 
 async def test_events_of_other_contracts_are_not_ours(bed: Bed) -> None:
     start = int(await bed.rpc.read("eth_blockNumber"), 16) + 1
-    poller = LogPoller(bed.rpc, (bed.manifest.contracts.payment_escrow,), start, 1, None, POLL_S)
+    poller = LogPoller(bed.rpc, (bed.manifest.contracts.payment_escrow,), start, 1, None, lambda: POLL_S)
     await bed.give(make_wallet().address, openx=5)
     assert await is_silent(poller)

@@ -14,7 +14,9 @@ from metering.receipt import Receipt, SignedReceipt
 from metering.resources import Resources
 from metering.units import Amount, Hash32
 from metering.usage import Counters, make_usage
+from tests.papers import make_evidence
 from xnode.control import Method
+from xnode.deeds.show import show_papers
 from xnode.errors import ExitCode, UserError
 from xnode.views import (
     Candidate,
@@ -162,6 +164,12 @@ async def _receipts(params: dict[str, Any]) -> list[ReceiptRow]:
     return [ReceiptRow(lease, 1, one.at_ns, one.running_ns, {}, "0.0042", "OPENX", True, True, raw)]
 
 
+async def _evidence(_params: dict[str, Any]) -> AsyncIterator[dict[str, str]]:
+    for lease in make_evidence():
+        for row in show_papers(lease):
+            yield row
+
+
 async def _provider(_params: dict[str, Any]) -> ProviderStatus:
     whole, free = Hosting(2000, 4 << 30, 10 << 30), Hosting(500, 3 << 30, 9 << 30)
     lease = LeaseRow(
@@ -189,8 +197,10 @@ METHODS: dict[str, Method] = {
     "job.stop": _show,
     "job.outputs": _list_outputs,
     "job.receipts": _receipts,
+    "job.evidence": _evidence,
     "job.events": _events,
     "job.logs": _logs,
     "provider.status": _provider,
     "provider.earnings": _earnings,
+    "provider.evidence": _evidence,
 }

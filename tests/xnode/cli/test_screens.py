@@ -11,10 +11,8 @@ import sys
 
 import pytest
 
-from metering.codec import decode
-from metering.receipt import SignedReceipt
 from tests.xnode.cli.conftest import DEADLINE_S, Run
-from tests.xnode.cli.played import JOB, LOG, RECEIPT
+from tests.xnode.cli.played import JOB, LOG
 from xnode.cli.brief import brief_duration, brief_money, brief_size
 from xnode.home import Home
 
@@ -95,17 +93,6 @@ def test_outputs_never_take_the_place_of_a_file_of_ours(xnode: Run, home: Home, 
     assert done.returncode == 0 and "is there already and is kept" in done.stderr
     assert (home.folder / "results/sub/result.txt").read_text() == "mine"
     assert (home.folder / f"results-{JOB[2:10]}/sub/result.txt").read_bytes() == b"result\n"
-
-
-@pytest.mark.usefixtures("daemon")
-def test_an_exported_receipt_has_every_signed_field_exactly(xnode: Run, home: Home) -> None:
-    done = xnode("job", "receipts", JOB, "--export", "papers")
-    assert done.stdout == "papers/receipt-55555555-000001.json\n"
-    document = json.loads((home.folder / done.stdout.strip()).read_text())
-    assert document["cost"] == "4200000000000000" and document["final"] is True
-    assert document["usage"]["memory_byte_ns"] == str((512 << 20) * 5 * 10**9)
-    assert decode(bytes.fromhex(document["bytes"][2:]), SignedReceipt) == RECEIPT
-    assert document["signature"] == "0x" + RECEIPT.signature.hex()
 
 
 @pytest.mark.usefixtures("daemon")

@@ -115,6 +115,27 @@ async def test_provider_is_found_and_called_by_address_alone(remotes: StartRemot
         assert await ask(net, Peer(provider.peer.address), "who") == net.address
 
 
+async def test_a_node_that_moved_is_reached_although_the_caller_noted_its_old_address(remotes: StartRemote) -> None:
+    hub = remotes(dht=False)
+    provider = remotes(dht=False, bootstrap=[hub.bootstrap], publish="an offer")
+    stale = Peer(provider.peer.address, (_closed_address(),))
+    async with open_net(make_settings(dht=False, bootstrap=(hub.bootstrap,)), time.time_ns) as net:
+        with trio.fail_after(30):
+            while True:
+                try:
+                    assert await ask(net, stale, "who") == net.address
+                    return
+                except Retryable:
+                    # As an effect would be: the first try finds nobody, and looks up where the node is now.
+                    await trio.sleep(0.05)
+
+
+def _closed_address() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"/ip4/127.0.0.1/tcp/{listener.getsockname()[1]}"
+
+
 async def test_dht_alone_finds_record_and_provider(shared_dht_remote: Remote) -> None:
     secret, data = own_record()
     hub = shared_dht_remote.peer

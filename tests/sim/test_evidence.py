@@ -1,0 +1,99 @@
+"""What nodes can show of the leases of a whole market holds before an auditor, from either side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from metering.audit import audit_evidence
+from metering.codec import decode
+from metering.evidence import LeaseEvidence
+from metering.units import NANOS_PER_SECOND, Hash32
+from tests.factories import DOMAIN
+from tests.sim.containers import Behaviour
+from tests.sim.disk import Disk
+from tests.sim.world import World, make_market
+from xnode.deeds.evidence import EvidenceMaker
+from xnode.node.change import Entry
+from xnode.node.records import Record
+from xnode.node.state import kind_of
+from xnode.store.journal import find_subject
+
+SECOND = NANOS_PER_SECOND
+
+
+@dataclass(frozen=True)
+class DiskJournal:
+    """Reads a simulated disk as xnode.store.journal reads its database."""
+
+    disk: Disk
+
+    async def read_entries(self, subject: bytes, kinds: tuple[str, ...], limit: int) -> tuple[Entry, ...]:
+        entries = (decode(data, Entry) for _, data in self.disk.entries)
+        found = [one for one in entries if find_subject(one) == subject and type(one.change).__name__ in kinds]
+        return tuple(found[:limit])
+
+    async def read_records(self, record_type: type[Record]) -> tuple[Record, ...]:
+        wanted = kind_of(record_type)
+        return tuple(decode(data, Record) for (kind, _), (data, _) in self.disk.records.items() if kind == wanted)  # type: ignore[arg-type]
+
+
+def make_maker(world: World, number: int) -> EvidenceMaker:
+    machine = world.machines[number]
+    return EvidenceMaker(DiskJournal(machine.disk), machine.signer, DOMAIN)  # type: ignore[arg-type]
+
+
+async def make_both(world: World) -> tuple[list[LeaseEvidence], list[LeaseEvidence]]:
+    """The submitter's and the provider's papers of all their leases."""
+    (escrow_id,) = world.ledger.escrows
+    return await make_maker(world, 0).make_paid(escrow_id), await make_maker(world, 1).make_earned(escrow_id)
+
+
+def check_all(world: World, papers: list[LeaseEvidence]) -> dict[Hash32, int]:
+    """The cost that vouchers cover, by lease; everything must hold and be paid."""
+    audit = audit_evidence(papers)
+    assert audit.refusal is None, audit.refusal
+    assert sum(tally.covered for tally in audit.tallies) == world.paid_to(1) > 0
+    return {tally.lease_id: tally.covered for tally in audit.tallies}
+
+
+async def test_both_sides_of_several_jobs_on_one_escrow_hold_and_agree() -> None:
+    world = make_market()
+    world.submit(behaviour=Behaviour(run_ns=30 * SECOND))
+    world.submit(behaviour=Behaviour(run_ns=12 * SECOND))
+    world.run_until_settled()
+    world.submit(behaviour=Behaviour(run_ns=20 * SECOND))
+    world.run_until_settled()
+    paid, earned = await make_both(world)
+    assert check_all(world, paid) == check_all(world, earned)
+    assert len(paid) == 3
+    for ours, theirs in zip(paid, earned, strict=True):
+        assert ours.paper == theirs.paper
+        assert ours.receipts == theirs.receipts
+    assert earned[-1].vouchers[-1].signed == paid[-1].vouchers[-1].signed
+
+
+async def test_papers_of_a_running_job_hold_too() -> None:
+    world = make_market()
+    world.submit(behaviour=Behaviour(run_ns=60 * SECOND))
+    world.run_for(27)
+    for papers in await make_both(world):
+        assert audit_evidence(papers).refusal is None
+        assert len(papers[0].receipts) >= 3 and papers[0].vouchers
+    world.run_until_settled()
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_papers_hold_when_messages_get_lost_and_nodes_fall(seed: int) -> None:
+    world = make_market(seed)
+    world.network.loss, world.network.duplicates = 15, 15
+    for _ in range(2):
+        world.submit(behaviour=Behaviour(run_ns=25 * SECOND))
+    world.run_for(9)
+    world.machines[1].crash()
+    world.run_for(7)
+    world.machines[0].crash()
+    world.run_until_settled()
+    for papers in await make_both(world):
+        check_all(world, papers)

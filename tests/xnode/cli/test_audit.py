@@ -1,0 +1,164 @@
+"""Evidence on its way through files: exported by either side, checked by anybody, and no change to it unseen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metering.audit import audit_evidence
+from metering.codec import decode, decode_strict
+from metering.evidence import CoveredVoucher, LeasePaper
+from metering.receipt import SignedReceipt
+from metering.units import Amount, Hash32
+from tests.papers import make_evidence
+from tests.xnode.cli.conftest import Run
+from tests.xnode.cli.played import JOB
+from xnode.chain.events import Claimed
+from xnode.cli.audit_chain import check_claim
+from xnode.cli.evidence_files import make_document, read_evidence, write_evidence
+from xnode.deeds.show import show_papers
+from xnode.errors import ExitCode, UserError
+from xnode.home import Home
+
+KINDS: dict[str, type[Any]] = {"lease": LeasePaper, "receipt": SignedReceipt, "voucher": CoveredVoucher}
+
+
+@pytest.fixture
+def papers(tmp_path: Path) -> Path:
+    write_evidence((row for lease in make_evidence() for row in show_papers(lease)), tmp_path / "papers")
+    return tmp_path / "papers"
+
+
+def find_fault(folder: Path) -> str:
+    """The code of the first thing that is wrong."""
+    try:
+        refusal = audit_evidence(read_evidence(folder)).refusal
+    except UserError as error:
+        assert error.code == ExitCode.REFUSED
+        return error.what.partition(":")[0]
+    return refusal.code if refusal is not None else ""
+
+
+@pytest.mark.usefixtures("daemon")
+@pytest.mark.parametrize("command", [("job", "receipts", JOB), ("provider", "receipts", "0x55")])
+def test_what_either_side_exports_passes_without_a_daemon(xnode: Run, home: Home, command: tuple[str, ...]) -> None:
+    done = xnode(*command, "--export", "papers")
+    assert done.returncode == 0 and len(done.stdout.split()) == 12
+    (home.folder / "control.sock").unlink(missing_ok=True)
+    done = xnode("audit", "papers", "-o", "json")
+    assert done.returncode == 0 and "all of it holds" in done.stderr
+    rows = json.loads(done.stdout)
+    checked = sorted((row["receipts"], row["vouchers"], row["cost"] == row["covered"]) for row in rows)
+    assert checked == [(2, 2, True), (3, 3, True)]
+
+
+def test_an_audit_says_in_one_line_what_is_wrong_and_where(xnode_here: Run, papers: Path) -> None:
+    (third,) = papers.glob("receipt-*-000003.json")
+    receipt = third.with_name(third.name.replace("000003", "000002"))
+    document = json.loads(receipt.read_text())
+    receipt.write_text(json.dumps({**document, "cost": "1"}))
+    done = xnode_here("audit", str(papers))
+    assert done.returncode == ExitCode.REFUSED
+    assert done.stderr.strip() == f"error: {receipt}: paper_differs: cost is not what the signed bytes say"
+    receipt.unlink()
+    done = xnode_here("audit", str(papers))
+    assert done.returncode == ExitCode.REFUSED and done.stderr.count("\n") == 1
+    assert "receipt_number: lease 0x" in done.stderr and "3 came where 2 was due" in done.stderr
+    assert "signatures" in done.stdout
+
+
+def test_a_document_has_every_signed_field_exactly(papers: Path) -> None:
+    for path in papers.glob("receipt-*.json"):
+        document = json.loads(path.read_text())
+        signed = decode(bytes.fromhex(document["bytes"][2:]), SignedReceipt)
+        assert document["cost"] == str(int(signed.receipt.cost))
+        assert document["usage"]["memory_byte_ns"] == str(int(signed.receipt.usage.memory_byte_ns))
+        assert document["signature"] == "0x" + signed.signature.hex()
+    (lease, _) = sorted(papers.glob("lease-*.json"))
+    assert json.loads(lease.read_text())["domain"]["chain_id"] == 31337
+
+
+def change_values(value: Any) -> Iterator[Any]:
+    """The document with one value in it changed, for every value."""
+    match value:
+        case dict():
+            for name in value:
+                for changed in change_values(value[name]):
+                    yield {**value, name: changed}
+        case list():
+            for index, item in enumerate(value):
+                for changed in change_values(item):
+                    yield [*value[:index], changed, *value[index + 1 :]]
+        case bool():
+            yield not value
+        case int():
+            yield value + 1
+        case str():
+            yield value[:-1] + ("0" if value[-1:] != "0" else "1")
+
+
+def test_no_field_can_be_changed_or_left_out_or_added(papers: Path) -> None:
+    for path in sorted(papers.glob("*.json")):
+        text = path.read_text()
+        document = json.loads(text)
+        changes = [*change_values(document), {**document, "more": 1}]
+        changes += [{name: document[name] for name in document if name != left_out} for left_out in document]
+        for changed in changes:
+            path.write_text(json.dumps(changed))
+            assert find_fault(papers) in ("paper_differs", "paper_bytes", "paper_unreadable"), changed
+        path.write_text(text)
+    assert find_fault(papers) == ""
+
+
+def test_no_byte_can_be_changed_even_when_the_fields_are_made_to_fit(papers: Path) -> None:
+    found = set()
+    for path in sorted(papers.glob("*.json")):
+        text = path.read_text()
+        raw = bytes.fromhex(json.loads(text)["bytes"][2:])
+        for at in range(len(raw)):
+            changed = raw[:at] + bytes((raw[at] ^ 1,)) + raw[at + 1 :]
+            try:
+                document = make_document(decode_strict(changed, KINDS[path.name.partition("-")[0]]))
+            except ValueError:
+                continue
+            path.write_text(json.dumps(document))
+            fault = find_fault(papers)
+            assert fault, f"byte {at} of {path.name}"
+            found.add(fault)
+        path.write_text(text)
+    signed = {"terms_signature", "terms_countersignature", "receipt_signature", "voucher_signature"}
+    assert signed | {"escrow_id", "receipt_cost", "receipt_number", "voucher_receipts_hash"} <= found | {"paper_name"}
+    assert find_fault(papers) == ""
+
+
+def test_a_missing_file_is_missed_wherever_money_hangs_on_it(papers: Path, tmp_path: Path) -> None:
+    for path in sorted(papers.glob("*.json")):
+        kept = tmp_path / "kept.json"
+        shutil.move(path, kept)
+        # Without a voucher less is promised, which is no lie: it shows as unpaid.
+        assert bool(find_fault(papers)) != path.name.startswith("voucher"), path.name
+        shutil.move(kept, path)
+
+
+def test_a_folder_without_papers_holds_nothing(xnode_here: Run, tmp_path: Path) -> None:
+    done = xnode_here("audit", str(tmp_path))
+    assert done.returncode == ExitCode.REFUSED and "evidence_empty" in done.stderr
+    assert xnode_here("audit", str(tmp_path / "nowhere")).returncode == ExitCode.USAGE
+
+
+def test_a_claim_above_the_vouchers_or_under_another_hash_is_found() -> None:
+    leases = make_evidence()
+    vouchers = [one.signed.voucher for lease in leases for one in lease.vouchers]
+    escrow_id, last = vouchers[-1].escrow_id, vouchers[-1]
+    for voucher in vouchers:
+        assert check_claim(Claimed(escrow_id, voucher.cumulative, voucher.receipts_hash), leases) is None
+    assert check_claim(None, leases) is None
+    above = check_claim(Claimed(escrow_id, Amount(last.cumulative + 1), last.receipts_hash), leases)
+    other = check_claim(Claimed(escrow_id, last.cumulative, Hash32(b"\x01" * 32)), leases)
+    assert above is not None and above.code == "chain_claimed"
+    assert other is not None and other.code == "chain_receipts_hash"

@@ -1,0 +1,98 @@
+"""Milestones: what the log says of jobs, leases and their money: read off the records that a commit has changed, so that
+each is said once, on whatever way it came about, and only when it is durable."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import structlog
+
+from metering.units import Hash32
+from xnode.logs import log_context
+from xnode.node.records import ProviderEscrow, ProviderLease, Record, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.state import State
+
+Milestone = tuple[str, dict[str, Any]]
+"""The line's constant text and its facts."""
+
+_UNSIGNED = ("requested", "refused")
+_ENDED = ("done", "failed", "stopped")
+
+log = structlog.get_logger("xnode.milestones")
+
+
+def log_milestones(before: State, records: Iterable[Record]) -> None:
+    """Log what is new in these records since `before`, with job and lease on every line."""
+    # Asked once: a filtered line still costs some microseconds, and receipts come by the thousand.
+    counts = logging.getLogger("xnode").isEnabledFor(logging.DEBUG)
+    for record in records:
+        match record:
+            case SubmitterJob():
+                _say(_find_job_milestones(before.get(SubmitterJob, record.key), record), record.job_hash)
+            case ProviderLease() | SubmitterLease():
+                known = before.get(type(record), record.key)
+                _say(_find_lease_milestones(known, record), record.terms.job_hash, record.lease_id)
+                if counts:
+                    _log_counters(known, record)
+            case ProviderEscrow() | SubmitterEscrow():
+                _log_claim(before, record)
+
+
+def _say(milestones: Iterator[Milestone], job_hash: Hash32, lease_id: Hash32 | None = None) -> None:
+    for text, told in milestones:
+        with log_context(job=job_hash, lease=lease_id):
+            log.info(text, **told)
+
+
+def _find_job_milestones(before: SubmitterJob | None, job: SubmitterJob) -> Iterator[Milestone]:
+    if before is None:
+        yield "job taken in", {"name": job.job.name}
+    if job.status in _ENDED and (before is None or before.status not in _ENDED):
+        yield "job ended", {"status": job.status, "reason": job.end_reason, "detail": job.end_detail}
+
+
+def _find_lease_milestones(
+    before: ProviderLease | SubmitterLease | None, lease: ProviderLease | SubmitterLease
+) -> Iterator[Milestone]:
+    side = "provider" if isinstance(lease, ProviderLease) else "submitter"
+    was = before.status if before is not None else "requested"
+    if was in _UNSIGNED and lease.status not in _UNSIGNED:
+        peer = lease.terms.submitter if side == "provider" else lease.terms.node
+        limit = str(int(lease.terms.cost_limit))
+        yield "lease opened", {"side": side, "peer": peer, "escrow": lease.terms.escrow_id[:8], "cost_limit": limit}
+    if lease.refusal is not None and lease.status == "refused" and was != "refused":
+        yield "lease refused", {"side": side, "code": lease.refusal.code, "detail": lease.refusal.detail}
+    if _has_started(lease) and not (before is not None and _has_started(before)):
+        yield "workload started", {"side": side}
+    if lease.end_reason is not None and (before is None or before.end_reason is None):
+        yield "lease ended", {"side": side, "reason": lease.end_reason, "detail": lease.end_detail}
+    if lease.status == "settled" and was != "settled":
+        yield "lease settled", {"side": side, "receipts": lease.last.number, "cost": str(int(lease.last.cost))}
+
+
+def _has_started(lease: ProviderLease | SubmitterLease) -> bool:
+    return lease.started_at_ns is not None if isinstance(lease, ProviderLease) else lease.status == "running"
+
+
+def _log_counters(before: ProviderLease | SubmitterLease | None, lease: ProviderLease | SubmitterLease) -> None:
+    with log_context(job=lease.terms.job_hash, lease=lease.lease_id):
+        if lease.last.number > (before.last.number if before is not None else 0):
+            log.debug("receipts", number=lease.last.number, cost=str(int(lease.last.cost)), final=lease.last.final)
+        if isinstance(lease, ProviderLease) and isinstance(before, ProviderLease):
+            covered = lease.covered
+            if covered.number > before.covered.number:
+                log.debug("voucher", covers=covered.number, cost=str(int(covered.cost)))
+
+
+def _log_claim(before: State, escrow: ProviderEscrow | SubmitterEscrow) -> None:
+    known = before.get(type(escrow), escrow.key)
+    if known is None or escrow.claimed <= known.claimed:
+        return
+    side = "provider" if isinstance(escrow, ProviderEscrow) else "submitter"
+    # The lines as they were: what the claim has settled may be folded away by now.
+    for line in known.lines:
+        lease = before.get(ProviderLease, line.lease_id) or before.get(SubmitterLease, line.lease_id)
+        with log_context(job=lease.terms.job_hash if lease else None, lease=line.lease_id):
+            log.info("claimed", side=side, escrow=escrow.escrow_id[:8], claimed=str(int(escrow.claimed)))
