@@ -151,14 +151,14 @@ def run_daemon(market: Market, node: Node) -> CompletedProcess[str]:
 
 def test_a_wrong_password_of_the_node_key_ends_the_start(market: Market, spare: Node) -> None:
     spare.home.password.write_text("wrong\n")
-    check_refused(run_daemon(market, spare), ExitCode.USAGE, "password")
+    check_refused(run_daemon(market, spare), ExitCode.REFUSED, "wrong password")
 
 
 def test_a_wrong_wallet_password_moves_no_money(market: Market, tmp_path: Path) -> None:
     wrong = tmp_path / "password"
     wrong.write_text("wrong\n")
     before = market.read_money()
-    check_refused(market.run("pay", "deposit", "1", "--password-file", str(wrong)), ExitCode.USAGE, "password")
+    check_refused(market.run("pay", "deposit", "1", "--password-file", str(wrong)), ExitCode.REFUSED, "wrong password")
     assert market.read_money() == before
 
 
@@ -206,7 +206,7 @@ def test_a_full_disk_refuses_the_job_and_the_node_lives_on(market: Market, spare
         try:
             path = market.write_job(seconds=1, name="full")
             done = market.net.run("job", "submit", "--yes", str(path), home=spare.home, check=False)
-            check_refused(done, ExitCode.FAILED, "No space left")
+            check_refused(done, ExitCode.FAILED, "disk full", "free")
             assert spare.control.call("job.list") == []
         finally:
             market.net.stop(spare)
@@ -214,7 +214,7 @@ def test_a_full_disk_refuses_the_job_and_the_node_lives_on(market: Market, spare
 
 def test_a_full_disk_ends_the_start_with_one_line(market: Market, spare: Node) -> None:
     with tiny_disk(spare.home.folder / "data", "16k"):
-        check_refused(run_daemon(market, spare), ExitCode.FAILED, "No space left")
+        check_refused(run_daemon(market, spare), ExitCode.FAILED, "xnode.db", "free space")
 
 
 WITHOUT_PODMAN = """
