@@ -11,7 +11,7 @@ SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebst
 TEST_PACKAGES := postgresql
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup system python chain-node demo test test-fast check bench contracts-test clean
+.PHONY: setup system python chain-node demo test test-fast test-deaths check bench contracts-test clean
 
 setup: system python chain-node  ## Everything that demo, test and bench need.
 
@@ -69,6 +69,9 @@ check: python  ## Format, lint, types, layers.
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+
+test-deaths: setup  ## kill -9 at every point of a job's flow on real parts; about fifteen minutes.
+	@E2E=all $(PY) -m pytest tests/e2e $(ARGS)
 
 contracts-test: chain-node  ## The contracts alone, by forge.
 	@cd contracts && npx --no-install forge test

@@ -44,6 +44,7 @@ class ProviderPlan:
     prices: Mapping[str, str]
     share: Mapping[str, Any]
     interval: str = "2s"
+    exposure_intervals: int = 2
     thaw_s: int = 10
 
 
@@ -140,6 +141,7 @@ class Localnet:
         table = read_table(home)
         provider = {
             "interval": plan.interval,
+            "exposure_intervals": plan.exposure_intervals,
             "thaw_s": plan.thaw_s,
             "prices": dict(plan.prices),
             "share": dict(plan.share),
@@ -153,7 +155,7 @@ class Localnet:
         return node
 
     def add_submitter(self, name: str, deposit: str, bootstrap: tuple[str, ...], silence: str = "60s") -> Node:
-        """A submitter with a deposit in the pooled escrow that its node may use; not started yet."""
+        """A submitter with a deposit ("": none) in the pooled escrow that its node may use; not started yet."""
         home = self._make_home(name)
         payer = self.make_wallet(home)
         self.fund(payer)
@@ -164,7 +166,8 @@ class Localnet:
         table["node"] = {**table.get("node", {}), "listen": ["/ip4/127.0.0.1/tcp/0"], "bootstrap": list(bootstrap)}
         table["submitter"] = {**table.get("submitter", {}), "thaw_s": 10, "silence": silence}
         write_config(home, table)
-        self.run("pay", "deposit", deposit, home=home)
+        if deposit:
+            self.run("pay", "deposit", deposit, home=home)
         self.nodes[name] = node
         return node
 
@@ -204,11 +207,16 @@ class Localnet:
 
     # ----------------------------------------------------------------------------------------------------- command line
 
-    def run(self, *args: str, home: Home | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run `xnode ARGS`. Raises UserError with its last line of stderr when it fails (and `check`)."""
+    def run(
+        self, *args: str, home: Home | None = None, check: bool = True, inside: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `xnode ARGS`, as the arguments of the command `inside` when there is one.
+
+        Raises UserError with its last line of stderr when it fails (and `check`).
+        """
         environment = self._make_environment({}, home)
         done = subprocess.run(
-            [sys.executable, "-m", "xnode.cli.main", *args],
+            [*inside, sys.executable, "-m", "xnode.cli.main", *args],
             env=environment, capture_output=True, text=True, timeout=CLI_WAIT_S, stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
         if check and done.returncode != 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "e2e"
 """Always the same, so that a run finds and removes what one that was killed has left."""
 
+LOGS = ROOT / "build" / "e2e-logs"
+
 
 @pytest.fixture(scope="session")
 def image() -> Path:
@@ -24,11 +27,26 @@ def image() -> Path:
     return layout
 
 
+@pytest.fixture
+def market(whole_market: Market) -> Market:
+    """The market with everybody up, whatever the test before left."""
+    whole_market.restart_dead()
+    return whole_market
+
+
 @pytest.fixture(scope="session")
-def market(image: Path) -> Iterator[Market]:
+def whole_market(image: Path) -> Iterator[Market]:
     """A chain, a provider and a submitter, all up."""
     try:
         with Localnet(FOLDER, say=lambda _text: None) as net:
-            yield Market(net, image)
+            yield Market.open(net, image)
     finally:
+        _keep_logs()
         remove_leftovers(FOLDER)
+
+
+def _keep_logs() -> None:
+    """What the nodes said, for whoever looks for the cause of a failure."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    for log in FOLDER.glob("*/daemon.log"):
+        shutil.copyfile(log, LOGS / f"{log.parent.name}.log")

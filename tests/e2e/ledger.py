@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trio
 
-from metering.units import Address, Hash32
+from metering.units import Address
 from xnode.chain import openx_token, payment_escrow
 from xnode.chain.manifest import Manifest, read_manifest
 from xnode.chain.rpc import Rpc
@@ -39,9 +39,17 @@ class Ledger:
         """The balances now."""
         return trio.run(self._read_money, payer, payout)
 
-    def count_claims(self, escrow_id: Hash32) -> int:
-        """How many Claimed events the chain has of this escrow."""
-        return trio.run(self._count_claims, escrow_id)
+    def count_claims(self) -> int:
+        """How many vouchers the chain has paid."""
+        return trio.run(self._count_claims)
+
+    def set_block_time(self, block_time_s: int) -> None:
+        """Let anvil mine so often; 0: never."""
+        trio.run(self._set_block_time, block_time_s)
+
+    async def _set_block_time(self, block_time_s: int) -> None:
+        async with Rpc(self.manifest.rpc_url, self.manifest.chain_id) as rpc:
+            await rpc.write("evm_setIntervalMining", block_time_s)
 
     async def _read_money(self, payer: Address, payout: Address) -> Money:
         escrow, asset = self.manifest.contracts.payment_escrow, self.manifest.find_asset("OPENX").address
@@ -53,10 +61,10 @@ class Ledger:
                 owed=await rpc.view(escrow, payment_escrow.LIABILITIES, asset),
             )
 
-    async def _count_claims(self, escrow_id: Hash32) -> int:
+    async def _count_claims(self) -> int:
         query = {
             "address": "0x" + self.manifest.contracts.payment_escrow.hex(),
-            "topics": ["0x" + payment_escrow.CLAIMED.topic.hex(), "0x" + escrow_id.hex()],
+            "topics": ["0x" + payment_escrow.CLAIMED.topic.hex()],
             "fromBlock": "0x0",
         }
         async with Rpc(self.manifest.rpc_url, self.manifest.chain_id) as rpc:

@@ -41,6 +41,9 @@ LOG_PIECE_BYTES = 64 << 10
 LOG_POLL_S = 0.05
 """The log's own file is the channel between the follower and the reader; a look each 50 ms is below what eyes notice."""
 
+LOG_QUIET_S = 20.0
+"""How long the rest of an ended job's log is waited for: its provider may be away for a moment, or for ever."""
+
 Method = Callable[[dict[str, Any]], Any]
 
 
@@ -217,19 +220,20 @@ class Console:
     async def job_logs(self, params: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The log from an offset on; with `follow` as it grows, until the workload has ended."""
         job = await self._find_job(params)
-        offset, follow = int(params.get("offset", 0)), bool(params.get("follow"))
+        offset, follow, quiet_s = int(params.get("offset", 0)), bool(params.get("follow")), 0.0
         while True:
             job = self.loop.state.get(SubmitterJob, job.job_hash) or job
             mine = JobLog(self.log_folder, job.lease_id) if job.lease_id else None
-            over = mine is None or mine.has_ended()
+            over = mine is None or mine.has_ended() or quiet_s >= LOG_QUIET_S
             data = await trio.to_thread.run_sync(_read_piece, mine.path, offset) if mine else b""
             if data:
-                offset += len(data)
+                offset, quiet_s = offset + len(data), 0.0
                 yield {"offset": offset, "data": base64.b64encode(data).decode()}
             elif not follow or (over and job.status in ENDED):
                 return
             else:
                 await trio.sleep(LOG_POLL_S)
+                quiet_s += LOG_POLL_S if job.status in ENDED else 0.0
 
     async def job_stop(self, params: dict[str, Any]) -> views.JobDetail:
         """Ask for the job's end."""

@@ -16,12 +16,16 @@ from xnode.errors import Permanent, Retryable
 from xnode.logs import log_context, make_log_id
 from xnode.loop import Loop
 from xnode.node import message
+from xnode.node.lease import OPEN
 from xnode.node.records import ProviderLease, SubmitterLease
 from xnode.ports import Engine, Net, Peer, RpcRefused
 from xnode.store.journal import Journal
 
 RETRY_S = 1.0
 """Pause before a broken log stream is taken up again."""
+
+RETRY_MOST_S = 60.0
+"""The same when the lease is over: the rest of the log is still wanted, but its provider may never come back."""
 
 log = structlog.get_logger()
 
@@ -32,6 +36,7 @@ class LogFollower:
     def __init__(self, loop: Loop, net: Net, folder: Path) -> None:
         self._loop, self._net, self._folder = loop, net, folder
         self._following: set[Hash32] = set()
+        self._complete: set[Hash32] = set()
 
     async def run(self) -> None:
         """Follow for ever."""
@@ -44,21 +49,26 @@ class LogFollower:
                 await self._loop.wait_change()
 
     def _is_due(self, lease: SubmitterLease) -> bool:
-        if lease.lease_id in self._following or lease.status in ("requested", "refused", "settled"):
+        if lease.lease_id in self._complete or lease.lease_id in self._following:
             return False
-        return not JobLog(self._folder, lease.lease_id).has_ended()
+        if lease.status in ("requested", "refused"):
+            return False
+        if JobLog(self._folder, lease.lease_id).has_ended():
+            self._complete.add(lease.lease_id)
+        return lease.lease_id not in self._complete
 
     async def _follow(self, lease_id: Hash32) -> None:
-        mine = JobLog(self._folder, lease_id)
+        mine, pause_s = JobLog(self._folder, lease_id), RETRY_S
         try:
             while True:
                 lease = self._loop.state.get(SubmitterLease, lease_id)
-                if lease is None or lease.status == "settled":
+                if lease is None:
                     return
                 with log_context(job=lease.job_hash, lease=lease_id):
                     if await self._copy(lease, mine):
                         return
-                await trio.sleep(RETRY_S)
+                await trio.sleep(pause_s)
+                pause_s = RETRY_S if lease.status in OPEN else min(2 * pause_s, RETRY_MOST_S)
         finally:
             self._following.discard(lease_id)
 
@@ -72,6 +82,7 @@ class LogFollower:
                     piece = read_answer(frame, message.LogPiece)
                     await trio.to_thread.run_sync(mine.append, piece.offset, piece.data, piece.ended)
                     if piece.ended:
+                        self._complete.add(lease.lease_id)
                         return True
         except (Retryable, Permanent, RpcRefused) as error:
             log.info("log stream broke", reason=str(error))
