@@ -20,8 +20,8 @@ QUOTE_WAIT_NS = 3 * NANOS_PER_SECOND
 OPENING_TTL_S = 600
 """How long a signed opening may be sent: some blocks, and far below any thaw."""
 
-SILENCE_LEAST_NS = 60 * NANOS_PER_SECOND
-"""A provider silent for so long is asked, and counts as lost after as long again."""
+SILENCE_LEAST_NS = 10 * NANOS_PER_SECOND
+"""Half of it without word and a provider is asked, after all of it it counts as lost: never less than a restart takes."""
 
 FINAL_VOUCHER_NS = 120 * NANOS_PER_SECOND
 """How long a provider waits for the last voucher: time for a laptop to wake or a daemon to restart."""
