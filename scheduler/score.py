@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from metering.eip712 import keccak
+from metering.resources import Resources
 from metering.tariff import Tariff, make_cost
 from metering.units import Address, mul_div_up
 from metering.usage import Counters, Usage, make_usage
@@ -98,9 +100,14 @@ def rank(scored: Iterable[Scored[T]], dice: bytes) -> tuple[Scored[T], ...]:
 
 def make_full_usage(job: Job) -> Usage:
     """What the job uses when it takes all it asks for until its duration limit."""
-    duration_ns = job.duration_limit_ns
-    full = Counters(duration_ns, job.resources.vcpu_milli * duration_ns // 1_000, job.network_bytes, job.network_bytes)
-    return make_usage(full, job.resources)
+    return _make_full_usage(job.resources, job.duration_limit_ns, job.network_bytes)
+
+
+@lru_cache(maxsize=8)
+def _make_full_usage(resources: Resources, duration_ns: int, network_bytes: int) -> Usage:
+    """Kept for a moment: it is the same for every offer that one search scores."""
+    full = Counters(duration_ns, resources.vcpu_milli * duration_ns // 1_000, network_bytes, network_bytes)
+    return make_usage(full, resources)
 
 
 def _make_costs(job: Job, tariff: Tariff) -> tuple[int, int]:
