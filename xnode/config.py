@@ -23,6 +23,9 @@ from xnode.quantity import read_duration_ns, read_size
 
 ENV_PREFIX = "XNODE_"
 
+LEAST_SILENCE_NS = 10_000_000_000
+"""A daemon is back from a restart within a few seconds; whoever gives it up sooner gives up honest providers."""
+
 
 def _parse_size(value: object) -> int:
     return read_size(str(value))
@@ -32,6 +35,13 @@ def _parse_duration(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError('a time needs its unit, such as "5s"')
     return read_duration_ns(value)
+
+
+def _parse_silence(value: object) -> int:
+    silence_ns = _parse_duration(value)
+    if silence_ns < LEAST_SILENCE_NS:
+        raise ValueError("a provider may be restarting: wait at least 10s before it counts as lost")
+    return silence_ns
 
 
 def _parse_address(value: object) -> Address:
@@ -160,7 +170,7 @@ class SubmitterConfig(_Section):
     payer: AddressField | None = None
     quotes: Annotated[int, Field(ge=1, le=16)] = 3
     thaw_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 3600
-    silence_ns: DurationNs = Field(default=120_000_000_000, alias="silence")
+    silence_ns: Annotated[int, BeforeValidator(_parse_silence)] = Field(default=120_000_000_000, alias="silence")
 
 
 @dataclass(frozen=True, slots=True)

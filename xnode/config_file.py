@@ -55,7 +55,9 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "database_url": 'default: SQLite in data_dir; or "postgresql+psycopg://user@host/name"',
         "password_file": 'password of the node key; default: "node.password" beside this file',
         "listen": "where peers reach us; port 0 takes any free one",
+        "announce": "where peers reach us from outside, when that differs from listen",
         "bootstrap": "peers to start from, each with /p2p/...",
+        "relay": "carry connections of others that cannot be reached",
         "dht": "also find peers through the DHT; off on a private network of static peers",
         "http": 'serve /health, /readyz and /metrics here, on loopback; "" is off',
         "log_level": '"debug", "info", "warning" or "error"',
@@ -72,6 +74,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "exposure_intervals": "stop a workload when so many intervals are unpaid",
         "max_duration": "the longest job accepted",
         "quote_ttl": "how long a quote holds capacity",
+        "thaw_s": "seconds we need to claim once a payer takes money back; escrows that give less are refused",
         "allow_network": "let jobs reach the internet",
         "oci_runtime": '"crun", "runc" or "runsc" (gVisor)',
     },
@@ -93,6 +96,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "payer": "wallet whose deposit pays for jobs",
         "quotes": "how many of the best providers are asked for a quote",
         "thaw_s": "seconds a provider has to claim once we take money back",
+        "silence": "a provider without a word for so long is lost",
     },
 }
 
@@ -101,7 +105,9 @@ _EXAMPLES: dict[str, object] = {
     "node.database_url": "",
     "node.password_file": "node.password",
     "node.listen": ["/ip4/0.0.0.0/tcp/0"],
+    "node.announce": [],
     "node.bootstrap": [],
+    "node.relay": False,
     "node.dht": True,
     "node.http": "",
     "node.log_level": "info",
@@ -111,11 +117,13 @@ _EXAMPLES: dict[str, object] = {
     "provider.exposure_intervals": 2,
     "provider.max_duration": "24h",
     "provider.quote_ttl": "30s",
+    "provider.thaw_s": 3600,
     "provider.allow_network": False,
     "provider.oci_runtime": "crun",
     "submitter.payer": "0x0000000000000000000000000000000000000000",
     "submitter.quotes": 3,
     "submitter.thaw_s": 3600,
+    "submitter.silence": "120s",
 }
 """What a setting that is left out stands at: written as a comment."""
 

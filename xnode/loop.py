@@ -264,7 +264,8 @@ class Loop:
             pause_s = min(2 * pause_s, _RETRY_MOST_S)
 
     def _time_left(self, effect: deeds.Deed) -> float:
-        return (effect.deadline_ns - self._clock.now_ns()) / 1e9 if effect.deadline_ns else inf
+        # Never below zero: trio takes no negative times, and a deadline may pass between any two lines.
+        return max(0.0, (effect.deadline_ns - self._clock.now_ns()) / 1e9) if effect.deadline_ns else inf
 
     # ---------------------------------------------------------------------------------------------------------- alarms
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from xnode import config, config_file
 from xnode.config import load_config
 from xnode.config_file import write_config
 from xnode.errors import UserError
@@ -175,3 +176,13 @@ def test_the_home_is_chosen_by_option_then_variable_then_default() -> None:
     assert find_home("/a", {"XNODE_HOME": "/b"}).folder == Path("/a")
     assert find_home(None, {"XNODE_HOME": "/b"}).folder == Path("/b")
     assert find_home(None, {}).folder == Path("~/.xnode").expanduser()
+
+
+def test_the_writer_of_config_files_knows_every_setting() -> None:
+    models = {
+        "node": config.NodeConfig, "chain": config.ChainConfig, "provider": config.ProviderConfig,
+        "provider.prices": config.Prices, "provider.share": config.Share, "submitter": config.SubmitterConfig,
+    }  # fmt: skip
+    for section, model in models.items():
+        names = {field.alias or name for name, field in model.model_fields.items()} - {"prices", "share"}
+        assert names == set(config_file._SECTIONS[section]), section

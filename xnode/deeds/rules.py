@@ -20,9 +20,6 @@ QUOTE_WAIT_NS = 3 * NANOS_PER_SECOND
 OPENING_TTL_S = 600
 """How long a signed opening may be sent: some blocks, and far below any thaw."""
 
-SILENCE_LEAST_NS = 60 * NANOS_PER_SECOND
-"""A provider silent for so long is asked, and counts as lost after as long again."""
-
 FINAL_VOUCHER_NS = 120 * NANOS_PER_SECOND
 """How long a provider waits for the last voucher: time for a laptop to wake or a daemon to restart."""
 
@@ -71,5 +68,5 @@ def make_submitter_settings(config: SubmitterConfig) -> SubmitterSettings | None
         quote_wait_ns=QUOTE_WAIT_NS,
         thaw=config.thaw_s,
         opening_ttl_s=OPENING_TTL_S,
-        silence_ns=max(SILENCE_LEAST_NS, config.silence_ns),
+        silence_ns=config.silence_ns,
     )
