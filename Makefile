@@ -44,7 +44,7 @@ $(READY)/python: requirements.lock pyproject.toml
 	@echo "installing Python packages into $(VENV)"
 	@test -x $(PY) || python3 -m venv $(VENV)
 	@$(VENV)/bin/pip install -q uv
-	@$(VENV)/bin/uv pip sync -q --python $(PY) requirements.lock
+	@$(VENV)/bin/uv pip sync -q --compile-bytecode --python $(PY) requirements.lock
 	@$(VENV)/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e . 
 	@touch $@
 
