@@ -130,7 +130,7 @@ class Shower:
             node=hex_of(lease.terms.node),
             hour_price=self.money(make_hourly_price(lease.terms.resources, lease.terms.tariff), lease.terms.asset),
             vouchered=self.money(lease.last.cost, lease.terms.asset),
-            settled=self.money(escrow.claimed, lease.terms.asset) if escrow else "0",
+            settled=self.money(_make_settled(lease, escrow), lease.terms.asset),
             receipts=lease.last.number,
             outputs=detail.outputs,
             timeline=detail.timeline,
@@ -177,6 +177,14 @@ def show_papers(evidence: LeaseEvidence) -> Iterator[dict[str, str]]:
     papers = (evidence.paper, *evidence.receipts, *evidence.vouchers)
     for paper in papers:
         yield {"type": type(paper).__name__, "lease_id": hex_of(evidence.lease_id), "bytes": hex_of(encode(paper))}
+
+
+def _make_settled(lease: SubmitterLease, escrow: SubmitterEscrow | None) -> int:
+    """What was paid on chain for this lease: its escrow's claims also pay other leases."""
+    if lease.status != "settled":
+        return 0
+    # An escrow that is no longer at hand was closed after a thaw: what was promised by then could be claimed.
+    return min(lease.last.cost, escrow.claimed) if escrow else lease.last.cost
 
 
 def hosting(resources: Resources) -> views.Hosting:

@@ -29,7 +29,9 @@ def open_database(url: str) -> Engine:
     except (SQLAlchemyError, ImportError, ValueError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         place = (
-            "the folder's rights" if url.startswith("sqlite") else "that the server runs and knows user and database"
+            "the folder's rights and free space"
+            if url.startswith("sqlite")
+            else "that the server runs and knows user and database"
         )
         raise Permanent(
             f"database {create_url_for_people(url)}: {reason}; check node.database_url and {place}"
