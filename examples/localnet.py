@@ -181,14 +181,6 @@ class Localnet:
         node.process = self._spawn(node.command, node.home.log, environment, node.home)
         self._wait(node.process, node.control.is_up, NODE_WAIT_S, node.name, node.home.log)
 
-    def start_together(self, *nodes: Node) -> None:
-        """Start several at once: each takes a second or two to get up."""
-        for node in nodes:
-            node.process = self._spawn(node.command, node.home.log, {}, node.home)
-        for node in nodes:
-            assert node.process is not None
-            self._wait(node.process, node.control.is_up, NODE_WAIT_S, node.name, node.home.log)
-
     def stop(self, node: Node) -> None:
         """Ask the daemon to end, and wait for it."""
         if node.process is not None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import trio
-
 
 class SystemClock:
     """Wall time at start plus monotonic time since: a clock set back does not make a lease run backwards."""
@@ -16,7 +14,3 @@ class SystemClock:
     def now_ns(self) -> int:
         """Nanoseconds UTC."""
         return time.monotonic_ns() + self._offset_ns
-
-    async def sleep_until_ns(self, at_ns: int) -> None:
-        """Returns when now_ns() >= at_ns."""
-        await trio.sleep(max(0, at_ns - self.now_ns()) / 1e9)

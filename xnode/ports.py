@@ -25,10 +25,6 @@ class Clock(Protocol):
         """Nanoseconds UTC; never goes back within one process."""
         ...
 
-    async def sleep_until_ns(self, at_ns: int) -> None:
-        """Returns when now_ns() >= at_ns."""
-        ...
-
 
 # ------------------------------------------------------------------------------------------------------------- runtime
 

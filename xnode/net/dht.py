@@ -66,9 +66,6 @@ class Dht:
         """Know a peer that is connected and serves the DHT."""
         await self._kad.add_peer(peer_id, skip_server_mode_check=True)
 
-    def count_peers(self) -> int:
-        return int(self._kad.get_routing_table_size())
-
     async def put(self, node: Address, data: bytes) -> None:
         """Store a record at the servers nearest to its key."""
         with _bounded(PUT_S):

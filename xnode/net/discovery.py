@@ -115,6 +115,8 @@ class Discovery:
         pause = RECONNECT_FIRST_S
         while True:
             if self._host.find_connected(peer.address) is None:
+                # A relay drops a reservation with the connection: without a new one nobody would reach us through it.
+                self._reserved_at.pop(peer.multiaddrs[0], None)
                 try:
                     await self._join(peer)
                     pause = RECONNECT_FIRST_S
@@ -123,7 +125,6 @@ class Discovery:
                     await trio.sleep(pause)
                     pause = min(2 * pause, RECONNECT_LAST_S)
                     continue
-                    self._reserved_at.pop(peer.multiaddrs[0], None)
             if self.wants_relays:
                 await self._keep_reservation(peer)
             await trio.sleep(BOOTSTRAP_CHECK_S)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import trio
 
 from metering.units import Address
-from tests.xnode.net.remote import Remote, in_s, make_settings
+from tests.xnode.net.remote import Remote, ask, in_s, make_settings
 from xnode.errors import Retryable
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, open_net
@@ -52,6 +53,29 @@ async def test_two_nodes_behind_nat_call_each_other_through_a_relay(remotes: Sta
         blob = await own.add_bytes(secrets.token_bytes(8 << 20))
         await store.fetch(peer, blob, lambda done: None)
         assert store.has(blob)
+
+
+async def test_a_node_is_reached_again_through_a_relay_that_was_restarted(remotes: StartRemote) -> None:
+    relay = remotes(relay=True)
+    async with (
+        open_net(make_settings(bootstrap=(relay.bootstrap,)), time.time_ns) as provider,
+        open_net(make_settings(), time.time_ns) as submitter,
+    ):
+
+        async def who(caller: Address, body: bytes) -> bytes:
+            return caller
+
+        provider.serve("who", who)
+        peer = await wait_reachable(provider)
+        with suppress(Retryable):  # the answer may be lost in the restart
+            await ask(provider, relay, "restart")
+        with trio.fail_after(40):
+            while True:
+                # The relay has forgotten all reservations, and the provider must see to a new one by itself.
+                with suppress(Retryable):
+                    assert await submitter.call(peer, "who", b"", in_s(4)) == submitter.address
+                    return
+                await trio.sleep(0.05)
 
 
 async def test_node_that_is_no_relay_carries_nothing(shared_remote: Remote) -> None:
