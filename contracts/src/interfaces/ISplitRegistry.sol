@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+/// @title Who shares in what a provider earns: royalties and revenue shares
+/// @notice A split is a list of recipients and their shares; its id is the hash of both, so an escrow whose terms name the id
+/// can never pay anyone else. What the shares leave is the provider's.
+///
+/// Promises
+/// - A split never changes and nobody owns one. Anyone may register a list; the same list has the same id on every chain.
+/// - Money that came in for a split belongs to its recipients in proportion, rounded down once for each; recipients take it
+///   themselves, so one that cannot be paid holds up nobody.
+/// - For each asset the balance here is never less than what is accrued and owed together.
+interface ISplitRegistry {
+    /// @param sharePpm of what a claim pays, in millionths
+    struct Share {
+        address recipient;
+        uint32 sharePpm;
+    }
+
+    event SplitCreated(bytes32 indexed split, Share[] shares);
+    event Accrued(bytes32 indexed split, address indexed asset, uint256 amount);
+    event Distributed(bytes32 indexed split, address indexed asset, uint256 amount);
+    event SharePaid(address indexed recipient, address indexed asset, uint256 amount);
+
+    /// @notice Registers a list: 1 to {MAX_SHARES} recipients in ascending order, none zero, shares above zero that sum to at
+    /// most a million. Does nothing but return the id when it is known.
+    function create(Share[] calldata shares) external returns (bytes32 split);
+    function splitId(Share[] calldata shares) external pure returns (bytes32);
+    /// @notice The sum of a registered split's shares in millionths; zero when not registered.
+    function totalPpmOf(bytes32 split) external view returns (uint32);
+    /// @notice Takes amount of asset from the caller, who approved this contract, for a registered split.
+    function accrue(bytes32 split, address asset, uint256 amount) external;
+    /// @notice Moves what a split has accrued to its recipients' ledger. By anyone.
+    function distribute(Share[] calldata shares, address asset) external returns (uint256 amount);
+    /// @notice Pays a recipient what is owed to it. By anyone; the money only reaches the recipient.
+    function withdraw(address recipient, address asset) external returns (uint256 amount);
+    function accruedOf(bytes32 split, address asset) external view returns (uint256);
+    function owedTo(address recipient, address asset) external view returns (uint256);
+}
