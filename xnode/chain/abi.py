@@ -51,8 +51,18 @@ def split_types(text: str) -> tuple[str, ...]:
 
 def decode_values(types: tuple[str, ...], data: bytes) -> tuple[Any, ...]:
     """The values behind `data`. Raises eth_abi's DecodingError when the bytes are of another shape."""
-    values = abi_decode(types, data)
-    return tuple(parse_hex(value) if kind == "address" else value for kind, value in zip(types, values, strict=True))
+    return tuple(_to_bytes(kind, value) for kind, value in zip(types, abi_decode(types, data), strict=True))
+
+
+def _to_bytes(kind: str, value: Any) -> Any:
+    """The value with every address in it as 20 bytes, however deep it lies in lists and tuples."""
+    if kind == "address":
+        return parse_hex(value)
+    if kind.endswith("]"):
+        return tuple(_to_bytes(kind[: kind.rindex("[")], one) for one in value)
+    if kind.startswith("("):
+        return tuple(_to_bytes(part, one) for part, one in zip(split_types(kind[1:-1]), value, strict=True))
+    return value
 
 
 def parse_hex(text: str) -> bytes:

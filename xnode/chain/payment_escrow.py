@@ -15,22 +15,25 @@ MAX_ROWS = 200
 
 ROW_BYTES = 164
 
-_TERMS = "(address,address,address,address,bytes32,uint32,uint96)"
+TERMS = "(address,address,address,address,bytes32,uint32,uint96)"
+"""Escrow, as the ABI spells it."""
+
 _OPENING = "(bytes32,uint128,uint256,uint64)"
+_RELEASE = "(bytes32,uint128,uint256,uint64)"
 
 ADD_ASSET = Function("addAsset(address)")
 DEPOSIT = Function("deposit(address,address,uint256)")
 DEPOSIT_WITH_PERMIT = Function("depositWithPermit(address,address,uint256,uint256,uint8,bytes32,bytes32)")
 WITHDRAW = Function("withdraw(address,uint256,address)")
 APPROVE_OPENER = Function("approveOpener(address,address,uint256)")
-OPEN = Function(f"open({_TERMS},uint128)")
-OPEN_BY_SIG = Function(f"openBySig({_TERMS},{_OPENING},address,bytes)")
-START_THAW = Function(f"startThaw({_TERMS})")
-CANCEL_THAW = Function(f"cancelThaw({_TERMS})")
-CLOSE = Function(f"close({_TERMS})")
-RELEASE = Function(f"release({_TERMS},uint128)")
+OPEN = Function(f"open({TERMS},uint128)")
+OPEN_BY_SIG = Function(f"openBySig({TERMS},{_OPENING},address,bytes)")
+START_THAW = Function(f"startThaw({TERMS})")
+CANCEL_THAW = Function(f"cancelThaw({TERMS})")
+CLOSE = Function(f"close({TERMS})")
+RELEASE = Function(f"release({TERMS},uint128)")
 CLAIM = Function("claim(address,address,bytes32,uint32,bytes)", "uint256")
-CLAIM_ONE = Function(f"claimOne({_TERMS},uint128,bytes32,bytes)", "uint256")
+CLAIM_ONE = Function(f"claimOne({TERMS},uint128,bytes32,bytes)", "uint256")
 WITHDRAW_OWED = Function("withdrawOwed(address,address)", "uint256")
 MULTICALL = Function("multicall(bytes[])", "bytes[]")
 
@@ -39,7 +42,7 @@ FREE = Function("free(address,address)", "uint256")
 OPENER_CAP = Function("openerCap(address,address,address)", "uint256")
 IS_NONCE_USED = Function("isNonceUsed(address,uint256)", "bool")
 OWED = Function("owed(address,address)", "uint256")
-ESCROW_ID = Function(f"escrowId({_TERMS})", "bytes32")
+ESCROW_ID = Function(f"escrowId({TERMS})", "bytes32")
 ESCROW_STATES = Function("escrowStates(bytes32[])", "(uint128,uint128,uint64)[]")
 LIABILITIES = Function("liabilities(address)", "uint256")
 REGISTRY = Function("registry()", "address")
