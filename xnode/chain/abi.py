@@ -132,7 +132,12 @@ def _errors_by_selector() -> dict[bytes, tuple[str, tuple[tuple[str, str], ...]]
 
 def make_signature(entry: dict[str, Any]) -> str:
     """The canonical signature of an ABI entry, with tuples written out."""
-    return f"{entry['name']}({','.join(_canonical(field) for field in entry['inputs'])})"
+    return f"{entry['name']}({','.join(list_types(entry['inputs']))})"
+
+
+def list_types(fields: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The types of an ABI entry's inputs or outputs, with tuples written out."""
+    return tuple(_canonical(field) for field in fields)
 
 
 def _canonical(field: dict[str, Any]) -> str:
