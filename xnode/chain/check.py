@@ -46,7 +46,7 @@ class _Wire(NamedTuple):
 async def check_deployment(rpc: Rpc, manifest: Manifest) -> None:
     """Nothing, when all contracts are ours and wired as they should be; else Permanent naming the one that is not."""
     await _check_codes(rpc, manifest.contracts)
-    wires = [*_list_wires(manifest), *_list_domains(manifest), *_list_assets(manifest)]
+    wires = [*_list_wires(manifest), *_list_domains(manifest)]
     answers = await rpc.view_all([wire.view for wire in wires])
     for wire, answer in zip(wires, answers, strict=True):
         if answer != wire.due:
@@ -55,6 +55,25 @@ async def check_deployment(rpc: Rpc, manifest: Manifest) -> None:
                 f"{wire.of} {where} {wire.what}: {_show(answer)} instead of {_show(wire.due)}; mend the manifest",
                 code="deployment",
             )
+
+    await _check_assets(rpc, manifest)
+
+
+async def _check_assets(rpc: Rpc, manifest: Manifest) -> None:
+    """The escrow takes what the manifest lists, and burns the credits among them at a claim, and nothing else."""
+    escrow, assets = manifest.contracts.payment_escrow, manifest.assets
+    answers = await rpc.view_all([View(escrow, payment_escrow.ASSET_OF, (asset.address,)) for asset in assets])
+    for asset, answer in zip(assets, answers, strict=True):
+        state = payment_escrow.AssetState(*answer)
+        if not state.is_accepted:
+            what = f"{asset.symbol} is not accepted by the escrow; take it out of the manifest"
+            raise Permanent(what, code="deployment")
+        if state.is_credit != manifest.is_credit(asset.address):
+            burns = "burned" if state.is_credit else "paid out"
+            raise Permanent(f"{asset.symbol} is {burns} by claims of the escrow; mend the manifest", code="deployment")
+    missing = {manifest.contracts.gpu_credit, manifest.contracts.cpu_credit} - {asset.address for asset in assets}
+    if missing:
+        raise Permanent("the manifest's assets lack tGPU or tCPU; get it again", code="deployment")
 
 
 async def _check_codes(rpc: Rpc, contracts: Contracts) -> None:
@@ -100,16 +119,6 @@ def _list_domains(manifest: Manifest) -> Iterator[_Wire]:
     for name in ("provider_registry", "capacity_registry", "payment_escrow"):
         due = Domain(chain_id, getattr(c, name)).separator()
         yield _make_wire(c, name, "signs in another domain", payment_escrow.DOMAIN_SEPARATOR, due)
-
-
-def _list_assets(manifest: Manifest) -> Iterator[_Wire]:
-    """What the escrow takes, and what of it a claim burns."""
-    c = manifest.contracts
-    for asset in manifest.assets:
-        accepts = View(c.payment_escrow, payment_escrow.IS_ACCEPTED, (asset.address,))
-        burns = View(c.payment_escrow, payment_escrow.IS_CREDIT, (asset.address,))
-        yield _Wire("payment_escrow", f"does not accept {asset.symbol}", accepts, True)
-        yield _Wire("payment_escrow", f"has {asset.symbol} wrong as a credit", burns, manifest.is_credit(asset.address))
 
 
 def _make_wire(contracts: Contracts, name: str, what: str, function: Function, due: Any) -> _Wire:

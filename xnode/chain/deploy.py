@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from eth_abi.abi import encode as abi_encode
 
@@ -12,14 +13,12 @@ from xnode.chain.abi import list_types, parse_hex, to_hex
 from xnode.chain.artifacts import load_artifact
 from xnode.chain.check import check_deployment
 from xnode.chain.manifest import Asset, Contracts, Manifest
-from xnode.chain.plan import Plan
+from xnode.chain.plan import OPENX_DECIMALS, Plan
 from xnode.chain.rpc import Rpc
 from xnode.chain.transactor import Transactor
 from xnode.chain.tx_journal import TxCall
 from xnode.errors import Permanent
 from xnode.ports import Sent
-
-OPENX_DECIMALS = 18
 
 Say = Callable[[str], None]
 
@@ -120,7 +119,7 @@ class _Deployment:
 def make_creation(name: str, *values: object) -> bytes:
     """The code that makes a contract, with its constructor's arguments behind it."""
     artifact = load_artifact(name)
-    inputs = next((entry["inputs"] for entry in artifact.abi if entry["type"] == "constructor"), [])
+    inputs: list[Any] = next((entry["inputs"] for entry in artifact.abi if entry["type"] == "constructor"), [])
     return artifact.bytecode + abi_encode(list_types(inputs), values)
 
 
