@@ -31,6 +31,7 @@ LAZY = {
     "unstake": Lazy("xnode.cli.stake:unstake", "Let stake thaw, and take out what has thawed."),
     "mint": Lazy("xnode.cli.mint:mint", "Make tGPU or tCPU against verified capacity and stake."),
     "burn": Lazy("xnode.cli.mint:burn", "Give credits back at a provider, which owes that much less."),
+    "reputation": Lazy("xnode.cli.reputation:reputation", "Settled work, proven faults and refunds, read from chain."),
 }
 
 
