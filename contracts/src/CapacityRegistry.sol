@@ -7,6 +7,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {ICapacityRegistry} from "./interfaces/ICapacityRegistry.sol";
 import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
@@ -274,8 +275,9 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
     function enlist() external {
         if (registry.nodeKeyOf(msg.sender) == address(0)) revert NotRegistered(msg.sender);
         uint96 pledge = _settings.verifierStake;
-        uint256 staked = registry.stakeOf(msg.sender);
-        if (staked < pledge) revert VerifierStakeShort(msg.sender, staked, pledge);
+        // Stake that covers credits cannot stand for verdicts too.
+        uint256 unheld = Math.saturatingSub(registry.stakeOf(msg.sender), registry.heldStakeOf(msg.sender));
+        if (unheld < pledge) revert VerifierStakeShort(msg.sender, unheld, pledge);
         _verifiers.add(msg.sender, pledge);
         emit VerifierEnlisted(msg.sender);
     }
