@@ -20,6 +20,7 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
 
     IERC20 public immutable openx;
     uint32 public immutable stakeThaw;
+    address public slasher;
 
     mapping(address nodeKey => address) public boundProviderOf;
     mapping(address provider => address) public nodeKeyOf;

@@ -108,6 +108,9 @@ interface IProviderRegistry {
     /// @notice The nonce the provider's next node key proof must carry.
     function nonces(address provider) external view returns (uint256);
 
+    /// @notice The contract that judges faults; zero until it is connected.
+    function slasher() external view returns (address);
+
     function openx() external view returns (IERC20);
 
     /// @notice Seconds from {startUnstake} to {withdrawStake}; between 1 and {MAX_STAKE_THAW}.
