@@ -16,7 +16,14 @@ from pathlib import Path
 
 CONTRACTS = Path(__file__).resolve().parent.parent
 ARTIFACTS = CONTRACTS / "artifacts"
-NAMES = ("OpenxToken", "ProviderRegistry", "PaymentEscrow", "CapacityRegistry")
+NAMES = (
+    "OpenxToken",
+    "ProviderRegistry",
+    "SplitRegistry",
+    "CapacityRegistry",
+    "PaymentEscrow",
+    "FaultProver",
+)
 
 
 class BuildFailed(Exception):
