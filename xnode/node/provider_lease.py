@@ -345,7 +345,8 @@ def end_lease(
         wake_at_ns=turn.at_ns + _make_grace_ns(turn),
     )
     # Without a reading nothing more is charged than what the last receipt said; issue_receipt never goes below it.
-    lease = issue_receipt(turn, lease, counters or Counters(0, 0), final=True)
+    ended_at_ns = lease.started_at_ns + counters.running_ns if lease.started_at_ns and counters else None
+    lease = issue_receipt(turn, lease, counters or Counters(0, 0), final=True, ended_at_ns=ended_at_ns)
     push_receipts(turn, lease)
     lane = make_lane("workload", lease.lease_id)
     if ran:

@@ -47,6 +47,8 @@ def _check_terms(turn: Turn, terms: LeaseTerms, held: HeldQuote, change: LeaseRe
         interval_ns=body.interval_ns,
         duration_limit_ns=body.duration_limit_ns,
         open_until_ns=terms.open_until_ns,
+        availability_ppm=body.promise.availability_ppm,
+        refund_ppm=body.promise.refund_ppm,
     )
     if change.caller != body.submitter:
         return Refusal("lease_wrong_submitter", "the lease is for another submitter than who asks")

@@ -6,7 +6,8 @@ from metering.checks import check_receipts
 from metering.receipt import SignedReceipt, make_receipt_digest
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
-from metering.units import NANOS_PER_SECOND, Hash32
+from metering.sla import find_breach, show_percent
+from metering.units import NANOS_PER_SECOND, ZERO, Hash32
 from metering.voucher import Voucher, fold_receipts
 from scheduler.job import OutputFile, check_path
 from xnode.node import change as facts
@@ -134,14 +135,27 @@ def _accept(
     )
     escrow = turn.put(escrow, lines=lines)
     if receipt.final:
-        status = follow(lease.status, "exited", "failed", "paid")
-        lease = turn.put(lease, status=status, wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
-        job = turn.get(SubmitterJob, lease.job_hash)
-        if job is not None:
-            note(turn, job, "final", f"receipt {receipt.number}", ("cost", str(int(receipt.cost))))
+        lease = _note_final(turn, lease)
         if escrow.claimed >= escrow.cumulative:
             settle_if_claimed(turn, escrow)
     return lease, escrow
+
+
+def _note_final(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
+    receipt, terms = lease.last, lease.terms
+    status = follow(lease.status, "exited", "failed", "paid")
+    refund = find_breach(terms, receipt) or ZERO
+    lease = turn.put(lease, status=status, refund=refund, wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
+    job = turn.get(SubmitterJob, lease.job_hash)
+    if job is None:
+        return lease
+    job = note(turn, job, "final", f"receipt {receipt.number}", ("cost", str(int(receipt.cost))))
+    if refund:
+        promised = show_percent(terms.availability_ppm)
+        ran_s, of_s = (ns // NANOS_PER_SECOND for ns in (receipt.running_ns, receipt.at_ns - terms.open_until_ns))
+        detail = f"it ran for {ran_s} s of {of_s} s where {promised} were promised: a part of the cost can be had back"
+        note(turn, job, "breach", detail, ("refund", str(int(refund))))
+    return lease
 
 
 def _refuse_receipts(turn: Turn, lease: SubmitterLease, reply_to: str, refusal: Refusal) -> None:
