@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 Node = dict[str, Any]
@@ -25,8 +26,20 @@ ARITHMETIC = {
 }
 COMPOUND = {"+=": ("-=", "="), "-=": ("+=", "="), "*=": ("/=",), "/=": ("*=",), "|=": ("&=", "="), "&=": ("|=", "=")}
 OPCODES = {
-    **{"add": "sub", "sub": "add", "mul": "div", "div": "mul", "shl": "shr", "shr": "shl", "and": "or", "or": "and"},
-    **{"lt": "gt", "gt": "lt", "eq": "xor", "mload": "not", "iszero": "not", "sload": "not"},
+    "add": "sub",
+    "sub": "add",
+    "mul": "div",
+    "div": "mul",
+    "shl": "shr",
+    "shr": "shl",
+    "and": "or",
+    "or": "and",
+    "lt": "gt",
+    "gt": "lt",
+    "eq": "xor",
+    "mload": "not",
+    "iszero": "not",
+    "sload": "not",
 }
 NO_CODE = {
     *("PragmaDirective", "ImportDirective", "EventDefinition", "ErrorDefinition", "StructDefinition", "EnumDefinition"),
@@ -207,7 +220,7 @@ def change_literal(node: Node, parent: Node, code: bytes) -> Iterator[Change]:
 
 def change_call(node: Node, parent: Node, code: bytes) -> Iterator[Change]:
     given = node["arguments"]
-    for left, right in zip(given, given[1:], strict=False):
+    for left, right in pairwise(given):
         kinds = [part["typeDescriptions"].get("typeString") for part in (left, right)]
         if kinds[0] == kinds[1] or all(str(kind).startswith("uint") for kind in kinds):
             start, end = span(left)[0], span(right)[1]

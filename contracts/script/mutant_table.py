@@ -16,9 +16,9 @@ EQUIVALENT = CONTRACTS / "script" / "equivalent_mutants.json"
 
 HEAD = """# Mutants
 
-Written by `make -C contracts mutants`: the sources are changed one small place at a time, and the tests should notice. *Same code*: the
-compiler, with its optimizer, gives what it gives for the unchanged source. *Cannot matter*: no test can tell, for the reason below. The
-score counts what was noticed of all that could matter; in brackets, of all that compiled to other code.
+Written by `make -C contracts mutants`: the sources are changed one small place at a time, and the tests should notice.
+*Same code*: the compiler, with its optimizer, gives what it gives for the unchanged source. *Cannot matter*: no test can tell,
+for the reason below. The score counts what was noticed of all that could matter; in brackets, of all that gave other code.
 
 | source | mutants | not compiled | same code | cannot matter | noticed | not noticed | score |
 |---|---|---|---|---|---|---|---|

@@ -41,7 +41,7 @@ SOURCES = {
 }
 """What is changed, and the contract that is deployed with the change."""
 
-ROUNDS = (
+ROUNDS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
     (("--no-match-path", "test/invariant/*"), {"FOUNDRY_FUZZ_RUNS": "32"}),
     (("--no-match-path", "none"), {}),
 )
