@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from metering.units import Hash32
 from xnode.capacity.challenge import check_size
 from xnode.capacity.matrices import Int8s, expand, split_seed
+from xnode.capacity.opening import OpenedRow
 from xnode.capacity.tree import Tree, find_row_span, hash_leaves, make_tree
 
 Int32s: TypeAlias = NDArray[np.int32]
@@ -33,9 +34,19 @@ class Product:
     elements: NDArray[np.int32]
     tree: Tree
 
+    @property
+    def root(self) -> Hash32:
+        """What the node signs."""
+        return self.tree.root
+
     def read_row(self, row: int) -> bytes:
         """The row's elements, int32, big-endian."""
         return bytes(self.elements[row].tobytes())
+
+    def open_row(self, row: int) -> OpenedRow:
+        """The row and what leads from it to the root."""
+        proof = self.tree.prove_span(*find_row_span(self.n, row))
+        return OpenedRow(self.read_row(row), proof.left, proof.right)
 
     def multiply_vector(self, vector: bytes) -> bytes:
         """elements x vector modulo 2^64, each as 8 bytes, big-endian; see check_vector_product."""

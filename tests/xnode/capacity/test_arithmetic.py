@@ -20,7 +20,6 @@ from xnode.capacity.tree import (
     count_leaves,
     find_path,
     find_root,
-    find_row_span,
     fold_span,
     hash_leaf,
     hash_leaves,
@@ -41,11 +40,6 @@ def break_element(product: Product, row: int, column: int, by: int) -> Product:
     elements = product.elements.copy()
     elements[row, column] += by
     return Product(product.n, elements, make_tree(hash_leaves(0, elements.tobytes())))
-
-
-def open_row(product: Product, row: int) -> OpenedRow:
-    proof = product.tree.prove_span(*find_row_span(product.n, row))
-    return OpenedRow(product.read_row(row), proof.left, proof.right)
 
 
 def multiply_slowly(rows: Int8s, columns: Int8s) -> list[list[int]]:
@@ -105,14 +99,14 @@ def test_one_wrong_element_changes_the_vector_product(row: int, column: int, by:
 def test_an_honest_row_passes(product: Product) -> None:
     for row in (0, 1, N - 1):
         expected = make_expected(SEED, N, make_vector(SEED, 0, N), (row,)).rows[0]
-        assert check_opened_row(product.tree.root, N, row, open_row(product, row)) is None
-        assert find_wrong_element(N, row, open_row(product, row), expected) is None
+        assert check_opened_row(product.tree.root, N, row, product.open_row(row)) is None
+        assert find_wrong_element(N, row, product.open_row(row), expected) is None
 
 
 def test_one_wrong_element_in_an_opened_row_is_evidence_for_the_contract(product: Product) -> None:
     row, column = 9, 300
     broken = break_element(product, row, column, 1)
-    opened = open_row(broken, row)
+    opened = broken.open_row(row)
     assert check_opened_row(broken.tree.root, N, row, opened) is None
     found = find_wrong_element(N, row, opened, product.read_row(row))
     assert found is not None
@@ -123,22 +117,22 @@ def test_one_wrong_element_in_an_opened_row_is_evidence_for_the_contract(product
 
 def test_a_row_that_is_not_under_the_root_is_refused(product: Product) -> None:
     broken = break_element(product, 9, 300, 1)
-    refusal = check_opened_row(product.tree.root, N, 9, open_row(broken, 9))
+    refusal = check_opened_row(product.tree.root, N, 9, broken.open_row(9))
     assert refusal is not None and refusal.code == "row_root"
     # Nor is another row in its place.
-    refusal = check_opened_row(product.tree.root, N, 8, open_row(product, 9))
+    refusal = check_opened_row(product.tree.root, N, 8, product.open_row(9))
     assert refusal is not None
 
 
 @pytest.mark.parametrize("columns", [0, 256, 511, 513])
 def test_a_row_of_another_length_is_refused(product: Product, columns: int) -> None:
-    opened = open_row(product, 1)
+    opened = product.open_row(1)
     refusal = check_opened_row(product.tree.root, N, 1, OpenedRow(bytes(4 * columns), opened.left, opened.right))
     assert refusal is not None and refusal.code == "row_length"
 
 
 def test_a_proof_with_a_hash_more_or_less_is_refused(product: Product) -> None:
-    opened = open_row(product, 5)
+    opened = product.open_row(5)
     more = OpenedRow(opened.values, (*opened.left, Hash32(bytes(32))), opened.right)
     less = OpenedRow(opened.values, opened.left, opened.right[:-1])
     for wrong in (more, less):
@@ -181,7 +175,7 @@ def test_a_product_of_768_has_leaves_missing_up_to_a_power_of_two() -> None:
     assert count_leaves(768) == 2304
     product = make_product(SEED, 768)
     assert len(product.tree.make_path(2303)) == 12
-    assert check_opened_row(product.tree.root, 768, 767, open_row(product, 767)) is None
+    assert check_opened_row(product.tree.root, 768, 767, product.open_row(767)) is None
 
 
 def test_two_devices_have_nothing_in_common() -> None:
