@@ -1,4 +1,4 @@
-"""Errand: what the daemon asks of a worker process over its pipes, and what comes back. Both sides are ours: no stranger's bytes."""
+"""Errand: what the daemon asks of a worker process over its pipes, and what comes back. No stranger writes on them."""
 
 from __future__ import annotations
 
@@ -105,9 +105,11 @@ def encode_frame(message: Errand | Report) -> bytes:
 
 def decode_errand(payload: bytes) -> Errand:
     """Raises msgspec's errors: a worker that cannot read its daemon ends."""
-    return _errands.decode(payload)
+    errand: Errand = _errands.decode(payload)
+    return errand
 
 
 def decode_report(payload: bytes) -> Report:
     """Raises msgspec's errors."""
-    return _reports.decode(payload)
+    report: Report = _reports.decode(payload)
+    return report

@@ -34,6 +34,12 @@ def find_workers() -> list[psutil.Process]:
     return [each for each in psutil.Process().children(recursive=True) if "xnode.capacity.worker" in each.cmdline()]
 
 
+async def wait_workers(count: int) -> None:
+    """Returns when so many run."""
+    while len(find_workers()) < count:  # noqa: ASYNC110 - other processes set no event of ours
+        await trio.sleep(0.01)
+
+
 async def test_all_devices_are_computed_and_answer_as_one_computed_here() -> None:
     shares: dict[int, float] = {}
     with trio.fail_after(60):
@@ -51,8 +57,7 @@ async def test_all_devices_are_computed_and_answer_as_one_computed_here() -> Non
 async def test_devices_are_computed_at_the_same_time() -> None:
     with trio.fail_after(60):
         async with open_products(make_tasks(3, 4096)):
-            while len(find_workers()) < 3:
-                await trio.sleep(0.01)
+            await wait_workers(3)
     assert not find_workers()
 
 
