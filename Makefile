@@ -11,13 +11,14 @@ SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebst
 TEST_PACKAGES := postgresql
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup system python chain-node demo test test-fast test-deaths check bench contracts-test clean
+.PHONY: setup system python chain-node slither demo test test-fast test-deaths check bench contracts-test clean
 
 setup: system python chain-node  ## Everything that demo, test and bench need.
 
 system: $(READY)/system
 python: $(READY)/python
 chain-node: $(READY)/chain-node
+slither: $(READY)/slither
 
 # $(call install,PACKAGES): what is missing of them, by apt.
 define install
@@ -55,10 +56,18 @@ $(READY)/chain-node: contracts/package-lock.json
 	@cd contracts && npm install --no-save --silent --no-audit --no-fund
 	@touch $@
 
+# slither wants versions of its own, and the daemon none of it.
+$(READY)/slither: contracts/slither.lock | $(READY)/python
+	@mkdir -p $(READY)
+	@echo "installing slither into .cache/slither"
+	@test -x .cache/slither/bin/python || $(PY) -m venv .cache/slither
+	@$(VENV)/bin/uv pip sync -q --python .cache/slither/bin/python contracts/slither.lock
+	@touch $@
+
 demo: setup  ## The main job, end to end. make demo ARGS=--keep leaves the network up.
 	@$(PY) -m examples.demo $(ARGS)
 
-test: setup $(READY)/test-system  ## Everything CI runs.
+test: setup $(READY)/test-system slither  ## Everything CI runs.
 	@$(PY) -m pytest $(ARGS)
 
 test-fast: python  ## The pure cores only.

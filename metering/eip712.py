@@ -17,11 +17,15 @@ TYPES: dict[str, str] = {
         "Escrow(address payer,address signer,address provider,address asset,bytes32 split,uint32 thaw,uint96 nonce)"
     ),
     "Opening": "Opening(bytes32 escrowId,uint128 amount,uint256 nonce,uint64 deadline)",
+    "Release": "Release(bytes32 escrowId,uint128 newDeposited,uint256 nonce,uint64 deadline)",
     "Voucher": "Voucher(bytes32 escrowId,uint128 cumulative,bytes32 receiptsHash)",
     "NodeKey": "NodeKey(address provider,address nodeKey,uint256 nonce,uint64 deadline)",
     # Checked on chain by ERC-2612 tokens, in the token's own domain.
     "Permit": "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)",
-    # Checked by the two sides of a lease, and by whoever audits or slashes later.
+    # Checked on chain by CapacityRegistry and FaultProver, in CapacityRegistry's domain.
+    "Verdict": "Verdict(bytes32 challengeId,bytes32 answersHash,bool passed,bytes32 openingSeed)",
+    "CapacityAnswer": "CapacityAnswer(bytes32 challengeId,uint32 device,uint32 n,bytes32 seed,bytes32 root)",
+    # Checked by the two sides of a lease, by whoever audits, and by FaultProver.
     "Resources": "Resources(uint64 vcpuMilli,uint64 memoryBytes,uint64 diskBytes,uint64 gpus,string gpuModel)",
     "Tariff": (
         "Tariff(uint128 vcpuHour,uint128 memoryGibHour,uint128 diskGibHour,uint128 gpuHour,"
@@ -36,7 +40,7 @@ TYPES: dict[str, str] = {
     "LeaseTerms": (
         "LeaseTerms(bytes32 jobHash,bytes32 quoteHash,address submitter,address provider,address node,bytes32 escrowId,"
         "uint64 leaseNumber,address asset,Resources resources,Tariff tariff,uint128 costLimit,uint128 exposureLimit,"
-        "uint64 intervalNs,uint64 durationLimitNs,uint64 openUntilNs)"
+        "uint64 intervalNs,uint64 durationLimitNs,uint64 openUntilNs,uint32 availabilityPpm,uint32 refundPpm)"
     ),
     "Receipt": (
         "Receipt(bytes32 leaseId,uint64 number,uint64 atNs,uint64 runningNs,Usage usage,uint128 cost,bool final)"
@@ -73,7 +77,7 @@ def make_type_hash(name: str) -> Hash32:
 
 
 class Domain(msgspec.Struct, frozen=True):
-    """Where a signature counts: one chain, one PaymentEscrow (or ProviderRegistry for NodeKey)."""
+    """Where a signature counts: one chain, one PaymentEscrow (ProviderRegistry, CapacityRegistry for the types they check)."""
 
     chain_id: int
     contract: Address

@@ -9,7 +9,7 @@ import msgspec
 from metering.eip712 import make_digest
 from metering.resources import Resources
 from metering.tariff import Tariff
-from metering.units import U32, U64, Address, Amount, Hash32
+from metering.units import U32, U64, Address, Amount, Hash32, Ppm
 
 
 class Escrow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -37,6 +37,16 @@ class Opening(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     deadline: U64
 
 
+class Release(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The provider's (or its node's) word that an escrow's reserve may fall to `new_deposited` without a thaw."""
+
+    escrow_id: Hash32
+    new_deposited: Amount
+    nonce: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    """32 big-endian bytes."""
+    deadline: U64
+
+
 class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Everything a lease is about; its digest is the lease's id.
 
@@ -44,6 +54,10 @@ class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     who is paid; node is the provider's node key, which signs receipts. lease_number counts the leases that draw on the
     escrow. cost_limit: the most this lease may cost; exposure_limit: unpaid cost at which the provider stops;
     open_until_ns: these terms may be countersigned until then.
+
+    availability_ppm, refund_ppm: the provider's promise, in millionths: when its own final receipt shows the workload
+    running for less than this part of the time since open_until_ns, this part of the cost goes back to the payer;
+    zero promises nothing.
     """
 
     job_hash: Hash32
@@ -61,6 +75,8 @@ class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     interval_ns: U64
     duration_limit_ns: U64
     open_until_ns: U64
+    availability_ppm: Ppm = 0
+    refund_ppm: Ppm = 0
 
 
 def make_escrow_id(separator: Hash32, escrow: Escrow) -> Hash32:

@@ -19,6 +19,12 @@ U64 = Annotated[int, msgspec.Meta(ge=0)]
 U32 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
 """A whole number from 0 to 2**32 - 1."""
 
+PPM = 1_000_000
+"""A whole, in millionths."""
+
+Ppm = Annotated[int, msgspec.Meta(ge=0, le=PPM)]
+"""A part of a whole, in millionths."""
+
 NANOS_PER_SECOND = 1_000_000_000
 NANOS_PER_HOUR = 3_600 * NANOS_PER_SECOND
 BYTES_PER_GIB = 1 << 30

@@ -53,8 +53,8 @@ async function measure(chain) {
   const signer = new Wallet(id('hot signer'));
   const node = new Wallet(id('node key'));
 
-  const openx = await deploy('OpenxToken', payer, payerKey.address, 10n ** 27n);
-  const registry = await deploy('ProviderRegistry', payer, openx.target, 86400);
+  const openx = await deploy('OpenxToken', payer, payerKey.address, 10n ** 27n, payerKey.address);
+  const registry = await deploy('ProviderRegistry', payer, openx.target, 86400, payerKey.address);
   const escrow = await deploy('PaymentEscrow', payer, registry.target, payerKey.address, THAW);
   const {chainId} = await chain.getNetwork();
   const domain = target => ({name: 'xnode', version: '1', chainId, verifyingContract: target});

@@ -11,15 +11,18 @@ const DOMAIN = {name: 'xnode', version: '1', chainId: 31337, verifyingContract: 
 const DECLARED = [
   'Escrow(address payer,address signer,address provider,address asset,bytes32 split,uint32 thaw,uint96 nonce)',
   'Opening(bytes32 escrowId,uint128 amount,uint256 nonce,uint64 deadline)',
+  'Release(bytes32 escrowId,uint128 newDeposited,uint256 nonce,uint64 deadline)',
   'Voucher(bytes32 escrowId,uint128 cumulative,bytes32 receiptsHash)',
   'NodeKey(address provider,address nodeKey,uint256 nonce,uint64 deadline)',
   'Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)',
+  'Verdict(bytes32 challengeId,bytes32 answersHash,bool passed,bytes32 openingSeed)',
+  'CapacityAnswer(bytes32 challengeId,uint32 device,uint32 n,bytes32 seed,bytes32 root)',
   'Resources(uint64 vcpuMilli,uint64 memoryBytes,uint64 diskBytes,uint64 gpus,string gpuModel)',
   'Tariff(uint128 vcpuHour,uint128 memoryGibHour,uint128 diskGibHour,uint128 gpuHour,uint128 ingressGb,uint128 egressGb)',
   'Usage(uint128 vcpuNs,uint128 memoryByteNs,uint128 diskByteNs,uint128 gpuNs,uint128 ingressBytes,uint128 egressBytes)',
   'Offer(address provider,address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)',
   'Quote(address provider,address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)',
-  'LeaseTerms(bytes32 jobHash,bytes32 quoteHash,address submitter,address provider,address node,bytes32 escrowId,uint64 leaseNumber,address asset,Resources resources,Tariff tariff,uint128 costLimit,uint128 exposureLimit,uint64 intervalNs,uint64 durationLimitNs,uint64 openUntilNs)',
+  'LeaseTerms(bytes32 jobHash,bytes32 quoteHash,address submitter,address provider,address node,bytes32 escrowId,uint64 leaseNumber,address asset,Resources resources,Tariff tariff,uint128 costLimit,uint128 exposureLimit,uint64 intervalNs,uint64 durationLimitNs,uint64 openUntilNs,uint32 availabilityPpm,uint32 refundPpm)',
   'Receipt(bytes32 leaseId,uint64 number,uint64 atNs,uint64 runningNs,Usage usage,uint128 cost,bool final)',
   'NodeRecord(address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)',
 ];
@@ -55,8 +58,9 @@ const noResources = {vcpuMilli: '0', memoryBytes: '0', diskBytes: '0', gpus: '0'
 const tariff = {vcpuHour: '20000000000000000', memoryGibHour: '3000000000000000', diskGibHour: '100000000000000', gpuHour: '2100000000000000000', ingressGb: '0', egressGb: '10000000000000000'};
 const hugeTariff = Object.fromEntries(FIELDS.Tariff.map(({name}) => [name, max(128)]));
 const usage = {vcpuNs: '57600000000000', memoryByteNs: '247390116249600000000000', diskByteNs: '773094113280000000000000', gpuNs: '3600000000000', ingressBytes: '1048576', egressBytes: '4294967296'};
+const hugeUsage = Object.fromEntries(FIELDS.Usage.map(({name}) => [name, max(128)]));
 const noUsage = Object.fromEntries(FIELDS.Usage.map(({name}) => [name, '0']));
-const lease = {jobHash: id('job'), quoteHash: id('quote'), submitter: payer, provider, node, escrowId, leaseNumber: '7', asset: ASSET, resources, tariff, costLimit: '50000000000000000000', exposureLimit: '100000000000000000', intervalNs: '60000000000', durationLimitNs: '86400000000000', openUntilNs: '1800000000000000000'};
+const lease = {jobHash: id('job'), quoteHash: id('quote'), submitter: payer, provider, node, escrowId, leaseNumber: '7', asset: ASSET, resources, tariff, costLimit: '50000000000000000000', exposureLimit: '100000000000000000', intervalNs: '60000000000', durationLimitNs: '86400000000000', openUntilNs: '1800000000000000000', availabilityPpm: '0', refundPpm: '0'};
 const announced = {provider, node, number: '42', expiresAtNs: '1800000000000000000', bodyHash: id('body')};
 
 const CASES = [
@@ -67,6 +71,9 @@ const CASES = [
   ['Opening', 'payer', 'by the payer', {escrowId, amount: '100000000000000000000', nonce: '0', deadline: '4102444800'}],
   ['Opening', 'signer', 'by the hot signer', {escrowId, amount: '5000000000000000000', nonce: '257', deadline: '4102444800'}],
   ['Opening', 'payer', 'every number at its largest', {escrowId: ONES32, amount: max(128), nonce: max(256), deadline: max(64)}],
+  ['Release', 'provider', 'by the provider', {escrowId, newDeposited: '20000000000000000000', nonce: '0', deadline: '4102444800'}],
+  ['Release', 'node', 'by its node, all of the rest', {escrowId, newDeposited: '0', nonce: '1', deadline: '4102444800'}],
+  ['Release', 'provider', 'every number at its largest', {escrowId: ONES32, newDeposited: max(128), nonce: max(256), deadline: max(64)}],
   ['Voucher', 'signer', 'the first', {escrowId, cumulative: '1000000000000000000', receiptsHash: id('receipts 1')}],
   ['Voucher', 'signer', 'a later one', {escrowId, cumulative: '18446744073709551616', receiptsHash: id('receipts 2')}],
   ['Voucher', 'signer', 'every number at its largest', {escrowId: ONES32, cumulative: max(128), receiptsHash: ONES32}],
@@ -77,6 +84,11 @@ const CASES = [
   // A token checks permits in its own domain; the struct hash is the same, the digest here is in this file's.
   ['Permit', 'payer', 'for the escrow', {owner: payer, spender: DOMAIN.verifyingContract, value: '5000000000000000000', nonce: '0', deadline: '4102444800'}],
   ['Permit', 'payer', 'every number at its largest', {owner: payer, spender: DOMAIN.verifyingContract, value: max(256), nonce: max(256), deadline: max(256)}],
+  // A verifier's node and a provider's node sign these in CapacityRegistry's domain; the struct hash is the same.
+  ['Verdict', 'node', 'passed', {challengeId: id('challenge'), answersHash: id('answers'), passed: true, openingSeed: id('dice')}],
+  ['Verdict', 'node', 'not passed, for want of answers', {challengeId: id('challenge'), answersHash: ZERO32, passed: false, openingSeed: ZERO32}],
+  ['CapacityAnswer', 'node', 'the first device', {challengeId: id('challenge'), device: '0', n: '4096', seed: id('seed'), root: id('root')}],
+  ['CapacityAnswer', 'node', 'every number at its largest', {challengeId: ONES32, device: max(32), n: max(32), seed: ONES32, root: ONES32}],
   ['Resources', 'payer', 'a GPU host', resources],
   ['Resources', 'payer', 'nothing', noResources],
   ['Resources', 'payer', 'a name outside ASCII', {...resources, gpuModel: 'Größe 一'}],
@@ -84,15 +96,19 @@ const CASES = [
   ['Tariff', 'provider', 'every number at its largest', hugeTariff],
   ['Usage', 'node', 'one hour', usage],
   ['Usage', 'node', 'nothing', noUsage],
+  ['Usage', 'node', 'every number at its largest', hugeUsage],
   ['Offer', 'node', 'ordinary', announced],
   ['Offer', 'node', 'every number at its largest', {...announced, number: max(64), expiresAtNs: max(64), bodyHash: ONES32}],
   ['Quote', 'node', 'the same fields as an offer, another digest', announced],
+  ['Quote', 'node', 'every number at its largest', {...announced, number: max(64), expiresAtNs: max(64), bodyHash: ONES32}],
   ['LeaseTerms', 'signer', 'ordinary', lease],
   ['LeaseTerms', 'node', 'the same, countersigned', lease],
-  ['LeaseTerms', 'signer', 'no resources, the largest tariff', {...lease, resources: noResources, tariff: hugeTariff, costLimit: max(128), exposureLimit: '0', leaseNumber: max(64)}],
+  ['LeaseTerms', 'signer', 'with a promise of 99 % or a tenth back', {...lease, availabilityPpm: '990000', refundPpm: '100000'}],
+  ['LeaseTerms', 'signer', 'no resources, the largest tariff', {...lease, resources: noResources, tariff: hugeTariff, costLimit: max(128), exposureLimit: '0', leaseNumber: max(64), availabilityPpm: max(32), refundPpm: max(32)}],
   ['Receipt', 'node', 'ordinary', {leaseId: digestOf('LeaseTerms', lease), number: '1', atNs: '1800000000000000000', runningNs: '3600000000000', usage, cost: '2300000000000000000', final: false}],
   ['Receipt', 'node', 'the last', {leaseId: digestOf('LeaseTerms', lease), number: '2', atNs: '1800000060000000000', runningNs: '3660000000000', usage, cost: '2338333333333333333', final: true}],
   ['Receipt', 'node', 'nothing used', {leaseId: ZERO32, number: '0', atNs: '0', runningNs: '0', usage: noUsage, cost: '0', final: false}],
+  ['Receipt', 'node', 'every number at its largest', {leaseId: ONES32, number: max(64), atNs: max(64), runningNs: max(64), usage: hugeUsage, cost: max(128), final: true}],
   ['NodeRecord', 'node', 'ordinary', {node, number: '3', expiresAtNs: '1800000000000000000', bodyHash: id('record')}],
 ];
 

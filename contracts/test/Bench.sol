@@ -11,12 +11,14 @@ interface Vm {
 
     function addr(uint256 key) external pure returns (address);
     function chainId(uint256 id) external;
+    function envOr(string calldata name, string calldata otherwise) external view returns (string memory);
     function etch(address target, bytes calldata code) external;
     function expectEmit() external;
     function expectRevert(bytes calldata) external;
     function expectRevert(bytes4) external;
     function expectPartialRevert(bytes4) external;
     function expectRevert() external;
+    function getCode(string calldata artifact) external view returns (bytes memory creation);
     function getRecordedLogs() external returns (Log[] memory);
     function parseJsonAddress(string calldata json, string calldata path) external pure returns (address);
     function parseJsonBytes(string calldata json, string calldata path) external pure returns (bytes memory);
@@ -59,9 +61,14 @@ abstract contract Bench {
         if (!holds) revert NotTrue(what);
     }
 
-    /// @notice The creation code that script/build.py made, which is what the daemon deploys.
+    /// @notice The creation code that script/build.py made, which is what the daemon deploys. XNODE_ARTIFACTS names another
+    /// folder of such files (a mutant's), or is "compiled": what forge just compiled, so that coverage can be measured.
     function creationCode(string memory name, bytes memory args) internal view returns (bytes memory) {
-        string memory artifact = vm.readFile(string.concat("artifacts/", name, ".json"));
+        string memory folder = vm.envOr("XNODE_ARTIFACTS", "artifacts");
+        if (keccak256(bytes(folder)) == keccak256("compiled")) {
+            return bytes.concat(vm.getCode(string.concat(name, ".sol:", name)), args);
+        }
+        string memory artifact = vm.readFile(string.concat(folder, "/", name, ".json"));
         return bytes.concat(vm.parseJsonBytes(artifact, ".bytecode"), args);
     }
 

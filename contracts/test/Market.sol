@@ -38,7 +38,7 @@ abstract contract Market is Bench {
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
-        openx = OpenxToken(deploy(creationCode("OpenxToken", abi.encode(treasury, 1_000_000 ether))));
+        openx = OpenxToken(deploy(creationCode("OpenxToken", abi.encode(treasury, 1_000_000 ether, address(this)))));
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
         escrow = PaymentEscrow(deploy(escrowCode(MIN_THAW)));
         asset = new PlainAsset();
@@ -47,7 +47,7 @@ abstract contract Market is Bench {
     }
 
     function registryCode(uint32 stakeThaw) internal view returns (bytes memory) {
-        return creationCode("ProviderRegistry", abi.encode(openx, stakeThaw));
+        return creationCode("ProviderRegistry", abi.encode(openx, stakeThaw, address(this)));
     }
 
     function escrowCode(uint32 minThaw) internal view returns (bytes memory) {

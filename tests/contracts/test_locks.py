@@ -6,9 +6,11 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = json.loads((ROOT / "contracts" / "package-lock.json").read_text())["packages"]
-REQUIREMENTS = (ROOT / "requirements.lock").read_text()
+PYTHON_LOCKS = [ROOT / "requirements.lock", ROOT / "contracts" / "slither.lock"]
 
 
 def test_the_npm_lock_names_no_registry_host() -> None:
@@ -18,9 +20,10 @@ def test_the_npm_lock_names_no_registry_host() -> None:
         assert "resolved" not in told and "://" not in json.dumps(told), name
 
 
-def test_the_python_lock_names_no_registry_host() -> None:
-    assert "://" not in REQUIREMENTS
-    assert not re.search(r"--(extra-)?index-url|--find-links|--trusted-host", REQUIREMENTS)
+@pytest.mark.parametrize("lock", PYTHON_LOCKS, ids=lambda lock: lock.name)
+def test_the_python_locks_name_no_registry_host(lock: Path) -> None:
+    assert "://" not in lock.read_text()
+    assert not re.search(r"--(extra-)?index-url|--find-links|--trusted-host", lock.read_text())
 
 
 def test_every_npm_package_is_locked_by_its_hash() -> None:
@@ -28,7 +31,8 @@ def test_every_npm_package_is_locked_by_its_hash() -> None:
     assert PACKAGES and not loose
 
 
-def test_every_python_package_is_locked_by_its_hash() -> None:
-    pins = re.findall(r"^(\S+==\S+).*\n(.*)$", REQUIREMENTS, re.MULTILINE)
+@pytest.mark.parametrize("lock", PYTHON_LOCKS, ids=lambda lock: lock.name)
+def test_every_python_package_is_locked_by_its_hash(lock: Path) -> None:
+    pins = re.findall(r"^(\S+==\S+).*\n(.*)$", lock.read_text(), re.MULTILINE)
     loose = [name for name, next_line in pins if not next_line.startswith("    --hash=sha256:")]
     assert pins and not loose

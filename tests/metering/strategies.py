@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from metering.capacity import CapacityAnswer, Verdict
 from metering.resources import Resources
 from metering.tariff import Tariff
-from metering.terms import Escrow, LeaseTerms, Opening
-from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, U64_MAX, U128, U128_MAX, Address, Amount, Hash32
+from metering.terms import Escrow, LeaseTerms, Opening, Release
+from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, PPM, U64_MAX, U128, U128_MAX, Address, Amount, Hash32
 from metering.usage import Counters, Usage
 from metering.voucher import Voucher
 
 u64 = st.integers(0, U64_MAX)
+u32 = st.integers(0, 2**32 - 1)
 u128 = st.integers(0, U128_MAX).map(U128)
 amounts = st.integers(0, U128_MAX).map(Amount)
 addresses = st.binary(min_size=20, max_size=20).map(Address)
@@ -36,7 +38,10 @@ small_usages = st.builds(Usage, *([st.integers(0, 1 << 90).map(U128)] * 6))
 usages = st.builds(Usage, *([u128] * 6))
 escrows = st.builds(Escrow, addresses, addresses, addresses, addresses, hashes, st.integers(0, 2**32 - 1), u64)
 openings = st.builds(Opening, hashes, amounts, st.binary(min_size=32, max_size=32), u64)
+releases = st.builds(Release, hashes, amounts, st.binary(min_size=32, max_size=32), u64)
 vouchers = st.builds(Voucher, hashes, amounts, hashes)
+answers = st.builds(CapacityAnswer, hashes, u32, u32, hashes, hashes)
+verdicts = st.builds(Verdict, hashes, hashes, st.booleans(), hashes)
 any_resources = st.builds(Resources, u64, u64, u64, u64, words)
 any_tariffs = st.builds(Tariff, *([amounts] * 6))
 terms = st.builds(
@@ -56,6 +61,8 @@ terms = st.builds(
     interval_ns=u64,
     duration_limit_ns=u64,
     open_until_ns=u64,
+    availability_ppm=st.integers(0, PPM),
+    refund_ppm=st.integers(0, PPM),
 )
 
 

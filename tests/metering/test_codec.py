@@ -20,8 +20,21 @@ from metering.voucher import Coverage, SignedVoucher, Voucher
 from scheduler.job import Job
 from scheduler.offer import Offer, SignedOffer
 from scheduler.quote import Quote
-from tests.factories import make_job, make_offer, make_quote_body, make_signed_offer, make_signed_quote
-from tests.metering.strategies import any_resources, escrows, hashes, openings, terms, u64, u128, usages, vouchers
+from tests.factories import make_job, make_offer, make_quote_body, make_signed_offer, make_signed_quote, make_terms
+from tests.metering.strategies import (
+    answers,
+    any_resources,
+    escrows,
+    hashes,
+    openings,
+    releases,
+    terms,
+    u64,
+    u128,
+    usages,
+    verdicts,
+    vouchers,
+)
 
 signatures = st.binary(max_size=70)
 receipts = st.builds(Receipt, hashes, u64, u64, u64, usages, u128.map(Amount), st.booleans())
@@ -34,6 +47,9 @@ values = st.one_of(
     receipts,
     st.builds(SignedReceipt, receipts, signatures),
     vouchers,
+    releases,
+    answers,
+    verdicts,
     st.builds(SignedVoucher, vouchers, signatures),
     st.builds(Coverage, u64, hashes, st.lists(hashes, max_size=4).map(tuple)),
 )
@@ -49,6 +65,19 @@ def test_every_value_comes_back_from_its_bytes(value: Any) -> None:
 @pytest.mark.parametrize("value", [make_job(), make_offer(), make_signed_offer(), make_signed_quote(make_job()).quote])
 def test_market_values_come_back_from_their_bytes(value: Any) -> None:
     assert decode_strict(encode(value), type(value)) == value
+
+
+def test_lease_terms_kept_before_there_were_promises_still_open_and_promise_nothing() -> None:
+    told = make_terms()
+    kept = encode(tuple(getattr(told, name) for name in LeaseTerms.__struct_fields__[:-2]))
+    assert decode(kept, LeaseTerms) == told
+    assert (told.availability_ppm, told.refund_ppm) == (0, 0)
+
+
+def test_lease_terms_without_their_promise_are_not_taken_from_a_stranger() -> None:
+    told = make_terms()
+    with pytest.raises(NotCanonical):
+        decode_strict(encode(tuple(getattr(told, name) for name in LeaseTerms.__struct_fields__[:-2])), LeaseTerms)
 
 
 @given(st.integers(0, U128_MAX))

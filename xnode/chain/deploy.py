@@ -37,9 +37,9 @@ async def deploy(rpc: Rpc, transactor: Transactor, chain_id: int, plan: Plan, *,
 
     Interrupted and run again with the same label and journal, it goes on where it stopped.
     """
-    supply = abi_encode(("address", "uint256"), (plan.holder, plan.supply))
+    supply = abi_encode(("address", "uint256", "address"), (plan.holder, plan.supply, plan.owner))
     token, first_block = await _create(rpc, transactor, f"{label}/OpenxToken", "OpenxToken", supply)
-    stake = abi_encode(("address", "uint32"), (token, plan.stake_thaw_s))
+    stake = abi_encode(("address", "uint32", "address"), (token, plan.stake_thaw_s, plan.owner))
     registry, _ = await _create(rpc, transactor, f"{label}/ProviderRegistry", "ProviderRegistry", stake)
     terms = abi_encode(("address", "address", "uint32"), (registry, plan.owner, plan.min_thaw_s))
     escrow, _ = await _create(rpc, transactor, f"{label}/PaymentEscrow", "PaymentEscrow", terms)
