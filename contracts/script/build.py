@@ -16,7 +16,7 @@ from pathlib import Path
 
 CONTRACTS = Path(__file__).resolve().parent.parent
 ARTIFACTS = CONTRACTS / "artifacts"
-NAMES = ("OpenxToken", "ProviderRegistry", "PaymentEscrow")
+NAMES = ("OpenxToken", "ProviderRegistry", "PaymentEscrow", "CapacityRegistry")
 
 
 class BuildFailed(Exception):
