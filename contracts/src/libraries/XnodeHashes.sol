@@ -15,6 +15,8 @@ library XnodeHashes {
         keccak256("Opening(bytes32 escrowId,uint128 amount,uint256 nonce,uint64 deadline)");
     bytes32 internal constant VOUCHER_TYPEHASH =
         keccak256("Voucher(bytes32 escrowId,uint128 cumulative,bytes32 receiptsHash)");
+    bytes32 internal constant RELEASE_TYPEHASH =
+        keccak256("Release(bytes32 escrowId,uint128 newDeposited,uint256 nonce,uint64 deadline)");
     bytes32 internal constant NODE_KEY_TYPEHASH =
         keccak256("NodeKey(address provider,address nodeKey,uint256 nonce,uint64 deadline)");
 
@@ -43,6 +45,10 @@ library XnodeHashes {
 
     function hashVoucher(bytes32 escrowId, uint128 cumulative, bytes32 receiptsHash) internal pure returns (bytes32) {
         return keccak256(abi.encode(VOUCHER_TYPEHASH, escrowId, cumulative, receiptsHash));
+    }
+
+    function hashRelease(IPaymentEscrow.Release memory order) internal pure returns (bytes32) {
+        return keccak256(abi.encode(RELEASE_TYPEHASH, order.escrowId, order.newDeposited, order.nonce, order.deadline));
     }
 
     function hashNodeKey(address provider, address nodeKey, uint256 nonce, uint64 deadline)
