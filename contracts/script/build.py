@@ -21,8 +21,9 @@ NAMES = (
     "ProviderRegistry",
     "SplitRegistry",
     "CapacityRegistry",
+    "ComputeCredit",
     "PaymentEscrow",
-    "FaultProver",
+    "TimelockController",
 )
 
 
