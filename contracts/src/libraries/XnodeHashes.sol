@@ -115,11 +115,15 @@ library XnodeHashes {
                 receipt.number,
                 receipt.atNs,
                 receipt.runningNs,
-                keccak256(abi.encode(USAGE_TYPEHASH, receipt.usage)),
+                hashUsage(receipt.usage),
                 receipt.cost,
                 receipt.last
             )
         );
+    }
+
+    function hashUsage(IFaultProver.Usage memory usage) internal pure returns (bytes32) {
+        return keccak256(abi.encode(USAGE_TYPEHASH, usage));
     }
 
     function hashLeaseTerms(IFaultProver.LeaseTerms memory terms) internal pure returns (bytes32) {
