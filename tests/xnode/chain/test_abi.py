@@ -8,6 +8,7 @@ from eth_abi.abi import encode as abi_encode
 from metering.eip712 import keccak
 from metering.units import Address
 from xnode.chain import (
+    capacity_registry,
     compute_credit,
     fault_prover,
     openx_token,
@@ -32,6 +33,7 @@ MODULES = {
     "OpenxToken": openx_token,
     "ProviderRegistry": provider_registry,
     "SplitRegistry": split_registry,
+    "CapacityRegistry": capacity_registry,
     "ComputeCredit": compute_credit,
     "PaymentEscrow": payment_escrow,
     "FaultProver": fault_prover,
