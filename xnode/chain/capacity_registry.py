@@ -143,8 +143,9 @@ async def read_classes(rpc: Rpc, registry: Address) -> tuple[DeviceClass, ...]:
 
 async def read_settings(rpc: Rpc, registry: Address) -> Settings:
     """The governed numbers now; fee is what a request costs."""
-    *numbers, fee, stake = await rpc.view(registry, SETTINGS)
-    return Settings(*numbers, fee=Amount(fee), verifier_stake=Amount(stake))
+    found = await rpc.view(registry, SETTINGS)
+    settings = Settings(*found)
+    return msgspec.structs.replace(settings, fee=Amount(settings.fee), verifier_stake=Amount(settings.verifier_stake))
 
 
 async def read_verification(rpc: Rpc, registry: Address, provider: Address) -> Verification:
