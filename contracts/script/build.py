@@ -16,7 +16,15 @@ from pathlib import Path
 
 CONTRACTS = Path(__file__).resolve().parent.parent
 ARTIFACTS = CONTRACTS / "artifacts"
-NAMES = ("OpenxToken", "ProviderRegistry", "PaymentEscrow")
+NAMES = (
+    "OpenxToken",
+    "ProviderRegistry",
+    "SplitRegistry",
+    "CapacityRegistry",
+    "ComputeCredit",
+    "PaymentEscrow",
+    "TimelockController",
+)
 
 
 class BuildFailed(Exception):

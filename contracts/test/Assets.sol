@@ -21,6 +21,22 @@ contract PlainAsset is ERC20("Plain", "PLN") {
     }
 }
 
+/// @notice The smallest thing that is burned as a compute credit is; can be told to refuse.
+contract PlainCredit is PlainAsset {
+    mapping(address provider => uint256) public burnedAt;
+    bool public refuses;
+
+    function refuse(bool refuses_) external {
+        refuses = refuses_;
+    }
+
+    function burnAt(address provider, uint256 amount) external {
+        require(!refuses, "refused");
+        burnedAt[provider] += amount;
+        _burn(msg.sender, amount);
+    }
+}
+
 /// @notice Keeps one percent of every transfer.
 contract FeeAsset is ERC20("Fee", "FEE") {
     function mint(address to, uint256 amount) external {

@@ -6,9 +6,11 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 import {OpenxToken} from "../src/OpenxToken.sol";
 import {PaymentEscrow} from "../src/PaymentEscrow.sol";
 import {ProviderRegistry} from "../src/ProviderRegistry.sol";
+import {SplitRegistry} from "../src/SplitRegistry.sol";
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
-import {PlainAsset} from "./Assets.sol";
+import {ISplitRegistry} from "../src/interfaces/ISplitRegistry.sol";
+import {PlainAsset, PlainCredit} from "./Assets.sol";
 import {Bench} from "./Bench.sol";
 
 /// @notice The deployed contracts, one payer with money, one signer, one provider, and how they sign.
@@ -30,19 +32,23 @@ abstract contract Market is Bench {
     address internal node = vm.addr(NODE_KEY);
     address internal stranger = vm.addr(STRANGER_KEY);
     address internal treasury = address(0x7EA);
+    address internal guardian = address(0x64A);
 
     OpenxToken internal openx;
     ProviderRegistry internal registry;
+    SplitRegistry internal splits;
     PaymentEscrow internal escrow;
     PlainAsset internal asset;
+    PlainCredit internal credit;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
         openx = OpenxToken(deploy(creationCode("OpenxToken", abi.encode(treasury, 1_000_000 ether, address(this)))));
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
-        escrow = PaymentEscrow(deploy(escrowCode(MIN_THAW)));
+        splits = SplitRegistry(deploy(creationCode("SplitRegistry", "")));
         asset = new PlainAsset();
-        escrow.addAsset(address(asset));
+        credit = new PlainCredit();
+        escrow = PaymentEscrow(deploy(escrowCode(MIN_THAW)));
         fund(payer, 1_000 ether);
     }
 
@@ -51,13 +57,20 @@ abstract contract Market is Bench {
     }
 
     function escrowCode(uint32 minThaw) internal view returns (bytes memory) {
-        return creationCode("PaymentEscrow", abi.encode(registry, address(this), minThaw));
+        IPaymentEscrow.AssetSetup[] memory assets = new IPaymentEscrow.AssetSetup[](2);
+        assets[0] = IPaymentEscrow.AssetSetup(address(asset), false);
+        assets[1] = IPaymentEscrow.AssetSetup(address(credit), true);
+        return creationCode("PaymentEscrow", abi.encode(registry, splits, address(this), guardian, minThaw, assets));
     }
 
     function fund(address who, uint256 amount) internal {
-        asset.mint(address(this), amount);
-        asset.approve(address(escrow), amount);
-        escrow.deposit(who, address(asset), amount);
+        fundIn(asset, who, amount);
+    }
+
+    function fundIn(PlainAsset what, address who, uint256 amount) internal {
+        what.mint(address(this), amount);
+        what.approve(address(escrow), amount);
+        escrow.deposit(who, address(what), amount);
     }
 
     function makeTerms(uint96 nonce) internal view returns (IPaymentEscrow.Escrow memory) {

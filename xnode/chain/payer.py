@@ -12,8 +12,8 @@ import trio
 from sqlalchemy import Engine
 
 from metering.eip712 import Domain
-from metering.units import U128_MAX, ZERO_ADDRESS, Address, Amount
-from xnode.chain import openx_token, payment_escrow, provider_registry
+from metering.units import U128_MAX, ZERO_ADDRESS, Address, Amount, Hash32
+from xnode.chain import compute_credit, openx_token, payment_escrow, provider_registry
 from xnode.chain.abi import make_checksum, to_hex
 from xnode.chain.events import ProviderPaid, decode_log
 from xnode.chain.manifest import Asset, Manifest
@@ -83,6 +83,11 @@ class Payer:
         self._escrow = manifest.contracts.payment_escrow
         self._registry = manifest.contracts.provider_registry
         self._token = manifest.contracts.openx_token
+
+    @property
+    def rpc(self) -> Rpc:
+        """The chain node it asks."""
+        return self._rpc
 
     @property
     def address(self) -> Address:
@@ -197,6 +202,26 @@ class Payer:
     async def withdraw_stake(self, intent: str) -> Sent:
         """Pays what has thawed to this wallet."""
         return await self._send(intent, self._registry, provider_registry.WITHDRAW_STAKE.encode())
+
+    async def set_profile(self, intent: str, profile_hash: Hash32) -> Sent:
+        """The hash of the hardware profile that this provider advertises."""
+        return await self._send(intent, self._registry, provider_registry.SET_PROFILE.encode(profile_hash))
+
+    # ---- Credits
+
+    async def mint(self, intent: str, credit: Asset, to: Address, amount: Amount) -> Sent:
+        """Makes credits against this provider's verified capacity and stake."""
+        return await self._send(intent, credit.address, compute_credit.MINT.encode(to, amount))
+
+    async def burn_at(self, intent: str, credit: Asset, provider: Address, amount: Amount) -> Sent:
+        """Gives credits of this wallet back at a provider, which owes that much less."""
+        return await self._send(intent, credit.address, compute_credit.BURN_AT.encode(provider, amount))
+
+    async def redeem(self, intent: str, credit: Asset, provider: Address, amount: Amount) -> Sent:
+        """Gives credits of this wallet up for a defaulted provider's stake."""
+        return await self._send(intent, credit.address, compute_credit.REDEEM.encode(provider, amount))
+
+    # ---- Being paid
 
     async def withdraw_owed(self, intent: str, provider: Address, asset: Asset) -> Sent:
         """Pays a provider what a failed payout left owed."""

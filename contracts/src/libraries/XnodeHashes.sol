@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
 import {IPaymentEscrow} from "../interfaces/IPaymentEscrow.sol";
 
 /// @title The EIP-712 struct hashes of everything signed for the contracts
@@ -14,8 +15,13 @@ library XnodeHashes {
         keccak256("Opening(bytes32 escrowId,uint128 amount,uint256 nonce,uint64 deadline)");
     bytes32 internal constant VOUCHER_TYPEHASH =
         keccak256("Voucher(bytes32 escrowId,uint128 cumulative,bytes32 receiptsHash)");
+    bytes32 internal constant RELEASE_TYPEHASH =
+        keccak256("Release(bytes32 escrowId,uint128 newDeposited,uint256 nonce,uint64 deadline)");
     bytes32 internal constant NODE_KEY_TYPEHASH =
         keccak256("NodeKey(address provider,address nodeKey,uint256 nonce,uint64 deadline)");
+
+    bytes32 internal constant VERDICT_TYPEHASH =
+        keccak256("Verdict(bytes32 challengeId,bytes32 answersHash,bool passed,bytes32 openingSeed)");
 
     function hashEscrow(IPaymentEscrow.Escrow memory terms) internal pure returns (bytes32) {
         return keccak256(
@@ -41,11 +47,19 @@ library XnodeHashes {
         return keccak256(abi.encode(VOUCHER_TYPEHASH, escrowId, cumulative, receiptsHash));
     }
 
+    function hashRelease(IPaymentEscrow.Release memory order) internal pure returns (bytes32) {
+        return keccak256(abi.encode(RELEASE_TYPEHASH, order.escrowId, order.newDeposited, order.nonce, order.deadline));
+    }
+
     function hashNodeKey(address provider, address nodeKey, uint256 nonce, uint64 deadline)
         internal
         pure
         returns (bytes32)
     {
         return keccak256(abi.encode(NODE_KEY_TYPEHASH, provider, nodeKey, nonce, deadline));
+    }
+
+    function hashVerdict(ICapacityRegistry.Verdict memory verdict) internal pure returns (bytes32) {
+        return keccak256(abi.encode(VERDICT_TYPEHASH, verdict));
     }
 }

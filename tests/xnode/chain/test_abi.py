@@ -7,17 +7,34 @@ from eth_abi.abi import encode as abi_encode
 
 from metering.eip712 import keccak
 from metering.units import Address
-from xnode.chain import openx_token, payment_escrow, provider_registry
-from xnode.chain.abi import Event, Function, decode_revert, make_checksum, make_signature, split_types
-from xnode.chain.artifacts import load_artifact
+from xnode.chain import openx_token, payment_escrow, provider_registry, timelock
+from xnode.chain.abi import (
+    Event,
+    Function,
+    decode_revert,
+    decode_values,
+    make_checksum,
+    make_signature,
+    split_types,
+)
+from xnode.chain.artifacts import CONTRACTS, load_artifact
 from xnode.chain.events import KINDS, TOPICS
 
-MODULES = {"OpenxToken": openx_token, "ProviderRegistry": provider_registry, "PaymentEscrow": payment_escrow}
+MODULES = {
+    "OpenxToken": openx_token,
+    "ProviderRegistry": provider_registry,
+    "PaymentEscrow": payment_escrow,
+    "TimelockController": timelock,
+}
 
 
 def _canonical(fields: list[dict[str, object]]) -> tuple[str, ...]:
     signature = make_signature({"name": "", "inputs": fields})
     return split_types(signature[1:-1])
+
+
+def test_every_contract_has_its_module() -> None:
+    assert tuple(MODULES) == CONTRACTS
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -81,6 +98,13 @@ def test_checksums_are_those_of_erc55() -> None:
     # The examples of https://eips.ethereum.org/EIPS/eip-55.
     for text in ("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb"):
         assert make_checksum(Address(bytes.fromhex(text[2:]))) == text
+
+
+def test_addresses_are_bytes_however_deep_they_lie() -> None:
+    one, two = b"\x11" * 20, b"\x22" * 20
+    types = ("address", "(address,uint8)[]", "(bool,(address[],bytes))")
+    data = abi_encode(types, (one, [(two, 7)], (True, ([one, two], b"x"))))
+    assert decode_values(types, data) == (one, ((two, 7),), (True, ((one, two), b"x")))
 
 
 def test_code_differs_only_in_immutables() -> None:
