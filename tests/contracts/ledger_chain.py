@@ -14,7 +14,8 @@ from eth_abi.abi import decode, encode
 
 from metering.eip712 import Domain, keccak, make_digest
 from metering.signature import make_address, sign_digest
-from metering.units import Address
+from metering.units import Address, Hash32
+from tests.contracts.ledger_calls import make_call
 from tests.contracts.ledger_history import BEGIN_S, NODE, PARTIES, PROVIDERS, RICH, STAKE, WEALTH, Act
 from tests.contracts.ledger_words import ASSETS, COVER_RATE, MIN_THAW_S, SPLITS, WINDOW_HOURS, Event, Row, Signed, Terms
 
@@ -27,14 +28,13 @@ GAS = 3_000_000
 DEADLINE_S = 60
 """Of one answer; anvil gives most within a millisecond."""
 
-ANVIL = ("--order", "fifo", "--no-mining", "--auto-impersonate", "--base-fee", "0", "--gas-price", "0", "--timestamp", "1800000000")
-ANVIL_LIMITS = ("--gas-limit", "3000000000", "--hardfork", "cancun", "--prune-history", "4")
+ANVIL = ("--order", "fifo", "--no-mining", "--auto-impersonate", "--timestamp", "1800000000", "--hardfork", "cancun")
+ANVIL_LIMITS = ("--base-fee", "0", "--gas-price", "0", "--gas-limit", "3000000000", "--prune-history", "4")
 _CONTRACTS = Path(__file__).parents[2] / "contracts"
 _TOLD = ("escrow", "splits", "tgpu", "tcpu", "registry")
 """Whose events the model tells, but for those of ERC-20s."""
 
 _UNTOLD = ("Transfer", "Approval")
-_ERC20_ABI = "transfer(address,uint256) approve(address,uint256) balanceOf(address)(uint256) totalSupply()(uint256)"
 
 
 class Node:
@@ -72,10 +72,14 @@ class Abi:
         code = built["bytecode"]
         self.code = bytes.fromhex((code if isinstance(code, str) else code["object"])[2:])
         parts = built["abi"]
-        self.constructor = [kind_of(field) for part in parts if part["type"] == "constructor" for field in part["inputs"]]
+        self.constructor = [
+            kind_of(field) for part in parts if part["type"] == "constructor" for field in part["inputs"]
+        ]
         self.functions = {part["name"]: part for part in parts if part["type"] == "function"}
         self.events = {keccak(signature_of(part).encode()).hex(): part for part in parts if part["type"] == "event"}
-        self.errors = {keccak(signature_of(part).encode())[:4]: part["name"] for part in parts if part["type"] == "error"}
+        self.errors = {
+            keccak(signature_of(part).encode())[:4]: part["name"] for part in parts if part["type"] == "error"
+        }
 
     def encode(self, function: str, *args: Any) -> bytes:
         part = self.functions[function]
@@ -139,9 +143,10 @@ class Market:
         self._create("tgpu", "artifacts/ComputeCredit.json", "tgpu", "tgpu", 0, *common)
         self._create("tcpu", "artifacts/ComputeCredit.json", "tcpu", "tcpu", 1, *common)
         assets = [(where[asset], asset != "usd") for asset in ASSETS]
-        owner, guardian = where["owner"], where["guardian"]
-        self._create("escrow", "artifacts/PaymentEscrow.json", where["registry"], where["splits"], owner, guardian, MIN_THAW_S, assets)
-        self.send("registry", "connect", "owner", where["slasher"], [where[hold] for hold in ("tgpu", "tcpu", "capacity")])
+        rights = (where["registry"], where["splits"], where["owner"], where["guardian"])
+        self._create("escrow", "artifacts/PaymentEscrow.json", *rights, MIN_THAW_S, assets)
+        holds = [where[hold] for hold in ("tgpu", "tcpu", "capacity")]
+        self.send("registry", "connect", "owner", where["slasher"], holds)
         for split in SPLITS:
             if split not in ("none", "unknown"):
                 self.send("splits", "create", "owner", self.shares_of(split))
@@ -153,7 +158,12 @@ class Market:
         abi = self.abi[name] = Abi(_CONTRACTS / path)
         nonce = self._next_nonce("owner")
         data = abi.code + encode(abi.constructor, args)
-        made = {"from": hex_of(self.address["owner"]), "data": hex_of(data), "gas": hex(30_000_000), "nonce": hex(nonce)}
+        made = {
+            "from": hex_of(self.address["owner"]),
+            "data": hex_of(data),
+            "gas": hex(30_000_000),
+            "nonce": hex(nonce),
+        }
         hash_ = self.node.call("eth_sendTransaction", made)
         self.node.call("evm_mine")
         receipt = self.node.call("eth_getTransactionReceipt", hash_)
@@ -168,7 +178,9 @@ class Market:
                 self.send(asset, "approve", who, self.address["escrow"], WEALTH)
 
     def _make_providers(self) -> None:
-        message = SimpleNamespace(provider=self.address["provider0"], node_key=self.address[NODE], nonce=0, deadline=2**64 - 1)
+        message = SimpleNamespace(
+            provider=self.address["provider0"], node_key=self.address[NODE], nonce=0, deadline=2**64 - 1
+        )
         domain = Domain(CHAIN_ID, self.address["registry"]).separator()
         proof = sign_digest(self.keys[NODE], make_digest(domain, "NodeKey", message))
         self.send("registry", "register", "provider0", self.address[NODE], self.address["nobody"], 2**64 - 1, proof)
@@ -197,8 +209,6 @@ class Market:
 
     def perform(self, acts: list[Act], time: int) -> list[tuple[list[Event], str]]:
         """Mines one block with the acts at that time: the events and the error's name of each."""
-        from tests.contracts.ledger_calls import make_call
-
         sent = []
         for act in acts:
             contract, data = make_call(self, act)
@@ -232,10 +242,14 @@ class Market:
         ]
         return contract, part["name"], tuple(fields)
 
+    def name_of(self, address: str) -> str:
+        """The name of an address in hex."""
+        return self._names.get(Address(bytes.fromhex(address[2:])), address)
+
     def _name(self, field: dict[str, Any], value: Any) -> Any:
         """A field as the model says it."""
         if field["type"] == "address":
-            return self._names.get(Address(bytes.fromhex(value[2:])), value)
+            return self.name_of(value)
         if field["name"] == "escrowId":
             return self._terms.get(value, value)
         if field["name"] == "split":
@@ -270,12 +284,12 @@ class Market:
     def sign_permit(self, sig: Signed, owner: str, asset: str, amount: int, nonce: int, deadline: int) -> bytes:
         domain = Domain(CHAIN_ID, self.address[asset], asset).separator()
         spender = self.address["escrow"]
-        value = SimpleNamespace(owner=self.address[owner], spender=spender, value=amount, nonce=nonce, deadline=deadline)
+        value = SimpleNamespace(
+            owner=self.address[owner], spender=spender, value=amount, nonce=nonce, deadline=deadline
+        )
         return self._sign(sig, make_digest(domain, "Permit", value))
 
     def _sign(self, sig: Signed, digest: bytes) -> bytes:
-        from metering.units import Hash32
-
         made = bytes(sign_digest(self.keys[sig.by], Hash32(digest)))
         if sig.over is not None:
             return made
@@ -287,7 +301,13 @@ class Market:
         """A row of a batch; ERC-2098 takes the parity into the top bit of s."""
         s = int.from_bytes(sig[32:64], "big") | (sig[64] - 27) << 255
         head = self.address[row.payer] + self.address[row.signer] + row.nonce.to_bytes(12, "big")
-        return head + row.cumulative.to_bytes(16, "big") + row.receipts.to_bytes(32, "big") + sig[:32] + s.to_bytes(32, "big")
+        return (
+            head
+            + row.cumulative.to_bytes(16, "big")
+            + row.receipts.to_bytes(32, "big")
+            + sig[:32]
+            + s.to_bytes(32, "big")
+        )
 
 
 def hex_of(data: bytes) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tests.contracts.ledger_model import Ledger
-from tests.contracts.ledger_words import ASSETS, MIN_THAW_S, NO_CAPACITY, ONE, SPLITS, Capacity, Row, Signed, Terms
+from tests.contracts.ledger_words import ASSETS, MIN_THAW_S, ONE, SPLITS, Capacity, Row, Signed, Terms
 
 BEGIN_S = 1_800_100_000
 PAYERS = ("payer0", "payer1")
@@ -62,24 +62,29 @@ class Author:
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.ledger = make_ledger()
-        self.scale = self.rng.choice([10**3, 10**9, 10**21])
-        self.pool = [self.draw_terms() for _ in range(5)]
+        self.scale = self.rng.choice([10**3, 10**9, 10**18])
+        self.assets = self.rng.sample(ASSETS, 2)
+        self.pool = [self.draw_terms() for _ in range(4)]
         self.signed: list[tuple[str, tuple[Any, ...]]] = []
         """Openings and releases seen before, to send again."""
 
     def write(self, length: int) -> list[Told]:
         """A history with the model's word on every act."""
-        return [self._tell(self._draw_opening(i)) for i in range(6)] + [self._tell(self.draw()) for _ in range(length)]
+        return [self._tell(act) for act in self._draw_first()] + [self._tell(self.draw()) for _ in range(length)]
 
     def _tell(self, act: Act) -> Told:
         return Told(act, *tell(self.ledger, act))
 
-    def _draw_opening(self, number: int) -> Act:
-        """The first acts give each asset some money, and each payer some credits."""
-        terms = self.pool[number % len(self.pool)]
-        if terms.asset in ("tgpu", "tcpu") and self.ledger.tokens.balance[terms.payer, terms.asset] == 0:
-            return Act("mint", "provider0", (terms.asset, terms.payer, self.amount(100 * ONE)))
-        return Act("deposit", terms.payer, (terms.payer, terms.asset, self.amount(1_000 * self.scale)))
+    def _draw_first(self) -> list[Act]:
+        """Every payer of the pool gets money, and every escrow of the pool some of it."""
+        acts = []
+        for terms in self.pool:
+            amount = self.rng.randint(10, 1_000) * self.scale
+            if terms.asset in ("tgpu", "tcpu"):
+                acts.append(Act("mint", "provider0", (terms.asset, terms.payer, amount)))
+            acts.append(Act("deposit", terms.payer, (terms.payer, terms.asset, amount)))
+            acts.append(Act("open", terms.payer, (terms, amount // self.rng.choice((2, 3)))))
+        return acts
 
     def draw(self) -> Act:
         draw: Callable[[Author], Act] = self.rng.choices(DRAWERS, WEIGHTS)[0]
@@ -94,7 +99,7 @@ class Author:
             payer,
             rng.choice((*SIGNERS, payer)),
             rng.choice(PROVIDERS),
-            rng.choice(ASSETS),
+            rng.choice(self.assets),
             rng.choice(("none", "none", "split0", "split1", "whole")),
             rng.choice((MIN_THAW_S, 2 * MIN_THAW_S)),
             rng.choice((0, 1, 2**96 - 1)),
@@ -112,19 +117,25 @@ class Author:
     def amount(self, most: int) -> int:
         """Up to most; often just most, sometimes one too many or nothing."""
         kind = self.rng.random()
-        if kind < 0.05:
+        if kind < 0.03:
             return 0
-        if kind < 0.1:
+        if kind < 0.08:
             return min(MOST, most + 1)
         if kind < 0.3:
             return min(MOST, most)
         return self.rng.randint(min(most, 1), max(1, min(MOST, most)))
+
+    def holder(self) -> tuple[str, str]:
+        """Somebody who has credits, and which, if anybody has."""
+        held = [(who, credit) for who in RICH for credit in ("tgpu", "tcpu") if self.ledger.tokens.balance[who, credit]]
+        return self.rng.choice(held or [("payer0", "tgpu")])
 
     def someone(self, likely: str) -> str:
         return likely if self.rng.random() < 0.9 else self.rng.choice(PARTIES)
 
     def sign(self, by: str, over: tuple[Any, ...]) -> Signed:
         """Mostly what it should be; else by another, over something else, or damaged."""
+        by = "stranger" if by == "nobody" else by
         kind = self.rng.random()
         if kind < 0.85:
             return Signed(by, over)
@@ -135,18 +146,21 @@ class Author:
         return Signed(by, None)
 
     def deadline(self) -> int:
-        return self.ledger.time + self.rng.choice((-1, 0, 1, 10_000))
+        return self.ledger.time + self.rng.choice((-1, 0, 1, 10_000, 10**6, 10**6))
 
 
 # ---- Acts
 
 
 def draw_wait(author: Author) -> Act:
-    return Act("wait", "", (author.rng.choice((1, 1, 60, MIN_THAW_S - 1, MIN_THAW_S, 2 * MIN_THAW_S, 6 * 86_400)),))
+    seconds = author.rng.choice((1, 1, 60, MIN_THAW_S - 1, MIN_THAW_S, 2 * MIN_THAW_S, 86_400))
+    if author.rng.random() < 0.04:
+        seconds = 40 * 86_400
+    return Act("wait", "", (seconds,))
 
 
 def draw_deposit(author: Author) -> Act:
-    asset = author.rng.choice(ASSETS)
+    asset = author.rng.choice(author.assets)
     caller = author.rng.choice(RICH)
     most = min(author.ledger.tokens.balance[caller, asset], 1_000 * author.scale)
     payer = author.someone(author.rng.choice((*PAYERS, "nobody") if author.rng.random() < 0.05 else PAYERS))
@@ -154,8 +168,8 @@ def draw_deposit(author: Author) -> Act:
 
 
 def draw_permit(author: Author) -> Act:
-    asset = author.rng.choice(("tgpu", "tcpu", "tgpu", "usd"))
-    caller = author.rng.choice(RICH)
+    caller, asset = author.holder()
+    asset = "usd" if author.rng.random() < 0.1 else asset
     amount = author.amount(author.ledger.tokens.balance[caller, asset])
     deadline, nonce = author.deadline(), author.ledger.tokens.permits_used[caller, asset]
     sig = author.sign(caller, (asset, amount, nonce, deadline))
@@ -163,18 +177,18 @@ def draw_permit(author: Author) -> Act:
 
 
 def draw_approve(author: Author) -> Act:
-    asset = author.rng.choice(ASSETS)
+    asset = author.rng.choice(author.assets)
     return Act("approve", author.rng.choice(RICH), (asset, author.rng.choice((0, author.scale, WEALTH))))
 
 
 def draw_withdraw(author: Author) -> Act:
-    payer, asset = author.rng.choice(PAYERS), author.rng.choice(ASSETS)
+    payer, asset = author.rng.choice(PAYERS), author.rng.choice(author.assets)
     to = author.rng.choice((payer, payer, "stranger", "provider0", "nobody", "escrow"))
     return Act("withdraw", author.someone(payer), (asset, author.amount(author.ledger.free[payer, asset]), to))
 
 
 def draw_stop(author: Author) -> Act:
-    asset = author.rng.choice((*ASSETS, "nobody"))
+    asset = author.rng.choice((*author.assets, "nobody"))
     name = author.rng.choice(("stop_deposits", "resume_deposits", "resume_deposits"))
     return Act(name, author.someone(author.rng.choice(("guardian", "owner"))), (asset,))
 
@@ -208,7 +222,11 @@ def draw_open_by_sig(author: Author) -> Act:
 
 def draw_thaw(author: Author) -> Act:
     terms = author.terms()
-    name = author.rng.choice(("start_thaw", "start_thaw", "cancel_thaw", "close", "close"))
+    name = author.rng.choice(("start_thaw", "start_thaw", "cancel_thaw"))
+    if terms in author.ledger.thaws:
+        name = author.rng.choice(("start_thaw", "cancel_thaw", "close", "close", "close"))
+    elif author.rng.random() < 0.05:
+        name = "close"
     return Act(name, author.someone(author.rng.choice((terms.payer, terms.signer))), (terms,))
 
 
@@ -265,7 +283,7 @@ def draw_claim_one(author: Author) -> Act:
 def draw_payout(author: Author) -> Act:
     """Somebody collects what waits for somebody."""
     rng = author.rng
-    asset, split = rng.choice(ASSETS), rng.choice(tuple(SPLITS))
+    asset, split = rng.choice(author.assets), rng.choice(tuple(SPLITS))
     name, args = rng.choice(
         [
             ("withdraw_owed", (rng.choice(PROVIDERS), asset)),
@@ -282,7 +300,7 @@ def draw_fee(author: Author) -> Act:
     if author.rng.random() < 0.3:
         return Act("set_fee_recipient", author.someone("owner"), (author.rng.choice(("treasury", "nobody", "escrow")),))
     ppm = author.rng.choice((0, 1, 10_000, 33_333, 50_000, 50_001))
-    return Act("set_fee", author.someone("owner"), (author.rng.choice(ASSETS), ppm))
+    return Act("set_fee", author.someone("owner"), (author.rng.choice(author.assets), ppm))
 
 
 def draw_mint(author: Author) -> Act:
@@ -293,10 +311,13 @@ def draw_mint(author: Author) -> Act:
 
 
 def draw_burn(author: Author) -> Act:
-    holder, credit = author.rng.choice(RICH), author.rng.choice(("tgpu", "tcpu"))
-    amount = author.amount(author.ledger.tokens.balance[holder, credit] // author.rng.choice((1, 2, 8)))
+    holder, credit = author.holder()
     provider = author.rng.choice(PROVIDERS)
-    return Act(author.rng.choice(("burn_at", "redeem")), holder, (credit, provider, amount))
+    most = author.ledger.tokens.balance[holder, credit] // author.rng.choice((1, 2, 8))
+    if author.rng.random() < 0.5:
+        return Act("burn_at", holder, (credit, provider, author.amount(most)))
+    short = max(0, author.ledger.outstanding[provider, credit] - author.ledger.limit_of(provider, credit))
+    return Act("redeem", holder, (credit, provider, author.amount(min(most, short) if most else short)))
 
 
 def draw_world(author: Author) -> Act:
@@ -309,7 +330,11 @@ def draw_world(author: Author) -> Act:
     amount = author.amount(author.ledger.tokens.balance[holder, asset])
     name, caller, args = rng.choice(
         [
-            ("block", "stranger", ("usd", rng.choice((*PROVIDERS, "treasury", "recipient0", "payer1")), rng.random() < 0.5)),
+            (
+                "block",
+                "stranger",
+                ("usd", rng.choice((*PROVIDERS, "treasury", "recipient0", "payer1")), rng.random() < 0.5),
+            ),
             ("refuse", "stranger", (rng.random() < 0.5,)),
             ("set_payout", provider, (rng.choice(("recipient1", "treasury", "nobody")),)),
             ("give_capacity", "stranger", (provider, capacity)),
@@ -322,10 +347,17 @@ def draw_world(author: Author) -> Act:
 
 
 ODDS: tuple[tuple[Callable[[Author], Act], int], ...] = (
-    *((draw_wait, 10), (draw_deposit, 10), (draw_permit, 3), (draw_approve, 1), (draw_withdraw, 5), (draw_stop, 2)),
-    *((draw_cap, 4), (draw_open, 14), (draw_open_by_sig, 8), (draw_thaw, 8), (draw_release, 4), (draw_release_by_sig, 4)),
+    *((draw_wait, 10), (draw_deposit, 7), (draw_permit, 3), (draw_approve, 1), (draw_withdraw, 5), (draw_stop, 2)),
+    *(
+        (draw_cap, 4),
+        (draw_open, 14),
+        (draw_open_by_sig, 8),
+        (draw_thaw, 12),
+        (draw_release, 4),
+        (draw_release_by_sig, 4),
+    ),
     *((draw_refund, 3), (draw_claim, 16), (draw_claim_one, 8), (draw_payout, 10), (draw_fee, 4), (draw_mint, 5)),
-    *((draw_burn, 4), (draw_world, 7)),
+    *((draw_burn, 5), (draw_world, 7)),
 )
 DRAWERS = [draw for draw, _ in ODDS]
 WEIGHTS = [odds for _, odds in ODDS]
@@ -343,6 +375,3 @@ def tell_all(acts: list[Act]) -> tuple[Ledger, list[Told]]:
     """A history from the beginning."""
     ledger = make_ledger()
     return ledger, [Told(act, *tell(ledger, act)) for act in acts]
-
-
-__all__ = ["NO_CAPACITY", "Act", "Author", "Told", "make_ledger", "tell_all"]

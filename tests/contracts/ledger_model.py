@@ -10,21 +10,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tests.contracts.ledger_credits import CreditLedger
+from tests.contracts.ledger_tokens import Pair
 from tests.contracts.ledger_words import (
-    COVER_RATE,
     CREDITS,
-    DEFAULT_GRACE_S,
     MAX_FEE_PPM,
+    MAX_FEES,
     MAX_ROWS,
     MAX_THAW_S,
-    MILLI,
     MILLION,
     MIN_THAW_S,
-    NO_CAPACITY,
-    ONE,
     SPLITS,
-    WINDOW_HOURS,
-    Capacity,
     Event,
     Refused,
     Row,
@@ -32,47 +28,12 @@ from tests.contracts.ledger_words import (
     Terms,
 )
 
-Pair = tuple[str, str]
 
-
-class Tokens:
-    """Balances, allowances to the escrow and permits of all assets."""
-
-    def __init__(self) -> None:
-        self.balance: defaultdict[Pair, int] = defaultdict(int)
-        self.supply: defaultdict[str, int] = defaultdict(int)
-        self.allowance: defaultdict[Pair, int] = defaultdict(int)
-        self.permits_used: defaultdict[Pair, int] = defaultdict(int)
-        self.blocked: set[str] = set()
-        """Whom usd pays nothing."""
-
-    def make(self, who: str, asset: str, amount: int) -> None:
-        self.balance[who, asset] += amount
-        self.supply[asset] += amount
-
-    def burn(self, who: str, asset: str, amount: int) -> None:
-        self.balance[who, asset] -= amount
-        self.supply[asset] -= amount
-
-    def move(self, giver: str, to: str, asset: str, amount: int) -> None:
-        self.balance[giver, asset] -= amount
-        self.balance[to, asset] += amount
-
-    def is_blocked(self, who: str, asset: str) -> bool:
-        return asset == "usd" and who in self.blocked
-
-    def check_pay(self, to: str, asset: str) -> None:
-        if self.is_blocked(to, asset):
-            raise Refused("Error")
-
-
-class Ledger:
+class Ledger(CreditLedger):
     """All that the contracts keep, and what each act does to it. time: seconds, set from outside."""
 
     def __init__(self, time: int) -> None:
-        self.time = time
-        self.tokens = Tokens()
-        self.events: list[Event] = []
+        super().__init__(time)
         self.free: defaultdict[Pair, int] = defaultdict(int)
         self.deposited: defaultdict[Terms, int] = defaultdict(int)
         self.claimed: defaultdict[Terms, int] = defaultdict(int)
@@ -92,9 +53,6 @@ class Ledger:
         self.pots: defaultdict[Pair, list[int]] = defaultdict(lambda: [0, 0])
         self.owed_to: defaultdict[Pair, int] = defaultdict(int)
         self.toy_refuses = False
-        self.outstanding: defaultdict[Pair, int] = defaultdict(int)
-        self.stake: defaultdict[str, int] = defaultdict(int)
-        self.capacity: dict[str, Capacity] = {}
 
     def act(self, name: str, caller: str, args: Iterable[Any]) -> tuple[list[Event], str]:
         """The events of one transaction and nothing, or no events and the error's name."""
@@ -118,9 +76,6 @@ class Ledger:
 
     def payout_of(self, provider: str) -> str:
         return self.payouts.get(provider, provider)
-
-    def say(self, event: str, *fields: Any, contract: str = "escrow") -> None:
-        self.events.append((contract, event, fields))
 
     # ---- Deposits
 
@@ -222,7 +177,7 @@ class Ledger:
             raise Refused("ZeroAmount")
         if "nobody" in (terms.signer, terms.provider):
             raise Refused("ZeroAddress")
-        if terms.split == "unknown":
+        if terms.split != "none" and self.total_ppm(terms.split) == 0:
             raise Refused("SplitNotRegistered")
         if not MIN_THAW_S <= terms.thaw <= MAX_THAW_S:
             raise Refused("ThawOutOfBounds")
@@ -356,10 +311,7 @@ class Ledger:
             self.claimed[terms] = reached
             self.say("Claimed", terms, reached, receipts)
             return reached - before
-        if cumulative <= before:
-            reason = 1
-        else:
-            reason = 3 if self.deposited[terms] <= before else 2
+        reason = 1 if cumulative <= before else 3 if self.deposited[terms] <= before else 2
         self.say("ClaimSkipped", terms, reason)
         return 0
 
@@ -367,6 +319,8 @@ class Ledger:
         if amount == 0:
             return
         fee = amount * self.fee_ppm[asset] // MILLION
+        if self.fees[asset] + fee > MAX_FEES:
+            fee = 0
         share = (amount - fee) * self.total_ppm(split) // MILLION
         rest = amount - fee - share
         self.fees[asset] += fee
@@ -390,7 +344,7 @@ class Ledger:
             return
         self.tokens.burn("escrow", asset, amount)
         if asset != "toy":
-            self._note_burned(provider, asset, "escrow", amount)
+            self.note_burned(provider, asset, "escrow", amount)
 
     # ---- What is taken: fees and splits
 
@@ -432,7 +386,7 @@ class Ledger:
         self.tokens.move("escrow", "splits", asset, amount)
 
     def do_distribute(self, caller: str, split: str, asset: str) -> None:
-        if split == "unknown":
+        if self.total_ppm(split) == 0:
             raise Refused("SplitNotRegistered")
         received, before = self.pots[split, asset]
         if received == before:
@@ -452,70 +406,6 @@ class Ledger:
         self.owed_to[recipient, asset] = 0
         self.say("SharePaid", recipient, asset, amount, contract="splits")
         self.tokens.move("splits", recipient, asset, amount)
-
-    # ---- Credits
-
-    def do_mint(self, caller: str, credit: str, to: str, amount: int) -> None:
-        if to == "nobody":
-            raise Refused("ZeroAddress")
-        if amount == 0:
-            raise Refused("ZeroAmount")
-        limit = self.limit_of(caller, credit)
-        if limit == 0:
-            raise Refused("NotMintable")
-        current = self.outstanding[caller, credit] + amount
-        if current > limit:
-            raise Refused("AboveCapacity")
-        other = "tcpu" if credit == "tgpu" else "tgpu"
-        if cover_of(current) + cover_of(self.outstanding[caller, other]) > self.stake[caller]:
-            raise Refused("AboveCover")
-        self.outstanding[caller, credit] = current
-        self.say("Minted", caller, to, amount, current, contract=credit)
-        self.tokens.make(to, credit, amount)
-
-    def do_burn_at(self, caller: str, credit: str, provider: str, amount: int) -> None:
-        if provider == "nobody":
-            raise Refused("ZeroAddress")
-        if amount == 0:
-            raise Refused("ZeroAmount")
-        if self.tokens.balance[caller, credit] < amount:
-            raise Refused("ERC20InsufficientBalance")
-        self.tokens.burn(caller, credit, amount)
-        self._note_burned(provider, credit, caller, amount)
-
-    def do_redeem(self, caller: str, credit: str, provider: str, amount: int) -> None:
-        if amount == 0:
-            raise Refused("ZeroAmount")
-        capacity = self.capacity.get(provider, NO_CAPACITY)
-        short = max(0, self.outstanding[provider, credit] - self.limit_of(provider, credit))
-        if short == 0 or capacity.until > self.time or self.time - capacity.until <= DEFAULT_GRACE_S:
-            raise Refused("NotDefaulted")
-        if amount > short:
-            raise Refused("AboveShortfall")
-        paid = amount * COVER_RATE // ONE
-        held = sum(cover_of(self.outstanding[provider, of]) for of in ("tgpu", "tcpu"))
-        if self.stake[provider] < held:
-            paid = paid * self.stake[provider] // held
-        if paid == 0:
-            raise Refused("PaysNothing")
-        if self.tokens.balance[caller, credit] < amount:
-            raise Refused("ERC20InsufficientBalance")
-        self.outstanding[provider, credit] -= amount
-        self.stake[provider] -= paid
-        self.say("Redeemed", provider, caller, amount, paid, self.outstanding[provider, credit], contract=credit)
-        self.tokens.burn(caller, credit, amount)
-        self.tokens.move("registry", caller, "openx", paid)
-        self.say("StakeTaken", provider, credit, caller, paid, contract="registry")
-
-    def limit_of(self, provider: str, credit: str) -> int:
-        capacity = self.capacity.get(provider, NO_CAPACITY)
-        if capacity.until <= self.time:
-            return 0
-        return (capacity.gpu_milli if credit == "tgpu" else capacity.cpu_milli) * WINDOW_HOURS * MILLI
-
-    def _note_burned(self, provider: str, credit: str, burner: str, amount: int) -> None:
-        self.outstanding[provider, credit] -= amount
-        self.say("BurnedAt", provider, burner, amount, self.outstanding[provider, credit], contract=credit)
 
     # ---- The world around
 
@@ -540,15 +430,3 @@ class Ledger:
         if payout == "nobody":
             del self.payouts[caller]
         self.say("PayoutSet", caller, self.payout_of(caller), contract="registry")
-
-    def do_give_capacity(self, caller: str, provider: str, capacity: Capacity) -> None:
-        self.capacity[provider] = capacity
-
-    def do_end_capacity(self, caller: str, provider: str) -> None:
-        now = self.capacity.get(provider, NO_CAPACITY)
-        self.capacity[provider] = now._replace(until=min(now.until, self.time))
-
-
-def cover_of(outstanding: int) -> int:
-    """The stake that so many credits need, rounded up."""
-    return -(-max(0, outstanding) * COVER_RATE // ONE)

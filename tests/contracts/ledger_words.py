@@ -1,4 +1,4 @@
-"""What histories of the ledgers are told in: parties, assets and splits by name, escrows by their terms, signatures by who signed what."""
+"""What histories of the ledgers are told in: names of parties, assets and splits; terms; who signed what."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ MIN_THAW_S = 3_600
 MAX_THAW_S = 30 * 86_400
 MAX_ROWS = 200
 MAX_FEE_PPM = 50_000
+MAX_FEES = 2**88 - 1
+"""A fee that does not fit beside those waiting is not taken."""
+
 DEFAULT_GRACE_S = 14 * 86_400
 COVER_RATE = 2 * ONE
 WINDOW_HOURS = 100
