@@ -108,7 +108,7 @@ class Author:
     def terms(self) -> Terms:
         """One of the pool; sometimes with one thing wrong."""
         terms = self.rng.choice(self.pool)
-        wrong = {"thaw": MIN_THAW_S - 1, "split": "unknown", "signer": "nobody", "provider": "nobody"}
+        wrong: dict[str, Any] = {"thaw": MIN_THAW_S - 1, "split": "unknown", "signer": "nobody", "provider": "nobody"}
         if self.rng.random() < 0.03:
             name = self.rng.choice(list(wrong))
             terms = terms._replace(**{name: wrong[name]})
