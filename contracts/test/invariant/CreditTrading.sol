@@ -14,6 +14,13 @@ contract CreditTrading is Providing {
     address private constant REPORTER = address(0x4E9);
     address private constant TREASURY = address(0x7EA);
 
+    enum Mood {
+        Unknown,
+        Falling,
+        Any
+    }
+
+    Mood private _mood;
     uint256 public genesis;
     uint256 public burned;
     uint256 public slashes;
@@ -33,8 +40,12 @@ contract CreditTrading is Providing {
 
     // ---- Credits
 
-    function actMint(uint256 who, bool gpu, uint256 amount) external {
+    /// @dev Who has no capacity in force is verified first, and who is short gets stake, so that mints are many.
+    function actMint(uint256 who, bool gpu, uint256 amount, uint256 milli) external {
         (address minter, ComputeCredit credit) = (party(who % PROVIDERS), kindOf(gpu));
+        if (credit.limitOf(minter) == 0) giveCapacity(minter, uint64(within(milli, 1, 5_000)), 1_000);
+        (uint256 held, uint256 staked) = (registry.heldStakeOf(minter), registry.stakeOf(minter));
+        if (held >= staked) giveStake(minter, held - staked + 10 ether);
         uint256 most = credit.mintableOf(minter);
         if (most == 0) return;
         mintAs(minter, credit, within(amount, 1, most));
@@ -52,23 +63,29 @@ contract CreditTrading is Providing {
     }
 
     function actSend(uint256 from, uint256 to, bool gpu, uint256 amount) external {
-        (address sender, ComputeCredit credit) = (party(from), kindOf(gpu));
+        ComputeCredit credit = kindOf(gpu);
+        address sender = firstThatHolds(credit, from);
         uint256 most = credit.balanceOf(sender);
         if (most == 0) return;
         send(credit, sender, party(to), within(amount, 1, most));
     }
 
     function actBurnAt(uint256 who, uint256 server, bool gpu, uint256 amount) external {
-        (address holder, ComputeCredit credit) = (party(who), kindOf(gpu));
+        ComputeCredit credit = kindOf(gpu);
+        address holder = firstThatHolds(credit, who);
         uint256 most = credit.balanceOf(holder);
         if (most == 0) return;
         burnAs(holder, credit, party(server), within(amount, 1, most));
     }
 
-    /// @dev Half of the times the provider vanishes first.
-    function actRedeem(uint256 who, uint256 whose, bool gpu, uint256 amount, bool first) external {
-        (address holder, address minter, ComputeCredit credit) = (party(who), party(whose % PROVIDERS), kindOf(gpu));
-        if (first) vanish(minter);
+    /// @dev From the first of those that have something outstanding; of three times, once it vanishes before, and once it keeps
+    /// next to nothing in force.
+    function actRedeem(uint256 who, uint256 whose, bool gpu, uint256 amount, uint256 before) external {
+        ComputeCredit credit = kindOf(gpu);
+        address minter = firstThatOwes(credit, whose);
+        address holder = firstThatHolds(credit, who);
+        if (before % 3 == 1) vanish(minter);
+        if (before % 3 == 2) shrink(credit, minter);
         uint256 most = credit.shortfallOf(minter);
         if (most > credit.balanceOf(holder)) most = credit.balanceOf(holder);
         if (most == 0 || !credit.isDefaulted(minter)) return;
@@ -149,7 +166,7 @@ contract CreditTrading is Providing {
     // ---- The world
 
     function actVerify(uint256 who, uint256 gpuMilli, uint256 cpuMilli, uint256 time) external {
-        uint64 until = uint64(block.timestamp + within(time, 1 hours, 30 days));
+        uint64 until = uint64(block.timestamp + within(time, 1 hours, 60 days));
         address verified = party(who % PROVIDERS);
         capacity.give(verified, uint64(within(gpuMilli, 0, 5_000)), uint64(within(cpuMilli, 0, 5_000)), until);
     }
@@ -171,22 +188,22 @@ contract CreditTrading is Providing {
         capacity.hold(verifier, within(amount, 0, most));
     }
 
-    /// @dev Seldom up, so that many runs see cover without it.
+    /// @dev In half of the runs the rate never rises, so that those see cover without it.
     function actGovern(bool gpu, uint256 rate, uint256 window) external {
         ComputeCredit credit = kindOf(gpu);
+        if (_mood == Mood.Unknown) _mood = window % 2 == 0 ? Mood.Falling : Mood.Any;
         credit.setWindowHours(uint32(within(window, 1, 200)));
         uint256 next = credit.coverRateSetAt() + credit.COVER_RATE_INTERVAL();
         if (block.timestamp < next) vm.warp(next);
         uint256 current = credit.coverRate();
-        bool up = rate % 8 == 0;
-        rate = within(rate, (current + 1) / 2, up ? current * 2 : current);
+        rate = within(rate, current - current / 4, _mood == Mood.Any ? current * 2 : current);
         if (rate < credit.MIN_COVER_RATE() || rate > credit.MAX_COVER_RATE()) return;
         if (rate > current) ratesRose = true;
         credit.setCoverRate(rate);
     }
 
     function actWait(uint256 time) external {
-        vm.warp(block.timestamp + within(time, 1, 20 days));
+        vm.warp(block.timestamp + within(time, 1, 5 days));
     }
 
     // ---- What the invariants ask
@@ -251,6 +268,26 @@ contract CreditTrading is Providing {
     }
 
     // ---- Inside
+
+    function shrink(ComputeCredit credit, address who) private {
+        giveCapacity(who, 1, 1);
+        credit.noteShortage(who);
+        vm.warp(block.timestamp + credit.DEFAULT_GRACE() + 1);
+    }
+
+    function firstThatOwes(ComputeCredit credit, uint256 from) private view returns (address found) {
+        for (uint256 i = 0; i < PROVIDERS; i++) {
+            found = party((from % PROVIDERS + i) % PROVIDERS);
+            if (credit.outstanding(found) > 0) return found;
+        }
+    }
+
+    function firstThatHolds(ComputeCredit credit, uint256 from) private view returns (address found) {
+        for (uint256 i = 0; i < PARTIES; i++) {
+            found = party(from % PARTIES + i);
+            if (credit.balanceOf(found) > 0) return found;
+        }
+    }
 
     function party(uint256 which) private view returns (address) {
         which = which % PARTIES;

@@ -5,6 +5,9 @@ import {Bench} from "../Bench.sol";
 import {CreditTrading} from "./CreditTrading.sol";
 
 /// @notice What holds after any sequence of mints, sales, uses, redemptions, stakes and slashes.
+/// Long runs, for a default is many acts away from a mint.
+/// forge-config: default.invariant.runs = 16
+/// forge-config: default.invariant.depth = 250
 contract CreditsTest is Bench {
     struct FuzzSelector {
         address addr;
