@@ -17,6 +17,7 @@ from metering.terms import Escrow, Opening, make_escrow_id
 from metering.units import U128_MAX, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
 from xnode.chain import payment_escrow, provider_registry
 from xnode.chain.abi import Function, make_checksum, parse_hex
+from xnode.chain.capacity_registry import CapacityClient
 from xnode.chain.check import check_deployment
 from xnode.chain.logs import POLL_S, Cursor, LogPoller
 from xnode.chain.manifest import Manifest
@@ -47,6 +48,7 @@ class ChainClient:
         self._escrow = manifest.contracts.payment_escrow
         self._registry = manifest.contracts.provider_registry
         self._separator = manifest.domain.separator()
+        self.capacity = CapacityClient(rpc, manifest, transactor)
 
     async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Watches our transactions until cancelled."""
