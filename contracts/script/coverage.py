@@ -21,7 +21,7 @@ from typing import Any
 
 CONTRACTS = Path(__file__).resolve().parent.parent
 TRACE = CONTRACTS / "cache" / "lcov.info"
-COMPLETE = ("PaymentEscrow", "SplitRegistry", "ComputeCredit", "ProviderRegistry")
+COMPLETE = ("PaymentEscrow", "FreeBalance", "SplitRegistry", "ComputeCredit", "ProviderRegistry")
 
 
 @dataclass
