@@ -100,6 +100,8 @@ abstract contract FreeBalance is IPaymentEscrow, Ownable2Step, ReentrancyGuardTr
         _depositFromCaller(payer, asset, amount);
     }
 
+    // The guard holds while the asset is called; slither does not see it, for it lies in transient storage.
+    // slither-disable-next-line reentrancy-benign
     function depositWithPermit(
         address payer,
         address asset,
@@ -110,6 +112,7 @@ abstract contract FreeBalance is IPaymentEscrow, Ownable2Step, ReentrancyGuardTr
         bytes32 s
     ) external nonReentrant {
         // Whoever sees this in the mempool can use the permit first; the approval is there all the same.
+        // solhint-disable-next-line no-empty-blocks
         try IERC20Permit(asset).permit(msg.sender, address(this), amount, deadline, v, r, s) {} catch {}
         _depositFromCaller(payer, asset, amount);
     }
