@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from metering.capacity import SignedVerdict
 from metering.resources import Resources
 from metering.terms import Escrow, Opening
 from metering.units import Address, Amount, Hash32
@@ -240,6 +241,85 @@ class Chain(Protocol):
     async def close_escrow(self, intent: str, escrow: Escrow) -> Sent: ...
 
 
+ChallengeStage = Literal["none", "requested", "drawn", "passed", "failed", "lapsed"]
+"""In the order of CapacityRegistry's Stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedClass:
+    """So many devices of one class, as a challenge judges them: see ICapacityRegistry.Class."""
+
+    class_id: int
+    count: int
+    name: str
+    kind: Literal["gpu", "cpu"]
+    weight_milli: int
+    n: int
+    time_limit_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A capacity challenge on chain. seed, panel (providers' addresses, ascending), quorum and deadline (the chain's
+    seconds) are those of the draw, and empty before it."""
+
+    challenge_id: Hash32
+    provider: Address
+    stage: ChallengeStage
+    draw_block: int
+    deadline: int
+    seed: Hash32
+    panel: tuple[Address, ...]
+    quorum: int
+    claims: tuple[ClaimedClass, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """The newest block: its number and its time in the chain's own seconds."""
+
+    number: int
+    time: int
+
+
+class CapacityChain(Protocol):
+    """CapacityRegistry, as challenges need it. Raises as Chain does."""
+
+    async def read_head(self) -> ChainHead: ...
+
+    async def list_challenges(self, first_block: int, last_block: int) -> tuple[Hash32, ...]:
+        """Those that something happened to in these blocks; a hint where to look, as every log is."""
+        ...
+
+    async def read_challenge(self, challenge_id: Hash32, *, confirmed: bool = False) -> Challenge:
+        """As it is in the newest block, or in the newest one that is final."""
+        ...
+
+    async def find_open(self, provider: Address) -> Hash32 | None:
+        """The provider's open challenge."""
+        ...
+
+    async def read_seed(self, challenge: Challenge) -> Hash32 | None:
+        """The seed that a draw would give a requested challenge, once its block is there and can still be read."""
+        ...
+
+    async def list_verifiers(self) -> tuple[Address, ...]:
+        """The providers that are verifiers now."""
+        ...
+
+    async def list_nodes(self, providers: tuple[Address, ...]) -> tuple[Address, ...]:
+        """The node key of each, zero for one that is a provider no more."""
+        ...
+
+    async def draw(self, challenge_id: Hash32) -> None:
+        """Have it drawn; nothing when somebody else has."""
+        ...
+
+    async def record(self, challenge_id: Hash32, verdicts: tuple[tuple[Address, SignedVerdict], ...]) -> None:
+        """Hand in the verdicts of a quorum, by verifier, ascending; nothing when somebody else has."""
+        ...
+
+
 class EscrowNews(Protocol):
     """Confirmed events of PaymentEscrow."""
 
@@ -285,6 +365,25 @@ class Signer(Protocol):
 
     def sign(self, type_name: str, value: object) -> bytes:
         """65 bytes over the digest of `value` as `type_name` (metering.eip712) in our domain. Deterministic."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------ promises
+
+
+class Promises(Protocol):
+    """What was said once and for all, on disk before it is said. Raises Retryable when the database cannot take it."""
+
+    async def keep(self, kind: str, subject: bytes, value: bytes) -> bytes:
+        """The value that stands for the subject from now on: this one, or the one that was there first."""
+        ...
+
+    async def promise(self, kind: str, subject: bytes, value: bytes) -> None:
+        """As keep(); Permanent (code "promised") when another value was there first: then this one must not be signed."""
+        ...
+
+    async def find(self, kind: str, subject: bytes) -> bytes | None:
+        """The value that stands, or None."""
         ...
 
 

@@ -16,7 +16,16 @@ from pathlib import Path
 
 CONTRACTS = Path(__file__).resolve().parent.parent
 ARTIFACTS = CONTRACTS / "artifacts"
-NAMES = ("OpenxToken", "ProviderRegistry", "PaymentEscrow")
+NAMES = (
+    "OpenxToken",
+    "ProviderRegistry",
+    "SplitRegistry",
+    "CapacityRegistry",
+    "ComputeCredit",
+    "PaymentEscrow",
+    "FaultProver",
+    "TimelockController",
+)
 
 
 class BuildFailed(Exception):

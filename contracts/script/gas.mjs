@@ -55,7 +55,8 @@ async function measure(chain) {
 
   const openx = await deploy('OpenxToken', payer, payerKey.address, 10n ** 27n, payerKey.address);
   const registry = await deploy('ProviderRegistry', payer, openx.target, 86400, payerKey.address);
-  const escrow = await deploy('PaymentEscrow', payer, registry.target, payerKey.address, THAW);
+  const splits = await deploy('SplitRegistry', payer);
+  const escrow = await deploy('PaymentEscrow', payer, registry.target, splits.target, payerKey.address, payerKey.address, THAW, []);
   const {chainId} = await chain.getNetwork();
   const domain = target => ({name: 'xnode', version: '1', chainId, verifyingContract: target});
   const terms = nonce => ({payer: payerKey.address, signer: signer.address, provider: providerKey.address, asset: openx.target, split: '0x' + '00'.repeat(32), thaw: THAW, nonce});
@@ -68,7 +69,7 @@ async function measure(chain) {
   await gasOf(openx.connect(provider).approve(registry.target, ONE));
   record('stake', await gasOf(registry.connect(provider).stake(ONE)));
 
-  record('accept an asset', await gasOf(escrow.addAsset(openx.target)));
+  record('accept an asset', await gasOf(escrow.addAsset(openx.target, false)));
   await gasOf(openx.approve(escrow.target, 10n ** 27n));
   record('deposit, first', await gasOf(escrow.deposit(payerKey.address, openx.target, 100_000n * ONE)));
   record('deposit, again', await gasOf(escrow.deposit(payerKey.address, openx.target, ONE)));

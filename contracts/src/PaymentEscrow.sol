@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
+import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
@@ -12,8 +13,10 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
+import {IComputeCredit} from "./interfaces/IComputeCredit.sol";
 import {IPaymentEscrow} from "./interfaces/IPaymentEscrow.sol";
 import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
+import {ISplitRegistry} from "./interfaces/ISplitRegistry.sol";
 import {ClaimRows} from "./libraries/ClaimRows.sol";
 import {XnodeHashes} from "./libraries/XnodeHashes.sol";
 
@@ -27,48 +30,128 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
         bool byPayer;
     }
 
+    /// @dev Both in one word, which each claim writes once.
+    struct Account {
+        uint128 settled;
+        uint128 owed;
+    }
+
     /// @dev A typing error in terms must not lock a submitter's money for years.
     uint32 public constant MAX_THAW = 30 days;
     /// @dev 200 rows cost about 2.7 million gas, far below what one transaction may use anywhere.
     uint256 public constant MAX_ROWS = 200;
 
+    /// @dev 5 %: what an owner gone bad could take at most.
+    uint16 public constant MAX_FEE_PPM = 50_000;
+
+    uint256 private constant MILLION = 1_000_000;
+    /// @dev In place of an asset: all of them.
+    address private constant ALL = address(0);
     uint8 private constant NOTHING_NEW = 1;
     uint8 private constant BAD_SIGNATURE = 2;
     uint8 private constant UNFUNDED = 3;
 
     IProviderRegistry public immutable registry;
+    ISplitRegistry public immutable splits;
     uint32 public immutable minThaw;
 
-    mapping(address asset => bool) public isAccepted;
-    mapping(address asset => uint256) public liabilities;
+    address public guardian;
+    address public feeRecipient;
+
+    mapping(address asset => Asset) private _assets;
     mapping(address payer => mapping(address asset => uint256)) public free;
-    mapping(address provider => mapping(address asset => uint256)) public owed;
+    mapping(address provider => mapping(address asset => Account)) private _accounts;
+    mapping(address provider => mapping(address asset => uint256)) private _refunded;
+    mapping(bytes32 split => mapping(address asset => uint256)) public owedToSplit;
     mapping(address payer => mapping(address opener => mapping(address asset => uint256))) public openerCap;
-    mapping(bytes32 escrowId => Funds) public funds;
     mapping(bytes32 escrowId => Thaw) private _thaws;
     /// @dev 256 nonces share one word, so that a signer who counts pays for a new slot once in 256 openings.
-    mapping(address opener => mapping(uint256 word => uint256 bits)) private _usedNonces;
+    mapping(address signer => mapping(uint256 word => uint256 bits)) private _usedNonces;
 
-    constructor(IProviderRegistry registry_, address owner_, uint32 minThaw_) EIP712("xnode", "1") Ownable(owner_) {
-        if (address(registry_) == address(0)) revert ZeroAddress();
+    constructor(
+        IProviderRegistry registry_,
+        ISplitRegistry splits_,
+        address owner_,
+        address guardian_,
+        uint32 minThaw_,
+        AssetSetup[] memory assets_
+    ) EIP712("xnode", "1") Ownable(owner_) {
+        if (address(registry_) == address(0) || address(splits_) == address(0)) revert ZeroAddress();
         if (minThaw_ == 0 || minThaw_ > MAX_THAW) revert MinThawOutOfBounds(minThaw_, MAX_THAW);
         registry = registry_;
+        splits = splits_;
         minThaw = minThaw_;
+        _setGuardian(guardian_);
+        for (uint256 i = 0; i < assets_.length; i++) {
+            _addAsset(assets_[i].asset, assets_[i].isCredit);
+        }
     }
 
     // ---- Assets
 
-    function addAsset(address asset) external onlyOwner {
-        if (isAccepted[asset]) revert AssetAlreadyAdded(asset);
-        if (asset.code.length == 0) revert AssetWithoutCode(asset);
-        isAccepted[asset] = true;
-        emit AssetAdded(asset);
+    function addAsset(address asset, bool isCredit) external onlyOwner {
+        _addAsset(asset, isCredit);
+    }
+
+    function isAccepted(address asset) external view returns (bool) {
+        return _assets[asset].isAccepted;
+    }
+
+    function assetOf(address asset) external view returns (Asset memory) {
+        return _assets[asset];
+    }
+
+    function liabilities(address asset) external view returns (uint256) {
+        return _assets[asset].liabilities;
+    }
+
+    // ---- The fee
+
+    function setFee(address asset, uint16 feePpm) external onlyOwner {
+        if (feePpm > MAX_FEE_PPM) revert FeeOutOfBounds(feePpm, MAX_FEE_PPM);
+        if (!_assets[asset].isAccepted) revert AssetNotAccepted(asset);
+        _assets[asset].feePpm = feePpm;
+        emit FeeSet(asset, feePpm);
+    }
+
+    function setFeeRecipient(address recipient) external onlyOwner {
+        if (recipient == address(this)) revert BadRecipient(recipient);
+        feeRecipient = recipient;
+        emit FeeRecipientSet(recipient);
+    }
+
+    function withdrawFees(address asset) external nonReentrant returns (uint256 amount) {
+        Asset storage kept = _assets[asset];
+        amount = kept.fees;
+        if (amount == 0) return 0;
+        address recipient = feeRecipient;
+        if (recipient == address(0)) revert BadRecipient(recipient);
+        kept.fees = 0;
+        kept.liabilities -= uint128(amount);
+        emit FeesWithdrawn(asset, recipient, amount);
+        IERC20(asset).safeTransfer(recipient, amount);
+    }
+
+    // ---- The emergency stop
+
+    function stopDeposits(address asset) external {
+        _setStopped(asset, true);
+        emit DepositsStopped(asset, msg.sender);
+    }
+
+    function resumeDeposits(address asset) external {
+        _setStopped(asset, false);
+        emit DepositsResumed(asset, msg.sender);
+    }
+
+    function setGuardian(address guardian_) external onlyOwner {
+        _setGuardian(guardian_);
     }
 
     // ---- The free balance
 
     function deposit(address payer, address asset, uint256 amount) external nonReentrant {
-        _deposit(payer, asset, amount);
+        _depositFromCaller(payer, asset, amount);
     }
 
     function depositWithPermit(
@@ -82,7 +165,23 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
     ) external nonReentrant {
         // Whoever sees this in the mempool can use the permit first; the approval is there all the same.
         try IERC20Permit(asset).permit(msg.sender, address(this), amount, deadline, v, r, s) {} catch {}
-        _deposit(payer, asset, amount);
+        _depositFromCaller(payer, asset, amount);
+    }
+
+    function depositWithAuthorization(
+        address from,
+        address asset,
+        uint256 amount,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 nonce,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external nonReentrant {
+        uint256 before = _bookDeposit(from, asset, amount);
+        IERC3009(asset).receiveWithAuthorization(from, address(this), amount, validAfter, validBefore, nonce, v, r, s);
+        _checkReceived(asset, amount, before);
     }
 
     function withdraw(address asset, uint256 amount, address to) external nonReentrant {
@@ -90,7 +189,7 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
         // Paid to itself the money would belong to nobody.
         if (to == address(0) || to == address(this)) revert BadRecipient(to);
         _takeFree(msg.sender, asset, amount);
-        liabilities[asset] -= amount;
+        _assets[asset].liabilities -= uint128(amount);
         emit Withdrawn(msg.sender, asset, to, amount);
         IERC20(asset).safeTransfer(to, amount);
     }
@@ -123,8 +222,8 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
         _open(id, terms, opening.amount);
     }
 
-    function isNonceUsed(address opener, uint256 nonce) public view returns (bool) {
-        return _usedNonces[opener][nonce >> 8] & (1 << (nonce & 0xff)) != 0;
+    function isNonceUsed(address signer, uint256 nonce) public view returns (bool) {
+        return _usedNonces[signer][nonce >> 8] & (1 << (nonce & 0xff)) != 0;
     }
 
     // ---- Giving back
@@ -132,7 +231,7 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
     function startThaw(Escrow calldata terms) external nonReentrant {
         bytes32 id = escrowId(terms);
         bool byPayer = _checkPayerOrSigner(terms);
-        Funds memory held = funds[id];
+        Funds memory held = _fundsOf(id);
         Thaw memory thaw = _thaws[id];
         if (held.deposited == held.claimed) revert EscrowEmpty(id);
         if (thaw.end == 0) {
@@ -160,26 +259,46 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
         uint64 end = _thaws[id].end;
         if (end == 0) revert NotThawing(id);
         if (block.timestamp < end) revert StillThawing(id, end, block.timestamp);
-        Funds storage held = funds[id];
-        uint128 refund = held.deposited - held.claimed;
+        Funds storage held = _fundsOf(id);
+        uint128 rest = held.deposited - held.claimed;
         held.deposited = held.claimed;
-        free[terms.payer][terms.asset] += refund;
+        free[terms.payer][terms.asset] += rest;
         delete _thaws[id];
-        emit EscrowClosed(id, refund);
+        emit EscrowClosed(id, rest);
     }
 
     function release(Escrow calldata terms, uint128 newDeposited) external nonReentrant {
-        if (msg.sender != terms.provider && msg.sender != registry.nodeKeyOf(terms.provider)) {
-            revert NotProvider(msg.sender, terms.provider);
-        }
+        _checkProvider(msg.sender, terms.provider);
+        _release(escrowId(terms), terms, newDeposited);
+    }
+
+    function releaseBySig(Escrow calldata terms, Release calldata order, address signer, bytes calldata sig)
+        external
+        nonReentrant
+    {
         bytes32 id = escrowId(terms);
-        Funds storage held = funds[id];
-        if (newDeposited < held.claimed) revert ReleaseBelowClaimed(id, newDeposited, held.claimed);
-        if (newDeposited >= held.deposited) return;
-        uint128 refund = held.deposited - newDeposited;
-        held.deposited = newDeposited;
-        free[terms.payer][terms.asset] += refund;
-        emit Released(id, refund, newDeposited);
+        if (order.escrowId != id) revert WrongEscrow(order.escrowId, id);
+        if (block.timestamp > order.deadline) revert SignatureExpired(order.deadline, block.timestamp);
+        _checkProvider(signer, terms.provider);
+        if (!_isSignedBy(signer, _hashTypedDataV4(XnodeHashes.hashRelease(order)), sig)) {
+            revert WrongReleaseSignature(signer);
+        }
+        _useNonce(signer, order.nonce);
+        _release(id, terms, order.newDeposited);
+    }
+
+    function refund(Escrow calldata terms, uint128 amount) external nonReentrant returns (uint128 refunded) {
+        address slasher = registry.slasher();
+        if (msg.sender != slasher) revert NotSlasher(msg.sender, slasher);
+        bytes32 id = escrowId(terms);
+        Funds storage held = _fundsOf(id);
+        uint128 rest = held.deposited - held.claimed;
+        refunded = amount < rest ? amount : rest;
+        if (refunded == 0) return 0;
+        held.claimed += refunded;
+        free[terms.payer][terms.asset] += refunded;
+        _refunded[terms.provider][terms.asset] += refunded;
+        emit Refunded(id, refunded, held.claimed);
     }
 
     // ---- Claiming
@@ -201,23 +320,54 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
         bytes32 digest = _hashTypedDataV4(XnodeHashes.hashVoucher(id, cumulative, receiptsHash));
         (address recovered,,) = ECDSA.tryRecoverCalldata(digest, sig);
         paid = _settle(id, cumulative, receiptsHash, recovered == terms.signer);
-        _payOut(terms.provider, terms.asset, paid);
+        _payOut(terms.provider, terms.asset, terms.split, paid);
     }
 
     function withdrawOwed(address provider, address asset) external nonReentrant returns (uint256 amount) {
-        amount = owed[provider][asset];
+        Account storage account = _accounts[provider][asset];
+        Asset storage kept = _assets[asset];
+        amount = account.owed;
         if (amount == 0) return 0;
-        address payout = registry.payoutOf(provider);
-        owed[provider][asset] = 0;
-        liabilities[asset] -= amount;
+        address payout = kept.isCredit ? address(0) : registry.payoutOf(provider);
+        account.owed = 0;
+        kept.liabilities -= uint128(amount);
         emit OwedWithdrawn(provider, asset, payout, amount);
-        IERC20(asset).safeTransfer(payout, amount);
+        if (payout == address(0)) IComputeCredit(asset).burnAt(provider, amount);
+        else IERC20(asset).safeTransfer(payout, amount);
+    }
+
+    function owed(address provider, address asset) external view returns (uint256) {
+        return _accounts[provider][asset].owed;
+    }
+
+    function paySplit(bytes32 split, address asset) external nonReentrant returns (uint256 amount) {
+        amount = owedToSplit[split][asset];
+        if (amount == 0) return 0;
+        owedToSplit[split][asset] = 0;
+        _assets[asset].liabilities -= uint128(amount);
+        emit SplitPaid(split, asset, amount);
+        IERC20(asset).forceApprove(address(splits), amount);
+        splits.accrue(split, asset, amount);
+    }
+
+    function accountOf(address provider, address asset)
+        external
+        view
+        returns (uint256 settled_, uint256 refunded_, uint256 owed_)
+    {
+        Account memory account = _accounts[provider][asset];
+        return (account.settled, _refunded[provider][asset], account.owed);
     }
 
     // ---- Views
 
     function escrowId(Escrow calldata terms) public view returns (bytes32) {
         return _hashTypedDataV4(XnodeHashes.hashEscrow(terms));
+    }
+
+    function funds(bytes32 id) external view returns (uint128 deposited, uint128 claimed) {
+        Funds storage held = _fundsOf(id);
+        return (held.deposited, held.claimed);
     }
 
     function thawEnd(bytes32 id) external view returns (uint64) {
@@ -227,7 +377,7 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
     function escrowStates(bytes32[] calldata escrowIds) external view returns (EscrowState[] memory states) {
         states = new EscrowState[](escrowIds.length);
         for (uint256 i = 0; i < escrowIds.length; i++) {
-            Funds memory held = funds[escrowIds[i]];
+            Funds memory held = _fundsOf(escrowIds[i]);
             states[i] = EscrowState(held.deposited, held.claimed, _thaws[escrowIds[i]].end);
         }
     }
@@ -238,16 +388,55 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
 
     // ---- Inside
 
-    function _deposit(address payer, address asset, uint256 amount) private {
-        if (!isAccepted[asset]) revert AssetNotAccepted(asset);
+    /// @dev An id is a hash of 66 bytes, those of mappings are of 64: it serves as the place itself, and a row saves the hash
+    /// of a mapping. Two escrows, or an escrow and anything else, meet there as soon as two hashes do.
+    function _fundsOf(bytes32 id) private pure returns (Funds storage held) {
+        assembly ("memory-safe") {
+            held.slot := id
+        }
+    }
+
+    function _addAsset(address asset, bool isCredit) private {
+        if (_assets[asset].isAccepted) revert AssetAlreadyAdded(asset);
+        if (asset.code.length == 0) revert AssetWithoutCode(asset);
+        _assets[asset].isAccepted = true;
+        _assets[asset].isCredit = isCredit;
+        emit AssetAdded(asset, isCredit);
+    }
+
+    function _setGuardian(address guardian_) private {
+        guardian = guardian_;
+        emit GuardianSet(guardian_);
+    }
+
+    function _setStopped(address asset, bool stopped) private {
+        if (msg.sender != guardian && msg.sender != owner()) revert NotGuardian(msg.sender);
+        if (asset != ALL && !_assets[asset].isAccepted) revert AssetNotAccepted(asset);
+        _assets[asset].isStopped = stopped;
+    }
+
+    function _depositFromCaller(address payer, address asset, uint256 amount) private {
+        uint256 before = _bookDeposit(payer, asset, amount);
+        IERC20(asset).safeTransferFrom(msg.sender, address(this), amount);
+        _checkReceived(asset, amount, before);
+    }
+
+    /// @return before what is here of the asset, which the caller now transfers in
+    function _bookDeposit(address payer, address asset, uint256 amount) private returns (uint256 before) {
+        Asset memory kept = _assets[asset];
+        if (!kept.isAccepted) revert AssetNotAccepted(asset);
+        if (kept.isStopped || _assets[ALL].isStopped) revert DepositsAreStopped(asset);
         if (payer == address(0)) revert ZeroAddress();
         if (amount == 0) revert ZeroAmount();
+        uint256 room = type(uint128).max - kept.liabilities;
+        if (amount > room) revert AmountTooLarge(asset, amount, room);
         free[payer][asset] += amount;
-        liabilities[asset] += amount;
+        _assets[asset].liabilities = kept.liabilities + uint128(amount);
         emit Deposited(payer, asset, amount);
+        return IERC20(asset).balanceOf(address(this));
+    }
 
-        uint256 before = IERC20(asset).balanceOf(address(this));
-        IERC20(asset).safeTransferFrom(msg.sender, address(this), amount);
+    function _checkReceived(address asset, uint256 amount, uint256 before) private view {
         uint256 received = IERC20(asset).balanceOf(address(this)) - before;
         if (received != amount) revert WrongAmountReceived(asset, amount, received);
     }
@@ -265,9 +454,10 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
         _checkTerms(terms);
         if (_thaws[id].end != 0) revert AlreadyThawing(id, _thaws[id].end);
         _takeFree(terms.payer, terms.asset, amount);
-        uint128 before = funds[id].deposited;
+        Funds storage held = _fundsOf(id);
+        uint128 before = held.deposited;
         uint128 deposited = before + amount;
-        funds[id].deposited = deposited;
+        held.deposited = deposited;
         if (before == 0) _emitOpened(id, terms, deposited);
         else emit EscrowToppedUp(id, deposited);
     }
@@ -275,7 +465,7 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
     function _checkTerms(Escrow calldata terms) private view {
         // A signer of zero would accept every broken signature.
         if (terms.signer == address(0) || terms.provider == address(0)) revert ZeroAddress();
-        if (terms.split != bytes32(0)) revert SplitNotSupported(terms.split);
+        if (terms.split != bytes32(0) && splits.totalPpmOf(terms.split) == 0) revert SplitNotRegistered(terms.split);
         if (terms.thaw < minThaw || terms.thaw > MAX_THAW) revert ThawOutOfBounds(terms.thaw, minThaw, MAX_THAW);
     }
 
@@ -285,16 +475,16 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
         );
     }
 
-    function _isSignedBy(address opener, bytes32 digest, bytes calldata sig) private view returns (bool) {
+    function _isSignedBy(address signer, bytes32 digest, bytes calldata sig) private view returns (bool) {
         // The key comes first: an address can have both a key and code (EIP-7702).
         (address recovered, ECDSA.RecoverError failed,) = ECDSA.tryRecoverCalldata(digest, sig);
-        if (failed == ECDSA.RecoverError.NoError && recovered == opener) return true;
-        return opener.code.length != 0 && SignatureChecker.isValidERC1271SignatureNowCalldata(opener, digest, sig);
+        if (failed == ECDSA.RecoverError.NoError && recovered == signer) return true;
+        return signer.code.length != 0 && SignatureChecker.isValidERC1271SignatureNowCalldata(signer, digest, sig);
     }
 
-    function _useNonce(address opener, uint256 nonce) private {
-        if (isNonceUsed(opener, nonce)) revert NonceAlreadyUsed(opener, nonce);
-        _usedNonces[opener][nonce >> 8] |= 1 << (nonce & 0xff);
+    function _useNonce(address signer, uint256 nonce) private {
+        if (isNonceUsed(signer, nonce)) revert NonceAlreadyUsed(signer, nonce);
+        _usedNonces[signer][nonce >> 8] |= 1 << (nonce & 0xff);
     }
 
     function _useCap(Escrow calldata terms, address opener, uint128 amount) private {
@@ -309,6 +499,20 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
     function _checkPayerOrSigner(Escrow calldata terms) private view returns (bool byPayer) {
         byPayer = msg.sender == terms.payer;
         if (!byPayer && msg.sender != terms.signer) revert NotPayerOrSigner(msg.sender, terms.payer, terms.signer);
+    }
+
+    function _checkProvider(address signer, address provider) private view {
+        if (signer != provider && signer != registry.nodeKeyOf(provider)) revert NotProvider(signer, provider);
+    }
+
+    function _release(bytes32 id, Escrow calldata terms, uint128 newDeposited) private {
+        Funds storage held = _fundsOf(id);
+        if (newDeposited < held.claimed) revert ReleaseBelowClaimed(id, newDeposited, held.claimed);
+        if (newDeposited >= held.deposited) return;
+        uint128 rest = held.deposited - newDeposited;
+        held.deposited = newDeposited;
+        free[terms.payer][terms.asset] += rest;
+        emit Released(id, rest, newDeposited);
     }
 
     function _claim(address provider, address asset, bytes32 split, uint32 thaw, bytes calldata rows)
@@ -330,29 +534,26 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
                 paid += _claimRow(row);
             }
         }
-        _payOut(provider, asset, paid);
+        _payOut(provider, asset, split, paid);
     }
 
     /// @dev {_settle} for a packed row. Funds is one word, deposited in its low half; read and written as one, it costs 130
     /// gas a row less.
     function _claimRow(uint256 row) private returns (uint256 paid) {
         (bytes32 id, uint256 cumulative) = ClaimRows.readVoucher(row);
-        Funds storage held = funds[id];
-        uint256 slot;
         uint256 deposited;
         uint256 claimed;
         assembly ("memory-safe") {
-            slot := held.slot
-            claimed := sload(slot)
+            claimed := sload(id)
             deposited := shr(128, shl(128, claimed))
             claimed := shr(128, claimed)
         }
         uint256 reached = cumulative < deposited ? cumulative : deposited;
-        if (reached > claimed && ClaimRows.isSigned(row)) {
+        if (reached > claimed && ClaimRows.isSigned()) {
             assembly ("memory-safe") {
-                sstore(slot, or(shl(128, reached), deposited))
+                sstore(id, or(shl(128, reached), deposited))
             }
-            ClaimRows.emitClaimed(id, reached);
+            ClaimRows.emitClaimed(row, id, reached);
             unchecked {
                 paid = reached - claimed;
             }
@@ -362,7 +563,7 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
     }
 
     function _settle(bytes32 id, uint128 cumulative, bytes32 receiptsHash, bool signed) private returns (uint256) {
-        Funds storage held = funds[id];
+        Funds storage held = _fundsOf(id);
         (uint128 deposited, uint128 claimed) = (held.deposited, held.claimed);
         uint128 reached = cumulative < deposited ? cumulative : deposited;
         if (reached <= claimed || !signed) {
@@ -380,18 +581,58 @@ contract PaymentEscrow is IPaymentEscrow, EIP712, Ownable2Step, Multicall, Reent
         else emit ClaimSkipped(id, BAD_SIGNATURE);
     }
 
-    function _payOut(address provider, address asset, uint256 amount) private {
+    function _payOut(address provider, address asset, bytes32 split, uint256 amount) private {
         if (amount == 0) return;
-        address payout = registry.payoutOf(provider);
-        liabilities[asset] -= amount;
-        if (IERC20(asset).trySafeTransfer(payout, amount)) {
-            emit ProviderPaid(provider, asset, payout, amount);
-            return;
+        (uint256 rest, bool isCredit) = _divide(provider, asset, split, amount);
+        bool done = _pay(provider, asset, rest, isCredit);
+
+        // What follows costs more than 1/64 of any sane transfer, so a submitter cannot make one fail by giving it too little gas:
+        // what is left then does not pay for this.
+        Account storage account = _accounts[provider][asset];
+        uint256 settled = account.settled + amount;
+        account.settled = settled > type(uint128).max ? type(uint128).max : uint128(settled);
+        if (done) return;
+        // A payee some asset refuses must not hold up the others' claims.
+        account.owed += uint128(rest);
+        _assets[asset].liabilities += uint128(rest);
+        emit PayoutDeferred(provider, asset, rest);
+    }
+
+    /// @dev Books what the protocol and the split take. The rest is no longer owed to anyone when this returns.
+    function _divide(address provider, address asset, bytes32 split, uint256 amount)
+        private
+        returns (uint256 rest, bool isCredit)
+    {
+        Asset memory kept = _assets[asset];
+        uint256 fee = amount * kept.feePpm / MILLION;
+        if (fee > type(uint88).max - kept.fees) fee = 0;
+        rest = amount - fee;
+        uint256 share;
+        if (split != bytes32(0)) {
+            share = rest * splits.totalPpmOf(split) / MILLION;
+            rest -= share;
+            owedToSplit[split][asset] += share;
         }
-        // A payee some asset refuses must not hold up the others' claims. A submitter cannot force this by giving too little
-        // gas: what is left after a transfer ran out of gas, 1/64, does not pay for the writes below.
-        liabilities[asset] += amount;
-        owed[provider][asset] += amount;
-        emit PayoutDeferred(provider, asset, amount);
+        kept.fees += uint88(fee);
+        kept.liabilities -= uint128(rest);
+        _assets[asset] = kept;
+        isCredit = kept.isCredit;
+        if (fee + share != 0) emit ClaimShared(provider, asset, split, fee, share);
+    }
+
+    function _pay(address provider, address asset, uint256 amount, bool isCredit) private returns (bool done) {
+        address payout = isCredit ? address(0) : registry.payoutOf(provider);
+        if (amount == 0) done = true;
+        else if (isCredit) done = _tryBurn(provider, asset, amount);
+        else done = IERC20(asset).trySafeTransfer(payout, amount);
+        if (done) emit ProviderPaid(provider, asset, payout, amount);
+    }
+
+    function _tryBurn(address provider, address asset, uint256 amount) private returns (bool) {
+        try IComputeCredit(asset).burnAt(provider, amount) {
+            return true;
+        } catch {
+            return false;
+        }
     }
 }

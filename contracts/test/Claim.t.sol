@@ -135,7 +135,6 @@ contract ClaimTest is Market {
         PaymentEscrow first = escrow;
 
         escrow = PaymentEscrow(deploy(escrowCode(MIN_THAW)));
-        escrow.addAsset(address(asset));
         fund(payer, 10 ether);
         openEscrow(0, 10 ether);
         checkEqual(claimRows(row), 0, "another contract");
@@ -219,7 +218,7 @@ contract ClaimTest is Market {
 
     function test_an_asset_that_returns_false_at_payout_leaves_the_amount_owed() external {
         LyingAsset lying = new LyingAsset();
-        escrow.addAsset(address(lying));
+        escrow.addAsset(address(lying), false);
         lying.mint(address(this), 10);
         lying.approve(address(escrow), 10);
         escrow.deposit(payer, address(lying), 10);
@@ -237,7 +236,7 @@ contract ClaimTest is Market {
 
     function test_an_asset_that_calls_back_at_payout_meets_the_guard() external {
         CallingAsset calling = new CallingAsset();
-        escrow.addAsset(address(calling));
+        escrow.addAsset(address(calling), false);
         calling.mint(address(this), 10);
         calling.approve(address(escrow), 10);
         escrow.deposit(payer, address(calling), 10);

@@ -17,15 +17,15 @@ contract FreeBalanceTest is Market {
         FeeAsset other = new FeeAsset();
         vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, stranger));
         vm.prank(stranger);
-        escrow.addAsset(address(other));
-        escrow.addAsset(address(other));
+        escrow.addAsset(address(other), false);
+        escrow.addAsset(address(other), false);
         vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.AssetAlreadyAdded.selector, address(other)));
-        escrow.addAsset(address(other));
+        escrow.addAsset(address(other), false);
     }
 
     function test_an_address_without_code_is_no_asset() external {
         vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.AssetWithoutCode.selector, stranger));
-        escrow.addAsset(stranger);
+        escrow.addAsset(stranger, false);
     }
 
     function test_ownership_moves_in_two_steps() external {
@@ -70,7 +70,7 @@ contract FreeBalanceTest is Market {
 
     function test_an_asset_that_keeps_a_fee_is_refused() external {
         FeeAsset fee = new FeeAsset();
-        escrow.addAsset(address(fee));
+        escrow.addAsset(address(fee), false);
         fee.mint(address(this), 100 ether);
         fee.approve(address(escrow), 100 ether);
         vm.expectRevert(
@@ -81,7 +81,7 @@ contract FreeBalanceTest is Market {
 
     function test_an_asset_that_lies_at_deposit_is_refused() external {
         LyingAsset lying = new LyingAsset();
-        escrow.addAsset(address(lying));
+        escrow.addAsset(address(lying), false);
         lying.mint(address(this), 10);
         lying.approve(address(escrow), 10);
         lying.feel(LyingAsset.Mood.PretendsTrue);
@@ -94,7 +94,7 @@ contract FreeBalanceTest is Market {
 
     function test_an_asset_that_returns_nothing_is_handled() external {
         SilentAsset silent = new SilentAsset();
-        escrow.addAsset(address(silent));
+        escrow.addAsset(address(silent), false);
         silent.mint(address(this), 10);
         silent.approve(address(escrow), 10);
         escrow.deposit(payer, address(silent), 10);
@@ -105,7 +105,7 @@ contract FreeBalanceTest is Market {
 
     function test_an_asset_that_calls_back_meets_the_guard() external {
         CallingAsset calling = new CallingAsset();
-        escrow.addAsset(address(calling));
+        escrow.addAsset(address(calling), false);
         calling.mint(address(this), 10);
         calling.approve(address(escrow), 10);
         bytes[] memory inner = new bytes[](1);
@@ -190,7 +190,7 @@ contract FreeBalanceTest is Market {
 
     function test_a_withdrawal_that_the_asset_denies_reverts() external {
         LyingAsset lying = new LyingAsset();
-        escrow.addAsset(address(lying));
+        escrow.addAsset(address(lying), false);
         lying.mint(address(this), 10);
         lying.approve(address(escrow), 10);
         escrow.deposit(payer, address(lying), 10);
@@ -202,7 +202,7 @@ contract FreeBalanceTest is Market {
     }
 
     function preparePermit() private returns (uint8 v, bytes32 r, bytes32 s) {
-        escrow.addAsset(address(openx));
+        escrow.addAsset(address(openx), false);
         vm.prank(treasury);
         openx.transfer(payer, 5 ether);
         bytes32 typehash =

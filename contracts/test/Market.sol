@@ -6,9 +6,12 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 import {OpenxToken} from "../src/OpenxToken.sol";
 import {PaymentEscrow} from "../src/PaymentEscrow.sol";
 import {ProviderRegistry} from "../src/ProviderRegistry.sol";
+import {SplitRegistry} from "../src/SplitRegistry.sol";
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
-import {PlainAsset} from "./Assets.sol";
+import {ISplitRegistry} from "../src/interfaces/ISplitRegistry.sol";
+import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
+import {PlainAsset, PlainCredit} from "./Assets.sol";
 import {Bench} from "./Bench.sol";
 
 /// @notice The deployed contracts, one payer with money, one signer, one provider, and how they sign.
@@ -30,19 +33,23 @@ abstract contract Market is Bench {
     address internal node = vm.addr(NODE_KEY);
     address internal stranger = vm.addr(STRANGER_KEY);
     address internal treasury = address(0x7EA);
+    address internal guardian = address(0x64A);
 
     OpenxToken internal openx;
     ProviderRegistry internal registry;
+    SplitRegistry internal splits;
     PaymentEscrow internal escrow;
     PlainAsset internal asset;
+    PlainCredit internal credit;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
         openx = OpenxToken(deploy(creationCode("OpenxToken", abi.encode(treasury, 1_000_000 ether, address(this)))));
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
-        escrow = PaymentEscrow(deploy(escrowCode(MIN_THAW)));
+        splits = SplitRegistry(deploy(creationCode("SplitRegistry", "")));
         asset = new PlainAsset();
-        escrow.addAsset(address(asset));
+        credit = new PlainCredit();
+        escrow = PaymentEscrow(deploy(escrowCode(MIN_THAW)));
         fund(payer, 1_000 ether);
     }
 
@@ -51,13 +58,20 @@ abstract contract Market is Bench {
     }
 
     function escrowCode(uint32 minThaw) internal view returns (bytes memory) {
-        return creationCode("PaymentEscrow", abi.encode(registry, address(this), minThaw));
+        IPaymentEscrow.AssetSetup[] memory assets = new IPaymentEscrow.AssetSetup[](2);
+        assets[0] = IPaymentEscrow.AssetSetup(address(asset), false);
+        assets[1] = IPaymentEscrow.AssetSetup(address(credit), true);
+        return creationCode("PaymentEscrow", abi.encode(registry, splits, address(this), guardian, minThaw, assets));
     }
 
     function fund(address who, uint256 amount) internal {
-        asset.mint(address(this), amount);
-        asset.approve(address(escrow), amount);
-        escrow.deposit(who, address(asset), amount);
+        fundIn(asset, who, amount);
+    }
+
+    function fundIn(PlainAsset what, address who, uint256 amount) internal {
+        what.mint(address(this), amount);
+        what.approve(address(escrow), amount);
+        escrow.deposit(who, address(what), amount);
     }
 
     function makeTerms(uint96 nonce) internal view returns (IPaymentEscrow.Escrow memory) {
@@ -68,6 +82,34 @@ abstract contract Market is Bench {
         terms = makeTerms(nonce);
         vm.prank(payer);
         escrow.open(terms, amount);
+    }
+
+    /// @dev Opens an escrow under any terms, for a payer that this funds.
+    function openUnder(IPaymentEscrow.Escrow memory terms, uint128 amount) internal {
+        fundIn(PlainAsset(terms.asset), terms.payer, amount);
+        vm.prank(terms.payer);
+        escrow.open(terms, amount);
+    }
+
+    function makeTermsIn(PlainAsset what, bytes32 split, uint96 nonce)
+        internal
+        view
+        returns (IPaymentEscrow.Escrow memory terms)
+    {
+        terms = makeTerms(nonce);
+        (terms.asset, terms.split) = (address(what), split);
+    }
+
+    /// @dev Two recipients: sevenths are what never comes out even.
+    function makeShares(uint32 first, uint32 second) internal pure returns (ISplitRegistry.Share[] memory shares) {
+        shares = new ISplitRegistry.Share[](2);
+        shares[0] = ISplitRegistry.Share(address(0xA17), first);
+        shares[1] = ISplitRegistry.Share(address(0xB17), second);
+    }
+
+    /// @dev Lets `slasher` ask for refunds, with no holds. Once.
+    function connectSlasher(address slasher) internal {
+        registry.connect(slasher, new IStakeHold[](0));
     }
 
     // ---- Signing
@@ -121,6 +163,19 @@ abstract contract Market is Bench {
         return signAs(key, MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), hash));
     }
 
+    function makeRelease(IPaymentEscrow.Escrow memory terms, uint128 newDeposited, uint256 nonce)
+        internal
+        view
+        returns (IPaymentEscrow.Release memory)
+    {
+        return IPaymentEscrow.Release(escrow.escrowId(terms), newDeposited, nonce, FAR);
+    }
+
+    function signRelease(uint256 key, IPaymentEscrow.Release memory order) internal view returns (bytes memory) {
+        bytes32 hash = XnodeHashes.hashRelease(order);
+        return signAs(key, MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), hash));
+    }
+
     function signNodeKey(uint256 key, address owner, address nodeKey, uint256 nonce, uint64 deadline)
         internal
         view
@@ -168,6 +223,10 @@ abstract contract Market is Bench {
 
     function claimRows(bytes memory rows) internal returns (uint256) {
         return escrow.claim(provider, address(asset), bytes32(0), MIN_THAW, rows);
+    }
+
+    function claimRowsOf(IPaymentEscrow.Escrow memory terms, bytes memory rows) internal returns (uint256) {
+        return escrow.claim(terms.provider, terms.asset, terms.split, terms.thaw, rows);
     }
 
     function claimed(IPaymentEscrow.Escrow memory terms) internal view returns (uint256 amount) {

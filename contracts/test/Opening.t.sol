@@ -78,7 +78,7 @@ contract OpeningTest is Market {
 
         terms = makeTerms(0);
         terms.split = bytes32(uint256(1));
-        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.SplitNotSupported.selector, terms.split));
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.SplitNotRegistered.selector, terms.split));
         openExpectingRevert(terms, 1);
 
         terms = makeTerms(0);

@@ -51,8 +51,18 @@ def split_types(text: str) -> tuple[str, ...]:
 
 def decode_values(types: tuple[str, ...], data: bytes) -> tuple[Any, ...]:
     """The values behind `data`. Raises eth_abi's DecodingError when the bytes are of another shape."""
-    values = abi_decode(types, data)
-    return tuple(parse_hex(value) if kind == "address" else value for kind, value in zip(types, values, strict=True))
+    return tuple(_to_bytes(kind, value) for kind, value in zip(types, abi_decode(types, data), strict=True))
+
+
+def _to_bytes(kind: str, value: Any) -> Any:
+    """The value with every address in it as 20 bytes, however deep it lies in lists and tuples."""
+    if kind == "address":
+        return parse_hex(value)
+    if kind.endswith("]"):
+        return tuple(_to_bytes(kind[: kind.rindex("[")], one) for one in value)
+    if kind.startswith("("):
+        return tuple(_to_bytes(part, one) for part, one in zip(split_types(kind[1:-1]), value, strict=True))
+    return value
 
 
 def parse_hex(text: str) -> bytes:
@@ -122,7 +132,12 @@ def _errors_by_selector() -> dict[bytes, tuple[str, tuple[tuple[str, str], ...]]
 
 def make_signature(entry: dict[str, Any]) -> str:
     """The canonical signature of an ABI entry, with tuples written out."""
-    return f"{entry['name']}({','.join(_canonical(field) for field in entry['inputs'])})"
+    return f"{entry['name']}({','.join(list_types(entry['inputs']))})"
+
+
+def list_types(fields: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The types of an ABI entry's inputs or outputs, with tuples written out."""
+    return tuple(_canonical(field) for field in fields)
 
 
 def _canonical(field: dict[str, Any]) -> str:

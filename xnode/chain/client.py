@@ -16,8 +16,9 @@ from metering.signature import recover_signer
 from metering.terms import Escrow, Opening, make_escrow_id
 from metering.units import U128_MAX, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
 from xnode.chain import payment_escrow, provider_registry
-from xnode.chain.abi import Function, make_checksum, parse_hex, to_hex
-from xnode.chain.artifacts import load_artifact
+from xnode.chain.abi import Function, make_checksum, parse_hex
+from xnode.chain.capacity_registry import CapacityClient
+from xnode.chain.check import check_deployment
 from xnode.chain.logs import POLL_S, Cursor, LogPoller
 from xnode.chain.manifest import Manifest
 from xnode.chain.rpc import Reverted, Rpc
@@ -47,6 +48,7 @@ class ChainClient:
         self._escrow = manifest.contracts.payment_escrow
         self._registry = manifest.contracts.provider_registry
         self._separator = manifest.domain.separator()
+        self.capacity = CapacityClient(rpc, manifest, transactor)
 
     async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Watches our transactions until cancelled."""
@@ -71,31 +73,12 @@ class ChainClient:
     async def check(self) -> str:
         """One line about the chain, when everything is what the manifest says; else Permanent with what to mend."""
         chain_id = await self._rpc.check_chain_id()
-        contracts = self.manifest.contracts
-        await self._check_code("OpenxToken", contracts.openx_token)
-        await self._check_code("ProviderRegistry", self._registry)
-        await self._check_code("PaymentEscrow", self._escrow)
-        separator = await self._rpc.view(self._escrow, payment_escrow.DOMAIN_SEPARATOR)
-        if separator != self._separator:
-            raise Permanent(f"PaymentEscrow {make_checksum(self._escrow)} signs in another domain; check chain_id")
-        registry = await self._rpc.view(self._escrow, payment_escrow.REGISTRY)
-        if registry != self._registry:
-            raise Permanent(f"PaymentEscrow pays by registry {make_checksum(registry)}, not the manifest's; mend it")
-        for asset in self.manifest.assets:
-            if not await self._rpc.view(self._escrow, payment_escrow.IS_ACCEPTED, asset.address):
-                raise Permanent(f"{asset.symbol} is not accepted by the escrow; take it out of the manifest")
+        await check_deployment(self._rpc, self.manifest)
         return f"chain {chain_id} at {self._rpc.where}, escrow {make_checksum(self._escrow)}"
 
     async def check_is_there(self) -> None:
         """Nothing, when the node serves our chain now; else Retryable or Permanent."""
         await self._rpc.check_chain_id()
-
-    async def _check_code(self, name: str, address: Address) -> None:
-        code = parse_hex(await self._rpc.read("eth_getCode", to_hex(address), "latest"))
-        if not code:
-            raise Permanent(f"no {name} at {make_checksum(address)} on {self._rpc.where}; check the manifest")
-        if not load_artifact(name).matches(code):
-            raise Permanent(f"{make_checksum(address)} is not the {name} we know; check the manifest or upgrade xnode")
 
     async def free_balance(self, payer: Address, asset: Address) -> Amount:
         """What the payer can still reserve or withdraw."""

@@ -1,68 +1,126 @@
-"""Deploy: puts the three contracts on a chain from the committed artifacts, and says where they are."""
+"""Deploy: puts all contracts on a chain from the committed artifacts, wired to each other, and says where they are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
 from eth_abi.abi import encode as abi_encode
 
 from metering.units import ZERO_ADDRESS, Address
-from xnode.chain import payment_escrow
-from xnode.chain.abi import parse_hex, to_hex
+from xnode.chain import compute_credit, provider_registry
+from xnode.chain.abi import list_types, parse_hex, to_hex
 from xnode.chain.artifacts import load_artifact
+from xnode.chain.check import check_deployment
 from xnode.chain.manifest import Asset, Contracts, Manifest
+from xnode.chain.plan import OPENX_DECIMALS, Plan
 from xnode.chain.rpc import Rpc
 from xnode.chain.transactor import Transactor
 from xnode.chain.tx_journal import TxCall
 from xnode.errors import Permanent
 from xnode.ports import Sent
 
-OPENX_DECIMALS = 18
+Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the constructors are told. supply: OPENX base units, all to `holder`; owner: may accept assets."""
-
-    holder: Address
-    owner: Address
-    supply: int
-    min_thaw_s: int
-    stake_thaw_s: int
-    confirmations: int
-
-
-async def deploy(rpc: Rpc, transactor: Transactor, chain_id: int, plan: Plan, *, label: str = "deploy") -> Manifest:
-    """The manifest of contracts made from the transactor's key, which pays the gas and must be the owner to add OPENX.
+async def deploy(
+    rpc: Rpc, transactor: Transactor, chain_id: int, plan: Plan, *, label: str = "deploy", say: Say = lambda _text: None
+) -> Manifest:
+    """The manifest of contracts made from the transactor's key, which pays the gas and keeps no power over them.
 
     Interrupted and run again with the same label and journal, it goes on where it stopped.
     """
-    supply = abi_encode(("address", "uint256", "address"), (plan.holder, plan.supply, plan.owner))
-    token, first_block = await _create(rpc, transactor, f"{label}/OpenxToken", "OpenxToken", supply)
-    stake = abi_encode(("address", "uint32", "address"), (token, plan.stake_thaw_s, plan.owner))
-    registry, _ = await _create(rpc, transactor, f"{label}/ProviderRegistry", "ProviderRegistry", stake)
-    terms = abi_encode(("address", "address", "uint32"), (registry, plan.owner, plan.min_thaw_s))
-    escrow, _ = await _create(rpc, transactor, f"{label}/PaymentEscrow", "PaymentEscrow", terms)
-    accept = TxCall(escrow, payment_escrow.ADD_ASSET.encode(token))
-    _check_done(await transactor.send(f"{label}/addAsset", accept), "accepting OPENX")
-    return Manifest(
-        chain_id=chain_id,
-        deployed_at_block=first_block,
-        confirmations=plan.confirmations,
-        contracts=Contracts(token, registry, escrow),
-        assets=(Asset("OPENX", OPENX_DECIMALS, token),),
-    )
+    return await _Deployment(rpc, transactor, label, say).run(chain_id, plan)
 
 
-async def _create(rpc: Rpc, transactor: Transactor, intent: str, name: str, arguments: bytes) -> tuple[Address, int]:
-    code = load_artifact(name).bytecode + arguments
-    sent = await transactor.send(intent, TxCall(None, code))
-    _check_done(sent, f"making {name}")
-    receipt = await rpc.read("eth_getTransactionReceipt", to_hex(sent.tx_hash))
-    address = Address(parse_hex(receipt["contractAddress"])) if receipt else ZERO_ADDRESS
-    if address == ZERO_ADDRESS:
-        raise Permanent(f"{name} was made in block {sent.block_number}, which is gone; deploy again")
-    return address, sent.block_number
+class _Deployment:
+    """One run: every step is an intent of its own, so that none is ever done twice."""
+
+    def __init__(self, rpc: Rpc, transactor: Transactor, label: str, say: Say) -> None:
+        self._rpc, self._transactor, self._label, self._say = rpc, transactor, label, say
+        self._first_block = 0
+
+    async def run(self, chain_id: int, plan: Plan) -> Manifest:
+        owner = await self._make_timelock(plan)
+        supply = plan.openx
+        token = await self._create("OpenxToken", supply.holder, supply.supply, owner)
+        registry = await self._create("ProviderRegistry", token, plan.stake_thaw_s, self._transactor.address)
+        splits = await self._create("SplitRegistry")
+        capacity = await self._create("CapacityRegistry", registry, token, owner, *plan.make_capacity_values())
+        gpu = await self._make_credit(plan, "GpuCredit", compute_credit.Kind.GPU, registry, capacity, owner)
+        cpu = await self._make_credit(plan, "CpuCredit", compute_credit.Kind.CPU, registry, capacity, owner)
+        assets = (
+            Asset("OPENX", OPENX_DECIMALS, token),
+            Asset("tGPU", compute_credit.DECIMALS, gpu),
+            Asset("tCPU", compute_credit.DECIMALS, cpu),
+            *plan.assets,
+        )
+        setups = [(asset.address, asset.address in (gpu, cpu)) for asset in assets]
+        guardian = plan.governance.guardian
+        escrow = await self._create("PaymentEscrow", registry, splits, owner, guardian, plan.escrow_min_thaw_s, setups)
+        prover = await self._create("FaultProver", registry, capacity, escrow)
+        await self._connect(registry, prover, [gpu, cpu, capacity])
+        contracts = Contracts(
+            timelock=owner,
+            openx_token=token,
+            provider_registry=registry,
+            split_registry=splits,
+            capacity_registry=capacity,
+            gpu_credit=gpu,
+            cpu_credit=cpu,
+            payment_escrow=escrow,
+            fault_prover=prover,
+        )
+        manifest = Manifest(
+            chain_id=chain_id,
+            deployed_at_block=self._first_block,
+            confirmations=plan.confirmations,
+            contracts=contracts,
+            assets=assets,
+            rpc_url=plan.rpc_url,
+        )
+        await check_deployment(self._rpc, manifest)
+        return manifest
+
+    async def _make_timelock(self, plan: Plan) -> Address:
+        rule = plan.governance
+        # Without an admin: from birth only the timelock itself can change who may propose.
+        return await self._create(
+            "TimelockController", rule.delay_s, list(rule.proposers), list(rule.executors), ZERO_ADDRESS
+        )
+
+    async def _make_credit(
+        self, plan: Plan, step: str, kind: compute_credit.Kind, registry: Address, capacity: Address, owner: Address
+    ) -> Address:
+        named = ("xnode GPU credit", "tGPU") if kind is compute_credit.Kind.GPU else ("xnode CPU credit", "tCPU")
+        rate = plan.credits.gpu_cover if kind is compute_credit.Kind.GPU else plan.credits.cpu_cover
+        values = (*named, int(kind), registry, capacity, owner, rate, plan.credits.window_hours)
+        return await self._create("ComputeCredit", *values, step=step)
+
+    async def _connect(self, registry: Address, slasher: Address, holds: list[Address]) -> None:
+        self._say("connecting ProviderRegistry with what holds and slashes stake")
+        call = TxCall(registry, provider_registry.CONNECT.encode(slasher, holds))
+        _check_done(await self._transactor.send(f"{self._label}/connect", call), "connecting ProviderRegistry")
+
+    async def _create(self, name: str, *values: object, step: str = "") -> Address:
+        """Where the contract is. step: names it among several of one kind."""
+        step = step or name
+        sent = await self._transactor.send(f"{self._label}/{step}", TxCall(None, make_creation(name, *values)))
+        _check_done(sent, f"making {step}")
+        receipt = await self._rpc.read("eth_getTransactionReceipt", to_hex(sent.tx_hash))
+        address = Address(parse_hex(receipt["contractAddress"])) if receipt else ZERO_ADDRESS
+        if address == ZERO_ADDRESS:
+            raise Permanent(f"{step} was made in block {sent.block_number}, which is gone; deploy again")
+        self._first_block = self._first_block or sent.block_number
+        self._say(f"{step} at {to_hex(address)}")
+        return address
+
+
+def make_creation(name: str, *values: object) -> bytes:
+    """The code that makes a contract, with its constructor's arguments behind it."""
+    artifact = load_artifact(name)
+    inputs: list[Any] = next((entry["inputs"] for entry in artifact.abi if entry["type"] == "constructor"), [])
+    return artifact.bytecode + abi_encode(list_types(inputs), values)
 
 
 def _check_done(sent: Sent, what: str) -> None:

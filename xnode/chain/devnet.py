@@ -15,12 +15,21 @@ import msgspec
 import structlog
 import trio
 
-from metering.units import Address
+from metering.units import ZERO_ADDRESS, Address, Amount
 from xnode.chain import openx_token
 from xnode.chain.abi import parse_hex, to_hex
 from xnode.chain.anvil import Anvil, AnvilOptions, lock_folder, open_anvil
-from xnode.chain.deploy import OPENX_DECIMALS, Plan, deploy
+from xnode.chain.deploy import deploy
 from xnode.chain.manifest import Manifest, read_manifest, write_manifest
+from xnode.chain.plan import (
+    OPENX_DECIMALS,
+    CapacitySettings,
+    Credits,
+    DeviceClass,
+    Governance,
+    Plan,
+    Supply,
+)
 from xnode.chain.rpc import Rpc
 from xnode.chain.transactor import Pace, Transactor
 from xnode.chain.tx_journal import SqlTxJournal, TxCall, make_engine
@@ -35,13 +44,42 @@ CHAIN_ID = 31337
 OWNER_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 """anvil's first account, which everybody knows that owns a devnet's contracts and supply; never use it elsewhere."""
 
-SUPPLY = 1_000_000_000 * 10**OPENX_DECIMALS
+_OPENX = 10**OPENX_DECIMALS
+
+SUPPLY = 1_000_000_000 * _OPENX
 MIN_THAW_S = 2
 STAKE_THAW_S = 5
 """Short enough to watch a thaw end; a real network gives providers hours."""
 
+GOVERNANCE_DELAY_S = 5
+"""Of the timelock: short enough to watch a proposal become ready."""
+
+CAPACITY = CapacitySettings(
+    draw_delay_blocks=1,
+    panel_size=3,
+    quorum=3,
+    answer_time_s=60,
+    validity_s=86_400,
+    spot_check_pause_s=10,
+    leave_delay_s=60,
+    fee=Amount(_OPENX),
+    verifier_stake=Amount(100 * _OPENX),
+)
+"""A panel of three that must agree, and a challenge that is over in seconds."""
+
+CLASSES = (
+    DeviceClass("cpu", "cpu", weight_milli=1000, n=1024, time_limit_ms=20_000),
+    DeviceClass("gpu", "gpu", weight_milli=1000, n=4096, time_limit_ms=20_000),
+)
+"""Small matrices: any machine multiplies them at once, also one that is busy."""
+
+CREDITS = Credits(gpu_cover=Amount(2 * _OPENX), cpu_cover=Amount(_OPENX // 10), window_hours=24)
+
 FUND_WEI = 10 * 10**18
 FUND_OPENX = 10_000 * 10**OPENX_DECIMALS
+
+DEPLOY_POLL_S = 0.03
+"""While a devnet deploys: how often a block is made and looked at."""
 
 SAVE_INTERVAL_S = 1.0
 """The most that a kill -9 of the chain loses; senders then broadcast what is missing again."""
@@ -124,9 +162,9 @@ async def _run_locked(options: DevnetOptions, task_status: TaskStatus[Devnet]) -
         Rpc(anvil.url, options.chain_id) as rpc,
         trio.open_nursery() as nursery,
     ):
-        transactor = _make_transactor(options, rpc)
+        manifest = await _deploy_once(options, rpc, anvil.url)
+        transactor = _make_transactor(options, rpc, min(0.25, (options.block_time_s or 0.2) / 4))
         await nursery.start(transactor.run)
-        manifest = await _deploy_once(options, rpc, transactor, anvil.url)
         devnet = Devnet(manifest, anvil, rpc, transactor)
         await devnet.save(state)
         task_status.started(devnet)
@@ -144,33 +182,47 @@ async def open_devnet(options: DevnetOptions) -> AsyncIterator[Devnet]:
         nursery.cancel_scope.cancel()
 
 
-def _make_transactor(options: DevnetOptions, rpc: Rpc) -> Transactor:
+def make_devnet_plan(owner: Address) -> Plan:
+    """What a devnet deploys: all OPENX and all governance are the owner's, and everything takes seconds."""
+    return Plan(
+        openx=Supply(owner, Amount(SUPPLY)),
+        governance=Governance((owner,), (ZERO_ADDRESS,), owner, GOVERNANCE_DELAY_S),
+        stake_thaw_s=STAKE_THAW_S,
+        escrow_min_thaw_s=MIN_THAW_S,
+        credits=CREDITS,
+        capacity=CAPACITY,
+        classes=CLASSES,
+    )
+
+
+def _make_transactor(options: DevnetOptions, rpc: Rpc, poll_interval_s: float) -> Transactor:
     engine = make_engine(options.folder / "transactions.sqlite")
     journal = SqlTxJournal(engine, options.chain_id, options.owner.address)
-    pace = Pace(poll_interval_s=min(0.25, (options.block_time_s or 0.2) / 4))
-    return Transactor(rpc, options.owner, journal, options.chain_id, pace)
+    return Transactor(rpc, options.owner, journal, options.chain_id, Pace(poll_interval_s=poll_interval_s))
 
 
-async def _deploy_once(options: DevnetOptions, rpc: Rpc, transactor: Transactor, url: str) -> Manifest:
+async def _deploy_once(options: DevnetOptions, rpc: Rpc, url: str) -> Manifest:
     path = options.folder / "manifest.toml"
-    if path.exists():
-        manifest = read_manifest(path)
-    else:
-        owner = options.owner.address
-        plan = Plan(owner, owner, SUPPLY, MIN_THAW_S, STAKE_THAW_S, confirmations=1)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_mine_eagerly, rpc)
-            manifest = await deploy(rpc, transactor, options.chain_id, plan)
-            nursery.cancel_scope.cancel()
+    manifest = read_manifest(path) if path.exists() else await _deploy(options, rpc)
     manifest = msgspec.structs.replace(manifest, rpc_url=url)
     write_manifest(path, manifest)
     return manifest
 
 
+async def _deploy(options: DevnetOptions, rpc: Rpc) -> Manifest:
+    async with trio.open_nursery() as nursery:
+        # A dozen transactions one after the other: nobody should wait for the block time, nor for ours to look.
+        transactor = _make_transactor(options, rpc, DEPLOY_POLL_S)
+        await nursery.start(transactor.run)
+        nursery.start_soon(_mine_eagerly, rpc)
+        manifest = await deploy(rpc, transactor, options.chain_id, make_devnet_plan(options.owner.address))
+        nursery.cancel_scope.cancel()
+    return manifest
+
+
 async def _mine_eagerly(rpc: Rpc) -> None:
-    """Deploying takes four blocks one after the other: nobody should wait for the block time."""
     while True:
-        await trio.sleep(0.05)
+        await trio.sleep(DEPLOY_POLL_S)
         await rpc.write("evm_mine")
 
 

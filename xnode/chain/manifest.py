@@ -37,12 +37,18 @@ class Asset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("decimals must be between 0 and 36")
 
 
-class Contracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The addresses of the three contracts."""
+class Contracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The addresses of one deployment's contracts."""
 
+    timelock: Address
     openx_token: Address
     provider_registry: Address
+    split_registry: Address
+    capacity_registry: Address
+    gpu_credit: Address
+    cpu_credit: Address
     payment_escrow: Address
+    fault_prover: Address
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,6 +87,20 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         """Where node keys' consents count."""
         return provider_registry.make_domain(self.chain_id, self.contracts.provider_registry)
 
+    @property
+    def capacity_domain(self) -> Domain:
+        """Where capacity answers and verdicts count."""
+        return Domain(self.chain_id, self.contracts.capacity_registry)
+
+    @property
+    def credits(self) -> tuple[Asset, ...]:
+        """Those assets that are compute credits: a claim burns them at the provider instead of paying them out."""
+        return tuple(asset for asset in self.assets if self.is_credit(asset.address))
+
+    def is_credit(self, asset: Address) -> bool:
+        """True for tGPU and tCPU."""
+        return asset in (self.contracts.gpu_credit, self.contracts.cpu_credit)
+
     def find_asset(self, symbol_or_address: str) -> Asset:
         """The asset of that symbol or address. UserError when there is none."""
         for asset in self.assets:
@@ -99,10 +119,23 @@ def read_manifest(path: Path) -> Manifest:
         raise UserError(f"cannot read the manifest: {reason}", where=str(path), todo="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"not TOML: {error}", where=str(path), todo="mend it or get it again") from error
+    _require_whole(raw, path)
     try:
         return msgspec.convert(_parse_addresses(raw, path), Manifest, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
         raise UserError(str(error), where=str(path), todo="mend it or get it again") from error
+
+
+def _require_whole(raw: dict[str, Any], path: Path) -> None:
+    """Raise UserError for a manifest of the time before there were credits, capacity and fault proofs."""
+    named = raw.get("contracts")
+    missing = [name for name in Contracts.__struct_fields__ if isinstance(named, dict) and name not in named]
+    if missing:
+        raise UserError(
+            f"names no {', '.join(missing)}: it is of an older deployment",
+            where=str(path),
+            todo="get the manifest of the present one (on a devnet: remove its folder and start it again)",
+        )
 
 
 def _parse_addresses(raw: dict[str, Any], path: Path) -> dict[str, Any]:

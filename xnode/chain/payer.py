@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Protocol
@@ -12,8 +12,8 @@ import trio
 from sqlalchemy import Engine
 
 from metering.eip712 import Domain
-from metering.units import U128_MAX, ZERO_ADDRESS, Address, Amount
-from xnode.chain import openx_token, payment_escrow, provider_registry
+from metering.units import U128_MAX, ZERO_ADDRESS, Address, Amount, Hash32
+from xnode.chain import capacity_registry, compute_credit, openx_token, payment_escrow, provider_registry
 from xnode.chain.abi import make_checksum, to_hex
 from xnode.chain.events import ProviderPaid, decode_log
 from xnode.chain.manifest import Asset, Manifest
@@ -83,6 +83,11 @@ class Payer:
         self._escrow = manifest.contracts.payment_escrow
         self._registry = manifest.contracts.provider_registry
         self._token = manifest.contracts.openx_token
+
+    @property
+    def rpc(self) -> Rpc:
+        """The chain node it asks."""
+        return self._rpc
 
     @property
     def address(self) -> Address:
@@ -197,6 +202,48 @@ class Payer:
     async def withdraw_stake(self, intent: str) -> Sent:
         """Pays what has thawed to this wallet."""
         return await self._send(intent, self._registry, provider_registry.WITHDRAW_STAKE.encode())
+
+    async def set_profile(self, intent: str, profile_hash: Hash32) -> Sent:
+        """The hash of the hardware profile that this provider advertises."""
+        return await self._send(intent, self._registry, provider_registry.SET_PROFILE.encode(profile_hash))
+
+    # ---- Credits
+
+    async def mint(self, intent: str, credit: Asset, to: Address, amount: Amount) -> Sent:
+        """Makes credits against this provider's verified capacity and stake."""
+        return await self._send(intent, credit.address, compute_credit.MINT.encode(to, amount))
+
+    async def burn_at(self, intent: str, credit: Asset, provider: Address, amount: Amount) -> Sent:
+        """Gives credits of this wallet back at a provider, which owes that much less."""
+        return await self._send(intent, credit.address, compute_credit.BURN_AT.encode(provider, amount))
+
+    async def redeem(self, intent: str, credit: Asset, provider: Address, amount: Amount) -> Sent:
+        """Gives credits of this wallet up for a defaulted provider's stake."""
+        return await self._send(intent, credit.address, compute_credit.REDEEM.encode(provider, amount))
+
+    # ---- Capacity
+
+    async def request_challenge(self, intent: str, claims: Sequence[tuple[int, int]], fee: Amount) -> Sent:
+        """Asks for a challenge of these devices, as (class id, count), for the registry's fee."""
+        contract = self.manifest.contracts.capacity_registry
+        allowance = await self._rpc.view(self._token, openx_token.ALLOWANCE, self.address, contract)
+        await self._approve(intent, self._token, contract, fee, allowance)
+        return await self._send(f"{intent}/request", contract, capacity_registry.make_request(claims))
+
+    async def enlist(self, intent: str) -> Sent:
+        """Makes this provider a verifier."""
+        return await self._send(intent, self.manifest.contracts.capacity_registry, capacity_registry.ENLIST.encode())
+
+    async def leave_verifiers(self, intent: str) -> Sent:
+        """Takes this provider off the list of verifiers."""
+        return await self._send(intent, self.manifest.contracts.capacity_registry, capacity_registry.LEAVE.encode())
+
+    async def withdraw_verifier_fees(self, intent: str) -> Sent:
+        """Pays this provider's fees for verdicts to its payout."""
+        data = capacity_registry.WITHDRAW_FEES.encode(self.address)
+        return await self._send(intent, self.manifest.contracts.capacity_registry, data)
+
+    # ---- Being paid
 
     async def withdraw_owed(self, intent: str, provider: Address, asset: Asset) -> Sent:
         """Pays a provider what a failed payout left owed."""

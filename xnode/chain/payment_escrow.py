@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from metering.eip712 import Domain
-from metering.terms import Escrow, Opening
+from metering.terms import Escrow, Opening, Release
 from metering.units import Address, Amount
 from xnode.chain.abi import Event, Function
 from xnode.ports import ClaimRow
@@ -15,34 +17,52 @@ MAX_ROWS = 200
 
 ROW_BYTES = 164
 
-_TERMS = "(address,address,address,address,bytes32,uint32,uint96)"
-_OPENING = "(bytes32,uint128,uint256,uint64)"
+TERMS = "(address,address,address,address,bytes32,uint32,uint96)"
+"""Escrow, as the ABI spells it."""
 
-ADD_ASSET = Function("addAsset(address)")
+_OPENING = "(bytes32,uint128,uint256,uint64)"
+_RELEASE = "(bytes32,uint128,uint256,uint64)"
+
+ADD_ASSET = Function("addAsset(address,bool)")
+SET_FEE = Function("setFee(address,uint16)")
+STOP_DEPOSITS = Function("stopDeposits(address)")
+RESUME_DEPOSITS = Function("resumeDeposits(address)")
 DEPOSIT = Function("deposit(address,address,uint256)")
 DEPOSIT_WITH_PERMIT = Function("depositWithPermit(address,address,uint256,uint256,uint8,bytes32,bytes32)")
+DEPOSIT_WITH_AUTHORIZATION = Function(
+    "depositWithAuthorization(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)"
+)
 WITHDRAW = Function("withdraw(address,uint256,address)")
 APPROVE_OPENER = Function("approveOpener(address,address,uint256)")
-OPEN = Function(f"open({_TERMS},uint128)")
-OPEN_BY_SIG = Function(f"openBySig({_TERMS},{_OPENING},address,bytes)")
-START_THAW = Function(f"startThaw({_TERMS})")
-CANCEL_THAW = Function(f"cancelThaw({_TERMS})")
-CLOSE = Function(f"close({_TERMS})")
-RELEASE = Function(f"release({_TERMS},uint128)")
+OPEN = Function(f"open({TERMS},uint128)")
+OPEN_BY_SIG = Function(f"openBySig({TERMS},{_OPENING},address,bytes)")
+START_THAW = Function(f"startThaw({TERMS})")
+CANCEL_THAW = Function(f"cancelThaw({TERMS})")
+CLOSE = Function(f"close({TERMS})")
+RELEASE = Function(f"release({TERMS},uint128)")
+RELEASE_BY_SIG = Function(f"releaseBySig({TERMS},{_RELEASE},address,bytes)")
 CLAIM = Function("claim(address,address,bytes32,uint32,bytes)", "uint256")
-CLAIM_ONE = Function(f"claimOne({_TERMS},uint128,bytes32,bytes)", "uint256")
+CLAIM_ONE = Function(f"claimOne({TERMS},uint128,bytes32,bytes)", "uint256")
 WITHDRAW_OWED = Function("withdrawOwed(address,address)", "uint256")
+PAY_SPLIT = Function("paySplit(bytes32,address)", "uint256")
+WITHDRAW_FEES = Function("withdrawFees(address)", "uint256")
 MULTICALL = Function("multicall(bytes[])", "bytes[]")
 
 IS_ACCEPTED = Function("isAccepted(address)", "bool")
+ASSET_OF = Function("assetOf(address)", "(uint128,uint88,uint16,bool,bool,bool)")
 FREE = Function("free(address,address)", "uint256")
 OPENER_CAP = Function("openerCap(address,address,address)", "uint256")
 IS_NONCE_USED = Function("isNonceUsed(address,uint256)", "bool")
 OWED = Function("owed(address,address)", "uint256")
-ESCROW_ID = Function(f"escrowId({_TERMS})", "bytes32")
+OWED_TO_SPLIT = Function("owedToSplit(bytes32,address)", "uint256")
+ACCOUNT_OF = Function("accountOf(address,address)", "uint256,uint256,uint256")
+ESCROW_ID = Function(f"escrowId({TERMS})", "bytes32")
 ESCROW_STATES = Function("escrowStates(bytes32[])", "(uint128,uint128,uint64)[]")
 LIABILITIES = Function("liabilities(address)", "uint256")
 REGISTRY = Function("registry()", "address")
+SPLITS = Function("splits()", "address")
+GUARDIAN = Function("guardian()", "address")
+FEE_RECIPIENT = Function("feeRecipient()", "address")
 MIN_THAW = Function("minThaw()", "uint32")
 OWNER = Function("owner()", "address")
 DOMAIN_SEPARATOR = Function("domainSeparator()", "bytes32")
@@ -61,8 +81,12 @@ THAW_STARTED = Event("ThawStarted(bytes32 indexed escrowId, uint64 end)")
 THAW_CANCELLED = Event("ThawCancelled(bytes32 indexed escrowId)")
 ESCROW_CLOSED = Event("EscrowClosed(bytes32 indexed escrowId, uint128 refunded)")
 RELEASED = Event("Released(bytes32 indexed escrowId, uint128 refunded, uint128 deposited)")
+REFUNDED = Event("Refunded(bytes32 indexed escrowId, uint128 refunded, uint128 claimed)")
 CLAIMED = Event("Claimed(bytes32 indexed escrowId, uint128 claimed, bytes32 receiptsHash)")
 PROVIDER_PAID = Event("ProviderPaid(address indexed provider, address indexed asset, address payout, uint256 amount)")
+CLAIM_SHARED = Event(
+    "ClaimShared(address indexed provider, address indexed asset, bytes32 indexed split, uint256 fee, uint256 share)"
+)
 CLAIM_SKIPPED = Event("ClaimSkipped(bytes32 indexed escrowId, uint8 reason)")
 PAYOUT_DEFERRED = Event("PayoutDeferred(address indexed provider, address indexed asset, uint256 amount)")
 OWED_WITHDRAWN = Event("OwedWithdrawn(address indexed provider, address indexed asset, address payout, uint256 amount)")
@@ -121,3 +145,20 @@ def make_claims(rows: Sequence[ClaimRow]) -> list[bytes]:
 def make_release(escrow: Escrow, new_deposited: Amount) -> bytes:
     """Calldata by which the provider gives back what is above `new_deposited`."""
     return RELEASE.encode(make_terms_values(escrow), new_deposited)
+
+
+class AssetState(msgspec.Struct, frozen=True):
+    """How the escrow holds an asset, in base units. fee_ppm: of each claim; is_stopped: takes no new deposits."""
+
+    liabilities: int
+    fees: int
+    fee_ppm: int
+    is_accepted: bool
+    is_credit: bool
+    is_stopped: bool
+
+
+def make_release_by_sig(escrow: Escrow, release: Release, signer: Address, signature: bytes) -> bytes:
+    """Calldata that gives back what is above the order's sum, by the signature of the provider or its node key."""
+    values = (release.escrow_id, release.new_deposited, int.from_bytes(release.nonce, "big"), release.deadline)
+    return RELEASE_BY_SIG.encode(make_terms_values(escrow), values, signer, signature)

@@ -16,6 +16,8 @@ STAKE = Function("stake(uint256)")
 STAKE_FOR = Function("stakeFor(address,uint256)")
 START_UNSTAKE = Function("startUnstake(uint256)")
 WITHDRAW_STAKE = Function("withdrawStake()", "uint256")
+SET_PROFILE = Function("setProfile(bytes32)")
+CONNECT = Function("connect(address,address[])")
 
 PROVIDER_OF = Function("providerOf(address)", "address")
 BOUND_PROVIDER_OF = Function("boundProviderOf(address)", "address")
@@ -23,6 +25,11 @@ NODE_KEY_OF = Function("nodeKeyOf(address)", "address")
 PAYOUT_OF = Function("payoutOf(address)", "address")
 STAKE_OF = Function("stakeOf(address)", "uint256")
 STAKE_DETAILS = Function("stakeDetails(address)", "uint128,uint128,uint64")
+HELD_STAKE_OF = Function("heldStakeOf(address)", "uint256")
+PROFILE_OF = Function("profileOf(address)", "bytes32")
+FAULTS_OF = Function("faultsOf(address)", "uint64,uint128")
+SLASHER = Function("slasher()", "address")
+HOLDS_OF = Function("holdsOf()", "address[]")
 NONCES = Function("nonces(address)", "uint256")
 OPENX = Function("openx()", "address")
 STAKE_THAW = Function("stakeThaw()", "uint32")
@@ -39,6 +46,11 @@ UNSTAKE_STARTED = Event(
     "UnstakeStarted(address indexed provider, uint256 amount, uint256 staked, uint256 thawing, uint64 thawEnd)"
 )
 STAKE_WITHDRAWN = Event("StakeWithdrawn(address indexed provider, uint256 amount)")
+PROFILE_SET = Event("ProfileSet(address indexed provider, bytes32 profileHash)")
+SLASHED = Event(
+    "Slashed(address indexed provider, bytes32 indexed faultId, uint8 fault, address reporter, uint256 slashed,"
+    " uint256 reward)"
+)
 
 
 class StakeDetails(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from metering.eip712 import keccak
-from metering.units import Hash32
+from metering.units import Address, Hash32
 from xnode.chain.abi import make_checksum, parse_hex, to_hex
 from xnode.chain.fees import FEE_HISTORY, GWEI, Fees, make_fees, raise_fees
 from xnode.chain.rpc import MAX_BATCH_CALLS, NodeRefused, Rpc
@@ -79,6 +79,11 @@ class Transactor:
         self._watched: dict[str, _Watched] = {}
         self._resumed = trio.Event()
         self._wake, self._room = trio.Event(), trio.Event()
+
+    @property
+    def address(self) -> Address:
+        """Who sends."""
+        return self._signer.address
 
     async def send(self, intent: str, call: TxCall) -> Sent:
         """The end of this intent's one transaction, which is sent unless an earlier call (or life) already has.

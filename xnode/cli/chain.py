@@ -8,10 +8,21 @@ from typing import Any
 import click
 
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.lazy import LazyGroup
+from xnode.cli.lazy import Lazy, LazyGroup
 from xnode.cli.screen import Column, Screen
 
-CONTRACTS = {"token": "OpenxToken", "registry": "ProviderRegistry", "escrow": "PaymentEscrow"}
+CONTRACTS = {
+    "token": ("OpenxToken", "openx_token"),
+    "registry": ("ProviderRegistry", "provider_registry"),
+    "splits": ("SplitRegistry", "split_registry"),
+    "capacity": ("CapacityRegistry", "capacity_registry"),
+    "tgpu": ("ComputeCredit", "gpu_credit"),
+    "tcpu": ("ComputeCredit", "cpu_credit"),
+    "escrow": ("PaymentEscrow", "payment_escrow"),
+    "faults": ("FaultProver", "fault_prover"),
+    "timelock": ("TimelockController", "timelock"),
+}
+"""As people call them: the artifact's name, and the manifest's."""
 
 _chain_option = click.option(
     "--chain", "manifest", type=click.Path(path_type=Path), help="The deployment's manifest.  [default: the config's]"
@@ -19,9 +30,11 @@ _chain_option = click.option(
 _contract_argument = click.argument("contract", type=click.Choice(tuple(CONTRACTS)))
 
 
-@click.group(cls=LazyGroup)
+@click.group(
+    cls=LazyGroup, lazy={"deploy": Lazy("xnode.cli.deploy:deploy_", "Put all contracts on a chain, as a plan says.")}
+)
 def chain() -> None:
-    """Ask the contracts, read only. CONTRACT is token, registry or escrow."""
+    """Ask the contracts, read only, or deploy them."""
 
 
 @chain.command("views")
@@ -34,7 +47,7 @@ def views(app: App, contract: str, screen: Screen) -> None:
 
     rows = [
         {"view": entry["name"], "takes": _list_types(entry["inputs"]), "gives": _list_types(entry["outputs"])}
-        for entry in load_artifact(CONTRACTS[contract]).abi
+        for entry in load_artifact(CONTRACTS[contract][0]).abi
         if entry["type"] == "function" and entry["stateMutability"] in ("view", "pure")
     ]
     columns = (Column("view"), Column("takes", fold=True), Column("gives", fold=True))

@@ -47,11 +47,11 @@ def find_deployment(app: App, manifest_path: Path | None = None, rpc_url: str = 
         raise UserError(
             "names no chain node", where=str(manifest_path), todo="give one with --rpc-url or [chain] rpc_url"
         )
-    _check_url(url)
+    check_url(url)
     return Deployment(manifest, url)
 
 
-def _check_url(url: str) -> None:
+def check_url(url: str) -> None:
     """Raise UserError for what is no http address, without repeating it: it may hold an access key."""
     try:
         parts = urlsplit(url)

@@ -23,11 +23,11 @@ DEADLINE_S = 10.0
 def call_view(app: App, manifest: Path | None, contract: str, view: str, arguments: tuple[str, ...]) -> dict[str, Any]:
     """The view's answer by name of its outputs, as plain data: bytes as 0x hex."""
     deployment = find_deployment(app, manifest)
-    abi = load_artifact(CONTRACTS[contract]).abi
+    abi = load_artifact(CONTRACTS[contract][0]).abi
     entry = _find_view(abi, contract, view, len(arguments))
     values = [_parse(text, given) for text, given in zip(arguments, entry["inputs"], strict=True)]
     web3 = Web3(HTTPProvider(deployment.rpc_url, request_kwargs={"timeout": DEADLINE_S}))
-    address = make_checksum(_find_address(deployment.manifest.contracts, contract))
+    address = make_checksum(getattr(deployment.manifest.contracts, CONTRACTS[contract][1]))
     function = web3.eth.contract(address=Web3.to_checksum_address(address), abi=abi).get_function_by_name(view)
     try:
         answer = function(*values).call()
@@ -63,14 +63,6 @@ def _find_view(abi: list[dict[str, Any]], contract: str, view: str, count: int) 
     if wanted != count:
         raise UserError(f"{view} takes {wanted} arguments, not {count}", todo=f"see `xnode chain views {contract}`")
     return found[view]
-
-
-def _find_address(contracts: Any, contract: str) -> Any:
-    return {
-        "token": contracts.openx_token,
-        "registry": contracts.provider_registry,
-        "escrow": contracts.payment_escrow,
-    }[contract]
 
 
 def _parse(text: str, given: dict[str, Any]) -> Any:

@@ -181,26 +181,24 @@ def _parse_listen(text: str) -> tuple[str, int] | None:
 
 
 def _check_chain(app: App) -> Iterator[Finding]:
+    from xnode.chain.check import check_deployment
     from xnode.cli.chain_access import find_deployment, run_async
 
     deployment = find_deployment(app)
-    contracts = deployment.manifest.contracts
 
-    async def ask() -> tuple[str, int, list[str]]:
+    async def ask() -> tuple[str, int, str]:
         async with deployment.connect() as rpc:
             await rpc.check_chain_id()
             block = await rpc.read("eth_getBlockByNumber", "latest", False)
-            names = contracts.__struct_fields__
-            codes = [await rpc.read("eth_getCode", "0x" + getattr(contracts, name).hex(), "latest") for name in names]
-            missing = [name for name, code in zip(names, codes, strict=True) if code == "0x"]
-            return rpc.where, int(block["timestamp"], 16), missing
+            try:
+                await check_deployment(rpc, deployment.manifest)
+            except Permanent as error:
+                return rpc.where, int(block["timestamp"], 16), str(error)
+            return rpc.where, int(block["timestamp"], 16), ""
 
-    where, block_s, missing = run_async(ask)
+    where, block_s, wrong = run_async(ask)
     place = f"chain {deployment.manifest.chain_id} at {where}"
-    if missing:
-        yield Finding("fail", "chain", f"{place} has no {', '.join(missing)}", "use the manifest of this chain")
-    else:
-        yield Finding("ok", "chain", f"{place}, contracts in place")
+    yield Finding("fail", "chain", wrong) if wrong else Finding("ok", "chain", f"{place}, contracts as they should be")
     yield _judge_clock(block_s)
 
 

@@ -74,6 +74,8 @@ def _report_named(error: BaseException, home: Home) -> int:
             _print_error("interrupted")
             return INTERRUPTED
         case Permanent():
+            if named.reason_code == "reverted":
+                return _report_revert(named)
             _print_error(str(named))
             return int(ExitCode.FAILED)
         case Retryable():
@@ -83,6 +85,19 @@ def _report_named(error: BaseException, home: Home) -> int:
             _print_error(f"{os.fsdecode(named.filename)}: {named.strerror}")
             return int(ExitCode.FAILED)
     return _report_bug(error, home)
+
+
+def _report_revert(error: Permanent) -> int:
+    # Only now: most commands need nothing of the chain.
+    from xnode.chain.rpc import Reverted
+    from xnode.cli.reverts import explain
+
+    if not isinstance(error, Reverted):
+        _print_error(str(error))
+        return int(ExitCode.FAILED)
+    told = explain(error.revert)
+    _print_error(str(told))
+    return int(told.code)
 
 
 def _report_bug(error: BaseException, home: Home) -> int:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.lazy import LazyGroup
+from xnode.cli.lazy import Lazy, LazyGroup
 from xnode.cli.password import password_option
 from xnode.cli.screen import Screen
 
@@ -29,7 +29,10 @@ def _wallet_options(command: Command) -> Command:
     return command
 
 
-@click.group(cls=LazyGroup)
+_LAZY = {"redeem": Lazy("xnode.cli.mint:redeem", "Give credits up for the stake of a provider that defaulted.")}
+
+
+@click.group(cls=LazyGroup, lazy=_LAZY)
 def pay() -> None:
     """The deposit that pays for jobs. AMOUNT is in the asset, like 12.5"""
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.lazy import LazyGroup
+from xnode.cli.lazy import Lazy, LazyGroup
 from xnode.cli.password import password_option
 from xnode.cli.screen import Screen, say
 from xnode.errors import UserError
@@ -26,7 +26,18 @@ DEFAULT_PRICES = {
 """Somewhere to start: `provider price set` changes them while it runs."""
 
 
-@click.group(cls=LazyGroup)
+LAZY = {
+    "stake": Lazy("xnode.cli.stake:stake", "Show the stake, or add OPENX to it."),
+    "unstake": Lazy("xnode.cli.stake:unstake", "Let stake thaw, and take out what has thawed."),
+    "mint": Lazy("xnode.cli.mint:mint", "Make tGPU or tCPU against verified capacity and stake."),
+    "burn": Lazy("xnode.cli.mint:burn", "Give credits back at a provider, which owes that much less."),
+    "capacity": Lazy("xnode.cli.capacity:capacity", "What is verified and until when; request a challenge."),
+    "verifier": Lazy("xnode.cli.verifier:verifier", "Judge others' challenges, and the fees for it."),
+    "reputation": Lazy("xnode.cli.reputation:reputation", "Settled work, proven faults and refunds, read from chain."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=LAZY)
 def provider() -> None:
     """Sell compute on this host: `provider init --chain MANIFEST`, then `provider run`."""
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from xnode.chain.abi import to_hex
+from xnode.chain.check import check_deployment
 from xnode.chain.payer import Payer, open_payer
 from xnode.chain.transactor import Pace
 from xnode.chain.tx_journal import make_engine
@@ -17,6 +18,7 @@ from xnode.cli.chain_access import Deployment
 from xnode.cli.password import find_password
 from xnode.cli.wallet import open_keystore
 from xnode.errors import ExitCode, UserError
+from xnode.wallet.signer import WalletKey
 
 _PACE = Pace(poll_interval_s=0.2)
 """A person is waiting."""
@@ -25,15 +27,21 @@ _PACE = Pace(poll_interval_s=0.2)
 @asynccontextmanager
 async def open_purse(app: App, deployment: Deployment, wallet: str, password_file: Path | None) -> AsyncIterator[Payer]:
     """The wallet's payer. Asks for the password before it asks the chain anything."""
-    keystore = open_keystore(app)
-    entry = keystore.find(wallet)
-    key = await keystore.load(entry.name, find_password(password_file, f"wallet {entry.name}"))
+    key = await load_key(app, wallet, password_file)
     # The journal ends with the command: one that is killed must not go on by itself when the next one starts.
     with tempfile.TemporaryDirectory(prefix="xnode-") as folder:
         engine = make_engine(Path(folder) / "transactions.db")
         async with open_payer(deployment.manifest, key, engine, rpc_url=deployment.rpc_url, pace=_PACE) as payer:
+            await check_deployment(payer.rpc, deployment.manifest)
             await _require_gas(payer)
             yield payer
+
+
+async def load_key(app: App, wallet: str, password_file: Path | None) -> WalletKey:
+    """The wallet's key, whose password a person is asked for when no file has it. wallet: "" for the only one."""
+    keystore = open_keystore(app)
+    entry = keystore.find(wallet)
+    return await keystore.load(entry.name, find_password(password_file, f"wallet {entry.name}"))
 
 
 def make_intent(what: str) -> str:

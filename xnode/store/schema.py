@@ -1,4 +1,4 @@
-"""Schema: the three tables of the store. Values are canonical bytes; columns beside them are only for finding rows."""
+"""Schema: the tables of the store. Values are canonical bytes; columns beside them are only for finding rows."""
 
 from __future__ import annotations
 
@@ -34,5 +34,15 @@ EFFECT = Table(
     METADATA,
     Column("id", String(200), primary_key=True),
     Column("version", BigInteger, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+)
+
+PROMISE = Table(
+    "promise",
+    METADATA,
+    Column("kind", String(40), primary_key=True),
+    Column("subject", LargeBinary(64), primary_key=True),
+    # keccak-256 of the value: what an operator compares when two nodes of one key are suspected.
+    Column("digest", LargeBinary(32), nullable=False),
     Column("value", LargeBinary, nullable=False),
 )

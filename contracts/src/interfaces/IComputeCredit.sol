@@ -10,22 +10,35 @@ import {IStakeHold} from "./IStakeHold.sol";
 
 /// @title A compute credit: tGPU (one reference-GPU-hour) or tCPU (one reference-vCPU-hour)
 /// @notice An ERC-20 with 18 decimals and signed approvals, made by providers against capacity that verifiers have
-/// confirmed, and burned when it is used. One contract for each {ICapacityRegistry-Kind}.
+/// confirmed, and burned when it is used. One contract for each {ICapacityRegistry-Kind}. A credit is good at any provider that
+/// takes it; which provider made it matters only for what that provider may make and must cover.
 ///
 /// Promises
 /// - {outstanding} of a provider is what it minted, less what was burned at it and less what its stake redeemed. It is signed:
 ///   a provider that serves more than it minted goes below zero and may mint that much more. The sum over all
 ///   providers is the total supply.
-/// - A mint never leaves outstanding above {limitOf}, the verified capacity of this kind x {windowHours}, nor above what the
-///   provider's stake covers at {coverRate}. So supply never exceeds what was verified.
-/// - Covered stake cannot leave: {heldStakeOf} is outstanding x coverRate. When capacity falls or lapses, minting stops, and what
-///   is outstanding stays covered.
-/// - Whoever minted and vanished is covered by its stake: once a provider {isDefaulted}, anyone may {redeem} credits for
-///   OPENX of its stake, at coverRate or, where stake is short, in proportion, so there is nothing to win by being first.
-///   A provider in need cures this by serving, by burning credits at itself, or by being verified again.
+/// - A mint never leaves outstanding above {limitOf}, the verified capacity of this kind x {windowHours}, nor what all holds need
+///   ({IProviderRegistry-heldStakeOf}) above what is staked, without what thaws. So supply never exceeds what was verified, and
+///   no OPENX covers two credits.
+/// - Covered stake cannot leave: {heldStakeOf} is outstanding x coverRate, rounded up. When capacity falls or lapses, minting stops,
+///   and what is outstanding stays covered.
+/// - Whoever minted and vanished is covered by its stake: what is outstanding above what its capacity can serve, for longer than
+///   {DEFAULT_GRACE}, anyone may {redeem} for OPENX of its stake, at coverRate or, where stake is short of all holds, at the
+///   share that backing / held gives. A redemption leaves that share as it was, so there is nothing to win by being first, nor by
+///   holding one kind rather than the other. A provider in need cures this by serving, by burning credits at itself, or by being
+///   verified again.
+/// - Slashing takes at most a tenth of that cover ({IProviderRegistry-REWARD_PPM}): the rest of what is slashed stays for the holders as
+///   long as it is needed.
 /// - Nobody can mint otherwise, pause, block or take credits.
 ///
-/// The owner (a timelock) sets coverRate and windowHours within bounds, nothing else.
+/// Rounding is always against the one who asks: cover up, redemption down.
+///
+/// The owner (a timelock) sets coverRate and windowHours within bounds, nothing else. A higher coverRate asks no provider for
+/// money, but stops its mints and keeps its stake until it is covered again; a smaller window never makes a default.
+///
+/// What it does not promise
+/// - A price. coverRate is set by governance, without an oracle. While a credit is worth more than its cover, vanishing pays.
+/// - Stake of a provider in default is the holders' first: whoever leans on stake against a provider asks {isDefaulted}.
 interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     /// @param outstanding the provider's afterwards
     event Minted(address indexed provider, address indexed to, uint256 amount, int256 outstanding);
@@ -33,20 +46,25 @@ interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     event BurnedAt(address indexed provider, address indexed from, uint256 amount, int256 outstanding);
     /// @param paid OPENX base units from the provider's stake
     event Redeemed(address indexed provider, address indexed holder, uint256 amount, uint256 paid, int256 outstanding);
+    /// @notice The provider's capacity in force cannot serve what it has outstanding, since then; zero: it can again.
+    event ShortageNoted(address indexed provider, uint64 since);
     event CoverRateSet(uint256 coverRate);
     event WindowSet(uint32 windowHours);
 
     error ZeroAddress();
     error ZeroAmount();
+    error NotConnected();
     error NotMintable(address provider);
     error AboveCapacity(address provider, int256 outstanding, uint256 limit);
     error AboveCover(address provider, uint256 held, uint256 staked);
     error NotDefaulted(address provider);
-    error AboveOutstanding(uint256 amount, int256 outstanding);
+    error AboveShortfall(address provider, uint256 amount, uint256 shortfall);
+    error PaysNothing(address provider, uint256 amount);
     error CoverRateOutOfBounds(uint256 coverRate, uint256 min, uint256 max);
+    error CoverRateTooSoon(uint64 next, uint256 time);
     error WindowOutOfBounds(uint32 windowHours, uint32 min, uint32 max);
 
-    /// @notice Makes amount credits of the calling provider for `to`. Refused for a provider without capacity in force
+    /// @notice Makes amount credits of the calling provider for `to`. Refused for a provider without capacity of this kind in force
     /// (lapsed or jailed), above its limit, or above what its stake covers.
     function mint(address to, uint256 amount) external;
 
@@ -54,9 +72,22 @@ interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     /// to that provider, which is how a provider buys its own promise back.
     function burnAt(address provider, uint256 amount) external;
 
-    /// @notice Burns amount of the caller's credits for a defaulted provider's stake.
-    /// @return paid OPENX base units: amount x coverRate / 1e18, at most the stake's share amount / outstanding
+    /// @notice Burns amount of the caller's credits for a defaulted provider's stake: at most {shortfallOf}, for {valueOf}. Refused
+    /// when that is nothing.
+    /// @return paid OPENX base units
     function redeem(address provider, uint256 amount) external returns (uint256 paid);
+
+    /// @notice Notes that a provider's capacity in force is too small for what it has outstanding, which starts its
+    /// {DEFAULT_GRACE}, or that it suffices again. By anyone, and again after each verdict on the provider, looking at {MAX_NOTED} of them
+    /// at most. Not needed where all capacity has lapsed: that has a date of its own.
+    function noteShortage(address provider) external;
+
+    /// @notice Sets coverRate: at most doubles or halves it, once in {COVER_RATE_INTERVAL}, within {MIN_COVER_RATE} and {MAX_COVER_RATE}.
+    /// Only the owner.
+    function setCoverRate(uint256 coverRate) external;
+
+    /// @notice Sets windowHours within {MIN_WINDOW_HOURS} and {MAX_WINDOW_HOURS}. Only the owner.
+    function setWindowHours(uint32 windowHours) external;
 
     /// @notice Minted - burned at the provider - redeemed from its stake.
     function outstanding(address provider) external view returns (int256);
@@ -67,13 +98,43 @@ interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     /// @notice What the provider could mint now: by limit and by stake.
     function mintableOf(address provider) external view returns (uint256);
 
-    /// @notice True when credits are outstanding and the capacity has lapsed for longer than {DEFAULT_GRACE}.
+    /// @notice What is outstanding above what the capacity in force can serve, in the window now or in that of the provider's
+    /// last mint, whichever is longer.
+    function shortfallOf(address provider) external view returns (uint256);
+
+    /// @notice When the noted shortage began, and how many verdicts on the provider were looked at; zero when none is noted.
+    function shortageOf(address provider) external view returns (uint64 since, uint64 seen);
+
+    /// @notice True when {shortfallOf} is not zero and all capacity has lapsed for longer than {DEFAULT_GRACE}, or a shortage
+    /// noted up to the last verdict is older than that.
     function isDefaulted(address provider) external view returns (bool);
+
+    /// @notice What {redeem} pays now for amount, were the provider in default: amount x coverRate, and where what lies in the
+    /// registry for the provider is less than what all holds need, that share of it. Rounded down.
+    function valueOf(address provider, uint256 amount) external view returns (uint256);
 
     function kind() external view returns (ICapacityRegistry.Kind);
     function registry() external view returns (IProviderRegistry);
     function capacity() external view returns (ICapacityRegistry);
     /// @notice OPENX base units of stake that cover 1e18 base units of credit.
     function coverRate() external view returns (uint256);
+    function coverRateSetAt() external view returns (uint64);
     function windowHours() external view returns (uint32);
+
+    /// @notice Seconds a provider has to cure: the registry's stake thaw, so that no stake leaves by default and redemption
+    /// sooner than it could by unstaking when its capacity ended.
+    // solhint-disable-next-line func-name-mixedcase
+    function DEFAULT_GRACE() external view returns (uint64);
+    // solhint-disable-next-line func-name-mixedcase
+    function MIN_COVER_RATE() external view returns (uint256);
+    // solhint-disable-next-line func-name-mixedcase
+    function MAX_COVER_RATE() external view returns (uint256);
+    // solhint-disable-next-line func-name-mixedcase
+    function COVER_RATE_INTERVAL() external view returns (uint64);
+    // solhint-disable-next-line func-name-mixedcase
+    function MIN_WINDOW_HOURS() external view returns (uint32);
+    // solhint-disable-next-line func-name-mixedcase
+    function MAX_WINDOW_HOURS() external view returns (uint32);
+    // solhint-disable-next-line func-name-mixedcase
+    function MAX_NOTED() external view returns (uint256);
 }

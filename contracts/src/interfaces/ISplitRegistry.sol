@@ -7,15 +7,34 @@ pragma solidity 0.8.37;
 ///
 /// Promises
 /// - A split never changes and nobody owns one. Anyone may register a list; the same list has the same id on every chain.
-/// - Money that came in for a split belongs to its recipients in proportion, rounded down once for each; recipients take it
-///   themselves, so one that cannot be paid holds up nobody.
+/// - Money that came in for a split belongs to its recipients in proportion, rounded down once for each: a recipient's part is
+///   its share of all that ever came in, however often anyone distributed in between. Less than one base unit for each
+///   recipient waits for more to come in.
+/// - Recipients take it themselves, so one that cannot be paid holds up nobody.
 /// - For each asset the balance here is never less than what is accrued and owed together.
+///
+/// Powers: nobody has any. There is no owner, fee, pause or upgrade.
+///
+/// Assumptions
+/// - Assets are ERC-20s that move exactly the amount named, which is checked where they come in. Anyone may bring any asset; a
+///   bad one harms only those who take it. Of one asset a split takes at most 2^128 - 1 base units, ever.
+/// - A recipient can receive the asset. One that never can leaves its part here.
 interface ISplitRegistry {
     /// @param sharePpm of what a claim pays, in millionths
     struct Share {
         address recipient;
         uint32 sharePpm;
     }
+
+    error NoShares();
+    error TooManyShares(uint256 shares, uint256 maxShares);
+    error SharesNotAscending(address before, address recipient);
+    error ZeroShare(address recipient);
+    error SharesAboveWhole(uint256 totalPpm);
+    error SplitNotRegistered(bytes32 split);
+    error ZeroAmount();
+    error AmountTooLarge(bytes32 split, address asset, uint256 amount, uint256 room);
+    error WrongAmountReceived(address asset, uint256 expected, uint256 received);
 
     event SplitCreated(bytes32 indexed split, Share[] shares);
     event Accrued(bytes32 indexed split, address indexed asset, uint256 amount);
@@ -25,15 +44,27 @@ interface ISplitRegistry {
     /// @notice Registers a list: 1 to {MAX_SHARES} recipients in ascending order, none zero, shares above zero that sum to at
     /// most a million. Does nothing but return the id when it is known.
     function create(Share[] calldata shares) external returns (bytes32 split);
+
     function splitId(Share[] calldata shares) external pure returns (bytes32);
+
     /// @notice The sum of a registered split's shares in millionths; zero when not registered.
     function totalPpmOf(bytes32 split) external view returns (uint32);
+
     /// @notice Takes amount of asset from the caller, who approved this contract, for a registered split.
     function accrue(bytes32 split, address asset, uint256 amount) external;
+
     /// @notice Moves what a split has accrued to its recipients' ledger. By anyone.
     function distribute(Share[] calldata shares, address asset) external returns (uint256 amount);
-    /// @notice Pays a recipient what is owed to it. By anyone; the money only reaches the recipient.
+
+    /// @notice Pays a recipient what is owed to it. By anyone; the money only reaches the recipient. Does nothing when nothing is
+    /// owed.
     function withdraw(address recipient, address asset) external returns (uint256 amount);
+
+    /// @notice What came in for a split and was not distributed yet.
     function accruedOf(bytes32 split, address asset) external view returns (uint256);
+
     function owedTo(address recipient, address asset) external view returns (uint256);
+
+    // solhint-disable-next-line func-name-mixedcase
+    function MAX_SHARES() external view returns (uint256);
 }

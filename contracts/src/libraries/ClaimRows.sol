@@ -19,9 +19,11 @@ library ClaimRows {
     /// @notice Takes the memory the other functions work in. Must be the first to take any in a call, so that it lies at a
     /// known address (an addition at each use would cost 150 gas a row); else it reverts. Its layout:
     /// 0x080 Escrow: typehash, payer, signer, provider, asset, split, thaw, nonce
-    /// 0x180 Voucher: typehash, escrowId, cumulative, receiptsHash
-    /// 0x200 ecrecover: digest, v, r, s
-    /// 0x280 EIP-712: 0x1901, domain separator, struct hash (66 bytes, rounded up to 96)
+    /// 0x180 EIP-712: 0x1901 at the end of its word, domain separator, struct hash
+    /// 0x1e0 Voucher: typehash, escrowId, cumulative, receiptsHash
+    /// 0x260 r, vs
+    /// ecrecover takes digest, v, r, s from 0x220 on, where the voucher's last words lay, so that one copy places all that a row
+    /// holds behind its nonce. Its answer comes where the digest was.
     function takeFrame() internal pure {
         uint256 freeMemory;
         assembly ("memory-safe") {
@@ -29,7 +31,7 @@ library ClaimRows {
         }
         if (freeMemory != 0x80) revert FrameOutOfPlace(freeMemory);
         assembly ("memory-safe") {
-            mstore(0x40, 0x2e0)
+            mstore(0x40, 0x2a0)
         }
     }
 
@@ -42,13 +44,17 @@ library ClaimRows {
         uint256 thawWord = thaw;
         assembly ("memory-safe") {
             mstore(0x080, escrowTypehash)
+            // Rows are copied into the lower bytes of these three.
+            mstore(0x0a0, 0)
+            mstore(0x0c0, 0)
+            mstore(0x160, 0)
             mstore(0x0e0, providerWord)
             mstore(0x100, assetWord)
             mstore(0x120, split)
             mstore(0x140, thawWord)
-            mstore(0x180, voucherTypehash)
-            mstore(0x280, shl(240, 0x1901))
-            mstore(0x282, domain)
+            mstore(0x180, 0x1901)
+            mstore(0x1a0, domain)
+            mstore(0x1e0, voucherTypehash)
         }
     }
 
@@ -64,45 +70,44 @@ library ClaimRows {
     /// caller has made sure that it is all there.
     function readVoucher(uint256 row) internal pure returns (bytes32 escrowId, uint256 cumulative) {
         assembly ("memory-safe") {
-            mstore(0x0a0, shr(96, calldataload(row)))
-            mstore(0x0c0, shr(96, calldataload(add(row, 20))))
-            mstore(0x160, shr(160, calldataload(add(row, 40))))
-            mstore(0x2a2, keccak256(0x080, 0x100))
-            escrowId := keccak256(0x280, 0x42)
+            calldatacopy(0x0ac, row, 20)
+            calldatacopy(0x0cc, add(row, 20), 20)
+            calldatacopy(0x174, add(row, 40), 12)
+            mstore(0x1c0, keccak256(0x080, 0x100))
+            escrowId := keccak256(0x19e, 0x42)
 
-            cumulative := shr(128, calldataload(add(row, 52)))
-            mstore(0x1a0, escrowId)
-            mstore(0x1c0, cumulative)
-            mstore(0x1e0, calldataload(add(row, 68)))
+            mstore(0x200, escrowId)
+            mstore(0x220, 0)
+            calldatacopy(0x230, add(row, 52), 112)
+            cumulative := mload(0x220)
         }
     }
 
-    /// @notice Whether the row that {readVoucher} just read into frame is signed by the signer it names.
-    function isSigned(uint256 row) internal view returns (bool signed) {
+    /// @notice Whether the row that {readVoucher} just read into the frame is signed by the signer it names. Asked once, for it
+    /// writes over the voucher.
+    function isSigned() internal view returns (bool signed) {
         assembly ("memory-safe") {
-            mstore(0x2a2, keccak256(0x180, 0x80))
-            mstore(0x200, keccak256(0x280, 0x42))
+            mstore(0x1c0, keccak256(0x1e0, 0x80))
+            mstore(0x220, keccak256(0x19e, 0x42))
 
-            let vs := calldataload(add(row, 132))
+            let vs := mload(0x280)
             let s := shr(1, shl(1, vs))
-            mstore(0x220, add(27, shr(255, vs)))
-            mstore(0x240, calldataload(add(row, 100)))
-            mstore(0x260, s)
+            mstore(0x240, add(27, shr(255, vs)))
+            mstore(0x280, s)
 
-            // A signature without a signer leaves the zero here; no escrow has a signer of zero.
-            mstore(0x00, 0)
-            pop(staticcall(gas(), 1, 0x200, 0x80, 0x00, 0x20))
-            signed := and(eq(mload(0x00), mload(0x0c0)), lt(s, HALF_ORDER_UP))
+            // A signature without a signer leaves the digest there, and nobody can find a digest that is its own signer.
+            pop(staticcall(gas(), 1, 0x220, 0x80, 0x220, 0x20))
+            signed := and(eq(mload(0x220), mload(0x0c0)), lt(s, HALF_ORDER_UP))
         }
     }
 
-    /// @notice Emits {IPaymentEscrow-Claimed} for the row that is in frame, whose receiptsHash follows the cumulative amount
-    /// there as it does in the event.
-    function emitClaimed(bytes32 escrowId, uint256 claimed) internal {
+    /// @notice Emits {IPaymentEscrow-Claimed} for the row that was last read.
+    function emitClaimed(uint256 row, bytes32 escrowId, uint256 claimed) internal {
         bytes32 topic = IPaymentEscrow.Claimed.selector;
         assembly ("memory-safe") {
-            mstore(0x1c0, claimed)
-            log2(0x1c0, 0x40, topic, escrowId)
+            mstore(0x220, claimed)
+            mstore(0x240, calldataload(add(row, 68)))
+            log2(0x220, 0x40, topic, escrowId)
         }
     }
 }

@@ -15,8 +15,8 @@ from metering.units import Address, Amount
 from xnode.chain import openx_token
 from xnode.chain.abi import to_hex
 from xnode.chain.anvil import find_anvil
-from xnode.chain.deploy import Plan, deploy
-from xnode.chain.devnet import CHAIN_ID, MIN_THAW_S, OWNER_KEY, STAKE_THAW_S, SUPPLY
+from xnode.chain.deploy import deploy
+from xnode.chain.devnet import CHAIN_ID, OWNER_KEY, make_devnet_plan
 from xnode.chain.manifest import Manifest
 from xnode.chain.rpc import Rpc
 from xnode.chain.transactor import Pace, Transactor
@@ -64,8 +64,7 @@ async def deploy_on(url: str, folder: Path) -> Manifest:
         journal = SqlTxJournal(make_engine(folder / "deploy.sqlite"), CHAIN_ID, owner.address)
         transactor = Transactor(rpc, owner, journal, CHAIN_ID, PACE)
         await nursery.start(transactor.run)
-        plan = Plan(owner.address, owner.address, SUPPLY, MIN_THAW_S, STAKE_THAW_S, confirmations=1)
-        manifest = await deploy(rpc, transactor, CHAIN_ID, plan)
+        manifest = await deploy(rpc, transactor, CHAIN_ID, make_devnet_plan(owner.address))
         nursery.cancel_scope.cancel()
     return manifest
 
@@ -102,8 +101,9 @@ class Bed:
         tx_hash: str = await self.rpc.write("eth_sendTransaction", call)
         with trio.fail_after(20):
             # anvil mines at once, but answers a little before it does.
-            while await self.rpc.read("eth_getTransactionReceipt", tx_hash) is None:  # noqa: ASYNC110
+            while (receipt := await self.rpc.read("eth_getTransactionReceipt", tx_hash)) is None:  # noqa: ASYNC110
                 await trio.sleep(0.01)
+        assert receipt["status"] == "0x1", f"{tx_hash} reverted"
         return tx_hash
 
     async def openx_of(self, address: Address) -> int:

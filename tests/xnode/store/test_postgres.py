@@ -22,6 +22,7 @@ from xnode.node.records import Numbers, Settings, SubmitterJob
 from xnode.ports import Sent
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
+from xnode.store.promises import SqlPromises
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +70,14 @@ async def test_what_was_committed_is_there_after_a_restart_of_node_and_server(po
         Numbers: Numbers(offer=2**40), SubmitterJob: job, Settings: settings,
     }  # fmt: skip
     assert loaded.effects == ((2**40, make_search(2**40)),)
+
+
+async def test_a_promise_is_written_once(engine: Engine) -> None:
+    promises = SqlPromises(engine)
+    await promises.promise("Verdict", b"\0one", b"yes")
+    assert await promises.keep("Verdict", b"\0one", b"no") == b"yes"
+    with pytest.raises(Permanent):
+        await promises.promise("Verdict", b"\0one", b"no")
 
 
 async def test_a_record_and_an_effect_take_the_place_of_older_ones(engine: Engine) -> None:

@@ -1,0 +1,555 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
+import {ICapacityRegistry} from "./interfaces/ICapacityRegistry.sol";
+import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
+import {VerifierList} from "./libraries/VerifierList.sol";
+import {XnodeHashes} from "./libraries/XnodeHashes.sol";
+
+/// @notice See {ICapacityRegistry}.
+contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
+    using SafeERC20 for IERC20;
+    using VerifierList for VerifierList.List;
+
+    /// @dev A claim with what it is judged by, fixed at the request. One word.
+    struct Condition {
+        uint16 classId;
+        uint16 count;
+        Kind kind;
+        uint32 weightMilli;
+        uint32 n;
+        uint32 timeLimitMs;
+    }
+
+    /// @dev What is stored of a challenge. seats, quorum and slotCount are the settings and the list at the request; quorum is
+    /// lowered at the draw where the panel came out smaller.
+    struct Trial {
+        address provider;
+        Stage stage;
+        bool isSpotCheck;
+        uint8 seats;
+        uint8 quorum;
+        uint16 slotCount;
+        address payer;
+        uint96 fee;
+        uint64 requestBlock;
+        uint64 drawBlock;
+        uint64 deadline;
+        bytes32 seed;
+        address[] panel;
+        Condition[] conditions;
+    }
+
+    /// @param open the last challenge requested, until it is over
+    /// @param passed the requested challenge that the last capacity stands on
+    struct Standing {
+        bytes32 open;
+        bytes32 passed;
+        uint64 challenges;
+        uint64 spotCheckedAt;
+        bool isJailed;
+    }
+
+    /// @dev A verifier opens so many rows of every device: 4 rows of 65,536 elements are 1 MiB a device.
+    uint32 public constant OPENED_ROWS = 4;
+    uint256 public constant MAX_CLASSES = 256;
+    /// @dev Classes of devices in one host or rack.
+    uint256 public constant MAX_CLAIMS = 8;
+    /// @dev The roots of all devices must fit in the transaction that proves a false verdict: 32 KiB of the 128 KiB that nodes relay.
+    uint256 public constant MAX_DEVICES = 1024;
+    uint256 public constant MAX_VERIFIERS = VerifierList.MAX_SLOTS;
+    /// @dev 15 verdicts cost about 300,000 gas to record.
+    uint256 public constant MAX_PANEL = 15;
+
+    uint32 private constant MATRIX_STEP = 256;
+    /// @dev A row of 131,072 products of bytes still fits in an int32.
+    uint32 private constant MAX_MATRIX = 131_072;
+    uint32 private constant MAX_WEIGHT_MILLI = 1_000_000;
+    uint32 private constant MAX_TIME_LIMIT_MS = 10 minutes * 1000;
+
+    IProviderRegistry public immutable registry;
+    IERC20 public immutable openx;
+
+    mapping(address account => uint256) public feesOf;
+    Settings private _settings;
+    Class[] private _classes;
+    VerifierList.List private _verifiers;
+    mapping(bytes32 challengeId => Trial) private _trials;
+    mapping(address provider => Standing) private _standings;
+    mapping(address provider => Capacity[]) private _history;
+
+    constructor(
+        IProviderRegistry registry_,
+        IERC20 openx_,
+        address owner_,
+        Settings memory settings_,
+        Class[] memory classes
+    ) EIP712("xnode", "1") Ownable(owner_) {
+        if (address(registry_) == address(0) || address(openx_) == address(0)) {
+            revert ZeroAddress();
+        }
+        address registrysOpenx = address(registry_.openx());
+        if (registrysOpenx != address(openx_)) revert OpenxNotTheRegistrys(address(openx_), registrysOpenx);
+        registry = registry_;
+        openx = openx_;
+        _setSettings(settings_);
+        for (uint256 i = 0; i < classes.length; i++) {
+            _addClass(classes[i]);
+        }
+    }
+
+    // ---- Challenges
+
+    function requestChallenge(Claim[] calldata claims) external returns (bytes32 challengeId) {
+        if (registry.nodeKeyOf(msg.sender) == address(0)) revert NotRegistered(msg.sender);
+        if (claims.length == 0 || claims.length > MAX_CLAIMS) revert ClaimsCount(claims.length, MAX_CLAIMS);
+        challengeId = _request(msg.sender, false);
+        Condition[] storage conditions = _trials[challengeId].conditions;
+        uint256 devices;
+        for (uint256 i = 0; i < claims.length; i++) {
+            if (i > 0 && claims[i].classId <= claims[i - 1].classId) revert ClaimsNotAscending(claims[i].classId);
+            conditions.push(_makeCondition(claims[i]));
+            devices += claims[i].count;
+        }
+        if (devices > MAX_DEVICES) revert TooManyDevices(devices, MAX_DEVICES);
+    }
+
+    function spotCheck(address provider) external returns (bytes32 challengeId) {
+        if (_inForce(provider).until == 0) revert NothingInForce(provider);
+        Standing storage standing = _standings[provider];
+        uint256 nextAt = standing.spotCheckedAt == 0 ? 0 : standing.spotCheckedAt + _settings.spotCheckPause;
+        if (block.timestamp < nextAt) revert SpotCheckedRecently(provider, nextAt);
+        challengeId = _request(provider, true);
+        standing.spotCheckedAt = uint64(block.timestamp);
+        _trials[challengeId].conditions = _trials[standing.passed].conditions;
+    }
+
+    function draw(bytes32 challengeId) external {
+        Trial storage trial = _trials[challengeId];
+        if (trial.stage != Stage.Requested) revert WrongStage(challengeId, trial.stage);
+        if (block.number <= trial.drawBlock) revert TooEarlyToDraw(challengeId, trial.drawBlock, block.number);
+        bytes32 hash = blockhash(trial.drawBlock);
+        if (hash == 0) {
+            _arm(trial);
+            emit DrawArmedAgain(challengeId, trial.drawBlock);
+            return;
+        }
+        bytes32 seed = keccak256(abi.encode(hash, challengeId));
+        address[] memory panel = _verifiers.draw(seed, trial.requestBlock, trial.slotCount, trial.seats, trial.provider);
+        if (panel.length == 0) return _lapse(challengeId, trial);
+        if (panel.length < trial.seats) trial.quorum = uint8(_moreThanTwoThirds(panel.length));
+        trial.stage = Stage.Drawn;
+        trial.seed = seed;
+        trial.panel = panel;
+        trial.deadline = uint64(block.timestamp) + _settings.answerTime;
+        emit ChallengeDrawn(challengeId, trial.provider, seed, panel, trial.deadline);
+    }
+
+    function record(
+        bytes32 challengeId,
+        address[] calldata judges,
+        Verdict[] calldata verdicts,
+        bytes[] calldata signatures
+    ) external {
+        Trial storage trial = _trials[challengeId];
+        if (trial.stage != Stage.Drawn) revert WrongStage(challengeId, trial.stage);
+        if (block.timestamp > trial.deadline) revert DeadlinePassed(challengeId, trial.deadline, block.timestamp);
+        if (verdicts.length != judges.length || signatures.length != judges.length) {
+            revert LengthsDiffer(judges.length, verdicts.length, signatures.length);
+        }
+        if (judges.length < trial.quorum) revert QuorumShort(challengeId, judges.length, trial.quorum);
+        _checkOnPanel(challengeId, trial.panel, judges);
+        for (uint256 i = 0; i < judges.length; i++) {
+            _checkVerdict(challengeId, judges[i], verdicts[i], verdicts[0]);
+            _checkSigned(judges[i], verdicts[i], signatures[i]);
+        }
+
+        bool passed = verdicts[0].passed;
+        if (passed && verdicts[0].answersHash == 0) revert PassedWithoutAnswers(challengeId);
+        trial.stage = passed ? Stage.Passed : Stage.Failed;
+        delete _standings[trial.provider].open;
+        _shareFee(trial.fee, judges);
+        emit VerdictsRecorded(challengeId, passed, verdicts[0].answersHash, judges);
+        if (passed) _pass(challengeId, trial);
+        else _jail(challengeId, trial.provider);
+    }
+
+    function lapse(bytes32 challengeId) external {
+        Trial storage trial = _trials[challengeId];
+        if (trial.stage != Stage.Drawn) revert WrongStage(challengeId, trial.stage);
+        if (block.timestamp <= trial.deadline) {
+            revert DeadlineNotPassed(challengeId, trial.deadline, block.timestamp);
+        }
+        _lapse(challengeId, trial);
+    }
+
+    function challengeOf(bytes32 challengeId) external view returns (Challenge memory) {
+        Trial storage trial = _trials[challengeId];
+        Claim[] memory claims = new Claim[](trial.conditions.length);
+        for (uint256 i = 0; i < claims.length; i++) {
+            claims[i] = Claim(trial.conditions[i].classId, trial.conditions[i].count);
+        }
+        return Challenge({
+            provider: trial.provider,
+            stage: trial.stage,
+            drawBlock: trial.drawBlock,
+            deadline: trial.deadline,
+            seed: trial.seed,
+            panel: trial.panel,
+            claims: claims
+        });
+    }
+
+    function conditionsOf(bytes32 challengeId) external view returns (Class[] memory classes) {
+        Condition[] storage conditions = _trials[challengeId].conditions;
+        classes = new Class[](conditions.length);
+        for (uint256 i = 0; i < classes.length; i++) {
+            Condition memory judged = conditions[i];
+            classes[i] =
+                Class(_classes[judged.classId].name, judged.kind, judged.weightMilli, judged.n, judged.timeLimitMs);
+        }
+    }
+
+    function deviceOf(bytes32 challengeId, uint32 device)
+        external
+        view
+        returns (address provider, bytes32 seed, uint32 n)
+    {
+        Trial storage trial = _trials[challengeId];
+        if (trial.seed == 0) return (address(0), 0, 0);
+        uint256 before;
+        for (uint256 i = 0; i < trial.conditions.length; i++) {
+            before += trial.conditions[i].count;
+            if (device < before) {
+                return (trial.provider, keccak256(abi.encode(trial.seed, device)), trial.conditions[i].n);
+            }
+        }
+    }
+
+    function quorumOf(bytes32 challengeId) external view returns (uint8) {
+        Trial storage trial = _trials[challengeId];
+        return trial.seed == 0 ? 0 : trial.quorum;
+    }
+
+    function openChallengeOf(address provider) external view returns (bytes32) {
+        bytes32 open = _standings[provider].open;
+        return _isOverdue(_trials[open]) ? bytes32(0) : open;
+    }
+
+    // ---- Capacity
+
+    function capacityOf(address provider) external view returns (Capacity memory) {
+        return _inForce(provider);
+    }
+
+    function verifiedOf(address provider, uint16 classId) external view returns (uint16) {
+        if (_inForce(provider).until == 0) return 0;
+        Condition[] storage conditions = _trials[_standings[provider].passed].conditions;
+        for (uint256 i = 0; i < conditions.length; i++) {
+            if (conditions[i].classId == classId) return conditions[i].count;
+        }
+        return 0;
+    }
+
+    function historyOf(address provider, uint256 index) external view returns (Capacity memory) {
+        return _history[provider][index];
+    }
+
+    function historyLength(address provider) external view returns (uint256) {
+        return _history[provider].length;
+    }
+
+    function isJailed(address provider) external view returns (bool) {
+        return _standings[provider].isJailed;
+    }
+
+    function lapsedSince(address provider) external view returns (uint64) {
+        uint256 length = _history[provider].length;
+        if (length == 0) return 0;
+        uint64 until = _history[provider][length - 1].until;
+        return block.timestamp < until ? 0 : until;
+    }
+
+    // ---- Verifiers
+
+    function enlist() external {
+        if (registry.nodeKeyOf(msg.sender) == address(0)) revert NotRegistered(msg.sender);
+        uint96 pledge = _settings.verifierStake;
+        // Stake that covers credits cannot stand for verdicts too.
+        uint256 unheld = Math.saturatingSub(registry.stakeOf(msg.sender), registry.heldStakeOf(msg.sender));
+        if (unheld < pledge) revert VerifierStakeShort(msg.sender, unheld, pledge);
+        _verifiers.add(msg.sender, pledge);
+        emit VerifierEnlisted(msg.sender);
+    }
+
+    function leave() external {
+        _strikeOff(msg.sender);
+    }
+
+    function strikeOff(address verifier) external {
+        bool inOrder =
+            registry.nodeKeyOf(verifier) != address(0) && registry.stakeOf(verifier) >= _settings.verifierStake;
+        if (inOrder) revert VerifierInOrder(verifier);
+        _strikeOff(verifier);
+    }
+
+    function isVerifier(address provider) external view returns (bool) {
+        return _verifiers.pledges[provider].isEnlisted;
+    }
+
+    function verifierCount() external view returns (uint256) {
+        return _verifiers.count;
+    }
+
+    function verifiers() external view returns (address[] memory) {
+        return _verifiers.allOf();
+    }
+
+    function heldStakeOf(address provider) external view returns (uint256) {
+        return _verifiers.heldOf(provider);
+    }
+
+    function withdrawFees(address verifier) external returns (uint256 amount) {
+        amount = feesOf[verifier];
+        if (amount == 0) return 0;
+        address payout = registry.payoutOf(verifier);
+        feesOf[verifier] = 0;
+        emit FeesWithdrawn(verifier, payout, amount);
+        openx.safeTransfer(payout, amount);
+    }
+
+    // ---- Governed
+
+    function addClass(Class calldata class) external onlyOwner returns (uint16) {
+        return _addClass(class);
+    }
+
+    function changeClass(uint16 classId, uint32 weightMilli, uint32 n, uint32 timeLimitMs) external onlyOwner {
+        if (classId >= _classes.length) revert UnknownClass(classId);
+        _checkClass(weightMilli, n, timeLimitMs);
+        Class storage class = _classes[classId];
+        (class.weightMilli, class.n, class.timeLimitMs) = (weightMilli, n, timeLimitMs);
+        emit ClassChanged(classId, weightMilli, n, timeLimitMs);
+    }
+
+    function classOf(uint16 classId) external view returns (Class memory) {
+        if (classId >= _classes.length) revert UnknownClass(classId);
+        return _classes[classId];
+    }
+
+    function classCount() external view returns (uint16) {
+        return uint16(_classes.length);
+    }
+
+    function setSettings(Settings calldata settings_) external onlyOwner {
+        _setSettings(settings_);
+    }
+
+    function settings() external view returns (Settings memory) {
+        return _settings;
+    }
+
+    function domainSeparator() external view returns (bytes32) {
+        return _domainSeparatorV4();
+    }
+
+    // ---- Inside: requesting and drawing
+
+    function _request(address provider, bool isSpotCheck) private returns (bytes32 challengeId) {
+        Standing storage standing = _standings[provider];
+        _endOverdue(provider, standing.open);
+        if (_verifiers.count == (_verifiers.pledges[provider].isEnlisted ? 1 : 0)) revert NoVerifiers(provider);
+        uint256 number = ++standing.challenges;
+        challengeId = keccak256(abi.encode(block.chainid, address(this), provider, number));
+        standing.open = challengeId;
+
+        Trial storage trial = _trials[challengeId];
+        trial.provider = provider;
+        trial.stage = Stage.Requested;
+        trial.isSpotCheck = isSpotCheck;
+        trial.payer = msg.sender;
+        trial.fee = _settings.fee;
+        _arm(trial);
+        emit ChallengeRequested(challengeId, provider, msg.sender, trial.drawBlock);
+        openx.safeTransferFrom(msg.sender, address(this), trial.fee);
+    }
+
+    /// @dev Fixes the block whose hash decides, and all that the hash decides about. Also when a draw is armed again: what was
+    /// fixed for a hash that nobody can read any more is of no use to anyone.
+    function _arm(Trial storage trial) private {
+        trial.seats = _settings.panelSize;
+        trial.quorum = _settings.quorum;
+        trial.slotCount = uint16(_verifiers.slots.length);
+        trial.requestBlock = uint64(block.number);
+        trial.drawBlock = uint64(block.number) + _settings.drawDelay;
+    }
+
+    function _makeCondition(Claim calldata claim) private view returns (Condition memory) {
+        if (claim.classId >= _classes.length) revert UnknownClass(claim.classId);
+        if (claim.count == 0) revert ClaimOfNothing(claim.classId);
+        Class storage class = _classes[claim.classId];
+        if (class.weightMilli == 0) revert ClassTakesNoClaims(claim.classId);
+        return Condition(claim.classId, claim.count, class.kind, class.weightMilli, class.n, class.timeLimitMs);
+    }
+
+    function _endOverdue(address provider, bytes32 open) private {
+        if (open == 0) return;
+        if (!_isOverdue(_trials[open])) revert ChallengeOpen(provider, open);
+        _lapse(open, _trials[open]);
+    }
+
+    function _isOverdue(Trial storage trial) private view returns (bool) {
+        return trial.stage == Stage.Drawn && block.timestamp > trial.deadline;
+    }
+
+    function _lapse(bytes32 challengeId, Trial storage trial) private {
+        trial.stage = Stage.Lapsed;
+        delete _standings[trial.provider].open;
+        feesOf[trial.payer] += trial.fee;
+        emit ChallengeLapsed(challengeId, trial.provider);
+    }
+
+    // ---- Inside: judging
+
+    function _checkOnPanel(bytes32 challengeId, address[] memory panel, address[] calldata judges) private pure {
+        uint256 seat;
+        for (uint256 i = 0; i < judges.length; i++) {
+            while (seat < panel.length && panel[seat] < judges[i]) {
+                seat++;
+            }
+            // Both lists ascend, so one that is out of order, or there twice, is not found again either.
+            if (seat == panel.length || panel[seat] != judges[i]) revert NotOnPanel(challengeId, judges[i]);
+            seat++;
+        }
+    }
+
+    function _checkVerdict(bytes32 challengeId, address judge, Verdict calldata verdict, Verdict calldata first)
+        private
+        pure
+    {
+        if (verdict.challengeId != challengeId) revert VerdictOfAnother(verdict.challengeId, challengeId);
+        if (verdict.passed != first.passed || verdict.answersHash != first.answersHash) revert VerdictsDiffer(judge);
+    }
+
+    function _checkSigned(address judge, Verdict calldata verdict, bytes calldata signature) private view {
+        uint256 pledge = _verifiers.pledges[judge].amount;
+        uint256 staked = registry.stakeOf(judge);
+        if (staked < pledge) revert VerifierStakeShort(judge, staked, pledge);
+        address nodeKey = registry.nodeKeyOf(judge);
+        bytes32 digest = _hashTypedDataV4(XnodeHashes.hashVerdict(verdict));
+        (address recovered,,) = ECDSA.tryRecoverCalldata(digest, signature);
+        // A verifier that is no provider any more has a key of zero, which a broken signature would give.
+        if (recovered != nodeKey || nodeKey == address(0)) revert WrongVerdictSignature(judge, nodeKey, recovered);
+    }
+
+    function _shareFee(uint256 fee, address[] calldata judges) private {
+        uint256 shareDown = fee / judges.length;
+        for (uint256 i = 0; i < judges.length; i++) {
+            feesOf[judges[i]] += shareDown;
+        }
+        feesOf[judges[0]] += fee - shareDown * judges.length;
+    }
+
+    function _pass(bytes32 challengeId, Trial storage trial) private {
+        address provider = trial.provider;
+        Capacity[] storage history = _history[provider];
+        if (!trial.isSpotCheck) {
+            _endCapacity(provider);
+            history.push(_makeCapacity(trial.conditions));
+            _standings[provider].passed = challengeId;
+            _standings[provider].isJailed = false;
+        }
+        emit CapacityVerified(challengeId, provider, history[history.length - 1]);
+    }
+
+    function _jail(bytes32 challengeId, address provider) private {
+        _endCapacity(provider);
+        _standings[provider].isJailed = true;
+        emit Jailed(challengeId, provider);
+    }
+
+    function _endCapacity(address provider) private {
+        uint256 length = _history[provider].length;
+        if (length == 0) return;
+        Capacity storage last = _history[provider][length - 1];
+        if (block.timestamp < last.until) last.until = uint64(block.timestamp);
+    }
+
+    function _makeCapacity(Condition[] storage conditions) private view returns (Capacity memory made) {
+        for (uint256 i = 0; i < conditions.length; i++) {
+            Condition memory judged = conditions[i];
+            if (judged.kind == Kind.Gpu) {
+                made.gpus += judged.count;
+                made.gpuMilli += uint64(judged.count) * judged.weightMilli;
+            } else {
+                made.vcpus += judged.count;
+                made.cpuMilli += uint64(judged.count) * judged.weightMilli;
+            }
+        }
+        made.from = uint64(block.timestamp);
+        made.until = uint64(block.timestamp) + _settings.validity;
+    }
+
+    /// @dev All zero when nothing is in force.
+    function _inForce(address provider) private view returns (Capacity memory last) {
+        uint256 length = _history[provider].length;
+        if (length == 0) return last;
+        last = _history[provider][length - 1];
+        if (block.timestamp >= last.until) delete last;
+    }
+
+    function _moreThanTwoThirds(uint256 of_) private pure returns (uint256) {
+        return of_ * 2 / 3 + 1;
+    }
+
+    // ---- Inside: verifiers, classes, settings
+
+    function _strikeOff(address verifier) private {
+        uint64 heldUntil = uint64(block.timestamp) + _settings.leaveDelay;
+        _verifiers.remove(verifier, heldUntil);
+        emit VerifierLeft(verifier, heldUntil);
+    }
+
+    function _addClass(Class memory class) private returns (uint16 classId) {
+        if (_classes.length == MAX_CLASSES) revert TooManyClasses(MAX_CLASSES);
+        uint256 nameLength = bytes(class.name).length;
+        if (nameLength == 0 || nameLength > 32) revert ClassNameLength(nameLength, 32);
+        _checkClass(class.weightMilli, class.n, class.timeLimitMs);
+        classId = uint16(_classes.length);
+        _classes.push(class);
+        emit ClassAdded(classId, class);
+    }
+
+    function _checkClass(uint32 weightMilli, uint32 n, uint32 timeLimitMs) private pure {
+        _checkBounds("weightMilli", weightMilli, 0, MAX_WEIGHT_MILLI);
+        _checkBounds("n", n, MATRIX_STEP, MAX_MATRIX);
+        if (n % MATRIX_STEP != 0) revert MatrixSizeNotWhole(n, MATRIX_STEP);
+        _checkBounds("timeLimitMs", timeLimitMs, 1, MAX_TIME_LIMIT_MS);
+    }
+
+    function _setSettings(Settings memory next) private {
+        _checkBounds("drawDelay", next.drawDelay, 1, 64);
+        _checkBounds("panelSize", next.panelSize, 1, MAX_PANEL);
+        _checkBounds("quorum", next.quorum, _moreThanTwoThirds(next.panelSize), next.panelSize);
+        _checkBounds("answerTime", next.answerTime, 10 seconds, 1 days);
+        _checkBounds("validity", next.validity, 1 minutes, 90 days);
+        _checkBounds("spotCheckPause", next.spotCheckPause, 0, next.validity - 1);
+        _checkBounds("leaveDelay", next.leaveDelay, next.answerTime, 90 days);
+        _checkBounds("fee", next.fee, 0.001 ether, 1_000 ether);
+        _checkBounds("verifierStake", next.verifierStake, 1 ether, 100_000_000 ether);
+        _settings = next;
+        emit SettingsSet(next);
+    }
+
+    function _checkBounds(bytes32 setting, uint256 value, uint256 min, uint256 max) private pure {
+        if (value < min || value > max) revert SettingOutOfBounds(setting, value, min, max);
+    }
+}

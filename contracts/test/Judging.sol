@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+
+import {CapacityRegistry} from "../src/CapacityRegistry.sol";
+import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
+import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
+import {Market} from "./Market.sol";
+
+/// @dev More of forge's cheat codes: those about blocks.
+interface VmBlocks {
+    function roll(uint256 number) external;
+    function setBlockhash(uint256 number, bytes32 hash) external;
+}
+
+/// @notice The market with a CapacityRegistry, a registered provider, verifiers, and how a challenge is asked for and judged.
+abstract contract Judging is Market {
+    VmBlocks internal constant vmBlocks = VmBlocks(address(uint160(uint256(keccak256("hevm cheat code")))));
+
+    uint16 internal constant GPU = 0;
+    uint16 internal constant CPU = 1;
+    uint32 internal constant GPU_N = 1024;
+    uint32 internal constant CPU_N = 256;
+    uint32 internal constant GPU_WEIGHT = 2500;
+    uint32 internal constant CPU_WEIGHT = 1000;
+    uint16 internal constant DRAW_DELAY = 2;
+    uint32 internal constant ANSWER_TIME = 10 minutes;
+    uint32 internal constant VALIDITY = 7 days;
+    uint32 internal constant PAUSE = 1 days;
+    uint32 internal constant LEAVE_DELAY = 21 days;
+    uint96 internal constant FEE = 10 ether;
+    uint96 internal constant PLEDGE = 1_000 ether;
+    bytes32 internal constant ANSWERS = keccak256("answers");
+
+    CapacityRegistry internal capacity;
+
+    function setUp() public virtual override {
+        super.setUp();
+        vmBlocks.roll(1_000_000);
+        capacity = CapacityRegistry(deploy(capacityCode(makeSettings())));
+        registerProvider(address(0));
+        giveOpenx(provider, 1_000 ether);
+        approveFees(provider);
+    }
+
+    function capacityCode(ICapacityRegistry.Settings memory settings) internal view returns (bytes memory) {
+        ICapacityRegistry.Class[] memory classes = new ICapacityRegistry.Class[](2);
+        classes[0] = ICapacityRegistry.Class("test-gpu", ICapacityRegistry.Kind.Gpu, GPU_WEIGHT, GPU_N, 5_000);
+        classes[1] = ICapacityRegistry.Class("cpu", ICapacityRegistry.Kind.Cpu, CPU_WEIGHT, CPU_N, 10_000);
+        return creationCode("CapacityRegistry", abi.encode(registry, openx, address(this), settings, classes));
+    }
+
+    function makeSettings() internal pure returns (ICapacityRegistry.Settings memory) {
+        return ICapacityRegistry.Settings({
+            drawDelay: DRAW_DELAY,
+            panelSize: 5,
+            quorum: 4,
+            answerTime: ANSWER_TIME,
+            validity: VALIDITY,
+            spotCheckPause: PAUSE,
+            leaveDelay: LEAVE_DELAY,
+            fee: FEE,
+            verifierStake: PLEDGE
+        });
+    }
+
+    // ---- Verifiers: number i has the owner key 0x10000 + i and the node key 0x20000 + i
+
+    function ownerKeyOf(uint256 i) internal pure returns (uint256) {
+        return 0x10000 + i;
+    }
+
+    function nodeKeyOf(uint256 i) internal pure returns (uint256) {
+        return 0x20000 + i;
+    }
+
+    function verifierAt(uint256 i) internal pure returns (address) {
+        return vm.addr(ownerKeyOf(i));
+    }
+
+    function enlistVerifiers(uint256 count) internal {
+        for (uint256 i = 0; i < count; i++) {
+            registerStaked(i, PLEDGE);
+            vm.prank(verifierAt(i));
+            capacity.enlist();
+        }
+    }
+
+    function registerStaked(uint256 i, uint256 stake) internal {
+        registerAs(ownerKeyOf(i), nodeKeyOf(i));
+        stakeFor(verifierAt(i), stake);
+    }
+
+    function registerAs(uint256 ownerKey, uint256 nodeKey) internal {
+        address owner = vm.addr(ownerKey);
+        bytes memory proof = signNodeKey(nodeKey, owner, vm.addr(nodeKey), registry.nonces(owner), FAR);
+        vm.prank(owner);
+        registry.register(vm.addr(nodeKey), address(0), FAR, proof);
+    }
+
+    function stakeFor(address owner, uint256 amount) internal {
+        giveOpenx(address(this), amount);
+        openx.approve(address(registry), amount);
+        registry.stakeFor(owner, amount);
+    }
+
+    function giveOpenx(address to, uint256 amount) internal {
+        vm.prank(treasury);
+        checkTrue(openx.transfer(to, amount), "treasury pays");
+    }
+
+    function approveFees(address who) internal {
+        vm.prank(who);
+        openx.approve(address(capacity), type(uint256).max);
+    }
+
+    // ---- Challenges
+
+    function makeClaims(uint16 gpus, uint16 vcpus) internal pure returns (ICapacityRegistry.Claim[] memory claims) {
+        claims = new ICapacityRegistry.Claim[](2);
+        claims[0] = ICapacityRegistry.Claim(GPU, gpus);
+        claims[1] = ICapacityRegistry.Claim(CPU, vcpus);
+    }
+
+    function request() internal returns (bytes32) {
+        vm.prank(provider);
+        return capacity.requestChallenge(makeClaims(2, 16));
+    }
+
+    function rollToDraw(bytes32 id, bytes32 hash) internal {
+        uint64 drawBlock = capacity.challengeOf(id).drawBlock;
+        vmBlocks.roll(drawBlock + 1);
+        vmBlocks.setBlockhash(drawBlock, hash);
+    }
+
+    function drawn(bytes32 id) internal returns (ICapacityRegistry.Challenge memory) {
+        rollToDraw(id, keccak256("block"));
+        capacity.draw(id);
+        return capacity.challengeOf(id);
+    }
+
+    function requestAndDraw() internal returns (bytes32 id, address[] memory panel) {
+        id = request();
+        panel = drawn(id).panel;
+    }
+
+    // ---- Verdicts
+
+    struct Ballot {
+        address[] verifiers;
+        ICapacityRegistry.Verdict[] verdicts;
+        bytes[] signatures;
+    }
+
+    function makeVerdict(bytes32 id, bool passed) internal pure returns (ICapacityRegistry.Verdict memory) {
+        return ICapacityRegistry.Verdict(id, ANSWERS, passed, keccak256("dice"));
+    }
+
+    function verdictDigest(ICapacityRegistry.Verdict memory verdict) internal view returns (bytes32) {
+        return MessageHashUtils.toTypedDataHash(capacity.domainSeparator(), XnodeHashes.hashVerdict(verdict));
+    }
+
+    function signVerdict(uint256 key, ICapacityRegistry.Verdict memory verdict) internal view returns (bytes memory) {
+        return signAs(key, verdictDigest(verdict));
+    }
+
+    function keyOf(address verifier) internal pure returns (uint256) {
+        for (uint256 i = 0; i < 64; i++) {
+            if (verifierAt(i) == verifier) return nodeKeyOf(i);
+        }
+        revert("not a verifier of these tests");
+    }
+
+    /// @notice The verdicts of the first `count` members of a panel.
+    function makeBallot(bytes32 id, address[] memory panel, uint256 count, bool passed)
+        internal
+        view
+        returns (Ballot memory ballot)
+    {
+        ballot.verifiers = new address[](count);
+        ballot.verdicts = new ICapacityRegistry.Verdict[](count);
+        ballot.signatures = new bytes[](count);
+        for (uint256 i = 0; i < count; i++) {
+            ballot.verifiers[i] = panel[i];
+            ballot.verdicts[i] = makeVerdict(id, passed);
+            ballot.signatures[i] = signVerdict(keyOf(panel[i]), ballot.verdicts[i]);
+        }
+    }
+
+    function record(bytes32 id, Ballot memory ballot) internal {
+        capacity.record(id, ballot.verifiers, ballot.verdicts, ballot.signatures);
+    }
+
+    function judge(bytes32 id, address[] memory panel, bool passed) internal {
+        record(id, makeBallot(id, panel, capacity.quorumOf(id), passed));
+    }
+
+    /// @notice A whole challenge of 2 GPUs and 16 vCPUs.
+    function challenge(bool passed) internal returns (bytes32 id) {
+        address[] memory panel;
+        (id, panel) = requestAndDraw();
+        judge(id, panel, passed);
+    }
+}
