@@ -50,7 +50,7 @@ def _make_name(paper: Paper, lease: str, vouchers: int) -> str:
         case LeasePaper():
             return f"lease-{lease}.json"
         case SignedReceipt():
-            return f"receipt-{lease}-{paper.receipt.number:06}.json"
+            return f"receipt-{lease}-{paper.receipt.number:012}.json"
         case CoveredVoucher():
             return f"voucher-{lease}-{vouchers:06}.json"
 
