@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from metering.refusal import Refusal
+from metering.sla import show_percent
 from metering.tariff import Tariff, make_cost_ceiling
 from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, ZERO, Amount
 from scheduler.facts import Facts
@@ -180,6 +181,14 @@ def _check_stake(job: Job, offer: Offer, _now_ns: int, facts: Facts) -> Misfit |
     return _miss("offer_stake", f"its stake is {stake}, the job asks for {job.min_stake}", job.min_stake, stake)
 
 
+def _check_availability(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+    wanted, there = job.min_availability_ppm, offer.body.promise.worth_ppm
+    if wanted <= there:
+        return None
+    detail = f"it promises {show_percent(there)} of availability, the job asks for {show_percent(wanted)}"
+    return _miss("offer_availability", detail, wanted, there)
+
+
 def _check_refused(_job: Job, offer: Offer, _now_ns: int, facts: Facts) -> Misfit | None:
     reason = facts.refused.get(offer.node)
     return None if reason is None else Misfit("offer_refused_before", f"we do not ask it now: {reason}")
@@ -226,6 +235,7 @@ CHECKS: tuple[Check, ...] = (
     Check("offer_duration_most", _check_duration_most),
     Check("offer_network", _check_network),
     Check("offer_image_source", _check_image_source),
+    Check("offer_availability", _check_availability),
     Check("offer_refused_before", _check_refused),
     Check("offer_stake", _check_stake),
     Check("offer_price", _check_price),

@@ -12,7 +12,7 @@ from metering.eip712 import keccak
 from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.tariff import Tariff
-from metering.units import U64, ZERO, Address, Amount, Hash32
+from metering.units import U64, ZERO, Address, Amount, Hash32, Ppm
 
 
 class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -50,7 +50,8 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """submitter: address of the submitter's node; nonce: 16 random bytes, so that equal jobs differ.
 
     command: argv in the container; env: name and value pairs; duration_limit_ns: wall-clock limit of the workload;
-    bid: highest unit prices (None: any); budget: the most the whole job may cost; regions: any of these (empty: any).
+    bid: highest unit prices (None: any); budget: the most the whole job may cost; regions: any of these (empty: any);
+    min_availability_ppm: the least availability to be promised, with something back for less.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network_bytes: U64 = 0
     regions: tuple[str, ...] = ()
     min_stake: Amount = ZERO
+    min_availability_ppm: Ppm = 0
 
 
 def make_job_hash(job: Job) -> Hash32:

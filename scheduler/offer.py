@@ -9,6 +9,7 @@ from metering.eip712 import keccak, make_digest
 from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.signature import is_signed_by
+from metering.sla import NO_PROMISE, Promise
 from metering.tariff import Tariff
 from metering.units import U32, U64, Address, Hash32
 
@@ -42,7 +43,7 @@ class OfferBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """free: what can be leased now; capacity: what is offered in all; asset: what the tariff is in;
     interval_ns and exposure_intervals: how often receipts come and how many may go unpaid; thaw: the least it accepts,
     seconds; allows_network: jobs may ask for network; multiaddrs: where the node listens; fetches_images: it pulls from
-    registries."""
+    registries; promise: of availability, taken into quotes."""
 
     profile: HardwareProfile
     capacity: Resources
@@ -60,6 +61,7 @@ class OfferBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     software: str
     multiaddrs: tuple[str, ...] = ()
     fetches_images: bool = True
+    promise: Promise = NO_PROMISE
 
 
 class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

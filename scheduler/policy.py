@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from metering.refusal import Refusal
 from metering.resources import Resources
+from metering.sla import NO_PROMISE, Promise, show_percent
 from metering.tariff import Tariff, make_cost_ceiling
 from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, NANOS_PER_SECOND, Address, Amount
 from scheduler.feasible import describe_dearer, find_dearer_prices, has_gpu_model, make_cost_limit, price_for
@@ -17,7 +18,7 @@ from scheduler.quote import QuoteBody
 class Policy:
     """asset and tariff: what is asked; interval_ns and exposure_intervals: how often receipts come and how many may go
     unpaid; thaw: least seconds; denied: submitters never served; closes_at_ns: every workload must have ended by then
-    (0: open end); draining: take nothing new."""
+    (0: open end); draining: take nothing new; promise: of availability, the same for every job."""
 
     asset: Address
     tariff: Tariff
@@ -35,6 +36,7 @@ class Policy:
     denied: frozenset[Address] = frozenset()
     closes_at_ns: int = 0
     draining: bool = False
+    promise: Promise = NO_PROMISE
 
 
 def answer(job: Job, free: Resources, policy: Policy, now_ns: int) -> QuoteBody | Refusal:
@@ -74,6 +76,7 @@ def _make_quote_body(job: Job, policy: Policy) -> QuoteBody:
         interval_ns=policy.interval_ns,
         duration_limit_ns=job.duration_limit_ns,
         thaw=policy.thaw,
+        promise=policy.promise,
     )
 
 
@@ -99,6 +102,9 @@ def _check_place(job: Job, policy: Policy, now_ns: int) -> Refusal | None:
     if policy.closes_at_ns and now_ns + asked_ns > policy.closes_at_ns:
         left = max(0, policy.closes_at_ns - now_ns) / NANOS_PER_SECOND
         return Refusal("closing", f"this host closes in {left:g} s, the job may take {asked_ns / NANOS_PER_SECOND:g} s")
+    if job.min_availability_ppm > policy.promise.worth_ppm:
+        there, asked = show_percent(policy.promise.worth_ppm), show_percent(job.min_availability_ppm)
+        return Refusal("availability", f"this provider promises {there} of availability, the job asks for {asked}")
     if job.network and not policy.allows_network:
         return Refusal("network", "this provider allows no network; run the job without it or ask another one")
     if job.image.reference and not policy.fetches_images:

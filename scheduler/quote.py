@@ -9,6 +9,7 @@ from metering.eip712 import keccak, make_digest
 from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.signature import is_signed_by
+from metering.sla import NO_PROMISE, Promise, show_percent
 from metering.tariff import Tariff, find_dearer
 from metering.units import U32, U64, Address, Amount, Hash32
 from scheduler.job import Job, make_job_hash
@@ -27,6 +28,7 @@ class QuoteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interval_ns: U64
     duration_limit_ns: U64
     thaw: U32
+    promise: Promise = NO_PROMISE
 
 
 class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +76,9 @@ def check_quote(signed: SignedQuote, job: Job, separator: Hash32, now_ns: int) -
         return Refusal(
             "quote_above_budget", f"quote {quote.number} may cost {body.cost_limit}, the budget is {job.budget}"
         )
+    if body.promise.worth_ppm < job.min_availability_ppm:
+        there, asked = show_percent(body.promise.worth_ppm), show_percent(job.min_availability_ppm)
+        return Refusal("quote_availability", f"quote {quote.number} promises {there} of availability, not {asked}")
     if not is_signed_by(quote.node, make_quote_digest(separator, quote), signed.signature):
         return Refusal("quote_signature", f"quote {quote.number} is not signed by node 0x{quote.node.hex()}")
     return None

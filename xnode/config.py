@@ -19,7 +19,7 @@ from metering.units import Address
 from xnode.config_file import read_table
 from xnode.errors import UserError
 from xnode.home import Home
-from xnode.quantity import read_duration_ns, read_size
+from xnode.quantity import read_duration_ns, read_ppm, read_size
 
 ENV_PREFIX = "XNODE_"
 
@@ -29,6 +29,14 @@ LEAST_SILENCE_NS = 10_000_000_000
 
 def _parse_size(value: object) -> int:
     return read_size(str(value))
+
+
+def _parse_ppm(value: object) -> int:
+    # A float as TOML has it is written back as the shortest decimal that means it.
+    part_ppm = read_ppm(str(value))
+    if not part_ppm:
+        raise ValueError("nothing is promised with 0; take the section out")
+    return part_ppm
 
 
 def _parse_duration(value: object) -> int:
@@ -95,6 +103,7 @@ def _parse_http(value: object) -> str:
 
 Size = Annotated[int, BeforeValidator(_parse_size)]
 DurationNs = Annotated[int, BeforeValidator(_parse_duration), Field(gt=0)]
+PartPpm = Annotated[int, BeforeValidator(_parse_ppm)]
 AddressField = Annotated[Address, BeforeValidator(_parse_address)]
 Price = Annotated[str, BeforeValidator(_parse_price)]
 Multiaddr = Annotated[str, BeforeValidator(_parse_multiaddr)]
@@ -147,6 +156,13 @@ class Share(_Section):
     gpus: Annotated[int, Field(ge=0, le=1024)] = 0
 
 
+class Sla(_Section):
+    """[provider.sla]: the promise made with every quote."""
+
+    availability_ppm: PartPpm = Field(alias="availability")
+    refund_ppm: PartPpm = Field(alias="refund")
+
+
 class ProviderConfig(_Section):
     """[provider]. Present on a node that sells compute."""
 
@@ -154,6 +170,7 @@ class ProviderConfig(_Section):
     region: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]{1,32}$")]
     prices: Prices
     share: Share
+    sla: Sla | None = None
     asset: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,16}$")] = "OPENX"
     interval_ns: DurationNs = Field(default=5_000_000_000, alias="interval")
     exposure_intervals: Annotated[int, Field(ge=1, le=100)] = 2

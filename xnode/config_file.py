@@ -92,6 +92,10 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "disk": "",
         "gpus": "",
     },
+    "provider.sla": {
+        "availability": "the part of a lease's time that its workload runs, like 0.99",
+        "refund": "the part of the cost given back when it ran less, like 0.1",
+    },
     "submitter": {
         "payer": "wallet whose deposit pays for jobs",
         "quotes": "how many of the best providers are asked for a quote",

@@ -23,6 +23,7 @@ from xnode.quantity import (
     read_duration_ns,
     read_milli,
     read_money,
+    read_ppm,
     read_size,
 )
 from xnode.reading import (
@@ -103,6 +104,7 @@ class JobFile(msgspec.Struct, frozen=True):
     bid: tuple[tuple[str, Money], ...] | None
     regions: tuple[str, ...]
     min_stake: Money
+    min_availability_ppm: int
 
 
 def validate_jobfile(text: str, filename: str) -> JobFile | list[Problem]:
@@ -334,6 +336,7 @@ def _make_jobfile(reading: Reading, values: dict[str, Any]) -> JobFile | None:
         bid=values.get("bid"),
         regions=values.get("regions", ()),
         min_stake=values.get("min_stake", Money(0, 0)),
+        min_availability_ppm=values.get("min_availability", 0),
     )
 
 
@@ -341,6 +344,7 @@ def _make_jobfile(reading: Reading, values: dict[str, Any]) -> JobFile | None:
 
 _TEXT = {"type": ["string", "number", "boolean"]}
 _NUMBER = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": NUMBER_PATTERN}]}
+_PART = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": NUMBER_PATTERN}]}
 _MONEY = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": MONEY_PATTERN}]}
 _SIZE = {"type": "string", "pattern": SIZE_PATTERN}
 _LOCAL = {"type": "string", "minLength": 1}
@@ -421,5 +425,6 @@ JOB_KEYS = {
         _texts({"type": "string", "pattern": _WORD_PATTERN}, MAX_REGIONS),
     ),
     "min_stake": Key(make_reader(read_money), _MONEY),
+    "min_availability": Key(make_reader(read_ppm), _PART),
 }
 """Every key of a job file: the reader and the JSON Schema are both made from it."""

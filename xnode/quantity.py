@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 import msgspec
 
-from metering.units import NANOS_PER_SECOND, U64_MAX, U128_MAX, Amount
+from metering.units import NANOS_PER_SECOND, PPM, U64_MAX, U128_MAX, Amount
 
 _NUMBER = r"(?:0|[1-9][0-9]{0,38})(?:\.[0-9]{1,30})?"
 _SIZES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -84,6 +84,19 @@ def read_milli(text: str) -> int:
     if digits * 1_000 % 10**places:
         raise ValueError(f"{_show(text)} is finer than a thousandth")
     return _within_u64(digits * 1_000 // 10**places, text)
+
+
+def read_ppm(text: str) -> int:
+    """Millionths of "0.99": of a part, from 0 to 1."""
+    if not re.fullmatch(NUMBER_PATTERN, text):
+        raise ValueError(f'{_show(text)} is not a part; write a number up to 1 such as "0.99"')
+    digits, places = _exact(text)
+    whole: int = 10**places
+    if digits > whole:
+        raise ValueError(f"{_show(text)} is more than 1, the whole")
+    if digits * PPM % whole:
+        raise ValueError(f"{_show(text)} is finer than a millionth")
+    return digits * PPM // whole
 
 
 def _exact(number: str) -> tuple[int, int]:

@@ -50,7 +50,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
 
 class OfferRow(msgspec.Struct, frozen=True):
     """offer.list. hour_price: one fully used hour of all that is free; reputation: lower bound of the chance that a
-    lease ends well."""
+    lease ends well; promise: of availability, "99 %, or 10 % back"."""
 
     node: str
     provider: str
@@ -62,6 +62,7 @@ class OfferRow(msgspec.Struct, frozen=True):
     prices: Prices
     hour_price: str = ""
     allows_network: bool = False
+    promise: str = ""
     runtime: str = ""
     cpu_model: str = ""
     latency_ms: float | None = None
@@ -106,7 +107,7 @@ class OutputRow(msgspec.Struct, frozen=True):
 
 
 class JobDetail(msgspec.Struct, frozen=True):
-    """job.show, job.wait, job.stop."""
+    """job.show, job.wait, job.stop. refund: what the provider owes back by its promise, for `xnode pay refund`."""
 
     job: JobRow
     image: str
@@ -120,6 +121,8 @@ class JobDetail(msgspec.Struct, frozen=True):
     vouchered: str = "0"
     settled: str = "0"
     receipts: int = 0
+    promise: str = ""
+    refund: str = "0"
     outputs: tuple[OutputRow, ...] = ()
     timeline: tuple[TimelineEntry, ...] = ()
 
@@ -136,6 +139,7 @@ class Candidate(msgspec.Struct, frozen=True):
     parts: dict[str, str] = {}
     latency_ms: float | None = None
     hardware: str = ""
+    promise: str = ""
 
 
 class Shortfall(msgspec.Struct, frozen=True):

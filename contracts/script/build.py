@@ -23,7 +23,6 @@ NAMES = (
     "CapacityRegistry",
     "ComputeCredit",
     "PaymentEscrow",
-    "FaultProver",
     "TimelockController",
 )
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Holds the contracts to forge fmt, solhint and slither; a finding is fixed, or answered by a comment beside the code.
 
-solhint's rules stand in solhint.config.cjs and test/solhint.config.cjs, slither's here. slither deletes out/ and wants versions of
-its own: it runs on a copy, from a virtual environment of its own (make lint installs it).
+solhint's rules stand in solhint.config.cjs and test/solhint.config.cjs, slither's here. slither deletes out/ and wants versions
+of its own: it runs on a copy, from a virtual environment of its own (make lint installs it).
 Exit status: 0 clean, 1 findings, 2 a tool is not installed.
 """
 
@@ -28,7 +28,9 @@ NOT_ASKED = {
 def main() -> int:
     missing = [tool for tool in (SOLHINT, SLITHER) if not tool.exists()]
     if missing:
-        print(f"not installed: {', '.join(tool.name for tool in missing)}; run 'make -C contracts lint'", file=sys.stderr)
+        print(
+            f"not installed: {', '.join(tool.name for tool in missing)}; run 'make -C contracts lint'", file=sys.stderr
+        )
         return 2
     found = [name for name, check in CHECKS.items() if not check()]
     print(f"findings of: {', '.join(found)}" if found else f"clean: {', '.join(CHECKS)}")

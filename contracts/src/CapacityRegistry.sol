@@ -96,7 +96,8 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
         if (address(registry_) == address(0) || address(openx_) == address(0)) {
             revert ZeroAddress();
         }
-        if (registry_.openx() != openx_) revert OpenxNotTheRegistrys(address(openx_), address(registry_.openx()));
+        address registrysOpenx = address(registry_.openx());
+        if (registrysOpenx != address(openx_)) revert OpenxNotTheRegistrys(address(openx_), registrysOpenx);
         registry = registry_;
         openx = openx_;
         _setSettings(settings_);
@@ -211,19 +212,26 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
         Condition[] storage conditions = _trials[challengeId].conditions;
         classes = new Class[](conditions.length);
         for (uint256 i = 0; i < classes.length; i++) {
-            Condition memory at = conditions[i];
-            classes[i] = Class(_classes[at.classId].name, at.kind, at.weightMilli, at.n, at.timeLimitMs);
+            Condition memory judged = conditions[i];
+            classes[i] =
+                Class(_classes[judged.classId].name, judged.kind, judged.weightMilli, judged.n, judged.timeLimitMs);
         }
     }
 
-    function matrixSizeOf(bytes32 challengeId, uint32 device) external view returns (uint32) {
-        Condition[] storage conditions = _trials[challengeId].conditions;
+    function deviceOf(bytes32 challengeId, uint32 device)
+        external
+        view
+        returns (address provider, bytes32 seed, uint32 n)
+    {
+        Trial storage trial = _trials[challengeId];
+        if (trial.seed == 0) return (address(0), 0, 0);
         uint256 before;
-        for (uint256 i = 0; i < conditions.length; i++) {
-            before += conditions[i].count;
-            if (device < before) return conditions[i].n;
+        for (uint256 i = 0; i < trial.conditions.length; i++) {
+            before += trial.conditions[i].count;
+            if (device < before) {
+                return (trial.provider, keccak256(abi.encode(trial.seed, device)), trial.conditions[i].n);
+            }
         }
-        return 0;
     }
 
     function quorumOf(bytes32 challengeId) external view returns (uint8) {
@@ -477,13 +485,13 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
 
     function _makeCapacity(Condition[] storage conditions) private view returns (Capacity memory made) {
         for (uint256 i = 0; i < conditions.length; i++) {
-            Condition memory at = conditions[i];
-            if (at.kind == Kind.Gpu) {
-                made.gpus += at.count;
-                made.gpuMilli += uint64(at.count) * at.weightMilli;
+            Condition memory judged = conditions[i];
+            if (judged.kind == Kind.Gpu) {
+                made.gpus += judged.count;
+                made.gpuMilli += uint64(judged.count) * judged.weightMilli;
             } else {
-                made.vcpus += at.count;
-                made.cpuMilli += uint64(at.count) * at.weightMilli;
+                made.vcpus += judged.count;
+                made.cpuMilli += uint64(judged.count) * judged.weightMilli;
             }
         }
         made.from = uint64(block.timestamp);

@@ -65,7 +65,7 @@ contract OpenxToken is ERC20, ERC20Permit, ERC20Votes, ERC20Bridgeable, Ownable2
         emit BridgeLimitsSet(bridge, limits);
     }
 
-    function crosschainMint(address to, uint256 amount) public override(ERC20Bridgeable, IERC7802) {
+    function crosschainMint(address to, uint256 amount) public override(ERC20Bridgeable, IERC7802) onlyTokenBridge {
         Bridge storage bridge = _bridges[msg.sender];
         uint256 available = _availableOf(bridge.minting);
         if (amount > available) revert AboveMintLimit(msg.sender, amount, available);
@@ -76,7 +76,7 @@ contract OpenxToken is ERC20, ERC20Permit, ERC20Votes, ERC20Bridgeable, Ownable2
         super.crosschainMint(to, amount);
     }
 
-    function crosschainBurn(address from, uint256 amount) public override(ERC20Bridgeable, IERC7802) {
+    function crosschainBurn(address from, uint256 amount) public override(ERC20Bridgeable, IERC7802) onlyTokenBridge {
         Bridge storage bridge = _bridges[msg.sender];
         uint256 available = _availableOf(bridge.burning);
         if (amount > available) revert AboveBurnLimit(msg.sender, amount, available);

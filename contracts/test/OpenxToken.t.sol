@@ -28,6 +28,7 @@ contract OpenxTokenTest is Market {
         openx.delegate(treasury);
         checkEqual(openx.getVotes(treasury), 1_000_000 ether, "votes");
         checkEqual(openx.clock(), block.timestamp, "clock");
+        checkEqual(keccak256(bytes(openx.CLOCK_MODE())), keccak256("mode=timestamp"), "mode");
         vm.prank(treasury);
         openx.transfer(payer, 1 ether);
         checkEqual(openx.getVotes(treasury), 999_999 ether, "votes after a transfer");

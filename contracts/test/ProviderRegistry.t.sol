@@ -228,6 +228,8 @@ contract ProviderRegistryTest is Market {
         registry.stake(0);
         vm.expectRevert(IProviderRegistry.ZeroAmount.selector);
         registry.startUnstake(0);
+        vm.expectRevert(IProviderRegistry.ZeroAddress.selector);
+        registry.stakeFor(address(0), 1);
     }
 
     function test_the_stake_thaw_is_bounded() external {

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from metering.resources import Resources
+from metering.sla import Promise
 from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, U128_MAX, Address, Amount
 from scheduler.facts import Facts
 from scheduler.feasible import CHECKS, check_offer_for_job, fits_job, has_gpu_model, make_cost_limit
@@ -47,6 +48,12 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], Facts, tuple[str, ...]]] 
     ),
     "offer_refused_before": ({}, {}, Facts(refused={address_of(1): "it broke off"}), ("it broke off",)),
     "offer_stake": ({"min_stake": Amount(10)}, {}, Facts(stakes={address_of(1001): Amount(9)}), ("9", "10")),
+    "offer_availability": (
+        {"min_availability_ppm": 999_000},
+        {"promise": Promise(990_000, 100_000)},
+        Facts(),
+        ("99 %", "99.9 %"),
+    ),
     "offer_price": ({"bid": make_tariff()}, {"tariff": make_tariff(TOKEN // 5)}, Facts(), ("vcpu_hour",)),
     "offer_budget": ({"budget": Amount(7)}, {}, Facts(), ("7",)),
 }
@@ -91,6 +98,12 @@ def test_network_prices_do_not_matter_to_a_job_without_network() -> None:
         "offer_price",
         "offer_budget",
     }
+
+
+def test_a_promise_that_gives_nothing_back_counts_as_none() -> None:
+    empty = make_offer(promise=Promise(1_000_000, 0))
+    (misfit,) = check_offer_for_job(make_job(min_availability_ppm=1), empty, NOW_NS, Facts())
+    assert misfit.code == "offer_availability" and "promises 0 %" in misfit.detail
 
 
 def test_a_stake_not_known_counts_as_too_small() -> None:

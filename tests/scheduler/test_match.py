@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from metering.sla import Promise
 from metering.units import NANOS_PER_SECOND, Address, Amount
 from scheduler.facts import Facts
 from scheduler.latency import next_latency
@@ -73,13 +74,20 @@ def test_each_wrong_quote_is_refused_with_its_reason(code: str, body: dict[str, 
     assert [signed.quote.node for signed in answers.good] == [address_of(2)]
 
 
-def test_late_and_dear_quotes_are_refused() -> None:
+def test_late_dear_and_unpromising_quotes_are_refused() -> None:
     quote = make_signed_quote(JOB)
     ((_, refusal),) = sort_answers([quote], JOB, SEPARATOR, quote.quote.expires_at_ns).refused
     assert refusal.code == "quote_expired"
     careful = make_job(bid=make_tariff(1))
     ((_, refusal),) = sort_answers([make_signed_quote(careful)], careful, SEPARATOR, NOW_NS).refused
     assert refusal.code == "quote_above_bid"
+    picky = make_job(min_availability_ppm=990_000)
+    good, bad = (
+        make_signed_quote(picky, promise=Promise(990_000, 1)),
+        make_signed_quote(picky, 2, promise=Promise(990_000)),
+    )
+    answers = sort_answers([good, bad], picky, SEPARATOR, NOW_NS)
+    assert answers.good == (good,) and [one.code for _, one in answers.refused] == ["quote_availability"]
 
 
 def test_only_a_nodes_last_word_counts() -> None:
@@ -90,8 +98,9 @@ def test_only_a_nodes_last_word_counts() -> None:
 
 def test_what_a_policy_quotes_is_what_a_submitter_accepts() -> None:
     offered = make_offer_body()
-    policy = Policy(asset=ASSET, tariff=make_tariff(), region="eu-west", allows_network=True)
-    for job in (JOB, make_job(network=True, network_bytes=10**9)):
+    promise = Promise(990_000, 100_000)
+    policy = Policy(asset=ASSET, tariff=make_tariff(), region="eu-west", allows_network=True, promise=promise)
+    for job in (JOB, make_job(network=True, network_bytes=10**9), make_job(min_availability_ppm=990_000)):
         body = answer(job, offered.free, policy, NOW_NS)
         assert isinstance(body, QuoteBody)
         fields = {name: getattr(body, name) for name in body.__struct_fields__}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from metering.resources import Resources
+from metering.sla import Promise
 from metering.tariff import make_cost, make_cost_ceiling
 from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, U64_MAX, Address, Amount
 from metering.usage import make_ceiling
@@ -34,6 +35,9 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("duration", {"duration_limit_ns": SECOND - 1}, {}),
     ("duration", {"duration_limit_ns": U64_MAX}, {}),
     ("closing", {}, {"closes_at_ns": NOW_NS + 599 * SECOND}),
+    ("availability", {"min_availability_ppm": 1}, {}),
+    ("availability", {"min_availability_ppm": 990_001}, {"promise": Promise(990_000, 1)}),
+    ("availability", {"min_availability_ppm": 990_000}, {"promise": Promise(990_000, 0)}),
     ("network", {"network": True}, {}),
     ("image_source", {"image": Image(DIGEST, 1, "example.org/x")}, {"fetches_images": False}),
     ("network_size", {"network": True, "network_bytes": 11}, {"allows_network": True, "max_network_bytes": 10}),

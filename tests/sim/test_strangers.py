@@ -14,7 +14,7 @@ from metering.resources import Resources
 from metering.signature import sign_digest
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening, make_escrow_id, make_lease_id
-from metering.units import NANOS_PER_SECOND, U64_MAX, U128, U128_MAX, Amount
+from metering.units import NANOS_PER_SECOND, PPM, U64_MAX, U128, U128_MAX, Amount
 from metering.usage import Usage
 from metering.voucher import Coverage, SignedVoucher, Voucher
 from scheduler.job import Blob, Image, InputFile, Job, OutputFile
@@ -180,6 +180,7 @@ def test_a_partner_never_makes_step_raise(change: facts.Change, moment: tuple[St
 @given(changes=st.fixed_dictionaries({}, optional={
     "cost_limit": amounts, "lease_number": u64, "tariff": tariffs, "resources": resources, "escrow_id": hashes,
     "interval_ns": u64, "exposure_limit": amounts, "open_until_ns": u64, "duration_limit_ns": u64,
+    "availability_ppm": st.integers(0, PPM), "refund_ppm": st.integers(0, PPM),
 }), escrow=st.none() | escrows, opening=st.none() | openings)  # fmt: skip
 def test_terms_that_differ_in_anything_from_the_quote_are_refused(
     changes: dict[str, Any], escrow: Escrow | None, opening: Opening | None
@@ -191,7 +192,7 @@ def test_terms_that_differ_in_anything_from_the_quote_are_refused(
     due = LeaseTerms(
         body.job_hash, held.digest, body.submitter, held.quote.provider, held.quote.node, make_escrow_id(SEPARATOR, used),
         0, body.asset, body.resources, body.tariff, body.cost_limit, body.exposure_limit, body.interval_ns,
-        body.duration_limit_ns, QUOTED_AT_NS + NANOS_PER_SECOND,
+        body.duration_limit_ns, QUOTED_AT_NS + NANOS_PER_SECOND, *msgspec.structs.astuple(body.promise),
     )  # fmt: skip
     asked = msgspec.structs.replace(due, **changes)
     signature = sign_digest(make_key(0), make_lease_id(SEPARATOR, asked))

@@ -63,6 +63,28 @@ def test_a_providers_file_is_read_into_numbers(home: Home) -> None:
     assert config.node.password_file == home.password
 
 
+def test_a_promise_is_read_into_millionths(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.config.write_text(PROVIDER)
+    provider = load_config(home).provider
+    assert provider and provider.sla is None
+    home.config.write_text(PROVIDER + "[provider.sla]\navailability = 0.999\nrefund = 0.1\n")
+    provider = load_config(home).provider
+    assert provider and provider.sla == config.Sla(availability="0.999", refund="0.1")  # type: ignore[arg-type]
+    assert (provider.sla.availability_ppm, provider.sla.refund_ppm) == (999_000, 100_000)
+    monkeypatch.setenv("XNODE_PROVIDER__SLA__REFUND", "0.25")
+    provider = load_config(home).provider
+    assert provider and provider.sla and provider.sla.refund_ppm == 250_000
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [("1.01", "more than 1"), ("0", "take the section out"), ('"99%"', "not a part"), ("0.0000001", "not a part")],
+)
+def test_a_promise_nobody_can_mean_is_refused(home: Home, value: str, words: str) -> None:
+    (line,) = _load_error(home, PROVIDER + f"[provider.sla]\navailability = {value}\nrefund = 0.1\n")
+    assert "provider.sla.availability: " in line and words in line
+
+
 def test_a_node_without_a_provider_section_is_no_provider(home: Home) -> None:
     home.config.write_text('[chain]\nmanifest = "/m.json"\n')
     config = load_config(home)
@@ -181,8 +203,9 @@ def test_the_home_is_chosen_by_option_then_variable_then_default() -> None:
 def test_the_writer_of_config_files_knows_every_setting() -> None:
     models = {
         "node": config.NodeConfig, "chain": config.ChainConfig, "provider": config.ProviderConfig,
-        "provider.prices": config.Prices, "provider.share": config.Share, "submitter": config.SubmitterConfig,
+        "provider.prices": config.Prices, "provider.share": config.Share, "provider.sla": config.Sla,
+        "submitter": config.SubmitterConfig,
     }  # fmt: skip
     for section, model in models.items():
-        names = {field.alias or name for name, field in model.model_fields.items()} - {"prices", "share"}
+        names = {field.alias or name for name, field in model.model_fields.items()} - {"prices", "share", "sla"}
         assert names == set(config_file._SECTIONS[section]), section

@@ -82,6 +82,7 @@ budget: "12.50"
 bid: {{vcpu_hour: 0.2, gpu_hour: 3 USDC}}
 regions: [eu-west, us-east]
 min_stake: 100 OPENX
+min_availability: 0.995
 """
     )
     assert job.image == ImageSource("registry", digest=DIGEST, reference=f"ghcr.io/me/train:v2@{DIGEST}")
@@ -98,6 +99,7 @@ min_stake: 100 OPENX
     assert (job.asset, job.budget.to_amount(6)) == ("USDC", 12_500_000)
     assert job.bid == (("vcpu_hour", Money(2, 1)), ("gpu_hour", Money(3, 0, "USDC")))
     assert (job.regions, job.min_stake) == (("eu-west", "us-east"), Money(100, 0, "OPENX"))
+    assert job.min_availability_ppm == 995_000
 
 
 @pytest.mark.parametrize(
@@ -282,6 +284,8 @@ GOOD = [
     BASIC + "network: 10GB\n",
     BASIC + "network: 'yes'\n",
     BASIC + "bid: {vcpu_hour: 0.2, egress_gb: '1 OPENX'}\nregions: eu\nmin_stake: 5\n",
+    BASIC + "min_availability: 0.99\n",
+    BASIC + "min_availability: '1'\n",
     BASIC + "regions: [eu, us]\nasset: OPENX\n",
     BASIC.replace("5 OPENX", "5.25").replace("10m", "1d2h3m4s") + "asset: '0x" + "aB" * 20 + "'\n",
     BASIC.replace("oci:./image", DIGEST),
@@ -329,6 +333,8 @@ BAD = [
     BASIC + "regions: {a: 1}\n",
     BASIC + "asset: '0x12'\n",
     BASIC + "min_stake: many\n",
+    BASIC + "min_availability: 1.5\n",
+    BASIC + "min_availability: 99%\n",
     BASIC.replace("10m", "10"),
     BASIC.replace("10m", "''"),
     BASIC.replace("10m", "1m1h"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering.units import U128_MAX
-from xnode.quantity import Money, read_duration_ns, read_milli, read_money, read_size
+from xnode.quantity import Money, read_duration_ns, read_milli, read_money, read_ppm, read_size
 
 
 @given(st.integers(0, U128_MAX), st.integers(0, 18))
@@ -82,3 +82,18 @@ def test_vcpus_are_thousandths() -> None:
     assert (read_milli("1.5"), read_milli("0.001"), read_milli("64")) == (1_500, 1, 64_000)
     with pytest.raises(ValueError, match="finer"):
         read_milli("0.0001")
+
+
+@pytest.mark.parametrize(
+    ("text", "ppm"), [("0", 0), ("1", 10**6), ("0.99", 990_000), ("0.000001", 1), ("1.000", 10**6)]
+)
+def test_parts_read_exactly(text: str, ppm: int) -> None:
+    assert read_ppm(text) == ppm
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("1.1", "more than 1"), ("0.0000001", "finer"), ("99%", "not a part"), ("-1", "not a part")]
+)
+def test_other_parts_are_refused(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        read_ppm(text)

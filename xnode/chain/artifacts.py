@@ -11,7 +11,16 @@ import msgspec
 
 from xnode.errors import Permanent
 
-CONTRACTS = ("OpenxToken", "ProviderRegistry", "PaymentEscrow", "TimelockController")
+CONTRACTS = (
+    "OpenxToken",
+    "ProviderRegistry",
+    "SplitRegistry",
+    "CapacityRegistry",
+    "ComputeCredit",
+    "PaymentEscrow",
+    "FaultProver",
+    "TimelockController",
+)
 
 # In a wheel the artifacts lie inside the package, in a checkout beside it.
 _FOLDERS = (Path(__file__).parent / "artifacts", Path(__file__).parents[2] / "contracts" / "artifacts")

@@ -171,12 +171,12 @@ async def read_challenge(rpc: Rpc, registry: Address, challenge_id: Hash32, bloc
     provider, stage, draw_block, deadline, seed, panel, claims = challenge
     return Challenge(
         challenge_id=challenge_id,
-        provider=Address(parse_hex(provider)),
+        provider=Address(provider),
         stage=_STAGES[stage],
         draw_block=draw_block,
         deadline=deadline,
         seed=Hash32(seed),
-        panel=tuple(Address(parse_hex(member)) for member in panel),
+        panel=tuple(Address(member) for member in panel),
         quorum=quorum,
         claims=tuple(
             ClaimedClass(class_id, count, name, _KINDS[kind], weight, n, limit)
@@ -250,7 +250,7 @@ class CapacityClient:
 
     async def list_verifiers(self) -> tuple[Address, ...]:
         found: Any = await self._rpc.view(self._address, VERIFIERS)
-        return tuple(Address(parse_hex(member)) for member in found)
+        return tuple(Address(member) for member in found)
 
     async def list_nodes(self, providers: tuple[Address, ...]) -> tuple[Address, ...]:
         views = [View(self._registry, provider_registry.NODE_KEY_OF, (provider,)) for provider in providers]

@@ -80,14 +80,12 @@ async def _check_codes(rpc: Rpc, contracts: Contracts) -> None:
     named = [(name, getattr(contracts, name)) for name in ARTIFACT_OF]
     codes = await rpc.read_batch([("eth_getCode", (to_hex(address), "latest")) for _, address in named])
     for (name, address), code in zip(named, codes, strict=True):
-        where = f"{make_checksum(address)} on {rpc.where}"
+        where, due = f"{make_checksum(address)} on {rpc.where}", ARTIFACT_OF[name]
         if code == "0x":
-            raise Permanent(f"no {name} at {where}; check the manifest", code="deployment")
-        if not load_artifact(ARTIFACT_OF[name]).matches(parse_hex(code)):
-            raise Permanent(
-                f"{name} {where} is not the {ARTIFACT_OF[name]} we know; check the manifest or upgrade xnode",
-                code="deployment",
-            )
+            raise Permanent(f"no {due} at {where}; check {name} in the manifest", code="deployment")
+        if not load_artifact(due).matches(parse_hex(code)):
+            todo = f"check {name} in the manifest or upgrade xnode"
+            raise Permanent(f"{where} is not the {due} we know; {todo}", code="deployment")
 
 
 def _list_wires(manifest: Manifest) -> Iterator[_Wire]:

@@ -60,6 +60,14 @@ class Released(msgspec.Struct, frozen=True, tag=True):
     deposited: Amount
 
 
+class Refunded(msgspec.Struct, frozen=True, tag=True):
+    """A proved breach gave `refunded` back to the payer; claimed: the sum paid and refunded so far."""
+
+    escrow_id: Hash32
+    refunded: Amount
+    claimed: Amount
+
+
 class Claimed(msgspec.Struct, frozen=True, tag=True):
     """claimed: the sum paid from this escrow so far."""
 
@@ -76,7 +84,7 @@ class ClaimSkipped(msgspec.Struct, frozen=True, tag=True):
 
 
 class ProviderPaid(msgspec.Struct, frozen=True, tag=True):
-    """The sum of one claim's rows, paid out."""
+    """The sum of one claim's rows, less fee and split. payout: zero when the amount was burned as credits."""
 
     provider: Address
     asset: Address
@@ -143,6 +151,7 @@ ChainEvent = (
     | ThawCancelled
     | EscrowClosed
     | Released
+    | Refunded
     | Claimed
     | ClaimSkipped
     | ProviderPaid
@@ -163,6 +172,7 @@ KINDS: dict[Event, type[Any]] = {
     escrow.THAW_CANCELLED: ThawCancelled,
     escrow.ESCROW_CLOSED: EscrowClosed,
     escrow.RELEASED: Released,
+    escrow.REFUNDED: Refunded,
     escrow.CLAIMED: Claimed,
     escrow.CLAIM_SKIPPED: ClaimSkipped,
     escrow.PROVIDER_PAID: ProviderPaid,

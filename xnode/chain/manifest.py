@@ -71,9 +71,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError("confirmations must be between 1 and 10000")
         if not 1 <= len(self.assets) <= MAX_ASSETS:
             raise ValueError(f"assets must have 1 to {MAX_ASSETS} entries")
-        held = [getattr(self.contracts, name) for name in Contracts.__struct_fields__]
-        if len(set(held)) != len(held):
-            raise ValueError("contracts must not have the same address twice")
         for name in ("symbol", "address"):
             if len({getattr(asset, name) for asset in self.assets}) != len(self.assets):
                 raise ValueError(f"assets must not have the same {name} twice")

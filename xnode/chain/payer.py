@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from metering.eip712 import Domain
 from metering.units import U128_MAX, ZERO_ADDRESS, Address, Amount, Hash32
-from xnode.chain import compute_credit, openx_token, payment_escrow, provider_registry
+from xnode.chain import capacity_registry, compute_credit, openx_token, payment_escrow, provider_registry
 from xnode.chain.abi import make_checksum, to_hex
 from xnode.chain.events import ProviderPaid, decode_log
 from xnode.chain.manifest import Asset, Manifest
@@ -220,6 +220,28 @@ class Payer:
     async def redeem(self, intent: str, credit: Asset, provider: Address, amount: Amount) -> Sent:
         """Gives credits of this wallet up for a defaulted provider's stake."""
         return await self._send(intent, credit.address, compute_credit.REDEEM.encode(provider, amount))
+
+    # ---- Capacity
+
+    async def request_challenge(self, intent: str, claims: Sequence[tuple[int, int]], fee: Amount) -> Sent:
+        """Asks for a challenge of these devices, as (class id, count), for the registry's fee."""
+        contract = self.manifest.contracts.capacity_registry
+        allowance = await self._rpc.view(self._token, openx_token.ALLOWANCE, self.address, contract)
+        await self._approve(intent, self._token, contract, fee, allowance)
+        return await self._send(f"{intent}/request", contract, capacity_registry.make_request(claims))
+
+    async def enlist(self, intent: str) -> Sent:
+        """Makes this provider a verifier."""
+        return await self._send(intent, self.manifest.contracts.capacity_registry, capacity_registry.ENLIST.encode())
+
+    async def leave_verifiers(self, intent: str) -> Sent:
+        """Takes this provider off the list of verifiers."""
+        return await self._send(intent, self.manifest.contracts.capacity_registry, capacity_registry.LEAVE.encode())
+
+    async def withdraw_verifier_fees(self, intent: str) -> Sent:
+        """Pays this provider's fees for verdicts to its payout."""
+        data = capacity_registry.WITHDRAW_FEES.encode(self.address)
+        return await self._send(intent, self.manifest.contracts.capacity_registry, data)
 
     # ---- Being paid
 

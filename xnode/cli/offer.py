@@ -23,6 +23,7 @@ _COLUMNS = (
     Column("GiB h", right=True),
     Column("GPU h", right=True),
     Column("asset"),
+    Column("promise", fold=True),
     Column("rtt", right=True),
     Column("trust", right=True),
 )
@@ -70,6 +71,7 @@ def _make_cells(row: OfferRow) -> tuple[object, ...]:
         brief_money(row.prices.memory_gib_hour),
         brief_money(row.prices.gpu_hour) if row.capacity.gpus else "",
         row.asset,
+        row.promise,
         f"{row.latency_ms:.0f} ms" if row.latency_ms is not None else "",
         f"{row.reputation:.0%}" if row.reputation is not None else "",
     )

@@ -31,6 +31,8 @@ LAZY = {
     "unstake": Lazy("xnode.cli.stake:unstake", "Let stake thaw, and take out what has thawed."),
     "mint": Lazy("xnode.cli.mint:mint", "Make tGPU or tCPU against verified capacity and stake."),
     "burn": Lazy("xnode.cli.mint:burn", "Give credits back at a provider, which owes that much less."),
+    "capacity": Lazy("xnode.cli.capacity:capacity", "What is verified and until when; request a challenge."),
+    "verifier": Lazy("xnode.cli.verifier:verifier", "Judge others' challenges, and the fees for it."),
     "reputation": Lazy("xnode.cli.reputation:reputation", "Settled work, proven faults and refunds, read from chain."),
 }
 

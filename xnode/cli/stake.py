@@ -45,7 +45,7 @@ def stake(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
     async def work() -> dict[str, Any]:
         assert wanted is not None
         async with owner.open(deployment) as payer:
-            await _require_openx(payer.rpc, deployment.manifest, payer.address, wanted)
+            await require_openx(payer.rpc, deployment.manifest, payer.address, wanted, "stake less")
             say(f"staking {_show(wanted)} ...")
             await payer.stake(make_intent("stake"), wanted)
             return await _report(payer.rpc, deployment.manifest, payer.address)
@@ -154,13 +154,14 @@ async def _report(rpc: Rpc, manifest: Manifest, provider: Address) -> dict[str, 
     }
 
 
-async def _require_openx(rpc: Rpc, manifest: Manifest, wallet: Address, amount: Amount) -> None:
+async def require_openx(rpc: Rpc, manifest: Manifest, wallet: Address, amount: Amount, instead: str) -> None:
+    """Raise UserError when the wallet has less. instead: what else the person could do."""
     has = await rpc.view(manifest.contracts.openx_token, openx_token.BALANCE_OF, wallet)
     if has < amount:
         raise UserError(
-            f"the wallet has {_show(has)}",
+            f"the wallet has {_show(has)}, this takes {_show(amount)}",
             where=to_hex(wallet),
-            todo="stake less, or send it more (on a devnet: xnode devnet fund)",
+            todo=f"{instead}, or send it more (on a devnet: xnode devnet fund)",
             code=ExitCode.FUNDS,
         )
 

@@ -143,22 +143,30 @@ class Prover:
 
     async def _wait_other_seed(self, session: _Session) -> None:
         """Returns when the challenge is over, or has another seed."""
-        challenge_id = session.challenge.challenge_id
         while True:
-            challenge = await self._chain.read_challenge(challenge_id)
-            if challenge.stage == "drawn":
-                if challenge.seed != session.seed or await self._is_overdue(challenge):
+            try:
+                if not await self._look(session):
                     return
-                if not session.nodes:
-                    session.nodes = await self._chain.list_nodes(challenge.panel)
-                session.challenge = challenge
-                session.tell()
-            elif challenge.stage != "requested" or challenge.draw_block != session.challenge.draw_block:
-                return
+            except (Retryable, Permanent) as error:
+                # What is computed stays: a chain node that is away says nothing about the challenge.
+                log.info("the challenge cannot be looked at", reason=str(error))
             await trio.sleep(LEAST_LOOK_S)
             with trio.move_on_after(LOOK_S - LEAST_LOOK_S):
                 await session.looked_for.wait()
             session.looked_for = trio.Event()
+
+    async def _look(self, session: _Session) -> bool:
+        """True while the challenge is open and asks for what we compute."""
+        challenge = await self._chain.read_challenge(session.challenge.challenge_id)
+        if challenge.stage == "requested":
+            return challenge.draw_block == session.challenge.draw_block
+        if challenge.stage != "drawn" or challenge.seed != session.seed or await self._is_overdue(challenge):
+            return False
+        if not session.nodes:
+            session.nodes = await self._chain.list_nodes(challenge.panel)
+        session.challenge = challenge
+        session.tell()
+        return True
 
     async def _load(self, session: _Session) -> None:
         """Answers that an earlier life has promised: they stand, and are signed again to the same bytes."""

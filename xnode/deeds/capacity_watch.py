@@ -90,18 +90,24 @@ class CapacityWatch:
         nursery.start_soon(self._follow, challenge_id)
 
     async def _follow(self, challenge_id: Hash32) -> None:
-        while True:
-            try:
-                await self._follow_once(challenge_id)
-                break
-            except (Retryable, Permanent) as error:
-                # Also a Permanent may pass, and the challenge's own end ends this.
-                log.warning("challenge goes on after a fault", challenge=make_log_id(challenge_id), reason=str(error))
-                await trio.sleep(BACKOFF_S)
+        while not await self._try_following(challenge_id):
+            await trio.sleep(BACKOFF_S)
         self._under_way.discard(challenge_id)
         self._over[challenge_id] = None
         if len(self._over) > MAX_REMEMBERED:
             self._over.popitem(last=False)
+
+    async def _try_following(self, challenge_id: Hash32) -> bool:
+        """True when the challenge is over."""
+        try:
+            await self._follow_once(challenge_id)
+        except* (Retryable, Permanent) as group:
+            # Also a Permanent may pass, and the challenge's own end ends this.
+            reason = str(_find_first(group))
+            log.warning("challenge goes on after a fault", challenge=make_log_id(challenge_id), reason=reason)
+        else:
+            return True
+        return False
 
     async def _follow_once(self, challenge_id: Hash32) -> None:
         challenge = await self._chain.read_challenge(challenge_id)
@@ -109,3 +115,10 @@ class CapacityWatch:
             await self._prover.take_up(challenge_id)
         elif self._me in challenge.panel or self._me in await self._chain.list_verifiers():
             await self._verifier.take_up(challenge_id)
+
+
+def _find_first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

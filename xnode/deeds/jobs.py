@@ -111,6 +111,7 @@ class JobMaker:
             network_bytes=jobfile.network_bytes,
             regions=jobfile.regions,
             min_stake=Amount(min_stake),
+            min_availability_ppm=jobfile.min_availability_ppm,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metering.resources import Resources
+from metering.sla import NO_PROMISE, Promise
 from metering.tariff import Tariff
 from metering.units import NANOS_PER_SECOND
 from scheduler.offer import HardwareProfile
@@ -55,6 +56,7 @@ def make_provider_settings(config: ProviderConfig, manifest: Manifest, profile: 
         quote_ttl_ns=config.quote_ttl_ns,
         offer_ttl_ns=OFFER_TTL_NS,
         final_voucher_ns=FINAL_VOUCHER_NS,
+        promise=Promise(config.sla.availability_ppm, config.sla.refund_ppm) if config.sla else NO_PROMISE,
     )
 
 

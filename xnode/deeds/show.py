@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from metering.codec import encode
 from metering.evidence import LeaseEvidence
 from metering.resources import Resources
+from metering.sla import Promise
 from metering.tariff import Tariff, make_hourly_price
 from metering.units import Address, Amount
 from scheduler.offer import SignedOffer
@@ -25,7 +26,7 @@ from xnode.node.records import (
 from xnode.node.state import State
 from xnode.ports import Blobs
 
-MONEY_FACTS = frozenset({"cost", "cost_limit", "claimed", "missing"})
+MONEY_FACTS = frozenset({"cost", "cost_limit", "claimed", "missing", "refund"})
 """Timeline facts in base units; a fact named by a node address is that node's score."""
 
 ENDED = ("done", "failed", "stopped")
@@ -66,6 +67,7 @@ class Shower:
             prices=self.prices(body.tariff, body.asset),
             hour_price=self.money(make_hourly_price(body.free, body.tariff), body.asset),
             allows_network=body.allows_network,
+            promise=body.promise.describe(),
             runtime=body.runtime,
             cpu_model=body.profile.cpu_model,
             latency_ms=latency_us / 1000 if latency_us is not None else None,
@@ -85,6 +87,7 @@ class Shower:
             parts={"why": one.why},
             latency_ms=one.rtt_ns / 1e6,
             hardware=f"{body.profile.cpu_threads} x {body.profile.cpu_model}",
+            promise=body.promise.describe(),
         )
 
     def job_row(self, state: State, job: SubmitterJob) -> views.JobRow:
@@ -132,6 +135,8 @@ class Shower:
             vouchered=self.money(lease.last.cost, lease.terms.asset),
             settled=self.money(_make_settled(lease, escrow), lease.terms.asset),
             receipts=lease.last.number,
+            promise=Promise(lease.terms.availability_ppm, lease.terms.refund_ppm).describe(),
+            refund=self.money(lease.refund, lease.terms.asset),
             outputs=detail.outputs,
             timeline=detail.timeline,
         )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from metering.receipt import make_first
 from metering.refusal import Refusal
-from metering.signature import is_signed_by
-from metering.terms import LeaseTerms, make_escrow_id, make_lease_id
-from metering.units import NANOS_PER_SECOND, ZERO_HASH
+from metering.terms import make_lease_id
+from metering.units import NANOS_PER_SECOND
 from metering.usage import Counters
 from scheduler.job import OutputFile
 from xnode.node import change as facts
@@ -24,7 +23,8 @@ from xnode.node.provider_money import (
     settle_if_paid,
 )
 from xnode.node.provider_quote import refresh_offer
-from xnode.node.records import HeldQuote, ProviderEscrow, ProviderLease
+from xnode.node.provider_terms import check_request
+from xnode.node.records import HeldQuote, ProviderLease
 from xnode.node.state import Turn
 
 FUNDING_WAIT_NS = 10 * NANOS_PER_SECOND
@@ -59,7 +59,7 @@ def on_lease_requested(turn: Turn, change: facts.LeaseRequested) -> None:
         return turn.refuse(change.reply_to, "lease_wrong_submitter", "the lease is for another submitter than who asks")
     if known is not None:
         return _answer_again(turn, known, change)
-    refusal = _check_request(turn, change, lease_id)
+    refusal = check_request(turn, change, lease_id)
     if refusal is not None:
         return turn.refuse(change.reply_to, refusal.code, refusal.detail)
     held = turn.get(HeldQuote, change.terms.quote_hash)
@@ -103,76 +103,6 @@ def _answer_again(turn: Turn, lease: ProviderLease, change: facts.LeaseRequested
         turn.emit(deeds.ReplyRefusal(change.reply_to, lease.refusal))
     else:
         turn.emit(deeds.ReplyLease(change.reply_to, lease.terms))
-
-
-def _check_request(turn: Turn, change: facts.LeaseRequested, lease_id: bytes) -> Refusal | None:
-    terms = change.terms
-    if turn.state.settings.provider is None:
-        return Refusal("not_a_provider", "this node offers no capacity any more")
-    held = turn.get(HeldQuote, terms.quote_hash)
-    if held is None or held.wake_at_ns <= turn.at_ns:
-        return Refusal("quote_expired", f"no live quote {terms.quote_hash.hex()[:16]} of ours; ask for a new one")
-    if terms.open_until_ns <= turn.at_ns:
-        return Refusal("terms_expired", "these lease terms were to be countersigned earlier")
-    return (
-        _check_terms(turn, terms, held, change)
-        or _check_escrow(turn, change)
-        or _check_terms_signature(change, lease_id)
-    )
-
-
-def _check_terms(turn: Turn, terms: LeaseTerms, held: HeldQuote, change: facts.LeaseRequested) -> Refusal | None:
-    settings, quote = turn.state.settings, held.quote
-    body = quote.body
-    due = LeaseTerms(
-        job_hash=body.job_hash,
-        quote_hash=held.digest,
-        submitter=body.submitter,
-        provider=quote.provider,
-        node=settings.node,
-        escrow_id=make_escrow_id(settings.separator, change.escrow),
-        lease_number=terms.lease_number,
-        asset=body.asset,
-        resources=body.resources,
-        tariff=body.tariff,
-        cost_limit=body.cost_limit,
-        exposure_limit=body.exposure_limit,
-        interval_ns=body.interval_ns,
-        duration_limit_ns=body.duration_limit_ns,
-        open_until_ns=terms.open_until_ns,
-    )
-    if change.caller != body.submitter:
-        return Refusal("lease_wrong_submitter", "the lease is for another submitter than who asks")
-    for name in LeaseTerms.__struct_fields__:
-        if getattr(terms, name) != getattr(due, name):
-            return Refusal("terms_differ", f"{name} of the lease terms is not what quote {quote.number} says")
-    return None
-
-
-def _check_escrow(turn: Turn, change: facts.LeaseRequested) -> Refusal | None:
-    provider = turn.state.settings.provider
-    assert provider is not None
-    escrow, opening, terms = change.escrow, change.opening, change.terms
-    if (escrow.signer, escrow.provider, escrow.asset) != (terms.submitter, terms.provider, terms.asset):
-        return Refusal("escrow_terms", "the escrow names another signer, provider or asset than the lease")
-    if escrow.split != ZERO_HASH:
-        return Refusal("escrow_split", "splits are not accepted here; leave it zero")
-    if escrow.thaw < provider.thaw:
-        return Refusal("escrow_thaw", f"the escrow thaws in {escrow.thaw} s; we need {provider.thaw} s")
-    if opening is not None and opening.escrow_id != terms.escrow_id:
-        return Refusal("opening_escrow", "the opening is for another escrow than the lease")
-    known = turn.get(ProviderEscrow, terms.escrow_id)
-    if known is not None and known.thaw_end:
-        return Refusal("escrow_thawing", "the escrow is being taken back; open another")
-    if known is not None and any(line.lease_number == terms.lease_number for line in known.lines):
-        return Refusal("lease_number", f"lease {terms.lease_number} of this escrow exists already")
-    return None
-
-
-def _check_terms_signature(change: facts.LeaseRequested, lease_id: bytes) -> Refusal | None:
-    if not is_signed_by(change.terms.submitter, lease_id, change.signature):  # type: ignore[arg-type]
-        return Refusal("terms_signature", "the lease terms are not signed by the submitter they name")
-    return None
 
 
 def on_funding_read(turn: Turn, change: facts.FundingRead) -> None:
@@ -415,7 +345,8 @@ def end_lease(
         wake_at_ns=turn.at_ns + _make_grace_ns(turn),
     )
     # Without a reading nothing more is charged than what the last receipt said; issue_receipt never goes below it.
-    lease = issue_receipt(turn, lease, counters or Counters(0, 0), final=True)
+    ended_at_ns = lease.started_at_ns + counters.running_ns if lease.started_at_ns and counters else None
+    lease = issue_receipt(turn, lease, counters or Counters(0, 0), final=True, ended_at_ns=ended_at_ns)
     push_receipts(turn, lease)
     lane = make_lane("workload", lease.lease_id)
     if ran:

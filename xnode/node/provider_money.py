@@ -103,8 +103,13 @@ def is_overexposed(lease: ProviderLease) -> bool:
 # ------------------------------------------------------------------------------------------------ receipts and vouchers
 
 
-def issue_receipt(turn: Turn, lease: ProviderLease, counters: Counters, final: bool) -> ProviderLease:
-    """The lease with its next receipt; counters that seem to fall (a clock set back) count as unchanged."""
+def issue_receipt(
+    turn: Turn, lease: ProviderLease, counters: Counters, final: bool, ended_at_ns: int | None = None
+) -> ProviderLease:
+    """The lease with its next receipt; counters that seem to fall (a clock set back) count as unchanged.
+
+    ended_at_ns: when the workload ended, if that was before now: a promise of availability counts up to the receipt.
+    """
     last = lease.last
     steady = Counters(
         running_ns=max(min(counters.running_ns, lease.terms.duration_limit_ns), last.running_ns),
@@ -113,7 +118,8 @@ def issue_receipt(turn: Turn, lease: ProviderLease, counters: Counters, final: b
         egress_bytes=max(counters.egress_bytes, last.usage.egress_bytes),
     )
     network_bytes = lease.job.network_bytes
-    receipt = next_receipt(last, lease.terms, steady, max(turn.at_ns, last.at_ns), final, network_bytes)
+    at_ns = turn.at_ns if ended_at_ns is None else min(turn.at_ns, ended_at_ns)
+    receipt = next_receipt(last, lease.terms, steady, max(at_ns, last.at_ns), final, network_bytes)
     digest = make_receipt_digest(turn.state.settings.separator, receipt)
     return turn.put(lease, last=receipt, issued=(*lease.issued, Issued(receipt, digest))[-MAX_ISSUED:])
 

@@ -45,16 +45,14 @@ def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None) -> None
     addrs = standing.multiaddrs if multiaddrs is None else multiaddrs
     free = make_free(turn, provider)
     fresh = standing.expires_at_ns - turn.at_ns > provider.offer_ttl_ns // 2
-    if fresh and (standing.free, standing.tariff, standing.multiaddrs) == (free, provider.tariff, addrs):
+    offered = (free, provider.tariff, provider.promise, addrs)
+    if fresh and (standing.free, standing.tariff, standing.promise, standing.multiaddrs) == offered:
         return
     number = turn.state.numbers.offer + 1
     turn.put(turn.state.numbers, offer=number)
     expires_at_ns = turn.at_ns + provider.offer_ttl_ns
-    turn.put(
-        StandingOffer(
-            number, expires_at_ns, free, provider.tariff, addrs, wake_at_ns=expires_at_ns - provider.offer_ttl_ns // 2
-        )
-    )
+    wake_at_ns = expires_at_ns - provider.offer_ttl_ns // 2
+    turn.put(StandingOffer(number, expires_at_ns, *offered, wake_at_ns=wake_at_ns))
     body = _make_body(provider, free, settings.software, addrs)
     offer = Offer(provider.owner, settings.node, number, expires_at_ns, body)
     turn.emit(AnnounceOffer(offer, id="announce"))
@@ -77,6 +75,7 @@ def _make_body(provider: ProviderSettings, free: Resources, software: str, addrs
         runtime=provider.runtime,
         software=software,
         multiaddrs=addrs,
+        promise=provider.promise,
     )
 
 
@@ -161,4 +160,5 @@ def make_policy(provider: ProviderSettings) -> Policy:
         max_duration_ns=provider.max_duration_ns,
         thaw=provider.thaw,
         allows_network=provider.allows_network,
+        promise=provider.promise,
     )

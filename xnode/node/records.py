@@ -7,6 +7,7 @@ import msgspec
 from metering.receipt import Receipt
 from metering.refusal import Refusal
 from metering.resources import NO_RESOURCES, Resources
+from metering.sla import NO_PROMISE, Promise
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
 from metering.units import ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
@@ -40,6 +41,7 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     quote_ttl_ns: int
     offer_ttl_ns: int
     final_voucher_ns: int
+    promise: Promise = NO_PROMISE
 
 
 class SubmitterSettings(msgspec.Struct, frozen=True):
@@ -89,6 +91,7 @@ class StandingOffer(msgspec.Struct, frozen=True, tag="standing_offer"):
     expires_at_ns: int = 0
     free: Resources = NO_RESOURCES
     tariff: Tariff | None = None
+    promise: Promise = NO_PROMISE
     multiaddrs: tuple[str, ...] = ()
     wake_at_ns: int | None = None
 
@@ -250,7 +253,8 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
 
 
 class SubmitterLease(msgspec.Struct, frozen=True, tag="submitter_lease"):
-    """A lease from the submitter's side. last: newest accepted receipt; opening: what we signed to fund it."""
+    """A lease from the submitter's side. last: newest accepted receipt; opening: what we signed to fund it; refund: what
+    its final receipt shows the provider to owe us back by its promise."""
 
     lease_id: Hash32
     job_hash: Hash32
@@ -270,6 +274,7 @@ class SubmitterLease(msgspec.Struct, frozen=True, tag="submitter_lease"):
     refusal: Refusal | None = None
     stop_asked_at_ns: int | None = None
     asked: bool = False
+    refund: Amount = ZERO
     wake_at_ns: int | None = None
 
     @property

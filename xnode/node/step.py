@@ -8,7 +8,7 @@ from typing import Any
 from metering.refusal import Refusal
 from xnode.node import change as facts
 from xnode.node import effect as deeds
-from xnode.node import provider_lease, provider_money, provider_quote, submitter_job, submitter_lease
+from xnode.node import provider_lease, provider_money, provider_quote, submitter_job, submitter_lease, submitter_money
 from xnode.node.lease import OPEN, EndReason
 from xnode.node.records import (
     HeldQuote,
@@ -60,7 +60,7 @@ def _on_offer_woke(turn: Turn, _offer: StandingOffer) -> None:
 def _on_escrow_seen(turn: Turn, change: facts.EscrowSeen) -> None:
     paid = turn.get(SubmitterEscrow, change.escrow_id)
     if paid is not None:
-        submitter_lease.on_escrow_seen(turn, paid, change)
+        submitter_money.on_escrow_seen(turn, paid, change)
     earned = turn.get(ProviderEscrow, change.escrow_id)
     if earned is None:
         return
@@ -132,7 +132,7 @@ def _on_submitter_effect_failed(turn: Turn, effect: deeds.Effect, refusal: Refus
             if task is not None:
                 submitter_lease.on_outputs_failed(turn, task, refusal.detail)
         case deeds.StartThaw() | deeds.CloseEscrow():
-            submitter_lease.on_withdrawal_failed(turn, effect.escrow_id)
+            submitter_money.on_withdrawal_failed(turn, effect.escrow_id)
         case _:
             pass
 
@@ -156,7 +156,7 @@ _WAKERS: dict[str, tuple[Any, Callable[[Turn, Any], None]]] = {
     kind_of(ProviderEscrow): (ProviderEscrow, provider_money.on_escrow_woke),
     kind_of(SubmitterJob): (SubmitterJob, submitter_job.on_job_woke),
     kind_of(SubmitterLease): (SubmitterLease, submitter_lease.on_lease_woke),
-    kind_of(SubmitterEscrow): (SubmitterEscrow, submitter_lease.on_escrow_woke),
+    kind_of(SubmitterEscrow): (SubmitterEscrow, submitter_money.on_escrow_woke),
 }
 
 _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
@@ -191,6 +191,6 @@ _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     facts.ReceiptsReceived: submitter_lease.on_receipts_received,
     facts.LeaseNews: submitter_lease.on_lease_news,
     facts.OutputsFetched: submitter_lease.on_outputs_fetched,
-    facts.ThawStarted: submitter_lease.on_thaw_started,
-    facts.EscrowClosed: submitter_lease.on_escrow_closed,
+    facts.ThawStarted: submitter_money.on_thaw_started,
+    facts.EscrowClosed: submitter_money.on_escrow_closed,
 }

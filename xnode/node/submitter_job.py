@@ -311,6 +311,8 @@ def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow) -> LeaseTerms
         interval_ns=body.interval_ns,
         duration_limit_ns=body.duration_limit_ns,
         open_until_ns=turn.at_ns + LEASE_WAIT_NS,
+        availability_ppm=body.promise.availability_ppm,
+        refund_ppm=body.promise.refund_ppm,
     )
 
 

@@ -1,4 +1,4 @@
-"""The submitter's side of a lease: check every receipt, sign vouchers, fetch the outputs, get the rest back."""
+"""The submitter's side of a lease: check every receipt, sign vouchers, fetch the outputs, notice silence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from metering.checks import check_receipts
 from metering.receipt import SignedReceipt, make_receipt_digest
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
-from metering.units import NANOS_PER_SECOND, Amount, Hash32
+from metering.sla import find_breach, show_percent
+from metering.units import NANOS_PER_SECOND, ZERO, Hash32
 from metering.voucher import Voucher, fold_receipts
 from scheduler.job import OutputFile, check_path
 from xnode.node import change as facts
@@ -15,6 +16,14 @@ from xnode.node.lease import OPEN, EndReason, follow
 from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.state import Turn
 from xnode.node.submitter_job import ask_lease, drop_quotes, note, try_next
+from xnode.node.submitter_money import (
+    RETAIN_NS,
+    SETTLE_WAIT_NS,
+    fold_settled,
+    settle_if_claimed,
+    thaw,
+    waits_for_outputs,
+)
 
 FETCH_OUTPUTS_NS = 3600 * NANOS_PER_SECOND
 """How long outputs may take to fetch."""
@@ -24,15 +33,6 @@ MAX_OUTPUTS = 4096
 
 STOP_GRACE_NS = 60 * NANOS_PER_SECOND
 """How long after our order to stop a provider may still bill: it may be away for a moment when the order comes."""
-
-SETTLE_WAIT_NS = 900 * NANOS_PER_SECOND
-"""How long a provider may take to claim and release before we take the rest back by thaw."""
-
-WITHDRAW_AGAIN_NS = 60 * NANOS_PER_SECOND
-"""Pause before the chain is asked again for what is ours."""
-
-RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
-"""How long a settled lease stays at hand, for late messages."""
 
 
 def on_lease_accepted(turn: Turn, change: facts.LeaseAccepted) -> None:
@@ -135,14 +135,27 @@ def _accept(
     )
     escrow = turn.put(escrow, lines=lines)
     if receipt.final:
-        status = follow(lease.status, "exited", "failed", "paid")
-        lease = turn.put(lease, status=status, wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
-        job = turn.get(SubmitterJob, lease.job_hash)
-        if job is not None:
-            note(turn, job, "final", f"receipt {receipt.number}", ("cost", str(int(receipt.cost))))
+        lease = _note_final(turn, lease)
         if escrow.claimed >= escrow.cumulative:
             settle_if_claimed(turn, escrow)
     return lease, escrow
+
+
+def _note_final(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
+    receipt, terms = lease.last, lease.terms
+    status = follow(lease.status, "exited", "failed", "paid")
+    refund = find_breach(terms, receipt) or ZERO
+    lease = turn.put(lease, status=status, refund=refund, wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
+    job = turn.get(SubmitterJob, lease.job_hash)
+    if job is None:
+        return lease
+    job = note(turn, job, "final", f"receipt {receipt.number}", ("cost", str(int(receipt.cost))))
+    if refund:
+        promised = show_percent(terms.availability_ppm)
+        ran_s, of_s = (ns // NANOS_PER_SECOND for ns in (receipt.running_ns, receipt.at_ns - terms.open_until_ns))
+        detail = f"it ran for {ran_s} s of {of_s} s where {promised} were promised: a part of the cost can be had back"
+        note(turn, job, "breach", detail, ("refund", str(int(refund))))
+    return lease
 
 
 def _refuse_receipts(turn: Turn, lease: SubmitterLease, reply_to: str, refusal: Refusal) -> None:
@@ -287,7 +300,7 @@ def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
     """Silence: ask once, then count the provider as lost; or settlement that never came: take the rest back."""
     settings = turn.state.settings.submitter
     silence_ns = settings.silence_ns if settings else 60 * NANOS_PER_SECOND
-    if lease.status in ("settling", "settled") and _waits_for_outputs(turn, lease):
+    if lease.status in ("settling", "settled") and waits_for_outputs(turn, lease):
         lease = _give_up_outputs(turn, lease)
     elif lease.status in ("settled", "refused"):
         turn.archive(lease, wake_at_ns=None)
@@ -304,11 +317,6 @@ def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
         ask_lease(turn, lease, stop=lease.stop_asked_at_ns is not None)
         return
     lose_provider(turn, lease)
-
-
-def _waits_for_outputs(turn: Turn, lease: SubmitterLease) -> bool:
-    job = turn.get(SubmitterJob, lease.job_hash)
-    return job is not None and job.lease_id == lease.lease_id and job.status in ("leasing", "running")
 
 
 def _give_up_outputs(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
@@ -346,132 +354,7 @@ def on_ask_failed(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
         ask_lease(turn, lease, stop=True)
 
 
-# ---------------------------------------------------------------------------------------------------------- settlement
-
-
-def on_escrow_seen(turn: Turn, escrow: SubmitterEscrow, change: facts.EscrowSeen) -> None:
-    """The chain moved: settle what it has paid."""
-    escrow = turn.put(escrow, deposited=change.deposited, claimed=change.claimed, thaw_end=change.thaw_end)
-    settle_if_claimed(turn, escrow)
-    fold_settled(turn, escrow.escrow_id)
-
-
-def settle_if_claimed(turn: Turn, escrow: SubmitterEscrow) -> None:
-    """Leases are settled once everything we promised is claimed, or nothing is left in the escrow to claim."""
-    promised = escrow.cumulative
-    if escrow.claimed < promised and escrow.deposited > escrow.claimed:
-        return
-    if escrow.deposited == 0 and promised > 0:
-        return
-    for line in escrow.lines:
-        lease = turn.get(SubmitterLease, line.lease_id)
-        if lease is None or lease.status != "settling":
-            continue
-        _settle(turn, lease)
-        job = turn.get(SubmitterJob, lease.job_hash)
-        if job is not None:
-            paid = ("cost", str(int(line.cost)))
-            note(turn, job, "settle", "paid on chain, the rest is free", paid, ("claimed", str(int(escrow.claimed))))
-    fold_settled(turn, escrow.escrow_id)
-
-
-def _settle(turn: Turn, lease: SubmitterLease) -> None:
-    wait_ns = SETTLE_WAIT_NS if _waits_for_outputs(turn, lease) else RETAIN_NS
-    turn.put(lease, status=follow(lease.status, "settled"), wake_at_ns=turn.at_ns + wait_ns)
-
-
-def fold_settled(turn: Turn, escrow_id: Hash32) -> None:
-    """Fold the leases at the front that can change no more into one cost and one hash; with none left, whatever the
-    provider does not give back by itself is taken back."""
-    escrow = turn.get(SubmitterEscrow, escrow_id)
-    if escrow is None:
-        return
-    closed = 0
-    while closed < len(escrow.lines) and _is_closed(turn, escrow.lines[closed].lease_id):
-        closed += 1
-    front = escrow.lines[:closed]
-    wake_at_ns = escrow.wake_at_ns
-    if closed == len(escrow.lines) and escrow.deposited > escrow.claimed and wake_at_ns is None:
-        wake_at_ns = turn.at_ns + SETTLE_WAIT_NS
-    turn.put(
-        escrow,
-        wake_at_ns=wake_at_ns,
-        folded=escrow.folded + closed,
-        prefix=fold_receipts(escrow.prefix, (line.digest for line in front)),
-        closed_cost=Amount(escrow.closed_cost + sum(line.cost for line in front)),
-        lines=escrow.lines[closed:],
-    )
-
-
-def _is_closed(turn: Turn, lease_id: Hash32) -> bool:
-    lease = turn.get(SubmitterLease, lease_id)
-    return lease is None or lease.status in ("settled", "refused")
-
-
-def thaw(turn: Turn, escrow_id: Hash32) -> None:
-    """Begin to take the rest of an escrow back."""
-    escrow = turn.get(SubmitterEscrow, escrow_id)
-    if escrow is not None and not escrow.thaw_asked:
-        # Numbered, because one that the chain has reverted stays reverted under its name.
-        number = escrow.withdrawals + 1
-        turn.put(escrow, thaw_asked=True, withdrawals=number)
-        lane = f"chain:{escrow_id.hex()}"
-        turn.emit(deeds.StartThaw(escrow_id, escrow.escrow, id=f"thaw:{escrow_id.hex()}:{number}", lane=lane))
-
-
-def on_thaw_started(turn: Turn, change: facts.ThawStarted) -> None:
-    """Wake when the thaw is over."""
-    escrow = turn.get(SubmitterEscrow, change.escrow_id)
-    if escrow is not None:
-        wake_at_ns = max(turn.at_ns, (change.thaw_end + 1) * NANOS_PER_SECOND)
-        turn.put(escrow, thaw_end=change.thaw_end, wake_at_ns=wake_at_ns)
-
-
-def on_escrow_woke(turn: Turn, escrow: SubmitterEscrow) -> None:
-    """The thaw is over: take the rest."""
-    escrow_id = escrow.escrow_id
-    escrow = turn.put(escrow, wake_at_ns=None)
-    if escrow.thaw_end:
-        escrow = turn.put(escrow, withdrawals=escrow.withdrawals + 1)
-        effect_id, lane = f"close:{escrow_id.hex()}:{escrow.withdrawals}", f"chain:{escrow_id.hex()}"
-        turn.emit(deeds.CloseEscrow(escrow_id, escrow.escrow, escrow.cumulative, id=effect_id, lane=lane))
-    elif escrow.thaw_asked:
-        turn.put(escrow, thaw_asked=False)
-        thaw(turn, escrow_id)
-    elif escrow.deposited > escrow.claimed and all(_is_closed(turn, line.lease_id) for line in escrow.lines):
-        thaw(turn, escrow_id)
-
-
-def on_escrow_closed(turn: Turn, change: facts.EscrowClosed) -> None:
-    """The rest is back: whatever was promised beyond what was claimed is void."""
-    escrow = turn.get(SubmitterEscrow, change.escrow_id)
-    if escrow is None:
-        return
-    for line in escrow.lines:
-        lease = turn.get(SubmitterLease, line.lease_id)
-        if lease is not None and lease.status == "settling":
-            _settle(turn, lease)
-            job = turn.get(SubmitterJob, lease.job_hash)
-            if job is not None:
-                note(turn, job, "settle", "the rest of the escrow came back after the thaw")
-    fold_settled(turn, escrow.escrow_id)
-    escrow = turn.get(SubmitterEscrow, change.escrow_id) or escrow
-    if turn.at_ns < escrow.opening_until_ns:
-        # An opening that is still on its way would put money where nobody looks any more: look again when none can be.
-        turn.put(escrow, thaw_asked=True, thaw_end=0, wake_at_ns=escrow.opening_until_ns)
-    else:
-        turn.archive(escrow, wake_at_ns=None)
-
-
 def grant_grace(turn: Turn, lease: SubmitterLease) -> None:
     """We were away ourselves: the provider's silence counts from now."""
     if lease.status in OPEN:
         heard(turn, lease)
-
-
-def on_withdrawal_failed(turn: Turn, escrow_id: Hash32) -> None:
-    """Never given up: the money is ours, so it is asked for again after a pause."""
-    escrow = turn.get(SubmitterEscrow, escrow_id)
-    if escrow is None:
-        return
-    turn.put(escrow, wake_at_ns=turn.at_ns + WITHDRAW_AGAIN_NS)

@@ -244,8 +244,12 @@ interface ICapacityRegistry is IStakeHold {
     /// @notice The class of each claim as it was when the challenge was requested, which is what it is judged by.
     function conditionsOf(bytes32 challengeId) external view returns (Class[] memory);
 
-    /// @notice n of device number `device` of a challenge; zero when there is no such device.
-    function matrixSizeOf(bytes32 challengeId, uint32 device) external view returns (uint32);
+    /// @notice What device number `device` of a challenge has to answer: whose it is, its own seed, and its class's n. All zero
+    /// where there is no such device, or no seed yet.
+    function deviceOf(bytes32 challengeId, uint32 device)
+        external
+        view
+        returns (address provider, bytes32 seed, uint32 n);
 
     /// @notice How many verdicts decide a challenge; known once it is drawn.
     function quorumOf(bytes32 challengeId) external view returns (uint8);

@@ -9,19 +9,45 @@ import {IProviderRegistry} from "./IProviderRegistry.sol";
 /// @notice Judges evidence by nothing but signatures and arithmetic, and has ProviderRegistry slash or PaymentEscrow refund. Never
 /// an opinion, a clock or a missed answer.
 ///
-/// What is a fault
-/// - Equivocation: two different receipts of one lease, quotes or offers of one node, or verdicts of one challenge, signed for the
-///   same number.
-/// - OverCapacity: receipts whose usage, over a time in which one verdict on the provider was in force, no hardware of that verdict
-///   could have served.
-/// - WrongElement: a signed CapacityAnswer whose Merkle root holds an element that is not the product's.
-/// - FalseVerdict: a verifier's verdict that passed an answer with such an element in a row that the verdict says it opened.
+/// What is a fault, and what it costs of all that is staked and thawing
+/// - Equivocation, {EQUIVOCATION_PPM}: two different receipts of one lease, quotes or offers of one node, or verdicts of one challenge,
+///   signed for the same number. A lie to one other party, worth about a lease.
+/// - OverCapacity, {OVER_CAPACITY_PPM}: receipts whose usage, over a time in which one verdict on the provider was in force, no hardware
+///   of that verdict could have served. The same hours sold to several.
+/// - WrongElement, {WRONG_ELEMENT_PPM}: a signed CapacityAnswer whose Merkle root holds an element that is not the product's.
+/// - FalseVerdict, {FALSE_VERDICT_PPM}: a verifier's verdict that passed an answer with such an element in a row that the verdict says it
+///   opened. These two attack what all credits rest on. None takes everything: what stays still covers credits that were sold, and
+///   a fault of software is not the end of a provider.
 ///
 /// The reporter
-/// - First {commit} to keccak256(abi.encode(reporter, faultId, salt)), then prove after {COMMIT_DELAY} seconds. Whoever copies a
-///   proof out of the mempool has no commitment old enough.
+/// - First {commit} to keccak256(abi.encode(reporter, faultId, salt)), then prove between {COMMIT_DELAY} and {COMMIT_LIFE} seconds later.
+///   Without such a commitment nothing is proved. So whoever copies a proof out of the mempool has to wait {COMMIT_DELAY} first, while the
+///   original goes in; and whoever commits to faults that have not happened has to do it again every {COMMIT_LIFE}, for each.
 /// - Gets {IProviderRegistry-REWARD_PPM} of what is slashed; the rest is burned. A provider that reports itself loses far more
-///   than it gets. Each fault counts once ({faultId}).
+///   than it gets. Each fault counts once ({isProven}), whatever evidence is shown for it.
+///
+/// Promises
+/// - Who signed is who owns the key for ever ({IProviderRegistry-boundProviderOf}), also after it was replaced. Nobody is judged by a
+///   signature of another, nor by one made for another chain, contract or type.
+/// - What an honest node signs proves nothing against it: it numbers receipts, quotes and offers without using a number twice, signs one
+///   verdict a challenge, and sells no more than was verified.
+/// - OverCapacity gives every device {TOLERANCE_NS} more than the time between the receipts, because clocks are set and counters are read
+///   a moment apart. Usage exactly at the limit passes.
+/// - Nobody owns this contract; there is no pause and no upgrade. It holds no money.
+///
+/// What it does not promise
+/// - Receipts bear the time that the provider wrote. One that dates them outside of every verdict cannot be judged here; a submitter
+///   sees the wrong time and refuses.
+/// - A kind of device of which a verdict knows none is not judged: what was never verified was never promised to the chain, and no credit
+///   is minted on it. A provider that gets new devices has them verified before it sells them beside the old.
+/// - An answer is judged against the seed and the n that the chain knows for its device. One for another seed proves nothing, and passes
+///   with no honest verifier.
+/// - A verdict is judged by rows that were opened, which whoever opens them must see wrong. Whether a verifier took the time honestly
+///   cannot be proved.
+///
+/// Assumptions
+/// - keccak256 finds no collisions. Keys are ordinary ones; signatures are 65 bytes r, s, v with s in the lower half and v 27 or 28.
+/// - registry, capacity and escrow were made by us and do not call back. This contract is the registry's slasher.
 interface IFaultProver {
     enum Fault {
         None,
@@ -136,9 +162,48 @@ interface IFaultProver {
         uint256 slashed,
         uint256 reward
     );
+    /// @param refunded this time; more follows only when the reserve was short and a later call finds more
     event BreachProven(bytes32 indexed leaseId, address indexed provider, bytes32 escrowId, uint128 refunded);
 
+    error ZeroAddress();
+    error NotAProvidersKey(address signer);
+    error SignersDiffer(address a, address b);
+    error NotSignedBy(address signer, address expected);
+    error NumbersDiffer();
+    error SameDocument(bytes32 digest);
+    error AlreadyProven(bytes32 faultId);
+    error NotCommitted(bytes32 faultId, bytes32 commitment);
+    error CommitmentTooYoung(uint256 provableAt, uint256 time);
+    error CommitmentTooOld(uint256 provableUntil, uint256 time);
+    error PairsCount(uint256 pairs, uint256 max);
+    error PairOfTwoLeases(bytes32 older, bytes32 newer);
+    error PairOutOfOrder(bytes32 leaseId);
+    error LeasesNotAscending(bytes32 leaseId);
+    error UsageFalls(bytes32 leaseId);
+    error OutsideOfVerdict(uint256 oldestNs, uint256 newestNs, uint64 from, uint64 until);
+    error WithinCapacity(uint256 gpuNs, uint256 vcpuNs, uint256 windowNs);
+    error NotTheDevice(bytes32 challengeId, uint32 device);
+    error LeafOutOfTree(uint64 index, uint256 leaves);
+    error LeafLength(uint256 length, uint256 expected);
+    error PathLength(uint256 length, uint256 expected);
+    error NotInAnswer(bytes32 root, bytes32 answered);
+    error ElementIsRight(uint256 row, uint256 column, int256 value);
+    error VerdictDidNotPass(bytes32 challengeId);
+    error RootsNotOfVerdict(bytes32 rootsHash, bytes32 answersHash);
+    error RowNotOpened(uint256 row);
+    error NothingPromised(bytes32 leaseId);
+    error NotTheLease(bytes32 receiptsLease, bytes32 leaseId);
+    error NotTheEscrow(bytes32 escrowId, bytes32 termsEscrow);
+    error NotTheLast(uint64 number);
+    error PromiseKept(uint256 runningNs, int256 passedNs);
+    error NothingToRefund(bytes32 leaseId);
+
+    /// @notice Notes the time of a commitment. One that runs already, or may be proved with, keeps its time, so that nobody can make
+    /// another's younger.
     function commit(bytes32 commitment) external;
+
+    /// @notice When a commitment was made, in seconds since 1970; zero when never.
+    function committedAt(bytes32 commitment) external view returns (uint256);
 
     function proveReceipts(
         Receipt calldata a,
@@ -168,6 +233,7 @@ interface IFaultProver {
         bytes calldata bSig,
         bytes32 salt
     ) external;
+    /// @param pairs 1 to {MAX_PAIRS}, of different leases, by ascending lease id, all signed by keys of one provider
     /// @param historyIndex which verdict of {ICapacityRegistry-historyOf} was in force from the oldest to the newest receipt
     function proveOverCapacity(ReceiptPair[] calldata pairs, uint256 historyIndex, bytes32 salt) external;
     function proveWrongElement(
@@ -187,7 +253,10 @@ interface IFaultProver {
     ) external;
 
     /// @notice Refunds refundPpm of a lease's cost out of its escrow's reserve when the provider's own last receipt shows that the
-    /// workload ran for less than availabilityPpm of the time from openUntil to that receipt, as both signed. Once for each lease.
+    /// workload ran for less than availabilityPpm of the time from openUntil to that receipt, as both signed. All calls for one lease
+    /// together refund no more than that once; a reserve that is short gives what it has. By anyone, without a commitment: the money
+    /// only goes back to the payer.
+    /// @param last the receipt that says it is the last one
     function proveBreach(
         IPaymentEscrow.Escrow calldata escrow,
         LeaseTerms calldata terms,
@@ -197,10 +266,26 @@ interface IFaultProver {
         bytes calldata receiptSig
     ) external returns (uint128 refunded);
 
-    /// @notice The identity of a fault: keccak256(abi.encode(fault, provider, subject)); the subject is what was signed twice or wrong,
-    /// whatever the evidence: (leaseId, number), ("offer" or "quote", node, number), challengeId, the answer's digest.
+    /// @notice Whether a fault has been proved. Its id: keccak256(abi.encode(uint8 fault, provider, subject)); the subject is what was
+    /// signed twice or wrong, whatever the evidence:
+    /// receipts keccak256(abi.encode(leaseId, number)); offers and quotes keccak256(abi.encode(string "offer" or "quote", node, number));
+    /// verdicts, equivocal or false, the challengeId; OverCapacity bytes32(historyIndex); WrongElement the answer's digest.
     function isProven(bytes32 faultId) external view returns (bool);
+
+    /// @notice What was refunded for a lease so far.
+    function refundedOf(bytes32 leaseId) external view returns (uint128);
+
     function escrow() external view returns (IPaymentEscrow);
     function registry() external view returns (IProviderRegistry);
     function capacity() external view returns (ICapacityRegistry);
+    // solhint-disable func-name-mixedcase
+    function EQUIVOCATION_PPM() external view returns (uint32);
+    function OVER_CAPACITY_PPM() external view returns (uint32);
+    function WRONG_ELEMENT_PPM() external view returns (uint32);
+    function FALSE_VERDICT_PPM() external view returns (uint32);
+    function COMMIT_DELAY() external view returns (uint256);
+    function COMMIT_LIFE() external view returns (uint256);
+    function TOLERANCE_NS() external view returns (uint256);
+    function MAX_PAIRS() external view returns (uint256);
+    // solhint-enable func-name-mixedcase
 }

@@ -114,10 +114,10 @@ library VerifierList {
     }
 
     function _insert(address[] memory sorted, uint256 length, address verifier) private pure {
-        uint256 at = length;
-        for (; at > 0 && sorted[at - 1] > verifier; at--) {
-            sorted[at] = sorted[at - 1];
+        uint256 place = length;
+        for (; place > 0 && sorted[place - 1] > verifier; place--) {
+            sorted[place] = sorted[place - 1];
         }
-        sorted[at] = verifier;
+        sorted[place] = verifier;
     }
 }

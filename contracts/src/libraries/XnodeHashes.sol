@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
+import {IFaultProver} from "../interfaces/IFaultProver.sol";
 import {IPaymentEscrow} from "../interfaces/IPaymentEscrow.sol";
 
 /// @title The EIP-712 struct hashes of everything signed for the contracts
@@ -22,6 +23,37 @@ library XnodeHashes {
 
     bytes32 internal constant VERDICT_TYPEHASH =
         keccak256("Verdict(bytes32 challengeId,bytes32 answersHash,bool passed,bytes32 openingSeed)");
+    bytes32 internal constant CAPACITY_ANSWER_TYPEHASH =
+        keccak256("CapacityAnswer(bytes32 challengeId,uint32 device,uint32 n,bytes32 seed,bytes32 root)");
+    bytes32 internal constant OFFER_TYPEHASH =
+        keccak256("Offer(address provider,address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)");
+    bytes32 internal constant QUOTE_TYPEHASH =
+        keccak256("Quote(address provider,address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)");
+
+    string private constant USAGE =
+        "Usage(uint128 vcpuNs,uint128 memoryByteNs,uint128 diskByteNs,uint128 gpuNs,uint128 ingressBytes,uint128 egressBytes)";
+    string private constant RESOURCES =
+        "Resources(uint64 vcpuMilli,uint64 memoryBytes,uint64 diskBytes,uint64 gpus,string gpuModel)";
+    string private constant TARIFF =
+        "Tariff(uint128 vcpuHour,uint128 memoryGibHour,uint128 diskGibHour,uint128 gpuHour,uint128 ingressGb,uint128 egressGb)";
+    bytes32 internal constant USAGE_TYPEHASH = keccak256(bytes(USAGE));
+    bytes32 internal constant RESOURCES_TYPEHASH = keccak256(bytes(RESOURCES));
+    bytes32 internal constant TARIFF_TYPEHASH = keccak256(bytes(TARIFF));
+    bytes32 internal constant RECEIPT_TYPEHASH = keccak256(
+        bytes.concat(
+            "Receipt(bytes32 leaseId,uint64 number,uint64 atNs,uint64 runningNs,Usage usage,uint128 cost,bool final)",
+            bytes(USAGE)
+        )
+    );
+    bytes32 internal constant LEASE_TERMS_TYPEHASH = keccak256(
+        bytes.concat(
+            "LeaseTerms(bytes32 jobHash,bytes32 quoteHash,address submitter,address provider,address node,bytes32 escrowId,",
+            "uint64 leaseNumber,address asset,Resources resources,Tariff tariff,uint128 costLimit,uint128 exposureLimit,",
+            "uint64 intervalNs,uint64 durationLimitNs,uint64 openUntilNs,uint32 availabilityPpm,uint32 refundPpm)",
+            bytes(RESOURCES),
+            bytes(TARIFF)
+        )
+    );
 
     function hashEscrow(IPaymentEscrow.Escrow memory terms) internal pure returns (bytes32) {
         return keccak256(
@@ -61,5 +93,76 @@ library XnodeHashes {
 
     function hashVerdict(ICapacityRegistry.Verdict memory verdict) internal pure returns (bytes32) {
         return keccak256(abi.encode(VERDICT_TYPEHASH, verdict));
+    }
+
+    function hashCapacityAnswer(IFaultProver.CapacityAnswer memory answer) internal pure returns (bytes32) {
+        return keccak256(abi.encode(CAPACITY_ANSWER_TYPEHASH, answer));
+    }
+
+    function hashOffer(IFaultProver.Numbered memory offer) internal pure returns (bytes32) {
+        return keccak256(abi.encode(OFFER_TYPEHASH, offer));
+    }
+
+    function hashQuote(IFaultProver.Numbered memory quote) internal pure returns (bytes32) {
+        return keccak256(abi.encode(QUOTE_TYPEHASH, quote));
+    }
+
+    function hashReceipt(IFaultProver.Receipt memory receipt) internal pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                RECEIPT_TYPEHASH,
+                receipt.leaseId,
+                receipt.number,
+                receipt.atNs,
+                receipt.runningNs,
+                hashUsage(receipt.usage),
+                receipt.cost,
+                receipt.last
+            )
+        );
+    }
+
+    function hashUsage(IFaultProver.Usage memory usage) internal pure returns (bytes32) {
+        return keccak256(abi.encode(USAGE_TYPEHASH, usage));
+    }
+
+    function hashLeaseTerms(IFaultProver.LeaseTerms memory terms) internal pure returns (bytes32) {
+        // In two parts: so many fields at once are more than the stack holds.
+        bytes memory parties = abi.encode(
+            LEASE_TERMS_TYPEHASH,
+            terms.jobHash,
+            terms.quoteHash,
+            terms.submitter,
+            terms.provider,
+            terms.node,
+            terms.escrowId,
+            terms.leaseNumber,
+            terms.asset
+        );
+        bytes memory conditions = abi.encode(
+            hashResources(terms.resources),
+            keccak256(abi.encode(TARIFF_TYPEHASH, terms.tariff)),
+            terms.costLimit,
+            terms.exposureLimit,
+            terms.intervalNs,
+            terms.durationLimitNs,
+            terms.openUntilNs,
+            terms.availabilityPpm,
+            terms.refundPpm
+        );
+        return keccak256(bytes.concat(parties, conditions));
+    }
+
+    function hashResources(IFaultProver.Resources memory resources) internal pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                RESOURCES_TYPEHASH,
+                resources.vcpuMilli,
+                resources.memoryBytes,
+                resources.diskBytes,
+                resources.gpus,
+                keccak256(bytes(resources.gpuModel))
+            )
+        );
     }
 }

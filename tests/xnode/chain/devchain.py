@@ -101,8 +101,9 @@ class Bed:
         tx_hash: str = await self.rpc.write("eth_sendTransaction", call)
         with trio.fail_after(20):
             # anvil mines at once, but answers a little before it does.
-            while await self.rpc.read("eth_getTransactionReceipt", tx_hash) is None:  # noqa: ASYNC110
+            while (receipt := await self.rpc.read("eth_getTransactionReceipt", tx_hash)) is None:  # noqa: ASYNC110
                 await trio.sleep(0.01)
+        assert receipt["status"] == "0x1", f"{tx_hash} reverted"
         return tx_hash
 
     async def openx_of(self, address: Address) -> int:

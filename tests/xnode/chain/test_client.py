@@ -16,6 +16,7 @@ from metering.voucher import Voucher
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
 from xnode.chain import payment_escrow, provider_registry
 from xnode.chain.client import ChainClient, open_client
+from xnode.chain.devnet import OWNER_KEY
 from xnode.chain.events import Claimed, ClaimSkipped, ProviderPaid, Released
 from xnode.chain.manifest import Asset, Manifest
 from xnode.chain.rpc import Reverted
@@ -110,10 +111,12 @@ async def test_a_wrong_manifest_is_named(bed: Bed) -> None:
     swapped = msgspec.structs.replace(contracts, payment_escrow=contracts.provider_registry)
     nothing = msgspec.structs.replace(contracts, openx_token=make_wallet().address)
     stranger = Asset("EVIL", 18, contracts.provider_registry)
+    poor = tuple(asset for asset in bed.manifest.assets if asset.symbol != "tGPU")
     for changes, told in (
         ({"contracts": swapped}, "is not the PaymentEscrow we know"),
         ({"contracts": nothing}, "no OpenxToken at"),
         ({"assets": (*bed.manifest.assets, stranger)}, "EVIL is not accepted"),
+        ({"assets": poor}, "lack tGPU"),
     ):
         async with provider_client(bed, signer, msgspec.structs.replace(bed.manifest, **changes)) as client:
             with pytest.raises(Permanent, match=told):
@@ -294,7 +297,7 @@ async def open_all_dearer(market: Market, escrows: list[Escrow]) -> None:
         opening, signature = market.sign_opening(escrow, 2 * TOKEN, number, market.submitter)
         data = payment_escrow.make_open_by_sig(escrow, opening, market.submitter.address, signature)
         call = {
-            "from": "0x" + (await market.bed.rpc.view(market.client._escrow, payment_escrow.OWNER)).hex(),
+            "from": "0x" + WalletKey(OWNER_KEY).address.hex(),
             "to": "0x" + market.client._escrow.hex(),
             "data": "0x" + data.hex(),
             "gas": hex(300_000),

@@ -13,6 +13,7 @@ from metering.voucher import Voucher
 from tests.xnode.chain.devchain import TOKEN, Bed, make_wallet
 from xnode.chain import payment_escrow
 from xnode.chain.abi import parse_hex, to_hex
+from xnode.chain.devnet import OWNER_KEY
 from xnode.chain.payment_escrow import CLAIM, CLAIM_ONE, ESCROW_ID, ROW_BYTES, make_claim_rows, make_claims
 from xnode.ports import ClaimRow
 from xnode.wallet.signer import WalletKey
@@ -120,7 +121,7 @@ async def open_funded(bed: Bed) -> tuple[Escrow, WalletKey]:
     """An escrow of five OPENX whose payer is anvil's own account, and its signer's key."""
     signer, provider = make_wallet(), make_wallet().address
     asset, contract = bed.manifest.assets[0].address, bed.manifest.contracts.payment_escrow
-    payer = await bed.rpc.view(contract, payment_escrow.OWNER)
+    payer = WalletKey(OWNER_KEY).address
     escrow = Escrow(payer, signer.address, provider, asset, ZERO_HASH, 100, 2**96 - 1)
     await bed.approve_as_owner(contract, 5 * TOKEN)
     await bed.send_as_owner(contract, payment_escrow.DEPOSIT.encode(payer, asset, 5 * TOKEN))

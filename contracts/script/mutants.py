@@ -1,0 +1,329 @@
+#!/usr/bin/env python3
+"""Changes the contracts one small place at a time, and counts the changes that forge's tests notice.
+
+Each mutant is compiled alone, without the optimizer, into an artifact; the tests are compiled once and deploy it
+(XNODE_ARTIFACTS). A mutant is killed by the first test that fails. One that survives every test is compiled once more with the
+optimizer: if that gives the code of the unchanged source, nothing was changed. Those left over stand in docs/mutants.md by line;
+script/equivalent_mutants.json says of which of them no test could tell, and why.
+What is known is kept in cache/mutants.jsonl: a run that was stopped goes on, and a new one tries again what survived, or what
+stands in a changed source.
+Exit status: 0 every contract reaches the goal, 1 not, 2 the tests fail without any change.
+"""
+
+import argparse
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mutant_source import Mutant, make_mutants
+from mutant_table import write_table
+
+CONTRACTS = Path(__file__).resolve().parent.parent
+KNOWN = CONTRACTS / "cache" / "mutants.jsonl"
+GOAL = 0.9
+
+SOURCES = {
+    "src/PaymentEscrow.sol": "PaymentEscrow",
+    "src/libraries/ClaimRows.sol": "PaymentEscrow",
+    "src/SplitRegistry.sol": "SplitRegistry",
+    "src/ComputeCredit.sol": "ComputeCredit",
+    "src/ProviderRegistry.sol": "ProviderRegistry",
+    "src/OpenxToken.sol": "OpenxToken",
+}
+"""What is changed, and the contract that is deployed with the change."""
+
+ROUNDS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
+    (("--no-match-path", "test/invariant/*"), {"FOUNDRY_FUZZ_RUNS": "32"}),
+    (("--no-match-path", "none"), {}),
+)
+"""The quick tests first, since most mutants die there; then all, as `make test` runs them."""
+
+DEADLINE_S = 180
+"""A mutant that loops for ever is noticed too. All tests take some seconds."""
+
+
+class NoResult(Exception):
+    """The compiler or forge did not run as it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    outcome: str
+    """killed, survived, same code, or not compiled."""
+
+    by: str
+    """The test that failed, for a killed one."""
+
+
+class Compiler:
+    """A loaded compiler. Close it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        command = ["node", str(root / "script" / "compile.mjs")]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def compile(self, source: str, code: bytes, *, optimized: bool = False, tree: bool = False) -> dict[str, Any]:
+        request = {"root": str(self._root), "source": source, "content": code.decode(), "contract": SOURCES[source]}
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(json.dumps(request | {"optimized": optimized, "tree": tree}) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise NoResult("the compiler ended")
+        made: dict[str, Any] = json.loads(answer)
+        return made
+
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(10)
+
+
+class Bench:
+    """One copy of the contracts with compiled tests, in which mutants are tried one after the other. Close it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._mutant = root / "cache" / "mutant"
+        self.compiler = Compiler(root)
+        self._plain: dict[tuple[str, bool], str] = {}
+
+    def check_unchanged(self, sources: dict[str, bytes]) -> None:
+        """Raises NoResult unless the tests pass on the unchanged sources, compiled as mutants are."""
+        self._reset()
+        for source, code in sources.items():
+            self._put(source, self._bytecode(source, code))
+        failed = self._find_failure()
+        if failed:
+            raise NoResult(f"without any change, a test fails: {failed}")
+
+    def attempt(self, mutant: Mutant, code: bytes) -> Result:
+        changed = mutant.apply(code)
+        made = self.compiler.compile(mutant.source, changed)
+        if "error" in made:
+            return Result("not compiled", "")
+        if made["bytecode"] == self._bytecode(mutant.source, code):
+            return Result("same code", "")
+        self._reset()
+        self._put(mutant.source, made["bytecode"])
+        failed = self._find_failure()
+        if failed:
+            return Result("killed", failed)
+        optimized = self.compiler.compile(mutant.source, changed, optimized=True).get("bytecode")
+        return Result("same code" if optimized == self._bytecode(mutant.source, code, True) else "survived", "")
+
+    def close(self) -> None:
+        self.compiler.close()
+
+    def _bytecode(self, source: str, code: bytes, optimized: bool = False) -> str:
+        """Of the unchanged source."""
+        if (source, optimized) not in self._plain:
+            made = self.compiler.compile(source, code, optimized=optimized)
+            if "error" in made:
+                raise NoResult(made["error"])
+            self._plain[source, optimized] = made["bytecode"]
+        return self._plain[source, optimized]
+
+    def _reset(self) -> None:
+        """The artifacts of the unchanged sources, and none of what forge remembers of an earlier mutant."""
+        for name in ("mutant", "fuzz", "invariant", "test-failures"):
+            path = self._root / "cache" / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        shutil.copytree(self._root / "artifacts", self._mutant)
+
+    def _put(self, source: str, bytecode: str) -> None:
+        (self._mutant / f"{SOURCES[source]}.json").write_text(json.dumps({"bytecode": bytecode}))
+
+    def _find_failure(self) -> str:
+        """The first test that fails, or nothing."""
+        for arguments, environment in ROUNDS:
+            command = [str(self._root / "bin" / "foundry"), "forge", "test", "--fail-fast", *arguments]
+            given = os.environ | environment | {"XNODE_ARTIFACTS": "cache/mutant"}
+            try:
+                done = subprocess.run(
+                    command, cwd=self._root, env=given, capture_output=True, text=True, timeout=DEADLINE_S
+                )
+            except subprocess.TimeoutExpired:
+                return "no test ended in time"
+            failed = [line for line in done.stdout.splitlines() if line.startswith("[FAIL")]
+            if failed:
+                return read_name(failed[0])
+            if done.returncode != 0:
+                raise NoResult(done.stdout[-2000:] + done.stderr[-2000:])
+        return ""
+
+
+def read_name(line: str) -> str:
+    """The test's name in forge's line about a failure."""
+    words = [
+        word
+        for word in line.split()
+        if word.endswith(")") and "(" in word and word.startswith(("test", "invariant", "setUp"))
+    ]
+    return words[-1].partition("(")[0] if words else line[:60]
+
+
+def main() -> int:
+    asked = read_arguments()
+    try:
+        results = run(asked)
+    except NoResult as failed:
+        print(failed, file=sys.stderr)
+        return 2
+    if asked.only or not results:
+        return 0
+    return 0 if write_table(results, GOAL) else 1
+
+
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=2, help="how many are tried at once (default 2)")
+    parser.add_argument("--only", help="only this contract's, or this source's; no table is written")
+    parser.add_argument("--line", type=int, help="only those of this line")
+    parser.add_argument("--list", action="store_true", help="print the mutants, try none")
+    parser.add_argument("--fresh", action="store_true", help="forget what is known")
+    parser.add_argument("--again", action="store_true", help="also try again what survived before")
+    return parser.parse_args()
+
+
+def run(asked: argparse.Namespace) -> list[tuple[Mutant, Result]]:
+    """Every mutant asked for with its result, in the sources' order."""
+    if asked.fresh:
+        KNOWN.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="xnode-mutants-") as folder:
+        root = copy_tree(Path(folder) / "0")
+        sources = {source: (root / source).read_bytes() for source in SOURCES if (root / source).exists()}
+        mutants = choose(asked, find_mutants(root, sources))
+        if asked.list:
+            for mutant in mutants:
+                print(f"{mutant.source}:{mutant.line}: {mutant.operator}: {mutant.before}  ->  {mutant.after}")
+            return []
+        return attempt_all(mutants, sources, root, asked)
+
+
+def copy_tree(root: Path) -> Path:
+    """A copy whose tests are compiled; it stays as it is while somebody edits the sources."""
+    contracts = root / "contracts"
+    for name in ("src", "test", "bin", "artifacts", "script"):
+        shutil.copytree(CONTRACTS / name, contracts / name)
+    for name in ("foundry.toml", "package.json"):
+        shutil.copy(CONTRACTS / name, contracts)
+    shutil.copytree(CONTRACTS.parent / "tests" / "vectors", root / "tests" / "vectors")
+    (contracts / "node_modules").symlink_to((CONTRACTS / "node_modules").resolve())
+    build = subprocess.run(["bin/foundry", "forge", "build"], cwd=contracts, capture_output=True, text=True)
+    if build.returncode != 0:
+        raise NoResult(build.stdout + build.stderr)
+    return contracts
+
+
+def find_mutants(root: Path, sources: dict[str, bytes]) -> list[Mutant]:
+    compiler = Compiler(root)
+    found: list[Mutant] = []
+    for source, code in sources.items():
+        made = compiler.compile(source, code, tree=True)
+        if "error" in made:
+            raise NoResult(made["error"])
+        found += make_mutants(source, code, made["tree"])
+    compiler.close()
+    return found
+
+
+def choose(asked: argparse.Namespace, mutants: list[Mutant]) -> list[Mutant]:
+    only, line = asked.only, asked.line
+    named = [mutant for mutant in mutants if not only or Path(mutant.source).stem == Path(only).stem]
+    return [mutant for mutant in named if not line or mutant.line == line]
+
+
+def attempt_all(
+    mutants: list[Mutant], sources: dict[str, bytes], root: Path, asked: argparse.Namespace
+) -> list[tuple[Mutant, Result]]:
+    known = read_known(asked.again)
+    left: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
+    todo = [mutant for mutant in mutants if mutant.key(sources[mutant.source]) not in known]
+    for mutant in todo:
+        left.put(mutant)
+    progress = Progress(len(todo), len(mutants) - len(todo))
+    if todo:
+        benches = [Bench(root)] + [
+            Bench(copy_compiled(root, number)) for number in range(1, min(asked.jobs, len(todo)))
+        ]
+        benches[0].check_unchanged(sources)
+        threads = [threading.Thread(target=attempt_some, args=(bench, left, sources, progress)) for bench in benches]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if progress.failure:
+            raise progress.failure
+    known = read_known(again=False)
+    return [(mutant, known[mutant.key(sources[mutant.source])]) for mutant in mutants]
+
+
+def copy_compiled(root: Path, number: int) -> Path:
+    made = root.parent.parent / str(number)
+    shutil.copytree(root.parent, made, symlinks=True)
+    return made / root.name
+
+
+class Progress:
+    """Keeps each result as it comes, and says how far it is."""
+
+    def __init__(self, wanted: int, known: int) -> None:
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+        self._wanted = wanted
+        self._counts: dict[str, int] = {}
+        self.failure: NoResult | None = None
+        print(f"{wanted} mutants to try, {known} known", flush=True)
+
+    def note(self, mutant: Mutant, code: bytes, result: Result) -> None:
+        with self._lock:
+            KNOWN.parent.mkdir(exist_ok=True)
+            with KNOWN.open("a") as file:
+                file.write(json.dumps({"key": mutant.key(code), "outcome": result.outcome, "by": result.by}) + "\n")
+            self._counts[result.outcome] = self._counts.get(result.outcome, 0) + 1
+            done = sum(self._counts.values())
+            if result.outcome == "survived":
+                print(f"survived: {mutant.source}:{mutant.line}: {mutant.before}  ->  {mutant.after}", flush=True)
+            if done % 25 == 0 or done == self._wanted:
+                spent = time.monotonic() - self._began
+                told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self._counts.items()))
+                print(f"{done}/{self._wanted} in {spent:.0f} s ({told})", flush=True)
+
+
+def attempt_some(bench: Bench, left: queue.SimpleQueue[Mutant], sources: dict[str, bytes], progress: Progress) -> None:
+    try:
+        while not progress.failure:
+            mutant = left.get_nowait()
+            code = sources[mutant.source]
+            progress.note(mutant, code, bench.attempt(mutant, code))
+    except queue.Empty:
+        pass
+    except NoResult as failed:
+        progress.failure = failed
+    finally:
+        bench.close()
+
+
+def read_known(again: bool) -> dict[str, Result]:
+    """What earlier runs found, the latest last. With again, without what survived."""
+    known: dict[str, Result] = {}
+    if KNOWN.exists():
+        for line in KNOWN.read_text().splitlines():
+            told = json.loads(line)
+            known[told["key"]] = Result(told["outcome"], told["by"])
+    return {key: result for key, result in known.items() if not again or result.outcome != "survived"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IFaultProver} from "../interfaces/IFaultProver.sol";
+
+/// @title The Merkle tree over a product's elements
+/// @notice See {IFaultProver-Opening}. A leaf begins with 0x00 and a node with 0x01, so that none can be read as the other; the path has
+/// exactly the tree's height, and the index says at each height which side is which.
+library AnswerTree {
+    uint256 internal constant LEAF_ELEMENTS = 256;
+    uint256 internal constant LEAF_BYTES = 4 * LEAF_ELEMENTS;
+
+    /// @notice The root that an opening leads to, in the tree of an n x n product.
+    function rootOf(IFaultProver.Opening calldata opening, uint256 n) internal pure returns (bytes32 node) {
+        uint256 leaves = n * (n / LEAF_ELEMENTS);
+        if (opening.index >= leaves) revert IFaultProver.LeafOutOfTree(opening.index, leaves);
+        if (opening.values.length != LEAF_BYTES) revert IFaultProver.LeafLength(opening.values.length, LEAF_BYTES);
+        uint256 height = _heightOf(leaves);
+        if (opening.path.length != height) revert IFaultProver.PathLength(opening.path.length, height);
+
+        node = keccak256(abi.encodePacked(bytes1(0x00), opening.index, opening.values));
+        for (uint256 k = 0; k < height; k++) {
+            bytes32 sibling = opening.path[k];
+            bool isRight = opening.index >> k & 1 == 1;
+            node = isRight
+                ? keccak256(abi.encodePacked(bytes1(0x01), sibling, node))
+                : keccak256(abi.encodePacked(bytes1(0x01), node, sibling));
+        }
+    }
+
+    /// @notice The element that an opening says is wrong: its row, its column in the matrix, and its value there.
+    function elementOf(IFaultProver.Opening calldata opening, uint256 n)
+        internal
+        pure
+        returns (uint256 row, uint256 column, int256 value)
+    {
+        uint256 leavesInRow = n / LEAF_ELEMENTS;
+        row = opening.index / leavesInRow;
+        column = opening.index % leavesInRow * LEAF_ELEMENTS + opening.column;
+        uint256 start = 4 * uint256(opening.column);
+        value = int32(uint32(bytes4(opening.values[start:start + 4])));
+    }
+
+    function _heightOf(uint256 leaves) private pure returns (uint256 height) {
+        while (1 << height < leaves) {
+            height++;
+        }
+    }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+
+import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
+import {IComputeCredit} from "../src/interfaces/IComputeCredit.sol";
+import {Providing} from "./Providing.sol";
+
+/// @notice What a credit is made with, what its owner may change, and its signed approvals.
+contract CreditTermsTest is Providing {
+    function test_a_credit_is_what_it_was_made() external view {
+        checkEqual(keccak256(bytes(tgpu.name())), keccak256("xnode GPU credit"), "name");
+        checkEqual(keccak256(bytes(tcpu.symbol())), keccak256("tCPU"), "symbol");
+        checkEqual(tgpu.decimals(), 18, "decimals");
+        checkTrue(tgpu.kind() == ICapacityRegistry.Kind.Gpu && tcpu.kind() == ICapacityRegistry.Kind.Cpu, "kinds");
+        checkEqual(address(tgpu.registry()), address(registry), "registry");
+        checkEqual(address(tgpu.capacity()), address(capacity), "capacity");
+        checkEqual(tgpu.coverRate(), COVER_RATE, "cover rate");
+        checkEqual(tgpu.coverRateSetAt(), block.timestamp, "set now");
+        checkEqual(tgpu.windowHours(), WINDOW, "window");
+        checkEqual(tgpu.owner(), address(this), "owner");
+    }
+
+    function test_a_credit_needs_both_registries() external {
+        bytes memory code = creationCode(
+            "ComputeCredit", abi.encode("x", "x", 0, address(0), capacity, address(this), COVER_RATE, WINDOW)
+        );
+        vm.expectRevert(IComputeCredit.ZeroAddress.selector);
+        deploy(code);
+        code = creationCode(
+            "ComputeCredit", abi.encode("x", "x", 0, registry, address(0), address(this), COVER_RATE, WINDOW)
+        );
+        vm.expectRevert(IComputeCredit.ZeroAddress.selector);
+        deploy(code);
+    }
+
+    function test_the_first_terms_are_bounded() external {
+        (uint256 low, uint256 high) = (tgpu.MIN_COVER_RATE(), tgpu.MAX_COVER_RATE());
+        uint256[2] memory rates = [low - 1, high + 1];
+        for (uint256 i = 0; i < 2; i++) {
+            bytes memory code = creditCode(ICapacityRegistry.Kind.Gpu, rates[i], WINDOW);
+            vm.expectRevert(abi.encodeWithSelector(IComputeCredit.CoverRateOutOfBounds.selector, rates[i], low, high));
+            deploy(code);
+        }
+        uint32[2] memory windows = [uint32(0), 8761];
+        for (uint256 i = 0; i < 2; i++) {
+            bytes memory code = creditCode(ICapacityRegistry.Kind.Gpu, COVER_RATE, windows[i]);
+            vm.expectRevert(abi.encodeWithSelector(IComputeCredit.WindowOutOfBounds.selector, windows[i], 1, 8760));
+            deploy(code);
+        }
+        deploy(creditCode(ICapacityRegistry.Kind.Gpu, low, 1));
+        deploy(creditCode(ICapacityRegistry.Kind.Gpu, high, 8760));
+    }
+
+    function test_the_cover_rate_doubles_or_halves_at_most() external {
+        vm.warp(block.timestamp + 1 days);
+        for (uint256 i = 0; i < 2; i++) {
+            uint256 wrong = i == 0 ? COVER_RATE * 2 + 1 : COVER_RATE / 2 - 1;
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    IComputeCredit.CoverRateOutOfBounds.selector, wrong, COVER_RATE / 2, COVER_RATE * 2
+                )
+            );
+            tgpu.setCoverRate(wrong);
+        }
+        vm.expectEmit();
+        emit IComputeCredit.CoverRateSet(COVER_RATE * 2);
+        tgpu.setCoverRate(COVER_RATE * 2);
+        vm.warp(block.timestamp + 1 days);
+        tgpu.setCoverRate(COVER_RATE);
+        checkEqual(tgpu.coverRate(), COVER_RATE, "and back");
+    }
+
+    function test_the_cover_rate_changes_once_a_day() external {
+        uint64 next = uint64(block.timestamp + 1 days);
+        vm.warp(next - 1);
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.CoverRateTooSoon.selector, next, next - 1));
+        tgpu.setCoverRate(COVER_RATE);
+        vm.warp(next);
+        tgpu.setCoverRate(COVER_RATE + 1);
+        checkEqual(tgpu.coverRateSetAt(), next, "set");
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.CoverRateTooSoon.selector, next + 1 days, next));
+        tgpu.setCoverRate(COVER_RATE);
+    }
+
+    function test_many_changes_stay_within_the_bounds() external {
+        (uint256 low, uint256 high) = (tgpu.MIN_COVER_RATE(), tgpu.MAX_COVER_RATE());
+        vm.warp(block.timestamp + 1 days);
+        while (tgpu.coverRate() * 2 <= high) {
+            tgpu.setCoverRate(tgpu.coverRate() * 2);
+            vm.warp(block.timestamp + 1 days);
+        }
+        vm.expectPartialRevert(IComputeCredit.CoverRateOutOfBounds.selector);
+        tgpu.setCoverRate(high + 1);
+        tgpu.setCoverRate(high);
+        vm.warp(block.timestamp + 1 days);
+        while ((tgpu.coverRate() + 1) / 2 >= low) {
+            tgpu.setCoverRate((tgpu.coverRate() + 1) / 2);
+            vm.warp(block.timestamp + 1 days);
+        }
+        vm.expectPartialRevert(IComputeCredit.CoverRateOutOfBounds.selector);
+        tgpu.setCoverRate(low - 1);
+    }
+
+    function test_a_higher_rate_stops_mints_and_asks_nobody_for_money() external {
+        mintAs(provider, tgpu, 100 ether);
+        mintAs(provider, tcpu, 300 ether);
+        vm.warp(block.timestamp + 1 days);
+        tcpu.setCoverRate(COVER_RATE * 2);
+        checkEqual(registry.heldStakeOf(provider), 1_400 ether, "above the stake");
+        checkEqual(tgpu.mintableOf(provider), 0, "no mint");
+        checkTrue(!tgpu.isDefaulted(provider) && !tcpu.isDefaulted(provider), "no default");
+        giveStake(provider, 402 ether);
+        checkEqual(tgpu.mintableOf(provider), 1 ether, "covered again");
+    }
+
+    function test_the_window_is_set_within_bounds() external {
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.WindowOutOfBounds.selector, 0, 1, 8760));
+        tgpu.setWindowHours(0);
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.WindowOutOfBounds.selector, 8761, 1, 8760));
+        tgpu.setWindowHours(8761);
+        vm.expectEmit();
+        emit IComputeCredit.WindowSet(720);
+        tgpu.setWindowHours(720);
+        checkEqual(tgpu.limitOf(provider), 1_440 ether, "the limit follows");
+    }
+
+    function test_only_the_owner_sets_terms() external {
+        bytes memory refused = abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, provider);
+        vm.expectRevert(refused);
+        vm.prank(provider);
+        tgpu.setCoverRate(COVER_RATE);
+        vm.expectRevert(refused);
+        vm.prank(provider);
+        tgpu.setWindowHours(720);
+    }
+
+    // ---- Signed approvals
+
+    function test_permit_approves_once() external {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(PAYER_KEY, permitDigest(address(tgpu), tgpu.DOMAIN_SEPARATOR()));
+        tgpu.permit(payer, stranger, 5 ether, FAR, v, r, s);
+        checkEqual(tgpu.allowance(payer, stranger), 5 ether, "allowance");
+        checkEqual(tgpu.nonces(payer), 1, "nonce");
+        vm.expectPartialRevert(ERC20Permit.ERC2612InvalidSigner.selector);
+        tgpu.permit(payer, stranger, 5 ether, FAR, v, r, s);
+    }
+
+    function test_a_permit_of_one_credit_is_none_of_the_other() external {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(PAYER_KEY, permitDigest(address(tgpu), tgpu.DOMAIN_SEPARATOR()));
+        vm.expectPartialRevert(ERC20Permit.ERC2612InvalidSigner.selector);
+        tcpu.permit(payer, stranger, 5 ether, FAR, v, r, s);
+    }
+
+    function test_a_permit_is_good_on_one_chain() external {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(PAYER_KEY, permitDigest(address(tgpu), tgpu.DOMAIN_SEPARATOR()));
+        vm.chainId(4242);
+        vm.expectPartialRevert(ERC20Permit.ERC2612InvalidSigner.selector);
+        tgpu.permit(payer, stranger, 5 ether, FAR, v, r, s);
+    }
+
+    function permitDigest(address credit, bytes32 domain) private view returns (bytes32) {
+        bytes32 typehash =
+            keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        uint256 nonce = ERC20Permit(credit).nonces(payer);
+        bytes32 hash = keccak256(abi.encode(typehash, payer, stranger, 5 ether, nonce, uint256(FAR)));
+        return MessageHashUtils.toTypedDataHash(domain, hash);
+    }
+}

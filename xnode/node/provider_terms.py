@@ -1,0 +1,84 @@
+"""The provider's look at lease terms: they must be those of its own quote, on an escrow that can pay it."""
+
+from __future__ import annotations
+
+from metering.refusal import Refusal
+from metering.signature import is_signed_by
+from metering.terms import LeaseTerms, make_escrow_id
+from metering.units import ZERO_HASH
+from xnode.node.change import LeaseRequested
+from xnode.node.records import HeldQuote, ProviderEscrow
+from xnode.node.state import Turn
+
+
+def check_request(turn: Turn, change: LeaseRequested, lease_id: bytes) -> Refusal | None:
+    """What is wrong with a lease request, but for what only the chain can tell."""
+    terms = change.terms
+    if turn.state.settings.provider is None:
+        return Refusal("not_a_provider", "this node offers no capacity any more")
+    held = turn.get(HeldQuote, terms.quote_hash)
+    if held is None or held.wake_at_ns <= turn.at_ns:
+        return Refusal("quote_expired", f"no live quote {terms.quote_hash.hex()[:16]} of ours; ask for a new one")
+    if terms.open_until_ns <= turn.at_ns:
+        return Refusal("terms_expired", "these lease terms were to be countersigned earlier")
+    return (
+        _check_terms(turn, terms, held, change)
+        or _check_escrow(turn, change)
+        or _check_terms_signature(change, lease_id)
+    )
+
+
+def _check_terms(turn: Turn, terms: LeaseTerms, held: HeldQuote, change: LeaseRequested) -> Refusal | None:
+    settings, quote = turn.state.settings, held.quote
+    body = quote.body
+    due = LeaseTerms(
+        job_hash=body.job_hash,
+        quote_hash=held.digest,
+        submitter=body.submitter,
+        provider=quote.provider,
+        node=settings.node,
+        escrow_id=make_escrow_id(settings.separator, change.escrow),
+        lease_number=terms.lease_number,
+        asset=body.asset,
+        resources=body.resources,
+        tariff=body.tariff,
+        cost_limit=body.cost_limit,
+        exposure_limit=body.exposure_limit,
+        interval_ns=body.interval_ns,
+        duration_limit_ns=body.duration_limit_ns,
+        open_until_ns=terms.open_until_ns,
+        availability_ppm=body.promise.availability_ppm,
+        refund_ppm=body.promise.refund_ppm,
+    )
+    if change.caller != body.submitter:
+        return Refusal("lease_wrong_submitter", "the lease is for another submitter than who asks")
+    for name in LeaseTerms.__struct_fields__:
+        if getattr(terms, name) != getattr(due, name):
+            return Refusal("terms_differ", f"{name} of the lease terms is not what quote {quote.number} says")
+    return None
+
+
+def _check_escrow(turn: Turn, change: LeaseRequested) -> Refusal | None:
+    provider = turn.state.settings.provider
+    assert provider is not None
+    escrow, opening, terms = change.escrow, change.opening, change.terms
+    if (escrow.signer, escrow.provider, escrow.asset) != (terms.submitter, terms.provider, terms.asset):
+        return Refusal("escrow_terms", "the escrow names another signer, provider or asset than the lease")
+    if escrow.split != ZERO_HASH:
+        return Refusal("escrow_split", "splits are not accepted here; leave it zero")
+    if escrow.thaw < provider.thaw:
+        return Refusal("escrow_thaw", f"the escrow thaws in {escrow.thaw} s; we need {provider.thaw} s")
+    if opening is not None and opening.escrow_id != terms.escrow_id:
+        return Refusal("opening_escrow", "the opening is for another escrow than the lease")
+    known = turn.get(ProviderEscrow, terms.escrow_id)
+    if known is not None and known.thaw_end:
+        return Refusal("escrow_thawing", "the escrow is being taken back; open another")
+    if known is not None and any(line.lease_number == terms.lease_number for line in known.lines):
+        return Refusal("lease_number", f"lease {terms.lease_number} of this escrow exists already")
+    return None
+
+
+def _check_terms_signature(change: LeaseRequested, lease_id: bytes) -> Refusal | None:
+    if not is_signed_by(change.terms.submitter, lease_id, change.signature):  # type: ignore[arg-type]
+        return Refusal("terms_signature", "the lease terms are not signed by the submitter they name")
+    return None

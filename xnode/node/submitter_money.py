@@ -1,0 +1,149 @@
+"""The submitter's money: which leases are paid, and the rest of an escrow taken back."""
+
+from __future__ import annotations
+
+from metering.units import NANOS_PER_SECOND, Amount, Hash32
+from metering.voucher import fold_receipts
+from xnode.node import change as facts
+from xnode.node import effect as deeds
+from xnode.node.lease import follow
+from xnode.node.records import SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.state import Turn
+from xnode.node.submitter_job import note
+
+SETTLE_WAIT_NS = 900 * NANOS_PER_SECOND
+"""How long a provider may take to claim and release before we take the rest back by thaw."""
+
+WITHDRAW_AGAIN_NS = 60 * NANOS_PER_SECOND
+"""Pause before the chain is asked again for what is ours."""
+
+RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
+"""How long a settled lease stays at hand, for late messages."""
+
+
+def on_escrow_seen(turn: Turn, escrow: SubmitterEscrow, change: facts.EscrowSeen) -> None:
+    """The chain moved: settle what it has paid."""
+    escrow = turn.put(escrow, deposited=change.deposited, claimed=change.claimed, thaw_end=change.thaw_end)
+    settle_if_claimed(turn, escrow)
+    fold_settled(turn, escrow.escrow_id)
+
+
+def settle_if_claimed(turn: Turn, escrow: SubmitterEscrow) -> None:
+    """Leases are settled once everything we promised is claimed, or nothing is left in the escrow to claim."""
+    promised = escrow.cumulative
+    if escrow.claimed < promised and escrow.deposited > escrow.claimed:
+        return
+    if escrow.deposited == 0 and promised > 0:
+        return
+    for line in escrow.lines:
+        lease = turn.get(SubmitterLease, line.lease_id)
+        if lease is None or lease.status != "settling":
+            continue
+        _settle(turn, lease)
+        job = turn.get(SubmitterJob, lease.job_hash)
+        if job is not None:
+            paid = ("cost", str(int(line.cost)))
+            note(turn, job, "settle", "paid on chain, the rest is free", paid, ("claimed", str(int(escrow.claimed))))
+    fold_settled(turn, escrow.escrow_id)
+
+
+def _settle(turn: Turn, lease: SubmitterLease) -> None:
+    wait_ns = SETTLE_WAIT_NS if waits_for_outputs(turn, lease) else RETAIN_NS
+    turn.put(lease, status=follow(lease.status, "settled"), wake_at_ns=turn.at_ns + wait_ns)
+
+
+def fold_settled(turn: Turn, escrow_id: Hash32) -> None:
+    """Fold the leases at the front that can change no more into one cost and one hash; with none left, whatever the
+    provider does not give back by itself is taken back."""
+    escrow = turn.get(SubmitterEscrow, escrow_id)
+    if escrow is None:
+        return
+    closed = 0
+    while closed < len(escrow.lines) and _is_closed(turn, escrow.lines[closed].lease_id):
+        closed += 1
+    front = escrow.lines[:closed]
+    wake_at_ns = escrow.wake_at_ns
+    if closed == len(escrow.lines) and escrow.deposited > escrow.claimed and wake_at_ns is None:
+        wake_at_ns = turn.at_ns + SETTLE_WAIT_NS
+    turn.put(
+        escrow,
+        wake_at_ns=wake_at_ns,
+        folded=escrow.folded + closed,
+        prefix=fold_receipts(escrow.prefix, (line.digest for line in front)),
+        closed_cost=Amount(escrow.closed_cost + sum(line.cost for line in front)),
+        lines=escrow.lines[closed:],
+    )
+
+
+def _is_closed(turn: Turn, lease_id: Hash32) -> bool:
+    lease = turn.get(SubmitterLease, lease_id)
+    return lease is None or lease.status in ("settled", "refused")
+
+
+def thaw(turn: Turn, escrow_id: Hash32) -> None:
+    """Begin to take the rest of an escrow back."""
+    escrow = turn.get(SubmitterEscrow, escrow_id)
+    if escrow is not None and not escrow.thaw_asked:
+        # Numbered, because one that the chain has reverted stays reverted under its name.
+        number = escrow.withdrawals + 1
+        turn.put(escrow, thaw_asked=True, withdrawals=number)
+        lane = f"chain:{escrow_id.hex()}"
+        turn.emit(deeds.StartThaw(escrow_id, escrow.escrow, id=f"thaw:{escrow_id.hex()}:{number}", lane=lane))
+
+
+def on_thaw_started(turn: Turn, change: facts.ThawStarted) -> None:
+    """Wake when the thaw is over."""
+    escrow = turn.get(SubmitterEscrow, change.escrow_id)
+    if escrow is not None:
+        wake_at_ns = max(turn.at_ns, (change.thaw_end + 1) * NANOS_PER_SECOND)
+        turn.put(escrow, thaw_end=change.thaw_end, wake_at_ns=wake_at_ns)
+
+
+def on_escrow_woke(turn: Turn, escrow: SubmitterEscrow) -> None:
+    """The thaw is over: take the rest."""
+    escrow_id = escrow.escrow_id
+    escrow = turn.put(escrow, wake_at_ns=None)
+    if escrow.thaw_end:
+        escrow = turn.put(escrow, withdrawals=escrow.withdrawals + 1)
+        effect_id, lane = f"close:{escrow_id.hex()}:{escrow.withdrawals}", f"chain:{escrow_id.hex()}"
+        turn.emit(deeds.CloseEscrow(escrow_id, escrow.escrow, escrow.cumulative, id=effect_id, lane=lane))
+    elif escrow.thaw_asked:
+        turn.put(escrow, thaw_asked=False)
+        thaw(turn, escrow_id)
+    elif escrow.deposited > escrow.claimed and all(_is_closed(turn, line.lease_id) for line in escrow.lines):
+        thaw(turn, escrow_id)
+
+
+def on_escrow_closed(turn: Turn, change: facts.EscrowClosed) -> None:
+    """The rest is back: whatever was promised beyond what was claimed is void."""
+    escrow = turn.get(SubmitterEscrow, change.escrow_id)
+    if escrow is None:
+        return
+    for line in escrow.lines:
+        lease = turn.get(SubmitterLease, line.lease_id)
+        if lease is not None and lease.status == "settling":
+            _settle(turn, lease)
+            job = turn.get(SubmitterJob, lease.job_hash)
+            if job is not None:
+                note(turn, job, "settle", "the rest of the escrow came back after the thaw")
+    fold_settled(turn, escrow.escrow_id)
+    escrow = turn.get(SubmitterEscrow, change.escrow_id) or escrow
+    if turn.at_ns < escrow.opening_until_ns:
+        # An opening that is still on its way would put money where nobody looks any more: look again when none can be.
+        turn.put(escrow, thaw_asked=True, thaw_end=0, wake_at_ns=escrow.opening_until_ns)
+    else:
+        turn.archive(escrow, wake_at_ns=None)
+
+
+def on_withdrawal_failed(turn: Turn, escrow_id: Hash32) -> None:
+    """Never given up: the money is ours, so it is asked for again after a pause."""
+    escrow = turn.get(SubmitterEscrow, escrow_id)
+    if escrow is None:
+        return
+    turn.put(escrow, wake_at_ns=turn.at_ns + WITHDRAW_AGAIN_NS)
+
+
+def waits_for_outputs(turn: Turn, lease: SubmitterLease) -> bool:
+    """True while the job lives by this lease and its outputs are not here."""
+    job = turn.get(SubmitterJob, lease.job_hash)
+    return job is not None and job.lease_id == lease.lease_id and job.status in ("leasing", "running")
