@@ -90,7 +90,7 @@ class CapacityWatch:
         nursery.start_soon(self._follow, challenge_id)
 
     async def _follow(self, challenge_id: Hash32) -> None:
-        while not await self._try_following(challenge_id):
+        while not await self._try_following(challenge_id):  # noqa: ASYNC110 - no event ends a fault of the world
             await trio.sleep(BACKOFF_S)
         self._under_way.discard(challenge_id)
         self._over[challenge_id] = None
