@@ -10,10 +10,9 @@ import trio
 from metering.capacity import Verdict
 from metering.eip712 import keccak
 from metering.units import Address, Amount, Hash32
-from xnode.chain import capacity_registry, openx_token
+from xnode.chain import capacity_registry
 from xnode.chain.abi import to_hex
 from xnode.chain.capacity_registry import read_challenge, read_settings, read_verification
-from xnode.chain.devnet import OWNER_KEY
 from xnode.chain.manifest import Manifest
 from xnode.chain.payer import open_payer
 from xnode.chain.rpc import Rpc
@@ -22,8 +21,8 @@ from xnode.chain.tx_journal import make_engine
 from xnode.wallet.signer import NodeSigner, WalletKey
 
 COUNT = 3
+ANYONE = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
 PACE = Pace(poll_interval_s=0.02, deadline_s=30.0)
-TOKEN = 10**18
 ANSWERS = Hash32(b"\x07" * 32)
 
 
@@ -35,13 +34,18 @@ class Verifier:
     node: WalletKey
 
 
+def make_verifiers() -> list[Verifier]:
+    """The same three on every chain. Send their wallets money for gas and stake before they enlist."""
+    return [Verifier(_make_key(f"wallet {number}"), _make_key(f"node {number}")) for number in range(COUNT)]
+
+
 class Verifiers:
     """All verifiers of a devnet. rpc: of its chain."""
 
     def __init__(self, rpc: Rpc, manifest: Manifest, folder: Path) -> None:
         self._rpc, self._manifest, self._folder = rpc, manifest, folder
         self._registry = manifest.contracts.capacity_registry
-        self._all = [Verifier(_make_key(f"wallet {number}"), _make_key(f"node {number}")) for number in range(COUNT)]
+        self._all = make_verifiers()
 
     async def enlist(self) -> None:
         """Register, stake and enlist those that are not verifiers yet."""
@@ -71,9 +75,6 @@ class Verifiers:
 
     async def _enlist(self, one: Verifier) -> None:
         stake = (await read_settings(self._rpc, self._registry)).verifier_stake
-        await self._rpc.write("anvil_setBalance", to_hex(one.wallet.address), hex(10 * TOKEN))
-        give = openx_token.TRANSFER.encode(one.wallet.address, stake)
-        await self._send(give, self._manifest.contracts.openx_token)
         engine = make_engine(self._folder / f"{one.wallet.address.hex()}.sqlite")
         url = self._rpc._url
         async with open_payer(self._manifest, one.wallet, engine, rpc_url=url, pace=PACE) as payer:
@@ -84,10 +85,9 @@ class Verifiers:
             await payer.stake("stake", Amount(stake))
             await payer.enlist("enlist")
 
-    async def _send(self, data: bytes, to: Address | None = None) -> None:
-        """A transaction by anvil's own unlocked account."""
-        sender = to_hex(WalletKey(OWNER_KEY).address)
-        call = {"from": sender, "to": to_hex(to or self._registry), "data": to_hex(data)}
+    async def _send(self, data: bytes) -> None:
+        """A transaction to CapacityRegistry by anvil's second, unlocked account: the first is the devnet's own."""
+        call = {"from": ANYONE, "to": to_hex(self._registry), "data": to_hex(data)}
         tx_hash = await self._rpc.write("eth_sendTransaction", call)
         with trio.fail_after(30):
             while (receipt := await self._rpc.read("eth_getTransactionReceipt", tx_hash)) is None:  # noqa: ASYNC110

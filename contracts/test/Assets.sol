@@ -2,6 +2,8 @@
 pragma solidity 0.8.37;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ERC3009} from "@openzeppelin/contracts/token/ERC20/extensions/draft-ERC3009.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 /// @notice A well-behaved asset that can be told not to pay somebody, as some stable assets do.
 contract PlainAsset is ERC20("Plain", "PLN") {
@@ -123,5 +125,37 @@ contract SilentAsset {
         allowance[from][msg.sender] -= amount;
         balanceOf[from] -= amount;
         balanceOf[to] += amount;
+    }
+}
+
+/// @notice Takes signed transfers, as USDC does.
+contract AuthorizedAsset is ERC3009 {
+    constructor() ERC20("Authorized", "AUT") EIP712("Authorized", "1") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    // solhint-disable-next-line func-name-mixedcase
+    function DOMAIN_SEPARATOR() external view returns (bytes32) {
+        return _domainSeparatorV4();
+    }
+}
+
+/// @notice Answers every call it does not know, as wrapped ether does.
+contract AnsweringAsset is ERC20("Answering", "ANS") {
+    fallback() external {}
+}
+
+/// @notice Balances here change by themselves.
+contract RebasingAsset is ERC20("Rebasing", "REB") {
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function rebase(address who, uint256 balance) external {
+        uint256 current = balanceOf(who);
+        if (balance < current) _burn(who, current - balance);
+        else _mint(who, balance - current);
     }
 }

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {ClaimRows} from "../src/libraries/ClaimRows.sol";
+import {PlainAsset} from "./Assets.sol";
 import {Market} from "./Market.sol";
 
 /// @notice Asks the library about a row whose signer is swapped after hashing: in a real row the digest depends on the
@@ -24,6 +25,14 @@ contract RowReader {
     }
 }
 
+/// @notice Takes memory before the library does.
+contract LateReader {
+    function takeLate() external pure returns (uint256 length) {
+        length = new bytes(1).length;
+        ClaimRows.takeFrame();
+    }
+}
+
 /// @notice The packed path and the readable one have the same outcome: same result, same state, same events.
 contract ClaimRowsTest is Market {
     struct Draw {
@@ -32,9 +41,14 @@ contract ClaimRowsTest is Market {
         uint96 nonce;
         uint128 deposited;
         uint128 claimedBefore;
+        uint128 refundedBefore;
         uint128 cumulative;
         bytes32 receiptsHash;
         uint8 flaw;
+        uint16 feePpm;
+        uint32 splitPpm;
+        bool inCredits;
+        bool isRefused;
     }
 
     struct Outcome {
@@ -42,7 +56,11 @@ contract ClaimRowsTest is Market {
         uint256 deposited;
         uint256 claimed;
         uint256 providerBalance;
-        uint256 liabilities;
+        uint256 burned;
+        uint256 settled;
+        uint256 owed;
+        uint256 owedToSplit;
+        IPaymentEscrow.Asset asset;
         bytes32 logs;
     }
 
@@ -57,12 +75,13 @@ contract ClaimRowsTest is Market {
         uint256 before = vm.snapshotState();
         vm.recordLogs();
         bytes memory row = packRow(terms, draw.cumulative, draw.receiptsHash, sig);
-        Outcome memory packed = observe(terms, claimRows(row));
+        Outcome memory packed = observe(terms, claimRowsOf(terms, row));
         vm.revertToState(before);
         vm.recordLogs();
         uint256 paid = escrow.claimOne(terms, draw.cumulative, draw.receiptsHash, sig);
         Outcome memory readable = observe(terms, paid);
         checkEqual(keccak256(abi.encode(packed)), keccak256(abi.encode(readable)), "outcome");
+        if (draw.flaw % 8 != 2) checkConserved(terms, packed);
     }
 
     function testFuzz_random_bytes_as_rows_pay_nothing_and_never_revert(bytes32[41] memory noise, uint8 count)
@@ -89,6 +108,12 @@ contract ClaimRowsTest is Market {
         }
         checkEqual(claimRows(rows), expected, "paid");
         checkEqual(asset.balanceOf(provider), expected, "provider");
+    }
+
+    function test_a_frame_that_would_lie_elsewhere_is_refused() external {
+        LateReader late = new LateReader();
+        vm.expectRevert(abi.encodeWithSelector(ClaimRows.FrameOutOfPlace.selector, 0xc0));
+        late.takeLate();
     }
 
     function test_a_row_is_signed_by_nobody_or_with_an_s_in_the_lower_half() external {
@@ -125,26 +150,46 @@ contract ClaimRowsTest is Market {
         draw.claimedBefore = uint128(within(draw.claimedBefore, 0, draw.deposited));
         draw.cumulative = uint128(within(draw.cumulative, 0, most));
 
-        terms = makeTerms(draw.nonce);
+        terms = makeTermsIn(draw.inCredits ? credit : asset, drawSplit(draw.splitPpm), draw.nonce);
         (terms.payer, terms.signer) = (vm.addr(draw.payerKey), vm.addr(draw.signerKey));
-        if (draw.deposited != 0) {
-            fund(terms.payer, draw.deposited);
-            vm.prank(terms.payer);
-            escrow.open(terms, draw.deposited);
-        }
+        if (draw.deposited != 0) openUnder(terms, draw.deposited);
         if (draw.claimedBefore != 0) {
             bytes memory sig = signAs(draw.signerKey, voucherDigest(terms, draw.claimedBefore, RECEIPTS));
             escrow.claimOne(terms, draw.claimedBefore, RECEIPTS, sig);
         }
+        connectSlasher(address(this));
+        escrow.refund(terms, draw.refundedBefore);
+        escrow.setFee(terms.asset, draw.feePpm % 50_001);
+        credit.refuse(draw.isRefused);
+        asset.setBlocked(provider, draw.isRefused);
         key = draw.flaw % 8 == 3 ? draw.payerKey : draw.signerKey;
+    }
+
+    /// @dev A third of all draws have no split.
+    function drawSplit(uint32 ppm) private returns (bytes32) {
+        if (ppm % 3 == 0) return bytes32(0);
+        return splits.create(makeShares(uint32(within(ppm, 1, 999_999)), 1));
+    }
+
+    /// @dev What this claim paid went somewhere, to the unit.
+    function checkConserved(IPaymentEscrow.Escrow memory terms, Outcome memory seen) private view {
+        uint256 held = PlainAsset(terms.asset).balanceOf(address(escrow));
+        checkEqual(held, seen.asset.liabilities, "what is held is what is owed");
+        checkTrue(seen.claimed <= seen.deposited, "claimed <= deposited");
+        uint256 inside = seen.deposited - seen.claimed + seen.owed + seen.owedToSplit + seen.asset.fees;
+        uint256 free = escrow.free(terms.payer, terms.asset) + escrow.free(payer, terms.asset);
+        checkEqual(inside + free, seen.asset.liabilities, "liabilities are the sum of their parts");
     }
 
     function observe(IPaymentEscrow.Escrow memory terms, uint256 paid) private returns (Outcome memory seen) {
         seen.paid = paid;
         seen.deposited = deposited(terms);
         seen.claimed = claimed(terms);
-        seen.providerBalance = asset.balanceOf(provider);
-        seen.liabilities = escrow.liabilities(address(asset));
+        seen.providerBalance = PlainAsset(terms.asset).balanceOf(provider);
+        seen.burned = credit.burnedAt(provider);
+        (seen.settled,, seen.owed) = escrow.accountOf(provider, terms.asset);
+        seen.owedToSplit = escrow.owedToSplit(terms.split, terms.asset);
+        seen.asset = escrow.assetOf(terms.asset);
         seen.logs = keccak256(abi.encode(vm.getRecordedLogs()));
     }
 }

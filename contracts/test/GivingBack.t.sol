@@ -219,6 +219,105 @@ contract GivingBackTest is Market {
         checkEqual(escrow.free(payer, address(asset)), 970 ether, "free");
     }
 
+    // ---- Release by signature
+
+    function test_the_provider_and_its_node_key_sign_releases_that_anyone_submits() external {
+        registerProvider(address(0));
+        IPaymentEscrow.Escrow memory terms = openEscrow(0, 100 ether);
+        IPaymentEscrow.Release memory order = makeRelease(terms, 40 ether, 0);
+        bytes memory sig = signRelease(NODE_KEY, order);
+        vm.expectEmit();
+        emit IPaymentEscrow.Released(escrow.escrowId(terms), 60 ether, 40 ether);
+        vm.prank(stranger);
+        escrow.releaseBySig(terms, order, node, sig);
+        checkTrue(escrow.isNonceUsed(node, 0), "the nonce is used");
+
+        order = makeRelease(terms, 10 ether, 0);
+        escrow.releaseBySig(terms, order, provider, signRelease(PROVIDER_KEY, order));
+        checkEqual(escrow.free(payer, address(asset)), 990 ether, "free");
+    }
+
+    function test_a_signed_release_counts_once_also_when_it_had_nothing_to_do() external {
+        IPaymentEscrow.Escrow memory terms = openEscrow(0, 30 ether);
+        IPaymentEscrow.Release memory order = makeRelease(terms, 40 ether, 7);
+        bytes memory sig = signRelease(PROVIDER_KEY, order);
+        escrow.releaseBySig(terms, order, provider, sig);
+        checkEqual(deposited(terms), 30 ether, "nothing to give back");
+        vm.prank(payer);
+        escrow.open(terms, 70 ether);
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.NonceAlreadyUsed.selector, provider, 7));
+        escrow.releaseBySig(terms, order, provider, sig);
+        checkEqual(deposited(terms), 100 ether, "the top-up stays");
+    }
+
+    function test_a_signed_release_ends_at_its_deadline() external {
+        IPaymentEscrow.Escrow memory terms = openEscrow(0, 100 ether);
+        IPaymentEscrow.Release memory order = makeRelease(terms, 40 ether, 0);
+        order.deadline = uint64(block.timestamp);
+        bytes memory sig = signRelease(PROVIDER_KEY, order);
+        vm.warp(block.timestamp + 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(IPaymentEscrow.SignatureExpired.selector, order.deadline, order.deadline + 1)
+        );
+        escrow.releaseBySig(terms, order, provider, sig);
+        vm.warp(block.timestamp - 1);
+        escrow.releaseBySig(terms, order, provider, sig);
+        checkEqual(deposited(terms), 40 ether, "in its last second");
+    }
+
+    function test_a_signed_release_is_for_one_escrow_and_one_amount() external {
+        IPaymentEscrow.Escrow memory terms = openEscrow(0, 100 ether);
+        IPaymentEscrow.Escrow memory other = openEscrow(1, 100 ether);
+        IPaymentEscrow.Release memory order = makeRelease(terms, 40 ether, 0);
+        bytes memory sig = signRelease(PROVIDER_KEY, order);
+        bytes32 id = escrow.escrowId(other);
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.WrongEscrow.selector, order.escrowId, id));
+        escrow.releaseBySig(other, order, provider, sig);
+        order.escrowId = id;
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.WrongReleaseSignature.selector, provider));
+        escrow.releaseBySig(other, order, provider, sig);
+        order = makeRelease(terms, 0, 0);
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.WrongReleaseSignature.selector, provider));
+        escrow.releaseBySig(terms, order, provider, sig);
+    }
+
+    function test_nobody_else_signs_releases_and_no_second_form_counts() external {
+        IPaymentEscrow.Escrow memory terms = openEscrow(0, 100 ether);
+        IPaymentEscrow.Release memory order = makeRelease(terms, 40 ether, 0);
+        address[5] memory others = [payer, signer, node, stranger, address(0)];
+        uint256[5] memory keys = [PAYER_KEY, SIGNER_KEY, NODE_KEY, STRANGER_KEY, STRANGER_KEY];
+        for (uint256 i = 0; i < others.length; i++) {
+            bytes memory sig = signRelease(keys[i], order);
+            bytes4 refused = IPaymentEscrow.NotProvider.selector;
+            // Unregistered, the provider's node key is zero: nobody, whatever the signature.
+            if (others[i] == address(0)) refused = IPaymentEscrow.WrongReleaseSignature.selector;
+            vm.expectPartialRevert(refused);
+            escrow.releaseBySig(terms, order, others[i], sig);
+            vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.WrongReleaseSignature.selector, provider));
+            escrow.releaseBySig(terms, order, provider, sig);
+        }
+        bytes memory flipped = flip(signRelease(PROVIDER_KEY, order));
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.WrongReleaseSignature.selector, provider));
+        escrow.releaseBySig(terms, order, provider, flipped);
+    }
+
+    function test_a_release_cannot_be_passed_off_as_an_opening_nor_the_reverse() external {
+        IPaymentEscrow.Escrow memory terms = makeTerms(0);
+        terms.payer = provider; // who then signs both
+        fund(provider, 100 ether);
+        IPaymentEscrow.Release memory order = makeRelease(terms, 40 ether, 0);
+        IPaymentEscrow.Opening memory opening = makeOpening(terms, 40 ether, 0);
+        bytes memory released = signRelease(PROVIDER_KEY, order);
+        bytes memory opened = signOpening(PROVIDER_KEY, opening);
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.WrongOpeningSignature.selector, provider));
+        escrow.openBySig(terms, opening, provider, released);
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.WrongReleaseSignature.selector, provider));
+        escrow.releaseBySig(terms, order, provider, opened);
+        escrow.openBySig(terms, opening, provider, opened);
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.NonceAlreadyUsed.selector, provider, 0));
+        escrow.releaseBySig(terms, order, provider, released);
+    }
+
     function startThaw(address who, IPaymentEscrow.Escrow memory terms) private {
         vm.prank(who);
         escrow.startThaw(terms);

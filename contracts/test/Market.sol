@@ -10,6 +10,7 @@ import {SplitRegistry} from "../src/SplitRegistry.sol";
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
 import {ISplitRegistry} from "../src/interfaces/ISplitRegistry.sol";
+import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {PlainAsset, PlainCredit} from "./Assets.sol";
 import {Bench} from "./Bench.sol";
 
@@ -83,6 +84,34 @@ abstract contract Market is Bench {
         escrow.open(terms, amount);
     }
 
+    /// @dev Opens an escrow under any terms, for a payer that this funds.
+    function openUnder(IPaymentEscrow.Escrow memory terms, uint128 amount) internal {
+        fundIn(PlainAsset(terms.asset), terms.payer, amount);
+        vm.prank(terms.payer);
+        escrow.open(terms, amount);
+    }
+
+    function makeTermsIn(PlainAsset what, bytes32 split, uint96 nonce)
+        internal
+        view
+        returns (IPaymentEscrow.Escrow memory terms)
+    {
+        terms = makeTerms(nonce);
+        (terms.asset, terms.split) = (address(what), split);
+    }
+
+    /// @dev Two recipients: sevenths are what never comes out even.
+    function makeShares(uint32 first, uint32 second) internal pure returns (ISplitRegistry.Share[] memory shares) {
+        shares = new ISplitRegistry.Share[](2);
+        shares[0] = ISplitRegistry.Share(address(0xA17), first);
+        shares[1] = ISplitRegistry.Share(address(0xB17), second);
+    }
+
+    /// @dev Lets `slasher` ask for refunds, with no holds. Once.
+    function connectSlasher(address slasher) internal {
+        registry.connect(slasher, new IStakeHold[](0));
+    }
+
     // ---- Signing
 
     function signAs(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
@@ -134,6 +163,19 @@ abstract contract Market is Bench {
         return signAs(key, MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), hash));
     }
 
+    function makeRelease(IPaymentEscrow.Escrow memory terms, uint128 newDeposited, uint256 nonce)
+        internal
+        view
+        returns (IPaymentEscrow.Release memory)
+    {
+        return IPaymentEscrow.Release(escrow.escrowId(terms), newDeposited, nonce, FAR);
+    }
+
+    function signRelease(uint256 key, IPaymentEscrow.Release memory order) internal view returns (bytes memory) {
+        bytes32 hash = XnodeHashes.hashRelease(order);
+        return signAs(key, MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), hash));
+    }
+
     function signNodeKey(uint256 key, address owner, address nodeKey, uint256 nonce, uint64 deadline)
         internal
         view
@@ -181,6 +223,10 @@ abstract contract Market is Bench {
 
     function claimRows(bytes memory rows) internal returns (uint256) {
         return escrow.claim(provider, address(asset), bytes32(0), MIN_THAW, rows);
+    }
+
+    function claimRowsOf(IPaymentEscrow.Escrow memory terms, bytes memory rows) internal returns (uint256) {
+        return escrow.claim(terms.provider, terms.asset, terms.split, terms.thaw, rows);
     }
 
     function claimed(IPaymentEscrow.Escrow memory terms) internal view returns (uint256 amount) {

@@ -60,6 +60,9 @@ contract VectorsTest is Market {
         if (isType(here, "Opening")) {
             return (true, XnodeHashes.OPENING_TYPEHASH, XnodeHashes.hashOpening(readOpening(value)));
         }
+        if (isType(here, "Release")) {
+            return (true, XnodeHashes.RELEASE_TYPEHASH, XnodeHashes.hashRelease(readRelease(value)));
+        }
         if (isType(here, "Voucher")) return (true, XnodeHashes.VOUCHER_TYPEHASH, hashVoucherAt(value));
         if (isType(here, "NodeKey")) return (true, XnodeHashes.NODE_KEY_TYPEHASH, hashNodeKeyAt(value));
     }
@@ -73,6 +76,15 @@ contract VectorsTest is Market {
             split: vm.parseJsonBytes32(json, value.dot(".split")),
             thaw: uint32(vm.parseJsonUint(json, value.dot(".thaw"))),
             nonce: uint96(vm.parseJsonUint(json, value.dot(".nonce")))
+        });
+    }
+
+    function readRelease(string memory value) private view returns (IPaymentEscrow.Release memory) {
+        return IPaymentEscrow.Release({
+            escrowId: vm.parseJsonBytes32(json, value.dot(".escrowId")),
+            newDeposited: uint128(vm.parseJsonUint(json, value.dot(".newDeposited"))),
+            nonce: vm.parseJsonUint(json, value.dot(".nonce")),
+            deadline: uint64(vm.parseJsonUint(json, value.dot(".deadline")))
         });
     }
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from metering.units import Address
-from tests.verifying import Verifiers
+from tests.verifying import Verifiers, make_verifiers
 from tests.xnode.cli.conftest import Run
 from xnode.chain.manifest import read_manifest
 from xnode.chain.rpc import Rpc
@@ -70,9 +70,13 @@ class Provider:
 
     def verify(self, *claims: str) -> None:
         """Have capacity verified as everybody does: by a request, and by the verdicts of those who judge."""
-        self.with_verifiers(lambda _rpc, verifiers: verifiers.enlist())
+        self.enlist_verifiers()
         self.run("provider", "capacity", "request", *(word for claim in claims for word in ("--class", claim)))
         self.with_verifiers(lambda _rpc, verifiers: verifiers.judge(self.address))
+
+    def enlist_verifiers(self) -> None:
+        self.run("devnet", "fund", *("0x" + one.wallet.address.hex() for one in make_verifiers()))
+        self.with_verifiers(lambda _rpc, verifiers: verifiers.enlist())
 
     def pass_time(self, seconds: int) -> None:
         async def pass_(rpc: Rpc, _verifiers: Verifiers) -> None:
@@ -159,7 +163,7 @@ def test_a_vanished_minters_stake_pays_for_its_credits(provider: Provider) -> No
 
 
 def test_a_failed_challenge_jails_and_one_passed_ends_it(provider: Provider) -> None:
-    provider.with_verifiers(lambda _rpc, verifiers: verifiers.enlist())
+    provider.enlist_verifiers()
     provider.run("provider", "capacity", "request", "--class", "cpu=2")
     assert "is open already" in provider.refuse(
         "provider", "capacity", "request", "--class", "cpu=2", code=ExitCode.CONFLICT
