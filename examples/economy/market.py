@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import trio
-from eth_abi.abi import encode as abi_encode
 
 from examples.economy.clockwork import CHAIN_ID, Act, Clockwork
 from examples.economy.party import Party, Provider, Submitter
 from metering.capacity import Verdict
 from metering.eip712 import keccak
+from metering.evidence import NumberedPaper
+from metering.faults import Equivocation, find_equivocations
 from metering.terms import Escrow
 from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import Voucher
@@ -200,26 +202,24 @@ class Market:
     async def report_itself(self, provider: Provider, numbers: Sequence[int]) -> None:
         """For each number the provider signs two offers and proves it, as its own reporter."""
         prover = self.manifest.contracts.fault_prover
-        salts = {number: keccak(b"salt %d" % number) for number in numbers}
-        commitments = [
-            fault_prover.make_commitment(provider.address, _make_fault_id(provider, number), salt)
-            for number, salt in salts.items()
-        ]
+        proofs = [self._contradict(provider, number) for number in numbers]
+        salt = keccak(provider.address)
+        commitments = [fault_prover.make_commitment(provider.address, proof.fault_id, salt) for proof in proofs]
         commit = fault_prover.COMMIT
         await self.chain.act(*(Act(provider.address, prover, commit.encode(one)) for one in commitments))
         await self.chain.jump_to(await self.chain.read_time() + COMMIT_DELAY_S)
-        for number, salt in salts.items():
-            await self.chain.act(Act(provider.address, prover, self._make_proof(provider, number, salt)))
+        for proof in proofs:
+            await self.chain.act(Act(provider.address, prover, fault_prover.make_proof(proof, salt)))
 
-    def _make_proof(self, provider: Provider, number: int, salt: Hash32) -> bytes:
-        offers = [
-            NumberedOffer(provider.address, provider.node.address, number, FOREVER, keccak(body))
-            for body in (b"one", b"another")
-        ]
-        evidence: list[object] = []
-        for offer in offers:
-            evidence += [astuple(offer), provider.node.sign_typed(self.manifest.domain, "Offer", offer)]
-        return fault_prover.PROVE_OFFERS.encode(*evidence, salt)
+    def _contradict(self, provider: Provider, number: int) -> Equivocation:
+        domain, papers = self.manifest.domain, []
+        for body in (b"one", b"another"):
+            values = (provider.address, provider.node.address, number, FOREVER, keccak(body))
+            unsigned = NumberedPaper(domain.chain_id, domain.contract, "Offer", *values, b"")
+            signature = provider.node.sign_typed(domain, "Offer", unsigned)
+            papers.append(msgspec.structs.replace(unsigned, signature=signature))
+        owners = {provider.node.address: provider.address}
+        return find_equivocations(papers, domain.separator(), owners)[0]
 
     # ---- Looking
 
@@ -251,17 +251,6 @@ class Market:
 
     def _approve(self, party: Party, token: Address, spender: Address) -> Act:
         return Act(party.address, token, openx_token.APPROVE.encode(spender, EVERYTHING))
-
-
-@dataclass(frozen=True, slots=True)
-class NumberedOffer:
-    """An offer as its signature covers it."""
-
-    provider: Address
-    node: Address
-    number: int
-    expires_at_ns: int
-    body_hash: Hash32
 
 
 async def open_market(chain: Clockwork, folder: Path, rules: Rules) -> Market:
@@ -300,13 +289,6 @@ def _make_plan(rules: Rules) -> Plan:
         ),
         classes=CLASSES,
     )
-
-
-def _make_fault_id(provider: Provider, number: int) -> Hash32:
-    """FaultProver's name for two offers under one number."""
-    subject = keccak(abi_encode(("string", "address", "uint64"), ("offer", provider.node.address, number)))
-    values = (int(fault_prover.Fault.EQUIVOCATION), provider.address, subject)
-    return keccak(abi_encode(("uint8", "address", "bytes32"), values))
 
 
 def _owner() -> Address:
