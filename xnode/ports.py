@@ -287,6 +287,10 @@ class CapacityChain(Protocol):
 
     async def read_head(self) -> ChainHead: ...
 
+    async def read_block_time(self, number: int) -> int:
+        """A block's time in the chain's own seconds; Retryable when it is not there yet."""
+        ...
+
     async def list_challenges(self, first_block: int, last_block: int) -> tuple[Hash32, ...]:
         """Those that something happened to in these blocks; a hint where to look, as every log is."""
         ...

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from metering.capacity import make_answers_hash
 from metering.units import ZERO_HASH, Hash32
-from xnode.capacity.challenge import make_answers_hash, make_device_seed, make_opened_rows
+from xnode.capacity.challenge import make_device_seed, make_opened_rows
 from xnode.capacity.matrices import expand, split_seed
 from xnode.capacity.product import Product, make_product
 from xnode.capacity.tree import find_root, hash_leaf
