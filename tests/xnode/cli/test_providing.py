@@ -122,3 +122,10 @@ def test_a_record_is_read_from_chain(provider: Provider) -> None:
     assert (answer["provider"], answer["stake"], answer["faults"]) == (provider.owner, "7", 0)
     assert [row["asset"] for row in answer["assets"]] == ["OPENX", "tGPU", "tCPU"]
     assert "none" in provider.run("provider", "reputation", "0x" + "22" * 20).stdout
+
+
+def test_the_hash_of_the_hardware_profile_is_on_chain_from_the_first(provider: Provider) -> None:
+    answer = provider.ask("provider", "profile")
+    assert answer["is_published"] and answer["profile"]["memory_bytes"] > 0
+    assert "the same" in provider.run("provider", "profile").stdout
+    assert "publishing" not in provider.run("provider", "profile", "--publish").stderr
