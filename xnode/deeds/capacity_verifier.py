@@ -434,10 +434,12 @@ class Verifier:
         refusal = judging.check_verdict(trial.challenge, signed, node, self._separator)
         if refusal is not None:
             raise RpcRefused(encode(refusal))
-        first = trial.verdicts.setdefault(member, signed)
-        if first.verdict != signed.verdict:
-            log.warning("two verdicts of one verifier", member="0x" + member.hex(), first=encode(first).hex()[:64])
-        trial.tell()
+        first = trial.verdicts.get(member)
+        if first is None:
+            trial.verdicts[member] = signed
+            trial.tell()
+        elif first.verdict != signed.verdict:
+            log.warning("two verdicts of one verifier", member="0x" + member.hex(), first=encode(first).hex())
 
     async def _on_verdict(self, caller: Address, body: bytes) -> bytes:
         try:
