@@ -23,6 +23,7 @@ NAMES = (
     "CapacityRegistry",
     "ComputeCredit",
     "PaymentEscrow",
+    "FaultProver",
     "TimelockController",
 )
 

@@ -3,7 +3,7 @@
 import {writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {TypedDataEncoder, Wallet, id} from 'ethers';
+import {AbiCoder, TypedDataEncoder, Wallet, id, keccak256} from 'ethers';
 
 const FILE = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'tests', 'vectors', 'eip712.json');
 const DOMAIN = {name: 'xnode', version: '1', chainId: 31337, verifyingContract: '0x5FbDB2315678afecb367f032d93F642f64180aa3'};
@@ -129,10 +129,30 @@ async function makeCase([type, signedBy, note, value]) {
   };
 }
 
+// IFaultProver's subjects and fault ids.
+const abi = AbiCoder.defaultAbiCoder();
+const encode = (types, values) => abi.encode(types, values);
+const FAULTS = [
+  ['receipt', 1, {leaseId: id('lease'), number: '7'}, ({leaseId, number}) => keccak256(encode(['bytes32', 'uint64'], [leaseId, number]))],
+  ['receipt', 1, {leaseId: ONES32, number: max(64)}, ({leaseId, number}) => keccak256(encode(['bytes32', 'uint64'], [leaseId, number]))],
+  ['offer', 1, {node, number: '42'}, ({node, number}) => keccak256(encode(['string', 'address', 'uint64'], ['offer', node, number]))],
+  ['quote', 1, {node, number: '42'}, ({node, number}) => keccak256(encode(['string', 'address', 'uint64'], ['quote', node, number]))],
+  ['verdict', 1, {challengeId: id('challenge')}, ({challengeId}) => challengeId],
+  ['overCapacity', 2, {historyIndex: '3'}, ({historyIndex}) => encode(['uint256'], [historyIndex])],
+  ['wrongElement', 3, {answer: {challengeId: id('challenge'), device: '0', n: '4096', seed: id('seed'), root: id('root')}}, ({answer}) => digestOf('CapacityAnswer', answer)],
+  ['falseVerdict', 4, {challengeId: id('challenge')}, ({challengeId}) => challengeId],
+];
+
+function makeFault([what, fault, evidence, makeSubject]) {
+  const subject = makeSubject(evidence);
+  return {what, fault, provider, evidence, subject, faultId: keccak256(encode(['uint8', 'address', 'bytes32'], [fault, provider, subject]))};
+}
+
 const vectors = {
   domain: {...DOMAIN, separator: TypedDataEncoder.hashDomain(DOMAIN)},
   keys: Object.fromEntries(Object.entries(keys).map(([name, wallet]) => [name, {privateKey: wallet.privateKey, address: wallet.address}])),
   cases: await Promise.all(CASES.map(makeCase)),
+  faults: FAULTS.map(makeFault),
 };
 writeFileSync(FILE, JSON.stringify(vectors, null, 1) + '\n');
 console.log(`${vectors.cases.length} cases`);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {CapacityRegistry} from "../src/CapacityRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
+import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {Judging} from "./Judging.sol";
 
 /// @notice What verdicts set, and which verdicts count.
@@ -45,5 +47,356 @@ contract CapacityVerdictsTest is Judging {
         checkTrue(!capacity.isJailed(provider), "free");
         checkEqual(capacity.historyLength(provider), 2, "two verdicts that passed");
         checkEqual(capacity.lapsedSince(provider), 0, "in force");
+    }
+
+    // ---- Which verdicts count
+
+    function test_fewer_verdicts_than_the_quorum_are_refused() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        refused(
+            id, makeBallot(id, panel, 3, true), abi.encodeWithSelector(ICapacityRegistry.QuorumShort.selector, id, 3, 4)
+        );
+        refused(
+            id, makeBallot(id, panel, 0, true), abi.encodeWithSelector(ICapacityRegistry.QuorumShort.selector, id, 0, 4)
+        );
+        record(id, makeBallot(id, panel, 5, true));
+    }
+
+    function test_a_verifier_that_is_not_on_the_panel_does_not_count() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        address[] memory others = notIn(panel);
+        for (uint256 seat = 0; seat < 4; seat++) {
+            address[] memory judges = firstOf(panel, 4);
+            judges[seat] = others[0];
+            sort(judges);
+            bytes memory reason = abi.encodeWithSelector(ICapacityRegistry.NotOnPanel.selector, id, others[0]);
+            refused(id, makeBallot(id, judges, 4, true), reason);
+        }
+    }
+
+    function test_a_verifier_counts_once_and_in_order() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        address[] memory judges = firstOf(panel, 4);
+        judges[3] = judges[2];
+        refused(
+            id,
+            makeBallot(id, judges, 4, true),
+            abi.encodeWithSelector(ICapacityRegistry.NotOnPanel.selector, id, judges[3])
+        );
+        judges = firstOf(panel, 4);
+        (judges[0], judges[1]) = (judges[1], judges[0]);
+        refused(
+            id,
+            makeBallot(id, judges, 4, true),
+            abi.encodeWithSelector(ICapacityRegistry.NotOnPanel.selector, id, judges[1])
+        );
+    }
+
+    function test_verdicts_that_differ_are_refused() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        for (uint256 i = 1; i < 4; i++) {
+            Ballot memory ballot = makeBallot(id, panel, 4, true);
+            bytes memory reason = abi.encodeWithSelector(ICapacityRegistry.VerdictsDiffer.selector, panel[i]);
+            ballot.verdicts[i].passed = false;
+            resign(ballot, i);
+            refused(id, ballot, reason);
+            ballot.verdicts[i].passed = true;
+            ballot.verdicts[i].answersHash = keccak256("other answers");
+            resign(ballot, i);
+            refused(id, ballot, reason);
+            ballot.verdicts[i] = makeVerdict(id, true);
+            ballot.verdicts[i].openingSeed = keccak256("each has dice of its own");
+            resign(ballot, i);
+            uint256 state = vm.snapshotState();
+            record(id, ballot);
+            vm.revertToState(state);
+        }
+    }
+
+    function test_verdicts_of_another_challenge_are_refused() external {
+        bytes32 old = challenge(true);
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        refused(
+            id,
+            makeBallot(old, panel, 4, true),
+            abi.encodeWithSelector(ICapacityRegistry.VerdictOfAnother.selector, old, id)
+        );
+    }
+
+    function test_only_the_members_own_signature_counts() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        Ballot memory ballot = makeBallot(id, panel, 4, true);
+        bytes memory good = ballot.signatures[2];
+        ballot.signatures[2] = ballot.signatures[1];
+        wrongSignature(id, ballot);
+        ballot.signatures[2] = flip(good);
+        wrongSignature(id, ballot);
+        (bytes32 r, bytes32 vs) = compact(good);
+        ballot.signatures[2] = abi.encodePacked(r, vs);
+        wrongSignature(id, ballot);
+        ballot.signatures[2] = "";
+        wrongSignature(id, ballot);
+        // The owner's key is not the node's.
+        ballot.signatures[2] = signVerdict(keyOf(panel[2]) - 0x10000, ballot.verdicts[2]);
+        wrongSignature(id, ballot);
+    }
+
+    function test_verdicts_signed_for_another_chain_or_contract_are_refused() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        vm.chainId(8453);
+        Ballot memory ballot = makeBallot(id, panel, 4, true);
+        vm.chainId(31337);
+        wrongSignature(id, ballot);
+        CapacityRegistry here = capacity;
+        capacity = CapacityRegistry(deploy(capacityCode(makeSettings())));
+        ballot = makeBallot(id, panel, 4, true);
+        capacity = here;
+        wrongSignature(id, ballot);
+    }
+
+    function test_a_key_that_was_replaced_judges_nothing() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        Ballot memory ballot = makeBallot(id, panel, 4, true);
+        bytes memory proof = signNodeKey(STRANGER_KEY, panel[0], stranger, registry.nonces(panel[0]), FAR);
+        vm.prank(panel[0]);
+        registry.rotateNodeKey(stranger, FAR, proof);
+        wrongSignature(id, ballot);
+        ballot.signatures[0] = signVerdict(STRANGER_KEY, ballot.verdicts[0]);
+        record(id, ballot);
+    }
+
+    function test_a_verifier_that_is_no_provider_any_more_judges_nothing() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        Ballot memory ballot = makeBallot(id, panel, 4, true);
+        vm.prank(panel[0]);
+        registry.deactivate();
+        wrongSignature(id, ballot);
+        // Not by a broken signature either, which recovers to nobody.
+        ballot.signatures[0] = "";
+        wrongSignature(id, ballot);
+    }
+
+    function test_a_verifier_whose_pledge_was_slashed_judges_nothing() external {
+        IStakeHold[] memory holds = new IStakeHold[](1);
+        holds[0] = IStakeHold(address(capacity));
+        registry.connect(address(this), holds);
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        registry.slash(panel[1], 500_000, 1, "fault", address(0));
+        refused(
+            id,
+            makeBallot(id, panel, 4, true),
+            abi.encodeWithSelector(ICapacityRegistry.VerifierStakeShort.selector, panel[1], PLEDGE / 2, PLEDGE)
+        );
+    }
+
+    function test_lists_of_different_lengths_are_refused() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        Ballot memory ballot = makeBallot(id, panel, 4, true);
+        ballot.verdicts = makeBallot(id, panel, 5, true).verdicts;
+        refused(id, ballot, abi.encodeWithSelector(ICapacityRegistry.LengthsDiffer.selector, 4, 5, 4));
+        ballot = makeBallot(id, panel, 4, true);
+        ballot.signatures = makeBallot(id, panel, 3, true).signatures;
+        refused(id, ballot, abi.encodeWithSelector(ICapacityRegistry.LengthsDiffer.selector, 4, 4, 3));
+    }
+
+    function test_nothing_passes_without_answers() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        Ballot memory ballot = makeBallot(id, panel, 4, true);
+        for (uint256 i = 0; i < 4; i++) {
+            ballot.verdicts[i].answersHash = bytes32(0);
+            resign(ballot, i);
+        }
+        refused(id, ballot, abi.encodeWithSelector(ICapacityRegistry.PassedWithoutAnswers.selector, id));
+    }
+
+    function test_a_missed_challenge_jails_and_never_slashes() external {
+        challenge(true);
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        uint256 staked = registry.stakeOf(provider);
+        Ballot memory ballot = makeBallot(id, panel, 4, false);
+        for (uint256 i = 0; i < 4; i++) {
+            ballot.verdicts[i].answersHash = bytes32(0);
+            resign(ballot, i);
+        }
+        vm.expectEmit();
+        emit ICapacityRegistry.VerdictsRecorded(id, false, bytes32(0), ballot.verifiers);
+        vm.expectEmit();
+        emit ICapacityRegistry.Jailed(id, provider);
+        record(id, ballot);
+        checkTrue(capacity.isJailed(provider), "jailed");
+        checkTrue(capacity.challengeOf(id).stage == ICapacityRegistry.Stage.Failed, "stage");
+        checkEqual(registry.stakeOf(provider), staked, "no slash");
+    }
+
+    // ---- Time
+
+    function test_verdicts_count_until_the_deadline_and_not_after() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        uint64 deadline = capacity.challengeOf(id).deadline;
+        uint256 state = vm.snapshotState();
+        vm.warp(deadline);
+        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.DeadlineNotPassed.selector, id, deadline, deadline));
+        capacity.lapse(id);
+        judge(id, panel, true);
+        vm.revertToState(state);
+        vm.warp(deadline + 1);
+        refused(
+            id,
+            makeBallot(id, panel, 4, true),
+            abi.encodeWithSelector(ICapacityRegistry.DeadlinePassed.selector, id, deadline, deadline + 1)
+        );
+    }
+
+    function test_a_challenge_without_a_quorum_lapses_and_changes_nothing() external {
+        challenge(true);
+        (bytes32 id,) = requestAndDraw();
+        ICapacityRegistry.Capacity memory before = capacity.capacityOf(provider);
+        vm.warp(capacity.challengeOf(id).deadline + 1);
+        vm.expectEmit();
+        emit ICapacityRegistry.ChallengeLapsed(id, provider);
+        vm.prank(stranger);
+        capacity.lapse(id);
+        checkEqual(capacity.feesOf(provider), FEE, "the fee goes back");
+        checkEqual(capacity.capacityOf(provider).until, before.until, "in force as before");
+        checkTrue(!capacity.isJailed(provider), "free");
+        vm.expectRevert(
+            abi.encodeWithSelector(ICapacityRegistry.WrongStage.selector, id, ICapacityRegistry.Stage.Lapsed)
+        );
+        capacity.lapse(id);
+    }
+
+    function test_a_challenge_is_judged_once() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        Ballot memory failed = makeBallot(id, panel, 4, false);
+        judge(id, panel, true);
+        refused(
+            id,
+            failed,
+            abi.encodeWithSelector(ICapacityRegistry.WrongStage.selector, id, ICapacityRegistry.Stage.Passed)
+        );
+        vm.expectRevert(
+            abi.encodeWithSelector(ICapacityRegistry.WrongStage.selector, id, ICapacityRegistry.Stage.Passed)
+        );
+        capacity.lapse(id);
+    }
+
+    function test_a_challenge_not_drawn_is_neither_judged_nor_lapses() external {
+        bytes32 id = request();
+        bytes memory reason =
+            abi.encodeWithSelector(ICapacityRegistry.WrongStage.selector, id, ICapacityRegistry.Stage.Requested);
+        address[] memory panel = new address[](4);
+        for (uint256 i = 0; i < 4; i++) {
+            panel[i] = verifierAt(i);
+        }
+        refused(id, makeBallot(id, panel, 4, true), reason);
+        vm.expectRevert(reason);
+        capacity.lapse(id);
+    }
+
+    // ---- History and fees
+
+    function test_history_keeps_every_verdict_and_where_it_was_cut() external {
+        challenge(true);
+        uint256 first = block.timestamp;
+        vm.warp(first + 1 days);
+        challenge(true);
+        vm.warp(first + 2 days);
+        challenge(false);
+        vm.warp(first + 30 days);
+        challenge(true);
+        vm.warp(first + 60 days);
+        challenge(false);
+        checkEqual(capacity.historyLength(provider), 3, "verdicts that passed");
+        checkSpan(0, first, first + 1 days);
+        checkSpan(1, first + 1 days, first + 2 days);
+        checkSpan(2, first + 30 days, first + 30 days + VALIDITY);
+        checkEqual(capacity.lapsedSince(provider), first + 30 days + VALIDITY, "expired before the jail");
+        checkTrue(capacity.isJailed(provider), "jailed");
+    }
+
+    function test_who_was_never_verified_has_not_lapsed() external {
+        checkEqual(capacity.lapsedSince(provider), 0, "never");
+        challenge(false);
+        checkEqual(capacity.lapsedSince(provider), 0, "jailed, but nothing ended");
+    }
+
+    function test_the_fee_is_shared_by_those_who_judged_to_the_unit() external {
+        ICapacityRegistry.Settings memory settings = makeSettings();
+        settings.fee = 10 ether + 3;
+        capacity.setSettings(settings);
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        judge(id, panel, true);
+        checkEqual(capacity.feesOf(panel[0]), 2.5 ether + 3, "the first has the rest");
+        checkEqual(capacity.feesOf(panel[3]), 2.5 ether, "a quarter");
+        checkEqual(capacity.feesOf(panel[4]), 0, "who did not judge");
+        vm.prank(panel[3]);
+        registry.setPayout(address(0xCAFE));
+        vm.prank(stranger);
+        checkEqual(capacity.withdrawFees(panel[3]), 2.5 ether, "paid");
+        checkEqual(openx.balanceOf(address(0xCAFE)), 2.5 ether, "to its payout");
+        checkEqual(capacity.withdrawFees(panel[3]), 0, "once");
+        checkEqual(openx.balanceOf(address(capacity)), 7.5 ether + 3, "the others'");
+    }
+
+    function test_a_whole_challenge_costs_what_it_may(uint8 members) external {
+        uint8[3] memory sizes = [3, 5, 7];
+        uint8 size = sizes[members % 3];
+        ICapacityRegistry.Settings memory settings = makeSettings();
+        (settings.panelSize, settings.quorum) = (size, size);
+        capacity.setSettings(settings);
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        Ballot memory ballot = makeBallot(id, panel, size, true);
+        uint256 before = gasleft();
+        record(id, ballot);
+        checkTrue(before - gasleft() < 400_000, "gas");
+    }
+
+    // ---- How
+
+    function refused(bytes32 id, Ballot memory ballot, bytes memory reason) private {
+        vm.expectRevert(reason);
+        record(id, ballot);
+    }
+
+    function wrongSignature(bytes32 id, Ballot memory ballot) private {
+        vm.expectPartialRevert(ICapacityRegistry.WrongVerdictSignature.selector);
+        record(id, ballot);
+    }
+
+    function resign(Ballot memory ballot, uint256 i) private view {
+        ballot.signatures[i] = signVerdict(keyOf(ballot.verifiers[i]), ballot.verdicts[i]);
+    }
+
+    function checkSpan(uint256 index, uint256 from, uint256 until) private view {
+        ICapacityRegistry.Capacity memory entry = capacity.historyOf(provider, index);
+        checkEqual(entry.from, from, "from");
+        checkEqual(entry.until, until, "until");
+    }
+
+    function firstOf(address[] memory panel, uint256 count) private pure returns (address[] memory first) {
+        first = new address[](count);
+        for (uint256 i = 0; i < count; i++) {
+            first[i] = panel[i];
+        }
+    }
+
+    function notIn(address[] memory panel) private pure returns (address[] memory others) {
+        others = new address[](7 - panel.length);
+        uint256 found;
+        for (uint256 i = 0; i < 7; i++) {
+            bool isIn = false;
+            for (uint256 k = 0; k < panel.length; k++) {
+                if (panel[k] == verifierAt(i)) isIn = true;
+            }
+            if (!isIn) others[found++] = verifierAt(i);
+        }
+    }
+
+    function sort(address[] memory list) private pure {
+        for (uint256 i = 1; i < list.length; i++) {
+            for (uint256 k = i; k > 0 && list[k - 1] > list[k]; k--) {
+                (list[k - 1], list[k]) = (list[k], list[k - 1]);
+            }
+        }
     }
 }

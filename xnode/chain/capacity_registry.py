@@ -39,6 +39,7 @@ WITHDRAW_FEES = Function("withdrawFees(address)", "uint256")
 
 CHALLENGE_OF = Function("challengeOf(bytes32)", _CHALLENGE)
 CONDITIONS_OF = Function("conditionsOf(bytes32)", f"{_CLASS}[]")
+DEVICE_OF = Function("deviceOf(bytes32,uint32)", "address,bytes32,uint32")
 QUORUM_OF = Function("quorumOf(bytes32)", "uint8")
 OPEN_CHALLENGE_OF = Function("openChallengeOf(address)", "bytes32")
 CAPACITY_OF = Function("capacityOf(address)", _CAPACITY)

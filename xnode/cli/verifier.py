@@ -40,6 +40,8 @@ def enlist(app: App, /, screen: Screen, **options: Any) -> None:
 
     async def work(payer: Payer) -> None:
         registry = payer.manifest.contracts.capacity_registry
+        if (await read_verification(payer.rpc, registry, payer.address)).is_verifier:
+            raise UserError("is a verifier already", where=to_hex(payer.address), code=ExitCode.CONFLICT)
         needed = (await read_settings(payer.rpc, registry)).verifier_stake
         free = (await read_stake(payer.rpc, payer.manifest, payer.address)).can_leave
         if free < needed:

@@ -97,7 +97,7 @@ def on_receipts_received(turn: Turn, change: facts.ReceiptsReceived) -> None:
         refusal = _check_fresh(turn, lease, fresh, change)
         if refusal is not None:
             return _refuse_receipts(turn, lease, change.reply_to, refusal)
-        lease, escrow = _accept(turn, lease, escrow, fresh[-1].receipt.number, change)
+        lease, escrow = _accept(turn, lease, escrow, fresh)
     voucher = Voucher(
         escrow.escrow_id, escrow.cumulative, fold_receipts(escrow.coverage.prefix, escrow.coverage.digests)
     )
@@ -121,14 +121,14 @@ def _check_fresh(
 
 
 def _accept(
-    turn: Turn, lease: SubmitterLease, escrow: SubmitterEscrow, number: int, change: facts.ReceiptsReceived
+    turn: Turn, lease: SubmitterLease, escrow: SubmitterEscrow, fresh: tuple[SignedReceipt, ...]
 ) -> tuple[SubmitterLease, SubmitterEscrow]:
     if lease.status == "requested":
         # A receipt under these terms says as much as the countersignature that got lost.
         lease = _open(turn, lease)
-    receipt = next(one.receipt for one in change.receipts if one.receipt.number == number)
+    receipt = fresh[-1].receipt
     digest = make_receipt_digest(turn.state.settings.separator, receipt)
-    lease = heard(turn, turn.put(lease, last=receipt, last_digest=digest))
+    lease = heard(turn, turn.put(lease, last=receipt, last_digest=digest, receipts=lease.receipts + len(fresh)))
     lines = tuple(
         PaidLine(line.lease_id, receipt.cost, digest) if line.lease_id == lease.lease_id else line
         for line in escrow.lines

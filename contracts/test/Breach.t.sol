@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+
+import {IFaultProver} from "../src/interfaces/IFaultProver.sol";
+import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
+import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
+import {Accusing} from "./Accusing.sol";
+
+/// @notice Refunds of broken promises: 99 % of availability, or a fifth of the cost back.
+contract BreachTest is Accusing {
+    uint128 private constant RESERVE = 100 ether;
+    uint128 private constant COST = 40 ether;
+    uint64 private constant OPEN_UNTIL = 1_800_000_100;
+    uint64 private constant PASSED = 1000;
+
+    IPaymentEscrow.Escrow private held;
+    IFaultProver.LeaseTerms private terms;
+    IFaultProver.Receipt private last;
+    uint256 private submitterKey = SIGNER_KEY;
+    uint256 private nodeKey = NODE_KEY;
+    uint256 private receiptKey = NODE_KEY;
+
+    function setUp() public override {
+        super.setUp();
+        held = openEscrow(1, RESERVE);
+        terms.submitter = signer;
+        terms.provider = provider;
+        terms.node = node;
+        terms.escrowId = escrow.escrowId(held);
+        terms.asset = address(asset);
+        terms.resources.gpuModel = "any";
+        terms.costLimit = RESERVE;
+        terms.openUntilNs = OPEN_UNTIL * 1e9;
+        terms.availabilityPpm = 990_000;
+        terms.refundPpm = 200_000;
+        last.number = 9;
+        last.atNs = (OPEN_UNTIL + PASSED) * 1e9;
+        last.runningNs = 990 * 1e9 - 1;
+        last.cost = COST;
+        last.last = true;
+    }
+
+    function test_a_promise_broken_by_the_providers_own_receipt_is_refunded_to_the_payer() external {
+        uint256 before = escrow.free(payer, address(asset));
+        vm.expectEmit();
+        emit IFaultProver.BreachProven(leaseId(), provider, terms.escrowId, 8 ether);
+        checkEqual(prove(), 8 ether, "a fifth");
+        checkEqual(escrow.free(payer, address(asset)) - before, 8 ether, "the payer's");
+        checkEqual(prover.refundedOf(leaseId()), 8 ether, "noted");
+        checkEqual(claimed(held), 8 ether, "vouchers pay that much less");
+        checkEqual(registry.stakeOf(provider), STAKED, "never a slash");
+    }
+
+    function test_a_breach_is_refunded_once() external {
+        prove();
+        refused(IFaultProver.NothingToRefund.selector);
+        last.runningNs = 0;
+        refused(IFaultProver.NothingToRefund.selector);
+    }
+
+    function test_a_promise_just_kept_refunds_nothing() external {
+        last.runningNs++;
+        refused(IFaultProver.PromiseKept.selector);
+    }
+
+    function test_a_lease_that_ended_before_it_had_to_be_open_breaks_nothing() external {
+        (last.atNs, last.runningNs) = (OPEN_UNTIL * 1e9, 0);
+        refused(IFaultProver.PromiseKept.selector);
+        last.atNs = (OPEN_UNTIL - 50) * 1e9;
+        refused(IFaultProver.PromiseKept.selector);
+    }
+
+    function test_a_lease_without_a_promise_refunds_nothing() external {
+        terms.availabilityPpm = 0;
+        refused(IFaultProver.NothingPromised.selector);
+        (terms.availabilityPpm, terms.refundPpm) = (990_000, 0);
+        refused(IFaultProver.NothingPromised.selector);
+    }
+
+    function test_only_the_last_receipt_judges() external {
+        last.last = false;
+        refused(IFaultProver.NotTheLast.selector);
+    }
+
+    function test_a_receipt_of_another_lease_refunds_nothing() external {
+        last.leaseId = keccak256("another");
+        bytes memory receiptSig = signReceipt(NODE_KEY, last);
+        (bytes memory a, bytes memory b) = (signTerms(SIGNER_KEY), signTerms(NODE_KEY));
+        vm.expectPartialRevert(IFaultProver.NotTheLease.selector);
+        prover.proveBreach(held, terms, a, b, last, receiptSig);
+    }
+
+    function test_terms_that_one_side_did_not_sign_refund_nothing() external {
+        submitterKey = STRANGER_KEY;
+        refused(IFaultProver.NotSignedBy.selector);
+        (submitterKey, nodeKey) = (SIGNER_KEY, STRANGER_KEY);
+        refused(IFaultProver.NotSignedBy.selector);
+        (nodeKey, receiptKey) = (NODE_KEY, STRANGER_KEY);
+        refused(IFaultProver.NotAProvidersKey.selector);
+        receiptKey = nodeKeyOf(0);
+        refused(IFaultProver.SignersDiffer.selector);
+    }
+
+    function test_a_broken_signature_is_nobodys() external {
+        bytes memory good = signTerms(NODE_KEY);
+        last.leaseId = leaseId();
+        bytes memory receiptSig = signReceipt(NODE_KEY, last);
+        terms.submitter = address(0);
+        bytes memory node_ = signTerms(NODE_KEY);
+        vm.expectPartialRevert(IFaultProver.NotSignedBy.selector);
+        prover.proveBreach(held, terms, "", node_, last, receiptSig);
+        terms.submitter = signer;
+        bytes memory submitter = signTerms(SIGNER_KEY);
+        bytes memory flipped = flip(good);
+        vm.expectPartialRevert(IFaultProver.NotSignedBy.selector);
+        prover.proveBreach(held, terms, submitter, flipped, last, receiptSig);
+    }
+
+    function test_two_who_are_not_the_escrows_cannot_give_its_reserve_back() external {
+        // Another submitter and the provider's node.
+        (terms.submitter, submitterKey) = (stranger, STRANGER_KEY);
+        refused(IFaultProver.SignersDiffer.selector);
+        // The submitter and another provider, about this escrow.
+        (terms.submitter, submitterKey) = (signer, SIGNER_KEY);
+        (terms.provider, terms.node) = (verifierAt(0), vm.addr(nodeKeyOf(0)));
+        (nodeKey, receiptKey) = (nodeKeyOf(0), nodeKeyOf(0));
+        refused(IFaultProver.SignersDiffer.selector);
+        // The same, calling themselves the provider.
+        terms.provider = provider;
+        refused(IFaultProver.SignersDiffer.selector);
+        // A node that is nobody's.
+        (terms.node, nodeKey) = (stranger, STRANGER_KEY);
+        refused(IFaultProver.SignersDiffer.selector);
+    }
+
+    function test_another_escrow_than_the_terms_name_refunds_nothing() external {
+        held = openEscrow(2, RESERVE);
+        refused(IFaultProver.NotTheEscrow.selector);
+    }
+
+    function test_a_replaced_key_may_have_signed_the_last_receipt() external {
+        bytes memory proof = signNodeKey(OTHER_KEY, provider, vm.addr(OTHER_KEY), registry.nonces(provider), FAR);
+        vm.prank(provider);
+        registry.rotateNodeKey(vm.addr(OTHER_KEY), FAR, proof);
+        receiptKey = OTHER_KEY;
+        checkEqual(prove(), 8 ether, "refunded");
+    }
+
+    function test_a_short_reserve_gives_what_it_has_and_the_rest_after_a_top_up() external {
+        // The provider claims all but a little before the breach is proved.
+        escrow.claimOne(held, RESERVE - 1, RECEIPTS, signVoucher(SIGNER_KEY, held, RESERVE - 1));
+        checkEqual(prove(), 1, "all there is");
+        refused(IFaultProver.NothingToRefund.selector);
+        vm.prank(payer);
+        escrow.open(held, 20 ether);
+        checkEqual(prove(), 8 ether - 1, "the rest");
+        refused(IFaultProver.NothingToRefund.selector);
+        checkEqual(prover.refundedOf(leaseId()), 8 ether, "never more than a fifth");
+    }
+
+    function test_a_refund_of_more_than_everything_is_everything() external {
+        terms.refundPpm = type(uint32).max;
+        checkEqual(prove(), COST, "the cost");
+    }
+
+    function test_numbers_at_their_largest_do_not_overflow() external {
+        (terms.availabilityPpm, terms.openUntilNs) = (type(uint32).max, 0);
+        (last.atNs, last.runningNs, last.cost) = (type(uint64).max, type(uint64).max, type(uint128).max);
+        checkEqual(prove(), RESERVE, "all there is");
+    }
+
+    function test_refunds_are_rounded_down(uint128 cost, uint32 ppm) external {
+        cost = uint128(within(cost, 1, 400 ether));
+        ppm = uint32(within(ppm, 1, 1_000_000));
+        (last.cost, terms.refundPpm) = (cost, ppm);
+        uint256 due = uint256(cost) * ppm / 1_000_000;
+        if (due == 0) return refused(IFaultProver.NothingToRefund.selector);
+        checkEqual(prove(), due < RESERVE ? due : RESERVE, "due");
+    }
+
+    // ---- How
+
+    function leaseId() private view returns (bytes32) {
+        return MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), XnodeHashes.hashLeaseTerms(terms));
+    }
+
+    function signTerms(uint256 key) private view returns (bytes memory) {
+        return signAs(key, leaseId());
+    }
+
+    function prove() private returns (uint256) {
+        last.leaseId = leaseId();
+        bytes memory receiptSig = signReceipt(receiptKey, last);
+        (bytes memory a, bytes memory b) = (signTerms(submitterKey), signTerms(nodeKey));
+        return prover.proveBreach(held, terms, a, b, last, receiptSig);
+    }
+
+    function refused(bytes4 reason) private {
+        last.leaseId = leaseId();
+        bytes memory receiptSig = signReceipt(receiptKey, last);
+        (bytes memory a, bytes memory b) = (signTerms(submitterKey), signTerms(nodeKey));
+        vm.expectPartialRevert(reason);
+        prover.proveBreach(held, terms, a, b, last, receiptSig);
+    }
+}
