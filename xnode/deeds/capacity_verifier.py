@@ -11,12 +11,19 @@ import msgspec
 import structlog
 import trio
 
-from metering.capacity import CapacityAnswer, SignedAnswer, SignedVerdict, Verdict, make_answers_hash
+from metering.capacity import (
+    OPENED_ROWS,
+    CapacityAnswer,
+    SignedAnswer,
+    SignedVerdict,
+    Verdict,
+    find_opened_rows,
+    make_answers_hash,
+)
 from metering.codec import decode, decode_strict, encode
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Hash32
 from xnode.capacity import judging, message
-from xnode.capacity.challenge import OPENED_ROWS, make_opened_rows
 from xnode.capacity.errand import ExpectedMade
 from xnode.capacity.judging import WrongElement
 from xnode.capacity.message import AnswerQuery, Answers, OpenQuery, ProductQuery
@@ -338,7 +345,7 @@ class Verifier:
         opening_seed: Hash32,
         until_ns: int,
     ) -> Refusal | None:
-        rows = make_opened_rows(opening_seed, task.device, task.n)
+        rows = find_opened_rows(opening_seed, task.device, task.n)
         for k in range(OPENED_ROWS):
             query = OpenQuery(trial.challenge_id, task.device, opening_seed, k)
             body = await self._insist(trial, message.OPEN, query, until_ns)

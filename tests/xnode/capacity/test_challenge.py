@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from metering.capacity import CapacityAnswer, SignedAnswer, SignedVerdict, Verdict, make_answers_hash
+from metering.capacity import CapacityAnswer, Opening, SignedAnswer, SignedVerdict, Verdict, make_answers_hash
 from metering.codec import decode, decode_strict, encode
 from metering.eip712 import keccak
 from metering.units import NANOS_PER_SECOND, ZERO_HASH
@@ -33,9 +33,8 @@ from xnode.capacity import message
 from xnode.capacity.challenge import make_device_seed
 from xnode.capacity.freivalds import make_expected
 from xnode.capacity.message import AnswerQuery, Answers, OpenQuery, ProductQuery
-from xnode.capacity.opening import Opening
 from xnode.capacity.product import Product
-from xnode.capacity.tree import find_root, hash_leaf, hash_leaves, make_tree
+from xnode.capacity.tree import hash_leaves, make_tree
 from xnode.deeds import capacity_prover, capacity_verifier, capacity_watch
 from xnode.deeds.capacity_watch import CapacityWatch
 from xnode.errors import Permanent
@@ -121,7 +120,7 @@ async def test_wrong_elements_fail_and_leave_evidence_that_convinces_the_contrac
     assert kept is not None
     signed, opening = decode(kept, tuple[SignedAnswer, Opening])
     assert signed.answer.device == 1 and opening.column == 7
-    assert find_root(hash_leaf(opening.index, opening.values), opening.index, opening.path) == signed.answer.root
+    assert opening.find_root() == signed.answer.root
 
 
 class Knowing(Product):
