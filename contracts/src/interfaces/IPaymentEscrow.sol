@@ -138,8 +138,8 @@ interface IPaymentEscrow {
 
     event AssetAdded(address indexed asset, bool isCredit);
     event FeeSet(address indexed asset, uint16 feePpm);
-    event FeeRecipientSet(address recipient);
-    event GuardianSet(address guardian);
+    event FeeRecipientSet(address indexed recipient);
+    event GuardianSet(address indexed guardian);
     /// @param asset zero for all
     event DepositsStopped(address indexed asset, address by);
     /// @param asset zero for all; those stopped one by one stay so
