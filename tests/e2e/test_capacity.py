@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from examples.localnet import Localnet, remove_leftovers
 from metering.capacity import make_answers_hash
 from metering.units import ZERO_HASH
 from tests.e2e.conftest import keep_logs
-from tests.e2e.market import wait_until
 from tests.e2e.panel import STAKE, VCPUS, Panel
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
@@ -62,5 +62,9 @@ def test_one_devices_work_passed_off_as_two_is_jailed_and_costs_no_stake(panel: 
     assert panel.read_stake() == STAKE
     for signed in panel.read_recorded().values():
         assert (signed.verdict.passed, signed.verdict.answers_hash) == (False, ZERO_HASH)
-    # The signed roots hold wrong elements: whoever found them can prove that.
-    wait_until(lambda: any(panel.read_promises(one, "WrongElement") for one in panel.verifiers), "evidence is kept")
+    # The signed roots hold wrong elements: whoever found them has the papers that prove it.
+    exported = panel.net.folder / "papers"
+    finder = next(one for one in panel.verifiers if panel.read_promises(one, "AnswerPaper"))
+    panel.net.run("provider", "verifier", "papers", "--export", str(exported), home=finder.node.home)
+    found = panel.net.run("fault", "find", str(exported), "-o", "json", home=finder.node.home)
+    assert {row["fault"] for row in json.loads(found.stdout)} == {"wrong_element"}
