@@ -219,6 +219,8 @@ def change_literal(node: Node, parent: Node, code: bytes) -> Iterator[Change]:
 
 
 def change_call(node: Node, parent: Node, code: bytes) -> Iterator[Change]:
+    if node["expression"].get("memberName") in ("min", "max"):
+        return
     given = node["arguments"]
     for left, right in pairwise(given):
         kinds = [part["typeDescriptions"].get("typeString") for part in (left, right)]
