@@ -82,7 +82,7 @@ contract CapacityGovernedTest is Judging {
 
     function test_settings_are_read_as_they_were_set() external {
         ICapacityRegistry.Settings memory settings =
-            ICapacityRegistry.Settings(64, 15, 11, 1 days, 90 days, 90 days - 1, 90 days, 1_000 ether, 1e26);
+            ICapacityRegistry.Settings(64, 15, 11, 1 days, 90 days, 90 days, 90 days, 1_000 ether, 1e26);
         vm.expectEmit();
         emit ICapacityRegistry.SettingsSet(settings);
         capacity.setSettings(settings);
@@ -116,8 +116,8 @@ contract CapacityGovernedTest is Judging {
         s = settingRefused(s, "validity", 59, 60, 90 days);
         s.validity = 90 days + 1;
         s = settingRefused(s, "validity", 90 days + 1, 60, 90 days);
-        s.spotCheckPause = VALIDITY;
-        s = settingRefused(s, "spotCheckPause", VALIDITY, 0, VALIDITY - 1);
+        s.spotCheckPause = VALIDITY + 1;
+        s = settingRefused(s, "spotCheckPause", VALIDITY + 1, 0, VALIDITY);
         s.leaveDelay = ANSWER_TIME - 1;
         s = settingRefused(s, "leaveDelay", ANSWER_TIME - 1, ANSWER_TIME, 90 days);
         s.leaveDelay = 90 days + 1;

@@ -9,13 +9,12 @@ from typing import TypeVar
 import structlog
 import trio
 
-from metering.capacity import CapacityAnswer
+from metering.capacity import CapacityAnswer, find_opened_rows
 from metering.codec import decode, decode_strict, encode
 from metering.eip712 import keccak
 from metering.refusal import Refusal
 from metering.units import Address, Hash32
 from xnode.capacity import message
-from xnode.capacity.challenge import make_opened_row
 from xnode.capacity.judging import list_claims, make_answers, make_tasks
 from xnode.capacity.message import AnsweredDevice, AnswerQuery, Answers, OpenQuery, ProductQuery
 from xnode.capacity.products import Products, open_products
@@ -245,7 +244,7 @@ class Prover:
         session, asking = await self._find_session(query.challenge_id, caller)
         asking.opening_seed = _hold_to(asking.opening_seed, query.opening_seed)
         products = await self._wait_products(session, asking, query.device)
-        row = make_opened_row(query.opening_seed, query.device, query.k, products.tasks[query.device].n)
+        row = find_opened_rows(query.opening_seed, query.device, products.tasks[query.device].n)[query.k]
         return encode(await _show(products.open_row(query.device, row)))
 
     async def _find_session(self, challenge_id: Hash32, caller: Address) -> tuple[_Session, _Caller]:

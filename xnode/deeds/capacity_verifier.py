@@ -11,12 +11,19 @@ import msgspec
 import structlog
 import trio
 
-from metering.capacity import CapacityAnswer, SignedAnswer, SignedVerdict, Verdict, make_answers_hash
+from metering.capacity import (
+    OPENED_ROWS,
+    CapacityAnswer,
+    SignedAnswer,
+    SignedVerdict,
+    Verdict,
+    find_opened_rows,
+    make_answers_hash,
+)
 from metering.codec import decode, decode_strict, encode
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Hash32
 from xnode.capacity import judging, message
-from xnode.capacity.challenge import OPENED_ROWS, make_opened_rows
 from xnode.capacity.errand import ExpectedMade
 from xnode.capacity.judging import WrongElement
 from xnode.capacity.message import AnswerQuery, Answers, OpenQuery, ProductQuery
@@ -338,7 +345,7 @@ class Verifier:
         opening_seed: Hash32,
         until_ns: int,
     ) -> Refusal | None:
-        rows = make_opened_rows(opening_seed, task.device, task.n)
+        rows = find_opened_rows(opening_seed, task.device, task.n)
         for k in range(OPENED_ROWS):
             query = OpenQuery(trial.challenge_id, task.device, opening_seed, k)
             body = await self._insist(trial, message.OPEN, query, until_ns)
@@ -434,10 +441,12 @@ class Verifier:
         refusal = judging.check_verdict(trial.challenge, signed, node, self._separator)
         if refusal is not None:
             raise RpcRefused(encode(refusal))
-        first = trial.verdicts.setdefault(member, signed)
-        if first.verdict != signed.verdict:
-            log.warning("two verdicts of one verifier", member="0x" + member.hex(), first=encode(first).hex()[:64])
-        trial.tell()
+        first = trial.verdicts.get(member)
+        if first is None:
+            trial.verdicts[member] = signed
+            trial.tell()
+        elif first.verdict != signed.verdict:
+            log.warning("two verdicts of one verifier", member="0x" + member.hex(), first=encode(first).hex())
 
     async def _on_verdict(self, caller: Address, body: bytes) -> bytes:
         try:

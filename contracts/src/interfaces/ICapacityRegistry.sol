@@ -204,6 +204,7 @@ interface ICapacityRegistry is IStakeHold {
     error NotOnPanel(bytes32 challengeId, address verifier);
     error WrongVerdictSignature(address verifier, address nodeKey, address recovered);
     error VerifierStakeShort(address verifier, uint256 staked, uint256 needed);
+    error NoSuchVerdict(address provider, uint256 index);
     error AlreadyVerifier(address provider);
     error NotVerifier(address provider);
     error LeftRecently(address provider, uint256 heldUntil);
@@ -227,11 +228,11 @@ interface ICapacityRegistry is IStakeHold {
     function draw(bytes32 challengeId) external;
 
     /// @notice Takes the verdicts of a quorum. By anyone, until the deadline.
-    /// @param verifiers the provider addresses of panel members, ascending
+    /// @param judges the provider addresses of panel members, ascending
     /// @param verdicts of each, agreeing in challengeId, answersHash and passed; signed by the member's node key
     function record(
         bytes32 challengeId,
-        address[] calldata verifiers,
+        address[] calldata judges,
         Verdict[] calldata verdicts,
         bytes[] calldata signatures
     ) external;
@@ -264,6 +265,7 @@ interface ICapacityRegistry is IStakeHold {
     /// @notice Devices of one class in force.
     function verifiedOf(address provider, uint16 classId) external view returns (uint16);
     /// @notice The provider's verdicts so far, oldest first; `until` is cut short where a later one took its place.
+    /// @param index from 0 to before {historyLength}
     function historyOf(address provider, uint256 index) external view returns (Capacity memory);
     function historyLength(address provider) external view returns (uint256);
     function isJailed(address provider) external view returns (bool);
@@ -301,7 +303,7 @@ interface ICapacityRegistry is IStakeHold {
     function classCount() external view returns (uint16);
 
     /// @notice drawDelay 1 to 64; panelSize 1 to {MAX_PANEL}; quorum more than two thirds of it; answerTime 10 seconds to 1 day;
-    /// validity 1 minute to 90 days; spotCheckPause shorter than validity; leaveDelay answerTime to 90 days; fee 0.001 to
+    /// validity 1 minute to 90 days; spotCheckPause up to validity; leaveDelay answerTime to 90 days; fee 0.001 to
     /// 1,000 OPENX; verifierStake 1 to 100,000,000 OPENX. Only the owner.
     function setSettings(Settings calldata settings_) external;
     function settings() external view returns (Settings memory);

@@ -258,7 +258,7 @@ interface IFaultProver {
     /// only goes back to the payer.
     /// @param last the receipt that says it is the last one
     function proveBreach(
-        IPaymentEscrow.Escrow calldata escrow,
+        IPaymentEscrow.Escrow calldata escrowTerms,
         LeaseTerms calldata terms,
         bytes calldata submitterSig,
         bytes calldata nodeSig,
