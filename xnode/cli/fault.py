@@ -22,6 +22,17 @@ def fault() -> None:
     """Prove a provider wrong by its own signatures. Papers are what `receipts --export` and others write."""
 
 
+@fault.command("seen")
+@click.option("--export", type=click.Path(path_type=Path, file_okay=False), required=True, help="Into this folder.")
+@output_option
+@pass_app
+def seen(app: App, export: Path, screen: Screen) -> None:
+    """Write the contradictions that this node was shown on the market: different offers under one number."""
+    from xnode.cli.evidence_files import export_papers
+
+    export_papers(app.control.call("offer.contradictions"), export, screen)
+
+
 @fault.command("find")
 @_papers_argument
 @chain_option
