@@ -58,8 +58,11 @@ def report(app: App, /, papers: tuple[Path, ...], no_wait: bool, screen: Screen,
     A tenth of what is slashed goes to the wallet. Cut short, the same command goes on where it stopped.
     """
     from xnode.cli.fault_report import draw_reported, report_faults
+    from xnode.cli.payment import find_payer
 
-    answer = report_faults(Owner(app, **options), papers, no_wait)
+    # A submitter reports with the wallet that pays, a provider with the one that is paid.
+    owner = Owner(app, **{**options, "wallet": options["wallet"] or find_payer(app)})
+    answer = report_faults(owner, papers, no_wait)
     screen.show(answer, lambda: draw_reported(screen, answer))
 
 
