@@ -231,7 +231,8 @@ class _Daemon:
             if engine is not None:
                 nursery.start_soon(retry_forever, "sweeping orphans", partial(sweep_orphans, engine, loop, journal))
             await self._serve_http(nursery, console, registry)
-            await nursery.start(serve_control, config.home.control, console.methods())
+            papers = {"provider.papers": watch.papers.show} if watch is not None else {}
+            await nursery.start(serve_control, config.home.control, {**console.methods(), **papers})
             freeze_start()
             log.info("node ready", node="0x" + signer.address.hex(), listen=net.multiaddrs(), version=__version__)
 
@@ -242,7 +243,7 @@ class _Daemon:
         me, domain = self._config.provider.owner, ground.manifest.capacity_domain
         signer, promises = NodeSigner(ground.key, domain), SqlPromises(ground.database)
         prover = Prover(chain.capacity, promises, signer)
-        verifier = Verifier(me, chain.capacity, net, promises, signer, ground.clock, domain.separator())
+        verifier = Verifier(me, chain.capacity, net, promises, signer, ground.clock, domain)
         for method, handler in (prover.methods() | verifier.methods()).items():
             net.serve(method, self._count(method, handler))
         return CapacityWatch(me, chain.capacity, prover, verifier)

@@ -390,6 +390,10 @@ class Promises(Protocol):
         """The value that stands, or None."""
         ...
 
+    async def list_values(self, kind: str) -> tuple[bytes, ...]:
+        """All that stand of one kind, in order of subject."""
+        ...
+
 
 # --------------------------------------------------------------------------------------------------------------- blobs
 

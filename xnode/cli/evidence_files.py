@@ -76,6 +76,17 @@ def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
     return written
 
 
+def export_papers(rows: Iterable[dict[str, str]], folder: Path, screen: Screen) -> None:
+    """Write the papers of a provider.papers answer, and print their files. Raises UserError when there are none."""
+    written = []
+    for row in rows:
+        paper = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _TYPES[row["type"]])
+        written.append(str(write_paper(paper, folder)))
+    if not written:
+        raise UserError("nothing is held against anybody", where="this node", code=ExitCode.NOT_FOUND)
+    screen.show(written, lambda: print("\n".join(written)))
+
+
 def write_paper(paper: NumberedPaper | AnswerPaper | VerdictPaper, folder: Path) -> Path:
     """Write one paper under a name that no other paper has; the file."""
     folder.mkdir(parents=True, exist_ok=True)

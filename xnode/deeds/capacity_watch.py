@@ -50,6 +50,7 @@ class CapacityWatch:
         self._under_way: set[Hash32] = set()
         self._over: OrderedDict[Hash32, None] = OrderedDict()
         self._nudged = trio.Event()
+        self.papers = verifier.papers
         prover.nudge = self.nudge
 
     def nudge(self) -> None:

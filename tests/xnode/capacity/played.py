@@ -168,7 +168,7 @@ class World:
         owner, signer = make_node(number)
         net: Any = PlayedNet(self.served, signer.address, self.calls)
         promises = self.promises(number)
-        verifier = Verifier(owner, self.chain, net, promises, signer, self.clock, DOMAIN.separator())
+        verifier = Verifier(owner, self.chain, net, promises, signer, self.clock, DOMAIN)
         self.served.setdefault(signer.address, {}).update(verifier.methods())
         return verifier
 

@@ -12,9 +12,18 @@ from typing import Any
 import pytest
 import trio
 
-from metering.capacity import CapacityAnswer, Opening, SignedAnswer, SignedVerdict, Verdict, make_answers_hash
+from metering.capacity import (
+    CapacityAnswer,
+    SignedVerdict,
+    Verdict,
+    make_answer_digest,
+    make_answers_hash,
+    make_element,
+)
 from metering.codec import decode, decode_strict, encode
 from metering.eip712 import keccak
+from metering.evidence import AnswerPaper, VerdictPaper
+from metering.signature import is_signed_by
 from metering.units import NANOS_PER_SECOND, ZERO_HASH
 from tests.xnode.capacity.played import (
     CHALLENGE_ID,
@@ -35,7 +44,7 @@ from xnode.capacity.freivalds import make_expected
 from xnode.capacity.message import AnswerQuery, Answers, OpenQuery, ProductQuery
 from xnode.capacity.product import Product
 from xnode.capacity.tree import hash_leaves, make_tree
-from xnode.deeds import capacity_prover, capacity_verifier, capacity_watch
+from xnode.deeds import capacity_exchange, capacity_inquiry, capacity_prover, capacity_verifier, capacity_watch
 from xnode.deeds.capacity_watch import CapacityWatch
 from xnode.errors import Permanent
 from xnode.ports import RpcRefused
@@ -46,14 +55,14 @@ TWO_CLASSES = (CPU, replace(CPU, class_id=1, count=1, name="cpu-large", n=512))
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for module in (capacity_prover, capacity_verifier, capacity_watch):
+    for module in (capacity_prover, capacity_verifier, capacity_exchange, capacity_watch):
         monkeypatch.setattr(module, "LOOK_S", 0.05)
     monkeypatch.setattr(capacity_prover, "LEAST_LOOK_S", 0.02)
     monkeypatch.setattr(capacity_watch, "LEAST_LOOK_S", 0.02)
     monkeypatch.setattr(capacity_watch, "BACKOFF_S", 0.1)
     monkeypatch.setattr(capacity_verifier, "DRAW_STEP_S", 0.2)
-    monkeypatch.setattr(capacity_verifier, "AGAIN_S", 0.02)
-    monkeypatch.setattr(capacity_verifier, "RECORD_STEP_S", 0.2)
+    monkeypatch.setattr(capacity_inquiry, "AGAIN_S", 0.02)
+    monkeypatch.setattr(capacity_exchange, "RECORD_STEP_S", 0.2)
     made = World.make(tmp_path)
     yield made
     made.close()
@@ -116,11 +125,17 @@ async def test_wrong_elements_fail_and_leave_evidence_that_convinces_the_contrac
 ) -> None:
     verdicts = await judge_liar(world, monkeypatch, Liar(change_element))
     assert [(signed.verdict.passed, signed.verdict.answers_hash) for signed in verdicts] == [(False, ZERO_HASH)] * 3
-    kept = await world.promises(2).find("WrongElement", CHALLENGE_ID + (1).to_bytes(4, "big"))
-    assert kept is not None
-    signed, opening = decode(kept, tuple[SignedAnswer, Opening])
-    assert signed.answer.device == 1 and opening.column == 7
-    assert opening.find_root() == signed.answer.root
+    papers = [decode(data, AnswerPaper) for data in await world.promises(2).list_values("AnswerPaper")]
+    assert papers
+    for paper in papers:
+        answer, opening = paper.signed.answer, paper.opening
+        assert opening is not None and (answer.device, opening.column) == (1, 7)
+        # As FaultProver judges it: the signature, the way to the root, and the element anew.
+        assert is_signed_by(
+            make_node(1)[1].address, make_answer_digest(paper.separator, answer), paper.signed.signature
+        )
+        assert opening.find_root() == answer.root
+        assert opening.element != make_element(answer.seed, answer.n, *opening.find_place(answer.n))
 
 
 class Knowing(Product):
@@ -316,6 +331,21 @@ async def test_a_foreign_verdict_is_refused(world: World) -> None:
         with pytest.raises(RpcRefused) as caught:
             await handler(make_node(3)[1].address, encode(SignedVerdict(verdict, mine)))
         assert read_code(caught.value) == "not_ready"
+
+
+async def test_two_verdicts_of_one_verifier_are_kept_for_whoever_reports_it(world: World) -> None:
+    world.chain.draw_now()
+    async with running(*judges(world)[:1]):
+        await wait_until(lambda: world.calls)
+        member = make_node(3)[1]
+        handler = world.served[make_node(2)[1].address][message.VERDICT]
+        for passed in (True, False):
+            verdict = Verdict(CHALLENGE_ID, keccak(b"roots"), passed, ZERO_HASH)
+            with pytest.raises(RpcRefused) as caught:
+                await handler(member.address, encode(SignedVerdict(verdict, member.sign("Verdict", verdict))))
+            assert read_code(caught.value) == "not_ready"
+    papers = [decode(data, VerdictPaper) for data in await world.promises(2).list_values("VerdictPaper")]
+    assert {paper.signed.verdict.passed for paper in papers} == {True, False}
 
 
 # ------------------------------------------------------------------------------------------------- what a restart leaves
