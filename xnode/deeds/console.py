@@ -79,6 +79,7 @@ class Console:
             "node.stop": self.node_stop,
             "net.restart": self.net_restart,
             "offer.list": self.offer_list,
+            "offer.contradictions": self.offer_contradictions,
             "job.plan": self.job_plan,
             "job.submit": self.job_submit,
             "job.list": self.job_list,
@@ -142,6 +143,11 @@ class Console:
         ]
 
     # -------------------------------------------------------------------------------------------------------------- job
+
+    async def offer_contradictions(self, _params: dict[str, Any]) -> list[dict[str, str]]:
+        """The papers of every two different offers that a node signed under one number and we were shown."""
+        papers = [paper for proof in self.market.book.proofs for paper in self.evidence.make_contradiction(proof)]
+        return [{"type": "NumberedPaper", "bytes": hex_of(encode(paper))} for paper in papers]
 
     async def job_plan(self, params: dict[str, Any]) -> views.PlanView:
         """What a submission would find now; nothing is signed, nothing is kept."""
