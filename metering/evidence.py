@@ -1,13 +1,17 @@
-"""Evidence: the papers of a lease by which anybody can check, without asking either side, that what was paid was owed."""
+"""Evidence: the papers by which anybody can check, without asking either side, that what was paid was owed, and by which
+FaultProver judges: each with the domain in which it is signed."""
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import msgspec
 
+from metering.capacity import Opening, SignedAnswer, SignedVerdict
 from metering.eip712 import Domain
 from metering.receipt import SignedReceipt
 from metering.terms import Escrow, LeaseTerms, make_lease_id
-from metering.units import U64, Address, Hash32
+from metering.units import U32, U64, Address, Hash32
 from metering.voucher import Coverage, SignedVoucher
 
 
@@ -52,3 +56,59 @@ class LeaseEvidence(msgspec.Struct, frozen=True):
     @property
     def lease_id(self) -> Hash32:
         return self.paper.lease_id
+
+
+class NumberedPaper(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """An offer or a quote as it was signed: its body only by its hash. contract: PaymentEscrow."""
+
+    chain_id: U64
+    contract: Address
+    kind: Literal["Offer", "Quote"]
+    provider: Address
+    node: Address
+    number: U64
+    expires_at_ns: U64
+    body_hash: Hash32
+    signature: bytes
+
+    @property
+    def separator(self) -> Hash32:
+        """Of the domain."""
+        return Domain(self.chain_id, self.contract).separator()
+
+
+class AnswerPaper(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A signed capacity answer and, when one is wrong, an element of it. contract: CapacityRegistry."""
+
+    chain_id: U64
+    contract: Address
+    signed: SignedAnswer
+    opening: Opening | None = None
+
+    @property
+    def separator(self) -> Hash32:
+        """Of the domain."""
+        return Domain(self.chain_id, self.contract).separator()
+
+
+class VerdictPaper(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A signed verdict and, when it passed a wrong answer, the roots it was about and an element it must have seen.
+    contract: CapacityRegistry."""
+
+    chain_id: U64
+    contract: Address
+    signed: SignedVerdict
+    roots: tuple[Hash32, ...] = ()
+    device: U32 = 0
+    opening: Opening | None = None
+
+    @property
+    def separator(self) -> Hash32:
+        """Of the domain."""
+        return Domain(self.chain_id, self.contract).separator()
+
+
+def make_numbered_paper(domain: Domain, kind: Literal["Offer", "Quote"], value: Any, signature: bytes) -> NumberedPaper:
+    """The paper of an Offer or Quote. domain: PaymentEscrow's."""
+    head = (value.provider, value.node, value.number, value.expires_at_ns, value.body_hash)
+    return NumberedPaper(domain.chain_id, domain.contract, kind, *head, signature)

@@ -9,12 +9,12 @@ import msgspec
 from metering.eip712 import make_digest
 from metering.tariff import make_cost
 from metering.terms import LeaseTerms
-from metering.units import U64, ZERO, Amount, Hash32
+from metering.units import U64, ZERO, Amount, Hash32, next_number
 from metering.usage import NO_USAGE, Counters, Usage, make_ceiling, make_usage
 
 
 class Receipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """number: from 1, no gaps; at_ns: when the counters were read; running_ns: how long the workload ran until then;
+    """number: grows, see next_number; at_ns: when the counters were read; running_ns: how long the workload ran until then;
     usage and cost: since the lease began; final: the workload has ended and nothing follows."""
 
     lease_id: Hash32
@@ -39,16 +39,23 @@ def make_first(lease_id: Hash32, at_ns: int) -> Receipt:
 
 
 def next_receipt(
-    last: Receipt, terms: LeaseTerms, counters: Counters, at_ns: int, final: bool, network_bytes: int = 0
+    last: Receipt,
+    terms: LeaseTerms,
+    counters: Counters,
+    at_ns: int,
+    final: bool,
+    network_bytes: int = 0,
+    lease_age_ns: int = 0,
 ) -> Receipt:
     """The receipt after `last`; never above what the lease allows, because the submitter must refuse such a one.
 
-    network_bytes: the most the job may move each way, as the job says.
+    network_bytes: the most the job may move each way, as the job says; lease_age_ns: by the clock, for the number.
     """
     counters = _fit_counters(counters, terms, network_bytes)
     usage = make_usage(counters, terms.resources)
     cost = min(make_cost(usage, terms.tariff), terms.cost_limit)
-    return Receipt(last.lease_id, last.number + 1, at_ns, counters.running_ns, usage, Amount(cost), final)
+    number = next_number(last.number, lease_age_ns)
+    return Receipt(last.lease_id, number, at_ns, counters.running_ns, usage, Amount(cost), final)
 
 
 def _fit_counters(counters: Counters, terms: LeaseTerms, network_bytes: int) -> Counters:

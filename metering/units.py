@@ -26,6 +26,7 @@ Ppm = Annotated[int, msgspec.Meta(ge=0, le=PPM)]
 """A part of a whole, in millionths."""
 
 NANOS_PER_SECOND = 1_000_000_000
+NANOS_PER_MS = 1_000_000
 NANOS_PER_HOUR = 3_600 * NANOS_PER_SECOND
 BYTES_PER_GIB = 1 << 30
 BYTES_PER_GB = 1_000_000_000
@@ -61,6 +62,15 @@ ZERO = Amount(0)
 def mul_div_down(a: int, b: int, divisor: int) -> int:
     """a x b / divisor, rounded towards zero; all three non-negative."""
     return a * b // divisor
+
+
+def next_number(last: int, passed_ns: int) -> int:
+    """The number for what we sign next: above `last`, and at least the milliseconds passed since a fixed moment.
+
+    Two different things under one number are proof of fraud, so a node must never give one twice. The time in it keeps a
+    node honest that was restored from an old backup and does not know the numbers that it gave since.
+    """
+    return max(last + 1, passed_ns // NANOS_PER_MS)
 
 
 def mul_div_up(a: int, b: int, divisor: int) -> int:

@@ -24,6 +24,9 @@ from xnode.chain.manifest import Manifest, read_manifest
 from xnode.clock import SystemClock
 from xnode.config import Config, ProviderConfig
 from xnode.control import hold_pid_file, serve_control
+from xnode.deeds.capacity_prover import Prover
+from xnode.deeds.capacity_verifier import Verifier
+from xnode.deeds.capacity_watch import CapacityWatch
 from xnode.deeds.console import Console
 from xnode.deeds.evidence import EvidenceMaker
 from xnode.deeds.follow import LogFollower, retry_forever, sweep_orphans
@@ -53,6 +56,7 @@ from xnode.runtime.gpus import make_device_names
 from xnode.runtime.hardware import probe_hardware
 from xnode.store.database import migrate_apart, open_database
 from xnode.store.journal import Journal
+from xnode.store.promises import SqlPromises
 from xnode.wallet.keystore import Keystore
 from xnode.wallet.signer import NodeSigner, WalletKey
 
@@ -207,6 +211,7 @@ class _Daemon:
         server = Server(loop, clock, signer, engine, archive)
         for method, handler in server.methods().items():
             net.serve(method, self._count(method, handler))
+        watch = self._serve_capacity(ground, chain, net)
         net.serve(OFFER_GET, market.answer_offer)
         net.serve_stream(LOGS_FOLLOW, server.follow_logs)
         serve_blobs(net, blobs, server.may_read_blob)
@@ -221,12 +226,27 @@ class _Daemon:
             nursery.start_soon(market.run)
             nursery.start_soon(self._keep_found, net, market, loop)
             nursery.start_soon(self._check_chain, chain)
+            if watch is not None:
+                nursery.start_soon(watch.run)
             if engine is not None:
                 nursery.start_soon(retry_forever, "sweeping orphans", partial(sweep_orphans, engine, loop, journal))
             await self._serve_http(nursery, console, registry)
-            await nursery.start(serve_control, config.home.control, console.methods())
+            papers = {"provider.papers": watch.papers.show} if watch is not None else {}
+            await nursery.start(serve_control, config.home.control, {**console.methods(), **papers})
             freeze_start()
             log.info("node ready", node="0x" + signer.address.hex(), listen=net.multiaddrs(), version=__version__)
+
+    def _serve_capacity(self, ground: _Ground, chain: ChainClient, net: Net) -> CapacityWatch | None:
+        """What a provider does about challenges: answers those about itself, and judges others when it is drawn."""
+        if self._config.provider is None:
+            return None
+        me, domain = self._config.provider.owner, ground.manifest.capacity_domain
+        signer, promises = NodeSigner(ground.key, domain), SqlPromises(ground.database)
+        prover = Prover(chain.capacity, promises, signer)
+        verifier = Verifier(me, chain.capacity, net, promises, signer, ground.clock, domain)
+        for method, handler in (prover.methods() | verifier.methods()).items():
+            net.serve(method, self._count(method, handler))
+        return CapacityWatch(me, chain.capacity, prover, verifier)
 
     async def _make_start(self, ground: _Ground, net: Net) -> NodeStarted:
         config = self._config

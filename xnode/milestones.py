@@ -69,7 +69,7 @@ def _find_lease_milestones(
     if lease.end_reason is not None and (before is None or before.end_reason is None):
         yield "lease ended", {"side": side, "reason": lease.end_reason, "detail": lease.end_detail}
     if lease.status == "settled" and was != "settled":
-        yield "lease settled", {"side": side, "receipts": lease.last.number, "cost": str(int(lease.last.cost))}
+        yield "lease settled", {"side": side, "receipts": lease.receipts, "cost": str(int(lease.last.cost))}
 
 
 def _has_started(lease: ProviderLease | SubmitterLease) -> bool:

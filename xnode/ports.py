@@ -287,6 +287,10 @@ class CapacityChain(Protocol):
 
     async def read_head(self) -> ChainHead: ...
 
+    async def read_block_time(self, number: int) -> int:
+        """A block's time in the chain's own seconds; Retryable when it is not there yet."""
+        ...
+
     async def list_challenges(self, first_block: int, last_block: int) -> tuple[Hash32, ...]:
         """Those that something happened to in these blocks; a hint where to look, as every log is."""
         ...
@@ -384,6 +388,10 @@ class Promises(Protocol):
 
     async def find(self, kind: str, subject: bytes) -> bytes | None:
         """The value that stands, or None."""
+        ...
+
+    async def list_values(self, kind: str) -> tuple[bytes, ...]:
+        """All that stand of one kind, in order of subject."""
         ...
 
 

@@ -1,5 +1,6 @@
 // A compiler that stays loaded: one request a line on stdin, one answer a line on stdout. A fresh one takes a second to start.
-// Request: {root, source, content, contract, optimized, tree}. Answer: {bytecode, tree} or {error}.
+// {root, source, content, contract, optimized} gives {bytecode} of the contract with that content in place of the source;
+// {root, source, content} gives {tree}, the source's AST. {error} when it does not compile.
 import fs from 'node:fs';
 import path from 'node:path';
 import readline from 'node:readline';
@@ -12,27 +13,29 @@ function find(root) {
   };
 }
 
-function compile({ root, source, content, contract, optimized, tree }) {
-  const wanted = { [contract]: ['evm.bytecode.object'] };
-  if (tree) wanted[''] = ['ast'];
-  const changed = path.basename(source, '.sol') === contract ? source : `src/${contract}.sol`;
-  const sources = { [source]: { content } };
-  if (changed !== source) sources[changed] = { content: fs.readFileSync(path.join(root, changed), 'utf8') };
+function run(root, sources, optimized, outputSelection) {
   const settings = {
     evmVersion: 'cancun',
     optimizer: { enabled: optimized, runs: 200 },
     metadata: { bytecodeHash: 'none', appendCBOR: false },
-    outputSelection: { [changed]: wanted, ...(tree ? { [source]: { ...wanted, '': ['ast'] } } : {}) },
+    outputSelection,
   };
-  const output = JSON.parse(
-    solc.compile(JSON.stringify({ language: 'Solidity', sources, settings }), { import: find(root) })
-  );
+  const input = JSON.stringify({ language: 'Solidity', sources, settings });
+  return JSON.parse(solc.compile(input, { import: find(root) }));
+}
+
+function answer({ root, source, content, contract, optimized }) {
+  const deployed = contract ? `src/${contract}.sol` : source;
+  const sources = { [source]: { content } };
+  if (deployed !== source) sources[deployed] = { content: fs.readFileSync(path.join(root, deployed), 'utf8') };
+  const wanted = contract ? { [contract]: ['evm.bytecode.object'] } : { '': ['ast'] };
+  const output = run(root, sources, optimized ?? false, { [deployed]: wanted });
   const errors = (output.errors ?? []).filter((error) => error.severity === 'error');
   if (errors.length > 0) return { error: errors[0].formattedMessage };
-  const bytecode = '0x' + output.contracts[changed][contract].evm.bytecode.object;
-  return tree ? { bytecode, tree: output.sources[source].ast } : { bytecode };
+  if (!contract) return { tree: output.sources[source].ast };
+  return { bytecode: '0x' + output.contracts[deployed][contract].evm.bytecode.object };
 }
 
 for await (const line of readline.createInterface({ input: process.stdin })) {
-  process.stdout.write(JSON.stringify(compile(JSON.parse(line))) + '\n');
+  process.stdout.write(JSON.stringify(answer(JSON.parse(line))) + '\n');
 }

@@ -3,25 +3,28 @@
 
 The tests deploy from artifacts/, whose optimised code forge cannot trace to lines. Here they deploy what forge itself just
 compiled, without the optimizer and without the IR (test/Bench.sol), so every number is exact.
-Forge counts a branch for what stands behind an `if`, and none for an `if` without `else` that is passed over. That second way is
-added here: it was taken when the condition ran more often than what stands behind it, or, behind a return or revert, when the
-next line ran. Forge also counts `if (x) return;` as taken whenever x is asked; here that is the difference to the next line.
-Not seen: the short circuits inside a condition, and branches in assembly (there are none: it has no `if` and no `switch`).
+Forge counts a branch for what stands behind an `if`, none for an `if` without `else` that is passed over, and takes an
+`if (x) return;` for taken whenever x is asked. So both ways of every `if` are marked first, in a copy, by an expression without
+effect, which forge counts as no line.
+Not seen: the short circuits inside a condition. Assembly has no branches (no `if`, no `switch`).
 Exit status: 0 all branches of the contracts in COMPLETE are taken, 1 not, 2 the tests did not run.
 """
 
 import os
-import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-CONTRACTS = Path(__file__).resolve().parent.parent
-TRACE = CONTRACTS / "cache" / "lcov.info"
-COMPLETE = ("PaymentEscrow", "SplitRegistry", "ComputeCredit", "ProviderRegistry")
+from workbench import CONTRACTS, Compiler, NoResult, copy_contracts
+
+MARK = b"true;"
+"""At the beginning of each way of an `if`."""
+
+COMPLETE = ("PaymentEscrow", "FreeBalance", "SplitRegistry", "ComputeCredit", "ProviderRegistry")
 
 
 @dataclass
@@ -32,8 +35,6 @@ class Source:
     lines: dict[int, int] = field(default_factory=dict)
     functions: dict[str, int] = field(default_factory=dict)
     branches: dict[tuple[int, str, str], int] = field(default_factory=dict)
-    starts: set[int] = field(default_factory=set)
-    """The first lines of functions."""
 
     @property
     def name(self) -> str:
@@ -42,11 +43,10 @@ class Source:
 
 def main() -> int:
     try:
-        measure()
-    except subprocess.CalledProcessError as failed:
-        print(failed.stdout[-4000:], failed.stderr[-4000:], file=sys.stderr)
+        sources = [source for source in read_trace(measure()) if source.path.startswith("src/")]
+    except NoResult as failed:
+        print(failed, file=sys.stderr)
         return 2
-    sources = [source for source in read_trace(TRACE.read_text()) if source.path.startswith("src/")]
     print_table(sources)
     print_missing(sources)
     short = [s.name for s in sources if s.name in COMPLETE and any(hits == 0 for hits in s.branches.values())]
@@ -55,12 +55,52 @@ def main() -> int:
     return 1 if short else 0
 
 
-def measure() -> None:
-    """Runs all tests under forge's coverage into TRACE."""
-    TRACE.parent.mkdir(exist_ok=True)
-    command = [str(CONTRACTS / "bin" / "foundry"), "forge", "coverage", "--report", "lcov", "--report-file", str(TRACE)]
-    environment = os.environ | {"XNODE_ARTIFACTS": "compiled"}
-    subprocess.run(command, cwd=CONTRACTS, env=environment, capture_output=True, text=True, check=True)
+def measure() -> str:
+    """Forge's trace (lcov) of all tests, on marked sources."""
+    with tempfile.TemporaryDirectory(prefix="xnode-coverage-") as folder:
+        contracts = copy_contracts(Path(folder))
+        mark_branches(contracts)
+        command = ["bin/foundry", "forge", "coverage", "--report", "lcov", "--report-file", "lcov.info"]
+        given = os.environ | {"XNODE_ARTIFACTS": "compiled"}
+        done = subprocess.run(command, cwd=contracts, env=given, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise NoResult(done.stdout[-4000:] + done.stderr[-4000:])
+        return (contracts / "lcov.info").read_text()
+
+
+def mark_branches(contracts: Path) -> None:
+    """Puts MARK at the beginning of both ways of every `if` in src/. No line moves."""
+    compiler = Compiler(contracts)
+    for path in sorted((contracts / "src").rglob("*.sol")):
+        code = path.read_bytes()
+        tree = compiler.parse(str(path.relative_to(contracts)), code)
+        for place, text in sorted(find_marks(tree, code), key=lambda mark: mark[0], reverse=True):
+            code = code[:place] + text + code[place:]
+        path.write_bytes(code)
+    compiler.close()
+
+
+def find_marks(node: Any, code: bytes) -> list[tuple[int, bytes]]:
+    """What to put in, and where. At one place the outermost comes first, which is the last to be put there."""
+    marks: list[tuple[int, bytes]] = []
+    if isinstance(node, dict) and node.get("nodeType") == "IfStatement":
+        then, otherwise = node["trueBody"], node.get("falseBody")
+        marks += mark_body(then, code, b"" if otherwise else b" else { " + MARK + b" }")
+        if otherwise and otherwise["nodeType"] != "IfStatement":
+            marks += mark_body(otherwise, code, b"")
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        if isinstance(child, dict | list):
+            marks += find_marks(child, code)
+    return marks
+
+
+def mark_body(body: dict[str, Any], code: bytes, behind: bytes) -> list[tuple[int, bytes]]:
+    start, length, _ = (int(part) for part in body["src"].split(":"))
+    end = start + length
+    if body["nodeType"] == "Block":
+        return [(start + 1, b" " + MARK), (end, behind)]
+    end += code[end : end + 1] == b";"
+    return [(start, b"{ " + MARK + b" "), (end, b" }" + behind)]
 
 
 def read_trace(text: str) -> list[Source]:
@@ -72,39 +112,13 @@ def read_trace(text: str) -> list[Source]:
         elif kind == "DA":
             number, hits = rest.split(",")[:2]
             sources[-1].lines[int(number)] = int(hits)
-        elif kind == "FN":
-            sources[-1].starts.add(int(rest.split(",")[0]))
         elif kind == "FNDA":
             hits, name = rest.split(",")
             sources[-1].functions[name] = int(hits)
         elif kind == "BRDA":
             number, branch, way, hits = rest.split(",")
             sources[-1].branches[int(number), branch, way] = 0 if hits == "-" else int(hits)
-    for source in sources:
-        add_passed_over(source)
     return sources
-
-
-def add_passed_over(source: Source) -> None:
-    """The second way of each `if` without an `else`, and an exact count for those that only return."""
-    text = ["", *(CONTRACTS / source.path).read_text().splitlines()]
-    counted: dict[tuple[int, str], list[int]] = {}
-    for (number, branch, _), times in source.branches.items():
-        counted.setdefault((number, branch), []).append(times)
-    for (number, branch), hits in counted.items():
-        if len(hits) != 1 or not re.search(r"\bif \(", text[number]):
-            continue
-        ran, after = source.lines.get(number, 0), hits_after(source, number)
-        leaves = re.search(r"\) (return|revert)\b", text[number] + " " + text[min(number + 1, len(text) - 1)].strip())
-        source.branches[number, branch, "passed over"] = after if leaves and after else max(0, ran - hits[0])
-        if leaves and leaves[1] == "return" and after is not None:
-            source.branches[number, branch, "0"] = max(0, ran - after)
-
-
-def hits_after(source: Source, number: int) -> int | None:
-    """How often the next line of the same function ran, or None for the function's last line."""
-    after = min((line for line in source.lines if line > number), default=None)
-    return None if after is None or after in source.starts else source.lines[after]
 
 
 def print_table(sources: list[Source]) -> None:
@@ -126,7 +140,8 @@ def print_missing(sources: list[Source]) -> None:
         for number in sorted(number for number, hits in source.lines.items() if hits == 0):
             print(f"{source.path}:{number}: never run: {text[number - 1].strip()}")
         for number, _, way in sorted(key for key, hits in source.branches.items() if hits == 0):
-            print(f"{source.path}:{number}: branch {way} never taken: {text[number - 1].strip()}")
+            told = "the first way" if way == "0" else "the other way"
+            print(f"{source.path}:{number}: {told} never taken: {text[number - 1].strip()}")
 
 
 if __name__ == "__main__":

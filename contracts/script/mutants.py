@@ -22,17 +22,17 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mutant_source import Mutant, make_mutants
 from mutant_table import write_table
+from workbench import CONTRACTS, Compiler, NoResult, copy_contracts
 
-CONTRACTS = Path(__file__).resolve().parent.parent
 KNOWN = CONTRACTS / "cache" / "mutants.jsonl"
 GOAL = 0.9
 
 SOURCES = {
     "src/PaymentEscrow.sol": "PaymentEscrow",
+    "src/FreeBalance.sol": "PaymentEscrow",
     "src/libraries/ClaimRows.sol": "PaymentEscrow",
     "src/SplitRegistry.sol": "SplitRegistry",
     "src/ComputeCredit.sol": "ComputeCredit",
@@ -51,10 +51,6 @@ DEADLINE_S = 180
 """A mutant that loops for ever is noticed too. All tests take some seconds."""
 
 
-class NoResult(Exception):
-    """The compiler or forge did not run as it should."""
-
-
 @dataclass(frozen=True, slots=True)
 class Result:
     outcome: str
@@ -62,31 +58,6 @@ class Result:
 
     by: str
     """The test that failed, for a killed one."""
-
-
-class Compiler:
-    """A loaded compiler. Close it."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        command = ["node", str(root / "script" / "compile.mjs")]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def compile(self, source: str, code: bytes, *, optimized: bool = False, tree: bool = False) -> dict[str, Any]:
-        request = {"root": str(self._root), "source": source, "content": code.decode(), "contract": SOURCES[source]}
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps(request | {"optimized": optimized, "tree": tree}) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise NoResult("the compiler ended")
-        made: dict[str, Any] = json.loads(answer)
-        return made
-
-    def close(self) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait(10)
 
 
 class Bench:
@@ -109,17 +80,18 @@ class Bench:
 
     def attempt(self, mutant: Mutant, code: bytes) -> Result:
         changed = mutant.apply(code)
-        made = self.compiler.compile(mutant.source, changed)
-        if "error" in made:
+        contract = SOURCES[mutant.source]
+        bytecode = self.compiler.compile(mutant.source, changed, contract)
+        if bytecode is None:
             return Result("not compiled", "")
-        if made["bytecode"] == self._bytecode(mutant.source, code):
+        if bytecode == self._bytecode(mutant.source, code):
             return Result("same code", "")
         self._reset()
-        self._put(mutant.source, made["bytecode"])
+        self._put(mutant.source, bytecode)
         failed = self._find_failure()
         if failed:
             return Result("killed", failed)
-        optimized = self.compiler.compile(mutant.source, changed, optimized=True).get("bytecode")
+        optimized = self.compiler.compile(mutant.source, changed, contract, optimized=True)
         return Result("same code" if optimized == self._bytecode(mutant.source, code, True) else "survived", "")
 
     def close(self) -> None:
@@ -128,10 +100,10 @@ class Bench:
     def _bytecode(self, source: str, code: bytes, optimized: bool = False) -> str:
         """Of the unchanged source."""
         if (source, optimized) not in self._plain:
-            made = self.compiler.compile(source, code, optimized=optimized)
-            if "error" in made:
-                raise NoResult(made["error"])
-            self._plain[source, optimized] = made["bytecode"]
+            made = self.compiler.compile(source, code, SOURCES[source], optimized=optimized)
+            if made is None:
+                raise NoResult(f"{source} does not compile")
+            self._plain[source, optimized] = made
         return self._plain[source, optimized]
 
     def _reset(self) -> None:
@@ -201,7 +173,7 @@ def run(asked: argparse.Namespace) -> list[tuple[Mutant, Result]]:
     if asked.fresh:
         KNOWN.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="xnode-mutants-") as folder:
-        root = copy_tree(Path(folder) / "0")
+        root = make_copy(Path(folder) / "0")
         sources = {source: (root / source).read_bytes() for source in SOURCES if (root / source).exists()}
         mutants = choose(asked, find_mutants(root, sources))
         if asked.list:
@@ -211,15 +183,9 @@ def run(asked: argparse.Namespace) -> list[tuple[Mutant, Result]]:
         return attempt_all(mutants, sources, root, asked)
 
 
-def copy_tree(root: Path) -> Path:
-    """A copy whose tests are compiled; it stays as it is while somebody edits the sources."""
-    contracts = root / "contracts"
-    for name in ("src", "test", "bin", "artifacts", "script"):
-        shutil.copytree(CONTRACTS / name, contracts / name)
-    for name in ("foundry.toml", "package.json"):
-        shutil.copy(CONTRACTS / name, contracts)
-    shutil.copytree(CONTRACTS.parent / "tests" / "vectors", root / "tests" / "vectors")
-    (contracts / "node_modules").symlink_to((CONTRACTS / "node_modules").resolve())
+def make_copy(folder: Path) -> Path:
+    """A copy whose tests are compiled."""
+    contracts = copy_contracts(folder)
     build = subprocess.run(["bin/foundry", "forge", "build"], cwd=contracts, capture_output=True, text=True)
     if build.returncode != 0:
         raise NoResult(build.stdout + build.stderr)
@@ -230,10 +196,7 @@ def find_mutants(root: Path, sources: dict[str, bytes]) -> list[Mutant]:
     compiler = Compiler(root)
     found: list[Mutant] = []
     for source, code in sources.items():
-        made = compiler.compile(source, code, tree=True)
-        if "error" in made:
-            raise NoResult(made["error"])
-        found += make_mutants(source, code, made["tree"])
+        found += make_mutants(source, code, compiler.parse(source, code))
     compiler.close()
     return found
 

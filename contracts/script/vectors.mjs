@@ -3,42 +3,11 @@
 import {writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {TypedDataEncoder, Wallet, id} from 'ethers';
+import {AbiCoder, TypedDataEncoder, Wallet, id, keccak256} from 'ethers';
+import {FIELDS, typesFor} from './types.mjs';
 
 const FILE = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'tests', 'vectors', 'eip712.json');
 const DOMAIN = {name: 'xnode', version: '1', chainId: 31337, verifyingContract: '0x5FbDB2315678afecb367f032d93F642f64180aa3'};
-
-const DECLARED = [
-  'Escrow(address payer,address signer,address provider,address asset,bytes32 split,uint32 thaw,uint96 nonce)',
-  'Opening(bytes32 escrowId,uint128 amount,uint256 nonce,uint64 deadline)',
-  'Release(bytes32 escrowId,uint128 newDeposited,uint256 nonce,uint64 deadline)',
-  'Voucher(bytes32 escrowId,uint128 cumulative,bytes32 receiptsHash)',
-  'NodeKey(address provider,address nodeKey,uint256 nonce,uint64 deadline)',
-  'Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)',
-  'Verdict(bytes32 challengeId,bytes32 answersHash,bool passed,bytes32 openingSeed)',
-  'CapacityAnswer(bytes32 challengeId,uint32 device,uint32 n,bytes32 seed,bytes32 root)',
-  'Resources(uint64 vcpuMilli,uint64 memoryBytes,uint64 diskBytes,uint64 gpus,string gpuModel)',
-  'Tariff(uint128 vcpuHour,uint128 memoryGibHour,uint128 diskGibHour,uint128 gpuHour,uint128 ingressGb,uint128 egressGb)',
-  'Usage(uint128 vcpuNs,uint128 memoryByteNs,uint128 diskByteNs,uint128 gpuNs,uint128 ingressBytes,uint128 egressBytes)',
-  'Offer(address provider,address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)',
-  'Quote(address provider,address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)',
-  'LeaseTerms(bytes32 jobHash,bytes32 quoteHash,address submitter,address provider,address node,bytes32 escrowId,uint64 leaseNumber,address asset,Resources resources,Tariff tariff,uint128 costLimit,uint128 exposureLimit,uint64 intervalNs,uint64 durationLimitNs,uint64 openUntilNs,uint32 availabilityPpm,uint32 refundPpm)',
-  'Receipt(bytes32 leaseId,uint64 number,uint64 atNs,uint64 runningNs,Usage usage,uint128 cost,bool final)',
-  'NodeRecord(address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)',
-];
-
-const FIELDS = Object.fromEntries(DECLARED.map(parse));
-
-function parse(declared) {
-  const [, name, list] = declared.match(/^(\w+)\((.*)\)$/);
-  return [name, list.split(',').map(field => ({type: field.split(' ')[0], name: field.split(' ')[1]}))];
-}
-
-function typesFor(name, into = {}) {
-  into[name] = FIELDS[name];
-  for (const {type} of FIELDS[name]) if (FIELDS[type] && !into[type]) typesFor(type, into);
-  return into;
-}
 
 const key = name => new Wallet(id(`xnode test key: ${name}`));
 const keys = {payer: key('payer'), signer: key('signer'), provider: key('provider'), node: key('node')};
@@ -129,10 +98,30 @@ async function makeCase([type, signedBy, note, value]) {
   };
 }
 
+// IFaultProver's subjects and fault ids.
+const abi = AbiCoder.defaultAbiCoder();
+const encode = (types, values) => abi.encode(types, values);
+const FAULTS = [
+  ['receipt', 1, {leaseId: id('lease'), number: '7'}, ({leaseId, number}) => keccak256(encode(['bytes32', 'uint64'], [leaseId, number]))],
+  ['receipt', 1, {leaseId: ONES32, number: max(64)}, ({leaseId, number}) => keccak256(encode(['bytes32', 'uint64'], [leaseId, number]))],
+  ['offer', 1, {node, number: '42'}, ({node, number}) => keccak256(encode(['string', 'address', 'uint64'], ['offer', node, number]))],
+  ['quote', 1, {node, number: '42'}, ({node, number}) => keccak256(encode(['string', 'address', 'uint64'], ['quote', node, number]))],
+  ['verdict', 1, {challengeId: id('challenge')}, ({challengeId}) => challengeId],
+  ['overCapacity', 2, {historyIndex: '3'}, ({historyIndex}) => encode(['uint256'], [historyIndex])],
+  ['wrongElement', 3, {answer: {challengeId: id('challenge'), device: '0', n: '4096', seed: id('seed'), root: id('root')}}, ({answer}) => digestOf('CapacityAnswer', answer)],
+  ['falseVerdict', 4, {challengeId: id('challenge')}, ({challengeId}) => challengeId],
+];
+
+function makeFault([what, fault, evidence, makeSubject]) {
+  const subject = makeSubject(evidence);
+  return {what, fault, provider, evidence, subject, faultId: keccak256(encode(['uint8', 'address', 'bytes32'], [fault, provider, subject]))};
+}
+
 const vectors = {
   domain: {...DOMAIN, separator: TypedDataEncoder.hashDomain(DOMAIN)},
   keys: Object.fromEntries(Object.entries(keys).map(([name, wallet]) => [name, {privateKey: wallet.privateKey, address: wallet.address}])),
   cases: await Promise.all(CASES.map(makeCase)),
+  faults: FAULTS.map(makeFault),
 };
 writeFileSync(FILE, JSON.stringify(vectors, null, 1) + '\n');
 console.log(`${vectors.cases.length} cases`);

@@ -279,13 +279,14 @@ contract ClaimTest is Market {
         claimRows(makeRow(SIGNER_KEY, two, 5 ether));
         vm.prank(payer);
         escrow.startThaw(two);
-        bytes32[] memory ids = new bytes32[](3);
-        (ids[0], ids[1], ids[2]) = (escrow.escrowId(one), escrow.escrowId(two), bytes32(0));
+        bytes32[] memory ids = new bytes32[](4);
+        (ids[0], ids[1], ids[2]) = (escrow.escrowId(one), escrow.escrowId(two), escrow.escrowId(makeTerms(2)));
         IPaymentEscrow.EscrowState[] memory states = escrow.escrowStates(ids);
         checkEqual(states[0].deposited, 10 ether, "one");
         checkEqual(states[1].claimed, 5 ether, "two");
         checkEqual(states[1].thawEnd, block.timestamp + MIN_THAW, "thaw");
-        checkEqual(states[2].deposited, 0, "none");
+        checkEqual(states[2].deposited, 0, "never opened");
+        checkEqual(states[3].deposited, 0, "no id");
     }
 
     /// @dev Claims a row that pays nothing and returns the reason.

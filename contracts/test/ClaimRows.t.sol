@@ -25,6 +25,14 @@ contract RowReader {
     }
 }
 
+/// @notice Takes memory before the library does.
+contract LateReader {
+    function takeLate() external pure returns (uint256 length) {
+        length = new bytes(1).length;
+        ClaimRows.takeFrame();
+    }
+}
+
 /// @notice The packed path and the readable one have the same outcome: same result, same state, same events.
 contract ClaimRowsTest is Market {
     struct Draw {
@@ -100,6 +108,12 @@ contract ClaimRowsTest is Market {
         }
         checkEqual(claimRows(rows), expected, "paid");
         checkEqual(asset.balanceOf(provider), expected, "provider");
+    }
+
+    function test_a_frame_that_would_lie_elsewhere_is_refused() external {
+        LateReader late = new LateReader();
+        vm.expectRevert(abi.encodeWithSelector(ClaimRows.FrameOutOfPlace.selector, 0xc0));
+        late.takeLate();
     }
 
     function test_a_row_is_signed_by_nobody_or_with_an_s_in_the_lower_half() external {

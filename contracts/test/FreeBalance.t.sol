@@ -45,6 +45,28 @@ contract FreeBalanceTest is Market {
         }
     }
 
+    function test_an_escrow_is_born_with_both_registries_its_assets_and_its_guardian() external {
+        checkEqual(address(escrow.registry()), address(registry), "registry");
+        checkEqual(address(escrow.splits()), address(splits), "splits");
+        checkEqual(escrow.guardian(), guardian, "guardian");
+        checkTrue(escrow.isAccepted(address(asset)) && !escrow.assetOf(address(asset)).isCredit, "asset");
+        checkTrue(escrow.isAccepted(address(credit)) && escrow.assetOf(address(credit)).isCredit, "credit");
+        IPaymentEscrow.AssetSetup[] memory none = new IPaymentEscrow.AssetSetup[](0);
+        bytes[2] memory codes = [
+            creationCode("PaymentEscrow", abi.encode(address(0), splits, this, guardian, MIN_THAW, none)),
+            creationCode("PaymentEscrow", abi.encode(registry, address(0), this, guardian, MIN_THAW, none))
+        ];
+        for (uint256 i = 0; i < codes.length; i++) {
+            vm.expectRevert(IPaymentEscrow.ZeroAddress.selector);
+            deploy(codes[i]);
+        }
+        none = new IPaymentEscrow.AssetSetup[](2);
+        (none[0].asset, none[1].asset) = (address(asset), address(asset));
+        bytes memory twice = creationCode("PaymentEscrow", abi.encode(registry, splits, this, guardian, MIN_THAW, none));
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.AssetAlreadyAdded.selector, address(asset)));
+        deploy(twice);
+    }
+
     // ---- Deposits
 
     function test_anyone_deposits_for_a_payer() external {
@@ -177,6 +199,15 @@ contract FreeBalanceTest is Market {
         escrow.withdraw(address(asset), 600 ether, address(0xC01D));
         checkEqual(asset.balanceOf(address(0xC01D)), 600 ether, "paid");
         checkEqual(escrow.liabilities(address(asset)), 400 ether, "liabilities");
+    }
+
+    function test_nothing_is_never_withdrawn_and_nobody_is_no_opener() external {
+        vm.expectRevert(IPaymentEscrow.ZeroAmount.selector);
+        vm.prank(payer);
+        escrow.withdraw(address(asset), 0, payer);
+        vm.expectRevert(IPaymentEscrow.ZeroAddress.selector);
+        vm.prank(payer);
+        escrow.approveOpener(address(0), address(asset), 1);
     }
 
     function test_money_is_never_withdrawn_to_nobody() external {

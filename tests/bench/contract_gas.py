@@ -15,7 +15,7 @@ X402_PER_ROW = 21_900
 """Of a batch settlement of x402 with 100 rows."""
 
 _SHOWN = ("deposit, again", "open an escrow", "open by an opener's signature", "claim 1", "close", "withdraw")
-_WAIT_S = 120
+_WAIT_S = 300
 
 
 def run(say: Callable[[str], None] = print) -> list[Row]:

@@ -141,7 +141,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
             receipts=(replace(lease.receipts[0], signature=lease.receipts[1].signature), *lease.receipts[1:]),
         ),
     ),
-    "a receipt left out": ("receipt_number", lambda lease: replace(lease, receipts=lease.receipts[1:])),
+    "a receipt left out": ("coverage_digest", lambda lease: replace(lease, receipts=lease.receipts[1:])),
     "a receipt twice": ("receipt_number", lambda lease: replace(lease, receipts=lease.receipts[:1] * 2)),
     "the last receipt left out": ("coverage_digest", lambda lease: replace(lease, receipts=lease.receipts[:-1])),
     "an early final": ("receipt_after_final", change_receipt(1, final=True)),

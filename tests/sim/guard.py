@@ -6,8 +6,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from metering.eip712 import make_digest
-from metering.receipt import Receipt
+from metering.eip712 import Domain, make_digest
+from metering.evidence import make_numbered_paper
+from metering.faults import Document, Witness
+from metering.receipt import Receipt, SignedReceipt
 from metering.terms import LeaseTerms, Opening
 from metering.units import NANOS_PER_SECOND, Address, Hash32
 from metering.usage import CLOCK_SLACK_NS, Counters
@@ -37,10 +39,12 @@ _TERMINAL = ("settled", "refused")
 class Guard:
     """What everybody signed and promised, and what must hold about it. Raises AssertionError at the moment of a breach."""
 
-    def __init__(self, separator: Hash32, ledger: Ledger) -> None:
-        self._separator, self._ledger = separator, ledger
+    def __init__(self, domain: Domain, ledger: Ledger) -> None:
+        self._domain, self._separator, self._ledger = domain, domain.separator(), ledger
         self._durable: dict[Address, set[tuple[str, Any]]] = {}
-        self._numbered: dict[tuple[Address, str, Hash32 | None, int], Hash32] = {}
+        # Every node owns itself here: whoever could be slashed for what it signed is named by it.
+        self._owners: dict[Address, Address] = {}
+        self._witness = Witness(self._separator, self._owners)
         self._promised: dict[Hash32, int] = {}
         self.vouchered: dict[Hash32, int] = {}
         self.opened: dict[Hash32, int] = {}
@@ -93,9 +97,16 @@ class Guard:
     # ------------------------------------------------------------------------------------------------------ signatures
 
     def on_sign(
-        self, node: Address, is_honest: bool, type_name: str, value: Any, count: Callable[[Hash32], Counters]
+        self,
+        node: Address,
+        is_honest: bool,
+        type_name: str,
+        value: Any,
+        signature: bytes,
+        count: Callable[[Hash32], Counters],
     ) -> None:
-        """A signature is about to leave: what it promises is durable, and nothing promised before is taken back."""
+        """A signature is about to leave: what it promises is durable, nothing promised before is taken back, and nobody
+        could prove a fault with it."""
         self.signatures += 1
         if not is_honest:
             return
@@ -104,7 +115,7 @@ class Guard:
         match value:
             case Receipt():
                 assert ("Receipt", digest) in durable, "a receipt leaves that is not on disk"
-                self._check_numbered(node, "Receipt", value.lease_id, value.number, digest)
+                self._check_equivocation(node, SignedReceipt(value, signature))
                 self._check_receipt(value, count)
             case Voucher():
                 # Steps that share a commit leave only their last sum on disk, which promises the smaller ones too.
@@ -113,15 +124,14 @@ class Guard:
                 self._check_voucher(value)
             case Quote():
                 assert ("Quote", digest) in durable, "a quote leaves that is not on disk"
-                self._check_numbered(node, "Quote", None, value.number, digest)
+                self._check_equivocation(node, make_numbered_paper(self._domain, "Quote", value, signature))
             case Offer():
                 assert ("Offer", value.number) in durable, "an offer leaves that is not on disk"
-                self._check_numbered(node, "Offer", None, value.number, digest)
+                self._check_equivocation(node, make_numbered_paper(self._domain, "Offer", value, signature))
             case LeaseTerms():
                 assert ("LeaseTerms", digest) in durable, "lease terms leave that are not on disk"
             case Opening():
                 assert ("Opening", value.nonce) in durable, "an opening leaves that is not on disk"
-                self._numbered.setdefault((node, "Opening", digest, 0), digest)
                 self._note_opening(digest, value)
 
     def _note_opening(self, digest: Hash32, opening: Opening) -> None:
@@ -129,9 +139,10 @@ class Guard:
             self._durable[Address(b"chain")].add(("Opening", digest))
             self.opened[opening.escrow_id] = self.opened.get(opening.escrow_id, 0) + opening.amount
 
-    def _check_numbered(self, node: Address, kind: str, scope: Hash32 | None, number: int, digest: Hash32) -> None:
-        first = self._numbered.setdefault((node, kind, scope, number), digest)
-        assert first == digest, f"two different {kind}s were signed under number {number}"
+    def _check_equivocation(self, node: Address, document: Document) -> None:
+        self._owners[node] = node
+        proof = self._witness.add(document)
+        assert proof is None, f"two different documents were signed under one number: {proof}"
 
     def _check_receipt(self, receipt: Receipt, count: Callable[[Hash32], Counters]) -> None:
         last = self.receipts.get(receipt.lease_id)

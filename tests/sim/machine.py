@@ -48,15 +48,16 @@ class KeySigner:
 
     key: PrivateKey
     separator: Hash32
-    check: Callable[[str, object], None]
+    check: Callable[[str, object, bytes], None]
 
     @property
     def address(self) -> Address:
         return make_address(self.key.public_key)
 
     def sign(self, type_name: str, value: object) -> bytes:
-        self.check(type_name, value)
-        return sign_digest(self.key, make_digest(self.separator, type_name, value))
+        signature = sign_digest(self.key, make_digest(self.separator, type_name, value))
+        self.check(type_name, value, signature)
+        return signature
 
 
 @dataclass(slots=True)
@@ -126,6 +127,11 @@ class Machine:
             task.close()
         if not self.is_dead:
             self.clockwork.at(self.clockwork.now_ns + self.faults.down_ns, self.start)
+
+    def restore(self, backup: Disk) -> None:
+        """Lose power, and come back with the disk as it was when the backup was made."""
+        self.crash()
+        self.disk, self.impaired_at_ns = backup, self.clockwork.now_ns
 
     def die(self) -> None:
         """Lose power for good."""

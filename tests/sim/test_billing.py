@@ -38,10 +38,6 @@ def with_usage(name: str, value: Callable[[int], int]) -> Lie:
     return lie
 
 
-def skip_number(receipt: Receipt, _lease: ProviderLease) -> Receipt:
-    return change(receipt, number=receipt.number + 1)
-
-
 def raise_cost(receipt: Receipt, _lease: ProviderLease) -> Receipt:
     return change(receipt, cost=Amount(receipt.cost + 1))
 
@@ -58,14 +54,18 @@ def go_back_in_time(receipt: Receipt, _lease: ProviderLease) -> Receipt:
     return change(receipt, at_ns=1)
 
 
+def date_ahead(receipt: Receipt, _lease: ProviderLease) -> Receipt:
+    return change(receipt, at_ns=receipt.at_ns + 3600 * SECOND)
+
+
 LIES: list[tuple[Lie, str]] = [
     *((with_usage(name, lambda value: 10 * value + 10**30), "receipt_usage_above_limit") for name in USAGE_FIELDS),
     *((with_usage(name, lambda value: 0), "receipt_usage_fell") for name in ("vcpu_ns", "memory_byte_ns")),
-    (skip_number, "receipt_number"),
     (raise_cost, "receipt_cost"),
     (fall_in_cost, "receipt_cost_fell"),
     (run_longer, "receipt_running_ns"),
     (go_back_in_time, "receipt_time_fell"),
+    (date_ahead, "receipt_time"),
 ]
 
 
@@ -83,6 +83,11 @@ def make_liar(world: World, lie: Lie, is_told: Callable[[Receipt], bool]) -> Mac
     return machine
 
 
+def comes_later(receipt: Receipt) -> bool:
+    """True from the second receipt on."""
+    return receipt.running_ns > 7 * SECOND
+
+
 def make_world() -> World:
     world = World()
     world.add_provider()
@@ -94,7 +99,7 @@ def make_world() -> World:
 @pytest.mark.parametrize(("lie", "code"), LIES, ids=[f"{number}-{code}" for number, (_, code) in enumerate(LIES)])
 def test_a_wrong_receipt_is_refused_by_its_line_and_nothing_more_is_signed(lie: Lie, code: str) -> None:
     world = make_world()
-    make_liar(world, lie, lambda receipt: receipt.number >= 2)
+    make_liar(world, lie, comes_later)
     job_hash = world.submit(behaviour=Behaviour(run_ns=60 * SECOND))
     world.run_until(lambda: any(one.end_reason == "receipt_refused" for one in world.leases(0)), 60)
     lease = next(iter(world.leases(0)))
@@ -144,7 +149,7 @@ def test_receipts_of_a_lease_of_somebody_else_are_refused() -> None:
 
 def test_a_liar_that_goes_on_talking_keeps_no_money() -> None:
     world = make_world()
-    make_liar(world, raise_cost, lambda receipt: receipt.number >= 2)
+    make_liar(world, raise_cost, comes_later)
     world.network.blocks = lambda source, target, method, is_answer: method == message.LEASE_NEWS
 
     async def say_that_it_runs(_caller: bytes, body: bytes) -> bytes:

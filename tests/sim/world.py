@@ -11,6 +11,7 @@ from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, Hash32
 from scheduler.job import Image, Job, make_job_hash
 from tests.factories import (
     ASSET,
+    DOMAIN,
     NOW_NS,
     SEPARATOR,
     TOKEN,
@@ -73,7 +74,7 @@ class World:
         self.dice = random.Random(seed)
         self.clockwork = Clockwork(NOW_NS)
         self.ledger = Ledger(SEPARATOR)
-        self.guard = Guard(SEPARATOR, self.ledger)
+        self.guard = Guard(DOMAIN, self.ledger)
         self.ledger.on_change = self.guard.on_chain
         self.chain = Chain(self.clockwork, self.ledger)
         self.network = Network(self.clockwork, self.dice)
@@ -105,7 +106,7 @@ class World:
         machine = Machine(
             clockwork=self.clockwork,
             dice=self.dice,
-            signer=KeySigner(make_key(number), SEPARATOR, lambda name, value: self._on_sign(number, name, value)),
+            signer=KeySigner(make_key(number), SEPARATOR, lambda *signed: self._on_sign(number, *signed)),
             net=NetPort(self.network, address),
             chain=ChainPort(self.chain, Wallet(self.chain, account), account),
             market=self.market,
@@ -250,9 +251,10 @@ class World:
         image = subject if isinstance(subject, Image) else subject.image
         return self.behaviours[image.reference]
 
-    def _on_sign(self, number: int, type_name: str, value: object) -> None:
+    def _on_sign(self, number: int, type_name: str, value: object, signature: bytes) -> None:
         machine = self.machines[number]
-        self.guard.on_sign(machine.address, machine.alter is None, type_name, value, machine.containers.served)
+        served = machine.containers.served
+        self.guard.on_sign(machine.address, machine.alter is None, type_name, value, signature, served)
 
     def _on_turn(self, _machine: Machine, before: State, _entry: Entry, turn: Turn) -> None:
         self.guard.on_turn(before, turn)

@@ -56,42 +56,54 @@ class DeviceTask:
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """A worker as the daemon sees it: one errand at a time."""
+    """A worker as the daemon sees it: one errand at a time. Whoever waits for one may give up; it is done all the same."""
 
     _process: trio.Process
     _lock: trio.Lock = field(default_factory=trio.Lock)
     _buffer: bytearray = field(default_factory=bytearray)
+    _unread: int = 0
+    """Ends of errands that nobody waited for, still to come."""
 
     async def do(self, errand: Errand, on_share: Callable[[float], None] = lambda _done: None) -> Report:
         """The report that ends the errand. Raises Permanent when the worker fails or falls."""
-        assert self._process.stdin is not None
         async with self._lock:
             try:
-                await self._process.stdin.send_all(encode_frame(errand))
-                while isinstance(report := await self._receive(), Share):
-                    on_share(report.done)
+                report = await self._exchange(errand, on_share)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 raise Permanent("a worker process of the challenge ended early; see the log", code="worker") from None
         if isinstance(report, Failed):
             raise Permanent(report.reason, code=report.code)
         return report
 
-    async def _receive(self) -> Report:
-        head = await self._read(LENGTH_BYTES)
-        length = int.from_bytes(head, "big")
-        assert length <= MAX_FRAME_BYTES
-        return decode_report(await self._read(length))
+    async def _exchange(self, errand: Errand, on_share: Callable[[float], None]) -> Report:
+        assert self._process.stdin is not None
+        with trio.CancelScope(shield=True):
+            # Small enough for the pipe: half an errand would end the worker's understanding of us.
+            await self._process.stdin.send_all(encode_frame(errand))
+        self._unread += 1
+        while True:
+            report = await self._receive()
+            if isinstance(report, Share):
+                on_share(report.done)
+                continue
+            self._unread -= 1
+            if not self._unread:
+                return report
 
-    async def _read(self, size: int) -> bytes:
+    async def _receive(self) -> Report:
+        """The next report; nothing of it is lost to a cancellation."""
         assert self._process.stdout is not None
-        while len(self._buffer) < size:
+        while True:
+            end = LENGTH_BYTES + int.from_bytes(self._buffer[:LENGTH_BYTES], "big")
+            if len(self._buffer) >= LENGTH_BYTES and end <= len(self._buffer):
+                payload = bytes(self._buffer[LENGTH_BYTES:end])
+                del self._buffer[:end]
+                return decode_report(payload)
+            assert end <= LENGTH_BYTES + MAX_FRAME_BYTES
             data = await self._process.stdout.receive_some()
             if not data:
                 raise trio.BrokenResourceError
             self._buffer += data
-        part = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return part
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from xnode.chain.manifest import Manifest
 from xnode.chain.rpc import Reverted, Rpc, View
 from xnode.chain.transactor import Transactor
 from xnode.chain.tx_journal import TxCall
-from xnode.errors import Permanent
+from xnode.errors import Permanent, Retryable
 from xnode.ports import ChainHead, Challenge, ChallengeStage, ClaimedClass
 
 _CLASS = "(string,uint8,uint32,uint32,uint32)"
@@ -39,6 +39,7 @@ WITHDRAW_FEES = Function("withdrawFees(address)", "uint256")
 
 CHALLENGE_OF = Function("challengeOf(bytes32)", _CHALLENGE)
 CONDITIONS_OF = Function("conditionsOf(bytes32)", f"{_CLASS}[]")
+DEVICE_OF = Function("deviceOf(bytes32,uint32)", "address,bytes32,uint32")
 QUORUM_OF = Function("quorumOf(bytes32)", "uint8")
 OPEN_CHALLENGE_OF = Function("openChallengeOf(address)", "bytes32")
 CAPACITY_OF = Function("capacityOf(address)", _CAPACITY)
@@ -143,9 +144,8 @@ async def read_classes(rpc: Rpc, registry: Address) -> tuple[DeviceClass, ...]:
 
 async def read_settings(rpc: Rpc, registry: Address) -> Settings:
     """The governed numbers now; fee is what a request costs."""
-    found = await rpc.view(registry, SETTINGS)
-    settings = Settings(*found)
-    return msgspec.structs.replace(settings, fee=Amount(settings.fee), verifier_stake=Amount(settings.verifier_stake))
+    delay, size, quorum, answer_s, validity_s, pause_s, leave_s, fee, stake = await rpc.view(registry, SETTINGS)
+    return Settings(delay, size, quorum, answer_s, validity_s, pause_s, leave_s, Amount(fee), Amount(stake))
 
 
 async def read_verification(rpc: Rpc, registry: Address, provider: Address) -> Verification:
@@ -214,6 +214,12 @@ class CapacityClient:
     async def read_head(self) -> ChainHead:
         block = await self._rpc.read("eth_getBlockByNumber", "latest", False)
         return ChainHead(int(block["number"], 16), int(block["timestamp"], 16))
+
+    async def read_block_time(self, number: int) -> int:
+        block = await self._rpc.read("eth_getBlockByNumber", hex(number), False)
+        if block is None:
+            raise Retryable(f"chain node {self._rpc.where} does not show block {number} yet")
+        return int(block["timestamp"], 16)
 
     async def list_challenges(self, first_block: int, last_block: int) -> tuple[Hash32, ...]:
         wanted = {

@@ -12,8 +12,18 @@ import trio
 from sqlalchemy import Engine
 
 from metering.eip712 import Domain
+from metering.evidence import LeasePaper
+from metering.faults import Proof
+from metering.receipt import SignedReceipt
 from metering.units import U128_MAX, ZERO_ADDRESS, Address, Amount, Hash32
-from xnode.chain import capacity_registry, compute_credit, openx_token, payment_escrow, provider_registry
+from xnode.chain import (
+    capacity_registry,
+    compute_credit,
+    fault_prover,
+    openx_token,
+    payment_escrow,
+    provider_registry,
+)
 from xnode.chain.abi import make_checksum, to_hex
 from xnode.chain.events import ProviderPaid, decode_log
 from xnode.chain.manifest import Asset, Manifest
@@ -242,6 +252,21 @@ class Payer:
         """Pays this provider's fees for verdicts to its payout."""
         data = capacity_registry.WITHDRAW_FEES.encode(self.address)
         return await self._send(intent, self.manifest.contracts.capacity_registry, data)
+
+    # ---- Faults
+
+    async def commit_fault(self, intent: str, commitment: Hash32) -> Sent:
+        """Commits to a fault that this wallet will prove."""
+        contract = self.manifest.contracts.fault_prover
+        return await self._send(intent, contract, fault_prover.COMMIT.encode(commitment))
+
+    async def prove_fault(self, intent: str, proof: Proof, salt: Hash32) -> Sent:
+        """Proves a fault that this wallet committed to; the reward is its."""
+        return await self._send(intent, self.manifest.contracts.fault_prover, fault_prover.make_proof(proof, salt))
+
+    async def prove_breach(self, intent: str, paper: LeasePaper, last: SignedReceipt) -> Sent:
+        """Has what both promised for a breach given back to the payer of the lease's escrow."""
+        return await self._send(intent, self.manifest.contracts.fault_prover, fault_prover.make_breach(paper, last))
 
     # ---- Being paid
 

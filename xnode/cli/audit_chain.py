@@ -8,9 +8,9 @@ from metering.evidence import LeaseEvidence
 from metering.refusal import Refusal
 from metering.units import Hash32
 from xnode.chain import payment_escrow
-from xnode.chain.abi import to_hex
 from xnode.chain.events import Claimed, decode_log
-from xnode.chain.rpc import NodeRefused, Rpc
+from xnode.chain.history import read_history
+from xnode.chain.rpc import Rpc
 from xnode.cli.chain_access import Deployment
 from xnode.errors import ExitCode, UserError
 
@@ -58,28 +58,11 @@ def check_claim(claim: Claimed | None, leases: Sequence[LeaseEvidence]) -> Refus
 
 
 async def _read_claim(rpc: Rpc, deployment: Deployment, escrow_id: Hash32) -> Claimed | None:
-    head = int(await rpc.read("eth_blockNumber"), 16)
-    claims = await _read_claims(rpc, deployment, escrow_id, deployment.manifest.deployed_at_block, head)
+    contract, first = deployment.manifest.contracts.payment_escrow, deployment.manifest.deployed_at_block
+    raw = await read_history(rpc, contract, (payment_escrow.CLAIMED.topic, escrow_id), first)
+    found = [decode_log(entry) for entry in raw]
+    claims = [one.event for one in found if one is not None and isinstance(one.event, Claimed)]
     return claims[-1] if claims else None
-
-
-async def _read_claims(rpc: Rpc, deployment: Deployment, escrow_id: Hash32, first: int, last: int) -> list[Claimed]:
-    wanted = {
-        "address": to_hex(deployment.manifest.contracts.payment_escrow),
-        "topics": [to_hex(payment_escrow.CLAIMED.topic), to_hex(escrow_id)],
-        "fromBlock": hex(first),
-        "toBlock": hex(last),
-    }
-    try:
-        found = [decode_log(entry) for entry in await rpc.read("eth_getLogs", wanted)]
-    except NodeRefused:
-        # Nodes limit the blocks of one question: ask for the halves.
-        if first >= last:
-            raise
-        middle = (first + last) // 2
-        earlier = await _read_claims(rpc, deployment, escrow_id, first, middle)
-        return earlier + await _read_claims(rpc, deployment, escrow_id, middle + 1, last)
-    return [one.event for one in found if one is not None and isinstance(one.event, Claimed)]
 
 
 def _find_promised(leases: Sequence[LeaseEvidence]) -> int:

@@ -1,4 +1,4 @@
-"""Evidence files: the papers of leases as JSON files that an auditor can check without us (`xnode audit`)."""
+"""Evidence files: signed papers as JSON files that an auditor can check without us, and a reporter can prove faults by."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from metering.codec import decode_strict, encode
-from metering.evidence import CoveredVoucher, LeaseEvidence, LeasePaper
+from metering.eip712 import keccak
+from metering.evidence import (
+    AnswerPaper,
+    CoveredVoucher,
+    LeaseEvidence,
+    LeasePaper,
+    NumberedPaper,
+    VerdictPaper,
+)
 from metering.receipt import SignedReceipt
 from metering.units import U128
 from xnode.cli.screen import Screen
@@ -17,10 +25,24 @@ from xnode.errors import ExitCode, UserError
 MAX_FILE_BYTES = 4 << 20
 """Of one paper: a voucher that names a hundred thousand leases, and far more than any other."""
 
-Paper = LeasePaper | SignedReceipt | CoveredVoucher
+MAX_FILES = 100_000
+"""Of one reading: the receipts of a lease of six days."""
+
+LeaseDocument = LeasePaper | SignedReceipt | CoveredVoucher
+Paper = LeaseDocument | NumberedPaper | AnswerPaper | VerdictPaper
 
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (LeasePaper, SignedReceipt, CoveredVoucher)}
 _NAMES = {"lease": LeasePaper, "receipt": SignedReceipt, "voucher": CoveredVoucher}
+_TYPES: dict[str, type[Any]] = {
+    "Lease": LeasePaper,
+    "Receipt": SignedReceipt,
+    "Voucher": CoveredVoucher,
+    "Offer": NumberedPaper,
+    "Quote": NumberedPaper,
+    "Answer": AnswerPaper,
+    "Verdict": VerdictPaper,
+}
+"""What stands as `type` in a document."""
 
 
 def export_evidence(rows: Iterable[dict[str, str]], folder: Path, screen: Screen) -> None:
@@ -36,7 +58,7 @@ def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
     written: list[Path] = []
     vouchers = 0
     for row in rows:
-        paper: Paper = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _KINDS[row["type"]])
+        paper: LeaseDocument = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _KINDS[row["type"]])
         vouchers = vouchers + 1 if isinstance(paper, CoveredVoucher) else 0
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / _make_name(paper, row["lease_id"].removeprefix("0x")[:8], vouchers)
@@ -45,12 +67,32 @@ def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
     return written
 
 
-def _make_name(paper: Paper, lease: str, vouchers: int) -> str:
+def export_papers(rows: Iterable[dict[str, str]], folder: Path, screen: Screen) -> None:
+    """Write the papers of a provider.papers answer, and print their files. Raises UserError when there are none."""
+    written = []
+    for row in rows:
+        paper = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _TYPES[row["type"]])
+        written.append(str(write_paper(paper, folder)))
+    if not written:
+        raise UserError("nothing is held against anybody", where="this node", code=ExitCode.NOT_FOUND)
+    screen.show(written, lambda: print("\n".join(written)))
+
+
+def write_paper(paper: NumberedPaper | AnswerPaper | VerdictPaper, folder: Path) -> Path:
+    """Write one paper under a name that no other paper has; the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    document = make_document(paper)
+    path = folder / f"{document['type'].lower()}-{keccak(encode(paper)).hex()[:16]}.json"
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    return path
+
+
+def _make_name(paper: LeaseDocument, lease: str, vouchers: int) -> str:
     match paper:
         case LeasePaper():
             return f"lease-{lease}.json"
         case SignedReceipt():
-            return f"receipt-{lease}-{paper.receipt.number:06}.json"
+            return f"receipt-{lease}-{paper.receipt.number:012}.json"
         case CoveredVoucher():
             return f"voucher-{lease}-{vouchers:06}.json"
 
@@ -75,7 +117,22 @@ def make_document(paper: Paper) -> dict[str, Any]:
             signed = paper.signed
             shown = {"type": "Voucher", **_show(signed.voucher), "coverage": _show(paper.coverage)}
             shown["signature"] = _show(signed.signature)
+        case NumberedPaper():
+            shown = {"type": paper.kind, "domain": _show_domain(paper, "escrow_contract"), **_show_rest(paper, "kind")}
+        case AnswerPaper():
+            shown = {"type": "Answer", "domain": _show_domain(paper, "capacity_contract"), **_show_rest(paper)}
+        case VerdictPaper():
+            shown = {"type": "Verdict", "domain": _show_domain(paper, "capacity_contract"), **_show_rest(paper)}
     return {**shown, "bytes": "0x" + encode(paper).hex()}
+
+
+def _show_domain(paper: NumberedPaper | AnswerPaper | VerdictPaper, contract: str) -> dict[str, Any]:
+    return {"chain_id": paper.chain_id, contract: "0x" + paper.contract.hex()}
+
+
+def _show_rest(paper: Any, *left_out: str) -> dict[str, Any]:
+    names = set(paper.__struct_fields__) - {"chain_id", "contract", *left_out}
+    return {name: _show(getattr(paper, name)) for name in paper.__struct_fields__ if name in names}
 
 
 def _show(value: Any) -> Any:
@@ -110,6 +167,33 @@ def read_evidence(folder: Path) -> list[LeaseEvidence]:
     return [_make_evidence(folder, lease, found) for lease, found in papers.items()]
 
 
+def read_papers(paths: Iterable[Path]) -> list[Paper]:
+    """The papers in these files and folders, of any kind. Raises UserError, REFUSED, naming the first that is none.
+
+    Of a folder those files are read that are named as papers are, like receipt-*.json.
+    """
+    files: list[Path] = []
+    for path in paths:
+        files += sorted(_list_papers(path)) if path.is_dir() else [path]
+    if len(files) > MAX_FILES:
+        raise UserError(f"{len(files)} papers are more than {MAX_FILES}", todo="name the folders one by one")
+    return [_read_any(path) for path in files]
+
+
+def _list_papers(folder: Path) -> list[Path]:
+    nouns = {name.lower() for name in _TYPES}
+    return [path for path in folder.glob("*.json") if path.stem.partition("-")[0] in nouns]
+
+
+def _read_any(path: Path) -> Paper:
+    document = _read_document(path)
+    kind = _TYPES.get(str(document.get("type")))
+    if kind is None:
+        raise _refuse(path, "paper_type", f"is no paper of ours; there are {', '.join(_TYPES)}")
+    paper: Paper = _parse_paper(path, document, kind)
+    return paper
+
+
 def _make_evidence(folder: Path, lease: str, found: dict[str, list[Any]]) -> LeaseEvidence:
     if len(found["lease"]) != 1:
         raise _refuse(
@@ -124,12 +208,25 @@ def _make_evidence(folder: Path, lease: str, found: dict[str, list[Any]]) -> Lea
 
 
 def _read_paper(path: Path, kind: type[Any]) -> Any:
+    return _parse_paper(path, _read_document(path), kind)
+
+
+def _read_document(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_FILE_BYTES:
         raise _refuse(path, "paper_large", f"is longer than {MAX_FILE_BYTES} bytes")
     try:
         document = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise _refuse(path, "paper_unreadable", f"is not a paper of ours: {error!r:.100}") from error
+    if not isinstance(document, dict):
+        raise _refuse(path, "paper_unreadable", "is not a paper of ours: it is no object")
+    return document
+
+
+def _parse_paper(path: Path, document: dict[str, Any], kind: type[Any]) -> Any:
+    try:
         raw = bytes.fromhex(document["bytes"].removeprefix("0x"))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _refuse(path, "paper_unreadable", f"is not a paper of ours: {error!r:.100}") from error
     try:
         paper = decode_strict(raw, kind)

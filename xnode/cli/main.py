@@ -22,6 +22,7 @@ COMMANDS = {
     "pay": Lazy("xnode.cli.pay:pay", "The deposit that pays for jobs."),
     "daemon": Lazy("xnode.cli.daemon:daemon", "The background node of a submitter: run, stop, status."),
     "chain": Lazy("xnode.cli.chain:chain", "Ask the contracts, or deploy them."),
+    "fault": Lazy("xnode.cli.fault:fault", "Prove a provider wrong by its own signatures."),
     "audit": Lazy("xnode.cli.audit:audit", "Check exported receipts, vouchers and terms, without any daemon."),
     "devnet": Lazy("xnode.cli.devnet:devnet", "A local chain with the contracts, to try everything on."),
     "doctor": Lazy("xnode.cli.doctor:doctor", "Check this host and home; say what to mend."),

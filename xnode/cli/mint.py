@@ -18,6 +18,7 @@ from xnode.chain.standing import Credit, read_credit, read_stake
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.chain_access import run_async
 from xnode.cli.owner import Owner, owner_options
+from xnode.cli.payment import find_payer
 from xnode.cli.purse import make_intent
 from xnode.cli.screen import Screen, say
 from xnode.cli.wallet import find_address
@@ -93,7 +94,7 @@ def burn(app: App, /, amount: str, asset: str, provider: str, screen: Screen, **
 @pass_app
 def redeem(app: App, /, provider: str, amount: str, asset: str, screen: Screen, **options: Any) -> None:
     """Give up AMOUNT of the wallet's credits for the stake of PROVIDER, which minted and can serve no more."""
-    owner = Owner(app, **options)
+    owner = Owner(app, **{**options, "wallet": options["wallet"] or find_payer(app)})
     deployment = owner.find_deployment()
     credit, at = find_credit(deployment.manifest, asset), find_address(app, provider)
 

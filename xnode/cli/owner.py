@@ -24,14 +24,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _from_option = click.option(
     "--from", "wallet", envvar="ETH_FROM", default="", help="The provider's wallet.  [default: the config's owner]"
 )
-_chain_option = click.option(
+chain_option = click.option(
     "--chain", "manifest", type=click.Path(path_type=Path), help="The deployment's manifest.  [default: the config's]"
 )
 
 
 def owner_options(command: Command) -> Command:
     """Adds --from, --chain and --password-file: what an Owner is made of."""
-    for option in (_from_option, _chain_option, password_option):
+    for option in (_from_option, chain_option, password_option):
         command = option(command)
     return command
 

@@ -29,7 +29,10 @@ def _wallet_options(command: Command) -> Command:
     return command
 
 
-_LAZY = {"redeem": Lazy("xnode.cli.mint:redeem", "Give credits up for the stake of a provider that defaulted.")}
+_LAZY = {
+    "refund": Lazy("xnode.cli.refund:refund", "Get back what a provider promised for too little availability."),
+    "redeem": Lazy("xnode.cli.mint:redeem", "Give credits up for the stake of a provider that defaulted."),
+}
 
 
 @click.group(cls=LazyGroup, lazy=_LAZY)

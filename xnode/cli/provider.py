@@ -32,7 +32,9 @@ LAZY = {
     "mint": Lazy("xnode.cli.mint:mint", "Make tGPU or tCPU against verified capacity and stake."),
     "burn": Lazy("xnode.cli.mint:burn", "Give credits back at a provider, which owes that much less."),
     "capacity": Lazy("xnode.cli.capacity:capacity", "What is verified and until when; request a challenge."),
+    "self-test": Lazy("xnode.cli.self_test:self_test", "Challenge this host as verifiers would."),
     "verifier": Lazy("xnode.cli.verifier:verifier", "Judge others' challenges, and the fees for it."),
+    "profile": Lazy("xnode.cli.profile:profile", "This host's hardware, and its hash on chain."),
     "reputation": Lazy("xnode.cli.reputation:reputation", "Settled work, proven faults and refunds, read from chain."),
 }
 

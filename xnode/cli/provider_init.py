@@ -12,6 +12,7 @@ from xnode.chain.payer import Payer
 from xnode.cli.app import App
 from xnode.cli.chain_access import find_deployment, run_async
 from xnode.cli.money import NATIVE_DECIMALS
+from xnode.cli.profile import find_profile, publish_profile
 from xnode.cli.provider import DEFAULT_PRICES
 from xnode.cli.purse import make_intent, open_purse
 from xnode.cli.screen import Screen, say
@@ -58,6 +59,7 @@ def init_provider(
     async def work() -> None:
         async with open_purse(app, deployment, to_hex(address), password_file) as payer:
             await _register(app, payer, config.node.password_file, force)
+            await publish_profile(payer, find_profile(app))
 
     run_async(work)
     say("next: xnode provider run")

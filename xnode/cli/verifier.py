@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -40,6 +41,8 @@ def enlist(app: App, /, screen: Screen, **options: Any) -> None:
 
     async def work(payer: Payer) -> None:
         registry = payer.manifest.contracts.capacity_registry
+        if (await read_verification(payer.rpc, registry, payer.address)).is_verifier:
+            raise UserError("is a verifier already", where=to_hex(payer.address), code=ExitCode.CONFLICT)
         needed = (await read_settings(payer.rpc, registry)).verifier_stake
         free = (await read_stake(payer.rpc, payer.manifest, payer.address)).can_leave
         if free < needed:
@@ -86,6 +89,17 @@ def fees(app: App, /, screen: Screen, **options: Any) -> None:
         await payer.withdraw_verifier_fees(make_intent("fees"))
 
     _do(Owner(app, **options), screen, work)
+
+
+@verifier.command("papers")
+@click.option("--export", type=click.Path(path_type=Path, file_okay=False), required=True, help="Into this folder.")
+@output_option
+@pass_app
+def papers(app: App, export: Path, screen: Screen) -> None:
+    """Write what this node holds against others, for `xnode fault report`: wrong elements and contradicting verdicts."""
+    from xnode.cli.evidence_files import export_papers
+
+    export_papers(app.control.stream("provider.papers"), export, screen)
 
 
 @verifier.command("status")

@@ -213,7 +213,7 @@ class Console:
         return not params.get("settled") or lease is None or lease.status in ("settled", "refused")
 
     def _make_counter(self, lease: SubmitterLease) -> views.TimelineEntry:
-        text = f"receipt {lease.last.number} checked, voucher signed"
+        text = f"receipt {lease.receipts} checked, voucher signed"
         entry = TimelineEntry(lease.last.at_ns, "receipt", text, (("cost", str(int(lease.last.cost))),))
         return self.shower.entry(entry, lease.terms.asset)
 

@@ -134,7 +134,7 @@ class Shower:
             hour_price=self.money(make_hourly_price(lease.terms.resources, lease.terms.tariff), lease.terms.asset),
             vouchered=self.money(lease.last.cost, lease.terms.asset),
             settled=self.money(_make_settled(lease, escrow), lease.terms.asset),
-            receipts=lease.last.number,
+            receipts=lease.receipts,
             promise=Promise(lease.terms.availability_ppm, lease.terms.refund_ppm).describe(),
             refund=self.money(lease.refund, lease.terms.asset),
             outputs=detail.outputs,

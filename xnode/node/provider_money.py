@@ -119,9 +119,11 @@ def issue_receipt(
     )
     network_bytes = lease.job.network_bytes
     at_ns = turn.at_ns if ended_at_ns is None else min(turn.at_ns, ended_at_ns)
-    receipt = next_receipt(last, lease.terms, steady, max(at_ns, last.at_ns), final, network_bytes)
+    age_ns = max(0, turn.at_ns - lease.requested_at_ns)
+    receipt = next_receipt(last, lease.terms, steady, max(at_ns, last.at_ns), final, network_bytes, age_ns)
     digest = make_receipt_digest(turn.state.settings.separator, receipt)
-    return turn.put(lease, last=receipt, issued=(*lease.issued, Issued(receipt, digest))[-MAX_ISSUED:])
+    issued = (*lease.issued, Issued(receipt, digest))[-MAX_ISSUED:]
+    return turn.put(lease, last=receipt, receipts=lease.receipts + 1, issued=issued)
 
 
 def push_receipts(turn: Turn, lease: ProviderLease) -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from metering.refusal import Refusal
 from metering.resources import NO_RESOURCES, Resources
+from metering.units import next_number
 from scheduler.job import make_job_hash
 from scheduler.offer import Offer, OfferBody
 from scheduler.policy import Policy, answer
@@ -48,7 +49,7 @@ def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None) -> None
     offered = (free, provider.tariff, provider.promise, addrs)
     if fresh and (standing.free, standing.tariff, standing.promise, standing.multiaddrs) == offered:
         return
-    number = turn.state.numbers.offer + 1
+    number = next_number(turn.state.numbers.offer, turn.at_ns)
     turn.put(turn.state.numbers, offer=number)
     expires_at_ns = turn.at_ns + provider.offer_ttl_ns
     wake_at_ns = expires_at_ns - provider.offer_ttl_ns // 2
@@ -108,7 +109,7 @@ def on_quote_requested(turn: Turn, change: QuoteRequested) -> None:
         body = answer(change.job, make_free(turn, provider), policy, turn.at_ns)
         if isinstance(body, Refusal):
             return turn.refuse(change.reply_to, body.code, body.detail)
-        number = turn.state.numbers.quote + 1
+        number = next_number(turn.state.numbers.quote, turn.at_ns)
         turn.put(turn.state.numbers, quote=number)
         quote = Quote(provider.owner, settings.node, number, turn.at_ns + provider.quote_ttl_ns, body)
         digest = make_quote_digest(settings.separator, quote)

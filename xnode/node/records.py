@@ -73,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, tag="settings"):
 
 
 class Numbers(msgspec.Struct, frozen=True, tag="numbers"):
-    """The last numbers we gave out; a number is never used for two different contents."""
+    """The last numbers we gave out; a number is never used for two different contents (see metering.units.next_number)."""
 
     offer: int = 0
     quote: int = 0
@@ -124,7 +124,8 @@ class ProviderLease(msgspec.Struct, frozen=True, tag="provider_lease"):
     """A lease from the provider's side.
 
     last: newest receipt; issued: receipts not yet covered; covered: the newest covered by a voucher; covered_at_ns: work
-    up to then is paid, so exposure in time counts from there. reply_to: requests waiting for our answer to the lease.
+    up to then is paid, so exposure in time counts from there; receipts: how many were issued. reply_to: requests waiting
+    for our answer to the lease.
     """
 
     lease_id: Hash32
@@ -143,6 +144,7 @@ class ProviderLease(msgspec.Struct, frozen=True, tag="provider_lease"):
     funded: bool = False
     reply_to: tuple[str, ...] = ()
     issued: tuple[Issued, ...] = ()
+    receipts: int = 0
     started_at_ns: int | None = None
     stop_reason: EndReason | None = None
     end_reason: EndReason | None = None
@@ -253,8 +255,8 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
 
 
 class SubmitterLease(msgspec.Struct, frozen=True, tag="submitter_lease"):
-    """A lease from the submitter's side. last: newest accepted receipt; opening: what we signed to fund it; refund: what
-    its final receipt shows the provider to owe us back by its promise."""
+    """A lease from the submitter's side. last: newest accepted receipt; receipts: how many were accepted; opening: what we
+    signed to fund it; refund: what its final receipt shows the provider to owe us back by its promise."""
 
     lease_id: Hash32
     job_hash: Hash32
@@ -274,6 +276,7 @@ class SubmitterLease(msgspec.Struct, frozen=True, tag="submitter_lease"):
     refusal: Refusal | None = None
     stop_asked_at_ns: int | None = None
     asked: bool = False
+    receipts: int = 0
     refund: Amount = ZERO
     wake_at_ns: int | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metering.checks import check_receipts
+from metering.checks import check_receipt_time, check_receipts
 from metering.receipt import SignedReceipt, make_receipt_digest
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
@@ -97,7 +97,7 @@ def on_receipts_received(turn: Turn, change: facts.ReceiptsReceived) -> None:
         refusal = _check_fresh(turn, lease, fresh, change)
         if refusal is not None:
             return _refuse_receipts(turn, lease, change.reply_to, refusal)
-        lease, escrow = _accept(turn, lease, escrow, fresh[-1].receipt.number, change)
+        lease, escrow = _accept(turn, lease, escrow, fresh)
     voucher = Voucher(
         escrow.escrow_id, escrow.cumulative, fold_receipts(escrow.coverage.prefix, escrow.coverage.digests)
     )
@@ -117,18 +117,20 @@ def _check_fresh(
     # A provider that will not stop is not paid for going on.
     last_ns = lease.stop_asked_at_ns + STOP_GRACE_NS if lease.stop_asked_at_ns is not None else turn.at_ns
     elapsed_ns = min(turn.at_ns, last_ns) - lease.requested_at_ns
-    return check_receipts(lease.last, fresh, lease.terms, turn.state.settings.separator, elapsed_ns, network_bytes)
+    separator = turn.state.settings.separator
+    refusal = check_receipts(lease.last, fresh, lease.terms, separator, elapsed_ns, network_bytes)
+    return refusal or check_receipt_time(fresh[-1].receipt, lease.requested_at_ns, turn.at_ns)
 
 
 def _accept(
-    turn: Turn, lease: SubmitterLease, escrow: SubmitterEscrow, number: int, change: facts.ReceiptsReceived
+    turn: Turn, lease: SubmitterLease, escrow: SubmitterEscrow, fresh: tuple[SignedReceipt, ...]
 ) -> tuple[SubmitterLease, SubmitterEscrow]:
     if lease.status == "requested":
         # A receipt under these terms says as much as the countersignature that got lost.
         lease = _open(turn, lease)
-    receipt = next(one.receipt for one in change.receipts if one.receipt.number == number)
+    receipt = fresh[-1].receipt
     digest = make_receipt_digest(turn.state.settings.separator, receipt)
-    lease = heard(turn, turn.put(lease, last=receipt, last_digest=digest))
+    lease = heard(turn, turn.put(lease, last=receipt, last_digest=digest, receipts=lease.receipts + len(fresh)))
     lines = tuple(
         PaidLine(line.lease_id, receipt.cost, digest) if line.lease_id == lease.lease_id else line
         for line in escrow.lines

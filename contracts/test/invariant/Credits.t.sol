@@ -8,6 +8,8 @@ import {CreditTrading} from "./CreditTrading.sol";
 /// Long runs, for a default is many acts away from a mint.
 /// forge-config: default.invariant.runs = 16
 /// forge-config: default.invariant.depth = 250
+/// forge-config: long.invariant.runs = 150
+/// forge-config: long.invariant.depth = 250
 contract CreditsTest is Bench {
     struct FuzzSelector {
         address addr;

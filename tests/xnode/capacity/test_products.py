@@ -80,6 +80,20 @@ async def test_a_worker_that_is_killed_is_a_failed_device_and_no_other() -> None
                 await products.open_row(0, 0)
 
 
+async def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next() -> None:
+    with trio.fail_after(60):
+        async with open_products(make_tasks(1)) as products:
+            await products.wait_roots([0])
+            for row in range(20):
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    await products.open_row(0, row)
+                with trio.move_on_after(0.0005):
+                    await products.open_row(0, row)
+            expected = make_product(make_device_seed(SEED, 0), N)
+            assert await products.open_row(0, 300) == expected.open_row(300)
+
+
 async def test_a_gpu_that_is_not_there_fails_alone() -> None:
     gpu = DeviceTask(1, "gpu", 63, SEED, N)
     with trio.fail_after(60):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -116,3 +117,37 @@ def serve(home: Home) -> Iterator[Callable[[Mapping[str, Method]], None]]:
 def daemon(serve: Callable[[Mapping[str, Method]], None]) -> None:
     """A daemon that knows one job and a few offers."""
     serve(METHODS)
+
+
+@pytest.fixture
+def password(home: Home) -> str:
+    (home.folder / "pw").write_text("correct horse\n")
+    return str(home.folder / "pw")
+
+
+@pytest.fixture
+def manifest(environment: dict[str, str], home: Home) -> Iterator[str]:
+    """A devnet of this home, up and running; its manifest."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xnode.cli.main", "devnet", "up", "--port", "0", "--block-time", "0.1"],
+        env=environment,
+        cwd=home.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            break
+    else:
+        pytest.fail(f"no devnet: {lines}")
+    # Nobody reads on: what it says later must not block it.
+    drain = threading.Thread(target=process.stderr.read)
+    drain.start()
+    yield str(home.folder / "devnet" / "manifest.toml")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(DEADLINE_S) == 0
+    drain.join(DEADLINE_S)
+    process.stderr.close()

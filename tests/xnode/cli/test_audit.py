@@ -58,8 +58,8 @@ def test_what_either_side_exports_passes_without_a_daemon(xnode: Run, home: Home
 
 
 def test_an_audit_says_in_one_line_what_is_wrong_and_where(xnode_here: Run, papers: Path) -> None:
-    (third,) = papers.glob("receipt-*-000003.json")
-    receipt = third.with_name(third.name.replace("000003", "000002"))
+    (third,) = papers.glob("receipt-*-000000000003.json")
+    receipt = third.with_name(third.name.replace("0003", "0002"))
     document = json.loads(receipt.read_text())
     receipt.write_text(json.dumps({**document, "cost": "1"}))
     done = xnode_here("audit", str(papers))
@@ -68,7 +68,7 @@ def test_an_audit_says_in_one_line_what_is_wrong_and_where(xnode_here: Run, pape
     receipt.unlink()
     done = xnode_here("audit", str(papers))
     assert done.returncode == ExitCode.REFUSED and done.stderr.count("\n") == 1
-    assert "receipt_number: lease 0x" in done.stderr and "3 came where 2 was due" in done.stderr
+    assert "coverage_digest: lease 0x" in done.stderr and "names a receipt of lease 0" in done.stderr
     assert "signatures" in done.stdout
 
 

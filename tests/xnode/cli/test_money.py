@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import stat
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,40 +18,6 @@ from xnode.home import Home
 
 KEY = "0x" + "11" * 32
 KEY_ADDRESS = "0x19e7e376e7c213b7e7e7e46cc70a5dd086daff2a"
-
-
-@pytest.fixture
-def password(home: Home) -> str:
-    (home.folder / "pw").write_text("correct horse\n")
-    return str(home.folder / "pw")
-
-
-@pytest.fixture
-def manifest(environment: dict[str, str], home: Home) -> Iterator[str]:
-    """A devnet of this home, up and running; its manifest."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "xnode.cli.main", "devnet", "up", "--port", "0", "--block-time", "0.1"],
-        env=environment,
-        cwd=home.folder,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if "Ctrl-C" in line:
-            break
-    else:
-        pytest.fail(f"no devnet: {lines}")
-    # Nobody reads on: what it says later must not block it.
-    drain = threading.Thread(target=process.stderr.read)
-    drain.start()
-    yield str(home.folder / "devnet" / "manifest.toml")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(DEADLINE_S) == 0
-    drain.join(DEADLINE_S)
-    process.stderr.close()
 
 
 def test_a_new_wallet_is_a_file_for_its_owner_and_an_address(xnode: Run, home: Home, password: str) -> None:
@@ -157,7 +120,7 @@ def test_a_deposit_lets_the_node_spend_it_and_comes_back(
     assert refused.returncode == ExitCode.REFUSED and "wrong password" in refused.stderr
 
     assert json.loads(xnode_here("pay", "withdraw", "all", "-o", "json", env=env).stdout)["deposited"] == "0"
-    (row,) = json.loads(xnode_here("wallet", "balance", "-o", "json").stdout)["assets"]
+    row, *_ = json.loads(xnode_here("wallet", "balance", "-o", "json").stdout)["assets"]
     assert (row["wallet"], row["deposited"], row["node_cap"]) == ("10000", "0", "2")
 
 

@@ -1,0 +1,296 @@
+"""Faults: what signed documents prove against who signed them, exactly as FaultProver judges it. Only looks at bytes.
+
+owners, wherever it is asked for: the provider to which the registry has bound each node key for ever; a key that is not in
+it proves nothing against anybody. escrow, capacity: the separators of PaymentEscrow's and CapacityRegistry's domains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from metering.capacity import (
+    Opening,
+    count_leaves,
+    count_levels,
+    find_opened_rows,
+    make_answer_digest,
+    make_answers_hash,
+    make_element,
+    make_verdict_digest,
+)
+from metering.eip712 import keccak, make_digest
+from metering.evidence import AnswerPaper, NumberedPaper, VerdictPaper
+from metering.receipt import SignedReceipt, make_receipt_digest
+from metering.signature import recover_signer
+from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Hash32
+
+TOLERANCE_NS = 60 * NANOS_PER_SECOND
+"""How much more than the time between the receipts each device is given (FaultProver.TOLERANCE_NS)."""
+
+MAX_PAIRS = 64
+"""Pairs of receipts in one proof (FaultProver.MAX_PAIRS)."""
+
+
+class Fault(IntEnum):
+    """IFaultProver.Fault."""
+
+    NONE = 0
+    EQUIVOCATION = 1
+    OVER_CAPACITY = 2
+    WRONG_ELEMENT = 3
+    FALSE_VERDICT = 4
+
+
+Owners = Mapping[Address, Address]
+
+Document = SignedReceipt | NumberedPaper | VerdictPaper
+"""What is signed once for each number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What every proof says: against whom, and about what. Each subject counts once for each fault."""
+
+    fault: Fault
+    provider: Address
+    subject: Hash32
+
+    @property
+    def fault_id(self) -> Hash32:
+        """keccak256(abi.encode(fault, provider, subject))."""
+        return keccak(int(self.fault).to_bytes(32, "big") + self.provider.rjust(32, b"\0") + self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Equivocation(Proof):
+    """Two different documents under one number, both of one kind."""
+
+    a: Document
+    b: Document
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptPair:
+    """Two receipts of one lease between which usage is counted."""
+
+    older: SignedReceipt
+    newer: SignedReceipt
+
+
+@dataclass(frozen=True, slots=True)
+class OverCapacity(Proof):
+    """Usage that no hardware of the verdict could have served. pairs: by ascending lease id."""
+
+    pairs: tuple[ReceiptPair, ...]
+    history_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrongElement(Proof):
+    """An element of a signed answer that is not the product's."""
+
+    paper: AnswerPaper
+
+
+@dataclass(frozen=True, slots=True)
+class FalseVerdict(Proof):
+    """A verdict that passed an answer with a wrong element in a row that it says was opened."""
+
+    paper: VerdictPaper
+
+
+# --------------------------------------------------------------------------------------------------------- equivocation
+
+
+class Witness:
+    """Remembers all that was signed, and tells when a second, different document of one number comes."""
+
+    def __init__(self, escrow: Hash32, owners: Owners) -> None:
+        self._escrow, self._owners = escrow, owners
+        self._first: dict[tuple[Address, Hash32, type[Document], Hash32], tuple[Hash32, Document]] = {}
+
+    def add(self, document: Document) -> Equivocation | None:
+        """The proof, when the document contradicts one seen before."""
+        separator, digest = _make_document_digest(document, self._escrow)
+        provider = _find_provider(digest, _find_signature(document), self._owners)
+        # A paper that names a node of somebody else counts for nobody.
+        if provider is None or (isinstance(document, NumberedPaper) and self._owners.get(document.node) != provider):
+            return None
+        subject = make_subject(document)
+        known, first = self._first.setdefault((provider, separator, type(document), subject), (digest, document))
+        return Equivocation(Fault.EQUIVOCATION, provider, subject, first, document) if known != digest else None
+
+
+def find_equivocations(documents: Iterable[Document], escrow: Hash32, owners: Owners) -> tuple[Equivocation, ...]:
+    """Every contradiction, one for each number."""
+    witness = Witness(escrow, owners)
+    found: dict[Hash32, Equivocation] = {}
+    for document in documents:
+        proof = witness.add(document)
+        if proof is not None:
+            found.setdefault(proof.fault_id, proof)
+    return tuple(found.values())
+
+
+def make_subject(document: Document) -> Hash32:
+    """What a document is about, of which there must not be two: as the contract has it."""
+    match document:
+        case SignedReceipt(receipt=receipt):
+            return keccak(receipt.lease_id + _word(receipt.number))
+        case NumberedPaper():
+            # abi.encode of a string and two words: the string lies behind the words, and the first word says where.
+            text = document.kind.lower().encode()
+            head = _word(96) + document.node.rjust(32, b"\0") + _word(document.number)
+            return keccak(head + _word(len(text)) + text.ljust(32, b"\0"))
+        case VerdictPaper():
+            return document.signed.verdict.challenge_id
+
+
+def _make_document_digest(document: Document, escrow: Hash32) -> tuple[Hash32, Hash32]:
+    """The separator of the domain in which it is signed (a receipt does not say, the other papers do), and the digest."""
+    match document:
+        case SignedReceipt(receipt=receipt):
+            return escrow, make_receipt_digest(escrow, receipt)
+        case NumberedPaper():
+            return document.separator, make_digest(document.separator, document.kind, document)
+        case VerdictPaper():
+            return document.separator, make_verdict_digest(document.separator, document.signed.verdict)
+
+
+def _find_signature(document: Document) -> bytes:
+    return document.signed.signature if isinstance(document, VerdictPaper) else document.signature
+
+
+def _find_provider(digest: Hash32, signature: bytes, owners: Owners) -> Address | None:
+    node = recover_signer(digest, signature)
+    return owners.get(node) if node is not None else None
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+# -------------------------------------------------------------------------------------------------------- over capacity
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A verdict of the registry's history, as it counts here. from_s, until_s: when it was in force."""
+
+    gpus: int
+    vcpus: int
+    from_s: int
+    until_s: int
+
+
+def make_pairs(receipts: Iterable[SignedReceipt], oldest_ns: int, newest_ns: int) -> tuple[ReceiptPair, ...]:
+    """The outermost two receipts of each lease that lie within the time, by ascending lease id."""
+    by_lease: dict[Hash32, list[SignedReceipt]] = {}
+    for signed in receipts:
+        if oldest_ns <= signed.receipt.at_ns <= newest_ns:
+            by_lease.setdefault(signed.receipt.lease_id, []).append(signed)
+    ordered = (sorted(by_lease[lease_id], key=lambda one: one.receipt.number) for lease_id in sorted(by_lease))
+    return tuple(ReceiptPair(found[0], found[-1]) for found in ordered if len(found) > 1)
+
+
+def find_over_capacity(
+    pairs: Sequence[ReceiptPair], verified: Verified, history_index: int, escrow: Hash32, owners: Owners
+) -> OverCapacity | None:
+    """The proof, when the verdict's devices cannot have served all this in the time from the first receipt to the last.
+
+    A kind of device of which the verdict knows none is not judged.
+    """
+    provider = _find_pairs_provider(pairs, escrow, owners)
+    if provider is None:
+        return None
+    oldest_ns = min(pair.older.receipt.at_ns for pair in pairs)
+    newest_ns = max(pair.newer.receipt.at_ns for pair in pairs)
+    if oldest_ns < verified.from_s * NANOS_PER_SECOND or newest_ns > verified.until_s * NANOS_PER_SECOND:
+        return None
+    window_ns = newest_ns - oldest_ns + TOLERANCE_NS
+    gpu_ns, vcpu_ns = (_sum_served(pairs, name) for name in ("gpu_ns", "vcpu_ns"))
+    if not (verified.gpus and gpu_ns > verified.gpus * window_ns) and not (
+        verified.vcpus and vcpu_ns > verified.vcpus * window_ns
+    ):
+        return None
+    return OverCapacity(Fault.OVER_CAPACITY, provider, Hash32(_word(history_index)), tuple(pairs), history_index)
+
+
+def _find_pairs_provider(pairs: Sequence[ReceiptPair], escrow: Hash32, owners: Owners) -> Address | None:
+    """The one provider that signed all of them, when they are in the order that the contract asks for."""
+    if not 0 < len(pairs) <= MAX_PAIRS:
+        return None
+    found: set[Address | None] = set()
+    before = ZERO_HASH
+    for place, pair in enumerate(pairs):
+        older, newer = pair.older.receipt, pair.newer.receipt
+        if older.lease_id != newer.lease_id or (place and newer.lease_id <= before):
+            return None
+        if newer.number <= older.number or newer.at_ns < older.at_ns:
+            return None
+        if newer.usage.gpu_ns < older.usage.gpu_ns or newer.usage.vcpu_ns < older.usage.vcpu_ns:
+            return None
+        before = newer.lease_id
+        for signed in (pair.older, pair.newer):
+            found.add(_find_provider(make_receipt_digest(escrow, signed.receipt), signed.signature, owners))
+    return found.pop() if len(found) == 1 else None
+
+
+def _sum_served(pairs: Sequence[ReceiptPair], name: str) -> int:
+    return sum(getattr(pair.newer.receipt.usage, name) - getattr(pair.older.receipt.usage, name) for pair in pairs)
+
+
+# ------------------------------------------------------------------------------------------------------ capacity answers
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device of a challenge, as CapacityRegistry.deviceOf tells. provider: who was challenged."""
+
+    provider: Address
+    seed: Hash32
+    n: int
+
+
+def find_wrong_element(paper: AnswerPaper, device: Device, owners: Owners) -> WrongElement | None:
+    """The proof, when the opened element is under the signed root and is not the product's.
+
+    Computing the element takes 0.1 s for the largest matrices.
+    """
+    answer, opening = paper.signed.answer, paper.opening
+    digest = make_answer_digest(paper.separator, answer)
+    provider = _find_provider(digest, paper.signed.signature, owners)
+    if provider is None or opening is None or device != Device(provider, answer.seed, answer.n):
+        return None
+    if not _is_wrong(answer.root, device, opening):
+        return None
+    return WrongElement(Fault.WRONG_ELEMENT, provider, digest, paper)
+
+
+def find_false_verdict(paper: VerdictPaper, device: Device, owners: Owners) -> FalseVerdict | None:
+    """The proof, when the verdict passed these roots and its own dice opened the row of a wrong element.
+
+    device: the one that the paper names, of the verdict's challenge.
+    """
+    verdict, opening = paper.signed.verdict, paper.opening
+    digest = make_verdict_digest(paper.separator, verdict)
+    provider = _find_provider(digest, paper.signed.signature, owners)
+    if provider is None or opening is None or not verdict.passed or paper.device >= len(paper.roots):
+        return None
+    if verdict.answers_hash != make_answers_hash(paper.roots) or not _is_wrong(
+        paper.roots[paper.device], device, opening
+    ):
+        return None
+    if opening.find_place(device.n)[0] not in find_opened_rows(verdict.opening_seed, paper.device, device.n):
+        return None
+    return FalseVerdict(Fault.FALSE_VERDICT, provider, verdict.challenge_id, paper)
+
+
+def _is_wrong(root: Hash32, device: Device, opening: Opening) -> bool:
+    n = device.n
+    leaves = count_leaves(n)
+    if opening.index >= leaves or len(opening.path) != count_levels(leaves) or opening.find_root() != root:
+        return False
+    return make_element(device.seed, n, *opening.find_place(n)) != opening.element

@@ -1,0 +1,76 @@
+"""What histories of the ledgers are told in: names of parties, assets and splits; terms; who signed what."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+MILLION = 10**6
+ONE = 10**18
+MILLI = 10**15
+MIN_THAW_S = 3_600
+MAX_THAW_S = 30 * 86_400
+MAX_ROWS = 200
+MAX_FEE_PPM = 50_000
+MAX_FEES = 2**88 - 1
+"""A fee that does not fit beside those waiting is not taken."""
+
+DEFAULT_GRACE_S = 14 * 86_400
+COVER_RATE = 2 * ONE
+WINDOW_HOURS = 100
+
+ASSETS = ("usd", "toy", "tgpu", "tcpu")
+CREDITS = ("toy", "tgpu", "tcpu")
+"""usd is an ordinary asset; toy is burned as a credit is, made by anyone, and can refuse; the others are ComputeCredits."""
+
+SPLITS: dict[str, tuple[tuple[str, int], ...]] = {
+    "none": (),
+    "split0": (("recipient0", 70_000),),
+    "split1": (("recipient0", 100_001), ("recipient1", 333_333), ("payer0", 7)),
+    "whole": (("recipient1", MILLION),),
+    "unknown": (("recipient1", 1),),
+}
+"""The lists that are registered, by name; unknown is not."""
+
+Event = tuple[str, str, tuple[Any, ...]]
+"""Which contract, which event, its fields in the interface's order."""
+
+
+class Refused(Exception):
+    """The act reverts, with the error of this name."""
+
+
+class Terms(NamedTuple):
+    payer: str
+    signer: str
+    provider: str
+    asset: str
+    split: str
+    thaw: int
+    nonce: int
+
+
+class Signed(NamedTuple):
+    """A signature: who made it, and over what. over: the fields of the message, or None for a damaged one."""
+
+    by: str
+    over: tuple[Any, ...] | None
+
+
+class Row(NamedTuple):
+    """A voucher as a batch takes it."""
+
+    payer: str
+    signer: str
+    nonce: int
+    cumulative: int
+    receipts: int
+    sig: Signed
+
+
+class Capacity(NamedTuple):
+    gpu_milli: int
+    cpu_milli: int
+    until: int
+
+
+NO_CAPACITY = Capacity(0, 0, 0)

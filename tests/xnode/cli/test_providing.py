@@ -1,0 +1,131 @@
+"""Stake, capacity, credits and a provider's record, by the program itself on a devnet of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.xnode.cli.conftest import Run
+from tests.xnode.cli.provider import Provider
+from xnode.errors import ExitCode
+from xnode.home import Home
+
+pytestmark = [pytest.mark.chain, pytest.mark.slow]
+
+
+@pytest.fixture
+def provider(xnode_here: Run, home: Home, manifest: str, password: str) -> Provider:
+    return Provider(xnode_here, home, manifest, password)
+
+
+def test_stake_goes_in_and_thaws_out(provider: Provider) -> None:
+    assert provider.ask("provider", "stake")["staked"] == "0"
+    assert provider.ask("provider", "stake", "50")["staked"] == "50"
+    assert "wallet has 9950 OPENX" in provider.refuse("provider", "stake", "100000", code=ExitCode.FUNDS)
+    assert "only 50 OPENX are staked" in provider.refuse("provider", "unstake", "51", code=ExitCode.FUNDS)
+    assert "nothing thaws" in provider.refuse("provider", "unstake", "--withdraw", code=ExitCode.USAGE)
+    answer = provider.ask("provider", "unstake", "20")
+    assert (answer["staked"], answer["thawing"]) == ("30", "20")
+    provider.pass_time(60)
+    answer = provider.ask("provider", "unstake", "--withdraw")
+    assert (answer["staked"], answer["thawing"]) == ("30", "0")
+    assert "can leave" in provider.run("provider", "stake").stdout
+
+
+def test_credits_are_minted_held_by_stake_and_given_back(provider: Provider) -> None:
+    assert "no verified capacity" in provider.refuse("provider", "mint", "1")
+    nothing = provider.ask("provider", "capacity")
+    assert not nothing["in_force"] and nothing["challenge"] is None
+    assert "verified" in provider.run("provider", "capacity").stdout
+    assert "no such class" in provider.refuse(
+        "provider", "capacity", "request", "--class", "tpu=1", code=ExitCode.USAGE
+    )
+    provider.verify("cpu=2")
+    known = provider.ask("provider", "capacity")
+    assert known["in_force"] and known["cpu_units"] == "2" and len(known["history"]) == 1
+    assert {row["name"]: row["verified"] for row in known["classes"]} == {"cpu": 2, "gpu": 0}
+
+    assert "xnode provider stake 0.5" in provider.refuse("provider", "mint", "5")
+    provider.run("provider", "stake", "2")
+    minted = provider.ask("provider", "mint", "20")
+    assert (minted["outstanding"], minted["limit"], minted["mintable"]) == ("20", "48", "0")
+    assert "cover" in provider.run("provider", "mint").stderr + provider.run("provider", "mint").stdout
+    assert "only 0 OPENX can leave" in provider.refuse("provider", "unstake", "1")
+    assert provider.ask("provider", "stake")["holds"] == [
+        {"amount": "2", "why": "cover tCPU outstanding (`provider mint` shows them)"}
+    ]
+    provider.run("provider", "stake", "100")
+    assert "at most 28 tCPU" in provider.refuse("provider", "mint", "29")
+    assert provider.ask("provider", "mint", "all", "--to", "0x" + "11" * 20)["outstanding"] == "48"
+    assert "the wallet has 20 tCPU" in provider.refuse("provider", "burn", "21", code=ExitCode.FUNDS)
+    burned = provider.ask("provider", "burn", "all")
+    assert (burned["outstanding"], burned["mintable"]) == ("28", "20")
+    assert provider.ask("provider", "unstake", "all")["staked"] == "2.8"
+    assert "is no credit" in provider.refuse("provider", "mint", "1", "--asset", "OPENX", code=ExitCode.USAGE)
+
+
+def test_credits_are_deposited_like_any_asset(provider: Provider) -> None:
+    provider.verify("cpu=1")
+    provider.run("provider", "stake", "10")
+    provider.run("provider", "mint", "5")
+    answer = provider.ask("pay", "deposit", "4", "--asset", "tCPU", "--from", provider.owner)
+    assert (answer["asset"], answer["deposited"], answer["node_may_use"]) == ("tCPU", "4", "4")
+    assert provider.ask("pay", "withdraw", "1", "--asset", "tCPU", "--from", provider.owner)["deposited"] == "3"
+    rows = {row["asset"]: row for row in provider.ask("pay", "balance", "--from", provider.owner)["assets"]}
+    assert (rows["tCPU"]["wallet"], rows["tCPU"]["deposited"]) == ("2", "3")
+
+
+def test_a_vanished_minters_stake_pays_for_its_credits(provider: Provider) -> None:
+    provider.verify("cpu=1")
+    provider.run("provider", "stake", "10")
+    provider.run("provider", "mint", "20")
+    redeem = ("pay", "redeem", provider.owner, "20", "--from", provider.owner)
+    assert "has not defaulted" in provider.refuse(*redeem)
+    provider.pass_time(40 * 86_400)
+    assert "no verified capacity" in provider.refuse("provider", "mint", "1")
+    assert "expired at" in provider.run("provider", "capacity").stdout
+    assert provider.ask("provider", "mint")["is_defaulted"]
+    answer = provider.ask(*redeem)
+    assert (answer["paid"], answer["outstanding"], answer["staked"]) == ("2", "0", "8")
+
+
+def test_a_failed_challenge_jails_and_one_passed_ends_it(provider: Provider) -> None:
+    provider.enlist_verifiers()
+    provider.run("provider", "capacity", "request", "--class", "cpu=2")
+    assert "is open already" in provider.refuse(
+        "provider", "capacity", "request", "--class", "cpu=2", code=ExitCode.CONFLICT
+    )
+    assert provider.ask("provider", "capacity")["challenge"]["stage"] == "requested"
+    provider.with_verifiers(lambda _rpc, verifiers: verifiers.judge(provider.address, passed=False))
+    assert provider.ask("provider", "capacity")["jailed"]
+    assert "jailed since" in provider.run("provider", "capacity").stdout
+    provider.verify("cpu=2")
+    assert not provider.ask("provider", "capacity")["jailed"]
+
+
+def test_a_provider_becomes_a_verifier_and_leaves(provider: Provider) -> None:
+    assert not provider.ask("provider", "verifier", "status")["is_verifier"]
+    refused = provider.refuse("provider", "verifier", "enlist", code=ExitCode.FUNDS)
+    assert "xnode provider stake 100" in refused
+    provider.run("provider", "stake", "150")
+    answer = provider.ask("provider", "verifier", "enlist")
+    assert (answer["is_verifier"], answer["pledged"], answer["verifiers"]) == (True, "100", 1)
+    assert "is a verifier already" in provider.refuse("provider", "verifier", "enlist", code=ExitCode.CONFLICT)
+    assert provider.ask("provider", "unstake", "all")["staked"] == "100"
+    left = provider.ask("provider", "verifier", "leave")
+    assert (left["is_verifier"], left["pledged"]) == (False, "100")
+    assert "no fees wait" in provider.run("provider", "verifier", "fees").stderr
+
+
+def test_a_record_is_read_from_chain(provider: Provider) -> None:
+    provider.run("provider", "stake", "7")
+    answer = provider.ask("provider", "reputation")
+    assert (answer["provider"], answer["stake"], answer["faults"]) == (provider.owner, "7", 0)
+    assert [row["asset"] for row in answer["assets"]] == ["OPENX", "tGPU", "tCPU"]
+    assert "none" in provider.run("provider", "reputation", "0x" + "22" * 20).stdout
+
+
+def test_the_hash_of_the_hardware_profile_is_on_chain_from_the_first(provider: Provider) -> None:
+    answer = provider.ask("provider", "profile")
+    assert answer["is_published"] and answer["profile"]["memory_bytes"] > 0
+    assert "the same" in provider.run("provider", "profile").stdout
+    assert "publishing" not in provider.run("provider", "profile", "--publish").stderr
