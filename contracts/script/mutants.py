@@ -223,9 +223,8 @@ def attempt_all(
         left.put(mutant)
     progress = Progress(len(todo), len(mutants) - len(todo))
     if todo:
-        benches = [Bench(root)] + [
-            Bench(copy_compiled(root, number)) for number in range(1, min(asked.jobs, len(todo)))
-        ]
+        roots = [root] + [copy_compiled(root, number) for number in range(1, min(asked.jobs, len(todo)))]
+        benches = [Bench(each, asked.quick) for each in roots]
         benches[0].check_unchanged(sources)
         threads = [threading.Thread(target=attempt_some, args=(bench, left, sources, progress)) for bench in benches]
         for thread in threads:
