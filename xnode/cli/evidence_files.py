@@ -68,7 +68,7 @@ def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
 
 
 def export_papers(rows: Iterable[dict[str, str]], folder: Path, screen: Screen) -> None:
-    """Write the papers of a provider.papers answer, and print their files. Raises UserError when there are none."""
+    """Write the papers that prove something, one file each, and print the files. Raises UserError when there are none."""
     written = []
     for row in rows:
         paper = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _TYPES[row["type"]])
