@@ -226,7 +226,10 @@ def attempt_all(
         roots = [root] + [copy_compiled(root, number) for number in range(1, min(asked.jobs, len(todo)))]
         benches = [Bench(each, asked.quick) for each in roots]
         benches[0].check_unchanged(sources)
-        threads = [threading.Thread(target=attempt_some, args=(bench, left, sources, progress)) for bench in benches]
+        threads = [
+            threading.Thread(target=attempt_some, args=(bench, left, sources, progress), daemon=True)
+            for bench in benches
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
