@@ -373,7 +373,7 @@ class Console:
             asset=self.shower.symbol(provider.asset),
             region=provider.region,
             prices=self.shower.prices(provider.tariff, provider.asset),
-            capacity=hosting(provider.capacity),
+            capacity=hosting(provider.make_offered()),
             free=hosting(standing.free),
             stake=self.shower.money(await self.chain.stake_of(provider.owner), provider.asset),
             offer_number=standing.number,
@@ -399,6 +399,12 @@ class Console:
         if owner != expected:
             hints.append(
                 "the node key is not registered to its owner on chain, so nobody leases it: run `xnode provider init`"
+            )
+        provider = self.loop.state.settings.provider
+        if provider is not None and provider.make_offered() != provider.capacity:
+            hints.append(
+                "the share is larger than what was verified, and the rest is held back because its use would be slashable:"
+                " run `xnode provider capacity request` for all of it"
             )
         if not self.peers():
             hints.append("no peer is connected: check node.bootstrap and the network")
