@@ -129,10 +129,7 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
             // slither-disable-next-line calls-loop
             if (_shortfallAt(provider, capacity.historyOf(provider, i)) == 0) since = 0;
         }
-        if (end == length) {
-            if (shortfallOf(provider) == 0) since = 0;
-            else if (since == 0) since = uint64(block.timestamp);
-        }
+        if (end == length && since == 0 && shortfallOf(provider) != 0) since = uint64(block.timestamp);
         noted.seen = uint64(end);
         noted.since = since;
         emit ShortageNoted(provider, since);
