@@ -15,6 +15,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -147,6 +148,8 @@ def read_name(line: str) -> str:
 
 def main() -> int:
     asked = read_arguments()
+    # So that the copies are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     try:
         results = run(asked)
     except NoResult as failed:

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {Market} from "./Market.sol";
+import {Providing} from "./Providing.sol";
 
 /// @notice Claims in an asset that is a compute credit.
 contract BurningTest is Market {
@@ -84,5 +85,47 @@ contract BurningTest is Market {
     function openCredits(uint96 nonce, uint128 amount) private returns (IPaymentEscrow.Escrow memory terms) {
         terms = makeTermsIn(credit, 0, nonce);
         openUnder(terms, amount);
+    }
+}
+
+/// @notice The same with tGPU itself.
+contract BurningCreditsTest is Providing {
+    function test_used_credits_free_their_providers_limit_and_the_split_keeps_its_own() external {
+        escrow.addAsset(address(tgpu), true);
+        escrow.setFee(address(tgpu), 10_000);
+        mintAs(provider, tgpu, 200 ether); // all that its capacity gives
+        send(tgpu, provider, payer, 200 ether);
+        vm.prank(payer);
+        tgpu.approve(address(escrow), 200 ether);
+        vm.prank(payer);
+        escrow.deposit(payer, address(tgpu), 200 ether);
+        IPaymentEscrow.Escrow memory terms = makeTerms(0);
+        (terms.asset, terms.split) = (address(tgpu), splits.create(makeShares(50_000, 50_000)));
+        vm.prank(payer);
+        escrow.open(terms, 200 ether);
+        checkEqual(tgpu.mintableOf(provider), 0, "nothing is left to mint");
+
+        claimRowsOf(terms, makeRow(SIGNER_KEY, terms, 100 ether));
+        checkEqual(uint256(tgpu.outstanding(provider)), 110.9 ether, "less by what was burned: 100 - 1 - 9.9");
+        checkEqual(tgpu.mintableOf(provider), 89.1 ether, "which can be minted again");
+        checkEqual(escrow.paySplit(terms.split, address(tgpu)), 9.9 ether, "the split's");
+        checkEqual(escrow.assetOf(address(tgpu)).fees, 1 ether, "the protocol's");
+        checkEqual(tgpu.balanceOf(address(escrow)), escrow.liabilities(address(tgpu)), "to the unit");
+    }
+
+    function test_credits_burned_at_a_provider_that_minted_none_are_its_to_mint() external {
+        escrow.addAsset(address(tgpu), true);
+        mintAs(provider, tgpu, 100 ether);
+        send(tgpu, provider, address(this), 100 ether);
+        tgpu.approve(address(escrow), 100 ether);
+        escrow.deposit(payer, address(tgpu), 100 ether);
+        IPaymentEscrow.Escrow memory terms = makeTerms(0);
+        (terms.asset, terms.provider) = (address(tgpu), stranger);
+        vm.prank(payer);
+        escrow.open(terms, 100 ether);
+        claimRowsOf(terms, makeRow(SIGNER_KEY, terms, 60 ether));
+        checkTrue(tgpu.outstanding(stranger) == -60 ether, "who served may mint that much more");
+        checkEqual(uint256(tgpu.outstanding(provider)), 100 ether, "who sold still owes");
+        checkEqual(tgpu.totalSupply(), 40 ether, "supply");
     }
 }

@@ -59,6 +59,8 @@ import {ISplitRegistry} from "./ISplitRegistry.sol";
 ///   the escrow's numbers are stored.
 /// - A signed opening or release can be submitted by anyone until its deadline; sign short deadlines.
 /// - Fees and shares are rounded down once for each claim. Whoever claims in dust saves the fee's last unit and pays the gas.
+/// - A refund gives back what is reserved; what was paid is paid. A promise is worth the reserve that stands behind it.
+/// - Settled work can be had by paying oneself, at the price of gas and fee. Whoever judges by {accountOf} looks at who paid.
 ///
 /// EIP-712 domain: name "xnode", version "1", this chain, this contract.
 interface IPaymentEscrow {
