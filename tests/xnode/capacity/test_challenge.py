@@ -139,6 +139,20 @@ async def test_wrong_elements_fail_and_leave_evidence_that_convinces_the_contrac
         assert opening.element != make_element(answer.seed, answer.n, *opening.find_place(answer.n))
 
 
+async def test_one_wrong_element_of_all_fails_with_every_verifier(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lie(products: dict[int, Product]) -> dict[int, Product]:
+        found = products[1]
+        elements = found.elements.copy()
+        elements[100, 200] ^= 1 << 30
+        return {**products, 1: Product(found.n, elements, make_tree(hash_leaves(0, elements.tobytes())))}
+
+    verdicts = await judge_liar(world, monkeypatch, Liar(lie))
+    # Few of them open that row, if any: it is the product with the random vector that tells.
+    assert [signed.verdict.passed for signed in verdicts] == [False] * 3
+
+
 class Knowing(Product):
     """A wrong product whose owner says the right vector product all the same: A x (B x vector) is quickly made."""
 
