@@ -11,7 +11,7 @@ SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebst
 TEST_PACKAGES := postgresql
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup system python chain-node slither demo test test-fast test-deaths check bench contracts-test clean
+.PHONY: setup system python chain-node slither demo test test-fast test-deaths check bench contracts-test sim-economy clean
 
 setup: system python chain-node  ## Everything that demo, test and bench need.
 
@@ -87,6 +87,9 @@ contracts-test: chain-node  ## The contracts alone, by forge.
 
 bench: setup  ## Ratios side by side; writes docs/benchmarks.md.
 	@$(PY) -m tests.bench.run $(ARGS)
+
+sim-economy: python chain-node  ## Solvency of credits over the real contracts; writes docs/economy.svg.
+	@$(PY) -m examples.economy $(ARGS)
 
 clean:
 	@rm -rf .cache build .pytest_cache .mypy_cache .ruff_cache

@@ -46,6 +46,7 @@ class ProviderPlan:
     interval: str = "2s"
     exposure_intervals: int = 2
     thaw_s: int = 10
+    asset: str = "OPENX"
 
 
 @dataclass(slots=True)
@@ -135,7 +136,8 @@ class Localnet:
         home = self._make_home(plan.name)
         owner = self.make_wallet(home)
         self.fund(owner)
-        self.run("provider", "init", "--chain", str(self.manifest), "--region", plan.region, home=home)
+        terms = ("--region", plan.region, "--asset", plan.asset)
+        self.run("provider", "init", "--chain", str(self.manifest), *terms, home=home)
         node = Node(plan.name, home, ("provider", "run"))
         self.fund(node.address)
         table = read_table(home)

@@ -7,9 +7,12 @@ from metering.refusal import Refusal
 from metering.signature import is_signed_by
 from metering.tariff import make_cost
 from metering.terms import Escrow, LeaseTerms
-from metering.units import Amount, Hash32
+from metering.units import NANOS_PER_SECOND, Amount, Hash32
 from metering.usage import CLOCK_SLACK_NS, USAGE_FIELDS, find_fall, make_ceiling
 from metering.voucher import Coverage, SignedVoucher, Voucher, fold_receipts, make_voucher_digest
+
+CLOCK_SKEW_NS = 60 * NANOS_PER_SECOND
+"""How far two hosts' clocks may be apart. Both are set by somebody; deadlines between them are tens of seconds already."""
 
 
 def check_receipt(
@@ -54,6 +57,24 @@ def check_receipts(
             return refusal
         last = signed.receipt
     return check_receipt(last, queue[-1], terms, separator, elapsed_ns, network_bytes)
+
+
+def check_receipt_time(receipt: Receipt, known_at_ns: int, now_ns: int) -> Refusal | None:
+    """What is wrong with the time that the provider wrote: capacity and promises are judged by it later.
+
+    known_at_ns: when the submitter knew of the lease; now_ns: both by its own clock. A receipt may come late, but not
+    before what it says has happened.
+    """
+    if receipt.at_ns > now_ns + CLOCK_SKEW_NS:
+        return Refusal("receipt_time", f"receipt {receipt.number} is dated {_s(receipt.at_ns - now_ns)} ahead of now")
+    if receipt.at_ns < known_at_ns + receipt.running_ns - CLOCK_SKEW_NS:
+        early = _s(known_at_ns + receipt.running_ns - receipt.at_ns)
+        return Refusal("receipt_time", f"receipt {receipt.number} is dated {early} before it can have run that long")
+    return None
+
+
+def _s(duration_ns: int) -> str:
+    return f"{duration_ns / NANOS_PER_SECOND:.0f} s"
 
 
 def _check_order(last: Receipt, receipt: Receipt) -> Refusal | None:

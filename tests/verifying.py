@@ -7,9 +7,9 @@ from pathlib import Path
 
 import trio
 
-from metering.capacity import Verdict
+from metering.capacity import SignedVerdict, Verdict
 from metering.eip712 import keccak
-from metering.units import Address, Amount, Hash32
+from metering.units import ZERO_HASH, Address, Amount, Hash32
 from xnode.chain import capacity_registry
 from xnode.chain.abi import to_hex
 from xnode.chain.capacity_registry import read_challenge, read_settings, read_verification
@@ -18,6 +18,7 @@ from xnode.chain.payer import open_payer
 from xnode.chain.rpc import Rpc
 from xnode.chain.transactor import Pace
 from xnode.chain.tx_journal import make_engine
+from xnode.ports import Challenge
 from xnode.wallet.signer import NodeSigner, WalletKey
 
 COUNT = 3
@@ -54,24 +55,34 @@ class Verifiers:
             if not known.is_verifier:
                 await self._enlist(one)
 
-    async def judge(self, provider: Address, passed: bool = True) -> None:
-        """Draw the provider's open challenge, and record what its panel says of it."""
+    async def draw(self, provider: Address) -> Challenge:
+        """Draw the provider's open challenge."""
         challenge_id = (await read_verification(self._rpc, self._registry, provider)).open_challenge
         assert challenge_id is not None, "no challenge is open"
         challenge = await read_challenge(self._rpc, self._registry, challenge_id)
         while int(await self._rpc.read("eth_blockNumber"), 16) <= challenge.draw_block:
             await self._rpc.write("evm_mine")
         await self._send(capacity_registry.DRAW.encode(challenge_id))
-        challenge = await read_challenge(self._rpc, self._registry, challenge_id)
+        return await read_challenge(self._rpc, self._registry, challenge_id)
+
+    async def judge(
+        self, provider: Address, passed: bool = True, answers: Hash32 = ANSWERS
+    ) -> dict[Address, SignedVerdict]:
+        """Draw the provider's open challenge, and record what its panel says of it; the verdicts."""
+        challenge = await self.draw(provider)
         signers = {one.wallet.address: one.node for one in self._all}
-        verdicts, signatures = [], []
+        verdicts: dict[Address, SignedVerdict] = {}
         for member in sorted(challenge.panel):
-            dice = keccak(member)
-            verdict = Verdict(challenge_id, ANSWERS if passed else Hash32(bytes(32)), passed, dice)
-            verdicts.append((challenge_id, verdict.answers_hash, passed, dice))
-            signatures.append(signers[member].sign_typed(self._manifest.capacity_domain, "Verdict", verdict))
-        record = (challenge_id, sorted(challenge.panel), verdicts, signatures)
-        await self._send(capacity_registry.RECORD.encode(*record))
+            said = Verdict(challenge.challenge_id, answers if passed else ZERO_HASH, passed, keccak(member))
+            signature = signers[member].sign_typed(self._manifest.capacity_domain, "Verdict", said)
+            verdicts[member] = SignedVerdict(said, signature)
+        rows = [
+            (one.verdict.challenge_id, one.verdict.answers_hash, passed, one.verdict.opening_seed)
+            for one in verdicts.values()
+        ]
+        signatures = [one.signature for one in verdicts.values()]
+        await self._send(capacity_registry.RECORD.encode(challenge.challenge_id, list(verdicts), rows, signatures))
+        return verdicts
 
     async def _enlist(self, one: Verifier) -> None:
         stake = (await read_settings(self._rpc, self._registry)).verifier_stake

@@ -307,6 +307,10 @@ class CapacityChain(Protocol):
         """The seed that a draw would give a requested challenge, once its block is there and can still be read."""
         ...
 
+    async def read_counts(self, provider: Address) -> tuple[int, int]:
+        """vCPUs and GPUs of the provider's verdict in force; zeros when there is none."""
+        ...
+
     async def list_verifiers(self) -> tuple[Address, ...]:
         """The providers that are verifiers now."""
         ...
@@ -388,6 +392,10 @@ class Promises(Protocol):
 
     async def find(self, kind: str, subject: bytes) -> bytes | None:
         """The value that stands, or None."""
+        ...
+
+    async def list_values(self, kind: str) -> tuple[bytes, ...]:
+        """All that stand of one kind, in order of subject."""
         ...
 
 

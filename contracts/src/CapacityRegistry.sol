@@ -50,10 +50,12 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
 
     /// @param open the last challenge requested, until it is over
     /// @param passed the requested challenge that the last capacity stands on
+    /// @param verdicts how many passed requested challenges there are, which is where the last one stands in the history
     struct Standing {
         bytes32 open;
         bytes32 passed;
         uint64 challenges;
+        uint64 verdicts;
         uint64 spotCheckedAt;
         bool isJailed;
     }
@@ -84,7 +86,8 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
     VerifierList.List private _verifiers;
     mapping(bytes32 challengeId => Trial) private _trials;
     mapping(address provider => Standing) private _standings;
-    mapping(address provider => Capacity[]) private _history;
+    /// @dev From 1, so that the last of none is number 0: a capacity of nothing, which ended when time began.
+    mapping(address provider => mapping(uint256 number => Capacity)) private _history;
 
     constructor(
         IProviderRegistry registry_,
@@ -113,7 +116,7 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
         if (claims.length == 0 || claims.length > MAX_CLAIMS) revert ClaimsCount(claims.length, MAX_CLAIMS);
         challengeId = _request(msg.sender, false);
         Condition[] storage conditions = _trials[challengeId].conditions;
-        uint256 devices;
+        uint256 devices = 0;
         for (uint256 i = 0; i < claims.length; i++) {
             if (i > 0 && claims[i].classId <= claims[i - 1].classId) revert ClaimsNotAscending(claims[i].classId);
             conditions.push(_makeCondition(claims[i]));
@@ -123,9 +126,9 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
     }
 
     function spotCheck(address provider) external returns (bytes32 challengeId) {
-        if (_inForce(provider).until == 0) revert NothingInForce(provider);
+        if (!_isInForce(provider)) revert NothingInForce(provider);
         Standing storage standing = _standings[provider];
-        uint256 nextAt = standing.spotCheckedAt == 0 ? 0 : standing.spotCheckedAt + _settings.spotCheckPause;
+        uint256 nextAt = standing.spotCheckedAt + _settings.spotCheckPause;
         if (block.timestamp < nextAt) revert SpotCheckedRecently(provider, nextAt);
         challengeId = _request(provider, true);
         standing.spotCheckedAt = uint64(block.timestamp);
@@ -225,7 +228,7 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
     {
         Trial storage trial = _trials[challengeId];
         if (trial.seed == 0) return (address(0), 0, 0);
-        uint256 before;
+        uint256 before = 0;
         for (uint256 i = 0; i < trial.conditions.length; i++) {
             before += trial.conditions[i].count;
             if (device < before) {
@@ -246,12 +249,12 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
 
     // ---- Capacity
 
-    function capacityOf(address provider) external view returns (Capacity memory) {
-        return _inForce(provider);
+    function capacityOf(address provider) external view returns (Capacity memory inForce) {
+        if (_isInForce(provider)) inForce = _lastOf(provider);
     }
 
     function verifiedOf(address provider, uint16 classId) external view returns (uint16) {
-        if (_inForce(provider).until == 0) return 0;
+        if (!_isInForce(provider)) return 0;
         Condition[] storage conditions = _trials[_standings[provider].passed].conditions;
         for (uint256 i = 0; i < conditions.length; i++) {
             if (conditions[i].classId == classId) return conditions[i].count;
@@ -260,11 +263,12 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
     }
 
     function historyOf(address provider, uint256 index) external view returns (Capacity memory) {
-        return _history[provider][index];
+        if (index >= _standings[provider].verdicts) revert NoSuchVerdict(provider, index);
+        return _history[provider][index + 1];
     }
 
     function historyLength(address provider) external view returns (uint256) {
-        return _history[provider].length;
+        return _standings[provider].verdicts;
     }
 
     function isJailed(address provider) external view returns (bool) {
@@ -272,10 +276,7 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
     }
 
     function lapsedSince(address provider) external view returns (uint64) {
-        uint256 length = _history[provider].length;
-        if (length == 0) return 0;
-        uint64 until = _history[provider][length - 1].until;
-        return block.timestamp < until ? 0 : until;
+        return _isInForce(provider) ? 0 : _lastOf(provider).until;
     }
 
     // ---- Verifiers
@@ -420,7 +421,7 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
     // ---- Inside: judging
 
     function _checkOnPanel(bytes32 challengeId, address[] memory panel, address[] calldata judges) private pure {
-        uint256 seat;
+        uint256 seat = 0;
         for (uint256 i = 0; i < judges.length; i++) {
             while (seat < panel.length && panel[seat] < judges[i]) {
                 seat++;
@@ -441,10 +442,15 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
 
     function _checkSigned(address judge, Verdict calldata verdict, bytes calldata signature) private view {
         uint256 pledge = _verifiers.pledges[judge].amount;
+        // At most MAX_PANEL of these calls, to a contract of ours.
+        // slither-disable-next-line calls-loop
         uint256 staked = registry.stakeOf(judge);
         if (staked < pledge) revert VerifierStakeShort(judge, staked, pledge);
+        // slither-disable-next-line calls-loop
         address nodeKey = registry.nodeKeyOf(judge);
         bytes32 digest = _hashTypedDataV4(XnodeHashes.hashVerdict(verdict));
+        // Why a signature recovers to nobody does not matter.
+        // slither-disable-next-line unused-return
         (address recovered,,) = ECDSA.tryRecoverCalldata(digest, signature);
         // A verifier that is no provider any more has a key of zero, which a broken signature would give.
         if (recovered != nodeKey || nodeKey == address(0)) revert WrongVerdictSignature(judge, nodeKey, recovered);
@@ -455,19 +461,19 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
         for (uint256 i = 0; i < judges.length; i++) {
             feesOf[judges[i]] += shareDown;
         }
-        feesOf[judges[0]] += fee - shareDown * judges.length;
+        feesOf[judges[0]] += fee % judges.length;
     }
 
     function _pass(bytes32 challengeId, Trial storage trial) private {
         address provider = trial.provider;
-        Capacity[] storage history = _history[provider];
         if (!trial.isSpotCheck) {
             _endCapacity(provider);
-            history.push(_makeCapacity(trial.conditions));
-            _standings[provider].passed = challengeId;
-            _standings[provider].isJailed = false;
+            Standing storage standing = _standings[provider];
+            standing.passed = challengeId;
+            standing.isJailed = false;
+            _history[provider][++standing.verdicts] = _makeCapacity(trial.conditions);
         }
-        emit CapacityVerified(challengeId, provider, history[history.length - 1]);
+        emit CapacityVerified(challengeId, provider, _lastOf(provider));
     }
 
     function _jail(bytes32 challengeId, address provider) private {
@@ -477,10 +483,15 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
     }
 
     function _endCapacity(address provider) private {
-        uint256 length = _history[provider].length;
-        if (length == 0) return;
-        Capacity storage last = _history[provider][length - 1];
-        if (block.timestamp < last.until) last.until = uint64(block.timestamp);
+        if (_isInForce(provider)) _lastOf(provider).until = uint64(block.timestamp);
+    }
+
+    function _isInForce(address provider) private view returns (bool) {
+        return block.timestamp < _lastOf(provider).until;
+    }
+
+    function _lastOf(address provider) private view returns (Capacity storage) {
+        return _history[provider][_standings[provider].verdicts];
     }
 
     function _makeCapacity(Condition[] storage conditions) private view returns (Capacity memory made) {
@@ -496,14 +507,6 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
         }
         made.from = uint64(block.timestamp);
         made.until = uint64(block.timestamp) + _settings.validity;
-    }
-
-    /// @dev All zero when nothing is in force.
-    function _inForce(address provider) private view returns (Capacity memory last) {
-        uint256 length = _history[provider].length;
-        if (length == 0) return last;
-        last = _history[provider][length - 1];
-        if (block.timestamp >= last.until) delete last;
     }
 
     function _moreThanTwoThirds(uint256 of_) private pure returns (uint256) {
@@ -535,16 +538,55 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
         _checkBounds("timeLimitMs", timeLimitMs, 1, MAX_TIME_LIMIT_MS);
     }
 
+    /// @dev One loop over a table: a check for each would be more code than a contract may have.
     function _setSettings(Settings memory next) private {
-        _checkBounds("drawDelay", next.drawDelay, 1, 64);
-        _checkBounds("panelSize", next.panelSize, 1, MAX_PANEL);
-        _checkBounds("quorum", next.quorum, _moreThanTwoThirds(next.panelSize), next.panelSize);
-        _checkBounds("answerTime", next.answerTime, 10 seconds, 1 days);
-        _checkBounds("validity", next.validity, 1 minutes, 90 days);
-        _checkBounds("spotCheckPause", next.spotCheckPause, 0, next.validity - 1);
-        _checkBounds("leaveDelay", next.leaveDelay, next.answerTime, 90 days);
-        _checkBounds("fee", next.fee, 0.001 ether, 1_000 ether);
-        _checkBounds("verifierStake", next.verifierStake, 1 ether, 100_000_000 ether);
+        bytes32[9] memory names = [
+            bytes32("drawDelay"),
+            "panelSize",
+            "quorum",
+            "answerTime",
+            "validity",
+            "spotCheckPause",
+            "leaveDelay",
+            "fee",
+            "verifierStake"
+        ];
+        uint256[9] memory values = [
+            uint256(next.drawDelay),
+            next.panelSize,
+            next.quorum,
+            next.answerTime,
+            next.validity,
+            next.spotCheckPause,
+            next.leaveDelay,
+            next.fee,
+            next.verifierStake
+        ];
+        uint256[9] memory least = [
+            uint256(1),
+            1,
+            _moreThanTwoThirds(next.panelSize),
+            10 seconds,
+            1 minutes,
+            0,
+            next.answerTime,
+            0.001 ether,
+            1 ether
+        ];
+        uint256[9] memory most = [
+            uint256(64),
+            MAX_PANEL,
+            next.panelSize,
+            1 days,
+            90 days,
+            next.validity,
+            90 days,
+            1_000 ether,
+            100_000_000 ether
+        ];
+        for (uint256 i = 0; i < names.length; i++) {
+            _checkBounds(names[i], values[i], least[i], most[i]);
+        }
         _settings = next;
         emit SettingsSet(next);
     }

@@ -123,10 +123,9 @@ contract FaultProver is IFaultProver {
 
     function proveOverCapacity(ReceiptPair[] calldata pairs, uint256 historyIndex, bytes32 salt) external {
         if (pairs.length == 0 || pairs.length > MAX_PAIRS) revert PairsCount(pairs.length, MAX_PAIRS);
-        Served memory served;
-        served.oldestNs = type(uint256).max;
+        Served memory served = Served(address(0), 0, 0, type(uint256).max, 0);
         bytes32 domain = escrow.domainSeparator();
-        bytes32 before;
+        bytes32 before = 0;
         for (uint256 i = 0; i < pairs.length; i++) {
             bytes32 leaseId = pairs[i].older.leaseId;
             // Ascending means that no lease counts twice.
@@ -168,11 +167,8 @@ contract FaultProver is IFaultProver {
         if (!verdict.passed) revert VerdictDidNotPass(verdict.challengeId);
         bytes32 rootsHash = keccak256(abi.encodePacked(roots));
         if (rootsHash != verdict.answersHash) revert RootsNotOfVerdict(rootsHash, verdict.answersHash);
-        (, bytes32 seed, uint32 n) = capacity.deviceOf(verdict.challengeId, device);
-        if (n == 0 || device >= roots.length) revert NotTheDevice(verdict.challengeId, device);
-        _checkWrong(roots[device], seed, n, opening);
-        (uint256 row,,) = AnswerTree.elementOf(opening, n);
-        if (!_isOpened(verdict.openingSeed, device, n, row)) revert RowNotOpened(row);
+        if (device >= roots.length) revert NotTheDevice(verdict.challengeId, device);
+        _checkOpenedWrong(verdict, roots[device], device, opening);
         _slash(Fault.FalseVerdict, verifier, verdict.challengeId, salt);
     }
 
@@ -200,12 +196,16 @@ contract FaultProver is IFaultProver {
     }
 
     function _signerOf(bytes32 digest, bytes calldata sig) private pure returns (address signer) {
+        // Why a signature recovers to nobody does not matter.
+        // slither-disable-next-line unused-return
         (signer,,) = ECDSA.tryRecoverCalldata(digest, sig);
     }
 
     /// @dev The provider whose key signed. A broken signature recovers to the zero key, which nobody can bind.
     function _providerOf(bytes32 digest, bytes calldata sig) private view returns (address provider) {
         address signer = _signerOf(digest, sig);
+        // At most two calls for each of MAX_PAIRS, to a contract of ours.
+        // slither-disable-next-line calls-loop
         provider = registry.boundProviderOf(signer);
         if (provider == address(0)) revert NotAProvidersKey(signer);
     }
@@ -272,11 +272,26 @@ contract FaultProver is IFaultProver {
 
     // ---- Inside: elements
 
+    /// @dev The opening leads to what was answered, and its element is not the product's.
     function _checkWrong(bytes32 answered, bytes32 seed, uint256 n, Opening calldata opening) private pure {
         bytes32 root = AnswerTree.rootOf(opening, n);
         if (root != answered) revert NotInAnswer(root, answered);
         (uint256 row, uint256 column, int256 value) = AnswerTree.elementOf(opening, n);
         if (MatrixProduct.element(seed, n, row, column) == value) revert ElementIsRight(row, column, value);
+    }
+
+    /// @dev The same in a row that the verdict says was opened.
+    function _checkOpenedWrong(
+        ICapacityRegistry.Verdict calldata verdict,
+        bytes32 root,
+        uint32 device,
+        Opening calldata opening
+    ) private view {
+        (address challenged, bytes32 seed, uint32 n) = capacity.deviceOf(verdict.challengeId, device);
+        if (challenged == address(0)) revert NotTheDevice(verdict.challengeId, device);
+        _checkWrong(root, seed, n, opening);
+        uint256 row = AnswerTree.rowOf(opening, n);
+        if (!_isOpened(verdict.openingSeed, device, n, row)) revert RowNotOpened(row);
     }
 
     function _isOpened(bytes32 openingSeed, uint32 device, uint256 n, uint256 row) private view returns (bool) {
@@ -324,6 +339,8 @@ contract FaultProver is IFaultProver {
         if (signed != provider) revert SignersDiffer(signed, provider);
     }
 
+    /// @dev The escrow is ours and guarded; what it gave is known only when it has given it.
+    // slither-disable-next-line reentrancy-no-eth,reentrancy-events
     function _refund(IPaymentEscrow.Escrow calldata escrowTerms, bytes32 leaseId, uint256 due)
         private
         returns (uint128 refunded)
@@ -349,6 +366,8 @@ contract FaultProver is IFaultProver {
 
     // ---- Inside: the proof goes in
 
+    /// @dev The registry is ours and calls nobody but OPENX; what it took is known only when it has taken it.
+    // slither-disable-next-line reentrancy-events
     function _slash(Fault fault, address provider, bytes32 subject, bytes32 salt) private {
         bytes32 faultId = keccak256(abi.encode(fault, provider, subject));
         if (isProven[faultId]) revert AlreadyProven(faultId);
@@ -362,6 +381,8 @@ contract FaultProver is IFaultProver {
     function _checkCommitted(bytes32 faultId, bytes32 salt) private view {
         bytes32 commitment = keccak256(abi.encode(msg.sender, faultId, salt));
         uint256 since = committedAt[commitment];
+        // Zero is never, not a time.
+        // slither-disable-next-line incorrect-equality
         if (since == 0) revert NotCommitted(faultId, commitment);
         if (block.timestamp < since + COMMIT_DELAY) {
             revert CommitmentTooYoung(since + COMMIT_DELAY, block.timestamp);

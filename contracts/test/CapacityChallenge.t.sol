@@ -56,6 +56,18 @@ contract CapacityChallengeTest is Judging {
         refused(new ICapacityRegistry.Claim[](9), abi.encodeWithSelector(ICapacityRegistry.ClaimsCount.selector, 9, 8));
     }
 
+    function test_the_most_claims_are_taken() external {
+        ICapacityRegistry.Class memory class = capacity.classOf(CPU);
+        ICapacityRegistry.Claim[] memory claims = new ICapacityRegistry.Claim[](8);
+        for (uint16 i = 0; i < 8; i++) {
+            if (i > 1) capacity.addClass(class);
+            claims[i] = ICapacityRegistry.Claim(i, 1);
+        }
+        vm.prank(provider);
+        bytes32 id = capacity.requestChallenge(claims);
+        checkEqual(capacity.conditionsOf(id).length, 8, "all");
+    }
+
     function test_devices_are_at_most_as_many_as_their_roots_fit_in_a_transaction() external {
         refused(makeClaims(24, 1001), abi.encodeWithSelector(ICapacityRegistry.TooManyDevices.selector, 1025, 1024));
         refused(
@@ -246,6 +258,13 @@ contract CapacityChallengeTest is Judging {
         address[] memory panel = drawn(id).panel;
         checkEqual(panel.length, 5, "the settings of when it was armed");
         checkTrue(!isIn(panel, verifierAt(0)), "left before it was armed");
+    }
+
+    function test_a_full_panel_keeps_the_quorum_that_was_set() external {
+        capacity.setSettings(withPanel(5, 5));
+        bytes32 id = request();
+        checkEqual(drawn(id).panel.length, 5, "panel");
+        checkEqual(capacity.quorumOf(id), 5, "quorum");
     }
 
     function test_the_last_block_whose_hash_can_be_read_draws() external {

@@ -17,6 +17,17 @@ contract CapacityGovernedTest is Judging {
         checkEqual(class.n, GPU_N, "n");
     }
 
+    function test_the_limits_are_those_that_others_build_on() external view {
+        checkEqual(capacity.OPENED_ROWS(), 4, "rows");
+        checkEqual(capacity.MAX_CLASSES(), 256, "classes");
+        checkEqual(capacity.MAX_CLAIMS(), 8, "claims");
+        checkEqual(capacity.MAX_DEVICES(), 1024, "devices");
+        checkEqual(capacity.MAX_VERIFIERS(), 512, "verifiers");
+        checkEqual(capacity.MAX_PANEL(), 15, "panel");
+        checkEqual(address(capacity.registry()), address(registry), "registry");
+        checkEqual(address(capacity.openx()), address(openx), "openx");
+    }
+
     function test_only_the_owner_governs() external {
         bytes memory reason = abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, stranger);
         ICapacityRegistry.Class memory class = capacity.classOf(CPU);
@@ -82,7 +93,7 @@ contract CapacityGovernedTest is Judging {
 
     function test_settings_are_read_as_they_were_set() external {
         ICapacityRegistry.Settings memory settings =
-            ICapacityRegistry.Settings(64, 15, 11, 1 days, 90 days, 90 days - 1, 90 days, 1_000 ether, 1e26);
+            ICapacityRegistry.Settings(64, 15, 11, 1 days, 90 days, 90 days, 90 days, 1_000 ether, 1e26);
         vm.expectEmit();
         emit ICapacityRegistry.SettingsSet(settings);
         capacity.setSettings(settings);
@@ -116,8 +127,8 @@ contract CapacityGovernedTest is Judging {
         s = settingRefused(s, "validity", 59, 60, 90 days);
         s.validity = 90 days + 1;
         s = settingRefused(s, "validity", 90 days + 1, 60, 90 days);
-        s.spotCheckPause = VALIDITY;
-        s = settingRefused(s, "spotCheckPause", VALIDITY, 0, VALIDITY - 1);
+        s.spotCheckPause = VALIDITY + 1;
+        s = settingRefused(s, "spotCheckPause", VALIDITY + 1, 0, VALIDITY);
         s.leaveDelay = ANSWER_TIME - 1;
         s = settingRefused(s, "leaveDelay", ANSWER_TIME - 1, ANSWER_TIME, 90 days);
         s.leaveDelay = 90 days + 1;

@@ -48,6 +48,14 @@ contract FaultVectorsTest is Bench {
         if (kind == keccak256("CapacityAnswer")) {
             return (XnodeHashes.CAPACITY_ANSWER_TYPEHASH, XnodeHashes.hashCapacityAnswer(readAnswer(value)));
         }
+        return hashOfPaper(kind, value);
+    }
+
+    function hashOfPaper(bytes32 kind, string memory value)
+        private
+        view
+        returns (bytes32 typehash, bytes32 structHash)
+    {
         if (kind == keccak256("Offer")) {
             return (XnodeHashes.OFFER_TYPEHASH, XnodeHashes.hashOffer(readNumbered(value)));
         }

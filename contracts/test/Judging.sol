@@ -34,6 +34,7 @@ abstract contract Judging is Market {
     bytes32 internal constant ANSWERS = keccak256("answers");
 
     CapacityRegistry internal capacity;
+    mapping(address verifier => uint256) private _nodeKeys;
 
     function setUp() public virtual override {
         super.setUp();
@@ -89,6 +90,7 @@ abstract contract Judging is Market {
 
     function registerStaked(uint256 i, uint256 stake) internal {
         registerAs(ownerKeyOf(i), nodeKeyOf(i));
+        _nodeKeys[verifierAt(i)] = nodeKeyOf(i);
         stakeFor(verifierAt(i), stake);
     }
 
@@ -165,11 +167,9 @@ abstract contract Judging is Market {
         return signAs(key, verdictDigest(verdict));
     }
 
-    function keyOf(address verifier) internal pure returns (uint256) {
-        for (uint256 i = 0; i < 64; i++) {
-            if (verifierAt(i) == verifier) return nodeKeyOf(i);
-        }
-        revert("not a verifier of these tests");
+    function keyOf(address verifier) internal view returns (uint256 nodeKey) {
+        nodeKey = _nodeKeys[verifier];
+        checkTrue(nodeKey != 0, "a verifier of these tests");
     }
 
     /// @notice The verdicts of the first `count` members of a panel.

@@ -41,12 +41,12 @@ def whole_market(image: Path) -> Iterator[Market]:
         with Localnet(FOLDER, say=lambda _text: None) as net:
             yield Market.open(net, image)
     finally:
-        _keep_logs()
+        keep_logs(FOLDER)
         remove_leftovers(FOLDER)
 
 
-def _keep_logs() -> None:
-    """What the nodes said, for whoever looks for the cause of a failure."""
+def keep_logs(folder: Path) -> None:
+    """What the nodes of a network said, for whoever looks for the cause of a failure."""
     LOGS.mkdir(parents=True, exist_ok=True)
-    for log in FOLDER.glob("*/daemon.log"):
+    for log in folder.glob("*/daemon.log"):
         shutil.copyfile(log, LOGS / f"{log.parent.name}.log")

@@ -353,3 +353,9 @@ def check_lines(text: str, count: int) -> None:
     """The log is every line, once, in order."""
     assert re.findall(r"line (\d+)\n", text) == [str(number) for number in range(1, count + 1)]
     assert len(text.splitlines()) == count
+
+
+def check_none_lost(receipts: list[dict[str, Any]], accepted: int) -> None:
+    """The journal has as many receipts as the submitter accepted, each with a number of its own, in order."""
+    numbers = [receipt["number"] for receipt in receipts]
+    assert numbers == sorted(set(numbers)) and len(numbers) == accepted

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metering.checks import check_receipt, check_receipts, make_exposure
+from metering.checks import CLOCK_SKEW_NS, check_receipt, check_receipt_time, check_receipts, make_exposure
 from metering.receipt import Receipt, SignedReceipt, make_first, make_receipt_digest, next_receipt
 from metering.signature import sign_digest
 from metering.tariff import make_cost
@@ -131,6 +131,25 @@ def test_usage_that_goes_backwards_is_refused(name: str) -> None:
 )
 def test_each_single_lie_has_its_own_name(code: str, change: dict[str, Any]) -> None:
     assert code_of(sign(msgspec.structs.replace(NEXT, **change))) == code
+
+
+@pytest.mark.parametrize(
+    ("at_ns", "is_refused"),
+    [
+        (NOW_NS + 20 * SECOND, False),
+        (NOW_NS + 100 * SECOND + CLOCK_SKEW_NS, False),
+        (NOW_NS + 100 * SECOND + CLOCK_SKEW_NS + 1, True),
+        (NOW_NS + NEXT.running_ns - CLOCK_SKEW_NS, False),
+        (NOW_NS + NEXT.running_ns - CLOCK_SKEW_NS - 1, True),
+        (0, True),
+        (U64_MAX, True),
+    ],
+)
+def test_a_receipt_is_dated_neither_ahead_nor_before_it_can_have_run(at_ns: int, is_refused: bool) -> None:
+    receipt = msgspec.structs.replace(NEXT, at_ns=at_ns)
+    refusal = check_receipt_time(receipt, known_at_ns=NOW_NS, now_ns=NOW_NS + 100 * SECOND)
+    assert (refusal is not None) == is_refused
+    assert refusal is None or refusal.code == "receipt_time"
 
 
 def test_nothing_follows_a_final_receipt() -> None:

@@ -54,6 +54,10 @@ def go_back_in_time(receipt: Receipt, _lease: ProviderLease) -> Receipt:
     return change(receipt, at_ns=1)
 
 
+def date_ahead(receipt: Receipt, _lease: ProviderLease) -> Receipt:
+    return change(receipt, at_ns=receipt.at_ns + 3600 * SECOND)
+
+
 LIES: list[tuple[Lie, str]] = [
     *((with_usage(name, lambda value: 10 * value + 10**30), "receipt_usage_above_limit") for name in USAGE_FIELDS),
     *((with_usage(name, lambda value: 0), "receipt_usage_fell") for name in ("vcpu_ns", "memory_byte_ns")),
@@ -61,6 +65,7 @@ LIES: list[tuple[Lie, str]] = [
     (fall_in_cost, "receipt_cost_fell"),
     (run_longer, "receipt_running_ns"),
     (go_back_in_time, "receipt_time_fell"),
+    (date_ahead, "receipt_time"),
 ]
 
 

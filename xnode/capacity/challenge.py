@@ -13,9 +13,6 @@ SIZE_STEP = 256
 MAX_SIZE = 131_072
 """128 x 128 x n must not leave int32; only a product of nothing but -128 by -128 would reach its end."""
 
-OPENED_ROWS = 4
-"""Rows that each verifier opens of each device (ICapacityRegistry.OPENED_ROWS)."""
-
 MAX_DEVICES = 1024
 MAX_CLAIMS = 8
 """Of one challenge: CapacityRegistry takes no more."""
@@ -33,16 +30,6 @@ def check_size(n: int) -> None:
 def make_device_seed(challenge_seed: Hash32, device: int) -> Hash32:
     """keccak256(abi.encode(challengeSeed, uint32 device)): the matrices of device number `device`, from 0."""
     return keccak(challenge_seed + device.to_bytes(32, "big"))
-
-
-def make_opened_row(opening_seed: Hash32, device: int, k: int, n: int) -> int:
-    """The row of device `device` that a verifier's dice open as its k-th."""
-    return int.from_bytes(keccak(opening_seed + device.to_bytes(32, "big") + k.to_bytes(32, "big")), "big") % n
-
-
-def make_opened_rows(opening_seed: Hash32, device: int, n: int) -> tuple[int, ...]:
-    """All rows of the device that this verifier opens; two may be the same."""
-    return tuple(make_opened_row(opening_seed, device, k, n) for k in range(OPENED_ROWS))
 
 
 def make_vector(vector_seed: Hash32, device: int, n: int) -> bytes:

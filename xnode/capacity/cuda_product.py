@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from metering.capacity import count_leaves, count_levels
 from metering.units import Hash32
 from xnode.capacity.challenge import VECTOR_BYTES, check_size
 from xnode.capacity.cuda_driver import Gpu
 from xnode.capacity.matrices import split_seed
 from xnode.capacity.opening import OpenedRow
-from xnode.capacity.tree import HASH_BYTES, count_leaves, count_levels, find_row_span, make_empty_hashes
+from xnode.capacity.tree import HASH_BYTES, find_row_span, make_empty_hashes
 from xnode.errors import Permanent
 
 TILE = 128

@@ -6,15 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from metering.capacity import CapacityAnswer, SignedVerdict, make_answer_digest, make_verdict_digest
+from metering.capacity import (
+    CapacityAnswer,
+    Opening,
+    SignedVerdict,
+    find_opened_rows,
+    make_answer_digest,
+    make_verdict_digest,
+)
 from metering.eip712 import keccak
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
 from metering.units import Address, Hash32
-from xnode.capacity.challenge import make_device_seed, make_opened_rows
+from xnode.capacity.challenge import make_device_seed
 from xnode.capacity.errand import Expect, ExpectedMade
 from xnode.capacity.message import Answers
-from xnode.capacity.opening import OpenedRow, Opening, check_opened_row, find_wrong_element
+from xnode.capacity.opening import OpenedRow, check_opened_row, find_wrong_element
 from xnode.capacity.products import DeviceTask
 from xnode.ports import Challenge, ClaimedClass
 
@@ -130,7 +137,7 @@ def find_rank(subject: bytes, members: Sequence[Address], me: Address) -> int:
 
 def make_expect(task: DeviceTask, vector_seed: Hash32, opening_seed: Hash32) -> Expect:
     """What a verifier computes for a device."""
-    return Expect(task.seed, task.n, vector_seed, task.device, make_opened_rows(opening_seed, task.device, task.n))
+    return Expect(task.seed, task.n, vector_seed, task.device, find_opened_rows(opening_seed, task.device, task.n))
 
 
 def judge_product(task: DeviceTask, product: bytes, expected: ExpectedMade) -> Refusal | None:

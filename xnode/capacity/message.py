@@ -6,8 +6,9 @@ from typing import Annotated
 
 import msgspec
 
+from metering.capacity import OPENED_ROWS
 from metering.units import U32, Hash32
-from xnode.capacity.challenge import MAX_CLAIMS, MAX_DEVICES, OPENED_ROWS
+from xnode.capacity.challenge import MAX_CLAIMS, MAX_DEVICES
 
 ANSWER = "capacity.answer"
 """Verifier -> challenged: AnswerQuery -> Answers. Waits while the devices compute; not_ready: ask again."""

@@ -6,21 +6,11 @@ from typing import Annotated
 
 import msgspec
 
+from metering.capacity import LEAF_BYTES, LEAF_COLUMNS, Opening, count_leaves, count_levels
 from metering.refusal import Refusal
 from metering.units import Hash32
 from xnode.capacity.challenge import MAX_SIZE
-from xnode.capacity.tree import (
-    LEAF_BYTES,
-    LEAF_COLUMNS,
-    SpanProof,
-    WrongProof,
-    count_leaves,
-    count_levels,
-    find_path,
-    find_row_span,
-    fold_span,
-    hash_leaf,
-)
+from xnode.capacity.tree import SpanProof, WrongProof, find_path, find_row_span, fold_span, hash_leaf
 
 MAX_LEVELS = count_levels(count_leaves(MAX_SIZE))
 """A proof has at most one hash on either side of each level."""
@@ -34,15 +24,6 @@ class OpenedRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     values: Annotated[bytes, msgspec.Meta(max_length=4 * MAX_SIZE)]
     left: Side
     right: Side
-
-
-class Opening(msgspec.Struct, frozen=True):
-    """IFaultProver.Opening: one leaf, its way to the root, and the column within it of the element that is meant."""
-
-    index: int
-    column: int
-    values: bytes
-    path: tuple[Hash32, ...]
 
 
 def check_opened_row(root: Hash32, n: int, row: int, opened: OpenedRow) -> Refusal | None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import trio
 
+from metering.capacity import OPENED_ROWS, find_opened_rows
 from metering.refusal import Refusal
 from metering.units import ZERO_ADDRESS, ZERO_HASH, Hash32
 from xnode.capacity import judging
-from xnode.capacity.challenge import OPENED_ROWS, make_opened_rows
 from xnode.capacity.errand import ExpectedMade
 from xnode.capacity.judging import ClaimedDevices, list_claims
 from xnode.capacity.products import DeviceTask, Products, WorkerProcess, open_products, open_worker
@@ -111,7 +111,7 @@ async def _check_device(products: Products, checker: WorkerProcess, task: Device
     refusal = judging.judge_product(task, await products.multiply_vector(task.device, vector_seed), expected)
     if refusal is not None:
         return refusal
-    rows = make_opened_rows(opening_seed, task.device, task.n)
+    rows = find_opened_rows(opening_seed, task.device, task.n)
     for k in range(OPENED_ROWS):
         opened = await products.open_row(task.device, rows[k])
         found = judging.judge_row(task, root, rows[k], opened, expected.rows[k])

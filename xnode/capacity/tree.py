@@ -7,22 +7,10 @@ from dataclasses import dataclass
 
 from sha3 import keccak_256
 
+from metering.capacity import LEAF_BYTES, LEAF_COLUMNS, count_levels
 from metering.units import ZERO_HASH, Hash32
 
-LEAF_COLUMNS = 256
-LEAF_BYTES = 4 * LEAF_COLUMNS
-
 HASH_BYTES = 32
-
-
-def count_leaves(n: int) -> int:
-    """Leaves of an n x n product."""
-    return n * (n // LEAF_COLUMNS)
-
-
-def count_levels(leaves: int) -> int:
-    """How many nodes are above a leaf: its path's length."""
-    return (leaves - 1).bit_length()
 
 
 def find_row_span(n: int, row: int) -> tuple[int, int]:
@@ -155,11 +143,3 @@ def find_path(levels: Sequence[Sequence[Hash32]], first: int, index: int) -> tup
         base = (first >> level) & ~1
         path.append(nodes[((index >> level) ^ 1) - base])
     return tuple(path)
-
-
-def find_root(leaf: Hash32, index: int, path: Sequence[Hash32]) -> Hash32:
-    """The root to which a leaf's path leads, as the contract computes it."""
-    node = leaf
-    for level, beside in enumerate(path):
-        node = hash_node(beside, node) if index >> level & 1 else hash_node(node, beside)
-    return node

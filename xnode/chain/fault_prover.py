@@ -10,7 +10,8 @@ from metering.capacity import Opening
 from metering.eip712 import keccak
 from metering.evidence import LeasePaper, NumberedPaper, VerdictPaper
 from metering.faults import Equivocation, FalseVerdict, OverCapacity, Proof, WrongElement
-from metering.receipt import SignedReceipt
+from metering.receipt import Receipt, SignedReceipt
+from metering.terms import LeaseTerms
 from metering.units import Address, Hash32
 from xnode.chain.abi import Event, Function
 from xnode.chain.payment_escrow import TERMS, make_terms_values
@@ -68,7 +69,7 @@ def make_proof(proof: Proof, salt: Hash32) -> bytes:
     """Calldata that proves a fault to which its reporter committed with this salt."""
     match proof:
         case Equivocation(a=SignedReceipt() as a, b=SignedReceipt() as b):
-            return PROVE_RECEIPTS.encode(_flatten(a.receipt), a.signature, _flatten(b.receipt), b.signature, salt)
+            return PROVE_RECEIPTS.encode(*_make_signed(a), *_make_signed(b), salt)
         case Equivocation(a=NumberedPaper() as a, b=NumberedPaper() as b):
             function = PROVE_OFFERS if a.kind == "Offer" else PROVE_QUOTES
             return function.encode(_make_numbered(a), a.signature, _make_numbered(b), b.signature, salt)
@@ -76,10 +77,7 @@ def make_proof(proof: Proof, salt: Hash32) -> bytes:
             first, second = _flatten(one.verdict), _flatten(two.verdict)
             return PROVE_VERDICTS.encode(first, one.signature, second, two.signature, salt)
         case OverCapacity():
-            pairs = [
-                (_flatten(pair.older.receipt), pair.older.signature, _flatten(pair.newer.receipt), pair.newer.signature)
-                for pair in proof.pairs
-            ]
+            pairs = [(*_make_signed(pair.older), *_make_signed(pair.newer)) for pair in proof.pairs]
             return PROVE_OVER_CAPACITY.encode(pairs, proof.history_index, salt)
         case WrongElement(paper=wrong):
             answer, signature = _flatten(wrong.signed.answer), wrong.signed.signature
@@ -94,10 +92,22 @@ def make_proof(proof: Proof, salt: Hash32) -> bytes:
 def make_breach(paper: LeasePaper, last: SignedReceipt) -> bytes:
     """Calldata that has the escrow give back what both signed for a lease whose last receipt shows a broken promise."""
     signatures = (paper.submitter_signature, paper.node_signature)
-    terms = _flatten(paper.terms)
-    return PROVE_BREACH.encode(
-        make_terms_values(paper.escrow), terms, *signatures, _flatten(last.receipt), last.signature
-    )
+    terms = make_lease_values(paper.terms)
+    return PROVE_BREACH.encode(make_terms_values(paper.escrow), terms, *signatures, *_make_signed(last))
+
+
+def make_receipt_values(receipt: Receipt) -> tuple[object, ...]:
+    """The receipt as the contract's tuple."""
+    return tuple(_flatten(receipt))
+
+
+def make_lease_values(terms: LeaseTerms) -> tuple[object, ...]:
+    """The lease terms as the contract's tuple."""
+    return tuple(_flatten(terms))
+
+
+def _make_signed(signed: SignedReceipt) -> tuple[object, bytes]:
+    return make_receipt_values(signed.receipt), signed.signature
 
 
 def _make_numbered(paper: NumberedPaper) -> tuple[object, ...]:

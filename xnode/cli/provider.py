@@ -25,6 +25,12 @@ DEFAULT_PRICES = {
 }
 """Somewhere to start: `provider price set` changes them while it runs."""
 
+CREDIT_PRICES = {
+    "tCPU": {**dict.fromkeys(PRICES, "0"), "vcpu_hour": "1"},
+    "tGPU": {**dict.fromkeys(PRICES, "0"), "gpu_hour": "1"},
+}
+"""In credits a reference unit's hour costs one, by what a credit is."""
+
 
 LAZY = {
     "stake": Lazy("xnode.cli.stake:stake", "Show the stake, or add OPENX to it."),
@@ -34,6 +40,7 @@ LAZY = {
     "capacity": Lazy("xnode.cli.capacity:capacity", "What is verified and until when; request a challenge."),
     "self-test": Lazy("xnode.cli.self_test:self_test", "Challenge this host as verifiers would."),
     "verifier": Lazy("xnode.cli.verifier:verifier", "Judge others' challenges, and the fees for it."),
+    "profile": Lazy("xnode.cli.profile:profile", "This host's hardware, and its hash on chain."),
     "reputation": Lazy("xnode.cli.reputation:reputation", "Settled work, proven faults and refunds, read from chain."),
 }
 

@@ -90,6 +90,13 @@ async def _prove(payer: Payer, paper: LeasePaper, last: SignedReceipt, due: Amou
     if before >= due:
         say(f"lease {brief_id(to_hex(paper.lease_id))} was refunded before")
         return _make_row(paper, asset, 0, due)
+    if not paper.node_signature:
+        raise UserError(
+            "the provider's signature under the terms is not in the papers",
+            where=f"lease {brief_id(to_hex(paper.lease_id))}",
+            todo="export them from the node that ran the job: xnode job receipts JOB --export DIR",
+            code=ExitCode.REFUSED,
+        )
     say(f"proving that lease {brief_id(to_hex(paper.lease_id))} ran too little ...")
     await payer.prove_breach(make_intent("breach"), paper, last)
     after = await payer.rpc.view(prover, fault_prover.REFUNDED_OF, paper.lease_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -88,6 +89,17 @@ def fees(app: App, /, screen: Screen, **options: Any) -> None:
         await payer.withdraw_verifier_fees(make_intent("fees"))
 
     _do(Owner(app, **options), screen, work)
+
+
+@verifier.command("papers")
+@click.option("--export", type=click.Path(path_type=Path, file_okay=False), required=True, help="Into this folder.")
+@output_option
+@pass_app
+def papers(app: App, export: Path, screen: Screen) -> None:
+    """Write what this node holds against others, for `xnode fault report`: wrong elements and contradicting verdicts."""
+    from xnode.cli.evidence_files import export_papers
+
+    export_papers(app.control.stream("provider.papers"), export, screen)
 
 
 @verifier.command("status")

@@ -9,20 +9,19 @@ from typing import TypeVar
 import structlog
 import trio
 
-from metering.capacity import CapacityAnswer
-from metering.codec import decode, decode_strict, encode
+from metering.capacity import CapacityAnswer, find_opened_rows
+from metering.codec import decode, encode
 from metering.eip712 import keccak
-from metering.refusal import Refusal
 from metering.units import Address, Hash32
 from xnode.capacity import message
-from xnode.capacity.challenge import make_opened_row
 from xnode.capacity.judging import list_claims, make_answers, make_tasks
 from xnode.capacity.message import AnsweredDevice, AnswerQuery, Answers, OpenQuery, ProductQuery
 from xnode.capacity.products import Products, open_products
+from xnode.deeds.capacity_trial import read_request, refuse
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
 from xnode.logs import make_log_id
-from xnode.ports import CapacityChain, Challenge, Promises, RpcHandler, RpcRefused, Signer
+from xnode.ports import CapacityChain, Challenge, Promises, RpcHandler, Signer
 
 LOOK_S = 1.0
 """Between looks at an open challenge of ours: the draw, its end, or another seed after a reorganisation."""
@@ -223,29 +222,29 @@ class Prover:
     # -------------------------------------------------------------------------------------------------------- answering
 
     async def _on_answer(self, caller: Address, body: bytes) -> bytes:
-        query = _read(body, AnswerQuery)
+        query = read_request(body, AnswerQuery)
         session, _ = await self._find_session(query.challenge_id, caller)
         if query.claim >= len(session.claims):
-            raise _refuse("claim_unknown", f"the challenge has {len(session.claims)} claims")
+            raise refuse("claim_unknown", f"the challenge has {len(session.claims)} claims")
         claim = session.claims[query.claim]
         await self._wait(session, lambda: claim.answers is not None or claim.failure is not None)
         if claim.answers is None:
-            raise _refuse("cannot_compute", "the devices of this claim cannot answer")
+            raise refuse("cannot_compute", "the devices of this claim cannot answer")
         return encode(claim.answers)
 
     async def _on_product(self, caller: Address, body: bytes) -> bytes:
-        query = _read(body, ProductQuery)
+        query = read_request(body, ProductQuery)
         session, asking = await self._find_session(query.challenge_id, caller)
         asking.vector_seed = _hold_to(asking.vector_seed, query.vector_seed)
         products = await self._wait_products(session, asking, query.device)
         return await _show(products.multiply_vector(query.device, query.vector_seed))
 
     async def _on_open(self, caller: Address, body: bytes) -> bytes:
-        query = _read(body, OpenQuery)
+        query = read_request(body, OpenQuery)
         session, asking = await self._find_session(query.challenge_id, caller)
         asking.opening_seed = _hold_to(asking.opening_seed, query.opening_seed)
         products = await self._wait_products(session, asking, query.device)
-        row = make_opened_row(query.opening_seed, query.device, query.k, products.tasks[query.device].n)
+        row = find_opened_rows(query.opening_seed, query.device, products.tasks[query.device].n)[query.k]
         return encode(await _show(products.open_row(query.device, row)))
 
     async def _find_session(self, challenge_id: Hash32, caller: Address) -> tuple[_Session, _Caller]:
@@ -259,26 +258,26 @@ class Prover:
                 await session.changed.wait()
         found = self._sessions.get(challenge_id)
         if found is None:
-            raise _refuse("challenge_unknown", f"no open challenge {challenge_id.hex()[:16]} of this node")
+            raise refuse("challenge_unknown", f"no open challenge {challenge_id.hex()[:16]} of this node")
         if not found.nodes:
-            raise _refuse("not_ready", "this node has not seen the draw yet; ask again")
+            raise refuse("not_ready", "this node has not seen the draw yet; ask again")
         if caller not in found.nodes:
-            raise _refuse("not_on_panel", "only the challenge's verifiers may ask")
+            raise refuse("not_on_panel", "only the challenge's verifiers may ask")
         return found, found.callers.setdefault(caller, _Caller())
 
     async def _wait_products(self, session: _Session, asking: _Caller, device: int) -> Products:
         """The products, once everything is signed: before that nobody's dice are worth hearing."""
         if not 0 <= device < sum(claim.count for claim in session.challenge.claims):
-            raise _refuse("device_unknown", f"the challenge has no device {device}")
+            raise refuse("device_unknown", f"the challenge has no device {device}")
         if not all(claim.answers for claim in session.claims):
-            raise _refuse("not_ready", "not all devices have answered yet")
+            raise refuse("not_ready", "not all devices have answered yet")
         asking.asks += 1
         if asking.asks > ASKS_EACH * sum(claim.count for claim in session.challenge.claims):
-            raise _refuse("asked_too_often", "this node has shown enough")
+            raise refuse("asked_too_often", "this node has shown enough")
         session.wanted.set()
         await self._wait(session, lambda: session.products is not None or session.claims[0].failure is not None)
         if session.products is None:
-            raise _refuse("cannot_compute", "the products cannot be computed again")
+            raise refuse("cannot_compute", "the products cannot be computed again")
         await _show(session.products.wait_roots((device,)))
         return session.products
 
@@ -293,7 +292,7 @@ def _bound(handler: RpcHandler) -> RpcHandler:
     async def bound(caller: Address, body: bytes) -> bytes:
         with trio.move_on_after(WAIT_S):
             return await handler(caller, body)
-        raise _refuse("not_ready", "still computing; ask again")
+        raise refuse("not_ready", "still computing; ask again")
 
     return bound
 
@@ -306,7 +305,7 @@ def _make_subject(session: _Session, number: int) -> bytes:
 def _hold_to(first: Hash32 | None, told: Hash32) -> Hash32:
     """A verifier throws its dice once: else it could have us compute and show for ever."""
     if first is not None and first != told:
-        raise _refuse("seed_changed", "this verifier has told another seed before")
+        raise refuse("seed_changed", "this verifier has told another seed before")
     return told
 
 
@@ -314,15 +313,4 @@ async def _show(shown: Awaitable[_T]) -> _T:
     try:
         return await shown
     except Permanent as error:
-        raise _refuse("cannot_compute", str(error)) from None
-
-
-def _read(body: bytes, kind: type[_T]) -> _T:
-    try:
-        return decode_strict(body, kind)
-    except ValueError as error:
-        raise _refuse("malformed", f"the request is not a {kind.__name__}: {str(error)[:200]}") from None
-
-
-def _refuse(code: str, detail: str) -> RpcRefused:
-    return RpcRefused(encode(Refusal(code, detail)))
+        raise refuse("cannot_compute", str(error)) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metering.checks import check_receipts
+from metering.checks import check_receipt_time, check_receipts
 from metering.receipt import SignedReceipt, make_receipt_digest
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
@@ -117,7 +117,9 @@ def _check_fresh(
     # A provider that will not stop is not paid for going on.
     last_ns = lease.stop_asked_at_ns + STOP_GRACE_NS if lease.stop_asked_at_ns is not None else turn.at_ns
     elapsed_ns = min(turn.at_ns, last_ns) - lease.requested_at_ns
-    return check_receipts(lease.last, fresh, lease.terms, turn.state.settings.separator, elapsed_ns, network_bytes)
+    separator = turn.state.settings.separator
+    refusal = check_receipts(lease.last, fresh, lease.terms, separator, elapsed_ns, network_bytes)
+    return refusal or check_receipt_time(fresh[-1].receipt, lease.requested_at_ns, turn.at_ns)
 
 
 def _accept(

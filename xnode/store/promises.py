@@ -14,6 +14,9 @@ from metering.eip712 import keccak
 from xnode.errors import Permanent, Retryable
 from xnode.store.schema import PROMISE
 
+MAX_LISTED = 10_000
+"""Values of one kind read at once: papers against others are few, or something else is wrong."""
+
 T = TypeVar("T")
 
 
@@ -37,6 +40,14 @@ class SqlPromises:
 
     async def find(self, kind: str, subject: bytes) -> bytes | None:
         return await _in_thread(lambda: self._find(kind, subject))
+
+    async def list_values(self, kind: str) -> tuple[bytes, ...]:
+        return await _in_thread(lambda: self._list(kind))
+
+    def _list(self, kind: str) -> tuple[bytes, ...]:
+        query = select(PROMISE.c.value).where(PROMISE.c.kind == kind).order_by(PROMISE.c.subject).limit(MAX_LISTED)
+        with self._engine.connect() as connection:
+            return tuple(row.value for row in connection.execute(query))
 
     def _keep(self, kind: str, subject: bytes, value: bytes) -> bytes:
         row = {"kind": kind, "subject": subject, "digest": keccak(value), "value": value}

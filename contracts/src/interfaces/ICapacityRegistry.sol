@@ -54,13 +54,18 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///   timestamp of that block, and draws without waiting for others; the chain's block time is the resolution of the clock.
 /// - A draw that nobody makes for 256 blocks is armed again with a new hash. This is one more try for a provider that dislikes
 ///   a panel, so verifiers draw at once; they are paid for it.
+/// - A verifier that colludes can choose its dice so that the rows it says it opened are right ones. {IFaultProver} takes stake from a
+///   verifier that passed what it did not look at, not from one that looked away well.
+/// - A verifier that does not judge earns nothing and loses nothing. Whoever records chooses whose verdicts, of a quorum or more,
+///   and these share the fee.
 /// - A spot check is announced {Settings-drawDelay} blocks ahead, and a provider can have itself checked when it suits, which keeps
-///   others from it for {Settings-spotCheckPause}. Its own challenges keep nobody from checking it, but while one is open.
+///   others from it for {Settings-spotCheckPause}. Its own challenges keep nobody from checking it, but while one is open. A check that
+///   is open keeps the provider from renewing, so it renews {Settings-answerTime} and more before the end.
 /// - A chain reorganised behind a draw gives the same challenge another seed. A verifier signs one verdict for one challenge id, ever;
 ///   it waits until the draw is final, or abstains.
 ///
-/// The owner, a timelock, adds and changes classes and sets the {Settings} within bounds. A change never touches a challenge that is
-/// open or a capacity that is in force. There is no proxy and no pause.
+/// The owner, a timelock, adds and changes classes and sets the {Settings} within bounds. A change never touches a capacity that
+/// is in force, nor of an open challenge more than what is counted later: answerTime from the draw, validity from the verdict. There is no proxy and no pause.
 ///
 /// Assumptions
 /// - OPENX moves exactly the amount named and calls nobody. The registry was made by us and does not call back.
@@ -204,6 +209,7 @@ interface ICapacityRegistry is IStakeHold {
     error NotOnPanel(bytes32 challengeId, address verifier);
     error WrongVerdictSignature(address verifier, address nodeKey, address recovered);
     error VerifierStakeShort(address verifier, uint256 staked, uint256 needed);
+    error NoSuchVerdict(address provider, uint256 index);
     error AlreadyVerifier(address provider);
     error NotVerifier(address provider);
     error LeftRecently(address provider, uint256 heldUntil);
@@ -227,11 +233,11 @@ interface ICapacityRegistry is IStakeHold {
     function draw(bytes32 challengeId) external;
 
     /// @notice Takes the verdicts of a quorum. By anyone, until the deadline.
-    /// @param verifiers the provider addresses of panel members, ascending
+    /// @param judges the provider addresses of panel members, ascending
     /// @param verdicts of each, agreeing in challengeId, answersHash and passed; signed by the member's node key
     function record(
         bytes32 challengeId,
-        address[] calldata verifiers,
+        address[] calldata judges,
         Verdict[] calldata verdicts,
         bytes[] calldata signatures
     ) external;
@@ -264,6 +270,7 @@ interface ICapacityRegistry is IStakeHold {
     /// @notice Devices of one class in force.
     function verifiedOf(address provider, uint16 classId) external view returns (uint16);
     /// @notice The provider's verdicts so far, oldest first; `until` is cut short where a later one took its place.
+    /// @param index from 0 to before {historyLength}
     function historyOf(address provider, uint256 index) external view returns (Capacity memory);
     function historyLength(address provider) external view returns (uint256);
     function isJailed(address provider) external view returns (bool);
@@ -301,7 +308,7 @@ interface ICapacityRegistry is IStakeHold {
     function classCount() external view returns (uint16);
 
     /// @notice drawDelay 1 to 64; panelSize 1 to {MAX_PANEL}; quorum more than two thirds of it; answerTime 10 seconds to 1 day;
-    /// validity 1 minute to 90 days; spotCheckPause shorter than validity; leaveDelay answerTime to 90 days; fee 0.001 to
+    /// validity 1 minute to 90 days; spotCheckPause up to validity; leaveDelay answerTime to 90 days; fee 0.001 to
     /// 1,000 OPENX; verifierStake 1 to 100,000,000 OPENX. Only the owner.
     function setSettings(Settings calldata settings_) external;
     function settings() external view returns (Settings memory);

@@ -12,7 +12,7 @@ library AnswerTree {
 
     /// @notice The root that an opening leads to, in the tree of an n x n product.
     function rootOf(IFaultProver.Opening calldata opening, uint256 n) internal pure returns (bytes32 node) {
-        uint256 leaves = n * (n / LEAF_ELEMENTS);
+        uint256 leaves = n * n / LEAF_ELEMENTS;
         if (opening.index >= leaves) revert IFaultProver.LeafOutOfTree(opening.index, leaves);
         if (opening.values.length != LEAF_BYTES) revert IFaultProver.LeafLength(opening.values.length, LEAF_BYTES);
         uint256 height = _heightOf(leaves);
@@ -34,11 +34,14 @@ library AnswerTree {
         pure
         returns (uint256 row, uint256 column, int256 value)
     {
-        uint256 leavesInRow = n / LEAF_ELEMENTS;
-        row = opening.index / leavesInRow;
-        column = opening.index % leavesInRow * LEAF_ELEMENTS + opening.column;
+        row = rowOf(opening, n);
+        column = opening.index % (n / LEAF_ELEMENTS) * LEAF_ELEMENTS + opening.column;
         uint256 start = 4 * uint256(opening.column);
         value = int32(uint32(bytes4(opening.values[start:start + 4])));
+    }
+
+    function rowOf(IFaultProver.Opening calldata opening, uint256 n) internal pure returns (uint256) {
+        return opening.index / (n / LEAF_ELEMENTS);
     }
 
     function _heightOf(uint256 leaves) private pure returns (uint256 height) {

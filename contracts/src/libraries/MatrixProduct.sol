@@ -14,12 +14,12 @@ pragma solidity 0.8.37;
 /// - That wants bytes without a sign: x + 128 for each x. What this adds is taken out at the end, from the sums of all bytes.
 library MatrixProduct {
     uint256 private constant LANE = 0xffffffffffffffff;
-    uint256 private constant BOTH_LANES = 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff;
+    uint256 private constant BOTH_LANES = 0xffffffffffffffff << 128 | 0xffffffffffffffff;
     uint256 private constant PHI = 0x9e3779b97f4a7c15;
-    uint256 private constant PHI_BOTH = 0x00000000000000009e3779b97f4a7c1500000000000000009e3779b97f4a7c15;
+    uint256 private constant PHI_BOTH = 0x9e3779b97f4a7c15 << 128 | 0x9e3779b97f4a7c15;
     uint256 private constant MIX_1 = 0xbf58476d1ce4e5b9;
     uint256 private constant MIX_2 = 0x94d049bb133111eb;
-    uint256 private constant SIGNS_BOTH = 0x0000000000000000808080808080808000000000000000008080808080808080;
+    uint256 private constant SIGNS_BOTH = 0x8080808080808080 << 128 | 0x8080808080808080;
     uint256 private constant SPREAD_32 = 0xffffffff << 128 | 0xffffffff;
     uint256 private constant SPREAD_16 = 0xffff << 192 | 0xffff << 128 | 0xffff << 64 | 0xffff;
     uint256 private constant SPREAD_8 =
@@ -28,7 +28,7 @@ library MatrixProduct {
 
     /// @notice Row `row` of A times column `column` of B; both below n, and n a multiple of 8 up to 131,072.
     function element(bytes32 seed, uint256 n, uint256 row, uint256 column) internal pure returns (int256) {
-        uint256 words = n / 8;
+        uint256 words = n >> 3;
         uint256 lanes;
         unchecked {
             uint256 a = uint256(seed) >> 192;

@@ -77,7 +77,7 @@ library VerifierList {
         // What lies at a position is the slot of the same number until a swap moved another there, kept as its number + 1.
         uint256[] memory moved = new uint256[](slotCount);
         panel = new address[](seats);
-        uint256 taken;
+        uint256 taken = 0;
         for (uint256 i = 0; i < slotCount && taken < seats; i++) {
             uint256 j = i + uint256(keccak256(abi.encode(seed, i, bytes32("panel")))) % (slotCount - i);
             Slot memory slot = list.slots[moved[j] == 0 ? j : moved[j] - 1];
@@ -93,7 +93,7 @@ library VerifierList {
 
     function allOf(List storage list) internal view returns (address[] memory all) {
         all = new address[](list.count);
-        uint256 found;
+        uint256 found = 0;
         for (uint256 i = 0; found < all.length; i++) {
             Slot storage slot = list.slots[i];
             if (slot.leftBlock == 0) all[found++] = slot.verifier;

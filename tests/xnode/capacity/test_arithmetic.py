@@ -7,24 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metering.capacity import OPENED_ROWS, count_leaves, find_opened_rows
 from metering.eip712 import keccak
 from metering.units import Hash32
-from xnode.capacity.challenge import MAX_SIZE, OPENED_ROWS, check_size, make_opened_rows, make_vector
+from xnode.capacity.challenge import MAX_SIZE, check_size, make_vector
 from xnode.capacity.freivalds import make_expected
 from xnode.capacity.matrices import Int8s, expand, split_seed
 from xnode.capacity.opening import OpenedRow, check_opened_row, find_wrong_element
 from xnode.capacity.product import Product, make_product, multiply
-from xnode.capacity.tree import (
-    SpanProof,
-    WrongProof,
-    count_leaves,
-    find_path,
-    find_root,
-    fold_span,
-    hash_leaf,
-    hash_leaves,
-    make_tree,
-)
+from xnode.capacity.tree import SpanProof, WrongProof, find_path, fold_span, hash_leaves, make_tree
 
 SEED = keccak(b"a device")
 N = 512
@@ -73,7 +64,7 @@ def test_the_largest_products_are_exact(odd_at: int) -> None:
 
 def test_the_vector_product_and_the_rows_are_those_of_the_product(product: Product) -> None:
     vector = make_vector(keccak(b"dice"), 0, N)
-    rows = make_opened_rows(keccak(b"dice"), 0, N)
+    rows = find_opened_rows(keccak(b"dice"), 0, N)
     expected = make_expected(SEED, N, vector, rows)
     assert product.multiply_vector(vector) == expected.vector_product
     assert tuple(product.read_row(row) for row in rows) == expected.rows
@@ -111,7 +102,7 @@ def test_one_wrong_element_in_an_opened_row_is_evidence_for_the_contract(product
     found = find_wrong_element(N, row, opened, product.read_row(row))
     assert found is not None
     assert (found.index, found.column) == (row * 2 + 1, column - 256)
-    assert find_root(hash_leaf(found.index, found.values), found.index, found.path) == broken.tree.root
+    assert found.find_root() == broken.tree.root
     assert found.path == broken.tree.make_path(found.index)
 
 
@@ -152,7 +143,6 @@ def test_any_span_leads_to_the_root_and_gives_each_leafs_path(total: int, data: 
     for index in range(first, first + count):
         path = find_path(levels, first, index)
         assert path == tree.make_path(index)
-        assert find_root(hashes[index], index, path) == tree.root
 
 
 def test_a_span_with_a_foreign_hash_leads_elsewhere() -> None:

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from metering.capacity import make_answers_hash
+from metering.capacity import Opening, find_opened_rows, make_answers_hash, make_element
 from metering.units import ZERO_HASH, Hash32
-from xnode.capacity.challenge import make_device_seed, make_opened_rows
+from xnode.capacity.challenge import make_device_seed
 from xnode.capacity.matrices import expand, split_seed
 from xnode.capacity.product import Product, make_product
-from xnode.capacity.tree import find_root, hash_leaf
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "capacity.json").read_text())
 CASES = [pytest.param(case, id=f"n={case['n']}") for case in VECTORS["cases"]]
@@ -33,7 +32,7 @@ def test_seeds_and_opened_rows_are_those_of_the_vectors(case: dict[str, Any]) ->
     seed = make_device_seed(read_hash(case["challengeSeed"]), case["device"])
     assert seed == read_hash(case["seed"])
     assert split_seed(seed) == (int(case["seedA"], 16), int(case["seedB"], 16))
-    rows = make_opened_rows(read_hash(case["openingSeed"]), case["device"], case["n"])
+    rows = find_opened_rows(read_hash(case["openingSeed"]), case["device"], case["n"])
     assert list(rows) == case["openedRows"]
 
 
@@ -60,8 +59,8 @@ def test_openings_are_those_of_the_vectors(case: dict[str, Any], products: dict[
     for opening in case["openings"]:
         path = tuple(read_hash(text) for text in opening["path"])
         assert tree.make_path(opening["index"]) == path
-        leaf = hash_leaf(opening["index"], bytes.fromhex(opening["values"][2:]))
-        assert find_root(leaf, opening["index"], path) == tree.root
+        told = Opening(opening["index"], opening["column"], bytes.fromhex(opening["values"][2:]), path)
+        assert told.find_root() == tree.root and told.element == opening["element"]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -69,12 +68,12 @@ def test_the_wrong_element_of_the_vectors_is_under_its_root_and_wrong(
     case: dict[str, Any], products: dict[int, Product]
 ) -> None:
     wrong = case["wrongElement"]
-    values = bytes.fromhex(wrong["values"][2:])
     path = tuple(read_hash(text) for text in wrong["path"])
-    assert find_root(hash_leaf(wrong["index"], values), wrong["index"], path) == read_hash(wrong["root"])
-    element = int.from_bytes(values[4 * wrong["column"] :][:4], "big", signed=True)
-    column = 256 * (wrong["index"] % (case["n"] // 256)) + wrong["column"]
-    assert element == wrong["element"] != wrong["right"] == int(products[case["n"]].elements[wrong["row"], column])
+    opening = Opening(wrong["index"], wrong["column"], bytes.fromhex(wrong["values"][2:]), path)
+    assert opening.find_root() == read_hash(wrong["root"])
+    row, column = opening.find_place(case["n"])
+    assert opening.element == wrong["element"] != wrong["right"] == int(products[case["n"]].elements[row, column])
+    assert make_element(read_hash(case["seed"]), case["n"], row, column) == wrong["right"]
 
 
 def test_the_answers_hash_is_that_of_the_vectors() -> None:

@@ -189,8 +189,7 @@ async def open_escrow(bed: Bed) -> Escrow:
     await approve(bed, payer, contracts.payment_escrow, 1000 * TOKEN)
     deposit = payment_escrow.DEPOSIT.encode(payer, contracts.openx_token, 1000 * TOKEN)
     await send(rpc, payer, contracts.payment_escrow, deposit)
-    terms = tuple(getattr(escrow, name) for name in escrow.__struct_fields__)
-    await send(rpc, payer, contracts.payment_escrow, payment_escrow.OPEN.encode(terms, 1000 * TOKEN))
+    await send(rpc, payer, contracts.payment_escrow, payment_escrow.OPEN.encode(flatten(escrow), 1000 * TOKEN))
     return escrow
 
 
@@ -249,30 +248,28 @@ def make_verdict(ground: Ground, key: int = VERIFIERS[0], **changes: Any) -> Ver
     return VerdictPaper(CHAIN_ID, domain.contract, signed, ground.roots)
 
 
+def flatten(value: Any) -> Any:
+    """A struct as the contract's tuple, field by field."""
+    fields = getattr(value, "__struct_fields__", None)
+    return value if fields is None else tuple(flatten(getattr(value, name)) for name in fields)
+
+
 def numbered_values(paper: NumberedPaper) -> tuple[object, ...]:
     return (paper.provider, paper.node, paper.number, paper.expires_at_ns, paper.body_hash)
-
-
-def verdict_values(verdict: Verdict) -> tuple[object, ...]:
-    return tuple(getattr(verdict, name) for name in verdict.__struct_fields__)
-
-
-def opening_values(opening: Opening) -> tuple[object, ...]:
-    return (opening.index, opening.column, opening.values, list(opening.path))
 
 
 def make_call(a: Document, b: Document) -> tuple[Any, ...]:
     """The contract's function for two documents of one kind, with its arguments."""
     match a, b:
         case SignedReceipt(), SignedReceipt():
-            values = [fault_prover.make_receipt_values(one.receipt) for one in (a, b)]
+            values = [flatten(one.receipt) for one in (a, b)]
             return fault_prover.PROVE_RECEIPTS, values[0], a.signature, values[1], b.signature, SALT
         case NumberedPaper(), NumberedPaper():
             function = fault_prover.PROVE_OFFERS if a.kind == "Offer" else fault_prover.PROVE_QUOTES
             return function, numbered_values(a), a.signature, numbered_values(b), b.signature, SALT
         case VerdictPaper(), VerdictPaper():
             one, other = a.signed, b.signed
-            first, second = verdict_values(one.verdict), verdict_values(other.verdict)
+            first, second = flatten(one.verdict), flatten(other.verdict)
             return fault_prover.PROVE_VERDICTS, first, one.signature, second, other.signature, SALT
     raise AssertionError("two kinds")
 
@@ -317,9 +314,8 @@ async def test_the_same_documents_contradict_each_other(ground: Ground, make: Ma
 
 
 def pair_values(pairs: Sequence[ReceiptPair]) -> list[tuple[object, ...]]:
-    values = fault_prover.make_receipt_values
     return [
-        (values(pair.older.receipt), pair.older.signature, values(pair.newer.receipt), pair.newer.signature)
+        (flatten(pair.older.receipt), pair.older.signature, flatten(pair.newer.receipt), pair.newer.signature)
         for pair in pairs
     ]
 
@@ -375,8 +371,7 @@ async def test_the_same_elements_are_wrong(ground: Ground) -> None:
         signature = sign_digest(make_key(key), make_answer_digest(domain.separator(), answer))
         paper = AnswerPaper(CHAIN_ID, domain.contract, SignedAnswer(answer, signature), opening)
         device = Device(owner_of(NODE), ground.seeds[number], N)
-        values = tuple(getattr(answer, name) for name in answer.__struct_fields__)
-        call = (fault_prover.PROVE_WRONG_ELEMENT, values, signature, opening_values(opening), SALT)
+        call = (fault_prover.PROVE_WRONG_ELEMENT, flatten(answer), signature, flatten(opening), SALT)
         proofs += agree(await ask(ground, *call), find_wrong_element(paper, device, OWNERS))
     assert 5 <= proofs <= 25
 
@@ -399,7 +394,7 @@ async def test_the_same_verdicts_are_false(ground: Ground) -> None:
         told = ground.seeds[paper.device] if paper.device < DEVICES else ZERO_HASH
         device = Device(owner_of(NODE), told, N)
         verdict, signature = paper.signed.verdict, paper.signed.signature
-        call = (verdict_values(verdict), signature, list(paper.roots), paper.device, opening_values(opening), SALT)
+        call = (flatten(verdict), signature, list(paper.roots), paper.device, flatten(opening), SALT)
         found = await ask(ground, fault_prover.PROVE_FALSE_VERDICT, *call)
         proofs += agree(found, find_false_verdict(paper, device, OWNERS))
     assert 5 <= proofs <= 35
@@ -412,11 +407,10 @@ async def refunded(ground: Ground, terms: LeaseTerms, last: SignedReceipt) -> in
     """What the contract would give back now; nothing when it refuses."""
     lease_id = make_lease_id(ground.escrow_domain.separator(), terms)
     ours, theirs = (sign_digest(make_key(key), lease_id) for key in (0, NODE))
-    escrow = tuple(getattr(ground.escrow, name) for name in ground.escrow.__struct_fields__)
-    values, receipt = fault_prover.make_lease_values(terms), fault_prover.make_receipt_values(last.receipt)
     async with Rpc(ground.chain.url, CHAIN_ID) as rpc:
         try:
-            call = (fault_prover.PROVE_BREACH, escrow, values, ours, theirs, receipt, last.signature)
+            parties = (flatten(ground.escrow), flatten(terms), ours, theirs)
+            call = (fault_prover.PROVE_BREACH, *parties, flatten(last.receipt), last.signature)
             return int(await rpc.view(ground.manifest.contracts.fault_prover, *call))
         except Reverted as error:
             expected = ("PromiseKept", "NotTheLast", "NothingPromised", "NothingToRefund")

@@ -2,88 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
+import re
 
 import pytest
-import trio
 
-from metering.units import Address
-from tests.verifying import Verifiers, make_verifiers
 from tests.xnode.cli.conftest import Run
-from xnode.chain.manifest import read_manifest
-from xnode.chain.rpc import Rpc
+from tests.xnode.cli.provider import Provider
 from xnode.errors import ExitCode
 from xnode.home import Home
-from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
-
-Ask = Callable[..., Any]
-
-
-class Provider:
-    """A registered provider of a devnet, and its command line."""
-
-    def __init__(self, xnode: Run, home: Home, manifest: str, password: str) -> None:
-        self._xnode, self._home, self._manifest = xnode, home, manifest
-        self._env = {"ETH_PASSWORD": password}
-        # A machine's rounds: a person's would take most of the time of all these commands.
-        entry = trio.run(Keystore(home.keystore).make_new, "owner", Path(password).read_text().strip(), MACHINE_ROUNDS)
-        assert entry.address is not None
-        self.owner = "0x" + entry.address.hex()
-        self.run("devnet", "fund", self.owner)
-        self.run("provider", "init", "--chain", manifest)
-
-    @property
-    def address(self) -> Address:
-        return Address(bytes.fromhex(self.owner[2:]))
-
-    def run(self, *arguments: str) -> Any:
-        done = self._xnode(*arguments, env=self._env)
-        assert done.returncode == 0, done.stderr
-        return done
-
-    def ask(self, *arguments: str) -> Any:
-        """What a command answers as JSON."""
-        return json.loads(self.run(*arguments, "-o", "json").stdout)
-
-    def refuse(self, *arguments: str, code: ExitCode = ExitCode.REFUSED) -> str:
-        """The one line that a command fails with."""
-        done = self._xnode(*arguments, env=self._env)
-        (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        assert done.returncode == code, done.stderr
-        return str(line)
-
-    def with_verifiers(self, work: Callable[[Rpc, Verifiers], Awaitable[None]]) -> None:
-        """Run what others do on the chain."""
-        manifest = read_manifest(Path(self._manifest))
-
-        async def main() -> None:
-            with trio.fail_after(60):
-                async with Rpc(manifest.rpc_url, manifest.chain_id) as rpc:
-                    await work(rpc, Verifiers(rpc, manifest, self._home.folder))
-
-        trio.run(main)
-
-    def verify(self, *claims: str) -> None:
-        """Have capacity verified as everybody does: by a request, and by the verdicts of those who judge."""
-        self.enlist_verifiers()
-        self.run("provider", "capacity", "request", *(word for claim in claims for word in ("--class", claim)))
-        self.with_verifiers(lambda _rpc, verifiers: verifiers.judge(self.address))
-
-    def enlist_verifiers(self) -> None:
-        self.run("devnet", "fund", *("0x" + one.wallet.address.hex() for one in make_verifiers()))
-        self.with_verifiers(lambda _rpc, verifiers: verifiers.enlist())
-
-    def pass_time(self, seconds: int) -> None:
-        async def pass_(rpc: Rpc, _verifiers: Verifiers) -> None:
-            await rpc.write("evm_increaseTime", hex(seconds))
-            await rpc.write("evm_mine")
-
-        self.with_verifiers(pass_)
 
 
 @pytest.fixture
@@ -137,6 +65,13 @@ def test_credits_are_minted_held_by_stake_and_given_back(provider: Provider) -> 
     assert "is no credit" in provider.refuse("provider", "mint", "1", "--asset", "OPENX", code=ExitCode.USAGE)
 
 
+def test_who_sells_for_credits_asks_one_for_an_hour(provider: Provider, manifest: str) -> None:
+    provider.home.config.unlink()
+    provider.run("provider", "init", "--chain", manifest, "--asset", "tcpu")
+    config = provider.home.config.read_text()
+    assert 'asset = "tCPU"' in config and 'vcpu_hour = "1"' in config and 'memory_gib_hour = "0"' in config
+
+
 def test_credits_are_deposited_like_any_asset(provider: Provider) -> None:
     provider.verify("cpu=1")
     provider.run("provider", "stake", "10")
@@ -153,11 +88,15 @@ def test_a_vanished_minters_stake_pays_for_its_credits(provider: Provider) -> No
     provider.run("provider", "stake", "10")
     provider.run("provider", "mint", "20")
     redeem = ("pay", "redeem", provider.owner, "20", "--from", provider.owner)
-    assert "has not defaulted" in provider.refuse(*redeem)
+    assert "can serve all it sold" in provider.refuse(*redeem)
+    provider.pass_time(86_400)
+    # Capacity has lapsed, and the grace begins.
+    assert re.search(r"cannot serve 20 tCPU of what it sold, and has until \d{4}", provider.refuse(*redeem))
     provider.pass_time(40 * 86_400)
     assert "no verified capacity" in provider.refuse("provider", "mint", "1")
     assert "expired at" in provider.run("provider", "capacity").stdout
     assert provider.ask("provider", "mint")["is_defaulted"]
+    assert "the wallet has 20 tCPU" in provider.refuse(*redeem[:3], "21", *redeem[4:], code=ExitCode.FUNDS)
     answer = provider.ask(*redeem)
     assert (answer["paid"], answer["outstanding"], answer["staked"]) == ("2", "0", "8")
 
@@ -196,3 +135,23 @@ def test_a_record_is_read_from_chain(provider: Provider) -> None:
     assert (answer["provider"], answer["stake"], answer["faults"]) == (provider.owner, "7", 0)
     assert [row["asset"] for row in answer["assets"]] == ["OPENX", "tGPU", "tCPU"]
     assert "none" in provider.run("provider", "reputation", "0x" + "22" * 20).stdout
+
+
+def test_the_hash_of_the_hardware_profile_is_on_chain_from_the_first(provider: Provider) -> None:
+    answer = provider.ask("provider", "profile")
+    assert answer["is_published"] and answer["profile"]["memory_bytes"] > 0
+    assert "the same" in provider.run("provider", "profile").stdout
+    assert "publishing" not in provider.run("provider", "profile", "--publish").stderr
+
+
+def test_a_provider_whose_capacity_shrank_has_its_grace_noted(provider: Provider) -> None:
+    provider.verify("cpu=2")
+    provider.run("provider", "stake", "20")
+    provider.run("provider", "mint", "40")
+    provider.verify("cpu=1")
+    redeem = ("pay", "redeem", provider.owner, "all", "--from", provider.owner)
+    refused = provider.refuse(*redeem)
+    assert "cannot serve 16 tCPU" in refused
+    provider.pass_time(10)
+    answer = provider.ask(*redeem)
+    assert (answer["paid"], answer["outstanding"], answer["shortfall"]) == ("1.6", "24", "0")

@@ -151,7 +151,7 @@ async def test_chain_transactions_are_kept_by_intent_and_nonces_are_not_shared(e
 def test_migrations_run_twice_change_nothing(postgres: PostgresServer) -> None:
     url = postgres.new_database()
     tables = [sorted(sa.inspect(open_database(url)).get_table_names()) for _ in range(2)]
-    assert tables[0] == tables[1] == ["alembic_version", "chain_tx", "effect", "journal", "record"]
+    assert tables[0] == tables[1] == ["alembic_version", "chain_tx", "effect", "journal", "promise", "record"]
 
 
 def test_the_schema_is_the_one_that_the_code_reads(engine: Engine) -> None:

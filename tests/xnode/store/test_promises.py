@@ -27,6 +27,9 @@ async def test_the_first_value_stands(engine: Engine) -> None:
     assert await promises.keep("Verdict", b"one", b"yes") == b"yes"
     assert await promises.keep("Verdict", b"one", b"no") == b"yes"
     assert await promises.find("Verdict", b"one") == b"yes"
+    await promises.keep("Verdict", b"after", b"no")
+    await promises.keep("Another", b"one", b"other")
+    assert await promises.list_values("Verdict") == (b"no", b"yes")
 
 
 async def test_the_same_promise_twice_is_one_and_another_is_refused(engine: Engine) -> None:

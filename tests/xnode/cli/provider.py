@@ -1,0 +1,90 @@
+"""Provider: a registered provider of a devnet, seen through its command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from metering.units import Address
+from tests.verifying import Verifiers, make_verifiers
+from tests.xnode.cli.conftest import Run
+from xnode.chain.manifest import Manifest, read_manifest
+from xnode.chain.rpc import Rpc
+from xnode.errors import ExitCode
+from xnode.home import Home
+from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore
+from xnode.wallet.signer import WalletKey
+
+
+class Provider:
+    """A registered provider of a devnet, and its command line."""
+
+    def __init__(self, xnode: Run, home: Home, manifest: str, password: str) -> None:
+        self._xnode, self.home, self._manifest = xnode, home, manifest
+        self._env = {"ETH_PASSWORD": password}
+        # A machine's rounds: a person's would take most of the time of all these commands.
+        entry = trio.run(Keystore(home.keystore).make_new, "owner", Path(password).read_text().strip(), MACHINE_ROUNDS)
+        assert entry.address is not None
+        self.owner = "0x" + entry.address.hex()
+        self.run("devnet", "fund", self.owner)
+        self.run("provider", "init", "--chain", manifest)
+
+    @property
+    def address(self) -> Address:
+        return Address(bytes.fromhex(self.owner[2:]))
+
+    def run(self, *arguments: str) -> Any:
+        done = self._xnode(*arguments, env=self._env)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def ask(self, *arguments: str) -> Any:
+        """What a command answers as JSON."""
+        return json.loads(self.run(*arguments, "-o", "json").stdout)
+
+    def refuse(self, *arguments: str, code: ExitCode = ExitCode.REFUSED) -> str:
+        """The one line that a command fails with."""
+        done = self._xnode(*arguments, env=self._env)
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert done.returncode == code, done.stderr
+        return str(line)
+
+    def with_verifiers(self, work: Callable[[Rpc, Verifiers], Awaitable[None]]) -> None:
+        """Run what others do on the chain."""
+        manifest = self.deployment
+
+        async def main() -> None:
+            with trio.fail_after(60):
+                async with Rpc(manifest.rpc_url, manifest.chain_id) as rpc:
+                    await work(rpc, Verifiers(rpc, manifest, self.home.folder))
+
+        trio.run(main)
+
+    def verify(self, *claims: str) -> None:
+        """Have capacity verified as everybody does: by a request, and by the verdicts of those who judge."""
+        self.enlist_verifiers()
+        self.run("provider", "capacity", "request", *(word for claim in claims for word in ("--class", claim)))
+        self.with_verifiers(lambda _rpc, verifiers: verifiers.judge(self.address))
+
+    def enlist_verifiers(self) -> None:
+        self.run("devnet", "fund", *("0x" + one.wallet.address.hex() for one in make_verifiers()))
+        self.with_verifiers(lambda _rpc, verifiers: verifiers.enlist())
+
+    def pass_time(self, seconds: int) -> None:
+        async def pass_(rpc: Rpc, _verifiers: Verifiers) -> None:
+            await rpc.write("evm_increaseTime", hex(seconds))
+            await rpc.write("evm_mine")
+
+        self.with_verifiers(pass_)
+
+    @property
+    def deployment(self) -> Manifest:
+        return read_manifest(Path(self._manifest))
+
+    def load_node_key(self) -> WalletKey:
+        """The key with which its node signs."""
+        return trio.run(Keystore(self.home.node_key).load, "", self.home.password.read_text().strip())

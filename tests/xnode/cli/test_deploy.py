@@ -1,0 +1,128 @@
+"""Deploying from a plan by the program itself, onto a chain that is no devnet."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.xnode.chain.devchain import DevChain, start_anvil
+from tests.xnode.cli.conftest import DEADLINE_S, Run
+from xnode.chain.abi import to_hex
+from xnode.chain.check import check_deployment
+from xnode.chain.manifest import Manifest, read_manifest
+from xnode.chain.rpc import Rpc
+from xnode.chain.timelock import ADMIN_ROLE, HAS_ROLE, PROPOSER_ROLE
+from xnode.errors import ExitCode
+from xnode.home import Home
+from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore
+
+pytestmark = [pytest.mark.chain, pytest.mark.slow]
+
+EXAMPLE = Path(__file__).parents[3] / "contracts" / "plan.example.toml"
+CHAIN_ID = 4242
+STEPS = 10
+"""Nine contracts, and the transaction that connects them."""
+
+
+@pytest.fixture
+def chain() -> Iterator[DevChain]:
+    chain = start_anvil("--block-time", "0.5", chain_id=CHAIN_ID)
+    yield chain
+    chain.end()
+
+
+@pytest.fixture
+def deployer(home: Home, password: str, chain: DevChain) -> str:
+    """A wallet with gas; its address."""
+    entry = trio.run(Keystore(home.keystore).make_new, "deployer", Path(password).read_text().strip(), MACHINE_ROUNDS)
+    assert entry.address is not None
+    address = to_hex(entry.address)
+
+    async def give() -> None:
+        async with Rpc(chain.url, CHAIN_ID) as rpc:
+            await rpc.write("anvil_setBalance", address, hex(10**19))
+
+    trio.run(give)
+    return address
+
+
+@pytest.fixture
+def plan(home: Home) -> Path:
+    path = home.folder / "plan.toml"
+    path.write_text(EXAMPLE.read_text().replace("confirmations = 12", "confirmations = 1"))
+    return path
+
+
+async def count_sent(url: str, address: str) -> int:
+    async with Rpc(url, CHAIN_ID) as rpc:
+        return int(await rpc.read("eth_getTransactionCount", address, "latest"), 16)
+
+
+def test_a_deployment_cut_short_goes_on_where_it_stopped(
+    xnode: Run, environment: dict[str, str], home: Home, password: str, chain: DevChain, deployer: str, plan: Path
+) -> None:
+    env = {"ETH_PASSWORD": password}
+    words = ("chain", "deploy", str(plan), "--rpc-url", chain.url)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xnode.cli.main", *words],
+        env={**environment, **env},
+        cwd=home.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    for line in process.stderr:
+        if "ProviderRegistry at" in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait(DEADLINE_S)
+    process.stderr.close()
+    out = home.folder / "plan.manifest.toml"
+    assert not out.exists()
+
+    done = xnode(*words, "-o", "json", env=env)
+    assert done.returncode == 0, done.stderr
+    assert trio.run(count_sent, chain.url, deployer) == STEPS
+    manifest = read_manifest(out)
+    assert (manifest.chain_id, json.loads(done.stdout)["chain_id"]) == (CHAIN_ID, CHAIN_ID)
+    trio.run(check, chain.url, manifest, deployer)
+
+    again = xnode(*words, env=env)
+    assert again.returncode == 0 and trio.run(count_sent, chain.url, deployer) == STEPS
+    plan.write_text(plan.read_text().replace("quorum = 5", "quorum = 6"))
+    other = xnode(*words, env=env)
+    assert other.returncode == ExitCode.CONFLICT and "another plan" in other.stderr
+    (home.folder / "plan.manifest.toml.journal").unlink()
+    lost = xnode(*words, env=env)
+    assert lost.returncode == ExitCode.CONFLICT and "is there already" in lost.stderr
+
+
+async def check(url: str, manifest: Manifest, deployer: str) -> None:
+    """Everything is in place, and the deployer has no power left."""
+    async with Rpc(url, CHAIN_ID) as rpc:
+        await check_deployment(rpc, manifest)
+        for role in (ADMIN_ROLE, PROPOSER_ROLE):
+            account = bytes.fromhex(deployer[2:])
+            assert not await rpc.view(manifest.contracts.timelock, HAS_ROLE, role, account)
+
+
+def test_a_setting_out_of_its_bounds_is_named_by_the_contract(
+    xnode: Run, password: str, chain: DevChain, deployer: str, plan: Path
+) -> None:
+    plan.write_text(plan.read_text().replace("quorum = 5", "quorum = 2"))
+    done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
+    assert done.returncode == ExitCode.REFUSED, done.stderr
+    assert done.stderr.splitlines()[-1] == "error: quorum 2 is not between 5 and 7; change it"
+
+
+def test_a_wallet_without_gas_is_told_so(xnode: Run, password: str, home: Home, chain: DevChain, plan: Path) -> None:
+    trio.run(Keystore(home.keystore).make_new, "poor", Path(password).read_text().strip(), MACHINE_ROUNDS)
+    done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
+    assert done.returncode == ExitCode.FUNDS and "nothing to pay gas with" in done.stderr

@@ -1,0 +1,159 @@
+"""Reporting faults and breaches by the program itself: found in files, committed to, proved, and listed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from metering.codec import encode
+from metering.evidence import NumberedPaper
+from metering.faults import find_equivocations
+from metering.receipt import Receipt, SignedReceipt
+from metering.units import NANOS_PER_SECOND, Amount, Hash32
+from metering.usage import NO_USAGE
+from scheduler.book import Book
+from tests.factories import DOMAIN, NOW_NS, SEPARATOR, make_offer, sign_offer
+from tests.xnode.cli.conftest import Run
+from tests.xnode.cli.provider import Provider
+from xnode.cli.evidence_files import make_document, read_papers, write_paper
+from xnode.control import Method
+from xnode.deeds.evidence import EvidenceMaker
+from xnode.errors import ExitCode, UserError
+from xnode.home import Home
+
+
+@pytest.fixture
+def provider(xnode_here: Run, home: Home, manifest: str, password: str) -> Provider:
+    return Provider(xnode_here, home, manifest, password)
+
+
+def sign_offers(provider: Provider, folder: Path) -> None:
+    """Two different offers of one number, as files."""
+    key, domain = provider.load_node_key(), provider.deployment.domain
+    for body in (b"\x01", b"\x02"):
+        head = (domain.chain_id, domain.contract, "Offer", provider.address, key.address, 3, 7, Hash32(body * 32))
+        paper = NumberedPaper(*head, b"")  # type: ignore[arg-type]
+        write_paper(replace(paper, signature=key.sign_typed(domain, "Offer", paper)), folder)
+
+
+def sign_receipts(provider: Provider, folder: Path) -> list[Path]:
+    """Two different receipts of one number, as files in two folders: what two auditors were shown."""
+    key, domain, files = provider.load_node_key(), provider.deployment.domain, []
+    for cost in (5, 6):
+        receipt = Receipt(Hash32(b"\x01" * 32), 7, 1000, 10, NO_USAGE, Amount(cost), False)
+        signed = SignedReceipt(receipt, key.sign_typed(domain, "Receipt", receipt))
+        file = folder / str(cost) / "receipt-01010101-000000000007.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(make_document(signed)))
+        files.append(file)
+    return files
+
+
+@pytest.mark.chain
+@pytest.mark.slow
+def test_a_fault_is_found_committed_to_and_proved_by_the_same_command_run_twice(provider: Provider) -> None:
+    folder = provider.home.folder / "evidence"
+    provider.run("provider", "stake", "100")
+    sign_offers(provider, folder)
+    (row,) = provider.ask("fault", "find", str(folder))
+    assert (row["fault"], row["provider"], row["proven"]) == ("equivocation", provider.owner, False)
+    assert "two different offers 3" in provider.run("fault", "find", str(folder)).stdout
+    assert provider.ask("fault", "list") == []
+
+    (row,) = provider.ask("fault", "report", str(folder), "--no-wait")
+    assert "slashed" not in row
+    # Cut here, nothing is lost: the salt is on disk, and the next run finds the commitment on chain.
+    (salt,) = (provider.home.folder / "faults").iterdir()
+    kept = salt.read_text()
+    (again,) = provider.ask("fault", "report", str(folder), "--no-wait")
+    assert again["provable_from_s"] == row["provable_from_s"] and salt.read_text() == kept
+    provider.pass_time(600)
+    done = provider.run("fault", "report", str(folder), "-o", "json")
+    (row,) = json.loads(done.stdout)
+    assert (row["slashed"], row["reward"]) == ("20", "2")
+    assert "committed to it at" in done.stderr and not salt.exists()
+
+    assert "proved before" in provider.refuse("fault", "report", str(folder), code=ExitCode.CONFLICT)
+    (row,) = provider.ask("fault", "list", "--of", provider.owner)
+    assert (row["what"], row["slashed"], row["reporter"]) == ("equivocation", "20", provider.owner)
+    assert provider.ask("fault", "list", "--of", "0x" + "11" * 20) == []
+    assert "equivocation" in provider.run("fault", "list").stdout
+    record = provider.ask("provider", "reputation")
+    assert (record["faults"], record["slashed"], record["stake"]) == (1, "20", "80")
+
+
+@pytest.mark.chain
+@pytest.mark.slow
+def test_receipts_of_two_folders_prove_together_and_each_alone_proves_nothing(provider: Provider) -> None:
+    files = sign_receipts(provider, provider.home.folder / "evidence")
+    (row,) = provider.ask("fault", "find", *map(str, files))
+    assert row["about"] == f"two different receipts 7 of lease 0x{'01' * 32}"
+    for file in files:
+        assert "1 papers prove no fault" in provider.refuse("fault", "find", str(file), code=ExitCode.NOT_FOUND)
+        assert "prove no fault" in provider.refuse("fault", "report", str(file.parent), code=ExitCode.NOT_FOUND)
+    assert "no broken promise" in provider.refuse("pay", "refund", str(files[0]), code=ExitCode.NOT_FOUND)
+
+
+def make_contradiction() -> tuple[NumberedPaper, NumberedPaper]:
+    """What a node's book keeps of a provider that shows two different offers under one number, as papers."""
+    book, one, two = Book(SEPARATOR), make_offer(), make_offer(expires_at_ns=NOW_NS + 2 * NANOS_PER_SECOND)
+    book.add(sign_offer(one), NOW_NS)
+    assert book.add(sign_offer(two), NOW_NS) is not None
+    (proof,) = book.proofs
+    maker = EvidenceMaker(None, None, DOMAIN)  # type: ignore[arg-type]
+    return maker.make_contradiction(proof)
+
+
+def test_two_offers_that_the_market_showed_prove_it() -> None:
+    papers = make_contradiction()
+    owners = {papers[0].node: papers[0].provider}
+    (proof,) = find_equivocations(papers, SEPARATOR, owners)
+    assert proof.provider == papers[0].provider
+
+
+def test_what_this_node_was_shown_is_written_as_papers(
+    xnode: Run, serve: Callable[[Mapping[str, Method]], None], home: Home
+) -> None:
+    shown = make_contradiction()
+
+    async def tell(_params: dict[str, Any]) -> list[dict[str, str]]:
+        return [{"type": "NumberedPaper", "bytes": "0x" + encode(paper).hex()} for paper in shown]
+
+    serve({"offer.contradictions": tell})
+    done = xnode("fault", "seen", "--export", "papers")
+    assert done.returncode == 0, done.stderr
+    assert set(read_papers([home.folder / "papers"])) == set(shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "paper_unreadable"),
+        ("[]", "paper_unreadable"),
+        ('{"type": "Gift"}', "paper_type"),
+        ('{"type": "Offer"}', "bytes"),
+    ],
+)
+def test_a_file_that_is_no_paper_is_named(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "offer-1.json"
+    path.write_text(text)
+    (tmp_path / "unrelated.json").write_text("{")
+    with pytest.raises(UserError, match=told) as caught:
+        read_papers([tmp_path])
+    assert str(path) in str(caught.value) and caught.value.code == ExitCode.REFUSED
+
+
+def test_a_paper_says_what_its_bytes_say(tmp_path: Path) -> None:
+    paper = NumberedPaper(
+        1, Hash32(b"\x01" * 20), "Quote", b"\x02" * 20, b"\x03" * 20, 4, 5, Hash32(b"\x06" * 32), b"\x07" * 65
+    )  # type: ignore[arg-type]
+    path = write_paper(paper, tmp_path)
+    assert path.name.startswith("quote-") and read_papers([path]) == [paper]
+    path.write_text(path.read_text().replace('"number": 4', '"number": 5'))
+    with pytest.raises(UserError, match="number is not what the signed bytes say"):
+        read_papers([path])

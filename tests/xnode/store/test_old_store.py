@@ -1,0 +1,61 @@
+"""A store that an older version left opens: every record, deed and entry, and its open leases go on under their ids.
+
+tests/fixtures/store/0.1.0.msgpack.gz: what the submitter's and the provider's disk held in the middle of their second
+lease, as version 0.1.0 wrote it: [[record], [deed], [entry]] of each.
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from metering.codec import decode
+from metering.terms import make_lease_id
+from metering.units import NANOS_PER_SECOND
+from metering.usage import Counters
+from tests.factories import SEPARATOR
+from xnode.node.change import Entry, UsageRead
+from xnode.node.effect import Deed, PushReceipts
+from xnode.node.records import ProviderLease, Record, SubmitterLease
+from xnode.node.state import make_state
+from xnode.node.step import step
+
+FILE = Path(__file__).parents[2] / "fixtures" / "store" / "0.1.0.msgpack.gz"
+SUBMITTER, PROVIDER = msgspec.msgpack.decode(gzip.decompress(FILE.read_bytes()))
+
+
+def read_records(disk: list[list[bytes]]) -> list[Any]:
+    return [decode(value, Record) for value in disk[0]]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("disk", [SUBMITTER, PROVIDER], ids=["submitter", "provider"])
+def test_everything_in_a_store_of_0_1_0_is_read(disk: list[list[bytes]]) -> None:
+    assert read_records(disk)
+    assert all(decode(value, Deed) for value in disk[1])  # type: ignore[arg-type]
+    assert all(decode(value, Entry).at_ns for value in disk[2])
+
+
+def test_leases_of_0_1_0_promise_nothing_and_keep_the_id_that_both_signed() -> None:
+    leases = [
+        one
+        for one in read_records(SUBMITTER) + read_records(PROVIDER)
+        if isinstance(one, ProviderLease | SubmitterLease)
+    ]
+    assert len(leases) == 4
+    for lease in leases:
+        assert (lease.terms.availability_ppm, lease.terms.refund_ppm) == (0, 0)
+        assert lease.last.lease_id == lease.lease_id != make_lease_id(SEPARATOR, lease.terms)
+
+
+def test_an_open_lease_of_0_1_0_goes_on_with_its_receipts() -> None:
+    state = make_state(read_records(PROVIDER))
+    lease = next(one for one in state.all(ProviderLease) if one.status == "running")
+    at_ns = lease.last.at_ns + 5 * NANOS_PER_SECOND
+    read = UsageRead(lease.lease_id, Counters(lease.last.running_ns + 5 * NANOS_PER_SECOND, lease.last.usage.vcpu_ns))
+    turn = step(state, Entry(at_ns, bytes(32), read))
+    (push,) = (effect for effect in turn.effects if isinstance(effect, PushReceipts))
+    assert push.receipts[-1].lease_id == lease.lease_id and push.receipts[-1].cost > lease.last.cost
