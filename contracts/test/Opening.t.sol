@@ -105,6 +105,8 @@ contract OpeningTest is Market {
     }
 
     function test_an_approved_opener_reserves_up_to_its_cap() external {
+        vm.expectEmit();
+        emit IPaymentEscrow.OpenerApproved(payer, signer, address(asset), OPENER_CAP);
         approveSigner(OPENER_CAP);
         IPaymentEscrow.Escrow memory terms = makeTerms(0);
         submit(SIGNER_KEY, signer, terms, 60 ether, 0);
@@ -193,6 +195,9 @@ contract OpeningTest is Market {
             )
         );
         escrow.openBySig(terms, opening, payer, sig);
+        vm.warp(opening.deadline);
+        escrow.openBySig(terms, opening, payer, sig);
+        checkEqual(deposited(terms), 1, "in its last second");
     }
 
     function test_an_opening_is_for_one_escrow() external {
