@@ -225,6 +225,22 @@ contract WrongElementTest is Accusing {
         verdictRefused(verdict, roots, IFaultProver.NotTheDevice.selector);
     }
 
+    function test_a_device_that_the_challenge_does_not_have_proves_nothing() external {
+        ICapacityRegistry.Verdict memory verdict = passedVerdict();
+        bytes32[] memory roots = new bytes32[](19);
+        roots[18] = answer.root;
+        verdict.answersHash = keccak256(abi.encodePacked(roots));
+        bytes memory signed = signVerdict(keyOf(panel[1]), verdict);
+        vm.expectRevert(abi.encodeWithSelector(IFaultProver.NotTheDevice.selector, id, 18));
+        vm.prank(reporter);
+        prover.proveFalseVerdict(verdict, signed, roots, 18, opening, SALT);
+        verdict.challengeId = keccak256("no challenge");
+        signed = signVerdict(keyOf(panel[1]), verdict);
+        vm.expectRevert(abi.encodeWithSelector(IFaultProver.NotTheDevice.selector, verdict.challengeId, 0));
+        vm.prank(reporter);
+        prover.proveFalseVerdict(verdict, signed, roots, 0, opening, SALT);
+    }
+
     function test_another_verifiers_signature_slashes_only_that_one() external {
         ICapacityRegistry.Verdict memory verdict = passedVerdict();
         ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
