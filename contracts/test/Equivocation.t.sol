@@ -197,8 +197,9 @@ contract EquivocationTest is Accusing {
 
     function test_a_proof_copied_from_the_mempool_is_refused() external {
         bytes32 id = ready(FAULT, provider, receiptSubject(LEASE, 7));
+        bytes32 wanted = keccak256(abi.encode(stranger, id, SALT));
         vm.prank(stranger);
-        vm.expectPartialRevert(IFaultProver.NotCommitted.selector);
+        vm.expectRevert(abi.encodeWithSelector(IFaultProver.NotCommitted.selector, id, wanted));
         prover.proveReceipts(a, aSig, b, bSig, SALT);
 
         commitAs(stranger, id);

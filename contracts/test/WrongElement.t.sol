@@ -55,7 +55,8 @@ contract WrongElementTest is Accusing {
     function test_an_opening_that_does_not_lead_to_the_signed_root_is_refused() external {
         ready(IFaultProver.Fault.WrongElement, provider, digest());
         opening.values[4 * uint256(COLUMN) + 3] ^= 0x01;
-        refused(IFaultProver.NotInAnswer.selector);
+        bytes32 root = rootOf(opening.index, opening.values, opening.path);
+        refused(abi.encodeWithSelector(IFaultProver.NotInAnswer.selector, root, answer.root));
         opening.values[4 * uint256(COLUMN) + 3] ^= 0x01;
         opening.path[3] ^= bytes32(uint256(1));
         refused(IFaultProver.NotInAnswer.selector);
@@ -167,13 +168,9 @@ contract WrongElementTest is Accusing {
         while (isOpened(verdict.openingSeed, row)) {
             row++;
         }
-        setOpening(DEVICE, row, COLUMN, 1);
-        verdict.answersHash = keccak256(abi.encodePacked(makeRoots()));
-        bytes memory reason = abi.encodeWithSelector(IFaultProver.RowNotOpened.selector, row);
-        bytes memory signed = signVerdict(keyOf(panel[1]), verdict);
-        vm.expectRevert(reason);
-        vm.prank(reporter);
-        prover.proveFalseVerdict(verdict, signed, makeRoots(), DEVICE, opening, SALT);
+        rowRefused(verdict, row);
+        // The one that a fifth opening would have been.
+        rowRefused(verdict, rowAt(verdict.openingSeed, capacity.OPENED_ROWS()));
     }
 
     function test_every_row_that_was_opened_counts(uint32 k) external {
@@ -256,6 +253,16 @@ contract WrongElementTest is Accusing {
     }
 
     // ---- How
+
+    function rowRefused(ICapacityRegistry.Verdict memory verdict, uint64 row) private {
+        setOpening(DEVICE, row, COLUMN, 1);
+        bytes32[] memory roots = makeRoots();
+        verdict.answersHash = keccak256(abi.encodePacked(roots));
+        bytes memory signed = signVerdict(keyOf(panel[1]), verdict);
+        vm.expectRevert(abi.encodeWithSelector(IFaultProver.RowNotOpened.selector, row));
+        vm.prank(reporter);
+        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, opening, SALT);
+    }
 
     /// @dev An opening of row ROW of a vCPU's answer, whose element COLUMN is off by this.
     function setAnswer(uint32 device, int256 off) private {
