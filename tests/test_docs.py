@@ -7,7 +7,11 @@ import re
 import typing
 from pathlib import Path
 
+import click
+import pytest
+
 from metering.eip712 import TYPES
+from xnode.cli.main import cli
 from xnode.node import lease
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +42,33 @@ def test_the_protocol_page_has_every_reason_for_an_end() -> None:
     assert read_block("docs/protocol.md", "reasons") == make_reasons_block()
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/deployment.md"])
+def test_every_command_in_a_block_of_a_page_is_one(page: str) -> None:
+    blocks = re.findall(r"```\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    lines = [part.split() for block in blocks for part in re.findall(r"xnode ([^#&\n]+)", block)]
+    assert lines
+    for words in lines:
+        group: click.Command = cli
+        context = click.Context(cli)
+        for word in words:
+            if not isinstance(group, click.Group) or not re.fullmatch(r"[a-z\-]+", word):
+                break
+            found = group.get_command(context, word)
+            assert found is not None, f"{page}: there is no `xnode {' '.join(words)}`"
+            group = found
+        options = {name for parameter in group.params for name in parameter.opts}
+        asked = {word.partition("=")[0] for word in words if word.startswith("-")}
+        assert asked <= options, f"{page}: `xnode {' '.join(words)}` has no {asked - options}"
+
+
 def test_no_document_names_a_file_that_is_not_there() -> None:
-    for page in ("README.md", "ARCHITECTURE.md", "docs/protocol.md", "docs/protocol-net.md", "contracts/README.md"):
+    for page in (
+        "README.md",
+        "docs/deployment.md",
+        "ARCHITECTURE.md",
+        "docs/protocol.md",
+        "docs/protocol-net.md",
+        "contracts/README.md",
+    ):
         for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
             assert ((ROOT / page).parent / target).exists(), f"{page} names {target}"

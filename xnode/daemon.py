@@ -211,7 +211,7 @@ class _Daemon:
         server = Server(loop, clock, signer, engine, archive)
         for method, handler in server.methods().items():
             net.serve(method, self._count(method, handler))
-        watch = self._serve_capacity(ground, chain, net)
+        watch = self._serve_capacity(ground, chain, net, loop)
         net.serve(OFFER_GET, market.answer_offer)
         net.serve_stream(LOGS_FOLLOW, server.follow_logs)
         serve_blobs(net, blobs, server.may_read_blob)
@@ -236,7 +236,7 @@ class _Daemon:
             freeze_start()
             log.info("node ready", node="0x" + signer.address.hex(), listen=net.multiaddrs(), version=__version__)
 
-    def _serve_capacity(self, ground: _Ground, chain: ChainClient, net: Net) -> CapacityWatch | None:
+    def _serve_capacity(self, ground: _Ground, chain: ChainClient, net: Net, loop: Loop) -> CapacityWatch | None:
         """What a provider does about challenges: answers those about itself, and judges others when it is drawn."""
         if self._config.provider is None:
             return None
@@ -246,7 +246,7 @@ class _Daemon:
         verifier = Verifier(me, chain.capacity, net, promises, signer, ground.clock, domain)
         for method, handler in (prover.methods() | verifier.methods()).items():
             net.serve(method, self._count(method, handler))
-        return CapacityWatch(me, chain.capacity, prover, verifier)
+        return CapacityWatch(me, chain.capacity, prover, verifier, loop.tell)
 
     async def _make_start(self, ground: _Ground, net: Net) -> NodeStarted:
         config = self._config

@@ -307,6 +307,10 @@ class CapacityChain(Protocol):
         """The seed that a draw would give a requested challenge, once its block is there and can still be read."""
         ...
 
+    async def read_counts(self, provider: Address) -> tuple[int, int]:
+        """vCPUs and GPUs of the provider's verdict in force; zeros when there is none."""
+        ...
+
     async def list_verifiers(self) -> tuple[Address, ...]:
         """The providers that are verifiers now."""
         ...

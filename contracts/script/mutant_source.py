@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -75,13 +77,21 @@ class Mutant:
     after: str
     """The line (or lines) as the mutant has it."""
 
+    repetition: int
+    """How many equal changes of equal lines come before it."""
+
     def apply(self, code: bytes) -> bytes:
         return code[: self.start] + self.text + code[self.end :]
 
     def key(self, code: bytes) -> str:
-        """Names this change of this very source, in every run."""
-        place = f"{self.source}:{self.start}:{self.end}:".encode()
-        return hashlib.sha256(hashlib.sha256(code).digest() + place + self.text).hexdigest()[:20]
+        """Names this change of this source in every run, also after comments have changed."""
+        told = (self.source, self.operator, self.before, self.after, str(self.repetition), strip(code))
+        return hashlib.sha256("\0".join(told).encode()).hexdigest()[:20]
+
+
+def strip(code: bytes) -> str:
+    """The code without comments and without regard to spaces."""
+    return " ".join(re.sub(rb"//[^\n]*|/\*.*?\*/", b"", code, flags=re.DOTALL).decode().split())
 
 
 def make_mutants(source: str, code: bytes, tree: Node) -> list[Mutant]:
@@ -90,16 +100,22 @@ def make_mutants(source: str, code: bytes, tree: Node) -> list[Mutant]:
     for operator, start, end, text in walk(tree, None, code):
         if code[start:end] != text:
             seen.setdefault((start, end, text), operator)
-    return [describe(source, code, operator, *place) for place, operator in sorted(seen.items())]
+    made: list[Mutant] = []
+    counted: Counter[tuple[str, str, str]] = Counter()
+    for (start, end, text), operator in sorted(seen.items()):
+        before, after = show_lines(code, start, end, text)
+        repetition = counted[operator, before, after]
+        counted[operator, before, after] += 1
+        line = code.count(b"\n", 0, start) + 1
+        made.append(Mutant(source, line, operator, start, end, text, before, after, repetition))
+    return made
 
 
-def describe(source: str, code: bytes, operator: str, start: int, end: int, text: bytes) -> Mutant:
-    first = code.rfind(b"\n", 0, start) + 1
-    last = code.find(b"\n", end)
+def show_lines(code: bytes, start: int, end: int, text: bytes) -> tuple[str, str]:
+    """The changed lines before and after, in single spaces."""
+    first, last = code.rfind(b"\n", 0, start) + 1, code.find(b"\n", end)
     before, after = code[first:last], code[first:start] + text + code[end:last]
-    line = code.count(b"\n", 0, start) + 1
-    shown = (" ".join(part.decode().split()) for part in (before, after))
-    return Mutant(source, line, operator, start, end, text, *shown)
+    return " ".join(before.decode().split()), " ".join(after.decode().split())
 
 
 Change = tuple[str, int, int, bytes]
@@ -219,6 +235,9 @@ def change_literal(node: Node, parent: Node, code: bytes) -> Iterator[Change]:
 
 
 def change_call(node: Node, parent: Node, code: bytes) -> Iterator[Change]:
+    # Whose two (first) arguments may come in any order.
+    if node["expression"].get("memberName") in ("min", "max", "mulDiv"):
+        return
     given = node["arguments"]
     for left, right in pairwise(given):
         kinds = [part["typeDescriptions"].get("typeString") for part in (left, right)]

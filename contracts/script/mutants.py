@@ -15,6 +15,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,8 +42,9 @@ SOURCES = {
 }
 """What is changed, and the contract that is deployed with the change."""
 
+SLOW = "test/{invariant/*,Element*,FaultVectors*,Vectors*,Verifiers*,WrongElement*,OverCapacity*,Capacity*}"
 ROUNDS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
-    (("--no-match-path", "test/invariant/*"), {"FOUNDRY_FUZZ_RUNS": "32"}),
+    (("--no-match-path", SLOW), {"FOUNDRY_FUZZ_RUNS": "32"}),
     (("--no-match-path", "none"), {}),
 )
 """The quick tests first, since most mutants die there; then all, as `make test` runs them."""
@@ -63,8 +65,9 @@ class Result:
 class Bench:
     """One copy of the contracts with compiled tests, in which mutants are tried one after the other. Close it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, quick: bool) -> None:
         self._root = root
+        self._rounds = ROUNDS[:1] if quick else ROUNDS
         self._mutant = root / "cache" / "mutant"
         self.compiler = Compiler(root)
         self._plain: dict[tuple[str, bool], str] = {}
@@ -118,7 +121,7 @@ class Bench:
 
     def _find_failure(self) -> str:
         """The first test that fails, or nothing."""
-        for arguments, environment in ROUNDS:
+        for arguments, environment in self._rounds:
             command = [str(self._root / "bin" / "foundry"), "forge", "test", "--fail-fast", *arguments]
             given = os.environ | environment | {"XNODE_ARTIFACTS": "cache/mutant"}
             try:
@@ -147,6 +150,8 @@ def read_name(line: str) -> str:
 
 def main() -> int:
     asked = read_arguments()
+    # So that the copies are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     try:
         results = run(asked)
     except NoResult as failed:
@@ -164,6 +169,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--line", type=int, help="only those of this line")
     parser.add_argument("--list", action="store_true", help="print the mutants, try none")
     parser.add_argument("--fresh", action="store_true", help="forget what is known")
+    parser.add_argument("--quick", action="store_true", help="only the quick tests: what survives them may still die")
     parser.add_argument("--again", action="store_true", help="also try again what survived before")
     return parser.parse_args()
 
@@ -217,11 +223,13 @@ def attempt_all(
         left.put(mutant)
     progress = Progress(len(todo), len(mutants) - len(todo))
     if todo:
-        benches = [Bench(root)] + [
-            Bench(copy_compiled(root, number)) for number in range(1, min(asked.jobs, len(todo)))
-        ]
+        roots = [root] + [copy_compiled(root, number) for number in range(1, min(asked.jobs, len(todo)))]
+        benches = [Bench(each, asked.quick) for each in roots]
         benches[0].check_unchanged(sources)
-        threads = [threading.Thread(target=attempt_some, args=(bench, left, sources, progress)) for bench in benches]
+        threads = [
+            threading.Thread(target=attempt_some, args=(bench, left, sources, progress), daemon=True)
+            for bench in benches
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

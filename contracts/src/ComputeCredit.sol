@@ -42,6 +42,8 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
     ICapacityRegistry.Kind public immutable kind;
     IProviderRegistry public immutable registry;
     ICapacityRegistry public immutable capacity;
+    // Like a constant to whoever reads it.
+    // solhint-disable-next-line immutable-vars-naming
     uint64 public immutable DEFAULT_GRACE;
 
     uint256 public coverRate;
@@ -112,6 +114,7 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
         emit Redeemed(provider, msg.sender, amount, paid, current);
         _burn(msg.sender, amount);
         // Never less than paid: valueOf is at most what lies there.
+        // slither-disable-next-line unused-return
         registry.takeStake(provider, msg.sender, paid);
     }
 
@@ -122,12 +125,11 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
         uint64 since = noted.since;
         // The last one seen is looked at again: what was burned since may have made it suffice.
         for (uint256 i = Math.saturatingSub(noted.seen, 1); i < end; i++) {
+            // At most {MAX_NOTED}, of a registry made by us.
+            // slither-disable-next-line calls-loop
             if (_shortfallAt(provider, capacity.historyOf(provider, i)) == 0) since = 0;
         }
-        if (end == length) {
-            if (shortfallOf(provider) == 0) since = 0;
-            else if (since == 0) since = uint64(block.timestamp);
-        }
+        if (end == length && since == 0 && shortfallOf(provider) != 0) since = uint64(block.timestamp);
         noted.seen = uint64(end);
         noted.since = since;
         emit ShortageNoted(provider, since);

@@ -173,6 +173,8 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
     function burnForfeit(address provider) external returns (uint256 burned) {
         uint256 needed = Math.saturatingSub(heldStakeOf(provider), _ownOf(provider));
         burned = Math.saturatingSub(forfeitOf[provider], needed);
+        // What is compared is a difference of our own ledgers; nobody can send to it.
+        // slither-disable-next-line incorrect-equality
         if (burned == 0) return 0;
         forfeitOf[provider] -= burned;
         emit ForfeitBurned(provider, burned, forfeitOf[provider]);
@@ -200,7 +202,10 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
     }
 
     function heldStakeOf(address provider) public view returns (uint256 held) {
+        // At most {MAX_HOLDS}, all made by us; a constant length would be one more number to keep.
+        // slither-disable-next-line cache-array-length
         for (uint256 i = 0; i < _holds.length; i++) {
+            // slither-disable-next-line calls-loop
             held += _holds[i].heldStakeOf(provider);
         }
     }
@@ -232,6 +237,8 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
 
         uint256 nonce = nonces[msg.sender]++;
         bytes32 digest = _hashTypedDataV4(XnodeHashes.hashNodeKey(msg.sender, nodeKey, nonce, deadline));
+        // Why it failed matters to nobody: zero is no node key.
+        // slither-disable-next-line unused-return
         (address recovered,,) = ECDSA.tryRecoverCalldata(digest, nodeSig);
         if (recovered != nodeKey) revert WrongNodeKeySignature(recovered, nodeKey);
 
@@ -254,6 +261,8 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
 
     /// @dev From staked and thawing in proportion, so that neither is a shelter. amount is at most both.
     function _takeOwn(address provider, uint256 amount) private {
+        // As in {burnForfeit}.
+        // slither-disable-next-line incorrect-equality
         if (amount == 0) return;
         Stake storage own = _stakes[provider];
         uint256 fromThawing = amount * own.thawing / _ownOf(provider);
@@ -264,6 +273,8 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
     /// @dev Keeps so much of what was slashed as the holds lack now.
     function _keepForfeit(address provider, uint256 amount) private returns (uint256 kept) {
         kept = Math.min(amount, Math.saturatingSub(heldStakeOf(provider), backingOf(provider)));
+        // As in {burnForfeit}.
+        // slither-disable-next-line incorrect-equality
         if (kept == 0) return 0;
         forfeitOf[provider] += kept;
         emit ForfeitKept(provider, kept, forfeitOf[provider]);

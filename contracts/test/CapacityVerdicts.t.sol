@@ -357,7 +357,7 @@ contract CapacityVerdictsTest is Judging {
         Ballot memory ballot = makeBallot(id, panel, size, true);
         uint256 before = gasleft();
         record(id, ballot);
-        checkTrue(before - gasleft() < 400_000, "gas");
+        checkGas(before - gasleft(), 400_000);
     }
 
     // ---- How

@@ -114,6 +114,7 @@ contract MintingTest is Providing {
         mintAs(provider, tgpu, 1 ether);
         burnAs(provider, tgpu, stranger, 1 ether);
         isOut(tgpu, stranger, -1 ether, "below zero");
+        checkEqual(tgpu.mintableOf(stranger), 0, "nothing");
         vm.expectRevert(abi.encodeWithSelector(IComputeCredit.NotMintable.selector, stranger));
         vm.prank(stranger);
         tgpu.mint(stranger, 1);

@@ -321,7 +321,7 @@ contract VerifiersTest is Judging {
         rollToDraw(id, keccak256("hash"));
         uint256 before = gasleft();
         capacity.draw(id);
-        checkTrue(before - gasleft() < 2_500_000, "gas");
+        checkGas(before - gasleft(), 2_500_000);
         checkEqual(capacity.challengeOf(id).panel[0], verifierAt(100), "the one");
         checkEqual(capacity.verifiers().length, 1, "listed");
     }

@@ -1,4 +1,4 @@
-"""make sim-economy: plays the scenarios, prints their tables, writes the plot.
+"""make sim-economy: plays the scenarios, prints their tables, and writes them and the plot into docs/.
 
 Exit status: 0 every promise held on every day, 1 solvency broke.
 """
@@ -19,6 +19,9 @@ from examples.economy.plot import make_plot
 from examples.economy.scenario import Outcome, Play, Scenario
 from examples.economy.stock import SolvencyBroken
 from examples.economy.table import make_table
+
+BEGIN, END = "<!-- sim -->", "<!-- end -->"
+"""What is between them in docs/economics.md is ours."""
 
 RULES = Rules(
     cover=12 * UNIT // 10,
@@ -76,18 +79,26 @@ async def play_all(rules: Rules, scenarios: tuple[Scenario, ...]) -> list[Outcom
     return outcomes
 
 
+def write_page(page: Path, tables: str) -> None:
+    """Puts the tables between the page's marks."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n`make sim-economy` prints this and writes the plot.\n\n{tables}\n{END}{after}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make sim-economy", description=__doc__.splitlines()[0])
-    parser.add_argument("--plot", type=Path, default=Path("docs/economy.svg"), help="where the plot goes")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where economics.md and economy.svg are")
     chosen = parser.parse_args()
     try:
         outcomes = trio.run(play_all, RULES, SCENARIOS)
     except SolvencyBroken as broken:
         print(f"solvency broke: {broken}", file=sys.stderr)
         return 1
-    print("\n\n".join(make_table(outcome) for outcome in outcomes))
-    chosen.plot.write_text(make_plot(outcomes[:2]))
-    print(f"\nplot: {chosen.plot}")
+    tables = "\n\n".join(make_table(outcome) for outcome in outcomes)
+    print(tables)
+    write_page(chosen.docs / "economics.md", tables)
+    (chosen.docs / "economy.svg").write_text(make_plot(outcomes))
     return 0
 
 

@@ -70,10 +70,9 @@ class Play:
         """Every day in turn. Raises SolvencyBroken as soon as a promise of the contracts does not hold."""
         began_acts = self._market.chain.acts_done
         await self._arrive()
-        start = await self._market.chain.read_time()
+        began = await self._market.chain.read_time()
         for number in range(self._scenario.days):
-            await self._market.chain.jump_to(start + number * DAY_S)
-            await self._live(number)
+            await self._live(number, began + number * DAY_S)
             self._days.append(await take_stock(self._market, self._providers, number))
         self._check_the_left()
         await self._check_the_washers()
@@ -96,23 +95,25 @@ class Play:
             await self._market.fund(submitter, 10**6 * UNIT)
             await self._market.open_account(submitter)
 
-    async def _live(self, day: int) -> None:
+    async def _live(self, day: int, morning: int) -> None:
+        """Deeds of the morning take seconds, so what is decided at noon does not depend on how many blocks they took."""
+        await self._market.chain.jump_to(morning)
         if day == self._scenario.leave_day:
             await self._leave()
-        await self._get_verified()
+        await self._get_verified(morning + DAY_S * 3 // 2)
         for provider in self._providers:
             if not provider.is_gone:
                 await self._make_credits(provider)
         await self._buy()
         await self._run_jobs()
+        await self._market.chain.jump_to(morning + DAY_S // 2)
         await self._redeem()
 
     # ---- Capacity
 
-    async def _get_verified(self) -> None:
-        """Everybody who stays renews what ends before tomorrow is over."""
-        tomorrow = await self._market.chain.read_time() + 2 * DAY_S
-        due = [one for one in self._providers if one.until < tomorrow and (not one.is_gone or one.role is Role.SHRINKS)]
+    async def _get_verified(self, soon: int) -> None:
+        """Everybody who stays renews what ends before `soon`."""
+        due = [one for one in self._providers if one.until < soon and (not one.is_gone or one.role is Role.SHRINKS)]
         if due:
             await self._market.verify([(one, 1 if one.is_gone else one.gpus) for one in due])
         for one in due:

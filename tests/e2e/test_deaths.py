@@ -42,7 +42,7 @@ STOPPED = (
 """Reached when the submitter stops its job."""
 
 ELSEWHERE = {
-    "EffectFailed", "PricesSet", "AddressesChanged", "QuoteDropped", "DropQuote", "LeaseAsked", "StartThaw",
+    "EffectFailed", "PricesSet", "CapacityVerified", "AddressesChanged", "QuoteDropped", "DropQuote", "LeaseAsked", "StartThaw",
     "ThawStarted", "CloseEscrow", "EscrowClosed",
 }  # fmt: skip
 """Not part of the flow of one job that goes well; the simulation dies there."""

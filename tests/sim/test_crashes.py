@@ -13,7 +13,7 @@ from tests.sim.containers import Behaviour
 from tests.sim.machine import Machine
 from tests.sim.world import World
 from xnode.node import message
-from xnode.node.change import AddressesChanged, Change, PricesSet
+from xnode.node.change import AddressesChanged, CapacityVerified, Change, PricesSet
 from xnode.node.effect import Deed
 
 SECOND = NANOS_PER_SECOND
@@ -38,6 +38,7 @@ def make_paid_market(arm: Arm) -> World:
     world.submit(behaviour=Behaviour(run_ns=12 * SECOND))
     if world.machines[1].is_up:
         world.machines[1].tell(PricesSet(make_tariff(vcpu_hour=10**17)))
+        world.machines[1].tell(CapacityVerified(vcpus=64, gpus=0))
         world.machines[1].tell(AddressesChanged(("/memory/new",)))
     return world
 

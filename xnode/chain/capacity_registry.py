@@ -249,6 +249,10 @@ class CapacityClient:
         block = await self._rpc.read("eth_getBlockByNumber", hex(challenge.draw_block), False)
         return keccak(parse_hex(block["hash"]) + challenge.challenge_id) if block else None
 
+    async def read_counts(self, provider: Address) -> tuple[int, int]:
+        capacity = Capacity(*await self._rpc.view(self._address, CAPACITY_OF, provider))
+        return capacity.vcpus, capacity.gpus
+
     async def list_verifiers(self) -> tuple[Address, ...]:
         found: Any = await self._rpc.view(self._address, VERIFIERS)
         return tuple(Address(member) for member in found)

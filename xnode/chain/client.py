@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # A row that is skipped when estimated may be paid when mined (a top-up came between), and a release that had nothing to
 # give back may have something: limits must hold for the dear case. Unused gas costs nothing.
-CLAIM_GAS = 100_000
+CLAIM_GAS = 180_000  # With the first fee and the first share of a split ever taken in an asset.
 CLAIM_ROW_GAS = 24_000
 RELEASE_GAS = 50_000
 

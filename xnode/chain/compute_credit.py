@@ -17,10 +17,15 @@ class Kind(IntEnum):
 MINT = Function("mint(address,uint256)")
 BURN_AT = Function("burnAt(address,uint256)")
 REDEEM = Function("redeem(address,uint256)", "uint256")
+NOTE_SHORTAGE = Function("noteShortage(address)")
 
 OUTSTANDING = Function("outstanding(address)", "int256")
 LIMIT_OF = Function("limitOf(address)", "uint256")
 MINTABLE_OF = Function("mintableOf(address)", "uint256")
+SHORTFALL_OF = Function("shortfallOf(address)", "uint256")
+SHORTAGE_OF = Function("shortageOf(address)", "uint64,uint64")
+VALUE_OF = Function("valueOf(address,uint256)", "uint256")
+DEFAULT_GRACE = Function("DEFAULT_GRACE()", "uint64")
 IS_DEFAULTED = Function("isDefaulted(address)", "bool")
 HELD_STAKE_OF = Function("heldStakeOf(address)", "uint256")
 KIND = Function("kind()", "uint8")
@@ -35,6 +40,7 @@ BURNED_AT = Event("BurnedAt(address indexed provider, address indexed from, uint
 REDEEMED = Event(
     "Redeemed(address indexed provider, address indexed holder, uint256 amount, uint256 paid, int256 outstanding)"
 )
+SHORTAGE_NOTED = Event("ShortageNoted(address indexed provider, uint64 since)")
 COVER_RATE_SET = Event("CoverRateSet(uint256 coverRate)")
 WINDOW_SET = Event("WindowSet(uint32 windowHours)")
 

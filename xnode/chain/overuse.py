@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
 from metering.faults import MAX_PAIRS, OverCapacity, Owners, ReceiptPair, Verified, find_over_capacity, make_pairs
@@ -23,6 +24,7 @@ def find_overuse(
     oldest_ns, newest_ns = verified.from_s * NANOS_PER_SECOND, verified.until_s * NANOS_PER_SECOND
     within = [one for one in receipts if oldest_ns <= one.receipt.at_ns <= newest_ns]
     edges = _find_edges(within)
+    within = _keep_outermost(within, edges)
     for first in edges:
         for last in edges:
             if last > first:
@@ -43,6 +45,20 @@ def _find_edges(receipts: Sequence[SignedReceipt]) -> list[int]:
     if len(edges) <= MAX_EDGES:
         return edges
     return edges[:: -(-len(edges) // MAX_EDGES)]
+
+
+def _keep_outermost(receipts: Sequence[SignedReceipt], edges: Sequence[int]) -> list[SignedReceipt]:
+    """Of each lease the receipts that can be first or last of a time between two edges: all others change nothing."""
+    by_lease: dict[Hash32, list[SignedReceipt]] = {}
+    for one in receipts:
+        by_lease.setdefault(one.receipt.lease_id, []).append(one)
+    kept: list[SignedReceipt] = []
+    for found in by_lease.values():
+        found.sort(key=lambda one: one.receipt.at_ns)
+        times = [one.receipt.at_ns for one in found]
+        places = {bisect_left(times, edge) for edge in edges} | {bisect_right(times, edge) - 1 for edge in edges}
+        kept += [found[place] for place in sorted(places) if 0 <= place < len(found)]
+    return kept
 
 
 def _choose(pairs: Sequence[ReceiptPair]) -> tuple[ReceiptPair, ...]:

@@ -227,6 +227,10 @@ class Payer:
         """Gives credits of this wallet back at a provider, which owes that much less."""
         return await self._send(intent, credit.address, compute_credit.BURN_AT.encode(provider, amount))
 
+    async def note_shortage(self, intent: str, credit: Asset, provider: Address) -> Sent:
+        """Notes that a provider's capacity no longer serves what it has outstanding: its grace begins."""
+        return await self._send(intent, credit.address, compute_credit.NOTE_SHORTAGE.encode(provider))
+
     async def redeem(self, intent: str, credit: Asset, provider: Address, amount: Amount) -> Sent:
         """Gives credits of this wallet up for a defaulted provider's stake."""
         return await self._send(intent, credit.address, compute_credit.REDEEM.encode(provider, amount))

@@ -36,7 +36,8 @@ class Credit(msgspec.Struct, frozen=True):
     """One kind of credit of one provider, in base units.
 
     outstanding: minted and not yet used, below zero when it served more than it minted; limit: what its verified capacity
-    allows; mintable: what it could mint now; cover_rate: OPENX base units of stake for one whole credit.
+    allows; mintable: what it could mint now; cover_rate: OPENX base units of stake for one whole credit; shortfall: what
+    is outstanding above what its capacity can serve.
     """
 
     asset: Asset
@@ -47,6 +48,7 @@ class Credit(msgspec.Struct, frozen=True):
     cover_rate: int
     window_hours: int
     is_defaulted: bool
+    shortfall: int
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -93,11 +95,12 @@ async def read_credit(rpc: Rpc, asset: Asset, provider: Address) -> Credit:
         compute_credit.MINTABLE_OF,
         compute_credit.HELD_STAKE_OF,
         compute_credit.IS_DEFAULTED,
+        compute_credit.SHORTFALL_OF,
     )
     views = [View(asset.address, function, (provider,)) for function in asked]
     views += [View(asset.address, compute_credit.COVER_RATE), View(asset.address, compute_credit.WINDOW_HOURS)]
-    outstanding, limit, mintable, held, defaulted, rate, window = await rpc.view_all(views)
-    return Credit(asset, outstanding, limit, mintable, held, rate, window, defaulted)
+    outstanding, limit, mintable, held, defaulted, shortfall, rate, window = await rpc.view_all(views)
+    return Credit(asset, outstanding, limit, mintable, held, rate, window, defaulted, shortfall)
 
 
 async def read_record(rpc: Rpc, manifest: Manifest, provider: Address) -> Record:

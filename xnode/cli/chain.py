@@ -30,9 +30,13 @@ _chain_option = click.option(
 _contract_argument = click.argument("contract", type=click.Choice(tuple(CONTRACTS)))
 
 
-@click.group(
-    cls=LazyGroup, lazy={"deploy": Lazy("xnode.cli.deploy:deploy_", "Put all contracts on a chain, as a plan says.")}
-)
+_LAZY = {
+    "deploy": Lazy("xnode.cli.deploy:deploy_", "Put all contracts on a chain, as a plan says."),
+    "governance": Lazy("xnode.cli.governance:governance", "What waits in the timelock, and who may propose."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=_LAZY)
 def chain() -> None:
     """Ask the contracts, read only, or deploy them."""
 

@@ -22,6 +22,17 @@ def fault() -> None:
     """Prove a provider wrong by its own signatures. Papers are what `receipts --export` and others write."""
 
 
+@fault.command("seen")
+@click.option("--export", type=click.Path(path_type=Path, file_okay=False), required=True, help="Into this folder.")
+@output_option
+@pass_app
+def seen(app: App, export: Path, screen: Screen) -> None:
+    """Write the contradictions that this node was shown on the market: different offers under one number."""
+    from xnode.cli.evidence_files import export_papers
+
+    export_papers(app.control.call("offer.contradictions"), export, screen)
+
+
 @fault.command("find")
 @_papers_argument
 @chain_option
@@ -47,8 +58,11 @@ def report(app: App, /, papers: tuple[Path, ...], no_wait: bool, screen: Screen,
     A tenth of what is slashed goes to the wallet. Cut short, the same command goes on where it stopped.
     """
     from xnode.cli.fault_report import draw_reported, report_faults
+    from xnode.cli.payment import find_payer
 
-    answer = report_faults(Owner(app, **options), papers, no_wait)
+    # A submitter reports with the wallet that pays, a provider with the one that is paid.
+    owner = Owner(app, **{**options, "wallet": options["wallet"] or find_payer(app)})
+    answer = report_faults(owner, papers, no_wait)
     screen.show(answer, lambda: draw_reported(screen, answer))
 
 

@@ -7,15 +7,16 @@ from typing import Any
 import click
 
 from metering.units import Address, Amount
-from xnode.chain import openx_token
+from xnode.chain import capacity_registry, compute_credit, openx_token
 from xnode.chain.abi import to_hex
 from xnode.chain.amounts import format_amount, parse_amount
-from xnode.chain.compute_credit import DECIMALS, make_cover
+from xnode.chain.compute_credit import DECIMALS, UNIT, make_cover
 from xnode.chain.manifest import Asset, Manifest
 from xnode.chain.payer import Payer
 from xnode.chain.rpc import Rpc
 from xnode.chain.standing import Credit, read_credit, read_stake
 from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.brief import brief_date
 from xnode.cli.chain_access import run_async
 from xnode.cli.owner import Owner, owner_options
 from xnode.cli.payment import find_payer
@@ -103,7 +104,8 @@ def redeem(app: App, /, provider: str, amount: str, asset: str, screen: Screen, 
             wanted = await _find_redeemable(payer, credit, at, amount)
             token = deployment.manifest.contracts.openx_token
             before = await payer.rpc.view(token, openx_token.BALANCE_OF, payer.address)
-            say(f"redeeming {_show(wanted, credit)} ...")
+            worth = await payer.rpc.view(credit.address, compute_credit.VALUE_OF, at, wanted)
+            say(f"redeeming {_show(wanted, credit)} for {format_amount(worth, DECIMALS)} OPENX ...")
             await payer.redeem(make_intent("redeem"), credit, at, wanted)
             paid = await payer.rpc.view(token, openx_token.BALANCE_OF, payer.address) - before
             report = await _report(payer.rpc, deployment.manifest, credit, at)
@@ -133,6 +135,7 @@ def draw_credit(screen: Screen, answer: dict[str, Any]) -> None:
             ("limit", f"{answer['limit']} {symbol}: verified capacity for {answer['window_hours']} hours"),
             ("cover", f"{answer['held']} of {answer['staked']} OPENX staked, {answer['cover_rate']} for each {symbol}"),
             ("mintable", f"{answer['mintable']} {symbol}"),
+            ("beyond capacity", f"{answer['shortfall']} {symbol}" if answer["shortfall"] != "0" else ""),
             ("defaulted", "yes: its credits can be redeemed for its stake" if answer["is_defaulted"] else ""),
         )
     )
@@ -153,8 +156,9 @@ async def _report(rpc: Rpc, manifest: Manifest, credit: Asset, provider: Address
         "staked": format_amount(stake.details.staked, DECIMALS),
         "cover_rate": format_amount(found.cover_rate, DECIMALS),
         "window_hours": found.window_hours,
+        "shortfall": format_amount(found.shortfall, DECIMALS),
         "is_defaulted": found.is_defaulted,
-        "why": "" if found.mintable else _explain(found, 1, stake.can_leave),
+        "why": "" if found.mintable else _explain(found, UNIT, stake.can_leave),
     }
 
 
@@ -181,12 +185,11 @@ def _explain(found: Credit, wanted: int, uncovered: int) -> str:
             f"verified capacity allows {_show(found.limit, asset)}, {_show(found.outstanding, asset)} are outstanding, "
             f"so at most {_show(room, asset)}; serve jobs paid in {asset.symbol}, or have more capacity verified"
         )
-    short = make_cover(wanted, found.cover_rate) - uncovered
-    if short > 0:
+    needed = make_cover(found.outstanding + wanted, found.cover_rate) - found.held
+    if needed > uncovered:
         return (
             f"{format_amount(uncovered, DECIMALS)} OPENX of stake are free to cover it, {_show(wanted, asset)} take "
-            f"{format_amount(make_cover(wanted, found.cover_rate), DECIMALS)}; "
-            f"xnode provider stake {format_amount(short, DECIMALS)}"
+            f"{format_amount(needed, DECIMALS)}; xnode provider stake {format_amount(needed - uncovered, DECIMALS)}"
         )
     return ""
 
@@ -201,21 +204,42 @@ async def _find_held(payer: Payer, credit: Asset, text: str) -> Amount:
 
 
 async def _find_redeemable(payer: Payer, credit: Asset, provider: Address, text: str) -> Amount:
-    """The amount that the text asks for, of what is in the wallet and outstanding at a provider that has defaulted."""
+    """The amount that the text asks for, of what is in the wallet and can be redeemed from a provider that defaulted."""
     found = await read_credit(payer.rpc, credit, provider)
     if not found.is_defaulted:
-        raise UserError(
-            "has not defaulted: its capacity is verified, or lapsed only lately, or nothing is outstanding",
-            where=to_hex(provider),
-            todo="spend the credits on jobs",
-            code=ExitCode.REFUSED,
-        )
+        raise await _explain_grace(payer, credit, provider, found)
     wanted = await _find_held(payer, credit, text)
-    if wanted > found.outstanding:
+    if wanted > found.shortfall:
         if text == "all":
-            return Amount(found.outstanding)
-        raise UserError(f"only {_show(found.outstanding, credit)} are outstanding there", where=to_hex(provider))
+            return Amount(found.shortfall)
+        raise UserError(
+            f"only {_show(found.shortfall, credit)} are more than it can serve",
+            where=to_hex(provider),
+            todo="name less",
+        )
     return wanted
+
+
+async def _explain_grace(payer: Payer, credit: Asset, provider: Address, found: Credit) -> UserError:
+    """Why nothing can be redeemed yet; the provider's grace has begun when this returns."""
+    if not found.shortfall:
+        todo = "spend the credits on jobs"
+        return UserError("can serve all it sold", where=to_hex(provider), todo=todo, code=ExitCode.REFUSED)
+    registry = payer.manifest.contracts.capacity_registry
+    lapsed_s = await payer.rpc.view(registry, capacity_registry.LAPSED_SINCE, provider)
+    since_s, _ = await payer.rpc.view(credit.address, compute_credit.SHORTAGE_OF, provider)
+    if not since_s and not lapsed_s:
+        say("noting that its capacity is too small for what it sold ...")
+        await payer.note_shortage(make_intent("shortage"), credit, provider)
+        since_s, _ = await payer.rpc.view(credit.address, compute_credit.SHORTAGE_OF, provider)
+    grace_s = await payer.rpc.view(credit.address, compute_credit.DEFAULT_GRACE)
+    due = brief_date((min(filter(None, (since_s, lapsed_s)), default=0) + grace_s + 1) * 10**9)
+    return UserError(
+        f"cannot serve {_show(found.shortfall, credit)} of what it sold, and has until {due} to mend that",
+        where=to_hex(provider),
+        todo="spend the credits elsewhere, or come back then",
+        code=ExitCode.REFUSED,
+    )
 
 
 def _show(amount: int, asset: Asset) -> str:

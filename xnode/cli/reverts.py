@@ -155,6 +155,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "UsageFalls": ("usage falls within lease {leaseId}", "leave that lease out"),
     "OutsideOfVerdict": ("the receipts are not within the time of one verdict", "name those that are"),
     "WithinCapacity": ("verified capacity can have served all of it", ""),
+    "NoSuchVerdict": ("there is no verdict {index} on {provider}", ""),
     "NotTheDevice": ("the challenge has no such device {device} of this provider", ""),
     "LeafOutOfTree": ("leaf {index} is beyond the {leaves} of the answer", ""),
     "LeafLength": ("the leaf has {length} bytes instead of {expected}", ""),

@@ -12,8 +12,7 @@ from metering.eip712 import Domain, keccak
 from metering.evidence import AnswerPaper, VerdictPaper
 from xnode.ports import Promises
 
-_KINDS = {"AnswerPaper": "Answer", "VerdictPaper": "Verdict"}
-"""What the rows of the table are, and what the files say."""
+_KINDS = (AnswerPaper.__name__, VerdictPaper.__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +36,6 @@ class PaperKeeper:
 
     async def show(self, _params: dict[str, Any]) -> AsyncIterator[dict[str, str]]:
         """Control method provider.papers: each paper's type and canonical bytes."""
-        for kind, name in _KINDS.items():
+        for kind in _KINDS:
             for data in await self.promises.list_values(kind):
-                yield {"type": name, "bytes": "0x" + data.hex()}
+                yield {"type": kind, "bytes": "0x" + data.hex()}

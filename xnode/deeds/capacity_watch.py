@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 
 import structlog
 import trio
@@ -12,6 +13,7 @@ from xnode.deeds.capacity_prover import Prover
 from xnode.deeds.capacity_verifier import Verifier
 from xnode.errors import Permanent, Retryable
 from xnode.logs import make_log_id
+from xnode.node.change import CapacityVerified
 from xnode.ports import CapacityChain
 
 LOOK_S = 2.0
@@ -32,6 +34,9 @@ OVERLAP_BLOCKS = 16
 MAX_SPAN_BLOCKS = 400
 """Of one look; after a long absence the older blocks are left out: their challenges are over."""
 
+COUNTS_S = 15.0
+"""Between looks at what is in force for us; a verdict in force for less than this changes nothing worth knowing."""
+
 MAX_REMEMBERED = 4096
 """Challenges that are over: more than there are in the blocks that overlap."""
 
@@ -44,8 +49,16 @@ log = structlog.get_logger()
 class CapacityWatch:
     """Runs for ever; one for a provider's daemon."""
 
-    def __init__(self, me: Address, chain: CapacityChain, prover: Prover, verifier: Verifier) -> None:
-        self._me, self._chain, self._prover, self._verifier = me, chain, prover, verifier
+    def __init__(
+        self,
+        me: Address,
+        chain: CapacityChain,
+        prover: Prover,
+        verifier: Verifier,
+        tell: Callable[[CapacityVerified], Awaitable[None]],
+    ) -> None:
+        """tell: takes what the verdict in force says we have, whenever it has changed."""
+        self._me, self._chain, self._prover, self._verifier, self._tell = me, chain, prover, verifier, tell
         self._next_block: int | None = None
         self._under_way: set[Hash32] = set()
         self._over: OrderedDict[Hash32, None] = OrderedDict()
@@ -60,6 +73,7 @@ class CapacityWatch:
     async def run(self) -> None:
         """Watch for ever."""
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_counts)
             while True:
                 try:
                     for challenge_id in await self._look():
@@ -72,6 +86,19 @@ class CapacityWatch:
                 with trio.move_on_after(pause_s - LEAST_LOOK_S):
                     await self._nudged.wait()
                 self._nudged = trio.Event()
+
+    async def _watch_counts(self) -> None:
+        told: tuple[int, int] | None = None
+        while True:
+            try:
+                counts = await self._chain.read_counts(self._me)
+            except (Retryable, Permanent) as error:
+                log.info("capacity in force cannot be read", reason=str(error))
+            else:
+                if counts != told:
+                    await self._tell(CapacityVerified(*counts))
+                told = counts
+            await trio.sleep(COUNTS_S)
 
     async def _look(self) -> tuple[Hash32, ...]:
         head = (await self._chain.read_head()).number

@@ -79,6 +79,7 @@ class Console:
             "node.stop": self.node_stop,
             "net.restart": self.net_restart,
             "offer.list": self.offer_list,
+            "offer.contradictions": self.offer_contradictions,
             "job.plan": self.job_plan,
             "job.submit": self.job_submit,
             "job.list": self.job_list,
@@ -142,6 +143,11 @@ class Console:
         ]
 
     # -------------------------------------------------------------------------------------------------------------- job
+
+    async def offer_contradictions(self, _params: dict[str, Any]) -> list[dict[str, str]]:
+        """The papers of every two different offers that a node signed under one number and we were shown."""
+        papers = [paper for proof in self.market.book.proofs for paper in self.evidence.make_contradiction(proof)]
+        return [{"type": "NumberedPaper", "bytes": hex_of(encode(paper))} for paper in papers]
 
     async def job_plan(self, params: dict[str, Any]) -> views.PlanView:
         """What a submission would find now; nothing is signed, nothing is kept."""
@@ -367,7 +373,7 @@ class Console:
             asset=self.shower.symbol(provider.asset),
             region=provider.region,
             prices=self.shower.prices(provider.tariff, provider.asset),
-            capacity=hosting(provider.capacity),
+            capacity=hosting(provider.make_offered()),
             free=hosting(standing.free),
             stake=self.shower.money(await self.chain.stake_of(provider.owner), provider.asset),
             offer_number=standing.number,
@@ -393,6 +399,12 @@ class Console:
         if owner != expected:
             hints.append(
                 "the node key is not registered to its owner on chain, so nobody leases it: run `xnode provider init`"
+            )
+        provider = self.loop.state.settings.provider
+        if provider is not None and provider.make_offered() != provider.capacity:
+            hints.append(
+                "the share is larger than what was verified, and the rest is held back because its use would be slashable:"
+                " run `xnode provider capacity request` for all of it"
             )
         if not self.peers():
             hints.append("no peer is connected: check node.bootstrap and the network")

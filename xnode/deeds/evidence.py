@@ -8,12 +8,13 @@ from msgspec.structs import replace
 
 from metering.checks import check_receipts, check_voucher
 from metering.eip712 import Domain
-from metering.evidence import CoveredVoucher, LeaseEvidence, LeasePaper
+from metering.evidence import CoveredVoucher, LeaseEvidence, LeasePaper, NumberedPaper, make_numbered_paper
 from metering.receipt import SignedReceipt, make_first
 from metering.signature import is_signed_by
 from metering.terms import Escrow
 from metering.units import ZERO, ZERO_HASH, Hash32
 from metering.voucher import SignedVoucher, Voucher, fold_receipts
+from scheduler.book import Equivocation
 from xnode.node import change as facts
 from xnode.node.change import Change
 from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterJob, SubmitterLease
@@ -34,6 +35,14 @@ class EvidenceMaker:
     journal: Journal
     signer: Signer
     domain: Domain
+
+    def make_contradiction(self, proof: Equivocation) -> tuple[NumberedPaper, NumberedPaper]:
+        """The two different offers that a node signed under one number."""
+        first, second = proof.first, proof.second
+        return (
+            make_numbered_paper(self.domain, "Offer", first.offer, first.signature),
+            make_numbered_paper(self.domain, "Offer", second.offer, second.signature),
+        )
 
     async def make_paid(self, escrow_id: Hash32) -> list[LeaseEvidence]:
         """All leases on an escrow that we pay from, the last voucher with the last of them: it pays them all in one sum."""

@@ -52,6 +52,13 @@ class PricesSet(msgspec.Struct, frozen=True, tag=True):
     tariff: Tariff
 
 
+class CapacityVerified(msgspec.Struct, frozen=True, tag=True):
+    """What the verdict in force says this owner has; 0: none in force on that kind, so nothing to stay within."""
+
+    vcpus: int
+    gpus: int
+
+
 class AddressesChanged(msgspec.Struct, frozen=True, tag=True):
     """We listen elsewhere now."""
 
@@ -297,6 +304,7 @@ Change = (
     | Woke
     | EffectFailed
     | PricesSet
+    | CapacityVerified
     | AddressesChanged
     | QuoteRequested
     | QuoteDropped

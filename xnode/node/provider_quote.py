@@ -11,7 +11,7 @@ from scheduler.job import make_job_hash
 from scheduler.offer import Offer, OfferBody
 from scheduler.policy import Policy, answer
 from scheduler.quote import Quote, make_quote_digest
-from xnode.node.change import AddressesChanged, PricesSet, QuoteDropped, QuoteRequested
+from xnode.node.change import AddressesChanged, CapacityVerified, PricesSet, QuoteDropped, QuoteRequested
 from xnode.node.effect import AnnounceOffer, ReplyOk, ReplyQuote
 from xnode.node.lease import HOLDING
 from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings, StandingOffer
@@ -33,7 +33,7 @@ def make_free(turn: Turn, settings: ProviderSettings) -> Resources:
     for quote in turn.state.all(HeldQuote):
         if quote.wake_at_ns > turn.at_ns:
             held = held.plus(quote.quote.body.resources)
-    return settings.capacity.minus(held)
+    return settings.make_offered().minus(held)
 
 
 def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None) -> None:
@@ -62,7 +62,7 @@ def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None) -> None
 def _make_body(provider: ProviderSettings, free: Resources, software: str, addrs: tuple[str, ...]) -> OfferBody:
     return OfferBody(
         profile=provider.profile,
-        capacity=provider.capacity,
+        capacity=provider.make_offered(),
         free=free,
         tariff=provider.tariff,
         asset=provider.asset,
@@ -86,6 +86,17 @@ def on_prices_set(turn: Turn, change: PricesSet) -> None:
     if settings.provider is not None:
         turn.put(settings, provider=msgspec.structs.replace(settings.provider, tariff=change.tariff))
         refresh_offer(turn)
+
+
+def on_capacity_verified(turn: Turn, change: CapacityVerified) -> None:
+    """Offer no more than was verified from now on; leases that stand go on."""
+    settings = turn.state.settings
+    provider = settings.provider
+    if provider is None or (provider.verified_vcpus, provider.verified_gpus) == (change.vcpus, change.gpus):
+        return
+    fresh = msgspec.structs.replace(provider, verified_vcpus=change.vcpus, verified_gpus=change.gpus)
+    turn.put(settings, provider=fresh)
+    refresh_offer(turn)
 
 
 def on_addresses_changed(turn: Turn, change: AddressesChanged) -> None:

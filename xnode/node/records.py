@@ -42,6 +42,18 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     offer_ttl_ns: int
     final_voucher_ns: int
     promise: Promise = NO_PROMISE
+    verified_vcpus: int = 0
+    """By the verdict in force: usage above it is slashable, so no more is offered. 0: no such limit. gpus likewise."""
+    verified_gpus: int = 0
+
+    def make_offered(self) -> Resources:
+        """The capacity, as far as a verdict in force allows."""
+        capacity = self.capacity
+        return msgspec.structs.replace(
+            capacity,
+            vcpu_milli=min(capacity.vcpu_milli, self.verified_vcpus * 1000 or capacity.vcpu_milli),
+            gpus=min(capacity.gpus, self.verified_gpus or capacity.gpus),
+        )
 
 
 class SubmitterSettings(msgspec.Struct, frozen=True):

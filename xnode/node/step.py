@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from metering.refusal import Refusal
 from xnode.node import change as facts
 from xnode.node import effect as deeds
@@ -14,6 +16,7 @@ from xnode.node.records import (
     HeldQuote,
     ProviderEscrow,
     ProviderLease,
+    ProviderSettings,
     Settings,
     StandingOffer,
     SubmitterEscrow,
@@ -33,7 +36,8 @@ def step(state: State, entry: facts.Entry) -> Turn:
 
 def _on_node_started(turn: Turn, change: facts.NodeStarted) -> None:
     """Take the settings; leases that were open go on under the terms they have."""
-    turn.put(Settings(change.node, change.separator, change.software, change.provider, change.submitter))
+    provider = _keep_verified(turn.state.settings.provider, change.provider)
+    turn.put(Settings(change.node, change.separator, change.software, provider, change.submitter))
     for job in tuple(turn.state.all(SubmitterJob)):
         submitter_job.resume_job(turn, job)
     for lease in tuple(turn.state.all(SubmitterLease)):
@@ -43,6 +47,13 @@ def _on_node_started(turn: Turn, change: facts.NodeStarted) -> None:
     for escrow in tuple(turn.state.all(ProviderEscrow)):
         provider_money.resume_escrow(turn, escrow)
     provider_quote.refresh_offer(turn, change.multiaddrs)
+
+
+def _keep_verified(before: ProviderSettings | None, now: ProviderSettings | None) -> ProviderSettings | None:
+    # What was verified is read again soon; until then selling more than we knew of would be slashable.
+    if before is None or now is None or before.owner != now.owner:
+        return now
+    return msgspec.structs.replace(now, verified_vcpus=before.verified_vcpus, verified_gpus=before.verified_gpus)
 
 
 def _on_woke(turn: Turn, change: facts.Woke) -> None:
@@ -164,6 +175,7 @@ _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     facts.Woke: _on_woke,
     facts.EffectFailed: _on_effect_failed,
     facts.PricesSet: provider_quote.on_prices_set,
+    facts.CapacityVerified: provider_quote.on_capacity_verified,
     facts.AddressesChanged: provider_quote.on_addresses_changed,
     facts.QuoteRequested: provider_quote.on_quote_requested,
     facts.QuoteDropped: provider_quote.on_quote_dropped,

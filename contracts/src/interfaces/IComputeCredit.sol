@@ -82,12 +82,12 @@ interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     /// at most. Not needed where all capacity has lapsed: that has a date of its own.
     function noteShortage(address provider) external;
 
-    /// @notice Sets coverRate: at most doubles or halves it, once in {COVER_RATE_INTERVAL}, within {MIN_COVER_RATE} and {MAX_COVER_RATE}.
+    /// @notice Sets {coverRate}: at most doubles or halves it, once in {COVER_RATE_INTERVAL}, within {MIN_COVER_RATE} and {MAX_COVER_RATE}.
     /// Only the owner.
-    function setCoverRate(uint256 coverRate) external;
+    function setCoverRate(uint256 coverRate_) external;
 
-    /// @notice Sets windowHours within {MIN_WINDOW_HOURS} and {MAX_WINDOW_HOURS}. Only the owner.
-    function setWindowHours(uint32 windowHours) external;
+    /// @notice Sets {windowHours} within {MIN_WINDOW_HOURS} and {MAX_WINDOW_HOURS}. Only the owner.
+    function setWindowHours(uint32 windowHours_) external;
 
     /// @notice Minted - burned at the provider - redeemed from its stake.
     function outstanding(address provider) external view returns (int256);

@@ -151,7 +151,7 @@ interface IProviderRegistry {
     function burnForfeit(address provider) external returns (uint256 burned);
 
     /// @notice Names the slasher and the holds, at most {MAX_HOLDS}. Once, by the connector.
-    function connect(address slasher, IStakeHold[] calldata holds) external;
+    function connect(address slasher_, IStakeHold[] calldata holds) external;
 
     /// @notice The provider this node key serves now; zero when it serves none, also after it was replaced.
     function providerOf(address nodeKey) external view returns (address);

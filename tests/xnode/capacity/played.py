@@ -56,6 +56,7 @@ class PlayedChain:
     draws: int = 0
     is_away: bool = False
     nodes: dict[Address, Address] = field(default_factory=dict)
+    counts: tuple[int, int] = (0, 0)
 
     def _check(self) -> None:
         if self.is_away:
@@ -84,6 +85,10 @@ class PlayedChain:
     async def read_seed(self, challenge: Challenge) -> Hash32 | None:
         self._check()
         return keccak(b"seed") if self.head >= challenge.draw_block else None
+
+    async def read_counts(self, provider: Address) -> tuple[int, int]:
+        self._check()
+        return self.counts
 
     async def list_verifiers(self) -> tuple[Address, ...]:
         return tuple(self.nodes)[1:]

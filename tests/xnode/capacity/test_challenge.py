@@ -47,6 +47,7 @@ from xnode.capacity.tree import hash_leaves, make_tree
 from xnode.deeds import capacity_exchange, capacity_inquiry, capacity_prover, capacity_verifier, capacity_watch
 from xnode.deeds.capacity_watch import CapacityWatch
 from xnode.errors import Permanent
+from xnode.node.change import CapacityVerified
 from xnode.ports import RpcRefused
 
 QUERY = encode(AnswerQuery(CHALLENGE_ID, 0))
@@ -60,6 +61,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(capacity_prover, "LEAST_LOOK_S", 0.02)
     monkeypatch.setattr(capacity_watch, "LEAST_LOOK_S", 0.02)
     monkeypatch.setattr(capacity_watch, "BACKOFF_S", 0.1)
+    monkeypatch.setattr(capacity_watch, "COUNTS_S", 0.05)
     monkeypatch.setattr(capacity_verifier, "DRAW_STEP_S", 0.2)
     monkeypatch.setattr(capacity_inquiry, "AGAIN_S", 0.02)
     monkeypatch.setattr(capacity_exchange, "RECORD_STEP_S", 0.2)
@@ -444,13 +446,23 @@ async def test_workers_end_with_the_challenge(world: World) -> None:
 
 
 async def test_the_watch_takes_up_what_it_sees_through_faults_of_the_chain(world: World) -> None:
+    told: list[CapacityVerified] = []
+
+    async def tell(change: CapacityVerified) -> None:
+        told.append(change)
+
     watches = [
-        CapacityWatch(make_node(number)[0], world.chain, world.make_prover(number), world.make_verifier(number))
+        CapacityWatch(make_node(number)[0], world.chain, world.make_prover(number), world.make_verifier(number), tell)
         for number in (1, 2, 3, 4)
     ]
+    world.chain.counts = (1, 8)
     world.chain.is_away = True
     async with running(*(watch.run for watch in watches)):
         await trio.sleep(0.3)
         world.chain.is_away = False
         await wait_until(lambda: world.chain.recorded)
+        await wait_until(lambda: len(told) >= 4)
+        await trio.sleep(0.2)
     assert world.chain.recorded[0][0][1].verdict.passed
+    # What is in force for each of the four, told once and not again while it stays so.
+    assert told == [CapacityVerified(1, 8)] * 4

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from metering.codec import encode
 from metering.evidence import NumberedPaper
+from metering.faults import find_equivocations
 from metering.receipt import Receipt, SignedReceipt
-from metering.units import Amount, Hash32
+from metering.units import NANOS_PER_SECOND, Amount, Hash32
 from metering.usage import NO_USAGE
+from scheduler.book import Book
+from tests.factories import DOMAIN, NOW_NS, SEPARATOR, make_offer, sign_offer
 from tests.xnode.cli.conftest import Run
 from tests.xnode.cli.provider import Provider
 from xnode.cli.evidence_files import make_document, read_papers, write_paper
+from xnode.control import Method
+from xnode.deeds.evidence import EvidenceMaker
 from xnode.errors import ExitCode, UserError
 from xnode.home import Home
 
@@ -89,6 +97,37 @@ def test_receipts_of_two_folders_prove_together_and_each_alone_proves_nothing(pr
         assert "1 papers prove no fault" in provider.refuse("fault", "find", str(file), code=ExitCode.NOT_FOUND)
         assert "prove no fault" in provider.refuse("fault", "report", str(file.parent), code=ExitCode.NOT_FOUND)
     assert "no broken promise" in provider.refuse("pay", "refund", str(files[0]), code=ExitCode.NOT_FOUND)
+
+
+def make_contradiction() -> tuple[NumberedPaper, NumberedPaper]:
+    """What a node's book keeps of a provider that shows two different offers under one number, as papers."""
+    book, one, two = Book(SEPARATOR), make_offer(), make_offer(expires_at_ns=NOW_NS + 2 * NANOS_PER_SECOND)
+    book.add(sign_offer(one), NOW_NS)
+    assert book.add(sign_offer(two), NOW_NS) is not None
+    (proof,) = book.proofs
+    maker = EvidenceMaker(None, None, DOMAIN)  # type: ignore[arg-type]
+    return maker.make_contradiction(proof)
+
+
+def test_two_offers_that_the_market_showed_prove_it() -> None:
+    papers = make_contradiction()
+    owners = {papers[0].node: papers[0].provider}
+    (proof,) = find_equivocations(papers, SEPARATOR, owners)
+    assert proof.provider == papers[0].provider
+
+
+def test_what_this_node_was_shown_is_written_as_papers(
+    xnode: Run, serve: Callable[[Mapping[str, Method]], None], home: Home
+) -> None:
+    shown = make_contradiction()
+
+    async def tell(_params: dict[str, Any]) -> list[dict[str, str]]:
+        return [{"type": "NumberedPaper", "bytes": "0x" + encode(paper).hex()} for paper in shown]
+
+    serve({"offer.contradictions": tell})
+    done = xnode("fault", "seen", "--export", "papers")
+    assert done.returncode == 0, done.stderr
+    assert set(read_papers([home.folder / "papers"])) == set(shown)
 
 
 @pytest.mark.parametrize(

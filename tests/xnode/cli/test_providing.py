@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.xnode.cli.conftest import Run
@@ -63,6 +65,13 @@ def test_credits_are_minted_held_by_stake_and_given_back(provider: Provider) -> 
     assert "is no credit" in provider.refuse("provider", "mint", "1", "--asset", "OPENX", code=ExitCode.USAGE)
 
 
+def test_who_sells_for_credits_asks_one_for_an_hour(provider: Provider, manifest: str) -> None:
+    provider.home.config.unlink()
+    provider.run("provider", "init", "--chain", manifest, "--asset", "tcpu")
+    config = provider.home.config.read_text()
+    assert 'asset = "tCPU"' in config and 'vcpu_hour = "1"' in config and 'memory_gib_hour = "0"' in config
+
+
 def test_credits_are_deposited_like_any_asset(provider: Provider) -> None:
     provider.verify("cpu=1")
     provider.run("provider", "stake", "10")
@@ -79,11 +88,15 @@ def test_a_vanished_minters_stake_pays_for_its_credits(provider: Provider) -> No
     provider.run("provider", "stake", "10")
     provider.run("provider", "mint", "20")
     redeem = ("pay", "redeem", provider.owner, "20", "--from", provider.owner)
-    assert "has not defaulted" in provider.refuse(*redeem)
+    assert "can serve all it sold" in provider.refuse(*redeem)
+    provider.pass_time(86_400)
+    # Capacity has lapsed, and the grace begins.
+    assert re.search(r"cannot serve 20 tCPU of what it sold, and has until \d{4}", provider.refuse(*redeem))
     provider.pass_time(40 * 86_400)
     assert "no verified capacity" in provider.refuse("provider", "mint", "1")
     assert "expired at" in provider.run("provider", "capacity").stdout
     assert provider.ask("provider", "mint")["is_defaulted"]
+    assert "the wallet has 20 tCPU" in provider.refuse(*redeem[:3], "21", *redeem[4:], code=ExitCode.FUNDS)
     answer = provider.ask(*redeem)
     assert (answer["paid"], answer["outstanding"], answer["staked"]) == ("2", "0", "8")
 
@@ -129,3 +142,16 @@ def test_the_hash_of_the_hardware_profile_is_on_chain_from_the_first(provider: P
     assert answer["is_published"] and answer["profile"]["memory_bytes"] > 0
     assert "the same" in provider.run("provider", "profile").stdout
     assert "publishing" not in provider.run("provider", "profile", "--publish").stderr
+
+
+def test_a_provider_whose_capacity_shrank_has_its_grace_noted(provider: Provider) -> None:
+    provider.verify("cpu=2")
+    provider.run("provider", "stake", "20")
+    provider.run("provider", "mint", "40")
+    provider.verify("cpu=1")
+    redeem = ("pay", "redeem", provider.owner, "all", "--from", provider.owner)
+    refused = provider.refuse(*redeem)
+    assert "cannot serve 16 tCPU" in refused
+    provider.pass_time(10)
+    answer = provider.ask(*redeem)
+    assert (answer["paid"], answer["outstanding"], answer["shortfall"]) == ("1.6", "24", "0")
