@@ -199,6 +199,15 @@ contract CapacityVerdictsTest is Judging {
         refused(id, ballot, abi.encodeWithSelector(ICapacityRegistry.LengthsDiffer.selector, 4, 4, 3));
     }
 
+    function test_one_verdict_is_enough_where_one_is_the_panel() external {
+        ICapacityRegistry.Settings memory settings = makeSettings();
+        (settings.panelSize, settings.quorum) = (1, 1);
+        capacity.setSettings(settings);
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        judge(id, panel, true);
+        checkEqual(capacity.feesOf(panel[0]), FEE, "the whole fee");
+    }
+
     function test_nothing_passes_without_answers() external {
         (bytes32 id, address[] memory panel) = requestAndDraw();
         Ballot memory ballot = makeBallot(id, panel, 4, true);
