@@ -180,6 +180,9 @@ contract OpeningTest is Market {
             submit(PAYER_KEY, payer, terms, 1 ether, nonces[i]);
             checkTrue(escrow.isNonceUsed(payer, nonces[i]), "used after");
         }
+        for (uint256 i = 0; i < nonces.length; i++) {
+            checkTrue(escrow.isNonceUsed(payer, nonces[i]), "used for ever");
+        }
         checkEqual(deposited(terms), 5 ether, "all counted");
     }
 
