@@ -75,6 +75,10 @@ contract OpeningTest is Market {
         terms.thaw = 30 days + 1;
         vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.ThawOutOfBounds.selector, 30 days + 1, MIN_THAW, 30 days));
         openExpectingRevert(terms, 1);
+        terms.thaw = 30 days;
+        vm.prank(payer);
+        escrow.open(terms, 1);
+        checkEqual(deposited(terms), 1, "the longest thaw");
 
         terms = makeTerms(0);
         terms.split = bytes32(uint256(1));
