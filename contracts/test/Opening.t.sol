@@ -75,6 +75,10 @@ contract OpeningTest is Market {
         terms.thaw = 30 days + 1;
         vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.ThawOutOfBounds.selector, 30 days + 1, MIN_THAW, 30 days));
         openExpectingRevert(terms, 1);
+        terms.thaw = 30 days;
+        vm.prank(payer);
+        escrow.open(terms, 1);
+        checkEqual(deposited(terms), 1, "the longest thaw");
 
         terms = makeTerms(0);
         terms.split = bytes32(uint256(1));
@@ -179,6 +183,9 @@ contract OpeningTest is Market {
             checkTrue(!escrow.isNonceUsed(payer, nonces[i]), "unused before");
             submit(PAYER_KEY, payer, terms, 1 ether, nonces[i]);
             checkTrue(escrow.isNonceUsed(payer, nonces[i]), "used after");
+        }
+        for (uint256 i = 0; i < nonces.length; i++) {
+            checkTrue(escrow.isNonceUsed(payer, nonces[i]), "used for ever");
         }
         checkEqual(deposited(terms), 5 ether, "all counted");
     }
