@@ -323,6 +323,30 @@ contract CapacityVerdictsTest is Judging {
         checkTrue(capacity.isJailed(provider), "jailed");
     }
 
+    function test_devices_of_several_classes_of_a_kind_add_up() external {
+        ICapacityRegistry.Claim[] memory claims = new ICapacityRegistry.Claim[](4);
+        claims[0] = ICapacityRegistry.Claim(GPU, 2);
+        claims[1] = ICapacityRegistry.Claim(CPU, 16);
+        claims[2] = ICapacityRegistry.Claim(
+            capacity.addClass(ICapacityRegistry.Class("gpu 2", ICapacityRegistry.Kind.Gpu, 7, 256, 1)), 3
+        );
+        claims[3] = ICapacityRegistry.Claim(
+            capacity.addClass(ICapacityRegistry.Class("cpu 2", ICapacityRegistry.Kind.Cpu, 9, 256, 1)), 5
+        );
+        vm.prank(provider);
+        bytes32 id = capacity.requestChallenge(claims);
+        judge(id, drawn(id).panel, true);
+        ICapacityRegistry.Capacity memory got = capacity.capacityOf(provider);
+        checkEqual(got.gpus, 5, "gpus");
+        checkEqual(got.vcpus, 21, "vcpus");
+        checkEqual(got.gpuMilli, 2 * GPU_WEIGHT + 3 * 7, "gpu units");
+        checkEqual(got.cpuMilli, 16 * CPU_WEIGHT + 5 * 9, "cpu units");
+        checkEqual(capacity.verifiedOf(provider, 3), 5, "of one class");
+        checkEqual(capacity.verifiedOf(provider, 4), 0, "of a class it has none of");
+        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.NoSuchVerdict.selector, provider, 1));
+        capacity.historyOf(provider, 1);
+    }
+
     function test_who_was_never_verified_has_not_lapsed() external {
         checkEqual(capacity.lapsedSince(provider), 0, "never");
         challenge(false);
