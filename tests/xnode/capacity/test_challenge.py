@@ -25,7 +25,7 @@ from metering.eip712 import keccak
 from metering.evidence import AnswerPaper, VerdictPaper
 from metering.signature import is_signed_by
 from metering.units import NANOS_PER_SECOND, ZERO_HASH
-from tests.xnode.capacity.played import (
+from tests.sim.challenging import (
     CHALLENGE_ID,
     CPU,
     Liar,
