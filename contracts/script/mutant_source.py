@@ -235,7 +235,8 @@ def change_literal(node: Node, parent: Node, code: bytes) -> Iterator[Change]:
 
 
 def change_call(node: Node, parent: Node, code: bytes) -> Iterator[Change]:
-    if node["expression"].get("memberName") in ("min", "max"):
+    # Whose two (first) arguments may come in any order.
+    if node["expression"].get("memberName") in ("min", "max", "mulDiv"):
         return
     given = node["arguments"]
     for left, right in pairwise(given):

@@ -128,7 +128,7 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
     function spotCheck(address provider) external returns (bytes32 challengeId) {
         if (!_isInForce(provider)) revert NothingInForce(provider);
         Standing storage standing = _standings[provider];
-        uint256 nextAt = standing.spotCheckedAt == 0 ? 0 : standing.spotCheckedAt + _settings.spotCheckPause;
+        uint256 nextAt = standing.spotCheckedAt + _settings.spotCheckPause;
         if (block.timestamp < nextAt) revert SpotCheckedRecently(provider, nextAt);
         challengeId = _request(provider, true);
         standing.spotCheckedAt = uint64(block.timestamp);

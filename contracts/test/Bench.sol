@@ -42,6 +42,9 @@ abstract contract Bench {
     bool public constant IS_TEST = true;
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
+    /// @dev The folder of what goes on chain.
+    string private constant DEPLOYED = "artifacts";
+
     error NotEqual(string what, uint256 got, uint256 wanted);
     error NotTrue(string what);
 
@@ -61,10 +64,16 @@ abstract contract Bench {
         if (!holds) revert NotTrue(what);
     }
 
+    /// @dev Only of what goes on chain: elsewhere the code is not optimised.
+    function checkGas(uint256 used, uint256 most) internal view {
+        if (keccak256(bytes(vm.envOr("XNODE_ARTIFACTS", DEPLOYED))) != keccak256(bytes(DEPLOYED))) return;
+        if (used >= most) revert NotEqual("gas", used, most);
+    }
+
     /// @notice The creation code that script/build.py made, which is what the daemon deploys. XNODE_ARTIFACTS names another
     /// folder of such files (a mutant's), or is "compiled": what forge just compiled, so that coverage can be measured.
     function creationCode(string memory name, bytes memory args) internal view returns (bytes memory) {
-        string memory folder = vm.envOr("XNODE_ARTIFACTS", "artifacts");
+        string memory folder = vm.envOr("XNODE_ARTIFACTS", DEPLOYED);
         if (keccak256(bytes(folder)) == keccak256("compiled")) {
             return bytes.concat(vm.getCode(string.concat(name, ".sol:", name)), args);
         }

@@ -56,6 +56,18 @@ contract CapacityChallengeTest is Judging {
         refused(new ICapacityRegistry.Claim[](9), abi.encodeWithSelector(ICapacityRegistry.ClaimsCount.selector, 9, 8));
     }
 
+    function test_the_most_claims_are_taken() external {
+        ICapacityRegistry.Class memory class = capacity.classOf(CPU);
+        ICapacityRegistry.Claim[] memory claims = new ICapacityRegistry.Claim[](8);
+        for (uint16 i = 0; i < 8; i++) {
+            if (i > 1) capacity.addClass(class);
+            claims[i] = ICapacityRegistry.Claim(i, 1);
+        }
+        vm.prank(provider);
+        bytes32 id = capacity.requestChallenge(claims);
+        checkEqual(capacity.conditionsOf(id).length, 8, "all");
+    }
+
     function test_devices_are_at_most_as_many_as_their_roots_fit_in_a_transaction() external {
         refused(makeClaims(24, 1001), abi.encodeWithSelector(ICapacityRegistry.TooManyDevices.selector, 1025, 1024));
         refused(
@@ -122,6 +134,7 @@ contract CapacityChallengeTest is Judging {
         bytes32 id = request();
         (address who,, uint32 n) = capacity.deviceOf(id, 0);
         checkEqual(who, address(0), "nothing before the draw");
+        checkEqual(n, 0, "nothing before the draw");
         bytes32 seed = drawn(id).seed;
         for (uint32 device = 0; device < 20; device++) {
             bytes32 own;
@@ -211,7 +224,9 @@ contract CapacityChallengeTest is Judging {
         vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.TooEarlyToDraw.selector, id, drawBlock, drawBlock));
         capacity.draw(id);
         rollToDraw(id, keccak256("hash"));
+        vm.recordLogs();
         capacity.draw(id);
+        checkDrawn(vm.getRecordedLogs()[0].data, id);
         ICapacityRegistry.Challenge memory got = capacity.challengeOf(id);
         checkEqual(got.seed, keccak256(abi.encode(keccak256("hash"), id)), "seed");
         checkEqual(got.deadline, block.timestamp + ANSWER_TIME, "deadline");
@@ -248,6 +263,13 @@ contract CapacityChallengeTest is Judging {
         checkTrue(!isIn(panel, verifierAt(0)), "left before it was armed");
     }
 
+    function test_a_full_panel_keeps_the_quorum_that_was_set() external {
+        capacity.setSettings(withPanel(5, 5));
+        bytes32 id = request();
+        checkEqual(drawn(id).panel.length, 5, "panel");
+        checkEqual(capacity.quorumOf(id), 5, "quorum");
+    }
+
     function test_the_last_block_whose_hash_can_be_read_draws() external {
         bytes32 id = request();
         uint64 drawBlock = capacity.challengeOf(id).drawBlock;
@@ -258,6 +280,11 @@ contract CapacityChallengeTest is Judging {
     }
 
     // ---- How
+
+    function checkDrawn(bytes memory logged, bytes32 id) private view {
+        ICapacityRegistry.Challenge memory got = capacity.challengeOf(id);
+        checkEqual(keccak256(logged), keccak256(abi.encode(got.seed, got.panel, got.deadline)), "told");
+    }
 
     function freshCapacity() private returns (CapacityRegistry) {
         return CapacityRegistry(deploy(capacityCode(makeSettings())));

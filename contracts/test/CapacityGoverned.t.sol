@@ -17,6 +17,17 @@ contract CapacityGovernedTest is Judging {
         checkEqual(class.n, GPU_N, "n");
     }
 
+    function test_the_limits_are_those_that_others_build_on() external view {
+        checkEqual(capacity.OPENED_ROWS(), 4, "rows");
+        checkEqual(capacity.MAX_CLASSES(), 256, "classes");
+        checkEqual(capacity.MAX_CLAIMS(), 8, "claims");
+        checkEqual(capacity.MAX_DEVICES(), 1024, "devices");
+        checkEqual(capacity.MAX_VERIFIERS(), 512, "verifiers");
+        checkEqual(capacity.MAX_PANEL(), 15, "panel");
+        checkEqual(address(capacity.registry()), address(registry), "registry");
+        checkEqual(address(capacity.openx()), address(openx), "openx");
+    }
+
     function test_only_the_owner_governs() external {
         bytes memory reason = abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, stranger);
         ICapacityRegistry.Class memory class = capacity.classOf(CPU);
@@ -65,6 +76,8 @@ contract CapacityGovernedTest is Judging {
         capacity.addClass(class);
         class.name = "a name of thirty-three characters";
         vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.ClassNameLength.selector, 33, 32));
+        capacity.addClass(class);
+        class.name = "a name of thirty-two characters!";
         capacity.addClass(class);
         class = ICapacityRegistry.Class("x", ICapacityRegistry.Kind.Cpu, 1, 255, 1);
         vm.expectPartialRevert(ICapacityRegistry.SettingOutOfBounds.selector);

@@ -209,7 +209,7 @@ contract OverCapacityTest is Accusing {
         checkTrue(abi.encode(pairs).length < 100_000, "size");
         uint256 before = gasleft();
         prove(pairs);
-        checkTrue(before - gasleft() < 5_000_000, "gas");
+        checkGas(before - gasleft(), 5_000_000);
     }
 
     function test_usage_at_the_edge_of_its_width_does_not_overflow() external {

@@ -52,11 +52,19 @@ contract SplitsTest is Market {
         checkEqual(splits.accruedOf(split, address(asset)), 1_000, "accrued there");
         checkEqual(asset.allowance(address(escrow), address(splits)), 0, "no approval is left");
         checkEqual(escrow.liabilities(address(asset)), 1_000 ether - 4_000, "liabilities");
+        vm.recordLogs();
         checkEqual(escrow.paySplit(split, address(asset)), 0, "and again nothing");
+        checkEqual(vm.getRecordedLogs().length, 0, "which is not told");
 
         splits.distribute(quarter(), address(asset));
         checkEqual(splits.withdraw(FIRST, address(asset)), 800, "four fifths");
         checkEqual(splits.withdraw(SECOND, address(asset)), 200, "one fifth");
+    }
+
+    function test_one_unit_of_shares_is_moved() external {
+        claimSplit(0, 4);
+        checkEqual(escrow.paySplit(split, address(asset)), 1, "one unit");
+        checkEqual(splits.accruedOf(split, address(asset)), 1, "accrued");
     }
 
     function test_shares_of_many_claims_are_moved_at_once() external {

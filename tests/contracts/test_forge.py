@@ -45,3 +45,8 @@ def test_every_forge_test_passes() -> None:
     assert find_failures(suites) == []
     assert done.returncode == 0, done.stderr
     assert sum(len(found["test_results"]) for found in suites.values()) >= 80
+
+
+def test_every_branch_of_the_escrow_and_the_credits_is_taken() -> None:
+    done = run(sys.executable, "script/coverage.py")
+    assert done.returncode == 0, done.stdout + done.stderr

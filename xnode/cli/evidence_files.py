@@ -53,15 +53,6 @@ def export_evidence(rows: Iterable[dict[str, str]], folder: Path, screen: Screen
     screen.show(written, lambda: print("\n".join(written)))
 
 
-def export_papers(rows: Iterable[dict[str, str]], folder: Path, screen: Screen) -> None:
-    """Write the numbered papers that a daemon gives, and print their files. Raises UserError when there are none."""
-    papers = [decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), NumberedPaper) for row in rows]
-    if not papers:
-        raise UserError("this node was shown no contradiction", where="offers", code=ExitCode.NOT_FOUND)
-    written = [str(write_paper(paper, folder)) for paper in papers]
-    screen.show(written, lambda: print("\n".join(written)))
-
-
 def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
     """Write the items of a job.evidence or provider.evidence answer, one file a paper; the files."""
     written: list[Path] = []
@@ -77,7 +68,7 @@ def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
 
 
 def export_papers(rows: Iterable[dict[str, str]], folder: Path, screen: Screen) -> None:
-    """Write the papers of a provider.papers answer, and print their files. Raises UserError when there are none."""
+    """Write the papers that prove something, one file each, and print the files. Raises UserError when there are none."""
     written = []
     for row in rows:
         paper = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _TYPES[row["type"]])

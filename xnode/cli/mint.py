@@ -10,7 +10,7 @@ from metering.units import Address, Amount
 from xnode.chain import capacity_registry, compute_credit, openx_token
 from xnode.chain.abi import to_hex
 from xnode.chain.amounts import format_amount, parse_amount
-from xnode.chain.compute_credit import DECIMALS, make_cover
+from xnode.chain.compute_credit import DECIMALS, UNIT, make_cover
 from xnode.chain.manifest import Asset, Manifest
 from xnode.chain.payer import Payer
 from xnode.chain.rpc import Rpc
@@ -158,7 +158,7 @@ async def _report(rpc: Rpc, manifest: Manifest, credit: Asset, provider: Address
         "window_hours": found.window_hours,
         "shortfall": format_amount(found.shortfall, DECIMALS),
         "is_defaulted": found.is_defaulted,
-        "why": "" if found.mintable else _explain(found, 1, stake.can_leave),
+        "why": "" if found.mintable else _explain(found, UNIT, stake.can_leave),
     }
 
 

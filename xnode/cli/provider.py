@@ -25,6 +25,12 @@ DEFAULT_PRICES = {
 }
 """Somewhere to start: `provider price set` changes them while it runs."""
 
+CREDIT_PRICES = {
+    "tCPU": {**dict.fromkeys(PRICES, "0"), "vcpu_hour": "1"},
+    "tGPU": {**dict.fromkeys(PRICES, "0"), "gpu_hour": "1"},
+}
+"""In credits a reference unit's hour costs one, by what a credit is."""
+
 
 LAZY = {
     "stake": Lazy("xnode.cli.stake:stake", "Show the stake, or add OPENX to it."),

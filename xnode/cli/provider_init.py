@@ -13,7 +13,7 @@ from xnode.cli.app import App
 from xnode.cli.chain_access import find_deployment, run_async
 from xnode.cli.money import NATIVE_DECIMALS
 from xnode.cli.profile import find_profile, publish_profile
-from xnode.cli.provider import DEFAULT_PRICES
+from xnode.cli.provider import CREDIT_PRICES, DEFAULT_PRICES
 from xnode.cli.purse import make_intent, open_purse
 from xnode.cli.screen import Screen, say
 from xnode.cli.setup import ensure_node_key, read_node_address, require_no_provider, update_config
@@ -47,7 +47,7 @@ def init_provider(
     """Write config and node key, then register. What fails halfway is done by the next try."""
     address = find_address(app, owner)
     deployment = find_deployment(app, manifest, rpc_url)
-    deployment.manifest.find_asset(asset)
+    asset = deployment.manifest.find_asset(asset).symbol
     if not _is_same_provider(app, address):
         require_no_provider(app.home, force)
         update_config(app.home, _make_table(app, manifest, rpc_url, address, region, asset))
@@ -97,7 +97,7 @@ def _make_table(
         "owner": to_hex(owner),
         "region": region,
         "asset": asset,
-        "prices": DEFAULT_PRICES,
+        "prices": CREDIT_PRICES.get(asset, DEFAULT_PRICES),
         "share": make_default_share(app.home.data),
     }
     return {**make_chain_table(manifest, rpc_url), "provider": provider}

@@ -54,13 +54,18 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///   timestamp of that block, and draws without waiting for others; the chain's block time is the resolution of the clock.
 /// - A draw that nobody makes for 256 blocks is armed again with a new hash. This is one more try for a provider that dislikes
 ///   a panel, so verifiers draw at once; they are paid for it.
+/// - A verifier that colludes can choose its dice so that the rows it says it opened are right ones. {IFaultProver} takes stake from a
+///   verifier that passed what it did not look at, not from one that looked away well.
+/// - A verifier that does not judge earns nothing and loses nothing. Whoever records chooses whose verdicts, of a quorum or more,
+///   and these share the fee.
 /// - A spot check is announced {Settings-drawDelay} blocks ahead, and a provider can have itself checked when it suits, which keeps
-///   others from it for {Settings-spotCheckPause}. Its own challenges keep nobody from checking it, but while one is open.
+///   others from it for {Settings-spotCheckPause}. Its own challenges keep nobody from checking it, but while one is open. A check that
+///   is open keeps the provider from renewing, so it renews {Settings-answerTime} and more before the end.
 /// - A chain reorganised behind a draw gives the same challenge another seed. A verifier signs one verdict for one challenge id, ever;
 ///   it waits until the draw is final, or abstains.
 ///
-/// The owner, a timelock, adds and changes classes and sets the {Settings} within bounds. A change never touches a challenge that is
-/// open or a capacity that is in force. There is no proxy and no pause.
+/// The owner, a timelock, adds and changes classes and sets the {Settings} within bounds. A change never touches a capacity that
+/// is in force, nor of an open challenge more than what is counted later: answerTime from the draw, validity from the verdict. There is no proxy and no pause.
 ///
 /// Assumptions
 /// - OPENX moves exactly the amount named and calls nobody. The registry was made by us and does not call back.

@@ -45,6 +45,9 @@ import {IProviderRegistry} from "./IProviderRegistry.sol";
 /// - A verdict is judged by rows that were opened, which whoever opens them must see wrong. Whether a verifier took the time honestly
 ///   cannot be proved.
 ///
+/// - A provider that knows its own fault can commit to it first, and take the reporter's tenth when a proof shows up. It cannot
+///   be told from a reporter. It still loses nine tenths, and a reporter who hides the proof until it is in a block is before it.
+///
 /// Assumptions
 /// - keccak256 finds no collisions. Keys are ordinary ones; signatures are 65 bytes r, s, v with s in the lower half and v 27 or 28.
 /// - registry, capacity and escrow were made by us and do not call back. This contract is the registry's slasher.

@@ -25,7 +25,7 @@ from metering.eip712 import keccak
 from metering.evidence import AnswerPaper, VerdictPaper
 from metering.signature import is_signed_by
 from metering.units import NANOS_PER_SECOND, ZERO_HASH
-from tests.xnode.capacity.played import (
+from tests.sim.challenging import (
     CHALLENGE_ID,
     CPU,
     Liar,
@@ -47,6 +47,7 @@ from xnode.capacity.tree import hash_leaves, make_tree
 from xnode.deeds import capacity_exchange, capacity_inquiry, capacity_prover, capacity_verifier, capacity_watch
 from xnode.deeds.capacity_watch import CapacityWatch
 from xnode.errors import Permanent
+from xnode.node.change import CapacityVerified
 from xnode.ports import RpcRefused
 
 QUERY = encode(AnswerQuery(CHALLENGE_ID, 0))
@@ -136,6 +137,20 @@ async def test_wrong_elements_fail_and_leave_evidence_that_convinces_the_contrac
         )
         assert opening.find_root() == answer.root
         assert opening.element != make_element(answer.seed, answer.n, *opening.find_place(answer.n))
+
+
+async def test_one_wrong_element_of_all_fails_with_every_verifier(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lie(products: dict[int, Product]) -> dict[int, Product]:
+        found = products[1]
+        elements = found.elements.copy()
+        elements[100, 200] ^= 1 << 30
+        return {**products, 1: Product(found.n, elements, make_tree(hash_leaves(0, elements.tobytes())))}
+
+    verdicts = await judge_liar(world, monkeypatch, Liar(lie))
+    # Few of them open that row, if any: it is the product with the random vector that tells.
+    assert [signed.verdict.passed for signed in verdicts] == [False] * 3
 
 
 class Knowing(Product):
@@ -444,13 +459,19 @@ async def test_workers_end_with_the_challenge(world: World) -> None:
 
 
 async def test_the_watch_takes_up_what_it_sees_through_faults_of_the_chain(world: World) -> None:
+    told: list[CapacityVerified] = []
+
+    async def tell(change: CapacityVerified) -> None:
+        told.append(change)
+
     watches = [
-        CapacityWatch(make_node(number)[0], world.chain, world.make_prover(number), world.make_verifier(number))
+        CapacityWatch(make_node(number)[0], world.chain, world.make_prover(number), world.make_verifier(number), tell)
         for number in (1, 2, 3, 4)
     ]
     world.chain.is_away = True
     async with running(*(watch.run for watch in watches)):
         await trio.sleep(0.3)
         world.chain.is_away = False
-        await wait_until(lambda: world.chain.recorded)
+        await wait_until(lambda: world.chain.recorded and len(told) == len(watches))
     assert world.chain.recorded[0][0][1].verdict.passed
+    assert set(told) == {CapacityVerified(*world.chain.counts)}

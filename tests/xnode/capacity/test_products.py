@@ -30,8 +30,15 @@ def make_tasks(count: int, n: int = N) -> list[DeviceTask]:
 
 
 def find_workers() -> list[psutil.Process]:
-    """Workers that this process has started."""
-    return [each for each in psutil.Process().children(recursive=True) if "xnode.capacity.worker" in each.cmdline()]
+    """Workers that this process has started and that live."""
+    return [each for each in psutil.Process().children(recursive=True) if _is_worker(each)]
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "xnode.capacity.worker" in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
 
 
 async def wait_workers(count: int) -> None:

@@ -76,6 +76,7 @@ def test_three_commands_make_a_provider_and_doing_them_again_changes_nothing(
     assert done.returncode == 0, done.stderr
     assert f"serves {owner}" in done.stderr and "next: xnode provider run" in done.stderr
     assert stat.S_IMODE(home.password.stat().st_mode) == 0o600
+    assert 'vcpu_hour = "0.02"' in home.config.read_text()
     config, key = home.config.read_text(), home.node_key.read_text()
     again = xnode_here("provider", "init", "--chain", manifest, env=env)
     assert again.returncode == 0 and "registered already" in again.stderr

@@ -65,6 +65,13 @@ def test_credits_are_minted_held_by_stake_and_given_back(provider: Provider) -> 
     assert "is no credit" in provider.refuse("provider", "mint", "1", "--asset", "OPENX", code=ExitCode.USAGE)
 
 
+def test_who_sells_for_credits_asks_one_for_an_hour(provider: Provider, manifest: str) -> None:
+    provider.home.config.unlink()
+    provider.run("provider", "init", "--chain", manifest, "--asset", "tcpu")
+    config = provider.home.config.read_text()
+    assert 'asset = "tCPU"' in config and 'vcpu_hour = "1"' in config and 'memory_gib_hour = "0"' in config
+
+
 def test_credits_are_deposited_like_any_asset(provider: Provider) -> None:
     provider.verify("cpu=1")
     provider.run("provider", "stake", "10")

@@ -56,10 +56,15 @@ class PlayedChain:
     draws: int = 0
     is_away: bool = False
     nodes: dict[Address, Address] = field(default_factory=dict)
+    counts: tuple[int, int] = (8, 1)
 
     def _check(self) -> None:
         if self.is_away:
             raise Retryable("the chain node is away")
+
+    async def read_counts(self, provider: Address) -> tuple[int, int]:
+        self._check()
+        return self.counts
 
     async def read_head(self) -> ChainHead:
         self._check()
