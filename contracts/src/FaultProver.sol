@@ -56,8 +56,7 @@ contract FaultProver is IFaultProver {
     }
 
     function commit(bytes32 commitment) external {
-        uint256 since = committedAt[commitment];
-        if (since != 0 && block.timestamp <= since + COMMIT_LIFE) return;
+        if (block.timestamp <= committedAt[commitment] + COMMIT_LIFE) return;
         committedAt[commitment] = block.timestamp;
         emit Committed(commitment, msg.sender);
     }

@@ -121,18 +121,18 @@ contract BreachTest is Accusing {
     function test_two_who_are_not_the_escrows_cannot_give_its_reserve_back() external {
         // Another submitter and the provider's node.
         (terms.submitter, submitterKey) = (stranger, STRANGER_KEY);
-        refused(IFaultProver.SignersDiffer.selector);
+        differ(stranger, signer);
         // The submitter and another provider, about this escrow.
         (terms.submitter, submitterKey) = (signer, SIGNER_KEY);
         (terms.provider, terms.node) = (verifierAt(0), vm.addr(nodeKeyOf(0)));
         (nodeKey, receiptKey) = (nodeKeyOf(0), nodeKeyOf(0));
-        refused(IFaultProver.SignersDiffer.selector);
+        differ(verifierAt(0), provider);
         // The same, calling themselves the provider.
         terms.provider = provider;
-        refused(IFaultProver.SignersDiffer.selector);
+        differ(verifierAt(0), provider);
         // A node that is nobody's.
         (terms.node, nodeKey) = (stranger, STRANGER_KEY);
-        refused(IFaultProver.SignersDiffer.selector);
+        differ(address(0), provider);
     }
 
     function test_another_escrow_than_the_terms_name_refunds_nothing() external {
@@ -191,17 +191,28 @@ contract BreachTest is Accusing {
     }
 
     function prove() private returns (uint256) {
-        last.leaseId = leaseId();
-        bytes memory receiptSig = signReceipt(receiptKey, last);
-        (bytes memory a, bytes memory b) = (signTerms(submitterKey), signTerms(nodeKey));
-        return prover.proveBreach(held, terms, a, b, last, receiptSig);
+        return this.proveSigned(signed());
     }
 
     function refused(bytes4 reason) private {
-        last.leaseId = leaseId();
-        bytes memory receiptSig = signReceipt(receiptKey, last);
-        (bytes memory a, bytes memory b) = (signTerms(submitterKey), signTerms(nodeKey));
+        bytes[3] memory sigs = signed();
         vm.expectPartialRevert(reason);
-        prover.proveBreach(held, terms, a, b, last, receiptSig);
+        this.proveSigned(sigs);
+    }
+
+    function differ(address a, address b) private {
+        bytes[3] memory sigs = signed();
+        vm.expectRevert(abi.encodeWithSelector(IFaultProver.SignersDiffer.selector, a, b));
+        this.proveSigned(sigs);
+    }
+
+    /// @dev By the submitter, the node, and of the receipt.
+    function signed() private returns (bytes[3] memory) {
+        last.leaseId = leaseId();
+        return [signTerms(submitterKey), signTerms(nodeKey), signReceipt(receiptKey, last)];
+    }
+
+    function proveSigned(bytes[3] calldata sigs) external returns (uint256) {
+        return prover.proveBreach(held, terms, sigs[0], sigs[1], last, sigs[2]);
     }
 }

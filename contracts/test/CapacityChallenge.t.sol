@@ -134,6 +134,7 @@ contract CapacityChallengeTest is Judging {
         bytes32 id = request();
         (address who,, uint32 n) = capacity.deviceOf(id, 0);
         checkEqual(who, address(0), "nothing before the draw");
+        checkEqual(n, 0, "nothing before the draw");
         bytes32 seed = drawn(id).seed;
         for (uint32 device = 0; device < 20; device++) {
             bytes32 own;
@@ -223,7 +224,9 @@ contract CapacityChallengeTest is Judging {
         vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.TooEarlyToDraw.selector, id, drawBlock, drawBlock));
         capacity.draw(id);
         rollToDraw(id, keccak256("hash"));
+        vm.recordLogs();
         capacity.draw(id);
+        checkDrawn(vm.getRecordedLogs()[0].data, id);
         ICapacityRegistry.Challenge memory got = capacity.challengeOf(id);
         checkEqual(got.seed, keccak256(abi.encode(keccak256("hash"), id)), "seed");
         checkEqual(got.deadline, block.timestamp + ANSWER_TIME, "deadline");
@@ -277,6 +280,11 @@ contract CapacityChallengeTest is Judging {
     }
 
     // ---- How
+
+    function checkDrawn(bytes memory logged, bytes32 id) private view {
+        ICapacityRegistry.Challenge memory got = capacity.challengeOf(id);
+        checkEqual(keccak256(logged), keccak256(abi.encode(got.seed, got.panel, got.deadline)), "told");
+    }
 
     function freshCapacity() private returns (CapacityRegistry) {
         return CapacityRegistry(deploy(capacityCode(makeSettings())));

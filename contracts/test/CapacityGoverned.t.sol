@@ -77,6 +77,8 @@ contract CapacityGovernedTest is Judging {
         class.name = "a name of thirty-three characters";
         vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.ClassNameLength.selector, 33, 32));
         capacity.addClass(class);
+        class.name = "a name of thirty-two characters!";
+        capacity.addClass(class);
         class = ICapacityRegistry.Class("x", ICapacityRegistry.Kind.Cpu, 1, 255, 1);
         vm.expectPartialRevert(ICapacityRegistry.SettingOutOfBounds.selector);
         capacity.addClass(class);

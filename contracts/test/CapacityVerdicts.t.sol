@@ -199,6 +199,15 @@ contract CapacityVerdictsTest is Judging {
         refused(id, ballot, abi.encodeWithSelector(ICapacityRegistry.LengthsDiffer.selector, 4, 4, 3));
     }
 
+    function test_one_verdict_is_enough_where_one_is_the_panel() external {
+        ICapacityRegistry.Settings memory settings = makeSettings();
+        (settings.panelSize, settings.quorum) = (1, 1);
+        capacity.setSettings(settings);
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        judge(id, panel, true);
+        checkEqual(capacity.feesOf(panel[0]), FEE, "the whole fee");
+    }
+
     function test_nothing_passes_without_answers() external {
         (bytes32 id, address[] memory panel) = requestAndDraw();
         Ballot memory ballot = makeBallot(id, panel, 4, true);
@@ -312,6 +321,30 @@ contract CapacityVerdictsTest is Judging {
         checkSpan(2, first + 30 days, first + 30 days + VALIDITY);
         checkEqual(capacity.lapsedSince(provider), first + 30 days + VALIDITY, "expired before the jail");
         checkTrue(capacity.isJailed(provider), "jailed");
+    }
+
+    function test_devices_of_several_classes_of_a_kind_add_up() external {
+        ICapacityRegistry.Claim[] memory claims = new ICapacityRegistry.Claim[](4);
+        claims[0] = ICapacityRegistry.Claim(GPU, 2);
+        claims[1] = ICapacityRegistry.Claim(CPU, 16);
+        claims[2] = ICapacityRegistry.Claim(
+            capacity.addClass(ICapacityRegistry.Class("gpu 2", ICapacityRegistry.Kind.Gpu, 7, 256, 1)), 3
+        );
+        claims[3] = ICapacityRegistry.Claim(
+            capacity.addClass(ICapacityRegistry.Class("cpu 2", ICapacityRegistry.Kind.Cpu, 9, 256, 1)), 5
+        );
+        vm.prank(provider);
+        bytes32 id = capacity.requestChallenge(claims);
+        judge(id, drawn(id).panel, true);
+        ICapacityRegistry.Capacity memory got = capacity.capacityOf(provider);
+        checkEqual(got.gpus, 5, "gpus");
+        checkEqual(got.vcpus, 21, "vcpus");
+        checkEqual(got.gpuMilli, 2 * GPU_WEIGHT + 3 * 7, "gpu units");
+        checkEqual(got.cpuMilli, 16 * CPU_WEIGHT + 5 * 9, "cpu units");
+        checkEqual(capacity.verifiedOf(provider, 3), 5, "of one class");
+        checkEqual(capacity.verifiedOf(provider, 4), 0, "of a class it has none of");
+        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.NoSuchVerdict.selector, provider, 1));
+        capacity.historyOf(provider, 1);
     }
 
     function test_who_was_never_verified_has_not_lapsed() external {

@@ -103,6 +103,36 @@ contract EquivocationTest is Accusing {
         checkEqual(openx.balanceOf(reporter), STAKED / 50, "reward");
     }
 
+    function test_what_a_fault_costs_and_how_long_a_reporter_waits() external view {
+        checkEqual(prover.EQUIVOCATION_PPM(), 200_000, "equivocation");
+        checkEqual(prover.OVER_CAPACITY_PPM(), 300_000, "over capacity");
+        checkEqual(prover.WRONG_ELEMENT_PPM(), 500_000, "wrong element");
+        checkEqual(prover.FALSE_VERDICT_PPM(), 500_000, "false verdict");
+        checkEqual(prover.COMMIT_DELAY(), 10 minutes, "delay");
+        checkEqual(prover.COMMIT_LIFE(), 1 days, "life");
+        checkEqual(prover.TOLERANCE_NS(), 60e9, "tolerance");
+        checkEqual(prover.MAX_PAIRS(), 64, "pairs");
+        checkEqual(address(prover.registry()), address(registry), "registry");
+        checkEqual(address(prover.capacity()), address(capacity), "capacity");
+        checkEqual(address(prover.escrow()), address(escrow), "escrow");
+    }
+
+    function test_a_prover_without_one_of_its_contracts_cannot_be_deployed() external {
+        for (uint256 i = 0; i < 3; i++) {
+            bytes memory args = abi.encode(
+                i == 0 ? address(0) : address(registry),
+                i == 1 ? address(0) : address(capacity),
+                i == 2 ? address(0) : address(escrow)
+            );
+            vm.expectRevert(IFaultProver.ZeroAddress.selector);
+            this.deployCode(creationCode("FaultProver", args));
+        }
+    }
+
+    function deployCode(bytes calldata code) external returns (address) {
+        return deploy(code);
+    }
+
     // ---- Signatures
 
     function test_only_one_form_of_a_signature_counts() external {
@@ -167,8 +197,9 @@ contract EquivocationTest is Accusing {
 
     function test_a_proof_copied_from_the_mempool_is_refused() external {
         bytes32 id = ready(FAULT, provider, receiptSubject(LEASE, 7));
+        bytes32 wanted = keccak256(abi.encode(stranger, id, SALT));
         vm.prank(stranger);
-        vm.expectPartialRevert(IFaultProver.NotCommitted.selector);
+        vm.expectRevert(abi.encodeWithSelector(IFaultProver.NotCommitted.selector, id, wanted));
         prover.proveReceipts(a, aSig, b, bSig, SALT);
 
         commitAs(stranger, id);

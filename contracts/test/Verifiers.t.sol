@@ -213,6 +213,23 @@ contract VerifiersTest is Judging {
         checkSame(capacity.challengeOf(id).panel, honest);
     }
 
+    function test_enlisting_into_an_old_slot_after_the_hash_is_known_gives_no_seat() external {
+        enlistVerifiers(6);
+        vm.prank(verifierAt(2));
+        capacity.leave();
+        vmBlocks.roll(block.number + 64 + 257);
+        bytes32 id = request();
+        rollToDraw(id, keccak256("known"));
+        enlistAt(10);
+        checkEqual(placeOf(10), 2, "in the slot of who left");
+        capacity.draw(id);
+        address[] memory panel = capacity.challengeOf(id).panel;
+        checkEqual(panel.length, 5, "all who were there");
+        for (uint256 i = 0; i < panel.length; i++) {
+            checkTrue(panel[i] != verifierAt(10), "not who came later");
+        }
+    }
+
     function test_leaving_or_being_struck_off_after_the_request_moves_no_seat(uint8 leavers) external {
         enlistVerifiers(8);
         bytes32 id = request();

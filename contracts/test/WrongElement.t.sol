@@ -55,7 +55,8 @@ contract WrongElementTest is Accusing {
     function test_an_opening_that_does_not_lead_to_the_signed_root_is_refused() external {
         ready(IFaultProver.Fault.WrongElement, provider, digest());
         opening.values[4 * uint256(COLUMN) + 3] ^= 0x01;
-        refused(IFaultProver.NotInAnswer.selector);
+        bytes32 root = rootOf(opening.index, opening.values, opening.path);
+        refused(abi.encodeWithSelector(IFaultProver.NotInAnswer.selector, root, answer.root));
         opening.values[4 * uint256(COLUMN) + 3] ^= 0x01;
         opening.path[3] ^= bytes32(uint256(1));
         refused(IFaultProver.NotInAnswer.selector);
@@ -167,13 +168,9 @@ contract WrongElementTest is Accusing {
         while (isOpened(verdict.openingSeed, row)) {
             row++;
         }
-        setOpening(DEVICE, row, COLUMN, 1);
-        verdict.answersHash = keccak256(abi.encodePacked(makeRoots()));
-        bytes memory reason = abi.encodeWithSelector(IFaultProver.RowNotOpened.selector, row);
-        bytes memory signed = signVerdict(keyOf(panel[1]), verdict);
-        vm.expectRevert(reason);
-        vm.prank(reporter);
-        prover.proveFalseVerdict(verdict, signed, makeRoots(), DEVICE, opening, SALT);
+        rowRefused(verdict, row);
+        // The one that a fifth opening would have been.
+        rowRefused(verdict, rowAt(verdict.openingSeed, capacity.OPENED_ROWS()));
     }
 
     function test_every_row_that_was_opened_counts(uint32 k) external {
@@ -225,6 +222,22 @@ contract WrongElementTest is Accusing {
         verdictRefused(verdict, roots, IFaultProver.NotTheDevice.selector);
     }
 
+    function test_a_device_that_the_challenge_does_not_have_proves_nothing() external {
+        ICapacityRegistry.Verdict memory verdict = passedVerdict();
+        bytes32[] memory roots = new bytes32[](19);
+        roots[18] = answer.root;
+        verdict.answersHash = keccak256(abi.encodePacked(roots));
+        bytes memory signed = signVerdict(keyOf(panel[1]), verdict);
+        vm.expectRevert(abi.encodeWithSelector(IFaultProver.NotTheDevice.selector, id, 18));
+        vm.prank(reporter);
+        prover.proveFalseVerdict(verdict, signed, roots, 18, opening, SALT);
+        verdict.challengeId = keccak256("no challenge");
+        signed = signVerdict(keyOf(panel[1]), verdict);
+        vm.expectRevert(abi.encodeWithSelector(IFaultProver.NotTheDevice.selector, verdict.challengeId, 0));
+        vm.prank(reporter);
+        prover.proveFalseVerdict(verdict, signed, roots, 0, opening, SALT);
+    }
+
     function test_another_verifiers_signature_slashes_only_that_one() external {
         ICapacityRegistry.Verdict memory verdict = passedVerdict();
         ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
@@ -240,6 +253,16 @@ contract WrongElementTest is Accusing {
     }
 
     // ---- How
+
+    function rowRefused(ICapacityRegistry.Verdict memory verdict, uint64 row) private {
+        setOpening(DEVICE, row, COLUMN, 1);
+        bytes32[] memory roots = makeRoots();
+        verdict.answersHash = keccak256(abi.encodePacked(roots));
+        bytes memory signed = signVerdict(keyOf(panel[1]), verdict);
+        vm.expectRevert(abi.encodeWithSelector(IFaultProver.RowNotOpened.selector, row));
+        vm.prank(reporter);
+        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, opening, SALT);
+    }
 
     /// @dev An opening of row ROW of a vCPU's answer, whose element COLUMN is off by this.
     function setAnswer(uint32 device, int256 off) private {
