@@ -64,7 +64,9 @@ contract ClaimTest is Market {
     }
 
     function test_an_empty_batch_pays_nothing() external {
+        vm.recordLogs();
         checkEqual(claimRows(""), 0, "paid");
+        checkEqual(vm.getRecordedLogs().length, 0, "and tells nothing");
     }
 
     // ---- Rows that are skipped
@@ -224,6 +226,17 @@ contract ClaimTest is Market {
         vm.recordLogs();
         checkEqual(escrow.withdrawOwed(provider, address(asset)), 0, "and again nothing");
         checkEqual(vm.getRecordedLogs().length, 0, "which is not told");
+    }
+
+    function test_payouts_that_were_refused_add_up() external {
+        asset.setBlocked(provider, true);
+        claimRows(makeRow(SIGNER_KEY, openEscrow(0, 10 ether), 3 ether));
+        claimRows(makeRow(SIGNER_KEY, openEscrow(1, 10 ether), 4 ether));
+        checkEqual(escrow.owed(provider, address(asset)), 7 ether, "owed");
+        asset.setBlocked(provider, false);
+        claimRows(makeRow(SIGNER_KEY, makeTerms(0), 5 ether));
+        checkEqual(escrow.owed(provider, address(asset)), 7 ether, "a later payout leaves what waits");
+        checkEqual(asset.balanceOf(provider), 2 ether, "and is paid itself");
     }
 
     function test_one_unit_that_is_owed_is_paid() external {

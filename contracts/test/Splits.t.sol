@@ -141,8 +141,12 @@ contract SplitsTest is Market {
 
         terms = makeTermsIn(credit, all, 0);
         openUnder(terms, 100);
-        claimRowsOf(terms, makeRow(SIGNER_KEY, terms, 100));
-        checkEqual(credit.burnedAt(provider), 0, "no credits to burn");
+        bytes memory row = makeRow(SIGNER_KEY, terms, 100);
+        credit.refuse(true); // it is not asked to burn nothing
+        vm.expectEmit();
+        emit IPaymentEscrow.ProviderPaid(provider, address(credit), address(0), 0);
+        claimRowsOf(terms, row);
+        checkEqual(escrow.owedToSplit(all, address(credit)), 100, "all of the credits");
     }
 
     function test_a_split_shares_in_credits_that_are_then_not_burned() external {
