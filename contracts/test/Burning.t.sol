@@ -53,6 +53,15 @@ contract BurningTest is Market {
         checkEqual(credit.totalSupply(), 70 ether, "supply");
     }
 
+    function test_what_two_claims_deferred_is_all_owed() external {
+        credit.refuse(true);
+        IPaymentEscrow.Escrow memory terms = openCredits(0, 100 ether);
+        claimRowsOf(terms, makeRow(SIGNER_KEY, terms, 30 ether));
+        claimRowsOf(terms, makeRow(SIGNER_KEY, terms, 50 ether));
+        checkEqual(escrow.owed(provider, address(credit)), 50 ether, "owed");
+        checkEqual(escrow.liabilities(address(credit)), 100 ether, "liabilities");
+    }
+
     function test_a_submitter_cannot_defer_a_burn_by_giving_little_gas() external {
         IPaymentEscrow.Escrow memory terms = openCredits(0, 10 ether);
         bytes memory row = makeRow(SIGNER_KEY, terms, 1 ether);
