@@ -104,7 +104,10 @@ contract BridgingTest is Market {
         vm.expectEmit();
         emit IOpenxToken.BridgeLimitsSet(second, limits);
         openx.setBridgeLimits(second, limits);
-        checkEqual(openx.bridgeLimitsOf(second).mintPerDay, 1, "set");
+        setLimits(away, second, 1, 2, 3);
+        checkEqual(away.bridgeLimitsOf(second).mintPerDay, 1, "mint");
+        checkEqual(away.bridgeLimitsOf(second).burnPerDay, 2, "burn");
+        checkEqual(away.bridgeLimitsOf(second).ceiling, 3, "ceiling");
     }
 
     // ---- Home
@@ -220,6 +223,24 @@ contract BridgingTest is Market {
         checkEqual(away.mintableBy(bridge), 25 ether, "at the new pace");
         setLimits(away, bridge, 20 ether, 50 ether, 250 ether);
         checkEqual(away.mintableBy(bridge), 0, "more is used than the limit");
+    }
+
+    function test_a_changed_limit_of_burning_counts_from_now_on() external {
+        mintBy(away, bridge, 50 ether);
+        allow(away, bridge, 50 ether);
+        burnBy(away, bridge, 50 ether);
+        vm.warp(block.timestamp + 12 hours);
+        // 25 of 50 came back at the old pace; of a limit of 1,000, 25 are used.
+        setLimits(away, bridge, 100 ether, 1_000 ether, 250 ether);
+        checkEqual(away.burnableBy(bridge), 975 ether, "at the change");
+    }
+
+    function test_the_last_unit_below_the_ceiling_is_mintable() external {
+        setLimits(away, second, 10, 10, 3);
+        mintBy(away, second, 2);
+        checkEqual(away.mintableBy(second), 1, "a unit");
+        mintBy(away, second, 1);
+        checkEqual(away.mintableBy(second), 0, "none");
     }
 
     /// @dev However it is split over a day, a bridge makes at most two days' worth: the one it had and the one that came back.

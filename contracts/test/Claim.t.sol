@@ -64,7 +64,9 @@ contract ClaimTest is Market {
     }
 
     function test_an_empty_batch_pays_nothing() external {
+        vm.recordLogs();
         checkEqual(claimRows(""), 0, "paid");
+        checkEqual(vm.getRecordedLogs().length, 0, "and tells nothing");
     }
 
     // ---- Rows that are skipped
@@ -78,6 +80,14 @@ contract ClaimTest is Market {
         vm.expectEmit();
         emit IPaymentEscrow.ClaimSkipped(escrow.escrowId(makeTerms(2)), BAD_SIGNATURE);
         checkEqual(claimRows(rows), 3 ether, "the other three");
+    }
+
+    function test_a_row_nobody_can_have_signed_leaves_the_next_one_whole() external {
+        bytes memory good = makeRow(SIGNER_KEY, openEscrow(0, 10 ether), 4 ether);
+        IPaymentEscrow.Escrow memory other = openEscrow(1, 10 ether);
+        bytes memory nobodys = packRow(other, 1 ether, RECEIPTS, abi.encodePacked(uint256(0), uint256(1), uint8(27)));
+        checkEqual(claimRows(bytes.concat(nobodys, good)), 4 ether, "paid");
+        checkEqual(claimed(other), 0, "not that one");
     }
 
     function test_the_same_row_twice_pays_once() external {
@@ -213,7 +223,28 @@ contract ClaimTest is Market {
         checkEqual(escrow.withdrawOwed(provider, address(asset)), 30 ether, "withdrawn");
         checkEqual(asset.balanceOf(address(0xFA11)), 30 ether, "paid");
         checkEqual(escrow.liabilities(address(asset)), 970 ether, "liabilities after");
+        vm.recordLogs();
         checkEqual(escrow.withdrawOwed(provider, address(asset)), 0, "and again nothing");
+        checkEqual(vm.getRecordedLogs().length, 0, "which is not told");
+    }
+
+    function test_payouts_that_were_refused_add_up() external {
+        asset.setBlocked(provider, true);
+        claimRows(makeRow(SIGNER_KEY, openEscrow(0, 10 ether), 3 ether));
+        claimRows(makeRow(SIGNER_KEY, openEscrow(1, 10 ether), 4 ether));
+        checkEqual(escrow.owed(provider, address(asset)), 7 ether, "owed");
+        asset.setBlocked(provider, false);
+        claimRows(makeRow(SIGNER_KEY, makeTerms(0), 5 ether));
+        checkEqual(escrow.owed(provider, address(asset)), 7 ether, "a later payout leaves what waits");
+        checkEqual(asset.balanceOf(provider), 2 ether, "and is paid itself");
+    }
+
+    function test_one_unit_that_is_owed_is_paid() external {
+        asset.setBlocked(provider, true);
+        claimRows(makeRow(SIGNER_KEY, openEscrow(0, 1), 1));
+        asset.setBlocked(provider, false);
+        checkEqual(escrow.withdrawOwed(provider, address(asset)), 1, "withdrawn");
+        checkEqual(asset.balanceOf(provider), 1, "paid");
     }
 
     function test_an_asset_that_returns_false_at_payout_leaves_the_amount_owed() external {

@@ -76,7 +76,16 @@ contract FeeTest is Market {
         checkEqual(asset.balanceOf(RECIPIENT), 50, "paid");
         checkEqual(escrow.assetOf(address(asset)).fees, 0, "none left");
         checkEqual(escrow.liabilities(address(asset)), 999 ether + 1 ether - 1_000, "liabilities");
+        vm.recordLogs();
         checkEqual(escrow.withdrawFees(address(asset)), 0, "and again nothing");
+        checkEqual(vm.getRecordedLogs().length, 0, "which is not told");
+    }
+
+    function test_one_unit_of_fees_is_withdrawn() external {
+        takeFees(1);
+        escrow.setFeeRecipient(RECIPIENT);
+        checkEqual(escrow.withdrawFees(address(asset)), 1, "withdrawn");
+        checkEqual(asset.balanceOf(RECIPIENT), 1, "paid");
     }
 
     function test_fees_stay_while_nobody_can_be_paid() external {

@@ -6,6 +6,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
+import {PaymentEscrow} from "../src/PaymentEscrow.sol";
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {CallingAsset, FeeAsset, LyingAsset, SilentAsset} from "./Assets.sol";
 import {Market} from "./Market.sol";
@@ -18,7 +19,9 @@ contract FreeBalanceTest is Market {
         vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, stranger));
         vm.prank(stranger);
         escrow.addAsset(address(other), false);
-        escrow.addAsset(address(other), false);
+        vm.expectEmit();
+        emit IPaymentEscrow.AssetAdded(address(other), true);
+        escrow.addAsset(address(other), true);
         vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.AssetAlreadyAdded.selector, address(other)));
         escrow.addAsset(address(other), false);
     }
@@ -43,6 +46,8 @@ contract FreeBalanceTest is Market {
             vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.MinThawOutOfBounds.selector, wrong[i], 30 days));
             deploy(code);
         }
+        checkEqual(PaymentEscrow(deploy(escrowCode(30 days))).minThaw(), 30 days, "the most");
+        checkEqual(PaymentEscrow(deploy(escrowCode(1))).minThaw(), 1, "the least");
     }
 
     function test_an_escrow_is_born_with_both_registries_its_assets_and_its_guardian() external {
@@ -195,6 +200,8 @@ contract FreeBalanceTest is Market {
         vm.prank(stranger);
         escrow.withdraw(address(asset), 1, stranger);
 
+        vm.expectEmit();
+        emit IPaymentEscrow.Withdrawn(payer, address(asset), address(0xC01D), 600 ether);
         vm.prank(payer);
         escrow.withdraw(address(asset), 600 ether, address(0xC01D));
         checkEqual(asset.balanceOf(address(0xC01D)), 600 ether, "paid");

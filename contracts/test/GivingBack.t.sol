@@ -68,6 +68,12 @@ contract GivingBackTest is Market {
             vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.AlreadyThawing.selector, id, end));
             startThaw(askers[i], terms);
         }
+        cancelThaw(payer, terms);
+        startThaw(signer, terms);
+        end = escrow.thawEnd(id);
+        vm.warp(block.timestamp + 10);
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.AlreadyThawing.selector, id, end));
+        startThaw(signer, terms);
     }
 
     function test_a_stolen_signer_cannot_hold_up_the_payers_thaw() external {
@@ -94,7 +100,12 @@ contract GivingBackTest is Market {
 
     function test_the_signer_cancels_what_it_started_and_the_escrow_works_again() external {
         IPaymentEscrow.Escrow memory terms = openEscrow(0, 100 ether);
+        bytes32 started = escrow.escrowId(terms);
+        vm.expectEmit();
+        emit IPaymentEscrow.ThawStarted(started, uint64(block.timestamp) + MIN_THAW);
         startThaw(signer, terms);
+        vm.expectEmit();
+        emit IPaymentEscrow.ThawCancelled(started);
         cancelThaw(signer, terms);
         vm.prank(payer);
         escrow.open(terms, 1 ether);
@@ -169,8 +180,12 @@ contract GivingBackTest is Market {
             vm.prank(provider);
             escrow.release(terms, 40 ether);
         }
+        vm.recordLogs();
+        vm.prank(provider);
+        escrow.release(terms, 40 ether);
         vm.prank(provider);
         escrow.release(terms, 90 ether);
+        checkEqual(vm.getRecordedLogs().length, 0, "which is not told");
         checkEqual(deposited(terms), 40 ether, "deposited");
         checkEqual(escrow.free(payer, address(asset)), 960 ether, "free");
     }

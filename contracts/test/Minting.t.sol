@@ -178,6 +178,26 @@ contract MintingTest is Providing {
         checkEqual(tgpu.totalSupply(), 130 ether, "supply is the sum: 30 + 100");
     }
 
+    function test_what_was_earned_needs_no_cover() external {
+        mintAs(provider, tgpu, 30 ether);
+        address other = address(0x07E4);
+        giveStake(other, 10 ether);
+        giveCapacity(other, 1_000, 0);
+        burnAs(provider, tgpu, other, 30 ether);
+        // All of its stake stands for something else; and yet 30 more are owed to nobody.
+        capacity.hold(other, 10 ether);
+        checkEqual(tgpu.mintableOf(other), 30 ether, "what it served");
+        mintAs(other, tgpu, 30 ether);
+        checkEqual(tgpu.mintableOf(other), 0, "no more");
+    }
+
+    function test_above_the_limit_nothing_is_mintable_and_a_unit_below_it_one_is() external {
+        mintAs(provider, tgpu, GPU_LIMIT - 1);
+        checkEqual(tgpu.mintableOf(provider), 1, "a unit");
+        giveCapacity(provider, 10, 0);
+        checkEqual(tgpu.mintableOf(provider), 0, "capacity fell");
+    }
+
     function test_nobody_burns_more_than_it_has() external {
         vm.expectPartialRevert(IERC20Errors.ERC20InsufficientBalance.selector);
         tgpu.burnAt(provider, 1);

@@ -75,6 +75,10 @@ contract OpeningTest is Market {
         terms.thaw = 30 days + 1;
         vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.ThawOutOfBounds.selector, 30 days + 1, MIN_THAW, 30 days));
         openExpectingRevert(terms, 1);
+        terms.thaw = 30 days;
+        vm.prank(payer);
+        escrow.open(terms, 1);
+        checkEqual(deposited(terms), 1, "the longest thaw");
 
         terms = makeTerms(0);
         terms.split = bytes32(uint256(1));
@@ -105,6 +109,8 @@ contract OpeningTest is Market {
     }
 
     function test_an_approved_opener_reserves_up_to_its_cap() external {
+        vm.expectEmit();
+        emit IPaymentEscrow.OpenerApproved(payer, signer, address(asset), OPENER_CAP);
         approveSigner(OPENER_CAP);
         IPaymentEscrow.Escrow memory terms = makeTerms(0);
         submit(SIGNER_KEY, signer, terms, 60 ether, 0);
@@ -178,6 +184,9 @@ contract OpeningTest is Market {
             submit(PAYER_KEY, payer, terms, 1 ether, nonces[i]);
             checkTrue(escrow.isNonceUsed(payer, nonces[i]), "used after");
         }
+        for (uint256 i = 0; i < nonces.length; i++) {
+            checkTrue(escrow.isNonceUsed(payer, nonces[i]), "used for ever");
+        }
         checkEqual(deposited(terms), 5 ether, "all counted");
     }
 
@@ -193,6 +202,9 @@ contract OpeningTest is Market {
             )
         );
         escrow.openBySig(terms, opening, payer, sig);
+        vm.warp(opening.deadline);
+        escrow.openBySig(terms, opening, payer, sig);
+        checkEqual(deposited(terms), 1, "in its last second");
     }
 
     function test_an_opening_is_for_one_escrow() external {

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
+import {Vm} from "./Bench.sol";
 import {Market} from "./Market.sol";
 
 contract ProviderRegistryTest is Market {
@@ -24,6 +25,55 @@ contract ProviderRegistryTest is Market {
         checkEqual(registry.nodeKeyOf(provider), node, "node key");
         checkEqual(registry.payoutOf(provider), address(0xFA11), "payout");
         checkEqual(registry.nonces(provider), 1, "nonce");
+    }
+
+    function test_every_deed_is_told() external {
+        vm.recordLogs();
+        registerProvider(address(0xFA11));
+        isTold(IProviderRegistry.ProviderRegistered.selector, node, abi.encode(address(0xFA11)));
+
+        bytes memory proof = signNodeKey(NEW_NODE_KEY, provider, newNode, 1, FAR);
+        vm.expectEmit();
+        emit IProviderRegistry.NodeKeyRotated(provider, node, newNode);
+        vm.prank(provider);
+        registry.rotateNodeKey(newNode, FAR, proof);
+
+        vm.expectEmit();
+        emit IProviderRegistry.PayoutSet(provider, address(0xFA12));
+        vm.prank(provider);
+        registry.setPayout(address(0xFA12));
+        checkEqual(registry.payoutOf(provider), address(0xFA12), "payout");
+
+        vm.expectEmit();
+        emit IProviderRegistry.ProviderDeactivated(provider, newNode);
+        vm.prank(provider);
+        registry.deactivate();
+
+        vm.prank(treasury);
+        openx.transfer(stranger, 3);
+        vm.prank(stranger);
+        openx.approve(address(registry), 3);
+        vm.prank(provider);
+        registry.stake(10);
+        vm.expectEmit();
+        emit IProviderRegistry.Staked(provider, stranger, 3, 13);
+        vm.prank(stranger);
+        registry.stakeFor(provider, 3);
+
+        vm.prank(provider);
+        registry.startUnstake(2);
+        vm.expectEmit();
+        emit IProviderRegistry.UnstakeStarted(provider, 1, 10, 3, uint64(block.timestamp) + STAKE_THAW);
+        vm.prank(provider);
+        registry.startUnstake(1);
+    }
+
+    function test_a_proof_is_good_in_its_last_second() external {
+        uint64 deadline = uint64(block.timestamp);
+        bytes memory proof = signNodeKey(NODE_KEY, provider, node, 0, deadline);
+        vm.prank(provider);
+        registry.register(node, address(0), deadline, proof);
+        checkEqual(registry.nodeKeyOf(provider), node, "registered");
     }
 
     function test_payout_is_the_provider_itself_unless_named() external {
@@ -234,6 +284,9 @@ contract ProviderRegistryTest is Market {
 
     function test_the_stake_thaw_is_bounded() external {
         uint32 most = registry.MAX_STAKE_THAW();
+        checkEqual(most, 90 days, "the most");
+        deploy(registryCode(most));
+        deploy(registryCode(1));
         uint32[2] memory wrong = [0, most + 1];
         for (uint256 i = 0; i < wrong.length; i++) {
             bytes memory code = registryCode(wrong[i]);
@@ -254,5 +307,14 @@ contract ProviderRegistryTest is Market {
         registry.startUnstake(second);
         IProviderRegistry.Stake memory held = registry.stakeDetails(provider);
         checkEqual(openx.balanceOf(address(registry)), uint256(held.staked) + held.thawing, "held");
+    }
+
+    /// @dev The first log since {recordLogs} of the registry.
+    function isTold(bytes32 topic, address subject, bytes memory data) private {
+        Vm.Log memory told = vm.getRecordedLogs()[0];
+        checkEqual(told.topics[0], topic, "event");
+        checkEqual(told.topics[1], bytes32(uint256(uint160(provider))), "provider");
+        checkEqual(told.topics[2], bytes32(uint256(uint160(subject))), "subject");
+        checkEqual(keccak256(told.data), keccak256(data), "data");
     }
 }

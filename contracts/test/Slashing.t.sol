@@ -74,6 +74,43 @@ contract SlashingTest is Providing {
         checkEqual(openx.totalSupply(), supply - STAKED, "burned");
     }
 
+    function test_nothing_is_told_of_what_did_not_happen() external {
+        giveStake(stranger, 5);
+        vm.recordLogs();
+        slash(stranger, 1_000_000);
+        // The slash, and the burning of 5. No reward, no forfeit.
+        checkEqual(vm.getRecordedLogs().length, 2, "slash");
+        slash(stranger, 1_000_000);
+        checkEqual(vm.getRecordedLogs().length, 1, "a slash of nothing");
+        registry.burnForfeit(stranger);
+        checkEqual(vm.getRecordedLogs().length, 0, "no forfeit");
+
+        unstakeAs(provider, 1);
+        vm.warp(block.timestamp + STAKE_THAW);
+        vm.getRecordedLogs();
+        vm.prank(provider);
+        registry.withdrawStake();
+        // The withdrawal and the transfer: nothing was kept.
+        checkEqual(vm.getRecordedLogs().length, 2, "withdrawal");
+    }
+
+    function test_a_single_unit_is_kept_and_burned_like_any_other() external {
+        giveStake(stranger, 10);
+        capacity.hold(stranger, 1);
+        slash(stranger, 1_000_000);
+        checkEqual(registry.forfeitOf(stranger), 1, "kept");
+        capacity.hold(stranger, 0);
+        checkEqual(registry.burnForfeit(stranger), 1, "burned");
+
+        unstakeAs(provider, 2);
+        capacity.hold(provider, STAKED - 1);
+        vm.warp(block.timestamp + STAKE_THAW);
+        vm.expectEmit();
+        emit IProviderRegistry.StakeKept(provider, 1, STAKED - 1);
+        vm.prank(provider);
+        checkEqual(registry.withdrawStake(), 1, "the other");
+    }
+
     // ---- The forfeit
 
     function test_what_holders_need_is_kept_and_the_rest_is_burned() external {
@@ -92,6 +129,8 @@ contract SlashingTest is Providing {
     function test_a_second_slash_keeps_only_what_lacks() external {
         mintAs(provider, tgpu, 100 ether);
         slash(provider, 900_000);
+        vm.expectEmit();
+        emit IProviderRegistry.ForfeitKept(provider, 45 ether, 145 ether);
         slash(provider, 500_000);
         // Own 50, kept 100 before: 45 of the second slash are kept, 5 rewarded.
         checkEqual(registry.forfeitOf(provider), 145 ether, "kept");

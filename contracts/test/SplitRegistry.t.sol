@@ -175,6 +175,18 @@ contract SplitRegistryTest is Bench {
         checkEqual(splits.owedTo(FIRST, address(asset)) + splits.owedTo(THIRD, address(asset)), 400, "the others");
     }
 
+    function test_one_unit_is_paid_and_where_there_is_nothing_nothing_is_said() external {
+        ISplitRegistry.Share[] memory shares = makeShares(1, 1, 1);
+        accrue(splits.create(shares), 3);
+        splits.distribute(shares, address(asset));
+        checkEqual(splits.withdraw(FIRST, address(asset)), 1, "one unit");
+        checkEqual(asset.balanceOf(FIRST), 1, "paid");
+        vm.recordLogs();
+        splits.withdraw(FIRST, address(asset));
+        splits.distribute(shares, address(asset));
+        checkEqual(vm.getRecordedLogs().length, 0, "nothing is said");
+    }
+
     function test_one_recipient_of_two_splits_is_owed_the_sum() external {
         bytes32 one = splits.create(makeShares(1, 1, 1));
         bytes32 two = splits.create(makeShares(2, 1, 1));

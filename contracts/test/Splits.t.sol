@@ -52,11 +52,19 @@ contract SplitsTest is Market {
         checkEqual(splits.accruedOf(split, address(asset)), 1_000, "accrued there");
         checkEqual(asset.allowance(address(escrow), address(splits)), 0, "no approval is left");
         checkEqual(escrow.liabilities(address(asset)), 1_000 ether - 4_000, "liabilities");
+        vm.recordLogs();
         checkEqual(escrow.paySplit(split, address(asset)), 0, "and again nothing");
+        checkEqual(vm.getRecordedLogs().length, 0, "which is not told");
 
         splits.distribute(quarter(), address(asset));
         checkEqual(splits.withdraw(FIRST, address(asset)), 800, "four fifths");
         checkEqual(splits.withdraw(SECOND, address(asset)), 200, "one fifth");
+    }
+
+    function test_one_unit_of_shares_is_moved() external {
+        claimSplit(0, 4);
+        checkEqual(escrow.paySplit(split, address(asset)), 1, "one unit");
+        checkEqual(splits.accruedOf(split, address(asset)), 1, "accrued");
     }
 
     function test_shares_of_many_claims_are_moved_at_once() external {
@@ -133,8 +141,12 @@ contract SplitsTest is Market {
 
         terms = makeTermsIn(credit, all, 0);
         openUnder(terms, 100);
-        claimRowsOf(terms, makeRow(SIGNER_KEY, terms, 100));
-        checkEqual(credit.burnedAt(provider), 0, "no credits to burn");
+        bytes memory row = makeRow(SIGNER_KEY, terms, 100);
+        credit.refuse(true); // it is not asked to burn nothing
+        vm.expectEmit();
+        emit IPaymentEscrow.ProviderPaid(provider, address(credit), address(0), 0);
+        claimRowsOf(terms, row);
+        checkEqual(escrow.owedToSplit(all, address(credit)), 100, "all of the credits");
     }
 
     function test_a_split_shares_in_credits_that_are_then_not_burned() external {

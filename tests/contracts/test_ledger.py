@@ -18,7 +18,7 @@ from tests.contracts.ledger_state import find_differences
 from tests.xnode.chain.devchain import start_anvil
 
 CONTRACTS = Path(__file__).parent.parent.parent / "contracts"
-HISTORIES = int(os.environ.get("LEDGER_HISTORIES", "60"))
+HISTORIES = int(os.environ.get("LEDGER_HISTORIES", "100"))
 FIRST_SEED = int(os.environ.get("LEDGER_SEED", "1"))
 LENGTH = 80
 """Acts after the first deposits: enough that escrows are opened, claimed, closed and opened again."""
@@ -55,7 +55,7 @@ def test_every_kind_of_act_succeeds_and_is_refused_in_these_histories() -> None:
     """A model and contracts that refuse everything would agree too."""
     done: set[str] = set()
     refused: set[str] = set()
-    for seed in range(FIRST_SEED, FIRST_SEED + max(HISTORIES, 60)):
+    for seed in range(FIRST_SEED, FIRST_SEED + max(HISTORIES, 100)):
         for line in Author(seed).write(LENGTH):
             (refused if line.error else done).add(line.error or line.act.name)
     assert done >= {

@@ -53,16 +53,6 @@ def export_evidence(rows: Iterable[dict[str, str]], folder: Path, screen: Screen
     screen.show(written, lambda: print("\n".join(written)))
 
 
-def export_papers(rows: Iterable[dict[str, str]], folder: Path, screen: Screen) -> None:
-    """Write the papers against others that a daemon gives, and print their files. Raises UserError when there are none."""
-    kinds: dict[str, type[Any]] = {kind.__name__: kind for kind in (NumberedPaper, AnswerPaper, VerdictPaper)}
-    papers = [decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), kinds[row["type"]]) for row in rows]
-    if not papers:
-        raise UserError("was shown nothing that contradicts anybody", where="this node", code=ExitCode.NOT_FOUND)
-    written = [str(write_paper(paper, folder)) for paper in papers]
-    screen.show(written, lambda: print("\n".join(written)))
-
-
 def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
     """Write the items of a job.evidence or provider.evidence answer, one file a paper; the files."""
     written: list[Path] = []
@@ -75,6 +65,17 @@ def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
         path.write_text(json.dumps(make_document(paper), indent=2) + "\n")
         written.append(path)
     return written
+
+
+def export_papers(rows: Iterable[dict[str, str]], folder: Path, screen: Screen) -> None:
+    """Write the papers that prove something, one file each, and print the files. Raises UserError when there are none."""
+    written = []
+    for row in rows:
+        paper = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _TYPES[row["type"]])
+        written.append(str(write_paper(paper, folder)))
+    if not written:
+        raise UserError("nothing is held against anybody", where="this node", code=ExitCode.NOT_FOUND)
+    screen.show(written, lambda: print("\n".join(written)))
 
 
 def write_paper(paper: NumberedPaper | AnswerPaper | VerdictPaper, folder: Path) -> Path:

@@ -12,7 +12,8 @@ from metering.eip712 import Domain, keccak
 from metering.evidence import AnswerPaper, VerdictPaper
 from xnode.ports import Promises
 
-_KINDS = (AnswerPaper.__name__, VerdictPaper.__name__)
+_KINDS = {"AnswerPaper": "Answer", "VerdictPaper": "Verdict"}
+"""What the rows of the table are, and what the files say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,6 @@ class PaperKeeper:
 
     async def show(self, _params: dict[str, Any]) -> AsyncIterator[dict[str, str]]:
         """Control method provider.papers: each paper's type and canonical bytes."""
-        for kind in _KINDS:
+        for kind, name in _KINDS.items():
             for data in await self.promises.list_values(kind):
-                yield {"type": kind, "bytes": "0x" + data.hex()}
+                yield {"type": name, "bytes": "0x" + data.hex()}

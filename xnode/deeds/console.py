@@ -147,7 +147,7 @@ class Console:
     async def offer_contradictions(self, _params: dict[str, Any]) -> list[dict[str, str]]:
         """The papers of every two different offers that a node signed under one number and we were shown."""
         papers = [paper for proof in self.market.book.proofs for paper in self.evidence.make_contradiction(proof)]
-        return [{"type": "NumberedPaper", "bytes": hex_of(encode(paper))} for paper in papers]
+        return [{"type": paper.kind, "bytes": hex_of(encode(paper))} for paper in papers]
 
     async def job_plan(self, params: dict[str, Any]) -> views.PlanView:
         """What a submission would find now; nothing is signed, nothing is kept."""

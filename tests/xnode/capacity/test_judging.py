@@ -12,7 +12,7 @@ from metering.capacity import SignedVerdict, Verdict, make_answer_digest
 from metering.eip712 import keccak
 from metering.signature import Signature
 from metering.units import ZERO_HASH, Address, Hash32
-from tests.xnode.capacity.played import CHALLENGE_ID, CPU, DOMAIN, make_node
+from tests.sim.challenging import CHALLENGE_ID, CPU, DOMAIN, make_node
 from xnode.capacity.judging import (
     ALLOWANCE_NS,
     AWAY_NS,

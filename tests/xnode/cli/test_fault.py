@@ -122,7 +122,7 @@ def test_what_this_node_was_shown_is_written_as_papers(
     shown = make_contradiction()
 
     async def tell(_params: dict[str, Any]) -> list[dict[str, str]]:
-        return [{"type": "NumberedPaper", "bytes": "0x" + encode(paper).hex()} for paper in shown]
+        return [{"type": paper.kind, "bytes": "0x" + encode(paper).hex()} for paper in shown]
 
     serve({"offer.contradictions": tell})
     done = xnode("fault", "seen", "--export", "papers")

@@ -56,11 +56,15 @@ class PlayedChain:
     draws: int = 0
     is_away: bool = False
     nodes: dict[Address, Address] = field(default_factory=dict)
-    counts: tuple[int, int] = (0, 0)
+    counts: tuple[int, int] = (8, 1)
 
     def _check(self) -> None:
         if self.is_away:
             raise Retryable("the chain node is away")
+
+    async def read_counts(self, provider: Address) -> tuple[int, int]:
+        self._check()
+        return self.counts
 
     async def read_head(self) -> ChainHead:
         self._check()
@@ -85,10 +89,6 @@ class PlayedChain:
     async def read_seed(self, challenge: Challenge) -> Hash32 | None:
         self._check()
         return keccak(b"seed") if self.head >= challenge.draw_block else None
-
-    async def read_counts(self, provider: Address) -> tuple[int, int]:
-        self._check()
-        return self.counts
 
     async def list_verifiers(self) -> tuple[Address, ...]:
         return tuple(self.nodes)[1:]
