@@ -2,20 +2,19 @@
 pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-import {ICapacityRegistry} from "./interfaces/ICapacityRegistry.sol";
+import {ChallengeRules} from "./ChallengeRules.sol";
 import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
 import {VerifierList} from "./libraries/VerifierList.sol";
 import {XnodeHashes} from "./libraries/XnodeHashes.sol";
 
 /// @notice See {ICapacityRegistry}.
-contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
+contract CapacityRegistry is ChallengeRules, EIP712 {
     using SafeERC20 for IERC20;
     using VerifierList for VerifierList.List;
 
@@ -62,27 +61,16 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
 
     /// @dev A verifier opens so many rows of every device: 4 rows of 65,536 elements are 1 MiB a device.
     uint32 public constant OPENED_ROWS = 4;
-    uint256 public constant MAX_CLASSES = 256;
     /// @dev Classes of devices in one host or rack.
     uint256 public constant MAX_CLAIMS = 8;
     /// @dev The roots of all devices must fit in the transaction that proves a false verdict: 32 KiB of the 128 KiB that nodes relay.
     uint256 public constant MAX_DEVICES = 1024;
     uint256 public constant MAX_VERIFIERS = VerifierList.MAX_SLOTS;
-    /// @dev 15 verdicts cost about 300,000 gas to record.
-    uint256 public constant MAX_PANEL = 15;
-
-    uint32 private constant MATRIX_STEP = 256;
-    /// @dev A row of 131,072 products of bytes still fits in an int32.
-    uint32 private constant MAX_MATRIX = 131_072;
-    uint32 private constant MAX_WEIGHT_MILLI = 1_000_000;
-    uint32 private constant MAX_TIME_LIMIT_MS = 10 minutes * 1000;
 
     IProviderRegistry public immutable registry;
     IERC20 public immutable openx;
 
     mapping(address account => uint256) public feesOf;
-    Settings private _settings;
-    Class[] private _classes;
     VerifierList.List private _verifiers;
     mapping(bytes32 challengeId => Trial) private _trials;
     mapping(address provider => Standing) private _standings;
@@ -95,7 +83,7 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
         address owner_,
         Settings memory settings_,
         Class[] memory classes
-    ) EIP712("xnode", "1") Ownable(owner_) {
+    ) EIP712("xnode", "1") Ownable(owner_) ChallengeRules(settings_, classes) {
         if (address(registry_) == address(0) || address(openx_) == address(0)) {
             revert ZeroAddress();
         }
@@ -103,10 +91,6 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
         if (registrysOpenx != address(openx_)) revert OpenxNotTheRegistrys(address(openx_), registrysOpenx);
         registry = registry_;
         openx = openx_;
-        _setSettings(settings_);
-        for (uint256 i = 0; i < classes.length; i++) {
-            _addClass(classes[i]);
-        }
     }
 
     // ---- Challenges
@@ -327,37 +311,6 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
         openx.safeTransfer(payout, amount);
     }
 
-    // ---- Governed
-
-    function addClass(Class calldata class) external onlyOwner returns (uint16) {
-        return _addClass(class);
-    }
-
-    function changeClass(uint16 classId, uint32 weightMilli, uint32 n, uint32 timeLimitMs) external onlyOwner {
-        if (classId >= _classes.length) revert UnknownClass(classId);
-        _checkClass(weightMilli, n, timeLimitMs);
-        Class storage class = _classes[classId];
-        (class.weightMilli, class.n, class.timeLimitMs) = (weightMilli, n, timeLimitMs);
-        emit ClassChanged(classId, weightMilli, n, timeLimitMs);
-    }
-
-    function classOf(uint16 classId) external view returns (Class memory) {
-        if (classId >= _classes.length) revert UnknownClass(classId);
-        return _classes[classId];
-    }
-
-    function classCount() external view returns (uint16) {
-        return uint16(_classes.length);
-    }
-
-    function setSettings(Settings calldata settings_) external onlyOwner {
-        _setSettings(settings_);
-    }
-
-    function settings() external view returns (Settings memory) {
-        return _settings;
-    }
-
     function domainSeparator() external view returns (bytes32) {
         return _domainSeparatorV4();
     }
@@ -509,89 +462,11 @@ contract CapacityRegistry is ICapacityRegistry, EIP712, Ownable2Step {
         made.until = uint64(block.timestamp) + _settings.validity;
     }
 
-    function _moreThanTwoThirds(uint256 of_) private pure returns (uint256) {
-        return of_ * 2 / 3 + 1;
-    }
-
-    // ---- Inside: verifiers, classes, settings
+    // ---- Inside: verifiers
 
     function _strikeOff(address verifier) private {
         uint64 heldUntil = uint64(block.timestamp) + _settings.leaveDelay;
         _verifiers.remove(verifier, heldUntil);
         emit VerifierLeft(verifier, heldUntil);
-    }
-
-    function _addClass(Class memory class) private returns (uint16 classId) {
-        if (_classes.length == MAX_CLASSES) revert TooManyClasses(MAX_CLASSES);
-        uint256 nameLength = bytes(class.name).length;
-        if (nameLength == 0 || nameLength > 32) revert ClassNameLength(nameLength, 32);
-        _checkClass(class.weightMilli, class.n, class.timeLimitMs);
-        classId = uint16(_classes.length);
-        _classes.push(class);
-        emit ClassAdded(classId, class);
-    }
-
-    function _checkClass(uint32 weightMilli, uint32 n, uint32 timeLimitMs) private pure {
-        _checkBounds("weightMilli", weightMilli, 0, MAX_WEIGHT_MILLI);
-        _checkBounds("n", n, MATRIX_STEP, MAX_MATRIX);
-        if (n % MATRIX_STEP != 0) revert MatrixSizeNotWhole(n, MATRIX_STEP);
-        _checkBounds("timeLimitMs", timeLimitMs, 1, MAX_TIME_LIMIT_MS);
-    }
-
-    /// @dev One loop over a table: a check for each would be more code than a contract may have.
-    function _setSettings(Settings memory next) private {
-        bytes32[9] memory names = [
-            bytes32("drawDelay"),
-            "panelSize",
-            "quorum",
-            "answerTime",
-            "validity",
-            "spotCheckPause",
-            "leaveDelay",
-            "fee",
-            "verifierStake"
-        ];
-        uint256[9] memory values = [
-            uint256(next.drawDelay),
-            next.panelSize,
-            next.quorum,
-            next.answerTime,
-            next.validity,
-            next.spotCheckPause,
-            next.leaveDelay,
-            next.fee,
-            next.verifierStake
-        ];
-        uint256[9] memory least = [
-            uint256(1),
-            1,
-            _moreThanTwoThirds(next.panelSize),
-            10 seconds,
-            1 minutes,
-            0,
-            next.answerTime,
-            0.001 ether,
-            1 ether
-        ];
-        uint256[9] memory most = [
-            uint256(64),
-            MAX_PANEL,
-            next.panelSize,
-            1 days,
-            90 days,
-            next.validity,
-            90 days,
-            1_000 ether,
-            100_000_000 ether
-        ];
-        for (uint256 i = 0; i < names.length; i++) {
-            _checkBounds(names[i], values[i], least[i], most[i]);
-        }
-        _settings = next;
-        emit SettingsSet(next);
-    }
-
-    function _checkBounds(bytes32 setting, uint256 value, uint256 min, uint256 max) private pure {
-        if (value < min || value > max) revert SettingOutOfBounds(setting, value, min, max);
     }
 }

@@ -34,9 +34,11 @@ library VerifierList {
 
     /// @dev A draw reads at most as many slots: 1.1 million gas when none but the last may be drawn.
     uint256 internal constant MAX_SLOTS = 512;
+    /// @dev A spot check is announced for so many blocks at most.
+    uint256 internal constant MAX_DRAW_DELAY = 64;
     /// @dev Blocks from a verifier's leaving to the end of every draw it may be in: the longest drawDelay and the 256 blocks
     /// whose hashes can be read.
-    uint256 internal constant MAX_DRAW_BLOCKS = 64 + 256;
+    uint256 internal constant MAX_DRAW_BLOCKS = MAX_DRAW_DELAY + 256;
 
     function add(List storage list, address verifier, uint96 amount) internal {
         Pledge storage pledge = list.pledges[verifier];
