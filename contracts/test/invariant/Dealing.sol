@@ -188,7 +188,7 @@ contract Dealing is WholeMarket {
     /// @dev A provider that minted vanishes, and a holder is paid from its stake.
     function actRedeem(uint256 whose, uint256 holder, uint256 which, uint256 amount) external {
         ComputeCredit credit = creditAt(which);
-        address minter = credit.outstanding(providerAt(whose)) > 0 ? providerAt(whose) : providerAt(whose + 1);
+        address minter = providerAt(whose % PARTIES + (credit.outstanding(providerAt(whose)) > 0 ? 0 : 1));
         address from = firstThatHolds(credit, holder);
         uint256 most = credit.balanceOf(from);
         if (credit.outstanding(minter) <= 0 || most == 0) return;
@@ -299,7 +299,7 @@ contract Dealing is WholeMarket {
 
     function firstThatHolds(ComputeCredit credit, uint256 from) private view returns (address found) {
         for (uint256 i = 0; i < 2 * PARTIES; i++) {
-            found = i < PARTIES ? payerAt(from + i) : providerAt(from + i);
+            found = i < PARTIES ? payerAt(from % PARTIES + i) : providerAt(from % PARTIES + i);
             if (credit.balanceOf(found) != 0) return found;
         }
     }

@@ -8,6 +8,8 @@ import {Dealing} from "./Dealing.sol";
 /// Long runs, for what goes wrong may be many acts away from its cause.
 /// forge-config: default.invariant.runs = 10
 /// forge-config: default.invariant.depth = 250
+/// forge-config: long.invariant.runs = 360
+/// forge-config: long.invariant.depth = 250
 contract WholeMarketTest is Bench {
     struct FuzzSelector {
         address addr;
