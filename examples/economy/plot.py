@@ -19,7 +19,7 @@ CREDITS: tuple[Line, ...] = (
     ("outstanding above capacity", "#9b2c2c", lambda day: day.short),
 )
 COVER: tuple[Line, ...] = (
-    ("OPENX behind those who are short", "#2f855a", lambda day: day.short_backing),
+    ("OPENX behind who is short", "#2f855a", lambda day: day.short_backing),
     ("OPENX their holders may redeem", "#9b2c2c", lambda day: day.short_cover),
 )
 
