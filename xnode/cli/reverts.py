@@ -90,7 +90,6 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     ),
     "AboveCover": ("{held:18} OPENX would have to cover it, {staked:18} are staked", "xnode provider stake AMOUNT"),
     "NotDefaulted": ("{provider} has not defaulted", "spend its credits on jobs"),
-    "AboveOutstanding": ("only {outstanding:18} are outstanding at that provider", "name less"),
     "AboveShortfall": ("{provider} owes {shortfall:18} more than it can serve, not {amount:18}", "name less"),
     "PaysNothing": ("{amount:18} would be paid nothing by {provider}'s stake", "keep them, or redeem more at once"),
     "CoverRateOutOfBounds": ("a cover of {coverRate:18} OPENX is not between {min:18} and {max:18}", "change it"),
