@@ -143,11 +143,6 @@ class Products:
                 return roots
             await self._changed.wait()
 
-    def find_took_ns(self, device: int) -> int | None:
-        """How long the device computed; None as long as it does, or when it failed."""
-        result = self._results.get(device)
-        return result.took_ns if isinstance(result, Multiplied) else None
-
     async def multiply_vector(self, device: int, vector_seed: Hash32) -> bytes:
         """As Product.multiply_vector, of a device whose root is there."""
         report = await self._workers[device].do(MultiplyVector(vector_seed, device))

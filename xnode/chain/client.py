@@ -174,10 +174,6 @@ class ChainClient:
         """Starts the time after which the rest goes back to the payer."""
         return await self._send_terms(intent, payment_escrow.START_THAW, escrow)
 
-    async def cancel_thaw(self, intent: str, escrow: Escrow) -> Sent:
-        """Ends a thaw without giving back."""
-        return await self._send_terms(intent, payment_escrow.CANCEL_THAW, escrow)
-
     async def close_escrow(self, intent: str, escrow: Escrow) -> Sent:
         """Gives the rest back to the payer's free balance after the thaw."""
         return await self._send_terms(intent, payment_escrow.CLOSE, escrow)

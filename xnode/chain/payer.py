@@ -25,7 +25,6 @@ from xnode.chain import (
     provider_registry,
 )
 from xnode.chain.abi import make_checksum, to_hex
-from xnode.chain.events import ProviderPaid, decode_log
 from xnode.chain.manifest import Asset, Manifest
 from xnode.chain.provider_registry import StakeDetails
 from xnode.chain.rpc import Rpc
@@ -36,12 +35,6 @@ from xnode.ports import Sent, TransactionSigner
 
 PERMIT_S = 3600
 """How long a permit is good: a stuck transaction must still find it so; it names one spender and one amount."""
-
-EARNINGS_SPAN_BLOCKS = 5000
-"""Of one eth_getLogs filtered by one provider, which has few results."""
-
-MAX_EARNINGS_SPANS = 400
-"""Two million blocks: a person waits for the answer."""
 
 
 class WalletSigner(TransactionSigner, Protocol):
@@ -74,14 +67,6 @@ class Registration(msgspec.Struct, frozen=True):
     payout: Address
     stake: StakeDetails
     nonce: int
-
-
-class Earning(msgspec.Struct, frozen=True):
-    """What a provider was paid in one asset since the deployment, and what is still owed. Base units."""
-
-    asset: Asset
-    paid: Amount
-    owed: Amount
 
 
 class Payer:
@@ -277,36 +262,6 @@ class Payer:
     async def withdraw_owed(self, intent: str, provider: Address, asset: Asset) -> Sent:
         """Pays a provider what a failed payout left owed."""
         return await self._send(intent, self._escrow, payment_escrow.WITHDRAW_OWED.encode(provider, asset.address))
-
-    async def earnings(self, provider: Address) -> tuple[Earning, ...]:
-        """What a provider was ever paid, by the events, and is owed."""
-        paid: dict[Address, int] = {}
-        async for event in self._read_payments(provider):
-            paid[event.asset] = paid.get(event.asset, 0) + event.amount
-        earned = []
-        for asset in self.manifest.assets:
-            owed = await self._rpc.view(self._escrow, payment_escrow.OWED, provider, asset.address)
-            earned.append(Earning(asset, _cap(paid.get(asset.address, 0)), _cap(owed)))
-        return tuple(earned)
-
-    async def _read_payments(self, provider: Address) -> AsyncIterator[ProviderPaid]:
-        head = int(await self._rpc.read("eth_blockNumber"), 16)
-        starts = range(self.manifest.deployed_at_block, head + 1, EARNINGS_SPAN_BLOCKS)
-        if len(starts) > MAX_EARNINGS_SPANS:
-            raise Permanent("the chain is too long to add up all earnings; ask an indexer", code="too_long")
-        topics = [to_hex(payment_escrow.PROVIDER_PAID.topic), to_hex(provider.rjust(32, b"\0"))]
-        for start in starts:
-            last = min(head, start + EARNINGS_SPAN_BLOCKS - 1)
-            wanted = {
-                "address": to_hex(self._escrow),
-                "topics": topics,
-                "fromBlock": hex(start),
-                "toBlock": hex(last),
-            }
-            for raw in await self._rpc.read("eth_getLogs", wanted):
-                decoded = decode_log(raw)
-                if decoded is not None and isinstance(decoded.event, ProviderPaid):
-                    yield decoded.event
 
     # ---- Inside
 

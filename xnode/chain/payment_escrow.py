@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from metering.eip712 import Domain
-from metering.terms import Escrow, Opening, Release
+from metering.terms import Escrow, Opening
 from metering.units import Address, Amount
 from xnode.chain.abi import Event, Function
 from xnode.ports import ClaimRow
@@ -156,9 +156,3 @@ class AssetState(msgspec.Struct, frozen=True):
     is_accepted: bool
     is_credit: bool
     is_stopped: bool
-
-
-def make_release_by_sig(escrow: Escrow, release: Release, signer: Address, signature: bytes) -> bytes:
-    """Calldata that gives back what is above the order's sum, by the signature of the provider or its node key."""
-    values = (release.escrow_id, release.new_deposited, int.from_bytes(release.nonce, "big"), release.deadline)
-    return RELEASE_BY_SIG.encode(make_terms_values(escrow), values, signer, signature)

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import msgspec
-
-from metering.units import Address
 from xnode.chain.abi import Event, Function
 
 PPM = 1_000_000
@@ -26,15 +21,3 @@ OWED_TO = Function("owedTo(address,address)", "uint256")
 ACCRUED = Event("Accrued(bytes32 indexed split, address indexed asset, uint256 amount)")
 DISTRIBUTED = Event("Distributed(bytes32 indexed split, address indexed asset, uint256 amount)")
 SHARE_PAID = Event("SharePaid(address indexed recipient, address indexed asset, uint256 amount)")
-
-
-class Share(msgspec.Struct, frozen=True):
-    """Who gets how many millionths of what a claim pays."""
-
-    recipient: Address
-    share_ppm: int
-
-
-def make_shares(shares: Sequence[Share]) -> tuple[tuple[Address, int], ...]:
-    """The contract's own order, in which the same people and shares are always the same split."""
-    return tuple((one.recipient, one.share_ppm) for one in sorted(shares, key=lambda one: one.recipient))

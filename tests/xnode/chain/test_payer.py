@@ -11,7 +11,6 @@ import trio
 
 from metering.eip712 import Domain
 from metering.units import Amount
-from metering.voucher import Voucher
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
 from xnode.chain import openx_token, payment_escrow
 from xnode.chain.manifest import Asset
@@ -153,21 +152,3 @@ async def test_stake_goes_in_and_thaws_out(bed: Bed, payer: Payer) -> None:
     await bed.rpc.write("evm_mine")
     await payer.withdraw_stake("w")
     assert await bed.openx_of(payer.address) == 80 * TOKEN
-
-
-async def test_earnings_add_up_all_claims(bed: Bed, payer: Payer) -> None:
-    provider = make_wallet().address
-    assert [(e.paid, e.owed) for e in await payer.earnings(provider)] == [(0, 0)] * 3
-    await payer.deposit("d", openx(payer), Amount(40 * TOKEN))
-    escrow = bed.manifest.contracts.payment_escrow
-    terms = (payer.address, payer.address, provider, openx(payer).address, bytes(32), 100, 1)
-    await payer._send("open", escrow, payment_escrow.OPEN.encode(terms, 20 * TOKEN))
-    escrow_id = await bed.rpc.view(escrow, payment_escrow.ESCROW_ID, terms)
-    for number, cumulative in enumerate((3 * TOKEN, 8 * TOKEN)):
-        signature = payer._key.sign_typed(
-            bed.manifest.domain, "Voucher", Voucher(escrow_id, Amount(cumulative), bytes(32))
-        )
-        data = payment_escrow.CLAIM_ONE.encode(terms, cumulative, bytes(32), signature)
-        await payer._send(f"claim {number}", escrow, data)
-    assert [(e.paid, e.owed) for e in await payer.earnings(provider)] == [(8 * TOKEN, 0), (0, 0), (0, 0)]
-    assert await bed.openx_of(provider) == 8 * TOKEN
