@@ -50,6 +50,7 @@ BENCHES = (
     Bench("rest", "rest"),
     Bench("commands", "commands"),
     Bench("gas", "contract_gas"),
+    Bench("challenge", "challenge"),
 )
 
 
