@@ -217,17 +217,20 @@ def _read_document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise _refuse(path, "paper_unreadable", f"is not a paper of ours: {error!r:.100}") from error
+        raise _refuse(path, "paper_unreadable", f"is not JSON: {error!s:.100}") from error
     if not isinstance(document, dict):
         raise _refuse(path, "paper_unreadable", "is not a paper of ours: it is no object")
     return document
 
 
 def _parse_paper(path: Path, document: dict[str, Any], kind: type[Any]) -> Any:
+    text = document.get("bytes")
     try:
-        raw = bytes.fromhex(document["bytes"].removeprefix("0x"))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _refuse(path, "paper_unreadable", f"is not a paper of ours: {error!r:.100}") from error
+        raw = bytes.fromhex(text.removeprefix("0x")) if isinstance(text, str) else None
+    except ValueError:
+        raw = None
+    if raw is None:
+        raise _refuse(path, "paper_unreadable", "is not a paper of ours: `bytes` must be a string of hex digits")
     try:
         paper = decode_strict(raw, kind)
         due = make_document(paper)
