@@ -18,12 +18,12 @@ from typing import Any, Self
 
 import trio
 
-from xnode.cli.devnet_run import find_socket
-from xnode.config_file import read_table, write_config
-from xnode.control_client import Control
+from xnode.cli.chain.devnet_run import find_socket
+from xnode.config.file import read_table, write_config
+from xnode.control.client import Control
 from xnode.errors import UserError
 from xnode.home import Home
-from xnode.runtime.engine import PodmanEngine
+from xnode.runtime.podman.engine import PodmanEngine
 
 CHAIN_WAIT_S = 60.0
 NODE_WAIT_S = 60.0

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from metering.codec import encode
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_HOUR, Address, Hash32
-from scheduler.facts import Facts
 from scheduler.feasible import Misfit, check_offer_for_job
 from scheduler.index import OfferIndex
 from scheduler.job import Job
 from scheduler.offer import Offer, SignedOffer, check_offer
+from scheduler.preferences import Facts
 from scheduler.score import Scored, rank
 from scheduler.threshold import ThresholdIndex
 

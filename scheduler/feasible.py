@@ -10,9 +10,9 @@ from metering.refusal import Refusal
 from metering.sla import show_percent
 from metering.tariff import Tariff, make_cost_ceiling
 from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, ZERO, Amount
-from scheduler.facts import Facts
 from scheduler.job import Job
 from scheduler.offer import Offer, OfferBody
+from scheduler.preferences import Facts
 
 ALL_OF_IT = 1_000_000
 """The gap of a constraint that is met or not, with nothing in between."""

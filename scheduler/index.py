@@ -7,10 +7,10 @@ from heapq import nsmallest
 from typing import Protocol
 
 from metering.units import Address
-from scheduler.facts import Facts
 from scheduler.feasible import fits_job
 from scheduler.job import Job
 from scheduler.offer import Offer
+from scheduler.preferences import Facts
 from scheduler.score import NEAR_BEST_PERCENT, Scored, score_offer
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from metering.refusal import Refusal
 from metering.units import Address, Amount, Hash32
-from scheduler.facts import Facts
 from scheduler.feasible import make_cost_limit
 from scheduler.job import Job
+from scheduler.preferences import Facts
 from scheduler.quote import SignedQuote, check_quote
 from scheduler.score import NEAR_BEST_PERCENT, Parts, Scored, make_parts, rank
 

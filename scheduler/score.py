@@ -12,10 +12,10 @@ from metering.resources import Resources
 from metering.tariff import Tariff, make_cost
 from metering.units import Address, mul_div_up
 from metering.usage import Counters, Usage, make_usage
-from scheduler.facts import Facts
 from scheduler.feasible import price_for, without_network
 from scheduler.job import Job
 from scheduler.offer import Offer
+from scheduler.preferences import Facts
 from scheduler.reputation import PPM, make_success_ppm
 
 T = TypeVar("T")

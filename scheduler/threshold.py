@@ -13,11 +13,11 @@ from heapq import heapify, heappop, heapreplace
 
 from metering.tariff import COST_DIVISOR, Tariff, make_weights
 from metering.units import U128_MAX, Address
-from scheduler.facts import Facts
 from scheduler.feasible import fits_job, has_gpu_model
 from scheduler.index import MAX_NEAR_BEST, select_best
 from scheduler.job import Job
 from scheduler.offer import Offer
+from scheduler.preferences import Facts
 from scheduler.reputation import NO_REPUTATION, PPM, make_success_ppm
 from scheduler.score import NEAR_BEST_PERCENT, Scored, make_full_usage, score_offer
 

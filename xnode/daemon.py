@@ -20,40 +20,40 @@ from metering.refusal import Refusal
 from metering.units import Address
 from xnode import __version__
 from xnode.chain.client import ChainClient, open_client
-from xnode.chain.manifest import Manifest, read_manifest
+from xnode.chain.deployment.manifest import Manifest, read_manifest
+from xnode.challenge.prover import Prover
+from xnode.challenge.verifier import Verifier
+from xnode.challenge.watch import CapacityWatch
 from xnode.clock import SystemClock
-from xnode.config import Config, ProviderConfig
-from xnode.control import hold_pid_file, serve_control
-from xnode.deeds.capacity_prover import Prover
-from xnode.deeds.capacity_verifier import Verifier
-from xnode.deeds.capacity_watch import CapacityWatch
-from xnode.deeds.console import Console
-from xnode.deeds.evidence import EvidenceMaker
-from xnode.deeds.follow import LogFollower, retry_forever, sweep_orphans
-from xnode.deeds.joblog import LogArchive
-from xnode.deeds.jobs import JobMaker
-from xnode.deeds.layouts import LayoutStore
-from xnode.deeds.market import Market
-from xnode.deeds.metrics import register_metrics
-from xnode.deeds.perform import make_perform
-from xnode.deeds.provider import ProviderDeeds
-from xnode.deeds.rules import make_provider_settings, make_submitter_settings
-from xnode.deeds.serve import Server
-from xnode.deeds.settle import ChainNews, EscrowWatcher, find_pause_s
-from xnode.deeds.show import Shower
-from xnode.deeds.submitter import SubmitterDeeds
+from xnode.config.settings import Config, ProviderConfig
+from xnode.console.console import Console
+from xnode.console.evidence import EvidenceMaker
+from xnode.console.jobs import JobMaker
+from xnode.console.present import Shower
+from xnode.control.server import hold_pid_file, serve_control
+from xnode.effects.dispatch import make_perform
+from xnode.effects.layouts import LayoutStore
+from xnode.effects.provider import ProviderDeeds
+from xnode.effects.submitter import SubmitterDeeds
 from xnode.errors import Permanent, Retryable, UserError
 from xnode.heap import freeze_start
 from xnode.loop import Loop
+from xnode.monitor.metrics import register_metrics
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.identity import make_peer_id_text
-from xnode.node.change import AddressesChanged, NodeStarted
+from xnode.node.changes import AddressesChanged, NodeStarted
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
-from xnode.ports import RpcHandler, RpcRefused
-from xnode.runtime.engine import PodmanEngine
-from xnode.runtime.gpus import make_device_names
-from xnode.runtime.hardware import probe_hardware
+from xnode.peers.follow import LogFollower, retry_forever, sweep_orphans
+from xnode.peers.job_log import LogArchive
+from xnode.peers.market import Market
+from xnode.peers.serve import Server
+from xnode.peers.settle import ChainNews, EscrowWatcher, find_pause_s
+from xnode.ports.net import RpcHandler, RpcRefused
+from xnode.rules import make_provider_settings, make_submitter_settings
+from xnode.runtime.host.gpus import make_device_names
+from xnode.runtime.host.hardware import probe_hardware
+from xnode.runtime.podman.engine import PodmanEngine
 from xnode.store.database import migrate_apart, open_database
 from xnode.store.journal import Journal
 from xnode.store.promises import SqlPromises
@@ -315,7 +315,7 @@ class _Daemon:
     async def _serve_http(self, nursery: trio.Nursery, console: Console, registry: CollectorRegistry) -> None:
         if self._config.node.http:
             # Only where it is wanted: an HTTP server takes memory, and most submitters have none.
-            from xnode.gateway.http import serve_http
+            from xnode.monitor.http import serve_http
 
             host, _, port = self._config.node.http.rpartition(":")
             status = partial(console.node_status, {})

@@ -17,12 +17,12 @@ from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
 from xnode.logs import log_context
 from xnode.milestones import log_milestones
-from xnode.node import effect as deeds
-from xnode.node.change import Change, EffectFailed, Entry, Woke
+from xnode.node import effects
+from xnode.node.changes import Change, EffectFailed, Entry, Woke
 from xnode.node.state import State, Turn, make_state
 from xnode.node.step import step
 from xnode.node.subject import find_subject
-from xnode.ports import Clock
+from xnode.ports.clock import Clock
 from xnode.store.journal import Batch, Journal
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ BATCH_MAX = 2_000
 _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 5.0
 
-Perform = Callable[[deeds.Deed], Awaitable[Change]]
+Perform = Callable[[effects.Deed], Awaitable[Change]]
 """Does one deed and gives the change that tells of it. Raises Retryable or Permanent."""
 
 log = structlog.get_logger()
@@ -48,7 +48,7 @@ class _Question:
     """One who waits for a durable answer."""
 
     answered: trio.Event = field(default_factory=trio.Event)
-    reply: deeds.Reply | None = None
+    reply: effects.Reply | None = None
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class Loop:
         self._perform = perform
         self._send, self._receive = trio.open_memory_channel[tuple[Change, tuple[str, int] | None]](INBOX_MAX)
         self._seq = 0
-        self._pending: dict[str, tuple[int, deeds.Deed]] = {}
+        self._pending: dict[str, tuple[int, effects.Deed]] = {}
         self._lanes: dict[str, _Lane] = {}
         self._asking: dict[str, _Question] = {}
         self._asked = 0
@@ -100,7 +100,7 @@ class Loop:
         """Bring a change; returns when it is in line, not when it is durable."""
         await self._send.send((change, None))
 
-    async def ask(self, make_change: Callable[[str], Change], deadline_ns: int) -> deeds.Reply:
+    async def ask(self, make_change: Callable[[str], Change], deadline_ns: int) -> effects.Reply:
         """Bring a change that will be answered, and wait for the answer (durable before it is given).
 
         Raises Retryable when the deadline passes.
@@ -143,7 +143,7 @@ class Loop:
             except trio.WouldBlock:
                 break
         batch = Batch()
-        replies: list[deeds.Reply] = []
+        replies: list[effects.Reply] = []
         state = self.state
         for change, done in waiting:
             entry = Entry(self._clock.now_ns(), os.urandom(32), change, done)
@@ -164,10 +164,10 @@ class Loop:
         self._changed.set()
         self._changed = trio.Event()
 
-    def _add_turn(self, batch: Batch, replies: list[deeds.Reply], entry: Entry, turn: Turn) -> None:
+    def _add_turn(self, batch: Batch, replies: list[effects.Reply], entry: Entry, turn: Turn) -> None:
         lasting = False
         for effect in turn.effects:
-            if isinstance(effect, deeds.Reply):
+            if isinstance(effect, effects.Reply):
                 replies.append(effect)
             else:
                 batch.effects[effect.id] = (self._seq + 1, effect)
@@ -200,7 +200,7 @@ class Loop:
         for name in names:
             reach(f"after_commit:{name}")
 
-    def _answer(self, reply: deeds.Reply) -> None:
+    def _answer(self, reply: effects.Reply) -> None:
         question = self._asking.get(reply.reply_to)
         # Answered already, or gone: an answer is never owed twice.
         if question is not None and question.reply is None:
@@ -209,7 +209,7 @@ class Loop:
 
     # --------------------------------------------------------------------------------------------------------- effects
 
-    def _take_effect(self, nursery: trio.Nursery, version: int, effect: deeds.Deed) -> None:
+    def _take_effect(self, nursery: trio.Nursery, version: int, effect: effects.Deed) -> None:
         self._pending[effect.id] = (version, effect)
         lane = self._lanes.setdefault(effect.lane, _Lane())
         if effect.id not in lane.waiting:
@@ -235,7 +235,7 @@ class Loop:
         if self._lanes.get(name) is lane:
             del self._lanes[name]
 
-    async def _do(self, version: int, effect: deeds.Deed) -> Change | None:
+    async def _do(self, version: int, effect: effects.Deed) -> Change | None:
         """The change that tells how it went; None when a newer effect has taken this one's place."""
         name = type(effect).__name__
         pause_s = _RETRY_FIRST_S
@@ -263,7 +263,7 @@ class Loop:
             await trio.sleep(min(pause_s, self._time_left(effect)))
             pause_s = min(2 * pause_s, _RETRY_MOST_S)
 
-    def _time_left(self, effect: deeds.Deed) -> float:
+    def _time_left(self, effect: effects.Deed) -> float:
         # Never below zero: trio takes no negative times, and a deadline may pass between any two lines.
         return max(0.0, (effect.deadline_ns - self._clock.now_ns()) / 1e9) if effect.deadline_ns else inf
 

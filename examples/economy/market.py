@@ -18,16 +18,23 @@ from metering.faults import Equivocation, find_equivocations
 from metering.terms import Escrow
 from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import Voucher
-from xnode.chain import capacity_registry, compute_credit, fault_prover, openx_token, payment_escrow, provider_registry
-from xnode.chain.abi import Function
-from xnode.chain.capacity_registry import make_challenge_id, read_challenge
-from xnode.chain.deploy import deploy
-from xnode.chain.devnet import CLASSES, OWNER_KEY
-from xnode.chain.manifest import Manifest
-from xnode.chain.plan import CapacitySettings, Credits, Governance, Plan, Supply
-from xnode.chain.transactor import Pace, Transactor
-from xnode.chain.tx_journal import SqlTxJournal, make_engine
-from xnode.ports import ClaimRow
+from xnode.chain.abi.codec import Function
+from xnode.chain.contracts import (
+    capacity_registry,
+    compute_credit,
+    fault_prover,
+    openx_token,
+    payment_escrow,
+    provider_registry,
+)
+from xnode.chain.contracts.capacity_registry import make_challenge_id, read_challenge
+from xnode.chain.deployment.deploy import deploy
+from xnode.chain.deployment.devnet import CLASSES, OWNER_KEY
+from xnode.chain.deployment.manifest import Manifest
+from xnode.chain.deployment.plan import CapacitySettings, Credits, Governance, Plan, Supply
+from xnode.chain.send.transactor import Pace, Transactor
+from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
+from xnode.ports.chain import ClaimRow
 from xnode.wallet.signer import NodeKey, WalletKey
 
 UNIT = 10**18

@@ -10,8 +10,8 @@ from examples.economy.clockwork import Act
 from examples.economy.market import DAY_S, SHORTFALL_OF, UNIT, Market
 from examples.economy.party import Provider, Role, Submitter
 from examples.economy.stock import Day, SolvencyBroken, take_stock
-from xnode.chain import compute_credit, provider_registry
-from xnode.chain.compute_credit import make_cover
+from xnode.chain.contracts import compute_credit, provider_registry
+from xnode.chain.contracts.compute_credit import make_cover
 
 LEAVING = frozenset({Role.VANISHES, Role.BURNS, Role.SHRINKS})
 CASH = 200 * UNIT

@@ -9,9 +9,9 @@ import msgspec
 from examples.economy.market import BACKING_OF, Market
 from examples.economy.party import Provider, Role
 from metering.units import Address
-from xnode.chain import compute_credit, openx_token, payment_escrow, provider_registry
-from xnode.chain.compute_credit import make_cover
-from xnode.chain.rpc import View
+from xnode.chain.contracts import compute_credit, openx_token, payment_escrow, provider_registry
+from xnode.chain.contracts.compute_credit import make_cover
+from xnode.chain.node.json_rpc import View
 
 
 class SolvencyBroken(Exception):

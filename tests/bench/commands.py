@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.row import Row, show_ms, show_times
-from xnode.jobfile import make_example
+from xnode.jobfile.read import make_example
 
 RUNS = 15
 _WAIT_S = 30

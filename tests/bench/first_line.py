@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.bench.pair import Pair, find_image, open_pair
 from tests.bench.row import Row, find_p95, judge, show_ms, show_times
-from xnode.runtime.images import read_layout
+from xnode.runtime.oci_layout import read_layout
 
 JOBS = 15
 PROGRAM = ("python3", "-S", "-E", "-c", "print('up', flush=True)")

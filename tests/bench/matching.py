@@ -15,15 +15,15 @@ import msgspec
 
 from metering.resources import Resources
 from metering.units import BYTES_PER_GIB, NANOS_PER_HOUR, NANOS_PER_SECOND, Address, Amount
-from scheduler.facts import Facts, Weights
 from scheduler.feasible import check_offer_for_job
 from scheduler.index import OfferIndex
 from scheduler.job import Job
 from scheduler.latency import next_latency
 from scheduler.offer import Offer
+from scheduler.preferences import Facts, Weights
 from scheduler.score import Scored, score_offer
 from scheduler.threshold import ThresholdIndex
-from tests.factories import NOW_NS, TOKEN, make_job, make_offer_body, make_tariff
+from tests.make.values import NOW_NS, TOKEN, make_job, make_offer_body, make_tariff
 
 MODELS = ("NVIDIA L4", "NVIDIA A100", "NVIDIA H100", "NVIDIA H200", "AMD MI300X", "")
 REGIONS = ("eu-west", "eu-north", "us-east", "us-west", "asia-east", "asia-south", "sa-east", "africa")

@@ -23,9 +23,9 @@ from metering.resources import Resources
 from metering.units import Hash32
 from scheduler.job import Image
 from tests.xnode.runtime.busybox import CACHE, make_busybox_layout
-from xnode.ports import WorkloadSpec
-from xnode.runtime.engine import PodmanEngine
-from xnode.runtime.images import read_layout
+from xnode.ports.runtime import WorkloadSpec
+from xnode.runtime.oci_layout import read_layout
+from xnode.runtime.podman.engine import PodmanEngine
 
 BURN_S = 3.0
 STARTS = 11

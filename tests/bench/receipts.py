@@ -25,26 +25,17 @@ from metering.usage import Counters
 from metering.voucher import make_voucher_digest
 from tests.bench.naive_receipts import NaiveNode
 from tests.bench.row import Row, judge, show_rate, show_times
-from tests.factories import (
-    DOMAIN,
-    SEPARATOR,
-    TOKEN,
-    address_of,
-    make_escrow,
-    make_job,
-    make_key,
-    make_terms,
-)
+from tests.make.values import DOMAIN, SEPARATOR, TOKEN, address_of, make_escrow, make_job, make_key, make_terms
 from xnode.clock import SystemClock
-from xnode.deeds.joblog import LogArchive
-from xnode.deeds.serve import Server
 from xnode.heap import freeze_start
 from xnode.loop import Loop
-from xnode.node import effect as deeds
-from xnode.node.change import Change, DeedDone
+from xnode.node import effects
+from xnode.node.changes import Change, DeedDone
 from xnode.node.message import RECEIPTS_PUSH, ReceiptQueue, VoucherAnswer
 from xnode.node.records import PaidLine, Settings, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.state import kind_of
+from xnode.peers.job_log import LogArchive
+from xnode.peers.serve import Server
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
 from xnode.wallet.signer import NodeSigner, WalletKey
@@ -201,7 +192,7 @@ def _check_answers(answers: dict[Address, bytes], count: int) -> None:
         assert signed.voucher.cumulative > 0, count
 
 
-async def _do_nothing(_effect: deeds.Deed) -> Change:
+async def _do_nothing(_effect: effects.Deed) -> Change:
     return DeedDone()
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import trio
 
 from metering.units import Address
-from xnode.chain import openx_token, payment_escrow
-from xnode.chain.manifest import Manifest, read_manifest
-from xnode.chain.rpc import Rpc
+from xnode.chain.contracts import openx_token, payment_escrow
+from xnode.chain.deployment.manifest import Manifest, read_manifest
+from xnode.chain.node.json_rpc import Rpc
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ from metering.codec import decode
 from metering.units import Address, Hash32
 from tests.e2e.host import find_traces
 from tests.e2e.ledger import Ledger, Money
-from xnode.chain.amounts import parse_amount
-from xnode.config_file import read_table, write_config
+from xnode.config.file import read_table, write_config
 from xnode.errors import UserError
-from xnode.node.change import Change, Entry
+from xnode.node.changes import Change, Entry
 from xnode.node.records import ProviderLease, Record
 from xnode.node.state import kind_of
+from xnode.text.amount import parse_amount
 from xnode.wallet.keystore import Keystore
 
 R = TypeVar("R", bound=Record)

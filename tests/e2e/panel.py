@@ -21,21 +21,21 @@ from metering.codec import decode
 from metering.eip712 import keccak
 from metering.units import Address, Amount, Hash32
 from tests.e2e.market import die_at, find_point, wait_until
-from xnode.chain import capacity_registry, openx_token
-from xnode.chain.abi import decode_values, parse_hex, to_hex
-from xnode.chain.capacity_registry import Verification, read_challenge, read_verification
-from xnode.chain.devnet import OWNER_KEY
-from xnode.chain.manifest import Manifest, read_manifest
+from xnode.chain.abi.codec import decode_values, parse_hex, to_hex
+from xnode.chain.contracts import capacity_registry, openx_token
+from xnode.chain.contracts.capacity_registry import Verification, read_challenge, read_verification
+from xnode.chain.deployment.devnet import OWNER_KEY
+from xnode.chain.deployment.manifest import Manifest, read_manifest
+from xnode.chain.node.json_rpc import Rpc
 from xnode.chain.payer import Payer, open_payer
-from xnode.chain.rpc import Rpc
-from xnode.chain.transactor import Pace
-from xnode.chain.tx_journal import make_engine
-from xnode.cli.provider import DEFAULT_PRICES
-from xnode.cli.setup import ensure_node_key
-from xnode.config_file import write_config
+from xnode.chain.send.transactor import Pace
+from xnode.chain.send.tx_journal import make_engine
+from xnode.cli.node.setup import ensure_node_key
+from xnode.cli.provider.commands import DEFAULT_PRICES
+from xnode.config.file import write_config
 from xnode.home import Home
 from xnode.net.identity import make_peer_id_text
-from xnode.ports import Challenge
+from xnode.ports.capacity import Challenge
 from xnode.wallet.keystore import Keystore
 from xnode.wallet.signer import NodeSigner, WalletKey
 
@@ -237,7 +237,7 @@ class Panel:
         }
 
     async def _read_stake(self) -> int:
-        from xnode.chain import provider_registry
+        from xnode.chain.contracts import provider_registry
 
         async with self._rpc() as rpc:
             registry = self.manifest.contracts.provider_registry

@@ -12,7 +12,7 @@ from metering.tariff import Tariff, make_cost
 from metering.units import ZERO
 from tests.e2e.host import find_workload, is_alive
 from tests.e2e.market import PLAN, Market, PlacedJob, check_lines, wait_until
-from xnode.chain.amounts import parse_amount
+from xnode.text.amount import parse_amount
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
 

@@ -15,7 +15,7 @@ import pytest
 from examples.localnet import Node
 from images.oci import write_layout
 from tests.e2e.market import Market
-from xnode.config_file import read_table, write_config
+from xnode.config.file import read_table, write_config
 from xnode.errors import ExitCode
 from xnode.home import Home
 

@@ -15,10 +15,10 @@ from examples.localnet import Localnet, Node, ProviderPlan, remove_leftovers
 from metering.units import Address
 from tests.e2e.ledger import Ledger
 from tests.e2e.market import BLOCK_TIME_S, JOB, LINES, Market, PlacedJob, make_request, read_wallet
-from tests.verifying import Verifiers, make_verifiers
-from xnode.chain import openx_token, payment_escrow
-from xnode.chain.manifest import read_manifest
-from xnode.chain.rpc import Rpc
+from tests.make.verifiers import Verifiers, make_verifiers
+from xnode.chain.contracts import openx_token, payment_escrow
+from xnode.chain.deployment.manifest import read_manifest
+from xnode.chain.node.json_rpc import Rpc
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
 

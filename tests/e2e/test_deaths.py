@@ -15,8 +15,8 @@ from examples.localnet import Node
 from tests.e2e.ledger import Money
 from tests.e2e.market import WAIT_S, Market, PlacedJob, check_lines, check_none_lost, die_at
 from xnode.errors import UserError
-from xnode.node.change import Change
-from xnode.node.effect import Deed
+from xnode.node.changes import Change
+from xnode.node.effects import Deed
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.market import Market, check_lines, check_none_lost, read_journal
-from xnode.node.change import ClaimConfirmed
+from xnode.node.changes import ClaimConfirmed
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.e2e.host import find_workload, is_alive
 from tests.e2e.market import EXPOSURE_INTERVALS, INTERVAL_S, WAIT_S, Market, make_request, wait_until
-from xnode.chain.amounts import parse_amount
 from xnode.errors import ExitCode
+from xnode.text.amount import parse_amount
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
 

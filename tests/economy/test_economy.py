@@ -16,7 +16,7 @@ from examples.economy.plot import make_plot
 from examples.economy.scenario import Outcome, Play, Scenario
 from examples.economy.stock import Account, SolvencyBroken
 from examples.economy.table import make_table, show
-from xnode.chain.compute_credit import make_cover
+from xnode.chain.contracts.compute_credit import make_cover
 
 pytestmark = pytest.mark.chain
 

@@ -13,8 +13,16 @@ from metering.evidence import CoveredVoucher, LeaseEvidence
 from metering.signature import sign_digest
 from metering.units import U128, Address, Amount, Hash32
 from metering.voucher import SignedVoucher, fold_receipts
-from tests.factories import SEPARATOR, make_escrow, make_key, make_tariff
-from tests.papers import make_evidence, make_paper, make_receipts, make_voucher, sign_paper, sign_receipt, sign_voucher
+from tests.make.documents import (
+    make_evidence,
+    make_paper,
+    make_receipts,
+    make_voucher,
+    sign_paper,
+    sign_receipt,
+    sign_voucher,
+)
+from tests.make.values import SEPARATOR, make_escrow, make_key, make_tariff
 
 Change = Callable[[LeaseEvidence], LeaseEvidence]
 

@@ -20,7 +20,7 @@ from metering.voucher import Coverage, SignedVoucher, Voucher
 from scheduler.job import Job
 from scheduler.offer import Offer, SignedOffer
 from scheduler.quote import Quote
-from tests.factories import make_job, make_offer, make_quote_body, make_signed_offer, make_signed_quote, make_terms
+from tests.make.values import make_job, make_offer, make_quote_body, make_signed_offer, make_signed_quote, make_terms
 from tests.metering.strategies import (
     answers,
     any_resources,

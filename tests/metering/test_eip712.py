@@ -17,7 +17,7 @@ from metering.receipt import Receipt, make_receipt_digest
 from metering.terms import Escrow, LeaseTerms, Opening, make_escrow_id, make_lease_id
 from metering.units import Address, Amount
 from metering.voucher import Voucher, make_voucher_digest
-from tests.factories import DOMAIN, SEPARATOR, make_job, make_signed_offer, make_signed_quote
+from tests.make.values import DOMAIN, SEPARATOR, make_job, make_signed_offer, make_signed_quote
 from tests.metering.strategies import addresses, escrows, hashes, openings, terms, u64, u128, usages, vouchers
 
 

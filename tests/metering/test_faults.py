@@ -44,7 +44,7 @@ from metering.receipt import Receipt, SignedReceipt, make_receipt_digest
 from metering.signature import sign_digest
 from metering.units import NANOS_PER_SECOND, U128, Address, Amount, Hash32
 from metering.usage import NO_USAGE
-from tests.factories import (
+from tests.make.values import (
     DOMAIN,
     NOW_NS,
     SEPARATOR,

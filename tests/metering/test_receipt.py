@@ -16,7 +16,7 @@ from metering.tariff import make_cost
 from metering.terms import LeaseTerms, make_lease_id
 from metering.units import NANOS_PER_SECOND, U64_MAX, U128, U128_MAX, Amount, Hash32
 from metering.usage import CLOCK_SLACK_NS, USAGE_FIELDS, Counters, Usage, make_ceiling
-from tests.factories import NOW_NS, SEPARATOR, make_key, make_resources, make_tariff, make_terms
+from tests.make.values import NOW_NS, SEPARATOR, make_key, make_resources, make_tariff, make_terms
 from tests.metering.strategies import readings, tariffs
 from tests.metering.test_signature import malleate
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from metering.signature import is_signed_by, make_address, recover_signer, sign_digest
 from metering.units import Hash32
-from tests.factories import address_of, make_key
+from tests.make.values import address_of, make_key
 from tests.metering.strategies import hashes
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141

@@ -13,7 +13,7 @@ from metering.receipt import Receipt
 from metering.sla import NO_PROMISE, Promise, find_breach, show_percent
 from metering.units import NANOS_PER_SECOND, PPM, U64_MAX, U128_MAX, Amount, Hash32
 from metering.usage import NO_USAGE
-from tests.factories import NOW_NS, TOKEN, make_terms
+from tests.make.values import NOW_NS, TOKEN, make_terms
 
 SECOND = NANOS_PER_SECOND
 TERMS = make_terms(open_until_ns=NOW_NS, availability_ppm=990_000, refund_ppm=100_000)

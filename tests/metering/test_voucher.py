@@ -15,7 +15,7 @@ from metering.signature import sign_digest
 from metering.terms import make_escrow_id
 from metering.units import ZERO_HASH, Amount, Hash32
 from metering.voucher import NO_COVERAGE, Coverage, SignedVoucher, Voucher, fold_receipts, make_voucher_digest
-from tests.factories import SEPARATOR, make_escrow, make_key
+from tests.make.values import SEPARATOR, make_escrow, make_key
 from tests.metering.strategies import hashes
 from tests.metering.test_signature import malleate
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from metering.units import BYTES_PER_GIB, NANOS_PER_HOUR
 from scheduler.book import MAX_OFFER_LIFE_NS, MAX_PROOFS, Book, make_shortfall
-from scheduler.facts import Facts
 from scheduler.feasible import check_offer_for_job
 from scheduler.index import ScanIndex
+from scheduler.preferences import Facts
 from scheduler.score import rank, score_offer
-from tests.factories import (
+from tests.make.values import (
     DICE,
     NOW_NS,
     SEPARATOR,

@@ -10,10 +10,10 @@ import pytest
 from metering.resources import Resources
 from metering.sla import Promise
 from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, U128_MAX, Address, Amount
-from scheduler.facts import Facts
 from scheduler.feasible import CHECKS, check_offer_for_job, fits_job, has_gpu_model, make_cost_limit
 from scheduler.job import Image
-from tests.factories import NOW_NS, TOKEN, address_of, make_job, make_offer, make_resources, make_tariff
+from scheduler.preferences import Facts
+from tests.make.values import NOW_NS, TOKEN, address_of, make_job, make_offer, make_resources, make_tariff
 
 GPU_HOST = Resources(8_000, 16 * BYTES_PER_GIB, 100 * BYTES_PER_GIB, 2, "NVIDIA H200")
 

@@ -8,12 +8,12 @@ import pytest
 
 from metering.sla import Promise
 from metering.units import NANOS_PER_SECOND, Address, Amount
-from scheduler.facts import Facts
 from scheduler.latency import next_latency
 from scheduler.match import choose, sort_answers
 from scheduler.policy import Policy, answer
+from scheduler.preferences import Facts
 from scheduler.quote import QuoteBody
-from tests.factories import (
+from tests.make.values import (
     ASSET,
     DICE,
     NOW_NS,

@@ -15,7 +15,7 @@ from metering.usage import make_ceiling
 from scheduler.job import Blob, Image, InputFile, make_job_hash
 from scheduler.policy import Policy, answer
 from scheduler.quote import QuoteBody
-from tests.factories import ASSET, NOW_NS, TOKEN, address_of, make_job, make_resources, make_tariff
+from tests.make.values import ASSET, NOW_NS, TOKEN, address_of, make_job, make_resources, make_tariff
 
 FREE = Resources(4_000, 8 * BYTES_PER_GIB, 50 * BYTES_PER_GIB, 1, "NVIDIA L4")
 POLICY = Policy(asset=ASSET, tariff=make_tariff(), region="eu-west")

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from metering.tariff import make_cost
 from metering.usage import Counters, make_usage
-from scheduler.facts import UNKNOWN_RTT_US, Facts, Weights
 from scheduler.latency import next_latency
+from scheduler.preferences import UNKNOWN_RTT_US, Facts, Weights
 from scheduler.reputation import NO_REPUTATION, next_reputation
 from scheduler.score import Parts, Scored, rank, score_offer
-from tests.factories import DICE, NOW_NS, TOKEN, address_of, make_job, make_offer, make_profile, make_tariff
+from tests.make.values import DICE, NOW_NS, TOKEN, address_of, make_job, make_offer, make_profile, make_tariff
 
 
 def _scored(scores: list[int]) -> list[Scored[int]]:

@@ -8,16 +8,16 @@ import pytest
 
 from metering.tariff import COST_DIVISOR, make_cost, make_weights
 from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, U128_MAX, Address, Amount
-from scheduler.facts import Facts, Weights
 from scheduler.feasible import price_for
 from scheduler.index import MAX_NEAR_BEST, ScanIndex
 from scheduler.job import Job
 from scheduler.latency import next_latency
 from scheduler.offer import Offer
+from scheduler.preferences import Facts, Weights
 from scheduler.reputation import Reputation
 from scheduler.score import make_full_usage
 from scheduler.threshold import ThresholdIndex
-from tests.factories import NOW_NS, TOKEN, address_of, make_job, make_offer, make_resources, make_tariff
+from tests.make.values import NOW_NS, TOKEN, address_of, make_job, make_offer, make_resources, make_tariff
 
 MODELS = ("", "NVIDIA H200", "NVIDIA A100", "AMD MI300X")
 REGIONS = ("eu-west", "us-east", "asia")

@@ -11,7 +11,7 @@ from metering.units import NANOS_PER_SECOND, Address, Amount, Hash32
 from tests.sim.clockwork import Clockwork, Future
 from tests.sim.ledger import Ledger, Reverted
 from xnode.errors import Permanent, Retryable
-from xnode.ports import ClaimRow, EscrowState, Sent
+from xnode.ports.chain import ClaimRow, EscrowState, Sent
 
 READ_NS = 3_000_000
 

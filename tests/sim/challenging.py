@@ -15,10 +15,11 @@ from sqlalchemy import Engine
 from metering.capacity import SignedVerdict
 from metering.eip712 import Domain, keccak
 from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Hash32
-from xnode.deeds.capacity_prover import Prover
-from xnode.deeds.capacity_verifier import Verifier
+from xnode.challenge.prover import Prover
+from xnode.challenge.verifier import Verifier
 from xnode.errors import Permanent, Retryable
-from xnode.ports import ChainHead, Challenge, ClaimedClass, Peer, RpcHandler, RpcRefused
+from xnode.ports.capacity import ChainHead, Challenge, ClaimedClass
+from xnode.ports.net import Peer, RpcHandler, RpcRefused
 from xnode.store.database import open_database
 from xnode.store.promises import SqlPromises
 from xnode.wallet.signer import NodeSigner, WalletKey

@@ -12,7 +12,7 @@ from metering.usage import Counters
 from scheduler.job import Blob, Image, OutputFile
 from tests.sim.clockwork import Clockwork, Future
 from xnode.errors import Permanent
-from xnode.ports import WorkloadSpec, WorkloadState
+from xnode.ports.runtime import WorkloadSpec, WorkloadState
 
 START_NS = 150_000_000
 STOP_NS = 50_000_000

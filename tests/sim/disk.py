@@ -6,8 +6,8 @@ from typing import Any
 
 from metering.codec import decode, encode
 from xnode.errors import Retryable
-from xnode.node.change import Entry
-from xnode.node.effect import Deed
+from xnode.node.changes import Entry
+from xnode.node.effects import Deed
 from xnode.node.records import Record
 from xnode.node.state import State, kind_of
 from xnode.node.step import step

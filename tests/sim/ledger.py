@@ -10,7 +10,7 @@ from metering.signature import recover_signer
 from metering.terms import Escrow, Opening, make_escrow_id
 from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Hash32
 from metering.voucher import make_voucher_digest
-from xnode.ports import ClaimRow
+from xnode.ports.chain import ClaimRow
 
 MIN_THAW_S = 10
 MAX_THAW_S = 30 * 24 * 3600

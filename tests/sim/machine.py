@@ -20,14 +20,14 @@ from tests.sim.disk import Disk
 from tests.sim.market import SimMarket
 from tests.sim.network import Blobs, NetPort, Station
 from tests.sim.nodeloop import NodeLoop
-from xnode.deeds.perform import make_perform
-from xnode.deeds.provider import ProviderDeeds
-from xnode.deeds.serve import Server
-from xnode.deeds.submitter import SubmitterDeeds
-from xnode.node import effect as deeds
-from xnode.node.change import Change, Entry, EscrowSeen, NodeStarted
+from xnode.effects.dispatch import make_perform
+from xnode.effects.provider import ProviderDeeds
+from xnode.effects.submitter import SubmitterDeeds
+from xnode.node import effects
+from xnode.node.changes import Change, Entry, EscrowSeen, NodeStarted
 from xnode.node.records import ProviderEscrow, ProviderSettings, SubmitterEscrow, SubmitterSettings
 from xnode.node.state import State, Turn
+from xnode.peers.serve import Server
 from xnode.store.journal import Batch
 
 WATCH_NS = 2 * NANOS_PER_SECOND
@@ -87,7 +87,7 @@ class Machine:
     on_commit_of: Callable[[Machine, Batch], None]
     disk: Disk = field(default_factory=Disk)
     faults: Faults = field(default_factory=Faults)
-    alter: Callable[[deeds.PushReceipts], deeds.PushReceipts] | None = None
+    alter: Callable[[effects.PushReceipts], effects.PushReceipts] | None = None
     is_dead: bool = False
     lives: int = 0
     impaired_at_ns: int = 0
@@ -177,14 +177,14 @@ class Machine:
 
     # ------------------------------------------------------------------------------------------------------------ deeds
 
-    async def perform(self, effect: deeds.Deed) -> Change:
-        if self.alter is not None and isinstance(effect, deeds.PushReceipts):
+    async def perform(self, effect: effects.Deed) -> Change:
+        if self.alter is not None and isinstance(effect, effects.PushReceipts):
             effect = self.alter(effect)
         perform = self._find_performer(effect)
         change: Change = await perform(effect)
         return change
 
-    def _find_performer(self, effect: deeds.Deed) -> Callable[[Any], Awaitable[Change]]:
+    def _find_performer(self, effect: effects.Deed) -> Callable[[Any], Awaitable[Change]]:
         blobs = Blobs(self.net.network, self.clockwork, self.address)
         ours = ProviderDeeds(
             self.containers, None, blobs, self.net, self.chain, self.signer, self.market, Archive(), self,  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""SimMarket: stands where xnode.deeds.market does: offers on one board, searched by the real book."""
+"""SimMarket: stands where xnode.peers.market does: offers on one board, searched by the real book."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from metering.units import Address, Hash32
 from scheduler.book import Book, make_shortfall
-from scheduler.facts import Facts
 from scheduler.job import Job
 from scheduler.offer import SignedOffer
+from scheduler.preferences import Facts
 from tests.sim.clockwork import Clockwork
-from xnode.deeds.market import MAX_CANDIDATES, Found
 from xnode.node.records import Candidate
+from xnode.peers.market import MAX_CANDIDATES, Found
 
 SEARCH_NS = 50_000_000
 

@@ -10,7 +10,7 @@ from typing import Any
 from metering.units import NANOS_PER_SECOND, Address
 from tests.sim.clockwork import Clockwork, Future, Task
 from xnode.errors import Retryable
-from xnode.ports import Peer, RpcRefused
+from xnode.ports.net import Peer, RpcRefused
 
 DIAL_FAILS_NS = NANOS_PER_SECOND
 

@@ -11,8 +11,8 @@ from tests.sim.clockwork import Clockwork, Future, Task
 from tests.sim.disk import Disk
 from xnode.errors import Permanent, Retryable
 from xnode.milestones import log_milestones
-from xnode.node import effect as deeds
-from xnode.node.change import Change, EffectFailed, Entry, Woke
+from xnode.node import effects
+from xnode.node.changes import Change, EffectFailed, Entry, Woke
 from xnode.node.state import State, Turn, make_state
 from xnode.node.step import step
 from xnode.store.journal import Batch
@@ -49,13 +49,13 @@ class _Lane:
 class NodeLoop:
     """One life of one node; a crash throws it away and the next life loads the disk."""
 
-    def __init__(self, host: Host, perform: Callable[[deeds.Deed], Awaitable[Change]]) -> None:
+    def __init__(self, host: Host, perform: Callable[[effects.Deed], Awaitable[Change]]) -> None:
         self._host, self._perform = host, perform
         self._inbox: deque[tuple[Change, tuple[str, int] | None]] = deque()
         self._is_busy = False
-        self._pending: dict[str, tuple[int, deeds.Deed]] = {}
+        self._pending: dict[str, tuple[int, effects.Deed]] = {}
         self._lanes: dict[str, _Lane] = {}
-        self._asking: dict[str, Future[deeds.Reply]] = {}
+        self._asking: dict[str, Future[effects.Reply]] = {}
         self._asked = 0
         loaded = host.disk.load()
         self._seq = loaded.seq
@@ -74,7 +74,7 @@ class NodeLoop:
             self._is_busy = True
             self._host.spawn(self._work())
 
-    async def ask(self, make_change: Callable[[str], Change], deadline_ns: int) -> deeds.Reply:
+    async def ask(self, make_change: Callable[[str], Change], deadline_ns: int) -> effects.Reply:
         """Bring a change that will be answered, and wait for the durable answer. Raises Retryable at the deadline."""
         self._asked += 1
         reply_to = str(self._asked)
@@ -117,10 +117,10 @@ class NodeLoop:
             if is_live:
                 self._set_alarm(record)
 
-    def _add_turn(self, batch: Batch, replies: list[deeds.Reply], entry: Entry, turn: Turn) -> None:
+    def _add_turn(self, batch: Batch, replies: list[effects.Reply], entry: Entry, turn: Turn) -> None:
         lasting = False
         for effect in turn.effects:
-            if isinstance(effect, deeds.Reply):
+            if isinstance(effect, effects.Reply):
                 replies.append(effect)
             else:
                 batch.effects[effect.id] = (self._seq + 1, effect)
@@ -150,7 +150,7 @@ class NodeLoop:
 
     # --------------------------------------------------------------------------------------------------------- effects
 
-    def _take_effect(self, version: int, effect: deeds.Deed) -> None:
+    def _take_effect(self, version: int, effect: effects.Deed) -> None:
         self._pending[effect.id] = (version, effect)
         lane = self._lanes.setdefault(effect.lane, _Lane())
         if effect.id not in lane.waiting:
@@ -173,7 +173,7 @@ class NodeLoop:
         if self._lanes.get(name) is lane:
             del self._lanes[name]
 
-    async def _do(self, version: int, effect: deeds.Deed) -> Change | None:
+    async def _do(self, version: int, effect: effects.Deed) -> Change | None:
         name = type(effect).__name__
         pause_ns = RETRY_FIRST_NS
         while True:
@@ -196,7 +196,7 @@ class NodeLoop:
             await self._host.clockwork.sleep(pause_ns if left_ns is None else min(pause_ns, left_ns))
             pause_ns = min(2 * pause_ns, RETRY_MOST_NS)
 
-    async def _within(self, effect: deeds.Deed) -> Change | None:
+    async def _within(self, effect: effects.Deed) -> Change | None:
         """What performing it gives; None when its deadline came first."""
         task = self._host.spawn(self._perform(effect))  # type: ignore[arg-type]
         left_ns = self._time_left(effect)
@@ -212,7 +212,7 @@ class NodeLoop:
         task.close()
         return None
 
-    def _time_left(self, effect: deeds.Deed) -> int | None:
+    def _time_left(self, effect: effects.Deed) -> int | None:
         return max(0, effect.deadline_ns - self._host.clockwork.now_ns) if effect.deadline_ns else None
 
     # ---------------------------------------------------------------------------------------------------------- alarms

@@ -16,8 +16,7 @@ from metering.usage import USAGE_FIELDS
 from tests.sim.containers import Behaviour
 from tests.sim.machine import Machine
 from tests.sim.world import World
-from xnode.node import effect as deeds
-from xnode.node import message
+from xnode.node import effects, message
 from xnode.node.records import ProviderLease, SubmitterLease
 
 SECOND = NANOS_PER_SECOND
@@ -72,7 +71,7 @@ LIES: list[tuple[Lie, str]] = [
 def make_liar(world: World, lie: Lie, is_told: Callable[[Receipt], bool]) -> Machine:
     machine = world.machines[1]
 
-    def alter(push: deeds.PushReceipts) -> deeds.PushReceipts:
+    def alter(push: effects.PushReceipts) -> effects.PushReceipts:
         assert machine.loop is not None
         lease = machine.loop.state.get(ProviderLease, push.lease_id)
         assert lease is not None
@@ -119,7 +118,7 @@ def test_a_receipt_after_the_exit_is_refused() -> None:
     world.run_until(lambda: any(one.status == "settled" for one in world.leases(0)), 120)
     lease = world.leases(1)[0]
     more = change(lease.last, number=lease.last.number + 1, final=False, cost=Amount(lease.last.cost))
-    push = deeds.PushReceipts(lease.lease_id, lease.terms.submitter, (), (more,), id="more", lane="more")
+    push = effects.PushReceipts(lease.lease_id, lease.terms.submitter, (), (more,), id="more", lane="more")
     task = machine.spawn(machine.perform(push))
     vouchered = dict(world.guard.vouchered)
     world.run_until(lambda: task.done.is_done, 60)
@@ -139,7 +138,7 @@ def test_receipts_of_a_lease_of_somebody_else_are_refused() -> None:
     other = world.machines[3 - holder]
     other.alter = lambda push: push
     receipt = change(lease.last, number=lease.last.number + 1)
-    push = deeds.PushReceipts(lease.lease_id, lease.terms.submitter, (), (receipt,), id="theft", lane="theft")
+    push = effects.PushReceipts(lease.lease_id, lease.terms.submitter, (), (receipt,), id="theft", lane="theft")
     task = other.spawn(other.perform(push))
     world.run_until(lambda: task.done.is_done, 60)
     with pytest.raises(Exception, match="no lease of yours"):
@@ -154,7 +153,7 @@ def test_a_liar_that_goes_on_talking_keeps_no_money() -> None:
 
     async def say_that_it_runs(_caller: bytes, body: bytes) -> bytes:
         lease_id = decode_strict(body, message.LeaseQuery).lease_id
-        return encode(deeds.Standing(lease_id, "running", None, "", None, None))
+        return encode(effects.Standing(lease_id, "running", None, "", None, None))
 
     for method in (message.LEASE_ASK, message.LEASE_STOP):
         world.network.stations[world.machines[1].address].methods[method] = say_that_it_runs
@@ -181,4 +180,4 @@ def test_a_provider_that_goes_on_after_our_stop_is_not_paid_for_it() -> None:
 async def ignore_stop(_caller: object, body: bytes) -> bytes:
     """A provider that says it runs, whatever is asked of it."""
     query = decode_strict(body, message.LeaseQuery)
-    return encode(deeds.Standing(query.lease_id, "running", None, "", None, None))
+    return encode(effects.Standing(query.lease_id, "running", None, "", None, None))

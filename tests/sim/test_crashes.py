@@ -8,13 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from metering.units import NANOS_PER_SECOND
-from tests.factories import address_of, make_tariff
+from tests.make.values import address_of, make_tariff
 from tests.sim.containers import Behaviour
 from tests.sim.machine import Machine
 from tests.sim.world import World
 from xnode.node import message
-from xnode.node.change import AddressesChanged, CapacityVerified, Change, PricesSet
-from xnode.node.effect import Deed
+from xnode.node.changes import AddressesChanged, CapacityVerified, Change, PricesSet
+from xnode.node.effects import Deed
 
 SECOND = NANOS_PER_SECOND
 CHANGES = {kind.__name__ for kind in typing.get_args(Change)}

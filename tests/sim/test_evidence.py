@@ -10,12 +10,12 @@ from metering.audit import audit_evidence
 from metering.codec import decode
 from metering.evidence import LeaseEvidence
 from metering.units import NANOS_PER_SECOND, Hash32
-from tests.factories import DOMAIN
+from tests.make.values import DOMAIN
 from tests.sim.containers import Behaviour
 from tests.sim.disk import Disk
 from tests.sim.world import World, make_market
-from xnode.deeds.evidence import EvidenceMaker
-from xnode.node.change import Entry
+from xnode.console.evidence import EvidenceMaker
+from xnode.node.changes import Entry
 from xnode.node.records import Record
 from xnode.node.state import kind_of
 from xnode.store.journal import find_subject

@@ -6,7 +6,7 @@ import pytest
 
 from metering.units import NANOS_PER_SECOND, Address
 from scheduler.job import Blob, OutputFile
-from tests.factories import address_of
+from tests.make.values import address_of
 from tests.sim.containers import Behaviour
 from tests.sim.machine import KeySigner
 from tests.sim.world import World, make_market
@@ -67,7 +67,7 @@ def test_refusals_lead_to_the_next_provider() -> None:
 async def refuse(_caller: Address, _body: bytes) -> bytes:
     from metering.codec import encode
     from metering.refusal import Refusal
-    from xnode.ports import RpcRefused
+    from xnode.ports.net import RpcRefused
 
     raise RpcRefused(encode(Refusal("draining", "no new jobs")))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metering.units import NANOS_PER_SECOND
-from tests.factories import TOKEN
+from tests.make.values import TOKEN
 from tests.sim.containers import Behaviour
 from tests.sim.world import World, make_market
 from xnode.node.records import SubmitterLease

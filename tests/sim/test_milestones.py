@@ -15,7 +15,7 @@ from tests.sim.containers import Behaviour
 from tests.sim.world import make_market
 from xnode.logs import make_log_id
 from xnode.milestones import log_milestones
-from xnode.node import effect as deeds
+from xnode.node import effects
 from xnode.node.records import ProviderLease
 from xnode.node.subject import find_subject
 
@@ -91,15 +91,15 @@ def test_an_effect_that_knows_only_its_lease_or_escrow_is_about_that_lease_and_i
     lease: ProviderLease = world.wait_running()
     loop = world.machines[1].loop
     assert loop is not None
-    watch = deeds.WatchWorkload(lease.lease_id, "watch", "watch")
-    claim = deeds.Claim(lease.terms.escrow_id, lease.escrow, None, True, "claim")
-    news = deeds.PushNews(
-        lease.terms.submitter, (), deeds.Standing(lease.lease_id, "running", None, "", None, None), "news", "news", 0
+    watch = effects.WatchWorkload(lease.lease_id, "watch", "watch")
+    claim = effects.Claim(lease.terms.escrow_id, lease.escrow, None, True, "claim")
+    news = effects.PushNews(
+        lease.terms.submitter, (), effects.Standing(lease.lease_id, "running", None, "", None, None), "news", "news", 0
     )
     for effect in (watch, claim, news):
         found = find_subject(loop.state, effect)
         assert (found.job_hash, found.lease_id) == (job_hash, lease.lease_id), type(effect)
-    unknown = find_subject(loop.state, deeds.WatchWorkload(Hash32(b"\x01" * 32), "watch", "watch"))
+    unknown = find_subject(loop.state, effects.WatchWorkload(Hash32(b"\x01" * 32), "watch", "watch"))
     assert unknown.job_hash is None
     world.run_until_settled()
 

@@ -11,10 +11,10 @@ import metering.receipt
 import xnode.node.provider_quote
 from metering.codec import encode
 from metering.units import NANOS_PER_SECOND
-from tests.factories import address_of, make_job, make_tariff
+from tests.make.values import address_of, make_job, make_tariff
 from tests.sim.containers import Behaviour
 from tests.sim.world import World, make_market
-from xnode.node.change import PricesSet
+from xnode.node.changes import PricesSet
 from xnode.node.message import QUOTE_REQUEST
 
 SECOND = NANOS_PER_SECOND

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metering.units import NANOS_PER_SECOND
-from tests.factories import address_of
+from tests.make.values import address_of
 from tests.sim.world import make_market
 
 SECOND = NANOS_PER_SECOND

@@ -18,10 +18,10 @@ from metering.units import NANOS_PER_SECOND, PPM, U64_MAX, U128, U128_MAX, Amoun
 from metering.usage import Usage
 from metering.voucher import Coverage, SignedVoucher, Voucher
 from scheduler.job import Blob, Image, InputFile, Job, OutputFile
-from tests.factories import ASSET, DICE, SEPARATOR, address_of, make_job, make_key
+from tests.make.values import ASSET, DICE, SEPARATOR, address_of, make_job, make_key
 from tests.sim.containers import Behaviour
 from tests.sim.world import World
-from xnode.node import change as facts
+from xnode.node import changes
 from xnode.node.lease import EndReason, LeaseStatus
 from xnode.node.records import HeldQuote, ProviderEscrow, ProviderLease, SubmitterEscrow, SubmitterLease
 from xnode.node.state import State
@@ -112,16 +112,16 @@ callers = st.just(address_of(STRANGER))
 addrs = st.lists(texts, max_size=2).map(tuple)
 
 FROM_STRANGERS = st.one_of(
-    st.builds(facts.QuoteRequested, st.just("x"), callers, jobs),
+    st.builds(changes.QuoteRequested, st.just("x"), callers, jobs),
     st.builds(
-        facts.LeaseRequested, st.just("x"), callers, addrs, terms, signatures, escrows, st.none() | openings, signatures
+        changes.LeaseRequested, st.just("x"), callers, addrs, terms, signatures, escrows, st.none() | openings, signatures
     ),
-    st.builds(facts.QuoteDropped, st.just("x"), callers, hashes),
-    st.builds(facts.LeaseStopRequested, st.just("x"), callers, hashes),
-    st.builds(facts.LeaseAsked, st.just("x"), callers, hashes),
-    st.builds(facts.ReceiptsReceived, st.just("x"), callers, st.lists(signed_receipts, max_size=3).map(tuple)),
+    st.builds(changes.QuoteDropped, st.just("x"), callers, hashes),
+    st.builds(changes.LeaseStopRequested, st.just("x"), callers, hashes),
+    st.builds(changes.LeaseAsked, st.just("x"), callers, hashes),
+    st.builds(changes.ReceiptsReceived, st.just("x"), callers, st.lists(signed_receipts, max_size=3).map(tuple)),
     st.builds(
-        facts.LeaseNews, st.just("x"), callers, hashes, st.sampled_from(LeaseStatus.__args__),  # type: ignore[attr-defined]
+        changes.LeaseNews, st.just("x"), callers, hashes, st.sampled_from(LeaseStatus.__args__),  # type: ignore[attr-defined]
         st.none() | st.sampled_from(EndReason.__args__), texts, st.none() | st.integers(-(2**63), 2**63 - 1),  # type: ignore[attr-defined]
         st.none() | outputs,
     ),
@@ -129,18 +129,18 @@ FROM_STRANGERS = st.one_of(
 
 FROM_PARTNERS = st.one_of(
     st.builds(
-        facts.VoucherReceived, hashes,
+        changes.VoucherReceived, hashes,
         st.builds(SignedVoucher, st.builds(Voucher, hashes, amounts, hashes), signatures),
         st.builds(Coverage, u64, hashes, st.lists(hashes, max_size=3).map(tuple)),
     ),
-    st.builds(facts.LeaseAccepted, hashes, signatures),
-    st.builds(facts.ReceiptsReceived, st.just("x"), st.just(address_of(1)), st.lists(signed_receipts, max_size=3).map(tuple)),
+    st.builds(changes.LeaseAccepted, hashes, signatures),
+    st.builds(changes.ReceiptsReceived, st.just("x"), st.just(address_of(1)), st.lists(signed_receipts, max_size=3).map(tuple)),
     st.builds(
-        facts.LeaseNews, st.just("x"), st.just(address_of(1)), hashes, st.sampled_from(LeaseStatus.__args__),  # type: ignore[attr-defined]
+        changes.LeaseNews, st.just("x"), st.just(address_of(1)), hashes, st.sampled_from(LeaseStatus.__args__),  # type: ignore[attr-defined]
         st.none() | st.sampled_from(EndReason.__args__), texts, st.none() | st.integers(-(2**63), 2**63 - 1),  # type: ignore[attr-defined]
         st.none() | outputs,
     ),
-    st.builds(facts.LeaseStopRequested, st.just("x"), st.just(address_of(0)), hashes),
+    st.builds(changes.LeaseStopRequested, st.just("x"), st.just(address_of(0)), hashes),
 )  # fmt: skip
 
 RELAXED = settings(
@@ -157,33 +157,33 @@ def money_and_leases(state: State) -> set[Any]:
 @RELAXED
 @given(change=FROM_STRANGERS, moment=st.sampled_from(MOMENTS))
 def test_a_stranger_never_makes_step_raise_nor_touches_a_lease(
-    change: facts.Change, moment: tuple[State, State, int]
+    change: changes.Change, moment: tuple[State, State, int]
 ) -> None:
     provider, submitter, at_ns = moment
     for state in (provider, submitter, State()):
-        turn = step(state, facts.Entry(at_ns, DICE, change))
-        encode(facts.Entry(at_ns, DICE, change))
+        turn = step(state, changes.Entry(at_ns, DICE, change))
+        encode(changes.Entry(at_ns, DICE, change))
         assert money_and_leases(state) <= money_and_leases(turn.state)
 
 
 @RELAXED
 @given(change=FROM_PARTNERS, moment=st.sampled_from(MOMENTS))
-def test_a_partner_never_makes_step_raise(change: facts.Change, moment: tuple[State, State, int]) -> None:
+def test_a_partner_never_makes_step_raise(change: changes.Change, moment: tuple[State, State, int]) -> None:
     provider, submitter, at_ns = moment
     for state in (provider, submitter, State()):
-        turn = step(state, facts.Entry(at_ns, DICE, change))
+        turn = step(state, changes.Entry(at_ns, DICE, change))
         for record in turn.touched.values():
             encode(record)
 
 
 @RELAXED
-@given(changes=st.fixed_dictionaries({}, optional={
+@given(altered=st.fixed_dictionaries({}, optional={
     "cost_limit": amounts, "lease_number": u64, "tariff": tariffs, "resources": resources, "escrow_id": hashes,
     "interval_ns": u64, "exposure_limit": amounts, "open_until_ns": u64, "duration_limit_ns": u64,
     "availability_ppm": st.integers(0, PPM), "refund_ppm": st.integers(0, PPM),
 }), escrow=st.none() | escrows, opening=st.none() | openings)  # fmt: skip
 def test_terms_that_differ_in_anything_from_the_quote_are_refused(
-    changes: dict[str, Any], escrow: Escrow | None, opening: Opening | None
+    altered: dict[str, Any], escrow: Escrow | None, opening: Opening | None
 ) -> None:
     provider, held = QUOTED
     body = held.quote.body
@@ -194,12 +194,12 @@ def test_terms_that_differ_in_anything_from_the_quote_are_refused(
         0, body.asset, body.resources, body.tariff, body.cost_limit, body.exposure_limit, body.interval_ns,
         body.duration_limit_ns, QUOTED_AT_NS + NANOS_PER_SECOND, *msgspec.structs.astuple(body.promise),
     )  # fmt: skip
-    asked = msgspec.structs.replace(due, **changes)
+    asked = msgspec.structs.replace(due, **altered)
     signature = sign_digest(make_key(0), make_lease_id(SEPARATOR, asked))
-    change = facts.LeaseRequested("x", address_of(0), (), asked, signature, used, opening, b"")
-    turn = step(provider, facts.Entry(QUOTED_AT_NS, DICE, change))
+    change = changes.LeaseRequested("x", address_of(0), (), asked, signature, used, opening, b"")
+    turn = step(provider, changes.Entry(QUOTED_AT_NS, DICE, change))
     free = {"lease_number", "open_until_ns"}
-    if any(changes[name] != getattr(due, name) for name in set(changes) - free) or escrow is not None:
+    if any(altered[name] != getattr(due, name) for name in set(altered) - free) or escrow is not None:
         assert not list(turn.state.all(ProviderLease))
 
 
@@ -211,7 +211,7 @@ def make_quoted() -> tuple[State, HeldQuote, int]:
     loop = world.machines[1].loop
     assert loop is not None
     at_ns = world.clockwork.now_ns
-    turn = step(loop.state, facts.Entry(at_ns, DICE, facts.QuoteRequested("x", address_of(0), make_job())))
+    turn = step(loop.state, changes.Entry(at_ns, DICE, changes.QuoteRequested("x", address_of(0), make_job())))
     return turn.state, next(turn.state.all(HeldQuote)), at_ns
 
 

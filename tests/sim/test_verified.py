@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from metering.units import NANOS_PER_SECOND
-from tests.factories import make_resources
+from tests.make.values import make_resources
 from tests.sim.containers import Behaviour
 from tests.sim.world import World, make_market
-from xnode.node.change import CapacityVerified
+from xnode.node.changes import CapacityVerified
 from xnode.node.state import State
 
 SECOND = NANOS_PER_SECOND

@@ -9,7 +9,7 @@ import structlog
 
 from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, Hash32
 from scheduler.job import Image, Job, make_job_hash
-from tests.factories import (
+from tests.make.values import (
     ASSET,
     DOMAIN,
     NOW_NS,
@@ -30,11 +30,11 @@ from tests.sim.ledger import Ledger
 from tests.sim.machine import Faults, KeySigner, Machine
 from tests.sim.market import SimMarket
 from tests.sim.network import NetPort, Network
-from xnode.node import effect as deeds
-from xnode.node.change import Entry, JobStopRequested, JobSubmitted
+from xnode.node import effects
+from xnode.node.changes import Entry, JobStopRequested, JobSubmitted
 from xnode.node.records import ProviderLease, ProviderSettings, SubmitterJob, SubmitterLease, SubmitterSettings
 from xnode.node.state import State, Turn
-from xnode.ports import WorkloadSpec
+from xnode.ports.runtime import WorkloadSpec
 
 PAYER = 500
 """Number of the payer's key; the submitter's node has a hot key of its own."""
@@ -153,7 +153,7 @@ class World:
             nonlocal told
             assert machine.loop is not None
             reply = await machine.loop.ask(make, self.clockwork.now_ns + NANOS_PER_SECOND)
-            told = isinstance(reply, deeds.ReplyOk)
+            told = isinstance(reply, effects.ReplyOk)
 
         def again() -> None:
             if not told:

@@ -15,14 +15,13 @@ from sqlalchemy import Engine, select
 
 from metering.codec import decode
 from metering.units import NANOS_PER_SECOND, Amount
-from tests.factories import SEPARATOR, address_of, make_job, make_signed_offer, make_tariff
+from tests.make.values import SEPARATOR, address_of, make_job, make_signed_offer, make_tariff
 from tests.sim.world import make_provider_settings, make_submitter_settings
 from xnode.clock import SystemClock
 from xnode.errors import Permanent, Retryable
 from xnode.logs import make_log_id
 from xnode.loop import Loop
-from xnode.node import change as facts
-from xnode.node import effect as deeds
+from xnode.node import changes, effects
 from xnode.node.records import Candidate, Numbers, SubmitterJob
 from xnode.node.state import State, kind_of
 from xnode.node.step import step
@@ -32,10 +31,10 @@ from xnode.store.schema import JOURNAL
 
 DEADLINE_S = 20
 
-Perform = Callable[[deeds.Deed], Awaitable[facts.Change]]
+Perform = Callable[[effects.Deed], Awaitable[changes.Change]]
 
 
-async def never(_effect: deeds.Deed) -> facts.Change:
+async def never(_effect: effects.Deed) -> changes.Change:
     """A deed that takes for ever."""
     await trio.sleep_forever()
     raise AssertionError
@@ -45,16 +44,16 @@ class Recorder:
     """Does every deed at once and remembers which."""
 
     def __init__(self) -> None:
-        self.done: list[deeds.Deed] = []
+        self.done: list[effects.Deed] = []
         self.news = trio.Event()
 
-    async def __call__(self, effect: deeds.Deed) -> facts.Change:
+    async def __call__(self, effect: effects.Deed) -> changes.Change:
         self.done.append(effect)
         self.news.set()
         self.news = trio.Event()
-        return facts.DeedDone()
+        return changes.DeedDone()
 
-    async def wait_for(self, holds: Callable[[list[deeds.Deed]], bool]) -> None:
+    async def wait_for(self, holds: Callable[[list[effects.Deed]], bool]) -> None:
         with trio.fail_after(DEADLINE_S):
             while not holds(self.done):
                 await self.news.wait()
@@ -86,36 +85,36 @@ async def wait_until(loop: Loop, holds: Callable[[State], bool]) -> None:
             await loop.wait_change()
 
 
-def make_started(**roles: Any) -> facts.NodeStarted:
-    return facts.NodeStarted(address_of(1), SEPARATOR, "test", (), roles.get("provider"), roles.get("submitter"))
+def make_started(**roles: Any) -> changes.NodeStarted:
+    return changes.NodeStarted(address_of(1), SEPARATOR, "test", (), roles.get("provider"), roles.get("submitter"))
 
 
-def prices(number: int) -> facts.PricesSet:
-    return facts.PricesSet(make_tariff(vcpu_hour=number))
+def prices(number: int) -> changes.PricesSet:
+    return changes.PricesSet(make_tariff(vcpu_hour=number))
 
 
 def is_price(number: int) -> Callable[[State], bool]:
     return lambda state: state.settings.provider is not None and state.settings.provider.tariff.vcpu_hour == number
 
 
-async def submit(loop: Loop, clock_ns: int, number: int) -> deeds.Reply:
+async def submit(loop: Loop, clock_ns: int, number: int) -> effects.Reply:
     job = make_job(submitter=address_of(1), nonce=number.to_bytes(16, "big"))
-    return await loop.ask(lambda to: facts.JobSubmitted(to, job), clock_ns)
+    return await loop.ask(lambda to: changes.JobSubmitted(to, job), clock_ns)
 
 
 def deadline(seconds: float = DEADLINE_S) -> int:
     return SystemClock().now_ns() + int(seconds * NANOS_PER_SECOND)
 
 
-def read_entries(engine: Engine) -> list[facts.Entry]:
+def read_entries(engine: Engine) -> list[changes.Entry]:
     with engine.connect() as connection:
         rows = connection.execute(select(JOURNAL.c.entry).order_by(JOURNAL.c.seq)).all()
-    return [decode(row.entry, facts.Entry) for row in rows]
+    return [decode(row.entry, changes.Entry) for row in rows]
 
 
 def find_failures(engine: Engine) -> list[tuple[str, str]]:
     changes = [entry.change for entry in read_entries(engine)]
-    return [(type(one.effect).__name__, one.code) for one in changes if isinstance(one, facts.EffectFailed)]
+    return [(type(one.effect).__name__, one.code) for one in changes if isinstance(one, changes.EffectFailed)]
 
 
 class SlowJournal(Journal):
@@ -155,7 +154,7 @@ async def test_changes_that_wait_together_share_one_commit(engine: Engine) -> No
 
 async def test_nothing_is_visible_or_answered_before_its_commit(engine: Engine) -> None:
     journal = SlowJournal(engine)
-    answers: list[deeds.Reply] = []
+    answers: list[effects.Reply] = []
     recorder = Recorder()
 
     async def ask(loop: Loop) -> None:
@@ -171,19 +170,19 @@ async def test_nothing_is_visible_or_answered_before_its_commit(engine: Engine) 
         await trio.testing.wait_all_tasks_blocked()
         assert not answers and not recorder.done and not list(loop.state.all(SubmitterJob))
         journal.may_go.set()
-        await recorder.wait_for(lambda done: any(isinstance(one, deeds.SearchOffers) for one in done))
-    assert isinstance(answers[0], deeds.ReplyOk)
+        await recorder.wait_for(lambda done: any(isinstance(one, effects.SearchOffers) for one in done))
+    assert isinstance(answers[0], effects.ReplyOk)
 
 
 async def test_a_restart_takes_up_what_was_not_finished(engine: Engine) -> None:
     async with run_loop(engine, never) as loop:
         await loop.tell(make_started(submitter=make_submitter_settings()))
-        assert isinstance(await submit(loop, deadline(), 1), deeds.ReplyOk)
+        assert isinstance(await submit(loop, deadline(), 1), effects.ReplyOk)
         before = set(loop.state.records())
     recorder = Recorder()
     async with run_loop(engine, recorder) as loop:
         assert set(loop.state.records()) == before
-        await recorder.wait_for(lambda done: [type(one) for one in done] == [deeds.SearchOffers])
+        await recorder.wait_for(lambda done: [type(one) for one in done] == [effects.SearchOffers])
         await wait_until(loop, lambda state: loop.entries == 1)
     # A node that starts looks for offers anew by itself: what an earlier life has finished must not be what makes it.
     assert (await Journal(engine).load()).effects == (), "a finished effect would be done again"
@@ -193,12 +192,12 @@ async def test_a_newer_effect_takes_the_place_of_one_that_is_tried_again(engine:
     done: list[int] = []
     fails = True
 
-    async def perform(effect: deeds.Deed) -> facts.Change:
-        assert isinstance(effect, deeds.AnnounceOffer)
+    async def perform(effect: effects.Deed) -> changes.Change:
+        assert isinstance(effect, effects.AnnounceOffer)
         if fails:
             raise Retryable("not now")
         done.append(int(effect.offer.body.tariff.vcpu_hour))
-        return facts.DeedDone()
+        return changes.DeedDone()
 
     async with run_loop(engine, perform) as loop:
         await loop.tell(make_started(provider=make_provider_settings(1)))
@@ -216,7 +215,7 @@ async def test_the_log_lines_of_a_deed_and_its_retries_carry_the_job(engine: Eng
     tried: list[dict[str, Any]] = []
     again = trio.Event()
 
-    async def perform(effect: deeds.Deed) -> facts.Change:
+    async def perform(effect: effects.Deed) -> changes.Change:
         tried.append(structlog.contextvars.get_contextvars())
         if len(tried) == 1:
             raise Retryable("not now")
@@ -226,7 +225,7 @@ async def test_the_log_lines_of_a_deed_and_its_retries_carry_the_job(engine: Eng
     async with run_loop(engine, perform) as loop:
         await loop.tell(make_started(submitter=make_submitter_settings()))
         reply = await submit(loop, deadline(), 1)
-        assert isinstance(reply, deeds.ReplyOk)
+        assert isinstance(reply, effects.ReplyOk)
         with trio.fail_after(DEADLINE_S):
             await again.wait()
     ids = {"job": make_log_id(reply.value)}
@@ -234,7 +233,7 @@ async def test_the_log_lines_of_a_deed_and_its_retries_carry_the_job(engine: Eng
 
 
 async def test_a_refused_effect_fails_by_the_code_of_the_refusal(engine: Engine) -> None:
-    async def perform(effect: deeds.Deed) -> facts.Change:
+    async def perform(effect: effects.Deed) -> changes.Change:
         raise Permanent("no offers at all", code="no_offers")
 
     async with run_loop(engine, perform) as loop:
@@ -247,13 +246,13 @@ async def test_a_refused_effect_fails_by_the_code_of_the_refusal(engine: Engine)
 async def test_a_deed_that_never_ends_is_given_up_at_its_deadline(engine: Engine) -> None:
     settings = make_submitter_settings(quote_wait_ns=NANOS_PER_SECOND // 5)
 
-    async def perform(effect: deeds.Deed) -> facts.Change:
-        if isinstance(effect, deeds.SearchOffers):
+    async def perform(effect: effects.Deed) -> changes.Change:
+        if isinstance(effect, effects.SearchOffers):
             offer = make_signed_offer(expires_at_ns=deadline(3600))
             candidates = () if effect.tried else (Candidate(offer, 0, 0, ""),)
-            return facts.OffersRanked(effect.job_hash, 1, candidates, ())
-        if isinstance(effect, deeds.ReadFunds):
-            return facts.FundsRead(effect.job_hash, Amount(0), Amount(0))
+            return changes.OffersRanked(effect.job_hash, 1, candidates, ())
+        if isinstance(effect, effects.ReadFunds):
+            return changes.FundsRead(effect.job_hash, Amount(0), Amount(0))
         return await never(effect)
 
     async with run_loop(engine, perform) as loop:
@@ -290,7 +289,7 @@ async def test_a_full_disk_acknowledges_nothing_and_loses_nothing(engine: Engine
             await submit(loop, deadline(0.4), 1)
         assert journal.refused and not recorder.done and not list(loop.state.all(SubmitterJob))
         journal.is_full = False
-        assert isinstance(await submit(loop, deadline(), 1), deeds.ReplyOk)
+        assert isinstance(await submit(loop, deadline(), 1), effects.ReplyOk)
         assert len(list(loop.state.all(SubmitterJob))) == 1
 
 
@@ -299,8 +298,8 @@ async def test_a_question_that_changes_nothing_leaves_no_trace(engine: Engine) -
         await loop.tell(make_started(submitter=make_submitter_settings()))
         await wait_until(loop, lambda state: state.settings.submitter is not None)
         entries = loop.entries
-        reply = await loop.ask(lambda to: facts.LeaseAsked(to, address_of(9), bytes(32)), deadline())  # type: ignore[arg-type]
-        assert isinstance(reply, deeds.ReplyRefusal)
+        reply = await loop.ask(lambda to: changes.LeaseAsked(to, address_of(9), bytes(32)), deadline())  # type: ignore[arg-type]
+        assert isinstance(reply, effects.ReplyRefusal)
         assert loop.entries == entries
 
 

@@ -23,7 +23,7 @@ from xnode.capacity.errand import Expect, ExpectedMade
 from xnode.capacity.message import Answers
 from xnode.capacity.opening import OpenedRow, check_opened_row, find_wrong_element
 from xnode.capacity.products import DeviceTask
-from xnode.ports import Challenge, ClaimedClass
+from xnode.ports.capacity import Challenge, ClaimedClass
 
 ALLOWANCE_NS = 5_000_000_000
 """On top of a class's time limit: a node may see the draw one look later than a verifier (LOOK_S), starts its workers, and

@@ -16,7 +16,7 @@ from xnode.capacity.errand import ExpectedMade
 from xnode.capacity.judging import ClaimedDevices, list_claims
 from xnode.capacity.products import DeviceTask, Products, WorkerProcess, open_products, open_worker
 from xnode.errors import Permanent
-from xnode.ports import Challenge, ClaimedClass
+from xnode.ports.capacity import Challenge, ClaimedClass
 
 CHECK_S = 600.0
 """How long checking one device may take: the largest product there is, on a slow core."""

@@ -15,17 +15,18 @@ from metering.eip712 import make_digest
 from metering.signature import recover_signer
 from metering.terms import Escrow, Opening, make_escrow_id
 from metering.units import U128_MAX, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
-from xnode.chain import payment_escrow, provider_registry
-from xnode.chain.abi import Function, make_checksum, parse_hex
-from xnode.chain.capacity_registry import CapacityClient
-from xnode.chain.check import check_deployment
-from xnode.chain.logs import POLL_S, Cursor, LogPoller
-from xnode.chain.manifest import Manifest
-from xnode.chain.rpc import Reverted, Rpc
-from xnode.chain.transactor import Pace, Transactor
-from xnode.chain.tx_journal import SqlTxJournal, TxCall
+from xnode.chain.abi.codec import Function, make_checksum, parse_hex
+from xnode.chain.contracts import payment_escrow, provider_registry
+from xnode.chain.contracts.capacity_registry import CapacityClient
+from xnode.chain.deployment.check import check_deployment
+from xnode.chain.deployment.manifest import Manifest
+from xnode.chain.node.json_rpc import Reverted, Rpc
+from xnode.chain.node.logs import POLL_S, Cursor, LogPoller
+from xnode.chain.send.transactor import Pace, Transactor
+from xnode.chain.send.tx_journal import SqlTxJournal, TxCall
 from xnode.errors import Permanent
-from xnode.ports import ClaimRow, EscrowState, Sent, TransactionSigner
+from xnode.ports.chain import ClaimRow, EscrowState, Sent
+from xnode.ports.wallet import TransactionSigner
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus

@@ -16,7 +16,8 @@ from metering.evidence import LeasePaper
 from metering.faults import Proof
 from metering.receipt import SignedReceipt
 from metering.units import U128_MAX, ZERO_ADDRESS, Address, Amount, Hash32
-from xnode.chain import (
+from xnode.chain.abi.codec import make_checksum, to_hex
+from xnode.chain.contracts import (
     capacity_registry,
     compute_credit,
     fault_prover,
@@ -24,14 +25,14 @@ from xnode.chain import (
     payment_escrow,
     provider_registry,
 )
-from xnode.chain.abi import make_checksum, to_hex
-from xnode.chain.manifest import Asset, Manifest
-from xnode.chain.provider_registry import StakeDetails
-from xnode.chain.rpc import Rpc
-from xnode.chain.transactor import Pace, Transactor
-from xnode.chain.tx_journal import SqlTxJournal, TxCall
+from xnode.chain.contracts.provider_registry import StakeDetails
+from xnode.chain.deployment.manifest import Asset, Manifest
+from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.send.transactor import Pace, Transactor
+from xnode.chain.send.tx_journal import SqlTxJournal, TxCall
 from xnode.errors import ExitCode, Permanent, UserError
-from xnode.ports import Sent, TransactionSigner
+from xnode.ports.chain import Sent
+from xnode.ports.wallet import TransactionSigner
 
 PERMIT_S = 3600
 """How long a permit is good: a stuck transaction must still find it so; it names one spender and one amount."""

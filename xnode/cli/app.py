@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from xnode.cli.screen import FORMATS, Screen
-from xnode.control_client import Control
+from xnode.cli.terminal.screen import FORMATS, Screen
+from xnode.control.client import Control
 from xnode.home import Home
 
 if TYPE_CHECKING:
-    from xnode.config import Config
+    from xnode.config.settings import Config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -31,7 +31,7 @@ class App:
 
     def load_config(self) -> Config:
         # pydantic costs a quarter of a second, which commands that need no settings do not pay.
-        from xnode.config import load_config
+        from xnode.config.settings import load_config
 
         return load_config(self.home)
 

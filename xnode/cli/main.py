@@ -9,23 +9,23 @@ import click
 
 from xnode import __version__
 from xnode.cli.app import App
-from xnode.cli.failure import report_failure
 from xnode.cli.lazy import Lazy, LazyGroup
+from xnode.cli.terminal.failure import report_failure
 from xnode.errors import ExitCode
 from xnode.home import Home, find_home
 
 COMMANDS = {
-    "wallet": Lazy("xnode.cli.wallet:wallet", "Keys that hold money: make, import, list, balance."),
-    "provider": Lazy("xnode.cli.provider:provider", "Sell compute: init, run, status, prices, earnings."),
-    "job": Lazy("xnode.cli.job:job", "Buy compute: validate, plan, submit, follow, results, receipts."),
-    "offer": Lazy("xnode.cli.offer:offer", "What providers on the market ask."),
-    "pay": Lazy("xnode.cli.pay:pay", "The deposit that pays for jobs."),
-    "daemon": Lazy("xnode.cli.daemon:daemon", "The background node of a submitter: run, stop, status."),
-    "chain": Lazy("xnode.cli.chain:chain", "Ask the contracts, or deploy them."),
-    "fault": Lazy("xnode.cli.fault:fault", "Prove a provider wrong by its own signatures."),
-    "audit": Lazy("xnode.cli.audit:audit", "Check exported receipts, vouchers and terms, without any daemon."),
-    "devnet": Lazy("xnode.cli.devnet:devnet", "A local chain with the contracts, to try everything on."),
-    "doctor": Lazy("xnode.cli.doctor:doctor", "Check this host and home; say what to mend."),
+    "wallet": Lazy("xnode.cli.money.wallet:wallet", "Keys that hold money: make, import, list, balance."),
+    "provider": Lazy("xnode.cli.provider.commands:provider", "Sell compute: init, run, status, prices, earnings."),
+    "job": Lazy("xnode.cli.job.commands:job", "Buy compute: validate, plan, submit, follow, results, receipts."),
+    "offer": Lazy("xnode.cli.job.offer:offer", "What providers on the market ask."),
+    "pay": Lazy("xnode.cli.money.commands:pay", "The deposit that pays for jobs."),
+    "daemon": Lazy("xnode.cli.node.commands:daemon", "The background node of a submitter: run, stop, status."),
+    "chain": Lazy("xnode.cli.chain.commands:chain", "Ask the contracts, or deploy them."),
+    "fault": Lazy("xnode.cli.evidence.fault:fault", "Prove a provider wrong by its own signatures."),
+    "audit": Lazy("xnode.cli.evidence.audit:audit", "Check exported receipts, vouchers and terms, without any daemon."),
+    "devnet": Lazy("xnode.cli.chain.devnet:devnet", "A local chain with the contracts, to try everything on."),
+    "doctor": Lazy("xnode.cli.node.doctor:doctor", "Check this host and home; say what to mend."),
 }
 
 _CODES = {

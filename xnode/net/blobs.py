@@ -19,7 +19,7 @@ from metering.refusal import Refusal
 from metering.units import Address, Hash32
 from scheduler.job import Blob
 from xnode.errors import Permanent, Retryable
-from xnode.ports import Peer, RpcRefused, StreamHandler
+from xnode.ports.net import Peer, RpcRefused, StreamHandler
 
 BLOB_GET = "blob.get"
 

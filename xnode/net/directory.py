@@ -11,7 +11,7 @@ from xnode.net.multiaddr import parse_multiaddr
 from xnode.net.record_book import RecordBook
 from xnode.net.records import MAX_MULTIADDRS
 from xnode.net.server import Methods
-from xnode.ports import RpcRefused
+from xnode.ports.net import RpcRefused
 
 RECORD_GET = "record.get"
 RECORD_PUT = "record.put"

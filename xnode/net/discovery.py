@@ -27,7 +27,7 @@ from xnode.net.records import (
 )
 from xnode.net.relay import RENEW_S, reserve
 from xnode.net.rpc import Rpc
-from xnode.ports import Peer, RpcRefused
+from xnode.ports.net import Peer, RpcRefused
 
 REPUBLISH_S = 600.0
 """How often our record is put again: DHT servers come and go, and none is told what the last one knew."""

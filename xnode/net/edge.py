@@ -24,7 +24,7 @@ from xnode.net.relay import open_relay
 from xnode.net.rpc import KEEP_S, OPEN_S, Rpc
 from xnode.net.server import Methods, Server
 from xnode.net.wire import PROTOCOL_ID
-from xnode.ports import Peer, RpcHandler, StreamHandler
+from xnode.ports.net import Peer, RpcHandler, StreamHandler
 
 RESTART_FIRST_S, RESTART_LAST_S = 0.2, 30.0
 """Pause before libp2p is started again: short, because calls wait for it, and doubled while it keeps falling."""

@@ -28,7 +28,7 @@ from xnode.net.multiaddr import Endpoint, expand_unspecified, make_multiaddr, pa
 from xnode.net.patches import apply_patches, close_sockets
 from xnode.net.pipe import STREAM_FAULTS
 from xnode.net.relay import open_circuit
-from xnode.ports import Peer
+from xnode.ports.net import Peer
 
 MAX_CONNECTIONS = 400
 """All connections: at about 0.1 MB each idle and 20,000 file descriptors, memory is what ends first."""

@@ -13,7 +13,7 @@ from metering.refusal import Refusal
 from metering.signature import is_signed_by
 from metering.units import NANOS_PER_SECOND, U64_MAX, Address, Hash32
 from xnode.net.multiaddr import parse_multiaddr
-from xnode.ports import Signer
+from xnode.ports.wallet import Signer
 
 MAX_RECORD_BYTES = 16 << 10
 """A signed offer with eight GPUs is about 1 KiB; every DHT server on the way stores this much of ours."""

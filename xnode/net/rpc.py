@@ -27,7 +27,7 @@ from xnode.net.wire import (
     decode_response,
     encode_envelope,
 )
-from xnode.ports import Peer, RpcRefused
+from xnode.ports.net import Peer, RpcRefused
 
 MAX_KEPT_STREAMS = 4
 """Idle streams kept for one peer: opening one costs 1.75 ms, a round trip on a kept one 0.54 ms."""

@@ -27,7 +27,7 @@ from xnode.net.wire import (
     decode_request,
     encode_envelope,
 )
-from xnode.ports import RpcHandler, RpcRefused, StreamHandler
+from xnode.ports.net import RpcHandler, RpcRefused, StreamHandler
 
 SERVER_IDLE_S = 90.0
 """How long a kept stream may stay without a request; the caller gives up earlier (KEEP_S), so it is not surprised."""

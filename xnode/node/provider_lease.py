@@ -8,8 +8,7 @@ from metering.terms import make_lease_id
 from metering.units import NANOS_PER_SECOND
 from metering.usage import Counters
 from scheduler.job import OutputFile
-from xnode.node import change as facts
-from xnode.node import effect as deeds
+from xnode.node import changes, effects
 from xnode.node.lease import EndReason, follow, next_status
 from xnode.node.provider_money import (
     RETAIN_NS,
@@ -49,7 +48,7 @@ NEWS_WAIT_NS = 24 * 3600 * NANOS_PER_SECOND
 # ------------------------------------------------------------------------------------------------------------- request
 
 
-def on_lease_requested(turn: Turn, change: facts.LeaseRequested) -> None:
+def on_lease_requested(turn: Turn, change: changes.LeaseRequested) -> None:
     """Check the terms against our quote; ask the chain before we sign. The same terms always get the same answer."""
     separator = turn.state.settings.separator
     lease_id = make_lease_id(separator, change.terms)
@@ -84,7 +83,7 @@ def on_lease_requested(turn: Turn, change: facts.LeaseRequested) -> None:
         )
     )
     turn.emit(
-        deeds.ReadFunding(
+        effects.ReadFunding(
             lease_id,
             change.terms.escrow_id,
             change.escrow,
@@ -96,16 +95,16 @@ def on_lease_requested(turn: Turn, change: facts.LeaseRequested) -> None:
     return None
 
 
-def _answer_again(turn: Turn, lease: ProviderLease, change: facts.LeaseRequested) -> None:
+def _answer_again(turn: Turn, lease: ProviderLease, change: changes.LeaseRequested) -> None:
     if lease.status == "requested":
         turn.put(lease, reply_to=(*lease.reply_to, change.reply_to)[-4:])
     elif lease.refusal is not None:
-        turn.emit(deeds.ReplyRefusal(change.reply_to, lease.refusal))
+        turn.emit(effects.ReplyRefusal(change.reply_to, lease.refusal))
     else:
-        turn.emit(deeds.ReplyLease(change.reply_to, lease.terms))
+        turn.emit(effects.ReplyLease(change.reply_to, lease.terms))
 
 
-def on_funding_read(turn: Turn, change: facts.FundingRead) -> None:
+def on_funding_read(turn: Turn, change: changes.FundingRead) -> None:
     """Countersign when the escrow holds, or can be given, all that the lease may cost."""
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.status != "requested":
@@ -115,11 +114,11 @@ def on_funding_read(turn: Turn, change: facts.FundingRead) -> None:
     if refusal is not None:
         return refuse_lease(turn, lease, refusal)
     for reply_to in lease.reply_to:
-        turn.emit(deeds.ReplyLease(reply_to, lease.terms))
+        turn.emit(effects.ReplyLease(reply_to, lease.terms))
     turn.put(lease, status=follow(lease.status, "funded"), funded=lease.opening is None, reply_to=())
     if lease.opening is not None:
         turn.emit(
-            deeds.OpenEscrow(
+            effects.OpenEscrow(
                 lease.lease_id,
                 lease.escrow,
                 lease.opening,
@@ -130,7 +129,7 @@ def on_funding_read(turn: Turn, change: facts.FundingRead) -> None:
             )
         )
     turn.emit(
-        deeds.FetchInputs(
+        effects.FetchInputs(
             lease.lease_id,
             lease.terms.submitter,
             lease.submitter_addrs,
@@ -145,7 +144,7 @@ def on_funding_read(turn: Turn, change: facts.FundingRead) -> None:
 def refuse_lease(turn: Turn, lease: ProviderLease, refusal: Refusal) -> None:
     """Say no before anything was signed; remembered for a while, so that the same request gets the same answer."""
     for reply_to in lease.reply_to:
-        turn.emit(deeds.ReplyRefusal(reply_to, refusal))
+        turn.emit(effects.ReplyRefusal(reply_to, refusal))
     status = follow(lease.status, "refuse")
     turn.put(lease, status=status, reply_to=(), refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
     refresh_offer(turn)
@@ -154,7 +153,7 @@ def refuse_lease(turn: Turn, lease: ProviderLease, refusal: Refusal) -> None:
 # -------------------------------------------------------------------------------------------------------------- launch
 
 
-def on_inputs_ready(turn: Turn, change: facts.InputsReady) -> None:
+def on_inputs_ready(turn: Turn, change: changes.InputsReady) -> None:
     """Everything is here: start."""
     lease = turn.get(ProviderLease, change.lease_id)
     status = next_status(lease.status, "prepared") if lease else None
@@ -162,7 +161,7 @@ def on_inputs_ready(turn: Turn, change: facts.InputsReady) -> None:
         return
     turn.put(lease, status=status)
     turn.emit(
-        deeds.StartWorkload(
+        effects.StartWorkload(
             lease.lease_id,
             lease.job,
             lease.terms.duration_limit_ns,
@@ -173,7 +172,7 @@ def on_inputs_ready(turn: Turn, change: facts.InputsReady) -> None:
     )
 
 
-def on_workload_started(turn: Turn, change: facts.WorkloadStarted) -> None:
+def on_workload_started(turn: Turn, change: changes.WorkloadStarted) -> None:
     """It runs: watch it, say so, and begin to meter."""
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.started_at_ns is not None:
@@ -187,7 +186,7 @@ def on_workload_started(turn: Turn, change: facts.WorkloadStarted) -> None:
         wake_at_ns=turn.at_ns + lease.terms.interval_ns if status else None,
     )
     turn.emit(
-        deeds.WatchWorkload(
+        effects.WatchWorkload(
             lease.lease_id,
             id=make_short_id("watch", lease.lease_id),
             lane=make_lane("watch", lease.lease_id),
@@ -216,7 +215,7 @@ def on_lease_woke(turn: Turn, lease: ProviderLease) -> None:
         next_ns = min(turn.at_ns + lease.terms.interval_ns, make_unpaid_at(turn, lease))
         turn.put(lease, wake_at_ns=next_ns)
         turn.emit(
-            deeds.ReadUsage(
+            effects.ReadUsage(
                 lease.lease_id,
                 id=make_short_id("usage", lease.lease_id),
                 lane=make_lane("usage", lease.lease_id),
@@ -232,7 +231,7 @@ def on_lease_woke(turn: Turn, lease: ProviderLease) -> None:
         turn.put(lease, wake_at_ns=None)
 
 
-def on_usage_read(turn: Turn, change: facts.UsageRead) -> None:
+def on_usage_read(turn: Turn, change: changes.UsageRead) -> None:
     """The next receipt; at its limit the lease ends."""
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.status != "running":
@@ -260,7 +259,7 @@ def stop_lease(turn: Turn, lease: ProviderLease, reason: EndReason, detail: str 
 
 def _stop_workload(turn: Turn, lease: ProviderLease) -> None:
     turn.emit(
-        deeds.StopWorkload(
+        effects.StopWorkload(
             lease.lease_id,
             id=make_short_id("stop", lease.lease_id),
             lane=make_lane("workload", lease.lease_id),
@@ -282,30 +281,30 @@ def resume_lease(turn: Turn, lease: ProviderLease) -> None:
         push_receipts(turn, turn.put(lease, wake_at_ns=turn.at_ns + _make_grace_ns(turn)))
 
 
-def on_lease_stop_requested(turn: Turn, change: facts.LeaseStopRequested) -> None:
+def on_lease_stop_requested(turn: Turn, change: changes.LeaseStopRequested) -> None:
     """The submitter may stop its own lease at any time."""
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.terms.submitter != change.caller:
         return turn.refuse(change.reply_to, "lease_unknown", f"no lease {change.lease_id.hex()[:16]} of yours here")
     stop_lease(turn, lease, "stopped_by_submitter")
     lease = turn.get(ProviderLease, change.lease_id) or lease
-    turn.emit(deeds.ReplyStanding(change.reply_to, make_standing(lease)))
+    turn.emit(effects.ReplyStanding(change.reply_to, make_standing(lease)))
     return None
 
 
-def on_lease_asked(turn: Turn, change: facts.LeaseAsked) -> None:
+def on_lease_asked(turn: Turn, change: changes.LeaseAsked) -> None:
     """Say how the lease is, to its submitter only."""
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.terms.submitter != change.caller:
         return turn.refuse(change.reply_to, "lease_unknown", f"no lease {change.lease_id.hex()[:16]} of yours here")
-    turn.emit(deeds.ReplyStanding(change.reply_to, make_standing(lease)))
+    turn.emit(effects.ReplyStanding(change.reply_to, make_standing(lease)))
     return None
 
 
 # -------------------------------------------------------------------------------------------------------------- ending
 
 
-def on_workload_exited(turn: Turn, change: facts.WorkloadExited) -> None:
+def on_workload_exited(turn: Turn, change: changes.WorkloadExited) -> None:
     """It is over: the final receipt, the outputs, and why."""
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or next_status(lease.status, "exited") is None:
@@ -315,7 +314,7 @@ def on_workload_exited(turn: Turn, change: facts.WorkloadExited) -> None:
     end_lease(turn, lease, reason, detail, change.exit_code, counters)
 
 
-def _make_end_reason(lease: ProviderLease, change: facts.WorkloadExited) -> tuple[EndReason, str]:
+def _make_end_reason(lease: ProviderLease, change: changes.WorkloadExited) -> tuple[EndReason, str]:
     if change.out_of_memory:
         return "out_of_memory", f"the workload used more than its {lease.terms.resources.memory_bytes} bytes of memory"
     if change.timed_out:
@@ -350,9 +349,9 @@ def end_lease(
     push_receipts(turn, lease)
     lane = make_lane("workload", lease.lease_id)
     if ran:
-        turn.emit(deeds.CollectOutputs(lease.lease_id, id=make_short_id("outputs", lease.lease_id), lane=lane))
+        turn.emit(effects.CollectOutputs(lease.lease_id, id=make_short_id("outputs", lease.lease_id), lane=lane))
     else:
-        turn.emit(deeds.RemoveWorkload(lease.lease_id, id=make_short_id("remove", lease.lease_id), lane=lane))
+        turn.emit(effects.RemoveWorkload(lease.lease_id, id=make_short_id("remove", lease.lease_id), lane=lane))
     push_news(turn, lease)
     refresh_offer(turn)
 
@@ -362,7 +361,7 @@ def _make_grace_ns(turn: Turn) -> int:
     return provider.final_voucher_ns if provider else 60 * NANOS_PER_SECOND
 
 
-def on_outputs_collected(turn: Turn, change: facts.OutputsCollected) -> None:
+def on_outputs_collected(turn: Turn, change: changes.OutputsCollected) -> None:
     """The outputs are safe as blobs: the host can be emptied, and the submitter may come for them."""
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.outputs is not None:
@@ -374,7 +373,7 @@ def keep_outputs(turn: Turn, lease: ProviderLease, outputs: tuple[OutputFile, ..
     """Note what the workload left, take it off the host, tell the submitter."""
     lease = turn.put(lease, outputs=outputs)
     turn.emit(
-        deeds.RemoveWorkload(
+        effects.RemoveWorkload(
             lease.lease_id,
             id=make_short_id("remove", lease.lease_id),
             lane=make_lane("workload", lease.lease_id),
@@ -383,16 +382,16 @@ def keep_outputs(turn: Turn, lease: ProviderLease, outputs: tuple[OutputFile, ..
     push_news(turn, lease)
 
 
-def on_workload_removed(turn: Turn, change: facts.WorkloadRemoved) -> None:
+def on_workload_removed(turn: Turn, change: changes.WorkloadRemoved) -> None:
     """The host is empty again."""
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is not None:
         turn.put(lease, removed=True)
 
 
-def make_standing(lease: ProviderLease) -> deeds.Standing:
+def make_standing(lease: ProviderLease) -> effects.Standing:
     """How the lease is, for its submitter."""
-    return deeds.Standing(
+    return effects.Standing(
         lease.lease_id, lease.status, lease.end_reason, lease.end_detail, lease.exit_code, lease.outputs
     )
 
@@ -400,7 +399,7 @@ def make_standing(lease: ProviderLease) -> deeds.Standing:
 def push_news(turn: Turn, lease: ProviderLease) -> None:
     """Tell the submitter; a newer word takes the place of one not yet delivered."""
     turn.emit(
-        deeds.PushNews(
+        effects.PushNews(
             lease.terms.submitter,
             lease.submitter_addrs,
             make_standing(lease),

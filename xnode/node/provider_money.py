@@ -10,8 +10,7 @@ from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Amount, Hash32
 from metering.usage import Counters
 from metering.voucher import Voucher
-from xnode.node import change as facts
-from xnode.node import effect as deeds
+from xnode.node import changes, effects
 from xnode.node.lease import OPEN, follow, next_status
 from xnode.node.records import EarnedLine, Issued, ProviderEscrow, ProviderLease
 from xnode.node.state import Turn
@@ -39,7 +38,7 @@ def make_lane(what: str, key: bytes) -> str:
 # ------------------------------------------------------------------------------------------------------------- funding
 
 
-def accept_funding(turn: Turn, lease: ProviderLease, funding: facts.FundingRead) -> Refusal | None:
+def accept_funding(turn: Turn, lease: ProviderLease, funding: changes.FundingRead) -> Refusal | None:
     """Take the lease into its escrow's account, or say how much is missing."""
     known = turn.get(ProviderEscrow, lease.terms.escrow_id)
     escrow = known or ProviderEscrow(lease.terms.escrow_id, lease.escrow)
@@ -77,7 +76,7 @@ def _make_promised(turn: Turn, escrow: ProviderEscrow) -> int:
     return promised
 
 
-def on_opening_confirmed(turn: Turn, change: facts.OpeningConfirmed) -> None:
+def on_opening_confirmed(turn: Turn, change: changes.OpeningConfirmed) -> None:
     """From here on vouchers are worth what they say."""
     escrow = turn.get(ProviderEscrow, change.escrow_id)
     if escrow is not None:
@@ -129,7 +128,7 @@ def issue_receipt(
 def push_receipts(turn: Turn, lease: ProviderLease) -> None:
     """Send every uncovered receipt, oldest first; a newer push takes the older one's place."""
     turn.emit(
-        deeds.PushReceipts(
+        effects.PushReceipts(
             lease.lease_id,
             lease.terms.submitter,
             lease.submitter_addrs,
@@ -141,7 +140,7 @@ def push_receipts(turn: Turn, lease: ProviderLease) -> None:
     )
 
 
-def on_voucher_received(turn: Turn, change: facts.VoucherReceived) -> None:
+def on_voucher_received(turn: Turn, change: changes.VoucherReceived) -> None:
     """Take the voucher if it is good for the receipts it names; else it changes nothing, and exposure goes on growing."""
     lease = turn.get(ProviderLease, change.lease_id)
     escrow = turn.get(ProviderEscrow, lease.terms.escrow_id) if lease else None
@@ -161,18 +160,18 @@ def on_voucher_received(turn: Turn, change: facts.VoucherReceived) -> None:
             _cover_lease(turn, covered, change)
 
 
-def _cover_line(turn: Turn, line: EarnedLine, change: facts.VoucherReceived) -> EarnedLine:
+def _cover_line(turn: Turn, line: EarnedLine, change: changes.VoucherReceived) -> EarnedLine:
     lease = turn.get(ProviderLease, line.lease_id)
     issued = _find_covered(lease, change) if lease else None
     return msgspec.structs.replace(line, covered_cost=issued.receipt.cost) if issued else line
 
 
-def _find_covered(lease: ProviderLease, change: facts.VoucherReceived) -> Issued | None:
+def _find_covered(lease: ProviderLease, change: changes.VoucherReceived) -> Issued | None:
     digest = change.coverage.digest_of(lease.terms.lease_number)
     return next((issued for issued in lease.issued if issued.digest == digest), None)
 
 
-def _cover_lease(turn: Turn, lease: ProviderLease, change: facts.VoucherReceived) -> None:
+def _cover_lease(turn: Turn, lease: ProviderLease, change: changes.VoucherReceived) -> None:
     issued = _find_covered(lease, change)
     if issued is None:
         return
@@ -224,7 +223,7 @@ def claim_escrow(turn: Turn, escrow: ProviderEscrow, urgent: bool = False) -> No
     claims = escrow.claims + 1
     turn.put(escrow, claiming=True, claims=claims, wake_at_ns=None)
     turn.emit(
-        deeds.Claim(
+        effects.Claim(
             escrow.escrow_id,
             escrow.escrow,
             escrow.voucher,
@@ -235,7 +234,7 @@ def claim_escrow(turn: Turn, escrow: ProviderEscrow, urgent: bool = False) -> No
     )
 
 
-def on_claim_confirmed(turn: Turn, change: facts.ClaimConfirmed) -> None:
+def on_claim_confirmed(turn: Turn, change: changes.ClaimConfirmed) -> None:
     """Money is where it belongs: the leases it covers are settled and folded into one number."""
     escrow = turn.get(ProviderEscrow, change.escrow_id)
     if escrow is None:

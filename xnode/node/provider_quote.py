@@ -11,8 +11,8 @@ from scheduler.job import make_job_hash
 from scheduler.offer import Offer, OfferBody
 from scheduler.policy import Policy, answer
 from scheduler.quote import Quote, make_quote_digest
-from xnode.node.change import AddressesChanged, CapacityVerified, PricesSet, QuoteDropped, QuoteRequested
-from xnode.node.effect import AnnounceOffer, ReplyOk, ReplyQuote
+from xnode.node.changes import AddressesChanged, CapacityVerified, PricesSet, QuoteDropped, QuoteRequested
+from xnode.node.effects import AnnounceOffer, ReplyOk, ReplyQuote
 from xnode.node.lease import HOLDING
 from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings, StandingOffer
 from xnode.node.state import Turn

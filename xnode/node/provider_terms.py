@@ -6,7 +6,7 @@ from metering.refusal import Refusal
 from metering.signature import is_signed_by
 from metering.terms import LeaseTerms, make_escrow_id
 from metering.units import ZERO_HASH
-from xnode.node.change import LeaseRequested
+from xnode.node.changes import LeaseRequested
 from xnode.node.records import HeldQuote, ProviderEscrow
 from xnode.node.state import Turn
 

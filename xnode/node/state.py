@@ -9,7 +9,7 @@ import msgspec
 from immutables import Map
 
 from metering.refusal import Refusal
-from xnode.node import effect as deeds
+from xnode.node import effects
 from xnode.node.records import Numbers, Record, Settings, StandingOffer
 
 R = TypeVar("R", bound=Record)
@@ -87,7 +87,7 @@ class Turn:
         self.state = state
         self.at_ns = at_ns
         self.dice = dice
-        self.effects: list[deeds.Effect] = []
+        self.effects: list[effects.Effect] = []
         self.touched: dict[tuple[str, bytes], Record] = {}
         self.dropped: dict[tuple[str, bytes], Record] = {}
 
@@ -110,9 +110,9 @@ class Turn:
         self.state = self.state.drop(record)
         self.dropped[kind_of(type(record)), record.key] = record
 
-    def emit(self, effect: deeds.Effect) -> None:
+    def emit(self, effect: effects.Effect) -> None:
         self.effects.append(effect)
 
     def refuse(self, reply_to: str, code: str, detail: str) -> None:
         """Answer no, and why."""
-        self.emit(deeds.ReplyRefusal(reply_to, Refusal(code, detail)))
+        self.emit(effects.ReplyRefusal(reply_to, Refusal(code, detail)))

@@ -8,9 +8,16 @@ from typing import Any
 import msgspec
 
 from metering.refusal import Refusal
-from xnode.node import change as facts
-from xnode.node import effect as deeds
-from xnode.node import provider_lease, provider_money, provider_quote, submitter_job, submitter_lease, submitter_money
+from xnode.node import (
+    changes,
+    effects,
+    provider_lease,
+    provider_money,
+    provider_quote,
+    submitter_job,
+    submitter_lease,
+    submitter_money,
+)
 from xnode.node.lease import OPEN, EndReason
 from xnode.node.records import (
     HeldQuote,
@@ -26,7 +33,7 @@ from xnode.node.records import (
 from xnode.node.state import State, Turn, kind_of
 
 
-def step(state: State, entry: facts.Entry) -> Turn:
+def step(state: State, entry: changes.Entry) -> Turn:
     """The turn that the entry makes of the state: its next state, touched records and effects. Never raises for what
     another party sent."""
     turn = Turn(state, entry.at_ns, entry.dice)
@@ -34,7 +41,7 @@ def step(state: State, entry: facts.Entry) -> Turn:
     return turn
 
 
-def _on_node_started(turn: Turn, change: facts.NodeStarted) -> None:
+def _on_node_started(turn: Turn, change: changes.NodeStarted) -> None:
     """Take the settings; leases that were open go on under the terms they have."""
     provider = _keep_verified(turn.state.settings.provider, change.provider)
     turn.put(Settings(change.node, change.separator, change.software, provider, change.submitter))
@@ -56,7 +63,7 @@ def _keep_verified(before: ProviderSettings | None, now: ProviderSettings | None
     return msgspec.structs.replace(now, verified_vcpus=before.verified_vcpus, verified_gpus=before.verified_gpus)
 
 
-def _on_woke(turn: Turn, change: facts.Woke) -> None:
+def _on_woke(turn: Turn, change: changes.Woke) -> None:
     record_type, handler = _WAKERS[change.kind]
     record = turn.get(record_type, change.key)
     # A timer that fires for a record since changed is late news.
@@ -68,7 +75,7 @@ def _on_offer_woke(turn: Turn, _offer: StandingOffer) -> None:
     provider_quote.refresh_offer(turn)
 
 
-def _on_escrow_seen(turn: Turn, change: facts.EscrowSeen) -> None:
+def _on_escrow_seen(turn: Turn, change: changes.EscrowSeen) -> None:
     paid = turn.get(SubmitterEscrow, change.escrow_id)
     if paid is not None:
         submitter_money.on_escrow_seen(turn, paid, change)
@@ -86,11 +93,11 @@ def _on_escrow_seen(turn: Turn, change: facts.EscrowSeen) -> None:
         provider_money.claim_escrow(turn, turn.get(ProviderEscrow, change.escrow_id) or earned, urgent=True)
 
 
-def _on_effect_failed(turn: Turn, change: facts.EffectFailed) -> None:
+def _on_effect_failed(turn: Turn, change: changes.EffectFailed) -> None:
     effect = change.effect
     lease_id = getattr(effect, "lease_id", None)
     lease = turn.get(ProviderLease, lease_id) if lease_id is not None else None
-    if isinstance(effect, deeds.Claim):
+    if isinstance(effect, effects.Claim):
         provider_money.on_claim_failed(turn, effect.escrow_id)
     elif lease is not None:
         _on_provider_effect_failed(turn, lease, change)
@@ -98,57 +105,57 @@ def _on_effect_failed(turn: Turn, change: facts.EffectFailed) -> None:
         _on_submitter_effect_failed(turn, effect, Refusal(change.code, change.detail))
 
 
-def _on_provider_effect_failed(turn: Turn, lease: ProviderLease, change: facts.EffectFailed) -> None:
+def _on_provider_effect_failed(turn: Turn, lease: ProviderLease, change: changes.EffectFailed) -> None:
     match change.effect:
-        case deeds.ReadFunding() if lease.status == "requested":
+        case effects.ReadFunding() if lease.status == "requested":
             provider_lease.refuse_lease(turn, lease, Refusal(change.code, change.detail))
-        case deeds.OpenEscrow() if not lease.funded:
+        case effects.OpenEscrow() if not lease.funded:
             provider_lease.stop_lease(turn, turn.put(lease, opening=None), "escrow_unconfirmed", change.detail)
-        case deeds.FetchInputs():
+        case effects.FetchInputs():
             reason: EndReason = "image_failed" if change.code == "image" else "input_failed"
             provider_lease.on_launch_failed(turn, lease, reason, change.detail)
-        case deeds.StartWorkload():
+        case effects.StartWorkload():
             provider_lease.on_launch_failed(turn, lease, "launch_failed", change.detail)
-        case deeds.StopWorkload():
+        case effects.StopWorkload():
             provider_lease.on_stop_failed(turn, lease)
-        case deeds.CollectOutputs() if lease.outputs is None:
+        case effects.CollectOutputs() if lease.outputs is None:
             provider_lease.keep_outputs(turn, turn.put(lease, end_detail=f"outputs: {change.detail}"), ())
-        case deeds.PushReceipts():
+        case effects.PushReceipts():
             _on_push_failed(turn, lease, change)
         case _:
             # A node may lease from itself, and then has both records under one id.
             _on_submitter_effect_failed(turn, change.effect, Refusal(change.code, change.detail))
 
 
-def _on_submitter_effect_failed(turn: Turn, effect: deeds.Effect, refusal: Refusal) -> None:
+def _on_submitter_effect_failed(turn: Turn, effect: effects.Effect, refusal: Refusal) -> None:
     match effect:
-        case deeds.SearchOffers() | deeds.ReadFunds():
+        case effects.SearchOffers() | effects.ReadFunds():
             job = turn.get(SubmitterJob, effect.job_hash)
             if job is not None:
                 submitter_job.on_search_failed(turn, job, refusal)
-        case deeds.RequestQuote():
+        case effects.RequestQuote():
             submitter_job.on_quote_failed(turn, effect, refusal)
-        case deeds.RequestLease():
+        case effects.RequestLease():
             task = turn.get(SubmitterLease, effect.lease_id)
             if task is not None:
                 submitter_lease.on_lease_refused(turn, task, refusal)
-        case deeds.AskLease():
+        case effects.AskLease():
             task = turn.get(SubmitterLease, effect.lease_id)
             if task is not None and refusal.code == "lease_unknown":
                 submitter_lease.on_provider_forgot(turn, task, refusal.detail)
             elif task is not None:
                 submitter_lease.on_ask_failed(turn, task, effect.stop)
-        case deeds.FetchOutputs():
+        case effects.FetchOutputs():
             task = turn.get(SubmitterLease, effect.lease_id)
             if task is not None:
                 submitter_lease.on_outputs_failed(turn, task, refusal.detail)
-        case deeds.StartThaw() | deeds.CloseEscrow():
+        case effects.StartThaw() | effects.CloseEscrow():
             submitter_money.on_withdrawal_failed(turn, effect.escrow_id)
         case _:
             pass
 
 
-def _on_push_failed(turn: Turn, lease: ProviderLease, change: facts.EffectFailed) -> None:
+def _on_push_failed(turn: Turn, lease: ProviderLease, change: changes.EffectFailed) -> None:
     # A refusal is the submitter's last word; a missed deadline only means that nobody answered.
     if change.code != "deadline" and lease.status in OPEN:
         if lease.status == "running":
@@ -171,38 +178,38 @@ _WAKERS: dict[str, tuple[Any, Callable[[Turn, Any], None]]] = {
 }
 
 _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
-    facts.NodeStarted: _on_node_started,
-    facts.Woke: _on_woke,
-    facts.EffectFailed: _on_effect_failed,
-    facts.PricesSet: provider_quote.on_prices_set,
-    facts.CapacityVerified: provider_quote.on_capacity_verified,
-    facts.AddressesChanged: provider_quote.on_addresses_changed,
-    facts.QuoteRequested: provider_quote.on_quote_requested,
-    facts.QuoteDropped: provider_quote.on_quote_dropped,
-    facts.LeaseRequested: provider_lease.on_lease_requested,
-    facts.FundingRead: provider_lease.on_funding_read,
-    facts.InputsReady: provider_lease.on_inputs_ready,
-    facts.WorkloadStarted: provider_lease.on_workload_started,
-    facts.UsageRead: provider_lease.on_usage_read,
-    facts.WorkloadExited: provider_lease.on_workload_exited,
-    facts.VoucherReceived: provider_money.on_voucher_received,
-    facts.OutputsCollected: provider_lease.on_outputs_collected,
-    facts.WorkloadRemoved: provider_lease.on_workload_removed,
-    facts.LeaseStopRequested: provider_lease.on_lease_stop_requested,
-    facts.LeaseAsked: provider_lease.on_lease_asked,
-    facts.DeedDone: lambda turn, change: None,
-    facts.OpeningConfirmed: provider_money.on_opening_confirmed,
-    facts.ClaimConfirmed: provider_money.on_claim_confirmed,
-    facts.EscrowSeen: _on_escrow_seen,
-    facts.JobSubmitted: submitter_job.on_job_submitted,
-    facts.JobStopRequested: submitter_job.on_job_stop_requested,
-    facts.OffersRanked: submitter_job.on_offers_ranked,
-    facts.QuoteReceived: submitter_job.on_quote_received,
-    facts.FundsRead: submitter_job.on_funds_read,
-    facts.LeaseAccepted: submitter_lease.on_lease_accepted,
-    facts.ReceiptsReceived: submitter_lease.on_receipts_received,
-    facts.LeaseNews: submitter_lease.on_lease_news,
-    facts.OutputsFetched: submitter_lease.on_outputs_fetched,
-    facts.ThawStarted: submitter_money.on_thaw_started,
-    facts.EscrowClosed: submitter_money.on_escrow_closed,
+    changes.NodeStarted: _on_node_started,
+    changes.Woke: _on_woke,
+    changes.EffectFailed: _on_effect_failed,
+    changes.PricesSet: provider_quote.on_prices_set,
+    changes.CapacityVerified: provider_quote.on_capacity_verified,
+    changes.AddressesChanged: provider_quote.on_addresses_changed,
+    changes.QuoteRequested: provider_quote.on_quote_requested,
+    changes.QuoteDropped: provider_quote.on_quote_dropped,
+    changes.LeaseRequested: provider_lease.on_lease_requested,
+    changes.FundingRead: provider_lease.on_funding_read,
+    changes.InputsReady: provider_lease.on_inputs_ready,
+    changes.WorkloadStarted: provider_lease.on_workload_started,
+    changes.UsageRead: provider_lease.on_usage_read,
+    changes.WorkloadExited: provider_lease.on_workload_exited,
+    changes.VoucherReceived: provider_money.on_voucher_received,
+    changes.OutputsCollected: provider_lease.on_outputs_collected,
+    changes.WorkloadRemoved: provider_lease.on_workload_removed,
+    changes.LeaseStopRequested: provider_lease.on_lease_stop_requested,
+    changes.LeaseAsked: provider_lease.on_lease_asked,
+    changes.DeedDone: lambda turn, change: None,
+    changes.OpeningConfirmed: provider_money.on_opening_confirmed,
+    changes.ClaimConfirmed: provider_money.on_claim_confirmed,
+    changes.EscrowSeen: _on_escrow_seen,
+    changes.JobSubmitted: submitter_job.on_job_submitted,
+    changes.JobStopRequested: submitter_job.on_job_stop_requested,
+    changes.OffersRanked: submitter_job.on_offers_ranked,
+    changes.QuoteReceived: submitter_job.on_quote_received,
+    changes.FundsRead: submitter_job.on_funds_read,
+    changes.LeaseAccepted: submitter_lease.on_lease_accepted,
+    changes.ReceiptsReceived: submitter_lease.on_receipts_received,
+    changes.LeaseNews: submitter_lease.on_lease_news,
+    changes.OutputsFetched: submitter_lease.on_outputs_fetched,
+    changes.ThawStarted: submitter_money.on_thaw_started,
+    changes.EscrowClosed: submitter_money.on_escrow_closed,
 }

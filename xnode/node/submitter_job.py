@@ -9,13 +9,12 @@ from metering.receipt import make_first
 from metering.refusal import Refusal
 from metering.terms import Escrow, LeaseTerms, Opening, make_escrow_id, make_lease_id
 from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Address, Amount
-from scheduler.facts import Facts, Weights
 from scheduler.job import make_job_hash
 from scheduler.latency import next_latency
 from scheduler.match import Choice, choose, sort_answers
+from scheduler.preferences import Facts, Weights
 from scheduler.quote import Quote, SignedQuote, make_quote_digest
-from xnode.node import change as facts
-from xnode.node import effect as deeds
+from xnode.node import changes, effects
 from xnode.node.records import (
     TIMELINE_MAX,
     Asked,
@@ -65,7 +64,7 @@ def _lane(what: str, key: bytes) -> str:
 # -------------------------------------------------------------------------------------------------------------- search
 
 
-def on_job_submitted(turn: Turn, change: facts.JobSubmitted) -> None:
+def on_job_submitted(turn: Turn, change: changes.JobSubmitted) -> None:
     """Take the job and look for offers. Submitting it twice is submitting it once."""
     job_hash = make_job_hash(change.job)
     if turn.get(SubmitterJob, job_hash) is None:
@@ -73,7 +72,7 @@ def on_job_submitted(turn: Turn, change: facts.JobSubmitted) -> None:
             return turn.refuse(change.reply_to, "not_a_submitter", "this node has no payer; set submitter.payer")
         job = turn.put(SubmitterJob(job_hash, change.job, turn.at_ns))
         search(turn, note(turn, job, "submitted", f"job {change.job.name}"))
-    turn.emit(deeds.ReplyOk(change.reply_to, job_hash))
+    turn.emit(effects.ReplyOk(change.reply_to, job_hash))
     return None
 
 
@@ -81,7 +80,7 @@ def search(turn: Turn, job: SubmitterJob) -> None:
     """Look for offers, leaving out whom we tried."""
     job = turn.put(job, status="searching", asked=(), lease_id=None, wake_at_ns=None)
     turn.emit(
-        deeds.SearchOffers(
+        effects.SearchOffers(
             job.job_hash,
             job.job,
             (*job.tried, *job.passed),
@@ -92,7 +91,7 @@ def search(turn: Turn, job: SubmitterJob) -> None:
     )
 
 
-def on_offers_ranked(turn: Turn, change: facts.OffersRanked) -> None:
+def on_offers_ranked(turn: Turn, change: changes.OffersRanked) -> None:
     """Ask the best few, or say every reason why nobody fits, before any money moves."""
     job = turn.get(SubmitterJob, change.job_hash)
     settings = turn.state.settings.submitter
@@ -119,14 +118,14 @@ def on_offers_ranked(turn: Turn, change: facts.OffersRanked) -> None:
 def _ask_quotes(turn: Turn, job: SubmitterJob, settings: SubmitterSettings, wait_ns: int) -> None:
     lane = _lane("funds", job.job_hash)
     turn.emit(
-        deeds.ReadFunds(
+        effects.ReadFunds(
             job.job_hash, settings.payer, job.job.asset, id=lane, lane=lane, deadline_ns=turn.at_ns + FUNDS_WAIT_NS
         )
     )
     for asked in job.asked:
         key = job.job_hash + asked.node
         turn.emit(
-            deeds.RequestQuote(
+            effects.RequestQuote(
                 job.job_hash,
                 job.job,
                 asked.node,
@@ -141,7 +140,7 @@ def _ask_quotes(turn: Turn, job: SubmitterJob, settings: SubmitterSettings, wait
 # -------------------------------------------------------------------------------------------------------------- quotes
 
 
-def on_quote_received(turn: Turn, change: facts.QuoteReceived) -> None:
+def on_quote_received(turn: Turn, change: changes.QuoteReceived) -> None:
     """Note the quote; with the last answer the choice is made."""
     settings = turn.state.settings.submitter
     thaw = change.signed.quote.body.thaw
@@ -153,7 +152,7 @@ def on_quote_received(turn: Turn, change: facts.QuoteReceived) -> None:
         _note_answer(turn, change.job_hash, change.node, change.signed, None)
 
 
-def on_quote_failed(turn: Turn, effect: deeds.RequestQuote, refusal: Refusal) -> None:
+def on_quote_failed(turn: Turn, effect: effects.RequestQuote, refusal: Refusal) -> None:
     """Note the no and its reason."""
     _note_answer(turn, effect.job_hash, effect.node, None, refusal)
 
@@ -177,7 +176,7 @@ def _note_answer(
     choose_if_ready(turn, job)
 
 
-def on_funds_read(turn: Turn, change: facts.FundsRead) -> None:
+def on_funds_read(turn: Turn, change: changes.FundsRead) -> None:
     """What we can pay with is known; with the last quote the choice is made."""
     job = turn.get(SubmitterJob, change.job_hash)
     if job is not None and job.status == "quoting":
@@ -280,7 +279,7 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
     turn.put(job, status="leasing", lease_id=lease_id, tried=(*job.tried, quote.node), wake_at_ns=None)
     lane = _lane("lease", lease_id)
     turn.emit(
-        deeds.RequestLease(
+        effects.RequestLease(
             lease_id,
             addrs,
             terms,
@@ -407,7 +406,7 @@ def fail_job(turn: Turn, job: SubmitterJob, reason: str, detail: str, *pairs: tu
     )  # fmt: skip
 
 
-def on_job_stop_requested(turn: Turn, change: facts.JobStopRequested) -> None:
+def on_job_stop_requested(turn: Turn, change: changes.JobStopRequested) -> None:
     """Stop a job wherever it is; what ran is paid."""
     job = turn.get(SubmitterJob, change.job_hash)
     if job is None:
@@ -418,14 +417,14 @@ def on_job_stop_requested(turn: Turn, change: facts.JobStopRequested) -> None:
         note(turn, job, "stopping", "asked the provider to stop")
     elif job.status in ("searching", "quoting"):
         note(turn, job, "end", "stopped before any lease", status="stopped", end_reason="stopped_by_submitter")
-    turn.emit(deeds.ReplyOk(change.reply_to))
+    turn.emit(effects.ReplyOk(change.reply_to))
     return None
 
 
 def ask_lease(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
     """Ask the provider how the lease is, or to stop it."""
     turn.emit(
-        deeds.AskLease(
+        effects.AskLease(
             lease.lease_id,
             lease.terms.node,
             lease.multiaddrs,
@@ -446,5 +445,7 @@ def drop_quotes(turn: Turn, job: SubmitterJob, chosen: Address) -> None:
         digest = make_quote_digest(turn.state.settings.separator, one.quote.quote)
         deadline_ns = one.quote.quote.expires_at_ns
         turn.emit(
-            deeds.DropQuote(job.job_hash, one.node, one.multiaddrs, digest, id=lane, lane=lane, deadline_ns=deadline_ns)
+            effects.DropQuote(
+                job.job_hash, one.node, one.multiaddrs, digest, id=lane, lane=lane, deadline_ns=deadline_ns
+            )
         )

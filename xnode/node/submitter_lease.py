@@ -10,8 +10,7 @@ from metering.sla import find_breach, show_percent
 from metering.units import NANOS_PER_SECOND, ZERO, Hash32
 from metering.voucher import Voucher, fold_receipts
 from scheduler.job import OutputFile, check_path
-from xnode.node import change as facts
-from xnode.node import effect as deeds
+from xnode.node import changes, effects
 from xnode.node.lease import OPEN, EndReason, follow
 from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.state import Turn
@@ -35,7 +34,7 @@ STOP_GRACE_NS = 60 * NANOS_PER_SECOND
 """How long after our order to stop a provider may still bill: it may be away for a moment when the order comes."""
 
 
-def on_lease_accepted(turn: Turn, change: facts.LeaseAccepted) -> None:
+def on_lease_accepted(turn: Turn, change: changes.LeaseAccepted) -> None:
     """Both have signed."""
     lease = turn.get(SubmitterLease, change.lease_id)
     if lease is None or lease.status != "requested":
@@ -86,7 +85,7 @@ def heard(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
 # ------------------------------------------------------------------------------------------------------------ receipts
 
 
-def on_receipts_received(turn: Turn, change: facts.ReceiptsReceived) -> None:
+def on_receipts_received(turn: Turn, change: changes.ReceiptsReceived) -> None:
     """Accept what the lease allows and answer with a voucher; else name the line that is wrong and sign nothing."""
     lease = turn.get(SubmitterLease, change.receipts[0].receipt.lease_id) if change.receipts else None
     escrow = turn.get(SubmitterEscrow, lease.terms.escrow_id) if lease else None
@@ -101,12 +100,12 @@ def on_receipts_received(turn: Turn, change: facts.ReceiptsReceived) -> None:
     voucher = Voucher(
         escrow.escrow_id, escrow.cumulative, fold_receipts(escrow.coverage.prefix, escrow.coverage.digests)
     )
-    turn.emit(deeds.ReplyVoucher(change.reply_to, voucher, escrow.coverage))
+    turn.emit(effects.ReplyVoucher(change.reply_to, voucher, escrow.coverage))
     return None
 
 
 def _check_fresh(
-    turn: Turn, lease: SubmitterLease, fresh: tuple[SignedReceipt, ...], change: facts.ReceiptsReceived
+    turn: Turn, lease: SubmitterLease, fresh: tuple[SignedReceipt, ...], change: changes.ReceiptsReceived
 ) -> Refusal | None:
     if lease.status not in OPEN and lease.status != "requested":
         return Refusal("lease_closed", f"lease {lease.lease_id.hex()[:16]} is {lease.status}: nothing more is signed")
@@ -161,7 +160,7 @@ def _note_final(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
 
 
 def _refuse_receipts(turn: Turn, lease: SubmitterLease, reply_to: str, refusal: Refusal) -> None:
-    turn.emit(deeds.ReplyRefusal(reply_to, refusal))
+    turn.emit(effects.ReplyRefusal(reply_to, refusal))
     if lease.end_reason is not None or lease.status not in OPEN:
         return
     lease = turn.put(lease, end_reason="receipt_refused", end_detail=str(refusal), refusal=refusal)
@@ -174,7 +173,7 @@ def _refuse_receipts(turn: Turn, lease: SubmitterLease, reply_to: str, refusal: 
 # ---------------------------------------------------------------------------------------------------------------- news
 
 
-def on_lease_news(turn: Turn, change: facts.LeaseNews) -> None:
+def on_lease_news(turn: Turn, change: changes.LeaseNews) -> None:
     """Note how the lease is; when it has ended, fetch what it left."""
     lease = turn.get(SubmitterLease, change.lease_id)
     if lease is None or lease.terms.node != change.caller:
@@ -182,7 +181,7 @@ def on_lease_news(turn: Turn, change: facts.LeaseNews) -> None:
             turn.refuse(change.reply_to, "lease_unknown", f"no lease {change.lease_id.hex()[:16]} of yours here")
         return
     if change.reply_to:
-        turn.emit(deeds.ReplyOk(change.reply_to))
+        turn.emit(effects.ReplyOk(change.reply_to))
     if lease.status == "refused" or change.status in ("requested", "refused"):
         return
     if lease.status == "requested":
@@ -216,7 +215,7 @@ def _stop_waiting(turn: Turn, lease_id: Hash32) -> None:
         settle_if_claimed(turn, escrow)
 
 
-def _note_end(turn: Turn, lease: SubmitterLease, change: facts.LeaseNews) -> None:
+def _note_end(turn: Turn, lease: SubmitterLease, change: changes.LeaseNews) -> None:
     job = turn.get(SubmitterJob, lease.job_hash)
     if change.end_reason is not None and lease.end_reason is None:
         lease = turn.put(lease, end_reason=change.end_reason, end_detail=change.end_detail, exit_code=change.exit_code)
@@ -233,7 +232,7 @@ def _note_end(turn: Turn, lease: SubmitterLease, change: facts.LeaseNews) -> Non
     if change.outputs:
         _fetch(turn, lease)
     else:
-        on_outputs_fetched(turn, facts.OutputsFetched(lease.lease_id))
+        on_outputs_fetched(turn, changes.OutputsFetched(lease.lease_id))
 
 
 def _check_outputs(lease: SubmitterLease, outputs: tuple[OutputFile, ...]) -> Refusal | None:
@@ -255,7 +254,7 @@ def _check_outputs(lease: SubmitterLease, outputs: tuple[OutputFile, ...]) -> Re
 
 def _fetch(turn: Turn, lease: SubmitterLease) -> None:
     turn.emit(
-        deeds.FetchOutputs(
+        effects.FetchOutputs(
             lease.lease_id,
             lease.terms.node,
             lease.multiaddrs,
@@ -267,7 +266,7 @@ def _fetch(turn: Turn, lease: SubmitterLease) -> None:
     )
 
 
-def on_outputs_fetched(turn: Turn, change: facts.OutputsFetched) -> None:
+def on_outputs_fetched(turn: Turn, change: changes.OutputsFetched) -> None:
     """All outputs are here and are what they should be: the job is done."""
     lease = turn.get(SubmitterLease, change.lease_id)
     job = turn.get(SubmitterJob, lease.job_hash) if lease else None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from metering.units import NANOS_PER_SECOND, Amount, Hash32
 from metering.voucher import fold_receipts
-from xnode.node import change as facts
-from xnode.node import effect as deeds
+from xnode.node import changes, effects
 from xnode.node.lease import follow
 from xnode.node.records import SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.state import Turn
@@ -21,7 +20,7 @@ RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
 """How long a settled lease stays at hand, for late messages."""
 
 
-def on_escrow_seen(turn: Turn, escrow: SubmitterEscrow, change: facts.EscrowSeen) -> None:
+def on_escrow_seen(turn: Turn, escrow: SubmitterEscrow, change: changes.EscrowSeen) -> None:
     """The chain moved: settle what it has paid."""
     escrow = turn.put(escrow, deposited=change.deposited, claimed=change.claimed, thaw_end=change.thaw_end)
     settle_if_claimed(turn, escrow)
@@ -88,10 +87,10 @@ def thaw(turn: Turn, escrow_id: Hash32) -> None:
         number = escrow.withdrawals + 1
         turn.put(escrow, thaw_asked=True, withdrawals=number)
         lane = f"chain:{escrow_id.hex()}"
-        turn.emit(deeds.StartThaw(escrow_id, escrow.escrow, id=f"thaw:{escrow_id.hex()}:{number}", lane=lane))
+        turn.emit(effects.StartThaw(escrow_id, escrow.escrow, id=f"thaw:{escrow_id.hex()}:{number}", lane=lane))
 
 
-def on_thaw_started(turn: Turn, change: facts.ThawStarted) -> None:
+def on_thaw_started(turn: Turn, change: changes.ThawStarted) -> None:
     """Wake when the thaw is over."""
     escrow = turn.get(SubmitterEscrow, change.escrow_id)
     if escrow is not None:
@@ -106,7 +105,7 @@ def on_escrow_woke(turn: Turn, escrow: SubmitterEscrow) -> None:
     if escrow.thaw_end:
         escrow = turn.put(escrow, withdrawals=escrow.withdrawals + 1)
         effect_id, lane = f"close:{escrow_id.hex()}:{escrow.withdrawals}", f"chain:{escrow_id.hex()}"
-        turn.emit(deeds.CloseEscrow(escrow_id, escrow.escrow, escrow.cumulative, id=effect_id, lane=lane))
+        turn.emit(effects.CloseEscrow(escrow_id, escrow.escrow, escrow.cumulative, id=effect_id, lane=lane))
     elif escrow.thaw_asked:
         turn.put(escrow, thaw_asked=False)
         thaw(turn, escrow_id)
@@ -114,7 +113,7 @@ def on_escrow_woke(turn: Turn, escrow: SubmitterEscrow) -> None:
         thaw(turn, escrow_id)
 
 
-def on_escrow_closed(turn: Turn, change: facts.EscrowClosed) -> None:
+def on_escrow_closed(turn: Turn, change: changes.EscrowClosed) -> None:
     """The rest is back: whatever was promised beyond what was claimed is void."""
     escrow = turn.get(SubmitterEscrow, change.escrow_id)
     if escrow is None:

@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from metering.codec import decode, encode
 from metering.units import ZERO_HASH
 from xnode.errors import Retryable
-from xnode.node.change import Entry
-from xnode.node.effect import Deed
+from xnode.node.changes import Entry
+from xnode.node.effects import Deed
 from xnode.node.records import Record
 from xnode.node.state import kind_of
 from xnode.store.schema import EFFECT, JOURNAL, RECORD

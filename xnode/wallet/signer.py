@@ -10,7 +10,7 @@ from coincurve import PrivateKey
 from metering.eip712 import Domain, make_digest
 from metering.signature import Signature, make_address, sign_digest
 from metering.units import Address, Hash32
-from xnode.ports import Transaction
+from xnode.ports.wallet import Transaction
 from xnode.wallet.transaction import encode_signed
 
 

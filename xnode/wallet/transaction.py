@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from metering.eip712 import keccak
 from metering.units import Hash32
-from xnode.ports import Transaction
+from xnode.ports.wallet import Transaction
 
 _TYPE = b"\x02"
 

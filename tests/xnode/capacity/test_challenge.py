@@ -44,11 +44,11 @@ from xnode.capacity.freivalds import make_expected
 from xnode.capacity.message import AnswerQuery, Answers, OpenQuery, ProductQuery
 from xnode.capacity.product import Product
 from xnode.capacity.tree import hash_leaves, make_tree
-from xnode.deeds import capacity_exchange, capacity_inquiry, capacity_prover, capacity_verifier, capacity_watch
-from xnode.deeds.capacity_watch import CapacityWatch
+from xnode.challenge import exchange, inquiry, prover, verifier, watch
+from xnode.challenge.watch import CapacityWatch
 from xnode.errors import Permanent
-from xnode.node.change import CapacityVerified
-from xnode.ports import RpcRefused
+from xnode.node.changes import CapacityVerified
+from xnode.ports.net import RpcRefused
 
 QUERY = encode(AnswerQuery(CHALLENGE_ID, 0))
 TWO_CLASSES = (CPU, replace(CPU, class_id=1, count=1, name="cpu-large", n=512))
@@ -56,14 +56,14 @@ TWO_CLASSES = (CPU, replace(CPU, class_id=1, count=1, name="cpu-large", n=512))
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for module in (capacity_prover, capacity_verifier, capacity_exchange, capacity_watch):
+    for module in (prover, verifier, exchange, watch):
         monkeypatch.setattr(module, "LOOK_S", 0.05)
-    monkeypatch.setattr(capacity_prover, "LEAST_LOOK_S", 0.02)
-    monkeypatch.setattr(capacity_watch, "LEAST_LOOK_S", 0.02)
-    monkeypatch.setattr(capacity_watch, "BACKOFF_S", 0.1)
-    monkeypatch.setattr(capacity_verifier, "DRAW_STEP_S", 0.2)
-    monkeypatch.setattr(capacity_inquiry, "AGAIN_S", 0.02)
-    monkeypatch.setattr(capacity_exchange, "RECORD_STEP_S", 0.2)
+    monkeypatch.setattr(prover, "LEAST_LOOK_S", 0.02)
+    monkeypatch.setattr(watch, "LEAST_LOOK_S", 0.02)
+    monkeypatch.setattr(watch, "BACKOFF_S", 0.1)
+    monkeypatch.setattr(verifier, "DRAW_STEP_S", 0.2)
+    monkeypatch.setattr(inquiry, "AGAIN_S", 0.02)
+    monkeypatch.setattr(exchange, "RECORD_STEP_S", 0.2)
     made = World.make(tmp_path)
     yield made
     made.close()
@@ -81,7 +81,7 @@ def prove(world: World) -> Any:
 
 async def judge_liar(world: World, monkeypatch: pytest.MonkeyPatch, liar: Liar) -> tuple[SignedVerdict, ...]:
     """What the panel makes of a node that answers like this."""
-    monkeypatch.setattr(capacity_prover, "open_products", liar.open)
+    monkeypatch.setattr(prover, "open_products", liar.open)
     async with running(prove(world), *judges(world)):
         await wait_until(lambda: world.chain.recorded)
     (verdicts,) = world.chain.recorded
@@ -203,7 +203,7 @@ async def test_answers_that_come_late_fail(world: World) -> None:
 async def test_a_node_that_cannot_compute_fails_without_a_signature(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(capacity_prover, "open_products", fail("there is no GPU here"))
+    monkeypatch.setattr(prover, "open_products", fail("there is no GPU here"))
     async with running(prove(world), *judges(world)):
         await wait_until(lambda: world.chain.challenge.stage == "drawn")
         world.clock.ahead_ns += 26 * NANOS_PER_SECOND
@@ -242,7 +242,7 @@ async def refusal_of(world: World, number: int, method: str, body: bytes) -> str
 
 
 async def test_only_the_panel_may_ask(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capacity_prover, "KNOW_S", 0.2)
+    monkeypatch.setattr(prover, "KNOW_S", 0.2)
     async with running(prove(world)):
         assert await refusal_of(world, 2, message.ANSWER, QUERY) == "not_ready"
         world.chain.draw_now()
@@ -320,7 +320,7 @@ async def test_a_device_or_claim_that_is_not_there_is_refused(world: World) -> N
 
 
 async def test_a_verifier_that_asks_for_ever_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capacity_prover, "ASKS_EACH", 2)
+    monkeypatch.setattr(prover, "ASKS_EACH", 2)
     world.chain.draw_now()
     async with running(prove(world)):
         await world.ask(2, message.ANSWER, QUERY)
@@ -392,7 +392,7 @@ async def test_answers_that_contradict_a_promise_are_not_signed(world: World, mo
     world.chain.draw_now()
     async with running(prove(world)):
         before = await world.ask(2, message.ANSWER, QUERY)
-    monkeypatch.setattr(capacity_prover, "open_products", Liar(change_element).open)
+    monkeypatch.setattr(prover, "open_products", Liar(change_element).open)
     async with running(prove(world)):
         await world.ask(2, message.PRODUCT, encode(ProductQuery(CHALLENGE_ID, 1, make_dice())))
         assert await world.ask(2, message.ANSWER, QUERY) == before

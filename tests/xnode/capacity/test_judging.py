@@ -27,7 +27,7 @@ from xnode.capacity.judging import (
     make_tasks,
 )
 from xnode.capacity.message import AnsweredDevice, Answers
-from xnode.ports import Challenge
+from xnode.ports.capacity import Challenge
 
 SECOND = 1_000_000_000
 LIMIT = 20 * SECOND

@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from tests.xnode.chain.devchain import Bed, DevChain, deploy_on, start_anvil
-from xnode.chain.devnet import CHAIN_ID
-from xnode.chain.rpc import Rpc
+from xnode.chain.deployment.devnet import CHAIN_ID
+from xnode.chain.node.json_rpc import Rpc
 
 
 @pytest.fixture(scope="session")

@@ -12,15 +12,15 @@ import trio
 
 from metering.eip712 import keccak
 from metering.units import Address, Amount
-from xnode.chain import openx_token
-from xnode.chain.abi import to_hex
-from xnode.chain.anvil import find_anvil
-from xnode.chain.deploy import deploy
-from xnode.chain.devnet import CHAIN_ID, OWNER_KEY, make_devnet_plan
-from xnode.chain.manifest import Manifest
-from xnode.chain.rpc import Rpc
-from xnode.chain.transactor import Pace, Transactor
-from xnode.chain.tx_journal import SqlTxJournal, make_engine
+from xnode.chain.abi.codec import to_hex
+from xnode.chain.contracts import openx_token
+from xnode.chain.deployment.anvil import find_anvil
+from xnode.chain.deployment.deploy import deploy
+from xnode.chain.deployment.devnet import CHAIN_ID, OWNER_KEY, make_devnet_plan
+from xnode.chain.deployment.manifest import Manifest
+from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.send.transactor import Pace, Transactor
+from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
 from xnode.wallet.signer import WalletKey
 
 TOKEN = 10**18

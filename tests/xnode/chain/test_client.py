@@ -14,15 +14,15 @@ from metering.terms import Escrow, Opening, make_escrow_id
 from metering.units import ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import Voucher
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
-from xnode.chain import payment_escrow, provider_registry
 from xnode.chain.client import ChainClient, open_client
-from xnode.chain.devnet import OWNER_KEY
-from xnode.chain.events import Claimed, ClaimSkipped, ProviderPaid, Released
-from xnode.chain.manifest import Asset, Manifest
-from xnode.chain.rpc import Reverted
-from xnode.chain.tx_journal import TxCall, make_engine
+from xnode.chain.contracts import payment_escrow, provider_registry
+from xnode.chain.contracts.events import Claimed, ClaimSkipped, ProviderPaid, Released
+from xnode.chain.deployment.devnet import OWNER_KEY
+from xnode.chain.deployment.manifest import Asset, Manifest
+from xnode.chain.node.json_rpc import Reverted
+from xnode.chain.send.tx_journal import TxCall, make_engine
 from xnode.errors import Permanent
-from xnode.ports import ClaimRow, EscrowState
+from xnode.ports.chain import ClaimRow, EscrowState
 from xnode.wallet.signer import NodeSigner, WalletKey
 
 pytestmark = pytest.mark.chain

@@ -11,7 +11,7 @@ from metering.resources import Resources
 from metering.signature import sign_digest
 from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, Amount, Hash32
 from metering.usage import Counters, make_usage
-from tests.factories import SEPARATOR, address_of, make_key
+from tests.make.values import SEPARATOR, address_of, make_key
 from xnode.chain.overuse import MAX_EDGES, _find_edges, find_overuse
 
 OWNERS = {address_of(1): address_of(1001)}

@@ -12,12 +12,12 @@ import trio
 from metering.eip712 import Domain
 from metering.units import Amount
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
-from xnode.chain import openx_token, payment_escrow
-from xnode.chain.manifest import Asset
+from xnode.chain.contracts import openx_token, payment_escrow
+from xnode.chain.contracts.provider_registry import StakeDetails
+from xnode.chain.deployment.manifest import Asset
+from xnode.chain.node.json_rpc import Reverted
 from xnode.chain.payer import Payer, Registration, open_payer
-from xnode.chain.provider_registry import StakeDetails
-from xnode.chain.rpc import Reverted
-from xnode.chain.tx_journal import make_engine
+from xnode.chain.send.tx_journal import make_engine
 from xnode.errors import ExitCode, UserError
 from xnode.wallet.signer import NodeSigner, WalletKey
 

@@ -28,17 +28,17 @@ from metering.resources import Resources
 from metering.terms import Escrow, LeaseTerms, make_escrow_id
 from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32
 from metering.usage import Counters, make_usage
-from tests.factories import make_tariff
-from tests.verifying import Verifiers, make_verifiers
+from tests.make.values import make_tariff
+from tests.make.verifiers import Verifiers, make_verifiers
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
 from xnode.capacity.tree import hash_leaves, make_tree
-from xnode.chain import fault_prover, payment_escrow
-from xnode.chain.capacity_registry import DEVICE_OF
-from xnode.chain.faults import Paper, find_proofs, read_proven
+from xnode.chain.accounts import read_record
+from xnode.chain.contracts import fault_prover, payment_escrow
+from xnode.chain.contracts.capacity_registry import DEVICE_OF
+from xnode.chain.fault_search import Paper, find_proofs, read_proven
+from xnode.chain.node.json_rpc import Reverted
 from xnode.chain.payer import Payer, open_payer
-from xnode.chain.rpc import Reverted
-from xnode.chain.standing import read_record
-from xnode.chain.tx_journal import make_engine
+from xnode.chain.send.tx_journal import make_engine
 from xnode.wallet.signer import NodeSigner, WalletKey
 
 pytestmark = pytest.mark.chain

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.xnode.cli.played import METHODS
+from tests.xnode.cli.fake_daemon import METHODS
 from xnode.cli.main import run
-from xnode.control import Method, serve_control
+from xnode.control.server import Method, serve_control
 from xnode.home import Home
 
 ROOT = Path(__file__).parents[3]

@@ -10,10 +10,10 @@ from typing import Any
 import trio
 
 from metering.units import Address
-from tests.verifying import Verifiers, make_verifiers
+from tests.make.verifiers import Verifiers, make_verifiers
 from tests.xnode.cli.conftest import Run
-from xnode.chain.manifest import Manifest, read_manifest
-from xnode.chain.rpc import Rpc
+from xnode.chain.deployment.manifest import Manifest, read_manifest
+from xnode.chain.node.json_rpc import Rpc
 from xnode.errors import ExitCode
 from xnode.home import Home
 from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore

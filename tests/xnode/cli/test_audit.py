@@ -15,13 +15,13 @@ from metering.codec import decode, decode_strict
 from metering.evidence import CoveredVoucher, LeasePaper
 from metering.receipt import SignedReceipt
 from metering.units import Amount, Hash32
-from tests.papers import make_evidence
+from tests.make.documents import make_evidence
 from tests.xnode.cli.conftest import Run
-from tests.xnode.cli.played import JOB
-from xnode.chain.events import Claimed
-from xnode.cli.audit_chain import check_claim
-from xnode.cli.evidence_files import make_document, read_evidence, write_evidence
-from xnode.deeds.show import show_papers
+from tests.xnode.cli.fake_daemon import JOB
+from xnode.chain.contracts.events import Claimed
+from xnode.cli.evidence.audit_chain import check_claim
+from xnode.cli.evidence.files import make_document, read_evidence, write_evidence
+from xnode.console.present import show_papers
 from xnode.errors import ExitCode, UserError
 from xnode.home import Home
 

@@ -14,11 +14,11 @@ import trio
 
 from tests.xnode.chain.devchain import DevChain, start_anvil
 from tests.xnode.cli.conftest import DEADLINE_S, Run
-from xnode.chain.abi import to_hex
-from xnode.chain.check import check_deployment
-from xnode.chain.manifest import Manifest, read_manifest
-from xnode.chain.rpc import Rpc
-from xnode.chain.timelock import ADMIN_ROLE, HAS_ROLE, PROPOSER_ROLE
+from xnode.chain.abi.codec import to_hex
+from xnode.chain.contracts.timelock import ADMIN_ROLE, HAS_ROLE, PROPOSER_ROLE
+from xnode.chain.deployment.check import check_deployment
+from xnode.chain.deployment.manifest import Manifest, read_manifest
+from xnode.chain.node.json_rpc import Rpc
 from xnode.errors import ExitCode
 from xnode.home import Home
 from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.xnode.cli.conftest import Run
-from tests.xnode.cli.played import JOB
+from tests.xnode.cli.fake_daemon import JOB
 from xnode.errors import ExitCode
 from xnode.home import Home
 
@@ -188,7 +188,7 @@ def test_a_bug_is_one_line_and_its_traceback_a_file(xnode: Run, home: Home, serv
 
 @pytest.mark.usefixtures("daemon")
 def test_outputs_that_aim_outside_their_folder_are_not_written(xnode: Run, home: Home) -> None:
-    from xnode.cli.outputs import check_output_path
+    from xnode.cli.job.outputs import check_output_path
     from xnode.errors import Permanent
 
     for text in ("../x", "/etc/passwd", "a/../../x", "", "a\nb", "."):

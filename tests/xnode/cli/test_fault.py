@@ -17,12 +17,12 @@ from metering.receipt import Receipt, SignedReceipt
 from metering.units import NANOS_PER_SECOND, Amount, Hash32
 from metering.usage import NO_USAGE
 from scheduler.book import Book
-from tests.factories import DOMAIN, NOW_NS, SEPARATOR, make_offer, sign_offer
+from tests.make.values import DOMAIN, NOW_NS, SEPARATOR, make_offer, sign_offer
 from tests.xnode.cli.conftest import Run
 from tests.xnode.cli.provider import Provider
-from xnode.cli.evidence_files import make_document, read_papers, write_paper
-from xnode.control import Method
-from xnode.deeds.evidence import EvidenceMaker
+from xnode.cli.evidence.files import make_document, read_papers, write_paper
+from xnode.console.evidence import EvidenceMaker
+from xnode.control.server import Method
 from xnode.errors import ExitCode, UserError
 from xnode.home import Home
 

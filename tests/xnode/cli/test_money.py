@@ -165,7 +165,7 @@ def test_a_second_daemon_in_one_home_is_turned_away(xnode: Run, home: Home) -> N
         [
             sys.executable,
             "-c",
-            "import sys; from pathlib import Path; from xnode.control import hold_pid_file\n"
+            "import sys; from pathlib import Path; from xnode.control.server import hold_pid_file\n"
             "with hold_pid_file(Path(sys.argv[1])): print(flush=True); sys.stdin.read()",
             str(home.pid),
         ],

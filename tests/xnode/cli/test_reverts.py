@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from xnode.chain.abi import Revert
-from xnode.chain.artifacts import CONTRACTS, load_artifact
-from xnode.cli.reverts import MEANINGS, explain
+from xnode.chain.abi.artifacts import CONTRACTS, load_artifact
+from xnode.chain.abi.codec import Revert
+from xnode.cli.terminal.reverts import MEANINGS, explain
 from xnode.errors import ExitCode
 
 SOURCES = Path(__file__).parents[3] / "contracts" / "src"

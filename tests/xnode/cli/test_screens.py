@@ -12,8 +12,8 @@ import sys
 import pytest
 
 from tests.xnode.cli.conftest import DEADLINE_S, Run
-from tests.xnode.cli.played import JOB, LOG
-from xnode.cli.brief import brief_duration, brief_money, brief_size
+from tests.xnode.cli.fake_daemon import JOB, LOG
+from xnode.cli.terminal.brief import brief_duration, brief_money, brief_size
 from xnode.home import Home
 
 JOB_FILE = "image: oci:./image\ntime_limit: 1m\nbudget: 1 OPENX\noutputs: ./results\n"

@@ -25,7 +25,7 @@ from xnode.net import host, server
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.records import NodeRecord, make_record
-from xnode.ports import Peer, RpcRefused
+from xnode.ports.net import Peer, RpcRefused
 
 SEPARATOR = Hash32(bytes(range(32)))
 

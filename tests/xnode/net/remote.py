@@ -18,7 +18,7 @@ from metering.units import NANOS_PER_SECOND, Address
 from tests.xnode.net.node import SEPARATOR
 from xnode.net.edge import Net, NetSettings
 from xnode.net.identity import make_peer_id_text
-from xnode.ports import Peer
+from xnode.ports.net import Peer
 
 NODE = Path(__file__).with_name("node.py")
 ROOT = Path(__file__).parents[3]

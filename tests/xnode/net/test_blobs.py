@@ -24,7 +24,7 @@ from xnode.errors import Permanent, Retryable
 from xnode.net.blobs import PIECE_BYTES, BlobRequest, BlobStore
 from xnode.net.edge import Net, open_net
 from xnode.net.identity import make_node_address
-from xnode.ports import Peer, RpcRefused
+from xnode.ports.net import Peer, RpcRefused
 
 pytestmark = pytest.mark.net
 

@@ -31,7 +31,7 @@ from xnode.net.records import (
     make_record,
     read_record,
 )
-from xnode.ports import Peer, RpcRefused
+from xnode.ports.net import Peer, RpcRefused
 
 pytestmark = pytest.mark.net
 

@@ -19,7 +19,7 @@ from metering.units import Address
 from tests.xnode.net.remote import ROOT, Remote, ask, in_s, make_settings
 from xnode.errors import Permanent, Retryable
 from xnode.net.edge import Net, open_net
-from xnode.ports import Peer
+from xnode.ports.net import Peer
 
 pytestmark = pytest.mark.net
 

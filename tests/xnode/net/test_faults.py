@@ -37,7 +37,7 @@ from xnode.net.patches import DHT_INBOUND_STREAMS, MAX_RECEIVE_WINDOW_BYTES, MAX
 from xnode.net.pipe import STREAM_FAULTS
 from xnode.net.records import make_provider_key
 from xnode.net.wire import LENGTH_BYTES, MAX_FRAME_BYTES, PROTOCOL_ID, Request, encode_envelope, make_frame
-from xnode.ports import Peer
+from xnode.ports.net import Peer
 
 pytestmark = pytest.mark.net
 

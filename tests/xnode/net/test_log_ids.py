@@ -12,7 +12,7 @@ from metering.units import Address
 from tests.xnode.net.remote import ask, make_settings
 from xnode.logs import log_context, make_log_id
 from xnode.net.edge import Net, open_net
-from xnode.ports import Peer
+from xnode.ports.net import Peer
 
 pytestmark = pytest.mark.net
 

@@ -17,7 +17,7 @@ from xnode.errors import Retryable
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, open_net
 from xnode.net.identity import make_node_address, make_peer_id_text
-from xnode.ports import Peer
+from xnode.ports.net import Peer
 
 pytestmark = pytest.mark.net
 

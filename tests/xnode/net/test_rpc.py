@@ -18,7 +18,7 @@ from xnode.net.edge import Net, open_net
 from xnode.net.identity import address_of_peer_id, make_key_pair, make_node_address, make_peer_id, make_peer_id_text
 from xnode.net.intake import CALL_LIMITS
 from xnode.net.wire import MAX_BODY_BYTES
-from xnode.ports import Peer, RpcRefused
+from xnode.ports.net import Peer, RpcRefused
 
 pytestmark = pytest.mark.net
 

@@ -15,9 +15,9 @@ from metering.resources import Resources
 from metering.units import Hash32
 from scheduler.job import Image
 from tests.xnode.runtime.busybox import make_busybox_layout
-from xnode.ports import WorkloadSpec, WorkloadState
-from xnode.runtime.engine import PodmanEngine
-from xnode.runtime.images import read_layout
+from xnode.ports.runtime import WorkloadSpec, WorkloadState
+from xnode.runtime.oci_layout import read_layout
+from xnode.runtime.podman.engine import PodmanEngine
 
 NAMESPACE = "test"
 MIB = 1 << 20

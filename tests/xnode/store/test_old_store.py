@@ -17,9 +17,9 @@ from metering.codec import decode
 from metering.terms import make_lease_id
 from metering.units import NANOS_PER_SECOND
 from metering.usage import Counters
-from tests.factories import SEPARATOR
-from xnode.node.change import Entry, UsageRead
-from xnode.node.effect import Deed, PushReceipts
+from tests.make.values import SEPARATOR
+from xnode.node.changes import Entry, UsageRead
+from xnode.node.effects import Deed, PushReceipts
 from xnode.node.records import ProviderLease, Record, SubmitterLease
 from xnode.node.state import make_state
 from xnode.node.step import step

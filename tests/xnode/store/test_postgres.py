@@ -11,15 +11,15 @@ import trio
 from sqlalchemy import Engine
 
 from metering.units import Address, Amount, Hash32
-from tests.factories import address_of, make_job, make_tariff
+from tests.make.values import address_of, make_job, make_tariff
 from tests.sim.world import make_provider_settings
 from tests.xnode.store.server import PASSWORD, PostgresServer
-from xnode.chain.tx_journal import Attempt, SqlTxJournal, TxCall, TxRecord
+from xnode.chain.send.tx_journal import Attempt, SqlTxJournal, TxCall, TxRecord
 from xnode.errors import Permanent, Retryable
-from xnode.node import effect as deeds
-from xnode.node.change import Entry, EscrowSeen, PricesSet
+from xnode.node import effects
+from xnode.node.changes import Entry, EscrowSeen, PricesSet
 from xnode.node.records import Numbers, Settings, SubmitterJob
-from xnode.ports import Sent
+from xnode.ports.chain import Sent
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
 from xnode.store.promises import SqlPromises
@@ -40,8 +40,8 @@ def make_entry(number: int) -> Entry:
     return Entry(number, bytes(32), PricesSet(make_tariff(vcpu_hour=number)))
 
 
-def make_search(version: int) -> deeds.SearchOffers:
-    return deeds.SearchOffers(Hash32(bytes(32)), make_job(), (), id="search", lane="search", deadline_ns=version)
+def make_search(version: int) -> effects.SearchOffers:
+    return effects.SearchOffers(Hash32(bytes(32)), make_job(), (), id="search", lane="search", deadline_ns=version)
 
 
 def make_batch(seq: int) -> Batch:
@@ -158,7 +158,7 @@ def test_the_schema_is_the_one_that_the_code_reads(engine: Engine) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from xnode.chain.tx_journal import metadata
+    from xnode.chain.send.tx_journal import metadata
     from xnode.store.schema import METADATA
 
     with engine.connect() as connection:

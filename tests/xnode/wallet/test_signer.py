@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from metering.eip712 import TYPES, Domain, keccak
 from metering.signature import recover_signer
 from metering.units import Address
-from xnode.ports import Transaction
+from xnode.ports.wallet import Transaction
 from xnode.wallet.signer import NodeSigner, WalletKey
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141

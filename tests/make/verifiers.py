@@ -1,0 +1,110 @@
+"""Verifying: three verifiers with stake and keys of their own, whose signed verdicts give a provider real capacity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from metering.capacity import SignedVerdict, Verdict
+from metering.eip712 import keccak
+from metering.units import ZERO_HASH, Address, Amount, Hash32
+from xnode.chain.abi.codec import to_hex
+from xnode.chain.contracts import capacity_registry
+from xnode.chain.contracts.capacity_registry import read_challenge, read_settings, read_verification
+from xnode.chain.deployment.manifest import Manifest
+from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.payer import open_payer
+from xnode.chain.send.transactor import Pace
+from xnode.chain.send.tx_journal import make_engine
+from xnode.ports.capacity import Challenge
+from xnode.wallet.signer import NodeSigner, WalletKey
+
+COUNT = 3
+ANYONE = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
+PACE = Pace(poll_interval_s=0.02, deadline_s=30.0)
+ANSWERS = Hash32(b"\x07" * 32)
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """A provider that judges: its wallet, and the node key that signs its verdicts."""
+
+    wallet: WalletKey
+    node: WalletKey
+
+
+def make_verifiers() -> list[Verifier]:
+    """The same three on every chain. Send their wallets money for gas and stake before they enlist."""
+    return [Verifier(_make_key(f"wallet {number}"), _make_key(f"node {number}")) for number in range(COUNT)]
+
+
+class Verifiers:
+    """All verifiers of a devnet. rpc: of its chain."""
+
+    def __init__(self, rpc: Rpc, manifest: Manifest, folder: Path) -> None:
+        self._rpc, self._manifest, self._folder = rpc, manifest, folder
+        self._registry = manifest.contracts.capacity_registry
+        self._all = make_verifiers()
+
+    async def enlist(self) -> None:
+        """Register, stake and enlist those that are not verifiers yet."""
+        for one in self._all:
+            known = await read_verification(self._rpc, self._registry, one.wallet.address)
+            if not known.is_verifier:
+                await self._enlist(one)
+
+    async def draw(self, provider: Address) -> Challenge:
+        """Draw the provider's open challenge."""
+        challenge_id = (await read_verification(self._rpc, self._registry, provider)).open_challenge
+        assert challenge_id is not None, "no challenge is open"
+        challenge = await read_challenge(self._rpc, self._registry, challenge_id)
+        while int(await self._rpc.read("eth_blockNumber"), 16) <= challenge.draw_block:
+            await self._rpc.write("evm_mine")
+        await self._send(capacity_registry.DRAW.encode(challenge_id))
+        return await read_challenge(self._rpc, self._registry, challenge_id)
+
+    async def judge(
+        self, provider: Address, passed: bool = True, answers: Hash32 = ANSWERS
+    ) -> dict[Address, SignedVerdict]:
+        """Draw the provider's open challenge, and record what its panel says of it; the verdicts."""
+        challenge = await self.draw(provider)
+        signers = {one.wallet.address: one.node for one in self._all}
+        verdicts: dict[Address, SignedVerdict] = {}
+        for member in sorted(challenge.panel):
+            said = Verdict(challenge.challenge_id, answers if passed else ZERO_HASH, passed, keccak(member))
+            signature = signers[member].sign_typed(self._manifest.capacity_domain, "Verdict", said)
+            verdicts[member] = SignedVerdict(said, signature)
+        rows = [
+            (one.verdict.challenge_id, one.verdict.answers_hash, passed, one.verdict.opening_seed)
+            for one in verdicts.values()
+        ]
+        signatures = [one.signature for one in verdicts.values()]
+        await self._send(capacity_registry.RECORD.encode(challenge.challenge_id, list(verdicts), rows, signatures))
+        return verdicts
+
+    async def _enlist(self, one: Verifier) -> None:
+        stake = (await read_settings(self._rpc, self._registry)).verifier_stake
+        engine = make_engine(self._folder / f"{one.wallet.address.hex()}.sqlite")
+        url = self._rpc._url
+        async with open_payer(self._manifest, one.wallet, engine, rpc_url=url, pace=PACE) as payer:
+            deadline = await payer.chain_time_s() + 600
+            signer = NodeSigner(one.node, self._manifest.domain)
+            consent = signer.sign_node_key(self._manifest.registry_domain, one.wallet.address, 0, deadline)
+            await payer.register_provider("register", one.node.address, deadline, consent)
+            await payer.stake("stake", Amount(stake))
+            await payer.enlist("enlist")
+
+    async def _send(self, data: bytes) -> None:
+        """A transaction to CapacityRegistry by anvil's second, unlocked account: the first is the devnet's own."""
+        call = {"from": ANYONE, "to": to_hex(self._registry), "data": to_hex(data)}
+        tx_hash = await self._rpc.write("eth_sendTransaction", call)
+        with trio.fail_after(30):
+            while (receipt := await self._rpc.read("eth_getTransactionReceipt", tx_hash)) is None:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        assert receipt["status"] == "0x1", f"{tx_hash} reverted"
+
+
+def _make_key(name: str) -> WalletKey:
+    return WalletKey(keccak(f"verifier {name}".encode()))

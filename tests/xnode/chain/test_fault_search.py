@@ -1,0 +1,447 @@
+"""The contract and metering agree: what metering.faults and metering.sla prove, FaultProver takes, with the same id or
+amount; what they do not, it refuses. The EVM is only asked: evidence without a commitment is refused last of all, by
+NotCommitted, which names the fault's id."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from msgspec.structs import replace
+
+from metering.capacity import (
+    CapacityAnswer,
+    Opening,
+    SignedAnswer,
+    SignedVerdict,
+    Verdict,
+    find_opened_rows,
+    make_answer_digest,
+    make_answers_hash,
+    make_element,
+    make_verdict_digest,
+)
+from metering.eip712 import Domain, keccak, make_digest
+from metering.evidence import AnswerPaper, NumberedPaper, VerdictPaper
+from metering.faults import (
+    Device,
+    Document,
+    Proof,
+    ReceiptPair,
+    Verified,
+    find_equivocations,
+    find_false_verdict,
+    find_over_capacity,
+    find_wrong_element,
+)
+from metering.receipt import Receipt, SignedReceipt, make_receipt_digest
+from metering.signature import sign_digest
+from metering.sla import find_breach
+from metering.terms import Escrow, LeaseTerms, make_escrow_id, make_lease_id
+from metering.units import NANOS_PER_SECOND, PPM, U128, U128_MAX, ZERO_HASH, Address, Amount, Hash32
+from metering.usage import NO_USAGE
+from tests.make.values import address_of, make_key, make_terms
+from tests.xnode.chain.devchain import TOKEN, Bed, DevChain, deploy_on, start_anvil
+from xnode.chain.abi.codec import to_hex
+from xnode.chain.contracts import capacity_registry, fault_prover, openx_token, payment_escrow, provider_registry
+from xnode.chain.deployment.devnet import CHAIN_ID
+from xnode.chain.deployment.manifest import Manifest
+from xnode.chain.node.json_rpc import Reverted, Rpc
+
+pytestmark = pytest.mark.chain
+
+NODE, ROTATED, STRANGER, NOBODY = 1, 2, 3, 9
+VERIFIERS = (11, 12, 13)
+DEVICES, N = 4, 1024
+SALT = Hash32(b"\5" * 32)
+FAR_S = 2**40
+
+
+def owner_of(key: int) -> Address:
+    """Keys 1 and 2 are two node keys of one provider, one after the other."""
+    return address_of(1001 if key == ROTATED else 1000 + key)
+
+
+OWNERS = {address_of(key): owner_of(key) for key in (NODE, ROTATED, STRANGER, *VERIFIERS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A chain with registered providers, verifiers, one challenge that was passed, and an escrow with money in it."""
+
+    chain: DevChain
+    manifest: Manifest
+    challenge_id: Hash32
+    seeds: tuple[Hash32, ...]
+    roots: tuple[Hash32, ...]
+    verified: Verified
+    escrow: Escrow
+
+    @property
+    def escrow_domain(self) -> Domain:
+        return Domain(CHAIN_ID, self.manifest.contracts.payment_escrow)
+
+    @property
+    def capacity_domain(self) -> Domain:
+        return Domain(CHAIN_ID, self.manifest.contracts.capacity_registry)
+
+    def sign(self, key: int, domain: Domain, kind: str, value: object) -> bytes:
+        return sign_digest(make_key(key), make_digest(domain.separator(), kind, value))
+
+
+# ------------------------------------------------------------------------------------------------------------ the ground
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    chain = start_anvil()
+    made: list[Ground] = []
+
+    async def make() -> None:
+        folder = tmp_path_factory.mktemp("faults")
+        manifest = await deploy_on(chain.url, folder)
+        async with Rpc(chain.url, CHAIN_ID) as rpc:
+            made.append(await make_ground(chain, manifest, rpc, folder))
+
+    trio.run(make)
+    yield made[0]
+    chain.end()
+
+
+async def send(rpc: Rpc, sender: Address, to: Address, data: bytes) -> None:
+    """A transaction by whoever, mined when this returns."""
+    await rpc.write("anvil_setBalance", to_hex(sender), hex(10 * TOKEN))
+    await rpc.write("anvil_impersonateAccount", to_hex(sender))
+    call = {"from": to_hex(sender), "to": to_hex(to), "data": to_hex(data)}
+    tx_hash = await rpc.write("eth_sendTransaction", call)
+    with trio.fail_after(20):
+        # anvil mines at once, but answers a little before it does.
+        while (receipt := await rpc.read("eth_getTransactionReceipt", tx_hash)) is None:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+    assert receipt["status"] == "0x1", f"{data[:4].hex()} reverted"
+
+
+async def register(rpc: Rpc, manifest: Manifest, key: int, *, rotate: bool = False) -> None:
+    registry, owner = manifest.contracts.provider_registry, owner_of(key)
+    nonce = await rpc.view(registry, provider_registry.NONCES, owner)
+    consent = {"provider": owner, "node_key": address_of(key), "nonce": nonce, "deadline": FAR_S}
+    domain = provider_registry.make_domain(CHAIN_ID, registry)
+    digest = make_digest(domain.separator(), "NodeKey", type("Consent", (), consent))
+    signature = sign_digest(make_key(key), digest)
+    if rotate:
+        data = provider_registry.ROTATE_NODE_KEY.encode(address_of(key), FAR_S, signature)
+    else:
+        data = provider_registry.REGISTER.encode(address_of(key), owner, FAR_S, signature)
+    await send(rpc, owner, registry, data)
+
+
+async def approve(bed: Bed, owner: Address, spender: Address, amount: int) -> None:
+    await bed.give(owner, openx=amount)
+    await send(bed.rpc, owner, bed.manifest.contracts.openx_token, openx_token.APPROVE.encode(spender, amount))
+
+
+async def make_ground(chain: DevChain, manifest: Manifest, rpc: Rpc, folder: Path) -> Ground:
+    bed, contracts = Bed(manifest, rpc, folder), manifest.contracts
+    for key in (NODE, STRANGER, *VERIFIERS):
+        await register(rpc, manifest, key)
+    await register(rpc, manifest, ROTATED, rotate=True)
+    for key in VERIFIERS:
+        await approve(bed, owner_of(key), contracts.provider_registry, 100 * TOKEN)
+        await send(rpc, owner_of(key), contracts.provider_registry, provider_registry.STAKE.encode(100 * TOKEN))
+        await send(rpc, owner_of(key), contracts.capacity_registry, capacity_registry.ENLIST.encode())
+    challenge_id, seeds, roots = await pass_challenge(bed)
+    told = await rpc.view(contracts.capacity_registry, capacity_registry.HISTORY_OF, owner_of(NODE), 0)
+    verified = Verified(told[0], told[1], told[4], told[5])
+    escrow = await open_escrow(bed)
+    return Ground(chain, manifest, challenge_id, seeds, roots, verified, escrow)
+
+
+async def pass_challenge(bed: Bed) -> tuple[Hash32, tuple[Hash32, ...], tuple[Hash32, ...]]:
+    """A challenge of the provider's vCPUs, whose answers are all wrong, passed by a panel that saw nothing."""
+    rpc, registry, provider = bed.rpc, bed.manifest.contracts.capacity_registry, owner_of(NODE)
+    await approve(bed, provider, registry, TOKEN)
+    await send(rpc, provider, registry, capacity_registry.REQUEST_CHALLENGE.encode([(0, DEVICES)]))
+    challenge_id = await rpc.view(registry, capacity_registry.OPEN_CHALLENGE_OF, provider)
+    await rpc.write("anvil_mine", hex(3))
+    await send(rpc, provider, registry, capacity_registry.DRAW.encode(challenge_id))
+    told = await rpc.view(registry, capacity_registry.CHALLENGE_OF, challenge_id)
+    seeds = tuple(keccak(told[4] + device.to_bytes(32, "big")) for device in range(DEVICES))
+    roots = tuple(make_opening(seed, row=0).find_root() for seed in seeds)
+    verdict = Verdict(challenge_id, make_answers_hash(roots), True, keccak(b"dice"))
+    domain = Domain(CHAIN_ID, registry)
+    panel = sorted(VERIFIERS, key=owner_of)
+    signed = [sign_digest(make_key(key), make_verdict_digest(domain.separator(), verdict)) for key in panel]
+    rows = [(verdict.challenge_id, verdict.answers_hash, verdict.passed, verdict.opening_seed)] * len(panel)
+    data = capacity_registry.RECORD.encode(challenge_id, [owner_of(key) for key in panel], rows, signed)
+    await send(rpc, provider, registry, data)
+    return challenge_id, seeds, roots
+
+
+async def open_escrow(bed: Bed) -> Escrow:
+    """From which the stranger's key could be given refunds: 1,000 tokens."""
+    rpc, contracts, payer = bed.rpc, bed.manifest.contracts, address_of(500)
+    escrow = Escrow(payer, address_of(0), owner_of(NODE), contracts.openx_token, ZERO_HASH, 3600, 1)
+    await approve(bed, payer, contracts.payment_escrow, 1000 * TOKEN)
+    deposit = payment_escrow.DEPOSIT.encode(payer, contracts.openx_token, 1000 * TOKEN)
+    await send(rpc, payer, contracts.payment_escrow, deposit)
+    await send(rpc, payer, contracts.payment_escrow, payment_escrow.OPEN.encode(flatten(escrow), 1000 * TOKEN))
+    return escrow
+
+
+def make_opening(seed: Hash32, row: int, is_wrong: bool = True) -> Opening:
+    """The first leaf of a row with one right or wrong element in it, in a tree of which nobody knows the rest."""
+    right = make_element(seed, N, row, 5)
+    element = right + 1 if is_wrong else right
+    values = bytes(20) + element.to_bytes(4, "big", signed=True) + bytes(1000)
+    leaves = N * (N // 256)
+    return Opening(
+        row * (N // 256), 5, values, tuple(keccak(b"%d" % level) for level in range(leaves.bit_length() - 1))
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- what it is asked
+
+
+async def ask(ground: Ground, function: Any, *values: object) -> Hash32 | None:
+    """The id of the fault that the contract would take after a commitment, or None when it refuses the evidence."""
+    async with Rpc(ground.chain.url, CHAIN_ID) as rpc:
+        try:
+            await rpc.view(ground.manifest.contracts.fault_prover, function, *values)
+        except Reverted as error:
+            if error.revert.name == "NotCommitted":
+                return Hash32(error.revert.values["faultId"])
+            assert error.revert.name not in ("UnknownError", "Panic"), error.revert
+            return None
+    raise AssertionError("nothing is proved without a commitment")
+
+
+def agree(found: Hash32 | None, proof: Proof | None) -> bool:
+    """True when both see the same, and how often there was something to see is counted by the caller."""
+    assert found == (proof.fault_id if proof else None), f"the contract says {found!r}, metering says {proof}"
+    return proof is not None
+
+
+def make_receipt(ground: Ground, key: int = NODE, **changes: Any) -> SignedReceipt:
+    receipt = Receipt(keccak(b"lease"), 7, 10**18, 10**9, NO_USAGE, Amount(5), False)
+    receipt = replace(receipt, **changes)
+    return SignedReceipt(
+        receipt, sign_digest(make_key(key), make_receipt_digest(ground.escrow_domain.separator(), receipt))
+    )
+
+
+def make_paper(ground: Ground, kind: Any, key: int = NODE, **changes: Any) -> NumberedPaper:
+    domain = ground.escrow_domain
+    fields = {"provider": owner_of(NODE), "node": address_of(NODE), "number": 7, "expires_at_ns": 1} | changes
+    unsigned = NumberedPaper(CHAIN_ID, domain.contract, kind, **fields, body_hash=keccak(b"body"), signature=b"")
+    return replace(unsigned, signature=ground.sign(key, domain, kind, unsigned))
+
+
+def make_verdict(ground: Ground, key: int = VERIFIERS[0], **changes: Any) -> VerdictPaper:
+    domain = ground.capacity_domain
+    verdict = replace(Verdict(ground.challenge_id, make_answers_hash(ground.roots), True, keccak(b"dice")), **changes)
+    signed = SignedVerdict(verdict, ground.sign(key, domain, "Verdict", verdict))
+    return VerdictPaper(CHAIN_ID, domain.contract, signed, ground.roots)
+
+
+def flatten(value: Any) -> Any:
+    """A struct as the contract's tuple, field by field."""
+    fields = getattr(value, "__struct_fields__", None)
+    return value if fields is None else tuple(flatten(getattr(value, name)) for name in fields)
+
+
+def numbered_values(paper: NumberedPaper) -> tuple[object, ...]:
+    return (paper.provider, paper.node, paper.number, paper.expires_at_ns, paper.body_hash)
+
+
+def make_call(a: Document, b: Document) -> tuple[Any, ...]:
+    """The contract's function for two documents of one kind, with its arguments."""
+    match a, b:
+        case SignedReceipt(), SignedReceipt():
+            values = [flatten(one.receipt) for one in (a, b)]
+            return fault_prover.PROVE_RECEIPTS, values[0], a.signature, values[1], b.signature, SALT
+        case NumberedPaper(), NumberedPaper():
+            function = fault_prover.PROVE_OFFERS if a.kind == "Offer" else fault_prover.PROVE_QUOTES
+            return function, numbered_values(a), a.signature, numbered_values(b), b.signature, SALT
+        case VerdictPaper(), VerdictPaper():
+            one, other = a.signed, b.signed
+            first, second = flatten(one.verdict), flatten(other.verdict)
+            return fault_prover.PROVE_VERDICTS, first, one.signature, second, other.signature, SALT
+    raise AssertionError("two kinds")
+
+
+Maker = Callable[[random.Random, Ground], Document]
+KEYS = (NODE, NODE, NODE, NODE, ROTATED, STRANGER, NOBODY)
+
+
+def any_receipt(dice: random.Random, ground: Ground) -> Document:
+    fields = {"number": dice.choice((7, 7, 8)), "cost": Amount(dice.choice((5, 6))), "final": dice.random() < 0.3}
+    return make_receipt(ground, dice.choice(KEYS), lease_id=keccak(dice.choice((b"lease", b"lease", b"two"))), **fields)
+
+
+def any_offer(dice: random.Random, ground: Ground) -> Document:
+    node = address_of(dice.choice((NODE, NODE, NODE, STRANGER)))
+    fields = {"number": dice.choice((7, 7, 8)), "expires_at_ns": dice.choice((1, 2)), "node": node}
+    return make_paper(ground, "Offer", dice.choice(KEYS), **fields)
+
+
+def any_quote(dice: random.Random, ground: Ground) -> Document:
+    provider = owner_of(dice.choice((NODE, STRANGER)))
+    return make_paper(ground, "Quote", dice.choice(KEYS), number=dice.choice((7, 7, 8)), provider=provider)
+
+
+def any_verdict(dice: random.Random, ground: Ground) -> Document:
+    key = dice.choice((11, 11, 12, NOBODY))
+    challenge_id = dice.choice((ground.challenge_id, ground.challenge_id, keccak(b"another")))
+    return make_verdict(ground, key, passed=dice.random() < 0.5, challenge_id=challenge_id)
+
+
+@pytest.mark.parametrize("make", [any_receipt, any_offer, any_quote, any_verdict])
+async def test_the_same_documents_contradict_each_other(ground: Ground, make: Maker) -> None:
+    dice, proofs = random.Random(7), 0
+    for _ in range(100):
+        a, b = make(dice, ground), make(dice, ground)
+        proof = next(iter(find_equivocations((a, b), ground.escrow_domain.separator(), OWNERS)), None)
+        proofs += agree(await ask(ground, *make_call(a, b)), proof)
+    assert 5 <= proofs <= 95
+
+
+# -------------------------------------------------------------------------------------------------------- over capacity
+
+
+def pair_values(pairs: Sequence[ReceiptPair]) -> list[tuple[object, ...]]:
+    return [
+        (flatten(pair.older.receipt), pair.older.signature, flatten(pair.newer.receipt), pair.newer.signature)
+        for pair in pairs
+    ]
+
+
+def any_pairs(dice: random.Random, ground: Ground) -> tuple[ReceiptPair, ...]:
+    """Three leases of an hour; what is used lies about where the verdict's vCPUs end."""
+    begin_ns = ground.verified.from_s * NANOS_PER_SECOND + dice.choice((-1, 0, 0, 0, 10**9))
+    most_ns = ground.verified.vcpus * (3600 + 60) * NANOS_PER_SECOND
+    parts = sorted(dice.randint(0, most_ns) for _ in range(2))
+    used = [parts[0], parts[1] - parts[0], most_ns - parts[1] + dice.choice((-1, 0, 1, 1, 10**12))]
+    pairs = []
+    for place, vcpu_ns in enumerate(used):
+        lease_id, key = keccak(b"lease %d" % place), dice.choice((NODE, NODE, NODE, NODE, ROTATED, STRANGER))
+        usage = replace(NO_USAGE, vcpu_ns=U128(1000 + vcpu_ns), gpu_ns=U128(dice.choice((0, 10**18))))
+        base = replace(NO_USAGE, vcpu_ns=U128(1000))
+        older = make_receipt(ground, lease_id=lease_id, number=1, at_ns=begin_ns, usage=base)
+        number, end_ns = dice.choice((2, 2, 2, 2, 2, 1)), begin_ns + 3600 * NANOS_PER_SECOND
+        newer = make_receipt(ground, key, lease_id=lease_id, number=number, at_ns=end_ns, usage=usage)
+        pairs.append(ReceiptPair(older, newer))
+    ordered = sorted(pairs, key=lambda pair: pair.older.receipt.lease_id)
+    return tuple(ordered if dice.random() < 0.9 else reversed(ordered))
+
+
+async def test_the_same_usage_is_over_capacity(ground: Ground) -> None:
+    assert (ground.verified.gpus, ground.verified.vcpus) == (0, DEVICES)
+    dice, proofs, separator = random.Random(8), 0, ground.escrow_domain.separator()
+    for _ in range(60):
+        pairs = any_pairs(dice, ground)
+        proof = find_over_capacity(pairs, ground.verified, 0, separator, OWNERS)
+        proofs += agree(await ask(ground, fault_prover.PROVE_OVER_CAPACITY, pair_values(pairs), 0, SALT), proof)
+    assert 5 <= proofs <= 55
+
+
+# --------------------------------------------------------------------------------------------------- answers and verdicts
+
+
+def any_opening(dice: random.Random, seed: Hash32) -> Opening:
+    opening = make_opening(seed, row=dice.choice((0, 0, 3, N - 1)), is_wrong=dice.random() < 0.8)
+    if dice.random() < 0.2:
+        opening = replace(opening, path=opening.path[1:])
+    return replace(opening, index=opening.index + N * N) if dice.random() < 0.1 else opening
+
+
+async def test_the_same_elements_are_wrong(ground: Ground) -> None:
+    dice, proofs, domain = random.Random(9), 0, ground.capacity_domain
+    for _ in range(30):
+        number = dice.randrange(DEVICES)
+        seed = ground.seeds[number if dice.random() < 0.9 else 0]
+        opening = any_opening(dice, seed)
+        root = opening.find_root() if dice.random() < 0.9 else keccak(b"another tree")
+        answer = CapacityAnswer(ground.challenge_id, number, dice.choice((N, N, N, 512)), seed, root)
+        key = dice.choice((NODE, NODE, ROTATED, STRANGER, NOBODY))
+        signature = sign_digest(make_key(key), make_answer_digest(domain.separator(), answer))
+        paper = AnswerPaper(CHAIN_ID, domain.contract, SignedAnswer(answer, signature), opening)
+        device = Device(owner_of(NODE), ground.seeds[number], N)
+        call = (fault_prover.PROVE_WRONG_ELEMENT, flatten(answer), signature, flatten(opening), SALT)
+        proofs += agree(await ask(ground, *call), find_wrong_element(paper, device, OWNERS))
+    assert 5 <= proofs <= 25
+
+
+async def test_the_same_verdicts_are_false(ground: Ground) -> None:
+    dice, proofs = random.Random(10), 0
+    sees_row_0 = (keccak(b"%d" % number) for number in range(10_000))
+    seeds = [next(one for one in sees_row_0 if 0 in find_opened_rows(one, device, N)) for device in range(DEVICES)]
+    for _ in range(40):
+        number = dice.randrange(DEVICES)
+        opening = (
+            any_opening(dice, ground.seeds[number]) if dice.random() < 0.3 else make_opening(ground.seeds[number], 0)
+        )
+        changes = {
+            "passed": dice.random() < 0.9,
+            "opening_seed": seeds[number] if dice.random() < 0.8 else keccak(b"x"),
+        }
+        paper = make_verdict(ground, dice.choice((11, 12, NOBODY)), **changes)
+        paper = replace(paper, device=number if dice.random() < 0.9 else number + 1, opening=opening)
+        told = ground.seeds[paper.device] if paper.device < DEVICES else ZERO_HASH
+        device = Device(owner_of(NODE), told, N)
+        verdict, signature = paper.signed.verdict, paper.signed.signature
+        call = (flatten(verdict), signature, list(paper.roots), paper.device, flatten(opening), SALT)
+        found = await ask(ground, fault_prover.PROVE_FALSE_VERDICT, *call)
+        proofs += agree(found, find_false_verdict(paper, device, OWNERS))
+    assert 5 <= proofs <= 35
+
+
+# ---------------------------------------------------------------------------------------------------------------- breach
+
+
+async def refunded(ground: Ground, terms: LeaseTerms, last: SignedReceipt) -> int:
+    """What the contract would give back now; nothing when it refuses."""
+    lease_id = make_lease_id(ground.escrow_domain.separator(), terms)
+    ours, theirs = (sign_digest(make_key(key), lease_id) for key in (0, NODE))
+    async with Rpc(ground.chain.url, CHAIN_ID) as rpc:
+        try:
+            parties = (flatten(ground.escrow), flatten(terms), ours, theirs)
+            call = (fault_prover.PROVE_BREACH, *parties, flatten(last.receipt), last.signature)
+            return int(await rpc.view(ground.manifest.contracts.fault_prover, *call))
+        except Reverted as error:
+            expected = ("PromiseKept", "NotTheLast", "NothingPromised", "NothingToRefund")
+            assert error.revert.name in expected, error.revert
+            return 0
+
+
+async def test_the_same_part_of_the_cost_goes_back(ground: Ground) -> None:
+    dice, breaches = random.Random(11), 0
+    escrow_id = make_escrow_id(ground.escrow_domain.separator(), ground.escrow)
+    for number in range(80):
+        terms = make_terms(
+            provider=owner_of(NODE), escrow_id=escrow_id, asset=ground.escrow.asset, lease_number=number,
+            availability_ppm=dice.choice((0, 1, 500_000, 990_000, PPM)), refund_ppm=dice.choice((0, 1, 333_333, PPM)),
+        )  # fmt: skip
+        passed_ns = dice.choice((-1, 0, 1, 10**9, 3600 * 10**9 + 7))
+        limit_ns = -(-max(0, passed_ns) * terms.availability_ppm // PPM)
+        receipt = {
+            "lease_id": make_lease_id(ground.escrow_domain.separator(), terms), "final": dice.random() < 0.9,
+            "at_ns": terms.open_until_ns + passed_ns, "running_ns": max(0, limit_ns + dice.choice((-1, -1, 0, 1))),
+            "cost": Amount(dice.choice((0, 2, 10**18 + 1, 999 * TOKEN))),
+        }  # fmt: skip
+        last = make_receipt(ground, **receipt)
+        due = find_breach(terms, last.receipt) or 0
+        assert await refunded(ground, terms, last) == due
+        breaches += due > 0
+    assert 8 <= breaches <= 72
+
+
+def test_amounts_and_times_at_their_largest_fit_the_contracts_arithmetic() -> None:
+    terms = make_terms(open_until_ns=0, availability_ppm=PPM, refund_ppm=PPM)
+    last = Receipt(keccak(b"lease"), 1, 2**64 - 1, 0, NO_USAGE, Amount(U128_MAX), True)
+    assert find_breach(terms, last) == U128_MAX
+    assert (2**64 - 1) * PPM < 2**255 and U128_MAX * PPM < 2**256

@@ -1,0 +1,380 @@
+"""The job file: what is read, how mistakes are told, and that no text can hurt."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import xnode
+from metering.resources import Resources
+from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_SECOND, U128_MAX
+from xnode.jobfile.read import (
+    BID_KEYS,
+    GPU_KEYS,
+    INPUT_KEYS,
+    JOB_KEYS,
+    OUTPUT_KEYS,
+    RESOURCE_KEYS,
+    ImageSource,
+    InputSource,
+    JobFile,
+    OutputTarget,
+    make_bid,
+    make_example,
+    make_schema,
+    validate_jobfile,
+)
+from xnode.jobfile.yaml_tree import MAX_PAGE_BYTES, MAX_PROBLEMS
+from xnode.text.quantity import Money
+
+DIGEST = "sha256:" + "ab" * 32
+BASIC = "image: oci:./image\ntime_limit: 10m\nbudget: 5 OPENX\n"
+
+
+def read(text: str) -> JobFile:
+    """The job file of a text that must be right."""
+    found = validate_jobfile(text, "job.yaml")
+    assert isinstance(found, JobFile), [str(problem) for problem in found]
+    return found
+
+
+def told(text: str) -> list[str]:
+    """The problems of a text that must be wrong."""
+    found = validate_jobfile(text, "job.yaml")
+    assert isinstance(found, list) and found
+    return [str(problem) for problem in found]
+
+
+def test_three_lines_are_enough() -> None:
+    job = read(BASIC)
+    assert job.image == ImageSource("layout", path="./image")
+    assert (job.name, job.command, job.env, job.inputs, job.outputs) == ("job", (), (), (), None)
+    assert job.resources == Resources(1_000, BYTES_PER_GIB // 2, BYTES_PER_GIB)
+    assert (job.duration_limit_ns, job.network, job.network_bytes) == (600 * NANOS_PER_SECOND, False, 0)
+    assert (job.asset, job.budget, job.bid) == ("OPENX", Money(5, 0, "OPENX"), None)
+
+
+def test_everything_is_read() -> None:
+    job = read(
+        f"""
+name: training
+image: ghcr.io/me/train:v2@{DIGEST}
+command: python3 -m train --name "two words"
+env: {{EPOCHS: 03, DEBUG: yes, EMPTY: }}
+inputs:
+  - {{path: data/a.csv, from: ~/a.csv}}
+  - path: b.csv
+    from: ./b.csv
+outputs: {{to: ./results, only: ["*.csv", "model/*"]}}
+resources: {{vcpus: 1.5, memory: 1.5GiB, disk: 10 GB, gpus: {{count: 2, model: NVIDIA H200}}}}
+time_limit: 1h30m
+network: 10GB
+asset: USDC
+budget: "12.50"
+bid: {{vcpu_hour: 0.2, gpu_hour: 3 USDC}}
+regions: [eu-west, us-east]
+min_stake: 100 OPENX
+min_availability: 0.995
+"""
+    )
+    assert job.image == ImageSource("registry", digest=DIGEST, reference=f"ghcr.io/me/train:v2@{DIGEST}")
+    assert job.command == ("python3", "-m", "train", "--name", "two words")
+    assert job.env == (("EPOCHS", "03"), ("DEBUG", "yes"), ("EMPTY", "")), "values are text as it is written"
+    assert job.inputs == (InputSource("data/a.csv", "~/a.csv"), InputSource("b.csv", "./b.csv"))
+    assert job.outputs == OutputTarget("./results", ("*.csv", "model/*"))
+    assert job.resources == Resources(1_500, 3 * BYTES_PER_GIB // 2, 10 * BYTES_PER_GB, 2, "NVIDIA H200")
+    assert (job.duration_limit_ns, job.network, job.network_bytes) == (
+        5_400 * NANOS_PER_SECOND,
+        True,
+        10 * BYTES_PER_GB,
+    )
+    assert (job.asset, job.budget.to_amount(6)) == ("USDC", 12_500_000)
+    assert job.bid == (("vcpu_hour", Money(2, 1)), ("gpu_hour", Money(3, 0, "USDC")))
+    assert (job.regions, job.min_stake) == (("eu-west", "us-east"), Money(100, 0, "OPENX"))
+    assert job.min_availability_ppm == 995_000
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        (f"image: {DIGEST}", "image", ImageSource("digest", digest=DIGEST)),
+        ("inputs: {in/a: ./b}", "inputs", (InputSource("in/a", "./b"),)),
+        ("regions: eu-west", "regions", ("eu-west",)),
+        ("network: true", "network_bytes", BYTES_PER_GB),
+        ("network: no", "network", False),
+        ("command: [echo, 1, true]", "command", ("echo", "1", "true")),
+        ("outputs: out", "outputs", OutputTarget("out")),
+    ],
+)
+def test_short_forms_mean_the_same(line: str, name: str, value: Any) -> None:
+    key = line.partition(":")[0]
+    kept = "".join(f"{basic}\n" for basic in BASIC.splitlines() if not basic.startswith(key))
+    assert getattr(read(kept + line), name) == value
+
+
+def test_every_problem_is_told_at_once_with_its_line_and_path() -> None:
+    text = """name: x
+image: alpine:latest
+comand: ls
+resources:
+  memry: 5
+  memory: 512M
+time_limit: 10
+budget: 5 USDC
+asset: OPENX
+env: {1A: 3, B: [1]}
+bid: {vcpu_hour: -1}
+inputs: {../x: ./x}
+"""
+    lines = told(text)
+    begins = [re.match(r"job\.yaml:(\d+): ([\w.]+):", line) for line in lines]
+    assert [found and (int(found[1]), found[2]) for found in begins] == [
+        (2, "image"),
+        (3, "comand"),
+        (5, "resources.memry"),
+        (6, "resources.memory"),
+        (7, "time_limit"),
+        (8, "budget"),
+        (10, "env.1A"),
+        (10, "env.B"),
+        (11, "bid.vcpu_hour"),
+        None,
+    ]
+    assert lines[-1].startswith("job.yaml:12: inputs.'../x': '../x' must be relative")
+    assert lines[1] == "job.yaml:3: comand: unknown key; did you mean command?"
+    assert lines[2] == "job.yaml:5: resources.memry: unknown key; did you mean memory?"
+    assert lines[3].endswith("did you mean 512MiB?")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "job.yaml:1: the file is empty"),
+        ("# nothing\n", "job.yaml:1: the file is empty"),
+        ("just words", "job.yaml:1: must be a map of keys and values"),
+        ("a: {", "job.yaml:1: not YAML"),
+        ("a: &x 1\nb: *x", "job.yaml:1: anchors and aliases"),
+        ("a: !!python/object/apply:os.system [ls]", "job.yaml:1: tags"),
+        ("a: 1\n---\nb: 1", "job.yaml:2: a second document"),
+        ("[" * 200 + "]" * 200, "job.yaml:1: nested deeper"),
+        ("{[a]: b}", "job.yaml:1: a key must be a word"),
+        ("a: [" + "1," * 21_000 + "]", "job.yaml:1: more than"),
+        ("#" * (MAX_PAGE_BYTES + 1), "job.yaml:1: the file is larger than 256 KiB"),
+        ("#" + "é" * (MAX_PAGE_BYTES // 2), "job.yaml:1: the file is larger than 256 KiB"),
+        (BASIC + "budget: 6", "job.yaml:4: budget: stands twice, first in line 3"),
+        (BASIC + "env: {A: 1, A: 2}", "job.yaml:4: env.A: stands twice"),
+        (BASIC + "name:", "job.yaml:4: name: has no value"),
+        (BASIC + "command: []", "job.yaml:4: command: is empty"),
+        (BASIC + "command: 'a \"b'", "job.yaml:4: command: No closing quotation"),
+        (BASIC + 'command: ["a\\0b"]', "job.yaml:4: command[0]: has a character"),
+        (BASIC + f"command: ['{'x' * 33_000}']", "job.yaml:4: command: is longer"),
+        (BASIC + "resources: {vcpus: 0}", "job.yaml:4: resources: a job needs some vcpus"),
+        (BASIC + "resources: {vcpus: 1.0001}", "job.yaml:4: resources.vcpus: '1.0001' is finer"),
+        (BASIC + "resources: {memory: 0.3B}", "job.yaml:4: resources.memory: '0.3B' is not a whole number"),
+        (BASIC + "resources: {disk: 99999999TiB}", "job.yaml:4: resources.disk: '99999999TiB' is more than"),
+        (BASIC + "resources: {gpus: {model: H200}}", "job.yaml:4: resources.gpus.count: is missing"),
+        (BASIC + "resources: {gpus: 1.5}", "job.yaml:4: resources.gpus: '1.5' is not a whole number"),
+        (BASIC + "inputs: [{path: a}]", "job.yaml:4: inputs[0].from: is missing"),
+        (BASIC + "inputs: {a: ./1, a/b: ./2}", "job.yaml:4: inputs: 'a/b' lies below"),
+        (BASIC + "inputs: [{path: a, from: x}, {path: a, from: y}]", "job.yaml:4: inputs: two inputs"),
+        (BASIC + "network: maybe", "job.yaml:4: network: 'maybe' is not true, false or a size"),
+        (BASIC + "min_stake: 5 USDC", "job.yaml:4: min_stake: is in USDC, stake is always OPENX"),
+        (BASIC + "bid: {gpu_hour: 1 USDC}", "job.yaml:4: bid.gpu_hour: is in USDC, the job pays in OPENX"),
+        (BASIC.replace("10m", "0s"), "job.yaml:2: time_limit: the time is zero"),
+        (BASIC + '"na\\x1bme": 1', "job.yaml:4: 'na\\x1bme': unknown key; did you mean name?"),
+    ],
+)
+def test_each_mistake_has_its_line(text: str, expected: str) -> None:
+    lines = told(text)
+    assert len(lines) == 1 or text.count("\n") == 0, lines
+    assert lines[0].startswith(expected)
+
+
+def test_what_must_be_said_is_named_when_missing() -> None:
+    assert told("name: x") == [
+        f"job.yaml:1: {name}: is missing; it must be said" for name in ("image", "time_limit", "budget")
+    ]
+
+
+def test_problems_have_a_limit() -> None:
+    assert len(told("\n".join(f"x{number}: 1" for number in range(500)))) == MAX_PROBLEMS
+
+
+texts = st.text(max_size=200) | st.lists(
+    st.sampled_from([*JOB_KEYS, *RESOURCE_KEYS, ": ", "\n", "  ", "- ", "{", "}", "[", "]", "'", '"', "|", "&a", "*a"])
+    | st.sampled_from(
+        ["5 OPENX", "10m", "oci:x", "512MiB", "~", "!x", "\\ud800", "\\0", "#", "\t", "0.5", "\x85", "?"]
+    ),
+    max_size=30,
+).map("".join)
+
+
+@given(texts)
+@example("\ud800")
+@example('a: "\\ud800"')
+@example(BASIC + 'name: "\\ud800"')
+@example(BASIC + 'command: "\\ud800"')
+@example(BASIC + 'env: {"\\ud800": "\\ud800"}')
+@example(BASIC + 'inputs: {"\\ud800": x}')
+@example("\ufeff" + BASIC)
+@example("%YAML 3.0\n---\n" + BASIC)
+@example("? ?\n")
+@example("9" * 10_000)
+@example(BASIC + "resources: {vcpus: " + "9" * 5_000 + "}")
+@example("- " * 60_000)
+@example('"' + "\\" * 1_001)
+def test_no_text_raises_and_every_problem_is_one_printable_line(text: str) -> None:
+    found = validate_jobfile(text, "job.yaml")
+    assert isinstance(found, JobFile) or (found and all(str(problem).isprintable() for problem in found))
+
+
+values = st.sampled_from(["1", "yes", "~", "[]", "{}", "[1, {a: 2}]", "{a: 1}", "-1", "1e3", ".inf", "''", "x", "0x10"])
+
+
+@given(st.dictionaries(st.sampled_from([*JOB_KEYS]), values))
+def test_any_value_at_any_key_is_read_or_told(page: dict[str, str]) -> None:
+    found = validate_jobfile("\n".join(f"{key}: {value}" for key, value in page.items()), "job.yaml")
+    assert isinstance(found, JobFile) or found
+
+
+# ------------------------------------------------------------------------------------------------------------- example
+
+
+def test_the_example_is_a_job_file() -> None:
+    assert read(make_example()).name == "hello"
+
+
+def test_the_example_shows_every_key_and_stays_right_with_every_line_switched_on() -> None:
+    switched = re.sub(r"^( *)# ( *)([\w.]+:(?: |$))", r"\1\2\3", make_example(), flags=re.MULTILINE)
+    once = re.sub(r"^outputs: \./results\n", "", switched, flags=re.MULTILINE)
+    job = read(once)
+    assert job.bid is not None and len(job.bid) == len(BID_KEYS)
+    for key in (*JOB_KEYS, *RESOURCE_KEYS, *BID_KEYS, *GPU_KEYS, *OUTPUT_KEYS):
+        assert re.search(rf"\b{key}:", once), key
+
+
+def test_a_bid_leaves_prices_open_that_it_does_not_name() -> None:
+    tariff = make_bid(read(BASIC + "bid: {vcpu_hour: 0.2}"), 18)
+    assert tariff is not None
+    assert (tariff.vcpu_hour, tariff.gpu_hour) == (2 * 10**17, U128_MAX)
+    assert make_bid(read(BASIC), 18) is None
+    with pytest.raises(ValueError, match="more decimals"):
+        make_bid(read(BASIC + "bid: {vcpu_hour: 0.0000001}"), 6)
+
+
+# -------------------------------------------------------------------------------------------------------------- schema
+
+GOOD = [
+    BASIC,
+    BASIC + "name: x\ncommand: ls -l\n",
+    BASIC + "command: [a, 1, true]\nenv: {A: 1, B: x, C: true, D: }\n",
+    BASIC + "inputs: {a: ./a}\noutputs: out\n",
+    BASIC + "inputs: [{path: a, from: ./a}]\noutputs: {to: out, only: '*.csv'}\n",
+    BASIC + "resources: {vcpus: 2, memory: 1 GiB, disk: 10GB, gpus: 2}\n",
+    BASIC + "resources: {vcpus: '0.25', gpus: {count: 1, model: H200}}\n",
+    BASIC + "network: true\n",
+    BASIC + "network: 10GB\n",
+    BASIC + "network: 'yes'\n",
+    BASIC + "bid: {vcpu_hour: 0.2, egress_gb: '1 OPENX'}\nregions: eu\nmin_stake: 5\n",
+    BASIC + "min_availability: 0.99\n",
+    BASIC + "min_availability: '1'\n",
+    BASIC + "regions: [eu, us]\nasset: OPENX\n",
+    BASIC.replace("5 OPENX", "5.25").replace("10m", "1d2h3m4s") + "asset: '0x" + "aB" * 20 + "'\n",
+    BASIC.replace("oci:./image", DIGEST),
+    BASIC.replace("oci:./image", f"example.org/a/b:c@{DIGEST}"),
+]
+
+BAD = [
+    "",
+    "[]",
+    "name: x",
+    *(
+        "\n".join(line for line in BASIC.splitlines() if not line.startswith(key))
+        for key in ("image", "time", "budget")
+    ),
+    BASIC + "comand: ls\n",
+    BASIC + "name: ''\n",
+    BASIC + "name: [x]\n",
+    BASIC + "name: " + "x" * 65 + "\n",
+    BASIC + "command: []\n",
+    BASIC + "command: {a: 1}\n",
+    BASIC + "command: [[a]]\n",
+    BASIC + "env: [A=1]\n",
+    BASIC + "env: {1A: 1}\n",
+    BASIC + "env: {A: [1]}\n",
+    BASIC + "inputs: x\n",
+    BASIC + "inputs: [{path: a}]\n",
+    BASIC + "inputs: [{path: a, from: b, mode: c}]\n",
+    BASIC + "outputs: [x]\n",
+    BASIC + "outputs: {only: x}\n",
+    BASIC + "resources: 1\n",
+    BASIC + "resources: {vcpu: 1}\n",
+    BASIC + "resources: {vcpus: -1}\n",
+    BASIC + "resources: {vcpus: [1]}\n",
+    BASIC + "resources: {memory: 512}\n",
+    BASIC + "resources: {memory: 512M}\n",
+    BASIC + "resources: {gpus: -1}\n",
+    BASIC + "resources: {gpus: 1025}\n",
+    BASIC + "resources: {gpus: {model: H200}}\n",
+    BASIC + "network: maybe\n",
+    BASIC + "network: 5\n",
+    BASIC + "bid: 5\n",
+    BASIC + "bid: {vcpu: 1}\n",
+    BASIC + "bid: {vcpu_hour: -1}\n",
+    BASIC + "regions: [eu west]\n",
+    BASIC + "regions: {a: 1}\n",
+    BASIC + "asset: '0x12'\n",
+    BASIC + "min_stake: many\n",
+    BASIC + "min_availability: 1.5\n",
+    BASIC + "min_availability: 99%\n",
+    BASIC.replace("10m", "10"),
+    BASIC.replace("10m", "''"),
+    BASIC.replace("10m", "1m1h"),
+    BASIC.replace("5 OPENX", "-5"),
+    BASIC.replace("5 OPENX", "5 0x12"),
+    BASIC.replace("oci:./image", "alpine:latest"),
+    BASIC.replace("oci:./image", "'oci:'"),
+    BASIC.replace("oci:./image", "a@sha256:12"),
+]
+
+
+@pytest.fixture(scope="module")
+def schema() -> jsonschema.Draft202012Validator:
+    """The validator of the shipped schema."""
+    shipped = json.loads(SCHEMA_PATH.read_text())
+    jsonschema.Draft202012Validator.check_schema(shipped)
+    return jsonschema.Draft202012Validator(shipped)
+
+
+SCHEMA_PATH = Path(xnode.__file__).with_name("jobfile") / "schema.json"
+
+
+def test_the_shipped_schema_is_the_one_the_table_makes() -> None:
+    made = json.dumps(make_schema(), indent=2) + "\n"
+    assert SCHEMA_PATH.read_text() == made, "write json.dumps(make_schema(), indent=2) into xnode/jobfile/schema.json"
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_the_schema_takes_what_the_reader_takes(schema: jsonschema.Draft202012Validator, text: str) -> None:
+    read(text)
+    assert [error.message for error in schema.iter_errors(yaml.safe_load(text))] == []
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_the_schema_refuses_what_the_reader_refuses(schema: jsonschema.Draft202012Validator, text: str) -> None:
+    told(text)
+    assert not schema.is_valid(yaml.safe_load(text))
+
+
+def test_every_key_of_the_tables_is_in_the_schema() -> None:
+    made = json.dumps(make_schema())
+    for keys in (JOB_KEYS, RESOURCE_KEYS, GPU_KEYS, BID_KEYS, INPUT_KEYS, OUTPUT_KEYS):
+        assert all(f'"{key}"' in made for key in keys)

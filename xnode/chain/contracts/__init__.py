@@ -1,0 +1,1 @@
+"""Contracts: one thin module per contract: its calls, views and events as typed values."""

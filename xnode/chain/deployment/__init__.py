@@ -1,0 +1,1 @@
+"""Deployment: the contracts of one chain: planned, deployed, named in a manifest, checked."""

@@ -1,0 +1,128 @@
+"""Deploy: puts all contracts on a chain from the committed artifacts, wired to each other, and says where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from eth_abi.abi import encode as abi_encode
+
+from metering.units import ZERO_ADDRESS, Address
+from xnode.chain.abi.artifacts import load_artifact
+from xnode.chain.abi.codec import list_types, parse_hex, to_hex
+from xnode.chain.contracts import compute_credit, provider_registry
+from xnode.chain.deployment.check import check_deployment
+from xnode.chain.deployment.manifest import Asset, Contracts, Manifest
+from xnode.chain.deployment.plan import OPENX_DECIMALS, Plan
+from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.send.transactor import Transactor
+from xnode.chain.send.tx_journal import TxCall
+from xnode.errors import Permanent
+from xnode.ports.chain import Sent
+
+Say = Callable[[str], None]
+
+
+async def deploy(
+    rpc: Rpc, transactor: Transactor, chain_id: int, plan: Plan, *, label: str = "deploy", say: Say = lambda _text: None
+) -> Manifest:
+    """The manifest of contracts made from the transactor's key, which pays the gas and keeps no power over them.
+
+    Interrupted and run again with the same label and journal, it goes on where it stopped.
+    """
+    return await _Deployment(rpc, transactor, label, say).run(chain_id, plan)
+
+
+class _Deployment:
+    """One run: every step is an intent of its own, so that none is ever done twice."""
+
+    def __init__(self, rpc: Rpc, transactor: Transactor, label: str, say: Say) -> None:
+        self._rpc, self._transactor, self._label, self._say = rpc, transactor, label, say
+        self._first_block = 0
+
+    async def run(self, chain_id: int, plan: Plan) -> Manifest:
+        owner = await self._make_timelock(plan)
+        supply = plan.openx
+        token = await self._create("OpenxToken", supply.holder, supply.supply, owner)
+        registry = await self._create("ProviderRegistry", token, plan.stake_thaw_s, self._transactor.address)
+        splits = await self._create("SplitRegistry")
+        capacity = await self._create("CapacityRegistry", registry, token, owner, *plan.make_capacity_values())
+        gpu = await self._make_credit(plan, "GpuCredit", compute_credit.Kind.GPU, registry, capacity, owner)
+        cpu = await self._make_credit(plan, "CpuCredit", compute_credit.Kind.CPU, registry, capacity, owner)
+        assets = (
+            Asset("OPENX", OPENX_DECIMALS, token),
+            Asset("tGPU", compute_credit.DECIMALS, gpu),
+            Asset("tCPU", compute_credit.DECIMALS, cpu),
+            *plan.assets,
+        )
+        setups = [(asset.address, asset.address in (gpu, cpu)) for asset in assets]
+        guardian = plan.governance.guardian
+        escrow = await self._create("PaymentEscrow", registry, splits, owner, guardian, plan.escrow_min_thaw_s, setups)
+        prover = await self._create("FaultProver", registry, capacity, escrow)
+        await self._connect(registry, prover, [gpu, cpu, capacity])
+        contracts = Contracts(
+            timelock=owner,
+            openx_token=token,
+            provider_registry=registry,
+            split_registry=splits,
+            capacity_registry=capacity,
+            gpu_credit=gpu,
+            cpu_credit=cpu,
+            payment_escrow=escrow,
+            fault_prover=prover,
+        )
+        manifest = Manifest(
+            chain_id=chain_id,
+            deployed_at_block=self._first_block,
+            confirmations=plan.confirmations,
+            contracts=contracts,
+            assets=assets,
+            rpc_url=plan.rpc_url,
+        )
+        await check_deployment(self._rpc, manifest)
+        return manifest
+
+    async def _make_timelock(self, plan: Plan) -> Address:
+        rule = plan.governance
+        # Without an admin: from birth only the timelock itself can change who may propose.
+        return await self._create(
+            "TimelockController", rule.delay_s, list(rule.proposers), list(rule.executors), ZERO_ADDRESS
+        )
+
+    async def _make_credit(
+        self, plan: Plan, step: str, kind: compute_credit.Kind, registry: Address, capacity: Address, owner: Address
+    ) -> Address:
+        named = ("xnode GPU credit", "tGPU") if kind is compute_credit.Kind.GPU else ("xnode CPU credit", "tCPU")
+        rate = plan.credits.gpu_cover if kind is compute_credit.Kind.GPU else plan.credits.cpu_cover
+        values = (*named, int(kind), registry, capacity, owner, rate, plan.credits.window_hours)
+        return await self._create("ComputeCredit", *values, step=step)
+
+    async def _connect(self, registry: Address, slasher: Address, holds: list[Address]) -> None:
+        self._say("connecting ProviderRegistry with what holds and slashes stake")
+        call = TxCall(registry, provider_registry.CONNECT.encode(slasher, holds))
+        _check_done(await self._transactor.send(f"{self._label}/connect", call), "connecting ProviderRegistry")
+
+    async def _create(self, name: str, *values: object, step: str = "") -> Address:
+        """Where the contract is. step: names it among several of one kind."""
+        step = step or name
+        sent = await self._transactor.send(f"{self._label}/{step}", TxCall(None, make_creation(name, *values)))
+        _check_done(sent, f"making {step}")
+        receipt = await self._rpc.read("eth_getTransactionReceipt", to_hex(sent.tx_hash))
+        address = Address(parse_hex(receipt["contractAddress"])) if receipt else ZERO_ADDRESS
+        if address == ZERO_ADDRESS:
+            raise Permanent(f"{step} was made in block {sent.block_number}, which is gone; deploy again")
+        self._first_block = self._first_block or sent.block_number
+        self._say(f"{step} at {to_hex(address)}")
+        return address
+
+
+def make_creation(name: str, *values: object) -> bytes:
+    """The code that makes a contract, with its constructor's arguments behind it."""
+    artifact = load_artifact(name)
+    inputs: list[Any] = next((entry["inputs"] for entry in artifact.abi if entry["type"] == "constructor"), [])
+    return artifact.bytecode + abi_encode(list_types(inputs), values)
+
+
+def _check_done(sent: Sent, what: str) -> None:
+    if not sent.ok:
+        raise Permanent(f"{what} reverted in transaction {to_hex(sent.tx_hash)}; look at it with cast run")

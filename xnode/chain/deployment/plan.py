@@ -1,0 +1,146 @@
+"""Plan: everything that a deployment's constructors are told, with names, as a TOML file that people read and review."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from metering.codec import encode
+from metering.eip712 import keccak
+from metering.units import Address, Amount, Hash32
+from xnode.chain.abi.artifacts import CONTRACTS, load_artifact
+from xnode.chain.deployment.manifest import Asset, parse_address
+from xnode.errors import UserError
+from xnode.text.amount import parse_amount
+
+OPENX_DECIMALS = 18
+
+
+class Supply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All OPENX that is ever made on its home chain, and who gets it. Zero on every other chain, where bridges bring it."""
+
+    holder: Address
+    supply: Amount
+
+
+class Governance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may propose and cancel, who may execute after delay_s (the zero address: anyone), and who may stop new deposits
+    at once (the zero address: nobody)."""
+
+    proposers: tuple[Address, ...]
+    executors: tuple[Address, ...]
+    guardian: Address
+    delay_s: int
+
+    def __post_init__(self) -> None:
+        if not self.proposers or not self.executors:
+            raise ValueError("proposers and executors must each name somebody")
+
+
+class Credits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """OPENX of stake behind each tGPU and tCPU; how many hours of verified capacity may be outstanding."""
+
+    gpu_cover: Amount
+    cpu_cover: Amount
+    window_hours: int
+
+
+class CapacitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """CapacityRegistry's numbers, in its order: see ICapacityRegistry.Settings. *_s: seconds; fee and stake: OPENX."""
+
+    draw_delay_blocks: int
+    panel_size: int
+    quorum: int
+    answer_time_s: int
+    validity_s: int
+    spot_check_pause_s: int
+    leave_delay_s: int
+    fee: Amount
+    verifier_stake: Amount
+
+
+class DeviceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A class of devices: thousandths of a reference unit that one is, and the challenge that tells it."""
+
+    name: str
+    kind: Literal["gpu", "cpu"]
+    weight_milli: int
+    n: int
+    time_limit_ms: int
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One deployment. assets: accepted beside OPENX and the credits; rpc_url: of a chain node that is open to all."""
+
+    openx: Supply
+    governance: Governance
+    stake_thaw_s: int
+    escrow_min_thaw_s: int
+    credits: Credits
+    capacity: CapacitySettings
+    classes: tuple[DeviceClass, ...]
+    assets: tuple[Asset, ...] = ()
+    confirmations: int = 1
+    rpc_url: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            raise ValueError("classes must have an entry, or nobody could have capacity verified")
+        if self.confirmations < 1:
+            raise ValueError("confirmations must be at least 1")
+
+    def make_capacity_values(self) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]]:
+        """Settings and classes as CapacityRegistry's constructor takes them."""
+        settings = tuple(getattr(self.capacity, name) for name in CapacitySettings.__struct_fields__)
+        kinds = {"gpu": 0, "cpu": 1}
+        return settings, [
+            (one.name, kinds[one.kind], one.weight_milli, one.n, one.time_limit_ms) for one in self.classes
+        ]
+
+    def make_digest(self) -> Hash32:
+        """Tells this plan, with the contracts that it would make, from every other one."""
+        return keccak(encode(self) + b"".join(load_artifact(name).bytecode for name in CONTRACTS))
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan in a file. UserError naming the setting that is wrong."""
+    try:
+        raw = tomllib.loads(path.read_text())
+    except OSError as error:
+        reason = error.strerror or "unknown"
+        raise UserError(f"cannot read the plan: {reason}", where=str(path), todo="check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"not TOML: {error}", where=str(path), todo="mend it") from error
+    try:
+        plan: Plan = msgspec.convert(
+            _parse_addresses(raw, str(path)), Plan, builtin_types=(bytes,), dec_hook=_parse_special
+        )
+    except msgspec.ValidationError as error:
+        raise UserError(str(error), where=str(path), todo="see contracts/plan.example.toml") from error
+    return plan
+
+
+def _parse_addresses(raw: Any, where: str) -> Any:
+    """The same tables with every address as bytes."""
+    match raw:
+        case dict():
+            return {name: _parse_addresses(value, f"{where}: {name}") for name, value in raw.items()}
+        case list():
+            return [_parse_addresses(value, f"{where}[{number}]") for number, value in enumerate(raw)]
+        case str() if raw.startswith("0x"):
+            return parse_address(raw, where)
+    return raw
+
+
+def _parse_special(kind: type, value: Any) -> Any:
+    if kind is Amount:
+        if not isinstance(value, str):
+            raise ValueError('write amounts of OPENX as text, like "12.5"')
+        try:
+            return parse_amount(value, OPENX_DECIMALS)
+        except UserError as error:
+            raise ValueError(error.what) from error
+    raise NotImplementedError(f"{kind!r} cannot be read from a plan")

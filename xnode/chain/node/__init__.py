@@ -1,0 +1,1 @@
+"""Node: a chain node's JSON-RPC: reads, fees, confirmed logs."""

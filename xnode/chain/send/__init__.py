@@ -1,0 +1,1 @@
+"""Send: transactions that happen once, whatever dies in between."""

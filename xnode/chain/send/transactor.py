@@ -1,0 +1,317 @@
+"""Transactor: one key's transactions. One intent never becomes two, whatever dies in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+import trio
+
+from metering.eip712 import keccak
+from metering.units import Address, Hash32
+from xnode.chain.abi.codec import make_checksum, parse_hex, to_hex
+from xnode.chain.node.fees import FEE_HISTORY, GWEI, Fees, make_fees, raise_fees
+from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, NodeRefused, Rpc
+from xnode.chain.send.tx_journal import Attempt, TxCall, TxJournal, TxRecord
+from xnode.errors import Permanent, Retryable
+from xnode.faultpoint import reach
+from xnode.ports.chain import Sent
+from xnode.ports.wallet import Transaction, TransactionSigner
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
+
+MAX_IN_FLIGHT = 16
+"""Unmined transactions of one key: nodes promise to hold no more than this for one account."""
+
+MAX_ATTEMPTS = 16
+"""Spellings of one intent: 15 raises multiply the first offer by six, and the fee cap ends it earlier."""
+
+MAX_GAS = (1 << 24) - 1
+"""No transaction may use 2**24 gas or more (EIP-7825)."""
+
+LOST_LOOKS = 3
+"""How often a nonce must be seen used, deep in the chain and not by us, before its intent gets another nonce."""
+
+IDLE_LOOK_S = 30.0
+"""With nothing in flight: how often to make sure that the chain still has all we sent."""
+
+MAX_BACKOFF_S = 15.0
+"""Between looks while the node is away: a person who restarts it should not wait longer."""
+
+_KNOWN = ("already known", "already imported", "known transaction", "alreadyknown")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """confirmations: blocks, the transaction's own included, before it counts; stuck_after_s: unmined so long, it is
+    offered again with a higher fee; deadline_s: how long send() waits; fee_cap: wei per gas that we never exceed."""
+
+    confirmations: int = 1
+    poll_interval_s: float = 1.0
+    stuck_after_s: float = 45.0
+    deadline_s: float = 180.0
+    fee_cap: int = 500 * GWEI
+
+
+class _Watched:
+    """A record in flight, who waits for it, and when it was last handed to the node."""
+
+    __slots__ = ("lost_looks", "pushed_at", "record", "sent", "settled")
+
+    def __init__(self, record: TxRecord, pushed_at: float) -> None:
+        self.record, self.pushed_at = record, pushed_at
+        self.settled, self.lost_looks = trio.Event(), 0
+        self.sent: Sent | None = None
+
+
+class Transactor:
+    """Sends for one key on one chain. run() must be running for send() to return."""
+
+    def __init__(self, rpc: Rpc, signer: TransactionSigner, journal: TxJournal, chain_id: int, pace: Pace) -> None:
+        self._rpc, self._signer, self._journal = rpc, signer, journal
+        self._chain_id, self._pace = chain_id, pace
+        self._lock = trio.Lock()
+        self._watched: dict[str, _Watched] = {}
+        self._resumed = trio.Event()
+        self._wake, self._room = trio.Event(), trio.Event()
+
+    @property
+    def address(self) -> Address:
+        """Who sends."""
+        return self._signer.address
+
+    async def send(self, intent: str, call: TxCall) -> Sent:
+        """The end of this intent's one transaction, which is sent unless an earlier call (or life) already has.
+
+        An intent that is known keeps its first call. Raises Permanent, with nothing sent, when the contract refuses the
+        call; Retryable when it could not be sent yet, or is not confirmed within the deadline: ask again then.
+        """
+        with trio.move_on_after(self._pace.deadline_s):
+            await self._resumed.wait()
+            taken = await self._take_up(intent, call)
+            if isinstance(taken, Sent):
+                return taken
+            await taken.settled.wait()
+            assert taken.sent is not None
+            return taken.sent
+        raise Retryable(f"{intent} is not confirmed after {self._pace.deadline_s:g} s; it is still watched, ask again")
+
+    async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Watches everything in flight until cancelled, first of all what an earlier life left unfinished."""
+        for record in await self._journal.load_pending():
+            self._watch(record, pushed_at=-inf)
+        self._resumed.set()
+        task_status.started()
+        backoff_s = self._pace.poll_interval_s
+        while True:
+            try:
+                await self._look()
+                backoff_s = self._pace.poll_interval_s
+            except (Retryable, Permanent) as error:
+                # Also a Permanent (a node of the wrong chain, say) must not end us: a person may mend it meanwhile.
+                log.warning("chain transactions cannot be watched", reason=str(error))
+                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+            await self._rest(backoff_s)
+
+    async def _rest(self, delay_s: float) -> None:
+        if self._watched:
+            await trio.sleep(delay_s)
+            return
+        self._wake = trio.Event()
+        with trio.move_on_after(IDLE_LOOK_S):
+            await self._wake.wait()
+
+    # ---- Sending
+
+    async def _take_up(self, intent: str, call: TxCall) -> _Watched | Sent:
+        while intent not in self._watched and len(self._watched) >= MAX_IN_FLIGHT:
+            self._room = trio.Event()
+            await self._room.wait()
+        async with self._lock:
+            if intent in self._watched:
+                return self._watched[intent]
+            record = await self._journal.load(intent)
+            if record is not None and record.sent is not None:
+                return record.sent
+            if record is not None:
+                # A save that was reported as failed had come through.
+                return self._watch(record, pushed_at=-inf)
+            record = await self._make(intent, call)
+            reach("tx_before_save")
+            # Once on disk it must be watched: not even a cancelled caller may come between.
+            with trio.CancelScope(shield=True):
+                await self._journal.save(record)
+                reach("tx_saved")
+                watched = self._watch(record, pushed_at=trio.current_time())
+            await self._broadcast(record.attempts[-1])
+            reach("tx_broadcast")
+            return watched
+
+    def _watch(self, record: TxRecord, pushed_at: float) -> _Watched:
+        watched = self._watched[record.intent] = _Watched(record, pushed_at)
+        self._wake.set()
+        return watched
+
+    async def _make(self, intent: str, call: TxCall) -> TxRecord:
+        address = to_hex(self._signer.address)
+        history, balance, count = await self._rpc.read_batch(
+            [FEE_HISTORY, ("eth_getBalance", (address, "latest")), ("eth_getTransactionCount", (address, "pending"))]
+        )
+        fees = make_fees(history, self._pace.fee_cap)
+        self._check_funds(call.value, int(balance, 16))
+        gas = await self._estimate(call)
+        self._check_funds(call.value + gas * fees.max_fee, int(balance, 16))
+        nonce = max(int(count, 16), await self._journal.next_nonce())
+        return TxRecord(intent, call, gas, (self._sign(call, gas, nonce, fees),))
+
+    async def _estimate(self, call: TxCall) -> int:
+        request = {"from": to_hex(self._signer.address), "data": to_hex(call.data), "value": hex(call.value)}
+        if call.to is not None:
+            request["to"] = to_hex(call.to)
+        estimate = int(await self._rpc.read("eth_estimateGas", request, "latest"), 16)
+        if estimate > MAX_GAS:
+            raise Permanent(f"a transaction would take {estimate} gas, more than the {MAX_GAS} allowed; split it")
+        return min(max(estimate * 5 // 4, call.gas_floor), MAX_GAS)
+
+    def _check_funds(self, needed: int, balance: int) -> None:
+        if balance < needed:
+            raise Retryable(
+                f"{make_checksum(self._signer.address)} has {balance} wei, its transaction needs {needed}; send it some"
+            )
+
+    def _sign(self, call: TxCall, gas: int, nonce: int, fees: Fees) -> Attempt:
+        raw = self._signer.sign_transaction(
+            Transaction(
+                chain_id=self._chain_id,
+                nonce=nonce,
+                max_priority_fee=fees.max_priority_fee,
+                max_fee=fees.max_fee,
+                gas=gas,
+                to=call.to,
+                value=call.value,
+                data=call.data,
+            )
+        )
+        return Attempt(nonce, fees.max_fee, fees.max_priority_fee, keccak(raw), raw)
+
+    async def _broadcast(self, attempt: Attempt) -> None:
+        """Hands it to the node. Whatever the answer, only receipts tell what became of it, so nothing is raised."""
+        try:
+            await self._rpc.write("eth_sendRawTransaction", to_hex(attempt.raw))
+        except NodeRefused as error:
+            if not any(word in error.message.lower() for word in _KNOWN):
+                log.warning(
+                    "transaction not taken", tx_hash=to_hex(attempt.tx_hash), nonce=attempt.nonce, reason=str(error)
+                )
+        except (Retryable, Permanent) as error:
+            log.warning("transaction not handed over yet", tx_hash=to_hex(attempt.tx_hash), reason=str(error))
+
+    # ---- Watching
+
+    async def _look(self) -> None:
+        head, count, deep_count, receipts = await self._read_chain()
+        for watched in sorted(self._watched.values(), key=lambda each: each.record.nonce):
+            record = watched.record
+            receipt = next((receipts[a.tx_hash] for a in record.attempts if receipts.get(a.tx_hash)), None)
+            if receipt is not None:
+                await self._on_receipt(watched, receipt, head)
+            elif deep_count > record.nonce:
+                await self._on_nonce_lost(watched)
+            elif count <= record.nonce and trio.current_time() - watched.pushed_at >= self._pace.stuck_after_s:
+                await self._push(watched, is_next=count == record.nonce)
+        await self._fill_gap(count)
+
+    async def _read_chain(self) -> tuple[int, int, int, dict[Hash32, Any]]:
+        """Head, our transaction count there and at the depth that counts, and the receipts of all attempts."""
+        address = to_hex(self._signer.address)
+        head = int(await self._rpc.read("eth_blockNumber"), 16)
+        deep = hex(max(0, head - self._pace.confirmations + 1))
+        hashes = [attempt.tx_hash for each in self._watched.values() for attempt in each.record.attempts]
+        # The counts come before the receipts: a transaction mined in between then shows as mined, never as lost.
+        count = await self._rpc.read("eth_getTransactionCount", address, "latest")
+        try:
+            deep_count = await self._rpc.read("eth_getTransactionCount", address, deep)
+        except NodeRefused:
+            # A node that has just begun may not know the past; then nothing counts as lost yet.
+            deep_count = "0x0"
+        receipts: dict[Hash32, Any] = {}
+        for start in range(0, len(hashes), MAX_BATCH_CALLS):
+            part = hashes[start : start + MAX_BATCH_CALLS]
+            answers = await self._rpc.read_batch([("eth_getTransactionReceipt", (to_hex(h),)) for h in part])
+            receipts.update(zip(part, answers, strict=True))
+        return head, int(count, 16), int(deep_count, 16), receipts
+
+    async def _on_receipt(self, watched: _Watched, receipt: dict[str, Any], head: int) -> None:
+        watched.lost_looks = 0
+        block_number = int(receipt["blockNumber"], 16)
+        if head - block_number + 1 < self._pace.confirmations:
+            # Mined but shallow: should a reorg take it out, it counts as unmined from now.
+            watched.pushed_at = trio.current_time()
+            return
+        sent = Sent(
+            intent=watched.record.intent,
+            tx_hash=Hash32(parse_hex(receipt["transactionHash"])),
+            block_number=block_number,
+            ok=int(receipt["status"], 16) == 1,
+            gas_used=int(receipt["gasUsed"], 16),
+        )
+        reach("tx_before_mark")
+        await self._journal.mark_confirmed(sent.intent, sent)
+        reach("tx_marked")
+        del self._watched[sent.intent]
+        watched.sent = sent
+        watched.settled.set()
+        self._room.set()
+
+    async def _push(self, watched: _Watched, is_next: bool) -> None:
+        """Offer it again, for a higher fee if it is the one the chain waits for."""
+        watched.pushed_at = trio.current_time()
+        record = watched.record
+        last = record.attempts[-1]
+        raised = None
+        if is_next and len(record.attempts) < MAX_ATTEMPTS:
+            market = make_fees(await self._rpc.read(FEE_HISTORY[0], *FEE_HISTORY[1]), self._pace.fee_cap)
+            raised = raise_fees(Fees(last.max_fee, last.max_priority_fee), market, self._pace.fee_cap)
+        if raised is not None:
+            last = self._sign(record.call, record.gas, record.nonce, raised)
+            await self._save(watched, last)
+        await self._broadcast(last)
+
+    async def _on_nonce_lost(self, watched: _Watched) -> None:
+        """Another transaction of this key, not ours, has used the nonce for good: the intent needs a new one."""
+        watched.lost_looks += 1
+        if watched.lost_looks < LOST_LOOKS:
+            return
+        async with self._lock:
+            record = watched.record
+            market = make_fees(await self._rpc.read(FEE_HISTORY[0], *FEE_HISTORY[1]), self._pace.fee_cap)
+            count = await self._rpc.read("eth_getTransactionCount", to_hex(self._signer.address), "pending")
+            nonce = max(int(count, 16), await self._journal.next_nonce())
+            log.warning("nonce used by another program with our key", intent=record.intent, nonce=record.nonce)
+            attempt = self._sign(record.call, record.gas, nonce, market)
+            watched.lost_looks, watched.pushed_at = 0, trio.current_time()
+            await self._save(watched, attempt)
+            await self._broadcast(attempt)
+
+    async def _save(self, watched: _Watched, attempt: Attempt) -> None:
+        attempts = (*watched.record.attempts, attempt)
+        watched.record = msgspec.structs.replace(watched.record, attempts=attempts)
+        await self._journal.save(watched.record)
+
+    async def _fill_gap(self, count: int) -> None:
+        """When the chain has gone back behind what was final, hand it again what it has lost, in order.
+
+        A development chain restored from an older state does this; the same raw transactions cannot be mined twice.
+        """
+        nonces = [each.record.nonce for each in self._watched.values()]
+        if count >= (min(nonces) if nonces else await self._journal.next_nonce()):
+            return
+        for record in await self._journal.load_from_nonce(count, MAX_IN_FLIGHT):
+            if record.sent is not None:
+                await self._broadcast(record.attempts[-1])

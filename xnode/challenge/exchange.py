@@ -1,0 +1,108 @@
+"""Capacity exchange: verdicts between the members of a panel, until a quorum's are on chain."""
+
+from __future__ import annotations
+
+import structlog
+import trio
+
+from metering.capacity import SignedVerdict
+from metering.codec import decode_strict, encode
+from metering.units import NANOS_PER_SECOND, Address, Hash32
+from xnode.capacity import judging, message
+from xnode.challenge.evidence import PaperKeeper
+from xnode.challenge.trial import LOOK_S, Caller, Trial, describe, read_request, refuse
+from xnode.errors import Permanent, Retryable
+from xnode.logs import make_log_id
+from xnode.ports.capacity import CapacityChain
+from xnode.ports.net import RpcRefused
+
+RECORD_STEP_S = 4.0
+"""How long each verifier leaves it to the one before it to hand the verdicts in: two blocks or so, and each that sends
+needlessly pays for it."""
+
+TELL_NS = 5 * NANOS_PER_SECOND
+"""One exchange of verdicts."""
+
+log = structlog.get_logger()
+
+
+class Exchange:
+    """One for the daemon. trials: those under way."""
+
+    def __init__(
+        self, me: Address, chain: CapacityChain, caller: Caller, papers: PaperKeeper, separator: Hash32
+    ) -> None:
+        """me: our provider's address; separator: of CapacityRegistry's domain."""
+        self._me, self._chain, self._caller, self._papers = me, chain, caller, papers
+        self._separator = separator
+        self.trials: dict[Hash32, Trial] = {}
+
+    async def settle(self, trial: Trial) -> None:
+        """Exchange verdicts and hand in a quorum's, each in turn; returns when the challenge is over."""
+        rank = judging.find_rank(trial.challenge_id, trial.challenge.panel, self._me)
+        decided_at: float | None = None
+        while True:
+            await self._exchange(trial)
+            chosen = judging.choose_verdicts(trial.challenge, trial.verdicts)
+            if chosen is not None:
+                decided_at = trio.current_time() if decided_at is None else decided_at
+                if trio.current_time() - decided_at >= RECORD_STEP_S * rank:
+                    await self._record(trial, chosen)
+            challenge = await self._chain.read_challenge(trial.challenge_id)
+            if challenge.stage != "drawn" or (await self._chain.read_head()).time > challenge.deadline:
+                log.info("challenge is over", challenge=make_log_id(trial.challenge_id), stage=challenge.stage)
+                return
+            with trio.move_on_after(LOOK_S):
+                await trial.changed.wait()
+
+    async def _record(self, trial: Trial, chosen: tuple[tuple[Address, SignedVerdict], ...]) -> None:
+        try:
+            await self._chain.record(trial.challenge_id, chosen)
+        except (Retryable, Permanent) as error:
+            log.warning("verdicts not recorded", challenge=make_log_id(trial.challenge_id), reason=str(error))
+
+    async def _exchange(self, trial: Trial) -> None:
+        """Tell every other member our verdict, and hear theirs."""
+        mine = trial.verdicts.get(self._me)
+        if mine is None:
+            return
+        async with trio.open_nursery() as nursery:
+            for node, member in trial.nodes.items():
+                if member not in trial.verdicts:
+                    nursery.start_soon(self._exchange_with, trial, node, member, mine)
+
+    async def _exchange_with(self, trial: Trial, node: Address, member: Address, mine: SignedVerdict) -> None:
+        try:
+            body = await self._caller.call(node, message.VERDICT, encode(mine), TELL_NS)
+            await self._take_in(trial, node, member, decode_strict(body, SignedVerdict))
+        except (Retryable, Permanent, RpcRefused, ValueError) as error:
+            log.debug("no verdict yet", member="0x" + member.hex(), reason=describe(error))
+
+    async def _take_in(self, trial: Trial, node: Address, member: Address, signed: SignedVerdict) -> None:
+        """Keep a member's verdict when it is one. Raises RpcRefused."""
+        refusal = judging.check_verdict(trial.challenge, signed, node, self._separator)
+        if refusal is not None:
+            raise RpcRefused(encode(refusal))
+        first = trial.verdicts.get(member)
+        if first is None:
+            trial.verdicts[member] = signed
+            trial.tell()
+        elif first.verdict != signed.verdict:
+            log.warning("two verdicts of one verifier", member="0x" + member.hex())
+            await self._papers.keep_verdict(first)
+            await self._papers.keep_verdict(signed)
+
+    async def on_verdict(self, caller: Address, body: bytes) -> bytes:
+        """capacity.verdict: hear a member's verdict, and tell ours."""
+        signed = read_request(body, SignedVerdict)
+        trial = self.trials.get(signed.verdict.challenge_id)
+        if trial is None:
+            raise refuse("challenge_unknown", "this node judges no such challenge, or not yet")
+        member = trial.nodes.get(caller)
+        if member is None:
+            raise refuse("not_on_panel", "only the challenge's verifiers exchange verdicts")
+        await self._take_in(trial, caller, member, signed)
+        mine = trial.verdicts.get(self._me)
+        if mine is None:
+            raise refuse("not_ready", "this verifier has not judged yet")
+        return encode(mine)

@@ -1,0 +1,158 @@
+"""Capacity verifier: judges other providers' hardware when it is drawn: takes the time, throws the dice, signs once."""
+
+from __future__ import annotations
+
+import os
+
+import structlog
+import trio
+
+from metering.capacity import SignedVerdict, Verdict, make_answers_hash
+from metering.codec import decode, encode
+from metering.eip712 import Domain
+from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Hash32
+from xnode.capacity import judging, message
+from xnode.challenge.evidence import PaperKeeper
+from xnode.challenge.exchange import Exchange
+from xnode.challenge.inquiry import Inquiry
+from xnode.challenge.trial import LOOK_S, Caller, Trial
+from xnode.errors import Permanent, Retryable
+from xnode.faultpoint import reach
+from xnode.logs import make_log_id
+from xnode.ports.capacity import CapacityChain, Challenge
+from xnode.ports.clock import Clock
+from xnode.ports.net import Net, RpcHandler
+from xnode.ports.store import Promises
+from xnode.ports.wallet import Signer
+
+DRAW_STEP_S = 4.0
+"""How long each verifier leaves the draw to the one before it: two blocks or so, and a transaction costs all of them gas."""
+
+log = structlog.get_logger()
+
+
+class Verifier:
+    """One for the daemon. take_up() for each challenge that is requested; methods() for the net."""
+
+    def __init__(
+        self,
+        me: Address,
+        chain: CapacityChain,
+        net: Net,
+        promises: Promises,
+        signer: Signer,
+        clock: Clock,
+        domain: Domain,
+    ) -> None:
+        """me: our provider's address; signer: in the domain, CapacityRegistry's."""
+        self._me, self._chain, self._promises = me, chain, promises
+        self._signer, self._clock = signer, clock
+        caller, self.papers = Caller(net, clock), PaperKeeper(promises, domain)
+        self._inquiry = Inquiry(caller, promises, self.papers, clock, domain.separator())
+        self._exchange = Exchange(me, chain, caller, self.papers, domain.separator())
+
+    def methods(self) -> dict[str, RpcHandler]:
+        """RPC methods by name."""
+        return {message.VERDICT: self._exchange.on_verdict}
+
+    async def take_up(self, challenge_id: Hash32) -> None:
+        """Judge the challenge when we are drawn for it; returns when it is over. Raises Retryable, Permanent: try again."""
+        trial = await self._wait_drawn(challenge_id)
+        if trial is None:
+            return
+        self._exchange.trials[challenge_id] = trial
+        log.info("drawn to verify", challenge=make_log_id(challenge_id), provider="0x" + trial.challenge.provider.hex())
+        try:
+            signed = await self._find_verdict(trial) or await self._judge(trial)
+            if signed is not None:
+                trial.verdicts[self._me] = signed
+                trial.tell()
+            await self._exchange.settle(trial)
+        finally:
+            del self._exchange.trials[challenge_id]
+
+    # --------------------------------------------------------------------------------------------------------- the draw
+
+    async def _wait_drawn(self, challenge_id: Hash32) -> Trial | None:
+        """The challenge as drawn; None when it is over, or others judge it. Draws it when that is our turn."""
+        watched_ns = self._clock.now_ns()
+        while True:
+            challenge = await self._chain.read_challenge(challenge_id)
+            if challenge.stage == "drawn":
+                return await self._open_trial(challenge, watched_ns) if self._me in challenge.panel else None
+            if challenge.stage != "requested":
+                return None
+            head = await self._chain.read_head()
+            if head.number >= challenge.draw_block:
+                seen_ns = await self._keep_sight(challenge, self._clock.now_ns())
+                await self._draw_in_turn(challenge, (self._clock.now_ns() - seen_ns) / NANOS_PER_SECOND)
+            await trio.sleep(LOOK_S)
+
+    async def _draw_in_turn(self, challenge: Challenge, waited_s: float) -> None:
+        verifiers = await self._chain.list_verifiers()
+        if waited_s < DRAW_STEP_S * judging.find_rank(challenge.challenge_id, verifiers, self._me):
+            return
+        try:
+            await self._chain.draw(challenge.challenge_id)
+        except (Retryable, Permanent) as error:
+            log.info("not drawn yet", challenge=make_log_id(challenge.challenge_id), reason=str(error))
+
+    async def _keep_sight(self, challenge: Challenge, seen_ns: int) -> int:
+        """When we first saw that the block of the draw was there, over all our lives."""
+        subject = challenge.challenge_id + challenge.draw_block.to_bytes(8, "big")
+        kept = await self._promises.keep("CapacitySight", subject, seen_ns.to_bytes(8, "big"))
+        return int.from_bytes(kept, "big")
+
+    async def _open_trial(self, challenge: Challenge, watched_ns: int) -> Trial:
+        head, now_ns = await self._chain.read_head(), self._clock.now_ns()
+        late_s = head.time - await self._chain.read_block_time(challenge.draw_block)
+        seen_ns = await self._keep_sight(challenge, judging.find_seen_ns(now_ns, late_s))
+        nodes = await self._chain.list_nodes((challenge.provider, *challenge.panel))
+        members = dict(zip(nodes[1:], challenge.panel, strict=True))
+        deadline_ns = now_ns + (challenge.deadline - head.time) * NANOS_PER_SECOND
+        return Trial(challenge, nodes[0], members, seen_ns, max(watched_ns, seen_ns), deadline_ns)
+
+    # ------------------------------------------------------------------------------------------------------ the judgement
+
+    async def _find_verdict(self, trial: Trial) -> SignedVerdict | None:
+        """The verdict that an earlier life promised, signed again to the same bytes."""
+        kept = await self._promises.find("Verdict", trial.challenge_id)
+        return self._sign(decode(kept, Verdict)) if kept is not None else None
+
+    async def _judge(self, trial: Trial) -> SignedVerdict | None:
+        """Our verdict; None when we abstain."""
+        received = await self._inquiry.collect_answers(trial)
+        if received is None:
+            log.info("abstained: was away for the answers", challenge=make_log_id(trial.challenge_id))
+            return None
+        if not received:
+            return await self._give_verdict(trial, (), ZERO_HASH)
+        roots = tuple(device.root for answers in received for device in answers.devices)
+        dice = await self._promises.keep("CapacityDice", trial.challenge_id, os.urandom(64))
+        vector_seed, opening_seed = Hash32(dice[:32]), Hash32(dice[32:])
+        fault = await self._inquiry.check_devices(trial, received, vector_seed, opening_seed)
+        if fault is not None:
+            log.warning("capacity not verified", challenge=make_log_id(trial.challenge_id), reason=str(fault))
+        # The verifiers that fail a provider agree on that alone: what each of them saw is its own.
+        return await self._give_verdict(trial, () if fault else roots, opening_seed)
+
+    async def _give_verdict(
+        self, trial: Trial, roots: tuple[Hash32, ...], opening_seed: Hash32
+    ) -> SignedVerdict | None:
+        """Passed when there are roots. Signed only once the draw is final, and nothing else was promised."""
+        while (challenge := await self._chain.read_challenge(trial.challenge_id, confirmed=True)).stage != "drawn":
+            if self._clock.now_ns() > trial.deadline_ns:
+                return None
+            await trio.sleep(LOOK_S)
+        if challenge.seed != trial.challenge.seed:
+            raise Retryable("the chain was reorganised: the challenge has another seed")
+        verdict = Verdict(trial.challenge_id, make_answers_hash(roots), bool(roots), opening_seed)
+        reach("verdict_before_promise")
+        await self._promises.promise("Verdict", trial.challenge_id, encode(verdict))
+        reach("verdict_promised")
+        return self._sign(verdict)
+
+    def _sign(self, verdict: Verdict) -> SignedVerdict:
+        """Only what is promised comes here."""
+        log.info("verdict", challenge=make_log_id(verdict.challenge_id), passed=verdict.passed)
+        return SignedVerdict(verdict, self._signer.sign("Verdict", verdict))

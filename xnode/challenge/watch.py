@@ -1,0 +1,152 @@
+"""Capacity watch: sees challenges on chain and has each taken up, by the prover when it is ours, else by the verifier."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+import structlog
+import trio
+
+from metering.units import Address, Hash32
+from xnode.challenge.prover import Prover
+from xnode.challenge.verifier import Verifier
+from xnode.errors import Permanent, Retryable
+from xnode.logs import make_log_id
+from xnode.node.changes import CapacityVerified
+from xnode.ports.capacity import CapacityChain
+
+LOOK_S = 2.0
+"""Between looks for new challenges: the most that a node sees a spot check later than the verifiers. One request each."""
+
+LEAST_LOOK_S = 0.5
+"""However often others say that there is something to see."""
+
+BACKOFF_S = 5.0
+"""After a fault: of the chain node, mostly."""
+
+LOOK_BACK_BLOCKS = 400
+"""At the start: how long ago a challenge may have been requested that still waits for its draw, with room."""
+
+OVERLAP_BLOCKS = 16
+"""Read again with each look: what a reorganisation put there. One that is deeper is seen by whoever asks us."""
+
+MAX_SPAN_BLOCKS = 400
+"""Of one look; after a long absence the older blocks are left out: their challenges are over."""
+
+COUNTS_S = 15.0
+"""Between looks at what is in force for us; a verdict in force for less than this changes nothing worth knowing."""
+
+MAX_REMEMBERED = 4096
+"""Challenges that are over: more than there are in the blocks that overlap."""
+
+MAX_UNDER_WAY = 256
+"""Challenges taken up at once; more are left to other verifiers."""
+
+log = structlog.get_logger()
+
+
+class CapacityWatch:
+    """Runs for ever; one for a provider's daemon."""
+
+    def __init__(
+        self,
+        me: Address,
+        chain: CapacityChain,
+        prover: Prover,
+        verifier: Verifier,
+        tell: Callable[[CapacityVerified], Awaitable[None]],
+    ) -> None:
+        """tell: takes what the verdict in force says we have, whenever it has changed."""
+        self._me, self._chain, self._prover, self._verifier, self._tell = me, chain, prover, verifier, tell
+        self._next_block: int | None = None
+        self._under_way: set[Hash32] = set()
+        self._over: OrderedDict[Hash32, None] = OrderedDict()
+        self._nudged = trio.Event()
+        self.papers = verifier.papers
+        prover.nudge = self.nudge
+
+    def nudge(self) -> None:
+        """Look now, or soon."""
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Watch for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_counts)
+            while True:
+                try:
+                    for challenge_id in await self._look():
+                        self._take_up(nursery, challenge_id)
+                    pause_s = LOOK_S
+                except (Retryable, Permanent) as error:
+                    log.info("challenges cannot be watched", reason=str(error))
+                    pause_s = BACKOFF_S
+                await trio.sleep(LEAST_LOOK_S)
+                with trio.move_on_after(pause_s - LEAST_LOOK_S):
+                    await self._nudged.wait()
+                self._nudged = trio.Event()
+
+    async def _watch_counts(self) -> None:
+        told: tuple[int, int] | None = None
+        while True:
+            try:
+                counts = await self._chain.read_counts(self._me)
+            except (Retryable, Permanent) as error:
+                log.info("capacity in force cannot be read", reason=str(error))
+            else:
+                if counts != told:
+                    await self._tell(CapacityVerified(*counts))
+                told = counts
+            await trio.sleep(COUNTS_S)
+
+    async def _look(self) -> tuple[Hash32, ...]:
+        head = (await self._chain.read_head()).number
+        if self._next_block is None:
+            mine = await self._chain.find_open(self._me)
+            first, found = head - LOOK_BACK_BLOCKS, (mine,) if mine else ()
+        else:
+            first, found = min(self._next_block, head) - OVERLAP_BLOCKS, ()
+        seen = await self._chain.list_challenges(max(0, first, head - MAX_SPAN_BLOCKS), head)
+        self._next_block = head + 1
+        return (*found, *seen)
+
+    def _take_up(self, nursery: trio.Nursery, challenge_id: Hash32) -> None:
+        if challenge_id in self._over or challenge_id in self._under_way or len(self._under_way) >= MAX_UNDER_WAY:
+            return
+        self._under_way.add(challenge_id)
+        nursery.start_soon(self._follow, challenge_id)
+
+    async def _follow(self, challenge_id: Hash32) -> None:
+        while not await self._try_following(challenge_id):  # noqa: ASYNC110 - no event ends a fault of the world
+            await trio.sleep(BACKOFF_S)
+        self._under_way.discard(challenge_id)
+        self._over[challenge_id] = None
+        if len(self._over) > MAX_REMEMBERED:
+            self._over.popitem(last=False)
+
+    async def _try_following(self, challenge_id: Hash32) -> bool:
+        """True when the challenge is over."""
+        try:
+            await self._follow_once(challenge_id)
+        except* (Retryable, Permanent) as group:
+            # Also a Permanent may pass, and the challenge's own end ends this.
+            reason = str(_find_first(group))
+            log.warning("challenge goes on after a fault", challenge=make_log_id(challenge_id), reason=reason)
+        else:
+            return True
+        return False
+
+    async def _follow_once(self, challenge_id: Hash32) -> None:
+        challenge = await self._chain.read_challenge(challenge_id)
+        if challenge.provider == self._me:
+            await self._prover.take_up(challenge_id)
+        elif self._me in challenge.panel or self._me in await self._chain.list_verifiers():
+            await self._verifier.take_up(challenge_id)
+
+
+def _find_first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

@@ -1,0 +1,1 @@
+"""Access: opens what a command needs: the deployment, a wallet, a session that pays."""

@@ -1,0 +1,1 @@
+"""`xnode chain` and `xnode devnet`: the contracts themselves."""

@@ -1,0 +1,109 @@
+"""`xnode chain deploy`: all contracts from a plan onto any EVM chain, and the manifest that nodes read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import trio
+
+from xnode.chain.abi.codec import make_checksum, to_hex
+from xnode.chain.deployment.deploy import deploy
+from xnode.chain.deployment.manifest import Manifest, write_manifest
+from xnode.chain.deployment.plan import Plan, read_plan
+from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.send.transactor import Pace, Transactor
+from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
+from xnode.cli.access.deployment import check_url, run_async
+from xnode.cli.access.purse import load_key
+from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.terminal.password import password_option
+from xnode.cli.terminal.screen import Screen, say
+from xnode.errors import ExitCode, UserError
+from xnode.wallet.signer import WalletKey
+
+DEADLINE_S = 3600.0
+"""For one transaction and its confirmations; a run that is given up on goes on with the next one."""
+
+
+@click.command("deploy")
+@click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
+@click.option("--rpc-url", required=True, help="A node of the chain.")
+@click.option(
+    "--from", "wallet", envvar="ETH_FROM", default="", help="Wallet that pays the gas.  [default: the only one]"
+)
+@click.option("--manifest", "out", type=click.Path(path_type=Path), help="Write it here.  [default: beside the plan]")
+@password_option
+@output_option
+@pass_app
+def deploy_(
+    app: App, plan_file: Path, rpc_url: str, wallet: str, out: Path | None, password_file: Path | None, screen: Screen
+) -> None:
+    """Put all contracts on a chain as PLAN says (see contracts/plan.example.toml), and write the manifest.
+
+    The wallet pays and keeps no power. Interrupted and run again it goes on where it stopped: its journal lies beside
+    the manifest.
+    """
+    plan = read_plan(plan_file)
+    check_url(rpc_url)
+    out = out or plan_file.with_suffix(".manifest.toml")
+    journal = out.with_name(out.name + ".journal")
+    if out.exists() and not journal.exists():
+        raise UserError("is there already", where=str(out), todo="name another with --manifest", code=ExitCode.CONFLICT)
+
+    async def work() -> Manifest:
+        key = await load_key(app, wallet, password_file)
+        return await _deploy(plan, rpc_url, key, journal)
+
+    manifest = run_async(work)
+    write_manifest(out, manifest)
+    answer = make_answer(out, manifest)
+    screen.show(answer, lambda: screen.record(answer.items()))
+    say("deployed, and checked: code, wiring and owners are as this version of xnode has them")
+
+
+def make_answer(path: Path, manifest: Manifest) -> dict[str, Any]:
+    """The manifest's file and its addresses."""
+    names = manifest.contracts.__struct_fields__
+    held = {name: make_checksum(getattr(manifest.contracts, name)) for name in names}
+    return {"manifest": str(path), "chain_id": manifest.chain_id, "block": manifest.deployed_at_block, **held}
+
+
+async def _deploy(plan: Plan, rpc_url: str, key: WalletKey, path: Path) -> Manifest:
+    async with Rpc(rpc_url, None) as unknown:
+        chain_id = await unknown.check_chain_id()
+    journal = SqlTxJournal(make_engine(path), chain_id, key.address)
+    label = f"deploy-{plan.make_digest().hex()[:16]}"
+    await _require_same(journal, label, path)
+    async with Rpc(rpc_url, chain_id) as rpc, trio.open_nursery() as nursery:
+        await _require_gas(rpc, key)
+        pace = Pace(confirmations=plan.confirmations, poll_interval_s=0.5, deadline_s=DEADLINE_S)
+        transactor = Transactor(rpc, key, journal, chain_id, pace)
+        await nursery.start(transactor.run)
+        say(f"deploying on chain {chain_id} from {to_hex(key.address)} ...")
+        manifest = await deploy(rpc, transactor, chain_id, plan, label=label, say=say)
+        nursery.cancel_scope.cancel()
+    return manifest
+
+
+async def _require_same(journal: SqlTxJournal, label: str, path: Path) -> None:
+    """A journal of another plan must not mix two deployments."""
+    begun = await journal.load_from_nonce(0, 1)
+    if begun and not begun[0].intent.startswith(f"{label}/"):
+        raise UserError(
+            "a deployment of another plan, or by another version of xnode, was begun here",
+            where=str(path),
+            todo="go on with that one, or name another --manifest",
+            code=ExitCode.CONFLICT,
+        )
+
+
+async def _require_gas(rpc: Rpc, key: WalletKey) -> None:
+    if not int(await rpc.read("eth_getBalance", to_hex(key.address), "latest"), 16):
+        raise UserError(
+            f"{to_hex(key.address)} has nothing to pay gas with",
+            where=rpc.where,
+            todo="send it some of the chain's own coin",
+            code=ExitCode.FUNDS,
+        )

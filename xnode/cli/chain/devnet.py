@@ -1,0 +1,47 @@
+"""`xnode devnet`: a whole settlement chain on this machine, with money for everybody here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from xnode.cli.app import App, pass_app
+from xnode.cli.lazy import LazyGroup
+from xnode.cli.terminal.screen import say
+
+
+@click.group(cls=LazyGroup)
+def devnet() -> None:
+    """A local chain with the contracts, to try everything on. Its money is worth nothing."""
+
+
+@devnet.command("up")
+@click.option("--folder", type=click.Path(path_type=Path), help="Keep the chain here.  [default: devnet in the home]")
+@click.option("--port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="0 takes a free one.")
+@click.option("--block-time", type=click.FloatRange(min=0.05), default=1.0, show_default=True, help="Seconds.")
+@pass_app
+def up(app: App, folder: Path | None, port: int, block_time: float) -> None:
+    """Run the chain until Ctrl-C; the next start goes on from there. Wallets of this home get money by themselves."""
+    from xnode.cli.chain.devnet_run import run
+
+    run(app.home, _find_folder(app, folder), port, block_time)
+
+
+@devnet.command("fund")
+@click.argument("addresses", nargs=-1, required=True, metavar="WALLET...")
+@click.option("--folder", type=click.Path(path_type=Path), help="The devnet's folder.  [default: devnet in the home]")
+@pass_app
+def fund(app: App, addresses: tuple[str, ...], folder: Path | None) -> None:
+    """Bring wallets, by address or name, up to 10 ETH and 10000 OPENX."""
+    from xnode.cli.chain.devnet_run import find_socket
+    from xnode.cli.money.wallet import find_address
+    from xnode.control.client import Control
+
+    named = ["0x" + find_address(app, text).hex() for text in addresses]
+    Control(find_socket(_find_folder(app, folder))).call("devnet.fund", {"addresses": named}, deadline_s=60.0)
+    say(f"funded {', '.join(named)}")
+
+
+def _find_folder(app: App, folder: Path | None) -> Path:
+    return (folder or app.home.folder / "devnet").absolute()

@@ -1,0 +1,83 @@
+"""Devnet run: this process becomes the devnet: anvil, the contracts, and a purse that fills the wallets of its home."""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from metering.units import Address
+from xnode.chain.deployment.devnet import OWNER_KEY, Devnet, DevnetOptions, open_devnet
+from xnode.chain.deployment.manifest import parse_address
+from xnode.cli.terminal.screen import say
+from xnode.control.server import hold_pid_file, serve_control
+from xnode.errors import Retryable
+from xnode.home import Home
+from xnode.logs import set_up_logs
+from xnode.wallet.keystore import Keystore
+from xnode.wallet.signer import WalletKey
+
+LOOK_EVERY_S = 1.0
+"""How soon a new wallet has money."""
+
+MAX_ADDRESSES = 100
+"""Of one request: each is two transactions."""
+
+
+def run(home: Home, folder: Path, port: int, block_time_s: float) -> None:
+    """Run until Ctrl-C or SIGTERM."""
+    set_up_logs("warning")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with hold_pid_file(folder / "devnet.pid"):
+        trio.run(_run, home, DevnetOptions(folder, WalletKey(OWNER_KEY), port, block_time_s))
+    say("stopped; the chain is kept")
+
+
+def find_socket(folder: Path) -> Path:
+    """Where a running devnet takes requests."""
+    return folder / "devnet.sock"
+
+
+async def _run(home: Home, options: DevnetOptions) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with open_devnet(options) as devnet, trio.open_nursery() as nursery:
+            await nursery.start(serve_control, find_socket(options.folder), {"devnet.fund": partial(_fund, devnet)})
+            nursery.start_soon(_fund_home, devnet, home)
+            say(f"chain {devnet.manifest.chain_id} at {devnet.url}")
+            say(f"manifest {options.folder / 'manifest.toml'}")
+            say("wallets of this home get 10 ETH and 10000 OPENX; Ctrl-C stops it")
+            async for _ in signals:
+                break
+            nursery.cancel_scope.cancel()
+
+
+async def _fund(devnet: Devnet, params: dict[str, Any]) -> bool:
+    texts = list(params["addresses"])[:MAX_ADDRESSES]
+    await devnet.fund([parse_address(text, "addresses") for text in texts])
+    return True
+
+
+async def _fund_home(devnet: Devnet, home: Home) -> None:
+    """Money for each wallet and node key that comes up in the home."""
+    done: set[Address] = set()
+    while True:
+        found = await trio.to_thread.run_sync(_list_addresses, home)
+        for address in found - done:
+            try:
+                await devnet.fund([address])
+            except Retryable as error:
+                say(f"0x{address.hex()} not funded yet: {error}")
+                continue
+            done.add(address)
+            say(f"funded 0x{address.hex()}")
+        await trio.sleep(LOOK_EVERY_S)
+
+
+def _list_addresses(home: Home) -> set[Address]:
+    entries = [*Keystore(home.keystore).list()]
+    if home.node_key.exists():
+        entries += Keystore(home.node_key).list()
+    return {entry.address for entry in entries if entry.address}

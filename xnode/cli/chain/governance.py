@@ -1,0 +1,146 @@
+"""`xnode chain governance`: what the timelock that owns the contracts is about to do, and who may tell it to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from eth_abi.exceptions import DecodingError
+
+from metering.eip712 import keccak
+from metering.units import ZERO_ADDRESS, Address
+from xnode.chain.abi.artifacts import load_artifact
+from xnode.chain.abi.codec import decode_values, list_types, make_checksum, make_signature, parse_hex, to_hex
+from xnode.chain.contracts import timelock
+from xnode.chain.deployment.check import ARTIFACT_OF
+from xnode.chain.deployment.manifest import Contracts, Manifest
+from xnode.chain.node.history import read_history
+from xnode.chain.node.json_rpc import Rpc, View
+from xnode.cli.access.deployment import find_deployment, run_async
+from xnode.cli.access.owner import chain_option
+from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.terminal.brief import brief_date, brief_id
+from xnode.cli.terminal.screen import Column, Screen, say
+
+ROLES = {
+    timelock.PROPOSER_ROLE: "proposers",
+    timelock.EXECUTOR_ROLE: "executors",
+    timelock.CANCELLER_ROLE: "cancellers",
+    timelock.ADMIN_ROLE: "admins",
+}
+
+_OPERATIONS = (Column("operation"), Column("stage"), Column("ready"), Column("contract"), Column("call", fold=True))
+
+
+@click.command("governance")
+@click.option("--all", "show_all", is_flag=True, help="Also what is done.")
+@chain_option
+@output_option
+@pass_app
+def governance(app: App, manifest: Path | None, show_all: bool, screen: Screen) -> None:
+    """Who may propose to the timelock, and what waits in it, is ready, or was done."""
+    deployment = find_deployment(app, manifest)
+
+    async def work() -> dict[str, Any]:
+        async with deployment.connect() as rpc:
+            return await make_report(rpc, deployment.manifest)
+
+    answer = run_async(work)
+    if not show_all:
+        answer["operations"] = [one for one in answer["operations"] if one["stage"] != "done"]
+    screen.show(answer, lambda: draw_governance(screen, answer))
+
+
+async def make_report(rpc: Rpc, manifest: Manifest) -> dict[str, Any]:
+    """The timelock's delay, who has which role, and its operations, as plain data."""
+    address = manifest.contracts.timelock
+    return {
+        "timelock": make_checksum(address),
+        "delay_s": await rpc.view(address, timelock.GET_MIN_DELAY),
+        "roles": await _read_roles(rpc, manifest),
+        "operations": await _read_operations(rpc, manifest),
+    }
+
+
+def draw_governance(screen: Screen, answer: dict[str, Any]) -> None:
+    """Print a report."""
+    roles = ((name, ", ".join(_show_account(one) for one in held)) for name, held in answer["roles"].items())
+    screen.record((("timelock", answer["timelock"]), ("delay", f"{answer['delay_s']} s"), *roles))
+    if not answer["operations"]:
+        say("nothing waits")
+        return
+    screen.gap()
+    cells = (
+        (brief_id(one["id"]), one["stage"], brief_date(one["ready_s"] * 10**9), one["contract"], one["call"])
+        for one in answer["operations"]
+    )
+    screen.table(_OPERATIONS, cells)
+
+
+async def _read_roles(rpc: Rpc, manifest: Manifest) -> dict[str, list[str]]:
+    """Who was ever given a role and has it now."""
+    address, event = manifest.contracts.timelock, timelock.ROLE_GRANTED
+    given = []
+    for entry in await read_history(rpc, address, (event.topic,), manifest.deployed_at_block):
+        told = event.decode([parse_hex(topic) for topic in entry["topics"][1:]], parse_hex(entry["data"]))  # type: ignore[misc]
+        given.append((told["role"], told["account"]))
+    given = list(dict.fromkeys(given))
+    holds = await rpc.view_all([View(address, timelock.HAS_ROLE, pair) for pair in given])
+    roles: dict[str, list[str]] = {name: [] for name in ROLES.values()}
+    for (role, account), held in zip(given, holds, strict=True):
+        if held:
+            roles.setdefault(ROLES.get(role, to_hex(role)), []).append(make_checksum(account))
+    return roles
+
+
+async def _read_operations(rpc: Rpc, manifest: Manifest) -> list[dict[str, Any]]:
+    address, event = manifest.contracts.timelock, timelock.CALL_SCHEDULED
+    raw = await read_history(rpc, address, (event.topic,), manifest.deployed_at_block)
+    told = [event.decode([parse_hex(t) for t in one["topics"][1:]], parse_hex(one["data"])) for one in raw]  # type: ignore[misc]
+    stages = await rpc.view_all([View(address, timelock.GET_OPERATION_STATE, (one["id"],)) for one in told])
+    times = await rpc.view_all([View(address, timelock.GET_TIMESTAMP, (one["id"],)) for one in told])
+    return [
+        {
+            "id": to_hex(one["id"]),
+            "stage": timelock.Stage(stage).name.lower() if stage else "cancelled",
+            "ready_s": ready_s if stage in (timelock.Stage.WAITING, timelock.Stage.READY) else 0,
+            "contract": _name_contract(manifest.contracts, one["target"]),
+            "call": describe_call(manifest.contracts, one["target"], one["data"]),
+        }
+        for one, stage, ready_s in zip(told, stages, times, strict=True)
+    ]
+
+
+def describe_call(contracts: Contracts, target: Address, data: bytes) -> str:
+    """The call with its values by name, as the target's build has it; else its bytes."""
+    for name, artifact in ARTIFACT_OF.items():
+        if getattr(contracts, name) != target:
+            continue
+        for entry in load_artifact(artifact).abi:
+            if entry["type"] == "function" and keccak(make_signature(entry).encode())[:4] == data[:4]:
+                try:
+                    values = decode_values(list_types(entry["inputs"]), data[4:])
+                except DecodingError:
+                    return to_hex(data)
+                named = zip((field["name"] for field in entry["inputs"]), values, strict=True)
+                return f"{entry['name']}({', '.join(f'{name}={_show(value)}' for name, value in named)})"
+    return to_hex(data)
+
+
+def _name_contract(contracts: Contracts, target: Address) -> str:
+    found = next((name for name in ARTIFACT_OF if getattr(contracts, name) == target), "")
+    return found or make_checksum(target)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, bytes):
+        return make_checksum(Address(value)) if len(value) == 20 else to_hex(value)
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return "[" + ", ".join(_show(one) for one in value) + "]"
+    return str(value)
+
+
+def _show_account(account: str) -> str:
+    return "anyone" if parse_hex(account) == ZERO_ADDRESS else account

@@ -1,0 +1,1 @@
+"""`xnode audit` and `xnode fault`: what signed documents show, and proving it."""

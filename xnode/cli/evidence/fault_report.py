@@ -1,0 +1,193 @@
+"""Fault report: what papers prove, and the commitment, the wait and the proof that make it count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from metering.evidence import NumberedPaper
+from metering.faults import Equivocation, FalseVerdict, OverCapacity, Proof, WrongElement
+from metering.receipt import SignedReceipt
+from metering.units import NANOS_PER_HOUR
+from xnode.chain.abi.codec import parse_hex, to_hex
+from xnode.chain.contracts import fault_prover
+from xnode.chain.contracts.compute_credit import DECIMALS
+from xnode.chain.fault_search import Paper, find_proofs, read_proven
+from xnode.chain.payer import Payer
+from xnode.cli.access.deployment import run_async
+from xnode.cli.access.owner import Owner
+from xnode.cli.access.purse import make_intent
+from xnode.cli.evidence.commitments import forget_salt, keep_salt
+from xnode.cli.evidence.files import read_papers
+from xnode.cli.terminal.brief import brief_date, brief_id, brief_text
+from xnode.cli.terminal.screen import Column, Screen, say
+from xnode.errors import ExitCode, UserError
+from xnode.text.amount import format_amount
+
+LOOK_EVERY_S = 5.0
+"""While the commitment's delay passes: how often the chain is asked for its time."""
+
+MARGIN_S = 60
+"""A commitment that would be too old so soon is made anew: the proof must still be mined."""
+
+_FOUND = (Column("fault"), Column("provider"), Column("about", fold=True), Column("proved already"))
+_REPORTED = (Column("fault"), Column("provider"), Column("slashed", right=True), Column("reward", right=True))
+
+
+def find_faults(owner: Owner, paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """What the papers prove, as plain data. UserError, NOT_FOUND, when it is nothing."""
+    deployment, papers = owner.find_deployment(), read_papers(paths)
+
+    async def work() -> list[dict[str, Any]]:
+        async with deployment.connect() as rpc:
+            proofs = await find_proofs(rpc, deployment.manifest, papers)
+            proven = await read_proven(rpc, deployment.manifest, proofs)
+        return [make_row(*pair) for pair in zip(proofs, proven, strict=True)]
+
+    rows = run_async(work)
+    if not rows:
+        raise _nothing(papers)
+    return rows
+
+
+def report_faults(owner: Owner, paths: Sequence[Path], no_wait: bool) -> list[dict[str, Any]]:
+    """Prove what the papers show, or with no_wait only commit to it; what came of each."""
+    deployment, papers = owner.find_deployment(), read_papers(paths)
+
+    async def work() -> list[dict[str, Any]]:
+        async with deployment.connect() as rpc:
+            proofs = await find_proofs(rpc, deployment.manifest, papers)
+            proven = await read_proven(rpc, deployment.manifest, proofs)
+        if not proofs:
+            raise _nothing(papers)
+        new = [proof for proof, known in zip(proofs, proven, strict=True) if not known]
+        if not new:
+            raise UserError(
+                "all of it was proved before", where=make_row(proofs[0], True)["about"], code=ExitCode.CONFLICT
+            )
+        # Only now is anybody asked for a password.
+        async with owner.open(deployment) as payer:
+            return await _Report(owner, payer).run(new, no_wait)
+
+    return run_async(work)
+
+
+class _Report:
+    """One wallet's proofs on their way. Every step looks first whether an earlier run has done it."""
+
+    def __init__(self, owner: Owner, payer: Payer) -> None:
+        self._home, self._payer, self._rpc, self._manifest = owner.app.home, payer, payer.rpc, payer.manifest
+        self._prover = payer.manifest.contracts.fault_prover
+
+    async def run(self, proofs: Sequence[Proof], no_wait: bool) -> list[dict[str, Any]]:
+        delay_s = int(await self._rpc.view(self._prover, fault_prover.COMMIT_DELAY))
+        ready_s = max([await self._commit(proof) + delay_s for proof in proofs])
+        if no_wait and await self._payer.chain_time_s() < ready_s:
+            say(f"the same command proves it from {brief_date(ready_s * 10**9)} on")
+            return [{**make_row(proof, False), "provable_from_s": ready_s} for proof in proofs]
+        await self._wait(ready_s)
+        return [await self._prove(proof) for proof in proofs]
+
+    async def _commit(self, proof: Proof) -> int:
+        """When the commitment to this proof was made, by the chain's clock."""
+        salt = keep_salt(self._home, self._manifest, proof.fault_id, self._payer.address)
+        commitment = fault_prover.make_commitment(self._payer.address, proof.fault_id, salt)
+        life_s = int(await self._rpc.view(self._prover, fault_prover.COMMIT_LIFE))
+        since_s = int(await self._rpc.view(self._prover, fault_prover.COMMITTED_AT, commitment))
+        if since_s and await self._payer.chain_time_s() < since_s + life_s - MARGIN_S:
+            say(f"committed to it at {brief_date(since_s * 10**9)}")
+            return since_s
+        say(f"committing to: {describe(proof)} ...")
+        await self._payer.commit_fault(make_intent("commit"), commitment)
+        return int(await self._rpc.view(self._prover, fault_prover.COMMITTED_AT, commitment))
+
+    async def _wait(self, ready_s: int) -> None:
+        left_s = ready_s - await self._payer.chain_time_s()
+        if left_s > 0:
+            say(f"waiting until {brief_date(ready_s * 10**9)}, so that nobody can be first by copying the proof ...")
+        while left_s > 0:
+            await trio.sleep(min(left_s, LOOK_EVERY_S))
+            left_s = ready_s - await self._payer.chain_time_s()
+
+    async def _prove(self, proof: Proof) -> dict[str, Any]:
+        salt = keep_salt(self._home, self._manifest, proof.fault_id, self._payer.address)
+        say(f"proving: {describe(proof)} ...")
+        sent = await self._payer.prove_fault(make_intent("prove"), proof, salt)
+        forget_salt(self._home, self._manifest, proof.fault_id, self._payer.address)
+        told = await self._read_proven(to_hex(sent.tx_hash))
+        return {
+            **make_row(proof, True),
+            "slashed": format_amount(told["slashed"], DECIMALS),
+            "reward": format_amount(told["reward"], DECIMALS),
+            "tx_hash": to_hex(sent.tx_hash),
+        }
+
+    async def _read_proven(self, tx_hash: str) -> dict[str, Any]:
+        event = fault_prover.FAULT_PROVEN
+        receipt = await self._rpc.read("eth_getTransactionReceipt", tx_hash)
+        for log in receipt["logs"] if receipt else []:
+            topics = [parse_hex(topic) for topic in log["topics"]]
+            if topics[0] == event.topic and parse_hex(log["address"]) == self._prover:
+                return event.decode(topics[1:], parse_hex(log["data"]))  # type: ignore[arg-type]
+        return {"slashed": 0, "reward": 0}
+
+
+def make_row(proof: Proof, proven: bool) -> dict[str, Any]:
+    """A fault as plain data."""
+    return {
+        "fault": proof.fault.name.lower(),
+        "provider": to_hex(proof.provider),
+        "about": describe(proof),
+        "proven": proven,
+        "fault_id": to_hex(proof.fault_id),
+    }
+
+
+def describe(proof: Proof) -> str:
+    """What was signed twice or wrong, in one line."""
+    match proof:
+        case Equivocation(a=SignedReceipt(receipt=receipt)):
+            return f"two different receipts {receipt.number} of lease {to_hex(receipt.lease_id)}"
+        case Equivocation(a=NumberedPaper() as paper):
+            return f"two different {paper.kind.lower()}s {paper.number} of node {to_hex(paper.node)}"
+        case Equivocation():
+            return f"two different verdicts on challenge {to_hex(proof.subject)}"
+        case OverCapacity(pairs=pairs):
+            first = min(pair.older.receipt.at_ns for pair in pairs)
+            hours = (max(pair.newer.receipt.at_ns for pair in pairs) - first) / NANOS_PER_HOUR
+            return f"{len(pairs)} leases used more within {hours:.2g} hours than verdict {proof.history_index} allows"
+        case WrongElement(paper=answered):
+            answer = answered.signed.answer
+            return f"a wrong element in device {answer.device} of challenge {to_hex(answer.challenge_id)}"
+        case FalseVerdict(paper=judged):
+            return f"a verdict that passed a wrong element of challenge {to_hex(judged.signed.verdict.challenge_id)}"
+    return f"{proof.fault.name.lower()} {to_hex(proof.subject)}"
+
+
+def draw_faults(screen: Screen, answer: list[dict[str, Any]]) -> None:
+    """Print what was found."""
+    cells = (
+        (row["fault"], row["provider"], brief_text(row["about"]), "yes" if row["proven"] else "no") for row in answer
+    )
+    screen.table(_FOUND, cells)
+    if not all(row["proven"] for row in answer):
+        say("next: xnode fault report, with the same papers")
+
+
+def draw_reported(screen: Screen, answer: list[dict[str, Any]]) -> None:
+    """Print what came of the reports."""
+    done = [row for row in answer if "slashed" in row]
+    if done:
+        cells = ((row["fault"], row["provider"], f"{row['slashed']} OPENX", f"{row['reward']} OPENX") for row in done)
+        screen.table(_REPORTED, cells)
+    for row in done:
+        say(f"proved in {brief_id(row['tx_hash'])}…")
+
+
+def _nothing(papers: Sequence[Paper]) -> UserError:
+    return UserError(
+        f"{len(papers)} papers prove no fault", where="evidence", todo="see docs/protocol.md", code=ExitCode.NOT_FOUND
+    )

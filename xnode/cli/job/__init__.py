@@ -1,0 +1,1 @@
+"""`xnode job` and `xnode offer`: buying compute."""

@@ -1,0 +1,234 @@
+"""`xnode job`: what a submitter does: from a job file to its results and receipts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.lazy import LazyGroup
+from xnode.cli.terminal.screen import Screen, say
+from xnode.errors import ExitCode, UserError
+
+DEFAULT_FILE = Path("job.yaml")
+
+STOP_DEADLINE_S = 120.0
+"""The provider must be reached, and may be away for a moment."""
+
+_CODES = {
+    "escrow_too_small": ExitCode.FUNDS,
+    "no_match": ExitCode.NO_MATCH,
+    "no_quote": ExitCode.NO_MATCH,
+    "deadline": ExitCode.UNREACHABLE,
+}
+"""Exit codes of jobs that ended without having run."""
+
+_file_argument = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
+_job_argument = click.argument("job_id", metavar="JOB")
+
+
+@click.group(cls=LazyGroup)
+def job() -> None:
+    """Buy compute. JOB is a job's id or any beginning of it."""
+
+
+@job.command("init")
+@click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
+def init(file: Path, force: bool) -> None:
+    """Write a job file to start from."""
+    from xnode.jobfile.read import make_example
+
+    if file.exists() and not force:
+        raise UserError("exists already", where=str(file), todo="use --force", code=ExitCode.CONFLICT)
+    file.write_text(make_example())
+    say(f"wrote {file}; check it with: xnode job validate {file}")
+
+
+@job.command("validate")
+@_file_argument
+@output_option
+def validate(file: Path, screen: Screen) -> None:
+    """Check a job file and the files it names, without daemon or network."""
+    from xnode.cli.job.file import describe_job, read_job
+
+    answer = describe_job(read_job(file))
+    screen.show(answer, lambda: screen.record((name.replace("_", " "), value) for name, value in answer.items()))
+
+
+@job.command("plan")
+@_file_argument
+@output_option
+@pass_app
+def plan(app: App, file: Path, screen: Screen) -> None:
+    """Who could run it, for how much and why; signs nothing."""
+    import msgspec
+
+    from xnode.cli.job.file import read_job
+    from xnode.cli.job.submit import draw_answer, wait_plan
+    from xnode.cli.node.launch import ensure_daemon
+    from xnode.control.views import PlanView
+
+    read = read_job(file)
+    answer = wait_plan(ensure_daemon(app.home), read)
+    screen.show(answer, lambda: draw_answer(screen, msgspec.convert(answer, PlanView)))
+    if not answer["candidates"]:
+        raise click.exceptions.Exit(int(ExitCode.NO_MATCH))
+
+
+@job.command("submit")
+@_file_argument
+@click.option("-f", "--follow", is_flag=True, help="Show timeline and log live, then copy the outputs.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask; the job's own budget and bid are the limit.")
+@click.option("--out", type=click.Path(path_type=Path), help="Put outputs here.  [default: the job file's]")
+@output_option
+@pass_app
+def submit(app: App, file: Path, follow: bool, yes: bool, out: Path | None, screen: Screen) -> None:
+    """Place a job: show price and reasons, ask, sign."""
+    from xnode.cli.job.submit import place_job
+
+    read, job_id = place_job(app.home, file, yes)
+    if not follow:
+        screen.show({"job_id": job_id}, lambda: print(job_id))
+        return
+    say(f"job {job_id}")
+    into, only = read.find_results()
+    _follow_to_end(app, job_id, out or into, only, screen)
+
+
+@job.command("ls")
+@output_option
+@pass_app
+def ls(app: App, screen: Screen) -> None:
+    """List jobs, newest first."""
+    from xnode.cli.job.view import draw_jobs
+
+    answer = app.control.call("job.list")
+    screen.show(answer, lambda: draw_jobs(screen, answer))
+
+
+@job.command("show")
+@_job_argument
+@output_option
+@pass_app
+def show(app: App, job_id: str, screen: Screen) -> None:
+    """Everything about one job, with its timeline."""
+    _show(screen, app.control.call("job.show", {"job_id": job_id}))
+
+
+@job.command("logs")
+@_job_argument
+@click.option("-f", "--follow", is_flag=True, help="Go on until the workload ends.")
+@click.option("--offset", type=click.IntRange(min=0), default=0, help="Start at this byte.")
+@pass_app
+def logs(app: App, job_id: str, follow: bool, offset: int) -> None:
+    """What the workload printed."""
+    from xnode.cli.job.follow import print_log
+
+    print_log(app.control, job_id, offset, follow)
+
+
+@job.command("cp")
+@_job_argument
+@click.argument("folder", type=click.Path(path_type=Path), default=Path())
+@click.option("--force", is_flag=True, help="Overwrite files that are different.")
+@output_option
+@pass_app
+def cp(app: App, job_id: str, folder: Path, force: bool, screen: Screen) -> None:
+    """Copy a job's outputs into FOLDER, checking their hashes."""
+    import msgspec
+
+    from xnode.cli.job.outputs import copy_outputs
+    from xnode.control.views import OutputRow
+
+    rows = msgspec.convert(app.control.call("job.outputs", {"job_id": job_id}), list[OutputRow])
+    if not rows:
+        raise UserError("it left no outputs", where=job_id, code=ExitCode.NOT_FOUND)
+    copied = [str(path) for path in copy_outputs(rows, folder, force)]
+    screen.show(copied, lambda: print("\n".join(copied)))
+
+
+@job.command("stop")
+@_job_argument
+@output_option
+@pass_app
+def stop(app: App, job_id: str, screen: Screen) -> None:
+    """End a job; what it has used so far is paid, the rest of the escrow comes back."""
+    answer = app.control.call("job.stop", {"job_id": job_id}, deadline_s=STOP_DEADLINE_S)
+    _show(screen, answer)
+    if answer["job"]["ended_at_ns"] is None:
+        say(f"asked to stop; `xnode job wait {job_id}` returns when it has")
+
+
+@job.command("wait")
+@_job_argument
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.1), help="Seconds.  [default: no limit]")
+@output_option
+@pass_app
+def wait(app: App, job_id: str, timeout_s: float | None, screen: Screen) -> None:
+    """Wait until a job has ended; the exit code tells how."""
+    answer = app.control.call("job.wait", {"job_id": job_id}, deadline_s=timeout_s)
+    _show(screen, answer)
+    _exit_like(answer)
+
+
+@job.command("receipts")
+@_job_argument
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write them into this folder, with terms and vouchers, for `xnode audit`.",
+)
+@output_option
+@pass_app
+def receipts(app: App, job_id: str, export: Path | None, screen: Screen) -> None:
+    """The provider's signed receipts."""
+    from xnode.cli.evidence.files import export_evidence
+    from xnode.cli.job.view import draw_receipts
+
+    if export:
+        export_evidence(app.control.stream("job.evidence", {"job_id": job_id}), export, screen)
+        return
+    answer = app.control.call("job.receipts", {"job_id": job_id})
+    screen.show(answer, lambda: draw_receipts(screen, answer))
+
+
+def _show(screen: Screen, answer: Any) -> None:
+    from xnode.cli.job.view import draw_job
+
+    screen.show(answer, lambda: draw_job(screen, answer))
+
+
+def _follow_to_end(app: App, job_id: str, into: Path | None, only: tuple[str, ...], screen: Screen) -> None:
+    import msgspec
+
+    from xnode.cli.job.follow import follow_job
+    from xnode.cli.job.outputs import choose_outputs, place_outputs
+    from xnode.cli.job.submit import describe_end
+    from xnode.control.views import JobDetail
+
+    try:
+        follow_job(app.control, job_id)
+        answer = app.control.call("job.wait", {"job_id": job_id}, deadline_s=None)
+    except KeyboardInterrupt:
+        say(f"the job goes on without this terminal: xnode job logs -f {job_id[:10]}, or xnode job stop {job_id[:10]}")
+        raise
+    detail = msgspec.convert(answer, JobDetail)
+    chosen = choose_outputs(detail.outputs, only)
+    if into and chosen:
+        folder = place_outputs(chosen, into, f"{into.name}-{detail.job.job_id[2:10]}")
+        say(f"{len(chosen)} output{'s' if len(chosen) > 1 else ''} in {folder}/")
+    say(describe_end(detail))
+    screen.show(answer, lambda: None)
+    _exit_like(answer)
+
+
+def _exit_like(answer: dict[str, Any]) -> None:
+    """End with success only when the workload did; with what was missing when it never ran."""
+    sys.stdout.flush()
+    if answer["job"].get("exit_code") != 0:
+        reason = str(answer["job"].get("reason", "")).partition(":")[0]
+        raise click.exceptions.Exit(int(_CODES.get(reason, ExitCode.FAILED)))

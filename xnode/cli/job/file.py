@@ -1,0 +1,78 @@
+"""Job file, as the command line sees it: read, check together with the files it names, and describe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xnode.cli.terminal.brief import brief_command, brief_duration, brief_size
+from xnode.errors import UserError
+from xnode.jobfile.read import JobFile, validate_jobfile
+from xnode.jobfile.yaml_tree import MAX_PAGE_BYTES
+
+
+@dataclass(frozen=True)
+class ReadJob:
+    """A job file that is fine, with its text."""
+
+    path: Path
+    text: str
+    job: JobFile
+
+    def request(self) -> dict[str, str]:
+        """The params of job.plan and job.submit: the daemon reads the text again, with relative paths from base_dir."""
+        folder = self.path.absolute().parent
+        return {"job": self.text, "filename": self.path.name, "base_dir": str(folder)}
+
+    def find_results(self) -> tuple[Path | None, tuple[str, ...]]:
+        """(folder for the outputs or None, patterns of those wanted)."""
+        outputs = self.job.outputs
+        if outputs is None:
+            return None, ()
+        return self.path.absolute().parent / Path(outputs.to).expanduser(), outputs.only
+
+
+def read_job(path: Path) -> ReadJob:
+    """Raises UserError with a line for each problem of the file and of the files it names."""
+    with path.open("rb") as file:
+        data = file.read(MAX_PAGE_BYTES + 1)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise UserError("not a text file", where=str(path), todo="a job file is YAML in UTF-8") from error
+    found = validate_jobfile(text, str(path))
+    if isinstance(found, list):
+        raise UserError("\n".join(str(problem) for problem in found))
+    missing = _find_missing(path, found)
+    if missing:
+        raise UserError("\n".join(missing))
+    return ReadJob(path, text, found)
+
+
+def describe_job(read: ReadJob) -> dict[str, Any]:
+    """What a job file comes to, as plain data."""
+    job = read.job
+    return {
+        "name": job.name,
+        "image": job.image.reference or job.image.digest or f"oci:{job.image.path}",
+        "command": brief_command(job.command),
+        "inputs": len(job.inputs),
+        "resources": job.resources.describe(),
+        "time_limit": brief_duration(job.duration_limit_ns),
+        "network": f"{brief_size(job.network_bytes)} each way" if job.network else "none",
+        "budget": f"{job.budget} {'' if job.budget.symbol else job.asset}".strip(),
+        "bid": ", ".join(f"{name} {price}" for name, price in job.bid or ()) or "any price within the budget",
+        "regions": ", ".join(job.regions) or "any",
+    }
+
+
+def _find_missing(path: Path, job: JobFile) -> list[str]:
+    folder = path.absolute().parent
+    problems = []
+    if job.image.kind == "layout" and not (folder / Path(job.image.path).expanduser() / "index.json").is_file():
+        problems.append(f"{path}: image: {job.image.path} is no OCI image layout (it has no index.json)")
+    for one in job.inputs:
+        if not (folder / Path(one.source).expanduser()).is_file():
+            problems.append(f"{path}: inputs.{one.path}: there is no file {one.source}")
+    return problems

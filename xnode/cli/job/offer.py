@@ -1,0 +1,77 @@
+"""`xnode offer`: what providers on the market ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+
+from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.lazy import LazyGroup
+from xnode.cli.node.launch import ensure_daemon
+from xnode.cli.terminal.brief import brief_address, brief_hosting, brief_money
+from xnode.cli.terminal.screen import Column, Screen, say
+from xnode.control.views import OfferRow
+
+_COLUMNS = (
+    Column("provider"),
+    Column("region"),
+    Column("free", fold=True),
+    Column("per hour", right=True),
+    Column("vCPU h", right=True),
+    Column("GiB h", right=True),
+    Column("GPU h", right=True),
+    Column("asset"),
+    Column("promise", fold=True),
+    Column("rtt", right=True),
+    Column("trust", right=True),
+)
+
+
+@click.group(cls=LazyGroup)
+def offer() -> None:
+    """What providers on the market ask."""
+
+
+@offer.command("ls")
+@click.option("--region", help="Only this region.")
+@click.option("--gpu", metavar="MODEL", help='Only with this GPU; part of its name is enough, like "H200".')
+@output_option
+@pass_app
+def ls(app: App, region: str | None, gpu: str | None, screen: Screen) -> None:
+    """List the offers this node knows, cheapest first."""
+    answer = ensure_daemon(app.home).call("offer.list")
+    chosen = [row for row in answer if _is_wanted(row, region, gpu)]
+    screen.show(chosen, lambda: _draw(screen, chosen))
+
+
+def _is_wanted(row: dict[str, Any], region: str | None, gpu: str | None) -> bool:
+    return (not region or row["region"] == region) and (
+        not gpu or gpu.lower() in str(row["capacity"].get("gpu_model", "")).lower()
+    )
+
+
+def _draw(screen: Screen, answer: list[dict[str, Any]]) -> None:
+    rows = msgspec.convert(answer, list[OfferRow])
+    if not rows:
+        say("no offers are known; `xnode daemon status` shows whether there are any peers")
+        return
+    rows.sort(key=lambda row: float(row.hour_price or 0))
+    screen.table(_COLUMNS, (_make_cells(row) for row in rows))
+
+
+def _make_cells(row: OfferRow) -> tuple[object, ...]:
+    return (
+        brief_address(row.provider),
+        row.region,
+        brief_hosting(row.free),
+        brief_money(row.hour_price),
+        brief_money(row.prices.vcpu_hour),
+        brief_money(row.prices.memory_gib_hour),
+        brief_money(row.prices.gpu_hour) if row.capacity.gpus else "",
+        row.asset,
+        row.promise,
+        f"{row.latency_ms:.0f} ms" if row.latency_ms is not None else "",
+        f"{row.reputation:.0%}" if row.reputation is not None else "",
+    )

@@ -1,0 +1,80 @@
+"""Submit: from a job file to a signed job: plan, show, ask, place."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from xnode.cli.job.file import ReadJob, read_job
+from xnode.cli.job.view import describe_price, draw_plan
+from xnode.cli.node.launch import ensure_daemon
+from xnode.cli.terminal.brief import brief_duration, brief_money
+from xnode.cli.terminal.screen import Screen, say
+from xnode.control.client import Control
+from xnode.control.views import JobDetail, PlanView
+from xnode.errors import ExitCode, UserError
+from xnode.home import Home
+
+OFFERS_DEADLINE_S = 10.0
+"""How long a node that has just started looks for its first offers before we say that there are none."""
+
+SUBMIT_DEADLINE_S = 600.0
+"""The daemon hashes image and inputs before it answers: large ones take minutes."""
+
+_LOOK_EVERY_S = 0.25
+
+
+def place_job(home: Home, file: Path, yes: bool) -> tuple[ReadJob, str]:
+    """Show the plan, ask unless `yes`, and submit; the job file and the job's id."""
+    read = read_job(file)
+    control = ensure_daemon(home)
+    if not yes:
+        _confirm(control, read)
+    job_id = control.call("job.submit", read.request(), deadline_s=SUBMIT_DEADLINE_S)["job_id"]
+    return read, str(job_id)
+
+
+def wait_plan(control: Control, read: ReadJob) -> Any:
+    """The job.plan answer, asked again for a while as long as no offer at all is known."""
+    request = read.request()
+    end = time.monotonic() + OFFERS_DEADLINE_S
+    answer = control.call("job.plan", request)
+    if not answer["offers"]:
+        say("looking for offers ...")
+    while not answer["offers"] and time.monotonic() < end:
+        time.sleep(_LOOK_EVERY_S)
+        answer = control.call("job.plan", request)
+    return answer
+
+
+def draw_answer(screen: Screen, plan: PlanView) -> None:
+    """Print a plan with the price to agree to."""
+    draw_plan(screen, plan)
+    if plan.candidates:
+        say(describe_price(plan))
+    for warning in plan.warnings:
+        say(f"warning: {warning}")
+
+
+def describe_end(detail: JobDetail) -> str:
+    """One line: how it ended, how long it ran, what it cost."""
+    job = detail.job
+    ended = f"exit code {job.exit_code}" if job.exit_code is not None else job.state
+    reason = f" ({job.reason})" if job.reason else ""
+    return f"{job.name}: {ended}{reason}, ran {brief_duration(job.running_ns)}, cost {brief_money(job.cost, job.asset)}"
+
+
+def _confirm(control: Control, read: ReadJob) -> None:
+    plan = msgspec.convert(wait_plan(control, read), PlanView)
+    draw_answer(Screen("table", to_stderr=True), plan)
+    if not plan.candidates:
+        raise UserError("no offer fits", where=str(read.path), todo="see above what to relax", code=ExitCode.NO_MATCH)
+    if not sys.stdin.isatty():
+        raise UserError("nobody is here to agree to the price", where=str(read.path), todo="use --yes")
+    if not click.confirm("place it?", default=True, err=True):
+        raise click.Abort

@@ -1,0 +1,206 @@
+"""Job view: how jobs, their plans, timelines and receipts look on a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from xnode.cli.terminal.brief import (
+    brief_address,
+    brief_age,
+    brief_clock,
+    brief_command,
+    brief_date,
+    brief_duration,
+    brief_hosting,
+    brief_id,
+    brief_money,
+    brief_size,
+    brief_text,
+)
+from xnode.cli.terminal.screen import Column, Screen, say
+from xnode.control.views import Candidate, JobDetail, JobRow, OutputRow, PlanView, ReceiptRow, TimelineEntry
+
+MAX_SHOWN_CANDIDATES = 10
+"""What a person reads before choosing; -o json has them all."""
+
+_JOBS = (
+    Column("job"),
+    Column("name", fold=True),
+    Column("state"),
+    Column("provider"),
+    Column("ran", right=True),
+    Column("cost", right=True),
+    Column("asset"),
+    Column("made", right=True),
+    Column("exit", right=True),
+    Column("reason", fold=True),
+)
+_CANDIDATES = (
+    Column("#", right=True),
+    Column("provider"),
+    Column("region"),
+    Column("hardware", fold=True),
+    Column("per hour", right=True),
+    Column("at most", right=True),
+    Column("promise", fold=True),
+    Column("rtt", right=True),
+    Column("score", right=True),
+    Column("because of", fold=True),
+)
+_SHORTFALLS = (
+    Column("offers", right=True),
+    Column("cannot run it because", fold=True),
+    Column("the nearest", fold=True),
+)
+_RECEIPTS = (
+    Column("#", right=True),
+    Column("at"),
+    Column("ran", right=True),
+    Column("cost", right=True),
+    Column("asset"),
+    Column("paid for"),
+    Column("lease"),
+)
+_OUTPUTS = (Column("output", fold=True), Column("size", right=True), Column("sha256"))
+
+
+def draw_jobs(screen: Screen, answer: Any) -> None:
+    """Print a job.list answer, newest first."""
+    rows = msgspec.convert(answer, list[JobRow])
+    if not rows:
+        say("no jobs yet; `xnode job init` writes one to start from")
+        return
+    rows.sort(key=lambda row: row.created_at_ns, reverse=True)
+    screen.table(_JOBS, (_make_job_cells(row) for row in rows))
+
+
+def draw_job(screen: Screen, answer: Any) -> None:
+    """Print a job.show answer."""
+    detail = msgspec.convert(answer, JobDetail)
+    job = detail.job
+    screen.record(
+        (
+            ("job", job.job_id),
+            ("name", job.name),
+            ("state", job.state + (f" (exit code {job.exit_code})" if job.exit_code is not None else "")),
+            ("reason", job.reason),
+            ("image", detail.image),
+            ("command", brief_command(detail.command)),
+            ("resources", brief_hosting(detail.resources)),
+            ("provider", " in ".join(filter(None, (job.provider, detail.region)))),
+            ("lease", detail.lease_id),
+            ("price", f"{brief_money(detail.hour_price, job.asset)} per hour" if detail.hour_price else ""),
+            ("promise", detail.promise),
+            ("ran", brief_duration(job.running_ns) if job.running_ns else ""),
+            ("cost", _describe_cost(detail)),
+            ("owed back", f"{brief_money(detail.refund, job.asset)} by its promise" if float(detail.refund) else ""),
+            ("made", brief_date(job.created_at_ns)),
+            ("ended", brief_date(job.ended_at_ns or 0)),
+        )
+    )
+    if detail.outputs:
+        screen.gap()
+        draw_outputs(screen, detail.outputs)
+    if detail.timeline:
+        screen.gap()
+        draw_timeline(screen, detail.timeline)
+
+
+def draw_timeline(screen: Screen, entries: tuple[TimelineEntry, ...]) -> None:
+    """Print what happened, and how long after the beginning."""
+    begin = entries[0].at_ns
+    columns = (Column("at"), Column("after", right=True), Column("what"), Column("", fold=True))
+    cells = (
+        (brief_clock(entry.at_ns), brief_duration(max(0, entry.at_ns - begin)), entry.what, brief_text(entry.detail))
+        for entry in entries
+    )
+    screen.table(columns, cells)
+
+
+def draw_outputs(screen: Screen, rows: tuple[OutputRow, ...]) -> None:
+    """Print the files a job left."""
+    screen.table(_OUTPUTS, ((row.path, brief_size(row.size), row.sha256.removeprefix("0x")[:16]) for row in rows))
+
+
+def draw_receipts(screen: Screen, answer: Any) -> None:
+    """Print a job.receipts answer."""
+    rows = msgspec.convert(answer, list[ReceiptRow])
+    if not rows:
+        say("no receipts yet")
+        return
+    screen.table(_RECEIPTS, (_make_receipt_cells(row) for row in rows))
+
+
+def draw_plan(screen: Screen, plan: PlanView) -> None:
+    """Print who could run the job for how much and why, or every reason why nobody can."""
+    can = len(plan.candidates)
+    title = f"{plan.name}: {can} of {plan.offers} offers can run it, paid in {plan.asset}"
+    if can:
+        rows = enumerate(plan.candidates[:MAX_SHOWN_CANDIDATES], start=1)
+        screen.table(_CANDIDATES, (_make_candidate_cells(number, row) for number, row in rows), title)
+    else:
+        say(f"{plan.name}: none of {plan.offers} offers can run it")
+    if plan.shortfalls:
+        screen.gap()
+        screen.table(_SHORTFALLS, ((fall.offers, fall.detail, fall.nearest) for fall in plan.shortfalls))
+
+
+def describe_price(plan: PlanView) -> str:
+    """The one line to agree to: the most it can cost, and what it is paid from."""
+    worst = max(plan.candidates, key=lambda candidate: float(candidate.cost_limit))
+    most = brief_money(worst.cost_limit, plan.asset)
+    return f"it costs at most {most}; {brief_money(plan.funds, plan.asset)} are deposited and free"
+
+
+def _make_job_cells(row: JobRow) -> tuple[object, ...]:
+    return (
+        brief_id(row.job_id),
+        row.name,
+        row.state,
+        brief_address(row.provider),
+        brief_duration(row.running_ns) if row.running_ns else "",
+        brief_money(row.cost),
+        row.asset,
+        brief_age(row.created_at_ns),
+        row.exit_code,
+        row.reason,
+    )
+
+
+def _make_candidate_cells(number: int, row: Candidate) -> tuple[object, ...]:
+    return (
+        number,
+        brief_address(row.provider),
+        row.region,
+        row.hardware,
+        brief_money(row.hour_price),
+        brief_money(row.cost_limit),
+        row.promise,
+        f"{row.latency_ms:.0f} ms" if row.latency_ms is not None else "",
+        brief_money(row.score),
+        ", ".join(text if name == "why" else f"{name} {text}" for name, text in row.parts.items()),
+    )
+
+
+def _make_receipt_cells(row: ReceiptRow) -> tuple[object, ...]:
+    return (
+        f"{row.number}{' final' if row.final else ''}",
+        brief_date(row.at_ns),
+        brief_duration(row.running_ns),
+        brief_money(row.cost),
+        row.asset,
+        "yes" if row.vouchered else "not yet",
+        brief_id(row.lease_id),
+    )
+
+
+def _describe_cost(detail: JobDetail) -> str:
+    job = detail.job
+    text = brief_money(job.cost, job.asset)
+    if float(job.cost_limit):
+        text += f" of at most {brief_money(job.cost_limit)}"
+    if float(detail.vouchered):
+        text += f"; {brief_money(detail.vouchered)} signed for, on {detail.receipts} receipts"
+    return text + (f"; {brief_money(detail.settled)} settled" if float(detail.settled) else "")

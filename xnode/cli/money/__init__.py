@@ -1,0 +1,1 @@
+"""`xnode pay` and `xnode wallet`: deposits, withdrawals, keys."""

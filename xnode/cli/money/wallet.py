@@ -1,0 +1,139 @@
+"""`xnode wallet`: the keys that hold money, in the same files that geth and foundry use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.lazy import LazyGroup
+from xnode.cli.terminal.password import find_password, password_option
+from xnode.cli.terminal.screen import Column, Screen, say
+from xnode.errors import UserError
+
+if TYPE_CHECKING:
+    from metering.units import Address
+    from xnode.wallet.keystore import Entry, Keystore
+
+_COLUMNS = (Column("name"), Column("address"), Column("file", style="dim"))
+
+
+def open_keystore(app: App) -> Keystore:
+    """The keystore: ETH_KEYSTORE's, else the home's own."""
+    from xnode.wallet.keystore import Keystore
+
+    named = os.environ.get("ETH_KEYSTORE")
+    return Keystore(Path(named).expanduser() if named else app.home.keystore)
+
+
+def find_address(app: App, text: str) -> Address:
+    """The address that a person names: an address as it is, or a wallet of the keystore."""
+    from xnode.chain.deployment.manifest import parse_address
+
+    if text.startswith("0x"):
+        return parse_address(text, "address")
+    return require_address(open_keystore(app).find(text))
+
+
+def require_address(entry: Entry) -> Address:
+    """The entry's address. Raises UserError for a file that keeps it to itself."""
+    if entry.address is None:
+        raise UserError("the file does not state its address", where=str(entry.path), todo="name the address instead")
+    return entry.address
+
+
+@click.group(cls=LazyGroup)
+def wallet() -> None:
+    """Keys that hold money. WALLET is a name or an address; without it ETH_FROM, or the only one there is."""
+
+
+@wallet.command("new")
+@click.argument("name", default="wallet")
+@password_option
+@output_option
+@pass_app
+def new(app: App, name: str, password_file: Path | None, screen: Screen) -> None:
+    """Make a new key, protected by a password."""
+    import trio
+
+    keystore = open_keystore(app)
+    app.home.make()
+    password = find_password(password_file, f"the new wallet {name}", new=True)
+    _show_made(screen, trio.run(keystore.make_new, name, password))
+
+
+@wallet.command("import")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--name", default="", help="Name it so.  [default: as geth would]")
+@password_option
+@output_option
+@pass_app
+def import_(app: App, file: Path | None, name: str, password_file: Path | None, screen: Screen) -> None:
+    """Take over a keystore FILE of another program, or a private key typed in (or piped) as hex."""
+    import trio
+
+    keystore = open_keystore(app)
+    app.home.make()
+    if file:
+        password = find_password(password_file, str(file))
+        _show_made(screen, trio.run(keystore.import_file, file, name, password))
+        return
+    # Never an argument: those are seen by every process of the machine.
+    text = click.prompt("Private key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline(200)
+    password = find_password(password_file, "the imported key", new=True)
+    _show_made(screen, trio.run(keystore.import_hex, text, name, password))
+
+
+@wallet.command("ls")
+@output_option
+@pass_app
+def ls(app: App, screen: Screen) -> None:
+    """List the keys here."""
+    keystore = open_keystore(app)
+    rows = [_make_row(entry) for entry in keystore.list()]
+    screen.show(rows, lambda: _draw(screen, rows, keystore.where))
+
+
+@wallet.command("show")
+@click.argument("wallet", envvar="ETH_FROM", default="")
+@output_option
+@pass_app
+def show(app: App, wallet: str, screen: Screen) -> None:
+    """One key's address and file."""
+    row = _make_row(open_keystore(app).find(wallet))
+    screen.show(row, lambda: screen.record(row.items()))
+
+
+@wallet.command("balance")
+@click.argument("wallet", envvar="ETH_FROM", default="")
+@click.option("--chain", "manifest", type=click.Path(path_type=Path), help="The deployment's manifest.")
+@output_option
+@pass_app
+def balance(app: App, wallet: str, manifest: Path | None, screen: Screen) -> None:
+    """What a wallet holds on chain, and what it has deposited for jobs."""
+    from xnode.cli.money.balance import draw_balance, read_balance
+
+    answer = read_balance(app, manifest, find_address(app, wallet))
+    screen.show(answer, lambda: draw_balance(screen, answer))
+
+
+def _make_row(entry: Entry) -> dict[str, str]:
+    address = "0x" + entry.address.hex() if entry.address else ""
+    return {"name": entry.name, "address": address, "file": str(entry.path)}
+
+
+def _show_made(screen: Screen, entry: Entry) -> None:
+    row = _make_row(entry)
+    screen.show(row, lambda: print(row["address"]))
+    say(f"saved in {row['file']}; keep a copy of it and its password: nobody can bring them back")
+
+
+def _draw(screen: Screen, rows: list[dict[str, str]], where: Path) -> None:
+    if rows:
+        screen.table(_COLUMNS, (tuple(row.values()) for row in rows))
+    else:
+        say(f"no keys in {where}; make one with: xnode wallet new")

@@ -1,0 +1,1 @@
+"""`xnode daemon` and `xnode doctor`: the node itself."""

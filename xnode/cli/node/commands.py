@@ -1,0 +1,66 @@
+"""`xnode daemon`: the node of a submitter, which goes on checking receipts and paying after the terminal is closed."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.lazy import LazyGroup
+from xnode.cli.terminal.screen import Screen, say
+from xnode.errors import UserError
+
+
+@click.group(cls=LazyGroup)
+def daemon() -> None:
+    """The background node of a submitter. `xnode job submit` starts it when it does not run."""
+
+
+@daemon.command("init")
+@click.option("--chain", "manifest", required=True, type=click.Path(path_type=Path), help="The deployment's manifest.")
+@click.option("--rpc-url", default="", help="The chain node to use.  [default: the manifest's]")
+@click.option("--payer", default="", envvar="ETH_FROM", help="Wallet that pays.  [default: the only one]")
+@pass_app
+def init(app: App, manifest: Path, rpc_url: str, payer: str) -> None:
+    """Make the node key and config of a node that buys compute."""
+    from xnode.cli.node.submitter_init import init_submitter
+
+    init_submitter(app, manifest, rpc_url, payer)
+    say(f"wrote {app.home.config}")
+    say("next: xnode pay deposit AMOUNT, then xnode job submit FILE")
+
+
+@daemon.command("run")
+@pass_app
+def run(app: App) -> None:
+    """Run in the foreground until Ctrl-C or SIGTERM."""
+    from xnode.cli.node.run import run_here
+
+    run_here(app.load_config())
+
+
+@daemon.command("stop")
+@pass_app
+def stop(app: App) -> None:
+    """Stop it. Jobs go on at their providers until unpaid work reaches its limit."""
+    from xnode.cli.node.launch import wait_until_gone
+
+    pid = app.control.call("node.status")["pid"]
+    with suppress(UserError):
+        # It may be gone before its answer is out; whether it is, we look for ourselves.
+        app.control.call("node.stop")
+    wait_until_gone(app.home, int(pid))
+    say(f"stopped (pid {pid})")
+
+
+@daemon.command("status")
+@output_option
+@pass_app
+def status(app: App, screen: Screen) -> None:
+    """What the daemon is doing."""
+    from xnode.cli.node.view import draw_node
+
+    answer = app.control.call("node.status")
+    screen.show(answer, lambda: draw_node(screen, answer))

@@ -1,0 +1,244 @@
+"""`xnode doctor`: looks at everything a node needs; one line each, with what to do."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.terminal.brief import brief_size
+from xnode.cli.terminal.screen import Screen, printable, style
+from xnode.errors import ExitCode, Permanent, Retryable, UserError
+
+if TYPE_CHECKING:
+    from xnode.config.settings import Config
+
+MIN_DISK_BYTES = 2 << 30
+"""An image, a workload's disk and the journal with some room."""
+
+MAX_CLOCK_SKEW_S = 30
+"""Quotes live that long: with a clock further off they are dead on arrival."""
+
+_TOOL_DEADLINE_S = 20
+
+Verdict = Literal["ok", "warn", "fail"]
+_SIGNS: dict[Verdict, tuple[str, str]] = {"ok": ("✓", "32"), "warn": ("!", "33"), "fail": ("✗", "31")}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. todo: what to do about it, "" when it is well."""
+
+    verdict: Verdict
+    what: str
+    detail: str
+    todo: str = ""
+
+
+@click.command("doctor")
+@output_option
+@pass_app
+def doctor(app: App, screen: Screen) -> None:
+    """Check this host and home, and say what to mend. Fails when something must be."""
+    findings = []
+    for finding in examine(app):
+        findings.append(finding)
+        if screen.is_table:
+            _print_finding(finding)
+    screen.show([asdict(finding) for finding in findings], lambda: None)
+    if any(finding.verdict == "fail" for finding in findings):
+        raise click.exceptions.Exit(int(ExitCode.FAILED))
+
+
+def examine(app: App) -> Iterator[Finding]:
+    """Every finding, cheap ones first. Provider's needs are failures only on a provider."""
+    config: Config | None = None
+    yield _check_python()
+    try:
+        config = app.load_config()
+        yield Finding("ok", "config", str(app.home.config))
+    except UserError as error:
+        yield from (Finding("fail", "config", line) for line in str(error).splitlines())
+    sells = config is not None and config.provider is not None
+    yield from _guard("keystore", lambda: _check_keystore(app))
+    yield from _guard("node key", lambda: _check_node_key(app, config))
+    yield from _guard("disk", lambda: _check_disk(app, config))
+    yield from _guard("daemon", lambda: _check_daemon(app))
+    if config:
+        wanted = config
+        yield from _guard("ports", lambda: _check_ports(app, wanted))
+        yield from _guard("chain", lambda: _check_chain(app))
+    for finding in (_check_podman(), _check_cgroup()):
+        yield finding if sells or finding.verdict == "ok" else _soften(finding)
+
+
+def _guard(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except (UserError, Permanent, Retryable) as error:
+        yield Finding("fail", what, str(error))
+    except OSError as error:
+        yield Finding("fail", what, f"{error.filename or ''} {error.strerror}".strip())
+
+
+def _soften(finding: Finding) -> Finding:
+    return Finding("warn", finding.what, f"{finding.detail} (only providers need it)", finding.todo)
+
+
+def _check_python() -> Finding:
+    version = platform.python_version()
+    if (3, 11) <= sys.version_info[:2] < (3, 14):
+        return Finding("ok", "python", version)
+    return Finding("fail", "python", version, "use 3.11 to 3.13")
+
+
+def _check_keystore(app: App) -> Iterator[Finding]:
+    from xnode.cli.money.wallet import open_keystore
+
+    keystore = open_keystore(app)
+    count = len(keystore.list())
+    if count:
+        yield Finding("ok", "keystore", f"{count} wallet{'s' if count > 1 else ''} in {keystore.where}")
+    else:
+        yield Finding("warn", "keystore", f"no wallets in {keystore.where}", "xnode wallet new")
+
+
+def _check_node_key(app: App, config: Config | None) -> Iterator[Finding]:
+    if not app.home.node_key.exists():
+        yield Finding("warn", "node key", "not made yet", "xnode provider init or xnode daemon init")
+        return
+    secret = config.node.password_file if config else app.home.password
+    if not secret.exists():
+        yield Finding("fail", "node key", f"its password file {secret} is missing", "restore it, or set password_file")
+        return
+    mode = stat.S_IMODE(secret.stat().st_mode)
+    if mode & 0o077:
+        yield Finding("fail", "node key", f"others may read {secret} ({mode:04o})", f"chmod 600 {secret}")
+        return
+    from xnode.cli.node.setup import read_node_address
+
+    yield Finding("ok", "node key", f"0x{read_node_address(app.home).hex()}")
+
+
+def _check_disk(app: App, config: Config | None) -> Iterator[Finding]:
+    folder = config.node.data_dir if config else app.home.data
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    verdict: Verdict = "ok" if free >= MIN_DISK_BYTES else "fail"
+    todo = "" if verdict == "ok" else f"free {brief_size(MIN_DISK_BYTES)}, or set data_dir to a larger disk"
+    yield Finding(verdict, "disk", f"{brief_size(free)} free at {folder}", todo)
+
+
+def _check_daemon(app: App) -> Iterator[Finding]:
+    if not app.control.is_up():
+        yield Finding("ok", "daemon", "not running")
+        return
+    node = app.control.call("node.status")
+    troubles = {name: reason for name, reason in node.get("ready", {}).items() if reason}
+    if not troubles:
+        yield Finding("ok", "daemon", f"running (pid {node['pid']}), {node['peers']} peers, {node['offers']} offers")
+    for name, reason in troubles.items():
+        yield Finding("fail", "daemon", f"{name}: {reason}")
+
+
+def _check_ports(app: App, config: Config) -> Iterator[Finding]:
+    if app.control.is_up():
+        yield Finding("ok", "ports", "held by the daemon")
+        return
+    for text in (*config.node.listen, config.node.http):
+        found = _parse_listen(text)
+        if found is None:
+            continue
+        host, port = found
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+                yield Finding("ok", "ports", f"{text} is free")
+            except OSError as error:
+                yield Finding("fail", "ports", f"{text}: {error.strerror}", "choose another, or stop what has it")
+
+
+def _parse_listen(text: str) -> tuple[str, int] | None:
+    """(host, TCP port) of a multiaddr or host:port; None for what is neither."""
+    parts = text.split("/")
+    if len(parts) >= 5 and parts[1] in ("ip4", "ip6") and parts[3] == "tcp" and parts[4].isdecimal():
+        return parts[2], int(parts[4])
+    host, _, port = text.rpartition(":")
+    return (host.strip("[]"), int(port)) if port.isdecimal() else None
+
+
+def _check_chain(app: App) -> Iterator[Finding]:
+    from xnode.chain.deployment.check import check_deployment
+    from xnode.cli.access.deployment import find_deployment, run_async
+
+    deployment = find_deployment(app)
+
+    async def ask() -> tuple[str, int, str]:
+        async with deployment.connect() as rpc:
+            await rpc.check_chain_id()
+            block = await rpc.read("eth_getBlockByNumber", "latest", False)
+            try:
+                await check_deployment(rpc, deployment.manifest)
+            except Permanent as error:
+                return rpc.where, int(block["timestamp"], 16), str(error)
+            return rpc.where, int(block["timestamp"], 16), ""
+
+    where, block_s, wrong = run_async(ask)
+    place = f"chain {deployment.manifest.chain_id} at {where}"
+    yield Finding("fail", "chain", wrong) if wrong else Finding("ok", "chain", f"{place}, contracts as they should be")
+    yield _judge_clock(block_s)
+
+
+def _judge_clock(block_s: int) -> Finding:
+    """A block's time is its maker's clock: ours must not be behind it. On a quiet chain being ahead says nothing."""
+    behind = block_s - int(time.time())
+    if behind > MAX_CLOCK_SKEW_S:
+        return Finding("fail", "clock", f"{behind} s behind the chain's newest block", "turn on time synchronization")
+    return Finding("ok", "clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
+
+
+def _check_podman() -> Finding:
+    podman = shutil.which("podman")
+    if not podman:
+        return Finding("fail", "podman", "not found", "install podman (and crun)")
+    try:
+        done = subprocess.run(
+            [podman, "--version"], capture_output=True, text=True, timeout=_TOOL_DEADLINE_S, check=True
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        return Finding("fail", "podman", f"does not run: {error}", "try `podman info`")
+    return Finding("ok", "podman", done.stdout.strip())
+
+
+def _check_cgroup() -> Finding:
+    root = Path("/sys/fs/cgroup")
+    if (root / "cgroup.controllers").is_file():
+        missing = {"cpu", "memory", "pids"} - set((root / "cgroup.controllers").read_text().split())
+        if missing:
+            return Finding(
+                "fail", "cgroup", f"version 2 without {', '.join(sorted(missing))}", "delegate the controllers"
+            )
+        return Finding("ok", "cgroup", "version 2")
+    missing = {name for name in ("cpuacct", "memory", "pids") if not (root / name).is_dir()}
+    if missing:
+        return Finding("fail", "cgroup", f"no {', '.join(sorted(missing))} controller", "mount cgroups")
+    return Finding("ok", "cgroup", "version 1")
+
+
+def _print_finding(finding: Finding) -> None:
+    sign, color = _SIGNS[finding.verdict]
+    line = f"{style(sign, color, sys.stdout)} {finding.what:<9} {printable(finding.detail)}"
+    print(line + (f"; {printable(finding.todo)}" if finding.todo else ""), flush=True)

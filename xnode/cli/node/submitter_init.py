@@ -1,0 +1,28 @@
+"""Submitter init: the node key and config of a node that buys compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from xnode.chain.deployment.manifest import read_manifest
+from xnode.cli.app import App
+from xnode.cli.money.wallet import find_address
+from xnode.cli.node.setup import ensure_node_key, update_config
+
+
+def init_submitter(app: App, manifest: Path, rpc_url: str, payer: str) -> None:
+    """Write config and node key; what the config says already stays."""
+    address = find_address(app, payer)
+    update_config(app.home, {**make_chain_table(manifest, rpc_url), "submitter": {"payer": "0x" + address.hex()}})
+    config = app.load_config()
+    ensure_node_key(app.home, config.node.password_file)
+
+
+def make_chain_table(manifest: Path, rpc_url: str) -> dict[str, dict[str, Any]]:
+    """The [chain] section for this manifest, which must be good."""
+    read_manifest(manifest)
+    chain: dict[str, Any] = {"manifest": str(manifest.expanduser().absolute())}
+    if rpc_url:
+        chain["rpc_url"] = rpc_url
+    return {"chain": chain}

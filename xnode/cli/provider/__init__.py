@@ -1,0 +1,1 @@
+"""`xnode provider`: selling compute."""

@@ -1,0 +1,186 @@
+"""`xnode provider`: sells compute on this host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.lazy import Lazy, LazyGroup
+from xnode.cli.terminal.password import password_option
+from xnode.cli.terminal.screen import Screen, say
+from xnode.errors import UserError
+
+PRICES = ("vcpu_hour", "memory_gib_hour", "disk_gib_hour", "gpu_hour", "ingress_gb", "egress_gb")
+
+DEFAULT_PRICES = {
+    "vcpu_hour": "0.02",
+    "memory_gib_hour": "0.005",
+    "disk_gib_hour": "0.0001",
+    "gpu_hour": "2",
+    "ingress_gb": "0",
+    "egress_gb": "0.02",
+}
+"""Somewhere to start: `provider price set` changes them while it runs."""
+
+CREDIT_PRICES = {
+    "tCPU": {**dict.fromkeys(PRICES, "0"), "vcpu_hour": "1"},
+    "tGPU": {**dict.fromkeys(PRICES, "0"), "gpu_hour": "1"},
+}
+"""In credits a reference unit's hour costs one, by what a credit is."""
+
+
+LAZY = {
+    "stake": Lazy("xnode.cli.stake.stake:stake", "Show the stake, or add OPENX to it."),
+    "unstake": Lazy("xnode.cli.stake.stake:unstake", "Let stake thaw, and take out what has thawed."),
+    "mint": Lazy("xnode.cli.stake.credits:mint", "Make tGPU or tCPU against verified capacity and stake."),
+    "burn": Lazy("xnode.cli.stake.credits:burn", "Give credits back at a provider, which owes that much less."),
+    "capacity": Lazy("xnode.cli.stake.capacity:capacity", "What is verified and until when; request a challenge."),
+    "self-test": Lazy("xnode.cli.stake.self_test:self_test", "Challenge this host as verifiers would."),
+    "verifier": Lazy("xnode.cli.stake.verifier:verifier", "Judge others' challenges, and the fees for it."),
+    "profile": Lazy("xnode.cli.provider.profile:profile", "This host's hardware, and its hash on chain."),
+    "reputation": Lazy(
+        "xnode.cli.provider.reputation:reputation", "Settled work, proven faults and refunds, read from chain."
+    ),
+}
+
+
+@click.group(cls=LazyGroup, lazy=LAZY)
+def provider() -> None:
+    """Sell compute on this host: `provider init --chain MANIFEST`, then `provider run`."""
+
+
+@provider.command("init")
+@click.option("--chain", "manifest", required=True, type=click.Path(path_type=Path), help="The deployment's manifest.")
+@click.option("--rpc-url", default="", help="The chain node to use.  [default: the manifest's]")
+@click.option("--owner", default="", envvar="ETH_FROM", help="Wallet that is paid.  [default: the only one]")
+@click.option("--region", default="local", show_default=True, help="Where this host is.")
+@click.option("--asset", default="OPENX", show_default=True, help="What prices are in.")
+@click.option("--force", is_flag=True, help="Replace settings, or another host's registration.")
+@password_option
+@pass_app
+def init(app: App, /, manifest: Path, **options: Any) -> None:
+    """Make node key and config with this host's hardware, and register on chain with the owner's wallet."""
+    from xnode.cli.provider.init import init_provider
+
+    init_provider(app, manifest, **options)
+
+
+@provider.command("run")
+@pass_app
+def run(app: App) -> None:
+    """Run in the foreground until Ctrl-C or SIGTERM. Workloads outlive it."""
+    config = app.load_config()
+    if config.provider is None:
+        raise UserError(
+            "this home is no provider",
+            where=str(app.home.config),
+            todo="run: xnode provider init --chain MANIFEST",
+        )
+    from xnode.cli.node.run import run_here
+
+    run_here(config)
+
+
+@provider.command("status")
+@output_option
+@pass_app
+def status(app: App, screen: Screen) -> None:
+    """What is offered, what runs, and why there are no more jobs."""
+    from xnode.cli.provider.view import draw_provider
+
+    answer = app.control.call("provider.status")
+    screen.show(answer, lambda: draw_provider(screen, answer))
+
+
+@provider.command("earnings")
+@output_option
+@pass_app
+def earnings(app: App, screen: Screen) -> None:
+    """What was earned, signed for, and claimed on chain."""
+    from xnode.cli.provider.view import draw_earnings
+
+    answer = app.control.call("provider.earnings")
+    screen.show(answer, lambda: draw_earnings(screen, answer))
+
+
+@provider.command("withdraw")
+@password_option
+@output_option
+@pass_app
+def withdraw(app: App, password_file: Path | None, screen: Screen) -> None:
+    """Take payouts that could not be delivered. Claims are paid to the owner by themselves."""
+    from xnode.cli.provider.init import withdraw_owed
+
+    withdraw_owed(app, password_file, screen)
+
+
+@provider.command("receipts")
+@click.argument("lease_id", metavar="LEASE")
+@click.option("--export", type=click.Path(path_type=Path, file_okay=False), required=True, help="Into this folder.")
+@output_option
+@pass_app
+def receipts(app: App, lease_id: str, export: Path, screen: Screen) -> None:
+    """Write a lease's terms, receipts and vouchers, and those of the other leases on its escrow, for `xnode audit`."""
+    from xnode.cli.evidence.files import export_evidence
+
+    export_evidence(app.control.stream("provider.evidence", {"lease_id": lease_id}), export, screen)
+
+
+@provider.group("price", cls=LazyGroup)
+def price() -> None:
+    """What is asked."""
+
+
+@price.command("set")
+@click.argument("prices", nargs=-1, required=True, metavar="NAME=PRICE...")
+@output_option
+@pass_app
+def set_(app: App, prices: tuple[str, ...], screen: Screen) -> None:
+    """Change prices, like: vcpu_hour=0.03 gpu_hour=1.5
+
+    Running leases keep theirs. A running daemon announces a new offer at once.
+    """
+    from xnode.cli.node.setup import update_config
+
+    wanted = dict(_parse_price(text) for text in prices)
+    before = app.load_config()
+    if before.provider is None:
+        raise UserError("this home is no provider", where=str(app.home.config))
+    text = app.home.config.read_text()
+    update_config(app.home, {"provider": _merge_prices(app, wanted)})
+    try:
+        config = app.load_config()
+    except UserError:
+        app.home.config.write_text(text)
+        raise
+    assert config.provider
+    if app.control.is_up():
+        app.control.call("provider.set_price", {"prices": wanted})
+        say("announced")
+    else:
+        say("saved; no daemon is running")
+    answer = config.provider.prices.model_dump()
+    screen.show(answer, lambda: screen.record(answer.items()))
+
+
+def _parse_price(text: str) -> tuple[str, str]:
+    from difflib import get_close_matches
+
+    name, equals, price = text.partition("=")
+    if not equals or not price:
+        raise UserError("a price is set as NAME=PRICE", where=text, todo="such as vcpu_hour=0.03")
+    if name not in PRICES:
+        near = get_close_matches(name, PRICES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(PRICES)}"
+        raise UserError("no such price", where=name, todo=hint)
+    return name, price
+
+
+def _merge_prices(app: App, wanted: dict[str, str]) -> dict[str, Any]:
+    from xnode.config.file import read_table
+
+    found = read_table(app.home).get("provider", {}).get("prices", {})
+    return {"prices": {**found, **wanted}}

@@ -1,0 +1,160 @@
+"""Provider init: from a wallet and a manifest to a registered provider with a config, safe to repeat at any point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from metering.units import Address
+from xnode.chain.abi.codec import to_hex
+from xnode.chain.payer import Payer
+from xnode.cli.access.deployment import find_deployment, run_async
+from xnode.cli.access.purse import make_intent, open_purse
+from xnode.cli.app import App
+from xnode.cli.money.balance import NATIVE_DECIMALS
+from xnode.cli.money.wallet import find_address
+from xnode.cli.node.setup import ensure_node_key, read_node_address, require_no_provider, update_config
+from xnode.cli.node.submitter_init import make_chain_table
+from xnode.cli.provider.commands import CREDIT_PRICES, DEFAULT_PRICES
+from xnode.cli.provider.profile import find_profile, publish_profile
+from xnode.cli.provider.share import make_default_share
+from xnode.cli.terminal.screen import Screen, say
+from xnode.errors import ExitCode, UserError
+from xnode.text.amount import format_amount
+from xnode.wallet.keystore import Keystore, read_password
+from xnode.wallet.signer import NodeSigner
+
+NODE_GAS_WEI = 10**17
+"""What the node key is filled up to: some hundreds of claims at a usual fee."""
+
+LOW_GAS_WEI = NODE_GAS_WEI // 5
+
+CONSENT_S = 3600
+"""How long the node key's consent is good: a stuck transaction must still find it so."""
+
+
+def init_provider(
+    app: App,
+    manifest: Path,
+    *,
+    rpc_url: str,
+    owner: str,
+    region: str,
+    asset: str,
+    force: bool,
+    password_file: Path | None,
+) -> None:
+    """Write config and node key, then register. What fails halfway is done by the next try."""
+    address = find_address(app, owner)
+    deployment = find_deployment(app, manifest, rpc_url)
+    asset = deployment.manifest.find_asset(asset).symbol
+    if not _is_same_provider(app, address):
+        require_no_provider(app.home, force)
+        update_config(app.home, _make_table(app, manifest, rpc_url, address, region, asset))
+        say(f"wrote {app.home.config}")
+    config = app.load_config()
+    ensure_node_key(app.home, config.node.password_file)
+    _say_offer(config.provider)
+
+    async def work() -> None:
+        async with open_purse(app, deployment, to_hex(address), password_file) as payer:
+            await _register(app, payer, config.node.password_file, force)
+            await publish_profile(payer, find_profile(app))
+
+    run_async(work)
+    say("next: xnode provider run")
+    say("then: xnode provider status, and xnode provider price set vcpu_hour=...")
+
+
+def withdraw_owed(app: App, password_file: Path | None, screen: Screen) -> None:
+    """Send out payouts that the asset refused to deliver when they were claimed."""
+    config = app.load_config()
+    if config.provider is None:
+        raise UserError("this home is no provider", where=str(app.home.config), todo="xnode provider init")
+    owner = config.provider.owner
+    deployment = find_deployment(app)
+
+    async def work() -> list[dict[str, str]]:
+        rows = []
+        async with open_purse(app, deployment, to_hex(owner), password_file) as payer:
+            for one in (await payer.balances(owner)).assets:
+                if one.owed:
+                    say(f"withdrawing {one.asset.symbol} ...")
+                    await payer.withdraw_owed(make_intent("withdraw-owed"), owner, one.asset)
+                    rows.append({"asset": one.asset.symbol, "amount": format_amount(one.owed, one.asset.decimals)})
+        return rows
+
+    rows = run_async(work)
+    if not rows:
+        say(f"nothing waits: every claim was paid to {to_hex(owner)} at once")
+    screen.show(rows, lambda: screen.record((row["asset"], row["amount"]) for row in rows))
+
+
+def _make_table(
+    app: App, manifest: Path, rpc_url: str, owner: Address, region: str, asset: str
+) -> dict[str, dict[str, Any]]:
+    provider = {
+        "owner": to_hex(owner),
+        "region": region,
+        "asset": asset,
+        "prices": CREDIT_PRICES.get(asset, DEFAULT_PRICES),
+        "share": make_default_share(app.home.data),
+    }
+    return {**make_chain_table(manifest, rpc_url), "provider": provider}
+
+
+def _is_same_provider(app: App, owner: Address) -> bool:
+    """True when an earlier init for this owner has come as far as the config."""
+    from xnode.config.file import read_table
+
+    return str(read_table(app.home).get("provider", {}).get("owner", "")).lower() == to_hex(owner)
+
+
+def _say_offer(provider: Any) -> None:
+    share, prices = provider.share, provider.prices
+    gib = 1 << 30
+    say(
+        f"offering {share.vcpus:g} vCPU, {share.memory_bytes / gib:.3g} GiB memory, {share.disk_bytes / gib:.3g} GiB disk"
+        + (f", {share.gpus} GPU" if share.gpus else "")
+        + f" at {prices.vcpu_hour} {provider.asset} per vCPU-hour"
+    )
+
+
+async def _register(app: App, payer: Payer, node_password: Path, force: bool) -> None:
+    node, owner = read_node_address(app.home), payer.address
+    serves = await payer.provider_of(node)
+    registration = await payer.registration(owner)
+    if serves == owner:
+        say(f"registered already: node {to_hex(node)} serves {to_hex(owner)}")
+    elif serves is not None:
+        raise UserError(f"it serves {to_hex(serves)}", where=f"node key {to_hex(node)}", code=ExitCode.CONFLICT)
+    elif registration.node_key is not None and not force:
+        raise UserError(
+            f"has a node key already, {to_hex(registration.node_key)}, and can have only one",
+            where=to_hex(owner),
+            todo="use a wallet of its own for each host, or --force to put this host in the other's place",
+            code=ExitCode.CONFLICT,
+        )
+    else:
+        say("registering ...")
+        key = await Keystore(app.home.node_key).load("", read_password({}, node_password) or "")
+        deadline = await payer.chain_time_s() + CONSENT_S
+        signer = NodeSigner(key, payer.manifest.domain)
+        consent = signer.sign_node_key(payer.manifest.registry_domain, owner, registration.nonce, deadline)
+        await payer.register_provider(make_intent("register"), node, deadline, consent)
+        say(f"registered: node {to_hex(node)} serves {to_hex(owner)}")
+    await _fill_gas(payer, node)
+
+
+async def _fill_gas(payer: Payer, node: Address) -> None:
+    """The node pays gas for openings and claims with its own key."""
+    has = await payer.native_balance(node)
+    if has >= LOW_GAS_WEI:
+        return
+    missing = NODE_GAS_WEI - has
+    text = format_amount(missing, NATIVE_DECIMALS)
+    if await payer.native_balance(payer.address) < 2 * missing:
+        say(f"send the node key {to_hex(node)} about {text} to pay gas with")
+        return
+    say(f"sending the node key {text} to pay gas with ...")
+    await payer.send_native(make_intent("gas"), node, missing)

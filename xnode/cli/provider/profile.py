@@ -1,0 +1,104 @@
+"""`xnode provider profile`: this host's hardware, and the hash of it that the chain knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+
+from metering.codec import encode
+from metering.eip712 import keccak
+from metering.units import Address, Hash32
+from scheduler.offer import HardwareProfile
+from xnode.chain.abi.codec import to_hex
+from xnode.chain.contracts import provider_registry
+from xnode.chain.deployment.manifest import Manifest
+from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.payer import Payer
+from xnode.cli.access.deployment import run_async
+from xnode.cli.access.owner import Owner, owner_options
+from xnode.cli.access.purse import make_intent
+from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.terminal.brief import brief_size
+from xnode.cli.terminal.screen import Screen, say
+from xnode.runtime.host.hardware import probe_hardware
+
+
+@click.command("profile")
+@click.option("--publish", is_flag=True, help="Set the hash on chain to that of this host.")
+@owner_options
+@output_option
+@pass_app
+def profile(app: App, /, publish: bool, screen: Screen, **options: Any) -> None:
+    """What this host has, and whether the hash of it on chain is the same."""
+    owner = Owner(app, **options)
+    deployment, found = owner.find_deployment(), find_profile(app)
+
+    async def look() -> Hash32:
+        async with deployment.connect() as rpc:
+            return await _read(rpc, deployment.manifest, owner.find_address())
+
+    async def work() -> Hash32:
+        async with owner.open(deployment) as payer:
+            await publish_profile(payer, found)
+            return await _read(payer.rpc, deployment.manifest, payer.address)
+
+    answer = make_answer(found, run_async(work if publish else look))
+    screen.show(answer, lambda: draw_profile(screen, answer))
+
+
+def find_profile(app: App) -> HardwareProfile:
+    """What the node of this home advertises."""
+    folder = app.load_config().node.data_dir
+    while not folder.exists():
+        folder = folder.parent
+    return probe_hardware(folder)
+
+
+def make_profile_hash(found: HardwareProfile) -> Hash32:
+    """keccak of the canonical bytes of the profile in an offer, but for the free disk, which changes by the minute."""
+    return keccak(encode(msgspec.structs.replace(found, disk_bytes=0)))
+
+
+async def publish_profile(payer: Payer, found: HardwareProfile) -> None:
+    """Set the provider's profile hash, unless it is the same already."""
+    due = make_profile_hash(found)
+    if await _read(payer.rpc, payer.manifest, payer.address) != due:
+        say("publishing the hash of this host's hardware profile ...")
+        await payer.set_profile(make_intent("profile"), due)
+
+
+def make_answer(found: HardwareProfile, published: Hash32) -> dict[str, Any]:
+    """The profile and both hashes as plain data."""
+    due = make_profile_hash(found)
+    return {
+        "profile": msgspec.to_builtins(found),
+        "hash": to_hex(due),
+        "published": to_hex(published) if any(published) else "",
+        "is_published": due == published,
+    }
+
+
+def draw_profile(screen: Screen, answer: dict[str, Any]) -> None:
+    """Print a profile."""
+    found = answer["profile"]
+    gpus = ", ".join(gpu["model"] if isinstance(gpu, dict) else gpu[1] for gpu in found["gpus"])
+    screen.record(
+        (
+            ("cpu", f"{found['cpu_model']}, {found['cpu_cores']} cores, {found['cpu_threads']} threads"),
+            ("memory", brief_size(found["memory_bytes"])),
+            ("disk", brief_size(found["disk_bytes"])),
+            ("GPUs", gpus or "none"),
+            ("kernel", f"{found['kernel']}, {found['architecture']}"),
+            ("hash", answer["hash"]),
+            ("on chain", "the same" if answer["is_published"] else answer["published"] or "none"),
+        )
+    )
+    if not answer["is_published"]:
+        say("next: xnode provider profile --publish")
+
+
+async def _read(rpc: Rpc, manifest: Manifest, provider: Address) -> Hash32:
+    found = await rpc.view(manifest.contracts.provider_registry, provider_registry.PROFILE_OF, provider)
+    return Hash32(found)

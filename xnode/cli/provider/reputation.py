@@ -1,0 +1,81 @@
+"""`xnode provider reputation`: what the contracts know of a provider's work; nothing in it is anybody's opinion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from metering.units import ZERO_ADDRESS
+from xnode.chain.abi.codec import to_hex
+from xnode.chain.accounts import Record, read_record
+from xnode.chain.contracts.compute_credit import DECIMALS
+from xnode.cli.access.deployment import run_async
+from xnode.cli.access.owner import Owner
+from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.terminal.brief import brief_money
+from xnode.cli.terminal.screen import Column, Screen
+from xnode.text.amount import format_amount
+
+_COLUMNS = (
+    Column("asset"),
+    Column("settled", right=True),
+    Column("refunded for breaches", right=True),
+    Column("still owed to it", right=True),
+)
+
+
+@click.command("reputation")
+@click.argument("provider", default="")
+@click.option("--chain", "manifest", type=click.Path(path_type=Path), help="Manifest, when there is no config yet.")
+@output_option
+@pass_app
+def reputation(app: App, provider: str, manifest: Path | None, screen: Screen) -> None:
+    """Settled work, proven faults and refunds of PROVIDER (address or wallet; default: this home's), read from chain."""
+    owner = Owner(app, provider, manifest)
+    deployment, address = owner.find_deployment(), owner.find_address()
+
+    async def work() -> Record:
+        async with deployment.connect() as rpc:
+            return await read_record(rpc, deployment.manifest, address)
+
+    answer = make_answer(run_async(work))
+    screen.show(answer, lambda: draw_reputation(screen, answer))
+
+
+def make_answer(record: Record) -> dict[str, Any]:
+    """The record as plain data; amounts as exact decimal strings."""
+    return {
+        "provider": to_hex(record.provider),
+        "node": "" if record.node_key == ZERO_ADDRESS else to_hex(record.node_key),
+        "stake": format_amount(record.stake, DECIMALS),
+        "faults": record.faults,
+        "slashed": format_amount(record.slashed, DECIMALS),
+        "assets": [
+            {
+                "asset": one.asset.symbol,
+                "settled": format_amount(one.settled, one.asset.decimals),
+                "refunded": format_amount(one.refunded, one.asset.decimals),
+                "owed": format_amount(one.owed, one.asset.decimals),
+            }
+            for one in record.accounts
+        ],
+    }
+
+
+def draw_reputation(screen: Screen, answer: dict[str, Any]) -> None:
+    """Print a record."""
+    screen.record(
+        (
+            ("provider", answer["provider"]),
+            ("node", answer["node"] or "none: it is not registered"),
+            ("stake", f"{answer['stake']} OPENX"),
+            ("faults proven", f"{answer['faults']}, {answer['slashed']} OPENX slashed" if answer["faults"] else "none"),
+        )
+    )
+    cells = (
+        (row["asset"], brief_money(row["settled"]), brief_money(row["refunded"]), brief_money(row["owed"]))
+        for row in answer["assets"]
+    )
+    screen.table(_COLUMNS, cells)

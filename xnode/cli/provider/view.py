@@ -1,0 +1,94 @@
+"""Provider view: how a provider's status and earnings look on a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from xnode.cli.terminal.brief import brief_address, brief_date, brief_duration, brief_hosting, brief_id, brief_money
+from xnode.cli.terminal.screen import Column, Screen, say
+from xnode.control.views import EarningsView, LeaseRow, ProviderStatus
+
+_LEASES = (
+    Column("lease"),
+    Column("submitter"),
+    Column("state"),
+    Column("resources", fold=True),
+    Column("ran", right=True),
+    Column("cost", right=True),
+    Column("unpaid", right=True),
+    Column("asset"),
+)
+_REFUSALS = (Column("jobs", right=True), Column("turned away because", fold=True))
+_EARNINGS = (
+    Column("asset"),
+    Column("earned", right=True),
+    Column("signed for", right=True),
+    Column("claimed", right=True),
+    Column("to claim", right=True),
+    Column("leases", right=True),
+)
+
+
+def draw_provider(screen: Screen, answer: Any) -> None:
+    """Print a provider.status answer."""
+    status = msgspec.convert(answer, ProviderStatus)
+    prices = status.prices
+    screen.record(
+        (
+            ("provider", status.provider + ("" if status.registered else "  (not registered on chain)")),
+            ("node", status.node),
+            ("region", status.region),
+            ("offered", brief_hosting(status.capacity)),
+            ("free now", brief_hosting(status.free)),
+            ("prices", ", ".join(f"{name} {getattr(prices, name)}" for name in prices.__struct_fields__)),
+            ("asset", status.asset),
+            ("stake", brief_money(status.stake, "OPENX")),
+            ("offer", f"number {status.offer_number}, good until {brief_date(status.offer_expires_at_ns)}"),
+            ("quotes given", str(status.quotes)),
+        )
+    )
+    if status.leases:
+        screen.gap()
+        screen.table(_LEASES, (_make_lease_cells(row) for row in status.leases))
+    if status.refusals:
+        screen.gap()
+        ranked = sorted(status.refusals.items(), key=lambda pair: -pair[1])
+        screen.table(_REFUSALS, ((count, reason) for reason, count in ranked))
+    for hint in status.hints:
+        say(f"hint: {hint}")
+
+
+def draw_earnings(screen: Screen, answer: Any) -> None:
+    """Print a provider.earnings answer."""
+    view = msgspec.convert(answer, EarningsView)
+    if not view.rows:
+        say("nothing earned yet; `xnode provider status` says why no jobs come")
+        return
+    cells = (
+        (
+            row.asset,
+            brief_money(row.earned),
+            brief_money(row.vouchered),
+            brief_money(row.claimed),
+            brief_money(row.pending),
+            row.leases,
+        )
+        for row in view.rows
+    )
+    screen.table(_EARNINGS, cells)
+    say(f"{view.settled_leases} leases settled, {view.open_leases} open; claims are paid to {view.provider}")
+
+
+def _make_lease_cells(row: LeaseRow) -> tuple[object, ...]:
+    return (
+        brief_id(row.lease_id),
+        brief_address(row.submitter),
+        row.state,
+        brief_hosting(row.resources),
+        brief_duration(row.running_ns),
+        brief_money(row.cost),
+        brief_money(row.exposure),
+        row.asset,
+    )

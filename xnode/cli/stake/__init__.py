@@ -1,0 +1,1 @@
+"""`xnode provider stake | mint | capacity | verifier | self-test`: collateral, credits and verified capacity."""

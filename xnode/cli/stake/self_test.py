@@ -1,0 +1,150 @@
+"""`xnode provider self-test`: a whole capacity challenge on this host, before one that counts."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from xnode.capacity.challenge import MAX_CLAIMS, MAX_DEVICES, SIZE_STEP, check_size
+from xnode.capacity.self_test import DeviceResult, run_self_test
+from xnode.chain.contracts.capacity_registry import DeviceClass, read_classes
+from xnode.cli.access.deployment import find_deployment, run_async
+from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.stake.capacity import parse_claims
+from xnode.cli.terminal.screen import Column, Screen, say
+from xnode.config.file import read_table
+from xnode.errors import ExitCode, Permanent, UserError
+from xnode.ports.capacity import ClaimedClass
+
+STANDARD = (
+    DeviceClass(0, "cpu", "cpu", 1000, 4096, 20_000),
+    DeviceClass(1, "gpu", "gpu", 1000, 0, 120_000),
+)
+"""What a device is tested as where no chain is asked: as in contracts/plan.example.toml. n 0: as much as the GPU takes."""
+
+GPU_MEMORY_PERCENT = 90
+"""Of a GPU's memory that the standard challenge fills: the driver keeps some of it."""
+
+_COLUMNS = (
+    Column("device", right=True),
+    Column("class"),
+    Column("n", right=True),
+    Column("time", right=True),
+    Column("limit", right=True),
+    Column("units/hour", right=True),
+    Column("result", fold=True),
+)
+
+
+@click.command("self-test")
+@click.option(
+    "--class", "claims", multiple=True, metavar="NAME=COUNT", help="Such as cpu=8; repeat it.  [default: all]"
+)
+@click.option("--chain", "on_chain", is_flag=True, help="Test against the classes of this home's chain.")
+@click.option("--n", type=int, default=0, help="Another size of the matrices.")
+@click.option("--limit", "limit_s", type=float, default=0.0, help="Another time limit, in seconds.")
+@output_option
+@pass_app
+def self_test(app: App, /, claims: tuple[str, ...], on_chain: bool, n: int, limit_s: float, screen: Screen) -> None:
+    """Challenge this host as verifiers would, all devices at once, and say what each would be credited.
+
+    Needs no chain and tells nobody. Exit code 0 when every device passes, 1 when one does not. Stop workloads first: they
+    compete for the same cores.
+    """
+    classes = _read_classes(app) if on_chain else STANDARD
+    wanted = parse_claims(claims or _find_devices(app, classes), classes)
+    tested = tuple(_make_claim(classes[number], count, n, limit_s) for number, count in wanted)
+    _check_counts(tested)
+    say(f"challenging {', '.join(f'{one.count} x {one.name} (n = {one.n})' for one in tested)} at once ...")
+    try:
+        results = run_async(lambda: run_self_test(tested, lambda device, text: say(f"device {device}: {text}")))
+    except Permanent as error:
+        raise UserError(str(error), where="this host", code=ExitCode.FAILED) from error
+    screen.show([_make_row(one) for one in results], lambda: _draw(screen, results))
+    if not all(one.passed for one in results):
+        raise SystemExit(int(ExitCode.FAILED))
+
+
+def _read_classes(app: App) -> tuple[DeviceClass, ...]:
+    deployment = find_deployment(app)
+
+    async def work() -> tuple[DeviceClass, ...]:
+        async with deployment.connect() as rpc:
+            return await read_classes(rpc, deployment.manifest.contracts.capacity_registry)
+
+    return run_async(work)
+
+
+def _find_devices(app: App, classes: tuple[DeviceClass, ...]) -> tuple[str, ...]:
+    """Claims of what this home offers, or else of all that the host has, in the first class of each kind."""
+    from xnode.runtime.host.gpus import read_nvml
+
+    share = read_table(app.home).get("provider", {}).get("share", {})
+    counts = {
+        "cpu": int(share.get("vcpus", 0)) or len(os.sched_getaffinity(0)),
+        "gpu": share.get("gpus", len(read_nvml())),
+    }
+    first = {one.kind: one.name for one in reversed(classes) if one.weight_milli}
+    return tuple(f"{first[kind]}={count}" for kind, count in counts.items() if count and kind in first)
+
+
+def _make_claim(one: DeviceClass, count: int, n: int, limit_s: float) -> ClaimedClass:
+    size = n or one.n or _fit_gpu()
+    try:
+        check_size(size)
+    except ValueError as error:
+        raise UserError(str(error), where="--n") from error
+    limit_ms = round(1000 * limit_s) or one.time_limit_ms
+    return ClaimedClass(one.class_id, count, one.name, one.kind, one.weight_milli, size, limit_ms)
+
+
+def _fit_gpu() -> int:
+    """The largest n that the smallest GPU here takes; SIZE_STEP without one, which then fails by itself."""
+    from xnode.capacity.cuda_product import count_gpu_bytes
+    from xnode.runtime.host.gpus import read_nvml
+
+    room = min((gpu.memory_bytes for gpu in read_nvml()), default=0) * GPU_MEMORY_PERCENT // 100
+    n = SIZE_STEP
+    while n < 131_072 and count_gpu_bytes(n + SIZE_STEP) <= room:
+        n += SIZE_STEP
+    return n
+
+
+def _check_counts(claims: tuple[ClaimedClass, ...]) -> None:
+    devices = sum(one.count for one in claims)
+    if not claims or len(claims) > MAX_CLAIMS or devices > MAX_DEVICES:
+        raise UserError(
+            f"a challenge is of 1 to {MAX_DEVICES} devices in at most {MAX_CLAIMS} classes", where="--class"
+        )
+
+
+def _make_row(one: DeviceResult) -> dict[str, Any]:
+    return {
+        "device": one.device,
+        "class": one.claim.name,
+        "n": one.claim.n,
+        "took_ms": one.took_ms,
+        "limit_ms": one.claim.time_limit_ms,
+        "units_per_hour": f"{one.claim.weight_milli / 1000:g}" if one.passed else "0",
+        "passed": one.passed,
+        "reason": one.reason,
+    }
+
+
+def _draw(screen: Screen, results: tuple[DeviceResult, ...]) -> None:
+    rows = [_make_row(one) for one in results]
+    cells = (
+        (
+            row["device"],
+            row["class"],
+            row["n"],
+            "" if row["took_ms"] is None else f"{row['took_ms'] / 1000:.2f} s",
+            f"{row['limit_ms'] / 1000:g} s",
+            row["units_per_hour"],
+            "pass" if row["passed"] else f"FAIL: {row['reason']}",
+        )
+        for row in rows
+    )
+    screen.table(_COLUMNS, cells)

@@ -1,0 +1,1 @@
+"""Terminal: what a person sees and types: tables, failures, passwords."""

@@ -1,0 +1,128 @@
+"""Failure: what a person sees when a command does not work: one line and an exit code, never a traceback unasked."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import click
+
+from xnode.cli.terminal.screen import printable, style
+from xnode.errors import ExitCode, Permanent, Retryable, UserError
+from xnode.home import Home
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
+
+PIPE_CLOSED = 141
+"""128 + SIGPIPE: the reader of our output had enough."""
+
+MAX_CRASH_LOG_BYTES = 1 << 20
+"""The log starts anew beyond this: a command in a loop must not fill the disk with its own crash."""
+
+
+def report_failure(error: BaseException, home: Home, debug: bool) -> int:
+    """Print one line for each thing that is wrong; the exit code."""
+    if debug and not isinstance(error, click.exceptions.Exit):
+        traceback.print_exception(error)
+    match error:
+        case click.exceptions.Exit():
+            return error.exit_code
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else int(ExitCode.FAILED)
+        case click.exceptions.NoArgsIsHelpError():
+            error.show()
+            return int(ExitCode.USAGE)
+        case KeyboardInterrupt() | click.Abort():
+            _print_error("interrupted")
+            return INTERRUPTED
+        case BrokenPipeError():
+            # Python would complain again when it flushes stdout at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return PIPE_CLOSED
+        case click.ClickException():
+            return _report_usage(error)
+    return _report_named(error, home)
+
+
+def find_named(error: BaseException) -> BaseException:
+    """The first error meant for people inside exception groups, or the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        found = [find_named(inner) for inner in error.exceptions]
+        named = (UserError, Permanent, Retryable, KeyboardInterrupt)
+        return next((inner for inner in found if isinstance(inner, named)), error)
+    return error
+
+
+def _report_usage(error: click.ClickException) -> int:
+    text = error.format_message().replace("\n", " ").rstrip(".")
+    if isinstance(error, click.UsageError) and error.ctx:
+        text += f"; see `{error.ctx.command_path} --help`"
+    _print_error(text)
+    return error.exit_code
+
+
+def _report_named(error: BaseException, home: Home) -> int:
+    match named := find_named(error):
+        case UserError():
+            _print_error(str(named))
+            return int(named.code)
+        case KeyboardInterrupt():
+            _print_error("interrupted")
+            return INTERRUPTED
+        case Permanent():
+            if named.reason_code == "reverted":
+                return _report_revert(named)
+            _print_error(str(named))
+            return int(ExitCode.FAILED)
+        case Retryable():
+            _print_error(f"{named}; try again")
+            return int(ExitCode.UNREACHABLE)
+        case OSError(filename=str() | bytes() | Path()):
+            _print_error(f"{os.fsdecode(named.filename)}: {named.strerror}")
+            return int(ExitCode.FAILED)
+    return _report_bug(error, home)
+
+
+def _report_revert(error: Permanent) -> int:
+    # Only now: most commands need nothing of the chain.
+    from xnode.chain.node.json_rpc import Reverted
+    from xnode.cli.terminal.reverts import explain
+
+    if not isinstance(error, Reverted):
+        _print_error(str(error))
+        return int(ExitCode.FAILED)
+    told = explain(error.revert)
+    _print_error(str(told))
+    return int(told.code)
+
+
+def _report_bug(error: BaseException, home: Home) -> int:
+    kept = _keep_traceback(error, home)
+    what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    _print_error(f"this is a bug in xnode ({what}); " + (f"its traceback is in {kept}" if kept else "see --debug"))
+    return int(ExitCode.FAILED)
+
+
+def _keep_traceback(error: BaseException, home: Home) -> Path | None:
+    try:
+        home.make()
+        path = home.crash_log
+        full = path.exists() and path.stat().st_size > MAX_CRASH_LOG_BYTES
+        with path.open("w" if full else "a") as file:
+            path.chmod(0o600)
+            # The command's own name, never its arguments: they could hold a secret.
+            file.write(f"--- {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}\n")
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        return None
+    return path
+
+
+def _print_error(text: str) -> None:
+    label = style("error:", "1;31", sys.stderr)
+    for line in text.splitlines() or [""]:
+        print(label, printable(line), file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Config: a node's settings, from its file and the environment."""

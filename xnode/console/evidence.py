@@ -1,0 +1,149 @@
+"""Evidence: the papers of leases, from the journal and the records; see metering.evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from metering.checks import check_receipts, check_voucher
+from metering.eip712 import Domain
+from metering.evidence import CoveredVoucher, LeaseEvidence, LeasePaper, NumberedPaper, make_numbered_paper
+from metering.receipt import SignedReceipt, make_first
+from metering.signature import is_signed_by
+from metering.terms import Escrow
+from metering.units import ZERO, ZERO_HASH, Hash32
+from metering.voucher import SignedVoucher, Voucher, fold_receipts
+from scheduler.book import Equivocation
+from xnode.node import changes
+from xnode.node.changes import Change
+from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.ports.wallet import Signer
+from xnode.store.journal import Journal
+
+MAX_ENTRIES = 200_000
+"""Of one lease: a receipt every ten seconds for three weeks, some 60 MB."""
+
+_UNSIGNED = ("requested", "refused")
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceMaker:
+    """Collects papers. Our own signatures are made anew, which gives the ones that were given: the same digest always has
+    the same signature."""
+
+    journal: Journal
+    signer: Signer
+    domain: Domain
+
+    def make_contradiction(self, proof: Equivocation) -> tuple[NumberedPaper, NumberedPaper]:
+        """The two different offers that a node signed under one number."""
+        first, second = proof.first, proof.second
+        return (
+            make_numbered_paper(self.domain, "Offer", first.offer, first.signature),
+            make_numbered_paper(self.domain, "Offer", second.offer, second.signature),
+        )
+
+    async def make_paid(self, escrow_id: Hash32) -> list[LeaseEvidence]:
+        """All leases on an escrow that we pay from, the last voucher with the last of them: it pays them all in one sum."""
+        records = await self.journal.read_records(SubmitterEscrow)
+        escrow = next(one for one in records if isinstance(one, SubmitterEscrow) and one.escrow_id == escrow_id)
+        jobs = await self.journal.read_records(SubmitterJob)
+        network = {one.job_hash: one.job.network_bytes for one in jobs if isinstance(one, SubmitterJob)}
+        found = []
+        for lease in await self.journal.read_records(SubmitterLease):
+            if isinstance(lease, SubmitterLease) and _is_on(lease, escrow_id):
+                signature = await self._find_countersignature(lease)
+                paper = self._make_paper(lease, escrow.escrow, countersignature=signature)
+                receipts = await self._read_accepted(lease, network.get(lease.job_hash, 0))
+                found.append(LeaseEvidence(paper, receipts, ()))
+        found.sort(key=_lease_number)
+        return found[:-1] + [replace(last, vouchers=self._make_last_voucher(escrow)) for last in found[-1:]]
+
+    async def make_earned(self, escrow_id: Hash32) -> list[LeaseEvidence]:
+        """All leases that we serve on an escrow that pays us."""
+        found = []
+        for lease in await self.journal.read_records(ProviderLease):
+            if isinstance(lease, ProviderLease) and _is_on(lease, escrow_id):
+                paper = self._make_paper(lease, lease.escrow, submitter_signature=lease.terms_signature)
+                receipts, vouchers = await self._read_vouchered(lease)
+                found.append(LeaseEvidence(paper, receipts, vouchers))
+        return sorted(found, key=_lease_number)
+
+    def _make_paper(
+        self,
+        lease: ProviderLease | SubmitterLease,
+        escrow: Escrow,
+        submitter_signature: bytes | None = None,
+        countersignature: bytes | None = None,
+    ) -> LeasePaper:
+        ours = self.signer.sign("LeaseTerms", lease.terms)
+        return LeasePaper(
+            self.domain.chain_id,
+            self.domain.contract,
+            escrow,
+            lease.terms,
+            ours if submitter_signature is None else submitter_signature,
+            ours if countersignature is None else countersignature,
+        )
+
+    # ------------------------------------------------------------------------------------------------- submitter's side
+
+    def _make_last_voucher(self, escrow: SubmitterEscrow) -> tuple[CoveredVoucher, ...]:
+        if not escrow.cumulative:
+            return ()
+        coverage = escrow.coverage
+        receipts_hash = fold_receipts(coverage.prefix, coverage.digests)
+        voucher = Voucher(escrow.escrow_id, escrow.cumulative, receipts_hash)
+        return (CoveredVoucher(SignedVoucher(voucher, self.signer.sign("Voucher", voucher)), coverage),)
+
+    async def _find_countersignature(self, lease: SubmitterLease) -> bytes:
+        for change in await self._read(lease.lease_id, "LeaseAccepted"):
+            assert isinstance(change, changes.LeaseAccepted)
+            if is_signed_by(lease.terms.node, lease.lease_id, change.signature):
+                return change.signature
+        return b""
+
+    async def _read_accepted(self, lease: SubmitterLease, network_bytes: int) -> tuple[SignedReceipt, ...]:
+        """The receipts that we accepted: the journal has also the ones that we refused, and repetitions."""
+        separator, limit_ns = self.domain.separator(), lease.terms.duration_limit_ns
+        accepted: list[SignedReceipt] = []
+        last = make_first(lease.lease_id, 0)
+        for change in await self._read(lease.lease_id, "ReceiptsReceived"):
+            assert isinstance(change, changes.ReceiptsReceived)
+            fresh = tuple(one for one in change.receipts if last.number < one.receipt.number <= lease.last.number)
+            if fresh and check_receipts(last, fresh, lease.terms, separator, limit_ns, network_bytes) is None:
+                accepted += fresh
+                last = fresh[-1].receipt
+        return tuple(accepted)
+
+    # -------------------------------------------------------------------------------------------------- provider's side
+
+    async def _read_vouchered(
+        self, lease: ProviderLease
+    ) -> tuple[tuple[SignedReceipt, ...], tuple[CoveredVoucher, ...]]:
+        """Every receipt and every good voucher; what no voucher answers is in the record still."""
+        receipts: dict[int, SignedReceipt] = {}
+        vouchers: list[CoveredVoucher] = []
+        last, separator = Voucher(lease.terms.escrow_id, ZERO, ZERO_HASH), self.domain.separator()
+        for change in await self._read(lease.lease_id, "VoucherReceived"):
+            assert isinstance(change, changes.VoucherReceived)
+            receipts |= {one.receipt.number: one for one in change.receipts}
+            if check_voucher(last, change.signed, change.coverage, lease.escrow, separator) is None:
+                last = change.signed.voucher
+                vouchers.append(CoveredVoucher(change.signed, change.coverage))
+        for issued in lease.issued:
+            signature = self.signer.sign("Receipt", issued.receipt)
+            receipts[issued.receipt.number] = SignedReceipt(issued.receipt, signature)
+        return tuple(receipts[number] for number in sorted(receipts)), tuple(vouchers)
+
+    async def _read(self, lease_id: Hash32, kind: str) -> list[Change]:
+        return [entry.change for entry in await self.journal.read_entries(lease_id, (kind,), MAX_ENTRIES)]
+
+
+def _lease_number(evidence: LeaseEvidence) -> int:
+    return evidence.paper.terms.lease_number
+
+
+def _is_on(lease: ProviderLease | SubmitterLease, escrow_id: Hash32) -> bool:
+    return lease.terms.escrow_id == escrow_id and lease.status not in _UNSIGNED

@@ -1,0 +1,1 @@
+"""Control: the daemon's unix socket, its client, and the views that cross it."""

@@ -1,0 +1,53 @@
+"""Perform: which deed each effect asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from xnode.effects.provider import ProviderDeeds
+from xnode.effects.submitter import SubmitterDeeds
+from xnode.errors import Permanent
+from xnode.node import effects
+from xnode.node.changes import Change
+
+Deed = Callable[[Any], Awaitable[Change]]
+
+
+def make_perform(provider: ProviderDeeds | None, submitter: SubmitterDeeds) -> Deed:
+    """Does any effect."""
+    table: dict[type[Any], Deed] = {
+        effects.SearchOffers: submitter.search,
+        effects.RequestQuote: submitter.request_quote,
+        effects.DropQuote: submitter.drop_quote,
+        effects.ReadFunds: submitter.read_funds,
+        effects.RequestLease: submitter.request_lease,
+        effects.AskLease: submitter.ask_lease,
+        effects.FetchOutputs: submitter.fetch_outputs,
+        effects.StartThaw: submitter.start_thaw,
+        effects.CloseEscrow: submitter.close_escrow,
+    }
+    if provider is not None:
+        table |= {
+            effects.AnnounceOffer: provider.announce,
+            effects.ReadFunding: provider.read_funding,
+            effects.OpenEscrow: provider.open_escrow,
+            effects.FetchInputs: provider.fetch_inputs,
+            effects.StartWorkload: provider.start_workload,
+            effects.WatchWorkload: provider.watch_workload,
+            effects.ReadUsage: provider.read_usage,
+            effects.StopWorkload: provider.stop_workload,
+            effects.CollectOutputs: provider.collect_outputs,
+            effects.RemoveWorkload: provider.remove_workload,
+            effects.PushReceipts: provider.push_receipts,
+            effects.PushNews: provider.push_news,
+            effects.Claim: provider.claim,
+        }
+
+    async def perform(effect: Any) -> Change:
+        deed = table.get(type(effect))
+        if deed is None:
+            raise Permanent("this node is not a provider any more; run it with its [provider] section", code="role")
+        return await deed(effect)
+
+    return perform

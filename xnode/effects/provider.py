@@ -1,0 +1,174 @@
+"""The provider's deeds: containers, receipts, claims."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from metering.codec import encode
+from metering.receipt import SignedReceipt
+from metering.units import Hash32
+from scheduler.job import Job
+from scheduler.offer import SignedOffer
+from xnode.errors import Permanent
+from xnode.node import changes, effects, message
+from xnode.peers.call import call, read_answer
+from xnode.peers.job_log import LogArchive
+from xnode.peers.market import Market
+from xnode.ports.chain import Chain, ClaimRow
+from xnode.ports.clock import Clock
+from xnode.ports.net import Net, Peer
+from xnode.ports.runtime import Engine, ImageStore, WorkloadSpec
+from xnode.ports.store import Blobs
+from xnode.ports.wallet import Signer
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderDeeds:
+    """Everything a provider does to the world. One method for each effect; each gives the change that tells of it."""
+
+    engine: Engine
+    images: ImageStore
+    blobs: Blobs
+    net: Net
+    chain: Chain
+    signer: Signer
+    market: Market
+    archive: LogArchive
+    clock: Clock
+
+    async def announce(self, effect: effects.AnnounceOffer) -> changes.Change:
+        """Publish the offer; the market also keeps it for whoever asks directly."""
+        signature = self.signer.sign("Offer", effect.offer)
+        await self.market.publish(SignedOffer(effect.offer, signature))
+        return changes.DeedDone()
+
+    async def read_funding(self, effect: effects.ReadFunding) -> changes.Change:
+        """Escrow and payer as the chain knows them now."""
+        escrow = effect.escrow
+        state = await self.chain.escrow_state(effect.escrow_id)
+        free = await self.chain.free_balance(escrow.payer, escrow.asset)
+        cap = await self.chain.opener_cap(escrow.payer, escrow.signer, escrow.asset)
+        return changes.FundingRead(effect.lease_id, free, cap, state.deposited, state.claimed, state.thaw_end)
+
+    async def open_escrow(self, effect: effects.OpenEscrow) -> changes.Change:
+        """Relay the opening; confirmed when this returns."""
+        sent = await self.chain.open_escrow(effect.id, effect.escrow, effect.opening, effect.signature)
+        if not sent.ok:
+            raise Permanent("the escrow's opening reverted on chain", code="opening_reverted")
+        escrow_id = effect.opening.escrow_id
+        state = await self.chain.escrow_state(escrow_id)
+        return changes.OpeningConfirmed(escrow_id, effect.lease_id, sent.tx_hash, state.deposited, state.claimed)
+
+    async def fetch_inputs(self, effect: effects.FetchInputs) -> changes.Change:
+        """Image and inputs, each checked by its hash."""
+        peer = Peer(effect.submitter, effect.multiaddrs)
+        try:
+            await self._fetch_image(peer, effect.job)
+        except Permanent as error:
+            raise Permanent(str(error), code="image") from error
+        for file in effect.job.inputs:
+            await self.blobs.fetch(peer, file.blob, _ignore_progress)
+        return changes.InputsReady(effect.lease_id)
+
+    async def _fetch_image(self, peer: Peer, job: Job) -> None:
+        image = job.image
+        if await self.engine.has_image(image):
+            return
+        if not image.blobs:
+            await self.engine.pull_image(image)
+            return
+        for blob in image.blobs:
+            await self.blobs.fetch(peer, blob, _ignore_progress)
+        layout = await self.images.make_layout(image)
+        await self.engine.import_image(image, layout)
+
+    async def start_workload(self, effect: effects.StartWorkload) -> changes.Change:
+        """The container runs when this returns; started twice it is started once."""
+        job = effect.job
+        spec = WorkloadSpec(
+            lease_id=effect.lease_id,
+            image=job.image,
+            command=job.command,
+            env=job.env,
+            inputs=tuple((file.path, self.blobs.path(file.blob.sha256)) for file in job.inputs),
+            resources=job.resources,
+            network=job.network,
+            duration_limit_ns=effect.duration_limit_ns,
+        )
+        state = await self.engine.start(spec)
+        return changes.WorkloadStarted(effect.lease_id, state.started_at_ns or self.clock.now_ns())
+
+    async def watch_workload(self, effect: effects.WatchWorkload) -> changes.Change:
+        """Returns when the workload is over."""
+        await self.engine.wait(effect.lease_id)
+        return await self._make_exited(effect.lease_id)
+
+    async def stop_workload(self, effect: effects.StopWorkload) -> changes.Change:
+        """Returns when no process of it is left."""
+        await self.engine.stop(effect.lease_id)
+        return await self._make_exited(effect.lease_id)
+
+    async def _make_exited(self, lease_id: Hash32) -> changes.WorkloadExited:
+        state = await self.engine.inspect(lease_id)
+        counters = await self.engine.read_counters(lease_id)
+        return changes.WorkloadExited(
+            lease_id,
+            counters,
+            state.exit_code,
+            state.out_of_memory,
+            state.timed_out,
+            vanished=state.status == "absent",
+        )
+
+    async def read_usage(self, effect: effects.ReadUsage) -> changes.Change:
+        """The counters now."""
+        return changes.UsageRead(effect.lease_id, await self.engine.read_counters(effect.lease_id))
+
+    async def collect_outputs(self, effect: effects.CollectOutputs) -> changes.Change:
+        """Outputs as blobs; the log is kept too, because the container and its log go away next."""
+        await self.engine.keep_log(effect.lease_id, self.archive.path(effect.lease_id))
+        outputs = await self.engine.collect_outputs(effect.lease_id, self.blobs.path(effect.lease_id).parent)
+        return changes.OutputsCollected(effect.lease_id, outputs)
+
+    async def remove_workload(self, effect: effects.RemoveWorkload) -> changes.Change:
+        """Nothing of the workload is left when this returns."""
+        await self.engine.remove(effect.lease_id)
+        return changes.WorkloadRemoved(effect.lease_id)
+
+    async def push_receipts(self, effect: effects.PushReceipts) -> changes.Change:
+        """Sign them (they are durable by now), send them, bring back the voucher."""
+        signed = tuple(SignedReceipt(one, self.signer.sign("Receipt", one)) for one in effect.receipts)
+        body = await call(
+            self.net,
+            self.clock,
+            Peer(effect.submitter, effect.multiaddrs),
+            message.RECEIPTS_PUSH,
+            encode(message.ReceiptQueue(signed)),
+        )
+        answer = read_answer(body, message.VoucherAnswer)
+        return changes.VoucherReceived(effect.lease_id, answer.signed, answer.coverage, signed)
+
+    async def push_news(self, effect: effects.PushNews) -> changes.Change:
+        """Tell the submitter."""
+        peer = Peer(effect.submitter, effect.multiaddrs)
+        await call(self.net, self.clock, peer, message.LEASE_NEWS, encode(effect.standing))
+        return changes.DeedDone()
+
+    async def claim(self, effect: effects.Claim) -> changes.Change:
+        """Claim and release; confirmed when this returns."""
+        voucher, signature = (effect.signed.voucher, effect.signed.signature) if effect.signed else (None, b"")
+        row = ClaimRow(effect.escrow, voucher, signature)
+        sent = await self.chain.claim_and_release(effect.id, (row,), effect.release)
+        if not sent.ok:
+            raise Permanent("the claim reverted on chain", code="claim_reverted")
+        state = await self.chain.escrow_state(effect.escrow_id)
+        log.info("claim confirmed", tx="0x" + sent.tx_hash.hex(), gas=sent.gas_used)
+        return changes.ClaimConfirmed(effect.escrow_id, state.deposited, state.claimed, sent.tx_hash, sent.gas_used)
+
+
+def _ignore_progress(_bytes: int) -> None:
+    """Fetches report to the log of the net edge."""

@@ -1,0 +1,107 @@
+"""The submitter's deeds: search, quotes, leases, outputs, and getting money back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metering.codec import encode
+from scheduler.quote import SignedQuote
+from xnode.errors import Permanent
+from xnode.node import changes, effects, message
+from xnode.peers.call import call, make_news, read_answer
+from xnode.peers.market import Market
+from xnode.ports.chain import Chain
+from xnode.ports.clock import Clock
+from xnode.ports.net import Net, Peer
+from xnode.ports.store import Blobs
+from xnode.ports.wallet import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitterDeeds:
+    """Everything a submitter does to the world. One method for each effect; each gives the change that tells of it."""
+
+    blobs: Blobs
+    net: Net
+    chain: Chain
+    signer: Signer
+    market: Market
+    clock: Clock
+
+    async def search(self, effect: effects.SearchOffers) -> changes.Change:
+        """The offers that fit, best first, and why the others do not."""
+        found = await self.market.search(effect.job, effect.tried)
+        return changes.OffersRanked(effect.job_hash, found.seen, found.candidates, found.shortfalls)
+
+    async def request_quote(self, effect: effects.RequestQuote) -> changes.Change:
+        """One provider's answer."""
+        peer = Peer(effect.node, effect.multiaddrs)
+        body = await call(self.net, self.clock, peer, message.QUOTE_REQUEST, encode(effect.job))
+        signed = read_answer(body, SignedQuote)
+        if signed.quote.node != effect.node:
+            raise Permanent("the quote is another node's", code="quote_wrong_node")
+        return changes.QuoteReceived(effect.job_hash, effect.node, signed)
+
+    async def drop_quote(self, effect: effects.DropQuote) -> changes.Change:
+        """Free the capacity of a quote that was not taken."""
+        query = encode(message.QuoteQuery(effect.digest))
+        await call(self.net, self.clock, Peer(effect.node, effect.multiaddrs), message.QUOTE_DROP, query)
+        return changes.DeedDone()
+
+    async def read_funds(self, effect: effects.ReadFunds) -> changes.Change:
+        """What the payer's pooled balance lets us reserve."""
+        free = await self.chain.free_balance(effect.payer, effect.asset)
+        if effect.payer == self.signer.address:
+            return changes.FundsRead(effect.job_hash, free, free)
+        cap = await self.chain.opener_cap(effect.payer, self.signer.address, effect.asset)
+        return changes.FundsRead(effect.job_hash, free, cap)
+
+    async def request_lease(self, effect: effects.RequestLease) -> changes.Change:
+        """Sign terms and opening (they are durable by now) and bring back the provider's signature."""
+        opening_signature = self.signer.sign("Opening", effect.opening) if effect.opening else b""
+        offer = message.LeaseOffer(
+            effect.terms,
+            self.signer.sign("LeaseTerms", effect.terms),
+            effect.escrow,
+            effect.opening,
+            opening_signature,
+            self.net.multiaddrs()[: message.MAX_ADDRS],
+        )
+        peer = Peer(effect.terms.node, effect.multiaddrs)
+        signature = await call(self.net, self.clock, peer, message.LEASE_OPEN, encode(offer))
+        return changes.LeaseAccepted(effect.lease_id, signature)
+
+    async def ask_lease(self, effect: effects.AskLease) -> changes.Change:
+        """How the lease is, from its provider."""
+        method = message.LEASE_STOP if effect.stop else message.LEASE_ASK
+        query = encode(message.LeaseQuery(effect.lease_id))
+        body = await call(self.net, self.clock, Peer(effect.node, effect.multiaddrs), method, query)
+        return make_news("", effect.node, read_answer(body, effects.Standing))
+
+    async def fetch_outputs(self, effect: effects.FetchOutputs) -> changes.Change:
+        """All outputs, each checked by its hash."""
+        peer = Peer(effect.node, effect.multiaddrs)
+        for output in effect.outputs:
+            await self.blobs.fetch(peer, output.blob, lambda _bytes: None)
+        return changes.OutputsFetched(effect.lease_id)
+
+    async def start_thaw(self, effect: effects.StartThaw) -> changes.Change:
+        """The thaw has begun when this returns; one that never was opened needs none."""
+        state = await self.chain.escrow_state(effect.escrow_id)
+        if state.deposited == state.claimed and not state.thaw_end:
+            return changes.EscrowClosed(effect.escrow_id)
+        if not state.thaw_end:
+            sent = await self.chain.start_thaw(effect.id, effect.escrow)
+            if not sent.ok:
+                raise Permanent("the thaw could not be started on chain", code="thaw_reverted")
+            state = await self.chain.escrow_state(effect.escrow_id)
+        return changes.ThawStarted(effect.escrow_id, state.thaw_end)
+
+    async def close_escrow(self, effect: effects.CloseEscrow) -> changes.Change:
+        """The rest is in the payer's free balance when this returns."""
+        state = await self.chain.escrow_state(effect.escrow_id)
+        if state.deposited > state.claimed:
+            sent = await self.chain.close_escrow(effect.id, effect.escrow)
+            if not sent.ok:
+                raise Permanent("the escrow could not be closed on chain", code="close_reverted")
+        return changes.EscrowClosed(effect.escrow_id)

@@ -1,1 +1,0 @@
-"""HTTP on loopback: what monitoring and load balancers ask of a node."""

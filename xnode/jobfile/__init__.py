@@ -1,0 +1,1 @@
+"""Job file: a page of YAML, checked, as the job that it describes."""

@@ -1,0 +1,145 @@
+"""Reading: turns a page's tree into checked values by a table of keys, noting every problem on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from xnode.jobfile.yaml_tree import Listing, Mapping, Node, Problem, Scalar, suggest
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was found wrong so far, and in which line each value stands."""
+
+    filename: str
+    problems: list[Problem] = field(default_factory=list)
+    lines: dict[str, int] = field(default_factory=dict)
+
+    def note(self, line: int, path: str, text: str) -> None:
+        """One more problem."""
+        self.problems.append(Problem(self.filename, line, path, text))
+
+
+Reader = Callable[[Reading, Node, str], Any]
+"""Gives the value, or None after noting the problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a map: how it is read, and what the schema says of it."""
+
+    read: Reader
+    schema: dict[str, Any]
+    required: bool = False
+
+
+def make_object_schema(keys: dict[str, Key]) -> dict[str, Any]:
+    """The JSON Schema of a map with these keys."""
+    schema: dict[str, Any] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {name: key.schema for name, key in keys.items()},
+    }
+    required = [name for name, key in keys.items() if key.required]
+    return schema | ({"required": required} if required else {})
+
+
+def read_keys(reading: Reading, node: Node, path: str, keys: dict[str, Key]) -> dict[str, Any]:
+    """The values of a map by key, None for those with a problem."""
+    entries = read_entries(reading, node, path)
+    if entries is None:
+        return {}
+    values: dict[str, Any] = {}
+    for key, value in entries:
+        here = join_path(path, key.text)
+        known = keys.get(key.text)
+        if known is None:
+            reading.note(key.line, here, f"unknown key{suggest(key.text, list(keys))}")
+        else:
+            reading.lines[here] = value.line
+            values[key.text] = known.read(reading, value, here)
+    for name, expected in keys.items():
+        if expected.required and name not in {key.text for key, _ in entries}:
+            reading.note(node.line, join_path(path, name), "is missing; it must be said")
+    return values
+
+
+def read_entries(reading: Reading, node: Node, path: str) -> list[tuple[Scalar, Node]] | None:
+    """The entries of a map, each key once."""
+    if not isinstance(node, Mapping):
+        reading.note(node.line, path, "must be a map of keys and values")
+        return None
+    first: dict[str, int] = {}
+    entries = []
+    for key, value in node.entries:
+        if key.text in first:
+            reading.note(key.line, join_path(path, key.text), f"stands twice, first in line {first[key.text]}")
+        else:
+            first[key.text] = key.line
+            entries.append((key, value))
+    return entries
+
+
+def read_text(reading: Reading, node: Node, path: str) -> str | None:
+    """The value as it is written."""
+    if not isinstance(node, Scalar):
+        reading.note(node.line, path, "must be one value, not a list or a map")
+    elif node.is_null:
+        reading.note(node.line, path, "has no value; give one or take the line out")
+    elif "\0" in node.text or any("\ud800" <= char <= "\udfff" for char in node.text):
+        reading.note(node.line, path, "has a character that no program can be given")
+    else:
+        return node.text
+    return None
+
+
+def make_reader(convert: Callable[[str], Any]) -> Reader:
+    """A reader of one value; `convert` raises ValueError in one line."""
+
+    def read(reading: Reading, node: Node, path: str) -> Any:
+        text = read_text(reading, node, path)
+        if text is None:
+            return None
+        try:
+            return convert(text)
+        except ValueError as error:
+            reading.note(node.line, path, str(error))
+            return None
+
+    return read
+
+
+def make_word_reader(pattern: str, meaning: str) -> Reader:
+    """A reader of one value that must match."""
+
+    def convert(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{text[:40]!a} is not {meaning}")
+        return text
+
+    return make_reader(convert)
+
+
+def make_list_reader(read_one: Reader, limit: int) -> Reader:
+    """A reader of a list, or of a single value for a list of one."""
+
+    def read(reading: Reading, node: Node, path: str) -> tuple[Any, ...] | None:
+        if not isinstance(node, Listing):
+            one = read_one(reading, node, path)
+            return None if one is None else (one,)
+        if len(node.items) > limit:
+            reading.note(node.line, path, f"has {len(node.items)} entries, the limit is {limit}")
+            return None
+        read_items = [read_one(reading, item, f"{path}[{place}]") for place, item in enumerate(node.items)]
+        return None if None in read_items else tuple(read_items)
+
+    return read
+
+
+def join_path(path: str, key: str) -> str:
+    """The path of a key below a path, safe to print."""
+    shown = key if re.fullmatch(r"[\w.-]{1,40}", key, re.ASCII) else ascii(key[:40])
+    return f"{path}.{shown}" if path else shown

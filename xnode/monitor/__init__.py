@@ -1,0 +1,1 @@
+"""Monitor: health, readiness and metrics over HTTP on loopback."""

@@ -1,0 +1,349 @@
+"""Change: a fact that arrived. Every clock reading and every die comes in with it, in its Entry."""
+
+from __future__ import annotations
+
+import msgspec
+
+from metering.receipt import SignedReceipt
+from metering.tariff import Tariff
+from metering.terms import Escrow, LeaseTerms, Opening
+from metering.units import Address, Amount, Hash32
+from metering.usage import Counters
+from metering.voucher import Coverage, SignedVoucher
+from scheduler.job import Job, OutputFile
+from scheduler.quote import SignedQuote
+from xnode.node.effects import Effect
+from xnode.node.lease import EndReason, LeaseStatus
+from xnode.node.records import Candidate, ProviderSettings, SubmitterSettings
+
+
+class NodeStarted(msgspec.Struct, frozen=True, tag=True):
+    """The daemon is up, under these settings."""
+
+    node: Address
+    separator: Hash32
+    software: str
+    multiaddrs: tuple[str, ...]
+    provider: ProviderSettings | None
+    submitter: SubmitterSettings | None
+
+
+class Woke(msgspec.Struct, frozen=True, tag=True):
+    """A record's wake_at_ns has come."""
+
+    kind: str
+    key: bytes
+
+
+class EffectFailed(msgspec.Struct, frozen=True, tag=True):
+    """An effect can not be done, or not in time. code: of the refusal when a peer said no."""
+
+    effect: Effect
+    code: str
+    detail: str
+
+
+# ------------------------------------------------------------------------------------------------------ provider's side
+
+
+class PricesSet(msgspec.Struct, frozen=True, tag=True):
+    """The operator changed the ask."""
+
+    tariff: Tariff
+
+
+class CapacityVerified(msgspec.Struct, frozen=True, tag=True):
+    """What the verdict in force says this owner has; 0: none in force on that kind, so nothing to stay within."""
+
+    vcpus: int
+    gpus: int
+
+
+class AddressesChanged(msgspec.Struct, frozen=True, tag=True):
+    """We listen elsewhere now."""
+
+    multiaddrs: tuple[str, ...]
+
+
+class QuoteRequested(msgspec.Struct, frozen=True, tag=True):
+    """A submitter's node asks what a job would cost."""
+
+    reply_to: str
+    submitter: Address
+    job: Job
+
+
+class QuoteDropped(msgspec.Struct, frozen=True, tag=True):
+    """A submitter took another quote than ours."""
+
+    reply_to: str
+    caller: Address
+    digest: Hash32
+
+
+class LeaseRequested(msgspec.Struct, frozen=True, tag=True):
+    """A submitter signed lease terms made from our quote."""
+
+    reply_to: str
+    caller: Address
+    caller_addrs: tuple[str, ...]
+    terms: LeaseTerms
+    signature: bytes
+    escrow: Escrow
+    opening: Opening | None
+    opening_signature: bytes
+
+
+class FundingRead(msgspec.Struct, frozen=True, tag=True):
+    """What the chain says of an escrow and its payer. opener_cap: what the signer may still open."""
+
+    lease_id: Hash32
+    free: Amount
+    opener_cap: Amount
+    deposited: Amount
+    claimed: Amount
+    thaw_end: int
+
+
+class InputsReady(msgspec.Struct, frozen=True, tag=True):
+    """Image and inputs are here and checked."""
+
+    lease_id: Hash32
+
+
+class WorkloadStarted(msgspec.Struct, frozen=True, tag=True):
+    """The container runs (or ran and is over already)."""
+
+    lease_id: Hash32
+    started_at_ns: int
+
+
+class UsageRead(msgspec.Struct, frozen=True, tag=True):
+    """The counters of a running workload."""
+
+    lease_id: Hash32
+    counters: Counters
+
+
+class WorkloadExited(msgspec.Struct, frozen=True, tag=True):
+    """The workload is over; its last counters. vanished: nobody knows how."""
+
+    lease_id: Hash32
+    counters: Counters
+    exit_code: int | None
+    out_of_memory: bool
+    timed_out: bool
+    vanished: bool = False
+
+
+class VoucherReceived(msgspec.Struct, frozen=True, tag=True):
+    """The submitter's answer to receipts; the receipts, as they were signed, are kept with it for whoever audits."""
+
+    lease_id: Hash32
+    signed: SignedVoucher
+    coverage: Coverage
+    receipts: tuple[SignedReceipt, ...] = ()
+
+
+class OutputsCollected(msgspec.Struct, frozen=True, tag=True):
+    """The outputs are hashed and kept as blobs."""
+
+    lease_id: Hash32
+    outputs: tuple[OutputFile, ...]
+
+
+class WorkloadRemoved(msgspec.Struct, frozen=True, tag=True):
+    """Nothing of the workload is left on the host but its outputs."""
+
+    lease_id: Hash32
+
+
+class LeaseStopRequested(msgspec.Struct, frozen=True, tag=True):
+    """The submitter asks us to stop."""
+
+    reply_to: str
+    caller: Address
+    lease_id: Hash32
+
+
+class LeaseAsked(msgspec.Struct, frozen=True, tag=True):
+    """The submitter asks how its lease is."""
+
+    reply_to: str
+    caller: Address
+    lease_id: Hash32
+
+
+class DeedDone(msgspec.Struct, frozen=True, tag=True):
+    """A deed is done, and there is nothing more to tell."""
+
+
+class OpeningConfirmed(msgspec.Struct, frozen=True, tag=True):
+    """Our relayed opening is on chain."""
+
+    escrow_id: Hash32
+    lease_id: Hash32
+    tx_hash: Hash32
+    deposited: Amount
+    claimed: Amount
+
+
+class ClaimConfirmed(msgspec.Struct, frozen=True, tag=True):
+    """Our claim is on chain; deposited and claimed are the escrow's state after it."""
+
+    escrow_id: Hash32
+    deposited: Amount
+    claimed: Amount
+    tx_hash: Hash32
+    gas_used: int
+
+
+# ----------------------------------------------------------------------------------------------------------- both sides
+
+
+class EscrowSeen(msgspec.Struct, frozen=True, tag=True):
+    """An escrow's confirmed state on chain."""
+
+    escrow_id: Hash32
+    deposited: Amount
+    claimed: Amount
+    thaw_end: int
+
+
+# ----------------------------------------------------------------------------------------------------- submitter's side
+
+
+class JobSubmitted(msgspec.Struct, frozen=True, tag=True):
+    """Our user wants a job run."""
+
+    reply_to: str
+    job: Job
+
+
+class JobStopRequested(msgspec.Struct, frozen=True, tag=True):
+    """Our user wants a job stopped."""
+
+    reply_to: str
+    job_hash: Hash32
+
+
+class OffersRanked(msgspec.Struct, frozen=True, tag=True):
+    """What the offer book holds for a job. shortfalls: (code, how many offers, nearest detail) for those that do not fit."""
+
+    job_hash: Hash32
+    seen: int
+    candidates: tuple[Candidate, ...]
+    shortfalls: tuple[tuple[str, int, str], ...]
+
+
+class QuoteReceived(msgspec.Struct, frozen=True, tag=True):
+    """A provider's answer."""
+
+    job_hash: Hash32
+    node: Address
+    signed: SignedQuote
+
+
+class FundsRead(msgspec.Struct, frozen=True, tag=True):
+    """What we can pay with: the payer's pooled balance, and what our hot key may open of it."""
+
+    job_hash: Hash32
+    free: Amount
+    opener_cap: Amount
+
+
+class LeaseAccepted(msgspec.Struct, frozen=True, tag=True):
+    """The provider countersigned the terms."""
+
+    lease_id: Hash32
+    signature: bytes
+
+
+class ReceiptsReceived(msgspec.Struct, frozen=True, tag=True):
+    """The provider's receipts, oldest first, one number after the other."""
+
+    reply_to: str
+    caller: Address
+    receipts: tuple[SignedReceipt, ...]
+
+
+class LeaseNews(msgspec.Struct, frozen=True, tag=True):
+    """The provider says how a lease is. outputs: None until collected."""
+
+    reply_to: str
+    caller: Address
+    lease_id: Hash32
+    status: LeaseStatus
+    end_reason: EndReason | None
+    end_detail: str
+    exit_code: int | None
+    outputs: tuple[OutputFile, ...] | None
+
+
+class OutputsFetched(msgspec.Struct, frozen=True, tag=True):
+    """Every output is here, with the hash that was promised."""
+
+    lease_id: Hash32
+
+
+class ThawStarted(msgspec.Struct, frozen=True, tag=True):
+    """Our start of the thaw is on chain."""
+
+    escrow_id: Hash32
+    thaw_end: int
+
+
+class EscrowClosed(msgspec.Struct, frozen=True, tag=True):
+    """Our closing of a thawed escrow is on chain."""
+
+    escrow_id: Hash32
+
+
+Change = (
+    NodeStarted
+    | Woke
+    | EffectFailed
+    | PricesSet
+    | CapacityVerified
+    | AddressesChanged
+    | QuoteRequested
+    | QuoteDropped
+    | LeaseRequested
+    | FundingRead
+    | InputsReady
+    | WorkloadStarted
+    | UsageRead
+    | WorkloadExited
+    | VoucherReceived
+    | OutputsCollected
+    | WorkloadRemoved
+    | LeaseStopRequested
+    | LeaseAsked
+    | DeedDone
+    | OpeningConfirmed
+    | ClaimConfirmed
+    | EscrowSeen
+    | JobSubmitted
+    | JobStopRequested
+    | OffersRanked
+    | QuoteReceived
+    | FundsRead
+    | LeaseAccepted
+    | ReceiptsReceived
+    | LeaseNews
+    | OutputsFetched
+    | ThawStarted
+    | EscrowClosed
+)
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One line of the journal: when it was taken in, dice for whatever must be random, what it answers, and the change.
+
+    done: the (effect id, version) this change is the result of, or None.
+    """
+
+    at_ns: int
+    dice: bytes
+    change: Change
+    done: tuple[str, int] | None = None

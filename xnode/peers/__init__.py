@@ -1,0 +1,1 @@
+"""Peers: asks other nodes and answers them; what they say becomes a change."""

@@ -1,0 +1,121 @@
+"""Follow: what runs beside the loop: the logs of running jobs, the chain's news of our escrows, orphans on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import trio
+
+from metering.codec import encode
+from metering.units import Hash32
+from xnode.errors import Permanent, Retryable
+from xnode.logs import log_context, make_log_id
+from xnode.loop import Loop
+from xnode.node import message
+from xnode.node.lease import OPEN
+from xnode.node.records import ProviderLease, SubmitterLease
+from xnode.peers.call import read_answer
+from xnode.peers.job_log import JobLog
+from xnode.ports.net import Net, Peer, RpcRefused
+from xnode.ports.runtime import Engine
+from xnode.store.journal import Journal
+
+RETRY_S = 1.0
+"""Pause before a broken log stream is taken up again."""
+
+RETRY_MOST_S = 60.0
+"""The same when the lease is over: the rest of the log is still wanted, but its provider may never come back."""
+
+log = structlog.get_logger()
+
+
+class LogFollower:
+    """Copies the log of every lease of ours as it grows, so that it outlives the provider's container."""
+
+    def __init__(self, loop: Loop, net: Net, folder: Path) -> None:
+        self._loop, self._net, self._folder = loop, net, folder
+        self._following: set[Hash32] = set()
+        self._complete: set[Hash32] = set()
+
+    async def run(self) -> None:
+        """Follow for ever."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                for lease in self._loop.state.all(SubmitterLease):
+                    if self._is_due(lease):
+                        self._following.add(lease.lease_id)
+                        nursery.start_soon(self._follow, lease.lease_id)
+                await self._loop.wait_change()
+
+    def _is_due(self, lease: SubmitterLease) -> bool:
+        if lease.lease_id in self._complete or lease.lease_id in self._following:
+            return False
+        if lease.status in ("requested", "refused"):
+            return False
+        if JobLog(self._folder, lease.lease_id).has_ended():
+            self._complete.add(lease.lease_id)
+        return lease.lease_id not in self._complete
+
+    async def _follow(self, lease_id: Hash32) -> None:
+        mine, pause_s = JobLog(self._folder, lease_id), RETRY_S
+        try:
+            while True:
+                lease = self._loop.state.get(SubmitterLease, lease_id)
+                if lease is None:
+                    return
+                with log_context(job=lease.job_hash, lease=lease_id):
+                    if await self._copy(lease, mine):
+                        return
+                await trio.sleep(pause_s)
+                pause_s = RETRY_S if lease.status in OPEN else min(2 * pause_s, RETRY_MOST_S)
+        finally:
+            self._following.discard(lease_id)
+
+    async def _copy(self, lease: SubmitterLease, mine: JobLog) -> bool:
+        """Copy until the end (True) or until the stream breaks (False)."""
+        query = encode(message.LogQuery(lease.lease_id, mine.read_offset()))
+        peer = Peer(lease.terms.node, lease.multiaddrs)
+        try:
+            async with self._net.stream(peer, message.LOGS_FOLLOW, query) as frames:
+                async for frame in frames:
+                    piece = read_answer(frame, message.LogPiece)
+                    await trio.to_thread.run_sync(mine.append, piece.offset, piece.data, piece.ended)
+                    if piece.ended:
+                        self._complete.add(lease.lease_id)
+                        return True
+        except (Retryable, Permanent, RpcRefused) as error:
+            log.info("log stream broke", reason=str(error))
+        return False
+
+
+async def sweep_orphans(engine: Engine, loop: Loop, journal: Journal) -> None:
+    """Take away what is left on the host of leases that are over.
+
+    Two confirmations are needed: the state has no open lease of that id, and the journal knows how it ended (or has never
+    heard of it, which means that its start was never promised to anybody).
+    """
+    known = {
+        record.lease_id: record
+        for record in await journal.read_records(ProviderLease)
+        if isinstance(record, ProviderLease)
+    }
+    for lease_id in await engine.list_leases():
+        lease = loop.state.get(ProviderLease, lease_id) or known.get(lease_id)
+        if lease is not None and not lease.removed:
+            continue
+        log.warning("removing an orphaned workload", lease=make_log_id(lease_id), known=lease is not None)
+        await engine.stop(lease_id)
+        await engine.remove(lease_id)
+
+
+async def retry_forever(what: str, deed: Callable[[], object]) -> None:
+    """Run an async deed until it succeeds, with a pause after each fault."""
+    while True:
+        try:
+            await deed()  # type: ignore[misc]
+            return
+        except (Retryable, Permanent) as error:
+            log.warning(f"{what} failed; trying again", reason=str(error))
+            await trio.sleep(5 * RETRY_S)

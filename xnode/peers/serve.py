@@ -1,0 +1,182 @@
+"""Serve: what peers ask of us, made into changes, and the node's answers, signed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import trio
+
+from metering.codec import decode_strict, encode
+from metering.refusal import Refusal
+from metering.units import Address, Hash32
+from metering.voucher import SignedVoucher
+from scheduler.job import Job
+from scheduler.quote import SignedQuote
+from xnode.errors import Retryable
+from xnode.loop import Loop
+from xnode.node import changes, effects, message
+from xnode.node.records import ProviderLease, SubmitterJob, SubmitterLease
+from xnode.peers.call import make_news
+from xnode.peers.job_log import LogArchive
+from xnode.ports.clock import Clock
+from xnode.ports.net import RpcRefused
+from xnode.ports.runtime import Engine
+from xnode.ports.wallet import Signer
+
+ANSWER_NS = 9_000_000_000
+"""How long the node may take to answer a peer, a little less than the peer waits."""
+
+LEASE_ANSWER_NS = 15_000_000_000
+"""A lease is answered only after the chain was asked."""
+
+LOG_WAIT_S = 600.0
+"""How long a log stream waits for the workload to start before the reader must ask again."""
+
+T = TypeVar("T")
+
+
+class Server:
+    """Answers peers. Every answer that promises something is durable before it leaves."""
+
+    def __init__(self, loop: Loop, clock: Clock, signer: Signer, engine: Engine | None, archive: LogArchive) -> None:
+        self._loop, self._clock, self._signer = loop, clock, signer
+        self._engine, self._archive = engine, archive
+
+    def methods(self) -> dict[str, Callable[[Address, bytes], Awaitable[bytes]]]:
+        """RPC methods by name."""
+        return {
+            message.QUOTE_REQUEST: self._on_quote_request,
+            message.QUOTE_DROP: self._on_quote_drop,
+            message.LEASE_OPEN: self._on_lease_open,
+            message.LEASE_ASK: self._on_lease_ask,
+            message.LEASE_STOP: self._on_lease_stop,
+            message.LEASE_NEWS: self._on_lease_news,
+            message.RECEIPTS_PUSH: self._on_receipts_push,
+        }
+
+    async def _on_quote_request(self, caller: Address, body: bytes) -> bytes:
+        job = _read(body, Job)
+        return await self._ask(lambda to: changes.QuoteRequested(to, caller, job))
+
+    async def _on_quote_drop(self, caller: Address, body: bytes) -> bytes:
+        query = _read(body, message.QuoteQuery)
+        return await self._ask(lambda to: changes.QuoteDropped(to, caller, query.digest))
+
+    async def _on_lease_open(self, caller: Address, body: bytes) -> bytes:
+        offer = _read(body, message.LeaseOffer)
+        addrs = offer.addrs[: message.MAX_ADDRS]
+        return await self._ask(
+            lambda to: changes.LeaseRequested(
+                to, caller, addrs, offer.terms, offer.signature, offer.escrow, offer.opening, offer.opening_signature
+            ),
+            LEASE_ANSWER_NS,
+        )
+
+    async def _on_lease_ask(self, caller: Address, body: bytes) -> bytes:
+        query = _read(body, message.LeaseQuery)
+        return await self._ask(lambda to: changes.LeaseAsked(to, caller, query.lease_id))
+
+    async def _on_lease_stop(self, caller: Address, body: bytes) -> bytes:
+        query = _read(body, message.LeaseQuery)
+        return await self._ask(lambda to: changes.LeaseStopRequested(to, caller, query.lease_id))
+
+    async def _on_lease_news(self, caller: Address, body: bytes) -> bytes:
+        standing = _read(body, effects.Standing)
+        return await self._ask(lambda to: make_news(to, caller, standing))
+
+    async def _on_receipts_push(self, caller: Address, body: bytes) -> bytes:
+        queue = _read(body, message.ReceiptQueue)
+        if not 0 < len(queue.receipts) <= message.MAX_RECEIPTS:
+            raise _refuse("receipts_many", f"{len(queue.receipts)} receipts; 1 to {message.MAX_RECEIPTS} are taken")
+        return await self._ask(lambda to: changes.ReceiptsReceived(to, caller, queue.receipts))
+
+    async def _ask(self, make_change: Callable[[str], changes.Change], wait_ns: int = ANSWER_NS) -> bytes:
+        try:
+            reply = await self._loop.ask(make_change, self._clock.now_ns() + wait_ns)
+        except Retryable as error:
+            raise _refuse("busy", str(error)) from None
+        return self._make_answer(reply)
+
+    def _make_answer(self, reply: effects.Reply) -> bytes:
+        match reply:
+            case effects.ReplyQuote(quote=quote):
+                return encode(SignedQuote(quote, self._signer.sign("Quote", quote)))
+            case effects.ReplyLease(terms=terms):
+                return self._signer.sign("LeaseTerms", terms)
+            case effects.ReplyVoucher(voucher=voucher, coverage=coverage):
+                signed = SignedVoucher(voucher, self._signer.sign("Voucher", voucher))
+                return encode(message.VoucherAnswer(signed, coverage))
+            case effects.ReplyStanding(standing=standing):
+                return encode(standing)
+            case effects.ReplyOk(value=value):
+                return value
+            case effects.ReplyRefusal(refusal=refusal):
+                raise RpcRefused(encode(refusal))
+
+    # ------------------------------------------------------------------------------------------------------------- logs
+
+    async def follow_logs(self, caller: Address, body: bytes, send: Callable[[bytes], Awaitable[None]]) -> None:
+        """logs.follow: the log of the caller's own lease, from where it stopped reading, to the end."""
+        query = _read(body, message.LogQuery)
+        lease = await self._wait_started(caller, query.lease_id)
+        offset = query.offset
+        if lease is not None and lease.started_at_ns is not None:
+            async for offset, piece in self._read_log(query.lease_id, query.offset):
+                await send(encode(message.LogPiece(offset, piece, ended=False)))
+        await send(encode(message.LogPiece(offset, b"", ended=True)))
+
+    async def _read_log(self, lease_id: Hash32, offset: int) -> AsyncIterator[tuple[int, bytes]]:
+        """Live while the workload is on the host, then the rest from the archive: it is there before the workload goes."""
+        assert self._engine is not None
+        if not self._archive.has(lease_id):
+            async for after, piece in self._engine.read_logs(lease_id, offset, follow=True):
+                offset = after
+                yield after, piece
+        if self._archive.has(lease_id):
+            async for after, piece in self._engine.read_kept_log(self._archive.path(lease_id), offset):
+                yield after, piece
+
+    async def _wait_started(self, caller: Address, lease_id: Hash32) -> ProviderLease | None:
+        with trio.move_on_after(LOG_WAIT_S):
+            while True:
+                lease = self._loop.state.get(ProviderLease, lease_id)
+                if lease is None or lease.terms.submitter != caller:
+                    raise _refuse("lease_unknown", f"no lease {lease_id.hex()[:16]} of yours here")
+                if lease.started_at_ns is not None or lease.status in ("ending", "settling", "settled", "refused"):
+                    return lease
+                await self._loop.wait_change()
+        raise _refuse("not_started", "the workload has not started yet; ask again")
+
+    # ------------------------------------------------------------------------------------------------------------ blobs
+
+    def may_read_blob(self, caller: Address, sha256: Hash32) -> bool:
+        """True for the inputs and image of a job that the caller holds a lease or is asked for, and for outputs of the
+        caller's own leases."""
+        state = self._loop.state
+        for task in state.all(SubmitterLease):
+            if task.terms.node == caller:
+                job = state.get(SubmitterJob, task.job_hash)
+                if job is not None and _is_of_job(job.job, sha256):
+                    return True
+        return any(
+            lease.terms.submitter == caller and any(one.blob.sha256 == sha256 for one in lease.outputs or ())
+            for lease in state.all(ProviderLease)
+        )
+
+
+def _is_of_job(job: Job, sha256: Hash32) -> bool:
+    inputs = (file.blob.sha256 for file in job.inputs)
+    image = (blob.sha256 for blob in job.image.blobs)
+    return any(one == sha256 for one in (*inputs, *image))
+
+
+def _read(body: bytes, kind: type[T]) -> T:
+    try:
+        return decode_strict(body, kind)
+    except ValueError as error:
+        raise _refuse("malformed", f"the request is not a {kind.__name__}: {str(error)[:200]}") from None
+
+
+def _refuse(code: str, detail: str) -> RpcRefused:
+    return RpcRefused(encode(Refusal(code, detail)))

@@ -1,0 +1,95 @@
+"""Capacity: challenges on chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from metering.capacity import SignedVerdict
+from metering.units import Address, Hash32
+
+ChallengeStage = Literal["none", "requested", "drawn", "passed", "failed", "lapsed"]
+"""In the order of CapacityRegistry's Stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedClass:
+    """So many devices of one class, as a challenge judges them: see ICapacityRegistry.Class."""
+
+    class_id: int
+    count: int
+    name: str
+    kind: Literal["gpu", "cpu"]
+    weight_milli: int
+    n: int
+    time_limit_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A capacity challenge on chain. seed, panel (providers' addresses, ascending), quorum and deadline (the chain's
+    seconds) are those of the draw, and empty before it."""
+
+    challenge_id: Hash32
+    provider: Address
+    stage: ChallengeStage
+    draw_block: int
+    deadline: int
+    seed: Hash32
+    panel: tuple[Address, ...]
+    quorum: int
+    claims: tuple[ClaimedClass, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """The newest block: its number and its time in the chain's own seconds."""
+
+    number: int
+    time: int
+
+
+class CapacityChain(Protocol):
+    """CapacityRegistry, as challenges need it. Raises as Chain does."""
+
+    async def read_head(self) -> ChainHead: ...
+
+    async def read_block_time(self, number: int) -> int:
+        """A block's time in the chain's own seconds; Retryable when it is not there yet."""
+        ...
+
+    async def list_challenges(self, first_block: int, last_block: int) -> tuple[Hash32, ...]:
+        """Those that something happened to in these blocks; a hint where to look, as every log is."""
+        ...
+
+    async def read_challenge(self, challenge_id: Hash32, *, confirmed: bool = False) -> Challenge:
+        """As it is in the newest block, or in the newest one that is final."""
+        ...
+
+    async def find_open(self, provider: Address) -> Hash32 | None:
+        """The provider's open challenge."""
+        ...
+
+    async def read_seed(self, challenge: Challenge) -> Hash32 | None:
+        """The seed that a draw would give a requested challenge, once its block is there and can still be read."""
+        ...
+
+    async def read_counts(self, provider: Address) -> tuple[int, int]:
+        """vCPUs and GPUs of the provider's verdict in force; zeros when there is none."""
+        ...
+
+    async def list_verifiers(self) -> tuple[Address, ...]:
+        """The providers that are verifiers now."""
+        ...
+
+    async def list_nodes(self, providers: tuple[Address, ...]) -> tuple[Address, ...]:
+        """The node key of each, zero for one that is a provider no more."""
+        ...
+
+    async def draw(self, challenge_id: Hash32) -> None:
+        """Have it drawn; nothing when somebody else has."""
+        ...
+
+    async def record(self, challenge_id: Hash32, verdicts: tuple[tuple[Address, SignedVerdict], ...]) -> None:
+        """Hand in the verdicts of a quorum, by verifier, ascending; nothing when somebody else has."""
+        ...

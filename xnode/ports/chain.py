@@ -1,0 +1,79 @@
+"""Chain: the settlement contracts, as a node reads them and sends to them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+from metering.terms import Escrow, Opening
+from metering.units import Address, Amount, Hash32
+from metering.voucher import Voucher
+
+
+@dataclass(frozen=True, slots=True)
+class EscrowState:
+    """An escrow on chain, in base units; thaw_end: seconds UTC, 0 when not thawing."""
+
+    deposited: Amount
+    claimed: Amount
+    thaw_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """One row of a claim; without a voucher there is nothing to claim, only to release."""
+
+    escrow: Escrow
+    voucher: Voucher | None
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A transaction that is final enough to rely on. ok is False when it reverted."""
+
+    intent: str
+    tx_hash: Hash32
+    block_number: int
+    ok: bool
+    gas_used: int
+
+
+class Chain(Protocol):
+    """Reads and writes of the contracts. Raises Retryable when the chain node cannot be reached, Permanent on a revert."""
+
+    async def check(self) -> str:
+        """Chain id, contracts and bytecode are what the manifest says; Permanent with what to mend."""
+        ...
+
+    async def free_balance(self, payer: Address, asset: Address) -> Amount: ...
+
+    async def opener_cap(self, payer: Address, opener: Address, asset: Address) -> Amount: ...
+
+    async def escrow_state(self, escrow_id: Hash32) -> EscrowState: ...
+
+    async def provider_of(self, node: Address) -> Address | None: ...
+
+    async def stake_of(self, provider: Address) -> Amount: ...
+
+    async def open_escrow(self, intent: str, escrow: Escrow, opening: Opening, signature: bytes) -> Sent:
+        """Send (or take up again) the opening; returns when confirmed. One intent never becomes two transactions."""
+        ...
+
+    async def claim_and_release(self, intent: str, rows: tuple[ClaimRow, ...], release: bool) -> Sent:
+        """Claim all rows and, when `release`, give the rest of each escrow back to its payer, in one transaction."""
+        ...
+
+    async def start_thaw(self, intent: str, escrow: Escrow) -> Sent: ...
+
+    async def close_escrow(self, intent: str, escrow: Escrow) -> Sent: ...
+
+
+class EscrowNews(Protocol):
+    """Confirmed events of PaymentEscrow."""
+
+    def follow(self) -> AsyncGenerator[set[Hash32], None]:
+        """An empty set, once nothing can be missed any more; then sets of escrow ids that something happened to. Never
+        ends, never raises: waits out whatever is wrong with the chain node."""
+        ...

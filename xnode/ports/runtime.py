@@ -1,0 +1,110 @@
+"""Runtime: workloads in containers, and the images they run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from metering.resources import Resources
+from metering.units import Hash32
+from metering.usage import Counters
+from scheduler.job import Image, OutputFile
+
+WorkloadStatus = Literal["absent", "created", "running", "exited"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSpec:
+    """One container: inputs are host paths mounted read-only at /work/in/<path>; /work/out is its only writable disk."""
+
+    lease_id: Hash32
+    image: Image
+    command: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    inputs: tuple[tuple[str, Path], ...]
+    resources: Resources
+    network: bool
+    duration_limit_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadState:
+    """What the engine knows of a lease's workload. Times are nanoseconds UTC, None until they have happened."""
+
+    status: WorkloadStatus
+    started_at_ns: int | None = None
+    finished_at_ns: int | None = None
+    exit_code: int | None = None
+    out_of_memory: bool = False
+    timed_out: bool = False
+
+
+class Engine(Protocol):
+    """Runs workloads in containers that outlive this process. Every method is safe to call twice.
+
+    All raise Retryable or Permanent; an error is never "absent".
+    """
+
+    async def check(self) -> str:
+        """The engine's name and version, or Permanent with what to install or mend."""
+        ...
+
+    async def has_image(self, image: Image) -> bool: ...
+
+    async def import_image(self, image: Image, layout: Path) -> None:
+        """Take an image from an OCI layout directory; Permanent when its digest differs or a blob is missing or wrong."""
+        ...
+
+    async def pull_image(self, image: Image) -> None:
+        """Take an image from the registry its reference names, pinned by digest."""
+        ...
+
+    async def start(self, spec: WorkloadSpec) -> WorkloadState:
+        """Create and start; when the lease's workload exists already in any state, only say how it is."""
+        ...
+
+    async def inspect(self, lease_id: Hash32) -> WorkloadState: ...
+
+    async def wait(self, lease_id: Hash32) -> WorkloadState:
+        """Returns when the workload has exited (or is absent)."""
+        ...
+
+    async def stop(self, lease_id: Hash32) -> WorkloadState:
+        """Kill every process of it; returns when none is left. The counters stay readable until remove()."""
+        ...
+
+    async def read_counters(self, lease_id: Hash32) -> Counters:
+        """Usage since the start; still exact after the exit, until remove()."""
+        ...
+
+    def read_logs(self, lease_id: Hash32, offset: int, follow: bool) -> AsyncIterator[tuple[int, bytes]]:
+        """(offset after this piece, piece) of the merged stdout and stderr from a byte offset on; ends at the exit."""
+        ...
+
+    async def keep_log(self, lease_id: Hash32, into: Path) -> None:
+        """Copy the raw log to a file from which read_kept_log() reads on at the same offsets, after remove() too."""
+        ...
+
+    def read_kept_log(self, kept: Path, offset: int) -> AsyncIterator[tuple[int, bytes]]:
+        """As read_logs() of a workload that has exited, from a kept file."""
+        ...
+
+    async def collect_outputs(self, lease_id: Hash32, into: Path) -> tuple[OutputFile, ...]:
+        """Hash the files of /work/out and move them into the blob folder `into`, as into/<sha256 hex>."""
+        ...
+
+    async def remove(self, lease_id: Hash32) -> None:
+        """Take away container, cgroup, disk and log. Only for a workload that has exited."""
+        ...
+
+    async def list_leases(self) -> tuple[Hash32, ...]:
+        """Every lease of which anything is left on this host."""
+        ...
+
+
+class ImageStore(Protocol):
+    """Puts an image's blobs together as an OCI layout folder."""
+
+    async def make_layout(self, image: Image) -> Path: ...

@@ -1,0 +1,47 @@
+"""Store: what must be on disk before it is said, and content-addressed bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from metering.units import Hash32
+from scheduler.job import Blob
+from xnode.ports.net import Peer
+
+
+class Promises(Protocol):
+    """What was said once and for all, on disk before it is said. Raises Retryable when the database cannot take it."""
+
+    async def keep(self, kind: str, subject: bytes, value: bytes) -> bytes:
+        """The value that stands for the subject from now on: this one, or the one that was there first."""
+        ...
+
+    async def promise(self, kind: str, subject: bytes, value: bytes) -> None:
+        """As keep(); Permanent (code "promised") when another value was there first: then this one must not be signed."""
+        ...
+
+    async def find(self, kind: str, subject: bytes) -> bytes | None:
+        """The value that stands, or None."""
+        ...
+
+    async def list_values(self, kind: str) -> tuple[bytes, ...]:
+        """All that stand of one kind, in order of subject."""
+        ...
+
+
+class Blobs(Protocol):
+    """Content-addressed bytes on disk."""
+
+    def path(self, sha256: Hash32) -> Path: ...
+
+    def has(self, blob: Blob) -> bool: ...
+
+    async def add_file(self, source: Path) -> Blob:
+        """Copy a file in, by its hash."""
+        ...
+
+    async def fetch(self, peer: Peer, blob: Blob, progress: Callable[[int], None]) -> None:
+        """Get a blob from a peer, resuming, checking its hash; Permanent when the bytes are wrong."""
+        ...

@@ -1,0 +1,74 @@
+"""Rules: the operator's config as the settings that the node's core works under."""
+
+from __future__ import annotations
+
+from metering.resources import Resources
+from metering.sla import NO_PROMISE, Promise
+from metering.tariff import Tariff
+from metering.units import NANOS_PER_SECOND
+from scheduler.offer import HardwareProfile
+from xnode.chain.deployment.manifest import Manifest
+from xnode.config.settings import ProviderConfig, SubmitterConfig
+from xnode.node.records import ProviderSettings, SubmitterSettings
+from xnode.text.amount import parse_amount
+
+OFFER_TTL_NS = 600 * NANOS_PER_SECOND
+"""How long an offer stands: a provider that vanishes is out of the market within ten minutes."""
+
+QUOTE_WAIT_NS = 3 * NANOS_PER_SECOND
+"""How long quotes are waited for: who takes longer would be slow in all else too."""
+
+OPENING_TTL_S = 600
+"""How long a signed opening may be sent: some blocks, and far below any thaw."""
+
+FINAL_VOUCHER_NS = 120 * NANOS_PER_SECOND
+"""How long a provider waits for the last voucher: time for a laptop to wake or a daemon to restart."""
+
+
+def make_provider_settings(config: ProviderConfig, manifest: Manifest, profile: HardwareProfile) -> ProviderSettings:
+    """What this host offers and on which terms."""
+    asset = manifest.find_asset(config.asset)
+    prices = {
+        name: parse_amount(getattr(config.prices, name), asset.decimals, where=f"provider.prices.{name}")
+        for name in Tariff.__struct_fields__
+    }
+    share = config.share
+    return ProviderSettings(
+        owner=config.owner,
+        profile=profile,
+        capacity=Resources(
+            vcpu_milli=round(share.vcpus * 1000),
+            memory_bytes=share.memory_bytes,
+            disk_bytes=share.disk_bytes,
+            gpus=min(share.gpus, len(profile.gpus)),
+            gpu_model=profile.gpus[0].model if profile.gpus and share.gpus else "",
+        ),
+        tariff=Tariff(**prices),
+        asset=asset.address,
+        region=config.region,
+        interval_ns=config.interval_ns,
+        exposure_intervals=config.exposure_intervals,
+        min_duration_ns=NANOS_PER_SECOND,
+        max_duration_ns=config.max_duration_ns,
+        thaw=config.thaw_s,
+        allows_network=config.allow_network,
+        runtime=config.oci_runtime,
+        quote_ttl_ns=config.quote_ttl_ns,
+        offer_ttl_ns=OFFER_TTL_NS,
+        final_voucher_ns=FINAL_VOUCHER_NS,
+        promise=Promise(config.sla.availability_ppm, config.sla.refund_ppm) if config.sla else NO_PROMISE,
+    )
+
+
+def make_submitter_settings(config: SubmitterConfig) -> SubmitterSettings | None:
+    """How we buy; None on a node without a payer."""
+    if config.payer is None:
+        return None
+    return SubmitterSettings(
+        payer=config.payer,
+        quotes=config.quotes,
+        quote_wait_ns=QUOTE_WAIT_NS,
+        thaw=config.thaw_s,
+        opening_ttl_s=OPENING_TTL_S,
+        silence_ns=config.silence_ns,
+    )

@@ -1,0 +1,90 @@
+"""Disk: the ext4 image behind /work/out, one file of exactly the leased size, mounted over a loop device.
+
+The file is allocated whole before the workload starts, so a lease's disk can neither fail half way nor fill the host's.
+The file system's own tables are part of it (about 2 %).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from xnode.errors import Permanent, Retryable
+from xnode.runtime.host.program import SEARCH_PATH, last_line
+
+BLOCK_BYTES = 4096
+MIN_DISK_BYTES = 1 << 20
+"""Below this ext4 does not fit; a lease with less gets this much."""
+
+TOOL_DEADLINE_S = 120.0
+"""mkfs of a terabyte takes seconds; longer means the host's disk hangs."""
+
+MOUNT_OPTIONS = "loop,nosuid,nodev,noatime"
+
+
+def make_disk(image: Path, size_bytes: int, mount: Path, owner: int) -> None:
+    """Make, mount and hand over: `mount`/out belongs to user id `owner`. The same call twice changes nothing."""
+    if not os.path.ismount(mount):
+        if not image.exists():
+            _make_image(image, size_bytes)
+        mount.mkdir(mode=0o711, exist_ok=True)
+        _run("mount", "-o", MOUNT_OPTIONS, str(image), str(mount))
+    out = mount / "out"
+    if not out.exists():
+        shutil.rmtree(mount / "lost+found", ignore_errors=True)
+        out.mkdir(mode=0o755)
+        os.chown(out, owner, owner)
+
+
+def mount_again(image: Path, mount: Path) -> None:
+    """Mount a disk that a reboot unmounted. Raises Permanent when there is none."""
+    if os.path.ismount(mount):
+        return
+    if not image.exists():
+        raise Permanent(f"{image} is gone: the workload's disk was removed")
+    mount.mkdir(mode=0o711, exist_ok=True)
+    _run("mount", "-o", MOUNT_OPTIONS, str(image), str(mount))
+
+
+def remove_disk(image: Path, mount: Path) -> None:
+    """Unmount (the loop device goes by itself) and delete. Retryable while something uses it."""
+    while os.path.ismount(mount):
+        _run("umount", str(mount))
+    image.unlink(missing_ok=True)
+
+
+def unmount_below(place: Path) -> None:
+    """Unmount whatever is mounted at or below a folder, the innermost first."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount in sorted((mount for mount in mounts if Path(mount).is_relative_to(place)), reverse=True):
+        _run("umount", mount)
+
+
+def _make_image(image: Path, size_bytes: int) -> None:
+    size = max(MIN_DISK_BYTES, size_bytes // BLOCK_BYTES * BLOCK_BYTES)
+    fresh = image.with_suffix(".new")
+    try:
+        with fresh.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+        # nodiscard: or mkfs would punch the allocation out again. No journal: nobody reads this disk after a crash.
+        options = ("-E", "nodiscard,lazy_itable_init=1", "-O", "^has_journal", "-m", "0", "-b", str(BLOCK_BYTES))
+        _run("mkfs.ext4", "-q", "-F", *options, str(fresh))
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise Permanent(f"{image}: cannot reserve {size} bytes of disk: {error.strerror}; free some space") from error
+    fresh.replace(image)
+
+
+def _run(*command: str) -> None:
+    try:
+        done = subprocess.run(
+            command, env={"PATH": SEARCH_PATH}, capture_output=True, timeout=TOOL_DEADLINE_S, check=False
+        )
+    except FileNotFoundError:
+        raise Permanent(f"{command[0]} is not installed; install it (apt install e2fsprogs mount)") from None
+    except subprocess.TimeoutExpired:
+        raise Retryable(f"{command[0]} of {command[-1]} took longer than {TOOL_DEADLINE_S:g} s") from None
+    if done.returncode != 0:
+        raise Retryable(f"{command[0]} of {command[-1]}: {last_line(done.stderr)}")

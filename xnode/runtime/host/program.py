@@ -1,0 +1,28 @@
+"""Program: the host's tools: where they are found, and what of their messages is repeated."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from xnode.errors import Permanent
+
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+OUTPUT_LIMIT_CHARS = 400
+"""How much of a tool's own message goes into ours."""
+
+
+def find_program(name: str) -> Path:
+    """Where a program is on our search path; Permanent with its name when it is not there."""
+    for folder in ("/usr/libexec/podman", "/usr/lib/podman", *SEARCH_PATH.split(":")):
+        path = Path(folder) / name
+        if os.access(path, os.X_OK):
+            return path
+    raise Permanent(f"{name} is not installed; install it (apt install podman conmon crun e2fsprogs)")
+
+
+def last_line(output: bytes) -> str:
+    """The last line of a program's message, short enough for ours."""
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[-1][:OUTPUT_LIMIT_CHARS] if lines else "no message"

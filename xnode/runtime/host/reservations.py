@@ -1,0 +1,81 @@
+"""Claims: what several daemons of one host must not take twice (user id ranges, GPUs), one symlink each.
+
+A claim points to the lease folder that holds it; when that folder is gone the claim is void. They live where a reboot
+clears them, because nothing that claims survives one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterable
+from pathlib import Path
+
+from xnode.errors import Permanent, Retryable
+from xnode.runtime.host.preparation import RUN_DIR
+
+UID_FIRST, UID_RANGE, UID_RANGES = 0x7000_0000, 65_536, 4_000
+"""Host user ids for user namespaces: above those that systemd gives to containers, below 2**31. More than 4,000
+workloads on one host run out of other things first."""
+
+
+def claim_uids(holder: Path, run_dir: Path = RUN_DIR) -> int:
+    """The first user id of a range of 65,536 that is `holder`'s alone."""
+    names = (f"uid-{number}" for number in range(UID_RANGES))
+    (name,) = _claim(names, holder, 1, "user id ranges", run_dir)
+    return UID_FIRST + int(name.removeprefix("uid-")) * UID_RANGE
+
+
+def claim_devices(devices: tuple[str, ...], count: int, holder: Path, run_dir: Path = RUN_DIR) -> tuple[str, ...]:
+    """`count` of the devices ("nvidia.com/gpu=0"), held by `holder` alone. Retryable when too few are free."""
+    if count > len(devices):
+        raise Permanent(f"{count} GPUs asked for, this node has {len(devices)}")
+    safe = {"device-" + device.replace("/", "_"): device for device in devices}
+    return tuple(safe[name] for name in _claim(safe, holder, count, "GPUs", run_dir))
+
+
+def release_claims(holder: Path, run_dir: Path = RUN_DIR) -> None:
+    """Void every claim of `holder`."""
+    for claim in _list_claims(run_dir):
+        if _holder_of(claim) == str(holder):
+            claim.unlink(missing_ok=True)
+
+
+def _claim(names: Iterable[str], holder: Path, count: int, what: str, run_dir: Path) -> tuple[str, ...]:
+    folder = run_dir / "claims"
+    folder.mkdir(parents=True, exist_ok=True)
+    taken: list[str] = []
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in names:
+            if len(taken) == count:
+                break
+            if _take(folder / name, holder):
+                taken.append(name)
+    if len(taken) < count:
+        for name in taken:
+            (folder / name).unlink()
+        raise Retryable(f"only {len(taken)} of {count} {what} are free on this host")
+    return tuple(taken)
+
+
+def _take(claim: Path, holder: Path) -> bool:
+    current = _holder_of(claim)
+    if current == str(holder):
+        return True
+    if current and Path(current).exists():
+        return False
+    claim.unlink(missing_ok=True)
+    claim.symlink_to(holder)
+    return True
+
+
+def _holder_of(claim: Path) -> str:
+    try:
+        return str(claim.readlink())
+    except FileNotFoundError:
+        return ""
+
+
+def _list_claims(run_dir: Path) -> list[Path]:
+    folder = run_dir / "claims"
+    return [path for path in folder.iterdir() if path.is_symlink()] if folder.exists() else []

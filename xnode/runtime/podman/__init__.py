@@ -1,0 +1,1 @@
+"""Podman: the engine that runs workloads as podman containers."""

@@ -1,0 +1,400 @@
+"""PodmanEngine: workloads in podman containers that outlive this process, one parent cgroup, disk and folder a
+lease."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import trio
+
+from metering.units import Hash32
+from metering.usage import Counters
+from scheduler.job import Image, OutputFile
+from xnode.errors import Permanent, Retryable
+from xnode.ports.runtime import WorkloadSpec, WorkloadState
+from xnode.runtime import oci_layout
+from xnode.runtime.host import disk
+from xnode.runtime.host.cgroup import CgroupTree, LeaseCgroup, read_cgroup_tree
+from xnode.runtime.host.network import RESOLV_CONF, make_network
+from xnode.runtime.host.preparation import RUN_DIR, prepare_host, read_boot_id
+from xnode.runtime.host.program import find_program, last_line
+from xnode.runtime.host.reservations import claim_devices, claim_uids, release_claims
+from xnode.runtime.podman import lockdown, logs, outputs
+from xnode.runtime.podman.command import LONG_S, Places, Podman
+from xnode.runtime.podman.image_store import ImageStore
+from xnode.runtime.podman.lease_folder import LeaseFolder, make_record
+from xnode.runtime.podman.workload import Workload
+
+ABSENT = WorkloadState("absent")
+
+STOP_GRACE_S = 2.0
+"""From SIGTERM to SIGKILL, for a workload that listens to SIGTERM: time to write down what it has."""
+
+EMPTY_DEADLINE_S = 20.0
+"""How long killed processes may take to go; longer means one hangs in the kernel."""
+
+REMOVE_TRIES = 10
+"""podman's removal races with its own clean-up after the exit (EBUSY); each try waits twice as long, 10 s in all."""
+
+NAMESPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
+
+
+class PodmanEngine:
+    """ports.Engine over podman. One state_dir may be shared by several namespaces; each sees its own leases only.
+
+    state_dir: an absolute path without commas; namespace: a short name of this daemon; oci_runtime: "crun" or "runc";
+    gpu_devices: CDI names of the GPUs this daemon may lend, like "nvidia.com/gpu=0".
+    """
+
+    def __init__(
+        self, state_dir: Path, namespace: str, oci_runtime: str = "crun", gpu_devices: tuple[str, ...] = ()
+    ) -> None:
+        if not NAMESPACE.match(namespace):
+            raise Permanent(f"namespace {namespace!r} must be 1 to 40 of a-z, 0-9 and -")
+        if not state_dir.is_absolute() or set(str(state_dir)) & set(",:\"'\\\n$`"):
+            raise Permanent(f"state_dir {state_dir} must be an absolute path without quotes, commas or colons")
+        # Two daemons may choose one namespace by chance: what is shared on a host is named by the folder as well.
+        self.scope = f"{namespace}-{_short_hash(str(state_dir))}"
+        self._gpus = gpu_devices
+        self._places = Places(state_dir / namespace, RUN_DIR / self.scope)
+        self._podman = Podman(self._places, oci_runtime)
+        self._tree: CgroupTree | None = None
+        self._boot_id = ""
+        self._prepare_lock = trio.Lock()
+        self._images = ImageStore(self._podman)
+        self._locks: WeakValueDictionary[Hash32, trio.Lock] = WeakValueDictionary()
+        self._workloads: dict[Hash32, Workload] = {}
+
+    # -------------------------------------------------------------------------------------------------------- engine
+
+    async def check(self) -> str:
+        """ "podman 4.3.1, crun, cgroup v1"; Permanent with what to install or mend."""
+        tree = await self._prepare()
+        version = (await self._podman.ask("version", "--format={{.Client.Version}}")).strip()
+        if int(version.split(".")[0]) < 4:
+            raise Permanent(f"podman is {version}; install podman 4 or newer")
+        for program in ("mkfs.ext4", "mount", "umount"):
+            find_program(program)
+        await self._podman.check_conmon()
+        return f"podman {version}, {self._podman.oci_runtime}, cgroup v{tree.version}"
+
+    async def has_image(self, image: Image) -> bool:
+        await self._prepare()
+        return await self._images.find(image) is not None
+
+    async def import_image(self, image: Image, layout: Path) -> None:
+        await self._prepare()
+        await self._images.take_layout(image, layout)
+
+    async def pull_image(self, image: Image) -> None:
+        await self._prepare()
+        await self._images.pull(image)
+
+    async def start(self, spec: WorkloadSpec) -> WorkloadState:
+        tree = await self._prepare()
+        async with self._lock(spec.lease_id):
+            workload = await self._find(spec.lease_id)
+            if workload is not None and workload.look().status != "created":
+                return workload.look()
+            lockdown.check_spec(spec)
+            image_id = await self._images.find(spec.image)
+            if image_id is None:
+                raise Permanent(f"image {spec.image.digest} is not on this host; import it first")
+            workload = await trio.to_thread.run_sync(self._make_ready, spec, image_id, tree)
+            await self._run(spec, workload)
+            return workload.look()
+
+    async def inspect(self, lease_id: Hash32) -> WorkloadState:
+        await self._prepare()
+        workload = await self._find(lease_id)
+        if workload is None:
+            return await self._inspect_orphan(lease_id)
+        state = workload.look()
+        if state.status == "running" and not workload.is_live():
+            await workload.wait_ending()
+        return workload.look()
+
+    async def wait(self, lease_id: Hash32) -> WorkloadState:
+        await self._prepare()
+        async with self._lock(lease_id):
+            workload = await self._find(lease_id)
+        return ABSENT if workload is None else await workload.wait_exit()
+
+    async def stop(self, lease_id: Hash32) -> WorkloadState:
+        await self._prepare()
+        async with self._lock(lease_id):
+            workload = await self._find(lease_id)
+            if workload is not None and workload.is_live():
+                await self._ask_to_end(workload)
+            await self._empty(self._cgroup(lease_id))
+            if workload is None:
+                return ABSENT
+            return await workload.wait_exit()
+
+    async def read_counters(self, lease_id: Hash32) -> Counters:
+        workload = self._workloads.get(lease_id) or await self._find(lease_id)
+        return Counters(0, 0) if workload is None else await workload.read_counters()
+
+    async def read_logs(self, lease_id: Hash32, offset: int, follow: bool) -> AsyncIterator[tuple[int, bytes]]:
+        """Offsets are those of `logs`: positions in the raw log file, good for ever."""
+        await self._prepare()
+        workload = await self._find(lease_id)
+        if workload is None:
+            return
+
+        def ended() -> bool:
+            return workload.look().status != "running"
+
+        async for piece in logs.read_pieces(workload.folder.log, offset, follow, ended, workload.wait_exit):
+            yield piece
+
+    async def keep_log(self, lease_id: Hash32, into: Path) -> None:
+        await self._prepare()
+        workload = await self._find(lease_id)
+        if workload is not None:
+            await trio.to_thread.run_sync(logs.copy_log, workload.folder.log, into)
+
+    async def read_kept_log(self, kept: Path, offset: int) -> AsyncIterator[tuple[int, bytes]]:
+        async for piece in logs.read_pieces(kept, offset, False, lambda: True, trio.lowlevel.checkpoint):
+            yield piece
+
+    async def collect_outputs(self, lease_id: Hash32, into: Path) -> tuple[OutputFile, ...]:
+        await self._prepare()
+        workload = await self._find(lease_id)
+        if workload is None:
+            raise Permanent(f"lease {lease_id.hex()[:16]} has no outputs here")
+        if workload.look().status == "running":
+            raise Permanent(f"lease {lease_id.hex()[:16]} still runs; stop it before collecting its outputs")
+        return await trio.to_thread.run_sync(_collect, workload, into)
+
+    async def remove(self, lease_id: Hash32) -> None:
+        await self._prepare()
+        async with self._lock(lease_id):
+            workload = await self._find(lease_id)
+            if workload is not None and workload.is_live():
+                raise Permanent(f"lease {lease_id.hex()[:16]} still runs; stop it before removing it")
+            await self._remove_container(lease_id)
+            await self._empty(self._cgroup(lease_id))
+            self._forget(lease_id)
+            await trio.to_thread.run_sync(self._remove_rest, lease_id)
+
+    async def list_leases(self) -> tuple[Hash32, ...]:
+        tree = await self._prepare()
+        listing = await self._podman.ask("ps", "--all", '--format={{index .Labels "xnode.lease"}}')
+        names = {*listing.split(), *await trio.to_thread.run_sync(self._list_names, tree)}
+        return tuple(sorted(Hash32(bytes.fromhex(name)) for name in names if re.fullmatch("[0-9a-f]{64}", name)))
+
+    async def erase(self) -> None:
+        """Stop and take away everything this engine has on the host: workloads, images, settings. For uninstalling."""
+        for lease_id in await self.list_leases():
+            await self.stop(lease_id)
+            await self.remove(lease_id)
+        await self._podman.run("rmi", "--all", "--force", deadline_s=LONG_S)
+        await trio.to_thread.run_sync(self._erase_folders)
+        self._tree = None
+
+    # ------------------------------------------------------------------------------------------------------- pieces
+
+    async def _prepare(self) -> CgroupTree:
+        """The host, our settings and the cgroup tree made ready, once."""
+        if self._tree is None:
+            async with self._prepare_lock:
+                if self._tree is None:
+                    self._tree = await trio.to_thread.run_sync(self._prepare_blocking)
+        return self._tree
+
+    def _prepare_blocking(self) -> CgroupTree:
+        tree = read_cgroup_tree()
+        self._podman.oci_runtime = _choose_runtime(self._podman.oci_runtime)
+        self._boot_id = read_boot_id()
+        self._podman.write_settings(tree, self.scope)
+        return tree
+
+    def _lock(self, lease_id: Hash32) -> trio.Lock:
+        return self._locks.setdefault(lease_id, trio.Lock())
+
+    def _folder(self, lease_id: Hash32) -> LeaseFolder:
+        return LeaseFolder(self._places.leases / lease_id.hex(), self._places.exits)
+
+    def _cgroup(self, lease_id: Hash32) -> LeaseCgroup:
+        assert self._tree is not None
+        return self._tree.lease(self.scope, lease_id.hex())
+
+    async def _find(self, lease_id: Hash32) -> Workload | None:
+        """What we know of a lease, read from its folder the first time. None also when someone else has removed it."""
+        await self._prepare()
+        folder = self._folder(lease_id)
+        record = await trio.to_thread.run_sync(folder.read_record)
+        if record is None:
+            self._forget(lease_id)
+            return None
+        if lease_id not in self._workloads:
+            self._workloads[lease_id] = Workload(folder, record, self._cgroup(lease_id), self._boot_id)
+        return self._workloads[lease_id]
+
+    def _forget(self, lease_id: Hash32) -> None:
+        workload = self._workloads.pop(lease_id, None)
+        if workload is not None:
+            workload.close()
+
+    def _make_ready(self, spec: WorkloadSpec, image_id: str, tree: CgroupTree) -> Workload:
+        """Folder, record, inputs, disk and cgroup of a lease. Blocks; the record comes first, so nothing is
+        forgotten."""
+        folder = self._folder(spec.lease_id)
+        folder.path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        gpus = claim_devices(self._gpus, spec.resources.gpus, folder.path) if spec.resources.gpus else ()
+        record = make_record(spec, self._boot_id, image_id, claim_uids(folder.path), gpus)
+        folder.write_record(record)
+        _link_inputs(spec, folder)
+        owner = record.uid_base + lockdown.WORKLOAD_UID
+        disk.make_disk(folder.path / "disk.img", record.disk_bytes, folder.disk, owner)
+        if spec.network:
+            network = make_network(record.uid_base)
+            network.create()
+            folder.write_network(network.make_attach_script(), RESOLV_CONF)
+        cgroup = tree.lease(self.scope, spec.lease_id.hex())
+        cgroup.create(lockdown.make_limits(spec))
+        self._forget(spec.lease_id)
+        workload = Workload(folder, record, cgroup, self._boot_id)
+        self._workloads[spec.lease_id] = workload
+        return workload
+
+    async def _run(self, spec: WorkloadSpec, workload: Workload) -> None:
+        await self._clear_unstarted(spec.lease_id)
+        seccomp = self._places.seccomp
+        args = lockdown.make_run_args(spec, workload.record, workload.folder, self.scope, seccomp)
+        done = await self._podman.run(*args)
+        if done.returncode != 0 and workload.look().status == "created":
+            self._images.forget(spec.image)
+            kind = Permanent if done.returncode in (126, 127) else Retryable
+            raise kind(f"lease {spec.lease_id.hex()[:16]}: the container did not start: {last_line(done.stderr)}")
+
+    async def _clear_unstarted(self, lease_id: Hash32) -> None:
+        """Take away a container that a start before us made and never started."""
+        folder = self._folder(lease_id)
+        if folder.read_cid():
+            await self._remove_container(lease_id)
+            for name in ("cid", "pid", "conmon.pid"):
+                (folder.path / name).unlink(missing_ok=True)
+
+    async def _ask_to_end(self, workload: Workload) -> None:
+        """SIGTERM and a grace, for a workload that listens to it: the first process of a pid namespace that has no
+        handler does not even see the signal."""
+        pid = workload.folder.read_pid("pid")
+        if pid is None or not _listens_to_sigterm(pid):
+            return
+        workload.send_signal(signal.SIGTERM)
+        with trio.move_on_after(STOP_GRACE_S):
+            await workload.wait_exit()
+
+    async def _empty(self, cgroup: LeaseCgroup) -> None:
+        """Kill whatever is in the cgroup until nothing is."""
+        pause_s, until = 0.001, trio.current_time() + EMPTY_DEADLINE_S
+        while cgroup.list_pids():
+            if trio.current_time() > until:
+                raise Retryable(
+                    f"killed processes are still there after {EMPTY_DEADLINE_S:g} s: {cgroup.list_pids()[:8]}"
+                )
+            cgroup.kill()
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.1)
+
+    async def _inspect_orphan(self, lease_id: Hash32) -> WorkloadState:
+        """A lease without a record: absent, unless podman or a cgroup still has something of it."""
+        if self._cgroup(lease_id).list_pids():
+            return WorkloadState("running")
+        done = await self._podman.run("container", "exists", lockdown.container_name(lease_id.hex()))
+        if done.returncode > 1:
+            raise Retryable(f"podman container exists: {last_line(done.stderr)}")
+        return WorkloadState("exited") if done.returncode == 0 else ABSENT
+
+    async def _remove_container(self, lease_id: Hash32) -> None:
+        pause_s = 0.02
+        for _ in range(REMOVE_TRIES):
+            name = lockdown.container_name(lease_id.hex())
+            done = await self._podman.run("rm", "--force", "--ignore", "--time=0", "--volumes", name)
+            if done.returncode == 0:
+                return
+            await trio.sleep(pause_s)
+            pause_s *= 2
+        raise Retryable(f"podman rm {name}: {last_line(done.stderr)}")
+
+    def _remove_rest(self, lease_id: Hash32) -> None:
+        """All but the container; the folder, and with it the record, goes last."""
+        folder = self._folder(lease_id)
+        record = folder.read_record()
+        if record is not None and record.network and record.boot_id == self._boot_id:
+            make_network(record.uid_base).remove()
+        self._cgroup(lease_id).remove()
+        disk.remove_disk(folder.path / "disk.img", folder.disk)
+        for link in self._places.containers.iterdir():
+            if link.is_symlink() and link.readlink() == folder.path:
+                link.unlink()
+        release_claims(folder.path)
+        if folder.path.exists():
+            shutil.rmtree(folder.path)
+
+    def _erase_folders(self) -> None:
+        if self._tree is not None:
+            self._tree.remove_namespace(self.scope)
+        for place in (self._places.home, self._places.run):
+            disk.unmount_below(place)
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _list_names(self, tree: CgroupTree) -> set[str]:
+        return {path.name for path in self._places.leases.iterdir()} | set(tree.list_leases(self.scope))
+
+
+def _choose_runtime(wanted: str) -> str:
+    """The OCI runtime to use: runc when crun is wanted, but missing or not to be had to work on this host."""
+    try:
+        prepare_host()
+        find_program(wanted)
+    except Permanent:
+        if wanted != "crun":
+            raise
+        with suppress(Permanent):
+            find_program("runc")
+            return "runc"
+        raise
+    return wanted
+
+
+def _collect(workload: Workload, into: Path) -> tuple[OutputFile, ...]:
+    folder = workload.folder
+    disk.mount_again(folder.path / "disk.img", folder.disk)
+    return outputs.collect(folder.out, into, max(workload.record.disk_bytes, disk.MIN_DISK_BYTES))
+
+
+def _link_inputs(spec: WorkloadSpec, folder: LeaseFolder) -> None:
+    """/work/in as a folder of hard links: any name is possible, and no mount a file is needed."""
+    shutil.rmtree(folder.inputs, ignore_errors=True)
+    folder.inputs.mkdir(mode=0o755)
+    for path, source in spec.inputs:
+        target = folder.inputs / lockdown.check_inside(path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            oci_layout.link_or_copy(source, target)
+        except OSError as error:
+            raise Permanent(f"input {path}: {error.strerror} ({source})") from error
+        target.chmod(0o444)  # the workload is nobody on this host: it reads as "others" do
+
+
+def _listens_to_sigterm(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

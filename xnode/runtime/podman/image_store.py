@@ -1,0 +1,111 @@
+"""Image store: podman's own storage of one engine, filled from checked OCI layouts or from a registry by digest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from scheduler.job import Image
+from xnode.errors import Permanent, Retryable
+from xnode.runtime import oci_layout
+from xnode.runtime.host.program import last_line
+from xnode.runtime.podman.command import LONG_S, Podman
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+"""Registries that need no TLS."""
+
+
+class ImageStore:
+    """What images this engine has, by the digest of their manifest."""
+
+    def __init__(self, podman: Podman) -> None:
+        self._podman = podman
+        self._ids: dict[str, str] = {}
+
+    async def find(self, image: Image) -> str | None:
+        """podman's id of the image, None when it is not stored. Asked once: nobody else takes any out."""
+        if image.digest not in self._ids:
+            done = await self._podman.run("image", "inspect", "--format={{.Id}}", _name(image))
+            if done.returncode == 0:
+                self._ids[image.digest] = done.stdout.decode().strip()
+            elif b"no such image" not in done.stderr and b"image not known" not in done.stderr:
+                raise Retryable(f"podman image inspect: {last_line(done.stderr)}")
+        return self._ids.get(image.digest)
+
+    def forget(self, image: Image) -> None:
+        """Ask podman again the next time."""
+        self._ids.pop(image.digest, None)
+
+    async def take_layout(self, image: Image, layout: Path) -> None:
+        """Copy an image in from a layout folder, every byte of it checked first."""
+        if await self.find(image) is not None:
+            return
+        async with self._staged(image, layout) as staged:
+            manifest = await trio.to_thread.run_sync(oci_layout.check_layout, staged, image)
+            await self._pull(image, f"oci:{staged}", LONG_S)
+        await self._name_it(image, manifest.image_id)
+
+    async def pull(self, image: Image) -> None:
+        """Copy an image in from the registry in its reference, pinned by its digest."""
+        if await self.find(image) is not None:
+            return
+        if not image.reference:
+            raise Permanent(f"image {image.digest} names no registry; send its blobs, or set its reference")
+        source = f"docker://{_without_tag(image.reference)}@{image.digest}"
+        host = image.reference.split("/")[0]
+        plain = ("--tls-verify=false",) if host.rsplit(":", 1)[0] in LOOPBACK_HOSTS else ()
+        image_id = await self._pull(image, source, LONG_S, *plain)
+        await self._name_it(image, image_id)
+
+    async def _pull(self, image: Image, source: str, deadline_s: float, *options: str) -> str:
+        policy = self._podman.places.config / "policy.json"
+        args = ("pull", "--quiet", f"--signature-policy={policy}", *options, source)
+        done = await self._podman.run(*args, deadline_s=deadline_s)
+        if done.returncode != 0:
+            raise Permanent(f"image {image.digest}: podman cannot take it: {last_line(done.stderr)}")
+        return done.stdout.decode().strip()
+
+    async def _name_it(self, image: Image, image_id: str) -> None:
+        """Our own name last: an image without it is no image of ours."""
+        await self._podman.ask("tag", image_id, _name(image))
+        self._ids[image.digest] = image_id
+
+    @asynccontextmanager
+    async def _staged(self, image: Image, layout: Path) -> AsyncIterator[Path]:
+        """The layout again with an index that names this image only, under a path podman can make an image name of."""
+        name = oci_layout.hash_of(image.digest).hex()
+        places = self._podman.places
+        folder, link = places.home / "incoming" / name, places.run / f"incoming-{name}"
+
+        def stage() -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            oci_layout.make_layout(image, lambda sha256: layout / "blobs/sha256" / sha256.hex(), folder)
+            link.unlink(missing_ok=True)
+            link.symlink_to(folder)
+
+        def unstage() -> None:
+            link.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+        try:
+            await trio.to_thread.run_sync(stage)
+            yield link
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(unstage)
+
+
+def _name(image: Image) -> str:
+    """Our own tag: the manifest's digest in a name that no registry can hold."""
+    return f"localhost/xnode:{oci_layout.hash_of(image.digest).hex()}"
+
+
+def _without_tag(reference: str) -> str:
+    """A registry reference without ":tag" or "@digest"; the pinned digest takes their place."""
+    name = reference.split("@")[0]
+    path, colon, tag = name.rpartition(":")
+    return path if colon and "/" not in tag else name

@@ -1,0 +1,218 @@
+"""Workload: what this process knows of one lease's container between calls, so that a reading costs two system
+calls."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import trio
+
+from metering.usage import Counters
+from xnode.errors import Retryable
+from xnode.ports.runtime import WorkloadState
+from xnode.runtime.host.cgroup import CpuCounter, LeaseCgroup, parse_keyed
+from xnode.runtime.host.network import make_network
+from xnode.runtime.podman.lease_folder import Ending, LeaseFolder, LeaseRecord, is_timed_out
+
+ENDING_DEADLINE_S = 20.0
+"""conmon writes the exit status within milliseconds of the exit; later than this it is dead or the disk hangs."""
+
+CLOCK_REALTIME_COARSE = 5
+"""The clock that stamps files. A finer one would run ahead of the time of the exit that is read from a file later."""
+
+FIRST_LOOK_S, LONGEST_LOOK_S = 0.002, 0.1
+"""How often to look for the exit status once the process is gone: soon, then ever less often."""
+
+
+class Workload:
+    """One started (or once started) lease. Its files are the truth; this only keeps what they cannot change any
+    more."""
+
+    def __init__(self, folder: LeaseFolder, record: LeaseRecord, cgroup: LeaseCgroup, boot_id: str) -> None:
+        self.folder, self.record, self.cgroup = folder, record, cgroup
+        self._survived = record.boot_id == boot_id
+        self._started_ns: int | None = None
+        self._ending: Ending | None = None
+        self._state: WorkloadState | None = None
+        self._pidfd: int | None = None
+        self._poll: select.poll | None = None
+        self._cpu: CpuCounter | None = None
+        # After a reboot the number may be another lease's.
+        self._network = make_network(record.uid_base) if record.network and self._survived else None
+        self._least = Counters(0, 0)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+        if self._cpu is not None:
+            self._cpu.close()
+        self._pidfd, self._poll, self._cpu = None, None, None
+
+    # ------------------------------------------------------------------------------------------------------- state
+
+    def look(self) -> WorkloadState:
+        """How the workload is, from its files; "running" also while its exit status is still being written."""
+        if self._state is not None:
+            return self._state
+        started_ns = self._read_started_ns()
+        ending = self._find_ending(started_ns)
+        if ending is None:
+            return WorkloadState("running" if started_ns is not None else "created", started_at_ns=started_ns)
+        timed_out = is_timed_out(self.record, started_ns, ending)
+        self._state = WorkloadState(
+            "exited",
+            started_at_ns=started_ns,
+            finished_at_ns=ending.finished_at_ns,
+            exit_code=ending.exit_code,
+            out_of_memory=self._is_out_of_memory(),
+            timed_out=timed_out,
+        )
+        return self._state
+
+    async def wait_exit(self) -> WorkloadState:
+        """Returns when it has exited and its exit status is known; at once when it has not started.
+
+        conmon ends it at its limit even while nobody waits, but seconds late: who waits ends it in time.
+        """
+        while (state := self.look()).status == "running":
+            if not self.is_live():
+                await self.wait_ending()
+                continue
+            if (left_s := self._left_s()) <= 0:
+                self.cgroup.kill()
+            with trio.move_on_after(max(left_s, LONGEST_LOOK_S)):
+                await self._wait_gone()
+        return state
+
+    async def _wait_gone(self) -> None:
+        # A descriptor of its own: several may wait for one workload, and trio lets only one wait on a descriptor.
+        own = os.dup(self._open_pidfd())
+        try:
+            await trio.lowlevel.wait_readable(own)
+        finally:
+            os.close(own)
+
+    def _left_s(self) -> float:
+        """How long until its wall-clock limit."""
+        started_ns = self._read_started_ns() or 0
+        return (started_ns + self.record.duration_limit_ns - time.time_ns()) / 1e9
+
+    async def wait_ending(self) -> None:
+        """Returns when the exit status of a process that is gone is known; unknown for good past the deadline."""
+        pause_s, until = FIRST_LOOK_S, trio.current_time() + ENDING_DEADLINE_S
+        while self._find_ending(self._read_started_ns()) is None:
+            if trio.current_time() > until or not self._has_monitor():
+                if self._find_ending(self._read_started_ns()) is None:
+                    self.folder.write_unknown_ending(time.time_ns())
+                return
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_LOOK_S)
+
+    def is_live(self) -> bool:
+        """True while its first process runs."""
+        if self._poll is None:
+            if self._open_pidfd() < 0:
+                return False
+            self._poll = select.poll()  # select() itself cannot watch descriptors above 1023
+            self._poll.register(self._open_pidfd(), select.POLLIN)
+        return not self._poll.poll(0)
+
+    def send_signal(self, number: int) -> None:
+        """To the first process, if it is there."""
+        pidfd = self._open_pidfd()
+        if pidfd >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, number)
+
+    def _read_started_ns(self) -> int | None:
+        if self._started_ns is None:
+            self._started_ns = self.folder.read_started_ns()
+        return self._started_ns
+
+    def _find_ending(self, started_ns: int | None) -> Ending | None:
+        if self._ending is None:
+            self._ending = self.folder.read_ending()
+        if self._ending is None and not self._survived:
+            # The host restarted under it: it ran at least until it last said something.
+            last_ns = self.folder.read_last_written_ns()
+            self._ending = Ending(max(last_ns, started_ns or 0), None)
+        return self._ending
+
+    def _is_out_of_memory(self) -> bool:
+        kept = parse_keyed(self.folder.read_oom_text()).get("oom_kill", 0)
+        # The child may go between the two looks: then its count has just been kept.
+        return bool(kept or self.cgroup.read_oom_kills() or parse_keyed(self.folder.read_oom_text()).get("oom_kill", 0))
+
+    def _open_pidfd(self) -> int:
+        """A descriptor of the first process, kept; -1 when it is gone."""
+        if self._pidfd is None:
+            self._pidfd = self._find_pidfd()
+        return self._pidfd if self._pidfd is not None else -1
+
+    def _find_pidfd(self) -> int | None:
+        pid = self.folder.read_pid("pid")
+        if pid is None or not self._survived:
+            return None
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return None
+        # Process ids are used again: only one that stands in our cgroup is ours.
+        if pid in self.cgroup.list_pids():
+            return pidfd
+        os.close(pidfd)
+        return None
+
+    def _has_monitor(self) -> bool:
+        pid = self.folder.read_pid("conmon.pid")
+        if pid is None or not self._survived:
+            return False
+        command = Path(f"/proc/{pid}/cmdline")
+        with suppress(FileNotFoundError, ProcessLookupError):
+            return self.folder.read_cid().encode() in command.read_bytes()
+        return False
+
+    # ---------------------------------------------------------------------------------------------------- counters
+
+    async def read_counters(self) -> Counters:
+        """Usage now. Never falls within this process, whatever the host's clock does.
+
+        While it runs this takes two system calls and no file is opened: a node reads a thousand of these every second.
+        """
+        started_ns = self._read_started_ns()
+        if started_ns is None:
+            return Counters(0, 0)
+        if self._ending is None and not self.is_live():
+            await self.wait_ending()
+            self._find_ending(started_ns)
+        ending = self._ending
+        until_ns = ending.finished_at_ns if ending else time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
+        running_ns = min(max(0, until_ns - started_ns), self.record.duration_limit_ns)
+        running_ns = max(running_ns, self._least.running_ns)
+        # The quota lets CPU time run ahead by parts of a period; what is above the leased rate is not billed.
+        vcpu_ns = min(self._read_cpu_ns(), self.record.vcpu_milli * running_ns // 1000)
+        ingress, egress = self._network.read_bytes() if self._network else (0, 0)
+        least = self._least
+        self._least = Counters(
+            running_ns,
+            max(vcpu_ns, least.vcpu_ns),
+            max(ingress, least.ingress_bytes),
+            max(egress, least.egress_bytes),
+        )
+        return self._least
+
+    def _read_cpu_ns(self) -> int:
+        if self._cpu is None:
+            self._cpu = self.cgroup.open_cpu()
+        if self._cpu is None:
+            return 0
+        try:
+            return self._cpu.read_ns()
+        except OSError as error:
+            raise Retryable(f"lease {self.folder.path.name[:16]}: CPU counter is gone: {error.strerror}") from error
