@@ -1,4 +1,4 @@
-"""Audit: whether evidence holds: every signature, number, sum and hash of it, from nothing but the papers themselves."""
+"""Audit: whether evidence holds: every signature, number, sum and hash of it, from nothing but the documents themselves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from metering.checks import check_receipt, check_voucher
-from metering.evidence import CoveredVoucher, LeaseEvidence, LeasePaper
+from metering.evidence import CoveredVoucher, LeaseDocument, LeaseEvidence
 from metering.receipt import Receipt, make_first, make_receipt_digest
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
@@ -39,7 +39,7 @@ class Audit:
 
 
 def audit_evidence(evidence: Sequence[LeaseEvidence]) -> Audit:
-    """Check all papers. Leases that draw on one escrow are checked together: its vouchers pay them all in one sum."""
+    """Check all documents. Leases that draw on one escrow are checked together: its vouchers pay them all in one sum."""
     audit = Audit()
     by_escrow: dict[Hash32, list[LeaseEvidence]] = {}
     for lease in evidence:
@@ -48,7 +48,7 @@ def audit_evidence(evidence: Sequence[LeaseEvidence]) -> Audit:
         audit.refusal = _check_lease(lease, tally)
         if audit.refusal is not None:
             return audit
-        by_escrow.setdefault(lease.paper.terms.escrow_id, []).append(lease)
+        by_escrow.setdefault(lease.document.terms.escrow_id, []).append(lease)
     for leases in by_escrow.values():
         audit.refusal = _check_escrow(leases, {tally.lease_id: tally for tally in audit.tallies})
         if audit.refusal is not None:
@@ -60,11 +60,11 @@ def audit_evidence(evidence: Sequence[LeaseEvidence]) -> Audit:
 
 
 def _check_lease(lease: LeaseEvidence, tally: LeaseTally) -> Refusal | None:
-    refusal = _check_paper(lease.paper) or _check_signatures(lease, tally)
+    refusal = _check_document(lease.document) or _check_signatures(lease, tally)
     if refusal is not None:
         return _name(lease, refusal)
     last = make_first(lease.lease_id, 0)
-    terms, separator = lease.paper.terms, lease.paper.separator
+    terms, separator = lease.document.terms, lease.document.separator
     for signed in lease.receipts:
         refusal = check_receipt(last, signed, terms, separator, terms.duration_limit_ns, UNLIMITED_BYTES)
         if refusal is not None:
@@ -76,9 +76,9 @@ def _check_lease(lease: LeaseEvidence, tally: LeaseTally) -> Refusal | None:
     return None
 
 
-def _check_paper(paper: LeasePaper) -> Refusal | None:
-    terms, escrow = paper.terms, paper.escrow
-    if make_escrow_id(paper.separator, escrow) != terms.escrow_id:
+def _check_document(document: LeaseDocument) -> Refusal | None:
+    terms, escrow = document.terms, document.escrow
+    if make_escrow_id(document.separator, escrow) != terms.escrow_id:
         return Refusal("escrow_id", "the terms draw on another escrow than the one shown, or in another domain")
     if (escrow.signer, escrow.provider, escrow.asset) != (terms.submitter, terms.provider, terms.asset):
         return Refusal("escrow_terms", "the escrow names another signer, provider or asset than the lease")
@@ -86,13 +86,13 @@ def _check_paper(paper: LeasePaper) -> Refusal | None:
 
 
 def _check_signatures(lease: LeaseEvidence, tally: LeaseTally) -> Refusal | None:
-    paper, lease_id = lease.paper, lease.lease_id
-    if not is_signed_by(paper.terms.submitter, lease_id, paper.submitter_signature):
-        return Refusal("terms_signature", f"the terms are not signed by submitter 0x{paper.terms.submitter.hex()}")
+    document, lease_id = lease.document, lease.lease_id
+    if not is_signed_by(document.terms.submitter, lease_id, document.submitter_signature):
+        return Refusal("terms_signature", f"the terms are not signed by submitter 0x{document.terms.submitter.hex()}")
     tally.signatures += 1
-    if paper.node_signature:
-        if not is_signed_by(paper.terms.node, lease_id, paper.node_signature):
-            return Refusal("terms_countersignature", f"the terms are not signed by node 0x{paper.terms.node.hex()}")
+    if document.node_signature:
+        if not is_signed_by(document.terms.node, lease_id, document.node_signature):
+            return Refusal("terms_countersignature", f"the terms are not signed by node 0x{document.terms.node.hex()}")
         tally.signatures += 1
     return None
 
@@ -126,11 +126,11 @@ class _Account:
 def _check_escrow(leases: list[LeaseEvidence], tallies: dict[Hash32, LeaseTally]) -> Refusal | None:
     account = _Account({}, {})
     for lease in leases:
-        number = lease.paper.terms.lease_number
+        number = lease.document.terms.lease_number
         if number in account.leases:
             return _name(lease, Refusal("lease_number", f"another lease of the escrow has number {number} too"))
         account.leases[number] = lease
-        digests = {make_receipt_digest(lease.paper.separator, one.receipt): one.receipt for one in lease.receipts}
+        digests = {make_receipt_digest(lease.document.separator, one.receipt): one.receipt for one in lease.receipts}
         account.receipts[number] = digests
     refusal = next(filter(None, (_check_vouchers(lease, tallies[lease.lease_id]) for lease in leases)), None)
     if refusal is not None:
@@ -149,10 +149,10 @@ def _check_escrow(leases: list[LeaseEvidence], tallies: dict[Hash32, LeaseTally]
 
 
 def _check_vouchers(lease: LeaseEvidence, tally: LeaseTally) -> Refusal | None:
-    paper = lease.paper
-    last = Voucher(paper.terms.escrow_id, ZERO, ZERO_HASH)
+    document = lease.document
+    last = Voucher(document.terms.escrow_id, ZERO, ZERO_HASH)
     for covered in lease.vouchers:
-        refusal = check_voucher(last, covered.signed, covered.coverage, paper.escrow, paper.separator)
+        refusal = check_voucher(last, covered.signed, covered.coverage, document.escrow, document.separator)
         if refusal is not None:
             return _name(lease, refusal)
         last = covered.signed.voucher

@@ -44,7 +44,7 @@ class SignedAnswer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
 
 
 class Verdict(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What one verifier saw. answers_hash: make_answers_hash of the devices' roots; opening_seed: the verifier's dice, told
+    """What one verifier saw. answers_hash: make_answers_hash of the devices' roots; opening_seed: the verifier's entropy, told
     only after the answers were signed, which say which rows were opened."""
 
     challenge_id: Hash32
@@ -60,8 +60,8 @@ class SignedVerdict(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     signature: bytes
 
 
-class Opening(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A leaf of an answer's tree and the way to its root (IFaultProver.Opening). index: of the leaf; column: within the
+class ElementProof(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A leaf of an answer's tree and the way to its root (IFaultProver.ElementProof). index: of the leaf; column: within the
     leaf, of the element that is meant; path: from the leaf up."""
 
     index: U64

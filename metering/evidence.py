@@ -1,4 +1,4 @@
-"""Evidence: the papers by which anybody can check, without asking either side, that what was paid was owed, and by which
+"""Evidence: the documents by which anybody can check, without asking either side, that what was paid was owed, and by which
 FaultProver judges: each with the domain in which it is signed."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from metering.capacity import Opening, SignedAnswer, SignedVerdict
+from metering.capacity import ElementProof, SignedAnswer, SignedVerdict
 from metering.eip712 import Domain
 from metering.receipt import SignedReceipt
 from metering.terms import Escrow, LeaseTerms, make_lease_id
@@ -15,7 +15,7 @@ from metering.units import U32, U64, Address, Hash32
 from metering.voucher import Coverage, SignedVoucher
 
 
-class LeasePaper(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class LeaseDocument(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Terms and the two signatures under them, the escrow they draw on, and the domain in which everything is signed.
 
     node_signature: empty when the provider never signed, or its signature got lost on the way: then the receipts stand
@@ -47,18 +47,18 @@ class CoveredVoucher(msgspec.Struct, frozen=True, array_like=True, forbid_unknow
 
 
 class LeaseEvidence(msgspec.Struct, frozen=True):
-    """All papers of one lease: receipts from number 1 on, vouchers in the order in which they were signed."""
+    """All documents of one lease: receipts from number 1 on, vouchers in the order in which they were signed."""
 
-    paper: LeasePaper
+    document: LeaseDocument
     receipts: tuple[SignedReceipt, ...]
     vouchers: tuple[CoveredVoucher, ...]
 
     @property
     def lease_id(self) -> Hash32:
-        return self.paper.lease_id
+        return self.document.lease_id
 
 
-class NumberedPaper(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class NumberedDocument(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """An offer or a quote as it was signed: its body only by its hash. contract: PaymentEscrow."""
 
     chain_id: U64
@@ -77,13 +77,13 @@ class NumberedPaper(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
         return Domain(self.chain_id, self.contract).separator()
 
 
-class AnswerPaper(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class AnswerDocument(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A signed capacity answer and, when one is wrong, an element of it. contract: CapacityRegistry."""
 
     chain_id: U64
     contract: Address
     signed: SignedAnswer
-    opening: Opening | None = None
+    opening: ElementProof | None = None
 
     @property
     def separator(self) -> Hash32:
@@ -91,7 +91,7 @@ class AnswerPaper(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
         return Domain(self.chain_id, self.contract).separator()
 
 
-class VerdictPaper(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class VerdictDocument(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A signed verdict and, when it passed a wrong answer, the roots it was about and an element it must have seen.
     contract: CapacityRegistry."""
 
@@ -100,7 +100,7 @@ class VerdictPaper(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     signed: SignedVerdict
     roots: tuple[Hash32, ...] = ()
     device: U32 = 0
-    opening: Opening | None = None
+    opening: ElementProof | None = None
 
     @property
     def separator(self) -> Hash32:
@@ -108,7 +108,9 @@ class VerdictPaper(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
         return Domain(self.chain_id, self.contract).separator()
 
 
-def make_numbered_paper(domain: Domain, kind: Literal["Offer", "Quote"], value: Any, signature: bytes) -> NumberedPaper:
-    """The paper of an Offer or Quote. domain: PaymentEscrow's."""
+def make_numbered_document(
+    domain: Domain, kind: Literal["Offer", "Quote"], value: Any, signature: bytes
+) -> NumberedDocument:
+    """The document of an Offer or Quote. domain: PaymentEscrow's."""
     head = (value.provider, value.node, value.number, value.expires_at_ns, value.body_hash)
-    return NumberedPaper(domain.chain_id, domain.contract, kind, *head, signature)
+    return NumberedDocument(domain.chain_id, domain.contract, kind, *head, signature)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from metering.capacity import (
-    Opening,
+    ElementProof,
     count_leaves,
     count_levels,
     find_opened_rows,
@@ -21,7 +21,7 @@ from metering.capacity import (
     make_verdict_digest,
 )
 from metering.eip712 import keccak, make_digest
-from metering.evidence import AnswerPaper, NumberedPaper, VerdictPaper
+from metering.evidence import AnswerDocument, NumberedDocument, VerdictDocument
 from metering.receipt import SignedReceipt, make_receipt_digest
 from metering.signature import recover_signer
 from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Hash32
@@ -45,7 +45,7 @@ class Fault(IntEnum):
 
 Owners = Mapping[Address, Address]
 
-Document = SignedReceipt | NumberedPaper | VerdictPaper
+Contradictable = SignedReceipt | NumberedDocument | VerdictDocument
 """What is signed once for each number."""
 
 
@@ -67,8 +67,8 @@ class Proof:
 class Equivocation(Proof):
     """Two different documents under one number, both of one kind."""
 
-    a: Document
-    b: Document
+    a: Contradictable
+    b: Contradictable
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,14 @@ class OverCapacity(Proof):
 class WrongElement(Proof):
     """An element of a signed answer that is not the product's."""
 
-    paper: AnswerPaper
+    document: AnswerDocument
 
 
 @dataclass(frozen=True, slots=True)
 class FalseVerdict(Proof):
     """A verdict that passed an answer with a wrong element in a row that it says was opened."""
 
-    paper: VerdictPaper
+    document: VerdictDocument
 
 
 # --------------------------------------------------------------------------------------------------------- equivocation
@@ -109,21 +109,21 @@ class Witness:
 
     def __init__(self, escrow: Hash32, owners: Owners) -> None:
         self._escrow, self._owners = escrow, owners
-        self._first: dict[tuple[Address, Hash32, type[Document], Hash32], tuple[Hash32, Document]] = {}
+        self._first: dict[tuple[Address, Hash32, type[Contradictable], Hash32], tuple[Hash32, Contradictable]] = {}
 
-    def add(self, document: Document) -> Equivocation | None:
+    def add(self, document: Contradictable) -> Equivocation | None:
         """The proof, when the document contradicts one seen before."""
         separator, digest = _make_document_digest(document, self._escrow)
         provider = _find_provider(digest, _find_signature(document), self._owners)
-        # A paper that names a node of somebody else counts for nobody.
-        if provider is None or (isinstance(document, NumberedPaper) and self._owners.get(document.node) != provider):
+        # A document that names a node of somebody else counts for nobody.
+        if provider is None or (isinstance(document, NumberedDocument) and self._owners.get(document.node) != provider):
             return None
         subject = make_subject(document)
         known, first = self._first.setdefault((provider, separator, type(document), subject), (digest, document))
         return Equivocation(Fault.EQUIVOCATION, provider, subject, first, document) if known != digest else None
 
 
-def find_equivocations(documents: Iterable[Document], escrow: Hash32, owners: Owners) -> tuple[Equivocation, ...]:
+def find_equivocations(documents: Iterable[Contradictable], escrow: Hash32, owners: Owners) -> tuple[Equivocation, ...]:
     """Every contradiction, one for each number."""
     witness = Witness(escrow, owners)
     found: dict[Hash32, Equivocation] = {}
@@ -134,33 +134,33 @@ def find_equivocations(documents: Iterable[Document], escrow: Hash32, owners: Ow
     return tuple(found.values())
 
 
-def make_subject(document: Document) -> Hash32:
+def make_subject(document: Contradictable) -> Hash32:
     """What a document is about, of which there must not be two: as the contract has it."""
     match document:
         case SignedReceipt(receipt=receipt):
             return keccak(receipt.lease_id + _word(receipt.number))
-        case NumberedPaper():
+        case NumberedDocument():
             # abi.encode of a string and two words: the string lies behind the words, and the first word says where.
             text = document.kind.lower().encode()
             head = _word(96) + document.node.rjust(32, b"\0") + _word(document.number)
             return keccak(head + _word(len(text)) + text.ljust(32, b"\0"))
-        case VerdictPaper():
+        case VerdictDocument():
             return document.signed.verdict.challenge_id
 
 
-def _make_document_digest(document: Document, escrow: Hash32) -> tuple[Hash32, Hash32]:
-    """The separator of the domain in which it is signed (a receipt does not say, the other papers do), and the digest."""
+def _make_document_digest(document: Contradictable, escrow: Hash32) -> tuple[Hash32, Hash32]:
+    """The separator of the domain in which it is signed (a receipt does not say, the other documents do), and the digest."""
     match document:
         case SignedReceipt(receipt=receipt):
             return escrow, make_receipt_digest(escrow, receipt)
-        case NumberedPaper():
+        case NumberedDocument():
             return document.separator, make_digest(document.separator, document.kind, document)
-        case VerdictPaper():
+        case VerdictDocument():
             return document.separator, make_verdict_digest(document.separator, document.signed.verdict)
 
 
-def _find_signature(document: Document) -> bytes:
-    return document.signed.signature if isinstance(document, VerdictPaper) else document.signature
+def _find_signature(document: Contradictable) -> bytes:
+    return document.signed.signature if isinstance(document, VerdictDocument) else document.signature
 
 
 def _find_provider(digest: Hash32, signature: bytes, owners: Owners) -> Address | None:
@@ -254,41 +254,41 @@ class Device:
     n: int
 
 
-def find_wrong_element(paper: AnswerPaper, device: Device, owners: Owners) -> WrongElement | None:
+def find_wrong_element(document: AnswerDocument, device: Device, owners: Owners) -> WrongElement | None:
     """The proof, when the opened element is under the signed root and is not the product's.
 
     Computing the element takes 0.1 s for the largest matrices.
     """
-    answer, opening = paper.signed.answer, paper.opening
-    digest = make_answer_digest(paper.separator, answer)
-    provider = _find_provider(digest, paper.signed.signature, owners)
+    answer, opening = document.signed.answer, document.opening
+    digest = make_answer_digest(document.separator, answer)
+    provider = _find_provider(digest, document.signed.signature, owners)
     if provider is None or opening is None or device != Device(provider, answer.seed, answer.n):
         return None
     if not _is_wrong(answer.root, device, opening):
         return None
-    return WrongElement(Fault.WRONG_ELEMENT, provider, digest, paper)
+    return WrongElement(Fault.WRONG_ELEMENT, provider, digest, document)
 
 
-def find_false_verdict(paper: VerdictPaper, device: Device, owners: Owners) -> FalseVerdict | None:
-    """The proof, when the verdict passed these roots and its own dice opened the row of a wrong element.
+def find_false_verdict(document: VerdictDocument, device: Device, owners: Owners) -> FalseVerdict | None:
+    """The proof, when the verdict passed these roots and its own entropy opened the row of a wrong element.
 
-    device: the one that the paper names, of the verdict's challenge.
+    device: the one that the document names, of the verdict's challenge.
     """
-    verdict, opening = paper.signed.verdict, paper.opening
-    digest = make_verdict_digest(paper.separator, verdict)
-    provider = _find_provider(digest, paper.signed.signature, owners)
-    if provider is None or opening is None or not verdict.passed or paper.device >= len(paper.roots):
+    verdict, opening = document.signed.verdict, document.opening
+    digest = make_verdict_digest(document.separator, verdict)
+    provider = _find_provider(digest, document.signed.signature, owners)
+    if provider is None or opening is None or not verdict.passed or document.device >= len(document.roots):
         return None
-    if verdict.answers_hash != make_answers_hash(paper.roots) or not _is_wrong(
-        paper.roots[paper.device], device, opening
+    if verdict.answers_hash != make_answers_hash(document.roots) or not _is_wrong(
+        document.roots[document.device], device, opening
     ):
         return None
-    if opening.find_place(device.n)[0] not in find_opened_rows(verdict.opening_seed, paper.device, device.n):
+    if opening.find_place(device.n)[0] not in find_opened_rows(verdict.opening_seed, document.device, device.n):
         return None
-    return FalseVerdict(Fault.FALSE_VERDICT, provider, verdict.challenge_id, paper)
+    return FalseVerdict(Fault.FALSE_VERDICT, provider, verdict.challenge_id, document)
 
 
-def _is_wrong(root: Hash32, device: Device, opening: Opening) -> bool:
+def _is_wrong(root: Hash32, device: Device, opening: ElementProof) -> bool:
     n = device.n
     leaves = count_leaves(n)
     if opening.index >= leaves or len(opening.path) != count_levels(leaves) or opening.find_root() != root:

@@ -12,7 +12,7 @@ from scheduler.feasible import Misfit, check_offer_for_job
 from scheduler.index import OfferIndex
 from scheduler.job import Job
 from scheduler.offer import Offer, SignedOffer, check_offer
-from scheduler.preferences import Facts
+from scheduler.preferences import Preferences
 from scheduler.score import Scored, rank
 from scheduler.threshold import ThresholdIndex
 
@@ -121,17 +121,17 @@ class Book:
             self.drop(node)
         return len(expired)
 
-    def search(self, job: Job, facts: Facts, now_ns: int, count: int, dice: bytes) -> Search:
+    def search(self, job: Job, preferences: Preferences, now_ns: int, count: int, entropy: bytes) -> Search:
         """The best `count` offers for the job, or every reason why there are fewer."""
-        found = self._index.find_best(job, facts, now_ns, count)
-        candidates = rank(found, dice)[:count]
+        found = self._index.find_best(job, preferences, now_ns, count)
+        candidates = rank(found, entropy)[:count]
         if len(candidates) >= count:
             return Search(candidates, len(self), ())
-        return Search(candidates, len(self), tuple(self._explain(job, facts, now_ns)))
+        return Search(candidates, len(self), tuple(self._explain(job, preferences, now_ns)))
 
-    def _explain(self, job: Job, facts: Facts, now_ns: int) -> Iterator[Unfit]:
+    def _explain(self, job: Job, preferences: Preferences, now_ns: int) -> Iterator[Unfit]:
         for node, signed in self._offers.items():
-            misfits = check_offer_for_job(job, signed.offer, now_ns, facts)
+            misfits = check_offer_for_job(job, signed.offer, now_ns, preferences)
             if misfits:
                 yield Unfit(node, misfits)
 

@@ -12,7 +12,7 @@ from metering.tariff import Tariff, make_cost_ceiling
 from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, ZERO, Amount
 from scheduler.job import Job
 from scheduler.offer import Offer, OfferBody
-from scheduler.preferences import Facts
+from scheduler.preferences import Preferences
 
 ALL_OF_IT = 1_000_000
 """The gap of a constraint that is met or not, with nothing in between."""
@@ -24,7 +24,7 @@ class Misfit(Refusal, frozen=True):
     gap: int = ALL_OF_IT
 
 
-Test = Callable[[Job, Offer, int, Facts], Misfit | None]
+Test = Callable[[Job, Offer, int, Preferences], Misfit | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,16 @@ class Check:
     test: Test
 
 
-def check_offer_for_job(job: Job, offer: Offer, now_ns: int, facts: Facts) -> tuple[Misfit, ...]:
+def check_offer_for_job(job: Job, offer: Offer, now_ns: int, preferences: Preferences) -> tuple[Misfit, ...]:
     """Every reason why this offer cannot take this job; empty when it can."""
-    found = (check.test(job, offer, now_ns, facts) for check in CHECKS)
+    found = (check.test(job, offer, now_ns, preferences) for check in CHECKS)
     return tuple(misfit for misfit in found if misfit)
 
 
-def fits_job(job: Job, offer: Offer, now_ns: int, facts: Facts) -> bool:
+def fits_job(job: Job, offer: Offer, now_ns: int, preferences: Preferences) -> bool:
     """True when no check finds a reason against; stops at the first."""
     for check in CHECKS:  # noqa: SIM110  # a generator would cost more than most of the checks
-        if check.test(job, offer, now_ns, facts) is not None:
+        if check.test(job, offer, now_ns, preferences) is not None:
             return False
     return True
 
@@ -90,90 +90,90 @@ def _miss(code: str, detail: str, wanted: int, there: int) -> Misfit:
     return Misfit(code, detail, abs(wanted - there) * ALL_OF_IT // max(1, wanted))
 
 
-def _check_expired(_job: Job, offer: Offer, now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_expired(_job: Job, offer: Offer, now_ns: int, _preferences: Preferences) -> Misfit | None:
     late_ns = now_ns - offer.expires_at_ns
     if late_ns < 0:
         return None
     return Misfit("offer_expired", f"the offer expired {late_ns / NANOS_PER_SECOND:.0f} s ago")
 
 
-def _check_asset(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_asset(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     if offer.body.asset == job.asset:
         return None
     return Misfit("offer_asset", f"it is paid in asset 0x{offer.body.asset.hex()}, the job pays in 0x{job.asset.hex()}")
 
 
-def _check_region(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_region(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     if not job.regions or offer.body.region in job.regions:
         return None
     return Misfit("offer_region", f"it is in region {offer.body.region!r}, the job asks for {', '.join(job.regions)}")
 
 
-def _check_gpus(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_gpus(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     wanted, free = job.resources.gpus, offer.body.free.gpus
     if wanted <= free:
         return None
     return _miss("offer_gpus", f"{_of(offer.body, 'gpus')} GPUs free, the job asks for {wanted}", wanted, free)
 
 
-def _check_gpu_model(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_gpu_model(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     wanted, model = job.resources.gpu_model, offer.body.free.gpu_model or offer.body.capacity.gpu_model
     if not job.resources.gpus or has_gpu_model(wanted, model):
         return None
     return Misfit("offer_gpu_model", f"its GPUs are {model or 'none'!r}, the job asks for {wanted!r}")
 
 
-def _check_vcpus(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_vcpus(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     wanted, free = job.resources.vcpu_milli, offer.body.free.vcpu_milli
     if wanted <= free:
         return None
     return _miss("offer_vcpus", f"{free / 1000:g} vCPU free, the job asks for {wanted / 1000:g}", wanted, free)
 
 
-def _check_memory(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_memory(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     wanted, free = job.resources.memory_bytes, offer.body.free.memory_bytes
     if wanted <= free:
         return None
     return _miss("offer_memory", f"{_gib(free)} of memory free, the job asks for {_gib(wanted)}", wanted, free)
 
 
-def _check_disk(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_disk(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     wanted, free = job.resources.disk_bytes, offer.body.free.disk_bytes
     if wanted <= free:
         return None
     return _miss("offer_disk", f"{_gib(free)} of disk free, the job asks for {_gib(wanted)}", wanted, free)
 
 
-def _check_duration_least(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_duration_least(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     asked, least = job.duration_limit_ns, offer.body.min_duration_ns
     if asked >= least:
         return None
     return _miss("offer_duration_least", f"it takes jobs from {_s(least)} up, the limit is {_s(asked)}", asked, least)
 
 
-def _check_duration_most(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_duration_most(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     asked, most = job.duration_limit_ns, offer.body.max_duration_ns
     if asked <= most:
         return None
     return _miss("offer_duration_most", f"it takes jobs up to {_s(most)}, the limit is {_s(asked)}", asked, most)
 
 
-def _check_network(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_network(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     if not job.network or offer.body.allows_network:
         return None
     return Misfit("offer_network", "it allows no network, the job asks for it")
 
 
-def _check_image_source(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_image_source(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     if not job.image.reference or offer.body.fetches_images:
         return None
     return Misfit("offer_image_source", f"it pulls from no registry, the job's image is at {job.image.reference}")
 
 
-def _check_stake(job: Job, offer: Offer, _now_ns: int, facts: Facts) -> Misfit | None:
+def _check_stake(job: Job, offer: Offer, _now_ns: int, preferences: Preferences) -> Misfit | None:
     if not job.min_stake:
         return None
-    stake = facts.stakes.get(offer.provider)
+    stake = preferences.stakes.get(offer.provider)
     if stake is None:
         return Misfit("offer_stake", f"its stake is not known, the job asks for {job.min_stake}")
     if stake >= job.min_stake:
@@ -181,7 +181,7 @@ def _check_stake(job: Job, offer: Offer, _now_ns: int, facts: Facts) -> Misfit |
     return _miss("offer_stake", f"its stake is {stake}, the job asks for {job.min_stake}", job.min_stake, stake)
 
 
-def _check_availability(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_availability(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     wanted, there = job.min_availability_ppm, offer.body.promise.worth_ppm
     if wanted <= there:
         return None
@@ -189,12 +189,12 @@ def _check_availability(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> 
     return _miss("offer_availability", detail, wanted, there)
 
 
-def _check_refused(_job: Job, offer: Offer, _now_ns: int, facts: Facts) -> Misfit | None:
-    reason = facts.refused.get(offer.node)
+def _check_refused(_job: Job, offer: Offer, _now_ns: int, preferences: Preferences) -> Misfit | None:
+    reason = preferences.refused.get(offer.node)
     return None if reason is None else Misfit("offer_refused_before", f"we do not ask it now: {reason}")
 
 
-def _check_price(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_price(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     dearer = find_dearer_prices(job, offer.body.tariff)
     if not dearer:
         return None
@@ -202,7 +202,7 @@ def _check_price(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit 
     return Misfit("offer_price", describe_dearer(dearer), gap)
 
 
-def _check_budget(job: Job, offer: Offer, _now_ns: int, _facts: Facts) -> Misfit | None:
+def _check_budget(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     limit = make_cost_limit(job, offer.body.tariff)
     if limit <= job.budget:
         return None

@@ -10,7 +10,7 @@ from metering.units import Address
 from scheduler.feasible import fits_job
 from scheduler.job import Job
 from scheduler.offer import Offer
-from scheduler.preferences import Facts
+from scheduler.preferences import Preferences
 from scheduler.score import NEAR_BEST_PERCENT, Scored, score_offer
 
 
@@ -25,14 +25,14 @@ class OfferIndex(Protocol):
         """Forget the node's offer, if there is one."""
         ...
 
-    def find_best(self, job: Job, facts: Facts, now_ns: int, count: int) -> tuple[Scored[Offer], ...]:
+    def find_best(self, job: Job, preferences: Preferences, now_ns: int, count: int) -> tuple[Scored[Offer], ...]:
         """The `count` offers with the least score that fit the job, and all that are within NEAR_BEST_PERCENT of the
         best (at most MAX_NEAR_BEST of them), in any order."""
         ...
 
 
 MAX_NEAR_BEST = 256
-"""In a large market of equal prices thousands are near the best; these are enough for the dice to spread."""
+"""In a large market of equal prices thousands are near the best; these are enough for the entropy to spread."""
 
 
 def select_best(scored: Iterable[Scored[Offer]], count: int) -> tuple[Scored[Offer], ...]:
@@ -58,8 +58,8 @@ class ScanIndex:
         """See OfferIndex."""
         self._offers.pop(node, None)
 
-    def find_best(self, job: Job, facts: Facts, now_ns: int, count: int) -> tuple[Scored[Offer], ...]:
+    def find_best(self, job: Job, preferences: Preferences, now_ns: int, count: int) -> tuple[Scored[Offer], ...]:
         """See OfferIndex."""
-        fitting = (offer for offer in self._offers.values() if fits_job(job, offer, now_ns, facts))
-        scored = (score_offer(job, offer, facts, now_ns) for offer in fitting)
+        fitting = (offer for offer in self._offers.values() if fits_job(job, offer, now_ns, preferences))
+        scored = (score_offer(job, offer, preferences, now_ns) for offer in fitting)
         return select_best(scored, count)

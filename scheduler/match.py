@@ -9,7 +9,7 @@ from metering.refusal import Refusal
 from metering.units import Address, Amount, Hash32
 from scheduler.feasible import make_cost_limit
 from scheduler.job import Job
-from scheduler.preferences import Facts
+from scheduler.preferences import Preferences
 from scheduler.quote import SignedQuote, check_quote
 from scheduler.score import NEAR_BEST_PERCENT, Parts, Scored, make_parts, rank
 
@@ -60,17 +60,17 @@ def sort_answers(quotes: Iterable[SignedQuote], job: Job, separator: Hash32, now
     return Answers(tuple(good.values()), tuple(refused))
 
 
-def choose(answers: Answers, job: Job, facts: Facts, now_ns: int, dice: bytes) -> Choice | None:
-    """The best good quote, or one of those near it as the dice fall; None when there is no good one."""
+def choose(answers: Answers, job: Job, preferences: Preferences, now_ns: int, entropy: bytes) -> Choice | None:
+    """The best good quote, or one of those near it as the entropy fall; None when there is no good one."""
     scored = []
     for signed in answers.good:
-        parts = make_parts(job, signed.quote.node, signed.quote.body.tariff, facts, now_ns)
+        parts = make_parts(job, signed.quote.node, signed.quote.body.tariff, preferences, now_ns)
         scored.append(Scored(signed, signed.quote.node, parts.total, parts))
-    ranked = rank(scored, dice)
+    ranked = rank(scored, entropy)
     if not ranked:
         return None
-    ranking = tuple(_make_row(one, facts) for one in ranked)
-    return Choice(ranked[0].subject, _make_reason(ranked, answers, facts), ranking)
+    ranking = tuple(_make_row(one, preferences) for one in ranked)
+    return Choice(ranked[0].subject, _make_reason(ranked, answers, preferences), ranking)
 
 
 def _check_promise(signed: SignedQuote, job: Job) -> Refusal | None:
@@ -86,11 +86,11 @@ def _check_promise(signed: SignedQuote, job: Job) -> Refusal | None:
     return None
 
 
-def _make_row(one: Scored[SignedQuote], facts: Facts) -> Row:
-    return Row(one.node, one.score, one.parts, one.subject.quote.body.cost_limit, facts.rtt_us(one.node))
+def _make_row(one: Scored[SignedQuote], preferences: Preferences) -> Row:
+    return Row(one.node, one.score, one.parts, one.subject.quote.body.cost_limit, preferences.rtt_us(one.node))
 
 
-def _make_reason(ranked: tuple[Scored[SignedQuote], ...], answers: Answers, facts: Facts) -> str:
+def _make_reason(ranked: tuple[Scored[SignedQuote], ...], answers: Answers, preferences: Preferences) -> str:
     chosen, least = ranked[0], min(one.score for one in ranked)
     limit = least * (100 + NEAR_BEST_PERCENT) // 100
     near = sum(1 for one in ranked if one.score <= limit)
@@ -100,5 +100,5 @@ def _make_reason(ranked: tuple[Scored[SignedQuote], ...], answers: Answers, fact
         why = f"the best of {len(ranked)} quotes"
     else:
         why = f"one of {near} within {NEAR_BEST_PERCENT} % of the best, drawn at random, of {len(ranked)} quotes"
-    text = f"{why}: {chosen.parts.describe()}; round trip {facts.rtt_us(chosen.node) / 1000:.1f} ms"
+    text = f"{why}: {chosen.parts.describe()}; round trip {preferences.rtt_us(chosen.node) / 1000:.1f} ms"
     return text + (f"; {len(answers.refused)} refused" if answers.refused else "")

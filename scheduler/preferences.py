@@ -1,4 +1,4 @@
-"""Facts: what a submitter knows and prefers about providers, beside what their offers say."""
+"""Preferences: what a submitter knows and prefers about providers, beside what their offers say."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Preferences:
     """stakes by provider (absent: not known); refused: nodes not to ask now, with the reason in words; latencies and
     reputations by node; warm: nodes known to hold the job's image."""
 

@@ -15,7 +15,7 @@ from metering.usage import Counters, Usage, make_usage
 from scheduler.feasible import price_for, without_network
 from scheduler.job import Job
 from scheduler.offer import Offer
-from scheduler.preferences import Facts
+from scheduler.preferences import Preferences
 from scheduler.reputation import PPM, make_success_ppm
 
 T = TypeVar("T")
@@ -63,38 +63,38 @@ class Scored(Generic[T]):
     parts: Parts
 
 
-def score_offer(job: Job, offer: Offer, facts: Facts, now_ns: int) -> Scored[Offer]:
+def score_offer(job: Job, offer: Offer, preferences: Preferences, now_ns: int) -> Scored[Offer]:
     """The score of placing the job where the offer says."""
     mbps = min(offer.body.profile.network_mbps or _UNKNOWN_MBPS, 10 * _UNKNOWN_MBPS)
-    parts = make_parts(job, offer.node, offer.body.tariff, facts, now_ns, mbps)
+    parts = make_parts(job, offer.node, offer.body.tariff, preferences, now_ns, mbps)
     return Scored(offer, offer.node, parts.total, parts)
 
 
 def make_parts(
-    job: Job, node: Address, tariff: Tariff, facts: Facts, now_ns: int, network_mbps: int = _UNKNOWN_MBPS
+    job: Job, node: Address, tariff: Tariff, preferences: Preferences, now_ns: int, network_mbps: int = _UNKNOWN_MBPS
 ) -> Parts:
     """The score's parts for this node at these prices."""
     compute, network = _make_costs(job, tariff)
-    success_ppm = make_success_ppm(facts.reputation(node), now_ns)
+    success_ppm = make_success_ppm(preferences.reputation(node), now_ns)
     # Mbit/s are bits per microsecond.
-    pull_us = 0 if node in facts.warm else job.image.size_bytes * 8 // network_mbps
+    pull_us = 0 if node in preferences.warm else job.image.size_bytes * 8 // network_mbps
     return Parts(
         compute=compute,
         network=network,
         retries=mul_div_up(compute + network, PPM - success_ppm, success_ppm),
-        distance=facts.weights.rtt_ms * facts.rtt_us(node) // 1_000,
-        image=facts.weights.wait_second * pull_us // 1_000_000,
+        distance=preferences.weights.rtt_ms * preferences.rtt_us(node) // 1_000,
+        image=preferences.weights.wait_second * pull_us // 1_000_000,
     )
 
 
-def rank(scored: Iterable[Scored[T]], dice: bytes) -> tuple[Scored[T], ...]:
-    """Best first; those near the best are in an order that only the dice know."""
+def rank(scored: Iterable[Scored[T]], entropy: bytes) -> tuple[Scored[T], ...]:
+    """Best first; those near the best are in an order that only the entropy know."""
     ordered = sorted(scored, key=lambda one: (one.score, one.node))
     if not ordered:
         return ()
     limit = ordered[0].score * (100 + NEAR_BEST_PERCENT) // 100
     near = [one for one in ordered if one.score <= limit]
-    near.sort(key=lambda one: keccak(dice + one.node))
+    near.sort(key=lambda one: keccak(entropy + one.node))
     return (*near, *ordered[len(near) :])
 
 

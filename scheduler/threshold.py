@@ -17,7 +17,7 @@ from scheduler.feasible import fits_job, has_gpu_model
 from scheduler.index import MAX_NEAR_BEST, select_best
 from scheduler.job import Job
 from scheduler.offer import Offer
-from scheduler.preferences import Facts
+from scheduler.preferences import Preferences
 from scheduler.reputation import NO_REPUTATION, PPM, make_success_ppm
 from scheduler.score import NEAR_BEST_PERCENT, Scored, make_full_usage, score_offer
 
@@ -53,9 +53,9 @@ class ThresholdIndex:
             if not self._buckets[kind].offers:
                 del self._buckets[kind]
 
-    def find_best(self, job: Job, facts: Facts, now_ns: int, count: int) -> tuple[Scored[Offer], ...]:
+    def find_best(self, job: Job, preferences: Preferences, now_ns: int, count: int) -> tuple[Scored[Offer], ...]:
         """See OfferIndex."""
-        walk = _Walk(job, facts, now_ns, count)
+        walk = _Walk(job, preferences, now_ns, count)
         # The number between is only there because equal bounds would else compare buckets.
         heap = [
             (walk.weigh_place(bucket, 0), number, 0, bucket)
@@ -100,13 +100,13 @@ class _Walk:
     least_too_much: whatever weighs so much, or more, cannot be among the best any more.
     """
 
-    def __init__(self, job: Job, facts: Facts, now_ns: int, count: int) -> None:
-        self._job, self._facts, self._now_ns, self._count = job, facts, now_ns, count
+    def __init__(self, job: Job, preferences: Preferences, now_ns: int, count: int) -> None:
+        self._job, self._preferences, self._now_ns, self._count = job, preferences, now_ns, count
         weights = zip(_PRICES, make_weights(make_full_usage(job)), strict=True)
         counts = [weight if job.network or name not in _NETWORK_PRICES else 0 for name, weight in weights]
         # Prices that do not count need not be walked; but something must be, to come past every offer.
         self._axes = [(at, _PRICES[at], weight) for at, weight in enumerate(counts) if weight] or [(0, _PRICES[0], 0)]
-        known = (make_success_ppm(one, now_ns) for one in facts.reputations.values())
+        known = (make_success_ppm(one, now_ns) for one in preferences.reputations.values())
         self._best_success_ppm = max(known, default=0)
         self._best_success_ppm = max(self._best_success_ppm, make_success_ppm(NO_REPUTATION, now_ns))
         self._seen: set[Address] = set()
@@ -129,8 +129,8 @@ class _Walk:
     def _look_at(self, offer: Offer) -> None:
         tariff = offer.body.tariff
         weight = sum([weight * getattr(tariff, name) for _, name, weight in self._axes])
-        if weight < self.least_too_much and fits_job(self._job, offer, self._now_ns, self._facts):
-            scored = score_offer(self._job, offer, self._facts, self._now_ns)
+        if weight < self.least_too_much and fits_job(self._job, offer, self._now_ns, self._preferences):
+            scored = score_offer(self._job, offer, self._preferences, self._now_ns)
             self.found.append(scored)
             insort(self._scores, scored.score)
             if len(self._scores) >= self._count:

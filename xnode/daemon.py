@@ -29,12 +29,12 @@ from xnode.config.settings import Config, ProviderConfig
 from xnode.console.console import Console
 from xnode.console.evidence import EvidenceMaker
 from xnode.console.jobs import JobMaker
-from xnode.console.present import Shower
+from xnode.console.present import Presenter
 from xnode.control.server import hold_pid_file, serve_control
 from xnode.effects.dispatch import make_perform
 from xnode.effects.layouts import LayoutStore
-from xnode.effects.provider import ProviderDeeds
-from xnode.effects.submitter import SubmitterDeeds
+from xnode.effects.provider import ProviderEffects
+from xnode.effects.submitter import SubmitterEffects
 from xnode.errors import Permanent, Retryable, UserError
 from xnode.heap import freeze_start
 from xnode.loop import Loop
@@ -201,11 +201,11 @@ class _Daemon:
         blobs = BlobStore(data / "blobs", net.stream)
         archive = LogArchive(data / "archive")
         market = Market(net, signer, chain, clock, ground.manifest.domain.separator())
-        submitter = SubmitterDeeds(blobs, net, chain, signer, market, clock)
+        submitter = SubmitterEffects(blobs, net, chain, signer, market, clock)
         provider = None
         if engine is not None:
             layouts = LayoutStore(data / "layouts", blobs)
-            provider = ProviderDeeds(engine, layouts, blobs, net, chain, signer, market, archive, clock)
+            provider = ProviderEffects(engine, layouts, blobs, net, chain, signer, market, archive, clock)
         journal = Journal(ground.database)
         loop = Loop(journal, clock, make_perform(provider, submitter))
         server = Server(loop, clock, signer, engine, archive)
@@ -231,8 +231,8 @@ class _Daemon:
             if engine is not None:
                 nursery.start_soon(retry_forever, "sweeping orphans", partial(sweep_orphans, engine, loop, journal))
             await self._serve_http(nursery, console, registry)
-            papers = {"provider.papers": watch.papers.show} if watch is not None else {}
-            await nursery.start(serve_control, config.home.control, {**console.methods(), **papers})
+            documents = {"provider.documents": watch.documents.show} if watch is not None else {}
+            await nursery.start(serve_control, config.home.control, {**console.methods(), **documents})
             freeze_start()
             log.info("node ready", node="0x" + signer.address.hex(), listen=net.multiaddrs(), version=__version__)
 
@@ -282,7 +282,7 @@ class _Daemon:
             market=market,
             chain=chain,
             maker=JobMaker(ground.signer.address, {a.symbol: a for a in ground.manifest.assets}, blobs),
-            shower=Shower(assets, blobs),
+            presenter=Presenter(assets, blobs),
             evidence=EvidenceMaker(journal, ground.signer, ground.manifest.domain),
             log_folder=self._config.node.data_dir / "logs",
             home=str(self._config.home.folder),

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Retryable(Exception):
-    """The world failed and may do better later: the same deed is worth another try."""
+    """The world failed and may do better later: the same effect is worth another try."""
 
 
 class Permanent(Exception):

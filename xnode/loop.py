@@ -37,8 +37,8 @@ BATCH_MAX = 2_000
 _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 5.0
 
-Perform = Callable[[effects.Deed], Awaitable[Change]]
-"""Does one deed and gives the change that tells of it. Raises Retryable or Permanent."""
+Perform = Callable[[effects.DurableEffect], Awaitable[Change]]
+"""Does one effect and gives the change that tells of it. Raises Retryable or Permanent."""
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class _Question:
 
 @dataclass(slots=True)
 class _Lane:
-    """Deeds that must be done one after the other."""
+    """Effects that must be done one after the other."""
 
     waiting: deque[str] = field(default_factory=deque)
     working: bool = False
@@ -68,7 +68,7 @@ class Loop:
         self._perform = perform
         self._send, self._receive = trio.open_memory_channel[tuple[Change, tuple[str, int] | None]](INBOX_MAX)
         self._seq = 0
-        self._pending: dict[str, tuple[int, effects.Deed]] = {}
+        self._pending: dict[str, tuple[int, effects.DurableEffect]] = {}
         self._lanes: dict[str, _Lane] = {}
         self._asking: dict[str, _Question] = {}
         self._asked = 0
@@ -209,7 +209,7 @@ class Loop:
 
     # --------------------------------------------------------------------------------------------------------- effects
 
-    def _take_effect(self, nursery: trio.Nursery, version: int, effect: effects.Deed) -> None:
+    def _take_effect(self, nursery: trio.Nursery, version: int, effect: effects.DurableEffect) -> None:
         self._pending[effect.id] = (version, effect)
         lane = self._lanes.setdefault(effect.lane, _Lane())
         if effect.id not in lane.waiting:
@@ -235,7 +235,7 @@ class Loop:
         if self._lanes.get(name) is lane:
             del self._lanes[name]
 
-    async def _do(self, version: int, effect: effects.Deed) -> Change | None:
+    async def _do(self, version: int, effect: effects.DurableEffect) -> Change | None:
         """The change that tells how it went; None when a newer effect has taken this one's place."""
         name = type(effect).__name__
         pause_s = _RETRY_FIRST_S
@@ -254,7 +254,7 @@ class Loop:
             except Retryable as error:
                 failure = str(error)
             except Exception as error:
-                # The supervisor's edge: a bug in one adapter must stop one deed, not every lease of the node.
+                # The supervisor's edge: a bug in one adapter must stop one effect, not every lease of the node.
                 log.exception("an effect hit a bug", effect=name, id=effect.id)
                 failure = f"internal error: {type(error).__name__}"
             if self._time_left(effect) <= 0:
@@ -263,7 +263,7 @@ class Loop:
             await trio.sleep(min(pause_s, self._time_left(effect)))
             pause_s = min(2 * pause_s, _RETRY_MOST_S)
 
-    def _time_left(self, effect: effects.Deed) -> float:
+    def _time_left(self, effect: effects.DurableEffect) -> float:
         # Never below zero: trio takes no negative times, and a deadline may pass between any two lines.
         return max(0.0, (effect.deadline_ns - self._clock.now_ns()) / 1e9) if effect.deadline_ns else inf
 

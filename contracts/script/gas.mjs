@@ -205,7 +205,7 @@ async function measure() {
 // ---- What is printed
 
 // Gas a settled voucher of others, whole transactions. The first three are their designs built and measured by us, settled into a
-// plain ERC-20; the rest was read from their chains or papers.
+// plain ERC-20; the rest was read from their chains or documents.
 const OTHERS = [
   ['x402 batch settlement, 480 bytes a row', [94_014, 28_400, 22_583, 21_875]],
   ['one channel contract for each pair, no batch ledger', [55_235, 25_743, 23_040, 22_708]],

@@ -28,10 +28,10 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
 
     /// @dev A millionth of an OPENX, and a million, for one credit: far on both sides of any price we can think of, and
     /// small enough that nothing below overflows.
-    uint256 public constant MIN_COVER_RATE = 1e12;
-    uint256 public constant MAX_COVER_RATE = 1e24;
+    uint256 public constant MIN_COLLATERAL_RATIO = 1e12;
+    uint256 public constant MAX_COLLATERAL_RATIO = 1e24;
     /// @dev So that changes which are each bounded cannot be made many at once.
-    uint64 public constant COVER_RATE_INTERVAL = 1 days;
+    uint64 public constant COLLATERAL_RATIO_INTERVAL = 1 days;
     uint32 public constant MIN_WINDOW_HOURS = 1;
     uint32 public constant MAX_WINDOW_HOURS = 8760;
     /// @dev A verdict costs some 8,000 gas to look at.
@@ -46,8 +46,8 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
     // solhint-disable-next-line immutable-vars-naming
     uint64 public immutable DEFAULT_GRACE;
 
-    uint256 public coverRate;
-    uint64 public coverRateSetAt;
+    uint256 public collateralRatio;
+    uint64 public collateralRatioSetAt;
     uint32 public windowHours;
     mapping(address provider => int256) public outstanding;
     mapping(address provider => Shortage) private _shortages;
@@ -59,7 +59,7 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
         IProviderRegistry registry_,
         ICapacityRegistry capacity_,
         address owner_,
-        uint256 coverRate_,
+        uint256 collateralRatio_,
         uint32 windowHours_
     ) ERC20(name_, symbol_) ERC20Permit(name_) Ownable(owner_) {
         if (address(registry_) == address(0) || address(capacity_) == address(0)) {
@@ -69,7 +69,7 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
         registry = registry_;
         capacity = capacity_;
         DEFAULT_GRACE = registry_.stakeThaw();
-        _setCoverRate(coverRate_, MIN_COVER_RATE, MAX_COVER_RATE);
+        _setCollateralRatio(collateralRatio_, MIN_COLLATERAL_RATIO, MAX_COLLATERAL_RATIO);
         _setWindowHours(windowHours_);
     }
 
@@ -88,7 +88,7 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
 
         // Asked with the new credits counted, because the registry asks all holds, this one included.
         (uint256 held, uint256 staked) = (registry.heldStakeOf(msg.sender), registry.stakeOf(msg.sender));
-        if (held > staked) revert AboveCover(msg.sender, held, staked);
+        if (held > staked) revert AboveCollateral(msg.sender, held, staked);
         emit Minted(msg.sender, to, amount, current);
         _mint(to, amount);
     }
@@ -137,11 +137,11 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
 
     // ---- Governed
 
-    function setCoverRate(uint256 coverRate_) external onlyOwner {
-        uint64 next = coverRateSetAt + COVER_RATE_INTERVAL;
-        if (block.timestamp < next) revert CoverRateTooSoon(next, block.timestamp);
-        uint256 min = Math.max(MIN_COVER_RATE, Math.ceilDiv(coverRate, 2));
-        _setCoverRate(coverRate_, min, Math.min(MAX_COVER_RATE, coverRate * 2));
+    function setCollateralRatio(uint256 collateralRatio_) external onlyOwner {
+        uint64 next = collateralRatioSetAt + COLLATERAL_RATIO_INTERVAL;
+        if (block.timestamp < next) revert CollateralRatioTooSoon(next, block.timestamp);
+        uint256 min = Math.max(MIN_COLLATERAL_RATIO, Math.ceilDiv(collateralRatio, 2));
+        _setCollateralRatio(collateralRatio_, min, Math.min(MAX_COLLATERAL_RATIO, collateralRatio * 2));
     }
 
     function setWindowHours(uint32 windowHours_) external onlyOwner {
@@ -158,14 +158,14 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
         uint256 limit = limitOf(provider);
         (uint256 held, uint256 staked) = (registry.heldStakeOf(provider), registry.stakeOf(provider));
         if (limit == 0 || held > staked || !registry.isHold(address(this))) return 0;
-        uint256 covered = Math.mulDiv(heldStakeOf(provider) + staked - held, ONE, coverRate);
+        uint256 covered = Math.mulDiv(heldStakeOf(provider) + staked - held, ONE, collateralRatio);
         int256 most = int256(Math.min(limit, covered)) - outstanding[provider];
         return most > 0 ? uint256(most) : 0;
     }
 
     function heldStakeOf(address provider) public view returns (uint256) {
         int256 current = outstanding[provider];
-        return current > 0 ? Math.mulDiv(uint256(current), coverRate, ONE, Math.Rounding.Ceil) : 0;
+        return current > 0 ? Math.mulDiv(uint256(current), collateralRatio, ONE, Math.Rounding.Ceil) : 0;
     }
 
     function shortfallOf(address provider) public view returns (uint256) {
@@ -185,7 +185,7 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
     }
 
     function valueOf(address provider, uint256 amount) public view returns (uint256 value) {
-        value = Math.mulDiv(amount, coverRate, ONE);
+        value = Math.mulDiv(amount, collateralRatio, ONE);
         (uint256 held, uint256 backing) = (registry.heldStakeOf(provider), registry.backingOf(provider));
         if (backing < held) value = Math.mulDiv(value, backing, held);
     }
@@ -196,11 +196,11 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
 
     // ---- Inside
 
-    function _setCoverRate(uint256 coverRate_, uint256 min, uint256 max) private {
-        if (coverRate_ < min || coverRate_ > max) revert CoverRateOutOfBounds(coverRate_, min, max);
-        coverRate = coverRate_;
-        coverRateSetAt = uint64(block.timestamp);
-        emit CoverRateSet(coverRate_);
+    function _setCollateralRatio(uint256 collateralRatio_, uint256 min, uint256 max) private {
+        if (collateralRatio_ < min || collateralRatio_ > max) revert CollateralRatioOutOfBounds(collateralRatio_, min, max);
+        collateralRatio = collateralRatio_;
+        collateralRatioSetAt = uint64(block.timestamp);
+        emit CollateralRatioSet(collateralRatio_);
     }
 
     function _setWindowHours(uint32 windowHours_) private {

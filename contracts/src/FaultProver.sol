@@ -141,7 +141,7 @@ contract FaultProver is IFaultProver {
     function proveWrongElement(
         CapacityAnswer calldata answer,
         bytes calldata sig,
-        Opening calldata opening,
+        ElementProof calldata opening,
         bytes32 salt
     ) external {
         bytes32 digest = _digest(capacity.domainSeparator(), XnodeHashes.hashCapacityAnswer(answer));
@@ -159,7 +159,7 @@ contract FaultProver is IFaultProver {
         bytes calldata sig,
         bytes32[] calldata roots,
         uint32 device,
-        Opening calldata opening,
+        ElementProof calldata opening,
         bytes32 salt
     ) external {
         address verifier = _providerOf(_digest(capacity.domainSeparator(), XnodeHashes.hashVerdict(verdict)), sig);
@@ -228,7 +228,7 @@ contract FaultProver is IFaultProver {
         bytes32 salt
     ) private {
         if (a.node != b.node || a.number != b.number) revert NumbersDiffer();
-        // Each node counts for itself: a paper that names a node of somebody else counts for nobody.
+        // Each node counts for itself: a document that names a node of somebody else counts for nobody.
         address bound = registry.boundProviderOf(a.node);
         if (bound != provider) revert SignersDiffer(provider, bound);
         _slash(Fault.Equivocation, provider, keccak256(abi.encode(what, a.node, a.number)), salt);
@@ -272,7 +272,7 @@ contract FaultProver is IFaultProver {
     // ---- Inside: elements
 
     /// @dev The opening leads to what was answered, and its element is not the product's.
-    function _checkWrong(bytes32 answered, bytes32 seed, uint256 n, Opening calldata opening) private pure {
+    function _checkWrong(bytes32 answered, bytes32 seed, uint256 n, ElementProof calldata opening) private pure {
         bytes32 root = AnswerTree.rootOf(opening, n);
         if (root != answered) revert NotInAnswer(root, answered);
         (uint256 row, uint256 column, int256 value) = AnswerTree.elementOf(opening, n);
@@ -284,7 +284,7 @@ contract FaultProver is IFaultProver {
         ICapacityRegistry.Verdict calldata verdict,
         bytes32 root,
         uint32 device,
-        Opening calldata opening
+        ElementProof calldata opening
     ) private view {
         (address challenged, bytes32 seed, uint32 n) = capacity.deviceOf(verdict.challengeId, device);
         if (challenged == address(0)) revert NotTheDevice(verdict.challengeId, device);

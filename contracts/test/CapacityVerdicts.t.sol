@@ -105,7 +105,7 @@ contract CapacityVerdictsTest is Judging {
             resign(ballot, i);
             refused(id, ballot, reason);
             ballot.verdicts[i] = makeVerdict(id, true);
-            ballot.verdicts[i].openingSeed = keccak256("each has dice of its own");
+            ballot.verdicts[i].openingSeed = keccak256("each has entropy of its own");
             resign(ballot, i);
             uint256 state = vm.snapshotState();
             record(id, ballot);

@@ -73,7 +73,7 @@ contract CreditAttacksTest is Providing {
 
     function test_attack_minting_on_stake_that_thaws_already() external {
         unstakeAs(provider, STAKED - 10 ether);
-        vm.expectPartialRevert(IComputeCredit.AboveCover.selector);
+        vm.expectPartialRevert(IComputeCredit.AboveCollateral.selector);
         vm.prank(provider);
         tgpu.mint(provider, 5 ether + 1);
         mintAs(provider, tgpu, 5 ether);
@@ -108,10 +108,10 @@ contract CreditAttacksTest is Providing {
         mintAs(provider, tcpu, 300 ether);
         checkEqual(registry.heldStakeOf(provider), STAKED, "all is held");
         giveCapacity(provider, 9_000, 9_000);
-        vm.expectPartialRevert(IComputeCredit.AboveCover.selector);
+        vm.expectPartialRevert(IComputeCredit.AboveCollateral.selector);
         vm.prank(provider);
         tgpu.mint(provider, 1);
-        vm.expectPartialRevert(IComputeCredit.AboveCover.selector);
+        vm.expectPartialRevert(IComputeCredit.AboveCollateral.selector);
         vm.prank(provider);
         tcpu.mint(provider, 1);
     }
@@ -217,7 +217,7 @@ contract CreditAttacksTest is Providing {
     function test_attack_redeeming_dust_many_times() external {
         mintAs(provider, tgpu, 3);
         vm.warp(block.timestamp + 1 days);
-        tgpu.setCoverRate(1 ether + 1);
+        tgpu.setCollateralRatio(1 ether + 1);
         vanish(provider);
         uint256 got;
         for (uint256 i = 0; i < 3; i++) {

@@ -18,36 +18,36 @@ contract CreditTermsTest is Providing {
         checkTrue(tgpu.kind() == ICapacityRegistry.Kind.Gpu && tcpu.kind() == ICapacityRegistry.Kind.Cpu, "kinds");
         checkEqual(address(tgpu.registry()), address(registry), "registry");
         checkEqual(address(tgpu.capacity()), address(capacity), "capacity");
-        checkEqual(tgpu.coverRate(), COVER_RATE, "cover rate");
-        checkEqual(tgpu.coverRateSetAt(), block.timestamp, "set now");
+        checkEqual(tgpu.collateralRatio(), COLLATERAL_RATIO, "cover rate");
+        checkEqual(tgpu.collateralRatioSetAt(), block.timestamp, "set now");
         checkEqual(tgpu.windowHours(), WINDOW, "window");
         checkEqual(tgpu.owner(), address(this), "owner");
     }
 
     function test_a_credit_needs_both_registries() external {
         bytes memory code = creationCode(
-            "ComputeCredit", abi.encode("x", "x", 0, address(0), capacity, address(this), COVER_RATE, WINDOW)
+            "ComputeCredit", abi.encode("x", "x", 0, address(0), capacity, address(this), COLLATERAL_RATIO, WINDOW)
         );
         vm.expectRevert(IComputeCredit.ZeroAddress.selector);
         deploy(code);
         code = creationCode(
-            "ComputeCredit", abi.encode("x", "x", 0, registry, address(0), address(this), COVER_RATE, WINDOW)
+            "ComputeCredit", abi.encode("x", "x", 0, registry, address(0), address(this), COLLATERAL_RATIO, WINDOW)
         );
         vm.expectRevert(IComputeCredit.ZeroAddress.selector);
         deploy(code);
     }
 
     function test_the_first_terms_are_bounded() external {
-        (uint256 low, uint256 high) = (tgpu.MIN_COVER_RATE(), tgpu.MAX_COVER_RATE());
+        (uint256 low, uint256 high) = (tgpu.MIN_COLLATERAL_RATIO(), tgpu.MAX_COLLATERAL_RATIO());
         uint256[2] memory rates = [low - 1, high + 1];
         for (uint256 i = 0; i < 2; i++) {
             bytes memory code = creditCode(ICapacityRegistry.Kind.Gpu, rates[i], WINDOW);
-            vm.expectRevert(abi.encodeWithSelector(IComputeCredit.CoverRateOutOfBounds.selector, rates[i], low, high));
+            vm.expectRevert(abi.encodeWithSelector(IComputeCredit.CollateralRatioOutOfBounds.selector, rates[i], low, high));
             deploy(code);
         }
         uint32[2] memory windows = [uint32(0), 8761];
         for (uint256 i = 0; i < 2; i++) {
-            bytes memory code = creditCode(ICapacityRegistry.Kind.Gpu, COVER_RATE, windows[i]);
+            bytes memory code = creditCode(ICapacityRegistry.Kind.Gpu, COLLATERAL_RATIO, windows[i]);
             vm.expectRevert(abi.encodeWithSelector(IComputeCredit.WindowOutOfBounds.selector, windows[i], 1, 8760));
             deploy(code);
         }
@@ -55,61 +55,61 @@ contract CreditTermsTest is Providing {
         deploy(creditCode(ICapacityRegistry.Kind.Gpu, high, 8760));
     }
 
-    function test_the_cover_rate_doubles_or_halves_at_most() external {
+    function test_the_collateral_ratio_doubles_or_halves_at_most() external {
         vm.warp(block.timestamp + 1 days);
         for (uint256 i = 0; i < 2; i++) {
-            uint256 wrong = i == 0 ? COVER_RATE * 2 + 1 : COVER_RATE / 2 - 1;
+            uint256 wrong = i == 0 ? COLLATERAL_RATIO * 2 + 1 : COLLATERAL_RATIO / 2 - 1;
             vm.expectRevert(
                 abi.encodeWithSelector(
-                    IComputeCredit.CoverRateOutOfBounds.selector, wrong, COVER_RATE / 2, COVER_RATE * 2
+                    IComputeCredit.CollateralRatioOutOfBounds.selector, wrong, COLLATERAL_RATIO / 2, COLLATERAL_RATIO * 2
                 )
             );
-            tgpu.setCoverRate(wrong);
+            tgpu.setCollateralRatio(wrong);
         }
         vm.expectEmit();
-        emit IComputeCredit.CoverRateSet(COVER_RATE * 2);
-        tgpu.setCoverRate(COVER_RATE * 2);
+        emit IComputeCredit.CollateralRatioSet(COLLATERAL_RATIO * 2);
+        tgpu.setCollateralRatio(COLLATERAL_RATIO * 2);
         vm.warp(block.timestamp + 1 days);
-        tgpu.setCoverRate(COVER_RATE);
-        checkEqual(tgpu.coverRate(), COVER_RATE, "and back");
+        tgpu.setCollateralRatio(COLLATERAL_RATIO);
+        checkEqual(tgpu.collateralRatio(), COLLATERAL_RATIO, "and back");
     }
 
-    function test_the_cover_rate_changes_once_a_day() external {
+    function test_the_collateral_ratio_changes_once_a_day() external {
         uint64 next = uint64(block.timestamp + 1 days);
         vm.warp(next - 1);
-        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.CoverRateTooSoon.selector, next, next - 1));
-        tgpu.setCoverRate(COVER_RATE);
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.CollateralRatioTooSoon.selector, next, next - 1));
+        tgpu.setCollateralRatio(COLLATERAL_RATIO);
         vm.warp(next);
-        tgpu.setCoverRate(COVER_RATE + 1);
-        checkEqual(tgpu.coverRateSetAt(), next, "set");
-        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.CoverRateTooSoon.selector, next + 1 days, next));
-        tgpu.setCoverRate(COVER_RATE);
+        tgpu.setCollateralRatio(COLLATERAL_RATIO + 1);
+        checkEqual(tgpu.collateralRatioSetAt(), next, "set");
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.CollateralRatioTooSoon.selector, next + 1 days, next));
+        tgpu.setCollateralRatio(COLLATERAL_RATIO);
     }
 
     function test_many_changes_stay_within_the_bounds() external {
-        (uint256 low, uint256 high) = (tgpu.MIN_COVER_RATE(), tgpu.MAX_COVER_RATE());
+        (uint256 low, uint256 high) = (tgpu.MIN_COLLATERAL_RATIO(), tgpu.MAX_COLLATERAL_RATIO());
         vm.warp(block.timestamp + 1 days);
-        while (tgpu.coverRate() * 2 <= high) {
-            tgpu.setCoverRate(tgpu.coverRate() * 2);
+        while (tgpu.collateralRatio() * 2 <= high) {
+            tgpu.setCollateralRatio(tgpu.collateralRatio() * 2);
             vm.warp(block.timestamp + 1 days);
         }
-        vm.expectPartialRevert(IComputeCredit.CoverRateOutOfBounds.selector);
-        tgpu.setCoverRate(high + 1);
-        tgpu.setCoverRate(high);
+        vm.expectPartialRevert(IComputeCredit.CollateralRatioOutOfBounds.selector);
+        tgpu.setCollateralRatio(high + 1);
+        tgpu.setCollateralRatio(high);
         vm.warp(block.timestamp + 1 days);
-        while ((tgpu.coverRate() + 1) / 2 >= low) {
-            tgpu.setCoverRate((tgpu.coverRate() + 1) / 2);
+        while ((tgpu.collateralRatio() + 1) / 2 >= low) {
+            tgpu.setCollateralRatio((tgpu.collateralRatio() + 1) / 2);
             vm.warp(block.timestamp + 1 days);
         }
-        vm.expectPartialRevert(IComputeCredit.CoverRateOutOfBounds.selector);
-        tgpu.setCoverRate(low - 1);
+        vm.expectPartialRevert(IComputeCredit.CollateralRatioOutOfBounds.selector);
+        tgpu.setCollateralRatio(low - 1);
     }
 
     function test_a_higher_rate_stops_mints_and_asks_nobody_for_money() external {
         mintAs(provider, tgpu, 100 ether);
         mintAs(provider, tcpu, 300 ether);
         vm.warp(block.timestamp + 1 days);
-        tcpu.setCoverRate(COVER_RATE * 2);
+        tcpu.setCollateralRatio(COLLATERAL_RATIO * 2);
         checkEqual(registry.heldStakeOf(provider), 1_400 ether, "above the stake");
         checkEqual(tgpu.mintableOf(provider), 0, "no mint");
         checkTrue(!tgpu.isDefaulted(provider) && !tcpu.isDefaulted(provider), "no default");
@@ -132,7 +132,7 @@ contract CreditTermsTest is Providing {
         bytes memory refused = abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, provider);
         vm.expectRevert(refused);
         vm.prank(provider);
-        tgpu.setCoverRate(COVER_RATE);
+        tgpu.setCollateralRatio(COLLATERAL_RATIO);
         vm.expectRevert(refused);
         vm.prank(provider);
         tgpu.setWindowHours(720);

@@ -38,11 +38,11 @@ contract Libraries {
         return MatrixProduct.element(seed, n, row, column);
     }
 
-    function rootOf(IFaultProver.Opening calldata opening, uint256 n) external pure returns (bytes32) {
+    function rootOf(IFaultProver.ElementProof calldata opening, uint256 n) external pure returns (bytes32) {
         return AnswerTree.rootOf(opening, n);
     }
 
-    function elementOf(IFaultProver.Opening calldata opening, uint256 n)
+    function elementOf(IFaultProver.ElementProof calldata opening, uint256 n)
         external
         pure
         returns (uint256, uint256, int256)
@@ -102,7 +102,7 @@ contract ElementTest is Bench {
     // ---- The tree
 
     function test_a_leaf_has_one_place(uint64 index, uint64 other, bytes32 salt) external view {
-        IFaultProver.Opening memory opening = makeOpening(salt, 8);
+        IFaultProver.ElementProof memory opening = makeOpening(salt, 8);
         opening.index = uint64(within(index, 0, 255));
         bytes32 root = libraries.rootOf(opening, 256);
         other = uint64(within(other, 0, 255));
@@ -113,7 +113,7 @@ contract ElementTest is Bench {
 
     function test_an_index_beyond_the_tree_is_refused() external {
         // n = 768 has 768 * 3 = 2304 leaves in a tree of 4096.
-        IFaultProver.Opening memory opening = makeOpening("far", 12);
+        IFaultProver.ElementProof memory opening = makeOpening("far", 12);
         opening.index = 2303;
         libraries.rootOf(opening, 768);
         opening.index = 2304;
@@ -133,7 +133,7 @@ contract ElementTest is Bench {
     }
 
     function test_a_leaf_of_another_length_is_refused() external {
-        IFaultProver.Opening memory opening = makeOpening("leaf", 8);
+        IFaultProver.ElementProof memory opening = makeOpening("leaf", 8);
         opening.values = new bytes(1023);
         vm.expectRevert(abi.encodeWithSelector(IFaultProver.LeafLength.selector, 1023, 1024));
         libraries.rootOf(opening, 256);
@@ -144,7 +144,7 @@ contract ElementTest is Bench {
     }
 
     function test_a_leaf_cannot_be_read_as_a_node_nor_a_node_as_a_leaf() external view {
-        IFaultProver.Opening memory opening = makeOpening("kind", 8);
+        IFaultProver.ElementProof memory opening = makeOpening("kind", 8);
         bytes32 leaf = keccak256(abi.encodePacked(bytes1(0x00), opening.index, opening.values));
         bytes32 folded = leaf;
         for (uint256 k = 0; k < 8; k++) {
@@ -154,7 +154,7 @@ contract ElementTest is Bench {
     }
 
     function test_every_element_of_a_leaf_is_read_at_its_place(uint8 column, int32 value) external view {
-        IFaultProver.Opening memory opening = makeOpening("value", 10);
+        IFaultProver.ElementProof memory opening = makeOpening("value", 10);
         // Leaf 5 of a matrix of 512: row 2, columns 256 to 511.
         (opening.index, opening.column) = (5, column);
         for (uint256 k = 0; k < 4; k++) {
@@ -185,7 +185,7 @@ contract ElementTest is Bench {
     }
 
     function checkOpening(string memory json, string memory here, uint256 n, bytes32 root) private view {
-        IFaultProver.Opening memory opening = readOpening(json, here);
+        IFaultProver.ElementProof memory opening = readOpening(json, here);
         checkEqual(libraries.rootOf(opening, n), root, "root");
         (uint256 row, uint256 column, int256 value) = libraries.elementOf(opening, n);
         checkEqual(row, vm.parseJsonUint(json, here.dot(".row")), "row");
@@ -194,7 +194,7 @@ contract ElementTest is Bench {
     }
 
     function checkWrong(string memory json, string memory here, bytes32 seed, uint256 n) private view {
-        IFaultProver.Opening memory opening = readOpening(json, here);
+        IFaultProver.ElementProof memory opening = readOpening(json, here);
         checkEqual(libraries.rootOf(opening, n), vm.parseJsonBytes32(json, here.dot(".root")), "root of the wrong");
         (uint256 row, uint256 column, int256 value) = libraries.elementOf(opening, n);
         int256 right = libraries.element(seed, n, row, column);
@@ -213,7 +213,7 @@ contract ElementTest is Bench {
     function readOpening(string memory json, string memory here)
         private
         view
-        returns (IFaultProver.Opening memory opening)
+        returns (IFaultProver.ElementProof memory opening)
     {
         uint256 height;
         while (vm.keyExistsJson(json, at(here.dot(".path["), height))) {
@@ -228,7 +228,7 @@ contract ElementTest is Bench {
         }
     }
 
-    function makeOpening(bytes32 salt, uint256 height) private pure returns (IFaultProver.Opening memory opening) {
+    function makeOpening(bytes32 salt, uint256 height) private pure returns (IFaultProver.ElementProof memory opening) {
         opening.values = new bytes(1024);
         opening.path = new bytes32[](height);
         for (uint256 k = 0; k < height; k++) {

@@ -8,7 +8,7 @@ import {IFaultProver} from "../src/interfaces/IFaultProver.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
 import {Accusing} from "./Accusing.sol";
 
-/// @notice Two different papers for one number, and everything that only looks like it.
+/// @notice Two different documents for one number, and everything that only looks like it.
 contract EquivocationTest is Accusing {
     IFaultProver.Fault private constant FAULT = IFaultProver.Fault.Equivocation;
 

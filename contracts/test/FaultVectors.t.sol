@@ -48,10 +48,10 @@ contract FaultVectorsTest is Bench {
         if (kind == keccak256("CapacityAnswer")) {
             return (XnodeHashes.CAPACITY_ANSWER_TYPEHASH, XnodeHashes.hashCapacityAnswer(readAnswer(value)));
         }
-        return hashOfPaper(kind, value);
+        return hashOfDocument(kind, value);
     }
 
-    function hashOfPaper(bytes32 kind, string memory value)
+    function hashOfDocument(bytes32 kind, string memory value)
         private
         view
         returns (bytes32 typehash, bytes32 structHash)

@@ -99,7 +99,7 @@ contract HoldingTest is Providing {
         unstakeAs(provider, STAKED - 200 ether);
         // The governed rate rises while it thaws: 100 credits need 300 now.
         vm.warp(block.timestamp + STAKE_THAW);
-        tgpu.setCoverRate(3 ether);
+        tgpu.setCollateralRatio(3 ether);
         vm.expectEmit();
         emit IProviderRegistry.StakeKept(provider, 100 ether, 300 ether);
         vm.expectEmit();

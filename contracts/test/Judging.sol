@@ -156,7 +156,7 @@ abstract contract Judging is Market {
     }
 
     function makeVerdict(bytes32 id, bool passed) internal pure returns (ICapacityRegistry.Verdict memory) {
-        return ICapacityRegistry.Verdict(id, ANSWERS, passed, keccak256("dice"));
+        return ICapacityRegistry.Verdict(id, ANSWERS, passed, keccak256("entropy"));
     }
 
     function verdictDigest(ICapacityRegistry.Verdict memory verdict) internal view returns (bytes32) {

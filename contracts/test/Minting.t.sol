@@ -48,7 +48,7 @@ contract MintingTest is Providing {
         giveCapacity(small, 2_000, 0);
         checkEqual(tgpu.mintableOf(small), 5 ether, "by stake");
         mintAs(small, tgpu, 5 ether);
-        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.AboveCover.selector, small, 10 ether + 2, 10 ether + 1));
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.AboveCollateral.selector, small, 10 ether + 2, 10 ether + 1));
         vm.prank(small);
         tgpu.mint(small, 1);
     }
@@ -62,7 +62,7 @@ contract MintingTest is Providing {
         checkEqual(tgpu.heldStakeOf(provider), 2, "1.5, rounded up");
         mintAs(provider, tgpu, 1);
         checkEqual(tgpu.heldStakeOf(provider), 3, "exactly 3");
-        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.AboveCover.selector, provider, 5, 3));
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.AboveCollateral.selector, provider, 5, 3));
         vm.prank(provider);
         tgpu.mint(provider, 1);
     }
@@ -75,7 +75,7 @@ contract MintingTest is Providing {
         checkEqual(tcpu.mintableOf(small), 1 ether, "what tGPU left");
         mintAs(small, tcpu, 1 ether);
         checkEqual(tgpu.mintableOf(small), 0, "nothing left");
-        vm.expectPartialRevert(IComputeCredit.AboveCover.selector);
+        vm.expectPartialRevert(IComputeCredit.AboveCollateral.selector);
         vm.prank(small);
         tgpu.mint(small, 1);
     }
@@ -86,7 +86,7 @@ contract MintingTest is Providing {
         capacity.hold(provider, STAKED + 1);
         checkEqual(tgpu.mintableOf(provider), 0, "short already");
         vm.expectRevert(
-            abi.encodeWithSelector(IComputeCredit.AboveCover.selector, provider, STAKED + 1 + 2 ether, STAKED)
+            abi.encodeWithSelector(IComputeCredit.AboveCollateral.selector, provider, STAKED + 1 + 2 ether, STAKED)
         );
         vm.prank(provider);
         tgpu.mint(provider, 1 ether);
@@ -95,7 +95,7 @@ contract MintingTest is Providing {
     function test_thawing_stake_covers_no_mint() external {
         unstakeAs(provider, STAKED - 4 ether);
         checkEqual(tgpu.mintableOf(provider), 2 ether, "what is staked");
-        vm.expectPartialRevert(IComputeCredit.AboveCover.selector);
+        vm.expectPartialRevert(IComputeCredit.AboveCollateral.selector);
         vm.prank(provider);
         tgpu.mint(provider, 2 ether + 1);
         mintAs(provider, tgpu, 2 ether);
@@ -128,7 +128,7 @@ contract MintingTest is Providing {
     }
 
     function test_an_unconnected_credit_mints_nothing() external {
-        tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, COVER_RATE, WINDOW)));
+        tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, COLLATERAL_RATIO, WINDOW)));
         checkEqual(tgpu.mintableOf(provider), 0, "nothing");
         vm.expectRevert(IComputeCredit.NotConnected.selector);
         vm.prank(provider);
@@ -234,12 +234,12 @@ contract MintingTest is Providing {
     function testFuzz_what_is_mintable_is_minted_and_no_unit_more(
         uint256 staked,
         uint64 milli,
-        uint256 coverRate,
+        uint256 collateralRatio,
         uint256 before,
         uint256 heldElsewhere
     ) external {
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
-        tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, within(coverRate, 1e12, 1e24), WINDOW)));
+        tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, within(collateralRatio, 1e12, 1e24), WINDOW)));
         registry.connect(slasher, holds());
         staked = within(staked, 1, 900_000 ether);
         giveStake(provider, staked);

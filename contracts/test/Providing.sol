@@ -54,7 +54,7 @@ contract GivenCapacity is IStakeHold {
 
 /// @notice A registry with both credits connected, and one provider with stake and capacity.
 abstract contract Providing is Market {
-    uint256 internal constant COVER_RATE = 2 ether;
+    uint256 internal constant COLLATERAL_RATIO = 2 ether;
     uint32 internal constant WINDOW = 100;
     uint256 internal constant STAKED = 1_000 ether;
     bytes32 internal constant FAULT_ID = keccak256("fault");
@@ -69,21 +69,21 @@ abstract contract Providing is Market {
         super.setUp();
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
         capacity = new GivenCapacity();
-        tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, COVER_RATE, WINDOW)));
-        tcpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Cpu, COVER_RATE, WINDOW)));
+        tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, COLLATERAL_RATIO, WINDOW)));
+        tcpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Cpu, COLLATERAL_RATIO, WINDOW)));
         registry.connect(slasher, holds());
         giveStake(provider, STAKED);
         giveCapacity(provider, 2_000, 3_000);
     }
 
-    function creditCode(ICapacityRegistry.Kind kind, uint256 coverRate, uint32 window)
+    function creditCode(ICapacityRegistry.Kind kind, uint256 collateralRatio, uint32 window)
         internal
         view
         returns (bytes memory)
     {
         (string memory name, string memory symbol) =
             kind == ICapacityRegistry.Kind.Gpu ? ("xnode GPU credit", "tGPU") : ("xnode CPU credit", "tCPU");
-        bytes memory args = abi.encode(name, symbol, kind, registry, capacity, address(this), coverRate, window);
+        bytes memory args = abi.encode(name, symbol, kind, registry, capacity, address(this), collateralRatio, window);
         return creationCode("ComputeCredit", args);
     }
 

@@ -292,6 +292,6 @@ contract RedeemingTest is Providing {
 
     function tgpuCosts(uint256 rate) private {
         vm.warp(block.timestamp + 1 days);
-        tgpu.setCoverRate(rate);
+        tgpu.setCollateralRatio(rate);
     }
 }

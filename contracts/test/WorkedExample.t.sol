@@ -87,7 +87,7 @@ contract WorkedExampleTest is Providing {
         sellAll();
         checkEqual(registry.heldStakeOf(ada), 1_128.96 ether, "806.4 and 322.56");
         // A higher rate for tGPU: 1,612.8 are needed for it, and 1,128.96 lie there for both.
-        tgpu.setCoverRate(2.4 ether);
+        tgpu.setCollateralRatio(2.4 ether);
         uint256 gpu = redeemAs(sam, tgpu, 672 ether);
         vm.prank(ben);
         uint256 cpu = tcpu.redeem(ada, 2_688 ether);

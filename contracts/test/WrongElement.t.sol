@@ -17,7 +17,7 @@ contract WrongElementTest is Accusing {
 
     bytes32 private id;
     address[] private panel;
-    IFaultProver.Opening private opening;
+    IFaultProver.ElementProof private opening;
     IFaultProver.CapacityAnswer private answer;
     bytes private sig;
 
@@ -190,7 +190,7 @@ contract WrongElementTest is Accusing {
     }
 
     function test_a_right_element_proves_nothing_against_a_verdict() external {
-        setOpening(DEVICE, rowAt(keccak256("dice"), 2), COLUMN, 0);
+        setOpening(DEVICE, rowAt(keccak256("entropy"), 2), COLUMN, 0);
         ICapacityRegistry.Verdict memory verdict = makeVerdict(id, true);
         verdict.answersHash = keccak256(abi.encodePacked(makeRoots()));
         ready(IFaultProver.Fault.FalseVerdict, panel[1], id);

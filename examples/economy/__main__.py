@@ -24,7 +24,7 @@ BEGIN, END = "<!-- sim -->", "<!-- end -->"
 """What is between them in docs/economics.md is ours."""
 
 RULES = Rules(
-    cover=12 * UNIT // 10,
+    collateral=12 * UNIT // 10,
     window_hours=168,
     thaw_days=14,
     validity_days=7,
@@ -54,7 +54,7 @@ SCENARIOS = (
         kept=1200 * UNIT,
     ),
     Scenario(
-        "A credit worth twice its cover",
+        "A credit worth twice its collateral",
         40,
         {Role.SERVES: 4, Role.VANISHES: 4},
         submitters=4,

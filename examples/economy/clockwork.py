@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from metering.units import Address
 from xnode.chain.abi.codec import to_hex
 from xnode.chain.deployment.anvil import AnvilOptions, open_anvil
-from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, Reverted, Rpc
+from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, JsonRpc, Reverted
 
 CHAIN_ID = 31337
 GAS = 2_000_000
@@ -37,7 +37,7 @@ class ActFailed(Exception):
 class Clockwork:
     """An anvil that mines when it is told to. Acts given together share a block as far as it goes, in no order."""
 
-    def __init__(self, rpc: Rpc, url: str) -> None:
+    def __init__(self, rpc: JsonRpc, url: str) -> None:
         self.rpc, self.url = rpc, url
         self.acts_done = 0
 
@@ -116,5 +116,5 @@ def _make_request(act: Act) -> dict[str, str]:
 async def open_clockwork(folder: Path) -> AsyncIterator[Clockwork]:
     """A fresh chain that mines each transaction at once until take_over()."""
     options = AnvilOptions(folder, CHAIN_ID, block_time_s=None)
-    async with open_anvil(options) as anvil, Rpc(anvil.url, CHAIN_ID, deadline_s=60.0) as rpc:
+    async with open_anvil(options) as anvil, JsonRpc(anvil.url, CHAIN_ID, deadline_s=60.0) as rpc:
         yield Clockwork(rpc, anvil.url)

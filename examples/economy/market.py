@@ -1,4 +1,4 @@
-"""Market: the deployed contracts and what parties do with them, each deed by the transactions it takes."""
+"""Market: the deployed contracts and what parties do with them, each effect by the transactions it takes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from examples.economy.clockwork import CHAIN_ID, Act, Clockwork
 from examples.economy.party import Party, Provider, Submitter
 from metering.capacity import Verdict
 from metering.eip712 import keccak
-from metering.evidence import NumberedPaper
+from metering.evidence import NumberedDocument
 from metering.faults import Equivocation, find_equivocations
 from metering.terms import Escrow
 from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
@@ -54,10 +54,10 @@ SHORTFALL_OF = Function("shortfallOf(address)", "uint256")
 
 @dataclass(frozen=True)
 class Rules:
-    """What is governed. cover: OPENX base units of stake behind one tGPU; *_days: a stake's thaw, and so the grace of a provider
-    in default; how long a verdict is good; fee: of one challenge; fee_ppm: the escrow's, of each claim."""
+    """What is governed. collateral: OPENX base units of stake behind one tGPU; *_days: a stake's thaw, and so the grace
+    of a provider in default; how long a verdict is good; fee: of one challenge; fee_ppm: the escrow's, of each claim."""
 
-    cover: int
+    collateral: int
     window_hours: int
     thaw_days: int
     validity_days: int
@@ -69,7 +69,7 @@ class Rules:
 
 
 class Market:
-    """All deeds. Nothing here decides; scenario.py does."""
+    """All effects. Nothing here decides; scenario.py does."""
 
     def __init__(self, chain: Clockwork, manifest: Manifest, rules: Rules) -> None:
         self.chain, self.manifest, self.rules = chain, manifest, rules
@@ -219,14 +219,14 @@ class Market:
             await self.chain.act(Act(provider.address, prover, fault_prover.make_proof(proof, salt)))
 
     def _contradict(self, provider: Provider, number: int) -> Equivocation:
-        domain, papers = self.manifest.domain, []
+        domain, documents = self.manifest.domain, []
         for body in (b"one", b"another"):
             values = (provider.address, provider.node.address, number, FOREVER, keccak(body))
-            unsigned = NumberedPaper(domain.chain_id, domain.contract, "Offer", *values, b"")
+            unsigned = NumberedDocument(domain.chain_id, domain.contract, "Offer", *values, b"")
             signature = provider.node.sign_typed(domain, "Offer", unsigned)
-            papers.append(msgspec.structs.replace(unsigned, signature=signature))
+            documents.append(msgspec.structs.replace(unsigned, signature=signature))
         owners = {provider.node.address: provider.address}
-        return find_equivocations(papers, domain.separator(), owners)[0]
+        return find_equivocations(documents, domain.separator(), owners)[0]
 
     # ---- Looking
 
@@ -282,7 +282,7 @@ def _make_plan(rules: Rules) -> Plan:
         governance=Governance((owner,), (ZERO_ADDRESS,), owner, DAY_S),
         stake_thaw_s=rules.thaw_days * DAY_S,
         escrow_min_thaw_s=THAW_S,
-        credits=Credits(Amount(rules.cover), Amount(rules.cover // 10), rules.window_hours),
+        credits=Credits(Amount(rules.collateral), Amount(rules.collateral // 10), rules.window_hours),
         capacity=CapacitySettings(
             draw_delay_blocks=1,
             panel_size=rules.panel,

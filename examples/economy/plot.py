@@ -18,19 +18,19 @@ CREDITS: tuple[Line, ...] = (
     ("credits in existence", "#c05621", lambda day: day.supply),
     ("outstanding above capacity", "#9b2c2c", lambda day: day.short),
 )
-COVER: tuple[Line, ...] = (
+COLLATERAL: tuple[Line, ...] = (
     ("OPENX behind who is short", "#2f855a", lambda day: day.short_backing),
-    ("OPENX their holders may redeem", "#9b2c2c", lambda day: day.short_cover),
+    ("OPENX their holders may redeem", "#9b2c2c", lambda day: day.short_collateral),
 )
 
 
 def make_plot(outcomes: Sequence[Outcome]) -> str:
-    """Two panels for each scenario: credits against capacity, and cover against what vanished."""
+    """Two panels for each scenario: credits against capacity, and collateral against what vanished."""
     panels = []
     for outcome in outcomes:
         name = outcome.scenario.name
         panels.append((f"{name}: tGPU", outcome.days, CREDITS))
-        panels.append((f"{name}: cover in OPENX", outcome.days, COVER))
+        panels.append((f"{name}: collateral in OPENX", outcome.days, COLLATERAL))
     height = HEIGHT * len(panels)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '

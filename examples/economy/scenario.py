@@ -11,7 +11,7 @@ from examples.economy.market import DAY_S, SHORTFALL_OF, UNIT, Market
 from examples.economy.party import Provider, Role, Submitter
 from examples.economy.stock import Day, SolvencyBroken, take_stock
 from xnode.chain.contracts import compute_credit, provider_registry
-from xnode.chain.contracts.compute_credit import make_cover
+from xnode.chain.contracts.compute_credit import collateral_of
 
 LEAVING = frozenset({Role.VANISHES, Role.BURNS, Role.SHRINKS})
 CASH = 200 * UNIT
@@ -57,9 +57,9 @@ class Play:
 
     def __init__(self, market: Market, scenario: Scenario) -> None:
         self._market, self._scenario = market, scenario
-        self._dice = random.Random(scenario.seed)
+        self._entropy = random.Random(scenario.seed)
         self._providers = [
-            Provider(f"{role.name.lower()} {number}", role=role, gpus=self._dice.randint(2, 8))
+            Provider(f"{role.name.lower()} {number}", role=role, gpus=self._entropy.randint(2, 8))
             for role, count in scenario.cast.items()
             for number in range(count)
         ]
@@ -79,7 +79,7 @@ class Play:
         gains = {one.name: await self._market.wealth_of(one) - one.began_with for one in self._providers}
         owed = {one.name: await self._market.ask(compute_credit.OUTSTANDING, one) for one in self._providers}
         positions = {one.name: await self._market.credits_of(one) - owed[one.name] for one in self._providers}
-        held = {name: make_cover(amount, self._market.rules.cover) for name, amount in owed.items()}
+        held = {name: collateral_of(amount, self._market.rules.collateral) for name, amount in owed.items()}
         acts = self._market.chain.acts_done - began_acts
         return Outcome(self._scenario, self._days, self._providers, self._submitters, gains, positions, held, acts)
 
@@ -87,7 +87,7 @@ class Play:
         rules = self._market.rules
         for provider in self._providers:
             # Everything its GPUs may promise, and a fifth that is free to leave.
-            stake = make_cover(provider.gpus * rules.window_hours * UNIT, rules.cover) * 6 // 5
+            stake = collateral_of(provider.gpus * rules.window_hours * UNIT, rules.collateral) * 6 // 5
             await self._market.join(provider, stake + CASH, stake=stake)
             await self._market.open_account(provider)
             provider.began_with = stake + CASH
@@ -96,7 +96,7 @@ class Play:
             await self._market.open_account(submitter)
 
     async def _live(self, day: int, morning: int) -> None:
-        """Deeds of the morning take seconds, so what is decided at noon does not depend on how many blocks they took."""
+        """Effects of the morning take seconds, so what is decided at noon does not depend on how many blocks they took."""
         await self._market.chain.jump_to(morning)
         if day == self._scenario.leave_day:
             await self._leave()
@@ -126,7 +126,7 @@ class Play:
     async def _make_credits(self, provider: Provider) -> None:
         room = await self._market.ask(compute_credit.MINTABLE_OF, provider)
         if provider.role is Role.SERVES:
-            room = room * self._dice.randint(30, 100) // 100
+            room = room * self._entropy.randint(30, 100) // 100
         if room > 0:
             await self._market.mint(provider, room)
         if provider.role is Role.OVERMINTS:
@@ -164,7 +164,7 @@ class Play:
         for buyer in self._submitters:
             wanted = self._scenario.kept - await self._market.credits_of(buyer)
             sellers = [one for one in self._providers if not one.is_gone and one.role is not Role.WASHES]
-            self._dice.shuffle(sellers)
+            self._entropy.shuffle(sellers)
             for seller in sellers:
                 if wanted <= 0:
                     break
@@ -180,7 +180,7 @@ class Play:
             amount = min(self._scenario.spent, await self._market.credits_of(payer))
             if servers and amount > 0:
                 payer.escrow_nonce += 1
-                await self._market.run_job(payer, self._dice.choice(servers), amount, payer.escrow_nonce)
+                await self._market.run_job(payer, self._entropy.choice(servers), amount, payer.escrow_nonce)
                 payer.spent += amount
 
     # ---- Leaving
@@ -193,7 +193,7 @@ class Play:
             room = await self._market.ask(compute_credit.MINTABLE_OF, provider)
             if room > 0:
                 await self._market.mint(provider, room)
-            buyer = self._dice.choice(self._submitters)
+            buyer = self._entropy.choice(self._submitters)
             await self._market.sell(provider, buyer, await self._market.credits_of(provider), self._scenario.price)
             provider.is_gone = True
             if provider.role is Role.SHRINKS:
@@ -206,7 +206,7 @@ class Play:
         for provider in self._providers:
             if provider.role not in LEAVING or not await self._market.ask(compute_credit.IS_DEFAULTED, provider):
                 continue
-            for holder in self._dice.sample(self._submitters, len(self._submitters)):
+            for holder in self._entropy.sample(self._submitters, len(self._submitters)):
                 short = await self._market.ask(SHORTFALL_OF, provider)
                 amount = min(short, await self._market.credits_of(holder))
                 if amount > 0:
@@ -215,9 +215,9 @@ class Play:
     # ---- In the end
 
     def _check_the_left(self) -> None:
-        """Who redeemed got the cover, whoever came first; of one that burned its stake, nine tenths."""
+        """Who redeemed got the collateral, whoever came first; of one that burned its stake, nine tenths."""
         for provider in self._providers:
-            promised = make_cover(provider.redeemed, self._market.rules.cover)
+            promised = collateral_of(provider.redeemed, self._market.rules.collateral)
             if provider.role is Role.BURNS:
                 promised = promised * 9 // 10
             # A unit for each redemption, rounded against the one who asks.

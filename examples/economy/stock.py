@@ -10,7 +10,7 @@ from examples.economy.market import BACKING_OF, Market
 from examples.economy.party import Provider, Role
 from metering.units import Address
 from xnode.chain.contracts import compute_credit, openx_token, payment_escrow, provider_registry
-from xnode.chain.contracts.compute_credit import make_cover
+from xnode.chain.contracts.compute_credit import collateral_of
 from xnode.chain.node.json_rpc import View
 
 
@@ -33,14 +33,14 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Day(msgspec.Struct, frozen=True):
-    """The whole market, in base units. short_cover: OPENX that would redeem all that is short; short_backing: OPENX that lies
-    there for the providers who are short."""
+    """The whole market, in base units. short_collateral: OPENX that would redeem all that is short; short_backing: OPENX
+    that lies there for the providers who are short."""
 
     number: int
     supply: int
     capacity: int
     short: int
-    short_cover: int
+    short_collateral: int
     short_backing: int
 
 
@@ -50,7 +50,7 @@ async def take_stock(market: Market, providers: Sequence[Provider], number: int)
     supply = int(await market.chain.rpc.view(market.credit, openx_token.TOTAL_SUPPLY))
     _check_supply(supply, accounts)
     for provider, account in zip(providers, accounts, strict=True):
-        _check_cover(provider, account)
+        _check_collateral(provider, account)
     await _check_registry(market, accounts)
     await _check_escrow(market)
     short = [account for account in accounts if account.short]
@@ -59,7 +59,7 @@ async def take_stock(market: Market, providers: Sequence[Provider], number: int)
         supply=supply,
         capacity=sum(account.limit for account in accounts),
         short=sum(account.short for account in accounts),
-        short_cover=sum(make_cover(account.short, market.rules.cover) for account in short),
+        short_collateral=sum(collateral_of(account.short, market.rules.collateral) for account in short),
         short_backing=sum(account.backing for account in short),
     )
 
@@ -87,13 +87,13 @@ def _check_supply(supply: int, accounts: Sequence[Account]) -> None:
         raise SolvencyBroken(f"{supply} credits exist, {verified} were verified")
 
 
-def _check_cover(provider: Provider, account: Account) -> None:
+def _check_collateral(provider: Provider, account: Account) -> None:
     # Who reports itself takes a tenth out, which is the most that slashing may cost the holders.
     promised = account.held * 9 // 10 if provider.role is Role.BURNS else account.held
     if account.backing < promised:
         raise SolvencyBroken(f"{provider.name} has {account.backing} OPENX behind it, {promised} are promised")
     if provider.allowed:
-        raise SolvencyBroken(f"{provider.name} minted above its limit or its cover")
+        raise SolvencyBroken(f"{provider.name} minted above its limit or its collateral")
 
 
 async def _check_registry(market: Market, accounts: Sequence[Account]) -> None:

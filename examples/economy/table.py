@@ -57,7 +57,7 @@ def _make_notes(outcome: Outcome) -> list[str]:
         f"- {len(days)} days, {outcome.acts} transactions, {len(outcome.submitters)} submitters who used "
         f"{show(sum(one.spent for one in outcome.submitters))} tGPU; a tGPU sold for {show(scenario.price)} OPENX.",
         f"- Most that was outstanding above capacity: {show(most_short.short)} tGPU on day {most_short.number}; it needed "
-        f"{show(most_short.short_cover)} OPENX of cover, and {show(most_short.short_backing)} lay there.",
+        f"{show(most_short.short_collateral)} OPENX of collateral, and {show(most_short.short_backing)} lay there.",
     ]
     washers = [one for one in outcome.providers if one.role is Role.WASHES]
     if washers:

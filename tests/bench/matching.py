@@ -20,7 +20,7 @@ from scheduler.index import OfferIndex
 from scheduler.job import Job
 from scheduler.latency import next_latency
 from scheduler.offer import Offer
-from scheduler.preferences import Facts, Weights
+from scheduler.preferences import Preferences, Weights
 from scheduler.score import Scored, score_offer
 from scheduler.threshold import ThresholdIndex
 from tests.make.values import NOW_NS, TOKEN, make_job, make_offer_body, make_tariff
@@ -34,64 +34,66 @@ SECONDS = 3.0
 """Of each measurement; enough for 100 searches of the slowest."""
 
 
-def make_market(size: int, seed: int) -> tuple[list[Offer], Facts]:
+def make_market(size: int, seed: int) -> tuple[list[Offer], Preferences]:
     """Offers of mixed hardware, price and place, and measured round trips to half of them."""
-    dice = random.Random(seed)
+    entropy = random.Random(seed)
     offers, latencies = [], {}
     for number in range(size):
-        model = dice.choice(MODELS)
+        model = entropy.choice(MODELS)
         capacity = Resources(
-            dice.choice((4_000, 16_000, 64_000)),
-            dice.choice((16, 64, 256)) * BYTES_PER_GIB,
+            entropy.choice((4_000, 16_000, 64_000)),
+            entropy.choice((16, 64, 256)) * BYTES_PER_GIB,
             500 * BYTES_PER_GIB,
-            dice.choice((1, 2, 4, 8)) if model else 0,
+            entropy.choice((1, 2, 4, 8)) if model else 0,
             model,
         )
-        price = int(TOKEN * dice.lognormvariate(0, 0.3))
+        price = int(TOKEN * entropy.lognormvariate(0, 0.3))
         body = make_offer_body(
             capacity=capacity,
             free=capacity,
-            region=dice.choice(REGIONS),
-            allows_network=dice.random() < 0.7,
+            region=entropy.choice(REGIONS),
+            allows_network=entropy.random() < 0.7,
             tariff=make_tariff(price // 20, gpu_hour=price * 2, memory_gib_hour=price // 100),
         )
         node = Address(number.to_bytes(20, "big"))
         offers.append(Offer(node, node, 1, NOW_NS + NANOS_PER_HOUR, body))
-        if dice.random() < 0.5:
-            latencies[node] = next_latency(None, dice.randrange(1_000, 200_000), NOW_NS)
-    return offers, Facts(latencies=latencies, weights=Weights(rtt_ms=TOKEN // 10**6))
+        if entropy.random() < 0.5:
+            latencies[node] = next_latency(None, entropy.randrange(1_000, 200_000), NOW_NS)
+    return offers, Preferences(latencies=latencies, weights=Weights(rtt_ms=TOKEN // 10**6))
 
 
 def make_jobs(count: int, seed: int) -> list[Job]:
     """Jobs that ask for a model, some regions, and no more than a budget."""
-    dice = random.Random(seed)
+    entropy = random.Random(seed)
     jobs = []
     for _ in range(count):
-        model = dice.choice(MODELS)
+        model = entropy.choice(MODELS)
         resources = Resources(
-            dice.choice((1_000, 4_000, 8_000)),
-            dice.choice((4, 16, 32)) * BYTES_PER_GIB,
+            entropy.choice((1_000, 4_000, 8_000)),
+            entropy.choice((4, 16, 32)) * BYTES_PER_GIB,
             10 * BYTES_PER_GIB,
-            dice.choice((1, 1, 2)) if model else 0,
+            entropy.choice((1, 1, 2)) if model else 0,
             model,
         )
         jobs.append(
             make_job(
-                nonce=dice.randbytes(16),
+                nonce=entropy.randbytes(16),
                 resources=resources,
-                network=dice.random() < 0.3,
-                regions=tuple(dice.sample(REGIONS, 3)) if dice.random() < 0.5 else (),
-                duration_limit_ns=dice.choice((600, 3_600)) * NANOS_PER_SECOND,
-                budget=Amount(int(TOKEN * dice.uniform(3, 12))),
+                network=entropy.random() < 0.3,
+                regions=tuple(entropy.sample(REGIONS, 3)) if entropy.random() < 0.5 else (),
+                duration_limit_ns=entropy.choice((600, 3_600)) * NANOS_PER_SECOND,
+                budget=Amount(int(TOKEN * entropy.uniform(3, 12))),
             )
         )
     return jobs
 
 
-def scan_naively(offers: Iterable[Offer], job: Job, facts: Facts) -> list[Scored[Offer]]:
+def scan_naively(offers: Iterable[Offer], job: Job, preferences: Preferences) -> list[Scored[Offer]]:
     """What one writes first: every reason of every offer, a score for each that has none, sort all."""
-    fitting = [offer for offer in offers if not check_offer_for_job(job, offer, NOW_NS, facts)]
-    return sorted((score_offer(job, one, facts, NOW_NS) for one in fitting), key=lambda one: (one.score, one.node))
+    fitting = [offer for offer in offers if not check_offer_for_job(job, offer, NOW_NS, preferences)]
+    return sorted(
+        (score_offer(job, one, preferences, NOW_NS) for one in fitting), key=lambda one: (one.score, one.node)
+    )
 
 
 def measure(search: Callable[[Job], Any], jobs: list[Job]) -> dict[str, float]:
@@ -117,15 +119,19 @@ def run(sizes: tuple[int, ...] = (1_000, 10_000)) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     jobs = make_jobs(200, seed=2)
     for size in sizes:
-        offers, facts = make_market(size, seed=1)
+        offers, preferences = make_market(size, seed=1)
         index: OfferIndex = ThresholdIndex()
         for offer in offers:
             index.put(offer)
         for job in jobs[:20]:
-            assert _best(index.find_best(job, facts, NOW_NS, COUNT)) == _best(scan_naively(offers, job, facts)), job
+            assert _best(index.find_best(job, preferences, NOW_NS, COUNT)) == _best(
+                scan_naively(offers, job, preferences)
+            ), job
         ways: dict[str, Callable[[Job], Any]] = {
-            "naive scan of objects": lambda job, offers=offers, facts=facts: scan_naively(offers, job, facts),
-            "book": lambda job, index=index, facts=facts: index.find_best(job, facts, NOW_NS, COUNT),
+            "naive scan of objects": lambda job, offers=offers, preferences=preferences: scan_naively(
+                offers, job, preferences
+            ),
+            "book": lambda job, index=index, preferences=preferences: index.find_best(job, preferences, NOW_NS, COUNT),
         }
         rows += [{"offers": size, "way": way, **measure(search, jobs)} for way, search in ways.items()]
     return rows

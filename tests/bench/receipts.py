@@ -30,9 +30,9 @@ from xnode.clock import SystemClock
 from xnode.heap import freeze_start
 from xnode.loop import Loop
 from xnode.node import effects
-from xnode.node.changes import Change, DeedDone
+from xnode.node.changes import Change, EffectDone
 from xnode.node.message import RECEIPTS_PUSH, ReceiptQueue, VoucherAnswer
-from xnode.node.records import PaidLine, Settings, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.records import NodeSettings, PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.state import kind_of
 from xnode.peers.job_log import LogArchive
 from xnode.peers.serve import Server
@@ -102,14 +102,14 @@ def _make_row(how: str, ours: Pace, naive: Pace, target: int) -> Row:
 class Load:
     """The records a submitter's node has of its leases, and the pushes that come in for each."""
 
-    records: tuple[SubmitterJob | SubmitterLease | SubmitterEscrow | Settings, ...]
+    records: tuple[SubmitterJob | SubmitterLease | SubmitterEscrow | NodeSettings, ...]
     callers: tuple[Address, ...]
     pushes: tuple[tuple[bytes, ...], ...]
 
 
 def make_load(leases: int, pushes: int, queued: int, now_ns: int) -> Load:
     """Running leases with a provider each, and their receipts, `queued` in one push."""
-    records: list[SubmitterJob | SubmitterLease | SubmitterEscrow | Settings] = [Settings(separator=SEPARATOR)]
+    records: list[SubmitterJob | SubmitterLease | SubmitterEscrow | NodeSettings] = [NodeSettings(separator=SEPARATOR)]
     queues = []
     for number in range(leases):
         lease = _make_lease(number, now_ns)
@@ -192,8 +192,8 @@ def _check_answers(answers: dict[Address, bytes], count: int) -> None:
         assert signed.voucher.cumulative > 0, count
 
 
-async def _do_nothing(_effect: effects.Deed) -> Change:
-    return DeedDone()
+async def _do_nothing(_effect: effects.DurableEffect) -> Change:
+    return EffectDone()
 
 
 # --------------------------------------------------------------------------------------------------------------- naive

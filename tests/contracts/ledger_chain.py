@@ -17,7 +17,17 @@ from metering.signature import make_address, sign_digest
 from metering.units import Address, Hash32
 from tests.contracts.ledger_calls import make_call
 from tests.contracts.ledger_history import BEGIN_S, NODE, PARTIES, PROVIDERS, RICH, STAKE, WEALTH, Act
-from tests.contracts.ledger_words import ASSETS, COVER_RATE, MIN_THAW_S, SPLITS, WINDOW_HOURS, Event, Row, Signed, Terms
+from tests.contracts.ledger_words import (
+    ASSETS,
+    COLLATERAL_RATIO,
+    MIN_THAW_S,
+    SPLITS,
+    WINDOW_HOURS,
+    Event,
+    Row,
+    Signed,
+    Terms,
+)
 
 CHAIN_ID = 31337
 STAKE_THAW_S = 14 * 86_400
@@ -139,7 +149,7 @@ class Market:
         self._create("capacity", "out/Providing.sol/GivenCapacity.json")
         self._create("usd", "out/Assets.sol/PlainAsset.json")
         self._create("toy", "out/Assets.sol/PlainCredit.json")
-        common = (where["registry"], where["capacity"], where["owner"], COVER_RATE, WINDOW_HOURS)
+        common = (where["registry"], where["capacity"], where["owner"], COLLATERAL_RATIO, WINDOW_HOURS)
         self._create("tgpu", "artifacts/ComputeCredit.json", "tgpu", "tgpu", 0, *common)
         self._create("tcpu", "artifacts/ComputeCredit.json", "tcpu", "tcpu", 1, *common)
         assets = [(where[asset], asset != "usd") for asset in ASSETS]

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.contracts.ledger_tokens import Pair, Tokens
 from tests.contracts.ledger_words import (
-    COVER_RATE,
+    COLLATERAL_RATIO,
     DEFAULT_GRACE_S,
     MILLI,
     NO_CAPACITY,
@@ -45,8 +45,8 @@ class CreditLedger:
         if current > limit:
             raise Refused("AboveCapacity")
         other = "tcpu" if credit == "tgpu" else "tgpu"
-        if cover_of(current) + cover_of(self.outstanding[caller, other]) > self.stake[caller]:
-            raise Refused("AboveCover")
+        if collateral_of(current) + collateral_of(self.outstanding[caller, other]) > self.stake[caller]:
+            raise Refused("AboveCollateral")
         self.outstanding[caller, credit] = current
         self.say("Minted", caller, to, amount, current, contract=credit)
         self.tokens.make(to, credit, amount)
@@ -70,8 +70,8 @@ class CreditLedger:
             raise Refused("NotDefaulted")
         if amount > short:
             raise Refused("AboveShortfall")
-        paid = amount * COVER_RATE // ONE
-        held = sum(cover_of(self.outstanding[provider, of]) for of in ("tgpu", "tcpu"))
+        paid = amount * COLLATERAL_RATIO // ONE
+        held = sum(collateral_of(self.outstanding[provider, of]) for of in ("tgpu", "tcpu"))
         if self.stake[provider] < held:
             paid = paid * self.stake[provider] // held
         if paid == 0:
@@ -103,6 +103,6 @@ class CreditLedger:
         self.capacity[provider] = now._replace(until=min(now.until, self.time))
 
 
-def cover_of(outstanding: int) -> int:
+def collateral_of(outstanding: int) -> int:
     """The stake that so many credits need, rounded up."""
-    return -(-max(0, outstanding) * COVER_RATE // ONE)
+    return -(-max(0, outstanding) * COLLATERAL_RATIO // ONE)

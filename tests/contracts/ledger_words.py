@@ -15,7 +15,7 @@ MAX_FEES = 2**88 - 1
 """A fee that does not fit beside those waiting is not taken."""
 
 DEFAULT_GRACE_S = 14 * 86_400
-COVER_RATE = 2 * ONE
+COLLATERAL_RATIO = 2 * ONE
 WINDOW_HOURS = 100
 
 ASSETS = ("usd", "toy", "tgpu", "tcpu")

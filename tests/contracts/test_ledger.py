@@ -84,7 +84,7 @@ def test_every_kind_of_act_succeeds_and_is_refused_in_these_histories() -> None:
             "NotSlasher",
         ),
         *("SplitNotRegistered", "ThawOutOfBounds", "NotPayerOrSigner", "BadRecipient", "Error", "AboveCapacity"),
-        *("AboveCover", "NotMintable", "NotDefaulted", "FeeOutOfBounds", "ERC20InsufficientBalance"),
+        *("AboveCollateral", "NotMintable", "NotDefaulted", "FeeOutOfBounds", "ERC20InsufficientBalance"),
     }
 
 

@@ -10,7 +10,7 @@ import trio
 from metering.units import Address
 from xnode.chain.contracts import openx_token, payment_escrow
 from xnode.chain.deployment.manifest import Manifest, read_manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ class Ledger:
         trio.run(self._set_block_time, block_time_s)
 
     async def _set_block_time(self, block_time_s: int) -> None:
-        async with Rpc(self.manifest.rpc_url, self.manifest.chain_id) as rpc:
+        async with JsonRpc(self.manifest.rpc_url, self.manifest.chain_id) as rpc:
             await rpc.write("evm_setIntervalMining", block_time_s)
 
     async def _read_money(self, payer: Address, payout: Address) -> Money:
         escrow, asset = self.manifest.contracts.payment_escrow, self.manifest.find_asset("OPENX").address
-        async with Rpc(self.manifest.rpc_url, self.manifest.chain_id) as rpc:
+        async with JsonRpc(self.manifest.rpc_url, self.manifest.chain_id) as rpc:
             return Money(
                 free=await rpc.view(escrow, payment_escrow.FREE, payer, asset),
                 payout=await rpc.view(asset, openx_token.BALANCE_OF, payout),
@@ -67,5 +67,5 @@ class Ledger:
             "topics": ["0x" + payment_escrow.CLAIMED.topic.hex()],
             "fromBlock": "0x0",
         }
-        async with Rpc(self.manifest.rpc_url, self.manifest.chain_id) as rpc:
+        async with JsonRpc(self.manifest.rpc_url, self.manifest.chain_id) as rpc:
             return len(await rpc.read("eth_getLogs", query))

@@ -26,7 +26,7 @@ from xnode.chain.contracts import capacity_registry, openx_token
 from xnode.chain.contracts.capacity_registry import Verification, read_challenge, read_verification
 from xnode.chain.deployment.devnet import OWNER_KEY
 from xnode.chain.deployment.manifest import Manifest, read_manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.payer import Payer, open_payer
 from xnode.chain.send.transactor import Pace
 from xnode.chain.send.tx_journal import make_engine
@@ -175,8 +175,8 @@ class Panel:
         """What a verifier has promised."""
         return decode(self.read_promises(member, "Verdict")[challenge_id], Verdict)
 
-    def _rpc(self) -> Rpc:
-        return Rpc(self.manifest.rpc_url, self.manifest.chain_id)
+    def _rpc(self) -> JsonRpc:
+        return JsonRpc(self.manifest.rpc_url, self.manifest.chain_id)
 
     async def _register_all(self) -> None:
         async with self._rpc() as rpc:

@@ -31,7 +31,7 @@ def read_log(node: Node, lease: str) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("lease") == lease]
 
 
-def test_papers_of_both_sides_hold_against_the_chain_and_both_logs_agree(market: Market, tmp_path: Path) -> None:
+def test_documents_of_both_sides_hold_against_the_chain_and_both_logs_agree(market: Market, tmp_path: Path) -> None:
     job = market.submit(seconds=5, name="audited")
     job.wait_settled()
     job.wait_provider_settled()

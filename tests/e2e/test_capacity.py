@@ -62,9 +62,9 @@ def test_one_devices_work_passed_off_as_two_is_jailed_and_costs_no_stake(panel: 
     assert panel.read_stake() == STAKE
     for signed in panel.read_recorded().values():
         assert (signed.verdict.passed, signed.verdict.answers_hash) == (False, ZERO_HASH)
-    # The signed roots hold wrong elements: whoever found them has the papers that prove it.
-    exported = panel.net.folder / "papers"
-    finder = next(one for one in panel.verifiers if panel.read_promises(one, "AnswerPaper"))
-    panel.net.run("provider", "verifier", "papers", "--export", str(exported), home=finder.node.home)
+    # The signed roots hold wrong elements: whoever found them has the documents that prove it.
+    exported = panel.net.folder / "documents"
+    finder = next(one for one in panel.verifiers if panel.read_promises(one, "AnswerDocument"))
+    panel.net.run("provider", "verifier", "documents", "--export", str(exported), home=finder.node.home)
     found = panel.net.run("fault", "find", str(exported), "-o", "json", home=finder.node.home)
     assert {row["fault"] for row in json.loads(found.stdout)} == {"wrong_element"}

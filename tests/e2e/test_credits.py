@@ -18,7 +18,7 @@ from tests.e2e.market import BLOCK_TIME_S, JOB, LINES, Market, PlacedJob, make_r
 from tests.make.verifiers import Verifiers, make_verifiers
 from xnode.chain.contracts import openx_token, payment_escrow
 from xnode.chain.deployment.manifest import read_manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
 
@@ -92,7 +92,7 @@ def with_verifiers(net: Localnet, work: Callable[[Verifiers], Awaitable[Any]]) -
 
     async def main() -> None:
         with trio.fail_after(60):
-            async with Rpc(manifest.rpc_url, manifest.chain_id) as rpc:
+            async with JsonRpc(manifest.rpc_url, manifest.chain_id) as rpc:
                 await work(Verifiers(rpc, manifest, net.folder))
 
     trio.run(main)
@@ -121,7 +121,7 @@ def read_credits(net: Localnet, provider: Address) -> tuple[Decimal, Decimal, De
     credit, escrow = manifest.contracts.cpu_credit, manifest.contracts.payment_escrow
 
     async def read() -> tuple[int, int, int]:
-        async with Rpc(manifest.rpc_url, manifest.chain_id) as rpc:
+        async with JsonRpc(manifest.rpc_url, manifest.chain_id) as rpc:
             held = await rpc.view(escrow, payment_escrow.LIABILITIES, credit)
             assert held == await rpc.view(credit, openx_token.BALANCE_OF, escrow)
             supply = await rpc.view(credit, openx_token.TOTAL_SUPPLY)

@@ -16,14 +16,14 @@ from tests.e2e.ledger import Money
 from tests.e2e.market import WAIT_S, Market, PlacedJob, check_lines, check_none_lost, die_at
 from xnode.errors import UserError
 from xnode.node.changes import Change
-from xnode.node.effects import Deed
+from xnode.node.effects import DurableEffect
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
 
 PROVIDER_CHANGES = (
     "NodeStarted", "QuoteRequested", "LeaseRequested", "FundingRead", "OpeningConfirmed", "InputsReady",
     "WorkloadStarted", "Woke", "UsageRead", "VoucherReceived", "WorkloadExited", "OutputsCollected", "WorkloadRemoved",
-    "DeedDone", "EscrowSeen", "ClaimConfirmed",
+    "EffectDone", "EscrowSeen", "ClaimConfirmed",
 )  # fmt: skip
 PROVIDER_DEEDS = (
     "AnnounceOffer", "ReadFunding", "OpenEscrow", "FetchInputs", "StartWorkload", "WatchWorkload", "ReadUsage",
@@ -75,10 +75,10 @@ POINTS = list_points() if os.environ.get("E2E") == "all" else list(DECISIVE)
 STOP_POINTS = [(who, f"{when}_{where}:{kind}") for who, kind, where in STOPPED for when in ("before", "after")]
 
 
-def test_the_points_are_those_of_every_change_and_every_deed() -> None:
+def test_the_points_are_those_of_every_change_and_every_effect() -> None:
     named = {point.partition(":")[2] for _, point in [*list_points(), *STOP_POINTS]}
     assert set(DECISIVE) <= set(list_points())
-    assert named | ELSEWHERE == {kind.__name__ for kind in (*typing.get_args(Change), *typing.get_args(Deed))}
+    assert named | ELSEWHERE == {kind.__name__ for kind in (*typing.get_args(Change), *typing.get_args(DurableEffect))}
 
 
 @pytest.mark.parametrize(("who", "point"), POINTS, ids=[f"{who}-{point}" for who, point in POINTS])

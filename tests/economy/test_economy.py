@@ -16,12 +16,18 @@ from examples.economy.plot import make_plot
 from examples.economy.scenario import Outcome, Play, Scenario
 from examples.economy.stock import Account, SolvencyBroken
 from examples.economy.table import make_table, show
-from xnode.chain.contracts.compute_credit import make_cover
+from xnode.chain.contracts.compute_credit import collateral_of
 
 pytestmark = pytest.mark.chain
 
 RULES = Rules(
-    cover=12 * UNIT // 10, window_hours=24, thaw_days=2, validity_days=2, fee=UNIT // 10, fee_ppm=10_000, verifiers=3
+    collateral=12 * UNIT // 10,
+    window_hours=24,
+    thaw_days=2,
+    validity_days=2,
+    fee=UNIT // 10,
+    fee_ppm=10_000,
+    verifiers=3,
 )
 SMALL = Scenario(
     "Small",
@@ -62,13 +68,13 @@ async def test_whoever_vanishes_washes_or_over_mints_gains_nothing_and_holders_a
 def _check_the_vanished(outcome: Outcome) -> None:
     vanished, burned = _those(outcome, Role.VANISHES), _those(outcome, Role.BURNS)
     assert vanished.redeemed == vanished.minted == vanished.sold
-    assert make_cover(vanished.redeemed, RULES.cover) - 20 <= vanished.paid_out
+    assert collateral_of(vanished.redeemed, RULES.collateral) - 20 <= vanished.paid_out
     assert outcome.left_held[vanished.name] == 0
     # Sold at 1, redeemed at 1.2, and a fee for each challenge.
     assert outcome.gains[vanished.name] < vanished.revenue - vanished.paid_out < 0
 
     assert burned.redeemed == burned.sold
-    assert burned.paid_out >= make_cover(burned.redeemed, RULES.cover) * 9 // 10
+    assert burned.paid_out >= collateral_of(burned.redeemed, RULES.collateral) * 9 // 10
     assert outcome.gains[burned.name] < 0
 
     shrunk = _those(outcome, Role.SHRINKS)

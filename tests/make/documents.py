@@ -1,4 +1,4 @@
-"""Papers: the evidence of two leases on one escrow, made by the metering functions and real keys."""
+"""Documents: the evidence of two leases on one escrow, made by the metering functions and real keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from metering.eip712 import make_digest
-from metering.evidence import CoveredVoucher, LeaseEvidence, LeasePaper
+from metering.evidence import CoveredVoucher, LeaseDocument, LeaseEvidence
 from metering.receipt import SignedReceipt, make_first, make_receipt_digest, next_receipt
 from metering.signature import sign_digest
 from metering.terms import Escrow, LeaseTerms, make_escrow_id, make_lease_id
@@ -20,18 +20,18 @@ from tests.make.values import DOMAIN, NOW_NS, SEPARATOR, make_escrow, make_key, 
 SUBMITTER, NODE = 0, 1
 
 
-def make_paper(number: int, escrow: Escrow | None = None, **changes: Any) -> LeasePaper:
+def make_document(number: int, escrow: Escrow | None = None, **changes: Any) -> LeaseDocument:
     """Terms of lease `number` on the escrow, signed by both."""
     escrow = escrow or make_escrow()
     terms = make_terms(escrow_id=make_escrow_id(SEPARATOR, escrow), lease_number=number, **changes)
-    return sign_paper(LeasePaper(DOMAIN.chain_id, DOMAIN.contract, escrow, terms, b"", b""))
+    return sign_document(LeaseDocument(DOMAIN.chain_id, DOMAIN.contract, escrow, terms, b"", b""))
 
 
-def sign_paper(paper: LeasePaper) -> LeasePaper:
-    """The paper with both signatures made anew."""
-    lease_id = paper.lease_id
+def sign_document(document: LeaseDocument) -> LeaseDocument:
+    """The document with both signatures made anew."""
+    lease_id = document.lease_id
     ours, theirs = (sign_digest(make_key(number), lease_id) for number in (SUBMITTER, NODE))
-    return replace(paper, submitter_signature=ours, node_signature=theirs)
+    return replace(document, submitter_signature=ours, node_signature=theirs)
 
 
 def make_receipts(terms: LeaseTerms, count: int) -> tuple[SignedReceipt, ...]:
@@ -72,7 +72,7 @@ def sign_receipt(signed: SignedReceipt, **changes: Any) -> SignedReceipt:
 
 def make_evidence() -> tuple[LeaseEvidence, LeaseEvidence]:
     """Two leases: a voucher for each receipt, the first lease folded away in the vouchers of the second."""
-    first, second = make_paper(0), make_paper(1)
+    first, second = make_document(0), make_document(1)
     escrow_id = first.terms.escrow_id
     ones, twos = make_receipts(first.terms, 3), make_receipts(second.terms, 2)
     return (

@@ -14,7 +14,7 @@ from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import capacity_registry
 from xnode.chain.contracts.capacity_registry import read_challenge, read_settings, read_verification
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.payer import open_payer
 from xnode.chain.send.transactor import Pace
 from xnode.chain.send.tx_journal import make_engine
@@ -43,7 +43,7 @@ def make_verifiers() -> list[Verifier]:
 class Verifiers:
     """All verifiers of a devnet. rpc: of its chain."""
 
-    def __init__(self, rpc: Rpc, manifest: Manifest, folder: Path) -> None:
+    def __init__(self, rpc: JsonRpc, manifest: Manifest, folder: Path) -> None:
         self._rpc, self._manifest, self._folder = rpc, manifest, folder
         self._registry = manifest.contracts.capacity_registry
         self._all = make_verifiers()

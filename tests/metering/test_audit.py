@@ -14,11 +14,11 @@ from metering.signature import sign_digest
 from metering.units import U128, Address, Amount, Hash32
 from metering.voucher import SignedVoucher, fold_receipts
 from tests.make.documents import (
+    make_document,
     make_evidence,
-    make_paper,
     make_receipts,
     make_voucher,
-    sign_paper,
+    sign_document,
     sign_receipt,
     sign_voucher,
 )
@@ -57,14 +57,14 @@ def change_voucher(change: Callable[[CoveredVoucher], CoveredVoucher], index: in
     return changed
 
 
-def change_paper(**changes: Any) -> Change:
-    return lambda lease: replace(lease, paper=replace(lease.paper, **changes))
+def change_document(**changes: Any) -> Change:
+    return lambda lease: replace(lease, document=replace(lease.document, **changes))
 
 
 def change_signed_terms(**changes: Any) -> Change:
     """Terms changed and signed anew by both."""
     return lambda lease: replace(
-        lease, paper=sign_paper(replace(lease.paper, terms=replace(lease.paper.terms, **changes)))
+        lease, document=sign_document(replace(lease.document, terms=replace(lease.document.terms, **changes)))
     )
 
 
@@ -79,7 +79,7 @@ def test_honest_evidence_passes_and_says_what_was_checked() -> None:
 
 def test_a_last_voucher_alone_pays_for_everything_folded_or_not() -> None:
     first, second = make_evidence()
-    escrow_id, last = first.paper.terms.escrow_id, (first.receipts[-1], second.receipts[-1])
+    escrow_id, last = first.document.terms.escrow_id, (first.receipts[-1], second.receipts[-1])
     for voucher in (
         make_voucher(escrow_id, last),
         make_voucher(escrow_id, last[1:], last[:1]),
@@ -92,7 +92,7 @@ def test_a_last_voucher_alone_pays_for_everything_folded_or_not() -> None:
 
 def test_an_unpaid_last_receipt_and_a_lost_countersignature_are_no_fault() -> None:
     first, second = make_evidence()
-    unpaid = replace(first, vouchers=first.vouchers[:-1], paper=replace(first.paper, node_signature=b""))
+    unpaid = replace(first, vouchers=first.vouchers[:-1], document=replace(first.document, node_signature=b""))
     audit = audit_evidence((unpaid,))
     assert audit.refusal is None
     assert audit.tallies[0].covered == first.receipts[1].receipt.cost < audit.tallies[0].cost
@@ -100,7 +100,7 @@ def test_an_unpaid_last_receipt_and_a_lost_countersignature_are_no_fault() -> No
 
 
 def test_a_lease_that_never_was_counts_as_nothing_in_the_fold() -> None:
-    third = make_paper(1)
+    third = make_document(1)
     receipts = make_receipts(third.terms, 1)
     voucher = make_voucher(third.terms.escrow_id, receipts)
     coverage = replace(voucher.coverage, digests=(Hash32(bytes(32)), *voucher.coverage.digests))
@@ -110,28 +110,28 @@ def test_a_lease_that_never_was_counts_as_nothing_in_the_fold() -> None:
 
 
 CHANGES: dict[str, tuple[str, Change]] = {
-    "escrow's terms": ("escrow_id", change_paper(escrow=make_escrow(nonce=2))),
-    "another chain": ("escrow_id", change_paper(chain_id=1)),
-    "another contract": ("escrow_id", change_paper(contract=Address(b"\xcd" * 20))),
+    "escrow's terms": ("escrow_id", change_document(escrow=make_escrow(nonce=2))),
+    "another chain": ("escrow_id", change_document(chain_id=1)),
+    "another contract": ("escrow_id", change_document(contract=Address(b"\xcd" * 20))),
     "another asset than the escrow's": ("escrow_terms", change_signed_terms(asset=Address(b"\xab" * 20))),
     "terms after the signatures": (
         "terms_signature",
         lambda lease: replace(
-            lease, paper=replace(lease.paper, terms=replace(lease.paper.terms, cost_limit=Amount(9)))
+            lease, document=replace(lease.document, terms=replace(lease.document.terms, cost_limit=Amount(9)))
         ),
     ),
     "submitter's signature": (
         "terms_signature",
-        lambda lease: change_paper(submitter_signature=flip(lease.paper.submitter_signature))(lease),
+        lambda lease: change_document(submitter_signature=flip(lease.document.submitter_signature))(lease),
     ),
     "node's signature": (
         "terms_countersignature",
-        lambda lease: change_paper(node_signature=flip(lease.paper.node_signature))(lease),
+        lambda lease: change_document(node_signature=flip(lease.document.node_signature))(lease),
     ),
     "signatures changed over": (
         "terms_signature",
-        lambda lease: change_paper(
-            submitter_signature=lease.paper.node_signature, node_signature=lease.paper.submitter_signature
+        lambda lease: change_document(
+            submitter_signature=lease.document.node_signature, node_signature=lease.document.submitter_signature
         )(lease),
     ),
     "receipts of other terms": ("receipt_wrong_lease", change_signed_terms(tariff=make_tariff(vcpu_hour=1))),
@@ -227,7 +227,7 @@ def test_a_folded_lease_that_is_not_shown_is_missed() -> None:
 
 def test_a_voucher_that_pays_an_older_receipt_than_before_is_found() -> None:
     first, second = make_evidence()
-    escrow_id = first.paper.terms.escrow_id
+    escrow_id = first.document.terms.escrow_id
     back = make_voucher(escrow_id, (first.receipts[0], second.receipts[-1]))
     dearer = make_voucher(escrow_id, (first.receipts[1],))
     assert back.signed.voucher.cumulative >= dearer.signed.voucher.cumulative
@@ -237,7 +237,7 @@ def test_a_voucher_that_pays_an_older_receipt_than_before_is_found() -> None:
 
 def test_two_leases_cannot_have_one_number() -> None:
     first, _ = make_evidence()
-    other = make_paper(0, open_until_ns=1)
+    other = make_document(0, open_until_ns=1)
     audit = audit_evidence((first, LeaseEvidence(other, (), ())))
     assert audit.refusal is not None and audit.refusal.code == "lease_number"
 
@@ -252,8 +252,8 @@ def test_a_voucher_that_folds_without_end_costs_no_time() -> None:
 
 def test_a_signature_of_the_right_digest_by_somebody_else_is_none() -> None:
     def change(lease: LeaseEvidence) -> LeaseEvidence:
-        return change_paper(node_signature=sign_digest(make_key(7), lease.paper.lease_id))(lease)
+        return change_document(node_signature=sign_digest(make_key(7), lease.document.lease_id))(lease)
 
     audit = audit_changed(change)
     assert audit.refusal is not None and audit.refusal.code == "terms_countersignature"
-    assert make_evidence()[0].paper.separator == SEPARATOR
+    assert make_evidence()[0].document.separator == SEPARATOR

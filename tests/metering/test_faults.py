@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from metering.capacity import (
     CapacityAnswer,
-    Opening,
+    ElementProof,
     SignedAnswer,
     SignedVerdict,
     Verdict,
@@ -23,11 +23,11 @@ from metering.capacity import (
 )
 from metering.codec import decode_strict, encode
 from metering.eip712 import Domain, keccak
-from metering.evidence import AnswerPaper, NumberedPaper, VerdictPaper, make_numbered_paper
+from metering.evidence import AnswerDocument, NumberedDocument, VerdictDocument, make_numbered_document
 from metering.faults import (
     TOLERANCE_NS,
+    Contradictable,
     Device,
-    Document,
     Fault,
     Proof,
     ReceiptPair,
@@ -79,32 +79,32 @@ def make_receipt(lease: bytes = b"lease", number: int = 7, key: int = NODE, **ch
     return SignedReceipt(receipt, sign_digest(make_key(key), make_receipt_digest(SEPARATOR, receipt)))
 
 
-def make_offer_paper(number: int = 42, **body: Any) -> NumberedPaper:
+def make_offer_document(number: int = 42, **body: Any) -> NumberedDocument:
     signed = sign_offer(make_offer(NODE, number, **body), NODE)
-    return make_numbered_paper(DOMAIN, "Offer", signed.offer, signed.signature)
+    return make_numbered_document(DOMAIN, "Offer", signed.offer, signed.signature)
 
 
-def make_quote_paper(number: int = 42, **body: Any) -> NumberedPaper:
+def make_quote_document(number: int = 42, **body: Any) -> NumberedDocument:
     signed = make_signed_quote(make_job(), NODE, number, **body)
-    return make_numbered_paper(DOMAIN, "Quote", signed.quote, signed.signature)
+    return make_numbered_document(DOMAIN, "Quote", signed.quote, signed.signature)
 
 
-def make_verdict_paper(key: int = NODE, **changes: Any) -> VerdictPaper:
-    verdict = replace(Verdict(keccak(b"challenge"), keccak(b"answers"), True, keccak(b"dice")), **changes)
+def make_verdict_document(key: int = NODE, **changes: Any) -> VerdictDocument:
+    verdict = replace(Verdict(keccak(b"challenge"), keccak(b"answers"), True, keccak(b"entropy")), **changes)
     signature = sign_digest(make_key(key), make_verdict_digest(REGISTRY.separator(), verdict))
-    return VerdictPaper(REGISTRY.chain_id, REGISTRY.contract, SignedVerdict(verdict, signature))
+    return VerdictDocument(REGISTRY.chain_id, REGISTRY.contract, SignedVerdict(verdict, signature))
 
 
 # ------------------------------------------------------------------------------------------------------------ fault ids
 
 
-def make_document(what: str, evidence: dict[str, Any]) -> Document:
+def make_document(what: str, evidence: dict[str, Any]) -> Contradictable:
     number, node = int(evidence.get("number", 0)), Address(bytes.fromhex(evidence.get("node", "0x")[2:]))
     if what == "receipt":
         return make_receipt(number=number, lease_id=hash_of(evidence["leaseId"]))
     if what in ("offer", "quote"):
-        return replace(make_offer_paper(), kind=what.capitalize(), number=number, node=node)
-    return make_verdict_paper(challenge_id=hash_of(evidence["challengeId"]))
+        return replace(make_offer_document(), kind=what.capitalize(), number=number, node=node)
+    return make_verdict_document(challenge_id=hash_of(evidence["challengeId"]))
 
 
 @pytest.mark.parametrize("case", FAULTS, ids=[case["what"] for case in FAULTS])
@@ -122,11 +122,11 @@ CONTRADICTIONS = {
     "receipts": (make_receipt(), make_receipt(cost=Amount(6))),
     "receipts of two keys of one provider": (make_receipt(), make_receipt(key=ROTATED, cost=Amount(6))),
     "receipts of which one is final": (make_receipt(), make_receipt(final=True)),
-    "offers": (make_offer_paper(), make_offer_paper(region="us-east")),
-    "offers that expire at other times": (make_offer_paper(), make_offer_paper(expires_at_ns=NOW_NS + 1)),
-    "quotes": (make_quote_paper(), make_quote_paper(thaw=1)),
-    "verdicts": (make_verdict_paper(), make_verdict_paper(passed=False)),
-    "verdicts by other dice": (make_verdict_paper(), make_verdict_paper(opening_seed=keccak(b"other"))),
+    "offers": (make_offer_document(), make_offer_document(region="us-east")),
+    "offers that expire at other times": (make_offer_document(), make_offer_document(expires_at_ns=NOW_NS + 1)),
+    "quotes": (make_quote_document(), make_quote_document(thaw=1)),
+    "verdicts": (make_verdict_document(), make_verdict_document(passed=False)),
+    "verdicts by other entropy": (make_verdict_document(), make_verdict_document(opening_seed=keccak(b"other"))),
 }
 
 AGREEMENTS = {
@@ -135,11 +135,11 @@ AGREEMENTS = {
     "receipts of two leases": (make_receipt(), make_receipt(b"other", cost=Amount(6))),
     "receipts of two providers": (make_receipt(), make_receipt(key=STRANGER, cost=Amount(6))),
     "receipts of nobody": (make_receipt(key=9), make_receipt(key=9, cost=Amount(6))),
-    "an offer and a quote": (make_offer_paper(), make_quote_paper()),
-    "offers of two numbers": (make_offer_paper(), make_offer_paper(43, region="us-east")),
-    "offers in two domains": (make_offer_paper(), replace(make_offer_paper(region="us-east"), chain_id=1)),
-    "verdicts of two challenges": (make_verdict_paper(), make_verdict_paper(challenge_id=keccak(b"other"))),
-    "verdicts of two verifiers": (make_verdict_paper(), make_verdict_paper(STRANGER, passed=False)),
+    "an offer and a quote": (make_offer_document(), make_quote_document()),
+    "offers of two numbers": (make_offer_document(), make_offer_document(43, region="us-east")),
+    "offers in two domains": (make_offer_document(), replace(make_offer_document(region="us-east"), chain_id=1)),
+    "verdicts of two challenges": (make_verdict_document(), make_verdict_document(challenge_id=keccak(b"other"))),
+    "verdicts of two verifiers": (make_verdict_document(), make_verdict_document(STRANGER, passed=False)),
     "a signature of another form": (
         make_receipt(),
         replace(make_receipt(cost=Amount(6)), signature=make_receipt(cost=Amount(6)).signature[:64]),
@@ -161,11 +161,11 @@ def test_what_contradicts_nothing_is_no_proof(name: str) -> None:
     assert find_equivocations(AGREEMENTS[name], SEPARATOR, OWNERS) == ()
 
 
-def test_papers_that_name_a_node_of_somebody_else_count_for_nobody() -> None:
-    def sign_for_another(region: str) -> NumberedPaper:
+def test_documents_that_name_a_node_of_somebody_else_count_for_nobody() -> None:
+    def sign_for_another(region: str) -> NumberedDocument:
         offer = replace(make_offer(NODE, region=region), node=address_of(STRANGER))
         signed = sign_offer(offer, NODE)
-        return make_numbered_paper(DOMAIN, "Offer", signed.offer, signed.signature)
+        return make_numbered_document(DOMAIN, "Offer", signed.offer, signed.signature)
 
     witness = Witness(SEPARATOR, OWNERS)
     assert witness.add(sign_for_another("eu")) is None
@@ -246,9 +246,9 @@ def test_elements_openings_and_opened_rows_are_those_of_the_vectors(case: dict[s
     assert list(rows) == case["openedRows"]
 
 
-def read_opening(told: dict[str, Any]) -> Opening:
+def read_opening(told: dict[str, Any]) -> ElementProof:
     path = tuple(hash_of(text) for text in told["path"])
-    return Opening(told["index"], told["column"], bytes.fromhex(told["values"][2:]), path)
+    return ElementProof(told["index"], told["column"], bytes.fromhex(told["values"][2:]), path)
 
 
 CASE = CAPACITY_CASES[0]
@@ -256,68 +256,72 @@ WRONG, N = read_opening(CASE["wrongElement"]), CASE["n"]
 DEVICE = Device(PROVIDER, hash_of(CASE["seed"]), N)
 
 
-def make_answer_paper(opening: Opening | None = WRONG, root: Hash32 | None = None, key: int = NODE) -> AnswerPaper:
+def make_answer_document(
+    opening: ElementProof | None = WRONG, root: Hash32 | None = None, key: int = NODE
+) -> AnswerDocument:
     answer = CapacityAnswer(keccak(b"challenge"), 0, N, DEVICE.seed, root or WRONG.find_root())
     signature = sign_digest(make_key(key), make_answer_digest(REGISTRY.separator(), answer))
-    return AnswerPaper(REGISTRY.chain_id, REGISTRY.contract, SignedAnswer(answer, signature), opening)
+    return AnswerDocument(REGISTRY.chain_id, REGISTRY.contract, SignedAnswer(answer, signature), opening)
 
 
 def test_a_wrong_element_under_a_signed_root_is_a_proof() -> None:
-    paper = make_answer_paper()
-    proof = find_wrong_element(paper, DEVICE, OWNERS)
+    document = make_answer_document()
+    proof = find_wrong_element(document, DEVICE, OWNERS)
     assert proof is not None and (proof.fault, proof.provider) == (Fault.WRONG_ELEMENT, PROVIDER)
-    assert proof.subject == make_answer_digest(REGISTRY.separator(), paper.signed.answer)
+    assert proof.subject == make_answer_digest(REGISTRY.separator(), document.signed.answer)
 
 
 def test_a_right_element_or_one_of_another_answer_proves_nothing() -> None:
     right = read_opening(CASE["openings"][0])
     root = hash_of(CASE["root"])
-    assert find_wrong_element(make_answer_paper(right, root), DEVICE, OWNERS) is None
+    assert find_wrong_element(make_answer_document(right, root), DEVICE, OWNERS) is None
     beside = replace(WRONG, column=(WRONG.column + 1) % 256)
-    assert find_wrong_element(make_answer_paper(beside), DEVICE, OWNERS) is None, "only the one element is wrong"
-    assert find_wrong_element(make_answer_paper(root=root), DEVICE, OWNERS) is None
-    assert find_wrong_element(make_answer_paper(None), DEVICE, OWNERS) is None
-    assert find_wrong_element(make_answer_paper(key=STRANGER), DEVICE, OWNERS) is None, "not who was challenged"
+    assert find_wrong_element(make_answer_document(beside), DEVICE, OWNERS) is None, "only the one element is wrong"
+    assert find_wrong_element(make_answer_document(root=root), DEVICE, OWNERS) is None
+    assert find_wrong_element(make_answer_document(None), DEVICE, OWNERS) is None
+    assert find_wrong_element(make_answer_document(key=STRANGER), DEVICE, OWNERS) is None, "not who was challenged"
     other = Device(PROVIDER, keccak(b"another seed"), N)
-    assert find_wrong_element(make_answer_paper(), other, OWNERS) is None
+    assert find_wrong_element(make_answer_document(), other, OWNERS) is None
 
 
 def test_a_leaf_outside_of_the_tree_or_a_path_of_another_length_proves_nothing() -> None:
     for opening in (replace(WRONG, index=WRONG.index + 256 * N), replace(WRONG, path=WRONG.path[:-1])):
-        assert find_wrong_element(make_answer_paper(opening, opening.find_root()), DEVICE, OWNERS) is None
+        assert find_wrong_element(make_answer_document(opening, opening.find_root()), DEVICE, OWNERS) is None
 
 
-def make_passing_paper(row_is_opened: bool = True, key: int = NODE, **changes: Any) -> VerdictPaper:
-    """A verdict that passed the wrong answer; its dice opened the wrong row, or not."""
+def make_passing_document(row_is_opened: bool = True, key: int = NODE, **changes: Any) -> VerdictDocument:
+    """A verdict that passed the wrong answer; its entropy opened the wrong row, or not."""
     row = WRONG.find_place(N)[0]
-    dice = (keccak(number.to_bytes(4, "big")) for number in range(10_000))
-    seed = next(one for one in dice if (row in find_opened_rows(one, 1, N)) == row_is_opened)
+    entropy = (keccak(number.to_bytes(4, "big")) for number in range(10_000))
+    seed = next(one for one in entropy if (row in find_opened_rows(one, 1, N)) == row_is_opened)
     roots = (keccak(b"a right answer"), WRONG.find_root())
     told = {"opening_seed": seed, "answers_hash": make_answers_hash(roots)} | changes
-    return replace(make_verdict_paper(key, **told), roots=roots, device=1, opening=WRONG)
+    return replace(make_verdict_document(key, **told), roots=roots, device=1, opening=WRONG)
 
 
 def test_a_verdict_that_passed_a_wrong_row_it_opened_is_a_proof() -> None:
-    proof = find_false_verdict(make_passing_paper(), DEVICE, OWNERS)
+    proof = find_false_verdict(make_passing_document(), DEVICE, OWNERS)
     assert proof is not None and (proof.fault, proof.provider) == (Fault.FALSE_VERDICT, PROVIDER)
     assert proof.subject == keccak(b"challenge")
 
 
 def test_a_verdict_that_did_not_see_or_did_not_pass_proves_nothing() -> None:
-    whole = make_passing_paper()
-    for paper in (
-        make_passing_paper(row_is_opened=False),
-        make_passing_paper(passed=False),
-        make_passing_paper(answers_hash=keccak(b"other answers")),
-        make_passing_paper(key=9),
+    whole = make_passing_document()
+    for document in (
+        make_passing_document(row_is_opened=False),
+        make_passing_document(passed=False),
+        make_passing_document(answers_hash=keccak(b"other answers")),
+        make_passing_document(key=9),
         replace(whole, opening=None),
         replace(whole, device=0),
         replace(whole, device=2),
         replace(whole, roots=whole.roots[::-1]),
     ):
-        assert find_false_verdict(paper, DEVICE, OWNERS) is None
+        assert find_false_verdict(document, DEVICE, OWNERS) is None
 
 
-@pytest.mark.parametrize("paper", [make_offer_paper(), make_quote_paper(), make_answer_paper(), make_passing_paper()])
-def test_papers_come_back_from_their_bytes(paper: Any) -> None:
-    assert decode_strict(encode(paper), type(paper)) == paper
+@pytest.mark.parametrize(
+    "document", [make_offer_document(), make_quote_document(), make_answer_document(), make_passing_document()]
+)
+def test_documents_come_back_from_their_bytes(document: Any) -> None:
+    assert decode_strict(encode(document), type(document)) == document

@@ -12,50 +12,50 @@ from metering.sla import Promise
 from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, U128_MAX, Address, Amount
 from scheduler.feasible import CHECKS, check_offer_for_job, fits_job, has_gpu_model, make_cost_limit
 from scheduler.job import Image
-from scheduler.preferences import Facts
+from scheduler.preferences import Preferences
 from tests.make.values import NOW_NS, TOKEN, address_of, make_job, make_offer, make_resources, make_tariff
 
 GPU_HOST = Resources(8_000, 16 * BYTES_PER_GIB, 100 * BYTES_PER_GIB, 2, "NVIDIA H200")
 
-CASES: dict[str, tuple[dict[str, Any], dict[str, Any], Facts, tuple[str, ...]]] = {
-    # code: (job, offer, facts, numbers or words the detail must show)
-    "offer_expired": ({}, {"expires_at_ns": NOW_NS}, Facts(), ("0 s ago",)),
-    "offer_asset": ({}, {"asset": Address(b"\x01" * 20)}, Facts(), ("01" * 20, "aa" * 20)),
-    "offer_region": ({"regions": ("us-east",)}, {}, Facts(), ("eu-west", "us-east")),
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], Preferences, tuple[str, ...]]] = {
+    # code: (job, offer, preferences, numbers or words the detail must show)
+    "offer_expired": ({}, {"expires_at_ns": NOW_NS}, Preferences(), ("0 s ago",)),
+    "offer_asset": ({}, {"asset": Address(b"\x01" * 20)}, Preferences(), ("01" * 20, "aa" * 20)),
+    "offer_region": ({"regions": ("us-east",)}, {}, Preferences(), ("eu-west", "us-east")),
     "offer_gpus": (
         {"resources": make_resources(gpus=4)},
         {"free": GPU_HOST, "capacity": GPU_HOST},
-        Facts(),
+        Preferences(),
         ("2", "4"),
     ),
     "offer_gpu_model": (
         {"resources": make_resources(gpus=1, gpu_model="H100")},
         {"free": GPU_HOST, "capacity": GPU_HOST},
-        Facts(),
+        Preferences(),
         ("H100", "H200"),
     ),
-    "offer_vcpus": ({"resources": make_resources(vcpu_milli=9_500)}, {}, Facts(), ("9.5", "8 ")),
-    "offer_memory": ({"resources": make_resources(memory_bytes=17 * BYTES_PER_GIB)}, {}, Facts(), ("17 ", "16 ")),
-    "offer_disk": ({"resources": make_resources(disk_bytes=101 * BYTES_PER_GIB)}, {}, Facts(), ("101", "100")),
-    "offer_duration_least": ({"duration_limit_ns": NANOS_PER_SECOND // 2}, {}, Facts(), ("0.5", "1 s")),
-    "offer_duration_most": ({}, {"max_duration_ns": 599 * NANOS_PER_SECOND}, Facts(), ("599", "600")),
-    "offer_network": ({"network": True}, {"allows_network": False}, Facts(), ("network",)),
+    "offer_vcpus": ({"resources": make_resources(vcpu_milli=9_500)}, {}, Preferences(), ("9.5", "8 ")),
+    "offer_memory": ({"resources": make_resources(memory_bytes=17 * BYTES_PER_GIB)}, {}, Preferences(), ("17 ", "16 ")),
+    "offer_disk": ({"resources": make_resources(disk_bytes=101 * BYTES_PER_GIB)}, {}, Preferences(), ("101", "100")),
+    "offer_duration_least": ({"duration_limit_ns": NANOS_PER_SECOND // 2}, {}, Preferences(), ("0.5", "1 s")),
+    "offer_duration_most": ({}, {"max_duration_ns": 599 * NANOS_PER_SECOND}, Preferences(), ("599", "600")),
+    "offer_network": ({"network": True}, {"allows_network": False}, Preferences(), ("network",)),
     "offer_image_source": (
         {"image": Image("sha256:" + "ab" * 32, 1, "example.org/x")},
         {"fetches_images": False},
-        Facts(),
+        Preferences(),
         ("example.org/x",),
     ),
-    "offer_refused_before": ({}, {}, Facts(refused={address_of(1): "it broke off"}), ("it broke off",)),
-    "offer_stake": ({"min_stake": Amount(10)}, {}, Facts(stakes={address_of(1001): Amount(9)}), ("9", "10")),
+    "offer_refused_before": ({}, {}, Preferences(refused={address_of(1): "it broke off"}), ("it broke off",)),
+    "offer_stake": ({"min_stake": Amount(10)}, {}, Preferences(stakes={address_of(1001): Amount(9)}), ("9", "10")),
     "offer_availability": (
         {"min_availability_ppm": 999_000},
         {"promise": Promise(990_000, 100_000)},
-        Facts(),
+        Preferences(),
         ("99 %", "99.9 %"),
     ),
-    "offer_price": ({"bid": make_tariff()}, {"tariff": make_tariff(TOKEN // 5)}, Facts(), ("vcpu_hour",)),
-    "offer_budget": ({"budget": Amount(7)}, {}, Facts(), ("7",)),
+    "offer_price": ({"bid": make_tariff()}, {"tariff": make_tariff(TOKEN // 5)}, Preferences(), ("vcpu_hour",)),
+    "offer_budget": ({"budget": Amount(7)}, {}, Preferences(), ("7",)),
 }
 
 
@@ -64,37 +64,37 @@ def test_every_check_has_a_case() -> None:
 
 
 def test_a_plain_offer_fits_a_plain_job() -> None:
-    assert check_offer_for_job(make_job(), make_offer(), NOW_NS, Facts()) == ()
-    assert fits_job(make_job(), make_offer(), NOW_NS, Facts())
+    assert check_offer_for_job(make_job(), make_offer(), NOW_NS, Preferences()) == ()
+    assert fits_job(make_job(), make_offer(), NOW_NS, Preferences())
 
 
 @pytest.mark.parametrize("code", CASES)
 def test_one_thing_wrong_gives_its_own_reason_with_both_numbers(code: str) -> None:
-    job, offer, facts, words = CASES[code]
-    misfits = check_offer_for_job(make_job(**job), make_offer(**offer), NOW_NS, facts)
+    job, offer, preferences, words = CASES[code]
+    misfits = check_offer_for_job(make_job(**job), make_offer(**offer), NOW_NS, preferences)
     assert [misfit.code for misfit in misfits] == [code]
     assert all(word in misfits[0].detail for word in words), misfits[0].detail
     assert "\n" not in misfits[0].detail
-    assert not fits_job(make_job(**job), make_offer(**offer), NOW_NS, facts)
+    assert not fits_job(make_job(**job), make_offer(**offer), NOW_NS, preferences)
 
 
 def test_every_reason_is_given_and_not_only_the_first() -> None:
     job = make_job(resources=make_resources(vcpu_milli=9_000), regions=("us-east",), budget=Amount(1))
-    codes = {misfit.code for misfit in check_offer_for_job(job, make_offer(), NOW_NS, Facts())}
+    codes = {misfit.code for misfit in check_offer_for_job(job, make_offer(), NOW_NS, Preferences())}
     assert codes == {"offer_vcpus", "offer_region", "offer_budget"}
 
 
 def test_every_dear_price_is_named() -> None:
     job = make_job(bid=make_tariff(1, gpu_hour=1))
-    (misfit,) = check_offer_for_job(job, make_offer(), NOW_NS, Facts())
+    (misfit,) = check_offer_for_job(job, make_offer(), NOW_NS, Preferences())
     assert "vcpu_hour" in misfit.detail and "gpu_hour" in misfit.detail and "disk" not in misfit.detail
 
 
 def test_network_prices_do_not_matter_to_a_job_without_network() -> None:
     dear = make_offer(tariff=make_tariff(egress_gb=U128_MAX))
-    assert check_offer_for_job(make_job(bid=make_tariff()), dear, NOW_NS, Facts()) == ()
+    assert check_offer_for_job(make_job(bid=make_tariff()), dear, NOW_NS, Preferences()) == ()
     networked = make_job(bid=make_tariff(), network=True, network_bytes=10**9)
-    assert {misfit.code for misfit in check_offer_for_job(networked, dear, NOW_NS, Facts())} == {
+    assert {misfit.code for misfit in check_offer_for_job(networked, dear, NOW_NS, Preferences())} == {
         "offer_price",
         "offer_budget",
     }
@@ -102,24 +102,24 @@ def test_network_prices_do_not_matter_to_a_job_without_network() -> None:
 
 def test_a_promise_that_gives_nothing_back_counts_as_none() -> None:
     empty = make_offer(promise=Promise(1_000_000, 0))
-    (misfit,) = check_offer_for_job(make_job(min_availability_ppm=1), empty, NOW_NS, Facts())
+    (misfit,) = check_offer_for_job(make_job(min_availability_ppm=1), empty, NOW_NS, Preferences())
     assert misfit.code == "offer_availability" and "promises 0 %" in misfit.detail
 
 
 def test_a_stake_not_known_counts_as_too_small() -> None:
-    (misfit,) = check_offer_for_job(make_job(min_stake=Amount(1)), make_offer(), NOW_NS, Facts())
+    (misfit,) = check_offer_for_job(make_job(min_stake=Amount(1)), make_offer(), NOW_NS, Preferences())
     assert misfit.code == "offer_stake" and "not known" in misfit.detail
 
 
 def test_prices_without_end_are_a_reason_and_no_crash() -> None:
     offer = make_offer(tariff=make_tariff(U128_MAX, gpu_hour=U128_MAX, memory_gib_hour=U128_MAX))
-    (misfit,) = check_offer_for_job(make_job(), offer, NOW_NS, Facts())
+    (misfit,) = check_offer_for_job(make_job(), offer, NOW_NS, Preferences())
     assert misfit.code == "offer_budget"
 
 
 def test_a_strangers_text_cannot_break_the_line() -> None:
     job, offer = make_job(regions=("eu",)), make_offer(region="evil\nregion\x1b[2J")
-    (misfit,) = check_offer_for_job(job, offer, NOW_NS, Facts())
+    (misfit,) = check_offer_for_job(job, offer, NOW_NS, Preferences())
     assert misfit.detail.isprintable()
 
 
@@ -133,7 +133,7 @@ def test_a_gpu_model_is_found_by_its_words() -> None:
 def test_the_gap_grows_with_the_distance() -> None:
     def gap(vcpu_milli: int) -> int:
         job = make_job(resources=make_resources(vcpu_milli=vcpu_milli))
-        (misfit,) = check_offer_for_job(job, make_offer(), NOW_NS, Facts())
+        (misfit,) = check_offer_for_job(job, make_offer(), NOW_NS, Preferences())
         return misfit.gap
 
     assert 0 < gap(8_001) < gap(9_000) < gap(16_000)

@@ -11,7 +11,7 @@ from metering.units import NANOS_PER_SECOND, Address, Amount
 from scheduler.latency import next_latency
 from scheduler.match import choose, sort_answers
 from scheduler.policy import Policy, answer
-from scheduler.preferences import Facts
+from scheduler.preferences import Preferences
 from scheduler.quote import QuoteBody
 from tests.make.values import (
     ASSET,
@@ -32,18 +32,18 @@ JOB = make_job()
 
 def test_the_best_quote_is_chosen_and_says_why() -> None:
     quotes = [make_signed_quote(JOB, 1, tariff=make_tariff(TOKEN, egress_gb=0)), make_signed_quote(JOB, 2)]
-    choice = choose(sort_answers(quotes, JOB, SEPARATOR, NOW_NS), JOB, Facts(), NOW_NS, DICE)
+    choice = choose(sort_answers(quotes, JOB, SEPARATOR, NOW_NS), JOB, Preferences(), NOW_NS, DICE)
     assert choice is not None and choice.quote == quotes[1]
     assert choice.reason.startswith("the best of 2 quotes: compute")
     assert [row.node for row in choice.ranking] == [address_of(2), address_of(1)]
     assert choice.ranking[0].score == choice.ranking[0].parts.total
 
 
-def test_equal_quotes_are_drawn_by_the_dice() -> None:
+def test_equal_quotes_are_drawn_by_the_entropy() -> None:
     answers = sort_answers([make_signed_quote(JOB, node) for node in (1, 2, 3)], JOB, SEPARATOR, NOW_NS)
     chosen = set()
-    for dice in range(40):
-        choice = choose(answers, JOB, Facts(), NOW_NS, dice.to_bytes(16, "big"))
+    for entropy in range(40):
+        choice = choose(answers, JOB, Preferences(), NOW_NS, entropy.to_bytes(16, "big"))
         assert choice is not None and "one of 3 within 5 %" in choice.reason
         chosen.add(choice.quote.quote.node)
     assert chosen == {address_of(1), address_of(2), address_of(3)}
@@ -51,7 +51,7 @@ def test_equal_quotes_are_drawn_by_the_dice() -> None:
 
 def test_no_good_quote_is_no_choice() -> None:
     answers = sort_answers([make_signed_quote(JOB, cost_limit=Amount(9 * TOKEN))], JOB, SEPARATOR, NOW_NS)
-    assert choose(answers, JOB, Facts(), NOW_NS, DICE) is None
+    assert choose(answers, JOB, Preferences(), NOW_NS, DICE) is None
     assert [(node, refusal.code) for node, refusal in answers.refused] == [(address_of(1), "quote_above_budget")]
 
 
@@ -106,6 +106,6 @@ def test_what_a_policy_quotes_is_what_a_submitter_accepts() -> None:
         fields = {name: getattr(body, name) for name in body.__struct_fields__}
         answers = sort_answers([make_signed_quote(job, **fields)], job, SEPARATOR, NOW_NS)
         assert answers.refused == ()
-        near = Facts(latencies={address_of(1): next_latency(None, 1_500, NOW_NS)})
+        near = Preferences(latencies={address_of(1): next_latency(None, 1_500, NOW_NS)})
         choice = choose(answers, job, near, NOW_NS, DICE)
         assert choice is not None and choice.reason.endswith("round trip 1.5 ms")

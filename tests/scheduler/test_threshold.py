@@ -13,7 +13,7 @@ from scheduler.index import MAX_NEAR_BEST, ScanIndex
 from scheduler.job import Job
 from scheduler.latency import next_latency
 from scheduler.offer import Offer
-from scheduler.preferences import Facts, Weights
+from scheduler.preferences import Preferences, Weights
 from scheduler.reputation import Reputation
 from scheduler.score import make_full_usage
 from scheduler.threshold import ThresholdIndex
@@ -23,69 +23,73 @@ MODELS = ("", "NVIDIA H200", "NVIDIA A100", "AMD MI300X")
 REGIONS = ("eu-west", "us-east", "asia")
 
 
-def make_random_offer(dice: random.Random, node: int) -> Offer:
+def make_random_offer(entropy: random.Random, node: int) -> Offer:
     """Prices that repeat, so that scores tie; some are nothing, some beyond all sense."""
-    model = dice.choice(MODELS)
-    free = make_resources(vcpu_milli=dice.choice((250, 1_000)), gpus=dice.randrange(3) if model else 0, gpu_model=model)
-    price = dice.choice((0, TOKEN // 20, TOKEN // 10, dice.randrange(1, TOKEN), U128_MAX))
-    others = {name: dice.choice((0, dice.randrange(TOKEN))) for name in ("memory_gib_hour", "egress_gb", "gpu_hour")}
+    model = entropy.choice(MODELS)
+    free = make_resources(
+        vcpu_milli=entropy.choice((250, 1_000)), gpus=entropy.randrange(3) if model else 0, gpu_model=model
+    )
+    price = entropy.choice((0, TOKEN // 20, TOKEN // 10, entropy.randrange(1, TOKEN), U128_MAX))
+    others = {
+        name: entropy.choice((0, entropy.randrange(TOKEN))) for name in ("memory_gib_hour", "egress_gb", "gpu_hour")
+    }
     return make_offer(
         node,
-        expires_at_ns=NOW_NS + dice.choice((0, NANOS_PER_HOUR, NANOS_PER_HOUR)),
+        expires_at_ns=NOW_NS + entropy.choice((0, NANOS_PER_HOUR, NANOS_PER_HOUR)),
         free=free,
         tariff=make_tariff(price, **others),
-        region=dice.choice(REGIONS),
-        allows_network=dice.random() < 0.7,
+        region=entropy.choice(REGIONS),
+        allows_network=entropy.random() < 0.7,
     )
 
 
-def make_random_job(dice: random.Random) -> Job:
+def make_random_job(entropy: random.Random) -> Job:
     """With or without GPUs, network, regions and a bid."""
-    gpus = dice.choice((0, 0, 1, 2))
-    network = dice.random() < 0.3
+    gpus = entropy.choice((0, 0, 1, 2))
+    network = entropy.random() < 0.3
     return make_job(
-        resources=make_resources(gpus=gpus, gpu_model=dice.choice(("", "nvidia", "H200")) if gpus else ""),
+        resources=make_resources(gpus=gpus, gpu_model=entropy.choice(("", "nvidia", "H200")) if gpus else ""),
         network=network,
         network_bytes=10**9 if network else 0,
-        regions=tuple(dice.sample(REGIONS, dice.randrange(3))),
-        budget=Amount(dice.choice((TOKEN // 100, 5 * TOKEN, 100 * TOKEN, U128_MAX))),
-        bid=make_tariff(TOKEN // 2, gpu_hour=TOKEN, memory_gib_hour=TOKEN) if dice.random() < 0.2 else None,
-        duration_limit_ns=dice.choice((1, 600, 36_000)) * NANOS_PER_SECOND,
+        regions=tuple(entropy.sample(REGIONS, entropy.randrange(3))),
+        budget=Amount(entropy.choice((TOKEN // 100, 5 * TOKEN, 100 * TOKEN, U128_MAX))),
+        bid=make_tariff(TOKEN // 2, gpu_hour=TOKEN, memory_gib_hour=TOKEN) if entropy.random() < 0.2 else None,
+        duration_limit_ns=entropy.choice((1, 600, 36_000)) * NANOS_PER_SECOND,
     )
 
 
-def make_random_facts(dice: random.Random, nodes: int) -> Facts:
+def make_random_preferences(entropy: random.Random, nodes: int) -> Preferences:
     """Round trips and past work of some, at weights from nothing to more than any price."""
     addresses = [address_of(node) for node in range(1, nodes + 1)]
-    some = dice.sample(addresses, nodes // 2)
-    return Facts(
-        refused={node: "tried already" for node in dice.sample(addresses, nodes // 10)},
-        latencies={node: next_latency(None, dice.randrange(300_000), NOW_NS) for node in some},
+    some = entropy.sample(addresses, nodes // 2)
+    return Preferences(
+        refused={node: "tried already" for node in entropy.sample(addresses, nodes // 10)},
+        latencies={node: next_latency(None, entropy.randrange(300_000), NOW_NS) for node in some},
         reputations={
-            node: Reputation(dice.randrange(90_000), dice.randrange(9_000), NOW_NS)
-            for node in dice.sample(addresses, dice.choice((0, nodes // 3)))
+            node: Reputation(entropy.randrange(90_000), entropy.randrange(9_000), NOW_NS)
+            for node in entropy.sample(addresses, entropy.choice((0, nodes // 3)))
         },
-        warm=frozenset(dice.sample(addresses, nodes // 5)),
-        weights=Weights(dice.choice((0, TOKEN // 10**6, TOKEN)), dice.choice((0, TOKEN // 10**4))),
+        warm=frozenset(entropy.sample(addresses, nodes // 5)),
+        weights=Weights(entropy.choice((0, TOKEN // 10**6, TOKEN)), entropy.choice((0, TOKEN // 10**4))),
     )
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_the_threshold_index_answers_as_the_scan_does(seed: int) -> None:
-    dice = random.Random(seed)
-    nodes = dice.choice((3, 40, 400))
+    entropy = random.Random(seed)
+    nodes = entropy.choice((3, 40, 400))
     plain, fast = ScanIndex(), ThresholdIndex()
-    for node in (*range(1, nodes + 1), *dice.sample(range(1, nodes + 1), nodes // 3)):
-        offer = make_random_offer(dice, node)
+    for node in (*range(1, nodes + 1), *entropy.sample(range(1, nodes + 1), nodes // 3)):
+        offer = make_random_offer(entropy, node)
         plain.put(offer)
         fast.put(offer)
-    for node in dice.sample(range(1, nodes + 3), nodes // 4):
+    for node in entropy.sample(range(1, nodes + 3), nodes // 4):
         plain.drop(address_of(node))
         fast.drop(address_of(node))
-    facts = make_random_facts(dice, nodes)
+    preferences = make_random_preferences(entropy, nodes)
     for _ in range(15):
-        job, count = make_random_job(dice), dice.choice((1, 8, 1_000))
-        assert fast.find_best(job, facts, NOW_NS, count) == plain.find_best(job, facts, NOW_NS, count)
+        job, count = make_random_job(entropy), entropy.choice((1, 8, 1_000))
+        assert fast.find_best(job, preferences, NOW_NS, count) == plain.find_best(job, preferences, NOW_NS, count)
 
 
 def test_of_thousands_at_one_price_the_same_are_kept() -> None:
@@ -94,9 +98,9 @@ def test_of_thousands_at_one_price_the_same_are_kept() -> None:
         offer = make_offer(node, tariff=make_tariff(TOKEN // 10 + node % 3))
         plain.put(offer)
         fast.put(offer)
-    found = fast.find_best(make_job(), Facts(), NOW_NS, 4)
+    found = fast.find_best(make_job(), Preferences(), NOW_NS, 4)
     assert len(found) == MAX_NEAR_BEST
-    assert found == plain.find_best(make_job(), Facts(), NOW_NS, 4)
+    assert found == plain.find_best(make_job(), Preferences(), NOW_NS, 4)
 
 
 class Refused(dict[Address, str]):
@@ -113,8 +117,8 @@ def test_all_near_the_best_are_found_and_most_others_never_looked_at() -> None:
         offer = make_offer(node, tariff=make_tariff(TOKEN // 100 * (100 + node)))
         plain.put(offer)
         fast.put(offer)
-    found = fast.find_best(make_job(), Facts(refused=looked_at), NOW_NS, 2)
-    assert found == plain.find_best(make_job(), Facts(), NOW_NS, 2)
+    found = fast.find_best(make_job(), Preferences(refused=looked_at), NOW_NS, 2)
+    assert found == plain.find_best(make_job(), Preferences(), NOW_NS, 2)
     assert [one.node for one in found] == [address_of(node) for node in range(1, 7)]
     assert len(looked_at) < 20
 
@@ -123,14 +127,14 @@ def test_a_bucket_that_is_empty_is_forgotten() -> None:
     fast = ThresholdIndex()
     fast.put(make_offer(1))
     fast.drop(address_of(1))
-    assert fast.find_best(make_job(), Facts(), NOW_NS, 5) == ()
+    assert fast.find_best(make_job(), Preferences(), NOW_NS, 5) == ()
     assert not fast._buckets and not fast._kinds
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_weights_come_to_the_cost(seed: int) -> None:
-    dice = random.Random(seed)
-    job, tariff = make_random_job(dice), make_random_offer(dice, 1).body.tariff
+    entropy = random.Random(seed)
+    job, tariff = make_random_job(entropy), make_random_offer(entropy, 1).body.tariff
     usage, asked = make_full_usage(job), price_for(job, tariff)
     prices = [getattr(asked, name) for name in asked.__struct_fields__]
     weighed = sum(weight * price for weight, price in zip(make_weights(usage), prices, strict=True))

@@ -189,17 +189,17 @@ class World:
 
 
 @asynccontextmanager
-async def running(*deeds: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+async def running(*actions: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """These run meanwhile, and are cut off at the end: as kill -9 would, but for what a shield holds."""
     async with trio.open_nursery() as nursery:
-        for deed in deeds:
-            nursery.start_soon(_until_done, deed)
+        for action in actions:
+            nursery.start_soon(_until_done, action)
         yield
         nursery.cancel_scope.cancel()
 
 
-async def _until_done(deed: Callable[[], Awaitable[None]]) -> None:
-    await deed()
+async def _until_done(action: Callable[[], Awaitable[None]]) -> None:
+    await action()
 
 
 async def wait_until(is_so: Callable[[], Any], within_s: float = 30) -> None:
@@ -217,8 +217,8 @@ def read_code(refused: RpcRefused) -> str:
     return decode(refused.body, Refusal).code
 
 
-def make_dice() -> Hash32:
-    """Somebody's dice."""
+def make_entropy() -> Hash32:
+    """Somebody's entropy."""
     return Hash32(os.urandom(32))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from metering.codec import decode, encode
 from xnode.errors import Retryable
 from xnode.node.changes import Entry
-from xnode.node.effects import Deed
+from xnode.node.effects import DurableEffect
 from xnode.node.records import Record
 from xnode.node.state import State, kind_of
 from xnode.node.step import step
@@ -29,7 +29,9 @@ class Disk:
             raise Retryable("database: disk is full")
         entries = [(seq, encode_checked(entry, Entry)) for seq, entry in batch.entries]
         records = {key: (encode_checked(record, Record), is_live) for key, (record, is_live) in batch.records.items()}
-        effects = {key: (version, encode_checked(effect, Deed)) for key, (version, effect) in batch.effects.items()}
+        effects = {
+            key: (version, encode_checked(effect, DurableEffect)) for key, (version, effect) in batch.effects.items()
+        }
         for effect_id, version in batch.done:
             if self.effects.get(effect_id, (None, b""))[0] == version:
                 del self.effects[effect_id]
@@ -43,7 +45,7 @@ class Disk:
         return Loaded(
             self.entries[-1][0] if self.entries else 0,
             tuple(decode(value, Record) for value, is_live in self.records.values() if is_live),  # type: ignore[arg-type]
-            tuple((version, decode(value, Deed)) for version, value in effects),  # type: ignore[arg-type]
+            tuple((version, decode(value, DurableEffect)) for version, value in effects),  # type: ignore[arg-type]
         )
 
     def make_backup(self) -> Disk:

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 from metering.eip712 import Domain, make_digest
-from metering.evidence import make_numbered_paper
-from metering.faults import Document, Witness
+from metering.evidence import make_numbered_document
+from metering.faults import Contradictable, Witness
 from metering.receipt import Receipt, SignedReceipt
 from metering.terms import LeaseTerms, Opening
 from metering.units import NANOS_PER_SECOND, Address, Hash32
@@ -124,10 +124,10 @@ class Guard:
                 self._check_voucher(value)
             case Quote():
                 assert ("Quote", digest) in durable, "a quote leaves that is not on disk"
-                self._check_equivocation(node, make_numbered_paper(self._domain, "Quote", value, signature))
+                self._check_equivocation(node, make_numbered_document(self._domain, "Quote", value, signature))
             case Offer():
                 assert ("Offer", value.number) in durable, "an offer leaves that is not on disk"
-                self._check_equivocation(node, make_numbered_paper(self._domain, "Offer", value, signature))
+                self._check_equivocation(node, make_numbered_document(self._domain, "Offer", value, signature))
             case LeaseTerms():
                 assert ("LeaseTerms", digest) in durable, "lease terms leave that are not on disk"
             case Opening():
@@ -139,7 +139,7 @@ class Guard:
             self._durable[Address(b"chain")].add(("Opening", digest))
             self.opened[opening.escrow_id] = self.opened.get(opening.escrow_id, 0) + opening.amount
 
-    def _check_equivocation(self, node: Address, document: Document) -> None:
+    def _check_equivocation(self, node: Address, document: Contradictable) -> None:
         self._owners[node] = node
         proof = self._witness.add(document)
         assert proof is None, f"two different documents were signed under one number: {proof}"

@@ -21,8 +21,8 @@ from tests.sim.market import SimMarket
 from tests.sim.network import Blobs, NetPort, Station
 from tests.sim.nodeloop import NodeLoop
 from xnode.effects.dispatch import make_perform
-from xnode.effects.provider import ProviderDeeds
-from xnode.effects.submitter import SubmitterDeeds
+from xnode.effects.provider import ProviderEffects
+from xnode.effects.submitter import SubmitterEffects
 from xnode.node import effects
 from xnode.node.changes import Change, Entry, EscrowSeen, NodeStarted
 from xnode.node.records import ProviderEscrow, ProviderSettings, SubmitterEscrow, SubmitterSettings
@@ -75,7 +75,7 @@ class Machine:
     """See the module. alter: lets a dishonest provider rewrite its receipts before it signs them."""
 
     clockwork: Clockwork
-    dice: random.Random
+    entropy: random.Random
     signer: KeySigner
     net: NetPort
     chain: ChainPort
@@ -163,11 +163,11 @@ class Machine:
             self.faults.crash_at.remove(name)
             raise PowerLost
 
-    def throw_dice(self) -> bytes:
-        return self.dice.randbytes(32)
+    def draw_entropy(self) -> bytes:
+        return self.entropy.randbytes(32)
 
     def commit_ns(self) -> int:
-        return self.dice.randint(*self.faults.commit_ns)
+        return self.entropy.randint(*self.faults.commit_ns)
 
     def on_turn(self, before: State, entry: Entry, turn: Turn) -> None:
         self.on_turn_of(self, before, entry, turn)
@@ -175,21 +175,21 @@ class Machine:
     def on_commit(self, batch: Batch) -> None:
         self.on_commit_of(self, batch)
 
-    # ------------------------------------------------------------------------------------------------------------ deeds
+    # ------------------------------------------------------------------------------------------------------------ effects
 
-    async def perform(self, effect: effects.Deed) -> Change:
+    async def perform(self, effect: effects.DurableEffect) -> Change:
         if self.alter is not None and isinstance(effect, effects.PushReceipts):
             effect = self.alter(effect)
         perform = self._find_performer(effect)
         change: Change = await perform(effect)
         return change
 
-    def _find_performer(self, effect: effects.Deed) -> Callable[[Any], Awaitable[Change]]:
+    def _find_performer(self, effect: effects.DurableEffect) -> Callable[[Any], Awaitable[Change]]:
         blobs = Blobs(self.net.network, self.clockwork, self.address)
-        ours = ProviderDeeds(
+        ours = ProviderEffects(
             self.containers, None, blobs, self.net, self.chain, self.signer, self.market, Archive(), self,  # type: ignore[arg-type]
         )  # fmt: skip
-        theirs = SubmitterDeeds(blobs, self.net, self.chain, self.signer, self.market, self)  # type: ignore[arg-type]
+        theirs = SubmitterEffects(blobs, self.net, self.chain, self.signer, self.market, self)  # type: ignore[arg-type]
         return make_perform(ours, theirs)
 
     async def _watch_escrows(self) -> None:

@@ -9,7 +9,7 @@ from metering.units import Address, Hash32
 from scheduler.book import Book, make_shortfall
 from scheduler.job import Job
 from scheduler.offer import SignedOffer
-from scheduler.preferences import Facts
+from scheduler.preferences import Preferences
 from tests.sim.clockwork import Clockwork
 from xnode.node.records import Candidate
 from xnode.peers.market import MAX_CANDIDATES, Found
@@ -22,7 +22,7 @@ class SimMarket:
     """One for all nodes. searched: how often."""
 
     clockwork: Clockwork
-    dice: random.Random
+    entropy: random.Random
     separator: Hash32
     board: dict[Address, SignedOffer]
     searched: int = 0
@@ -40,8 +40,8 @@ class SimMarket:
         book = Book(self.separator)
         for signed in self.board.values():
             book.add(signed, now_ns)
-        facts = Facts(refused=dict.fromkeys(tried, "tried already for this job"))
-        search = book.search(job, facts, now_ns, MAX_CANDIDATES, self.dice.randbytes(32))
+        facts = Preferences(refused=dict.fromkeys(tried, "tried already for this job"))
+        search = book.search(job, facts, now_ns, MAX_CANDIDATES, self.entropy.randbytes(32))
         candidates = []
         for scored in search.candidates:
             signed = book.get(scored.node)

@@ -31,7 +31,7 @@ class Network:
     """latency_ns: least and most; loss, duplicates: of a hundred messages; blocks: says which messages never arrive."""
 
     clockwork: Clockwork
-    dice: random.Random
+    entropy: random.Random
     latency_ns: tuple[int, int] = (5_000_000, 40_000_000)
     loss: int = 0
     duplicates: int = 0
@@ -49,11 +49,11 @@ class Network:
         self.on_sent(source, peer.address, method)
         answer: Future[bytes] = Future()
         self.clockwork.at(deadline_ns, lambda: answer.fail(Retryable(f"{method}: no answer in time")))
-        copies = 2 if self.dice.randrange(100) < self.duplicates else 1
+        copies = 2 if self.entropy.randrange(100) < self.duplicates else 1
         for _ in range(copies):
             if self._arrives(source, peer.address, method, is_answer=False):
                 deliver = lambda: self._deliver(source, peer.address, method, body, answer)  # noqa: E731
-                self.clockwork.at(self.clockwork.now_ns + self.dice.randint(*self.latency_ns), deliver)
+                self.clockwork.at(self.clockwork.now_ns + self.entropy.randint(*self.latency_ns), deliver)
         return await answer
 
     def _deliver(self, source: Address, target: Address, method: str, body: bytes, answer: Future[bytes]) -> None:
@@ -73,12 +73,12 @@ class Network:
         if not self._arrives(target, source, method, is_answer=True):
             return
         arrive = (lambda: answer.fail(refused)) if refused is not None else (lambda: answer.set(response))
-        self.clockwork.at(self.clockwork.now_ns + self.dice.randint(*self.latency_ns), arrive)
+        self.clockwork.at(self.clockwork.now_ns + self.entropy.randint(*self.latency_ns), arrive)
 
     def _arrives(self, source: Address, target: Address, method: str, is_answer: bool) -> bool:
         if frozenset((source, target)) in self.cut or self.blocks(source, target, method, is_answer):
             return False
-        return self.dice.randrange(100) >= self.loss
+        return self.entropy.randrange(100) >= self.loss
 
 
 @dataclass(frozen=True, slots=True)

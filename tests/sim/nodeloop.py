@@ -22,14 +22,14 @@ RETRY_MOST_NS = 5_000_000_000
 
 
 class Host(Protocol):
-    """The machine a loop runs on: time, dice, fault points, its disk's pace, and tasks that die with it."""
+    """The machine a loop runs on: time, entropy, fault points, its disk's pace, and tasks that die with it."""
 
     clockwork: Clockwork
     disk: Disk
 
     def reach(self, name: str) -> None: ...
 
-    def throw_dice(self) -> bytes: ...
+    def draw_entropy(self) -> bytes: ...
 
     def commit_ns(self) -> int: ...
 
@@ -49,11 +49,11 @@ class _Lane:
 class NodeLoop:
     """One life of one node; a crash throws it away and the next life loads the disk."""
 
-    def __init__(self, host: Host, perform: Callable[[effects.Deed], Awaitable[Change]]) -> None:
+    def __init__(self, host: Host, perform: Callable[[effects.DurableEffect], Awaitable[Change]]) -> None:
         self._host, self._perform = host, perform
         self._inbox: deque[tuple[Change, tuple[str, int] | None]] = deque()
         self._is_busy = False
-        self._pending: dict[str, tuple[int, effects.Deed]] = {}
+        self._pending: dict[str, tuple[int, effects.DurableEffect]] = {}
         self._lanes: dict[str, _Lane] = {}
         self._asking: dict[str, Future[effects.Reply]] = {}
         self._asked = 0
@@ -98,7 +98,7 @@ class NodeLoop:
     async def _take_batch(self, waiting: deque[tuple[Change, tuple[str, int] | None]]) -> None:
         batch, replies, state = Batch(), [], self.state
         for change, done in waiting:
-            entry = Entry(self._host.clockwork.now_ns, self._host.throw_dice(), change, done)
+            entry = Entry(self._host.clockwork.now_ns, self._host.draw_entropy(), change, done)
             turn = step(state, entry)
             self._host.on_turn(state, entry, turn)
             state = turn.state
@@ -150,7 +150,7 @@ class NodeLoop:
 
     # --------------------------------------------------------------------------------------------------------- effects
 
-    def _take_effect(self, version: int, effect: effects.Deed) -> None:
+    def _take_effect(self, version: int, effect: effects.DurableEffect) -> None:
         self._pending[effect.id] = (version, effect)
         lane = self._lanes.setdefault(effect.lane, _Lane())
         if effect.id not in lane.waiting:
@@ -173,7 +173,7 @@ class NodeLoop:
         if self._lanes.get(name) is lane:
             del self._lanes[name]
 
-    async def _do(self, version: int, effect: effects.Deed) -> Change | None:
+    async def _do(self, version: int, effect: effects.DurableEffect) -> Change | None:
         name = type(effect).__name__
         pause_ns = RETRY_FIRST_NS
         while True:
@@ -196,7 +196,7 @@ class NodeLoop:
             await self._host.clockwork.sleep(pause_ns if left_ns is None else min(pause_ns, left_ns))
             pause_ns = min(2 * pause_ns, RETRY_MOST_NS)
 
-    async def _within(self, effect: effects.Deed) -> Change | None:
+    async def _within(self, effect: effects.DurableEffect) -> Change | None:
         """What performing it gives; None when its deadline came first."""
         task = self._host.spawn(self._perform(effect))  # type: ignore[arg-type]
         left_ns = self._time_left(effect)
@@ -212,7 +212,7 @@ class NodeLoop:
         task.close()
         return None
 
-    def _time_left(self, effect: effects.Deed) -> int | None:
+    def _time_left(self, effect: effects.DurableEffect) -> int | None:
         return max(0, effect.deadline_ns - self._host.clockwork.now_ns) if effect.deadline_ns else None
 
     # ---------------------------------------------------------------------------------------------------------- alarms

@@ -153,7 +153,7 @@ def test_a_liar_that_goes_on_talking_keeps_no_money() -> None:
 
     async def say_that_it_runs(_caller: bytes, body: bytes) -> bytes:
         lease_id = decode_strict(body, message.LeaseQuery).lease_id
-        return encode(effects.Standing(lease_id, "running", None, "", None, None))
+        return encode(effects.LeaseReport(lease_id, "running", None, "", None, None))
 
     for method in (message.LEASE_ASK, message.LEASE_STOP):
         world.network.stations[world.machines[1].address].methods[method] = say_that_it_runs
@@ -180,4 +180,4 @@ def test_a_provider_that_goes_on_after_our_stop_is_not_paid_for_it() -> None:
 async def ignore_stop(_caller: object, body: bytes) -> bytes:
     """A provider that says it runs, whatever is asked of it."""
     query = decode_strict(body, message.LeaseQuery)
-    return encode(effects.Standing(query.lease_id, "running", None, "", None, None))
+    return encode(effects.LeaseReport(query.lease_id, "running", None, "", None, None))

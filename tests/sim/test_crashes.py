@@ -14,11 +14,11 @@ from tests.sim.machine import Machine
 from tests.sim.world import World
 from xnode.node import message
 from xnode.node.changes import AddressesChanged, CapacityVerified, Change, PricesSet
-from xnode.node.effects import Deed
+from xnode.node.effects import DurableEffect
 
 SECOND = NANOS_PER_SECOND
 CHANGES = {kind.__name__ for kind in typing.get_args(Change)}
-DEEDS = {kind.__name__ for kind in typing.get_args(Deed)}
+EFFECTS = {kind.__name__ for kind in typing.get_args(DurableEffect)}
 
 
 Arm = Callable[[Machine], None]
@@ -124,9 +124,9 @@ def test_power_lost_at_a_point_loses_nothing(market: str, node: int, point: str)
     assert world.machines[node].lives == 2
 
 
-def test_the_points_are_those_of_every_change_and_every_deed() -> None:
+def test_the_points_are_those_of_every_change_and_every_effect() -> None:
     reached = {point.partition(":")[2] for _, _, point in POINTS}
-    assert reached >= DEEDS
+    assert reached >= EFFECTS
     assert CHANGES - reached <= {"LeaseAsked"}, "a question that changes nothing is not journalled"
 
 

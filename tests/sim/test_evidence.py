@@ -45,14 +45,14 @@ def make_maker(world: World, number: int) -> EvidenceMaker:
 
 
 async def make_both(world: World) -> tuple[list[LeaseEvidence], list[LeaseEvidence]]:
-    """The submitter's and the provider's papers of all their leases."""
+    """The submitter's and the provider's documents of all their leases."""
     (escrow_id,) = world.ledger.escrows
     return await make_maker(world, 0).make_paid(escrow_id), await make_maker(world, 1).make_earned(escrow_id)
 
 
-def check_all(world: World, papers: list[LeaseEvidence]) -> dict[Hash32, int]:
+def check_all(world: World, documents: list[LeaseEvidence]) -> dict[Hash32, int]:
     """The cost that vouchers cover, by lease; everything must hold and be paid."""
-    audit = audit_evidence(papers)
+    audit = audit_evidence(documents)
     assert audit.refusal is None, audit.refusal
     assert sum(tally.covered for tally in audit.tallies) == world.paid_to(1) > 0
     return {tally.lease_id: tally.covered for tally in audit.tallies}
@@ -69,23 +69,23 @@ async def test_both_sides_of_several_jobs_on_one_escrow_hold_and_agree() -> None
     assert check_all(world, paid) == check_all(world, earned)
     assert len(paid) == 3
     for ours, theirs in zip(paid, earned, strict=True):
-        assert ours.paper == theirs.paper
+        assert ours.document == theirs.document
         assert ours.receipts == theirs.receipts
     assert earned[-1].vouchers[-1].signed == paid[-1].vouchers[-1].signed
 
 
-async def test_papers_of_a_running_job_hold_too() -> None:
+async def test_documents_of_a_running_job_hold_too() -> None:
     world = make_market()
     world.submit(behaviour=Behaviour(run_ns=60 * SECOND))
     world.run_for(27)
-    for papers in await make_both(world):
-        assert audit_evidence(papers).refusal is None
-        assert len(papers[0].receipts) >= 3 and papers[0].vouchers
+    for documents in await make_both(world):
+        assert audit_evidence(documents).refusal is None
+        assert len(documents[0].receipts) >= 3 and documents[0].vouchers
     world.run_until_settled()
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_papers_hold_when_messages_get_lost_and_nodes_fall(seed: int) -> None:
+async def test_documents_hold_when_messages_get_lost_and_nodes_fall(seed: int) -> None:
     world = make_market(seed)
     world.network.loss, world.network.duplicates = 15, 15
     for _ in range(2):
@@ -95,5 +95,5 @@ async def test_papers_hold_when_messages_get_lost_and_nodes_fall(seed: int) -> N
     world.run_for(7)
     world.machines[0].crash()
     world.run_until_settled()
-    for papers in await make_both(world):
-        check_all(world, papers)
+    for documents in await make_both(world):
+        check_all(world, documents)

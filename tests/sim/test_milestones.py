@@ -94,7 +94,12 @@ def test_an_effect_that_knows_only_its_lease_or_escrow_is_about_that_lease_and_i
     watch = effects.WatchWorkload(lease.lease_id, "watch", "watch")
     claim = effects.Claim(lease.terms.escrow_id, lease.escrow, None, True, "claim")
     news = effects.PushNews(
-        lease.terms.submitter, (), effects.Standing(lease.lease_id, "running", None, "", None, None), "news", "news", 0
+        lease.terms.submitter,
+        (),
+        effects.LeaseReport(lease.lease_id, "running", None, "", None, None),
+        "news",
+        "news",
+        0,
     )
     for effect in (watch, claim, news):
         found = find_subject(loop.state, effect)

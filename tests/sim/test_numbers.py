@@ -24,8 +24,8 @@ def ask_quotes(world: World, count: int) -> None:
     """A stranger asks for quotes, which the provider signs."""
     provider = world.machines[1]
     for _ in range(count):
-        job = make_job(submitter=address_of(77), nonce=world.dice.randbytes(16))
-        provider.tell(PricesSet(make_tariff(vcpu_hour=world.dice.randint(1, 10**17))))
+        job = make_job(submitter=address_of(77), nonce=world.entropy.randbytes(16))
+        provider.tell(PricesSet(make_tariff(vcpu_hour=world.entropy.randint(1, 10**17))))
         station = world.network.stations[provider.address]
         provider.spawn(station.methods[QUOTE_REQUEST](address_of(77), encode(job)))  # type: ignore[arg-type]
         world.run_for(0.1)
@@ -34,14 +34,14 @@ def ask_quotes(world: World, count: int) -> None:
 def run_with_old_backup(seed: int) -> World:
     """A provider serves a job and gives quotes, and comes back with a disk as it was some seconds to a minute before."""
     world = make_market(seed)
-    dice = random.Random(seed)
+    entropy = random.Random(seed)
     world.submit(behaviour=Behaviour(run_ns=120 * SECOND))
     world.wait_running()
-    world.run_for(dice.uniform(0, 20))
+    world.run_for(entropy.uniform(0, 20))
     backup = world.machines[1].disk.make_backup()
     ask_quotes(world, 3)
-    world.run_for(dice.uniform(0, 60))
-    world.machines[1].faults.down_ns = dice.randint(0, 10 * SECOND)
+    world.run_for(entropy.uniform(0, 60))
+    world.machines[1].faults.down_ns = entropy.randint(0, 10 * SECOND)
     world.machines[1].restore(backup)
     world.run_for(11)
     ask_quotes(world, 3)

@@ -71,14 +71,14 @@ class World:
 
     def __init__(self, seed: int = 0, deposit: int = 100 * TOKEN) -> None:
         self.seed = seed
-        self.dice = random.Random(seed)
+        self.entropy = random.Random(seed)
         self.clockwork = Clockwork(NOW_NS)
         self.ledger = Ledger(SEPARATOR)
         self.guard = Guard(DOMAIN, self.ledger)
         self.ledger.on_change = self.guard.on_chain
         self.chain = Chain(self.clockwork, self.ledger)
-        self.network = Network(self.clockwork, self.dice)
-        self.market = SimMarket(self.clockwork, self.dice, SEPARATOR, {})
+        self.network = Network(self.clockwork, self.entropy)
+        self.market = SimMarket(self.clockwork, self.entropy, SEPARATOR, {})
         self.machines: dict[int, Machine] = {}
         self.behaviours: dict[str, Behaviour] = {}
         self.jobs: list[tuple[int, Job]] = []
@@ -105,7 +105,7 @@ class World:
         containers = Containers(self.clockwork, self._find_behaviour, lambda lease: self.guard.on_start(address, lease))
         machine = Machine(
             clockwork=self.clockwork,
-            dice=self.dice,
+            entropy=self.entropy,
             signer=KeySigner(make_key(number), SEPARATOR, lambda *signed: self._on_sign(number, *signed)),
             net=NetPort(self.network, address),
             chain=ChainPort(self.chain, Wallet(self.chain, account), account),
@@ -125,7 +125,7 @@ class World:
 
     def submit(self, submitter: int = 0, behaviour: Behaviour | None = None, **changes: Any) -> Hash32:
         """Submit a job; gives its hash."""
-        nonce = self.dice.randbytes(16)
+        nonce = self.entropy.randbytes(16)
         name = f"job-{len(self.jobs)}"
         image = Image("sha256:" + f"{len(self.jobs):064x}", 10_000_000, reference=name)
         fields = {"name": name, "submitter": address_of(submitter), "nonce": nonce, "image": image} | changes

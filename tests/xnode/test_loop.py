@@ -31,29 +31,29 @@ from xnode.store.schema import JOURNAL
 
 DEADLINE_S = 20
 
-Perform = Callable[[effects.Deed], Awaitable[changes.Change]]
+Perform = Callable[[effects.DurableEffect], Awaitable[changes.Change]]
 
 
-async def never(_effect: effects.Deed) -> changes.Change:
-    """A deed that takes for ever."""
+async def never(_effect: effects.DurableEffect) -> changes.Change:
+    """An effect that takes for ever."""
     await trio.sleep_forever()
     raise AssertionError
 
 
 class Recorder:
-    """Does every deed at once and remembers which."""
+    """Does every effect at once and remembers which."""
 
     def __init__(self) -> None:
-        self.done: list[effects.Deed] = []
+        self.done: list[effects.DurableEffect] = []
         self.news = trio.Event()
 
-    async def __call__(self, effect: effects.Deed) -> changes.Change:
+    async def __call__(self, effect: effects.DurableEffect) -> changes.Change:
         self.done.append(effect)
         self.news.set()
         self.news = trio.Event()
-        return changes.DeedDone()
+        return changes.EffectDone()
 
-    async def wait_for(self, holds: Callable[[list[effects.Deed]], bool]) -> None:
+    async def wait_for(self, holds: Callable[[list[effects.DurableEffect]], bool]) -> None:
         with trio.fail_after(DEADLINE_S):
             while not holds(self.done):
                 await self.news.wait()
@@ -113,8 +113,8 @@ def read_entries(engine: Engine) -> list[changes.Entry]:
 
 
 def find_failures(engine: Engine) -> list[tuple[str, str]]:
-    changes = [entry.change for entry in read_entries(engine)]
-    return [(type(one.effect).__name__, one.code) for one in changes if isinstance(one, changes.EffectFailed)]
+    found = [entry.change for entry in read_entries(engine)]
+    return [(type(one.effect).__name__, one.code) for one in found if isinstance(one, changes.EffectFailed)]
 
 
 class SlowJournal(Journal):
@@ -192,12 +192,12 @@ async def test_a_newer_effect_takes_the_place_of_one_that_is_tried_again(engine:
     done: list[int] = []
     fails = True
 
-    async def perform(effect: effects.Deed) -> changes.Change:
+    async def perform(effect: effects.DurableEffect) -> changes.Change:
         assert isinstance(effect, effects.AnnounceOffer)
         if fails:
             raise Retryable("not now")
         done.append(int(effect.offer.body.tariff.vcpu_hour))
-        return changes.DeedDone()
+        return changes.EffectDone()
 
     async with run_loop(engine, perform) as loop:
         await loop.tell(make_started(provider=make_provider_settings(1)))
@@ -211,11 +211,11 @@ async def test_a_newer_effect_takes_the_place_of_one_that_is_tried_again(engine:
     assert (await Journal(engine).load()).effects == ()
 
 
-async def test_the_log_lines_of_a_deed_and_its_retries_carry_the_job(engine: Engine) -> None:
+async def test_the_log_lines_of_an_effect_and_its_retries_carry_the_job(engine: Engine) -> None:
     tried: list[dict[str, Any]] = []
     again = trio.Event()
 
-    async def perform(effect: effects.Deed) -> changes.Change:
+    async def perform(effect: effects.DurableEffect) -> changes.Change:
         tried.append(structlog.contextvars.get_contextvars())
         if len(tried) == 1:
             raise Retryable("not now")
@@ -233,7 +233,7 @@ async def test_the_log_lines_of_a_deed_and_its_retries_carry_the_job(engine: Eng
 
 
 async def test_a_refused_effect_fails_by_the_code_of_the_refusal(engine: Engine) -> None:
-    async def perform(effect: effects.Deed) -> changes.Change:
+    async def perform(effect: effects.DurableEffect) -> changes.Change:
         raise Permanent("no offers at all", code="no_offers")
 
     async with run_loop(engine, perform) as loop:
@@ -243,10 +243,10 @@ async def test_a_refused_effect_fails_by_the_code_of_the_refusal(engine: Engine)
         assert next(loop.state.all(SubmitterJob)).end_reason == "no_offers"
 
 
-async def test_a_deed_that_never_ends_is_given_up_at_its_deadline(engine: Engine) -> None:
+async def test_an_effect_that_never_ends_is_given_up_at_its_deadline(engine: Engine) -> None:
     settings = make_submitter_settings(quote_wait_ns=NANOS_PER_SECOND // 5)
 
-    async def perform(effect: effects.Deed) -> changes.Change:
+    async def perform(effect: effects.DurableEffect) -> changes.Change:
         if isinstance(effect, effects.SearchOffers):
             offer = make_signed_offer(expires_at_ns=deadline(3600))
             candidates = () if effect.tried else (Candidate(offer, 0, 0, ""),)

@@ -1,4 +1,4 @@
-"""Challenge: the seeds, sizes and dice of one challenge, as CapacityRegistry writes them down. Needs no numpy."""
+"""Challenge: the seeds, sizes and entropy of one challenge, as CapacityRegistry writes them down. Needs no numpy."""
 
 from __future__ import annotations
 

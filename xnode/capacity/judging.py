@@ -8,7 +8,7 @@ from typing import Literal
 
 from metering.capacity import (
     CapacityAnswer,
-    Opening,
+    ElementProof,
     SignedVerdict,
     find_opened_rows,
     make_answer_digest,
@@ -152,7 +152,7 @@ class WrongElement:
     """Evidence against the node that signed the root: FaultProver.proveWrongElement takes it."""
 
     device: int
-    opening: Opening
+    opening: ElementProof
 
 
 def judge_row(

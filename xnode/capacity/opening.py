@@ -1,4 +1,4 @@
-"""Opening: rows of a committed product as a prover shows them, and the evidence in one that is wrong. Needs no numpy."""
+"""ElementProof: rows of a committed product as a prover shows them, and the evidence in one that is wrong. Needs no numpy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from metering.capacity import LEAF_BYTES, LEAF_COLUMNS, Opening, count_leaves, count_levels
+from metering.capacity import LEAF_BYTES, LEAF_COLUMNS, ElementProof, count_leaves, count_levels
 from metering.refusal import Refusal
 from metering.units import Hash32
 from xnode.capacity.challenge import MAX_SIZE
@@ -39,7 +39,7 @@ def check_opened_row(root: Hash32, n: int, row: int, opened: OpenedRow) -> Refus
     return None
 
 
-def find_wrong_element(n: int, row: int, opened: OpenedRow, expected: bytes) -> Opening | None:
+def find_wrong_element(n: int, row: int, opened: OpenedRow, expected: bytes) -> ElementProof | None:
     """The first element that differs from what the row must be, as evidence; for rows that passed check_opened_row."""
     if opened.values == expected:
         return None
@@ -48,7 +48,7 @@ def find_wrong_element(n: int, row: int, opened: OpenedRow, expected: bytes) -> 
     leaf, column = divmod(place // 4, LEAF_COLUMNS)
     values = opened.values[leaf * LEAF_BYTES : (leaf + 1) * LEAF_BYTES]
     path = find_path(_fold(n, row, opened), first, first + leaf)
-    return Opening(first + leaf, column, values, path)
+    return ElementProof(first + leaf, column, values, path)
 
 
 def _fold(n: int, row: int, opened: OpenedRow) -> tuple[tuple[Hash32, ...], ...]:

@@ -1,4 +1,4 @@
-"""Tree: the Merkle tree over a product, and proofs of spans of its leaves (IFaultProver.Opening). Needs no numpy."""
+"""Tree: the Merkle tree over a product, and proofs of spans of its leaves (IFaultProver.ElementProof). Needs no numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standing: what the contracts know of a provider: its stake and what holds it, its credits, and its record."""
+"""LeaseReport: what the contracts know of a provider: its stake and what holds it, its credits, and its record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from metering.units import U128_MAX, Address, Amount
 from xnode.chain.contracts import compute_credit, payment_escrow, provider_registry
 from xnode.chain.contracts.provider_registry import StakeDetails
 from xnode.chain.deployment.manifest import Asset, Manifest
-from xnode.chain.node.json_rpc import Rpc, View
+from xnode.chain.node.json_rpc import JsonRpc, View
 
 
 class Stake(msgspec.Struct, frozen=True):
@@ -36,7 +36,7 @@ class Credit(msgspec.Struct, frozen=True):
     """One kind of credit of one provider, in base units.
 
     outstanding: minted and not yet used, below zero when it served more than it minted; limit: what its verified capacity
-    allows; mintable: what it could mint now; cover_rate: OPENX base units of stake for one whole credit; shortfall: what
+    allows; mintable: what it could mint now; collateral_ratio: OPENX base units of stake for one whole credit; shortfall: what
     is outstanding above what its capacity can serve.
     """
 
@@ -45,7 +45,7 @@ class Credit(msgspec.Struct, frozen=True):
     limit: int
     mintable: int
     held: int
-    cover_rate: int
+    collateral_ratio: int
     window_hours: int
     is_defaulted: bool
     shortfall: int
@@ -71,7 +71,7 @@ class Record(msgspec.Struct, frozen=True):
     accounts: tuple[Account, ...]
 
 
-async def read_stake(rpc: Rpc, manifest: Manifest, provider: Address) -> Stake:
+async def read_stake(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Stake:
     """The provider's stake, and what holds it."""
     c = manifest.contracts
     details, gpu, cpu, verifier, thaw_s = await rpc.view_all(
@@ -87,7 +87,7 @@ async def read_stake(rpc: Rpc, manifest: Manifest, provider: Address) -> Stake:
     return Stake(staked, _cap(gpu), _cap(cpu), _cap(verifier), thaw_s)
 
 
-async def read_credit(rpc: Rpc, asset: Asset, provider: Address) -> Credit:
+async def read_credit(rpc: JsonRpc, asset: Asset, provider: Address) -> Credit:
     """The provider's side of a credit."""
     asked = (
         compute_credit.OUTSTANDING,
@@ -98,12 +98,12 @@ async def read_credit(rpc: Rpc, asset: Asset, provider: Address) -> Credit:
         compute_credit.SHORTFALL_OF,
     )
     views = [View(asset.address, function, (provider,)) for function in asked]
-    views += [View(asset.address, compute_credit.COVER_RATE), View(asset.address, compute_credit.WINDOW_HOURS)]
+    views += [View(asset.address, compute_credit.COLLATERAL_RATIO), View(asset.address, compute_credit.WINDOW_HOURS)]
     outstanding, limit, mintable, held, defaulted, shortfall, rate, window = await rpc.view_all(views)
     return Credit(asset, outstanding, limit, mintable, held, rate, window, defaulted, shortfall)
 
 
-async def read_record(rpc: Rpc, manifest: Manifest, provider: Address) -> Record:
+async def read_record(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Record:
     """What the contracts say of the provider's work; nothing in it can be written by opinion."""
     registry, escrow = manifest.contracts.provider_registry, manifest.contracts.payment_escrow
     views = [

@@ -20,7 +20,7 @@ from xnode.chain.contracts import payment_escrow, provider_registry
 from xnode.chain.contracts.capacity_registry import CapacityClient
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import Reverted, Rpc
+from xnode.chain.node.json_rpc import JsonRpc, Reverted
 from xnode.chain.node.logs import POLL_S, Cursor, LogPoller
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall
@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 class ChainClient:
     """The contracts of one manifest, through one chain node and one key. run() must be running for sends to end."""
 
-    def __init__(self, rpc: Rpc, manifest: Manifest, transactor: Transactor) -> None:
+    def __init__(self, rpc: JsonRpc, manifest: Manifest, transactor: Transactor) -> None:
         self.manifest = manifest
         self._rpc, self._transactor = rpc, transactor
         self._escrow = manifest.contracts.payment_escrow
@@ -185,7 +185,7 @@ class ChainClient:
 
 
 def make_client(
-    rpc: Rpc, manifest: Manifest, signer: TransactionSigner, engine: Engine, pace: Pace | None = None
+    rpc: JsonRpc, manifest: Manifest, signer: TransactionSigner, engine: Engine, pace: Pace | None = None
 ) -> ChainClient:
     """A client whose transactions are kept in table chain_tx of the engine (made by tx_journal.make_table)."""
     pace = replace(pace or Pace(), confirmations=manifest.confirmations)
@@ -201,7 +201,7 @@ async def open_client(
     url = rpc_url or manifest.rpc_url
     if not url:
         raise Permanent("no chain node is named; set chain.rpc_url")
-    async with Rpc(url, manifest.chain_id) as rpc, trio.open_nursery() as nursery:
+    async with JsonRpc(url, manifest.chain_id) as rpc, trio.open_nursery() as nursery:
         client = make_client(rpc, manifest, signer, engine, pace)
         await nursery.start(client.run)
         yield client

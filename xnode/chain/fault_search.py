@@ -1,4 +1,4 @@
-"""Faults: what a set of signed papers proves, by what the chain knows of the keys that signed and of the challenges."""
+"""Faults: what a set of signed documents proves, by what the chain knows of the keys that signed and of the challenges."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from metering.capacity import make_answer_digest, make_verdict_digest
 from metering.eip712 import make_digest
-from metering.evidence import AnswerPaper, CoveredVoucher, LeasePaper, NumberedPaper, VerdictPaper
+from metering.evidence import AnswerDocument, CoveredVoucher, LeaseDocument, NumberedDocument, VerdictDocument
 from metering.faults import (
     Device,
     Owners,
@@ -22,35 +22,37 @@ from metering.units import ZERO_ADDRESS, Address, Hash32
 from xnode.chain.contracts import capacity_registry, fault_prover, provider_registry
 from xnode.chain.contracts.capacity_registry import Capacity
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import Rpc, View
+from xnode.chain.node.json_rpc import JsonRpc, View
 from xnode.chain.overuse import find_overuse
 
-Paper = LeasePaper | SignedReceipt | CoveredVoucher | NumberedPaper | AnswerPaper | VerdictPaper
+SignedDocument = LeaseDocument | SignedReceipt | CoveredVoucher | NumberedDocument | AnswerDocument | VerdictDocument
 
 MAX_HISTORY = 200
 """Verdicts on one provider that its receipts are held against, the newest."""
 
 
-async def find_proofs(rpc: Rpc, manifest: Manifest, papers: Sequence[Paper]) -> list[Proof]:
-    """Every provable fault in the papers, one for each subject; those of another deployment say nothing here."""
+async def find_proofs(rpc: JsonRpc, manifest: Manifest, documents: Sequence[SignedDocument]) -> list[Proof]:
+    """Every provable fault in the documents, one for each subject; those of another deployment say nothing here."""
     separator, capacity = manifest.domain.separator(), manifest.capacity_domain.separator()
-    ours = [paper for paper in papers if _is_of(paper, separator, capacity)]
+    ours = [document for document in documents if _is_of(document, separator, capacity)]
     owners = await read_owners(rpc, manifest, _list_signers(ours, separator))
-    documents = [one for one in ours if isinstance(one, SignedReceipt | NumberedPaper | VerdictPaper)]
-    found: list[Proof | None] = list(find_equivocations(documents, separator, owners))
-    for paper in ours:
-        if isinstance(paper, AnswerPaper) and paper.opening is not None:
-            device = await _read_device(rpc, manifest, paper.signed.answer.challenge_id, paper.signed.answer.device)
-            found.append(find_wrong_element(paper, device, owners))
-        elif isinstance(paper, VerdictPaper) and paper.opening is not None:
-            device = await _read_device(rpc, manifest, paper.signed.verdict.challenge_id, paper.device)
-            found.append(find_false_verdict(paper, device, owners))
+    numbered = [one for one in ours if isinstance(one, SignedReceipt | NumberedDocument | VerdictDocument)]
+    found: list[Proof | None] = list(find_equivocations(numbered, separator, owners))
+    for document in ours:
+        if isinstance(document, AnswerDocument) and document.opening is not None:
+            device = await _read_device(
+                rpc, manifest, document.signed.answer.challenge_id, document.signed.answer.device
+            )
+            found.append(find_wrong_element(document, device, owners))
+        elif isinstance(document, VerdictDocument) and document.opening is not None:
+            device = await _read_device(rpc, manifest, document.signed.verdict.challenge_id, document.device)
+            found.append(find_false_verdict(document, device, owners))
     receipts = [one for one in ours if isinstance(one, SignedReceipt)]
     found += await _find_overuse(rpc, manifest, receipts, separator, owners)
     return list({proof.fault_id: proof for proof in found if proof is not None}.values())
 
 
-async def read_owners(rpc: Rpc, manifest: Manifest, nodes: Iterable[Address]) -> dict[Address, Address]:
+async def read_owners(rpc: JsonRpc, manifest: Manifest, nodes: Iterable[Address]) -> dict[Address, Address]:
     """The provider to which each of these node keys is bound for ever; a key that is bound to none is left out."""
     asked = list(dict.fromkeys(nodes))
     registry = manifest.contracts.provider_registry
@@ -58,48 +60,48 @@ async def read_owners(rpc: Rpc, manifest: Manifest, nodes: Iterable[Address]) ->
     return {node: owner for node, owner in zip(asked, bound, strict=True) if owner != ZERO_ADDRESS}
 
 
-async def read_proven(rpc: Rpc, manifest: Manifest, proofs: Sequence[Proof]) -> list[bool]:
+async def read_proven(rpc: JsonRpc, manifest: Manifest, proofs: Sequence[Proof]) -> list[bool]:
     """Of each whether it has been proved before."""
     prover = manifest.contracts.fault_prover
     return await rpc.view_all([View(prover, fault_prover.IS_PROVEN, (proof.fault_id,)) for proof in proofs])
 
 
-def _is_of(paper: Paper, separator: Hash32, capacity: Hash32) -> bool:
-    match paper:
+def _is_of(document: SignedDocument, separator: Hash32, capacity: Hash32) -> bool:
+    match document:
         case SignedReceipt() | CoveredVoucher():
             return True  # They do not say; a signature in another domain recovers to nobody that is bound.
-        case LeasePaper() | NumberedPaper():
-            return paper.separator == separator
-        case AnswerPaper() | VerdictPaper():
-            return paper.separator == capacity
+        case LeaseDocument() | NumberedDocument():
+            return document.separator == separator
+        case AnswerDocument() | VerdictDocument():
+            return document.separator == capacity
 
 
-def _list_signers(papers: Sequence[Paper], separator: Hash32) -> list[Address]:
+def _list_signers(documents: Sequence[SignedDocument], separator: Hash32) -> list[Address]:
     """Whoever signed something by which it can be proved wrong, and whoever an offer names."""
     found: list[Address | None] = []
-    for paper in papers:
-        match paper:
+    for document in documents:
+        match document:
             case SignedReceipt():
-                found.append(recover_signer(make_receipt_digest(separator, paper.receipt), paper.signature))
-            case NumberedPaper():
-                found.append(recover_signer(make_digest(separator, paper.kind, paper), paper.signature))
-                found.append(paper.node)
-            case AnswerPaper(signed=answer):
-                digest = make_answer_digest(paper.separator, answer.answer)
+                found.append(recover_signer(make_receipt_digest(separator, document.receipt), document.signature))
+            case NumberedDocument():
+                found.append(recover_signer(make_digest(separator, document.kind, document), document.signature))
+                found.append(document.node)
+            case AnswerDocument(signed=answer):
+                digest = make_answer_digest(document.separator, answer.answer)
                 found.append(recover_signer(digest, answer.signature))
-            case VerdictPaper(signed=verdict):
-                digest = make_verdict_digest(paper.separator, verdict.verdict)
+            case VerdictDocument(signed=verdict):
+                digest = make_verdict_digest(document.separator, verdict.verdict)
                 found.append(recover_signer(digest, verdict.signature))
     return [node for node in found if node is not None]
 
 
-async def _read_device(rpc: Rpc, manifest: Manifest, challenge_id: Hash32, device: int) -> Device:
+async def _read_device(rpc: JsonRpc, manifest: Manifest, challenge_id: Hash32, device: int) -> Device:
     registry = manifest.contracts.capacity_registry
     return Device(*await rpc.view(registry, capacity_registry.DEVICE_OF, challenge_id, device))
 
 
 async def _find_overuse(
-    rpc: Rpc, manifest: Manifest, receipts: Sequence[SignedReceipt], separator: Hash32, owners: Owners
+    rpc: JsonRpc, manifest: Manifest, receipts: Sequence[SignedReceipt], separator: Hash32, owners: Owners
 ) -> list[Proof]:
     by_provider: dict[Address, list[SignedReceipt]] = {}
     for one in receipts:
@@ -115,7 +117,7 @@ async def _find_overuse(
     return found
 
 
-async def _read_verdicts(rpc: Rpc, manifest: Manifest, provider: Address) -> list[tuple[int, Verified]]:
+async def _read_verdicts(rpc: JsonRpc, manifest: Manifest, provider: Address) -> list[tuple[int, Verified]]:
     registry = manifest.contracts.capacity_registry
     count = int(await rpc.view(registry, capacity_registry.HISTORY_LENGTH, provider))
     places = range(max(0, count - MAX_HISTORY), count)

@@ -12,7 +12,7 @@ import trio
 from sqlalchemy import Engine
 
 from metering.eip712 import Domain
-from metering.evidence import LeasePaper
+from metering.evidence import LeaseDocument
 from metering.faults import Proof
 from metering.receipt import SignedReceipt
 from metering.units import U128_MAX, ZERO_ADDRESS, Address, Amount, Hash32
@@ -27,7 +27,7 @@ from xnode.chain.contracts import (
 )
 from xnode.chain.contracts.provider_registry import StakeDetails
 from xnode.chain.deployment.manifest import Asset, Manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall
 from xnode.errors import ExitCode, Permanent, UserError
@@ -73,7 +73,7 @@ class Registration(msgspec.Struct, frozen=True):
 class Payer:
     """One wallet's operations. Each names an intent; the same intent asked again is never done twice."""
 
-    def __init__(self, rpc: Rpc, manifest: Manifest, key: WalletSigner, transactor: Transactor) -> None:
+    def __init__(self, rpc: JsonRpc, manifest: Manifest, key: WalletSigner, transactor: Transactor) -> None:
         self.manifest = manifest
         self._rpc, self._key, self._transactor = rpc, key, transactor
         self._escrow = manifest.contracts.payment_escrow
@@ -81,7 +81,7 @@ class Payer:
         self._token = manifest.contracts.openx_token
 
     @property
-    def rpc(self) -> Rpc:
+    def rpc(self) -> JsonRpc:
         """The chain node it asks."""
         return self._rpc
 
@@ -254,9 +254,9 @@ class Payer:
         """Proves a fault that this wallet committed to; the reward is its."""
         return await self._send(intent, self.manifest.contracts.fault_prover, fault_prover.make_proof(proof, salt))
 
-    async def prove_breach(self, intent: str, paper: LeasePaper, last: SignedReceipt) -> Sent:
+    async def prove_breach(self, intent: str, document: LeaseDocument, last: SignedReceipt) -> Sent:
         """Has what both promised for a breach given back to the payer of the lease's escrow."""
-        return await self._send(intent, self.manifest.contracts.fault_prover, fault_prover.make_breach(paper, last))
+        return await self._send(intent, self.manifest.contracts.fault_prover, fault_prover.make_breach(document, last))
 
     # ---- Being paid
 
@@ -310,7 +310,7 @@ async def open_payer(
         raise UserError("no chain node is named", where="chain.rpc_url", todo="set it", code=ExitCode.USAGE)
     journal = SqlTxJournal(engine, manifest.chain_id, key.address)
     pace = replace(pace or Pace(), confirmations=manifest.confirmations)
-    async with Rpc(url, manifest.chain_id) as rpc, trio.open_nursery() as nursery:
+    async with JsonRpc(url, manifest.chain_id) as rpc, trio.open_nursery() as nursery:
         transactor = Transactor(rpc, key, journal, manifest.chain_id, pace)
         await nursery.start(transactor.run)
         yield Payer(rpc, manifest, key, transactor)

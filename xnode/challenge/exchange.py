@@ -9,7 +9,7 @@ from metering.capacity import SignedVerdict
 from metering.codec import decode_strict, encode
 from metering.units import NANOS_PER_SECOND, Address, Hash32
 from xnode.capacity import judging, message
-from xnode.challenge.evidence import PaperKeeper
+from xnode.challenge.evidence import EvidenceKeeper
 from xnode.challenge.trial import LOOK_S, Caller, Trial, describe, read_request, refuse
 from xnode.errors import Permanent, Retryable
 from xnode.logs import make_log_id
@@ -30,10 +30,10 @@ class Exchange:
     """One for the daemon. trials: those under way."""
 
     def __init__(
-        self, me: Address, chain: CapacityChain, caller: Caller, papers: PaperKeeper, separator: Hash32
+        self, me: Address, chain: CapacityChain, caller: Caller, documents: EvidenceKeeper, separator: Hash32
     ) -> None:
         """me: our provider's address; separator: of CapacityRegistry's domain."""
-        self._me, self._chain, self._caller, self._papers = me, chain, caller, papers
+        self._me, self._chain, self._caller, self._documents = me, chain, caller, documents
         self._separator = separator
         self.trials: dict[Hash32, Trial] = {}
 
@@ -89,8 +89,8 @@ class Exchange:
             trial.tell()
         elif first.verdict != signed.verdict:
             log.warning("two verdicts of one verifier", member="0x" + member.hex())
-            await self._papers.keep_verdict(first)
-            await self._papers.keep_verdict(signed)
+            await self._documents.keep_verdict(first)
+            await self._documents.keep_verdict(signed)
 
     async def on_verdict(self, caller: Address, body: bytes) -> bytes:
         """capacity.verdict: hear a member's verdict, and tell ours."""

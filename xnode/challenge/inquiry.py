@@ -1,4 +1,4 @@
-"""Capacity inquiry: what a verifier asks of the challenged node: signed answers in time, then products and rows by its dice."""
+"""Capacity inquiry: what a verifier asks of the challenged node: signed answers in time, then rows drawn by its entropy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xnode.capacity.judging import WrongElement
 from xnode.capacity.message import AnswerQuery, Answers, OpenQuery, ProductQuery
 from xnode.capacity.opening import OpenedRow
 from xnode.capacity.products import DeviceTask, open_worker
-from xnode.challenge.evidence import PaperKeeper
+from xnode.challenge.evidence import EvidenceKeeper
 from xnode.challenge.trial import Caller, Trial, describe, read_refusal
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
@@ -60,10 +60,10 @@ class Inquiry:
     """One for the daemon."""
 
     def __init__(
-        self, caller: Caller, promises: Promises, papers: PaperKeeper, clock: Clock, separator: Hash32
+        self, caller: Caller, promises: Promises, documents: EvidenceKeeper, clock: Clock, separator: Hash32
     ) -> None:
         """separator: of CapacityRegistry's domain."""
-        self._caller, self._promises, self._papers = caller, promises, papers
+        self._caller, self._promises, self._documents = caller, promises, documents
         self._clock, self._separator = clock, separator
         self._checks = trio.CapacityLimiter(min(MAX_CHECKS, max(1, (os.cpu_count() or 1) // 2)))
 
@@ -134,7 +134,7 @@ class Inquiry:
     async def check_devices(
         self, trial: Trial, received: tuple[Answers, ...], vector_seed: Hash32, opening_seed: Hash32
     ) -> Refusal | None:
-        """None when all devices' products are right as far as our dice see."""
+        """None when all devices' products are right as far as our entropy see."""
         found: list[Refusal] = []
         tasks = judging.make_tasks(trial.challenge, trial.challenge.seed)
         answered = [device for answers in received for device in answers.devices]
@@ -207,7 +207,7 @@ class Inquiry:
         self, trial: Trial, task: DeviceTask, answer: message.AnsweredDevice, found: WrongElement
     ) -> None:
         signed = SignedAnswer(_make_answer(trial.challenge_id, task, answer), answer.signature)
-        await self._papers.keep_answer(signed, found.opening)
+        await self._documents.keep_answer(signed, found.opening)
         log.warning("a wrong element was signed", challenge=make_log_id(trial.challenge_id), device=task.device)
 
     async def _insist(self, trial: Trial, method: str, query: msgspec.Struct, until_ns: int) -> bytes | Refusal:

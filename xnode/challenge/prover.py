@@ -269,7 +269,7 @@ class Prover:
         return found, found.callers.setdefault(caller, _Caller())
 
     async def _wait_products(self, session: _Session, asking: _Caller, device: int) -> Products:
-        """The products, once everything is signed: before that nobody's dice are worth hearing."""
+        """The products, once everything is signed: before that nobody's entropy are worth hearing."""
         if not 0 <= device < sum(claim.count for claim in session.challenge.claims):
             raise refuse("device_unknown", f"the challenge has no device {device}")
         if not all(claim.answers for claim in session.claims):
@@ -306,7 +306,7 @@ def _make_subject(session: _Session, number: int) -> bytes:
 
 
 def _hold_to(first: Hash32 | None, told: Hash32) -> Hash32:
-    """A verifier throws its dice once: else it could have us compute and show for ever."""
+    """A verifier draws its entropy once: else it could have us compute and show for ever."""
     if first is not None and first != told:
         raise refuse("seed_changed", "this verifier has told another seed before")
     return told

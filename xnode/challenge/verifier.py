@@ -1,4 +1,4 @@
-"""Capacity verifier: judges other providers' hardware when it is drawn: takes the time, throws the dice, signs once."""
+"""Capacity verifier: judges other providers' hardware when it is drawn: takes the time, draws entropy, signs once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metering.codec import decode, encode
 from metering.eip712 import Domain
 from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Hash32
 from xnode.capacity import judging, message
-from xnode.challenge.evidence import PaperKeeper
+from xnode.challenge.evidence import EvidenceKeeper
 from xnode.challenge.exchange import Exchange
 from xnode.challenge.inquiry import Inquiry
 from xnode.challenge.trial import LOOK_S, Caller, Trial
@@ -47,9 +47,9 @@ class Verifier:
         """me: our provider's address; signer: in the domain, CapacityRegistry's."""
         self._me, self._chain, self._promises = me, chain, promises
         self._signer, self._clock = signer, clock
-        caller, self.papers = Caller(net, clock), PaperKeeper(promises, domain)
-        self._inquiry = Inquiry(caller, promises, self.papers, clock, domain.separator())
-        self._exchange = Exchange(me, chain, caller, self.papers, domain.separator())
+        caller, self.documents = Caller(net, clock), EvidenceKeeper(promises, domain)
+        self._inquiry = Inquiry(caller, promises, self.documents, clock, domain.separator())
+        self._exchange = Exchange(me, chain, caller, self.documents, domain.separator())
 
     def methods(self) -> dict[str, RpcHandler]:
         """RPC methods by name."""
@@ -128,8 +128,8 @@ class Verifier:
         if not received:
             return await self._give_verdict(trial, (), ZERO_HASH)
         roots = tuple(device.root for answers in received for device in answers.devices)
-        dice = await self._promises.keep("CapacityDice", trial.challenge_id, os.urandom(64))
-        vector_seed, opening_seed = Hash32(dice[:32]), Hash32(dice[32:])
+        entropy = await self._promises.keep("CapacityEntropy", trial.challenge_id, os.urandom(64))
+        vector_seed, opening_seed = Hash32(entropy[:32]), Hash32(entropy[32:])
         fault = await self._inquiry.check_devices(trial, received, vector_seed, opening_seed)
         if fault is not None:
             log.warning("capacity not verified", challenge=make_log_id(trial.challenge_id), reason=str(fault))

@@ -63,7 +63,7 @@ class CapacityWatch:
         self._under_way: set[Hash32] = set()
         self._over: OrderedDict[Hash32, None] = OrderedDict()
         self._nudged = trio.Event()
-        self.papers = verifier.papers
+        self.documents = verifier.documents
         prover.nudge = self.nudge
 
     def nudge(self) -> None:

@@ -20,7 +20,7 @@ from scheduler.feasible import make_cost_limit
 from scheduler.job import Job
 from xnode.console.evidence import EvidenceMaker
 from xnode.console.jobs import JobMaker, find_job_id, find_lease_id
-from xnode.console.present import ENDED, Shower, hex_of, hosting, show_papers
+from xnode.console.present import ENDED, Presenter, hex_of, hosting, show_documents
 from xnode.control import views
 from xnode.errors import ExitCode, UserError
 from xnode.loop import Loop
@@ -57,7 +57,7 @@ class Console:
     market: Market
     chain: Chain
     maker: JobMaker
-    shower: Shower
+    presenter: Presenter
     evidence: EvidenceMaker
     log_folder: Path
     home: str
@@ -136,7 +136,7 @@ class Console:
         await self.market.refresh_if_stale()
         latencies = self.market.latencies
         return [
-            self.shower.offer(
+            self.presenter.offer(
                 signed, latencies[signed.offer.node].smoothed_us if signed.offer.node in latencies else None
             )
             for signed in sorted(self.market.book, key=lambda one: one.offer.node)
@@ -145,9 +145,11 @@ class Console:
     # -------------------------------------------------------------------------------------------------------------- job
 
     async def offer_contradictions(self, _params: dict[str, Any]) -> list[dict[str, str]]:
-        """The papers of every two different offers that a node signed under one number and we were shown."""
-        papers = [paper for proof in self.market.book.proofs for paper in self.evidence.make_contradiction(proof)]
-        return [{"type": paper.kind, "bytes": hex_of(encode(paper))} for paper in papers]
+        """The documents of every two different offers that a node signed under one number and we were shown."""
+        documents = [
+            document for proof in self.market.book.proofs for document in self.evidence.make_contradiction(proof)
+        ]
+        return [{"type": document.kind, "bytes": hex_of(encode(document))} for document in documents]
 
     async def job_plan(self, params: dict[str, Any]) -> views.PlanView:
         """What a submission would find now; nothing is signed, nothing is kept."""
@@ -157,18 +159,18 @@ class Console:
         payer = settings.payer if settings else None
         funds = await self.chain.free_balance(payer, job.asset) if payer else 0
         candidates = tuple(
-            self.shower.candidate(one, make_cost_limit(job, one.offer.offer.body.tariff), job.resources)
+            self.presenter.candidate(one, make_cost_limit(job, one.offer.offer.body.tariff), job.resources)
             for one in found.candidates
         )
         return views.PlanView(
             name=job.name,
-            asset=self.shower.symbol(job.asset),
+            asset=self.presenter.symbol(job.asset),
             offers=found.seen,
             candidates=candidates,
             shortfalls=tuple(views.Shortfall(code, count, detail) for code, count, detail in found.shortfalls),
             payer=hex_of(payer) if payer else "",
-            funds=self.shower.money(funds, job.asset),
-            budget=self.shower.money(job.budget, job.asset),
+            funds=self.presenter.money(funds, job.asset),
+            budget=self.presenter.money(job.budget, job.asset),
             warnings=self._make_warnings(job, int(funds), payer),
         )
 
@@ -188,12 +190,12 @@ class Console:
     async def job_list(self, _params: dict[str, Any]) -> list[views.JobRow]:
         """All jobs, newest first."""
         jobs = await self.journal.read_records(SubmitterJob)
-        rows = [self.shower.job_row(self.loop.state, job) for job in jobs if isinstance(job, SubmitterJob)]
+        rows = [self.presenter.job_row(self.loop.state, job) for job in jobs if isinstance(job, SubmitterJob)]
         return sorted(rows, key=lambda row: -row.created_at_ns)
 
     async def job_show(self, params: dict[str, Any]) -> views.JobDetail:
         """One job."""
-        return self.shower.job_detail(self.loop.state, await self._find_job(params))
+        return self.presenter.job_detail(self.loop.state, await self._find_job(params))
 
     async def job_events(self, params: dict[str, Any]) -> AsyncIterator[views.TimelineEntry]:
         """What happened to a job; with `follow` also what happens, until it has ended (with `settled`: is settled)."""
@@ -204,7 +206,7 @@ class Console:
             changed = self.loop.next_change()
             job = self.loop.state.get(SubmitterJob, job.job_hash) or job
             for entry in job.timeline[shown:]:
-                yield self.shower.entry(entry, job.job.asset)
+                yield self.presenter.entry(entry, job.job.asset)
             shown = len(job.timeline)
             lease = self.loop.state.get(SubmitterLease, job.lease_id) if job.lease_id else None
             if follow and lease is not None and lease.last.number > counted:
@@ -221,7 +223,7 @@ class Console:
     def _make_counter(self, lease: SubmitterLease) -> views.TimelineEntry:
         text = f"receipt {lease.receipts} checked, voucher signed"
         entry = TimelineEntry(lease.last.at_ns, "receipt", text, (("cost", str(int(lease.last.cost))),))
-        return self.shower.entry(entry, lease.terms.asset)
+        return self.presenter.entry(entry, lease.terms.asset)
 
     async def job_logs(self, params: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The log from an offset on; with `follow` as it grows, until the workload has ended."""
@@ -246,7 +248,7 @@ class Console:
         job = await self._find_job(params)
         if job.status not in ENDED:
             await self._ask(lambda to: changes.JobStopRequested(to, job.job_hash))
-        return self.shower.job_detail(self.loop.state, self.loop.state.get(SubmitterJob, job.job_hash) or job)
+        return self.presenter.job_detail(self.loop.state, self.loop.state.get(SubmitterJob, job.job_hash) or job)
 
     async def job_wait(self, params: dict[str, Any]) -> views.JobDetail:
         """The job, once it has ended (with `settled`: once it is settled)."""
@@ -254,11 +256,11 @@ class Console:
         while job.status not in ENDED or not self._is_over(job, params):
             await self.loop.wait_change()
             job = self.loop.state.get(SubmitterJob, job.job_hash) or job
-        return self.shower.job_detail(self.loop.state, job)
+        return self.presenter.job_detail(self.loop.state, job)
 
     async def job_outputs(self, params: dict[str, Any]) -> tuple[views.OutputRow, ...]:
         """The job's outputs."""
-        return self.shower.outputs(await self._find_job(params))
+        return self.presenter.outputs(await self._find_job(params))
 
     async def job_receipts(self, params: dict[str, Any]) -> list[views.ReceiptRow]:
         """Every receipt that we accepted, with its signature."""
@@ -284,20 +286,20 @@ class Console:
             at_ns=receipt.at_ns,
             running_ns=receipt.running_ns,
             usage=usage,
-            cost=self.shower.money(receipt.cost, job.job.asset),
-            asset=self.shower.symbol(job.job.asset),
+            cost=self.presenter.money(receipt.cost, job.job.asset),
+            asset=self.presenter.symbol(job.job.asset),
             final=receipt.final,
             vouchered=True,
             signed=hex_of(encode(signed)),
         )
 
     async def job_evidence(self, params: dict[str, Any]) -> AsyncIterator[dict[str, str]]:
-        """The papers of a job's leases, and of the others on their escrows, for whoever audits."""
+        """The documents of a job's leases, and of the others on their escrows, for whoever audits."""
         job = await self._find_job(params)
         leases = [one for one in await self.journal.read_records(SubmitterLease) if isinstance(one, SubmitterLease)]
         for escrow_id in sorted({one.terms.escrow_id for one in leases if one.job_hash == job.job_hash}):
-            for papers in await self.evidence.make_paid(escrow_id):
-                for row in show_papers(papers):
+            for documents in await self.evidence.make_paid(escrow_id):
+                for row in show_documents(documents):
                     yield row
 
     async def _find_job(self, params: dict[str, Any]) -> SubmitterJob:
@@ -319,7 +321,7 @@ class Console:
         provider = self.loop.state.settings.provider
         if provider is None:
             raise UserError("this node is not a provider", todo="run `xnode provider init`")
-        decimals = self.shower.assets[provider.asset].decimals
+        decimals = self.presenter.assets[provider.asset].decimals
         prices = {name: getattr(provider.tariff, name) for name in Tariff.__struct_fields__}
         for name, text in dict(params.get("prices", {})).items():
             if name not in prices:
@@ -327,7 +329,7 @@ class Console:
             prices[name] = parse_amount(str(text), decimals)
         tariff = Tariff(**prices)
         await self.loop.tell(changes.PricesSet(tariff))
-        return self.shower.prices(tariff, provider.asset)
+        return self.presenter.prices(tariff, provider.asset)
 
     async def provider_earnings(self, _params: dict[str, Any]) -> views.EarningsView:
         """Sums over all leases, by asset."""
@@ -342,11 +344,11 @@ class Console:
             earned = sum(int(lease.last.cost) for lease in leases if lease.terms.asset == asset)
             rows.append(
                 views.Earning(
-                    asset=self.shower.symbol(asset),
-                    earned=self.shower.money(earned, asset),
-                    vouchered=self.shower.money(vouchered, asset),
-                    claimed=self.shower.money(claimed, asset),
-                    pending=self.shower.money(max(0, vouchered - claimed), asset),
+                    asset=self.presenter.symbol(asset),
+                    earned=self.presenter.money(earned, asset),
+                    vouchered=self.presenter.money(vouchered, asset),
+                    claimed=self.presenter.money(claimed, asset),
+                    pending=self.presenter.money(max(0, vouchered - claimed), asset),
                     leases=len(leases),
                 )
             )
@@ -370,28 +372,28 @@ class Console:
             node=hex_of(state.settings.node),
             provider=hex_of(provider.owner),
             registered=owner == provider.owner,
-            asset=self.shower.symbol(provider.asset),
+            asset=self.presenter.symbol(provider.asset),
             region=provider.region,
-            prices=self.shower.prices(provider.tariff, provider.asset),
+            prices=self.presenter.prices(provider.tariff, provider.asset),
             capacity=hosting(provider.make_offered()),
             free=hosting(standing.free),
-            stake=self.shower.money(await self.chain.stake_of(provider.owner), provider.asset),
+            stake=self.presenter.money(await self.chain.stake_of(provider.owner), provider.asset),
             offer_number=standing.number,
             offer_expires_at_ns=standing.expires_at_ns,
             quotes=sum(1 for _ in state.all(HeldQuote)),
-            leases=tuple(self.shower.lease_row(lease) for lease in leases),
+            leases=tuple(self.presenter.lease_row(lease) for lease in leases),
             refusals=dict(self.refusals),
             hints=self._make_hints(owner, provider.owner),
         )
 
     async def provider_evidence(self, params: dict[str, Any]) -> AsyncIterator[dict[str, str]]:
-        """The papers of a lease that we serve, and of the other leases on its escrow, for whoever audits."""
+        """The documents of a lease that we serve, and of the other leases on its escrow, for whoever audits."""
         leases = {one.key: one for one in await self.journal.read_records(ProviderLease)}
         lease_id = find_lease_id(str(params.get("lease_id", "")), [Hash32(key) for key in leases])
         lease = leases[lease_id]
         assert isinstance(lease, ProviderLease)
-        for papers in await self.evidence.make_earned(lease.terms.escrow_id):
-            for row in show_papers(papers):
+        for documents in await self.evidence.make_earned(lease.terms.escrow_id):
+            for row in show_documents(documents):
                 yield row
 
     def _make_hints(self, owner: Address | None, expected: Address) -> tuple[str, ...]:

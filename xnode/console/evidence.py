@@ -1,4 +1,4 @@
-"""Evidence: the papers of leases, from the journal and the records; see metering.evidence."""
+"""Evidence: the documents of leases, from the journal and the records; see metering.evidence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from metering.checks import check_receipts, check_voucher
 from metering.eip712 import Domain
-from metering.evidence import CoveredVoucher, LeaseEvidence, LeasePaper, NumberedPaper, make_numbered_paper
+from metering.evidence import CoveredVoucher, LeaseDocument, LeaseEvidence, NumberedDocument, make_numbered_document
 from metering.receipt import SignedReceipt, make_first
 from metering.signature import is_signed_by
 from metering.terms import Escrow
@@ -29,19 +29,19 @@ _UNSIGNED = ("requested", "refused")
 
 @dataclass(frozen=True, slots=True)
 class EvidenceMaker:
-    """Collects papers. Our own signatures are made anew, which gives the ones that were given: the same digest always has
+    """Collects documents. Our own signatures are made anew, which gives the ones that were given: the same digest always has
     the same signature."""
 
     journal: Journal
     signer: Signer
     domain: Domain
 
-    def make_contradiction(self, proof: Equivocation) -> tuple[NumberedPaper, NumberedPaper]:
+    def make_contradiction(self, proof: Equivocation) -> tuple[NumberedDocument, NumberedDocument]:
         """The two different offers that a node signed under one number."""
         first, second = proof.first, proof.second
         return (
-            make_numbered_paper(self.domain, "Offer", first.offer, first.signature),
-            make_numbered_paper(self.domain, "Offer", second.offer, second.signature),
+            make_numbered_document(self.domain, "Offer", first.offer, first.signature),
+            make_numbered_document(self.domain, "Offer", second.offer, second.signature),
         )
 
     async def make_paid(self, escrow_id: Hash32) -> list[LeaseEvidence]:
@@ -54,9 +54,9 @@ class EvidenceMaker:
         for lease in await self.journal.read_records(SubmitterLease):
             if isinstance(lease, SubmitterLease) and _is_on(lease, escrow_id):
                 signature = await self._find_countersignature(lease)
-                paper = self._make_paper(lease, escrow.escrow, countersignature=signature)
+                document = self._make_document(lease, escrow.escrow, countersignature=signature)
                 receipts = await self._read_accepted(lease, network.get(lease.job_hash, 0))
-                found.append(LeaseEvidence(paper, receipts, ()))
+                found.append(LeaseEvidence(document, receipts, ()))
         found.sort(key=_lease_number)
         return found[:-1] + [replace(last, vouchers=self._make_last_voucher(escrow)) for last in found[-1:]]
 
@@ -65,20 +65,20 @@ class EvidenceMaker:
         found = []
         for lease in await self.journal.read_records(ProviderLease):
             if isinstance(lease, ProviderLease) and _is_on(lease, escrow_id):
-                paper = self._make_paper(lease, lease.escrow, submitter_signature=lease.terms_signature)
+                document = self._make_document(lease, lease.escrow, submitter_signature=lease.terms_signature)
                 receipts, vouchers = await self._read_vouchered(lease)
-                found.append(LeaseEvidence(paper, receipts, vouchers))
+                found.append(LeaseEvidence(document, receipts, vouchers))
         return sorted(found, key=_lease_number)
 
-    def _make_paper(
+    def _make_document(
         self,
         lease: ProviderLease | SubmitterLease,
         escrow: Escrow,
         submitter_signature: bytes | None = None,
         countersignature: bytes | None = None,
-    ) -> LeasePaper:
+    ) -> LeaseDocument:
         ours = self.signer.sign("LeaseTerms", lease.terms)
-        return LeasePaper(
+        return LeaseDocument(
             self.domain.chain_id,
             self.domain.contract,
             escrow,
@@ -142,7 +142,7 @@ class EvidenceMaker:
 
 
 def _lease_number(evidence: LeaseEvidence) -> int:
-    return evidence.paper.terms.lease_number
+    return evidence.document.terms.lease_number
 
 
 def _is_on(lease: ProviderLease | SubmitterLease, escrow_id: Hash32) -> bool:

@@ -33,7 +33,7 @@ ENDED = ("done", "failed", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
-class Shower:
+class Presenter:
     """Makes views; knows the assets' decimals and where blobs lie."""
 
     assets: Mapping[Address, Asset]
@@ -177,11 +177,15 @@ class Shower:
         )
 
 
-def show_papers(evidence: LeaseEvidence) -> Iterator[dict[str, str]]:
-    """Each paper of a lease as its kind and its canonical bytes, the lease's own paper first."""
-    papers = (evidence.paper, *evidence.receipts, *evidence.vouchers)
-    for paper in papers:
-        yield {"type": type(paper).__name__, "lease_id": hex_of(evidence.lease_id), "bytes": hex_of(encode(paper))}
+def show_documents(evidence: LeaseEvidence) -> Iterator[dict[str, str]]:
+    """Each document of a lease as its kind and its canonical bytes, the lease's own document first."""
+    documents = (evidence.document, *evidence.receipts, *evidence.vouchers)
+    for document in documents:
+        yield {
+            "type": type(document).__name__,
+            "lease_id": hex_of(evidence.lease_id),
+            "bytes": hex_of(encode(document)),
+        }
 
 
 def _make_settled(lease: SubmitterLease, escrow: SubmitterEscrow | None) -> int:

@@ -1,22 +1,22 @@
-"""Perform: which deed each effect asks for."""
+"""Perform: which action each effect asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from xnode.effects.provider import ProviderDeeds
-from xnode.effects.submitter import SubmitterDeeds
+from xnode.effects.provider import ProviderEffects
+from xnode.effects.submitter import SubmitterEffects
 from xnode.errors import Permanent
 from xnode.node import effects
 from xnode.node.changes import Change
 
-Deed = Callable[[Any], Awaitable[Change]]
+Action = Callable[[Any], Awaitable[Change]]
 
 
-def make_perform(provider: ProviderDeeds | None, submitter: SubmitterDeeds) -> Deed:
+def make_perform(provider: ProviderEffects | None, submitter: SubmitterEffects) -> Action:
     """Does any effect."""
-    table: dict[type[Any], Deed] = {
+    table: dict[type[Any], Action] = {
         effects.SearchOffers: submitter.search,
         effects.RequestQuote: submitter.request_quote,
         effects.DropQuote: submitter.drop_quote,
@@ -45,9 +45,9 @@ def make_perform(provider: ProviderDeeds | None, submitter: SubmitterDeeds) -> D
         }
 
     async def perform(effect: Any) -> Change:
-        deed = table.get(type(effect))
-        if deed is None:
+        action = table.get(type(effect))
+        if action is None:
             raise Permanent("this node is not a provider any more; run it with its [provider] section", code="role")
-        return await deed(effect)
+        return await action(effect)
 
     return perform

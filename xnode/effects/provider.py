@@ -1,4 +1,4 @@
-"""The provider's deeds: containers, receipts, claims."""
+"""The provider's effects: containers, receipts, claims."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderDeeds:
+class ProviderEffects:
     """Everything a provider does to the world. One method for each effect; each gives the change that tells of it."""
 
     engine: Engine
@@ -44,7 +44,7 @@ class ProviderDeeds:
         """Publish the offer; the market also keeps it for whoever asks directly."""
         signature = self.signer.sign("Offer", effect.offer)
         await self.market.publish(SignedOffer(effect.offer, signature))
-        return changes.DeedDone()
+        return changes.EffectDone()
 
     async def read_funding(self, effect: effects.ReadFunding) -> changes.Change:
         """Escrow and payer as the chain knows them now."""
@@ -155,8 +155,8 @@ class ProviderDeeds:
     async def push_news(self, effect: effects.PushNews) -> changes.Change:
         """Tell the submitter."""
         peer = Peer(effect.submitter, effect.multiaddrs)
-        await call(self.net, self.clock, peer, message.LEASE_NEWS, encode(effect.standing))
-        return changes.DeedDone()
+        await call(self.net, self.clock, peer, message.LEASE_NEWS, encode(effect.report))
+        return changes.EffectDone()
 
     async def claim(self, effect: effects.Claim) -> changes.Change:
         """Claim and release; confirmed when this returns."""

@@ -1,4 +1,4 @@
-"""The submitter's deeds: search, quotes, leases, outputs, and getting money back."""
+"""The submitter's effects: search, quotes, leases, outputs, and getting money back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xnode.ports.wallet import Signer
 
 
 @dataclass(frozen=True, slots=True)
-class SubmitterDeeds:
+class SubmitterEffects:
     """Everything a submitter does to the world. One method for each effect; each gives the change that tells of it."""
 
     blobs: Blobs
@@ -46,7 +46,7 @@ class SubmitterDeeds:
         """Free the capacity of a quote that was not taken."""
         query = encode(message.QuoteQuery(effect.digest))
         await call(self.net, self.clock, Peer(effect.node, effect.multiaddrs), message.QUOTE_DROP, query)
-        return changes.DeedDone()
+        return changes.EffectDone()
 
     async def read_funds(self, effect: effects.ReadFunds) -> changes.Change:
         """What the payer's pooled balance lets us reserve."""
@@ -76,7 +76,7 @@ class SubmitterDeeds:
         method = message.LEASE_STOP if effect.stop else message.LEASE_ASK
         query = encode(message.LeaseQuery(effect.lease_id))
         body = await call(self.net, self.clock, Peer(effect.node, effect.multiaddrs), method, query)
-        return make_news("", effect.node, read_answer(body, effects.Standing))
+        return make_news("", effect.node, read_answer(body, effects.LeaseReport))
 
     async def fetch_outputs(self, effect: effects.FetchOutputs) -> changes.Change:
         """All outputs, each checked by its hash."""

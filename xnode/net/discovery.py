@@ -251,10 +251,10 @@ class Discovery:
         return await _try(self._rpc.call(peer, method, body, trio.current_time() + ASK_S))
 
 
-async def _try(deed: Awaitable[T]) -> T | None:
+async def _try(action: Awaitable[T]) -> T | None:
     """Its outcome, or None: one peer that fails or refuses must not fail the question put to many."""
     try:
-        return await deed
+        return await action
     except (Retryable, Permanent, RpcRefused) as error:
         log.debug("no answer", why=str(error))
         return None

@@ -174,8 +174,8 @@ class LeaseAsked(msgspec.Struct, frozen=True, tag=True):
     lease_id: Hash32
 
 
-class DeedDone(msgspec.Struct, frozen=True, tag=True):
-    """A deed is done, and there is nothing more to tell."""
+class EffectDone(msgspec.Struct, frozen=True, tag="DeedDone"):  # the name that journals have
+    """An effect is done, and there is nothing more to tell."""
 
 
 class OpeningConfirmed(msgspec.Struct, frozen=True, tag=True):
@@ -319,7 +319,7 @@ Change = (
     | WorkloadRemoved
     | LeaseStopRequested
     | LeaseAsked
-    | DeedDone
+    | EffectDone
     | OpeningConfirmed
     | ClaimConfirmed
     | EscrowSeen
@@ -338,12 +338,12 @@ Change = (
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """One line of the journal: when it was taken in, dice for whatever must be random, what it answers, and the change.
+    """One line of the journal: when it was taken in, entropy for whatever must be random, what it answers, and the change.
 
     done: the (effect id, version) this change is the result of, or None.
     """
 
     at_ns: int
-    dice: bytes
+    entropy: bytes
     change: Change
     done: tuple[str, int] | None = None

@@ -1,4 +1,4 @@
-"""Effect: a deed to do. Journalled with the change that caused it, done after, and safe to do twice.
+"""Effect: an effect to do. Journalled with the change that caused it, done after, and safe to do twice.
 
 `id` is the idempotency key: a newer effect of the same id takes the older one's place. `lane`: effects of one lane are done one
 after the other, in the order given; lanes run side by side. `deadline_ns`: when to give up and say EffectFailed (0: never).
@@ -43,7 +43,7 @@ class ReplyVoucher(msgspec.Struct, frozen=True, tag=True):
     coverage: Coverage
 
 
-class Standing(msgspec.Struct, frozen=True, array_like=True):
+class LeaseReport(msgspec.Struct, frozen=True, array_like=True):
     """How a lease is, as its provider tells its submitter."""
 
     lease_id: Hash32
@@ -54,11 +54,11 @@ class Standing(msgspec.Struct, frozen=True, array_like=True):
     outputs: tuple[OutputFile, ...] | None
 
 
-class ReplyStanding(msgspec.Struct, frozen=True, tag=True):
+class ReplyReport(msgspec.Struct, frozen=True, tag=True):
     """Answer how the lease is."""
 
     reply_to: str
-    standing: Standing
+    report: LeaseReport
 
 
 class ReplyOk(msgspec.Struct, frozen=True, tag=True):
@@ -75,7 +75,7 @@ class ReplyRefusal(msgspec.Struct, frozen=True, tag=True):
     refusal: Refusal
 
 
-Reply = ReplyQuote | ReplyLease | ReplyVoucher | ReplyStanding | ReplyOk | ReplyRefusal
+Reply = ReplyQuote | ReplyLease | ReplyVoucher | ReplyReport | ReplyOk | ReplyRefusal
 
 
 # ------------------------------------------------------------------------------------------------------- provider's side
@@ -198,7 +198,7 @@ class PushNews(msgspec.Struct, frozen=True, tag=True):
 
     submitter: Address
     multiaddrs: tuple[str, ...]
-    standing: Standing
+    report: LeaseReport = msgspec.field(name="standing")  # the name that stored effects have
     id: str
     lane: str
     deadline_ns: int
@@ -323,7 +323,7 @@ class CloseEscrow(msgspec.Struct, frozen=True, tag=True):
     deadline_ns: int = 0
 
 
-Deed = (
+DurableEffect = (
     AnnounceOffer
     | ReadFunding
     | OpenEscrow
@@ -349,4 +349,4 @@ Deed = (
 )
 """Kept until its result has come back as a change."""
 
-Effect = ReplyQuote | ReplyLease | ReplyVoucher | ReplyStanding | ReplyOk | ReplyRefusal | Deed
+Effect = ReplyQuote | ReplyLease | ReplyVoucher | ReplyReport | ReplyOk | ReplyRefusal | DurableEffect

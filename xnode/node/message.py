@@ -22,13 +22,13 @@ LEASE_OPEN = "lease.open"
 """LeaseOffer -> 65 bytes, the provider's signature over the same lease id."""
 
 LEASE_ASK = "lease.ask"
-"""LeaseQuery -> Standing."""
+"""LeaseQuery -> LeaseReport."""
 
 LEASE_STOP = "lease.stop"
-"""LeaseQuery -> Standing."""
+"""LeaseQuery -> LeaseReport."""
 
 LEASE_NEWS = "lease.news"
-"""Standing -> b""."""
+"""LeaseReport -> b""."""
 
 RECEIPTS_PUSH = "receipts.push"
 """ReceiptQueue -> VoucherAnswer."""

@@ -288,7 +288,7 @@ def on_lease_stop_requested(turn: Turn, change: changes.LeaseStopRequested) -> N
         return turn.refuse(change.reply_to, "lease_unknown", f"no lease {change.lease_id.hex()[:16]} of yours here")
     stop_lease(turn, lease, "stopped_by_submitter")
     lease = turn.get(ProviderLease, change.lease_id) or lease
-    turn.emit(effects.ReplyStanding(change.reply_to, make_standing(lease)))
+    turn.emit(effects.ReplyReport(change.reply_to, make_report(lease)))
     return None
 
 
@@ -297,7 +297,7 @@ def on_lease_asked(turn: Turn, change: changes.LeaseAsked) -> None:
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.terms.submitter != change.caller:
         return turn.refuse(change.reply_to, "lease_unknown", f"no lease {change.lease_id.hex()[:16]} of yours here")
-    turn.emit(effects.ReplyStanding(change.reply_to, make_standing(lease)))
+    turn.emit(effects.ReplyReport(change.reply_to, make_report(lease)))
     return None
 
 
@@ -389,9 +389,9 @@ def on_workload_removed(turn: Turn, change: changes.WorkloadRemoved) -> None:
         turn.put(lease, removed=True)
 
 
-def make_standing(lease: ProviderLease) -> effects.Standing:
+def make_report(lease: ProviderLease) -> effects.LeaseReport:
     """How the lease is, for its submitter."""
-    return effects.Standing(
+    return effects.LeaseReport(
         lease.lease_id, lease.status, lease.end_reason, lease.end_detail, lease.exit_code, lease.outputs
     )
 
@@ -402,7 +402,7 @@ def push_news(turn: Turn, lease: ProviderLease) -> None:
         effects.PushNews(
             lease.terms.submitter,
             lease.submitter_addrs,
-            make_standing(lease),
+            make_report(lease),
             id=make_short_id("news", lease.lease_id),
             lane=make_lane("news", lease.lease_id),
             deadline_ns=turn.at_ns + NEWS_WAIT_NS,

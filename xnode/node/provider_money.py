@@ -31,7 +31,7 @@ def make_short_id(what: str, key: bytes) -> str:
 
 
 def make_lane(what: str, key: bytes) -> str:
-    """Deeds of one lane are done in order."""
+    """Effects of one lane are done in order."""
     return f"{what}:{key.hex()}"
 
 

@@ -70,7 +70,7 @@ class SubmitterSettings(msgspec.Struct, frozen=True):
     rtt_weight: int = 0
 
 
-class Settings(msgspec.Struct, frozen=True, tag="settings"):
+class NodeSettings(msgspec.Struct, frozen=True, tag="settings"):
     """Who we are and under which rules; renewed at every start."""
 
     node: Address = ZERO_ADDRESS
@@ -340,7 +340,7 @@ class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):
 
 
 Record = (
-    Settings
+    NodeSettings
     | Numbers
     | StandingOffer
     | HeldQuote

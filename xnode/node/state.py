@@ -10,7 +10,7 @@ from immutables import Map
 
 from metering.refusal import Refusal
 from xnode.node import effects
-from xnode.node.records import Numbers, Record, Settings, StandingOffer
+from xnode.node.records import NodeSettings, Numbers, Record, StandingOffer
 
 R = TypeVar("R", bound=Record)
 
@@ -53,8 +53,8 @@ class State:
         return State(self._tables.set(kind, table.delete(record.key))) if record.key in table else self
 
     @property
-    def settings(self) -> Settings:
-        return self.get(Settings, b"") or Settings()
+    def settings(self) -> NodeSettings:
+        return self.get(NodeSettings, b"") or NodeSettings()
 
     @property
     def numbers(self) -> Numbers:
@@ -79,14 +79,14 @@ def make_state(records: Iterable[Record]) -> State:
 
 
 class Turn:
-    """What one step works on: the time, the dice, the state so far, and the effects so far in their order of safety."""
+    """What one step works on: the time, the entropy, the state so far, and the effects so far in their order of safety."""
 
-    __slots__ = ("at_ns", "dice", "dropped", "effects", "state", "touched")
+    __slots__ = ("at_ns", "dropped", "effects", "entropy", "state", "touched")
 
-    def __init__(self, state: State, at_ns: int, dice: bytes) -> None:
+    def __init__(self, state: State, at_ns: int, entropy: bytes) -> None:
         self.state = state
         self.at_ns = at_ns
-        self.dice = dice
+        self.entropy = entropy
         self.effects: list[effects.Effect] = []
         self.touched: dict[tuple[str, bytes], Record] = {}
         self.dropped: dict[tuple[str, bytes], Record] = {}

@@ -21,10 +21,10 @@ from xnode.node import (
 from xnode.node.lease import OPEN, EndReason
 from xnode.node.records import (
     HeldQuote,
+    NodeSettings,
     ProviderEscrow,
     ProviderLease,
     ProviderSettings,
-    Settings,
     StandingOffer,
     SubmitterEscrow,
     SubmitterJob,
@@ -36,7 +36,7 @@ from xnode.node.state import State, Turn, kind_of
 def step(state: State, entry: changes.Entry) -> Turn:
     """The turn that the entry makes of the state: its next state, touched records and effects. Never raises for what
     another party sent."""
-    turn = Turn(state, entry.at_ns, entry.dice)
+    turn = Turn(state, entry.at_ns, entry.entropy)
     _HANDLERS[type(entry.change)](turn, entry.change)
     return turn
 
@@ -44,7 +44,7 @@ def step(state: State, entry: changes.Entry) -> Turn:
 def _on_node_started(turn: Turn, change: changes.NodeStarted) -> None:
     """Take the settings; leases that were open go on under the terms they have."""
     provider = _keep_verified(turn.state.settings.provider, change.provider)
-    turn.put(Settings(change.node, change.separator, change.software, provider, change.submitter))
+    turn.put(NodeSettings(change.node, change.separator, change.software, provider, change.submitter))
     for job in tuple(turn.state.all(SubmitterJob)):
         submitter_job.resume_job(turn, job)
     for lease in tuple(turn.state.all(SubmitterLease)):
@@ -197,7 +197,7 @@ _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     changes.WorkloadRemoved: provider_lease.on_workload_removed,
     changes.LeaseStopRequested: provider_lease.on_lease_stop_requested,
     changes.LeaseAsked: provider_lease.on_lease_asked,
-    changes.DeedDone: lambda turn, change: None,
+    changes.EffectDone: lambda turn, change: None,
     changes.OpeningConfirmed: provider_money.on_opening_confirmed,
     changes.ClaimConfirmed: provider_money.on_claim_confirmed,
     changes.EscrowSeen: _on_escrow_seen,

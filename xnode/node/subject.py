@@ -31,7 +31,7 @@ def find_subject(state: State, effect: Any) -> Subject:
 
 
 def _find_lease_id(state: State, effect: Any, escrow_id: Hash32 | None) -> Hash32 | None:
-    for holder in (effect, getattr(effect, "standing", None)):
+    for holder in (effect, getattr(effect, "report", None)):
         told: Hash32 | None = getattr(holder, "lease_id", None)
         if told:
             return told

@@ -12,7 +12,7 @@ from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Address, Amount
 from scheduler.job import make_job_hash
 from scheduler.latency import next_latency
 from scheduler.match import Choice, choose, sort_answers
-from scheduler.preferences import Facts, Weights
+from scheduler.preferences import Preferences, Weights
 from scheduler.quote import Quote, SignedQuote, make_quote_digest
 from xnode.node import changes, effects
 from xnode.node.records import (
@@ -203,7 +203,7 @@ def choose_if_ready(turn: Turn, job: SubmitterJob, late: bool = False) -> None:
     for node, refusal in answers.refused:
         job = turn.put(job, asked=_without_quote(job.asked, node, refusal))
         job = note(turn, job, "refusal", str(refusal), ("node", "0x" + node.hex()))
-    choice = choose(answers, job.job, _make_facts(turn, job), turn.at_ns, turn.dice)
+    choice = choose(answers, job.job, _make_preferences(turn, job), turn.at_ns, turn.entropy)
     if choice is None:
         ask_others(turn, job)
         return
@@ -228,11 +228,11 @@ def _without_quote(asked: tuple[Asked, ...], node: Address, refusal: Refusal) ->
     )
 
 
-def _make_facts(turn: Turn, job: SubmitterJob) -> Facts:
+def _make_preferences(turn: Turn, job: SubmitterJob) -> Preferences:
     settings = turn.state.settings.submitter
     weight = settings.rtt_weight if settings else 0
     latencies = {one.node: next_latency(None, one.rtt_ns // 1000, turn.at_ns) for one in job.asked if one.rtt_ns}
-    return Facts(latencies=latencies, weights=Weights(rtt_ms=weight))
+    return Preferences(latencies=latencies, weights=Weights(rtt_ms=weight))
 
 
 # --------------------------------------------------------------------------------------------------------------- lease
@@ -249,7 +249,7 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
     opening = Opening(
         escrow.escrow_id,
         quote.body.cost_limit,
-        keccak(turn.dice + lease_id),
+        keccak(turn.entropy + lease_id),
         turn.at_ns // NANOS_PER_SECOND + settings.opening_ttl_s,
     )
     until_ns = opening.deadline * NANOS_PER_SECOND + OPENING_SLACK_NS

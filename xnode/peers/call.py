@@ -38,15 +38,15 @@ def read_answer(body: bytes, kind: type[T]) -> T:
         raise Permanent(f"the peer's answer is malformed: {error}", code="malformed_answer") from error
 
 
-def make_news(reply_to: str, caller: bytes, standing: effects.Standing) -> changes.LeaseNews:
+def make_news(reply_to: str, caller: bytes, report: effects.LeaseReport) -> changes.LeaseNews:
     """What a provider says of a lease, as a change."""
     return changes.LeaseNews(
         reply_to,
         caller,  # type: ignore[arg-type]
-        Hash32(standing.lease_id),
-        standing.status,
-        standing.end_reason,
-        standing.end_detail,
-        standing.exit_code,
-        standing.outputs,
+        Hash32(report.lease_id),
+        report.status,
+        report.end_reason,
+        report.end_detail,
+        report.exit_code,
+        report.outputs,
     )

@@ -110,11 +110,11 @@ async def sweep_orphans(engine: Engine, loop: Loop, journal: Journal) -> None:
         await engine.remove(lease_id)
 
 
-async def retry_forever(what: str, deed: Callable[[], object]) -> None:
-    """Run an async deed until it succeeds, with a pause after each fault."""
+async def retry_forever(what: str, action: Callable[[], object]) -> None:
+    """Run an async action until it succeeds, with a pause after each fault."""
     while True:
         try:
-            await deed()  # type: ignore[misc]
+            await action()  # type: ignore[misc]
             return
         except (Retryable, Permanent) as error:
             log.warning(f"{what} failed; trying again", reason=str(error))

@@ -15,7 +15,7 @@ from scheduler.book import Book, make_shortfall
 from scheduler.job import Job
 from scheduler.latency import Latency, next_latency
 from scheduler.offer import SignedOffer
-from scheduler.preferences import Facts
+from scheduler.preferences import Preferences
 from xnode.errors import Permanent, Retryable
 from xnode.net.records import NodeRecord, make_record, read_record
 from xnode.node.message import OFFER_GET
@@ -122,13 +122,13 @@ class Market:
             await self._learn_owner(known.offer.node)
         now_ns = self._clock.now_ns()
         self.book.drop_expired(now_ns)
-        facts = await self._make_facts(job, tried)
-        search = self.book.search(job, facts, now_ns, MAX_CANDIDATES, os.urandom(32))
+        preferences = await self._make_preferences(job, tried)
+        search = self.book.search(job, preferences, now_ns, MAX_CANDIDATES, os.urandom(32))
         candidates = []
         for scored in search.candidates:
             signed = self.book.get(scored.node)
             if signed is not None:
-                rtt_ns = facts.rtt_us(scored.node) * 1000
+                rtt_ns = preferences.rtt_us(scored.node) * 1000
                 candidates.append(Candidate(signed, rtt_ns, scored.score, scored.parts.describe()))
         short = tuple((one.code, one.count, one.nearest) for one in make_shortfall(search))
         return Found(search.offers_seen, tuple(candidates), short)
@@ -218,7 +218,7 @@ class Market:
                 # Not knowing is not the same as "not registered".
                 self._owners.pop(node, None)
 
-    async def _make_facts(self, job: Job, tried: tuple[Address, ...]) -> Facts:
+    async def _make_preferences(self, job: Job, tried: tuple[Address, ...]) -> Preferences:
         refused = {node: "tried already for this job" for node in tried}
         stakes: dict[Address, Amount] = {}
         for signed in self.book:
@@ -236,7 +236,7 @@ class Market:
                 )
             if job.min_stake:
                 stakes[offer.provider] = await self._chain.stake_of(offer.provider)
-        return Facts(refused=refused, latencies=self._latencies, stakes=stakes)
+        return Preferences(refused=refused, latencies=self._latencies, stakes=stakes)
 
 
 def _read_offer(body: bytes) -> SignedOffer | None:

@@ -82,8 +82,8 @@ class Server:
         return await self._ask(lambda to: changes.LeaseStopRequested(to, caller, query.lease_id))
 
     async def _on_lease_news(self, caller: Address, body: bytes) -> bytes:
-        standing = _read(body, effects.Standing)
-        return await self._ask(lambda to: make_news(to, caller, standing))
+        report = _read(body, effects.LeaseReport)
+        return await self._ask(lambda to: make_news(to, caller, report))
 
     async def _on_receipts_push(self, caller: Address, body: bytes) -> bytes:
         queue = _read(body, message.ReceiptQueue)
@@ -107,8 +107,8 @@ class Server:
             case effects.ReplyVoucher(voucher=voucher, coverage=coverage):
                 signed = SignedVoucher(voucher, self._signer.sign("Voucher", voucher))
                 return encode(message.VoucherAnswer(signed, coverage))
-            case effects.ReplyStanding(standing=standing):
-                return encode(standing)
+            case effects.ReplyReport(report=report):
+                return encode(report)
             case effects.ReplyOk(value=value):
                 return value
             case effects.ReplyRefusal(refusal=refusal):

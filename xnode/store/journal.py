@@ -14,7 +14,7 @@ from metering.codec import decode, encode
 from metering.units import ZERO_HASH
 from xnode.errors import Retryable
 from xnode.node.changes import Entry
-from xnode.node.effects import Deed
+from xnode.node.effects import DurableEffect
 from xnode.node.records import Record
 from xnode.node.state import kind_of
 from xnode.store.schema import EFFECT, JOURNAL, RECORD
@@ -26,7 +26,7 @@ class Batch:
 
     entries: list[tuple[int, Entry]] = field(default_factory=list)
     records: dict[tuple[str, bytes], tuple[Record, bool]] = field(default_factory=dict)
-    effects: dict[str, tuple[int, Deed]] = field(default_factory=dict)
+    effects: dict[str, tuple[int, DurableEffect]] = field(default_factory=dict)
     done: list[tuple[str, int]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -39,7 +39,7 @@ class Loaded:
 
     seq: int
     records: tuple[Record, ...]
-    effects: tuple[tuple[int, Deed], ...]
+    effects: tuple[tuple[int, DurableEffect], ...]
 
 
 class Journal:
@@ -78,7 +78,7 @@ class Journal:
             rows = connection.execute(select(RECORD.c.value).where(RECORD.c.is_live.is_(True)))
             records = tuple(_decode_record(row.value) for row in rows)
             rows = connection.execute(select(EFFECT.c.version, EFFECT.c.value).order_by(EFFECT.c.version))
-            effects = tuple((int(row.version), _decode_deed(row.value)) for row in rows)
+            effects = tuple((int(row.version), _decode_effect(row.value)) for row in rows)
         return Loaded(seq, records, effects)
 
     def _commit(self, batch: Batch) -> None:
@@ -144,9 +144,9 @@ def _decode_record(value: bytes) -> Record:
     return record
 
 
-def _decode_deed(value: bytes) -> Deed:
-    deed: Deed = decode(value, Deed)  # type: ignore[arg-type]
-    return deed
+def _decode_effect(value: bytes) -> DurableEffect:
+    effect: DurableEffect = decode(value, DurableEffect)  # type: ignore[arg-type]
+    return effect
 
 
 def _make_upsert(dialect: Any, table: Table, keys: tuple[str, ...], values: tuple[str, ...]) -> Any:

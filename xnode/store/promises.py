@@ -15,7 +15,7 @@ from xnode.errors import Permanent, Retryable
 from xnode.store.schema import PROMISE
 
 MAX_LISTED = 10_000
-"""Values of one kind read at once: papers against others are few, or something else is wrong."""
+"""Values of one kind read at once: documents against others are few, or something else is wrong."""
 
 T = TypeVar("T")
 

@@ -54,7 +54,7 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///   timestamp of that block, and draws without waiting for others; the chain's block time is the resolution of the clock.
 /// - A draw that nobody makes for 256 blocks is armed again with a new hash. This is one more try for a provider that dislikes
 ///   a panel, so verifiers draw at once; they are paid for it.
-/// - A verifier that colludes can choose its dice so that the rows it says it opened are right ones. {IFaultProver} takes stake from a
+/// - A verifier that colludes can choose its entropy so that the rows it says it opened are right ones. {IFaultProver} takes stake from a
 ///   verifier that passed what it did not look at, not from one that looked away well.
 /// - A verifier that does not judge earns nothing and loses nothing. Whoever records chooses whose verdicts, of a quorum or more,
 ///   and these share the fee.
@@ -99,7 +99,7 @@ interface ICapacityRegistry is IStakeHold {
     /// @notice What one verifier saw. Signed type:
     /// `Verdict(bytes32 challengeId,bytes32 answersHash,bool passed,bytes32 openingSeed)`.
     /// @param answersHash keccak256 of the devices' Merkle roots, 32 bytes each in order of device; zero when there were none
-    /// @param openingSeed the verifier's own dice, told to the node only after it signed its answers: says which rows were opened
+    /// @param openingSeed the verifier's own entropy, told to the node only after it signed its answers: says which rows were opened
     struct Verdict {
         bytes32 challengeId;
         bytes32 answersHash;

@@ -20,10 +20,10 @@ import {IStakeHold} from "./IStakeHold.sol";
 /// - A mint never leaves outstanding above {limitOf}, the verified capacity of this kind x {windowHours}, nor what all holds need
 ///   ({IProviderRegistry-heldStakeOf}) above what is staked, without what thaws. So supply never exceeds what was verified, and
 ///   no OPENX covers two credits.
-/// - Covered stake cannot leave: {heldStakeOf} is outstanding x coverRate, rounded up. When capacity falls or lapses, minting stops,
+/// - Collateralised stake cannot leave: {heldStakeOf} is outstanding x collateralRatio, rounded up. When capacity falls or lapses, minting stops,
 ///   and what is outstanding stays covered.
 /// - Whoever minted and vanished is covered by its stake: what is outstanding above what its capacity can serve, for longer than
-///   {DEFAULT_GRACE}, anyone may {redeem} for OPENX of its stake, at coverRate or, where stake is short of all holds, at the
+///   {DEFAULT_GRACE}, anyone may {redeem} for OPENX of its stake, at collateralRatio or, where stake is short of all holds, at the
 ///   share that backing / held gives. A redemption leaves that share as it was, so there is nothing to win by being first, nor by
 ///   holding one kind rather than the other. A provider in need cures this by serving, by burning credits at itself, or by being
 ///   verified again.
@@ -33,11 +33,11 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///
 /// Rounding is always against the one who asks: cover up, redemption down.
 ///
-/// The owner (a timelock) sets coverRate and windowHours within bounds, nothing else. A higher coverRate asks no provider for
+/// The owner (a timelock) sets collateralRatio and windowHours within bounds, nothing else. A higher collateralRatio asks no provider for
 /// money, but stops its mints and keeps its stake until it is covered again; a smaller window never makes a default.
 ///
 /// What it does not promise
-/// - A price. coverRate is set by governance, without an oracle. While a credit is worth more than its cover, vanishing pays.
+/// - A price. collateralRatio is set by governance, without an oracle. While a credit is worth more than its cover, vanishing pays.
 /// - Stake of a provider in default is the holders' first: whoever leans on stake against a provider asks {isDefaulted}.
 interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     /// @param outstanding the provider's afterwards
@@ -48,7 +48,7 @@ interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     event Redeemed(address indexed provider, address indexed holder, uint256 amount, uint256 paid, int256 outstanding);
     /// @notice The provider's capacity in force cannot serve what it has outstanding, since then; zero: it can again.
     event ShortageNoted(address indexed provider, uint64 since);
-    event CoverRateSet(uint256 coverRate);
+    event CollateralRatioSet(uint256 collateralRatio);
     event WindowSet(uint32 windowHours);
 
     error ZeroAddress();
@@ -56,12 +56,12 @@ interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     error NotConnected();
     error NotMintable(address provider);
     error AboveCapacity(address provider, int256 outstanding, uint256 limit);
-    error AboveCover(address provider, uint256 held, uint256 staked);
+    error AboveCollateral(address provider, uint256 held, uint256 staked);
     error NotDefaulted(address provider);
     error AboveShortfall(address provider, uint256 amount, uint256 shortfall);
     error PaysNothing(address provider, uint256 amount);
-    error CoverRateOutOfBounds(uint256 coverRate, uint256 min, uint256 max);
-    error CoverRateTooSoon(uint64 next, uint256 time);
+    error CollateralRatioOutOfBounds(uint256 collateralRatio, uint256 min, uint256 max);
+    error CollateralRatioTooSoon(uint64 next, uint256 time);
     error WindowOutOfBounds(uint32 windowHours, uint32 min, uint32 max);
 
     /// @notice Makes amount credits of the calling provider for `to`. Refused for a provider without capacity of this kind in force
@@ -82,9 +82,9 @@ interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     /// at most. Not needed where all capacity has lapsed: that has a date of its own.
     function noteShortage(address provider) external;
 
-    /// @notice Sets {coverRate}: at most doubles or halves it, once in {COVER_RATE_INTERVAL}, within {MIN_COVER_RATE} and {MAX_COVER_RATE}.
+    /// @notice Sets {collateralRatio}: at most doubles or halves it, once in {COLLATERAL_RATIO_INTERVAL}, within {MIN_COLLATERAL_RATIO} and {MAX_COLLATERAL_RATIO}.
     /// Only the owner.
-    function setCoverRate(uint256 coverRate_) external;
+    function setCollateralRatio(uint256 collateralRatio_) external;
 
     /// @notice Sets {windowHours} within {MIN_WINDOW_HOURS} and {MAX_WINDOW_HOURS}. Only the owner.
     function setWindowHours(uint32 windowHours_) external;
@@ -109,7 +109,7 @@ interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     /// noted up to the last verdict is older than that.
     function isDefaulted(address provider) external view returns (bool);
 
-    /// @notice What {redeem} pays now for amount, were the provider in default: amount x coverRate, and where what lies in the
+    /// @notice What {redeem} pays now for amount, were the provider in default: amount x collateralRatio, and where what lies in the
     /// registry for the provider is less than what all holds need, that share of it. Rounded down.
     function valueOf(address provider, uint256 amount) external view returns (uint256);
 
@@ -117,8 +117,8 @@ interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     function registry() external view returns (IProviderRegistry);
     function capacity() external view returns (ICapacityRegistry);
     /// @notice OPENX base units of stake that cover 1e18 base units of credit.
-    function coverRate() external view returns (uint256);
-    function coverRateSetAt() external view returns (uint64);
+    function collateralRatio() external view returns (uint256);
+    function collateralRatioSetAt() external view returns (uint64);
     function windowHours() external view returns (uint32);
 
     /// @notice Seconds a provider has to cure: the registry's stake thaw, so that no stake leaves by default and redemption
@@ -126,11 +126,11 @@ interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     // solhint-disable-next-line func-name-mixedcase
     function DEFAULT_GRACE() external view returns (uint64);
     // solhint-disable-next-line func-name-mixedcase
-    function MIN_COVER_RATE() external view returns (uint256);
+    function MIN_COLLATERAL_RATIO() external view returns (uint256);
     // solhint-disable-next-line func-name-mixedcase
-    function MAX_COVER_RATE() external view returns (uint256);
+    function MAX_COLLATERAL_RATIO() external view returns (uint256);
     // solhint-disable-next-line func-name-mixedcase
-    function COVER_RATE_INTERVAL() external view returns (uint64);
+    function COLLATERAL_RATIO_INTERVAL() external view returns (uint64);
     // solhint-disable-next-line func-name-mixedcase
     function MIN_WINDOW_HOURS() external view returns (uint32);
     // solhint-disable-next-line func-name-mixedcase

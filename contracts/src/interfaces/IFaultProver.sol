@@ -141,7 +141,7 @@ interface IFaultProver {
     /// node's is keccak256(0x01 ‖ left ‖ right); missing leaves up to the next power of two are 32 zero bytes. The path goes up from the
     /// leaf, and bit k of index says whether the path's side k is the right child, so there is one place for each leaf.
     /// @param column of the element that is wrong, within the leaf: 0 to 255
-    struct Opening {
+    struct ElementProof {
         uint64 index;
         uint8 column;
         bytes values;
@@ -242,7 +242,7 @@ interface IFaultProver {
     function proveWrongElement(
         CapacityAnswer calldata answer,
         bytes calldata sig,
-        Opening calldata opening,
+        ElementProof calldata opening,
         bytes32 salt
     ) external;
     /// @param roots of all devices, whose hash is the verdict's answersHash
@@ -251,7 +251,7 @@ interface IFaultProver {
         bytes calldata sig,
         bytes32[] calldata roots,
         uint32 device,
-        Opening calldata opening,
+        ElementProof calldata opening,
         bytes32 salt
     ) external;
 

@@ -4,14 +4,14 @@ pragma solidity 0.8.37;
 import {IFaultProver} from "../interfaces/IFaultProver.sol";
 
 /// @title The Merkle tree over a product's elements
-/// @notice See {IFaultProver-Opening}. A leaf begins with 0x00 and a node with 0x01, so that none can be read as the other; the path has
+/// @notice See {IFaultProver-ElementProof}. A leaf begins with 0x00 and a node with 0x01, so that none can be read as the other; the path has
 /// exactly the tree's height, and the index says at each height which side is which.
 library AnswerTree {
     uint256 internal constant LEAF_ELEMENTS = 256;
     uint256 internal constant LEAF_BYTES = 4 * LEAF_ELEMENTS;
 
     /// @notice The root that an opening leads to, in the tree of an n x n product.
-    function rootOf(IFaultProver.Opening calldata opening, uint256 n) internal pure returns (bytes32 node) {
+    function rootOf(IFaultProver.ElementProof calldata opening, uint256 n) internal pure returns (bytes32 node) {
         uint256 leaves = n * n / LEAF_ELEMENTS;
         if (opening.index >= leaves) revert IFaultProver.LeafOutOfTree(opening.index, leaves);
         if (opening.values.length != LEAF_BYTES) revert IFaultProver.LeafLength(opening.values.length, LEAF_BYTES);
@@ -29,7 +29,7 @@ library AnswerTree {
     }
 
     /// @notice The element that an opening says is wrong: its row, its column in the matrix, and its value there.
-    function elementOf(IFaultProver.Opening calldata opening, uint256 n)
+    function elementOf(IFaultProver.ElementProof calldata opening, uint256 n)
         internal
         pure
         returns (uint256 row, uint256 column, int256 value)
@@ -40,7 +40,7 @@ library AnswerTree {
         value = int32(uint32(bytes4(opening.values[start:start + 4])));
     }
 
-    function rowOf(IFaultProver.Opening calldata opening, uint256 n) internal pure returns (uint256) {
+    function rowOf(IFaultProver.ElementProof calldata opening, uint256 n) internal pure returns (uint256) {
         return opening.index / (n / LEAF_ELEMENTS);
     }
 

@@ -193,13 +193,13 @@ contract CreditTrading is Providing {
         ComputeCredit credit = kindOf(gpu);
         if (_mood == Mood.Unknown) _mood = window % 2 == 0 ? Mood.Falling : Mood.Any;
         credit.setWindowHours(uint32(within(window, 1, 200)));
-        uint256 next = credit.coverRateSetAt() + credit.COVER_RATE_INTERVAL();
+        uint256 next = credit.collateralRatioSetAt() + credit.COLLATERAL_RATIO_INTERVAL();
         if (block.timestamp < next) vm.warp(next);
-        uint256 current = credit.coverRate();
+        uint256 current = credit.collateralRatio();
         rate = within(rate, current - current / 4, _mood == Mood.Any ? current * 2 : current);
-        if (rate < credit.MIN_COVER_RATE() || rate > credit.MAX_COVER_RATE()) return;
+        if (rate < credit.MIN_COLLATERAL_RATIO() || rate > credit.MAX_COLLATERAL_RATIO()) return;
         if (rate > current) ratesRose = true;
-        credit.setCoverRate(rate);
+        credit.setCollateralRatio(rate);
     }
 
     function actWait(uint256 time) external {

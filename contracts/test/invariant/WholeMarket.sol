@@ -15,7 +15,7 @@ import {Judging} from "../Judging.sol";
 abstract contract WholeMarket is Judging {
     uint256 internal constant PARTIES = 2;
     uint256 internal constant VERIFIERS = 5;
-    uint256 internal constant COVER_RATE = 2 ether;
+    uint256 internal constant COLLATERAL_RATIO = 2 ether;
     uint32 internal constant WINDOW = 100;
     address internal constant REPORTER = address(0x4E9);
     address internal constant OUT = address(0xC01D);
@@ -64,7 +64,7 @@ abstract contract WholeMarket is Judging {
     }
 
     function creditCode(string memory symbol, ICapacityRegistry.Kind kind) private view returns (bytes memory) {
-        bytes memory args = abi.encode(symbol, symbol, kind, registry, capacity, address(this), COVER_RATE, WINDOW);
+        bytes memory args = abi.encode(symbol, symbol, kind, registry, capacity, address(this), COLLATERAL_RATIO, WINDOW);
         return creationCode("ComputeCredit", args);
     }
 

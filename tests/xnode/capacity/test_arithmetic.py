@@ -47,8 +47,8 @@ def test_expansion_is_the_same_however_it_is_cut() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 40), st.randoms(use_true_random=False))
-def test_the_product_is_exact(rows: int, columns: int, terms: int, dice: object) -> None:
-    draw = np.random.default_rng(dice.getrandbits(32))  # type: ignore[attr-defined]
+def test_the_product_is_exact(rows: int, columns: int, terms: int, entropy: object) -> None:
+    draw = np.random.default_rng(entropy.getrandbits(32))  # type: ignore[attr-defined]
     left = draw.integers(-128, 128, (rows, terms), dtype=np.int8)
     right = draw.integers(-128, 128, (columns, terms), dtype=np.int8)
     assert multiply(left, right).tolist() == multiply_slowly(left, right)
@@ -63,8 +63,8 @@ def test_the_largest_products_are_exact(odd_at: int) -> None:
 
 
 def test_the_vector_product_and_the_rows_are_those_of_the_product(product: Product) -> None:
-    vector = make_vector(keccak(b"dice"), 0, N)
-    rows = find_opened_rows(keccak(b"dice"), 0, N)
+    vector = make_vector(keccak(b"entropy"), 0, N)
+    rows = find_opened_rows(keccak(b"entropy"), 0, N)
     expected = make_expected(SEED, N, vector, rows)
     assert product.multiply_vector(vector) == expected.vector_product
     assert tuple(product.read_row(row) for row in rows) == expected.rows
@@ -83,7 +83,7 @@ def test_vector_products_wrap_at_64_bits_alike() -> None:
 @given(st.integers(0, N - 1), st.integers(0, N - 1), st.sampled_from([1, -1, 2, 1 << 16, 1 << 24, -(1 << 30)]))
 def test_one_wrong_element_changes_the_vector_product(row: int, column: int, by: int) -> None:
     broken = break_element(make_product(SEED, N), row, column, by)
-    vector = make_vector(keccak(b"dice"), 3, N)
+    vector = make_vector(keccak(b"entropy"), 3, N)
     assert broken.multiply_vector(vector) != make_expected(SEED, N, vector, ()).vector_product
 
 

@@ -22,7 +22,7 @@ from metering.capacity import (
 )
 from metering.codec import decode, decode_strict, encode
 from metering.eip712 import keccak
-from metering.evidence import AnswerPaper, VerdictPaper
+from metering.evidence import AnswerDocument, VerdictDocument
 from metering.signature import is_signed_by
 from metering.units import NANOS_PER_SECOND, ZERO_HASH
 from tests.sim.challenging import (
@@ -31,7 +31,7 @@ from tests.sim.challenging import (
     Liar,
     World,
     fail,
-    make_dice,
+    make_entropy,
     make_node,
     read_code,
     running,
@@ -126,14 +126,14 @@ async def test_wrong_elements_fail_and_leave_evidence_that_convinces_the_contrac
 ) -> None:
     verdicts = await judge_liar(world, monkeypatch, Liar(change_element))
     assert [(signed.verdict.passed, signed.verdict.answers_hash) for signed in verdicts] == [(False, ZERO_HASH)] * 3
-    papers = [decode(data, AnswerPaper) for data in await world.promises(2).list_values("AnswerPaper")]
-    assert papers
-    for paper in papers:
-        answer, opening = paper.signed.answer, paper.opening
+    documents = [decode(data, AnswerDocument) for data in await world.promises(2).list_values("AnswerDocument")]
+    assert documents
+    for document in documents:
+        answer, opening = document.signed.answer, document.opening
         assert opening is not None and (answer.device, opening.column) == (1, 7)
         # As FaultProver judges it: the signature, the way to the root, and the element anew.
         assert is_signed_by(
-            make_node(1)[1].address, make_answer_digest(paper.separator, answer), paper.signed.signature
+            make_node(1)[1].address, make_answer_digest(document.separator, answer), document.signed.signature
         )
         assert opening.find_root() == answer.root
         assert opening.element != make_element(answer.seed, answer.n, *opening.find_place(answer.n))
@@ -248,8 +248,8 @@ async def test_only_the_panel_may_ask(world: World, monkeypatch: pytest.MonkeyPa
         world.chain.draw_now()
         bodies = {
             message.ANSWER: QUERY,
-            message.PRODUCT: encode(ProductQuery(CHALLENGE_ID, 0, make_dice())),
-            message.OPEN: encode(OpenQuery(CHALLENGE_ID, 0, make_dice(), 0)),
+            message.PRODUCT: encode(ProductQuery(CHALLENGE_ID, 0, make_entropy())),
+            message.OPEN: encode(OpenQuery(CHALLENGE_ID, 0, make_entropy(), 0)),
         }
         for method, body in bodies.items():
             assert await refusal_of(world, 9, method, body) == "not_on_panel"
@@ -258,17 +258,17 @@ async def test_only_the_panel_may_ask(world: World, monkeypatch: pytest.MonkeyPa
         assert await refusal_of(world, 2, message.ANSWER, other) == "challenge_unknown"
 
 
-async def test_dice_are_thrown_once_and_rows_are_those_of_the_dice(world: World) -> None:
+async def test_entropy_are_thrown_once_and_rows_are_those_of_the_entropy(world: World) -> None:
     world.chain.draw_now()
     async with running(prove(world)):
         await world.ask(2, message.ANSWER, QUERY)
-        dice = make_dice()
+        entropy = make_entropy()
         for _ in range(2):
-            await world.ask(2, message.PRODUCT, encode(ProductQuery(CHALLENGE_ID, 0, dice)))
-            await world.ask(2, message.OPEN, encode(OpenQuery(CHALLENGE_ID, 1, dice, 3)))
+            await world.ask(2, message.PRODUCT, encode(ProductQuery(CHALLENGE_ID, 0, entropy)))
+            await world.ask(2, message.OPEN, encode(OpenQuery(CHALLENGE_ID, 1, entropy, 3)))
         others = {
-            message.PRODUCT: encode(ProductQuery(CHALLENGE_ID, 0, make_dice())),
-            message.OPEN: encode(OpenQuery(CHALLENGE_ID, 0, make_dice(), 0)),
+            message.PRODUCT: encode(ProductQuery(CHALLENGE_ID, 0, make_entropy())),
+            message.OPEN: encode(OpenQuery(CHALLENGE_ID, 0, make_entropy(), 0)),
         }
         for method, body in others.items():
             assert await refusal_of(world, 2, method, body) == "seed_changed"
@@ -281,7 +281,7 @@ async def test_nothing_is_shown_before_everything_is_signed(world: World, monkey
     world.chain.draw_now()
     async with running(prove(world)):
         await world.ask(2, message.ANSWER, QUERY)
-        body = encode(ProductQuery(CHALLENGE_ID, 0, make_dice()))
+        body = encode(ProductQuery(CHALLENGE_ID, 0, make_entropy()))
         assert await refusal_of(world, 2, message.PRODUCT, body) == "not_ready"
 
 
@@ -313,9 +313,9 @@ async def test_a_device_or_claim_that_is_not_there_is_refused(world: World) -> N
     async with running(prove(world)):
         assert await refusal_of(world, 2, message.ANSWER, encode(AnswerQuery(CHALLENGE_ID, 1))) == "claim_unknown"
         await world.ask(2, message.ANSWER, QUERY)
-        dice = make_dice()
+        entropy = make_entropy()
         for device in (2, 2**32 - 1):
-            body = encode(ProductQuery(CHALLENGE_ID, device, dice))
+            body = encode(ProductQuery(CHALLENGE_ID, device, entropy))
             assert await refusal_of(world, 2, message.PRODUCT, body) == "device_unknown"
 
 
@@ -324,7 +324,7 @@ async def test_a_verifier_that_asks_for_ever_is_refused(world: World, monkeypatc
     world.chain.draw_now()
     async with running(prove(world)):
         await world.ask(2, message.ANSWER, QUERY)
-        body = encode(OpenQuery(CHALLENGE_ID, 0, make_dice(), 0))
+        body = encode(OpenQuery(CHALLENGE_ID, 0, make_entropy(), 0))
         for _ in range(4):
             await world.ask(2, message.OPEN, body)
         assert await refusal_of(world, 2, message.OPEN, body) == "asked_too_often"
@@ -359,8 +359,8 @@ async def test_two_verdicts_of_one_verifier_are_kept_for_whoever_reports_it(worl
             with pytest.raises(RpcRefused) as caught:
                 await handler(member.address, encode(SignedVerdict(verdict, member.sign("Verdict", verdict))))
             assert read_code(caught.value) == "not_ready"
-    papers = [decode(data, VerdictPaper) for data in await world.promises(2).list_values("VerdictPaper")]
-    assert {paper.signed.verdict.passed for paper in papers} == {True, False}
+    documents = [decode(data, VerdictDocument) for data in await world.promises(2).list_values("VerdictDocument")]
+    assert {document.signed.verdict.passed for document in documents} == {True, False}
 
 
 # ------------------------------------------------------------------------------------------------- what a restart leaves
@@ -382,8 +382,8 @@ async def test_a_node_that_restarts_answers_the_same_at_once_and_computes_only_w
         assert await world.ask(2, message.ANSWER, QUERY) == before
         assert not find_workers()
         answers = decode_strict(before, Answers)
-        dice = make_dice()
-        await world.ask(2, message.PRODUCT, encode(ProductQuery(CHALLENGE_ID, 0, dice)))
+        entropy = make_entropy()
+        await world.ask(2, message.PRODUCT, encode(ProductQuery(CHALLENGE_ID, 0, entropy)))
         assert len(find_workers()) == 2
         assert len(answers.devices) == 2
 
@@ -394,22 +394,22 @@ async def test_answers_that_contradict_a_promise_are_not_signed(world: World, mo
         before = await world.ask(2, message.ANSWER, QUERY)
     monkeypatch.setattr(prover, "open_products", Liar(change_element).open)
     async with running(prove(world)):
-        await world.ask(2, message.PRODUCT, encode(ProductQuery(CHALLENGE_ID, 1, make_dice())))
+        await world.ask(2, message.PRODUCT, encode(ProductQuery(CHALLENGE_ID, 1, make_entropy())))
         assert await world.ask(2, message.ANSWER, QUERY) == before
 
 
-async def test_a_verifier_that_restarts_throws_no_new_dice_and_signs_the_same(world: World) -> None:
+async def test_a_verifier_that_restarts_throws_no_new_entropy_and_signs_the_same(world: World) -> None:
     async with running(prove(world)):
         first = judges(world)[0]
         async with running(first):
             promised = await wait_promise(world, 2, "Verdict")
-        dice = await world.promises(2).find("CapacityDice", CHALLENGE_ID)
+        entropy = await world.promises(2).find("CapacityEntropy", CHALLENGE_ID)
         async with running(*judges(world)):
             await wait_until(lambda: world.chain.recorded)
-    assert await world.promises(2).find("CapacityDice", CHALLENGE_ID) == dice
+    assert await world.promises(2).find("CapacityEntropy", CHALLENGE_ID) == entropy
     recorded = dict(world.chain.recorded[0])[make_node(2)[0]]
     assert encode(recorded.verdict) == promised
-    assert dice is not None and recorded.verdict.opening_seed == dice[32:]
+    assert entropy is not None and recorded.verdict.opening_seed == entropy[32:]
 
 
 async def test_a_verdict_that_contradicts_a_promise_is_not_signed(world: World) -> None:

@@ -131,7 +131,7 @@ def test_an_answer_says_the_size_and_seed_of_its_own_device() -> None:
 
 
 def make_verdict(member: int, passed: bool, answers_hash: Hash32 = ZERO_HASH) -> SignedVerdict:
-    verdict = Verdict(CHALLENGE_ID, answers_hash, passed, keccak(b"dice %d" % member))
+    verdict = Verdict(CHALLENGE_ID, answers_hash, passed, keccak(b"entropy %d" % member))
     return SignedVerdict(verdict, make_node(member)[1].sign("Verdict", verdict))
 
 

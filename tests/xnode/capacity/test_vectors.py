@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metering.capacity import Opening, find_opened_rows, make_answers_hash, make_element
+from metering.capacity import ElementProof, find_opened_rows, make_answers_hash, make_element
 from metering.units import ZERO_HASH, Hash32
 from xnode.capacity.challenge import make_device_seed
 from xnode.capacity.matrices import expand, split_seed
@@ -59,7 +59,7 @@ def test_openings_are_those_of_the_vectors(case: dict[str, Any], products: dict[
     for opening in case["openings"]:
         path = tuple(read_hash(text) for text in opening["path"])
         assert tree.make_path(opening["index"]) == path
-        told = Opening(opening["index"], opening["column"], bytes.fromhex(opening["values"][2:]), path)
+        told = ElementProof(opening["index"], opening["column"], bytes.fromhex(opening["values"][2:]), path)
         assert told.find_root() == tree.root and told.element == opening["element"]
 
 
@@ -69,7 +69,7 @@ def test_the_wrong_element_of_the_vectors_is_under_its_root_and_wrong(
 ) -> None:
     wrong = case["wrongElement"]
     path = tuple(read_hash(text) for text in wrong["path"])
-    opening = Opening(wrong["index"], wrong["column"], bytes.fromhex(wrong["values"][2:]), path)
+    opening = ElementProof(wrong["index"], wrong["column"], bytes.fromhex(wrong["values"][2:]), path)
     assert opening.find_root() == read_hash(wrong["root"])
     row, column = opening.find_place(case["n"])
     assert opening.element == wrong["element"] != wrong["right"] == int(products[case["n"]].elements[row, column])

@@ -11,7 +11,7 @@ import trio
 
 from tests.xnode.chain.devchain import Bed, DevChain, deploy_on, start_anvil
 from xnode.chain.deployment.devnet import CHAIN_ID
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def shared_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevChain]
 @pytest.fixture
 async def bed(shared_chain: DevChain, tmp_path: Path) -> AsyncIterator[Bed]:
     assert shared_chain.manifest is not None
-    async with Rpc(shared_chain.url, shared_chain.manifest.chain_id) as rpc:
+    async with JsonRpc(shared_chain.url, shared_chain.manifest.chain_id) as rpc:
         yield Bed(shared_chain.manifest, rpc, tmp_path)
 
 

@@ -18,7 +18,7 @@ from xnode.chain.deployment.anvil import find_anvil
 from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.devnet import CHAIN_ID, OWNER_KEY, make_devnet_plan
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
 from xnode.wallet.signer import WalletKey
@@ -60,7 +60,7 @@ def start_anvil(*arguments: str, port: int = 0, chain_id: int = CHAIN_ID) -> Dev
 async def deploy_on(url: str, folder: Path) -> Manifest:
     """The contracts, on a fresh chain."""
     owner = WalletKey(OWNER_KEY)
-    async with Rpc(url, CHAIN_ID) as rpc, trio.open_nursery() as nursery:
+    async with JsonRpc(url, CHAIN_ID) as rpc, trio.open_nursery() as nursery:
         journal = SqlTxJournal(make_engine(folder / "deploy.sqlite"), CHAIN_ID, owner.address)
         transactor = Transactor(rpc, owner, journal, CHAIN_ID, PACE)
         await nursery.start(transactor.run)
@@ -77,7 +77,7 @@ def make_wallet(seed: str = "") -> WalletKey:
 class Bed:
     """A chain with everything deployed, seen from one test."""
 
-    def __init__(self, manifest: Manifest, rpc: Rpc, folder: Path) -> None:
+    def __init__(self, manifest: Manifest, rpc: JsonRpc, folder: Path) -> None:
         self.manifest, self.rpc, self.folder = manifest, rpc, folder
 
     async def new_wallet(self, *, openx: int = 0, wei: int = 10 * TOKEN) -> WalletKey:

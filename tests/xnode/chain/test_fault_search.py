@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from metering.capacity import (
     CapacityAnswer,
-    Opening,
+    ElementProof,
     SignedAnswer,
     SignedVerdict,
     Verdict,
@@ -27,10 +27,10 @@ from metering.capacity import (
     make_verdict_digest,
 )
 from metering.eip712 import Domain, keccak, make_digest
-from metering.evidence import AnswerPaper, NumberedPaper, VerdictPaper
+from metering.evidence import AnswerDocument, NumberedDocument, VerdictDocument
 from metering.faults import (
+    Contradictable,
     Device,
-    Document,
     Proof,
     ReceiptPair,
     Verified,
@@ -51,7 +51,7 @@ from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import capacity_registry, fault_prover, openx_token, payment_escrow, provider_registry
 from xnode.chain.deployment.devnet import CHAIN_ID
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import Reverted, Rpc
+from xnode.chain.node.json_rpc import JsonRpc, Reverted
 
 pytestmark = pytest.mark.chain
 
@@ -105,7 +105,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     async def make() -> None:
         folder = tmp_path_factory.mktemp("faults")
         manifest = await deploy_on(chain.url, folder)
-        async with Rpc(chain.url, CHAIN_ID) as rpc:
+        async with JsonRpc(chain.url, CHAIN_ID) as rpc:
             made.append(await make_ground(chain, manifest, rpc, folder))
 
     trio.run(make)
@@ -113,7 +113,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     chain.end()
 
 
-async def send(rpc: Rpc, sender: Address, to: Address, data: bytes) -> None:
+async def send(rpc: JsonRpc, sender: Address, to: Address, data: bytes) -> None:
     """A transaction by whoever, mined when this returns."""
     await rpc.write("anvil_setBalance", to_hex(sender), hex(10 * TOKEN))
     await rpc.write("anvil_impersonateAccount", to_hex(sender))
@@ -126,7 +126,7 @@ async def send(rpc: Rpc, sender: Address, to: Address, data: bytes) -> None:
     assert receipt["status"] == "0x1", f"{data[:4].hex()} reverted"
 
 
-async def register(rpc: Rpc, manifest: Manifest, key: int, *, rotate: bool = False) -> None:
+async def register(rpc: JsonRpc, manifest: Manifest, key: int, *, rotate: bool = False) -> None:
     registry, owner = manifest.contracts.provider_registry, owner_of(key)
     nonce = await rpc.view(registry, provider_registry.NONCES, owner)
     consent = {"provider": owner, "node_key": address_of(key), "nonce": nonce, "deadline": FAR_S}
@@ -145,7 +145,7 @@ async def approve(bed: Bed, owner: Address, spender: Address, amount: int) -> No
     await send(bed.rpc, owner, bed.manifest.contracts.openx_token, openx_token.APPROVE.encode(spender, amount))
 
 
-async def make_ground(chain: DevChain, manifest: Manifest, rpc: Rpc, folder: Path) -> Ground:
+async def make_ground(chain: DevChain, manifest: Manifest, rpc: JsonRpc, folder: Path) -> Ground:
     bed, contracts = Bed(manifest, rpc, folder), manifest.contracts
     for key in (NODE, STRANGER, *VERIFIERS):
         await register(rpc, manifest, key)
@@ -172,7 +172,7 @@ async def pass_challenge(bed: Bed) -> tuple[Hash32, tuple[Hash32, ...], tuple[Ha
     told = await rpc.view(registry, capacity_registry.CHALLENGE_OF, challenge_id)
     seeds = tuple(keccak(told[4] + device.to_bytes(32, "big")) for device in range(DEVICES))
     roots = tuple(make_opening(seed, row=0).find_root() for seed in seeds)
-    verdict = Verdict(challenge_id, make_answers_hash(roots), True, keccak(b"dice"))
+    verdict = Verdict(challenge_id, make_answers_hash(roots), True, keccak(b"entropy"))
     domain = Domain(CHAIN_ID, registry)
     panel = sorted(VERIFIERS, key=owner_of)
     signed = [sign_digest(make_key(key), make_verdict_digest(domain.separator(), verdict)) for key in panel]
@@ -193,13 +193,13 @@ async def open_escrow(bed: Bed) -> Escrow:
     return escrow
 
 
-def make_opening(seed: Hash32, row: int, is_wrong: bool = True) -> Opening:
+def make_opening(seed: Hash32, row: int, is_wrong: bool = True) -> ElementProof:
     """The first leaf of a row with one right or wrong element in it, in a tree of which nobody knows the rest."""
     right = make_element(seed, N, row, 5)
     element = right + 1 if is_wrong else right
     values = bytes(20) + element.to_bytes(4, "big", signed=True) + bytes(1000)
     leaves = N * (N // 256)
-    return Opening(
+    return ElementProof(
         row * (N // 256), 5, values, tuple(keccak(b"%d" % level) for level in range(leaves.bit_length() - 1))
     )
 
@@ -209,7 +209,7 @@ def make_opening(seed: Hash32, row: int, is_wrong: bool = True) -> Opening:
 
 async def ask(ground: Ground, function: Any, *values: object) -> Hash32 | None:
     """The id of the fault that the contract would take after a commitment, or None when it refuses the evidence."""
-    async with Rpc(ground.chain.url, CHAIN_ID) as rpc:
+    async with JsonRpc(ground.chain.url, CHAIN_ID) as rpc:
         try:
             await rpc.view(ground.manifest.contracts.fault_prover, function, *values)
         except Reverted as error:
@@ -234,18 +234,20 @@ def make_receipt(ground: Ground, key: int = NODE, **changes: Any) -> SignedRecei
     )
 
 
-def make_paper(ground: Ground, kind: Any, key: int = NODE, **changes: Any) -> NumberedPaper:
+def make_document(ground: Ground, kind: Any, key: int = NODE, **changes: Any) -> NumberedDocument:
     domain = ground.escrow_domain
     fields = {"provider": owner_of(NODE), "node": address_of(NODE), "number": 7, "expires_at_ns": 1} | changes
-    unsigned = NumberedPaper(CHAIN_ID, domain.contract, kind, **fields, body_hash=keccak(b"body"), signature=b"")
+    unsigned = NumberedDocument(CHAIN_ID, domain.contract, kind, **fields, body_hash=keccak(b"body"), signature=b"")
     return replace(unsigned, signature=ground.sign(key, domain, kind, unsigned))
 
 
-def make_verdict(ground: Ground, key: int = VERIFIERS[0], **changes: Any) -> VerdictPaper:
+def make_verdict(ground: Ground, key: int = VERIFIERS[0], **changes: Any) -> VerdictDocument:
     domain = ground.capacity_domain
-    verdict = replace(Verdict(ground.challenge_id, make_answers_hash(ground.roots), True, keccak(b"dice")), **changes)
+    verdict = replace(
+        Verdict(ground.challenge_id, make_answers_hash(ground.roots), True, keccak(b"entropy")), **changes
+    )
     signed = SignedVerdict(verdict, ground.sign(key, domain, "Verdict", verdict))
-    return VerdictPaper(CHAIN_ID, domain.contract, signed, ground.roots)
+    return VerdictDocument(CHAIN_ID, domain.contract, signed, ground.roots)
 
 
 def flatten(value: Any) -> Any:
@@ -254,57 +256,63 @@ def flatten(value: Any) -> Any:
     return value if fields is None else tuple(flatten(getattr(value, name)) for name in fields)
 
 
-def numbered_values(paper: NumberedPaper) -> tuple[object, ...]:
-    return (paper.provider, paper.node, paper.number, paper.expires_at_ns, paper.body_hash)
+def numbered_values(document: NumberedDocument) -> tuple[object, ...]:
+    return (document.provider, document.node, document.number, document.expires_at_ns, document.body_hash)
 
 
-def make_call(a: Document, b: Document) -> tuple[Any, ...]:
+def make_call(a: Contradictable, b: Contradictable) -> tuple[Any, ...]:
     """The contract's function for two documents of one kind, with its arguments."""
     match a, b:
         case SignedReceipt(), SignedReceipt():
             values = [flatten(one.receipt) for one in (a, b)]
             return fault_prover.PROVE_RECEIPTS, values[0], a.signature, values[1], b.signature, SALT
-        case NumberedPaper(), NumberedPaper():
+        case NumberedDocument(), NumberedDocument():
             function = fault_prover.PROVE_OFFERS if a.kind == "Offer" else fault_prover.PROVE_QUOTES
             return function, numbered_values(a), a.signature, numbered_values(b), b.signature, SALT
-        case VerdictPaper(), VerdictPaper():
+        case VerdictDocument(), VerdictDocument():
             one, other = a.signed, b.signed
             first, second = flatten(one.verdict), flatten(other.verdict)
             return fault_prover.PROVE_VERDICTS, first, one.signature, second, other.signature, SALT
     raise AssertionError("two kinds")
 
 
-Maker = Callable[[random.Random, Ground], Document]
+Maker = Callable[[random.Random, Ground], Contradictable]
 KEYS = (NODE, NODE, NODE, NODE, ROTATED, STRANGER, NOBODY)
 
 
-def any_receipt(dice: random.Random, ground: Ground) -> Document:
-    fields = {"number": dice.choice((7, 7, 8)), "cost": Amount(dice.choice((5, 6))), "final": dice.random() < 0.3}
-    return make_receipt(ground, dice.choice(KEYS), lease_id=keccak(dice.choice((b"lease", b"lease", b"two"))), **fields)
+def any_receipt(entropy: random.Random, ground: Ground) -> Contradictable:
+    fields = {
+        "number": entropy.choice((7, 7, 8)),
+        "cost": Amount(entropy.choice((5, 6))),
+        "final": entropy.random() < 0.3,
+    }
+    return make_receipt(
+        ground, entropy.choice(KEYS), lease_id=keccak(entropy.choice((b"lease", b"lease", b"two"))), **fields
+    )
 
 
-def any_offer(dice: random.Random, ground: Ground) -> Document:
-    node = address_of(dice.choice((NODE, NODE, NODE, STRANGER)))
-    fields = {"number": dice.choice((7, 7, 8)), "expires_at_ns": dice.choice((1, 2)), "node": node}
-    return make_paper(ground, "Offer", dice.choice(KEYS), **fields)
+def any_offer(entropy: random.Random, ground: Ground) -> Contradictable:
+    node = address_of(entropy.choice((NODE, NODE, NODE, STRANGER)))
+    fields = {"number": entropy.choice((7, 7, 8)), "expires_at_ns": entropy.choice((1, 2)), "node": node}
+    return make_document(ground, "Offer", entropy.choice(KEYS), **fields)
 
 
-def any_quote(dice: random.Random, ground: Ground) -> Document:
-    provider = owner_of(dice.choice((NODE, STRANGER)))
-    return make_paper(ground, "Quote", dice.choice(KEYS), number=dice.choice((7, 7, 8)), provider=provider)
+def any_quote(entropy: random.Random, ground: Ground) -> Contradictable:
+    provider = owner_of(entropy.choice((NODE, STRANGER)))
+    return make_document(ground, "Quote", entropy.choice(KEYS), number=entropy.choice((7, 7, 8)), provider=provider)
 
 
-def any_verdict(dice: random.Random, ground: Ground) -> Document:
-    key = dice.choice((11, 11, 12, NOBODY))
-    challenge_id = dice.choice((ground.challenge_id, ground.challenge_id, keccak(b"another")))
-    return make_verdict(ground, key, passed=dice.random() < 0.5, challenge_id=challenge_id)
+def any_verdict(entropy: random.Random, ground: Ground) -> Contradictable:
+    key = entropy.choice((11, 11, 12, NOBODY))
+    challenge_id = entropy.choice((ground.challenge_id, ground.challenge_id, keccak(b"another")))
+    return make_verdict(ground, key, passed=entropy.random() < 0.5, challenge_id=challenge_id)
 
 
 @pytest.mark.parametrize("make", [any_receipt, any_offer, any_quote, any_verdict])
 async def test_the_same_documents_contradict_each_other(ground: Ground, make: Maker) -> None:
-    dice, proofs = random.Random(7), 0
+    entropy, proofs = random.Random(7), 0
     for _ in range(100):
-        a, b = make(dice, ground), make(dice, ground)
+        a, b = make(entropy, ground), make(entropy, ground)
         proof = next(iter(find_equivocations((a, b), ground.escrow_domain.separator(), OWNERS)), None)
         proofs += agree(await ask(ground, *make_call(a, b)), proof)
     assert 5 <= proofs <= 95
@@ -320,30 +328,30 @@ def pair_values(pairs: Sequence[ReceiptPair]) -> list[tuple[object, ...]]:
     ]
 
 
-def any_pairs(dice: random.Random, ground: Ground) -> tuple[ReceiptPair, ...]:
+def any_pairs(entropy: random.Random, ground: Ground) -> tuple[ReceiptPair, ...]:
     """Three leases of an hour; what is used lies about where the verdict's vCPUs end."""
-    begin_ns = ground.verified.from_s * NANOS_PER_SECOND + dice.choice((-1, 0, 0, 0, 10**9))
+    begin_ns = ground.verified.from_s * NANOS_PER_SECOND + entropy.choice((-1, 0, 0, 0, 10**9))
     most_ns = ground.verified.vcpus * (3600 + 60) * NANOS_PER_SECOND
-    parts = sorted(dice.randint(0, most_ns) for _ in range(2))
-    used = [parts[0], parts[1] - parts[0], most_ns - parts[1] + dice.choice((-1, 0, 1, 1, 10**12))]
+    parts = sorted(entropy.randint(0, most_ns) for _ in range(2))
+    used = [parts[0], parts[1] - parts[0], most_ns - parts[1] + entropy.choice((-1, 0, 1, 1, 10**12))]
     pairs = []
     for place, vcpu_ns in enumerate(used):
-        lease_id, key = keccak(b"lease %d" % place), dice.choice((NODE, NODE, NODE, NODE, ROTATED, STRANGER))
-        usage = replace(NO_USAGE, vcpu_ns=U128(1000 + vcpu_ns), gpu_ns=U128(dice.choice((0, 10**18))))
+        lease_id, key = keccak(b"lease %d" % place), entropy.choice((NODE, NODE, NODE, NODE, ROTATED, STRANGER))
+        usage = replace(NO_USAGE, vcpu_ns=U128(1000 + vcpu_ns), gpu_ns=U128(entropy.choice((0, 10**18))))
         base = replace(NO_USAGE, vcpu_ns=U128(1000))
         older = make_receipt(ground, lease_id=lease_id, number=1, at_ns=begin_ns, usage=base)
-        number, end_ns = dice.choice((2, 2, 2, 2, 2, 1)), begin_ns + 3600 * NANOS_PER_SECOND
+        number, end_ns = entropy.choice((2, 2, 2, 2, 2, 1)), begin_ns + 3600 * NANOS_PER_SECOND
         newer = make_receipt(ground, key, lease_id=lease_id, number=number, at_ns=end_ns, usage=usage)
         pairs.append(ReceiptPair(older, newer))
     ordered = sorted(pairs, key=lambda pair: pair.older.receipt.lease_id)
-    return tuple(ordered if dice.random() < 0.9 else reversed(ordered))
+    return tuple(ordered if entropy.random() < 0.9 else reversed(ordered))
 
 
 async def test_the_same_usage_is_over_capacity(ground: Ground) -> None:
     assert (ground.verified.gpus, ground.verified.vcpus) == (0, DEVICES)
-    dice, proofs, separator = random.Random(8), 0, ground.escrow_domain.separator()
+    entropy, proofs, separator = random.Random(8), 0, ground.escrow_domain.separator()
     for _ in range(60):
-        pairs = any_pairs(dice, ground)
+        pairs = any_pairs(entropy, ground)
         proof = find_over_capacity(pairs, ground.verified, 0, separator, OWNERS)
         proofs += agree(await ask(ground, fault_prover.PROVE_OVER_CAPACITY, pair_values(pairs), 0, SALT), proof)
     assert 5 <= proofs <= 55
@@ -352,51 +360,53 @@ async def test_the_same_usage_is_over_capacity(ground: Ground) -> None:
 # --------------------------------------------------------------------------------------------------- answers and verdicts
 
 
-def any_opening(dice: random.Random, seed: Hash32) -> Opening:
-    opening = make_opening(seed, row=dice.choice((0, 0, 3, N - 1)), is_wrong=dice.random() < 0.8)
-    if dice.random() < 0.2:
+def any_opening(entropy: random.Random, seed: Hash32) -> ElementProof:
+    opening = make_opening(seed, row=entropy.choice((0, 0, 3, N - 1)), is_wrong=entropy.random() < 0.8)
+    if entropy.random() < 0.2:
         opening = replace(opening, path=opening.path[1:])
-    return replace(opening, index=opening.index + N * N) if dice.random() < 0.1 else opening
+    return replace(opening, index=opening.index + N * N) if entropy.random() < 0.1 else opening
 
 
 async def test_the_same_elements_are_wrong(ground: Ground) -> None:
-    dice, proofs, domain = random.Random(9), 0, ground.capacity_domain
+    entropy, proofs, domain = random.Random(9), 0, ground.capacity_domain
     for _ in range(30):
-        number = dice.randrange(DEVICES)
-        seed = ground.seeds[number if dice.random() < 0.9 else 0]
-        opening = any_opening(dice, seed)
-        root = opening.find_root() if dice.random() < 0.9 else keccak(b"another tree")
-        answer = CapacityAnswer(ground.challenge_id, number, dice.choice((N, N, N, 512)), seed, root)
-        key = dice.choice((NODE, NODE, ROTATED, STRANGER, NOBODY))
+        number = entropy.randrange(DEVICES)
+        seed = ground.seeds[number if entropy.random() < 0.9 else 0]
+        opening = any_opening(entropy, seed)
+        root = opening.find_root() if entropy.random() < 0.9 else keccak(b"another tree")
+        answer = CapacityAnswer(ground.challenge_id, number, entropy.choice((N, N, N, 512)), seed, root)
+        key = entropy.choice((NODE, NODE, ROTATED, STRANGER, NOBODY))
         signature = sign_digest(make_key(key), make_answer_digest(domain.separator(), answer))
-        paper = AnswerPaper(CHAIN_ID, domain.contract, SignedAnswer(answer, signature), opening)
+        document = AnswerDocument(CHAIN_ID, domain.contract, SignedAnswer(answer, signature), opening)
         device = Device(owner_of(NODE), ground.seeds[number], N)
         call = (fault_prover.PROVE_WRONG_ELEMENT, flatten(answer), signature, flatten(opening), SALT)
-        proofs += agree(await ask(ground, *call), find_wrong_element(paper, device, OWNERS))
+        proofs += agree(await ask(ground, *call), find_wrong_element(document, device, OWNERS))
     assert 5 <= proofs <= 25
 
 
 async def test_the_same_verdicts_are_false(ground: Ground) -> None:
-    dice, proofs = random.Random(10), 0
+    entropy, proofs = random.Random(10), 0
     sees_row_0 = (keccak(b"%d" % number) for number in range(10_000))
     seeds = [next(one for one in sees_row_0 if 0 in find_opened_rows(one, device, N)) for device in range(DEVICES)]
     for _ in range(40):
-        number = dice.randrange(DEVICES)
+        number = entropy.randrange(DEVICES)
         opening = (
-            any_opening(dice, ground.seeds[number]) if dice.random() < 0.3 else make_opening(ground.seeds[number], 0)
+            any_opening(entropy, ground.seeds[number])
+            if entropy.random() < 0.3
+            else make_opening(ground.seeds[number], 0)
         )
         changes = {
-            "passed": dice.random() < 0.9,
-            "opening_seed": seeds[number] if dice.random() < 0.8 else keccak(b"x"),
+            "passed": entropy.random() < 0.9,
+            "opening_seed": seeds[number] if entropy.random() < 0.8 else keccak(b"x"),
         }
-        paper = make_verdict(ground, dice.choice((11, 12, NOBODY)), **changes)
-        paper = replace(paper, device=number if dice.random() < 0.9 else number + 1, opening=opening)
-        told = ground.seeds[paper.device] if paper.device < DEVICES else ZERO_HASH
+        document = make_verdict(ground, entropy.choice((11, 12, NOBODY)), **changes)
+        document = replace(document, device=number if entropy.random() < 0.9 else number + 1, opening=opening)
+        told = ground.seeds[document.device] if document.device < DEVICES else ZERO_HASH
         device = Device(owner_of(NODE), told, N)
-        verdict, signature = paper.signed.verdict, paper.signed.signature
-        call = (flatten(verdict), signature, list(paper.roots), paper.device, flatten(opening), SALT)
+        verdict, signature = document.signed.verdict, document.signed.signature
+        call = (flatten(verdict), signature, list(document.roots), document.device, flatten(opening), SALT)
         found = await ask(ground, fault_prover.PROVE_FALSE_VERDICT, *call)
-        proofs += agree(found, find_false_verdict(paper, device, OWNERS))
+        proofs += agree(found, find_false_verdict(document, device, OWNERS))
     assert 5 <= proofs <= 35
 
 
@@ -407,7 +417,7 @@ async def refunded(ground: Ground, terms: LeaseTerms, last: SignedReceipt) -> in
     """What the contract would give back now; nothing when it refuses."""
     lease_id = make_lease_id(ground.escrow_domain.separator(), terms)
     ours, theirs = (sign_digest(make_key(key), lease_id) for key in (0, NODE))
-    async with Rpc(ground.chain.url, CHAIN_ID) as rpc:
+    async with JsonRpc(ground.chain.url, CHAIN_ID) as rpc:
         try:
             parties = (flatten(ground.escrow), flatten(terms), ours, theirs)
             call = (fault_prover.PROVE_BREACH, *parties, flatten(last.receipt), last.signature)
@@ -419,19 +429,19 @@ async def refunded(ground: Ground, terms: LeaseTerms, last: SignedReceipt) -> in
 
 
 async def test_the_same_part_of_the_cost_goes_back(ground: Ground) -> None:
-    dice, breaches = random.Random(11), 0
+    entropy, breaches = random.Random(11), 0
     escrow_id = make_escrow_id(ground.escrow_domain.separator(), ground.escrow)
     for number in range(80):
         terms = make_terms(
             provider=owner_of(NODE), escrow_id=escrow_id, asset=ground.escrow.asset, lease_number=number,
-            availability_ppm=dice.choice((0, 1, 500_000, 990_000, PPM)), refund_ppm=dice.choice((0, 1, 333_333, PPM)),
+            availability_ppm=entropy.choice((0, 1, 500_000, 990_000, PPM)), refund_ppm=entropy.choice((0, 1, 333_333, PPM)),
         )  # fmt: skip
-        passed_ns = dice.choice((-1, 0, 1, 10**9, 3600 * 10**9 + 7))
+        passed_ns = entropy.choice((-1, 0, 1, 10**9, 3600 * 10**9 + 7))
         limit_ns = -(-max(0, passed_ns) * terms.availability_ppm // PPM)
         receipt = {
-            "lease_id": make_lease_id(ground.escrow_domain.separator(), terms), "final": dice.random() < 0.9,
-            "at_ns": terms.open_until_ns + passed_ns, "running_ns": max(0, limit_ns + dice.choice((-1, -1, 0, 1))),
-            "cost": Amount(dice.choice((0, 2, 10**18 + 1, 999 * TOKEN))),
+            "lease_id": make_lease_id(ground.escrow_domain.separator(), terms), "final": entropy.random() < 0.9,
+            "at_ns": terms.open_until_ns + passed_ns, "running_ns": max(0, limit_ns + entropy.choice((-1, -1, 0, 1))),
+            "cost": Amount(entropy.choice((0, 2, 10**18 + 1, 999 * TOKEN))),
         }  # fmt: skip
         last = make_receipt(ground, **receipt)
         due = find_breach(terms, last.receipt) or 0

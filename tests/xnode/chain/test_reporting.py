@@ -1,4 +1,4 @@
-"""What papers prove, proved: each kind of fault against a provider with stake, through the committed contracts."""
+"""What documents prove, proved: each kind of fault against a provider with stake, through the committed contracts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from metering.capacity import (
     CapacityAnswer,
-    Opening,
+    ElementProof,
     SignedAnswer,
     SignedVerdict,
     Verdict,
@@ -21,7 +21,7 @@ from metering.capacity import (
     make_answers_hash,
 )
 from metering.eip712 import keccak
-from metering.evidence import AnswerPaper, LeasePaper, NumberedPaper, VerdictPaper
+from metering.evidence import AnswerDocument, LeaseDocument, NumberedDocument, VerdictDocument
 from metering.faults import Fault, Proof
 from metering.receipt import Receipt, SignedReceipt
 from metering.resources import Resources
@@ -35,7 +35,7 @@ from xnode.capacity.tree import hash_leaves, make_tree
 from xnode.chain.accounts import read_record
 from xnode.chain.contracts import fault_prover, payment_escrow
 from xnode.chain.contracts.capacity_registry import DEVICE_OF
-from xnode.chain.fault_search import Paper, find_proofs, read_proven
+from xnode.chain.fault_search import SignedDocument, find_proofs, read_proven
 from xnode.chain.node.json_rpc import Reverted
 from xnode.chain.payer import Payer, open_payer
 from xnode.chain.send.tx_journal import make_engine
@@ -71,7 +71,7 @@ class Suspect:
         receipt = replace(receipt, **changes)
         return SignedReceipt(receipt, self.sign("Receipt", receipt))
 
-    def sign_numbered(self, kind: str, number: int, body: int) -> NumberedPaper:
+    def sign_numbered(self, kind: str, number: int, body: int) -> NumberedDocument:
         domain = self.bed.manifest.domain
         head = (
             domain.chain_id,
@@ -83,8 +83,8 @@ class Suspect:
             7,
             keccak(bytes([body])),
         )
-        paper = NumberedPaper(*head, b"")  # type: ignore[arg-type]
-        return replace(paper, signature=self.sign(kind, paper))
+        document = NumberedDocument(*head, b"")  # type: ignore[arg-type]
+        return replace(document, signature=self.sign(kind, document))
 
     async def verify(self, vcpus: int) -> Verifiers:
         """Have so many vCPUs verified."""
@@ -100,8 +100,8 @@ class Suspect:
         await self.owner.request_challenge("request", ((0, vcpus),), Amount(TOKEN))
         return verifiers
 
-    async def find(self, *papers: Paper) -> list[Proof]:
-        return await find_proofs(self.bed.rpc, self.bed.manifest, papers)
+    async def find(self, *documents: SignedDocument) -> list[Proof]:
+        return await find_proofs(self.bed.rpc, self.bed.manifest, documents)
 
     async def prove(self, proof: Proof) -> None:
         """What `xnode fault report` does."""
@@ -110,9 +110,9 @@ class Suspect:
         await pass_time(self.bed, 600)
         await self.reporter.prove_fault(f"prove {proof.fault_id.hex()}", proof, SALT)
 
-    async def check_slashed(self, *papers: Paper, fault: Fault, ppm: int, stake: int = STAKE) -> None:
-        """The papers prove just this, it costs this part of the stake, and a tenth of that is the reporter's."""
-        (proof,) = await self.find(*papers)
+    async def check_slashed(self, *documents: SignedDocument, fault: Fault, ppm: int, stake: int = STAKE) -> None:
+        """The documents prove just this, it costs this part of the stake, and a tenth of that is the reporter's."""
+        (proof,) = await self.find(*documents)
         assert (proof.fault, proof.provider) == (fault, self.provider)
         before = await self.bed.openx_of(self.reporter.address)
         await self.prove(proof)
@@ -156,17 +156,17 @@ async def test_two_receipts_of_one_number_are_slashed(suspect: Suspect) -> None:
 
 @pytest.mark.parametrize("kind", ["Offer", "Quote"])
 async def test_two_offers_or_quotes_of_one_number_are_slashed(suspect: Suspect, kind: str) -> None:
-    papers = [suspect.sign_numbered(kind, 3, body) for body in (1, 2)]
-    await suspect.check_slashed(*papers, fault=Fault.EQUIVOCATION, ppm=200_000)
+    documents = [suspect.sign_numbered(kind, 3, body) for body in (1, 2)]
+    await suspect.check_slashed(*documents, fault=Fault.EQUIVOCATION, ppm=200_000)
 
 
 async def test_two_verdicts_on_one_challenge_are_slashed(suspect: Suspect) -> None:
-    domain, papers = suspect.bed.manifest.capacity_domain, []
+    domain, documents = suspect.bed.manifest.capacity_domain, []
     for passed in (True, False):
-        verdict = VerdictPaper(domain.chain_id, domain.contract, SignedVerdict(make_verdict(passed), b""))
+        verdict = VerdictDocument(domain.chain_id, domain.contract, SignedVerdict(make_verdict(passed), b""))
         signature = suspect.node.sign_typed(domain, "Verdict", verdict.signed.verdict)
-        papers.append(replace(verdict, signed=replace(verdict.signed, signature=signature)))
-    await suspect.check_slashed(*papers, fault=Fault.EQUIVOCATION, ppm=200_000)
+        documents.append(replace(verdict, signed=replace(verdict.signed, signature=signature)))
+    await suspect.check_slashed(*documents, fault=Fault.EQUIVOCATION, ppm=200_000)
 
 
 def make_verdict(passed: bool) -> Verdict:
@@ -177,7 +177,7 @@ async def test_more_than_the_verified_capacity_is_slashed_also_when_idle_hours_h
     await suspect.verify(vcpus=2)
     now_ns = (await suspect.owner.chain_time_s() + 10) * NANOS_PER_SECOND
     hour = NANOS_PER_HOUR
-    papers = [
+    documents = [
         # Two leases of two vCPUs each, at the same time for an hour.
         suspect.sign_receipt(1, 1, now_ns, 0),
         suspect.sign_receipt(1, 2, now_ns + hour, 2 * hour),
@@ -187,8 +187,8 @@ async def test_more_than_the_verified_capacity_is_slashed_also_when_idle_hours_h
         suspect.sign_receipt(3, 1, now_ns, 0),
         suspect.sign_receipt(3, 2, now_ns + 20 * hour, hour // 10),
     ]
-    await suspect.check_slashed(*papers, fault=Fault.OVER_CAPACITY, ppm=300_000)
-    assert await suspect.find(*papers[:2], *papers[4:]) == []
+    await suspect.check_slashed(*documents, fault=Fault.OVER_CAPACITY, ppm=300_000)
+    assert await suspect.find(*documents[:2], *documents[4:]) == []
 
 
 async def test_a_wrong_element_of_a_signed_answer_is_slashed(suspect: Suspect) -> None:
@@ -201,9 +201,9 @@ async def test_a_wrong_element_of_a_signed_answer_is_slashed(suspect: Suspect) -
     domain = suspect.bed.manifest.capacity_domain
     answer = CapacityAnswer(challenge.challenge_id, 0, n, Hash32(seed), ZEROS.root)
     signed = SignedAnswer(answer, suspect.node.sign_typed(domain, "CapacityAnswer", answer))
-    paper = AnswerPaper(domain.chain_id, domain.contract, signed, open_zeros(5))
-    assert await suspect.find(replace(paper, opening=None)) == []
-    await suspect.check_slashed(paper, fault=Fault.WRONG_ELEMENT, ppm=500_000)
+    document = AnswerDocument(domain.chain_id, domain.contract, signed, open_zeros(5))
+    assert await suspect.find(replace(document, opening=None)) == []
+    await suspect.check_slashed(document, fault=Fault.WRONG_ELEMENT, ppm=500_000)
 
 
 async def test_a_verdict_that_passed_a_wrong_element_is_slashed(suspect: Suspect) -> None:
@@ -213,8 +213,8 @@ async def test_a_verdict_that_passed_a_wrong_element_is_slashed(suspect: Suspect
     domain, found = suspect.bed.manifest.capacity_domain, []
     for signed in verdicts.values():
         row = find_opened_rows(signed.verdict.opening_seed, 0, N)[0]
-        paper = VerdictPaper(domain.chain_id, domain.contract, signed, roots, 0, open_zeros(row * (N // 256)))
-        found += await suspect.find(paper)
+        document = VerdictDocument(domain.chain_id, domain.contract, signed, roots, 0, open_zeros(row * (N // 256)))
+        found += await suspect.find(document)
     assert [(proof.fault, proof.provider) for proof in found] == [(Fault.FALSE_VERDICT, one) for one in verdicts]
     await suspect.prove(found[0])
     record = await read_record(suspect.bed.rpc, suspect.bed.manifest, found[0].provider)
@@ -231,7 +231,7 @@ async def test_a_proof_without_a_commitment_old_enough_is_refused(suspect: Suspe
         await suspect.reporter.prove_fault("too early", proof, SALT)
 
 
-async def test_papers_of_strangers_and_of_other_deployments_prove_nothing(suspect: Suspect) -> None:
+async def test_documents_of_strangers_and_of_other_deployments_prove_nothing(suspect: Suspect) -> None:
     stranger = Suspect(suspect.bed, suspect.owner, make_wallet(), suspect.reporter)
     unbound = [stranger.sign_receipt(1, 7, 1000, 10, cost=Amount(cost)) for cost in (5, 6)]
     foreign = [replace(suspect.sign_numbered("Offer", 3, body), chain_id=1) for body in (1, 2)]
@@ -251,16 +251,16 @@ async def test_a_broken_promise_is_refunded_once(suspect: Suspect) -> None:
         escrow = Escrow(submitter.address, submitter.address, suspect.provider, asset.address, ZERO_HASH, 100, 1)
         terms = payment_escrow.make_terms_values(escrow)
         await payer._send("open", bed.manifest.contracts.payment_escrow, payment_escrow.OPEN.encode(terms, 20 * TOKEN))
-        paper, last = sign_breach(suspect, submitter, escrow)
-        await payer.prove_breach("breach", paper, last)
+        document, last = sign_breach(suspect, submitter, escrow)
+        await payer.prove_breach("breach", document, last)
         record = await read_record(bed.rpc, bed.manifest, suspect.provider)
         assert record.accounts[0].refunded == 4 * TOKEN
         assert (await payer.balances(payer.address)).assets[0].free == 34 * TOKEN
         with pytest.raises(Reverted, match="NothingToRefund"):
-            await payer.prove_breach("again", paper, last)
+            await payer.prove_breach("again", document, last)
 
 
-def sign_breach(suspect: Suspect, submitter: WalletKey, escrow: Escrow) -> tuple[LeasePaper, SignedReceipt]:
+def sign_breach(suspect: Suspect, submitter: WalletKey, escrow: Escrow) -> tuple[LeaseDocument, SignedReceipt]:
     """Terms that promise 99 % or 40 % back, and a last receipt over half of the time that cost 10 OPENX."""
     domain = suspect.bed.manifest.domain
     terms = LeaseTerms(
@@ -282,12 +282,12 @@ def sign_breach(suspect: Suspect, submitter: WalletKey, escrow: Escrow) -> tuple
         availability_ppm=990_000,
         refund_ppm=400_000,
     )
-    paper = LeasePaper(domain.chain_id, domain.contract, escrow, terms, b"", b"")
+    document = LeaseDocument(domain.chain_id, domain.contract, escrow, terms, b"", b"")
     ours, theirs = submitter.sign_typed(domain, "LeaseTerms", terms), suspect.sign("LeaseTerms", terms)
     last = suspect.sign_receipt(
-        1, 9, 2 * NANOS_PER_HOUR, NANOS_PER_HOUR // 2, lease_id=paper.lease_id, cost=Amount(10 * TOKEN), final=True
+        1, 9, 2 * NANOS_PER_HOUR, NANOS_PER_HOUR // 2, lease_id=document.lease_id, cost=Amount(10 * TOKEN), final=True
     )
-    return replace(paper, submitter_signature=ours, node_signature=theirs), last
+    return replace(document, submitter_signature=ours, node_signature=theirs), last
 
 
 # -------------------------------------------------------------------------------------------------------------- answers
@@ -297,5 +297,5 @@ ZEROS = make_tree(hash_leaves(0, bytes(4 * N * N)))
 """Of a product that is zero everywhere, which no real one is."""
 
 
-def open_zeros(index: int) -> Opening:
-    return Opening(index, 17, bytes(1024), ZEROS.make_path(index))
+def open_zeros(index: int) -> ElementProof:
+    return ElementProof(index, 17, bytes(1024), ZEROS.make_path(index))

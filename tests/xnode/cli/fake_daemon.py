@@ -15,7 +15,7 @@ from metering.resources import Resources
 from metering.units import Amount, Hash32
 from metering.usage import Counters, make_usage
 from tests.make.documents import make_evidence
-from xnode.console.present import show_papers
+from xnode.console.present import show_documents
 from xnode.control.server import Method
 from xnode.control.views import (
     Candidate,
@@ -166,7 +166,7 @@ async def _receipts(params: dict[str, Any]) -> list[ReceiptRow]:
 
 async def _evidence(_params: dict[str, Any]) -> AsyncIterator[dict[str, str]]:
     for lease in make_evidence():
-        for row in show_papers(lease):
+        for row in show_documents(lease):
             yield row
 
 

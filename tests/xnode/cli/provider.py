@@ -13,7 +13,7 @@ from metering.units import Address
 from tests.make.verifiers import Verifiers, make_verifiers
 from tests.xnode.cli.conftest import Run
 from xnode.chain.deployment.manifest import Manifest, read_manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.errors import ExitCode
 from xnode.home import Home
 from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore
@@ -53,13 +53,13 @@ class Provider:
         assert done.returncode == code, done.stderr
         return str(line)
 
-    def with_verifiers(self, work: Callable[[Rpc, Verifiers], Awaitable[None]]) -> None:
+    def with_verifiers(self, work: Callable[[JsonRpc, Verifiers], Awaitable[None]]) -> None:
         """Run what others do on the chain."""
         manifest = self.deployment
 
         async def main() -> None:
             with trio.fail_after(60):
-                async with Rpc(manifest.rpc_url, manifest.chain_id) as rpc:
+                async with JsonRpc(manifest.rpc_url, manifest.chain_id) as rpc:
                     await work(rpc, Verifiers(rpc, manifest, self.home.folder))
 
         trio.run(main)
@@ -75,7 +75,7 @@ class Provider:
         self.with_verifiers(lambda _rpc, verifiers: verifiers.enlist())
 
     def pass_time(self, seconds: int) -> None:
-        async def pass_(rpc: Rpc, _verifiers: Verifiers) -> None:
+        async def pass_(rpc: JsonRpc, _verifiers: Verifiers) -> None:
             await rpc.write("evm_increaseTime", hex(seconds))
             await rpc.write("evm_mine")
 

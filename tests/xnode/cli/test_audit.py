@@ -12,7 +12,7 @@ import pytest
 
 from metering.audit import audit_evidence
 from metering.codec import decode, decode_strict
-from metering.evidence import CoveredVoucher, LeasePaper
+from metering.evidence import CoveredVoucher, LeaseDocument
 from metering.receipt import SignedReceipt
 from metering.units import Amount, Hash32
 from tests.make.documents import make_evidence
@@ -20,18 +20,18 @@ from tests.xnode.cli.conftest import Run
 from tests.xnode.cli.fake_daemon import JOB
 from xnode.chain.contracts.events import Claimed
 from xnode.cli.evidence.audit_chain import check_claim
-from xnode.cli.evidence.files import make_document, read_evidence, write_evidence
-from xnode.console.present import show_papers
+from xnode.cli.evidence.files import make_page, read_evidence, write_evidence
+from xnode.console.present import show_documents
 from xnode.errors import ExitCode, UserError
 from xnode.home import Home
 
-KINDS: dict[str, type[Any]] = {"lease": LeasePaper, "receipt": SignedReceipt, "voucher": CoveredVoucher}
+KINDS: dict[str, type[Any]] = {"lease": LeaseDocument, "receipt": SignedReceipt, "voucher": CoveredVoucher}
 
 
 @pytest.fixture
-def papers(tmp_path: Path) -> Path:
-    write_evidence((row for lease in make_evidence() for row in show_papers(lease)), tmp_path / "papers")
-    return tmp_path / "papers"
+def documents(tmp_path: Path) -> Path:
+    write_evidence((row for lease in make_evidence() for row in show_documents(lease)), tmp_path / "documents")
+    return tmp_path / "documents"
 
 
 def find_fault(folder: Path) -> str:
@@ -47,39 +47,39 @@ def find_fault(folder: Path) -> str:
 @pytest.mark.usefixtures("daemon")
 @pytest.mark.parametrize("command", [("job", "receipts", JOB), ("provider", "receipts", "0x55")])
 def test_what_either_side_exports_passes_without_a_daemon(xnode: Run, home: Home, command: tuple[str, ...]) -> None:
-    done = xnode(*command, "--export", "papers")
+    done = xnode(*command, "--export", "documents")
     assert done.returncode == 0 and len(done.stdout.split()) == 12
     (home.folder / "control.sock").unlink(missing_ok=True)
-    done = xnode("audit", "papers", "-o", "json")
+    done = xnode("audit", "documents", "-o", "json")
     assert done.returncode == 0 and "all of it holds" in done.stderr
     rows = json.loads(done.stdout)
     checked = sorted((row["receipts"], row["vouchers"], row["cost"] == row["covered"]) for row in rows)
     assert checked == [(2, 2, True), (3, 3, True)]
 
 
-def test_an_audit_says_in_one_line_what_is_wrong_and_where(xnode_here: Run, papers: Path) -> None:
-    (third,) = papers.glob("receipt-*-000000000003.json")
+def test_an_audit_says_in_one_line_what_is_wrong_and_where(xnode_here: Run, documents: Path) -> None:
+    (third,) = documents.glob("receipt-*-000000000003.json")
     receipt = third.with_name(third.name.replace("0003", "0002"))
     document = json.loads(receipt.read_text())
     receipt.write_text(json.dumps({**document, "cost": "1"}))
-    done = xnode_here("audit", str(papers))
+    done = xnode_here("audit", str(documents))
     assert done.returncode == ExitCode.REFUSED
-    assert done.stderr.strip() == f"error: {receipt}: paper_differs: cost is not what the signed bytes say"
+    assert done.stderr.strip() == f"error: {receipt}: document_differs: cost is not what the signed bytes say"
     receipt.unlink()
-    done = xnode_here("audit", str(papers))
+    done = xnode_here("audit", str(documents))
     assert done.returncode == ExitCode.REFUSED and done.stderr.count("\n") == 1
     assert "coverage_digest: lease 0x" in done.stderr and "names a receipt of lease 0" in done.stderr
     assert "signatures" in done.stdout
 
 
-def test_a_document_has_every_signed_field_exactly(papers: Path) -> None:
-    for path in papers.glob("receipt-*.json"):
+def test_a_document_has_every_signed_field_exactly(documents: Path) -> None:
+    for path in documents.glob("receipt-*.json"):
         document = json.loads(path.read_text())
         signed = decode(bytes.fromhex(document["bytes"][2:]), SignedReceipt)
         assert document["cost"] == str(int(signed.receipt.cost))
         assert document["usage"]["memory_byte_ns"] == str(int(signed.receipt.usage.memory_byte_ns))
         assert document["signature"] == "0x" + signed.signature.hex()
-    (lease, _) = sorted(papers.glob("lease-*.json"))
+    (lease, _) = sorted(documents.glob("lease-*.json"))
     assert json.loads(lease.read_text())["domain"]["chain_id"] == 31337
 
 
@@ -102,50 +102,52 @@ def change_values(value: Any) -> Iterator[Any]:
             yield value[:-1] + ("0" if value[-1:] != "0" else "1")
 
 
-def test_no_field_can_be_changed_or_left_out_or_added(papers: Path) -> None:
-    for path in sorted(papers.glob("*.json")):
+def test_no_field_can_be_changed_or_left_out_or_added(documents: Path) -> None:
+    for path in sorted(documents.glob("*.json")):
         text = path.read_text()
         document = json.loads(text)
         changes = [*change_values(document), {**document, "more": 1}]
         changes += [{name: document[name] for name in document if name != left_out} for left_out in document]
         for changed in changes:
             path.write_text(json.dumps(changed))
-            assert find_fault(papers) in ("paper_differs", "paper_bytes", "paper_unreadable"), changed
+            assert find_fault(documents) in ("document_differs", "document_bytes", "document_unreadable"), changed
         path.write_text(text)
-    assert find_fault(papers) == ""
+    assert find_fault(documents) == ""
 
 
-def test_no_byte_can_be_changed_even_when_the_fields_are_made_to_fit(papers: Path) -> None:
+def test_no_byte_can_be_changed_even_when_the_fields_are_made_to_fit(documents: Path) -> None:
     found = set()
-    for path in sorted(papers.glob("*.json")):
+    for path in sorted(documents.glob("*.json")):
         text = path.read_text()
         raw = bytes.fromhex(json.loads(text)["bytes"][2:])
         for at in range(len(raw)):
             changed = raw[:at] + bytes((raw[at] ^ 1,)) + raw[at + 1 :]
             try:
-                document = make_document(decode_strict(changed, KINDS[path.name.partition("-")[0]]))
+                document = make_page(decode_strict(changed, KINDS[path.name.partition("-")[0]]))
             except ValueError:
                 continue
             path.write_text(json.dumps(document))
-            fault = find_fault(papers)
+            fault = find_fault(documents)
             assert fault, f"byte {at} of {path.name}"
             found.add(fault)
         path.write_text(text)
     signed = {"terms_signature", "terms_countersignature", "receipt_signature", "voucher_signature"}
-    assert signed | {"escrow_id", "receipt_cost", "receipt_number", "voucher_receipts_hash"} <= found | {"paper_name"}
-    assert find_fault(papers) == ""
+    assert signed | {"escrow_id", "receipt_cost", "receipt_number", "voucher_receipts_hash"} <= found | {
+        "document_name"
+    }
+    assert find_fault(documents) == ""
 
 
-def test_a_missing_file_is_missed_wherever_money_hangs_on_it(papers: Path, tmp_path: Path) -> None:
-    for path in sorted(papers.glob("*.json")):
+def test_a_missing_file_is_missed_wherever_money_hangs_on_it(documents: Path, tmp_path: Path) -> None:
+    for path in sorted(documents.glob("*.json")):
         kept = tmp_path / "kept.json"
         shutil.move(path, kept)
         # Without a voucher less is promised, which is no lie: it shows as unpaid.
-        assert bool(find_fault(papers)) != path.name.startswith("voucher"), path.name
+        assert bool(find_fault(documents)) != path.name.startswith("voucher"), path.name
         shutil.move(kept, path)
 
 
-def test_a_folder_without_papers_holds_nothing(xnode_here: Run, tmp_path: Path) -> None:
+def test_a_folder_without_documents_holds_nothing(xnode_here: Run, tmp_path: Path) -> None:
     done = xnode_here("audit", str(tmp_path))
     assert done.returncode == ExitCode.REFUSED and "evidence_empty" in done.stderr
     assert xnode_here("audit", str(tmp_path / "nowhere")).returncode == ExitCode.USAGE

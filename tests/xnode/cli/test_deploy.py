@@ -18,7 +18,7 @@ from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts.timelock import ADMIN_ROLE, HAS_ROLE, PROPOSER_ROLE
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Manifest, read_manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.errors import ExitCode
 from xnode.home import Home
 from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore
@@ -46,7 +46,7 @@ def deployer(home: Home, password: str, chain: DevChain) -> str:
     address = to_hex(entry.address)
 
     async def give() -> None:
-        async with Rpc(chain.url, CHAIN_ID) as rpc:
+        async with JsonRpc(chain.url, CHAIN_ID) as rpc:
             await rpc.write("anvil_setBalance", address, hex(10**19))
 
     trio.run(give)
@@ -61,7 +61,7 @@ def plan(home: Home) -> Path:
 
 
 async def count_sent(url: str, address: str) -> int:
-    async with Rpc(url, CHAIN_ID) as rpc:
+    async with JsonRpc(url, CHAIN_ID) as rpc:
         return int(await rpc.read("eth_getTransactionCount", address, "latest"), 16)
 
 
@@ -106,7 +106,7 @@ def test_a_deployment_cut_short_goes_on_where_it_stopped(
 
 async def check(url: str, manifest: Manifest, deployer: str) -> None:
     """Everything is in place, and the deployer has no power left."""
-    async with Rpc(url, CHAIN_ID) as rpc:
+    async with JsonRpc(url, CHAIN_ID) as rpc:
         await check_deployment(rpc, manifest)
         for role in (ADMIN_ROLE, PROPOSER_ROLE):
             account = bytes.fromhex(deployer[2:])

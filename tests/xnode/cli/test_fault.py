@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from metering.codec import encode
-from metering.evidence import NumberedPaper
+from metering.evidence import NumberedDocument
 from metering.faults import find_equivocations
 from metering.receipt import Receipt, SignedReceipt
 from metering.units import NANOS_PER_SECOND, Amount, Hash32
@@ -20,7 +20,7 @@ from scheduler.book import Book
 from tests.make.values import DOMAIN, NOW_NS, SEPARATOR, make_offer, sign_offer
 from tests.xnode.cli.conftest import Run
 from tests.xnode.cli.provider import Provider
-from xnode.cli.evidence.files import make_document, read_papers, write_paper
+from xnode.cli.evidence.files import make_page, read_documents, write_document
 from xnode.console.evidence import EvidenceMaker
 from xnode.control.server import Method
 from xnode.errors import ExitCode, UserError
@@ -37,8 +37,8 @@ def sign_offers(provider: Provider, folder: Path) -> None:
     key, domain = provider.load_node_key(), provider.deployment.domain
     for body in (b"\x01", b"\x02"):
         head = (domain.chain_id, domain.contract, "Offer", provider.address, key.address, 3, 7, Hash32(body * 32))
-        paper = NumberedPaper(*head, b"")  # type: ignore[arg-type]
-        write_paper(replace(paper, signature=key.sign_typed(domain, "Offer", paper)), folder)
+        document = NumberedDocument(*head, b"")  # type: ignore[arg-type]
+        write_document(replace(document, signature=key.sign_typed(domain, "Offer", document)), folder)
 
 
 def sign_receipts(provider: Provider, folder: Path) -> list[Path]:
@@ -49,7 +49,7 @@ def sign_receipts(provider: Provider, folder: Path) -> list[Path]:
         signed = SignedReceipt(receipt, key.sign_typed(domain, "Receipt", receipt))
         file = folder / str(cost) / "receipt-01010101-000000000007.json"
         file.parent.mkdir(parents=True)
-        file.write_text(json.dumps(make_document(signed)))
+        file.write_text(json.dumps(make_page(signed)))
         files.append(file)
     return files
 
@@ -94,13 +94,13 @@ def test_receipts_of_two_folders_prove_together_and_each_alone_proves_nothing(pr
     (row,) = provider.ask("fault", "find", *map(str, files))
     assert row["about"] == f"two different receipts 7 of lease 0x{'01' * 32}"
     for file in files:
-        assert "1 papers prove no fault" in provider.refuse("fault", "find", str(file), code=ExitCode.NOT_FOUND)
+        assert "1 documents prove no fault" in provider.refuse("fault", "find", str(file), code=ExitCode.NOT_FOUND)
         assert "prove no fault" in provider.refuse("fault", "report", str(file.parent), code=ExitCode.NOT_FOUND)
     assert "no broken promise" in provider.refuse("pay", "refund", str(files[0]), code=ExitCode.NOT_FOUND)
 
 
-def make_contradiction() -> tuple[NumberedPaper, NumberedPaper]:
-    """What a node's book keeps of a provider that shows two different offers under one number, as papers."""
+def make_contradiction() -> tuple[NumberedDocument, NumberedDocument]:
+    """What a node's book keeps of a provider that shows two different offers under one number, as documents."""
     book, one, two = Book(SEPARATOR), make_offer(), make_offer(expires_at_ns=NOW_NS + 2 * NANOS_PER_SECOND)
     book.add(sign_offer(one), NOW_NS)
     assert book.add(sign_offer(two), NOW_NS) is not None
@@ -110,50 +110,50 @@ def make_contradiction() -> tuple[NumberedPaper, NumberedPaper]:
 
 
 def test_two_offers_that_the_market_showed_prove_it() -> None:
-    papers = make_contradiction()
-    owners = {papers[0].node: papers[0].provider}
-    (proof,) = find_equivocations(papers, SEPARATOR, owners)
-    assert proof.provider == papers[0].provider
+    documents = make_contradiction()
+    owners = {documents[0].node: documents[0].provider}
+    (proof,) = find_equivocations(documents, SEPARATOR, owners)
+    assert proof.provider == documents[0].provider
 
 
-def test_what_this_node_was_shown_is_written_as_papers(
+def test_what_this_node_was_shown_is_written_as_documents(
     xnode: Run, serve: Callable[[Mapping[str, Method]], None], home: Home
 ) -> None:
     shown = make_contradiction()
 
     async def tell(_params: dict[str, Any]) -> list[dict[str, str]]:
-        return [{"type": paper.kind, "bytes": "0x" + encode(paper).hex()} for paper in shown]
+        return [{"type": document.kind, "bytes": "0x" + encode(document).hex()} for document in shown]
 
     serve({"offer.contradictions": tell})
-    done = xnode("fault", "seen", "--export", "papers")
+    done = xnode("fault", "seen", "--export", "documents")
     assert done.returncode == 0, done.stderr
-    assert set(read_papers([home.folder / "papers"])) == set(shown)
+    assert set(read_documents([home.folder / "documents"])) == set(shown)
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{", "paper_unreadable"),
-        ("[]", "paper_unreadable"),
-        ('{"type": "Gift"}', "paper_type"),
+        ("{", "document_unreadable"),
+        ("[]", "document_unreadable"),
+        ('{"type": "Gift"}', "document_type"),
         ('{"type": "Offer"}', "bytes"),
     ],
 )
-def test_a_file_that_is_no_paper_is_named(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_is_no_document_is_named(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "offer-1.json"
     path.write_text(text)
     (tmp_path / "unrelated.json").write_text("{")
     with pytest.raises(UserError, match=told) as caught:
-        read_papers([tmp_path])
+        read_documents([tmp_path])
     assert str(path) in str(caught.value) and caught.value.code == ExitCode.REFUSED
 
 
-def test_a_paper_says_what_its_bytes_say(tmp_path: Path) -> None:
-    paper = NumberedPaper(
+def test_a_document_says_what_its_bytes_say(tmp_path: Path) -> None:
+    document = NumberedDocument(
         1, Hash32(b"\x01" * 20), "Quote", b"\x02" * 20, b"\x03" * 20, 4, 5, Hash32(b"\x06" * 32), b"\x07" * 65
     )  # type: ignore[arg-type]
-    path = write_paper(paper, tmp_path)
-    assert path.name.startswith("quote-") and read_papers([path]) == [paper]
+    path = write_document(document, tmp_path)
+    assert path.name.startswith("quote-") and read_documents([path]) == [document]
     path.write_text(path.read_text().replace('"number": 4', '"number": 5'))
     with pytest.raises(UserError, match="number is not what the signed bytes say"):
-        read_papers([path])
+        read_documents([path])

@@ -43,4 +43,4 @@ def test_amounts_times_and_addresses_are_shown_as_people_write_them() -> None:
 
 def test_an_unknown_error_or_one_without_values_is_no_bug() -> None:
     assert "Strange(x=1)" in str(explain(Revert("Strange", {"x": 1})))
-    assert "AboveCover" in str(explain(Revert("AboveCover", {"data": b""})))
+    assert "AboveCollateral" in str(explain(Revert("AboveCollateral", {"data": b""})))

@@ -27,8 +27,8 @@ class _Content:
 class CuttableDisk:
     """All files. cut_after: writes, truncations, syncs and deletions until the power fails."""
 
-    def __init__(self, dice: random.Random) -> None:
-        self.dice = dice
+    def __init__(self, entropy: random.Random) -> None:
+        self.entropy = entropy
         self.files: dict[str, _Content] = {}
         self.cut_after = 0
         self.is_off = False
@@ -45,21 +45,21 @@ class CuttableDisk:
     def power_on(self) -> None:
         """What is there after the power came back: each unsynced sector may or may not have reached the disk."""
         for content in self.files.values():
-            luck = self.dice.choice((0.0, 0.5, 0.9, 1.0))
+            luck = self.entropy.choice((0.0, 0.5, 0.9, 1.0))
             for offset, data in content.unsynced:
-                _keep_some(content.synced, offset, data, self.dice, luck)
+                _keep_some(content.synced, offset, data, self.entropy, luck)
             content.unsynced.clear()
             content.seen = bytearray(content.synced)
         self.is_off = False
 
 
-def _keep_some(into: bytearray, offset: int, data: bytes | None, dice: random.Random, luck: float) -> None:
+def _keep_some(into: bytearray, offset: int, data: bytes | None, entropy: random.Random, luck: float) -> None:
     if data is None:
-        if dice.random() < luck:
+        if entropy.random() < luck:
             del into[offset:]
         return
     for start in range(0, len(data), SECTOR_BYTES):
-        if dice.random() < luck:
+        if entropy.random() < luck:
             _write(into, offset + start, data[start : start + SECTOR_BYTES])
 
 

@@ -1,7 +1,7 @@
-"""A store that an older version left opens: every record, deed and entry, and its open leases go on under their ids.
+"""A store that an older version left opens: every record, effect and entry, and its open leases go on under their ids.
 
 tests/fixtures/store/0.1.0.msgpack.gz: what the submitter's and the provider's disk held in the middle of their second
-lease, as version 0.1.0 wrote it: [[record], [deed], [entry]] of each.
+lease, as version 0.1.0 wrote it: [[record], [effect], [entry]] of each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from metering.units import NANOS_PER_SECOND
 from metering.usage import Counters
 from tests.make.values import SEPARATOR
 from xnode.node.changes import Entry, UsageRead
-from xnode.node.effects import Deed, PushReceipts
+from xnode.node.effects import DurableEffect, PushReceipts
 from xnode.node.records import ProviderLease, Record, SubmitterLease
 from xnode.node.state import make_state
 from xnode.node.step import step
@@ -35,7 +35,7 @@ def read_records(disk: list[list[bytes]]) -> list[Any]:
 @pytest.mark.parametrize("disk", [SUBMITTER, PROVIDER], ids=["submitter", "provider"])
 def test_everything_in_a_store_of_0_1_0_is_read(disk: list[list[bytes]]) -> None:
     assert read_records(disk)
-    assert all(decode(value, Deed) for value in disk[1])  # type: ignore[arg-type]
+    assert all(decode(value, DurableEffect) for value in disk[1])  # type: ignore[arg-type]
     assert all(decode(value, Entry).at_ns for value in disk[2])
 
 

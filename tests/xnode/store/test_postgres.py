@@ -18,7 +18,7 @@ from xnode.chain.send.tx_journal import Attempt, SqlTxJournal, TxCall, TxRecord
 from xnode.errors import Permanent, Retryable
 from xnode.node import effects
 from xnode.node.changes import Entry, EscrowSeen, PricesSet
-from xnode.node.records import Numbers, Settings, SubmitterJob
+from xnode.node.records import NodeSettings, Numbers, SubmitterJob
 from xnode.ports.chain import Sent
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
@@ -57,7 +57,7 @@ async def test_what_was_committed_is_there_after_a_restart_of_node_and_server(po
     url = postgres.new_database()
     engine = open_database(url)
     job = SubmitterJob(Hash32(b"\x01" * 32), make_job(), 5)
-    settings = Settings(address_of(1), Hash32(b"\x02" * 32), "test", make_provider_settings(1))
+    settings = NodeSettings(address_of(1), Hash32(b"\x02" * 32), "test", make_provider_settings(1))
     batch = make_batch(2**40)
     batch.records |= {("submitter_job", job.key): (job, True), ("settings", b""): (settings, True)}
     await Journal(engine).commit(batch)
@@ -67,7 +67,7 @@ async def test_what_was_committed_is_there_after_a_restart_of_node_and_server(po
     loaded = await Journal(open_database(url)).load()
     assert loaded.seq == 2**40
     assert {type(one): one for one in loaded.records} == {
-        Numbers: Numbers(offer=2**40), SubmitterJob: job, Settings: settings,
+        Numbers: Numbers(offer=2**40), SubmitterJob: job, NodeSettings: settings,
     }  # fmt: skip
     assert loaded.effects == ((2**40, make_search(2**40)),)
 
@@ -166,12 +166,12 @@ def test_the_schema_is_the_one_that_the_code_reads(engine: Engine) -> None:
         assert compare_metadata(context, [METADATA, metadata]) == []
 
 
-async def wait_done(deed: Callable[[], object]) -> None:
+async def wait_done(action: Callable[[], object]) -> None:
     """The loop's own answer to Retryable: again, until it is done."""
     with trio.fail_after(DEADLINE_S):
         while True:
             try:
-                await deed()  # type: ignore[misc]
+                await action()  # type: ignore[misc]
                 return
             except Retryable:
                 await trio.sleep(0.05)

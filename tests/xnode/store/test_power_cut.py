@@ -47,8 +47,8 @@ class Machine:
     """A journal writer whose power fails. acknowledged: the last sequence number whose commit had returned."""
 
     def __init__(self, synchronous: str | None, seed: int) -> None:
-        self.dice = random.Random(seed)
-        self.disk = CuttableDisk(self.dice)
+        self.entropy = random.Random(seed)
+        self.disk = CuttableDisk(self.entropy)
         self.synchronous = synchronous
         self.vfs_name = f"cuttable-{synchronous}-{seed}"
         self.vfs = CuttableVfs(self.disk, self.vfs_name)
@@ -68,7 +68,7 @@ class Machine:
 
     def write_until_cut(self) -> None:
         """Commit batches until the power fails."""
-        self.disk.cut_after = self.dice.randint(3, 120)
+        self.disk.cut_after = self.entropy.randint(3, 120)
         connection = None
         with contextlib.suppress(PowerCut, apsw.Error):
             connection = self.open()
@@ -84,9 +84,11 @@ class Machine:
         self.disk.power_on()
 
     def _commit(self, connection: apsw.Connection, last: int) -> int:
-        count = self.dice.randint(1, ROWS_MOST)
+        count = self.entropy.randint(1, ROWS_MOST)
         connection.execute("BEGIN IMMEDIATE")
-        rows = [(seq, self.dice.randbytes(32), self.dice.randbytes(300)) for seq in range(last + 1, last + count + 1)]
+        rows = [
+            (seq, self.entropy.randbytes(32), self.entropy.randbytes(300)) for seq in range(last + 1, last + count + 1)
+        ]
         connection.executemany(_INSERT_ENTRY, rows)
         connection.execute(_PUT_RECORD, ((last + count).to_bytes(8, "big"),))
         connection.execute("COMMIT")

@@ -15,7 +15,7 @@ from metering.units import ZERO_HASH, Address, Amount, Hash32
 from xnode.chain.abi.codec import Event, Function, parse_hex, to_hex
 from xnode.chain.contracts import provider_registry
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import Reverted, Rpc, View
+from xnode.chain.node.json_rpc import JsonRpc, Reverted, View
 from xnode.chain.send.transactor import Transactor
 from xnode.chain.send.tx_journal import TxCall
 from xnode.errors import Permanent, Retryable
@@ -132,7 +132,7 @@ class Verification(msgspec.Struct, frozen=True):
     fees: Amount
 
 
-async def read_classes(rpc: Rpc, registry: Address) -> tuple[DeviceClass, ...]:
+async def read_classes(rpc: JsonRpc, registry: Address) -> tuple[DeviceClass, ...]:
     """Every class, in order of class_id."""
     count = int(await rpc.view(registry, CLASS_COUNT))
     found = await rpc.view_all([View(registry, CLASS_OF, (number,)) for number in range(count)])
@@ -142,13 +142,13 @@ async def read_classes(rpc: Rpc, registry: Address) -> tuple[DeviceClass, ...]:
     )
 
 
-async def read_settings(rpc: Rpc, registry: Address) -> Settings:
+async def read_settings(rpc: JsonRpc, registry: Address) -> Settings:
     """The governed numbers now; fee is what a request costs."""
     delay, size, quorum, answer_s, validity_s, pause_s, leave_s, fee, stake = await rpc.view(registry, SETTINGS)
     return Settings(delay, size, quorum, answer_s, validity_s, pause_s, leave_s, Amount(fee), Amount(stake))
 
 
-async def read_verification(rpc: Rpc, registry: Address, provider: Address) -> Verification:
+async def read_verification(rpc: JsonRpc, registry: Address, provider: Address) -> Verification:
     """What the registry says of a provider now."""
     asked = (CAPACITY_OF, IS_JAILED, OPEN_CHALLENGE_OF, IS_VERIFIER, HELD_STAKE_OF, FEES_OF)
     capacity, jailed, challenge, verifier, held, fees = await rpc.view_all(
@@ -158,7 +158,7 @@ async def read_verification(rpc: Rpc, registry: Address, provider: Address) -> V
     return Verification(Capacity(*capacity), jailed, open_challenge, verifier, Amount(held), Amount(fees))
 
 
-async def read_challenge(rpc: Rpc, registry: Address, challenge_id: Hash32, block: str = "latest") -> Challenge:
+async def read_challenge(rpc: JsonRpc, registry: Address, challenge_id: Hash32, block: str = "latest") -> Challenge:
     """A challenge as it was at a block; its stage is "none" when there is no such challenge."""
     values = (CHALLENGE_OF, CONDITIONS_OF, QUORUM_OF)
     calls = [
@@ -206,7 +206,7 @@ def make_challenge_id(chain_id: int, registry: Address, provider: Address, numbe
 class CapacityClient:
     """ports.CapacityChain through one chain node and the node's key."""
 
-    def __init__(self, rpc: Rpc, manifest: Manifest, transactor: Transactor) -> None:
+    def __init__(self, rpc: JsonRpc, manifest: Manifest, transactor: Transactor) -> None:
         self._rpc, self._manifest, self._transactor = rpc, manifest, transactor
         self._address = manifest.contracts.capacity_registry
         self._registry = manifest.contracts.provider_registry
@@ -263,7 +263,7 @@ class CapacityClient:
 
     async def draw(self, challenge_id: Hash32) -> None:
         challenge = await self.read_challenge(challenge_id)
-        # Armed again it waits for another block, and is another deed.
+        # Armed again it waits for another block, and is another effect.
         intent = f"capacity/draw/{challenge_id.hex()}/{challenge.draw_block}"
         await self._send(
             intent, challenge_id, "requested", TxCall(self._address, DRAW.encode(challenge_id), 0, DRAW_GAS)

@@ -32,7 +32,7 @@ KIND = Function("kind()", "uint8")
 REGISTRY = Function("registry()", "address")
 CAPACITY = Function("capacity()", "address")
 OWNER = Function("owner()", "address")
-COVER_RATE = Function("coverRate()", "uint256")
+COLLATERAL_RATIO = Function("collateralRatio()", "uint256")
 WINDOW_HOURS = Function("windowHours()", "uint32")
 
 MINTED = Event("Minted(address indexed provider, address indexed to, uint256 amount, int256 outstanding)")
@@ -41,14 +41,14 @@ REDEEMED = Event(
     "Redeemed(address indexed provider, address indexed holder, uint256 amount, uint256 paid, int256 outstanding)"
 )
 SHORTAGE_NOTED = Event("ShortageNoted(address indexed provider, uint64 since)")
-COVER_RATE_SET = Event("CoverRateSet(uint256 coverRate)")
+COLLATERAL_RATIO_SET = Event("CollateralRatioSet(uint256 collateralRatio)")
 WINDOW_SET = Event("WindowSet(uint32 windowHours)")
 
 DECIMALS = 18
 UNIT: int = 10**DECIMALS
-"""Base units of one credit, and of OPENX: what coverRate is given for."""
+"""Base units of one credit, and of OPENX: what collateralRatio is given for."""
 
 
-def make_cover(amount: int, cover_rate: int) -> int:
+def collateral_of(amount: int, collateral_ratio: int) -> int:
     """OPENX base units of stake that so many credits outstanding need, rounded as the contract does: up."""
-    return -(-max(amount, 0) * cover_rate // UNIT)
+    return -(-max(amount, 0) * collateral_ratio // UNIT)

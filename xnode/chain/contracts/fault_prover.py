@@ -6,9 +6,9 @@ from typing import Any
 
 from eth_abi.abi import encode as abi_encode
 
-from metering.capacity import Opening
+from metering.capacity import ElementProof
 from metering.eip712 import keccak
-from metering.evidence import LeasePaper, NumberedPaper, VerdictPaper
+from metering.evidence import LeaseDocument, NumberedDocument, VerdictDocument
 from metering.faults import Equivocation, FalseVerdict, OverCapacity, Proof, WrongElement
 from metering.receipt import Receipt, SignedReceipt
 from metering.terms import LeaseTerms
@@ -70,30 +70,30 @@ def make_proof(proof: Proof, salt: Hash32) -> bytes:
     match proof:
         case Equivocation(a=SignedReceipt() as a, b=SignedReceipt() as b):
             return PROVE_RECEIPTS.encode(*_make_signed(a), *_make_signed(b), salt)
-        case Equivocation(a=NumberedPaper() as a, b=NumberedPaper() as b):
+        case Equivocation(a=NumberedDocument() as a, b=NumberedDocument() as b):
             function = PROVE_OFFERS if a.kind == "Offer" else PROVE_QUOTES
             return function.encode(_make_numbered(a), a.signature, _make_numbered(b), b.signature, salt)
-        case Equivocation(a=VerdictPaper(signed=one), b=VerdictPaper(signed=two)):
+        case Equivocation(a=VerdictDocument(signed=one), b=VerdictDocument(signed=two)):
             first, second = _flatten(one.verdict), _flatten(two.verdict)
             return PROVE_VERDICTS.encode(first, one.signature, second, two.signature, salt)
         case OverCapacity():
             pairs = [(*_make_signed(pair.older), *_make_signed(pair.newer)) for pair in proof.pairs]
             return PROVE_OVER_CAPACITY.encode(pairs, proof.history_index, salt)
-        case WrongElement(paper=wrong):
+        case WrongElement(document=wrong):
             answer, signature = _flatten(wrong.signed.answer), wrong.signed.signature
             return PROVE_WRONG_ELEMENT.encode(answer, signature, _make_opening(wrong.opening), salt)
-        case FalseVerdict(paper=false):
+        case FalseVerdict(document=false):
             verdict, signature = _flatten(false.signed.verdict), false.signed.signature
             opening = _make_opening(false.opening)
             return PROVE_FALSE_VERDICT.encode(verdict, signature, false.roots, false.device, opening, salt)
     raise ValueError(f"a proof of another kind: {type(proof).__name__}")
 
 
-def make_breach(paper: LeasePaper, last: SignedReceipt) -> bytes:
+def make_breach(document: LeaseDocument, last: SignedReceipt) -> bytes:
     """Calldata that has the escrow give back what both signed for a lease whose last receipt shows a broken promise."""
-    signatures = (paper.submitter_signature, paper.node_signature)
-    terms = make_lease_values(paper.terms)
-    return PROVE_BREACH.encode(make_terms_values(paper.escrow), terms, *signatures, *_make_signed(last))
+    signatures = (document.submitter_signature, document.node_signature)
+    terms = make_lease_values(document.terms)
+    return PROVE_BREACH.encode(make_terms_values(document.escrow), terms, *signatures, *_make_signed(last))
 
 
 def make_receipt_values(receipt: Receipt) -> tuple[object, ...]:
@@ -110,11 +110,11 @@ def _make_signed(signed: SignedReceipt) -> tuple[object, bytes]:
     return make_receipt_values(signed.receipt), signed.signature
 
 
-def _make_numbered(paper: NumberedPaper) -> tuple[object, ...]:
-    return (paper.provider, paper.node, paper.number, paper.expires_at_ns, paper.body_hash)
+def _make_numbered(document: NumberedDocument) -> tuple[object, ...]:
+    return (document.provider, document.node, document.number, document.expires_at_ns, document.body_hash)
 
 
-def _make_opening(opening: Opening | None) -> tuple[object, ...]:
+def _make_opening(opening: ElementProof | None) -> tuple[object, ...]:
     assert opening is not None, "a proof about an element has it"
     return (opening.index, opening.column, opening.values, opening.path)
 

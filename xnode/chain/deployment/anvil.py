@@ -33,7 +33,7 @@ KEPT_STATES = 128
 MAX_LINE_BYTES = 1 << 16
 """Of anvil's own output, which we read only to learn its port and then throw away."""
 
-_NODE_MODULES = Path(__file__).parents[2] / "contracts" / "node_modules"
+_NODE_MODULES = Path(__file__).parents[3] / "contracts" / "node_modules"
 _LISTENING = re.compile(rb"Listening on (\S+):(\d+)")
 _CPUS = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 

@@ -11,7 +11,7 @@ from xnode.chain.abi.artifacts import load_artifact
 from xnode.chain.abi.codec import Function, make_checksum, parse_hex, to_hex
 from xnode.chain.contracts import compute_credit, fault_prover, openx_token, payment_escrow, provider_registry
 from xnode.chain.deployment.manifest import Contracts, Manifest
-from xnode.chain.node.json_rpc import Rpc, View
+from xnode.chain.node.json_rpc import JsonRpc, View
 from xnode.errors import Permanent
 
 ARTIFACT_OF = {
@@ -37,7 +37,7 @@ class _Wire(NamedTuple):
     due: Any
 
 
-async def check_deployment(rpc: Rpc, manifest: Manifest) -> None:
+async def check_deployment(rpc: JsonRpc, manifest: Manifest) -> None:
     """Nothing, when all contracts are ours and wired as they should be; else Permanent naming the one that is not."""
     await _check_codes(rpc, manifest.contracts)
     wires = [*_list_wires(manifest), *_list_domains(manifest)]
@@ -53,7 +53,7 @@ async def check_deployment(rpc: Rpc, manifest: Manifest) -> None:
     await _check_assets(rpc, manifest)
 
 
-async def _check_assets(rpc: Rpc, manifest: Manifest) -> None:
+async def _check_assets(rpc: JsonRpc, manifest: Manifest) -> None:
     """The escrow takes what the manifest lists, and burns the credits among them at a claim, and nothing else."""
     escrow, assets = manifest.contracts.payment_escrow, manifest.assets
     answers = await rpc.view_all([View(escrow, payment_escrow.ASSET_OF, (asset.address,)) for asset in assets])
@@ -70,7 +70,7 @@ async def _check_assets(rpc: Rpc, manifest: Manifest) -> None:
         raise Permanent("the manifest's assets lack tGPU or tCPU; get it again", code="deployment")
 
 
-async def _check_codes(rpc: Rpc, contracts: Contracts) -> None:
+async def _check_codes(rpc: JsonRpc, contracts: Contracts) -> None:
     named = [(name, getattr(contracts, name)) for name in ARTIFACT_OF]
     codes = await rpc.read_batch([("eth_getCode", (to_hex(address), "latest")) for _, address in named])
     for (name, address), code in zip(named, codes, strict=True):

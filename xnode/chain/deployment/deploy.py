@@ -14,7 +14,7 @@ from xnode.chain.contracts import compute_credit, provider_registry
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Asset, Contracts, Manifest
 from xnode.chain.deployment.plan import OPENX_DECIMALS, Plan
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.send.transactor import Transactor
 from xnode.chain.send.tx_journal import TxCall
 from xnode.errors import Permanent
@@ -24,7 +24,13 @@ Say = Callable[[str], None]
 
 
 async def deploy(
-    rpc: Rpc, transactor: Transactor, chain_id: int, plan: Plan, *, label: str = "deploy", say: Say = lambda _text: None
+    rpc: JsonRpc,
+    transactor: Transactor,
+    chain_id: int,
+    plan: Plan,
+    *,
+    label: str = "deploy",
+    say: Say = lambda _text: None,
 ) -> Manifest:
     """The manifest of contracts made from the transactor's key, which pays the gas and keeps no power over them.
 
@@ -36,7 +42,7 @@ async def deploy(
 class _Deployment:
     """One run: every step is an intent of its own, so that none is ever done twice."""
 
-    def __init__(self, rpc: Rpc, transactor: Transactor, label: str, say: Say) -> None:
+    def __init__(self, rpc: JsonRpc, transactor: Transactor, label: str, say: Say) -> None:
         self._rpc, self._transactor, self._label, self._say = rpc, transactor, label, say
         self._first_block = 0
 
@@ -93,7 +99,7 @@ class _Deployment:
         self, plan: Plan, step: str, kind: compute_credit.Kind, registry: Address, capacity: Address, owner: Address
     ) -> Address:
         named = ("xnode GPU credit", "tGPU") if kind is compute_credit.Kind.GPU else ("xnode CPU credit", "tCPU")
-        rate = plan.credits.gpu_cover if kind is compute_credit.Kind.GPU else plan.credits.cpu_cover
+        rate = plan.credits.gpu_collateral if kind is compute_credit.Kind.GPU else plan.credits.cpu_collateral
         values = (*named, int(kind), registry, capacity, owner, rate, plan.credits.window_hours)
         return await self._create("ComputeCredit", *values, step=step)
 

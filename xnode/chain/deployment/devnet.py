@@ -22,7 +22,7 @@ from xnode.chain.deployment.anvil import Anvil, AnvilOptions, lock_folder, open_
 from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.manifest import Manifest, read_manifest, write_manifest
 from xnode.chain.deployment.plan import OPENX_DECIMALS, CapacitySettings, Credits, DeviceClass, Governance, Plan, Supply
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall, make_engine
 from xnode.errors import Permanent, Retryable
@@ -65,7 +65,7 @@ CLASSES = (
 )
 """Small matrices: any machine multiplies them at once, also one that is busy."""
 
-CREDITS = Credits(gpu_cover=Amount(2 * _OPENX), cpu_cover=Amount(_OPENX // 10), window_hours=24)
+CREDITS = Credits(gpu_collateral=Amount(2 * _OPENX), cpu_collateral=Amount(_OPENX // 10), window_hours=24)
 
 FUND_WEI = 10 * 10**18
 FUND_OPENX = 10_000 * 10**OPENX_DECIMALS
@@ -99,7 +99,7 @@ class DevnetOptions:
 class Devnet:
     """A running devnet."""
 
-    def __init__(self, manifest: Manifest, anvil: Anvil, rpc: Rpc, transactor: Transactor) -> None:
+    def __init__(self, manifest: Manifest, anvil: Anvil, rpc: JsonRpc, transactor: Transactor) -> None:
         self.manifest, self.rpc, self.pid = manifest, rpc, anvil.pid
         self._transactor = transactor
 
@@ -151,7 +151,7 @@ async def _run_locked(options: DevnetOptions, task_status: TaskStatus[Devnet]) -
     )
     async with (
         open_anvil(anvil_options) as anvil,
-        Rpc(anvil.url, options.chain_id) as rpc,
+        JsonRpc(anvil.url, options.chain_id) as rpc,
         trio.open_nursery() as nursery,
     ):
         manifest = await _deploy_once(options, rpc, anvil.url)
@@ -187,13 +187,13 @@ def make_devnet_plan(owner: Address) -> Plan:
     )
 
 
-def _make_transactor(options: DevnetOptions, rpc: Rpc, poll_interval_s: float) -> Transactor:
+def _make_transactor(options: DevnetOptions, rpc: JsonRpc, poll_interval_s: float) -> Transactor:
     engine = make_engine(options.folder / "transactions.sqlite")
     journal = SqlTxJournal(engine, options.chain_id, options.owner.address)
     return Transactor(rpc, options.owner, journal, options.chain_id, Pace(poll_interval_s=poll_interval_s))
 
 
-async def _deploy_once(options: DevnetOptions, rpc: Rpc, url: str) -> Manifest:
+async def _deploy_once(options: DevnetOptions, rpc: JsonRpc, url: str) -> Manifest:
     path = options.folder / "manifest.toml"
     manifest = read_manifest(path) if path.exists() else await _deploy(options, rpc)
     manifest = msgspec.structs.replace(manifest, rpc_url=url)
@@ -201,7 +201,7 @@ async def _deploy_once(options: DevnetOptions, rpc: Rpc, url: str) -> Manifest:
     return manifest
 
 
-async def _deploy(options: DevnetOptions, rpc: Rpc) -> Manifest:
+async def _deploy(options: DevnetOptions, rpc: JsonRpc) -> Manifest:
     async with trio.open_nursery() as nursery:
         # A dozen transactions one after the other: nobody should wait for the block time, nor for ours to look.
         transactor = _make_transactor(options, rpc, DEPLOY_POLL_S)
@@ -212,7 +212,7 @@ async def _deploy(options: DevnetOptions, rpc: Rpc) -> Manifest:
     return manifest
 
 
-async def _mine_eagerly(rpc: Rpc) -> None:
+async def _mine_eagerly(rpc: JsonRpc) -> None:
     while True:
         await trio.sleep(DEPLOY_POLL_S)
         await rpc.write("evm_mine")
@@ -243,7 +243,7 @@ async def _save_last(devnet: Devnet, state: Path) -> None:
             log.warning("devnet state not saved", reason=str(error))
 
 
-async def _has_transactions(rpc: Rpc, first: int, last: int) -> bool:
+async def _has_transactions(rpc: JsonRpc, first: int, last: int) -> bool:
     if last < first:
         return False
     blocks = range(max(first, last - 99), last + 1)

@@ -43,8 +43,8 @@ class Governance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Credits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """OPENX of stake behind each tGPU and tCPU; how many hours of verified capacity may be outstanding."""
 
-    gpu_cover: Amount
-    cpu_cover: Amount
+    gpu_collateral: Amount
+    cpu_collateral: Amount
     window_hours: int
 
 

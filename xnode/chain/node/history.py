@@ -7,19 +7,21 @@ from typing import Any
 
 from metering.units import Address
 from xnode.chain.abi.codec import to_hex
-from xnode.chain.node.json_rpc import NodeRefused, Rpc
+from xnode.chain.node.json_rpc import JsonRpc, NodeRefused
 
 Topic = bytes | Sequence[bytes] | None
 """One value, any of several, or any at all."""
 
 
-async def read_history(rpc: Rpc, address: Address, topics: Sequence[Topic], first_block: int) -> list[dict[str, Any]]:
+async def read_history(
+    rpc: JsonRpc, address: Address, topics: Sequence[Topic], first_block: int
+) -> list[dict[str, Any]]:
     """A contract's logs from a block on to the newest, oldest first, as JSON-RPC gives them."""
     head = int(await rpc.read("eth_blockNumber"), 16)
     return await _read(rpc, address, [_to_json(topic) for topic in topics], first_block, head)
 
 
-async def _read(rpc: Rpc, address: Address, topics: list[Any], first: int, last: int) -> list[dict[str, Any]]:
+async def _read(rpc: JsonRpc, address: Address, topics: list[Any], first: int, last: int) -> list[dict[str, Any]]:
     wanted = {"address": to_hex(address), "topics": topics, "fromBlock": hex(first), "toBlock": hex(last)}
     try:
         found: list[dict[str, Any]] = await rpc.read("eth_getLogs", wanted)

@@ -1,4 +1,4 @@
-"""Rpc: a chain node's JSON-RPC over HTTP, with deadlines, bounded retries for reads, and errors mapped to ours."""
+"""JsonRpc: a chain node's JSON-RPC over HTTP, with deadlines, bounded retries for reads, and errors mapped to ours."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class View(NamedTuple):
     values: tuple[object, ...] = ()
 
 
-class Rpc:
+class JsonRpc:
     """One chain node. Enter it before use; it sees to it that the node serves the right chain."""
 
     def __init__(self, url: str, chain_id: int | None, *, deadline_s: float = DEADLINE_S) -> None:

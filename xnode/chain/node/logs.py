@@ -12,7 +12,7 @@ import trio
 from metering.units import Address, Hash32
 from xnode.chain.abi.codec import parse_hex, to_hex
 from xnode.chain.contracts.events import TOPICS, ChainLog, decode_log
-from xnode.chain.node.json_rpc import NodeRefused, Rpc
+from xnode.chain.node.json_rpc import JsonRpc, NodeRefused
 from xnode.errors import Permanent, Retryable
 
 RING_BLOCKS = 64
@@ -55,7 +55,7 @@ class LogPoller:
 
     def __init__(
         self,
-        rpc: Rpc,
+        rpc: JsonRpc,
         addresses: tuple[Address, ...],
         start_block: int,
         confirmations: int,

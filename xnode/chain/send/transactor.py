@@ -14,7 +14,7 @@ from metering.eip712 import keccak
 from metering.units import Address, Hash32
 from xnode.chain.abi.codec import make_checksum, parse_hex, to_hex
 from xnode.chain.node.fees import FEE_HISTORY, GWEI, Fees, make_fees, raise_fees
-from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, NodeRefused, Rpc
+from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, JsonRpc, NodeRefused
 from xnode.chain.send.tx_journal import Attempt, TxCall, TxJournal, TxRecord
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
@@ -73,7 +73,7 @@ class _Watched:
 class Transactor:
     """Sends for one key on one chain. run() must be running for send() to return."""
 
-    def __init__(self, rpc: Rpc, signer: TransactionSigner, journal: TxJournal, chain_id: int, pace: Pace) -> None:
+    def __init__(self, rpc: JsonRpc, signer: TransactionSigner, journal: TxJournal, chain_id: int, pace: Pace) -> None:
         self._rpc, self._signer, self._journal = rpc, signer, journal
         self._chain_id, self._pace = chain_id, pace
         self._lock = trio.Lock()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import trio
 
 from xnode.chain.deployment.manifest import Manifest, read_manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.cli.app import App
 from xnode.config.file import read_table
 from xnode.errors import UserError
@@ -31,8 +31,8 @@ class Deployment:
     rpc_url: str
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Rpc]:
-        async with Rpc(self.rpc_url, self.manifest.chain_id) as rpc:
+    async def connect(self) -> AsyncIterator[JsonRpc]:
+        async with JsonRpc(self.rpc_url, self.manifest.chain_id) as rpc:
             yield rpc
 
 

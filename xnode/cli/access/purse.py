@@ -45,7 +45,7 @@ async def load_key(app: App, wallet: str, password_file: Path | None) -> WalletK
 
 
 def make_intent(what: str) -> str:
-    """A name for one deed of this command; another command's is another deed."""
+    """A name for one effect of this command; another command's is another effect."""
     return f"{what}/{secrets.token_hex(8)}"
 
 

@@ -12,7 +12,7 @@ from xnode.chain.abi.codec import make_checksum, to_hex
 from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.manifest import Manifest, write_manifest
 from xnode.chain.deployment.plan import Plan, read_plan
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
 from xnode.cli.access.deployment import check_url, run_async
@@ -71,12 +71,12 @@ def make_answer(path: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 async def _deploy(plan: Plan, rpc_url: str, key: WalletKey, path: Path) -> Manifest:
-    async with Rpc(rpc_url, None) as unknown:
+    async with JsonRpc(rpc_url, None) as unknown:
         chain_id = await unknown.check_chain_id()
     journal = SqlTxJournal(make_engine(path), chain_id, key.address)
     label = f"deploy-{plan.make_digest().hex()[:16]}"
     await _require_same(journal, label, path)
-    async with Rpc(rpc_url, chain_id) as rpc, trio.open_nursery() as nursery:
+    async with JsonRpc(rpc_url, chain_id) as rpc, trio.open_nursery() as nursery:
         await _require_gas(rpc, key)
         pace = Pace(confirmations=plan.confirmations, poll_interval_s=0.5, deadline_s=DEADLINE_S)
         transactor = Transactor(rpc, key, journal, chain_id, pace)
@@ -99,7 +99,7 @@ async def _require_same(journal: SqlTxJournal, label: str, path: Path) -> None:
         )
 
 
-async def _require_gas(rpc: Rpc, key: WalletKey) -> None:
+async def _require_gas(rpc: JsonRpc, key: WalletKey) -> None:
     if not int(await rpc.read("eth_getBalance", to_hex(key.address), "latest"), 16):
         raise UserError(
             f"{to_hex(key.address)} has nothing to pay gas with",

@@ -17,7 +17,7 @@ from xnode.chain.contracts import timelock
 from xnode.chain.deployment.check import ARTIFACT_OF
 from xnode.chain.deployment.manifest import Contracts, Manifest
 from xnode.chain.node.history import read_history
-from xnode.chain.node.json_rpc import Rpc, View
+from xnode.chain.node.json_rpc import JsonRpc, View
 from xnode.cli.access.deployment import find_deployment, run_async
 from xnode.cli.access.owner import chain_option
 from xnode.cli.app import App, output_option, pass_app
@@ -53,7 +53,7 @@ def governance(app: App, manifest: Path | None, show_all: bool, screen: Screen) 
     screen.show(answer, lambda: draw_governance(screen, answer))
 
 
-async def make_report(rpc: Rpc, manifest: Manifest) -> dict[str, Any]:
+async def make_report(rpc: JsonRpc, manifest: Manifest) -> dict[str, Any]:
     """The timelock's delay, who has which role, and its operations, as plain data."""
     address = manifest.contracts.timelock
     return {
@@ -79,7 +79,7 @@ def draw_governance(screen: Screen, answer: dict[str, Any]) -> None:
     screen.table(_OPERATIONS, cells)
 
 
-async def _read_roles(rpc: Rpc, manifest: Manifest) -> dict[str, list[str]]:
+async def _read_roles(rpc: JsonRpc, manifest: Manifest) -> dict[str, list[str]]:
     """Who was ever given a role and has it now."""
     address, event = manifest.contracts.timelock, timelock.ROLE_GRANTED
     given = []
@@ -95,7 +95,7 @@ async def _read_roles(rpc: Rpc, manifest: Manifest) -> dict[str, list[str]]:
     return roles
 
 
-async def _read_operations(rpc: Rpc, manifest: Manifest) -> list[dict[str, Any]]:
+async def _read_operations(rpc: JsonRpc, manifest: Manifest) -> list[dict[str, Any]]:
     address, event = manifest.contracts.timelock, timelock.CALL_SCHEDULED
     raw = await read_history(rpc, address, (event.topic,), manifest.deployed_at_block)
     told = [event.decode([parse_hex(t) for t in one["topics"][1:]], parse_hex(one["data"])) for one in raw]  # type: ignore[misc]

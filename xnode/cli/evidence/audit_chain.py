@@ -10,7 +10,7 @@ from metering.units import Hash32
 from xnode.chain.contracts import payment_escrow
 from xnode.chain.contracts.events import Claimed, decode_log
 from xnode.chain.node.history import read_history
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.cli.access.deployment import Deployment
 from xnode.errors import ExitCode, UserError
 
@@ -20,13 +20,13 @@ async def compare_claims(deployment: Deployment, evidence: Sequence[LeaseEvidenc
     manifest = deployment.manifest
     lines = []
     for lease in evidence:
-        if (lease.paper.chain_id, lease.paper.contract) != (manifest.chain_id, manifest.contracts.payment_escrow):
+        if (lease.document.chain_id, lease.document.contract) != (manifest.chain_id, manifest.contracts.payment_escrow):
             raise _refuse(
                 lease, Refusal("domain", "it was signed for another chain or escrow contract than the manifest's")
             )
     async with deployment.connect() as rpc:
-        for escrow_id in dict.fromkeys(lease.paper.terms.escrow_id for lease in evidence):
-            leases = [lease for lease in evidence if lease.paper.terms.escrow_id == escrow_id]
+        for escrow_id in dict.fromkeys(lease.document.terms.escrow_id for lease in evidence):
+            leases = [lease for lease in evidence if lease.document.terms.escrow_id == escrow_id]
             claim = await _read_claim(rpc, deployment, escrow_id)
             refusal = check_claim(claim, leases)
             if refusal is not None:
@@ -57,7 +57,7 @@ def check_claim(claim: Claimed | None, leases: Sequence[LeaseEvidence]) -> Refus
     return None
 
 
-async def _read_claim(rpc: Rpc, deployment: Deployment, escrow_id: Hash32) -> Claimed | None:
+async def _read_claim(rpc: JsonRpc, deployment: Deployment, escrow_id: Hash32) -> Claimed | None:
     contract, first = deployment.manifest.contracts.payment_escrow, deployment.manifest.deployed_at_block
     raw = await read_history(rpc, contract, (payment_escrow.CLAIMED.topic, escrow_id), first)
     found = [decode_log(entry) for entry in raw]

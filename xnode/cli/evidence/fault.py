@@ -12,14 +12,14 @@ from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.terminal.screen import Screen
 
-_papers_argument = click.argument(
-    "papers", nargs=-1, required=True, metavar="FOLDER|FILE...", type=click.Path(path_type=Path, exists=True)
+_documents_argument = click.argument(
+    "documents", nargs=-1, required=True, metavar="FOLDER|FILE...", type=click.Path(path_type=Path, exists=True)
 )
 
 
 @click.group("fault", cls=LazyGroup)
 def fault() -> None:
-    """Prove a provider wrong by its own signatures. Papers are what `receipts --export` and others write."""
+    """Prove a provider wrong by its own signatures. Documents are what `receipts --export` and others write."""
 
 
 @fault.command("seen")
@@ -28,32 +28,32 @@ def fault() -> None:
 @pass_app
 def seen(app: App, export: Path, screen: Screen) -> None:
     """Write the contradictions that this node was shown on the market: different offers under one number."""
-    from xnode.cli.evidence.files import export_papers
+    from xnode.cli.evidence.files import export_documents
 
-    export_papers(app.control.call("offer.contradictions"), export, screen)
+    export_documents(app.control.call("offer.contradictions"), export, screen)
 
 
 @fault.command("find")
-@_papers_argument
+@_documents_argument
 @chain_option
 @output_option
 @pass_app
-def find(app: App, papers: tuple[Path, ...], manifest: Path | None, screen: Screen) -> None:
-    """Say what the papers prove: two different ones for one number, usage beyond verified capacity, a wrong element."""
+def find(app: App, documents: tuple[Path, ...], manifest: Path | None, screen: Screen) -> None:
+    """Say what the documents prove: two different ones for one number, usage beyond verified capacity, a wrong element."""
     from xnode.cli.evidence.fault_report import draw_faults, find_faults
 
-    answer = find_faults(Owner(app, manifest=manifest), papers)
+    answer = find_faults(Owner(app, manifest=manifest), documents)
     screen.show(answer, lambda: draw_faults(screen, answer))
 
 
 @fault.command("report")
-@_papers_argument
+@_documents_argument
 @click.option("--no-wait", is_flag=True, help="Only commit now; the same command proves it after the delay.")
 @owner_options
 @output_option
 @pass_app
-def report(app: App, /, papers: tuple[Path, ...], no_wait: bool, screen: Screen, **options: Any) -> None:
-    """Prove what the papers show: commits to it, waits until nobody can be first by copying, then proves it.
+def report(app: App, /, documents: tuple[Path, ...], no_wait: bool, screen: Screen, **options: Any) -> None:
+    """Prove what the documents show: commits to it, waits until nobody can be first by copying, then proves it.
 
     A tenth of what is slashed goes to the wallet. Cut short, the same command goes on where it stopped.
     """
@@ -62,7 +62,7 @@ def report(app: App, /, papers: tuple[Path, ...], no_wait: bool, screen: Screen,
 
     # A submitter reports with the wallet that pays, a provider with the one that is paid.
     owner = Owner(app, **{**options, "wallet": options["wallet"] or find_payer(app)})
-    answer = report_faults(owner, papers, no_wait)
+    answer = report_faults(owner, documents, no_wait)
     screen.show(answer, lambda: draw_reported(screen, answer))
 
 

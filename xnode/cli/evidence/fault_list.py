@@ -11,7 +11,7 @@ from xnode.chain.contracts import fault_prover
 from xnode.chain.contracts.compute_credit import DECIMALS
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.history import read_history
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.cli.access.deployment import run_async
 from xnode.cli.access.owner import Owner
 from xnode.cli.terminal.brief import brief_address, brief_id
@@ -49,7 +49,7 @@ def draw_proven(screen: Screen, answer: list[dict[str, Any]]) -> None:
     screen.table(_COLUMNS, (_make_cells(row) for row in answer))
 
 
-async def _read_all(rpc: Rpc, manifest: Manifest, provider: Address | None) -> list[dict[str, Any]]:
+async def _read_all(rpc: JsonRpc, manifest: Manifest, provider: Address | None) -> list[dict[str, Any]]:
     topics = [event.topic for event in (fault_prover.FAULT_PROVEN, fault_prover.BREACH_PROVEN)]
     who = None if provider is None else provider.rjust(32, b"\0")
     raw = await read_history(rpc, manifest.contracts.fault_prover, (topics, None, who), manifest.deployed_at_block)

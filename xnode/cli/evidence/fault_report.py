@@ -1,4 +1,4 @@
-"""Fault report: what papers prove, and the commitment, the wait and the proof that make it count."""
+"""Fault report: what documents prove, and the commitment, the wait and the proof that make it count."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 import trio
 
-from metering.evidence import NumberedPaper
+from metering.evidence import NumberedDocument
 from metering.faults import Equivocation, FalseVerdict, OverCapacity, Proof, WrongElement
 from metering.receipt import SignedReceipt
 from metering.units import NANOS_PER_HOUR
 from xnode.chain.abi.codec import parse_hex, to_hex
 from xnode.chain.contracts import fault_prover
 from xnode.chain.contracts.compute_credit import DECIMALS
-from xnode.chain.fault_search import Paper, find_proofs, read_proven
+from xnode.chain.fault_search import SignedDocument, find_proofs, read_proven
 from xnode.chain.payer import Payer
 from xnode.cli.access.deployment import run_async
 from xnode.cli.access.owner import Owner
 from xnode.cli.access.purse import make_intent
 from xnode.cli.evidence.commitments import forget_salt, keep_salt
-from xnode.cli.evidence.files import read_papers
+from xnode.cli.evidence.files import read_documents
 from xnode.cli.terminal.brief import brief_date, brief_id, brief_text
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.errors import ExitCode, UserError
@@ -38,31 +38,31 @@ _REPORTED = (Column("fault"), Column("provider"), Column("slashed", right=True),
 
 
 def find_faults(owner: Owner, paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """What the papers prove, as plain data. UserError, NOT_FOUND, when it is nothing."""
-    deployment, papers = owner.find_deployment(), read_papers(paths)
+    """What the documents prove, as plain data. UserError, NOT_FOUND, when it is nothing."""
+    deployment, documents = owner.find_deployment(), read_documents(paths)
 
     async def work() -> list[dict[str, Any]]:
         async with deployment.connect() as rpc:
-            proofs = await find_proofs(rpc, deployment.manifest, papers)
+            proofs = await find_proofs(rpc, deployment.manifest, documents)
             proven = await read_proven(rpc, deployment.manifest, proofs)
         return [make_row(*pair) for pair in zip(proofs, proven, strict=True)]
 
     rows = run_async(work)
     if not rows:
-        raise _nothing(papers)
+        raise _nothing(documents)
     return rows
 
 
 def report_faults(owner: Owner, paths: Sequence[Path], no_wait: bool) -> list[dict[str, Any]]:
-    """Prove what the papers show, or with no_wait only commit to it; what came of each."""
-    deployment, papers = owner.find_deployment(), read_papers(paths)
+    """Prove what the documents show, or with no_wait only commit to it; what came of each."""
+    deployment, documents = owner.find_deployment(), read_documents(paths)
 
     async def work() -> list[dict[str, Any]]:
         async with deployment.connect() as rpc:
-            proofs = await find_proofs(rpc, deployment.manifest, papers)
+            proofs = await find_proofs(rpc, deployment.manifest, documents)
             proven = await read_proven(rpc, deployment.manifest, proofs)
         if not proofs:
-            raise _nothing(papers)
+            raise _nothing(documents)
         new = [proof for proof, known in zip(proofs, proven, strict=True) if not known]
         if not new:
             raise UserError(
@@ -151,18 +151,18 @@ def describe(proof: Proof) -> str:
     match proof:
         case Equivocation(a=SignedReceipt(receipt=receipt)):
             return f"two different receipts {receipt.number} of lease {to_hex(receipt.lease_id)}"
-        case Equivocation(a=NumberedPaper() as paper):
-            return f"two different {paper.kind.lower()}s {paper.number} of node {to_hex(paper.node)}"
+        case Equivocation(a=NumberedDocument() as document):
+            return f"two different {document.kind.lower()}s {document.number} of node {to_hex(document.node)}"
         case Equivocation():
             return f"two different verdicts on challenge {to_hex(proof.subject)}"
         case OverCapacity(pairs=pairs):
             first = min(pair.older.receipt.at_ns for pair in pairs)
             hours = (max(pair.newer.receipt.at_ns for pair in pairs) - first) / NANOS_PER_HOUR
             return f"{len(pairs)} leases used more within {hours:.2g} hours than verdict {proof.history_index} allows"
-        case WrongElement(paper=answered):
+        case WrongElement(document=answered):
             answer = answered.signed.answer
             return f"a wrong element in device {answer.device} of challenge {to_hex(answer.challenge_id)}"
-        case FalseVerdict(paper=judged):
+        case FalseVerdict(document=judged):
             return f"a verdict that passed a wrong element of challenge {to_hex(judged.signed.verdict.challenge_id)}"
     return f"{proof.fault.name.lower()} {to_hex(proof.subject)}"
 
@@ -174,7 +174,7 @@ def draw_faults(screen: Screen, answer: list[dict[str, Any]]) -> None:
     )
     screen.table(_FOUND, cells)
     if not all(row["proven"] for row in answer):
-        say("next: xnode fault report, with the same papers")
+        say("next: xnode fault report, with the same documents")
 
 
 def draw_reported(screen: Screen, answer: list[dict[str, Any]]) -> None:
@@ -187,7 +187,10 @@ def draw_reported(screen: Screen, answer: list[dict[str, Any]]) -> None:
         say(f"proved in {brief_id(row['tx_hash'])}…")
 
 
-def _nothing(papers: Sequence[Paper]) -> UserError:
+def _nothing(documents: Sequence[SignedDocument]) -> UserError:
     return UserError(
-        f"{len(papers)} papers prove no fault", where="evidence", todo="see docs/protocol.md", code=ExitCode.NOT_FOUND
+        f"{len(documents)} documents prove no fault",
+        where="evidence",
+        todo="see docs/protocol.md",
+        code=ExitCode.NOT_FOUND,
     )

@@ -1,4 +1,4 @@
-"""Evidence files: signed papers as JSON files that an auditor can check without us, and a reporter can prove faults by."""
+"""Evidence files: signed documents as JSON files that an auditor can check without us, and a reporter can prove faults by."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from metering.codec import decode_strict, encode
 from metering.eip712 import keccak
 from metering.evidence import (
-    AnswerPaper,
+    AnswerDocument,
     CoveredVoucher,
+    LeaseDocument,
     LeaseEvidence,
-    LeasePaper,
-    NumberedPaper,
-    VerdictPaper,
+    NumberedDocument,
+    VerdictDocument,
 )
 from metering.receipt import SignedReceipt
 from metering.units import U128
@@ -23,30 +23,30 @@ from xnode.cli.terminal.screen import Screen
 from xnode.errors import ExitCode, UserError
 
 MAX_FILE_BYTES = 4 << 20
-"""Of one paper: a voucher that names a hundred thousand leases, and far more than any other."""
+"""Of one document: a voucher that names a hundred thousand leases, and far more than any other."""
 
 MAX_FILES = 100_000
 """Of one reading: the receipts of a lease of six days."""
 
-LeaseDocument = LeasePaper | SignedReceipt | CoveredVoucher
-Paper = LeaseDocument | NumberedPaper | AnswerPaper | VerdictPaper
+LeaseEvidencePart = LeaseDocument | SignedReceipt | CoveredVoucher
+SignedDocument = LeaseEvidencePart | NumberedDocument | AnswerDocument | VerdictDocument
 
-_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (LeasePaper, SignedReceipt, CoveredVoucher)}
-_NAMES = {"lease": LeasePaper, "receipt": SignedReceipt, "voucher": CoveredVoucher}
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (LeaseDocument, SignedReceipt, CoveredVoucher)}
+_NAMES = {"lease": LeaseDocument, "receipt": SignedReceipt, "voucher": CoveredVoucher}
 _TYPES: dict[str, type[Any]] = {
-    "Lease": LeasePaper,
+    "Lease": LeaseDocument,
     "Receipt": SignedReceipt,
     "Voucher": CoveredVoucher,
-    "Offer": NumberedPaper,
-    "Quote": NumberedPaper,
-    "Answer": AnswerPaper,
-    "Verdict": VerdictPaper,
+    "Offer": NumberedDocument,
+    "Quote": NumberedDocument,
+    "Answer": AnswerDocument,
+    "Verdict": VerdictDocument,
 }
-"""What stands as `type` in a document."""
+"""What stands as `type` in a page."""
 
 
 def export_evidence(rows: Iterable[dict[str, str]], folder: Path, screen: Screen) -> None:
-    """Write the papers that a daemon gives, and print their files. Raises UserError when there are none."""
+    """Write the documents that a daemon gives, and print their files. Raises UserError when there are none."""
     written = [str(path) for path in write_evidence(rows, folder)]
     if not written:
         raise UserError("no lease has been signed yet", where=str(folder), code=ExitCode.NOT_FOUND)
@@ -54,85 +54,89 @@ def export_evidence(rows: Iterable[dict[str, str]], folder: Path, screen: Screen
 
 
 def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
-    """Write the items of a job.evidence or provider.evidence answer, one file a paper; the files."""
+    """Write the items of a job.evidence or provider.evidence answer, one file a document; the files."""
     written: list[Path] = []
     vouchers = 0
     for row in rows:
-        paper: LeaseDocument = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _KINDS[row["type"]])
-        vouchers = vouchers + 1 if isinstance(paper, CoveredVoucher) else 0
+        document: LeaseEvidencePart = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _KINDS[row["type"]])
+        vouchers = vouchers + 1 if isinstance(document, CoveredVoucher) else 0
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / _make_name(paper, row["lease_id"].removeprefix("0x")[:8], vouchers)
-        path.write_text(json.dumps(make_document(paper), indent=2) + "\n")
+        path = folder / _make_name(document, row["lease_id"].removeprefix("0x")[:8], vouchers)
+        path.write_text(json.dumps(make_page(document), indent=2) + "\n")
         written.append(path)
     return written
 
 
-def export_papers(rows: Iterable[dict[str, str]], folder: Path, screen: Screen) -> None:
-    """Write the papers that prove something, one file each, and print the files. Raises UserError when there are none."""
+def export_documents(rows: Iterable[dict[str, str]], folder: Path, screen: Screen) -> None:
+    """Write the documents that prove something, one file each, and print the files. Raises UserError when there are none."""
     written = []
     for row in rows:
-        paper = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _TYPES[row["type"]])
-        written.append(str(write_paper(paper, folder)))
+        document = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _TYPES[row["type"]])
+        written.append(str(write_document(document, folder)))
     if not written:
         raise UserError("nothing is held against anybody", where="this node", code=ExitCode.NOT_FOUND)
     screen.show(written, lambda: print("\n".join(written)))
 
 
-def write_paper(paper: NumberedPaper | AnswerPaper | VerdictPaper, folder: Path) -> Path:
-    """Write one paper under a name that no other paper has; the file."""
+def write_document(document: NumberedDocument | AnswerDocument | VerdictDocument, folder: Path) -> Path:
+    """Write one document under a name that no other document has; the file."""
     folder.mkdir(parents=True, exist_ok=True)
-    document = make_document(paper)
-    path = folder / f"{document['type'].lower()}-{keccak(encode(paper)).hex()[:16]}.json"
-    path.write_text(json.dumps(document, indent=2) + "\n")
+    page = make_page(document)
+    path = folder / f"{page['type'].lower()}-{keccak(encode(document)).hex()[:16]}.json"
+    path.write_text(json.dumps(page, indent=2) + "\n")
     return path
 
 
-def _make_name(paper: LeaseDocument, lease: str, vouchers: int) -> str:
-    match paper:
-        case LeasePaper():
+def _make_name(document: LeaseEvidencePart, lease: str, vouchers: int) -> str:
+    match document:
+        case LeaseDocument():
             return f"lease-{lease}.json"
         case SignedReceipt():
-            return f"receipt-{lease}-{paper.receipt.number:012}.json"
+            return f"receipt-{lease}-{document.receipt.number:012}.json"
         case CoveredVoucher():
             return f"voucher-{lease}-{vouchers:06}.json"
 
 
-def make_document(paper: Paper) -> dict[str, Any]:
+def make_page(document: SignedDocument) -> dict[str, Any]:
     """Every field as it is signed, in whole base units and nanoseconds, with the signatures and the canonical bytes."""
-    match paper:
-        case LeasePaper():
+    match document:
+        case LeaseDocument():
             shown = {
                 "type": "Lease",
-                "lease_id": "0x" + paper.lease_id.hex(),
-                "job_hash": "0x" + paper.terms.job_hash.hex(),
-                "domain": {"chain_id": paper.chain_id, "escrow_contract": "0x" + paper.contract.hex()},
-                "terms": _show(paper.terms),
-                "escrow": _show(paper.escrow),
-                "submitter_signature": _show(paper.submitter_signature),
-                "node_signature": _show(paper.node_signature),
+                "lease_id": "0x" + document.lease_id.hex(),
+                "job_hash": "0x" + document.terms.job_hash.hex(),
+                "domain": {"chain_id": document.chain_id, "escrow_contract": "0x" + document.contract.hex()},
+                "terms": _show(document.terms),
+                "escrow": _show(document.escrow),
+                "submitter_signature": _show(document.submitter_signature),
+                "node_signature": _show(document.node_signature),
             }
         case SignedReceipt():
-            shown = {"type": "Receipt", **_show(paper.receipt), "signature": _show(paper.signature)}
+            shown = {"type": "Receipt", **_show(document.receipt), "signature": _show(document.signature)}
         case CoveredVoucher():
-            signed = paper.signed
-            shown = {"type": "Voucher", **_show(signed.voucher), "coverage": _show(paper.coverage)}
+            signed = document.signed
+            shown = {"type": "Voucher", **_show(signed.voucher), "coverage": _show(document.coverage)}
             shown["signature"] = _show(signed.signature)
-        case NumberedPaper():
-            shown = {"type": paper.kind, "domain": _show_domain(paper, "escrow_contract"), **_show_rest(paper, "kind")}
-        case AnswerPaper():
-            shown = {"type": "Answer", "domain": _show_domain(paper, "capacity_contract"), **_show_rest(paper)}
-        case VerdictPaper():
-            shown = {"type": "Verdict", "domain": _show_domain(paper, "capacity_contract"), **_show_rest(paper)}
-    return {**shown, "bytes": "0x" + encode(paper).hex()}
+        case NumberedDocument():
+            shown = {
+                "type": document.kind,
+                "domain": _show_domain(document, "escrow_contract"),
+                **_show_rest(document, "kind"),
+            }
+        case AnswerDocument():
+            shown = {"type": "Answer", "domain": _show_domain(document, "capacity_contract"), **_show_rest(document)}
+        case VerdictDocument():
+            shown = {"type": "Verdict", "domain": _show_domain(document, "capacity_contract"), **_show_rest(document)}
+    return {**shown, "bytes": "0x" + encode(document).hex()}
 
 
-def _show_domain(paper: NumberedPaper | AnswerPaper | VerdictPaper, contract: str) -> dict[str, Any]:
-    return {"chain_id": paper.chain_id, contract: "0x" + paper.contract.hex()}
+def _show_domain(document: NumberedDocument | AnswerDocument | VerdictDocument, contract: str) -> dict[str, Any]:
+    return {"chain_id": document.chain_id, contract: "0x" + document.contract.hex()}
 
 
-def _show_rest(paper: Any, *left_out: str) -> dict[str, Any]:
-    names = set(paper.__struct_fields__) - {"chain_id", "contract", *left_out}
-    return {name: _show(getattr(paper, name)) for name in paper.__struct_fields__ if name in names}
+def _show_rest(document: Any, *left_out: str) -> dict[str, Any]:
+    names = set(document.__struct_fields__) - {"chain_id", "contract", *left_out}
+    return {name: _show(getattr(document, name)) for name in document.__struct_fields__ if name in names}
 
 
 def _show(value: Any) -> Any:
@@ -153,93 +157,93 @@ def _show(value: Any) -> Any:
 
 
 def read_evidence(folder: Path) -> list[LeaseEvidence]:
-    """The papers in a folder, lease by lease. Raises UserError, REFUSED, naming the first file that is not what it says."""
-    papers: dict[str, dict[str, list[Paper]]] = {}
+    """The documents in a folder, lease by lease. Raises UserError, REFUSED, naming the first file that is not what it says."""
+    documents: dict[str, dict[str, list[SignedDocument]]] = {}
     for path in sorted(folder.glob("*.json")):
         noun, _, rest = path.stem.partition("-")
         if noun in _NAMES:
-            lease = papers.setdefault(rest.partition("-")[0], {name: [] for name in _NAMES})
-            lease[noun].append(_read_paper(path, _NAMES[noun]))
-    if not papers:
+            lease = documents.setdefault(rest.partition("-")[0], {name: [] for name in _NAMES})
+            lease[noun].append(_read_document(path, _NAMES[noun]))
+    if not documents:
         raise _refuse(
             folder, "evidence_empty", "there is no evidence here; write some with `xnode job receipts --export`"
         )
-    return [_make_evidence(folder, lease, found) for lease, found in papers.items()]
+    return [_make_evidence(folder, lease, found) for lease, found in documents.items()]
 
 
-def read_papers(paths: Iterable[Path]) -> list[Paper]:
-    """The papers in these files and folders, of any kind. Raises UserError, REFUSED, naming the first that is none.
+def read_documents(paths: Iterable[Path]) -> list[SignedDocument]:
+    """The documents in these files and folders, of any kind. Raises UserError, REFUSED, naming the first that is none.
 
-    Of a folder those files are read that are named as papers are, like receipt-*.json.
+    Of a folder those files are read that are named as documents are, like receipt-*.json.
     """
     files: list[Path] = []
     for path in paths:
-        files += sorted(_list_papers(path)) if path.is_dir() else [path]
+        files += sorted(_list_documents(path)) if path.is_dir() else [path]
     if len(files) > MAX_FILES:
-        raise UserError(f"{len(files)} papers are more than {MAX_FILES}", todo="name the folders one by one")
+        raise UserError(f"{len(files)} documents are more than {MAX_FILES}", todo="name the folders one by one")
     return [_read_any(path) for path in files]
 
 
-def _list_papers(folder: Path) -> list[Path]:
+def _list_documents(folder: Path) -> list[Path]:
     nouns = {name.lower() for name in _TYPES}
     return [path for path in folder.glob("*.json") if path.stem.partition("-")[0] in nouns]
 
 
-def _read_any(path: Path) -> Paper:
-    document = _read_document(path)
-    kind = _TYPES.get(str(document.get("type")))
+def _read_any(path: Path) -> SignedDocument:
+    page = _read_page(path)
+    kind = _TYPES.get(str(page.get("type")))
     if kind is None:
-        raise _refuse(path, "paper_type", f"is no paper of ours; there are {', '.join(_TYPES)}")
-    paper: Paper = _parse_paper(path, document, kind)
-    return paper
+        raise _refuse(path, "document_type", f"is no document of ours; there are {', '.join(_TYPES)}")
+    document: SignedDocument = _parse_document(path, page, kind)
+    return document
 
 
 def _make_evidence(folder: Path, lease: str, found: dict[str, list[Any]]) -> LeaseEvidence:
     if len(found["lease"]) != 1:
         raise _refuse(
-            folder / f"lease-{lease}.json", "paper_missing", "receipts and vouchers are here, the terms are not"
+            folder / f"lease-{lease}.json", "document_missing", "receipts and vouchers are here, the terms are not"
         )
-    paper: LeasePaper = found["lease"][0]
-    if paper.lease_id.hex()[:8] != lease:
+    document: LeaseDocument = found["lease"][0]
+    if document.lease_id.hex()[:8] != lease:
         raise _refuse(
-            folder / f"lease-{lease}.json", "paper_name", f"holds the terms of lease 0x{paper.lease_id.hex()}"
+            folder / f"lease-{lease}.json", "document_name", f"holds the terms of lease 0x{document.lease_id.hex()}"
         )
-    return LeaseEvidence(paper, tuple(found["receipt"]), tuple(found["voucher"]))
+    return LeaseEvidence(document, tuple(found["receipt"]), tuple(found["voucher"]))
 
 
-def _read_paper(path: Path, kind: type[Any]) -> Any:
-    return _parse_paper(path, _read_document(path), kind)
+def _read_document(path: Path, kind: type[Any]) -> Any:
+    return _parse_document(path, _read_page(path), kind)
 
 
-def _read_document(path: Path) -> dict[str, Any]:
+def _read_page(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise _refuse(path, "paper_large", f"is longer than {MAX_FILE_BYTES} bytes")
+        raise _refuse(path, "document_large", f"is longer than {MAX_FILE_BYTES} bytes")
     try:
-        document = json.loads(path.read_bytes())
+        page = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise _refuse(path, "paper_unreadable", f"is not JSON: {error!s:.100}") from error
-    if not isinstance(document, dict):
-        raise _refuse(path, "paper_unreadable", "is not a paper of ours: it is no object")
-    return document
+        raise _refuse(path, "document_unreadable", f"is not JSON: {error!s:.100}") from error
+    if not isinstance(page, dict):
+        raise _refuse(path, "document_unreadable", "is not a document of ours: it is no object")
+    return page
 
 
-def _parse_paper(path: Path, document: dict[str, Any], kind: type[Any]) -> Any:
-    text = document.get("bytes")
+def _parse_document(path: Path, page: dict[str, Any], kind: type[Any]) -> Any:
+    text = page.get("bytes")
     try:
         raw = bytes.fromhex(text.removeprefix("0x")) if isinstance(text, str) else None
     except ValueError:
         raw = None
     if raw is None:
-        raise _refuse(path, "paper_unreadable", "is not a paper of ours: `bytes` must be a string of hex digits")
+        raise _refuse(path, "document_unreadable", "is not a document of ours: `bytes` must be a string of hex digits")
     try:
-        paper = decode_strict(raw, kind)
-        due = make_document(paper)
+        document = decode_strict(raw, kind)
+        due = make_page(document)
     except (ValueError, OverflowError) as error:
-        raise _refuse(path, "paper_bytes", f"its bytes are no {kind.__name__}: {str(error)[:100]}") from error
-    for name in (*due, *document):
-        if document.get(name) != due.get(name) or name not in document or name not in due:
-            raise _refuse(path, "paper_differs", f"{name} is not what the signed bytes say")
-    return paper
+        raise _refuse(path, "document_bytes", f"its bytes are no {kind.__name__}: {str(error)[:100]}") from error
+    for name in (*due, *page):
+        if page.get(name) != due.get(name) or name not in page or name not in due:
+            raise _refuse(path, "document_differs", f"{name} is not what the signed bytes say")
+    return document
 
 
 def _refuse(path: Path, code: str, detail: str) -> UserError:

@@ -8,20 +8,20 @@ from typing import Any
 
 import click
 
-from metering.evidence import LeasePaper
+from metering.evidence import LeaseDocument
 from metering.receipt import SignedReceipt
 from metering.sla import find_breach
 from metering.units import Amount
 from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import fault_prover
 from xnode.chain.deployment.manifest import Asset, Manifest
-from xnode.chain.fault_search import Paper
+from xnode.chain.fault_search import SignedDocument
 from xnode.chain.payer import Payer
 from xnode.cli.access.deployment import run_async
 from xnode.cli.access.owner import Owner, owner_options
 from xnode.cli.access.purse import make_intent
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.evidence.files import read_papers
+from xnode.cli.evidence.files import read_documents
 from xnode.cli.money.payment import find_payer
 from xnode.cli.terminal.brief import brief_id
 from xnode.cli.terminal.screen import Column, Screen, say
@@ -30,18 +30,18 @@ from xnode.text.amount import format_amount
 
 _COLUMNS = (Column("lease"), Column("provider"), Column("refunded", right=True), Column("due", right=True))
 
-Breach = tuple[LeasePaper, SignedReceipt, Amount]
+Breach = tuple[LeaseDocument, SignedReceipt, Amount]
 """Terms, the receipt that shows the breach, and what is due for it in all."""
 
 
 @click.command("refund")
 @click.argument(
-    "papers", nargs=-1, required=True, metavar="FOLDER|FILE...", type=click.Path(path_type=Path, exists=True)
+    "documents", nargs=-1, required=True, metavar="FOLDER|FILE...", type=click.Path(path_type=Path, exists=True)
 )
 @owner_options
 @output_option
 @pass_app
-def refund(app: App, /, papers: tuple[Path, ...], screen: Screen, **options: Any) -> None:
+def refund(app: App, /, documents: tuple[Path, ...], screen: Screen, **options: Any) -> None:
     """Show a lease's terms and last receipt (written by `xnode job receipts JOB --export DIR`) to the chain.
 
     When the workload ran for less of the time than the provider promised, what both signed for that goes back to the
@@ -49,10 +49,10 @@ def refund(app: App, /, papers: tuple[Path, ...], screen: Screen, **options: Any
     """
     owner = Owner(app, **{**options, "wallet": options["wallet"] or find_payer(app)})
     deployment = owner.find_deployment()
-    breaches = find_breaches(read_papers(papers), deployment.manifest)
+    breaches = find_breaches(read_documents(documents), deployment.manifest)
     if not breaches:
         raise UserError(
-            "no broken promise is in these papers",
+            "no broken promise is in these documents",
             where="evidence",
             todo="see `xnode job show`",
             code=ExitCode.NOT_FOUND,
@@ -67,46 +67,48 @@ def refund(app: App, /, papers: tuple[Path, ...], screen: Screen, **options: Any
     screen.show(answer, lambda: screen.table(_COLUMNS, cells))
 
 
-def find_breaches(papers: Sequence[Paper], manifest: Manifest) -> list[Breach]:
+def find_breaches(documents: Sequence[SignedDocument], manifest: Manifest) -> list[Breach]:
     """The leases of this deployment whose own final receipt shows a broken promise."""
     finals = {
-        paper.receipt.lease_id: paper for paper in papers if isinstance(paper, SignedReceipt) and paper.receipt.final
+        document.receipt.lease_id: document
+        for document in documents
+        if isinstance(document, SignedReceipt) and document.receipt.final
     }
     separator = manifest.domain.separator()
     found = []
-    for paper in papers:
-        if isinstance(paper, LeasePaper) and paper.separator == separator and paper.lease_id in finals:
-            last = finals[paper.lease_id]
-            due = find_breach(paper.terms, last.receipt)
+    for document in documents:
+        if isinstance(document, LeaseDocument) and document.separator == separator and document.lease_id in finals:
+            last = finals[document.lease_id]
+            due = find_breach(document.terms, last.receipt)
             if due is not None:
-                found.append((paper, last, due))
+                found.append((document, last, due))
     return found
 
 
-async def _prove(payer: Payer, paper: LeasePaper, last: SignedReceipt, due: Amount) -> dict[str, str]:
-    asset = payer.manifest.find_asset(to_hex(paper.terms.asset))
+async def _prove(payer: Payer, document: LeaseDocument, last: SignedReceipt, due: Amount) -> dict[str, str]:
+    asset = payer.manifest.find_asset(to_hex(document.terms.asset))
     prover = payer.manifest.contracts.fault_prover
-    before = await payer.rpc.view(prover, fault_prover.REFUNDED_OF, paper.lease_id)
+    before = await payer.rpc.view(prover, fault_prover.REFUNDED_OF, document.lease_id)
     if before >= due:
-        say(f"lease {brief_id(to_hex(paper.lease_id))} was refunded before")
-        return _make_row(paper, asset, 0, due)
-    if not paper.node_signature:
+        say(f"lease {brief_id(to_hex(document.lease_id))} was refunded before")
+        return _make_row(document, asset, 0, due)
+    if not document.node_signature:
         raise UserError(
-            "the provider's signature under the terms is not in the papers",
-            where=f"lease {brief_id(to_hex(paper.lease_id))}",
+            "the provider's signature under the terms is not in the documents",
+            where=f"lease {brief_id(to_hex(document.lease_id))}",
             todo="export them from the node that ran the job: xnode job receipts JOB --export DIR",
             code=ExitCode.REFUSED,
         )
-    say(f"proving that lease {brief_id(to_hex(paper.lease_id))} ran too little ...")
-    await payer.prove_breach(make_intent("breach"), paper, last)
-    after = await payer.rpc.view(prover, fault_prover.REFUNDED_OF, paper.lease_id)
-    return _make_row(paper, asset, after - before, due)
+    say(f"proving that lease {brief_id(to_hex(document.lease_id))} ran too little ...")
+    await payer.prove_breach(make_intent("breach"), document, last)
+    after = await payer.rpc.view(prover, fault_prover.REFUNDED_OF, document.lease_id)
+    return _make_row(document, asset, after - before, due)
 
 
-def _make_row(paper: LeasePaper, asset: Asset, refunded: int, due: Amount) -> dict[str, str]:
+def _make_row(document: LeaseDocument, asset: Asset, refunded: int, due: Amount) -> dict[str, str]:
     return {
-        "lease_id": to_hex(paper.lease_id),
-        "provider": to_hex(paper.terms.provider),
+        "lease_id": to_hex(document.lease_id),
+        "provider": to_hex(document.terms.provider),
         "asset": asset.symbol,
         "refunded": format_amount(refunded, asset.decimals),
         "due": format_amount(due, asset.decimals),

@@ -8,7 +8,7 @@ from typing import Any
 from metering.units import Address
 from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import openx_token, payment_escrow
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.cli.access.deployment import Deployment, find_deployment, run_async
 from xnode.cli.app import App
 from xnode.cli.node.setup import read_node_address
@@ -49,7 +49,7 @@ def draw_balance(screen: Screen, answer: dict[str, Any]) -> None:
     screen.table(_COLUMNS, cells)
 
 
-async def _read_all(rpc: Rpc, deployment: Deployment, wallet: Address, node: Address | None) -> dict[str, Any]:
+async def _read_all(rpc: JsonRpc, deployment: Deployment, wallet: Address, node: Address | None) -> dict[str, Any]:
     manifest = deployment.manifest
     escrow = manifest.contracts.payment_escrow
     rows = []

@@ -72,7 +72,7 @@ def wait_until_gone(home: Home, pid: int) -> None:
 
 def _make_environment() -> dict[str, str]:
     """Ours, with the folder that xnode was imported from: a checkout that is not installed works from any folder."""
-    source = str(Path(__file__).parents[2])
+    source = str(Path(__file__).parents[3])
     paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
 

@@ -14,7 +14,7 @@ from scheduler.offer import HardwareProfile
 from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import provider_registry
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.payer import Payer
 from xnode.cli.access.deployment import run_async
 from xnode.cli.access.owner import Owner, owner_options
@@ -99,6 +99,6 @@ def draw_profile(screen: Screen, answer: dict[str, Any]) -> None:
         say("next: xnode provider profile --publish")
 
 
-async def _read(rpc: Rpc, manifest: Manifest, provider: Address) -> Hash32:
+async def _read(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Hash32:
     found = await rpc.view(manifest.contracts.provider_registry, provider_registry.PROFILE_OF, provider)
     return Hash32(found)

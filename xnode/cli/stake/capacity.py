@@ -19,7 +19,7 @@ from xnode.chain.contracts.capacity_registry import (
 )
 from xnode.chain.contracts.compute_credit import DECIMALS
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import Rpc, View
+from xnode.chain.node.json_rpc import JsonRpc, View
 from xnode.cli.access.deployment import run_async
 from xnode.cli.access.owner import Owner, owner_options
 from xnode.cli.access.purse import make_intent
@@ -113,7 +113,7 @@ def parse_claims(texts: tuple[str, ...], classes: tuple[DeviceClass, ...]) -> tu
     return tuple(sorted(claims.items()))
 
 
-async def make_report(rpc: Rpc, manifest: Manifest, provider: Address) -> dict[str, Any]:
+async def make_report(rpc: JsonRpc, manifest: Manifest, provider: Address) -> dict[str, Any]:
     """All that CapacityRegistry knows of the provider, as plain data."""
     registry = manifest.contracts.capacity_registry
     classes, settings = await read_classes(rpc, registry), await read_settings(rpc, registry)
@@ -161,7 +161,7 @@ def draw_capacity(screen: Screen, answer: dict[str, Any]) -> None:
         say("next: xnode provider capacity request --class NAME=COUNT")
 
 
-async def _require_none_open(rpc: Rpc, registry: Address, provider: Address) -> None:
+async def _require_none_open(rpc: JsonRpc, registry: Address, provider: Address) -> None:
     opened = (await read_verification(rpc, registry, provider)).open_challenge
     if opened is not None:
         raise UserError(
@@ -172,14 +172,14 @@ async def _require_none_open(rpc: Rpc, registry: Address, provider: Address) -> 
         )
 
 
-async def _read_history(rpc: Rpc, registry: Address, provider: Address) -> list[Capacity]:
+async def _read_history(rpc: JsonRpc, registry: Address, provider: Address) -> list[Capacity]:
     count = int(await rpc.view(registry, capacity_registry.HISTORY_LENGTH, provider))
     places = range(max(0, count - MAX_HISTORY), count)
     views = [View(registry, capacity_registry.HISTORY_OF, (provider, place)) for place in places]
     return [Capacity(*found) for found in await rpc.view_all(views)]
 
 
-async def _make_challenge(rpc: Rpc, registry: Address, challenge_id: Hash32 | None) -> dict[str, Any] | None:
+async def _make_challenge(rpc: JsonRpc, registry: Address, challenge_id: Hash32 | None) -> dict[str, Any] | None:
     if challenge_id is None:
         return None
     found = await read_challenge(rpc, registry, challenge_id)

@@ -10,9 +10,9 @@ from metering.units import Address, Amount
 from xnode.chain.abi.codec import to_hex
 from xnode.chain.accounts import Credit, read_credit, read_stake
 from xnode.chain.contracts import capacity_registry, compute_credit, openx_token
-from xnode.chain.contracts.compute_credit import DECIMALS, UNIT, make_cover
+from xnode.chain.contracts.compute_credit import DECIMALS, UNIT, collateral_of
 from xnode.chain.deployment.manifest import Asset, Manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.payer import Payer
 from xnode.cli.access.deployment import run_async
 from xnode.cli.access.owner import Owner, owner_options
@@ -133,7 +133,10 @@ def draw_credit(screen: Screen, answer: dict[str, Any]) -> None:
             ("paid", f"{answer['paid']} OPENX" if "paid" in answer else ""),
             ("outstanding", f"{answer['outstanding']} {symbol}"),
             ("limit", f"{answer['limit']} {symbol}: verified capacity for {answer['window_hours']} hours"),
-            ("cover", f"{answer['held']} of {answer['staked']} OPENX staked, {answer['cover_rate']} for each {symbol}"),
+            (
+                "cover",
+                f"{answer['held']} of {answer['staked']} OPENX staked, {answer['collateral_ratio']} for each {symbol}",
+            ),
             ("mintable", f"{answer['mintable']} {symbol}"),
             ("beyond capacity", f"{answer['shortfall']} {symbol}" if answer["shortfall"] != "0" else ""),
             ("defaulted", "yes: its credits can be redeemed for its stake" if answer["is_defaulted"] else ""),
@@ -143,7 +146,7 @@ def draw_credit(screen: Screen, answer: dict[str, Any]) -> None:
         say(f"no more can be minted: {answer['why']}")
 
 
-async def _report(rpc: Rpc, manifest: Manifest, credit: Asset, provider: Address) -> dict[str, Any]:
+async def _report(rpc: JsonRpc, manifest: Manifest, credit: Asset, provider: Address) -> dict[str, Any]:
     found = await read_credit(rpc, credit, provider)
     stake = await read_stake(rpc, manifest, provider)
     return {
@@ -154,7 +157,7 @@ async def _report(rpc: Rpc, manifest: Manifest, credit: Asset, provider: Address
         "mintable": format_amount(found.mintable, DECIMALS),
         "held": format_amount(stake.held, DECIMALS),
         "staked": format_amount(stake.details.staked, DECIMALS),
-        "cover_rate": format_amount(found.cover_rate, DECIMALS),
+        "collateral_ratio": format_amount(found.collateral_ratio, DECIMALS),
         "window_hours": found.window_hours,
         "shortfall": format_amount(found.shortfall, DECIMALS),
         "is_defaulted": found.is_defaulted,
@@ -162,7 +165,7 @@ async def _report(rpc: Rpc, manifest: Manifest, credit: Asset, provider: Address
     }
 
 
-async def _find_mintable(rpc: Rpc, manifest: Manifest, credit: Asset, provider: Address, text: str) -> Amount:
+async def _find_mintable(rpc: JsonRpc, manifest: Manifest, credit: Asset, provider: Address, text: str) -> Amount:
     """The amount that the text asks for. UserError saying what is in the way of it."""
     found = await read_credit(rpc, credit, provider)
     wanted = found.mintable if text == "all" else parse_amount(text, DECIMALS, where="AMOUNT")
@@ -185,7 +188,7 @@ def _explain(found: Credit, wanted: int, uncovered: int) -> str:
             f"verified capacity allows {_show(found.limit, asset)}, {_show(found.outstanding, asset)} are outstanding, "
             f"so at most {_show(room, asset)}; serve jobs paid in {asset.symbol}, or have more capacity verified"
         )
-    needed = make_cover(found.outstanding + wanted, found.cover_rate) - found.held
+    needed = collateral_of(found.outstanding + wanted, found.collateral_ratio) - found.held
     if needed > uncovered:
         return (
             f"{format_amount(uncovered, DECIMALS)} OPENX of stake are free to cover it, {_show(wanted, asset)} take "

@@ -13,7 +13,7 @@ from xnode.chain.accounts import Stake, read_stake
 from xnode.chain.contracts import openx_token
 from xnode.chain.contracts.compute_credit import DECIMALS
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.payer import Payer
 from xnode.cli.access.deployment import run_async
 from xnode.cli.access.owner import Owner, owner_options
@@ -135,7 +135,7 @@ async def _withdraw(payer: Payer, before: Stake) -> None:
     await payer.withdraw_stake(make_intent("withdraw-stake"))
 
 
-async def _report(rpc: Rpc, manifest: Manifest, provider: Address) -> dict[str, Any]:
+async def _report(rpc: JsonRpc, manifest: Manifest, provider: Address) -> dict[str, Any]:
     found = await read_stake(rpc, manifest, provider)
     holds = [
         (found.gpu_hold, "cover tGPU outstanding (`provider mint` shows them)"),
@@ -154,7 +154,7 @@ async def _report(rpc: Rpc, manifest: Manifest, provider: Address) -> dict[str, 
     }
 
 
-async def require_openx(rpc: Rpc, manifest: Manifest, wallet: Address, amount: Amount, instead: str) -> None:
+async def require_openx(rpc: JsonRpc, manifest: Manifest, wallet: Address, amount: Amount, instead: str) -> None:
     """Raise UserError when the wallet has less. instead: what else the person could do."""
     has = await rpc.view(manifest.contracts.openx_token, openx_token.BALANCE_OF, wallet)
     if has < amount:

@@ -15,7 +15,7 @@ from xnode.chain.contracts import capacity_registry
 from xnode.chain.contracts.capacity_registry import read_settings, read_verification
 from xnode.chain.contracts.compute_credit import DECIMALS
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.payer import Payer
 from xnode.cli.access.deployment import run_async
 from xnode.cli.access.owner import Owner, owner_options
@@ -91,15 +91,15 @@ def fees(app: App, /, screen: Screen, **options: Any) -> None:
     _do(Owner(app, **options), screen, work)
 
 
-@verifier.command("papers")
+@verifier.command("documents")
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), required=True, help="Into this folder.")
 @output_option
 @pass_app
-def papers(app: App, export: Path, screen: Screen) -> None:
+def documents(app: App, export: Path, screen: Screen) -> None:
     """Write what this node holds against others, for `xnode fault report`: wrong elements and contradicting verdicts."""
-    from xnode.cli.evidence.files import export_papers
+    from xnode.cli.evidence.files import export_documents
 
-    export_papers(app.control.stream("provider.papers"), export, screen)
+    export_documents(app.control.stream("provider.documents"), export, screen)
 
 
 @verifier.command("status")
@@ -129,7 +129,7 @@ def _do(owner: Owner, screen: Screen, work: Callable[[Payer], Awaitable[None]]) 
     _draw(screen, run_async(run))
 
 
-async def _report(rpc: Rpc, manifest: Manifest, provider: Address) -> dict[str, Any]:
+async def _report(rpc: JsonRpc, manifest: Manifest, provider: Address) -> dict[str, Any]:
     registry = manifest.contracts.capacity_registry
     known, settings = await read_verification(rpc, registry, provider), await read_settings(rpc, registry)
     verifiers = await rpc.view(registry, capacity_registry.VERIFIERS)

@@ -1,7 +1,7 @@
-"""Claims: what several daemons of one host must not take twice (user id ranges, GPUs), one symlink each.
+"""Reservations: what several daemons of one host must not take twice (user id ranges, GPUs), one symlink each.
 
-A claim points to the lease folder that holds it; when that folder is gone the claim is void. They live where a reboot
-clears them, because nothing that claims survives one.
+A reservation points to the lease folder that holds it; when that folder is gone the reservation is void. They live where a reboot
+clears them, because nothing that reservations survives one.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ UID_FIRST, UID_RANGE, UID_RANGES = 0x7000_0000, 65_536, 4_000
 workloads on one host run out of other things first."""
 
 
-def claim_uids(holder: Path, run_dir: Path = RUN_DIR) -> int:
+def reserve_uids(holder: Path, run_dir: Path = RUN_DIR) -> int:
     """The first user id of a range of 65,536 that is `holder`'s alone."""
     names = (f"uid-{number}" for number in range(UID_RANGES))
     (name,) = _claim(names, holder, 1, "user id ranges", run_dir)
     return UID_FIRST + int(name.removeprefix("uid-")) * UID_RANGE
 
 
-def claim_devices(devices: tuple[str, ...], count: int, holder: Path, run_dir: Path = RUN_DIR) -> tuple[str, ...]:
+def reserve_devices(devices: tuple[str, ...], count: int, holder: Path, run_dir: Path = RUN_DIR) -> tuple[str, ...]:
     """`count` of the devices ("nvidia.com/gpu=0"), held by `holder` alone. Retryable when too few are free."""
     if count > len(devices):
         raise Permanent(f"{count} GPUs asked for, this node has {len(devices)}")
@@ -33,11 +33,11 @@ def claim_devices(devices: tuple[str, ...], count: int, holder: Path, run_dir: P
     return tuple(safe[name] for name in _claim(safe, holder, count, "GPUs", run_dir))
 
 
-def release_claims(holder: Path, run_dir: Path = RUN_DIR) -> None:
-    """Void every claim of `holder`."""
-    for claim in _list_claims(run_dir):
-        if _holder_of(claim) == str(holder):
-            claim.unlink(missing_ok=True)
+def release_reservations(holder: Path, run_dir: Path = RUN_DIR) -> None:
+    """Void every reservation of `holder`."""
+    for reservation in _list_reservations(run_dir):
+        if _holder_of(reservation) == str(holder):
+            reservation.unlink(missing_ok=True)
 
 
 def _claim(names: Iterable[str], holder: Path, count: int, what: str, run_dir: Path) -> tuple[str, ...]:
@@ -58,24 +58,24 @@ def _claim(names: Iterable[str], holder: Path, count: int, what: str, run_dir: P
     return tuple(taken)
 
 
-def _take(claim: Path, holder: Path) -> bool:
-    current = _holder_of(claim)
+def _take(reservation: Path, holder: Path) -> bool:
+    current = _holder_of(reservation)
     if current == str(holder):
         return True
     if current and Path(current).exists():
         return False
-    claim.unlink(missing_ok=True)
-    claim.symlink_to(holder)
+    reservation.unlink(missing_ok=True)
+    reservation.symlink_to(holder)
     return True
 
 
-def _holder_of(claim: Path) -> str:
+def _holder_of(reservation: Path) -> str:
     try:
-        return str(claim.readlink())
+        return str(reservation.readlink())
     except FileNotFoundError:
         return ""
 
 
-def _list_claims(run_dir: Path) -> list[Path]:
+def _list_reservations(run_dir: Path) -> list[Path]:
     folder = run_dir / "claims"
     return [path for path in folder.iterdir() if path.is_symlink()] if folder.exists() else []

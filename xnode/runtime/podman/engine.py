@@ -25,7 +25,7 @@ from xnode.runtime.host.cgroup import CgroupTree, LeaseCgroup, read_cgroup_tree
 from xnode.runtime.host.network import RESOLV_CONF, make_network
 from xnode.runtime.host.preparation import RUN_DIR, prepare_host, read_boot_id
 from xnode.runtime.host.program import find_program, last_line
-from xnode.runtime.host.reservations import claim_devices, claim_uids, release_claims
+from xnode.runtime.host.reservations import release_reservations, reserve_devices, reserve_uids
 from xnode.runtime.podman import lockdown, logs, outputs
 from xnode.runtime.podman.command import LONG_S, Places, Podman
 from xnode.runtime.podman.image_store import ImageStore
@@ -249,8 +249,8 @@ class PodmanEngine:
         forgotten."""
         folder = self._folder(spec.lease_id)
         folder.path.mkdir(mode=0o711, parents=True, exist_ok=True)
-        gpus = claim_devices(self._gpus, spec.resources.gpus, folder.path) if spec.resources.gpus else ()
-        record = make_record(spec, self._boot_id, image_id, claim_uids(folder.path), gpus)
+        gpus = reserve_devices(self._gpus, spec.resources.gpus, folder.path) if spec.resources.gpus else ()
+        record = make_record(spec, self._boot_id, image_id, reserve_uids(folder.path), gpus)
         folder.write_record(record)
         _link_inputs(spec, folder)
         owner = record.uid_base + lockdown.WORKLOAD_UID
@@ -337,7 +337,7 @@ class PodmanEngine:
         for link in self._places.containers.iterdir():
             if link.is_symlink() and link.readlink() == folder.path:
                 link.unlink()
-        release_claims(folder.path)
+        release_reservations(folder.path)
         if folder.path.exists():
             shutil.rmtree(folder.path)
 

@@ -12,7 +12,7 @@ from xnode.chain.abi.artifacts import load_artifact
 from xnode.chain.abi.codec import make_checksum, parse_hex, to_hex
 from xnode.chain.deployment.check import ARTIFACT_OF, check_deployment
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.errors import Permanent
 
 pytestmark = pytest.mark.chain
@@ -24,7 +24,7 @@ def second(shared_chain: object, tmp_path_factory: pytest.TempPathFactory) -> Ma
     return trio.run(deploy_on, shared_chain.url, tmp_path_factory.mktemp("second"))  # type: ignore[attr-defined]
 
 
-async def code_of(rpc: Rpc, address: Address) -> bytes:
+async def code_of(rpc: JsonRpc, address: Address) -> bytes:
     return parse_hex(await rpc.read("eth_getCode", to_hex(address), "latest"))
 
 

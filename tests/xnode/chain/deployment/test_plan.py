@@ -10,7 +10,7 @@ from metering.units import ZERO_ADDRESS
 from xnode.chain.deployment.plan import read_plan
 from xnode.errors import UserError
 
-EXAMPLE = Path(__file__).parents[3] / "contracts" / "plan.example.toml"
+EXAMPLE = Path(__file__).parents[4] / "contracts" / "plan.example.toml"
 TOKEN = 10**18
 
 
@@ -18,7 +18,7 @@ def test_the_example_is_a_plan() -> None:
     plan = read_plan(EXAMPLE)
     assert plan.openx.supply == 10**9 * TOKEN
     assert plan.governance.executors == (ZERO_ADDRESS,)
-    assert plan.credits.cpu_cover == TOKEN // 20
+    assert plan.credits.cpu_collateral == TOKEN // 20
     settings, classes = plan.make_capacity_values()
     assert settings[:3] == (4, 7, 5) and settings[-2:] == (5 * TOKEN, 20_000 * TOKEN)
     assert [one[:3] for one in classes] == [("cpu", 1, 1000), ("gpu-80g", 0, 1000)]
@@ -27,8 +27,8 @@ def test_the_example_is_a_plan() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
-        ('"0.05"', "0.05", "credits.cpu_cover"),
-        ('"0.05"', '"much"', "credits.cpu_cover"),
+        ('"0.05"', "0.05", "credits.cpu_collateral"),
+        ('"0.05"', '"much"', "credits.cpu_collateral"),
         ("0000C1", "0000C", "governance: guardian"),
         ("window_hours = 720", "window = 720", "credits"),
         ("delay_s = 172_800", 'delay_s = "long"', "governance.delay_s"),

@@ -12,7 +12,7 @@ import trio
 from tests.xnode.chain.devchain import Bed, DevChain, make_wallet
 from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import payment_escrow
-from xnode.chain.node.json_rpc import MAX_RESPONSE_BYTES, NodeRefused, Reverted, Rpc
+from xnode.chain.node.json_rpc import MAX_RESPONSE_BYTES, JsonRpc, NodeRefused, Reverted
 from xnode.errors import Permanent, Retryable
 
 
@@ -26,7 +26,7 @@ async def test_reads_come_back_in_order(bed: Bed) -> None:
 
 @pytest.mark.chain
 async def test_wrong_chain_is_refused_before_anything_is_asked(bed: Bed, shared_chain: DevChain) -> None:
-    async with Rpc(shared_chain.url, 1) as rpc:
+    async with JsonRpc(shared_chain.url, 1) as rpc:
         with pytest.raises(Permanent, match="serves chain 31337, not 1"):
             await rpc.read("eth_blockNumber")
         with pytest.raises(Permanent, match="serves chain 31337, not 1"):
@@ -37,7 +37,7 @@ async def test_wrong_chain_is_refused_before_anything_is_asked(bed: Bed, shared_
 async def test_another_chain_behind_the_same_url_is_seen(chains: Callable[..., DevChain]) -> None:
     first = chains()
     port = int(first.url.rpartition(":")[2])
-    async with Rpc(first.url, 31337) as rpc:
+    async with JsonRpc(first.url, 31337) as rpc:
         await rpc.read("eth_blockNumber")
         first.end()
         with pytest.raises(Retryable):
@@ -76,7 +76,7 @@ async def test_a_view_of_no_contract_is_permanent(bed: Bed) -> None:
 
 
 async def test_an_unreachable_node_is_retryable_and_named_without_its_key() -> None:
-    async with Rpc("http://user:secret@127.0.0.1:9/v3/apikey", 1) as rpc:
+    async with JsonRpc("http://user:secret@127.0.0.1:9/v3/apikey", 1) as rpc:
         with pytest.raises(Retryable, match=r"chain node http://127\.0\.0\.1:9 cannot be reached") as caught:
             await rpc.read("eth_blockNumber")
     assert "secret" not in str(caught.value)
@@ -119,7 +119,7 @@ async def test_a_read_is_tried_again_and_a_write_is_not() -> None:
             return http(b"busy", "503 Service Unavailable")
         return http(json.dumps({"id": body["id"], "result": "0x5"}).encode())
 
-    async with serve(answer) as url, Rpc(url, None) as rpc:
+    async with serve(answer) as url, JsonRpc(url, None) as rpc:
         assert await rpc.read("eth_blockNumber") == "0x5"
         assert len(asked) == 2
         asked.clear()
@@ -144,7 +144,7 @@ async def test_nonsense_from_a_node_is_retryable(reply: bytes) -> None:
     async def answer(body: dict[str, object]) -> bytes:
         return http(reply)
 
-    async with serve(answer) as url, Rpc(url, None) as rpc:
+    async with serve(answer) as url, JsonRpc(url, None) as rpc:
         with pytest.raises(Retryable):
             await rpc.read("eth_blockNumber")
 
@@ -154,7 +154,7 @@ async def test_a_silent_node_is_given_up_at_the_deadline() -> None:
         await trio.sleep_forever()
         raise AssertionError
 
-    async with serve(answer) as url, Rpc(url, None, deadline_s=0.05) as rpc:
+    async with serve(answer) as url, JsonRpc(url, None, deadline_s=0.05) as rpc:
         with trio.fail_after(5), pytest.raises(Retryable, match="cannot be reached"):
             await rpc.write("eth_blockNumber")
 
@@ -163,6 +163,6 @@ async def test_an_endless_answer_is_cut_off() -> None:
     async def answer(body: dict[str, object]) -> bytes:
         return http(b" " * (MAX_RESPONSE_BYTES + 1))
 
-    async with serve(answer) as url, Rpc(url, None) as rpc:
+    async with serve(answer) as url, JsonRpc(url, None) as rpc:
         with pytest.raises(Permanent, match="more than"):
             await rpc.write("eth_blockNumber")

@@ -13,7 +13,7 @@ from metering.units import Amount
 from tests.xnode.chain.devchain import TOKEN, Bed, DevChain, deploy_on, make_wallet
 from xnode.chain.contracts import payment_escrow
 from xnode.chain.contracts.events import Deposited, OpenerApproved
-from xnode.chain.node.json_rpc import Rpc
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.node.logs import MAX_SILENT_BLOCKS, RING_BLOCKS, Cursor, LogBatch, LogPoller
 
 pytestmark = pytest.mark.chain
@@ -38,7 +38,7 @@ class Contract:
         await self.bed.send_as_owner(self.address, data)
 
 
-async def open_contract(url: str, folder: Path, rpc: Rpc) -> Contract:
+async def open_contract(url: str, folder: Path, rpc: JsonRpc) -> Contract:
     return Contract(Bed(await deploy_on(url, folder), rpc, folder))
 
 
@@ -78,7 +78,7 @@ async def test_events_come_in_order_with_their_values(bed: Bed) -> None:
 
 
 async def test_an_approval_without_limit_fits_an_amount(chains: Callable[..., DevChain], tmp_path: Path) -> None:
-    async with Rpc(chains().url, 31337) as rpc:
+    async with JsonRpc(chains().url, 31337) as rpc:
         contract = await open_contract(rpc._url, tmp_path, rpc)
         await contract.approve(2**256 - 1)
         found, _ = await next_caps(contract.poll())
@@ -86,7 +86,7 @@ async def test_an_approval_without_limit_fits_an_amount(chains: Callable[..., De
 
 
 async def test_nothing_comes_before_its_confirmations(chains: Callable[..., DevChain], tmp_path: Path) -> None:
-    async with Rpc(chains().url, 31337) as rpc:
+    async with JsonRpc(chains().url, 31337) as rpc:
         contract = await open_contract(rpc._url, tmp_path, rpc)
         poller = contract.poll(confirmations=3)
         await contract.approve(1)
@@ -100,7 +100,7 @@ async def test_nothing_comes_before_its_confirmations(chains: Callable[..., DevC
 
 
 async def test_a_restart_goes_on_from_the_saved_cursor(chains: Callable[..., DevChain], tmp_path: Path) -> None:
-    async with Rpc(chains().url, 31337) as rpc:
+    async with JsonRpc(chains().url, 31337) as rpc:
         contract = await open_contract(rpc._url, tmp_path, rpc)
         await contract.approve(1)
         _, first = await next_caps(contract.poll())
@@ -113,7 +113,7 @@ async def test_a_restart_goes_on_from_the_saved_cursor(chains: Callable[..., Dev
 
 
 async def test_a_reorg_above_the_confirmations_is_not_seen(chains: Callable[..., DevChain], tmp_path: Path) -> None:
-    async with Rpc(chains().url, 31337) as rpc:
+    async with JsonRpc(chains().url, 31337) as rpc:
         contract = await open_contract(rpc._url, tmp_path, rpc)
         poller = contract.poll(confirmations=4)
         await contract.approve(1)
@@ -125,7 +125,7 @@ async def test_a_reorg_above_the_confirmations_is_not_seen(chains: Callable[...,
 
 
 async def test_a_reorg_of_what_was_given_says_back_to_where(chains: Callable[..., DevChain], tmp_path: Path) -> None:
-    async with Rpc(chains().url, 31337) as rpc:
+    async with JsonRpc(chains().url, 31337) as rpc:
         contract = await open_contract(rpc._url, tmp_path, rpc)
         poller = contract.poll()
         for cap in (1, 2, 3):
@@ -145,7 +145,7 @@ async def test_a_reorg_of_what_was_given_says_back_to_where(chains: Callable[...
 async def test_a_reorg_while_we_were_down_is_seen_by_the_cursor(
     chains: Callable[..., DevChain], tmp_path: Path
 ) -> None:
-    async with Rpc(chains().url, 31337) as rpc:
+    async with JsonRpc(chains().url, 31337) as rpc:
         contract = await open_contract(rpc._url, tmp_path, rpc)
         poller = contract.poll()
         await contract.approve(1)
@@ -161,7 +161,7 @@ async def test_a_reorg_while_we_were_down_is_seen_by_the_cursor(
 async def test_the_node_may_be_away_for_a_while(chains: Callable[..., DevChain], tmp_path: Path) -> None:
     chain = chains()
     port, state = int(chain.url.rpartition(":")[2]), tmp_path / "state.json"
-    async with Rpc(chain.url, 31337, deadline_s=1) as rpc:
+    async with JsonRpc(chain.url, 31337, deadline_s=1) as rpc:
         contract = await open_contract(chain.url, tmp_path, rpc)
         poller = contract.poll()
         await contract.approve(1)
@@ -174,7 +174,7 @@ async def test_the_node_may_be_away_for_a_while(chains: Callable[..., DevChain],
         assert (found, batch.rolled_back_to) == ([2], None)
 
 
-async def save_state(rpc: Rpc, path: Path) -> None:
+async def save_state(rpc: JsonRpc, path: Path) -> None:
     import gzip
 
     packed = await rpc.read("anvil_dumpState")
@@ -190,7 +190,7 @@ async def restart_and_approve(chains: Callable[..., DevChain], port: int, state:
 async def test_a_chain_begun_again_is_read_from_its_start(chains: Callable[..., DevChain], tmp_path: Path) -> None:
     chain = chains()
     port = int(chain.url.rpartition(":")[2])
-    async with Rpc(chain.url, 31337, deadline_s=1) as rpc:
+    async with JsonRpc(chain.url, 31337, deadline_s=1) as rpc:
         contract = await open_contract(chain.url, tmp_path, rpc)
         await rpc.write("anvil_mine", hex(2 * RING_BLOCKS))
         await contract.approve(1)
@@ -206,7 +206,7 @@ async def test_a_chain_begun_again_is_read_from_its_start(chains: Callable[..., 
 
 
 async def test_long_silence_still_moves_the_cursor(chains: Callable[..., DevChain], tmp_path: Path) -> None:
-    async with Rpc(chains().url, 31337) as rpc:
+    async with JsonRpc(chains().url, 31337) as rpc:
         contract = await open_contract(rpc._url, tmp_path, rpc)
         poller = contract.poll()
         await contract.approve(1)

@@ -20,7 +20,7 @@ from tests.xnode.chain.devchain import PACE, TOKEN, Bed, DevChain, make_wallet
 from xnode import faultpoint
 from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import openx_token
-from xnode.chain.node.json_rpc import Reverted, Rpc
+from xnode.chain.node.json_rpc import JsonRpc, Reverted
 from xnode.chain.send.transactor import MAX_IN_FLIGHT, Pace, Transactor
 from xnode.chain.send.tx_journal import Attempt, SqlTxJournal, TxCall, make_engine
 from xnode.errors import Retryable
@@ -36,7 +36,7 @@ CHAIN_ID = 31337
 class Sender:
     """A transactor that runs, and what it works with."""
 
-    def __init__(self, transactor: Transactor, journal: SqlTxJournal, rpc: Rpc, key: WalletKey) -> None:
+    def __init__(self, transactor: Transactor, journal: SqlTxJournal, rpc: JsonRpc, key: WalletKey) -> None:
         self.send, self.journal, self.rpc, self.key = transactor.send, journal, rpc, key
 
     async def nonce(self) -> int:
@@ -67,7 +67,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 async def open_sender(url: str, folder: Path, key: WalletKey, pace: Pace = PACE) -> AsyncIterator[Sender]:
     engine = make_engine(folder / "tx.sqlite")
     journal = SqlTxJournal(engine, CHAIN_ID, key.address)
-    async with Rpc(url, CHAIN_ID, deadline_s=2) as rpc, trio.open_nursery() as nursery:
+    async with JsonRpc(url, CHAIN_ID, deadline_s=2) as rpc, trio.open_nursery() as nursery:
         transactor = Transactor(rpc, key, journal, CHAIN_ID, pace)
         await nursery.start(transactor.run)
         with trio.fail_after(60):
@@ -79,7 +79,7 @@ def pay(to: Address, wei: int = 1) -> TxCall:
     return TxCall(to, b"", value=wei)
 
 
-async def set_wei(rpc: Rpc, key: WalletKey) -> None:
+async def set_wei(rpc: JsonRpc, key: WalletKey) -> None:
     await rpc.write("anvil_setBalance", to_hex(key.address), hex(10 * TOKEN))
 
 
@@ -195,7 +195,7 @@ def test_death_loses_and_doubles_nothing(point: str, shared_chain: DevChain, tmp
     key, to = make_wallet(), make_wallet().address
 
     async def fund() -> None:
-        async with Rpc(shared_chain.url, CHAIN_ID) as rpc:
+        async with JsonRpc(shared_chain.url, CHAIN_ID) as rpc:
             await set_wei(rpc, key)
 
     async def send_again() -> tuple[Sent, int, int]:
@@ -211,7 +211,7 @@ def test_death_loses_and_doubles_nothing(point: str, shared_chain: DevChain, tmp
 
 @pytest.mark.slow
 def test_deaths_at_random_moments_lose_and_double_nothing(chains: Callable[..., DevChain], tmp_path: Path) -> None:
-    chain, key, to, count, dice = chains(), make_wallet(), make_wallet().address, 300, random.Random(1)
+    chain, key, to, count, entropy = chains(), make_wallet(), make_wallet().address, 300, random.Random(1)
 
     async def send_all() -> tuple[int, int]:
         async with open_sender(chain.url, tmp_path, key) as sender:
@@ -229,7 +229,7 @@ def test_deaths_at_random_moments_lose_and_double_nothing(chains: Callable[..., 
                 trio.run(send_all)
             finally:
                 os._exit(0)
-        time.sleep(dice.uniform(0.02, 0.4))  # the moment of death is what is random here
+        time.sleep(entropy.uniform(0.02, 0.4))  # the moment of death is what is random here
         os.kill(child, signal.SIGKILL)
         deaths += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert deaths > 5

@@ -12,7 +12,7 @@ from xnode.errors import Permanent
 from xnode.runtime.host.cgroup import CgroupLimits, make_quota_us, parse_keyed, parse_mounts, read_cgroup_tree
 from xnode.runtime.host.preparation import find_unified_leftovers, prepare_host
 
-FIXTURES = Path(__file__).parents[2] / "fixtures/cgroup"
+FIXTURES = Path(__file__).parents[3] / "fixtures/cgroup"
 LEASE = "ab" * 32
 LIMITS = CgroupLimits(vcpu_milli=1500, memory_bytes=64 << 20, pids=1024)
 

@@ -9,7 +9,7 @@ from scheduler.offer import Gpu
 from xnode.runtime.host.gpus import make_device_names, read_nvml
 from xnode.runtime.host.hardware import parse_cpuinfo, probe_hardware
 
-HOSTS = Path(__file__).parents[2] / "fixtures/hosts"
+HOSTS = Path(__file__).parents[3] / "fixtures/hosts"
 
 H200 = Gpu("nvidia", "NVIDIA H200", 150_754_820_096, "570.86.15", "GPU-0f3c9c5e-0000-0000-0000-000000000000")
 

@@ -24,7 +24,7 @@ from xnode.runtime.podman.engine import PodmanEngine
 
 pytestmark = pytest.mark.engine
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 
 
 async def test_check_names_podman_and_the_cgroup_version(bench: Bench) -> None:
