@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from metering.checks import check_receipt, check_voucher
 from metering.evidence import CoveredVoucher, LeaseDocument, LeaseEvidence
-from metering.receipt import Receipt, make_first, make_receipt_digest
+from metering.receipt import Receipt, make_first, receipt_digest_of
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
-from metering.terms import make_escrow_id
+from metering.terms import escrow_id_of
 from metering.units import U64_MAX, ZERO, ZERO_HASH, Hash32
 from metering.voucher import Voucher, fold_receipts
 
@@ -78,7 +78,7 @@ def _check_lease(lease: LeaseEvidence, tally: LeaseTally) -> Refusal | None:
 
 def _check_document(document: LeaseDocument) -> Refusal | None:
     terms, escrow = document.terms, document.escrow
-    if make_escrow_id(document.separator, escrow) != terms.escrow_id:
+    if escrow_id_of(document.separator, escrow) != terms.escrow_id:
         return Refusal("escrow_id", "the terms draw on another escrow than the one shown, or in another domain")
     if (escrow.signer, escrow.provider, escrow.asset) != (terms.submitter, terms.provider, terms.asset):
         return Refusal("escrow_terms", "the escrow names another signer, provider or asset than the lease")
@@ -130,7 +130,7 @@ def _check_escrow(leases: list[LeaseEvidence], tallies: dict[Hash32, LeaseTally]
         if number in account.leases:
             return _name(lease, Refusal("lease_number", f"another lease of the escrow has number {number} too"))
         account.leases[number] = lease
-        digests = {make_receipt_digest(lease.document.separator, one.receipt): one.receipt for one in lease.receipts}
+        digests = {receipt_digest_of(lease.document.separator, one.receipt): one.receipt for one in lease.receipts}
         account.receipts[number] = digests
     refusal = next(filter(None, (_check_vouchers(lease, tallies[lease.lease_id]) for lease in leases)), None)
     if refusal is not None:

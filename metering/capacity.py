@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from metering.eip712 import keccak, make_digest
+from metering.eip712 import keccak, typed_digest
 from metering.units import U32, U64, ZERO_HASH, Hash32
 
 LEAF_COLUMNS = 256
@@ -44,7 +44,7 @@ class SignedAnswer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
 
 
 class Verdict(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What one verifier saw. answers_hash: make_answers_hash of the devices' roots; opening_seed: the verifier's entropy, told
+    """What one verifier saw. answers_hash: answers_hash_of of the devices' roots; opening_seed: the verifier's entropy, told
     only after the answers were signed, which say which rows were opened."""
 
     challenge_id: Hash32
@@ -97,7 +97,7 @@ def count_levels(leaves: int) -> int:
     return max(0, leaves - 1).bit_length()
 
 
-def make_element(seed: Hash32, n: int, row: int, column: int) -> int:
+def element_at(seed: Hash32, n: int, row: int, column: int) -> int:
     """One element of the product that a device's seed asks for: row of A times column of B, exactly."""
     first, second = (int.from_bytes(seed[at : at + 8], "big") for at in (0, 8))
     return sum(a * b for a, b in zip(_expand(first, n, row), _expand(second, n, column), strict=True))
@@ -125,16 +125,16 @@ def find_opened_rows(opening_seed: Hash32, device: int, n: int) -> tuple[int, ..
     return tuple(int.from_bytes(keccak(opening_seed + part), "big") % n for part in parts)
 
 
-def make_answers_hash(roots: Sequence[Hash32]) -> Hash32:
+def answers_hash_of(roots: Sequence[Hash32]) -> Hash32:
     """keccak of the roots in order of device; zero when there are none."""
     return keccak(b"".join(roots)) if roots else ZERO_HASH
 
 
-def make_answer_digest(separator: Hash32, answer: CapacityAnswer) -> Hash32:
+def answer_digest_of(separator: Hash32, answer: CapacityAnswer) -> Hash32:
     """What the provider's node signs. separator: of CapacityRegistry's domain."""
-    return make_digest(separator, "CapacityAnswer", answer)
+    return typed_digest(separator, "CapacityAnswer", answer)
 
 
-def make_verdict_digest(separator: Hash32, verdict: Verdict) -> Hash32:
+def verdict_digest_of(separator: Hash32, verdict: Verdict) -> Hash32:
     """What the verifier's node signs. separator: of CapacityRegistry's domain."""
-    return make_digest(separator, "Verdict", verdict)
+    return typed_digest(separator, "Verdict", verdict)

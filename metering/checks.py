@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from metering.receipt import Receipt, SignedReceipt, make_receipt_digest
+from metering.receipt import Receipt, SignedReceipt, receipt_digest_of
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
-from metering.tariff import make_cost
+from metering.tariff import cost_of
 from metering.terms import Escrow, LeaseTerms
 from metering.units import NANOS_PER_SECOND, Amount, Hash32
-from metering.usage import CLOCK_SLACK_NS, USAGE_FIELDS, find_fall, make_ceiling
-from metering.voucher import Coverage, SignedVoucher, Voucher, fold_receipts, make_voucher_digest
+from metering.usage import CLOCK_SLACK_NS, USAGE_FIELDS, find_fall, usage_ceiling_of
+from metering.voucher import Coverage, SignedVoucher, Voucher, fold_receipts, voucher_digest_of
 
 CLOCK_SKEW_NS = 60 * NANOS_PER_SECOND
 """How far two hosts' clocks may be apart. Both are set by somebody; deadlines between them are tens of seconds already."""
@@ -102,7 +102,7 @@ def _check_elapsed(receipt: Receipt, terms: LeaseTerms, elapsed_ns: int) -> Refu
 
 
 def _check_usage(receipt: Receipt, terms: LeaseTerms, network_bytes: int) -> Refusal | None:
-    ceiling = make_ceiling(terms.resources, receipt.running_ns, network_bytes)
+    ceiling = usage_ceiling_of(terms.resources, receipt.running_ns, network_bytes)
     for name in USAGE_FIELDS:
         value, most = getattr(receipt.usage, name), getattr(ceiling, name)
         if value > most:
@@ -113,14 +113,14 @@ def _check_usage(receipt: Receipt, terms: LeaseTerms, network_bytes: int) -> Ref
 
 
 def _check_cost(receipt: Receipt, terms: LeaseTerms) -> Refusal | None:
-    due = min(make_cost(receipt.usage, terms.tariff), terms.cost_limit)
+    due = min(cost_of(receipt.usage, terms.tariff), terms.cost_limit)
     if receipt.cost != due:
         return Refusal("receipt_cost", f"cost {receipt.cost} is not the {due} that this usage comes to")
     return None
 
 
 def _check_receipt_signature(signed: SignedReceipt, terms: LeaseTerms, separator: Hash32) -> Refusal | None:
-    if not is_signed_by(terms.node, make_receipt_digest(separator, signed.receipt), signed.signature):
+    if not is_signed_by(terms.node, receipt_digest_of(separator, signed.receipt), signed.signature):
         return Refusal(
             "receipt_signature", f"receipt {signed.receipt.number} is not signed by node 0x{terms.node.hex()}"
         )
@@ -138,11 +138,11 @@ def check_voucher(
         return Refusal("voucher_fell", f"cumulative {voucher.cumulative} is below {last.cumulative}, signed before")
     if voucher.receipts_hash != fold_receipts(coverage.prefix, coverage.digests):
         return Refusal("voucher_receipts_hash", "receipts_hash is not the fold of the receipts it names")
-    if not is_signed_by(escrow.signer, make_voucher_digest(separator, voucher), signed.signature):
+    if not is_signed_by(escrow.signer, voucher_digest_of(separator, voucher), signed.signature):
         return Refusal("voucher_signature", f"voucher is not signed by the escrow's signer 0x{escrow.signer.hex()}")
     return None
 
 
-def make_exposure(cost: Amount, vouchered: Amount) -> Amount:
+def exposure_of(cost: Amount, vouchered: Amount) -> Amount:
     """Cost on receipts that no voucher covers yet."""
     return Amount(max(0, cost - vouchered))

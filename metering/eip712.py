@@ -57,7 +57,7 @@ def keccak(data: bytes) -> Hash32:
     return Hash32(keccak_256(data).digest())
 
 
-def make_type_string(name: str) -> str:
+def type_string_of(name: str) -> str:
     """The type with the types it refers to behind it in alphabetical order, as EIP-712's encodeType gives."""
     seen: set[str] = set()
 
@@ -71,9 +71,9 @@ def make_type_string(name: str) -> str:
     return TYPES[name] + "".join(TYPES[other] for other in sorted(seen))
 
 
-def make_type_hash(name: str) -> Hash32:
+def type_hash_of(name: str) -> Hash32:
     """EIP-712's typeHash."""
-    return keccak(make_type_string(name).encode())
+    return keccak(type_string_of(name).encode())
 
 
 class Domain(msgspec.Struct, frozen=True):
@@ -95,12 +95,12 @@ class Domain(msgspec.Struct, frozen=True):
         )
 
 
-def make_struct_hash(name: str, value: Any) -> Hash32:
+def struct_hash_of(name: str, value: Any) -> Hash32:
     """EIP-712's hashStruct of a value whose attributes are the type's fields in snake_case."""
     return _HASHERS[name](value)
 
 
-def make_digest(separator: Hash32, name: str, value: Any) -> Hash32:
+def typed_digest(separator: Hash32, name: str, value: Any) -> Hash32:
     """What is signed: keccak(0x1901 || domainSeparator || hashStruct)."""
     return keccak(b"\x19\x01" + separator + _HASHERS[name](value))
 
@@ -121,7 +121,7 @@ def _pad_exact(value: bytes, width: int) -> bytes:
 
 def _make_field_encoder(kind: str) -> Callable[[Any], bytes]:
     if kind in TYPES:
-        return lambda value: make_struct_hash(kind, value)
+        return lambda value: struct_hash_of(kind, value)
     if kind == "string":
         return lambda value: keccak(value.encode())
     if kind in ("bytes32", "address"):
@@ -138,7 +138,7 @@ def _make_field_encoder(kind: str) -> Callable[[Any], bytes]:
 
 
 def _make_hasher(name: str) -> Callable[[Any], Hash32]:
-    type_hash = make_type_hash(name)
+    type_hash = type_hash_of(name)
     fields = [(_snake(field), _make_field_encoder(kind)) for kind, field in _fields_of(name)]
 
     def hash_struct(value: Any) -> Hash32:

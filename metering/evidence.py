@@ -10,7 +10,7 @@ import msgspec
 from metering.capacity import ElementProof, SignedAnswer, SignedVerdict
 from metering.eip712 import Domain
 from metering.receipt import SignedReceipt
-from metering.terms import Escrow, LeaseTerms, make_lease_id
+from metering.terms import Escrow, LeaseTerms, lease_id_of
 from metering.units import U32, U64, Address, Hash32
 from metering.voucher import Coverage, SignedVoucher
 
@@ -36,7 +36,7 @@ class LeaseDocument(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
 
     @property
     def lease_id(self) -> Hash32:
-        return make_lease_id(self.separator, self.terms)
+        return lease_id_of(self.separator, self.terms)
 
 
 class CoveredVoucher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

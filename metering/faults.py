@@ -12,17 +12,17 @@ from enum import IntEnum
 
 from metering.capacity import (
     ElementProof,
+    answer_digest_of,
+    answers_hash_of,
     count_leaves,
     count_levels,
+    element_at,
     find_opened_rows,
-    make_answer_digest,
-    make_answers_hash,
-    make_element,
-    make_verdict_digest,
+    verdict_digest_of,
 )
-from metering.eip712 import keccak, make_digest
+from metering.eip712 import keccak, typed_digest
 from metering.evidence import AnswerDocument, NumberedDocument, VerdictDocument
-from metering.receipt import SignedReceipt, make_receipt_digest
+from metering.receipt import SignedReceipt, receipt_digest_of
 from metering.signature import recover_signer
 from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Hash32
 
@@ -118,7 +118,7 @@ class Witness:
         # A document that names a node of somebody else counts for nobody.
         if provider is None or (isinstance(document, NumberedDocument) and self._owners.get(document.node) != provider):
             return None
-        subject = make_subject(document)
+        subject = subject_of(document)
         known, first = self._first.setdefault((provider, separator, type(document), subject), (digest, document))
         return Equivocation(Fault.EQUIVOCATION, provider, subject, first, document) if known != digest else None
 
@@ -134,7 +134,7 @@ def find_equivocations(documents: Iterable[Contradictable], escrow: Hash32, owne
     return tuple(found.values())
 
 
-def make_subject(document: Contradictable) -> Hash32:
+def subject_of(document: Contradictable) -> Hash32:
     """What a document is about, of which there must not be two: as the contract has it."""
     match document:
         case SignedReceipt(receipt=receipt):
@@ -152,11 +152,11 @@ def _make_document_digest(document: Contradictable, escrow: Hash32) -> tuple[Has
     """The separator of the domain in which it is signed (a receipt does not say, the other documents do), and the digest."""
     match document:
         case SignedReceipt(receipt=receipt):
-            return escrow, make_receipt_digest(escrow, receipt)
+            return escrow, receipt_digest_of(escrow, receipt)
         case NumberedDocument():
-            return document.separator, make_digest(document.separator, document.kind, document)
+            return document.separator, typed_digest(document.separator, document.kind, document)
         case VerdictDocument():
-            return document.separator, make_verdict_digest(document.separator, document.signed.verdict)
+            return document.separator, verdict_digest_of(document.separator, document.signed.verdict)
 
 
 def _find_signature(document: Contradictable) -> bytes:
@@ -234,7 +234,7 @@ def _find_pairs_provider(pairs: Sequence[ReceiptPair], escrow: Hash32, owners: O
             return None
         before = newer.lease_id
         for signed in (pair.older, pair.newer):
-            found.add(_find_provider(make_receipt_digest(escrow, signed.receipt), signed.signature, owners))
+            found.add(_find_provider(receipt_digest_of(escrow, signed.receipt), signed.signature, owners))
     return found.pop() if len(found) == 1 else None
 
 
@@ -260,7 +260,7 @@ def find_wrong_element(document: AnswerDocument, device: Device, owners: Owners)
     Computing the element takes 0.1 s for the largest matrices.
     """
     answer, opening = document.signed.answer, document.opening
-    digest = make_answer_digest(document.separator, answer)
+    digest = answer_digest_of(document.separator, answer)
     provider = _find_provider(digest, document.signed.signature, owners)
     if provider is None or opening is None or device != Device(provider, answer.seed, answer.n):
         return None
@@ -275,11 +275,11 @@ def find_false_verdict(document: VerdictDocument, device: Device, owners: Owners
     device: the one that the document names, of the verdict's challenge.
     """
     verdict, opening = document.signed.verdict, document.opening
-    digest = make_verdict_digest(document.separator, verdict)
+    digest = verdict_digest_of(document.separator, verdict)
     provider = _find_provider(digest, document.signed.signature, owners)
     if provider is None or opening is None or not verdict.passed or document.device >= len(document.roots):
         return None
-    if verdict.answers_hash != make_answers_hash(document.roots) or not _is_wrong(
+    if verdict.answers_hash != answers_hash_of(document.roots) or not _is_wrong(
         document.roots[document.device], device, opening
     ):
         return None
@@ -293,4 +293,4 @@ def _is_wrong(root: Hash32, device: Device, opening: ElementProof) -> bool:
     leaves = count_leaves(n)
     if opening.index >= leaves or len(opening.path) != count_levels(leaves) or opening.find_root() != root:
         return False
-    return make_element(device.seed, n, *opening.find_place(n)) != opening.element
+    return element_at(device.seed, n, *opening.find_place(n)) != opening.element

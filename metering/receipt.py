@@ -6,11 +6,11 @@ from functools import lru_cache
 
 import msgspec
 
-from metering.eip712 import make_digest
-from metering.tariff import make_cost
+from metering.eip712 import typed_digest
+from metering.tariff import cost_of
 from metering.terms import LeaseTerms
 from metering.units import U64, ZERO, Amount, Hash32, next_number
-from metering.usage import NO_USAGE, Counters, Usage, make_ceiling, make_usage
+from metering.usage import NO_USAGE, Counters, Usage, usage_ceiling_of, usage_of
 
 
 class Receipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -52,8 +52,8 @@ def next_receipt(
     network_bytes: the most the job may move each way, as the job says; lease_age_ns: by the clock, for the number.
     """
     counters = _fit_counters(counters, terms, network_bytes)
-    usage = make_usage(counters, terms.resources)
-    cost = min(make_cost(usage, terms.tariff), terms.cost_limit)
+    usage = usage_of(counters, terms.resources)
+    cost = min(cost_of(usage, terms.tariff), terms.cost_limit)
     number = next_number(last.number, lease_age_ns)
     return Receipt(last.lease_id, number, at_ns, counters.running_ns, usage, Amount(cost), final)
 
@@ -63,13 +63,13 @@ def _fit_counters(counters: Counters, terms: LeaseTerms, network_bytes: int) -> 
     running_ns = min(counters.running_ns, terms.duration_limit_ns)
     return Counters(
         running_ns=running_ns,
-        vcpu_ns=min(counters.vcpu_ns, make_ceiling(terms.resources, running_ns).vcpu_ns),
+        vcpu_ns=min(counters.vcpu_ns, usage_ceiling_of(terms.resources, running_ns).vcpu_ns),
         ingress_bytes=min(counters.ingress_bytes, network_bytes),
         egress_bytes=min(counters.egress_bytes, network_bytes),
     )
 
 
 @lru_cache(maxsize=16)
-def make_receipt_digest(separator: Hash32, receipt: Receipt) -> Hash32:
+def receipt_digest_of(separator: Hash32, receipt: Receipt) -> Hash32:
     """What the provider's node signs. Kept for a moment: whoever checks a receipt then names it by the same digest."""
-    return make_digest(separator, "Receipt", receipt)
+    return typed_digest(separator, "Receipt", receipt)

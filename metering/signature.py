@@ -32,7 +32,7 @@ def recover_signer(digest: Hash32, signature: bytes) -> Address | None:
         )
     except Exception:  # coincurve raises bare Exception and ValueError for unrecoverable points
         return None
-    return make_address(public)
+    return address_of_key(public)
 
 
 def is_signed_by(address: Address, digest: Hash32, signature: bytes) -> bool:
@@ -40,6 +40,6 @@ def is_signed_by(address: Address, digest: Hash32, signature: bytes) -> bool:
     return recover_signer(digest, signature) == address
 
 
-def make_address(public: PublicKey) -> Address:
+def address_of_key(public: PublicKey) -> Address:
     """The Ethereum address of a secp256k1 public key."""
     return Address(keccak(public.format(compressed=False)[1:])[12:])

@@ -6,7 +6,7 @@ import msgspec
 
 from metering.resources import Resources
 from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, U128_MAX, Amount
-from metering.usage import Counters, Usage, make_ceiling, make_usage
+from metering.usage import Counters, Usage, usage_ceiling_of, usage_of
 
 
 class Tariff(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -25,7 +25,7 @@ COST_DIVISOR = NANOS_PER_HOUR * BYTES_PER_GIB
 _PER_BYTE = COST_DIVISOR // BYTES_PER_GB
 
 
-def make_cost(usage: Usage, tariff: Tariff) -> Amount:
+def cost_of(usage: Usage, tariff: Tariff) -> Amount:
     """What the usage comes to under the tariff, rounded down once; the largest Amount when it is more than that.
 
     A stranger's prices and counts may multiply to anything: no cost limit or budget reaches the largest Amount.
@@ -39,9 +39,9 @@ def make_cost(usage: Usage, tariff: Tariff) -> Amount:
     return Amount(min(parts // COST_DIVISOR, U128_MAX))
 
 
-def make_weights(usage: Usage) -> tuple[int, ...]:
+def weights_of(usage: Usage) -> tuple[int, ...]:
     """What one base unit of each of the tariff's prices, in their order, adds to the cost, times COST_DIVISOR: the cost
-    is the sum of weight x price, divided by COST_DIVISOR once and rounded down, as make_cost does."""
+    is the sum of weight x price, divided by COST_DIVISOR once and rounded down, as cost_of does."""
     return (
         usage.vcpu_ns * BYTES_PER_GIB,
         int(usage.memory_byte_ns),
@@ -52,16 +52,16 @@ def make_weights(usage: Usage) -> tuple[int, ...]:
     )
 
 
-def make_cost_ceiling(resources: Resources, tariff: Tariff, duration_ns: int, network_bytes: int = 0) -> Amount:
+def cost_ceiling_of(resources: Resources, tariff: Tariff, duration_ns: int, network_bytes: int = 0) -> Amount:
     """The most a workload with these limits can cost in `duration_ns`, with `network_bytes` each way."""
-    usage = make_ceiling(resources, duration_ns, network_bytes)
-    return Amount(min(make_cost(usage, tariff) + 1, U128_MAX))
+    usage = usage_ceiling_of(resources, duration_ns, network_bytes)
+    return Amount(min(cost_of(usage, tariff) + 1, U128_MAX))
 
 
-def make_hourly_price(resources: Resources, tariff: Tariff) -> Amount:
+def hourly_price_of(resources: Resources, tariff: Tariff) -> Amount:
     """The price of one fully used hour of these resources, without network: what a person compares."""
     counters = Counters(running_ns=NANOS_PER_HOUR, vcpu_ns=resources.vcpu_milli * NANOS_PER_HOUR // 1000)
-    return make_cost(make_usage(counters, resources), tariff)
+    return cost_of(usage_of(counters, resources), tariff)
 
 
 def find_dearer(tariff: Tariff, bid: Tariff) -> str | None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from metering.eip712 import make_digest
+from metering.eip712 import typed_digest
 from metering.resources import Resources
 from metering.tariff import Tariff
 from metering.units import U32, U64, Address, Amount, Hash32, Ppm
@@ -79,11 +79,11 @@ class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     refund_ppm: Ppm = 0
 
 
-def make_escrow_id(separator: Hash32, escrow: Escrow) -> Hash32:
+def escrow_id_of(separator: Hash32, escrow: Escrow) -> Hash32:
     """The escrow's identity on and off chain."""
-    return make_digest(separator, "Escrow", escrow)
+    return typed_digest(separator, "Escrow", escrow)
 
 
-def make_lease_id(separator: Hash32, terms: LeaseTerms) -> Hash32:
+def lease_id_of(separator: Hash32, terms: LeaseTerms) -> Hash32:
     """The lease's identity, which is also the digest both sides sign."""
-    return make_digest(separator, "LeaseTerms", terms)
+    return typed_digest(separator, "LeaseTerms", terms)

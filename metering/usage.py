@@ -43,7 +43,7 @@ NO_USAGE = Usage(U128(0), U128(0), U128(0), U128(0), U128(0), U128(0))
 USAGE_FIELDS = ("vcpu_ns", "memory_byte_ns", "disk_byte_ns", "gpu_ns", "ingress_bytes", "egress_bytes")
 
 
-def make_usage(counters: Counters, resources: Resources) -> Usage:
+def usage_of(counters: Counters, resources: Resources) -> Usage:
     """The usage that the counters of a workload with these limits amount to."""
     running = counters.running_ns
     return Usage(
@@ -64,7 +64,7 @@ def find_fall(before: Usage, after: Usage) -> str | None:
     return None
 
 
-def make_ceiling(resources: Resources, elapsed_ns: int, network_bytes: int = 0) -> Usage:
+def usage_ceiling_of(resources: Resources, elapsed_ns: int, network_bytes: int = 0) -> Usage:
     """The most usage a workload with these limits can reach in `elapsed_ns`, with `network_bytes` each way."""
     running = elapsed_ns + CLOCK_SLACK_NS
     vcpus_up = -(-resources.vcpu_milli // 1000)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from metering.eip712 import keccak, make_digest
+from metering.eip712 import keccak, typed_digest
 from metering.units import U64, ZERO_HASH, Amount, Hash32
 
 
@@ -50,6 +50,6 @@ def fold_receipts(prefix: Hash32, digests: Iterable[Hash32]) -> Hash32:
     return folded
 
 
-def make_voucher_digest(separator: Hash32, voucher: Voucher) -> Hash32:
+def voucher_digest_of(separator: Hash32, voucher: Voucher) -> Hash32:
     """What the escrow's signer signs, and PaymentEscrow recovers."""
-    return make_digest(separator, "Voucher", voucher)
+    return typed_digest(separator, "Voucher", voucher)

@@ -160,7 +160,7 @@ class Book:
         )
 
 
-def make_shortfall(search: Search) -> tuple[Shortfall, ...]:
+def shortfalls_of(search: Search) -> tuple[Shortfall, ...]:
     """Why offers did not fit, by constraint, the one that rules out most first."""
     groups: dict[str, list[tuple[Misfit, Unfit]]] = {}
     for unfit in search.unfit:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from metering.refusal import Refusal
 from metering.sla import show_percent
-from metering.tariff import Tariff, make_cost_ceiling
+from metering.tariff import Tariff, cost_ceiling_of
 from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, ZERO, Amount
 from scheduler.job import Job
 from scheduler.offer import Offer, OfferBody
@@ -49,9 +49,9 @@ def fits_job(job: Job, offer: Offer, now_ns: int, preferences: Preferences) -> b
     return True
 
 
-def make_cost_limit(job: Job, tariff: Tariff) -> Amount:
+def cost_limit_of(job: Job, tariff: Tariff) -> Amount:
     """The most the job can cost under this tariff: what a quote must promise and a budget must cover."""
-    return make_cost_ceiling(
+    return cost_ceiling_of(
         job.resources, price_for(job, tariff), job.duration_limit_ns, job.network_bytes if job.network else 0
     )
 
@@ -203,7 +203,7 @@ def _check_price(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences
 
 
 def _check_budget(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
-    limit = make_cost_limit(job, offer.body.tariff)
+    limit = cost_limit_of(job, offer.body.tariff)
     if limit <= job.budget:
         return None
     return _miss("offer_budget", f"the job may cost {limit} there, the budget is {job.budget}", job.budget, limit)

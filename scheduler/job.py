@@ -73,7 +73,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_availability_ppm: Ppm = 0
 
 
-def make_job_hash(job: Job) -> Hash32:
+def job_hash_of(job: Job) -> Hash32:
     """The job's identity in quotes and lease terms."""
     return keccak(encode(job))
 

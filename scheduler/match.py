@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from metering.refusal import Refusal
 from metering.units import Address, Amount, Hash32
-from scheduler.feasible import make_cost_limit
+from scheduler.feasible import cost_limit_of
 from scheduler.job import Job
 from scheduler.preferences import Preferences
 from scheduler.quote import SignedQuote, check_quote
-from scheduler.score import NEAR_BEST_PERCENT, Parts, Scored, make_parts, rank
+from scheduler.score import NEAR_BEST_PERCENT, Parts, Scored, rank, score_parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def choose(answers: Answers, job: Job, preferences: Preferences, now_ns: int, en
     """The best good quote, or one of those near it as the entropy fall; None when there is no good one."""
     scored = []
     for signed in answers.good:
-        parts = make_parts(job, signed.quote.node, signed.quote.body.tariff, preferences, now_ns)
+        parts = score_parts_of(job, signed.quote.node, signed.quote.body.tariff, preferences, now_ns)
         scored.append(Scored(signed, signed.quote.node, parts.total, parts))
     ranked = rank(scored, entropy)
     if not ranked:
@@ -78,7 +78,7 @@ def _check_promise(signed: SignedQuote, job: Job) -> Refusal | None:
     if not job.network and (body.tariff.ingress_gb or body.tariff.egress_gb):
         return Refusal("quote_network_price", f"quote {signed.quote.number} prices network that the job does not use")
     # A limit below what the tariff comes to would stop the job before its time.
-    needed = make_cost_limit(job, body.tariff)
+    needed = cost_limit_of(job, body.tariff)
     if body.cost_limit < needed:
         return Refusal(
             "quote_cost_limit", f"quote {signed.quote.number} stops at {body.cost_limit}, the job may need {needed}"

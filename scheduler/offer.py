@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from metering.codec import encode
-from metering.eip712 import keccak, make_digest
+from metering.eip712 import keccak, typed_digest
 from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.signature import is_signed_by
@@ -87,9 +87,9 @@ class SignedOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: bytes
 
 
-def make_offer_digest(separator: Hash32, offer: Offer) -> Hash32:
+def offer_digest_of(separator: Hash32, offer: Offer) -> Hash32:
     """What the provider's node signs."""
-    return make_digest(separator, "Offer", offer)
+    return typed_digest(separator, "Offer", offer)
 
 
 def check_offer(signed: SignedOffer, separator: Hash32, now_ns: int) -> Refusal | None:
@@ -97,6 +97,6 @@ def check_offer(signed: SignedOffer, separator: Hash32, now_ns: int) -> Refusal 
     offer = signed.offer
     if offer.expires_at_ns <= now_ns:
         return Refusal("offer_expired", f"offer {offer.number} of 0x{offer.node.hex()} has expired")
-    if not is_signed_by(offer.node, make_offer_digest(separator, offer), signed.signature):
+    if not is_signed_by(offer.node, offer_digest_of(separator, offer), signed.signature):
         return Refusal("offer_signature", f"offer {offer.number} is not signed by node 0x{offer.node.hex()}")
     return None

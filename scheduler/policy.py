@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.sla import NO_PROMISE, Promise, show_percent
-from metering.tariff import Tariff, make_cost_ceiling
+from metering.tariff import Tariff, cost_ceiling_of
 from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, NANOS_PER_SECOND, Address, Amount
-from scheduler.feasible import describe_dearer, find_dearer_prices, has_gpu_model, make_cost_limit, price_for
-from scheduler.job import Job, check_job, make_job_hash
+from scheduler.feasible import cost_limit_of, describe_dearer, find_dearer_prices, has_gpu_model, price_for
+from scheduler.job import Job, check_job, job_hash_of
 from scheduler.quote import QuoteBody
 
 
@@ -55,24 +55,22 @@ def answer(job: Job, free: Resources, policy: Policy, now_ns: int) -> QuoteBody 
     return refusal or _make_quote_body(job, policy)
 
 
-def make_exposure_limit(job: Job, policy: Policy) -> Amount:
+def exposure_limit_of(job: Job, policy: Policy) -> Amount:
     """Unpaid cost at which the workload stops: what `exposure_intervals` can cost, with all the job's network bytes,
     because those can move at once and an honest job must not be stopped for it. At least one base unit."""
     duration_ns = min(policy.interval_ns * policy.exposure_intervals, job.duration_limit_ns)
-    return max(
-        Amount(1), make_cost_ceiling(job.resources, price_for(job, policy.tariff), duration_ns, job.network_bytes)
-    )
+    return max(Amount(1), cost_ceiling_of(job.resources, price_for(job, policy.tariff), duration_ns, job.network_bytes))
 
 
 def _make_quote_body(job: Job, policy: Policy) -> QuoteBody:
     return QuoteBody(
-        job_hash=make_job_hash(job),
+        job_hash=job_hash_of(job),
         submitter=job.submitter,
         resources=job.resources,
         tariff=price_for(job, policy.tariff),
         asset=policy.asset,
-        cost_limit=make_cost_limit(job, policy.tariff),
-        exposure_limit=make_exposure_limit(job, policy),
+        cost_limit=cost_limit_of(job, policy.tariff),
+        exposure_limit=exposure_limit_of(job, policy),
         interval_ns=policy.interval_ns,
         duration_limit_ns=job.duration_limit_ns,
         thaw=policy.thaw,
@@ -137,7 +135,7 @@ def _check_money(job: Job, policy: Policy) -> Refusal | None:
     dearer = find_dearer_prices(job, policy.tariff)
     if dearer:
         return Refusal("price", describe_dearer(dearer))
-    limit = make_cost_limit(job, policy.tariff)
+    limit = cost_limit_of(job, policy.tariff)
     if limit > job.budget:
         return Refusal("budget", f"the job may cost {limit} here, its budget is {job.budget}")
     return None

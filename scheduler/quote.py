@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from metering.codec import encode
-from metering.eip712 import keccak, make_digest
+from metering.eip712 import keccak, typed_digest
 from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.signature import is_signed_by
 from metering.sla import NO_PROMISE, Promise, show_percent
 from metering.tariff import Tariff, find_dearer
 from metering.units import U32, U64, Address, Amount, Hash32
-from scheduler.job import Job, make_job_hash
+from scheduler.job import Job, job_hash_of
 
 
 class QuoteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,15 +53,15 @@ class SignedQuote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: bytes
 
 
-def make_quote_digest(separator: Hash32, quote: Quote) -> Hash32:
+def quote_digest_of(separator: Hash32, quote: Quote) -> Hash32:
     """What the provider's node signs; also the quote's hash in lease terms."""
-    return make_digest(separator, "Quote", quote)
+    return typed_digest(separator, "Quote", quote)
 
 
 def check_quote(signed: SignedQuote, job: Job, separator: Hash32, now_ns: int) -> Refusal | None:
     """What is wrong with a quote as an answer to this job."""
     quote, body = signed.quote, signed.quote.body
-    if body.job_hash != make_job_hash(job) or body.submitter != job.submitter:
+    if body.job_hash != job_hash_of(job) or body.submitter != job.submitter:
         return Refusal("quote_wrong_job", f"quote {quote.number} answers another job")
     if quote.expires_at_ns <= now_ns:
         return Refusal("quote_expired", f"quote {quote.number} of 0x{quote.node.hex()} has expired")
@@ -79,6 +79,6 @@ def check_quote(signed: SignedQuote, job: Job, separator: Hash32, now_ns: int) -
     if body.promise.worth_ppm < job.min_availability_ppm:
         there, asked = show_percent(body.promise.worth_ppm), show_percent(job.min_availability_ppm)
         return Refusal("quote_availability", f"quote {quote.number} promises {there} of availability, not {asked}")
-    if not is_signed_by(quote.node, make_quote_digest(separator, quote), signed.signature):
+    if not is_signed_by(quote.node, quote_digest_of(separator, quote), signed.signature):
         return Refusal("quote_signature", f"quote {quote.number} is not signed by node 0x{quote.node.hex()}")
     return None

@@ -38,7 +38,7 @@ def next_reputation(last: Reputation, succeeded: bool, at_ns: int) -> Reputation
     return Reputation(good + (1_000 if succeeded else 0), bad + (0 if succeeded else 1_000), max(at_ns, last.at_ns))
 
 
-def make_success_ppm(reputation: Reputation, now_ns: int) -> int:
+def success_ppm_of(reputation: Reputation, now_ns: int) -> int:
     """A cautious probability of success in millionths: one standard deviation below the mean of a Beta posterior."""
     if reputation == NO_REPUTATION:
         # Of most nodes nothing is known, and nothing fades into nothing.

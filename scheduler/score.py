@@ -9,14 +9,14 @@ from typing import Generic, TypeVar
 
 from metering.eip712 import keccak
 from metering.resources import Resources
-from metering.tariff import Tariff, make_cost
+from metering.tariff import Tariff, cost_of
 from metering.units import Address, mul_div_up
-from metering.usage import Counters, Usage, make_usage
+from metering.usage import Counters, Usage, usage_of
 from scheduler.feasible import price_for, without_network
 from scheduler.job import Job
 from scheduler.offer import Offer
 from scheduler.preferences import Preferences
-from scheduler.reputation import PPM, make_success_ppm
+from scheduler.reputation import PPM, success_ppm_of
 
 T = TypeVar("T")
 
@@ -66,16 +66,16 @@ class Scored(Generic[T]):
 def score_offer(job: Job, offer: Offer, preferences: Preferences, now_ns: int) -> Scored[Offer]:
     """The score of placing the job where the offer says."""
     mbps = min(offer.body.profile.network_mbps or _UNKNOWN_MBPS, 10 * _UNKNOWN_MBPS)
-    parts = make_parts(job, offer.node, offer.body.tariff, preferences, now_ns, mbps)
+    parts = score_parts_of(job, offer.node, offer.body.tariff, preferences, now_ns, mbps)
     return Scored(offer, offer.node, parts.total, parts)
 
 
-def make_parts(
+def score_parts_of(
     job: Job, node: Address, tariff: Tariff, preferences: Preferences, now_ns: int, network_mbps: int = _UNKNOWN_MBPS
 ) -> Parts:
     """The score's parts for this node at these prices."""
     compute, network = _make_costs(job, tariff)
-    success_ppm = make_success_ppm(preferences.reputation(node), now_ns)
+    success_ppm = success_ppm_of(preferences.reputation(node), now_ns)
     # Mbit/s are bits per microsecond.
     pull_us = 0 if node in preferences.warm else job.image.size_bytes * 8 // network_mbps
     return Parts(
@@ -98,7 +98,7 @@ def rank(scored: Iterable[Scored[T]], entropy: bytes) -> tuple[Scored[T], ...]:
     return (*near, *ordered[len(near) :])
 
 
-def make_full_usage(job: Job) -> Usage:
+def full_usage_of(job: Job) -> Usage:
     """What the job uses when it takes all it asks for until its duration limit."""
     return _make_full_usage(job.resources, job.duration_limit_ns, job.network_bytes)
 
@@ -107,10 +107,10 @@ def make_full_usage(job: Job) -> Usage:
 def _make_full_usage(resources: Resources, duration_ns: int, network_bytes: int) -> Usage:
     """Kept for a moment: it is the same for every offer that one search scores."""
     full = Counters(duration_ns, resources.vcpu_milli * duration_ns // 1_000, network_bytes, network_bytes)
-    return make_usage(full, resources)
+    return usage_of(full, resources)
 
 
 def _make_costs(job: Job, tariff: Tariff) -> tuple[int, int]:
-    usage = make_full_usage(job)
-    compute = make_cost(usage, without_network(tariff))
-    return compute, make_cost(usage, price_for(job, tariff)) - compute
+    usage = full_usage_of(job)
+    compute = cost_of(usage, without_network(tariff))
+    return compute, cost_of(usage, price_for(job, tariff)) - compute

@@ -11,15 +11,15 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from heapq import heapify, heappop, heapreplace
 
-from metering.tariff import COST_DIVISOR, Tariff, make_weights
+from metering.tariff import COST_DIVISOR, Tariff, weights_of
 from metering.units import U128_MAX, Address
 from scheduler.feasible import fits_job, has_gpu_model
 from scheduler.index import MAX_NEAR_BEST, select_best
 from scheduler.job import Job
 from scheduler.offer import Offer
 from scheduler.preferences import Preferences
-from scheduler.reputation import NO_REPUTATION, PPM, make_success_ppm
-from scheduler.score import NEAR_BEST_PERCENT, Scored, make_full_usage, score_offer
+from scheduler.reputation import NO_REPUTATION, PPM, success_ppm_of
+from scheduler.score import NEAR_BEST_PERCENT, Scored, full_usage_of, score_offer
 
 _PRICES = Tariff.__struct_fields__
 _NETWORK_PRICES = frozenset({"ingress_gb", "egress_gb"})
@@ -102,13 +102,13 @@ class _Walk:
 
     def __init__(self, job: Job, preferences: Preferences, now_ns: int, count: int) -> None:
         self._job, self._preferences, self._now_ns, self._count = job, preferences, now_ns, count
-        weights = zip(_PRICES, make_weights(make_full_usage(job)), strict=True)
+        weights = zip(_PRICES, weights_of(full_usage_of(job)), strict=True)
         counts = [weight if job.network or name not in _NETWORK_PRICES else 0 for name, weight in weights]
         # Prices that do not count need not be walked; but something must be, to come past every offer.
         self._axes = [(at, _PRICES[at], weight) for at, weight in enumerate(counts) if weight] or [(0, _PRICES[0], 0)]
-        known = (make_success_ppm(one, now_ns) for one in preferences.reputations.values())
+        known = (success_ppm_of(one, now_ns) for one in preferences.reputations.values())
         self._best_success_ppm = max(known, default=0)
-        self._best_success_ppm = max(self._best_success_ppm, make_success_ppm(NO_REPUTATION, now_ns))
+        self._best_success_ppm = max(self._best_success_ppm, success_ppm_of(NO_REPUTATION, now_ns))
         self._seen: set[Address] = set()
         self._scores: list[int] = []
         self.found: list[Scored[Offer]] = []

@@ -41,7 +41,7 @@ from xnode.loop import Loop
 from xnode.monitor.metrics import register_metrics
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
-from xnode.net.identity import make_peer_id_text
+from xnode.net.identity import peer_id_text_of
 from xnode.node.changes import AddressesChanged, NodeStarted
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.peers.follow import LogFollower, retry_forever, sweep_orphans
@@ -274,7 +274,7 @@ class _Daemon:
         blobs: BlobStore,
     ) -> Console:
         assets = {asset.address: asset for asset in ground.manifest.assets}
-        peer_id = make_peer_id_text(ground.signer.libp2p_secret())
+        peer_id = peer_id_text_of(ground.signer.libp2p_secret())
         return Console(
             loop=loop,
             journal=journal,

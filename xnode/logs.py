@@ -78,10 +78,10 @@ def log_context(
 ) -> AbstractContextManager[Any]:
     """Every line logged inside carries these ids, in child tasks and threads too; `job` also goes to whom we call."""
     ids = {"job": job, "lease": lease, "escrow": escrow}
-    return structlog.contextvars.bound_contextvars(**{name: make_log_id(id) for name, id in ids.items() if id})
+    return structlog.contextvars.bound_contextvars(**{name: log_id_of(id) for name, id in ids.items() if id})
 
 
-def make_log_id(key: bytes) -> str:
+def log_id_of(key: bytes) -> str:
     """0x and the first 16 digits of a job hash, lease id or escrow id: the same on both sides of a lease."""
     return "0x" + key[:8].hex()
 

@@ -27,7 +27,7 @@ from xnode.chain.contracts import (
     payment_escrow,
     provider_registry,
 )
-from xnode.chain.contracts.capacity_registry import make_challenge_id, read_challenge
+from xnode.chain.contracts.capacity_registry import challenge_id_of, read_challenge
 from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.devnet import CLASSES, OWNER_KEY
 from xnode.chain.deployment.manifest import Manifest
@@ -138,7 +138,7 @@ class Market:
     def _next_challenge(self, provider: Provider) -> Hash32:
         number = self._challenges.get(provider.address, 0) + 1
         self._challenges[provider.address] = number
-        return make_challenge_id(CHAIN_ID, self.manifest.contracts.capacity_registry, provider.address, number)
+        return challenge_id_of(CHAIN_ID, self.manifest.contracts.capacity_registry, provider.address, number)
 
     async def _judge(self, challenge_id: Hash32) -> bytes:
         """The record of a panel that agrees."""

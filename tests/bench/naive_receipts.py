@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from metering.codec import decode, encode
 from metering.eip712 import TYPES, Domain
 from metering.receipt import Receipt
-from metering.tariff import make_cost
+from metering.tariff import cost_of
 from metering.terms import LeaseTerms
 from metering.units import Hash32
 from metering.voucher import Coverage, SignedVoucher, Voucher
@@ -64,7 +64,7 @@ class NaiveNode:
             last_number, last_cost = (lease.number, int.from_bytes(lease.cost, "big")) if lease else (0, 0)
             if bytes.fromhex(signer[2:]) != terms.node or receipt.number != last_number + 1:
                 raise ValueError("wrong signer or number")
-            if receipt.cost < last_cost or receipt.cost != make_cost(receipt.usage, terms.tariff):
+            if receipt.cost < last_cost or receipt.cost != cost_of(receipt.usage, terms.tariff):
                 raise ValueError("wrong cost")
             voucher = Voucher(terms.escrow_id, receipt.cost, Hash32(bytes(32)))
             promise = encode_typed_data(self._domain, _TYPES["Voucher"], _make_message(voucher))

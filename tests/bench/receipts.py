@@ -18,11 +18,11 @@ from statistics import median
 import trio
 
 from metering.codec import decode, encode
-from metering.receipt import SignedReceipt, make_first, make_receipt_digest, next_receipt
+from metering.receipt import SignedReceipt, make_first, next_receipt, receipt_digest_of
 from metering.signature import sign_digest
 from metering.units import NANOS_PER_SECOND, Address, Amount, Hash32
 from metering.usage import Counters
-from metering.voucher import make_voucher_digest
+from metering.voucher import voucher_digest_of
 from tests.bench.naive_receipts import NaiveNode
 from tests.bench.row import Row, judge, show_rate, show_times
 from tests.make.values import DOMAIN, SEPARATOR, TOKEN, address_of, make_escrow, make_job, make_key, make_terms
@@ -141,7 +141,7 @@ def _make_receipts(lease: SubmitterLease, number: int, count: int) -> tuple[Sign
     for at_s in range(1, count + 1):
         counters = Counters(running_ns=at_s * NANOS_PER_SECOND, vcpu_ns=at_s * NANOS_PER_SECOND // 4)
         receipt = next_receipt(receipt, lease.terms, counters, receipt.at_ns + NANOS_PER_SECOND, False)
-        found.append(SignedReceipt(receipt, sign_digest(key, make_receipt_digest(SEPARATOR, receipt))))
+        found.append(SignedReceipt(receipt, sign_digest(key, receipt_digest_of(SEPARATOR, receipt))))
     return tuple(found)
 
 
@@ -188,7 +188,7 @@ def _check_answers(answers: dict[Address, bytes], count: int) -> None:
     assert len(answers) == LEASES
     for body in answers.values():
         signed = decode(body, VoucherAnswer).signed
-        assert signed.signature == sign_digest(make_key(0), make_voucher_digest(SEPARATOR, signed.voucher))
+        assert signed.signature == sign_digest(make_key(0), voucher_digest_of(SEPARATOR, signed.voucher))
         assert signed.voucher.cumulative > 0, count
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from coincurve import PrivateKey
 from eth_abi.abi import decode, encode
 
-from metering.eip712 import Domain, keccak, make_digest
-from metering.signature import make_address, sign_digest
+from metering.eip712 import Domain, keccak, typed_digest
+from metering.signature import address_of_key, sign_digest
 from metering.units import Address, Hash32
 from tests.contracts.ledger_calls import make_call
 from tests.contracts.ledger_history import BEGIN_S, NODE, PARTIES, PROVIDERS, RICH, STAKE, WEALTH, Act
@@ -116,7 +116,7 @@ class Market:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.keys = {who: PrivateKey(keccak(who.encode())) for who in PARTIES}
-        self.address: dict[str, Address] = {who: make_address(key.public_key) for who, key in self.keys.items()}
+        self.address: dict[str, Address] = {who: address_of_key(key.public_key) for who, key in self.keys.items()}
         self.address["nobody"] = Address(bytes(20))
         self.abi: dict[str, Abi] = {}
         self._nonces: dict[str, int] = {}
@@ -192,7 +192,7 @@ class Market:
             provider=self.address["provider0"], node_key=self.address[NODE], nonce=0, deadline=2**64 - 1
         )
         domain = Domain(CHAIN_ID, self.address["registry"]).separator()
-        proof = sign_digest(self.keys[NODE], make_digest(domain, "NodeKey", message))
+        proof = sign_digest(self.keys[NODE], typed_digest(domain, "NodeKey", message))
         self.send("registry", "register", "provider0", self.address[NODE], self.address["nobody"], 2**64 - 1, proof)
         self.send("openx", "approve", "treasury", self.address["registry"], SUPPLY)
         for provider in PROVIDERS:
@@ -283,13 +283,13 @@ class Market:
         if terms not in self._ids:
             names = ("payer", "signer", "provider", "asset", "split", "thaw", "nonce")
             value = SimpleNamespace(**dict(zip(names, self.terms_of(terms), strict=True)))
-            self._ids[terms] = make_digest(self.separator, "Escrow", value)
+            self._ids[terms] = typed_digest(self.separator, "Escrow", value)
             self._terms[self._ids[terms]] = terms
         return self._ids[terms]
 
     def sign(self, sig: Signed, kind: str, **fields: Any) -> bytes:
         """65 bytes. A damaged signature has its s in the upper half: the second form of a good one."""
-        return self._sign(sig, make_digest(self.separator, kind, SimpleNamespace(**fields)))
+        return self._sign(sig, typed_digest(self.separator, kind, SimpleNamespace(**fields)))
 
     def sign_permit(self, sig: Signed, owner: str, asset: str, amount: int, nonce: int, deadline: int) -> bytes:
         domain = Domain(CHAIN_ID, self.address[asset], asset).separator()
@@ -297,7 +297,7 @@ class Market:
         value = SimpleNamespace(
             owner=self.address[owner], spender=spender, value=amount, nonce=nonce, deadline=deadline
         )
-        return self._sign(sig, make_digest(domain, "Permit", value))
+        return self._sign(sig, typed_digest(domain, "Permit", value))
 
     def _sign(self, sig: Signed, digest: bytes) -> bytes:
         made = bytes(sign_digest(self.keys[sig.by], Hash32(digest)))

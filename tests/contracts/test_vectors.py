@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from coincurve import PrivateKey
 
-from metering.eip712 import TYPES, Domain, keccak, make_digest, make_struct_hash, make_type_hash, make_type_string
-from metering.signature import make_address, recover_signer, sign_digest
+from metering.eip712 import TYPES, Domain, keccak, struct_hash_of, type_hash_of, type_string_of, typed_digest
+from metering.signature import address_of_key, recover_signer, sign_digest
 from metering.units import Address
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent.parent / "vectors" / "eip712.json").read_text())
@@ -51,17 +51,17 @@ def test_the_domain_separator_is_the_one_in_the_vectors() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_type_and_value_hash_as_in_the_vectors(case: dict[str, Any]) -> None:
     name, value = case["type"], read_value(case["type"], case["value"])
-    assert make_type_string(name) == case["typeString"]
-    assert hex_of(make_type_hash(name)) == hex_of(keccak(case["typeString"].encode())) == case["typeHash"]
-    assert hex_of(make_struct_hash(name, value)) == case["structHash"]
-    assert hex_of(make_digest(DOMAIN.separator(), name, value)) == case["digest"]
+    assert type_string_of(name) == case["typeString"]
+    assert hex_of(type_hash_of(name)) == hex_of(keccak(case["typeString"].encode())) == case["typeHash"]
+    assert hex_of(struct_hash_of(name, value)) == case["structHash"]
+    assert hex_of(typed_digest(DOMAIN.separator(), name, value)) == case["digest"]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_our_signature_is_the_one_in_the_vectors_and_names_its_signer(case: dict[str, Any]) -> None:
     key = read_key(case["signedBy"])
-    digest = make_digest(DOMAIN.separator(), case["type"], read_value(case["type"], case["value"]))
+    digest = typed_digest(DOMAIN.separator(), case["type"], read_value(case["type"], case["value"]))
     assert hex_of(sign_digest(key, digest)) == case["signature"]
     signer = recover_signer(digest, bytes.fromhex(case["signature"][2:]))
-    assert signer == make_address(key.public_key)
+    assert signer == address_of_key(key.public_key)
     assert hex_of(signer) == VECTORS["keys"][case["signedBy"]]["address"].lower()

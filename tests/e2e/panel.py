@@ -34,7 +34,7 @@ from xnode.cli.node.setup import ensure_node_key
 from xnode.cli.provider.commands import DEFAULT_PRICES
 from xnode.config.file import write_config
 from xnode.home import Home
-from xnode.net.identity import make_peer_id_text
+from xnode.net.identity import peer_id_text_of
 from xnode.ports.capacity import Challenge
 from xnode.wallet.keystore import Keystore
 from xnode.wallet.signer import NodeSigner, WalletKey
@@ -75,7 +75,7 @@ class Panel:
             Member(WalletKey(secrets.token_bytes(32)), key, Node(name, Home(net.folder / name), ("provider", "run")))
             for name, key in zip(NAMES, keys, strict=True)
         )
-        first = f"/ip4/127.0.0.1/tcp/{ports[0]}/p2p/{make_peer_id_text(keys[0].expose_secret())}"
+        first = f"/ip4/127.0.0.1/tcp/{ports[0]}/p2p/{peer_id_text_of(keys[0].expose_secret())}"
         for member, port in zip(members, ports, strict=True):
             write_config(member.node.home, _make_table(net, member, port, () if port == ports[0] else (first,)))
             net.nodes[member.node.name] = member.node

@@ -8,7 +8,7 @@ import pytest
 
 from metering.codec import decode
 from metering.receipt import SignedReceipt
-from metering.tariff import Tariff, make_cost
+from metering.tariff import Tariff, cost_of
 from metering.units import ZERO
 from tests.e2e.host import find_workload, is_alive
 from tests.e2e.market import PLAN, Market, PlacedJob, check_lines, wait_until
@@ -55,7 +55,7 @@ def check_usage(job: PlacedJob) -> None:
     rows = [bytes.fromhex(row["signed"].removeprefix("0x")) for row in job.read_receipts()]
     receipts = [decode(row, SignedReceipt).receipt for row in rows]
     for receipt in receipts:
-        assert receipt.cost == make_cost(receipt.usage, tariff)
+        assert receipt.cost == cost_of(receipt.usage, tariff)
     for earlier, later in pairwise(receipts):
         assert later.running_ns >= earlier.running_ns
         for name in later.usage.__struct_fields__:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from examples.localnet import Localnet, remove_leftovers
-from metering.capacity import make_answers_hash
+from metering.capacity import answers_hash_of
 from metering.units import ZERO_HASH
 from tests.e2e.conftest import keep_logs
 from tests.e2e.panel import STAKE, VCPUS, Panel
@@ -49,7 +49,7 @@ def test_a_providers_devices_are_verified_though_nodes_are_killed_where_it_hurts
     for member in panel.verifiers:
         verdict = recorded[member.owner.address].verdict
         assert verdict == panel.find_promised_verdict(member, challenge_id)
-        assert verdict.passed and verdict.answers_hash == make_answers_hash(roots)
+        assert verdict.passed and verdict.answers_hash == answers_hash_of(roots)
 
 
 def test_one_devices_work_passed_off_as_two_is_jailed_and_costs_no_stake(panel: Panel) -> None:

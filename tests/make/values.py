@@ -9,13 +9,13 @@ from coincurve import PrivateKey
 
 from metering.eip712 import Domain, keccak
 from metering.resources import Resources
-from metering.signature import make_address, sign_digest
+from metering.signature import address_of_key, sign_digest
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms
 from metering.units import BYTES_PER_GIB, NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32
-from scheduler.job import Image, Job, make_job_hash
-from scheduler.offer import HardwareProfile, Offer, OfferBody, SignedOffer, make_offer_digest
-from scheduler.quote import Quote, QuoteBody, SignedQuote, make_quote_digest
+from scheduler.job import Image, Job, job_hash_of
+from scheduler.offer import HardwareProfile, Offer, OfferBody, SignedOffer, offer_digest_of
+from scheduler.quote import Quote, QuoteBody, SignedQuote, quote_digest_of
 
 NOW_NS = 1_800_000_000 * NANOS_PER_SECOND
 ASSET = Address(b"\xaa" * 20)
@@ -32,7 +32,7 @@ def make_key(number: int) -> PrivateKey:
 
 def address_of(number: int) -> Address:
     """The address of make_key(number)."""
-    return make_address(make_key(number).public_key)
+    return address_of_key(make_key(number).public_key)
 
 
 def make_tariff(vcpu_hour: int = TOKEN // 10, **changes: int) -> Tariff:
@@ -105,7 +105,7 @@ def make_offer(node: int = 1, number: int = 1, expires_at_ns: int = NOW_NS + NAN
 
 def sign_offer(offer: Offer, node: int = 1) -> SignedOffer:
     """Signed by key `node`."""
-    return SignedOffer(offer, sign_digest(make_key(node), make_offer_digest(SEPARATOR, offer)))
+    return SignedOffer(offer, sign_digest(make_key(node), offer_digest_of(SEPARATOR, offer)))
 
 
 def make_signed_offer(node: int = 1, **changes: Any) -> SignedOffer:
@@ -116,7 +116,7 @@ def make_signed_offer(node: int = 1, **changes: Any) -> SignedOffer:
 def make_quote_body(job: Job, **changes: Any) -> QuoteBody:
     """A quote that answers the job at make_tariff()'s prices, without network."""
     body = QuoteBody(
-        job_hash=make_job_hash(job),
+        job_hash=job_hash_of(job),
         submitter=job.submitter,
         resources=job.resources,
         tariff=make_tariff(egress_gb=0),
@@ -135,7 +135,7 @@ def make_signed_quote(job: Job, node: int = 1, number: int = 1, **body: Any) -> 
     quote = Quote(
         address_of(1000 + node), address_of(node), number, NOW_NS + 30 * NANOS_PER_SECOND, make_quote_body(job, **body)
     )
-    return SignedQuote(quote, sign_digest(make_key(node), make_quote_digest(SEPARATOR, quote)))
+    return SignedQuote(quote, sign_digest(make_key(node), quote_digest_of(SEPARATOR, quote)))
 
 
 def make_escrow(**changes: Any) -> Escrow:

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from metering.eip712 import TYPES, Domain, keccak, make_digest, make_type_hash, make_type_string
-from metering.receipt import Receipt, make_receipt_digest
-from metering.terms import Escrow, LeaseTerms, Opening, make_escrow_id, make_lease_id
+from metering.eip712 import TYPES, Domain, keccak, type_hash_of, type_string_of, typed_digest
+from metering.receipt import Receipt, receipt_digest_of
+from metering.terms import Escrow, LeaseTerms, Opening, escrow_id_of, lease_id_of
 from metering.units import Address, Amount
-from metering.voucher import Voucher, make_voucher_digest
+from metering.voucher import Voucher, voucher_digest_of
 from tests.make.values import DOMAIN, SEPARATOR, make_job, make_signed_offer, make_signed_quote
 from tests.metering.strategies import addresses, escrows, hashes, openings, terms, u64, u128, usages, vouchers
 
@@ -91,7 +91,7 @@ def test_every_type_hashes_as_the_oracle_says(name: str) -> None:
     @given(domains, random_value(name))
     @settings(max_examples=25)
     def agree(domain: Domain, value: Any) -> None:
-        assert make_digest(domain.separator(), name, value) == oracle_digest(domain, name, value)
+        assert typed_digest(domain.separator(), name, value) == oracle_digest(domain, name, value)
 
     agree()
 
@@ -102,28 +102,28 @@ def test_our_structs_have_the_fields_of_their_types(
     domain: Domain, escrow: Escrow, opening: Opening, lease: LeaseTerms, voucher: Voucher
 ) -> None:
     separator = domain.separator()
-    assert make_escrow_id(separator, escrow) == oracle_digest(domain, "Escrow", escrow)
-    assert make_digest(separator, "Opening", opening) == oracle_digest(domain, "Opening", opening)
-    assert make_lease_id(separator, lease) == oracle_digest(domain, "LeaseTerms", lease)
-    assert make_voucher_digest(separator, voucher) == oracle_digest(domain, "Voucher", voucher)
+    assert escrow_id_of(separator, escrow) == oracle_digest(domain, "Escrow", escrow)
+    assert typed_digest(separator, "Opening", opening) == oracle_digest(domain, "Opening", opening)
+    assert lease_id_of(separator, lease) == oracle_digest(domain, "LeaseTerms", lease)
+    assert voucher_digest_of(separator, voucher) == oracle_digest(domain, "Voucher", voucher)
 
 
 @given(domains, st.builds(Receipt, hashes, u64, u64, u64, usages, u128.map(Amount), st.booleans()))
 @settings(max_examples=25)
 def test_receipts_hash_as_the_oracle_says(domain: Domain, receipt: Receipt) -> None:
-    assert make_receipt_digest(domain.separator(), receipt) == oracle_digest(domain, "Receipt", receipt)
+    assert receipt_digest_of(domain.separator(), receipt) == oracle_digest(domain, "Receipt", receipt)
 
 
 def test_offers_and_quotes_hash_as_the_oracle_says() -> None:
     offer, quote = make_signed_offer().offer, make_signed_quote(make_job()).quote
-    assert make_digest(SEPARATOR, "Offer", offer) == oracle_digest(DOMAIN, "Offer", offer)
-    assert make_digest(SEPARATOR, "Quote", quote) == oracle_digest(DOMAIN, "Quote", quote)
+    assert typed_digest(SEPARATOR, "Offer", offer) == oracle_digest(DOMAIN, "Offer", offer)
+    assert typed_digest(SEPARATOR, "Quote", quote) == oracle_digest(DOMAIN, "Quote", quote)
 
 
 def test_inner_types_follow_in_alphabetical_order() -> None:
-    text = make_type_string("LeaseTerms")
+    text = type_string_of("LeaseTerms")
     assert text == TYPES["LeaseTerms"] + TYPES["Resources"] + TYPES["Tariff"]
-    assert make_type_hash("LeaseTerms") == keccak(text.encode())
+    assert type_hash_of("LeaseTerms") == keccak(text.encode())
 
 
 def test_keccak_is_the_evms() -> None:
@@ -135,7 +135,7 @@ def test_every_field_counts(escrow: Escrow, name: str, data: st.DataObject) -> N
     other = data.draw(escrows)
     separator = Domain(1, Address(bytes(20))).separator()
     changed = structs.replace(escrow, **{name: getattr(other, name)})
-    assert (make_escrow_id(separator, changed) == make_escrow_id(separator, escrow)) == (changed == escrow)
+    assert (escrow_id_of(separator, changed) == escrow_id_of(separator, escrow)) == (changed == escrow)
 
 
 @pytest.mark.parametrize(
@@ -146,4 +146,4 @@ def test_a_value_too_wide_for_its_type_raises_and_is_not_signed(name: str, value
     fields = {"payer": bytes(20), "signer": bytes(20), "provider": bytes(20), "asset": bytes(20), "split": bytes(32)}
     wrong = SimpleNamespace(**(fields | {"thaw": 1, "nonce": 1} | {name: value}))
     with pytest.raises((ValueError, OverflowError)):
-        make_digest(Domain(1, Address(bytes(20))).separator(), "Escrow", wrong)
+        typed_digest(Domain(1, Address(bytes(20))).separator(), "Escrow", wrong)

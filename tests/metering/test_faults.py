@@ -15,11 +15,11 @@ from metering.capacity import (
     SignedAnswer,
     SignedVerdict,
     Verdict,
+    answer_digest_of,
+    answers_hash_of,
+    element_at,
     find_opened_rows,
-    make_answer_digest,
-    make_answers_hash,
-    make_element,
-    make_verdict_digest,
+    verdict_digest_of,
 )
 from metering.codec import decode_strict, encode
 from metering.eip712 import Domain, keccak
@@ -38,9 +38,9 @@ from metering.faults import (
     find_over_capacity,
     find_wrong_element,
     make_pairs,
-    make_subject,
+    subject_of,
 )
-from metering.receipt import Receipt, SignedReceipt, make_receipt_digest
+from metering.receipt import Receipt, SignedReceipt, receipt_digest_of
 from metering.signature import sign_digest
 from metering.units import NANOS_PER_SECOND, U128, Address, Amount, Hash32
 from metering.usage import NO_USAGE
@@ -76,7 +76,7 @@ def make_receipt(lease: bytes = b"lease", number: int = 7, key: int = NODE, **ch
     usage = {name: U128(changes.pop(name)) for name in ("gpu_ns", "vcpu_ns") if name in changes}
     receipt = Receipt(keccak(lease), number, NOW_NS, SECOND, replace(NO_USAGE, **usage), Amount(5), False)
     receipt = replace(receipt, **changes)
-    return SignedReceipt(receipt, sign_digest(make_key(key), make_receipt_digest(SEPARATOR, receipt)))
+    return SignedReceipt(receipt, sign_digest(make_key(key), receipt_digest_of(SEPARATOR, receipt)))
 
 
 def make_offer_document(number: int = 42, **body: Any) -> NumberedDocument:
@@ -91,7 +91,7 @@ def make_quote_document(number: int = 42, **body: Any) -> NumberedDocument:
 
 def make_verdict_document(key: int = NODE, **changes: Any) -> VerdictDocument:
     verdict = replace(Verdict(keccak(b"challenge"), keccak(b"answers"), True, keccak(b"entropy")), **changes)
-    signature = sign_digest(make_key(key), make_verdict_digest(REGISTRY.separator(), verdict))
+    signature = sign_digest(make_key(key), verdict_digest_of(REGISTRY.separator(), verdict))
     return VerdictDocument(REGISTRY.chain_id, REGISTRY.contract, SignedVerdict(verdict, signature))
 
 
@@ -113,7 +113,7 @@ def test_fault_ids_are_those_of_ethers(case: dict[str, Any]) -> None:
     proof = Proof(Fault(case["fault"]), Address(bytes.fromhex(case["provider"][2:])), hash_of(case["subject"]))
     assert proof.fault_id == hash_of(case["faultId"])
     if what not in ("overCapacity", "wrongElement"):
-        assert make_subject(make_document(what, evidence)) == proof.subject
+        assert subject_of(make_document(what, evidence)) == proof.subject
 
 
 # --------------------------------------------------------------------------------------------------------- equivocation
@@ -237,7 +237,7 @@ def test_the_outermost_receipts_of_each_lease_make_the_pairs() -> None:
 def test_elements_openings_and_opened_rows_are_those_of_the_vectors(case: dict[str, Any]) -> None:
     n, seed = case["n"], hash_of(case["seed"])
     for each in case["elements"]:
-        assert make_element(seed, n, each["row"], each["column"]) == each["element"]
+        assert element_at(seed, n, each["row"], each["column"]) == each["element"]
     for told in case["openings"]:
         opening = read_opening(told)
         assert opening.find_root() == hash_of(case["root"]) and opening.element == told["element"]
@@ -260,7 +260,7 @@ def make_answer_document(
     opening: ElementProof | None = WRONG, root: Hash32 | None = None, key: int = NODE
 ) -> AnswerDocument:
     answer = CapacityAnswer(keccak(b"challenge"), 0, N, DEVICE.seed, root or WRONG.find_root())
-    signature = sign_digest(make_key(key), make_answer_digest(REGISTRY.separator(), answer))
+    signature = sign_digest(make_key(key), answer_digest_of(REGISTRY.separator(), answer))
     return AnswerDocument(REGISTRY.chain_id, REGISTRY.contract, SignedAnswer(answer, signature), opening)
 
 
@@ -268,7 +268,7 @@ def test_a_wrong_element_under_a_signed_root_is_a_proof() -> None:
     document = make_answer_document()
     proof = find_wrong_element(document, DEVICE, OWNERS)
     assert proof is not None and (proof.fault, proof.provider) == (Fault.WRONG_ELEMENT, PROVIDER)
-    assert proof.subject == make_answer_digest(REGISTRY.separator(), document.signed.answer)
+    assert proof.subject == answer_digest_of(REGISTRY.separator(), document.signed.answer)
 
 
 def test_a_right_element_or_one_of_another_answer_proves_nothing() -> None:
@@ -295,7 +295,7 @@ def make_passing_document(row_is_opened: bool = True, key: int = NODE, **changes
     entropy = (keccak(number.to_bytes(4, "big")) for number in range(10_000))
     seed = next(one for one in entropy if (row in find_opened_rows(one, 1, N)) == row_is_opened)
     roots = (keccak(b"a right answer"), WRONG.find_root())
-    told = {"opening_seed": seed, "answers_hash": make_answers_hash(roots)} | changes
+    told = {"opening_seed": seed, "answers_hash": answers_hash_of(roots)} | changes
     return replace(make_verdict_document(key, **told), roots=roots, device=1, opening=WRONG)
 
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metering.checks import CLOCK_SKEW_NS, check_receipt, check_receipt_time, check_receipts, make_exposure
-from metering.receipt import Receipt, SignedReceipt, make_first, make_receipt_digest, next_receipt
+from metering.checks import CLOCK_SKEW_NS, check_receipt, check_receipt_time, check_receipts, exposure_of
+from metering.receipt import Receipt, SignedReceipt, make_first, next_receipt, receipt_digest_of
 from metering.signature import sign_digest
-from metering.tariff import make_cost
-from metering.terms import LeaseTerms, make_lease_id
+from metering.tariff import cost_of
+from metering.terms import LeaseTerms, lease_id_of
 from metering.units import NANOS_PER_SECOND, U64_MAX, U128, U128_MAX, Amount, Hash32
-from metering.usage import CLOCK_SLACK_NS, USAGE_FIELDS, Counters, Usage, make_ceiling
+from metering.usage import CLOCK_SLACK_NS, USAGE_FIELDS, Counters, Usage, usage_ceiling_of
 from tests.make.values import NOW_NS, SEPARATOR, make_key, make_resources, make_tariff, make_terms
 from tests.metering.strategies import readings, tariffs
 from tests.metering.test_signature import malleate
@@ -23,7 +23,7 @@ from tests.metering.test_signature import malleate
 SECOND = NANOS_PER_SECOND
 NETWORK = 10**9
 TERMS = make_terms(resources=make_resources(gpus=1), tariff=make_tariff(ingress_gb=10**15))
-LEASE_ID = make_lease_id(SEPARATOR, TERMS)
+LEASE_ID = lease_id_of(SEPARATOR, TERMS)
 SPENT = Counters(10 * SECOND, 4 * SECOND, 3_000_000, 2_000_000)
 LAST = next_receipt(make_first(LEASE_ID, NOW_NS), TERMS, SPENT, NOW_NS + 10 * SECOND, False, NETWORK)
 GROWN = Counters(20 * SECOND, 8 * SECOND, 6_000_000, 4_000_000)
@@ -32,7 +32,7 @@ NEXT = next_receipt(LAST, TERMS, GROWN, NOW_NS + 20 * SECOND, False, NETWORK)
 
 def sign(receipt: Receipt, node: int = 1) -> SignedReceipt:
     """Signed by node key `node`."""
-    return SignedReceipt(receipt, sign_digest(make_key(node), make_receipt_digest(SEPARATOR, receipt)))
+    return SignedReceipt(receipt, sign_digest(make_key(node), receipt_digest_of(SEPARATOR, receipt)))
 
 
 def code_of(
@@ -46,7 +46,7 @@ def code_of(
 def priced(receipt: Receipt, terms: LeaseTerms = TERMS, **changes: Any) -> Receipt:
     """Changed, and with the cost that the changed usage comes to: a careful cheat."""
     usage = msgspec.structs.replace(receipt.usage, **{key: U128(value) for key, value in changes.items()})
-    cost = min(make_cost(usage, terms.tariff), terms.cost_limit)
+    cost = min(cost_of(usage, terms.tariff), terms.cost_limit)
     return msgspec.structs.replace(receipt, usage=usage, cost=Amount(cost))
 
 
@@ -66,7 +66,7 @@ def _leases(draw: st.DrawFn) -> tuple[LeaseTerms, list[Counters], int]:
 @settings(max_examples=60)
 def test_an_honest_receipt_always_passes(case: tuple[LeaseTerms, list[Counters], int], behind_ns: int) -> None:
     terms, counted, network_bytes = case
-    last = make_first(make_lease_id(SEPARATOR, terms), NOW_NS)
+    last = make_first(lease_id_of(SEPARATOR, terms), NOW_NS)
     for place, counters in enumerate(counted):
         final = place == len(counted) - 1
         receipt = next_receipt(last, terms, counters, NOW_NS + counters.running_ns, final, network_bytes)
@@ -82,7 +82,7 @@ def test_overrun_is_never_billed() -> None:
     late = Counters(TERMS.duration_limit_ns + 5 * SECOND, 10**15, 10**12, 10**12)
     receipt = next_receipt(LAST, TERMS, late, NOW_NS + 605 * SECOND, True, NETWORK)
     assert receipt.running_ns == TERMS.duration_limit_ns
-    assert receipt.usage.vcpu_ns == make_ceiling(TERMS.resources, TERMS.duration_limit_ns).vcpu_ns
+    assert receipt.usage.vcpu_ns == usage_ceiling_of(TERMS.resources, TERMS.duration_limit_ns).vcpu_ns
     assert (receipt.usage.ingress_bytes, receipt.usage.egress_bytes) == (NETWORK, NETWORK)
     assert code_of(sign(receipt), elapsed_ns=605 * SECOND) is None
 
@@ -90,7 +90,7 @@ def test_overrun_is_never_billed() -> None:
 def test_the_charge_is_zero_while_nothing_runs() -> None:
     still = next_receipt(LAST, TERMS, SPENT, NOW_NS + 500 * SECOND, False, NETWORK)
     assert (still.cost, still.usage) == (LAST.cost, LAST.usage)
-    assert make_exposure(still.cost, LAST.cost) == 0
+    assert exposure_of(still.cost, LAST.cost) == 0
 
 
 def test_the_honest_next_receipt_passes() -> None:
@@ -99,7 +99,7 @@ def test_the_honest_next_receipt_passes() -> None:
 
 @pytest.mark.parametrize("name", USAGE_FIELDS)
 def test_over_billing_any_line_is_refused(name: str) -> None:
-    most = getattr(make_ceiling(TERMS.resources, NEXT.running_ns, NETWORK), name)
+    most = getattr(usage_ceiling_of(TERMS.resources, NEXT.running_ns, NETWORK), name)
     assert code_of(sign(priced(NEXT, **{name: most}))) is None
     assert code_of(sign(priced(NEXT, **{name: most + 1}))) == "receipt_usage_above_limit"
     assert code_of(sign(priced(NEXT, **{name: U128_MAX}))) == "receipt_usage_above_limit"
@@ -176,11 +176,11 @@ def test_network_that_the_job_did_not_ask_for_is_refused() -> None:
 
 def test_the_cost_stops_at_the_leases_limit() -> None:
     terms = make_terms(cost_limit=Amount(LAST.cost + 5), tariff=TERMS.tariff, resources=TERMS.resources)
-    last = msgspec.structs.replace(LAST, lease_id=make_lease_id(SEPARATOR, terms))
+    last = msgspec.structs.replace(LAST, lease_id=lease_id_of(SEPARATOR, terms))
     capped = next_receipt(last, terms, GROWN, NOW_NS + 20 * SECOND, False, NETWORK)
     assert capped.cost == terms.cost_limit
     assert code_of(sign(capped), last, terms) is None
-    whole = msgspec.structs.replace(capped, cost=make_cost(capped.usage, terms.tariff))
+    whole = msgspec.structs.replace(capped, cost=cost_of(capped.usage, terms.tariff))
     assert code_of(sign(whole), last, terms) == "receipt_cost"
 
 
@@ -229,7 +229,7 @@ def test_a_queue_with_a_fall_or_a_lie_is_refused() -> None:
 
 def test_the_last_of_a_queue_must_be_signed_and_within_the_limits() -> None:
     queue = _queue()
-    most = make_ceiling(TERMS.resources, queue[3].receipt.running_ns, NETWORK).gpu_ns
+    most = usage_ceiling_of(TERMS.resources, queue[3].receipt.running_ns, NETWORK).gpu_ns
     greedy = priced(queue[3].receipt, gpu_ns=most + 1)
     assert _queue_code((*queue[:3], sign(greedy))) == "receipt_usage_above_limit"
 
@@ -252,7 +252,7 @@ def test_a_wrong_signature_is_refused(name: str) -> None:
 
 
 def test_another_chains_signature_is_refused() -> None:
-    signature = sign_digest(make_key(1), make_receipt_digest(Hash32(bytes(32)), NEXT))
+    signature = sign_digest(make_key(1), receipt_digest_of(Hash32(bytes(32)), NEXT))
     assert code_of(SignedReceipt(NEXT, signature)) == "receipt_signature"
 
 
@@ -276,4 +276,4 @@ def test_no_receipt_makes_the_check_raise_and_no_stranger_passes(receipt: Receip
 
 @given(st.integers(0, U128_MAX).map(Amount), st.integers(0, U128_MAX).map(Amount))
 def test_exposure_is_what_no_voucher_covers(cost: Amount, vouchered: Amount) -> None:
-    assert make_exposure(cost, vouchered) == max(0, cost - vouchered)
+    assert exposure_of(cost, vouchered) == max(0, cost - vouchered)

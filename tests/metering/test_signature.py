@@ -9,7 +9,7 @@ from eth_keys import keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metering.signature import is_signed_by, make_address, recover_signer, sign_digest
+from metering.signature import address_of_key, is_signed_by, recover_signer, sign_digest
 from metering.units import Hash32
 from tests.make.values import address_of, make_key
 from tests.metering.strategies import hashes
@@ -39,7 +39,7 @@ def test_a_signature_names_its_signer_and_is_the_oracles(digest: Hash32, number:
 @settings(max_examples=20)
 def test_addresses_are_ethereums(number: int) -> None:
     key = make_key(number)
-    assert make_address(key.public_key) == bytes.fromhex(Account.from_key(key.secret).address[2:])
+    assert address_of_key(key.public_key) == bytes.fromhex(Account.from_key(key.secret).address[2:])
 
 
 @given(hashes)

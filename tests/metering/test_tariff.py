@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering.resources import Resources
-from metering.tariff import Tariff, find_dearer, make_cost, make_cost_ceiling, make_hourly_price
+from metering.tariff import Tariff, cost_ceiling_of, cost_of, find_dearer, hourly_price_of
 from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, U128, U128_MAX, Amount
-from metering.usage import NO_USAGE, USAGE_FIELDS, Counters, Usage, find_fall, make_ceiling, make_usage
+from metering.usage import NO_USAGE, USAGE_FIELDS, Counters, Usage, find_fall, usage_ceiling_of, usage_of
 from tests.metering.strategies import (
     any_tariffs,
     durations_ns,
@@ -32,22 +32,22 @@ def _only(usage: Usage, name: str) -> Usage:
 @given(small_usages, small_usages, tariffs)
 def test_cost_never_falls_when_usage_grows(usage: Usage, more: Usage, tariff: Tariff) -> None:
     grown = Usage(*(U128(getattr(usage, name) + getattr(more, name)) for name in USAGE_FIELDS))
-    assert make_cost(usage, tariff) <= make_cost(grown, tariff)
+    assert cost_of(usage, tariff) <= cost_of(grown, tariff)
 
 
 @given(small_usages, tariffs, tariffs)
 def test_cost_never_falls_when_prices_grow(usage: Usage, tariff: Tariff, more: Tariff) -> None:
     fields = Tariff.__struct_fields__
     dearer = Tariff(*(Amount(getattr(tariff, name) + getattr(more, name)) for name in fields))
-    assert make_cost(usage, tariff) <= make_cost(usage, dearer)
+    assert cost_of(usage, tariff) <= cost_of(usage, dearer)
     assert find_dearer(tariff, dearer) is None
 
 
 @given(small_usages, tariffs)
 def test_the_whole_is_rounded_once(usage: Usage, tariff: Tariff) -> None:
     """Rounding each line down would lose up to one unit a line; cumulative billing would lose it every interval."""
-    parts = sum(make_cost(_only(usage, name), tariff) for name in USAGE_FIELDS)
-    assert parts <= make_cost(usage, tariff) < parts + len(USAGE_FIELDS)
+    parts = sum(cost_of(_only(usage, name), tariff) for name in USAGE_FIELDS)
+    assert parts <= cost_of(usage, tariff) < parts + len(USAGE_FIELDS)
 
 
 @given(small_usages, tariffs)
@@ -61,12 +61,12 @@ def test_cost_is_the_exact_quotient(usage: Usage, tariff: Tariff) -> None:
         + usage.ingress_bytes * tariff.ingress_gb * hours * BYTES_PER_GIB
         + usage.egress_bytes * tariff.egress_gb * hours * BYTES_PER_GIB
     )
-    assert make_cost(usage, tariff) == min(exact // (hours * BYTES_PER_GIB * BYTES_PER_GB), U128_MAX)
+    assert cost_of(usage, tariff) == min(exact // (hours * BYTES_PER_GIB * BYTES_PER_GB), U128_MAX)
 
 
 @given(usages, any_tariffs)
 def test_no_usage_and_no_price_makes_the_cost_raise(usage: Usage, tariff: Tariff) -> None:
-    assert 0 <= make_cost(usage, tariff) <= U128_MAX
+    assert 0 <= cost_of(usage, tariff) <= U128_MAX
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_no_usage_and_no_price_makes_the_cost_raise(usage: Usage, tariff: Tariff
 def test_each_line_is_paid_by_its_own_price(name: str, price: str, used: int) -> None:
     usage = msgspec.structs.replace(NO_USAGE, **{name: U128(used)})
     tariff = msgspec.structs.replace(FREE, **{price: Amount(777)})
-    assert make_cost(usage, tariff) == 777
-    assert make_cost(msgspec.structs.replace(NO_USAGE, **{name: U128(used - 1)}), tariff) == 776
+    assert cost_of(usage, tariff) == 777
+    assert cost_of(msgspec.structs.replace(NO_USAGE, **{name: U128(used - 1)}), tariff) == 776
 
 
 @st.composite
@@ -105,9 +105,9 @@ def test_the_cost_ceiling_holds_for_any_usage_within_the_limits(
     case: tuple[Resources, int, int, Counters], tariff: Tariff
 ) -> None:
     limits, duration_ns, moved, counters = case
-    usage = make_usage(counters, limits)
-    assert find_fall(usage, make_ceiling(limits, duration_ns, moved)) is None
-    assert make_cost(usage, tariff) <= make_cost_ceiling(limits, tariff, duration_ns, moved)
+    usage = usage_of(counters, limits)
+    assert find_fall(usage, usage_ceiling_of(limits, duration_ns, moved)) is None
+    assert cost_of(usage, tariff) <= cost_ceiling_of(limits, tariff, duration_ns, moved)
 
 
 @given(resources, tariffs, durations_ns, durations_ns, network_bytes)
@@ -115,13 +115,13 @@ def test_the_cost_ceiling_never_falls_with_time(
     limits: Resources, tariff: Tariff, first_ns: int, second_ns: int, moved: int
 ) -> None:
     early, late = sorted((first_ns, second_ns))
-    assert 1 <= make_cost_ceiling(limits, tariff, early, moved) <= make_cost_ceiling(limits, tariff, late, moved)
+    assert 1 <= cost_ceiling_of(limits, tariff, early, moved) <= cost_ceiling_of(limits, tariff, late, moved)
 
 
 @given(resources, prices)
 def test_the_hourly_price_is_one_hour_of_full_use(limits: Resources, price: Amount) -> None:
     tariff = msgspec.structs.replace(FREE, vcpu_hour=price, egress_gb=Amount(5))
-    assert make_hourly_price(limits, tariff) == limits.vcpu_milli * price // 1_000
+    assert hourly_price_of(limits, tariff) == limits.vcpu_milli * price // 1_000
 
 
 @given(any_tariffs, any_tariffs)

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from metering.checks import check_voucher
 from metering.eip712 import keccak
 from metering.signature import sign_digest
-from metering.terms import make_escrow_id
+from metering.terms import escrow_id_of
 from metering.units import ZERO_HASH, Amount, Hash32
-from metering.voucher import NO_COVERAGE, Coverage, SignedVoucher, Voucher, fold_receipts, make_voucher_digest
+from metering.voucher import NO_COVERAGE, Coverage, SignedVoucher, Voucher, fold_receipts, voucher_digest_of
 from tests.make.values import SEPARATOR, make_escrow, make_key
 from tests.metering.strategies import hashes
 from tests.metering.test_signature import malleate
 
 ESCROW = make_escrow()
-ESCROW_ID = make_escrow_id(SEPARATOR, ESCROW)
+ESCROW_ID = escrow_id_of(SEPARATOR, ESCROW)
 COVERAGE = Coverage(4, keccak(b"settled before"), (keccak(b"lease 4"), keccak(b"lease 5")))
 LAST = Voucher(ESCROW_ID, Amount(100), ZERO_HASH)
 NEXT = Voucher(ESCROW_ID, Amount(150), fold_receipts(COVERAGE.prefix, COVERAGE.digests))
@@ -28,7 +28,7 @@ NEXT = Voucher(ESCROW_ID, Amount(150), fold_receipts(COVERAGE.prefix, COVERAGE.d
 
 def sign(voucher: Voucher, key: int = 0) -> SignedVoucher:
     """Signed by key `key`; the escrow's signer is 0."""
-    return SignedVoucher(voucher, sign_digest(make_key(key), make_voucher_digest(SEPARATOR, voucher)))
+    return SignedVoucher(voucher, sign_digest(make_key(key), voucher_digest_of(SEPARATOR, voucher)))
 
 
 def code_of(signed: SignedVoucher, coverage: Coverage = COVERAGE, last: Voucher = LAST) -> Any:

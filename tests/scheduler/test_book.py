@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering.units import BYTES_PER_GIB, NANOS_PER_HOUR
-from scheduler.book import MAX_OFFER_LIFE_NS, MAX_PROOFS, Book, make_shortfall
+from scheduler.book import MAX_OFFER_LIFE_NS, MAX_PROOFS, Book, shortfalls_of
 from scheduler.feasible import check_offer_for_job
 from scheduler.index import ScanIndex
 from scheduler.preferences import Preferences
@@ -98,7 +98,7 @@ def test_expired_offers_are_never_found_and_leave_when_told() -> None:
     later = NOW_NS + NANOS_PER_HOUR
     found = book.search(make_job(), Preferences(), later, 5, DICE)
     assert [one.node for one in found.candidates] == [address_of(2)]
-    assert [(one.code, one.count) for one in make_shortfall(found)] == [("offer_expired", 1)]
+    assert [(one.code, one.count) for one in shortfalls_of(found)] == [("offer_expired", 1)]
     assert (book.drop_expired(later), len(book)) == (1, 1)
     assert book.search(make_job(), Preferences(), later, 5, DICE).unfit == ()
 
@@ -130,7 +130,7 @@ def test_a_shortfall_names_the_nearest_and_counts_what_it_rules_out_alone() -> N
     ]
     far = make_signed_offer(9, free=make_resources(memory_bytes=BYTES_PER_GIB), region="us-east")
     job = make_job(resources=make_resources(memory_bytes=8 * BYTES_PER_GIB), regions=("eu-west",))
-    memory, region = make_shortfall(_make_book(*small, far).search(job, Preferences(), NOW_NS, 3, DICE))
+    memory, region = shortfalls_of(_make_book(*small, far).search(job, Preferences(), NOW_NS, 3, DICE))
     assert (memory.code, memory.count, memory.only) == ("offer_memory", 5, 4)
     assert memory.nearest == "4 GiB of memory free, the job asks for 8 GiB"
     assert memory.nodes == (address_of(4), address_of(3), address_of(2))

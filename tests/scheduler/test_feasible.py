@@ -10,7 +10,7 @@ import pytest
 from metering.resources import Resources
 from metering.sla import Promise
 from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, U128_MAX, Address, Amount
-from scheduler.feasible import CHECKS, check_offer_for_job, fits_job, has_gpu_model, make_cost_limit
+from scheduler.feasible import CHECKS, check_offer_for_job, cost_limit_of, fits_job, has_gpu_model
 from scheduler.job import Image
 from scheduler.preferences import Preferences
 from tests.make.values import NOW_NS, TOKEN, address_of, make_job, make_offer, make_resources, make_tariff
@@ -143,4 +143,4 @@ def test_the_cost_limit_counts_network_only_with_network() -> None:
     tariff = make_tariff(egress_gb=TOKEN)
     plain = make_job()
     networked = msgspec.structs.replace(plain, network=True, network_bytes=2 * 10**9)
-    assert make_cost_limit(networked, tariff) == make_cost_limit(plain, tariff) + 2 * TOKEN
+    assert cost_limit_of(networked, tariff) == cost_limit_of(plain, tariff) + 2 * TOKEN

@@ -9,10 +9,10 @@ import pytest
 
 from metering.resources import Resources
 from metering.sla import Promise
-from metering.tariff import make_cost, make_cost_ceiling
+from metering.tariff import cost_ceiling_of, cost_of
 from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, U64_MAX, Address, Amount
-from metering.usage import make_ceiling
-from scheduler.job import Blob, Image, InputFile, make_job_hash
+from metering.usage import usage_ceiling_of
+from scheduler.job import Blob, Image, InputFile, job_hash_of
 from scheduler.policy import Policy, answer
 from scheduler.quote import QuoteBody
 from tests.make.values import ASSET, NOW_NS, TOKEN, address_of, make_job, make_resources, make_tariff
@@ -87,7 +87,7 @@ def test_a_quote_promises_exactly_the_job() -> None:
     job = make_job(resources=make_resources(gpus=1, gpu_model="L4"), inputs=(_file("data/a"), _file("data/b")))
     body = answer(job, FREE, POLICY, NOW_NS)
     assert isinstance(body, QuoteBody)
-    assert (body.job_hash, body.submitter) == (make_job_hash(job), job.submitter)
+    assert (body.job_hash, body.submitter) == (job_hash_of(job), job.submitter)
     assert (body.resources, body.duration_limit_ns) == (job.resources, job.duration_limit_ns)
     assert (body.tariff.ingress_gb, body.tariff.egress_gb) == (0, 0), "a job without network pays for none"
 
@@ -97,14 +97,14 @@ def test_the_cost_limit_covers_all_the_job_can_use() -> None:
     job = make_job(network=True, network_bytes=3 * 10**9)
     body = answer(job, FREE, policy, NOW_NS)
     assert isinstance(body, QuoteBody)
-    most = make_ceiling(job.resources, job.duration_limit_ns, job.network_bytes)
-    assert make_cost(most, body.tariff) <= body.cost_limit <= job.budget
+    most = usage_ceiling_of(job.resources, job.duration_limit_ns, job.network_bytes)
+    assert cost_of(most, body.tariff) <= body.cost_limit <= job.budget
 
 
 def test_the_exposure_limit_is_some_intervals_and_never_nothing() -> None:
     body = answer(make_job(), FREE, POLICY, NOW_NS)
     assert isinstance(body, QuoteBody)
-    assert body.exposure_limit == make_cost_ceiling(body.resources, body.tariff, 20 * SECOND)
+    assert body.exposure_limit == cost_ceiling_of(body.resources, body.tariff, 20 * SECOND)
     free = make_tariff(0, memory_gib_hour=0, disk_gib_hour=0, gpu_hour=0, egress_gb=0)
     gift = answer(make_job(), FREE, replace(POLICY, tariff=free), NOW_NS)
     assert isinstance(gift, QuoteBody) and gift.exposure_limit == 1

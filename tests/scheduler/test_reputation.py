@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.reputation import HALF_LIFE_NS, NO_REPUTATION, PPM, make_success_ppm, next_reputation
+from scheduler.reputation import HALF_LIFE_NS, NO_REPUTATION, PPM, next_reputation, success_ppm_of
 
 
 def _after(outcomes: list[bool], at_ns: int = 0) -> int:
     reputation = NO_REPUTATION
     for outcome in outcomes:
         reputation = next_reputation(reputation, outcome, at_ns)
-    return make_success_ppm(reputation, at_ns)
+    return success_ppm_of(reputation, at_ns)
 
 
 @given(st.lists(st.booleans(), max_size=60))
@@ -32,9 +32,9 @@ def test_experience_fades_to_none(now_ns: int, good: int, bad: int) -> None:
     reputation = NO_REPUTATION
     for outcome in [True] * good + [False] * bad:
         reputation = next_reputation(reputation, outcome, 0)
-    fresh, stranger = make_success_ppm(reputation, 0), make_success_ppm(NO_REPUTATION, 0)
-    assert 0 < make_success_ppm(reputation, now_ns) < PPM
-    far = make_success_ppm(reputation, now_ns + 60 * HALF_LIFE_NS)
+    fresh, stranger = success_ppm_of(reputation, 0), success_ppm_of(NO_REPUTATION, 0)
+    assert 0 < success_ppm_of(reputation, now_ns) < PPM
+    far = success_ppm_of(reputation, now_ns + 60 * HALF_LIFE_NS)
     assert far == stranger
     assert (fresh - stranger) * (far - stranger) >= 0
 

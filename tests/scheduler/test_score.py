@@ -7,8 +7,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.tariff import make_cost
-from metering.usage import Counters, make_usage
+from metering.tariff import cost_of
+from metering.usage import Counters, usage_of
 from scheduler.latency import next_latency
 from scheduler.preferences import UNKNOWN_RTT_US, Preferences, Weights
 from scheduler.reputation import NO_REPUTATION, next_reputation
@@ -22,8 +22,8 @@ def _scored(scores: list[int]) -> list[Scored[int]]:
 
 def test_the_compute_part_is_what_full_use_would_be_billed() -> None:
     job, offer = make_job(), make_offer()
-    usage = make_usage(Counters(job.duration_limit_ns, job.duration_limit_ns // 2), job.resources)
-    assert score_offer(job, offer, Preferences(), NOW_NS).parts.compute == make_cost(usage, offer.body.tariff)
+    usage = usage_of(Counters(job.duration_limit_ns, job.duration_limit_ns // 2), job.resources)
+    assert score_offer(job, offer, Preferences(), NOW_NS).parts.compute == cost_of(usage, offer.body.tariff)
 
 
 def test_the_score_is_the_sum_of_its_parts_and_each_part_shows() -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from metering.tariff import COST_DIVISOR, make_cost, make_weights
+from metering.tariff import COST_DIVISOR, cost_of, weights_of
 from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, U128_MAX, Address, Amount
 from scheduler.feasible import price_for
 from scheduler.index import MAX_NEAR_BEST, ScanIndex
@@ -15,7 +15,7 @@ from scheduler.latency import next_latency
 from scheduler.offer import Offer
 from scheduler.preferences import Preferences, Weights
 from scheduler.reputation import Reputation
-from scheduler.score import make_full_usage
+from scheduler.score import full_usage_of
 from scheduler.threshold import ThresholdIndex
 from tests.make.values import NOW_NS, TOKEN, address_of, make_job, make_offer, make_resources, make_tariff
 
@@ -135,7 +135,7 @@ def test_a_bucket_that_is_empty_is_forgotten() -> None:
 def test_weights_come_to_the_cost(seed: int) -> None:
     entropy = random.Random(seed)
     job, tariff = make_random_job(entropy), make_random_offer(entropy, 1).body.tariff
-    usage, asked = make_full_usage(job), price_for(job, tariff)
+    usage, asked = full_usage_of(job), price_for(job, tariff)
     prices = [getattr(asked, name) for name in asked.__struct_fields__]
-    weighed = sum(weight * price for weight, price in zip(make_weights(usage), prices, strict=True))
-    assert make_cost(usage, asked) == min(weighed // COST_DIVISOR, U128_MAX)
+    weighed = sum(weight * price for weight, price in zip(weights_of(usage), prices, strict=True))
+    assert cost_of(usage, asked) == min(weighed // COST_DIVISOR, U128_MAX)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from metering.eip712 import Domain, make_digest
+from metering.eip712 import Domain, typed_digest
 from metering.evidence import make_numbered_document
 from metering.faults import Contradictable, Witness
 from metering.receipt import Receipt, SignedReceipt
@@ -111,7 +111,7 @@ class Guard:
         if not is_honest:
             return
         durable = self._durable.get(node, set())
-        digest = make_digest(self._separator, type_name, value)
+        digest = typed_digest(self._separator, type_name, value)
         match value:
             case Receipt():
                 assert ("Receipt", digest) in durable, "a receipt leaves that is not on disk"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from metering.eip712 import make_digest
+from metering.eip712 import typed_digest
 from metering.signature import recover_signer
-from metering.terms import Escrow, Opening, make_escrow_id
+from metering.terms import Escrow, Opening, escrow_id_of
 from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Hash32
-from metering.voucher import make_voucher_digest
+from metering.voucher import voucher_digest_of
 from xnode.ports.chain import ClaimRow
 
 MIN_THAW_S = 10
@@ -58,14 +58,14 @@ class Ledger:
 
     def find(self, escrow: Escrow) -> Funds:
         """The escrow's funds, empty when it never was opened."""
-        escrow_id = make_escrow_id(self.separator, escrow)
+        escrow_id = escrow_id_of(self.separator, escrow)
         return self.escrows.setdefault(escrow_id, Funds(escrow.payer, escrow.provider))
 
     def open_by_sig(self, now_s: int, escrow: Escrow, opening: Opening, signature: bytes) -> None:
         """Reserve what the payer, or an opener it approved, has signed."""
-        opener = recover_signer(make_digest(self.separator, "Opening", opening), signature)
+        opener = recover_signer(typed_digest(self.separator, "Opening", opening), signature)
         funds = self.find(escrow)
-        self._need(opening.escrow_id == make_escrow_id(self.separator, escrow), "WrongEscrow")
+        self._need(opening.escrow_id == escrow_id_of(self.separator, escrow), "WrongEscrow")
         self._need(now_s <= opening.deadline, "SignatureExpired")
         self._need(opener in (escrow.payer, escrow.signer) and opener is not None, "WrongOpeningSignature")
         assert opener is not None
@@ -89,7 +89,7 @@ class Ledger:
         """Pay what the voucher promises and the escrow holds; give the rest back. A bad row is skipped."""
         funds = self.find(row.escrow)
         if row.voucher is not None:
-            signer = recover_signer(make_voucher_digest(self.separator, row.voucher), row.signature)
+            signer = recover_signer(voucher_digest_of(self.separator, row.voucher), row.signature)
             reached = min(row.voucher.cumulative, funds.deposited)
             if signer == row.escrow.signer and reached > funds.claimed:
                 paid = reached - funds.claimed

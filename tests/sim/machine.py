@@ -10,8 +10,8 @@ from typing import Any
 
 from coincurve import PrivateKey
 
-from metering.eip712 import make_digest
-from metering.signature import make_address, sign_digest
+from metering.eip712 import typed_digest
+from metering.signature import address_of_key, sign_digest
 from metering.units import NANOS_PER_SECOND, Address, Amount, Hash32
 from tests.sim.chain import ChainPort
 from tests.sim.clockwork import Clockwork, PowerLost, Task
@@ -52,10 +52,10 @@ class KeySigner:
 
     @property
     def address(self) -> Address:
-        return make_address(self.key.public_key)
+        return address_of_key(self.key.public_key)
 
     def sign(self, type_name: str, value: object) -> bytes:
-        signature = sign_digest(self.key, make_digest(self.separator, type_name, value))
+        signature = sign_digest(self.key, typed_digest(self.separator, type_name, value))
         self.check(type_name, value, signature)
         return signature
 

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from metering.units import Address, Hash32
-from scheduler.book import Book, make_shortfall
+from scheduler.book import Book, shortfalls_of
 from scheduler.job import Job
 from scheduler.offer import SignedOffer
 from scheduler.preferences import Preferences
@@ -48,5 +48,5 @@ class SimMarket:
             assert signed is not None
             rtt_ns = facts.rtt_us(scored.node) * 1000
             candidates.append(Candidate(signed, rtt_ns, scored.score, scored.parts.describe()))
-        short = tuple((one.code, one.count, one.nearest) for one in make_shortfall(search))
+        short = tuple((one.code, one.count, one.nearest) for one in shortfalls_of(search))
         return Found(search.offers_seen, tuple(candidates), short)

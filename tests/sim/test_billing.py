@@ -10,7 +10,7 @@ import pytest
 
 from metering.codec import decode_strict, encode
 from metering.receipt import Receipt
-from metering.tariff import make_cost
+from metering.tariff import cost_of
 from metering.units import NANOS_PER_SECOND, U128, Amount
 from metering.usage import USAGE_FIELDS
 from tests.sim.containers import Behaviour
@@ -32,7 +32,7 @@ def with_usage(name: str, value: Callable[[int], int]) -> Lie:
 
     def lie(receipt: Receipt, lease: ProviderLease) -> Receipt:
         usage = change(receipt.usage, **{name: U128(value(getattr(receipt.usage, name)))})  # type: ignore[arg-type]
-        return change(receipt, usage=usage, cost=make_cost(usage, lease.terms.tariff))  # type: ignore[arg-type]
+        return change(receipt, usage=usage, cost=cost_of(usage, lease.terms.tariff))  # type: ignore[arg-type]
 
     return lie
 

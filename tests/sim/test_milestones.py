@@ -13,7 +13,7 @@ import structlog
 from metering.units import NANOS_PER_SECOND, Hash32
 from tests.sim.containers import Behaviour
 from tests.sim.world import make_market
-from xnode.logs import make_log_id
+from xnode.logs import log_id_of
 from xnode.milestones import log_milestones
 from xnode.node import effects
 from xnode.node.records import ProviderLease
@@ -48,7 +48,7 @@ def test_both_sides_log_each_milestone_once_under_one_job_and_lease(lines: Lines
     job_hash = world.submit(behaviour=Behaviour(run_ns=20 * NANOS_PER_SECOND))
     world.run_until_settled()
     (lease,) = world.leases(1)
-    ids = {"job": make_log_id(job_hash), "lease": make_log_id(lease.lease_id)}
+    ids = {"job": log_id_of(job_hash), "lease": log_id_of(lease.lease_id)}
     for side in ("provider", "submitter"):
         said = Counter(line["event"] for line in pick(lines, side=side, **ids))
         assert said == Counter(LIFE), side
@@ -79,7 +79,7 @@ def test_a_restart_says_no_milestone_again(lines: Lines) -> None:
 
 def test_two_jobs_on_one_escrow_keep_their_own_ids(lines: Lines) -> None:
     world = make_market()
-    jobs = {make_log_id(world.submit()) for _ in range(2)}
+    jobs = {log_id_of(world.submit()) for _ in range(2)}
     world.run_until_settled()
     for event in LIFE:
         assert {line["job"] for line in pick(lines, event=event, side="provider")} == jobs, event

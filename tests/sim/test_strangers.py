@@ -13,7 +13,7 @@ from metering.receipt import Receipt, SignedReceipt
 from metering.resources import Resources
 from metering.signature import sign_digest
 from metering.tariff import Tariff
-from metering.terms import Escrow, LeaseTerms, Opening, make_escrow_id, make_lease_id
+from metering.terms import Escrow, LeaseTerms, Opening, escrow_id_of, lease_id_of
 from metering.units import NANOS_PER_SECOND, PPM, U64_MAX, U128, U128_MAX, Amount
 from metering.usage import Usage
 from metering.voucher import Coverage, SignedVoucher, Voucher
@@ -190,12 +190,12 @@ def test_terms_that_differ_in_anything_from_the_quote_are_refused(
     honest = Escrow(address_of(500), address_of(0), address_of(1001), ASSET, bytes(32), 60, 1)  # type: ignore[arg-type]
     used = escrow or honest
     due = LeaseTerms(
-        body.job_hash, held.digest, body.submitter, held.quote.provider, held.quote.node, make_escrow_id(SEPARATOR, used),
+        body.job_hash, held.digest, body.submitter, held.quote.provider, held.quote.node, escrow_id_of(SEPARATOR, used),
         0, body.asset, body.resources, body.tariff, body.cost_limit, body.exposure_limit, body.interval_ns,
         body.duration_limit_ns, QUOTED_AT_NS + NANOS_PER_SECOND, *msgspec.structs.astuple(body.promise),
     )  # fmt: skip
     asked = msgspec.structs.replace(due, **altered)
-    signature = sign_digest(make_key(0), make_lease_id(SEPARATOR, asked))
+    signature = sign_digest(make_key(0), lease_id_of(SEPARATOR, asked))
     change = changes.LeaseRequested("x", address_of(0), (), asked, signature, used, opening, b"")
     turn = step(provider, changes.Entry(QUOTED_AT_NS, DICE, change))
     free = {"lease_number", "open_until_ns"}

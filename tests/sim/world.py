@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, Hash32
-from scheduler.job import Image, Job, make_job_hash
+from scheduler.job import Image, Job, job_hash_of
 from tests.make.values import (
     ASSET,
     DOMAIN,
@@ -133,7 +133,7 @@ class World:
         self.behaviours[name] = behaviour or Behaviour()
         self.jobs.append((submitter, job))
         self._keep_telling(submitter, JobSubmitted("", job))
-        return make_job_hash(job)
+        return job_hash_of(job)
 
     def stop(self, job_hash: Hash32, submitter: int = 0) -> None:
         """Stop a job."""
@@ -211,7 +211,7 @@ class World:
                 return False
         for submitter, job in self.jobs:
             loop = self.machines[submitter].loop
-            found = loop.state.get(SubmitterJob, make_job_hash(job)) if loop else None
+            found = loop.state.get(SubmitterJob, job_hash_of(job)) if loop else None
             if found is None or found.status not in ("done", "failed", "stopped"):
                 return False
         leases = [lease for number in self.machines for lease in self.leases(number)]
@@ -240,7 +240,7 @@ class World:
             lines.append(f"node {number}: " + "; ".join(texts))
         for submitter, job in self.jobs:
             loop = self.machines[submitter].loop
-            found = loop.state.get(SubmitterJob, make_job_hash(job)) if loop else None
+            found = loop.state.get(SubmitterJob, job_hash_of(job)) if loop else None
             lines.append(f"{job.name}: {found.status} {found.end_reason} {found.end_detail}" if found else job.name)
         lines += [f"escrow {key.hex()[:8]} {funds}" for key, funds in self.ledger.escrows.items()]
         return "\n".join(lines)

@@ -19,7 +19,7 @@ from tests.make.values import SEPARATOR, address_of, make_job, make_signed_offer
 from tests.sim.world import make_provider_settings, make_submitter_settings
 from xnode.clock import SystemClock
 from xnode.errors import Permanent, Retryable
-from xnode.logs import make_log_id
+from xnode.logs import log_id_of
 from xnode.loop import Loop
 from xnode.node import changes, effects
 from xnode.node.records import Candidate, Numbers, SubmitterJob
@@ -228,7 +228,7 @@ async def test_the_log_lines_of_an_effect_and_its_retries_carry_the_job(engine: 
         assert isinstance(reply, effects.ReplyOk)
         with trio.fail_after(DEADLINE_S):
             await again.wait()
-    ids = {"job": make_log_id(reply.value)}
+    ids = {"job": log_id_of(reply.value)}
     assert tried == [ids, ids]
 
 

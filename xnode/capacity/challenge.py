@@ -27,7 +27,7 @@ def check_size(n: int) -> None:
         raise ValueError(f"n must be a multiple of {SIZE_STEP} up to {MAX_SIZE}, not {n}")
 
 
-def make_device_seed(challenge_seed: Hash32, device: int) -> Hash32:
+def device_seed_of(challenge_seed: Hash32, device: int) -> Hash32:
     """keccak256(abi.encode(challengeSeed, uint32 device)): the matrices of device number `device`, from 0."""
     return keccak(challenge_seed + device.to_bytes(32, "big"))
 

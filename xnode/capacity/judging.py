@@ -10,15 +10,15 @@ from metering.capacity import (
     CapacityAnswer,
     ElementProof,
     SignedVerdict,
+    answer_digest_of,
     find_opened_rows,
-    make_answer_digest,
-    make_verdict_digest,
+    verdict_digest_of,
 )
 from metering.eip712 import keccak
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
 from metering.units import Address, Hash32
-from xnode.capacity.challenge import make_device_seed
+from xnode.capacity.challenge import device_seed_of
 from xnode.capacity.errand import Expect, ExpectedMade
 from xnode.capacity.message import Answers
 from xnode.capacity.opening import OpenedRow, check_opened_row, find_wrong_element
@@ -67,7 +67,7 @@ def make_tasks(challenge: Challenge, seed: Hash32) -> tuple[DeviceTask, ...]:
     for claimed in list_claims(challenge):
         for device in claimed.devices:
             kind = claimed.claim.kind
-            tasks.append(DeviceTask(device, kind, gpus, make_device_seed(seed, device), claimed.claim.n))
+            tasks.append(DeviceTask(device, kind, gpus, device_seed_of(seed, device), claimed.claim.n))
             gpus += kind == "gpu"
     return tuple(tasks)
 
@@ -78,7 +78,7 @@ def make_answers(
     """What a node signs for its number-th claim, given the devices' roots."""
     claimed = list_claims(challenge)[number]
     return tuple(
-        CapacityAnswer(challenge.challenge_id, device, claimed.claim.n, make_device_seed(seed, device), root)
+        CapacityAnswer(challenge.challenge_id, device, claimed.claim.n, device_seed_of(seed, device), root)
         for device, root in zip(claimed.devices, roots, strict=True)
     )
 
@@ -92,7 +92,7 @@ def check_answers(
         return Refusal("answers_count", f"{len(answers.devices)} answers for {claimed.claim.count} devices")
     due = make_answers(challenge, challenge.seed, number, [each.root for each in answers.devices])
     for answer, given in zip(due, answers.devices, strict=True):
-        if not is_signed_by(node, make_answer_digest(separator, answer), given.signature):
+        if not is_signed_by(node, answer_digest_of(separator, answer), given.signature):
             return Refusal("answer_signature", f"the answer of device {answer.device} is not signed by the node")
     return None
 
@@ -173,7 +173,7 @@ def check_verdict(challenge: Challenge, signed: SignedVerdict, node: Address, se
     """None when it is this node's verdict on this challenge."""
     if signed.verdict.challenge_id != challenge.challenge_id:
         return Refusal("verdict_of_another", "the verdict is on another challenge")
-    if not is_signed_by(node, make_verdict_digest(separator, signed.verdict), signed.signature):
+    if not is_signed_by(node, verdict_digest_of(separator, signed.verdict), signed.signature):
         return Refusal("verdict_signature", "the verdict is not signed by the caller's node key")
     return None
 

@@ -11,11 +11,11 @@ import structlog
 import trio
 from sqlalchemy import Engine
 
-from metering.eip712 import make_digest
+from metering.eip712 import typed_digest
 from metering.signature import recover_signer
-from metering.terms import Escrow, Opening, make_escrow_id
+from metering.terms import Escrow, Opening, escrow_id_of
 from metering.units import U128_MAX, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
-from xnode.chain.abi.codec import Function, make_checksum, parse_hex
+from xnode.chain.abi.codec import Function, checksum_address, parse_hex
 from xnode.chain.contracts import payment_escrow, provider_registry
 from xnode.chain.contracts.capacity_registry import CapacityClient
 from xnode.chain.deployment.check import check_deployment
@@ -75,7 +75,7 @@ class ChainClient:
         """One line about the chain, when everything is what the manifest says; else Permanent with what to mend."""
         chain_id = await self._rpc.check_chain_id()
         await check_deployment(self._rpc, self.manifest)
-        return f"chain {chain_id} at {self._rpc.where}, escrow {make_checksum(self._escrow)}"
+        return f"chain {chain_id} at {self._rpc.where}, escrow {checksum_address(self._escrow)}"
 
     async def check_is_there(self) -> None:
         """Nothing, when the node serves our chain now; else Retryable or Permanent."""
@@ -112,7 +112,7 @@ class ChainClient:
 
     async def open_escrow(self, intent: str, escrow: Escrow, opening: Opening, signature: bytes) -> Sent:
         """Relays the opening; confirmed when it returns. ok too when someone else has relayed it first."""
-        signed_by = recover_signer(make_digest(self._separator, "Opening", opening), signature)
+        signed_by = recover_signer(typed_digest(self._separator, "Opening", opening), signature)
         # Whoever else signed would be refused; a payer that is a contract (ERC-1271) recovers to nobody we know.
         opener = escrow.signer if signed_by == escrow.signer else escrow.payer
         data = payment_escrow.make_open_by_sig(escrow, opening, opener, signature)
@@ -159,7 +159,7 @@ class ChainClient:
             return await self._send_all(intent, claims, gas_floor)
 
     async def _make_releases(self, rows: tuple[ClaimRow, ...]) -> list[bytes]:
-        states = await self.escrow_states([make_escrow_id(self._separator, row.escrow) for row in rows])
+        states = await self.escrow_states([escrow_id_of(self._separator, row.escrow) for row in rows])
         releases = []
         for row, state in zip(rows, states, strict=True):
             # Never below what is claimed by then, or the release would revert and take the claims with it.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from metering.capacity import make_answer_digest, make_verdict_digest
-from metering.eip712 import make_digest
+from metering.capacity import answer_digest_of, verdict_digest_of
+from metering.eip712 import typed_digest
 from metering.evidence import AnswerDocument, CoveredVoucher, LeaseDocument, NumberedDocument, VerdictDocument
 from metering.faults import (
     Device,
@@ -16,7 +16,7 @@ from metering.faults import (
     find_false_verdict,
     find_wrong_element,
 )
-from metering.receipt import SignedReceipt, make_receipt_digest
+from metering.receipt import SignedReceipt, receipt_digest_of
 from metering.signature import recover_signer
 from metering.units import ZERO_ADDRESS, Address, Hash32
 from xnode.chain.contracts import capacity_registry, fault_prover, provider_registry
@@ -82,15 +82,15 @@ def _list_signers(documents: Sequence[SignedDocument], separator: Hash32) -> lis
     for document in documents:
         match document:
             case SignedReceipt():
-                found.append(recover_signer(make_receipt_digest(separator, document.receipt), document.signature))
+                found.append(recover_signer(receipt_digest_of(separator, document.receipt), document.signature))
             case NumberedDocument():
-                found.append(recover_signer(make_digest(separator, document.kind, document), document.signature))
+                found.append(recover_signer(typed_digest(separator, document.kind, document), document.signature))
                 found.append(document.node)
             case AnswerDocument(signed=answer):
-                digest = make_answer_digest(document.separator, answer.answer)
+                digest = answer_digest_of(document.separator, answer.answer)
                 found.append(recover_signer(digest, answer.signature))
             case VerdictDocument(signed=verdict):
-                digest = make_verdict_digest(document.separator, verdict.verdict)
+                digest = verdict_digest_of(document.separator, verdict.verdict)
                 found.append(recover_signer(digest, verdict.signature))
     return [node for node in found if node is not None]
 
@@ -105,7 +105,7 @@ async def _find_overuse(
 ) -> list[Proof]:
     by_provider: dict[Address, list[SignedReceipt]] = {}
     for one in receipts:
-        node = recover_signer(make_receipt_digest(separator, one.receipt), one.signature)
+        node = recover_signer(receipt_digest_of(separator, one.receipt), one.signature)
         if node is not None and node in owners:
             by_provider.setdefault(owners[node], []).append(one)
     found: list[Proof] = []

@@ -16,7 +16,7 @@ from metering.evidence import LeaseDocument
 from metering.faults import Proof
 from metering.receipt import SignedReceipt
 from metering.units import U128_MAX, ZERO_ADDRESS, Address, Amount, Hash32
-from xnode.chain.abi.codec import make_checksum, to_hex
+from xnode.chain.abi.codec import checksum_address, to_hex
 from xnode.chain.contracts import (
     capacity_registry,
     compute_credit,
@@ -97,7 +97,7 @@ class Payer:
         balance = await self._rpc.view(asset.address, openx_token.BALANCE_OF, self.address)
         if balance < amount:
             raise UserError(
-                f"{make_checksum(self.address)} has {balance} base units of {asset.symbol}, the deposit takes {amount}",
+                f"{checksum_address(self.address)} has {balance} base units of {asset.symbol}, the deposit takes {amount}",
                 where="amount",
                 todo=f"get {asset.symbol} first",
                 code=ExitCode.FUNDS,

@@ -12,7 +12,7 @@ from xnode.capacity import judging, message
 from xnode.challenge.evidence import EvidenceKeeper
 from xnode.challenge.trial import LOOK_S, Caller, Trial, describe, read_request, refuse
 from xnode.errors import Permanent, Retryable
-from xnode.logs import make_log_id
+from xnode.logs import log_id_of
 from xnode.ports.capacity import CapacityChain
 from xnode.ports.net import RpcRefused
 
@@ -50,7 +50,7 @@ class Exchange:
                     await self._record(trial, chosen)
             challenge = await self._chain.read_challenge(trial.challenge_id)
             if challenge.stage != "drawn" or (await self._chain.read_head()).time > challenge.deadline:
-                log.info("challenge is over", challenge=make_log_id(trial.challenge_id), stage=challenge.stage)
+                log.info("challenge is over", challenge=log_id_of(trial.challenge_id), stage=challenge.stage)
                 return
             with trio.move_on_after(LOOK_S):
                 await trial.changed.wait()
@@ -59,7 +59,7 @@ class Exchange:
         try:
             await self._chain.record(trial.challenge_id, chosen)
         except (Retryable, Permanent) as error:
-            log.warning("verdicts not recorded", challenge=make_log_id(trial.challenge_id), reason=str(error))
+            log.warning("verdicts not recorded", challenge=log_id_of(trial.challenge_id), reason=str(error))
 
     async def _exchange(self, trial: Trial) -> None:
         """Tell every other member our verdict, and hear theirs."""

@@ -23,7 +23,7 @@ from xnode.challenge.evidence import EvidenceKeeper
 from xnode.challenge.trial import Caller, Trial, describe, read_refusal
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
-from xnode.logs import make_log_id
+from xnode.logs import log_id_of
 from xnode.ports.clock import Clock
 from xnode.ports.net import RpcRefused
 from xnode.ports.store import Promises
@@ -98,7 +98,7 @@ class Inquiry:
         while received is None:
             timing = judge(None, limit_ns, self._clock.now_ns())
             if timing is not None:
-                log.warning("no answers in time", challenge=make_log_id(trial.challenge_id), claim=number)
+                log.warning("no answers in time", challenge=log_id_of(trial.challenge_id), claim=number)
                 return timing, None
             answers = await self._ask_answers(trial, number)
             if answers is not None:
@@ -108,7 +108,7 @@ class Inquiry:
         timing = judge(received.answered_ns, limit_ns, self._clock.now_ns())
         assert timing is not None
         took_ms = (received.answered_ns - trial.seen_ns) // 1_000_000
-        log.info("answers", challenge=make_log_id(trial.challenge_id), claim=number, took_ms=took_ms, timing=timing)
+        log.info("answers", challenge=log_id_of(trial.challenge_id), claim=number, took_ms=took_ms, timing=timing)
         return timing, received.answers
 
     async def _ask_answers(self, trial: Trial, number: int) -> Answers | None:
@@ -208,7 +208,7 @@ class Inquiry:
     ) -> None:
         signed = SignedAnswer(_make_answer(trial.challenge_id, task, answer), answer.signature)
         await self._documents.keep_answer(signed, found.opening)
-        log.warning("a wrong element was signed", challenge=make_log_id(trial.challenge_id), device=task.device)
+        log.warning("a wrong element was signed", challenge=log_id_of(trial.challenge_id), device=task.device)
 
     async def _insist(self, trial: Trial, method: str, query: msgspec.Struct, until_ns: int) -> bytes | Refusal:
         """The node's answer, asked again and again until it gives one; why not, when the time is over or it says no."""

@@ -20,7 +20,7 @@ from xnode.capacity.products import Products, open_products
 from xnode.challenge.trial import read_request, refuse
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
-from xnode.logs import make_log_id
+from xnode.logs import log_id_of
 from xnode.ports.capacity import CapacityChain, Challenge
 from xnode.ports.net import RpcHandler
 from xnode.ports.store import Promises
@@ -141,7 +141,7 @@ class Prover:
         arrived, self._arrived = self._arrived, trio.Event()
         arrived.set()
         devices = sum(claim.count for claim in session.challenge.claims)
-        log.info("capacity challenge", challenge=make_log_id(session.challenge.challenge_id), devices=devices)
+        log.info("capacity challenge", challenge=log_id_of(session.challenge.challenge_id), devices=devices)
 
     async def _wait_other_seed(self, session: _Session) -> None:
         """Returns when the challenge is over, or has another seed."""

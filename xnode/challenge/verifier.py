@@ -7,7 +7,7 @@ import os
 import structlog
 import trio
 
-from metering.capacity import SignedVerdict, Verdict, make_answers_hash
+from metering.capacity import SignedVerdict, Verdict, answers_hash_of
 from metering.codec import decode, encode
 from metering.eip712 import Domain
 from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Hash32
@@ -18,7 +18,7 @@ from xnode.challenge.inquiry import Inquiry
 from xnode.challenge.trial import LOOK_S, Caller, Trial
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
-from xnode.logs import make_log_id
+from xnode.logs import log_id_of
 from xnode.ports.capacity import CapacityChain, Challenge
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, RpcHandler
@@ -61,7 +61,7 @@ class Verifier:
         if trial is None:
             return
         self._exchange.trials[challenge_id] = trial
-        log.info("drawn to verify", challenge=make_log_id(challenge_id), provider="0x" + trial.challenge.provider.hex())
+        log.info("drawn to verify", challenge=log_id_of(challenge_id), provider="0x" + trial.challenge.provider.hex())
         try:
             signed = await self._find_verdict(trial) or await self._judge(trial)
             if signed is not None:
@@ -95,7 +95,7 @@ class Verifier:
         try:
             await self._chain.draw(challenge.challenge_id)
         except (Retryable, Permanent) as error:
-            log.info("not drawn yet", challenge=make_log_id(challenge.challenge_id), reason=str(error))
+            log.info("not drawn yet", challenge=log_id_of(challenge.challenge_id), reason=str(error))
 
     async def _keep_sight(self, challenge: Challenge, seen_ns: int) -> int:
         """When we first saw that the block of the draw was there, over all our lives."""
@@ -123,7 +123,7 @@ class Verifier:
         """Our verdict; None when we abstain."""
         received = await self._inquiry.collect_answers(trial)
         if received is None:
-            log.info("abstained: was away for the answers", challenge=make_log_id(trial.challenge_id))
+            log.info("abstained: was away for the answers", challenge=log_id_of(trial.challenge_id))
             return None
         if not received:
             return await self._give_verdict(trial, (), ZERO_HASH)
@@ -132,7 +132,7 @@ class Verifier:
         vector_seed, opening_seed = Hash32(entropy[:32]), Hash32(entropy[32:])
         fault = await self._inquiry.check_devices(trial, received, vector_seed, opening_seed)
         if fault is not None:
-            log.warning("capacity not verified", challenge=make_log_id(trial.challenge_id), reason=str(fault))
+            log.warning("capacity not verified", challenge=log_id_of(trial.challenge_id), reason=str(fault))
         # The verifiers that fail a provider agree on that alone: what each of them saw is its own.
         return await self._give_verdict(trial, () if fault else roots, opening_seed)
 
@@ -146,7 +146,7 @@ class Verifier:
             await trio.sleep(LOOK_S)
         if challenge.seed != trial.challenge.seed:
             raise Retryable("the chain was reorganised: the challenge has another seed")
-        verdict = Verdict(trial.challenge_id, make_answers_hash(roots), bool(roots), opening_seed)
+        verdict = Verdict(trial.challenge_id, answers_hash_of(roots), bool(roots), opening_seed)
         reach("verdict_before_promise")
         await self._promises.promise("Verdict", trial.challenge_id, encode(verdict))
         reach("verdict_promised")
@@ -154,5 +154,5 @@ class Verifier:
 
     def _sign(self, verdict: Verdict) -> SignedVerdict:
         """Only what is promised comes here."""
-        log.info("verdict", challenge=make_log_id(verdict.challenge_id), passed=verdict.passed)
+        log.info("verdict", challenge=log_id_of(verdict.challenge_id), passed=verdict.passed)
         return SignedVerdict(verdict, self._signer.sign("Verdict", verdict))

@@ -12,7 +12,7 @@ from metering.units import Address, Hash32
 from xnode.challenge.prover import Prover
 from xnode.challenge.verifier import Verifier
 from xnode.errors import Permanent, Retryable
-from xnode.logs import make_log_id
+from xnode.logs import log_id_of
 from xnode.node.changes import CapacityVerified
 from xnode.ports.capacity import CapacityChain
 
@@ -132,7 +132,7 @@ class CapacityWatch:
         except* (Retryable, Permanent) as group:
             # Also a Permanent may pass, and the challenge's own end ends this.
             reason = str(_find_first(group))
-            log.warning("challenge goes on after a fault", challenge=make_log_id(challenge_id), reason=reason)
+            log.warning("challenge goes on after a fault", challenge=log_id_of(challenge_id), reason=reason)
         else:
             return True
         return False

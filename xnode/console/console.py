@@ -16,7 +16,7 @@ from metering.codec import encode
 from metering.receipt import SignedReceipt
 from metering.tariff import Tariff
 from metering.units import NANOS_PER_SECOND, Address, Hash32
-from scheduler.feasible import make_cost_limit
+from scheduler.feasible import cost_limit_of
 from scheduler.job import Job
 from xnode.console.evidence import EvidenceMaker
 from xnode.console.jobs import JobMaker, find_job_id, find_lease_id
@@ -159,7 +159,7 @@ class Console:
         payer = settings.payer if settings else None
         funds = await self.chain.free_balance(payer, job.asset) if payer else 0
         candidates = tuple(
-            self.presenter.candidate(one, make_cost_limit(job, one.offer.offer.body.tariff), job.resources)
+            self.presenter.candidate(one, cost_limit_of(job, one.offer.offer.body.tariff), job.resources)
             for one in found.candidates
         )
         return views.PlanView(
@@ -375,7 +375,7 @@ class Console:
             asset=self.presenter.symbol(provider.asset),
             region=provider.region,
             prices=self.presenter.prices(provider.tariff, provider.asset),
-            capacity=hosting(provider.make_offered()),
+            capacity=hosting(provider.offered_resources()),
             free=hosting(standing.free),
             stake=self.presenter.money(await self.chain.stake_of(provider.owner), provider.asset),
             offer_number=standing.number,
@@ -403,7 +403,7 @@ class Console:
                 "the node key is not registered to its owner on chain, so nobody leases it: run `xnode provider init`"
             )
         provider = self.loop.state.settings.provider
-        if provider is not None and provider.make_offered() != provider.capacity:
+        if provider is not None and provider.offered_resources() != provider.capacity:
             hints.append(
                 "the share is larger than what was verified, and the rest is held back because its use would be slashable:"
                 " run `xnode provider capacity request` for all of it"

@@ -9,7 +9,7 @@ from metering.codec import encode
 from metering.evidence import LeaseEvidence
 from metering.resources import Resources
 from metering.sla import Promise
-from metering.tariff import Tariff, make_hourly_price
+from metering.tariff import Tariff, hourly_price_of
 from metering.units import Address, Amount
 from scheduler.offer import SignedOffer
 from xnode.chain.deployment.manifest import Asset
@@ -65,7 +65,7 @@ class Presenter:
             free=hosting(body.free),
             capacity=hosting(body.capacity),
             prices=self.prices(body.tariff, body.asset),
-            hour_price=self.money(make_hourly_price(body.free, body.tariff), body.asset),
+            hour_price=self.money(hourly_price_of(body.free, body.tariff), body.asset),
             allows_network=body.allows_network,
             promise=body.promise.describe(),
             runtime=body.runtime,
@@ -81,7 +81,7 @@ class Presenter:
             node=hex_of(offer.node),
             provider=hex_of(offer.provider),
             region=body.region,
-            hour_price=self.money(make_hourly_price(resources, body.tariff), body.asset),
+            hour_price=self.money(hourly_price_of(resources, body.tariff), body.asset),
             cost_limit=self.money(cost_limit, body.asset),
             score=self.money(one.score, body.asset),
             parts={"why": one.why},
@@ -131,9 +131,9 @@ class Presenter:
             lease_id=hex_of(lease.lease_id),
             escrow_id=hex_of(lease.terms.escrow_id),
             node=hex_of(lease.terms.node),
-            hour_price=self.money(make_hourly_price(lease.terms.resources, lease.terms.tariff), lease.terms.asset),
+            hour_price=self.money(hourly_price_of(lease.terms.resources, lease.terms.tariff), lease.terms.asset),
             vouchered=self.money(lease.last.cost, lease.terms.asset),
-            settled=self.money(_make_settled(lease, escrow), lease.terms.asset),
+            settled=self.money(_settled_of(lease, escrow), lease.terms.asset),
             receipts=lease.receipts,
             promise=Promise(lease.terms.availability_ppm, lease.terms.refund_ppm).describe(),
             refund=self.money(lease.refund, lease.terms.asset),
@@ -188,7 +188,7 @@ def show_documents(evidence: LeaseEvidence) -> Iterator[dict[str, str]]:
         }
 
 
-def _make_settled(lease: SubmitterLease, escrow: SubmitterEscrow | None) -> int:
+def _settled_of(lease: SubmitterLease, escrow: SubmitterEscrow | None) -> int:
     """What was paid on chain for this lease: its escrow's claims also pay other leases."""
     if lease.status != "settled":
         return 0

@@ -17,7 +17,7 @@ from metering.units import Address
 from xnode.errors import Retryable
 from xnode.net.host import Host
 from xnode.net.identity import address_of_peer_id
-from xnode.net.records import NodeRecord, address_of_dht_key, make_dht_key, select_newest
+from xnode.net.records import NodeRecord, address_of_dht_key, dht_key_of, select_newest
 
 PUT_S = 30.0
 GET_S = 20.0
@@ -69,11 +69,11 @@ class Dht:
     async def put(self, node: Address, data: bytes) -> None:
         """Store a record at the servers nearest to its key."""
         with _bounded(PUT_S):
-            await self._kad.put_value(make_dht_key(node), data)
+            await self._kad.put_value(dht_key_of(node), data)
 
     async def get(self, node: Address) -> bytes | None:
         """A node's record as others have it now; checked by the validator, but not by whoever asks."""
-        key = make_dht_key(node)
+        key = dht_key_of(node)
         store, local_keys = self._kad.value_store.store, self._kad.value_store.local_keys
         # Left in place, the local copy would answer for 24 hours.
         kept = None if key.encode() in local_keys else store.pop(key.encode(), None)

@@ -21,7 +21,7 @@ from xnode.net.record_book import RecordBook
 from xnode.net.records import (
     NodeRecord,
     list_provider_keys,
-    make_provider_key,
+    provider_key_of,
     read_record,
     select_newest,
 )
@@ -174,7 +174,7 @@ class Discovery:
 
     async def _publish_in_dht(self, dht: Dht, data: bytes) -> None:
         await _try(dht.put(self._own, data))
-        await _try(dht.provide(make_provider_key(self._own)))
+        await _try(dht.provide(provider_key_of(self._own)))
 
     async def find_providers(self) -> tuple[Address, ...]:
         """Every node that says it provides, ourselves left out."""

@@ -18,7 +18,7 @@ from xnode.net.dht import open_dht
 from xnode.net.directory import serve_directory
 from xnode.net.discovery import Discovery, Phonebook
 from xnode.net.host import Host, open_host
-from xnode.net.identity import make_node_address, make_peer_id_text, read_peer_id
+from xnode.net.identity import node_address_of, peer_id_text_of, read_peer_id
 from xnode.net.multiaddr import expand_unspecified, parse_multiaddr
 from xnode.net.relay import open_relay
 from xnode.net.rpc import KEEP_S, OPEN_S, Rpc
@@ -88,7 +88,7 @@ class Net:
     """ports.Net over libp2p. Only open_net() makes one."""
 
     def __init__(self, settings: NetSettings, now_ns: Callable[[], int]) -> None:
-        self.address: Address = make_node_address(settings.secret)
+        self.address: Address = node_address_of(settings.secret)
         self.counters = NetCounters()
         self._settings = settings
         self._now_ns = now_ns
@@ -175,7 +175,7 @@ class Net:
         if self._settings.announce or self._listen:
             return self._settings.announce or expand_unspecified(self._listen)
         relays = self._session.discovery.relays if self._session else ()
-        me = make_peer_id_text(self._settings.secret)
+        me = peer_id_text_of(self._settings.secret)
         return tuple(f"{relay}/p2p-circuit/p2p/{me}" for relay in relays)
 
     async def _locate(self, session: _Session, peer: Peer) -> Peer:

@@ -23,7 +23,7 @@ from multiaddr import Multiaddr
 
 from metering.units import Address
 from xnode.errors import Permanent, Retryable
-from xnode.net.identity import address_of_peer_id, make_key_pair, read_peer_id
+from xnode.net.identity import address_of_peer_id, key_pair_of, read_peer_id
 from xnode.net.multiaddr import Endpoint, expand_unspecified, make_multiaddr, parse_multiaddr
 from xnode.net.patches import apply_patches, close_sockets
 from xnode.net.pipe import STREAM_FAULTS
@@ -238,7 +238,7 @@ async def _close_what_is_left(raw: Any) -> None:
 
 
 def _make_raw_host(secret: bytes, announce: tuple[str, ...]) -> Any:
-    keys = make_key_pair(secret)
+    keys = key_pair_of(secret)
 
     def choose_announced(bound: list[Multiaddr]) -> list[Multiaddr]:
         return [Multiaddr(each) for each in announce or expand_unspecified(tuple(str(each) for each in bound))]

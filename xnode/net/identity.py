@@ -9,7 +9,7 @@ from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.secp256k1 import Secp256k1PrivateKey
 from libp2p.peer.id import ID
 
-from metering.signature import make_address
+from metering.signature import address_of_key
 from metering.units import Address
 
 SECRET_BYTES = 32
@@ -19,26 +19,26 @@ _ID_PREFIX = bytes.fromhex("002508021221")
 https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md"""
 
 
-def make_key_pair(secret: bytes) -> KeyPair:
+def key_pair_of(secret: bytes) -> KeyPair:
     """The libp2p key pair of a node's 32-byte secp256k1 secret."""
     private = Secp256k1PrivateKey(coincurve.PrivateKey(secret))
     return KeyPair(private, private.get_public_key())
 
 
-def make_node_address(secret: bytes) -> Address:
+def node_address_of(secret: bytes) -> Address:
     """The Ethereum address of a node's secret."""
-    return make_address(coincurve.PrivateKey(secret).public_key)
+    return address_of_key(coincurve.PrivateKey(secret).public_key)
 
 
-def make_peer_id(public: bytes) -> ID:
+def peer_id_of(public: bytes) -> ID:
     """The peer id of a compressed (33 byte) secp256k1 public key. Raises ValueError for anything else."""
     key = coincurve.PublicKey(public)
     return ID(_ID_PREFIX + key.format(compressed=True))
 
 
-def make_peer_id_text(secret: bytes) -> str:
+def peer_id_text_of(secret: bytes) -> str:
     """What stands behind /p2p/ in a multiaddr of this node."""
-    return make_peer_id(coincurve.PrivateKey(secret).public_key.format()).to_base58()
+    return peer_id_of(coincurve.PrivateKey(secret).public_key.format()).to_base58()
 
 
 def read_peer_id(text: str) -> Address | None:
@@ -56,6 +56,6 @@ def address_of_peer_id(peer_id: ID) -> Address | None:
     if len(raw) != len(_ID_PREFIX) + 33 or not raw.startswith(_ID_PREFIX):
         return None
     try:
-        return make_address(coincurve.PublicKey(raw[len(_ID_PREFIX) :]))
+        return address_of_key(coincurve.PublicKey(raw[len(_ID_PREFIX) :]))
     except ValueError:
         return None

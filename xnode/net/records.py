@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from metering.codec import decode_strict, encode
-from metering.eip712 import keccak, make_digest
+from metering.eip712 import keccak, typed_digest
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
 from metering.units import NANOS_PER_SECOND, U64_MAX, Address, Hash32
@@ -46,7 +46,7 @@ class NodeRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
 
 class SignedRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A record and its node's signature over make_digest(separator, "NodeRecord", record)."""
+    """A record and its node's signature over typed_digest(separator, "NodeRecord", record)."""
 
     record: NodeRecord
     signature: bytes
@@ -81,7 +81,7 @@ def check_record(signed: SignedRecord, node: Address, separator: Hash32, now_ns:
         return Refusal("record_too_lasting", f"record {record.number} of 0x{node.hex()} would last more than 48 h")
     if len(record.multiaddrs) > MAX_MULTIADDRS or any(parse_multiaddr(each) is None for each in record.multiaddrs):
         return Refusal("record_multiaddrs", f"record {record.number} of 0x{node.hex()} has addresses that are none")
-    if not is_signed_by(node, make_digest(separator, "NodeRecord", record), signed.signature):
+    if not is_signed_by(node, typed_digest(separator, "NodeRecord", record), signed.signature):
         return Refusal("record_signature", f"record {record.number} is not signed by node 0x{node.hex()}")
     return None
 
@@ -95,7 +95,7 @@ def select_newest(records: Sequence[NodeRecord | Refusal]) -> int:
     return best
 
 
-def make_dht_key(node: Address) -> str:
+def dht_key_of(node: Address) -> str:
     """Where a node's record is in the DHT. 44 characters: over 50 libp2p's look-ups silently find nothing."""
     return f"/xn/{node.hex()}"
 
@@ -106,7 +106,7 @@ def address_of_dht_key(key: str) -> Address | None:
     return Address(bytes.fromhex(match[1])) if match else None
 
 
-def make_provider_key(node: Address) -> bytes:
+def provider_key_of(node: Address) -> bytes:
     """The key under which this node is to be found as a provider."""
     return PROVIDER_KEY_PREFIX + str(node[-1] % PROVIDER_SHARDS).encode()
 

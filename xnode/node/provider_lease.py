@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metering.receipt import make_first
 from metering.refusal import Refusal
-from metering.terms import make_lease_id
+from metering.terms import lease_id_of
 from metering.units import NANOS_PER_SECOND
 from metering.usage import Counters
 from scheduler.job import OutputFile
@@ -15,11 +15,11 @@ from xnode.node.provider_money import (
     accept_funding,
     is_overexposed,
     issue_receipt,
-    make_lane,
-    make_short_id,
-    make_unpaid_at,
+    lane_of,
     push_receipts,
     settle_if_paid,
+    short_id_of,
+    unpaid_at,
 )
 from xnode.node.provider_quote import refresh_offer
 from xnode.node.provider_terms import check_request
@@ -51,7 +51,7 @@ NEWS_WAIT_NS = 24 * 3600 * NANOS_PER_SECOND
 def on_lease_requested(turn: Turn, change: changes.LeaseRequested) -> None:
     """Check the terms against our quote; ask the chain before we sign. The same terms always get the same answer."""
     separator = turn.state.settings.separator
-    lease_id = make_lease_id(separator, change.terms)
+    lease_id = lease_id_of(separator, change.terms)
     known = turn.get(ProviderLease, lease_id)
     if known is not None and known.terms.submitter != change.caller:
         # Terms are no secret: only who signed them is answered, or strangers could crowd its requests out.
@@ -87,8 +87,8 @@ def on_lease_requested(turn: Turn, change: changes.LeaseRequested) -> None:
             lease_id,
             change.terms.escrow_id,
             change.escrow,
-            id=make_short_id("funding", lease_id),
-            lane=make_lane("funding", lease_id),
+            id=short_id_of("funding", lease_id),
+            lane=lane_of("funding", lease_id),
             deadline_ns=turn.at_ns + FUNDING_WAIT_NS,
         )
     )
@@ -123,8 +123,8 @@ def on_funding_read(turn: Turn, change: changes.FundingRead) -> None:
                 lease.escrow,
                 lease.opening,
                 lease.opening_signature,
-                id=make_short_id("open", lease.lease_id),
-                lane=make_lane("chain", lease.terms.escrow_id),
+                id=short_id_of("open", lease.lease_id),
+                lane=lane_of("chain", lease.terms.escrow_id),
                 deadline_ns=lease.opening.deadline * NANOS_PER_SECOND + OPENING_SLACK_NS,
             )
         )
@@ -134,8 +134,8 @@ def on_funding_read(turn: Turn, change: changes.FundingRead) -> None:
             lease.terms.submitter,
             lease.submitter_addrs,
             lease.job,
-            id=make_short_id("fetch", lease.lease_id),
-            lane=make_lane("fetch", lease.lease_id),
+            id=short_id_of("fetch", lease.lease_id),
+            lane=lane_of("fetch", lease.lease_id),
             deadline_ns=turn.at_ns + FETCH_WAIT_NS,
         )
     )
@@ -165,8 +165,8 @@ def on_inputs_ready(turn: Turn, change: changes.InputsReady) -> None:
             lease.lease_id,
             lease.job,
             lease.terms.duration_limit_ns,
-            id=make_short_id("start", lease.lease_id),
-            lane=make_lane("workload", lease.lease_id),
+            id=short_id_of("start", lease.lease_id),
+            lane=lane_of("workload", lease.lease_id),
             deadline_ns=turn.at_ns + LAUNCH_WAIT_NS,
         )
     )
@@ -188,8 +188,8 @@ def on_workload_started(turn: Turn, change: changes.WorkloadStarted) -> None:
     turn.emit(
         effects.WatchWorkload(
             lease.lease_id,
-            id=make_short_id("watch", lease.lease_id),
-            lane=make_lane("watch", lease.lease_id),
+            id=short_id_of("watch", lease.lease_id),
+            lane=lane_of("watch", lease.lease_id),
         )
     )
     if status:
@@ -209,16 +209,16 @@ def on_launch_failed(turn: Turn, lease: ProviderLease, reason: EndReason, detail
 def on_lease_woke(turn: Turn, lease: ProviderLease) -> None:
     """An interval is over, unpaid work has reached its limit, or a deadline of the end has come."""
     if lease.status == "running":
-        if turn.at_ns >= make_unpaid_at(turn, lease):
+        if turn.at_ns >= unpaid_at(turn, lease):
             stop_lease(turn, lease, "unpaid" if lease.funded else "escrow_unconfirmed")
             return
-        next_ns = min(turn.at_ns + lease.terms.interval_ns, make_unpaid_at(turn, lease))
+        next_ns = min(turn.at_ns + lease.terms.interval_ns, unpaid_at(turn, lease))
         turn.put(lease, wake_at_ns=next_ns)
         turn.emit(
             effects.ReadUsage(
                 lease.lease_id,
-                id=make_short_id("usage", lease.lease_id),
-                lane=make_lane("usage", lease.lease_id),
+                id=short_id_of("usage", lease.lease_id),
+                lane=lane_of("usage", lease.lease_id),
             )
         )
     elif lease.status == "stopping":
@@ -261,8 +261,8 @@ def _stop_workload(turn: Turn, lease: ProviderLease) -> None:
     turn.emit(
         effects.StopWorkload(
             lease.lease_id,
-            id=make_short_id("stop", lease.lease_id),
-            lane=make_lane("workload", lease.lease_id),
+            id=short_id_of("stop", lease.lease_id),
+            lane=lane_of("workload", lease.lease_id),
         )
     )
 
@@ -347,11 +347,11 @@ def end_lease(
     ended_at_ns = lease.started_at_ns + counters.running_ns if lease.started_at_ns and counters else None
     lease = issue_receipt(turn, lease, counters or Counters(0, 0), final=True, ended_at_ns=ended_at_ns)
     push_receipts(turn, lease)
-    lane = make_lane("workload", lease.lease_id)
+    lane = lane_of("workload", lease.lease_id)
     if ran:
-        turn.emit(effects.CollectOutputs(lease.lease_id, id=make_short_id("outputs", lease.lease_id), lane=lane))
+        turn.emit(effects.CollectOutputs(lease.lease_id, id=short_id_of("outputs", lease.lease_id), lane=lane))
     else:
-        turn.emit(effects.RemoveWorkload(lease.lease_id, id=make_short_id("remove", lease.lease_id), lane=lane))
+        turn.emit(effects.RemoveWorkload(lease.lease_id, id=short_id_of("remove", lease.lease_id), lane=lane))
     push_news(turn, lease)
     refresh_offer(turn)
 
@@ -375,8 +375,8 @@ def keep_outputs(turn: Turn, lease: ProviderLease, outputs: tuple[OutputFile, ..
     turn.emit(
         effects.RemoveWorkload(
             lease.lease_id,
-            id=make_short_id("remove", lease.lease_id),
-            lane=make_lane("workload", lease.lease_id),
+            id=short_id_of("remove", lease.lease_id),
+            lane=lane_of("workload", lease.lease_id),
         )
     )
     push_news(turn, lease)
@@ -403,8 +403,8 @@ def push_news(turn: Turn, lease: ProviderLease) -> None:
             lease.terms.submitter,
             lease.submitter_addrs,
             make_report(lease),
-            id=make_short_id("news", lease.lease_id),
-            lane=make_lane("news", lease.lease_id),
+            id=short_id_of("news", lease.lease_id),
+            lane=lane_of("news", lease.lease_id),
             deadline_ns=turn.at_ns + NEWS_WAIT_NS,
         )
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from metering.checks import check_voucher, make_exposure
-from metering.receipt import make_receipt_digest, next_receipt
+from metering.checks import check_voucher, exposure_of
+from metering.receipt import next_receipt, receipt_digest_of
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Amount, Hash32
 from metering.usage import Counters
@@ -25,12 +25,12 @@ RECLAIM_NS = 60 * NANOS_PER_SECOND
 """Pause before a failed claim is sent again."""
 
 
-def make_short_id(what: str, key: bytes) -> str:
+def short_id_of(what: str, key: bytes) -> str:
     """The id of the one effect of its kind for this lease or escrow."""
     return f"{what}:{key.hex()}"
 
 
-def make_lane(what: str, key: bytes) -> str:
+def lane_of(what: str, key: bytes) -> str:
     """Effects of one lane are done in order."""
     return f"{what}:{key.hex()}"
 
@@ -87,7 +87,7 @@ def on_opening_confirmed(turn: Turn, change: changes.OpeningConfirmed) -> None:
         turn.put(lease, funded=True, covered_at_ns=max(lease.covered_at_ns, lease.covered.at_ns))
 
 
-def make_unpaid_at(turn: Turn, lease: ProviderLease) -> int:
+def unpaid_at(turn: Turn, lease: ProviderLease) -> int:
     """When unpaid work reaches its limit in time: the agreed number of intervals after the last paid moment."""
     provider = turn.state.settings.provider
     intervals = provider.exposure_intervals if provider else 1
@@ -96,7 +96,7 @@ def make_unpaid_at(turn: Turn, lease: ProviderLease) -> int:
 
 def is_overexposed(lease: ProviderLease) -> bool:
     """True when more cost is unpaid than the terms allow."""
-    return make_exposure(lease.last.cost, lease.covered.cost) > lease.terms.exposure_limit
+    return exposure_of(lease.last.cost, lease.covered.cost) > lease.terms.exposure_limit
 
 
 # ------------------------------------------------------------------------------------------------ receipts and vouchers
@@ -120,7 +120,7 @@ def issue_receipt(
     at_ns = turn.at_ns if ended_at_ns is None else min(turn.at_ns, ended_at_ns)
     age_ns = max(0, turn.at_ns - lease.requested_at_ns)
     receipt = next_receipt(last, lease.terms, steady, max(at_ns, last.at_ns), final, network_bytes, age_ns)
-    digest = make_receipt_digest(turn.state.settings.separator, receipt)
+    digest = receipt_digest_of(turn.state.settings.separator, receipt)
     issued = (*lease.issued, Issued(receipt, digest))[-MAX_ISSUED:]
     return turn.put(lease, last=receipt, receipts=lease.receipts + 1, issued=issued)
 
@@ -133,8 +133,8 @@ def push_receipts(turn: Turn, lease: ProviderLease) -> None:
             lease.terms.submitter,
             lease.submitter_addrs,
             tuple(issued.receipt for issued in lease.issued),
-            id=make_short_id("receipts", lease.lease_id),
-            lane=make_lane("receipts", lease.lease_id),
+            id=short_id_of("receipts", lease.lease_id),
+            lane=lane_of("receipts", lease.lease_id),
             deadline_ns=lease.wake_at_ns if lease.last.final and lease.wake_at_ns else 0,
         )
     )
@@ -229,7 +229,7 @@ def claim_escrow(turn: Turn, escrow: ProviderEscrow, urgent: bool = False) -> No
             escrow.voucher,
             release=not busy,
             id=f"claim:{escrow.escrow_id.hex()}:{claims}",
-            lane=make_lane("chain", escrow.escrow_id),
+            lane=lane_of("chain", escrow.escrow_id),
         )
     )
 

@@ -7,10 +7,10 @@ import msgspec
 from metering.refusal import Refusal
 from metering.resources import NO_RESOURCES, Resources
 from metering.units import next_number
-from scheduler.job import make_job_hash
+from scheduler.job import job_hash_of
 from scheduler.offer import Offer, OfferBody
 from scheduler.policy import Policy, answer
-from scheduler.quote import Quote, make_quote_digest
+from scheduler.quote import Quote, quote_digest_of
 from xnode.node.changes import AddressesChanged, CapacityVerified, PricesSet, QuoteDropped, QuoteRequested
 from xnode.node.effects import AnnounceOffer, ReplyOk, ReplyQuote
 from xnode.node.lease import HOLDING
@@ -24,7 +24,7 @@ MAX_QUOTES_PER_SUBMITTER = 16
 """Quotes held for one submitter: so that one stranger cannot hold all of our capacity for nothing."""
 
 
-def make_free(turn: Turn, settings: ProviderSettings) -> Resources:
+def free_resources_of(turn: Turn, settings: ProviderSettings) -> Resources:
     """What is neither leased nor held by a quote."""
     held = NO_RESOURCES
     for lease in turn.state.all(ProviderLease):
@@ -33,7 +33,7 @@ def make_free(turn: Turn, settings: ProviderSettings) -> Resources:
     for quote in turn.state.all(HeldQuote):
         if quote.wake_at_ns > turn.at_ns:
             held = held.plus(quote.quote.body.resources)
-    return settings.make_offered().minus(held)
+    return settings.offered_resources().minus(held)
 
 
 def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None) -> None:
@@ -44,7 +44,7 @@ def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None) -> None
         return
     standing = turn.state.standing_offer
     addrs = standing.multiaddrs if multiaddrs is None else multiaddrs
-    free = make_free(turn, provider)
+    free = free_resources_of(turn, provider)
     fresh = standing.expires_at_ns - turn.at_ns > provider.offer_ttl_ns // 2
     offered = (free, provider.tariff, provider.promise, addrs)
     if fresh and (standing.free, standing.tariff, standing.promise, standing.multiaddrs) == offered:
@@ -62,7 +62,7 @@ def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None) -> None
 def _make_body(provider: ProviderSettings, free: Resources, software: str, addrs: tuple[str, ...]) -> OfferBody:
     return OfferBody(
         profile=provider.profile,
-        capacity=provider.make_offered(),
+        capacity=provider.offered_resources(),
         free=free,
         tariff=provider.tariff,
         asset=provider.asset,
@@ -117,13 +117,13 @@ def on_quote_requested(turn: Turn, change: QuoteRequested) -> None:
         return turn.refuse(change.reply_to, known.code, known.detail)
     if known is None:
         policy = make_policy(provider)
-        body = answer(change.job, make_free(turn, provider), policy, turn.at_ns)
+        body = answer(change.job, free_resources_of(turn, provider), policy, turn.at_ns)
         if isinstance(body, Refusal):
             return turn.refuse(change.reply_to, body.code, body.detail)
         number = next_number(turn.state.numbers.quote, turn.at_ns)
         turn.put(turn.state.numbers, quote=number)
         quote = Quote(provider.owner, settings.node, number, turn.at_ns + provider.quote_ttl_ns, body)
-        digest = make_quote_digest(settings.separator, quote)
+        digest = quote_digest_of(settings.separator, quote)
         known = turn.put(HeldQuote(digest, quote, change.job, quote.expires_at_ns))
         refresh_offer(turn)
     turn.emit(ReplyQuote(change.reply_to, known.quote))
@@ -131,7 +131,7 @@ def on_quote_requested(turn: Turn, change: QuoteRequested) -> None:
 
 
 def _find_held(turn: Turn, change: QuoteRequested) -> HeldQuote | Refusal | None:
-    job_hash = make_job_hash(change.job)
+    job_hash = job_hash_of(change.job)
     total = of_submitter = 0
     for held in turn.state.all(HeldQuote):
         if held.wake_at_ns <= turn.at_ns:

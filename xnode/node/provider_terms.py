@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
-from metering.terms import LeaseTerms, make_escrow_id
+from metering.terms import LeaseTerms, escrow_id_of
 from metering.units import ZERO_HASH
 from xnode.node.changes import LeaseRequested
 from xnode.node.records import HeldQuote, ProviderEscrow
@@ -37,7 +37,7 @@ def _check_terms(turn: Turn, terms: LeaseTerms, held: HeldQuote, change: LeaseRe
         submitter=body.submitter,
         provider=quote.provider,
         node=settings.node,
-        escrow_id=make_escrow_id(settings.separator, change.escrow),
+        escrow_id=escrow_id_of(settings.separator, change.escrow),
         lease_number=terms.lease_number,
         asset=body.asset,
         resources=body.resources,

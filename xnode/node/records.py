@@ -46,7 +46,7 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     """By the verdict in force: usage above it is slashable, so no more is offered. 0: no such limit. gpus likewise."""
     verified_gpus: int = 0
 
-    def make_offered(self) -> Resources:
+    def offered_resources(self) -> Resources:
         """The capacity, as far as a verdict in force allows."""
         capacity = self.capacity
         return msgspec.structs.replace(

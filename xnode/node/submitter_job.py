@@ -7,13 +7,13 @@ import msgspec
 from metering.eip712 import keccak
 from metering.receipt import make_first
 from metering.refusal import Refusal
-from metering.terms import Escrow, LeaseTerms, Opening, make_escrow_id, make_lease_id
+from metering.terms import Escrow, LeaseTerms, Opening, escrow_id_of, lease_id_of
 from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Address, Amount
-from scheduler.job import make_job_hash
+from scheduler.job import job_hash_of
 from scheduler.latency import next_latency
 from scheduler.match import Choice, choose, sort_answers
 from scheduler.preferences import Preferences, Weights
-from scheduler.quote import Quote, SignedQuote, make_quote_digest
+from scheduler.quote import Quote, SignedQuote, quote_digest_of
 from xnode.node import changes, effects
 from xnode.node.records import (
     TIMELINE_MAX,
@@ -66,7 +66,7 @@ def _lane(what: str, key: bytes) -> str:
 
 def on_job_submitted(turn: Turn, change: changes.JobSubmitted) -> None:
     """Take the job and look for offers. Submitting it twice is submitting it once."""
-    job_hash = make_job_hash(change.job)
+    job_hash = job_hash_of(change.job)
     if turn.get(SubmitterJob, job_hash) is None:
         if turn.state.settings.submitter is None:
             return turn.refuse(change.reply_to, "not_a_submitter", "this node has no payer; set submitter.payer")
@@ -245,7 +245,7 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
     assert settings is not None
     escrow = _find_escrow(turn, quote) or _make_escrow(turn, quote, settings)
     terms = _make_terms(turn, quote, escrow)
-    lease_id = make_lease_id(turn.state.settings.separator, terms)
+    lease_id = lease_id_of(turn.state.settings.separator, terms)
     opening = Opening(
         escrow.escrow_id,
         quote.body.cost_limit,
@@ -296,7 +296,7 @@ def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow) -> LeaseTerms
     body = quote.body
     return LeaseTerms(
         job_hash=body.job_hash,
-        quote_hash=make_quote_digest(turn.state.settings.separator, quote),
+        quote_hash=quote_digest_of(turn.state.settings.separator, quote),
         submitter=turn.state.settings.node,
         provider=quote.provider,
         node=quote.node,
@@ -337,7 +337,7 @@ def _make_escrow(turn: Turn, quote: Quote, settings: SubmitterSettings) -> Submi
         thaw=max(settings.thaw, quote.body.thaw),
         nonce=nonce,
     )
-    return turn.put(SubmitterEscrow(make_escrow_id(turn.state.settings.separator, terms), terms))
+    return turn.put(SubmitterEscrow(escrow_id_of(turn.state.settings.separator, terms), terms))
 
 
 # ------------------------------------------------------------------------------------------------------------- outcome
@@ -442,7 +442,7 @@ def drop_quotes(turn: Turn, job: SubmitterJob, chosen: Address) -> None:
         if one.quote is None or one.node == chosen:
             continue
         lane = _lane("drop", job.job_hash + one.node)
-        digest = make_quote_digest(turn.state.settings.separator, one.quote.quote)
+        digest = quote_digest_of(turn.state.settings.separator, one.quote.quote)
         deadline_ns = one.quote.quote.expires_at_ns
         turn.emit(
             effects.DropQuote(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metering.checks import check_receipt_time, check_receipts
-from metering.receipt import SignedReceipt, make_receipt_digest
+from metering.receipt import SignedReceipt, receipt_digest_of
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
 from metering.sla import find_breach, show_percent
@@ -128,7 +128,7 @@ def _accept(
         # A receipt under these terms says as much as the countersignature that got lost.
         lease = _open(turn, lease)
     receipt = fresh[-1].receipt
-    digest = make_receipt_digest(turn.state.settings.separator, receipt)
+    digest = receipt_digest_of(turn.state.settings.separator, receipt)
     lease = heard(turn, turn.put(lease, last=receipt, last_digest=digest, receipts=lease.receipts + len(fresh)))
     lines = tuple(
         PaidLine(line.lease_id, receipt.cost, digest) if line.lease_id == lease.lease_id else line

@@ -11,7 +11,7 @@ import trio
 from metering.codec import encode
 from metering.units import Hash32
 from xnode.errors import Permanent, Retryable
-from xnode.logs import log_context, make_log_id
+from xnode.logs import log_context, log_id_of
 from xnode.loop import Loop
 from xnode.node import message
 from xnode.node.lease import OPEN
@@ -105,7 +105,7 @@ async def sweep_orphans(engine: Engine, loop: Loop, journal: Journal) -> None:
         lease = loop.state.get(ProviderLease, lease_id) or known.get(lease_id)
         if lease is not None and not lease.removed:
             continue
-        log.warning("removing an orphaned workload", lease=make_log_id(lease_id), known=lease is not None)
+        log.warning("removing an orphaned workload", lease=log_id_of(lease_id), known=lease is not None)
         await engine.stop(lease_id)
         await engine.remove(lease_id)
 

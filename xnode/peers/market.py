@@ -11,7 +11,7 @@ import trio
 from metering.codec import decode_strict, encode
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND, Address, Amount, Hash32
-from scheduler.book import Book, make_shortfall
+from scheduler.book import Book, shortfalls_of
 from scheduler.job import Job
 from scheduler.latency import Latency, next_latency
 from scheduler.offer import SignedOffer
@@ -130,7 +130,7 @@ class Market:
             if signed is not None:
                 rtt_ns = preferences.rtt_us(scored.node) * 1000
                 candidates.append(Candidate(signed, rtt_ns, scored.score, scored.parts.describe()))
-        short = tuple((one.code, one.count, one.nearest) for one in make_shortfall(search))
+        short = tuple((one.code, one.count, one.nearest) for one in shortfalls_of(search))
         return Found(search.offers_seen, tuple(candidates), short)
 
     async def refresh_if_stale(self) -> None:

@@ -13,7 +13,7 @@ from metering.units import Hash32
 from xnode.chain.client import ChainClient
 from xnode.chain.node.logs import POLL_S, Cursor
 from xnode.errors import Permanent, Retryable
-from xnode.logs import make_log_id
+from xnode.logs import log_id_of
 from xnode.loop import Loop
 from xnode.node.changes import EscrowSeen
 from xnode.node.lease import OPEN
@@ -61,7 +61,7 @@ class EscrowWatcher:
                     state = await self._chain.escrow_state(escrow_id)
                     break
                 except (Retryable, Permanent) as error:
-                    log.info("escrow cannot be read yet", escrow=make_log_id(escrow_id), reason=str(error))
+                    log.info("escrow cannot be read yet", escrow=log_id_of(escrow_id), reason=str(error))
                     await trio.sleep(RETRY_S)
             await self._loop.tell(EscrowSeen(escrow_id, state.deposited, state.claimed, state.thaw_end))
 

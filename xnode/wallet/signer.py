@@ -7,8 +7,8 @@ from typing import Any
 
 from coincurve import PrivateKey
 
-from metering.eip712 import Domain, make_digest
-from metering.signature import Signature, make_address, sign_digest
+from metering.eip712 import Domain, typed_digest
+from metering.signature import Signature, address_of_key, sign_digest
 from metering.units import Address, Hash32
 from xnode.ports.wallet import Transaction
 from xnode.wallet.transaction import encode_signed
@@ -27,7 +27,7 @@ class WalletKey:
             self._key = PrivateKey(secret)
         except ValueError:
             raise ValueError("not a secp256k1 private key: expected 32 bytes within the curve's order") from None
-        self.address: Address = make_address(self._key.public_key)
+        self.address: Address = address_of_key(self._key.public_key)
 
     def __repr__(self) -> str:
         return f"WalletKey(0x{self.address.hex()})"
@@ -37,7 +37,7 @@ class WalletKey:
 
     def sign_typed(self, domain: Domain, type_name: str, value: Any) -> Signature:
         """65 bytes over the EIP-712 digest of `value` as `type_name` (metering.eip712.TYPES)."""
-        return self.sign_digest(make_digest(domain.separator(), type_name, value))
+        return self.sign_digest(typed_digest(domain.separator(), type_name, value))
 
     def sign_digest(self, digest: Hash32) -> Signature:
         """65 bytes over a digest whose meaning the caller has checked."""
@@ -81,7 +81,7 @@ class NodeSigner:
 
     def sign(self, type_name: str, value: object) -> Signature:
         """65 bytes over the digest of `value` as `type_name` in our domain. Deterministic."""
-        return self._key.sign_digest(make_digest(self._separator, type_name, value))
+        return self._key.sign_digest(typed_digest(self._separator, type_name, value))
 
     def sign_node_key(self, registry: Domain, provider: Address, nonce: int, deadline: int) -> Signature:
         """Our consent to be `provider`'s node key, for ProviderRegistry.register or rotateNodeKey."""

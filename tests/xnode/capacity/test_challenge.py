@@ -16,9 +16,9 @@ from metering.capacity import (
     CapacityAnswer,
     SignedVerdict,
     Verdict,
-    make_answer_digest,
-    make_answers_hash,
-    make_element,
+    answer_digest_of,
+    answers_hash_of,
+    element_at,
 )
 from metering.codec import decode, decode_strict, encode
 from metering.eip712 import keccak
@@ -39,7 +39,7 @@ from tests.sim.challenging import (
 )
 from tests.xnode.capacity.test_products import find_workers
 from xnode.capacity import message
-from xnode.capacity.challenge import make_device_seed
+from xnode.capacity.challenge import device_seed_of
 from xnode.capacity.freivalds import make_expected
 from xnode.capacity.message import AnswerQuery, Answers, OpenQuery, ProductQuery
 from xnode.capacity.product import Product
@@ -106,7 +106,7 @@ async def test_an_honest_node_is_verified_by_all(world: World, claims: Any) -> N
         roots += [answer.root for answer in decode(kept, tuple[CapacityAnswer, ...])]
     assert len(roots) == sum(claim.count for claim in claims)
     for _, signed in verdicts:
-        assert signed.verdict.passed and signed.verdict.answers_hash == make_answers_hash(roots)
+        assert signed.verdict.passed and signed.verdict.answers_hash == answers_hash_of(roots)
     assert len({signed.verdict.opening_seed for _, signed in verdicts}) == 3
     assert world.chain.draws >= 1
     assert not find_workers()
@@ -133,10 +133,10 @@ async def test_wrong_elements_fail_and_leave_evidence_that_convinces_the_contrac
         assert opening is not None and (answer.device, opening.column) == (1, 7)
         # As FaultProver judges it: the signature, the way to the root, and the element anew.
         assert is_signed_by(
-            make_node(1)[1].address, make_answer_digest(document.separator, answer), document.signed.signature
+            make_node(1)[1].address, answer_digest_of(document.separator, answer), document.signed.signature
         )
         assert opening.find_root() == answer.root
-        assert opening.element != make_element(answer.seed, answer.n, *opening.find_place(answer.n))
+        assert opening.element != element_at(answer.seed, answer.n, *opening.find_place(answer.n))
 
 
 async def test_one_wrong_element_of_all_fails_with_every_verifier(
@@ -157,7 +157,7 @@ class Knowing(Product):
     """A wrong product whose owner says the right vector product all the same: A x (B x vector) is quickly made."""
 
     def multiply_vector(self, vector: bytes) -> bytes:
-        seed = make_device_seed(keccak(b"seed"), 1)
+        seed = device_seed_of(keccak(b"seed"), 1)
         return make_expected(seed, self.n, vector, ()).vector_product
 
 

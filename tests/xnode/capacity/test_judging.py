@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.capacity import SignedVerdict, Verdict, make_answer_digest
+from metering.capacity import SignedVerdict, Verdict, answer_digest_of
 from metering.eip712 import keccak
 from metering.signature import Signature
 from metering.units import ZERO_HASH, Address, Hash32
@@ -124,7 +124,7 @@ def test_an_answer_says_the_size_and_seed_of_its_own_device() -> None:
     answers = make_answers(CHALLENGE, CHALLENGE.seed, 1, (keccak(b"one"), keccak(b"two")))
     tasks = make_tasks(CHALLENGE, CHALLENGE.seed)
     assert [(one.device, one.n, one.seed) for one in answers] == [(t.device, t.n, t.seed) for t in tasks[2:4]]
-    assert len({make_answer_digest(DOMAIN.separator(), one) for one in answers}) == 2
+    assert len({answer_digest_of(DOMAIN.separator(), one) for one in answers}) == 2
 
 
 # ---------------------------------------------------------------------------------------------------------- the verdicts

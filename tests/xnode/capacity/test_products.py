@@ -14,7 +14,7 @@ import trio
 
 from metering.eip712 import keccak
 from xnode.capacity import products as products_module
-from xnode.capacity.challenge import make_device_seed, make_vector
+from xnode.capacity.challenge import device_seed_of, make_vector
 from xnode.capacity.errand import Expect, ExpectedMade
 from xnode.capacity.freivalds import make_expected
 from xnode.capacity.product import make_product
@@ -26,7 +26,7 @@ N = 512
 
 
 def make_tasks(count: int, n: int = N) -> list[DeviceTask]:
-    return [DeviceTask(device, "cpu", 0, make_device_seed(SEED, device), n) for device in range(count)]
+    return [DeviceTask(device, "cpu", 0, device_seed_of(SEED, device), n) for device in range(count)]
 
 
 def find_workers() -> list[psutil.Process]:
@@ -52,7 +52,7 @@ async def test_all_devices_are_computed_and_answer_as_one_computed_here() -> Non
     with trio.fail_after(60):
         async with open_products(make_tasks(3), shares.__setitem__) as products:
             roots = await products.wait_roots([0, 1, 2])
-            expected = make_product(make_device_seed(SEED, 1), N)
+            expected = make_product(device_seed_of(SEED, 1), N)
             assert roots[1] == expected.root and len(set(roots)) == 3
             vector = make_vector(SEED, 1, N)
             assert await products.multiply_vector(1, SEED) == expected.multiply_vector(vector)
@@ -97,7 +97,7 @@ async def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next() -> N
                     await products.open_row(0, row)
                 with trio.move_on_after(0.0005):
                     await products.open_row(0, row)
-            expected = make_product(make_device_seed(SEED, 0), N)
+            expected = make_product(device_seed_of(SEED, 0), N)
             assert await products.open_row(0, 300) == expected.open_row(300)
 
 

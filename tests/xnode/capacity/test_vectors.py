@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from metering.capacity import ElementProof, find_opened_rows, make_answers_hash, make_element
+from metering.capacity import ElementProof, answers_hash_of, element_at, find_opened_rows
 from metering.units import ZERO_HASH, Hash32
-from xnode.capacity.challenge import make_device_seed
+from xnode.capacity.challenge import device_seed_of
 from xnode.capacity.matrices import expand, split_seed
 from xnode.capacity.product import Product, make_product
 
@@ -29,7 +29,7 @@ def products() -> dict[int, Product]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_seeds_and_opened_rows_are_those_of_the_vectors(case: dict[str, Any]) -> None:
-    seed = make_device_seed(read_hash(case["challengeSeed"]), case["device"])
+    seed = device_seed_of(read_hash(case["challengeSeed"]), case["device"])
     assert seed == read_hash(case["seed"])
     assert split_seed(seed) == (int(case["seedA"], 16), int(case["seedB"], 16))
     rows = find_opened_rows(read_hash(case["openingSeed"]), case["device"], case["n"])
@@ -73,10 +73,10 @@ def test_the_wrong_element_of_the_vectors_is_under_its_root_and_wrong(
     assert opening.find_root() == read_hash(wrong["root"])
     row, column = opening.find_place(case["n"])
     assert opening.element == wrong["element"] != wrong["right"] == int(products[case["n"]].elements[row, column])
-    assert make_element(read_hash(case["seed"]), case["n"], row, column) == wrong["right"]
+    assert element_at(read_hash(case["seed"]), case["n"], row, column) == wrong["right"]
 
 
 def test_the_answers_hash_is_that_of_the_vectors() -> None:
     answers = VECTORS["answers"]
-    assert make_answers_hash([read_hash(root) for root in answers["roots"]]) == read_hash(answers["answersHash"])
-    assert make_answers_hash([]) == read_hash(answers["none"]) == ZERO_HASH
+    assert answers_hash_of([read_hash(root) for root in answers["roots"]]) == read_hash(answers["answersHash"])
+    assert answers_hash_of([]) == read_hash(answers["none"]) == ZERO_HASH

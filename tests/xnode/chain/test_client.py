@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import trio
 
-from metering.eip712 import make_digest
-from metering.terms import Escrow, Opening, make_escrow_id
+from metering.eip712 import typed_digest
+from metering.terms import Escrow, Opening, escrow_id_of
 from metering.units import ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import Voucher
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
@@ -44,14 +44,14 @@ class Market:
         return Escrow(*terms, split=ZERO_HASH, thaw=THAW_S, nonce=nonce)
 
     def sign_opening(self, escrow: Escrow, amount: int, nonce: int, by: WalletKey) -> tuple[Opening, bytes]:
-        escrow_id = make_escrow_id(self.separator, escrow)
+        escrow_id = escrow_id_of(self.separator, escrow)
         opening = Opening(escrow_id, Amount(amount), nonce.to_bytes(32, "big"), DEADLINE)
-        return opening, by.sign_digest(make_digest(self.separator, "Opening", opening))
+        return opening, by.sign_digest(typed_digest(self.separator, "Opening", opening))
 
     def make_row(self, escrow: Escrow, cumulative: int, by: WalletKey | None = None) -> ClaimRow:
-        voucher = Voucher(make_escrow_id(self.separator, escrow), Amount(cumulative), Hash32(b"\x07" * 32))
+        voucher = Voucher(escrow_id_of(self.separator, escrow), Amount(cumulative), Hash32(b"\x07" * 32))
         key = by or self.submitter
-        return ClaimRow(escrow, voucher, key.sign_digest(make_digest(self.separator, "Voucher", voucher)))
+        return ClaimRow(escrow, voucher, key.sign_digest(typed_digest(self.separator, "Voucher", voucher)))
 
     async def open(self, amount: int, nonce: int) -> Escrow:
         """An escrow of that amount, relayed by the provider."""
@@ -62,7 +62,7 @@ class Market:
         return escrow
 
     async def state(self, escrow: Escrow) -> EscrowState:
-        return await self.client.escrow_state(make_escrow_id(self.separator, escrow))
+        return await self.client.escrow_state(escrow_id_of(self.separator, escrow))
 
     async def free(self) -> int:
         return await self.client.free_balance(self.payer.address, self.asset)
@@ -214,7 +214,7 @@ async def test_a_bad_row_neither_pays_nor_stops_the_others(market: Market) -> No
     assert (await market.state(forged)).claimed == 0
     with trio.fail_after(20):
         events = [entry.event for entry in (await poller.next_batch()).logs]
-    forged_id, good_id = (make_escrow_id(market.separator, escrow) for escrow in (forged, good))
+    forged_id, good_id = (escrow_id_of(market.separator, escrow) for escrow in (forged, good))
     assert ClaimSkipped(forged_id, 2) in events
     assert Claimed(good_id, Amount(4 * TOKEN), Hash32(b"\x07" * 32)) in events
     assert Released(good_id, Amount(6 * TOKEN), Amount(4 * TOKEN)) in events

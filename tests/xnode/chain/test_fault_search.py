@@ -20,13 +20,13 @@ from metering.capacity import (
     SignedAnswer,
     SignedVerdict,
     Verdict,
+    answer_digest_of,
+    answers_hash_of,
+    element_at,
     find_opened_rows,
-    make_answer_digest,
-    make_answers_hash,
-    make_element,
-    make_verdict_digest,
+    verdict_digest_of,
 )
-from metering.eip712 import Domain, keccak, make_digest
+from metering.eip712 import Domain, keccak, typed_digest
 from metering.evidence import AnswerDocument, NumberedDocument, VerdictDocument
 from metering.faults import (
     Contradictable,
@@ -39,10 +39,10 @@ from metering.faults import (
     find_over_capacity,
     find_wrong_element,
 )
-from metering.receipt import Receipt, SignedReceipt, make_receipt_digest
+from metering.receipt import Receipt, SignedReceipt, receipt_digest_of
 from metering.signature import sign_digest
 from metering.sla import find_breach
-from metering.terms import Escrow, LeaseTerms, make_escrow_id, make_lease_id
+from metering.terms import Escrow, LeaseTerms, escrow_id_of, lease_id_of
 from metering.units import NANOS_PER_SECOND, PPM, U128, U128_MAX, ZERO_HASH, Address, Amount, Hash32
 from metering.usage import NO_USAGE
 from tests.make.values import address_of, make_key, make_terms
@@ -91,7 +91,7 @@ class Ground:
         return Domain(CHAIN_ID, self.manifest.contracts.capacity_registry)
 
     def sign(self, key: int, domain: Domain, kind: str, value: object) -> bytes:
-        return sign_digest(make_key(key), make_digest(domain.separator(), kind, value))
+        return sign_digest(make_key(key), typed_digest(domain.separator(), kind, value))
 
 
 # ------------------------------------------------------------------------------------------------------------ the ground
@@ -131,7 +131,7 @@ async def register(rpc: JsonRpc, manifest: Manifest, key: int, *, rotate: bool =
     nonce = await rpc.view(registry, provider_registry.NONCES, owner)
     consent = {"provider": owner, "node_key": address_of(key), "nonce": nonce, "deadline": FAR_S}
     domain = provider_registry.make_domain(CHAIN_ID, registry)
-    digest = make_digest(domain.separator(), "NodeKey", type("Consent", (), consent))
+    digest = typed_digest(domain.separator(), "NodeKey", type("Consent", (), consent))
     signature = sign_digest(make_key(key), digest)
     if rotate:
         data = provider_registry.ROTATE_NODE_KEY.encode(address_of(key), FAR_S, signature)
@@ -172,10 +172,10 @@ async def pass_challenge(bed: Bed) -> tuple[Hash32, tuple[Hash32, ...], tuple[Ha
     told = await rpc.view(registry, capacity_registry.CHALLENGE_OF, challenge_id)
     seeds = tuple(keccak(told[4] + device.to_bytes(32, "big")) for device in range(DEVICES))
     roots = tuple(make_opening(seed, row=0).find_root() for seed in seeds)
-    verdict = Verdict(challenge_id, make_answers_hash(roots), True, keccak(b"entropy"))
+    verdict = Verdict(challenge_id, answers_hash_of(roots), True, keccak(b"entropy"))
     domain = Domain(CHAIN_ID, registry)
     panel = sorted(VERIFIERS, key=owner_of)
-    signed = [sign_digest(make_key(key), make_verdict_digest(domain.separator(), verdict)) for key in panel]
+    signed = [sign_digest(make_key(key), verdict_digest_of(domain.separator(), verdict)) for key in panel]
     rows = [(verdict.challenge_id, verdict.answers_hash, verdict.passed, verdict.opening_seed)] * len(panel)
     data = capacity_registry.RECORD.encode(challenge_id, [owner_of(key) for key in panel], rows, signed)
     await send(rpc, provider, registry, data)
@@ -195,7 +195,7 @@ async def open_escrow(bed: Bed) -> Escrow:
 
 def make_opening(seed: Hash32, row: int, is_wrong: bool = True) -> ElementProof:
     """The first leaf of a row with one right or wrong element in it, in a tree of which nobody knows the rest."""
-    right = make_element(seed, N, row, 5)
+    right = element_at(seed, N, row, 5)
     element = right + 1 if is_wrong else right
     values = bytes(20) + element.to_bytes(4, "big", signed=True) + bytes(1000)
     leaves = N * (N // 256)
@@ -230,7 +230,7 @@ def make_receipt(ground: Ground, key: int = NODE, **changes: Any) -> SignedRecei
     receipt = Receipt(keccak(b"lease"), 7, 10**18, 10**9, NO_USAGE, Amount(5), False)
     receipt = replace(receipt, **changes)
     return SignedReceipt(
-        receipt, sign_digest(make_key(key), make_receipt_digest(ground.escrow_domain.separator(), receipt))
+        receipt, sign_digest(make_key(key), receipt_digest_of(ground.escrow_domain.separator(), receipt))
     )
 
 
@@ -243,9 +243,7 @@ def make_document(ground: Ground, kind: Any, key: int = NODE, **changes: Any) ->
 
 def make_verdict(ground: Ground, key: int = VERIFIERS[0], **changes: Any) -> VerdictDocument:
     domain = ground.capacity_domain
-    verdict = replace(
-        Verdict(ground.challenge_id, make_answers_hash(ground.roots), True, keccak(b"entropy")), **changes
-    )
+    verdict = replace(Verdict(ground.challenge_id, answers_hash_of(ground.roots), True, keccak(b"entropy")), **changes)
     signed = SignedVerdict(verdict, ground.sign(key, domain, "Verdict", verdict))
     return VerdictDocument(CHAIN_ID, domain.contract, signed, ground.roots)
 
@@ -376,7 +374,7 @@ async def test_the_same_elements_are_wrong(ground: Ground) -> None:
         root = opening.find_root() if entropy.random() < 0.9 else keccak(b"another tree")
         answer = CapacityAnswer(ground.challenge_id, number, entropy.choice((N, N, N, 512)), seed, root)
         key = entropy.choice((NODE, NODE, ROTATED, STRANGER, NOBODY))
-        signature = sign_digest(make_key(key), make_answer_digest(domain.separator(), answer))
+        signature = sign_digest(make_key(key), answer_digest_of(domain.separator(), answer))
         document = AnswerDocument(CHAIN_ID, domain.contract, SignedAnswer(answer, signature), opening)
         device = Device(owner_of(NODE), ground.seeds[number], N)
         call = (fault_prover.PROVE_WRONG_ELEMENT, flatten(answer), signature, flatten(opening), SALT)
@@ -415,7 +413,7 @@ async def test_the_same_verdicts_are_false(ground: Ground) -> None:
 
 async def refunded(ground: Ground, terms: LeaseTerms, last: SignedReceipt) -> int:
     """What the contract would give back now; nothing when it refuses."""
-    lease_id = make_lease_id(ground.escrow_domain.separator(), terms)
+    lease_id = lease_id_of(ground.escrow_domain.separator(), terms)
     ours, theirs = (sign_digest(make_key(key), lease_id) for key in (0, NODE))
     async with JsonRpc(ground.chain.url, CHAIN_ID) as rpc:
         try:
@@ -430,7 +428,7 @@ async def refunded(ground: Ground, terms: LeaseTerms, last: SignedReceipt) -> in
 
 async def test_the_same_part_of_the_cost_goes_back(ground: Ground) -> None:
     entropy, breaches = random.Random(11), 0
-    escrow_id = make_escrow_id(ground.escrow_domain.separator(), ground.escrow)
+    escrow_id = escrow_id_of(ground.escrow_domain.separator(), ground.escrow)
     for number in range(80):
         terms = make_terms(
             provider=owner_of(NODE), escrow_id=escrow_id, asset=ground.escrow.asset, lease_number=number,
@@ -439,7 +437,7 @@ async def test_the_same_part_of_the_cost_goes_back(ground: Ground) -> None:
         passed_ns = entropy.choice((-1, 0, 1, 10**9, 3600 * 10**9 + 7))
         limit_ns = -(-max(0, passed_ns) * terms.availability_ppm // PPM)
         receipt = {
-            "lease_id": make_lease_id(ground.escrow_domain.separator(), terms), "final": entropy.random() < 0.9,
+            "lease_id": lease_id_of(ground.escrow_domain.separator(), terms), "final": entropy.random() < 0.9,
             "at_ns": terms.open_until_ns + passed_ns, "running_ns": max(0, limit_ns + entropy.choice((-1, -1, 0, 1))),
             "cost": Amount(entropy.choice((0, 2, 10**18 + 1, 999 * TOKEN))),
         }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.xnode.chain.devchain import Bed
-from xnode.chain.abi.codec import make_checksum
+from xnode.chain.abi.codec import checksum_address
 from xnode.chain.contracts import payment_escrow, timelock
 from xnode.chain.contracts.payment_escrow import AssetState
 from xnode.chain.deployment.devnet import GOVERNANCE_DELAY_S, OWNER_KEY
@@ -21,12 +21,12 @@ async def test_a_proposal_waits_is_ready_and_is_done(bed: Bed) -> None:
     schedule = timelock.SCHEDULE.encode(c.payment_escrow, 0, call, bytes(32), bytes(32), GOVERNANCE_DELAY_S)
     await bed.send_as_owner(c.timelock, schedule)
     report = await make_report(bed.rpc, bed.manifest)
-    owner = make_checksum(WalletKey(OWNER_KEY).address)
+    owner = checksum_address(WalletKey(OWNER_KEY).address)
     assert (report["delay_s"], report["roles"]["proposers"]) == (GOVERNANCE_DELAY_S, [owner])
-    assert report["roles"]["admins"] == [make_checksum(c.timelock)], "nobody but itself changes who may propose"
+    assert report["roles"]["admins"] == [checksum_address(c.timelock)], "nobody but itself changes who may propose"
     (one,) = report["operations"]
     assert (one["stage"], one["contract"]) == ("waiting", "payment_escrow")
-    assert one["call"] == f"setFee(asset={make_checksum(c.openx_token)}, feePpm=300)"
+    assert one["call"] == f"setFee(asset={checksum_address(c.openx_token)}, feePpm=300)"
 
     await bed.rpc.write("evm_increaseTime", hex(GOVERNANCE_DELAY_S + 1))
     await bed.rpc.write("evm_mine")

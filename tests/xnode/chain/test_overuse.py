@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from metering.eip712 import make_digest
+from metering.eip712 import typed_digest
 from metering.faults import Verified
 from metering.receipt import Receipt, SignedReceipt
 from metering.resources import Resources
 from metering.signature import sign_digest
 from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, Amount, Hash32
-from metering.usage import Counters, make_usage
+from metering.usage import Counters, usage_of
 from tests.make.values import SEPARATOR, address_of, make_key
 from xnode.chain.overuse import MAX_EDGES, _find_edges, find_overuse
 
@@ -21,10 +21,10 @@ LIMITS = Resources(64_000, 0, 0)
 
 
 def sign(lease: int, number: int, at_hours: float, vcpu_hours: float) -> SignedReceipt:
-    usage = make_usage(Counters(0, round(vcpu_hours * NANOS_PER_HOUR)), LIMITS)
+    usage = usage_of(Counters(0, round(vcpu_hours * NANOS_PER_HOUR)), LIMITS)
     at_ns = BEGAN_NS + round(at_hours * NANOS_PER_HOUR)
     receipt = Receipt(Hash32(lease.to_bytes(32, "big")), number, at_ns, 0, usage, Amount(0), False)
-    return SignedReceipt(receipt, sign_digest(make_key(1), make_digest(SEPARATOR, "Receipt", receipt)))
+    return SignedReceipt(receipt, sign_digest(make_key(1), typed_digest(SEPARATOR, "Receipt", receipt)))
 
 
 def run_lease(lease: int, hours: range, vcpus: float) -> list[SignedReceipt]:

@@ -17,17 +17,17 @@ from metering.capacity import (
     SignedAnswer,
     SignedVerdict,
     Verdict,
+    answers_hash_of,
     find_opened_rows,
-    make_answers_hash,
 )
 from metering.eip712 import keccak
 from metering.evidence import AnswerDocument, LeaseDocument, NumberedDocument, VerdictDocument
 from metering.faults import Fault, Proof
 from metering.receipt import Receipt, SignedReceipt
 from metering.resources import Resources
-from metering.terms import Escrow, LeaseTerms, make_escrow_id
+from metering.terms import Escrow, LeaseTerms, escrow_id_of
 from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32
-from metering.usage import Counters, make_usage
+from metering.usage import Counters, usage_of
 from tests.make.values import make_tariff
 from tests.make.verifiers import Verifiers, make_verifiers
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
@@ -66,7 +66,7 @@ class Suspect:
         return self.node.sign_typed(self.bed.manifest.domain, name, value)
 
     def sign_receipt(self, lease: int, number: int, at_ns: int, vcpu_ns: int, **changes: Any) -> SignedReceipt:
-        usage = make_usage(Counters(running_ns=vcpu_ns, vcpu_ns=vcpu_ns), LIMITS)
+        usage = usage_of(Counters(running_ns=vcpu_ns, vcpu_ns=vcpu_ns), LIMITS)
         receipt = Receipt(Hash32(bytes([lease]) * 32), number, at_ns, vcpu_ns, usage, Amount(5), False)
         receipt = replace(receipt, **changes)
         return SignedReceipt(receipt, self.sign("Receipt", receipt))
@@ -209,7 +209,7 @@ async def test_a_wrong_element_of_a_signed_answer_is_slashed(suspect: Suspect) -
 async def test_a_verdict_that_passed_a_wrong_element_is_slashed(suspect: Suspect) -> None:
     verifiers = await suspect.request(vcpus=1)
     roots = (ZEROS.root,)
-    verdicts = await verifiers.judge(suspect.provider, answers=make_answers_hash(roots))
+    verdicts = await verifiers.judge(suspect.provider, answers=answers_hash_of(roots))
     domain, found = suspect.bed.manifest.capacity_domain, []
     for signed in verdicts.values():
         row = find_opened_rows(signed.verdict.opening_seed, 0, N)[0]
@@ -269,7 +269,7 @@ def sign_breach(suspect: Suspect, submitter: WalletKey, escrow: Escrow) -> tuple
         submitter=submitter.address,
         provider=suspect.provider,
         node=suspect.node.address,
-        escrow_id=make_escrow_id(domain.separator(), escrow),
+        escrow_id=escrow_id_of(domain.separator(), escrow),
         lease_number=0,
         asset=escrow.asset,
         resources=LIMITS,

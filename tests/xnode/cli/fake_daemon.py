@@ -13,7 +13,7 @@ from metering.codec import encode
 from metering.receipt import Receipt, SignedReceipt
 from metering.resources import Resources
 from metering.units import Amount, Hash32
-from metering.usage import Counters, make_usage
+from metering.usage import Counters, usage_of
 from tests.make.documents import make_evidence
 from xnode.console.present import show_documents
 from xnode.control.server import Method
@@ -149,7 +149,7 @@ RECEIPT = SignedReceipt(
         1,
         BEGAN_NS,
         5 * 10**9,
-        make_usage(Counters(5 * 10**9, 10**9), Resources(1500, 512 << 20, 1 << 30)),
+        usage_of(Counters(5 * 10**9, 10**9), Resources(1500, 512 << 20, 1 << 30)),
         Amount(4_200_000_000_000_000),
         True,
     ),

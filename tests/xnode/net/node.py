@@ -17,7 +17,7 @@ import coincurve
 import structlog
 import trio
 
-from metering.eip712 import make_digest
+from metering.eip712 import typed_digest
 from metering.signature import sign_digest
 from metering.units import NANOS_PER_SECOND, Address, Hash32
 from scheduler.job import Blob
@@ -39,7 +39,7 @@ class KeySigner:
         self._key, self.address = coincurve.PrivateKey(secret), address
 
     def sign(self, type_name: str, value: object) -> bytes:
-        return sign_digest(self._key, make_digest(SEPARATOR, type_name, value))
+        return sign_digest(self._key, typed_digest(SEPARATOR, type_name, value))
 
 
 async def main(options: dict[str, Any]) -> None:

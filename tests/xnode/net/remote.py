@@ -17,7 +17,7 @@ from typing import Any
 from metering.units import NANOS_PER_SECOND, Address
 from tests.xnode.net.node import SEPARATOR
 from xnode.net.edge import Net, NetSettings
-from xnode.net.identity import make_peer_id_text
+from xnode.net.identity import peer_id_text_of
 from xnode.ports.net import Peer
 
 NODE = Path(__file__).with_name("node.py")
@@ -69,7 +69,7 @@ def start_remote(**options: Any) -> Remote:
     where = json.loads(line)
     peer = Peer(Address(bytes.fromhex(where["address"])), tuple(where["multiaddrs"]))
     first = peer.multiaddrs[0] if peer.multiaddrs else ""
-    return Remote(process, secret, peer, f"{first}/p2p/{make_peer_id_text(secret)}")
+    return Remote(process, secret, peer, f"{first}/p2p/{peer_id_text_of(secret)}")
 
 
 def make_settings(**changes: Any) -> NetSettings:

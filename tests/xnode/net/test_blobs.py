@@ -23,7 +23,7 @@ from tests.xnode.net.remote import Remote, ask, make_settings, start_remote
 from xnode.errors import Permanent, Retryable
 from xnode.net.blobs import PIECE_BYTES, BlobRequest, BlobStore
 from xnode.net.edge import Net, open_net
-from xnode.net.identity import make_node_address
+from xnode.net.identity import node_address_of
 from xnode.ports.net import Peer, RpcRefused
 
 pytestmark = pytest.mark.net
@@ -50,7 +50,7 @@ class BlobServer(Remote):
 
 
 def start_server(folder: Path) -> BlobServer:
-    remote = start_remote(blobs=str(folder), readers=[make_node_address(READER_SECRET).hex()])
+    remote = start_remote(blobs=str(folder), readers=[node_address_of(READER_SECRET).hex()])
     return BlobServer(**vars(remote), folder=folder)
 
 

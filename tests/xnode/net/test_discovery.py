@@ -21,14 +21,14 @@ from xnode.errors import Permanent, Retryable
 from xnode.net.dht import Dht, open_dht
 from xnode.net.edge import Net, open_net
 from xnode.net.host import open_host
-from xnode.net.identity import make_node_address, make_peer_id_text
+from xnode.net.identity import node_address_of, peer_id_text_of
 from xnode.net.records import (
     MAX_RECORD_BYTES,
     NodeRecord,
     SignedRecord,
-    make_dht_key,
-    make_provider_key,
+    dht_key_of,
     make_record,
+    provider_key_of,
     read_record,
 )
 from xnode.ports.net import Peer, RpcRefused
@@ -48,7 +48,7 @@ def own_record(
 ) -> tuple[bytes, bytes]:
     """(secret, signed record)"""
     secret = secret or secrets.token_bytes(32)
-    address = make_node_address(secret)
+    address = node_address_of(secret)
     record = NodeRecord(address, number, in_s(life_s), ("/ip4/127.0.0.1/tcp/4001",), body)
     return secret, make_record(record, KeySigner(signed_by or secret, address))
 
@@ -59,7 +59,7 @@ async def open_reader(
 ) -> AsyncIterator[tuple[Dht, Address]]:
     """A DHT client that knows one server, and checks nothing itself."""
     secret = secret or secrets.token_bytes(32)
-    address = make_node_address(secret)
+    address = node_address_of(secret)
     async with open_host(secret, listen) as host:
 
         def believe(data: bytes, node: Address) -> NodeRecord | Refusal:
@@ -87,7 +87,7 @@ def find_free_port() -> int:
 
 
 def bootstrap_of(net: Net) -> str:
-    return f"{net.multiaddrs()[0]}/p2p/{make_peer_id_text(net._settings.secret)}"
+    return f"{net.multiaddrs()[0]}/p2p/{peer_id_text_of(net._settings.secret)}"
 
 
 def body_of(data: bytes | None, node: Address) -> bytes | None:
@@ -142,10 +142,10 @@ async def test_dht_alone_finds_record_and_provider(shared_dht_remote: Remote) ->
     # A DHT server takes no provider without an address.
     async with open_reader(hub, secret, LOOPBACK) as (writer, address), open_reader(hub) as (reader, _):
         await writer.put(address, data)
-        await writer.provide(make_provider_key(address))
+        await writer.provide(provider_key_of(address))
         assert await reader.get(address) == data
         with trio.fail_after(10):
-            while address not in await reader.find(make_provider_key(address)):  # noqa: ASYNC110  no answer is sent
+            while address not in await reader.find(provider_key_of(address)):  # noqa: ASYNC110  no answer is sent
                 await trio.sleep(0.05)
 
 
@@ -163,7 +163,7 @@ async def test_new_record_is_read_although_the_old_one_is_held_here(shared_dht_r
 async def test_own_record_is_published_again_when_bootstrap_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xnode.net.discovery.BOOTSTRAP_CHECK_S", 0.1)
     hub = make_settings(listen=(f"/ip4/127.0.0.1/tcp/{find_free_port()}",))
-    at = f"{hub.listen[0]}/p2p/{make_peer_id_text(hub.secret)}"
+    at = f"{hub.listen[0]}/p2p/{peer_id_text_of(hub.secret)}"
     async with open_net(make_settings(bootstrap=(at,)), time.time_ns) as net:
         await net.publish_record(own_record(net._settings.secret, body=b"mine")[1])
         for _ in range(2):
@@ -207,7 +207,7 @@ async def test_bad_record_is_refused_on_put_and_on_read(
 @pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES.keys())
 async def test_bad_record_from_a_dishonest_peer_is_refused_on_read(forge: Callable[[bytes], bytes]) -> None:
     secret = secrets.token_bytes(32)
-    address, data = make_node_address(secret), forge(secret)
+    address, data = node_address_of(secret), forge(secret)
 
     async def lie(caller: Address, body: bytes) -> bytes:
         return data
@@ -257,11 +257,11 @@ async def test_dead_bootstrap_peer_does_not_hold_up_a_question(shared_remote: Re
 
 
 def test_dht_key_is_short_enough_to_be_found() -> None:
-    assert len(make_dht_key(Address(bytes(20)))) <= 50
+    assert len(dht_key_of(Address(bytes(20)))) <= 50
 
 
 def test_life_of_a_record_is_in_nanoseconds() -> None:
     secret, data = own_record(life_s=10)
-    address = make_node_address(secret)
+    address = node_address_of(secret)
     assert isinstance(read_record(data, address, SEPARATOR, time.time_ns()), NodeRecord)
     assert isinstance(read_record(data, address, SEPARATOR, time.time_ns() + 11 * NANOS_PER_SECOND), Refusal)

@@ -35,7 +35,7 @@ from xnode.net.host import Host, open_host
 from xnode.net.multiaddr import parse_multiaddr
 from xnode.net.patches import DHT_INBOUND_STREAMS, MAX_RECEIVE_WINDOW_BYTES, MAX_STREAMS_PER_CONNECTION
 from xnode.net.pipe import STREAM_FAULTS
-from xnode.net.records import make_provider_key
+from xnode.net.records import provider_key_of
 from xnode.net.wire import LENGTH_BYTES, MAX_FRAME_BYTES, PROTOCOL_ID, Request, encode_envelope, make_frame
 from xnode.ports.net import Peer
 
@@ -256,9 +256,9 @@ async def test_many_peers_do_not_push_out_our_own_key(attacker: Host) -> None:
 async def test_dht_server_keeps_no_providers_of_foreign_keys(attacker: Host) -> None:
     async with open_dht(attacker, lambda data, node: Refusal("none", ""), serves=True) as dht:
         providers = dht._kad.provider_store
-        for key in (b"foreign", make_provider_key(Address(bytes(20)))):
+        for key in (b"foreign", provider_key_of(Address(bytes(20)))):
             providers.add_provider(key, PeerInfo(attacker.raw.get_id(), []))
-        assert list(providers.providers) == [make_provider_key(Address(bytes(20)))]
+        assert list(providers.providers) == [provider_key_of(Address(bytes(20)))]
 
 
 async def test_abrupt_death_in_a_stream_is_retryable_soon(net: Net, remotes: StartRemote) -> None:
@@ -361,7 +361,7 @@ async def test_address_that_is_none_is_named() -> None:
 
 async def test_caller_without_an_ethereum_key_is_not_answered(shared_remote: Remote) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host_module, "make_key_pair", create_ed25519_key_pair)
+        patch.setattr(host_module, "key_pair_of", create_ed25519_key_pair)
         async with open_host(secrets.token_bytes(32), ()) as host:
             with suppress(Retryable):  # the reset may overtake the answer to the protocol's name
                 stream = await open_raw(host, shared_remote.peer, PROTOCOL_ID)

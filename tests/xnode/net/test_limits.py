@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering.codec import encode
-from metering.eip712 import Domain, make_digest
+from metering.eip712 import Domain, typed_digest
 from metering.refusal import Refusal
-from metering.signature import make_address, sign_digest
+from metering.signature import address_of_key, sign_digest
 from metering.units import NANOS_PER_SECOND, Address, Hash32
 from xnode.net import record_book
 from xnode.net.intake import MAX_BUCKETS, Intake, IntakeLimits
@@ -26,10 +26,10 @@ from xnode.net.records import (
     PROVIDER_SHARDS,
     NodeRecord,
     address_of_dht_key,
+    dht_key_of,
     list_provider_keys,
-    make_dht_key,
-    make_provider_key,
     make_record,
+    provider_key_of,
     read_record,
     select_newest,
 )
@@ -47,10 +47,10 @@ class KeySigner:
 
     def __init__(self, secret: bytes) -> None:
         self._key = coincurve.PrivateKey(secret)
-        self.address = make_address(self._key.public_key)
+        self.address = address_of_key(self._key.public_key)
 
     def sign(self, type_name: str, value: object) -> bytes:
-        return sign_digest(self._key, make_digest(SEPARATOR, type_name, value))
+        return sign_digest(self._key, typed_digest(SEPARATOR, type_name, value))
 
 
 SIGNER = KeySigner(b"\x11" * 32)
@@ -268,11 +268,11 @@ def test_book_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_dht_keys_name_their_node() -> None:
-    assert address_of_dht_key(make_dht_key(A)) == A
-    for other in ("/xn/", "/xn/" + "A" * 40, "/pk/" + "a" * 40, make_dht_key(A) + "0"):
+    assert address_of_dht_key(dht_key_of(A)) == A
+    for other in ("/xn/", "/xn/" + "A" * 40, "/pk/" + "a" * 40, dht_key_of(A) + "0"):
         assert address_of_dht_key(other) is None
 
 
 def test_every_provider_has_one_of_the_keys() -> None:
-    keys = {make_provider_key(Address(bytes(19) + bytes((each,)))) for each in range(256)}
+    keys = {provider_key_of(Address(bytes(19) + bytes((each,)))) for each in range(256)}
     assert keys == set(list_provider_keys()) and len(keys) == PROVIDER_SHARDS

@@ -10,7 +10,7 @@ import structlog
 
 from metering.units import Address
 from tests.xnode.net.remote import ask, make_settings
-from xnode.logs import log_context, make_log_id
+from xnode.logs import log_context, log_id_of
 from xnode.net.edge import Net, open_net
 from xnode.ports.net import Peer
 
@@ -39,7 +39,7 @@ async def server() -> AsyncIterator[Net]:
 
 async def test_a_call_and_a_stream_carry_the_job_and_nothing_after_them_does(net: Net, server: Net) -> None:
     peer = Peer(server.address, server.multiaddrs())
-    told = repr({"job": make_log_id(JOB)}).encode()
+    told = repr({"job": log_id_of(JOB)}).encode()
     with log_context(job=JOB, lease=b"\x01" * 32):
         assert await ask(net, peer, "ids") == told
         async with net.stream(peer, "stream_ids", b"") as items:

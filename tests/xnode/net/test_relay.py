@@ -16,7 +16,7 @@ from tests.xnode.net.remote import Remote, ask, in_s, make_settings
 from xnode.errors import Retryable
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, open_net
-from xnode.net.identity import make_node_address, make_peer_id_text
+from xnode.net.identity import node_address_of, peer_id_text_of
 from xnode.ports.net import Peer
 
 pytestmark = pytest.mark.net
@@ -87,7 +87,7 @@ async def test_node_that_is_no_relay_carries_nothing(shared_remote: Remote) -> N
             while not provider.peers():  # noqa: ASYNC110  libp2p has no event for it
                 await trio.sleep(0.02)
         assert provider.multiaddrs() == ()
-        through = f"{shared_remote.bootstrap}/p2p-circuit/p2p/{make_peer_id_text(provider._settings.secret)}"
+        through = f"{shared_remote.bootstrap}/p2p-circuit/p2p/{peer_id_text_of(provider._settings.secret)}"
         with pytest.raises(Retryable):
             await submitter.call(Peer(provider.address, (through,)), "who", b"", in_s(5))
 
@@ -95,4 +95,4 @@ async def test_node_that_is_no_relay_carries_nothing(shared_remote: Remote) -> N
 async def test_way_through_a_relay_to_another_node_is_not_taken(net: Net, shared_remote: Remote) -> None:
     through = f"{shared_remote.bootstrap}/p2p-circuit/p2p/{shared_remote.bootstrap.rpartition('/')[2]}"
     with pytest.raises(Retryable, match="no way to this node"):
-        await net.call(Peer(make_node_address(secrets.token_bytes(32)), (through,)), "who", b"", in_s(5))
+        await net.call(Peer(node_address_of(secrets.token_bytes(32)), (through,)), "who", b"", in_s(5))

@@ -15,7 +15,7 @@ from metering.units import Address
 from tests.xnode.net.remote import Remote, ask, in_s, make_settings
 from xnode.errors import Permanent, Retryable
 from xnode.net.edge import Net, open_net
-from xnode.net.identity import address_of_peer_id, make_key_pair, make_node_address, make_peer_id, make_peer_id_text
+from xnode.net.identity import address_of_peer_id, key_pair_of, node_address_of, peer_id_of, peer_id_text_of
 from xnode.net.intake import CALL_LIMITS
 from xnode.net.wire import MAX_BODY_BYTES
 from xnode.ports.net import Peer, RpcRefused
@@ -35,17 +35,17 @@ async def test_two_keys_are_two_callers(net: Net, shared_remote: Remote) -> None
 
 
 async def test_impostor_at_the_address_is_not_called(net: Net, shared_remote: Remote) -> None:
-    victim = make_node_address(secrets.token_bytes(32))
+    victim = node_address_of(secrets.token_bytes(32))
     with pytest.raises(Retryable, match="answers as another node"):
         await ask(net, Peer(victim, shared_remote.peer.multiaddrs), "who")
 
 
 def test_peer_id_and_address_are_two_spellings_of_one_key() -> None:
     secret = secrets.token_bytes(32)
-    public = make_key_pair(secret).public_key.to_bytes()
-    peer_id = make_peer_id(public)
-    assert address_of_peer_id(peer_id) == make_node_address(secret)
-    assert peer_id.to_base58() == make_peer_id_text(secret)
+    public = key_pair_of(secret).public_key.to_bytes()
+    peer_id = peer_id_of(public)
+    assert address_of_peer_id(peer_id) == node_address_of(secret)
+    assert peer_id.to_base58() == peer_id_text_of(secret)
     assert peer_id.extract_public_key().to_bytes() == public
 
 
@@ -137,7 +137,7 @@ async def test_node_without_a_port_is_called_over_the_connection_it_opened(net: 
 
 async def test_peer_without_address_or_connection_cannot_be_reached(net: Net) -> None:
     with pytest.raises(Retryable, match="no address"):
-        await ask(net, Peer(make_node_address(secrets.token_bytes(32))), "echo")
+        await ask(net, Peer(node_address_of(secrets.token_bytes(32))), "echo")
 
 
 async def test_second_address_is_tried_when_the_first_is_dead(net: Net, shared_remote: Remote) -> None:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from metering.codec import decode
-from metering.terms import make_lease_id
+from metering.terms import lease_id_of
 from metering.units import NANOS_PER_SECOND
 from metering.usage import Counters
 from tests.make.values import SEPARATOR
@@ -48,7 +48,7 @@ def test_leases_of_0_1_0_promise_nothing_and_keep_the_id_that_both_signed() -> N
     assert len(leases) == 4
     for lease in leases:
         assert (lease.terms.availability_ppm, lease.terms.refund_ppm) == (0, 0)
-        assert lease.last.lease_id == lease.lease_id != make_lease_id(SEPARATOR, lease.terms)
+        assert lease.last.lease_id == lease.lease_id != lease_id_of(SEPARATOR, lease.terms)
 
 
 def test_an_open_lease_of_0_1_0_goes_on_with_its_receipts() -> None:

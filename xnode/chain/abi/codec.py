@@ -75,7 +75,7 @@ def to_hex(data: bytes) -> str:
     return "0x" + data.hex()
 
 
-def make_checksum(address: Address) -> str:
+def checksum_address(address: Address) -> str:
     """The address for people to read and copy, in ERC-55's mixed case."""
     text = address.hex()
     digest = keccak(text.encode()).hex()

@@ -195,7 +195,7 @@ def make_request(claims: Sequence[tuple[int, int]]) -> bytes:
     return REQUEST_CHALLENGE.encode(sorted(claims))
 
 
-def make_challenge_id(chain_id: int, registry: Address, provider: Address, number: int) -> Hash32:
+def challenge_id_of(chain_id: int, registry: Address, provider: Address, number: int) -> Hash32:
     """The id of a provider's challenge, numbered from 1."""
     return keccak(abi_encode(("uint256", "address", "address", "uint256"), (chain_id, registry, provider, number)))
 

@@ -108,7 +108,7 @@ def make_open_by_sig(escrow: Escrow, opening: Opening, opener: Address, signatur
     return OPEN_BY_SIG.encode(make_terms_values(escrow), values, opener, signature)
 
 
-def make_claim_rows(rows: Sequence[ClaimRow]) -> bytes:
+def encode_claim_rows(rows: Sequence[ClaimRow]) -> bytes:
     """The packed rows of one claim, 164 bytes each, without the provider, asset, split and thaw that they share."""
     return b"".join(_pack(row) for row in rows)
 
@@ -139,7 +139,7 @@ def make_claims(rows: Sequence[ClaimRow]) -> list[bytes]:
     for row in rows:
         escrow = row.escrow
         groups.setdefault((escrow.provider, escrow.asset, escrow.split, escrow.thaw), []).append(row)
-    return [CLAIM.encode(*shared, make_claim_rows(group)) for shared, group in groups.items()]
+    return [CLAIM.encode(*shared, encode_claim_rows(group)) for shared, group in groups.items()]
 
 
 def make_release(escrow: Escrow, new_deposited: Amount) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from metering.eip712 import Domain
 from metering.units import Address
 from xnode.chain.abi.artifacts import load_artifact
-from xnode.chain.abi.codec import Function, make_checksum, parse_hex, to_hex
+from xnode.chain.abi.codec import Function, checksum_address, parse_hex, to_hex
 from xnode.chain.contracts import compute_credit, fault_prover, openx_token, payment_escrow, provider_registry
 from xnode.chain.deployment.manifest import Contracts, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, View
@@ -44,7 +44,7 @@ async def check_deployment(rpc: JsonRpc, manifest: Manifest) -> None:
     answers = await rpc.view_all([wire.view for wire in wires])
     for wire, answer in zip(wires, answers, strict=True):
         if answer != wire.due:
-            where = make_checksum(wire.view.to)
+            where = checksum_address(wire.view.to)
             raise Permanent(
                 f"{wire.of} {where} {wire.what}: {_show(answer)} instead of {_show(wire.due)}; mend the manifest",
                 code="deployment",
@@ -74,7 +74,7 @@ async def _check_codes(rpc: JsonRpc, contracts: Contracts) -> None:
     named = [(name, getattr(contracts, name)) for name in ARTIFACT_OF]
     codes = await rpc.read_batch([("eth_getCode", (to_hex(address), "latest")) for _, address in named])
     for (name, address), code in zip(named, codes, strict=True):
-        where, due = f"{make_checksum(address)} on {rpc.where}", ARTIFACT_OF[name]
+        where, due = f"{checksum_address(address)} on {rpc.where}", ARTIFACT_OF[name]
         if code == "0x":
             raise Permanent(f"no {due} at {where}; check {name} in the manifest", code="deployment")
         if not load_artifact(due).matches(parse_hex(code)):
@@ -119,7 +119,7 @@ def _make_wire(contracts: Contracts, name: str, what: str, function: Function, d
 
 def _show(value: Any) -> str:
     if isinstance(value, bytes):
-        return make_checksum(Address(value)) if len(value) == 20 else to_hex(value)
+        return checksum_address(Address(value)) if len(value) == 20 else to_hex(value)
     if isinstance(value, tuple):
         return "[" + ", ".join(_show(one) for one in value) + "]"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -13,7 +13,7 @@ import msgspec
 
 from metering.eip712 import Domain
 from metering.units import Address
-from xnode.chain.abi.codec import make_checksum
+from xnode.chain.abi.codec import checksum_address
 from xnode.chain.contracts import payment_escrow, provider_registry
 from xnode.errors import UserError
 
@@ -169,10 +169,10 @@ def format_manifest(manifest: Manifest) -> str:
     lines += [f"deployed_at_block = {manifest.deployed_at_block}", f"confirmations = {manifest.confirmations}"]
     lines += ["", "[contracts]"]
     for name in Contracts.__struct_fields__:
-        lines.append(f'{name} = "{make_checksum(getattr(manifest.contracts, name))}"')
+        lines.append(f'{name} = "{checksum_address(getattr(manifest.contracts, name))}"')
     for asset in manifest.assets:
         lines += ["", "[[assets]]", f'symbol = "{asset.symbol}"', f"decimals = {asset.decimals}"]
-        lines.append(f'address = "{make_checksum(asset.address)}"')
+        lines.append(f'address = "{checksum_address(asset.address)}"')
     return "\n".join(lines) + "\n"
 
 
@@ -181,6 +181,6 @@ def parse_address(text: Any, where: str) -> Address:
     if not isinstance(text, str) or not _ADDRESS.fullmatch(text):
         raise UserError(f"{text!r} is not an address", where=where, todo="write 0x and 40 hex digits")
     address = Address(bytes.fromhex(text[2:]))
-    if text[2:] not in (text[2:].lower(), text[2:].upper()) and text != make_checksum(address):
+    if text[2:] not in (text[2:].lower(), text[2:].upper()) and text != checksum_address(address):
         raise UserError(f"{text} has a wrong checksum", where=where, todo="one digit is mistyped: copy it again")
     return address

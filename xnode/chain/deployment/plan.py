@@ -100,7 +100,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             (one.name, kinds[one.kind], one.weight_milli, one.n, one.time_limit_ms) for one in self.classes
         ]
 
-    def make_digest(self) -> Hash32:
+    def digest(self) -> Hash32:
         """Tells this plan, with the contracts that it would make, from every other one."""
         return keccak(encode(self) + b"".join(load_artifact(name).bytecode for name in CONTRACTS))
 

@@ -12,7 +12,7 @@ import trio
 
 from metering.eip712 import keccak
 from metering.units import Address, Hash32
-from xnode.chain.abi.codec import make_checksum, parse_hex, to_hex
+from xnode.chain.abi.codec import checksum_address, parse_hex, to_hex
 from xnode.chain.node.fees import FEE_HISTORY, GWEI, Fees, make_fees, raise_fees
 from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, JsonRpc, NodeRefused
 from xnode.chain.send.tx_journal import Attempt, TxCall, TxJournal, TxRecord
@@ -182,7 +182,7 @@ class Transactor:
     def _check_funds(self, needed: int, balance: int) -> None:
         if balance < needed:
             raise Retryable(
-                f"{make_checksum(self._signer.address)} has {balance} wei, its transaction needs {needed}; send it some"
+                f"{checksum_address(self._signer.address)} has {balance} wei, its transaction needs {needed}; send it some"
             )
 
     def _sign(self, call: TxCall, gas: int, nonce: int, fees: Fees) -> Attempt:

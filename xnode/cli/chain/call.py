@@ -11,7 +11,7 @@ from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractLogicError, Web3Exception
 
 from xnode.chain.abi.artifacts import load_artifact
-from xnode.chain.abi.codec import make_checksum
+from xnode.chain.abi.codec import checksum_address
 from xnode.cli.access.deployment import find_deployment
 from xnode.cli.app import App
 from xnode.cli.chain.commands import CONTRACTS
@@ -27,7 +27,7 @@ def call_view(app: App, manifest: Path | None, contract: str, view: str, argumen
     entry = _find_view(abi, contract, view, len(arguments))
     values = [_parse(text, given) for text, given in zip(arguments, entry["inputs"], strict=True)]
     web3 = Web3(HTTPProvider(deployment.rpc_url, request_kwargs={"timeout": DEADLINE_S}))
-    address = make_checksum(getattr(deployment.manifest.contracts, CONTRACTS[contract][1]))
+    address = checksum_address(getattr(deployment.manifest.contracts, CONTRACTS[contract][1]))
     function = web3.eth.contract(address=Web3.to_checksum_address(address), abi=abi).get_function_by_name(view)
     try:
         answer = function(*values).call()

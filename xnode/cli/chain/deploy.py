@@ -8,7 +8,7 @@ from typing import Any
 import click
 import trio
 
-from xnode.chain.abi.codec import make_checksum, to_hex
+from xnode.chain.abi.codec import checksum_address, to_hex
 from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.manifest import Manifest, write_manifest
 from xnode.chain.deployment.plan import Plan, read_plan
@@ -66,7 +66,7 @@ def deploy_(
 def make_answer(path: Path, manifest: Manifest) -> dict[str, Any]:
     """The manifest's file and its addresses."""
     names = manifest.contracts.__struct_fields__
-    held = {name: make_checksum(getattr(manifest.contracts, name)) for name in names}
+    held = {name: checksum_address(getattr(manifest.contracts, name)) for name in names}
     return {"manifest": str(path), "chain_id": manifest.chain_id, "block": manifest.deployed_at_block, **held}
 
 
@@ -74,7 +74,7 @@ async def _deploy(plan: Plan, rpc_url: str, key: WalletKey, path: Path) -> Manif
     async with JsonRpc(rpc_url, None) as unknown:
         chain_id = await unknown.check_chain_id()
     journal = SqlTxJournal(make_engine(path), chain_id, key.address)
-    label = f"deploy-{plan.make_digest().hex()[:16]}"
+    label = f"deploy-{plan.digest().hex()[:16]}"
     await _require_same(journal, label, path)
     async with JsonRpc(rpc_url, chain_id) as rpc, trio.open_nursery() as nursery:
         await _require_gas(rpc, key)

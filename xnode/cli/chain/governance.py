@@ -12,7 +12,7 @@ from eth_abi.exceptions import DecodingError
 from metering.eip712 import keccak
 from metering.units import ZERO_ADDRESS, Address
 from xnode.chain.abi.artifacts import load_artifact
-from xnode.chain.abi.codec import decode_values, list_types, make_checksum, make_signature, parse_hex, to_hex
+from xnode.chain.abi.codec import checksum_address, decode_values, list_types, make_signature, parse_hex, to_hex
 from xnode.chain.contracts import timelock
 from xnode.chain.deployment.check import ARTIFACT_OF
 from xnode.chain.deployment.manifest import Contracts, Manifest
@@ -57,7 +57,7 @@ async def make_report(rpc: JsonRpc, manifest: Manifest) -> dict[str, Any]:
     """The timelock's delay, who has which role, and its operations, as plain data."""
     address = manifest.contracts.timelock
     return {
-        "timelock": make_checksum(address),
+        "timelock": checksum_address(address),
         "delay_s": await rpc.view(address, timelock.GET_MIN_DELAY),
         "roles": await _read_roles(rpc, manifest),
         "operations": await _read_operations(rpc, manifest),
@@ -91,7 +91,7 @@ async def _read_roles(rpc: JsonRpc, manifest: Manifest) -> dict[str, list[str]]:
     roles: dict[str, list[str]] = {name: [] for name in ROLES.values()}
     for (role, account), held in zip(given, holds, strict=True):
         if held:
-            roles.setdefault(ROLES.get(role, to_hex(role)), []).append(make_checksum(account))
+            roles.setdefault(ROLES.get(role, to_hex(role)), []).append(checksum_address(account))
     return roles
 
 
@@ -131,12 +131,12 @@ def describe_call(contracts: Contracts, target: Address, data: bytes) -> str:
 
 def _name_contract(contracts: Contracts, target: Address) -> str:
     found = next((name for name in ARTIFACT_OF if getattr(contracts, name) == target), "")
-    return found or make_checksum(target)
+    return found or checksum_address(target)
 
 
 def _show(value: Any) -> str:
     if isinstance(value, bytes):
-        return make_checksum(Address(value)) if len(value) == 20 else to_hex(value)
+        return checksum_address(Address(value)) if len(value) == 20 else to_hex(value)
     if isinstance(value, Iterable) and not isinstance(value, str):
         return "[" + ", ".join(_show(one) for one in value) + "]"
     return str(value)

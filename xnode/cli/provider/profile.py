@@ -56,14 +56,14 @@ def find_profile(app: App) -> HardwareProfile:
     return probe_hardware(folder)
 
 
-def make_profile_hash(found: HardwareProfile) -> Hash32:
+def profile_hash_of(found: HardwareProfile) -> Hash32:
     """keccak of the canonical bytes of the profile in an offer, but for the free disk, which changes by the minute."""
     return keccak(encode(msgspec.structs.replace(found, disk_bytes=0)))
 
 
 async def publish_profile(payer: Payer, found: HardwareProfile) -> None:
     """Set the provider's profile hash, unless it is the same already."""
-    due = make_profile_hash(found)
+    due = profile_hash_of(found)
     if await _read(payer.rpc, payer.manifest, payer.address) != due:
         say("publishing the hash of this host's hardware profile ...")
         await payer.set_profile(make_intent("profile"), due)
@@ -71,7 +71,7 @@ async def publish_profile(payer: Payer, found: HardwareProfile) -> None:
 
 def make_answer(found: HardwareProfile, published: Hash32) -> dict[str, Any]:
     """The profile and both hashes as plain data."""
-    due = make_profile_hash(found)
+    due = profile_hash_of(found)
     return {
         "profile": msgspec.to_builtins(found),
         "hash": to_hex(due),

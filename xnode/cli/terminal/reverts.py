@@ -6,7 +6,7 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xnode.chain.abi.codec import Revert, make_checksum, to_hex
+from xnode.chain.abi.codec import Revert, checksum_address, to_hex
 from xnode.cli.terminal.brief import brief_date
 from xnode.errors import ExitCode, UserError
 from xnode.text.amount import format_amount
@@ -218,7 +218,7 @@ class _Words(string.Formatter):
             case "text", bytes():
                 return value.rstrip(b"\0").decode(errors="replace")
             case _, bytes():
-                return make_checksum(value) if len(value) == 20 else to_hex(value)  # type: ignore[arg-type]
+                return checksum_address(value) if len(value) == 20 else to_hex(value)  # type: ignore[arg-type]
         return str(value)
 
     def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

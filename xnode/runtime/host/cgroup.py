@@ -173,7 +173,7 @@ def parse_keyed(text: str) -> dict[str, int]:
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
 
-def make_quota_us(vcpu_milli: int) -> int:
+def quota_us_of(vcpu_milli: int) -> int:
     """CFS quota a period for thousandths of a vCPU."""
     return vcpu_milli * CPU_PERIOD_US // 1000
 
@@ -192,7 +192,7 @@ class CgroupV1:
             self._dir(controller).mkdir(parents=True, exist_ok=True)
         cpu, memory = self._dir("cpu"), self._dir("memory")
         write_limit(cpu / "cpu.cfs_period_us", CPU_PERIOD_US)
-        write_limit(cpu / "cpu.cfs_quota_us", make_quota_us(limits.vcpu_milli))
+        write_limit(cpu / "cpu.cfs_quota_us", quota_us_of(limits.vcpu_milli))
         write_limit(self._dir("pids") / "pids.max", limits.pids)
         write_limit(memory / "memory.limit_in_bytes", limits.memory_bytes)
         if (memory / "memory.memsw.limit_in_bytes").exists():
@@ -240,7 +240,7 @@ class CgroupV2:
         for part in ("", *self._path.split("/")):
             place = place / part
             self._delegate(place)
-        write_limit(self._dir / "cpu.max", f"{make_quota_us(limits.vcpu_milli)} {CPU_PERIOD_US}")
+        write_limit(self._dir / "cpu.max", f"{quota_us_of(limits.vcpu_milli)} {CPU_PERIOD_US}")
         write_limit(self._dir / "memory.max", limits.memory_bytes)
         write_limit(self._dir / "pids.max", limits.pids)
         if (self._dir / "memory.swap.max").exists():

@@ -11,9 +11,9 @@ from xnode.chain.abi.artifacts import CONTRACTS, load_artifact
 from xnode.chain.abi.codec import (
     Event,
     Function,
+    checksum_address,
     decode_revert,
     decode_values,
-    make_checksum,
     make_signature,
     split_types,
 )
@@ -118,7 +118,7 @@ def test_strange_revert_data_is_no_bug(data: bytes) -> None:
 def test_checksums_are_those_of_erc55() -> None:
     # The examples of https://eips.ethereum.org/EIPS/eip-55.
     for text in ("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb"):
-        assert make_checksum(Address(bytes.fromhex(text[2:]))) == text
+        assert checksum_address(Address(bytes.fromhex(text[2:]))) == text
 
 
 def test_addresses_are_bytes_however_deep_they_lie() -> None:

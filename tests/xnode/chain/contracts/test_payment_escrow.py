@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.eip712 import make_digest
-from metering.terms import Escrow, make_escrow_id
+from metering.eip712 import typed_digest
+from metering.terms import Escrow, escrow_id_of
 from metering.units import U128_MAX, ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import Voucher
 from tests.xnode.chain.devchain import TOKEN, Bed, make_wallet
 from xnode.chain.abi.codec import parse_hex, to_hex
 from xnode.chain.contracts import payment_escrow
-from xnode.chain.contracts.payment_escrow import CLAIM, CLAIM_ONE, ESCROW_ID, ROW_BYTES, make_claim_rows, make_claims
+from xnode.chain.contracts.payment_escrow import CLAIM, CLAIM_ONE, ESCROW_ID, ROW_BYTES, encode_claim_rows, make_claims
 from xnode.chain.deployment.devnet import OWNER_KEY
 from xnode.ports.chain import ClaimRow
 from xnode.wallet.signer import WalletKey
@@ -33,8 +33,8 @@ escrows = st.builds(
 
 
 def make_row(escrow: Escrow, separator: Hash32, key: WalletKey, cumulative: int, receipts_hash: Hash32) -> ClaimRow:
-    voucher = Voucher(make_escrow_id(separator, escrow), Amount(cumulative), receipts_hash)
-    return ClaimRow(escrow, voucher, key.sign_digest(make_digest(separator, "Voucher", voucher)))
+    voucher = Voucher(escrow_id_of(separator, escrow), Amount(cumulative), receipts_hash)
+    return ClaimRow(escrow, voucher, key.sign_digest(typed_digest(separator, "Voucher", voucher)))
 
 
 @pytest.mark.chain
@@ -44,7 +44,7 @@ async def test_escrow_id_is_the_contracts(bed: Bed, seed: int) -> None:
     found = await bed.rpc.view(
         bed.manifest.contracts.payment_escrow, ESCROW_ID, payment_escrow.make_terms_values(escrow)
     )
-    assert found == make_escrow_id(bed.manifest.domain.separator(), escrow)
+    assert found == escrow_id_of(bed.manifest.domain.separator(), escrow)
 
 
 def make_escrow(seed: int) -> Escrow:
@@ -63,7 +63,7 @@ def make_escrow(seed: int) -> Escrow:
 def test_a_row_is_its_fields_without_padding(drawn: list[tuple[Escrow, int, Hash32]]) -> None:
     key = WalletKey(b"\x11" * 32)
     rows = [make_row(escrow, ZERO_HASH, key, cumulative, receipts) for escrow, cumulative, receipts in drawn]
-    packed = make_claim_rows(rows)
+    packed = encode_claim_rows(rows)
     assert len(packed) == ROW_BYTES * len(rows)
     for number, row in enumerate(rows):
         part = packed[number * ROW_BYTES :][:ROW_BYTES]
@@ -92,7 +92,7 @@ def test_claims_hold_every_row_once_by_what_they_share(drawn: list[Escrow]) -> N
 def test_a_signature_of_another_form_is_not_packed(signature: bytes) -> None:
     voucher = Voucher(ZERO_HASH, Amount(1), ZERO_HASH)
     with pytest.raises(ValueError, match="65 bytes"):
-        make_claim_rows([ClaimRow(make_escrow(1), voucher, signature)])
+        encode_claim_rows([ClaimRow(make_escrow(1), voucher, signature)])
 
 
 @pytest.mark.chain

@@ -9,7 +9,7 @@ import trio
 from metering.units import Address
 from tests.xnode.chain.devchain import Bed, deploy_on
 from xnode.chain.abi.artifacts import load_artifact
-from xnode.chain.abi.codec import make_checksum, parse_hex, to_hex
+from xnode.chain.abi.codec import checksum_address, parse_hex, to_hex
 from xnode.chain.deployment.check import ARTIFACT_OF, check_deployment
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc
@@ -42,7 +42,7 @@ async def test_a_contract_changed_by_one_byte_is_refused_by_name(bed: Bed, secon
     await bed.rpc.write("anvil_setCode", to_hex(address), to_hex(bytes(changed)))
     with pytest.raises(Permanent) as caught:
         await check_deployment(bed.rpc, second)
-    assert ARTIFACT_OF[name] in str(caught.value) and make_checksum(address) in str(caught.value)
+    assert ARTIFACT_OF[name] in str(caught.value) and checksum_address(address) in str(caught.value)
     await bed.rpc.write("anvil_setCode", to_hex(address), to_hex(code))
     await check_deployment(bed.rpc, second)
 
@@ -71,7 +71,7 @@ async def test_a_contract_of_another_deployment_is_refused(bed: Bed, second: Man
     with pytest.raises(Permanent) as caught:
         await check_deployment(bed.rpc, msgspec.structs.replace(bed.manifest, contracts=contracts))
     assert "mend the manifest" in str(caught.value) or "not accepted" in str(caught.value)
-    assert make_checksum(foreign) in str(caught.value) or name.endswith("_credit")
+    assert checksum_address(foreign) in str(caught.value) or name.endswith("_credit")
 
 
 async def test_credits_that_change_places_are_refused(bed: Bed) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from xnode.errors import Permanent
-from xnode.runtime.host.cgroup import CgroupLimits, make_quota_us, parse_keyed, parse_mounts, read_cgroup_tree
+from xnode.runtime.host.cgroup import CgroupLimits, parse_keyed, parse_mounts, quota_us_of, read_cgroup_tree
 from xnode.runtime.host.preparation import find_unified_leftovers, prepare_host
 
 FIXTURES = Path(__file__).parents[3] / "fixtures/cgroup"
@@ -133,7 +133,7 @@ def test_lines_that_are_no_counters_are_left_out() -> None:
 
 
 def test_quota_is_the_leased_share_of_a_period() -> None:
-    assert [make_quota_us(milli) for milli in (10, 500, 1000, 2500)] == [1000, 50_000, 100_000, 250_000]
+    assert [quota_us_of(milli) for milli in (10, 500, 1000, 2500)] == [1000, 50_000, 100_000, 250_000]
 
 
 def test_hybrid_host_needs_what_the_unified_tree_still_holds(tmp_path: Path) -> None:
