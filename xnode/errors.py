@@ -5,19 +5,27 @@ from __future__ import annotations
 from enum import IntEnum
 
 
-class Retryable(Exception):
+class _Fault(Exception):
+    """message: one sentence that names what and where; hint: what to do about it. str() is both on one line, for logs."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        self.message, self.hint = message, hint
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class Retryable(_Fault):
     """The world failed and may do better later: the same effect is worth another try."""
 
 
-class Permanent(Exception):
-    """The world said no in a way that asking again will not change. str() is one line naming what, where, what to do.
+class Permanent(_Fault):
+    """The world refused in a way that asking again will not change. code: a stable word for programs, as in a Refusal."""
 
-    code: a stable word for programs, as in a Refusal.
-    """
-
-    def __init__(self, message: str, *, code: str = "failed") -> None:
+    def __init__(self, message: str, *, code: str = "failed", hint: str = "") -> None:
         self.reason_code = code
-        super().__init__(message)
+        super().__init__(message, hint=hint)
 
 
 class ExitCode(IntEnum):
@@ -37,12 +45,19 @@ class ExitCode(IntEnum):
 
 
 class UserError(Exception):
-    """What a person did wrong or must do. `where` names the file, field or address; `todo` what to do about it."""
+    """What a person did wrong or must do. `where` names the file, field or address; `hint` what to do about it.
 
-    def __init__(self, what: str, *, where: str = "", todo: str = "", code: ExitCode = ExitCode.USAGE) -> None:
-        self.what, self.where, self.todo, self.code = what, where, todo, code
+    str() is all of it on one line, for logs; the terminal gives the hint a line of its own.
+    """
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", code: ExitCode = ExitCode.USAGE) -> None:
+        self.what, self.where, self.hint, self.code = what, where, hint, code
         super().__init__(what)
 
+    @property
+    def sentence(self) -> str:
+        """Where and what, without the hint."""
+        return f"{self.where}: {self.what}" if self.where else self.what
+
     def __str__(self) -> str:
-        text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text}; {self.todo}" if self.todo else text
+        return f"{self.sentence}; {self.hint}" if self.hint else self.sentence

@@ -29,9 +29,10 @@ def check_refused(done: CompletedProcess[str], code: ExitCode, *words: str) -> N
     assert "bug in xnode" not in said
     assert done.returncode == code, said
     errors = [line for line in said.splitlines() if line.startswith("error:")] or said.splitlines()[-1:]
+    hints = " ".join(line for line in said.splitlines() if line.startswith("hint:"))
     assert len(errors) == 1, said
     for word in words:
-        assert word in errors[0], said
+        assert word in f"{errors[0]} {hints}", said
 
 
 # ------------------------------------------------------------------------------------------------------------ the job

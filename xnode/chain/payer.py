@@ -99,7 +99,7 @@ class Payer:
             raise UserError(
                 f"{checksum_address(self.address)} has {balance} base units of {asset.symbol}, the deposit takes {amount}",
                 where="amount",
-                todo=f"get {asset.symbol} first",
+                hint=f"get {asset.symbol} first",
                 code=ExitCode.FUNDS,
             )
         payer = payer or self.address
@@ -307,7 +307,7 @@ async def open_payer(
     """A payer whose transactions are watched for as long as the block runs. engine: tx_journal.make_engine of a file."""
     url = rpc_url or manifest.rpc_url
     if not url:
-        raise UserError("no chain node is named", where="chain.rpc_url", todo="set it", code=ExitCode.USAGE)
+        raise UserError("no chain node is named", where="chain.rpc_url", hint="set it", code=ExitCode.USAGE)
     journal = SqlTxJournal(engine, manifest.chain_id, key.address)
     pace = replace(pace or Pace(), confirmations=manifest.confirmations)
     async with JsonRpc(url, manifest.chain_id) as rpc, trio.open_nursery() as nursery:

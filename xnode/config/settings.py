@@ -233,7 +233,7 @@ def load_config(home: Home) -> Config:
         raise UserError("\n".join(_describe(home, details) for details in error.errors())) from error
     except ValueError as error:
         # pydantic-settings: a whole section in one variable that is not JSON.
-        raise UserError(str(error), where="environment", todo="set XNODE_SECTION__KEY, one for each setting") from error
+        raise UserError(str(error), where="environment", hint="set XNODE_SECTION__KEY, one for each setting") from error
     node = settings.node.model_copy(update=_make_paths(home, settings.node))
     chain = settings.chain.model_copy(update={"manifest": _resolve(home, settings.chain.manifest)})
     return Config(home, node, chain, settings.provider, settings.submitter)
@@ -260,8 +260,8 @@ def _describe(home: Home, details: ErrorDetails) -> str:
     names = [str(part) for part in details["loc"]]
     variable = _find_variable(names)
     where = f"environment {variable}" if variable else str(home.config)
-    what, todo = _explain(names, details)
-    return f"{where}: {'.'.join(names)}: {what}" + (f"; {todo}" if todo else "")
+    what, hint = _explain(names, details)
+    return f"{where}: {'.'.join(names)}: {what}" + (f"\nhint: {hint}" if hint else "")
 
 
 def _explain(names: list[str], details: ErrorDetails) -> tuple[str, str]:

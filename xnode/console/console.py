@@ -320,12 +320,12 @@ class Console:
         """New prices for new quotes. A price not named stays."""
         provider = self.loop.state.settings.provider
         if provider is None:
-            raise UserError("this node is not a provider", todo="run `xnode provider init`")
+            raise UserError("this node is not a provider", hint="run `xnode provider init`")
         decimals = self.presenter.assets[provider.asset].decimals
         prices = {name: getattr(provider.tariff, name) for name in Tariff.__struct_fields__}
         for name, text in dict(params.get("prices", {})).items():
             if name not in prices:
-                raise UserError(f"there is no price {name}", todo=f"use one of: {', '.join(prices)}")
+                raise UserError(f"there is no price {name}", hint=f"use one of: {', '.join(prices)}")
             prices[name] = parse_amount(str(text), decimals)
         tariff = Tariff(**prices)
         await self.loop.tell(changes.PricesSet(tariff))
@@ -364,7 +364,7 @@ class Console:
         """What is offered, what runs, and why jobs were turned away."""
         state, provider = self.loop.state, self.loop.state.settings.provider
         if provider is None:
-            raise UserError("this node is not a provider", todo="run `xnode provider init`")
+            raise UserError("this node is not a provider", hint="run `xnode provider init`")
         standing = state.standing_offer
         owner = await self.chain.provider_of(state.settings.node)
         leases = [lease for lease in state.all(ProviderLease) if lease.status != "refused"]

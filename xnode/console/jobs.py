@@ -55,7 +55,7 @@ class JobMaker:
             if name.lower() in (asset.symbol.lower(), "0x" + asset.address.hex()):
                 return asset
         known = ", ".join(sorted(self.assets))
-        raise UserError(f"asset {name} is not accepted on this chain", where="asset", todo=f"use one of: {known}")
+        raise UserError(f"asset {name} is not accepted on this chain", where="asset", hint=f"use one of: {known}")
 
     def _read(self, params: Mapping[str, Any]) -> JobFile:
         found = validate_jobfile(str(params["job"]), str(params.get("filename", "job file")))
@@ -70,7 +70,7 @@ class JobMaker:
             raise UserError(
                 "a digest alone does not say where the image is",
                 where="image",
-                todo="name an OCI layout (oci:PATH) or a registry reference with @sha256:...",
+                hint="name an OCI layout (oci:PATH) or a registry reference with @sha256:...",
                 code=ExitCode.NOT_FOUND,
             )
         layout = _find(folder, source.path)
@@ -83,7 +83,7 @@ class JobMaker:
                     raise UserError(
                         f"blob {digest_of(blob)} has other bytes than its digest says",
                         where=str(layout),
-                        todo="build it anew",
+                        hint="build it anew",
                     )
         return Image(image.digest, image.size_bytes, "", blobs)
 
@@ -130,10 +130,10 @@ def find_lease_id(text: str, known: list[Hash32]) -> Hash32:
     return _find_id("lease", text, known, "see `xnode provider status`")
 
 
-def _find_id(noun: str, text: str, known: list[Hash32], todo: str) -> Hash32:
+def _find_id(noun: str, text: str, known: list[Hash32], hint: str) -> Hash32:
     digits = text.removeprefix("0x").lower()
     found = [one for one in known if one.hex().startswith(digits)] if digits else []
     if len(found) == 1:
         return found[0]
     what = f"{len(found)} {noun}s begin with {text}" if found else f"there is no {noun} {text}"
-    raise UserError(what, todo=todo, code=ExitCode.NOT_FOUND)
+    raise UserError(what, hint=hint, code=ExitCode.NOT_FOUND)

@@ -30,7 +30,7 @@ def check_socket_path(path: Path) -> None:
         raise UserError(
             f"the socket's path has {length} bytes, and a unix socket's path at most {MAX_SOCKET_PATH_BYTES}",
             where=str(path),
-            todo="choose a shorter home with XNODE_HOME",
+            hint="choose a shorter home with XNODE_HOME",
         )
 
 
@@ -83,7 +83,7 @@ class Control:
             raise UserError(
                 "no daemon is running here",
                 where=str(self.path),
-                todo="start one with `xnode daemon run` or `xnode provider run`",
+                hint="start one with `xnode daemon run` or `xnode provider run`",
                 code=ExitCode.NO_DAEMON,
             ) from error
         except OSError as error:
@@ -92,7 +92,7 @@ class Control:
             raise UserError(
                 f"the daemon does not answer ({error.strerror or error})",
                 where=str(self.path),
-                todo="see `daemon.log` beside the socket, or restart the daemon",
+                hint="see `daemon.log` beside the socket, or restart the daemon",
                 code=ExitCode.NO_DAEMON if isinstance(error, PermissionError) else ExitCode.TIMEOUT,
             ) from error
         return connection
@@ -119,14 +119,14 @@ def _exchange(connection: socket.socket, method: str, params: Mapping[str, Any])
     except TimeoutError as error:
         raise UserError(
             f"the daemon did not answer {method} within {connection.gettimeout():g} s",
-            todo="it may be busy: try again, or see `xnode doctor`",
+            hint="it may be busy: try again, or see `xnode doctor`",
             code=ExitCode.TIMEOUT,
         ) from error
     except (ConnectionError, ValueError) as error:
         raise UserError(f"the daemon broke off during {method} ({error})", code=ExitCode.NO_DAEMON) from error
     raise UserError(
         f"the daemon went away during {method}",
-        todo="see `xnode daemon status` and daemon.log",
+        hint="see `xnode daemon status` and daemon.log",
         code=ExitCode.NO_DAEMON,
     )
 
@@ -146,6 +146,5 @@ def _read_lines(connection: socket.socket) -> Iterator[bytes]:
 def _make_error(error: dict[str, Any]) -> UserError:
     known = {int(code) for code in ExitCode}
     code = error.get("exit_code", ExitCode.FAILED)
-    return UserError(
-        str(error.get("message", "the daemon gave no reason")), code=ExitCode(code if code in known else 1)
-    )
+    message, hint = str(error.get("message", "the daemon gave no reason")), str(error.get("hint", ""))
+    return UserError(message, hint=hint, code=ExitCode(code if code in known else ExitCode.FAILED))

@@ -112,7 +112,7 @@ def _make_running(where: Path, pid: str) -> UserError:
     return UserError(
         f"a daemon is already running (pid {pid or 'unknown'})",
         where=str(where),
-        todo="stop it with `xnode daemon stop`, or choose another home with XNODE_HOME",
+        hint="stop it with `xnode daemon stop`, or choose another home with XNODE_HOME",
         code=ExitCode.CONFLICT,
     )
 
@@ -165,7 +165,7 @@ async def _serve_slot(stream: trio.SocketStream, methods: Mapping[str, Method], 
         try:
             slots.acquire_nowait()
         except trio.WouldBlock:
-            await _try_send(stream, _fault(None, "busy", "too many commands at once; try again", ExitCode.CONFLICT))
+            await _try_send(stream, _fault(None, "busy", "too many commands at once", ExitCode.CONFLICT, "try again"))
             return
         try:
             if _is_allowed(stream):
@@ -285,7 +285,7 @@ def _parse_request(line: bytes) -> _Request:
     try:
         return msgspec.json.decode(line, type=_Request)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"not a request: {error}", todo='send {"id", "method", "params"} on one line') from error
+        raise UserError(f"not a request: {error}", hint='send {"id", "method", "params"} on one line') from error
 
 
 def _find_method(methods: Mapping[str, Method], name: str) -> Method:
@@ -294,20 +294,20 @@ def _find_method(methods: Mapping[str, Method], name: str) -> Method:
     near = get_close_matches(name[:64], methods, n=1)
     raise UserError(
         f'no method "{name[:64]}"',
-        todo=f"did you mean {near[0]}?" if near else "see xnode/control/views.py for what there is",
+        hint=f"did you mean {near[0]}?" if near else "see xnode/control/views.py for what there is",
     )
 
 
 def _describe(ident: Any, error: Exception) -> bytes:
     match _find_named(error):
         case UserError() as named:
-            return _fault(ident, named.code.name.lower(), str(named), named.code)
+            return _fault(ident, named.code.name.lower(), named.sentence, named.code, named.hint)
         case Permanent() as named:
-            return _fault(ident, "failed", str(named), ExitCode.FAILED)
+            return _fault(ident, "failed", named.message, ExitCode.FAILED, named.hint)
         case Retryable() as named:
-            return _fault(ident, "unreachable", str(named), ExitCode.UNREACHABLE)
+            return _fault(ident, "unreachable", named.message, ExitCode.UNREACHABLE, named.hint)
     _log.error("control method failed", exc_info=error)
-    return _fault(ident, "bug", f"the daemon failed ({type(error).__name__}); see daemon.log", ExitCode.FAILED)
+    return _fault(ident, "bug", f"the daemon failed ({type(error).__name__})", ExitCode.FAILED, "see daemon.log")
 
 
 def _find_named(error: BaseException) -> BaseException | None:
@@ -320,8 +320,9 @@ def _find_named(error: BaseException) -> BaseException | None:
     return None
 
 
-def _fault(ident: Any, code: str, message: str, exit_code: ExitCode) -> bytes:
-    return _line({"id": ident, "error": {"code": code, "message": message, "exit_code": int(exit_code)}})
+def _fault(ident: Any, code: str, message: str, exit_code: ExitCode, hint: str = "") -> bytes:
+    error = {"code": code, "message": message, "hint": hint, "exit_code": int(exit_code)}
+    return _line({"id": ident, "error": error})
 
 
 def _line(value: dict[str, Any]) -> bytes:

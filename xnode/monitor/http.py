@@ -148,7 +148,7 @@ def _bind(host: str, port: int) -> socket.socket:
         raise UserError(
             f"cannot serve HTTP there ({error.strerror})",
             where=f"{host}:{port}",
-            todo='set [node] http to a free port, or to "" for none',
+            hint='set [node] http to a free port, or to "" for none',
             code=ExitCode.CONFLICT,
         ) from error
     return listener

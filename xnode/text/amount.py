@@ -15,12 +15,12 @@ def parse_amount(text: str, decimals: int, *, where: str = "amount") -> Amount:
     found = _DECIMAL.fullmatch(text.strip())
     whole, fraction = (found[1], found[2] or "") if found else (None, "")
     if whole is None and not fraction:
-        raise UserError(f"{text!r} is not an amount", where=where, todo="write it like 12.5")
+        raise UserError(f"{text!r} is not an amount", where=where, hint="write it like 12.5")
     if len(fraction.rstrip("0")) > decimals:
-        raise UserError(f"{text!r} is finer than {decimals} decimals", where=where, todo="round it")
+        raise UserError(f"{text!r} is finer than {decimals} decimals", where=where, hint="round it")
     units = int((whole or "0").replace("_", "") + fraction.rstrip("0").ljust(decimals, "0"))
     if units > U128_MAX:
-        raise UserError(f"{text!r} is too large", where=where, todo="write a smaller one")
+        raise UserError(f"{text!r} is too large", where=where, hint="write a smaller one")
     return Amount(units)
 
 

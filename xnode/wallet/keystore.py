@@ -81,7 +81,7 @@ class Keystore:
             return ()
         paths = sorted(path for path in self.where.iterdir() if path.is_file() and not path.name.startswith("."))
         if len(paths) > MAX_FILES:
-            raise UserError(f"more than {MAX_FILES} files", where=str(self.where), todo="name a keystore folder")
+            raise UserError(f"more than {MAX_FILES} files", where=str(self.where), hint="name a keystore folder")
         entries = []
         for path in paths:
             # Other files in the folder are not ours to complain about; load() of one by name does complain.
@@ -96,21 +96,21 @@ class Keystore:
         if not name_or_address:
             if len(entries) == 1:
                 return entries[0]
-            todo = "name one of them" if entries else "make one: xnode wallet new"
+            hint = "name one of them" if entries else "make one: xnode wallet new"
             raise UserError(
-                f"{len(entries)} keys to choose from", where=str(self.where), todo=todo, code=ExitCode.NOT_FOUND
+                f"{len(entries)} keys to choose from", where=str(self.where), hint=hint, code=ExitCode.NOT_FOUND
             )
         found = [entry for entry in entries if _is_meant(entry, name_or_address)]
         if not found:
             raise UserError(
                 f"no key {name_or_address!r}",
                 where=str(self.where),
-                todo="see xnode wallet list",
+                hint="see xnode wallet list",
                 code=ExitCode.NOT_FOUND,
             )
         if len({entry.address for entry in found}) > 1:
             raise UserError(
-                f"{name_or_address!r} means {len(found)} keys", where=str(self.where), todo="give the file name"
+                f"{name_or_address!r} means {len(found)} keys", where=str(self.where), hint="give the file name"
             )
         return found[0]
 
@@ -129,7 +129,7 @@ class Keystore:
         rounds: scrypt's n: MACHINE_ROUNDS only for a password that nobody could guess anyway.
         """
         if not password:
-            raise UserError("the password is empty", where="password", todo="choose one; the file is useless without")
+            raise UserError("the password is empty", where="password", hint="choose one; the file is useless without")
         path = self._make_path(name, key.address)
         import trio
 
@@ -143,7 +143,7 @@ class Keystore:
             key = WalletKey(bytes.fromhex(text.strip().removeprefix("0x")))
         except ValueError:
             # Never quote what was given: it may be a key with one digit too many.
-            raise UserError("not a private key", where="private key", todo="give 64 hex digits") from None
+            raise UserError("not a private key", where="private key", hint="give 64 hex digits") from None
         return await self.add(key, name, password)
 
     async def import_file(self, source: Path, name: str, password: str) -> Entry:
@@ -156,15 +156,15 @@ class Keystore:
 
     def _make_path(self, name: str, address: Address) -> Path:
         if self.where.is_file():
-            raise UserError("this is one keystore file, not a folder", where=str(self.where), todo="name a folder")
+            raise UserError("this is one keystore file, not a folder", where=str(self.where), hint="name a folder")
         if name and not _NAME.fullmatch(name):
-            raise UserError(f"{name!r} is no file name", where="name", todo="use letters, digits, '.', '_' and '-'")
+            raise UserError(f"{name!r} is no file name", where="name", hint="use letters, digits, '.', '_' and '-'")
         if name and _ADDRESS.fullmatch(name):
-            raise UserError(f"{name!r} reads as an address", where="name", todo="choose another name")
+            raise UserError(f"{name!r} reads as an address", where="name", hint="choose another name")
         _make_folder(self.where)
         path = self.where / (name or _make_geth_name(address))
         if path.exists():
-            raise UserError("there is a key of that name already", where=str(path), todo="choose another name")
+            raise UserError("there is a key of that name already", where=str(path), hint="choose another name")
         return path
 
 
@@ -190,7 +190,7 @@ def read_password(environ: Mapping[str, str], path: Path | None = None) -> str |
         return path.read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"cannot read the password: {_reason(error)}", where=str(path), todo="check the file"
+            f"cannot read the password: {_reason(error)}", where=str(path), hint="check the file"
         ) from error
 
 
@@ -220,7 +220,7 @@ def _read_json(path: Path) -> dict[str, Any]:
             content = json.loads(file.read(MAX_FILE_BYTES))
     except OSError as error:
         raise UserError(
-            f"cannot read the keystore: {_reason(error)}", where=str(path), todo="check the path"
+            f"cannot read the keystore: {_reason(error)}", where=str(path), hint="check the path"
         ) from error
     except ValueError as error:
         raise _not_a_keystore(path) from error
@@ -230,7 +230,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _not_a_keystore(path: Path) -> UserError:
-    return UserError("not a version 3 keystore", where=str(path), todo="give a file that geth, foundry or xnode wrote")
+    return UserError("not a version 3 keystore", where=str(path), hint="give a file that geth, foundry or xnode wrote")
 
 
 def _write_new(path: Path, content: bytes) -> None:
@@ -246,9 +246,9 @@ def _write_new(path: Path, content: bytes) -> None:
         os.link(draft, path)
         _sync_folder(path.parent)
     except FileExistsError as error:
-        raise UserError("there is a key of that name already", where=str(path), todo="choose another name") from error
+        raise UserError("there is a key of that name already", where=str(path), hint="choose another name") from error
     except OSError as error:
-        raise UserError(f"cannot save the key: {_reason(error)}", where=str(path), todo="check the folder") from error
+        raise UserError(f"cannot save the key: {_reason(error)}", where=str(path), hint="check the folder") from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -258,7 +258,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"cannot make the folder: {_reason(error)}", where=str(folder), todo="choose another"
+            f"cannot make the folder: {_reason(error)}", where=str(folder), hint="choose another"
         ) from error
 
 
@@ -309,14 +309,14 @@ async def _decrypt(content: dict[str, Any], password: str, where: str) -> Wallet
     key = WalletKey(secret)
     stated = content.get("address")
     if isinstance(stated, str) and stated.removeprefix("0x").lower() != key.address.hex():
-        raise UserError("the key inside is not that of the address it states", where=where, todo="use a backup")
+        raise UserError("the key inside is not that of the address it states", where=where, hint="use a backup")
     return key
 
 
 def _decrypt_secret(content: dict[str, Any], password: str, where: str) -> bytes:
     from eth_keyfile.keyfile import decode_keyfile_json
 
-    damaged = UserError("the keystore is damaged or of an unknown kind", where=where, todo="use a backup")
+    damaged = UserError("the keystore is damaged or of an unknown kind", where=where, hint="use a backup")
     try:
         params = content["crypto"]["kdfparams"]
         if 128 * int(params.get("n", 1)) * int(params.get("r", 1)) > MAX_SCRYPT_BYTES:
@@ -326,5 +326,5 @@ def _decrypt_secret(content: dict[str, Any], password: str, where: str) -> bytes
         return bytes(decode_keyfile_json(content, password.encode()))
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         if "MAC mismatch" in str(error):
-            raise UserError("wrong password", where=where, todo="try again", code=ExitCode.REFUSED) from None
+            raise UserError("wrong password", where=where, hint="try again", code=ExitCode.REFUSED) from None
         raise damaged from None

@@ -28,6 +28,17 @@ DEADLINE_S = 60
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def error_lines(stderr: str) -> list[str]:
+    """The `error:` lines, each with the hints below it, as a person reads them; anything else fails the test."""
+    found: list[str] = []
+    for line in stderr.splitlines():
+        if line.startswith("hint: "):
+            found[-1] += f" | {line}"
+        else:
+            found.append(line)
+    return found
+
+
 @pytest.fixture
 def home() -> Iterator[Home]:
     # Directly in /tmp: a unix socket's path is short.

@@ -58,7 +58,7 @@ TIMELINE = (
 
 def _find(params: dict[str, Any]) -> str:
     if len(params["job_id"]) < 4 or not JOB.startswith(params["job_id"]):
-        raise UserError(f"no job {params['job_id']}", todo="see `xnode job ls`", code=ExitCode.NOT_FOUND)
+        raise UserError(f"no job {params['job_id']}", hint="see `xnode job ls`", code=ExitCode.NOT_FOUND)
     return JOB
 
 

@@ -11,7 +11,7 @@ import trio
 
 from metering.units import Address
 from tests.make.verifiers import Verifiers, make_verifiers
-from tests.xnode.cli.conftest import Run
+from tests.xnode.cli.conftest import Run, error_lines
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.errors import ExitCode
@@ -49,7 +49,7 @@ class Provider:
     def refuse(self, *arguments: str, code: ExitCode = ExitCode.REFUSED) -> str:
         """The one line that a command fails with."""
         done = self._xnode(*arguments, env=self._env)
-        (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        (line,) = [line for line in error_lines(done.stderr) if line.startswith("error: ")]
         assert done.returncode == code, done.stderr
         return str(line)
 

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from tests.xnode.chain.devchain import DevChain, start_anvil
-from tests.xnode.cli.conftest import DEADLINE_S, Run
+from tests.xnode.cli.conftest import DEADLINE_S, Run, error_lines
 from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts.timelock import ADMIN_ROLE, HAS_ROLE, PROPOSER_ROLE
 from xnode.chain.deployment.check import check_deployment
@@ -119,7 +119,7 @@ def test_a_setting_out_of_its_bounds_is_named_by_the_contract(
     plan.write_text(plan.read_text().replace("quorum = 5", "quorum = 2"))
     done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
     assert done.returncode == ExitCode.REFUSED, done.stderr
-    assert done.stderr.splitlines()[-1] == "error: quorum 2 is not between 5 and 7; change it"
+    assert error_lines(done.stderr)[-1] == "error: quorum 2 is not between 5 and 7 | hint: change it"
 
 
 def test_a_wallet_without_gas_is_told_so(xnode: Run, password: str, home: Home, chain: DevChain, plan: Path) -> None:

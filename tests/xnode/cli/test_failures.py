@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.xnode.cli.conftest import Run
+from tests.xnode.cli.conftest import Run, error_lines
 from tests.xnode.cli.fake_daemon import JOB
 from xnode.errors import ExitCode
 from xnode.home import Home
@@ -24,7 +24,7 @@ def _write_job(home: Home, text: str = GOOD_JOB) -> None:
 
 
 def _check(done: object, code: ExitCode, *words: str, lines: int = 1) -> None:
-    stderr = done.stderr.splitlines()  # type: ignore[attr-defined]
+    stderr = error_lines(done.stderr)  # type: ignore[attr-defined]
     assert done.returncode == code, stderr  # type: ignore[attr-defined]
     assert len(stderr) == lines, stderr
     assert all(line.startswith("error: ") for line in stderr)
@@ -107,7 +107,10 @@ def test_nobody_at_the_terminal_means_nobody_agrees_to_a_price(xnode: Run, home:
     _write_job(home)
     done = xnode("job", "submit", "job.yaml")
     assert done.returncode == ExitCode.USAGE
-    assert done.stderr.splitlines()[-1] == "error: job.yaml: nobody is here to agree to the price; use --yes"
+    assert (
+        error_lines(done.stderr)[-1]
+        == "error: job.yaml: not a terminal: the price needs an answer | hint: pass --yes to accept it"
+    )
 
 
 @pytest.mark.usefixtures("daemon")
@@ -160,7 +163,7 @@ def test_a_socket_that_talks_nonsense_is_one_line(xnode: Run, home: Home, answer
         done = xnode("job", "ls")
         thread.join(10)
     assert done.returncode in (ExitCode.NO_DAEMON, ExitCode.FAILED)
-    assert len(done.stderr.splitlines()) == 1
+    assert len(error_lines(done.stderr)) == 1
 
 
 def test_a_home_too_deep_for_a_socket_is_explained(xnode: Run, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.xnode.cli.conftest import DEADLINE_S, Run
+from tests.xnode.cli.conftest import DEADLINE_S, Run, error_lines
 from xnode.errors import ExitCode
 from xnode.home import Home
 
@@ -30,7 +30,7 @@ def test_a_new_wallet_is_a_file_for_its_owner_and_an_address(xnode: Run, home: H
     assert [(row["name"], row["address"]) for row in rows] == [("cold", done.stdout.strip())]
     assert done.stdout.strip() in xnode("wallet", "show", "cold").stdout
     again = xnode("wallet", "new", "cold", "--password-file", password)
-    assert again.returncode != 0 and len(again.stderr.splitlines()) == 1
+    assert again.returncode != 0 and len(error_lines(again.stderr)) == 1
 
 
 def test_a_private_key_comes_by_pipe_and_is_never_shown(xnode: Run, password: str) -> None:
@@ -61,7 +61,7 @@ def test_a_private_key_comes_by_pipe_and_is_never_shown(xnode: Run, password: st
 def test_a_mistake_with_money_is_one_line(xnode: Run, arguments: tuple[str, ...], code: ExitCode, words: str) -> None:
     done = xnode(*arguments)
     assert done.returncode == code, done.stderr
-    assert len(done.stderr.splitlines()) == 1 and words in done.stderr
+    assert len(error_lines(done.stderr)) == 1 and words in done.stderr
 
 
 @pytest.mark.chain
@@ -86,7 +86,7 @@ def test_three_commands_make_a_provider_and_doing_them_again_changes_nothing(
 
     home.node_key.unlink()
     other = xnode_here("provider", "init", "--chain", manifest, env=env)
-    assert other.returncode == ExitCode.CONFLICT and "--force" in other.stderr.splitlines()[-1]
+    assert other.returncode == ExitCode.CONFLICT and "--force" in error_lines(other.stderr)[-1]
     assert xnode_here("provider", "init", "--chain", manifest, "--force", env=env).returncode == 0
     healthy = xnode_here("doctor", "-o", "json")
     findings = {row["what"]: row["verdict"] for row in json.loads(healthy.stdout)}
@@ -115,7 +115,7 @@ def test_a_deposit_lets_the_node_spend_it_and_comes_back(
         (("pay", "deposit", "1", "--asset", "GOLD"), ExitCode.USAGE),
     ):
         wrong = xnode_here(*arguments, env=env)
-        assert wrong.returncode == code and len(wrong.stderr.splitlines()) == 1, wrong.stderr
+        assert wrong.returncode == code and len(error_lines(wrong.stderr)) == 1, wrong.stderr
     (home.folder / "wrong").write_text("battery staple")
     refused = xnode_here("pay", "deposit", "1", "--password-file", str(home.folder / "wrong"))
     assert refused.returncode == ExitCode.REFUSED and "wrong password" in refused.stderr
@@ -139,7 +139,7 @@ def test_a_chain_that_is_away_is_unreachable_and_said_so(
     ):
         (home.folder / "changed.toml").write_text(changed)
         done = xnode_here("pay", "balance", "--chain", str(home.folder / "changed.toml"))
-        assert done.returncode == code and words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+        assert done.returncode == code and words in done.stderr and len(error_lines(done.stderr)) == 1, done.stderr
 
 
 @pytest.mark.slow
@@ -152,7 +152,7 @@ def test_a_daemon_that_cannot_start_says_why_in_the_command_that_started_it(xnod
     home.config.write_text('[chain]\nmanifest = "nowhere.toml"\n')
     done = xnode("job", "submit", "--yes")
     assert done.returncode == ExitCode.FAILED
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    (line,) = [line for line in error_lines(done.stderr) if line.startswith("error: ")]
     assert "nowhere.toml" in line and str(home.log) in line
     assert stat.S_IMODE(home.log.stat().st_mode) == 0o600
 

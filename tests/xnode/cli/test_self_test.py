@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from tests.xnode.cli.conftest import Run
+from tests.xnode.cli.conftest import Run, error_lines
 
 
 def test_a_host_that_can_passes_with_every_device(xnode: Run) -> None:
@@ -44,4 +44,4 @@ def test_sizes_and_claims_that_mean_nothing_are_refused_in_one_line(xnode: Run) 
     for arguments in (["--class", "cpu=1", "--n", "100"], ["--class", "tpu=1"], ["--class", "cpu=2000"]):
         done = xnode("provider", "self-test", *arguments)
         assert done.returncode == 2
-        assert len(done.stderr.strip().splitlines()) == 1 and not done.stdout
+        assert len(error_lines(done.stderr)) == 1 and not done.stdout

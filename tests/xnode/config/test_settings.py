@@ -47,7 +47,7 @@ def _load_error(home: Home, text: str) -> list[str]:
     home.config.write_text(text)
     with pytest.raises(UserError) as caught:
         load_config(home)
-    return str(caught.value).splitlines()
+    return str(caught.value).replace("\nhint: ", " | hint: ").splitlines()
 
 
 def test_a_providers_file_is_read_into_numbers(home: Home) -> None:

@@ -67,7 +67,7 @@ def find_anvil() -> Path:
     local = _NODE_MODULES / "@foundry-rs" / package / "bin" / "anvil"
     if local.is_file():
         return local
-    raise UserError("no anvil on this machine", where=str(local), todo="run `make chain-node`", code=ExitCode.NOT_FOUND)
+    raise UserError("no anvil on this machine", where=str(local), hint="run `make chain-node`", code=ExitCode.NOT_FOUND)
 
 
 @asynccontextmanager
@@ -88,8 +88,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            where, todo = str(folder), "stop it first or give another folder"
-            raise UserError("a devnet runs here already", where=where, todo=todo, code=ExitCode.CONFLICT) from None
+            where, hint = str(folder), "stop it first or give another folder"
+            raise UserError("a devnet runs here already", where=where, hint=hint, code=ExitCode.CONFLICT) from None
         yield
 
 

@@ -78,8 +78,8 @@ async def _check_codes(rpc: JsonRpc, contracts: Contracts) -> None:
         if code == "0x":
             raise Permanent(f"no {due} at {where}; check {name} in the manifest", code="deployment")
         if not load_artifact(due).matches(parse_hex(code)):
-            todo = f"check {name} in the manifest or upgrade xnode"
-            raise Permanent(f"{where} is not the {due} we know; {todo}", code="deployment")
+            hint = f"check {name} in the manifest or upgrade xnode"
+            raise Permanent(f"{where} is not the {due} we know; {hint}", code="deployment")
 
 
 def _list_wires(manifest: Manifest) -> Iterator[_Wire]:

@@ -107,7 +107,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             if symbol_or_address.lower() in (asset.symbol.lower(), "0x" + asset.address.hex()):
                 return asset
         known = ", ".join(asset.symbol for asset in self.assets)
-        raise UserError(f"no asset {symbol_or_address!r} on this chain", where="asset", todo=f"choose one of: {known}")
+        raise UserError(f"no asset {symbol_or_address!r} on this chain", where="asset", hint=f"choose one of: {known}")
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -116,14 +116,14 @@ def read_manifest(path: Path) -> Manifest:
         raw = tomllib.loads(path.read_text())
     except OSError as error:
         reason = error.strerror or "unknown"
-        raise UserError(f"cannot read the manifest: {reason}", where=str(path), todo="check the path") from error
+        raise UserError(f"cannot read the manifest: {reason}", where=str(path), hint="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"not TOML: {error}", where=str(path), todo="mend it or get it again") from error
+        raise UserError(f"not TOML: {error}", where=str(path), hint="mend it or get it again") from error
     _require_whole(raw, path)
     try:
         return msgspec.convert(_parse_addresses(raw, path), Manifest, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
-        raise UserError(str(error), where=str(path), todo="mend it or get it again") from error
+        raise UserError(str(error), where=str(path), hint="mend it or get it again") from error
 
 
 def _require_whole(raw: dict[str, Any], path: Path) -> None:
@@ -134,7 +134,7 @@ def _require_whole(raw: dict[str, Any], path: Path) -> None:
         raise UserError(
             f"names no {', '.join(missing)}: it is of an older deployment",
             where=str(path),
-            todo="get the manifest of the present one (on a devnet: remove its folder and start it again)",
+            hint="get the manifest of the present one (on a devnet: remove its folder and start it again)",
         )
 
 
@@ -179,8 +179,8 @@ def format_manifest(manifest: Manifest) -> str:
 def parse_address(text: Any, where: str) -> Address:
     """The address behind 0x and 40 hex digits; mixed case must be the right checksum. UserError else."""
     if not isinstance(text, str) or not _ADDRESS.fullmatch(text):
-        raise UserError(f"{text!r} is not an address", where=where, todo="write 0x and 40 hex digits")
+        raise UserError(f"{text!r} is not an address", where=where, hint="write 0x and 40 hex digits")
     address = Address(bytes.fromhex(text[2:]))
     if text[2:] not in (text[2:].lower(), text[2:].upper()) and text != checksum_address(address):
-        raise UserError(f"{text} has a wrong checksum", where=where, todo="one digit is mistyped: copy it again")
+        raise UserError(f"{text} has a wrong checksum", where=where, hint="one digit is mistyped: copy it again")
     return address

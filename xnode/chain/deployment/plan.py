@@ -111,15 +111,15 @@ def read_plan(path: Path) -> Plan:
         raw = tomllib.loads(path.read_text())
     except OSError as error:
         reason = error.strerror or "unknown"
-        raise UserError(f"cannot read the plan: {reason}", where=str(path), todo="check the path") from error
+        raise UserError(f"cannot read the plan: {reason}", where=str(path), hint="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"not TOML: {error}", where=str(path), todo="mend it") from error
+        raise UserError(f"not TOML: {error}", where=str(path), hint="mend it") from error
     try:
         plan: Plan = msgspec.convert(
             _parse_addresses(raw, str(path)), Plan, builtin_types=(bytes,), dec_hook=_parse_special
         )
     except msgspec.ValidationError as error:
-        raise UserError(str(error), where=str(path), todo="see contracts/plan.example.toml") from error
+        raise UserError(str(error), where=str(path), hint="see contracts/plan.example.toml") from error
     return plan
 
 

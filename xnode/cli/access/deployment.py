@@ -45,7 +45,7 @@ def find_deployment(app: App, manifest_path: Path | None = None, rpc_url: str = 
     url = rpc_url or os.environ.get(RPC_VARIABLE, "") or manifest.rpc_url
     if not url:
         raise UserError(
-            "names no chain node", where=str(manifest_path), todo="give one with --rpc-url or [chain] rpc_url"
+            "names no chain node", where=str(manifest_path), hint="give one with --rpc-url or [chain] rpc_url"
         )
     check_url(url)
     return Deployment(manifest, url)
@@ -59,7 +59,7 @@ def check_url(url: str) -> None:
     except ValueError:
         good = False
     if not good:
-        raise UserError("is not like http://127.0.0.1:8545", where="the chain node's URL", todo="mend rpc_url")
+        raise UserError("is not like http://127.0.0.1:8545", where="the chain node's URL", hint="mend rpc_url")
 
 
 def is_configured(app: App) -> bool:

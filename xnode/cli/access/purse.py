@@ -54,6 +54,6 @@ async def _require_gas(payer: Payer) -> None:
         raise UserError(
             f"{to_hex(payer.address)} has nothing to pay gas with",
             where=f"chain {payer.manifest.chain_id}",
-            todo="send it some of the chain's own coin (on a devnet: xnode devnet fund)",
+            hint="send it some of the chain's own coin (on a devnet: xnode devnet fund)",
             code=ExitCode.FUNDS,
         )

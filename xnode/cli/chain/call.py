@@ -35,11 +35,11 @@ def call_view(app: App, manifest: Path | None, contract: str, view: str, argumen
         raise UserError(f"the contract refuses: {error}", where=view, code=ExitCode.REFUSED) from error
     except (Web3Exception, TypeError, ValueError) as error:
         raise UserError(
-            f"not called: {str(error).splitlines()[0]}", where=view, todo="see `xnode chain views`"
+            f"not called: {str(error).splitlines()[0]}", where=view, hint="see `xnode chain views`"
         ) from error
     except OSError as error:
         raise UserError(
-            "the chain node does not answer", where=view, todo="check rpc_url", code=ExitCode.UNREACHABLE
+            "the chain node does not answer", where=view, hint="check rpc_url", code=ExitCode.UNREACHABLE
         ) from error
     outputs = entry["outputs"]
     named = answer if len(outputs) > 1 else (answer,)
@@ -57,11 +57,11 @@ def _find_view(abi: list[dict[str, Any]], contract: str, view: str, count: int) 
     }
     if view not in found:
         near = get_close_matches(view, found, n=1)
-        todo = f"did you mean {near[0]}?" if near else f"see `xnode chain views {contract}`"
-        raise UserError(f"{contract} has no view {view}", todo=todo, code=ExitCode.NOT_FOUND)
+        hint = f"did you mean {near[0]}?" if near else f"see `xnode chain views {contract}`"
+        raise UserError(f"{contract} has no view {view}", hint=hint, code=ExitCode.NOT_FOUND)
     wanted = len(found[view]["inputs"])
     if wanted != count:
-        raise UserError(f"{view} takes {wanted} arguments, not {count}", todo=f"see `xnode chain views {contract}`")
+        raise UserError(f"{view} takes {wanted} arguments, not {count}", hint=f"see `xnode chain views {contract}`")
     return found[view]
 
 

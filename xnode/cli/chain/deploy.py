@@ -50,7 +50,7 @@ def deploy_(
     out = out or plan_file.with_suffix(".manifest.toml")
     journal = out.with_name(out.name + ".journal")
     if out.exists() and not journal.exists():
-        raise UserError("is there already", where=str(out), todo="name another with --manifest", code=ExitCode.CONFLICT)
+        raise UserError("is there already", where=str(out), hint="name another with --manifest", code=ExitCode.CONFLICT)
 
     async def work() -> Manifest:
         key = await load_key(app, wallet, password_file)
@@ -94,7 +94,7 @@ async def _require_same(journal: SqlTxJournal, label: str, path: Path) -> None:
         raise UserError(
             "a deployment of another plan, or by another version of xnode, was begun here",
             where=str(path),
-            todo="go on with that one, or name another --manifest",
+            hint="go on with that one, or name another --manifest",
             code=ExitCode.CONFLICT,
         )
 
@@ -104,6 +104,6 @@ async def _require_gas(rpc: JsonRpc, key: WalletKey) -> None:
         raise UserError(
             f"{to_hex(key.address)} has nothing to pay gas with",
             where=rpc.where,
-            todo="send it some of the chain's own coin",
+            hint="send it some of the chain's own coin",
             code=ExitCode.FUNDS,
         )

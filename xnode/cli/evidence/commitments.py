@@ -43,7 +43,7 @@ def _read(path: Path) -> Hash32:
     try:
         salt = parse_hex(json.loads(path.read_text())["salt"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError("holds no salt", where=str(path), todo="remove it and commit anew") from error
+        raise UserError("holds no salt", where=str(path), hint="remove it and commit anew") from error
     return Hash32(salt)
 
 

@@ -191,6 +191,6 @@ def _nothing(documents: Sequence[SignedDocument]) -> UserError:
     return UserError(
         f"{len(documents)} documents prove no fault",
         where="evidence",
-        todo="see docs/protocol.md",
+        hint="see docs/protocol.md",
         code=ExitCode.NOT_FOUND,
     )

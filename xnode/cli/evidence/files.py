@@ -180,7 +180,7 @@ def read_documents(paths: Iterable[Path]) -> list[SignedDocument]:
     for path in paths:
         files += sorted(_list_documents(path)) if path.is_dir() else [path]
     if len(files) > MAX_FILES:
-        raise UserError(f"{len(files)} documents are more than {MAX_FILES}", todo="name the folders one by one")
+        raise UserError(f"{len(files)} documents are more than {MAX_FILES}", hint="name the folders one by one")
     return [_read_any(path) for path in files]
 
 

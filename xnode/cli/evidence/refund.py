@@ -54,7 +54,7 @@ def refund(app: App, /, documents: tuple[Path, ...], screen: Screen, **options: 
         raise UserError(
             "no broken promise is in these documents",
             where="evidence",
-            todo="see `xnode job show`",
+            hint="see `xnode job show`",
             code=ExitCode.NOT_FOUND,
         )
 
@@ -96,7 +96,7 @@ async def _prove(payer: Payer, document: LeaseDocument, last: SignedReceipt, due
         raise UserError(
             "the provider's signature under the terms is not in the documents",
             where=f"lease {brief_id(to_hex(document.lease_id))}",
-            todo="export them from the node that ran the job: xnode job receipts JOB --export DIR",
+            hint="export them from the node that ran the job: xnode job receipts JOB --export DIR",
             code=ExitCode.REFUSED,
         )
     say(f"proving that lease {brief_id(to_hex(document.lease_id))} ran too little ...")

@@ -43,7 +43,7 @@ def init(file: Path, force: bool) -> None:
     from xnode.jobfile.read import make_example
 
     if file.exists() and not force:
-        raise UserError("exists already", where=str(file), todo="use --force", code=ExitCode.CONFLICT)
+        raise UserError("exists already", where=str(file), hint="use --force", code=ExitCode.CONFLICT)
     file.write_text(make_example())
     say(f"wrote {file}; check it with: xnode job validate {file}")
 

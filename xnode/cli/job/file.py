@@ -40,7 +40,7 @@ def read_job(path: Path) -> ReadJob:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise UserError("not a text file", where=str(path), todo="a job file is YAML in UTF-8") from error
+        raise UserError("not a text file", where=str(path), hint="a job file is YAML in UTF-8") from error
     found = validate_jobfile(text, str(path))
     if isinstance(found, list):
         raise UserError("\n".join(str(problem) for problem in found))

@@ -25,7 +25,7 @@ def copy_outputs(rows: Iterable[OutputRow], into: Path, force: bool) -> list[Pat
             raise UserError(
                 "not fetched from the provider yet",
                 where=row.path,
-                todo="try again when the job has ended",
+                hint="try again when the job has ended",
                 code=ExitCode.NOT_FOUND,
             )
         _copy(Path(row.file), target, row.sha256.removeprefix("0x"), force)
@@ -67,7 +67,7 @@ def _copy(source: Path, target: Path, sha256: str, force: bool) -> None:
         if target.is_file() and _hash_file(target) == sha256:
             return
         raise UserError(
-            "exists and is different", where=str(target), todo="use --force to replace it", code=ExitCode.CONFLICT
+            "exists and is different", where=str(target), hint="use --force to replace it", code=ExitCode.CONFLICT
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as read, tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as write:

@@ -73,8 +73,10 @@ def _confirm(control: Control, read: ReadJob) -> None:
     plan = msgspec.convert(wait_plan(control, read), PlanView)
     draw_answer(Screen("table", to_stderr=True), plan)
     if not plan.candidates:
-        raise UserError("no offer fits", where=str(read.path), todo="see above what to relax", code=ExitCode.NO_MATCH)
+        raise UserError("no offer fits", where=str(read.path), hint="see above what to relax", code=ExitCode.NO_MATCH)
     if not sys.stdin.isatty():
-        raise UserError("nobody is here to agree to the price", where=str(read.path), todo="use --yes")
+        raise UserError(
+            "not a terminal: the price needs an answer", where=str(read.path), hint="pass --yes to accept it"
+        )
     if not click.confirm("place it?", default=True, err=True):
         raise click.Abort

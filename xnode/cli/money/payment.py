@@ -83,7 +83,7 @@ def withdraw_free(account: Account, text: str) -> dict[str, Any]:
                 raise UserError(
                     f"only {_show(free, asset)} are free" if free else f"no {asset.symbol} are free",
                     where=to_hex(payer.address),
-                    todo="what is reserved for jobs comes back when they settle",
+                    hint="what is reserved for jobs comes back when they settle",
                     code=ExitCode.FUNDS,
                 )
             say(f"withdrawing {_show(amount, asset)} ...")
@@ -121,7 +121,7 @@ def draw_done(screen: Screen, answer: dict[str, Any]) -> None:
 def _parse_positive(text: str, asset: Asset, where: str) -> Amount:
     amount = parse_amount(text, asset.decimals, where=where)
     if not amount:
-        raise UserError("is zero", where=where, todo="name what to move")
+        raise UserError("is zero", where=where, hint="name what to move")
     return amount
 
 
@@ -136,7 +136,7 @@ async def _require_held(payer: Payer, asset: Asset, amount: Amount) -> None:
         raise UserError(
             f"the wallet has {_show(held, asset)}",
             where=to_hex(payer.address),
-            todo="deposit less, or send it more (on a devnet: xnode devnet fund)",
+            hint="deposit less, or send it more (on a devnet: xnode devnet fund)",
             code=ExitCode.FUNDS,
         )
 

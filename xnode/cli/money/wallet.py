@@ -42,7 +42,7 @@ def find_address(app: App, text: str) -> Address:
 def require_address(entry: Entry) -> Address:
     """The entry's address. Raises UserError for a file that keeps it to itself."""
     if entry.address is None:
-        raise UserError("the file does not state its address", where=str(entry.path), todo="name the address instead")
+        raise UserError("the file does not state its address", where=str(entry.path), hint="name the address instead")
     return entry.address
 
 

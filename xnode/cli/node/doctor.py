@@ -38,12 +38,12 @@ _SIGNS: dict[Verdict, tuple[str, str]] = {"ok": ("✓", "32"), "warn": ("!", "33
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. todo: what to do about it, "" when it is well."""
+    """One thing looked at. hint: what to do about it, "" when it is well."""
 
     verdict: Verdict
     what: str
     detail: str
-    todo: str = ""
+    hint: str = ""
 
 
 @click.command("doctor")
@@ -93,7 +93,7 @@ def _guard(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findin
 
 
 def _soften(finding: Finding) -> Finding:
-    return Finding("warn", finding.what, f"{finding.detail} (only providers need it)", finding.todo)
+    return Finding("warn", finding.what, f"{finding.detail} (only providers need it)", finding.hint)
 
 
 def _check_python() -> Finding:
@@ -137,8 +137,8 @@ def _check_disk(app: App, config: Config | None) -> Iterator[Finding]:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     verdict: Verdict = "ok" if free >= MIN_DISK_BYTES else "fail"
-    todo = "" if verdict == "ok" else f"free {brief_size(MIN_DISK_BYTES)}, or set data_dir to a larger disk"
-    yield Finding(verdict, "disk", f"{brief_size(free)} free at {folder}", todo)
+    hint = "" if verdict == "ok" else f"free {brief_size(MIN_DISK_BYTES)}, or set data_dir to a larger disk"
+    yield Finding(verdict, "disk", f"{brief_size(free)} free at {folder}", hint)
 
 
 def _check_daemon(app: App) -> Iterator[Finding]:
@@ -241,4 +241,4 @@ def _check_cgroup() -> Finding:
 def _print_finding(finding: Finding) -> None:
     sign, color = _SIGNS[finding.verdict]
     line = f"{style(sign, color, sys.stdout)} {finding.what:<9} {printable(finding.detail)}"
-    print(line + (f"; {printable(finding.todo)}" if finding.todo else ""), flush=True)
+    print(line + (f"; {printable(finding.hint)}" if finding.hint else ""), flush=True)

@@ -64,7 +64,7 @@ def wait_until_gone(home: Home, pid: int) -> None:
             raise UserError(
                 f"the daemon (pid {pid}) has not ended within {STOP_DEADLINE_S:g} s",
                 where=str(home.control),
-                todo=f"see {home.log}; its journal survives `kill -9 {pid}`",
+                hint=f"see {home.log}; its journal survives `kill -9 {pid}`",
                 code=ExitCode.TIMEOUT,
             )
         time.sleep(_LOOK_EVERY_S)
@@ -84,26 +84,27 @@ def _wait_until_up(home: Home, process: subprocess.Popen[bytes], log_begin: int)
         if process.poll() is not None:
             raise UserError(
                 f"the daemon ended at its start: {_read_last_line(home.log, log_begin)}",
-                todo=f"all of its log is in {home.log}",
+                hint=f"all of its log is in {home.log}",
                 code=ExitCode.FAILED,
             )
         if time.monotonic() > end:
             process.terminate()
             raise UserError(
                 f"the daemon did not answer within {START_DEADLINE_S:g} s: {_read_last_line(home.log, log_begin)}",
-                todo=f"all of its log is in {home.log}",
+                hint=f"all of its log is in {home.log}",
                 code=ExitCode.TIMEOUT,
             )
         time.sleep(_LOOK_EVERY_S)
 
 
 def _read_last_line(log: Path, begin: int) -> str:
-    """The last line that was written since `begin`."""
+    """The last line that was written since `begin`, hints left out."""
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(begin, size - _LOG_TAIL_BYTES))
         lines = file.read().decode(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("error: ") if lines else "it wrote nothing"
+    told = [line for line in lines if not line.startswith("hint: ")]
+    return told[-1].removeprefix("error: ") if told else "it wrote nothing"
 
 
 def _is_alive(pid: int) -> bool:

@@ -37,7 +37,7 @@ def read_node_address(home: Home) -> Address:
 
     entry = Keystore(home.node_key).find()
     if entry.address is None:
-        raise UserError("the file does not state its address", where=str(home.node_key), todo="make a new node key")
+        raise UserError("the file does not state its address", where=str(home.node_key), hint="make a new node key")
     return entry.address
 
 
@@ -55,7 +55,7 @@ def require_no_provider(home: Home, force: bool) -> None:
         raise UserError(
             "this home is a provider already",
             where=str(home.config),
-            todo="edit it, or use --force to write it anew",
+            hint="edit it, or use --force to write it anew",
             code=ExitCode.CONFLICT,
         )
 
@@ -67,7 +67,7 @@ def _ensure_password(path: Path) -> str:
     except FileExistsError:
         text = path.read_text().rstrip("\r\n")
         if not text:
-            raise UserError("the password file is empty", where=str(path), todo="remove it to have one made") from None
+            raise UserError("the password file is empty", where=str(path), hint="remove it to have one made") from None
         return text
     password = secrets.token_urlsafe(32)
     with os.fdopen(descriptor, "w") as file:

@@ -77,7 +77,7 @@ def run(app: App) -> None:
         raise UserError(
             "this home is no provider",
             where=str(app.home.config),
-            todo="run: xnode provider init --chain MANIFEST",
+            hint="run: xnode provider init --chain MANIFEST",
         )
     from xnode.cli.node.run import run_here
 
@@ -171,11 +171,11 @@ def _parse_price(text: str) -> tuple[str, str]:
 
     name, equals, price = text.partition("=")
     if not equals or not price:
-        raise UserError("a price is set as NAME=PRICE", where=text, todo="such as vcpu_hour=0.03")
+        raise UserError("a price is set as NAME=PRICE", where=text, hint="such as vcpu_hour=0.03")
     if name not in PRICES:
         near = get_close_matches(name, PRICES, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(PRICES)}"
-        raise UserError("no such price", where=name, todo=hint)
+        raise UserError("no such price", where=name, hint=hint)
     return name, price
 
 

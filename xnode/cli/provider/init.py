@@ -70,7 +70,7 @@ def withdraw_owed(app: App, password_file: Path | None, screen: Screen) -> None:
     """Send out payouts that the asset refused to deliver when they were claimed."""
     config = app.load_config()
     if config.provider is None:
-        raise UserError("this home is no provider", where=str(app.home.config), todo="xnode provider init")
+        raise UserError("this home is no provider", where=str(app.home.config), hint="xnode provider init")
     owner = config.provider.owner
     deployment = find_deployment(app)
 
@@ -132,7 +132,7 @@ async def _register(app: App, payer: Payer, node_password: Path, force: bool) ->
         raise UserError(
             f"has a node key already, {to_hex(registration.node_key)}, and can have only one",
             where=to_hex(owner),
-            todo="use a wallet of its own for each host, or --force to put this host in the other's place",
+            hint="use a wallet of its own for each host, or --force to put this host in the other's place",
             code=ExitCode.CONFLICT,
         )
     else:

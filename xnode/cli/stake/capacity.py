@@ -104,11 +104,11 @@ def parse_claims(texts: tuple[str, ...], classes: tuple[DeviceClass, ...]) -> tu
     for text in texts:
         name, _, count = text.partition("=")
         if name not in known:
-            raise UserError("there is no such class", where=name, todo=f"choose one of: {', '.join(known)}")
+            raise UserError("there is no such class", where=name, hint=f"choose one of: {', '.join(known)}")
         if not count.isdecimal() or not 0 < int(count) < 1 << 16:
-            raise UserError(f"{text!r} is not NAME=COUNT", where="--class", todo="write it like cpu=8")
+            raise UserError(f"{text!r} is not NAME=COUNT", where="--class", hint="write it like cpu=8")
         if known[name].class_id in claims:
-            raise UserError("is named twice", where=name, todo="add the counts up")
+            raise UserError("is named twice", where=name, hint="add the counts up")
         claims[known[name].class_id] = int(count)
     return tuple(sorted(claims.items()))
 
@@ -167,7 +167,7 @@ async def _require_none_open(rpc: JsonRpc, registry: Address, provider: Address)
         raise UserError(
             f"challenge {brief_id(to_hex(opened))} is open already",
             where=to_hex(provider),
-            todo="`xnode provider capacity` shows it",
+            hint="`xnode provider capacity` shows it",
             code=ExitCode.CONFLICT,
         )
 

@@ -120,7 +120,7 @@ def find_credit(manifest: Manifest, symbol: str) -> Asset:
     asset = manifest.find_asset(symbol)
     if not manifest.is_credit(asset.address):
         known = ", ".join(one.symbol for one in manifest.credits)
-        raise UserError(f"{asset.symbol} is no credit", where="--asset", todo=f"choose one of: {known}")
+        raise UserError(f"{asset.symbol} is no credit", where="--asset", hint=f"choose one of: {known}")
     return asset
 
 
@@ -218,7 +218,7 @@ async def _find_redeemable(payer: Payer, credit: Asset, provider: Address, text:
         raise UserError(
             f"only {_show(found.shortfall, credit)} are more than it can serve",
             where=to_hex(provider),
-            todo="name less",
+            hint="name less",
         )
     return wanted
 
@@ -226,8 +226,8 @@ async def _find_redeemable(payer: Payer, credit: Asset, provider: Address, text:
 async def _explain_grace(payer: Payer, credit: Asset, provider: Address, found: Credit) -> UserError:
     """Why nothing can be redeemed yet; the provider's grace has begun when this returns."""
     if not found.shortfall:
-        todo = "spend the credits on jobs"
-        return UserError("can serve all it sold", where=to_hex(provider), todo=todo, code=ExitCode.REFUSED)
+        hint = "spend the credits on jobs"
+        return UserError("can serve all it sold", where=to_hex(provider), hint=hint, code=ExitCode.REFUSED)
     registry = payer.manifest.contracts.capacity_registry
     lapsed_s = await payer.rpc.view(registry, capacity_registry.LAPSED_SINCE, provider)
     since_s, _ = await payer.rpc.view(credit.address, compute_credit.SHORTAGE_OF, provider)
@@ -240,7 +240,7 @@ async def _explain_grace(payer: Payer, credit: Asset, provider: Address, found: 
     return UserError(
         f"cannot serve {_show(found.shortfall, credit)} of what it sold, and has until {due} to mend that",
         where=to_hex(provider),
-        todo="spend the credits elsewhere, or come back then",
+        hint="spend the credits elsewhere, or come back then",
         code=ExitCode.REFUSED,
     )
 

@@ -36,7 +36,7 @@ def stake(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
     deployment = owner.find_deployment()
     wanted = parse_amount(amount, DECIMALS, where="AMOUNT") if amount else None
     if wanted is not None and not wanted:
-        raise UserError("is zero", where="AMOUNT", todo="name how much to stake")
+        raise UserError("is zero", where="AMOUNT", hint="name how much to stake")
 
     async def look() -> dict[str, Any]:
         async with deployment.connect() as rpc:
@@ -67,7 +67,7 @@ def unstake(app: App, /, amount: str, withdraw: bool, screen: Screen, **options:
     """
 
     if bool(amount) == withdraw:
-        raise UserError("takes either AMOUNT or --withdraw", where="unstake", todo="see `xnode provider stake`")
+        raise UserError("takes either AMOUNT or --withdraw", where="unstake", hint="see `xnode provider stake`")
     owner = Owner(app, **options)
     deployment = owner.find_deployment()
 
@@ -112,7 +112,7 @@ async def _start(payer: Payer, before: Stake, amount: str) -> None:
             if before.held
             else "there is nothing to take out",
             where="AMOUNT",
-            todo="`xnode provider stake` says by what" if before.held else "",
+            hint="`xnode provider stake` says by what" if before.held else "",
             code=ExitCode.REFUSED,
         )
     say(f"starting the thaw of {_show(wanted)} ...")
@@ -122,13 +122,13 @@ async def _start(payer: Payer, before: Stake, amount: str) -> None:
 async def _withdraw(payer: Payer, before: Stake) -> None:
     details = before.details
     if not details.thawing:
-        raise UserError("nothing thaws", where="stake", todo="start with: xnode provider unstake AMOUNT")
+        raise UserError("nothing thaws", where="stake", hint="start with: xnode provider unstake AMOUNT")
     now = await payer.chain_time_s()
     if now < details.thaw_end:
         raise UserError(
             f"{_show(details.thawing)} thaw until {brief_date(details.thaw_end * 10**9)}",
             where="stake",
-            todo=f"come back in {details.thaw_end - now} s",
+            hint=f"come back in {details.thaw_end - now} s",
             code=ExitCode.REFUSED,
         )
     say(f"withdrawing {_show(details.thawing)} ...")
@@ -161,7 +161,7 @@ async def require_openx(rpc: JsonRpc, manifest: Manifest, wallet: Address, amoun
         raise UserError(
             f"the wallet has {_show(has)}, this takes {_show(amount)}",
             where=to_hex(wallet),
-            todo=f"{instead}, or send it more (on a devnet: xnode devnet fund)",
+            hint=f"{instead}, or send it more (on a devnet: xnode devnet fund)",
             code=ExitCode.FUNDS,
         )
 

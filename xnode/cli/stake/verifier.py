@@ -49,7 +49,7 @@ def enlist(app: App, /, screen: Screen, **options: Any) -> None:
             raise UserError(
                 f"a verifier pledges {_show(needed)} of stake that nothing else holds, {_show(free)} are there",
                 where=to_hex(payer.address),
-                todo=f"xnode provider stake {format_amount(needed - free, DECIMALS)}",
+                hint=f"xnode provider stake {format_amount(needed - free, DECIMALS)}",
                 code=ExitCode.FUNDS,
             )
         say(f"enlisting with {_show(needed)} of the stake ...")

@@ -20,6 +20,8 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 """128 + SIGPIPE: the reader of our output had enough."""
 
+_HINT = "hint: "
+
 MAX_CRASH_LOG_BYTES = 1 << 20
 """The log starts anew beyond this: a command in a loop must not fill the disk with its own crash."""
 
@@ -58,17 +60,17 @@ def find_named(error: BaseException) -> BaseException:
 
 
 def _report_usage(error: click.ClickException) -> int:
-    text = error.format_message().replace("\n", " ").rstrip(".")
+    text, _, hint = error.format_message().replace("\n", " ").rstrip(".").partition("; ")
     if isinstance(error, click.UsageError) and error.ctx:
-        text += f"; see `{error.ctx.command_path} --help`"
-    _print_error(text)
+        hint = f"{hint}\nsee `{error.ctx.command_path} --help`".strip()
+    _print_error(text, hint)
     return error.exit_code
 
 
 def _report_named(error: BaseException, home: Home) -> int:
     match named := find_named(error):
         case UserError():
-            _print_error(str(named))
+            _print_error(named.sentence, named.hint)
             return int(named.code)
         case KeyboardInterrupt():
             _print_error("interrupted")
@@ -76,10 +78,10 @@ def _report_named(error: BaseException, home: Home) -> int:
         case Permanent():
             if named.reason_code == "reverted":
                 return _report_revert(named)
-            _print_error(str(named))
+            _print_error(named.message, named.hint)
             return int(ExitCode.FAILED)
         case Retryable():
-            _print_error(f"{named}; try again")
+            _print_error(named.message, named.hint or "try again")
             return int(ExitCode.UNREACHABLE)
         case OSError(filename=str() | bytes() | Path()):
             _print_error(f"{os.fsdecode(named.filename)}: {named.strerror}")
@@ -93,17 +95,17 @@ def _report_revert(error: Permanent) -> int:
     from xnode.cli.terminal.reverts import explain
 
     if not isinstance(error, Reverted):
-        _print_error(str(error))
+        _print_error(error.message, error.hint)
         return int(ExitCode.FAILED)
-    told = explain(error.revert)
-    _print_error(str(told))
-    return int(told.code)
+    explained = explain(error.revert)
+    _print_error(explained.sentence, explained.hint)
+    return int(explained.code)
 
 
 def _report_bug(error: BaseException, home: Home) -> int:
     kept = _keep_traceback(error, home)
     what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-    _print_error(f"this is a bug in xnode ({what}); " + (f"its traceback is in {kept}" if kept else "see --debug"))
+    _print_error(f"this is a bug in xnode ({what})", f"its traceback is in {kept}" if kept else "see --debug")
     return int(ExitCode.FAILED)
 
 
@@ -122,7 +124,11 @@ def _keep_traceback(error: BaseException, home: Home) -> Path | None:
     return path
 
 
-def _print_error(text: str) -> None:
-    label = style("error:", "1;31", sys.stderr)
-    for line in text.splitlines() or [""]:
-        print(label, printable(line), file=sys.stderr)
+def _print_error(text: str, hint: str = "") -> None:
+    """One line per problem; a line that begins with `hint:`, and the hint, tell what to do about the one above."""
+    lines = [*text.splitlines(), *(f"{_HINT}{line}" for line in hint.splitlines())]
+    for line in lines or [""]:
+        if line.startswith(_HINT):
+            print(style("hint:", "1;36", sys.stderr), printable(line.removeprefix(_HINT)), file=sys.stderr)
+        else:
+            print(style("error:", "1;31", sys.stderr), printable(line), file=sys.stderr)

@@ -38,11 +38,11 @@ def find_password(password_file: Path | None, what: str, new: bool = False) -> s
         raise UserError(
             "a password is needed, and nobody is here to ask",
             where=what,
-            todo=f"use --password-file, or set {VARIABLE} to a file's path",
+            hint=f"use --password-file, or set {VARIABLE} to a file's path",
         )
     text: str = click.prompt(
         f"Password for {what}", hide_input=True, confirmation_prompt=new, err=True, default="", show_default=False
     )
     if not text:
-        raise UserError("the password is empty", where=what, todo="choose one; without it the file is open to all")
+        raise UserError("the password is empty", where=what, hint="choose one; without it the file is open to all")
     return text

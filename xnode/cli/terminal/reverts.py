@@ -198,12 +198,12 @@ def explain(revert: Revert) -> UserError:
     """What a person is told of a refusal: one line, with what to do."""
     known = MEANINGS.get(revert.name)
     if known is None:
-        return UserError(f"the contract refused it: {revert}", todo=_TRY_AGAIN, code=ExitCode.REFUSED)
+        return UserError(f"the contract refused it: {revert}", hint=_TRY_AGAIN, code=ExitCode.REFUSED)
     try:
-        what, todo = (_WORDS.vformat(text, (), revert.values) for text in known)
+        what, hint = (_WORDS.vformat(text, (), revert.values) for text in known)
     except (KeyError, ValueError):
-        return UserError(f"the contract refused it: {revert}", todo=known[1], code=ExitCode.REFUSED)
-    return UserError(what, todo=todo, code=ExitCode.REFUSED)
+        return UserError(f"the contract refused it: {revert}", hint=known[1], code=ExitCode.REFUSED)
+    return UserError(what, hint=hint, code=ExitCode.REFUSED)
 
 
 class _Words(string.Formatter):

@@ -181,7 +181,7 @@ LAUNCHER = """
 import sys, trio
 from pathlib import Path
 from metering.resources import Resources
-from xnode.ports import WorkloadSpec
+from xnode.ports.runtime import WorkloadSpec
 from xnode.runtime.host.cgroup import read_cgroup_tree
 from xnode.runtime.podman.engine import PodmanEngine
 from xnode.runtime.oci_layout import read_layout
