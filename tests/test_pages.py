@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -119,3 +120,30 @@ def list_pages(entry: object) -> Iterator[str]:
 def test_every_counter_of_the_net_is_explained_to_operators() -> None:
     named = set(re.findall(r"`xnode_net_(\w+)`", (ROOT / "docs/operating.md").read_text()))
     assert named == {field.name for field in fields(NetCounters)}
+
+
+def list_messages(source: str) -> Iterator[str]:
+    """Every text in a module, each of its fields as a zero byte."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            parts = (part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
+            yield "".join(str(part) for part in parts)
+
+
+def test_every_message_of_the_troubleshooting_page_is_in_the_code() -> None:
+    modules = [path for part in ("xnode", "scheduler", "metering") for path in ROOT.glob(f"{part}/**/*.py")]
+    said = "\n".join(text for path in modules for text in list_messages(path.read_text()))
+    said += "\n" + (ROOT / "Makefile").read_text()
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    symptoms = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ")]
+    quoted = [text for symptom in symptoms for text in re.findall(r"`([^`]+)`", symptom)]
+    missing = [
+        text
+        for text in quoted
+        for piece in re.split(r"\.\.\.|: |\b[A-Z]+\b", text)
+        if len(piece.strip()) > 3 and piece.strip(" :;()") not in said
+    ]
+    assert len(quoted) > 50
+    assert missing == []
