@@ -147,3 +147,18 @@ def test_every_message_of_the_troubleshooting_page_is_in_the_code() -> None:
     ]
     assert len(quoted) > 50
     assert missing == []
+
+
+PLACES = ("xnode", "scheduler", "metering", "contracts", "tests", "examples", "docs")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in HISTORY])
+def test_every_file_that_a_page_names_is_there(page: str) -> None:
+    text = (ROOT / page).read_text()
+    named = re.findall(rf"`((?:{'|'.join(PLACES)})/[\w./-]*)`", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    modules = {
+        path.replace(".", "/")
+        for path in re.findall(r"^from ((?:xnode|tests|metering)\.[\w.]+) import", text, re.MULTILINE)
+    }
+    assert [path for path in modules if not (ROOT / path).is_dir() and not (ROOT / f"{path}.py").is_file()] == []
