@@ -13,7 +13,7 @@ ROWS = 26
 """Lines in sight; what is above has scrolled away."""
 
 SPEED = 1.5
-"""So much faster than it was, for who only looks."""
+"""How much faster than real time it plays."""
 
 LONGEST_PAUSE_S = 0.6
 """A wait is shown no longer than this."""
@@ -116,7 +116,7 @@ def make_picture(cast: str) -> str:
     for at_s, text in _shorten_pauses((at_s, text) for at_s, kind, text in events if kind == "o"):
         terminal.write(text, at_s)
     lines = terminal.lines
-    # What the shell printed last is a prompt that nobody answered.
+    # What the shell printed last is a prompt without a command.
     while lines and "".join(letter for letter, _ in lines[-1].cells).strip() in ("", "$"):
         lines.pop()
     return _draw(lines, head["width"], head["title"])
