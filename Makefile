@@ -11,7 +11,10 @@ SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebst
 TEST_PACKAGES := postgresql
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup system python chain-node slither demo test test-fast test-deaths check bench contracts-test sim-economy clean
+.PHONY: setup system python chain-node slither demo test test-fast test-deaths check bench contracts-test sim-economy docs session wheel t help clean
+
+help:  ## What there is.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 16
 
 setup: system python chain-node  ## Everything that demo, test and bench need.
 
@@ -73,6 +76,9 @@ test: setup $(READY)/test-system slither  ## Everything CI runs.
 test-fast: python  ## The pure cores only.
 	@$(PY) -m pytest -q tests/metering tests/scheduler tests/xnode/node tests/sim $(ARGS)
 
+t: python  ## Tests by a word of their name, or by path: make t K=voucher. Not the end-to-end ones, unless by path.
+	@$(PY) -m pytest -q $(if $(findstring /,$(K)),$(K),-k '$(K)' tests --ignore=tests/e2e) $(ARGS)
+
 check: python  ## Format, lint, types, layers.
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
@@ -90,6 +96,30 @@ bench: setup  ## Ratios side by side; writes docs/benchmarks.md.
 
 sim-economy: python chain-node  ## Solvency of credits over the real contracts; writes docs/economy.svg.
 	@$(PY) -m examples.economy $(ARGS)
+
+$(READY)/docs: docs/requirements.txt
+	@mkdir -p $(READY)
+	@echo "installing the docs site's builder into .cache/docs"
+	@test -x .cache/docs/bin/python || python3 -m venv .cache/docs
+	@.cache/docs/bin/pip install -q --require-hashes -r docs/requirements.txt
+	@touch $@
+
+# Copied as they lie here, so that links between pages are the same on the site and in the repository.
+PAGES = *.md LICENSE docs/*.md docs/*.svg docs/*.cast docs/*.css contracts/README.md contracts/plan.example.toml contracts/src/interfaces/*.sol
+
+docs: $(READY)/docs  ## The docs site, into build/site; needs no network but for its first installation.
+	@rm -rf build/docs build/site && mkdir -p build/docs/pages
+	@cp mkdocs.yml build/docs/ && cp --parents $(PAGES) build/docs/pages/
+	@.cache/docs/bin/zensical build --strict -f build/docs/mkdocs.yml
+	@mv build/docs/site build/site
+
+session: setup  ## The picture of a session in README, recorded anew on a real network.
+	@$(PY) -m examples.record $(ARGS)
+
+wheel: python  ## A wheel with the contracts inside, into build/dist.
+	@rm -rf build/dist
+	@$(VENV)/bin/uv build -q --wheel --no-build-isolation --python $(PY) --out-dir build/dist
+	@ls build/dist/*.whl
 
 clean:
 	@rm -rf .cache build .pytest_cache .mypy_cache .ruff_cache
