@@ -61,3 +61,11 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"{self.sentence}; {self.hint}" if self.hint else self.sentence
+
+
+class InvalidValue(ValueError):
+    """A text is not the value that it should be. hint: how to write it. str() is both on one line, for logs."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        self.what, self.hint = what, hint
+        super().__init__(f"{what}; {hint}" if hint else what)

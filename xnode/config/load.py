@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from xnode.config.catalog import known_names, variable_of
 from xnode.config.file import read_table
 from xnode.config.settings import Config, NodeConfig, Settings
-from xnode.errors import UserError
+from xnode.errors import InvalidValue, UserError
 from xnode.home import Home
 
 
@@ -72,8 +72,10 @@ def _explain(names: list[str], details: ErrorDetails) -> tuple[str, str]:
         return "required section", "run `xnode provider init --chain MANIFEST` or `xnode daemon init --chain MANIFEST`"
     if kind == "missing":
         return "required key", "add it"
-    what, _, hint = message.removeprefix("Value error, ").partition("; ")
-    return what, hint
+    error = details.get("ctx", {}).get("error")
+    if isinstance(error, InvalidValue):
+        return error.what, error.hint
+    return message.removeprefix("Value error, "), ""
 
 
 def _find_variable(names: list[str]) -> str:

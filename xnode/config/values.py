@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from metering.units import Address
+from xnode.errors import InvalidValue
 from xnode.text.quantity import read_duration_ns, read_ppm, read_size
 
 LEAST_SILENCE_NS = 10_000_000_000
@@ -33,27 +34,27 @@ def _read_ppm(value: object) -> int:
     # A float as TOML has it is written back as the shortest decimal that means it.
     part_ppm = read_ppm(str(value))
     if not part_ppm:
-        raise ValueError("nothing is promised with 0; take the section out")
+        raise InvalidValue("0 promises nothing", "remove the section")
     return part_ppm
 
 
 def _read_duration(value: object) -> int:
     if not isinstance(value, str):
-        raise ValueError('a time needs its unit, such as "5s"')
+        raise InvalidValue("a time needs its unit", 'write one such as "5s"')
     return read_duration_ns(value)
 
 
 def _read_silence(value: object) -> int:
     silence_ns = _read_duration(value)
     if silence_ns < LEAST_SILENCE_NS:
-        raise ValueError("a provider may be restarting: wait at least 10s before it counts as lost")
+        raise InvalidValue("less than 10s, in which a provider may be restarting", "write at least 10s")
     return silence_ns
 
 
 def _read_address(value: object) -> Address:
     text = str(value)
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
-        raise ValueError(f'"{text[:60]}" is not an address: 0x and 40 hex digits')
+        raise InvalidValue(f'"{text[:60]}" is not an address', "write 0x and 40 hex digits")
     return Address(bytes.fromhex(text[2:]))
 
 
@@ -63,21 +64,21 @@ def _read_payer(value: object) -> Address | None:
 
 def _read_price(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,18})?", value):
-        raise ValueError('a price is a decimal number in quotes, like "0.02"')
+        raise InvalidValue("not a price", 'write a decimal number in quotes, such as "0.02"')
     return value
 
 
 def _read_multiaddr(value: object) -> str:
     text = str(value)
     if not re.fullmatch(r"(/[A-Za-z0-9._:%@\-]+)+", text):
-        raise ValueError(f'"{text[:60]}" is not a multiaddr, like "/ip4/0.0.0.0/tcp/4001"')
+        raise InvalidValue(f'"{text[:60]}" is not a multiaddr', 'write one such as "/ip4/0.0.0.0/tcp/4001"')
     return text
 
 
 def _read_bootstrap(value: object) -> str:
     text = _read_multiaddr(value)
     if "/p2p/" not in text:
-        raise ValueError(f'"{text[:60]}" names no peer: it must end in /p2p/ and the peer id')
+        raise InvalidValue(f'"{text[:60]}" names no peer', "end it with /p2p/ and the peer id")
     return text
 
 
@@ -92,14 +93,14 @@ def _read_http(value: object) -> str:
         return text
     host, _, port = text.rpartition(":")
     if not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f'"{text[:60]}" is not host:port, like "127.0.0.1:8420"')
+        raise InvalidValue(f'"{text[:60]}" is not host:port', 'write one such as "127.0.0.1:8420"')
     name = host.strip("[]")
     try:
         loopback = name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         loopback = False
     if not loopback:
-        raise ValueError(f'"{host[:60]}" is not a loopback address; put a reverse proxy in front to publish it')
+        raise InvalidValue(f'"{host[:60]}" is not a loopback address', "put a reverse proxy in front to publish it")
     return text
 
 

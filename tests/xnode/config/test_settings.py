@@ -75,7 +75,12 @@ def test_a_promise_is_read_into_millionths(home: Home, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [("1.01", "more than 1"), ("0", "take the section out"), ('"99%"', "not a part"), ("0.0000001", "not a part")],
+    [
+        ("1.01", "more than 1"),
+        ("0", "remove the section"),
+        ('"99%"', "not a fraction"),
+        ("0.0000001", "not a fraction"),
+    ],
 )
 def test_a_promise_out_of_range_is_refused(home: Home, value: str, words: str) -> None:
     (line,) = _load_error(home, PROVIDER + f"[provider.sla]\navailability = {value}\nrefund = 0.1\n")
