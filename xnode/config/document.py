@@ -27,8 +27,8 @@ def make_document(table: Mapping[str, Any]) -> str:
 
 
 def next_document(text: str, table: Mapping[str, Any]) -> str:
-    """The text changed where it says something else than the table. A setting that stands there as a comment is switched
-    on in its place; a section that is new comes last."""
+    """The text changed where it differs from the table: a commented-out setting is uncommented in its place, and a new
+    section comes last."""
     for section in sections():
         values = _find_table(table, section.name)
         before = _find_table(tomllib.loads(text), section.name)
@@ -36,7 +36,7 @@ def next_document(text: str, table: Mapping[str, Any]) -> str:
             text = _if_valid("\n".join([text.rstrip(), "", *_section_lines(section, values), ""]), text)
         elif values is not None and before is not None:
             for name in values.keys() - before.keys():
-                text = _switched_on(text, section.name, name)
+                text = _uncommented(text, section.name, name)
     return _settled(text, table)
 
 
@@ -64,8 +64,8 @@ def _set_values(there: MutableMapping[str, Any], wanted: Mapping[str, Any]) -> N
             there[name] = value
 
 
-def _switched_on(text: str, section: str, name: str) -> str:
-    """The text with the commented-out line of this setting made a setting, when there is one."""
+def _uncommented(text: str, section: str, name: str) -> str:
+    """The text with the commented-out line of this setting uncommented, when there is one."""
     header = re.search(rf"^\[{re.escape(section)}\][^\n]*$", text, re.MULTILINE)
     if not header:
         return text
@@ -79,7 +79,7 @@ def _switched_on(text: str, section: str, name: str) -> str:
 
 
 def _if_valid(changed: str, before: str) -> str:
-    """The changed text, or the one before it: an inline table, say, takes no section after it."""
+    """The changed text, or the one before when it is not TOML: an inline table, say, cannot be followed by its section."""
     try:
         tomllib.loads(changed)
     except tomllib.TOMLDecodeError:

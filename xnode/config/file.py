@@ -21,7 +21,7 @@ PRIVATE = 0o600
 
 
 def read_table(home: Home) -> dict[str, Any]:
-    """config.toml as it stands, {} when there is none: the environment alone can configure a node."""
+    """config.toml as it is, {} when there is none: the environment alone can configure a node."""
     text = _read_text(home)
     try:
         return tomllib.loads(text)
@@ -35,7 +35,7 @@ def write_config(home: Home, table: Mapping[str, Any]) -> None:
     A new file has every setting, those left out as a comment with their default. Raises UserError, and then the file is as
     it was.
     """
-    # Only who writes needs the models and the TOML writer; every command reads.
+    # Every command reads; only those that write pay for the models and the TOML writer.
     from xnode.config.document import make_document, next_document
 
     text = _read_text(home)

@@ -51,13 +51,13 @@ class NodeConfig(_Section):
         default=Path("node.password"), description="file with the node key's password, readable by its owner only"
     )
     listen: Multiaddrs = Field(
-        default=("/ip4/0.0.0.0/tcp/0",), description="where peers reach us; port 0 takes any free one"
+        default=("/ip4/0.0.0.0/tcp/0",), description="where this node listens for peers; port 0 takes any free one"
     )
     announce: Multiaddrs = Field(
-        default=(), description="where peers reach us from outside, when that differs from listen"
+        default=(), description="where peers reach this node from outside, when that differs from listen"
     )
     bootstrap: Bootstraps = Field(default=(), description="peers to start from, each with its /p2p/ part")
-    relay: bool = Field(default=False, description="carry connections of others that cannot be reached")
+    relay: bool = Field(default=False, description="relay connections for peers that cannot be reached directly")
     dht: bool = Field(
         default=True, description="also find peers through the DHT; off on a private network of static peers"
     )
@@ -75,7 +75,7 @@ class ChainConfig(_Section):
 
 
 class Prices(_Section):
-    """What is asked, in the provider's asset. `xnode provider price set` changes it while the daemon runs."""
+    """The prices asked, in the provider's asset. `xnode provider price set` changes it while the daemon runs."""
 
     vcpu_hour: Price = Field(description="per vCPU and hour of CPU time used", examples=["0.02"])
     memory_gib_hour: Price = Field(description="per GiB of memory and hour reserved", examples=["0.005"])
@@ -127,9 +127,9 @@ class ProviderConfig(_Section):
     )
     thaw_s: ThawS = Field(
         default=3600,
-        description="seconds we need to claim once a payer takes money back; escrows that give less are refused",
+        description="least seconds of thaw (unbonding) of an escrow: the time to claim once a payer takes money back",
     )
-    allow_network: bool = Field(default=False, description="let jobs reach the internet")
+    allow_network: bool = Field(default=False, description="let jobs access the internet")
     oci_runtime: RuntimeName = Field(default="crun", description='"crun", "runc" or "runsc" (gVisor)')
     prices: Prices
     share: Share
@@ -145,7 +145,9 @@ class SubmitterConfig(_Section):
     quotes: Annotated[int, Field(ge=1, le=16)] = Field(
         default=3, description="how many of the best providers are asked for a quote"
     )
-    thaw_s: ThawS = Field(default=3600, description="seconds a provider has to claim once we take money back")
+    thaw_s: ThawS = Field(
+        default=3600, description="seconds of thaw (unbonding): how long a provider can claim once money is taken back"
+    )
     silence_ns: SilenceNs = Field(
         default="120s", validate_default=True, alias="silence", description="a provider silent for this long is lost"
     )
@@ -177,7 +179,7 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything a daemon is told. Paths are absolute."""
+    """Everything a daemon is configured with. Paths are absolute."""
 
     home: Home
     node: NodeConfig

@@ -13,7 +13,7 @@ from xnode.jobfile.yaml_tree import Listing, Mapping, Node, Problem, Scalar, sug
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was found wrong so far, and in which line each value stands."""
+    """What was found wrong so far, and on which line each value is."""
 
     filename: str
     problems: list[Problem] = field(default_factory=list)

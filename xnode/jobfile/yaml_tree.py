@@ -1,4 +1,4 @@
-"""Page: a YAML text as a tree that remembers its lines; no tags, no aliases, all limited, so that no text can hurt."""
+"""Page: a YAML text as a tree that remembers its lines; no tags, no aliases, and limits so that no text can do harm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_NODES = 20_000
 """More than the longest legal command and environment together."""
 
 MAX_PROBLEMS = 100
-"""Nobody reads more at once."""
+"""A person fixes the first ones first."""
 
 # The C parser is 20 times faster and cannot be made to recurse; the Python one reads the same language.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -45,7 +45,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value as it is written. quoted: it stands in quotes or as a block, so it is text and nothing else."""
+    """One value as it is written. quoted: it is in quotes or a block, so it is text and nothing else."""
 
     line: int
     text: str

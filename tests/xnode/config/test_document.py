@@ -1,4 +1,4 @@
-"""Document: every setting stands in the file with its default, and a person's own words in it stay."""
+"""Document: every setting is in the file with its default, and what a person wrote in it stays."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ def test_a_new_file_shows_every_setting_of_the_models() -> None:
     check(Settings)
 
 
-def test_every_line_of_a_new_file_can_be_switched_on_and_changes_nothing() -> None:
+def test_every_line_of_a_new_file_can_be_uncommented_and_changes_nothing() -> None:
     shown = make_document(REQUIRED)
-    switched = re.sub(r"^# (\w+ = )", r"\1", shown, flags=re.MULTILINE)
-    table = tomllib.loads(switched)
+    uncommented = re.sub(r"^# (\w+ = )", r"\1", shown, flags=re.MULTILINE)
+    table = tomllib.loads(uncommented)
     assert sum(len(known_names(section.name.split("."))) for section in sections()) == len(rows()) + 3
-    assert sorted(re.findall(r"^(\w+) = ", switched, re.MULTILINE)) == sorted(row.name for row in rows())
+    assert sorted(re.findall(r"^(\w+) = ", uncommented, re.MULTILINE)) == sorted(row.name for row in rows())
     assert check_table(HOME, table) == check_table(HOME, REQUIRED)
 
 
@@ -105,7 +105,7 @@ def test_a_changed_value_leaves_everything_else_as_it_was_written() -> None:
     assert changed == PERSONAL.replace("0.02", "0.03").replace('"eu" ', '"us" ')
 
 
-def test_a_setting_in_a_comment_is_switched_on_in_its_place() -> None:
+def test_a_commented_out_setting_is_uncommented_in_its_place() -> None:
     shown = make_document(REQUIRED)
     table = tomllib.loads(shown)
     table["node"]["dht"] = False

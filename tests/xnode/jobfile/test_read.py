@@ -1,4 +1,4 @@
-"""The job file: what is read, how mistakes are reported, and that no text can hurt."""
+"""The job file: what is read, how mistakes are reported, and that no text can do harm."""
 
 from __future__ import annotations
 
