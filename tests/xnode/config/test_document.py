@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -147,6 +147,7 @@ def test_a_setting_that_only_looks_commented_out_inside_a_text_is_no_setting() -
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from(["node", "chain", "submitter", "provider", "x"]), st.dictionaries(texts, texts)))
 @pytest.mark.parametrize("text", [PERSONAL, make_document(REQUIRED), "a.b = 1\n[a.c]\n[d]\n[a.e]\nf = [1]\n"])
 def test_any_table_is_said_over_any_text(text: str, table: dict[str, Any]) -> None:
