@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -113,14 +112,11 @@ def _form_of(field: FieldInfo) -> str:
 
 
 def _bounds_of(field: FieldInfo) -> str:
-    words = []
     # A form says its own limits, in its own unit.
-    for one in field.metadata if not _forms_of(field) else ():
-        match one:
-            case Gt():
-                words.append(f"over {one.gt}")
-            case Ge():
-                words.append(f"at least {one.ge}")
-            case Le():
-                words.append(f"at most {one.le}")
-    return ", ".join(words)
+    constraints = field.metadata if not _forms_of(field) else ()
+    bounds = (
+        (words, getattr(one, name, None))
+        for one in constraints
+        for name, words in (("gt", "over"), ("ge", "at least"), ("le", "at most"))
+    )
+    return ", ".join(f"{words} {bound}" for words, bound in bounds if bound is not None)
