@@ -29,19 +29,27 @@ class Permanent(_Fault):
 
 
 class ExitCode(IntEnum):
-    """What the command line's exit codes mean; printed in the manual."""
+    """What the command line's exit codes mean: the help of `xnode` and docs/exit-codes.md are made from it."""
 
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    NO_DAEMON = 3
-    NOT_FOUND = 4
-    REFUSED = 5
-    NO_MATCH = 6
-    FUNDS = 7
-    UNREACHABLE = 8
-    TIMEOUT = 9
-    CONFLICT = 10
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str = "") -> ExitCode:
+        code = int.__new__(cls, value)
+        code._value_ = value
+        code.meaning = meaning
+        return code
+
+    OK = 0, "done"
+    FAILED = 1, "failed"
+    USAGE = 2, "wrong arguments or settings"
+    NO_DAEMON = 3, "no daemon is running"
+    NOT_FOUND = 4, "not found"
+    REFUSED = 5, "refused"
+    NO_MATCH = 6, "no offer fits"
+    FUNDS = 7, "not enough money"
+    UNREACHABLE = 8, "peer or chain unreachable"
+    TIMEOUT = 9, "timed out"
+    CONFLICT = 10, "conflict: it exists already, or is busy"
 
 
 class UserError(Exception):
@@ -61,3 +69,11 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"{self.sentence}; {self.hint}" if self.hint else self.sentence
+
+
+class InvalidValue(ValueError):
+    """A text is not the value that it should be. hint: how to write it. str() is both on one line, for logs."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        self.what, self.hint = what, hint
+        super().__init__(f"{what}; {hint}" if hint else what)

@@ -31,7 +31,7 @@ class App:
 
     def load_config(self) -> Config:
         # pydantic costs a quarter of a second, which commands that need no settings do not pay.
-        from xnode.config.settings import load_config
+        from xnode.config.load import load_config
 
         return load_config(self.home)
 

@@ -28,27 +28,14 @@ COMMANDS = {
     "doctor": Lazy("xnode.cli.node.doctor:doctor", "Check this host and home; say what to mend."),
 }
 
-_CODES = {
-    ExitCode.OK: "done",
-    ExitCode.FAILED: "failed",
-    ExitCode.USAGE: "wrong arguments or settings",
-    ExitCode.NO_DAEMON: "no daemon is running",
-    ExitCode.NOT_FOUND: "no such thing",
-    ExitCode.REFUSED: "refused",
-    ExitCode.NO_MATCH: "no offer fits",
-    ExitCode.FUNDS: "not enough money",
-    ExitCode.UNREACHABLE: "peer or chain unreachable",
-    ExitCode.TIMEOUT: "took too long",
-    ExitCode.CONFLICT: "already so, or busy",
-}
-
 
 class _Root(LazyGroup):
     """The root group, whose help ends with the exit codes."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Exit codes"):
-            formatter.write_dl([*((str(int(code)), text) for code, text in _CODES.items()), ("130", "interrupted")])
+            rows = [(str(int(code)), code.meaning) for code in ExitCode]
+            formatter.write_dl([*rows, ("130", "interrupted")])
 
 
 @click.group(

@@ -1,113 +1,37 @@
-"""Config: one node's settings from home's config.toml and the environment (XNODE_SECTION__KEY), all errors at once."""
+"""Settings: every setting of a node, declared once: default, description, limits and the form it is written in.
+
+A default is as a person writes it ("5s"); config.toml, docs/config.md and the validation all come from here.
+"""
 
 from __future__ import annotations
 
-import ipaddress
-import os
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from metering.units import Address
-from xnode.config.file import read_table
-from xnode.errors import UserError
+from xnode.config.values import (
+    AssetSymbol,
+    Bootstraps,
+    DurationNs,
+    HttpAddress,
+    Multiaddrs,
+    PartPpm,
+    Payer,
+    Price,
+    RegionName,
+    RuntimeName,
+    SilenceNs,
+    Size,
+    ThawS,
+    Url,
+    WalletAddress,
+)
 from xnode.home import Home
-from xnode.text.quantity import read_duration_ns, read_ppm, read_size
 
 ENV_PREFIX = "XNODE_"
-
-LEAST_SILENCE_NS = 10_000_000_000
-"""A daemon is back from a restart within a few seconds; whoever gives it up sooner gives up honest providers."""
-
-
-def _parse_size(value: object) -> int:
-    return read_size(str(value))
-
-
-def _parse_ppm(value: object) -> int:
-    # A float as TOML has it is written back as the shortest decimal that means it.
-    part_ppm = read_ppm(str(value))
-    if not part_ppm:
-        raise ValueError("nothing is promised with 0; take the section out")
-    return part_ppm
-
-
-def _parse_duration(value: object) -> int:
-    if not isinstance(value, str):
-        raise ValueError('a time needs its unit, such as "5s"')
-    return read_duration_ns(value)
-
-
-def _parse_silence(value: object) -> int:
-    silence_ns = _parse_duration(value)
-    if silence_ns < LEAST_SILENCE_NS:
-        raise ValueError("a provider may be restarting: wait at least 10s before it counts as lost")
-    return silence_ns
-
-
-def _parse_address(value: object) -> Address:
-    text = str(value)
-    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
-        raise ValueError(f'"{text[:60]}" is not an address: 0x and 40 hex digits')
-    return Address(bytes.fromhex(text[2:]))
-
-
-def _parse_price(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,18})?", value):
-        raise ValueError('a price is a decimal number in quotes, like "0.02"')
-    return value
-
-
-def _parse_multiaddr(value: object) -> str:
-    text = str(value)
-    if not re.fullmatch(r"(/[A-Za-z0-9._:%@\-]+)+", text):
-        raise ValueError(f'"{text[:60]}" is not a multiaddr, like "/ip4/0.0.0.0/tcp/4001"')
-    return text
-
-
-def _parse_bootstrap(value: object) -> str:
-    text = _parse_multiaddr(value)
-    if "/p2p/" not in text:
-        raise ValueError(f'"{text[:60]}" names no peer: it must end in /p2p/ and the peer id')
-    return text
-
-
-def _split_list(value: object) -> object:
-    """The environment writes lists as a, b."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _parse_http(value: object) -> str:
-    text = str(value)
-    if not text:
-        return text
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f'"{text[:60]}" is not host:port, like "127.0.0.1:8420"')
-    name = host.strip("[]")
-    try:
-        loopback = name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise ValueError(f'"{host[:60]}" is not a loopback address; put a reverse proxy in front to publish it')
-    return text
-
-
-Size = Annotated[int, BeforeValidator(_parse_size)]
-DurationNs = Annotated[int, BeforeValidator(_parse_duration), Field(gt=0)]
-PartPpm = Annotated[int, BeforeValidator(_parse_ppm)]
-AddressField = Annotated[Address, BeforeValidator(_parse_address)]
-Price = Annotated[str, BeforeValidator(_parse_price)]
-Multiaddr = Annotated[str, BeforeValidator(_parse_multiaddr)]
-Bootstrap = Annotated[str, BeforeValidator(_parse_bootstrap)]
 
 
 class _Section(BaseModel):
@@ -115,101 +39,131 @@ class _Section(BaseModel):
 
 
 class NodeConfig(_Section):
-    """[node]. Empty paths and database_url mean the places in home."""
+    """Where the node keeps its data and how peers reach it. Both roles have it."""
 
-    data_dir: Path = Path()
-    database_url: str = ""
-    password_file: Path = Path()
-    listen: Annotated[tuple[Multiaddr, ...], NoDecode, BeforeValidator(_split_list)] = ("/ip4/0.0.0.0/tcp/0",)
-    bootstrap: Annotated[tuple[Bootstrap, ...], NoDecode, BeforeValidator(_split_list)] = ()
-    announce: Annotated[tuple[Multiaddr, ...], NoDecode, BeforeValidator(_split_list)] = ()
-    dht: bool = True
-    relay: bool = False
-    http: Annotated[str, BeforeValidator(_parse_http)] = ""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    data_dir: Path = Field(
+        default=Path("data"), description="database, blobs and workloads; a relative path is below the home"
+    )
+    database_url: str = Field(
+        default="", description='"" is SQLite in data_dir; else like "postgresql+psycopg://user@host/name"'
+    )
+    password_file: Path = Field(
+        default=Path("node.password"), description="file with the node key's password, readable by its owner only"
+    )
+    listen: Multiaddrs = Field(
+        default=("/ip4/0.0.0.0/tcp/0",), description="where this node listens for peers; port 0 takes any free one"
+    )
+    announce: Multiaddrs = Field(
+        default=(), description="where peers reach this node from outside, when that differs from listen"
+    )
+    bootstrap: Bootstraps = Field(default=(), description="peers to start from, each with its /p2p/ part")
+    relay: bool = Field(default=False, description="relay connections for peers that cannot be reached directly")
+    dht: bool = Field(
+        default=True, description="also find peers through the DHT; off on a private network of static peers"
+    )
+    http: HttpAddress = Field(default="", description='serve /health, /readyz and /metrics here; "" is off')
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="the least severe message that is logged"
+    )
 
 
 class ChainConfig(_Section):
-    """[chain]. rpc_url "" means the one in the manifest."""
+    """Which deployment of the contracts the node uses. `init` writes it."""
 
-    manifest: Path
-    rpc_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    manifest: Path = Field(description="file with the deployment's addresses", examples=["chain.json"])
+    rpc_url: Url = Field(default="", description='the chain node to use; "" is the manifest\'s')
 
 
 class Prices(_Section):
-    """[provider.prices]: decimal strings in the provider's asset."""
+    """The prices asked, in the provider's asset. `xnode provider price set` changes it while the daemon runs."""
 
-    vcpu_hour: Price
-    memory_gib_hour: Price
-    disk_gib_hour: Price = "0"
-    gpu_hour: Price = "0"
-    ingress_gb: Price = "0"
-    egress_gb: Price = "0"
+    vcpu_hour: Price = Field(description="per vCPU and hour of CPU time used", examples=["0.02"])
+    memory_gib_hour: Price = Field(description="per GiB of memory and hour reserved", examples=["0.005"])
+    disk_gib_hour: Price = Field(default="0", description="per GiB of disk and hour reserved")
+    gpu_hour: Price = Field(default="0", description="per GPU and hour reserved")
+    ingress_gb: Price = Field(default="0", description="per 10^9 bytes in")
+    egress_gb: Price = Field(default="0", description="per 10^9 bytes out")
 
 
 class Share(_Section):
-    """[provider.share]: how much of this host is offered."""
+    """How much of this host is offered."""
 
-    vcpus: Annotated[float, Field(gt=0, le=4096)]
-    memory_bytes: Size = Field(alias="memory")
-    disk_bytes: Size = Field(alias="disk")
-    gpus: Annotated[int, Field(ge=0, le=1024)] = 0
+    vcpus: Annotated[float, Field(gt=0, le=4096)] = Field(description="CPU cores offered", examples=[4])
+    memory_bytes: Size = Field(alias="memory", description="memory offered", examples=["8GiB"])
+    disk_bytes: Size = Field(alias="disk", description="disk offered, in data_dir", examples=["100GiB"])
+    gpus: Annotated[int, Field(ge=0, le=1024)] = Field(default=0, description="GPUs offered")
 
 
 class Sla(_Section):
-    """[provider.sla]: the promise made with every quote."""
+    """The promise made with every quote. Without this section nothing is promised."""
 
-    availability_ppm: PartPpm = Field(alias="availability")
-    refund_ppm: PartPpm = Field(alias="refund")
+    availability_ppm: PartPpm = Field(
+        alias="availability", description="the part of a lease's time that its workload runs", examples=[0.99]
+    )
+    refund_ppm: PartPpm = Field(
+        alias="refund", description="the part of the cost given back when it ran less", examples=[0.1]
+    )
 
 
 class ProviderConfig(_Section):
-    """[provider]. Present on a node that sells compute."""
+    """What a node that sells compute offers, and on which terms. A node without this section sells nothing."""
 
-    owner: AddressField
-    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]{1,32}$")]
+    owner: WalletAddress = Field(
+        description="who is paid: the wallet that registered this node", examples=["0x" + "ab" * 20]
+    )
+    region: RegionName = Field(description="where this host is, as submitters name it", examples=["eu-west"])
+    asset: AssetSymbol = Field(default="OPENX", description="what the prices are in")
+    interval_ns: DurationNs = Field(
+        default="5s", validate_default=True, alias="interval", description="time between two receipts"
+    )
+    exposure_intervals: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=2, description="stop a workload when this many intervals are unpaid"
+    )
+    max_duration_ns: DurationNs = Field(
+        default="24h", validate_default=True, alias="max_duration", description="the longest job accepted"
+    )
+    quote_ttl_ns: DurationNs = Field(
+        default="30s", validate_default=True, alias="quote_ttl", description="how long a quote holds capacity"
+    )
+    thaw_s: ThawS = Field(
+        default=3600,
+        description="least seconds of thaw (unbonding) of an escrow: the time to claim once a payer takes money back",
+    )
+    allow_network: bool = Field(default=False, description="let jobs access the internet")
+    oci_runtime: RuntimeName = Field(default="crun", description='"crun", "runc" or "runsc" (gVisor)')
     prices: Prices
     share: Share
     sla: Sla | None = None
-    asset: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,16}$")] = "OPENX"
-    interval_ns: DurationNs = Field(default=5_000_000_000, alias="interval")
-    exposure_intervals: Annotated[int, Field(ge=1, le=100)] = 2
-    max_duration_ns: DurationNs = Field(default=86_400_000_000_000, alias="max_duration")
-    quote_ttl_ns: DurationNs = Field(default=30_000_000_000, alias="quote_ttl")
-    thaw_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 3600
-    allow_network: bool = False
-    oci_runtime: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./\-]{1,128}$")] = "crun"
 
 
 class SubmitterConfig(_Section):
-    """[submitter]. payer: whose deposit pays, None on a node that buys nothing; quotes: how many are asked."""
+    """How a node that buys compute pays and chooses."""
 
-    payer: AddressField | None = None
-    quotes: Annotated[int, Field(ge=1, le=16)] = 3
-    thaw_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 3600
-    silence_ns: Annotated[int, BeforeValidator(_parse_silence)] = Field(default=120_000_000_000, alias="silence")
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """Everything a daemon is told. Paths are absolute."""
-
-    home: Home
-    node: NodeConfig
-    chain: ChainConfig
-    provider: ProviderConfig | None
-    submitter: SubmitterConfig
+    payer: Payer = Field(
+        default="", validate_default=True, description='wallet whose deposit pays for jobs; "" buys nothing'
+    )
+    quotes: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=3, description="how many of the best providers are asked for a quote"
+    )
+    thaw_s: ThawS = Field(
+        default=3600, description="seconds of thaw (unbonding): how long a provider can claim once money is taken back"
+    )
+    silence_ns: SilenceNs = Field(
+        default="120s", validate_default=True, alias="silence", description="a provider silent for this long is lost"
+    )
 
 
-class _Settings(BaseSettings):
+class Settings(BaseSettings):
+    """All sections. The environment overrides the values given, which are the file's."""
+
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
     node: NodeConfig = NodeConfig()
     chain: ChainConfig
-    provider: ProviderConfig | None = None
     submitter: SubmitterConfig = SubmitterConfig()
+    provider: ProviderConfig | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -220,80 +174,15 @@ class _Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # The file's values come in as init values, and the environment overrides them.
         return env_settings, init_settings
 
 
-def load_config(home: Home) -> Config:
-    """The settings of this home. Raises UserError with one line for every wrong one."""
-    table = read_table(home)
-    try:
-        settings = _Settings(**table)
-    except ValidationError as error:
-        raise UserError("\n".join(_describe(home, details) for details in error.errors())) from error
-    except ValueError as error:
-        # pydantic-settings: a whole section in one variable that is not JSON.
-        raise UserError(str(error), where="environment", hint="set XNODE_SECTION__KEY, one for each setting") from error
-    node = settings.node.model_copy(update=_make_paths(home, settings.node))
-    chain = settings.chain.model_copy(update={"manifest": _resolve(home, settings.chain.manifest)})
-    return Config(home, node, chain, settings.provider, settings.submitter)
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything a daemon is configured with. Paths are absolute."""
 
-
-def _make_paths(home: Home, node: NodeConfig) -> dict[str, Any]:
-    data = home.data if node.data_dir == Path() else _resolve(home, node.data_dir)
-    return {
-        "data_dir": data,
-        "database_url": node.database_url or f"sqlite:///{data / 'xnode.db'}",
-        "password_file": home.password if node.password_file == Path() else _resolve(home, node.password_file),
-    }
-
-
-def _resolve(home: Home, path: Path) -> Path:
-    """Relative to the home, so that a daemon means the same file from wherever it was started."""
-    return home.folder / path.expanduser()
-
-
-# ------------------------------------------------------------------------------------------------------ error messages
-
-
-def _describe(home: Home, details: ErrorDetails) -> str:
-    names = [str(part) for part in details["loc"]]
-    variable = _find_variable(names)
-    where = f"environment {variable}" if variable else str(home.config)
-    what, hint = _explain(names, details)
-    return f"{where}: {'.'.join(names)}: {what}" + (f"\nhint: {hint}" if hint else "")
-
-
-def _explain(names: list[str], details: ErrorDetails) -> tuple[str, str]:
-    kind, message = details["type"], details["msg"]
-    if kind == "extra_forbidden":
-        near = get_close_matches(names[-1], _known_names(names[:-1]), n=1)
-        return "no such setting", f'did you mean "{near[0]}"?' if near else "take it out"
-    if kind == "missing" and names == ["chain"]:
-        return "missing", "run `xnode provider init --chain MANIFEST` or `xnode daemon init --chain MANIFEST`"
-    if kind == "missing":
-        return "missing", "add it"
-    return message.removeprefix("Value error, "), ""
-
-
-def _find_variable(names: list[str]) -> str:
-    """The variable of the environment that sets this, or ""."""
-    wanted = ENV_PREFIX + "__".join(name for name in names if not name.isdecimal())
-    return next((name for name in os.environ if name.upper() == wanted.upper()), "")
-
-
-def _known_names(section: list[str]) -> list[str]:
-    model: Any = _Settings
-    for name in section:
-        model = next((kind for key, kind in _models_of(model) if key == name), None)
-        if model is None:
-            return []
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _models_of(model: Any) -> Iterator[tuple[str, Any]]:
-    for name, field in model.model_fields.items():
-        kinds = (field.annotation, *getattr(field.annotation, "__args__", ()))
-        kind = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-        if kind:
-            yield field.alias or name, kind
+    home: Home
+    node: NodeConfig
+    chain: ChainConfig
+    provider: ProviderConfig | None
+    submitter: SubmitterConfig

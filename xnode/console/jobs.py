@@ -12,7 +12,8 @@ from metering.units import Address, Amount, Hash32
 from scheduler.job import Image, InputFile, Job
 from xnode.chain.deployment.manifest import Asset
 from xnode.errors import ExitCode, UserError
-from xnode.jobfile.read import ImageSource, JobFile, make_bid, validate_jobfile
+from xnode.jobfile.jobfile import ImageSource, JobFile, bid_of
+from xnode.jobfile.read import validate_jobfile
 from xnode.ports.store import Blobs
 from xnode.runtime.oci_layout import blob_path, digest_of, list_blobs, read_layout
 
@@ -90,7 +91,7 @@ class JobMaker:
     def _make(self, jobfile: JobFile, asset: Asset, image: Image, inputs: tuple[InputFile, ...]) -> Job:
         try:
             budget = jobfile.budget.to_amount(asset.decimals)
-            bid = make_bid(jobfile, asset.decimals)
+            bid = bid_of(jobfile, asset.decimals)
             min_stake = jobfile.min_stake.to_amount(18)
         except ValueError as error:
             raise UserError(str(error), where="budget, bid or min_stake") from error

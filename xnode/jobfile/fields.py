@@ -1,4 +1,4 @@
-"""Reading: turns a page's tree into checked values by a table of keys, noting every problem on the way."""
+"""Fields: a page's tree as checked values by a table of keys, with every problem noted on the way."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from xnode.errors import InvalidValue
 from xnode.jobfile.yaml_tree import Listing, Mapping, Node, Problem, Scalar, suggest
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was found wrong so far, and in which line each value stands."""
+    """What was found wrong so far, and on which line each value is."""
 
     filename: str
     problems: list[Problem] = field(default_factory=list)
     lines: dict[str, int] = field(default_factory=dict)
 
-    def note(self, line: int, path: str, text: str) -> None:
+    def note(self, line: int, path: str, text: str, hint: str = "") -> None:
         """One more problem."""
-        self.problems.append(Problem(self.filename, line, path, text))
+        self.problems.append(Problem(self.filename, line, path, text, hint))
 
 
 Reader = Callable[[Reading, Node, str], Any]
@@ -28,12 +29,28 @@ Reader = Callable[[Reading, Node, str], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """One key of a map: how it is read, and what the schema says of it."""
+class Form:
+    """How a kind of value is written: its reader, its JSON Schema, and its name in the reference."""
 
     read: Reader
     schema: dict[str, Any]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a map. default and limits are for people; example is YAML that is read without a problem.
+
+    keys: those of the map that the value may be.
+    """
+
+    form: Form
+    description: str
+    example: str
+    default: str = ""
+    limits: str = ""
     required: bool = False
+    keys: dict[str, Key] = field(default_factory=dict)
 
 
 def make_object_schema(keys: dict[str, Key]) -> dict[str, Any]:
@@ -41,7 +58,7 @@ def make_object_schema(keys: dict[str, Key]) -> dict[str, Any]:
     schema: dict[str, Any] = {
         "type": "object",
         "additionalProperties": False,
-        "properties": {name: key.schema for name, key in keys.items()},
+        "properties": {name: {"description": key.description, **key.form.schema} for name, key in keys.items()},
     }
     required = [name for name, key in keys.items() if key.required]
     return schema | ({"required": required} if required else {})
@@ -57,26 +74,28 @@ def read_keys(reading: Reading, node: Node, path: str, keys: dict[str, Key]) -> 
         here = join_path(path, key.text)
         known = keys.get(key.text)
         if known is None:
-            reading.note(key.line, here, f"unknown key{suggest(key.text, list(keys))}")
+            reading.note(key.line, here, "unknown key", suggest(key.text, list(keys)))
         else:
             reading.lines[here] = value.line
-            values[key.text] = known.read(reading, value, here)
+            values[key.text] = known.form.read(reading, value, here)
     for name, expected in keys.items():
         if expected.required and name not in {key.text for key, _ in entries}:
-            reading.note(node.line, join_path(path, name), "is missing; it must be said")
+            reading.note(
+                node.line, join_path(path, name), "required key", f"add a line such as {name}: {expected.example}"
+            )
     return values
 
 
 def read_entries(reading: Reading, node: Node, path: str) -> list[tuple[Scalar, Node]] | None:
     """The entries of a map, each key once."""
     if not isinstance(node, Mapping):
-        reading.note(node.line, path, "must be a map of keys and values")
+        reading.note(node.line, path, "not a map of keys and values")
         return None
     first: dict[str, int] = {}
     entries = []
     for key, value in node.entries:
         if key.text in first:
-            reading.note(key.line, join_path(path, key.text), f"stands twice, first in line {first[key.text]}")
+            reading.note(key.line, join_path(path, key.text), f"duplicate key (first on line {first[key.text]})")
         else:
             first[key.text] = key.line
             entries.append((key, value))
@@ -86,18 +105,18 @@ def read_entries(reading: Reading, node: Node, path: str) -> list[tuple[Scalar, 
 def read_text(reading: Reading, node: Node, path: str) -> str | None:
     """The value as it is written."""
     if not isinstance(node, Scalar):
-        reading.note(node.line, path, "must be one value, not a list or a map")
+        reading.note(node.line, path, "a list or a map where one value belongs")
     elif node.is_null:
-        reading.note(node.line, path, "has no value; give one or take the line out")
+        reading.note(node.line, path, "no value", "give one or remove the line")
     elif "\0" in node.text or any("\ud800" <= char <= "\udfff" for char in node.text):
-        reading.note(node.line, path, "has a character that no program can be given")
+        reading.note(node.line, path, "has a character that cannot be given to a program")
     else:
         return node.text
     return None
 
 
 def make_reader(convert: Callable[[str], Any]) -> Reader:
-    """A reader of one value; `convert` raises ValueError in one line."""
+    """A reader of one value; `convert` raises InvalidValue."""
 
     def read(reading: Reading, node: Node, path: str) -> Any:
         text = read_text(reading, node, path)
@@ -105,8 +124,8 @@ def make_reader(convert: Callable[[str], Any]) -> Reader:
             return None
         try:
             return convert(text)
-        except ValueError as error:
-            reading.note(node.line, path, str(error))
+        except InvalidValue as error:
+            reading.note(node.line, path, error.what, error.hint)
             return None
 
     return read
@@ -117,7 +136,7 @@ def make_word_reader(pattern: str, meaning: str) -> Reader:
 
     def convert(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise ValueError(f"{text[:40]!a} is not {meaning}")
+            raise InvalidValue(f"{text[:40]!a} is not {meaning}")
         return text
 
     return make_reader(convert)
@@ -131,12 +150,17 @@ def make_list_reader(read_one: Reader, limit: int) -> Reader:
             one = read_one(reading, node, path)
             return None if one is None else (one,)
         if len(node.items) > limit:
-            reading.note(node.line, path, f"has {len(node.items)} entries, the limit is {limit}")
+            reading.note(node.line, path, f"{len(node.items)} entries, the limit is {limit}")
             return None
         read_items = [read_one(reading, item, f"{path}[{place}]") for place, item in enumerate(node.items)]
         return None if None in read_items else tuple(read_items)
 
     return read
+
+
+def one_or_list(one: dict[str, Any], limit: int) -> dict[str, Any]:
+    """The JSON Schema of what make_list_reader() reads."""
+    return {"anyOf": [one, {"type": "array", "items": one, "maxItems": limit}]}
 
 
 def join_path(path: str, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Page: a YAML text as a tree that remembers its lines; no tags, no aliases, all limited, so that no text can hurt."""
+"""Page: a YAML text as a tree that remembers its lines; no tags, no aliases, and limits so that no text can do harm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_NODES = 20_000
 """More than the longest legal command and environment together."""
 
 MAX_PROBLEMS = 100
-"""Nobody reads more at once."""
+"""A person fixes the first ones first."""
 
 # The C parser is 20 times faster and cannot be made to recurse; the Python one reads the same language.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -27,23 +27,25 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a person wrote wrong: file and line, the path of keys, and what to do."""
+    """What a person wrote wrong: file and line, the path of keys, what it is, and how to put it right.
+
+    str() is one line, and with a hint a second one that begins with `hint: `.
+    """
 
     filename: str
     line: int
     path: str
     text: str
+    hint: str = ""
 
     def __str__(self) -> str:
-        return f"{self.filename}:{self.line}: {self.path}: {self.text}" if self.path else self._without_path()
-
-    def _without_path(self) -> str:
-        return f"{self.filename}:{self.line}: {self.text}"
+        where = f"{self.filename}:{self.line}: {self.path}: " if self.path else f"{self.filename}:{self.line}: "
+        return f"{where}{self.text}" + (f"\nhint: {self.hint}" if self.hint else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value as it is written. quoted: it stands in quotes or as a block, so it is text and nothing else."""
+    """One value as it is written. quoted: it is in quotes or a block, so it is text and nothing else."""
 
     line: int
     text: str
@@ -75,17 +77,17 @@ Node = Scalar | Listing | Mapping
 
 
 class PageError(Exception):
-    """The text is no page that we read; one problem says why."""
+    """The text is not a page that we read; one problem says why."""
 
-    def __init__(self, line: int, text: str) -> None:
-        self.line, self.text = line, text
+    def __init__(self, line: int, text: str, hint: str = "") -> None:
+        self.line, self.text, self.hint = line, text, hint
         super().__init__(text)
 
 
 def read_page(text: str) -> Node:
     """The tree of a one-document YAML text. Raises PageError."""
     if len(text) > MAX_PAGE_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_PAGE_BYTES:
-        raise PageError(1, f"the file is larger than {MAX_PAGE_BYTES // 1024} KiB; put data into an input file")
+        raise PageError(1, f"the file is larger than {MAX_PAGE_BYTES // 1024} KiB", "put data into an input file")
     try:
         return _build_tree(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
@@ -94,14 +96,14 @@ def read_page(text: str) -> Node:
         line = min(mark.line, text.rstrip("\n").count("\n")) + 1 if mark else 1
         raise PageError(line, f"not YAML: {error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError) as error:
-        # Characters that YAML does not have: told by the reader with no line.
+        # Characters that YAML does not have: the parser reports them without a line.
         raise PageError(1, f"not YAML: {ascii(str(error).splitlines()[0])[1:-1][:120]}") from error
 
 
 def suggest(word: str, known: Iterator[str] | list[str]) -> str:
-    """ "; did you mean X?" for the nearest known word, or "" when none is near."""
+    """ "did you mean X?" for the nearest known word, or "" when none is near."""
     near = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"did you mean {near[0]}?" if near else ""
 
 
 def _build_tree(events: Iterator[Any]) -> Node:
@@ -113,7 +115,7 @@ def _build_tree(events: Iterator[Any]) -> Node:
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                raise PageError(line, "a second document begins here; one file is one job")
+                raise PageError(line, "a second document begins here", "write each job into a file of its own")
         elif isinstance(event, yaml.CollectionEndEvent):
             node, _ = stack.pop()
             _place(node, stack, roots)
@@ -133,13 +135,13 @@ def _build_tree(events: Iterator[Any]) -> Node:
 
 def _check_node(event: Any, line: int, nodes: int, depth: int) -> None:
     if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-        raise PageError(line, "anchors and aliases (& and *) are not read here; write the value out")
+        raise PageError(line, "anchors and aliases (& and *) are not read here", "write the value out")
     if event.tag is not None:
-        raise PageError(line, "tags (!) are not read here; take it away")
+        raise PageError(line, "tags (!) are not read here", "remove it")
     if depth >= MAX_DEPTH:
         raise PageError(line, f"nested deeper than {MAX_DEPTH}")
     if nodes > MAX_NODES:
-        raise PageError(line, f"more than {MAX_NODES} values; put data into an input file")
+        raise PageError(line, f"more than {MAX_NODES} values", "put data into an input file")
 
 
 def _place(node: Node, stack: list[tuple[Listing | Mapping, list[Scalar]]], roots: list[Node]) -> None:

@@ -11,7 +11,7 @@ _DECIMAL = re.compile(r"([0-9][0-9_]*)?(?:\.([0-9]+))?")
 
 
 def parse_amount(text: str, decimals: int, *, where: str = "amount") -> Amount:
-    """The base units of "12.5" in an asset of so many decimals. UserError when it is no such number or too fine."""
+    """The base units of "12.5" in an asset of so many decimals. Raises UserError when it is not such a number or too fine."""
     found = _DECIMAL.fullmatch(text.strip())
     whole, fraction = (found[1], found[2] or "") if found else (None, "")
     if whole is None and not fraction:

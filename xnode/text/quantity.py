@@ -1,4 +1,4 @@
-"""Quantity: sizes, times and money as people write them, read exactly; readers raise ValueError in one line."""
+"""Quantity: sizes, times and money as people write them, read exactly; readers raise InvalidValue."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from difflib import get_close_matches
 import msgspec
 
 from metering.units import NANOS_PER_SECOND, PPM, U64_MAX, U128_MAX, Amount
+from xnode.errors import InvalidValue
 
 _NUMBER = r"(?:0|[1-9][0-9]{0,38})(?:\.[0-9]{1,30})?"
 _SIZES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -29,12 +30,12 @@ class Money(msgspec.Struct, frozen=True):
     symbol: str = ""
 
     def to_amount(self, decimals: int) -> Amount:
-        """Base units of an asset with so many decimals. Raises ValueError when it is not a whole number of them."""
+        """Base units of an asset with so many decimals. Raises InvalidValue when it is not a whole number of them."""
         scaled = self.digits * 10**decimals
         if scaled % 10**self.places:
-            raise ValueError(f"{self} has more decimals than the asset's {decimals}")
+            raise InvalidValue(f"{self} has more decimals than the asset's {decimals}")
         if scaled // 10**self.places > U128_MAX:
-            raise ValueError(f"{self} is more than any amount of money")
+            raise InvalidValue(f"{self} is more than any amount can be")
         return Amount(scaled // 10**self.places)
 
     def __str__(self) -> str:
@@ -46,7 +47,7 @@ class Money(msgspec.Struct, frozen=True):
 def read_money(text: str) -> Money:
     """ "5 OPENX", "0.25OPENX" or "5"."""
     if not re.fullmatch(MONEY_PATTERN, text):
-        raise ValueError(f'{_show(text)} is not an amount; write a number and the asset, such as "5 OPENX"')
+        raise InvalidValue(f"{_show(text)} is not an amount", 'write a number and the asset, such as "5 OPENX"')
     found = re.match(_NUMBER, text)
     assert found
     digits, places = _exact(found[0])
@@ -56,46 +57,46 @@ def read_money(text: str) -> Money:
 def read_size(text: str) -> int:
     """Bytes of "512MiB", "1.5 GiB" or "10GB"."""
     if not re.fullmatch(SIZE_PATTERN, text):
-        raise ValueError(f'{_show(text)} is not a size; write a number and a unit, such as "512MiB"{_hint(text)}')
+        raise InvalidValue(f"{_show(text)} is not a size", _size_hint(text))
     found = re.match(_NUMBER, text)
     assert found
     digits, places = _exact(found[0])
     size = digits * _SIZES[text[found.end() :].strip()]
     if size % 10**places:
-        raise ValueError(f"{_show(text)} is not a whole number of bytes")
+        raise InvalidValue(f"{_show(text)} is not a whole number of bytes")
     return _within_u64(size // 10**places, text)
 
 
 def read_duration_ns(text: str) -> int:
     """Nanoseconds of "90s", "10m", "1h30m" or "2d"."""
     if not re.fullmatch(DURATION_PATTERN, text):
-        raise ValueError(f'{_show(text)} is not a time; write whole numbers with d, h, m or s, such as "1h30m"')
+        raise InvalidValue(f"{_show(text)} is not a time", 'write whole numbers with d, h, m or s, such as "1h30m"')
     seconds = sum(int(number) * _SECONDS[unit] for number, unit in re.findall(r"([0-9]+)([dhms])", text))
     if not seconds:
-        raise ValueError("the time is zero")
+        raise InvalidValue("the time is zero")
     return _within_u64(seconds * NANOS_PER_SECOND, text)
 
 
 def read_milli(text: str) -> int:
     """Thousandths of "1.5"."""
     if not re.fullmatch(NUMBER_PATTERN, text):
-        raise ValueError(f'{_show(text)} is not a number; write one such as "1.5"')
+        raise InvalidValue(f"{_show(text)} is not a number", 'write one such as "1.5"')
     digits, places = _exact(text)
     if digits * 1_000 % 10**places:
-        raise ValueError(f"{_show(text)} is finer than a thousandth")
+        raise InvalidValue(f"{_show(text)} is finer than a thousandth")
     return _within_u64(digits * 1_000 // 10**places, text)
 
 
 def read_ppm(text: str) -> int:
-    """Millionths of "0.99": of a part, from 0 to 1."""
+    """Millionths of a fraction from 0 to 1: "0.99"."""
     if not re.fullmatch(NUMBER_PATTERN, text):
-        raise ValueError(f'{_show(text)} is not a part; write a number up to 1 such as "0.99"')
+        raise InvalidValue(f"{_show(text)} is not a fraction", 'write a number from 0 to 1, such as "0.99"')
     digits, places = _exact(text)
     whole: int = 10**places
     if digits > whole:
-        raise ValueError(f"{_show(text)} is more than 1, the whole")
+        raise InvalidValue(f"{_show(text)} is more than 1")
     if digits * PPM % whole:
-        raise ValueError(f"{_show(text)} is finer than a millionth")
+        raise InvalidValue(f"{_show(text)} is finer than a millionth")
     return digits * PPM // whole
 
 
@@ -107,20 +108,20 @@ def _exact(number: str) -> tuple[int, int]:
 
 def _within_u64(value: int, text: str) -> int:
     if value > U64_MAX:
-        raise ValueError(f"{_show(text)} is more than any machine has")
+        raise InvalidValue(f"{_show(text)} is more than any machine has")
     return value
 
 
-def _hint(text: str) -> str:
+def _size_hint(text: str) -> str:
     number = re.match(_NUMBER, text)
     unit = text[number.end() :].strip() if number else ""
-    if not number or not unit:
-        return ""
-    if unit in "kKmMgGtT":
-        return f"; did you mean {number[0]}{unit.upper()}iB?"
+    if number and unit and unit in "kKmMgGtT":
+        return f"did you mean {number[0]}{unit.upper()}iB?"
     by_lower = {name.lower(): name for name in ("B", "KB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB")}
     near = get_close_matches(unit.lower(), by_lower, n=1)
-    return f"; did you mean {number[0]}{by_lower[near[0]]}?" if near else ""
+    if number and unit and near:
+        return f"did you mean {number[0]}{by_lower[near[0]]}?"
+    return 'write a number and a unit, such as "512MiB"'
 
 
 def _show(text: str) -> str:

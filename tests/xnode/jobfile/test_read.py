@@ -1,4 +1,4 @@
-"""The job file: what is read, how mistakes are told, and that no text can hurt."""
+"""The job file: what is read, how mistakes are reported, and that no text can do harm."""
 
 from __future__ import annotations
 
@@ -16,22 +16,11 @@ from hypothesis import strategies as st
 import xnode
 from metering.resources import Resources
 from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_SECOND, U128_MAX
-from xnode.jobfile.read import (
-    BID_KEYS,
-    GPU_KEYS,
-    INPUT_KEYS,
-    JOB_KEYS,
-    OUTPUT_KEYS,
-    RESOURCE_KEYS,
-    ImageSource,
-    InputSource,
-    JobFile,
-    OutputTarget,
-    make_bid,
-    make_example,
-    make_schema,
-    validate_jobfile,
-)
+from xnode.jobfile.fields import Key
+from xnode.jobfile.jobfile import ImageSource, InputSource, JobFile, OutputTarget, bid_of
+from xnode.jobfile.keys import JOB_KEYS, make_schema
+from xnode.jobfile.maps import BID_KEYS, GPU_KEYS, INPUT_KEYS, OUTPUT_KEYS, RESOURCE_KEYS
+from xnode.jobfile.read import make_example, validate_jobfile
 from xnode.jobfile.yaml_tree import MAX_PAGE_BYTES, MAX_PROBLEMS
 from xnode.text.quantity import Money
 
@@ -46,11 +35,11 @@ def read(text: str) -> JobFile:
     return found
 
 
-def told(text: str) -> list[str]:
+def problems_of(text: str) -> list[str]:
     """The problems of a text that must be wrong."""
     found = validate_jobfile(text, "job.yaml")
     assert isinstance(found, list) and found
-    return [str(problem) for problem in found]
+    return [str(problem).replace("\nhint: ", " | hint: ") for problem in found]
 
 
 def test_three_lines_are_enough() -> None:
@@ -120,7 +109,7 @@ def test_short_forms_mean_the_same(line: str, name: str, value: Any) -> None:
     assert getattr(read(kept + line), name) == value
 
 
-def test_every_problem_is_told_at_once_with_its_line_and_path() -> None:
+def test_every_problem_is_reported_at_once_with_its_line_and_path() -> None:
     text = """name: x
 image: alpine:latest
 comand: ls
@@ -134,7 +123,7 @@ env: {1A: 3, B: [1]}
 bid: {vcpu_hour: -1}
 inputs: {../x: ./x}
 """
-    lines = told(text)
+    lines = problems_of(text)
     begins = [re.match(r"job\.yaml:(\d+): ([\w.]+):", line) for line in lines]
     assert [found and (int(found[1]), found[2]) for found in begins] == [
         (2, "image"),
@@ -149,9 +138,9 @@ inputs: {../x: ./x}
         None,
     ]
     assert lines[-1].startswith("job.yaml:12: inputs.'../x': '../x' must be relative")
-    assert lines[1] == "job.yaml:3: comand: unknown key; did you mean command?"
-    assert lines[2] == "job.yaml:5: resources.memry: unknown key; did you mean memory?"
-    assert lines[3].endswith("did you mean 512MiB?")
+    assert lines[1] == "job.yaml:3: comand: unknown key | hint: did you mean command?"
+    assert lines[2] == "job.yaml:5: resources.memry: unknown key | hint: did you mean memory?"
+    assert lines[3].endswith("not a size | hint: did you mean 512MiB?")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +148,7 @@ inputs: {../x: ./x}
     [
         ("", "job.yaml:1: the file is empty"),
         ("# nothing\n", "job.yaml:1: the file is empty"),
-        ("just words", "job.yaml:1: must be a map of keys and values"),
+        ("just words", "job.yaml:1: not a map of keys and values"),
         ("a: {", "job.yaml:1: not YAML"),
         ("a: &x 1\nb: *x", "job.yaml:1: anchors and aliases"),
         ("a: !!python/object/apply:os.system [ls]", "job.yaml:1: tags"),
@@ -169,43 +158,44 @@ inputs: {../x: ./x}
         ("a: [" + "1," * 21_000 + "]", "job.yaml:1: more than"),
         ("#" * (MAX_PAGE_BYTES + 1), "job.yaml:1: the file is larger than 256 KiB"),
         ("#" + "é" * (MAX_PAGE_BYTES // 2), "job.yaml:1: the file is larger than 256 KiB"),
-        (BASIC + "budget: 6", "job.yaml:4: budget: stands twice, first in line 3"),
-        (BASIC + "env: {A: 1, A: 2}", "job.yaml:4: env.A: stands twice"),
-        (BASIC + "name:", "job.yaml:4: name: has no value"),
-        (BASIC + "command: []", "job.yaml:4: command: is empty"),
-        (BASIC + "command: 'a \"b'", "job.yaml:4: command: No closing quotation"),
+        (BASIC + "budget: 6", "job.yaml:4: budget: duplicate key (first on line 3)"),
+        (BASIC + "env: {A: 1, A: 2}", "job.yaml:4: env.A: duplicate key (first on line 4)"),
+        (BASIC + "name:", "job.yaml:4: name: no value | hint: "),
+        (BASIC + "command: []", "job.yaml:4: command: empty | hint: "),
+        (BASIC + "command: 'a \"b'", "job.yaml:4: command: not a command line (No closing quotation)"),
         (BASIC + 'command: ["a\\0b"]', "job.yaml:4: command[0]: has a character"),
-        (BASIC + f"command: ['{'x' * 33_000}']", "job.yaml:4: command: is longer"),
+        (BASIC + f"command: ['{'x' * 33_000}']", "job.yaml:4: command: longer"),
         (BASIC + "resources: {vcpus: 0}", "job.yaml:4: resources: a job needs some vcpus"),
         (BASIC + "resources: {vcpus: 1.0001}", "job.yaml:4: resources.vcpus: '1.0001' is finer"),
         (BASIC + "resources: {memory: 0.3B}", "job.yaml:4: resources.memory: '0.3B' is not a whole number"),
         (BASIC + "resources: {disk: 99999999TiB}", "job.yaml:4: resources.disk: '99999999TiB' is more than"),
-        (BASIC + "resources: {gpus: {model: H200}}", "job.yaml:4: resources.gpus.count: is missing"),
+        (BASIC + "resources: {gpus: {model: H200}}", "job.yaml:4: resources.gpus.count: required key"),
         (BASIC + "resources: {gpus: 1.5}", "job.yaml:4: resources.gpus: '1.5' is not a whole number"),
-        (BASIC + "inputs: [{path: a}]", "job.yaml:4: inputs[0].from: is missing"),
+        (BASIC + "inputs: [{path: a}]", "job.yaml:4: inputs[0].from: required key"),
         (BASIC + "inputs: {a: ./1, a/b: ./2}", "job.yaml:4: inputs: 'a/b' lies below"),
         (BASIC + "inputs: [{path: a, from: x}, {path: a, from: y}]", "job.yaml:4: inputs: two inputs"),
         (BASIC + "network: maybe", "job.yaml:4: network: 'maybe' is not true, false or a size"),
-        (BASIC + "min_stake: 5 USDC", "job.yaml:4: min_stake: is in USDC, stake is always OPENX"),
-        (BASIC + "bid: {gpu_hour: 1 USDC}", "job.yaml:4: bid.gpu_hour: is in USDC, the job pays in OPENX"),
+        (BASIC + "min_stake: 5 USDC", "job.yaml:4: min_stake: in USDC, but stake is always in OPENX"),
+        (BASIC + "bid: {gpu_hour: 1 USDC}", "job.yaml:4: bid.gpu_hour: in USDC, but the job pays in OPENX"),
         (BASIC.replace("10m", "0s"), "job.yaml:2: time_limit: the time is zero"),
-        (BASIC + '"na\\x1bme": 1', "job.yaml:4: 'na\\x1bme': unknown key; did you mean name?"),
+        (BASIC + '"na\\x1bme": 1', "job.yaml:4: 'na\\x1bme': unknown key | hint: did you mean name?"),
     ],
 )
 def test_each_mistake_has_its_line(text: str, expected: str) -> None:
-    lines = told(text)
+    lines = problems_of(text)
     assert len(lines) == 1 or text.count("\n") == 0, lines
     assert lines[0].startswith(expected)
 
 
-def test_what_must_be_said_is_named_when_missing() -> None:
-    assert told("name: x") == [
-        f"job.yaml:1: {name}: is missing; it must be said" for name in ("image", "time_limit", "budget")
+def test_a_required_key_is_named_when_missing() -> None:
+    assert problems_of("name: x") == [
+        f"job.yaml:1: {name}: required key | hint: add a line such as {name}: {JOB_KEYS[name].example}"
+        for name in ("image", "time_limit", "budget")
     ]
 
 
 def test_problems_have_a_limit() -> None:
-    assert len(told("\n".join(f"x{number}: 1" for number in range(500)))) == MAX_PROBLEMS
+    assert len(problems_of("\n".join(f"x{number}: 1" for number in range(500)))) == MAX_PROBLEMS
 
 
 texts = st.text(max_size=200) | st.lists(
@@ -231,16 +221,20 @@ texts = st.text(max_size=200) | st.lists(
 @example(BASIC + "resources: {vcpus: " + "9" * 5_000 + "}")
 @example("- " * 60_000)
 @example('"' + "\\" * 1_001)
-def test_no_text_raises_and_every_problem_is_one_printable_line(text: str) -> None:
+def test_no_text_raises_and_every_problem_is_printable_with_at_most_one_hint(text: str) -> None:
     found = validate_jobfile(text, "job.yaml")
-    assert isinstance(found, JobFile) or (found and all(str(problem).isprintable() for problem in found))
+    assert isinstance(found, JobFile) or found
+    for problem in found if isinstance(found, list) else []:
+        sentence, *hints = str(problem).split("\n")
+        assert sentence.isprintable() and len(hints) <= 1
+        assert all(hint.startswith("hint: ") and hint.isprintable() for hint in hints)
 
 
 values = st.sampled_from(["1", "yes", "~", "[]", "{}", "[1, {a: 2}]", "{a: 1}", "-1", "1e3", ".inf", "''", "x", "0x10"])
 
 
 @given(st.dictionaries(st.sampled_from([*JOB_KEYS]), values))
-def test_any_value_at_any_key_is_read_or_told(page: dict[str, str]) -> None:
+def test_any_value_at_any_key_is_read_or_problems_of(page: dict[str, str]) -> None:
     found = validate_jobfile("\n".join(f"{key}: {value}" for key, value in page.items()), "job.yaml")
     assert isinstance(found, JobFile) or found
 
@@ -261,13 +255,39 @@ def test_the_example_shows_every_key_and_stays_right_with_every_line_switched_on
         assert re.search(rf"\b{key}:", once), key
 
 
+def test_every_key_is_described() -> None:
+    for keys in (JOB_KEYS, RESOURCE_KEYS, GPU_KEYS, BID_KEYS, INPUT_KEYS, OUTPUT_KEYS):
+        for name, key in keys.items():
+            assert key.description.endswith(".") and key.form.name, name
+            assert key.required != bool(key.default), f"{name}: a default, or required"
+
+
+def test_every_example_of_the_table_is_read() -> None:
+    def shown(keys: dict[str, Key]) -> str:
+        return "{" + ", ".join(f"{name}: {key.example}" for name, key in keys.items()) + "}"
+
+    read(shown(JOB_KEYS))
+    read(BASIC + f"resources: {shown(RESOURCE_KEYS)}\nbid: {shown(BID_KEYS)}\noutputs: {shown(OUTPUT_KEYS)}\n")
+    read(BASIC + f"resources: {{gpus: {shown(GPU_KEYS)}}}\ninputs: [{shown(INPUT_KEYS)}]\n")
+
+
+@pytest.mark.parametrize("name", ["name", "network", "min_stake", "min_availability"])
+def test_a_default_is_what_a_key_left_out_means(name: str) -> None:
+    assert read(BASIC + f"{name}: {JOB_KEYS[name].default}") == read(BASIC)
+
+
+@pytest.mark.parametrize("name", RESOURCE_KEYS)
+def test_a_default_of_the_resources_is_what_a_key_left_out_means(name: str) -> None:
+    assert read(BASIC + f"resources: {{{name}: {RESOURCE_KEYS[name].default}}}") == read(BASIC)
+
+
 def test_a_bid_leaves_prices_open_that_it_does_not_name() -> None:
-    tariff = make_bid(read(BASIC + "bid: {vcpu_hour: 0.2}"), 18)
+    tariff = bid_of(read(BASIC + "bid: {vcpu_hour: 0.2}"), 18)
     assert tariff is not None
     assert (tariff.vcpu_hour, tariff.gpu_hour) == (2 * 10**17, U128_MAX)
-    assert make_bid(read(BASIC), 18) is None
+    assert bid_of(read(BASIC), 18) is None
     with pytest.raises(ValueError, match="more decimals"):
-        make_bid(read(BASIC + "bid: {vcpu_hour: 0.0000001}"), 6)
+        bid_of(read(BASIC + "bid: {vcpu_hour: 0.0000001}"), 6)
 
 
 # -------------------------------------------------------------------------------------------------------------- schema
@@ -370,7 +390,7 @@ def test_the_schema_takes_what_the_reader_takes(schema: jsonschema.Draft202012Va
 
 @pytest.mark.parametrize("text", BAD)
 def test_the_schema_refuses_what_the_reader_refuses(schema: jsonschema.Draft202012Validator, text: str) -> None:
-    told(text)
+    problems_of(text)
     assert not schema.is_valid(yaml.safe_load(text))
 
 

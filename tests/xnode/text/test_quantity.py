@@ -92,7 +92,8 @@ def test_parts_read_exactly(text: str, ppm: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("1.1", "more than 1"), ("0.0000001", "finer"), ("99%", "not a part"), ("-1", "not a part")]
+    ("text", "words"),
+    [("1.1", "more than 1"), ("0.0000001", "finer"), ("99%", "not a fraction"), ("-1", "not a fraction")],
 )
 def test_other_parts_are_refused(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):

@@ -8,7 +8,8 @@ from typing import Any
 
 from xnode.cli.terminal.brief import brief_command, brief_duration, brief_size
 from xnode.errors import UserError
-from xnode.jobfile.read import JobFile, validate_jobfile
+from xnode.jobfile.jobfile import JobFile
+from xnode.jobfile.read import validate_jobfile
 from xnode.jobfile.yaml_tree import MAX_PAGE_BYTES
 
 

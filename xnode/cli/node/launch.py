@@ -26,7 +26,7 @@ def ensure_daemon(home: Home) -> Control:
     """The control of this home's daemon, which is started in the background when none runs."""
     control = Control(home.control)
     if not control.is_up():
-        from xnode.config.settings import load_config
+        from xnode.config.load import load_config
 
         # What is wrong with the settings is better said here than found in a log.
         load_config(home)

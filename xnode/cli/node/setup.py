@@ -14,6 +14,7 @@ from xnode.home import Home
 
 if TYPE_CHECKING:
     from metering.units import Address
+    from xnode.config.settings import Config
 
 
 def ensure_node_key(home: Home, password_file: Path | None = None) -> None:
@@ -41,12 +42,17 @@ def read_node_address(home: Home) -> Address:
     return entry.address
 
 
-def update_config(home: Home, changes: dict[str, dict[str, Any]]) -> None:
-    """Set these settings in config.toml, keeping all others."""
+def update_config(home: Home, changes: dict[str, dict[str, Any]]) -> Config:
+    """Set these settings in config.toml, keeping all others; the config after it. Raises UserError before anything is
+    written when one of them is wrong."""
+    from xnode.config.load import check_table
+
     table = read_table(home)
     for section, values in changes.items():
         table[section] = {**table.get(section, {}), **values}
+    config = check_table(home, table)
     write_config(home, table)
+    return config
 
 
 def require_no_provider(home: Home, force: bool) -> None:

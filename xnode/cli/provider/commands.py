@@ -149,13 +149,7 @@ def set_(app: App, prices: tuple[str, ...], screen: Screen) -> None:
     before = app.load_config()
     if before.provider is None:
         raise UserError("this home is no provider", where=str(app.home.config))
-    text = app.home.config.read_text()
-    update_config(app.home, {"provider": _merge_prices(app, wanted)})
-    try:
-        config = app.load_config()
-    except UserError:
-        app.home.config.write_text(text)
-        raise
+    config = update_config(app.home, {"provider": _merge_prices(app, wanted)})
     assert config.provider
     if app.control.is_up():
         app.control.call("provider.set_price", {"prices": wanted})

@@ -1,0 +1,42 @@
+"""Setup: a command that changes the config leaves a person's own file as it is, but for what was asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xnode.cli.node.setup import update_config
+from xnode.errors import UserError
+from xnode.home import Home
+
+PERSONAL = """\
+# bought in May
+[submitter]
+quotes = 5   # more choice
+# payer = ""  # not yet
+
+[chain]
+manifest = "chain.json"
+"""
+
+PAYER = "0x" + "cd" * 20
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    (tmp_path / "config.toml").write_text(PERSONAL)
+    return Home(tmp_path)
+
+
+def test_a_second_init_keeps_comments_and_order(home: Home) -> None:
+    for _ in range(2):
+        config = update_config(home, {"submitter": {"payer": PAYER}, "chain": {"manifest": "chain.json"}})
+        assert config.submitter.payer == bytes.fromhex("cd" * 20)
+        assert home.config.read_text() == PERSONAL.replace('# payer = ""', f'payer = "{PAYER}"')
+
+
+def test_a_wrong_value_is_refused_before_anything_is_written(home: Home) -> None:
+    with pytest.raises(UserError, match=r"provider\.prices\.vcpu_hour: not a price"):
+        update_config(home, {"provider": {"prices": {"vcpu_hour": "cheap"}}})
+    assert home.config.read_text() == PERSONAL

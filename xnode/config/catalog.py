@@ -1,0 +1,122 @@
+"""Catalog: every setting as a row, read from the models: what config.toml shows of it and the reference says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from xnode.config.settings import ENV_PREFIX, Settings
+from xnode.config.values import Form
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. default: as TOML has it, None when it is required; example: one such value, for a required one."""
+
+    section: str
+    name: str
+    description: str
+    default: Any
+    example: Any
+    form: str
+    limits: str
+
+    @property
+    def required(self) -> bool:
+        return self.default is None
+
+    @property
+    def variable(self) -> str:
+        """The variable of the environment that overrides it."""
+        return variable_of([*self.section.split("."), self.name])
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section. optional: a node without that role has none of it, so config.toml does not show it empty."""
+
+    name: str
+    description: str
+    optional: bool
+    settings: tuple[Setting, ...]
+
+
+def sections() -> Iterator[Section]:
+    """Every section, in the order in which config.toml has them."""
+    for name, optional, model in _walk(Settings, "", False):
+        rows = tuple(_setting_of(name, key, one) for key, one in model.model_fields.items() if _model_of(one) is None)
+        yield Section(name, (model.__doc__ or "").strip(), optional, rows)
+
+
+def variable_of(names: Iterable[str]) -> str:
+    """The variable of the environment for the setting of these names."""
+    return ENV_PREFIX + "__".join(names).upper()
+
+
+def known_names(section: Sequence[str]) -> list[str]:
+    """What may stand in this section, [] when there is no such section."""
+    model: type[BaseModel] | None = Settings
+    for name in section:
+        field = model.model_fields.get(name) if model else None
+        model = _model_of(field) if field else None
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+
+
+def _walk(model: type[BaseModel], above: str, optional: bool) -> Iterator[tuple[str, bool, type[BaseModel]]]:
+    for name, field in model.model_fields.items():
+        inner = _model_of(field)
+        if inner:
+            absent = optional or type(None) in get_args(field.annotation)
+            yield above + name, absent, inner
+            yield from _walk(inner, f"{above}{name}.", absent)
+
+
+def _model_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The section's model, None for a field that is a setting."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def _setting_of(section: str, name: str, field: FieldInfo) -> Setting:
+    default = None if field.is_required() else _to_toml(field.default)
+    example = field.examples[0] if field.examples else default
+    limits = ", ".join(filter(None, (_bounds_of(field), *(one.limits for one in _forms_of(field)))))
+    return Setting(section, field.alias or name, field.description or "", default, example, _form_of(field), limits)
+
+
+def _to_toml(value: Any) -> Any:
+    match value:
+        case Path():
+            return str(value)
+        case tuple():
+            return list(value)
+    return value
+
+
+def _forms_of(field: FieldInfo) -> list[Form]:
+    return [one for one in field.metadata if isinstance(one, Form)]
+
+
+def _form_of(field: FieldInfo) -> str:
+    for form in _forms_of(field):
+        return form.text
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(f'"{word}"' for word in get_args(field.annotation))
+    plain: dict[Any, str] = {bool: "true or false", int: "whole number", float: "number", str: "text", Path: "path"}
+    return plain[field.annotation]
+
+
+def _bounds_of(field: FieldInfo) -> str:
+    # A form says its own limits, in its own unit.
+    constraints = field.metadata if not _forms_of(field) else ()
+    bounds = (
+        (words, getattr(one, name, None))
+        for one in constraints
+        for name, words in (("gt", "over"), ("ge", "at least"), ("le", "at most"))
+    )
+    return ", ".join(f"{words} {bound}" for words, bound in bounds if bound is not None)

@@ -1,0 +1,140 @@
+"""Keys: the one table of what may stand in a job file; reader, JSON Schema and reference are made from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scheduler.job import MAX_INPUTS, MAX_NAME_CHARS, MAX_WORDS
+from xnode.jobfile.fields import Key, make_object_schema
+from xnode.jobfile.forms import ASSET, DURATION, FRACTION, IMAGE, MAX_REGIONS, MONEY, NAME, NETWORK, REGIONS
+from xnode.jobfile.maps import (
+    BID,
+    BID_KEYS,
+    COMMAND,
+    ENV,
+    INPUT_KEYS,
+    INPUTS,
+    MAX_WORDS_BYTES,
+    OUTPUT_KEYS,
+    OUTPUTS,
+    RESOURCE_KEYS,
+    RESOURCES,
+)
+
+JOB_KEYS = {
+    "name": Key(
+        NAME,
+        "What the job is called in lists.",
+        default="job",
+        limits=f"1 to {MAX_NAME_CHARS} printable characters",
+        example="hello",
+    ),
+    "image": Key(
+        IMAGE,
+        "The container image, pinned by its digest: `oci:DIRECTORY` is an OCI layout on this machine, whose bytes go "
+        "to the provider directly; `REFERENCE@sha256:DIGEST` is one from a registry; `sha256:DIGEST` one that this node "
+        "has already.",
+        example="oci:./image",
+        required=True,
+    ),
+    "command": Key(
+        COMMAND,
+        "What to run: a list of words, or one line that is split as a shell does. No shell runs it.",
+        default="the image's own",
+        limits=f"at most {MAX_WORDS} words and {MAX_WORDS_BYTES} bytes",
+        example='[sh, -c, "cat /work/in/words.txt > /work/out/words.txt"]',
+    ),
+    "env": Key(
+        ENV,
+        "Variables of the job's environment. Values are text exactly as written.",
+        default="none",
+        limits=f"at most {MAX_WORDS} words and {MAX_WORDS_BYTES} bytes; names of letters, digits and `_`",
+        example="{GREETING: hello}",
+    ),
+    "inputs": Key(
+        INPUTS,
+        "Files that the job finds in `/work/in`, read-only: a map from the path there to the file here, or a list of "
+        "maps with the keys below.",
+        default="none",
+        limits=f"at most {MAX_INPUTS} files",
+        example="{words.txt: ./words.txt}",
+        keys=INPUT_KEYS,
+    ),
+    "outputs": Key(
+        OUTPUTS,
+        "Where the files that the job leaves in `/work/out` come to: a directory here, or a map of the keys below.",
+        default="none is fetched",
+        example="./results",
+        keys=OUTPUT_KEYS,
+    ),
+    "resources": Key(
+        RESOURCES,
+        "What the job gets of a host. It pays for memory, disk and GPUs as reserved, for CPU as used.",
+        default="the defaults of the keys below",
+        example="{vcpus: 1.5, memory: 512MiB, disk: 1GiB}",
+        keys=RESOURCE_KEYS,
+    ),
+    "time_limit": Key(
+        DURATION,
+        "The job is stopped after this much time.",
+        limits="over 0s; providers have limits of their own",
+        example="10m",
+        required=True,
+    ),
+    "network": Key(
+        NETWORK,
+        "Access to the internet, and how many bytes it is good for each way; `true` is 1GB.",
+        default="false",
+        example="10GB",
+    ),
+    "asset": Key(
+        ASSET,
+        "What the job pays in.",
+        default="the budget's symbol, else OPENX",
+        example="OPENX",
+    ),
+    "budget": Key(
+        MONEY,
+        "The job never costs more than this.",
+        example="5 OPENX",
+        required=True,
+    ),
+    "bid": Key(
+        BID,
+        "The highest prices to accept.",
+        default="any price within the budget",
+        example="{vcpu_hour: 0.2, gpu_hour: 3}",
+        keys=BID_KEYS,
+    ),
+    "regions": Key(
+        REGIONS,
+        "Only providers in one of these regions.",
+        default="any",
+        limits=f"at most {MAX_REGIONS} names of letters, digits, `.`, `_` and `-`",
+        example="[eu-west, eu-north]",
+    ),
+    "min_stake": Key(
+        MONEY,
+        "Only providers with at least this stake.",
+        default="0",
+        limits="in OPENX",
+        example="100 OPENX",
+    ),
+    "min_availability": Key(
+        FRACTION,
+        "Only providers that promise at least this availability, with a refund for less.",
+        default="0",
+        limits="0 to 1, in millionths",
+        example="0.99",
+    ),
+}
+"""Every key of a job file."""
+
+
+def make_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a job file, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "xnode job file",
+        **make_object_schema(JOB_KEYS),
+    }
