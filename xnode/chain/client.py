@@ -20,7 +20,7 @@ from xnode.chain.contracts import payment_escrow, provider_registry
 from xnode.chain.contracts.capacity_registry import CapacityClient
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import JsonRpc, Reverted
+from xnode.chain.node.json_rpc import JsonRpc, Reverted, View
 from xnode.chain.node.logs import POLL_S, Cursor, LogPoller
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall
@@ -104,9 +104,10 @@ class ChainClient:
         owner: Address = await self._rpc.view(self._registry, provider_registry.PROVIDER_OF, node)
         return None if owner == ZERO_ADDRESS else owner
 
-    async def stake_of(self, provider: Address) -> Amount:
-        """The provider's OPENX that counts as stake."""
-        return _to_amount(await self._rpc.view(self._registry, provider_registry.STAKE_OF, provider))
+    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
+        """The OPENX of each provider that counts as stake, in order."""
+        views = [View(self._registry, provider_registry.STAKE_OF, (provider,)) for provider in providers]
+        return tuple(_to_amount(stake) for stake in await self._rpc.view_all(views))
 
     # ---- Sending
 

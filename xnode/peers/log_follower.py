@@ -1,8 +1,7 @@
-"""Follow: what runs beside the loop: the logs of running jobs, the chain's news of our escrows, orphans on the host."""
+"""Log follower: the logs of our running jobs, copied as they grow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -11,16 +10,14 @@ import trio
 from metering.codec import encode
 from metering.units import Hash32
 from xnode.errors import Permanent, Retryable
-from xnode.logs import log_context, log_id_of
+from xnode.logs import log_context
 from xnode.loop import Loop
 from xnode.node import message
 from xnode.node.lease import OPEN
-from xnode.node.records import ProviderLease, SubmitterLease
+from xnode.node.records import SubmitterLease
 from xnode.peers.call import read_answer
 from xnode.peers.job_log import JobLog
 from xnode.ports.net import Net, Peer, RpcRefused
-from xnode.ports.runtime import Engine
-from xnode.store.journal import Journal
 
 RETRY_S = 1.0
 """Pause before a broken log stream is taken up again."""
@@ -40,7 +37,7 @@ class LogFollower:
         self._complete: set[Hash32] = set()
 
     async def run(self) -> None:
-        """Follow for ever."""
+        """Follow forever."""
         async with trio.open_nursery() as nursery:
             while True:
                 for lease in self._loop.state.all(SubmitterLease):
@@ -88,34 +85,3 @@ class LogFollower:
         except (Retryable, Permanent, RpcRefused) as error:
             log.info("log stream broke", reason=str(error))
         return False
-
-
-async def sweep_orphans(engine: Engine, loop: Loop, journal: Journal) -> None:
-    """Take away what is left on the host of leases that are over.
-
-    Two confirmations are needed: the state has no open lease of that id, and the journal knows how it ended (or has never
-    heard of it, which means that its start was never promised to anybody).
-    """
-    known = {
-        record.lease_id: record
-        for record in await journal.read_records(ProviderLease)
-        if isinstance(record, ProviderLease)
-    }
-    for lease_id in await engine.list_leases():
-        lease = loop.state.get(ProviderLease, lease_id) or known.get(lease_id)
-        if lease is not None and not lease.removed:
-            continue
-        log.warning("removing an orphaned workload", lease=log_id_of(lease_id), known=lease is not None)
-        await engine.stop(lease_id)
-        await engine.remove(lease_id)
-
-
-async def retry_forever(what: str, action: Callable[[], object]) -> None:
-    """Run an async action until it succeeds, with a pause after each fault."""
-    while True:
-        try:
-            await action()  # type: ignore[misc]
-            return
-        except (Retryable, Permanent) as error:
-            log.warning(f"{what} failed; trying again", reason=str(error))
-            await trio.sleep(5 * RETRY_S)
