@@ -21,9 +21,10 @@ class Registrations:
         self._owners: dict[Address, Address | None] = {}
         self._stakes: dict[Address, tuple[int, Amount]] = {}
 
-    async def learn_owner(self, node: Address) -> None:
-        """Ask the chain who owns a node key; "not registered" is asked again, because that may change at any moment."""
-        if self._owners.get(node) is None:
+    async def learn_owner(self, node: Address, anew: bool = False) -> None:
+        """Ask the chain who owns a node key, unless that is known (or anew: even then). "Not registered" is asked again, because
+        that may change at any moment."""
+        if anew or self._owners.get(node) is None:
             try:
                 self._owners[node] = await self._chain.provider_of(node)
             except (Retryable, Permanent):

@@ -114,7 +114,6 @@ class Journal:
             rows = connection.execute(select(RECORD.c.value).where(RECORD.c.kind == kind)).all()
         return tuple(_decode_record(row.value) for row in rows)
 
-
     def _read_record(self, kind: str, key: bytes) -> Record | None:
         query = select(RECORD.c.value).where(RECORD.c.kind == kind, RECORD.c.key == key)
         with _Guard(), self._engine.connect() as connection:

@@ -151,7 +151,8 @@ def describe_price(plan: PlanView) -> str:
     """The one line to agree to: the most it can cost, and what it is paid from."""
     worst = max(plan.candidates, key=lambda candidate: float(candidate.cost_limit))
     most = brief_money(worst.cost_limit, plan.asset)
-    return f"it costs at most {most}; {brief_money(plan.funds, plan.asset)} are deposited and free"
+    funds = "what is deposited is not known" if plan.funds is None else f"{brief_money(plan.funds)} deposited and free"
+    return f"it costs at most {most}; {funds}"
 
 
 def _make_job_cells(row: JobRow) -> tuple[object, ...]:
@@ -180,7 +181,7 @@ def _make_candidate_cells(number: int, row: Candidate) -> tuple[object, ...]:
         row.promise,
         f"{row.latency_ms:.0f} ms" if row.latency_ms is not None else "",
         brief_money(row.score),
-        ", ".join(text if name == "why" else f"{name} {text}" for name, text in row.parts.items()),
+        row.why,
     )
 
 

@@ -30,6 +30,8 @@ _EARNINGS = (
     Column("leases", right=True),
 )
 
+_REGISTERED = {True: "", False: "  (not registered on chain)", None: "  (registration not known)"}
+
 
 def draw_provider(screen: Screen, answer: Any) -> None:
     """Print a provider.status answer."""
@@ -37,14 +39,14 @@ def draw_provider(screen: Screen, answer: Any) -> None:
     prices = status.prices
     screen.record(
         (
-            ("provider", status.provider + ("" if status.registered else "  (not registered on chain)")),
+            ("provider", status.provider + _REGISTERED[status.registered]),
             ("node", status.node),
             ("region", status.region),
             ("offered", brief_hosting(status.capacity)),
             ("free now", brief_hosting(status.free)),
             ("prices", ", ".join(f"{name} {getattr(prices, name)}" for name in prices.__struct_fields__)),
             ("asset", status.asset),
-            ("stake", brief_money(status.stake, "OPENX")),
+            ("stake", "not known" if status.stake is None else brief_money(status.stake, "OPENX")),
             ("offer", f"number {status.offer_number}, good until {brief_date(status.offer_expires_at_ns)}"),
             ("quotes given", str(status.quotes)),
         )
