@@ -21,7 +21,8 @@ from tests.xnode.cli.fake_daemon import JOB
 from xnode.chain.contracts.events import Claimed
 from xnode.cli.evidence.audit_chain import check_claim
 from xnode.cli.evidence.files import make_page, read_evidence, write_evidence
-from xnode.console.present import show_documents
+from xnode.console.documents import show_documents
+from xnode.control.server import to_json
 from xnode.errors import ExitCode, UserError
 from xnode.home import Home
 
@@ -30,7 +31,7 @@ KINDS: dict[str, type[Any]] = {"lease": LeaseDocument, "receipt": SignedReceipt,
 
 @pytest.fixture
 def documents(tmp_path: Path) -> Path:
-    write_evidence((row for lease in make_evidence() for row in show_documents(lease)), tmp_path / "documents")
+    write_evidence((to_json(row) for lease in make_evidence() for row in show_documents(lease)), tmp_path / "documents")
     return tmp_path / "documents"
 
 

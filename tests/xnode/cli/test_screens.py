@@ -11,8 +11,10 @@ import sys
 
 import pytest
 
+from tests.make.layout import make_layout
+from tests.make.scene import LOG
 from tests.xnode.cli.conftest import DEADLINE_S, Run
-from tests.xnode.cli.fake_daemon import JOB, LOG
+from tests.xnode.cli.fake_daemon import JOB
 from xnode.cli.terminal.brief import brief_duration, brief_money, brief_size
 from xnode.home import Home
 
@@ -21,8 +23,7 @@ JOB_FILE = "image: oci:./image\ntime_limit: 1m\nbudget: 1 OPENX\noutputs: ./resu
 
 @pytest.fixture
 def job_file(home: Home) -> str:
-    (home.folder / "image").mkdir()
-    (home.folder / "image" / "index.json").write_text("{}")
+    make_layout(home.folder / "image")
     (home.folder / "job.yaml").write_text(JOB_FILE)
     return "job.yaml"
 
