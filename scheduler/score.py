@@ -53,7 +53,8 @@ class Parts:
     def describe(self) -> str:
         """The parts that count with their shares, largest first: money's decimals are for whoever shows the numbers."""
         named = sorted(((getattr(self, part.name), part.name) for part in fields(self)), reverse=True)
-        return ", ".join(f"{name} {value * 100 // self.total} %" for value, name in named if value) or "free"
+        shares = [(name, value * 100 // self.total) for value, name in named if value]
+        return ", ".join(f"{name} {share} %" if share else f"{name} under 1 %" for name, share in shares) or "free"
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ from xnode.loop import Loop
 from xnode.net.blobs import BlobStore
 from xnode.node import effects
 from xnode.node.changes import Change, Entry
-from xnode.node.records import HeldQuote, Record, SubmitterJob
+from xnode.node.records import HeldQuote, Record, SubmitterJob, SubmitterLease
 from xnode.peers.experience import Experience
 from xnode.peers.job_log import JobLog
 from xnode.peers.market import Market, make_market
@@ -85,6 +85,11 @@ class Scene:
     @property
     def now_ns(self) -> int:
         return self.world.clockwork.now_ns
+
+    def lease(self, job_hash: Hash32) -> SubmitterLease:
+        """The lease by which a job lived."""
+        leases = (one for one in self.world.leases(0) if isinstance(one, SubmitterLease))
+        return next(one for one in leases if one.job_hash == job_hash)
 
 
 @lru_cache(maxsize=1)

@@ -14,9 +14,11 @@ from tests.make.scene import make_scene, open_consoles
 from xnode.console.method import bind_methods
 from xnode.control.server import Method
 from xnode.control.views import JobId
+from xnode.text.amount import format_amount
 
 JOB = "0x" + make_scene().paid.hex()
-RUNNING = "0x" + make_scene().running.hex()
+COST = format_amount(make_scene().lease(make_scene().paid).last.cost, 18)
+LEASE = "0x" + make_scene().lease(make_scene().paid).lease_id.hex()
 
 
 @asynccontextmanager

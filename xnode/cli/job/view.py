@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -29,24 +30,22 @@ _JOBS = (
     Column("job"),
     Column("name", fold=True),
     Column("state"),
-    Column("provider"),
     Column("ran", right=True),
     Column("cost", right=True),
-    Column("asset"),
+    Column("asset", optional=True),
     Column("made", right=True),
-    Column("exit", right=True),
-    Column("reason", fold=True),
+    Column("exit", right=True, optional=True),
+    Column("reason", fold=True, optional=True),
 )
 _CANDIDATES = (
     Column("#", right=True),
     Column("provider"),
-    Column("region"),
+    Column("region", fold=True),
     Column("hardware", fold=True),
     Column("per hour", right=True),
     Column("at most", right=True),
-    Column("promise", fold=True),
-    Column("rtt", right=True),
-    Column("score", right=True),
+    Column("promise", fold=True, optional=True),
+    Column("rtt", right=True, optional=True),
     Column("because of", fold=True),
 )
 _SHORTFALLS = (
@@ -59,9 +58,7 @@ _RECEIPTS = (
     Column("at"),
     Column("ran", right=True),
     Column("cost", right=True),
-    Column("asset"),
     Column("paid for"),
-    Column("lease"),
 )
 _OUTPUTS = (Column("output", fold=True), Column("size", right=True), Column("sha256"))
 
@@ -73,7 +70,9 @@ def draw_jobs(screen: Screen, answer: Any) -> None:
         say("no jobs yet; `xnode job init` writes one to start from")
         return
     rows.sort(key=lambda row: row.created_at_ns, reverse=True)
-    screen.table(_JOBS, (_make_job_cells(row) for row in rows))
+    asset = common_asset(row.asset for row in rows)
+    cells = (_make_job_cells(row, bool(asset)) for row in rows)
+    screen.table(_JOBS, cells, f"jobs, newest first{f'; costs in {asset}' if asset else ''}")
 
 
 def draw_job(screen: Screen, answer: Any) -> None:
@@ -130,11 +129,12 @@ def draw_receipts(screen: Screen, answer: Any) -> None:
     if not rows:
         say("no receipts yet")
         return
-    screen.table(_RECEIPTS, (_make_receipt_cells(row) for row in rows))
+    cells = (_make_receipt_cells(row) for row in rows)
+    screen.table(_RECEIPTS, cells, f"receipts of lease {brief_id(rows[0].lease_id)}, costs in {rows[0].asset}")
 
 
 def draw_plan(screen: Screen, plan: PlanView) -> None:
-    """Print who could run the job for how much and why, or every reason why nobody can."""
+    """Print who could run the job for how much and why, or every reason why no offer can."""
     can = len(plan.candidates)
     title = f"{plan.name}: {can} of {plan.offers} offers can run it, paid in {plan.asset}"
     if can:
@@ -151,22 +151,31 @@ def describe_price(plan: PlanView) -> str:
     """The one line to agree to: the most it can cost, and what it is paid from."""
     worst = max(plan.candidates, key=lambda candidate: float(candidate.cost_limit))
     most = brief_money(worst.cost_limit, plan.asset)
-    funds = "what is deposited is not known" if plan.funds is None else f"{brief_money(plan.funds)} deposited and free"
+    funds = (
+        "what is deposited is not known"
+        if plan.funds is None
+        else f"{brief_money(plan.funds, plan.asset)} deposited and free"
+    )
     return f"it costs at most {most}; {funds}"
 
 
-def _make_job_cells(row: JobRow) -> tuple[object, ...]:
+def common_asset(assets: Iterable[str]) -> str:
+    """The one asset of all rows, which a title can say once; "" when there are several."""
+    found = set(assets)
+    return found.pop() if len(found) == 1 else ""
+
+
+def _make_job_cells(row: JobRow, one_asset: bool) -> tuple[object, ...]:
     return (
         brief_id(row.job_id),
         row.name,
         row.state,
-        brief_address(row.provider),
         brief_duration(row.running_ns) if row.running_ns else "",
         brief_money(row.cost),
-        row.asset,
+        "" if one_asset else row.asset,
         brief_age(row.created_at_ns),
         row.exit_code,
-        row.reason,
+        "" if row.reason == "completed" else brief_text(row.reason),
     )
 
 
@@ -180,7 +189,6 @@ def _make_candidate_cells(number: int, row: Candidate) -> tuple[object, ...]:
         brief_money(row.cost_limit),
         row.promise,
         f"{row.latency_ms:.0f} ms" if row.latency_ms is not None else "",
-        brief_money(row.score),
         row.why,
     )
 
@@ -191,9 +199,7 @@ def _make_receipt_cells(row: ReceiptRow) -> tuple[object, ...]:
         brief_date(row.at_ns),
         brief_duration(row.running_ns),
         brief_money(row.cost),
-        row.asset,
         "yes" if row.vouchered else "not yet",
-        brief_id(row.lease_id),
     )
 
 

@@ -13,12 +13,12 @@ from xnode.control.views import EarningsView, LeaseRow, ProviderStatus
 _LEASES = (
     Column("lease"),
     Column("submitter"),
-    Column("state"),
+    Column("state", fold=True),
     Column("resources", fold=True),
     Column("ran", right=True),
     Column("cost", right=True),
     Column("unpaid", right=True),
-    Column("asset"),
+    Column("asset", optional=True),
 )
 _REFUSALS = (Column("jobs", right=True), Column("turned away because", fold=True))
 _EARNINGS = (
@@ -53,7 +53,7 @@ def draw_provider(screen: Screen, answer: Any) -> None:
     )
     if status.leases:
         screen.gap()
-        screen.table(_LEASES, (_make_lease_cells(row) for row in status.leases))
+        screen.table(_LEASES, (_make_lease_cells(row, status.asset) for row in status.leases))
     if status.refusals:
         screen.gap()
         ranked = sorted(status.refusals.items(), key=lambda pair: -pair[1])
@@ -66,7 +66,8 @@ def draw_earnings(screen: Screen, answer: Any) -> None:
     """Print a provider.earnings answer."""
     view = msgspec.convert(answer, EarningsView)
     if not view.rows:
-        say("nothing earned yet; `xnode provider status` says why no jobs come")
+        say("nothing earned yet")
+        say("hint: `xnode provider status` says why no jobs come")
         return
     cells = (
         (
@@ -80,10 +81,16 @@ def draw_earnings(screen: Screen, answer: Any) -> None:
         for row in view.rows
     )
     screen.table(_EARNINGS, cells)
-    say(f"{view.settled_leases} leases settled, {view.open_leases} open; claims are paid to {view.provider}")
+    say(f"{_count_of(view.settled_leases, 'lease')} settled, {view.open_leases} open")
+    say(f"claims are paid to {view.provider}")
 
 
-def _make_lease_cells(row: LeaseRow) -> tuple[object, ...]:
+def _count_of(count: int, noun: str) -> str:
+    """1 lease, 2 leases."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _make_lease_cells(row: LeaseRow, asset: str) -> tuple[object, ...]:
     return (
         brief_id(row.lease_id),
         brief_address(row.submitter),
@@ -92,5 +99,5 @@ def _make_lease_cells(row: LeaseRow) -> tuple[object, ...]:
         brief_duration(row.running_ns),
         brief_money(row.cost),
         brief_money(row.exposure),
-        row.asset,
+        row.asset if row.asset != asset else "",
     )

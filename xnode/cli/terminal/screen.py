@@ -41,12 +41,14 @@ def say(text: str) -> None:
 
 
 class Column(NamedTuple):
-    """A table's column. right: for numbers; style: rich's word; fold: may be broken over lines when space is short."""
+    """A table's column. right: for numbers; style: rich's word; fold: may be broken over lines when space is short;
+    optional: left out when no row has anything in it."""
 
     name: str
     right: bool = False
     style: str = ""
     fold: bool = False
+    optional: bool = False
 
 
 class Screen:
@@ -123,8 +125,14 @@ def make_console(stream: IO[str]) -> Console:
 def make_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], header: bool = True) -> Table:
     from rich.table import Table
 
+    rows = [tuple(row) for row in rows]
+    kept = [
+        place
+        for place, column in enumerate(columns)
+        if not column.optional or any(row[place] not in ("", None) for row in rows)
+    ]
     table = Table(box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
+    for column in [columns[place] for place in kept]:
         table.add_column(
             column.name,
             justify="right" if column.right else "left",
@@ -133,7 +141,7 @@ def make_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], head
             no_wrap=not column.fold,
         )
     for row in rows:
-        table.add_row(*(_make_cell(cell) for cell in row))
+        table.add_row(*(_make_cell(row[place]) for place in kept))
     return table
 
 
