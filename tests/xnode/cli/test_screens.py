@@ -65,7 +65,7 @@ def test_the_cheapest_offer_comes_first(xnode: Run) -> None:
 def test_a_plan_shows_who_for_how_much_and_why_not(xnode: Run, job_file: str) -> None:
     done = xnode("job", "plan", job_file)
     assert done.returncode == 0
-    for word in ("3 of 4 offers can run it", "0.0316", "retries", "not registered on chain", "8 x cpu"):
+    for word in ("3 of 4 offers can run it", "0.0336837", "retries", "not registered on chain", "8 x cpu"):
         assert word in done.stdout
     assert "at most 0.0336837 OPENX; 10 OPENX deposited and free" in done.stderr
 
