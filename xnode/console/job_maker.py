@@ -20,7 +20,7 @@ from xnode.ports.store import Blobs
 from xnode.runtime.oci_layout import blob_path, digest_of, list_blobs, read_layout
 
 
-class JobText(msgspec.Struct, frozen=True):
+class JobText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """job: text of a job file; base_dir: what relative paths in it are relative to; filename: for error lines."""
 
     job: str

@@ -18,12 +18,8 @@ from xnode.node import changes
 _MEANINGS = {check.code: check.meaning for check in CHECKS}
 
 
-class PlaceParams(JobText, frozen=True, forbid_unknown_fields=True):
-    """A job file; see JobText."""
-
-
 @control_method("job.plan")
-async def plan(console: Console, params: PlaceParams) -> views.PlanView:
+async def plan(console: Console, params: JobText) -> views.PlanView:
     """What a submission would find now; nothing is signed, nothing is kept."""
     job = await console.jobs.make_for_plan(params)
     found = await console.market.search.search(job, ())
@@ -48,7 +44,7 @@ async def plan(console: Console, params: PlaceParams) -> views.PlanView:
 
 
 @control_method("job.submit")
-async def submit(console: Console, params: PlaceParams) -> views.JobId:
+async def submit(console: Console, params: JobText) -> views.JobId:
     """Take a job in; durable when this answers."""
     job = await console.jobs.make(params)
     reply = await console.ask(lambda to: changes.JobSubmitted(to, job))

@@ -71,11 +71,13 @@ async def earnings(console: Console, _params: NoParams) -> views.EarningsView:
     records = await console.journal.read_records(ProviderLease)
     leases = [one for one in records if isinstance(one, ProviderLease) and one.status != "refused"]
     escrows = list(console.loop.state.all(ProviderEscrow))
-    assets = dict.fromkeys([one.terms.asset for one in leases] + [one.escrow.asset for one in escrows])
+    assets = {one.terms.asset for one in leases} | {one.escrow.asset for one in escrows}
     provider = console.loop.state.settings.provider
     return views.EarningsView(
         provider=hex_of(provider.owner) if provider else "",
-        rows=tuple(_sum_asset(console, asset, leases, escrows) for asset in assets),
+        rows=tuple(
+            _sum_asset(console, asset, leases, escrows) for asset in sorted(assets, key=console.presenter.symbol)
+        ),
         settled_leases=sum(one.status == "settled" for one in leases),
         open_leases=sum(one.status in OPEN for one in leases),
     )
