@@ -124,7 +124,7 @@ async def _wait_signal(signals: AsyncIterator[int], stop: trio.CancelScope) -> N
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """What everything else stands on."""
+    """What everything else is built on."""
 
     manifest: Manifest
     key: WalletKey
@@ -159,7 +159,7 @@ class _Daemon:
             await self._live(ground, engine, chain, net)
 
     def _stop_soon(self) -> None:
-        """Stop once the answer to who asked is out."""
+        """Stop once the answer to the request is out."""
         trio.lowlevel.spawn_system_task(self._stop_after)
 
     async def _stop_after(self) -> None:

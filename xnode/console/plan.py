@@ -94,10 +94,9 @@ async def _describe_money(console: Console, job: Job, code: str, offer: Offer) -
             most, budget = show.money(cost_limit_of(job, tariff), job.asset), show.money(job.budget, job.asset)
             return f"the job may cost {most} {symbol} there, the budget is {budget}"
         case "offer_price":
-            dearer = find_dearer_prices(job, tariff)
             return ", ".join(
                 f"{name} {show.money(ask, job.asset)} is above the bid of {show.money(bid, job.asset)} {symbol}"
-                for name, ask, bid in dearer
+                for name, ask, bid in find_dearer_prices(job, tariff)
             )
         case "offer_stake":
             stake = (await console.market.registrations.read_stakes([offer.provider])).get(offer.provider)

@@ -83,7 +83,7 @@ class LiveBook:
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Ask the net who provides, and each of them for its offer; the record of one that cannot be asked is read."""
+        """Ask the net which nodes provide, and each of them for its offer; the record of one that cannot be asked is read."""
         async with self._refreshing:
             nodes = [node for node in await self._net.find_providers() if node != self._node]
             slots = trio.CapacityLimiter(MAX_ASKS)

@@ -14,7 +14,7 @@ STAKE_FRESH_NS = 60 * NANOS_PER_SECOND
 
 
 class Registrations:
-    """Remembers answers. An answer that the chain did not give is absent: "not known" is neither "nobody" nor zero."""
+    """Remembers answers. An answer that the chain did not give is absent: "not known" is neither "not registered" nor zero."""
 
     def __init__(self, chain: Chain, clock: Clock) -> None:
         self._chain, self._clock = chain, clock
