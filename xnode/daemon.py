@@ -98,8 +98,9 @@ def _find_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return group
 
 
-def _freeze_start() -> None:
-    """Leave out of every later collection what is there now: modules, adapters and loaded records live as long as we do."""
+def freeze_start() -> None:
+    """Leave out of every later collection what is there now: modules, adapters and loaded records live as long as we do.
+    Call it once, when the daemon is ready."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(FIRST_THRESHOLD)
@@ -243,7 +244,7 @@ class _Daemon:
                 nursery.start_soon(sweep_orphans, engine, loop, journal)
             await self._serve_http(nursery, console, registry)
             await nursery.start(serve_control, config.home.control, bind_methods(console))
-            _freeze_start()
+            freeze_start()
             log.info("node ready", node="0x" + signer.address.hex(), listen=net.multiaddrs(), version=__version__)
 
     def _serve_capacity(self, ground: _Ground, chain: ChainClient, net: Net, loop: Loop) -> CapacityWatch | None:

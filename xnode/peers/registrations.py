@@ -13,6 +13,10 @@ STAKE_FRESH_NS = 60 * NANOS_PER_SECOND
 """A stake read within this is not read again: thawing takes days, so it hardly moves in a minute."""
 
 
+MAX_STAKES_READ = 2_000
+"""At once: twenty batches of a hundred calls. In a larger market the others are read the next times, and not known until then."""
+
+
 class Registrations:
     """Remembers answers. An answer that the chain did not give is absent: "not known" is neither "not registered" nor zero."""
 
@@ -43,6 +47,7 @@ class Registrations:
         wanted, now_ns = sorted(set(providers)), self._clock.now_ns()
         due = [one for one in wanted if one not in self._stakes or now_ns - self._stakes[one][0] > STAKE_FRESH_NS]
         if due:
+            due = due[:MAX_STAKES_READ]
             try:
                 found = await self._chain.stakes_of(due)
             except (Retryable, Permanent):

@@ -102,8 +102,10 @@ async def test_a_job_keeps_its_cost_when_its_lease_is_archived(tmp_path: Path) -
     async with open_consoles(tmp_path) as (submitter, _):
         before = await ask(submitter, "job.show", job_id=scene.paid.hex())
         state = submitter.loop.state
-        for record in (*state.all(SubmitterLease), *state.all(SubmitterEscrow)):
-            state = state.drop(record)
+        for lease in tuple(state.all(SubmitterLease)):
+            state = state.drop(lease)
+        for escrow in tuple(state.all(SubmitterEscrow)):
+            state = state.drop(escrow)
         submitter.loop.state = state
         assert await ask(submitter, "job.show", job_id=scene.paid.hex()) == before
         (row,) = (one for one in await ask(submitter, "job.list") if one.job_id == before.job.job_id)
