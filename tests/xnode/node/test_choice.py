@@ -26,10 +26,10 @@ JOB = make_job()
 STRANGER, KNOWN = 1, 2
 
 
-def choose_between(reputation: Reputation, has_image: bool = False) -> SubmitterJob:
+def choose_between(reputation: Reputation, has_image: bool = False, entropy: bytes = DICE) -> SubmitterJob:
     """The job after the choice between a stranger and a node that is known so, which asks three percent more."""
     settings = NodeSettings(address_of(0), SEPARATOR, submitter=make_submitter_settings())
-    turn, job_hash = Turn(State().put(settings), NOW_NS, DICE), job_hash_of(JOB)
+    turn, job_hash = Turn(State().put(settings), NOW_NS, entropy), job_hash_of(JOB)
     on_job_submitted(turn, changes.JobSubmitted("", JOB))
     candidates = (
         Candidate(make_signed_offer(STRANGER), 10**6, 1, ""),
@@ -45,20 +45,25 @@ def choose_between(reputation: Reputation, has_image: bool = False) -> Submitter
     return job
 
 
-def chosen_by(job: SubmitterJob) -> int:
-    return next(node for node in (STRANGER, KNOWN) if address_of(node) in job.tried)
+def chosen_of_many(reputation: Reputation) -> set[int]:
+    """Who is chosen under twenty different entropies: among equals the choice is random."""
+    jobs = [choose_between(reputation, entropy=bytes([number]) * 32) for number in range(20)]
+    return {node for node in (STRANGER, KNOWN) for job in jobs if address_of(node) in job.tried}
+
+
+def test_between_strangers_a_little_more_makes_no_difference() -> None:
+    assert chosen_of_many(NO_REPUTATION) == {STRANGER, KNOWN}
 
 
 def test_a_node_that_did_well_is_worth_a_little_more() -> None:
     good = NO_REPUTATION
     for _ in range(5):
         good = next_reputation(good, True, NOW_NS)
-    assert chosen_by(choose_between(good)) == KNOWN
+    assert chosen_of_many(good) == {KNOWN}
 
 
 def test_a_node_that_failed_is_not_chosen() -> None:
-    bad = next_reputation(NO_REPUTATION, False, NOW_NS)
-    assert chosen_by(choose_between(bad)) == STRANGER
+    assert chosen_of_many(next_reputation(NO_REPUTATION, False, NOW_NS)) == {STRANGER}
 
 
 def test_where_the_chosen_provider_is_stays_known() -> None:
