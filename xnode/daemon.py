@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 import trio
@@ -32,7 +33,6 @@ from xnode.console.method import bind_methods
 from xnode.console.node import describe_node
 from xnode.console.present import Presenter
 from xnode.control.server import hold_pid_file, serve_control
-from xnode.control.views import NodeStatus
 from xnode.effects.dispatch import make_perform
 from xnode.effects.layouts import LayoutStore
 from xnode.effects.provider import ProviderEffects
@@ -336,10 +336,7 @@ class _Daemon:
             from xnode.monitor.http import serve_http
 
             host, _, port = self._config.node.http.rpartition(":")
-
-            async def status() -> NodeStatus:
-                return describe_node(console)
-
+            status = partial(describe_node, console)
             self._http = await nursery.start(serve_http, host.strip("[]"), int(port), status, registry)
 
     async def _check_chain(self, chain: ChainClient) -> None:

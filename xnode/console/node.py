@@ -12,7 +12,7 @@ from xnode.node.lease import OPEN
 from xnode.node.records import ProviderLease, SubmitterLease
 
 
-def describe_node(console: Console) -> NodeStatus:
+async def describe_node(console: Console) -> NodeStatus:
     """How the node is now."""
     state, node = console.loop.state, console.node
     settings = state.settings
@@ -38,7 +38,7 @@ def describe_node(console: Console) -> NodeStatus:
 @control_method("node.status")
 async def status(console: Console, _params: NoParams) -> NodeStatus:
     """How the node is."""
-    return describe_node(console)
+    return await describe_node(console)
 
 
 @control_method("node.stop")
