@@ -8,6 +8,8 @@ import pty
 import select
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -110,7 +112,7 @@ def test_a_reader_that_has_enough_is_no_error(environment: dict[str, str], home:
     assert done.stdout == b"{" and done.stderr == b""
 
 
-def _run_on_terminal(environment: dict[str, str], *arguments: str) -> str:
+def _run_on_terminal(environment: dict[str, str], *arguments: str, cwd: Path | None = None) -> str:
     """Everything that the command writes to a terminal."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
@@ -120,6 +122,7 @@ def _run_on_terminal(environment: dict[str, str], *arguments: str) -> str:
         stderr=follower,
         env={**environment, "TERM": "xterm-256color"},
         close_fds=True,
+        cwd=cwd,
     )
     os.close(follower)
     shown = b""
@@ -132,6 +135,32 @@ def _run_on_terminal(environment: dict[str, str], *arguments: str) -> str:
     os.close(leader)
     assert process.wait(DEADLINE_S) == 0
     return shown.decode()
+
+
+@pytest.mark.usefixtures("daemon")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("offer", "ls"),
+        ("job", "ls"),
+        ("job", "plan", "job.yaml"),
+        ("job", "show", JOB),
+        ("job", "receipts", JOB),
+        ("provider", "status"),
+        ("provider", "earnings"),
+    ],
+)
+def test_a_terminal_of_eighty_columns_shows_all_of_it(
+    xnode: Run, environment: dict[str, str], home: Home, job_file: str, arguments: tuple[str, ...]
+) -> None:
+    assert job_file == "job.yaml"
+    shown = _run_on_terminal({**environment, "COLUMNS": "80", "NO_COLOR": "1"}, *arguments, cwd=home.folder)
+    piped = xnode(*arguments)
+    lines = shown.splitlines()
+    messages = set(piped.stderr.splitlines())
+    assert max(len(line) for line in lines if line not in messages) <= 80
+    # Lines are broken, and so in another order; but nothing is cut.
+    assert Counter("".join(shown.split())) == Counter("".join((piped.stdout + piped.stderr).split()))
 
 
 @pytest.mark.usefixtures("daemon")

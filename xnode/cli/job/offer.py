@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.job.view import common_asset
+from xnode.cli.job.view import brief_notes, common_asset
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.node.launch import ensure_daemon
 from xnode.cli.terminal.brief import brief_address, brief_hosting, brief_money
@@ -23,10 +23,7 @@ _COLUMNS = (
     Column("vCPU h", right=True),
     Column("GPU h", right=True, optional=True),
     Column("asset", optional=True),
-    Column("promise", fold=True, optional=True),
-    Column("rtt", right=True, optional=True),
-    Column("trust", right=True, optional=True),
-    Column("stake", right=True, optional=True),
+    Column("notes", fold=True, optional=True),
 )
 
 
@@ -73,8 +70,15 @@ def _make_cells(row: OfferRow, one_asset: bool) -> tuple[object, ...]:
         brief_money(row.prices.vcpu_hour),
         brief_money(row.prices.gpu_hour) if row.capacity.gpus else "",
         "" if one_asset else row.asset,
+        _make_notes(row),
+    )
+
+
+def _make_notes(row: OfferRow) -> str:
+    """What is known of the provider beside its prices; what is not known is left out."""
+    return brief_notes(
         row.promise,
-        f"{row.latency_ms:.0f} ms" if row.latency_ms is not None else "",
-        f"{row.reputation:.0%}" if row.reputation is not None else "",
-        brief_money(row.stake) if row.stake is not None else "?",
+        row.latency_ms,
+        f"trust {row.reputation:.0%}" if row.reputation is not None else "",
+        f"stake {brief_money(row.stake)}" if row.stake is not None else "",
     )

@@ -26,6 +26,9 @@ from xnode.control.views import Candidate, JobDetail, JobRow, OutputRow, PlanVie
 MAX_SHOWN_CANDIDATES = 10
 """What a person reads before choosing; -o json has them all."""
 
+MAX_REASON_CHARS = 60
+"""Of a reason in the list of jobs; `job show` has it whole."""
+
 _JOBS = (
     Column("job"),
     Column("name", fold=True),
@@ -44,9 +47,8 @@ _CANDIDATES = (
     Column("hardware", fold=True),
     Column("per hour", right=True),
     Column("at most", right=True),
-    Column("promise", fold=True, optional=True),
-    Column("rtt", right=True, optional=True),
     Column("because of", fold=True),
+    Column("notes", fold=True, optional=True),
 )
 _SHORTFALLS = (
     Column("offers", right=True),
@@ -159,6 +161,12 @@ def describe_price(plan: PlanView) -> str:
     return f"it costs at most {most}; {funds}"
 
 
+def brief_notes(promise: str, latency_ms: float | None, *others: str) -> str:
+    """What a table says of a provider in a few words each: "2 ms · trust 69%"."""
+    rtt = f"{latency_ms:.0f} ms" if latency_ms is not None else ""
+    return " · ".join(filter(None, (rtt, *others, promise)))
+
+
 def common_asset(assets: Iterable[str]) -> str:
     """The one asset of all rows, which a title can say once; "" when there are several."""
     found = set(assets)
@@ -174,9 +182,13 @@ def _make_job_cells(row: JobRow, one_asset: bool) -> tuple[object, ...]:
         brief_money(row.cost),
         "" if one_asset else row.asset,
         brief_age(row.created_at_ns),
-        row.exit_code,
-        "" if row.reason == "completed" else brief_text(row.reason),
+        row.exit_code or "",
+        "" if row.reason == "completed" else _cut(brief_text(row.reason)),
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_REASON_CHARS else text[: MAX_REASON_CHARS - 1] + "…"
 
 
 def _make_candidate_cells(number: int, row: Candidate) -> tuple[object, ...]:
@@ -187,9 +199,8 @@ def _make_candidate_cells(number: int, row: Candidate) -> tuple[object, ...]:
         row.hardware,
         brief_money(row.hour_price),
         brief_money(row.cost_limit),
-        row.promise,
-        f"{row.latency_ms:.0f} ms" if row.latency_ms is not None else "",
-        row.why,
+        ", ".join(part for part in row.why.split(", ") if "under" not in part),
+        brief_notes(row.promise, row.latency_ms, "has the image" if row.has_image else ""),
     )
 
 

@@ -6,13 +6,12 @@ from typing import Any
 
 import msgspec
 
-from xnode.cli.terminal.brief import brief_address, brief_date, brief_duration, brief_hosting, brief_id, brief_money
+from xnode.cli.terminal.brief import brief_date, brief_duration, brief_hosting, brief_id, brief_money
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.control.views import EarningsView, LeaseRow, ProviderStatus
 
 _LEASES = (
     Column("lease"),
-    Column("submitter"),
     Column("state", fold=True),
     Column("resources", fold=True),
     Column("ran", right=True),
@@ -93,7 +92,6 @@ def _count_of(count: int, noun: str) -> str:
 def _make_lease_cells(row: LeaseRow, asset: str) -> tuple[object, ...]:
     return (
         brief_id(row.lease_id),
-        brief_address(row.submitter),
         row.state,
         brief_hosting(row.resources),
         brief_duration(row.running_ns),
