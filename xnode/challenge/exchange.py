@@ -86,7 +86,7 @@ class Exchange:
         first = trial.verdicts.get(member)
         if first is None:
             trial.verdicts[member] = signed
-            trial.tell()
+            trial.changed.set()
         elif first.verdict != signed.verdict:
             log.warning("two verdicts of one verifier", member="0x" + member.hex())
             await self._documents.keep_verdict(first)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import trio
-
 from metering.capacity import SignedVerdict
 from metering.codec import decode_strict, encode
 from metering.refusal import Refusal
@@ -14,6 +12,7 @@ from metering.units import Address, Hash32
 from xnode.ports.capacity import Challenge
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer, RpcRefused
+from xnode.repeated_event import RepeatedEvent
 
 LOOK_S = 1.0
 """Between looks at a challenge that is open: no more than this is lost of anybody's time limit."""
@@ -35,16 +34,12 @@ class Trial:
     deadline_ns: int
     """On our clock; the chain's own may go differently, so it is read anew for each challenge."""
     verdicts: dict[Address, SignedVerdict] = field(default_factory=dict)
-    changed: trio.Event = field(default_factory=trio.Event)
+    changed: RepeatedEvent = field(default_factory=RepeatedEvent)
+    """Set at each new verdict."""
 
     @property
     def challenge_id(self) -> Hash32:
         return self.challenge.challenge_id
-
-    def tell(self) -> None:
-        """Wake who waits for verdicts."""
-        changed, self.changed = self.changed, trio.Event()
-        changed.set()
 
 
 @dataclass(frozen=True, slots=True)

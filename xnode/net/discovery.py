@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterable
+from random import random
 from typing import TypeVar
 
 import structlog
@@ -11,6 +12,7 @@ import trio
 
 from metering.refusal import Refusal
 from metering.units import Address, Hash32
+from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
 from xnode.net.counters import NetCounters
 from xnode.net.dht import Dht
@@ -28,6 +30,7 @@ from xnode.net.records import (
 from xnode.net.relay import RENEW_S, reserve
 from xnode.net.rpc import Rpc
 from xnode.ports.net import Peer, RpcRefused
+from xnode.repeated_event import RepeatedEvent
 
 REPUBLISH_S = 600.0
 """How often our record is put again: DHT servers come and go, and none is told what the last one knew."""
@@ -35,7 +38,8 @@ REPUBLISH_S = 600.0
 BOOTSTRAP_CHECK_S = 5.0
 """How often a bootstrap connection is looked at; a NAT'd provider is unreachable while it has none."""
 
-RECONNECT_FIRST_S, RECONNECT_LAST_S = 1.0, 60.0
+RECONNECT = Backoff(first_s=1.0, most_s=60.0)
+"""Between tries to reach a bootstrap peer; random, because all its nodes lose it at the same moment."""
 
 ASK_S = 10.0
 """One bootstrap peer's time to answer."""
@@ -98,7 +102,7 @@ class Discovery:
         self._bootstrap = tuple(bootstrap)[:MAX_BOOTSTRAP]
         self._reserved_at: dict[str, float] = {}
         self.wants_relays = False
-        self._due = trio.Event()
+        self._due = RepeatedEvent()
 
     @property
     def counters(self) -> NetCounters:
@@ -112,18 +116,17 @@ class Discovery:
                 nursery.start_soon(self._stay_connected, peer)
 
     async def _stay_connected(self, peer: Peer) -> None:
-        pause = RECONNECT_FIRST_S
+        pauses = RECONNECT.pauses(random)
         while True:
             if self._host.find_connected(peer.address) is None:
                 # A relay drops a reservation with the connection: without a new one nobody would reach us through it.
                 self._reserved_at.pop(peer.multiaddrs[0], None)
                 try:
                     await self._join(peer)
-                    pause = RECONNECT_FIRST_S
+                    pauses = RECONNECT.pauses(random)
                 except Retryable as error:
                     log.info("bootstrap peer not reached", peer=f"0x{peer.address.hex()}", why=str(error))
-                    await trio.sleep(pause)
-                    pause = min(2 * pause, RECONNECT_LAST_S)
+                    await trio.sleep(next(pauses))
                     continue
             if self.wants_relays:
                 await self._keep_reservation(peer)
@@ -155,10 +158,11 @@ class Discovery:
         self._due.set()
 
     async def _republish(self) -> None:
+        due = self._due.next()
         while True:
             with trio.move_on_after(REPUBLISH_S):
-                await self._due.wait()
-            self._due = trio.Event()
+                await due.wait()
+            due = self._due.next()
             await self.publish()
 
     async def publish(self) -> None:

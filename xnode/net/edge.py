@@ -12,7 +12,8 @@ import structlog
 import trio
 
 from metering.units import NANOS_PER_SECOND, Address, Hash32
-from xnode.errors import Permanent, Retryable
+from xnode.backoff import Backoff
+from xnode.errors import Permanent, Retryable, real_error_of
 from xnode.net.counters import NetCounters
 from xnode.net.dht import open_dht
 from xnode.net.directory import serve_directory
@@ -25,9 +26,10 @@ from xnode.net.rpc import KEEP_S, OPEN_S, Rpc
 from xnode.net.server import Methods, Server
 from xnode.net.wire import PROTOCOL_ID
 from xnode.ports.net import Peer, RpcHandler, StreamHandler
+from xnode.repeated_event import RepeatedEvent
 
-RESTART_FIRST_S, RESTART_LAST_S = 0.2, 30.0
-"""Pause before libp2p is started again: short, because calls wait for it, and doubled while it keeps falling."""
+RESTART = Backoff(first_s=0.2, most_s=30.0)
+"""Before libp2p is started again: soon at first, because calls wait for it."""
 
 LOOK_UP_S = 3.0
 """How long a call that failed may look for the peer's newest record; whoever called tries again after that anyway."""
@@ -100,8 +102,8 @@ class Net:
         self._server = Server(self._methods, self.counters)
         self._session: _Session | None = None
         self._has_started = False
-        self._started = trio.Event()
-        self._restart_asked = trio.Event()
+        self._started = RepeatedEvent()
+        self._restart_asked = RepeatedEvent()
 
     def serve(self, method: str, handler: RpcHandler) -> None:
         """Answer calls of a method, from now on and across restarts."""
@@ -211,7 +213,7 @@ class Net:
 
     async def supervise(self, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """Keep a host running for ever; when the very first start fails, hand back why (Permanent, mostly) and end."""
-        pause, first = RESTART_FIRST_S, True
+        pauses, first = RESTART.pauses(), True
         while True:
             began = trio.current_time()
             try:
@@ -221,16 +223,17 @@ class Net:
                 Exception
             ) as error:  # a supervisor's edge: libp2p may fall in any way, and jobs and money must not notice
                 if first and not self._has_started:
-                    task_status.started(_unwrap(error))
+                    task_status.started(real_error_of(error))
                     return
-                log.warning("net fell; starting it again", error=repr(_unwrap(error))[:300])
+                log.warning("net fell; starting it again", error=repr(real_error_of(error))[:300])
             first = False
             self.counters.restarts += 1
-            pause = RESTART_FIRST_S if trio.current_time() - began > HEALTHY_S else min(2 * pause, RESTART_LAST_S)
-            await trio.sleep(pause)
+            if trio.current_time() - began > HEALTHY_S:
+                pauses = RESTART.pauses()
+            await trio.sleep(next(pauses))
 
     async def _run_host(self, task_status: Any) -> None:
-        self._restart_asked = trio.Event()
+        restart_asked = self._restart_asked.next()
         async with AsyncExitStack() as stack:
             host = await stack.enter_async_context(
                 open_host(self._settings.secret, self._listen, self._settings.announce)
@@ -256,10 +259,10 @@ class Net:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_tidy, session)
                     nursery.start_soon(discovery.run)
-                    await self._restart_asked.wait()
+                    await restart_asked.wait()
                     nursery.cancel_scope.cancel()
             finally:
-                self._session, self._started = None, trio.Event()
+                self._session = None
                 session.end()
 
     async def _keep_tidy(self, session: _Session) -> None:
@@ -293,9 +296,3 @@ def _make_bootstrap_peer(text: str) -> Peer:
     if address is None:
         raise Permanent(f"bootstrap peer {text} is none: write /ip4/ADDRESS/tcp/PORT/p2p/PEER-ID")
     return Peer(address, (text,))
-
-
-def _unwrap(error: Exception) -> Exception:
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

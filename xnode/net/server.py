@@ -12,7 +12,7 @@ import trio
 from metering.codec import encode
 from metering.refusal import Refusal
 from metering.units import Address
-from xnode.errors import Retryable
+from xnode.errors import Retryable, real_error_of
 from xnode.net.counters import NetCounters
 from xnode.net.identity import address_of_peer_id
 from xnode.net.intake import CALL_LIMITS, STREAM_LIMITS, Intake
@@ -163,7 +163,7 @@ class Server:
         except RpcRefused as refusal:
             return "refused", refusal.body
         except Exception as error:  # a supervisor's edge, as above; a nursery wraps what its body raises
-            inner = _unwrap(error)
+            inner = real_error_of(error)
             if isinstance(inner, RpcRefused):
                 return "refused", inner.body
             if isinstance(inner, Retryable) and reply.broke:
@@ -224,12 +224,6 @@ def _describe(error: Exception) -> dict[str, str]:
     # Where and what kind, but neither message nor locals: they may hold a peer's bytes, or a key.
     frames = traceback.extract_tb(error.__traceback__)
     return {"error": type(error).__name__, "at": " < ".join(f"{each.filename}:{each.lineno}" for each in frames[-3:])}
-
-
-def _unwrap(error: Exception) -> Exception:
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def _name(address: Address | None) -> str:

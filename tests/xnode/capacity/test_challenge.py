@@ -38,6 +38,7 @@ from tests.sim.challenging import (
     wait_until,
 )
 from tests.xnode.capacity.test_products import find_workers
+from xnode.backoff import Backoff
 from xnode.capacity import message
 from xnode.capacity.challenge import device_seed_of
 from xnode.capacity.freivalds import make_expected
@@ -60,7 +61,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setattr(module, "LOOK_S", 0.05)
     monkeypatch.setattr(prover, "LEAST_LOOK_S", 0.02)
     monkeypatch.setattr(watch, "LEAST_LOOK_S", 0.02)
-    monkeypatch.setattr(watch, "BACKOFF_S", 0.1)
+    monkeypatch.setattr(watch, "RETRY", Backoff(0.1, 0.1))
     monkeypatch.setattr(verifier, "DRAW_STEP_S", 0.2)
     monkeypatch.setattr(inquiry, "AGAIN_S", 0.02)
     monkeypatch.setattr(exchange, "RECORD_STEP_S", 0.2)

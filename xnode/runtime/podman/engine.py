@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -17,6 +18,7 @@ import trio
 from metering.units import Hash32
 from metering.usage import Counters
 from scheduler.job import Image, OutputFile
+from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
 from xnode.ports.runtime import WorkloadSpec, WorkloadState
 from xnode.runtime import oci_layout
@@ -40,8 +42,11 @@ STOP_GRACE_S = 2.0
 EMPTY_DEADLINE_S = 20.0
 """How long killed processes may take to go; longer means one hangs in the kernel."""
 
-REMOVE_TRIES = 10
-"""podman's removal races with its own clean-up after the exit (EBUSY); each try waits twice as long, 10 s in all."""
+EMPTY_LOOKS = Backoff(first_s=0.001, most_s=0.1)
+"""Between looks whether killed processes are gone."""
+
+REMOVE_TRIES, REMOVE_RETRY = 10, Backoff(first_s=0.02, most_s=10.24)
+"""podman's removal races with its own clean-up after the exit (EBUSY): twenty seconds in all."""
 
 NAMESPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
 
@@ -296,15 +301,14 @@ class PodmanEngine:
 
     async def _empty(self, cgroup: LeaseCgroup) -> None:
         """Kill whatever is in the cgroup until nothing is."""
-        pause_s, until = 0.001, trio.current_time() + EMPTY_DEADLINE_S
+        until, pauses = trio.current_time() + EMPTY_DEADLINE_S, EMPTY_LOOKS.pauses()
         while cgroup.list_pids():
             if trio.current_time() > until:
                 raise Retryable(
                     f"killed processes are still there after {EMPTY_DEADLINE_S:g} s: {cgroup.list_pids()[:8]}"
                 )
             cgroup.kill()
-            await trio.sleep(pause_s)
-            pause_s = min(2 * pause_s, 0.1)
+            await trio.sleep(next(pauses))
 
     async def _inspect_orphan(self, lease_id: Hash32) -> WorkloadState:
         """A lease without a record: absent, unless podman or a cgroup still has something of it."""
@@ -316,14 +320,12 @@ class PodmanEngine:
         return WorkloadState("exited") if done.returncode == 0 else ABSENT
 
     async def _remove_container(self, lease_id: Hash32) -> None:
-        pause_s = 0.02
-        for _ in range(REMOVE_TRIES):
-            name = lockdown.container_name(lease_id.hex())
+        name = lockdown.container_name(lease_id.hex())
+        for pause_s in islice(REMOVE_RETRY.pauses(), REMOVE_TRIES):
             done = await self._podman.run("rm", "--force", "--ignore", "--time=0", "--volumes", name)
             if done.returncode == 0:
                 return
             await trio.sleep(pause_s)
-            pause_s *= 2
         raise Retryable(f"podman rm {name}: {last_line(done.stderr)}")
 
     def _remove_rest(self, lease_id: Hash32) -> None:

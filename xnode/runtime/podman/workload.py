@@ -13,6 +13,7 @@ from pathlib import Path
 import trio
 
 from metering.usage import Counters
+from xnode.backoff import Backoff
 from xnode.errors import Retryable
 from xnode.ports.runtime import WorkloadState
 from xnode.runtime.host.cgroup import CpuCounter, LeaseCgroup, parse_keyed
@@ -25,8 +26,8 @@ ENDING_DEADLINE_S = 20.0
 CLOCK_REALTIME_COARSE = 5
 """The clock that stamps files. A finer one would run ahead of the time of the exit that is read from a file later."""
 
-FIRST_LOOK_S, LONGEST_LOOK_S = 0.002, 0.1
-"""How often to look for the exit status once the process is gone: soon, then ever less often."""
+LOOKS = Backoff(first_s=0.002, most_s=0.1)
+"""Between looks for the exit status once the process is gone."""
 
 
 class Workload:
@@ -86,7 +87,7 @@ class Workload:
                 continue
             if (left_s := self._left_s()) <= 0:
                 self.cgroup.kill()
-            with trio.move_on_after(max(left_s, LONGEST_LOOK_S)):
+            with trio.move_on_after(max(left_s, LOOKS.most_s)):
                 await self._wait_gone()
         return state
 
@@ -105,14 +106,13 @@ class Workload:
 
     async def wait_ending(self) -> None:
         """Returns when the exit status of a process that is gone is known; unknown for good past the deadline."""
-        pause_s, until = FIRST_LOOK_S, trio.current_time() + ENDING_DEADLINE_S
+        until, pauses = trio.current_time() + ENDING_DEADLINE_S, LOOKS.pauses()
         while self._find_ending(self._read_started_ns()) is None:
             if trio.current_time() > until or not self._has_monitor():
                 if self._find_ending(self._read_started_ns()) is None:
                     self.folder.write_unknown_ending(time.time_ns())
                 return
-            await trio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_LOOK_S)
+            await trio.sleep(next(pauses))
 
     def is_live(self) -> bool:
         """True while its first process runs."""
