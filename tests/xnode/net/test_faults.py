@@ -24,6 +24,7 @@ from libp2p.stream_muxer.yamux.yamux import TYPE_DATA, YAMUX_HEADER_FORMAT
 
 from metering.refusal import Refusal
 from metering.units import Address
+from tests.make.waiting import wait_until
 from tests.xnode.net.remote import Remote, ask, make_settings
 from tests.xnode.net.test_discovery import open_reader, own_record
 from xnode.errors import Permanent, Retryable
@@ -213,9 +214,7 @@ async def test_peer_that_overruns_its_window_loses_the_connection(attacker: Host
                 await stream.muxed_conn.secured_conn.write(header + piece)
                 sent += len(piece)
         assert sent <= 2 * MAX_RECEIVE_WINDOW_BYTES
-        with trio.fail_after(5):
-            while host.connected():  # noqa: ASYNC110  libp2p has no event for it
-                await trio.sleep(0.01)
+        await wait_until(lambda: not host.connected(), 5)
 
 
 async def test_streams_of_one_connection_are_capped(attacker: Host, net: Net, shared_remote: Remote) -> None:

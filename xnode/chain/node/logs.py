@@ -28,7 +28,7 @@ MAX_SILENT_BLOCKS = 256
 POLL_S = 1.0
 """Between looks for a new block, when something waits for one."""
 
-BACKOFF = Backoff(first_s=2 * POLL_S, most_s=15.0)
+BACKOFF = Backoff(first_s=0.25, most_s=15.0)
 """Between polls while the node is away."""
 
 log = structlog.get_logger(__name__)

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from metering.units import Address
+from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, DevChain, make_wallet
 from xnode import faultpoint
 from xnode.chain.abi.codec import to_hex
@@ -54,13 +55,7 @@ class Sender:
         async def is_pooled() -> bool:
             return int((await self.rpc.read("txpool_status"))["pending"], 16) >= count
 
-        await until(is_pooled)
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Asks again and again; the test's own deadline ends it."""
-    while not await condition():  # noqa: ASYNC110  # what we wait for is another process's state
-        await trio.sleep(0.01)
+        await wait_until(is_pooled)
 
 
 @asynccontextmanager
@@ -248,7 +243,7 @@ async def test_what_was_saved_is_finished_in_the_next_life_unasked(
             nursery.cancel_scope.cancel()
     async with open_sender(chain.url, tmp_path, key) as sender:
         await sender.rpc.write("evm_mine")
-        await until(sender.is_idle)
+        await wait_until(sender.is_idle)
         assert await sender.balance(to) == 1
 
 
@@ -266,7 +261,7 @@ async def test_a_stuck_transaction_is_offered_again_for_more(chains: Callable[..
             async def is_raised() -> bool:
                 return len(await attempts_of(sender)) >= 3
 
-            await until(is_raised)
+            await wait_until(is_raised)
             attempts = await attempts_of(sender)
             await sender.rpc.write("evm_mine")
         assert [attempt.nonce for attempt in attempts] == [0] * len(attempts)
@@ -296,7 +291,7 @@ async def test_it_is_not_confirmed_before_its_depth(chains: Callable[..., DevCha
             for blocks in range(1, 4):
                 await sender.rpc.write("evm_mine")
                 with trio.move_on_after(0.2):
-                    await until(sender.is_idle)
+                    await wait_until(sender.is_idle)
                 assert await sender.is_idle() == (blocks == 3)
 
 
@@ -390,7 +385,7 @@ async def test_a_chain_restored_from_an_older_state_gets_back_what_it_lost(
         async def is_whole() -> bool:
             return await sender.balance(to) == 3
 
-        await until(is_whole)
+        await wait_until(is_whole)
         assert await sender.nonce() == 3
 
 
