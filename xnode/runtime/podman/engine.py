@@ -21,18 +21,21 @@ from scheduler.job import Image, OutputFile
 from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
 from xnode.ports.runtime import WorkloadSpec, WorkloadState
-from xnode.runtime import oci_layout
+from xnode.runtime.conmon import logs
+from xnode.runtime.conmon.lease_folder import LeaseFolder, make_record
+from xnode.runtime.conmon.workload import Workload
 from xnode.runtime.host import disk
 from xnode.runtime.host.cgroup import CgroupTree, LeaseCgroup, read_cgroup_tree
 from xnode.runtime.host.network import RESOLV_CONF, make_network
 from xnode.runtime.host.preparation import RUN_DIR, prepare_host, read_boot_id
 from xnode.runtime.host.program import find_program, last_line
 from xnode.runtime.host.reservations import release_reservations, reserve_devices, reserve_uids
-from xnode.runtime.podman import lockdown, logs, outputs
+from xnode.runtime.lease import outputs
+from xnode.runtime.lease.inputs import link_inputs
+from xnode.runtime.lease.spec import WORKLOAD_UID, check_spec, make_limits
+from xnode.runtime.podman import lockdown
 from xnode.runtime.podman.command import LONG_S, Places, Podman
 from xnode.runtime.podman.image_store import ImageStore
-from xnode.runtime.podman.lease_folder import LeaseFolder, make_record
-from xnode.runtime.podman.workload import Workload
 
 ABSENT = WorkloadState("absent")
 
@@ -108,7 +111,7 @@ class PodmanEngine:
             workload = await self._find(spec.lease_id)
             if workload is not None and workload.look().status != "created":
                 return workload.look()
-            lockdown.check_spec(spec)
+            check_spec(spec)
             image_id = await self._images.find(spec.image)
             if image_id is None:
                 raise Permanent(f"image {spec.image.digest} is not on this host; import it first")
@@ -257,15 +260,15 @@ class PodmanEngine:
         gpus = reserve_devices(self._gpus, spec.resources.gpus, folder.path) if spec.resources.gpus else ()
         record = make_record(spec, self._boot_id, image_id, reserve_uids(folder.path), gpus)
         folder.write_record(record)
-        _link_inputs(spec, folder)
-        owner = record.uid_base + lockdown.WORKLOAD_UID
+        link_inputs(spec.inputs, folder.inputs)
+        owner = record.uid_base + WORKLOAD_UID
         disk.make_disk(folder.path / "disk.img", record.disk_bytes, folder.disk, owner)
         if spec.network:
             network = make_network(record.uid_base)
             network.create()
             folder.write_network(network.make_attach_script(), RESOLV_CONF)
         cgroup = tree.lease(self.scope, spec.lease_id.hex())
-        cgroup.create(lockdown.make_limits(spec))
+        cgroup.create(make_limits(spec))
         self._forget(spec.lease_id)
         workload = Workload(folder, record, cgroup, self._boot_id)
         self._workloads[spec.lease_id] = workload
@@ -373,20 +376,6 @@ def _collect(workload: Workload, into: Path) -> tuple[OutputFile, ...]:
     folder = workload.folder
     disk.mount_again(folder.path / "disk.img", folder.disk)
     return outputs.collect(folder.out, into, max(workload.record.disk_bytes, disk.MIN_DISK_BYTES))
-
-
-def _link_inputs(spec: WorkloadSpec, folder: LeaseFolder) -> None:
-    """/work/in as a folder of hard links: any name is possible, and no mount a file is needed."""
-    shutil.rmtree(folder.inputs, ignore_errors=True)
-    folder.inputs.mkdir(mode=0o755)
-    for path, source in spec.inputs:
-        target = folder.inputs / lockdown.check_inside(path)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            oci_layout.link_or_copy(source, target)
-        except OSError as error:
-            raise Permanent(f"input {path}: {error.strerror} ({source})") from error
-        target.chmod(0o444)  # the workload is nobody on this host: it reads as "others" do
 
 
 def _listens_to_sigterm(pid: int) -> bool:

@@ -16,9 +16,9 @@ from metering.usage import Counters
 from xnode.backoff import Backoff
 from xnode.errors import Retryable
 from xnode.ports.runtime import WorkloadState
+from xnode.runtime.conmon.lease_folder import Ending, LeaseFolder, LeaseRecord, is_timed_out
 from xnode.runtime.host.cgroup import CpuCounter, LeaseCgroup, parse_keyed
 from xnode.runtime.host.network import make_network
-from xnode.runtime.podman.lease_folder import Ending, LeaseFolder, LeaseRecord, is_timed_out
 
 ENDING_DEADLINE_S = 20.0
 """conmon writes the exit status within milliseconds of the exit; later than this it is dead or the disk hangs."""
