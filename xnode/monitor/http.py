@@ -128,7 +128,7 @@ async def _read_checks(status: Status) -> dict[str, str]:
 
 
 async def _answer_bug(_request: Request, error: Exception) -> Response:
-    """Whatever goes wrong in one request is logged, told to nobody in detail, and ends nothing else."""
+    """Whatever goes wrong in one request is logged, sent to no one in detail, and ends nothing else."""
     _log.error("http request failed", exc_info=error)
     return PlainTextResponse("internal error\n", status_code=500)
 

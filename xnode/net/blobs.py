@@ -153,7 +153,9 @@ class BlobStore:
     def _check_free(self, more_bytes: int) -> None:
         missing = more_bytes + FREE_RESERVE_BYTES - shutil.disk_usage(self._folder).free
         if missing > 0:
-            raise Permanent(f"disk full: {self._folder} lacks {missing} bytes; free them or move the data folder")
+            raise Permanent(
+                f"disk full: {self._folder} lacks {missing} bytes", hint="free them or move the data folder"
+            )
 
     def _copy_in(self, source: Path) -> Blob:
         self._check_free(source.stat().st_size)
@@ -224,9 +226,11 @@ def serve_blobs(net: Streams, store: BlobStore, allow: Allow) -> None:
     async def get(caller: Address, body: bytes, send: Callable[[bytes], Any]) -> None:
         request = _read_request(body)
         path = store.path(request.sha256)
-        # One answer for "not yours" and "not here": who may not read it must not learn whether we have it.
+        # One answer for "not yours" and "not here": a caller that may not read it must not learn whether we have it.
         if not allow(caller, request.sha256) or not path.is_file() or request.offset > path.stat().st_size:
-            raise RpcRefused(encode(Refusal("blob_unknown", f"there is no blob {request.sha256.hex()[:16]} for you")))
+            raise RpcRefused(
+                encode(Refusal("blob_unknown", f"there is no blob{request.sha256.hex()[:16]} for this caller"))
+            )
         with path.open("rb") as file:
             file.seek(request.offset)
             while batch := await trio.to_thread.run_sync(file.read, BATCH_BYTES):

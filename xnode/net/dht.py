@@ -72,7 +72,7 @@ class Dht:
             await self._kad.put_value(dht_key_of(node), data)
 
     async def get(self, node: Address) -> bytes | None:
-        """A node's record as others have it now; checked by the validator, but not by whoever asks."""
+        """A node's record as others have it now; checked by the validator, but not by the asking node."""
         key = dht_key_of(node)
         store, local_keys = self._kad.value_store.store, self._kad.value_store.local_keys
         # Left in place, the local copy would answer for 24 hours.

@@ -1,4 +1,4 @@
-"""Discovery: who is out there and where, from the DHT and from bootstrap peers asked directly; either alone will do."""
+"""Discovery: which nodes there are and where, from the DHT and from bootstrap peers asked directly; either is enough."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from xnode.ports.net import Peer, RpcRefused
 from xnode.repeated_event import RepeatedEvent
 
 REPUBLISH_S = 600.0
-"""How often our record is put again: DHT servers come and go, and none is told what the last one knew."""
+"""How often our record is put again: DHT servers come and go, and none learns what the last one knew."""
 
 BOOTSTRAP_CHECK_S = 5.0
 """How often a bootstrap connection is looked at; a NAT'd provider is unreachable while it has none."""
@@ -87,7 +87,7 @@ class Phonebook:
                 del self._hints[next(iter(self._hints))]
 
     def locate(self, node: Address) -> tuple[str, ...]:
-        """Where a node was last known to listen; its own signed word before others'."""
+        """Where a node was last known to listen; its own signed record before others' hints."""
         known = self.find(node)
         return known[0].multiaddrs if known and known[0].multiaddrs else self._hints.get(node, ())
 
@@ -119,7 +119,7 @@ class Discovery:
         pauses = RECONNECT.pauses(random)
         while True:
             if self._host.find_connected(peer.address) is None:
-                # A relay drops a reservation with the connection: without a new one nobody would reach us through it.
+                # A relay drops a reservation with the connection: without a new one no node could reach us through it.
                 self._reserved_at.pop(peer.multiaddrs[0], None)
                 try:
                     await self._join(peer)
@@ -142,7 +142,7 @@ class Discovery:
                 await reserve(self._host.raw, peer_id)
             self._reserved_at[where] = now
         except (*STREAM_FAULTS, Retryable, trio.TooSlowError) as error:
-            log.debug("bootstrap peer is no relay for us", peer=f"0x{peer.address.hex()}", why=type(error).__name__)
+            log.debug("bootstrap peer does not relay for us", peer=f"0x{peer.address.hex()}", why=type(error).__name__)
             self._reserved_at.pop(where, None)
 
     @property
@@ -214,7 +214,7 @@ class Discovery:
                 nursery.start_soon(search, key)
 
     async def get_record(self, node: Address) -> bytes | None:
-        """The newest valid record that anybody gives us now, or that we have."""
+        """The newest valid record that any node gives us now, or that we have."""
         answers: list[bytes] = []
         known = self._phonebook.find(node)
         if known is not None:

@@ -32,7 +32,7 @@ RESTART = Backoff(first_s=0.2, most_s=30.0)
 """Before libp2p is started again: soon at first, because calls wait for it."""
 
 LOOK_UP_S = 3.0
-"""How long a call that failed may look for the peer's newest record; whoever called tries again after that anyway."""
+"""How long a call that failed may look for the peer's newest record; the caller tries again after that anyway."""
 
 HEALTHY_S = 60.0
 """A host that lived this long fell for a new reason: the pause starts again from the first."""
@@ -162,7 +162,7 @@ class Net:
         raise AssertionError("unreachable")
 
     async def get_record(self, address: Address) -> bytes | None:
-        """The newest valid record of a node that anybody has, or None."""
+        """The newest valid record of a node that any node has, or None."""
         session = await self._wait_session(trio.current_time() + OPEN_S)
         with session.running():
             return await session.discovery.get_record(address)
@@ -212,7 +212,7 @@ class Net:
         raise Retryable("the net is being restarted")
 
     async def supervise(self, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep a host running for ever; when the very first start fails, hand back why (Permanent, mostly) and end."""
+        """Keep a host running forever; when the very first start fails, hand back why (Permanent, mostly) and end."""
         pauses, first = RESTART.pauses(), True
         while True:
             began = trio.current_time()
@@ -294,5 +294,5 @@ def _make_bootstrap_peer(text: str) -> Peer:
     endpoint = parse_multiaddr(text)
     address = read_peer_id(endpoint.peer_id) if endpoint is not None and endpoint.peer_id is not None else None
     if address is None:
-        raise Permanent(f"bootstrap peer {text} is none: write /ip4/ADDRESS/tcp/PORT/p2p/PEER-ID")
+        raise Permanent(f"{text} is not a bootstrap peer", hint="write /ip4/ADDRESS/tcp/PORT/p2p/PEER-ID")
     return Peer(address, (text,))

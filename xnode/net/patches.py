@@ -45,7 +45,7 @@ DHT_INBOUND_STREAMS = 128
 """DHT streams served at once. 12 as shipped, so that one idle peer starves the server."""
 
 DHT_STREAM_S = 20.0
-"""How long one DHT stream may stay; as shipped for ever."""
+"""How long one DHT stream may stay; as shipped, forever."""
 
 MAX_DHT_VALUES = 4000
 """Records we keep for others: at 16 KiB each 64 MiB."""

@@ -19,7 +19,7 @@ WRITE_BYTES = 65_535 - 16 - 12
 """The most that fits one Noise message with its tag and a muxer header; libp2p alone cuts at 64 KiB, and sends two."""
 
 CLOSE_S = 3.0
-"""How long a stream's last frame may take; after that the other side finds out by itself."""
+"""How long a stream's last frame may take; after that the other side finds out on its own."""
 
 WINDOW_LOOKS = Backoff(first_s=0.0005, most_s=0.01)
 """Between looks whether a full window has opened; libp2p gives no event for it."""

@@ -20,7 +20,7 @@ MAX_RECORD_BYTES = 16 << 10
 
 MAX_MULTIADDRS = 8
 MAX_LIFE_NS = 48 * 3600 * NANOS_PER_SECOND
-"""A record further from its end than this is refused, so that nobody's store fills with records that never end."""
+"""A record further from its end than this is refused, so that no node's store fills with records that never end."""
 
 PROVIDER_KEY_PREFIX = b"xn-provider/"
 PROVIDER_SHARDS = 16

@@ -28,7 +28,7 @@ MAX_CIRCUITS = 16
 
 CIRCUIT_S = 4 * 3600
 CIRCUIT_BYTES = 4 << 30
-"""A circuit ends at either; whoever needs it opens another. It bounds what a stranger gets from a relay for nothing."""
+"""A circuit ends at either limit; a node that needs it opens another. It bounds what a stranger gets from a relay for nothing."""
 
 RESERVATION_S = 3600
 RENEW_S = RESERVATION_S / 3

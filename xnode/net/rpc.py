@@ -81,7 +81,7 @@ class Rpc:
             await pipe.send(encode_envelope(request), trio.current_time() + REQUEST_S)
             yield _items(pipe, request, method, peer)
         finally:
-            # The server learns from the reset that nobody listens any more.
+            # The server learns from the reset that the caller has stopped listening.
             await pipe.reset()
 
     async def close_idle(self) -> None:

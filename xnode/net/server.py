@@ -90,7 +90,7 @@ class Server:
         caller = address_of_peer_id(stream.muxed_conn.peer_id)
         try:
             if caller is None:
-                # Another kind of key has no address: there is nobody to hold to anything.
+                # Another kind of key has no address: there is no one to hold to anything.
                 raise WireError("the caller's key is not secp256k1")
             await self._answer_all(pipe, caller)
             await pipe.close()
@@ -216,7 +216,7 @@ class _Reply:
 
 
 def _read_job(request: Request) -> dict[str, str]:
-    # The caller's word for the job; whoever finds the job in our own records writes over it.
+    # The caller's name for the job; a handler that finds the job in our own records replaces it.
     return {"job": request.correlation} if _JOB.fullmatch(request.correlation) else {}
 
 

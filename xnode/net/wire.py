@@ -140,7 +140,7 @@ def _decode(payload: bytes, kind: type[_Envelope]) -> _Envelope:
         # builtin_types: else msgspec would take text for the base64 of bytes.
         envelope = msgspec.convert(plain, kind, strict=True, builtin_types=(bytes,))
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
-        raise WireError(f"a frame is no {kind.__name__.lower()}: {type(error).__name__}") from None
+        raise WireError(f"a frame is not a {kind.__name__.lower()}: {type(error).__name__}") from None
     if envelope.version != VERSION:
         raise WireError(f"protocol version is not {VERSION}")
     if not 0 <= envelope.request_id <= _U64_MAX:

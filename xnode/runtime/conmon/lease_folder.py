@@ -30,7 +30,7 @@ CONMON_TIMED_OUT = -1
 """What conmon writes when its own clock ended the workload."""
 
 UNKNOWN = b"unknown"
-"""What we write into the exit file when nobody else can any more."""
+"""What we write into the exit file when no process is left that could."""
 
 TIMEOUT_SLACK_NS = 50_000_000
 """Our own clock may end it this much before the limit as its files count."""
@@ -52,7 +52,7 @@ class LeaseRecord(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a workload ended. exit_code None: nobody can say, because the host or its monitor died with it."""
+    """How a workload ended. exit_code None: unknown, because the host or its monitor died with it."""
 
     finished_at_ns: int
     exit_code: int | None
@@ -131,7 +131,7 @@ class LeaseFolder:
         return (self.exits / cid,) if cid else ()
 
     def write_unknown_ending(self, finished_at_ns: int) -> None:
-        """Say for good that nobody knows how it ended; an ending that is there already stays."""
+        """Say for good that it is unknown how it ended; an ending that is there already stays."""
         fresh = self.path / "exit.unknown"
         fresh.write_bytes(UNKNOWN)
         os.utime(fresh, ns=(finished_at_ns, finished_at_ns))

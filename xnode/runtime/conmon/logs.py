@@ -2,7 +2,7 @@
 
 An offset is a byte position in the log file as it lies on disk (record headers included), always at the start of a
 record.
-conmon only appends, so an offset means the same for ever: after our death, the client's, or both. Any other offset is
+conmon only appends, so an offset means the same forever: after our death, the client's, or both. Any other offset is
 moved forward to the next record. Each record is one line "TIME STREAM TAG TEXT"; tag P says that the line goes on.
 """
 

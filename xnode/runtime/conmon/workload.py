@@ -79,7 +79,7 @@ class Workload:
     async def wait_exit(self) -> WorkloadState:
         """Returns when it has exited and its exit status is known; at once when it has not started.
 
-        conmon ends it at its limit even while nobody waits, but seconds late: who waits ends it in time.
+        conmon ends it at its limit even while no caller waits, but seconds late; a caller that waits ends it in time.
         """
         while (state := self.look()).status == "running":
             if not self.is_live():

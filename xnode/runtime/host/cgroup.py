@@ -101,7 +101,9 @@ class CgroupTree:
         for name, mount in self.mounts:
             if name == controller or self.version == 2:
                 return mount
-        raise Permanent(f"cgroup controller {controller} is not mounted on this host; mount it or boot with cgroup v2")
+        raise Permanent(
+            f"cgroup controller {controller} is not mounted on this host", hint="mount it or boot with cgroup v2"
+        )
 
     def roots(self) -> tuple[Path, ...]:
         """Every mounted hierarchy once: an OCI runtime makes its cgroups in all of them."""
@@ -121,7 +123,7 @@ class CgroupTree:
         files = []
         for root in self.roots():
             group = root / "xnode-monitors" / namespace
-            with suppress(OSError):  # a hierarchy that will not take us is one that bills and stops nobody
+            with suppress(OSError):  # a hierarchy that will not take us is one that neither bills nor limits anything
                 group.mkdir(parents=True, exist_ok=True)
                 files.append(group / "cgroup.procs")
         return tuple(files)
@@ -141,7 +143,7 @@ def read_cgroup_tree(root: Path = Path("/")) -> CgroupTree:
         missing = [name for name in V1_CONTROLLERS if name not in dict(tree.mounts)]
         if missing:
             raise Permanent(
-                f"cgroup v1 without {', '.join(missing)} in /proc/self/mounts; mount them or boot with cgroup v2"
+                f"cgroup v1 without {', '.join(missing)} in /proc/self/mounts", hint="mount them or boot with cgroup v2"
             )
     return tree
 
@@ -163,7 +165,7 @@ def parse_mounts(text: str, root: Path = Path("/")) -> CgroupTree:
         unified_too = {"unified": unified} if unified else {}
         return CgroupTree(1, tuple((v1 | unified_too).items()))
     if unified is None:
-        raise Permanent("no cgroups in /proc/self/mounts; mount cgroup2 at /sys/fs/cgroup")
+        raise Permanent("no cgroups in /proc/self/mounts", hint="mount cgroup2 at /sys/fs/cgroup")
     return CgroupTree(2, (("unified", unified),))
 
 

@@ -1,6 +1,6 @@
 """Disk: the ext4 image behind /work/out, one file of exactly the leased size, mounted over a loop device.
 
-The file is allocated whole before the workload starts, so a lease's disk can neither fail half way nor fill the host's.
+The file is allocated whole before the workload starts, so a lease's disk can neither fail halfway nor fill the host's.
 The file system's own tables are part of it (about 2 %).
 """
 
@@ -49,7 +49,7 @@ def mount_again(image: Path, mount: Path) -> None:
 
 
 def remove_disk(image: Path, mount: Path) -> None:
-    """Unmount (the loop device goes by itself) and delete. Retryable while something uses it."""
+    """Unmount (the loop device goes with it) and delete. Retryable while something uses it."""
     while os.path.ismount(mount):
         _run("umount", str(mount))
     image.unlink(missing_ok=True)
@@ -68,12 +68,14 @@ def _make_image(image: Path, size_bytes: int) -> None:
     try:
         with fresh.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)
-        # nodiscard: or mkfs would punch the allocation out again. No journal: nobody reads this disk after a crash.
+        # nodiscard: or mkfs would punch the allocation out again. No journal: this disk is not read after a crash.
         options = ("-E", "nodiscard,lazy_itable_init=1", "-O", "^has_journal", "-m", "0", "-b", str(BLOCK_BYTES))
         _run("mkfs.ext4", "-q", "-F", *options, str(fresh))
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise Permanent(f"{image}: cannot reserve {size} bytes of disk: {error.strerror}; free some space") from error
+        raise Permanent(
+            f"{image}: cannot reserve {size} bytes of disk: {error.strerror}", hint="free some space"
+        ) from error
     fresh.replace(image)
 
 
@@ -83,7 +85,7 @@ def _run(*command: str) -> None:
             command, env={"PATH": SEARCH_PATH}, capture_output=True, timeout=TOOL_DEADLINE_S, check=False
         )
     except FileNotFoundError:
-        raise Permanent(f"{command[0]} is not installed; install it (apt install e2fsprogs mount)") from None
+        raise Permanent(f"{command[0]} is not installed", hint="install it (apt install e2fsprogs mount)") from None
     except subprocess.TimeoutExpired:
         raise Retryable(f"{command[0]} of {command[-1]} took longer than {TOOL_DEADLINE_S:g} s") from None
     if done.returncode != 0:

@@ -21,7 +21,7 @@ NvmlReader = Callable[[], tuple[Gpu, ...]]
 
 
 def read_gpus(root: Path = Path("/"), read_nvidia: NvmlReader | None = None) -> tuple[Gpu, ...]:
-    """Every GPU of the host, NVIDIA's first, each vendor's in its own order. None is no error."""
+    """Every GPU of the host, NVIDIA's first, each vendor's in its own order. Having none is not an error."""
     return (read_nvidia or read_nvml)() + read_amd(root)
 
 

@@ -14,7 +14,7 @@ from xnode.runtime.host.cgroup import CgroupTree, parse_mounts
 from xnode.runtime.host.gpus import NvmlReader, read_gpus
 
 VIRTUAL_LINKS = ("lo", "veth", "docker", "cni", "podman", "br-", "virbr", "tun", "tap", "wg")
-"""Names of network interfaces that lead nowhere by themselves."""
+"""Names of network interfaces that lead nowhere on their own."""
 
 
 def probe_hardware(data_dir: Path, root: Path = Path("/"), read_nvidia: NvmlReader | None = None) -> HardwareProfile:

@@ -3,7 +3,7 @@ reach.
 
 The workload gets one address of a point-to-point link, translated on its way out. It reaches public IPv4 addresses and
 nothing else: not this host (whatever address it is asked by), not private, link-local or other leases' addresses, not
-IPv6; nobody reaches it. The byte counts are those of our end of the link, which stays until the lease is removed.
+IPv6; nothing can connect to it. The byte counts are those of our end of the link, which stays until the lease is removed.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _run(*command: str, text: str = "") -> None:
             command, input=text.encode(), env=environment, capture_output=True, timeout=TOOL_DEADLINE_S, check=False
         )
     except FileNotFoundError:
-        raise Permanent(f"{command[0]} is not installed; install it (apt install iproute2 nftables)") from None
+        raise Permanent(f"{command[0]} is not installed", hint="install it (apt install iproute2 nftables)") from None
     except subprocess.TimeoutExpired:
         raise Retryable(f"{' '.join(command)} took longer than {TOOL_DEADLINE_S:g} s") from None
     if done.returncode != 0:

@@ -19,7 +19,7 @@ def find_program(name: str) -> Path:
         path = Path(folder) / name
         if os.access(path, os.X_OK):
             return path
-    raise Permanent(f"{name} is not installed; install it (apt install podman conmon crun e2fsprogs)")
+    raise Permanent(f"{name} is not installed", hint="install it (apt install podman conmon crun e2fsprogs)")
 
 
 def last_line(output: bytes) -> str:

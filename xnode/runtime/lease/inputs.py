@@ -22,4 +22,4 @@ def link_inputs(inputs: Iterable[tuple[str, Path]], folder: Path) -> None:
             link_or_copy(source, target)
         except OSError as error:
             raise Permanent(f"input {path}: {error.strerror} ({source})") from error
-        target.chmod(0o444)  # the workload is nobody on this host: it reads as "others" do
+        target.chmod(0o444)  # the workload has no user on this host: it reads as "others" do

@@ -33,19 +33,25 @@ def check_spec(spec: WorkloadSpec) -> None:
     """Raises Permanent when no container can be made of it."""
     resources = spec.resources
     if resources.vcpu_milli < MIN_VCPU_MILLI:
-        raise Permanent(f"vcpu_milli is {resources.vcpu_milli}; a container needs at least {MIN_VCPU_MILLI}")
+        raise Permanent(f"vcpu_milli is {resources.vcpu_milli}, less than the {MIN_VCPU_MILLI} that a container needs")
     if resources.memory_bytes < MIN_MEMORY_BYTES:
-        raise Permanent(f"memory_bytes is {resources.memory_bytes}; a container needs at least {MIN_MEMORY_BYTES}")
+        raise Permanent(
+            f"memory_bytes is {resources.memory_bytes}, less than the {MIN_MEMORY_BYTES} that a container needs"
+        )
     words = [*spec.command, *(text for pair in spec.env for text in pair)]
     if sum(len(word.encode()) for word in words) > MAX_ARGUMENT_BYTES:
-        raise Permanent(f"command and env are longer than {MAX_ARGUMENT_BYTES} bytes; put the data into an input file")
+        raise Permanent(
+            f"command and env are longer than {MAX_ARGUMENT_BYTES} bytes", hint="put the data into an input file"
+        )
     if any("\0" in word for word in words):
         raise Permanent("command or env contains a zero byte")
     for name, _ in spec.env:
         if not ENV_NAME.match(name):
             raise Permanent(f"env: {name[:80]!r} is not a variable name")
     if len(spec.inputs) > MAX_INPUTS:
-        raise Permanent(f"{len(spec.inputs)} inputs; at most {MAX_INPUTS}, put them into an archive")
+        raise Permanent(
+            f"{len(spec.inputs)} inputs are more than the {MAX_INPUTS} allowed", hint="put them into an archive"
+        )
     for path, _ in spec.inputs:
         check_inside(path)
 

@@ -83,11 +83,11 @@ class PodmanEngine:
     # -------------------------------------------------------------------------------------------------------- engine
 
     async def check(self) -> str:
-        """ "podman 4.3.1, crun, cgroup v1"; Permanent with what to install or mend."""
+        """ "podman 4.3.1, crun, cgroup v1"; Permanent with what to install or fix."""
         tree = await self._prepare()
         version = (await self._podman.ask("version", "--format={{.Client.Version}}")).strip()
         if int(version.split(".")[0]) < 4:
-            raise Permanent(f"podman is {version}; install podman 4 or newer")
+            raise Permanent(f"podman {version} is too old", hint="install podman 4 or newer")
         for program in ("mkfs.ext4", "mount", "umount"):
             find_program(program)
         await self._podman.check_conmon()
@@ -114,7 +114,7 @@ class PodmanEngine:
             check_spec(spec)
             image_id = await self._images.find(spec.image)
             if image_id is None:
-                raise Permanent(f"image {spec.image.digest} is not on this host; import it first")
+                raise Permanent(f"image {spec.image.digest} is not on this host", hint="import it first")
             workload = await trio.to_thread.run_sync(self._make_ready, spec, image_id, tree)
             await self._run(spec, workload)
             return workload.look()
@@ -151,7 +151,7 @@ class PodmanEngine:
         return Counters(0, 0) if workload is None else await workload.read_counters()
 
     async def read_logs(self, lease_id: Hash32, offset: int, follow: bool) -> AsyncIterator[tuple[int, bytes]]:
-        """Offsets are those of `logs`: positions in the raw log file, good for ever."""
+        """Offsets are those of `logs`: positions in the raw log file, valid forever."""
         await self._prepare()
         workload = await self._find(lease_id)
         if workload is None:
@@ -179,7 +179,7 @@ class PodmanEngine:
         if workload is None:
             raise Permanent(f"lease {lease_id.hex()[:16]} has no outputs here")
         if workload.look().status == "running":
-            raise Permanent(f"lease {lease_id.hex()[:16]} still runs; stop it before collecting its outputs")
+            raise Permanent(f"lease {lease_id.hex()[:16]} still runs", hint="stop it before collecting its outputs")
         return await trio.to_thread.run_sync(_collect, workload, into)
 
     async def remove(self, lease_id: Hash32) -> None:
@@ -187,7 +187,7 @@ class PodmanEngine:
         async with self._lock(lease_id):
             workload = await self._find(lease_id)
             if workload is not None and workload.is_live():
-                raise Permanent(f"lease {lease_id.hex()[:16]} still runs; stop it before removing it")
+                raise Permanent(f"lease {lease_id.hex()[:16]} still runs", hint="stop it before removing it")
             await self._remove_container(lease_id)
             await self._empty(self._cgroup(lease_id))
             self._forget(lease_id)
@@ -236,7 +236,7 @@ class PodmanEngine:
         return self._tree.lease(self.scope, lease_id.hex())
 
     async def _find(self, lease_id: Hash32) -> Workload | None:
-        """What we know of a lease, read from its folder the first time. None also when someone else has removed it."""
+        """What we know of a lease, read from its folder the first time. None also when another program has removed it."""
         await self._prepare()
         folder = self._folder(lease_id)
         record = await trio.to_thread.run_sync(folder.read_record)

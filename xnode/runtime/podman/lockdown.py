@@ -69,7 +69,7 @@ def _walls(record: LeaseRecord, seccomp: Path) -> tuple[str, ...]:
         f"--gidmap=0:{record.uid_base}:{UID_RANGE}",
         "--read-only",
         "--read-only-tmpfs=false",
-        "--image-volume=ignore",  # a VOLUME of the image would be host disk that nobody leased
+        "--image-volume=ignore",  # a VOLUME of the image would be host disk outside the lease
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
         f"--security-opt=seccomp={seccomp}",
