@@ -56,7 +56,7 @@ DEPOSIT = "100"
 BLOCK_TIME_S = 0.5
 
 LINES = '''
-"""Prints numbered lines for as many seconds as it is told, and leaves their number."""
+"""Prints numbered lines for as many seconds as its argument says, and leaves their number."""
 import sys, time
 begun, number = time.monotonic(), 0
 while time.monotonic() - begun < float(sys.argv[1]):
@@ -210,7 +210,7 @@ class Market:
         return node.process is None or node.process.poll() is not None
 
     def restart_dead(self) -> None:
-        """Start again whoever has died."""
+        """Start every node again that has died."""
         for node in self.nodes.values():
             if self.has_died(node):
                 self.net.start(node, **die_at(node))

@@ -120,7 +120,7 @@ class Panel:
         self._armed.append(member.node.process)
 
     def revive_all(self) -> None:
-        """Start again whoever has died, until every armed node has, and all are up."""
+        """Start every node again that has died, until every armed node has died once and all are up."""
 
         def look() -> bool:
             for member in self.members:

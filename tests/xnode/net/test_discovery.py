@@ -230,7 +230,7 @@ async def test_newest_of_several_answers_is_taken() -> None:
             assert body_of(await net.get_record(owner.address), owner.address) == b"new"
 
 
-async def test_nobody_puts_the_record_of_another(net: Net, shared_remote: Remote) -> None:
+async def test_no_node_puts_the_record_of_another(net: Net, shared_remote: Remote) -> None:
     with pytest.raises(RpcRefused):
         await ask(net, shared_remote, "record.put", own_record()[1])
 

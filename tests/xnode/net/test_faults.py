@@ -235,7 +235,7 @@ async def test_idle_dht_streams_do_not_starve_the_dht(attacker: Host, remotes: S
             assert await reader.get(address) == data
 
 
-async def test_nobody_is_dialed_unasked(attacker: Host, shared_remote: Remote) -> None:
+async def test_no_node_is_dialed_unasked(attacker: Host, shared_remote: Remote) -> None:
     peer_id = await attacker.connect(shared_remote.peer, trio.current_time() + 10)
     await attacker.disconnect(shared_remote.peer.address)
     attacker.remember(peer_id, shared_remote.peer.multiaddrs)
@@ -353,7 +353,7 @@ async def test_busy_port_is_named(net: Net) -> None:
 
 
 async def test_address_that_is_none_is_named() -> None:
-    with pytest.raises(Permanent, match=r"127\.0\.0\.1:4001 is no address"):
+    with pytest.raises(Permanent, match=r"127\.0\.0\.1:4001 is not an address"):
         async with open_net(make_settings(listen=("127.0.0.1:4001",)), time.time_ns):
             pass
 

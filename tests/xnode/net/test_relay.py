@@ -71,7 +71,7 @@ async def test_a_node_is_reached_again_through_a_relay_that_was_restarted(remote
         assert found == submitter.address
 
 
-async def test_node_that_is_no_relay_carries_nothing(shared_remote: Remote) -> None:
+async def test_a_node_that_is_not_a_relay_carries_nothing(shared_remote: Remote) -> None:
     async with (
         open_net(make_settings(bootstrap=(shared_remote.bootstrap,)), time.time_ns) as provider,
         open_net(make_settings(), time.time_ns) as submitter,

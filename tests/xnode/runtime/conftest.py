@@ -69,7 +69,7 @@ class Bench:
         return trio.Path(self.state_dir, NAMESPACE, "leases", lease_id.hex(), name)
 
     async def wait_file(self, lease_id: Hash32, name: str) -> trio.Path:
-        """Returns once a file of the lease is there: conmon and its helpers write while nobody tells us."""
+        """Returns once a file of the lease is there: conmon and its helpers write without notice."""
         path = self.file(lease_id, name)
         await wait_until(path.exists)
         return path

@@ -204,7 +204,7 @@ def find_faults(postgres: PostgresServer) -> dict[str, str]:
     return {
         "wrong password": postgres.make_url("postgres", "wrong-secret"),
         "no such database": postgres.make_url("absent"),
-        "nobody there": "postgresql+psycopg://node:wrong-secret@127.0.0.1:1/node",
+        "no server": "postgresql+psycopg://node:wrong-secret@127.0.0.1:1/node",
         "password behind": "postgresql+psycopg://node@127.0.0.1:1/node?password=wrong-secret",
         "no port": "postgresql+psycopg://node:wrong-secret@127.0.0.1:port/node",
         "no URL": "wrong-secret",
@@ -217,7 +217,7 @@ def find_faults(postgres: PostgresServer) -> dict[str, str]:
     [
         "wrong password",
         "no such database",
-        "nobody there",
+        "no server",
         "password behind",
         "no port",
         "no URL",
