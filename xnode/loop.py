@@ -20,7 +20,7 @@ from xnode.logs import log_context
 from xnode.milestones import log_milestones
 from xnode.node import effects
 from xnode.node.changes import Change, EffectFailed, Entry, Woke
-from xnode.node.state import State, Turn, make_state
+from xnode.node.state import State, make_state
 from xnode.node.step import step
 from xnode.node.subject import find_subject
 from xnode.ports.clock import Clock
@@ -151,7 +151,8 @@ class Loop:
             entry = Entry(self._clock.now_ns(), os.urandom(32), change, done)
             turn = step(state, entry)
             state = turn.state
-            self._add_turn(batch, replies, entry, turn)
+            self._seq, answers = batch.add(self._seq, entry, turn)
+            replies += answers
         if batch:
             await self._commit(batch)
         log_milestones(self.state, [record for record, _ in batch.records.values()])
@@ -164,23 +165,6 @@ class Loop:
             if is_live:
                 self._set_alarm(record)
         self._changed.set()
-
-    def _add_turn(self, batch: Batch, replies: list[effects.Reply], entry: Entry, turn: Turn) -> None:
-        lasting = False
-        for effect in turn.effects:
-            if isinstance(effect, effects.Reply):
-                replies.append(effect)
-            else:
-                batch.effects[effect.id] = (self._seq + 1, effect)
-                lasting = True
-        for key, record in turn.touched.items():
-            batch.records[key] = (record, key not in turn.dropped)
-        # A question that changed nothing leaves no trace: strangers cannot fill our disk by asking.
-        if lasting or turn.touched or entry.done:
-            self._seq += 1
-            batch.entries.append((self._seq, entry))
-        if entry.done:
-            batch.done.append(entry.done)
 
     async def _commit(self, batch: Batch) -> None:
         names = [type(entry.change).__name__ for _, entry in batch.entries]

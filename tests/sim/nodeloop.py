@@ -102,7 +102,8 @@ class NodeLoop:
             turn = step(state, entry)
             self._host.on_turn(state, entry, turn)
             state = turn.state
-            self._add_turn(batch, replies, entry, turn)
+            self._seq, answers = batch.add(self._seq, entry, turn)
+            replies += answers
         if batch:
             await self._commit(batch)
         log_milestones(self.state, [record for record, _ in batch.records.values()])
@@ -116,22 +117,6 @@ class NodeLoop:
         for record, is_live in batch.records.values():
             if is_live:
                 self._set_alarm(record)
-
-    def _add_turn(self, batch: Batch, replies: list[effects.Reply], entry: Entry, turn: Turn) -> None:
-        lasting = False
-        for effect in turn.effects:
-            if isinstance(effect, effects.Reply):
-                replies.append(effect)
-            else:
-                batch.effects[effect.id] = (self._seq + 1, effect)
-                lasting = True
-        for key, record in turn.touched.items():
-            batch.records[key] = (record, key not in turn.dropped)
-        if lasting or turn.touched or entry.done:
-            self._seq += 1
-            batch.entries.append((self._seq, entry))
-        if entry.done:
-            batch.done.append(entry.done)
 
     async def _commit(self, batch: Batch) -> None:
         names = [type(entry.change).__name__ for _, entry in batch.entries]

@@ -17,10 +17,10 @@ from xnode.capacity import message
 from xnode.capacity.judging import list_claims, make_answers, make_tasks
 from xnode.capacity.message import AnsweredDevice, AnswerQuery, Answers, OpenQuery, ProductQuery
 from xnode.capacity.products import Products, open_products
-from xnode.challenge.trial import read_request, refuse
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
 from xnode.logs import log_id_of
+from xnode.peers.answer import read_request, refuse
 from xnode.ports.capacity import CapacityChain, Challenge
 from xnode.ports.net import RpcHandler
 from xnode.ports.store import Promises

@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 
 from metering.units import Hash32
+from xnode.durable import sync_file
 from xnode.ports.runtime import WorkloadSpec
 
 KILLED = 137
@@ -104,8 +105,7 @@ class LeaseFolder:
         fresh = self.path / "record.new"
         with fresh.open("wb") as file:
             file.write(msgspec.json.encode(record))
-            file.flush()
-            os.fsync(file.fileno())
+            sync_file(file)
         fresh.replace(self.path / "record.json")
 
     def read_record(self) -> LeaseRecord | None:

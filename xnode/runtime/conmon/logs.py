@@ -18,6 +18,8 @@ from pathlib import Path
 
 import trio
 
+from xnode.durable import sync_file
+
 MAX_PIECE_BYTES = 65_536
 """The most one piece holds and one read takes; conmon's records are at most 8 KiB."""
 
@@ -64,8 +66,7 @@ def copy_log(log: Path, into: Path) -> None:
     with part.open("wb") as target:
         with contextlib.suppress(FileNotFoundError), log.open("rb") as source:
             shutil.copyfileobj(source, target)
-        target.flush()
-        os.fsync(target.fileno())
+        sync_file(target)
     part.replace(into)
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
+from functools import partial
 from pathlib import Path
 
-from xnode.errors import Permanent, Retryable
-from xnode.runtime.host.program import SEARCH_PATH, last_line
+from xnode.errors import Permanent
+from xnode.runtime.host.program import run_tool
 
 BLOCK_BYTES = 4096
 MIN_DISK_BYTES = 1 << 20
@@ -22,6 +22,8 @@ TOOL_DEADLINE_S = 120.0
 """mkfs of a terabyte takes seconds; longer means the host's disk hangs."""
 
 MOUNT_OPTIONS = "loop,nosuid,nodev,noatime"
+
+_run = partial(run_tool, package="e2fsprogs mount", deadline_s=TOOL_DEADLINE_S)
 
 
 def make_disk(image: Path, size_bytes: int, mount: Path, owner: int) -> None:
@@ -77,16 +79,3 @@ def _make_image(image: Path, size_bytes: int) -> None:
             f"{image}: cannot reserve {size} bytes of disk: {error.strerror}", hint="free some space"
         ) from error
     fresh.replace(image)
-
-
-def _run(*command: str) -> None:
-    try:
-        done = subprocess.run(
-            command, env={"PATH": SEARCH_PATH}, capture_output=True, timeout=TOOL_DEADLINE_S, check=False
-        )
-    except FileNotFoundError:
-        raise Permanent(f"{command[0]} is not installed", hint="install it (apt install e2fsprogs mount)") from None
-    except subprocess.TimeoutExpired:
-        raise Retryable(f"{command[0]} of {command[-1]} took longer than {TOOL_DEADLINE_S:g} s") from None
-    if done.returncode != 0:
-        raise Retryable(f"{command[0]} of {command[-1]}: {last_line(done.stderr)}")

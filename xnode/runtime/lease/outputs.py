@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from metering.units import Hash32
 from scheduler.job import Blob, OutputFile
+from xnode.durable import sync_file
 from xnode.errors import Permanent
 
 MAX_FILES = 10_000
@@ -91,8 +92,7 @@ def _store(file: BinaryIO, into: Path) -> Blob:
                 digest.update(chunk)
                 copy.write(chunk)
                 size += len(chunk)
-            copy.flush()
-            os.fsync(copy.fileno())
+            sync_file(copy)
         fresh.replace(into / digest.hexdigest())
     finally:
         fresh.unlink(missing_ok=True)
