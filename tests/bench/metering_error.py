@@ -152,7 +152,7 @@ def _ms(values: list[float], share: float) -> float:
 
 
 def main() -> None:
-    """Print one line a row."""
+    """Print one line per row."""
     for row in run():
         print(
             "  ".join(

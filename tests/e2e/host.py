@@ -1,4 +1,4 @@
-"""Host: what is left of a lease on this machine, looked for without asking the engine: mounts, cgroups, processes, files."""
+"""Host: what is left of a lease on this machine, found without asking the engine: mounts, cgroups, processes, files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A workload outlives its provider's daemon: the next one takes it up where it is, and bills what it used, no more."""
+"""A workload outlives its provider's daemon: the next one adopts it as it is, and bills exactly what it used."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ def test_without_a_chain_the_node_is_up_and_says_so(market: Market, spare: Node)
 
 @contextmanager
 def tiny_disk(place: Path, size: str) -> Iterator[Path]:
-    """A file system that is soon full."""
+    """A file system that soon fills up."""
     place.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=True)
     try:

@@ -1,4 +1,4 @@
-"""Capacity challenges on real parts: a chain, four nodes over libp2p, matrices. Nobody but the requester gives an order."""
+"""Capacity challenges on real parts: a chain, four nodes over libp2p, matrices. Only the requester gives any order."""
 
 from __future__ import annotations
 

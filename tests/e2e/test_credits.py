@@ -33,7 +33,7 @@ PLAN = ProviderPlan(
     exposure_intervals=5,
     asset="tCPU",
 )
-"""One tCPU is an hour of one vCPU, so that is what it asks for it."""
+"""One tCPU is an hour of one vCPU, so that is its price."""
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_a_job_paid_in_credits_burns_them_where_it_ran_and_frees_what_it_may_min
 
 
 def verify(net: Localnet, provider: Node, *claims: str) -> None:
-    """Have capacity verified: a request by command, and the signed verdicts of three verifiers."""
+    """Get capacity verified: a request by command, and the signed verdicts of three verifiers."""
     net.fund(*("0x" + one.wallet.address.hex() for one in make_verifiers()))
     with_verifiers(net, lambda verifiers: verifiers.enlist())
     words = [word for claim in claims for word in ("--class", claim)]
