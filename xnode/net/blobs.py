@@ -27,7 +27,7 @@ PIECE_BYTES = 256 << 10
 """One frame: four muxer frames, so that smaller requests pass between two pieces."""
 
 BATCH_BYTES = 1 << 20
-"""Read, hashed and written in one go in a thread: a hop costs some 50 us."""
+"""Read, hashed and written in one go in a thread: a hop costs about 50 us."""
 
 FREE_RESERVE_BYTES = 256 << 20
 """Left free on the disk: the journal on it must never meet a full one."""

@@ -91,7 +91,7 @@ class Dht:
             await self._kad.provider_store.provide(key)
 
     async def find(self, key: bytes) -> dict[Address, tuple[str, ...]]:
-        """Who says it provides a key, and where it may be dialed."""
+        """The nodes that claim to provide a key, and where they may be dialed."""
         providers = self._kad.provider_store.providers
         # As above: a local list, however short, would be the whole answer.
         kept = providers.pop(key, {})

@@ -49,7 +49,7 @@ DHT_LOOKUPS = 4
 
 MAX_BOOTSTRAP = 16
 MAX_HINTS = 5000
-"""Addresses remembered from lists and look-ups: some 200 bytes each."""
+"""Addresses remembered from lists and look-ups: about 200 bytes each."""
 
 log = structlog.get_logger("xnode.net.discovery")
 
@@ -79,7 +79,7 @@ class Phonebook:
         return tuple(record.node for record in self.book.walk(self._now_ns()))
 
     def hint(self, node: Address, multiaddrs: tuple[str, ...]) -> None:
-        """Remember where an unsigned source says a node is. Whoever answers there must still prove the address."""
+        """Remember where an unsigned source says a node is. The node that answers there must still prove the address."""
         if multiaddrs:
             self._hints.pop(node, None)
             self._hints[node] = multiaddrs
@@ -181,7 +181,7 @@ class Discovery:
         await _try(dht.provide(provider_key_of(self._own)))
 
     async def find_providers(self) -> tuple[Address, ...]:
-        """Every node that says it provides, ourselves left out."""
+        """Every node that claims to be a provider, except ourselves."""
         found = set(self._phonebook.list_nodes())
         async with trio.open_nursery() as nursery:
             for peer in self._bootstrap:

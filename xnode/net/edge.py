@@ -155,7 +155,7 @@ class Net:
                 await self._session.discovery.publish()
 
     async def find_providers(self) -> tuple[Address, ...]:
-        """Every node said to provide; a hint, to be checked by its record."""
+        """Every node claimed to be a provider; a hint, to be checked by its record."""
         session = await self._wait_session(trio.current_time() + OPEN_S)
         with session.running():
             return await session.discovery.find_providers()
@@ -185,7 +185,7 @@ class Net:
             return peer
         if not peer.multiaddrs:
             return Peer(peer.address, await session.discovery.locate(peer.address))
-        # What the caller noted long ago may be out of date: what the node's own record says comes first.
+        # What the caller noted long ago may be out of date: the node's own record comes first.
         known = self._phonebook.locate(peer.address)
         return Peer(peer.address, tuple(dict.fromkeys((*known, *peer.multiaddrs))))
 

@@ -43,7 +43,7 @@ MAX_PENDING_INBOUND = 64
 MAX_CONCURRENT_DIALS = 16
 
 MAX_STREAMS = 4096
-"""All streams of the host together: 10 a connection on average."""
+"""All streams of the host together: 10 per connection on average."""
 
 MAX_DIAL_ADDRESSES = 4
 """Multiaddrs of one peer that are tried, so that a record full of dead ones cannot keep us busy."""

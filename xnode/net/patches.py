@@ -210,7 +210,7 @@ def enforce_receive_windows() -> None:
 
 
 def expire_dht_streams() -> None:
-    """12 idle DHT streams starve the DHT server: more places, and none is kept by a stream that says nothing."""
+    """12 idle DHT streams starve the DHT server: more places, and none is kept by a silent stream."""
     init, handle = KadDHT.__init__, KadDHT._do_handle_stream
 
     def init_roomier(self: Any, *args: Any, **kwargs: Any) -> None:

@@ -25,7 +25,7 @@ WINDOW_LOOKS = Backoff(first_s=0.0005, most_s=0.01)
 """Between looks whether a full window has opened; libp2p gives no event for it."""
 
 STREAM_FAULTS = (BaseLibp2pError, OSError, EOFError, trio.BrokenResourceError, trio.ClosedResourceError, KeyError)
-"""What libp2p's streams raise when the other side or the connection goes; KeyError when at the wrong moment."""
+"""What libp2p's streams raise when the other side or the connection goes; KeyError when that happens at an unlucky moment."""
 
 
 class Pipe:

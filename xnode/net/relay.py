@@ -61,7 +61,7 @@ async def reserve(raw_host: Any, relay: ID) -> None:
 
 
 async def open_circuit(raw_host: Any, relay: ID, target: ID) -> Any:
-    """A stream to `target` through a connected relay, on which no byte has been said. Raises Retryable."""
+    """A stream to `target` through a connected relay, on which no byte has been sent. Raises Retryable."""
     stream = await raw_host.new_stream(relay, [HOP_ID])
     try:
         await _ask(stream, HopMessage(type=HopMessage.CONNECT, peer=CircuitPeerId(id=target.to_bytes())))

@@ -39,7 +39,7 @@ OPEN_S = 10.0
 """Connect and open a stream that has no deadline of its own."""
 
 SILENCE_S = 35.0
-"""A stream whose server says nothing, not even `alive` (each ALIVE_S), for this long has lost it."""
+"""A stream whose server is silent for this long, without even `alive` (each ALIVE_S), has lost its server."""
 
 REQUEST_S = 20.0
 

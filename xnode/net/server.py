@@ -33,7 +33,7 @@ SERVER_IDLE_S = 90.0
 """How long a kept stream may stay without a request; the caller gives up earlier (KEEP_S), so it is not surprised."""
 
 FIRST_REQUEST_S = 10.0
-"""How long a new stream may take to say what it wants."""
+"""How long a new stream may take until its first request."""
 
 HANDLER_S = 60.0
 """The most a handler may take, whatever the caller would wait."""
@@ -45,12 +45,12 @@ STALL_S = 120.0
 """How long a reader of a stream may pause: a person who stopped scrolling, not one who left."""
 
 ALIVE_S = 10.0
-"""How often a silent stream says that it is alive."""
+"""How often a stream without items sends `alive`."""
 
 MAX_METHODS = 256
 
 _JOB = re.compile(r"0x[0-9a-f]{16}")
-"""What a request may say that it belongs to: nothing else of a stranger's gets on our log lines."""
+"""The correlation id that a request may have: nothing else from a stranger gets into our log lines."""
 
 log = structlog.get_logger("xnode.net.server")
 

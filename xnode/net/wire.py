@@ -27,11 +27,11 @@ MAX_DEADLINE_MS = 3_600_000
 _U64_MAX = (1 << 64) - 1
 
 Status = Literal["ok", "refused", "unknown_method", "error", "item", "alive", "end"]
-"""ok, refused, unknown_method, error, end close a request; item is one of many; alive says that more may come."""
+"""ok, refused, unknown_method, error, end close a request; item is one of many; alive means that more may come."""
 
 
 class WireError(ValueError):
-    """The other side's bytes are not this protocol; str() says how, without quoting them."""
+    """The other side's bytes are not this protocol; str() tells how, without quoting them."""
 
 
 class FrameTooLong(WireError):

@@ -39,7 +39,7 @@ LAYER_TYPES = (
 """What we cannot unpack we cannot measure."""
 
 OTHER_PACKERS = (b"BZh", b"\xfd7zXZ\0", b"(\xb5/\xfd")
-"""How bzip2, xz and zstd begin: engines unpack these whatever the media type says."""
+"""How bzip2, xz and zstd begin: engines unpack these whatever the media type is."""
 
 CHUNK_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"

@@ -142,7 +142,7 @@ class _Prepared:
 
 
 class _Guard:
-    """Turns what the database says into Retryable: the loop waits and tries again; nothing is acknowledged meanwhile."""
+    """Turns the database's errors into Retryable: the loop waits and tries again; nothing is acknowledged meanwhile."""
 
     def __enter__(self) -> None:
         return None

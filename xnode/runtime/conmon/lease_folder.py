@@ -100,7 +100,7 @@ class LeaseFolder:
         (self.path / "network").write_text(attach_script)
 
     def write_record(self, record: LeaseRecord) -> None:
-        """Make the folder and say durably that the lease has something here, before it has."""
+        """Make the folder and note durably that the lease has something here, before it has."""
         self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
         fresh = self.path / "record.new"
         with fresh.open("wb") as file:
@@ -118,7 +118,7 @@ class LeaseFolder:
         return mtime_ns(self.path / "started")
 
     def read_ending(self) -> Ending | None:
-        """How it ended, as far as a file says so."""
+        """How it ended, as far as a file shows it."""
         for path in (self.path / "exit", *self._conmon_exit()):
             text = read_bytes_if_there(path)
             at_ns = mtime_ns(path)
@@ -174,7 +174,7 @@ def make_record(spec: WorkloadSpec, boot_id: str, image_id: str, uid_base: int, 
 
 
 def make_ending(text: bytes, at_ns: int) -> Ending:
-    """The ending that an exit file's text tells."""
+    """The ending that an exit file's text means."""
     if text == UNKNOWN:
         return Ending(at_ns, None)
     by_conmon = int(text) == CONMON_TIMED_OUT

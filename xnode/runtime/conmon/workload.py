@@ -48,7 +48,7 @@ class Workload:
         self._least = Counters(0, 0)
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the descriptors."""
         if self._pidfd is not None:
             os.close(self._pidfd)
         if self._cpu is not None:
@@ -139,7 +139,7 @@ class Workload:
         if self._ending is None:
             self._ending = self.folder.read_ending()
         if self._ending is None and not self._survived:
-            # The host restarted under it: it ran at least until it last said something.
+            # The host restarted under it: it ran at least until its files last changed.
             last_ns = self.folder.read_last_written_ns()
             self._ending = Ending(max(last_ns, started_ns or 0), None)
         return self._ending

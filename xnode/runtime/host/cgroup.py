@@ -80,7 +80,7 @@ class CpuCounter:
         return parse_keyed(text.decode())["usage_usec"] * 1000 if self._is_v2 else int(text)
 
     def close(self) -> None:
-        """Give the descriptor back; reading is over."""
+        """Close the descriptor; nothing can be read afterwards."""
         os.close(self._fd)
 
 
@@ -129,7 +129,7 @@ class CgroupTree:
         return tuple(files)
 
     def remove_namespace(self, namespace: str) -> None:
-        """Take away the groups of a daemon that is being uninstalled; what is still used stays."""
+        """Remove the groups of a daemon that is being uninstalled; what is still used stays."""
         for root in self.roots():
             for group in ("xnode", "xnode-monitors"):
                 with suppress(OSError):

@@ -12,7 +12,7 @@ import pynvml
 from scheduler.offer import Gpu
 
 MAX_GPUS = 64
-"""More than any host holds; a driver that says more is broken."""
+"""More than any host holds; a driver that reports more is broken."""
 
 AMD_VENDOR = "0x1002"
 CARD = re.compile(r"card\d+\Z")

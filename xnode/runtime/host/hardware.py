@@ -1,4 +1,4 @@
-"""Hardware: what this host has, as an offer says it. Reads /proc and /sys below a root, so that other hosts can be
+"""Hardware: what this host has, in the terms of an offer. Reads /proc and /sys below a root, so that other hosts can be
 tested."""
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def read_memory_bytes(root: Path, tree: CgroupTree | None) -> int:
 
 
 def read_network_mbps(root: Path) -> int:
-    """The speed of the fastest link that is up; 0 when no driver tells (virtual machines)."""
+    """The speed of the fastest link that is up; 0 when no driver reports one (virtual machines)."""
     fastest = 0
     for link in sorted((root / "sys/class/net").glob("*")):
         speed = _read(link / "speed")

@@ -200,7 +200,7 @@ class PodmanEngine:
         return tuple(sorted(Hash32(bytes.fromhex(name)) for name in names if re.fullmatch("[0-9a-f]{64}", name)))
 
     async def erase(self) -> None:
-        """Stop and take away everything this engine has on the host: workloads, images, settings. For uninstalling."""
+        """Stop and remove everything this engine has on the host: workloads, images, settings. For uninstalling."""
         for lease_id in await self.list_leases():
             await self.stop(lease_id)
             await self.remove(lease_id)
@@ -285,7 +285,7 @@ class PodmanEngine:
             raise kind(f"lease {spec.lease_id.hex()[:16]}: the container did not start: {last_line(done.stderr)}")
 
     async def _clear_unstarted(self, lease_id: Hash32) -> None:
-        """Take away a container that a start before us made and never started."""
+        """Remove a container that an earlier start created and never started."""
         folder = self._folder(lease_id)
         if folder.read_cid():
             await self._remove_container(lease_id)
@@ -358,7 +358,7 @@ class PodmanEngine:
 
 
 def _choose_runtime(wanted: str) -> str:
-    """The OCI runtime to use: runc when crun is wanted, but missing or not to be had to work on this host."""
+    """The OCI runtime to use: runc when crun is wanted but is missing or does not work on this host."""
     try:
         prepare_host()
         find_program(wanted)
