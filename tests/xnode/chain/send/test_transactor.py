@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from metering.units import Address
 from tests.make.waiting import wait_until
@@ -158,6 +159,24 @@ async def test_many_at_once_take_nonces_without_gaps(bed: Bed) -> None:
         assert await sender.balance(to) == count
         assert await sender.nonce() == count
         assert await sender.journal.next_nonce() == count
+
+
+async def test_all_that_wait_for_room_get_it(
+    chains: Callable[..., DevChain], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xnode.chain.send.transactor.MAX_IN_FLIGHT", 1)
+    chain, key, to = chains("--no-mining"), make_wallet(), make_wallet().address
+    async with open_sender(chain.url, tmp_path, key) as sender:
+        await set_wei(sender.rpc, key)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sender.send, "pay 0", pay(to))
+            await sender.wait_pooled()
+            for number in (1, 2):
+                nursery.start_soon(sender.send, f"pay {number}", pay(to))
+            await trio.testing.wait_all_tasks_blocked()
+            await sender.rpc.write("evm_setAutomine", True)
+            await sender.rpc.write("evm_mine")
+        assert await sender.balance(to) == 3
 
 
 # --------------------------------------------------------------------------------------------------- kill -9 anywhere
