@@ -19,6 +19,7 @@ from metering.codec import decode
 from metering.refusal import Refusal
 from metering.units import Address
 from xnode import __version__
+from xnode.backoff import Backoff, retry_forever
 from xnode.chain.client import ChainClient, open_client
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.challenge.prover import Prover
@@ -35,7 +36,7 @@ from xnode.effects.dispatch import make_perform
 from xnode.effects.layouts import LayoutStore
 from xnode.effects.provider import ProviderEffects
 from xnode.effects.submitter import SubmitterEffects
-from xnode.errors import Permanent, Retryable, UserError
+from xnode.errors import Permanent, Retryable, UserError, real_error_of
 from xnode.heap import freeze_start
 from xnode.loop import Loop
 from xnode.monitor.metrics import register_metrics
@@ -44,7 +45,7 @@ from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.identity import peer_id_text_of
 from xnode.node.changes import AddressesChanged, NodeStarted
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
-from xnode.peers.follow import LogFollower, retry_forever, sweep_orphans
+from xnode.peers.follow import LogFollower, sweep_orphans
 from xnode.peers.job_log import LogArchive
 from xnode.peers.market import Market
 from xnode.peers.serve import Server
@@ -72,6 +73,9 @@ STOP_AFTER_S = 0.1
 RECORD_EVERY_S = 600.0
 """How often a node without an offer says where it is."""
 
+SWEEP_RETRY = Backoff(first_s=5.0, most_s=300.0)
+"""Between tries to remove what is left of leases that are over: nothing waits for it."""
+
 log = structlog.get_logger()
 
 
@@ -83,17 +87,7 @@ def run_daemon(config: Config) -> None:
             migrate_apart(config.node.database_url)
             trio.run(_run, config)
     except BaseExceptionGroup as group:
-        raise _find_cause(group) from group
-
-
-def _find_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    for kind in (UserError, Permanent, Retryable):
-        named, _ = group.split(kind)
-        while isinstance(named, BaseExceptionGroup):
-            named = named.exceptions[0]  # type: ignore[assignment]
-        if named is not None:
-            return named
-    return group
+        raise real_error_of(group) from group
 
 
 async def _run(config: Config) -> None:
@@ -229,7 +223,8 @@ class _Daemon:
             if watch is not None:
                 nursery.start_soon(watch.run)
             if engine is not None:
-                nursery.start_soon(retry_forever, "sweeping orphans", partial(sweep_orphans, engine, loop, journal))
+                sweep = partial(sweep_orphans, engine, loop, journal)
+                nursery.start_soon(retry_forever, "removing orphaned workloads", sweep, SWEEP_RETRY)
             await self._serve_http(nursery, console, registry)
             documents = {"provider.documents": watch.documents.show} if watch is not None else {}
             await nursery.start(serve_control, config.home.control, {**console.methods(), **documents})

@@ -16,6 +16,7 @@ from metering.usage import USAGE_FIELDS
 from tests.sim.containers import Behaviour
 from tests.sim.machine import Machine
 from tests.sim.world import World
+from xnode.errors import Permanent
 from xnode.node import effects, message
 from xnode.node.records import ProviderLease, SubmitterLease
 
@@ -122,7 +123,7 @@ def test_a_receipt_after_the_exit_is_refused() -> None:
     task = machine.spawn(machine.perform(push))
     vouchered = dict(world.guard.vouchered)
     world.run_until(lambda: task.done.is_done, 60)
-    with pytest.raises(Exception, match="nothing more is signed"):
+    with pytest.raises(Permanent, match="nothing more is signed"):
         task.done.result()
     assert world.guard.vouchered == vouchered
 
@@ -141,7 +142,7 @@ def test_receipts_of_a_lease_of_somebody_else_are_refused() -> None:
     push = effects.PushReceipts(lease.lease_id, lease.terms.submitter, (), (receipt,), id="theft", lane="theft")
     task = other.spawn(other.perform(push))
     world.run_until(lambda: task.done.is_done, 60)
-    with pytest.raises(Exception, match="no lease of yours"):
+    with pytest.raises(Permanent, match="no lease of yours"):
         task.done.result()
     world.run_until_settled()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -10,6 +9,7 @@ import trio
 
 from metering.codec import encode
 from metering.units import Hash32
+from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
 from xnode.logs import log_context, log_id_of
 from xnode.loop import Loop
@@ -22,11 +22,9 @@ from xnode.ports.net import Net, Peer, RpcRefused
 from xnode.ports.runtime import Engine
 from xnode.store.journal import Journal
 
-RETRY_S = 1.0
-"""Pause before a broken log stream is taken up again."""
-
-RETRY_MOST_S = 60.0
-"""The same when the lease is over: the rest of the log is still wanted, but its provider may never come back."""
+RETRY = Backoff(first_s=1.0, most_s=60.0)
+"""Before a broken log stream is taken up again. While the lease is open it is always the first pause; afterwards the rest
+of the log is still wanted, but its provider may never come back."""
 
 log = structlog.get_logger()
 
@@ -59,7 +57,7 @@ class LogFollower:
         return lease.lease_id not in self._complete
 
     async def _follow(self, lease_id: Hash32) -> None:
-        mine, pause_s = JobLog(self._folder, lease_id), RETRY_S
+        mine, pauses = JobLog(self._folder, lease_id), RETRY.pauses()
         try:
             while True:
                 lease = self._loop.state.get(SubmitterLease, lease_id)
@@ -68,8 +66,9 @@ class LogFollower:
                 with log_context(job=lease.job_hash, lease=lease_id):
                     if await self._copy(lease, mine):
                         return
-                await trio.sleep(pause_s)
-                pause_s = RETRY_S if lease.status in OPEN else min(2 * pause_s, RETRY_MOST_S)
+                if lease.status in OPEN:
+                    pauses = RETRY.pauses()
+                await trio.sleep(next(pauses))
         finally:
             self._following.discard(lease_id)
 
@@ -108,14 +107,3 @@ async def sweep_orphans(engine: Engine, loop: Loop, journal: Journal) -> None:
         log.warning("removing an orphaned workload", lease=log_id_of(lease_id), known=lease is not None)
         await engine.stop(lease_id)
         await engine.remove(lease_id)
-
-
-async def retry_forever(what: str, action: Callable[[], object]) -> None:
-    """Run an async action until it succeeds, with a pause after each fault."""
-    while True:
-        try:
-            await action()  # type: ignore[misc]
-            return
-        except (Retryable, Permanent) as error:
-            log.warning(f"{what} failed; trying again", reason=str(error))
-            await trio.sleep(5 * RETRY_S)

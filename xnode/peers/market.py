@@ -24,6 +24,7 @@ from xnode.ports.chain import Chain
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer, RpcRefused
 from xnode.ports.wallet import Signer
+from xnode.repeated_event import RepeatedEvent
 
 FRESH_NS = 30 * NANOS_PER_SECOND
 """A book refreshed within this is not refreshed again for being looked at; the lease answer is the only truth anyway."""
@@ -73,7 +74,7 @@ class Market:
         self._refreshed_at_ns = 0
         self._refreshing = trio.Lock()
         self._looked_at_ns = clock.now_ns()
-        self._looked = trio.Event()
+        self._looked = RepeatedEvent()
         self.book = Book(separator)
 
     @property
@@ -170,7 +171,6 @@ class Market:
                 log.info("offers not refreshed", reason=str(error))
             await trio.sleep(FRESH_NS / 2 / NANOS_PER_SECOND)
             if self._clock.now_ns() - self._looked_at_ns > WATCHED_NS:
-                self._looked = trio.Event()
                 with trio.move_on_after(REST_NS / NANOS_PER_SECOND):
                     await self._looked.wait()
 
