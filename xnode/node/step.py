@@ -8,17 +8,11 @@ from typing import Any
 import msgspec
 
 from metering.refusal import Refusal
-from xnode.node import (
-    changes,
-    effects,
-    provider_lease,
-    provider_money,
-    provider_quote,
-    submitter_job,
-    submitter_lease,
-    submitter_money,
-)
+from xnode.node import changes, effects
 from xnode.node.lease import OPEN, EndReason
+from xnode.node.provider import lease as provider_lease
+from xnode.node.provider import money as provider_money
+from xnode.node.provider import quote as provider_quote
 from xnode.node.records import (
     HeldQuote,
     NodeSettings,
@@ -31,6 +25,9 @@ from xnode.node.records import (
     SubmitterLease,
 )
 from xnode.node.state import State, Turn, kind_of
+from xnode.node.submitter import job as submitter_job
+from xnode.node.submitter import lease as submitter_lease
+from xnode.node.submitter import money as submitter_money
 
 
 def step(state: State, entry: changes.Entry) -> Turn:

@@ -68,7 +68,7 @@ def test_the_diagram_in_the_architecture_is_the_table() -> None:
 
 def test_both_sides_change_a_lease_only_by_the_table() -> None:
     folder = Path(xnode.node.__file__).parent
-    written = [(path.name, call) for path in sorted(folder.glob("*.py")) for call in _find_puts(path)]
+    written = [(path.name, call) for path in sorted(folder.rglob("*.py")) for call in _find_puts(path)]
     assert len(written) > 20, "the search for turn.put finds nothing"
     for name, call in written:
         for keyword in call.keywords:

@@ -8,7 +8,7 @@ from xnode.node import changes, effects
 from xnode.node.lease import follow
 from xnode.node.records import SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.state import Turn
-from xnode.node.submitter_job import note
+from xnode.node.submitter.job import note
 
 SETTLE_WAIT_NS = 900 * NANOS_PER_SECOND
 """How long a provider may take to claim and release before we take the rest back by thaw."""

@@ -10,7 +10,7 @@ from metering.usage import Counters
 from scheduler.job import OutputFile
 from xnode.node import changes, effects
 from xnode.node.lease import EndReason, follow, next_status
-from xnode.node.provider_money import (
+from xnode.node.provider.money import (
     RETAIN_NS,
     accept_funding,
     is_overexposed,
@@ -21,8 +21,8 @@ from xnode.node.provider_money import (
     short_id_of,
     unpaid_at,
 )
-from xnode.node.provider_quote import refresh_offer
-from xnode.node.provider_terms import check_request
+from xnode.node.provider.quote import refresh_offer
+from xnode.node.provider.terms import check_request
 from xnode.node.records import HeldQuote, ProviderLease
 from xnode.node.state import Turn
 

@@ -14,8 +14,8 @@ from xnode.node import changes, effects
 from xnode.node.lease import OPEN, EndReason, follow
 from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.state import Turn
-from xnode.node.submitter_job import ask_lease, drop_quotes, note, try_next
-from xnode.node.submitter_money import (
+from xnode.node.submitter.job import ask_lease, drop_quotes, note, try_next
+from xnode.node.submitter.money import (
     RETAIN_NS,
     SETTLE_WAIT_NS,
     fold_settled,
