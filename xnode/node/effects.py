@@ -1,10 +1,13 @@
-"""Effect: an effect to do. Journalled with the change that caused it, done after, and safe to do twice.
+"""Effect: something to do in the world. Journalled with the change that caused it, done after, and safe to do twice.
 
 `id` is the idempotency key: a newer effect of the same id takes the older one's place. `lane`: effects of one lane are done one
-after the other, in the order given; lanes run side by side. `deadline_ns`: when to give up and say EffectFailed (0: never).
+after the other, in the order given; lanes run side by side. `deadline_ns`: when to give up and report EffectFailed (0: never).
+Every durable effect ends in these three fields, in this order; Turn.slot gives them.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,6 +20,20 @@ from scheduler.job import Job, OutputFile
 from scheduler.offer import Offer
 from scheduler.quote import Quote
 from xnode.node.lease import EndReason, LeaseStatus
+
+
+class Slot(NamedTuple):
+    """An effect's last three fields: `ReadUsage(lease_id, *slot)`."""
+
+    id: str
+    lane: str
+    deadline_ns: int
+
+
+def slot_id_of(name: str, key: bytes) -> str:
+    """The id of the one effect of this name for a lease, escrow or job; also the lane of several effects for it."""
+    return f"{name}:{key.hex()}"
+
 
 # ------------------------------------------------------------------------------ answers: not kept, the asker asks again
 

@@ -1,0 +1,107 @@
+"""The provider's standing offer: what is announced, and what capacity is free."""
+
+from __future__ import annotations
+
+import msgspec
+
+from metering.resources import NO_RESOURCES, Resources
+from metering.units import next_number
+from scheduler.offer import Offer, OfferBody
+from xnode.node.changes import AddressesChanged, CapacityVerified, PricesSet
+from xnode.node.effects import AnnounceOffer
+from xnode.node.lease import HOLDING
+from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings, StandingOffer
+from xnode.node.registry import handles, ignore_failure, wakes
+from xnode.node.state import Turn
+
+
+def free_resources_of(turn: Turn, settings: ProviderSettings) -> Resources:
+    """What is neither leased nor held by a quote."""
+    held = NO_RESOURCES
+    for lease in turn.state.all(ProviderLease):
+        if lease.status in HOLDING:
+            held = held.plus(lease.terms.resources)
+    for quote in turn.state.all(HeldQuote):
+        if quote.wake_at_ns > turn.at_ns:
+            held = held.plus(quote.quote.body.resources)
+    return settings.offered_resources().minus(held)
+
+
+def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None) -> None:
+    """Announce a new offer when what we offer has changed or the old one is half way to its end."""
+    settings = turn.state.settings
+    provider = settings.provider
+    if provider is None:
+        return
+    standing = turn.state.standing_offer
+    addrs = standing.multiaddrs if multiaddrs is None else multiaddrs
+    free = free_resources_of(turn, provider)
+    fresh = standing.expires_at_ns - turn.at_ns > provider.offer_ttl_ns // 2
+    offered = (free, provider.tariff, provider.promise, addrs)
+    if fresh and (standing.free, standing.tariff, standing.promise, standing.multiaddrs) == offered:
+        return
+    number = next_number(turn.state.numbers.offer, turn.at_ns)
+    turn.put(turn.state.numbers, offer=number)
+    expires_at_ns = turn.at_ns + provider.offer_ttl_ns
+    wake_at_ns = expires_at_ns - provider.offer_ttl_ns // 2
+    turn.put(StandingOffer(number, expires_at_ns, *offered, wake_at_ns=wake_at_ns))
+    body = _make_body(provider, free, settings.software, addrs)
+    offer = Offer(provider.owner, settings.node, number, expires_at_ns, body)
+    turn.emit(AnnounceOffer(offer, id="announce"))
+
+
+def _make_body(provider: ProviderSettings, free: Resources, software: str, addrs: tuple[str, ...]) -> OfferBody:
+    return OfferBody(
+        profile=provider.profile,
+        capacity=provider.offered_resources(),
+        free=free,
+        tariff=provider.tariff,
+        asset=provider.asset,
+        region=provider.region,
+        interval_ns=provider.interval_ns,
+        exposure_intervals=provider.exposure_intervals,
+        min_duration_ns=provider.min_duration_ns,
+        max_duration_ns=provider.max_duration_ns,
+        thaw=provider.thaw,
+        allows_network=provider.allows_network,
+        runtime=provider.runtime,
+        software=software,
+        multiaddrs=addrs,
+        promise=provider.promise,
+    )
+
+
+@handles(PricesSet)
+def on_prices_set(turn: Turn, change: PricesSet) -> None:
+    """New prices hold for new quotes; quotes and leases keep theirs."""
+    settings = turn.state.settings
+    if settings.provider is not None:
+        turn.put(settings, provider=msgspec.structs.replace(settings.provider, tariff=change.tariff))
+        refresh_offer(turn)
+
+
+@handles(CapacityVerified)
+def on_capacity_verified(turn: Turn, change: CapacityVerified) -> None:
+    """Offer no more than was verified from now on; leases that stand go on."""
+    settings = turn.state.settings
+    provider = settings.provider
+    if provider is None or (provider.verified_vcpus, provider.verified_gpus) == (change.vcpus, change.gpus):
+        return
+    fresh = msgspec.structs.replace(provider, verified_vcpus=change.vcpus, verified_gpus=change.gpus)
+    turn.put(settings, provider=fresh)
+    refresh_offer(turn)
+
+
+@handles(AddressesChanged)
+def on_addresses_changed(turn: Turn, change: AddressesChanged) -> None:
+    """Peers must find us where we are now."""
+    refresh_offer(turn, change.multiaddrs)
+
+
+@wakes(StandingOffer)
+def on_offer_woke(turn: Turn, _offer: StandingOffer) -> None:
+    """Half way to its end the offer is renewed."""
+    refresh_offer(turn)
+
+
+ignore_failure(AnnounceOffer, "the next change or renewal announces anew")
