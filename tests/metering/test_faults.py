@@ -134,7 +134,7 @@ AGREEMENTS = {
     "receipts of two numbers": (make_receipt(), make_receipt(number=8, cost=Amount(6))),
     "receipts of two leases": (make_receipt(), make_receipt(b"other", cost=Amount(6))),
     "receipts of two providers": (make_receipt(), make_receipt(key=STRANGER, cost=Amount(6))),
-    "receipts of nobody": (make_receipt(key=9), make_receipt(key=9, cost=Amount(6))),
+    "receipts of an unknown node": (make_receipt(key=9), make_receipt(key=9, cost=Amount(6))),
     "an offer and a quote": (make_offer_document(), make_quote_document()),
     "offers of two numbers": (make_offer_document(), make_offer_document(43, region="us-east")),
     "offers in two domains": (make_offer_document(), replace(make_offer_document(region="us-east"), chain_id=1)),
@@ -161,7 +161,7 @@ def test_what_contradicts_nothing_is_no_proof(name: str) -> None:
     assert find_equivocations(AGREEMENTS[name], SEPARATOR, OWNERS) == ()
 
 
-def test_documents_that_name_a_node_of_somebody_else_count_for_nobody() -> None:
+def test_documents_that_name_the_node_of_another_provider_prove_nothing() -> None:
     def sign_for_another(region: str) -> NumberedDocument:
         offer = replace(make_offer(NODE, region=region), node=address_of(STRANGER))
         signed = sign_offer(offer, NODE)

@@ -222,8 +222,8 @@ def test_a_queue_with_a_fall_or_a_lie_is_refused() -> None:
     assert _queue_code((queue[1], queue[0])) == "receipt_number"
     assert _queue_code((queue[0], queue[0])) == "receipt_number"
     assert _queue_code((*queue, queue[3])) == "receipt_after_final"
-    dear = msgspec.structs.replace(queue[1].receipt, cost=Amount(queue[1].receipt.cost + 1))
-    assert _queue_code((queue[0], sign(dear), *queue[2:])) == "receipt_cost"
+    raised = msgspec.structs.replace(queue[1].receipt, cost=Amount(queue[1].receipt.cost + 1))
+    assert _queue_code((queue[0], sign(raised), *queue[2:])) == "receipt_cost"
     assert _queue_code((*queue[:3], sign(queue[3].receipt, node=2))) == "receipt_signature"
 
 

@@ -38,6 +38,14 @@ def test_the_two_divisions_round_as_their_names_say(a: int, b: int, divisor: int
     assert mul_div_up(a, b, divisor) == ceil(exact)
 
 
+def test_money_is_divided_by_no_other_way() -> None:
+    with pytest.raises(TypeError, match="mul_div_down or mul_div_up"):
+        Amount(7) // 2  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="mul_div_down or mul_div_up"):
+        Amount(7) / 2  # type: ignore[arg-type]
+    assert mul_div_down(Amount(7), Amount(1), Amount(2)) == 3
+
+
 @pytest.mark.parametrize("name", ["vcpu_milli", "memory_bytes", "disk_bytes", "gpus"])
 @pytest.mark.parametrize("value", [-1, U64_MAX + 1])
 def test_resources_outside_64_bits_cannot_be_built(name: str, value: int) -> None:

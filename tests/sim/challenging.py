@@ -210,7 +210,7 @@ async def wait_until(is_so: Callable[[], Any], within_s: float = 30) -> None:
 
 
 def read_code(refused: RpcRefused) -> str:
-    """The reason of a no."""
+    """The code of a refusal."""
     from metering.codec import decode
     from metering.refusal import Refusal
 
@@ -218,7 +218,7 @@ def read_code(refused: RpcRefused) -> str:
 
 
 def make_entropy() -> Hash32:
-    """Somebody's entropy."""
+    """Some entropy."""
     return Hash32(os.urandom(32))
 
 

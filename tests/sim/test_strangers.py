@@ -1,4 +1,4 @@
-"""Strangers: whatever well-formed messages they send, step never raises, and nobody's lease or money is touched by them."""
+"""Strangers: whatever well-formed messages they send, step never raises, and no lease or money of others is touched."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class World:
     def _keep_telling(self, number: int, change: JobSubmitted | JobStopRequested) -> None:
         """A person types it again until the node has answered."""
         machine = self.machines[number]
-        told = False
+        answered = False
 
         def make(reply_to: str) -> JobSubmitted | JobStopRequested:
             if isinstance(change, JobSubmitted):
@@ -120,13 +120,13 @@ class World:
             return JobStopRequested(reply_to, change.job_hash)
 
         async def ask() -> None:
-            nonlocal told
+            nonlocal answered
             assert machine.loop is not None
             reply = await machine.loop.ask(make, self.clockwork.now_ns + NANOS_PER_SECOND)
-            told = isinstance(reply, effects.ReplyOk)
+            answered = isinstance(reply, effects.ReplyOk)
 
         def again() -> None:
-            if not told:
+            if not answered:
                 if machine.is_up:
                     machine.spawn(ask())
                 self.clockwork.at(self.clockwork.now_ns + 2 * NANOS_PER_SECOND, again)
@@ -230,7 +230,7 @@ class World:
         self.guard.on_turn(before, turn)
 
     def _check(self) -> None:
-        """After every event: nobody works unpaid for longer than agreed."""
+        """After every event: no provider works unpaid for longer than agreed."""
         for machine in self.machines.values():
             if machine.loop is None or machine.disk.is_full:
                 machine.impaired_at_ns = self.clockwork.now_ns

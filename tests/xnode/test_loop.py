@@ -35,7 +35,7 @@ Perform = Callable[[effects.DurableEffect], Awaitable[changes.Change]]
 
 
 async def never(_effect: effects.DurableEffect) -> changes.Change:
-    """An effect that takes for ever."""
+    """An effect that takes forever."""
     await trio.sleep_forever()
     raise AssertionError
 
@@ -180,7 +180,7 @@ async def test_a_restart_takes_up_what_was_not_finished(engine: Engine) -> None:
         assert set(loop.state.records()) == before
         await recorder.wait_for(lambda done: [type(one) for one in done] == [effects.SearchOffers])
         await wait_until(loop, lambda state: loop.entries == 1)
-    # A node that starts looks for offers anew by itself: what an earlier life has finished must not be what makes it.
+    # A node that starts looks for offers anew: what an earlier life has finished must not be what makes it.
     assert (await Journal(engine).load()).effects == (), "a finished effect would be done again"
 
 

@@ -45,7 +45,7 @@ class ProviderEffects:
 
     @performs(effects.AnnounceOffer)
     async def announce(self, effect: effects.AnnounceOffer) -> changes.Change:
-        """Publish the offer; the market also keeps it for whoever asks directly."""
+        """Publish the offer; the market also keeps it for peers that ask directly."""
         signature = self.signer.sign("Offer", effect.offer)
         await self.market.publish(SignedOffer(effect.offer, signature))
         return changes.EffectDone()
@@ -168,7 +168,7 @@ class ProviderEffects:
 
     @performs(effects.PushNews)
     async def push_news(self, effect: effects.PushNews) -> changes.Change:
-        """Tell the submitter."""
+        """Report to the submitter."""
         peer = Peer(effect.submitter, effect.multiaddrs)
         await call(self.net, self.clock, peer, message.LEASE_NEWS, encode(effect.report))
         return changes.EffectDone()

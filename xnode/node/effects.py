@@ -61,7 +61,7 @@ class ReplyVoucher(msgspec.Struct, frozen=True, tag=True):
 
 
 class LeaseReport(msgspec.Struct, frozen=True, array_like=True):
-    """How a lease is, as its provider tells its submitter."""
+    """How a lease is, as its provider reports it to its submitter."""
 
     lease_id: Hash32
     status: LeaseStatus
@@ -86,7 +86,7 @@ class ReplyOk(msgspec.Struct, frozen=True, tag=True):
 
 
 class ReplyRefusal(msgspec.Struct, frozen=True, tag=True):
-    """Answer no, and why."""
+    """Refuse, and say why."""
 
     reply_to: str
     refusal: Refusal
@@ -211,7 +211,7 @@ class PushReceipts(msgspec.Struct, frozen=True, tag=True):
 
 
 class PushNews(msgspec.Struct, frozen=True, tag=True):
-    """Tell the submitter how its lease is."""
+    """Report to the submitter how its lease is."""
 
     submitter: Address
     multiaddrs: tuple[str, ...]
@@ -260,7 +260,7 @@ class RequestQuote(msgspec.Struct, frozen=True, tag=True):
 
 
 class DropQuote(msgspec.Struct, frozen=True, tag=True):
-    """Tell a provider whose quote was not taken that it need not hold its capacity any longer."""
+    """Let a provider whose quote was not taken free the capacity it holds."""
 
     job_hash: Hash32
     node: Address

@@ -130,5 +130,5 @@ class Turn:
         return effects.Slot(slot_id, lane or slot_id, until_ns or (self.at_ns + wait_ns if wait_ns else 0))
 
     def refuse(self, reply_to: str, code: str, detail: str) -> None:
-        """Answer no, and why."""
+        """Answer with a refusal: a code and one line for people."""
         self.emit(effects.ReplyRefusal(reply_to, Refusal(code, detail)))

@@ -38,7 +38,7 @@ class LogFollower:
         self._complete: set[Hash32] = set()
 
     async def run(self) -> None:
-        """Follow for ever."""
+        """Follow forever."""
         async with trio.open_nursery() as nursery:
             while True:
                 for lease in self._loop.state.all(SubmitterLease):

@@ -1,4 +1,4 @@
-"""The lease's table of transitions, the diagram printed from it, and that nobody goes around it."""
+"""The lease's table of transitions, the diagram printed from it, and that no handler goes around it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_both_sides_change_a_lease_only_by_the_table() -> None:
         for keyword in call.keywords:
             is_job = isinstance(call.args[0], ast.Name) and call.args[0].id == "job"
             if keyword.arg == "status" and not is_job:
-                assert not isinstance(keyword.value, ast.Constant), f"{name}:{call.lineno} sets a status by itself"
+                assert not isinstance(keyword.value, ast.Constant), f"{name}:{call.lineno} sets a status past the table"
 
 
 def _find_puts(path: Path) -> list[ast.Call]:

@@ -53,7 +53,7 @@ def on_lease_requested(turn: Turn, change: changes.LeaseRequested) -> None:
     lease_id = lease_id_of(separator, change.terms)
     known = turn.get(ProviderLease, lease_id)
     if known is not None and known.terms.submitter != change.caller:
-        # Terms are no secret: only who signed them is answered, or strangers could crowd its requests out.
+        # Terms are not secret: only the submitter that signed them is answered, or strangers could crowd its requests out.
         return turn.refuse(change.reply_to, "lease_wrong_submitter", "the lease is for another submitter than who asks")
     if known is not None:
         return _answer_again(turn, known, change)
@@ -133,7 +133,7 @@ def on_opening_failed(turn: Turn, effect: effects.OpenEscrow, refusal: Refusal) 
 
 
 def refuse_lease(turn: Turn, lease: ProviderLease, refusal: Refusal) -> None:
-    """Say no before anything was signed; remembered for a while, so that the same request gets the same answer."""
+    """Refuse before anything was signed; remembered for a while, so that the same request gets the same answer."""
     for reply_to in lease.reply_to:
         turn.emit(effects.ReplyRefusal(reply_to, refusal))
     status = follow(lease.status, "refuse")
@@ -223,7 +223,7 @@ def on_usage_read(turn: Turn, change: changes.UsageRead) -> None:
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.status != "running":
         return
-    # What the receipts before this one left unpaid: this one nobody could have paid yet.
+    # What the receipts before this one left unpaid: this one could not have been paid yet.
     overexposed = is_overexposed(lease)
     lease = issue_receipt(turn, lease, change.counters, final=False)
     push_receipts(turn, lease)
@@ -286,7 +286,7 @@ def see_escrow(turn: Turn, escrow: ProviderEscrow, seen: changes.EscrowSeen) -> 
 
 
 def resume_lease(turn: Turn, lease: ProviderLease) -> None:
-    """We were away ourselves: nobody could pay us, so unpaid time and the wait for the last voucher begin anew."""
+    """We were away ourselves and could not be paid, so unpaid time and the wait for the last voucher begin anew."""
     if lease.status == "running":
         turn.put(lease, covered_at_ns=turn.at_ns, wake_at_ns=turn.at_ns)
     elif lease.status == "ending":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metering.refusal import Refusal
 from metering.units import next_number
-from scheduler.job import job_hash_of
+from scheduler.job import Job, job_hash_of
 from scheduler.policy import Policy, answer
 from scheduler.quote import Quote, quote_digest_of
 from xnode.node.changes import QuoteDropped, QuoteRequested
@@ -24,43 +24,41 @@ MAX_QUOTES_PER_SUBMITTER = 16
 @handles(QuoteRequested)
 def on_quote_requested(turn: Turn, change: QuoteRequested) -> None:
     """Answer with a firm quote, or with every reason why not. The same question gets the same quote while it holds."""
-    settings = turn.state.settings
-    provider = settings.provider
+    provider = turn.state.settings.provider
     if provider is None:
         return turn.refuse(change.reply_to, "not_a_provider", "this node offers no capacity")
     if change.job.submitter != change.submitter:
         return turn.refuse(change.reply_to, "job_wrong_submitter", "the job names another submitter than who asks")
-    known = _find_held(turn, change)
-    if isinstance(known, Refusal):
-        return turn.refuse(change.reply_to, known.code, known.detail)
+    live = [held for held in turn.state.all(HeldQuote) if held.wake_at_ns > turn.at_ns]
+    job_hash = job_hash_of(change.job)
+    known = next((held for held in live if held.quote.body.job_hash == job_hash), None)
     if known is None:
-        policy = make_policy(provider)
-        body = answer(change.job, free_resources_of(turn, provider), policy, turn.at_ns)
-        if isinstance(body, Refusal):
-            return turn.refuse(change.reply_to, body.code, body.detail)
-        number = next_number(turn.state.numbers.quote, turn.at_ns)
-        turn.put(turn.state.numbers, quote=number)
-        quote = Quote(provider.owner, settings.node, number, turn.at_ns + provider.quote_ttl_ns, body)
-        digest = quote_digest_of(settings.separator, quote)
-        known = turn.put(HeldQuote(digest, quote, change.job, quote.expires_at_ns))
-        refresh_offer(turn)
+        made = _check_count(live, change) or _make_quote(turn, provider, change.job)
+        if isinstance(made, Refusal):
+            return turn.refuse(change.reply_to, made.code, made.detail)
+        known = made
     turn.emit(ReplyQuote(change.reply_to, known.quote))
     return None
 
 
-def _find_held(turn: Turn, change: QuoteRequested) -> HeldQuote | Refusal | None:
-    job_hash = job_hash_of(change.job)
-    total = of_submitter = 0
-    for held in turn.state.all(HeldQuote):
-        if held.wake_at_ns <= turn.at_ns:
-            continue
-        if held.quote.body.job_hash == job_hash:
-            return held
-        total += 1
-        of_submitter += held.quote.body.submitter == change.submitter
-    if total >= MAX_HELD_QUOTES or of_submitter >= MAX_QUOTES_PER_SUBMITTER:
-        return Refusal("too_many_quotes", f"{of_submitter} quotes are held for you, {total} in all; let some expire")
-    return None
+def _check_count(live: list[HeldQuote], change: QuoteRequested) -> Refusal | None:
+    of_submitter = sum(held.quote.body.submitter == change.submitter for held in live)
+    if len(live) < MAX_HELD_QUOTES and of_submitter < MAX_QUOTES_PER_SUBMITTER:
+        return None
+    return Refusal("too_many_quotes", f"{of_submitter} quotes are held for you, {len(live)} in all; let some expire")
+
+
+def _make_quote(turn: Turn, provider: ProviderSettings, job: Job) -> HeldQuote | Refusal:
+    settings = turn.state.settings
+    body = answer(job, free_resources_of(turn, provider), make_policy(provider), turn.at_ns)
+    if isinstance(body, Refusal):
+        return body
+    number = next_number(turn.state.numbers.quote, turn.at_ns)
+    turn.put(turn.state.numbers, quote=number)
+    quote = Quote(provider.owner, settings.node, number, turn.at_ns + provider.quote_ttl_ns, body)
+    held = turn.put(HeldQuote(quote_digest_of(settings.separator, quote), quote, job, quote.expires_at_ns))
+    refresh_offer(turn)
+    return held
 
 
 @handles(QuoteDropped)

@@ -76,7 +76,7 @@ def on_job_submitted(turn: Turn, change: changes.JobSubmitted) -> None:
 
 
 def search(turn: Turn, job: SubmitterJob) -> None:
-    """Look for offers, leaving out whom we tried."""
+    """Look for offers, leaving out the providers that we tried."""
     job = turn.put(job, status="searching", asked=(), lease_id=None, wake_at_ns=None)
     slot = turn.slot("search", job.job_hash, wait_ns=SEARCH_WAIT_NS)
     turn.emit(effects.SearchOffers(job.job_hash, job.job, (*job.tried, *job.passed), *slot))
@@ -84,7 +84,7 @@ def search(turn: Turn, job: SubmitterJob) -> None:
 
 @handles(changes.OffersRanked)
 def on_offers_ranked(turn: Turn, change: changes.OffersRanked) -> None:
-    """Ask the best few, or say every reason why nobody fits, before any money moves."""
+    """Ask the best few, or give every reason why no provider fits, before any money moves."""
     job = turn.get(SubmitterJob, change.job_hash)
     settings = turn.state.settings.submitter
     if job is None or job.status != "searching" or settings is None:
@@ -165,7 +165,7 @@ def on_funds_read(turn: Turn, change: changes.FundsRead) -> None:
 
 @wakes(SubmitterJob)
 def on_job_woke(turn: Turn, job: SubmitterJob) -> None:
-    """Who has not answered by now is not asked again."""
+    """A provider that has not answered by now is not asked again."""
     if job.status == "quoting":
         choose_if_ready(turn, turn.put(job, wake_at_ns=None), late=True)
     elif job.status == "searching":
@@ -341,7 +341,8 @@ def ask_others(turn: Turn, job: SubmitterJob) -> None:
 
 
 def ask_silent(turn: Turn, job: SubmitterJob) -> None:
-    """Nobody is left to ask. Who did not answer may only have been away for a moment, and is asked again after a pause."""
+    """No provider is left to ask. One that did not answer may only have been away for a moment, and is asked again after a
+    pause."""
     settings = turn.state.settings.submitter
     if not job.silent or job.rounds >= MAX_ROUNDS or settings is None:
         fail_job(turn, job, "no_quote", job.no_quote)

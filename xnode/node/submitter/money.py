@@ -55,7 +55,7 @@ def _settle(turn: Turn, lease: SubmitterLease) -> None:
 
 def fold_settled(turn: Turn, escrow_id: Hash32) -> None:
     """Fold the leases at the front that can change no more into one cost and one hash; with none left, whatever the
-    provider does not give back by itself is taken back."""
+    provider does not give back is taken back."""
     escrow = turn.get(SubmitterEscrow, escrow_id)
     if escrow is None:
         return
@@ -134,7 +134,8 @@ def on_escrow_closed(turn: Turn, change: changes.EscrowClosed) -> None:
     fold_settled(turn, escrow.escrow_id)
     escrow = turn.get(SubmitterEscrow, change.escrow_id) or escrow
     if turn.at_ns < escrow.opening_until_ns:
-        # An opening that is still on its way would put money where nobody looks any more: look again when none can be.
+        # An opening that is still on its way would put money into an escrow that is no longer watched: look again when none
+        # can be.
         turn.put(escrow, thaw_asked=True, thaw_end=0, wake_at_ns=escrow.opening_until_ns)
     else:
         turn.archive(escrow, wake_at_ns=None)
