@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Never, NewType, NoReturn, Self
+from typing import Annotated, NewType, NoReturn, Self
 
 import msgspec
 
@@ -56,10 +56,10 @@ class Amount(U128):
 
     __slots__ = ()
 
-    def __truediv__(self, _divisor: Never) -> NoReturn:  # type: ignore[override]
+    def __truediv__(self, _divisor: object) -> NoReturn:
         raise TypeError("an Amount is divided by mul_div_down or mul_div_up")
 
-    def __floordiv__(self, _divisor: Never) -> NoReturn:  # type: ignore[override]
+    def __floordiv__(self, _divisor: object) -> NoReturn:
         raise TypeError("an Amount is divided by mul_div_down or mul_div_up")
 
 

@@ -118,7 +118,7 @@ def test_fault_ids_are_those_of_ethers(case: dict[str, Any]) -> None:
 
 # --------------------------------------------------------------------------------------------------------- equivocation
 
-CONTRADICTIONS = {
+CONTRADICTIONS: dict[str, tuple[Contradictable, ...]] = {
     "receipts": (make_receipt(), make_receipt(cost=Amount(6))),
     "receipts of two keys of one provider": (make_receipt(), make_receipt(key=ROTATED, cost=Amount(6))),
     "receipts of which one is final": (make_receipt(), make_receipt(final=True)),
@@ -129,7 +129,7 @@ CONTRADICTIONS = {
     "verdicts by other entropy": (make_verdict_document(), make_verdict_document(opening_seed=keccak(b"other"))),
 }
 
-AGREEMENTS = {
+AGREEMENTS: dict[str, tuple[Contradictable, ...]] = {
     "the same receipt twice": (make_receipt(), make_receipt()),
     "receipts of two numbers": (make_receipt(), make_receipt(number=8, cost=Amount(6))),
     "receipts of two leases": (make_receipt(), make_receipt(b"other", cost=Amount(6))),
@@ -157,7 +157,7 @@ def test_two_different_documents_under_one_number_are_a_proof(name: str) -> None
 
 
 @pytest.mark.parametrize("name", AGREEMENTS)
-def test_what_contradicts_nothing_is_no_proof(name: str) -> None:
+def test_what_contradicts_nothing_proves_nothing(name: str) -> None:
     assert find_equivocations(AGREEMENTS[name], SEPARATOR, OWNERS) == ()
 
 

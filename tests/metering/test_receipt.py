@@ -100,9 +100,9 @@ def test_the_honest_next_receipt_passes() -> None:
 @pytest.mark.parametrize("name", USAGE_FIELDS)
 def test_over_billing_any_line_is_refused(name: str) -> None:
     most = getattr(usage_ceiling_of(TERMS.resources, NEXT.running_ns, NETWORK), name)
-    assert code_of(sign(priced(NEXT, **{name: most}))) is None
-    assert code_of(sign(priced(NEXT, **{name: most + 1}))) == "receipt_usage_above_limit"
-    assert code_of(sign(priced(NEXT, **{name: U128_MAX}))) == "receipt_usage_above_limit"
+    assert code_of(sign(priced(NEXT, TERMS, **{name: most}))) is None
+    assert code_of(sign(priced(NEXT, TERMS, **{name: most + 1}))) == "receipt_usage_above_limit"
+    assert code_of(sign(priced(NEXT, TERMS, **{name: U128_MAX}))) == "receipt_usage_above_limit"
 
 
 @pytest.mark.parametrize("name", USAGE_FIELDS)

@@ -194,8 +194,9 @@ def check_exposure(lease: ProviderLease, provider: ProviderSettings, impaired_at
 @lru_cache
 def has_path(before: str, after: str) -> bool:
     """True when the table leads from one status to the other."""
-    reached, fresh = {before}, {before}
+    reached: set[str] = {before}
+    fresh: set[str] = {before}
     while fresh:
-        fresh = {end for start, end in _REACHABLE if start in fresh and start not in _TERMINAL} - reached
+        fresh = {str(end) for start, end in _REACHABLE if start in fresh and start not in _TERMINAL} - reached
         reached |= fresh
     return after in reached

@@ -16,9 +16,10 @@ TERMINAL = {"settled", "refused"}
 
 
 def find_reachable(start: str) -> set[str]:
-    reached, fresh = {start}, {start}
+    reached: set[str] = {start}
+    fresh: set[str] = {start}
     while fresh:
-        fresh = {after for (before, _), after in TRANSITIONS.items() if before in fresh} - reached
+        fresh = {str(after) for (before, _), after in TRANSITIONS.items() if before in fresh} - reached
         reached |= fresh
     return reached
 

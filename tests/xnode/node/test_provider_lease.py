@@ -273,6 +273,7 @@ def test_a_vanished_workload_is_charged_no_more_than_the_last_receipt_said() -> 
     node = make_provider(lease, make_provider_escrow())
     node.tell(replace(EXITED, vanished=True, counters=Counters(0, 0)), after_s=30)
     assert node.get(lease).last.cost == last.cost
+    assert node.get(lease).last.at_ns == node.now_ns, "a promise of availability counts until its end was noticed"
 
 
 def test_the_host_is_emptied_once_the_outputs_are_safe() -> None:
