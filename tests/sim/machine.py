@@ -111,7 +111,7 @@ class Machine:
         self.lives += 1
         self.loop = NodeLoop(self, self.perform)
         server = Server(self.loop, self, self.signer, None, Archive())  # type: ignore[arg-type]
-        self.net.network.stations[self.address] = Station(server.methods(), self.spawn)
+        self.net.network.stations[self.address] = Station(server.methods(), self.spawn)  # type: ignore[arg-type]
         separator, addrs = self.signer.separator, self.net.multiaddrs()
         self.tell(NodeStarted(self.address, separator, "sim", addrs, self.provider, self.submitter))
         self.spawn(self._watch_escrows())

@@ -40,13 +40,13 @@ class SimMarket:
         book = Book(self.separator)
         for signed in self.board.values():
             book.add(signed, now_ns)
-        preferences = Preferences(refused=dict.fromkeys(tried, "tried already for this job"))
-        search = book.search(job, preferences, now_ns, MAX_CANDIDATES, self.entropy.randbytes(32))
+        facts = Preferences(refused=dict.fromkeys(tried, "tried already for this job"))
+        search = book.search(job, facts, now_ns, MAX_CANDIDATES, self.entropy.randbytes(32))
         candidates = []
         for scored in search.candidates:
-            found = book.get(scored.node)
-            assert found is not None
-            rtt_ns = preferences.rtt_us(scored.node) * 1000
-            candidates.append(Candidate(found, rtt_ns, scored.score, scored.parts.describe()))
+            signed = book.get(scored.node)
+            assert signed is not None
+            rtt_ns = facts.rtt_us(scored.node) * 1000
+            candidates.append(Candidate(signed, rtt_ns, scored.score, scored.parts.describe()))
         short = tuple((one.code, one.count, one.nearest) for one in shortfalls_of(search))
         return Found(search.offers_seen, tuple(candidates), short)

@@ -58,7 +58,7 @@ class ProviderSettings(msgspec.Struct, frozen=True):
 
 class SubmitterSettings(msgspec.Struct, frozen=True):
     """payer: whose pooled balance pays; quotes: how many of the best are asked; thaw: of new escrows, seconds;
-    max_thaw: longest accepted in a quote, seconds; silence_ns: a provider not heard from for so long counts as lost."""
+    max_thaw: longest accepted in a quote, seconds; silence_ns: without word for so long, a provider counts as lost."""
 
     payer: Address
     quotes: int
