@@ -15,7 +15,7 @@ from metering.units import U64_MAX, ZERO, ZERO_HASH, Hash32
 from metering.voucher import Voucher, fold_receipts
 
 UNLIMITED_BYTES = U64_MAX
-"""How much a job may move over the network is in the job, which is no part of the evidence."""
+"""How much a job may move over the network is in the job, which is not part of the evidence."""
 
 
 @dataclass(slots=True)

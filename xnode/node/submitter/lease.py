@@ -338,7 +338,7 @@ def _give_up_outputs(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
 
 
 def lose_provider(turn: Turn, lease: SubmitterLease) -> None:
-    """No word for too long: what we signed is all it gets; the rest comes back after the thaw."""
+    """Not heard from for too long: what we signed is all it gets; the rest comes back after the thaw."""
     reason: EndReason = lease.end_reason or "provider_lost"
     lease = turn.put(lease, status=follow(lease.status, "lost"), end_reason=reason, wake_at_ns=None)
     job = turn.get(SubmitterJob, lease.job_hash)
