@@ -34,6 +34,7 @@ from xnode.console.present import Presenter
 from xnode.control.server import hold_pid_file, serve_control
 from xnode.effects.dispatch import make_perform
 from xnode.effects.layouts import LayoutStore
+from xnode.effects.orphans import sweep_orphans
 from xnode.effects.provider import ProviderEffects
 from xnode.effects.submitter import SubmitterEffects
 from xnode.errors import Permanent, Retryable, UserError, real_error_of
@@ -45,7 +46,7 @@ from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.identity import peer_id_text_of
 from xnode.node.changes import AddressesChanged, NodeStarted
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
-from xnode.peers.follow import LogFollower, sweep_orphans
+from xnode.peers.follow import LogFollower
 from xnode.peers.job_log import LogArchive
 from xnode.peers.market import Market
 from xnode.peers.serve import Server

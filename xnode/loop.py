@@ -1,4 +1,4 @@
-"""The loop: change -> step -> journal -> effects -> results as changes. It decides nothing and waits for nobody but the disk."""
+"""The loop: change -> step -> journal -> effects -> results as changes. It decides nothing and waits only for the disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from xnode.node import effects
 from xnode.node.changes import Change, EffectFailed, Entry, Woke
 from xnode.node.state import State, make_state
 from xnode.node.step import step
-from xnode.node.subject import find_subject
+from xnode.node.subject import subject_of
 from xnode.ports.clock import Clock
 from xnode.repeated_event import RepeatedEvent
 from xnode.store.journal import Batch, Journal
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
 INBOX_MAX = 10_000
-"""Changes waiting at most; whoever brings more waits in line, which slows strangers down before it fills memory."""
+"""Changes waiting at most; a caller that brings more waits in line, which slows strangers down before it fills memory."""
 
 BATCH_MAX = 2_000
 """Changes in one commit: enough to fill the disk's pace, few enough that the first does not wait for long."""
@@ -40,14 +40,14 @@ RETRY = Backoff(first_s=0.1, most_s=5.0)
 """Between tries of an effect, and of a commit: most faults pass at once, and none is left alone for long."""
 
 Perform = Callable[[effects.DurableEffect], Awaitable[Change]]
-"""Does one effect and gives the change that tells of it. Raises Retryable or Permanent."""
+"""Does one effect and gives the change that reports it. Raises Retryable or Permanent."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class _Question:
-    """One who waits for a durable answer."""
+    """A caller that waits for a durable answer."""
 
     answered: trio.Event = field(default_factory=trio.Event)
     reply: effects.Reply | None = None
@@ -122,7 +122,7 @@ class Loop:
 
     async def _put_in_line(self, change: Change) -> None:
         try:
-            # Whoever asks is about to wait anyway: no need to let the others run first.
+            # The caller is about to wait anyway: no need to let the others run first.
             self._send.send_nowait((change, None))
         except trio.WouldBlock:
             await self._send.send((change, None))
@@ -205,7 +205,7 @@ class Loop:
         while lane.waiting:
             effect_id = lane.waiting.popleft()
             version, effect = self._pending[effect_id]
-            subject = find_subject(self.state, effect)
+            subject = subject_of(self.state, effect)
             with log_context(job=subject.job_hash, lease=subject.lease_id, escrow=subject.escrow_id):
                 change = await self._do(version, effect)
             newest, _ = self._pending.get(effect_id, (version, effect))
@@ -219,7 +219,7 @@ class Loop:
             del self._lanes[name]
 
     async def _do(self, version: int, effect: effects.DurableEffect) -> Change | None:
-        """The change that tells how it went; None when a newer effect has taken this one's place."""
+        """The change that reports how it went; None when a newer effect has taken this one's place."""
         name = type(effect).__name__
         for pause_s in RETRY.pauses():
             if self._pending[effect.id][0] != version:

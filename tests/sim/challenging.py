@@ -212,7 +212,7 @@ async def _until_done(action: Callable[[], Awaitable[None]]) -> None:
 
 
 def read_code(refused: RpcRefused) -> str:
-    """The reason of a no."""
+    """The code of a refusal."""
     from metering.codec import decode
     from metering.refusal import Refusal
 
@@ -220,7 +220,7 @@ def read_code(refused: RpcRefused) -> str:
 
 
 def make_entropy() -> Hash32:
-    """Somebody's entropy."""
+    """Some entropy."""
     return Hash32(os.urandom(32))
 
 

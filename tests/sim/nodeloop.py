@@ -95,7 +95,8 @@ class NodeLoop:
         self._is_busy = False
 
     async def _take_batch(self, waiting: deque[tuple[Change, tuple[str, int] | None]]) -> None:
-        batch, replies, state = Batch(), [], self.state
+        batch, state = Batch(), self.state
+        replies: list[effects.Reply] = []
         for change, done in waiting:
             entry = Entry(self._host.clockwork.now_ns, self._host.draw_entropy(), change, done)
             turn = step(state, entry)

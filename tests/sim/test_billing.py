@@ -69,15 +69,15 @@ LIES: list[tuple[Lie, str]] = [
 ]
 
 
-def make_liar(world: World, lie: Lie, is_told: Callable[[Receipt], bool]) -> Machine:
+def make_liar(world: World, lie: Lie, is_changed: Callable[[Receipt], bool]) -> Machine:
     machine = world.machines[1]
 
     def alter(push: effects.PushReceipts) -> effects.PushReceipts:
         assert machine.loop is not None
         lease = machine.loop.state.get(ProviderLease, push.lease_id)
         assert lease is not None
-        told = tuple(lie(one, lease) if is_told(one) else one for one in push.receipts)
-        return msgspec.structs.replace(push, receipts=told)
+        sent = tuple(lie(one, lease) if is_changed(one) else one for one in push.receipts)
+        return msgspec.structs.replace(push, receipts=sent)
 
     machine.alter = alter
     return machine
@@ -128,7 +128,7 @@ def test_a_receipt_after_the_exit_is_refused() -> None:
     assert world.guard.vouchered == vouchered
 
 
-def test_receipts_of_a_lease_of_somebody_else_are_refused() -> None:
+def test_receipts_of_the_lease_of_another_submitter_are_refused() -> None:
     world = make_world()
     thief = world.add_provider(2)
     thief.alter = lambda push: push

@@ -1,4 +1,4 @@
-"""Follow: what runs beside the loop: the logs of running jobs, the chain's news of our escrows, orphans on the host."""
+"""Follow: copies the logs of running jobs from their providers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from metering.codec import encode
 from metering.units import Hash32
 from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
-from xnode.logs import log_context, log_id_of
+from xnode.logs import log_context
 from xnode.loop import Loop
 from xnode.node import message
 from xnode.node.lease import OPEN
-from xnode.node.records import ProviderLease, SubmitterLease
+from xnode.node.records import SubmitterLease
 from xnode.peers.call import read_answer
 from xnode.peers.job_log import JobLog
 from xnode.ports.net import Net, Peer, RpcRefused
-from xnode.ports.runtime import Engine
-from xnode.store.journal import Journal
 
 RETRY = Backoff(first_s=1.0, most_s=60.0)
 """Before a broken log stream is taken up again. While the lease is open it is always the first pause; afterwards the rest
@@ -38,7 +36,7 @@ class LogFollower:
         self._complete: set[Hash32] = set()
 
     async def run(self) -> None:
-        """Follow for ever."""
+        """Follow forever."""
         async with trio.open_nursery() as nursery:
             while True:
                 for lease in self._loop.state.all(SubmitterLease):
@@ -87,23 +85,3 @@ class LogFollower:
         except (Retryable, Permanent, RpcRefused) as error:
             log.info("log stream broke", reason=str(error))
         return False
-
-
-async def sweep_orphans(engine: Engine, loop: Loop, journal: Journal) -> None:
-    """Take away what is left on the host of leases that are over.
-
-    Two confirmations are needed: the state has no open lease of that id, and the journal knows how it ended (or has never
-    heard of it, which means that its start was never promised to anybody).
-    """
-    known = {
-        record.lease_id: record
-        for record in await journal.read_records(ProviderLease)
-        if isinstance(record, ProviderLease)
-    }
-    for lease_id in await engine.list_leases():
-        lease = loop.state.get(ProviderLease, lease_id) or known.get(lease_id)
-        if lease is not None and not lease.removed:
-            continue
-        log.warning("removing an orphaned workload", lease=log_id_of(lease_id), known=lease is not None)
-        await engine.stop(lease_id)
-        await engine.remove(lease_id)

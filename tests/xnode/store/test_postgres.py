@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from metering.units import Address, Amount, Hash32
+from tests.make.nodes import make_provider_settings
 from tests.make.values import address_of, make_job, make_tariff
 from tests.make.waiting import wait_until
-from tests.sim.world import make_provider_settings
 from tests.xnode.store.server import PASSWORD, PostgresServer
 from xnode.chain.send.tx_journal import Attempt, SqlTxJournal, TxCall, TxRecord
 from xnode.errors import Permanent, Retryable
