@@ -1,4 +1,4 @@
-"""Demo: the main job, end to end, on real parts: a chain, three providers, a submitter, one real job, and the money."""
+"""Demo: one paid job from end to end, with nothing simulated: a chain, three providers, a submitter, containers, money."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ PLANS = (
         {"vcpus": 0.5, "memory": "512MiB", "disk": "512MiB"},
     ),
 )
-"""Three different shares of this host at three prices; the cheapest one is too small for the job, and says so."""
+"""Three different shares of this host at three prices; the cheapest one is too small for the job, and `job plan` says so."""
 
 JOB = """\
-# What `xnode job submit` takes; `xnode job init` writes one with every key explained.
+# A job file for `xnode job submit`; `xnode job init` writes one with every key explained.
 name: count-words
 image: oci:{image}
 command: [python3, /work/in/count.py]
@@ -64,21 +64,23 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def main() -> int:
-    """Run it; 0 when the job was done, its outputs are right and the money moved."""
+    """Run it; the exit code is 0 when the job is done, its outputs are right and the money has moved."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave the network up, for the command line")
-    parser.add_argument("--folder", type=Path, default=Path("build/demo"), help="where everything is put")
+    parser.add_argument("--keep", action="store_true", help="leave the network running, to try commands on")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("build/demo"), help="where to put everything (default: %(default)s)"
+    )
     options = parser.parse_args()
     begun = time.monotonic()
     try:
         image = _build_image()
         with Localnet(options.folder, _say, keep=options.keep) as net:
-            facts = _run(net, image)
-            _show_summary(facts, time.monotonic() - begun)
+            outcome = _run(net, image)
+            _show_summary(outcome, time.monotonic() - begun)
             if options.keep:
                 _show_keep(net)
     except (UserError, Permanent, Retryable) as error:
-        out.print(f"[red]the demo stopped:[/] {error}")
+        out.print(f"[red]the demo failed:[/] {error}")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -86,7 +88,7 @@ def main() -> int:
 
 
 def _build_image() -> Path:
-    _say("building the image from Debian packages (cached after the first time)")
+    _say("building the container image from Debian packages (kept for the next run)")
     layout = Path(".cache/images/python").absolute()
     digest = build_image(layout)
     _say(f"image {digest}")
@@ -96,16 +98,16 @@ def _build_image() -> Path:
 def _run(net: Localnet, image: Path) -> dict[str, Any]:
     text = net.folder / "job" / "text.txt"
     size = make_text(text, TEXT_BYTES)
-    _say(f"input: {size:,} bytes of this machine's documentation")
-    _step("a chain, three providers, one submitter: five processes")
+    _say(f"input of the job: {size:,} bytes of this machine's documentation")
+    _step("start a chain, three providers and a submitter: five processes")
     net.start_chain()
-    _say(f"chain node up, contracts deployed, manifest {net.manifest}")
+    _say(f"chain node is up, contracts are deployed: {net.manifest}")
     first = _add_provider(net, PLANS[0], ())
     bootstrap = net.bootstrap_of(first)
     others = [_add_provider(net, plan, bootstrap) for plan in PLANS[1:]]
     submitter = net.add_submitter("submitter", DEPOSIT, bootstrap)
     net.start(submitter)
-    _say(f"submitter {submitter.address} is up; {DEPOSIT} deposited")
+    _say(f"submitter {submitter.address} is up, with {DEPOSIT} OPENX deposited")
     _wait_offers(net, submitter, len(PLANS))
     before = _read_balances(net, submitter, (first, *others))
     _step("the market, as the submitter sees it")
@@ -119,7 +121,8 @@ def _run(net: Localnet, image: Path) -> dict[str, Any]:
     _step("the result")
     checked = _check_outputs(net.folder / "job" / "results", text)
     after = _read_balances(net, submitter, (first, *others))
-    return {"detail": detail, "before": before, "after": after, "checked": checked, "job_id": job_id}
+    names = {node.address: f"{node.name} {node.address}" for node in (first, *others)}
+    return {"detail": detail, "before": before, "after": after, "checked": checked, "job_id": job_id, "names": names}
 
 
 def _add_provider(net: Localnet, plan: ProviderPlan, bootstrap: tuple[str, ...]) -> Node:
@@ -134,16 +137,16 @@ def _add_provider(net: Localnet, plan: ProviderPlan, bootstrap: tuple[str, ...])
 
 
 def _wait_offers(net: Localnet, submitter: Node, count: int) -> None:
-    _say("waiting for the offers to arrive over libp2p")
+    _say("waiting for the providers' offers to arrive over libp2p")
     end = time.monotonic() + 60
     while len(found := submitter.control.call("offer.list")) < count:
         if time.monotonic() > end:
-            raise UserError(f"only {len(found)} of {count} offers were found", where=str(submitter.home.log))
+            raise UserError(f"only {len(found)} of {count} offers arrived within 60 s", where=str(submitter.home.log))
         time.sleep(0.5)
 
 
 def _submit(net: Localnet, submitter: Node, job_file: Path) -> str:
-    """What a person types: `xnode job submit --follow --yes job.yaml`, with its output on this terminal."""
+    """Run `xnode job submit --follow --yes job.yaml` as a person would, with its output on this terminal; the job's id."""
     import subprocess
 
     environment = {**os.environ, "XNODE_HOME": str(submitter.home.folder)}
@@ -156,7 +159,7 @@ def _submit(net: Localnet, submitter: Node, job_file: Path) -> str:
 
 
 def _wait_settled(submitter: Node, job_id: str) -> dict[str, Any]:
-    _say("waiting for the claim to be confirmed on chain")
+    _say("waiting until the provider's claim is confirmed on chain")
     control = submitter.control
     detail: dict[str, Any] = control.call("job.wait", {"job_id": job_id, "settled": True}, deadline_s=SETTLE_WAIT_S)
     for entry in detail["timeline"]:
@@ -166,7 +169,7 @@ def _wait_settled(submitter: Node, job_id: str) -> dict[str, Any]:
 
 
 def _check_outputs(results: Path, text: Path) -> dict[str, str]:
-    """The same counts, made another way, here."""
+    """Compare the job's counts with the same counts made here in another way."""
     totals = json.loads((results / "totals.json").read_text())
     words = Counter(re.findall(rb"[a-z]{2,24}", text.read_bytes().lower()))
     count, _, word = (results / "words.tsv").read_text().splitlines()[0].partition("\t")
@@ -175,16 +178,16 @@ def _check_outputs(results: Path, text: Path) -> dict[str, str]:
         expected,
         most,
     ):
-        raise UserError("the job's counts are not those of its input", where=str(results))
+        raise UserError("the job's counts differ from those of its input", where=str(results))
     _say(
         f"{totals['words']:,} words, {totals['distinct']:,} distinct; "
-        f"most frequent: {word!r} ({int(count):,}); checked against a count made here"
+        f"most frequent: {word!r} ({int(count):,} times); the same as counted outside the job"
     )
     return {"words": f"{totals['words']:,}", "index": f"{totals['index_bytes']:,} bytes"}
 
 
 def _read_balances(net: Localnet, submitter: Node, providers: tuple[Node, ...]) -> dict[str, tuple[str, str]]:
-    """(in the wallet, deposited and free) by node."""
+    """By node: what its wallet holds, and what it has deposited and not reserved."""
     found = {}
     for node in (submitter, *providers):
         answer = json.loads(net.run("wallet", "balance", "-o", "json", home=node.home).stdout)
@@ -193,26 +196,27 @@ def _read_balances(net: Localnet, submitter: Node, providers: tuple[Node, ...]) 
     return found
 
 
-def _show_summary(facts: dict[str, Any], took_s: float) -> None:
-    job, detail = facts["detail"]["job"], facts["detail"]
+def _show_summary(outcome: dict[str, Any], took_s: float) -> None:
+    job, detail = outcome["detail"]["job"], outcome["detail"]
     table = Table(title="balances in OPENX", title_justify="left")
-    for column in ("who", "wallet before", "wallet after", "deposit before", "deposit after"):
-        table.add_column(column, justify="left" if column == "who" else "right")
-    for who, (wallet, deposit) in facts["before"].items():
-        after_wallet, after_deposit = facts["after"][who]
+    for column in ("node", "wallet before", "wallet after", "deposit before", "deposit after"):
+        table.add_column(column, justify="left" if column == "node" else "right")
+    for who, (wallet, deposit) in outcome["before"].items():
+        after_wallet, after_deposit = outcome["after"][who]
         changed = (wallet, deposit) != (after_wallet, after_deposit)
         table.add_row(who, wallet, after_wallet, deposit, after_deposit, style="bold green" if changed else "")
     out.print(table)
     summary = Table(title="summary", title_justify="left", show_header=False)
     rows = (
-        ("job", facts["job_id"]),
+        ("job", outcome["job_id"]),
         ("ended", f"{job['state']}, exit code {job['exit_code']}"),
-        ("ran on", f"{detail['node']}"),
+        ("ran on", outcome["names"].get(detail["node"], detail["node"])),
         ("ran for", f"{job['running_ns'] / 1e9:.1f} s"),
         ("cost", f"{job['cost']} of at most {job['cost_limit']} {job['asset']}"),
         ("receipts and vouchers", str(detail["receipts"])),
         ("settled on chain", f"{detail['settled']} {job['asset']}"),
-        ("words counted, index", f"{facts['checked']['words']}, {facts['checked']['index']}"),
+        ("words counted", outcome["checked"]["words"]),
+        ("index written", outcome["checked"]["index"]),
         ("whole demo", f"{took_s:.0f} s"),
     )
     for name, value in rows:
@@ -227,9 +231,8 @@ def _show_keep(net: Localnet) -> None:
     stop.write_text("#!/bin/sh\nkill " + " ".join(pids) + "\n")
     stop.chmod(0o755)
     home = net.nodes["submitter"].home.folder
-    out.print(
-        f"the network is still up. Try:\n  export XNODE_HOME={home} PATH=$PWD/.venv/bin:$PATH\n  xnode job ls\n  xnode offer ls"
-    )
+    out.print(f"the network is still running. Try:\n  export XNODE_HOME={home} PATH=$PWD/.venv/bin:$PATH")
+    out.print("  xnode job ls\n  xnode offer ls")
     out.print(f"stop it with {stop}")
 
 

@@ -103,7 +103,7 @@ class Localnet:
     # ------------------------------------------------------------------------------------------------------------ chain
 
     def start_chain(self, block_time_s: float = 1.0, port: int = 0) -> None:
-        """A local EVM node with the contracts deployed, or as an earlier one of this network left them."""
+        """A local EVM node with the contracts deployed, continued from its saved state when this folder has one."""
         options = (
             "devnet",
             "up",
@@ -120,7 +120,7 @@ class Localnet:
         self._wait(self.chain, is_up, CHAIN_WAIT_S, "the chain", self.folder / "chain.log")
 
     def kill_chain(self) -> None:
-        """kill -9; the next start goes on from the state that it saved last."""
+        """kill -9; the next start continues from the state it saved last."""
         if self.chain is not None:
             _end(self.chain, signal.SIGKILL)
             self.chain = None
@@ -132,7 +132,7 @@ class Localnet:
     # ------------------------------------------------------------------------------------------------------------ nodes
 
     def add_provider(self, plan: ProviderPlan, bootstrap: tuple[str, ...] = ()) -> Node:
-        """A provider, registered on chain; not started yet. Just what an operator does, by the command line."""
+        """A provider, registered on chain by the commands an operator would type; not started yet."""
         home = self._make_home(plan.name)
         owner = self.make_wallet(home)
         self.fund(owner)
@@ -215,7 +215,7 @@ class Localnet:
         )  # fmt: skip
         if check and done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise UserError(f"`xnode {' '.join(args)}` failed with {done.returncode}: {last}")
+            raise UserError(f"`xnode {' '.join(args)}` failed with exit code {done.returncode}: {last}")
         return done
 
     def _make_home(self, name: str) -> Home:
@@ -236,7 +236,7 @@ class Localnet:
 
     def _make_environment(self, more: Mapping[str, str], home: Home | None) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("XNODE_", "ETH_"))}
-        where = {"XNODE_HOME": str(home.folder)} if home else {"XNODE_HOME": str(self.folder / "nobody")}
+        where = {"XNODE_HOME": str(home.folder)} if home else {"XNODE_HOME": str(self.folder / "no-home")}
         return kept | where | {"ETH_PASSWORD": str(self._password)} | dict(more)
 
     def _wait(
@@ -251,7 +251,7 @@ class Localnet:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Take away what an earlier network in this folder has left, also one that was killed: processes by the id they
+    """Remove what an earlier network in this folder has left, even one that was killed: processes by the id they
     noted, then workloads, then files."""
     if not folder.exists():
         return
@@ -265,14 +265,14 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _unmount_below(folder: Path) -> None:
-    """podman leaves its storage mounted over itself."""
+    """podman leaves its storage mounted on top of itself."""
     mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     for mount in sorted((one for one in mounts if one.startswith(f"{folder}/")), reverse=True):
         subprocess.run(["umount", mount], check=False, timeout=STOP_WAIT_S)
 
 
 def remove_workloads(home: Home) -> None:
-    """Take everything of this home's engine off the host. Containers outlive their daemon, so it takes this."""
+    """Remove everything of this home's engine from the host: containers outlive their daemon."""
     engine_dir = home.data / "engine"
     if engine_dir.exists():
         trio.run(PodmanEngine(engine_dir, home.namespace).erase)
@@ -296,7 +296,7 @@ def _wait_gone(pid: int) -> None:
 
 
 def _end(process: subprocess.Popen[bytes], number: int) -> None:
-    """End a process we started, by its id; with force when it does not listen."""
+    """End a process we started, by its id; with SIGKILL when it ignores SIGTERM."""
     if process.poll() is None:
         process.send_signal(number)
         try:

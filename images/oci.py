@@ -31,7 +31,7 @@ class Hashing:
         return self._file.write(data) if self._file else len(data)
 
     def flush(self) -> None:
-        """Nothing is kept back here."""
+        """There is no buffer here."""
 
     @property
     def digest(self) -> str:
@@ -66,7 +66,7 @@ def write_layout(out: Path, layer: BinaryIO, config: dict[str, Any]) -> str:
 
 
 def write_tar(file: BinaryIO, entries: Iterable[tuple[tarfile.TarInfo, BinaryIO | None]]) -> None:
-    """A tar of these entries in this order, without the times and names of who wrote it."""
+    """A tar of these entries in this order, without the times and user names of the machine that wrote it."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for info, content in entries:
             info.mtime, info.uname, info.gname, info.pax_headers = 0, "", "", {}

@@ -15,7 +15,7 @@ from metering.units import U64_MAX, ZERO, ZERO_HASH, Hash32
 from metering.voucher import Voucher, fold_receipts
 
 UNLIMITED_BYTES = U64_MAX
-"""How much a job may move over the network is in the job, which is no part of the evidence."""
+"""How much a job may move over the network is in the job, which is not part of the evidence."""
 
 
 @dataclass(slots=True)
@@ -193,13 +193,13 @@ def _check_coverage(account: _Account, voucher: CoveredVoucher) -> Refusal | Non
 def _find_folded(account: _Account, voucher: CoveredVoucher) -> tuple[Hash32, ...] | None:
     """The digests that give the voucher's prefix. A provider may show a last receipt that was never paid."""
     coverage = voucher.coverage
-    for candidate in _make_candidates(account, coverage.folded):
+    for candidate in _candidates(account, coverage.folded):
         if fold_receipts(ZERO_HASH, candidate) == coverage.prefix:
             return candidate
     return None
 
 
-def _make_candidates(account: _Account, folded: int) -> Iterator[tuple[Hash32, ...]]:
+def _candidates(account: _Account, folded: int) -> Iterator[tuple[Hash32, ...]]:
     # A stranger's number of leases is not ours to count to: beyond the leases shown there is nothing to fold.
     numbers = range(folded if folded <= max(account.leases) + 1 else 0)
     yield tuple(account.last_digest(number) for number in numbers)

@@ -44,7 +44,7 @@ class SignedAnswer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
 
 
 class Verdict(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What one verifier saw. answers_hash: answers_hash_of of the devices' roots; opening_seed: the verifier's entropy, told
+    """What one verifier saw. answers_hash: answers_hash_of of the devices' roots; opening_seed: the verifier's entropy, revealed
     only after the answers were signed, which say which rows were opened."""
 
     challenge_id: Hash32

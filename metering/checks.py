@@ -12,7 +12,7 @@ from metering.usage import CLOCK_SLACK_NS, USAGE_FIELDS, find_fall, usage_ceilin
 from metering.voucher import Coverage, SignedVoucher, Voucher, fold_receipts, voucher_digest_of
 
 CLOCK_SKEW_NS = 60 * NANOS_PER_SECOND
-"""How far two hosts' clocks may be apart. Both are set by somebody; deadlines between them are tens of seconds already."""
+"""How far two hosts' clocks may be apart. Most hosts are set by NTP; deadlines between them are tens of seconds already."""
 
 
 def check_receipt(

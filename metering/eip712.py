@@ -25,7 +25,7 @@ TYPES: dict[str, str] = {
     # Checked on chain by CapacityRegistry and FaultProver, in CapacityRegistry's domain.
     "Verdict": "Verdict(bytes32 challengeId,bytes32 answersHash,bool passed,bytes32 openingSeed)",
     "CapacityAnswer": "CapacityAnswer(bytes32 challengeId,uint32 device,uint32 n,bytes32 seed,bytes32 root)",
-    # Checked by the two sides of a lease, by whoever audits, and by FaultProver.
+    # Checked by the two sides of a lease, by auditors, and by FaultProver.
     "Resources": "Resources(uint64 vcpuMilli,uint64 memoryBytes,uint64 diskBytes,uint64 gpus,string gpuModel)",
     "Tariff": (
         "Tariff(uint128 vcpuHour,uint128 memoryGibHour,uint128 diskGibHour,uint128 gpuHour,"

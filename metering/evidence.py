@@ -1,4 +1,4 @@
-"""Evidence: the documents by which anybody can check, without asking either side, that what was paid was owed, and by which
+"""Evidence: the documents by which any party can check, without asking either side, that what was paid was owed, and by which
 FaultProver judges: each with the domain in which it is signed."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Faults: what signed documents prove against who signed them, exactly as FaultProver judges it. Only looks at bytes.
 
-owners, wherever it is asked for: the provider to which the registry has bound each node key for ever; a key that is not in
-it proves nothing against anybody. escrow, capacity: the separators of PaymentEscrow's and CapacityRegistry's domains.
+owners, wherever it is asked for: the provider to which the registry has bound each node key forever; a key that is not in
+it proves nothing against any provider. escrow, capacity: the separators of PaymentEscrow's and CapacityRegistry's domains.
 """
 
 from __future__ import annotations
@@ -113,9 +113,9 @@ class Witness:
 
     def add(self, document: Contradictable) -> Equivocation | None:
         """The proof, when the document contradicts one seen before."""
-        separator, digest = _make_document_digest(document, self._escrow)
-        provider = _find_provider(digest, _find_signature(document), self._owners)
-        # A document that names a node of somebody else counts for nobody.
+        separator, digest = _document_digest_of(document, self._escrow)
+        provider = _find_provider(digest, _signature_of(document), self._owners)
+        # A document that names the node of another provider proves nothing.
         if provider is None or (isinstance(document, NumberedDocument) and self._owners.get(document.node) != provider):
             return None
         subject = subject_of(document)
@@ -148,7 +148,7 @@ def subject_of(document: Contradictable) -> Hash32:
             return document.signed.verdict.challenge_id
 
 
-def _make_document_digest(document: Contradictable, escrow: Hash32) -> tuple[Hash32, Hash32]:
+def _document_digest_of(document: Contradictable, escrow: Hash32) -> tuple[Hash32, Hash32]:
     """The separator of the domain in which it is signed (a receipt does not say, the other documents do), and the digest."""
     match document:
         case SignedReceipt(receipt=receipt):
@@ -159,7 +159,7 @@ def _make_document_digest(document: Contradictable, escrow: Hash32) -> tuple[Has
             return document.separator, verdict_digest_of(document.separator, document.signed.verdict)
 
 
-def _find_signature(document: Contradictable) -> bytes:
+def _signature_of(document: Contradictable) -> bytes:
     return document.signed.signature if isinstance(document, VerdictDocument) else document.signature
 
 

@@ -71,5 +71,5 @@ def _fit_counters(counters: Counters, terms: LeaseTerms, network_bytes: int) -> 
 
 @lru_cache(maxsize=16)
 def receipt_digest_of(separator: Hash32, receipt: Receipt) -> Hash32:
-    """What the provider's node signs. Kept for a moment: whoever checks a receipt then names it by the same digest."""
+    """What the provider's node signs. Kept for a moment: a receipt that was just checked is then named by the same digest."""
     return typed_digest(separator, "Receipt", receipt)

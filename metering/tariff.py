@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from metering.resources import Resources
-from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, U128_MAX, Amount
+from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, U128_MAX, Amount, mul_div_down
 from metering.usage import Counters, Usage, usage_ceiling_of, usage_of
 
 
@@ -36,7 +36,7 @@ def cost_of(usage: Usage, tariff: Tariff) -> Amount:
         + usage.disk_byte_ns * tariff.disk_gib_hour
         + (usage.ingress_bytes * tariff.ingress_gb + usage.egress_bytes * tariff.egress_gb) * _PER_BYTE
     )
-    return Amount(min(parts // COST_DIVISOR, U128_MAX))
+    return Amount(min(mul_div_down(parts, 1, COST_DIVISOR), U128_MAX))
 
 
 def weights_of(usage: Usage) -> tuple[int, ...]:
@@ -64,7 +64,7 @@ def hourly_price_of(resources: Resources, tariff: Tariff) -> Amount:
     return cost_of(usage_of(counters, resources), tariff)
 
 
-def find_dearer(tariff: Tariff, bid: Tariff) -> str | None:
+def find_higher_price(tariff: Tariff, bid: Tariff) -> str | None:
     """The first price of the tariff that is above the bid's, or None."""
     for name in Tariff.__struct_fields__:
         if getattr(tariff, name) > getattr(bid, name):

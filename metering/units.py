@@ -1,8 +1,8 @@
-"""Units: whole-number money, addresses, hashes and time, and the only two ways to divide."""
+"""Units: whole-number money, addresses, hashes and time, and the only two ways to divide money."""
 
 from __future__ import annotations
 
-from typing import Annotated, NewType, Self
+from typing import Annotated, NewType, NoReturn, Self
 
 import msgspec
 
@@ -51,9 +51,16 @@ class U128(int):
 
 
 class Amount(U128):
-    """Money in whole base units of one asset. Never a float, never negative."""
+    """Money in whole base units of one asset. Never a float, never negative, and divided only by mul_div_down and
+    mul_div_up, which say which way they round."""
 
     __slots__ = ()
+
+    def __truediv__(self, _divisor: object) -> NoReturn:
+        raise TypeError("an Amount is divided by mul_div_down or mul_div_up")
+
+    def __floordiv__(self, _divisor: object) -> NoReturn:
+        raise TypeError("an Amount is divided by mul_div_down or mul_div_up")
 
 
 ZERO = Amount(0)
@@ -64,6 +71,11 @@ def mul_div_down(a: int, b: int, divisor: int) -> int:
     return a * b // divisor
 
 
+def mul_div_up(a: int, b: int, divisor: int) -> int:
+    """a x b / divisor, rounded up; all three non-negative."""
+    return -(-a * b // divisor)
+
+
 def next_number(last: int, passed_ns: int) -> int:
     """The number for what we sign next: above `last`, and at least the milliseconds passed since a fixed moment.
 
@@ -71,8 +83,3 @@ def next_number(last: int, passed_ns: int) -> int:
     node honest that was restored from an old backup and does not know the numbers that it gave since.
     """
     return max(last + 1, passed_ns // NANOS_PER_MS)
-
-
-def mul_div_up(a: int, b: int, divisor: int) -> int:
-    """a x b / divisor, rounded up; all three non-negative."""
-    return -(-a * b // divisor)

@@ -34,7 +34,7 @@ class Coverage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     digests: tuple[Hash32, ...]
 
     def digest_of(self, lease_number: int) -> Hash32 | None:
-        """The digest named for a lease, or None when it is folded away or not there yet."""
+        """The digest named for a lease, or None when it is folded away or has none yet."""
         index = lease_number - self.folded
         return self.digests[index] if 0 <= index < len(self.digests) else None
 

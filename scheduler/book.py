@@ -26,7 +26,7 @@ MAX_OFFER_LIFE_NS = 24 * NANOS_PER_HOUR
 """No offer may claim a place for longer than a day without being signed again."""
 
 MAX_PROOFS = 64
-"""Proofs of equivocation kept for whoever reports them; one is enough to slash."""
+"""Proofs of equivocation kept for a report; one is enough to slash."""
 
 MAX_EXAMPLES = 3
 """Example nodes named for each reason: enough to look at, short enough to read."""
@@ -43,7 +43,7 @@ class Unfit:
 @dataclass(frozen=True, slots=True)
 class Search:
     """candidates: best first; offers_seen: how many were in the book; unfit: filled only when fewer candidates were
-    found than asked for, because only then does anybody ask why."""
+    found than asked for, because only then does the submitter ask why."""
 
     candidates: tuple[Scored[Offer], ...]
     offers_seen: int

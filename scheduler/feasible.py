@@ -9,17 +9,17 @@ from functools import lru_cache
 from metering.refusal import Refusal
 from metering.sla import show_percent
 from metering.tariff import Tariff, cost_ceiling_of
-from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, ZERO, Amount
+from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, ZERO, Amount, mul_div_down
 from scheduler.job import Job
 from scheduler.offer import Offer, OfferBody
 from scheduler.preferences import Preferences
 
 ALL_OF_IT = 1_000_000
-"""The gap of a constraint that is met or not, with nothing in between."""
+"""The gap of a constraint that is met or not."""
 
 
 class Misfit(Refusal, frozen=True):
-    """A refusal with how far off the offer is. gap: millionths of what is asked; ALL_OF_IT for a plain no."""
+    """A refusal with how far off the offer is. gap: millionths of what is asked; ALL_OF_IT when there is nothing in between."""
 
     gap: int = ALL_OF_IT
 
@@ -67,7 +67,7 @@ def without_network(tariff: Tariff) -> Tariff:
     return Tariff(tariff.vcpu_hour, tariff.memory_gib_hour, tariff.disk_gib_hour, tariff.gpu_hour, ZERO, ZERO)
 
 
-def find_dearer_prices(job: Job, tariff: Tariff) -> tuple[tuple[str, Amount, Amount], ...]:
+def find_prices_above_bid(job: Job, tariff: Tariff) -> tuple[tuple[str, Amount, Amount], ...]:
     """Every price above the job's bid: (its name, the ask, the bid)."""
     if job.bid is None:
         return ()
@@ -76,9 +76,9 @@ def find_dearer_prices(job: Job, tariff: Tariff) -> tuple[tuple[str, Amount, Amo
     return tuple((name, ask, bid) for name, ask, bid in prices if ask > bid)
 
 
-def describe_dearer(dearer: tuple[tuple[str, Amount, Amount], ...]) -> str:
+def describe_prices_above_bid(prices: tuple[tuple[str, Amount, Amount], ...]) -> str:
     """One line that names each price with both numbers."""
-    return ", ".join(f"{name} {ask} is above the bid of {bid}" for name, ask, bid in dearer)
+    return ", ".join(f"{name} {ask} is above the bid of {bid}" for name, ask, bid in prices)
 
 
 @lru_cache(maxsize=1024)
@@ -88,7 +88,7 @@ def has_gpu_model(wanted: str, offered: str) -> bool:
 
 
 def _miss(code: str, detail: str, wanted: int, there: int) -> Misfit:
-    return Misfit(code, detail, abs(wanted - there) * ALL_OF_IT // max(1, wanted))
+    return Misfit(code, detail, mul_div_down(abs(wanted - there), ALL_OF_IT, max(1, wanted)))
 
 
 def _check_expired(_job: Job, offer: Offer, now_ns: int, _preferences: Preferences) -> Misfit | None:
@@ -196,11 +196,11 @@ def _check_refused(_job: Job, offer: Offer, _now_ns: int, preferences: Preferenc
 
 
 def _check_price(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
-    dearer = find_dearer_prices(job, offer.body.tariff)
-    if not dearer:
+    prices = find_prices_above_bid(job, offer.body.tariff)
+    if not prices:
         return None
-    gap = max((ask - bid) * ALL_OF_IT // max(1, bid) for _, ask, bid in dearer)
-    return Misfit("offer_price", describe_dearer(dearer), gap)
+    gap = max(mul_div_down(ask - bid, ALL_OF_IT, max(1, bid)) for _, ask, bid in prices)
+    return Misfit("offer_price", describe_prices_above_bid(prices), gap)
 
 
 def _check_budget(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:

@@ -11,7 +11,7 @@ from scheduler.feasible import fits_job
 from scheduler.job import Job
 from scheduler.offer import Offer
 from scheduler.preferences import Preferences
-from scheduler.score import NEAR_BEST_PERCENT, Scored, score_offer
+from scheduler.score import Scored, near_limit_of, score_offer
 
 
 class OfferIndex(Protocol):
@@ -40,7 +40,7 @@ def select_best(scored: Iterable[Scored[Offer]], count: int) -> tuple[Scored[Off
     best = nsmallest(max(count, MAX_NEAR_BEST), scored, key=lambda one: (one.score, one.node))
     if len(best) <= count:
         return tuple(best)
-    limit = best[0].score * (100 + NEAR_BEST_PERCENT) // 100
+    limit = near_limit_of(best[0].score)
     return tuple(one for place, one in enumerate(best) if place < count or one.score <= limit)
 
 

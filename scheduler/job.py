@@ -102,12 +102,12 @@ _PATH_PART = re.compile(r"[^/\x00-\x1f\x7f]+")
 
 
 def check_job(job: Job) -> Refusal | None:
-    """What is wrong with a job in itself, whoever would run it: a stranger may have written it."""
+    """What is wrong with a job in itself, whichever provider would run it: a stranger may have written it."""
     return _check_image(job) or _check_text(job) or _check_numbers(job) or _check_inputs(job)
 
 
 def check_path(path: str) -> str | None:
-    """Why this is no path for an input, or None: relative, no "..", no control characters."""
+    """Why this is not a path for an input, or None: relative, no "..", no control characters."""
     if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
         return f"is longer than {MAX_PATH_BYTES} bytes"
     for part in path.split("/"):

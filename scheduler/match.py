@@ -1,4 +1,4 @@
-"""Match: the choice of one quote among the answers; binds nobody."""
+"""Match: the choice of one quote among the answers; a choice binds no party."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scheduler.feasible import cost_limit_of
 from scheduler.job import Job
 from scheduler.preferences import Preferences
 from scheduler.quote import SignedQuote, check_quote
-from scheduler.score import NEAR_BEST_PERCENT, Parts, Scored, rank, score_parts_of
+from scheduler.score import NEAR_BEST_PERCENT, Parts, Scored, near_limit_of, rank, score_parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def sort_answers(quotes: Iterable[SignedQuote], job: Job, separator: Hash32, now
 
 
 def choose(answers: Answers, job: Job, preferences: Preferences, now_ns: int, entropy: bytes) -> Choice | None:
-    """The best good quote, or one of those near it as the entropy fall; None when there is no good one."""
+    """The best good quote, or one of those near it, drawn by the entropy; None when none is good."""
     scored = []
     for signed in answers.good:
         parts = score_parts_of(job, signed.quote.node, signed.quote.body.tariff, preferences, now_ns)
@@ -92,7 +92,7 @@ def _make_row(one: Scored[SignedQuote], preferences: Preferences) -> Row:
 
 def _make_reason(ranked: tuple[Scored[SignedQuote], ...], answers: Answers, preferences: Preferences) -> str:
     chosen, least = ranked[0], min(one.score for one in ranked)
-    limit = least * (100 + NEAR_BEST_PERCENT) // 100
+    limit = near_limit_of(least)
     near = sum(1 for one in ranked if one.score <= limit)
     if len(ranked) == 1:
         why = "the only quote that holds"

@@ -9,7 +9,7 @@ from metering.resources import Resources
 from metering.sla import NO_PROMISE, Promise, show_percent
 from metering.tariff import Tariff, cost_ceiling_of
 from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, NANOS_PER_SECOND, Address, Amount
-from scheduler.feasible import cost_limit_of, describe_dearer, find_dearer_prices, has_gpu_model, price_for
+from scheduler.feasible import cost_limit_of, describe_prices_above_bid, find_prices_above_bid, has_gpu_model, price_for
 from scheduler.job import Job, check_job, job_hash_of
 from scheduler.quote import QuoteBody
 
@@ -40,7 +40,7 @@ class Policy:
 
 
 def answer(job: Job, free: Resources, policy: Policy, now_ns: int) -> QuoteBody | Refusal:
-    """The quote for this job, or why there is none. Whoever signs it must hold the resources until it expires.
+    """The quote for this job, or why there is none. The provider that signs it must hold the resources until it expires.
 
     free: what no lease and no standing quote holds, with the host's GPU model.
     """
@@ -132,9 +132,9 @@ def _check_room(job: Job, free: Resources) -> Refusal | None:
 
 
 def _check_money(job: Job, policy: Policy) -> Refusal | None:
-    dearer = find_dearer_prices(job, policy.tariff)
-    if dearer:
-        return Refusal("price", describe_dearer(dearer))
+    prices = find_prices_above_bid(job, policy.tariff)
+    if prices:
+        return Refusal("price", describe_prices_above_bid(prices))
     limit = cost_limit_of(job, policy.tariff)
     if limit > job.budget:
         return Refusal("budget", f"the job may cost {limit} here, its budget is {job.budget}")

@@ -10,7 +10,7 @@ from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.signature import is_signed_by
 from metering.sla import NO_PROMISE, Promise, show_percent
-from metering.tariff import Tariff, find_dearer
+from metering.tariff import Tariff, find_higher_price
 from metering.units import U32, U64, Address, Amount, Hash32
 from scheduler.job import Job, job_hash_of
 
@@ -69,9 +69,9 @@ def check_quote(signed: SignedQuote, job: Job, separator: Hash32, now_ns: int) -
         return Refusal("quote_asset", f"quote {quote.number} is in asset 0x{body.asset.hex()}, not the job's")
     if body.resources != job.resources or body.duration_limit_ns < job.duration_limit_ns:
         return Refusal("quote_resources", f"quote {quote.number} is for other resources than the job asks")
-    dearer = find_dearer(body.tariff, job.bid) if job.bid else None
-    if dearer:
-        return Refusal("quote_above_bid", f"{dearer} of quote {quote.number} is above the job's bid")
+    price = find_higher_price(body.tariff, job.bid) if job.bid else None
+    if price:
+        return Refusal("quote_above_bid", f"{price} of quote {quote.number} is above the job's bid")
     if body.cost_limit > job.budget:
         return Refusal(
             "quote_above_budget", f"quote {quote.number} may cost {body.cost_limit}, the budget is {job.budget}"

@@ -6,19 +6,16 @@ from math import isqrt
 
 import msgspec
 
-from metering.units import NANOS_PER_HOUR, U64
-
-PPM = 1_000_000
-"""Probabilities are whole millionths: a float would not add up to the same order on two machines."""
+from metering.units import NANOS_PER_HOUR, PPM, U64
 
 HALF_LIFE_NS = 7 * 24 * NANOS_PER_HOUR
-"""A week: hosts get mended and get worse; last month's failures say little."""
+"""A week: hosts get fixed and get worse; last month's failures say little."""
 
 _PRIOR_SUCCESSES_MILLI, _PRIOR_FAILURES_MILLI = 4_000, 1_000
 """A stranger counts as four good jobs and one bad: worth trying, not worth preferring."""
 
 _LEAST_PPM = 50_000
-"""Never below one in twenty, so that a score stays finite and a mended node can come back."""
+"""Never below one in twenty, so that a score stays finite and a node that was fixed can come back."""
 
 
 class Reputation(msgspec.Struct, frozen=True, array_like=True):
@@ -43,10 +40,10 @@ def success_ppm_of(reputation: Reputation, now_ns: int) -> int:
     if reputation == NO_REPUTATION:
         # Of most nodes nothing is known, and nothing fades into nothing.
         return _STRANGER_PPM
-    return _make_ppm(*_fade(reputation, now_ns))
+    return _cautious_ppm_of(*_fade(reputation, now_ns))
 
 
-def _make_ppm(good: int, bad: int) -> int:
+def _cautious_ppm_of(good: int, bad: int) -> int:
     good, bad = good + _PRIOR_SUCCESSES_MILLI, bad + _PRIOR_FAILURES_MILLI
     total = good + bad
     mean = good * PPM // total
@@ -55,7 +52,7 @@ def _make_ppm(good: int, bad: int) -> int:
     return max(_LEAST_PPM, mean - deviation)
 
 
-_STRANGER_PPM = _make_ppm(0, 0)
+_STRANGER_PPM = _cautious_ppm_of(0, 0)
 
 
 def _fade(reputation: Reputation, now_ns: int) -> tuple[int, int]:

@@ -10,19 +10,19 @@ from typing import Generic, TypeVar
 from metering.eip712 import keccak
 from metering.resources import Resources
 from metering.tariff import Tariff, cost_of
-from metering.units import NANOS_PER_SECOND, Address, mul_div_up
+from metering.units import NANOS_PER_SECOND, PPM, Address, mul_div_down, mul_div_up
 from metering.usage import Counters, Usage, usage_of
 from scheduler.feasible import price_for, without_network
 from scheduler.job import Job
 from scheduler.offer import Offer
 from scheduler.preferences import Preferences, Weights
-from scheduler.reputation import PPM, success_ppm_of
+from scheduler.reputation import success_ppm_of
 
 T = TypeVar("T")
 
 NEAR_BEST_PERCENT = 5
 """All within this of the best are as good: taking any of them keeps submitters from all asking one provider at once
-(simulated: 0.26 refusals a lease instead of 1.0)."""
+(simulated: 0.26 refusals per lease instead of 1.0)."""
 
 _UNKNOWN_MBPS = 100
 """The download rate of a node that does not say, or says more than it is likely to get from one registry."""
@@ -51,9 +51,9 @@ class Parts:
         return self.compute + self.network + self.retries + self.distance + self.image
 
     def describe(self) -> str:
-        """The parts that count with their shares, largest first: money's decimals are for whoever shows the numbers."""
+        """The parts that count with their shares, largest first: who shows the numbers knows the money's decimals."""
         named = sorted(((getattr(self, part.name), part.name) for part in fields(self)), reverse=True)
-        shares = [(name, value * 100 // self.total) for value, name in named if value]
+        shares = [(name, mul_div_down(value, 100, self.total)) for value, name in named if value]
         return ", ".join(f"{name} {share} %" if share else f"{name} under 1 %" for name, share in shares) or "free"
 
 
@@ -78,7 +78,7 @@ def score_parts_of(
     job: Job, node: Address, tariff: Tariff, preferences: Preferences, now_ns: int, network_mbps: int = _UNKNOWN_MBPS
 ) -> Parts:
     """The score's parts for this node at these prices."""
-    compute, network = _make_costs(job, tariff)
+    compute, network = _costs_of(job, tariff)
     success_ppm = success_ppm_of(preferences.reputation(node), now_ns)
     # Mbit/s are bits per microsecond.
     pull_us = 0 if node in preferences.warm else job.image.size_bytes * 8 // network_mbps
@@ -86,25 +86,30 @@ def score_parts_of(
         compute=compute,
         network=network,
         retries=mul_div_up(compute + network, PPM - success_ppm, success_ppm),
-        distance=preferences.weights.rtt_ms * preferences.rtt_us(node) // 1_000,
-        image=preferences.weights.wait_second * pull_us // 1_000_000,
+        distance=mul_div_down(preferences.weights.rtt_ms, preferences.rtt_us(node), 1_000),
+        image=mul_div_down(preferences.weights.wait_second, pull_us, 1_000_000),
     )
 
 
 def weights_of(job: Job, tariffs: Iterable[Tariff]) -> Weights:
     """What the submitter's time is worth: a second of waiting costs what a second of the job does at the lowest of these
     prices. Without a price time is worth nothing."""
-    compute = min((_make_costs(job, tariff)[0] for tariff in tariffs), default=0)
-    second = compute * NANOS_PER_SECOND // job.duration_limit_ns if job.duration_limit_ns else 0
-    return Weights(rtt_ms=second * ROUND_TRIPS // 1_000, wait_second=second)
+    compute = min((_costs_of(job, tariff)[0] for tariff in tariffs), default=0)
+    second = mul_div_down(compute, NANOS_PER_SECOND, job.duration_limit_ns) if job.duration_limit_ns else 0
+    return Weights(rtt_ms=mul_div_down(second, ROUND_TRIPS, 1_000), wait_second=second)
+
+
+def near_limit_of(best: int) -> int:
+    """The highest score that is still near the best one."""
+    return mul_div_down(best, 100 + NEAR_BEST_PERCENT, 100)
 
 
 def rank(scored: Iterable[Scored[T]], entropy: bytes) -> tuple[Scored[T], ...]:
-    """Best first; those near the best are in an order that only the entropy know."""
+    """Best first; those near the best are in an order that only the entropy knows."""
     ordered = sorted(scored, key=lambda one: (one.score, one.node))
     if not ordered:
         return ()
-    limit = ordered[0].score * (100 + NEAR_BEST_PERCENT) // 100
+    limit = near_limit_of(ordered[0].score)
     near = [one for one in ordered if one.score <= limit]
     near.sort(key=lambda one: keccak(entropy + one.node))
     return (*near, *ordered[len(near) :])
@@ -112,17 +117,17 @@ def rank(scored: Iterable[Scored[T]], entropy: bytes) -> tuple[Scored[T], ...]:
 
 def full_usage_of(job: Job) -> Usage:
     """What the job uses when it takes all it asks for until its duration limit."""
-    return _make_full_usage(job.resources, job.duration_limit_ns, job.network_bytes)
+    return _full_usage_of(job.resources, job.duration_limit_ns, job.network_bytes)
 
 
 @lru_cache(maxsize=8)
-def _make_full_usage(resources: Resources, duration_ns: int, network_bytes: int) -> Usage:
+def _full_usage_of(resources: Resources, duration_ns: int, network_bytes: int) -> Usage:
     """Kept for a moment: it is the same for every offer that one search scores."""
     full = Counters(duration_ns, resources.vcpu_milli * duration_ns // 1_000, network_bytes, network_bytes)
     return usage_of(full, resources)
 
 
-def _make_costs(job: Job, tariff: Tariff) -> tuple[int, int]:
+def _costs_of(job: Job, tariff: Tariff) -> tuple[int, int]:
     usage = full_usage_of(job)
     compute = cost_of(usage, without_network(tariff))
     return compute, cost_of(usage, price_for(job, tariff)) - compute

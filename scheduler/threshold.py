@@ -12,14 +12,14 @@ from bisect import bisect_left, insort
 from heapq import heapify, heappop, heapreplace
 
 from metering.tariff import COST_DIVISOR, Tariff, weights_of
-from metering.units import U128_MAX, Address
+from metering.units import PPM, U128_MAX, Address, mul_div_down
 from scheduler.feasible import fits_job, has_gpu_model
 from scheduler.index import MAX_NEAR_BEST, select_best
 from scheduler.job import Job
 from scheduler.offer import Offer
 from scheduler.preferences import Preferences
-from scheduler.reputation import NO_REPUTATION, PPM, success_ppm_of
-from scheduler.score import NEAR_BEST_PERCENT, Scored, full_usage_of, score_offer
+from scheduler.reputation import NO_REPUTATION, success_ppm_of
+from scheduler.score import Scored, full_usage_of, near_limit_of, score_offer
 
 _PRICES = Tariff.__struct_fields__
 _NETWORK_PRICES = frozenset({"ingress_gb", "egress_gb"})
@@ -41,7 +41,7 @@ class ThresholdIndex:
     def put(self, offer: Offer) -> None:
         """See OfferIndex."""
         self.drop(offer.node)
-        kind = _find_kind(offer)
+        kind = _kind_of(offer)
         self._kinds[offer.node] = kind
         self._buckets.setdefault(kind, _Bucket()).put(offer)
 
@@ -134,19 +134,19 @@ class _Walk:
             self.found.append(scored)
             insort(self._scores, scored.score)
             if len(self._scores) >= self._count:
-                self.least_too_much = self._find_least_too_much()
+                self.least_too_much = self._least_that_is_too_much()
 
-    def _find_least_too_much(self) -> int:
-        wanted = max(self._scores[self._count - 1], self._scores[0] * (100 + NEAR_BEST_PERCENT) // 100)
+    def _least_that_is_too_much(self) -> int:
+        wanted = max(self._scores[self._count - 1], near_limit_of(self._scores[0]))
         most = max(self._count, MAX_NEAR_BEST)
         if len(self._scores) >= most:
             wanted = min(wanted, self._scores[most - 1])
         # A score is at least the cost with its retries: ceil(cost x PPM / success). Distance and image only add to it.
-        cost = wanted * self._best_success_ppm // PPM
+        cost = mul_div_down(wanted, self._best_success_ppm, PPM)
         return (cost + 1) * COST_DIVISOR if cost < U128_MAX else _WITHOUT_END
 
 
-def _find_kind(offer: Offer) -> _Kind:
+def _kind_of(offer: Offer) -> _Kind:
     body = offer.body
     return body.asset, body.region, body.free.gpu_model or body.capacity.gpu_model
 

@@ -57,6 +57,30 @@ def test_an_arrow_upwards_is_found(copied: Path) -> None:
     assert "metering.units -> scheduler.job" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("path", "module"),
+    [
+        ("xnode/runtime/host/disk.py", "xnode.runtime.podman.engine"),
+        ("xnode/runtime/conmon/logs.py", "xnode.runtime.podman.command"),
+        ("xnode/net/pipe.py", "xnode.net.host"),
+        ("xnode/net/server.py", "xnode.net.rpc"),
+    ],
+)
+def test_an_arrow_upwards_within_a_room_is_found(copied: Path, path: str, module: str) -> None:
+    file = copied / path
+    file.write_text(file.read_text() + f"\nimport {module}\n")
+    result = lint(copied)
+    assert result.returncode != 0
+    assert f"{path.removesuffix('.py').replace('/', '.')} -> {module}" in result.stdout
+
+
+def test_a_module_without_a_layer_is_found(copied: Path) -> None:
+    (copied / "xnode/net/utils.py").write_text("")
+    result = lint(copied)
+    assert result.returncode != 0
+    assert "utils" in result.stdout
+
+
 def test_the_rules_name_everything_a_core_must_not_import() -> None:
     rules = (ROOT / "pyproject.toml").read_text().partition("the cores only compute")[2]
     assert [module for module in FORBIDDEN if f'"{module}"' not in rules] == []

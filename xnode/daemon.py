@@ -19,6 +19,7 @@ from metering.codec import decode
 from metering.refusal import Refusal
 from metering.units import Address
 from xnode import __version__
+from xnode.backoff import Backoff, retry_forever
 from xnode.chain.client import ChainClient, open_client
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.challenge.prover import Prover
@@ -35,9 +36,10 @@ from xnode.console.present import Presenter
 from xnode.control.server import hold_pid_file, serve_control
 from xnode.effects.dispatch import make_perform
 from xnode.effects.layouts import LayoutStore
+from xnode.effects.orphans import sweep_orphans
 from xnode.effects.provider import ProviderEffects
 from xnode.effects.submitter import SubmitterEffects
-from xnode.errors import Permanent, Retryable, UserError
+from xnode.errors import Permanent, Retryable, UserError, real_error_of
 from xnode.loop import Loop
 from xnode.monitor.metrics import register_metrics
 from xnode.net.blobs import BlobStore, serve_blobs
@@ -50,7 +52,6 @@ from xnode.peers.experience import Experience
 from xnode.peers.job_log import LogArchive
 from xnode.peers.log_follower import LogFollower
 from xnode.peers.market import Market, make_market
-from xnode.peers.orphans import sweep_orphans
 from xnode.peers.publish import OfferPublisher, keep_found
 from xnode.peers.serve import PeerService
 from xnode.ports.net import RpcHandler, RpcRefused
@@ -74,6 +75,9 @@ FIRST_THRESHOLD = 10_000
 """New objects between two collections of the young ones: a batch of a few hundred changes makes as many as 700, the default, all
 the time, and none of them are cycles."""
 
+SWEEP_RETRY = Backoff(first_s=5.0, most_s=300.0)
+"""Between tries to remove what is left of leases that are over: nothing waits for it."""
+
 log = structlog.get_logger()
 
 
@@ -85,17 +89,7 @@ def run_daemon(config: Config) -> None:
             migrate_apart(config.node.database_url)
             trio.run(_run, config)
     except BaseExceptionGroup as group:
-        raise _find_cause(group) from group
-
-
-def _find_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    for kind in (UserError, Permanent, Retryable):
-        named, _ = group.split(kind)
-        while isinstance(named, BaseExceptionGroup):
-            named = named.exceptions[0]  # type: ignore[assignment]
-        if named is not None:
-            return named
-    return group
+        raise real_error_of(group) from group
 
 
 def freeze_start() -> None:
@@ -241,7 +235,8 @@ class _Daemon:
             if watch is not None:
                 nursery.start_soon(watch.run)
             if engine is not None:
-                nursery.start_soon(sweep_orphans, engine, loop, journal)
+                sweep = partial(sweep_orphans, engine, loop, journal)
+                nursery.start_soon(retry_forever, "removing orphaned workloads", sweep, SWEEP_RETRY)
             await self._serve_http(nursery, console, registry)
             await nursery.start(serve_control, config.home.control, bind_methods(console))
             freeze_start()

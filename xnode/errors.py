@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
+from typing import overload
 
 
 class _Fault(Exception):
@@ -77,3 +79,29 @@ class InvalidValue(ValueError):
     def __init__(self, what: str, hint: str = "") -> None:
         self.what, self.hint = what, hint
         super().__init__(f"{what}; {hint}" if hint else what)
+
+
+@overload
+def real_error_of(error: Exception) -> Exception: ...
+@overload
+def real_error_of(error: BaseException) -> BaseException: ...
+def real_error_of(error: BaseException) -> BaseException:
+    """What a group of errors is about; an error outside a group is itself. Nurseries wrap whatever is raised in them.
+
+    An interrupt explains everything beside it; then comes what says most about what to do. Several errors of which none
+    is meant for a person stay a group.
+    """
+    leaves = list(_leaves_of(error))
+    for kind in (KeyboardInterrupt, UserError, Permanent, Retryable):
+        for leaf in leaves:
+            if isinstance(leaf, kind):
+                return leaf
+    return leaves[0] if len(leaves) == 1 else error
+
+
+def _leaves_of(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves_of(inner)
+    else:
+        yield error

@@ -1,4 +1,4 @@
-"""The loop: change -> step -> journal -> effects -> results as changes. It decides nothing and waits for nobody but the disk."""
+"""The loop: change -> step -> journal -> effects -> results as changes. It decides nothing and waits only for the disk."""
 
 from __future__ import annotations
 
@@ -13,39 +13,41 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
+from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
 from xnode.logs import log_context
 from xnode.milestones import log_milestones
 from xnode.node import effects
 from xnode.node.changes import Change, EffectFailed, Entry, Woke
-from xnode.node.state import State, Turn, make_state
+from xnode.node.state import State, make_state
 from xnode.node.step import step
-from xnode.node.subject import find_subject
+from xnode.node.subject import subject_of
 from xnode.ports.clock import Clock
+from xnode.repeated_event import RepeatedEvent
 from xnode.store.journal import Batch, Journal
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
 INBOX_MAX = 10_000
-"""Changes waiting at most; whoever brings more waits in line, which slows strangers down before it fills memory."""
+"""Changes waiting at most; a caller that brings more waits in line, which slows strangers down before it fills memory."""
 
 BATCH_MAX = 2_000
 """Changes in one commit: enough to fill the disk's pace, few enough that the first does not wait for long."""
 
-_RETRY_FIRST_S = 0.1
-_RETRY_MOST_S = 5.0
+RETRY = Backoff(first_s=0.1, most_s=5.0)
+"""Between tries of an effect, and of a commit: most faults pass at once, and none is left alone for long."""
 
 Perform = Callable[[effects.DurableEffect], Awaitable[Change]]
-"""Does one effect and gives the change that tells of it. Raises Retryable or Permanent."""
+"""Does one effect and gives the change that reports it. Raises Retryable or Permanent."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class _Question:
-    """One who waits for a durable answer."""
+    """A caller that waits for a durable answer."""
 
     answered: trio.Event = field(default_factory=trio.Event)
     reply: effects.Reply | None = None
@@ -73,8 +75,8 @@ class Loop:
         self._asking: dict[str, _Question] = {}
         self._asked = 0
         self._alarms: list[tuple[int, str, bytes]] = []
-        self._alarm_set = trio.Event()
-        self._changed = trio.Event()
+        self._alarm_set = RepeatedEvent()
+        self._changed = RepeatedEvent()
         self.state = State()
         self.commits = 0
         self.entries = 0
@@ -120,7 +122,7 @@ class Loop:
 
     async def _put_in_line(self, change: Change) -> None:
         try:
-            # Whoever asks is about to wait anyway: no need to let the others run first.
+            # The caller is about to wait anyway: no need to let the others run first.
             self._send.send_nowait((change, None))
         except trio.WouldBlock:
             await self._send.send((change, None))
@@ -131,7 +133,7 @@ class Loop:
 
     def next_change(self) -> trio.Event:
         """Is set by the next commit. Taken before the state is read, it misses none, whatever is awaited in between."""
-        return self._changed
+        return self._changed.next()
 
     # ------------------------------------------------------------------------------------------------------- one batch
 
@@ -149,7 +151,8 @@ class Loop:
             entry = Entry(self._clock.now_ns(), os.urandom(32), change, done)
             turn = step(state, entry)
             state = turn.state
-            self._add_turn(batch, replies, entry, turn)
+            self._seq, answers = batch.add(self._seq, entry, turn)
+            replies += answers
         if batch:
             await self._commit(batch)
         log_milestones(self.state, [record for record, _ in batch.records.values()])
@@ -162,39 +165,19 @@ class Loop:
             if is_live:
                 self._set_alarm(record)
         self._changed.set()
-        self._changed = trio.Event()
-
-    def _add_turn(self, batch: Batch, replies: list[effects.Reply], entry: Entry, turn: Turn) -> None:
-        lasting = False
-        for effect in turn.effects:
-            if isinstance(effect, effects.Reply):
-                replies.append(effect)
-            else:
-                batch.effects[effect.id] = (self._seq + 1, effect)
-                lasting = True
-        for key, record in turn.touched.items():
-            batch.records[key] = (record, key not in turn.dropped)
-        # A question that changed nothing leaves no trace: strangers cannot fill our disk by asking.
-        if lasting or turn.touched or entry.done:
-            self._seq += 1
-            batch.entries.append((self._seq, entry))
-        if entry.done:
-            batch.done.append(entry.done)
 
     async def _commit(self, batch: Batch) -> None:
         names = [type(entry.change).__name__ for _, entry in batch.entries]
         for name in names:
             reach(f"before_commit:{name}")
-        pause_s = _RETRY_FIRST_S
-        while True:
+        for pause_s in RETRY.pauses():
             try:
                 await self._journal.commit(batch)
                 break
             except Retryable as error:
                 # Nothing was acknowledged and nothing done, so waiting for the disk loses nothing.
                 log.error("journal cannot be written; waiting", reason=str(error))
-                await trio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _RETRY_MOST_S)
+            await trio.sleep(pause_s)
         self.commits += 1
         self.entries += len(names)
         for name in names:
@@ -222,7 +205,7 @@ class Loop:
         while lane.waiting:
             effect_id = lane.waiting.popleft()
             version, effect = self._pending[effect_id]
-            subject = find_subject(self.state, effect)
+            subject = subject_of(self.state, effect)
             with log_context(job=subject.job_hash, lease=subject.lease_id, escrow=subject.escrow_id):
                 change = await self._do(version, effect)
             newest, _ = self._pending.get(effect_id, (version, effect))
@@ -236,10 +219,9 @@ class Loop:
             del self._lanes[name]
 
     async def _do(self, version: int, effect: effects.DurableEffect) -> Change | None:
-        """The change that tells how it went; None when a newer effect has taken this one's place."""
+        """The change that reports how it went; None when a newer effect has taken this one's place."""
         name = type(effect).__name__
-        pause_s = _RETRY_FIRST_S
-        while True:
+        for pause_s in RETRY.pauses():
             if self._pending[effect.id][0] != version:
                 return None
             reach(f"before_effect:{name}")
@@ -261,7 +243,7 @@ class Loop:
                 return EffectFailed(effect, "deadline", failure)
             log.info("effect will be tried again", effect=name, id=effect.id, reason=failure)
             await trio.sleep(min(pause_s, self._time_left(effect)))
-            pause_s = min(2 * pause_s, _RETRY_MOST_S)
+        raise AssertionError("pauses have no end")
 
     def _time_left(self, effect: effects.DurableEffect) -> float:
         # Never below zero: trio takes no negative times, and a deadline may pass between any two lines.
@@ -277,12 +259,12 @@ class Loop:
 
     async def _ring_alarms(self) -> None:
         while True:
-            self._alarm_set = trio.Event()
+            alarm_set = self._alarm_set.next()
             while self._alarms and self._alarms[0][0] <= self._clock.now_ns():
                 _, kind, key = heapq.heappop(self._alarms)
                 await self._send.send((Woke(kind, key), None))
             with trio.move_on_after(self._time_to_alarm()):
-                await self._alarm_set.wait()
+                await alarm_set.wait()
 
     def _time_to_alarm(self) -> float:
         return max(0.0, (self._alarms[0][0] - self._clock.now_ns()) / 1e9) if self._alarms else inf

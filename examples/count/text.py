@@ -37,5 +37,5 @@ def _read_text(path: Path) -> bytes:
         text = gzip.decompress(raw) if path.suffix == ".gz" else raw
     except (OSError, EOFError, gzip.BadGzipFile):
         return b""
-    # Binary files are no text, whatever they are called.
+    # Binary files are not text, whatever their names say.
     return b"" if b"\0" in text[:4096] else text

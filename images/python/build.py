@@ -45,10 +45,10 @@ DROPPED = re.compile(
     r"|usr/lib/python3[^/]*/(test|idlelib|tkinter|turtledemo|lib2to3|ensurepip|distutils|pydoc_data)/.+"
     r"|usr/(s?bin|lib/dpkg)/(perl.*|apt.*|dpkg.*|debconf.*)|usr/lib/python3/.*/__pycache__(/.+)?)$"
 )
-"""What a workload never opens: package management, documentation, other languages' runtimes, compiled caches."""
+"""Files that no workload opens: package management, documentation, other languages' runtimes, compiled caches."""
 
 ADDED_FOLDERS = ("./work", "./work/in", "./work/out")
-"""So that they are there before the container's root is read-only."""
+"""Made here because the container's root is read-only."""
 
 
 def main() -> None:
@@ -62,14 +62,14 @@ def build(out: Path) -> str:
     """The image's digest, built into the layout folder `out` unless it is there already."""
     stamp, recipe = out / "recipe.sha256", _recipe_hash()
     if stamp.exists() and stamp.read_text().startswith(recipe):
-        _say("nothing to do: the recipe has not changed")
+        _say("already built: the recipe has not changed")
         return stamp.read_text().split()[1]
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="xnode-image-") as folder:
         full, slim = Path(folder, "full.tar"), Path(folder, "slim.tar")
         _bootstrap(full)
-        _say("leaving out what a workload never opens")
+        _say("removing files that no workload opens")
         with tarfile.open(full) as source, slim.open("wb") as target:
             write_tar(target, _slim(source))
         _say(f"compressing {slim.stat().st_size >> 20} MiB")

@@ -109,7 +109,7 @@ def _time_job(pair: Pair, job: dict[str, str]) -> Times:
 
 
 def _find_steps(detail: dict[str, Any]) -> dict[str, float]:
-    """When each word first stands in the timeline, seconds."""
+    """When each word first appears in the timeline, seconds."""
     found: dict[str, float] = {}
     for entry in detail["timeline"]:
         found.setdefault(entry["what"], entry["at_ns"] / 1e9)

@@ -58,7 +58,7 @@ print(used(resource.RUSAGE_SELF) + used(resource.RUSAGE_CHILDREN) + orphans, flu
 
 
 def run() -> list[dict[str, Any]]:
-    """One row a measurement; errors are the metered time against the load's own word, in percent."""
+    """One row per measurement; errors are the metered time against the load's own count, in percent."""
     state = Path(tempfile.mkdtemp(prefix="xnode-bench-"))
     try:
         return trio.run(_measure, state)
@@ -88,7 +88,7 @@ def _python_layout() -> Path:
 
 
 async def _meter(engine: PodmanEngine, image: Image, shape: str) -> dict[str, Any]:
-    """One load; its start (the interpreter's) counts as used by it, and is in its own word as well."""
+    """One load; its start (the interpreter's) counts as used by it, and is in its own count as well."""
     spec = _spec(image, ("python3", "-S", "-E", "-c", BURN, shape, str(BURN_S)))
     await engine.start(spec)
     with trio.fail_after(120):
@@ -152,7 +152,7 @@ def _ms(values: list[float], share: float) -> float:
 
 
 def main() -> None:
-    """Print one line a row."""
+    """Print one line per row."""
     for row in run():
         print(
             "  ".join(

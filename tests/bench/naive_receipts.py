@@ -1,4 +1,4 @@
-"""The naive node: takes a receipt as one would write it first: eth-account for the signatures, an ORM commit for each."""
+"""The naive node: handles a receipt in the most obvious way: eth-account for the signatures, an ORM commit for each."""
 
 from __future__ import annotations
 

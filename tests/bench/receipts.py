@@ -57,7 +57,7 @@ TARGET_QUEUED_PER_CORE_S = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Receipts a second of CPU time of the whole process, and of the wall's."""
+    """Receipts per second of the whole process's CPU time, and per second of wall time."""
 
     per_core_s: float
     per_wall_s: float

@@ -17,7 +17,7 @@ from tests.bench.pair import open_pair
 from tests.bench.row import Row, judge
 
 SETTLE_S = 80.0
-"""For a minute after the last search the book is kept fresh: that is not rest."""
+"""For a minute after the last search the book is kept fresh: the node is not at rest yet."""
 
 WATCH_S = 30.0
 LOOKS = 15

@@ -29,7 +29,7 @@ def image() -> Path:
 
 @pytest.fixture
 def market(whole_market: Market) -> Market:
-    """The market with everybody up, whatever the test before left."""
+    """The market with every node up, whatever the test before left."""
     whole_market.restart_dead()
     return whole_market
 
@@ -46,7 +46,7 @@ def whole_market(image: Path) -> Iterator[Market]:
 
 
 def keep_logs(folder: Path) -> None:
-    """What the nodes of a network said, for whoever looks for the cause of a failure."""
+    """The logs of a network's nodes, to find the cause of a failure."""
     LOGS.mkdir(parents=True, exist_ok=True)
     for log in folder.glob("*/daemon.log"):
         shutil.copyfile(log, LOGS / f"{log.parent.name}.log")

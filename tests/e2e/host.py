@@ -1,4 +1,4 @@
-"""Host: what is left of a lease on this machine, looked for past the engine: mounts, cgroups, processes, files."""
+"""Host: what is left of a lease on this machine, found without asking the engine: mounts, cgroups, processes, files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xnode.home import Home
 CGROUPS = Path("/sys/fs/cgroup")
 
 SHORT = 32
-"""Container names hold this much of a lease's hex."""
+"""Container names hold this many characters of a lease's hex."""
 
 
 def find_traces(home: Home, lease_hex: str) -> list[str]:

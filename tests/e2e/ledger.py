@@ -1,4 +1,4 @@
-"""Ledger: what the chain says of a market's money, read past all of our nodes."""
+"""Ledger: what the chain says of a market's money, read without asking any of our nodes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Ledger:
         return trio.run(self._count_claims)
 
     def set_block_time(self, block_time_s: int) -> None:
-        """Let anvil mine so often; 0: never."""
+        """Have anvil mine a block every so many seconds; 0: never."""
         trio.run(self._set_block_time, block_time_s)
 
     async def _set_block_time(self, block_time_s: int) -> None:

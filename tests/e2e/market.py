@@ -56,7 +56,7 @@ DEPOSIT = "100"
 BLOCK_TIME_S = 0.5
 
 LINES = '''
-"""Prints numbered lines for as many seconds as it is told, and leaves their number."""
+"""Prints numbered lines for as many seconds as its argument says, and leaves their number."""
 import sys, time
 begun, number = time.monotonic(), 0
 while time.monotonic() - begun < float(sys.argv[1]):
@@ -78,7 +78,7 @@ budget: {budget}
 
 
 def wait_until(look: Callable[[], bool], what: str, deadline_s: float = WAIT_S) -> None:
-    """Look again and again until it is so."""
+    """Returns when `look` is true; fails after the deadline."""
     end = time.monotonic() + deadline_s
     while not look():
         assert time.monotonic() < end, f"{what}: not so within {deadline_s:g} s"
@@ -107,7 +107,7 @@ class Market:
         return cls(net, image, provider, submitter, Ledger.open(net.manifest))
 
     def open_account(self, name: str, deposit: str, silence: str = "60s") -> Market:
-        """The same network as another submitter sees it, with a deposit of its own."""
+        """The same network as seen by another submitter, with its own deposit."""
         submitter = self.net.nodes.get(name)
         if submitter is None:
             submitter = self.net.add_submitter(name, deposit, self.net.bootstrap_of(self.provider), silence)
@@ -185,7 +185,7 @@ class Market:
     # ----------------------------------------------------------------------------------------------------------- deaths
 
     def arm(self, node: Node, point: str) -> None:
-        """Let the node die, once, when it next reaches this point."""
+        """Make the node die, once, when it next reaches this point."""
         part = find_point(node).with_suffix(".part")
         part.write_text(point)
         part.replace(find_point(node))
@@ -210,7 +210,7 @@ class Market:
         return node.process is None or node.process.poll() is not None
 
     def restart_dead(self) -> None:
-        """Start again whoever has died."""
+        """Start every node again that has died."""
         for node in self.nodes.values():
             if self.has_died(node):
                 self.net.start(node, **die_at(node))
@@ -234,7 +234,7 @@ class PlacedJob:
         return dict(self.market.submitter.control.call("job.show", {"job_id": self.job_id}))
 
     def wait_event(self, what: str, deadline_s: float = WAIT_S) -> None:
-        """Returns when the job's timeline has said `what`."""
+        """Returns when the job's timeline shows `what`."""
         stream = self.market.submitter.control.stream(
             "job.events", {"job_id": self.job_id, "follow": True}, quiet_s=deadline_s
         )
@@ -321,7 +321,7 @@ def find_point(node: Node) -> Path:
 
 
 def pin_port(node: Node) -> None:
-    """Let it listen, in its next lives too, where it listens now, as providers do."""
+    """Have it listen where it listens now after each restart, as providers do."""
     table = read_table(node.home)
     listened = [one.partition("/p2p/")[0] for one in node.control.call("node.status")["multiaddrs"]]
     write_config(node.home, {**table, "node": {**table["node"], "listen": listened}})

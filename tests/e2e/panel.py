@@ -112,7 +112,7 @@ class Panel:
         wait_until(member.node.control.is_up, "the cheater starts")
 
     def arm(self, member: Member, point: str) -> None:
-        """Let the node die, once, when it next reaches this point."""
+        """Make the node die, once, when it next reaches this point."""
         part = find_point(member.node).with_suffix(".part")
         part.write_text(point)
         part.replace(find_point(member.node))
@@ -120,7 +120,7 @@ class Panel:
         self._armed.append(member.node.process)
 
     def revive_all(self) -> None:
-        """Start again whoever has died, until every armed node has, and all are up."""
+        """Start every node again that has died, until every armed node has died once and all are up."""
 
         def look() -> bool:
             for member in self.members:

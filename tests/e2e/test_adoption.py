@@ -1,4 +1,4 @@
-"""A workload outlives its provider's daemon: the next one takes it up where it is, and bills what it used, no more."""
+"""A workload outlives its provider's daemon: the next one adopts it as it is, and bills exactly what it used."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_end_of_a_log_is_fetched_when_its_provider_is_back(market: Market) -
     job.wait_receipts(1)
     pid = find_workload(market.provider.home, job.lease_hex)
     market.net.kill(market.provider)
-    wait_until(lambda: not is_alive(pid), "the workload ends while nobody looks")
+    wait_until(lambda: not is_alive(pid), "the workload ends while no daemon runs")
     market.restart_dead()
     assert job.wait_settled()["job"]["state"] == "done"
     job.wait_provider_settled()

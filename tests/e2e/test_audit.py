@@ -1,4 +1,4 @@
-"""After a real job: what both sides export holds, also against the chain; and both logs tell of it under one id."""
+"""After a real job: what both sides export holds, also against the chain, and both logs show it under one id."""
 
 from __future__ import annotations
 

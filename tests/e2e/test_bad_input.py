@@ -72,7 +72,7 @@ def test_a_job_without_an_input_says_which(market: Market) -> None:
 
 @pytest.fixture
 def layout(market: Market) -> Path:
-    """An image that nobody has seen before."""
+    """An image that no provider has seen before."""
     folder = market.net.folder / "jobs" / "layout"
     shutil.rmtree(folder, ignore_errors=True)
     write_layout(folder, io.BytesIO(bytes(10240)), {"Cmd": ["none"]})
@@ -146,7 +146,7 @@ def set_node(home: Home, **settings: object) -> None:
 
 
 def run_daemon(market: Market, node: Node) -> CompletedProcess[str]:
-    """The daemon, which must end by itself."""
+    """The daemon, which must end without being stopped."""
     return market.net.run(*node.command, home=node.home, check=False)
 
 
@@ -191,7 +191,7 @@ def test_without_a_chain_the_node_is_up_and_says_so(market: Market, spare: Node)
 
 @contextmanager
 def tiny_disk(place: Path, size: str) -> Iterator[Path]:
-    """A file system that is soon full."""
+    """A file system that soon fills up."""
     place.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=True)
     try:

@@ -1,4 +1,4 @@
-"""Capacity challenges on real parts: a chain, four nodes over libp2p, matrices. Nobody but the requester gives an order."""
+"""Capacity challenges on real parts: a chain, four nodes over libp2p, matrices. Only the requester gives any order."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_one_devices_work_passed_off_as_two_is_jailed_and_costs_no_stake(panel: 
     assert panel.read_stake() == STAKE
     for signed in panel.read_recorded().values():
         assert (signed.verdict.passed, signed.verdict.answers_hash) == (False, ZERO_HASH)
-    # The signed roots hold wrong elements: whoever found them has the documents that prove it.
+    # The signed roots hold wrong elements: the verifier that found them has the documents that prove it.
     exported = panel.net.folder / "documents"
     finder = next(one for one in panel.verifiers if panel.read_promises(one, "AnswerDocument"))
     panel.net.run("provider", "verifier", "documents", "--export", str(exported), home=finder.node.home)

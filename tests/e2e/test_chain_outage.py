@@ -59,7 +59,7 @@ def test_an_opening_that_never_confirms_stops_the_work_at_its_limit(market: Mark
 
 
 def check_done_and_paid(market: Market, job: PlacedJob, money: Money) -> None:
-    """As if nothing had been wrong with the chain."""
+    """Everything is as if nothing had been wrong with the chain."""
     detail = job.wait_settled()
     job.wait_provider_settled()
     assert (detail["job"]["state"], detail["job"]["exit_code"]) == ("done", 0)

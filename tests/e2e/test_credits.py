@@ -33,7 +33,7 @@ PLAN = ProviderPlan(
     exposure_intervals=5,
     asset="tCPU",
 )
-"""One tCPU is an hour of one vCPU, so that is what it asks for it."""
+"""One tCPU is an hour of one vCPU, so that is its price."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_job_paid_in_credits_burns_them_where_it_ran_and_frees_what_it_may_min
     assert Decimal(after["outstanding"]) == 24 - cost, "what served the job is owed no more"
     assert Decimal(after["mintable"]) == cost, "and may be minted again"
     supply, held, paid_out = read_credits(net, read_wallet(provider))
-    assert (supply, paid_out) == (24 - cost, 0), "burned, and paid to nobody"
+    assert (supply, paid_out) == (24 - cost, 0), "burned, and not paid out"
     assert held == 5 - cost
     record = ask(net, provider, "provider", "reputation")
     settled = {row["asset"]: Decimal(row["settled"]) for row in record["assets"]}
@@ -79,7 +79,7 @@ def test_a_job_paid_in_credits_burns_them_where_it_ran_and_frees_what_it_may_min
 
 
 def verify(net: Localnet, provider: Node, *claims: str) -> None:
-    """Have capacity verified: a request by command, and the signed verdicts of three verifiers."""
+    """Get capacity verified: a request by command, and the signed verdicts of three verifiers."""
     net.fund(*("0x" + one.wallet.address.hex() for one in make_verifiers()))
     with_verifiers(net, lambda verifiers: verifiers.enlist())
     words = [word for claim in claims for word in ("--class", claim)]

@@ -117,7 +117,7 @@ def test_a_stopped_job_survives_a_death(market: Market, who: str, point: str) ->
 
 
 def submit_over_death(market: Market, victim: Node, point: str) -> PlacedJob:
-    """Submit as a person would whose daemon may die of it: look whether the job was taken, else submit again."""
+    """Submit as a person would whose daemon may die meanwhile: see whether the job was accepted, else submit again."""
     known = {row["job_id"] for row in market.submitter.control.call("job.list")}
     with market.dying(victim, point), suppress(UserError):
         return market.submit(seconds=4)
@@ -126,7 +126,7 @@ def submit_over_death(market: Market, victim: Node, point: str) -> PlacedJob:
 
 
 def die_at_start(market: Market, victim: Node, point: str) -> None:
-    """Start it, let it die of that, and start it again."""
+    """Start it, let that kill it, and start it again."""
     market.arm(victim, point)
     with suppress(UserError):
         market.net.start(victim, **die_at(victim))
@@ -137,7 +137,7 @@ def die_at_start(market: Market, victim: Node, point: str) -> None:
 
 
 def ask_stop(job: PlacedJob) -> None:
-    """Ask for the job's end; the daemon may die of it."""
+    """Ask for the job's end; the daemon may die meanwhile."""
     with suppress(UserError):
         job.market.submitter.control.call("job.stop", {"job_id": job.job_id})
 

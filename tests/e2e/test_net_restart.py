@@ -1,4 +1,4 @@
-"""The net edge is torn down and started again in the middle of a job: lease and money do not notice."""
+"""The net edge is torn down and started again in the middle of a job: neither lease nor money is affected."""
 
 from __future__ import annotations
 

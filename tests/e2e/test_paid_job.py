@@ -1,4 +1,4 @@
-"""A job is found, leased, run, metered, paid and settled by real processes; nothing else is left of it."""
+"""A job is found, leased, run, metered, paid and settled by real processes, and nothing else is left of it."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_a_provider_gone_for_good_costs_what_was_vouchered_and_the_rest_comes_ba
     assert detail["job"]["cost"] == job.read_receipts()[-1]["cost"]
     settled = job.wait_settled()
     assert settled["timeline"][-1]["what"] == "settle"
-    assert hasty.read_money() == money, "nobody claimed before the thaw was over, so all of it is free again"
+    assert hasty.read_money() == money, "no claim came before the thaw was over, so all of it is free again"
     hasty.restart_dead()
     wait_until(lambda: job.read_lease().removed, "the provider, back again, takes the workload off its host", WAIT_S)
     assert job.find_traces() == []

@@ -59,9 +59,9 @@ def make_voucher(
 
 def sign_voucher(voucher: CoveredVoucher) -> CoveredVoucher:
     """The voucher with its signature made anew."""
-    told = voucher.signed.voucher
-    signature = sign_digest(make_key(SUBMITTER), voucher_digest_of(SEPARATOR, told))
-    return replace(voucher, signed=SignedVoucher(told, signature))
+    inner = voucher.signed.voucher
+    signature = sign_digest(make_key(SUBMITTER), voucher_digest_of(SEPARATOR, inner))
+    return replace(voucher, signed=SignedVoucher(inner, signature))
 
 
 def sign_receipt(signed: SignedReceipt, **changes: Any) -> SignedReceipt:

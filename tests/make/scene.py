@@ -24,6 +24,7 @@ from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address,
 from scheduler.job import Blob, OutputFile
 from scheduler.latency import next_latency
 from scheduler.offer import Gpu, SignedOffer
+from tests.make.nodes import OWNER
 from tests.make.values import (
     ASSET,
     DOMAIN,
@@ -38,7 +39,7 @@ from tests.make.values import (
 )
 from tests.sim.containers import Behaviour
 from tests.sim.machine import Machine
-from tests.sim.world import OWNER, World
+from tests.sim.world import World
 from xnode.chain.deployment.manifest import Asset
 from xnode.challenge.evidence import EvidenceKeeper
 from xnode.console.console import Console, ThisNode

@@ -21,7 +21,7 @@ NOW_NS = 1_800_000_000 * NANOS_PER_SECOND
 ASSET = Address(b"\xaa" * 20)
 DOMAIN = Domain(31337, Address(b"\xcc" * 20))
 SEPARATOR = DOMAIN.separator()
-DICE = bytes(range(32))
+ENTROPY = bytes(range(32))
 TOKEN = 10**18
 
 

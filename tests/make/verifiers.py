@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import trio
-
 from metering.capacity import SignedVerdict, Verdict
 from metering.eip712 import keccak
 from metering.units import ZERO_HASH, Address, Amount, Hash32
+from tests.make.waiting import wait_until
 from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import capacity_registry
 from xnode.chain.contracts.capacity_registry import read_challenge, read_settings, read_verification
@@ -100,9 +99,7 @@ class Verifiers:
         """A transaction to CapacityRegistry by anvil's second, unlocked account: the first is the devnet's own."""
         call = {"from": ANYONE, "to": to_hex(self._registry), "data": to_hex(data)}
         tx_hash = await self._rpc.write("eth_sendTransaction", call)
-        with trio.fail_after(30):
-            while (receipt := await self._rpc.read("eth_getTransactionReceipt", tx_hash)) is None:  # noqa: ASYNC110
-                await trio.sleep(0.01)
+        receipt = await wait_until(lambda: self._rpc.read("eth_getTransactionReceipt", tx_hash))
         assert receipt["status"] == "0x1", f"{tx_hash} reverted"
 
 

@@ -104,8 +104,8 @@ def test_a_lease_that_never_was_counts_as_nothing_in_the_fold() -> None:
     receipts = make_receipts(third.terms, 1)
     voucher = make_voucher(third.terms.escrow_id, receipts)
     coverage = replace(voucher.coverage, digests=(Hash32(bytes(32)), *voucher.coverage.digests))
-    told = replace(voucher.signed.voucher, receipts_hash=fold_receipts(coverage.prefix, coverage.digests))
-    signed = sign_voucher(CoveredVoucher(SignedVoucher(told, b""), coverage))
+    changed = replace(voucher.signed.voucher, receipts_hash=fold_receipts(coverage.prefix, coverage.digests))
+    signed = sign_voucher(CoveredVoucher(SignedVoucher(changed, b""), coverage))
     assert audit_evidence((LeaseEvidence(third, receipts, (signed,)),)).refusal is None
 
 
@@ -154,7 +154,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "the last receipt left out": ("coverage_digest", lambda lease: replace(lease, receipts=lease.receipts[:-1])),
     "an early final": ("receipt_after_final", change_receipt(1, final=True)),
     "an earlier time": ("receipt_time_fell", change_receipt(2, at_ns=1)),
-    "a dearer receipt": ("receipt_cost", change_receipt(3, cost=Amount(10**18))),
+    "a more expensive receipt": ("receipt_cost", change_receipt(3, cost=Amount(10**18))),
     "a cheaper receipt": ("receipt_cost_fell", change_receipt(3, cost=Amount(1))),
     "longer than the lease": ("receipt_running_ns", change_receipt(3, running_ns=601 * 10**9)),
     "more than the limits": (
@@ -229,9 +229,9 @@ def test_a_voucher_that_pays_an_older_receipt_than_before_is_found() -> None:
     first, second = make_evidence()
     escrow_id = first.document.terms.escrow_id
     back = make_voucher(escrow_id, (first.receipts[0], second.receipts[-1]))
-    dearer = make_voucher(escrow_id, (first.receipts[1],))
-    assert back.signed.voucher.cumulative >= dearer.signed.voucher.cumulative
-    audit = audit_evidence((replace(first, vouchers=(dearer, back)), replace(second, vouchers=())))
+    later = make_voucher(escrow_id, (first.receipts[1],))
+    assert back.signed.voucher.cumulative >= later.signed.voucher.cumulative
+    audit = audit_evidence((replace(first, vouchers=(later, back)), replace(second, vouchers=())))
     assert audit.refusal is not None and audit.refusal.code == "coverage_fell"
 
 
@@ -250,7 +250,7 @@ def test_a_voucher_that_folds_without_end_costs_no_time() -> None:
     assert audit.refusal is not None and audit.refusal.code == "coverage_digest"
 
 
-def test_a_signature_of_the_right_digest_by_somebody_else_is_none() -> None:
+def test_a_signature_of_the_right_digest_by_another_key_is_none() -> None:
     def change(lease: LeaseEvidence) -> LeaseEvidence:
         return change_document(node_signature=sign_digest(make_key(7), lease.document.lease_id))(lease)
 

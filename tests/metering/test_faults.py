@@ -118,7 +118,7 @@ def test_fault_ids_are_those_of_ethers(case: dict[str, Any]) -> None:
 
 # --------------------------------------------------------------------------------------------------------- equivocation
 
-CONTRADICTIONS = {
+CONTRADICTIONS: dict[str, tuple[Contradictable, ...]] = {
     "receipts": (make_receipt(), make_receipt(cost=Amount(6))),
     "receipts of two keys of one provider": (make_receipt(), make_receipt(key=ROTATED, cost=Amount(6))),
     "receipts of which one is final": (make_receipt(), make_receipt(final=True)),
@@ -129,12 +129,12 @@ CONTRADICTIONS = {
     "verdicts by other entropy": (make_verdict_document(), make_verdict_document(opening_seed=keccak(b"other"))),
 }
 
-AGREEMENTS = {
+AGREEMENTS: dict[str, tuple[Contradictable, ...]] = {
     "the same receipt twice": (make_receipt(), make_receipt()),
     "receipts of two numbers": (make_receipt(), make_receipt(number=8, cost=Amount(6))),
     "receipts of two leases": (make_receipt(), make_receipt(b"other", cost=Amount(6))),
     "receipts of two providers": (make_receipt(), make_receipt(key=STRANGER, cost=Amount(6))),
-    "receipts of nobody": (make_receipt(key=9), make_receipt(key=9, cost=Amount(6))),
+    "receipts of an unknown node": (make_receipt(key=9), make_receipt(key=9, cost=Amount(6))),
     "an offer and a quote": (make_offer_document(), make_quote_document()),
     "offers of two numbers": (make_offer_document(), make_offer_document(43, region="us-east")),
     "offers in two domains": (make_offer_document(), replace(make_offer_document(region="us-east"), chain_id=1)),
@@ -157,11 +157,11 @@ def test_two_different_documents_under_one_number_are_a_proof(name: str) -> None
 
 
 @pytest.mark.parametrize("name", AGREEMENTS)
-def test_what_contradicts_nothing_is_no_proof(name: str) -> None:
+def test_what_contradicts_nothing_proves_nothing(name: str) -> None:
     assert find_equivocations(AGREEMENTS[name], SEPARATOR, OWNERS) == ()
 
 
-def test_documents_that_name_a_node_of_somebody_else_count_for_nobody() -> None:
+def test_documents_that_name_the_node_of_another_provider_prove_nothing() -> None:
     def sign_for_another(region: str) -> NumberedDocument:
         offer = replace(make_offer(NODE, region=region), node=address_of(STRANGER))
         signed = sign_offer(offer, NODE)

@@ -100,9 +100,9 @@ def test_the_honest_next_receipt_passes() -> None:
 @pytest.mark.parametrize("name", USAGE_FIELDS)
 def test_over_billing_any_line_is_refused(name: str) -> None:
     most = getattr(usage_ceiling_of(TERMS.resources, NEXT.running_ns, NETWORK), name)
-    assert code_of(sign(priced(NEXT, **{name: most}))) is None
-    assert code_of(sign(priced(NEXT, **{name: most + 1}))) == "receipt_usage_above_limit"
-    assert code_of(sign(priced(NEXT, **{name: U128_MAX}))) == "receipt_usage_above_limit"
+    assert code_of(sign(priced(NEXT, TERMS, **{name: most}))) is None
+    assert code_of(sign(priced(NEXT, TERMS, **{name: most + 1}))) == "receipt_usage_above_limit"
+    assert code_of(sign(priced(NEXT, TERMS, **{name: U128_MAX}))) == "receipt_usage_above_limit"
 
 
 @pytest.mark.parametrize("name", USAGE_FIELDS)
@@ -222,8 +222,8 @@ def test_a_queue_with_a_fall_or_a_lie_is_refused() -> None:
     assert _queue_code((queue[1], queue[0])) == "receipt_number"
     assert _queue_code((queue[0], queue[0])) == "receipt_number"
     assert _queue_code((*queue, queue[3])) == "receipt_after_final"
-    dear = msgspec.structs.replace(queue[1].receipt, cost=Amount(queue[1].receipt.cost + 1))
-    assert _queue_code((queue[0], sign(dear), *queue[2:])) == "receipt_cost"
+    raised = msgspec.structs.replace(queue[1].receipt, cost=Amount(queue[1].receipt.cost + 1))
+    assert _queue_code((queue[0], sign(raised), *queue[2:])) == "receipt_cost"
     assert _queue_code((*queue[:3], sign(queue[3].receipt, node=2))) == "receipt_signature"
 
 

@@ -66,7 +66,7 @@ def _spellings() -> dict[str, bytes]:
         "r is zero": bytes(32) + good[32:],
         "s is zero": good[:32] + bytes(32) + good[64:],
         "r is the order": ORDER.to_bytes(32, "big") + good[32:],
-        "r is no point": (5).to_bytes(32, "big") + good[32:],
+        "r is not a point": (5).to_bytes(32, "big") + good[32:],
     }
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering.resources import Resources
-from metering.tariff import Tariff, cost_ceiling_of, cost_of, find_dearer, hourly_price_of
+from metering.tariff import Tariff, cost_ceiling_of, cost_of, find_higher_price, hourly_price_of
 from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, U128, U128_MAX, Amount
 from metering.usage import NO_USAGE, USAGE_FIELDS, Counters, Usage, find_fall, usage_ceiling_of, usage_of
 from tests.metering.strategies import (
@@ -38,9 +38,9 @@ def test_cost_never_falls_when_usage_grows(usage: Usage, more: Usage, tariff: Ta
 @given(small_usages, tariffs, tariffs)
 def test_cost_never_falls_when_prices_grow(usage: Usage, tariff: Tariff, more: Tariff) -> None:
     fields = Tariff.__struct_fields__
-    dearer = Tariff(*(Amount(getattr(tariff, name) + getattr(more, name)) for name in fields))
-    assert cost_of(usage, tariff) <= cost_of(usage, dearer)
-    assert find_dearer(tariff, dearer) is None
+    higher = Tariff(*(Amount(getattr(tariff, name) + getattr(more, name)) for name in fields))
+    assert cost_of(usage, tariff) <= cost_of(usage, higher)
+    assert find_higher_price(tariff, higher) is None
 
 
 @given(small_usages, tariffs)
@@ -125,7 +125,7 @@ def test_the_hourly_price_is_one_hour_of_full_use(limits: Resources, price: Amou
 
 
 @given(any_tariffs, any_tariffs)
-def test_the_dearer_price_is_really_dearer(tariff: Tariff, bid: Tariff) -> None:
-    name = find_dearer(tariff, bid)
+def test_the_price_found_above_the_bid_is_above_it(tariff: Tariff, bid: Tariff) -> None:
+    name = find_higher_price(tariff, bid)
     above = [field for field in Tariff.__struct_fields__ if getattr(tariff, field) > getattr(bid, field)]
     assert name == (above[0] if above else None)

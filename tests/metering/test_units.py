@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import ceil, floor
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,11 +39,20 @@ def test_the_two_divisions_round_as_their_names_say(a: int, b: int, divisor: int
     assert mul_div_up(a, b, divisor) == ceil(exact)
 
 
+def test_money_is_divided_by_no_other_way() -> None:
+    with pytest.raises(TypeError, match="mul_div_down or mul_div_up"):
+        Amount(7) // 2
+    with pytest.raises(TypeError, match="mul_div_down or mul_div_up"):
+        Amount(7) / 2
+    assert mul_div_down(Amount(7), Amount(1), Amount(2)) == 3
+
+
 @pytest.mark.parametrize("name", ["vcpu_milli", "memory_bytes", "disk_bytes", "gpus"])
 @pytest.mark.parametrize("value", [-1, U64_MAX + 1])
 def test_resources_outside_64_bits_cannot_be_built(name: str, value: int) -> None:
+    sizes: dict[str, Any] = {"vcpu_milli": 1, "memory_bytes": 1, "disk_bytes": 1}
     with pytest.raises(ValueError, match=name):
-        Resources(**({"vcpu_milli": 1, "memory_bytes": 1, "disk_bytes": 1} | {name: value}))
+        Resources(**{**sizes, name: value})
 
 
 def test_a_long_gpu_model_cannot_be_built() -> None:

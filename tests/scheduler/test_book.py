@@ -16,7 +16,7 @@ from scheduler.index import ScanIndex
 from scheduler.preferences import Preferences
 from scheduler.score import rank, score_offer
 from tests.make.values import (
-    DICE,
+    ENTROPY,
     NOW_NS,
     SEPARATOR,
     TOKEN,
@@ -96,31 +96,33 @@ def test_limits_refuse_with_their_own_code() -> None:
 def test_expired_offers_are_never_found_and_leave_when_told() -> None:
     book = _make_book(make_signed_offer(1), make_signed_offer(2, expires_at_ns=NOW_NS + 2 * NANOS_PER_HOUR))
     later = NOW_NS + NANOS_PER_HOUR
-    found = book.search(make_job(), Preferences(), later, 5, DICE)
+    found = book.search(make_job(), Preferences(), later, 5, ENTROPY)
     assert [one.node for one in found.candidates] == [address_of(2)]
     assert [(one.code, one.count) for one in shortfalls_of(found)] == [("offer_expired", 1)]
     assert (book.drop_expired(later), len(book)) == (1, 1)
-    assert book.search(make_job(), Preferences(), later, 5, DICE).unfit == ()
+    assert book.search(make_job(), Preferences(), later, 5, ENTROPY).unfit == ()
 
 
 def test_a_dropped_offer_is_not_found() -> None:
     book = _make_book(make_signed_offer(1), make_signed_offer(2))
     book.drop(address_of(1))
     book.drop(address_of(7))
-    assert [one.node for one in book.search(make_job(), Preferences(), NOW_NS, 5, DICE).candidates] == [address_of(2)]
+    assert [one.node for one in book.search(make_job(), Preferences(), NOW_NS, 5, ENTROPY).candidates] == [
+        address_of(2)
+    ]
 
 
 def test_a_newer_offer_replaces_the_old_one_in_searches() -> None:
     book = _make_book(make_signed_offer(number=1), make_signed_offer(number=2, region="us-east"))
-    assert book.search(make_job(regions=("eu-west",)), Preferences(), NOW_NS, 5, DICE).candidates == ()
-    assert len(book.search(make_job(regions=("us-east",)), Preferences(), NOW_NS, 5, DICE).candidates) == 1
+    assert book.search(make_job(regions=("eu-west",)), Preferences(), NOW_NS, 5, ENTROPY).candidates == ()
+    assert len(book.search(make_job(regions=("us-east",)), Preferences(), NOW_NS, 5, ENTROPY).candidates) == 1
 
 
 def test_reasons_are_only_looked_for_when_candidates_are_missing() -> None:
     book = _make_book(make_signed_offer(1), make_signed_offer(2, region="us-east"))
     job = make_job(regions=("eu-west",))
-    assert book.search(job, Preferences(), NOW_NS, 1, DICE).unfit == ()
-    assert len(book.search(job, Preferences(), NOW_NS, 2, DICE).unfit) == 1
+    assert book.search(job, Preferences(), NOW_NS, 1, ENTROPY).unfit == ()
+    assert len(book.search(job, Preferences(), NOW_NS, 2, ENTROPY).unfit) == 1
 
 
 def test_a_shortfall_names_the_nearest_and_counts_what_it_rules_out_alone() -> None:
@@ -130,7 +132,7 @@ def test_a_shortfall_names_the_nearest_and_counts_what_it_rules_out_alone() -> N
     ]
     far = make_signed_offer(9, free=make_resources(memory_bytes=BYTES_PER_GIB), region="us-east")
     job = make_job(resources=make_resources(memory_bytes=8 * BYTES_PER_GIB), regions=("eu-west",))
-    memory, region = shortfalls_of(_make_book(*small, far).search(job, Preferences(), NOW_NS, 3, DICE))
+    memory, region = shortfalls_of(_make_book(*small, far).search(job, Preferences(), NOW_NS, 3, ENTROPY))
     assert (memory.code, memory.count, memory.only) == ("offer_memory", 5, 4)
     assert memory.nearest == "4 GiB of memory free, the job asks for 8 GiB"
     assert memory.nodes == (address_of(4), address_of(3), address_of(2))
@@ -152,9 +154,9 @@ def test_a_search_finds_what_looking_at_each_offer_finds(seed: int) -> None:
     book = _random_book(random.Random(seed), 60)
     job = make_job(regions=("eu-west", "asia"))
     fitting = [one.offer for one in book if not check_offer_for_job(job, one.offer, NOW_NS, Preferences())]
-    expected = rank((score_offer(job, offer, Preferences(), NOW_NS) for offer in fitting), DICE)
+    expected = rank((score_offer(job, offer, Preferences(), NOW_NS) for offer in fitting), ENTROPY)
     for count in (1, 3, 1_000):
-        found = book.search(job, Preferences(), NOW_NS, count, DICE)
+        found = book.search(job, Preferences(), NOW_NS, count, ENTROPY)
         assert found.candidates == expected[:count]
         assert found.offers_seen == 60
     assert len(found.unfit) + len(found.candidates) == 60

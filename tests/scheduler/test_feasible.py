@@ -91,10 +91,10 @@ def test_every_dear_price_is_named() -> None:
 
 
 def test_network_prices_do_not_matter_to_a_job_without_network() -> None:
-    dear = make_offer(tariff=make_tariff(egress_gb=U128_MAX))
-    assert check_offer_for_job(make_job(bid=make_tariff()), dear, NOW_NS, Preferences()) == ()
+    expensive = make_offer(tariff=make_tariff(egress_gb=U128_MAX))
+    assert check_offer_for_job(make_job(bid=make_tariff()), expensive, NOW_NS, Preferences()) == ()
     networked = make_job(bid=make_tariff(), network=True, network_bytes=10**9)
-    assert {misfit.code for misfit in check_offer_for_job(networked, dear, NOW_NS, Preferences())} == {
+    assert {misfit.code for misfit in check_offer_for_job(networked, expensive, NOW_NS, Preferences())} == {
         "offer_price",
         "offer_budget",
     }

@@ -15,7 +15,7 @@ from scheduler.preferences import Preferences
 from scheduler.quote import QuoteBody
 from tests.make.values import (
     ASSET,
-    DICE,
+    ENTROPY,
     NOW_NS,
     SEPARATOR,
     TOKEN,
@@ -32,7 +32,7 @@ JOB = make_job()
 
 def test_the_best_quote_is_chosen_and_says_why() -> None:
     quotes = [make_signed_quote(JOB, 1, tariff=make_tariff(TOKEN, egress_gb=0)), make_signed_quote(JOB, 2)]
-    choice = choose(sort_answers(quotes, JOB, SEPARATOR, NOW_NS), JOB, Preferences(), NOW_NS, DICE)
+    choice = choose(sort_answers(quotes, JOB, SEPARATOR, NOW_NS), JOB, Preferences(), NOW_NS, ENTROPY)
     assert choice is not None and choice.quote == quotes[1]
     assert choice.reason.startswith("the best of 2 quotes: compute")
     assert [row.node for row in choice.ranking] == [address_of(2), address_of(1)]
@@ -51,7 +51,7 @@ def test_equal_quotes_are_drawn_by_the_entropy() -> None:
 
 def test_no_good_quote_is_no_choice() -> None:
     answers = sort_answers([make_signed_quote(JOB, cost_limit=Amount(9 * TOKEN))], JOB, SEPARATOR, NOW_NS)
-    assert choose(answers, JOB, Preferences(), NOW_NS, DICE) is None
+    assert choose(answers, JOB, Preferences(), NOW_NS, ENTROPY) is None
     assert [(node, refusal.code) for node, refusal in answers.refused] == [(address_of(1), "quote_above_budget")]
 
 
@@ -107,5 +107,5 @@ def test_what_a_policy_quotes_is_what_a_submitter_accepts() -> None:
         answers = sort_answers([make_signed_quote(job, **fields)], job, SEPARATOR, NOW_NS)
         assert answers.refused == ()
         near = Preferences(latencies={address_of(1): next_latency(None, 1_500, NOW_NS)})
-        choice = choose(answers, job, near, NOW_NS, DICE)
+        choice = choose(answers, job, near, NOW_NS, ENTROPY)
         assert choice is not None and choice.reason.endswith("round trip 1.5 ms")

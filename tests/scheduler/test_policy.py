@@ -10,7 +10,7 @@ import pytest
 from metering.resources import Resources
 from metering.sla import Promise
 from metering.tariff import cost_ceiling_of, cost_of
-from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, U64_MAX, Address, Amount
+from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, U64_MAX, ZERO_HASH, Address, Amount
 from metering.usage import usage_ceiling_of
 from scheduler.job import Blob, Image, InputFile, job_hash_of
 from scheduler.policy import Policy, answer
@@ -24,7 +24,7 @@ DIGEST = "sha256:" + "ab" * 32
 
 
 def _file(path: str, size_bytes: int = 1) -> InputFile:
-    return InputFile(path, Blob(bytes(32), size_bytes))
+    return InputFile(path, Blob(ZERO_HASH, size_bytes))
 
 
 REFUSED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -52,8 +52,8 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("job_name", {"name": ""}, {}),
     ("job_name", {"name": "a\nb"}, {}),
     ("job_image", {"image": Image("latest", 1)}, {}),
-    ("job_image", {"image": Image(DIGEST, 5, "", (Blob(bytes(32), 2), Blob(bytes(32), 4)))}, {}),
-    ("job_image", {"image": Image(DIGEST, 257, "", (Blob(bytes(32), 1),) * 257)}, {}),
+    ("job_image", {"image": Image(DIGEST, 5, "", (Blob(ZERO_HASH, 2), Blob(ZERO_HASH, 4)))}, {}),
+    ("job_image", {"image": Image(DIGEST, 257, "", (Blob(ZERO_HASH, 1),) * 257)}, {}),
     ("job_text", {"command": ("a\0b",)}, {}),
     ("job_text", {"command": ("x" * 70_000,)}, {}),
     ("job_text", {"command": ("x",) * 2_000}, {}),

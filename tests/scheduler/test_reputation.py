@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.reputation import HALF_LIFE_NS, NO_REPUTATION, PPM, next_reputation, success_ppm_of
+from metering.units import PPM
+from scheduler.reputation import HALF_LIFE_NS, NO_REPUTATION, next_reputation, success_ppm_of
 
 
 def _after(outcomes: list[bool], at_ns: int = 0) -> int:

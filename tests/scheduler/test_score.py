@@ -13,7 +13,7 @@ from scheduler.latency import next_latency
 from scheduler.preferences import UNKNOWN_RTT_US, Preferences, Weights
 from scheduler.reputation import NO_REPUTATION, next_reputation
 from scheduler.score import Parts, Scored, rank, score_offer
-from tests.make.values import DICE, NOW_NS, TOKEN, address_of, make_job, make_offer, make_profile, make_tariff
+from tests.make.values import ENTROPY, NOW_NS, TOKEN, address_of, make_job, make_offer, make_profile, make_tariff
 
 
 def _scored(scores: list[int]) -> list[Scored[int]]:
@@ -87,4 +87,4 @@ def test_the_entropy_choose_evenly_among_those_near_the_best() -> None:
 
 def test_the_same_entropy_give_the_same_order_whatever_the_order_of_arrival() -> None:
     scored = _scored([1_000] * 20)
-    assert rank(scored, DICE) == rank(reversed(scored), DICE)
+    assert rank(scored, ENTROPY) == rank(reversed(scored), ENTROPY)

@@ -104,7 +104,7 @@ def test_of_thousands_at_one_price_the_same_are_kept() -> None:
 
 
 class Refused(dict[Address, str]):
-    """Nobody is refused; it counts who was asked about."""
+    """No node is refused; it counts which ones were asked about."""
 
     def get(self, node: Address, default: str | None = None) -> str | None:  # type: ignore[override]
         self[node] = self.pop(node, "")

@@ -18,7 +18,7 @@ READ_NS = 3_000_000
 
 @dataclass(slots=True)
 class Chain:
-    """One block every `block_ns`. is_down: nobody reaches a chain node; holds_openings: openings wait in the mempool."""
+    """One block every `block_ns`. is_down: no chain node can be reached; holds_openings: openings wait in the mempool."""
 
     clockwork: Clockwork
     ledger: Ledger

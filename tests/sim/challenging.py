@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from metering.capacity import SignedVerdict
 from metering.eip712 import Domain, keccak
 from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Hash32
+from tests.make.waiting import wait_until
 from xnode.challenge.prover import Prover
 from xnode.challenge.verifier import Verifier
 from xnode.errors import Permanent, Retryable
@@ -56,10 +57,18 @@ class PlayedChain:
     recorded: list[tuple[tuple[Address, SignedVerdict], ...]] = field(default_factory=list)
     draws: int = 0
     is_away: bool = False
+    looks: int = 0
+    """How often anything was read."""
     nodes: dict[Address, Address] = field(default_factory=dict)
     counts: tuple[int, int] = (8, 1)
 
+    async def wait_looks(self, count: int) -> None:
+        """Returns once the nodes have looked so many times more: what they were about to do, they have done."""
+        until = self.looks + count
+        await wait_until(lambda: self.looks >= until)
+
     def _check(self) -> None:
+        self.looks += 1
         if self.is_away:
             raise Retryable("the chain node is away")
 
@@ -129,7 +138,7 @@ class PlayedNet:
     calls: list[str] = field(default_factory=list)
 
     async def call(self, peer: Peer, method: str, body: bytes, deadline_ns: int) -> bytes:
-        await trio.sleep(0.002)
+        await trio.lowlevel.checkpoint()
         self.calls.append(method)
         if method not in self.served.get(peer.address, {}):
             raise Retryable("cannot be reached")
@@ -202,15 +211,8 @@ async def _until_done(action: Callable[[], Awaitable[None]]) -> None:
     await action()
 
 
-async def wait_until(is_so: Callable[[], Any], within_s: float = 30) -> None:
-    """Returns when it is so."""
-    with trio.fail_after(within_s):
-        while not is_so():  # noqa: ASYNC110 - the world has no event for each thing a test waits for
-            await trio.sleep(0.01)
-
-
 def read_code(refused: RpcRefused) -> str:
-    """The reason of a no."""
+    """The code of a refusal."""
     from metering.codec import decode
     from metering.refusal import Refusal
 
@@ -218,7 +220,7 @@ def read_code(refused: RpcRefused) -> str:
 
 
 def make_entropy() -> Hash32:
-    """Somebody's entropy."""
+    """Some entropy."""
     return Hash32(os.urandom(32))
 
 

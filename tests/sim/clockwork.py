@@ -65,7 +65,7 @@ class Future(Generic[T]):
 
 
 class Task(Generic[T]):
-    """A coroutine on its way. `done` is known when it ends; on_power_lost is told when a fault point ends it."""
+    """A coroutine on its way. `done` is known when it ends; on_power_lost is called when a fault point ends it."""
 
     __slots__ = ("_clockwork", "_coro", "_is_closed", "_on_power_lost", "_runs", "done")
 

@@ -52,7 +52,7 @@ class Workload:
 
 @dataclass(slots=True)
 class Containers:
-    """xnode.ports.Engine. on_start, on_stop: told to whoever checks that a lease runs once, and in one place."""
+    """xnode.ports.Engine. on_start, on_stop: called so that a test can check that a lease runs once, and in one place."""
 
     clockwork: Clockwork
     find_behaviour: Callable[[WorkloadSpec | Image], Behaviour]

@@ -56,12 +56,16 @@ class Disk:
 
     def check_replay(self) -> None:
         """The journal, stepped through from the start, gives exactly the records that are stored."""
-        state, archived = State(), {}
+        state = State()
+        archived: dict[tuple[str, bytes], Record] = {}
         for _, data in self.entries:
             turn = step(state, decode(data, Entry))
             state = turn.state
             archived |= turn.dropped
-        live = {key: decode(value, Record) for key, (value, is_live) in self.records.items() if is_live}  # type: ignore[arg-type]
+        live: dict[tuple[str, bytes], Record] = {}
+        for key, (value, is_live) in self.records.items():
+            if is_live:
+                live[key] = decode(value, Record)  # type: ignore[arg-type]
         assert {(kind_of(type(one)), one.key): one for one in state.records()} == live, (
             "the journal tells another story"
         )

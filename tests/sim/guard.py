@@ -42,7 +42,7 @@ class Guard:
     def __init__(self, domain: Domain, ledger: Ledger) -> None:
         self._domain, self._separator, self._ledger = domain, domain.separator(), ledger
         self._durable: dict[Address, set[tuple[str, Any]]] = {}
-        # Every node owns itself here: whoever could be slashed for what it signed is named by it.
+        # Every node owns itself here: what it signed names who could be slashed for it.
         self._owners: dict[Address, Address] = {}
         self._witness = Witness(self._separator, self._owners)
         self._promised: dict[Hash32, int] = {}
@@ -105,7 +105,7 @@ class Guard:
         signature: bytes,
         count: Callable[[Hash32], Counters],
     ) -> None:
-        """A signature is about to leave: what it promises is durable, nothing promised before is taken back, and nobody
+        """A signature is about to leave: what it promises is durable, nothing promised before is taken back, and no one
         could prove a fault with it."""
         self.signatures += 1
         if not is_honest:
@@ -151,8 +151,8 @@ class Guard:
             self.receipts[receipt.lease_id] = receipt
         served = count(receipt.lease_id)
         assert receipt.running_ns <= served.running_ns + CLOCK_SLACK_NS, "time is charged in which nothing ran"
-        assert receipt.usage.vcpu_ns <= served.vcpu_ns + CLOCK_SLACK_NS, "usage is charged that nobody had"
-        assert receipt.usage.egress_bytes <= served.egress_bytes, "bytes are charged that nobody sent"
+        assert receipt.usage.vcpu_ns <= served.vcpu_ns + CLOCK_SLACK_NS, "usage is charged that was not served"
+        assert receipt.usage.egress_bytes <= served.egress_bytes, "bytes are charged that were not sent"
         assert receipt.cost == 0 or receipt.lease_id in self.starts, "a lease that never ran is charged"
 
     def _check_voucher(self, voucher: Voucher) -> None:
@@ -194,8 +194,9 @@ def check_exposure(lease: ProviderLease, provider: ProviderSettings, impaired_at
 @lru_cache
 def has_path(before: str, after: str) -> bool:
     """True when the table leads from one status to the other."""
-    reached, fresh = {before}, {before}
+    reached: set[str] = {before}
+    fresh: set[str] = {before}
     while fresh:
-        fresh = {end for start, end in _REACHABLE if start in fresh and start not in _TERMINAL} - reached
+        fresh = {str(end) for start, end in _REACHABLE if start in fresh and start not in _TERMINAL} - reached
         reached |= fresh
     return after in reached

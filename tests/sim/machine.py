@@ -44,7 +44,7 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class KeySigner:
-    """xnode.ports.Signer. check: told of every signature before it is given."""
+    """xnode.ports.Signer. check: called with every signature before it is given."""
 
     key: PrivateKey
     separator: Hash32
@@ -62,7 +62,7 @@ class KeySigner:
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong by itself. crash_at: fault points where power is lost, once each; commit_ns: least and most."""
+    """What goes wrong. crash_at: fault points where power is lost, once each; commit_ns: least and most."""
 
     crash_at: list[str] = field(default_factory=list)
     down_ns: int = 3 * NANOS_PER_SECOND

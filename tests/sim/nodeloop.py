@@ -7,18 +7,17 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from metering.units import NANOS_PER_SECOND
 from tests.sim.clockwork import Clockwork, Future, Task
 from tests.sim.disk import Disk
 from xnode.errors import Permanent, Retryable
+from xnode.loop import RETRY
 from xnode.milestones import log_milestones
 from xnode.node import effects
 from xnode.node.changes import Change, EffectFailed, Entry, Woke
 from xnode.node.state import State, Turn, make_state
 from xnode.node.step import step
 from xnode.store.journal import Batch
-
-RETRY_FIRST_NS = 100_000_000
-RETRY_MOST_NS = 5_000_000_000
 
 
 class Host(Protocol):
@@ -96,13 +95,15 @@ class NodeLoop:
         self._is_busy = False
 
     async def _take_batch(self, waiting: deque[tuple[Change, tuple[str, int] | None]]) -> None:
-        batch, replies, state = Batch(), [], self.state
+        batch, state = Batch(), self.state
+        replies: list[effects.Reply] = []
         for change, done in waiting:
             entry = Entry(self._host.clockwork.now_ns, self._host.draw_entropy(), change, done)
             turn = step(state, entry)
             self._host.on_turn(state, entry, turn)
             state = turn.state
-            self._add_turn(batch, replies, entry, turn)
+            self._seq, answers = batch.add(self._seq, entry, turn)
+            replies += answers
         if batch:
             await self._commit(batch)
         log_milestones(self.state, [record for record, _ in batch.records.values()])
@@ -117,33 +118,17 @@ class NodeLoop:
             if is_live:
                 self._set_alarm(record)
 
-    def _add_turn(self, batch: Batch, replies: list[effects.Reply], entry: Entry, turn: Turn) -> None:
-        lasting = False
-        for effect in turn.effects:
-            if isinstance(effect, effects.Reply):
-                replies.append(effect)
-            else:
-                batch.effects[effect.id] = (self._seq + 1, effect)
-                lasting = True
-        for key, record in turn.touched.items():
-            batch.records[key] = (record, key not in turn.dropped)
-        if lasting or turn.touched or entry.done:
-            self._seq += 1
-            batch.entries.append((self._seq, entry))
-        if entry.done:
-            batch.done.append(entry.done)
-
     async def _commit(self, batch: Batch) -> None:
         names = [type(entry.change).__name__ for _, entry in batch.entries]
         for name in names:
             self._host.reach(f"before_commit:{name}")
-        while True:
+        for pause_s in RETRY.pauses():
             await self._host.clockwork.sleep(self._host.commit_ns())
             try:
                 self._host.disk.commit(batch)
                 break
             except Retryable:
-                await self._host.clockwork.sleep(RETRY_FIRST_NS)
+                await self._host.clockwork.sleep(round(pause_s * NANOS_PER_SECOND))
         self._host.on_commit(batch)
         for name in names:
             self._host.reach(f"after_commit:{name}")
@@ -175,8 +160,7 @@ class NodeLoop:
 
     async def _do(self, version: int, effect: effects.DurableEffect) -> Change | None:
         name = type(effect).__name__
-        pause_ns = RETRY_FIRST_NS
-        while True:
+        for pause_s in RETRY.pauses():
             if self._pending[effect.id][0] != version:
                 return None
             self._host.reach(f"before_effect:{name}")
@@ -193,8 +177,9 @@ class NodeLoop:
             if self._time_left(effect) == 0:
                 return EffectFailed(effect, "deadline", failure)
             left_ns = self._time_left(effect)
+            pause_ns = round(pause_s * NANOS_PER_SECOND)
             await self._host.clockwork.sleep(pause_ns if left_ns is None else min(pause_ns, left_ns))
-            pause_ns = min(2 * pause_ns, RETRY_MOST_NS)
+        raise AssertionError("pauses have no end")
 
     async def _within(self, effect: effects.DurableEffect) -> Change | None:
         """What performing it gives; None when its deadline came first."""

@@ -16,6 +16,7 @@ from metering.usage import USAGE_FIELDS
 from tests.sim.containers import Behaviour
 from tests.sim.machine import Machine
 from tests.sim.world import World
+from xnode.errors import Permanent
 from xnode.node import effects, message
 from xnode.node.records import ProviderLease, SubmitterLease
 
@@ -68,15 +69,15 @@ LIES: list[tuple[Lie, str]] = [
 ]
 
 
-def make_liar(world: World, lie: Lie, is_told: Callable[[Receipt], bool]) -> Machine:
+def make_liar(world: World, lie: Lie, is_changed: Callable[[Receipt], bool]) -> Machine:
     machine = world.machines[1]
 
     def alter(push: effects.PushReceipts) -> effects.PushReceipts:
         assert machine.loop is not None
         lease = machine.loop.state.get(ProviderLease, push.lease_id)
         assert lease is not None
-        told = tuple(lie(one, lease) if is_told(one) else one for one in push.receipts)
-        return msgspec.structs.replace(push, receipts=told)
+        sent = tuple(lie(one, lease) if is_changed(one) else one for one in push.receipts)
+        return msgspec.structs.replace(push, receipts=sent)
 
     machine.alter = alter
     return machine
@@ -122,12 +123,12 @@ def test_a_receipt_after_the_exit_is_refused() -> None:
     task = machine.spawn(machine.perform(push))
     vouchered = dict(world.guard.vouchered)
     world.run_until(lambda: task.done.is_done, 60)
-    with pytest.raises(Exception, match="nothing more is signed"):
+    with pytest.raises(Permanent, match="nothing more is signed"):
         task.done.result()
     assert world.guard.vouchered == vouchered
 
 
-def test_receipts_of_a_lease_of_somebody_else_are_refused() -> None:
+def test_receipts_of_the_lease_of_another_submitter_are_refused() -> None:
     world = make_world()
     thief = world.add_provider(2)
     thief.alter = lambda push: push
@@ -141,7 +142,7 @@ def test_receipts_of_a_lease_of_somebody_else_are_refused() -> None:
     push = effects.PushReceipts(lease.lease_id, lease.terms.submitter, (), (receipt,), id="theft", lane="theft")
     task = other.spawn(other.perform(push))
     world.run_until(lambda: task.done.is_done, 60)
-    with pytest.raises(Exception, match="no lease of yours"):
+    with pytest.raises(Permanent, match="no lease of yours"):
         task.done.result()
     world.run_until_settled()
 

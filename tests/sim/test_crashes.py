@@ -87,7 +87,7 @@ MARKETS: dict[str, Callable[[Arm], World]] = {
 
 
 def run_to_the_end(world: World) -> None:
-    """Until all is settled, and on until nobody looks after an old escrow any more."""
+    """Until all is settled, and on until no old escrow is watched anymore."""
     world.run_until_settled()
     world.run_for(400)
     world.check_end()

@@ -16,7 +16,7 @@ from xnode.node.records import HeldQuote, SubmitterEscrow
 SECOND = NANOS_PER_SECOND
 
 
-def test_a_provider_stops_when_nobody_signs_and_claims_what_is_vouchered() -> None:
+def test_a_provider_that_gets_no_vouchers_stops_and_claims_what_is_vouchered() -> None:
     world = make_market()
     world.submit(behaviour=Behaviour(run_ns=300 * SECOND), duration_limit_ns=600 * SECOND)
     lease = world.wait_running()

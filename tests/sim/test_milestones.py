@@ -17,7 +17,7 @@ from xnode.logs import log_id_of
 from xnode.milestones import log_milestones
 from xnode.node import effects
 from xnode.node.records import ProviderLease
-from xnode.node.subject import find_subject
+from xnode.node.subject import subject_of
 
 Lines = list[dict[str, Any]]
 
@@ -102,9 +102,9 @@ def test_an_effect_that_knows_only_its_lease_or_escrow_is_about_that_lease_and_i
         0,
     )
     for effect in (watch, claim, news):
-        found = find_subject(loop.state, effect)
+        found = subject_of(loop.state, effect)
         assert (found.job_hash, found.lease_id) == (job_hash, lease.lease_id), type(effect)
-    unknown = find_subject(loop.state, effects.WatchWorkload(Hash32(b"\x01" * 32), "watch", "watch"))
+    unknown = subject_of(loop.state, effects.WatchWorkload(Hash32(b"\x01" * 32), "watch", "watch"))
     assert unknown.job_hash is None
     world.run_until_settled()
 

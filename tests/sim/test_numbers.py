@@ -8,7 +8,7 @@ import random
 import pytest
 
 import metering.receipt
-import xnode.node.provider_quote
+import xnode.node.provider.quote
 from metering.codec import encode
 from metering.units import NANOS_PER_SECOND
 from tests.make.values import address_of, make_job, make_tariff
@@ -59,7 +59,7 @@ def test_a_provider_restored_from_an_old_backup_signs_nothing_that_could_be_slas
     assert world.paid_to(1) == lease.last.cost
 
 
-@pytest.mark.parametrize("module", [metering.receipt, xnode.node.provider_quote])
+@pytest.mark.parametrize("module", [metering.receipt, xnode.node.provider.quote])
 def test_numbers_that_only_count_are_given_twice_after_an_old_backup(
     module: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metering.sla import Promise, find_breach
-from metering.units import NANOS_PER_SECOND
+from metering.units import NANOS_PER_SECOND, mul_div_down
 from tests.sim.containers import Behaviour
 from tests.sim.world import World, make_market
 from xnode.node.records import SubmitterLease
@@ -30,7 +30,7 @@ def test_the_promise_of_the_quote_is_in_the_terms_that_both_sign() -> None:
     assert Promise(lease.terms.availability_ppm, lease.terms.refund_ppm) == PROMISE
 
 
-def test_a_job_that_asks_for_more_than_is_promised_is_told_why_nobody_takes_it() -> None:
+def test_a_job_that_asks_for_more_than_is_promised_says_why_no_provider_takes_it() -> None:
     world = make_promising_market()
     job_hash = world.submit(min_availability_ppm=900_001)
     world.run_for(30)
@@ -48,9 +48,9 @@ def test_a_workload_that_vanishes_while_its_host_is_away_owes_a_part_back() -> N
     world.run_until_settled()
     lease = the_lease(world)
     assert lease.end_reason == "workload_vanished" and lease.last.cost > 0
-    assert lease.refund == lease.last.cost // 4
-    told = next(entry for entry in world.job(job_hash).timeline if entry.what == "breach")
-    assert told.facts == (("refund", str(int(lease.refund))),) and "90 %" in told.detail
+    assert lease.refund == mul_div_down(lease.last.cost, 1, 4)
+    breach = next(entry for entry in world.job(job_hash).timeline if entry.what == "breach")
+    assert breach.facts == (("refund", str(int(lease.refund))),) and "90 %" in breach.detail
 
 
 def test_a_workload_that_ends_while_its_daemon_is_away_owes_nothing() -> None:

@@ -30,7 +30,7 @@ def test_the_dead_at_the_top_of_the_book_do_not_keep_the_job_from_the_living() -
     assert set(world.guard.starts.values()) == {address_of(5)}
 
 
-def test_a_job_that_nobody_answers_ends_soon_and_names_who_was_asked() -> None:
+def test_a_job_without_any_answer_ends_soon_and_names_the_providers_asked() -> None:
     world = make_market()
     world.machines[1].die()
     job_hash = world.submit()

@@ -1,4 +1,4 @@
-"""Strangers: whatever well-formed messages they send, step never raises, and nobody's lease or money is touched by them."""
+"""Strangers: whatever well-formed messages they send, step never raises, and no lease or money of others is touched."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metering.units import NANOS_PER_SECOND, PPM, U64_MAX, U128, U128_MAX, Amoun
 from metering.usage import Usage
 from metering.voucher import Coverage, SignedVoucher, Voucher
 from scheduler.job import Blob, Image, InputFile, Job, OutputFile
-from tests.make.values import ASSET, DICE, SEPARATOR, address_of, make_job, make_key
+from tests.make.values import ASSET, ENTROPY, SEPARATOR, address_of, make_job, make_key
 from tests.sim.containers import Behaviour
 from tests.sim.world import World
 from xnode.node import changes
@@ -161,8 +161,8 @@ def test_a_stranger_never_makes_step_raise_nor_touches_a_lease(
 ) -> None:
     provider, submitter, at_ns = moment
     for state in (provider, submitter, State()):
-        turn = step(state, changes.Entry(at_ns, DICE, change))
-        encode(changes.Entry(at_ns, DICE, change))
+        turn = step(state, changes.Entry(at_ns, ENTROPY, change))
+        encode(changes.Entry(at_ns, ENTROPY, change))
         assert money_and_leases(state) <= money_and_leases(turn.state)
 
 
@@ -171,7 +171,7 @@ def test_a_stranger_never_makes_step_raise_nor_touches_a_lease(
 def test_a_partner_never_makes_step_raise(change: changes.Change, moment: tuple[State, State, int]) -> None:
     provider, submitter, at_ns = moment
     for state in (provider, submitter, State()):
-        turn = step(state, changes.Entry(at_ns, DICE, change))
+        turn = step(state, changes.Entry(at_ns, ENTROPY, change))
         for record in turn.touched.values():
             encode(record)
 
@@ -197,7 +197,7 @@ def test_terms_that_differ_in_anything_from_the_quote_are_refused(
     asked = msgspec.structs.replace(due, **altered)
     signature = sign_digest(make_key(0), lease_id_of(SEPARATOR, asked))
     change = changes.LeaseRequested("x", address_of(0), (), asked, signature, used, opening, b"")
-    turn = step(provider, changes.Entry(QUOTED_AT_NS, DICE, change))
+    turn = step(provider, changes.Entry(QUOTED_AT_NS, ENTROPY, change))
     free = {"lease_number", "open_until_ns"}
     if any(altered[name] != getattr(due, name) for name in set(altered) - free) or escrow is not None:
         assert not list(turn.state.all(ProviderLease))
@@ -211,7 +211,7 @@ def make_quoted() -> tuple[State, HeldQuote, int]:
     loop = world.machines[1].loop
     assert loop is not None
     at_ns = world.clockwork.now_ns
-    turn = step(loop.state, changes.Entry(at_ns, DICE, changes.QuoteRequested("x", address_of(0), make_job())))
+    turn = step(loop.state, changes.Entry(at_ns, ENTROPY, changes.QuoteRequested("x", address_of(0), make_job())))
     return turn.state, next(turn.state.all(HeldQuote)), at_ns
 
 

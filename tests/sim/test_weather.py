@@ -1,4 +1,4 @@
-"""Weather: many short random histories; whatever happens, nobody loses money that is theirs and everything settles."""
+"""Weather: many short random histories; whatever happens, no party loses money that is theirs and everything settles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_everything_settles_in_any_weather(part: int) -> None:
         run_history(seed)
 
 
-def test_everything_settles_in_weather_nobody_chose() -> None:
+def test_everything_settles_in_random_weather() -> None:
     run_history(secrets.randbits(64))
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import structlog
 
-from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, Hash32
+from metering.units import NANOS_PER_SECOND, Hash32
 from scheduler.job import Image, Job, job_hash_of
+from tests.make.nodes import OWNER, PAYER, make_provider_settings, make_submitter_settings
 from tests.make.values import (
-    ASSET,
     DOMAIN,
     NOW_NS,
     SEPARATOR,
@@ -18,9 +18,6 @@ from tests.make.values import (
     address_of,
     make_job,
     make_key,
-    make_offer_body,
-    make_profile,
-    make_tariff,
 )
 from tests.sim.chain import Chain, ChainPort, Wallet
 from tests.sim.clockwork import Clockwork
@@ -36,34 +33,7 @@ from xnode.node.records import ProviderLease, ProviderSettings, SubmitterJob, Su
 from xnode.node.state import State, Turn
 from xnode.ports.runtime import WorkloadSpec
 
-PAYER = 500
-"""Number of the payer's key; the submitter's node has a hot key of its own."""
-
-OWNER = 1000
-"""A provider's owner has the number of its node's key and this."""
-
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-
-
-def make_provider_settings(number: int, **changes: Any) -> ProviderSettings:
-    """A provider with room for many jobs."""
-    values: dict[str, Any] = {
-        "owner": address_of(OWNER + number), "profile": make_profile(), "capacity": make_offer_body().capacity,
-        "tariff": make_tariff(), "asset": ASSET, "region": "eu-west", "interval_ns": 5 * NANOS_PER_SECOND,
-        "exposure_intervals": 2, "min_duration_ns": NANOS_PER_SECOND, "max_duration_ns": 24 * NANOS_PER_HOUR,
-        "thaw": 60, "allows_network": False, "runtime": "crun", "quote_ttl_ns": 30 * NANOS_PER_SECOND,
-        "offer_ttl_ns": NANOS_PER_HOUR, "final_voucher_ns": 60 * NANOS_PER_SECOND,
-    }  # fmt: skip
-    return ProviderSettings(**(values | changes))
-
-
-def make_submitter_settings(**changes: Any) -> SubmitterSettings:
-    """A submitter that asks three and waits for a minute."""
-    values: dict[str, Any] = {
-        "payer": address_of(PAYER), "quotes": 3, "quote_wait_ns": 3 * NANOS_PER_SECOND, "thaw": 60,
-        "opening_ttl_s": 120, "silence_ns": 40 * NANOS_PER_SECOND,
-    }  # fmt: skip
-    return SubmitterSettings(**(values | changes))
 
 
 class World:
@@ -142,7 +112,7 @@ class World:
     def _keep_telling(self, number: int, change: JobSubmitted | JobStopRequested) -> None:
         """A person types it again until the node has answered."""
         machine = self.machines[number]
-        told = False
+        answered = False
 
         def make(reply_to: str) -> JobSubmitted | JobStopRequested:
             if isinstance(change, JobSubmitted):
@@ -150,13 +120,13 @@ class World:
             return JobStopRequested(reply_to, change.job_hash)
 
         async def ask() -> None:
-            nonlocal told
+            nonlocal answered
             assert machine.loop is not None
             reply = await machine.loop.ask(make, self.clockwork.now_ns + NANOS_PER_SECOND)
-            told = isinstance(reply, effects.ReplyOk)
+            answered = isinstance(reply, effects.ReplyOk)
 
         def again() -> None:
-            if not told:
+            if not answered:
                 if machine.is_up:
                     machine.spawn(ask())
                 self.clockwork.at(self.clockwork.now_ns + 2 * NANOS_PER_SECOND, again)
@@ -260,7 +230,7 @@ class World:
         self.guard.on_turn(before, turn)
 
     def _check(self) -> None:
-        """After every event: nobody works unpaid for longer than agreed."""
+        """After every event: no provider works unpaid for longer than agreed."""
         for machine in self.machines.values():
             if machine.loop is None or machine.disk.is_full:
                 machine.impaired_at_ns = self.clockwork.now_ns

@@ -61,7 +61,7 @@ def test_a_peers_text_is_escaped_and_cut(log_file: Path) -> None:
 
 
 def test_other_libraries_lines_have_the_same_form(log_file: Path) -> None:
-    logging.getLogger("somebody").warning("said %s", "\x1b[1m", extra={"password": "x1y2"})
+    logging.getLogger("library").warning("said %s", "\x1b[1m", extra={"password": "x1y2"})
     (line,) = _read(log_file)
     assert line["level"] == "warning" and "x1y2" not in str(line) and "\\u001b" not in log_file.read_text()
 

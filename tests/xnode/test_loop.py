@@ -15,8 +15,8 @@ from sqlalchemy import Engine, select
 
 from metering.codec import decode
 from metering.units import NANOS_PER_SECOND, Amount
-from tests.make.values import SEPARATOR, address_of, make_job, make_signed_offer, make_tariff
-from tests.sim.world import make_provider_settings, make_submitter_settings
+from tests.make.nodes import make_provider_settings, make_started, make_submitter_settings
+from tests.make.values import address_of, make_job, make_signed_offer, make_tariff
 from xnode.clock import SystemClock
 from xnode.errors import Permanent, Retryable
 from xnode.logs import log_id_of
@@ -35,7 +35,7 @@ Perform = Callable[[effects.DurableEffect], Awaitable[changes.Change]]
 
 
 async def never(_effect: effects.DurableEffect) -> changes.Change:
-    """An effect that takes for ever."""
+    """An effect that takes forever."""
     await trio.sleep_forever()
     raise AssertionError
 
@@ -83,10 +83,6 @@ async def wait_until(loop: Loop, holds: Callable[[State], bool]) -> None:
     with trio.fail_after(DEADLINE_S):
         while not holds(loop.state):
             await loop.wait_change()
-
-
-def make_started(**roles: Any) -> changes.NodeStarted:
-    return changes.NodeStarted(address_of(1), SEPARATOR, "test", (), roles.get("provider"), roles.get("submitter"))
 
 
 def prices(number: int) -> changes.PricesSet:
@@ -137,7 +133,7 @@ class SlowJournal(Journal):
 async def test_changes_that_wait_together_share_one_commit(engine: Engine) -> None:
     journal = SlowJournal(engine)
     async with run_loop(engine, never, journal) as loop:
-        await loop.tell(make_started(provider=make_provider_settings(1)))
+        await loop.tell(make_started(1, provider=make_provider_settings(1)))
         await wait_until(loop, lambda state: state.settings.provider is not None)
         journal.may_go = trio.Event()
         journal.is_waiting = trio.Event()
@@ -161,7 +157,7 @@ async def test_nothing_is_visible_or_answered_before_its_commit(engine: Engine) 
         answers.append(await submit(loop, deadline(), 1))
 
     async with run_loop(engine, recorder, journal) as loop, trio.open_nursery() as nursery:
-        await loop.tell(make_started(submitter=make_submitter_settings()))
+        await loop.tell(make_started(1, submitter=make_submitter_settings()))
         await wait_until(loop, lambda state: state.settings.submitter is not None)
         journal.may_go, journal.is_waiting = trio.Event(), trio.Event()
         nursery.start_soon(ask, loop)
@@ -176,7 +172,7 @@ async def test_nothing_is_visible_or_answered_before_its_commit(engine: Engine) 
 
 async def test_a_restart_takes_up_what_was_not_finished(engine: Engine) -> None:
     async with run_loop(engine, never) as loop:
-        await loop.tell(make_started(submitter=make_submitter_settings()))
+        await loop.tell(make_started(1, submitter=make_submitter_settings()))
         assert isinstance(await submit(loop, deadline(), 1), effects.ReplyOk)
         before = set(loop.state.records())
     recorder = Recorder()
@@ -184,7 +180,7 @@ async def test_a_restart_takes_up_what_was_not_finished(engine: Engine) -> None:
         assert set(loop.state.records()) == before
         await recorder.wait_for(lambda done: [type(one) for one in done] == [effects.SearchOffers])
         await wait_until(loop, lambda state: loop.entries == 1)
-    # A node that starts looks for offers anew by itself: what an earlier life has finished must not be what makes it.
+    # A node that starts looks for offers anew: what an earlier life has finished must not be what makes it.
     assert (await Journal(engine).load()).effects == (), "a finished effect would be done again"
 
 
@@ -200,7 +196,7 @@ async def test_a_newer_effect_takes_the_place_of_one_that_is_tried_again(engine:
         return changes.EffectDone()
 
     async with run_loop(engine, perform) as loop:
-        await loop.tell(make_started(provider=make_provider_settings(1)))
+        await loop.tell(make_started(1, provider=make_provider_settings(1)))
         for number in range(1, 6):
             await loop.tell(prices(number))
             await wait_until(loop, is_price(number))
@@ -223,7 +219,7 @@ async def test_the_log_lines_of_an_effect_and_its_retries_carry_the_job(engine: 
         return await never(effect)
 
     async with run_loop(engine, perform) as loop:
-        await loop.tell(make_started(submitter=make_submitter_settings()))
+        await loop.tell(make_started(1, submitter=make_submitter_settings()))
         reply = await submit(loop, deadline(), 1)
         assert isinstance(reply, effects.ReplyOk)
         with trio.fail_after(DEADLINE_S):
@@ -237,7 +233,7 @@ async def test_a_refused_effect_fails_by_the_code_of_the_refusal(engine: Engine)
         raise Permanent("no offers at all", code="no_offers")
 
     async with run_loop(engine, perform) as loop:
-        await loop.tell(make_started(submitter=make_submitter_settings()))
+        await loop.tell(make_started(1, submitter=make_submitter_settings()))
         await submit(loop, deadline(), 1)
         await wait_until(loop, lambda state: any(job.status == "failed" for job in state.all(SubmitterJob)))
         assert next(loop.state.all(SubmitterJob)).end_reason == "no_offers"
@@ -256,7 +252,7 @@ async def test_an_effect_that_never_ends_is_given_up_at_its_deadline(engine: Eng
         return await never(effect)
 
     async with run_loop(engine, perform) as loop:
-        await loop.tell(make_started(submitter=settings))
+        await loop.tell(make_started(1, submitter=settings))
         await submit(loop, deadline(), 1)
         await wait_until(loop, lambda state: any(job.status == "failed" for job in state.all(SubmitterJob)))
         assert next(loop.state.all(SubmitterJob)).end_reason == "no_quote"
@@ -282,7 +278,7 @@ async def test_a_full_disk_acknowledges_nothing_and_loses_nothing(engine: Engine
     journal = FullJournal(engine)
     recorder = Recorder()
     async with run_loop(engine, recorder, journal) as loop:
-        await loop.tell(make_started(submitter=make_submitter_settings()))
+        await loop.tell(make_started(1, submitter=make_submitter_settings()))
         await wait_until(loop, lambda state: state.settings.submitter is not None)
         journal.is_full = True
         with pytest.raises(Retryable):
@@ -295,7 +291,7 @@ async def test_a_full_disk_acknowledges_nothing_and_loses_nothing(engine: Engine
 
 async def test_a_question_that_changes_nothing_leaves_no_trace(engine: Engine) -> None:
     async with run_loop(engine, never) as loop:
-        await loop.tell(make_started(submitter=make_submitter_settings()))
+        await loop.tell(make_started(1, submitter=make_submitter_settings()))
         await wait_until(loop, lambda state: state.settings.submitter is not None)
         entries = loop.entries
         reply = await loop.ask(lambda to: changes.LeaseAsked(to, address_of(9), bytes(32)), deadline())  # type: ignore[arg-type]
@@ -306,7 +302,7 @@ async def test_a_question_that_changes_nothing_leaves_no_trace(engine: Engine) -
 async def test_an_alarm_rings_after_a_restart_too(engine: Engine) -> None:
     settings = make_provider_settings(1, offer_ttl_ns=NANOS_PER_SECOND)
     async with run_loop(engine, Recorder()) as loop:
-        await loop.tell(make_started(provider=settings))
+        await loop.tell(make_started(1, provider=settings))
         await wait_until(loop, lambda state: state.standing_offer.number > 0)
         first = loop.state.standing_offer.number
     async with run_loop(engine, Recorder()) as loop:
@@ -315,7 +311,7 @@ async def test_an_alarm_rings_after_a_restart_too(engine: Engine) -> None:
 
 async def test_the_journal_stepped_from_the_start_gives_the_stored_records(engine: Engine) -> None:
     async with run_loop(engine, Recorder()) as loop:
-        await loop.tell(make_started(provider=make_provider_settings(1), submitter=make_submitter_settings()))
+        await loop.tell(make_started(1, provider=make_provider_settings(1), submitter=make_submitter_settings()))
         for number in range(50):
             await loop.tell(prices(number))
             await submit(loop, deadline(), number)

@@ -32,6 +32,7 @@ from xnode.capacity.errand import (
 )
 from xnode.capacity.opening import OpenedRow
 from xnode.errors import Permanent
+from xnode.repeated_event import RepeatedEvent
 
 ONE_THREAD = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")}
 """One process is one vCPU: whichever BLAS numpy was built with must not use more."""
@@ -129,7 +130,7 @@ class Products:
         self.tasks = {task.device: task for task in tasks}
         self._workers: dict[int, WorkerProcess] = {}
         self._results: dict[int, Multiplied | Permanent] = {}
-        self._changed = trio.Event()
+        self._changed = RepeatedEvent()
 
     async def wait_roots(self, devices: Sequence[int]) -> tuple[Hash32, ...]:
         """The roots of these devices, once all have them. Raises Permanent when one failed."""
@@ -172,8 +173,7 @@ class Products:
 
     def _settle(self, device: int, result: Multiplied | Permanent) -> None:
         self._results[device] = result
-        changed, self._changed = self._changed, trio.Event()
-        changed.set()
+        self._changed.set()
 
 
 @asynccontextmanager

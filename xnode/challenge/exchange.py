@@ -10,9 +10,10 @@ from metering.codec import decode_strict, encode
 from metering.units import NANOS_PER_SECOND, Address, Hash32
 from xnode.capacity import judging, message
 from xnode.challenge.evidence import EvidenceKeeper
-from xnode.challenge.trial import LOOK_S, Caller, Trial, describe, read_request, refuse
+from xnode.challenge.trial import LOOK_S, Caller, Trial
 from xnode.errors import Permanent, Retryable
 from xnode.logs import log_id_of
+from xnode.peers.answer import describe, read_request, refuse
 from xnode.ports.capacity import CapacityChain
 from xnode.ports.net import RpcRefused
 
@@ -86,7 +87,7 @@ class Exchange:
         first = trial.verdicts.get(member)
         if first is None:
             trial.verdicts[member] = signed
-            trial.tell()
+            trial.changed.set()
         elif first.verdict != signed.verdict:
             log.warning("two verdicts of one verifier", member="0x" + member.hex())
             await self._documents.keep_verdict(first)

@@ -20,10 +20,11 @@ from xnode.capacity.message import AnswerQuery, Answers, OpenQuery, ProductQuery
 from xnode.capacity.opening import OpenedRow
 from xnode.capacity.products import DeviceTask, open_worker
 from xnode.challenge.evidence import EvidenceKeeper
-from xnode.challenge.trial import Caller, Trial, describe, read_refusal
+from xnode.challenge.trial import Caller, Trial
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
 from xnode.logs import log_id_of
+from xnode.peers.answer import describe, read_refusal
 from xnode.ports.clock import Clock
 from xnode.ports.net import RpcRefused
 from xnode.ports.store import Promises

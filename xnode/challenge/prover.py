@@ -17,14 +17,15 @@ from xnode.capacity import message
 from xnode.capacity.judging import list_claims, make_answers, make_tasks
 from xnode.capacity.message import AnsweredDevice, AnswerQuery, Answers, OpenQuery, ProductQuery
 from xnode.capacity.products import Products, open_products
-from xnode.challenge.trial import read_request, refuse
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
 from xnode.logs import log_id_of
+from xnode.peers.answer import read_request, refuse
 from xnode.ports.capacity import CapacityChain, Challenge
 from xnode.ports.net import RpcHandler
 from xnode.ports.store import Promises
 from xnode.ports.wallet import Signer
+from xnode.repeated_event import RepeatedEvent
 
 LOOK_S = 1.0
 """Between looks at an open challenge of ours: the draw, its end, or another seed after a reorganisation."""
@@ -73,16 +74,11 @@ class _Session:
     nodes: tuple[Address, ...] = ()
     products: Products | None = None
     callers: dict[Address, _Caller] = field(default_factory=dict)
-    changed: trio.Event = field(default_factory=trio.Event)
-    looked_for: trio.Event = field(default_factory=trio.Event)
-    """Set when somebody wants us to look at the chain now."""
+    changed: RepeatedEvent = field(default_factory=RepeatedEvent)
+    looked_for: RepeatedEvent = field(default_factory=RepeatedEvent)
+    """Set when a verifier waits for us to look at the chain."""
     wanted: trio.Event = field(default_factory=trio.Event)
     """Set when the products themselves are asked for; after a restart the answers stand without them."""
-
-    def tell(self) -> None:
-        """Wake whoever waits for something here."""
-        changed, self.changed = self.changed, trio.Event()
-        changed.set()
 
 
 class Prover:
@@ -92,7 +88,7 @@ class Prover:
         """signer: in CapacityRegistry's domain."""
         self._chain, self._promises, self._signer = chain, promises, signer
         self._sessions: dict[Hash32, _Session] = {}
-        self._arrived = trio.Event()
+        self._arrived = RepeatedEvent()
         self.nudge: Callable[[], None] = lambda: None
         """Asks the watch to look at the chain now: somebody knows of a challenge that we have not seen."""
 
@@ -117,7 +113,7 @@ class Prover:
                     nursery.cancel_scope.cancel()
             finally:
                 self._sessions.pop(challenge_id, None)
-                session.tell()
+                session.changed.set()
 
     async def _wait_seed(self, challenge_id: Hash32) -> tuple[Challenge, Hash32] | None:
         """The challenge and its seed, as soon as the block of the draw is there; None when it is over."""
@@ -138,14 +134,14 @@ class Prover:
 
     def _open_session(self, session: _Session) -> None:
         self._sessions[session.challenge.challenge_id] = session
-        arrived, self._arrived = self._arrived, trio.Event()
-        arrived.set()
+        self._arrived.set()
         devices = sum(claim.count for claim in session.challenge.claims)
         log.info("capacity challenge", challenge=log_id_of(session.challenge.challenge_id), devices=devices)
 
     async def _wait_other_seed(self, session: _Session) -> None:
         """Returns when the challenge is over, or has another seed."""
         while True:
+            looked_for = session.looked_for.next()
             try:
                 if not await self._look(session):
                     return
@@ -154,8 +150,7 @@ class Prover:
                 log.info("the challenge cannot be looked at", reason=str(error))
             await trio.sleep(LEAST_LOOK_S)
             with trio.move_on_after(LOOK_S - LEAST_LOOK_S):
-                await session.looked_for.wait()
-            session.looked_for = trio.Event()
+                await looked_for.wait()
 
     async def _look(self, session: _Session) -> bool:
         """True while the challenge is open and asks for what we compute."""
@@ -167,7 +162,7 @@ class Prover:
         if not session.nodes:
             session.nodes = await self._chain.list_nodes(challenge.panel)
         session.challenge = challenge
-        session.tell()
+        session.changed.set()
         return True
 
     async def _load(self, session: _Session) -> None:
@@ -184,7 +179,7 @@ class Prover:
         try:
             async with open_products(make_tasks(session.challenge, session.seed)) as products:
                 session.products = products
-                session.tell()
+                session.changed.set()
                 async with trio.open_nursery() as nursery:
                     for number in range(len(session.claims)):
                         nursery.start_soon(self._answer, session, products, number)
@@ -193,7 +188,7 @@ class Prover:
             for claim in session.claims:
                 claim.failure = error
             log.warning("capacity challenge cannot be computed", reason=str(error))
-            session.tell()
+            session.changed.set()
 
     async def _answer(self, session: _Session, products: Products, number: int) -> None:
         claim, listed = session.claims[number], list_claims(session.challenge)[number]
@@ -207,7 +202,7 @@ class Prover:
         except Permanent as error:
             claim.failure = error
             log.warning("devices cannot answer", device_class=listed.claim.name, reason=str(error))
-        session.tell()
+        session.changed.set()
 
     async def _promise(self, session: _Session, number: int, answers: tuple[CapacityAnswer, ...]) -> None:
         while True:

@@ -66,7 +66,7 @@ class Verifier:
             signed = await self._find_verdict(trial) or await self._judge(trial)
             if signed is not None:
                 trial.verdicts[self._me] = signed
-                trial.tell()
+                trial.changed.set()
             await self._exchange.settle(trial)
         finally:
             del self._exchange.trials[challenge_id]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 import trio
 
 from metering.units import Address, Hash32
+from xnode.backoff import Backoff, retry_forever
 from xnode.challenge.prover import Prover
 from xnode.challenge.verifier import Verifier
 from xnode.errors import Permanent, Retryable
 from xnode.logs import log_id_of
 from xnode.node.changes import CapacityVerified
 from xnode.ports.capacity import CapacityChain
+from xnode.repeated_event import RepeatedEvent
 
 LOOK_S = 2.0
 """Between looks for new challenges: the most that a node sees a spot check later than the verifiers. One request each."""
@@ -22,7 +25,7 @@ LOOK_S = 2.0
 LEAST_LOOK_S = 0.5
 """However often others say that there is something to see."""
 
-BACKOFF_S = 5.0
+RETRY = Backoff(first_s=1.0, most_s=5.0)
 """After a fault: of the chain node, mostly."""
 
 LOOK_BACK_BLOCKS = 400
@@ -62,7 +65,7 @@ class CapacityWatch:
         self._next_block: int | None = None
         self._under_way: set[Hash32] = set()
         self._over: OrderedDict[Hash32, None] = OrderedDict()
-        self._nudged = trio.Event()
+        self._nudged = RepeatedEvent()
         self.documents = verifier.documents
         prover.nudge = self.nudge
 
@@ -74,18 +77,19 @@ class CapacityWatch:
         """Watch for ever."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_counts)
+            pauses = RETRY.pauses()
             while True:
+                nudged = self._nudged.next()
                 try:
                     for challenge_id in await self._look():
                         self._take_up(nursery, challenge_id)
-                    pause_s = LOOK_S
+                    pause_s, pauses = LOOK_S, RETRY.pauses()
                 except (Retryable, Permanent) as error:
                     log.info("challenges cannot be watched", reason=str(error))
-                    pause_s = BACKOFF_S
+                    pause_s = next(pauses)
                 await trio.sleep(LEAST_LOOK_S)
-                with trio.move_on_after(pause_s - LEAST_LOOK_S):
-                    await self._nudged.wait()
-                self._nudged = trio.Event()
+                with trio.move_on_after(max(0.0, pause_s - LEAST_LOOK_S)):
+                    await nudged.wait()
 
     async def _watch_counts(self) -> None:
         told: tuple[int, int] | None = None
@@ -118,24 +122,13 @@ class CapacityWatch:
         nursery.start_soon(self._follow, challenge_id)
 
     async def _follow(self, challenge_id: Hash32) -> None:
-        while not await self._try_following(challenge_id):  # noqa: ASYNC110 - no event ends a fault of the world
-            await trio.sleep(BACKOFF_S)
+        # Also a Permanent may pass, and the challenge's own end ends this.
+        follow = partial(self._follow_once, challenge_id)
+        await retry_forever("following a challenge", follow, RETRY, challenge=log_id_of(challenge_id))
         self._under_way.discard(challenge_id)
         self._over[challenge_id] = None
         if len(self._over) > MAX_REMEMBERED:
             self._over.popitem(last=False)
-
-    async def _try_following(self, challenge_id: Hash32) -> bool:
-        """True when the challenge is over."""
-        try:
-            await self._follow_once(challenge_id)
-        except* (Retryable, Permanent) as group:
-            # Also a Permanent may pass, and the challenge's own end ends this.
-            reason = str(_find_first(group))
-            log.warning("challenge goes on after a fault", challenge=log_id_of(challenge_id), reason=reason)
-        else:
-            return True
-        return False
 
     async def _follow_once(self, challenge_id: Hash32) -> None:
         challenge = await self._chain.read_challenge(challenge_id)
@@ -143,10 +136,3 @@ class CapacityWatch:
             await self._prover.take_up(challenge_id)
         elif self._me in challenge.panel or self._me in await self._chain.list_verifiers():
             await self._verifier.take_up(challenge_id)
-
-
-def _find_first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found

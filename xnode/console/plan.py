@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metering.units import ZERO, Address, Amount
 from scheduler.book import Shortfall
-from scheduler.feasible import CHECKS, cost_limit_of, find_dearer_prices
+from scheduler.feasible import CHECKS, cost_limit_of, find_prices_above_bid
 from scheduler.job import Job
 from scheduler.offer import Offer
 from xnode.console.console import Console
@@ -96,7 +96,7 @@ async def _describe_money(console: Console, job: Job, code: str, offer: Offer) -
         case "offer_price":
             return ", ".join(
                 f"{name} {show.money(ask, job.asset)} is above the bid of {show.money(bid, job.asset)} {symbol}"
-                for name, ask, bid in find_dearer_prices(job, tariff)
+                for name, ask, bid in find_prices_above_bid(job, tariff)
             )
         case "offer_stake":
             stake = (await console.market.registrations.read_stakes([offer.provider])).get(offer.provider)

@@ -12,11 +12,11 @@ from metering.receipt import SignedReceipt
 from metering.resources import Resources
 from metering.sla import Promise
 from metering.tariff import Tariff, hourly_price_of
-from metering.units import Address, Amount
+from metering.units import PPM, Address, Amount
 from scheduler.job import Job
 from scheduler.latency import Latency
 from scheduler.offer import SignedOffer
-from scheduler.reputation import NO_REPUTATION, PPM, Reputation, success_ppm_of
+from scheduler.reputation import NO_REPUTATION, Reputation, success_ppm_of
 from xnode.chain.deployment.manifest import Asset
 from xnode.chain.deployment.plan import OPENX_DECIMALS
 from xnode.control import views

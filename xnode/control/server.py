@@ -20,7 +20,7 @@ import trio
 
 from metering.units import U128
 from xnode.control.client import MAX_LINE_BYTES, check_socket_path
-from xnode.errors import ExitCode, Permanent, Retryable, UserError
+from xnode.errors import ExitCode, Permanent, Retryable, UserError, real_error_of
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -299,7 +299,7 @@ def _find_method(methods: Mapping[str, Method], name: str) -> Method:
 
 
 def _describe(ident: Any, error: Exception) -> bytes:
-    match _find_named(error):
+    match real_error_of(error):
         case UserError() as named:
             return _fault(ident, named.code.name.lower(), named.sentence, named.code, named.hint)
         case Permanent() as named:
@@ -308,16 +308,6 @@ def _describe(ident: Any, error: Exception) -> bytes:
             return _fault(ident, "unreachable", named.message, ExitCode.UNREACHABLE, named.hint)
     _log.error("control method failed", exc_info=error)
     return _fault(ident, "bug", f"the daemon failed ({type(error).__name__})", ExitCode.FAILED, "see daemon.log")
-
-
-def _find_named(error: BaseException) -> BaseException | None:
-    """The first error meant for people; nurseries wrap what is raised inside them in groups."""
-    if isinstance(error, UserError | Permanent | Retryable):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        found = (_find_named(inner) for inner in error.exceptions)
-        return next((inner for inner in found if inner is not None), None)
-    return None
 
 
 def _fault(ident: Any, code: str, message: str, exit_code: ExitCode, hint: str = "") -> bytes:

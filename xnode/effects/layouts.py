@@ -13,7 +13,7 @@ from xnode.runtime.oci_layout import make_layout
 
 
 class LayoutStore:
-    """One folder with a layout an image; made anew each time, since a half-made one cannot be told from a whole one."""
+    """One folder per image with its layout; made anew each time, since a half-made one looks like a whole one."""
 
     def __init__(self, folder: Path, blobs: Blobs) -> None:
         self._folder, self._blobs = folder, blobs

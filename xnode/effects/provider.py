@@ -11,6 +11,7 @@ from metering.receipt import SignedReceipt
 from metering.units import Hash32
 from scheduler.job import Job
 from scheduler.offer import SignedOffer
+from xnode.effects.actions import Actions
 from xnode.errors import Permanent
 from xnode.node import changes, effects, message
 from xnode.peers.call import call, read_answer
@@ -25,10 +26,12 @@ from xnode.ports.wallet import Signer
 
 log = structlog.get_logger()
 
+performs: Actions[ProviderEffects] = Actions()
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderEffects:
-    """Everything a provider does to the world. One method for each effect; each gives the change that tells of it."""
+    """Everything a provider does to the world. One method per effect; each gives the change that reports it."""
 
     engine: Engine
     images: ImageStore
@@ -40,12 +43,14 @@ class ProviderEffects:
     archive: LogArchive
     clock: Clock
 
+    @performs(effects.AnnounceOffer)
     async def announce(self, effect: effects.AnnounceOffer) -> changes.Change:
-        """Publish the offer; the publisher also hands it to nodes that ask for it directly."""
+        """Publish the offer; the publisher also hands it to peers that ask directly."""
         signature = self.signer.sign("Offer", effect.offer)
         await self.publisher.publish(SignedOffer(effect.offer, signature))
         return changes.EffectDone()
 
+    @performs(effects.ReadFunding)
     async def read_funding(self, effect: effects.ReadFunding) -> changes.Change:
         """Escrow and payer as the chain knows them now."""
         escrow = effect.escrow
@@ -54,6 +59,7 @@ class ProviderEffects:
         cap = await self.chain.opener_cap(escrow.payer, escrow.signer, escrow.asset)
         return changes.FundingRead(effect.lease_id, free, cap, state.deposited, state.claimed, state.thaw_end)
 
+    @performs(effects.OpenEscrow)
     async def open_escrow(self, effect: effects.OpenEscrow) -> changes.Change:
         """Relay the opening; confirmed when this returns."""
         sent = await self.chain.open_escrow(effect.id, effect.escrow, effect.opening, effect.signature)
@@ -63,6 +69,7 @@ class ProviderEffects:
         state = await self.chain.escrow_state(escrow_id)
         return changes.OpeningConfirmed(escrow_id, effect.lease_id, sent.tx_hash, state.deposited, state.claimed)
 
+    @performs(effects.FetchInputs)
     async def fetch_inputs(self, effect: effects.FetchInputs) -> changes.Change:
         """Image and inputs, each checked by its hash."""
         peer = Peer(effect.submitter, effect.multiaddrs)
@@ -86,6 +93,7 @@ class ProviderEffects:
         layout = await self.images.make_layout(image)
         await self.engine.import_image(image, layout)
 
+    @performs(effects.StartWorkload)
     async def start_workload(self, effect: effects.StartWorkload) -> changes.Change:
         """The container runs when this returns; started twice it is started once."""
         job = effect.job
@@ -102,11 +110,13 @@ class ProviderEffects:
         state = await self.engine.start(spec)
         return changes.WorkloadStarted(effect.lease_id, state.started_at_ns or self.clock.now_ns())
 
+    @performs(effects.WatchWorkload)
     async def watch_workload(self, effect: effects.WatchWorkload) -> changes.Change:
         """Returns when the workload is over."""
         await self.engine.wait(effect.lease_id)
         return await self._make_exited(effect.lease_id)
 
+    @performs(effects.StopWorkload)
     async def stop_workload(self, effect: effects.StopWorkload) -> changes.Change:
         """Returns when no process of it is left."""
         await self.engine.stop(effect.lease_id)
@@ -124,21 +134,25 @@ class ProviderEffects:
             vanished=state.status == "absent",
         )
 
+    @performs(effects.ReadUsage)
     async def read_usage(self, effect: effects.ReadUsage) -> changes.Change:
         """The counters now."""
         return changes.UsageRead(effect.lease_id, await self.engine.read_counters(effect.lease_id))
 
+    @performs(effects.CollectOutputs)
     async def collect_outputs(self, effect: effects.CollectOutputs) -> changes.Change:
         """Outputs as blobs; the log is kept too, because the container and its log go away next."""
         await self.engine.keep_log(effect.lease_id, self.archive.path(effect.lease_id))
         outputs = await self.engine.collect_outputs(effect.lease_id, self.blobs.path(effect.lease_id).parent)
         return changes.OutputsCollected(effect.lease_id, outputs)
 
+    @performs(effects.RemoveWorkload)
     async def remove_workload(self, effect: effects.RemoveWorkload) -> changes.Change:
         """Nothing of the workload is left when this returns."""
         await self.engine.remove(effect.lease_id)
         return changes.WorkloadRemoved(effect.lease_id)
 
+    @performs(effects.PushReceipts)
     async def push_receipts(self, effect: effects.PushReceipts) -> changes.Change:
         """Sign them (they are durable by now), send them, bring back the voucher."""
         signed = tuple(SignedReceipt(one, self.signer.sign("Receipt", one)) for one in effect.receipts)
@@ -152,12 +166,14 @@ class ProviderEffects:
         answer = read_answer(body, message.VoucherAnswer)
         return changes.VoucherReceived(effect.lease_id, answer.signed, answer.coverage, signed)
 
+    @performs(effects.PushNews)
     async def push_news(self, effect: effects.PushNews) -> changes.Change:
-        """Tell the submitter."""
+        """Report to the submitter."""
         peer = Peer(effect.submitter, effect.multiaddrs)
         await call(self.net, self.clock, peer, message.LEASE_NEWS, encode(effect.report))
         return changes.EffectDone()
 
+    @performs(effects.Claim)
     async def claim(self, effect: effects.Claim) -> changes.Change:
         """Claim and release; confirmed when this returns."""
         voucher, signature = (effect.signed.voucher, effect.signed.signature) if effect.signed else (None, b"")

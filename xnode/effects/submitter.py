@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from metering.codec import encode
 from scheduler.quote import SignedQuote
+from xnode.effects.actions import Actions
 from xnode.errors import Permanent
 from xnode.node import changes, effects, message
 from xnode.peers.call import call, make_news, read_answer
@@ -16,10 +17,12 @@ from xnode.ports.net import Net, Peer
 from xnode.ports.store import Blobs
 from xnode.ports.wallet import Signer
 
+performs: Actions[SubmitterEffects] = Actions()
+
 
 @dataclass(frozen=True, slots=True)
 class SubmitterEffects:
-    """Everything a submitter does to the world. One method for each effect; each gives the change that tells of it."""
+    """Everything a submitter does to the world. One method per effect; each gives the change that reports it."""
 
     blobs: Blobs
     net: Net
@@ -28,6 +31,7 @@ class SubmitterEffects:
     offers: OfferSearch
     clock: Clock
 
+    @performs(effects.SearchOffers)
     async def search(self, effect: effects.SearchOffers) -> changes.Change:
         """The offers that fit, best first, and why the others do not."""
         found = await self.offers.search(effect.job, effect.tried)
@@ -35,6 +39,7 @@ class SubmitterEffects:
         shortfalls = tuple((one.code, one.count, one.nearest) for one in found.shortfalls)
         return changes.OffersRanked(effect.job_hash, found.seen, candidates, shortfalls)
 
+    @performs(effects.RequestQuote)
     async def request_quote(self, effect: effects.RequestQuote) -> changes.Change:
         """One provider's answer."""
         peer = Peer(effect.node, effect.multiaddrs)
@@ -44,12 +49,14 @@ class SubmitterEffects:
             raise Permanent("the quote is another node's", code="quote_wrong_node")
         return changes.QuoteReceived(effect.job_hash, effect.node, signed)
 
+    @performs(effects.DropQuote)
     async def drop_quote(self, effect: effects.DropQuote) -> changes.Change:
         """Free the capacity of a quote that was not taken."""
         query = encode(message.QuoteQuery(effect.digest))
         await call(self.net, self.clock, Peer(effect.node, effect.multiaddrs), message.QUOTE_DROP, query)
         return changes.EffectDone()
 
+    @performs(effects.ReadFunds)
     async def read_funds(self, effect: effects.ReadFunds) -> changes.Change:
         """What the payer's pooled balance lets us reserve."""
         free = await self.chain.free_balance(effect.payer, effect.asset)
@@ -58,6 +65,7 @@ class SubmitterEffects:
         cap = await self.chain.opener_cap(effect.payer, self.signer.address, effect.asset)
         return changes.FundsRead(effect.job_hash, free, cap)
 
+    @performs(effects.RequestLease)
     async def request_lease(self, effect: effects.RequestLease) -> changes.Change:
         """Sign terms and opening (they are durable by now) and bring back the provider's signature."""
         opening_signature = self.signer.sign("Opening", effect.opening) if effect.opening else b""
@@ -73,6 +81,7 @@ class SubmitterEffects:
         signature = await call(self.net, self.clock, peer, message.LEASE_OPEN, encode(offer))
         return changes.LeaseAccepted(effect.lease_id, signature)
 
+    @performs(effects.AskLease)
     async def ask_lease(self, effect: effects.AskLease) -> changes.Change:
         """How the lease is, from its provider."""
         method = message.LEASE_STOP if effect.stop else message.LEASE_ASK
@@ -80,6 +89,7 @@ class SubmitterEffects:
         body = await call(self.net, self.clock, Peer(effect.node, effect.multiaddrs), method, query)
         return make_news("", effect.node, read_answer(body, effects.LeaseReport))
 
+    @performs(effects.FetchOutputs)
     async def fetch_outputs(self, effect: effects.FetchOutputs) -> changes.Change:
         """All outputs, each checked by its hash."""
         peer = Peer(effect.node, effect.multiaddrs)
@@ -87,6 +97,7 @@ class SubmitterEffects:
             await self.blobs.fetch(peer, output.blob, lambda _bytes: None)
         return changes.OutputsFetched(effect.lease_id)
 
+    @performs(effects.StartThaw)
     async def start_thaw(self, effect: effects.StartThaw) -> changes.Change:
         """The thaw has begun when this returns; one that never was opened needs none."""
         state = await self.chain.escrow_state(effect.escrow_id)
@@ -99,6 +110,7 @@ class SubmitterEffects:
             state = await self.chain.escrow_state(effect.escrow_id)
         return changes.ThawStarted(effect.escrow_id, state.thaw_end)
 
+    @performs(effects.CloseEscrow)
     async def close_escrow(self, effect: effects.CloseEscrow) -> changes.Change:
         """The rest is in the payer's free balance when this returns."""
         state = await self.chain.escrow_state(effect.escrow_id)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Status = Callable[[], Awaitable[NodeStatus]]
 
 STATUS_DEADLINE_S = 5.0
-"""A node that cannot say in this time how it is, is not ready."""
+"""A node that cannot report its state within this time is not ready."""
 
 UNREAD_DEADLINE_MS = 10_000
 """A client that stops reading is cut off by the kernel after this; otherwise it would block our shutdown."""
@@ -124,11 +124,11 @@ async def _read_checks(status: Status) -> dict[str, str]:
         with trio.fail_after(STATUS_DEADLINE_S):
             return dict((await status()).ready)
     except trio.TooSlowError:
-        return {"node": f"did not say how it is within {STATUS_DEADLINE_S:g} s"}
+        return {"node": f"did not report its state within {STATUS_DEADLINE_S:g} s"}
 
 
 async def _answer_bug(_request: Request, error: Exception) -> Response:
-    """Whatever goes wrong in one request is logged, told to nobody in detail, and ends nothing else."""
+    """Whatever goes wrong in one request is logged, sent to no one in detail, and ends nothing else."""
     _log.error("http request failed", exc_info=error)
     return PlainTextResponse("internal error\n", status_code=500)
 

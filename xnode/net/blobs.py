@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from metering.codec import decode_strict, encode
 from metering.refusal import Refusal
 from metering.units import Address, Hash32
 from scheduler.job import Blob
+from xnode.durable import sync_file, sync_folder
 from xnode.errors import Permanent, Retryable
 from xnode.ports.net import Peer, RpcRefused, StreamHandler
 
@@ -27,7 +27,7 @@ PIECE_BYTES = 256 << 10
 """One frame: four muxer frames, so that smaller requests pass between two pieces."""
 
 BATCH_BYTES = 1 << 20
-"""Read, hashed and written in one go in a thread: a hop costs some 50 us."""
+"""Read, hashed and written in one go in a thread: a hop costs about 50 us."""
 
 FREE_RESERVE_BYTES = 256 << 20
 """Left free on the disk: the journal on it must never meet a full one."""
@@ -117,7 +117,7 @@ class BlobStore:
             sink = _Sink(file, digest, offset, blob, peer)
             try:
                 await self._receive(sink, progress)
-                await trio.to_thread.run_sync(_sync, file)
+                await trio.to_thread.run_sync(sync_file, file)
             except OSError as error:
                 raise Permanent(f"blob {_short(blob)} cannot be written to {part}: {error.strerror}") from error
             except _Overrun:
@@ -143,7 +143,7 @@ class BlobStore:
     def _settle(self, sink: _Sink, part: Path, resumed: bool) -> None:
         if sink.is_right():
             part.replace(self.path(sink.blob.sha256))
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
             return
         part.unlink()
         what = f"blob {_short(sink.blob)} from {_name(sink.peer)} has wrong bytes"
@@ -153,7 +153,9 @@ class BlobStore:
     def _check_free(self, more_bytes: int) -> None:
         missing = more_bytes + FREE_RESERVE_BYTES - shutil.disk_usage(self._folder).free
         if missing > 0:
-            raise Permanent(f"disk full: {self._folder} lacks {missing} bytes; free them or move the data folder")
+            raise Permanent(
+                f"disk full: {self._folder} lacks {missing} bytes", hint="free them or move the data folder"
+            )
 
     def _copy_in(self, source: Path) -> Blob:
         self._check_free(source.stat().st_size)
@@ -173,10 +175,10 @@ class BlobStore:
         return (self._folder / f"new-{secrets.token_hex(8)}.part").open("xb")
 
     def _name_new(self, file: IO[bytes], sha256: bytes) -> Blob:
-        _sync(file)
+        sync_file(file)
         blob = Blob(Hash32(sha256), file.tell())
         Path(file.name).replace(self.path(blob.sha256))
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         return blob
 
 
@@ -224,9 +226,11 @@ def serve_blobs(net: Streams, store: BlobStore, allow: Allow) -> None:
     async def get(caller: Address, body: bytes, send: Callable[[bytes], Any]) -> None:
         request = _read_request(body)
         path = store.path(request.sha256)
-        # One answer for "not yours" and "not here": who may not read it must not learn whether we have it.
+        # One answer for "not yours" and "not here": a caller that may not read it must not learn whether we have it.
         if not allow(caller, request.sha256) or not path.is_file() or request.offset > path.stat().st_size:
-            raise RpcRefused(encode(Refusal("blob_unknown", f"there is no blob {request.sha256.hex()[:16]} for you")))
+            raise RpcRefused(
+                encode(Refusal("blob_unknown", f"there is no blob {request.sha256.hex()[:16]} for this caller"))
+            )
         with path.open("rb") as file:
             file.seek(request.offset)
             while batch := await trio.to_thread.run_sync(file.read, BATCH_BYTES):
@@ -247,19 +251,6 @@ def _read_request(body: bytes) -> BlobRequest:
 def _hash_file(path: Path) -> Any:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256")
-
-
-def _sync(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _say(refusal: RpcRefused) -> str:

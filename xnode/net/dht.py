@@ -72,7 +72,7 @@ class Dht:
             await self._kad.put_value(dht_key_of(node), data)
 
     async def get(self, node: Address) -> bytes | None:
-        """A node's record as others have it now; checked by the validator, but not by whoever asks."""
+        """A node's record as others have it now; checked by the validator, but not by the asking node."""
         key = dht_key_of(node)
         store, local_keys = self._kad.value_store.store, self._kad.value_store.local_keys
         # Left in place, the local copy would answer for 24 hours.
@@ -91,7 +91,7 @@ class Dht:
             await self._kad.provider_store.provide(key)
 
     async def find(self, key: bytes) -> dict[Address, tuple[str, ...]]:
-        """Who says it provides a key, and where it may be dialed."""
+        """The nodes that claim to provide a key, and where they may be dialed."""
         providers = self._kad.provider_store.providers
         # As above: a local list, however short, would be the whole answer.
         kept = providers.pop(key, {})

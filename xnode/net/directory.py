@@ -51,7 +51,7 @@ def serve_directory(methods: Methods, book: RecordBook, now_ns: Callable[[], int
 
 
 def read_peers(body: bytes) -> PeerList:
-    """The peers another node lists, without what is no address. Raises ValueError when it is no list."""
+    """The peers another node lists, without what is not an address. Raises ValueError when it is not a list."""
     peers: PeerList = decode_strict(body, PeerList)
     return tuple(
         (node, tuple(each for each in multiaddrs if parse_multiaddr(each))[:MAX_MULTIADDRS])

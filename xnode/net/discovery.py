@@ -1,9 +1,10 @@
-"""Discovery: who is out there and where, from the DHT and from bootstrap peers asked directly; either alone will do."""
+"""Discovery: which nodes there are and where, from the DHT and from bootstrap peers asked directly; either is enough."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterable
+from random import random
 from typing import TypeVar
 
 import structlog
@@ -11,6 +12,7 @@ import trio
 
 from metering.refusal import Refusal
 from metering.units import Address, Hash32
+from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
 from xnode.net.counters import NetCounters
 from xnode.net.dht import Dht
@@ -28,14 +30,16 @@ from xnode.net.records import (
 from xnode.net.relay import RENEW_S, reserve
 from xnode.net.rpc import Rpc
 from xnode.ports.net import Peer, RpcRefused
+from xnode.repeated_event import RepeatedEvent
 
 REPUBLISH_S = 600.0
-"""How often our record is put again: DHT servers come and go, and none is told what the last one knew."""
+"""How often our record is put again: DHT servers come and go, and none learns what the last one knew."""
 
 BOOTSTRAP_CHECK_S = 5.0
 """How often a bootstrap connection is looked at; a NAT'd provider is unreachable while it has none."""
 
-RECONNECT_FIRST_S, RECONNECT_LAST_S = 1.0, 60.0
+RECONNECT = Backoff(first_s=1.0, most_s=60.0)
+"""Between tries to reach a bootstrap peer; random, because all its nodes lose it at the same moment."""
 
 ASK_S = 10.0
 """One bootstrap peer's time to answer."""
@@ -45,7 +49,7 @@ DHT_LOOKUPS = 4
 
 MAX_BOOTSTRAP = 16
 MAX_HINTS = 5000
-"""Addresses remembered from lists and look-ups: some 200 bytes each."""
+"""Addresses remembered from lists and look-ups: about 200 bytes each."""
 
 log = structlog.get_logger("xnode.net.discovery")
 
@@ -75,7 +79,7 @@ class Phonebook:
         return tuple(record.node for record in self.book.walk(self._now_ns()))
 
     def hint(self, node: Address, multiaddrs: tuple[str, ...]) -> None:
-        """Remember where an unsigned source says a node is. Whoever answers there must still prove the address."""
+        """Remember where an unsigned source says a node is. The node that answers there must still prove the address."""
         if multiaddrs:
             self._hints.pop(node, None)
             self._hints[node] = multiaddrs
@@ -83,7 +87,7 @@ class Phonebook:
                 del self._hints[next(iter(self._hints))]
 
     def locate(self, node: Address) -> tuple[str, ...]:
-        """Where a node was last known to listen; its own signed word before others'."""
+        """Where a node was last known to listen; its own signed record before others' hints."""
         known = self.find(node)
         return known[0].multiaddrs if known and known[0].multiaddrs else self._hints.get(node, ())
 
@@ -98,7 +102,7 @@ class Discovery:
         self._bootstrap = tuple(bootstrap)[:MAX_BOOTSTRAP]
         self._reserved_at: dict[str, float] = {}
         self.wants_relays = False
-        self._due = trio.Event()
+        self._due = RepeatedEvent()
 
     @property
     def counters(self) -> NetCounters:
@@ -112,18 +116,17 @@ class Discovery:
                 nursery.start_soon(self._stay_connected, peer)
 
     async def _stay_connected(self, peer: Peer) -> None:
-        pause = RECONNECT_FIRST_S
+        pauses = RECONNECT.pauses(random)
         while True:
             if self._host.find_connected(peer.address) is None:
-                # A relay drops a reservation with the connection: without a new one nobody would reach us through it.
+                # A relay drops a reservation with the connection: without a new one no node could reach us through it.
                 self._reserved_at.pop(peer.multiaddrs[0], None)
                 try:
                     await self._join(peer)
-                    pause = RECONNECT_FIRST_S
+                    pauses = RECONNECT.pauses(random)
                 except Retryable as error:
                     log.info("bootstrap peer not reached", peer=f"0x{peer.address.hex()}", why=str(error))
-                    await trio.sleep(pause)
-                    pause = min(2 * pause, RECONNECT_LAST_S)
+                    await trio.sleep(next(pauses))
                     continue
             if self.wants_relays:
                 await self._keep_reservation(peer)
@@ -139,7 +142,7 @@ class Discovery:
                 await reserve(self._host.raw, peer_id)
             self._reserved_at[where] = now
         except (*STREAM_FAULTS, Retryable, trio.TooSlowError) as error:
-            log.debug("bootstrap peer is no relay for us", peer=f"0x{peer.address.hex()}", why=type(error).__name__)
+            log.debug("bootstrap peer does not relay for us", peer=f"0x{peer.address.hex()}", why=type(error).__name__)
             self._reserved_at.pop(where, None)
 
     @property
@@ -155,10 +158,11 @@ class Discovery:
         self._due.set()
 
     async def _republish(self) -> None:
+        due = self._due.next()
         while True:
             with trio.move_on_after(REPUBLISH_S):
-                await self._due.wait()
-            self._due = trio.Event()
+                await due.wait()
+            due = self._due.next()
             await self.publish()
 
     async def publish(self) -> None:
@@ -177,7 +181,7 @@ class Discovery:
         await _try(dht.provide(provider_key_of(self._own)))
 
     async def find_providers(self) -> tuple[Address, ...]:
-        """Every node that says it provides, ourselves left out."""
+        """Every node that claims to be a provider, except ourselves."""
         found = set(self._phonebook.list_nodes())
         async with trio.open_nursery() as nursery:
             for peer in self._bootstrap:
@@ -210,7 +214,7 @@ class Discovery:
                 nursery.start_soon(search, key)
 
     async def get_record(self, node: Address) -> bytes | None:
-        """The newest valid record that anybody gives us now, or that we have."""
+        """The newest valid record that any node gives us now, or that we have."""
         answers: list[bytes] = []
         known = self._phonebook.find(node)
         if known is not None:

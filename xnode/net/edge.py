@@ -12,7 +12,8 @@ import structlog
 import trio
 
 from metering.units import NANOS_PER_SECOND, Address, Hash32
-from xnode.errors import Permanent, Retryable
+from xnode.backoff import Backoff
+from xnode.errors import Permanent, Retryable, real_error_of
 from xnode.net.counters import NetCounters
 from xnode.net.dht import open_dht
 from xnode.net.directory import serve_directory
@@ -25,12 +26,13 @@ from xnode.net.rpc import KEEP_S, OPEN_S, Rpc
 from xnode.net.server import Methods, Server
 from xnode.net.wire import PROTOCOL_ID
 from xnode.ports.net import Peer, RpcHandler, StreamHandler
+from xnode.repeated_event import RepeatedEvent
 
-RESTART_FIRST_S, RESTART_LAST_S = 0.2, 30.0
-"""Pause before libp2p is started again: short, because calls wait for it, and doubled while it keeps falling."""
+RESTART = Backoff(first_s=0.2, most_s=30.0)
+"""Before libp2p is started again: soon at first, because calls wait for it."""
 
 LOOK_UP_S = 3.0
-"""How long a call that failed may look for the peer's newest record; whoever called tries again after that anyway."""
+"""How long a call that failed may look for the peer's newest record; the caller tries again after that anyway."""
 
 HEALTHY_S = 60.0
 """A host that lived this long fell for a new reason: the pause starts again from the first."""
@@ -100,8 +102,8 @@ class Net:
         self._server = Server(self._methods, self.counters)
         self._session: _Session | None = None
         self._has_started = False
-        self._started = trio.Event()
-        self._restart_asked = trio.Event()
+        self._started = RepeatedEvent()
+        self._restart_asked = RepeatedEvent()
 
     def serve(self, method: str, handler: RpcHandler) -> None:
         """Answer calls of a method, from now on and across restarts."""
@@ -153,14 +155,14 @@ class Net:
                 await self._session.discovery.publish()
 
     async def find_providers(self) -> tuple[Address, ...]:
-        """Every node said to provide; a hint, to be checked by its record."""
+        """Every node claimed to be a provider; a hint, to be checked by its record."""
         session = await self._wait_session(trio.current_time() + OPEN_S)
         with session.running():
             return await session.discovery.find_providers()
         raise AssertionError("unreachable")
 
     async def get_record(self, address: Address) -> bytes | None:
-        """The newest valid record of a node that anybody has, or None."""
+        """The newest valid record of a node that any node has, or None."""
         session = await self._wait_session(trio.current_time() + OPEN_S)
         with session.running():
             return await session.discovery.get_record(address)
@@ -183,7 +185,7 @@ class Net:
             return peer
         if not peer.multiaddrs:
             return Peer(peer.address, await session.discovery.locate(peer.address))
-        # What the caller noted long ago may be out of date: what the node's own record says comes first.
+        # What the caller noted long ago may be out of date: the node's own record comes first.
         known = self._phonebook.locate(peer.address)
         return Peer(peer.address, tuple(dict.fromkeys((*known, *peer.multiaddrs))))
 
@@ -210,8 +212,8 @@ class Net:
         raise Retryable("the net is being restarted")
 
     async def supervise(self, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep a host running for ever; when the very first start fails, hand back why (Permanent, mostly) and end."""
-        pause, first = RESTART_FIRST_S, True
+        """Keep a host running forever; when the very first start fails, hand back why (Permanent, mostly) and end."""
+        pauses, first = RESTART.pauses(), True
         while True:
             began = trio.current_time()
             try:
@@ -221,16 +223,17 @@ class Net:
                 Exception
             ) as error:  # a supervisor's edge: libp2p may fall in any way, and jobs and money must not notice
                 if first and not self._has_started:
-                    task_status.started(_unwrap(error))
+                    task_status.started(real_error_of(error))
                     return
-                log.warning("net fell; starting it again", error=repr(_unwrap(error))[:300])
+                log.warning("net fell; starting it again", error=repr(real_error_of(error))[:300])
             first = False
             self.counters.restarts += 1
-            pause = RESTART_FIRST_S if trio.current_time() - began > HEALTHY_S else min(2 * pause, RESTART_LAST_S)
-            await trio.sleep(pause)
+            if trio.current_time() - began > HEALTHY_S:
+                pauses = RESTART.pauses()
+            await trio.sleep(next(pauses))
 
     async def _run_host(self, task_status: Any) -> None:
-        self._restart_asked = trio.Event()
+        restart_asked = self._restart_asked.next()
         async with AsyncExitStack() as stack:
             host = await stack.enter_async_context(
                 open_host(self._settings.secret, self._listen, self._settings.announce)
@@ -256,10 +259,10 @@ class Net:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_tidy, session)
                     nursery.start_soon(discovery.run)
-                    await self._restart_asked.wait()
+                    await restart_asked.wait()
                     nursery.cancel_scope.cancel()
             finally:
-                self._session, self._started = None, trio.Event()
+                self._session = None
                 session.end()
 
     async def _keep_tidy(self, session: _Session) -> None:
@@ -291,11 +294,5 @@ def _make_bootstrap_peer(text: str) -> Peer:
     endpoint = parse_multiaddr(text)
     address = read_peer_id(endpoint.peer_id) if endpoint is not None and endpoint.peer_id is not None else None
     if address is None:
-        raise Permanent(f"bootstrap peer {text} is none: write /ip4/ADDRESS/tcp/PORT/p2p/PEER-ID")
+        raise Permanent(f"{text} is not a bootstrap peer", hint="write /ip4/ADDRESS/tcp/PORT/p2p/PEER-ID")
     return Peer(address, (text,))
-
-
-def _unwrap(error: Exception) -> Exception:
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

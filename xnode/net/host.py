@@ -43,7 +43,7 @@ MAX_PENDING_INBOUND = 64
 MAX_CONCURRENT_DIALS = 16
 
 MAX_STREAMS = 4096
-"""All streams of the host together: 10 a connection on average."""
+"""All streams of the host together: 10 per connection on average."""
 
 MAX_DIAL_ADDRESSES = 4
 """Multiaddrs of one peer that are tried, so that a record full of dead ones cannot keep us busy."""
@@ -90,7 +90,7 @@ class Host:
         return len(self._swarm.get_connections())
 
     def find_connected(self, address: Address) -> ID | None:
-        """The peer id of an address that we have a connection with, whoever opened it."""
+        """The peer id of an address that we have a connection with, opened by either side."""
         for peer_id in self._live_peers():
             if address_of_peer_id(peer_id) == address:
                 return peer_id
@@ -102,7 +102,7 @@ class Host:
         ]
 
     async def connect(self, peer: Peer, deadline: float) -> ID:
-        """A live connection to whoever proves this address, over an existing one or a new one. Raises Retryable."""
+        """A live connection to the node that proves this address, over an existing one or a new one. Raises Retryable."""
         known = self.find_connected(peer.address)
         if known is not None:
             return known
@@ -250,7 +250,7 @@ def _make_raw_host(secret: bytes, announce: tuple[str, ...]) -> Any:
         muxer_opt={YAMUX_ID: Yamux},
         connection_config=_make_connection_config(),
         resource_manager=_make_resource_manager(),
-        # What strangers say our address is, is no reason to announce it.
+        # What strangers say our address is must not decide what we announce.
         disable_identify_address_discovery=True,
         addrs_factory=choose_announced,
     )
@@ -295,7 +295,7 @@ def _make_resource_manager() -> ResourceManager:
             max_established_total=MAX_CONNECTIONS,
         ),
         enable_metrics=False,
-        # Five refusals in a row would shut the door on everybody for a minute.
+        # Five refusals in a row would refuse every node for a minute.
         enable_circuit_breaker=False,
         # It cuts the limits above for good when they are reached.
         enable_graceful_degradation=False,
@@ -306,7 +306,9 @@ def _make_resource_manager() -> ResourceManager:
 def _check_listen(wanted: tuple[str, ...]) -> None:
     for each in wanted:
         if not each.startswith(("/ip4/", "/ip6/")) or parse_multiaddr(each.replace("/tcp/0", "/tcp/1")) is None:
-            raise Permanent(f"{each} is no address to listen on: write /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT")
+            raise Permanent(
+                f"{each} is not an address to listen on", hint="write /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT"
+            )
 
 
 def _check_bound(wanted: tuple[str, ...], raw: Any) -> None:
@@ -315,7 +317,8 @@ def _check_bound(wanted: tuple[str, ...], raw: Any) -> None:
     missing = [each for each in wanted if str(Multiaddr(each)) not in bound]
     if missing:
         raise Permanent(
-            f"cannot listen on {', '.join(missing)}: in use or not of this host; free it or choose another port"
+            f"cannot listen on {', '.join(missing)}: in use, or not an address of this host",
+            hint="free it, or choose another port",
         )
 
 

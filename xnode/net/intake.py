@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from metering.units import Address
 
 MAX_BUCKETS = 4096
-"""Peers whose rate is remembered; the longest silent is forgotten, and a bucket that is full again says nothing."""
+"""Peers whose rate is remembered; the longest silent is forgotten, and a bucket that is full again holds no information."""
 
 
 @dataclass(frozen=True, slots=True)

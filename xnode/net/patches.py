@@ -45,7 +45,7 @@ DHT_INBOUND_STREAMS = 128
 """DHT streams served at once. 12 as shipped, so that one idle peer starves the server."""
 
 DHT_STREAM_S = 20.0
-"""How long one DHT stream may stay; as shipped for ever."""
+"""How long one DHT stream may stay; as shipped, forever."""
 
 MAX_DHT_VALUES = 4000
 """Records we keep for others: at 16 KiB each 64 MiB."""
@@ -210,7 +210,7 @@ def enforce_receive_windows() -> None:
 
 
 def expire_dht_streams() -> None:
-    """12 idle DHT streams starve the DHT server: more places, and none is kept by a stream that says nothing."""
+    """12 idle DHT streams starve the DHT server: more places, and none is kept by a silent stream."""
     init, handle = KadDHT.__init__, KadDHT._do_handle_stream
 
     def init_roomier(self: Any, *args: Any, **kwargs: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import trio
 from libp2p.exceptions import BaseLibp2pError
 
+from xnode.backoff import Backoff
 from xnode.errors import Retryable
 from xnode.net.wire import FrameReader, HalfFrame, make_frame
 
@@ -18,13 +19,13 @@ WRITE_BYTES = 65_535 - 16 - 12
 """The most that fits one Noise message with its tag and a muxer header; libp2p alone cuts at 64 KiB, and sends two."""
 
 CLOSE_S = 3.0
-"""How long a stream's last frame may take; after that the other side finds out by itself."""
+"""How long a stream's last frame may take; after that the other side finds out on its own."""
 
-_POLL_FIRST_S, _POLL_LAST_S = 0.0005, 0.01
-"""How often to look whether a full window has opened; libp2p gives no event for it."""
+WINDOW_LOOKS = Backoff(first_s=0.0005, most_s=0.01)
+"""Between looks whether a full window has opened; libp2p gives no event for it."""
 
 STREAM_FAULTS = (BaseLibp2pError, OSError, EOFError, trio.BrokenResourceError, trio.ClosedResourceError, KeyError)
-"""What libp2p's streams raise when the other side or the connection goes; KeyError when at the wrong moment."""
+"""What libp2p's streams raise when the other side or the connection goes; KeyError when that happens at an unlucky moment."""
 
 
 class Pipe:
@@ -103,7 +104,6 @@ class Pipe:
 
 
 async def _wait_window(muxed: Any) -> None:
-    pause = _POLL_FIRST_S
-    while muxed.send_window <= 0 and not muxed.closed and not muxed.send_closed:
-        await trio.sleep(pause)
-        pause = min(2 * pause, _POLL_LAST_S)
+    pauses = WINDOW_LOOKS.pauses()
+    while muxed.send_window <= 0 and not muxed.closed and not muxed.send_closed:  # noqa: ASYNC110 - libp2p has no event
+        await trio.sleep(next(pauses))

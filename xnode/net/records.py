@@ -20,7 +20,7 @@ MAX_RECORD_BYTES = 16 << 10
 
 MAX_MULTIADDRS = 8
 MAX_LIFE_NS = 48 * 3600 * NANOS_PER_SECOND
-"""A record further from its end than this is refused, so that nobody's store fills with records that never end."""
+"""A record further from its end than this is refused, so that no node's store fills with records that never end."""
 
 PROVIDER_KEY_PREFIX = b"xn-provider/"
 PROVIDER_SHARDS = 16
@@ -58,7 +58,7 @@ def make_record(record: NodeRecord, signer: Signer) -> bytes:
 
 
 def read_record(data: bytes, node: Address, separator: Hash32, now_ns: int) -> NodeRecord | Refusal:
-    """What these bytes from anywhere say about a node, or why they say nothing."""
+    """The record that these bytes hold, wherever they came from, or why they hold none."""
     if len(data) > MAX_RECORD_BYTES:
         return Refusal("record_too_long", f"a record of {len(data)} bytes is longer than {MAX_RECORD_BYTES}")
     try:
@@ -69,7 +69,7 @@ def read_record(data: bytes, node: Address, separator: Hash32, now_ns: int) -> N
 
 
 def check_record(signed: SignedRecord, node: Address, separator: Hash32, now_ns: int) -> Refusal | None:
-    """What is wrong with a record said to be this node's."""
+    """What is wrong with a record that claims to be this node's."""
     record = signed.record
     if record.node != node:
         return Refusal("record_wrong_node", f"record of 0x{record.node.hex()} came for 0x{node.hex()}")

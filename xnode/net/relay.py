@@ -28,7 +28,7 @@ MAX_CIRCUITS = 16
 
 CIRCUIT_S = 4 * 3600
 CIRCUIT_BYTES = 4 << 30
-"""A circuit ends at either; whoever needs it opens another. It bounds what a stranger gets from a relay for nothing."""
+"""A circuit ends at either limit; a node that needs it opens another. It bounds what a stranger gets from a relay for nothing."""
 
 RESERVATION_S = 3600
 RENEW_S = RESERVATION_S / 3
@@ -61,7 +61,7 @@ async def reserve(raw_host: Any, relay: ID) -> None:
 
 
 async def open_circuit(raw_host: Any, relay: ID, target: ID) -> Any:
-    """A stream to `target` through a connected relay, on which no byte has been said. Raises Retryable."""
+    """A stream to `target` through a connected relay, on which no byte has been sent. Raises Retryable."""
     stream = await raw_host.new_stream(relay, [HOP_ID])
     try:
         await _ask(stream, HopMessage(type=HopMessage.CONNECT, peer=CircuitPeerId(id=target.to_bytes())))

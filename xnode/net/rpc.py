@@ -39,7 +39,7 @@ OPEN_S = 10.0
 """Connect and open a stream that has no deadline of its own."""
 
 SILENCE_S = 35.0
-"""A stream whose server says nothing, not even `alive` (each ALIVE_S), for this long has lost it."""
+"""A stream whose server is silent for this long, without even `alive` (each ALIVE_S), has lost its server."""
 
 REQUEST_S = 20.0
 
@@ -81,7 +81,7 @@ class Rpc:
             await pipe.send(encode_envelope(request), trio.current_time() + REQUEST_S)
             yield _items(pipe, request, method, peer)
         finally:
-            # The server learns from the reset that nobody listens any more.
+            # The server learns from the reset that the caller has stopped listening.
             await pipe.reset()
 
     async def close_idle(self) -> None:

@@ -12,7 +12,7 @@ import trio
 from metering.codec import encode
 from metering.refusal import Refusal
 from metering.units import Address
-from xnode.errors import Retryable
+from xnode.errors import Retryable, real_error_of
 from xnode.net.counters import NetCounters
 from xnode.net.identity import address_of_peer_id
 from xnode.net.intake import CALL_LIMITS, STREAM_LIMITS, Intake
@@ -33,7 +33,7 @@ SERVER_IDLE_S = 90.0
 """How long a kept stream may stay without a request; the caller gives up earlier (KEEP_S), so it is not surprised."""
 
 FIRST_REQUEST_S = 10.0
-"""How long a new stream may take to say what it wants."""
+"""How long a new stream may take until its first request."""
 
 HANDLER_S = 60.0
 """The most a handler may take, whatever the caller would wait."""
@@ -45,12 +45,12 @@ STALL_S = 120.0
 """How long a reader of a stream may pause: a person who stopped scrolling, not one who left."""
 
 ALIVE_S = 10.0
-"""How often a silent stream says that it is alive."""
+"""How often a stream without items sends `alive`."""
 
 MAX_METHODS = 256
 
 _JOB = re.compile(r"0x[0-9a-f]{16}")
-"""What a request may say that it belongs to: nothing else of a stranger's gets on our log lines."""
+"""The correlation id that a request may have: nothing else from a stranger gets into our log lines."""
 
 log = structlog.get_logger("xnode.net.server")
 
@@ -90,7 +90,7 @@ class Server:
         caller = address_of_peer_id(stream.muxed_conn.peer_id)
         try:
             if caller is None:
-                # Another kind of key has no address: there is nobody to hold to anything.
+                # Another kind of key has no address: there is no one to hold to anything.
                 raise WireError("the caller's key is not secp256k1")
             await self._answer_all(pipe, caller)
             await pipe.close()
@@ -163,7 +163,7 @@ class Server:
         except RpcRefused as refusal:
             return "refused", refusal.body
         except Exception as error:  # a supervisor's edge, as above; a nursery wraps what its body raises
-            inner = _unwrap(error)
+            inner = real_error_of(error)
             if isinstance(inner, RpcRefused):
                 return "refused", inner.body
             if isinstance(inner, Retryable) and reply.broke:
@@ -216,7 +216,7 @@ class _Reply:
 
 
 def _read_job(request: Request) -> dict[str, str]:
-    # The caller's word for the job; whoever finds the job in our own records writes over it.
+    # The caller's name for the job; a handler that finds the job in our own records replaces it.
     return {"job": request.correlation} if _JOB.fullmatch(request.correlation) else {}
 
 
@@ -224,12 +224,6 @@ def _describe(error: Exception) -> dict[str, str]:
     # Where and what kind, but neither message nor locals: they may hold a peer's bytes, or a key.
     frames = traceback.extract_tb(error.__traceback__)
     return {"error": type(error).__name__, "at": " < ".join(f"{each.filename}:{each.lineno}" for each in frames[-3:])}
-
-
-def _unwrap(error: Exception) -> Exception:
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def _name(address: Address | None) -> str:

@@ -27,11 +27,11 @@ MAX_DEADLINE_MS = 3_600_000
 _U64_MAX = (1 << 64) - 1
 
 Status = Literal["ok", "refused", "unknown_method", "error", "item", "alive", "end"]
-"""ok, refused, unknown_method, error, end close a request; item is one of many; alive says that more may come."""
+"""ok, refused, unknown_method, error, end close a request; item is one of many; alive means that more may come."""
 
 
 class WireError(ValueError):
-    """The other side's bytes are not this protocol; str() says how, without quoting them."""
+    """The other side's bytes are not this protocol; str() tells how, without quoting them."""
 
 
 class FrameTooLong(WireError):
@@ -140,7 +140,7 @@ def _decode(payload: bytes, kind: type[_Envelope]) -> _Envelope:
         # builtin_types: else msgspec would take text for the base64 of bytes.
         envelope = msgspec.convert(plain, kind, strict=True, builtin_types=(bytes,))
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
-        raise WireError(f"a frame is no {kind.__name__.lower()}: {type(error).__name__}") from None
+        raise WireError(f"a frame is not a {kind.__name__.lower()}: {type(error).__name__}") from None
     if envelope.version != VERSION:
         raise WireError(f"protocol version is not {VERSION}")
     if not 0 <= envelope.request_id <= _U64_MAX:

@@ -1,4 +1,4 @@
-"""Change: a fact that arrived. Every clock reading and every die comes in with it, in its Entry."""
+"""Change: a fact that arrived. The clock and the entropy come in with it, in its Entry."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Woke(msgspec.Struct, frozen=True, tag=True):
 
 
 class EffectFailed(msgspec.Struct, frozen=True, tag=True):
-    """An effect can not be done, or not in time. code: of the refusal when a peer said no."""
+    """An effect cannot be done, or not in time. code: of the refusal when a peer refused."""
 
     effect: Effect
     code: str
@@ -126,7 +126,7 @@ class UsageRead(msgspec.Struct, frozen=True, tag=True):
 
 
 class WorkloadExited(msgspec.Struct, frozen=True, tag=True):
-    """The workload is over; its last counters. vanished: nobody knows how."""
+    """The workload is over; its last counters. vanished: how it ended is not known."""
 
     lease_id: Hash32
     counters: Counters
@@ -137,7 +137,7 @@ class WorkloadExited(msgspec.Struct, frozen=True, tag=True):
 
 
 class VoucherReceived(msgspec.Struct, frozen=True, tag=True):
-    """The submitter's answer to receipts; the receipts, as they were signed, are kept with it for whoever audits."""
+    """The submitter's answer to receipts; the receipts, as they were signed, are kept with it for an audit."""
 
     lease_id: Hash32
     signed: SignedVoucher
@@ -175,7 +175,7 @@ class LeaseAsked(msgspec.Struct, frozen=True, tag=True):
 
 
 class EffectDone(msgspec.Struct, frozen=True, tag="DeedDone"):  # the name that journals have
-    """An effect is done, and there is nothing more to tell."""
+    """An effect is done, and there is nothing more to report."""
 
 
 class OpeningConfirmed(msgspec.Struct, frozen=True, tag=True):
@@ -338,7 +338,7 @@ Change = (
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """One line of the journal: when it was taken in, entropy for whatever must be random, what it answers, and the change.
+    """One line of the journal: when it was taken in, entropy for what must be random, the change, and what it answers.
 
     done: the (effect id, version) this change is the result of, or None.
     """

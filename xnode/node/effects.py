@@ -1,10 +1,13 @@
-"""Effect: an effect to do. Journalled with the change that caused it, done after, and safe to do twice.
+"""Effect: something to do in the world. Journalled with the change that caused it, done after, and safe to do twice.
 
 `id` is the idempotency key: a newer effect of the same id takes the older one's place. `lane`: effects of one lane are done one
-after the other, in the order given; lanes run side by side. `deadline_ns`: when to give up and say EffectFailed (0: never).
+after the other, in the order given; lanes run side by side. `deadline_ns`: when to give up and report EffectFailed (0: never).
+Every durable effect ends in these three fields, in this order; Turn.slot gives them.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,6 +20,20 @@ from scheduler.job import Job, OutputFile
 from scheduler.offer import Offer
 from scheduler.quote import Quote
 from xnode.node.lease import EndReason, LeaseStatus
+
+
+class Slot(NamedTuple):
+    """An effect's last three fields: `ReadUsage(lease_id, *slot)`."""
+
+    id: str
+    lane: str
+    deadline_ns: int
+
+
+def slot_id_of(name: str, key: bytes) -> str:
+    """The id of the one effect of this name for a lease, escrow or job; also the lane of several effects for it."""
+    return f"{name}:{key.hex()}"
+
 
 # ------------------------------------------------------------------------------ answers: not kept, the asker asks again
 
@@ -44,7 +61,7 @@ class ReplyVoucher(msgspec.Struct, frozen=True, tag=True):
 
 
 class LeaseReport(msgspec.Struct, frozen=True, array_like=True):
-    """How a lease is, as its provider tells its submitter."""
+    """How a lease is, as its provider reports it to its submitter."""
 
     lease_id: Hash32
     status: LeaseStatus
@@ -69,7 +86,7 @@ class ReplyOk(msgspec.Struct, frozen=True, tag=True):
 
 
 class ReplyRefusal(msgspec.Struct, frozen=True, tag=True):
-    """Answer no, and why."""
+    """Refuse, and say why."""
 
     reply_to: str
     refusal: Refusal
@@ -194,7 +211,7 @@ class PushReceipts(msgspec.Struct, frozen=True, tag=True):
 
 
 class PushNews(msgspec.Struct, frozen=True, tag=True):
-    """Tell the submitter how its lease is."""
+    """Report to the submitter how its lease is."""
 
     submitter: Address
     multiaddrs: tuple[str, ...]
@@ -243,7 +260,7 @@ class RequestQuote(msgspec.Struct, frozen=True, tag=True):
 
 
 class DropQuote(msgspec.Struct, frozen=True, tag=True):
-    """Tell a provider whose quote was not taken that it need not hold its capacity any longer."""
+    """Let a provider whose quote was not taken free the capacity it holds."""
 
     job_hash: Hash32
     node: Address

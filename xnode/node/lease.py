@@ -38,8 +38,8 @@ HOLDING: frozenset[LeaseStatus] = frozenset({"requested", "preparing", "launchin
 """The lease occupies capacity on the provider."""
 
 EndReason = Literal[
-    "completed",  # the workload exited by itself with status 0
-    "exit_code",  # the workload exited by itself with another status
+    "completed",  # the workload exited with status 0
+    "exit_code",  # the workload exited with another status
     "out_of_memory",  # the workload passed its memory limit
     "time_limit",  # the workload reached its wall-clock limit
     "cost_limit",  # the lease reached the most it may cost
@@ -50,9 +50,9 @@ EndReason = Literal[
     "image_failed",  # the image could not be had or is not what its digest says
     "input_failed",  # an input could not be fetched
     "launch_failed",  # the engine would not start the workload
-    "workload_vanished",  # the container disappeared and nobody says how
+    "workload_vanished",  # the container disappeared without an exit status
     "receipt_refused",  # the submitter refused a receipt and signs nothing more
-    "provider_lost",  # no word from the provider for too long
+    "provider_lost",  # nothing was heard from the provider for too long
 ]
 
 

@@ -35,6 +35,11 @@ class State:
         table = self._tables.get(kind_of(record_type))
         return cast("R | None", table.get(key)) if table is not None else None
 
+    def get_of_kind(self, kind: str, key: bytes) -> Record | None:
+        """The record of this key whose type has this name in the store, or None."""
+        table = self._tables.get(kind)
+        return table.get(key) if table is not None else None
+
     def all(self, record_type: type[R]) -> Iterator[R]:
         """Every record of this kind, in no order."""
         table = self._tables.get(kind_of(record_type))
@@ -113,6 +118,17 @@ class Turn:
     def emit(self, effect: effects.Effect) -> None:
         self.effects.append(effect)
 
+    def slot(
+        self, name: str, key: bytes, *, lane: str = "", wait_ns: int = 0, until_ns: int = 0, number: int = 0
+    ) -> effects.Slot:
+        """Id, lane and deadline of an effect: one of this name for a lease, escrow or job at a time.
+
+        lane: its own when empty; wait_ns: how long it may take, or until_ns: until when (both 0: forever); number: when
+        one that has failed must not stand in the way of the next.
+        """
+        slot_id = effects.slot_id_of(name, key) + (f":{number}" if number else "")
+        return effects.Slot(slot_id, lane or slot_id, until_ns or (self.at_ns + wait_ns if wait_ns else 0))
+
     def refuse(self, reply_to: str, code: str, detail: str) -> None:
-        """Answer no, and why."""
+        """Answer with a refusal: a code and one line for people."""
         self.emit(effects.ReplyRefusal(reply_to, Refusal(code, detail)))

@@ -12,17 +12,17 @@ from xnode.node.state import State
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """None: nobody knows, or there is more than one."""
+    """None: not known, or more than one."""
 
     job_hash: Hash32 | None = None
     lease_id: Hash32 | None = None
     escrow_id: Hash32 | None = None
 
 
-def find_subject(state: State, effect: Any) -> Subject:
+def subject_of(state: State, effect: Any) -> Subject:
     """What an effect is about."""
     escrow_id: Hash32 | None = getattr(effect, "escrow_id", None)
-    lease_id = _find_lease_id(state, effect, escrow_id)
+    lease_id = _lease_id_of(state, effect, escrow_id)
     job_hash: Hash32 | None = getattr(effect, "job_hash", None)
     if job_hash is None and lease_id is not None:
         lease = state.get(ProviderLease, lease_id) or state.get(SubmitterLease, lease_id)
@@ -30,11 +30,11 @@ def find_subject(state: State, effect: Any) -> Subject:
     return Subject(job_hash, lease_id, escrow_id)
 
 
-def _find_lease_id(state: State, effect: Any, escrow_id: Hash32 | None) -> Hash32 | None:
+def _lease_id_of(state: State, effect: Any, escrow_id: Hash32 | None) -> Hash32 | None:
     for holder in (effect, getattr(effect, "report", None)):
-        told: Hash32 | None = getattr(holder, "lease_id", None)
-        if told:
-            return told
+        named: Hash32 | None = getattr(holder, "lease_id", None)
+        if named:
+            return named
     if escrow_id is None:
         return None
     escrow = state.get(ProviderEscrow, escrow_id) or state.get(SubmitterEscrow, escrow_id)

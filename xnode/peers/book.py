@@ -16,6 +16,7 @@ from xnode.node.message import OFFER_GET
 from xnode.peers.registrations import Registrations
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer, RpcRefused
+from xnode.repeated_event import RepeatedEvent
 
 FRESH_NS = 30 * NANOS_PER_SECOND
 """A book refreshed within this is not refreshed again for being looked at; the lease answer is the only truth anyway."""
@@ -49,7 +50,7 @@ class LiveBook:
         self._refreshed_at_ns = 0
         self._refreshing = trio.Lock()
         self._read_at_ns = clock.now_ns()
-        self._was_read = trio.Event()
+        self._was_read = RepeatedEvent()
         self.latencies: dict[Address, Latency] = {}
         self.offers = Book(separator)
 
@@ -62,7 +63,6 @@ class LiveBook:
                 log.info("offers not refreshed", reason=str(error))
             await trio.sleep(FRESH_NS / 2 / NANOS_PER_SECOND)
             if self._clock.now_ns() - self._read_at_ns > WATCHED_NS:
-                self._was_read = trio.Event()
                 with trio.move_on_after(REST_NS / NANOS_PER_SECOND):
                     await self._was_read.wait()
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from functools import partial
 from itertools import chain
 
-import structlog
-import trio
-
 from metering.units import Hash32
+from xnode.backoff import Backoff, retry_forever
 from xnode.chain.client import ChainClient
-from xnode.chain.node.logs import POLL_S, Cursor
-from xnode.errors import Permanent, Retryable
+from xnode.chain.node.logs import POLL_S
 from xnode.logs import log_id_of
 from xnode.loop import Loop
 from xnode.node.changes import EscrowSeen
@@ -21,14 +19,12 @@ from xnode.node.records import ProviderEscrow, ProviderLease, SubmitterEscrow, S
 from xnode.node.state import State
 from xnode.ports.chain import Chain, EscrowNews
 
-RETRY_S = 5.0
-"""Pause when the chain cannot be asked; escrows wait, nothing is closed for it."""
+RETRY = Backoff(first_s=1.0, most_s=5.0)
+"""When the chain cannot be asked; escrows wait, nothing is closed for it."""
 
 CALM_POLL_S = 5.0
 """Between looks at the chain while no lease is open and every promise is claimed: all that can happen is a thaw, with
 nothing left to claim before it ends."""
-
-log = structlog.get_logger()
 
 
 class EscrowWatcher:
@@ -56,13 +52,8 @@ class EscrowWatcher:
 
     async def _read_all(self, escrow_ids: set[Hash32]) -> None:
         for escrow_id in escrow_ids:
-            while True:
-                try:
-                    state = await self._chain.escrow_state(escrow_id)
-                    break
-                except (Retryable, Permanent) as error:
-                    log.info("escrow cannot be read yet", escrow=log_id_of(escrow_id), reason=str(error))
-                    await trio.sleep(RETRY_S)
+            read = partial(self._chain.escrow_state, escrow_id)
+            state = await retry_forever("reading an escrow", read, RETRY, escrow=log_id_of(escrow_id))
             await self._loop.tell(EscrowSeen(escrow_id, state.deposited, state.claimed, state.thaw_end))
 
 
@@ -86,18 +77,11 @@ class EscrowEvents:
 
     async def follow(self) -> AsyncGenerator[set[Hash32], None]:
         """See ports.EscrowNews."""
-        poller = self._chain.make_poller(await self._make_cursor(), self._find_pause_s)
+        cursor = await retry_forever("reading the chain's newest block", self._chain.make_cursor, RETRY)
+        poller = self._chain.make_poller(cursor, self._find_pause_s)
         yield set()
         while True:
             batch = await poller.next_batch()
             escrow_ids = {getattr(one.event, "escrow_id", None) for one in batch.logs} - {None}
             if escrow_ids:
                 yield escrow_ids  # type: ignore[misc]
-
-    async def _make_cursor(self) -> Cursor:
-        while True:
-            try:
-                return await self._chain.make_cursor()
-            except (Retryable, Permanent) as error:
-                log.info("the chain's newest block is not known yet", reason=str(error))
-                await trio.sleep(RETRY_S)

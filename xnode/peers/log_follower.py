@@ -1,4 +1,4 @@
-"""Log follower: the logs of our running jobs, copied as they grow."""
+"""Log follower: copies the logs of running jobs from their providers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import trio
 
 from metering.codec import encode
 from metering.units import Hash32
+from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
 from xnode.logs import log_context
 from xnode.loop import Loop
@@ -19,11 +20,9 @@ from xnode.peers.call import read_answer
 from xnode.peers.job_log import JobLog
 from xnode.ports.net import Net, Peer, RpcRefused
 
-RETRY_S = 1.0
-"""Pause before a broken log stream is taken up again."""
-
-RETRY_MOST_S = 60.0
-"""The same when the lease is over: the rest of the log is still wanted, but its provider may never come back."""
+RETRY = Backoff(first_s=1.0, most_s=60.0)
+"""Before a broken log stream is taken up again. While the lease is open it is always the first pause; afterwards the rest
+of the log is still wanted, but its provider may never come back."""
 
 log = structlog.get_logger()
 
@@ -56,7 +55,7 @@ class LogFollower:
         return lease.lease_id not in self._complete
 
     async def _follow(self, lease_id: Hash32) -> None:
-        mine, pause_s = JobLog(self._folder, lease_id), RETRY_S
+        mine, pauses = JobLog(self._folder, lease_id), RETRY.pauses()
         try:
             while True:
                 lease = self._loop.state.get(SubmitterLease, lease_id)
@@ -65,8 +64,9 @@ class LogFollower:
                 with log_context(job=lease.job_hash, lease=lease_id):
                     if await self._copy(lease, mine):
                         return
-                await trio.sleep(pause_s)
-                pause_s = RETRY_S if lease.status in OPEN else min(2 * pause_s, RETRY_MOST_S)
+                if lease.status in OPEN:
+                    pauses = RETRY.pauses()
+                await trio.sleep(next(pauses))
         finally:
             self._following.discard(lease_id)
 

@@ -7,8 +7,7 @@ from typing import TypeVar
 
 import trio
 
-from metering.codec import decode_strict, encode
-from metering.refusal import Refusal
+from metering.codec import encode
 from metering.units import Address, Hash32
 from metering.voucher import SignedVoucher
 from scheduler.job import Job
@@ -17,6 +16,7 @@ from xnode.errors import Retryable
 from xnode.loop import Loop
 from xnode.node import changes, effects, message
 from xnode.node.records import ProviderLease, SubmitterJob, SubmitterLease
+from xnode.peers.answer import read_request, refuse
 from xnode.peers.call import make_news
 from xnode.peers.job_log import LogArchive
 from xnode.ports.clock import Clock
@@ -56,15 +56,15 @@ class PeerService:
         }
 
     async def _on_quote_request(self, caller: Address, body: bytes) -> bytes:
-        job = _read(body, Job)
+        job = read_request(body, Job)
         return await self._ask(lambda to: changes.QuoteRequested(to, caller, job))
 
     async def _on_quote_drop(self, caller: Address, body: bytes) -> bytes:
-        query = _read(body, message.QuoteQuery)
+        query = read_request(body, message.QuoteQuery)
         return await self._ask(lambda to: changes.QuoteDropped(to, caller, query.digest))
 
     async def _on_lease_open(self, caller: Address, body: bytes) -> bytes:
-        offer = _read(body, message.LeaseOffer)
+        offer = read_request(body, message.LeaseOffer)
         addrs = offer.addrs[: message.MAX_ADDRS]
         return await self._ask(
             lambda to: changes.LeaseRequested(
@@ -74,28 +74,28 @@ class PeerService:
         )
 
     async def _on_lease_ask(self, caller: Address, body: bytes) -> bytes:
-        query = _read(body, message.LeaseQuery)
+        query = read_request(body, message.LeaseQuery)
         return await self._ask(lambda to: changes.LeaseAsked(to, caller, query.lease_id))
 
     async def _on_lease_stop(self, caller: Address, body: bytes) -> bytes:
-        query = _read(body, message.LeaseQuery)
+        query = read_request(body, message.LeaseQuery)
         return await self._ask(lambda to: changes.LeaseStopRequested(to, caller, query.lease_id))
 
     async def _on_lease_news(self, caller: Address, body: bytes) -> bytes:
-        report = _read(body, effects.LeaseReport)
+        report = read_request(body, effects.LeaseReport)
         return await self._ask(lambda to: make_news(to, caller, report))
 
     async def _on_receipts_push(self, caller: Address, body: bytes) -> bytes:
-        queue = _read(body, message.ReceiptQueue)
+        queue = read_request(body, message.ReceiptQueue)
         if not 0 < len(queue.receipts) <= message.MAX_RECEIPTS:
-            raise _refuse("receipts_many", f"{len(queue.receipts)} receipts; 1 to {message.MAX_RECEIPTS} are taken")
+            raise refuse("receipts_many", f"{len(queue.receipts)} receipts; 1 to {message.MAX_RECEIPTS} are taken")
         return await self._ask(lambda to: changes.ReceiptsReceived(to, caller, queue.receipts))
 
     async def _ask(self, make_change: Callable[[str], changes.Change], wait_ns: int = ANSWER_NS) -> bytes:
         try:
             reply = await self._loop.ask(make_change, self._clock.now_ns() + wait_ns)
         except Retryable as error:
-            raise _refuse("busy", str(error)) from None
+            raise refuse("busy", str(error)) from None
         return self._make_answer(reply)
 
     def _make_answer(self, reply: effects.Reply) -> bytes:
@@ -118,7 +118,7 @@ class PeerService:
 
     async def follow_logs(self, caller: Address, body: bytes, send: Callable[[bytes], Awaitable[None]]) -> None:
         """logs.follow: the log of the caller's own lease, from where it stopped reading, to the end."""
-        query = _read(body, message.LogQuery)
+        query = read_request(body, message.LogQuery)
         lease = await self._wait_started(caller, query.lease_id)
         offset = query.offset
         if lease is not None and lease.started_at_ns is not None:
@@ -142,11 +142,11 @@ class PeerService:
             while True:
                 lease = self._loop.state.get(ProviderLease, lease_id)
                 if lease is None or lease.terms.submitter != caller:
-                    raise _refuse("lease_unknown", f"no lease {lease_id.hex()[:16]} of yours here")
+                    raise refuse("lease_unknown", f"no lease {lease_id.hex()[:16]} of yours here")
                 if lease.started_at_ns is not None or lease.status in ("ending", "settling", "settled", "refused"):
                     return lease
                 await self._loop.wait_change()
-        raise _refuse("not_started", "the workload has not started yet; ask again")
+        raise refuse("not_started", "the workload has not started yet; ask again")
 
     # ------------------------------------------------------------------------------------------------------------ blobs
 
@@ -169,14 +169,3 @@ def _is_of_job(job: Job, sha256: Hash32) -> bool:
     inputs = (file.blob.sha256 for file in job.inputs)
     image = (blob.sha256 for blob in job.image.blobs)
     return any(one == sha256 for one in (*inputs, *image))
-
-
-def _read(body: bytes, kind: type[T]) -> T:
-    try:
-        return decode_strict(body, kind)
-    except ValueError as error:
-        raise _refuse("malformed", f"the request is not a {kind.__name__}: {str(error)[:200]}") from None
-
-
-def _refuse(code: str, detail: str) -> RpcRefused:
-    return RpcRefused(encode(Refusal(code, detail)))

@@ -39,7 +39,7 @@ LAYER_TYPES = (
 """What we cannot unpack we cannot measure."""
 
 OTHER_PACKERS = (b"BZh", b"\xfd7zXZ\0", b"(\xb5/\xfd")
-"""How bzip2, xz and zstd begin: engines unpack these whatever the media type says."""
+"""How bzip2, xz and zstd begin: engines unpack these whatever the media type is."""
 
 CHUNK_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
@@ -58,7 +58,7 @@ class Manifest:
 
     @property
     def blobs(self) -> tuple[Blob, ...]:
-        """All of them, each once, the manifest first: who has it knows what else to fetch."""
+        """All of them, each once, the manifest first: it names what else to fetch."""
         return tuple(dict.fromkeys((self.blob, self.config, *self.layers)))
 
     @property
@@ -84,7 +84,7 @@ def find_manifest(path: Path) -> str:
     entries = index.get("manifests")
     if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], dict):
         count = len(entries) if isinstance(entries, list) else 0
-        raise Permanent(f"{path}/index.json names {count} images; one is needed")
+        raise Permanent(f"{path}/index.json names {count} images, not one")
     return _digest_of(entries[0], f"{path}/index.json")
 
 
@@ -100,7 +100,7 @@ def parse_manifest(raw: bytes, digest: str) -> Manifest:
     value = _load(raw, f"manifest {digest}")
     if value.get("mediaType", MANIFEST_TYPE) not in MANIFEST_TYPES:
         raise Permanent(
-            f"manifest {digest} is a {value.get('mediaType')}, not an image; name the image for one platform"
+            f"manifest {digest} is a {value.get('mediaType')}, not an image", hint="name the image for one platform"
         )
     layers = value.get("layers")
     if not isinstance(layers, list) or not 1 <= len(layers) <= MAX_LAYERS:
@@ -234,7 +234,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             return _load(file.read(MAX_MANIFEST_BYTES + 1), str(path))
     except FileNotFoundError:
-        raise Permanent(f"{path} is missing; an OCI layout folder is needed") from None
+        raise Permanent(f"{path} is missing, so this is not an OCI layout folder") from None
 
 
 def _read_blob(path: Path, digest: str) -> bytes:

@@ -16,13 +16,13 @@ _CHECKPOINT_PAGES = 4_000
 """16 MB: with the default of 1,000 a busy node copies the same few pages back every second batch."""
 
 _POSTGRES_WAITS = {"connect_timeout": "10", "tcp_user_timeout": "20000"}
-"""libpq's own words: seconds for a connection, milliseconds for what was sent on one; by default both wait for ever."""
+"""In libpq's terms: seconds for a connection, milliseconds for what was sent on one; by default both wait forever."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_database(url: str) -> Engine:
-    """The engine, its schema migrated. Raises Permanent with what to mend. Blocking: call it in a thread."""
+    """The engine, its schema migrated. Raises Permanent with what to fix. Blocking: call it in a thread."""
     try:
         engine = _make_engine(url)
         migrate(engine)
@@ -34,7 +34,7 @@ def open_database(url: str) -> Engine:
             else "that the server runs and knows user and database"
         )
         raise Permanent(
-            f"database {create_url_for_people(url)}: {reason}; check node.database_url and {place}"
+            f"database {create_url_for_people(url)}: {reason}", hint=f"check node.database_url and {place}"
         ) from error
     return engine
 
@@ -67,7 +67,7 @@ def migrate(engine: Engine) -> None:
     """Bring the schema to the newest revision, in one transaction. Raises Permanent when it is of a newer xnode."""
     if _read_revision(engine) == _find_newest():
         return
-    # Only here, because it takes 8 MB that a daemon would keep for ever.
+    # Only here, because it takes 8 MB that a daemon would keep forever.
     from alembic import command
     from alembic.config import Config
     from alembic.util.exc import CommandError
@@ -80,12 +80,13 @@ def migrate(engine: Engine) -> None:
             command.upgrade(config, "head")
     except CommandError as error:
         raise Permanent(
-            f"the database's schema cannot be brought up to date: {error}; is it of a newer xnode?"
+            f"the database's schema cannot be brought up to date: {error}",
+            hint="if a newer xnode has used it, run that version",
         ) from error
 
 
 def migrate_apart(url: str) -> None:
-    """Migrate in a forked child, so that what this takes goes away with it. What fails there fails again, and is told,
+    """Migrate in a forked child, so that what this takes goes away with it. What fails there fails again, and is reported,
     in open_database. Call it before there are any threads."""
     child = os.fork()
     if child == 0:
@@ -133,7 +134,9 @@ def make_durable(connection: Any, _record: Any) -> None:
         cursor.execute("SET SESSION synchronous_commit TO on")
         cursor.execute("SHOW fsync")
         if cursor.fetchone() != ("on",):
-            raise Permanent("the database server runs with fsync = off and loses commits in a power cut; turn it on")
+            raise Permanent(
+                "the database server runs with fsync = off and loses commits in a power cut", hint="turn it on"
+            )
     connection.commit()
 
 

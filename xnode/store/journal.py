@@ -14,9 +14,9 @@ from metering.codec import decode, encode
 from metering.units import ZERO_HASH
 from xnode.errors import Retryable
 from xnode.node.changes import Entry
-from xnode.node.effects import DurableEffect
+from xnode.node.effects import DurableEffect, Reply
 from xnode.node.records import Record
-from xnode.node.state import kind_of
+from xnode.node.state import Turn, kind_of
 from xnode.store.schema import EFFECT, JOURNAL, RECORD
 
 
@@ -28,6 +28,20 @@ class Batch:
     records: dict[tuple[str, bytes], tuple[Record, bool]] = field(default_factory=dict)
     effects: dict[str, tuple[int, DurableEffect]] = field(default_factory=dict)
     done: list[tuple[str, int]] = field(default_factory=list)
+
+    def add(self, seq: int, entry: Entry, turn: Turn) -> tuple[int, list[Reply]]:
+        """Take in what a step made of an entry. seq: the last entry's number; gives the last number from now on, and the
+        replies, which are given once the batch is durable."""
+        durable = [effect for effect in turn.effects if not isinstance(effect, Reply)]
+        self.effects |= {effect.id: (seq + 1, effect) for effect in durable}
+        self.records |= {key: (record, key not in turn.dropped) for key, record in turn.touched.items()}
+        if entry.done:
+            self.done.append(entry.done)
+        # A question that changed nothing leaves no trace: strangers cannot fill our disk by asking.
+        if durable or turn.touched or entry.done:
+            seq += 1
+            self.entries.append((seq, entry))
+        return seq, [effect for effect in turn.effects if isinstance(effect, Reply)]
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.records or self.effects or self.done)
@@ -138,7 +152,7 @@ class _Prepared:
 
 
 class _Guard:
-    """Turns what the database says into Retryable: the loop waits and tries again; nothing is acknowledged meanwhile."""
+    """Turns the database's errors into Retryable: the loop waits and tries again; nothing is acknowledged meanwhile."""
 
     def __enter__(self) -> None:
         return None

@@ -52,7 +52,7 @@ class SqlPromises:
     def _keep(self, kind: str, subject: bytes, value: bytes) -> bytes:
         row = {"kind": kind, "subject": subject, "digest": keccak(value), "value": value}
         with self._engine.begin() as connection:
-            # Write first: the first row wins, whoever else writes at the same time.
+            # Write first: the first row wins, whatever else is written at the same time.
             connection.execute(self._dialect.insert(PROMISE).values(**row).on_conflict_do_nothing())
             kept: bytes = connection.execute(_select(kind, subject)).scalar_one()
         return kept
@@ -69,7 +69,7 @@ async def _in_thread(work: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(work)
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise Retryable(f"the database would not keep a promise: {reason}; check its disk") from error
+        raise Retryable(f"the database would not keep a promise: {reason}", hint="check its disk") from error
 
 
 def _select(kind: str, subject: bytes) -> Any:

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary,
 
 METADATA = MetaData()
 
-# SQLite counts rows by itself only for a primary key of exactly the type INTEGER.
+# SQLite numbers rows automatically only for a primary key of exactly the type INTEGER.
 _SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
 
 JOURNAL = Table(

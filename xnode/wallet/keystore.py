@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metering.units import Address
+from xnode.durable import sync_folder
 from xnode.errors import ExitCode, UserError
 from xnode.wallet.signer import WalletKey
 
@@ -244,7 +245,7 @@ def _write_new(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         # link() refuses to replace a name that has come up meanwhile; rename() would lose that key.
         os.link(draft, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except FileExistsError as error:
         raise UserError("there is a key of that name already", where=str(path), hint="choose another name") from error
     except OSError as error:
@@ -260,14 +261,6 @@ def _make_folder(folder: Path) -> None:
         raise UserError(
             f"cannot make the folder: {_reason(error)}", where=str(folder), hint="choose another"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _make_geth_name(address: Address) -> str:

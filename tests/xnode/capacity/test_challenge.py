@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from metering.capacity import (
     CapacityAnswer,
@@ -25,6 +24,7 @@ from metering.eip712 import keccak
 from metering.evidence import AnswerDocument, VerdictDocument
 from metering.signature import is_signed_by
 from metering.units import NANOS_PER_SECOND, ZERO_HASH
+from tests.make.waiting import wait_until
 from tests.sim.challenging import (
     CHALLENGE_ID,
     CPU,
@@ -35,9 +35,9 @@ from tests.sim.challenging import (
     make_node,
     read_code,
     running,
-    wait_until,
 )
 from tests.xnode.capacity.test_products import find_workers
+from xnode.backoff import Backoff
 from xnode.capacity import message
 from xnode.capacity.challenge import device_seed_of
 from xnode.capacity.freivalds import make_expected
@@ -60,7 +60,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setattr(module, "LOOK_S", 0.05)
     monkeypatch.setattr(prover, "LEAST_LOOK_S", 0.02)
     monkeypatch.setattr(watch, "LEAST_LOOK_S", 0.02)
-    monkeypatch.setattr(watch, "BACKOFF_S", 0.1)
+    monkeypatch.setattr(watch, "RETRY", Backoff(0.1, 0.1))
+    monkeypatch.setattr(watch, "COUNTS_S", 0.05)
     monkeypatch.setattr(verifier, "DRAW_STEP_S", 0.2)
     monkeypatch.setattr(inquiry, "AGAIN_S", 0.02)
     monkeypatch.setattr(exchange, "RECORD_STEP_S", 0.2)
@@ -180,7 +181,7 @@ async def test_one_devices_work_does_not_pass_for_two(world: World, monkeypatch:
 async def test_a_node_that_never_answers_fails_when_its_time_is_over(world: World) -> None:
     async with running(*judges(world)):
         await wait_until(lambda: world.chain.challenge.stage == "drawn")
-        await trio.sleep(0.2)
+        await wait_until(lambda: world.calls.count(message.ANSWER) >= 9)
         assert not world.chain.recorded
         world.clock.ahead_ns += 26 * NANOS_PER_SECOND
         await wait_until(lambda: world.chain.recorded)
@@ -191,7 +192,7 @@ async def test_a_node_that_never_answers_fails_when_its_time_is_over(world: Worl
 async def test_answers_that_come_late_fail(world: World) -> None:
     async with running(*judges(world)):
         await wait_until(lambda: world.chain.challenge.stage == "drawn")
-        await trio.sleep(0.2)
+        await wait_until(lambda: world.calls.count(message.ANSWER) >= 9)
         # Within the deadline, beyond the limit; and the prover answers before anyone has looked at the clock again.
         world.clock.ahead_ns += 24 * NANOS_PER_SECOND
         async with running(prove(world)):
@@ -216,7 +217,7 @@ async def test_a_node_that_answers_and_then_shows_nothing_fails(world: World) ->
         served = world.served[make_node(1)[1].address]
         del served[message.OPEN]
         await wait_until(lambda: world.chain.challenge.stage == "drawn")
-        await trio.sleep(1)
+        await wait_until(lambda: world.calls.count(message.OPEN) > 3 * 3)
         assert not world.chain.recorded
         world.clock.ahead_ns += 40 * NANOS_PER_SECOND
         await wait_until(lambda: world.chain.recorded)
@@ -227,7 +228,8 @@ async def test_a_verifier_that_was_away_for_the_answers_abstains(world: World) -
     world.chain.draw_now()
     world.clock.ahead_ns += 30 * NANOS_PER_SECOND
     async with running(prove(world), *judges(world)):
-        await trio.sleep(1.5)
+        await wait_promise(world, 1, "CapacityAnswers", keccak(CHALLENGE_ID + keccak(b"seed") + bytes(4)))
+        await world.chain.wait_looks(100)
         assert not world.chain.recorded
     assert await world.promises(2).find("Verdict", CHALLENGE_ID) is None
 
@@ -368,9 +370,8 @@ async def test_two_verdicts_of_one_verifier_are_kept_for_whoever_reports_it(worl
 
 async def wait_promise(world: World, number: int, kind: str, subject: bytes = CHALLENGE_ID) -> bytes:
     """What the node has promised, once it has."""
-    with trio.fail_after(30):
-        while (found := await world.promises(number).find(kind, subject)) is None:  # noqa: ASYNC110 - a database
-            await trio.sleep(0.02)
+    found = await wait_until(lambda: world.promises(number).find(kind, subject))
+    assert found is not None
     return found
 
 
@@ -443,9 +444,9 @@ async def test_the_chain_going_away_interrupts_no_computation(world: World) -> N
         await wait_until(find_workers)
         (worker,) = find_workers()
         await wait_until(lambda: world.served)
-        await trio.sleep(0.1)
+        await world.chain.wait_looks(5)
         world.chain.is_away = True
-        await trio.sleep(0.3)
+        await world.chain.wait_looks(5)
         assert find_workers() == [worker]
         world.chain.is_away = False
         await world.ask(2, message.ANSWER, QUERY)
@@ -470,7 +471,7 @@ async def test_the_watch_takes_up_what_it_sees_through_faults_of_the_chain(world
     ]
     world.chain.is_away = True
     async with running(*(watch.run for watch in watches)):
-        await trio.sleep(0.3)
+        await world.chain.wait_looks(3 * len(watches))
         world.chain.is_away = False
         await wait_until(lambda: world.chain.recorded and len(told) == len(watches))
     assert world.chain.recorded[0][0][1].verdict.passed

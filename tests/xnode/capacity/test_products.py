@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from metering.eip712 import keccak
+from tests.make.waiting import wait_until
 from xnode.capacity import products as products_module
 from xnode.capacity.challenge import device_seed_of, make_vector
 from xnode.capacity.errand import Expect, ExpectedMade
@@ -43,8 +44,7 @@ def _is_worker(process: psutil.Process) -> bool:
 
 async def wait_workers(count: int) -> None:
     """Returns when so many run."""
-    while len(find_workers()) < count:  # noqa: ASYNC110 - other processes set no event of ours
-        await trio.sleep(0.01)
+    await wait_until(lambda: len(find_workers()) >= count)
 
 
 async def test_all_devices_are_computed_and_answer_as_one_computed_here() -> None:
@@ -129,12 +129,11 @@ async def test_a_checker_says_what_an_honest_device_says() -> None:
 PARENT = """
 import sys, trio
 from xnode.capacity.products import open_products
-from tests.xnode.capacity.test_products import find_workers, make_tasks
+from tests.xnode.capacity.test_products import find_workers, make_tasks, wait_workers
 
 async def main():
     async with open_products(make_tasks(1, 8192)):
-        while not find_workers():
-            await trio.sleep(0.01)
+        await wait_workers(1)
         print(find_workers()[0].pid, flush=True)
         await trio.sleep_forever()
 

@@ -12,6 +12,7 @@ import trio
 
 from metering.eip712 import keccak
 from metering.units import Address, Amount
+from tests.make.waiting import wait_until
 from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import openx_token
 from xnode.chain.deployment.anvil import find_anvil
@@ -99,10 +100,8 @@ class Bed:
         sender = to_hex(WalletKey(OWNER_KEY).address)
         call = {"from": sender, "to": to_hex(to), "data": to_hex(data)}
         tx_hash: str = await self.rpc.write("eth_sendTransaction", call)
-        with trio.fail_after(20):
-            # anvil mines at once, but answers a little before it does.
-            while (receipt := await self.rpc.read("eth_getTransactionReceipt", tx_hash)) is None:  # noqa: ASYNC110
-                await trio.sleep(0.01)
+        # anvil mines at once, but answers a little before it does.
+        receipt = await wait_until(lambda: self.rpc.read("eth_getTransactionReceipt", tx_hash))
         assert receipt["status"] == "0x1", f"{tx_hash} reverted"
         return tx_hash
 

@@ -13,6 +13,7 @@ from metering.eip712 import typed_digest
 from metering.terms import Escrow, Opening, escrow_id_of
 from metering.units import ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import Voucher
+from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
 from xnode.chain.client import ChainClient, open_client
 from xnode.chain.contracts import payment_escrow, provider_registry
@@ -286,9 +287,10 @@ async def test_gas_holds_when_a_top_up_comes_between_estimate_and_block(market: 
 
 
 async def wait_pooled(market: Market, count: int) -> None:
-    with trio.fail_after(20):
-        while int((await market.bed.rpc.read("txpool_status"))["pending"], 16) < count:  # noqa: ASYNC110
-            await trio.sleep(0.01)
+    async def is_pooled() -> bool:
+        return int((await market.bed.rpc.read("txpool_status"))["pending"], 16) >= count
+
+    await wait_until(is_pooled)
 
 
 async def open_all_dearer(market: Market, escrows: list[Escrow]) -> None:

@@ -46,6 +46,7 @@ from metering.terms import Escrow, LeaseTerms, escrow_id_of, lease_id_of
 from metering.units import NANOS_PER_SECOND, PPM, U128, U128_MAX, ZERO_HASH, Address, Amount, Hash32
 from metering.usage import NO_USAGE
 from tests.make.values import address_of, make_key, make_terms
+from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import TOKEN, Bed, DevChain, deploy_on, start_anvil
 from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import capacity_registry, fault_prover, openx_token, payment_escrow, provider_registry
@@ -119,10 +120,8 @@ async def send(rpc: JsonRpc, sender: Address, to: Address, data: bytes) -> None:
     await rpc.write("anvil_impersonateAccount", to_hex(sender))
     call = {"from": to_hex(sender), "to": to_hex(to), "data": to_hex(data)}
     tx_hash = await rpc.write("eth_sendTransaction", call)
-    with trio.fail_after(20):
-        # anvil mines at once, but answers a little before it does.
-        while (receipt := await rpc.read("eth_getTransactionReceipt", tx_hash)) is None:  # noqa: ASYNC110
-            await trio.sleep(0.01)
+    # anvil mines at once, but answers a little before it does.
+    receipt = await wait_until(lambda: rpc.read("eth_getTransactionReceipt", tx_hash))
     assert receipt["status"] == "0x1", f"{data[:4].hex()} reverted"
 
 

@@ -36,7 +36,7 @@ def remotes() -> Iterator[Callable[..., Remote]]:
 
 @pytest.fixture
 async def net() -> AsyncIterator[Net]:
-    """A node of this process that nobody can dial."""
+    """A node of this process that no other node can dial."""
     async with open_net(make_settings(), time.time_ns) as opened:
         yield opened
 

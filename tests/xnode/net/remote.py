@@ -73,7 +73,7 @@ def start_remote(**options: Any) -> Remote:
 
 
 def make_settings(**changes: Any) -> NetSettings:
-    """A node of this process: it listens nowhere and asks no DHT, unless told."""
+    """A node of this process: it listens nowhere and asks no DHT by default."""
     plain = {"secret": secrets.token_bytes(32), "listen": (), "separator": SEPARATOR, "dht": False}
     return NetSettings(**{**plain, **changes})
 

@@ -15,6 +15,7 @@ import trio
 from metering.codec import decode
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND, Address
+from tests.make.waiting import wait_until
 from tests.xnode.net.node import SEPARATOR, KeySigner
 from tests.xnode.net.remote import Remote, ask, in_s, make_settings
 from xnode.errors import Permanent, Retryable
@@ -100,9 +101,11 @@ def body_of(data: bytes | None, node: Address) -> bytes | None:
 
 async def wait_for(net: Net, node: Address, body: bytes) -> None:
     """Returns when the net gives this record of a node."""
-    with trio.fail_after(20):
-        while body_of(await net.get_record(node), node) != body:  # noqa: ASYNC110  asking is the only way to know
-            await trio.sleep(0.05)
+
+    async def is_given() -> bool:
+        return body_of(await net.get_record(node), node) == body
+
+    await wait_until(is_given)
 
 
 @pytest.mark.parametrize("dht", [True, False], ids=["dht", "static peers"])
@@ -120,14 +123,8 @@ async def test_a_node_that_moved_is_reached_although_the_caller_noted_its_old_ad
     provider = remotes(dht=False, bootstrap=[hub.bootstrap], publish="an offer")
     stale = Peer(provider.peer.address, (_closed_address(),))
     async with open_net(make_settings(dht=False, bootstrap=(hub.bootstrap,)), time.time_ns) as net:
-        with trio.fail_after(30):
-            while True:
-                try:
-                    assert await ask(net, stale, "who") == net.address
-                    return
-                except Retryable:
-                    # As an effect would be: the first try finds nobody, and looks up where the node is now.
-                    await trio.sleep(0.05)
+        # Tried again as an effect would be: the first try finds no node, and looks up where it is now.
+        assert await wait_until(lambda: ask(net, stale, "who"), despite=Retryable) == net.address
 
 
 def _closed_address() -> str:
@@ -144,9 +141,11 @@ async def test_dht_alone_finds_record_and_provider(shared_dht_remote: Remote) ->
         await writer.put(address, data)
         await writer.provide(provider_key_of(address))
         assert await reader.get(address) == data
-        with trio.fail_after(10):
-            while address not in await reader.find(provider_key_of(address)):  # noqa: ASYNC110  no answer is sent
-                await trio.sleep(0.05)
+
+        async def is_found() -> bool:
+            return address in await reader.find(provider_key_of(address))
+
+        await wait_until(is_found)  # no answer is sent to who provides
 
 
 async def test_new_record_is_read_although_the_old_one_is_held_here(shared_dht_remote: Remote) -> None:
@@ -231,7 +230,7 @@ async def test_newest_of_several_answers_is_taken() -> None:
             assert body_of(await net.get_record(owner.address), owner.address) == b"new"
 
 
-async def test_nobody_puts_the_record_of_another(net: Net, shared_remote: Remote) -> None:
+async def test_no_node_puts_the_record_of_another(net: Net, shared_remote: Remote) -> None:
     with pytest.raises(RpcRefused):
         await ask(net, shared_remote, "record.put", own_record()[1])
 

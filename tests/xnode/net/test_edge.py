@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from metering.units import Address
+from tests.make.waiting import wait_until
 from tests.xnode.net.remote import ROOT, Remote, ask, in_s, make_settings
 from xnode.errors import Permanent, Retryable
 from xnode.net.edge import Net, open_net
@@ -33,18 +34,12 @@ async def test_restarted_node_answers_at_the_same_place(net: Net, remotes: Start
     for restarts in (1, 2):
         with suppress(Retryable):  # the answer may be lost in the restart
             await ask(net, remote, "restart")
-        with trio.fail_after(20):
-            while json.loads(await answered(net, remote, "counters"))["restarts"] < restarts:  # noqa: ASYNC110
-                await trio.sleep(0.02)
+
+        async def has_restarted(least: int = restarts) -> bool:
+            return json.loads(await ask(net, remote, "counters", within_s=2))["restarts"] >= least  # type: ignore[no-any-return]
+
+        await wait_until(has_restarted, despite=Retryable)
     assert await ask(net, remote, "who") == net.address
-
-
-async def answered(net: Net, remote: Remote, method: str) -> bytes:
-    while True:
-        try:
-            return await ask(net, remote, method, within_s=2)
-        except Retryable:
-            await trio.sleep(0.02)
 
 
 async def test_own_restart_fails_calls_under_way_and_no_others(net: Net, shared_remote: Remote) -> None:
@@ -89,15 +84,8 @@ async def test_handlers_outlive_a_fall_of_libp2p() -> None:
 
         sockets = psutil.Process().num_fds()
         make_libp2p_fall(server)
-        with trio.fail_after(20):
-            while server.counters.restarts == 0:  # noqa: ASYNC110  what is waited for is the supervisor's own count
-                await trio.sleep(0.01)
-            while True:
-                try:
-                    assert await caller.call(peer, "name", b"", in_s(2)) == b"served"
-                    break
-                except Retryable:
-                    await trio.sleep(0.02)
+        await wait_until(lambda: server.counters.restarts)
+        assert await wait_until(lambda: caller.call(peer, "name", b"", in_s(2)), despite=Retryable) == b"served"
         assert server.multiaddrs() == peer.multiaddrs
         assert psutil.Process().num_fds() <= sockets
 
@@ -113,9 +101,7 @@ async def test_fallen_caller_leaves_no_connection_behind() -> None:
         gc.disable()
         try:
             make_libp2p_fall(caller)
-            with trio.fail_after(5):
-                while server.peers():  # noqa: ASYNC110  libp2p has no event for it
-                    await trio.sleep(0.01)
+            await wait_until(lambda: not server.peers(), 5)
         finally:
             gc.enable()
 

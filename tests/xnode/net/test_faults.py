@@ -24,6 +24,7 @@ from libp2p.stream_muxer.yamux.yamux import TYPE_DATA, YAMUX_HEADER_FORMAT
 
 from metering.refusal import Refusal
 from metering.units import Address
+from tests.make.waiting import wait_until
 from tests.xnode.net.remote import Remote, ask, make_settings
 from tests.xnode.net.test_discovery import open_reader, own_record
 from xnode.errors import Permanent, Retryable
@@ -213,9 +214,7 @@ async def test_peer_that_overruns_its_window_loses_the_connection(attacker: Host
                 await stream.muxed_conn.secured_conn.write(header + piece)
                 sent += len(piece)
         assert sent <= 2 * MAX_RECEIVE_WINDOW_BYTES
-        with trio.fail_after(5):
-            while host.connected():  # noqa: ASYNC110  libp2p has no event for it
-                await trio.sleep(0.01)
+        await wait_until(lambda: not host.connected(), 5)
 
 
 async def test_streams_of_one_connection_are_capped(attacker: Host, net: Net, shared_remote: Remote) -> None:
@@ -236,7 +235,7 @@ async def test_idle_dht_streams_do_not_starve_the_dht(attacker: Host, remotes: S
             assert await reader.get(address) == data
 
 
-async def test_nobody_is_dialed_unasked(attacker: Host, shared_remote: Remote) -> None:
+async def test_no_node_is_dialed_unasked(attacker: Host, shared_remote: Remote) -> None:
     peer_id = await attacker.connect(shared_remote.peer, trio.current_time() + 10)
     await attacker.disconnect(shared_remote.peer.address)
     attacker.remember(peer_id, shared_remote.peer.multiaddrs)
@@ -354,7 +353,7 @@ async def test_busy_port_is_named(net: Net) -> None:
 
 
 async def test_address_that_is_none_is_named() -> None:
-    with pytest.raises(Permanent, match=r"127\.0\.0\.1:4001 is no address"):
+    with pytest.raises(Permanent, match=r"127\.0\.0\.1:4001 is not an address"):
         async with open_net(make_settings(listen=("127.0.0.1:4001",)), time.time_ns):
             pass
 

@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import trio
 
 from metering.units import Address
+from tests.make.waiting import wait_until
 from tests.xnode.net.remote import Remote, ask, in_s, make_settings
 from xnode.errors import Retryable
 from xnode.net.blobs import BlobStore, serve_blobs
@@ -25,10 +25,7 @@ StartRemote = Callable[..., Remote]
 
 
 async def wait_reachable(net: Net) -> Peer:
-    with trio.fail_after(20):
-        while not net.multiaddrs():  # noqa: ASYNC110  the reservation is a poll inside, too
-            await trio.sleep(0.02)
-    return Peer(net.address, net.multiaddrs())
+    return Peer(net.address, await wait_until(net.multiaddrs))
 
 
 async def test_two_nodes_behind_nat_call_each_other_through_a_relay(remotes: StartRemote, tmp_path: Path) -> None:
@@ -69,23 +66,17 @@ async def test_a_node_is_reached_again_through_a_relay_that_was_restarted(remote
         peer = await wait_reachable(provider)
         with suppress(Retryable):  # the answer may be lost in the restart
             await ask(provider, relay, "restart")
-        with trio.fail_after(40):
-            while True:
-                # The relay has forgotten all reservations, and the provider must see to a new one by itself.
-                with suppress(Retryable):
-                    assert await submitter.call(peer, "who", b"", in_s(4)) == submitter.address
-                    return
-                await trio.sleep(0.05)
+        # The relay has forgotten all reservations, and the provider must see to a new one without being asked.
+        found = await wait_until(lambda: submitter.call(peer, "who", b"", in_s(4)), 40, despite=Retryable)
+        assert found == submitter.address
 
 
-async def test_node_that_is_no_relay_carries_nothing(shared_remote: Remote) -> None:
+async def test_a_node_that_is_not_a_relay_carries_nothing(shared_remote: Remote) -> None:
     async with (
         open_net(make_settings(bootstrap=(shared_remote.bootstrap,)), time.time_ns) as provider,
         open_net(make_settings(), time.time_ns) as submitter,
     ):
-        with trio.fail_after(20):
-            while not provider.peers():  # noqa: ASYNC110  libp2p has no event for it
-                await trio.sleep(0.02)
+        await wait_until(provider.peers)
         assert provider.multiaddrs() == ()
         through = f"{shared_remote.bootstrap}/p2p-circuit/p2p/{peer_id_text_of(provider._settings.secret)}"
         with pytest.raises(Retryable):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from metering.units import Amount
 from scheduler.job import job_hash_of
 from scheduler.reputation import NO_REPUTATION, Reputation, next_reputation
+from tests.make.nodes import make_submitter_settings
 from tests.make.values import (
-    DICE,
+    ENTROPY,
     NOW_NS,
     SEPARATOR,
     TOKEN,
@@ -16,17 +17,16 @@ from tests.make.values import (
     make_signed_quote,
     make_tariff,
 )
-from tests.sim.world import make_submitter_settings
 from xnode.node import changes
 from xnode.node.records import Candidate, NodeSettings, SubmitterJob
 from xnode.node.state import State, Turn
-from xnode.node.submitter_job import on_funds_read, on_job_submitted, on_offers_ranked, on_quote_received
+from xnode.node.submitter.job import on_funds_read, on_job_submitted, on_offers_ranked, on_quote_received
 
 JOB = make_job()
 STRANGER, KNOWN = 1, 2
 
 
-def choose_between(reputation: Reputation, has_image: bool = False, entropy: bytes = DICE) -> SubmitterJob:
+def choose_between(reputation: Reputation, has_image: bool = False, entropy: bytes = ENTROPY) -> SubmitterJob:
     """The job after the choice between a stranger and a node that is known so, which asks three percent more."""
     settings = NodeSettings(address_of(0), SEPARATOR, submitter=make_submitter_settings())
     turn, job_hash = Turn(State().put(settings), NOW_NS, entropy), job_hash_of(JOB)

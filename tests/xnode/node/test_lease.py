@@ -1,4 +1,4 @@
-"""The lease's table of transitions, the diagram printed from it, and that nobody goes around it."""
+"""The lease's table of transitions, the diagram printed from it, and that no handler goes around it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ TERMINAL = {"settled", "refused"}
 
 
 def find_reachable(start: str) -> set[str]:
-    reached, fresh = {start}, {start}
+    reached: set[str] = {start}
+    fresh: set[str] = {start}
     while fresh:
-        fresh = {after for (before, _), after in TRANSITIONS.items() if before in fresh} - reached
+        fresh = {str(after) for (before, _), after in TRANSITIONS.items() if before in fresh} - reached
         reached |= fresh
     return reached
 
@@ -68,13 +69,13 @@ def test_the_diagram_in_the_architecture_is_the_table() -> None:
 
 def test_both_sides_change_a_lease_only_by_the_table() -> None:
     folder = Path(xnode.node.__file__).parent
-    written = [(path.name, call) for path in sorted(folder.glob("*.py")) for call in _find_puts(path)]
+    written = [(path.name, call) for path in sorted(folder.rglob("*.py")) for call in _find_puts(path)]
     assert len(written) > 20, "the search for turn.put finds nothing"
     for name, call in written:
         for keyword in call.keywords:
             is_job = isinstance(call.args[0], ast.Name) and call.args[0].id == "job"
             if keyword.arg == "status" and not is_job:
-                assert not isinstance(keyword.value, ast.Constant), f"{name}:{call.lineno} sets a status by itself"
+                assert not isinstance(keyword.value, ast.Constant), f"{name}:{call.lineno} sets a status past the table"
 
 
 def _find_puts(path: Path) -> list[ast.Call]:

@@ -12,7 +12,7 @@ from scheduler.preferences import Preferences
 from scheduler.reputation import NO_REPUTATION
 from scheduler.score import full_usage_of, weights_of
 from tests.make.scene import GPU_NODE, STRANGER, make_registry, make_scene, open_consoles
-from tests.make.values import DICE, NOW_NS, SEPARATOR, address_of, make_job, make_signed_offer, make_tariff
+from tests.make.values import ENTROPY, NOW_NS, SEPARATOR, address_of, make_job, make_signed_offer, make_tariff
 from xnode.node.records import SubmitterLease
 from xnode.peers.search import search_offers
 
@@ -73,7 +73,7 @@ def test_of_two_equal_offers_the_nearer_one_with_the_image_comes_first_by_parts_
     near, far = address_of(1), address_of(2)
     latencies = {near: next_latency(None, 1_000, NOW_NS), far: next_latency(None, 150_000, NOW_NS)}
     known = Preferences(latencies=latencies, warm=frozenset({near}))
-    ranked = {one.offer.offer.node: one for one in search_offers(book, job, known, NOW_NS, DICE).ranked}
+    ranked = {one.offer.offer.node: one for one in search_offers(book, job, known, NOW_NS, ENTROPY).ranked}
     assert ranked[near].parts.image == 0 < ranked[far].parts.image
     assert 0 < ranked[near].parts.distance < ranked[far].parts.distance
     assert ranked[near].parts.compute == ranked[far].parts.compute

@@ -14,6 +14,7 @@ import trio
 from metering.resources import Resources
 from metering.units import Hash32
 from scheduler.job import Image
+from tests.make.waiting import wait_until
 from tests.xnode.runtime.busybox import make_busybox_layout
 from xnode.ports.runtime import WorkloadSpec, WorkloadState
 from xnode.runtime.oci_layout import read_layout
@@ -68,11 +69,9 @@ class Bench:
         return trio.Path(self.state_dir, NAMESPACE, "leases", lease_id.hex(), name)
 
     async def wait_file(self, lease_id: Hash32, name: str) -> trio.Path:
-        """Returns once a file of the lease is there: conmon and its helpers write while nobody tells us."""
+        """Returns once a file of the lease is there: conmon and its helpers write without notice."""
         path = self.file(lease_id, name)
-        with trio.fail_after(30):
-            while not await path.exists():  # noqa: ASYNC110
-                await trio.sleep(0.02)
+        await wait_until(path.exists)
         return path
 
     async def wait_line(self, lease_id: Hash32, text: str) -> str:

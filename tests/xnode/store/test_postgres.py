@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 import sqlalchemy as sa
-import trio
 from sqlalchemy import Engine
 
 from metering.units import Address, Amount, Hash32
+from tests.make.nodes import make_provider_settings
 from tests.make.values import address_of, make_job, make_tariff
-from tests.sim.world import make_provider_settings
+from tests.make.waiting import wait_until
 from tests.xnode.store.server import PASSWORD, PostgresServer
 from xnode.chain.send.tx_journal import Attempt, SqlTxJournal, TxCall, TxRecord
 from xnode.errors import Permanent, Retryable
@@ -166,15 +166,14 @@ def test_the_schema_is_the_one_that_the_code_reads(engine: Engine) -> None:
         assert compare_metadata(context, [METADATA, metadata]) == []
 
 
-async def wait_done(action: Callable[[], object]) -> None:
+async def wait_done(action: Callable[[], Awaitable[None]]) -> None:
     """The loop's own answer to Retryable: again, until it is done."""
-    with trio.fail_after(DEADLINE_S):
-        while True:
-            try:
-                await action()  # type: ignore[misc]
-                return
-            except Retryable:
-                await trio.sleep(0.05)
+
+    async def is_done() -> bool:
+        await action()
+        return True
+
+    await wait_until(is_done, DEADLINE_S, despite=Retryable)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
@@ -205,7 +204,7 @@ def find_faults(postgres: PostgresServer) -> dict[str, str]:
     return {
         "wrong password": postgres.make_url("postgres", "wrong-secret"),
         "no such database": postgres.make_url("absent"),
-        "nobody there": "postgresql+psycopg://node:wrong-secret@127.0.0.1:1/node",
+        "no server": "postgresql+psycopg://node:wrong-secret@127.0.0.1:1/node",
         "password behind": "postgresql+psycopg://node@127.0.0.1:1/node?password=wrong-secret",
         "no port": "postgresql+psycopg://node:wrong-secret@127.0.0.1:port/node",
         "no URL": "wrong-secret",
@@ -218,7 +217,7 @@ def find_faults(postgres: PostgresServer) -> dict[str, str]:
     [
         "wrong password",
         "no such database",
-        "nobody there",
+        "no server",
         "password behind",
         "no port",
         "no URL",

@@ -10,6 +10,7 @@ import structlog
 import trio
 
 from metering.units import Address, Hash32
+from xnode.backoff import Backoff
 from xnode.chain.abi.codec import parse_hex, to_hex
 from xnode.chain.contracts.events import TOPICS, ChainLog, decode_log
 from xnode.chain.node.json_rpc import JsonRpc, NodeRefused
@@ -27,7 +28,7 @@ MAX_SILENT_BLOCKS = 256
 POLL_S = 1.0
 """Between looks for a new block, when something waits for one."""
 
-MAX_BACKOFF_S = 15.0
+BACKOFF = Backoff(first_s=0.25, most_s=15.0)
 """Between polls while the node is away."""
 
 log = structlog.get_logger(__name__)
@@ -73,18 +74,19 @@ class LogPoller:
 
     async def next_batch(self) -> LogBatch:
         """The next batch, as soon as there is one. Waits out whatever is wrong with the node; never raises."""
-        backoff_s = 0.0
+        pauses = BACKOFF.pauses()
         while True:
+            least_s = 0.0
             try:
                 batch = await self._poll()
                 if batch is not None:
                     return batch
-                backoff_s = 0.0
+                pauses = BACKOFF.pauses()
             except (Retryable, Permanent, ValueError, KeyError, TypeError) as error:
-                # Also nonsense from a node is waited out: a person or a load balancer may mend it meanwhile.
+                # Also nonsense from a node is waited out: a person or a load balancer may fix it meanwhile.
                 log.warning("chain logs cannot be read", reason=str(error), next_block=self._next_block())
-                backoff_s = min(2 * (backoff_s or self._find_pause_s()), MAX_BACKOFF_S)
-            await self._pause(backoff_s)
+                least_s = next(pauses)
+            await self._pause(least_s)
 
     async def _pause(self, least_s: float) -> None:
         """As long as find_pause_s says; it is asked again meanwhile, because something may have come up."""

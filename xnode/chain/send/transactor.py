@@ -12,6 +12,7 @@ import trio
 
 from metering.eip712 import keccak
 from metering.units import Address, Hash32
+from xnode.backoff import Backoff
 from xnode.chain.abi.codec import checksum_address, parse_hex, to_hex
 from xnode.chain.node.fees import FEE_HISTORY, GWEI, Fees, make_fees, raise_fees
 from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, JsonRpc, NodeRefused
@@ -20,6 +21,7 @@ from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
 from xnode.ports.chain import Sent
 from xnode.ports.wallet import Transaction, TransactionSigner
+from xnode.repeated_event import RepeatedEvent
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -79,7 +81,7 @@ class Transactor:
         self._lock = trio.Lock()
         self._watched: dict[str, _Watched] = {}
         self._resumed = trio.Event()
-        self._wake, self._room = trio.Event(), trio.Event()
+        self._wake, self._room = RepeatedEvent(), RepeatedEvent()
 
     @property
     def address(self) -> Address:
@@ -108,22 +110,24 @@ class Transactor:
             self._watch(record, pushed_at=-inf)
         self._resumed.set()
         task_status.started()
-        backoff_s = self._pace.poll_interval_s
+        poll_s = self._pace.poll_interval_s
+        backoff = Backoff(poll_s, max(poll_s, MAX_BACKOFF_S))
+        pauses = backoff.pauses()
         while True:
+            pause_s = poll_s
             try:
                 await self._look()
-                backoff_s = self._pace.poll_interval_s
+                pauses = backoff.pauses()
             except (Retryable, Permanent) as error:
-                # Also a Permanent (a node of the wrong chain, say) must not end us: a person may mend it meanwhile.
+                # Also a Permanent (a node of the wrong chain, say) must not end us: a person may fix it meanwhile.
                 log.warning("chain transactions cannot be watched", reason=str(error))
-                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
-            await self._rest(backoff_s)
+                pause_s = next(pauses)
+            await self._rest(pause_s)
 
     async def _rest(self, delay_s: float) -> None:
         if self._watched:
             await trio.sleep(delay_s)
             return
-        self._wake = trio.Event()
         with trio.move_on_after(IDLE_LOOK_S):
             await self._wake.wait()
 
@@ -131,7 +135,6 @@ class Transactor:
 
     async def _take_up(self, intent: str, call: TxCall) -> _Watched | Sent:
         while intent not in self._watched and len(self._watched) >= MAX_IN_FLIGHT:
-            self._room = trio.Event()
             await self._room.wait()
         async with self._lock:
             if intent in self._watched:

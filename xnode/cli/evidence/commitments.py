@@ -10,6 +10,7 @@ from pathlib import Path
 from metering.units import Address, Hash32
 from xnode.chain.abi.codec import parse_hex, to_hex
 from xnode.chain.deployment.manifest import Manifest
+from xnode.durable import sync_file, sync_folder
 from xnode.errors import UserError
 from xnode.home import Home
 
@@ -52,11 +53,6 @@ def _write_durably(path: Path, document: dict[str, str]) -> None:
     with draft.open("w") as file:
         os.fchmod(file.fileno(), 0o600)
         file.write(json.dumps(document, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+        sync_file(file)
     draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from xnode.cli.terminal.screen import printable, style
-from xnode.errors import ExitCode, Permanent, Retryable, UserError
+from xnode.errors import ExitCode, Permanent, Retryable, UserError, real_error_of
 from xnode.home import Home
 
 INTERRUPTED = 130
@@ -50,15 +50,6 @@ def report_failure(error: BaseException, home: Home, debug: bool) -> int:
     return _report_named(error, home)
 
 
-def find_named(error: BaseException) -> BaseException:
-    """The first error meant for people inside exception groups, or the error itself."""
-    if isinstance(error, BaseExceptionGroup):
-        found = [find_named(inner) for inner in error.exceptions]
-        named = (UserError, Permanent, Retryable, KeyboardInterrupt)
-        return next((inner for inner in found if isinstance(inner, named)), error)
-    return error
-
-
 def _report_usage(error: click.ClickException) -> int:
     text, _, hint = error.format_message().replace("\n", " ").rstrip(".").partition("; ")
     if isinstance(error, click.UsageError) and error.ctx:
@@ -68,7 +59,7 @@ def _report_usage(error: click.ClickException) -> int:
 
 
 def _report_named(error: BaseException, home: Home) -> int:
-    match named := find_named(error):
+    match named := real_error_of(error):
         case UserError():
             _print_error(named.sentence, named.hint)
             return int(named.code)

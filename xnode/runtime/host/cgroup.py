@@ -80,7 +80,7 @@ class CpuCounter:
         return parse_keyed(text.decode())["usage_usec"] * 1000 if self._is_v2 else int(text)
 
     def close(self) -> None:
-        """Give the descriptor back; reading is over."""
+        """Close the descriptor; nothing can be read afterwards."""
         os.close(self._fd)
 
 
@@ -101,7 +101,9 @@ class CgroupTree:
         for name, mount in self.mounts:
             if name == controller or self.version == 2:
                 return mount
-        raise Permanent(f"cgroup controller {controller} is not mounted on this host; mount it or boot with cgroup v2")
+        raise Permanent(
+            f"cgroup controller {controller} is not mounted on this host", hint="mount it or boot with cgroup v2"
+        )
 
     def roots(self) -> tuple[Path, ...]:
         """Every mounted hierarchy once: an OCI runtime makes its cgroups in all of them."""
@@ -121,13 +123,13 @@ class CgroupTree:
         files = []
         for root in self.roots():
             group = root / "xnode-monitors" / namespace
-            with suppress(OSError):  # a hierarchy that will not take us is one that bills and stops nobody
+            with suppress(OSError):  # a hierarchy that will not take us is one that neither bills nor limits anything
                 group.mkdir(parents=True, exist_ok=True)
                 files.append(group / "cgroup.procs")
         return tuple(files)
 
     def remove_namespace(self, namespace: str) -> None:
-        """Take away the groups of a daemon that is being uninstalled; what is still used stays."""
+        """Remove the groups of a daemon that is being uninstalled; what is still used stays."""
         for root in self.roots():
             for group in ("xnode", "xnode-monitors"):
                 with suppress(OSError):
@@ -141,7 +143,7 @@ def read_cgroup_tree(root: Path = Path("/")) -> CgroupTree:
         missing = [name for name in V1_CONTROLLERS if name not in dict(tree.mounts)]
         if missing:
             raise Permanent(
-                f"cgroup v1 without {', '.join(missing)} in /proc/self/mounts; mount them or boot with cgroup v2"
+                f"cgroup v1 without {', '.join(missing)} in /proc/self/mounts", hint="mount them or boot with cgroup v2"
             )
     return tree
 
@@ -163,7 +165,7 @@ def parse_mounts(text: str, root: Path = Path("/")) -> CgroupTree:
         unified_too = {"unified": unified} if unified else {}
         return CgroupTree(1, tuple((v1 | unified_too).items()))
     if unified is None:
-        raise Permanent("no cgroups in /proc/self/mounts; mount cgroup2 at /sys/fs/cgroup")
+        raise Permanent("no cgroups in /proc/self/mounts", hint="mount cgroup2 at /sys/fs/cgroup")
     return CgroupTree(2, (("unified", unified),))
 
 

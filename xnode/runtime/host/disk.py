@@ -1,6 +1,6 @@
 """Disk: the ext4 image behind /work/out, one file of exactly the leased size, mounted over a loop device.
 
-The file is allocated whole before the workload starts, so a lease's disk can neither fail half way nor fill the host's.
+The file is allocated whole before the workload starts, so a lease's disk can neither fail halfway nor fill the host's.
 The file system's own tables are part of it (about 2 %).
 """
 
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
+from functools import partial
 from pathlib import Path
 
-from xnode.errors import Permanent, Retryable
-from xnode.runtime.host.program import SEARCH_PATH, last_line
+from xnode.errors import Permanent
+from xnode.runtime.host.program import run_tool
 
 BLOCK_BYTES = 4096
 MIN_DISK_BYTES = 1 << 20
@@ -22,6 +22,8 @@ TOOL_DEADLINE_S = 120.0
 """mkfs of a terabyte takes seconds; longer means the host's disk hangs."""
 
 MOUNT_OPTIONS = "loop,nosuid,nodev,noatime"
+
+_run = partial(run_tool, package="e2fsprogs mount", deadline_s=TOOL_DEADLINE_S)
 
 
 def make_disk(image: Path, size_bytes: int, mount: Path, owner: int) -> None:
@@ -49,7 +51,7 @@ def mount_again(image: Path, mount: Path) -> None:
 
 
 def remove_disk(image: Path, mount: Path) -> None:
-    """Unmount (the loop device goes by itself) and delete. Retryable while something uses it."""
+    """Unmount (the loop device goes with it) and delete. Retryable while something uses it."""
     while os.path.ismount(mount):
         _run("umount", str(mount))
     image.unlink(missing_ok=True)
@@ -68,23 +70,12 @@ def _make_image(image: Path, size_bytes: int) -> None:
     try:
         with fresh.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)
-        # nodiscard: or mkfs would punch the allocation out again. No journal: nobody reads this disk after a crash.
+        # nodiscard: or mkfs would punch the allocation out again. No journal: this disk is not read after a crash.
         options = ("-E", "nodiscard,lazy_itable_init=1", "-O", "^has_journal", "-m", "0", "-b", str(BLOCK_BYTES))
         _run("mkfs.ext4", "-q", "-F", *options, str(fresh))
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise Permanent(f"{image}: cannot reserve {size} bytes of disk: {error.strerror}; free some space") from error
+        raise Permanent(
+            f"{image}: cannot reserve {size} bytes of disk: {error.strerror}", hint="free some space"
+        ) from error
     fresh.replace(image)
-
-
-def _run(*command: str) -> None:
-    try:
-        done = subprocess.run(
-            command, env={"PATH": SEARCH_PATH}, capture_output=True, timeout=TOOL_DEADLINE_S, check=False
-        )
-    except FileNotFoundError:
-        raise Permanent(f"{command[0]} is not installed; install it (apt install e2fsprogs mount)") from None
-    except subprocess.TimeoutExpired:
-        raise Retryable(f"{command[0]} of {command[-1]} took longer than {TOOL_DEADLINE_S:g} s") from None
-    if done.returncode != 0:
-        raise Retryable(f"{command[0]} of {command[-1]}: {last_line(done.stderr)}")

@@ -12,7 +12,7 @@ import pynvml
 from scheduler.offer import Gpu
 
 MAX_GPUS = 64
-"""More than any host holds; a driver that says more is broken."""
+"""More than any host holds; a driver that reports more is broken."""
 
 AMD_VENDOR = "0x1002"
 CARD = re.compile(r"card\d+\Z")
@@ -21,7 +21,7 @@ NvmlReader = Callable[[], tuple[Gpu, ...]]
 
 
 def read_gpus(root: Path = Path("/"), read_nvidia: NvmlReader | None = None) -> tuple[Gpu, ...]:
-    """Every GPU of the host, NVIDIA's first, each vendor's in its own order. None is no error."""
+    """Every GPU of the host, NVIDIA's first, each vendor's in its own order. Having none is not an error."""
     return (read_nvidia or read_nvml)() + read_amd(root)
 
 

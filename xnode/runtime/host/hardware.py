@@ -1,4 +1,4 @@
-"""Hardware: what this host has, as an offer says it. Reads /proc and /sys below a root, so that other hosts can be
+"""Hardware: what this host has, in the terms of an offer. Reads /proc and /sys below a root, so that other hosts can be
 tested."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from xnode.runtime.host.cgroup import CgroupTree, parse_mounts
 from xnode.runtime.host.gpus import NvmlReader, read_gpus
 
 VIRTUAL_LINKS = ("lo", "veth", "docker", "cni", "podman", "br-", "virbr", "tun", "tap", "wg")
-"""Names of network interfaces that lead nowhere by themselves."""
+"""Names of network interfaces that lead nowhere on their own."""
 
 
 def probe_hardware(data_dir: Path, root: Path = Path("/"), read_nvidia: NvmlReader | None = None) -> HardwareProfile:
@@ -59,7 +59,7 @@ def read_memory_bytes(root: Path, tree: CgroupTree | None) -> int:
 
 
 def read_network_mbps(root: Path) -> int:
-    """The speed of the fastest link that is up; 0 when no driver tells (virtual machines)."""
+    """The speed of the fastest link that is up; 0 when no driver reports one (virtual machines)."""
     fastest = 0
     for link in sorted((root / "sys/class/net").glob("*")):
         speed = _read(link / "speed")

@@ -3,19 +3,18 @@ reach.
 
 The workload gets one address of a point-to-point link, translated on its way out. It reaches public IPv4 addresses and
 nothing else: not this host (whatever address it is asked by), not private, link-local or other leases' addresses, not
-IPv6; nobody reaches it. The byte counts are those of our end of the link, which stays until the lease is removed.
+IPv6; nothing can connect to it. The byte counts are those of our end of the link, which stays until the lease is removed.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from xnode.errors import Permanent, Retryable
-from xnode.runtime.host.program import SEARCH_PATH, last_line
+from xnode.errors import Retryable
+from xnode.runtime.host.program import run_tool
 from xnode.runtime.host.reservations import UID_FIRST, UID_RANGE
 
 FIRST_ADDRESS = IPv4Address("198.18.0.0")
@@ -33,6 +32,8 @@ RESOLVERS = ("9.9.9.9", "1.1.1.1")
 RESOLV_CONF = "".join(f"nameserver {address}\n" for address in RESOLVERS)
 
 TOOL_DEADLINE_S = 30.0
+
+_run = partial(run_tool, package="iproute2 nftables", deadline_s=TOOL_DEADLINE_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +138,3 @@ table inet {link} {{
   }}
 }}
 """
-
-
-def _run(*command: str, text: str = "") -> None:
-    environment = os.environ | {"PATH": SEARCH_PATH}
-    try:
-        done = subprocess.run(
-            command, input=text.encode(), env=environment, capture_output=True, timeout=TOOL_DEADLINE_S, check=False
-        )
-    except FileNotFoundError:
-        raise Permanent(f"{command[0]} is not installed; install it (apt install iproute2 nftables)") from None
-    except subprocess.TimeoutExpired:
-        raise Retryable(f"{' '.join(command)} took longer than {TOOL_DEADLINE_S:g} s") from None
-    if done.returncode != 0:
-        raise Retryable(f"{' '.join(command)}: {last_line(done.stderr)}")

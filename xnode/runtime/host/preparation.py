@@ -43,7 +43,7 @@ def _mount_v1(controller: str, place: Path) -> None:
     if libc.mount(b"none", os.fsencode(place), b"cgroup", 0, controller.encode()) != 0:
         reason = os.strerror(ctypes.get_errno())
         raise Permanent(
-            f"cannot mount the {controller} cgroup at {place}: {reason}; run as root, or choose runtime runc"
+            f"cannot mount the {controller} cgroup at {place}: {reason}", hint="run as root, or choose runtime runc"
         )
 
 

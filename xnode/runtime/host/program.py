@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
-from xnode.errors import Permanent
+from xnode.errors import Permanent, Retryable
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -19,7 +20,30 @@ def find_program(name: str) -> Path:
         path = Path(folder) / name
         if os.access(path, os.X_OK):
             return path
-    raise Permanent(f"{name} is not installed; install it (apt install podman conmon crun e2fsprogs)")
+    raise Permanent(f"{name} is not installed", hint="install it (apt install podman conmon crun e2fsprogs)")
+
+
+def run_tool(*command: str, package: str, deadline_s: float, text: str = "") -> None:
+    """Run a host's tool with `text` as its input. Blocks. Raises Permanent when it is not installed, Retryable when it fails.
+
+    package: what to install to have it.
+    """
+    shown = " ".join(command)
+    try:
+        done = subprocess.run(
+            command,
+            input=text.encode(),
+            env={"PATH": SEARCH_PATH},
+            capture_output=True,
+            timeout=deadline_s,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise Permanent(f"{command[0]} is not installed", hint=f"install it (apt install {package})") from None
+    except subprocess.TimeoutExpired:
+        raise Retryable(f"{shown} took longer than {deadline_s:g} s") from None
+    if done.returncode != 0:
+        raise Retryable(f"{shown}: {last_line(done.stderr)}")
 
 
 def last_line(output: bytes) -> str:

@@ -89,7 +89,7 @@ NETLINK_ROUTE = 0
 def make_profile(machine: str = platform.machine()) -> str:
     """The profile as JSON, the same text for the same machine."""
     if machine not in ARCHITECTURES:
-        raise Permanent(f"no seccomp profile for {machine}; xnode runs on {' and '.join(ARCHITECTURES)}")
+        raise Permanent(f"no seccomp profile for {machine}", hint=f"xnode runs on {' and '.join(ARCHITECTURES)}")
     rules = [_rule(names.split(), "SCMP_ACT_ALLOW") for names in ALLOWED.values()]
     rules += [_rule(names.split(), "SCMP_ACT_ERRNO", EPERM) for names in DENIED.values()]
     rules.append(_rule(ANSWERED_ENOSYS.split(), "SCMP_ACT_ERRNO", ENOSYS))

@@ -97,7 +97,7 @@ class Podman:
                 raise Retryable(f"podman {args[0]} took longer than {deadline_s:g} s") from None
             except FileNotFoundError:
                 raise Permanent(
-                    "podman is not installed; install podman 4 or newer (apt install podman crun)"
+                    "podman is not installed", hint="install podman 4 or newer (apt install podman crun)"
                 ) from None
 
     async def ask(self, *args: str, deadline_s: float = QUICK_S) -> str:
@@ -112,7 +112,7 @@ class Podman:
         conmon = await trio.to_thread.run_sync(find_program, "conmon")
         done = await trio.run_process([str(conmon), "--help"], capture_stdout=True, capture_stderr=True, check=False)
         if b"--log-global-size-max" not in done.stdout:
-            raise Permanent(f"{conmon} is too old; install conmon 2.1 or newer")
+            raise Permanent(f"{conmon} is too old", hint="install conmon 2.1 or newer")
 
     def write_settings(self, tree: CgroupTree, namespace: str) -> None:
         """Write every file podman is told to read. Blocks; the same call twice changes nothing."""

@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -17,20 +18,24 @@ import trio
 from metering.units import Hash32
 from metering.usage import Counters
 from scheduler.job import Image, OutputFile
+from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
 from xnode.ports.runtime import WorkloadSpec, WorkloadState
-from xnode.runtime import oci_layout
+from xnode.runtime.conmon import logs
+from xnode.runtime.conmon.lease_folder import LeaseFolder, make_record
+from xnode.runtime.conmon.workload import Workload
 from xnode.runtime.host import disk
 from xnode.runtime.host.cgroup import CgroupTree, LeaseCgroup, read_cgroup_tree
 from xnode.runtime.host.network import RESOLV_CONF, make_network
 from xnode.runtime.host.preparation import RUN_DIR, prepare_host, read_boot_id
 from xnode.runtime.host.program import find_program, last_line
 from xnode.runtime.host.reservations import release_reservations, reserve_devices, reserve_uids
-from xnode.runtime.podman import lockdown, logs, outputs
+from xnode.runtime.lease import outputs
+from xnode.runtime.lease.inputs import link_inputs
+from xnode.runtime.lease.spec import WORKLOAD_UID, check_spec, make_limits
+from xnode.runtime.podman import lockdown
 from xnode.runtime.podman.command import LONG_S, Places, Podman
 from xnode.runtime.podman.image_store import ImageStore
-from xnode.runtime.podman.lease_folder import LeaseFolder, make_record
-from xnode.runtime.podman.workload import Workload
 
 ABSENT = WorkloadState("absent")
 
@@ -40,8 +45,11 @@ STOP_GRACE_S = 2.0
 EMPTY_DEADLINE_S = 20.0
 """How long killed processes may take to go; longer means one hangs in the kernel."""
 
-REMOVE_TRIES = 10
-"""podman's removal races with its own clean-up after the exit (EBUSY); each try waits twice as long, 10 s in all."""
+EMPTY_LOOKS = Backoff(first_s=0.001, most_s=0.1)
+"""Between looks whether killed processes are gone."""
+
+REMOVE_TRIES, REMOVE_RETRY = 10, Backoff(first_s=0.02, most_s=10.24)
+"""podman's removal races with its own clean-up after the exit (EBUSY): twenty seconds in all."""
 
 NAMESPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
 
@@ -75,11 +83,11 @@ class PodmanEngine:
     # -------------------------------------------------------------------------------------------------------- engine
 
     async def check(self) -> str:
-        """ "podman 4.3.1, crun, cgroup v1"; Permanent with what to install or mend."""
+        """ "podman 4.3.1, crun, cgroup v1"; Permanent with what to install or fix."""
         tree = await self._prepare()
         version = (await self._podman.ask("version", "--format={{.Client.Version}}")).strip()
         if int(version.split(".")[0]) < 4:
-            raise Permanent(f"podman is {version}; install podman 4 or newer")
+            raise Permanent(f"podman {version} is too old", hint="install podman 4 or newer")
         for program in ("mkfs.ext4", "mount", "umount"):
             find_program(program)
         await self._podman.check_conmon()
@@ -103,10 +111,10 @@ class PodmanEngine:
             workload = await self._find(spec.lease_id)
             if workload is not None and workload.look().status != "created":
                 return workload.look()
-            lockdown.check_spec(spec)
+            check_spec(spec)
             image_id = await self._images.find(spec.image)
             if image_id is None:
-                raise Permanent(f"image {spec.image.digest} is not on this host; import it first")
+                raise Permanent(f"image {spec.image.digest} is not on this host", hint="import it first")
             workload = await trio.to_thread.run_sync(self._make_ready, spec, image_id, tree)
             await self._run(spec, workload)
             return workload.look()
@@ -143,7 +151,7 @@ class PodmanEngine:
         return Counters(0, 0) if workload is None else await workload.read_counters()
 
     async def read_logs(self, lease_id: Hash32, offset: int, follow: bool) -> AsyncIterator[tuple[int, bytes]]:
-        """Offsets are those of `logs`: positions in the raw log file, good for ever."""
+        """Offsets are those of `logs`: positions in the raw log file, valid forever."""
         await self._prepare()
         workload = await self._find(lease_id)
         if workload is None:
@@ -171,7 +179,7 @@ class PodmanEngine:
         if workload is None:
             raise Permanent(f"lease {lease_id.hex()[:16]} has no outputs here")
         if workload.look().status == "running":
-            raise Permanent(f"lease {lease_id.hex()[:16]} still runs; stop it before collecting its outputs")
+            raise Permanent(f"lease {lease_id.hex()[:16]} still runs", hint="stop it before collecting its outputs")
         return await trio.to_thread.run_sync(_collect, workload, into)
 
     async def remove(self, lease_id: Hash32) -> None:
@@ -179,7 +187,7 @@ class PodmanEngine:
         async with self._lock(lease_id):
             workload = await self._find(lease_id)
             if workload is not None and workload.is_live():
-                raise Permanent(f"lease {lease_id.hex()[:16]} still runs; stop it before removing it")
+                raise Permanent(f"lease {lease_id.hex()[:16]} still runs", hint="stop it before removing it")
             await self._remove_container(lease_id)
             await self._empty(self._cgroup(lease_id))
             self._forget(lease_id)
@@ -192,7 +200,7 @@ class PodmanEngine:
         return tuple(sorted(Hash32(bytes.fromhex(name)) for name in names if re.fullmatch("[0-9a-f]{64}", name)))
 
     async def erase(self) -> None:
-        """Stop and take away everything this engine has on the host: workloads, images, settings. For uninstalling."""
+        """Stop and remove everything this engine has on the host: workloads, images, settings. For uninstalling."""
         for lease_id in await self.list_leases():
             await self.stop(lease_id)
             await self.remove(lease_id)
@@ -228,7 +236,7 @@ class PodmanEngine:
         return self._tree.lease(self.scope, lease_id.hex())
 
     async def _find(self, lease_id: Hash32) -> Workload | None:
-        """What we know of a lease, read from its folder the first time. None also when someone else has removed it."""
+        """What we know of a lease, read from its folder the first time. None also when another program has removed it."""
         await self._prepare()
         folder = self._folder(lease_id)
         record = await trio.to_thread.run_sync(folder.read_record)
@@ -252,15 +260,15 @@ class PodmanEngine:
         gpus = reserve_devices(self._gpus, spec.resources.gpus, folder.path) if spec.resources.gpus else ()
         record = make_record(spec, self._boot_id, image_id, reserve_uids(folder.path), gpus)
         folder.write_record(record)
-        _link_inputs(spec, folder)
-        owner = record.uid_base + lockdown.WORKLOAD_UID
+        link_inputs(spec.inputs, folder.inputs)
+        owner = record.uid_base + WORKLOAD_UID
         disk.make_disk(folder.path / "disk.img", record.disk_bytes, folder.disk, owner)
         if spec.network:
             network = make_network(record.uid_base)
             network.create()
             folder.write_network(network.make_attach_script(), RESOLV_CONF)
         cgroup = tree.lease(self.scope, spec.lease_id.hex())
-        cgroup.create(lockdown.make_limits(spec))
+        cgroup.create(make_limits(spec))
         self._forget(spec.lease_id)
         workload = Workload(folder, record, cgroup, self._boot_id)
         self._workloads[spec.lease_id] = workload
@@ -277,7 +285,7 @@ class PodmanEngine:
             raise kind(f"lease {spec.lease_id.hex()[:16]}: the container did not start: {last_line(done.stderr)}")
 
     async def _clear_unstarted(self, lease_id: Hash32) -> None:
-        """Take away a container that a start before us made and never started."""
+        """Remove a container that an earlier start created and never started."""
         folder = self._folder(lease_id)
         if folder.read_cid():
             await self._remove_container(lease_id)
@@ -296,15 +304,14 @@ class PodmanEngine:
 
     async def _empty(self, cgroup: LeaseCgroup) -> None:
         """Kill whatever is in the cgroup until nothing is."""
-        pause_s, until = 0.001, trio.current_time() + EMPTY_DEADLINE_S
+        until, pauses = trio.current_time() + EMPTY_DEADLINE_S, EMPTY_LOOKS.pauses()
         while cgroup.list_pids():
             if trio.current_time() > until:
                 raise Retryable(
                     f"killed processes are still there after {EMPTY_DEADLINE_S:g} s: {cgroup.list_pids()[:8]}"
                 )
             cgroup.kill()
-            await trio.sleep(pause_s)
-            pause_s = min(2 * pause_s, 0.1)
+            await trio.sleep(next(pauses))
 
     async def _inspect_orphan(self, lease_id: Hash32) -> WorkloadState:
         """A lease without a record: absent, unless podman or a cgroup still has something of it."""
@@ -316,14 +323,12 @@ class PodmanEngine:
         return WorkloadState("exited") if done.returncode == 0 else ABSENT
 
     async def _remove_container(self, lease_id: Hash32) -> None:
-        pause_s = 0.02
-        for _ in range(REMOVE_TRIES):
-            name = lockdown.container_name(lease_id.hex())
+        name = lockdown.container_name(lease_id.hex())
+        for pause_s in islice(REMOVE_RETRY.pauses(), REMOVE_TRIES):
             done = await self._podman.run("rm", "--force", "--ignore", "--time=0", "--volumes", name)
             if done.returncode == 0:
                 return
             await trio.sleep(pause_s)
-            pause_s *= 2
         raise Retryable(f"podman rm {name}: {last_line(done.stderr)}")
 
     def _remove_rest(self, lease_id: Hash32) -> None:
@@ -353,7 +358,7 @@ class PodmanEngine:
 
 
 def _choose_runtime(wanted: str) -> str:
-    """The OCI runtime to use: runc when crun is wanted, but missing or not to be had to work on this host."""
+    """The OCI runtime to use: runc when crun is wanted but is missing or does not work on this host."""
     try:
         prepare_host()
         find_program(wanted)
@@ -371,20 +376,6 @@ def _collect(workload: Workload, into: Path) -> tuple[OutputFile, ...]:
     folder = workload.folder
     disk.mount_again(folder.path / "disk.img", folder.disk)
     return outputs.collect(folder.out, into, max(workload.record.disk_bytes, disk.MIN_DISK_BYTES))
-
-
-def _link_inputs(spec: WorkloadSpec, folder: LeaseFolder) -> None:
-    """/work/in as a folder of hard links: any name is possible, and no mount a file is needed."""
-    shutil.rmtree(folder.inputs, ignore_errors=True)
-    folder.inputs.mkdir(mode=0o755)
-    for path, source in spec.inputs:
-        target = folder.inputs / lockdown.check_inside(path)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            oci_layout.link_or_copy(source, target)
-        except OSError as error:
-            raise Permanent(f"input {path}: {error.strerror} ({source})") from error
-        target.chmod(0o444)  # the workload is nobody on this host: it reads as "others" do
 
 
 def _listens_to_sigterm(pid: int) -> bool:

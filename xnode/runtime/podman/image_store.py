@@ -27,7 +27,7 @@ class ImageStore:
         self._ids: dict[str, str] = {}
 
     async def find(self, image: Image) -> str | None:
-        """podman's id of the image, None when it is not stored. Asked once: nobody else takes any out."""
+        """podman's id of the image, None when it is not stored. Asked once: no other program removes any."""
         if image.digest not in self._ids:
             done = await self._podman.run("image", "inspect", "--format={{.Id}}", _name(image))
             if done.returncode == 0:
@@ -54,7 +54,7 @@ class ImageStore:
         if await self.find(image) is not None:
             return
         if not image.reference:
-            raise Permanent(f"image {image.digest} names no registry; send its blobs, or set its reference")
+            raise Permanent(f"image {image.digest} names no registry", hint="send its blobs, or set its reference")
         source = f"docker://{_without_tag(image.reference)}@{image.digest}"
         host = image.reference.split("/")[0]
         plain = ("--tls-verify=false",) if host.rsplit(":", 1)[0] in LOOPBACK_HOSTS else ()
@@ -70,7 +70,7 @@ class ImageStore:
         return done.stdout.decode().strip()
 
     async def _name_it(self, image: Image, image_id: str) -> None:
-        """Our own name last: an image without it is no image of ours."""
+        """Our own name last: an image without it is not ours."""
         await self._podman.ask("tag", image_id, _name(image))
         self._ids[image.digest] = image_id
 

@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from xnode.errors import Permanent
 from xnode.ports.runtime import WorkloadSpec
-from xnode.runtime.host.cgroup import MIN_VCPU_MILLI, CgroupLimits
+from xnode.runtime.conmon.lease_folder import LeaseFolder, LeaseRecord, conmon_limit_s
 from xnode.runtime.host.reservations import UID_RANGE
-from xnode.runtime.podman.lease_folder import LeaseFolder, LeaseRecord, conmon_limit_s
-
-WORKLOAD_UID = 1000
-"""Who the workload is inside its user namespace: never root, not even of its own."""
-
-PIDS_LIMIT = 1024
-"""Processes and threads of one workload: enough for a build on every core, and a fork bomb is a small thing."""
+from xnode.runtime.lease.spec import PIDS_LIMIT, WORKLOAD_UID
 
 TMP_LIMIT_BYTES = 64 << 20
 """/tmp is memory of the lease; big scratch files belong on /work/out."""
 
 SHM_LIMIT_BYTES = 64 << 20
 """What container engines give by default; also memory of the lease."""
-
-MIN_MEMORY_BYTES = 8 << 20
-"""Less does not get a container through its own start."""
-
-MAX_ARGUMENT_BYTES = 100_000
-"""Command and environment together; the kernel takes 128 KiB in one word."""
-
-MAX_INPUTS = 10_000
-"""Files under /work/in; more belong in an archive."""
-
-MAX_PATH_BYTES = 1024
-
-ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
-
-
-def check_spec(spec: WorkloadSpec) -> None:
-    """Raises Permanent when no container can be made of it."""
-    resources = spec.resources
-    if resources.vcpu_milli < MIN_VCPU_MILLI:
-        raise Permanent(f"vcpu_milli is {resources.vcpu_milli}; a container needs at least {MIN_VCPU_MILLI}")
-    if resources.memory_bytes < MIN_MEMORY_BYTES:
-        raise Permanent(f"memory_bytes is {resources.memory_bytes}; a container needs at least {MIN_MEMORY_BYTES}")
-    words = [*spec.command, *(text for pair in spec.env for text in pair)]
-    if sum(len(word.encode()) for word in words) > MAX_ARGUMENT_BYTES:
-        raise Permanent(f"command and env are longer than {MAX_ARGUMENT_BYTES} bytes; put the data into an input file")
-    if any("\0" in word for word in words):
-        raise Permanent("command or env contains a zero byte")
-    for name, _ in spec.env:
-        if not ENV_NAME.match(name):
-            raise Permanent(f"env: {name[:80]!r} is not a variable name")
-    if len(spec.inputs) > MAX_INPUTS:
-        raise Permanent(f"{len(spec.inputs)} inputs; at most {MAX_INPUTS}, put them into an archive")
-    for path, _ in spec.inputs:
-        check_inside(path)
-
-
-def check_inside(path: str) -> PurePosixPath:
-    """A relative path that stays below its folder, or Permanent."""
-    pure = PurePosixPath(path)
-    odd = not path or "\0" in path or len(path.encode(errors="replace")) > MAX_PATH_BYTES
-    if odd or pure.is_absolute() or ".." in pure.parts or pure == PurePosixPath("."):
-        raise Permanent(f"input path {path[:80]!r} is not a relative path below /work/in")
-    return pure
-
-
-def make_limits(spec: WorkloadSpec) -> CgroupLimits:
-    """What the lease's parent cgroup allows."""
-    return CgroupLimits(spec.resources.vcpu_milli, spec.resources.memory_bytes, PIDS_LIMIT)
 
 
 def make_run_args(
@@ -125,7 +69,7 @@ def _walls(record: LeaseRecord, seccomp: Path) -> tuple[str, ...]:
         f"--gidmap=0:{record.uid_base}:{UID_RANGE}",
         "--read-only",
         "--read-only-tmpfs=false",
-        "--image-volume=ignore",  # a VOLUME of the image would be host disk that nobody leased
+        "--image-volume=ignore",  # a VOLUME of the image would be host disk outside the lease
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
         f"--security-opt=seccomp={seccomp}",

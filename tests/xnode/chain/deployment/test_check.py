@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from metering.units import Address
+from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import Bed, deploy_on
 from xnode.chain.abi.artifacts import load_artifact
 from xnode.chain.abi.codec import checksum_address, parse_hex, to_hex
@@ -55,9 +56,7 @@ async def test_a_contract_made_from_code_changed_by_one_byte_is_refused_by_name(
     sender = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
     call = {"from": sender, "data": to_hex(bytes(creation)), "gas": hex(5_000_000)}
     tx_hash = await bed.rpc.write("eth_sendTransaction", call)
-    with trio.fail_after(20):
-        while (receipt := await bed.rpc.read("eth_getTransactionReceipt", tx_hash)) is None:  # noqa: ASYNC110
-            await trio.sleep(0.01)
+    receipt = await wait_until(lambda: bed.rpc.read("eth_getTransactionReceipt", tx_hash))
     foreign = Address(parse_hex(receipt["contractAddress"]))
     contracts = msgspec.structs.replace(bed.manifest.contracts, split_registry=foreign)
     with pytest.raises(Permanent, match="is not the SplitRegistry we know; check split_registry"):

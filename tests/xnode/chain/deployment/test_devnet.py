@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import psutil
@@ -13,6 +12,7 @@ import pytest
 import trio
 
 from metering.units import Address
+from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import TOKEN, make_wallet, start_anvil
 from xnode.chain.abi.codec import to_hex
 from xnode.chain.client import open_client
@@ -38,12 +38,6 @@ async def money_of(devnet: Devnet, address: Address) -> tuple[int, int]:
     return wei, await devnet.rpc.view(devnet.manifest.contracts.openx_token, openx_token.BALANCE_OF, address)
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    with trio.fail_after(20):
-        while not await condition():  # noqa: ASYNC110  # what we wait for is another process's state
-            await trio.sleep(0.01)
-
-
 async def test_up_gives_contracts_a_manifest_and_money(tmp_path: Path) -> None:
     ones = [make_wallet().address for _ in range(3)]
     with trio.fail_after(60):
@@ -65,7 +59,7 @@ async def test_blocks_come_by_themselves_at_the_block_time(tmp_path: Path) -> No
         async def is_later() -> bool:
             return int(await devnet.rpc.read("eth_blockNumber"), 16) > first
 
-        await until(is_later)
+        await wait_until(is_later)
 
 
 async def test_it_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
@@ -96,7 +90,7 @@ async def test_a_killed_anvil_is_told_and_loses_nothing_that_was_saved(tmp_path:
             async def is_saved() -> bool:
                 return int(json.loads(state.read_text())["best_block_number"]) >= head
 
-            await until(is_saved)
+            await wait_until(is_saved)
             money = await money_of(devnet, one)
             os.kill(devnet.pid, signal.SIGKILL)
             with trio.fail_after(20):

@@ -10,6 +10,7 @@ import trio
 
 from metering.codec import decode, encode
 from metering.units import Amount
+from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import TOKEN, Bed, DevChain, deploy_on, make_wallet
 from xnode.chain.contracts import payment_escrow
 from xnode.chain.contracts.events import Deposited, OpenerApproved
@@ -28,9 +29,15 @@ class Contract:
         self.bed, self.rpc = bed, bed.rpc
         self.address = bed.manifest.contracts.payment_escrow
         self.start = bed.manifest.deployed_at_block
+        self.pauses = 0
+        """How often a poller of it has paused."""
 
     def poll(self, cursor: Cursor | None = None, confirmations: int = 1) -> LogPoller:
-        return LogPoller(self.rpc, (self.address,), self.start, confirmations, cursor, lambda: POLL_S)
+        return LogPoller(self.rpc, (self.address,), self.start, confirmations, cursor, self._find_pause_s)
+
+    def _find_pause_s(self) -> float:
+        self.pauses += 1
+        return POLL_S
 
     async def approve(self, cap: int) -> None:
         """One OpenerApproved event, in a block of its own."""
@@ -182,7 +189,9 @@ async def save_state(rpc: JsonRpc, path: Path) -> None:
 
 
 async def restart_and_approve(chains: Callable[..., DevChain], port: int, state: Path, contract: Contract) -> None:
-    await trio.sleep(5 * POLL_S)  # several polls must fail first: their failing is what this is about
+    before = contract.pauses
+    # Several polls must fail first: their failing is what this is about.
+    await wait_until(lambda: contract.pauses >= before + 5)
     chains("--load-state", str(state), port=port)
     await contract.approve(2)
 

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from metering.units import Address
+from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, DevChain, make_wallet
 from xnode import faultpoint
 from xnode.chain.abi.codec import to_hex
@@ -54,13 +56,7 @@ class Sender:
         async def is_pooled() -> bool:
             return int((await self.rpc.read("txpool_status"))["pending"], 16) >= count
 
-        await until(is_pooled)
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Asks again and again; the test's own deadline ends it."""
-    while not await condition():  # noqa: ASYNC110  # what we wait for is another process's state
-        await trio.sleep(0.01)
+        await wait_until(is_pooled)
 
 
 @asynccontextmanager
@@ -165,6 +161,24 @@ async def test_many_at_once_take_nonces_without_gaps(bed: Bed) -> None:
         assert await sender.journal.next_nonce() == count
 
 
+async def test_all_that_wait_for_room_get_it(
+    chains: Callable[..., DevChain], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xnode.chain.send.transactor.MAX_IN_FLIGHT", 1)
+    chain, key, to = chains("--no-mining"), make_wallet(), make_wallet().address
+    async with open_sender(chain.url, tmp_path, key) as sender:
+        await set_wei(sender.rpc, key)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sender.send, "pay 0", pay(to))
+            await sender.wait_pooled()
+            for number in (1, 2):
+                nursery.start_soon(sender.send, f"pay {number}", pay(to))
+            await trio.testing.wait_all_tasks_blocked()
+            await sender.rpc.write("evm_setAutomine", True)
+            await sender.rpc.write("evm_mine")
+        assert await sender.balance(to) == 3
+
+
 # --------------------------------------------------------------------------------------------------- kill -9 anywhere
 
 
@@ -248,7 +262,7 @@ async def test_what_was_saved_is_finished_in_the_next_life_unasked(
             nursery.cancel_scope.cancel()
     async with open_sender(chain.url, tmp_path, key) as sender:
         await sender.rpc.write("evm_mine")
-        await until(sender.is_idle)
+        await wait_until(sender.is_idle)
         assert await sender.balance(to) == 1
 
 
@@ -266,7 +280,7 @@ async def test_a_stuck_transaction_is_offered_again_for_more(chains: Callable[..
             async def is_raised() -> bool:
                 return len(await attempts_of(sender)) >= 3
 
-            await until(is_raised)
+            await wait_until(is_raised)
             attempts = await attempts_of(sender)
             await sender.rpc.write("evm_mine")
         assert [attempt.nonce for attempt in attempts] == [0] * len(attempts)
@@ -296,7 +310,7 @@ async def test_it_is_not_confirmed_before_its_depth(chains: Callable[..., DevCha
             for blocks in range(1, 4):
                 await sender.rpc.write("evm_mine")
                 with trio.move_on_after(0.2):
-                    await until(sender.is_idle)
+                    await wait_until(sender.is_idle)
                 assert await sender.is_idle() == (blocks == 3)
 
 
@@ -390,7 +404,7 @@ async def test_a_chain_restored_from_an_older_state_gets_back_what_it_lost(
         async def is_whole() -> bool:
             return await sender.balance(to) == 3
 
-        await until(is_whole)
+        await wait_until(is_whole)
         assert await sender.nonce() == 3
 
 

@@ -128,7 +128,7 @@ def test_leases_are_listed_by_namespace(host: Path) -> None:
     assert tree.list_leases("n1") == (LEASE,) and tree.list_leases("n2") == ()
 
 
-def test_lines_that_are_no_counters_are_left_out() -> None:
+def test_lines_that_are_not_counters_are_left_out() -> None:
     assert parse_keyed("oom_kill 3\nodd\nname value\n") == {"oom_kill": 3}
 
 

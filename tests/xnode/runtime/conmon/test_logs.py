@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from tests.xnode.runtime.conftest import Bench
+from xnode.runtime.conmon.logs import MAX_PIECE_BYTES, find_record, parse_records, read_pieces
 from xnode.runtime.podman.command import LOG_LIMIT_BYTES
-from xnode.runtime.podman.logs import MAX_PIECE_BYTES, find_record, parse_records, read_pieces
 
 ONE_RECORD_BYTES = 9_000
 """conmon looks at its limit before it writes."""

@@ -1,37 +1,23 @@
-"""Orphans: workloads that are left on the host of leases that are over."""
+"""Orphans: workloads left on the host by leases that are over, taken away when the node starts."""
 
 from __future__ import annotations
 
 import structlog
-import trio
 
-from xnode.errors import Permanent, Retryable
 from xnode.logs import log_id_of
 from xnode.loop import Loop
 from xnode.node.records import ProviderLease
 from xnode.ports.runtime import Engine
 from xnode.store.journal import Journal
 
-RETRY_S = 5.0
-"""Pause after the engine or the database could not be asked."""
-
 log = structlog.get_logger()
 
 
 async def sweep_orphans(engine: Engine, loop: Loop, journal: Journal) -> None:
-    """Take orphans off the host once, after a start; tried again until it succeeds."""
-    while True:
-        try:
-            await _sweep(engine, loop, journal)
-            return
-        except (Retryable, Permanent) as error:
-            log.warning("orphans not swept; trying again", reason=str(error))
-            await trio.sleep(RETRY_S)
+    """Take away what is left on the host of leases that are over.
 
-
-async def _sweep(engine: Engine, loop: Loop, journal: Journal) -> None:
-    """Two confirmations are needed: the state has no open lease of that id, and the journal knows how it ended (or has never
-    heard of it, which means that its start was never promised to a submitter).
+    Two confirmations are needed: the state has no open lease of that id, and the journal knows how it ended (or has never
+    heard of it, which means that its start was never promised to any submitter).
     """
     known = {
         record.lease_id: record

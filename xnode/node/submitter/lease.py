@@ -13,9 +13,10 @@ from scheduler.job import OutputFile, check_path
 from xnode.node import changes, effects
 from xnode.node.lease import OPEN, EndReason, follow
 from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.registry import handles, on_failure, wakes
 from xnode.node.state import Turn
-from xnode.node.submitter_job import ask_lease, drop_quotes, note, try_next
-from xnode.node.submitter_money import (
+from xnode.node.submitter.job import ask_lease, drop_quotes, note, try_next
+from xnode.node.submitter.money import (
     RETAIN_NS,
     SETTLE_WAIT_NS,
     fold_settled,
@@ -34,13 +35,14 @@ STOP_GRACE_NS = 60 * NANOS_PER_SECOND
 """How long after our order to stop a provider may still bill: it may be away for a moment when the order comes."""
 
 
+@handles(changes.LeaseAccepted)
 def on_lease_accepted(turn: Turn, change: changes.LeaseAccepted) -> None:
     """Both have signed."""
     lease = turn.get(SubmitterLease, change.lease_id)
     if lease is None or lease.status != "requested":
         return
     if not is_signed_by(lease.terms.node, change.lease_id, change.signature):
-        on_lease_refused(turn, lease, Refusal("terms_signature", "the provider's signature of the terms is wrong"))
+        _leave_lease(turn, lease, Refusal("terms_signature", "the provider's signature of the terms is wrong"))
         return
     _open(turn, lease)
 
@@ -60,8 +62,16 @@ def _open(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
     return lease
 
 
-def on_lease_refused(turn: Turn, lease: SubmitterLease, refusal: Refusal) -> None:
-    """The provider will not, or has not said so in time: try the next."""
+@on_failure(effects.RequestLease)
+def on_lease_refused(turn: Turn, effect: effects.RequestLease, refusal: Refusal) -> None:
+    """The provider refuses, or has not answered in time."""
+    lease = turn.get(SubmitterLease, effect.lease_id)
+    if lease is not None:
+        _leave_lease(turn, lease, refusal)
+
+
+def _leave_lease(turn: Turn, lease: SubmitterLease, refusal: Refusal) -> None:
+    """Nothing comes of it: try the next provider."""
     if lease.status != "requested":
         return
     turn.put(lease, status=follow(lease.status, "refuse"), refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
@@ -85,6 +95,7 @@ def heard(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
 # ------------------------------------------------------------------------------------------------------------ receipts
 
 
+@handles(changes.ReceiptsReceived)
 def on_receipts_received(turn: Turn, change: changes.ReceiptsReceived) -> None:
     """Accept what the lease allows and answer with a voucher; else name the line that is wrong and sign nothing."""
     lease = turn.get(SubmitterLease, change.receipts[0].receipt.lease_id) if change.receipts else None
@@ -173,6 +184,7 @@ def _refuse_receipts(turn: Turn, lease: SubmitterLease, reply_to: str, refusal: 
 # ---------------------------------------------------------------------------------------------------------------- news
 
 
+@handles(changes.LeaseNews)
 def on_lease_news(turn: Turn, change: changes.LeaseNews) -> None:
     """Note how the lease is; when it has ended, fetch what it left."""
     lease = turn.get(SubmitterLease, change.lease_id)
@@ -253,19 +265,11 @@ def _check_outputs(lease: SubmitterLease, outputs: tuple[OutputFile, ...]) -> Re
 
 
 def _fetch(turn: Turn, lease: SubmitterLease) -> None:
-    turn.emit(
-        effects.FetchOutputs(
-            lease.lease_id,
-            lease.terms.node,
-            lease.multiaddrs,
-            lease.outputs or (),
-            id=f"outputs:{lease.lease_id.hex()}",
-            lane=f"outputs:{lease.lease_id.hex()}",
-            deadline_ns=turn.at_ns + FETCH_OUTPUTS_NS,
-        )
-    )
+    slot = turn.slot("outputs", lease.lease_id, wait_ns=FETCH_OUTPUTS_NS)
+    turn.emit(effects.FetchOutputs(lease.lease_id, lease.terms.node, lease.multiaddrs, lease.outputs or (), *slot))
 
 
+@handles(changes.OutputsFetched)
 def on_outputs_fetched(turn: Turn, change: changes.OutputsFetched) -> None:
     """All outputs are here and are what they should be: the job is done."""
     lease = turn.get(SubmitterLease, change.lease_id)
@@ -278,11 +282,13 @@ def on_outputs_fetched(turn: Turn, change: changes.OutputsFetched) -> None:
     finish_job(turn, job, lease, lease.end_reason or "completed", lease.end_detail)
 
 
-def on_outputs_failed(turn: Turn, lease: SubmitterLease, detail: str) -> None:
+@on_failure(effects.FetchOutputs)
+def on_outputs_failed(turn: Turn, effect: effects.FetchOutputs, refusal: Refusal) -> None:
     """The work was done, but its outputs cannot be had."""
-    job = turn.get(SubmitterJob, lease.job_hash)
-    if job is not None:
-        finish_job(turn, job, lease, "outputs_lost", detail)
+    lease = turn.get(SubmitterLease, effect.lease_id)
+    job = turn.get(SubmitterJob, lease.job_hash) if lease else None
+    if lease is not None and job is not None:
+        finish_job(turn, job, lease, "outputs_lost", refusal.detail)
 
 
 def finish_job(turn: Turn, job: SubmitterJob, lease: SubmitterLease, reason: str, detail: str) -> None:
@@ -297,6 +303,7 @@ def finish_job(turn: Turn, job: SubmitterJob, lease: SubmitterLease, reason: str
 # ------------------------------------------------------------------------------------------------------------- silence
 
 
+@wakes(SubmitterLease)
 def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
     """Silence: ask once, then count the provider as lost; or settlement that never came: take the rest back."""
     settings = turn.state.settings.submitter
@@ -331,7 +338,7 @@ def _give_up_outputs(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
 
 
 def lose_provider(turn: Turn, lease: SubmitterLease) -> None:
-    """No word for too long: what we signed is all it gets; the rest comes back after the thaw."""
+    """Not heard from for too long: what we signed is all it gets; the rest comes back after the thaw."""
     reason: EndReason = lease.end_reason or "provider_lost"
     lease = turn.put(lease, status=follow(lease.status, "lost"), end_reason=reason, wake_at_ns=None)
     job = turn.get(SubmitterJob, lease.job_hash)
@@ -342,16 +349,17 @@ def lose_provider(turn: Turn, lease: SubmitterLease) -> None:
     thaw(turn, lease.terms.escrow_id)
 
 
-def on_provider_forgot(turn: Turn, lease: SubmitterLease, detail: str) -> None:
-    """The provider says it does not know the lease; only its silence as well makes it lost."""
+@on_failure(effects.AskLease)
+def on_ask_failed(turn: Turn, effect: effects.AskLease, refusal: Refusal) -> None:
+    """A stop is never given up while the lease may still cost something. A provider that says it does not know the lease
+    is not lost yet: only its silence as well makes it so."""
+    lease = turn.get(SubmitterLease, effect.lease_id)
+    if lease is None or lease.status not in OPEN:
+        return
     job = turn.get(SubmitterJob, lease.job_hash)
-    if job is not None and lease.status in OPEN:
-        note(turn, job, "provider_forgot", detail)
-
-
-def on_ask_failed(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
-    """A stop is never given up while the lease may still cost something."""
-    if stop and lease.status in OPEN:
+    if refusal.code == "lease_unknown" and job is not None:
+        note(turn, job, "provider_forgot", refusal.detail)
+    elif refusal.code != "lease_unknown" and effect.stop:
         ask_lease(turn, lease, stop=True)
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import trio
 
 from metering.usage import Counters
+from xnode.backoff import Backoff
 from xnode.errors import Retryable
 from xnode.ports.runtime import WorkloadState
+from xnode.runtime.conmon.lease_folder import Ending, LeaseFolder, LeaseRecord, is_timed_out
 from xnode.runtime.host.cgroup import CpuCounter, LeaseCgroup, parse_keyed
 from xnode.runtime.host.network import make_network
-from xnode.runtime.podman.lease_folder import Ending, LeaseFolder, LeaseRecord, is_timed_out
 
 ENDING_DEADLINE_S = 20.0
 """conmon writes the exit status within milliseconds of the exit; later than this it is dead or the disk hangs."""
@@ -25,8 +26,8 @@ ENDING_DEADLINE_S = 20.0
 CLOCK_REALTIME_COARSE = 5
 """The clock that stamps files. A finer one would run ahead of the time of the exit that is read from a file later."""
 
-FIRST_LOOK_S, LONGEST_LOOK_S = 0.002, 0.1
-"""How often to look for the exit status once the process is gone: soon, then ever less often."""
+LOOKS = Backoff(first_s=0.002, most_s=0.1)
+"""Between looks for the exit status once the process is gone."""
 
 
 class Workload:
@@ -47,7 +48,7 @@ class Workload:
         self._least = Counters(0, 0)
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the descriptors."""
         if self._pidfd is not None:
             os.close(self._pidfd)
         if self._cpu is not None:
@@ -78,7 +79,7 @@ class Workload:
     async def wait_exit(self) -> WorkloadState:
         """Returns when it has exited and its exit status is known; at once when it has not started.
 
-        conmon ends it at its limit even while nobody waits, but seconds late: who waits ends it in time.
+        conmon ends it at its limit even while no caller waits, but seconds late; a caller that waits ends it in time.
         """
         while (state := self.look()).status == "running":
             if not self.is_live():
@@ -86,7 +87,7 @@ class Workload:
                 continue
             if (left_s := self._left_s()) <= 0:
                 self.cgroup.kill()
-            with trio.move_on_after(max(left_s, LONGEST_LOOK_S)):
+            with trio.move_on_after(max(left_s, LOOKS.most_s)):
                 await self._wait_gone()
         return state
 
@@ -105,14 +106,13 @@ class Workload:
 
     async def wait_ending(self) -> None:
         """Returns when the exit status of a process that is gone is known; unknown for good past the deadline."""
-        pause_s, until = FIRST_LOOK_S, trio.current_time() + ENDING_DEADLINE_S
+        until, pauses = trio.current_time() + ENDING_DEADLINE_S, LOOKS.pauses()
         while self._find_ending(self._read_started_ns()) is None:
             if trio.current_time() > until or not self._has_monitor():
                 if self._find_ending(self._read_started_ns()) is None:
                     self.folder.write_unknown_ending(time.time_ns())
                 return
-            await trio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_LOOK_S)
+            await trio.sleep(next(pauses))
 
     def is_live(self) -> bool:
         """True while its first process runs."""
@@ -139,7 +139,7 @@ class Workload:
         if self._ending is None:
             self._ending = self.folder.read_ending()
         if self._ending is None and not self._survived:
-            # The host restarted under it: it ran at least until it last said something.
+            # The host restarted under it: it ran at least until its files last changed.
             last_ns = self.folder.read_last_written_ns()
             self._ending = Ending(max(last_ns, started_ns or 0), None)
         return self._ending

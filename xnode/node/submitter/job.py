@@ -10,7 +10,7 @@ from metering.eip712 import keccak
 from metering.receipt import make_first
 from metering.refusal import Refusal
 from metering.terms import Escrow, LeaseTerms, Opening, escrow_id_of, lease_id_of
-from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Address, Amount
+from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Address, Amount, Hash32
 from scheduler.job import job_hash_of
 from scheduler.latency import next_latency
 from scheduler.match import Choice, choose, sort_answers
@@ -18,6 +18,7 @@ from scheduler.preferences import Preferences
 from scheduler.quote import Quote, SignedQuote, quote_digest_of
 from scheduler.score import weights_of
 from xnode.node import changes, effects
+from xnode.node.opening import opening_until_of
 from xnode.node.records import (
     TIMELINE_MAX,
     Asked,
@@ -29,6 +30,7 @@ from xnode.node.records import (
     SubmitterSettings,
     TimelineEntry,
 )
+from xnode.node.registry import handles, ignore_failure, on_failure, wakes
 from xnode.node.state import Turn
 
 SEARCH_WAIT_NS = 20 * NANOS_PER_SECOND
@@ -40,8 +42,8 @@ FUNDS_WAIT_NS = 15 * NANOS_PER_SECOND
 LEASE_WAIT_NS = 20 * NANOS_PER_SECOND
 """How long a provider may take to countersign; it asks its chain node meanwhile."""
 
-OPENING_SLACK_NS = 120 * NANOS_PER_SECOND
-"""How long after its deadline an opening may still show up on chain: the chain's clock and its blocks may be that late."""
+ASK_WAIT_NS = 60 * NANOS_PER_SECOND
+"""How long a provider may take to say how a lease is, or to stop it, before it is asked anew."""
 
 MAX_TRIES = 5
 """Providers tried before a job is given up: five in a row that fail have a common reason worth a person's look."""
@@ -61,13 +63,10 @@ def note(
     return turn.put(job, timeline=(*job.timeline, entry)[-TIMELINE_MAX:], **changes)
 
 
-def _lane(what: str, key: bytes) -> str:
-    return f"{what}:{key.hex()}"
-
-
 # -------------------------------------------------------------------------------------------------------------- search
 
 
+@handles(changes.JobSubmitted)
 def on_job_submitted(turn: Turn, change: changes.JobSubmitted) -> None:
     """Take the job and look for offers. Submitting it twice is submitting it once."""
     job_hash = job_hash_of(change.job)
@@ -81,22 +80,15 @@ def on_job_submitted(turn: Turn, change: changes.JobSubmitted) -> None:
 
 
 def search(turn: Turn, job: SubmitterJob) -> None:
-    """Look for offers, leaving out whom we tried."""
+    """Look for offers, leaving out the providers that we tried."""
     job = turn.put(job, status="searching", asked=(), lease_id=None, wake_at_ns=None)
-    turn.emit(
-        effects.SearchOffers(
-            job.job_hash,
-            job.job,
-            (*job.tried, *job.passed),
-            id=_lane("search", job.job_hash),
-            lane=_lane("search", job.job_hash),
-            deadline_ns=turn.at_ns + SEARCH_WAIT_NS,
-        )
-    )
+    slot = turn.slot("search", job.job_hash, wait_ns=SEARCH_WAIT_NS)
+    turn.emit(effects.SearchOffers(job.job_hash, job.job, (*job.tried, *job.passed), *slot))
 
 
+@handles(changes.OffersRanked)
 def on_offers_ranked(turn: Turn, change: changes.OffersRanked) -> None:
-    """Ask the best few, or say every reason why nobody fits, before any money moves."""
+    """Ask the best few, or give every reason why no provider fits, before any money moves."""
     job = turn.get(SubmitterJob, change.job_hash)
     settings = turn.state.settings.submitter
     if job is None or job.status != "searching" or settings is None:
@@ -111,9 +103,8 @@ def on_offers_ranked(turn: Turn, change: changes.OffersRanked) -> None:
         fail_job(turn, job, "no_match", reasons or "no offers were found; is any provider reachable?")
         return
     asked = tuple(_make_asked(one) for one in change.candidates[: settings.quotes])
-    wait_ns = turn.at_ns + settings.quote_wait_ns
-    job = turn.put(job, status="quoting", asked=asked, wake_at_ns=wait_ns)
-    _ask_quotes(turn, job, settings, wait_ns)
+    job = turn.put(job, status="quoting", asked=asked, wake_at_ns=turn.at_ns + settings.quote_wait_ns)
+    _ask_quotes(turn, job, settings)
 
 
 def _make_asked(one: Candidate) -> Asked:
@@ -128,31 +119,18 @@ def _make_asked(one: Candidate) -> Asked:
     )
 
 
-def _ask_quotes(turn: Turn, job: SubmitterJob, settings: SubmitterSettings, wait_ns: int) -> None:
-    lane = _lane("funds", job.job_hash)
-    turn.emit(
-        effects.ReadFunds(
-            job.job_hash, settings.payer, job.job.asset, id=lane, lane=lane, deadline_ns=turn.at_ns + FUNDS_WAIT_NS
-        )
-    )
+def _ask_quotes(turn: Turn, job: SubmitterJob, settings: SubmitterSettings) -> None:
+    slot = turn.slot("funds", job.job_hash, wait_ns=FUNDS_WAIT_NS)
+    turn.emit(effects.ReadFunds(job.job_hash, settings.payer, job.job.asset, *slot))
     for asked in job.asked:
-        key = job.job_hash + asked.node
-        turn.emit(
-            effects.RequestQuote(
-                job.job_hash,
-                job.job,
-                asked.node,
-                asked.multiaddrs,
-                id=_lane("quote", key),
-                lane=_lane("quote", key),
-                deadline_ns=wait_ns,
-            )
-        )
+        slot = turn.slot("quote", job.job_hash + asked.node, until_ns=turn.at_ns + settings.quote_wait_ns)
+        turn.emit(effects.RequestQuote(job.job_hash, job.job, asked.node, asked.multiaddrs, *slot))
 
 
 # -------------------------------------------------------------------------------------------------------------- quotes
 
 
+@handles(changes.QuoteReceived)
 def on_quote_received(turn: Turn, change: changes.QuoteReceived) -> None:
     """Note the quote; with the last answer the choice is made."""
     settings = turn.state.settings.submitter
@@ -165,8 +143,9 @@ def on_quote_received(turn: Turn, change: changes.QuoteReceived) -> None:
         _note_answer(turn, change.job_hash, change.node, change.signed, None)
 
 
+@on_failure(effects.RequestQuote)
 def on_quote_failed(turn: Turn, effect: effects.RequestQuote, refusal: Refusal) -> None:
-    """Note the no and its reason."""
+    """Note the refusal."""
     _note_answer(turn, effect.job_hash, effect.node, None, refusal)
 
 
@@ -189,6 +168,7 @@ def _note_answer(
     choose_if_ready(turn, job)
 
 
+@handles(changes.FundsRead)
 def on_funds_read(turn: Turn, change: changes.FundsRead) -> None:
     """What we can pay with is known; with the last quote the choice is made."""
     job = turn.get(SubmitterJob, change.job_hash)
@@ -196,8 +176,9 @@ def on_funds_read(turn: Turn, change: changes.FundsRead) -> None:
         choose_if_ready(turn, turn.put(job, funds=Amount(min(change.free, change.opener_cap))))
 
 
+@wakes(SubmitterJob)
 def on_job_woke(turn: Turn, job: SubmitterJob) -> None:
-    """Who has not answered by now is not asked again."""
+    """A provider that has not answered by now is not asked again."""
     if job.status == "quoting":
         choose_if_ready(turn, turn.put(job, wake_at_ns=None), late=True)
     elif job.status == "searching":
@@ -272,11 +253,10 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
         keccak(turn.entropy + lease_id),
         turn.at_ns // NANOS_PER_SECOND + settings.opening_ttl_s,
     )
-    until_ns = opening.deadline * NANOS_PER_SECOND + OPENING_SLACK_NS
     turn.put(
         escrow,
         lines=(*escrow.lines, PaidLine(lease_id, ZERO, ZERO_HASH)),
-        opening_until_ns=max(escrow.opening_until_ns, until_ns),
+        opening_until_ns=max(escrow.opening_until_ns, opening_until_of(opening)),
         wake_at_ns=None,
     )
     first = make_first(lease_id, turn.at_ns)
@@ -297,19 +277,8 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
     ranking = tuple(("0x" + row.node.hex(), str(row.score)) for row in choice.ranking)
     job = note(turn, job, "choice", choice.reason, ("node", "0x" + quote.node.hex()), *ranking)
     turn.put(job, status="leasing", lease_id=lease_id, tried=(*job.tried, quote.node), wake_at_ns=None)
-    lane = _lane("lease", lease_id)
-    turn.emit(
-        effects.RequestLease(
-            lease_id,
-            addrs,
-            terms,
-            escrow.escrow,
-            opening,
-            id=lane,
-            lane=lane,
-            deadline_ns=turn.at_ns + LEASE_WAIT_NS,
-        )
-    )
+    slot = turn.slot("lease", lease_id, wait_ns=LEASE_WAIT_NS)
+    turn.emit(effects.RequestLease(lease_id, addrs, terms, escrow.escrow, opening, *slot))
 
 
 def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow) -> LeaseTerms:
@@ -392,7 +361,8 @@ def ask_others(turn: Turn, job: SubmitterJob) -> None:
 
 
 def ask_silent(turn: Turn, job: SubmitterJob) -> None:
-    """Nobody is left to ask. Who did not answer may only have been away for a moment, and is asked again after a pause."""
+    """No provider is left to ask. One that did not answer may only have been away for a moment, and is asked again after a
+    pause."""
     settings = turn.state.settings.submitter
     if not job.silent or job.rounds >= MAX_ROUNDS or settings is None:
         fail_job(turn, job, "no_quote", job.no_quote)
@@ -402,9 +372,22 @@ def ask_silent(turn: Turn, job: SubmitterJob) -> None:
     turn.put(job, passed=passed, silent=(), rounds=job.rounds + 1, wake_at_ns=again_ns)
 
 
-def on_search_failed(turn: Turn, job: SubmitterJob, refusal: Refusal) -> None:
-    """No offers or no funds could be read; in time, perhaps only because we were away ourselves: then once more."""
-    if job.status not in ("searching", "quoting"):
+@on_failure(effects.SearchOffers)
+def on_search_failed(turn: Turn, effect: effects.SearchOffers, refusal: Refusal) -> None:
+    """No offers could be read."""
+    _search_again(turn, effect.job_hash, refusal)
+
+
+@on_failure(effects.ReadFunds)
+def on_funds_unread(turn: Turn, effect: effects.ReadFunds, refusal: Refusal) -> None:
+    """The chain did not say what we can pay with."""
+    _search_again(turn, effect.job_hash, refusal)
+
+
+def _search_again(turn: Turn, job_hash: Hash32, refusal: Refusal) -> None:
+    """After a missed deadline, which may only mean that we were away ourselves, a few times; else the job fails."""
+    job = turn.get(SubmitterJob, job_hash)
+    if job is None or job.status not in ("searching", "quoting"):
         return
     if refusal.code == "deadline" and job.rounds < MAX_ROUNDS:
         search(turn, turn.put(job, rounds=job.rounds + 1))
@@ -426,6 +409,7 @@ def fail_job(turn: Turn, job: SubmitterJob, reason: str, detail: str, *pairs: tu
     )  # fmt: skip
 
 
+@handles(changes.JobStopRequested)
 def on_job_stop_requested(turn: Turn, change: changes.JobStopRequested) -> None:
     """Stop a job wherever it is; what ran is paid."""
     job = turn.get(SubmitterJob, change.job_hash)
@@ -443,29 +427,18 @@ def on_job_stop_requested(turn: Turn, change: changes.JobStopRequested) -> None:
 
 def ask_lease(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
     """Ask the provider how the lease is, or to stop it."""
-    turn.emit(
-        effects.AskLease(
-            lease.lease_id,
-            lease.terms.node,
-            lease.multiaddrs,
-            stop,
-            id=_lane("ask", lease.lease_id),
-            lane=_lane("ask", lease.lease_id),
-            deadline_ns=turn.at_ns + 60 * NANOS_PER_SECOND,
-        )
-    )
+    slot = turn.slot("ask", lease.lease_id, wait_ns=ASK_WAIT_NS)
+    turn.emit(effects.AskLease(lease.lease_id, lease.terms.node, lease.multiaddrs, stop, *slot))
 
 
 def drop_quotes(turn: Turn, job: SubmitterJob, chosen: Address) -> None:
-    """Let the others go: until now each was the next to try, and each holds capacity that somebody else may want."""
+    """Let the others go: until now each was the next to try, and each holds capacity that another submitter may want."""
     for one in job.asked:
-        if one.quote is None or one.node == chosen:
-            continue
-        lane = _lane("drop", job.job_hash + one.node)
-        digest = quote_digest_of(turn.state.settings.separator, one.quote.quote)
-        deadline_ns = one.quote.quote.expires_at_ns
-        turn.emit(
-            effects.DropQuote(
-                job.job_hash, one.node, one.multiaddrs, digest, id=lane, lane=lane, deadline_ns=deadline_ns
-            )
-        )
+        if one.quote is not None and one.node != chosen:
+            quote = one.quote.quote
+            digest = quote_digest_of(turn.state.settings.separator, quote)
+            slot = turn.slot("drop", job.job_hash + one.node, until_ns=quote.expires_at_ns)
+            turn.emit(effects.DropQuote(job.job_hash, one.node, one.multiaddrs, digest, *slot))
+
+
+ignore_failure(effects.DropQuote, "a quote that is not dropped expires")

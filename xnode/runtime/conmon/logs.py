@@ -2,8 +2,8 @@
 
 An offset is a byte position in the log file as it lies on disk (record headers included), always at the start of a
 record.
-conmon only appends, so an offset means the same for ever: after our death, the client's, or both. Any other offset is
-moved forward to the next record. Each record is one line "TIME STREAM TAG TEXT"; tag P says that the line goes on.
+conmon only appends, so an offset means the same forever: after our death, the client's, or both. Any other offset is
+moved forward to the next record. Each record is one line "TIME STREAM TAG TEXT"; tag P means that the line goes on.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from pathlib import Path
 
 import trio
 
+from xnode.durable import sync_file
+
 MAX_PIECE_BYTES = 65_536
 """The most one piece holds and one read takes; conmon's records are at most 8 KiB."""
 
 POLL_S = 0.1
-"""How often to look when the kernel has no inotify instance left for us (128 a user by default)."""
+"""How often to look when the kernel has no inotify instance left for us (128 per user by default)."""
 
 IN_MODIFY, IN_NONBLOCK, IN_CLOEXEC = 0x2, os.O_NONBLOCK, os.O_CLOEXEC
 
@@ -64,8 +66,7 @@ def copy_log(log: Path, into: Path) -> None:
     with part.open("wb") as target:
         with contextlib.suppress(FileNotFoundError), log.open("rb") as source:
             shutil.copyfileobj(source, target)
-        target.flush()
-        os.fsync(target.fileno())
+        sync_file(target)
     part.replace(into)
 
 

@@ -13,6 +13,7 @@ from metering.voucher import Voucher
 from xnode.node import changes, effects
 from xnode.node.lease import OPEN, follow, next_status
 from xnode.node.records import EarnedLine, Issued, ProviderEscrow, ProviderLease
+from xnode.node.registry import handles, on_failure, wakes
 from xnode.node.state import Turn
 
 MAX_ISSUED = 16
@@ -25,16 +26,6 @@ RECLAIM_NS = 60 * NANOS_PER_SECOND
 """Pause before a failed claim is sent again."""
 
 
-def short_id_of(what: str, key: bytes) -> str:
-    """The id of the one effect of its kind for this lease or escrow."""
-    return f"{what}:{key.hex()}"
-
-
-def lane_of(what: str, key: bytes) -> str:
-    """Effects of one lane are done in order."""
-    return f"{what}:{key.hex()}"
-
-
 # ------------------------------------------------------------------------------------------------------------- funding
 
 
@@ -44,7 +35,7 @@ def accept_funding(turn: Turn, lease: ProviderLease, funding: changes.FundingRea
     escrow = known or ProviderEscrow(lease.terms.escrow_id, lease.escrow)
     if funding.thaw_end:
         return Refusal("escrow_thawing", "the escrow is being taken back; open another")
-    reserved = funding.deposited - max(escrow.cumulative, funding.claimed) - _make_promised(turn, escrow)
+    reserved = funding.deposited - max(escrow.cumulative, funding.claimed) - _promised_of(turn, escrow)
     if escrow.claiming:
         # The claim under way gives back what is left, so nothing of it can be promised to another lease.
         reserved = 0
@@ -66,7 +57,7 @@ def accept_funding(turn: Turn, lease: ProviderLease, funding: changes.FundingRea
     return None
 
 
-def _make_promised(turn: Turn, escrow: ProviderEscrow) -> int:
+def _promised_of(turn: Turn, escrow: ProviderEscrow) -> int:
     """What the other open leases of this escrow may still cost beyond what vouchers cover."""
     promised = 0
     for line in escrow.lines:
@@ -76,6 +67,7 @@ def _make_promised(turn: Turn, escrow: ProviderEscrow) -> int:
     return promised
 
 
+@handles(changes.OpeningConfirmed)
 def on_opening_confirmed(turn: Turn, change: changes.OpeningConfirmed) -> None:
     """From here on vouchers are worth what they say."""
     escrow = turn.get(ProviderEscrow, change.escrow_id)
@@ -127,19 +119,14 @@ def issue_receipt(
 
 def push_receipts(turn: Turn, lease: ProviderLease) -> None:
     """Send every uncovered receipt, oldest first; a newer push takes the older one's place."""
-    turn.emit(
-        effects.PushReceipts(
-            lease.lease_id,
-            lease.terms.submitter,
-            lease.submitter_addrs,
-            tuple(issued.receipt for issued in lease.issued),
-            id=short_id_of("receipts", lease.lease_id),
-            lane=lane_of("receipts", lease.lease_id),
-            deadline_ns=lease.wake_at_ns if lease.last.final and lease.wake_at_ns else 0,
-        )
-    )
+    # A final receipt is pushed for as long as the lease waits for its voucher.
+    until_ns = lease.wake_at_ns if lease.last.final and lease.wake_at_ns else 0
+    slot = turn.slot("receipts", lease.lease_id, until_ns=until_ns)
+    receipts = tuple(issued.receipt for issued in lease.issued)
+    turn.emit(effects.PushReceipts(lease.lease_id, lease.terms.submitter, lease.submitter_addrs, receipts, *slot))
 
 
+@handles(changes.VoucherReceived)
 def on_voucher_received(turn: Turn, change: changes.VoucherReceived) -> None:
     """Take the voucher if it is good for the receipts it names; else it changes nothing, and exposure goes on growing."""
     lease = turn.get(ProviderLease, change.lease_id)
@@ -187,12 +174,6 @@ def _cover_lease(turn: Turn, lease: ProviderLease, change: changes.VoucherReceiv
         settle_if_paid(turn, lease, gave_up=False)
 
 
-def on_receipts_refused(turn: Turn, lease: ProviderLease) -> None:
-    """The submitter will sign nothing more: what is vouchered is all there will be."""
-    if lease.status == "ending":
-        settle_if_paid(turn, lease, gave_up=True)
-
-
 # ---------------------------------------------------------------------------------------------------------- settlement
 
 
@@ -222,18 +203,12 @@ def claim_escrow(turn: Turn, escrow: ProviderEscrow, urgent: bool = False) -> No
         return
     claims = escrow.claims + 1
     turn.put(escrow, claiming=True, claims=claims, wake_at_ns=None)
-    turn.emit(
-        effects.Claim(
-            escrow.escrow_id,
-            escrow.escrow,
-            escrow.voucher,
-            release=not busy,
-            id=f"claim:{escrow.escrow_id.hex()}:{claims}",
-            lane=lane_of("chain", escrow.escrow_id),
-        )
-    )
+    lane = effects.slot_id_of("chain", escrow.escrow_id)
+    slot = turn.slot("claim", escrow.escrow_id, number=claims, lane=lane)
+    turn.emit(effects.Claim(escrow.escrow_id, escrow.escrow, escrow.voucher, not busy, *slot))
 
 
+@handles(changes.ClaimConfirmed)
 def on_claim_confirmed(turn: Turn, change: changes.ClaimConfirmed) -> None:
     """Money is where it belongs: the leases it covers are settled and folded into one number."""
     escrow = turn.get(ProviderEscrow, change.escrow_id)
@@ -272,13 +247,15 @@ def _is_settling(turn: Turn, lease_id: Hash32) -> bool:
     return lease is not None and lease.status == "settling"
 
 
-def on_claim_failed(turn: Turn, escrow_id: Hash32) -> None:
+@on_failure(effects.Claim)
+def on_claim_failed(turn: Turn, effect: effects.Claim, _refusal: Refusal) -> None:
     """Never given up: the voucher stays good, so it is sent again after a pause."""
-    escrow = turn.get(ProviderEscrow, escrow_id)
+    escrow = turn.get(ProviderEscrow, effect.escrow_id)
     if escrow is not None:
         turn.put(escrow, claiming=False, wake_at_ns=turn.at_ns + RECLAIM_NS)
 
 
+@wakes(ProviderEscrow)
 def on_escrow_woke(turn: Turn, escrow: ProviderEscrow) -> None:
     """Time to try a claim again."""
     escrow = turn.put(escrow, wake_at_ns=None)

@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 
 from metering.units import Hash32
+from xnode.durable import sync_file
 from xnode.ports.runtime import WorkloadSpec
 
 KILLED = 137
@@ -30,7 +31,7 @@ CONMON_TIMED_OUT = -1
 """What conmon writes when its own clock ended the workload."""
 
 UNKNOWN = b"unknown"
-"""What we write into the exit file when nobody else can any more."""
+"""What we write into the exit file when no process is left that could."""
 
 TIMEOUT_SLACK_NS = 50_000_000
 """Our own clock may end it this much before the limit as its files count."""
@@ -52,7 +53,7 @@ class LeaseRecord(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a workload ended. exit_code None: nobody can say, because the host or its monitor died with it."""
+    """How a workload ended. exit_code None: unknown, because the host or its monitor died with it."""
 
     finished_at_ns: int
     exit_code: int | None
@@ -99,13 +100,12 @@ class LeaseFolder:
         (self.path / "network").write_text(attach_script)
 
     def write_record(self, record: LeaseRecord) -> None:
-        """Make the folder and say durably that the lease has something here, before it has."""
+        """Make the folder and note durably that the lease has something here, before it has."""
         self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
         fresh = self.path / "record.new"
         with fresh.open("wb") as file:
             file.write(msgspec.json.encode(record))
-            file.flush()
-            os.fsync(file.fileno())
+            sync_file(file)
         fresh.replace(self.path / "record.json")
 
     def read_record(self) -> LeaseRecord | None:
@@ -118,7 +118,7 @@ class LeaseFolder:
         return mtime_ns(self.path / "started")
 
     def read_ending(self) -> Ending | None:
-        """How it ended, as far as a file says so."""
+        """How it ended, as far as a file shows it."""
         for path in (self.path / "exit", *self._conmon_exit()):
             text = read_bytes_if_there(path)
             at_ns = mtime_ns(path)
@@ -131,7 +131,7 @@ class LeaseFolder:
         return (self.exits / cid,) if cid else ()
 
     def write_unknown_ending(self, finished_at_ns: int) -> None:
-        """Say for good that nobody knows how it ended; an ending that is there already stays."""
+        """Say for good that it is unknown how it ended; an ending that is there already stays."""
         fresh = self.path / "exit.unknown"
         fresh.write_bytes(UNKNOWN)
         os.utime(fresh, ns=(finished_at_ns, finished_at_ns))
@@ -174,7 +174,7 @@ def make_record(spec: WorkloadSpec, boot_id: str, image_id: str, uid_base: int, 
 
 
 def make_ending(text: bytes, at_ns: int) -> Ending:
-    """The ending that an exit file's text tells."""
+    """The ending that an exit file's text means."""
     if text == UNKNOWN:
         return Ending(at_ns, None)
     by_conmon = int(text) == CONMON_TIMED_OUT

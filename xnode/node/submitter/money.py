@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND, Amount, Hash32
 from metering.voucher import fold_receipts
 from xnode.node import changes, effects
 from xnode.node.lease import follow
 from xnode.node.records import SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.registry import handles, on_failure, wakes
 from xnode.node.state import Turn
-from xnode.node.submitter_job import note
+from xnode.node.submitter.job import note
 
 SETTLE_WAIT_NS = 900 * NANOS_PER_SECOND
 """How long a provider may take to claim and release before we take the rest back by thaw."""
@@ -20,9 +22,9 @@ RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
 """How long a settled lease stays at hand, for late messages."""
 
 
-def on_escrow_seen(turn: Turn, escrow: SubmitterEscrow, change: changes.EscrowSeen) -> None:
+def see_escrow(turn: Turn, escrow: SubmitterEscrow, seen: changes.EscrowSeen) -> None:
     """The chain moved: settle what it has paid."""
-    escrow = turn.put(escrow, deposited=change.deposited, claimed=change.claimed, thaw_end=change.thaw_end)
+    escrow = turn.put(escrow, deposited=seen.deposited, claimed=seen.claimed, thaw_end=seen.thaw_end)
     settle_if_claimed(turn, escrow)
     fold_settled(turn, escrow.escrow_id)
 
@@ -53,7 +55,7 @@ def _settle(turn: Turn, lease: SubmitterLease) -> None:
 
 def fold_settled(turn: Turn, escrow_id: Hash32) -> None:
     """Fold the leases at the front that can change no more into one cost and one hash; with none left, whatever the
-    provider does not give back by itself is taken back."""
+    provider does not give back is taken back."""
     escrow = turn.get(SubmitterEscrow, escrow_id)
     if escrow is None:
         return
@@ -86,10 +88,11 @@ def thaw(turn: Turn, escrow_id: Hash32) -> None:
         # Numbered, because one that the chain has reverted stays reverted under its name.
         number = escrow.withdrawals + 1
         turn.put(escrow, thaw_asked=True, withdrawals=number)
-        lane = f"chain:{escrow_id.hex()}"
-        turn.emit(effects.StartThaw(escrow_id, escrow.escrow, id=f"thaw:{escrow_id.hex()}:{number}", lane=lane))
+        slot = turn.slot("thaw", escrow_id, number=number, lane=effects.slot_id_of("chain", escrow_id))
+        turn.emit(effects.StartThaw(escrow_id, escrow.escrow, *slot))
 
 
+@handles(changes.ThawStarted)
 def on_thaw_started(turn: Turn, change: changes.ThawStarted) -> None:
     """Wake when the thaw is over."""
     escrow = turn.get(SubmitterEscrow, change.escrow_id)
@@ -98,14 +101,16 @@ def on_thaw_started(turn: Turn, change: changes.ThawStarted) -> None:
         turn.put(escrow, thaw_end=change.thaw_end, wake_at_ns=wake_at_ns)
 
 
+@wakes(SubmitterEscrow)
 def on_escrow_woke(turn: Turn, escrow: SubmitterEscrow) -> None:
     """The thaw is over: take the rest."""
     escrow_id = escrow.escrow_id
     escrow = turn.put(escrow, wake_at_ns=None)
     if escrow.thaw_end:
         escrow = turn.put(escrow, withdrawals=escrow.withdrawals + 1)
-        effect_id, lane = f"close:{escrow_id.hex()}:{escrow.withdrawals}", f"chain:{escrow_id.hex()}"
-        turn.emit(effects.CloseEscrow(escrow_id, escrow.escrow, escrow.cumulative, id=effect_id, lane=lane))
+        lane = effects.slot_id_of("chain", escrow_id)
+        slot = turn.slot("close", escrow_id, number=escrow.withdrawals, lane=lane)
+        turn.emit(effects.CloseEscrow(escrow_id, escrow.escrow, escrow.cumulative, *slot))
     elif escrow.thaw_asked:
         turn.put(escrow, thaw_asked=False)
         thaw(turn, escrow_id)
@@ -113,6 +118,7 @@ def on_escrow_woke(turn: Turn, escrow: SubmitterEscrow) -> None:
         thaw(turn, escrow_id)
 
 
+@handles(changes.EscrowClosed)
 def on_escrow_closed(turn: Turn, change: changes.EscrowClosed) -> None:
     """The rest is back: whatever was promised beyond what was claimed is void."""
     escrow = turn.get(SubmitterEscrow, change.escrow_id)
@@ -128,18 +134,30 @@ def on_escrow_closed(turn: Turn, change: changes.EscrowClosed) -> None:
     fold_settled(turn, escrow.escrow_id)
     escrow = turn.get(SubmitterEscrow, change.escrow_id) or escrow
     if turn.at_ns < escrow.opening_until_ns:
-        # An opening that is still on its way would put money where nobody looks any more: look again when none can be.
+        # An opening that is still on its way would put money into an escrow that is no longer watched: look again when none
+        # can be.
         turn.put(escrow, thaw_asked=True, thaw_end=0, wake_at_ns=escrow.opening_until_ns)
     else:
         turn.archive(escrow, wake_at_ns=None)
 
 
-def on_withdrawal_failed(turn: Turn, escrow_id: Hash32) -> None:
+@on_failure(effects.StartThaw)
+def on_thaw_failed(turn: Turn, effect: effects.StartThaw, _refusal: Refusal) -> None:
+    """See _withdraw_again."""
+    _withdraw_again(turn, effect.escrow_id)
+
+
+@on_failure(effects.CloseEscrow)
+def on_close_failed(turn: Turn, effect: effects.CloseEscrow, _refusal: Refusal) -> None:
+    """See _withdraw_again."""
+    _withdraw_again(turn, effect.escrow_id)
+
+
+def _withdraw_again(turn: Turn, escrow_id: Hash32) -> None:
     """Never given up: the money is ours, so it is asked for again after a pause."""
     escrow = turn.get(SubmitterEscrow, escrow_id)
-    if escrow is None:
-        return
-    turn.put(escrow, wake_at_ns=turn.at_ns + WITHDRAW_AGAIN_NS)
+    if escrow is not None:
+        turn.put(escrow, wake_at_ns=turn.at_ns + WITHDRAW_AGAIN_NS)
 
 
 def waits_for_outputs(turn: Turn, lease: SubmitterLease) -> bool:

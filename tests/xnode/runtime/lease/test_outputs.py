@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from xnode.errors import Permanent
-from xnode.runtime.podman import outputs
+from xnode.runtime.lease import outputs
 
 LIMIT = 1 << 20
 

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from metering.units import Hash32
 from scheduler.job import Blob, OutputFile
+from xnode.durable import sync_file
 from xnode.errors import Permanent
 
 MAX_FILES = 10_000
@@ -40,7 +41,7 @@ def collect(out: Path, into: Path, limit_bytes: int) -> tuple[OutputFile, ...]:
             with os.fdopen(fd, "rb") as file:
                 total += os.fstat(fd).st_size
                 if len(files) == MAX_FILES:
-                    raise Permanent(f"/work/out holds more than {MAX_FILES} files; put them into an archive")
+                    raise Permanent(f"/work/out holds more than {MAX_FILES} files", hint="put them into an archive")
                 if total > limit_bytes:
                     raise Permanent(
                         f"/work/out/{path}: files claim more than the {limit_bytes} bytes of the lease's disk"
@@ -82,7 +83,7 @@ def _checked(path: str) -> str:
 
 
 def _store(file: BinaryIO, into: Path) -> Blob:
-    """Copy under a name nobody reads, then give it its hash as name: a crash leaves no half blob."""
+    """Copy under a name that is not looked for, then give it its hash as name: a crash leaves no partial blob."""
     fresh = into / f".output.{os.getpid()}.{id(file)}"
     digest, size = hashlib.sha256(), 0
     try:
@@ -91,8 +92,7 @@ def _store(file: BinaryIO, into: Path) -> Blob:
                 digest.update(chunk)
                 copy.write(chunk)
                 size += len(chunk)
-            copy.flush()
-            os.fsync(copy.fileno())
+            sync_file(copy)
         fresh.replace(into / digest.hexdigest())
     finally:
         fresh.unlink(missing_ok=True)

@@ -5,25 +5,26 @@ from __future__ import annotations
 from metering.receipt import make_first
 from metering.refusal import Refusal
 from metering.terms import lease_id_of
-from metering.units import NANOS_PER_SECOND
+from metering.units import NANOS_PER_SECOND, Hash32
 from metering.usage import Counters
 from scheduler.job import OutputFile
 from xnode.node import changes, effects
-from xnode.node.lease import EndReason, follow, next_status
-from xnode.node.provider_money import (
+from xnode.node.lease import OPEN, EndReason, follow, next_status
+from xnode.node.opening import opening_until_of
+from xnode.node.provider.money import (
     RETAIN_NS,
     accept_funding,
+    claim_escrow,
     is_overexposed,
     issue_receipt,
-    lane_of,
     push_receipts,
     settle_if_paid,
-    short_id_of,
     unpaid_at,
 )
-from xnode.node.provider_quote import refresh_offer
-from xnode.node.provider_terms import check_request
-from xnode.node.records import HeldQuote, ProviderLease
+from xnode.node.provider.offer import refresh_offer
+from xnode.node.provider.terms import check_request
+from xnode.node.records import HeldQuote, ProviderEscrow, ProviderLease
+from xnode.node.registry import handles, ignore_failure, on_failure, wakes
 from xnode.node.state import Turn
 
 FUNDING_WAIT_NS = 10 * NANOS_PER_SECOND
@@ -35,9 +36,6 @@ FETCH_WAIT_NS = 1800 * NANOS_PER_SECOND
 LAUNCH_WAIT_NS = 120 * NANOS_PER_SECOND
 """How long a container may take to start once its image is here."""
 
-OPENING_SLACK_NS = 120 * NANOS_PER_SECOND
-"""How long after its own deadline an opening is still waited for: the chain's clock and its blocks may be that late."""
-
 STOP_AGAIN_NS = 10 * NANOS_PER_SECOND
 """Pause before a workload that could not be stopped is stopped again."""
 
@@ -48,13 +46,14 @@ NEWS_WAIT_NS = 24 * 3600 * NANOS_PER_SECOND
 # ------------------------------------------------------------------------------------------------------------- request
 
 
+@handles(changes.LeaseRequested)
 def on_lease_requested(turn: Turn, change: changes.LeaseRequested) -> None:
     """Check the terms against our quote; ask the chain before we sign. The same terms always get the same answer."""
     separator = turn.state.settings.separator
     lease_id = lease_id_of(separator, change.terms)
     known = turn.get(ProviderLease, lease_id)
     if known is not None and known.terms.submitter != change.caller:
-        # Terms are no secret: only who signed them is answered, or strangers could crowd its requests out.
+        # Terms are not secret: only the submitter that signed them is answered, or strangers could crowd its requests out.
         return turn.refuse(change.reply_to, "lease_wrong_submitter", "the lease is for another submitter than who asks")
     if known is not None:
         return _answer_again(turn, known, change)
@@ -82,16 +81,8 @@ def on_lease_requested(turn: Turn, change: changes.LeaseRequested) -> None:
             reply_to=(change.reply_to,),
         )
     )
-    turn.emit(
-        effects.ReadFunding(
-            lease_id,
-            change.terms.escrow_id,
-            change.escrow,
-            id=short_id_of("funding", lease_id),
-            lane=lane_of("funding", lease_id),
-            deadline_ns=turn.at_ns + FUNDING_WAIT_NS,
-        )
-    )
+    slot = turn.slot("funding", lease_id, wait_ns=FUNDING_WAIT_NS)
+    turn.emit(effects.ReadFunding(lease_id, change.terms.escrow_id, change.escrow, *slot))
     return None
 
 
@@ -104,6 +95,7 @@ def _answer_again(turn: Turn, lease: ProviderLease, change: changes.LeaseRequest
         turn.emit(effects.ReplyLease(change.reply_to, lease.terms))
 
 
+@handles(changes.FundingRead)
 def on_funding_read(turn: Turn, change: changes.FundingRead) -> None:
     """Countersign when the escrow holds, or can be given, all that the lease may cost."""
     lease = turn.get(ProviderLease, change.lease_id)
@@ -117,32 +109,31 @@ def on_funding_read(turn: Turn, change: changes.FundingRead) -> None:
         turn.emit(effects.ReplyLease(reply_to, lease.terms))
     turn.put(lease, status=follow(lease.status, "funded"), funded=lease.opening is None, reply_to=())
     if lease.opening is not None:
-        turn.emit(
-            effects.OpenEscrow(
-                lease.lease_id,
-                lease.escrow,
-                lease.opening,
-                lease.opening_signature,
-                id=short_id_of("open", lease.lease_id),
-                lane=lane_of("chain", lease.terms.escrow_id),
-                deadline_ns=lease.opening.deadline * NANOS_PER_SECOND + OPENING_SLACK_NS,
-            )
-        )
-    turn.emit(
-        effects.FetchInputs(
-            lease.lease_id,
-            lease.terms.submitter,
-            lease.submitter_addrs,
-            lease.job,
-            id=short_id_of("fetch", lease.lease_id),
-            lane=lane_of("fetch", lease.lease_id),
-            deadline_ns=turn.at_ns + FETCH_WAIT_NS,
-        )
-    )
+        lane = effects.slot_id_of("chain", lease.terms.escrow_id)
+        slot = turn.slot("open", lease.lease_id, lane=lane, until_ns=opening_until_of(lease.opening))
+        turn.emit(effects.OpenEscrow(lease.lease_id, lease.escrow, lease.opening, lease.opening_signature, *slot))
+    slot = turn.slot("fetch", lease.lease_id, wait_ns=FETCH_WAIT_NS)
+    turn.emit(effects.FetchInputs(lease.lease_id, lease.terms.submitter, lease.submitter_addrs, lease.job, *slot))
+
+
+@on_failure(effects.ReadFunding)
+def on_funding_unread(turn: Turn, effect: effects.ReadFunding, refusal: Refusal) -> None:
+    """Without the chain's answer nothing is signed."""
+    lease = turn.get(ProviderLease, effect.lease_id)
+    if lease is not None and lease.status == "requested":
+        refuse_lease(turn, lease, refusal)
+
+
+@on_failure(effects.OpenEscrow)
+def on_opening_failed(turn: Turn, effect: effects.OpenEscrow, refusal: Refusal) -> None:
+    """Vouchers on an escrow that does not exist are worth nothing: stop."""
+    lease = turn.get(ProviderLease, effect.lease_id)
+    if lease is not None and not lease.funded:
+        stop_lease(turn, turn.put(lease, opening=None), "escrow_unconfirmed", refusal.detail)
 
 
 def refuse_lease(turn: Turn, lease: ProviderLease, refusal: Refusal) -> None:
-    """Say no before anything was signed; remembered for a while, so that the same request gets the same answer."""
+    """Refuse before anything was signed; remembered for a while, so that the same request gets the same answer."""
     for reply_to in lease.reply_to:
         turn.emit(effects.ReplyRefusal(reply_to, refusal))
     status = follow(lease.status, "refuse")
@@ -153,6 +144,7 @@ def refuse_lease(turn: Turn, lease: ProviderLease, refusal: Refusal) -> None:
 # -------------------------------------------------------------------------------------------------------------- launch
 
 
+@handles(changes.InputsReady)
 def on_inputs_ready(turn: Turn, change: changes.InputsReady) -> None:
     """Everything is here: start."""
     lease = turn.get(ProviderLease, change.lease_id)
@@ -160,18 +152,11 @@ def on_inputs_ready(turn: Turn, change: changes.InputsReady) -> None:
     if lease is None or status is None:
         return
     turn.put(lease, status=status)
-    turn.emit(
-        effects.StartWorkload(
-            lease.lease_id,
-            lease.job,
-            lease.terms.duration_limit_ns,
-            id=short_id_of("start", lease.lease_id),
-            lane=lane_of("workload", lease.lease_id),
-            deadline_ns=turn.at_ns + LAUNCH_WAIT_NS,
-        )
-    )
+    slot = turn.slot("start", lease.lease_id, lane=_workload_lane_of(lease), wait_ns=LAUNCH_WAIT_NS)
+    turn.emit(effects.StartWorkload(lease.lease_id, lease.job, lease.terms.duration_limit_ns, *slot))
 
 
+@handles(changes.WorkloadStarted)
 def on_workload_started(turn: Turn, change: changes.WorkloadStarted) -> None:
     """It runs: watch it, say so, and begin to meter."""
     lease = turn.get(ProviderLease, change.lease_id)
@@ -185,27 +170,34 @@ def on_workload_started(turn: Turn, change: changes.WorkloadStarted) -> None:
         status=status or lease.status,
         wake_at_ns=turn.at_ns + lease.terms.interval_ns if status else None,
     )
-    turn.emit(
-        effects.WatchWorkload(
-            lease.lease_id,
-            id=short_id_of("watch", lease.lease_id),
-            lane=lane_of("watch", lease.lease_id),
-        )
-    )
+    turn.emit(effects.WatchWorkload(lease.lease_id, *turn.slot("watch", lease.lease_id)))
     if status:
         push_news(turn, lease)
 
 
-def on_launch_failed(turn: Turn, lease: ProviderLease, reason: EndReason, detail: str) -> None:
+@on_failure(effects.FetchInputs)
+def on_fetch_failed(turn: Turn, effect: effects.FetchInputs, refusal: Refusal) -> None:
+    """The lease ends; the code says whether the image or an input is to blame."""
+    _fail_launch(turn, effect.lease_id, "image_failed" if refusal.code == "image" else "input_failed", refusal.detail)
+
+
+@on_failure(effects.StartWorkload)
+def on_start_failed(turn: Turn, effect: effects.StartWorkload, refusal: Refusal) -> None:
+    """The engine would not start it: the lease ends."""
+    _fail_launch(turn, effect.lease_id, "launch_failed", refusal.detail)
+
+
+def _fail_launch(turn: Turn, lease_id: Hash32, reason: EndReason, detail: str) -> None:
     """Nothing ran, so nothing is owed; the final receipt says so."""
-    if next_status(lease.status, "failed") is None:
-        return
-    end_lease(turn, lease, reason, detail, exit_code=None, counters=None)
+    lease = turn.get(ProviderLease, lease_id)
+    if lease is not None and next_status(lease.status, "failed") is not None:
+        end_lease(turn, lease, reason, detail, exit_code=None, counters=None)
 
 
 # ------------------------------------------------------------------------------------------------------------- running
 
 
+@wakes(ProviderLease)
 def on_lease_woke(turn: Turn, lease: ProviderLease) -> None:
     """An interval is over, unpaid work has reached its limit, or a deadline of the end has come."""
     if lease.status == "running":
@@ -214,13 +206,7 @@ def on_lease_woke(turn: Turn, lease: ProviderLease) -> None:
             return
         next_ns = min(turn.at_ns + lease.terms.interval_ns, unpaid_at(turn, lease))
         turn.put(lease, wake_at_ns=next_ns)
-        turn.emit(
-            effects.ReadUsage(
-                lease.lease_id,
-                id=short_id_of("usage", lease.lease_id),
-                lane=lane_of("usage", lease.lease_id),
-            )
-        )
+        turn.emit(effects.ReadUsage(lease.lease_id, *turn.slot("usage", lease.lease_id)))
     elif lease.status == "stopping":
         _stop_workload(turn, turn.put(lease, wake_at_ns=None))
     elif lease.status == "ending":
@@ -231,12 +217,13 @@ def on_lease_woke(turn: Turn, lease: ProviderLease) -> None:
         turn.put(lease, wake_at_ns=None)
 
 
+@handles(changes.UsageRead)
 def on_usage_read(turn: Turn, change: changes.UsageRead) -> None:
     """The next receipt; at its limit the lease ends."""
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.status != "running":
         return
-    # What the receipts before this one left unpaid: this one nobody could have paid yet.
+    # What the receipts before this one left unpaid: this one could not have been paid yet.
     overexposed = is_overexposed(lease)
     lease = issue_receipt(turn, lease, change.counters, final=False)
     push_receipts(turn, lease)
@@ -258,29 +245,55 @@ def stop_lease(turn: Turn, lease: ProviderLease, reason: EndReason, detail: str 
 
 
 def _stop_workload(turn: Turn, lease: ProviderLease) -> None:
-    turn.emit(
-        effects.StopWorkload(
-            lease.lease_id,
-            id=short_id_of("stop", lease.lease_id),
-            lane=lane_of("workload", lease.lease_id),
-        )
-    )
+    slot = turn.slot("stop", lease.lease_id, lane=_workload_lane_of(lease))
+    turn.emit(effects.StopWorkload(lease.lease_id, *slot))
 
 
-def on_stop_failed(turn: Turn, lease: ProviderLease) -> None:
+@on_failure(effects.StopWorkload)
+def on_stop_failed(turn: Turn, effect: effects.StopWorkload, _refusal: Refusal) -> None:
     """Never given up: what cannot be stopped goes on using the host for nothing."""
-    if lease.status == "stopping":
+    lease = turn.get(ProviderLease, effect.lease_id)
+    if lease is not None and lease.status == "stopping":
         turn.put(lease, wake_at_ns=turn.at_ns + STOP_AGAIN_NS)
 
 
+@on_failure(effects.PushReceipts)
+def on_push_failed(turn: Turn, effect: effects.PushReceipts, refusal: Refusal) -> None:
+    """A refusal is the submitter's last word; a missed deadline only means that it did not answer."""
+    lease = turn.get(ProviderLease, effect.lease_id)
+    if lease is None or refusal.code == "deadline" or lease.status not in OPEN:
+        return
+    if lease.status == "running":
+        stop_lease(turn, lease, "receipt_refused", str(refusal))
+    elif lease.status == "stopping" and lease.stop_reason == "stopped_by_submitter":
+        # Its stop overtook its refusal, which is why it stopped us.
+        turn.put(lease, stop_reason="receipt_refused", end_detail=str(refusal))
+    elif lease.status == "ending":
+        settle_if_paid(turn, lease, gave_up=True)
+
+
+def see_escrow(turn: Turn, escrow: ProviderEscrow, seen: changes.EscrowSeen) -> None:
+    """The chain moved. Everything vouchered must be claimed before a thaw ends, so nothing more is worked for."""
+    thaws = bool(seen.thaw_end) and not escrow.thaw_end
+    escrow = turn.put(escrow, deposited=seen.deposited, claimed=seen.claimed, thaw_end=seen.thaw_end)
+    if not thaws:
+        return
+    for line in escrow.lines:
+        lease = turn.get(ProviderLease, line.lease_id)
+        if lease is not None:
+            stop_lease(turn, lease, "thaw_started")
+    claim_escrow(turn, turn.get(ProviderEscrow, escrow.escrow_id) or escrow, urgent=True)
+
+
 def resume_lease(turn: Turn, lease: ProviderLease) -> None:
-    """We were away ourselves: nobody could pay us, so unpaid time and the wait for the last voucher begin anew."""
+    """We were away ourselves and could not be paid, so unpaid time and the wait for the last voucher begin anew."""
     if lease.status == "running":
         turn.put(lease, covered_at_ns=turn.at_ns, wake_at_ns=turn.at_ns)
     elif lease.status == "ending":
-        push_receipts(turn, turn.put(lease, wake_at_ns=turn.at_ns + _make_grace_ns(turn)))
+        push_receipts(turn, turn.put(lease, wake_at_ns=turn.at_ns + _grace_ns_of(turn)))
 
 
+@handles(changes.LeaseStopRequested)
 def on_lease_stop_requested(turn: Turn, change: changes.LeaseStopRequested) -> None:
     """The submitter may stop its own lease at any time."""
     lease = turn.get(ProviderLease, change.lease_id)
@@ -292,6 +305,7 @@ def on_lease_stop_requested(turn: Turn, change: changes.LeaseStopRequested) -> N
     return None
 
 
+@handles(changes.LeaseAsked)
 def on_lease_asked(turn: Turn, change: changes.LeaseAsked) -> None:
     """Say how the lease is, to its submitter only."""
     lease = turn.get(ProviderLease, change.lease_id)
@@ -304,17 +318,18 @@ def on_lease_asked(turn: Turn, change: changes.LeaseAsked) -> None:
 # -------------------------------------------------------------------------------------------------------------- ending
 
 
+@handles(changes.WorkloadExited)
 def on_workload_exited(turn: Turn, change: changes.WorkloadExited) -> None:
     """It is over: the final receipt, the outputs, and why."""
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or next_status(lease.status, "exited") is None:
         return
-    reason, detail = _make_end_reason(lease, change)
+    reason, detail = _end_reason_of(lease, change)
     counters = None if change.vanished else change.counters
     end_lease(turn, lease, reason, detail, change.exit_code, counters)
 
 
-def _make_end_reason(lease: ProviderLease, change: changes.WorkloadExited) -> tuple[EndReason, str]:
+def _end_reason_of(lease: ProviderLease, change: changes.WorkloadExited) -> tuple[EndReason, str]:
     if change.out_of_memory:
         return "out_of_memory", f"the workload used more than its {lease.terms.resources.memory_bytes} bytes of memory"
     if change.timed_out:
@@ -341,26 +356,27 @@ def end_lease(
         exit_code=exit_code,
         ended_at_ns=turn.at_ns,
         outputs=None if ran else (),
-        wake_at_ns=turn.at_ns + _make_grace_ns(turn),
+        wake_at_ns=turn.at_ns + _grace_ns_of(turn),
     )
     # Without a reading nothing more is charged than what the last receipt said; issue_receipt never goes below it.
     ended_at_ns = lease.started_at_ns + counters.running_ns if lease.started_at_ns and counters else None
     lease = issue_receipt(turn, lease, counters or Counters(0, 0), final=True, ended_at_ns=ended_at_ns)
     push_receipts(turn, lease)
-    lane = lane_of("workload", lease.lease_id)
     if ran:
-        turn.emit(effects.CollectOutputs(lease.lease_id, id=short_id_of("outputs", lease.lease_id), lane=lane))
+        slot = turn.slot("outputs", lease.lease_id, lane=_workload_lane_of(lease))
+        turn.emit(effects.CollectOutputs(lease.lease_id, *slot))
     else:
-        turn.emit(effects.RemoveWorkload(lease.lease_id, id=short_id_of("remove", lease.lease_id), lane=lane))
+        _remove_workload(turn, lease)
     push_news(turn, lease)
     refresh_offer(turn)
 
 
-def _make_grace_ns(turn: Turn) -> int:
+def _grace_ns_of(turn: Turn) -> int:
     provider = turn.state.settings.provider
     return provider.final_voucher_ns if provider else 60 * NANOS_PER_SECOND
 
 
+@handles(changes.OutputsCollected)
 def on_outputs_collected(turn: Turn, change: changes.OutputsCollected) -> None:
     """The outputs are safe as blobs: the host can be emptied, and the submitter may come for them."""
     lease = turn.get(ProviderLease, change.lease_id)
@@ -369,19 +385,32 @@ def on_outputs_collected(turn: Turn, change: changes.OutputsCollected) -> None:
     keep_outputs(turn, lease, change.outputs)
 
 
+@on_failure(effects.CollectOutputs)
+def on_collect_failed(turn: Turn, effect: effects.CollectOutputs, refusal: Refusal) -> None:
+    """The lease ends as one that left no outputs, and says why."""
+    lease = turn.get(ProviderLease, effect.lease_id)
+    if lease is not None and lease.outputs is None:
+        keep_outputs(turn, turn.put(lease, end_detail=f"outputs: {refusal.detail}"), ())
+
+
 def keep_outputs(turn: Turn, lease: ProviderLease, outputs: tuple[OutputFile, ...]) -> None:
     """Note what the workload left, take it off the host, tell the submitter."""
     lease = turn.put(lease, outputs=outputs)
-    turn.emit(
-        effects.RemoveWorkload(
-            lease.lease_id,
-            id=short_id_of("remove", lease.lease_id),
-            lane=lane_of("workload", lease.lease_id),
-        )
-    )
+    _remove_workload(turn, lease)
     push_news(turn, lease)
 
 
+def _remove_workload(turn: Turn, lease: ProviderLease) -> None:
+    slot = turn.slot("remove", lease.lease_id, lane=_workload_lane_of(lease))
+    turn.emit(effects.RemoveWorkload(lease.lease_id, *slot))
+
+
+def _workload_lane_of(lease: ProviderLease) -> str:
+    """Start, stop, outputs and removal of one workload come one after the other."""
+    return effects.slot_id_of("workload", lease.lease_id)
+
+
+@handles(changes.WorkloadRemoved)
 def on_workload_removed(turn: Turn, change: changes.WorkloadRemoved) -> None:
     """The host is empty again."""
     lease = turn.get(ProviderLease, change.lease_id)
@@ -397,14 +426,12 @@ def make_report(lease: ProviderLease) -> effects.LeaseReport:
 
 
 def push_news(turn: Turn, lease: ProviderLease) -> None:
-    """Tell the submitter; a newer word takes the place of one not yet delivered."""
-    turn.emit(
-        effects.PushNews(
-            lease.terms.submitter,
-            lease.submitter_addrs,
-            make_report(lease),
-            id=short_id_of("news", lease.lease_id),
-            lane=lane_of("news", lease.lease_id),
-            deadline_ns=turn.at_ns + NEWS_WAIT_NS,
-        )
-    )
+    """Report to the submitter; a newer report takes the place of one not yet delivered."""
+    slot = turn.slot("news", lease.lease_id, wait_ns=NEWS_WAIT_NS)
+    turn.emit(effects.PushNews(lease.terms.submitter, lease.submitter_addrs, make_report(lease), *slot))
+
+
+ignore_failure(effects.WatchWorkload, "the lease still ends at its time, cost or exposure limit")
+ignore_failure(effects.ReadUsage, "the next interval reads again, and counters only grow")
+ignore_failure(effects.RemoveWorkload, "the next start sweeps what is left on the host")
+ignore_failure(effects.PushNews, "a submitter that hears nothing asks")

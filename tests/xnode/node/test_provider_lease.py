@@ -1,0 +1,319 @@
+"""The provider's side of a lease, one step at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from metering.signature import sign_digest
+from metering.terms import LeaseTerms, escrow_id_of, lease_id_of
+from metering.units import Amount
+from metering.usage import Counters
+from scheduler.job import Blob, OutputFile
+from tests.make.nodes import PAYER
+from tests.make.records import (
+    ESCROW,
+    ESCROW_ID,
+    LEASE_ID,
+    OPENING,
+    SECOND,
+    TERMS,
+    Node,
+    make_provider,
+    make_provider_escrow,
+    make_provider_lease,
+    make_receipt,
+    make_running_lease,
+    make_seen,
+)
+from tests.make.values import NOW_NS, SEPARATOR, address_of, make_job, make_key
+from xnode.node import changes, effects
+from xnode.node.opening import OPENING_SLACK_NS
+from xnode.node.records import ProviderLease
+
+SLOT = effects.Slot("id", "lane", 0)
+SUBMITTER, STRANGER = address_of(0), address_of(77)
+OUTPUTS = (OutputFile("result.txt", Blob(bytes(32), 100)),)  # type: ignore[arg-type]
+EXITED = changes.WorkloadExited(LEASE_ID, Counters(30 * SECOND, 10 * SECOND), 0, False, False)
+
+
+def kinds(found: list[effects.Effect]) -> list[str]:
+    return [type(one).__name__ for one in found]
+
+
+# ------------------------------------------------------------------------------------------------------------- request
+
+
+def make_request(node: Node, /, **changed: Any) -> changes.LeaseRequested:
+    """A request made of a fresh quote of the node. changed: fields of the terms."""
+    (answer,) = (
+        one
+        for one in node.tell(changes.QuoteRequested("ask", SUBMITTER, make_job()))
+        if isinstance(one, effects.ReplyQuote)
+    )
+    quote = answer.quote
+    body = {name: getattr(quote.body, name) for name in quote.body.__struct_fields__ if hasattr(TERMS, name)}
+    (held,) = (one for one in node.state.records() if type(one).__name__ == "HeldQuote")
+    escrow = replace(ESCROW, provider=quote.provider, thaw=quote.body.thaw)
+    terms = LeaseTerms(
+        **body, quote_hash=held.key, provider=quote.provider, node=quote.node,  # type: ignore[arg-type]
+        escrow_id=escrow_id_of(SEPARATOR, escrow), lease_number=0, open_until_ns=node.now_ns + 20 * SECOND,
+    )  # fmt: skip
+    terms = replace(terms, **changed)
+    signature = sign_digest(make_key(0), lease_id_of(SEPARATOR, terms))
+    opening = replace(OPENING, escrow_id=terms.escrow_id, amount=terms.cost_limit)
+    return changes.LeaseRequested("lease", SUBMITTER, ("/memory/0",), terms, signature, escrow, opening, bytes(65))
+
+
+def make_funding(request: changes.LeaseRequested, free: int) -> changes.FundingRead:
+    lease_id = lease_id_of(SEPARATOR, request.terms)
+    return changes.FundingRead(lease_id, Amount(free), Amount(free), Amount(0), Amount(0), 0)
+
+
+def test_a_lease_is_countersigned_only_after_the_chain_was_asked() -> None:
+    node = make_provider()
+    request = make_request(node)
+    assert kinds(node.tell(request)) == ["ReadFunding"]
+    reply, opening, fetch = node.tell(make_funding(request, request.terms.cost_limit))
+    assert reply == effects.ReplyLease("lease", request.terms)
+    assert isinstance(opening, effects.OpenEscrow) and isinstance(fetch, effects.FetchInputs)
+    assert opening.lane == f"chain:{request.terms.escrow_id.hex()}"
+    assert opening.deadline_ns == OPENING.deadline * SECOND + OPENING_SLACK_NS
+
+
+def test_a_payer_that_cannot_fund_the_lease_is_refused_by_the_missing_sum() -> None:
+    node = make_provider()
+    request = make_request(node)
+    node.tell(request)
+    (reply, *_) = node.tell(make_funding(request, request.terms.cost_limit - 7))
+    assert isinstance(reply, effects.ReplyRefusal)
+    assert reply.refusal.code == "escrow_too_small" and " 7 base units" in reply.refusal.detail
+
+
+def test_the_chain_answering_after_the_terms_have_expired_comes_too_late() -> None:
+    node = make_provider()
+    request = make_request(node)
+    node.tell(request)
+    (reply, *_) = node.tell(make_funding(request, request.terms.cost_limit), after_s=21)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "terms_expired"
+
+
+def test_the_same_request_gets_the_same_answer_again() -> None:
+    node = make_provider()
+    request = make_request(node)
+    node.tell(request)
+    node.tell(make_funding(request, request.terms.cost_limit))
+    again = replace(request, reply_to="again")
+    assert node.tell(again) == [effects.ReplyLease("again", request.terms)]
+    (reply,) = node.tell(replace(again, caller=STRANGER))
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "lease_wrong_submitter"
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("cost_limit", Amount(1)), ("interval_ns", 1), ("duration_limit_ns", 1), ("node", STRANGER), ("refund_ppm", 1)],
+)
+def test_terms_that_differ_from_the_quote_are_refused_by_name(name: str, value: Any) -> None:
+    node = make_provider()
+    (reply,) = node.tell(make_request(node, **{name: value}))
+    assert isinstance(reply, effects.ReplyRefusal)
+    assert reply.refusal.code == "terms_differ" and reply.refusal.detail.startswith(name)
+
+
+# ------------------------------------------------------------------------------------------------- effects that failed
+
+
+READ = effects.ReadFunding(LEASE_ID, ESCROW_ID, ESCROW, *SLOT)
+OPEN = effects.OpenEscrow(LEASE_ID, ESCROW, OPENING, bytes(65), *SLOT)
+FETCH = effects.FetchInputs(LEASE_ID, SUBMITTER, (), make_job(), *SLOT)
+START = effects.StartWorkload(LEASE_ID, make_job(), SECOND, *SLOT)
+PUSH = effects.PushReceipts(LEASE_ID, SUBMITTER, (), (), *SLOT)
+COLLECT = effects.CollectOutputs(LEASE_ID, *SLOT)
+
+
+@pytest.mark.parametrize(
+    "lease, effect, code, status, reason",
+    [
+        (make_provider_lease(), READ, "deadline", "refused", None),
+        (make_provider_lease(status="preparing"), READ, "deadline", "preparing", None),
+        (make_provider_lease(status="preparing"), OPEN, "opening_reverted", "ending", "escrow_unconfirmed"),
+        (make_running_lease(funded=False), OPEN, "deadline", "stopping", None),
+        (make_running_lease(), OPEN, "deadline", "running", None),
+        (make_provider_lease(status="preparing"), FETCH, "image", "ending", "image_failed"),
+        (make_provider_lease(status="preparing"), FETCH, "deadline", "ending", "input_failed"),
+        (make_running_lease(), FETCH, "deadline", "running", None),
+        (make_provider_lease(status="launching"), START, "launch", "ending", "launch_failed"),
+        (make_running_lease(), PUSH, "deadline", "running", None),
+        (make_running_lease(), PUSH, "receipt_cost", "stopping", None),
+        (make_running_lease(status="ending"), PUSH, "receipt_cost", "settling", None),
+        (make_running_lease(status="settled"), PUSH, "receipt_cost", "settled", None),
+        (make_running_lease(status="ending"), COLLECT, "failed", "ending", None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "status", type(value).__name__),
+)  # fmt: skip
+def test_what_follows_when_an_effect_of_a_lease_fails(
+    lease: ProviderLease, effect: effects.Effect, code: str, status: str, reason: str | None
+) -> None:
+    node = make_provider(lease, make_provider_escrow())
+    node.fail(effect, code)
+    after = node.get(lease)
+    assert (after.status, after.end_reason) == (status, reason)
+
+
+def test_a_failure_for_a_lease_that_is_gone_changes_nothing() -> None:
+    node = make_provider()
+    for effect in (READ, OPEN, FETCH, START, PUSH, COLLECT, effects.StopWorkload(LEASE_ID, *SLOT)):
+        before = node.state
+        assert node.fail(effect, "failed") == [] and node.state is before
+
+
+def test_a_receipt_refused_after_the_submitters_stop_is_why_it_stopped() -> None:
+    lease = make_running_lease(status="stopping", stop_reason="stopped_by_submitter")
+    node = make_provider(lease, make_provider_escrow())
+    node.fail(PUSH, "receipt_cost", "cost 5 is not the 4 due")
+    after = node.get(lease)
+    assert (after.stop_reason, after.end_detail) == ("receipt_refused", "receipt_cost: cost 5 is not the 4 due")
+
+
+def test_a_workload_that_cannot_be_stopped_is_stopped_again() -> None:
+    lease = make_running_lease(status="stopping")
+    node = make_provider(lease, make_provider_escrow())
+    node.fail(effects.StopWorkload(LEASE_ID, *SLOT), "failed")
+    assert kinds(node.wake(lease, after_s=9)) == []
+    assert kinds(node.wake(lease, after_s=1)) == ["StopWorkload"]
+
+
+def test_outputs_that_cannot_be_collected_leave_none_and_empty_the_host() -> None:
+    lease = make_running_lease(status="ending")
+    node = make_provider(lease, make_provider_escrow())
+    assert kinds(node.fail(COLLECT, "failed", "disk error")) == ["RemoveWorkload", "PushNews"]
+    assert (node.get(lease).outputs, node.get(lease).end_detail) == ((), "outputs: disk error")
+    assert node.fail(COLLECT, "failed") == [], "a second failure says nothing new"
+
+
+# ------------------------------------------------------------------------------------------------------------- running
+
+
+def test_each_interval_reads_the_usage() -> None:
+    lease = make_running_lease()
+    node = make_provider(lease, make_provider_escrow())
+    assert kinds(node.wake(lease, after_s=5)) == ["ReadUsage"]
+    assert node.get(lease).wake_at_ns == NOW_NS + 15 * SECOND
+
+
+def test_unpaid_work_ends_at_the_agreed_number_of_intervals() -> None:
+    # Two intervals of ten seconds in these terms and settings.
+    for after_s, status in ((19.9, "running"), (20, "stopping")):
+        lease = make_running_lease()
+        node = make_provider(lease, make_provider_escrow())
+        node.wake(lease, after_s)
+        assert node.get(lease).status == status
+
+
+def test_usage_becomes_a_receipt_that_is_pushed_with_those_before_it() -> None:
+    lease = make_running_lease()
+    node = make_provider(lease, make_provider_escrow())
+    node.tell(changes.UsageRead(LEASE_ID, Counters(5 * SECOND, SECOND)), after_s=5)
+    (push,) = node.tell(changes.UsageRead(LEASE_ID, Counters(10 * SECOND, 2 * SECOND)), after_s=5)
+    assert isinstance(push, effects.PushReceipts)
+    assert [one.running_ns for one in push.receipts] == [5 * SECOND, 10 * SECOND]
+    assert push.receipts[1].cost > push.receipts[0].cost > 0
+
+
+@pytest.mark.parametrize("limit, reason", [("cost_limit", "cost_limit"), ("exposure_limit", "unpaid")])
+def test_a_lease_stops_at_its_limits_of_cost(limit: str, reason: str) -> None:
+    lease = make_running_lease(terms=replace(TERMS, **{limit: Amount(1)}))
+    node = make_provider(lease, make_provider_escrow())
+    for _ in range(2):
+        node.tell(changes.UsageRead(LEASE_ID, Counters(5 * SECOND, SECOND)), after_s=1)
+    assert (node.get(lease).status, node.get(lease).stop_reason) == ("stopping", reason)
+
+
+@pytest.mark.parametrize("ask", [changes.LeaseAsked, changes.LeaseStopRequested])
+def test_only_the_leases_submitter_is_answered(ask: type[changes.LeaseAsked | changes.LeaseStopRequested]) -> None:
+    lease = make_running_lease()
+    node = make_provider(lease, make_provider_escrow())
+    (refused,) = node.tell(ask("r", STRANGER, LEASE_ID))
+    assert isinstance(refused, effects.ReplyRefusal) and refused.refusal.code == "lease_unknown"
+    assert node.get(lease) == lease
+    *stops, answered = node.tell(ask("r", SUBMITTER, LEASE_ID))
+    assert isinstance(answered, effects.ReplyReport) and answered.report.lease_id == LEASE_ID
+    assert kinds(stops) == (["StopWorkload"] if ask is changes.LeaseStopRequested else [])
+
+
+# -------------------------------------------------------------------------------------------------------------- ending
+
+
+@pytest.mark.parametrize(
+    "fields, stop_reason, reason",
+    [
+        ({}, None, "completed"),
+        ({"exit_code": 3}, None, "exit_code"),
+        ({"out_of_memory": True, "exit_code": 137}, "unpaid", "out_of_memory"),
+        ({"timed_out": True, "exit_code": None}, None, "time_limit"),
+        ({"exit_code": 137}, "unpaid", "unpaid"),
+        ({"vanished": True, "exit_code": None}, None, "workload_vanished"),
+    ],
+)
+def test_the_end_has_its_reason(fields: dict[str, Any], stop_reason: Any, reason: str) -> None:
+    lease = make_running_lease(stop_reason=stop_reason, status="stopping" if stop_reason else "running")
+    node = make_provider(lease, make_provider_escrow())
+    found = node.tell(replace(EXITED, **fields), after_s=30)
+    after = node.get(lease)
+    assert (after.status, after.end_reason, after.last.final) == ("ending", reason, True)
+    # The final receipt comes first: what was served is stated before anything else can go wrong.
+    assert kinds(found)[:3] == ["PushReceipts", "CollectOutputs", "PushNews"]
+
+
+def test_a_vanished_workload_is_charged_no_more_than_the_last_receipt_said() -> None:
+    last = make_receipt(10)
+    lease = make_running_lease(last=last)
+    node = make_provider(lease, make_provider_escrow())
+    node.tell(replace(EXITED, vanished=True, counters=Counters(0, 0)), after_s=30)
+    assert node.get(lease).last.cost == last.cost
+    assert node.get(lease).last.at_ns == node.now_ns, "a promise of availability counts until its end was noticed"
+
+
+def test_the_host_is_emptied_once_the_outputs_are_safe() -> None:
+    lease = make_running_lease(status="ending")
+    node = make_provider(lease, make_provider_escrow())
+    collected = changes.OutputsCollected(LEASE_ID, OUTPUTS)
+    assert kinds(node.tell(collected)) == ["RemoveWorkload", "PushNews"]
+    assert node.tell(collected) == [], "the same news twice changes nothing"
+    node.tell(changes.WorkloadRemoved(LEASE_ID))
+    assert (node.get(lease).outputs, node.get(lease).removed) == (OUTPUTS, True)
+
+
+# ---------------------------------------------------------------------------------------------------- chain and restart
+
+
+def test_a_thaw_stops_the_work_and_claims_what_is_vouchered() -> None:
+    lease, escrow = make_running_lease(), make_provider_escrow()
+    node = make_provider(lease, escrow)
+    assert kinds(node.tell(make_seen(thaw_end=NOW_NS // SECOND + 60))) == ["StopWorkload", "Claim"]
+    assert node.get(lease).stop_reason == "thaw_started"
+    assert node.tell(make_seen(thaw_end=NOW_NS // SECOND + 60)) == [], "the thaw is known"
+
+
+def test_after_a_restart_unpaid_time_begins_anew() -> None:
+    lease = make_running_lease()
+    node = make_provider(lease, make_provider_escrow(), interval_ns=SECOND)
+    settings = node.state.settings
+    started = changes.NodeStarted(settings.node, SEPARATOR, "test", (), settings.provider, None)
+    node.tell(started, after_s=600)
+    assert kinds(node.wake(lease)) == ["ReadUsage"]
+    assert node.get(lease).status == "running"
+
+
+def test_a_settled_lease_is_archived_when_its_time_has_come() -> None:
+    lease = make_running_lease(status="settled")
+    node = make_provider(lease)
+    node.wake(lease, after_s=5)
+    assert node.state.get(ProviderLease, LEASE_ID) is None
+
+
+def test_the_payer_of_the_fixtures_is_not_their_signer() -> None:
+    # Else an opener's cap would never be looked at in these tests.
+    assert ESCROW.payer == address_of(PAYER) != ESCROW.signer

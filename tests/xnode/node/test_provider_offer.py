@@ -1,0 +1,126 @@
+"""The standing offer and the quotes that hold capacity, one step at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from metering.units import NANOS_PER_HOUR
+from tests.make.records import SECOND, Node, make_provider, make_running_lease
+from tests.make.values import SEPARATOR, address_of, make_job, make_resources, make_tariff
+from xnode.node import changes, effects
+from xnode.node.provider.quote import MAX_QUOTES_PER_SUBMITTER
+from xnode.node.records import HeldQuote, StandingOffer
+
+SUBMITTER = address_of(0)
+
+
+def start(node: Node) -> list[effects.Effect]:
+    settings = node.state.settings
+    return node.tell(
+        changes.NodeStarted(settings.node, SEPARATOR, "test", ("/memory/1",), settings.provider, settings.submitter)
+    )
+
+
+def ask(node: Node, number: int = 0, submitter: int = 0, **fields: Any) -> list[effects.Effect]:
+    job = make_job(nonce=number.to_bytes(16, "big"), submitter=address_of(submitter), **fields)
+    return node.tell(changes.QuoteRequested("ask", address_of(submitter), job))
+
+
+def offers(found: list[effects.Effect]) -> list[effects.AnnounceOffer]:
+    return [one for one in found if isinstance(one, effects.AnnounceOffer)]
+
+
+def test_a_provider_that_starts_announces_its_offer_and_renews_it_at_half_time() -> None:
+    node = make_provider()
+    (announced,) = offers(start(node))
+    assert announced.offer.body.multiaddrs == ("/memory/1",)
+    assert start(node) == [], "the offer holds, so nothing new is announced"
+    standing = node.state.standing_offer
+    assert node.wake(standing, after_s=NANOS_PER_HOUR // SECOND // 2 - 1) == []
+    (renewed,) = offers(node.wake(standing, after_s=1))
+    assert renewed.offer.number > announced.offer.number
+
+
+def test_a_node_that_is_not_a_provider_announces_and_quotes_nothing() -> None:
+    node = Node()
+    assert start(node) == []
+    (reply,) = ask(node)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "not_a_provider"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changes.PricesSet(make_tariff(vcpu_hour=7)),
+        changes.CapacityVerified(vcpus=2, gpus=0),
+        changes.AddressesChanged(("/memory/other",)),
+    ],
+    ids=lambda change: type(change).__name__,
+)
+def test_what_changes_the_offer_is_announced_once(change: changes.Change) -> None:
+    node = make_provider()
+    (before,) = offers(start(node))
+    (after,) = offers(node.tell(change))
+    assert after.offer.body != before.offer.body and after.offer.number > before.offer.number
+    assert node.tell(change) == []
+
+
+def test_what_is_leased_or_quoted_is_not_free() -> None:
+    lease = make_running_lease()
+    node = make_provider(lease)
+    (announced,) = offers(start(node))
+    body = announced.offer.body
+    assert body.free == body.capacity.minus(lease.terms.resources)
+    (fewer,) = offers(ask(node, resources=make_resources(vcpu_milli=1000)))
+    assert fewer.offer.body.free.vcpu_milli == body.free.vcpu_milli - 1000
+
+
+def test_the_same_question_gets_the_same_quote_while_it_holds() -> None:
+    node = make_provider()
+    first, again = ask(node)[-1], ask(node)[-1]
+    assert isinstance(first, effects.ReplyQuote) and first == again
+    (held,) = node.state.all(HeldQuote)
+    node.wake(held, after_s=30)
+    assert list(node.state.all(HeldQuote)) == [], "an expired quote holds nothing"
+    later = ask(node)[-1]
+    assert isinstance(later, effects.ReplyQuote) and later.quote.number > first.quote.number
+
+
+def test_one_submitter_cannot_hold_all_capacity_by_asking() -> None:
+    node = make_provider()
+    small = make_resources(vcpu_milli=10, memory_bytes=1 << 20, disk_bytes=1 << 20)
+    for number in range(MAX_QUOTES_PER_SUBMITTER):
+        assert isinstance(ask(node, number, resources=small)[-1], effects.ReplyQuote)
+    (reply,) = ask(node, MAX_QUOTES_PER_SUBMITTER, resources=small)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "too_many_quotes"
+    assert isinstance(ask(node, submitter=9, resources=small)[-1], effects.ReplyQuote), "another one is still served"
+
+
+def test_a_job_in_the_name_of_another_is_refused() -> None:
+    (reply,) = make_provider().tell(changes.QuoteRequested("ask", address_of(9), make_job(submitter=SUBMITTER)))
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "job_wrong_submitter"
+
+
+def test_only_its_own_submitter_drops_a_quote() -> None:
+    node = make_provider()
+    ask(node)
+    (held,) = node.state.all(HeldQuote)
+    for caller, left in ((address_of(9), 1), (SUBMITTER, 0)):
+        (*_, reply) = node.tell(changes.QuoteDropped("drop", caller, held.digest))
+        assert reply == effects.ReplyOk("drop")
+        assert len(list(node.state.all(HeldQuote))) == left
+
+
+def test_a_restart_keeps_the_verified_capacity_until_it_is_read_again() -> None:
+    node = make_provider()
+    unverified = node.state.settings.provider
+    start(node)
+    node.tell(changes.CapacityVerified(vcpus=2, gpus=0))
+    settings = node.state.settings
+    node.tell(changes.NodeStarted(settings.node, SEPARATOR, "test", ("/memory/1",), unverified, None))
+    provider = node.state.settings.provider
+    assert provider is not None and provider.offered_resources().vcpu_milli == 2000
+    offer = node.state.get(StandingOffer, b"")
+    assert offer is not None and offer.free.vcpu_milli == 2000

@@ -1,0 +1,246 @@
+"""A job before its lease, one step at a time: search, quotes, the choice, and what becomes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from metering.signature import sign_digest
+from metering.units import Amount
+from scheduler.job import job_hash_of
+from scheduler.quote import SignedQuote
+from tests.make.records import (
+    JOB,
+    LEASE_ID,
+    SECOND,
+    Node,
+    make_submitter,
+    make_submitter_escrow,
+    make_submitter_job,
+    make_submitter_lease,
+)
+from tests.make.values import TOKEN, address_of, make_key, make_signed_offer, make_signed_quote
+from xnode.node import changes, effects
+from xnode.node.records import Candidate, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.submitter.job import MAX_ROUNDS, MAX_TRIES
+
+JOB_HASH = job_hash_of(JOB)
+SUBMITTED = changes.JobSubmitted("submit", JOB)
+FUNDS = changes.FundsRead(JOB_HASH, Amount(100 * TOKEN), Amount(100 * TOKEN))
+
+
+def kinds(found: list[effects.Effect]) -> list[str]:
+    return [type(one).__name__ for one in found]
+
+
+def ranked(*nodes: int) -> changes.OffersRanked:
+    candidates = tuple(Candidate(make_signed_offer(node), 0, 0, "") for node in nodes)
+    return changes.OffersRanked(JOB_HASH, len(nodes), candidates, ())
+
+
+def quoted(node: int, **body: Any) -> changes.QuoteReceived:
+    signed: SignedQuote = make_signed_quote(JOB, node, **body)
+    return changes.QuoteReceived(JOB_HASH, address_of(node), signed)
+
+
+def make_quoting(*nodes: int) -> Node:
+    """A submitter whose job waits for quotes of these nodes, and knows its funds."""
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    node.tell(ranked(*nodes))
+    node.tell(FUNDS)
+    return node
+
+
+def job_of(node: Node) -> SubmitterJob:
+    return node.get(make_submitter_job())
+
+
+def test_submitting_a_job_twice_is_submitting_it_once() -> None:
+    node = make_submitter()
+    search, reply = node.tell(SUBMITTED)
+    assert isinstance(search, effects.SearchOffers) and search.tried == ()
+    assert reply == effects.ReplyOk("submit", JOB_HASH)
+    assert node.tell(SUBMITTED) == [reply]
+
+
+def test_a_node_without_a_payer_takes_no_job() -> None:
+    (reply,) = Node(number=0).tell(SUBMITTED)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "not_a_submitter"
+
+
+def test_the_best_few_are_asked_and_the_funds_read() -> None:
+    node = make_submitter(quotes=2)
+    node.tell(SUBMITTED)
+    funds, *asked = node.tell(ranked(1, 2, 3))
+    assert isinstance(funds, effects.ReadFunds)
+    assert [one.node for one in asked if isinstance(one, effects.RequestQuote)] == [address_of(1), address_of(2)]
+
+
+def test_a_job_that_fits_no_offer_fails_with_every_reason() -> None:
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    shortfalls = (("offer_vcpus", 3, "4 vCPU free"), ("offer_region", 1, "us-east"))
+    node.tell(changes.OffersRanked(JOB_HASH, 4, (), shortfalls))
+    job = job_of(node)
+    assert (job.status, job.end_reason) == ("failed", "no_match")
+    assert "offer_vcpus (3): 4 vCPU free" in job.end_detail and "offer_region (1)" in job.end_detail
+
+
+def test_the_last_answer_makes_the_choice() -> None:
+    node = make_quoting(1, 2)
+    assert node.tell(quoted(1)) == []
+    (request,) = node.fail(effects.RequestQuote(JOB_HASH, JOB, address_of(2), (), "id", "lane", 0))
+    assert isinstance(request, effects.RequestLease) and request.terms.node == address_of(1)
+    job = job_of(node)
+    assert (job.status, job.lease_id) == ("leasing", request.lease_id)
+    lease = node.get(make_submitter_lease(lease_id=request.lease_id))
+    assert lease.opening == request.opening is not None
+
+
+def test_the_choice_waits_no_longer_than_agreed() -> None:
+    node = make_quoting(1, 2)
+    node.tell(quoted(1))
+    (request,) = node.wake(job_of(node), after_s=3)
+    assert isinstance(request, effects.RequestLease)
+
+
+def test_no_choice_is_made_before_the_funds_are_known() -> None:
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    node.tell(ranked(1))
+    assert node.tell(quoted(1)) == []
+    assert kinds(node.tell(FUNDS)) == ["RequestLease"]
+
+
+def test_a_job_beyond_the_funds_fails_before_any_lease_and_names_the_missing_sum() -> None:
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    node.tell(ranked(1))
+    node.tell(quoted(1))
+    node.tell(changes.FundsRead(JOB_HASH, Amount(100 * TOKEN), Amount(5 * TOKEN - 3)))
+    job = job_of(node)
+    assert (job.status, job.end_reason) == ("failed", "escrow_too_small")
+    assert ("missing", "3") in job.timeline[-1].facts
+    assert list(node.state.all(SubmitterLease)) == []
+
+
+@pytest.mark.parametrize("body, code", [({"thaw": 8 * 86_400}, "quote_thaw"), ({"cost_limit": 1}, "quote_cost_limit")])
+def test_a_quote_that_does_not_hold_is_passed_over(body: dict[str, Any], code: str) -> None:
+    node = make_quoting(1)
+    (search,) = node.tell(quoted(1, **{name: Amount(value) for name, value in body.items()}))
+    assert isinstance(search, effects.SearchOffers) and search.tried == (address_of(1),)
+    assert code in job_of(node).no_quote
+
+
+def test_providers_that_did_not_answer_are_asked_anew_a_few_times() -> None:
+    node = make_quoting(1)
+    for _ in range(MAX_ROUNDS):
+        assert kinds(node.wake(job_of(node), after_s=3)) == ["SearchOffers"]
+        node.tell(ranked())
+        assert job_of(node).status == "searching"
+        assert kinds(node.wake(job_of(node), after_s=3)) == ["SearchOffers"]
+        node.tell(ranked(1))
+        node.tell(FUNDS)
+    node.wake(job_of(node), after_s=3)
+    node.tell(ranked())
+    assert (job_of(node).status, job_of(node).end_reason) == ("failed", "no_quote")
+    assert "did not answer in time" in job_of(node).end_detail
+
+
+SEARCH = effects.SearchOffers(JOB_HASH, JOB, (), "id", "lane", 0)
+READ = effects.ReadFunds(JOB_HASH, address_of(0), JOB.asset, "id", "lane", 0)
+
+
+@pytest.mark.parametrize("effect", [SEARCH, READ], ids=["search", "funds"])
+def test_a_search_cut_short_is_begun_anew_a_few_times(effect: effects.Effect) -> None:
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    for _ in range(MAX_ROUNDS):
+        assert kinds(node.fail(effect)) == ["SearchOffers"]
+    assert node.fail(effect) == []
+    assert (job_of(node).status, job_of(node).end_reason) == ("failed", "deadline")
+
+
+def test_a_search_that_was_refused_fails_the_job_by_that_code() -> None:
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    node.fail(SEARCH, "no_offers", "no offers at all")
+    assert (job_of(node).end_reason, job_of(node).end_detail) == ("no_offers", "no offers at all")
+
+
+@pytest.mark.parametrize("status", ["running", "done", "failed"])
+def test_a_late_failure_of_the_search_changes_nothing(status: str) -> None:
+    node = make_submitter(make_submitter_job(status=status))
+    before = node.state
+    assert node.fail(SEARCH) == [] and node.fail(READ) == [] and node.state is before
+
+
+def test_the_next_quote_is_taken_when_a_provider_refuses_the_lease() -> None:
+    node = make_quoting(1, 2)
+    node.tell(quoted(1))
+    (first,) = node.tell(quoted(2))
+    assert isinstance(first, effects.RequestLease)
+    (second,) = node.fail(first, "quote_expired", "too late")
+    assert isinstance(second, effects.RequestLease)
+    assert {first.terms.node, second.terms.node} == {address_of(1), address_of(2)}
+    (search,) = node.fail(second, "quote_expired", "too late")
+    assert isinstance(search, effects.SearchOffers) and set(search.tried) == {address_of(1), address_of(2)}
+
+
+def test_a_job_is_given_up_after_so_many_providers() -> None:
+    tried = tuple(address_of(number) for number in range(10, 10 + MAX_TRIES))
+    lease = make_submitter_lease(status="requested")
+    node = make_submitter(make_submitter_job(status="leasing", tried=tried), lease, make_submitter_escrow())
+    node.fail(effects.RequestLease(LEASE_ID, (), lease.terms, make_submitter_escrow().escrow, None, "id", "lane", 0))
+    assert (job_of(node).status, job_of(node).end_reason) == ("failed", "no_provider")
+
+
+def test_leases_with_one_provider_share_an_escrow_until_it_thaws() -> None:
+    for thaw_asked, count in ((False, 1), (True, 2)):
+        node = make_quoting(1)
+        (request,) = node.tell(quoted(1))
+        assert isinstance(request, effects.RequestLease)
+        (escrow,) = node.state.all(SubmitterEscrow)
+        if thaw_asked:
+            node.state = node.state.put(make_submitter_escrow(
+                escrow_id=escrow.escrow_id, escrow=escrow.escrow, lines=escrow.lines, thaw_asked=True
+            ))  # fmt: skip
+        node.fail(request, "busy", "ask later")
+        node.tell(ranked(1))
+        node.tell(FUNDS)
+        node.tell(quoted(1, duration_limit_ns=JOB.duration_limit_ns + SECOND))
+        assert len(list(node.state.all(SubmitterEscrow))) == count
+
+
+def test_a_job_is_stopped_wherever_it_is() -> None:
+    stop = changes.JobStopRequested("stop", JOB_HASH)
+    searching = make_submitter()
+    (unknown,) = searching.tell(stop)
+    assert isinstance(unknown, effects.ReplyRefusal) and unknown.refusal.code == "job_unknown"
+    searching.tell(SUBMITTED)
+    assert searching.tell(stop) == [effects.ReplyOk("stop")]
+    assert (job_of(searching).status, job_of(searching).end_reason) == ("stopped", "stopped_by_submitter")
+    running = make_submitter(make_submitter_job(), make_submitter_lease(), make_submitter_escrow())
+    ask, _ = running.tell(stop)
+    assert isinstance(ask, effects.AskLease) and ask.stop
+    assert job_of(running).status == "running", "what ran is still to be paid"
+
+
+def test_other_quotes_are_dropped_once_a_lease_is_signed() -> None:
+    node = make_quoting(1, 2)
+    node.tell(quoted(1))
+    (request,) = node.tell(quoted(2))
+    assert isinstance(request, effects.RequestLease)
+    chosen = 1 if request.terms.node == address_of(1) else 2
+    signature = sign_digest(make_key(chosen), request.lease_id)
+    (drop,) = node.tell(changes.LeaseAccepted(request.lease_id, signature))
+    assert isinstance(drop, effects.DropQuote) and drop.node == address_of(3 - chosen)
+
+
+def test_after_a_restart_a_search_begins_anew() -> None:
+    node = make_quoting(1)
+    settings = node.state.settings
+    (search,) = node.tell(changes.NodeStarted(settings.node, settings.separator, "", (), None, settings.submitter))
+    assert isinstance(search, effects.SearchOffers)

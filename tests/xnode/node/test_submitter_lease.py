@@ -1,0 +1,315 @@
+"""The submitter's side of a lease and its money, one step at a time: receipts, news, outputs, silence, withdrawal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from metering.eip712 import keccak
+from metering.receipt import Receipt, receipt_digest_of
+from metering.signature import sign_digest
+from metering.units import Amount
+from scheduler.job import Blob, OutputFile, job_hash_of
+from tests.make.records import (
+    ESCROW,
+    ESCROW_ID,
+    JOB,
+    LEASE_ID,
+    SECOND,
+    TERMS,
+    Node,
+    make_receipt,
+    make_seen,
+    make_submitter,
+    make_submitter_escrow,
+    make_submitter_job,
+    make_submitter_lease,
+    sign_receipt,
+)
+from tests.make.values import NOW_NS, SEPARATOR, address_of, make_key
+from xnode.node import changes, effects
+from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.submitter.lease import MAX_OUTPUTS, STOP_GRACE_NS
+from xnode.node.submitter.money import SETTLE_WAIT_NS, WITHDRAW_AGAIN_NS
+
+PROVIDER, STRANGER = address_of(1), address_of(77)
+RESULT = OutputFile("result.txt", Blob(keccak(b"result"), 100))
+ASK = effects.AskLease(LEASE_ID, PROVIDER, (), False, "id", "lane", 0)
+STOP = replace(ASK, stop=True)
+FETCH = effects.FetchOutputs(LEASE_ID, PROVIDER, (), (RESULT,), "id", "lane", 0)
+FINAL = make_receipt(10, final=True)
+
+
+def kinds(found: list[effects.Effect]) -> list[str]:
+    return [type(one).__name__ for one in found]
+
+
+def make_leased(lease: dict[str, Any] | None = None, **job: Any) -> Node:
+    """A submitter with one lease."""
+    return make_submitter(make_submitter_job(**job), make_submitter_lease(**lease or {}), make_submitter_escrow())
+
+
+def lease_of(node: Node) -> SubmitterLease:
+    return node.get(make_submitter_lease())
+
+
+def job_of(node: Node) -> SubmitterJob:
+    return node.get(make_submitter_job())
+
+
+def escrow_of(node: Node) -> SubmitterEscrow:
+    return node.get(make_submitter_escrow())
+
+
+def push(node: Node, *receipts: Receipt, after_s: float = 0, caller: Any = PROVIDER) -> list[effects.Effect]:
+    return node.tell(changes.ReceiptsReceived("push", caller, tuple(map(sign_receipt, receipts))), after_s)
+
+
+def make_news(status: str = "ending", **fields: Any) -> changes.LeaseNews:
+    news = changes.LeaseNews("news", PROVIDER, LEASE_ID, status, "completed", "", 0, (RESULT,))  # type: ignore[arg-type]
+    return replace(news, **fields)
+
+
+# ------------------------------------------------------------------------------------------------------------- request
+
+
+def test_a_lease_begins_with_the_providers_own_signature() -> None:
+    for key, status, then in ((1, "preparing", "running"), (7, "refused", "searching")):
+        node = make_leased({"status": "requested"}, status="leasing")
+        node.tell(changes.LeaseAccepted(LEASE_ID, sign_digest(make_key(key), LEASE_ID)))
+        assert (lease_of(node).status, job_of(node).status) == (status, then)
+
+
+def test_a_receipt_stands_for_a_countersignature_that_got_lost() -> None:
+    node = make_leased({"status": "requested"}, status="leasing")
+    assert kinds(push(node, make_receipt(5), after_s=6)) == ["ReplyVoucher"]
+    assert (lease_of(node).status, job_of(node).status) == ("preparing", "running")
+
+
+def test_a_stop_that_came_before_the_lease_follows_it() -> None:
+    node = make_leased({"status": "requested", "stop_asked_at_ns": NOW_NS}, status="leasing")
+    (ask,) = node.tell(changes.LeaseAccepted(LEASE_ID, sign_digest(make_key(1), LEASE_ID)))
+    assert isinstance(ask, effects.AskLease) and ask.stop
+
+
+# ------------------------------------------------------------------------------------------------------------ receipts
+
+
+def test_receipts_are_answered_by_one_voucher_over_the_last() -> None:
+    node = make_leased()
+    first, second = make_receipt(5), make_receipt(10, make_receipt(5))
+    (reply,) = push(node, first, second, after_s=11)
+    assert isinstance(reply, effects.ReplyVoucher)
+    assert reply.voucher.cumulative == second.cost
+    assert reply.coverage.digests == (receipt_digest_of(SEPARATOR, second),)
+    assert (lease_of(node).receipts, lease_of(node).last) == (2, second)
+    (again,) = push(node, first, second)
+    assert again == reply, "what came twice is answered as before and counted once"
+    assert lease_of(node).receipts == 2
+
+
+@pytest.mark.parametrize(
+    "receipt, after_s, code",
+    [
+        (make_receipt(60), 6, "receipt_running_ns"),
+        (replace(make_receipt(5), cost=Amount(10**18)), 6, "receipt_cost"),
+        (replace(make_receipt(5), at_ns=NOW_NS + 600 * SECOND), 6, "receipt_time"),
+    ],
+    ids=["time", "cost", "date"],
+)
+def test_a_receipt_beyond_the_lease_gets_no_voucher_and_stops_it(receipt: Receipt, after_s: float, code: str) -> None:
+    node = make_leased()
+    reply, stop = push(node, receipt, after_s=after_s)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == code
+    assert isinstance(stop, effects.AskLease) and stop.stop
+    assert (lease_of(node).end_reason, lease_of(node).receipts) == ("receipt_refused", 0)
+    (later,) = push(node, make_receipt(5))
+    assert isinstance(later, effects.ReplyRefusal) and later.refusal == reply.refusal, "nothing more is signed"
+
+
+def test_receipts_from_another_node_than_the_leases_are_refused() -> None:
+    node = make_leased()
+    (reply,) = push(node, make_receipt(5), after_s=6, caller=STRANGER)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "lease_unknown"
+    assert lease_of(node).receipts == 0
+
+
+def test_a_provider_that_will_not_stop_is_not_paid_for_going_on() -> None:
+    grace_s = STOP_GRACE_NS // SECOND
+    for running_s, kind in ((grace_s, "ReplyVoucher"), (grace_s + 1, "ReplyRefusal")):
+        node = make_leased({"stop_asked_at_ns": NOW_NS})
+        assert kinds(push(node, make_receipt(running_s), after_s=running_s))[0] == kind
+
+
+def test_the_final_receipt_leaves_the_lease_to_be_settled() -> None:
+    node = make_leased()
+    push(node, FINAL, after_s=11)
+    assert lease_of(node).status == "settling"
+    node.tell(make_seen(claimed=FINAL.cost))
+    assert lease_of(node).status == "settled"
+    assert (escrow_of(node).lines, escrow_of(node).closed_cost) == ((), FINAL.cost)
+
+
+# ------------------------------------------------------------------------------------------------------------ outcome
+
+
+def test_the_end_brings_the_outputs_and_the_outputs_end_the_job() -> None:
+    node = make_leased()
+    reply, fetch = node.tell(make_news())
+    assert reply == effects.ReplyOk("news")
+    assert isinstance(fetch, effects.FetchOutputs) and fetch.outputs == (RESULT,)
+    assert job_of(node).status == "running"
+    node.tell(changes.OutputsFetched(LEASE_ID))
+    assert (job_of(node).status, job_of(node).end_reason, job_of(node).outputs) == ("done", "completed", (RESULT,))
+
+
+def test_a_workload_without_outputs_ends_its_job_at_once() -> None:
+    node = make_leased()
+    node.tell(make_news(outputs=(), end_reason="exit_code", exit_code=3))
+    assert (job_of(node).status, job_of(node).end_reason, job_of(node).exit_code) == ("failed", "exit_code", 3)
+
+
+@pytest.mark.parametrize(
+    "outputs, code",
+    [
+        ((replace(RESULT, path="../../etc/passwd"),), "outputs_path"),
+        ((RESULT, RESULT), "outputs_path"),
+        ((RESULT, replace(RESULT, path="result.txt/inner")), "outputs_path"),
+        ((replace(RESULT, blob=Blob(RESULT.blob.sha256, TERMS.resources.disk_bytes + 1)),), "outputs_large"),
+        (tuple(replace(RESULT, path=str(number)) for number in range(MAX_OUTPUTS + 1)), "outputs_many"),
+    ],
+    ids=["outside", "twice", "file and folder", "large", "many"],
+)
+def test_outputs_that_would_do_harm_are_not_fetched(outputs: tuple[OutputFile, ...], code: str) -> None:
+    node = make_leased()
+    assert kinds(node.tell(make_news(outputs=outputs))) == ["ReplyOk"]
+    assert (job_of(node).status, job_of(node).end_reason) == ("failed", "outputs_refused")
+    assert job_of(node).end_detail.startswith(code)
+
+
+def test_news_from_another_node_than_the_leases_is_refused() -> None:
+    node = make_leased()
+    before = lease_of(node)
+    (reply,) = node.tell(make_news(caller=STRANGER))
+    assert isinstance(reply, effects.ReplyRefusal) and lease_of(node) == before
+
+
+@pytest.mark.parametrize(
+    "effect, code, status, end_reason",
+    [
+        (ASK, "deadline", "running", ""),
+        (ASK, "lease_unknown", "running", ""),
+        (FETCH, "deadline", "failed", "outputs_lost"),
+    ],
+    ids=["ask", "forgot", "fetch"],
+)
+def test_what_becomes_of_a_job_when_an_effect_of_its_lease_fails(
+    effect: effects.Effect, code: str, status: str, end_reason: str
+) -> None:
+    node = make_leased()
+    assert node.fail(effect, code, "why") == []
+    assert (job_of(node).status, job_of(node).end_reason) == (status, end_reason)
+    assert (job_of(node).timeline != ()) == (effect is FETCH or code == "lease_unknown")
+
+
+def test_a_stop_is_asked_for_until_the_lease_costs_nothing_more() -> None:
+    node = make_leased()
+    assert kinds(node.fail(STOP)) == ["AskLease"]
+    assert node.fail(STOP, "lease_unknown") == [], "a provider that forgot the lease has stopped it"
+    settled = make_leased({"status": "settling"})
+    assert settled.fail(STOP) == []
+
+
+def test_failures_for_leases_that_are_gone_change_nothing() -> None:
+    node = make_submitter()
+    request = effects.RequestLease(LEASE_ID, (), TERMS, ESCROW, None, "id", "lane", 0)
+    for effect in (ASK, STOP, FETCH, request, effects.StartThaw(ESCROW_ID, ESCROW, "id")):
+        before = node.state
+        assert node.fail(effect) == [] and node.state is before
+
+
+# ------------------------------------------------------------------------------------------------------------- silence
+
+
+def test_a_silent_provider_is_asked_once_and_then_counts_as_lost() -> None:
+    node = make_leased()
+    (ask,) = node.wake(lease_of(node), after_s=20)
+    assert isinstance(ask, effects.AskLease) and not ask.stop
+    (thaw,) = node.wake(lease_of(node), after_s=20)
+    assert isinstance(thaw, effects.StartThaw)
+    assert (lease_of(node).status, job_of(node).end_reason) == ("settling", "provider_lost")
+    assert escrow_of(node).thaw_asked
+
+
+def test_any_sign_of_life_begins_the_wait_anew() -> None:
+    node = make_leased()
+    node.wake(lease_of(node), after_s=20)
+    node.tell(make_news("running", end_reason=None, outputs=None), after_s=19)
+    assert kinds(node.wake(lease_of(node), after_s=20)) == ["AskLease"]
+    assert lease_of(node).status == "running"
+
+
+def test_outputs_that_no_news_comes_of_end_the_job_without_them() -> None:
+    node = make_leased({"status": "settled", "last": FINAL})
+    node.wake(lease_of(node), after_s=900)
+    assert (job_of(node).status, job_of(node).end_reason) == ("failed", "outputs_lost")
+
+
+# --------------------------------------------------------------------------------------------------------------- money
+
+
+def test_a_settlement_that_never_comes_thaws_the_escrow() -> None:
+    node = make_leased(status="done")
+    push(node, FINAL, after_s=11)
+    (thaw,) = node.wake(lease_of(node), after_s=SETTLE_WAIT_NS // SECOND)
+    assert isinstance(thaw, effects.StartThaw) and thaw.id.endswith(":1")
+
+
+def test_a_thaw_that_failed_is_asked_for_again_under_another_name() -> None:
+    node = make_leased({"status": "settling"})
+    escrow = make_submitter_escrow(thaw_asked=True, withdrawals=1)
+    node.state = node.state.put(escrow)
+    assert node.fail(effects.StartThaw(ESCROW_ID, ESCROW, "id")) == []
+    (thaw,) = node.wake(escrow, after_s=WITHDRAW_AGAIN_NS // SECOND)
+    assert isinstance(thaw, effects.StartThaw) and thaw.id.endswith(":2")
+
+
+def test_the_rest_is_taken_when_the_thaw_is_over_and_again_when_that_fails() -> None:
+    node = make_leased({"status": "settling"}, status="done")
+    node.tell(changes.ThawStarted(ESCROW_ID, NOW_NS // SECOND + 60))
+    assert node.wake(escrow_of(node), after_s=60) == []
+    (close,) = node.wake(escrow_of(node), after_s=1)
+    assert isinstance(close, effects.CloseEscrow)
+    assert node.fail(close) == []
+    (again,) = node.wake(escrow_of(node), after_s=WITHDRAW_AGAIN_NS // SECOND)
+    assert isinstance(again, effects.CloseEscrow) and again.id != close.id and again.lane == close.lane
+
+
+def test_a_closed_escrow_settles_its_leases_and_is_put_away() -> None:
+    node = make_leased({"status": "settling"}, status="done")
+    node.tell(changes.EscrowClosed(ESCROW_ID))
+    assert lease_of(node).status == "settled"
+    assert node.state.get(SubmitterEscrow, ESCROW_ID) is None
+
+
+def test_a_closed_escrow_is_watched_while_an_opening_may_still_arrive() -> None:
+    node = make_leased({"status": "settling"}, status="done")
+    until_ns = NOW_NS + 240 * SECOND
+    node.state = node.state.put(make_submitter_escrow(opening_until_ns=until_ns))
+    node.tell(changes.EscrowClosed(ESCROW_ID))
+    assert escrow_of(node).wake_at_ns == until_ns
+    assert kinds(node.wake(escrow_of(node), after_s=240)) == ["StartThaw"]
+
+
+def test_leases_are_folded_from_the_front_and_only_when_settled() -> None:
+    other = make_submitter_lease(lease_id=keccak(b"second"))
+    lines = (PaidLine(LEASE_ID, Amount(5), keccak(b"a")), PaidLine(other.lease_id, Amount(7), keccak(b"b")))
+    escrow = make_submitter_escrow(lines=lines)
+    node = make_submitter(make_submitter_lease(status="settled"), other, escrow)
+    node.tell(make_seen(claimed=5))
+    after = node.get(escrow)
+    assert (after.folded, after.closed_cost, after.lines) == (1, 5, lines[1:])
+    assert after.cumulative == escrow.cumulative, "folding changes nothing of what was promised"
+    assert job_hash_of(JOB) == other.job_hash

@@ -1,0 +1,22 @@
+"""Durable: what is written is still there after a power cut."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO, Any
+
+
+def sync_file(file: IO[Any]) -> None:
+    """What was written to an open file is on the disk when this returns. Blocks."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in the folder are on the disk when this returns: after a file in it was made, renamed or removed. Blocks."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,8 @@
+"""The provider's half of a node: its offer, its quotes, the leases it serves, the money it earns.
+
+Importing it registers every handler of it.
+"""
+
+from xnode.node.provider import lease, money, offer, quote
+
+__all__ = ["lease", "money", "offer", "quote"]

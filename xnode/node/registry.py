@@ -1,0 +1,71 @@
+"""Registry: which function handles which change, alarm or failed effect.
+
+Each handler is registered beside what it decides, so that a new change, record or effect costs one file. The alternative,
+one `match` that ends in `assert_never`, would have mypy say what is missing; but every new thing would have to be added
+there too, in a file that imports all others. Here mypy checks each handler against the class it is registered for, and
+tests/xnode/node/test_registry.py checks that nothing is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+import msgspec
+
+from metering.refusal import Refusal
+from xnode.node.effects import DurableEffect
+from xnode.node.state import Turn
+
+T = TypeVar("T", bound=msgspec.Struct)
+P = ParamSpec("P")
+
+
+class Registry(Generic[P]):
+    """One function for each class of things; it is called with the turn, the thing, and what P names besides."""
+
+    def __init__(self) -> None:
+        self._functions: dict[type[msgspec.Struct], Callable[Concatenate[Turn, Any, P], None]] = {}
+
+    def __call__(
+        self, subject: type[T]
+    ) -> Callable[[Callable[Concatenate[Turn, T, P], None]], Callable[Concatenate[Turn, T, P], None]]:
+        """Decorates the function for this class; a class has only one."""
+
+        def register(function: Callable[Concatenate[Turn, T, P], None]) -> Callable[Concatenate[Turn, T, P], None]:
+            assert subject not in self._functions, f"{subject.__name__} has a handler already"
+            self._functions[subject] = function
+            return function
+
+        return register
+
+    def find(self, subject: T) -> Callable[Concatenate[Turn, T, P], None]:
+        """The function for the class of this. Raises KeyError when there is none, which is a bug."""
+        return self._functions[type(subject)]
+
+    def subjects(self) -> frozenset[type[msgspec.Struct]]:
+        """The classes that have a function."""
+        return frozenset(self._functions)
+
+
+handles: Registry[[]] = Registry()
+"""@handles(changes.LeaseRequested): what follows from such a change."""
+
+wakes: Registry[[]] = Registry()
+"""@wakes(ProviderLease): what a record of this kind does when its wake_at_ns has come."""
+
+on_failure: Registry[[Refusal]] = Registry()
+"""@on_failure(effects.OpenEscrow): what follows when such an effect cannot be done, or not in time, and why."""
+
+IGNORED_FAILURES: dict[type[msgspec.Struct], str] = {}
+"""Effects from whose failure nothing follows, each with the reason."""
+
+
+def ignore_failure(effect: type[DurableEffect], why: str) -> None:
+    """Say that nothing follows when the effect fails, and why that is safe."""
+    IGNORED_FAILURES[effect] = why
+    on_failure(effect)(_do_nothing)
+
+
+def _do_nothing(_turn: Turn, _effect: object, _refusal: Refusal) -> None:
+    """See IGNORED_FAILURES."""

@@ -1,0 +1,59 @@
+"""Sides: what concerns a node as provider and as submitter at once: its start, and what the chain shows of an escrow."""
+
+from __future__ import annotations
+
+import msgspec
+
+from xnode.node import changes
+from xnode.node.provider.lease import resume_lease
+from xnode.node.provider.lease import see_escrow as see_earned
+from xnode.node.provider.money import resume_escrow
+from xnode.node.provider.offer import refresh_offer
+from xnode.node.records import (
+    NodeSettings,
+    ProviderEscrow,
+    ProviderLease,
+    ProviderSettings,
+    SubmitterEscrow,
+    SubmitterJob,
+    SubmitterLease,
+)
+from xnode.node.registry import handles
+from xnode.node.state import Turn
+from xnode.node.submitter.job import resume_job
+from xnode.node.submitter.lease import grant_grace
+from xnode.node.submitter.money import see_escrow as see_paid
+
+
+@handles(changes.NodeStarted)
+def on_node_started(turn: Turn, change: changes.NodeStarted) -> None:
+    """Take the settings; leases that were open go on under the terms they have."""
+    provider = _keep_verified(turn.state.settings.provider, change.provider)
+    turn.put(NodeSettings(change.node, change.separator, change.software, provider, change.submitter))
+    for job in tuple(turn.state.all(SubmitterJob)):
+        resume_job(turn, job)
+    for lease in tuple(turn.state.all(SubmitterLease)):
+        grant_grace(turn, lease)
+    for served in tuple(turn.state.all(ProviderLease)):
+        resume_lease(turn, served)
+    for escrow in tuple(turn.state.all(ProviderEscrow)):
+        resume_escrow(turn, escrow)
+    refresh_offer(turn, change.multiaddrs)
+
+
+def _keep_verified(before: ProviderSettings | None, now: ProviderSettings | None) -> ProviderSettings | None:
+    # What was verified is read again soon; until then selling more than we knew of would be slashable.
+    if before is None or now is None or before.owner != now.owner:
+        return now
+    return msgspec.structs.replace(now, verified_vcpus=before.verified_vcpus, verified_gpus=before.verified_gpus)
+
+
+@handles(changes.EscrowSeen)
+def on_escrow_seen(turn: Turn, change: changes.EscrowSeen) -> None:
+    """A node that leases from itself has the escrow on both sides."""
+    paid = turn.get(SubmitterEscrow, change.escrow_id)
+    if paid is not None:
+        see_paid(turn, paid, change)
+    earned = turn.get(ProviderEscrow, change.escrow_id)
+    if earned is not None:
+        see_earned(turn, earned, change)

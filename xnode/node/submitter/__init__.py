@@ -1,0 +1,8 @@
+"""The submitter's half of a node: its jobs, the leases it pays for, the escrows it pays from.
+
+Importing it registers every handler of it.
+"""
+
+from xnode.node.submitter import job, lease, money
+
+__all__ = ["job", "lease", "money"]
