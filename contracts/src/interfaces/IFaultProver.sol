@@ -124,6 +124,7 @@ interface IFaultProver {
         uint64 openUntilNs;
         uint32 availabilityPpm;
         uint32 refundPpm;
+        uint32 exposureIntervals;
     }
 
     /// @notice What a node says a device's product is. Signed type, in CapacityRegistry's domain:

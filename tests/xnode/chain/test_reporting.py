@@ -281,6 +281,7 @@ def sign_breach(suspect: Suspect, submitter: WalletKey, escrow: Escrow) -> tuple
         open_until_ns=NANOS_PER_HOUR,
         availability_ppm=990_000,
         refund_ppm=400_000,
+        exposure_intervals=2,
     )
     document = LeaseDocument(domain.chain_id, domain.contract, escrow, terms, b"", b"")
     ours, theirs = submitter.sign_typed(domain, "LeaseTerms", terms), suspect.sign("LeaseTerms", terms)

@@ -27,7 +27,7 @@ _OPENING = "(uint64,uint8,bytes,bytes32[])"
 _PAIR = f"({_RECEIPT},bytes,{_RECEIPT},bytes)"
 _LEASE_TERMS = (
     f"(bytes32,bytes32,address,address,address,bytes32,uint64,address,{_RESOURCES},{_TARIFF},"
-    "uint128,uint128,uint64,uint64,uint64,uint32,uint32)"
+    "uint128,uint128,uint64,uint64,uint64,uint32,uint32,uint32)"
 )
 
 
