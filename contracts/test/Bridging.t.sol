@@ -6,7 +6,7 @@ import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.so
 import {IERC7802} from "@openzeppelin/contracts/interfaces/draft-IERC7802.sol";
 import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 
-import {OpenxToken} from "../src/OpenxToken.sol";
+import {OpenxToken} from "../src/money/OpenxToken.sol";
 import {IOpenxToken} from "../src/interfaces/IOpenxToken.sol";
 import {Market} from "./Market.sol";
 

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 
-import {OpenxToken} from "../src/OpenxToken.sol";
+import {OpenxToken} from "../src/money/OpenxToken.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {Judging} from "./Judging.sol";
 

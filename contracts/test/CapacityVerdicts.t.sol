@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {CapacityRegistry} from "../src/CapacityRegistry.sol";
+import {CapacityRegistry} from "../src/capacity/CapacityRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {Judging} from "./Judging.sol";

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {PaymentEscrow} from "../src/PaymentEscrow.sol";
+import {PaymentEscrow} from "../src/money/PaymentEscrow.sol";
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {CallingAsset, LyingAsset} from "./Assets.sol";
 import {Market} from "./Market.sol";

@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 import {IFaultProver} from "../src/interfaces/IFaultProver.sol";
-import {AnswerTree} from "../src/libraries/AnswerTree.sol";
-import {MatrixProduct} from "../src/libraries/MatrixProduct.sol";
+import {AnswerTree} from "../src/faults/AnswerTree.sol";
+import {MatrixProduct} from "../src/faults/MatrixProduct.sol";
 import {Bench} from "./Bench.sol";
 import {dot} from "./Vectors.t.sol";
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {ProviderRegistry} from "../src/ProviderRegistry.sol";
+import {ProviderRegistry} from "../src/money/ProviderRegistry.sol";
 import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
 import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {Providing} from "./Providing.sol";

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {CapacityRegistry} from "../src/CapacityRegistry.sol";
+import {CapacityRegistry} from "../src/capacity/CapacityRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
 import {Market} from "./Market.sol";

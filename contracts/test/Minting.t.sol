@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {ComputeCredit} from "../src/ComputeCredit.sol";
-import {ProviderRegistry} from "../src/ProviderRegistry.sol";
+import {ComputeCredit} from "../src/money/ComputeCredit.sol";
+import {ProviderRegistry} from "../src/money/ProviderRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {IComputeCredit} from "../src/interfaces/IComputeCredit.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";

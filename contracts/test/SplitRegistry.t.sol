@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {SplitRegistry} from "../src/SplitRegistry.sol";
+import {SplitRegistry} from "../src/money/SplitRegistry.sol";
 import {ISplitRegistry} from "../src/interfaces/ISplitRegistry.sol";
 import {CallingAsset, FeeAsset, LyingAsset, PlainAsset} from "./Assets.sol";
 import {Bench} from "./Bench.sol";

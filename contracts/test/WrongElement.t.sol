@@ -5,7 +5,7 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {IFaultProver} from "../src/interfaces/IFaultProver.sol";
-import {MatrixProduct} from "../src/libraries/MatrixProduct.sol";
+import {MatrixProduct} from "../src/faults/MatrixProduct.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
 import {Accusing} from "./Accusing.sol";
 

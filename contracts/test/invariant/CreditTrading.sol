@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {ComputeCredit} from "../../src/ComputeCredit.sol";
+import {ComputeCredit} from "../../src/money/ComputeCredit.sol";
 import {IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";
 import {Providing} from "../Providing.sol";
 

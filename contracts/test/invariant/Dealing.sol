@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {ComputeCredit} from "../../src/ComputeCredit.sol";
+import {ComputeCredit} from "../../src/money/ComputeCredit.sol";
 import {IFaultProver} from "../../src/interfaces/IFaultProver.sol";
 import {IPaymentEscrow} from "../../src/interfaces/IPaymentEscrow.sol";
 import {IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";

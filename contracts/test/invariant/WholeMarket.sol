@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {ComputeCredit} from "../../src/ComputeCredit.sol";
-import {FaultProver} from "../../src/FaultProver.sol";
+import {ComputeCredit} from "../../src/money/ComputeCredit.sol";
+import {FaultProver} from "../../src/faults/FaultProver.sol";
 import {ICapacityRegistry} from "../../src/interfaces/ICapacityRegistry.sol";
 import {IPaymentEscrow} from "../../src/interfaces/IPaymentEscrow.sol";
 import {IStakeHold} from "../../src/interfaces/IStakeHold.sol";

@@ -9,9 +9,9 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {ChallengeRules} from "./ChallengeRules.sol";
-import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
-import {VerifierList} from "./libraries/VerifierList.sol";
-import {XnodeHashes} from "./libraries/XnodeHashes.sol";
+import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
+import {VerifierList} from "./VerifierList.sol";
+import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @notice See {ICapacityRegistry}.
 contract CapacityRegistry is ChallengeRules, EIP712 {

@@ -9,7 +9,7 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {IPaymentEscrow} from "./interfaces/IPaymentEscrow.sol";
+import {IPaymentEscrow} from "../interfaces/IPaymentEscrow.sol";
 
 /// @notice The half of {IPaymentEscrow} before an escrow is opened: assets, their fees and stops, and payers' free balances.
 abstract contract FreeBalance is IPaymentEscrow, Ownable2Step, ReentrancyGuardTransient {

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IPaymentEscrow} from "../interfaces/IPaymentEscrow.sol";
-import {XnodeHashes} from "./XnodeHashes.sol";
+import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @title The packed rows of a batch claim, read and hashed in one piece of memory
 /// @notice A row is payer 20, signer 20, nonce 12, cumulative 16, receiptsHash 32, r 32, vs 32 bytes, big-endian, without

@@ -9,11 +9,11 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
 import {FreeBalance} from "./FreeBalance.sol";
-import {IComputeCredit} from "./interfaces/IComputeCredit.sol";
-import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
-import {ISplitRegistry} from "./interfaces/ISplitRegistry.sol";
-import {ClaimRows} from "./libraries/ClaimRows.sol";
-import {XnodeHashes} from "./libraries/XnodeHashes.sol";
+import {IComputeCredit} from "../interfaces/IComputeCredit.sol";
+import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
+import {ISplitRegistry} from "../interfaces/ISplitRegistry.sol";
+import {ClaimRows} from "./ClaimRows.sol";
+import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @notice See {IPaymentEscrow}. This is the escrows themselves; assets and free balances are in {FreeBalance}.
 contract PaymentEscrow is EIP712, Multicall, FreeBalance {

@@ -9,9 +9,9 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-import {ICapacityRegistry} from "./interfaces/ICapacityRegistry.sol";
-import {IComputeCredit} from "./interfaces/IComputeCredit.sol";
-import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
+import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
+import {IComputeCredit} from "../interfaces/IComputeCredit.sol";
+import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
 
 /// @notice See {IComputeCredit}.
 contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {

@@ -8,10 +8,10 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-import {IOpenxToken} from "./interfaces/IOpenxToken.sol";
-import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
-import {IStakeHold} from "./interfaces/IStakeHold.sol";
-import {XnodeHashes} from "./libraries/XnodeHashes.sol";
+import {IOpenxToken} from "../interfaces/IOpenxToken.sol";
+import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
+import {IStakeHold} from "../interfaces/IStakeHold.sol";
+import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @notice See {IProviderRegistry}.
 contract ProviderRegistry is IProviderRegistry, EIP712 {

@@ -4,13 +4,13 @@ pragma solidity 0.8.37;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {ICapacityRegistry} from "./interfaces/ICapacityRegistry.sol";
-import {IFaultProver} from "./interfaces/IFaultProver.sol";
-import {IPaymentEscrow} from "./interfaces/IPaymentEscrow.sol";
-import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
-import {AnswerTree} from "./libraries/AnswerTree.sol";
-import {MatrixProduct} from "./libraries/MatrixProduct.sol";
-import {XnodeHashes} from "./libraries/XnodeHashes.sol";
+import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
+import {IFaultProver} from "../interfaces/IFaultProver.sol";
+import {IPaymentEscrow} from "../interfaces/IPaymentEscrow.sol";
+import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
+import {AnswerTree} from "./AnswerTree.sol";
+import {MatrixProduct} from "./MatrixProduct.sol";
+import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @notice See {IFaultProver}.
 contract FaultProver is IFaultProver {
