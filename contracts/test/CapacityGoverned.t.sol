@@ -20,7 +20,7 @@ contract CapacityGovernedTest is Judging {
     function test_the_limits_are_those_that_others_build_on() external view {
         checkEqual(capacity.OPENED_ROWS(), 4, "rows");
         checkEqual(capacity.MAX_CLASSES(), 256, "classes");
-        checkEqual(capacity.MAX_CLAIMS(), 8, "claims");
+        checkEqual(capacity.MAX_DECLARED(), 8, "declared");
         checkEqual(capacity.MAX_DEVICES(), 1024, "devices");
         checkEqual(capacity.MAX_VERIFIERS(), 512, "verifiers");
         checkEqual(capacity.MAX_PANEL(), 15, "panel");

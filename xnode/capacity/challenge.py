@@ -14,7 +14,7 @@ MAX_SIZE = 131_072
 """128 x 128 x n must not leave int32; only a product of nothing but -128 by -128 would reach its end."""
 
 MAX_DEVICES = 1024
-MAX_CLAIMS = 8
+MAX_DECLARED = 8
 """Of one challenge: CapacityRegistry takes no more."""
 
 VECTOR_BYTES = 4

@@ -21,7 +21,7 @@ RECORD_STEP_S = 4.0
 """How long each verifier leaves it to the one before it to hand the verdicts in: two blocks or so, and each that sends
 needlessly pays for it."""
 
-TELL_NS = 5 * NANOS_PER_SECOND
+VERDICT_WAIT_NS = 5 * NANOS_PER_SECOND
 """One exchange of verdicts."""
 
 log = structlog.get_logger()
@@ -74,7 +74,7 @@ class Exchange:
 
     async def _exchange_with(self, trial: Trial, node: Address, member: Address, mine: SignedVerdict) -> None:
         try:
-            body = await self._caller.call(node, message.VERDICT, encode(mine), TELL_NS)
+            body = await self._caller.call(node, message.VERDICT, encode(mine), VERDICT_WAIT_NS)
             await self._take_in(trial, node, member, decode_strict(body, SignedVerdict))
         except (Retryable, Permanent, RpcRefused, ValueError) as error:
             log.debug("no verdict yet", member="0x" + member.hex(), reason=describe(error))

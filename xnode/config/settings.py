@@ -155,7 +155,10 @@ class SubmitterConfig(_Section):
         default=2, description="the most unpaid intervals that a provider's terms may allow"
     )
     max_exposure_ns: DurationNs = Field(
-        default="1m", validate_default=True, alias="max_exposure", description="the most time of unpaid work they may allow"
+        default="1m",
+        validate_default=True,
+        alias="max_exposure",
+        description="the most time of unpaid work they may allow",
     )
 
 

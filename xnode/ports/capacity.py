@@ -13,7 +13,7 @@ ChallengeStage = Literal["none", "requested", "drawn", "passed", "failed", "laps
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedClass:
+class DeclaredClass:
     """So many devices of one class, as a challenge judges them: see ICapacityRegistry.Class."""
 
     class_id: int
@@ -38,7 +38,7 @@ class Challenge:
     seed: Hash32
     panel: tuple[Address, ...]
     quorum: int
-    claims: tuple[ClaimedClass, ...]
+    declared: tuple[DeclaredClass, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,7 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
     {
         bytes32 id = escrowId(terms);
         bytes32 digest = _hashTypedDataV4(XnodeHashes.hashVoucher(id, cumulative, receiptsHash));
-        // A broken signature recovers zero, which no terms name as signer: the rest says no more.
+        // A broken signature recovers zero, which no terms name as signer: the error code adds nothing.
         // slither-disable-next-line unused-return
         (address recovered,,) = ECDSA.tryRecoverCalldata(digest, sig);
         paid = _settle(id, cumulative, receiptsHash, recovered == terms.signer);

@@ -38,7 +38,7 @@ contract Challenging is Judging {
         address asking = _actors[who % ACTORS];
         if (capacity.openChallengeOf(asking) != 0 || !hasJudges(asking) || !canPay(asking)) return;
         vm.prank(asking);
-        note(capacity.requestChallenge(makeClaims(uint16(within(gpus, 1, 500)), uint16(within(vcpus, 1, 500)))));
+        note(capacity.requestChallenge(makeDeclared(uint16(within(gpus, 1, 500)), uint16(within(vcpus, 1, 500)))));
     }
 
     function actSpotCheck(uint256 who, uint256 by) external {
@@ -77,7 +77,7 @@ contract Challenging is Judging {
         address asking = _actors[who % ACTORS];
         if (capacity.openChallengeOf(asking) != 0 || !hasJudges(asking) || !canPay(asking)) return;
         vm.prank(asking);
-        bytes32 id = capacity.requestChallenge(makeClaims(2, 16));
+        bytes32 id = capacity.requestChallenge(makeDeclared(2, 16));
         note(id);
         rollToDraw(id, keccak256(abi.encode(_hashes++)));
         capacity.draw(id);

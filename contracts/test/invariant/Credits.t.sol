@@ -65,9 +65,9 @@ contract CreditsTest is Bench {
         }
     }
 
-    function invariant_no_mint_passes_the_limit_or_the_cover() external view {
+    function invariant_no_mint_passes_the_limit_or_the_collateral() external view {
         checkTrue(!trading.mintedAboveLimit(), "limit");
-        checkTrue(!trading.mintedUncovered(), "cover");
+        checkTrue(!trading.mintedWithoutCollateral(), "collateral");
         checkTrue(!trading.mintedTooMuch(), "what mintableOf says is the most");
     }
 
@@ -91,7 +91,7 @@ contract CreditsTest is Bench {
         checkTrue(!trading.redeemedFromAServer(), "default");
     }
 
-    function invariant_holders_keep_nine_tenths_of_their_cover() external view {
-        checkTrue(trading.ratesRose() || trading.coverIsThere(), "cover");
+    function invariant_holders_keep_nine_tenths_of_their_collateral() external view {
+        checkTrue(trading.ratesRose() || trading.collateralIsThere(), "collateral");
     }
 }

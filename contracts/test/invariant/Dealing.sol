@@ -28,7 +28,7 @@ contract Dealing is WholeMarket {
     uint256 public lost;
     bool public claimedFell;
     bool public mintedAboveLimit;
-    bool public mintedUncovered;
+    bool public mintedWithoutCollateral;
     bool public heldStakeLeft;
     bool public slashedAboveStake;
 
@@ -321,7 +321,7 @@ contract Dealing is WholeMarket {
     function verify(address tried, uint16 gpus, uint16 vcpus, bool passes) private {
         giveOpenx(tried, FEE);
         vm.prank(tried);
-        bytes32 id = capacity.requestChallenge(makeClaims(gpus, vcpus));
+        bytes32 id = capacity.requestChallenge(makeDeclared(gpus, vcpus));
         judge(id, drawn(id).panel, passes);
     }
 
@@ -334,7 +334,7 @@ contract Dealing is WholeMarket {
         vm.prank(minter);
         credit.mint(to, within(amount, 1, most));
         if (credit.outstanding(minter) > int256(credit.limitOf(minter))) mintedAboveLimit = true;
-        if (registry.heldStakeOf(minter) > registry.stakeOf(minter)) mintedUncovered = true;
+        if (registry.heldStakeOf(minter) > registry.stakeOf(minter)) mintedWithoutCollateral = true;
     }
 
     function vouch(IPaymentEscrow.Escrow memory terms, uint128 promised, bool packed) private {

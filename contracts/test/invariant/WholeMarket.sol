@@ -64,7 +64,8 @@ abstract contract WholeMarket is Judging {
     }
 
     function creditCode(string memory symbol, ICapacityRegistry.Kind kind) private view returns (bytes memory) {
-        bytes memory args = abi.encode(symbol, symbol, kind, registry, capacity, address(this), COLLATERAL_RATIO, WINDOW);
+        bytes memory args =
+            abi.encode(symbol, symbol, kind, registry, capacity, address(this), COLLATERAL_RATIO, WINDOW);
         return creationCode("ComputeCredit", args);
     }
 

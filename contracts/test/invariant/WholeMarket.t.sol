@@ -81,7 +81,7 @@ contract WholeMarketTest is Bench {
         checkTrue(dealing.claimsAreWithinBounds(), "claimed is within deposited and vouchered");
         checkTrue(!dealing.claimedFell(), "claimed never falls");
         checkTrue(!dealing.mintedAboveLimit(), "no mint passes the verified capacity");
-        checkTrue(!dealing.mintedUncovered(), "no mint passes its cover");
+        checkTrue(!dealing.mintedWithoutCollateral(), "no mint passes its collateral");
         checkTrue(!dealing.heldStakeLeft(), "held stake never leaves");
         checkTrue(!dealing.slashedAboveStake(), "a slash is within the stake");
         checkTrue(dealing.faultsAddUp(), "every slash is on record");
