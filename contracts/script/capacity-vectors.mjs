@@ -77,7 +77,7 @@ function makeElementProof(levels, product, n, row, column) {
 }
 
 function makeCase(n, device) {
-  const challengeSeed = id(`xnode capacity challenge ${n}`), openingSeed = id(`xnode opening dice ${n}`);
+  const challengeSeed = id(`xnode capacity challenge ${n}`), openingSeed = id(`xnode opening entropy ${n}`);
   const seed = deviceSeed(challengeSeed, device);
   const {wordA, wordB, rows, columns, product} = multiply(seed, n);
   const levels = makeTree(product, n);
@@ -98,7 +98,7 @@ function makeCase(n, device) {
   };
 }
 
-// 768 has a number of leaves that is no power of two.
+// 768 has a number of leaves that is not a power of two.
 const cases = [[256, 0], [512, 3], [768, 70000]].map(([n, device]) => makeCase(n, device));
 const roots = cases.map(({root}) => root);
 const answers = {roots, answersHash: keccak256(concat(roots)), none: ZERO32};

@@ -59,7 +59,7 @@ ROUNDS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
 """Then the quick tests; then all, as `make test` runs them."""
 
 DEADLINE_S = 900
-"""A mutant that loops for ever is noticed too. All tests take half a minute, several on a busy machine."""
+"""A mutant that loops forever is noticed too. All tests take half a minute, several on a busy machine."""
 
 
 class Bench:

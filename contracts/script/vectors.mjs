@@ -54,8 +54,8 @@ const CASES = [
   ['Permit', 'payer', 'for the escrow', {owner: payer, spender: DOMAIN.verifyingContract, value: '5000000000000000000', nonce: '0', deadline: '4102444800'}],
   ['Permit', 'payer', 'every number at its largest', {owner: payer, spender: DOMAIN.verifyingContract, value: max(256), nonce: max(256), deadline: max(256)}],
   // A verifier's node and a provider's node sign these in CapacityRegistry's domain; the struct hash is the same.
-  ['Verdict', 'node', 'passed', {challengeId: id('challenge'), answersHash: id('answers'), passed: true, openingSeed: id('dice')}],
-  ['Verdict', 'node', 'not passed, for want of answers', {challengeId: id('challenge'), answersHash: ZERO32, passed: false, openingSeed: ZERO32}],
+  ['Verdict', 'node', 'passed', {challengeId: id('challenge'), answersHash: id('answers'), passed: true, openingSeed: id('entropy')}],
+  ['Verdict', 'node', 'not passed, without answers', {challengeId: id('challenge'), answersHash: ZERO32, passed: false, openingSeed: ZERO32}],
   ['CapacityAnswer', 'node', 'the first device', {challengeId: id('challenge'), device: '0', n: '4096', seed: id('seed'), root: id('root')}],
   ['CapacityAnswer', 'node', 'every number at its largest', {challengeId: ONES32, device: max(32), n: max(32), seed: ONES32, root: ONES32}],
   ['Resources', 'payer', 'a GPU host', resources],

@@ -173,7 +173,7 @@ contract AttacksTest is Market {
         checkEqual(asset.balanceOf(payer), 1_000 ether, "another asset is whole");
 
         rebasing.rebase(address(escrow), 1_000);
-        checkEqual(escrow.withdrawOwed(provider, address(rebasing)), 50, "what came by itself is nobody's");
+        checkEqual(escrow.withdrawOwed(provider, address(rebasing)), 50, "what came unasked has no owner");
         checkEqual(escrow.liabilities(address(rebasing)), 20, "liabilities");
     }
 

@@ -289,7 +289,7 @@ contract CapacityChallengeTest is Judging {
 
     function checkDrawn(bytes memory logged, bytes32 id) private view {
         ICapacityRegistry.Challenge memory got = capacity.challengeOf(id);
-        checkEqual(keccak256(logged), keccak256(abi.encode(got.seed, got.panel, got.deadline)), "told");
+        checkEqual(keccak256(logged), keccak256(abi.encode(got.seed, got.panel, got.deadline)), "event");
     }
 
     function freshCapacity() private returns (CapacityRegistry) {

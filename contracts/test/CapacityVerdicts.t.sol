@@ -171,7 +171,7 @@ contract CapacityVerdictsTest is Judging {
         vm.prank(panel[0]);
         registry.deactivate();
         wrongSignature(id, ballot);
-        // Not by a broken signature either, which recovers to nobody.
+        // Not by a broken signature either, which recovers to no one.
         ballot.signatures[0] = "";
         wrongSignature(id, ballot);
     }

@@ -6,7 +6,7 @@ import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
 import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {Providing} from "./Providing.sol";
 
-/// @notice A hold that answers nobody.
+/// @notice A hold that never answers.
 contract DeadHold {}
 
 /// @notice Who is connected to the registry, and the stake that holds keep.

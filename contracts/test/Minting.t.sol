@@ -14,7 +14,7 @@ contract MintingTest is Providing {
     uint256 private constant GPU_LIMIT = 200 ether;
     uint256 private constant CPU_LIMIT = 300 ether;
 
-    function test_a_mint_is_counted_held_and_told() external {
+    function test_a_mint_is_counted_held_and_emitted() external {
         vm.expectEmit();
         emit IComputeCredit.Minted(provider, stranger, 7 ether, 7 ether);
         vm.prank(provider);

@@ -167,7 +167,7 @@ contract OverCapacityTest is Accusing {
         checkEqual(registry.stakeOf(provider), STAKED * 49 / 100, "twice");
     }
 
-    function test_one_verdict_is_passed_over_once_whatever_the_evidence() external {
+    function test_one_verdict_is_passed_over_once_with_any_evidence() external {
         ready(IFaultProver.Fault.OverCapacity, provider, bytes32(0));
         prove(makePairs(3, HOUR_NS, HOUR_NS, 0));
         refused(makePairs(4, HOUR_NS, HOUR_NS, 0), IFaultProver.AlreadyProven.selector);

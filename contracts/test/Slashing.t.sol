@@ -74,7 +74,7 @@ contract SlashingTest is Providing {
         checkEqual(openx.totalSupply(), supply - STAKED, "burned");
     }
 
-    function test_nothing_is_told_of_what_did_not_happen() external {
+    function test_nothing_is_emitted_for_what_did_not_happen() external {
         giveStake(stranger, 5);
         vm.recordLogs();
         slash(stranger, 1_000_000);

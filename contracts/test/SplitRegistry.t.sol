@@ -31,7 +31,7 @@ contract SplitRegistryTest is Bench {
         emit ISplitRegistry.SplitCreated(keccak256(abi.encode(shares)), shares);
         bytes32 split = splits.create(shares);
         checkEqual(split, keccak256(abi.encode(shares)), "the hash of the list");
-        checkEqual(splits.splitId(shares), split, "told before");
+        checkEqual(splits.splitId(shares), split, "known before");
         vm.chainId(4242);
         checkEqual(other.create(shares), split, "another contract on another chain");
         checkEqual(splits.totalPpmOf(split), 6, "the sum");

@@ -153,7 +153,7 @@ contract WrongElementTest is Accusing {
         checkEqual(registry.stakeOf(provider), STAKED, "the provider is judged apart");
     }
 
-    function test_a_verdict_counts_once_whatever_the_row() external {
+    function test_a_verdict_counts_once_with_any_row() external {
         ICapacityRegistry.Verdict memory verdict = passedVerdict();
         ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
         proveVerdict(verdict, makeRoots());

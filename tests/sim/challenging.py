@@ -1,4 +1,4 @@
-"""A small world for challenges: a chain, a net and a clock that do as they are told; promises and workers are real."""
+"""A small world for challenges: a chain, a net and a clock under the test's control; promises and workers are real."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def make_node(number: int) -> tuple[Address, NodeSigner]:
 
 
 class PlayedClock:
-    """Goes as the machine's, and jumps when told."""
+    """Runs as the machine's, and jumps when the test says so."""
 
     def __init__(self) -> None:
         self.ahead_ns = 0

@@ -20,7 +20,7 @@ Int64s: TypeAlias = NDArray[np.int64]
 
 EXACT_TERMS = 1024
 """float32 holds every whole number up to 2^24. A sum of 1,024 products of two int8 is at most 1,024 x 2^14 = 2^24, as is
-every part of it, so a float32 product over so many terms is exact in whatever order BLAS adds."""
+every part of it, so a float32 product over so many terms is exact in any order in which BLAS adds."""
 
 BLOCK_ROWS = 1024
 """Rows and columns multiplied at a time: 4 MiB each in float32."""

@@ -1,4 +1,4 @@
-"""Products: every device of a challenge computed at once, each in a process of its own, and kept until nobody asks any more."""
+"""Products: all devices of a challenge computed at once, each in its own process, and kept while verifiers may ask."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ OnShare = Callable[[int, float], None]
 
 @dataclass(frozen=True, slots=True)
 class DeviceTask:
-    """One device's part of a challenge. ordinal: the GPU's number on this host; of vCPUs it says nothing."""
+    """One device's part of a challenge. ordinal: the GPU's number on this host; no meaning for vCPUs."""
 
     device: int
     kind: Kind
@@ -57,13 +57,13 @@ class DeviceTask:
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """A worker as the daemon sees it: one request at a time. Whoever waits for one may give up; it is done all the same."""
+    """A worker as the daemon sees it: one request at a time. A caller may give up waiting; the request is completed still."""
 
     _process: trio.Process
     _lock: trio.Lock = field(default_factory=trio.Lock)
     _buffer: bytearray = field(default_factory=bytearray)
     _unread: int = 0
-    """Ends of requests that nobody waited for, still to come."""
+    """Ends of requests whose callers gave up, still to come."""
 
     async def do(self, request: WorkerRequest, on_share: Callable[[float], None] = lambda _done: None) -> Report:
         """The report that ends the request. Raises Permanent when the worker fails or falls."""
@@ -109,7 +109,7 @@ class WorkerProcess:
 
 @asynccontextmanager
 async def open_worker(*, niceness: int = 0) -> AsyncIterator[WorkerProcess]:
-    """A worker process; killed when the block is left, whatever it does then."""
+    """A worker process; killed when the block is left, in any state."""
     command = [sys.executable, "-m", "xnode.capacity.worker", str(niceness)]
     process = await trio.lowlevel.open_process(command, stdin=-1, stdout=-1, env={**os.environ, **ONE_THREAD})
     try:

@@ -84,7 +84,7 @@ async def run_self_test(
 ) -> tuple[DeviceResult, ...]:
     """What each device would get in a challenge of all of them, in order of device.
 
-    Raises Permanent when the host cannot even begin, for want of memory.
+    Raises Permanent when the host cannot even begin, because memory is short.
     """
     seed = Hash32(os.urandom(32))
     challenge = Challenge(ZERO_HASH, ZERO_ADDRESS, "drawn", 0, 0, seed, (), 1, tuple(declared))

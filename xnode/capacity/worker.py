@@ -1,7 +1,7 @@
 """Worker: the process that computes for one device, or checks another's: `python -m xnode.capacity.worker NICENESS`.
 
 Requests come on standard input and reports go to standard output, one after the other. Numpy is loaded here and never in the
-daemon. When the daemon ends in whatever way, so does this process.
+daemon. When the daemon ends, for any reason, so does this process.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class KeptProduct(Protocol):
 class Worker:
     """Answers requests; keeps one product until it ends."""
 
-    def __init__(self, tell: Callable[[Report], None]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[Report], None]) -> None:
+        self._report = report
         self._kept: KeptProduct | None = None
         self._n = 0
         self._stack = ExitStack()
@@ -96,7 +96,7 @@ class Worker:
         return product
 
     def _on_share(self, done: float) -> None:
-        self._tell(Share(done))
+        self._report(Share(done))
 
 
 def _expect(request: Expect) -> ExpectedMade:
@@ -112,11 +112,11 @@ def main() -> None:
     os.nice(int(sys.argv[1]))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
 
-    def tell(report: Report) -> None:
+    def send(report: Report) -> None:
         sink.write(encode_frame(report))
         sink.flush()
 
-    worker = Worker(tell)
+    worker = Worker(send)
     requests: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_read_requests, args=(source, requests), daemon=True).start()
     while True:
@@ -126,7 +126,7 @@ def main() -> None:
             report = Failed(error.reason_code, str(error))
         except MemoryError:
             report = Failed("memory", "there is not enough memory for the challenge's matrices")
-        tell(report)
+        send(report)
 
 
 def _read_requests(source: BinaryIO, requests: SimpleQueue[bytes]) -> None:

@@ -18,7 +18,7 @@ Kind = Literal["cpu", "gpu"]
 
 
 class Multiply(msgspec.Struct, frozen=True, tag=True):
-    """Compute a device's product and keep it. ordinal: which of the GPUs; shares of it are told while it goes on."""
+    """Compute a device's product and keep it. ordinal: which of the GPUs; progress is reported meanwhile."""
 
     kind: Kind
     ordinal: int

@@ -1,4 +1,4 @@
-"""Capacity documents: what others signed and should not have, kept for whoever reports it (xnode fault report)."""
+"""Capacity documents: what others signed and should not have, kept for a report (xnode fault report)."""
 
 from __future__ import annotations
 

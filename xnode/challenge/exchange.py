@@ -63,7 +63,7 @@ class Exchange:
             log.warning("verdicts not recorded", challenge=log_id_of(trial.challenge_id), reason=str(error))
 
     async def _exchange(self, trial: Trial) -> None:
-        """Tell every other member our verdict, and hear theirs."""
+        """Send every other member our verdict, and take theirs."""
         mine = trial.verdicts.get(self._me)
         if mine is None:
             return
@@ -94,7 +94,7 @@ class Exchange:
             await self._documents.keep_verdict(signed)
 
     async def on_verdict(self, caller: Address, body: bytes) -> bytes:
-        """capacity.verdict: hear a member's verdict, and tell ours."""
+        """capacity.verdict: take a member's verdict, and answer with ours."""
         signed = read_request(body, SignedVerdict)
         trial = self.trials.get(signed.verdict.challenge_id)
         if trial is None:

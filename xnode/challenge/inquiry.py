@@ -119,7 +119,7 @@ class Inquiry:
             body = await self._caller.call(trial.node, message.ANSWER, query, ASK_NS)
             answers = decode_strict(body, Answers)
         except (Retryable, Permanent, RpcRefused, ValueError) as error:
-            # Whatever it is, the node may come right within its time; nothing but the time judges here.
+            # For any reason: the node may recover within its time, and only the time counts here.
             log.debug("no answers yet", class_index=number, reason=describe(error))
             await trio.sleep(AGAIN_S)
             return None
@@ -135,7 +135,7 @@ class Inquiry:
     async def check_devices(
         self, trial: Trial, received: tuple[Answers, ...], vector_seed: Hash32, opening_seed: Hash32
     ) -> Refusal | None:
-        """None when all devices' products are right as far as our entropy see."""
+        """None when all devices' products are right as far as our entropy shows."""
         found: list[Refusal] = []
         tasks = judging.make_tasks(trial.challenge, trial.challenge.seed)
         answered = [device for answers in received for device in answers.devices]
@@ -212,7 +212,7 @@ class Inquiry:
         log.warning("a wrong element was signed", challenge=log_id_of(trial.challenge_id), device=task.device)
 
     async def _insist(self, trial: Trial, method: str, query: msgspec.Struct, until_ns: int) -> bytes | Refusal:
-        """The node's answer, asked again and again until it gives one; why not, when the time is over or it says no."""
+        """The node's answer, asked again and again until it gives one; the refusal, when the time is over or it refuses."""
         reason = "it did not answer"
         while self._clock.now_ns() < until_ns:
             try:

@@ -28,7 +28,7 @@ from xnode.ports.wallet import Signer
 from xnode.repeated_event import RepeatedEvent
 
 LOOK_S = 1.0
-"""Between looks at an open challenge of ours: the draw, its end, or another seed after a reorganisation."""
+"""Between looks at an open challenge about us: the draw, its end, or another seed after a reorganisation."""
 
 LEAST_LOOK_S = 0.25
 """However often others ask about it."""
@@ -82,7 +82,7 @@ class _Session:
 
 
 class Prover:
-    """One for the daemon. take_up() for each challenge of ours; methods() for the net."""
+    """One for the daemon. take_up() for each challenge about us; methods() for the net."""
 
     def __init__(self, chain: CapacityChain, promises: Promises, signer: Signer) -> None:
         """signer: in CapacityRegistry's domain."""
@@ -90,7 +90,7 @@ class Prover:
         self._sessions: dict[Hash32, _Session] = {}
         self._arrived = RepeatedEvent()
         self.nudge: Callable[[], None] = lambda: None
-        """Asks the watch to look at the chain now: somebody knows of a challenge that we have not seen."""
+        """Asks the watch to look at the chain now: a peer knows of a challenge that we have not seen."""
 
     def methods(self) -> dict[str, RpcHandler]:
         """RPC methods by name."""
@@ -264,7 +264,7 @@ class Prover:
         return found, found.callers.setdefault(caller, _Caller())
 
     async def _wait_products(self, session: _Session, asking: _Caller, device: int) -> Products:
-        """The products, once everything is signed: before that nobody's entropy are worth hearing."""
+        """The products, once everything is signed: before that no entropy is accepted."""
         if not 0 <= device < sum(one.count for one in session.challenge.declared):
             raise refuse("device_unknown", f"the challenge has no device {device}")
         if not all(one.answers for one in session.classes):
@@ -300,11 +300,11 @@ def _make_subject(session: _Session, number: int) -> bytes:
     return keccak(session.challenge.challenge_id + session.seed + number.to_bytes(4, "big"))
 
 
-def _hold_to(first: Hash32 | None, told: Hash32) -> Hash32:
-    """A verifier draws its entropy once: else it could have us compute and show for ever."""
-    if first is not None and first != told:
-        raise refuse("seed_changed", "this verifier has told another seed before")
-    return told
+def _hold_to(first: Hash32 | None, sent: Hash32) -> Hash32:
+    """A verifier draws its entropy once: else it could have us compute and show without end."""
+    if first is not None and first != sent:
+        raise refuse("seed_changed", "this verifier has sent another seed before")
+    return sent
 
 
 async def _show(shown: Awaitable[_T]) -> _T:

@@ -83,13 +83,13 @@ class CapacityChain(Protocol):
         ...
 
     async def list_nodes(self, providers: tuple[Address, ...]) -> tuple[Address, ...]:
-        """The node key of each, zero for one that is a provider no more."""
+        """The node key of each, zero for one that is no longer a provider."""
         ...
 
     async def draw(self, challenge_id: Hash32) -> None:
-        """Have it drawn; nothing when somebody else has."""
+        """Have it drawn; nothing when another has."""
         ...
 
     async def record(self, challenge_id: Hash32, verdicts: tuple[tuple[Address, SignedVerdict], ...]) -> None:
-        """Hand in the verdicts of a quorum, by verifier, ascending; nothing when somebody else has."""
+        """Hand in the verdicts of a quorum, by verifier, ascending; nothing when another has."""
         ...

@@ -65,7 +65,8 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///   id; it waits until the draw is final, or abstains.
 ///
 /// The owner, a timelock, adds and changes classes and sets the {Settings} within bounds. A change never touches a capacity that
-/// is in force, nor of an open challenge more than what is counted later: answerTime from the draw, validity from the verdict. There is no proxy and no pause.
+/// is in force. Of an open challenge it changes only what is counted later: answerTime from the draw, validity from the verdict.
+/// There is no proxy and no pause.
 ///
 /// Assumptions
 /// - OPENX moves exactly the amount named and calls no other contract. The registry is our own and does not call back.

@@ -161,8 +161,8 @@ contract Challenging is Judging {
         }
         bool isLawful = true;
         for (uint256 i = 0; i < ACTORS; i++) {
-            uint256 told = capacity.openChallengeOf(_actors[i]) != 0 ? 1 : 0;
-            if (_open[_actors[i]] != told) isLawful = false;
+            uint256 found = capacity.openChallengeOf(_actors[i]) != 0 ? 1 : 0;
+            if (_open[_actors[i]] != found) isLawful = false;
             delete _open[_actors[i]];
         }
         return isLawful;

@@ -78,7 +78,7 @@ contract CreditsTest is Bench {
     function invariant_openx_is_conserved_to_the_unit() external view {
         checkEqual(trading.lies(), trading.parts(), "staked, thawing and forfeit");
         checkEqual(trading.openxSupply(), trading.genesis() - trading.burned(), "only slashing burns");
-        checkEqual(trading.allOpenx(), trading.openxSupply(), "everybody's");
+        checkEqual(trading.allOpenx(), trading.openxSupply(), "of all accounts");
     }
 
     function invariant_a_slash_is_within_the_stake_and_on_record() external view {

@@ -11,7 +11,7 @@ import {XnodeHashes} from "../../src/libraries/XnodeHashes.sol";
 import {PlainAsset} from "../Assets.sol";
 import {WholeMarket} from "./WholeMarket.sol";
 
-/// @notice Everybody at once: payers, signers, providers, minters, holders, verifiers and reporters, and the time between.
+/// @notice All parties at once: payers, signers, providers, minters, holders, verifiers and reporters, and the time between.
 /// Forge calls the functions whose names begin with act; each either does something lawful, which must then succeed, or returns.
 contract Dealing is WholeMarket {
     IPaymentEscrow.Escrow[] private _known;
@@ -71,7 +71,7 @@ contract Dealing is WholeMarket {
         _isKnown[id] = true;
     }
 
-    /// @dev A payer always gets all of it back after the thaw, whatever else has happened; and a provider is always paid
+    /// @dev A payer always gets all of it back after the thaw, independent of all else; and a provider is always paid
     /// what was vouchered before the thaw ends.
     function actLeave(uint256 which, bool claims, uint256 cumulative) external {
         IPaymentEscrow.Escrow memory terms = known(which);

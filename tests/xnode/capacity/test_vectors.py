@@ -59,8 +59,8 @@ def test_element_proofs_are_those_of_the_vectors(case: dict[str, Any], products:
     for proof in case["elementProofs"]:
         path = tuple(read_hash(text) for text in proof["path"])
         assert tree.make_path(proof["index"]) == path
-        told = ElementProof(proof["index"], proof["column"], bytes.fromhex(proof["values"][2:]), path)
-        assert told.find_root() == tree.root and told.element == proof["element"]
+        element = ElementProof(proof["index"], proof["column"], bytes.fromhex(proof["values"][2:]), path)
+        assert element.find_root() == tree.root and element.element == proof["element"]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -122,19 +122,19 @@ async def test_workers_end_with_the_challenge(world: World) -> None:
 
 
 async def test_the_watch_takes_up_what_it_sees_through_faults_of_the_chain(world: World) -> None:
-    told: list[CapacityVerified] = []
+    reported: list[CapacityVerified] = []
 
-    async def tell(change: CapacityVerified) -> None:
-        told.append(change)
+    async def report(change: CapacityVerified) -> None:
+        reported.append(change)
 
     watches = [
-        CapacityWatch(make_node(number)[0], world.chain, world.make_prover(number), world.make_verifier(number), tell)
+        CapacityWatch(make_node(number)[0], world.chain, world.make_prover(number), world.make_verifier(number), report)
         for number in (1, 2, 3, 4)
     ]
     world.chain.is_away = True
     async with running(*(watch.run for watch in watches)):
         await world.chain.wait_looks(3 * len(watches))
         world.chain.is_away = False
-        await wait_until(lambda: world.chain.recorded and len(told) == len(watches))
+        await wait_until(lambda: world.chain.recorded and len(reported) == len(watches))
     assert world.chain.recorded[0][0][1].verdict.passed
-    assert set(told) == {CapacityVerified(*world.chain.counts)}
+    assert set(reported) == {CapacityVerified(*world.chain.counts)}
