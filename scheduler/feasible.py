@@ -198,7 +198,7 @@ def _check_availability(job: Job, offer: Offer, _now_ns: int, _preferences: Pref
 
 def _check_exposure(_job: Job, offer: Offer, _now_ns: int, preferences: Preferences) -> Misfit | None:
     excess = preferences.exposure_bound.find_excess(offer.body.interval_ns, offer.body.exposure_intervals)
-    return Misfit("offer_exposure", excess) if excess else None
+    return Misfit("offer_exposure", f"work that it lets go unpaid: {excess}") if excess else None
 
 
 def _check_refused(_job: Job, offer: Offer, _now_ns: int, preferences: Preferences) -> Misfit | None:

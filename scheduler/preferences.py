@@ -29,14 +29,14 @@ class ExposureBound:
     time_ns: int = MAX_EXPOSURE_NS
 
     def find_excess(self, interval_ns: int, intervals: int) -> str:
-        """What of a provider's conditions is outside of this bound; empty when they are within."""
+        """How a provider's conditions are outside of this bound, in a few words; empty when they are within."""
         asked_ns = interval_ns * intervals
         if not asked_ns:
-            return "it lets no work go unpaid, so it could stop a workload before the first receipt is paid"
+            return "none, so a workload could be stopped before its first receipt is paid"
         if intervals > self.intervals:
-            return f"it lets {intervals} intervals of work go unpaid, we accept at most {self.intervals}"
+            return f"{intervals} intervals, at most {self.intervals} are accepted"
         if asked_ns > self.time_ns:
-            return f"it lets {_s(asked_ns)} of work go unpaid, we accept at most {_s(self.time_ns)}"
+            return f"{_s(asked_ns)}, at most {_s(self.time_ns)} are accepted"
         return ""
 
 

@@ -131,7 +131,7 @@ def _check_bounds(settings: SubmitterSettings, body: QuoteBody) -> Refusal | Non
         detail = f"the quote asks for a thaw of {body.thaw} s; we take at most {settings.max_thaw} s"
         return Refusal("quote_thaw", detail)
     excess = settings.exposure_bound.find_excess(body.interval_ns, body.exposure_intervals)
-    return Refusal("quote_exposure", f"the quote is not within our bounds: {excess}") if excess else None
+    return Refusal("quote_exposure", f"work that the quote lets go unpaid: {excess}") if excess else None
 
 
 @on_failure(effects.RequestQuote)
