@@ -18,6 +18,7 @@ from sqlalchemy import Engine as Database
 from metering.codec import decode
 from metering.refusal import Refusal
 from metering.units import Address
+from scheduler.preferences import ExposureBound
 from xnode import __version__
 from xnode.backoff import Backoff, retry_forever
 from xnode.chain.client import ChainClient, open_client
@@ -195,7 +196,8 @@ class _Daemon:
         data = config.node.data_dir
         blobs = BlobStore(data / "blobs", net.stream)
         archive = LogArchive(data / "archive")
-        market = Market(net, signer, chain, clock, ground.manifest.domain.separator())
+        bound = ExposureBound(config.submitter.max_exposure_intervals, config.submitter.max_exposure_ns)
+        market = Market(net, signer, chain, clock, ground.manifest.domain.separator(), bound)
         submitter = SubmitterEffects(blobs, net, chain, signer, market, clock)
         provider = None
         if engine is not None:

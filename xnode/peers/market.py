@@ -15,7 +15,7 @@ from scheduler.book import Book, shortfalls_of
 from scheduler.job import Job
 from scheduler.latency import Latency, next_latency
 from scheduler.offer import SignedOffer
-from scheduler.preferences import Preferences
+from scheduler.preferences import ExposureBound, Preferences
 from xnode.errors import Permanent, Retryable
 from xnode.net.records import NodeRecord, make_record, read_record
 from xnode.node.message import OFFER_GET
@@ -65,9 +65,11 @@ class Found:
 class Market:
     """The offer book, refreshed from the net. Reads the chain only for what an offer claims about it."""
 
-    def __init__(self, net: Net, signer: Signer, chain: Chain, clock: Clock, separator: Hash32) -> None:
+    def __init__(
+        self, net: Net, signer: Signer, chain: Chain, clock: Clock, separator: Hash32, exposure_bound: ExposureBound
+    ) -> None:
         self._net, self._signer, self._chain, self._clock = net, signer, chain, clock
-        self._separator = separator
+        self._separator, self._exposure_bound = separator, exposure_bound
         self._own: SignedOffer | None = None
         self._latencies: dict[Address, Latency] = {}
         self._owners: dict[Address, Address | None] = {}
@@ -236,7 +238,8 @@ class Market:
                 )
             if job.min_stake:
                 stakes[offer.provider] = await self._chain.stake_of(offer.provider)
-        return Preferences(refused=refused, latencies=self._latencies, stakes=stakes)
+        bound = self._exposure_bound
+        return Preferences(refused=refused, latencies=self._latencies, stakes=stakes, exposure_bound=bound)
 
 
 def _read_offer(body: bytes) -> SignedOffer | None:
