@@ -166,7 +166,9 @@ class Localnet:
         self.fund(node.address)
         table = read_table(home)
         table["node"] = {**table.get("node", {}), "listen": ["/ip4/127.0.0.1/tcp/0"], "bootstrap": list(bootstrap)}
-        table["submitter"] = {**table.get("submitter", {}), "thaw_s": 10, "silence": silence}
+        # Some of these providers let work go unpaid for longer than a submitter accepts unless it says so.
+        bounds = {"max_exposure_intervals": 5, "max_exposure": "1m"}
+        table["submitter"] = {**table.get("submitter", {}), "thaw_s": 10, "silence": silence, **bounds}
         write_config(home, table)
         if deposit:
             self.run("pay", "deposit", deposit, home=home)

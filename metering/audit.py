@@ -10,7 +10,8 @@ from metering.evidence import CoveredVoucher, LeaseDocument, LeaseEvidence
 from metering.receipt import Receipt, make_first, receipt_digest_of
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
-from metering.terms import escrow_id_of
+from metering.tariff import cost_ceiling_of
+from metering.terms import LeaseTerms, escrow_id_of
 from metering.units import U64_MAX, ZERO, ZERO_HASH, Hash32
 from metering.voucher import Voucher, fold_receipts
 
@@ -60,11 +61,12 @@ def audit_evidence(evidence: Sequence[LeaseEvidence]) -> Audit:
 
 
 def _check_lease(lease: LeaseEvidence, tally: LeaseTally) -> Refusal | None:
-    refusal = _check_document(lease.document) or _check_signatures(lease, tally)
+    document = lease.document
+    refusal = _check_document(document) or _check_signatures(lease, tally) or _check_exposure(document.terms)
     if refusal is not None:
         return _name(lease, refusal)
     last = make_first(lease.lease_id, 0)
-    terms, separator = lease.document.terms, lease.document.separator
+    terms, separator = document.terms, document.separator
     for signed in lease.receipts:
         refusal = check_receipt(last, signed, terms, separator, terms.duration_limit_ns, UNLIMITED_BYTES)
         if refusal is not None:
@@ -82,6 +84,18 @@ def _check_document(document: LeaseDocument) -> Refusal | None:
         return Refusal("escrow_id", "the terms draw on another escrow than the one shown, or in another domain")
     if (escrow.signer, escrow.provider, escrow.asset) != (terms.submitter, terms.provider, terms.asset):
         return Refusal("escrow_terms", "the escrow names another signer, provider or asset than the lease")
+    return None
+
+
+def _check_exposure(terms: LeaseTerms) -> Refusal | None:
+    # How long a provider really worked unpaid is in no document; that both agreed on one limit, in time and cost, is.
+    if not terms.exposure_intervals:
+        return Refusal("terms_exposure", "the terms do not say how many intervals of work may go unpaid")
+    duration_ns = min(terms.interval_ns * terms.exposure_intervals, terms.duration_limit_ns)
+    least = cost_ceiling_of(terms.resources, terms.tariff, duration_ns)
+    if terms.exposure_limit < least:
+        detail = f"exposure_limit {terms.exposure_limit} is below the {least} that {terms.exposure_intervals} intervals can cost"
+        return Refusal("terms_exposure_limit", detail)
     return None
 
 

@@ -83,7 +83,7 @@ class AnswerDocument(msgspec.Struct, frozen=True, array_like=True, forbid_unknow
     chain_id: U64
     contract: Address
     signed: SignedAnswer
-    opening: ElementProof | None = None
+    proof: ElementProof | None = None
 
     @property
     def separator(self) -> Hash32:
@@ -100,7 +100,7 @@ class VerdictDocument(msgspec.Struct, frozen=True, array_like=True, forbid_unkno
     signed: SignedVerdict
     roots: tuple[Hash32, ...] = ()
     device: U32 = 0
-    opening: ElementProof | None = None
+    proof: ElementProof | None = None
 
     @property
     def separator(self) -> Hash32:

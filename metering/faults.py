@@ -259,12 +259,12 @@ def find_wrong_element(document: AnswerDocument, device: Device, owners: Owners)
 
     Computing the element takes 0.1 s for the largest matrices.
     """
-    answer, opening = document.signed.answer, document.opening
+    answer, proof = document.signed.answer, document.proof
     digest = answer_digest_of(document.separator, answer)
     provider = _find_provider(digest, document.signed.signature, owners)
-    if provider is None or opening is None or device != Device(provider, answer.seed, answer.n):
+    if provider is None or proof is None or device != Device(provider, answer.seed, answer.n):
         return None
-    if not _is_wrong(answer.root, device, opening):
+    if not _is_wrong(answer.root, device, proof):
         return None
     return WrongElement(Fault.WRONG_ELEMENT, provider, digest, document)
 
@@ -274,23 +274,23 @@ def find_false_verdict(document: VerdictDocument, device: Device, owners: Owners
 
     device: the one that the document names, of the verdict's challenge.
     """
-    verdict, opening = document.signed.verdict, document.opening
+    verdict, proof = document.signed.verdict, document.proof
     digest = verdict_digest_of(document.separator, verdict)
     provider = _find_provider(digest, document.signed.signature, owners)
-    if provider is None or opening is None or not verdict.passed or document.device >= len(document.roots):
+    if provider is None or proof is None or not verdict.passed or document.device >= len(document.roots):
         return None
     if verdict.answers_hash != answers_hash_of(document.roots) or not _is_wrong(
-        document.roots[document.device], device, opening
+        document.roots[document.device], device, proof
     ):
         return None
-    if opening.find_place(device.n)[0] not in find_opened_rows(verdict.opening_seed, document.device, device.n):
+    if proof.find_place(device.n)[0] not in find_opened_rows(verdict.opening_seed, document.device, device.n):
         return None
     return FalseVerdict(Fault.FALSE_VERDICT, provider, verdict.challenge_id, document)
 
 
-def _is_wrong(root: Hash32, device: Device, opening: ElementProof) -> bool:
+def _is_wrong(root: Hash32, device: Device, proof: ElementProof) -> bool:
     n = device.n
     leaves = count_leaves(n)
-    if opening.index >= leaves or len(opening.path) != count_levels(leaves) or opening.find_root() != root:
+    if proof.index >= leaves or len(proof.path) != count_levels(leaves) or proof.find_root() != root:
         return False
-    return element_at(device.seed, n, *opening.find_place(n)) != opening.element
+    return element_at(device.seed, n, *proof.find_place(n)) != proof.element

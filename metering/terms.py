@@ -55,6 +55,9 @@ class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     escrow. cost_limit: the most this lease may cost; exposure_limit: unpaid cost at which the provider stops;
     open_until_ns: these terms may be countersigned until then.
 
+    exposure_intervals: how many intervals of work may go unpaid before the provider stops, at least one; zero in terms
+    of 0.1.0, which did not say. Fields stand in the order in which they came: stored terms are arrays.
+
     availability_ppm, refund_ppm: the provider's promise, in millionths: when its own final receipt shows the workload
     running for less than this part of the time since open_until_ns, this part of the cost goes back to the payer;
     zero promises nothing.
@@ -77,6 +80,7 @@ class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     open_until_ns: U64
     availability_ppm: Ppm = 0
     refund_ppm: Ppm = 0
+    exposure_intervals: U32 = 0
 
 
 def escrow_id_of(separator: Hash32, escrow: Escrow) -> Hash32:

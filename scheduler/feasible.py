@@ -57,6 +57,13 @@ def cost_limit_of(job: Job, tariff: Tariff) -> Amount:
     )
 
 
+def exposure_limit_of(job: Job, tariff: Tariff, interval_ns: int, intervals: int) -> Amount:
+    """Unpaid cost at which the workload stops: what these intervals can cost, with all the job's network bytes, because
+    those can move at once and an honest job must not be stopped for it. At least one base unit."""
+    duration_ns = min(interval_ns * intervals, job.duration_limit_ns)
+    return max(Amount(1), cost_ceiling_of(job.resources, price_for(job, tariff), duration_ns, job.network_bytes))
+
+
 def price_for(job: Job, tariff: Tariff) -> Tariff:
     """The tariff as it applies to the job: a job without network pays for none, whatever a counter says."""
     return tariff if job.network else without_network(tariff)
@@ -190,6 +197,11 @@ def _check_availability(job: Job, offer: Offer, _now_ns: int, _preferences: Pref
     return _miss("offer_availability", detail, wanted, there)
 
 
+def _check_exposure(_job: Job, offer: Offer, _now_ns: int, preferences: Preferences) -> Misfit | None:
+    excess = preferences.exposure_bound.find_excess(offer.body.interval_ns, offer.body.exposure_intervals)
+    return Misfit("offer_exposure", f"work that it lets go unpaid: {excess}") if excess else None
+
+
 def _check_refused(_job: Job, offer: Offer, _now_ns: int, preferences: Preferences) -> Misfit | None:
     reason = preferences.refused.get(offer.node)
     return None if reason is None else Misfit("offer_refused_before", f"we do not ask it now: {reason}")
@@ -237,6 +249,7 @@ CHECKS: tuple[Check, ...] = (
     Check("offer_network", _check_network, "allows no network"),
     Check("offer_image_source", _check_image_source, "pulls from no registry"),
     Check("offer_availability", _check_availability, "promises less availability than the job asks for"),
+    Check("offer_exposure", _check_exposure, "leaves more work unpaid than this node accepts"),
     Check("offer_refused_before", _check_refused, "not asked now"),
     Check("offer_stake", _check_stake, "less stake than the job asks for"),
     Check("offer_price", _check_price, "a price is above the job's bid"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from metering.refusal import Refusal
 from metering.units import Address, Amount, Hash32
-from scheduler.feasible import cost_limit_of
+from scheduler.feasible import cost_limit_of, exposure_limit_of
 from scheduler.job import Job
 from scheduler.preferences import Preferences
 from scheduler.quote import SignedQuote, check_quote
@@ -82,6 +82,13 @@ def _check_promise(signed: SignedQuote, job: Job) -> Refusal | None:
     if body.cost_limit < needed:
         return Refusal(
             "quote_cost_limit", f"quote {signed.quote.number} stops at {body.cost_limit}, the job may need {needed}"
+        )
+    # Below this an honest job would be stopped; above it the intervals would not be the limit of what we may owe.
+    unpaid = exposure_limit_of(job, body.tariff, body.interval_ns, body.exposure_intervals)
+    if body.exposure_limit != unpaid:
+        return Refusal(
+            "quote_exposure_limit",
+            f"quote {signed.quote.number} lets {body.exposure_limit} go unpaid, its intervals come to {unpaid}",
         )
     return None
 

@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.sla import NO_PROMISE, Promise, show_percent
-from metering.tariff import Tariff, cost_ceiling_of
-from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, NANOS_PER_SECOND, Address, Amount
-from scheduler.feasible import cost_limit_of, describe_prices_above_bid, find_prices_above_bid, has_gpu_model, price_for
+from metering.tariff import Tariff
+from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, NANOS_PER_SECOND, Address
+from scheduler.feasible import (
+    cost_limit_of,
+    describe_prices_above_bid,
+    exposure_limit_of,
+    find_prices_above_bid,
+    has_gpu_model,
+    price_for,
+)
 from scheduler.job import Job, check_job, job_hash_of
 from scheduler.quote import QuoteBody
 
@@ -55,13 +62,6 @@ def answer(job: Job, free: Resources, policy: Policy, now_ns: int) -> QuoteBody 
     return refusal or _make_quote_body(job, policy)
 
 
-def exposure_limit_of(job: Job, policy: Policy) -> Amount:
-    """Unpaid cost at which the workload stops: what `exposure_intervals` can cost, with all the job's network bytes,
-    because those can move at once and an honest job must not be stopped for it. At least one base unit."""
-    duration_ns = min(policy.interval_ns * policy.exposure_intervals, job.duration_limit_ns)
-    return max(Amount(1), cost_ceiling_of(job.resources, price_for(job, policy.tariff), duration_ns, job.network_bytes))
-
-
 def _make_quote_body(job: Job, policy: Policy) -> QuoteBody:
     return QuoteBody(
         job_hash=job_hash_of(job),
@@ -70,11 +70,12 @@ def _make_quote_body(job: Job, policy: Policy) -> QuoteBody:
         tariff=price_for(job, policy.tariff),
         asset=policy.asset,
         cost_limit=cost_limit_of(job, policy.tariff),
-        exposure_limit=exposure_limit_of(job, policy),
+        exposure_limit=exposure_limit_of(job, policy.tariff, policy.interval_ns, policy.exposure_intervals),
         interval_ns=policy.interval_ns,
         duration_limit_ns=job.duration_limit_ns,
         thaw=policy.thaw,
         promise=policy.promise,
+        exposure_intervals=policy.exposure_intervals,
     )
 
 

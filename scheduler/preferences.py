@@ -6,12 +6,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from metering.units import Address, Amount
+from metering.units import NANOS_PER_SECOND, Address, Amount
 from scheduler.latency import Latency
 from scheduler.reputation import NO_REPUTATION, Reputation
 
 UNKNOWN_RTT_US = 200_000
 """A node never measured counts as far away: about the other side of the world."""
+
+
+MAX_EXPOSURE_INTERVALS = 2
+"""What a provider asks for unless its operator decides otherwise: the voucher for one interval may come during the next."""
+
+MAX_EXPOSURE_NS = 60 * NANOS_PER_SECOND
+"""A minute: six times what a provider asks for unless its operator decides otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureBound:
+    """How much work the terms of a lease may leave unpaid. intervals: of metering; time_ns: all of them together."""
+
+    intervals: int = MAX_EXPOSURE_INTERVALS
+    time_ns: int = MAX_EXPOSURE_NS
+
+    def find_excess(self, interval_ns: int, intervals: int) -> str:
+        """How a provider's conditions are outside of this bound, in a few words; empty when they are within."""
+        asked_ns = interval_ns * intervals
+        if not asked_ns:
+            return "none, so a workload could be stopped before its first receipt is paid"
+        if intervals > self.intervals:
+            return f"{intervals} intervals, at most {self.intervals} are accepted"
+        if asked_ns > self.time_ns:
+            return f"{_s(asked_ns)}, at most {_s(self.time_ns)} are accepted"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +52,7 @@ class Weights:
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """stakes by provider (absent: not known); refused: nodes not to ask now, with the reason in words; latencies and
-    reputations by node; warm: nodes known to hold the job's image."""
+    reputations by node; warm: nodes known to hold the job's image; exposure_bound: on what terms may leave unpaid."""
 
     stakes: Mapping[Address, Amount] = field(default_factory=lambda: MappingProxyType({}))
     refused: Mapping[Address, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -34,6 +60,7 @@ class Preferences:
     reputations: Mapping[Address, Reputation] = field(default_factory=lambda: MappingProxyType({}))
     warm: frozenset[Address] = frozenset()
     weights: Weights = Weights()
+    exposure_bound: ExposureBound = ExposureBound()
 
     def rtt_us(self, node: Address) -> int:
         """The round trip to expect, in microseconds."""
@@ -43,3 +70,7 @@ class Preferences:
     def reputation(self, node: Address) -> Reputation:
         """What we know of its past work."""
         return self.reputations.get(node, NO_REPUTATION)
+
+
+def _s(duration_ns: int) -> str:
+    return f"{duration_ns / NANOS_PER_SECOND:g} s"

@@ -16,7 +16,8 @@ from scheduler.job import Job, job_hash_of
 
 
 class QuoteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """cost_limit: the most the job can cost here; exposure_limit: unpaid cost at which the workload is stopped."""
+    """cost_limit: the most the job can cost here; exposure_limit, exposure_intervals: unpaid cost, and intervals of unpaid
+    work, at which the workload is stopped."""
 
     job_hash: Hash32
     submitter: Address
@@ -29,6 +30,8 @@ class QuoteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     duration_limit_ns: U64
     thaw: U32
     promise: Promise = NO_PROMISE
+    exposure_intervals: U32 = 0
+    """Zero only in quotes of 0.1.0, which a store may still hold."""
 
 
 class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

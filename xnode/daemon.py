@@ -18,6 +18,7 @@ from sqlalchemy import Engine as Database
 from metering.codec import decode
 from metering.refusal import Refusal
 from metering.units import Address
+from scheduler.preferences import ExposureBound
 from xnode import __version__
 from xnode.backoff import Backoff, retry_forever
 from xnode.chain.client import ChainClient, open_client
@@ -207,7 +208,9 @@ class _Daemon:
         journal = Journal(ground.database)
         publisher = OfferPublisher(net, signer, clock)
         experience = Experience(journal, lambda: loop.state)
-        market = make_market(net, signer.address, chain, clock, ground.manifest.domain.separator(), experience)
+        bound = ExposureBound(config.submitter.max_exposure_intervals, config.submitter.max_exposure_ns)
+        separator = ground.manifest.domain.separator()
+        market = make_market(net, signer.address, chain, clock, separator, experience, bound)
         submitter = SubmitterEffects(blobs, net, chain, signer, market.search, clock)
         provider = None
         if engine is not None:

@@ -7,6 +7,7 @@ Exit status: 0 done or equal, 1 the committed files differ, 2 the build could no
 """
 
 import argparse
+import ast
 import json
 import os
 import subprocess
@@ -16,16 +17,7 @@ from pathlib import Path
 
 CONTRACTS = Path(__file__).resolve().parent.parent
 ARTIFACTS = CONTRACTS / "artifacts"
-NAMES = (
-    "OpenxToken",
-    "ProviderRegistry",
-    "SplitRegistry",
-    "CapacityRegistry",
-    "ComputeCredit",
-    "PaymentEscrow",
-    "FaultProver",
-    "TimelockController",
-)
+DAEMON = CONTRACTS.parent / "xnode" / "chain" / "abi" / "artifacts.py"
 
 
 class BuildFailed(Exception):
@@ -54,7 +46,17 @@ def build() -> dict[str, str]:
         run = subprocess.run(command, cwd=CONTRACTS, env=profile, capture_output=True, text=True)
         if run.returncode != 0:
             raise BuildFailed(run.stdout + run.stderr)
-        return {name: make_artifact(name, out / f"{name}.sol" / f"{name}.json") for name in NAMES}
+        return {name: make_artifact(name, out / f"{name}.sol" / f"{name}.json") for name in read_names()}
+
+
+def read_names() -> tuple[str, ...]:
+    """The contracts that the daemon deploys and calls, as it names them: read, not imported, for this script needs nothing
+    but Python itself."""
+    for statement in ast.parse(DAEMON.read_text()).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "CONTRACTS":
+            names: tuple[str, ...] = ast.literal_eval(statement.value)
+            return names
+    raise BuildFailed(f"{DAEMON} names no contracts: CONTRACTS = (...) is not there")
 
 
 def make_artifact(name: str, forge_output: Path) -> str:

@@ -1,4 +1,4 @@
-// Writes tests/vectors/capacity.json: matrices, products, trees and openings of capacity challenges, computed with BigInt and ethers'
+// Writes tests/vectors/capacity.json: matrices, products, trees and element proofs of capacity challenges, computed with BigInt and ethers'
 // keccak: a third implementation beside the daemon's (numpy, CUDA) and the contracts' own. Bytes are 0x hex; elements are numbers.
 import {writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
@@ -70,14 +70,14 @@ function makeTree(product, n) {
 
 const rootOf = levels => levels.at(-1)[0];
 
-function makeOpening(levels, product, n, row, column) {
+function makeElementProof(levels, product, n, row, column) {
   const index = row * (n / COLUMNS) + Math.floor(column / COLUMNS);
   const path = levels.slice(0, -1).map((level, k) => level[(index >> k) ^ 1]);
   return {row, index, column: column % COLUMNS, element: product[row][column], values: leafValues(product, n, index), path};
 }
 
 function makeCase(n, device) {
-  const challengeSeed = id(`xnode capacity challenge ${n}`), openingSeed = id(`xnode opening dice ${n}`);
+  const challengeSeed = id(`xnode capacity challenge ${n}`), openingSeed = id(`xnode opening entropy ${n}`);
   const seed = deviceSeed(challengeSeed, device);
   const {wordA, wordB, rows, columns, product} = multiply(seed, n);
   const levels = makeTree(product, n);
@@ -92,13 +92,13 @@ function makeCase(n, device) {
     columnOfB: {column: 7, values: [...columns[7].slice(0, 32)]},
     elements: places.map(([row, column]) => ({row, column, element: product[row][column]})),
     leaves: n * n / COLUMNS, root: rootOf(levels),
-    openings: [places[0], places[3], places[4]].map(([row, column]) => makeOpening(levels, product, n, row, column)),
+    elementProofs: [places[0], places[3], places[4]].map(([row, column]) => makeElementProof(levels, product, n, row, column)),
     openingSeed, openedRows: [...Array(OPENED_ROWS).keys()].map(k => openedRow(openingSeed, device, k, n)),
-    wrongElement: {root: rootOf(brokenLevels), right: wrong.right, ...makeOpening(brokenLevels, broken, n, wrong.row, wrong.column)},
+    wrongElement: {root: rootOf(brokenLevels), right: wrong.right, ...makeElementProof(brokenLevels, broken, n, wrong.row, wrong.column)},
   };
 }
 
-// 768 has a number of leaves that is no power of two.
+// 768 has a number of leaves that is not a power of two.
 const cases = [[256, 0], [512, 3], [768, 70000]].map(([n, device]) => makeCase(n, device));
 const roots = cases.map(({root}) => root);
 const answers = {roots, answersHash: keccak256(concat(roots)), none: ZERO32};

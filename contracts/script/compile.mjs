@@ -13,6 +13,12 @@ function find(root) {
   };
 }
 
+// The source that declares a contract has its name, in one of the folders of src/.
+function findSource(root, contract) {
+  const folders = fs.readdirSync(path.join(root, 'src'));
+  return folders.map((folder) => `src/${folder}/${contract}.sol`).find((file) => fs.existsSync(path.join(root, file)));
+}
+
 function run(root, sources, optimized, outputSelection) {
   const settings = {
     evmVersion: 'cancun',
@@ -25,7 +31,7 @@ function run(root, sources, optimized, outputSelection) {
 }
 
 function answer({ root, source, content, contract, optimized }) {
-  const deployed = contract ? `src/${contract}.sol` : source;
+  const deployed = contract ? findSource(root, contract) : source;
   const sources = { [source]: { content } };
   if (deployed !== source) sources[deployed] = { content: fs.readFileSync(path.join(root, deployed), 'utf8') };
   const wanted = contract ? { [contract]: ['evm.bytecode.object'] } : { '': ['ast'] };

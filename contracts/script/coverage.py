@@ -142,8 +142,8 @@ def print_missing(sources: list[Source]) -> None:
         for number in sorted(number for number, hits in source.lines.items() if hits == 0):
             print(f"{source.path}:{number}: never run: {text[number - 1].strip()}")
         for number, _, way in sorted(key for key, hits in source.branches.items() if hits == 0):
-            told = "the first way" if way == "0" else "the other way"
-            print(f"{source.path}:{number}: {told} never taken: {text[number - 1].strip()}")
+            way_name = "the first way" if way == "0" else "the other way"
+            print(f"{source.path}:{number}: {way_name} never taken: {text[number - 1].strip()}")
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ async function refundBreach(scene) {
     resources: {vcpuMilli: 1000, memoryBytes: 1n << 30n, diskBytes: 1n << 30n, gpus: 1, gpuModel: 'NVIDIA H100 80GB'},
     tariff: {vcpuHour: ONE, memoryGibHour: ONE, diskGibHour: ONE, gpuHour: ONE, ingressGb: 0, egressGb: 0},
     costLimit: ONE, exposureLimit: ONE, intervalNs: 60n * 10n ** 9n, durationLimitNs: 3600n * 10n ** 9n, openUntilNs: 10n ** 18n,
-    availabilityPpm: 990_000, refundPpm: 500_000,
+    availabilityPpm: 990_000, refundPpm: 500_000, exposureIntervals: 2,
   };
   const usage = {vcpuNs: 0, memoryByteNs: 0, diskByteNs: 0, gpuNs: 0, ingressBytes: 0, egressBytes: 0};
   const last = {leaseId: digest(escrow, 'LeaseTerms', lease), number: 3, atNs: 10n ** 18n + 3600n * 10n ** 9n, runningNs: 36n * 10n ** 9n, usage, cost: ONE / 10n, last: true, final: true};

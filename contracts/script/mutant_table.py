@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mutant_source import Mutant
-    from mutants import Result
 
 CONTRACTS = Path(__file__).resolve().parent.parent
 TABLE = CONTRACTS.parent / "docs" / "mutants.md"
@@ -24,7 +24,17 @@ for the reason below. The score counts what was noticed of all that could matter
 |---|---|---|---|---|---|---|---|
 """
 
-Results = list[tuple["Mutant", "Result"]]
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one mutant. outcome: killed, survived, same code, or not compiled; by: the test that failed, for a
+    killed one."""
+
+    outcome: str
+    by: str
+
+
+Results = list[tuple["Mutant", Result]]
 
 
 def write_table(results: Results, goal: float) -> bool:

@@ -22,24 +22,23 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from mutant_source import Mutant, make_mutants
-from mutant_table import write_table
+from mutant_table import Result, write_table
 from workbench import CONTRACTS, Compiler, NoResult, copy_contracts
 
 KNOWN = CONTRACTS / "cache" / "mutants.jsonl"
 GOAL = 0.9
 
 SOURCES = {
-    "src/PaymentEscrow.sol": "PaymentEscrow",
-    "src/FreeBalance.sol": "PaymentEscrow",
-    "src/libraries/ClaimRows.sol": "PaymentEscrow",
-    "src/SplitRegistry.sol": "SplitRegistry",
-    "src/ComputeCredit.sol": "ComputeCredit",
-    "src/ProviderRegistry.sol": "ProviderRegistry",
-    "src/OpenxToken.sol": "OpenxToken",
+    "src/money/PaymentEscrow.sol": "PaymentEscrow",
+    "src/money/FreeBalance.sol": "PaymentEscrow",
+    "src/money/ClaimRows.sol": "PaymentEscrow",
+    "src/money/SplitRegistry.sol": "SplitRegistry",
+    "src/money/ComputeCredit.sol": "ComputeCredit",
+    "src/money/ProviderRegistry.sol": "ProviderRegistry",
+    "src/money/OpenxToken.sol": "OpenxToken",
 }
 """What is changed, and the contract that is deployed with the change."""
 
@@ -60,16 +59,7 @@ ROUNDS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
 """Then the quick tests; then all, as `make test` runs them."""
 
 DEADLINE_S = 900
-"""A mutant that loops for ever is noticed too. All tests take half a minute, several on a busy machine."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    outcome: str
-    """killed, survived, same code, or not compiled."""
-
-    by: str
-    """The test that failed, for a killed one."""
+"""A mutant that loops forever is noticed too. All tests take half a minute, several on a busy machine."""
 
 
 class Bench:
@@ -153,7 +143,7 @@ class Bench:
 
     def _find_failure_inside(self, mutant: Mutant, changed: bytes, code: bytes) -> str:
         """The first failure of a library's own tests, which have it compiled in: so they are compiled again."""
-        if "libraries" not in mutant.source:
+        if b"\nlibrary " not in code:
             return ""
         path = self._root / mutant.source
         path.write_bytes(changed)

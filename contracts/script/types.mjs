@@ -13,7 +13,7 @@ const DECLARED = [
   'Usage(uint128 vcpuNs,uint128 memoryByteNs,uint128 diskByteNs,uint128 gpuNs,uint128 ingressBytes,uint128 egressBytes)',
   'Offer(address provider,address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)',
   'Quote(address provider,address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)',
-  'LeaseTerms(bytes32 jobHash,bytes32 quoteHash,address submitter,address provider,address node,bytes32 escrowId,uint64 leaseNumber,address asset,Resources resources,Tariff tariff,uint128 costLimit,uint128 exposureLimit,uint64 intervalNs,uint64 durationLimitNs,uint64 openUntilNs,uint32 availabilityPpm,uint32 refundPpm)',
+  'LeaseTerms(bytes32 jobHash,bytes32 quoteHash,address submitter,address provider,address node,bytes32 escrowId,uint64 leaseNumber,address asset,Resources resources,Tariff tariff,uint128 costLimit,uint128 exposureLimit,uint64 intervalNs,uint64 durationLimitNs,uint64 openUntilNs,uint32 availabilityPpm,uint32 refundPpm,uint32 exposureIntervals)',
   'Receipt(bytes32 leaseId,uint64 number,uint64 atNs,uint64 runningNs,Usage usage,uint128 cost,bool final)',
   'NodeRecord(address node,uint64 number,uint64 expiresAtNs,bytes32 bodyHash)',
 ];

@@ -29,7 +29,7 @@ const hugeTariff = Object.fromEntries(FIELDS.Tariff.map(({name}) => [name, max(1
 const usage = {vcpuNs: '57600000000000', memoryByteNs: '247390116249600000000000', diskByteNs: '773094113280000000000000', gpuNs: '3600000000000', ingressBytes: '1048576', egressBytes: '4294967296'};
 const hugeUsage = Object.fromEntries(FIELDS.Usage.map(({name}) => [name, max(128)]));
 const noUsage = Object.fromEntries(FIELDS.Usage.map(({name}) => [name, '0']));
-const lease = {jobHash: id('job'), quoteHash: id('quote'), submitter: payer, provider, node, escrowId, leaseNumber: '7', asset: ASSET, resources, tariff, costLimit: '50000000000000000000', exposureLimit: '100000000000000000', intervalNs: '60000000000', durationLimitNs: '86400000000000', openUntilNs: '1800000000000000000', availabilityPpm: '0', refundPpm: '0'};
+const lease = {jobHash: id('job'), quoteHash: id('quote'), submitter: payer, provider, node, escrowId, leaseNumber: '7', asset: ASSET, resources, tariff, costLimit: '50000000000000000000', exposureLimit: '100000000000000000', intervalNs: '60000000000', durationLimitNs: '86400000000000', openUntilNs: '1800000000000000000', availabilityPpm: '0', refundPpm: '0', exposureIntervals: '2'};
 const announced = {provider, node, number: '42', expiresAtNs: '1800000000000000000', bodyHash: id('body')};
 
 const CASES = [
@@ -54,8 +54,8 @@ const CASES = [
   ['Permit', 'payer', 'for the escrow', {owner: payer, spender: DOMAIN.verifyingContract, value: '5000000000000000000', nonce: '0', deadline: '4102444800'}],
   ['Permit', 'payer', 'every number at its largest', {owner: payer, spender: DOMAIN.verifyingContract, value: max(256), nonce: max(256), deadline: max(256)}],
   // A verifier's node and a provider's node sign these in CapacityRegistry's domain; the struct hash is the same.
-  ['Verdict', 'node', 'passed', {challengeId: id('challenge'), answersHash: id('answers'), passed: true, openingSeed: id('dice')}],
-  ['Verdict', 'node', 'not passed, for want of answers', {challengeId: id('challenge'), answersHash: ZERO32, passed: false, openingSeed: ZERO32}],
+  ['Verdict', 'node', 'passed', {challengeId: id('challenge'), answersHash: id('answers'), passed: true, openingSeed: id('entropy')}],
+  ['Verdict', 'node', 'not passed, without answers', {challengeId: id('challenge'), answersHash: ZERO32, passed: false, openingSeed: ZERO32}],
   ['CapacityAnswer', 'node', 'the first device', {challengeId: id('challenge'), device: '0', n: '4096', seed: id('seed'), root: id('root')}],
   ['CapacityAnswer', 'node', 'every number at its largest', {challengeId: ONES32, device: max(32), n: max(32), seed: ONES32, root: ONES32}],
   ['Resources', 'payer', 'a GPU host', resources],
@@ -73,7 +73,7 @@ const CASES = [
   ['LeaseTerms', 'signer', 'ordinary', lease],
   ['LeaseTerms', 'node', 'the same, countersigned', lease],
   ['LeaseTerms', 'signer', 'with a promise of 99 % or a tenth back', {...lease, availabilityPpm: '990000', refundPpm: '100000'}],
-  ['LeaseTerms', 'signer', 'no resources, the largest tariff', {...lease, resources: noResources, tariff: hugeTariff, costLimit: max(128), exposureLimit: '0', leaseNumber: max(64), availabilityPpm: max(32), refundPpm: max(32)}],
+  ['LeaseTerms', 'signer', 'no resources, the largest tariff', {...lease, resources: noResources, tariff: hugeTariff, costLimit: max(128), exposureLimit: '0', leaseNumber: max(64), availabilityPpm: max(32), refundPpm: max(32), exposureIntervals: max(32)}],
   ['Receipt', 'node', 'ordinary', {leaseId: digestOf('LeaseTerms', lease), number: '1', atNs: '1800000000000000000', runningNs: '3600000000000', usage, cost: '2300000000000000000', final: false}],
   ['Receipt', 'node', 'the last', {leaseId: digestOf('LeaseTerms', lease), number: '2', atNs: '1800000060000000000', runningNs: '3660000000000', usage, cost: '2338333333333333333', final: true}],
   ['Receipt', 'node', 'nothing used', {leaseId: ZERO32, number: '0', atNs: '0', runningNs: '0', usage: noUsage, cost: '0', final: false}],

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {FaultProver} from "../src/FaultProver.sol";
+import {FaultProver} from "../src/faults/FaultProver.sol";
 import {IFaultProver} from "../src/interfaces/IFaultProver.sol";
 import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";

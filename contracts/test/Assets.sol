@@ -5,7 +5,7 @@ import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ERC3009} from "@openzeppelin/contracts/token/ERC20/extensions/draft-ERC3009.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
-/// @notice A well-behaved asset that can be told not to pay somebody, as some stable assets do.
+/// @notice A well-behaved asset that can be set not to pay an account, as some stable assets do.
 contract PlainAsset is ERC20("Plain", "PLN") {
     mapping(address => bool) public isBlocked;
 
@@ -23,7 +23,7 @@ contract PlainAsset is ERC20("Plain", "PLN") {
     }
 }
 
-/// @notice The smallest thing that is burned as a compute credit is; can be told to refuse.
+/// @notice The smallest thing that is burned as a compute credit is; can be set to refuse.
 contract PlainCredit is PlainAsset {
     mapping(address provider => uint256) public burnedAt;
     bool public refuses;
@@ -52,7 +52,7 @@ contract FeeAsset is ERC20("Fee", "FEE") {
     }
 }
 
-/// @notice Can be told to lie: transfers then move nothing and return false, or return true and move nothing.
+/// @notice Can be set to lie: transfers then move nothing and return false, or return true and move nothing.
 contract LyingAsset is ERC20("Lying", "LIE") {
     enum Mood {
         Honest,

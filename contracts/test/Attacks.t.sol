@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {PaymentEscrow} from "../src/PaymentEscrow.sol";
+import {PaymentEscrow} from "../src/money/PaymentEscrow.sol";
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {CallingAsset, RebasingAsset} from "./Assets.sol";
 import {Market} from "./Market.sol";
@@ -173,7 +173,7 @@ contract AttacksTest is Market {
         checkEqual(asset.balanceOf(payer), 1_000 ether, "another asset is whole");
 
         rebasing.rebase(address(escrow), 1_000);
-        checkEqual(escrow.withdrawOwed(provider, address(rebasing)), 50, "what came by itself is nobody's");
+        checkEqual(escrow.withdrawOwed(provider, address(rebasing)), 50, "what came unasked has no owner");
         checkEqual(escrow.liabilities(address(rebasing)), 20, "liabilities");
     }
 

@@ -23,7 +23,7 @@ contract AuthorizationTest is Market {
         escrow.addAsset(address(usd), false);
     }
 
-    function test_a_relayed_authorization_credits_whoever_signed() external {
+    function test_a_relayed_authorization_credits_the_signer() external {
         vm.expectEmit();
         emit IPaymentEscrow.Deposited(payer, address(usd), 40 ether);
         submit(stranger, address(escrow), 40 ether, NONCE);
@@ -69,7 +69,7 @@ contract AuthorizationTest is Market {
         vm.prank(stranger);
         usd.receiveWithAuthorization(payer, address(escrow), 40 ether, 0, block.timestamp + 60, NONCE, v, r, s);
         submit(stranger, address(escrow), 40 ether, NONCE);
-        checkEqual(escrow.free(payer, address(usd)), 40 ether, "so no money comes in that nobody is credited");
+        checkEqual(escrow.free(payer, address(usd)), 40 ether, "so no money comes in that is credited to no one");
     }
 
     function test_an_asset_off_the_list_is_refused() external {

@@ -130,7 +130,7 @@ contract BreachTest is Accusing {
         // The same, calling themselves the provider.
         terms.provider = provider;
         differ(verifierAt(0), provider);
-        // A node that is nobody's.
+        // A node that has no provider.
         (terms.node, nodeKey) = (stranger, STRANGER_KEY);
         differ(address(0), provider);
     }

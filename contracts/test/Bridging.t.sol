@@ -6,7 +6,7 @@ import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.so
 import {IERC7802} from "@openzeppelin/contracts/interfaces/draft-IERC7802.sol";
 import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 
-import {OpenxToken} from "../src/OpenxToken.sol";
+import {OpenxToken} from "../src/money/OpenxToken.sol";
 import {IOpenxToken} from "../src/interfaces/IOpenxToken.sol";
 import {Market} from "./Market.sol";
 
@@ -34,7 +34,7 @@ contract BridgingTest is Market {
         checkTrue(!openx.supportsInterface(0xffffffff), "nothing else");
     }
 
-    function test_a_mint_and_a_burn_are_told_as_the_standard_says() external {
+    function test_a_mint_and_a_burn_emit_what_the_standard_says() external {
         vm.expectEmit();
         emit IERC7802.CrosschainMint(payer, 10 ether, bridge);
         mintBy(away, bridge, 10 ether);
@@ -94,7 +94,7 @@ contract BridgingTest is Market {
         openx.crosschainBurn(address(registry), 10 ether);
     }
 
-    function test_only_the_owner_sets_limits_of_somebody() external {
+    function test_only_the_owner_sets_limits_of_a_bridge() external {
         IOpenxToken.BridgeLimits memory limits = IOpenxToken.BridgeLimits(1, 1, 0);
         vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, bridge));
         vm.prank(bridge);
@@ -259,7 +259,7 @@ contract BridgingTest is Market {
         checkTrue(sum <= 200 ether, "two limits");
     }
 
-    /// @dev Whatever bridges do on the home chain, the supply never passes what it began with.
+    /// @dev The supply of the home chain never passes what it began with.
     function testFuzz_supply_at_home_never_passes_genesis(uint256[12] memory acts, uint256[12] memory amounts)
         external
     {

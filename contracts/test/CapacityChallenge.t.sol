@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {CapacityRegistry} from "../src/CapacityRegistry.sol";
+import {CapacityRegistry} from "../src/capacity/CapacityRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {Judging} from "./Judging.sol";
 
@@ -25,8 +25,8 @@ contract CapacityChallengeTest is Judging {
         ICapacityRegistry.Challenge memory got = capacity.challengeOf(id);
         checkEqual(got.provider, provider, "provider");
         checkTrue(got.stage == ICapacityRegistry.Stage.Requested, "stage");
-        checkEqual(got.claims.length, 2, "claims");
-        checkEqual(got.claims[1].count, 16, "vcpus");
+        checkEqual(got.declared.length, 2, "declared");
+        checkEqual(got.declared[1].count, 16, "vcpus");
         checkEqual(got.deadline, 0, "no deadline before the draw");
         checkEqual(capacity.quorumOf(id), 0, "no quorum before the draw");
     }
@@ -34,56 +34,62 @@ contract CapacityChallengeTest is Judging {
     function test_only_a_registered_provider_asks_and_pays() external {
         vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.NotRegistered.selector, stranger));
         vm.prank(stranger);
-        capacity.requestChallenge(makeClaims(1, 1));
+        capacity.requestChallenge(makeDeclared(1, 1));
         vm.prank(provider);
         openx.approve(address(capacity), FEE - 1);
         vm.expectRevert();
         vm.prank(provider);
-        capacity.requestChallenge(makeClaims(1, 1));
+        capacity.requestChallenge(makeDeclared(1, 1));
     }
 
-    function test_claims_are_of_known_classes_ascending_and_of_something() external {
-        ICapacityRegistry.Claim[] memory claims = makeClaims(1, 1);
-        (claims[0], claims[1]) = (claims[1], claims[0]);
-        refused(claims, abi.encodeWithSelector(ICapacityRegistry.ClaimsNotAscending.selector, GPU));
-        claims[0] = claims[1];
-        refused(claims, abi.encodeWithSelector(ICapacityRegistry.ClaimsNotAscending.selector, GPU));
-        refused(makeClaims(0, 1), abi.encodeWithSelector(ICapacityRegistry.ClaimOfNothing.selector, GPU));
-        claims = makeClaims(1, 1);
-        claims[1].classId = 2;
-        refused(claims, abi.encodeWithSelector(ICapacityRegistry.UnknownClass.selector, 2));
-        refused(new ICapacityRegistry.Claim[](0), abi.encodeWithSelector(ICapacityRegistry.ClaimsCount.selector, 0, 8));
-        refused(new ICapacityRegistry.Claim[](9), abi.encodeWithSelector(ICapacityRegistry.ClaimsCount.selector, 9, 8));
+    function test_declared_classes_are_known_classes_ascending_and_of_something() external {
+        ICapacityRegistry.DeclaredClass[] memory declared = makeDeclared(1, 1);
+        (declared[0], declared[1]) = (declared[1], declared[0]);
+        refused(declared, abi.encodeWithSelector(ICapacityRegistry.DeclaredNotAscending.selector, GPU));
+        declared[0] = declared[1];
+        refused(declared, abi.encodeWithSelector(ICapacityRegistry.DeclaredNotAscending.selector, GPU));
+        refused(makeDeclared(0, 1), abi.encodeWithSelector(ICapacityRegistry.NothingDeclared.selector, GPU));
+        declared = makeDeclared(1, 1);
+        declared[1].classId = 2;
+        refused(declared, abi.encodeWithSelector(ICapacityRegistry.UnknownClass.selector, 2));
+        refused(
+            new ICapacityRegistry.DeclaredClass[](0),
+            abi.encodeWithSelector(ICapacityRegistry.DeclaredCount.selector, 0, 8)
+        );
+        refused(
+            new ICapacityRegistry.DeclaredClass[](9),
+            abi.encodeWithSelector(ICapacityRegistry.DeclaredCount.selector, 9, 8)
+        );
     }
 
-    function test_the_most_claims_are_taken() external {
+    function test_the_most_declared_classes_are_taken() external {
         ICapacityRegistry.Class memory class = capacity.classOf(CPU);
-        ICapacityRegistry.Claim[] memory claims = new ICapacityRegistry.Claim[](8);
+        ICapacityRegistry.DeclaredClass[] memory declared = new ICapacityRegistry.DeclaredClass[](8);
         for (uint16 i = 0; i < 8; i++) {
             if (i > 1) capacity.addClass(class);
-            claims[i] = ICapacityRegistry.Claim(i, 1);
+            declared[i] = ICapacityRegistry.DeclaredClass(i, 1);
         }
         vm.prank(provider);
-        bytes32 id = capacity.requestChallenge(claims);
+        bytes32 id = capacity.requestChallenge(declared);
         checkEqual(capacity.conditionsOf(id).length, 8, "all");
     }
 
     function test_devices_are_at_most_as_many_as_their_roots_fit_in_a_transaction() external {
-        refused(makeClaims(24, 1001), abi.encodeWithSelector(ICapacityRegistry.TooManyDevices.selector, 1025, 1024));
+        refused(makeDeclared(24, 1001), abi.encodeWithSelector(ICapacityRegistry.TooManyDevices.selector, 1025, 1024));
         refused(
-            makeClaims(type(uint16).max, type(uint16).max),
+            makeDeclared(type(uint16).max, type(uint16).max),
             abi.encodeWithSelector(ICapacityRegistry.TooManyDevices.selector, 2 * 65_535, 1024)
         );
         vm.prank(provider);
-        capacity.requestChallenge(makeClaims(24, 1000));
+        capacity.requestChallenge(makeDeclared(24, 1000));
     }
 
     function test_one_challenge_of_a_provider_is_open_at_a_time() external {
         bytes32 id = request();
-        refused(makeClaims(1, 1), abi.encodeWithSelector(ICapacityRegistry.ChallengeOpen.selector, provider, id));
+        refused(makeDeclared(1, 1), abi.encodeWithSelector(ICapacityRegistry.ChallengeOpen.selector, provider, id));
         drawn(id);
         vm.warp(capacity.challengeOf(id).deadline);
-        refused(makeClaims(1, 1), abi.encodeWithSelector(ICapacityRegistry.ChallengeOpen.selector, provider, id));
+        refused(makeDeclared(1, 1), abi.encodeWithSelector(ICapacityRegistry.ChallengeOpen.selector, provider, id));
         vm.warp(block.timestamp + 1);
         checkEqual(capacity.openChallengeOf(provider), bytes32(0), "overdue counts as none");
         bytes32 next = request();
@@ -94,7 +100,7 @@ contract CapacityChallengeTest is Judging {
     function test_without_verifiers_a_request_is_refused() external {
         capacity = freshCapacity();
         approveFees(provider);
-        refused(makeClaims(1, 1), abi.encodeWithSelector(ICapacityRegistry.NoVerifiers.selector, provider));
+        refused(makeDeclared(1, 1), abi.encodeWithSelector(ICapacityRegistry.NoVerifiers.selector, provider));
     }
 
     function test_with_nobody_but_itself_a_provider_is_refused() external {
@@ -103,7 +109,7 @@ contract CapacityChallengeTest is Judging {
         approveFees(provider);
         vm.prank(provider);
         capacity.enlist();
-        refused(makeClaims(1, 1), abi.encodeWithSelector(ICapacityRegistry.NoVerifiers.selector, provider));
+        refused(makeDeclared(1, 1), abi.encodeWithSelector(ICapacityRegistry.NoVerifiers.selector, provider));
     }
 
     // ---- Conditions
@@ -125,12 +131,12 @@ contract CapacityChallengeTest is Judging {
         checkEqual(capacity.capacityOf(provider).gpuMilli, 2 * 100, "units of the next");
     }
 
-    function test_a_class_without_weight_takes_no_claims() external {
+    function test_a_class_without_weight_is_closed() external {
         capacity.changeClass(GPU, 0, GPU_N, 5_000);
-        refused(makeClaims(1, 1), abi.encodeWithSelector(ICapacityRegistry.ClassTakesNoClaims.selector, GPU));
+        refused(makeDeclared(1, 1), abi.encodeWithSelector(ICapacityRegistry.ClassIsClosed.selector, GPU));
     }
 
-    function test_devices_are_numbered_through_the_claims_in_order() external {
+    function test_devices_are_numbered_through_the_declared_classes_in_order() external {
         bytes32 id = request();
         (address who,, uint32 n) = capacity.deviceOf(id, 0);
         checkEqual(who, address(0), "nothing before the draw");
@@ -156,7 +162,7 @@ contract CapacityChallengeTest is Judging {
         bytes32 id = capacity.spotCheck(provider);
         checkEqual(openx.balanceOf(stranger), 0, "paid");
         ICapacityRegistry.Challenge memory got = capacity.challengeOf(id);
-        checkEqual(got.claims[0].count, 2, "the same devices");
+        checkEqual(got.declared[0].count, 2, "the same devices");
         checkEqual(capacity.conditionsOf(id)[0].n, GPU_N, "under the same conditions");
         ICapacityRegistry.Capacity memory before = capacity.capacityOf(provider);
         vm.warp(block.timestamp + 60);
@@ -283,7 +289,7 @@ contract CapacityChallengeTest is Judging {
 
     function checkDrawn(bytes memory logged, bytes32 id) private view {
         ICapacityRegistry.Challenge memory got = capacity.challengeOf(id);
-        checkEqual(keccak256(logged), keccak256(abi.encode(got.seed, got.panel, got.deadline)), "told");
+        checkEqual(keccak256(logged), keccak256(abi.encode(got.seed, got.panel, got.deadline)), "event");
     }
 
     function freshCapacity() private returns (CapacityRegistry) {
@@ -308,9 +314,9 @@ contract CapacityChallengeTest is Judging {
         return false;
     }
 
-    function refused(ICapacityRegistry.Claim[] memory claims, bytes memory reason) private {
+    function refused(ICapacityRegistry.DeclaredClass[] memory declared, bytes memory reason) private {
         vm.expectRevert(reason);
         vm.prank(provider);
-        capacity.requestChallenge(claims);
+        capacity.requestChallenge(declared);
     }
 }

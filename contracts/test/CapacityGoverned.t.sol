@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 
-import {OpenxToken} from "../src/OpenxToken.sol";
+import {OpenxToken} from "../src/money/OpenxToken.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {Judging} from "./Judging.sol";
 
@@ -20,7 +20,7 @@ contract CapacityGovernedTest is Judging {
     function test_the_limits_are_those_that_others_build_on() external view {
         checkEqual(capacity.OPENED_ROWS(), 4, "rows");
         checkEqual(capacity.MAX_CLASSES(), 256, "classes");
-        checkEqual(capacity.MAX_CLAIMS(), 8, "claims");
+        checkEqual(capacity.MAX_DECLARED(), 8, "declared");
         checkEqual(capacity.MAX_DEVICES(), 1024, "devices");
         checkEqual(capacity.MAX_VERIFIERS(), 512, "verifiers");
         checkEqual(capacity.MAX_PANEL(), 15, "panel");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {CapacityRegistry} from "../src/CapacityRegistry.sol";
+import {CapacityRegistry} from "../src/capacity/CapacityRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {Judging} from "./Judging.sol";
@@ -171,7 +171,7 @@ contract CapacityVerdictsTest is Judging {
         vm.prank(panel[0]);
         registry.deactivate();
         wrongSignature(id, ballot);
-        // Not by a broken signature either, which recovers to nobody.
+        // Not by a broken signature either, which recovers to no one.
         ballot.signatures[0] = "";
         wrongSignature(id, ballot);
     }
@@ -324,17 +324,17 @@ contract CapacityVerdictsTest is Judging {
     }
 
     function test_devices_of_several_classes_of_a_kind_add_up() external {
-        ICapacityRegistry.Claim[] memory claims = new ICapacityRegistry.Claim[](4);
-        claims[0] = ICapacityRegistry.Claim(GPU, 2);
-        claims[1] = ICapacityRegistry.Claim(CPU, 16);
-        claims[2] = ICapacityRegistry.Claim(
+        ICapacityRegistry.DeclaredClass[] memory declared = new ICapacityRegistry.DeclaredClass[](4);
+        declared[0] = ICapacityRegistry.DeclaredClass(GPU, 2);
+        declared[1] = ICapacityRegistry.DeclaredClass(CPU, 16);
+        declared[2] = ICapacityRegistry.DeclaredClass(
             capacity.addClass(ICapacityRegistry.Class("gpu 2", ICapacityRegistry.Kind.Gpu, 7, 256, 1)), 3
         );
-        claims[3] = ICapacityRegistry.Claim(
+        declared[3] = ICapacityRegistry.DeclaredClass(
             capacity.addClass(ICapacityRegistry.Class("cpu 2", ICapacityRegistry.Kind.Cpu, 9, 256, 1)), 5
         );
         vm.prank(provider);
-        bytes32 id = capacity.requestChallenge(claims);
+        bytes32 id = capacity.requestChallenge(declared);
         judge(id, drawn(id).panel, true);
         ICapacityRegistry.Capacity memory got = capacity.capacityOf(provider);
         checkEqual(got.gpus, 5, "gpus");

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {PaymentEscrow} from "../src/PaymentEscrow.sol";
+import {PaymentEscrow} from "../src/money/PaymentEscrow.sol";
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {CallingAsset, LyingAsset} from "./Assets.sol";
 import {Market} from "./Market.sol";
@@ -225,7 +225,7 @@ contract ClaimTest is Market {
         checkEqual(escrow.liabilities(address(asset)), 970 ether, "liabilities after");
         vm.recordLogs();
         checkEqual(escrow.withdrawOwed(provider, address(asset)), 0, "and again nothing");
-        checkEqual(vm.getRecordedLogs().length, 0, "which is not told");
+        checkEqual(vm.getRecordedLogs().length, 0, "which emits nothing");
     }
 
     function test_payouts_that_were_refused_add_up() external {

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
-import {ClaimRows} from "../src/libraries/ClaimRows.sol";
+import {ClaimRows} from "../src/money/ClaimRows.sol";
 import {PlainAsset} from "./Assets.sol";
 import {Market} from "./Market.sol";
 

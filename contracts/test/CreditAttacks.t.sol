@@ -32,9 +32,9 @@ contract CreditAttacksTest is Providing {
         checkEqual(reward, slashed / 10, "the reward");
     }
 
-    /// @dev It sold its credits, so the stake that covers them is lost to it anyway; a reward for burning it would be a
+    /// @dev It sold its credits, so the stake that backs them is lost to it anyway; a reward for burning it would be a
     /// profit at the holders' cost.
-    function test_attack_a_vanished_minter_cannot_burn_what_covers_its_credits() external {
+    function test_attack_a_vanished_minter_cannot_burn_what_backs_its_credits() external {
         mintAs(provider, tgpu, 200 ether);
         mintAs(provider, tcpu, 300 ether);
         send(tgpu, provider, holder, 200 ether);
@@ -61,7 +61,7 @@ contract CreditAttacksTest is Providing {
 
     // ---- Stake
 
-    function test_attack_unstaking_in_pieces_leaves_the_cover() external {
+    function test_attack_unstaking_in_pieces_leaves_the_collateral() external {
         mintAs(provider, tgpu, 200 ether);
         for (uint256 i = 0; i < 6; i++) {
             unstakeAs(provider, 100 ether);
@@ -80,7 +80,7 @@ contract CreditAttacksTest is Providing {
         vm.warp(block.timestamp + STAKE_THAW);
         vm.prank(provider);
         registry.withdrawStake();
-        checkEqual(registry.stakeOf(provider), registry.heldStakeOf(provider), "covered");
+        checkEqual(registry.stakeOf(provider), registry.heldStakeOf(provider), "has its collateral");
     }
 
     function test_attack_selling_or_burning_elsewhere_frees_no_stake() external {
@@ -103,7 +103,7 @@ contract CreditAttacksTest is Providing {
         registry.startUnstake(STAKED);
     }
 
-    function test_attack_one_stake_covering_two_kinds() external {
+    function test_attack_one_stake_backing_two_kinds() external {
         mintAs(provider, tgpu, 200 ether);
         mintAs(provider, tcpu, 300 ether);
         checkEqual(registry.heldStakeOf(provider), STAKED, "all is held");
@@ -166,17 +166,17 @@ contract CreditAttacksTest is Providing {
         checkEqual(registry.heldStakeOf(provider), 400 ether, "and as much is held");
     }
 
-    function test_attack_moving_a_promise_to_an_accomplice_moves_the_cover_too() external {
+    function test_attack_moving_a_promise_to_an_accomplice_moves_the_collateral_too() external {
         address accomplice = address(0xACC);
         giveStake(accomplice, 400 ether);
         giveCapacity(accomplice, 2_000, 0);
         mintAs(provider, tgpu, 200 ether);
         mintAs(accomplice, tgpu, 200 ether);
         burnAs(provider, tgpu, accomplice, 200 ether);
-        // The accomplice is free to go, the provider is not: what is left, 200, is covered.
+        // The accomplice is free to go, the provider is not: what is left, 200, has its collateral.
         unstakeAs(accomplice, 400 ether);
         checkEqual(tgpu.totalSupply(), 200 ether, "left");
-        checkEqual(registry.heldStakeOf(provider), 400 ether, "covered");
+        checkEqual(registry.heldStakeOf(provider), 400 ether, "has its collateral");
     }
 
     // ---- Redeeming

@@ -18,7 +18,7 @@ contract CreditTermsTest is Providing {
         checkTrue(tgpu.kind() == ICapacityRegistry.Kind.Gpu && tcpu.kind() == ICapacityRegistry.Kind.Cpu, "kinds");
         checkEqual(address(tgpu.registry()), address(registry), "registry");
         checkEqual(address(tgpu.capacity()), address(capacity), "capacity");
-        checkEqual(tgpu.collateralRatio(), COLLATERAL_RATIO, "cover rate");
+        checkEqual(tgpu.collateralRatio(), COLLATERAL_RATIO, "collateral ratio");
         checkEqual(tgpu.collateralRatioSetAt(), block.timestamp, "set now");
         checkEqual(tgpu.windowHours(), WINDOW, "window");
         checkEqual(tgpu.owner(), address(this), "owner");
@@ -42,7 +42,9 @@ contract CreditTermsTest is Providing {
         uint256[2] memory rates = [low - 1, high + 1];
         for (uint256 i = 0; i < 2; i++) {
             bytes memory code = creditCode(ICapacityRegistry.Kind.Gpu, rates[i], WINDOW);
-            vm.expectRevert(abi.encodeWithSelector(IComputeCredit.CollateralRatioOutOfBounds.selector, rates[i], low, high));
+            vm.expectRevert(
+                abi.encodeWithSelector(IComputeCredit.CollateralRatioOutOfBounds.selector, rates[i], low, high)
+            );
             deploy(code);
         }
         uint32[2] memory windows = [uint32(0), 8761];
@@ -61,7 +63,10 @@ contract CreditTermsTest is Providing {
             uint256 wrong = i == 0 ? COLLATERAL_RATIO * 2 + 1 : COLLATERAL_RATIO / 2 - 1;
             vm.expectRevert(
                 abi.encodeWithSelector(
-                    IComputeCredit.CollateralRatioOutOfBounds.selector, wrong, COLLATERAL_RATIO / 2, COLLATERAL_RATIO * 2
+                    IComputeCredit.CollateralRatioOutOfBounds.selector,
+                    wrong,
+                    COLLATERAL_RATIO / 2,
+                    COLLATERAL_RATIO * 2
                 )
             );
             tgpu.setCollateralRatio(wrong);
@@ -114,7 +119,7 @@ contract CreditTermsTest is Providing {
         checkEqual(tgpu.mintableOf(provider), 0, "no mint");
         checkTrue(!tgpu.isDefaulted(provider) && !tcpu.isDefaulted(provider), "no default");
         giveStake(provider, 402 ether);
-        checkEqual(tgpu.mintableOf(provider), 1 ether, "covered again");
+        checkEqual(tgpu.mintableOf(provider), 1 ether, "has its collateral again");
     }
 
     function test_the_window_is_set_within_bounds() external {

@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 import {IFaultProver} from "../src/interfaces/IFaultProver.sol";
-import {AnswerTree} from "../src/libraries/AnswerTree.sol";
-import {MatrixProduct} from "../src/libraries/MatrixProduct.sol";
+import {AnswerTree} from "../src/faults/AnswerTree.sol";
+import {MatrixProduct} from "../src/faults/MatrixProduct.sol";
 import {Bench} from "./Bench.sol";
 import {dot} from "./Vectors.t.sol";
 
@@ -38,16 +38,16 @@ contract Libraries {
         return MatrixProduct.element(seed, n, row, column);
     }
 
-    function rootOf(IFaultProver.ElementProof calldata opening, uint256 n) external pure returns (bytes32) {
-        return AnswerTree.rootOf(opening, n);
+    function rootOf(IFaultProver.ElementProof calldata proof, uint256 n) external pure returns (bytes32) {
+        return AnswerTree.rootOf(proof, n);
     }
 
-    function elementOf(IFaultProver.ElementProof calldata opening, uint256 n)
+    function elementOf(IFaultProver.ElementProof calldata proof, uint256 n)
         external
         pure
         returns (uint256, uint256, int256)
     {
-        return AnswerTree.elementOf(opening, n);
+        return AnswerTree.elementOf(proof, n);
     }
 }
 
@@ -78,7 +78,7 @@ contract ElementTest is Bench {
         checkTrue(libraries.element(seed, 256, 3, 5) == libraries.element(other, 256, 3, 5), "same");
     }
 
-    function test_elements_openings_and_roots_are_those_of_the_vectors() external view {
+    function test_elements_proofs_and_roots_are_those_of_the_vectors() external view {
         string memory json = vm.readFile("../tests/vectors/capacity.json");
         for (uint256 i = 0; vm.keyExistsJson(json, at(".cases[", i)); i++) {
             string memory here = at(".cases[", i);
@@ -89,10 +89,10 @@ contract ElementTest is Bench {
             uint32 device = uint32(vm.parseJsonUint(json, here.dot(".device")));
             checkEqual(keccak256(abi.encode(challengeSeed, device)), seed, "seed");
             checkElements(json, here.dot(".elements"), seed, n);
-            for (uint256 k = 0; vm.keyExistsJson(json, at(here.dot(".openings["), k)); k++) {
-                checkOpening(json, at(here.dot(".openings["), k), n, root);
+            for (uint256 k = 0; vm.keyExistsJson(json, at(here.dot(".elementProofs["), k)); k++) {
+                checkProof(json, at(here.dot(".elementProofs["), k), n, root);
             }
-            checkTrue(vm.keyExistsJson(json, here.dot(".openings[2]")), "three openings");
+            checkTrue(vm.keyExistsJson(json, here.dot(".elementProofs[2]")), "three element proofs");
             checkWrong(json, here.dot(".wrongElement"), seed, n);
             checkRows(json, here, device, n);
         }
@@ -102,65 +102,65 @@ contract ElementTest is Bench {
     // ---- The tree
 
     function test_a_leaf_has_one_place(uint64 index, uint64 other, bytes32 salt) external view {
-        IFaultProver.ElementProof memory opening = makeOpening(salt, 8);
-        opening.index = uint64(within(index, 0, 255));
-        bytes32 root = libraries.rootOf(opening, 256);
+        IFaultProver.ElementProof memory proof = makeProof(salt, 8);
+        proof.index = uint64(within(index, 0, 255));
+        bytes32 root = libraries.rootOf(proof, 256);
         other = uint64(within(other, 0, 255));
-        if (other == opening.index) return;
-        opening.index = other;
-        checkTrue(libraries.rootOf(opening, 256) != root, "another index, another root");
+        if (other == proof.index) return;
+        proof.index = other;
+        checkTrue(libraries.rootOf(proof, 256) != root, "another index, another root");
     }
 
     function test_an_index_beyond_the_tree_is_refused() external {
         // n = 768 has 768 * 3 = 2304 leaves in a tree of 4096.
-        IFaultProver.ElementProof memory opening = makeOpening("far", 12);
-        opening.index = 2303;
-        libraries.rootOf(opening, 768);
-        opening.index = 2304;
+        IFaultProver.ElementProof memory proof = makeProof("far", 12);
+        proof.index = 2303;
+        libraries.rootOf(proof, 768);
+        proof.index = 2304;
         vm.expectRevert(abi.encodeWithSelector(IFaultProver.LeafOutOfTree.selector, 2304, 2304));
-        libraries.rootOf(opening, 768);
+        libraries.rootOf(proof, 768);
         // A place in the same path, one whole tree further on.
-        opening.index = 2303 + 4096;
+        proof.index = 2303 + 4096;
         vm.expectRevert(abi.encodeWithSelector(IFaultProver.LeafOutOfTree.selector, 2303 + 4096, 2304));
-        libraries.rootOf(opening, 768);
+        libraries.rootOf(proof, 768);
     }
 
     function test_a_path_that_is_not_the_trees_height_is_refused() external {
         vm.expectRevert(abi.encodeWithSelector(IFaultProver.PathLength.selector, 7, 8));
-        libraries.rootOf(makeOpening("short", 7), 256);
+        libraries.rootOf(makeProof("short", 7), 256);
         vm.expectRevert(abi.encodeWithSelector(IFaultProver.PathLength.selector, 9, 8));
-        libraries.rootOf(makeOpening("long", 9), 256);
+        libraries.rootOf(makeProof("long", 9), 256);
     }
 
     function test_a_leaf_of_another_length_is_refused() external {
-        IFaultProver.ElementProof memory opening = makeOpening("leaf", 8);
-        opening.values = new bytes(1023);
+        IFaultProver.ElementProof memory proof = makeProof("leaf", 8);
+        proof.values = new bytes(1023);
         vm.expectRevert(abi.encodeWithSelector(IFaultProver.LeafLength.selector, 1023, 1024));
-        libraries.rootOf(opening, 256);
+        libraries.rootOf(proof, 256);
         // A node's two children, as if they were a leaf.
-        opening.values = new bytes(64);
+        proof.values = new bytes(64);
         vm.expectRevert(abi.encodeWithSelector(IFaultProver.LeafLength.selector, 64, 1024));
-        libraries.rootOf(opening, 256);
+        libraries.rootOf(proof, 256);
     }
 
     function test_a_leaf_cannot_be_read_as_a_node_nor_a_node_as_a_leaf() external view {
-        IFaultProver.ElementProof memory opening = makeOpening("kind", 8);
-        bytes32 leaf = keccak256(abi.encodePacked(bytes1(0x00), opening.index, opening.values));
+        IFaultProver.ElementProof memory proof = makeProof("kind", 8);
+        bytes32 leaf = keccak256(abi.encodePacked(bytes1(0x00), proof.index, proof.values));
         bytes32 folded = leaf;
         for (uint256 k = 0; k < 8; k++) {
-            folded = keccak256(abi.encodePacked(bytes1(0x01), folded, opening.path[k]));
+            folded = keccak256(abi.encodePacked(bytes1(0x01), folded, proof.path[k]));
         }
-        checkEqual(libraries.rootOf(opening, 256), folded, "root of leaf 0");
+        checkEqual(libraries.rootOf(proof, 256), folded, "root of leaf 0");
     }
 
     function test_every_element_of_a_leaf_is_read_at_its_place(uint8 column, int32 value) external view {
-        IFaultProver.ElementProof memory opening = makeOpening("value", 10);
+        IFaultProver.ElementProof memory proof = makeProof("value", 10);
         // Leaf 5 of a matrix of 512: row 2, columns 256 to 511.
-        (opening.index, opening.column) = (5, column);
+        (proof.index, proof.column) = (5, column);
         for (uint256 k = 0; k < 4; k++) {
-            opening.values[4 * uint256(column) + k] = bytes4(uint32(value))[k];
+            proof.values[4 * uint256(column) + k] = bytes4(uint32(value))[k];
         }
-        (uint256 row, uint256 place, int256 read) = libraries.elementOf(opening, 512);
+        (uint256 row, uint256 place, int256 read) = libraries.elementOf(proof, 512);
         checkEqual(row, 2, "row");
         checkEqual(place, 256 + uint256(column), "column");
         checkTrue(read == value, "value");
@@ -184,19 +184,19 @@ contract ElementTest is Bench {
         checkTrue(k >= 3, "some elements");
     }
 
-    function checkOpening(string memory json, string memory here, uint256 n, bytes32 root) private view {
-        IFaultProver.ElementProof memory opening = readOpening(json, here);
-        checkEqual(libraries.rootOf(opening, n), root, "root");
-        (uint256 row, uint256 column, int256 value) = libraries.elementOf(opening, n);
+    function checkProof(string memory json, string memory here, uint256 n, bytes32 root) private view {
+        IFaultProver.ElementProof memory proof = readOpening(json, here);
+        checkEqual(libraries.rootOf(proof, n), root, "root");
+        (uint256 row, uint256 column, int256 value) = libraries.elementOf(proof, n);
         checkEqual(row, vm.parseJsonUint(json, here.dot(".row")), "row");
         checkEqual(column % 256, vm.parseJsonUint(json, here.dot(".column")), "column within the leaf");
         checkTrue(value == vmInt.parseJsonInt(json, here.dot(".element")), "element");
     }
 
     function checkWrong(string memory json, string memory here, bytes32 seed, uint256 n) private view {
-        IFaultProver.ElementProof memory opening = readOpening(json, here);
-        checkEqual(libraries.rootOf(opening, n), vm.parseJsonBytes32(json, here.dot(".root")), "root of the wrong");
-        (uint256 row, uint256 column, int256 value) = libraries.elementOf(opening, n);
+        IFaultProver.ElementProof memory proof = readOpening(json, here);
+        checkEqual(libraries.rootOf(proof, n), vm.parseJsonBytes32(json, here.dot(".root")), "root of the wrong");
+        (uint256 row, uint256 column, int256 value) = libraries.elementOf(proof, n);
         int256 right = libraries.element(seed, n, row, column);
         checkTrue(right == vmInt.parseJsonInt(json, here.dot(".right")), "right");
         checkTrue(right != value, "wrong");
@@ -213,26 +213,26 @@ contract ElementTest is Bench {
     function readOpening(string memory json, string memory here)
         private
         view
-        returns (IFaultProver.ElementProof memory opening)
+        returns (IFaultProver.ElementProof memory proof)
     {
         uint256 height;
         while (vm.keyExistsJson(json, at(here.dot(".path["), height))) {
             height++;
         }
-        opening.index = uint64(vm.parseJsonUint(json, here.dot(".index")));
-        opening.column = uint8(vm.parseJsonUint(json, here.dot(".column")));
-        opening.values = vm.parseJsonBytes(json, here.dot(".values"));
-        opening.path = new bytes32[](height);
+        proof.index = uint64(vm.parseJsonUint(json, here.dot(".index")));
+        proof.column = uint8(vm.parseJsonUint(json, here.dot(".column")));
+        proof.values = vm.parseJsonBytes(json, here.dot(".values"));
+        proof.path = new bytes32[](height);
         for (uint256 k = 0; k < height; k++) {
-            opening.path[k] = vm.parseJsonBytes32(json, at(here.dot(".path["), k));
+            proof.path[k] = vm.parseJsonBytes32(json, at(here.dot(".path["), k));
         }
     }
 
-    function makeOpening(bytes32 salt, uint256 height) private pure returns (IFaultProver.ElementProof memory opening) {
-        opening.values = new bytes(1024);
-        opening.path = new bytes32[](height);
+    function makeProof(bytes32 salt, uint256 height) private pure returns (IFaultProver.ElementProof memory proof) {
+        proof.values = new bytes(1024);
+        proof.path = new bytes32[](height);
         for (uint256 k = 0; k < height; k++) {
-            opening.path[k] = keccak256(abi.encode(salt, k));
+            proof.path[k] = keccak256(abi.encode(salt, k));
         }
     }
 

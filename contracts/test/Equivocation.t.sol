@@ -173,7 +173,7 @@ contract EquivocationTest is Accusing {
 
     // ---- Reporting
 
-    function test_a_fault_counts_once_whatever_the_evidence() external {
+    function test_a_fault_counts_once_with_any_evidence() external {
         ready(FAULT, provider, receiptSubject(LEASE, 7));
         prove();
         refused(IFaultProver.AlreadyProven.selector);
@@ -241,7 +241,7 @@ contract EquivocationTest is Accusing {
         prove();
     }
 
-    function test_whoever_reports_itself_loses() external {
+    function test_a_provider_that_reports_itself_loses() external {
         bytes32 id = faultId(FAULT, provider, receiptSubject(LEASE, 7));
         uint256 before = openx.balanceOf(provider) + registry.stakeOf(provider);
         commitAs(provider, id);

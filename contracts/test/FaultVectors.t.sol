@@ -167,6 +167,7 @@ contract FaultVectorsTest is Bench {
         terms.openUntilNs = uint64(number(value, ".openUntilNs"));
         terms.availabilityPpm = uint32(number(value, ".availabilityPpm"));
         terms.refundPpm = uint32(number(value, ".refundPpm"));
+        terms.exposureIntervals = uint32(number(value, ".exposureIntervals"));
     }
 
     function word(string memory value, string memory field) private view returns (bytes32) {

@@ -78,7 +78,7 @@ contract FeeTest is Market {
         checkEqual(escrow.liabilities(address(asset)), 999 ether + 1 ether - 1_000, "liabilities");
         vm.recordLogs();
         checkEqual(escrow.withdrawFees(address(asset)), 0, "and again nothing");
-        checkEqual(vm.getRecordedLogs().length, 0, "which is not told");
+        checkEqual(vm.getRecordedLogs().length, 0, "which emits nothing");
     }
 
     function test_one_unit_of_fees_is_withdrawn() external {

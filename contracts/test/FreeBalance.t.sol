@@ -6,7 +6,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {PaymentEscrow} from "../src/PaymentEscrow.sol";
+import {PaymentEscrow} from "../src/money/PaymentEscrow.sol";
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {CallingAsset, FeeAsset, LyingAsset, SilentAsset} from "./Assets.sol";
 import {Market} from "./Market.sol";

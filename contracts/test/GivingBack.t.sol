@@ -185,7 +185,7 @@ contract GivingBackTest is Market {
         escrow.release(terms, 40 ether);
         vm.prank(provider);
         escrow.release(terms, 90 ether);
-        checkEqual(vm.getRecordedLogs().length, 0, "which is not told");
+        checkEqual(vm.getRecordedLogs().length, 0, "which emits nothing");
         checkEqual(deposited(terms), 40 ether, "deposited");
         checkEqual(escrow.free(payer, address(asset)), 960 ether, "free");
     }
@@ -304,7 +304,7 @@ contract GivingBackTest is Market {
         for (uint256 i = 0; i < others.length; i++) {
             bytes memory sig = signRelease(keys[i], order);
             bytes4 refused = IPaymentEscrow.NotProvider.selector;
-            // Unregistered, the provider's node key is zero: nobody, whatever the signature.
+            // Unregistered, the provider's node key is zero: no signature counts.
             if (others[i] == address(0)) refused = IPaymentEscrow.WrongReleaseSignature.selector;
             vm.expectPartialRevert(refused);
             escrow.releaseBySig(terms, order, others[i], sig);

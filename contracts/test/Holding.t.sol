@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {ProviderRegistry} from "../src/ProviderRegistry.sol";
+import {ProviderRegistry} from "../src/money/ProviderRegistry.sol";
 import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
 import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {Providing} from "./Providing.sol";
 
-/// @notice A hold that answers nobody.
+/// @notice A hold that never answers.
 contract DeadHold {}
 
 /// @notice Who is connected to the registry, and the stake that holds keep.

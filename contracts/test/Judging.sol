@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {CapacityRegistry} from "../src/CapacityRegistry.sol";
+import {CapacityRegistry} from "../src/capacity/CapacityRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
 import {Market} from "./Market.sol";
@@ -119,15 +119,19 @@ abstract contract Judging is Market {
 
     // ---- Challenges
 
-    function makeClaims(uint16 gpus, uint16 vcpus) internal pure returns (ICapacityRegistry.Claim[] memory claims) {
-        claims = new ICapacityRegistry.Claim[](2);
-        claims[0] = ICapacityRegistry.Claim(GPU, gpus);
-        claims[1] = ICapacityRegistry.Claim(CPU, vcpus);
+    function makeDeclared(uint16 gpus, uint16 vcpus)
+        internal
+        pure
+        returns (ICapacityRegistry.DeclaredClass[] memory declared)
+    {
+        declared = new ICapacityRegistry.DeclaredClass[](2);
+        declared[0] = ICapacityRegistry.DeclaredClass(GPU, gpus);
+        declared[1] = ICapacityRegistry.DeclaredClass(CPU, vcpus);
     }
 
     function request() internal returns (bytes32) {
         vm.prank(provider);
-        return capacity.requestChallenge(makeClaims(2, 16));
+        return capacity.requestChallenge(makeDeclared(2, 16));
     }
 
     function rollToDraw(bytes32 id, bytes32 hash) internal {

@@ -3,10 +3,10 @@ pragma solidity 0.8.37;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {OpenxToken} from "../src/OpenxToken.sol";
-import {PaymentEscrow} from "../src/PaymentEscrow.sol";
-import {ProviderRegistry} from "../src/ProviderRegistry.sol";
-import {SplitRegistry} from "../src/SplitRegistry.sol";
+import {OpenxToken} from "../src/money/OpenxToken.sol";
+import {PaymentEscrow} from "../src/money/PaymentEscrow.sol";
+import {ProviderRegistry} from "../src/money/ProviderRegistry.sol";
+import {SplitRegistry} from "../src/money/SplitRegistry.sol";
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
 import {ISplitRegistry} from "../src/interfaces/ISplitRegistry.sol";

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {ComputeCredit} from "../src/ComputeCredit.sol";
-import {ProviderRegistry} from "../src/ProviderRegistry.sol";
+import {ComputeCredit} from "../src/money/ComputeCredit.sol";
+import {ProviderRegistry} from "../src/money/ProviderRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {IComputeCredit} from "../src/interfaces/IComputeCredit.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {Providing} from "./Providing.sol";
 
-/// @notice Making credits and using them: limit, cover, outstanding.
+/// @notice Making credits and using them: limit, collateral, outstanding.
 contract MintingTest is Providing {
     // 2 reference GPUs and 3 reference vCPUs, 100 hours.
     uint256 private constant GPU_LIMIT = 200 ether;
     uint256 private constant CPU_LIMIT = 300 ether;
 
-    function test_a_mint_is_counted_held_and_told() external {
+    function test_a_mint_is_counted_held_and_emitted() external {
         vm.expectEmit();
         emit IComputeCredit.Minted(provider, stranger, 7 ether, 7 ether);
         vm.prank(provider);
@@ -42,18 +42,20 @@ contract MintingTest is Providing {
         tgpu.mint(provider, 1);
     }
 
-    function test_a_mint_goes_to_the_cover_and_not_a_unit_further() external {
+    function test_a_mint_goes_to_the_collateral_and_not_a_unit_further() external {
         address small = address(0x5A11);
         giveStake(small, 10 ether + 1);
         giveCapacity(small, 2_000, 0);
         checkEqual(tgpu.mintableOf(small), 5 ether, "by stake");
         mintAs(small, tgpu, 5 ether);
-        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.AboveCollateral.selector, small, 10 ether + 2, 10 ether + 1));
+        vm.expectRevert(
+            abi.encodeWithSelector(IComputeCredit.AboveCollateral.selector, small, 10 ether + 2, 10 ether + 1)
+        );
         vm.prank(small);
         tgpu.mint(small, 1);
     }
 
-    function test_cover_is_rounded_up() external {
+    function test_collateral_is_rounded_up() external {
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
         tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, 1.5 ether, WINDOW)));
         registry.connect(slasher, holds());
@@ -80,7 +82,7 @@ contract MintingTest is Providing {
         tgpu.mint(small, 1);
     }
 
-    function test_stake_held_for_something_else_covers_nothing() external {
+    function test_stake_held_for_something_else_backs_nothing() external {
         capacity.hold(provider, STAKED - 6 ether);
         checkEqual(tgpu.mintableOf(provider), 3 ether, "what is not held");
         capacity.hold(provider, STAKED + 1);
@@ -92,7 +94,7 @@ contract MintingTest is Providing {
         tgpu.mint(provider, 1 ether);
     }
 
-    function test_thawing_stake_covers_no_mint() external {
+    function test_thawing_stake_backs_no_mint() external {
         unstakeAs(provider, STAKED - 4 ether);
         checkEqual(tgpu.mintableOf(provider), 2 ether, "what is staked");
         vm.expectPartialRevert(IComputeCredit.AboveCollateral.selector);
@@ -168,7 +170,7 @@ contract MintingTest is Providing {
         mintAs(provider, tgpu, 30 ether);
         burnAs(provider, tgpu, other, 30 ether);
         isOut(tgpu, other, -30 ether, "below zero");
-        checkEqual(tgpu.heldStakeOf(other), 0, "covers nothing");
+        checkEqual(tgpu.heldStakeOf(other), 0, "backs nothing");
         checkEqual(tgpu.mintableOf(other), 130 ether, "limit and what it served");
         mintAs(other, tgpu, 130 ether);
         isOut(tgpu, other, 100 ether, "at the limit");
@@ -178,7 +180,7 @@ contract MintingTest is Providing {
         checkEqual(tgpu.totalSupply(), 130 ether, "supply is the sum: 30 + 100");
     }
 
-    function test_what_was_earned_needs_no_cover() external {
+    function test_what_was_earned_needs_no_collateral() external {
         mintAs(provider, tgpu, 30 ether);
         address other = address(0x07E4);
         giveStake(other, 10 ether);
@@ -239,7 +241,8 @@ contract MintingTest is Providing {
         uint256 heldElsewhere
     ) external {
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
-        tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, within(collateralRatio, 1e12, 1e24), WINDOW)));
+        tgpu =
+            ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, within(collateralRatio, 1e12, 1e24), WINDOW)));
         registry.connect(slasher, holds());
         staked = within(staked, 1, 900_000 ether);
         giveStake(provider, staked);
@@ -254,7 +257,7 @@ contract MintingTest is Providing {
             revert NotTrue("a unit more is refused");
         } catch {}
         if (most != 0) mintAs(provider, tgpu, most);
-        checkTrue(registry.heldStakeOf(provider) <= staked, "covered");
+        checkTrue(registry.heldStakeOf(provider) <= staked, "has its collateral");
         checkTrue(tgpu.outstanding(provider) <= int256(tgpu.limitOf(provider)), "within the limit");
     }
 }

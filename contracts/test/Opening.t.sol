@@ -185,7 +185,7 @@ contract OpeningTest is Market {
             checkTrue(escrow.isNonceUsed(payer, nonces[i]), "used after");
         }
         for (uint256 i = 0; i < nonces.length; i++) {
-            checkTrue(escrow.isNonceUsed(payer, nonces[i]), "used for ever");
+            checkTrue(escrow.isNonceUsed(payer, nonces[i]), "used forever");
         }
         checkEqual(deposited(terms), 5 ether, "all counted");
     }

@@ -167,7 +167,7 @@ contract OverCapacityTest is Accusing {
         checkEqual(registry.stakeOf(provider), STAKED * 49 / 100, "twice");
     }
 
-    function test_one_verdict_is_passed_over_once_whatever_the_evidence() external {
+    function test_one_verdict_is_passed_over_once_with_any_evidence() external {
         ready(IFaultProver.Fault.OverCapacity, provider, bytes32(0));
         prove(makePairs(3, HOUR_NS, HOUR_NS, 0));
         refused(makePairs(4, HOUR_NS, HOUR_NS, 0), IFaultProver.AlreadyProven.selector);
@@ -175,10 +175,10 @@ contract OverCapacityTest is Accusing {
     }
 
     function test_a_kind_that_was_never_verified_is_not_judged() external {
-        ICapacityRegistry.Claim[] memory claims = new ICapacityRegistry.Claim[](1);
-        claims[0] = ICapacityRegistry.Claim(CPU, 16);
+        ICapacityRegistry.DeclaredClass[] memory declared = new ICapacityRegistry.DeclaredClass[](1);
+        declared[0] = ICapacityRegistry.DeclaredClass(CPU, 16);
         vm.prank(provider);
-        bytes32 id = capacity.requestChallenge(claims);
+        bytes32 id = capacity.requestChallenge(declared);
         judge(id, drawn(id).panel, true);
         start = block.timestamp;
         vm.warp(start + 1 days);

@@ -27,10 +27,10 @@ contract ProviderRegistryTest is Market {
         checkEqual(registry.nonces(provider), 1, "nonce");
     }
 
-    function test_every_deed_is_told() external {
+    function test_every_act_emits_its_event() external {
         vm.recordLogs();
         registerProvider(address(0xFA11));
-        isTold(IProviderRegistry.ProviderRegistered.selector, node, abi.encode(address(0xFA11)));
+        isEmitted(IProviderRegistry.ProviderRegistered.selector, node, abi.encode(address(0xFA11)));
 
         bytes memory proof = signNodeKey(NEW_NODE_KEY, provider, newNode, 1, FAR);
         vm.expectEmit();
@@ -310,11 +310,11 @@ contract ProviderRegistryTest is Market {
     }
 
     /// @dev The first log since {recordLogs} of the registry.
-    function isTold(bytes32 topic, address subject, bytes memory data) private {
-        Vm.Log memory told = vm.getRecordedLogs()[0];
-        checkEqual(told.topics[0], topic, "event");
-        checkEqual(told.topics[1], bytes32(uint256(uint160(provider))), "provider");
-        checkEqual(told.topics[2], bytes32(uint256(uint160(subject))), "subject");
-        checkEqual(keccak256(told.data), keccak256(data), "data");
+    function isEmitted(bytes32 topic, address subject, bytes memory data) private {
+        Vm.Log memory emitted = vm.getRecordedLogs()[0];
+        checkEqual(emitted.topics[0], topic, "event");
+        checkEqual(emitted.topics[1], bytes32(uint256(uint160(provider))), "provider");
+        checkEqual(emitted.topics[2], bytes32(uint256(uint160(subject))), "subject");
+        checkEqual(keccak256(emitted.data), keccak256(data), "data");
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {ComputeCredit} from "../src/ComputeCredit.sol";
-import {ProviderRegistry} from "../src/ProviderRegistry.sol";
+import {ComputeCredit} from "../src/money/ComputeCredit.sol";
+import {ProviderRegistry} from "../src/money/ProviderRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {Market} from "./Market.sol";

@@ -166,7 +166,7 @@ contract RedeemingTest is Providing {
 
     // ---- What it pays
 
-    function test_a_redemption_pays_cover_and_is_told() external {
+    function test_a_redemption_pays_collateral_and_emits_it() external {
         vanish(provider);
         checkEqual(tgpu.valueOf(provider, 10 ether), 20 ether, "value");
         vm.expectEmit();
@@ -261,7 +261,7 @@ contract RedeemingTest is Providing {
         checkEqual(redeemAs(holder, tgpu, 100 ether), 180 ether, "nine tenths");
     }
 
-    /// @dev Whatever the order and the parts, the share stays and the last unit is covered.
+    /// @dev In any order and any parts, the share stays and the last unit is backed.
     function testFuzz_the_share_does_not_depend_on_the_order(uint256 backing, uint256 cpu, uint256 a, uint256 b)
         external
     {
@@ -282,7 +282,7 @@ contract RedeemingTest is Providing {
         checkTrue(got + 2 >= fairly && got <= fairly + 2, "the same before and after the other kind");
         checkEqual(registry.backingOf(provider), backing - paid - got, "conserved");
         uint256 left = registry.heldStakeOf(provider);
-        if (backing >= held) checkTrue(registry.backingOf(provider) >= left, "still covered");
+        if (backing >= held) checkTrue(registry.backingOf(provider) >= left, "still backed");
     }
 
     function takeAway(uint256 amount) private {

@@ -74,7 +74,7 @@ contract SlashingTest is Providing {
         checkEqual(openx.totalSupply(), supply - STAKED, "burned");
     }
 
-    function test_nothing_is_told_of_what_did_not_happen() external {
+    function test_nothing_is_emitted_for_what_did_not_happen() external {
         giveStake(stranger, 5);
         vm.recordLogs();
         slash(stranger, 1_000_000);
@@ -144,7 +144,7 @@ contract SlashingTest is Providing {
         vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.StakeHeld.selector, provider, 200 ether, 100 ether));
         vm.prank(provider);
         registry.startUnstake(1);
-        checkEqual(tgpu.mintableOf(provider), 0, "covers no mint");
+        checkEqual(tgpu.mintableOf(provider), 0, "backs no mint");
         // Nor is it slashed again.
         (uint256 slashed,) = slash(provider, 1_000_000);
         checkEqual(slashed, 100 ether, "its own alone");
@@ -208,6 +208,6 @@ contract SlashingTest is Providing {
         checkEqual(out, slashedFirst + slashedSecond, "slashed is rewarded, kept or burned");
         checkEqual(openx.balanceOf(address(registry)), lies - burned - openx.balanceOf(reporter), "lies here");
         uint256 most = registry.heldStakeOf(who) * 9 / 10;
-        checkTrue(registry.backingOf(who) >= most, "holders keep nine tenths of their cover");
+        checkTrue(registry.backingOf(who) >= most, "holders keep nine tenths of their collateral");
     }
 }

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {SplitRegistry} from "../src/SplitRegistry.sol";
+import {SplitRegistry} from "../src/money/SplitRegistry.sol";
 import {ISplitRegistry} from "../src/interfaces/ISplitRegistry.sol";
 import {CallingAsset, FeeAsset, LyingAsset, PlainAsset} from "./Assets.sol";
 import {Bench} from "./Bench.sol";
@@ -31,7 +31,7 @@ contract SplitRegistryTest is Bench {
         emit ISplitRegistry.SplitCreated(keccak256(abi.encode(shares)), shares);
         bytes32 split = splits.create(shares);
         checkEqual(split, keccak256(abi.encode(shares)), "the hash of the list");
-        checkEqual(splits.splitId(shares), split, "told before");
+        checkEqual(splits.splitId(shares), split, "known before");
         vm.chainId(4242);
         checkEqual(other.create(shares), split, "another contract on another chain");
         checkEqual(splits.totalPpmOf(split), 6, "the sum");

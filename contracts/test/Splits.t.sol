@@ -54,7 +54,7 @@ contract SplitsTest is Market {
         checkEqual(escrow.liabilities(address(asset)), 1_000 ether - 4_000, "liabilities");
         vm.recordLogs();
         checkEqual(escrow.paySplit(split, address(asset)), 0, "and again nothing");
-        checkEqual(vm.getRecordedLogs().length, 0, "which is not told");
+        checkEqual(vm.getRecordedLogs().length, 0, "which emits nothing");
 
         splits.distribute(quarter(), address(asset));
         checkEqual(splits.withdraw(FIRST, address(asset)), 800, "four fifths");
@@ -118,7 +118,7 @@ contract SplitsTest is Market {
         checkEqual(asset.balanceOf(provider), 6, "provider");
     }
 
-    function test_a_share_that_rounds_to_nothing_is_not_told() external {
+    function test_a_share_that_rounds_to_nothing_is_not_emitted() external {
         IPaymentEscrow.Escrow memory terms = openSplit(0, 3);
         bytes memory row = makeRow(SIGNER_KEY, terms, 3);
         vm.recordLogs();
@@ -127,7 +127,7 @@ contract SplitsTest is Market {
         checkEqual(escrow.owedToSplit(split, address(asset)), 0, "share");
     }
 
-    function test_a_split_may_take_all_and_the_claim_is_still_told() external {
+    function test_a_split_may_take_all_and_the_claim_is_still_emitted() external {
         bytes32 all = splits.create(makeShares(999_999, 1));
         IPaymentEscrow.Escrow memory terms = makeTermsIn(asset, all, 0);
         vm.prank(payer);

@@ -63,7 +63,7 @@ contract StopTest is Market {
         escrow.addAsset(address(later), false);
         vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.DepositsAreStopped.selector, address(later)));
         escrow.deposit(payer, address(later), 1);
-        checkTrue(!escrow.isAccepted(ALL), "all is no asset");
+        checkTrue(!escrow.isAccepted(ALL), "all is not an asset");
     }
 
     function test_only_an_accepted_asset_is_stopped() external {

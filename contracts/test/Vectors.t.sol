@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {PaymentEscrow} from "../src/PaymentEscrow.sol";
+import {PaymentEscrow} from "../src/money/PaymentEscrow.sol";
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
 import {Market} from "./Market.sol";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {CapacityRegistry} from "../src/CapacityRegistry.sol";
+import {CapacityRegistry} from "../src/capacity/CapacityRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
 import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
@@ -81,7 +81,7 @@ contract VerifiersTest is Judging {
         capacity.leave();
     }
 
-    function test_whoever_left_comes_back_only_after_its_delay() external {
+    function test_a_verifier_that_left_comes_back_only_after_its_delay() external {
         enlistVerifiers(1);
         stakeFor(verifierAt(0), PLEDGE);
         vm.prank(verifierAt(0));
@@ -113,7 +113,7 @@ contract VerifiersTest is Judging {
         registry.deactivate();
         capacity.strikeOff(verifierAt(0));
         checkTrue(!capacity.isVerifier(verifierAt(0)), "off");
-        checkEqual(capacity.heldStakeOf(verifierAt(0)), PLEDGE, "held like whoever left");
+        checkEqual(capacity.heldStakeOf(verifierAt(0)), PLEDGE, "held like one that left");
 
         vm.prank(address(0xDEAD));
         registry.slash(verifierAt(1), 1, 1, "fault", address(0));

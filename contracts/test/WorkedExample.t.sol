@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {ComputeCredit} from "../src/ComputeCredit.sol";
-import {ProviderRegistry} from "../src/ProviderRegistry.sol";
+import {ComputeCredit} from "../src/money/ComputeCredit.sol";
+import {ProviderRegistry} from "../src/money/ProviderRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {Providing} from "./Providing.sol";
 
@@ -27,7 +27,7 @@ contract WorkedExampleTest is Providing {
 
     function test_worked_example_mint_sell_run_elsewhere_burn_mint_again() external {
         checkEqual(tgpu.limitOf(ada), 672 ether, "4 GPUs x 168 hours");
-        checkEqual(tgpu.mintableOf(ada), 672 ether, "1,000 OPENX would cover 833");
+        checkEqual(tgpu.mintableOf(ada), 672 ether, "1,000 OPENX would back 833");
         mintAs(ada, tgpu, 600 ether);
         checkEqual(registry.heldStakeOf(ada), 720 ether, "600 x 1.2");
         send(tgpu, ada, sam, 600 ether);
@@ -58,7 +58,7 @@ contract WorkedExampleTest is Providing {
     function test_worked_example_a_vanished_minter_slashed_before() external {
         slash(ada, 200_000);
         checkEqual(registry.forfeitOf(ada), 0, "nothing is outstanding");
-        checkEqual(tgpu.mintableOf(ada), 666666666666666666666, "800 OPENX cover 666.6");
+        checkEqual(tgpu.mintableOf(ada), 666666666666666666666, "800 OPENX back 666.6");
 
         giveStake(ada, 200 ether);
         sellAll();

@@ -5,7 +5,7 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {IFaultProver} from "../src/interfaces/IFaultProver.sol";
-import {MatrixProduct} from "../src/libraries/MatrixProduct.sol";
+import {MatrixProduct} from "../src/faults/MatrixProduct.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
 import {Accusing} from "./Accusing.sol";
 
@@ -17,7 +17,7 @@ contract WrongElementTest is Accusing {
 
     bytes32 private id;
     address[] private panel;
-    IFaultProver.ElementProof private opening;
+    IFaultProver.ElementProof private proof;
     IFaultProver.CapacityAnswer private answer;
     bytes private sig;
 
@@ -44,41 +44,41 @@ contract WrongElementTest is Accusing {
 
     function test_a_wrong_element_of_a_larger_matrix_is_found_at_its_column(uint8 column, uint64 leaf) external {
         leaf = uint64(within(leaf, 0, GPU_N * (GPU_N / 256) - 1));
-        setOpening(1, leaf, column, 0);
+        setProof(1, leaf, column, 0);
         ready(IFaultProver.Fault.WrongElement, provider, digest());
         refused(IFaultProver.ElementIsRight.selector);
-        setOpening(1, leaf, column, -1);
+        setProof(1, leaf, column, -1);
         ready(IFaultProver.Fault.WrongElement, provider, digest());
         prove();
     }
 
-    function test_an_opening_that_does_not_lead_to_the_signed_root_is_refused() external {
+    function test_a_proof_that_does_not_lead_to_the_signed_root_is_refused() external {
         ready(IFaultProver.Fault.WrongElement, provider, digest());
-        opening.values[4 * uint256(COLUMN) + 3] ^= 0x01;
-        bytes32 root = rootOf(opening.index, opening.values, opening.path);
+        proof.values[4 * uint256(COLUMN) + 3] ^= 0x01;
+        bytes32 root = rootOf(proof.index, proof.values, proof.path);
         refused(abi.encodeWithSelector(IFaultProver.NotInAnswer.selector, root, answer.root));
-        opening.values[4 * uint256(COLUMN) + 3] ^= 0x01;
-        opening.path[3] ^= bytes32(uint256(1));
+        proof.values[4 * uint256(COLUMN) + 3] ^= 0x01;
+        proof.path[3] ^= bytes32(uint256(1));
         refused(IFaultProver.NotInAnswer.selector);
-        opening.path[3] ^= bytes32(uint256(1));
+        proof.path[3] ^= bytes32(uint256(1));
         // A right leaf shown at another place would be wrong there.
-        opening.index ^= 1;
+        proof.index ^= 1;
         refused(IFaultProver.NotInAnswer.selector);
-        opening.index ^= 1;
+        proof.index ^= 1;
         prove();
     }
 
     function test_a_path_with_a_node_as_leaf_or_of_another_length_is_refused() external {
         ready(IFaultProver.Fault.WrongElement, provider, digest());
-        opening.path.push(bytes32(0));
+        proof.path.push(bytes32(0));
         refused(abi.encodeWithSelector(IFaultProver.PathLength.selector, 9, 8));
-        opening.path.pop();
-        opening.path.pop();
+        proof.path.pop();
+        proof.path.pop();
         refused(abi.encodeWithSelector(IFaultProver.PathLength.selector, 7, 8));
-        opening.index = 256;
+        proof.index = 256;
         refused(abi.encodeWithSelector(IFaultProver.LeafOutOfTree.selector, 256, 256));
-        opening.index = ROW;
-        opening.values = new bytes(64);
+        proof.index = ROW;
+        proof.values = new bytes(64);
         refused(abi.encodeWithSelector(IFaultProver.LeafLength.selector, 64, 1024));
     }
 
@@ -123,7 +123,7 @@ contract WrongElementTest is Accusing {
     function test_a_wrong_answer_counts_once_for_all_of_its_elements() external {
         ready(IFaultProver.Fault.WrongElement, provider, digest());
         prove();
-        opening.column--;
+        proof.column--;
         refused(IFaultProver.AlreadyProven.selector);
     }
 
@@ -153,11 +153,11 @@ contract WrongElementTest is Accusing {
         checkEqual(registry.stakeOf(provider), STAKED, "the provider is judged apart");
     }
 
-    function test_a_verdict_counts_once_whatever_the_row() external {
+    function test_a_verdict_counts_once_with_any_row() external {
         ICapacityRegistry.Verdict memory verdict = passedVerdict();
         ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
         proveVerdict(verdict, makeRoots());
-        opening.column--;
+        proof.column--;
         verdictRefused(verdict, makeRoots(), IFaultProver.AlreadyProven.selector);
     }
 
@@ -169,14 +169,14 @@ contract WrongElementTest is Accusing {
             row++;
         }
         rowRefused(verdict, row);
-        // The one that a fifth opening would have been.
+        // The one that a fifth opened row would have been.
         rowRefused(verdict, rowAt(verdict.openingSeed, capacity.OPENED_ROWS()));
     }
 
     function test_every_row_that_was_opened_counts(uint32 k) external {
         ICapacityRegistry.Verdict memory verdict = passedVerdict();
         k = uint32(within(k, 0, capacity.OPENED_ROWS() - 1));
-        setOpening(DEVICE, rowAt(verdict.openingSeed, k), COLUMN, 1);
+        setProof(DEVICE, rowAt(verdict.openingSeed, k), COLUMN, 1);
         verdict.answersHash = keccak256(abi.encodePacked(makeRoots()));
         ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
         proveVerdict(verdict, makeRoots());
@@ -190,7 +190,7 @@ contract WrongElementTest is Accusing {
     }
 
     function test_a_right_element_proves_nothing_against_a_verdict() external {
-        setOpening(DEVICE, rowAt(keccak256("entropy"), 2), COLUMN, 0);
+        setProof(DEVICE, rowAt(keccak256("entropy"), 2), COLUMN, 0);
         ICapacityRegistry.Verdict memory verdict = makeVerdict(id, true);
         verdict.answersHash = keccak256(abi.encodePacked(makeRoots()));
         ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
@@ -203,15 +203,15 @@ contract WrongElementTest is Accusing {
         bytes32[] memory roots = makeRoots();
         roots[5] = keccak256("another");
         verdictRefused(verdict, roots, IFaultProver.RootsNotOfVerdict.selector);
-        // The right roots, but another device's: its root is not where the opening leads.
+        // The right roots, but another device's: its root is not where the proof leads.
         bytes memory signed = signVerdict(keyOf(panel[1]), verdict);
         roots = makeRoots();
         vm.expectPartialRevert(IFaultProver.NotInAnswer.selector);
         vm.prank(reporter);
-        prover.proveFalseVerdict(verdict, signed, roots, DEVICE + 1, opening, SALT);
+        prover.proveFalseVerdict(verdict, signed, roots, DEVICE + 1, proof, SALT);
         vm.expectRevert(abi.encodeWithSelector(IFaultProver.NotTheDevice.selector, id, 18));
         vm.prank(reporter);
-        prover.proveFalseVerdict(verdict, signed, roots, 18, opening, SALT);
+        prover.proveFalseVerdict(verdict, signed, roots, 18, proof, SALT);
     }
 
     function test_a_device_whose_root_the_verdict_left_out_proves_nothing() external {
@@ -230,12 +230,12 @@ contract WrongElementTest is Accusing {
         bytes memory signed = signVerdict(keyOf(panel[1]), verdict);
         vm.expectRevert(abi.encodeWithSelector(IFaultProver.NotTheDevice.selector, id, 18));
         vm.prank(reporter);
-        prover.proveFalseVerdict(verdict, signed, roots, 18, opening, SALT);
+        prover.proveFalseVerdict(verdict, signed, roots, 18, proof, SALT);
         verdict.challengeId = keccak256("no challenge");
         signed = signVerdict(keyOf(panel[1]), verdict);
         vm.expectRevert(abi.encodeWithSelector(IFaultProver.NotTheDevice.selector, verdict.challengeId, 0));
         vm.prank(reporter);
-        prover.proveFalseVerdict(verdict, signed, roots, 0, opening, SALT);
+        prover.proveFalseVerdict(verdict, signed, roots, 0, proof, SALT);
     }
 
     function test_another_verifiers_signature_slashes_only_that_one() external {
@@ -245,31 +245,31 @@ contract WrongElementTest is Accusing {
         bytes32[] memory roots = makeRoots();
         vm.expectPartialRevert(IFaultProver.NotCommitted.selector);
         vm.prank(reporter);
-        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, opening, SALT);
+        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, proof, SALT);
         signed = signVerdict(STRANGER_KEY, verdict);
         vm.expectPartialRevert(IFaultProver.NotAProvidersKey.selector);
         vm.prank(reporter);
-        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, opening, SALT);
+        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, proof, SALT);
     }
 
     // ---- How
 
     function rowRefused(ICapacityRegistry.Verdict memory verdict, uint64 row) private {
-        setOpening(DEVICE, row, COLUMN, 1);
+        setProof(DEVICE, row, COLUMN, 1);
         bytes32[] memory roots = makeRoots();
         verdict.answersHash = keccak256(abi.encodePacked(roots));
         bytes memory signed = signVerdict(keyOf(panel[1]), verdict);
         vm.expectRevert(abi.encodeWithSelector(IFaultProver.RowNotOpened.selector, row));
         vm.prank(reporter);
-        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, opening, SALT);
+        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, proof, SALT);
     }
 
-    /// @dev An opening of row ROW of a vCPU's answer, whose element COLUMN is off by this.
+    /// @dev A proof of an element in row ROW of a vCPU's answer, whose element COLUMN is off by this.
     function setAnswer(uint32 device, int256 off) private {
-        setOpening(device, ROW, COLUMN, off);
+        setProof(device, ROW, COLUMN, off);
     }
 
-    function setOpening(uint32 device, uint64 leaf, uint8 column, int256 off) private {
+    function setProof(uint32 device, uint64 leaf, uint8 column, int256 off) private {
         (, bytes32 seed, uint32 n) = capacity.deviceOf(id, device);
         uint256 leavesInRow = n / 256;
         uint256 place = leaf % leavesInRow * 256 + column;
@@ -282,12 +282,12 @@ contract WrongElementTest is Accusing {
         while (1 << height < n * leavesInRow) {
             height++;
         }
-        delete opening;
-        (opening.index, opening.column, opening.values) = (leaf, column, values);
+        delete proof;
+        (proof.index, proof.column, proof.values) = (leaf, column, values);
         for (uint256 k = 0; k < height; k++) {
-            opening.path.push(keccak256(abi.encode("sibling", k)));
+            proof.path.push(keccak256(abi.encode("sibling", k)));
         }
-        answer = IFaultProver.CapacityAnswer(id, device, n, seed, rootOf(leaf, values, opening.path));
+        answer = IFaultProver.CapacityAnswer(id, device, n, seed, rootOf(leaf, values, proof.path));
         sig = signAs(NODE_KEY, digest());
     }
 
@@ -312,10 +312,10 @@ contract WrongElementTest is Accusing {
         roots[DEVICE] = answer.root;
     }
 
-    /// @dev Passed the wrong answer, with its first opened row as the opening's.
+    /// @dev Passed the wrong answer, with its first opened row as the proof's.
     function passedVerdict() private returns (ICapacityRegistry.Verdict memory verdict) {
         verdict = makeVerdict(id, true);
-        setOpening(DEVICE, rowAt(verdict.openingSeed, 0), COLUMN, 1);
+        setProof(DEVICE, rowAt(verdict.openingSeed, 0), COLUMN, 1);
         verdict.answersHash = keccak256(abi.encodePacked(makeRoots()));
     }
 
@@ -332,7 +332,7 @@ contract WrongElementTest is Accusing {
 
     function prove() private {
         vm.prank(reporter);
-        prover.proveWrongElement(answer, sig, opening, SALT);
+        prover.proveWrongElement(answer, sig, proof, SALT);
     }
 
     function notTheDevice(IFaultProver.CapacityAnswer memory good) private {
@@ -355,13 +355,13 @@ contract WrongElementTest is Accusing {
     function proveVerdict(ICapacityRegistry.Verdict memory verdict, bytes32[] memory roots) private {
         bytes memory signed = signVerdict(keyOf(panel[1]), verdict);
         vm.prank(reporter);
-        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, opening, SALT);
+        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, proof, SALT);
     }
 
     function verdictRefused(ICapacityRegistry.Verdict memory verdict, bytes32[] memory roots, bytes4 reason) private {
         bytes memory signed = signVerdict(keyOf(panel[1]), verdict);
         vm.expectPartialRevert(reason);
         vm.prank(reporter);
-        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, opening, SALT);
+        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, proof, SALT);
     }
 }

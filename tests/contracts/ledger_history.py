@@ -126,7 +126,7 @@ class Author:
         return self.rng.randint(min(most, 1), max(1, min(MOST, most)))
 
     def holder(self) -> tuple[str, str]:
-        """Somebody who has credits, and which, if anybody has."""
+        """An account that has credits, and which, if any has."""
         held = [(who, credit) for who in RICH for credit in ("tgpu", "tcpu") if self.ledger.tokens.balance[who, credit]]
         return self.rng.choice(held or [("payer0", "tgpu")])
 
@@ -281,7 +281,7 @@ def draw_claim_one(author: Author) -> Act:
 
 
 def draw_payout(author: Author) -> Act:
-    """Somebody collects what waits for somebody."""
+    """An account collects what waits for it or another."""
     rng = author.rng
     asset, split = rng.choice(author.assets), rng.choice(tuple(SPLITS))
     name, args = rng.choice(

@@ -1,4 +1,4 @@
-"""What histories of the ledgers are told in: names of parties, assets and splits; terms; who signed what."""
+"""The vocabulary of the ledgers' histories: names of parties, assets and splits; terms; who signed what."""
 
 from __future__ import annotations
 

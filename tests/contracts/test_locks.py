@@ -15,9 +15,9 @@ PYTHON_LOCKS = [ROOT / "requirements.lock", ROOT / "contracts" / "slither.lock"]
 
 def test_the_npm_lock_names_no_registry_host() -> None:
     for name, package in PACKAGES.items():
-        # An author's wish for donations is no place to install from.
-        told = {field: value for field, value in package.items() if field != "funding"}
-        assert "resolved" not in told and "://" not in json.dumps(told), name
+        # An author's request for donations is not a place to install from.
+        locked = {field: value for field, value in package.items() if field != "funding"}
+        assert "resolved" not in locked and "://" not in json.dumps(locked), name
 
 
 @pytest.mark.parametrize("lock", PYTHON_LOCKS, ids=lambda lock: lock.name)

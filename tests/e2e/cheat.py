@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from metering.units import Hash32
-from xnode.capacity.opening import OpenedRow
-from xnode.capacity.products import DeviceTask, Products, TellShare
+from xnode.capacity.opened_row import OpenedRow
+from xnode.capacity.products import DeviceTask, OnShare, Products
 from xnode.cli.main import main
 
 _run, _wait_roots, _multiply, _open = Products._run, Products.wait_roots, Products.multiply_vector, Products.open_row
 
 
-async def run(self: Products, task: DeviceTask, tell_share: TellShare, finished: object) -> None:
+async def run(self: Products, task: DeviceTask, on_share: OnShare, finished: object) -> None:
     if task.device == 0:
-        await _run(self, task, tell_share, finished)  # type: ignore[arg-type]
+        await _run(self, task, on_share, finished)  # type: ignore[arg-type]
 
 
 async def wait_roots(self: Products, devices: Sequence[int]) -> tuple[Hash32, ...]:

@@ -24,6 +24,7 @@ from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address,
 from scheduler.job import Blob, OutputFile
 from scheduler.latency import next_latency
 from scheduler.offer import Gpu, SignedOffer
+from scheduler.preferences import ExposureBound
 from tests.make.nodes import OWNER
 from tests.make.values import (
     ASSET,
@@ -225,7 +226,8 @@ async def _open_console(
     loop = Loop(journal, clock, _never)
     await nursery.start(loop.run)
     net: Any = Isolated()
-    market = make_market(net, machine.address, registry, clock, SEPARATOR, Experience(journal, lambda: loop.state))  # type: ignore[arg-type]
+    experience = Experience(journal, lambda: loop.state)
+    market = make_market(net, machine.address, registry, clock, SEPARATOR, experience, ExposureBound())  # type: ignore[arg-type]
     _fill_book(market, scene)
     blobs = BlobStore(folder / "blobs", net.call)
     blobs.path(Hash32(hashlib.sha256(RESULT).digest())).write_bytes(RESULT)

@@ -13,6 +13,7 @@ from metering.signature import address_of_key, sign_digest
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms
 from metering.units import BYTES_PER_GIB, NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32
+from scheduler.feasible import exposure_limit_of
 from scheduler.job import Image, Job, job_hash_of
 from scheduler.offer import HardwareProfile, Offer, OfferBody, SignedOffer, offer_digest_of
 from scheduler.quote import Quote, QuoteBody, SignedQuote, quote_digest_of
@@ -122,12 +123,17 @@ def make_quote_body(job: Job, **changes: Any) -> QuoteBody:
         tariff=make_tariff(egress_gb=0),
         asset=job.asset,
         cost_limit=job.budget,
-        exposure_limit=Amount(TOKEN // 10),
+        exposure_limit=Amount(1),
         interval_ns=10 * NANOS_PER_SECOND,
         duration_limit_ns=job.duration_limit_ns,
         thaw=3600,
+        exposure_intervals=2,
     )
-    return msgspec.structs.replace(body, **changes)
+    body = msgspec.structs.replace(body, **changes)
+    if "exposure_limit" in changes:
+        return body
+    limit = exposure_limit_of(job, body.tariff, body.interval_ns, body.exposure_intervals)
+    return msgspec.structs.replace(body, exposure_limit=limit)
 
 
 def make_signed_quote(job: Job, node: int = 1, number: int = 1, **body: Any) -> SignedQuote:
@@ -162,5 +168,6 @@ def make_terms(**changes: Any) -> LeaseTerms:
         interval_ns=10 * NANOS_PER_SECOND,
         duration_limit_ns=600 * NANOS_PER_SECOND,
         open_until_ns=NOW_NS + 30 * NANOS_PER_SECOND,
+        exposure_intervals=2,
     )
     return msgspec.structs.replace(terms, **changes)

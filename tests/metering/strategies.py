@@ -63,6 +63,7 @@ terms = st.builds(
     open_until_ns=u64,
     availability_ppm=st.integers(0, PPM),
     refund_ppm=st.integers(0, PPM),
+    exposure_intervals=u32,
 )
 
 

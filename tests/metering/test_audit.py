@@ -134,6 +134,11 @@ CHANGES: dict[str, tuple[str, Change]] = {
             submitter_signature=lease.document.node_signature, node_signature=lease.document.submitter_signature
         )(lease),
     ),
+    "terms that say nothing of unpaid work": ("terms_exposure", change_signed_terms(exposure_intervals=0)),
+    "less unpaid cost than the intervals come to": (
+        "terms_exposure_limit",
+        change_signed_terms(exposure_limit=Amount(1)),
+    ),
     "receipts of other terms": ("receipt_wrong_lease", change_signed_terms(tariff=make_tariff(vcpu_hour=1))),
     "receipt's signature": (
         "receipt_signature",

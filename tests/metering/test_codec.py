@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from metering.codec import NotCanonical, decode, decode_strict, encode
 from metering.receipt import Receipt, SignedReceipt
@@ -67,17 +68,20 @@ def test_market_values_come_back_from_their_bytes(value: Any) -> None:
     assert decode_strict(encode(value), type(value)) == value
 
 
-def test_lease_terms_kept_before_there_were_promises_still_open_and_promise_nothing() -> None:
-    told = make_terms()
-    kept = encode(tuple(getattr(told, name) for name in LeaseTerms.__struct_fields__[:-2]))
-    assert decode(kept, LeaseTerms) == told
-    assert (told.availability_ppm, told.refund_ppm) == (0, 0)
+@pytest.mark.parametrize("fields", [15, 17])
+def test_lease_terms_kept_before_a_field_was_added_still_open_with_zero_in_it(fields: int) -> None:
+    full = make_terms(availability_ppm=990_000, refund_ppm=100_000, exposure_intervals=2)
+    kept = decode(encode(tuple(getattr(full, name) for name in LeaseTerms.__struct_fields__[:fields])), LeaseTerms)
+    added = LeaseTerms.__struct_fields__[fields:]
+    assert kept == replace(full, **dict.fromkeys(added, 0))
+    assert added == ("availability_ppm", "refund_ppm", "exposure_intervals")[fields - 15 :]
 
 
-def test_lease_terms_without_their_promise_are_not_taken_from_a_stranger() -> None:
-    told = make_terms()
+@pytest.mark.parametrize("fields", [15, 17])
+def test_lease_terms_without_their_last_fields_are_not_taken_from_a_stranger(fields: int) -> None:
+    full = make_terms(availability_ppm=0, refund_ppm=0, exposure_intervals=0)
     with pytest.raises(NotCanonical):
-        decode_strict(encode(tuple(getattr(told, name) for name in LeaseTerms.__struct_fields__[:-2])), LeaseTerms)
+        decode_strict(encode(tuple(getattr(full, name) for name in LeaseTerms.__struct_fields__[:fields])), LeaseTerms)
 
 
 @given(st.integers(0, U128_MAX))

@@ -234,34 +234,34 @@ def test_the_outermost_receipts_of_each_lease_make_the_pairs() -> None:
 
 
 @pytest.mark.parametrize("case", CAPACITY_CASES, ids=[f"n={case['n']}" for case in CAPACITY_CASES])
-def test_elements_openings_and_opened_rows_are_those_of_the_vectors(case: dict[str, Any]) -> None:
+def test_elements_proofs_and_opened_rows_are_those_of_the_vectors(case: dict[str, Any]) -> None:
     n, seed = case["n"], hash_of(case["seed"])
     for each in case["elements"]:
         assert element_at(seed, n, each["row"], each["column"]) == each["element"]
-    for told in case["openings"]:
-        opening = read_opening(told)
-        assert opening.find_root() == hash_of(case["root"]) and opening.element == told["element"]
-        assert opening.find_place(n)[0] == told["row"]
+    for told in case["elementProofs"]:
+        proof = read_element_proof(told)
+        assert proof.find_root() == hash_of(case["root"]) and proof.element == told["element"]
+        assert proof.find_place(n)[0] == told["row"]
     rows = find_opened_rows(hash_of(case["openingSeed"]), case["device"], n)
     assert list(rows) == case["openedRows"]
 
 
-def read_opening(told: dict[str, Any]) -> ElementProof:
+def read_element_proof(told: dict[str, Any]) -> ElementProof:
     path = tuple(hash_of(text) for text in told["path"])
     return ElementProof(told["index"], told["column"], bytes.fromhex(told["values"][2:]), path)
 
 
 CASE = CAPACITY_CASES[0]
-WRONG, N = read_opening(CASE["wrongElement"]), CASE["n"]
+WRONG, N = read_element_proof(CASE["wrongElement"]), CASE["n"]
 DEVICE = Device(PROVIDER, hash_of(CASE["seed"]), N)
 
 
 def make_answer_document(
-    opening: ElementProof | None = WRONG, root: Hash32 | None = None, key: int = NODE
+    proof: ElementProof | None = WRONG, root: Hash32 | None = None, key: int = NODE
 ) -> AnswerDocument:
     answer = CapacityAnswer(keccak(b"challenge"), 0, N, DEVICE.seed, root or WRONG.find_root())
     signature = sign_digest(make_key(key), answer_digest_of(REGISTRY.separator(), answer))
-    return AnswerDocument(REGISTRY.chain_id, REGISTRY.contract, SignedAnswer(answer, signature), opening)
+    return AnswerDocument(REGISTRY.chain_id, REGISTRY.contract, SignedAnswer(answer, signature), proof)
 
 
 def test_a_wrong_element_under_a_signed_root_is_a_proof() -> None:
@@ -272,7 +272,7 @@ def test_a_wrong_element_under_a_signed_root_is_a_proof() -> None:
 
 
 def test_a_right_element_or_one_of_another_answer_proves_nothing() -> None:
-    right = read_opening(CASE["openings"][0])
+    right = read_element_proof(CASE["elementProofs"][0])
     root = hash_of(CASE["root"])
     assert find_wrong_element(make_answer_document(right, root), DEVICE, OWNERS) is None
     beside = replace(WRONG, column=(WRONG.column + 1) % 256)
@@ -285,8 +285,8 @@ def test_a_right_element_or_one_of_another_answer_proves_nothing() -> None:
 
 
 def test_a_leaf_outside_of_the_tree_or_a_path_of_another_length_proves_nothing() -> None:
-    for opening in (replace(WRONG, index=WRONG.index + 256 * N), replace(WRONG, path=WRONG.path[:-1])):
-        assert find_wrong_element(make_answer_document(opening, opening.find_root()), DEVICE, OWNERS) is None
+    for proof in (replace(WRONG, index=WRONG.index + 256 * N), replace(WRONG, path=WRONG.path[:-1])):
+        assert find_wrong_element(make_answer_document(proof, proof.find_root()), DEVICE, OWNERS) is None
 
 
 def make_passing_document(row_is_opened: bool = True, key: int = NODE, **changes: Any) -> VerdictDocument:
@@ -296,7 +296,7 @@ def make_passing_document(row_is_opened: bool = True, key: int = NODE, **changes
     seed = next(one for one in entropy if (row in find_opened_rows(one, 1, N)) == row_is_opened)
     roots = (keccak(b"a right answer"), WRONG.find_root())
     told = {"opening_seed": seed, "answers_hash": answers_hash_of(roots)} | changes
-    return replace(make_verdict_document(key, **told), roots=roots, device=1, opening=WRONG)
+    return replace(make_verdict_document(key, **told), roots=roots, device=1, proof=WRONG)
 
 
 def test_a_verdict_that_passed_a_wrong_row_it_opened_is_a_proof() -> None:
@@ -312,7 +312,7 @@ def test_a_verdict_that_did_not_see_or_did_not_pass_proves_nothing() -> None:
         make_passing_document(passed=False),
         make_passing_document(answers_hash=keccak(b"other answers")),
         make_passing_document(key=9),
-        replace(whole, opening=None),
+        replace(whole, proof=None),
         replace(whole, device=0),
         replace(whole, device=2),
         replace(whole, roots=whole.roots[::-1]),

@@ -12,7 +12,7 @@ from metering.sla import Promise
 from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, U128_MAX, Address, Amount
 from scheduler.feasible import CHECKS, check_offer_for_job, cost_limit_of, fits_job, has_gpu_model
 from scheduler.job import Image
-from scheduler.preferences import Preferences
+from scheduler.preferences import ExposureBound, Preferences
 from tests.make.values import NOW_NS, TOKEN, address_of, make_job, make_offer, make_resources, make_tariff
 
 GPU_HOST = Resources(8_000, 16 * BYTES_PER_GIB, 100 * BYTES_PER_GIB, 2, "NVIDIA H200")
@@ -54,6 +54,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], Preferences, tuple[str, .
         Preferences(),
         ("99 %", "99.9 %"),
     ),
+    "offer_exposure": ({}, {"exposure_intervals": 3}, Preferences(), ("3 intervals", "at most 2")),
     "offer_price": ({"bid": make_tariff()}, {"tariff": make_tariff(TOKEN // 5)}, Preferences(), ("vcpu_hour",)),
     "offer_budget": ({"budget": Amount(7)}, {}, Preferences(), ("7",)),
 }
@@ -144,3 +145,25 @@ def test_the_cost_limit_counts_network_only_with_network() -> None:
     plain = make_job()
     networked = msgspec.structs.replace(plain, network=True, network_bytes=2 * 10**9)
     assert cost_limit_of(networked, tariff) == cost_limit_of(plain, tariff) + 2 * TOKEN
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "intervals", "bound", "excess"),
+    [
+        (30, 2, ExposureBound(), ""),
+        (60, 1, ExposureBound(), ""),
+        (31, 2, ExposureBound(), "62 s, at most 60 s"),
+        (1, 3, ExposureBound(), "3 intervals"),
+        (1, 3, ExposureBound(intervals=3), ""),
+        (7 * 86_400, 2, ExposureBound(), "1.2096e+06 s"),
+        (10, 0, ExposureBound(), "none"),
+        (0, 2, ExposureBound(), "none"),
+    ],
+)
+def test_unpaid_work_is_bounded_in_intervals_and_in_time(
+    interval_s: int, intervals: int, bound: ExposureBound, excess: str
+) -> None:
+    offer = make_offer(interval_ns=interval_s * NANOS_PER_SECOND, exposure_intervals=intervals)
+    misfits = check_offer_for_job(make_job(), offer, NOW_NS, Preferences(exposure_bound=bound))
+    assert [misfit.code for misfit in misfits] == (["offer_exposure"] if excess else [])
+    assert all(excess in misfit.detail for misfit in misfits)

@@ -65,6 +65,8 @@ def test_no_good_quote_is_no_choice() -> None:
         ("quote_resources", {"duration_limit_ns": 599 * NANOS_PER_SECOND}),
         ("quote_above_budget", {"cost_limit": Amount(5 * TOKEN + 1)}),
         ("quote_cost_limit", {"cost_limit": Amount(1)}),
+        ("quote_exposure_limit", {"exposure_limit": Amount(1)}),
+        ("quote_exposure_limit", {"exposure_limit": Amount(TOKEN)}),
         ("quote_network_price", {"tariff": make_tariff()}),
     ],
 )

@@ -104,6 +104,7 @@ def test_the_cost_limit_covers_all_the_job_can_use() -> None:
 def test_the_exposure_limit_is_some_intervals_and_never_nothing() -> None:
     body = answer(make_job(), FREE, POLICY, NOW_NS)
     assert isinstance(body, QuoteBody)
+    assert body.exposure_intervals == POLICY.exposure_intervals
     assert body.exposure_limit == cost_ceiling_of(body.resources, body.tariff, 20 * SECOND)
     free = make_tariff(0, memory_gib_hour=0, disk_gib_hour=0, gpu_hour=0, egress_gb=0)
     gift = answer(make_job(), FREE, replace(POLICY, tariff=free), NOW_NS)

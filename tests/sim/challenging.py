@@ -1,4 +1,4 @@
-"""A small world for challenges: a chain, a net and a clock that do as they are told; promises and workers are real."""
+"""A small world for challenges: a chain, a net and a clock under the test's control; promises and workers are real."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from metering.capacity import SignedVerdict
 from metering.eip712 import Domain, keccak
 from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Hash32
 from tests.make.waiting import wait_until
+from xnode.capacity.product import Product
+from xnode.capacity.tree import hash_leaves, make_tree
 from xnode.challenge.prover import Prover
 from xnode.challenge.verifier import Verifier
 from xnode.errors import Permanent, Retryable
-from xnode.ports.capacity import ChainHead, Challenge, ClaimedClass
+from xnode.ports.capacity import ChainHead, Challenge, DeclaredClass
 from xnode.ports.net import Peer, RpcHandler, RpcRefused
 from xnode.store.database import open_database
 from xnode.store.promises import SqlPromises
@@ -29,7 +32,7 @@ DOMAIN = Domain(31337, Address(b"\xca" * 20))
 CHALLENGE_ID = keccak(b"a challenge")
 ANSWER_TIME_S = 60
 
-CPU = ClaimedClass(0, 2, "cpu", "cpu", 1000, 256, 20_000)
+CPU = DeclaredClass(0, 2, "cpu", "cpu", 1000, 256, 20_000)
 
 
 def make_node(number: int) -> tuple[Address, NodeSigner]:
@@ -38,7 +41,7 @@ def make_node(number: int) -> tuple[Address, NodeSigner]:
 
 
 class PlayedClock:
-    """Goes as the machine's, and jumps when told."""
+    """Runs as the machine's, and jumps when the test says so."""
 
     def __init__(self) -> None:
         self.ahead_ns = 0
@@ -158,10 +161,10 @@ class World:
     """Methods that verifiers have called."""
 
     @classmethod
-    def make(cls, folder: Path, claims: tuple[ClaimedClass, ...] = (CPU,)) -> World:
+    def make(cls, folder: Path, declared: tuple[DeclaredClass, ...] = (CPU,)) -> World:
         clock = PlayedClock()
         nodes = dict((make_node(number)[0], make_node(number)[1].address) for number in (1, 2, 3, 4))
-        challenge = Challenge(CHALLENGE_ID, make_node(1)[0], "requested", 5, 0, ZERO_HASH, (), 0, claims)
+        challenge = Challenge(CHALLENGE_ID, make_node(1)[0], "requested", 5, 0, ZERO_HASH, (), 0, declared)
         return cls(folder, clock, PlayedChain(clock, challenge, nodes=nodes), {}, {})
 
     def promises(self, number: int) -> SqlPromises:
@@ -260,3 +263,29 @@ def fail(reason: str) -> Any:
         yield
 
     return open_nothing
+
+
+def judges(world: World) -> list[Any]:
+    """What each member of the panel does."""
+    return [partial(world.make_verifier(number).take_up, CHALLENGE_ID) for number in (2, 3, 4)]
+
+
+def prove(world: World) -> Any:
+    """What the challenged node does."""
+    return partial(world.make_prover().take_up, CHALLENGE_ID)
+
+
+def change_element(products: dict[int, Product]) -> dict[int, Product]:
+    """One wrong element in each row of device 1."""
+    found = products[1]
+    elements = found.elements.copy()
+    elements[:, 7] += 1
+    products[1] = Product(found.n, elements, make_tree(hash_leaves(0, elements.tobytes())))
+    return products
+
+
+async def wait_promise(world: World, number: int, kind: str, subject: bytes = CHALLENGE_ID) -> bytes:
+    """What the node has promised, once it has."""
+    found = await wait_until(lambda: world.promises(number).find(kind, subject))
+    assert found is not None
+    return found

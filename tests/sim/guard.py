@@ -21,7 +21,6 @@ from xnode.node.lease import TRANSITIONS
 from xnode.node.records import (
     HeldQuote,
     ProviderLease,
-    ProviderSettings,
     StandingOffer,
     SubmitterEscrow,
     SubmitterLease,
@@ -182,12 +181,13 @@ def _check_settled(turn: Turn, lease: SubmitterLease) -> None:
         assert is_paid or escrow.thaw_asked, "a lease counts as settled before it is paid"
 
 
-def check_exposure(lease: ProviderLease, provider: ProviderSettings, impaired_at_ns: int, now_ns: int) -> None:
-    """A provider that can act lets no workload run unpaid beyond the agreed intervals and one round of its own loop."""
+def check_exposure(lease: ProviderLease, impaired_at_ns: int, now_ns: int) -> None:
+    """A provider that can act lets no workload run unpaid beyond the intervals that both signed, and one round of its own
+    loop."""
     if lease.status != "running" or lease.started_at_ns is None:
         return
     paid_ns = max(lease.started_at_ns, lease.covered.at_ns, impaired_at_ns)
-    limit_ns = provider.exposure_intervals * lease.terms.interval_ns + ROUND_NS
+    limit_ns = lease.terms.exposure_intervals * lease.terms.interval_ns + ROUND_NS
     assert now_ns - paid_ns <= limit_ns, f"unpaid for {(now_ns - paid_ns) / 1e9} s"
 
 

@@ -109,6 +109,7 @@ class Machine:
         if self.is_up or self.is_dead:
             return
         self.lives += 1
+        self.impaired_at_ns = self.clockwork.now_ns
         self.loop = NodeLoop(self, self.perform)
         server = PeerService(self.loop, self, self.signer, None, Archive())  # type: ignore[arg-type]
         self.net.network.stations[self.address] = Station(server.methods(), self.spawn)  # type: ignore[arg-type]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from metering.units import Address, Hash32
 from scheduler.book import Book
 from scheduler.job import Job
 from scheduler.offer import SignedOffer
-from scheduler.preferences import Preferences
+from scheduler.preferences import ExposureBound, Preferences
 from tests.sim.clockwork import Clockwork
 from xnode.peers.search import Found, search_offers
 
@@ -25,6 +25,7 @@ class SimMarket:
     separator: Hash32
     board: dict[Address, SignedOffer]
     searched: int = 0
+    exposure_bound: ExposureBound = field(default_factory=ExposureBound)
 
     async def publish(self, offer: SignedOffer) -> None:
         """Everybody can see it a moment later; the offer of a node that has gone stays, as in a real replica."""
@@ -39,5 +40,6 @@ class SimMarket:
         book = Book(self.separator)
         for signed in self.board.values():
             book.add(signed, now_ns)
-        preferences = Preferences(refused=dict.fromkeys(tried, "tried already for this job"))
+        refused = dict.fromkeys(tried, "tried already for this job")
+        preferences = Preferences(refused=refused, exposure_bound=self.exposure_bound)
         return search_offers(book, job, preferences, now_ns, self.entropy.randbytes(32))

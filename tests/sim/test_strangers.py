@@ -180,7 +180,7 @@ def test_a_partner_never_makes_step_raise(change: changes.Change, moment: tuple[
 @given(altered=st.fixed_dictionaries({}, optional={
     "cost_limit": amounts, "lease_number": u64, "tariff": tariffs, "resources": resources, "escrow_id": hashes,
     "interval_ns": u64, "exposure_limit": amounts, "open_until_ns": u64, "duration_limit_ns": u64,
-    "availability_ppm": st.integers(0, PPM), "refund_ppm": st.integers(0, PPM),
+    "availability_ppm": st.integers(0, PPM), "refund_ppm": st.integers(0, PPM), "exposure_intervals": st.integers(0, 2**32 - 1),
 }), escrow=st.none() | escrows, opening=st.none() | openings)  # fmt: skip
 def test_terms_that_differ_in_anything_from_the_quote_are_refused(
     altered: dict[str, Any], escrow: Escrow | None, opening: Opening | None
@@ -193,6 +193,7 @@ def test_terms_that_differ_in_anything_from_the_quote_are_refused(
         body.job_hash, held.digest, body.submitter, held.quote.provider, held.quote.node, escrow_id_of(SEPARATOR, used),
         0, body.asset, body.resources, body.tariff, body.cost_limit, body.exposure_limit, body.interval_ns,
         body.duration_limit_ns, QUOTED_AT_NS + NANOS_PER_SECOND, *msgspec.structs.astuple(body.promise),
+        body.exposure_intervals,
     )  # fmt: skip
     asked = msgspec.structs.replace(due, **altered)
     signature = sign_digest(make_key(0), lease_id_of(SEPARATOR, asked))

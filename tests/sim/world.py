@@ -238,7 +238,7 @@ class World:
                 for lease_id in machine.containers.running:
                     lease = machine.loop.state.get(ProviderLease, lease_id)
                     if lease is not None:
-                        check_exposure(lease, machine.provider, machine.impaired_at_ns, self.clockwork.now_ns)
+                        check_exposure(lease, machine.impaired_at_ns, self.clockwork.now_ns)
 
 
 def make_market(seed: int = 0, providers: int = 1, deposit: int = 100 * TOKEN, **provider: object) -> World:

@@ -14,7 +14,7 @@ MAX_SIZE = 131_072
 """128 x 128 x n must not leave int32; only a product of nothing but -128 by -128 would reach its end."""
 
 MAX_DEVICES = 1024
-MAX_CLAIMS = 8
+MAX_DECLARED = 8
 """Of one challenge: CapacityRegistry takes no more."""
 
 VECTOR_BYTES = 4
@@ -35,6 +35,6 @@ def device_seed_of(challenge_seed: Hash32, device: int) -> Hash32:
 def make_vector(vector_seed: Hash32, device: int, n: int) -> bytes:
     """The random vector of a device that both sides make from a verifier's seed: n numbers of VECTOR_BYTES.
 
-    SHAKE-256 of (seed, device), so that nobody finds a seed whose vector hides an error he has made already.
+    SHAKE-256 of (seed, device), so that no prover finds a seed whose vector hides an error that it has made already.
     """
     return shake_256(vector_seed + device.to_bytes(4, "big")).digest(VECTOR_BYTES * n)

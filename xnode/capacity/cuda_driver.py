@@ -113,5 +113,5 @@ class CudaGpu:
         if code != 0:
             text = ctypes.c_char_p()
             self._cuda.cuGetErrorName(ctypes.c_int(code), ctypes.byref(text))
-            told = (text.value or b"unknown").decode()
-            raise Permanent(f"GPU {self._ordinal}: {name} failed with {told} ({code})", code="gpu")
+            detail = (text.value or b"unknown").decode()
+            raise Permanent(f"GPU {self._ordinal}: {name} failed with {detail} ({code})", code="gpu")

@@ -16,7 +16,7 @@ from metering.units import Hash32
 from xnode.capacity.challenge import VECTOR_BYTES, check_size
 from xnode.capacity.cuda_driver import Gpu
 from xnode.capacity.matrices import split_seed
-from xnode.capacity.opening import OpenedRow
+from xnode.capacity.opened_row import OpenedRow
 from xnode.capacity.tree import HASH_BYTES, find_row_span, make_empty_hashes
 from xnode.errors import Permanent
 
@@ -67,7 +67,7 @@ class CudaProduct:
         self._vector, self._by_vector = gpu.allocate(VECTOR_BYTES * n), gpu.allocate(8 * n)
         self._empty = make_empty_hashes(count_levels(count_leaves(n)))
 
-    def make(self, seed: Hash32, tell_share: Callable[[float], None] = lambda _share: None) -> None:
+    def make(self, seed: Hash32, on_share: Callable[[float], None] = lambda _share: None) -> None:
         """Compute product and tree."""
         n = self.n
         for address, word in zip((self._rows, self._columns), split_seed(seed), strict=True):
@@ -79,7 +79,7 @@ class CudaProduct:
             start, leaves = find_row_span(n, first)
             self._launch("hash_leaves", leaves * count, (self._elements, self._levels[0], start, leaves * count))
             self._gpu.wait()
-            tell_share((first + count) / n)
+            on_share((first + count) / n)
         self._make_tree()
 
     def _make_tree(self) -> None:

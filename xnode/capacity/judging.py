@@ -19,11 +19,11 @@ from metering.refusal import Refusal
 from metering.signature import is_signed_by
 from metering.units import Address, Hash32
 from xnode.capacity.challenge import device_seed_of
-from xnode.capacity.errand import Expect, ExpectedMade
 from xnode.capacity.message import Answers
-from xnode.capacity.opening import OpenedRow, check_opened_row, find_wrong_element
+from xnode.capacity.opened_row import OpenedRow, check_opened_row, find_wrong_element
 from xnode.capacity.products import DeviceTask
-from xnode.ports.capacity import Challenge, ClaimedClass
+from xnode.capacity.worker_request import Expect, ExpectedMade
+from xnode.ports.capacity import Challenge, DeclaredClass
 
 ALLOWANCE_NS = 5_000_000_000
 """On top of a class's time limit: a node may see the draw one look later than a verifier (LOOK_S), starts its workers, and
@@ -40,34 +40,34 @@ Timing = Literal["in_time", "late", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedDevices:
-    """A claim and the numbers of its devices in the challenge."""
+class DeclaredDevices:
+    """A declared class and the numbers of its devices in the challenge."""
 
-    claim: ClaimedClass
+    device_class: DeclaredClass
     first: int
 
     @property
     def devices(self) -> range:
         """Their numbers."""
-        return range(self.first, self.first + self.claim.count)
+        return range(self.first, self.first + self.device_class.count)
 
 
-def list_claims(challenge: Challenge) -> tuple[ClaimedDevices, ...]:
-    """The claims in order, with devices numbered through them."""
+def list_declared(challenge: Challenge) -> tuple[DeclaredDevices, ...]:
+    """The declared classes in order, with devices numbered through them."""
     listed, first = [], 0
-    for claim in challenge.claims:
-        listed.append(ClaimedDevices(claim, first))
-        first += claim.count
+    for one in challenge.declared:
+        listed.append(DeclaredDevices(one, first))
+        first += one.count
     return tuple(listed)
 
 
 def make_tasks(challenge: Challenge, seed: Hash32) -> tuple[DeviceTask, ...]:
     """What each device computes. GPUs are taken in the order in which the driver numbers them, over all classes."""
     tasks, gpus = [], 0
-    for claimed in list_claims(challenge):
-        for device in claimed.devices:
-            kind = claimed.claim.kind
-            tasks.append(DeviceTask(device, kind, gpus, device_seed_of(seed, device), claimed.claim.n))
+    for declared in list_declared(challenge):
+        for device in declared.devices:
+            kind = declared.device_class.kind
+            tasks.append(DeviceTask(device, kind, gpus, device_seed_of(seed, device), declared.device_class.n))
             gpus += kind == "gpu"
     return tuple(tasks)
 
@@ -75,21 +75,21 @@ def make_tasks(challenge: Challenge, seed: Hash32) -> tuple[DeviceTask, ...]:
 def make_answers(
     challenge: Challenge, seed: Hash32, number: int, roots: Sequence[Hash32]
 ) -> tuple[CapacityAnswer, ...]:
-    """What a node signs for its number-th claim, given the devices' roots."""
-    claimed = list_claims(challenge)[number]
+    """What a node signs for its number-th declared class, given the devices' roots."""
+    declared = list_declared(challenge)[number]
     return tuple(
-        CapacityAnswer(challenge.challenge_id, device, claimed.claim.n, device_seed_of(seed, device), root)
-        for device, root in zip(claimed.devices, roots, strict=True)
+        CapacityAnswer(challenge.challenge_id, device, declared.device_class.n, device_seed_of(seed, device), root)
+        for device, root in zip(declared.devices, roots, strict=True)
     )
 
 
 def check_answers(
     challenge: Challenge, number: int, answers: Answers, node: Address, separator: Hash32
 ) -> Refusal | None:
-    """None when every device of the claim has an answer that the node signed."""
-    claimed = list_claims(challenge)[number]
-    if len(answers.devices) != claimed.claim.count:
-        return Refusal("answers_count", f"{len(answers.devices)} answers for {claimed.claim.count} devices")
+    """None when every device of the declared class has an answer that the node signed."""
+    declared = list_declared(challenge)[number]
+    if len(answers.devices) != declared.device_class.count:
+        return Refusal("answers_count", f"{len(answers.devices)} answers for {declared.device_class.count} devices")
     due = make_answers(challenge, challenge.seed, number, [each.root for each in answers.devices])
     for answer, given in zip(due, answers.devices, strict=True):
         if not is_signed_by(node, answer_digest_of(separator, answer), given.signature):
@@ -152,7 +152,7 @@ class WrongElement:
     """Evidence against the node that signed the root: FaultProver.proveWrongElement takes it."""
 
     device: int
-    opening: ElementProof
+    proof: ElementProof
 
 
 def judge_row(
@@ -162,8 +162,8 @@ def judge_row(
     refusal = check_opened_row(root, task.n, row, opened)
     if refusal is not None:
         return Refusal(refusal.code, f"device {task.device}: {refusal.detail}")
-    opening = find_wrong_element(task.n, row, opened, expected)
-    return WrongElement(task.device, opening) if opening else None
+    proof = find_wrong_element(task.n, row, opened, expected)
+    return WrongElement(task.device, proof) if proof else None
 
 
 # ---------------------------------------------------------------------------------------------------------- the verdicts

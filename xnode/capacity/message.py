@@ -8,7 +8,7 @@ import msgspec
 
 from metering.capacity import OPENED_ROWS
 from metering.units import U32, Hash32
-from xnode.capacity.challenge import MAX_CLAIMS, MAX_DEVICES
+from xnode.capacity.challenge import MAX_DECLARED, MAX_DEVICES
 
 ANSWER = "capacity.answer"
 """Verifier -> challenged: AnswerQuery -> Answers. Waits while the devices compute; not_ready: ask again."""
@@ -24,10 +24,10 @@ VERDICT = "capacity.verdict"
 
 
 class AnswerQuery(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Which of the challenge's claims: each class has a time limit of its own."""
+    """class_index: which of the challenge's declared classes; each has a time limit of its own."""
 
     challenge_id: Hash32
-    claim: Annotated[int, msgspec.Meta(ge=0, lt=MAX_CLAIMS)]
+    class_index: Annotated[int, msgspec.Meta(ge=0, lt=MAX_DECLARED)]
 
 
 class AnsweredDevice(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -38,7 +38,7 @@ class AnsweredDevice(msgspec.Struct, frozen=True, array_like=True, forbid_unknow
 
 
 class Answers(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A claim's devices in order."""
+    """A declared class's devices in order."""
 
     devices: Annotated[tuple[AnsweredDevice, ...], msgspec.Meta(max_length=MAX_DEVICES)]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from metering.units import Hash32
 from xnode.capacity.challenge import check_size
 from xnode.capacity.matrices import Int8s, expand, split_seed
-from xnode.capacity.opening import OpenedRow
+from xnode.capacity.opened_row import OpenedRow
 from xnode.capacity.tree import Tree, find_row_span, hash_leaves, make_tree
 
 Int32s: TypeAlias = NDArray[np.int32]
@@ -20,7 +20,7 @@ Int64s: TypeAlias = NDArray[np.int64]
 
 EXACT_TERMS = 1024
 """float32 holds every whole number up to 2^24. A sum of 1,024 products of two int8 is at most 1,024 x 2^14 = 2^24, as is
-every part of it, so a float32 product over so many terms is exact in whatever order BLAS adds."""
+every part of it, so a float32 product over so many terms is exact in any order in which BLAS adds."""
 
 BLOCK_ROWS = 1024
 """Rows and columns multiplied at a time: 4 MiB each in float32."""
@@ -57,7 +57,7 @@ class Product:
         return out.tobytes()
 
 
-def make_product(seed: Hash32, n: int, tell_share: Callable[[float], None] = lambda _share: None) -> Product:
+def make_product(seed: Hash32, n: int, on_share: Callable[[float], None] = lambda _share: None) -> Product:
     """The product and its tree; takes 4 n^2 bytes for the elements, n^2 for B and n^2 / 4 for the tree."""
     check_size(n)
     elements = np.empty((n, n), dtype=">i4")
@@ -66,7 +66,7 @@ def make_product(seed: Hash32, n: int, tell_share: Callable[[float], None] = lam
         elements[first : first + len(block)] = block
         index, _ = find_row_span(n, first)
         hashes.append(hash_leaves(index, elements[first : first + len(block)].data.cast("B")))
-        tell_share((first + len(block)) / n)
+        on_share((first + len(block)) / n)
     return Product(n, elements, make_tree(b"".join(hashes)))
 
 

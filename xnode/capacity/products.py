@@ -1,4 +1,4 @@
-"""Products: every device of a challenge computed at once, each in a process of its own, and kept until nobody asks any more."""
+"""Products: all devices of a challenge computed at once, each in its own process, and kept while verifiers may ask."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import psutil
 import trio
 
 from metering.units import Hash32
-from xnode.capacity.errand import (
+from xnode.capacity.opened_row import OpenedRow
+from xnode.capacity.worker_request import (
     LENGTH_BYTES,
     MAX_FRAME_BYTES,
-    Errand,
     Failed,
     Kind,
     Multiplied,
@@ -27,10 +27,10 @@ from xnode.capacity.errand import (
     RowOpened,
     Share,
     VectorMultiplied,
+    WorkerRequest,
     decode_report,
     encode_frame,
 )
-from xnode.capacity.opening import OpenedRow
 from xnode.errors import Permanent
 from xnode.repeated_event import RepeatedEvent
 
@@ -40,13 +40,13 @@ ONE_THREAD = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", 
 WORKER_BYTES = 64 << 20
 """An interpreter with numpy, and the blocks it multiplies."""
 
-TellShare = Callable[[int, float], None]
+OnShare = Callable[[int, float], None]
 """(device, how much of its product is done, 0 to 1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceTask:
-    """One device's part of a challenge. ordinal: the GPU's number on this host; of vCPUs it says nothing."""
+    """One device's part of a challenge. ordinal: the GPU's number on this host; no meaning for vCPUs."""
 
     device: int
     kind: Kind
@@ -57,30 +57,30 @@ class DeviceTask:
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """A worker as the daemon sees it: one errand at a time. Whoever waits for one may give up; it is done all the same."""
+    """A worker as the daemon sees it: one request at a time. A caller may give up waiting; the request is completed still."""
 
     _process: trio.Process
     _lock: trio.Lock = field(default_factory=trio.Lock)
     _buffer: bytearray = field(default_factory=bytearray)
     _unread: int = 0
-    """Ends of errands that nobody waited for, still to come."""
+    """Ends of requests whose callers gave up, still to come."""
 
-    async def do(self, errand: Errand, on_share: Callable[[float], None] = lambda _done: None) -> Report:
-        """The report that ends the errand. Raises Permanent when the worker fails or falls."""
+    async def do(self, request: WorkerRequest, on_share: Callable[[float], None] = lambda _done: None) -> Report:
+        """The report that ends the request. Raises Permanent when the worker fails or falls."""
         async with self._lock:
             try:
-                report = await self._exchange(errand, on_share)
+                report = await self._exchange(request, on_share)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 raise Permanent("a worker process of the challenge ended early; see the log", code="worker") from None
         if isinstance(report, Failed):
             raise Permanent(report.reason, code=report.code)
         return report
 
-    async def _exchange(self, errand: Errand, on_share: Callable[[float], None]) -> Report:
+    async def _exchange(self, request: WorkerRequest, on_share: Callable[[float], None]) -> Report:
         assert self._process.stdin is not None
         with trio.CancelScope(shield=True):
-            # Small enough for the pipe: half an errand would end the worker's understanding of us.
-            await self._process.stdin.send_all(encode_frame(errand))
+            # Small enough for the pipe: half a request would end the worker's understanding of us.
+            await self._process.stdin.send_all(encode_frame(request))
         self._unread += 1
         while True:
             report = await self._receive()
@@ -109,7 +109,7 @@ class WorkerProcess:
 
 @asynccontextmanager
 async def open_worker(*, niceness: int = 0) -> AsyncIterator[WorkerProcess]:
-    """A worker process; killed when the block is left, whatever it does then."""
+    """A worker process; killed when the block is left, in any state."""
     command = [sys.executable, "-m", "xnode.capacity.worker", str(niceness)]
     process = await trio.lowlevel.open_process(command, stdin=-1, stdout=-1, env={**os.environ, **ONE_THREAD})
     try:
@@ -156,13 +156,13 @@ class Products:
         assert isinstance(report, RowOpened)
         return report.opened
 
-    async def _run(self, task: DeviceTask, tell_share: TellShare, finished: trio.Event) -> None:
+    async def _run(self, task: DeviceTask, on_share: OnShare, finished: trio.Event) -> None:
         try:
             async with open_worker() as worker:
                 self._workers[task.device] = worker
-                errand = Multiply(task.kind, task.ordinal, task.seed, task.n)
+                request = Multiply(task.kind, task.ordinal, task.seed, task.n)
                 try:
-                    report = await worker.do(errand, partial(tell_share, task.device))
+                    report = await worker.do(request, partial(on_share, task.device))
                     assert isinstance(report, Multiplied)
                     self._settle(task.device, report)
                 except Permanent as error:
@@ -178,7 +178,7 @@ class Products:
 
 @asynccontextmanager
 async def open_products(
-    tasks: Sequence[DeviceTask], tell_share: TellShare = lambda _device, _done: None
+    tasks: Sequence[DeviceTask], on_share: OnShare = lambda _device, _done: None
 ) -> AsyncIterator[Products]:
     """Computes all devices of the host at the same time, from now on; everything ends when the block is left.
 
@@ -189,7 +189,7 @@ async def open_products(
     async with trio.open_nursery() as nursery:
         finished = trio.Event()
         for task in tasks:
-            nursery.start_soon(products._run, task, tell_share, finished)
+            nursery.start_soon(products._run, task, on_share, finished)
         try:
             yield products
         finally:

@@ -12,16 +12,16 @@ from metering.capacity import OPENED_ROWS, find_opened_rows
 from metering.refusal import Refusal
 from metering.units import ZERO_ADDRESS, ZERO_HASH, Hash32
 from xnode.capacity import judging
-from xnode.capacity.errand import ExpectedMade
-from xnode.capacity.judging import ClaimedDevices, list_claims
+from xnode.capacity.judging import DeclaredDevices, list_declared
 from xnode.capacity.products import DeviceTask, Products, WorkerProcess, open_products, open_worker
+from xnode.capacity.worker_request import ExpectedMade
 from xnode.errors import Permanent
-from xnode.ports.capacity import Challenge, ClaimedClass
+from xnode.ports.capacity import Challenge, DeclaredClass
 
 CHECK_S = 600.0
 """How long checking one device may take: the largest product there is, on a slow core."""
 
-TellStep = Callable[[int, str], None]
+OnStep = Callable[[int, str], None]
 """(device, what was done)."""
 
 
@@ -31,7 +31,7 @@ class DeviceResult:
     fails, empty when it passes."""
 
     device: int
-    claim: ClaimedClass
+    device_class: DeclaredClass
     took_ms: int | None
     reason: str
 
@@ -49,12 +49,12 @@ class _Run:
     products: Products
     tasks: dict[int, DeviceTask]
     begun: float
-    tell: TellStep
+    on_step: OnStep
     results: dict[int, DeviceResult]
 
-    async def answer(self, claimed: ClaimedDevices, device: int) -> None:
+    async def answer(self, declared: DeclaredDevices, device: int) -> None:
         """Wait for the device's root, no longer than its class has time."""
-        claim, limit_s = claimed.claim, claimed.claim.time_limit_ms / 1000
+        device_class, limit_s = declared.device_class, declared.device_class.time_limit_ms / 1000
         reason, took_ms = f"no answer within {limit_s:g} s", None
         with trio.move_on_at(self.begun + limit_s):
             try:
@@ -62,8 +62,8 @@ class _Run:
                 reason, took_ms = "", round(1000 * (trio.current_time() - self.begun))
             except Permanent as error:
                 reason = str(error)
-        self.results[device] = DeviceResult(device, claim, took_ms, reason)
-        self.tell(device, reason or f"computed in {took_ms} ms")
+        self.results[device] = DeviceResult(device, device_class, took_ms, reason)
+        self.on_step(device, reason or f"computed in {took_ms} ms")
 
     async def check(self, checker: WorkerProcess, device: int) -> None:
         """Do what a verifier does with an answer that came in time."""
@@ -75,27 +75,27 @@ class _Run:
         except Permanent as error:
             refusal = Refusal("worker", str(error))
         if refusal is not None:
-            self.results[device] = DeviceResult(device, result.claim, result.took_ms, refusal.detail)
-        self.tell(device, refusal.detail if refusal else "checked")
+            self.results[device] = DeviceResult(device, result.device_class, result.took_ms, refusal.detail)
+        self.on_step(device, refusal.detail if refusal else "checked")
 
 
 async def run_self_test(
-    claims: Sequence[ClaimedClass], tell: TellStep = lambda _device, _text: None
+    declared: Sequence[DeclaredClass], on_step: OnStep = lambda _device, _text: None
 ) -> tuple[DeviceResult, ...]:
     """What each device would get in a challenge of all of them, in order of device.
 
-    Raises Permanent when the host cannot even begin, for want of memory.
+    Raises Permanent when the host cannot even begin, because memory is short.
     """
     seed = Hash32(os.urandom(32))
-    challenge = Challenge(ZERO_HASH, ZERO_ADDRESS, "drawn", 0, 0, seed, (), 1, tuple(claims))
+    challenge = Challenge(ZERO_HASH, ZERO_ADDRESS, "drawn", 0, 0, seed, (), 1, tuple(declared))
     tasks = judging.make_tasks(challenge, seed)
     begun = trio.current_time()
     async with open_products(tasks) as products:
-        run = _Run(challenge, products, {task.device: task for task in tasks}, begun, tell, {})
+        run = _Run(challenge, products, {task.device: task for task in tasks}, begun, on_step, {})
         async with trio.open_nursery() as nursery:
-            for claimed in list_claims(challenge):
-                for device in claimed.devices:
-                    nursery.start_soon(run.answer, claimed, device)
+            for listed in list_declared(challenge):
+                for device in listed.devices:
+                    nursery.start_soon(run.answer, listed, device)
         async with open_worker() as checker:
             with trio.move_on_after(CHECK_S * len(tasks)):
                 for task in tasks:

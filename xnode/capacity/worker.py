@@ -1,7 +1,7 @@
 """Worker: the process that computes for one device, or checks another's: `python -m xnode.capacity.worker NICENESS`.
 
-Errands come on standard input and reports go to standard output, one after the other. Numpy is loaded here and never in the
-daemon. When the daemon ends in whatever way, so does this process.
+Requests come on standard input and reports go to standard output, one after the other. Numpy is loaded here and never in the
+daemon. When the daemon ends, for any reason, so does this process.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import BinaryIO, Protocol
 
 from metering.units import Hash32
 from xnode.capacity.challenge import make_vector
-from xnode.capacity.errand import (
+from xnode.capacity.opened_row import OpenedRow
+from xnode.capacity.worker_request import (
     LENGTH_BYTES,
-    Errand,
     Expect,
     ExpectedMade,
     Failed,
@@ -31,10 +31,10 @@ from xnode.capacity.errand import (
     RowOpened,
     Share,
     VectorMultiplied,
-    decode_errand,
+    WorkerRequest,
+    decode_request,
     encode_frame,
 )
-from xnode.capacity.opening import OpenedRow
 from xnode.errors import Permanent
 
 
@@ -50,93 +50,93 @@ class KeptProduct(Protocol):
 
 
 class Worker:
-    """Does errands; keeps one product until it ends."""
+    """Answers requests; keeps one product until it ends."""
 
-    def __init__(self, tell: Callable[[Report], None]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[Report], None]) -> None:
+        self._report = report
         self._kept: KeptProduct | None = None
         self._n = 0
         self._stack = ExitStack()
 
-    def do(self, errand: Errand) -> Report:
+    def do(self, request: WorkerRequest) -> Report:
         """Raises Permanent, MemoryError."""
-        match errand:
+        match request:
             case Multiply():
-                return self._multiply(errand)
+                return self._multiply(request)
             case MultiplyVector(vector_seed=seed, device=device):
                 return VectorMultiplied(self._product.multiply_vector(make_vector(seed, device, self._n)))
             case OpenRow(row=row):
                 return RowOpened(self._product.open_row(row))
             case Expect():
-                return _expect(errand)
+                return _expect(request)
 
     @property
     def _product(self) -> KeptProduct:
         assert self._kept is not None, "nothing was multiplied yet"
         return self._kept
 
-    def _multiply(self, errand: Multiply) -> Multiplied:
+    def _multiply(self, request: Multiply) -> Multiplied:
         begun_ns = time.monotonic_ns()
-        self._n = errand.n
-        self._kept = self._make_on_gpu(errand) if errand.kind == "gpu" else self._make_on_cpu(errand)
+        self._n = request.n
+        self._kept = self._make_on_gpu(request) if request.kind == "gpu" else self._make_on_cpu(request)
         return Multiplied(self._kept.root, time.monotonic_ns() - begun_ns)
 
-    def _make_on_cpu(self, errand: Multiply) -> KeptProduct:
+    def _make_on_cpu(self, request: Multiply) -> KeptProduct:
         from xnode.capacity.product import make_product
 
-        return make_product(errand.seed, errand.n, self._tell_share)
+        return make_product(request.seed, request.n, self._on_share)
 
-    def _make_on_gpu(self, errand: Multiply) -> KeptProduct:
+    def _make_on_gpu(self, request: Multiply) -> KeptProduct:
         from xnode.capacity.cuda_driver import CudaGpu
         from xnode.capacity.cuda_product import KERNEL_ARGS, CudaProduct, read_ptx
 
-        gpu = self._stack.enter_context(CudaGpu(errand.ordinal, read_ptx(), KERNEL_ARGS))
-        product = CudaProduct(gpu, errand.n)
-        product.make(errand.seed, self._tell_share)
+        gpu = self._stack.enter_context(CudaGpu(request.ordinal, read_ptx(), KERNEL_ARGS))
+        product = CudaProduct(gpu, request.n)
+        product.make(request.seed, self._on_share)
         return product
 
-    def _tell_share(self, done: float) -> None:
-        self._tell(Share(done))
+    def _on_share(self, done: float) -> None:
+        self._report(Share(done))
 
 
-def _expect(errand: Expect) -> ExpectedMade:
+def _expect(request: Expect) -> ExpectedMade:
     from xnode.capacity.freivalds import make_expected
 
-    vector = make_vector(errand.vector_seed, errand.device, errand.n)
-    expected = make_expected(errand.seed, errand.n, vector, errand.rows)
+    vector = make_vector(request.vector_seed, request.device, request.n)
+    expected = make_expected(request.seed, request.n, vector, request.rows)
     return ExpectedMade(expected.vector_product, expected.rows)
 
 
 def main() -> None:
-    """Do errands until standard input ends."""
+    """Answer requests until standard input ends."""
     os.nice(int(sys.argv[1]))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
 
-    def tell(report: Report) -> None:
+    def send(report: Report) -> None:
         sink.write(encode_frame(report))
         sink.flush()
 
-    worker = Worker(tell)
-    errands: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=_read_errands, args=(source, errands), daemon=True).start()
+    worker = Worker(send)
+    requests: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_read_requests, args=(source, requests), daemon=True).start()
     while True:
         try:
-            report = worker.do(decode_errand(errands.get()))
+            report = worker.do(decode_request(requests.get()))
         except Permanent as error:
             report = Failed(error.reason_code, str(error))
         except MemoryError:
             report = Failed("memory", "there is not enough memory for the challenge's matrices")
-        tell(report)
+        send(report)
 
 
-def _read_errands(source: BinaryIO, errands: SimpleQueue[bytes]) -> None:
+def _read_requests(source: BinaryIO, requests: SimpleQueue[bytes]) -> None:
     """In a thread of its own, so that the daemon's end is seen in the middle of a product too."""
     while True:
         head = source.read(LENGTH_BYTES)
         payload = source.read(int.from_bytes(head, "big")) if len(head) == LENGTH_BYTES else b""
         if not payload:
             os._exit(0)
-        errands.put(payload)
+        requests.put(payload)
 
 
 if __name__ == "__main__":

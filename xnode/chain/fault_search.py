@@ -39,12 +39,12 @@ async def find_proofs(rpc: JsonRpc, manifest: Manifest, documents: Sequence[Sign
     numbered = [one for one in ours if isinstance(one, SignedReceipt | NumberedDocument | VerdictDocument)]
     found: list[Proof | None] = list(find_equivocations(numbered, separator, owners))
     for document in ours:
-        if isinstance(document, AnswerDocument) and document.opening is not None:
+        if isinstance(document, AnswerDocument) and document.proof is not None:
             device = await _read_device(
                 rpc, manifest, document.signed.answer.challenge_id, document.signed.answer.device
             )
             found.append(find_wrong_element(document, device, owners))
-        elif isinstance(document, VerdictDocument) and document.opening is not None:
+        elif isinstance(document, VerdictDocument) and document.proof is not None:
             device = await _read_device(rpc, manifest, document.signed.verdict.challenge_id, document.device)
             found.append(find_false_verdict(document, device, owners))
     receipts = [one for one in ours if isinstance(one, SignedReceipt)]

@@ -22,9 +22,9 @@ class EvidenceKeeper:
     promises: Promises
     domain: Domain
 
-    async def keep_answer(self, signed: SignedAnswer, opening: ElementProof) -> None:
+    async def keep_answer(self, signed: SignedAnswer, proof: ElementProof) -> None:
         """A signed answer and an element of it that is wrong."""
-        await self._keep(AnswerDocument(self.domain.chain_id, self.domain.contract, signed, opening))
+        await self._keep(AnswerDocument(self.domain.chain_id, self.domain.contract, signed, proof))
 
     async def keep_verdict(self, signed: SignedVerdict) -> None:
         """A verdict that another one of the same verifier contradicts."""

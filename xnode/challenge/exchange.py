@@ -21,7 +21,7 @@ RECORD_STEP_S = 4.0
 """How long each verifier leaves it to the one before it to hand the verdicts in: two blocks or so, and each that sends
 needlessly pays for it."""
 
-TELL_NS = 5 * NANOS_PER_SECOND
+VERDICT_WAIT_NS = 5 * NANOS_PER_SECOND
 """One exchange of verdicts."""
 
 log = structlog.get_logger()
@@ -63,7 +63,7 @@ class Exchange:
             log.warning("verdicts not recorded", challenge=log_id_of(trial.challenge_id), reason=str(error))
 
     async def _exchange(self, trial: Trial) -> None:
-        """Tell every other member our verdict, and hear theirs."""
+        """Send every other member our verdict, and take theirs."""
         mine = trial.verdicts.get(self._me)
         if mine is None:
             return
@@ -74,7 +74,7 @@ class Exchange:
 
     async def _exchange_with(self, trial: Trial, node: Address, member: Address, mine: SignedVerdict) -> None:
         try:
-            body = await self._caller.call(node, message.VERDICT, encode(mine), TELL_NS)
+            body = await self._caller.call(node, message.VERDICT, encode(mine), VERDICT_WAIT_NS)
             await self._take_in(trial, node, member, decode_strict(body, SignedVerdict))
         except (Retryable, Permanent, RpcRefused, ValueError) as error:
             log.debug("no verdict yet", member="0x" + member.hex(), reason=describe(error))
@@ -94,7 +94,7 @@ class Exchange:
             await self._documents.keep_verdict(signed)
 
     async def on_verdict(self, caller: Address, body: bytes) -> bytes:
-        """capacity.verdict: hear a member's verdict, and tell ours."""
+        """capacity.verdict: take a member's verdict, and answer with ours."""
         signed = read_request(body, SignedVerdict)
         trial = self.trials.get(signed.verdict.challenge_id)
         if trial is None:

@@ -14,11 +14,11 @@ from metering.codec import decode, decode_strict, encode
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND, Hash32
 from xnode.capacity import judging, message
-from xnode.capacity.errand import ExpectedMade
 from xnode.capacity.judging import WrongElement
 from xnode.capacity.message import AnswerQuery, Answers, OpenQuery, ProductQuery
-from xnode.capacity.opening import OpenedRow
+from xnode.capacity.opened_row import OpenedRow
 from xnode.capacity.products import DeviceTask, open_worker
+from xnode.capacity.worker_request import ExpectedMade
 from xnode.challenge.evidence import EvidenceKeeper
 from xnode.challenge.trial import Caller, Trial
 from xnode.errors import Permanent, Retryable
@@ -36,7 +36,7 @@ AGAIN_S = 0.3
 """Between tries at a node that broke off or is not ready."""
 
 HAND_IN_S = 30.0
-"""Before the deadline: for the verdicts to go around and into a block. At least a third of the time goes to opening."""
+"""Before the deadline: for the verdicts to go around and into a block. At least a third of the time goes to proof."""
 
 NICENESS = 10
 """Checking another host must not slow down the workloads of this one."""
@@ -51,7 +51,7 @@ log = structlog.get_logger()
 
 
 class _Received(msgspec.Struct, frozen=True, array_like=True):
-    """A claim's signed answers, and when they were here."""
+    """The signed answers of one declared class, and when they were here."""
 
     answered_ns: int
     answers: Answers
@@ -71,7 +71,7 @@ class Inquiry:
     # -------------------------------------------------------------------------------------------------------- the answers
 
     async def collect_answers(self, trial: Trial) -> tuple[Answers, ...] | None:
-        """Every claim's answers in order; empty when one came too late or never; None when we cannot tell."""
+        """The answers of every declared class in order; empty when one came too late or never; None when we cannot tell."""
         received: dict[int, Answers] = {}
         timings: set[judging.Timing] = set()
         async with trio.open_nursery() as nursery:
@@ -84,14 +84,14 @@ class Inquiry:
                 else:
                     nursery.cancel_scope.cancel()
 
-            for number in range(len(trial.challenge.claims)):
+            for number in range(len(trial.challenge.declared)):
                 nursery.start_soon(collect, number)
         if "late" in timings:
             return ()
         return None if "unknown" in timings else tuple(received[number] for number in sorted(received))
 
     async def _wait_answers(self, trial: Trial, number: int) -> tuple[judging.Timing, Answers | None]:
-        limit_ns = trial.challenge.claims[number].time_limit_ms * 1_000_000
+        limit_ns = trial.challenge.declared[number].time_limit_ms * 1_000_000
         subject = trial.challenge_id + number.to_bytes(4, "big")
         judge = partial(judging.judge_time, trial.seen_ns, trial.watched_ns)
         kept = await self._promises.find("CapacityReceived", subject)
@@ -99,7 +99,7 @@ class Inquiry:
         while received is None:
             timing = judge(None, limit_ns, self._clock.now_ns())
             if timing is not None:
-                log.warning("no answers in time", challenge=log_id_of(trial.challenge_id), claim=number)
+                log.warning("no answers in time", challenge=log_id_of(trial.challenge_id), class_index=number)
                 return timing, None
             answers = await self._ask_answers(trial, number)
             if answers is not None:
@@ -109,23 +109,23 @@ class Inquiry:
         timing = judge(received.answered_ns, limit_ns, self._clock.now_ns())
         assert timing is not None
         took_ms = (received.answered_ns - trial.seen_ns) // 1_000_000
-        log.info("answers", challenge=log_id_of(trial.challenge_id), claim=number, took_ms=took_ms, timing=timing)
+        log.info("answers", challenge=log_id_of(trial.challenge_id), class_index=number, took_ms=took_ms, timing=timing)
         return timing, received.answers
 
     async def _ask_answers(self, trial: Trial, number: int) -> Answers | None:
-        """The claim's answers when they are there and signed; None to ask again."""
+        """The class's answers when they are there and signed; None to ask again."""
         query = encode(AnswerQuery(trial.challenge_id, number))
         try:
             body = await self._caller.call(trial.node, message.ANSWER, query, ASK_NS)
             answers = decode_strict(body, Answers)
         except (Retryable, Permanent, RpcRefused, ValueError) as error:
-            # Whatever it is, the node may come right within its time; nothing but the time judges here.
-            log.debug("no answers yet", claim=number, reason=describe(error))
+            # For any reason: the node may recover within its time, and only the time counts here.
+            log.debug("no answers yet", class_index=number, reason=describe(error))
             await trio.sleep(AGAIN_S)
             return None
         refusal = judging.check_answers(trial.challenge, number, answers, trial.node, self._separator)
         if refusal is not None:
-            log.info("answers refused", claim=number, code=refusal.code)
+            log.info("answers refused", class_index=number, code=refusal.code)
             await trio.sleep(AGAIN_S)
             return None
         return answers
@@ -135,7 +135,7 @@ class Inquiry:
     async def check_devices(
         self, trial: Trial, received: tuple[Answers, ...], vector_seed: Hash32, opening_seed: Hash32
     ) -> Refusal | None:
-        """None when all devices' products are right as far as our entropy see."""
+        """None when all devices' products are right as far as our entropy shows."""
         found: list[Refusal] = []
         tasks = judging.make_tasks(trial.challenge, trial.challenge.seed)
         answered = [device for answers in received for device in answers.devices]
@@ -208,11 +208,11 @@ class Inquiry:
         self, trial: Trial, task: DeviceTask, answer: message.AnsweredDevice, found: WrongElement
     ) -> None:
         signed = SignedAnswer(_make_answer(trial.challenge_id, task, answer), answer.signature)
-        await self._documents.keep_answer(signed, found.opening)
+        await self._documents.keep_answer(signed, found.proof)
         log.warning("a wrong element was signed", challenge=log_id_of(trial.challenge_id), device=task.device)
 
     async def _insist(self, trial: Trial, method: str, query: msgspec.Struct, until_ns: int) -> bytes | Refusal:
-        """The node's answer, asked again and again until it gives one; why not, when the time is over or it says no."""
+        """The node's answer, asked again and again until it gives one; the refusal, when the time is over or it refuses."""
         reason = "it did not answer"
         while self._clock.now_ns() < until_ns:
             try:

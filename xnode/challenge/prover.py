@@ -14,7 +14,7 @@ from metering.codec import decode, encode
 from metering.eip712 import keccak
 from metering.units import Address, Hash32
 from xnode.capacity import message
-from xnode.capacity.judging import list_claims, make_answers, make_tasks
+from xnode.capacity.judging import list_declared, make_answers, make_tasks
 from xnode.capacity.message import AnsweredDevice, AnswerQuery, Answers, OpenQuery, ProductQuery
 from xnode.capacity.products import Products, open_products
 from xnode.errors import Permanent, Retryable
@@ -28,7 +28,7 @@ from xnode.ports.wallet import Signer
 from xnode.repeated_event import RepeatedEvent
 
 LOOK_S = 1.0
-"""Between looks at an open challenge of ours: the draw, its end, or another seed after a reorganisation."""
+"""Between looks at an open challenge about us: the draw, its end, or another seed after a reorganisation."""
 
 LEAST_LOOK_S = 0.25
 """However often others ask about it."""
@@ -48,8 +48,8 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class _Claim:
-    """A claim's answers, once they are signed; or why there will be none."""
+class _ClassAnswers:
+    """The answers of one declared class, once they are signed; or why there will be none."""
 
     answers: Answers | None = None
     failure: Permanent | None = None
@@ -70,7 +70,7 @@ class _Session:
 
     challenge: Challenge
     seed: Hash32
-    claims: tuple[_Claim, ...]
+    classes: tuple[_ClassAnswers, ...]
     nodes: tuple[Address, ...] = ()
     products: Products | None = None
     callers: dict[Address, _Caller] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class _Session:
 
 
 class Prover:
-    """One for the daemon. take_up() for each challenge of ours; methods() for the net."""
+    """One for the daemon. take_up() for each challenge about us; methods() for the net."""
 
     def __init__(self, chain: CapacityChain, promises: Promises, signer: Signer) -> None:
         """signer: in CapacityRegistry's domain."""
@@ -90,7 +90,7 @@ class Prover:
         self._sessions: dict[Hash32, _Session] = {}
         self._arrived = RepeatedEvent()
         self.nudge: Callable[[], None] = lambda: None
-        """Asks the watch to look at the chain now: somebody knows of a challenge that we have not seen."""
+        """Asks the watch to look at the chain now: a peer knows of a challenge that we have not seen."""
 
     def methods(self) -> dict[str, RpcHandler]:
         """RPC methods by name."""
@@ -103,7 +103,7 @@ class Prover:
         """Answer the challenge; returns when it is over. Raises Retryable, Permanent: then take it up again."""
         while (found := await self._wait_seed(challenge_id)) is not None:
             challenge, seed = found
-            session = _Session(challenge, seed, tuple(_Claim() for _ in challenge.claims))
+            session = _Session(challenge, seed, tuple(_ClassAnswers() for _ in challenge.declared))
             try:
                 async with trio.open_nursery() as nursery:
                     await self._load(session)
@@ -135,7 +135,7 @@ class Prover:
     def _open_session(self, session: _Session) -> None:
         self._sessions[session.challenge.challenge_id] = session
         self._arrived.set()
-        devices = sum(claim.count for claim in session.challenge.claims)
+        devices = sum(one.count for one in session.challenge.declared)
         log.info("capacity challenge", challenge=log_id_of(session.challenge.challenge_id), devices=devices)
 
     async def _wait_other_seed(self, session: _Session) -> None:
@@ -167,31 +167,31 @@ class Prover:
 
     async def _load(self, session: _Session) -> None:
         """Answers that an earlier life has promised: they stand, and are signed again to the same bytes."""
-        for number in range(len(session.claims)):
+        for number in range(len(session.classes)):
             kept = await self._promises.find("CapacityAnswers", _make_subject(session, number))
             if kept is not None:
                 self._sign(session, number, decode(kept, tuple[CapacityAnswer, ...]))
 
     async def _compute(self, session: _Session) -> None:
-        """Compute all devices at once and answer claim by claim; keeps the products until cancelled."""
-        if all(claim.answers for claim in session.claims):
+        """Compute all devices at once and answer class by class; keeps the products until cancelled."""
+        if all(one.answers for one in session.classes):
             await session.wanted.wait()
         try:
             async with open_products(make_tasks(session.challenge, session.seed)) as products:
                 session.products = products
                 session.changed.set()
                 async with trio.open_nursery() as nursery:
-                    for number in range(len(session.claims)):
+                    for number in range(len(session.classes)):
                         nursery.start_soon(self._answer, session, products, number)
                 await trio.sleep_forever()
         except Permanent as error:
-            for claim in session.claims:
-                claim.failure = error
+            for one in session.classes:
+                one.failure = error
             log.warning("capacity challenge cannot be computed", reason=str(error))
             session.changed.set()
 
     async def _answer(self, session: _Session, products: Products, number: int) -> None:
-        claim, listed = session.claims[number], list_claims(session.challenge)[number]
+        listed = list_declared(session.challenge)[number]
         try:
             roots = await products.wait_roots(listed.devices)
             answers = make_answers(session.challenge, session.seed, number, roots)
@@ -200,8 +200,8 @@ class Prover:
             reach("answer_promised")
             self._sign(session, number, answers)
         except Permanent as error:
-            claim.failure = error
-            log.warning("devices cannot answer", device_class=listed.claim.name, reason=str(error))
+            session.classes[number].failure = error
+            log.warning("devices cannot answer", device_class=listed.device_class.name, reason=str(error))
         session.changed.set()
 
     async def _promise(self, session: _Session, number: int, answers: tuple[CapacityAnswer, ...]) -> None:
@@ -215,20 +215,20 @@ class Prover:
     def _sign(self, session: _Session, number: int, answers: tuple[CapacityAnswer, ...]) -> None:
         """Only what is promised comes here."""
         signed = (AnsweredDevice(one.root, self._signer.sign("CapacityAnswer", one)) for one in answers)
-        session.claims[number].answers = Answers(tuple(signed))
+        session.classes[number].answers = Answers(tuple(signed))
 
     # -------------------------------------------------------------------------------------------------------- answering
 
     async def _on_answer(self, caller: Address, body: bytes) -> bytes:
         query = read_request(body, AnswerQuery)
         session, _ = await self._find_session(query.challenge_id, caller)
-        if query.claim >= len(session.claims):
-            raise refuse("claim_unknown", f"the challenge has {len(session.claims)} claims")
-        claim = session.claims[query.claim]
-        await self._wait(session, lambda: claim.answers is not None or claim.failure is not None)
-        if claim.answers is None:
-            raise refuse("cannot_compute", "the devices of this claim cannot answer")
-        return encode(claim.answers)
+        if query.class_index >= len(session.classes):
+            raise refuse("class_unknown", f"the challenge has {len(session.classes)} declared classes")
+        asked = session.classes[query.class_index]
+        await self._wait(session, lambda: asked.answers is not None or asked.failure is not None)
+        if asked.answers is None:
+            raise refuse("cannot_compute", "the devices of this class cannot answer")
+        return encode(asked.answers)
 
     async def _on_product(self, caller: Address, body: bytes) -> bytes:
         query = read_request(body, ProductQuery)
@@ -264,16 +264,16 @@ class Prover:
         return found, found.callers.setdefault(caller, _Caller())
 
     async def _wait_products(self, session: _Session, asking: _Caller, device: int) -> Products:
-        """The products, once everything is signed: before that nobody's entropy are worth hearing."""
-        if not 0 <= device < sum(claim.count for claim in session.challenge.claims):
+        """The products, once everything is signed: before that no entropy is accepted."""
+        if not 0 <= device < sum(one.count for one in session.challenge.declared):
             raise refuse("device_unknown", f"the challenge has no device {device}")
-        if not all(claim.answers for claim in session.claims):
+        if not all(one.answers for one in session.classes):
             raise refuse("not_ready", "not all devices have answered yet")
         asking.asks += 1
-        if asking.asks > ASKS_EACH * sum(claim.count for claim in session.challenge.claims):
+        if asking.asks > ASKS_EACH * sum(one.count for one in session.challenge.declared):
             raise refuse("asked_too_often", "this node has shown enough")
         session.wanted.set()
-        await self._wait(session, lambda: session.products is not None or session.claims[0].failure is not None)
+        await self._wait(session, lambda: session.products is not None or session.classes[0].failure is not None)
         if session.products is None:
             raise refuse("cannot_compute", "the products cannot be computed again")
         await _show(session.products.wait_roots((device,)))
@@ -300,11 +300,11 @@ def _make_subject(session: _Session, number: int) -> bytes:
     return keccak(session.challenge.challenge_id + session.seed + number.to_bytes(4, "big"))
 
 
-def _hold_to(first: Hash32 | None, told: Hash32) -> Hash32:
-    """A verifier draws its entropy once: else it could have us compute and show for ever."""
-    if first is not None and first != told:
-        raise refuse("seed_changed", "this verifier has told another seed before")
-    return told
+def _hold_to(first: Hash32 | None, sent: Hash32) -> Hash32:
+    """A verifier draws its entropy once: else it could have us compute and show without end."""
+    if first is not None and first != sent:
+        raise refuse("seed_changed", "this verifier has sent another seed before")
+    return sent
 
 
 async def _show(shown: Awaitable[_T]) -> _T:

@@ -12,7 +12,7 @@ from xnode.ports.net import Net, Peer
 from xnode.repeated_event import RepeatedEvent
 
 LOOK_S = 1.0
-"""Between looks at a challenge that is open: no more than this is lost of anybody's time limit."""
+"""Between looks at a challenge that is open: at most this is lost of a time limit."""
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ LOOK_BACK_BLOCKS = 400
 """At the start: how long ago a challenge may have been requested that still waits for its draw, with room."""
 
 OVERLAP_BLOCKS = 16
-"""Read again with each look: what a reorganisation put there. One that is deeper is seen by whoever asks us."""
+"""Read again with each look: what a reorganisation put there. A deeper one is noticed when a verifier asks us."""
 
 MAX_SPAN_BLOCKS = 400
 """Of one look; after a long absence the older blocks are left out: their challenges are over."""
@@ -50,7 +50,7 @@ log = structlog.get_logger()
 
 
 class CapacityWatch:
-    """Runs for ever; one for a provider's daemon."""
+    """Runs until cancelled; one for a provider's daemon."""
 
     def __init__(
         self,
@@ -58,10 +58,11 @@ class CapacityWatch:
         chain: CapacityChain,
         prover: Prover,
         verifier: Verifier,
-        tell: Callable[[CapacityVerified], Awaitable[None]],
+        on_verified: Callable[[CapacityVerified], Awaitable[None]],
     ) -> None:
-        """tell: takes what the verdict in force says we have, whenever it has changed."""
-        self._me, self._chain, self._prover, self._verifier, self._tell = me, chain, prover, verifier, tell
+        """on_verified: takes what the verdict in force says we have, whenever it has changed."""
+        self._me, self._chain, self._prover, self._verifier = me, chain, prover, verifier
+        self._on_verified = on_verified
         self._next_block: int | None = None
         self._under_way: set[Hash32] = set()
         self._over: OrderedDict[Hash32, None] = OrderedDict()
@@ -74,7 +75,7 @@ class CapacityWatch:
         self._nudged.set()
 
     async def run(self) -> None:
-        """Watch for ever."""
+        """Watch until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_counts)
             pauses = RETRY.pauses()
@@ -92,16 +93,16 @@ class CapacityWatch:
                     await nudged.wait()
 
     async def _watch_counts(self) -> None:
-        told: tuple[int, int] | None = None
+        reported: tuple[int, int] | None = None
         while True:
             try:
                 counts = await self._chain.read_counts(self._me)
             except (Retryable, Permanent) as error:
                 log.info("capacity in force cannot be read", reason=str(error))
             else:
-                if counts != told:
-                    await self._tell(CapacityVerified(*counts))
-                told = counts
+                if counts != reported:
+                    await self._on_verified(CapacityVerified(*counts))
+                reported = counts
             await trio.sleep(COUNTS_S)
 
     async def _look(self) -> tuple[Hash32, ...]:

@@ -44,7 +44,7 @@ EndReason = Literal[
     "time_limit",  # the workload reached its wall-clock limit
     "cost_limit",  # the lease reached the most it may cost
     "stopped_by_submitter",  # the submitter asked for it
-    "unpaid",  # no voucher for two intervals
+    "unpaid",  # no voucher for as many intervals as the terms say
     "escrow_unconfirmed",  # the escrow's opening did not confirm before the exposure limit
     "thaw_started",  # the payer began to take the escrow back
     "image_failed",  # the image could not be had or is not what its digest says

@@ -14,6 +14,7 @@ from metering.units import ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash3
 from metering.voucher import Coverage, SignedVoucher
 from scheduler.job import Job, OutputFile
 from scheduler.offer import HardwareProfile, SignedOffer
+from scheduler.preferences import MAX_EXPOSURE_INTERVALS, MAX_EXPOSURE_NS, ExposureBound
 from scheduler.quote import Quote, SignedQuote
 from scheduler.reputation import NO_REPUTATION, Reputation
 from xnode.node.lease import EndReason, LeaseStatus
@@ -59,7 +60,8 @@ class ProviderSettings(msgspec.Struct, frozen=True):
 
 class SubmitterSettings(msgspec.Struct, frozen=True):
     """payer: whose pooled balance pays; quotes: how many of the best are asked; thaw: of new escrows, seconds;
-    max_thaw: longest accepted in a quote, seconds; silence_ns: without word for so long, a provider counts as lost."""
+    max_thaw: longest accepted in a quote, seconds; silence_ns: without word for so long, a provider counts as lost;
+    max_exposure_intervals, max_exposure_ns: the most unpaid work accepted in a quote."""
 
     payer: Address
     quotes: int
@@ -69,6 +71,13 @@ class SubmitterSettings(msgspec.Struct, frozen=True):
     silence_ns: int
     max_thaw: int = 7 * 86_400
     rtt_weight: int = 0
+    max_exposure_intervals: int = MAX_EXPOSURE_INTERVALS
+    max_exposure_ns: int = MAX_EXPOSURE_NS
+
+    @property
+    def exposure_bound(self) -> ExposureBound:
+        """On what the terms of a lease may leave unpaid."""
+        return ExposureBound(self.max_exposure_intervals, self.max_exposure_ns)
 
 
 class NodeSettings(msgspec.Struct, frozen=True, tag="settings"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metering.units import Address, Hash32
+from scheduler.preferences import ExposureBound
 from xnode.peers.book import LiveBook
 from xnode.peers.experience import Experience
 from xnode.peers.registrations import Registrations
@@ -25,9 +26,15 @@ class Market:
 
 
 def make_market(
-    net: Net, node: Address, chain: Chain, clock: Clock, separator: Hash32, experience: Experience
+    net: Net,
+    node: Address,
+    chain: Chain,
+    clock: Clock,
+    separator: Hash32,
+    experience: Experience,
+    exposure_bound: ExposureBound,
 ) -> Market:
-    """The market as this node sees it."""
+    """The market as this node sees it. exposure_bound: on what offers may leave unpaid."""
     registrations = Registrations(chain, clock)
     book = LiveBook(net, node, clock, separator, registrations)
-    return Market(book, OfferSearch(book, registrations, experience, clock), registrations, experience)
+    return Market(book, OfferSearch(book, registrations, experience, clock, exposure_bound), registrations, experience)

@@ -10,7 +10,7 @@ from scheduler.book import Book, Shortfall, shortfalls_of
 from scheduler.job import Job
 from scheduler.latency import Latency
 from scheduler.offer import SignedOffer
-from scheduler.preferences import Preferences
+from scheduler.preferences import ExposureBound, Preferences
 from scheduler.reputation import Reputation
 from scheduler.score import Parts, weights_of
 from xnode.node.records import Candidate
@@ -53,8 +53,16 @@ class Found:
 class OfferSearch:
     """Searches the book. It asks the chain only for what an offer claims about it."""
 
-    def __init__(self, book: LiveBook, registrations: Registrations, experience: Experience, clock: Clock) -> None:
+    def __init__(
+        self,
+        book: LiveBook,
+        registrations: Registrations,
+        experience: Experience,
+        clock: Clock,
+        exposure_bound: ExposureBound,
+    ) -> None:
         self._book, self._registrations, self._experience, self._clock = book, registrations, experience, clock
+        self._exposure_bound = exposure_bound
 
     async def search(self, job: Job, tried: tuple[Address, ...]) -> Found:
         """Rank what the book holds for the job; refresh it first when it is old or holds nothing that fits."""
@@ -88,6 +96,7 @@ class OfferSearch:
             stakes=await self._registrations.read_stakes(providers),
             reputations=self._experience.reputations,
             warm=self._experience.holders_of(job.image.digest),
+            exposure_bound=self._exposure_bound,
         )
 
     def _find_doubt(self, signed: SignedOffer) -> str:

@@ -13,7 +13,7 @@ ChallengeStage = Literal["none", "requested", "drawn", "passed", "failed", "laps
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedClass:
+class DeclaredClass:
     """So many devices of one class, as a challenge judges them: see ICapacityRegistry.Class."""
 
     class_id: int
@@ -38,7 +38,7 @@ class Challenge:
     seed: Hash32
     panel: tuple[Address, ...]
     quorum: int
-    claims: tuple[ClaimedClass, ...]
+    declared: tuple[DeclaredClass, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +83,13 @@ class CapacityChain(Protocol):
         ...
 
     async def list_nodes(self, providers: tuple[Address, ...]) -> tuple[Address, ...]:
-        """The node key of each, zero for one that is a provider no more."""
+        """The node key of each, zero for one that is no longer a provider."""
         ...
 
     async def draw(self, challenge_id: Hash32) -> None:
-        """Have it drawn; nothing when somebody else has."""
+        """Have it drawn; nothing when another has."""
         ...
 
     async def record(self, challenge_id: Hash32, verdicts: tuple[tuple[Address, SignedVerdict], ...]) -> None:
-        """Hand in the verdicts of a quorum, by verifier, ascending; nothing when somebody else has."""
+        """Hand in the verdicts of a quorum, by verifier, ascending; nothing when another has."""
         ...

@@ -15,7 +15,7 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///    The caller pays the fee in OPENX, which the verifiers who judge share. One challenge of a provider is open at a time, and
 ///    none can be cancelled.
 /// 2. {draw} by anyone, after the block that the request named: its hash gives the seed, and the panel out of all verifiers.
-///    Nobody knows either before. A block too old to be read arms the draw again.
+///    Neither is known before. A block too old to be read arms the draw again.
 /// 3. Off chain: the node multiplies, for every device at once, two matrices that the device's seed gives, and signs a
 ///    CapacityAnswer with the Merkle root of the product for each. Each verifier of the panel takes the time, draws random
 ///    vectors and rows, has rows opened, and signs a Verdict.
@@ -23,52 +23,53 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///    capacity, no minting, never a slash, until a challenge is passed. Without a quorum in time the challenge lapses, changes
 ///    nothing, and the fee goes back. A spot check that is passed changes nothing either: it only shows again what is in force.
 ///
-/// Seeds: device number d (from 0, through the claims in order) of a challenge has the seed
+/// Seeds: device number d (from 0, through the declared classes in order) of a challenge has the seed
 /// keccak256(abi.encode(challengeSeed, uint32 d)), challengeSeed being keccak256(abi.encode(blockhash(drawBlock), challengeId)). Row
 /// k that a verifier opens of device d is uint256(keccak256(abi.encode(openingSeed, uint32 d, uint32 k))) % n, for k < {OPENED_ROWS}.
 ///
 /// Promises
 /// - A challenge is judged by what was fixed when it was requested: the classes' weight, n and time limit ({conditionsOf}), the
 ///   verifiers, the size of the panel and the quorum. Enlisting, leaving, being struck off or a change of the settings between the
-///   request and the draw does not move a single seat, so nobody who has seen the hash can still choose. A verifier that left after
+///   request and the draw does not move a single seat, so no one who has seen the hash can still choose. A verifier that left after
 ///   the request may be drawn, and may judge.
 /// - The provider is never on its own panel. The panel has {Settings-panelSize} members, or all there are when they are fewer; its
 ///   quorum is then more than two thirds of them. Two quorums that contradict each other have signers in common, who can be slashed
 ///   for it ({IFaultProver}).
 /// - A verdict counts when the verifier is on the panel, still has the stake that it pledged, and its node key of today signed it: a
-///   stolen key that was replaced judges nothing. (Faults are judged the other way, by the key that is bound for ever.)
+///   stolen key that was replaced judges nothing. (Faults are judged the other way, by the key that is bound forever.)
 /// - A verifier's pledge is held while it is enlisted and for {Settings-leaveDelay} after, on top of which comes the registry's
 ///   stake thaw: what it signed falls back on it for that long.
 /// - Fees are conserved: the OPENX here is never less than all that {feesOf} and the open challenges' fees come to.
-/// - No loop is longer than its maximum: {MAX_CLASSES}, {MAX_CLAIMS}, {MAX_DEVICES}, {MAX_VERIFIERS}, {MAX_PANEL}.
+/// - No loop is longer than its maximum: {MAX_CLASSES}, {MAX_DECLARED}, {MAX_DEVICES}, {MAX_VERIFIERS}, {MAX_PANEL}.
 ///
 /// What it does not promise
 /// - A verdict is a judgement, not a proof. It gates minting and nothing else. More than two thirds of a panel that collude can
-///   grant capacity that does not exist, or jail; what is minted on it is covered by the provider's stake all the same, and none
-///   of them can take anybody's stake.
-/// - A provider can own verifiers under other addresses, which nothing on chain can see. What makes this dear is that each needs a
+///   grant capacity that does not exist, or jail; what is minted on it still has the provider's stake as collateral, and they
+///   cannot take any stake.
+/// - A provider can own verifiers under other addresses, which nothing on chain can see. What makes this expensive is that each needs a
 ///   stake of its own, that the panel is drawn, and that each further try costs the fee and shows as a failure.
-/// - Whoever makes blocks can throw away one whose hash it dislikes, at the loss of that block; a chain whose blocks one sequencer
-///   makes is only as random as that sequencer is honest.
+/// - A block producer can discard one whose hash it dislikes, at the loss of that block; a chain with a single sequencer
+///   is only as random as that sequencer is honest.
 /// - The hash is known once the block drawBlock is there, before {draw}. A verifier therefore counts the time limit from the
 ///   timestamp of that block, and draws without waiting for others; the chain's block time is the resolution of the clock.
-/// - A draw that nobody makes for 256 blocks is armed again with a new hash. This is one more try for a provider that dislikes
+/// - A draw that is not made for 256 blocks is armed again with a new hash. This is one more try for a provider that dislikes
 ///   a panel, so verifiers draw at once; they are paid for it.
 /// - A verifier that colludes can choose its entropy so that the rows it says it opened are right ones. {IFaultProver} takes stake from a
 ///   verifier that passed what it did not look at, not from one that looked away well.
-/// - A verifier that does not judge earns nothing and loses nothing. Whoever records chooses whose verdicts, of a quorum or more,
-///   and these share the fee.
+/// - A verifier that does not judge earns nothing and loses nothing. The account that records chooses whose verdicts it hands in, a
+///   quorum or more, and those verifiers share the fee.
 /// - A spot check is announced {Settings-drawDelay} blocks ahead, and a provider can have itself checked when it suits, which keeps
-///   others from it for {Settings-spotCheckPause}. Its own challenges keep nobody from checking it, but while one is open. A check that
+///   others from it for {Settings-spotCheckPause}. Its own challenges keep others from checking it only while one is open. A check that
 ///   is open keeps the provider from renewing, so it renews {Settings-answerTime} and more before the end.
-/// - A chain reorganised behind a draw gives the same challenge another seed. A verifier signs one verdict for one challenge id, ever;
-///   it waits until the draw is final, or abstains.
+/// - A chain reorganised behind a draw gives the same challenge another seed. A verifier never signs more than one verdict for a challenge
+///   id; it waits until the draw is final, or abstains.
 ///
 /// The owner, a timelock, adds and changes classes and sets the {Settings} within bounds. A change never touches a capacity that
-/// is in force, nor of an open challenge more than what is counted later: answerTime from the draw, validity from the verdict. There is no proxy and no pause.
+/// is in force. Of an open challenge it changes only what is counted later: answerTime from the draw, validity from the verdict.
+/// There is no proxy and no pause.
 ///
 /// Assumptions
-/// - OPENX moves exactly the amount named and calls nobody. The registry was made by us and does not call back.
+/// - OPENX moves exactly the amount named and calls no other contract. The registry is our own and does not call back.
 /// - block.number and blockhash are those of one chain, the hash unknown before its block.
 ///
 /// EIP-712 domain: name "xnode", version "1", this chain, this contract.
@@ -80,7 +81,7 @@ interface ICapacityRegistry is IStakeHold {
 
     /// @notice A class of devices. One device of a class of kind Cpu is one vCPU.
     /// @param name 1 to 32 bytes
-    /// @param weightMilli thousandths of a reference unit that one device is; zero takes no new claims
+    /// @param weightMilli thousandths of a reference unit that one device is; zero closes the class to new challenges
     /// @param n rows and columns of the challenge's matrices; a multiple of 256 that fills a GPU's memory
     /// @param timeLimitMs from the draw to the signed answer, as a verifier sees it
     struct Class {
@@ -91,7 +92,7 @@ interface ICapacityRegistry is IStakeHold {
         uint32 timeLimitMs;
     }
 
-    struct Claim {
+    struct DeclaredClass {
         uint16 classId;
         uint16 count;
     }
@@ -99,7 +100,7 @@ interface ICapacityRegistry is IStakeHold {
     /// @notice What one verifier saw. Signed type:
     /// `Verdict(bytes32 challengeId,bytes32 answersHash,bool passed,bytes32 openingSeed)`.
     /// @param answersHash keccak256 of the devices' Merkle roots, 32 bytes each in order of device; zero when there were none
-    /// @param openingSeed the verifier's own entropy, told to the node only after it signed its answers: says which rows were opened
+    /// @param openingSeed the verifier's own entropy, revealed to the node only after it signed its answers: gives the rows that were opened
     struct Verdict {
         bytes32 challengeId;
         bytes32 answersHash;
@@ -125,7 +126,7 @@ interface ICapacityRegistry is IStakeHold {
         uint64 deadline;
         bytes32 seed;
         address[] panel;
-        Claim[] claims;
+        DeclaredClass[] declared;
     }
 
     /// @notice The governed numbers. Bounds: {setSettings}.
@@ -188,10 +189,10 @@ interface ICapacityRegistry is IStakeHold {
     error MatrixSizeNotWhole(uint32 n, uint32 multipleOf);
     error TooManyClasses(uint256 max);
     error UnknownClass(uint16 classId);
-    error ClassTakesNoClaims(uint16 classId);
-    error ClaimsCount(uint256 count, uint256 max);
-    error ClaimsNotAscending(uint16 classId);
-    error ClaimOfNothing(uint16 classId);
+    error ClassIsClosed(uint16 classId);
+    error DeclaredCount(uint256 count, uint256 max);
+    error DeclaredNotAscending(uint16 classId);
+    error NothingDeclared(uint16 classId);
     error TooManyDevices(uint256 devices, uint256 max);
     error ChallengeOpen(address provider, bytes32 challengeId);
     error NothingInForce(address provider);
@@ -218,10 +219,10 @@ interface ICapacityRegistry is IStakeHold {
 
     // ---- Challenges
 
-    /// @notice Asks for a challenge of the calling, registered provider. The caller approved this contract for the fee.
-    /// @param claims what it has, by ascending class, at most {MAX_CLAIMS} and {MAX_DEVICES} devices together
+    /// @notice Requests a challenge of the calling, registered provider. The caller approved this contract for the fee.
+    /// @param declared what it has, by ascending class, at most {MAX_DECLARED} and {MAX_DEVICES} devices together
     /// @return challengeId keccak256(abi.encode(chain id, this contract, provider, number of the provider's challenge from 1))
-    function requestChallenge(Claim[] calldata claims) external returns (bytes32 challengeId);
+    function requestChallenge(DeclaredClass[] calldata declared) external returns (bytes32 challengeId);
 
     /// @notice Has what a provider has in force challenged again, under the conditions it was verified under. By anyone, for the
     /// fee; once in {Settings-spotCheckPause}.
@@ -247,7 +248,7 @@ interface ICapacityRegistry is IStakeHold {
 
     function challengeOf(bytes32 challengeId) external view returns (Challenge memory);
 
-    /// @notice The class of each claim as it was when the challenge was requested, which is what it is judged by.
+    /// @notice Each declared class as it was when the challenge was requested, which is what it is judged by.
     function conditionsOf(bytes32 challengeId) external view returns (Class[] memory);
 
     /// @notice What device number `device` of a challenge has to answer: whose it is, its own seed, and its class's n. All zero
@@ -286,7 +287,7 @@ interface ICapacityRegistry is IStakeHold {
     /// @notice Takes the caller off the list. Refused for {Settings-leaveDelay} after: to enlist again.
     function leave() external;
 
-    /// @notice Takes a verifier off the list that is no provider any more, or whose stake is below {Settings-verifierStake}. By anyone.
+    /// @notice Takes a verifier off the list that is no longer a provider, or whose stake is below {Settings-verifierStake}. By anyone.
     function strikeOff(address verifier) external;
 
     function isVerifier(address provider) external view returns (bool);
@@ -319,7 +320,7 @@ interface ICapacityRegistry is IStakeHold {
     // solhint-disable func-name-mixedcase
     function OPENED_ROWS() external view returns (uint32);
     function MAX_CLASSES() external view returns (uint256);
-    function MAX_CLAIMS() external view returns (uint256);
+    function MAX_DECLARED() external view returns (uint256);
     function MAX_DEVICES() external view returns (uint256);
     function MAX_VERIFIERS() external view returns (uint256);
     function MAX_PANEL() external view returns (uint256);

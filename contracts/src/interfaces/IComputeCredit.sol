@@ -11,7 +11,7 @@ import {IStakeHold} from "./IStakeHold.sol";
 /// @title A compute credit: tGPU (one reference-GPU-hour) or tCPU (one reference-vCPU-hour)
 /// @notice An ERC-20 with 18 decimals and signed approvals, made by providers against capacity that verifiers have
 /// confirmed, and burned when it is used. One contract for each {ICapacityRegistry-Kind}. A credit is good at any provider that
-/// takes it; which provider made it matters only for what that provider may make and must cover.
+/// takes it; which provider made it matters only for what that provider may mint and must hold collateral for.
 ///
 /// Promises
 /// - {outstanding} of a provider is what it minted, less what was burned at it and less what its stake redeemed. It is signed:
@@ -19,26 +19,26 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///   providers is the total supply.
 /// - A mint never leaves outstanding above {limitOf}, the verified capacity of this kind x {windowHours}, nor what all holds need
 ///   ({IProviderRegistry-heldStakeOf}) above what is staked, without what thaws. So supply never exceeds what was verified, and
-///   no OPENX covers two credits.
+///   no OPENX is collateral for two credits.
 /// - Collateralised stake cannot leave: {heldStakeOf} is outstanding x collateralRatio, rounded up. When capacity falls or lapses, minting stops,
-///   and what is outstanding stays covered.
-/// - Whoever minted and vanished is covered by its stake: what is outstanding above what its capacity can serve, for longer than
+///   and what is outstanding keeps its collateral.
+/// - A provider that minted and vanished answers with its stake: what is outstanding above what its capacity can serve, for longer than
 ///   {DEFAULT_GRACE}, anyone may {redeem} for OPENX of its stake, at collateralRatio or, where stake is short of all holds, at the
 ///   share that backing / held gives. A redemption leaves that share as it was, so there is nothing to win by being first, nor by
 ///   holding one kind rather than the other. A provider in need cures this by serving, by burning credits at itself, or by being
 ///   verified again.
-/// - Slashing takes at most a tenth of that cover ({IProviderRegistry-REWARD_PPM}): the rest of what is slashed stays for the holders as
+/// - Slashing takes at most a tenth of that collateral ({IProviderRegistry-REWARD_PPM}): the rest of what is slashed stays for the holders as
 ///   long as it is needed.
-/// - Nobody can mint otherwise, pause, block or take credits.
+/// - There is no other way to mint, and no one can pause, block or take credits.
 ///
-/// Rounding is always against the one who asks: cover up, redemption down.
+/// Rounding is always against the caller: collateral up, redemption down.
 ///
 /// The owner (a timelock) sets collateralRatio and windowHours within bounds, nothing else. A higher collateralRatio asks no provider for
-/// money, but stops its mints and keeps its stake until it is covered again; a smaller window never makes a default.
+/// money, but stops its mints and keeps its stake until its collateral suffices again; a smaller window never makes a default.
 ///
 /// What it does not promise
-/// - A price. collateralRatio is set by governance, without an oracle. While a credit is worth more than its cover, vanishing pays.
-/// - Stake of a provider in default is the holders' first: whoever leans on stake against a provider asks {isDefaulted}.
+/// - A price. collateralRatio is set by governance, without an oracle. While a credit is worth more than its collateral, vanishing pays.
+/// - Stake of a provider in default belongs to the holders first: a contract that relies on a provider's stake must ask {isDefaulted}.
 interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     /// @param outstanding the provider's afterwards
     event Minted(address indexed provider, address indexed to, uint256 amount, int256 outstanding);
@@ -65,7 +65,7 @@ interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     error WindowOutOfBounds(uint32 windowHours, uint32 min, uint32 max);
 
     /// @notice Makes amount credits of the calling provider for `to`. Refused for a provider without capacity of this kind in force
-    /// (lapsed or jailed), above its limit, or above what its stake covers.
+    /// (lapsed or jailed), above its limit, or above what its stake is collateral for.
     function mint(address to, uint256 amount) external;
 
     /// @notice Burns amount of the caller's credits at a provider. By PaymentEscrow for each claim; by anyone else it is a gift
@@ -116,7 +116,7 @@ interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     function kind() external view returns (ICapacityRegistry.Kind);
     function registry() external view returns (IProviderRegistry);
     function capacity() external view returns (ICapacityRegistry);
-    /// @notice OPENX base units of stake that cover 1e18 base units of credit.
+    /// @notice OPENX base units of stake that are the collateral of 1e18 base units of credit.
     function collateralRatio() external view returns (uint256);
     function collateralRatioSetAt() external view returns (uint64);
     function windowHours() external view returns (uint32);

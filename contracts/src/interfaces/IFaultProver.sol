@@ -16,24 +16,24 @@ import {IProviderRegistry} from "./IProviderRegistry.sol";
 ///   of that verdict could have served. The same hours sold to several.
 /// - WrongElement, {WRONG_ELEMENT_PPM}: a signed CapacityAnswer whose Merkle root holds an element that is not the product's.
 /// - FalseVerdict, {FALSE_VERDICT_PPM}: a verifier's verdict that passed an answer with such an element in a row that the verdict says it
-///   opened. These two attack what all credits rest on. None takes everything: what stays still covers credits that were sold, and
-///   a fault of software is not the end of a provider.
+///   opened. These two attack what all credits rest on. None takes everything: what stays is still collateral for credits
+///   that were sold, and a software fault is not the end of a provider.
 ///
 /// The reporter
 /// - First {commit} to keccak256(abi.encode(reporter, faultId, salt)), then prove between {COMMIT_DELAY} and {COMMIT_LIFE} seconds later.
-///   Without such a commitment nothing is proved. So whoever copies a proof out of the mempool has to wait {COMMIT_DELAY} first, while the
-///   original goes in; and whoever commits to faults that have not happened has to do it again every {COMMIT_LIFE}, for each.
+///   Without such a commitment nothing is proved. So a party that copies a proof from the mempool has to wait {COMMIT_DELAY} first, while
+///   the original is included; and a party that commits to faults that have not happened has to repeat that every {COMMIT_LIFE}, for each.
 /// - Gets {IProviderRegistry-REWARD_PPM} of what is slashed; the rest is burned. A provider that reports itself loses far more
-///   than it gets. Each fault counts once ({isProven}), whatever evidence is shown for it.
+///   than it gets. Each fault counts once ({isProven}), independent of the evidence shown for it.
 ///
 /// Promises
-/// - Who signed is who owns the key for ever ({IProviderRegistry-boundProviderOf}), also after it was replaced. Nobody is judged by a
-///   signature of another, nor by one made for another chain, contract or type.
+/// - The signer is the provider to which the key is bound forever ({IProviderRegistry-boundProviderOf}), also after it was replaced. No
+///   provider is judged by another's signature, nor by one made for another chain, contract or type.
 /// - What an honest node signs proves nothing against it: it numbers receipts, quotes and offers without using a number twice, signs one
-///   verdict a challenge, and sells no more than was verified.
+///   verdict per challenge, and sells no more than was verified.
 /// - OverCapacity gives every device {TOLERANCE_NS} more than the time between the receipts, because clocks are set and counters are read
 ///   a moment apart. Usage exactly at the limit passes.
-/// - Nobody owns this contract; there is no pause and no upgrade. It holds no money.
+/// - This contract has no owner, no pause and no upgrade. It holds no money.
 ///
 /// What it does not promise
 /// - Receipts bear the time that the provider wrote. One that dates them outside of every verdict cannot be judged here; a submitter
@@ -42,15 +42,15 @@ import {IProviderRegistry} from "./IProviderRegistry.sol";
 ///   is minted on it. A provider that gets new devices has them verified before it sells them beside the old.
 /// - An answer is judged against the seed and the n that the chain knows for its device. One for another seed proves nothing, and passes
 ///   with no honest verifier.
-/// - A verdict is judged by rows that were opened, which whoever opens them must see wrong. Whether a verifier took the time honestly
+/// - A verdict is judged by rows that were opened, in which any verifier that opens them must see the error. Whether a verifier took the time honestly
 ///   cannot be proved.
 ///
 /// - A provider that knows its own fault can commit to it first, and take the reporter's tenth when a proof shows up. It cannot
-///   be told from a reporter. It still loses nine tenths, and a reporter who hides the proof until it is in a block is before it.
+///   be distinguished from a reporter. It still loses nine tenths, and a reporter who hides the proof until it is in a block is before it.
 ///
 /// Assumptions
 /// - keccak256 finds no collisions. Keys are ordinary ones; signatures are 65 bytes r, s, v with s in the lower half and v 27 or 28.
-/// - registry, capacity and escrow were made by us and do not call back. This contract is the registry's slasher.
+/// - registry, capacity and escrow are our own contracts and do not call back. This contract is the registry's slasher.
 interface IFaultProver {
     enum Fault {
         None,
@@ -124,6 +124,7 @@ interface IFaultProver {
         uint64 openUntilNs;
         uint32 availabilityPpm;
         uint32 refundPpm;
+        uint32 exposureIntervals;
     }
 
     /// @notice What a node says a device's product is. Signed type, in CapacityRegistry's domain:
@@ -201,8 +202,8 @@ interface IFaultProver {
     error PromiseKept(uint256 runningNs, int256 passedNs);
     error NothingToRefund(bytes32 leaseId);
 
-    /// @notice Notes the time of a commitment. One that runs already, or may be proved with, keeps its time, so that nobody can make
-    /// another's younger.
+    /// @notice Notes the time of a commitment. One that runs already, or may be proved with, keeps its time, so that no one can reset
+    /// another party's.
     function commit(bytes32 commitment) external;
 
     /// @notice When a commitment was made, in seconds since 1970; zero when never.
@@ -242,7 +243,7 @@ interface IFaultProver {
     function proveWrongElement(
         CapacityAnswer calldata answer,
         bytes calldata sig,
-        ElementProof calldata opening,
+        ElementProof calldata proof,
         bytes32 salt
     ) external;
     /// @param roots of all devices, whose hash is the verdict's answersHash
@@ -251,7 +252,7 @@ interface IFaultProver {
         bytes calldata sig,
         bytes32[] calldata roots,
         uint32 device,
-        ElementProof calldata opening,
+        ElementProof calldata proof,
         bytes32 salt
     ) external;
 
@@ -270,7 +271,7 @@ interface IFaultProver {
     ) external returns (uint128 refunded);
 
     /// @notice Whether a fault has been proved. Its id: keccak256(abi.encode(uint8 fault, provider, subject)); the subject is what was
-    /// signed twice or wrong, whatever the evidence:
+    /// signed twice or wrong, independent of the evidence:
     /// receipts keccak256(abi.encode(leaseId, number)); offers and quotes keccak256(abi.encode(string "offer" or "quote", node, number));
     /// verdicts, equivocal or false, the challengeId; OverCapacity bytes32(historyIndex); WrongElement the answer's digest.
     function isProven(bytes32 faultId) external view returns (bool);

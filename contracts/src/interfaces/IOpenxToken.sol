@@ -12,19 +12,19 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 ///
 /// Promises
 /// - On its *home* chain the whole supply is made once, in the constructor, for one named holder. On every other chain it begins with
-///   none. Nobody makes tokens after that but bridges, within their limits.
+///   none. After that only bridges make tokens, within their limits.
 /// - A bridge never makes more than it burned by more than its ceiling. On the home chain every ceiling is zero: a bridge
 ///   only brings back what it took away, so the supply there never passes what it began with. Elsewhere the ceiling bounds
 ///   what a broken bridge can forge, and the daily limits how fast.
 /// - A bridge burns a holder's tokens only with that holder's allowance. ERC-7802 leaves this open; without it a bad bridge could burn
-///   what lies in ProviderRegistry and PaymentEscrow, which approve nobody.
-/// - Anyone may burn its own.
-/// - A transfer moves exactly the amount it names, returns true or reverts, and calls nobody. PaymentEscrow and
-///   ProviderRegistry lean on this. There is no pause, no block list, no fee and no upgrade.
+///   what lies in ProviderRegistry and PaymentEscrow, which approve no one.
+/// - A holder may burn its own tokens.
+/// - A transfer moves exactly the amount it names, returns true or reverts, and calls no other contract. PaymentEscrow and
+///   ProviderRegistry rely on this. There is no pause, no block list, no fee and no upgrade.
 /// - Votes are counted by time, not by block number, because block times differ between the chains it may live on.
 ///   Tokens staked in ProviderRegistry or held by PaymentEscrow do not vote unless those delegate, which they do not.
 ///
-/// The owner (a timelock) names bridges and sets their limits, nothing else. It can take no one's tokens, and on the home chain
+/// The owner (a timelock) names bridges and sets their limits, nothing else. It cannot take any tokens, and on the home chain it
 /// cannot raise the supply even with bridges of its own.
 ///
 /// Permit domain: name "OPENX", version "1", this chain, this contract.
@@ -32,7 +32,7 @@ interface IOpenxToken is IERC20Metadata, IERC20Permit, IVotes, IERC7802 {
     /// @notice All zero: no bridge.
     /// @param mintPerDay the most it mints at once; what was used comes back evenly over a day
     /// @param burnPerDay the same for burning
-    /// @param ceiling the most by which minted may be above burned, since ever; zero on the home chain
+    /// @param ceiling the most by which minted may be above burned, since deployment; zero on the home chain
     struct BridgeLimits {
         uint128 mintPerDay;
         uint128 burnPerDay;
@@ -57,7 +57,7 @@ interface IOpenxToken is IERC20Metadata, IERC20Permit, IVotes, IERC7802 {
 
     function bridgeLimitsOf(address bridge) external view returns (BridgeLimits memory);
 
-    /// @notice What the bridge minted less what it burned, since ever.
+    /// @notice What the bridge minted less what it burned, since deployment.
     function netMintedBy(address bridge) external view returns (int256);
 
     /// @notice What the bridge could mint now: by its daily limit and its ceiling.

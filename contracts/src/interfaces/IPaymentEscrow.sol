@@ -23,15 +23,15 @@ import {ISplitRegistry} from "./ISplitRegistry.sol";
 /// - A voucher above the reserve pays what is there, and pays the rest after a top-up. A voucher never dies: an escrow
 ///   that was closed and opened again under the same terms honours its old vouchers, so a payer who wants none of them
 ///   paid takes a new nonce.
-/// - A thaw the payer started ends on time whatever anyone else does. While it runs the provider may still claim.
+/// - A thaw the payer started ends on time; no other party can delay it. While it runs the provider may still claim.
 /// - There is no proxy and no upgrade, and nothing but new deposits can ever be stopped.
 ///
 /// Powers
-/// - The owner (a timelock) adds assets for ever, sets each asset's fee up to {MAX_FEE_PPM}, the fee's recipient and the guardian.
+/// - The owner (a timelock) adds assets permanently, sets each asset's fee up to {MAX_FEE_PPM}, the fee's recipient and the guardian.
 ///   A fee applies from its block on, also to vouchers signed before: the timelock's delay is a provider's time to claim.
 /// - The guardian stops new deposits of one asset or of all; owner or guardian allow them again. What is here is
 ///   withdrawn, reserved, claimed, released, refunded and closed all the same.
-/// - {IProviderRegistry-slasher} gives reserves back by {refund}. It can pay them to nobody but their payers.
+/// - {IProviderRegistry-slasher} gives reserves back by {refund}. It can pay them only to their payers.
 /// - Nothing can be taken off the list of assets. A bad asset can harm only those who deposit it.
 ///
 /// Who may do what, and what a stolen key can do
@@ -43,12 +43,12 @@ import {ISplitRegistry} from "./ISplitRegistry.sol";
 ///   payer; claim before you release.
 ///
 /// Assumptions
-/// - Assets are ERC-20s that move exactly the amount named and whose balances do not change by themselves. One that keeps a
+/// - Assets are ERC-20s that move exactly the amount named and whose balances change only by transfers. One that keeps a
 ///   fee is refused at deposit. One that calls back meets the reentrancy guard. One that returns false or nothing is
 ///   handled. The owner of the list must keep out assets that rebase, or that pretend to pay. Of one asset there are never more
 ///   than 2^128 - 1 base units here.
-/// - An asset added as a credit is an {IComputeCredit} made by us: burnAt burns exactly the amount, from this contract.
-/// - The registries were made by us, do not change and do not call back. The registry's slasher is the {IFaultProver}, which asks
+/// - An asset added as a credit is an {IComputeCredit} of our own: burnAt burns exactly the amount, from this contract.
+/// - The registries are our own contracts, do not change and do not call back. The registry's slasher is the {IFaultProver}, which asks
 ///   for a refund only when payer's side and provider have both signed the promise and the provider has signed its breach.
 /// - Signatures are 65 bytes r, s, v with s in the lower half and v 27 or 28; in the packed rows of {claim} alone, r and
 ///   vs as in ERC-2098. Vouchers are signed by ordinary keys: what a contract (ERC-1271) says of a signature can change after
@@ -58,9 +58,9 @@ import {ISplitRegistry} from "./ISplitRegistry.sol";
 ///   not know. {funds} and {escrowStates} answer anything for a number that is no escrow's id: an id is itself the place where
 ///   the escrow's numbers are stored.
 /// - A signed opening or release can be submitted by anyone until its deadline; sign short deadlines.
-/// - Fees and shares are rounded down once for each claim. Whoever claims in dust saves the fee's last unit and pays the gas.
+/// - Fees and shares are rounded down once for each claim. A provider that claims in dust saves the fee's last unit and pays the gas.
 /// - A refund gives back what is reserved; what was paid is paid. A promise is worth the reserve that stands behind it.
-/// - Settled work can be had by paying oneself, at the price of gas and fee. Whoever judges by {accountOf} looks at who paid.
+/// - Settled work can be had by paying oneself, at the price of gas and fee. A reader of {accountOf} should look at who paid.
 ///
 /// EIP-712 domain: name "xnode", version "1", this chain, this contract.
 interface IPaymentEscrow {
@@ -71,7 +71,7 @@ interface IPaymentEscrow {
     /// @param provider whose payout address is paid
     /// @param split the {ISplitRegistry} list that shares in every claim; zero gives all to the provider
     /// @param thaw seconds from {startThaw} to {close}: the time the provider has to claim
-    /// @param nonce tells escrows with otherwise equal terms apart
+    /// @param nonce distinguishes escrows with otherwise equal terms
     struct Escrow {
         address payer;
         address signer;
@@ -84,7 +84,7 @@ interface IPaymentEscrow {
 
     /// @notice A signed order to reserve amount more for an escrow, first time or top-up. Signed type:
     /// `Opening(bytes32 escrowId,uint128 amount,uint256 nonce,uint64 deadline)`.
-    /// @param nonce any number that whoever signs has not used before, in no order
+    /// @param nonce any number that the signer has not used before, in any order
     /// @param deadline last second at which it is good
     struct Opening {
         bytes32 escrowId;
@@ -95,7 +95,7 @@ interface IPaymentEscrow {
 
     /// @notice A signed order to shrink a reserve, by the provider or its node key. Signed type:
     /// `Release(bytes32 escrowId,uint128 newDeposited,uint256 nonce,uint64 deadline)`.
-    /// @param nonce any number that whoever signs has not used before, for openings neither
+    /// @param nonce any number that the signer has not used before, for releases or openings
     /// @param deadline last second at which it is good
     struct Release {
         bytes32 escrowId;
@@ -104,7 +104,7 @@ interface IPaymentEscrow {
         uint64 deadline;
     }
 
-    /// @notice What the contract is born with.
+    /// @notice The constructor's arguments.
     struct AssetSetup {
         address asset;
         bool isCredit;
@@ -229,7 +229,7 @@ interface IPaymentEscrow {
 
     // ---- Assets
 
-    /// @notice Accepts an asset for deposits, for ever. Only the owner.
+    /// @notice Accepts an asset for deposits, permanently. Only the owner.
     function addAsset(address asset, bool isCredit) external;
 
     function isAccepted(address asset) external view returns (bool);
@@ -260,7 +260,7 @@ interface IPaymentEscrow {
     /// @notice Undoes {stopDeposits} with the same argument. Only guardian and owner.
     function resumeDeposits(address asset) external;
 
-    /// @notice Names who else than the owner can stop deposits; zero for nobody. Only the owner.
+    /// @notice Names the account besides the owner that can stop deposits; zero for none. Only the owner.
     function setGuardian(address guardian_) external;
 
     function guardian() external view returns (address);

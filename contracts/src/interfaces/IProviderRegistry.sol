@@ -11,28 +11,28 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///
 /// Promises
 /// - Only the owner moves its stake, sets its payout or changes its node key. The node key can do none of these.
-/// - A node key belongs to a provider only by its own signature over {XnodeHashes.NODE_KEY_TYPEHASH}, so nobody can claim
-///   another's key. It is bound to that provider for ever, also after it was replaced: what it signed always has one
+/// - A node key belongs to a provider only by its own signature over {XnodeHashes.NODE_KEY_TYPEHASH}, so no provider can claim
+///   another's key. It is bound to that provider forever, also after it was replaced: what it signed always has one
 ///   author, which is what a proof against a provider needs.
 /// - Stake leaves only after the stake thaw, a fixed time chosen when the contract is made. Anyone may add to a stake,
 ///   which never touches a thaw that runs. What thaws still lies here until it is withdrawn, and can be slashed and taken as
-///   before: whoever sees a proof coming gains nothing by unstaking.
+///   before: a provider that sees a proof coming gains nothing by unstaking.
 /// - Stake that a hold needs ({IStakeHold}) does not leave: none starts to thaw below {heldStakeOf}, and what has thawed goes back to
 ///   stake as far as it is needed by then. Stake above that may leave.
 /// - Only the slasher slashes, by proof. It takes a part of what is staked and thawing, never more than there is; {REWARD_PPM} of
 ///   that goes to the reporter, and the rest is burned. So a provider that reports itself loses nine tenths.
-/// - What was slashed and a hold still needs is not burned at once but kept as the provider's *forfeit*. It is the provider's
-///   no more: it counts neither as stake nor for a mint, it only pays holders of credits when stake is short. Otherwise a provider
-///   that sold credits and vanished could burn what covers them, and even earn the reward. What is needed no more is
-///   burned by anyone's {burnForfeit}.
+/// - What was slashed and a hold still needs is not burned at once but kept as the provider's *forfeit*. It no longer belongs to the
+///   provider: it counts neither as stake nor for a mint, it only pays holders of credits when stake is short. Otherwise a provider
+///   that sold credits and vanished could burn their collateral, and even earn the reward. Anyone may burn what is no
+///   longer needed by {burnForfeit}.
 /// - Only a hold takes stake for someone else ({takeStake}), which is how credits of a defaulted provider are redeemed.
-/// - Nobody owns this contract: there is no pause and no upgrade. The connector, who makes it, names the slasher and the holds
+/// - This contract has no owner, no pause and no upgrade. The connector, who makes it, names the slasher and the holds
 ///   once, because those need this contract's address first; after that it has no power at all.
 /// - For OPENX the balance here is the sum of what is staked, thawing and forfeit, and tokens sent here by mistake.
 ///
 /// Assumptions
-/// - OPENX transfers exactly the amount named and calls nobody ({IOpenxToken}). Its supply fits in 128 bits.
-/// - The slasher and the holds were made by us and do what their interfaces say.
+/// - OPENX transfers exactly the amount named and calls no other contract ({IOpenxToken}). Its supply fits in 128 bits.
+/// - The slasher and the holds are our own contracts and do what their interfaces say.
 /// - An owner that is a contract can call this contract. A node key is always an ordinary key.
 ///
 /// EIP-712 domain: name "xnode", version "1", this chain, this contract.
@@ -112,7 +112,7 @@ interface IProviderRegistry {
     /// provider who left can still move a payout that no longer works.
     function setPayout(address payout) external;
 
-    /// @notice Takes the caller's node key away, so it is no provider any more. Stake and payout stay as they are;
+    /// @notice Takes the caller's node key away, so it is no longer a provider. Stake and payout stay as they are;
     /// {register} brings it back.
     function deactivate() external;
 
@@ -147,7 +147,7 @@ interface IProviderRegistry {
     /// its forfeit. Only a hold.
     function takeStake(address provider, address to, uint256 amount) external returns (uint256 taken);
 
-    /// @notice Burns what of a provider's forfeit no hold needs any more. By anyone.
+    /// @notice Burns the part of a provider's forfeit that no hold needs any longer. By anyone.
     function burnForfeit(address provider) external returns (uint256 burned);
 
     /// @notice Names the slasher and the holds, at most {MAX_HOLDS}. Once, by the connector.
@@ -156,7 +156,7 @@ interface IProviderRegistry {
     /// @notice The provider this node key serves now; zero when it serves none, also after it was replaced.
     function providerOf(address nodeKey) external view returns (address);
 
-    /// @notice The provider this node key is bound to for ever; zero when it was never used. For judging what it signed.
+    /// @notice The provider this node key is bound to forever; zero when it was never used. For judging what it signed.
     function boundProviderOf(address nodeKey) external view returns (address);
 
     /// @notice The provider's node key; zero when not registered.

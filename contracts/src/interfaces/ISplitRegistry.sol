@@ -6,18 +6,18 @@ pragma solidity 0.8.37;
 /// can never pay anyone else. What the shares leave is the provider's.
 ///
 /// Promises
-/// - A split never changes and nobody owns one. Anyone may register a list; the same list has the same id on every chain.
+/// - A split never changes and has no owner. Anyone may register a list; the same list has the same id on every chain.
 /// - Money that came in for a split belongs to its recipients in proportion, rounded down once for each: a recipient's part is
 ///   its share of all that ever came in, however often anyone distributed in between. Less than one base unit for each
 ///   recipient waits for more to come in.
-/// - Recipients take it themselves, so one that cannot be paid holds up nobody.
+/// - Recipients take it themselves, so one that cannot be paid does not hold up the others.
 /// - For each asset the balance here is never less than what is accrued and owed together.
 ///
-/// Powers: nobody has any. There is no owner, fee, pause or upgrade.
+/// Powers: none. There is no owner, fee, pause or upgrade.
 ///
 /// Assumptions
 /// - Assets are ERC-20s that move exactly the amount named, which is checked where they come in. Anyone may bring any asset; a
-///   bad one harms only those who take it. Of one asset a split takes at most 2^128 - 1 base units, ever.
+///   bad one harms only those who take it. Of one asset a split takes at most 2^128 - 1 base units in total.
 /// - A recipient can receive the asset. One that never can leaves its part here.
 interface ISplitRegistry {
     /// @param sharePpm of what a claim pays, in millionths

@@ -49,7 +49,8 @@ library XnodeHashes {
         bytes.concat(
             "LeaseTerms(bytes32 jobHash,bytes32 quoteHash,address submitter,address provider,address node,bytes32 escrowId,",
             "uint64 leaseNumber,address asset,Resources resources,Tariff tariff,uint128 costLimit,uint128 exposureLimit,",
-            "uint64 intervalNs,uint64 durationLimitNs,uint64 openUntilNs,uint32 availabilityPpm,uint32 refundPpm)",
+            "uint64 intervalNs,uint64 durationLimitNs,uint64 openUntilNs,uint32 availabilityPpm,uint32 refundPpm,",
+            "uint32 exposureIntervals)",
             bytes(RESOURCES),
             bytes(TARIFF)
         )
@@ -148,7 +149,8 @@ library XnodeHashes {
             terms.durationLimitNs,
             terms.openUntilNs,
             terms.availabilityPpm,
-            terms.refundPpm
+            terms.refundPpm,
+            terms.exposureIntervals
         );
         return keccak256(bytes.concat(parties, conditions));
     }

@@ -38,7 +38,7 @@ contract Challenging is Judging {
         address asking = _actors[who % ACTORS];
         if (capacity.openChallengeOf(asking) != 0 || !hasJudges(asking) || !canPay(asking)) return;
         vm.prank(asking);
-        note(capacity.requestChallenge(makeClaims(uint16(within(gpus, 1, 500)), uint16(within(vcpus, 1, 500)))));
+        note(capacity.requestChallenge(makeDeclared(uint16(within(gpus, 1, 500)), uint16(within(vcpus, 1, 500)))));
     }
 
     function actSpotCheck(uint256 who, uint256 by) external {
@@ -77,7 +77,7 @@ contract Challenging is Judging {
         address asking = _actors[who % ACTORS];
         if (capacity.openChallengeOf(asking) != 0 || !hasJudges(asking) || !canPay(asking)) return;
         vm.prank(asking);
-        bytes32 id = capacity.requestChallenge(makeClaims(2, 16));
+        bytes32 id = capacity.requestChallenge(makeDeclared(2, 16));
         note(id);
         rollToDraw(id, keccak256(abi.encode(_hashes++)));
         capacity.draw(id);
@@ -161,8 +161,8 @@ contract Challenging is Judging {
         }
         bool isLawful = true;
         for (uint256 i = 0; i < ACTORS; i++) {
-            uint256 told = capacity.openChallengeOf(_actors[i]) != 0 ? 1 : 0;
-            if (_open[_actors[i]] != told) isLawful = false;
+            uint256 found = capacity.openChallengeOf(_actors[i]) != 0 ? 1 : 0;
+            if (_open[_actors[i]] != found) isLawful = false;
             delete _open[_actors[i]];
         }
         return isLawful;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {ComputeCredit} from "../../src/ComputeCredit.sol";
+import {ComputeCredit} from "../../src/money/ComputeCredit.sol";
 import {IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";
 import {Providing} from "../Providing.sol";
 
@@ -26,7 +26,7 @@ contract CreditTrading is Providing {
     uint256 public slashes;
     bool public ratesRose;
     bool public mintedAboveLimit;
-    bool public mintedUncovered;
+    bool public mintedWithoutCollateral;
     bool public mintedTooMuch;
     bool public heldStakeLeft;
     bool public slashedAboveStake;
@@ -50,7 +50,7 @@ contract CreditTrading is Providing {
         if (most == 0) return;
         mintAs(minter, credit, within(amount, 1, most));
         if (credit.outstanding(minter) > int256(credit.limitOf(minter))) mintedAboveLimit = true;
-        if (registry.heldStakeOf(minter) > registry.stakeOf(minter)) mintedUncovered = true;
+        if (registry.heldStakeOf(minter) > registry.stakeOf(minter)) mintedWithoutCollateral = true;
     }
 
     function actMintTooMuch(uint256 who, bool gpu, uint256 more) external {
@@ -188,7 +188,7 @@ contract CreditTrading is Providing {
         capacity.hold(verifier, within(amount, 0, most));
     }
 
-    /// @dev In half of the runs the rate never rises, so that those see cover without it.
+    /// @dev In half of the runs the rate never rises, so that those see collateral without it.
     function actGovern(bool gpu, uint256 rate, uint256 window) external {
         ComputeCredit credit = kindOf(gpu);
         if (_mood == Mood.Unknown) _mood = window % 2 == 0 ? Mood.Falling : Mood.Any;
@@ -249,7 +249,7 @@ contract CreditTrading is Providing {
     }
 
     /// @notice Without a higher rate, what lies there is nine tenths of what is held, or more; less the units that rounding lost.
-    function coverIsThere() external view returns (bool) {
+    function collateralIsThere() external view returns (bool) {
         for (uint256 i = 0; i < PROVIDERS; i++) {
             uint256 held = registry.heldStakeOf(party(i));
             if (registry.backingOf(party(i)) * 10 + 10_000 < held * 9) return false;

@@ -65,9 +65,9 @@ contract CreditsTest is Bench {
         }
     }
 
-    function invariant_no_mint_passes_the_limit_or_the_cover() external view {
+    function invariant_no_mint_passes_the_limit_or_the_collateral() external view {
         checkTrue(!trading.mintedAboveLimit(), "limit");
-        checkTrue(!trading.mintedUncovered(), "cover");
+        checkTrue(!trading.mintedWithoutCollateral(), "collateral");
         checkTrue(!trading.mintedTooMuch(), "what mintableOf says is the most");
     }
 
@@ -78,7 +78,7 @@ contract CreditsTest is Bench {
     function invariant_openx_is_conserved_to_the_unit() external view {
         checkEqual(trading.lies(), trading.parts(), "staked, thawing and forfeit");
         checkEqual(trading.openxSupply(), trading.genesis() - trading.burned(), "only slashing burns");
-        checkEqual(trading.allOpenx(), trading.openxSupply(), "everybody's");
+        checkEqual(trading.allOpenx(), trading.openxSupply(), "of all accounts");
     }
 
     function invariant_a_slash_is_within_the_stake_and_on_record() external view {
@@ -91,7 +91,7 @@ contract CreditsTest is Bench {
         checkTrue(!trading.redeemedFromAServer(), "default");
     }
 
-    function invariant_holders_keep_nine_tenths_of_their_cover() external view {
-        checkTrue(trading.ratesRose() || trading.coverIsThere(), "cover");
+    function invariant_holders_keep_nine_tenths_of_their_collateral() external view {
+        checkTrue(trading.ratesRose() || trading.collateralIsThere(), "collateral");
     }
 }

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {ComputeCredit} from "../../src/ComputeCredit.sol";
+import {ComputeCredit} from "../../src/money/ComputeCredit.sol";
 import {IFaultProver} from "../../src/interfaces/IFaultProver.sol";
 import {IPaymentEscrow} from "../../src/interfaces/IPaymentEscrow.sol";
 import {IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";
@@ -11,7 +11,7 @@ import {XnodeHashes} from "../../src/libraries/XnodeHashes.sol";
 import {PlainAsset} from "../Assets.sol";
 import {WholeMarket} from "./WholeMarket.sol";
 
-/// @notice Everybody at once: payers, signers, providers, minters, holders, verifiers and reporters, and the time between.
+/// @notice All parties at once: payers, signers, providers, minters, holders, verifiers and reporters, and the time between.
 /// Forge calls the functions whose names begin with act; each either does something lawful, which must then succeed, or returns.
 contract Dealing is WholeMarket {
     IPaymentEscrow.Escrow[] private _known;
@@ -28,7 +28,7 @@ contract Dealing is WholeMarket {
     uint256 public lost;
     bool public claimedFell;
     bool public mintedAboveLimit;
-    bool public mintedUncovered;
+    bool public mintedWithoutCollateral;
     bool public heldStakeLeft;
     bool public slashedAboveStake;
 
@@ -71,7 +71,7 @@ contract Dealing is WholeMarket {
         _isKnown[id] = true;
     }
 
-    /// @dev A payer always gets all of it back after the thaw, whatever else has happened; and a provider is always paid
+    /// @dev A payer always gets all of it back after the thaw, independent of all else; and a provider is always paid
     /// what was vouchered before the thaw ends.
     function actLeave(uint256 which, bool claims, uint256 cumulative) external {
         IPaymentEscrow.Escrow memory terms = known(which);
@@ -321,7 +321,7 @@ contract Dealing is WholeMarket {
     function verify(address tried, uint16 gpus, uint16 vcpus, bool passes) private {
         giveOpenx(tried, FEE);
         vm.prank(tried);
-        bytes32 id = capacity.requestChallenge(makeClaims(gpus, vcpus));
+        bytes32 id = capacity.requestChallenge(makeDeclared(gpus, vcpus));
         judge(id, drawn(id).panel, passes);
     }
 
@@ -334,7 +334,7 @@ contract Dealing is WholeMarket {
         vm.prank(minter);
         credit.mint(to, within(amount, 1, most));
         if (credit.outstanding(minter) > int256(credit.limitOf(minter))) mintedAboveLimit = true;
-        if (registry.heldStakeOf(minter) > registry.stakeOf(minter)) mintedUncovered = true;
+        if (registry.heldStakeOf(minter) > registry.stakeOf(minter)) mintedWithoutCollateral = true;
     }
 
     function vouch(IPaymentEscrow.Escrow memory terms, uint128 promised, bool packed) private {

@@ -55,7 +55,7 @@ contract Trading is Market {
         if (most != 0) withdraw(from, what, within(amount, 1, most));
     }
 
-    /// @dev A payer can always get everything back after the thaw, whatever else has happened.
+    /// @dev A payer can always get everything back after the thaw, independent of all else.
     function actLeave(uint256 which) external {
         IPaymentEscrow.Escrow memory terms = choose(which);
         bytes32 id = escrow.escrowId(terms);
@@ -219,7 +219,7 @@ contract Trading is Market {
         credit.refuse(refuses);
     }
 
-    /// @dev Tokens nobody accounts for must not harm.
+    /// @dev Unaccounted tokens must do no harm.
     function actGift(uint256 which, uint256 amount) external {
         amount = within(amount, 1, 1 ether);
         assetAt(which).mint(address(escrow), amount);

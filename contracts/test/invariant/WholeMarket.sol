@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {ComputeCredit} from "../../src/ComputeCredit.sol";
-import {FaultProver} from "../../src/FaultProver.sol";
+import {ComputeCredit} from "../../src/money/ComputeCredit.sol";
+import {FaultProver} from "../../src/faults/FaultProver.sol";
 import {ICapacityRegistry} from "../../src/interfaces/ICapacityRegistry.sol";
 import {IPaymentEscrow} from "../../src/interfaces/IPaymentEscrow.sol";
 import {IStakeHold} from "../../src/interfaces/IStakeHold.sol";
@@ -64,7 +64,8 @@ abstract contract WholeMarket is Judging {
     }
 
     function creditCode(string memory symbol, ICapacityRegistry.Kind kind) private view returns (bytes memory) {
-        bytes memory args = abi.encode(symbol, symbol, kind, registry, capacity, address(this), COLLATERAL_RATIO, WINDOW);
+        bytes memory args =
+            abi.encode(symbol, symbol, kind, registry, capacity, address(this), COLLATERAL_RATIO, WINDOW);
         return creationCode("ComputeCredit", args);
     }
 

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Bench} from "../Bench.sol";
 import {Dealing} from "./Dealing.sol";
 
-/// @notice What holds after any sequence of anybody's acts on all contracts together.
+/// @notice What holds after any sequence of acts of any party on all contracts together.
 /// Long runs, for what goes wrong may be many acts away from its cause.
 /// forge-config: default.invariant.runs = 10
 /// forge-config: default.invariant.depth = 250
@@ -72,7 +72,7 @@ contract WholeMarketTest is Bench {
             (uint256 held, uint256 owes, uint256 parts) = dealing.escrowHolds(i);
             checkTrue(held >= owes, "the escrow holds what it owes");
             checkEqual(owes, parts, "what it owes is the sum of its parts");
-            checkTrue(dealing.moneyIsWhole(i), "every unit of an asset is with somebody");
+            checkTrue(dealing.moneyIsWhole(i), "every unit of an asset has an owner");
         }
         for (uint256 i = 0; i < KINDS; i++) {
             checkTrue(dealing.creditsAreOutstanding(i), "what is outstanding is the supply of credits");
@@ -81,7 +81,7 @@ contract WholeMarketTest is Bench {
         checkTrue(dealing.claimsAreWithinBounds(), "claimed is within deposited and vouchered");
         checkTrue(!dealing.claimedFell(), "claimed never falls");
         checkTrue(!dealing.mintedAboveLimit(), "no mint passes the verified capacity");
-        checkTrue(!dealing.mintedUncovered(), "no mint passes its cover");
+        checkTrue(!dealing.mintedWithoutCollateral(), "no mint passes its collateral");
         checkTrue(!dealing.heldStakeLeft(), "held stake never leaves");
         checkTrue(!dealing.slashedAboveStake(), "a slash is within the stake");
         checkTrue(dealing.faultsAddUp(), "every slash is on record");

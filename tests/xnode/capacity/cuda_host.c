@@ -125,7 +125,7 @@ int cuLaunchKernel(const u32 *function, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, 
   const u32 number = *function;
   if (gz != 1 || by != 1 || bz != 1 || shared || stream || extra || bx > 256 || gx == 0 || gy == 0) return 1;
   for (u32 k = 0; widths[number][k]; k++) args[k] = widths[number][k] == '8' ? *(u64 *)given[k] : *(u32 *)given[k];
-  // A thread of the host is dear: fewer do the same work, but where the block's shape is part of the kernel.
+  // A thread of the host is expensive: fewer do the same work, but where the block's shape is part of the kernel.
   if (number == 2) bx = 8;
   if (number != 1 && number != 2) gx = 2, bx = 2;
   launch(number, gx, gy, bx, args);

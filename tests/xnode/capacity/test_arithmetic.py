@@ -13,7 +13,7 @@ from metering.units import Hash32
 from xnode.capacity.challenge import MAX_SIZE, check_size, make_vector
 from xnode.capacity.freivalds import make_expected
 from xnode.capacity.matrices import Int8s, expand, split_seed
-from xnode.capacity.opening import OpenedRow, check_opened_row, find_wrong_element
+from xnode.capacity.opened_row import OpenedRow, check_opened_row, find_wrong_element
 from xnode.capacity.product import Product, make_product, multiply
 from xnode.capacity.tree import SpanProof, WrongProof, find_path, fold_span, hash_leaves, make_tree
 

@@ -22,7 +22,7 @@ from xnode.capacity.judging import (
     find_rank,
     find_seen_ns,
     judge_time,
-    list_claims,
+    list_declared,
     make_answers,
     make_tasks,
 )
@@ -91,8 +91,8 @@ def test_a_draw_found_done_was_just_now_unless_the_chain_says_it_is_long_ago() -
 # ----------------------------------------------------------------------------------------------------------- the devices
 
 
-def test_devices_are_numbered_through_the_claims_and_gpus_through_the_host() -> None:
-    assert [list(claimed.devices) for claimed in list_claims(CHALLENGE)] == [[0, 1], [2, 3], [4, 5]]
+def test_devices_are_numbered_through_the_declared_classes_and_gpus_through_the_host() -> None:
+    assert [list(declared.devices) for declared in list_declared(CHALLENGE)] == [[0, 1], [2, 3], [4, 5]]
     tasks = make_tasks(CHALLENGE, CHALLENGE.seed)
     assert [task.device for task in tasks] == list(range(6))
     assert [task.ordinal for task in tasks if task.kind == "gpu"] == [0, 1, 2, 3]

@@ -16,10 +16,10 @@ from metering.eip712 import keccak
 from tests.make.waiting import wait_until
 from xnode.capacity import products as products_module
 from xnode.capacity.challenge import device_seed_of, make_vector
-from xnode.capacity.errand import Expect, ExpectedMade
 from xnode.capacity.freivalds import make_expected
 from xnode.capacity.product import make_product
 from xnode.capacity.products import DeviceTask, open_products, open_worker
+from xnode.capacity.worker_request import Expect, ExpectedMade
 from xnode.errors import Permanent
 
 SEED = keccak(b"a challenge")

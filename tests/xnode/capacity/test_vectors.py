@@ -54,13 +54,13 @@ def test_elements_and_root_are_those_of_the_vectors(case: dict[str, Any], produc
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_openings_are_those_of_the_vectors(case: dict[str, Any], products: dict[int, Product]) -> None:
+def test_element_proofs_are_those_of_the_vectors(case: dict[str, Any], products: dict[int, Product]) -> None:
     tree = products[case["n"]].tree
-    for opening in case["openings"]:
-        path = tuple(read_hash(text) for text in opening["path"])
-        assert tree.make_path(opening["index"]) == path
-        told = ElementProof(opening["index"], opening["column"], bytes.fromhex(opening["values"][2:]), path)
-        assert told.find_root() == tree.root and told.element == opening["element"]
+    for proof in case["elementProofs"]:
+        path = tuple(read_hash(text) for text in proof["path"])
+        assert tree.make_path(proof["index"]) == path
+        element = ElementProof(proof["index"], proof["column"], bytes.fromhex(proof["values"][2:]), path)
+        assert element.find_root() == tree.root and element.element == proof["element"]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -69,10 +69,10 @@ def test_the_wrong_element_of_the_vectors_is_under_its_root_and_wrong(
 ) -> None:
     wrong = case["wrongElement"]
     path = tuple(read_hash(text) for text in wrong["path"])
-    opening = ElementProof(wrong["index"], wrong["column"], bytes.fromhex(wrong["values"][2:]), path)
-    assert opening.find_root() == read_hash(wrong["root"])
-    row, column = opening.find_place(case["n"])
-    assert opening.element == wrong["element"] != wrong["right"] == int(products[case["n"]].elements[row, column])
+    proof = ElementProof(wrong["index"], wrong["column"], bytes.fromhex(wrong["values"][2:]), path)
+    assert proof.find_root() == read_hash(wrong["root"])
+    row, column = proof.find_place(case["n"])
+    assert proof.element == wrong["element"] != wrong["right"] == int(products[case["n"]].elements[row, column])
     assert element_at(read_hash(case["seed"]), case["n"], row, column) == wrong["right"]
 
 

@@ -170,7 +170,7 @@ async def pass_challenge(bed: Bed) -> tuple[Hash32, tuple[Hash32, ...], tuple[Ha
     await send(rpc, provider, registry, capacity_registry.DRAW.encode(challenge_id))
     told = await rpc.view(registry, capacity_registry.CHALLENGE_OF, challenge_id)
     seeds = tuple(keccak(told[4] + device.to_bytes(32, "big")) for device in range(DEVICES))
-    roots = tuple(make_opening(seed, row=0).find_root() for seed in seeds)
+    roots = tuple(make_element_proof(seed, row=0).find_root() for seed in seeds)
     verdict = Verdict(challenge_id, answers_hash_of(roots), True, keccak(b"entropy"))
     domain = Domain(CHAIN_ID, registry)
     panel = sorted(VERIFIERS, key=owner_of)
@@ -192,7 +192,7 @@ async def open_escrow(bed: Bed) -> Escrow:
     return escrow
 
 
-def make_opening(seed: Hash32, row: int, is_wrong: bool = True) -> ElementProof:
+def make_element_proof(seed: Hash32, row: int, is_wrong: bool = True) -> ElementProof:
     """The first leaf of a row with one right or wrong element in it, in a tree of which nobody knows the rest."""
     right = element_at(seed, N, row, 5)
     element = right + 1 if is_wrong else right
@@ -357,11 +357,11 @@ async def test_the_same_usage_is_over_capacity(ground: Ground) -> None:
 # --------------------------------------------------------------------------------------------------- answers and verdicts
 
 
-def any_opening(entropy: random.Random, seed: Hash32) -> ElementProof:
-    opening = make_opening(seed, row=entropy.choice((0, 0, 3, N - 1)), is_wrong=entropy.random() < 0.8)
+def any_element_proof(entropy: random.Random, seed: Hash32) -> ElementProof:
+    proof = make_element_proof(seed, row=entropy.choice((0, 0, 3, N - 1)), is_wrong=entropy.random() < 0.8)
     if entropy.random() < 0.2:
-        opening = replace(opening, path=opening.path[1:])
-    return replace(opening, index=opening.index + N * N) if entropy.random() < 0.1 else opening
+        proof = replace(proof, path=proof.path[1:])
+    return replace(proof, index=proof.index + N * N) if entropy.random() < 0.1 else proof
 
 
 async def test_the_same_elements_are_wrong(ground: Ground) -> None:
@@ -369,14 +369,14 @@ async def test_the_same_elements_are_wrong(ground: Ground) -> None:
     for _ in range(30):
         number = entropy.randrange(DEVICES)
         seed = ground.seeds[number if entropy.random() < 0.9 else 0]
-        opening = any_opening(entropy, seed)
-        root = opening.find_root() if entropy.random() < 0.9 else keccak(b"another tree")
+        proof = any_element_proof(entropy, seed)
+        root = proof.find_root() if entropy.random() < 0.9 else keccak(b"another tree")
         answer = CapacityAnswer(ground.challenge_id, number, entropy.choice((N, N, N, 512)), seed, root)
         key = entropy.choice((NODE, NODE, ROTATED, STRANGER, NOBODY))
         signature = sign_digest(make_key(key), answer_digest_of(domain.separator(), answer))
-        document = AnswerDocument(CHAIN_ID, domain.contract, SignedAnswer(answer, signature), opening)
+        document = AnswerDocument(CHAIN_ID, domain.contract, SignedAnswer(answer, signature), proof)
         device = Device(owner_of(NODE), ground.seeds[number], N)
-        call = (fault_prover.PROVE_WRONG_ELEMENT, flatten(answer), signature, flatten(opening), SALT)
+        call = (fault_prover.PROVE_WRONG_ELEMENT, flatten(answer), signature, flatten(proof), SALT)
         proofs += agree(await ask(ground, *call), find_wrong_element(document, device, OWNERS))
     assert 5 <= proofs <= 25
 
@@ -387,21 +387,21 @@ async def test_the_same_verdicts_are_false(ground: Ground) -> None:
     seeds = [next(one for one in sees_row_0 if 0 in find_opened_rows(one, device, N)) for device in range(DEVICES)]
     for _ in range(40):
         number = entropy.randrange(DEVICES)
-        opening = (
-            any_opening(entropy, ground.seeds[number])
+        proof = (
+            any_element_proof(entropy, ground.seeds[number])
             if entropy.random() < 0.3
-            else make_opening(ground.seeds[number], 0)
+            else make_element_proof(ground.seeds[number], 0)
         )
         changes = {
             "passed": entropy.random() < 0.9,
             "opening_seed": seeds[number] if entropy.random() < 0.8 else keccak(b"x"),
         }
         document = make_verdict(ground, entropy.choice((11, 12, NOBODY)), **changes)
-        document = replace(document, device=number if entropy.random() < 0.9 else number + 1, opening=opening)
+        document = replace(document, device=number if entropy.random() < 0.9 else number + 1, proof=proof)
         told = ground.seeds[document.device] if document.device < DEVICES else ZERO_HASH
         device = Device(owner_of(NODE), told, N)
         verdict, signature = document.signed.verdict, document.signed.signature
-        call = (flatten(verdict), signature, list(document.roots), document.device, flatten(opening), SALT)
+        call = (flatten(verdict), signature, list(document.roots), document.device, flatten(proof), SALT)
         found = await ask(ground, fault_prover.PROVE_FALSE_VERDICT, *call)
         proofs += agree(found, find_false_verdict(document, device, OWNERS))
     assert 5 <= proofs <= 35

@@ -202,7 +202,7 @@ async def test_a_wrong_element_of_a_signed_answer_is_slashed(suspect: Suspect) -
     answer = CapacityAnswer(challenge.challenge_id, 0, n, Hash32(seed), ZEROS.root)
     signed = SignedAnswer(answer, suspect.node.sign_typed(domain, "CapacityAnswer", answer))
     document = AnswerDocument(domain.chain_id, domain.contract, signed, open_zeros(5))
-    assert await suspect.find(replace(document, opening=None)) == []
+    assert await suspect.find(replace(document, proof=None)) == []
     await suspect.check_slashed(document, fault=Fault.WRONG_ELEMENT, ppm=500_000)
 
 
@@ -281,6 +281,7 @@ def sign_breach(suspect: Suspect, submitter: WalletKey, escrow: Escrow) -> tuple
         open_until_ns=NANOS_PER_HOUR,
         availability_ppm=990_000,
         refund_ppm=400_000,
+        exposure_intervals=2,
     )
     document = LeaseDocument(domain.chain_id, domain.contract, escrow, terms, b"", b"")
     ours, theirs = submitter.sign_typed(domain, "LeaseTerms", terms), suspect.sign("LeaseTerms", terms)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.preferences import MAX_EXPOSURE_INTERVALS, MAX_EXPOSURE_NS, ExposureBound
 from xnode.config import settings
 from xnode.config.load import load_config
 from xnode.errors import UserError
@@ -85,6 +86,16 @@ def test_a_promise_is_read_into_millionths(home: Home, monkeypatch: pytest.Monke
 def test_a_promise_out_of_range_is_refused(home: Home, value: str, words: str) -> None:
     (line,) = _load_error(home, PROVIDER + f"[provider.sla]\navailability = {value}\nrefund = 0.1\n")
     assert "provider.sla.availability: " in line and words in line
+
+
+def test_what_a_provider_asks_for_by_default_is_what_a_submitter_accepts_by_default(home: Home) -> None:
+    home.config.write_text(PROVIDER.replace('interval = "2s"\n', ""))
+    config = load_config(home)
+    assert config.provider is not None
+    bound = ExposureBound(config.submitter.max_exposure_intervals, config.submitter.max_exposure_ns)
+    assert (bound.intervals, bound.time_ns) == (MAX_EXPOSURE_INTERVALS, MAX_EXPOSURE_NS)
+    assert (config.provider.exposure_intervals, config.provider.interval_ns) == (2, 5_000_000_000)
+    assert bound.find_excess(config.provider.interval_ns, config.provider.exposure_intervals) == ""
 
 
 def test_a_node_without_a_provider_section_sells_nothing(home: Home) -> None:

@@ -19,7 +19,7 @@ from xnode.chain.node.json_rpc import JsonRpc, Reverted, View
 from xnode.chain.send.transactor import Transactor
 from xnode.chain.send.tx_journal import TxCall
 from xnode.errors import Permanent, Retryable
-from xnode.ports.capacity import ChainHead, Challenge, ChallengeStage, ClaimedClass
+from xnode.ports.capacity import ChainHead, Challenge, ChallengeStage, DeclaredClass
 
 _CLASS = "(string,uint8,uint32,uint32,uint32)"
 _VERDICT = "(bytes32,bytes32,bool,bytes32)"
@@ -86,7 +86,7 @@ log = structlog.get_logger(__name__)
 
 
 class DeviceClass(msgspec.Struct, frozen=True):
-    """A class of devices as governed now; weight_milli 0: it takes no new claims."""
+    """A class of devices as governed now; weight_milli 0: closed to new challenges."""
 
     class_id: int
     name: str
@@ -169,7 +169,7 @@ async def read_challenge(rpc: JsonRpc, registry: Address, challenge_id: Hash32, 
     challenge, conditions, quorum = (
         function.decode(parse_hex(answer))[0] for function, answer in zip(values, answers, strict=True)
     )
-    provider, stage, draw_block, deadline, seed, panel, claims = challenge
+    provider, stage, draw_block, deadline, seed, panel, declared = challenge
     return Challenge(
         challenge_id=challenge_id,
         provider=Address(provider),
@@ -179,9 +179,9 @@ async def read_challenge(rpc: JsonRpc, registry: Address, challenge_id: Hash32, 
         seed=Hash32(seed),
         panel=tuple(Address(member) for member in panel),
         quorum=quorum,
-        claims=tuple(
-            ClaimedClass(class_id, count, name, _KINDS[kind], weight, n, limit)
-            for (class_id, count), (name, kind, weight, n, limit) in zip(claims, conditions, strict=True)
+        declared=tuple(
+            DeclaredClass(class_id, count, name, _KINDS[kind], weight, n, limit)
+            for (class_id, count), (name, kind, weight, n, limit) in zip(declared, conditions, strict=True)
         ),
     )
 
@@ -189,10 +189,10 @@ async def read_challenge(rpc: JsonRpc, registry: Address, challenge_id: Hash32, 
 # ---------------------------------------------------------------------------------------------- what an owner may send
 
 
-def make_request(claims: Sequence[tuple[int, int]]) -> bytes:
-    """The calldata of a provider's request; claims: (class_id, count). The provider's own wallet sends it, after it has
+def make_request(declared: Sequence[tuple[int, int]]) -> bytes:
+    """The calldata of a provider's request; declared: (class_id, count). The provider's own wallet sends it, after it has
     approved the registry for Settings.fee."""
-    return REQUEST_CHALLENGE.encode(sorted(claims))
+    return REQUEST_CHALLENGE.encode(sorted(declared))
 
 
 def challenge_id_of(chain_id: int, registry: Address, provider: Address, number: int) -> Hash32:

@@ -23,11 +23,11 @@ _RECEIPT = f"(bytes32,uint64,uint64,uint64,{_USAGE},uint128,bool)"
 _NUMBERED = "(address,address,uint64,uint64,bytes32)"
 _VERDICT = "(bytes32,bytes32,bool,bytes32)"
 _ANSWER = "(bytes32,uint32,uint32,bytes32,bytes32)"
-_OPENING = "(uint64,uint8,bytes,bytes32[])"
+_ELEMENT_PROOF = "(uint64,uint8,bytes,bytes32[])"
 _PAIR = f"({_RECEIPT},bytes,{_RECEIPT},bytes)"
 _LEASE_TERMS = (
     f"(bytes32,bytes32,address,address,address,bytes32,uint64,address,{_RESOURCES},{_TARIFF},"
-    "uint128,uint128,uint64,uint64,uint64,uint32,uint32)"
+    "uint128,uint128,uint64,uint64,uint64,uint32,uint32,uint32)"
 )
 
 
@@ -37,8 +37,8 @@ PROVE_OFFERS = Function(f"proveOffers({_NUMBERED},bytes,{_NUMBERED},bytes,bytes3
 PROVE_QUOTES = Function(f"proveQuotes({_NUMBERED},bytes,{_NUMBERED},bytes,bytes32)")
 PROVE_VERDICTS = Function(f"proveVerdicts({_VERDICT},bytes,{_VERDICT},bytes,bytes32)")
 PROVE_OVER_CAPACITY = Function(f"proveOverCapacity({_PAIR}[],uint256,bytes32)")
-PROVE_WRONG_ELEMENT = Function(f"proveWrongElement({_ANSWER},bytes,{_OPENING},bytes32)")
-PROVE_FALSE_VERDICT = Function(f"proveFalseVerdict({_VERDICT},bytes,bytes32[],uint32,{_OPENING},bytes32)")
+PROVE_WRONG_ELEMENT = Function(f"proveWrongElement({_ANSWER},bytes,{_ELEMENT_PROOF},bytes32)")
+PROVE_FALSE_VERDICT = Function(f"proveFalseVerdict({_VERDICT},bytes,bytes32[],uint32,{_ELEMENT_PROOF},bytes32)")
 PROVE_BREACH = Function(f"proveBreach({TERMS},{_LEASE_TERMS},bytes,bytes,{_RECEIPT},bytes)", "uint128")
 
 IS_PROVEN = Function("isProven(bytes32)", "bool")
@@ -81,11 +81,11 @@ def make_proof(proof: Proof, salt: Hash32) -> bytes:
             return PROVE_OVER_CAPACITY.encode(pairs, proof.history_index, salt)
         case WrongElement(document=wrong):
             answer, signature = _flatten(wrong.signed.answer), wrong.signed.signature
-            return PROVE_WRONG_ELEMENT.encode(answer, signature, _make_opening(wrong.opening), salt)
+            return PROVE_WRONG_ELEMENT.encode(answer, signature, _make_element_proof(wrong.proof), salt)
         case FalseVerdict(document=false):
             verdict, signature = _flatten(false.signed.verdict), false.signed.signature
-            opening = _make_opening(false.opening)
-            return PROVE_FALSE_VERDICT.encode(verdict, signature, false.roots, false.device, opening, salt)
+            element = _make_element_proof(false.proof)
+            return PROVE_FALSE_VERDICT.encode(verdict, signature, false.roots, false.device, element, salt)
     raise ValueError(f"a proof of another kind: {type(proof).__name__}")
 
 
@@ -114,9 +114,9 @@ def _make_numbered(document: NumberedDocument) -> tuple[object, ...]:
     return (document.provider, document.node, document.number, document.expires_at_ns, document.body_hash)
 
 
-def _make_opening(opening: ElementProof | None) -> tuple[object, ...]:
-    assert opening is not None, "a proof about an element has it"
-    return (opening.index, opening.column, opening.values, opening.path)
+def _make_element_proof(proof: ElementProof | None) -> tuple[object, ...]:
+    assert proof is not None, "a proof about an element has it"
+    return (proof.index, proof.column, proof.values, proof.path)
 
 
 def _flatten(value: Any) -> Any:

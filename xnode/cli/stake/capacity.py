@@ -67,11 +67,13 @@ def capacity(app: App, ctx: click.Context, /, provider: str, screen: Screen, **o
 
 
 @capacity.command("request")
-@click.option("--class", "claims", multiple=True, required=True, metavar="NAME=COUNT", help="Such as cpu=8; repeat it.")
+@click.option(
+    "--class", "declared", multiple=True, required=True, metavar="NAME=COUNT", help="Such as cpu=8; repeat it."
+)
 @owner_options
 @output_option
 @pass_app
-def request(app: App, /, claims: tuple[str, ...], screen: Screen, **options: Any) -> None:
+def request(app: App, /, declared: tuple[str, ...], screen: Screen, **options: Any) -> None:
     """Have the devices of this provider challenged, all at once; the running node answers by itself.
 
     The fee goes to the verifiers who judge. Failing jails: no minting until the next challenge is passed.
@@ -83,11 +85,11 @@ def request(app: App, /, claims: tuple[str, ...], screen: Screen, **options: Any
 
     async def work() -> dict[str, Any]:
         async with owner.open(deployment) as payer:
-            wanted = parse_claims(claims, await read_classes(payer.rpc, registry))
+            wanted = parse_declared(declared, await read_classes(payer.rpc, registry))
             await _require_none_open(payer.rpc, registry, payer.address)
             settings = await read_settings(payer.rpc, registry)
             await require_openx(payer.rpc, manifest, payer.address, settings.fee, "request it later")
-            say(f"requesting a challenge of {', '.join(claims)} for {_show(settings.fee)} ...")
+            say(f"requesting a challenge of {', '.join(declared)} for {_show(settings.fee)} ...")
             await payer.request_challenge(make_intent("challenge"), wanted, settings.fee)
             return await make_report(payer.rpc, manifest, payer.address)
 
@@ -97,20 +99,20 @@ def request(app: App, /, claims: tuple[str, ...], screen: Screen, **options: Any
         say("start the node now, or nobody answers: xnode provider run")
 
 
-def parse_claims(texts: tuple[str, ...], classes: tuple[DeviceClass, ...]) -> tuple[tuple[int, int], ...]:
+def parse_declared(texts: tuple[str, ...], classes: tuple[DeviceClass, ...]) -> tuple[tuple[int, int], ...]:
     """(class id, count) of each NAME=COUNT. UserError naming the one that is wrong."""
     known = {one.name: one for one in classes if one.weight_milli}
-    claims: dict[int, int] = {}
+    declared: dict[int, int] = {}
     for text in texts:
         name, _, count = text.partition("=")
         if name not in known:
             raise UserError("there is no such class", where=name, hint=f"choose one of: {', '.join(known)}")
         if not count.isdecimal() or not 0 < int(count) < 1 << 16:
             raise UserError(f"{text!r} is not NAME=COUNT", where="--class", hint="write it like cpu=8")
-        if known[name].class_id in claims:
+        if known[name].class_id in declared:
             raise UserError("is named twice", where=name, hint="add the counts up")
-        claims[known[name].class_id] = int(count)
-    return tuple(sorted(claims.items()))
+        declared[known[name].class_id] = int(count)
+    return tuple(sorted(declared.items()))
 
 
 async def make_report(rpc: JsonRpc, manifest: Manifest, provider: Address) -> dict[str, Any]:
@@ -190,7 +192,7 @@ async def _make_challenge(rpc: JsonRpc, registry: Address, challenge_id: Hash32 
         "deadline_s": found.deadline,
         "panel": [to_hex(member) for member in found.panel],
         "quorum": found.quorum,
-        "claims": {one.name: one.count for one in found.claims},
+        "declared": {one.name: one.count for one in found.declared},
     }
 
 
@@ -226,8 +228,8 @@ def _describe(answer: dict[str, Any]) -> str:
 
 
 def _describe_challenge(challenge: dict[str, Any]) -> str:
-    claims = ", ".join(f"{name}={count}" for name, count in challenge["claims"].items())
-    text = f"{brief_id(challenge['challenge_id'])} of {claims}: {challenge['stage']}"
+    declared = ", ".join(f"{name}={count}" for name, count in challenge["declared"].items())
+    text = f"{brief_id(challenge['challenge_id'])} of {declared}: {challenge['stage']}"
     if challenge["stage"] == "requested":
         return f"{text}, drawn after block {challenge['draw_block']}"
     return (

@@ -7,16 +7,16 @@ from typing import Any
 
 import click
 
-from xnode.capacity.challenge import MAX_CLAIMS, MAX_DEVICES, SIZE_STEP, check_size
+from xnode.capacity.challenge import MAX_DECLARED, MAX_DEVICES, SIZE_STEP, check_size
 from xnode.capacity.self_test import DeviceResult, run_self_test
 from xnode.chain.contracts.capacity_registry import DeviceClass, read_classes
 from xnode.cli.access.deployment import find_deployment, run_async
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.stake.capacity import parse_claims
+from xnode.cli.stake.capacity import parse_declared
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.config.file import read_table
 from xnode.errors import ExitCode, Permanent, UserError
-from xnode.ports.capacity import ClaimedClass
+from xnode.ports.capacity import DeclaredClass
 
 STANDARD = (
     DeviceClass(0, "cpu", "cpu", 1000, 4096, 20_000),
@@ -40,22 +40,22 @@ _COLUMNS = (
 
 @click.command("self-test")
 @click.option(
-    "--class", "claims", multiple=True, metavar="NAME=COUNT", help="Such as cpu=8; repeat it.  [default: all]"
+    "--class", "declared", multiple=True, metavar="NAME=COUNT", help="Such as cpu=8; repeat it.  [default: all]"
 )
 @click.option("--chain", "on_chain", is_flag=True, help="Test against the classes of this home's chain.")
 @click.option("--n", type=int, default=0, help="Another size of the matrices.")
 @click.option("--limit", "limit_s", type=float, default=0.0, help="Another time limit, in seconds.")
 @output_option
 @pass_app
-def self_test(app: App, /, claims: tuple[str, ...], on_chain: bool, n: int, limit_s: float, screen: Screen) -> None:
+def self_test(app: App, /, declared: tuple[str, ...], on_chain: bool, n: int, limit_s: float, screen: Screen) -> None:
     """Challenge this host as verifiers would, all devices at once, and say what each would be credited.
 
     Needs no chain and tells nobody. Exit code 0 when every device passes, 1 when one does not. Stop workloads first: they
     compete for the same cores.
     """
     classes = _read_classes(app) if on_chain else STANDARD
-    wanted = parse_claims(claims or _find_devices(app, classes), classes)
-    tested = tuple(_make_claim(classes[number], count, n, limit_s) for number, count in wanted)
+    wanted = parse_declared(declared or _find_devices(app, classes), classes)
+    tested = tuple(_make_declared(classes[number], count, n, limit_s) for number, count in wanted)
     _check_counts(tested)
     say(f"challenging {', '.join(f'{one.count} x {one.name} (n = {one.n})' for one in tested)} at once ...")
     try:
@@ -78,7 +78,7 @@ def _read_classes(app: App) -> tuple[DeviceClass, ...]:
 
 
 def _find_devices(app: App, classes: tuple[DeviceClass, ...]) -> tuple[str, ...]:
-    """Claims of what this home offers, or else of all that the host has, in the first class of each kind."""
+    """What is declared of what this home offers, or else of all that the host has, in the first class of each kind."""
     from xnode.runtime.host.gpus import read_nvml
 
     share = read_table(app.home).get("provider", {}).get("share", {})
@@ -90,14 +90,14 @@ def _find_devices(app: App, classes: tuple[DeviceClass, ...]) -> tuple[str, ...]
     return tuple(f"{first[kind]}={count}" for kind, count in counts.items() if count and kind in first)
 
 
-def _make_claim(one: DeviceClass, count: int, n: int, limit_s: float) -> ClaimedClass:
+def _make_declared(one: DeviceClass, count: int, n: int, limit_s: float) -> DeclaredClass:
     size = n or one.n or _fit_gpu()
     try:
         check_size(size)
     except ValueError as error:
         raise UserError(str(error), where="--n") from error
     limit_ms = round(1000 * limit_s) or one.time_limit_ms
-    return ClaimedClass(one.class_id, count, one.name, one.kind, one.weight_milli, size, limit_ms)
+    return DeclaredClass(one.class_id, count, one.name, one.kind, one.weight_milli, size, limit_ms)
 
 
 def _fit_gpu() -> int:
@@ -112,22 +112,22 @@ def _fit_gpu() -> int:
     return n
 
 
-def _check_counts(claims: tuple[ClaimedClass, ...]) -> None:
-    devices = sum(one.count for one in claims)
-    if not claims or len(claims) > MAX_CLAIMS or devices > MAX_DEVICES:
+def _check_counts(declared: tuple[DeclaredClass, ...]) -> None:
+    devices = sum(one.count for one in declared)
+    if not declared or len(declared) > MAX_DECLARED or devices > MAX_DEVICES:
         raise UserError(
-            f"a challenge is of 1 to {MAX_DEVICES} devices in at most {MAX_CLAIMS} classes", where="--class"
+            f"a challenge is of 1 to {MAX_DEVICES} devices in at most {MAX_DECLARED} classes", where="--class"
         )
 
 
 def _make_row(one: DeviceResult) -> dict[str, Any]:
     return {
         "device": one.device,
-        "class": one.claim.name,
-        "n": one.claim.n,
+        "class": one.device_class.name,
+        "n": one.device_class.n,
         "took_ms": one.took_ms,
-        "limit_ms": one.claim.time_limit_ms,
-        "units_per_hour": f"{one.claim.weight_milli / 1000:g}" if one.passed else "0",
+        "limit_ms": one.device_class.time_limit_ms,
+        "units_per_hour": f"{one.device_class.weight_milli / 1000:g}" if one.passed else "0",
         "passed": one.passed,
         "reason": one.reason,
     }

@@ -82,7 +82,8 @@ def on_opening_confirmed(turn: Turn, change: changes.OpeningConfirmed) -> None:
 def unpaid_at(turn: Turn, lease: ProviderLease) -> int:
     """When unpaid work reaches its limit in time: the agreed number of intervals after the last paid moment."""
     provider = turn.state.settings.provider
-    intervals = provider.exposure_intervals if provider else 1
+    # Terms of 0.1.0 do not say how many: then it is our own setting, as it was when they were signed.
+    intervals = lease.terms.exposure_intervals or (provider.exposure_intervals if provider else 1)
     return lease.covered_at_ns + intervals * lease.terms.interval_ns
 
 

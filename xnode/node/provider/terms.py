@@ -49,6 +49,7 @@ def _check_terms(turn: Turn, terms: LeaseTerms, held: HeldQuote, change: LeaseRe
         open_until_ns=terms.open_until_ns,
         availability_ppm=body.promise.availability_ppm,
         refund_ppm=body.promise.refund_ppm,
+        exposure_intervals=body.exposure_intervals,
     )
     if change.caller != body.submitter:
         return Refusal("lease_wrong_submitter", "the lease is for another submitter than who asks")

@@ -15,7 +15,7 @@ from scheduler.job import job_hash_of
 from scheduler.latency import next_latency
 from scheduler.match import Choice, choose, sort_answers
 from scheduler.preferences import Preferences
-from scheduler.quote import Quote, SignedQuote, quote_digest_of
+from scheduler.quote import Quote, QuoteBody, SignedQuote, quote_digest_of
 from scheduler.score import weights_of
 from xnode.node import changes, effects
 from xnode.node.opening import opening_until_of
@@ -134,13 +134,17 @@ def _ask_quotes(turn: Turn, job: SubmitterJob, settings: SubmitterSettings) -> N
 def on_quote_received(turn: Turn, change: changes.QuoteReceived) -> None:
     """Note the quote; with the last answer the choice is made."""
     settings = turn.state.settings.submitter
-    thaw = change.signed.quote.body.thaw
-    if settings is not None and thaw > settings.max_thaw:
+    refusal = _check_bounds(settings, change.signed.quote.body) if settings is not None else None
+    _note_answer(turn, change.job_hash, change.node, None if refusal else change.signed, refusal)
+
+
+def _check_bounds(settings: SubmitterSettings, body: QuoteBody) -> Refusal | None:
+    if body.thaw > settings.max_thaw:
         # What a provider asks for here is how long it could keep our money from us.
-        refusal = Refusal("quote_thaw", f"the quote asks for a thaw of {thaw} s; we take at most {settings.max_thaw} s")
-        _note_answer(turn, change.job_hash, change.node, None, refusal)
-    else:
-        _note_answer(turn, change.job_hash, change.node, change.signed, None)
+        detail = f"the quote asks for a thaw of {body.thaw} s; we take at most {settings.max_thaw} s"
+        return Refusal("quote_thaw", detail)
+    excess = settings.exposure_bound.find_excess(body.interval_ns, body.exposure_intervals)
+    return Refusal("quote_exposure", f"work that the quote lets go unpaid: {excess}") if excess else None
 
 
 @on_failure(effects.RequestQuote)
@@ -301,6 +305,7 @@ def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow) -> LeaseTerms
         open_until_ns=turn.at_ns + LEASE_WAIT_NS,
         availability_ppm=body.promise.availability_ppm,
         refund_ppm=body.promise.refund_ppm,
+        exposure_intervals=body.exposure_intervals,
     )
 
 

@@ -9,9 +9,9 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-import {ICapacityRegistry} from "./interfaces/ICapacityRegistry.sol";
-import {IComputeCredit} from "./interfaces/IComputeCredit.sol";
-import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
+import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
+import {IComputeCredit} from "../interfaces/IComputeCredit.sol";
+import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
 
 /// @notice See {IComputeCredit}.
 contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
@@ -42,7 +42,7 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
     ICapacityRegistry.Kind public immutable kind;
     IProviderRegistry public immutable registry;
     ICapacityRegistry public immutable capacity;
-    // Like a constant to whoever reads it.
+    // Readers see it as a constant.
     // solhint-disable-next-line immutable-vars-naming
     uint64 public immutable DEFAULT_GRACE;
 
@@ -76,7 +76,7 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
     function mint(address to, uint256 amount) external {
         if (to == address(0)) revert ZeroAddress();
         if (amount == 0) revert ZeroAmount();
-        // Only a hold's credits are kept covered.
+        // Only the credits of a hold are backed by collateral.
         if (!registry.isHold(address(this))) revert NotConnected();
         uint256 limit = limitOf(msg.sender);
         if (limit == 0) revert NotMintable(msg.sender);
@@ -125,7 +125,7 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
         uint64 since = noted.since;
         // The last one seen is looked at again: what was burned since may have made it suffice.
         for (uint256 i = Math.saturatingSub(noted.seen, 1); i < end; i++) {
-            // At most {MAX_NOTED}, of a registry made by us.
+            // At most {MAX_NOTED}, of our own registry.
             // slither-disable-next-line calls-loop
             if (_shortfallAt(provider, capacity.historyOf(provider, i)) == 0) since = 0;
         }
@@ -197,7 +197,9 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
     // ---- Inside
 
     function _setCollateralRatio(uint256 collateralRatio_, uint256 min, uint256 max) private {
-        if (collateralRatio_ < min || collateralRatio_ > max) revert CollateralRatioOutOfBounds(collateralRatio_, min, max);
+        if (collateralRatio_ < min || collateralRatio_ > max) {
+            revert CollateralRatioOutOfBounds(collateralRatio_, min, max);
+        }
         collateralRatio = collateralRatio_;
         collateralRatioSetAt = uint64(block.timestamp);
         emit CollateralRatioSet(collateralRatio_);

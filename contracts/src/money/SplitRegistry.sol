@@ -5,7 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {ISplitRegistry} from "./interfaces/ISplitRegistry.sol";
+import {ISplitRegistry} from "../interfaces/ISplitRegistry.sol";
 
 /// @notice See {ISplitRegistry}.
 contract SplitRegistry is ISplitRegistry, ReentrancyGuardTransient {

@@ -9,7 +9,7 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {IPaymentEscrow} from "./interfaces/IPaymentEscrow.sol";
+import {IPaymentEscrow} from "../interfaces/IPaymentEscrow.sol";
 
 /// @notice The half of {IPaymentEscrow} before an escrow is opened: assets, their fees and stops, and payers' free balances.
 abstract contract FreeBalance is IPaymentEscrow, Ownable2Step, ReentrancyGuardTransient {
@@ -111,7 +111,7 @@ abstract contract FreeBalance is IPaymentEscrow, Ownable2Step, ReentrancyGuardTr
         bytes32 r,
         bytes32 s
     ) external nonReentrant {
-        // Whoever sees this in the mempool can use the permit first; the approval is there all the same.
+        // Anyone who sees this in the mempool can use the permit first; the approval is there all the same.
         // solhint-disable-next-line no-empty-blocks
         try IERC20Permit(asset).permit(msg.sender, address(this), amount, deadline, v, r, s) {} catch {}
         _depositFromCaller(payer, asset, amount);
@@ -135,7 +135,7 @@ abstract contract FreeBalance is IPaymentEscrow, Ownable2Step, ReentrancyGuardTr
 
     function withdraw(address asset, uint256 amount, address to) external nonReentrant {
         if (amount == 0) revert ZeroAmount();
-        // Paid to itself the money would belong to nobody.
+        // Paid to this contract, the money would have no owner.
         if (to == address(0) || to == address(this)) revert BadRecipient(to);
         _takeFree(msg.sender, asset, amount);
         _assets[asset].liabilities -= uint128(amount);

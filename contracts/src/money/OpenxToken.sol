@@ -14,7 +14,7 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Time} from "@openzeppelin/contracts/utils/types/Time.sol";
 
-import {IOpenxToken} from "./interfaces/IOpenxToken.sol";
+import {IOpenxToken} from "../interfaces/IOpenxToken.sol";
 
 /// @notice See {IOpenxToken}.
 contract OpenxToken is ERC20, ERC20Permit, ERC20Votes, ERC20Bridgeable, Ownable2Step, IOpenxToken {

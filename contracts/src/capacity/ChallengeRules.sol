@@ -3,8 +3,8 @@ pragma solidity 0.8.37;
 
 import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 
-import {ICapacityRegistry} from "./interfaces/ICapacityRegistry.sol";
-import {VerifierList} from "./libraries/VerifierList.sol";
+import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
+import {VerifierList} from "./VerifierList.sol";
 
 /// @notice The classes and settings that challenges go by, and who may change them: the governed part of {ICapacityRegistry}.
 abstract contract ChallengeRules is ICapacityRegistry, Ownable2Step {

@@ -4,13 +4,13 @@ pragma solidity 0.8.37;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {ICapacityRegistry} from "./interfaces/ICapacityRegistry.sol";
-import {IFaultProver} from "./interfaces/IFaultProver.sol";
-import {IPaymentEscrow} from "./interfaces/IPaymentEscrow.sol";
-import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
-import {AnswerTree} from "./libraries/AnswerTree.sol";
-import {MatrixProduct} from "./libraries/MatrixProduct.sol";
-import {XnodeHashes} from "./libraries/XnodeHashes.sol";
+import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
+import {IFaultProver} from "../interfaces/IFaultProver.sol";
+import {IPaymentEscrow} from "../interfaces/IPaymentEscrow.sol";
+import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
+import {AnswerTree} from "./AnswerTree.sol";
+import {MatrixProduct} from "./MatrixProduct.sol";
+import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @notice See {IFaultProver}.
 contract FaultProver is IFaultProver {
@@ -141,7 +141,7 @@ contract FaultProver is IFaultProver {
     function proveWrongElement(
         CapacityAnswer calldata answer,
         bytes calldata sig,
-        ElementProof calldata opening,
+        ElementProof calldata proof,
         bytes32 salt
     ) external {
         bytes32 digest = _digest(capacity.domainSeparator(), XnodeHashes.hashCapacityAnswer(answer));
@@ -150,7 +150,7 @@ contract FaultProver is IFaultProver {
         if (challenged != provider || seed != answer.seed || n != answer.n) {
             revert NotTheDevice(answer.challengeId, answer.device);
         }
-        _checkWrong(answer.root, seed, n, opening);
+        _checkWrong(answer.root, seed, n, proof);
         _slash(Fault.WrongElement, provider, digest, salt);
     }
 
@@ -159,7 +159,7 @@ contract FaultProver is IFaultProver {
         bytes calldata sig,
         bytes32[] calldata roots,
         uint32 device,
-        ElementProof calldata opening,
+        ElementProof calldata proof,
         bytes32 salt
     ) external {
         address verifier = _providerOf(_digest(capacity.domainSeparator(), XnodeHashes.hashVerdict(verdict)), sig);
@@ -167,7 +167,7 @@ contract FaultProver is IFaultProver {
         bytes32 rootsHash = keccak256(abi.encodePacked(roots));
         if (rootsHash != verdict.answersHash) revert RootsNotOfVerdict(rootsHash, verdict.answersHash);
         if (device >= roots.length) revert NotTheDevice(verdict.challengeId, device);
-        _checkOpenedWrong(verdict, roots[device], device, opening);
+        _checkOpenedWrong(verdict, roots[device], device, proof);
         _slash(Fault.FalseVerdict, verifier, verdict.challengeId, salt);
     }
 
@@ -195,15 +195,15 @@ contract FaultProver is IFaultProver {
     }
 
     function _signerOf(bytes32 digest, bytes calldata sig) private pure returns (address signer) {
-        // Why a signature recovers to nobody does not matter.
+        // Why a signature recovers to no one does not matter.
         // slither-disable-next-line unused-return
         (signer,,) = ECDSA.tryRecoverCalldata(digest, sig);
     }
 
-    /// @dev The provider whose key signed. A broken signature recovers to the zero key, which nobody can bind.
+    /// @dev The provider whose key signed. A broken signature recovers to the zero key, which no provider can bind.
     function _providerOf(bytes32 digest, bytes calldata sig) private view returns (address provider) {
         address signer = _signerOf(digest, sig);
-        // At most two calls for each of MAX_PAIRS, to a contract of ours.
+        // At most two calls for each of MAX_PAIRS, to our own contract.
         // slither-disable-next-line calls-loop
         provider = registry.boundProviderOf(signer);
         if (provider == address(0)) revert NotAProvidersKey(signer);
@@ -228,7 +228,7 @@ contract FaultProver is IFaultProver {
         bytes32 salt
     ) private {
         if (a.node != b.node || a.number != b.number) revert NumbersDiffer();
-        // Each node counts for itself: a document that names a node of somebody else counts for nobody.
+        // Each node counts for itself: a document that names another provider's node proves nothing.
         address bound = registry.boundProviderOf(a.node);
         if (bound != provider) revert SignersDiffer(provider, bound);
         _slash(Fault.Equivocation, provider, keccak256(abi.encode(what, a.node, a.number)), salt);
@@ -271,11 +271,11 @@ contract FaultProver is IFaultProver {
 
     // ---- Inside: elements
 
-    /// @dev The opening leads to what was answered, and its element is not the product's.
-    function _checkWrong(bytes32 answered, bytes32 seed, uint256 n, ElementProof calldata opening) private pure {
-        bytes32 root = AnswerTree.rootOf(opening, n);
+    /// @dev The proof leads to what was answered, and its element is not the product's.
+    function _checkWrong(bytes32 answered, bytes32 seed, uint256 n, ElementProof calldata proof) private pure {
+        bytes32 root = AnswerTree.rootOf(proof, n);
         if (root != answered) revert NotInAnswer(root, answered);
-        (uint256 row, uint256 column, int256 value) = AnswerTree.elementOf(opening, n);
+        (uint256 row, uint256 column, int256 value) = AnswerTree.elementOf(proof, n);
         if (MatrixProduct.element(seed, n, row, column) == value) revert ElementIsRight(row, column, value);
     }
 
@@ -284,12 +284,12 @@ contract FaultProver is IFaultProver {
         ICapacityRegistry.Verdict calldata verdict,
         bytes32 root,
         uint32 device,
-        ElementProof calldata opening
+        ElementProof calldata proof
     ) private view {
         (address challenged, bytes32 seed, uint32 n) = capacity.deviceOf(verdict.challengeId, device);
         if (challenged == address(0)) revert NotTheDevice(verdict.challengeId, device);
-        _checkWrong(root, seed, n, opening);
-        uint256 row = AnswerTree.rowOf(opening, n);
+        _checkWrong(root, seed, n, proof);
+        uint256 row = AnswerTree.rowOf(proof, n);
         if (!_isOpened(verdict.openingSeed, device, n, row)) revert RowNotOpened(row);
     }
 
@@ -338,7 +338,7 @@ contract FaultProver is IFaultProver {
         if (signed != provider) revert SignersDiffer(signed, provider);
     }
 
-    /// @dev The escrow is ours and guarded; what it gave is known only when it has given it.
+    /// @dev The escrow is our own contract and guarded; what it gave is known only when it has given it.
     // slither-disable-next-line reentrancy-no-eth,reentrancy-events
     function _refund(IPaymentEscrow.Escrow calldata escrowTerms, bytes32 leaseId, uint256 due)
         private
@@ -365,7 +365,7 @@ contract FaultProver is IFaultProver {
 
     // ---- Inside: the proof goes in
 
-    /// @dev The registry is ours and calls nobody but OPENX; what it took is known only when it has taken it.
+    /// @dev The registry is our own contract and calls only OPENX; what it took is known only when it has taken it.
     // slither-disable-next-line reentrancy-events
     function _slash(Fault fault, address provider, bytes32 subject, bytes32 salt) private {
         bytes32 faultId = keccak256(abi.encode(fault, provider, subject));

@@ -8,10 +8,10 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-import {IOpenxToken} from "./interfaces/IOpenxToken.sol";
-import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
-import {IStakeHold} from "./interfaces/IStakeHold.sol";
-import {XnodeHashes} from "./libraries/XnodeHashes.sol";
+import {IOpenxToken} from "../interfaces/IOpenxToken.sol";
+import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
+import {IStakeHold} from "../interfaces/IStakeHold.sol";
+import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @notice See {IProviderRegistry}.
 contract ProviderRegistry is IProviderRegistry, EIP712 {
@@ -173,7 +173,7 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
     function burnForfeit(address provider) external returns (uint256 burned) {
         uint256 needed = Math.saturatingSub(heldStakeOf(provider), _ownOf(provider));
         burned = Math.saturatingSub(forfeitOf[provider], needed);
-        // What is compared is a difference of our own ledgers; nobody can send to it.
+        // What is compared is a difference of our own ledgers; no transfer can change it.
         // slither-disable-next-line incorrect-equality
         if (burned == 0) return 0;
         forfeitOf[provider] -= burned;
@@ -202,7 +202,7 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
     }
 
     function heldStakeOf(address provider) public view returns (uint256 held) {
-        // At most {MAX_HOLDS}, all made by us; a constant length would be one more number to keep.
+        // At most {MAX_HOLDS}, all our own contracts; a constant length would be one more number to keep.
         // slither-disable-next-line cache-array-length
         for (uint256 i = 0; i < _holds.length; i++) {
             // slither-disable-next-line calls-loop
@@ -237,7 +237,7 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
 
         uint256 nonce = nonces[msg.sender]++;
         bytes32 digest = _hashTypedDataV4(XnodeHashes.hashNodeKey(msg.sender, nodeKey, nonce, deadline));
-        // Why it failed matters to nobody: zero is no node key.
+        // Why it failed does not matter: zero is not a node key.
         // slither-disable-next-line unused-return
         (address recovered,,) = ECDSA.tryRecoverCalldata(digest, nodeSig);
         if (recovered != nodeKey) revert WrongNodeKeySignature(recovered, nodeKey);

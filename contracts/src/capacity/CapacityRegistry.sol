@@ -9,16 +9,16 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {ChallengeRules} from "./ChallengeRules.sol";
-import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
-import {VerifierList} from "./libraries/VerifierList.sol";
-import {XnodeHashes} from "./libraries/XnodeHashes.sol";
+import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
+import {VerifierList} from "./VerifierList.sol";
+import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @notice See {ICapacityRegistry}.
 contract CapacityRegistry is ChallengeRules, EIP712 {
     using SafeERC20 for IERC20;
     using VerifierList for VerifierList.List;
 
-    /// @dev A claim with what it is judged by, fixed at the request. One word.
+    /// @dev A declared class with what it is judged by, fixed at the request. One word.
     struct Condition {
         uint16 classId;
         uint16 count;
@@ -62,7 +62,7 @@ contract CapacityRegistry is ChallengeRules, EIP712 {
     /// @dev A verifier opens so many rows of every device: 4 rows of 65,536 elements are 1 MiB a device.
     uint32 public constant OPENED_ROWS = 4;
     /// @dev Classes of devices in one host or rack.
-    uint256 public constant MAX_CLAIMS = 8;
+    uint256 public constant MAX_DECLARED = 8;
     /// @dev The roots of all devices must fit in the transaction that proves a false verdict: 32 KiB of the 128 KiB that nodes relay.
     uint256 public constant MAX_DEVICES = 1024;
     uint256 public constant MAX_VERIFIERS = VerifierList.MAX_SLOTS;
@@ -74,7 +74,7 @@ contract CapacityRegistry is ChallengeRules, EIP712 {
     VerifierList.List private _verifiers;
     mapping(bytes32 challengeId => Trial) private _trials;
     mapping(address provider => Standing) private _standings;
-    /// @dev From 1, so that the last of none is number 0: a capacity of nothing, which ended when time began.
+    /// @dev From 1, so that the last of none is number 0: an empty capacity that ended at time zero.
     mapping(address provider => mapping(uint256 number => Capacity)) private _history;
 
     constructor(
@@ -95,16 +95,20 @@ contract CapacityRegistry is ChallengeRules, EIP712 {
 
     // ---- Challenges
 
-    function requestChallenge(Claim[] calldata claims) external returns (bytes32 challengeId) {
+    function requestChallenge(DeclaredClass[] calldata declared) external returns (bytes32 challengeId) {
         if (registry.nodeKeyOf(msg.sender) == address(0)) revert NotRegistered(msg.sender);
-        if (claims.length == 0 || claims.length > MAX_CLAIMS) revert ClaimsCount(claims.length, MAX_CLAIMS);
+        if (declared.length == 0 || declared.length > MAX_DECLARED) {
+            revert DeclaredCount(declared.length, MAX_DECLARED);
+        }
         challengeId = _request(msg.sender, false);
         Condition[] storage conditions = _trials[challengeId].conditions;
         uint256 devices = 0;
-        for (uint256 i = 0; i < claims.length; i++) {
-            if (i > 0 && claims[i].classId <= claims[i - 1].classId) revert ClaimsNotAscending(claims[i].classId);
-            conditions.push(_makeCondition(claims[i]));
-            devices += claims[i].count;
+        for (uint256 i = 0; i < declared.length; i++) {
+            if (i > 0 && declared[i].classId <= declared[i - 1].classId) {
+                revert DeclaredNotAscending(declared[i].classId);
+            }
+            conditions.push(_makeCondition(declared[i]));
+            devices += declared[i].count;
         }
         if (devices > MAX_DEVICES) revert TooManyDevices(devices, MAX_DEVICES);
     }
@@ -180,9 +184,9 @@ contract CapacityRegistry is ChallengeRules, EIP712 {
 
     function challengeOf(bytes32 challengeId) external view returns (Challenge memory) {
         Trial storage trial = _trials[challengeId];
-        Claim[] memory claims = new Claim[](trial.conditions.length);
-        for (uint256 i = 0; i < claims.length; i++) {
-            claims[i] = Claim(trial.conditions[i].classId, trial.conditions[i].count);
+        DeclaredClass[] memory declared = new DeclaredClass[](trial.conditions.length);
+        for (uint256 i = 0; i < declared.length; i++) {
+            declared[i] = DeclaredClass(trial.conditions[i].classId, trial.conditions[i].count);
         }
         return Challenge({
             provider: trial.provider,
@@ -191,7 +195,7 @@ contract CapacityRegistry is ChallengeRules, EIP712 {
             deadline: trial.deadline,
             seed: trial.seed,
             panel: trial.panel,
-            claims: claims
+            declared: declared
         });
     }
 
@@ -268,7 +272,7 @@ contract CapacityRegistry is ChallengeRules, EIP712 {
     function enlist() external {
         if (registry.nodeKeyOf(msg.sender) == address(0)) revert NotRegistered(msg.sender);
         uint96 pledge = _settings.verifierStake;
-        // Stake that covers credits cannot stand for verdicts too.
+        // Stake that is collateral for credits cannot back verdicts too.
         uint256 unheld = Math.saturatingSub(registry.stakeOf(msg.sender), registry.heldStakeOf(msg.sender));
         if (unheld < pledge) revert VerifierStakeShort(msg.sender, unheld, pledge);
         _verifiers.add(msg.sender, pledge);
@@ -337,7 +341,7 @@ contract CapacityRegistry is ChallengeRules, EIP712 {
     }
 
     /// @dev Fixes the block whose hash decides, and all that the hash decides about. Also when a draw is armed again: what was
-    /// fixed for a hash that nobody can read any more is of no use to anyone.
+    /// fixed for a hash that can no longer be read is of no use.
     function _arm(Trial storage trial) private {
         trial.seats = _settings.panelSize;
         trial.quorum = _settings.quorum;
@@ -346,12 +350,12 @@ contract CapacityRegistry is ChallengeRules, EIP712 {
         trial.drawBlock = uint64(block.number) + _settings.drawDelay;
     }
 
-    function _makeCondition(Claim calldata claim) private view returns (Condition memory) {
-        if (claim.classId >= _classes.length) revert UnknownClass(claim.classId);
-        if (claim.count == 0) revert ClaimOfNothing(claim.classId);
-        Class storage class = _classes[claim.classId];
-        if (class.weightMilli == 0) revert ClassTakesNoClaims(claim.classId);
-        return Condition(claim.classId, claim.count, class.kind, class.weightMilli, class.n, class.timeLimitMs);
+    function _makeCondition(DeclaredClass calldata declared) private view returns (Condition memory) {
+        if (declared.classId >= _classes.length) revert UnknownClass(declared.classId);
+        if (declared.count == 0) revert NothingDeclared(declared.classId);
+        Class storage class = _classes[declared.classId];
+        if (class.weightMilli == 0) revert ClassIsClosed(declared.classId);
+        return Condition(declared.classId, declared.count, class.kind, class.weightMilli, class.n, class.timeLimitMs);
     }
 
     function _endOverdue(address provider, bytes32 open) private {
@@ -395,17 +399,17 @@ contract CapacityRegistry is ChallengeRules, EIP712 {
 
     function _checkSigned(address judge, Verdict calldata verdict, bytes calldata signature) private view {
         uint256 pledge = _verifiers.pledges[judge].amount;
-        // At most MAX_PANEL of these calls, to a contract of ours.
+        // At most MAX_PANEL of these calls, to our own contract.
         // slither-disable-next-line calls-loop
         uint256 staked = registry.stakeOf(judge);
         if (staked < pledge) revert VerifierStakeShort(judge, staked, pledge);
         // slither-disable-next-line calls-loop
         address nodeKey = registry.nodeKeyOf(judge);
         bytes32 digest = _hashTypedDataV4(XnodeHashes.hashVerdict(verdict));
-        // Why a signature recovers to nobody does not matter.
+        // Why a signature recovers to no one does not matter.
         // slither-disable-next-line unused-return
         (address recovered,,) = ECDSA.tryRecoverCalldata(digest, signature);
-        // A verifier that is no provider any more has a key of zero, which a broken signature would give.
+        // A verifier that is no longer a provider has a key of zero, which a broken signature would give.
         if (recovered != nodeKey || nodeKey == address(0)) revert WrongVerdictSignature(judge, nodeKey, recovered);
     }
 

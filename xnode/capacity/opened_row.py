@@ -1,4 +1,4 @@
-"""ElementProof: rows of a committed product as a prover shows them, and the evidence in one that is wrong. Needs no numpy."""
+"""Opened row: a row of a committed product as a prover shows it, and the evidence in one that is wrong. Needs no numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errand: what the daemon asks of a worker process over its pipes, and what comes back. No stranger writes on them."""
+"""Worker request: what the daemon asks of a worker process over its pipes, and what comes back. No stranger writes on them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from metering.units import Hash32
-from xnode.capacity.opening import OpenedRow
+from xnode.capacity.opened_row import OpenedRow
 
 LENGTH_BYTES = 4
 
@@ -18,7 +18,7 @@ Kind = Literal["cpu", "gpu"]
 
 
 class Multiply(msgspec.Struct, frozen=True, tag=True):
-    """Compute a device's product and keep it. ordinal: which of the GPUs; shares of it are told while it goes on."""
+    """Compute a device's product and keep it. ordinal: which of the GPUs; progress is reported meanwhile."""
 
     kind: Kind
     ordinal: int
@@ -49,7 +49,7 @@ class Expect(msgspec.Struct, frozen=True, tag=True):
     rows: tuple[int, ...]
 
 
-Errand = Multiply | MultiplyVector | OpenRow | Expect
+WorkerRequest = Multiply | MultiplyVector | OpenRow | Expect
 
 
 class Share(msgspec.Struct, frozen=True, tag=True):
@@ -59,7 +59,7 @@ class Share(msgspec.Struct, frozen=True, tag=True):
 
 
 class Multiplied(msgspec.Struct, frozen=True, tag=True):
-    """took_ns: from taking the errand to its end, the libraries' start included."""
+    """took_ns: from taking the request to its end, the libraries' start included."""
 
     root: Hash32
     took_ns: int
@@ -92,21 +92,21 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 Report = Share | Multiplied | VectorMultiplied | RowOpened | ExpectedMade | Failed
 
 _encoder = msgspec.msgpack.Encoder()
-_errands = msgspec.msgpack.Decoder(Errand)
+_requests = msgspec.msgpack.Decoder(WorkerRequest)
 _reports = msgspec.msgpack.Decoder(Report)
 
 
-def encode_frame(message: Errand | Report) -> bytes:
+def encode_frame(message: WorkerRequest | Report) -> bytes:
     """The message behind its length."""
     payload = _encoder.encode(message)
     assert len(payload) <= MAX_FRAME_BYTES
     return len(payload).to_bytes(LENGTH_BYTES, "big") + payload
 
 
-def decode_errand(payload: bytes) -> Errand:
+def decode_request(payload: bytes) -> WorkerRequest:
     """Raises msgspec's errors: a worker that cannot read its daemon ends."""
-    errand: Errand = _errands.decode(payload)
-    return errand
+    request: WorkerRequest = _requests.decode(payload)
+    return request
 
 
 def decode_report(payload: bytes) -> Report:

@@ -9,11 +9,11 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
 import {FreeBalance} from "./FreeBalance.sol";
-import {IComputeCredit} from "./interfaces/IComputeCredit.sol";
-import {IProviderRegistry} from "./interfaces/IProviderRegistry.sol";
-import {ISplitRegistry} from "./interfaces/ISplitRegistry.sol";
-import {ClaimRows} from "./libraries/ClaimRows.sol";
-import {XnodeHashes} from "./libraries/XnodeHashes.sol";
+import {IComputeCredit} from "../interfaces/IComputeCredit.sol";
+import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
+import {ISplitRegistry} from "../interfaces/ISplitRegistry.sol";
+import {ClaimRows} from "./ClaimRows.sol";
+import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @notice See {IPaymentEscrow}. This is the escrows themselves; assets and free balances are in {FreeBalance}.
 contract PaymentEscrow is EIP712, Multicall, FreeBalance {
@@ -194,7 +194,7 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
     {
         bytes32 id = escrowId(terms);
         bytes32 digest = _hashTypedDataV4(XnodeHashes.hashVoucher(id, cumulative, receiptsHash));
-        // A broken signature recovers zero, which no terms name as signer: the rest says no more.
+        // A broken signature recovers zero, which no terms name as signer: the error code adds nothing.
         // slither-disable-next-line unused-return
         (address recovered,,) = ECDSA.tryRecoverCalldata(digest, sig);
         paid = _settle(id, cumulative, receiptsHash, recovered == terms.signer);

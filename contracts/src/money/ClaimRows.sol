@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IPaymentEscrow} from "../interfaces/IPaymentEscrow.sol";
-import {XnodeHashes} from "./XnodeHashes.sol";
+import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @title The packed rows of a batch claim, read and hashed in one piece of memory
 /// @notice A row is payer 20, signer 20, nonce 12, cumulative 16, receiptsHash 32, r 32, vs 32 bytes, big-endian, without
@@ -95,7 +95,7 @@ library ClaimRows {
             mstore(0x240, add(27, shr(255, vs)))
             mstore(0x280, s)
 
-            // A signature without a signer leaves the digest there, and nobody can find a digest that is its own signer.
+            // A signature without a signer leaves the digest there, and no one can find a digest that is its own signer.
             pop(staticcall(gas(), 1, 0x220, 0x80, 0x220, 0x20))
             signed := and(eq(mload(0x220), mload(0x0c0)), lt(s, HALF_ORDER_UP))
         }

@@ -1,0 +1,186 @@
+"""Verdicts: what a challenged node's answers are judged to be: what passes, what fails, who abstains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from metering.capacity import (
+    CapacityAnswer,
+    SignedVerdict,
+    answer_digest_of,
+    answers_hash_of,
+    element_at,
+)
+from metering.codec import decode
+from metering.eip712 import keccak
+from metering.evidence import AnswerDocument
+from metering.signature import is_signed_by
+from metering.units import NANOS_PER_SECOND, ZERO_HASH
+from tests.make.waiting import wait_until
+from tests.sim.challenging import (
+    CHALLENGE_ID,
+    CPU,
+    Liar,
+    World,
+    change_element,
+    fail,
+    judges,
+    make_node,
+    prove,
+    running,
+    wait_promise,
+)
+from tests.xnode.capacity.test_products import find_workers
+from xnode.capacity import message
+from xnode.capacity.challenge import device_seed_of
+from xnode.capacity.freivalds import make_expected
+from xnode.capacity.product import Product
+from xnode.capacity.tree import hash_leaves, make_tree
+from xnode.challenge import prover
+
+TWO_CLASSES = (CPU, replace(CPU, class_id=1, count=1, name="cpu-large", n=512))
+
+
+async def judge_liar(world: World, monkeypatch: pytest.MonkeyPatch, liar: Liar) -> tuple[SignedVerdict, ...]:
+    """What the panel makes of a node that answers like this."""
+    monkeypatch.setattr(prover, "open_products", liar.open)
+    async with running(prove(world), *judges(world)):
+        await wait_until(lambda: world.chain.recorded)
+    (verdicts,) = world.chain.recorded
+    return tuple(signed for _, signed in verdicts)
+
+
+@pytest.mark.parametrize("declared", [(CPU,), TWO_CLASSES], ids=["one class", "two classes"])
+async def test_an_honest_node_is_verified_by_all(world: World, declared: Any) -> None:
+    world.chain.challenge = replace(world.chain.challenge, declared=declared)
+    async with running(prove(world), *judges(world)):
+        await wait_until(lambda: world.chain.recorded)
+    (verdicts,) = world.chain.recorded
+    assert [member for member, _ in verdicts] == [make_node(number)[0] for number in (2, 3, 4)]
+    roots = []
+    for number in range(len(declared)):
+        subject = keccak(CHALLENGE_ID + keccak(b"seed") + number.to_bytes(4, "big"))
+        kept = await world.promises(1).find("CapacityAnswers", subject)
+        assert kept is not None
+        roots += [answer.root for answer in decode(kept, tuple[CapacityAnswer, ...])]
+    assert len(roots) == sum(one.count for one in declared)
+    for _, signed in verdicts:
+        assert signed.verdict.passed and signed.verdict.answers_hash == answers_hash_of(roots)
+    assert len({signed.verdict.opening_seed for _, signed in verdicts}) == 3
+    assert world.chain.draws >= 1
+    assert not find_workers()
+
+
+async def test_wrong_elements_fail_and_leave_evidence_that_convinces_the_contract(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdicts = await judge_liar(world, monkeypatch, Liar(change_element))
+    assert [(signed.verdict.passed, signed.verdict.answers_hash) for signed in verdicts] == [(False, ZERO_HASH)] * 3
+    documents = [decode(data, AnswerDocument) for data in await world.promises(2).list_values("AnswerDocument")]
+    assert documents
+    for document in documents:
+        answer, proof = document.signed.answer, document.proof
+        assert proof is not None and (answer.device, proof.column) == (1, 7)
+        # As FaultProver judges it: the signature, the way to the root, and the element anew.
+        assert is_signed_by(
+            make_node(1)[1].address, answer_digest_of(document.separator, answer), document.signed.signature
+        )
+        assert proof.find_root() == answer.root
+        assert proof.element != element_at(answer.seed, answer.n, *proof.find_place(answer.n))
+
+
+async def test_one_wrong_element_of_all_fails_with_every_verifier(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lie(products: dict[int, Product]) -> dict[int, Product]:
+        found = products[1]
+        elements = found.elements.copy()
+        elements[100, 200] ^= 1 << 30
+        return {**products, 1: Product(found.n, elements, make_tree(hash_leaves(0, elements.tobytes())))}
+
+    verdicts = await judge_liar(world, monkeypatch, Liar(lie))
+    # Few of them open that row, if any: it is the product with the random vector that tells.
+    assert [signed.verdict.passed for signed in verdicts] == [False] * 3
+
+
+class Knowing(Product):
+    """A wrong product whose owner says the right vector product all the same: A x (B x vector) is quickly made."""
+
+    def multiply_vector(self, vector: bytes) -> bytes:
+        seed = device_seed_of(keccak(b"seed"), 1)
+        return make_expected(seed, self.n, vector, ()).vector_product
+
+
+async def test_a_lie_that_knows_the_vector_product_fails_by_its_rows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lie(products: dict[int, Product]) -> dict[int, Product]:
+        broken = change_element(products)[1]
+        return {**products, 1: Knowing(broken.n, broken.elements, broken.tree)}
+
+    verdicts = await judge_liar(world, monkeypatch, Liar(lie))
+    assert not any(signed.verdict.passed for signed in verdicts)
+
+
+async def test_one_devices_work_does_not_pass_for_two(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdicts = await judge_liar(world, monkeypatch, Liar(lambda products: dict.fromkeys(products, products[0])))
+    assert not any(signed.verdict.passed for signed in verdicts)
+
+
+async def test_a_node_that_never_answers_fails_when_its_time_is_over(world: World) -> None:
+    async with running(*judges(world)):
+        await wait_until(lambda: world.chain.challenge.stage == "drawn")
+        await wait_until(lambda: world.calls.count(message.ANSWER) >= 9)
+        assert not world.chain.recorded
+        world.clock.ahead_ns += 26 * NANOS_PER_SECOND
+        await wait_until(lambda: world.chain.recorded)
+    (verdicts,) = world.chain.recorded
+    assert {(one.verdict.passed, one.verdict.answers_hash) for _, one in verdicts} == {(False, ZERO_HASH)}
+
+
+async def test_answers_that_come_late_fail(world: World) -> None:
+    async with running(*judges(world)):
+        await wait_until(lambda: world.chain.challenge.stage == "drawn")
+        await wait_until(lambda: world.calls.count(message.ANSWER) >= 9)
+        # Within the deadline, beyond the limit; and the prover answers before anyone has looked at the clock again.
+        world.clock.ahead_ns += 24 * NANOS_PER_SECOND
+        async with running(prove(world)):
+            world.clock.ahead_ns += 2 * NANOS_PER_SECOND
+            await wait_until(lambda: world.chain.recorded)
+    assert not world.chain.recorded[0][0][1].verdict.passed
+
+
+async def test_a_node_that_cannot_compute_fails_without_a_signature(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prover, "open_products", fail("there is no GPU here"))
+    async with running(prove(world), *judges(world)):
+        await wait_until(lambda: world.chain.challenge.stage == "drawn")
+        world.clock.ahead_ns += 26 * NANOS_PER_SECOND
+        await wait_until(lambda: world.chain.recorded)
+    assert not world.chain.recorded[0][0][1].verdict.passed
+
+
+async def test_a_node_that_answers_and_then_shows_nothing_fails(world: World) -> None:
+    async with running(*judges(world)), running(prove(world)):
+        served = world.served[make_node(1)[1].address]
+        del served[message.OPEN]
+        await wait_until(lambda: world.chain.challenge.stage == "drawn")
+        await wait_until(lambda: world.calls.count(message.OPEN) > 3 * 3)
+        assert not world.chain.recorded
+        world.clock.ahead_ns += 40 * NANOS_PER_SECOND
+        await wait_until(lambda: world.chain.recorded)
+    assert not world.chain.recorded[0][0][1].verdict.passed
+
+
+async def test_a_verifier_that_was_away_for_the_answers_abstains(world: World) -> None:
+    world.chain.draw_now()
+    world.clock.ahead_ns += 30 * NANOS_PER_SECOND
+    async with running(prove(world), *judges(world)):
+        await wait_promise(world, 1, "CapacityAnswers", keccak(CHALLENGE_ID + keccak(b"seed") + bytes(4)))
+        await world.chain.wait_looks(100)
+        assert not world.chain.recorded
+    assert await world.promises(2).find("Verdict", CHALLENGE_ID) is None
