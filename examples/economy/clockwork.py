@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metering.units import Address
-from xnode.chain.abi.codec import to_hex
 from xnode.chain.deployment.anvil import AnvilOptions, open_anvil
 from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, JsonRpc, Reverted
+from xnode.text.hex import to_hex
 
 CHAIN_ID = 31337
 GAS = 2_000_000

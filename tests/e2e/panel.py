@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
+from xnode.chain.payer import Payer, open_payer
 
 from examples.localnet import Localnet, Node
 from metering.capacity import CapacityAnswer, SignedVerdict, Verdict
@@ -21,13 +22,12 @@ from metering.codec import decode
 from metering.eip712 import keccak
 from metering.units import Address, Amount, Hash32
 from tests.e2e.market import die_at, find_point, wait_until
-from xnode.chain.abi.codec import decode_values, parse_hex, to_hex
+from xnode.chain.abi.codec import decode_values
 from xnode.chain.contracts import capacity_registry, openx_token
 from xnode.chain.contracts.capacity_registry import Verification, read_challenge, read_verification
 from xnode.chain.deployment.devnet import OWNER_KEY
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.chain.node.json_rpc import JsonRpc
-from xnode.chain.payer import Payer, open_payer
 from xnode.chain.send.transactor import Pace
 from xnode.chain.send.tx_journal import make_engine
 from xnode.cli.node.setup import ensure_node_key
@@ -36,6 +36,7 @@ from xnode.config.file import write_config
 from xnode.home import Home
 from xnode.net.identity import peer_id_text_of
 from xnode.ports.capacity import Challenge
+from xnode.text.hex import parse_hex, to_hex
 from xnode.wallet.keystore import Keystore
 from xnode.wallet.signer import NodeSigner, WalletKey
 

@@ -9,15 +9,15 @@ from metering.capacity import SignedVerdict, Verdict
 from metering.eip712 import keccak
 from metering.units import ZERO_HASH, Address, Amount, Hash32
 from tests.make.waiting import wait_until
-from xnode.chain.abi.codec import to_hex
+from xnode.chain.payer import open_payer
 from xnode.chain.contracts import capacity_registry
 from xnode.chain.contracts.capacity_registry import read_challenge, read_settings, read_verification
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc
-from xnode.chain.payer import open_payer
 from xnode.chain.send.transactor import Pace
 from xnode.chain.send.tx_journal import make_engine
 from xnode.ports.capacity import Challenge
+from xnode.text.hex import to_hex
 from xnode.wallet.signer import NodeSigner, WalletKey
 
 COUNT = 3

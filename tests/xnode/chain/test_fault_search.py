@@ -48,11 +48,11 @@ from metering.usage import NO_USAGE
 from tests.make.values import address_of, make_key, make_terms
 from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import TOKEN, Bed, DevChain, deploy_on, start_anvil
-from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import capacity_registry, fault_prover, openx_token, payment_escrow, provider_registry
 from xnode.chain.deployment.devnet import CHAIN_ID
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Reverted
+from xnode.text.hex import to_hex
 
 pytestmark = pytest.mark.chain
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.xnode.chain.devchain import Bed
-from xnode.chain.abi.codec import checksum_address
 from xnode.chain.contracts import payment_escrow, timelock
 from xnode.chain.contracts.payment_escrow import AssetState
 from xnode.chain.deployment.devnet import GOVERNANCE_DELAY_S, OWNER_KEY
 from xnode.cli.chain.governance import describe_call, make_report
+from xnode.text.hex import checksum_address
 from xnode.wallet.signer import WalletKey
 
 pytestmark = pytest.mark.chain

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 import trio
+from xnode.chain.payer import Payer, Registration, open_payer
 
 from metering.eip712 import Domain
 from metering.units import Amount
@@ -16,7 +17,6 @@ from xnode.chain.contracts import openx_token, payment_escrow
 from xnode.chain.contracts.provider_registry import StakeDetails
 from xnode.chain.deployment.manifest import Asset
 from xnode.chain.node.json_rpc import Reverted
-from xnode.chain.payer import Payer, Registration, open_payer
 from xnode.chain.send.tx_journal import make_engine
 from xnode.errors import ExitCode, UserError
 from xnode.wallet.signer import NodeSigner, WalletKey

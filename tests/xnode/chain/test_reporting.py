@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import trio
 from msgspec.structs import replace
+from xnode.chain.accounts import read_record
+from xnode.chain.payer import Payer, open_payer
 
 from metering.capacity import (
     CapacityAnswer,
@@ -32,12 +34,10 @@ from tests.make.values import make_tariff
 from tests.make.verifiers import Verifiers, make_verifiers
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
 from xnode.capacity.tree import hash_leaves, make_tree
-from xnode.chain.accounts import read_record
 from xnode.chain.contracts import fault_prover, payment_escrow
 from xnode.chain.contracts.capacity_registry import DEVICE_OF
 from xnode.chain.fault_search import SignedDocument, find_proofs, read_proven
 from xnode.chain.node.json_rpc import Reverted
-from xnode.chain.payer import Payer, open_payer
 from xnode.chain.send.tx_journal import make_engine
 from xnode.wallet.signer import NodeSigner, WalletKey
 

@@ -14,13 +14,13 @@ import trio
 
 from tests.xnode.chain.devchain import DevChain, start_anvil
 from tests.xnode.cli.conftest import DEADLINE_S, Run, error_lines
-from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts.timelock import ADMIN_ROLE, HAS_ROLE, PROPOSER_ROLE
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.errors import ExitCode
 from xnode.home import Home
+from xnode.text.hex import to_hex
 from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from xnode.cli.access.owner import Owner, chain_option, owner_options
+from xnode.cli.access.options import chain_option, payer_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.terminal.screen import Screen
@@ -40,16 +40,17 @@ def seen(app: App, export: Path, screen: Screen) -> None:
 @pass_app
 def find(app: App, documents: tuple[Path, ...], manifest: Path | None, screen: Screen) -> None:
     """Say what the documents prove: two different ones for one number, usage beyond verified capacity, a wrong element."""
+    from xnode.cli.access.access import Access
     from xnode.cli.evidence.fault_report import draw_faults, find_faults
 
-    answer = find_faults(Owner(app, manifest=manifest), documents)
+    answer = find_faults(Access(app, manifest_path=manifest), documents)
     screen.show(answer, lambda: draw_faults(screen, answer))
 
 
 @fault.command("report")
 @_documents_argument
 @click.option("--no-wait", is_flag=True, help="Only commit now; the same command proves it after the delay.")
-@owner_options
+@payer_options
 @output_option
 @pass_app
 def report(app: App, /, documents: tuple[Path, ...], no_wait: bool, screen: Screen, **options: Any) -> None:
@@ -57,12 +58,11 @@ def report(app: App, /, documents: tuple[Path, ...], no_wait: bool, screen: Scre
 
     A tenth of what is slashed goes to the wallet. Cut short, the same command goes on where it stopped.
     """
+    from xnode.cli.access.access import Access
     from xnode.cli.evidence.fault_report import draw_reported, report_faults
-    from xnode.cli.money.payment import find_payer
 
     # A submitter reports with the wallet that pays, a provider with the one that is paid.
-    owner = Owner(app, **{**options, "wallet": options["wallet"] or find_payer(app)})
-    answer = report_faults(owner, documents, no_wait)
+    answer = report_faults(Access.of_payer(app, **options), documents, no_wait)
     screen.show(answer, lambda: draw_reported(screen, answer))
 
 
@@ -73,7 +73,8 @@ def report(app: App, /, documents: tuple[Path, ...], no_wait: bool, screen: Scre
 @pass_app
 def list_(app: App, provider: str, manifest: Path | None, screen: Screen) -> None:
     """Every fault and breach that was proved, from the chain's events."""
+    from xnode.cli.access.access import Access
     from xnode.cli.evidence.fault_list import draw_proven, list_proven
 
-    answer = list_proven(Owner(app, provider, manifest))
+    answer = list_proven(Access(app, provider, manifest))
     screen.show(answer, lambda: draw_proven(screen, answer))

@@ -9,8 +9,10 @@ import click
 
 from xnode.capacity.challenge import MAX_CLAIMS, MAX_DEVICES, SIZE_STEP, check_size
 from xnode.capacity.self_test import DeviceResult, run_self_test
-from xnode.chain.contracts.capacity_registry import DeviceClass, read_classes
-from xnode.cli.access.deployment import find_deployment, run_async
+from xnode.chain.capacity import read_classes
+from xnode.chain.contracts.capacity_registry import DeviceClass
+from xnode.cli.access.access import Access
+from xnode.cli.access.deployment import run_async
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.stake.capacity import parse_claims
 from xnode.cli.terminal.screen import Column, Screen, say
@@ -50,8 +52,8 @@ _COLUMNS = (
 def self_test(app: App, /, claims: tuple[str, ...], on_chain: bool, n: int, limit_s: float, screen: Screen) -> None:
     """Challenge this host as verifiers would, all devices at once, and say what each would be credited.
 
-    Needs no chain and tells nobody. Exit code 0 when every device passes, 1 when one does not. Stop workloads first: they
-    compete for the same cores.
+    Needs no chain, and nothing leaves this host. Exit code 0 when every device passes, 1 when one does not. Stop
+    workloads first: they compete for the same cores.
     """
     classes = _read_classes(app) if on_chain else STANDARD
     wanted = parse_claims(claims or _find_devices(app, classes), classes)
@@ -68,13 +70,7 @@ def self_test(app: App, /, claims: tuple[str, ...], on_chain: bool, n: int, limi
 
 
 def _read_classes(app: App) -> tuple[DeviceClass, ...]:
-    deployment = find_deployment(app)
-
-    async def work() -> tuple[DeviceClass, ...]:
-        async with deployment.connect() as rpc:
-            return await read_classes(rpc, deployment.manifest.contracts.capacity_registry)
-
-    return run_async(work)
+    return Access(app).look(lambda reads: read_classes(reads.rpc, reads.manifest.contracts.capacity_registry))
 
 
 def _find_devices(app: App, classes: tuple[DeviceClass, ...]) -> tuple[str, ...]:
@@ -101,7 +97,7 @@ def _make_claim(one: DeviceClass, count: int, n: int, limit_s: float) -> Claimed
 
 
 def _fit_gpu() -> int:
-    """The largest n that the smallest GPU here takes; SIZE_STEP without one, which then fails by itself."""
+    """The largest n that the smallest GPU here takes; SIZE_STEP without one, which then fails anyway."""
     from xnode.capacity.cuda_product import count_gpu_bytes
     from xnode.runtime.host.gpus import read_nvml
 

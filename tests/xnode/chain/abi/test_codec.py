@@ -8,15 +8,7 @@ from eth_abi.abi import encode as abi_encode
 from metering.eip712 import keccak
 from metering.units import Address
 from xnode.chain.abi.artifacts import CONTRACTS, load_artifact
-from xnode.chain.abi.codec import (
-    Event,
-    Function,
-    checksum_address,
-    decode_revert,
-    decode_values,
-    make_signature,
-    split_types,
-)
+from xnode.chain.abi.codec import Event, Function, decode_revert, decode_values, make_signature, split_types
 from xnode.chain.contracts import (
     capacity_registry,
     compute_credit,
@@ -28,6 +20,7 @@ from xnode.chain.contracts import (
     timelock,
 )
 from xnode.chain.contracts.events import KINDS, TOPICS
+from xnode.text.hex import checksum_address
 
 MODULES = {
     "OpenxToken": openx_token,

@@ -11,11 +11,11 @@ from metering.terms import Escrow, escrow_id_of
 from metering.units import U128_MAX, ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import Voucher
 from tests.xnode.chain.devchain import TOKEN, Bed, make_wallet
-from xnode.chain.abi.codec import parse_hex, to_hex
 from xnode.chain.contracts import payment_escrow
 from xnode.chain.contracts.payment_escrow import CLAIM, CLAIM_ONE, ESCROW_ID, ROW_BYTES, encode_claim_rows, make_claims
 from xnode.chain.deployment.devnet import OWNER_KEY
 from xnode.ports.chain import ClaimRow
+from xnode.text.hex import parse_hex, to_hex
 from xnode.wallet.signer import WalletKey
 
 addresses = st.binary(min_size=20, max_size=20).map(Address)

@@ -10,10 +10,10 @@ import pytest
 import trio
 
 from tests.xnode.chain.devchain import Bed, DevChain, make_wallet
-from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import payment_escrow
 from xnode.chain.node.json_rpc import MAX_RESPONSE_BYTES, JsonRpc, NodeRefused, Reverted
 from xnode.errors import Permanent, Retryable
+from xnode.text.hex import to_hex
 
 
 @pytest.mark.chain
