@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from examples.economy.clockwork import Act
-from examples.economy.market import DAY_S, SHORTFALL_OF, UNIT, Market
+from examples.economy.market import DAY_S, UNIT, Market
 from examples.economy.party import Provider, Role, Submitter
 from examples.economy.stock import Day, SolvencyBroken, take_stock
 from xnode.chain.contracts import compute_credit, provider_registry
@@ -207,7 +207,7 @@ class Play:
             if provider.role not in LEAVING or not await self._market.ask(compute_credit.IS_DEFAULTED, provider):
                 continue
             for holder in self._entropy.sample(self._submitters, len(self._submitters)):
-                short = await self._market.ask(SHORTFALL_OF, provider)
+                short = await self._market.ask(compute_credit.SHORTFALL_OF, provider)
                 amount = min(short, await self._market.credits_of(holder))
                 if amount > 0:
                     await self._market.redeem(holder, provider, amount)

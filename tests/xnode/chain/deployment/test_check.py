@@ -69,7 +69,7 @@ async def test_a_contract_of_another_deployment_is_refused(bed: Bed, second: Man
     contracts = msgspec.structs.replace(bed.manifest.contracts, **{name: foreign})
     with pytest.raises(Permanent) as caught:
         await check_deployment(bed.rpc, msgspec.structs.replace(bed.manifest, contracts=contracts))
-    assert "mend the manifest" in str(caught.value) or "not accepted" in str(caught.value)
+    assert "fix the manifest" in str(caught.value) or "not accepted" in str(caught.value)
     assert checksum_address(foreign) in str(caught.value) or name.endswith("_credit")
 
 
