@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -131,12 +131,13 @@ def draw_credit(screen: Screen, answer: dict[str, Any]) -> None:
         )
     )
     if answer["why"]:
-        say(f"no more can be minted: {answer['why']}")
+        say(f"no more can be minted: {answer['why']}; {answer['hint']}")
 
 
 async def _report(reads: ChainReads, credit: Asset, provider: Address) -> dict[str, Any]:
     found = await read_credit(reads.rpc, credit, provider)
     stake = await read_stake(reads.rpc, reads.manifest, provider)
+    obstacle = None if found.mintable else _find_obstacle(found, OPENX, stake.can_leave)
     return {
         "provider": to_hex(provider),
         "asset": credit.symbol,
@@ -149,7 +150,8 @@ async def _report(reads: ChainReads, credit: Asset, provider: Address) -> dict[s
         "window_hours": found.window_hours,
         "shortfall": credit.format(found.shortfall),
         "is_defaulted": found.is_defaulted,
-        "why": "" if found.mintable else _explain(found, OPENX, stake.can_leave),
+        "why": obstacle.what if obstacle else "",
+        "hint": obstacle.hint if obstacle else "",
     }
 
 
@@ -159,29 +161,37 @@ async def _find_mintable(reads: ChainReads, credit: Asset, provider: Address, te
     wanted = found.mintable if text == "all" else parse_amount(text, credit.decimals, where="AMOUNT")
     if not wanted or wanted > found.mintable:
         stake = await read_stake(reads.rpc, reads.manifest, provider)
-        what = _explain(found, max(wanted, 1), stake.can_leave) or "amount must be positive"
-        raise UserError(what, where="AMOUNT", code=ExitCode.REFUSED)
+        obstacle = _find_obstacle(found, max(wanted, 1), stake.can_leave) or _Obstacle("amount must be positive", "")
+        raise UserError(obstacle.what, where="AMOUNT", hint=obstacle.hint, code=ExitCode.REFUSED)
     return Amount(wanted)
 
 
-def _explain(found: Credit, wanted: int, unlocked: int) -> str:
+class _Obstacle(NamedTuple):
+    """What keeps credits from being minted, and what to do about it."""
+
+    what: str
+    hint: str
+
+
+def _find_obstacle(found: Credit, wanted: int, unlocked: int) -> _Obstacle | None:
     """What keeps `wanted` from being minted. unlocked: OPENX of stake that nothing holds."""
     asset = found.asset
     if not found.limit:
-        return "no verified capacity is in force; see `xnode provider capacity`"
+        return _Obstacle("no verified capacity is in force", "see `xnode provider capacity`")
     if wanted > found.limit - found.outstanding:
         room = max(0, found.limit - found.outstanding)
-        return (
+        return _Obstacle(
             f"verified capacity allows {asset.show(found.limit)}, {asset.show(found.outstanding)} are outstanding, "
-            f"so at most {asset.show(room)}; serve jobs paid in {asset.symbol}, or have more capacity verified"
+            f"so at most {asset.show(room)}",
+            f"serve jobs paid in {asset.symbol}, or have more capacity verified",
         )
     needed = collateral_of(found.outstanding + wanted, found.collateral_ratio) - found.held
     if needed > unlocked:
-        return (
-            f"{format_openx(unlocked)} of stake are free as collateral, {asset.show(wanted)} take "
-            f"{format_openx(needed)}; xnode provider stake {format_amount(needed - unlocked, OPENX_DECIMALS)}"
+        return _Obstacle(
+            f"{format_openx(unlocked)} of stake are free as collateral, {asset.show(wanted)} take {format_openx(needed)}",
+            f"xnode provider stake {format_amount(needed - unlocked, OPENX_DECIMALS)}",
         )
-    return ""
+    return None
 
 
 async def _find_held(session: WalletSession, credit: Asset, text: str) -> Amount:
