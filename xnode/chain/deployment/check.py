@@ -61,12 +61,12 @@ async def _check_assets(rpc: JsonRpc, manifest: Manifest) -> None:
     states = await rpc.view_each(escrow, payment_escrow.ASSET_OF, [(asset.address,) for asset in assets])
     for asset, state in zip(assets, states, strict=True):
         if not state.is_accepted:
-            what, hint = f"{asset.symbol} is not accepted by the escrow", "take it out of the manifest"
-            raise Permanent(what, code="deployment", hint=hint)
+            hint = "take it out of the manifest"
+            raise Permanent(f"{asset.symbol} is not accepted by the escrow", code="deployment", hint=hint)
         if state.is_credit != manifest.is_credit(asset.address):
             burns = "burned" if state.is_credit else "paid out"
-            what, hint = f"{asset.symbol} is {burns} by claims of the escrow", "fix the manifest"
-            raise Permanent(what, code="deployment", hint=hint)
+            hint = "fix the manifest"
+            raise Permanent(f"{asset.symbol} is {burns} by claims of the escrow", code="deployment", hint=hint)
     missing = {manifest.contracts.gpu_credit, manifest.contracts.cpu_credit} - {asset.address for asset in assets}
     if missing:
         raise Permanent("the manifest's assets lack tGPU or tCPU", code="deployment", hint="get it again")
