@@ -72,7 +72,7 @@ async def read_verification(rpc: JsonRpc, registry: Address, provider: Address) 
 
 
 async def read_challenge(rpc: JsonRpc, registry: Address, challenge_id: Hash32, block: str = "latest") -> Challenge:
-    """A challenge as it was at a block; its stage is "none" when there is no such challenge."""
+    """A challenge as it was at a block; its stage is "none" when it is not found."""
     asked = (capacity_registry.CHALLENGE_OF, capacity_registry.CONDITIONS_OF, capacity_registry.QUORUM_OF)
     queries = [Query(registry, view, (challenge_id,)) for view in asked]
     challenge, conditions, quorum = await rpc.view_all(queries, block)

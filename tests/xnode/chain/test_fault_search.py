@@ -116,7 +116,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 
 async def send(rpc: JsonRpc, sender: Address, to: Address, data: bytes) -> None:
-    """A transaction by whoever, mined when this returns."""
+    """A transaction by any address, mined when this returns."""
     await rpc.write("anvil_setBalance", to_hex(sender), hex(10 * TOKEN))
     await rpc.write("anvil_impersonateAccount", to_hex(sender))
     call = {"from": to_hex(sender), "to": to_hex(to), "data": to_hex(data)}
@@ -155,8 +155,8 @@ async def make_ground(chain: DevChain, manifest: Manifest, rpc: JsonRpc, folder:
         await send(rpc, owner_of(key), contracts.provider_registry, provider_registry.STAKE.encode(100 * TOKEN))
         await send(rpc, owner_of(key), contracts.capacity_registry, capacity_registry.ENLIST.encode())
     challenge_id, seeds, roots = await pass_challenge(bed)
-    told = await rpc.view(contracts.capacity_registry, capacity_registry.HISTORY_OF, owner_of(NODE), 0)
-    verified = Verified(told.gpus, told.vcpus, told.since, told.until)
+    history = await rpc.view(contracts.capacity_registry, capacity_registry.HISTORY_OF, owner_of(NODE), 0)
+    verified = Verified(history.gpus, history.vcpus, history.since, history.until)
     escrow = await open_escrow(bed)
     return Ground(chain, manifest, challenge_id, seeds, roots, verified, escrow)
 
@@ -169,8 +169,8 @@ async def pass_challenge(bed: Bed) -> tuple[Hash32, tuple[Hash32, ...], tuple[Ha
     challenge_id = await rpc.view(registry, capacity_registry.OPEN_CHALLENGE_OF, provider)
     await rpc.write("anvil_mine", hex(3))
     await send(rpc, provider, registry, capacity_registry.DRAW.encode(challenge_id))
-    told = await rpc.view(registry, capacity_registry.CHALLENGE_OF, challenge_id)
-    seeds = tuple(keccak(told.seed + device.to_bytes(32, "big")) for device in range(DEVICES))
+    drawn = await rpc.view(registry, capacity_registry.CHALLENGE_OF, challenge_id)
+    seeds = tuple(keccak(drawn.seed + device.to_bytes(32, "big")) for device in range(DEVICES))
     roots = tuple(make_opening(seed, row=0).find_root() for seed in seeds)
     verdict = Verdict(challenge_id, answers_hash_of(roots), True, keccak(b"entropy"))
     domain = Domain(CHAIN_ID, registry)
@@ -194,7 +194,7 @@ async def open_escrow(bed: Bed) -> Escrow:
 
 
 def make_opening(seed: Hash32, row: int, is_wrong: bool = True) -> ElementProof:
-    """The first leaf of a row with one right or wrong element in it, in a tree of which nobody knows the rest."""
+    """The first leaf of a row with one right or wrong element in it, in a tree whose rest is unknown."""
     right = element_at(seed, N, row, 5)
     element = right + 1 if is_wrong else right
     values = bytes(20) + element.to_bytes(4, "big", signed=True) + bytes(1000)

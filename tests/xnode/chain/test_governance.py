@@ -9,7 +9,7 @@ from xnode.chain.abi.codec import Call
 from xnode.chain.contracts import payment_escrow
 from xnode.chain.deployment.devnet import GOVERNANCE_DELAY_S, OWNER_KEY
 from xnode.cli.chain.governance import describe_call, make_report
-from xnode.text.hex import checksum_address
+from xnode.text.hex import checksum_address, to_hex
 from xnode.wallet.signer import WalletKey
 
 pytestmark = pytest.mark.chain
@@ -53,4 +53,4 @@ async def test_an_unknown_call_is_shown_as_its_bytes(bed: Bed) -> None:
     assert describe_call(c, c.payment_escrow, b"\x01\x02\x03\x04") == "0x01020304"
     assert describe_call(c, c.provider_registry, b"") == "0x"
     cut = payment_escrow.SET_FEE.encode(c.openx_token, 300)[:-1]
-    assert describe_call(c, c.payment_escrow, cut) == "0x" + cut.hex()
+    assert describe_call(c, c.payment_escrow, cut) == to_hex(cut)

@@ -122,7 +122,7 @@ def test_a_setting_out_of_its_bounds_is_named_by_the_contract(
     assert error_lines(done.stderr)[-1] == "error: quorum 2 is not between 5 and 7 | hint: change it"
 
 
-def test_a_wallet_without_gas_is_told_so(xnode: Run, password: str, home: Home, chain: DevChain, plan: Path) -> None:
+def test_a_wallet_without_gas_is_refused(xnode: Run, password: str, home: Home, chain: DevChain, plan: Path) -> None:
     trio.run(Keystore(home.keystore).make_new, "poor", Path(password).read_text().strip(), MACHINE_ROUNDS)
     done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
     assert done.returncode == ExitCode.FUNDS and "no gas" in done.stderr

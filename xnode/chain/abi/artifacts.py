@@ -104,12 +104,12 @@ def load_artifact(name: str) -> Artifact:
 
 @lru_cache(maxsize=len(CONTRACTS))
 def load_abi(name: str) -> tuple[AbiEntry, ...]:
-    """What a contract can be asked and told, without its code: 0.2 ms. Permanent when the installation lacks it."""
+    """A contract's functions, events and errors, without its code: 0.2 ms. Permanent when the installation lacks it."""
     return msgspec.json.decode(_read(name), type=_AbiOnly).abi
 
 
 def find_entry(contract: str, kind: str, name: str) -> AbiEntry:
-    """The function, event or error of that name; "constructor" has none. LookupError when the contract has no such."""
+    """The function, event or error of that name; "constructor" has none. LookupError when it is not found."""
     for entry in load_abi(contract):
         if entry.kind == kind and entry.name == name:
             return entry

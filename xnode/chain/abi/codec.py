@@ -1,6 +1,6 @@
 """Calls, events and reverts in the contract ABI's bytes (https://docs.soliditylang.org/en/latest/abi-spec.html).
 
-What a contract can be asked and told is named, not typed by hand: the committed ABI has its types, and is read when the
+The functions and events of a contract are named, not typed by hand: the committed ABI has its types, and is read when the
 first call or event of the contract is used, so that a command that needs none does not wait for it.
 """
 
@@ -17,9 +17,9 @@ from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError
 
 from metering.eip712 import keccak
-from metering.units import U128_MAX, Amount, Hash32
+from metering.units import U128_MAX, Address, Amount, Hash32
 from xnode.chain.abi.artifacts import CONTRACTS, AbiEntry, AbiField, find_entry, load_abi
-from xnode.text.hex import parse_hex, to_hex
+from xnode.text.hex import checksum_address, parse_hex, to_hex
 
 R = TypeVar("R")
 E = TypeVar("E", bound=msgspec.Struct)
@@ -188,6 +188,15 @@ def _to_bytes(field: AbiField, value: Any, kind: str) -> Any:
     return value
 
 
+def show_value(value: object) -> str:
+    """A decoded value for people: addresses with their checksum, other bytes as hex."""
+    if isinstance(value, bytes):
+        return checksum_address(Address(value)) if len(value) == 20 else to_hex(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(show_value(one) for one in value) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 # ------------------------------------------------------------------------------------------------------------- reverts
 
 
@@ -198,7 +207,7 @@ class Revert(msgspec.Struct, frozen=True):
     values: dict[str, Any]
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{name}={_show(value)}" for name, value in self.values.items())
+        shown = ", ".join(f"{name}={show_value(value)}" for name, value in self.values.items())
         return f"{self.name}({shown})"
 
 
@@ -212,10 +221,6 @@ def decode_revert(data: bytes) -> Revert:
     except DecodingError:
         return Revert(known.name, {"data": data[:68]})
     return Revert(known.name, dict(zip((field.name for field in known.inputs), values, strict=True)))
-
-
-def _show(value: object) -> str:
-    return to_hex(value) if isinstance(value, bytes) else str(value)
 
 
 @lru_cache(maxsize=1)

@@ -55,7 +55,7 @@ BREACH_PROVEN = Event("FaultProver", BreachProven)
 
 
 def make_commitment(reporter: Address, fault_id: Hash32, salt: Hash32) -> Hash32:
-    """What a reporter commits to before it shows its proof, so that nobody who copies the proof can be first."""
+    """What a reporter commits to before it shows its proof, so that a copy of the proof cannot be first."""
     return keccak(abi_encode(("address", "bytes32", "bytes32"), (reporter, fault_id, salt)))
 
 

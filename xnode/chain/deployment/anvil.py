@@ -133,7 +133,7 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
 
 def _make_arguments(options: AnvilOptions) -> list[str]:
     arguments = ["--host", "127.0.0.1", "--port", str(options.port), "--chain-id", str(options.chain_id)]
-    # Names the folder, so that a left-over can be told from any other anvil, and keeps its scratch files there.
+    # Names the folder, so that a left-over can be distinguished from any other anvil, and keeps its scratch files there.
     arguments += ["--cache-path", str(options.folder)]
     # Else it writes the whole state of every block to disk: 224 KB each, 19 GB a day.
     arguments += ["--prune-history", str(KEPT_STATES)]

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from metering.eip712 import Domain
-from metering.units import Address
 from xnode.chain.abi.artifacts import load_artifact
-from xnode.chain.abi.codec import View
+from xnode.chain.abi.codec import View, show_value
 from xnode.chain.contracts import compute_credit, payment_escrow
 from xnode.chain.deployment.manifest import Contracts, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query
@@ -47,7 +46,7 @@ async def check_deployment(rpc: JsonRpc, manifest: Manifest) -> None:
         if answer != wire.due:
             where = checksum_address(wire.query.to)
             raise Permanent(
-                f"{wire.of} {where} {wire.what}: {_show(answer)} instead of {_show(wire.due)}",
+                f"{wire.of} {where} {wire.what}: {show_value(answer)} instead of {show_value(wire.due)}",
                 code="deployment",
                 hint="fix the manifest",
             )
@@ -121,11 +120,3 @@ def _make_wire(contracts: Contracts, name: str, what: str, view: str, due: Any) 
 
 def _only(value: Any) -> Any:
     return value
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, bytes):
-        return checksum_address(Address(value)) if len(value) == 20 else to_hex(value)
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_show(one) for one in value) + "]"
-    return str(value).lower() if isinstance(value, bool) else str(value)

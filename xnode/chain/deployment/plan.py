@@ -1,4 +1,4 @@
-"""Plan: everything that a deployment's constructors are told, with names, as a TOML file that people read and review."""
+"""Plan: everything that a deployment's constructors take, with names, as a TOML file that people read and review."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Credits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeviceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A class of devices: thousandths of a reference unit that one is, and the challenge that tells it."""
+    """A class of devices: thousandths of a reference unit that one is, and the challenge that verifies it."""
 
     name: str
     kind: Literal["gpu", "cpu"]
@@ -85,7 +85,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return msgspec.structs.astuple(self.capacity), classes
 
     def digest(self) -> Hash32:
-        """Tells this plan, with the contracts that it would make, from every other one."""
+        """Differs for every other plan, and for other contracts that it would make."""
         return keccak(encode(self) + b"".join(load_artifact(name).bytecode for name in CONTRACTS))
 
 

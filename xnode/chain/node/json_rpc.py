@@ -136,7 +136,7 @@ class JsonRpc:
             ) from error
 
     async def check_chain_id(self) -> int:
-        """The node's chain id. Permanent when it is not the one we were told to use."""
+        """The node's chain id. Permanent when it is not the one that is expected."""
         body = self._make_body("eth_chainId", ())
         chain_id = int(self._open("eth_chainId", await self._post(body)), 16)
         if self._chain_id is not None and chain_id != self._chain_id:

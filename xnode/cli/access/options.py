@@ -1,4 +1,4 @@
-"""Options: how a command is told the deployment and the wallet it is about."""
+"""Options: name the deployment and the wallet that a command is about."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from eth_abi.exceptions import DecodingError
 from metering.eip712 import keccak
 from metering.units import ZERO_ADDRESS, Address
 from xnode.chain.abi.artifacts import load_abi
-from xnode.chain.abi.codec import decode_values
+from xnode.chain.abi.codec import decode_values, show_value
 from xnode.chain.contracts import timelock
 from xnode.chain.deployment.check import ARTIFACT_OF
 from xnode.chain.deployment.manifest import Contracts, Manifest
@@ -117,21 +116,13 @@ def describe_call(contracts: Contracts, target: Address, data: bytes) -> str:
                 except DecodingError:
                     return to_hex(data)
                 named = zip((field.name for field in entry.inputs), values, strict=True)
-                return f"{entry.name}({', '.join(f'{name}={_show(value)}' for name, value in named)})"
+                return f"{entry.name}({', '.join(f'{name}={show_value(value)}' for name, value in named)})"
     return to_hex(data)
 
 
 def _name_contract(contracts: Contracts, target: Address) -> str:
     found = next((name for name in ARTIFACT_OF if getattr(contracts, name) == target), "")
     return found or checksum_address(target)
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, bytes):
-        return checksum_address(Address(value)) if len(value) == 20 else to_hex(value)
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return "[" + ", ".join(_show(one) for one in value) + "]"
-    return str(value)
 
 
 def _show_account(account: str) -> str:

@@ -80,7 +80,7 @@ async def test_it_ends_its_own_anvil(tmp_path: Path) -> None:
     assert not (tmp_path / "anvil.pid").exists()
 
 
-async def test_a_killed_anvil_is_told_and_loses_nothing_that_was_saved(tmp_path: Path) -> None:
+async def test_a_killed_anvil_is_reported_and_loses_nothing_that_was_saved(tmp_path: Path) -> None:
     one, state = make_wallet().address, tmp_path / "chain.json"
     with pytest.raises(ExceptionGroup) as caught:
         async with open_devnet(options(tmp_path, block_time_s=None)) as devnet:

@@ -84,7 +84,7 @@ def test_a_manifest_of_the_three_first_contracts_says_what_it_lacks_and_what_to_
     )
 
 
-def test_credits_are_told_from_other_assets() -> None:
+def test_credits_are_distinguished_from_other_assets() -> None:
     assert [asset.symbol for asset in MANIFEST.credits] == ["tCPU"]
 
 

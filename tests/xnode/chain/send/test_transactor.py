@@ -347,8 +347,8 @@ async def test_a_nonce_taken_by_another_program_gives_the_intent_a_new_one(
             results: list[Sent] = []
             nursery.start_soon(collect, results, sender.send("pay", pay(to)))
             await sender.wait_pooled()
-            dear = Transaction(CHAIN_ID, 0, 50 * 10**9, 100 * 10**9, 21_000, other, 7, b"")
-            await sender.rpc.write("eth_sendRawTransaction", to_hex(key.sign_transaction(dear)))
+            expensive = Transaction(CHAIN_ID, 0, 50 * 10**9, 100 * 10**9, 21_000, other, 7, b"")
+            await sender.rpc.write("eth_sendRawTransaction", to_hex(key.sign_transaction(expensive)))
             await sender.rpc.write("evm_mine")
             assert await sender.balance(other) == 7
             await sender.wait_pooled()
