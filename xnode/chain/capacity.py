@@ -12,7 +12,7 @@ from metering.eip712 import keccak
 from metering.units import ZERO_HASH, Address, Amount, Hash32
 from xnode.chain.abi.codec import topic_of
 from xnode.chain.contracts import capacity_registry, provider_registry
-from xnode.chain.contracts.capacity_registry import KINDS, Capacity, CapacitySettings, DeviceClass
+from xnode.chain.contracts.capacity_registry import Capacity, CapacitySettings, DeviceClass
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query, Reverted
 from xnode.chain.send.transactor import Transactor
@@ -41,13 +41,9 @@ class Verification(msgspec.Struct, frozen=True):
 
 
 async def read_classes(rpc: JsonRpc, registry: Address) -> tuple[DeviceClass, ...]:
-    """Every class, in order of class_id."""
+    """Every class; its place is its class id."""
     count = await rpc.view(registry, capacity_registry.CLASS_COUNT)
-    rows = await rpc.view_each(registry, capacity_registry.CLASS_OF, [(number,) for number in range(count)])
-    return tuple(
-        DeviceClass(number, row.name, KINDS[row.kind], row.weight_milli, row.n, row.time_limit_ms)
-        for number, row in enumerate(rows)
-    )
+    return tuple(await rpc.view_each(registry, capacity_registry.CLASS_OF, [(number,) for number in range(count)]))
 
 
 async def read_settings(rpc: JsonRpc, registry: Address) -> CapacitySettings:
@@ -86,8 +82,8 @@ async def read_challenge(rpc: JsonRpc, registry: Address, challenge_id: Hash32, 
         panel=challenge.panel,
         quorum=quorum,
         claims=tuple(
-            ClaimedClass(class_id, count, row.name, KINDS[row.kind], row.weight_milli, row.n, row.time_limit_ms)
-            for (class_id, count), row in zip(challenge.claims, conditions, strict=True)
+            ClaimedClass(class_id, count, one.name, one.kind, one.weight_milli, one.n, one.time_limit_ms)
+            for (class_id, count), one in zip(challenge.claims, conditions, strict=True)
         ),
     )
 

@@ -26,10 +26,10 @@ DRAW_GAS = 1_600_000
 """A panel out of the longest list of verifiers: what is estimated before the block's hash is there may be another draw."""
 
 
-class DeviceClass(msgspec.Struct, frozen=True):
-    """A class of devices as governed now; weight_milli 0: it takes no new claims."""
+class DeviceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A class of devices as governed now, which its place among all names. weight_milli: thousandths of a reference unit
+    that one device is, 0 when the class takes no new claims; n, time_limit_ms: of the challenge that verifies it."""
 
-    class_id: int
     name: str
     kind: Literal["gpu", "cpu"]
     weight_milli: int
@@ -37,14 +37,8 @@ class DeviceClass(msgspec.Struct, frozen=True):
     time_limit_ms: int
 
 
-class ClassRow(msgspec.Struct, frozen=True):
-    """A class of devices as the contract has it. kind: its place in KINDS."""
-
-    name: str
-    kind: int
-    weight_milli: int
-    n: int
-    time_limit_ms: int
+def _class_of(name: str, kind: int, weight_milli: int, n: int, time_limit_ms: int) -> DeviceClass:
+    return DeviceClass(name, KINDS[kind], weight_milli, n, time_limit_ms)
 
 
 class Capacity(msgspec.Struct, frozen=True):
@@ -101,7 +95,7 @@ LEAVE = Call("CapacityRegistry", "leave")
 WITHDRAW_FEES = Call("CapacityRegistry", "withdrawFees")
 
 CHALLENGE_OF = View("CapacityRegistry", "challengeOf", ChallengeRow)
-CONDITIONS_OF = View("CapacityRegistry", "conditionsOf", list_of(ClassRow))
+CONDITIONS_OF = View("CapacityRegistry", "conditionsOf", list_of(_class_of))
 DEVICE_OF = View("CapacityRegistry", "deviceOf", DeviceRow)
 QUORUM_OF = View("CapacityRegistry", "quorumOf", int)
 OPEN_CHALLENGE_OF = View("CapacityRegistry", "openChallengeOf", Hash32)
@@ -115,7 +109,7 @@ IS_VERIFIER = View("CapacityRegistry", "isVerifier", bool)
 VERIFIERS = View("CapacityRegistry", "verifiers", list_of(Address))
 HELD_STAKE_OF = View("CapacityRegistry", "heldStakeOf", amount_of)
 FEES_OF = View("CapacityRegistry", "feesOf", amount_of)
-CLASS_OF = View("CapacityRegistry", "classOf", ClassRow)
+CLASS_OF = View("CapacityRegistry", "classOf", _class_of)
 CLASS_COUNT = View("CapacityRegistry", "classCount", int)
 SETTINGS = View("CapacityRegistry", "settings", CapacitySettings)
 

@@ -17,11 +17,11 @@ import trio
 
 from metering.units import ZERO_ADDRESS, Address, Amount
 from xnode.chain.contracts import openx_token
-from xnode.chain.contracts.capacity_registry import CapacitySettings
+from xnode.chain.contracts.capacity_registry import CapacitySettings, DeviceClass
 from xnode.chain.deployment.anvil import Anvil, AnvilOptions, lock_folder, open_anvil
 from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.manifest import Manifest, read_manifest, write_manifest
-from xnode.chain.deployment.plan import Credits, DeviceClass, Governance, Plan, Supply
+from xnode.chain.deployment.plan import Credits, Governance, Plan, Supply
 from xnode.chain.node.json_rpc import JsonRpc, read_native_balance
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall, make_engine

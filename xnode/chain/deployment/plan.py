@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -12,7 +12,7 @@ from metering.codec import encode
 from metering.eip712 import keccak
 from metering.units import Address, Amount, Hash32
 from xnode.chain.abi.artifacts import CONTRACTS, load_artifact
-from xnode.chain.contracts.capacity_registry import KINDS, CapacitySettings
+from xnode.chain.contracts.capacity_registry import KINDS, CapacitySettings, DeviceClass
 from xnode.chain.deployment.manifest import Asset, parse_address
 from xnode.errors import UserError
 from xnode.text.amount import OPENX_DECIMALS, parse_amount
@@ -45,16 +45,6 @@ class Credits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gpu_collateral: Amount
     cpu_collateral: Amount
     window_hours: int
-
-
-class DeviceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A class of devices: thousandths of a reference unit that one is, and the challenge that verifies it."""
-
-    name: str
-    kind: Literal["gpu", "cpu"]
-    weight_milli: int
-    n: int
-    time_limit_ms: int
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

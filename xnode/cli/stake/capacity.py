@@ -83,7 +83,7 @@ def request(app: App, /, claims: tuple[str, ...], screen: Screen, **options: Any
 
 def parse_claims(texts: tuple[str, ...], classes: tuple[DeviceClass, ...]) -> tuple[tuple[int, int], ...]:
     """(class id, count) of each NAME=COUNT. UserError naming the one that is wrong."""
-    known = {one.name: one for one in classes if one.weight_milli}
+    known = {one.name: class_id for class_id, one in enumerate(classes) if one.weight_milli}
     claims: dict[int, int] = {}
     for text in texts:
         name, _, count = text.partition("=")
@@ -91,9 +91,9 @@ def parse_claims(texts: tuple[str, ...], classes: tuple[DeviceClass, ...]) -> tu
             raise UserError("class not found", where=name, hint=f"choose one of: {', '.join(known)}")
         if not count.isdecimal() or not 0 < int(count) < 1 << 16:
             raise UserError(f"{text!r} is not NAME=COUNT", where="--class", hint="write it like cpu=8")
-        if known[name].class_id in claims:
+        if known[name] in claims:
             raise UserError("duplicate class", where=name, hint="add the counts up")
-        claims[known[name].class_id] = int(count)
+        claims[known[name]] = int(count)
     return tuple(sorted(claims.items()))
 
 
@@ -102,7 +102,7 @@ async def make_report(reads: ChainReads, provider: Address) -> dict[str, Any]:
     rpc, registry = reads.rpc, reads.manifest.contracts.capacity_registry
     classes, settings = await read_classes(rpc, registry), await read_settings(rpc, registry)
     known = await read_verification(rpc, registry, provider)
-    asked = [(provider, one.class_id) for one in classes]
+    asked = [(provider, class_id) for class_id in range(len(classes))]
     verified = await rpc.view_each(registry, capacity_registry.VERIFIED_OF, asked)
     lapsed_since = await rpc.view(registry, capacity_registry.LAPSED_SINCE, provider)
     return {

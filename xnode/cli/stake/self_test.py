@@ -21,8 +21,8 @@ from xnode.errors import ExitCode, Permanent, UserError
 from xnode.ports.capacity import ClaimedClass
 
 STANDARD = (
-    DeviceClass(0, "cpu", "cpu", 1000, 4096, 20_000),
-    DeviceClass(1, "gpu", "gpu", 1000, 0, 120_000),
+    DeviceClass("cpu", "cpu", 1000, 4096, 20_000),
+    DeviceClass("gpu", "gpu", 1000, 0, 120_000),
 )
 """What a device is tested as where no chain is asked: as in contracts/plan.example.toml. n 0: as much as the GPU takes."""
 
@@ -57,7 +57,7 @@ def self_test(app: App, /, claims: tuple[str, ...], on_chain: bool, n: int, limi
     """
     classes = _read_classes(app) if on_chain else STANDARD
     wanted = parse_claims(claims or _find_devices(app, classes), classes)
-    tested = tuple(_make_claim(classes[number], count, n, limit_s) for number, count in wanted)
+    tested = tuple(_make_claim(number, classes[number], count, n, limit_s) for number, count in wanted)
     _check_counts(tested)
     say(f"challenging {', '.join(f'{one.count} x {one.name} (n = {one.n})' for one in tested)} at once ...")
     try:
@@ -86,14 +86,14 @@ def _find_devices(app: App, classes: tuple[DeviceClass, ...]) -> tuple[str, ...]
     return tuple(f"{first[kind]}={count}" for kind, count in counts.items() if count and kind in first)
 
 
-def _make_claim(one: DeviceClass, count: int, n: int, limit_s: float) -> ClaimedClass:
+def _make_claim(class_id: int, one: DeviceClass, count: int, n: int, limit_s: float) -> ClaimedClass:
     size = n or one.n or _fit_gpu()
     try:
         check_size(size)
     except ValueError as error:
         raise UserError(str(error), where="--n") from error
     limit_ms = round(1000 * limit_s) or one.time_limit_ms
-    return ClaimedClass(one.class_id, count, one.name, one.kind, one.weight_milli, size, limit_ms)
+    return ClaimedClass(class_id, count, one.name, one.kind, one.weight_milli, size, limit_ms)
 
 
 def _fit_gpu() -> int:
