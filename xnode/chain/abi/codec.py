@@ -22,6 +22,7 @@ from xnode.chain.abi.artifacts import CONTRACTS, AbiEntry, AbiField, find_entry,
 from xnode.text.hex import checksum_address, parse_hex, to_hex
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 E = TypeVar("E", bound=msgspec.Struct)
 
 _RESERVED = {"last": "final"}
@@ -56,15 +57,15 @@ class Call:
         return self.selector + encode_values(self.entry.inputs, values)
 
 
-class View(Call, Generic[R]):
+class View(Call, Generic[R_co]):
     """A contract function that only reads: its calldata and its result."""
 
-    def __init__(self, contract: str, name: str, result: Callable[..., R]) -> None:
+    def __init__(self, contract: str, name: str, result: Callable[..., R_co]) -> None:
         """result: makes what callers get of the outputs, or of the parts of the one output that is a tuple."""
         super().__init__(contract, name)
         self.result, self._make = result, _maker_of(result)
 
-    def decode(self, data: bytes) -> R:
+    def decode(self, data: bytes) -> R_co:
         """What the call returned; addresses as 20 bytes. Raises eth_abi's DecodingError when it is of another shape."""
         outputs = self.entry.outputs
         values = decode_values(outputs, data)

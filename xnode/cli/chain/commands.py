@@ -28,7 +28,7 @@ _LAZY = {
 
 @click.group(cls=LazyGroup, lazy=_LAZY)
 def chain() -> None:
-    """Ask the contracts, read only, or deploy them."""
+    """Ask the contracts, or deploy them."""
 
 
 @chain.command("views")
@@ -36,7 +36,7 @@ def chain() -> None:
 @output_option
 @pass_app
 def views(app: App, contract: str, screen: Screen) -> None:
-    """What can be asked of a contract."""
+    """Show what can be asked of a contract."""
     from xnode.chain.abi.artifacts import load_abi
 
     rows = [

@@ -41,7 +41,9 @@ DEADLINE_S = 3600.0
 def deploy_(
     app: App, plan_file: Path, rpc_url: str, wallet: str, out: Path | None, password_file: Path | None, screen: Screen
 ) -> None:
-    """Put all contracts on a chain as PLAN says (see contracts/plan.example.toml), and write the manifest.
+    """Put all contracts on a chain, as a plan says.
+
+    PLAN is a file like contracts/plan.example.toml; the manifest is written where it says.
 
     The wallet pays and keeps no power. Interrupted and run again it goes on where it stopped: its journal lies beside
     the manifest.

@@ -23,7 +23,7 @@ def devnet() -> None:
 @click.option("--block-time", type=click.FloatRange(min=0.05), default=1.0, show_default=True, help="Seconds.")
 @pass_app
 def up(app: App, folder: Path | None, port: int, block_time: float) -> None:
-    """Run the chain until Ctrl-C; the next start goes on from there. Wallets of this home get money automatically."""
+    """Run the chain until Ctrl-C; the next start goes on from there. Wallets of this home are funded automatically."""
     from xnode.cli.chain.devnet_run import run
 
     run(app.home, _find_folder(app, folder), port, block_time)

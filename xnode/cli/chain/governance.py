@@ -40,7 +40,7 @@ _OPERATIONS = (Column("operation"), Column("stage"), Column("ready"), Column("co
 @output_option
 @pass_app
 def governance(app: App, manifest: Path | None, show_all: bool, screen: Screen) -> None:
-    """Who may propose to the timelock, and what waits in it, is ready, or was done."""
+    """Show what waits in the timelock, and who may propose."""
     answer = Access(app, manifest_path=manifest).look(lambda reads: make_report(reads.rpc, reads.manifest))
     if not show_all:
         answer["operations"] = [one for one in answer["operations"] if one["stage"] != "done"]

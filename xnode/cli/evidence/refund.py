@@ -40,10 +40,11 @@ Breach = tuple[LeaseDocument, SignedReceipt, Amount]
 @output_option
 @pass_app
 def refund(app: App, /, documents: tuple[Path, ...], screen: Screen, **options: Any) -> None:
-    """Show a lease's terms and last receipt (written by `xnode job receipts JOB --export DIR`) to the chain.
+    """Get back what a provider promised for too little availability.
 
-    When the workload ran for less of the time than the provider promised, what both signed for that goes back to the
-    deposit. Any wallet may pay the gas.
+    Shows a lease's terms and last receipt (written by `xnode job receipts JOB --export DIR`) to the chain. When the
+    workload ran for less of the time than the provider promised, what both signed for that goes back to the deposit.
+    Any wallet may pay the gas.
     """
     access = Access.of_payer(app, **options)
     breaches = find_breaches(read_documents(documents), access.manifest)

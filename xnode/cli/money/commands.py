@@ -35,11 +35,46 @@ def pay() -> None:
 @output_option
 @pass_app
 def deposit(app: App, /, amount: str, cap: str | None, asset: str, screen: Screen, **options: Any) -> None:
-    """Deposit from the wallet, and let this node's key open escrows from it."""
+    """Deposit from the wallet, for this node to pay jobs with.
+
+    From then on this node's key may open escrows from it.
+    """
     from xnode.cli.access.access import Access
     from xnode.cli.money.payment import deposit_for_jobs, draw_done
 
     answer = deposit_for_jobs(Access.of_payer(app, **options), asset, amount, cap)
+    screen.show(answer, lambda: draw_done(screen, answer))
+
+
+@pay.command("balance")
+@payer_option
+@chain_option
+@output_option
+@pass_app
+def balance(app: App, wallet: str, manifest: Path | None, screen: Screen) -> None:
+    """Show what the wallet has, has deposited, and the node may use."""
+    from xnode.cli.access.access import Access
+    from xnode.cli.money.balance import draw_balance, read_balance
+
+    answer = read_balance(Access.of_payer(app, wallet, manifest))
+    screen.show(answer, lambda: draw_balance(screen, answer))
+
+
+@pay.command("approve")
+@click.argument("cap")
+@_asset_option
+@payer_options
+@output_option
+@pass_app
+def approve(app: App, /, cap: str, asset: str, screen: Screen, **options: Any) -> None:
+    """Set what this node's key may still use of the deposit.
+
+    0 takes it all away.
+    """
+    from xnode.cli.access.access import Access
+    from xnode.cli.money.payment import approve_node, draw_done
+
+    answer = approve_node(Access.of_payer(app, **options), asset, cap)
     screen.show(answer, lambda: draw_done(screen, answer))
 
 
@@ -56,32 +91,3 @@ def withdraw(app: App, /, amount: str, asset: str, screen: Screen, **options: An
 
     answer = withdraw_free(Access.of_payer(app, **options), asset, amount)
     screen.show(answer, lambda: draw_done(screen, answer))
-
-
-@pay.command("approve")
-@click.argument("cap")
-@_asset_option
-@payer_options
-@output_option
-@pass_app
-def approve(app: App, /, cap: str, asset: str, screen: Screen, **options: Any) -> None:
-    """Set what this node's key may still use of the deposit; 0 takes it all away."""
-    from xnode.cli.access.access import Access
-    from xnode.cli.money.payment import approve_node, draw_done
-
-    answer = approve_node(Access.of_payer(app, **options), asset, cap)
-    screen.show(answer, lambda: draw_done(screen, answer))
-
-
-@pay.command("balance")
-@payer_option
-@chain_option
-@output_option
-@pass_app
-def balance(app: App, wallet: str, manifest: Path | None, screen: Screen) -> None:
-    """What the wallet has, has deposited, and what the node may use."""
-    from xnode.cli.access.access import Access
-    from xnode.cli.money.balance import draw_balance, read_balance
-
-    answer = read_balance(Access.of_payer(app, wallet, manifest))
-    screen.show(answer, lambda: draw_balance(screen, answer))

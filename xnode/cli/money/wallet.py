@@ -49,7 +49,10 @@ def new(app: App, name: str, password_file: Path | None, screen: Screen) -> None
 @output_option
 @pass_app
 def import_(app: App, file: Path | None, name: str, password_file: Path | None, screen: Screen) -> None:
-    """Import a keystore FILE of another program, or a raw private key typed in (or piped) as hex."""
+    """Import a keystore file or a raw private key.
+
+    FILE is a keystore of another program; without it a private key is typed in (or piped) as hex.
+    """
     import trio
 
     keystore = open_keystore(app)
@@ -79,7 +82,7 @@ def ls(app: App, screen: Screen) -> None:
 @output_option
 @pass_app
 def show(app: App, wallet: str, screen: Screen) -> None:
-    """One key's address and file."""
+    """Show one key's address and file."""
     row = _make_row(open_keystore(app).find(wallet))
     screen.show(row, lambda: screen.record(row.items()))
 
@@ -90,7 +93,7 @@ def show(app: App, wallet: str, screen: Screen) -> None:
 @output_option
 @pass_app
 def balance(app: App, wallet: str, manifest: Path | None, screen: Screen) -> None:
-    """What a wallet holds on chain, and what it has deposited for jobs."""
+    """Show what a wallet holds, and what it has deposited for jobs."""
     from xnode.cli.access.access import Access
     from xnode.cli.money.balance import draw_balance, read_balance
 

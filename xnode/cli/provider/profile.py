@@ -30,7 +30,7 @@ from xnode.text.hex import to_hex
 @output_option
 @pass_app
 def profile(app: App, /, publish: bool, screen: Screen, **options: Any) -> None:
-    """What this host has, and whether the hash of it on chain is the same."""
+    """Show this host's hardware, and its hash on chain."""
     access, found = Access.of_owner(app, **options), find_profile(app)
 
     async def work(session: WalletSession) -> Hash32:

@@ -30,7 +30,10 @@ _COLUMNS = (
 @output_option
 @pass_app
 def reputation(app: App, provider: str, manifest: Path | None, screen: Screen) -> None:
-    """Settled work, proven faults and refunds of PROVIDER (address or wallet; default: this home's), read from chain."""
+    """Show a provider's settled work, proven faults and refunds.
+
+    PROVIDER is an address or a wallet, by default this home's; read from the chain.
+    """
     access = Access.of_owner(app, provider, manifest)
     address = access.address
     answer = make_answer(access.look(lambda reads: read_record(reads.rpc, reads.manifest, address)))

@@ -45,7 +45,10 @@ _HISTORY = (Column("from"), Column("until"), Column("GPUs", right=True), Column(
 @click.pass_context
 @pass_app
 def capacity(app: App, ctx: click.Context, /, provider: str, screen: Screen, **options: Any) -> None:
-    """What is verified for each class and until when, jail, the open challenge, and what was before."""
+    """Show verified capacity, or request a challenge.
+
+    What is verified for each class and until when, jail, the open challenge, and what was before.
+    """
     if ctx.invoked_subcommand:
         return
     access = Access.of_owner(app, **{**options, **({"wallet": provider} if provider else {})})
@@ -60,9 +63,10 @@ def capacity(app: App, ctx: click.Context, /, provider: str, screen: Screen, **o
 @output_option
 @pass_app
 def request(app: App, /, claims: tuple[str, ...], screen: Screen, **options: Any) -> None:
-    """Have the devices of this provider challenged, all at once; the running node answers automatically.
+    """Have the devices of this provider challenged, all at once.
 
-    The fee goes to the verifiers who judge. Failing jails: no minting until the next challenge is passed.
+    The running node answers automatically. The fee goes to the verifiers who judge. Failing jails: no minting until the
+    next challenge is passed.
     """
 
     async def work(session: WalletSession) -> dict[str, Any]:

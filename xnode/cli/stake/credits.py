@@ -37,7 +37,10 @@ _asset_option = click.option("--asset", default="tCPU", show_default=True, help=
 @output_option
 @pass_app
 def mint(app: App, /, amount: str, asset: str, recipient: str, screen: Screen, **options: Any) -> None:
-    """Make AMOUNT of credits (or "all" that can be made); without it, show what can be made and why no more."""
+    """Mint credits against verified capacity and stake.
+
+    AMOUNT may be "all" that can be minted; without it, shows how much that is, and why no more.
+    """
     access = Access.of_owner(app, **options)
     credit = find_credit(access.manifest, asset)
 
@@ -60,9 +63,9 @@ def mint(app: App, /, amount: str, asset: str, recipient: str, screen: Screen, *
 @output_option
 @pass_app
 def burn(app: App, /, amount: str, asset: str, provider: str, screen: Screen, **options: Any) -> None:
-    """Give back AMOUNT of the wallet's credits at a provider, which then owes that much less.
+    """Give credits back to a provider, which then owes that much less.
 
-    A provider that cannot honour the credits it sold can buy them back, and so frees its stake.
+    A provider that cannot honour the credits it sold can buy them back, and frees its stake so.
     """
     access = Access.of_owner(app, **options)
     credit = find_credit(access.manifest, asset)
@@ -86,7 +89,10 @@ def burn(app: App, /, amount: str, asset: str, provider: str, screen: Screen, **
 @output_option
 @pass_app
 def redeem(app: App, /, provider: str, amount: str, asset: str, screen: Screen, **options: Any) -> None:
-    """Give up AMOUNT of the wallet's credits for the stake of PROVIDER, which minted them and defaulted."""
+    """Give credits up for the stake of a provider that defaulted.
+
+    AMOUNT of the wallet's credits; PROVIDER minted them and cannot serve them.
+    """
     access = Access.of_payer(app, **options)
     credit, at = find_credit(access.manifest, asset), find_address(app, provider)
 

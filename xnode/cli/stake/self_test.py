@@ -50,10 +50,10 @@ _COLUMNS = (
 @output_option
 @pass_app
 def self_test(app: App, /, claims: tuple[str, ...], on_chain: bool, n: int, limit_s: float, screen: Screen) -> None:
-    """Challenge this host as verifiers would, all devices at once, and say what each would be credited.
+    """Challenge this host as verifiers would.
 
-    Needs no chain, and nothing leaves this host. Exit code 0 when every device passes, 1 when one does not. Stop
-    workloads first: they compete for the same cores.
+    All devices at once; shows what each would be credited. Needs no chain, and reports to no one. Exit code 0 when
+    every device passes, 1 when one does not. Stop workloads first: they compete for the same cores.
     """
     classes = _read_classes(app) if on_chain else STANDARD
     wanted = parse_claims(claims or _find_devices(app, classes), classes)

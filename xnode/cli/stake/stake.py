@@ -28,7 +28,10 @@ from xnode.text.hex import to_hex
 @output_option
 @pass_app
 def stake(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
-    """Stake AMOUNT of OPENX as collateral; without it, show the stake and what locks it."""
+    """Stake OPENX as collateral, or show the stake.
+
+    Without AMOUNT, shows the stake and what locks it.
+    """
     access = Access.of_owner(app, **options)
     wanted = parse_amount(amount, OPENX_DECIMALS, where="AMOUNT") if amount else None
     if wanted is not None and not wanted:
@@ -52,9 +55,11 @@ def stake(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
 @output_option
 @pass_app
 def unstake(app: App, /, amount: str, withdraw: bool, screen: Screen, **options: Any) -> None:
-    """Let AMOUNT of the stake (or "all" that nothing locks) start to thaw, or take out what has thawed.
+    """Let stake thaw, and take out what has thawed.
 
-    What thaws (others call it unbonding) counts as stake no more, and can still be slashed until it is taken out.
+    AMOUNT starts to thaw, or "all" that nothing locks; --withdraw takes out what has thawed.
+
+    What thaws counts as stake no more, and can still be slashed until it is taken out.
     """
 
     if bool(amount) == withdraw:

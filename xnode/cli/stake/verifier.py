@@ -28,7 +28,7 @@ from xnode.text.hex import to_hex
 
 @click.group("verifier", cls=LazyGroup)
 def verifier() -> None:
-    """Judge others' challenges. The running node does it automatically once its provider has enlisted."""
+    """Judge others' challenges, for a fee. The running node does it automatically once its provider has enlisted."""
 
 
 @verifier.command("enlist")
@@ -36,7 +36,7 @@ def verifier() -> None:
 @output_option
 @pass_app
 def enlist(app: App, /, screen: Screen, **options: Any) -> None:
-    """Become a verifier: a part of the stake is collateral of the verdicts from then on."""
+    """Become a verifier, with a part of the stake as collateral."""
 
     async def work(session: WalletSession) -> None:
         registry = session.manifest.contracts.capacity_registry
@@ -57,18 +57,15 @@ def enlist(app: App, /, screen: Screen, **options: Any) -> None:
     _do(Access.of_owner(app, **options), screen, work)
 
 
-@verifier.command("leave")
+@verifier.command("status")
 @owner_options
 @output_option
 @pass_app
-def leave(app: App, /, screen: Screen, **options: Any) -> None:
-    """Judge no more. The pledge stays held for a while, for what was signed before."""
-
-    async def work(session: WalletSession) -> None:
-        say("leaving ...")
-        await leave_verifiers(session, make_intent("leave"))
-
-    _do(Access.of_owner(app, **options), screen, work)
+def status(app: App, /, screen: Screen, **options: Any) -> None:
+    """Show whether it judges, what it pledged, and what it earned."""
+    access = Access.of_owner(app, **options)
+    address = access.address
+    _draw(screen, access.look(lambda reads: _report(reads, address)))
 
 
 @verifier.command("fees")
@@ -76,7 +73,7 @@ def leave(app: App, /, screen: Screen, **options: Any) -> None:
 @output_option
 @pass_app
 def fees(app: App, /, screen: Screen, **options: Any) -> None:
-    """Have the fees that were earned paid to the provider's payout."""
+    """Have earned fees paid out to the provider's payout address."""
 
     async def work(session: WalletSession) -> None:
         registry = session.manifest.contracts.capacity_registry
@@ -95,21 +92,27 @@ def fees(app: App, /, screen: Screen, **options: Any) -> None:
 @output_option
 @pass_app
 def documents(app: App, export: Path, screen: Screen) -> None:
-    """Write what this node holds against others, for `xnode fault report`: wrong elements and contradicting verdicts."""
+    """Export evidence against others, for `xnode fault report`.
+
+    Wrong elements of answers, and contradicting verdicts, that this node has seen.
+    """
     from xnode.cli.evidence.files import export_documents
 
     export_documents(app.control.stream("provider.documents"), export, screen)
 
 
-@verifier.command("status")
+@verifier.command("leave")
 @owner_options
 @output_option
 @pass_app
-def status(app: App, /, screen: Screen, **options: Any) -> None:
-    """Whether it judges, what it pledged, and what it earned."""
-    access = Access.of_owner(app, **options)
-    address = access.address
-    _draw(screen, access.look(lambda reads: _report(reads, address)))
+def leave(app: App, /, screen: Screen, **options: Any) -> None:
+    """Stop being a verifier. The pledge stays locked for a while, for what was signed before."""
+
+    async def work(session: WalletSession) -> None:
+        say("leaving ...")
+        await leave_verifiers(session, make_intent("leave"))
+
+    _do(Access.of_owner(app, **options), screen, work)
 
 
 def _do(access: Access, screen: Screen, work: Callable[[WalletSession], Awaitable[None]]) -> None:

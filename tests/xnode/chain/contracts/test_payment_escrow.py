@@ -53,10 +53,13 @@ async def test_escrow_id_is_the_contracts(bed: Bed, seed: int) -> None:
 
 def make_escrow(seed: int) -> Escrow:
     """Terms with every field far from its default; the last ones at their limits."""
-    address = [make_wallet(f"{seed} {name}").address for name in range(4)]
+    payer, signer, provider, asset = (make_wallet(f"{seed} {name}").address for name in range(4))
     top = seed == 11
     return Escrow(
-        *address,
+        payer,
+        signer,
+        provider,
+        asset,
         split=Hash32(bytes([seed]) * 32),
         thaw=2**32 - 1 if top else seed * 1000,
         nonce=2**96 - 1 if top else seed * 10**20,
@@ -105,11 +108,11 @@ def test_a_signature_of_another_form_is_not_packed(signature: bytes) -> None:
 async def test_claim_of_our_row_pays_what_claim_one_pays(bed: Bed, cumulative: int, damage: str) -> None:
     escrow, signer = await open_funded(bed)
     row = make_row(escrow, bed.manifest.domain.separator(), signer, cumulative, Hash32(b"\x07" * 32))
-    assert row.voucher is not None
+    voucher = row.voucher
+    assert voucher is not None
     if damage == "signature":
-        row = ClaimRow(escrow, row.voucher, bytes([row.signature[0] ^ 1]) + row.signature[1:])
-    voucher = (row.voucher.cumulative, row.voucher.receipts_hash, row.signature)
-    one = await dry_run(bed, CLAIM_ONE.encode(escrow, *voucher))
+        row = ClaimRow(escrow, voucher, bytes([row.signature[0] ^ 1]) + row.signature[1:])
+    one = await dry_run(bed, CLAIM_ONE.encode(escrow, voucher.cumulative, voucher.receipts_hash, row.signature))
     batch = await dry_run(bed, make_claims([row])[0])
     assert batch == one == (min(cumulative, 5 * TOKEN) if damage == "none" else 0)
 
