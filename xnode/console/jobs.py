@@ -16,6 +16,7 @@ from xnode.jobfile.jobfile import ImageSource, JobFile, bid_of
 from xnode.jobfile.read import validate_jobfile
 from xnode.ports.store import Blobs
 from xnode.runtime.oci_layout import blob_path, digest_of, list_blobs, read_layout
+from xnode.text.hex import to_hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class JobMaker:
     def find_asset(self, name: str) -> Asset:
         """The accepted asset of this symbol or 0x address."""
         for asset in self.assets.values():
-            if name.lower() in (asset.symbol.lower(), "0x" + asset.address.hex()):
+            if name.lower() in (asset.symbol.lower(), to_hex(asset.address)):
                 return asset
         known = ", ".join(sorted(self.assets))
         raise UserError(f"asset {name} is not accepted on this chain", where="asset", hint=f"use one of: {known}")
