@@ -17,7 +17,7 @@ from metering.eip712 import keccak
 from metering.evidence import NumberedDocument
 from metering.faults import Equivocation, find_equivocations
 from metering.terms import Escrow
-from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
+from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32, mul_div_down
 from metering.voucher import Voucher
 from xnode.chain.abi.codec import View
 from xnode.chain.capacity import read_challenge
@@ -169,7 +169,7 @@ class Market:
 
     async def sell(self, seller: Provider, buyer: Submitter, amount: int, price: int) -> None:
         """amount of the seller's credits for OPENX; price: OPENX base units for one whole credit."""
-        cost = amount * price // UNIT
+        cost = mul_div_down(amount, price, UNIT)
         await self.chain.act(
             Act(seller.address, self.credit, openx_token.TRANSFER.encode(buyer.address, amount)),
             Act(buyer.address, self.manifest.contracts.openx_token, openx_token.TRANSFER.encode(seller.address, cost)),

@@ -26,7 +26,7 @@ from metering.faults import Fault, Proof
 from metering.receipt import Receipt, SignedReceipt
 from metering.resources import Resources
 from metering.terms import Escrow, LeaseTerms, escrow_id_of
-from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32
+from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32, mul_div_down
 from metering.usage import Counters, usage_of
 from tests.make.values import make_tariff
 from tests.make.verifiers import Verifiers, make_verifiers
@@ -124,7 +124,7 @@ class Suspect:
         record = await read_record(self.bed.rpc, self.bed.manifest, self.provider)
         assert (record.faults, record.slashed) == (1, stake * ppm // 10**6)
         assert record.stake == stake - record.slashed
-        assert await self.bed.openx_of(self.reporter.address) - before == record.slashed // 10
+        assert await self.bed.openx_of(self.reporter.address) - before == mul_div_down(record.slashed, 1, 10)
         assert await read_proven(self.bed.rpc, self.bed.manifest, [proof]) == [True]
 
 

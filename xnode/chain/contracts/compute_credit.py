@@ -6,6 +6,7 @@ from enum import IntEnum
 
 import msgspec
 
+from metering.units import mul_div_up
 from xnode.chain.abi.codec import Call, View, amount_of
 from xnode.text.amount import OPENX
 
@@ -48,4 +49,4 @@ def collateral_of(amount: int, collateral_ratio: int) -> int:
 
     collateral_ratio: for one whole credit, which has as many base units as one OPENX.
     """
-    return -(-max(amount, 0) * collateral_ratio // OPENX)
+    return mul_div_up(max(amount, 0), collateral_ratio, OPENX)
