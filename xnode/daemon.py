@@ -63,6 +63,7 @@ from xnode.runtime.podman.engine import PodmanEngine
 from xnode.store.database import migrate_apart, open_database
 from xnode.store.journal import Journal
 from xnode.store.promises import SqlPromises
+from xnode.text.hex import to_hex
 from xnode.wallet.keystore import Keystore
 from xnode.wallet.signer import NodeSigner, WalletKey
 
@@ -243,7 +244,7 @@ class _Daemon:
             await self._serve_http(nursery, console, registry)
             await nursery.start(serve_control, config.home.control, bind_methods(console))
             freeze_start()
-            log.info("node ready", node="0x" + signer.address.hex(), listen=net.multiaddrs(), version=__version__)
+            log.info("node ready", node=to_hex(signer.address), listen=net.multiaddrs(), version=__version__)
 
     def _serve_capacity(self, ground: _Ground, chain: ChainClient, net: Net, loop: Loop) -> CapacityWatch | None:
         """What a provider does about challenges: answers those about itself, and judges others when it is drawn."""
@@ -323,7 +324,7 @@ class _Daemon:
             except RpcRefused as refused:
                 code = decode(refused.body, Refusal).code
                 self._refusals[code] += 1
-                log.info("refused", method=method, peer="0x" + caller.hex(), code=code)
+                log.info("refused", method=method, peer=to_hex(caller), code=code)
                 raise
 
         return counted

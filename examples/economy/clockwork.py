@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metering.units import Address
-from xnode.chain.abi.codec import to_hex
 from xnode.chain.deployment.anvil import AnvilOptions, open_anvil
 from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, JsonRpc, Reverted
+from xnode.text.hex import to_hex
 
 CHAIN_ID = 31337
 GAS = 2_000_000
@@ -35,21 +35,21 @@ class ActFailed(Exception):
 
 
 class Clockwork:
-    """An anvil that mines when it is told to. Acts given together share a block as far as it goes, in no order."""
+    """An anvil that mines only on request. Acts given together share a block as far as it goes, in no order."""
 
     def __init__(self, rpc: JsonRpc, url: str) -> None:
         self.rpc, self.url = rpc, url
         self.acts_done = 0
 
     async def take_over(self) -> None:
-        """From now on blocks are made by act() and jump(), and nobody needs a key."""
+        """From now on blocks are made by act() and jump(), and no key is needed."""
         await self.rpc.write("evm_setAutomine", False)
         await self.rpc.write("anvil_autoImpersonateAccount", True)
         # Else blocks follow the machine's clock, and a slow one would see another history.
         await self.rpc.write("anvil_setBlockTimestampInterval", 1)
 
     async def enrich(self, who: Address) -> None:
-        """Gives it gas money for ever."""
+        """Gives it gas money forever."""
         await self.rpc.write("anvil_setBalance", to_hex(who), hex(RICH_WEI))
 
     async def act(self, *acts: Act) -> None:
@@ -104,7 +104,7 @@ class Clockwork:
         return found
 
     async def _explain(self, act: Act) -> str:
-        # Asked after the fact, so in a state that may differ: a hint for whoever looks.
+        # Asked after the fact, so in a state that may differ: a hint for the reader.
         return await self.why_refused(act) or "it would be done now"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import trio
@@ -16,9 +17,10 @@ from metering.eip712 import keccak
 from metering.evidence import NumberedDocument
 from metering.faults import Equivocation, find_equivocations
 from metering.terms import Escrow
-from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
+from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32, mul_div_down
 from metering.voucher import Voucher
-from xnode.chain.abi.codec import Function
+from xnode.chain.abi.codec import View
+from xnode.chain.capacity import read_challenge
 from xnode.chain.contracts import (
     capacity_registry,
     compute_credit,
@@ -27,17 +29,20 @@ from xnode.chain.contracts import (
     payment_escrow,
     provider_registry,
 )
-from xnode.chain.contracts.capacity_registry import challenge_id_of, read_challenge
+from xnode.chain.contracts.capacity_registry import CapacitySettings, challenge_id_of
 from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.devnet import CLASSES, OWNER_KEY
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.deployment.plan import CapacitySettings, Credits, Governance, Plan, Supply
+from xnode.chain.deployment.plan import Credits, Governance, Plan, Supply
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
 from xnode.ports.chain import ClaimRow
+from xnode.text.amount import OPENX
 from xnode.wallet.signer import NodeKey, WalletKey
 
-UNIT = 10**18
+R = TypeVar("R")
+
+UNIT = OPENX
 DAY_S = 86_400
 THAW_S = 3_600
 FOREVER = 2**63
@@ -47,9 +52,7 @@ ANSWERS = keccak(b"the simulated devices' roots")
 RECEIPTS = keccak(b"the simulated leases' receipts")
 COMMIT_DELAY_S = 600
 
-NOTE_SHORTAGE = Function("noteShortage(address)")
-BACKING_OF = Function("backingOf(address)", "uint256")
-SHORTFALL_OF = Function("shortfallOf(address)", "uint256")
+BACKING_OF = View("ProviderRegistry", "backingOf", int)
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class Market:
         await self.chain.act(*[Act(_owner(), registry, await self._judge(one)) for one in ids])
         for provider, _ in claims:
             state = await self.chain.rpc.view(registry, capacity_registry.CAPACITY_OF, provider.address)
-            provider.until = state[-1]
+            provider.until = state.until
 
     def _next_challenge(self, provider: Provider) -> Hash32:
         number = self._challenges.get(provider.address, 0) + 1
@@ -147,13 +150,13 @@ class Market:
         verdicts, signatures = [], []
         for member in panel:
             verdict = Verdict(challenge_id, ANSWERS, True, keccak(member))
-            verdicts.append((challenge_id, ANSWERS, True, verdict.opening_seed))
+            verdicts.append(verdict)
             node = self.verifiers[member].node
             signatures.append(node.sign_typed(self.manifest.capacity_domain, "Verdict", verdict))
         return capacity_registry.RECORD.encode(challenge_id, panel, verdicts, signatures)
 
     async def note_shortage(self, provider: Provider) -> None:
-        await self.chain.act(Act(_owner(), self.credit, NOTE_SHORTAGE.encode(provider.address)))
+        await self.chain.act(Act(_owner(), self.credit, compute_credit.NOTE_SHORTAGE.encode(provider.address)))
 
     # ---- Credits
 
@@ -166,7 +169,7 @@ class Market:
 
     async def sell(self, seller: Provider, buyer: Submitter, amount: int, price: int) -> None:
         """amount of the seller's credits for OPENX; price: OPENX base units for one whole credit."""
-        cost = amount * price // UNIT
+        cost = mul_div_down(amount, price, UNIT)
         await self.chain.act(
             Act(seller.address, self.credit, openx_token.TRANSFER.encode(buyer.address, amount)),
             Act(buyer.address, self.manifest.contracts.openx_token, openx_token.TRANSFER.encode(seller.address, cost)),
@@ -193,12 +196,10 @@ class Market:
         escrow = self.manifest.contracts.payment_escrow
         terms = Escrow(payer.address, payer.node.address, provider.address, self.credit, ZERO_HASH, THAW_S, nonce)
         deposit = payment_escrow.DEPOSIT.encode(payer.address, self.credit, amount)
-        reserve = payment_escrow.OPEN.encode(payment_escrow.make_terms_values(terms), amount)
+        reserve = payment_escrow.OPEN.encode(terms, amount)
         # Of one sender, so in order.
         await self.chain.act(Act(payer.address, escrow, deposit), Act(payer.address, escrow, reserve))
-        escrow_id = Hash32(
-            await self.chain.rpc.view(escrow, payment_escrow.ESCROW_ID, payment_escrow.make_terms_values(terms))
-        )
+        escrow_id = await self.chain.rpc.view(escrow, payment_escrow.ESCROW_ID, terms)
         voucher = Voucher(escrow_id, Amount(amount), RECEIPTS)
         row = ClaimRow(terms, voucher, payer.node.sign_typed(self.manifest.domain, "Voucher", voucher))
         await self.chain.act(*(Act(provider.address, escrow, claim) for claim in payment_escrow.make_claims([row])))
@@ -231,25 +232,22 @@ class Market:
     # ---- Looking
 
     async def openx_of(self, party: Party) -> int:
-        found: int = await self.chain.rpc.view(
-            self.manifest.contracts.openx_token, openx_token.BALANCE_OF, party.address
-        )
-        return found
+        token = self.manifest.contracts.openx_token
+        return await self.chain.rpc.view(token, openx_token.BALANCE_OF, party.address)
 
     async def credits_of(self, party: Party) -> int:
-        found: int = await self.chain.rpc.view(self.credit, openx_token.BALANCE_OF, party.address)
-        return found
+        return await self.chain.rpc.view(self.credit, openx_token.BALANCE_OF, party.address)
 
-    async def ask(self, function: Function, provider: Provider) -> int:
+    async def ask(self, view: View[R], provider: Provider) -> R:
         """What the credit says of one provider."""
-        return int(await self.chain.rpc.view(self.credit, function, provider.address))
+        return await self.chain.rpc.view(self.credit, view, provider.address)
 
     async def wealth_of(self, provider: Provider) -> int:
         """OPENX in hand, staked and thawing. Not its forfeit, which it never gets back."""
         details = await self.chain.rpc.view(
             self.manifest.contracts.provider_registry, provider_registry.STAKE_DETAILS, provider.address
         )
-        return await self.openx_of(provider) + int(details[0]) + int(details[1])
+        return await self.openx_of(provider) + details.staked + details.thawing
 
     # ---- Inside
 

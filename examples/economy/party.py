@@ -1,4 +1,4 @@
-"""Party: somebody who takes part, and what it did."""
+"""Party: one who takes part, and what it did."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenario: who takes part, and what everybody decides to do each day."""
+"""Scenario: who takes part, and what each party decides to do each day."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from examples.economy.clockwork import Act
-from examples.economy.market import DAY_S, SHORTFALL_OF, UNIT, Market
+from examples.economy.market import DAY_S, UNIT, Market
 from examples.economy.party import Provider, Role, Submitter
 from examples.economy.stock import Day, SolvencyBroken, take_stock
 from xnode.chain.contracts import compute_credit, provider_registry
@@ -112,13 +112,13 @@ class Play:
     # ---- Capacity
 
     async def _get_verified(self, soon: int) -> None:
-        """Everybody who stays renews what ends before `soon`."""
+        """All who stay renew what ends before `soon`."""
         due = [one for one in self._providers if one.until < soon and (not one.is_gone or one.role is Role.SHRINKS)]
         if due:
             await self._market.verify([(one, 1 if one.is_gone else one.gpus) for one in due])
         for one in due:
             if one.is_gone:
-                # Anybody would: it is what starts the grace.
+                # Any party would: it is what starts the grace.
                 await self._market.note_shortage(one)
 
     # ---- Minting
@@ -202,12 +202,12 @@ class Play:
                 await self._market.report_itself(provider, range(1, SELF_REPORTS + 1))
 
     async def _redeem(self) -> None:
-        """Once somebody is in default, holders take its stake for what they hold, if that pays more than selling."""
+        """Once a provider is in default, holders take its stake for what they hold, if that pays more than selling."""
         for provider in self._providers:
             if provider.role not in LEAVING or not await self._market.ask(compute_credit.IS_DEFAULTED, provider):
                 continue
             for holder in self._entropy.sample(self._submitters, len(self._submitters)):
-                short = await self._market.ask(SHORTFALL_OF, provider)
+                short = await self._market.ask(compute_credit.SHORTFALL_OF, provider)
                 amount = min(short, await self._market.credits_of(holder))
                 if amount > 0:
                     await self._market.redeem(holder, provider, amount)
@@ -215,7 +215,7 @@ class Play:
     # ---- In the end
 
     def _check_the_left(self) -> None:
-        """Who redeemed got the collateral, whoever came first; of one that burned its stake, nine tenths."""
+        """Those who redeemed got the collateral, in any order; of one that burned its stake, nine tenths."""
         for provider in self._providers:
             promised = collateral_of(provider.redeemed, self._market.rules.collateral)
             if provider.role is Role.BURNS:

@@ -11,7 +11,7 @@ from examples.economy.party import Provider, Role
 from metering.units import Address
 from xnode.chain.contracts import compute_credit, openx_token, payment_escrow, provider_registry
 from xnode.chain.contracts.compute_credit import collateral_of
-from xnode.chain.node.json_rpc import View
+from xnode.chain.node.json_rpc import Query
 
 
 class SolvencyBroken(Exception):
@@ -66,15 +66,15 @@ async def take_stock(market: Market, providers: Sequence[Provider], number: int)
 
 async def _read_accounts(market: Market, addresses: Iterable[Address]) -> list[Account]:
     registry = market.manifest.contracts.provider_registry
-    views = []
+    queries = []
     for address in addresses:
-        views += [
-            View(market.credit, compute_credit.OUTSTANDING, (address,)),
-            View(market.credit, compute_credit.LIMIT_OF, (address,)),
-            View(registry, provider_registry.HELD_STAKE_OF, (address,)),
-            View(registry, BACKING_OF, (address,)),
+        queries += [
+            Query(market.credit, compute_credit.OUTSTANDING, (address,)),
+            Query(market.credit, compute_credit.LIMIT_OF, (address,)),
+            Query(registry, provider_registry.HELD_STAKE_OF, (address,)),
+            Query(registry, BACKING_OF, (address,)),
         ]
-    found = await market.chain.rpc.view_all(views)
+    found = await market.chain.rpc.view_all(queries)
     return [Account(*found[start : start + 4]) for start in range(0, len(found), 4)]
 
 

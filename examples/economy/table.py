@@ -68,8 +68,8 @@ def _make_notes(outcome: Outcome) -> list[str]:
             f"(challenge fees) and {show(position)} tGPU (the escrow's fee)."
         )
     if refused:
-        told = ", ".join(f"{count} x {name}" for name, count in sorted(refused.items()))
+        causes = ", ".join(f"{count} x {name}" for name, count in sorted(refused.items()))
         notes.append(
-            f"- Attempts to over-mint, or to take covering stake away: {sum(refused.values())}, all refused ({told})."
+            f"- Attempts to over-mint, or to take away stake that is collateral: {sum(refused.values())}, all refused ({causes})."
         )
     return notes

@@ -9,8 +9,10 @@ import trio
 
 from metering.units import Address
 from xnode.chain.contracts import openx_token, payment_escrow
+from xnode.chain.contracts.events import CLAIMED
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.chain.node.json_rpc import JsonRpc
+from xnode.text.hex import to_hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ class Ledger:
 
     async def _count_claims(self) -> int:
         query = {
-            "address": "0x" + self.manifest.contracts.payment_escrow.hex(),
-            "topics": ["0x" + payment_escrow.CLAIMED.topic.hex()],
+            "address": to_hex(self.manifest.contracts.payment_escrow),
+            "topics": [to_hex(CLAIMED.topic)],
             "fromBlock": "0x0",
         }
         async with JsonRpc(self.manifest.rpc_url, self.manifest.chain_id) as rpc:

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,21 +21,25 @@ from metering.codec import decode
 from metering.eip712 import keccak
 from metering.units import Address, Amount, Hash32
 from tests.e2e.market import die_at, find_point, wait_until
-from xnode.chain.abi.codec import decode_values, parse_hex, to_hex
+from xnode.chain.abi.codec import decode_values, topic_of
+from xnode.chain.capacity import Verification, read_challenge, read_settings, read_verification
 from xnode.chain.contracts import capacity_registry, openx_token
-from xnode.chain.contracts.capacity_registry import Verification, read_challenge, read_verification
 from xnode.chain.deployment.devnet import OWNER_KEY
 from xnode.chain.deployment.manifest import Manifest, read_manifest
+from xnode.chain.intents.registration import register_provider
+from xnode.chain.intents.session import WalletSession, open_session
+from xnode.chain.intents.stake import add_stake
+from xnode.chain.intents.verification import enlist, request_challenge
 from xnode.chain.node.json_rpc import JsonRpc
-from xnode.chain.payer import Payer, open_payer
 from xnode.chain.send.transactor import Pace
 from xnode.chain.send.tx_journal import make_engine
 from xnode.cli.node.setup import ensure_node_key
-from xnode.cli.provider.commands import DEFAULT_PRICES
+from xnode.cli.provider.prices import DEFAULT_PRICES
 from xnode.config.file import write_config
 from xnode.home import Home
 from xnode.net.identity import peer_id_text_of
 from xnode.ports.capacity import Challenge
+from xnode.text.hex import parse_hex, to_hex
 from xnode.wallet.keystore import Keystore
 from xnode.wallet.signer import NodeSigner, WalletKey
 
@@ -195,23 +199,23 @@ class Panel:
                 nursery.start_soon(self._register, member)
 
     async def _register(self, member: Member) -> None:
-        async with self._open_payer(member) as payer:
+        async with self._open_session(member) as session:
             signer = NodeSigner(member.key, self.manifest.domain)
-            deadline = await payer.chain_time_s() + 3600
+            deadline = await session.chain_time_s() + 3600
             consent = signer.sign_node_key(self.manifest.registry_domain, member.owner.address, 0, deadline)
-            await payer.register_provider("register", member.key.address, deadline, consent)
-            await payer.stake("stake", STAKE)
+            await register_provider(session, "register", member.key.address, deadline, consent)
+            await add_stake(session, "stake", STAKE)
             if member is not self.challenged:
-                await payer.enlist("enlist")
+                await enlist(session, "enlist")
 
-    def _open_payer(self, member: Member) -> object:
+    def _open_session(self, member: Member) -> AbstractAsyncContextManager[WalletSession]:
         engine = make_engine(self.net.folder / f"{member.node.name}.wallet.sqlite")
-        return open_payer(self.manifest, member.owner, engine, pace=Pace(poll_interval_s=0.1))
+        return open_session(self.manifest, member.owner, engine, pace=Pace(poll_interval_s=0.1))
 
     async def _request(self) -> Hash32:
         provider = self.challenged.owner.address
-        async with self._open_payer(self.challenged) as payer:  # type: ignore[attr-defined]
-            return await _request(payer, self.manifest, provider)
+        async with self._open_session(self.challenged) as session:
+            return await _request(session, provider)
 
     async def _read(self) -> Verification:
         async with self._rpc() as rpc:
@@ -224,13 +228,13 @@ class Panel:
 
     async def _read_recorded(self) -> dict[Address, SignedVerdict]:
         registry = self.manifest.contracts.capacity_registry
-        topic = keccak(b"VerdictsRecorded(bytes32,bool,bytes32,address[])")
+        topic = topic_of("CapacityRegistry", "VerdictsRecorded")
         query = {"address": to_hex(registry), "topics": [to_hex(topic)], "fromBlock": "0x0"}
         async with self._rpc() as rpc:
             last = (await rpc.read("eth_getLogs", query))[-1]
             sent = await rpc.read("eth_getTransactionByHash", last["transactionHash"])
         data = parse_hex(sent["input"])
-        _, members, verdicts, signatures = decode_values(capacity_registry.RECORD.inputs, data[4:])
+        _, members, verdicts, signatures = decode_values(capacity_registry.RECORD.entry.inputs, data[4:])
         return {
             Address(member): SignedVerdict(Verdict(*verdict), signature)
             for member, verdict, signature in zip(members, verdicts, signatures, strict=True)
@@ -244,11 +248,11 @@ class Panel:
             return int(await rpc.view(registry, provider_registry.STAKE_OF, self.challenged.owner.address))
 
 
-async def _request(payer: Payer, manifest: Manifest, provider: Address) -> Hash32:
-    registry = manifest.contracts.capacity_registry
-    settings = await capacity_registry.read_settings(payer.rpc, registry)
-    await payer.request_challenge(f"challenge/{secrets.token_hex(4)}", ((0, VCPUS),), settings.fee)
-    verification = await read_verification(payer.rpc, registry, provider)
+async def _request(session: WalletSession, provider: Address) -> Hash32:
+    registry = session.manifest.contracts.capacity_registry
+    settings = await read_settings(session.rpc, registry)
+    await request_challenge(session, f"challenge/{secrets.token_hex(4)}", ((0, VCPUS),), settings.fee)
+    verification = await read_verification(session.rpc, registry, provider)
     if verification.open_challenge is not None:
         return verification.open_challenge
     raise AssertionError("the challenge is not open")

@@ -7,17 +7,20 @@ from pathlib import Path
 
 from metering.capacity import SignedVerdict, Verdict
 from metering.eip712 import keccak
-from metering.units import ZERO_HASH, Address, Amount, Hash32
+from metering.units import ZERO_HASH, Address, Hash32
 from tests.make.waiting import wait_until
-from xnode.chain.abi.codec import to_hex
+from xnode.chain.capacity import read_challenge, read_settings, read_verification
 from xnode.chain.contracts import capacity_registry
-from xnode.chain.contracts.capacity_registry import read_challenge, read_settings, read_verification
 from xnode.chain.deployment.manifest import Manifest
+from xnode.chain.intents.registration import register_provider
+from xnode.chain.intents.session import open_session
+from xnode.chain.intents.stake import add_stake
+from xnode.chain.intents.verification import enlist
 from xnode.chain.node.json_rpc import JsonRpc
-from xnode.chain.payer import open_payer
 from xnode.chain.send.transactor import Pace
 from xnode.chain.send.tx_journal import make_engine
 from xnode.ports.capacity import Challenge
+from xnode.text.hex import to_hex
 from xnode.wallet.signer import NodeSigner, WalletKey
 
 COUNT = 3
@@ -75,25 +78,22 @@ class Verifiers:
             said = Verdict(challenge.challenge_id, answers if passed else ZERO_HASH, passed, keccak(member))
             signature = signers[member].sign_typed(self._manifest.capacity_domain, "Verdict", said)
             verdicts[member] = SignedVerdict(said, signature)
-        rows = [
-            (one.verdict.challenge_id, one.verdict.answers_hash, passed, one.verdict.opening_seed)
-            for one in verdicts.values()
-        ]
+        said_all = [one.verdict for one in verdicts.values()]
         signatures = [one.signature for one in verdicts.values()]
-        await self._send(capacity_registry.RECORD.encode(challenge.challenge_id, list(verdicts), rows, signatures))
+        await self._send(capacity_registry.RECORD.encode(challenge.challenge_id, list(verdicts), said_all, signatures))
         return verdicts
 
     async def _enlist(self, one: Verifier) -> None:
         stake = (await read_settings(self._rpc, self._registry)).verifier_stake
         engine = make_engine(self._folder / f"{one.wallet.address.hex()}.sqlite")
         url = self._rpc._url
-        async with open_payer(self._manifest, one.wallet, engine, rpc_url=url, pace=PACE) as payer:
-            deadline = await payer.chain_time_s() + 600
+        async with open_session(self._manifest, one.wallet, engine, rpc_url=url, pace=PACE) as session:
+            deadline = await session.chain_time_s() + 600
             signer = NodeSigner(one.node, self._manifest.domain)
             consent = signer.sign_node_key(self._manifest.registry_domain, one.wallet.address, 0, deadline)
-            await payer.register_provider("register", one.node.address, deadline, consent)
-            await payer.stake("stake", Amount(stake))
-            await payer.enlist("enlist")
+            await register_provider(session, "register", one.node.address, deadline, consent)
+            await add_stake(session, "stake", stake)
+            await enlist(session, "enlist")
 
     async def _send(self, data: bytes) -> None:
         """A transaction to CapacityRegistry by anvil's second, unlocked account: the first is the devnet's own."""

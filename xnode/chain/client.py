@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,25 +14,27 @@ from sqlalchemy import Engine
 from metering.eip712 import typed_digest
 from metering.signature import recover_signer
 from metering.terms import Escrow, Opening, escrow_id_of
-from metering.units import U128_MAX, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
-from xnode.chain.abi.codec import Function, checksum_address, parse_hex
-from xnode.chain.contracts import payment_escrow, provider_registry
-from xnode.chain.contracts.capacity_registry import CapacityClient
+from metering.units import ZERO_HASH, Amount, Hash32
+from xnode.chain.abi.codec import Call
+from xnode.chain.capacity import CapacityClient
+from xnode.chain.contracts import payment_escrow
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import JsonRpc, Reverted, View
+from xnode.chain.node.json_rpc import JsonRpc, Reverted
 from xnode.chain.node.logs import POLL_S, Cursor, LogPoller
+from xnode.chain.reads import ChainReads
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall
 from xnode.errors import Permanent
-from xnode.ports.chain import ClaimRow, EscrowState, Sent
+from xnode.ports.chain import ClaimRow, Sent
 from xnode.ports.wallet import TransactionSigner
+from xnode.text.hex import checksum_address, parse_hex
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
 # A row that is skipped when estimated may be paid when mined (a top-up came between), and a release that had nothing to
-# give back may have something: limits must hold for the dear case. Unused gas costs nothing.
+# give back may have something: limits must hold for the expensive case. Unused gas costs nothing.
 CLAIM_GAS = 180_000  # With the first fee and the first share of a split ever taken in an asset.
 CLAIM_ROW_GAS = 24_000
 RELEASE_GAS = 50_000
@@ -40,14 +42,12 @@ RELEASE_GAS = 50_000
 log = structlog.get_logger(__name__)
 
 
-class ChainClient:
+class ChainClient(ChainReads):
     """The contracts of one manifest, through one chain node and one key. run() must be running for sends to end."""
 
     def __init__(self, rpc: JsonRpc, manifest: Manifest, transactor: Transactor) -> None:
-        self.manifest = manifest
-        self._rpc, self._transactor = rpc, transactor
-        self._escrow = manifest.contracts.payment_escrow
-        self._registry = manifest.contracts.provider_registry
+        super().__init__(rpc, manifest)
+        self._transactor = transactor
         self._separator = manifest.domain.separator()
         self.capacity = CapacityClient(rpc, manifest, transactor)
 
@@ -60,61 +60,32 @@ class ChainClient:
     ) -> LogPoller:
         """Reads the contracts' confirmed events, from the deployment or a saved cursor on."""
         manifest, addresses = self.manifest, (self._escrow, self._registry)
-        return LogPoller(self._rpc, addresses, manifest.deployed_at_block, manifest.confirmations, cursor, find_pause_s)
+        return LogPoller(self.rpc, addresses, manifest.deployed_at_block, manifest.confirmations, cursor, find_pause_s)
 
     async def make_cursor(self) -> Cursor:
         """A cursor at the newest confirmed block: a poller that goes on from it gives only what comes later."""
-        head = int(await self._rpc.read("eth_blockNumber"), 16)
-        number = max(0, head - self.manifest.confirmations + 1)
-        block = await self._rpc.read("eth_getBlockByNumber", hex(number), False)
+        number = max(0, await self.head_number() - self.manifest.confirmations + 1)
+        block = await self.rpc.read("eth_getBlockByNumber", hex(number), False)
         return Cursor(((number, Hash32(parse_hex(block["hash"]))),))
 
-    # ---- Reading
+    # ---- Checking
 
     async def check(self) -> str:
-        """One line about the chain, when everything is what the manifest says; else Permanent with what to mend."""
-        chain_id = await self._rpc.check_chain_id()
-        await check_deployment(self._rpc, self.manifest)
-        return f"chain {chain_id} at {self._rpc.where}, escrow {checksum_address(self._escrow)}"
+        """One line about the chain, when everything is what the manifest says; else Permanent with what to fix."""
+        chain_id = await self.rpc.check_chain_id()
+        await check_deployment(self.rpc, self.manifest)
+        return f"chain {chain_id} at {self.rpc.where}, escrow {checksum_address(self._escrow)}"
 
     async def check_is_there(self) -> None:
         """Nothing, when the node serves our chain now; else Retryable or Permanent."""
-        await self._rpc.check_chain_id()
-
-    async def free_balance(self, payer: Address, asset: Address) -> Amount:
-        """What the payer can still reserve or withdraw."""
-        return _to_amount(await self._rpc.view(self._escrow, payment_escrow.FREE, payer, asset))
-
-    async def opener_cap(self, payer: Address, opener: Address, asset: Address) -> Amount:
-        """What the opener may still reserve of the payer's free balance."""
-        return _to_amount(await self._rpc.view(self._escrow, payment_escrow.OPENER_CAP, payer, opener, asset))
-
-    async def escrow_state(self, escrow_id: Hash32) -> EscrowState:
-        """The escrow now; all zero when it was never opened."""
-        return (await self.escrow_states((escrow_id,)))[0]
-
-    async def escrow_states(self, escrow_ids: Sequence[Hash32]) -> tuple[EscrowState, ...]:
-        """The escrows now, in order; at most MAX_ROWS."""
-        assert len(escrow_ids) <= payment_escrow.MAX_ROWS, "too many escrows at once"
-        found = await self._rpc.view(self._escrow, payment_escrow.ESCROW_STATES, tuple(escrow_ids))
-        return tuple(EscrowState(Amount(deposited), Amount(claimed), end) for deposited, claimed, end in found)
-
-    async def provider_of(self, node: Address) -> Address | None:
-        """The provider whose node key this is now."""
-        owner: Address = await self._rpc.view(self._registry, provider_registry.PROVIDER_OF, node)
-        return None if owner == ZERO_ADDRESS else owner
-
-    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
-        """The OPENX of each provider that counts as stake, in order."""
-        views = [View(self._registry, provider_registry.STAKE_OF, (provider,)) for provider in providers]
-        return tuple(_to_amount(stake) for stake in await self._rpc.view_all(views))
+        await self.rpc.check_chain_id()
 
     # ---- Sending
 
     async def open_escrow(self, intent: str, escrow: Escrow, opening: Opening, signature: bytes) -> Sent:
         """Relays the opening; confirmed when it returns. ok too when someone else has relayed it first."""
         signed_by = recover_signer(typed_digest(self._separator, "Opening", opening), signature)
-        # Whoever else signed would be refused; a payer that is a contract (ERC-1271) recovers to nobody we know.
+        # Another signer would be refused; a payer that is a contract (ERC-1271) recovers to an unknown address.
         opener = escrow.signer if signed_by == escrow.signer else escrow.payer
         data = payment_escrow.make_open_by_sig(escrow, opening, opener, signature)
         try:
@@ -122,10 +93,9 @@ class ChainClient:
         except Reverted as error:
             if error.revert.name != "NonceAlreadyUsed":
                 raise
-            head = int(await self._rpc.read("eth_blockNumber"), 16)
-            return Sent(intent, ZERO_HASH, head, True, 0)
+            return Sent(intent, ZERO_HASH, await self.head_number(), True, 0)
         nonce = int.from_bytes(opening.nonce, "big")
-        used = sent.ok or await self._rpc.view(self._escrow, payment_escrow.IS_NONCE_USED, opener, nonce)
+        used = sent.ok or await self.rpc.view(self._escrow, payment_escrow.IS_NONCE_USED, opener, nonce)
         return replace(sent, ok=used)
 
     async def claim_and_release(self, intent: str, rows: tuple[ClaimRow, ...], release: bool) -> Sent:
@@ -180,9 +150,8 @@ class ChainClient:
         """Gives the rest back to the payer's free balance after the thaw."""
         return await self._send_terms(intent, payment_escrow.CLOSE, escrow)
 
-    async def _send_terms(self, intent: str, function: Function, escrow: Escrow) -> Sent:
-        data = function.encode(payment_escrow.make_terms_values(escrow))
-        return await self._transactor.send(intent, TxCall(self._escrow, data))
+    async def _send_terms(self, intent: str, call: Call, escrow: Escrow) -> Sent:
+        return await self._transactor.send(intent, TxCall(self._escrow, call.encode(escrow)))
 
 
 def make_client(
@@ -201,14 +170,9 @@ async def open_client(
     """A running client. rpc_url: "" takes the manifest's."""
     url = rpc_url or manifest.rpc_url
     if not url:
-        raise Permanent("no chain node is named; set chain.rpc_url")
+        raise Permanent("no chain node is named", hint="set chain.rpc_url")
     async with JsonRpc(url, manifest.chain_id) as rpc, trio.open_nursery() as nursery:
         client = make_client(rpc, manifest, signer, engine, pace)
         await nursery.start(client.run)
         yield client
         nursery.cancel_scope.cancel()
-
-
-def _to_amount(value: int) -> Amount:
-    # 256 bits come only as "without limit", or from an asset nobody should accept.
-    return Amount(min(value, U128_MAX))

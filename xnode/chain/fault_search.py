@@ -20,9 +20,8 @@ from metering.receipt import SignedReceipt, receipt_digest_of
 from metering.signature import recover_signer
 from metering.units import ZERO_ADDRESS, Address, Hash32
 from xnode.chain.contracts import capacity_registry, fault_prover, provider_registry
-from xnode.chain.contracts.capacity_registry import Capacity
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import JsonRpc, View
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.overuse import find_overuse
 
 SignedDocument = LeaseDocument | SignedReceipt | CoveredVoucher | NumberedDocument | AnswerDocument | VerdictDocument
@@ -53,23 +52,23 @@ async def find_proofs(rpc: JsonRpc, manifest: Manifest, documents: Sequence[Sign
 
 
 async def read_owners(rpc: JsonRpc, manifest: Manifest, nodes: Iterable[Address]) -> dict[Address, Address]:
-    """The provider to which each of these node keys is bound for ever; a key that is bound to none is left out."""
+    """The provider to which each of these node keys is bound forever; a key that is bound to none is left out."""
     asked = list(dict.fromkeys(nodes))
     registry = manifest.contracts.provider_registry
-    bound = await rpc.view_all([View(registry, provider_registry.BOUND_PROVIDER_OF, (node,)) for node in asked])
+    bound = await rpc.view_each(registry, provider_registry.BOUND_PROVIDER_OF, [(node,) for node in asked])
     return {node: owner for node, owner in zip(asked, bound, strict=True) if owner != ZERO_ADDRESS}
 
 
 async def read_proven(rpc: JsonRpc, manifest: Manifest, proofs: Sequence[Proof]) -> list[bool]:
-    """Of each whether it has been proved before."""
+    """For each, whether it has been proved before."""
     prover = manifest.contracts.fault_prover
-    return await rpc.view_all([View(prover, fault_prover.IS_PROVEN, (proof.fault_id,)) for proof in proofs])
+    return await rpc.view_each(prover, fault_prover.IS_PROVEN, [(proof.fault_id,) for proof in proofs])
 
 
 def _is_of(document: SignedDocument, separator: Hash32, capacity: Hash32) -> bool:
     match document:
         case SignedReceipt() | CoveredVoucher():
-            return True  # They do not say; a signature in another domain recovers to nobody that is bound.
+            return True  # They do not say; a signature in another domain recovers to no key that is bound.
         case LeaseDocument() | NumberedDocument():
             return document.separator == separator
         case AnswerDocument() | VerdictDocument():
@@ -77,7 +76,7 @@ def _is_of(document: SignedDocument, separator: Hash32, capacity: Hash32) -> boo
 
 
 def _list_signers(documents: Sequence[SignedDocument], separator: Hash32) -> list[Address]:
-    """Whoever signed something by which it can be proved wrong, and whoever an offer names."""
+    """Who signed something by which it can be proved wrong, and the nodes that offers name."""
     found: list[Address | None] = []
     for document in documents:
         match document:
@@ -97,7 +96,8 @@ def _list_signers(documents: Sequence[SignedDocument], separator: Hash32) -> lis
 
 async def _read_device(rpc: JsonRpc, manifest: Manifest, challenge_id: Hash32, device: int) -> Device:
     registry = manifest.contracts.capacity_registry
-    return Device(*await rpc.view(registry, capacity_registry.DEVICE_OF, challenge_id, device))
+    row = await rpc.view(registry, capacity_registry.DEVICE_OF, challenge_id, device)
+    return Device(row.provider, row.seed, row.n)
 
 
 async def _find_overuse(
@@ -119,10 +119,10 @@ async def _find_overuse(
 
 async def _read_verdicts(rpc: JsonRpc, manifest: Manifest, provider: Address) -> list[tuple[int, Verified]]:
     registry = manifest.contracts.capacity_registry
-    count = int(await rpc.view(registry, capacity_registry.HISTORY_LENGTH, provider))
+    count = await rpc.view(registry, capacity_registry.HISTORY_LENGTH, provider)
     places = range(max(0, count - MAX_HISTORY), count)
-    views = [View(registry, capacity_registry.HISTORY_OF, (provider, place)) for place in places]
-    verdicts = [Capacity(*values) for values in await rpc.view_all(views)]
+    rows = [(provider, place) for place in places]
+    verdicts = await rpc.view_each(registry, capacity_registry.HISTORY_OF, rows)
     return [
         (place, Verified(one.gpus, one.vcpus, one.since, one.until))
         for place, one in zip(places, verdicts, strict=True)

@@ -14,9 +14,9 @@ from xnode.console.console import Console
 from xnode.console.job import JobParams, find_escrow, find_job, find_lease
 from xnode.console.job_maker import find_lease_id
 from xnode.console.method import NoParams, control_method
-from xnode.console.present import hex_of
 from xnode.control.views import Document, ReceiptRow
 from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterLease
+from xnode.text.hex import to_hex
 
 
 class LeaseParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,7 +65,7 @@ async def provider_documents(console: Console, _params: NoParams) -> AsyncIterat
     console.require_provider()
     assert console.capacity_documents is not None
     async for kind, data in console.capacity_documents.read_all():
-        yield Document(kind, hex_of(data))
+        yield Document(kind, to_hex(data))
 
 
 @control_method("offer.contradictions")
@@ -73,13 +73,13 @@ async def contradictions(console: Console, _params: NoParams) -> list[Document]:
     """The documents of every two different offers that a node signed under one number and that reached us."""
     proofs = console.market.book.offers.proofs
     documents = [one for proof in proofs for one in console.evidence.make_contradiction(proof)]
-    return [Document(one.kind, hex_of(encode(one))) for one in documents]
+    return [Document(one.kind, to_hex(encode(one))) for one in documents]
 
 
 def show_documents(evidence: LeaseEvidence) -> Iterator[Document]:
     """Each document of a lease, the lease's own first."""
     for one in (evidence.document, *evidence.receipts, *evidence.vouchers):
-        yield Document(type(one).__name__, hex_of(encode(one)), hex_of(evidence.lease_id))
+        yield Document(type(one).__name__, to_hex(encode(one)), to_hex(evidence.lease_id))
 
 
 def is_vouchered(signed: SignedReceipt, escrow: SubmitterEscrow | None) -> bool:

@@ -12,12 +12,13 @@ import msgspec
 from metering.units import Address, Amount, Hash32
 from scheduler.job import Image, InputFile, Job
 from xnode.chain.deployment.manifest import Asset
-from xnode.chain.deployment.plan import OPENX_DECIMALS
 from xnode.errors import ExitCode, UserError
 from xnode.jobfile.jobfile import ImageSource, JobFile, bid_of
 from xnode.jobfile.read import validate_jobfile
 from xnode.ports.store import Blobs
 from xnode.runtime.oci_layout import blob_path, digest_of, list_blobs, read_layout
+from xnode.text.amount import OPENX_DECIMALS
+from xnode.text.hex import to_hex
 
 
 class JobText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,7 +64,7 @@ class JobMaker:
     def find_asset(self, name: str) -> Asset:
         """The accepted asset of this symbol or 0x address."""
         for asset in self.assets.values():
-            if name.lower() in (asset.symbol.lower(), "0x" + asset.address.hex()):
+            if name.lower() in (asset.symbol.lower(), to_hex(asset.address)):
                 return asset
         known = ", ".join(sorted(self.assets))
         raise UserError(f"asset {name} is not accepted on this chain", where="asset", hint=f"use one of: {known}")

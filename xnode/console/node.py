@@ -6,10 +6,10 @@ import os
 
 from xnode.console.console import Console
 from xnode.console.method import NoParams, control_method
-from xnode.console.present import hex_of
 from xnode.control.views import NodeStatus
 from xnode.node.lease import OPEN
 from xnode.node.records import ProviderLease, SubmitterLease
+from xnode.text.hex import to_hex
 
 
 async def describe_node(console: Console) -> NodeStatus:
@@ -22,7 +22,7 @@ async def describe_node(console: Console) -> NodeStatus:
         pid=os.getpid(),
         version=node.version,
         roles=(("provider",) if settings.provider else ()) + (("submitter",) if settings.submitter else ()),
-        node=hex_of(settings.node),
+        node=to_hex(settings.node),
         home=node.home,
         started_at_ns=node.started_at_ns,
         multiaddrs=node.multiaddrs(),

@@ -10,10 +10,11 @@ from scheduler.offer import Offer
 from xnode.console.console import Console
 from xnode.console.job_maker import JobText
 from xnode.console.method import control_method
-from xnode.console.present import brief_hex, hex_of
+from xnode.console.present import brief_hex
 from xnode.control import views
 from xnode.errors import Permanent, Retryable
 from xnode.node import changes
+from xnode.text.hex import to_hex
 
 _MEANINGS = {check.code: check.meaning for check in CHECKS}
 
@@ -36,7 +37,7 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
             for one in found.ranked
         ),
         shortfalls=tuple([await _describe_shortfall(console, job, one) for one in found.shortfalls]),
-        payer=hex_of(payer) if payer else "",
+        payer=to_hex(payer) if payer else "",
         funds=None if funds is None else console.presenter.money(funds, job.asset),
         budget=console.presenter.money(job.budget, job.asset),
         warnings=_make_warnings(funds, payer),
@@ -48,7 +49,7 @@ async def submit(console: Console, params: JobText) -> views.JobId:
     """Take a job in; durable when this answers."""
     job = await console.jobs.make(params)
     reply = await console.ask(lambda to: changes.JobSubmitted(to, job))
-    return views.JobId(hex_of(reply))
+    return views.JobId(to_hex(reply))
 
 
 async def _read_funds(console: Console, payer: Address | None, job: Job) -> Amount | None:
@@ -66,7 +67,7 @@ def _make_warnings(funds: Amount | None, payer: Address | None) -> tuple[str, ..
     if funds is None:
         return ("the chain cannot be asked what is deposited; see `xnode doctor`",)
     if not funds:
-        return (f"nothing is deposited for {hex_of(payer)}; run `xnode pay deposit` first",)
+        return (f"nothing is deposited for {to_hex(payer)}; run `xnode pay deposit` first",)
     return ()
 
 

@@ -18,12 +18,12 @@ from scheduler.latency import Latency
 from scheduler.offer import SignedOffer
 from scheduler.reputation import NO_REPUTATION, Reputation, success_ppm_of
 from xnode.chain.deployment.manifest import Asset
-from xnode.chain.deployment.plan import OPENX_DECIMALS
 from xnode.control import views
 from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterJob, SubmitterLease, TimelineEntry
 from xnode.peers.search import Ranked
 from xnode.ports.store import Blobs
-from xnode.text.amount import format_amount
+from xnode.text.amount import OPENX_DECIMALS, format_amount
+from xnode.text.hex import to_hex
 
 MONEY_PAIRS = frozenset({"cost", "cost_limit", "claimed", "missing", "refund"})
 """Pairs of the timeline in base units; a pair named by a node address is that node's score."""
@@ -71,7 +71,7 @@ class Presenter:
     def symbol(self, asset: Address) -> str:
         """What people call it."""
         known = self.assets.get(asset)
-        return known.symbol if known else hex_of(asset)
+        return known.symbol if known else to_hex(asset)
 
     def prices(self, tariff: Tariff, asset: Address) -> views.Prices:
         """A tariff."""
@@ -81,8 +81,8 @@ class Presenter:
         """One line of the book."""
         offer, body = signed.offer, signed.offer.body
         return views.OfferRow(
-            node=hex_of(offer.node),
-            provider=hex_of(offer.provider),
+            node=to_hex(offer.node),
+            provider=to_hex(offer.provider),
             number=offer.number,
             region=body.region,
             asset=self.symbol(body.asset),
@@ -104,8 +104,8 @@ class Presenter:
         """An offer that can run the job, and why it ranks where it does."""
         offer, body = one.offer.offer, one.offer.offer.body
         return views.Candidate(
-            node=hex_of(offer.node),
-            provider=hex_of(offer.provider),
+            node=to_hex(offer.node),
+            provider=to_hex(offer.provider),
             region=body.region,
             hour_price=self.money(hourly_price_of(job.resources, body.tariff), body.asset),
             cost_limit=self.money(cost_limit, body.asset),
@@ -123,12 +123,12 @@ class Presenter:
         """One line of the list."""
         ended = [entry.at_ns for entry in job.timeline if entry.what == "end"]
         return views.JobRow(
-            job_id=hex_of(job.job_hash),
+            job_id=to_hex(job.job_hash),
             name=job.job.name,
             state=job.status,
             asset=self.symbol(job.job.asset),
             created_at_ns=job.submitted_at_ns,
-            provider=hex_of(lease.terms.provider) if lease else "",
+            provider=to_hex(lease.terms.provider) if lease else "",
             cost=self.money(lease.last.cost, job.job.asset) if lease else "0",
             cost_limit=self.money(lease.terms.cost_limit, job.job.asset) if lease else "0",
             running_ns=lease.last.running_ns if lease else 0,
@@ -153,9 +153,9 @@ class Presenter:
         terms = lease.terms
         return replace(
             detail,
-            lease_id=hex_of(lease.lease_id),
-            escrow_id=hex_of(terms.escrow_id),
-            node=hex_of(terms.node),
+            lease_id=to_hex(lease.lease_id),
+            escrow_id=to_hex(terms.escrow_id),
+            node=to_hex(terms.node),
             region=next((one.region for one in job.asked if one.node == terms.node), ""),
             hour_price=self.money(hourly_price_of(terms.resources, terms.tariff), terms.asset),
             vouchered=self.money(lease.last.cost, terms.asset),
@@ -169,7 +169,7 @@ class Presenter:
         """A receipt that we accepted."""
         receipt, asset = signed.receipt, lease.terms.asset
         return views.ReceiptRow(
-            lease_id=hex_of(receipt.lease_id),
+            lease_id=to_hex(receipt.lease_id),
             number=receipt.number,
             at_ns=receipt.at_ns,
             running_ns=receipt.running_ns,
@@ -178,7 +178,7 @@ class Presenter:
             asset=self.symbol(asset),
             final=receipt.final,
             vouchered=is_vouchered,
-            signed=hex_of(encode(signed)),
+            signed=to_hex(encode(signed)),
         )
 
     def outputs(self, job: SubmitterJob) -> tuple[views.OutputRow, ...]:
@@ -186,7 +186,7 @@ class Presenter:
         return tuple(
             views.OutputRow(
                 one.path,
-                hex_of(one.blob.sha256),
+                to_hex(one.blob.sha256),
                 one.blob.size_bytes,
                 str(self.blobs.path(one.blob.sha256)) if self.blobs.has(one.blob) else "",
             )
@@ -206,8 +206,8 @@ class Presenter:
         """A lease that we serve."""
         asset = lease.terms.asset
         return views.LeaseRow(
-            lease_id=hex_of(lease.lease_id),
-            submitter=hex_of(lease.terms.submitter),
+            lease_id=to_hex(lease.lease_id),
+            submitter=to_hex(lease.terms.submitter),
             state=f"{lease.status} ({lease.end_reason})" if lease.end_reason else lease.status,
             resources=hosting(lease.terms.resources),
             running_ns=lease.last.running_ns,
@@ -232,14 +232,9 @@ def hosting(resources: Resources) -> views.Hosting:
     )
 
 
-def hex_of(data: bytes) -> str:
-    """0x hex."""
-    return "0x" + data.hex()
-
-
 def brief_hex(data: bytes) -> str:
     """Enough of an address to know it by in a line for people."""
-    return hex_of(data)[:BRIEF_CHARS]
+    return to_hex(data)[:BRIEF_CHARS]
 
 
 def _latency_ms_of(latency: Latency | None) -> float | None:

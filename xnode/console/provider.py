@@ -8,13 +8,14 @@ from metering.tariff import Tariff
 from metering.units import Address
 from xnode.console.console import Console
 from xnode.console.method import NoParams, control_method
-from xnode.console.present import hex_of, hosting
+from xnode.console.present import hosting
 from xnode.control import views
 from xnode.errors import UserError
 from xnode.node.changes import PricesSet
 from xnode.node.lease import OPEN
 from xnode.node.records import HeldQuote, ProviderEscrow, ProviderLease, ProviderSettings
 from xnode.text.amount import parse_amount
+from xnode.text.hex import to_hex
 
 
 class PriceParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,8 +48,8 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
     registered = registrations.owner_of(node) == provider.owner if registrations.knows_owner(node) else None
     stake = (await registrations.read_stakes([provider.owner])).get(provider.owner)
     return views.ProviderStatus(
-        node=hex_of(node),
-        provider=hex_of(provider.owner),
+        node=to_hex(node),
+        provider=to_hex(provider.owner),
         registered=registered,
         asset=console.presenter.symbol(provider.asset),
         region=provider.region,
@@ -74,7 +75,7 @@ async def earnings(console: Console, _params: NoParams) -> views.EarningsView:
     assets = {one.terms.asset for one in leases} | {one.escrow.asset for one in escrows}
     provider = console.loop.state.settings.provider
     return views.EarningsView(
-        provider=hex_of(provider.owner) if provider else "",
+        provider=to_hex(provider.owner) if provider else "",
         rows=tuple(
             _sum_asset(console, asset, leases, escrows) for asset in sorted(assets, key=console.presenter.symbol)
         ),

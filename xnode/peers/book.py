@@ -17,6 +17,7 @@ from xnode.peers.registrations import Registrations
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer, RpcRefused
 from xnode.repeated_event import RepeatedEvent
+from xnode.text.hex import to_hex
 
 FRESH_NS = 30 * NANOS_PER_SECOND
 """A book refreshed within this is not refreshed again for being looked at; the lease answer is the only truth anyway."""
@@ -104,7 +105,7 @@ class LiveBook:
                 return
             refusal = self.offers.add(signed, self._clock.now_ns())
             if refusal is not None and refusal.code != "offer_old":
-                log.info("offer refused", node="0x" + node.hex(), code=refusal.code)
+                log.info("offer refused", node=to_hex(node), code=refusal.code)
                 return
             await self._registrations.learn_owner(node)
 

@@ -7,6 +7,15 @@ import re
 from metering.units import U128_MAX, Amount
 from xnode.errors import UserError
 
+OPENX_DECIMALS = 18
+"""Of OPENX, and of tGPU and tCPU, whose collateral is given in it."""
+
+OPENX: int = 10**OPENX_DECIMALS
+"""Base units of one OPENX, and of one credit."""
+
+NATIVE_DECIMALS = 18
+"""Of the chain's own coin, which pays for gas: the EVM counts it in wei everywhere."""
+
 _DECIMAL = re.compile(r"([0-9][0-9_]*)?(?:\.([0-9]+))?")
 
 
@@ -29,3 +38,8 @@ def format_amount(amount: int, decimals: int, symbol: str = "") -> str:
     sign, digits = "-" * (amount < 0), str(abs(amount)).rjust(decimals + 1, "0")
     whole, fraction = (digits[:-decimals], digits[-decimals:].rstrip("0")) if decimals else (digits, "")
     return sign + whole + (f".{fraction}" if fraction else "") + (f" {symbol}" if symbol else "")
+
+
+def format_openx(amount: int) -> str:
+    """The base units as OPENX: "12.5 OPENX"."""
+    return format_amount(amount, OPENX_DECIMALS, "OPENX")

@@ -1,4 +1,4 @@
-"""Keystore: private keys in encrypted version 3 files, as geth and foundry write them, one key a file."""
+"""Keystore: private keys in encrypted version 3 files, as geth and foundry write them, one key per file."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ MACHINE_ROUNDS = 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One keystore file: its name for people, and its address or None: foundry's files do not tell it."""
+class KeyFile:
+    """One keystore file: its name for people, and its address or None: foundry's files do not state it."""
 
     name: str
     path: Path
@@ -74,71 +74,73 @@ class Keystore:
     def __repr__(self) -> str:
         return f"Keystore({str(self.where)!r})"
 
-    def list(self) -> tuple[Entry, ...]:
+    def list(self) -> tuple[KeyFile, ...]:
         """Every key here, by name."""
         if self.where.is_file():
-            return (_read_entry(self.where),)
+            return (_read_key_file(self.where),)
         if not self.where.is_dir():
             return ()
         paths = sorted(path for path in self.where.iterdir() if path.is_file() and not path.name.startswith("."))
         if len(paths) > MAX_FILES:
             raise UserError(f"more than {MAX_FILES} files", where=str(self.where), hint="name a keystore folder")
-        entries = []
+        files = []
         for path in paths:
             # Other files in the folder are not ours to complain about; load() of one by name does complain.
             with contextlib.suppress(UserError):
-                entries.append(_read_entry(path))
-        return tuple(sorted(entries, key=lambda entry: entry.name))
+                files.append(_read_key_file(path))
+        return tuple(sorted(files, key=lambda file: file.name))
 
-    def find(self, name_or_address: str = "") -> Entry:
+    def find(self, name_or_address: str = "") -> KeyFile:
         """The one key of that name or address; without either, the default or the only one. UserError else."""
-        entries = self.list()
+        files = self.list()
         name_or_address = name_or_address or self._default
         if not name_or_address:
-            if len(entries) == 1:
-                return entries[0]
-            hint = "name one of them" if entries else "make one: xnode wallet new"
+            if len(files) == 1:
+                return files[0]
+            hint = "name one of them" if files else "make one: xnode wallet new"
             raise UserError(
-                f"{len(entries)} keys to choose from", where=str(self.where), hint=hint, code=ExitCode.NOT_FOUND
+                f"{len(files)} keys to choose from", where=str(self.where), hint=hint, code=ExitCode.NOT_FOUND
             )
-        found = [entry for entry in entries if _is_meant(entry, name_or_address)]
+        found = [file for file in files if _is_meant(file, name_or_address)]
         if not found:
             raise UserError(
                 f"no key {name_or_address!r}",
                 where=str(self.where),
-                hint="see xnode wallet list",
+                hint="see xnode wallet ls",
                 code=ExitCode.NOT_FOUND,
             )
-        if len({entry.address for entry in found}) > 1:
+        if len({file.address for file in found}) > 1:
             raise UserError(
                 f"{name_or_address!r} means {len(found)} keys", where=str(self.where), hint="give the file name"
             )
         return found[0]
 
     async def load(self, name_or_address: str, password: str) -> WalletKey:
-        """The key, decrypted. UserError when the password is wrong or the file is no keystore."""
-        entry = self.find(name_or_address)
-        return await _decrypt(_read_json(entry.path), password, str(entry.path))
+        """The key, decrypted. UserError when the password is wrong or the file is not a keystore."""
+        file = self.find(name_or_address)
+        return await _decrypt(_read_json(file.path), password, str(file.path))
 
-    async def make_new(self, name: str, password: str, rounds: int = PERSON_ROUNDS) -> Entry:
+    async def make_new(self, name: str, password: str, rounds: int = PERSON_ROUNDS) -> KeyFile:
         """A fresh random key, saved."""
         return await self.add(WalletKey(_make_secret()), name, password, rounds)
 
-    async def add(self, key: WalletKey, name: str, password: str, rounds: int = PERSON_ROUNDS) -> Entry:
+    async def add(self, key: WalletKey, name: str, password: str, rounds: int = PERSON_ROUNDS) -> KeyFile:
         """Save a key under a plain name as foundry does, or with name "" under geth's UTC--time--address.
 
-        rounds: scrypt's n: MACHINE_ROUNDS only for a password that nobody could guess anyway.
+        rounds: scrypt's n: MACHINE_ROUNDS only for a password that cannot be guessed anyway.
         """
         if not password:
-            raise UserError("the password is empty", where="password", hint="choose one; the file is useless without")
+            raise UserError(
+                "the password is empty", where="password", hint="choose one: without it the file cannot be opened"
+            )
         path = self._make_path(name, key.address)
         import trio
 
         content = await trio.to_thread.run_sync(_encrypt, key, password, rounds, limiter=_scrypt())
         _write_new(path, json.dumps(content).encode())
-        return Entry(path.name, path, key.address)
+        return KeyFile(path.name, path, key.address)
 
-    async def import_hex(self, text: str, name: str, password: str) -> Entry:
+    async def import_hex(self, text: str, name: str, password: str) -> KeyFile:
         """Save a private key given as 64 hex digits, with or without 0x."""
         try:
             key = WalletKey(bytes.fromhex(text.strip().removeprefix("0x")))
@@ -147,19 +149,19 @@ class Keystore:
             raise UserError("not a private key", where="private key", hint="give 64 hex digits") from None
         return await self.add(key, name, password)
 
-    async def import_file(self, source: Path, name: str, password: str) -> Entry:
+    async def import_file(self, source: Path, name: str, password: str) -> KeyFile:
         """Save a copy of another program's keystore file, under the same password, which must open it."""
         content = _read_json(source)
         key = await _decrypt(content, password, str(source))
         path = self._make_path(name, key.address)
         _write_new(path, json.dumps(content).encode())
-        return Entry(path.name, path, key.address)
+        return KeyFile(path.name, path, key.address)
 
     def _make_path(self, name: str, address: Address) -> Path:
         if self.where.is_file():
             raise UserError("this is one keystore file, not a folder", where=str(self.where), hint="name a folder")
         if name and not _NAME.fullmatch(name):
-            raise UserError(f"{name!r} is no file name", where="name", hint="use letters, digits, '.', '_' and '-'")
+            raise UserError(f"{name!r} is not a file name", where="name", hint="use letters, digits, '.', '_' and '-'")
         if name and _ADDRESS.fullmatch(name):
             raise UserError(f"{name!r} reads as an address", where="name", hint="choose another name")
         _make_folder(self.where)
@@ -198,21 +200,21 @@ def read_password(environ: Mapping[str, str], path: Path | None = None) -> str |
 # --------------------------------------------------------------------------------------------------------------- files
 
 
-def _is_meant(entry: Entry, text: str) -> bool:
-    if entry.name == text:
+def _is_meant(file: KeyFile, text: str) -> bool:
+    if file.name == text:
         return True
     if _ADDRESS.fullmatch(text) is None:
         return False
-    return entry.address is not None and entry.address.hex() == text.removeprefix("0x").lower()
+    return file.address is not None and file.address.hex() == text.removeprefix("0x").lower()
 
 
-def _read_entry(path: Path) -> Entry:
+def _read_key_file(path: Path) -> KeyFile:
     content = _read_json(path)
     stated = content.get("address")
     address = None
     if isinstance(stated, str) and _ADDRESS.fullmatch(stated):
         address = Address(bytes.fromhex(stated.removeprefix("0x")))
-    return Entry(path.name, path, address)
+    return KeyFile(path.name, path, address)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

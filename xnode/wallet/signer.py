@@ -20,7 +20,7 @@ class WalletKey:
     __slots__ = ("_key", "address")
 
     def __init__(self, secret: bytes) -> None:
-        """secret: 32 bytes. Raises ValueError when they are no secp256k1 key, without showing them."""
+        """secret: 32 bytes. Raises ValueError when they are not a secp256k1 key, without showing them."""
         try:
             if len(secret) != 32:
                 raise ValueError

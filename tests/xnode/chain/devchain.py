@@ -13,7 +13,6 @@ import trio
 from metering.eip712 import keccak
 from metering.units import Address, Amount
 from tests.make.waiting import wait_until
-from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import openx_token
 from xnode.chain.deployment.anvil import find_anvil
 from xnode.chain.deployment.deploy import deploy
@@ -22,6 +21,7 @@ from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
+from xnode.text.hex import to_hex
 from xnode.wallet.signer import WalletKey
 
 TOKEN = 10**18

@@ -24,6 +24,7 @@ from xnode.chain.node.json_rpc import Reverted
 from xnode.chain.send.tx_journal import TxCall, make_engine
 from xnode.errors import Permanent
 from xnode.ports.chain import ClaimRow, EscrowState
+from xnode.text.hex import to_hex
 from xnode.wallet.signer import NodeSigner, WalletKey
 
 pytestmark = pytest.mark.chain
@@ -244,7 +245,7 @@ async def test_rows_of_different_terms_settle_in_one_transaction(market: Market)
 
 
 async def nonce_of(market: Market) -> int:
-    address = "0x" + market.client._transactor._signer.address.hex()
+    address = to_hex(market.client._transactor._signer.address)
     return int(await market.bed.rpc.read("eth_getTransactionCount", address, "latest"), 16)
 
 
@@ -299,9 +300,9 @@ async def open_all_dearer(market: Market, escrows: list[Escrow]) -> None:
         opening, signature = market.sign_opening(escrow, 2 * TOKEN, number, market.submitter)
         data = payment_escrow.make_open_by_sig(escrow, opening, market.submitter.address, signature)
         call = {
-            "from": "0x" + WalletKey(OWNER_KEY).address.hex(),
-            "to": "0x" + market.client._escrow.hex(),
-            "data": "0x" + data.hex(),
+            "from": to_hex(WalletKey(OWNER_KEY).address),
+            "to": to_hex(market.client._escrow),
+            "data": to_hex(data),
             "gas": hex(300_000),
             "maxPriorityFeePerGas": hex(10**9),
             "maxFeePerGas": hex(10**11),

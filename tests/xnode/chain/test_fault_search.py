@@ -27,7 +27,7 @@ from metering.capacity import (
     verdict_digest_of,
 )
 from metering.eip712 import Domain, keccak, typed_digest
-from metering.evidence import AnswerDocument, NumberedDocument, VerdictDocument
+from metering.evidence import AnswerDocument, LeaseDocument, NumberedDocument, VerdictDocument
 from metering.faults import (
     Contradictable,
     Device,
@@ -48,11 +48,12 @@ from metering.usage import NO_USAGE
 from tests.make.values import address_of, make_key, make_terms
 from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import TOKEN, Bed, DevChain, deploy_on, start_anvil
-from xnode.chain.abi.codec import to_hex
+from xnode.chain.abi.codec import Call
 from xnode.chain.contracts import capacity_registry, fault_prover, openx_token, payment_escrow, provider_registry
 from xnode.chain.deployment.devnet import CHAIN_ID
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Reverted
+from xnode.text.hex import parse_hex, to_hex
 
 pytestmark = pytest.mark.chain
 
@@ -115,7 +116,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 
 async def send(rpc: JsonRpc, sender: Address, to: Address, data: bytes) -> None:
-    """A transaction by whoever, mined when this returns."""
+    """A transaction by any address, mined when this returns."""
     await rpc.write("anvil_setBalance", to_hex(sender), hex(10 * TOKEN))
     await rpc.write("anvil_impersonateAccount", to_hex(sender))
     call = {"from": to_hex(sender), "to": to_hex(to), "data": to_hex(data)}
@@ -154,8 +155,8 @@ async def make_ground(chain: DevChain, manifest: Manifest, rpc: JsonRpc, folder:
         await send(rpc, owner_of(key), contracts.provider_registry, provider_registry.STAKE.encode(100 * TOKEN))
         await send(rpc, owner_of(key), contracts.capacity_registry, capacity_registry.ENLIST.encode())
     challenge_id, seeds, roots = await pass_challenge(bed)
-    told = await rpc.view(contracts.capacity_registry, capacity_registry.HISTORY_OF, owner_of(NODE), 0)
-    verified = Verified(told[0], told[1], told[4], told[5])
+    history = await rpc.view(contracts.capacity_registry, capacity_registry.HISTORY_OF, owner_of(NODE), 0)
+    verified = Verified(history.gpus, history.vcpus, history.since, history.until)
     escrow = await open_escrow(bed)
     return Ground(chain, manifest, challenge_id, seeds, roots, verified, escrow)
 
@@ -168,15 +169,15 @@ async def pass_challenge(bed: Bed) -> tuple[Hash32, tuple[Hash32, ...], tuple[Ha
     challenge_id = await rpc.view(registry, capacity_registry.OPEN_CHALLENGE_OF, provider)
     await rpc.write("anvil_mine", hex(3))
     await send(rpc, provider, registry, capacity_registry.DRAW.encode(challenge_id))
-    told = await rpc.view(registry, capacity_registry.CHALLENGE_OF, challenge_id)
-    seeds = tuple(keccak(told[4] + device.to_bytes(32, "big")) for device in range(DEVICES))
+    drawn = await rpc.view(registry, capacity_registry.CHALLENGE_OF, challenge_id)
+    seeds = tuple(keccak(drawn.seed + device.to_bytes(32, "big")) for device in range(DEVICES))
     roots = tuple(make_element_proof(seed, row=0).find_root() for seed in seeds)
     verdict = Verdict(challenge_id, answers_hash_of(roots), True, keccak(b"entropy"))
     domain = Domain(CHAIN_ID, registry)
     panel = sorted(VERIFIERS, key=owner_of)
     signed = [sign_digest(make_key(key), verdict_digest_of(domain.separator(), verdict)) for key in panel]
-    rows = [(verdict.challenge_id, verdict.answers_hash, verdict.passed, verdict.opening_seed)] * len(panel)
-    data = capacity_registry.RECORD.encode(challenge_id, [owner_of(key) for key in panel], rows, signed)
+    members, verdicts = [owner_of(key) for key in panel], [verdict] * len(panel)
+    data = capacity_registry.RECORD.encode(challenge_id, members, verdicts, signed)
     await send(rpc, provider, registry, data)
     return challenge_id, seeds, roots
 
@@ -188,12 +189,12 @@ async def open_escrow(bed: Bed) -> Escrow:
     await approve(bed, payer, contracts.payment_escrow, 1000 * TOKEN)
     deposit = payment_escrow.DEPOSIT.encode(payer, contracts.openx_token, 1000 * TOKEN)
     await send(rpc, payer, contracts.payment_escrow, deposit)
-    await send(rpc, payer, contracts.payment_escrow, payment_escrow.OPEN.encode(flatten(escrow), 1000 * TOKEN))
+    await send(rpc, payer, contracts.payment_escrow, payment_escrow.OPEN.encode(escrow, 1000 * TOKEN))
     return escrow
 
 
 def make_element_proof(seed: Hash32, row: int, is_wrong: bool = True) -> ElementProof:
-    """The first leaf of a row with one right or wrong element in it, in a tree of which nobody knows the rest."""
+    """The first leaf of a row with one right or wrong element in it, in a tree whose rest is unknown."""
     right = element_at(seed, N, row, 5)
     element = right + 1 if is_wrong else right
     values = bytes(20) + element.to_bytes(4, "big", signed=True) + bytes(1000)
@@ -206,11 +207,16 @@ def make_element_proof(seed: Hash32, row: int, is_wrong: bool = True) -> Element
 # ------------------------------------------------------------------------------------------------------- what it is asked
 
 
-async def ask(ground: Ground, function: Any, *values: object) -> Hash32 | None:
+async def try_out(rpc: JsonRpc, to: Address, data: bytes) -> bytes:
+    """What the transaction would return, without sending it."""
+    return parse_hex(await rpc.read("eth_call", {"to": to_hex(to), "data": to_hex(data)}, "latest"))
+
+
+async def ask(ground: Ground, call: Call, *values: object) -> Hash32 | None:
     """The id of the fault that the contract would take after a commitment, or None when it refuses the evidence."""
     async with JsonRpc(ground.chain.url, CHAIN_ID) as rpc:
         try:
-            await rpc.view(ground.manifest.contracts.fault_prover, function, *values)
+            await try_out(rpc, ground.manifest.contracts.fault_prover, call.encode(*values))
         except Reverted as error:
             if error.revert.name == "NotCommitted":
                 return Hash32(error.revert.values["faultId"])
@@ -247,29 +253,17 @@ def make_verdict(ground: Ground, key: int = VERIFIERS[0], **changes: Any) -> Ver
     return VerdictDocument(CHAIN_ID, domain.contract, signed, ground.roots)
 
 
-def flatten(value: Any) -> Any:
-    """A struct as the contract's tuple, field by field."""
-    fields = getattr(value, "__struct_fields__", None)
-    return value if fields is None else tuple(flatten(getattr(value, name)) for name in fields)
-
-
-def numbered_values(document: NumberedDocument) -> tuple[object, ...]:
-    return (document.provider, document.node, document.number, document.expires_at_ns, document.body_hash)
-
-
 def make_call(a: Contradictable, b: Contradictable) -> tuple[Any, ...]:
     """The contract's function for two documents of one kind, with its arguments."""
     match a, b:
         case SignedReceipt(), SignedReceipt():
-            values = [flatten(one.receipt) for one in (a, b)]
-            return fault_prover.PROVE_RECEIPTS, values[0], a.signature, values[1], b.signature, SALT
+            return fault_prover.PROVE_RECEIPTS, a.receipt, a.signature, b.receipt, b.signature, SALT
         case NumberedDocument(), NumberedDocument():
-            function = fault_prover.PROVE_OFFERS if a.kind == "Offer" else fault_prover.PROVE_QUOTES
-            return function, numbered_values(a), a.signature, numbered_values(b), b.signature, SALT
+            call = fault_prover.PROVE_OFFERS if a.kind == "Offer" else fault_prover.PROVE_QUOTES
+            return call, a, a.signature, b, b.signature, SALT
         case VerdictDocument(), VerdictDocument():
             one, other = a.signed, b.signed
-            first, second = flatten(one.verdict), flatten(other.verdict)
-            return fault_prover.PROVE_VERDICTS, first, one.signature, second, other.signature, SALT
+            return fault_prover.PROVE_VERDICTS, one.verdict, one.signature, other.verdict, other.signature, SALT
     raise AssertionError("two kinds")
 
 
@@ -319,10 +313,7 @@ async def test_the_same_documents_contradict_each_other(ground: Ground, make: Ma
 
 
 def pair_values(pairs: Sequence[ReceiptPair]) -> list[tuple[object, ...]]:
-    return [
-        (flatten(pair.older.receipt), pair.older.signature, flatten(pair.newer.receipt), pair.newer.signature)
-        for pair in pairs
-    ]
+    return [(pair.older.receipt, pair.older.signature, pair.newer.receipt, pair.newer.signature) for pair in pairs]
 
 
 def any_pairs(entropy: random.Random, ground: Ground) -> tuple[ReceiptPair, ...]:
@@ -376,7 +367,7 @@ async def test_the_same_elements_are_wrong(ground: Ground) -> None:
         signature = sign_digest(make_key(key), answer_digest_of(domain.separator(), answer))
         document = AnswerDocument(CHAIN_ID, domain.contract, SignedAnswer(answer, signature), proof)
         device = Device(owner_of(NODE), ground.seeds[number], N)
-        call = (fault_prover.PROVE_WRONG_ELEMENT, flatten(answer), signature, flatten(proof), SALT)
+        call = (fault_prover.PROVE_WRONG_ELEMENT, answer, signature, proof, SALT)
         proofs += agree(await ask(ground, *call), find_wrong_element(document, device, OWNERS))
     assert 5 <= proofs <= 25
 
@@ -401,7 +392,7 @@ async def test_the_same_verdicts_are_false(ground: Ground) -> None:
         told = ground.seeds[document.device] if document.device < DEVICES else ZERO_HASH
         device = Device(owner_of(NODE), told, N)
         verdict, signature = document.signed.verdict, document.signed.signature
-        call = (flatten(verdict), signature, list(document.roots), document.device, flatten(proof), SALT)
+        call = (verdict, signature, list(document.roots), document.device, proof, SALT)
         found = await ask(ground, fault_prover.PROVE_FALSE_VERDICT, *call)
         proofs += agree(found, find_false_verdict(document, device, OWNERS))
     assert 5 <= proofs <= 35
@@ -416,9 +407,9 @@ async def refunded(ground: Ground, terms: LeaseTerms, last: SignedReceipt) -> in
     ours, theirs = (sign_digest(make_key(key), lease_id) for key in (0, NODE))
     async with JsonRpc(ground.chain.url, CHAIN_ID) as rpc:
         try:
-            parties = (flatten(ground.escrow), flatten(terms), ours, theirs)
-            call = (fault_prover.PROVE_BREACH, *parties, flatten(last.receipt), last.signature)
-            return int(await rpc.view(ground.manifest.contracts.fault_prover, *call))
+            document = LeaseDocument(CHAIN_ID, ground.escrow_domain.contract, ground.escrow, terms, ours, theirs)
+            data = fault_prover.make_breach(document, last)
+            return int.from_bytes(await try_out(rpc, ground.manifest.contracts.fault_prover, data), "big")
         except Reverted as error:
             expected = ("PromiseKept", "NotTheLast", "NothingPromised", "NothingToRefund")
             assert error.revert.name in expected, error.revert

@@ -26,18 +26,23 @@ from metering.faults import Fault, Proof
 from metering.receipt import Receipt, SignedReceipt
 from metering.resources import Resources
 from metering.terms import Escrow, LeaseTerms, escrow_id_of
-from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32
+from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32, mul_div_down
 from metering.usage import Counters, usage_of
 from tests.make.values import make_tariff
 from tests.make.verifiers import Verifiers, make_verifiers
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
 from xnode.capacity.tree import hash_leaves, make_tree
-from xnode.chain.accounts import read_record
 from xnode.chain.contracts import fault_prover, payment_escrow
 from xnode.chain.contracts.capacity_registry import DEVICE_OF
 from xnode.chain.fault_search import SignedDocument, find_proofs, read_proven
+from xnode.chain.intents.faults import commit_fault, prove_breach, prove_fault
+from xnode.chain.intents.payments import deposit
+from xnode.chain.intents.registration import register_provider
+from xnode.chain.intents.session import WalletSession, open_session
+from xnode.chain.intents.stake import add_stake
+from xnode.chain.intents.verification import request_challenge
 from xnode.chain.node.json_rpc import Reverted
-from xnode.chain.payer import Payer, open_payer
+from xnode.chain.provider_record import read_record
 from xnode.chain.send.tx_journal import make_engine
 from xnode.wallet.signer import NodeSigner, WalletKey
 
@@ -54,9 +59,9 @@ class Suspect:
     """A provider with stake whose node key signs whatever a test likes, and a reporter who watches it."""
 
     bed: Bed
-    owner: Payer
+    owner: WalletSession
     node: WalletKey
-    reporter: Payer
+    reporter: WalletSession
 
     @property
     def provider(self) -> Address:
@@ -97,7 +102,7 @@ class Suspect:
             await self.bed.give(one.wallet.address, openx=1000 * TOKEN, wei=TOKEN)
         verifiers = Verifiers(self.bed.rpc, self.bed.manifest, self.bed.folder)
         await verifiers.enlist()
-        await self.owner.request_challenge("request", ((0, vcpus),), Amount(TOKEN))
+        await request_challenge(self.owner, "request", ((0, vcpus),), Amount(TOKEN))
         return verifiers
 
     async def find(self, *documents: SignedDocument) -> list[Proof]:
@@ -106,9 +111,9 @@ class Suspect:
     async def prove(self, proof: Proof) -> None:
         """What `xnode fault report` does."""
         commitment = fault_prover.make_commitment(self.reporter.address, proof.fault_id, SALT)
-        await self.reporter.commit_fault(f"commit {proof.fault_id.hex()}", commitment)
+        await commit_fault(self.reporter, f"commit {proof.fault_id.hex()}", commitment)
         await pass_time(self.bed, 600)
-        await self.reporter.prove_fault(f"prove {proof.fault_id.hex()}", proof, SALT)
+        await prove_fault(self.reporter, f"prove {proof.fault_id.hex()}", proof, SALT)
 
     async def check_slashed(self, *documents: SignedDocument, fault: Fault, ppm: int, stake: int = STAKE) -> None:
         """The documents prove just this, it costs this part of the stake, and a tenth of that is the reporter's."""
@@ -119,7 +124,7 @@ class Suspect:
         record = await read_record(self.bed.rpc, self.bed.manifest, self.provider)
         assert (record.faults, record.slashed) == (1, stake * ppm // 10**6)
         assert record.stake == stake - record.slashed
-        assert await self.bed.openx_of(self.reporter.address) - before == record.slashed // 10
+        assert await self.bed.openx_of(self.reporter.address) - before == mul_div_down(record.slashed, 1, 10)
         assert await read_proven(self.bed.rpc, self.bed.manifest, [proof]) == [True]
 
 
@@ -129,9 +134,9 @@ async def pass_time(bed: Bed, seconds: int) -> None:
 
 
 @asynccontextmanager
-async def open_wallet(bed: Bed, key: WalletKey) -> AsyncIterator[Payer]:
+async def open_wallet(bed: Bed, key: WalletKey) -> AsyncIterator[WalletSession]:
     engine = make_engine(bed.folder / f"{key.address.hex()}.sqlite")
-    async with open_payer(bed.manifest, key, engine, rpc_url=bed.rpc._url, pace=PACE) as payer:
+    async with open_session(bed.manifest, key, engine, rpc_url=bed.rpc._url, pace=PACE) as payer:
         yield payer
 
 
@@ -144,8 +149,8 @@ async def suspect(bed: Bed) -> AsyncIterator[Suspect]:
             consent = NodeSigner(node, bed.manifest.domain).sign_node_key(
                 bed.manifest.registry_domain, key.address, 0, deadline
             )
-            await owner.register_provider("register", node.address, deadline, consent)
-            await owner.stake("stake", Amount(STAKE))
+            await register_provider(owner, "register", node.address, deadline, consent)
+            await add_stake(owner, "stake", Amount(STAKE))
             yield Suspect(bed, owner, node, watching)
 
 
@@ -194,12 +199,12 @@ async def test_more_than_the_verified_capacity_is_slashed_also_when_idle_hours_h
 async def test_a_wrong_element_of_a_signed_answer_is_slashed(suspect: Suspect) -> None:
     verifiers = await suspect.request(vcpus=1)
     challenge = await verifiers.draw(suspect.provider)
-    _, seed, n = await suspect.bed.rpc.view(
+    device = await suspect.bed.rpc.view(
         suspect.bed.manifest.contracts.capacity_registry, DEVICE_OF, challenge.challenge_id, 0
     )
-    assert n == N
+    assert device.n == N
     domain = suspect.bed.manifest.capacity_domain
-    answer = CapacityAnswer(challenge.challenge_id, 0, n, Hash32(seed), ZEROS.root)
+    answer = CapacityAnswer(challenge.challenge_id, 0, N, device.seed, ZEROS.root)
     signed = SignedAnswer(answer, suspect.node.sign_typed(domain, "CapacityAnswer", answer))
     document = AnswerDocument(domain.chain_id, domain.contract, signed, open_zeros(5))
     assert await suspect.find(replace(document, proof=None)) == []
@@ -224,11 +229,11 @@ async def test_a_verdict_that_passed_a_wrong_element_is_slashed(suspect: Suspect
 async def test_a_proof_without_a_commitment_old_enough_is_refused(suspect: Suspect) -> None:
     (proof,) = await suspect.find(*(suspect.sign_numbered("Offer", 3, body) for body in (1, 2)))
     with pytest.raises(Reverted, match="NotCommitted"):
-        await suspect.reporter.prove_fault("early", proof, SALT)
+        await prove_fault(suspect.reporter, "early", proof, SALT)
     commitment = fault_prover.make_commitment(suspect.reporter.address, proof.fault_id, SALT)
-    await suspect.reporter.commit_fault("commit", commitment)
+    await commit_fault(suspect.reporter, "commit", commitment)
     with pytest.raises(Reverted, match="CommitmentTooYoung"):
-        await suspect.reporter.prove_fault("too early", proof, SALT)
+        await prove_fault(suspect.reporter, "too early", proof, SALT)
 
 
 async def test_documents_of_strangers_and_of_other_deployments_prove_nothing(suspect: Suspect) -> None:
@@ -247,17 +252,17 @@ async def test_a_broken_promise_is_refunded_once(suspect: Suspect) -> None:
     bed, submitter = suspect.bed, await suspect.bed.new_wallet(openx=100 * TOKEN)
     asset = bed.manifest.assets[0]
     async with open_wallet(bed, submitter) as payer:
-        await payer.deposit("deposit", asset, Amount(50 * TOKEN))
+        await deposit(payer, "deposit", asset, Amount(50 * TOKEN))
         escrow = Escrow(submitter.address, submitter.address, suspect.provider, asset.address, ZERO_HASH, 100, 1)
-        terms = payment_escrow.make_terms_values(escrow)
-        await payer._send("open", bed.manifest.contracts.payment_escrow, payment_escrow.OPEN.encode(terms, 20 * TOKEN))
+        opening = payment_escrow.OPEN.encode(escrow, 20 * TOKEN)
+        await payer.send("open", bed.manifest.contracts.payment_escrow, opening)
         document, last = sign_breach(suspect, submitter, escrow)
-        await payer.prove_breach("breach", document, last)
+        await prove_breach(payer, "breach", document, last)
         record = await read_record(bed.rpc, bed.manifest, suspect.provider)
-        assert record.accounts[0].refunded == 4 * TOKEN
+        assert record.assets[0].refunded == 4 * TOKEN
         assert (await payer.balances(payer.address)).assets[0].free == 34 * TOKEN
         with pytest.raises(Reverted, match="NothingToRefund"):
-            await payer.prove_breach("again", document, last)
+            await prove_breach(payer, "again", document, last)
 
 
 def sign_breach(suspect: Suspect, submitter: WalletKey, escrow: Escrow) -> tuple[LeaseDocument, SignedReceipt]:

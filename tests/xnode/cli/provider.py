@@ -16,6 +16,7 @@ from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.errors import ExitCode
 from xnode.home import Home
+from xnode.text.hex import to_hex
 from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore
 from xnode.wallet.signer import WalletKey
 
@@ -29,7 +30,7 @@ class Provider:
         # A machine's rounds: a person's would take most of the time of all these commands.
         entry = trio.run(Keystore(home.keystore).make_new, "owner", Path(password).read_text().strip(), MACHINE_ROUNDS)
         assert entry.address is not None
-        self.owner = "0x" + entry.address.hex()
+        self.owner = to_hex(entry.address)
         self.run("devnet", "fund", self.owner)
         self.run("provider", "init", "--chain", manifest)
 
@@ -71,7 +72,7 @@ class Provider:
         self.with_verifiers(lambda _rpc, verifiers: verifiers.judge(self.address))
 
     def enlist_verifiers(self) -> None:
-        self.run("devnet", "fund", *("0x" + one.wallet.address.hex() for one in make_verifiers()))
+        self.run("devnet", "fund", *(to_hex(one.wallet.address) for one in make_verifiers()))
         self.with_verifiers(lambda _rpc, verifiers: verifiers.enlist())
 
     def pass_time(self, seconds: int) -> None:

@@ -25,6 +25,7 @@ from xnode.console.evidence import EvidenceMaker
 from xnode.control.server import Method
 from xnode.errors import ExitCode, UserError
 from xnode.home import Home
+from xnode.text.hex import to_hex
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def test_what_this_node_was_shown_is_written_as_documents(
     shown = make_contradiction()
 
     async def tell(_params: dict[str, Any]) -> list[dict[str, str]]:
-        return [{"type": document.kind, "bytes": "0x" + encode(document).hex()} for document in shown]
+        return [{"type": document.kind, "bytes": to_hex(encode(document))} for document in shown]
 
     serve({"offer.contradictions": tell})
     done = xnode("fault", "seen", "--export", "documents")

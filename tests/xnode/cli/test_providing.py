@@ -38,7 +38,7 @@ def test_credits_are_minted_held_by_stake_and_given_back(provider: Provider) -> 
     nothing = provider.ask("provider", "capacity")
     assert not nothing["in_force"] and nothing["challenge"] is None
     assert "verified" in provider.run("provider", "capacity").stdout
-    assert "no such class" in provider.refuse(
+    assert "class not found" in provider.refuse(
         "provider", "capacity", "request", "--class", "tpu=1", code=ExitCode.USAGE
     )
     provider.verify("cpu=2")
@@ -50,10 +50,10 @@ def test_credits_are_minted_held_by_stake_and_given_back(provider: Provider) -> 
     provider.run("provider", "stake", "2")
     minted = provider.ask("provider", "mint", "20")
     assert (minted["outstanding"], minted["limit"], minted["mintable"]) == ("20", "48", "0")
-    assert "cover" in provider.run("provider", "mint").stderr + provider.run("provider", "mint").stdout
+    assert "collateral" in provider.run("provider", "mint").stderr + provider.run("provider", "mint").stdout
     assert "only 0 OPENX can leave" in provider.refuse("provider", "unstake", "1")
     assert provider.ask("provider", "stake")["holds"] == [
-        {"amount": "2", "why": "cover tCPU outstanding (`provider mint` shows them)"}
+        {"amount": "2", "why": "are collateral of tCPU outstanding (`provider mint` shows them)"}
     ]
     provider.run("provider", "stake", "100")
     assert "at most 28 tCPU" in provider.refuse("provider", "mint", "29")
@@ -62,7 +62,7 @@ def test_credits_are_minted_held_by_stake_and_given_back(provider: Provider) -> 
     burned = provider.ask("provider", "burn", "all")
     assert (burned["outstanding"], burned["mintable"]) == ("28", "20")
     assert provider.ask("provider", "unstake", "all")["staked"] == "2.8"
-    assert "is no credit" in provider.refuse("provider", "mint", "1", "--asset", "OPENX", code=ExitCode.USAGE)
+    assert "is not a credit" in provider.refuse("provider", "mint", "1", "--asset", "OPENX", code=ExitCode.USAGE)
 
 
 def test_who_sells_for_credits_asks_one_for_an_hour(provider: Provider, manifest: str) -> None:

@@ -15,6 +15,7 @@ import trio
 
 from metering.units import Address
 from xnode.errors import ExitCode, UserError
+from xnode.text.hex import to_hex
 from xnode.wallet.keystore import DEFAULT_FOLDER, Keystore, make_keystore, read_password
 from xnode.wallet.signer import WalletKey
 
@@ -218,7 +219,7 @@ def test_eth_keystore_names_the_folder_or_file(tmp_path: Path) -> None:
 def test_eth_from_names_the_key(tmp_path: Path) -> None:
     write_entry(tmp_path, "a", KEY.address)
     write_entry(tmp_path, "b", Address(b"\x01" * 20))
-    environ = {"ETH_KEYSTORE": str(tmp_path), "ETH_FROM": "0x" + KEY.address.hex()}
+    environ = {"ETH_KEYSTORE": str(tmp_path), "ETH_FROM": to_hex(KEY.address)}
     assert make_keystore(environ).find().name == "a"
     assert make_keystore(environ).find("b").name == "b"
 
@@ -266,4 +267,4 @@ async def test_we_read_what_cast_wrote(cast: Callable[..., str], tmp_path: Path)
 @pytest.mark.chain
 def test_cast_reads_what_we_wrote(cast: Callable[..., str], saved: Path) -> None:
     found = cast("wallet", "address", "--keystore", str(saved / "node"), "--password", "correct horse")
-    assert found.lower() == "0x" + KEY.address.hex()
+    assert found.lower() == to_hex(KEY.address)

@@ -17,6 +17,7 @@ from metering.eip712 import TYPES, Domain, keccak
 from metering.signature import recover_signer
 from metering.units import Address
 from xnode.ports.wallet import Transaction
+from xnode.text.hex import to_hex
 from xnode.wallet.signer import NodeSigner, WalletKey
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -45,7 +46,7 @@ def _values(kind: str) -> st.SearchStrategy[Any]:
     if kind == "bytes32":
         return st.binary(min_size=32, max_size=32).map(lambda data: (data, data))
     if kind == "address":
-        return addresses.map(lambda data: (data, "0x" + data.hex()))
+        return addresses.map(lambda data: (data, to_hex(data)))
     bits = int(kind.removeprefix("uint"))
     return st.integers(0, 2**bits - 1).map(lambda number: (number, number))
 
@@ -69,7 +70,7 @@ def _oracle(secret: bytes, domain: Domain, name: str, message: dict[str, Any]) -
             "name": domain.name,
             "version": domain.version,
             "chainId": domain.chain_id,
-            "verifyingContract": "0x" + domain.contract.hex(),
+            "verifyingContract": to_hex(domain.contract),
         },
         message_types=types,
         message_data=message,
@@ -125,7 +126,7 @@ def test_raw_transaction_equals_eth_accounts(transaction: Transaction, secret: b
 
 @given(secrets)
 def test_address_is_eth_accounts(secret: bytes) -> None:
-    assert "0x" + WalletKey(secret).address.hex() == Account.from_key(secret).address.lower()
+    assert to_hex(WalletKey(secret).address) == Account.from_key(secret).address.lower()
 
 
 def test_node_key_consent_is_for_the_registry_domain() -> None:
@@ -133,7 +134,7 @@ def test_node_key_consent_is_for_the_registry_domain() -> None:
     escrow, registry = Domain(1, Address(b"\x01" * 20)), Domain(1, Address(b"\x02" * 20))
     signer, owner = NodeSigner(key, escrow), Address(b"\x05" * 20)
     signature = signer.sign_node_key(registry, owner, nonce=3, deadline=9)
-    message = {"provider": "0x" + owner.hex(), "nodeKey": "0x" + key.address.hex(), "nonce": 3, "deadline": 9}
+    message = {"provider": to_hex(owner), "nodeKey": to_hex(key.address), "nonce": 3, "deadline": 9}
     assert signature == _oracle(b"\x11" * 32, registry, "NodeKey", message)
 
 
@@ -150,7 +151,7 @@ def test_key_is_never_shown() -> None:
     for shown in (repr(key), str(key), f"{key}", repr(signer), str(signer), repr([key, signer]), repr(vars)):
         assert secret.hex() not in shown
         assert str(int.from_bytes(secret, "big")) not in shown
-    assert "0x" + key.address.hex() in repr(signer)
+    assert to_hex(key.address) in repr(signer)
     assert signer.libp2p_secret() == secret
 
 

@@ -1,10 +1,15 @@
-"""Calls, reverts and logs in the contract ABI's bytes (https://docs.soliditylang.org/en/latest/abi-spec.html)."""
+"""Calls, events and reverts in the contract ABI's bytes (https://docs.soliditylang.org/en/latest/abi-spec.html).
+
+The functions and events of a contract are named, not typed by hand: the committed ABI has its types, and is read when the
+first call or event of the contract is used, so that a command that needs none does not wait for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
-from typing import Any
+import re
+from collections.abc import Callable, Iterable
+from functools import cached_property, lru_cache
+from typing import Any, Generic, TypeVar, get_type_hints
 
 import msgspec
 from eth_abi.abi import decode as abi_decode
@@ -12,74 +17,185 @@ from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError
 
 from metering.eip712 import keccak
-from metering.units import Address, Hash32
-from xnode.chain.abi.artifacts import CONTRACTS, load_artifact
+from metering.units import U128_MAX, Address, Amount, Hash32
+from xnode.chain.abi.artifacts import CONTRACTS, AbiEntry, AbiField, find_entry, load_abi
+from xnode.text.hex import checksum_address, parse_hex, to_hex
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+E = TypeVar("E", bound=msgspec.Struct)
+
+_RESERVED = {"last": "final"}
+"""What Solidity cannot call as we do: `final` is one of its reserved words."""
 
 
-class Function:
-    """One contract function: its calldata and its results. Parse the signature once, at import."""
+# --------------------------------------------------------------------------------------------------------------- calls
 
-    __slots__ = ("inputs", "outputs", "selector", "signature")
 
-    def __init__(self, signature: str, returns: str = "") -> None:
-        self.signature = signature
-        self.selector = keccak(signature.encode())[:4]
-        self.inputs = split_types(signature[signature.index("(") + 1 : -1])
-        self.outputs = split_types(returns)
+class Call:
+    """A contract function that changes something: its calldata."""
+
+    def __init__(self, contract: str, name: str) -> None:
+        """contract: the artifact's name."""
+        self.contract, self.name = contract, name
+
+    def __repr__(self) -> str:
+        return f"{self.contract}.{self.name}"
+
+    @cached_property
+    def entry(self) -> AbiEntry:
+        """The function in the contract's ABI. LookupError when the contract has no such function."""
+        return find_entry(self.contract, "function", self.name)
+
+    @cached_property
+    def selector(self) -> bytes:
+        """The first four bytes of its calldata."""
+        return keccak(self.entry.signature.encode())[:4]
 
     def encode(self, *values: object) -> bytes:
-        """The calldata of this call; addresses as 20 bytes."""
-        return self.selector + abi_encode(self.inputs, values)
-
-    def decode(self, data: bytes) -> tuple[Any, ...]:
-        """What the call returned; addresses as 20 bytes."""
-        return decode_values(self.outputs, data)
+        """The calldata. Addresses as 20 bytes; a tuple as one of ours or as a struct with fields of the same names."""
+        return self.selector + encode_values(self.entry.inputs, values)
 
 
-def split_types(text: str) -> tuple[str, ...]:
-    """The top-level types of a comma-separated list in which tuples may nest."""
-    types, depth, current = [], 0, ""
-    for char in text:
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth == 0:
-            types.append(current)
-            current = ""
-        else:
-            current += char
-    return tuple([*types, current] if current else types)
+class View(Call, Generic[R_co]):
+    """A contract function that only reads: its calldata and its result."""
+
+    def __init__(self, contract: str, name: str, result: Callable[..., R_co]) -> None:
+        """result: makes what callers get of the outputs, or of the parts of the one output that is a tuple."""
+        super().__init__(contract, name)
+        self.result, self._make = result, _maker_of(result)
+
+    def decode(self, data: bytes) -> R_co:
+        """What the call returned; addresses as 20 bytes. Raises eth_abi's DecodingError when it is of another shape."""
+        outputs = self.entry.outputs
+        values = decode_values(outputs, data)
+        if len(outputs) == 1 and outputs[0].kind == "tuple":
+            values = values[0]
+        return self._make(*values)
 
 
-def decode_values(types: tuple[str, ...], data: bytes) -> tuple[Any, ...]:
+def amount_of(value: int) -> Amount:
+    """The amount, at most the largest: 256 bits come only as "without limit", or from an asset not to be accepted."""
+    return Amount(min(value, U128_MAX))
+
+
+def list_of(make: Callable[..., R]) -> Callable[[Iterable[Any]], tuple[R, ...]]:
+    """For a View whose one output is a list: what `make` makes of each; a tuple's parts are its arguments."""
+    made = _maker_of(make)
+    return lambda rows: tuple(made(*row) if isinstance(row, tuple) else made(row) for row in rows)
+
+
+def _maker_of(result: Callable[..., R]) -> Callable[..., R]:
+    """The same; a struct gets an Amount wherever it says so."""
+    kind: Any = result
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return result
+
+    def make(*values: Any) -> Any:
+        return _make_struct(kind, dict(zip(kind.__struct_fields__, values, strict=True)))
+
+    return make
+
+
+def _make_struct(kind: type[E], values: dict[str, Any]) -> E:
+    amounts = _amount_fields(kind)
+    return kind(**{name: amount_of(value) if name in amounts else value for name, value in values.items()})
+
+
+@lru_cache(maxsize=64)
+def _amount_fields(kind: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(name for name, given in get_type_hints(kind).items() if given is Amount)
+
+
+# -------------------------------------------------------------------------------------------------------------- events
+
+
+class Event(Generic[E]):
+    """A contract's event: its topic, and its logs as structs with fields of the same names."""
+
+    def __init__(self, contract: str, kind: type[E]) -> None:
+        """kind: named as the event."""
+        self.contract, self.kind = contract, kind
+
+    def __repr__(self) -> str:
+        return f"{self.contract}.{self.kind.__name__}"
+
+    @cached_property
+    def entry(self) -> AbiEntry:
+        """The event in the contract's ABI. LookupError when the contract has no such event."""
+        return find_entry(self.contract, "event", self.kind.__name__)
+
+    @cached_property
+    def topic(self) -> Hash32:
+        """What its logs begin with."""
+        return keccak(self.entry.signature.encode())
+
+    def decode(self, log: dict[str, Any]) -> E:
+        """What a log, as JSON-RPC gives it, says. Raises ValueError or eth_abi's DecodingError when it is malformed."""
+        inputs, topics = self.entry.inputs, [parse_hex(topic) for topic in log["topics"][1:]]
+        named = [field for field in inputs if field.is_indexed]
+        rest = tuple(field for field in inputs if not field.is_indexed)
+        found = [(field, decode_values((field,), topic)[0]) for field, topic in zip(named, topics, strict=True)]
+        found += zip(rest, decode_values(rest, parse_hex(log["data"])), strict=True)
+        return _make_struct(self.kind, {name_field(field.name): value for field, value in found})
+
+
+def topic_of(contract: str, event: str) -> Hash32:
+    """What logs of an event begin with."""
+    return keccak(find_entry(contract, "event", event).signature.encode())
+
+
+# -------------------------------------------------------------------------------------------------------------- values
+
+
+def name_field(name: str) -> str:
+    """Our name for what the ABI names: "escrowId" is "escrow_id"."""
+    return _RESERVED.get(name) or re.sub(r"([A-Z])", r"_\1", name).lower().strip("_")
+
+
+def encode_values(fields: tuple[AbiField, ...], values: Iterable[object]) -> bytes:
+    """The ABI's bytes of values that may hold structs."""
+    plain = [_to_plain(field, value, field.kind) for field, value in zip(fields, values, strict=True)]
+    return abi_encode([field.spelled for field in fields], plain)
+
+
+def decode_values(fields: tuple[AbiField, ...], data: bytes) -> tuple[Any, ...]:
     """The values behind `data`. Raises eth_abi's DecodingError when the bytes are of another shape."""
-    return tuple(_to_bytes(kind, value) for kind, value in zip(types, abi_decode(types, data), strict=True))
+    found = abi_decode([field.spelled for field in fields], data)
+    return tuple(_to_bytes(field, value, field.kind) for field, value in zip(fields, found, strict=True))
 
 
-def _to_bytes(kind: str, value: Any) -> Any:
+def _to_plain(field: AbiField, value: Any, kind: str) -> Any:
+    """The value with every struct in it as the contract's tuple, whose parts are found by name."""
+    if kind.endswith("]"):
+        return [_to_plain(field, one, kind[: kind.rindex("[")]) for one in value]
+    if kind == "tuple":
+        if isinstance(value, msgspec.Struct):
+            value = [getattr(value, name_field(part.name)) for part in field.components]
+        return tuple(_to_plain(part, one, part.kind) for part, one in zip(field.components, value, strict=True))
+    if kind.startswith("uint") and isinstance(value, bytes):
+        return int.from_bytes(value, "big")
+    return value
+
+
+def _to_bytes(field: AbiField, value: Any, kind: str) -> Any:
     """The value with every address in it as 20 bytes, however deep it lies in lists and tuples."""
     if kind == "address":
         return parse_hex(value)
     if kind.endswith("]"):
-        return tuple(_to_bytes(kind[: kind.rindex("[")], one) for one in value)
-    if kind.startswith("("):
-        return tuple(_to_bytes(part, one) for part, one in zip(split_types(kind[1:-1]), value, strict=True))
+        return tuple(_to_bytes(field, one, kind[: kind.rindex("[")]) for one in value)
+    if kind == "tuple":
+        return tuple(_to_bytes(part, one, part.kind) for part, one in zip(field.components, value, strict=True))
     return value
 
 
-def parse_hex(text: str) -> bytes:
-    """The bytes of a 0x string."""
-    return bytes.fromhex(text.removeprefix("0x"))
-
-
-def to_hex(data: bytes) -> str:
-    """The 0x string of bytes."""
-    return "0x" + data.hex()
-
-
-def checksum_address(address: Address) -> str:
-    """The address for people to read and copy, in ERC-55's mixed case."""
-    text = address.hex()
-    digest = keccak(text.encode()).hex()
-    return "0x" + "".join(c.upper() if int(d, 16) > 7 else c for c, d in zip(text, digest, strict=False))
+def show_value(value: object) -> str:
+    """A decoded value for people: addresses with their checksum, other bytes as hex."""
+    if isinstance(value, bytes):
+        return checksum_address(Address(value)) if len(value) == 20 else to_hex(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(show_value(one) for one in value) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 # ------------------------------------------------------------------------------------------------------------- reverts
@@ -92,7 +208,7 @@ class Revert(msgspec.Struct, frozen=True):
     values: dict[str, Any]
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{name}={_show(value)}" for name, value in self.values.items())
+        shown = ", ".join(f"{name}={show_value(value)}" for name, value in self.values.items())
         return f"{self.name}({shown})"
 
 
@@ -101,74 +217,18 @@ def decode_revert(data: bytes) -> Revert:
     known = _errors_by_selector().get(data[:4])
     if known is None:
         return Revert("UnknownError", {"data": data[:68]} if data else {})
-    name, fields = known
     try:
-        values = decode_values(tuple(kind for _, kind in fields), data[4:])
+        values = decode_values(known.inputs, data[4:])
     except DecodingError:
-        return Revert(name, {"data": data[:68]})
-    return Revert(name, dict(zip((field for field, _ in fields), values, strict=True)))
-
-
-def _show(value: object) -> str:
-    return to_hex(value) if isinstance(value, bytes) else str(value)
+        return Revert(known.name, {"data": data[:68]})
+    return Revert(known.name, dict(zip((field.name for field in known.inputs), values, strict=True)))
 
 
 @lru_cache(maxsize=1)
-def _errors_by_selector() -> dict[bytes, tuple[str, tuple[tuple[str, str], ...]]]:
-    errors: dict[bytes, tuple[str, tuple[tuple[str, str], ...]]] = {
-        keccak(b"Error(string)")[:4]: ("Error", (("message", "string"),)),
-        keccak(b"Panic(uint256)")[:4]: ("Panic", (("code", "uint256"),)),
-    }
-    for contract in CONTRACTS:
-        for entry in load_artifact(contract).abi:
-            if entry["type"] == "error":
-                fields = tuple((field["name"], field["type"]) for field in entry["inputs"])
-                errors[keccak(make_signature(entry).encode())[:4]] = (entry["name"], fields)
-    return errors
-
-
-# ---------------------------------------------------------------------------------------------------------- signatures
-
-
-def make_signature(entry: dict[str, Any]) -> str:
-    """The canonical signature of an ABI entry, with tuples written out."""
-    return f"{entry['name']}({','.join(list_types(entry['inputs']))})"
-
-
-def list_types(fields: list[dict[str, Any]]) -> tuple[str, ...]:
-    """The types of an ABI entry's inputs or outputs, with tuples written out."""
-    return tuple(_canonical(field) for field in fields)
-
-
-def _canonical(field: dict[str, Any]) -> str:
-    kind: str = field["type"]
-    if not kind.startswith("tuple"):
-        return kind
-    return f"({','.join(_canonical(part) for part in field['components'])}){kind[5:]}"
-
-
-# ---------------------------------------------------------------------------------------------------------------- logs
-
-
-class Event:
-    """One event's shape: how its topics and data become values by name."""
-
-    __slots__ = ("data_fields", "indexed_fields", "signature", "topic")
-
-    def __init__(self, signature: str) -> None:
-        """signature: as Solidity writes it, with names and `indexed`: "Paid(address indexed to, uint256 amount)"."""
-        name, _, rest = signature.partition("(")
-        fields = [part.split() for part in rest[:-1].split(",")] if rest != ")" else []
-        self.signature = f"{name}({','.join(field[0] for field in fields)})"
-        self.topic = keccak(self.signature.encode())
-        self.indexed_fields = tuple((field[-1], field[0]) for field in fields if len(field) == 3)
-        self.data_fields = tuple((field[-1], field[0]) for field in fields if len(field) == 2)
-
-    def decode(self, topics: Iterable[Hash32], data: bytes) -> dict[str, Any]:
-        """The values of a log whose first topic is ours; topics: those behind the first."""
-        values: dict[str, Any] = {}
-        for (name, kind), topic in zip(self.indexed_fields, topics, strict=True):
-            values[name] = decode_values((kind,), topic)[0]
-        types = tuple(kind for _, kind in self.data_fields)
-        values.update(zip((name for name, _ in self.data_fields), decode_values(types, data), strict=True))
-        return values
+def _errors_by_selector() -> dict[bytes, AbiEntry]:
+    errors = [
+        AbiEntry("error", "Error", (AbiField("string", "message"),)),
+        AbiEntry("error", "Panic", (AbiField("uint256", "code"),)),
+    ]
+    errors += [entry for contract in CONTRACTS for entry in load_abi(contract) if entry.kind == "error"]
+    return {keccak(error.signature.encode())[:4]: error for error in errors}

@@ -1,10 +1,14 @@
-"""ComputeCredit: calldata, views and events of tGPU and tCPU, which are also ERC-20s with permits (see openx_token)."""
+"""ComputeCredit: calls and views of tGPU and tCPU, which are also ERC-20s with permits (see openx_token)."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 
-from xnode.chain.abi.codec import Event, Function
+import msgspec
+
+from metering.units import mul_div_up
+from xnode.chain.abi.codec import Call, View, amount_of
+from xnode.text.amount import OPENX
 
 
 class Kind(IntEnum):
@@ -14,41 +18,35 @@ class Kind(IntEnum):
     CPU = 1
 
 
-MINT = Function("mint(address,uint256)")
-BURN_AT = Function("burnAt(address,uint256)")
-REDEEM = Function("redeem(address,uint256)", "uint256")
-NOTE_SHORTAGE = Function("noteShortage(address)")
+class Shortage(msgspec.Struct, frozen=True):
+    """Since when a provider is known to have less capacity than it sold, and when that was last seen; the chain's
+    seconds, 0 when it is not known."""
 
-OUTSTANDING = Function("outstanding(address)", "int256")
-LIMIT_OF = Function("limitOf(address)", "uint256")
-MINTABLE_OF = Function("mintableOf(address)", "uint256")
-SHORTFALL_OF = Function("shortfallOf(address)", "uint256")
-SHORTAGE_OF = Function("shortageOf(address)", "uint64,uint64")
-VALUE_OF = Function("valueOf(address,uint256)", "uint256")
-DEFAULT_GRACE = Function("DEFAULT_GRACE()", "uint64")
-IS_DEFAULTED = Function("isDefaulted(address)", "bool")
-HELD_STAKE_OF = Function("heldStakeOf(address)", "uint256")
-KIND = Function("kind()", "uint8")
-REGISTRY = Function("registry()", "address")
-CAPACITY = Function("capacity()", "address")
-OWNER = Function("owner()", "address")
-COLLATERAL_RATIO = Function("collateralRatio()", "uint256")
-WINDOW_HOURS = Function("windowHours()", "uint32")
+    since: int
+    seen: int
 
-MINTED = Event("Minted(address indexed provider, address indexed to, uint256 amount, int256 outstanding)")
-BURNED_AT = Event("BurnedAt(address indexed provider, address indexed from, uint256 amount, int256 outstanding)")
-REDEEMED = Event(
-    "Redeemed(address indexed provider, address indexed holder, uint256 amount, uint256 paid, int256 outstanding)"
-)
-SHORTAGE_NOTED = Event("ShortageNoted(address indexed provider, uint64 since)")
-COLLATERAL_RATIO_SET = Event("CollateralRatioSet(uint256 collateralRatio)")
-WINDOW_SET = Event("WindowSet(uint32 windowHours)")
 
-DECIMALS = 18
-UNIT: int = 10**DECIMALS
-"""Base units of one credit, and of OPENX: what collateralRatio is given for."""
+MINT = Call("ComputeCredit", "mint")
+BURN_AT = Call("ComputeCredit", "burnAt")
+REDEEM = Call("ComputeCredit", "redeem")
+NOTE_SHORTAGE = Call("ComputeCredit", "noteShortage")
+
+OUTSTANDING = View("ComputeCredit", "outstanding", int)
+LIMIT_OF = View("ComputeCredit", "limitOf", int)
+MINTABLE_OF = View("ComputeCredit", "mintableOf", int)
+SHORTFALL_OF = View("ComputeCredit", "shortfallOf", int)
+SHORTAGE_OF = View("ComputeCredit", "shortageOf", Shortage)
+VALUE_OF = View("ComputeCredit", "valueOf", int)
+DEFAULT_GRACE = View("ComputeCredit", "DEFAULT_GRACE", int)
+IS_DEFAULTED = View("ComputeCredit", "isDefaulted", bool)
+HELD_STAKE_OF = View("ComputeCredit", "heldStakeOf", amount_of)
+COLLATERAL_RATIO = View("ComputeCredit", "collateralRatio", int)
+WINDOW_HOURS = View("ComputeCredit", "windowHours", int)
 
 
 def collateral_of(amount: int, collateral_ratio: int) -> int:
-    """OPENX base units of stake that so many credits outstanding need, rounded as the contract does: up."""
-    return -(-max(amount, 0) * collateral_ratio // UNIT)
+    """OPENX base units of stake that so many credits outstanding need, rounded as the contract does: up.
+
+    collateral_ratio: for one whole credit, which has as many base units as one OPENX.
+    """
+    return mul_div_up(max(amount, 0), collateral_ratio, OPENX)

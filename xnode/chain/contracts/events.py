@@ -1,16 +1,15 @@
-"""Events: what the contracts tell, as plain frozen values."""
+"""Events: what the node follows of the contracts' events, as plain frozen values."""
 
 from __future__ import annotations
 
-import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from metering.units import U128_MAX, Address, Amount, Hash32
-from xnode.chain.abi.codec import Event, parse_hex
-from xnode.chain.contracts import payment_escrow as escrow
-from xnode.chain.contracts import provider_registry as registry
+from metering.units import Address, Amount, Hash32
+from xnode.chain.abi.codec import Event
+from xnode.text.hex import parse_hex
 
 
 class EscrowOpened(msgspec.Struct, frozen=True, tag=True):
@@ -165,31 +164,34 @@ ChainEvent = (
     | ProviderDeactivated
 )
 
-KINDS: dict[Event, type[Any]] = {
-    escrow.ESCROW_OPENED: EscrowOpened,
-    escrow.ESCROW_TOPPED_UP: EscrowToppedUp,
-    escrow.THAW_STARTED: ThawStarted,
-    escrow.THAW_CANCELLED: ThawCancelled,
-    escrow.ESCROW_CLOSED: EscrowClosed,
-    escrow.RELEASED: Released,
-    escrow.REFUNDED: Refunded,
-    escrow.CLAIMED: Claimed,
-    escrow.CLAIM_SKIPPED: ClaimSkipped,
-    escrow.PROVIDER_PAID: ProviderPaid,
-    escrow.PAYOUT_DEFERRED: PayoutDeferred,
-    escrow.DEPOSITED: Deposited,
-    escrow.WITHDRAWN: Withdrawn,
-    escrow.OPENER_APPROVED: OpenerApproved,
-    registry.PROVIDER_REGISTERED: ProviderRegistered,
-    registry.NODE_KEY_ROTATED: NodeKeyRotated,
-    registry.PAYOUT_SET: PayoutSet,
-    registry.PROVIDER_DEACTIVATED: ProviderDeactivated,
-}
+CLAIMED = Event("PaymentEscrow", Claimed)
 
-_BY_TOPIC = {event.topic: (event, kind) for event, kind in KINDS.items()}
+EVENTS: tuple[Event[Any], ...] = (
+    CLAIMED,
+    Event("PaymentEscrow", EscrowOpened),
+    Event("PaymentEscrow", EscrowToppedUp),
+    Event("PaymentEscrow", ThawStarted),
+    Event("PaymentEscrow", ThawCancelled),
+    Event("PaymentEscrow", EscrowClosed),
+    Event("PaymentEscrow", Released),
+    Event("PaymentEscrow", Refunded),
+    Event("PaymentEscrow", ClaimSkipped),
+    Event("PaymentEscrow", ProviderPaid),
+    Event("PaymentEscrow", PayoutDeferred),
+    Event("PaymentEscrow", Deposited),
+    Event("PaymentEscrow", Withdrawn),
+    Event("PaymentEscrow", OpenerApproved),
+    Event("ProviderRegistry", ProviderRegistered),
+    Event("ProviderRegistry", NodeKeyRotated),
+    Event("ProviderRegistry", PayoutSet),
+    Event("ProviderRegistry", ProviderDeactivated),
+)
 
-TOPICS = tuple(_BY_TOPIC)
-"""Every event's first topic, for a log filter."""
+
+@lru_cache(maxsize=1)
+def events_by_topic() -> dict[Hash32, Event[Any]]:
+    """Every event that is followed; the keys are what a log filter asks for."""
+    return {event.topic: event for event in EVENTS}
 
 
 class ChainLog(msgspec.Struct, frozen=True):
@@ -204,30 +206,14 @@ class ChainLog(msgspec.Struct, frozen=True):
 
 def decode_log(raw: dict[str, Any]) -> ChainLog | None:
     """The event of a log as JSON-RPC gives it; None when it is none of ours. ValueError when it is malformed."""
-    topics = [Hash32(parse_hex(topic)) for topic in raw["topics"]]
-    known = _BY_TOPIC.get(topics[0]) if topics else None
-    if known is None:
+    topics = raw["topics"]
+    event = events_by_topic().get(Hash32(parse_hex(topics[0]))) if topics else None
+    if event is None:
         return None
-    event, kind = known
-    values = event.decode(topics[1:], parse_hex(raw["data"]))
-    fields = {_snake(name): _convert(value, _type_of(event, name)) for name, value in values.items()}
     return ChainLog(
         int(raw["blockNumber"], 16),
         Hash32(parse_hex(raw["blockHash"])),
         Hash32(parse_hex(raw["transactionHash"])),
         int(raw["logIndex"], 16),
-        kind(**fields),
+        event.decode(raw),
     )
-
-
-def _type_of(event: Event, name: str) -> str:
-    return dict((*event.indexed_fields, *event.data_fields))[name]
-
-
-def _convert(value: Any, kind: str) -> Any:
-    # Amounts of 256 bits only come as "without limit" (an approval's cap), or from an asset nobody should accept.
-    return Amount(min(value, U128_MAX)) if kind in ("uint128", "uint256") else value
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"([A-Z])", r"_\1", name).lower()

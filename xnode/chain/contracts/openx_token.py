@@ -1,27 +1,37 @@
-"""OpenxToken: calldata and views of OPENX, which also fit any other ERC-20 with or without ERC-2612 permits."""
+"""OpenxToken: calls and views of OPENX, which also fit any other ERC-20 with or without ERC-2612 permits."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from metering.eip712 import Domain
-from metering.units import Address
-from xnode.chain.abi.codec import Event, Function
+from metering.units import Address, Hash32
+from xnode.chain.abi.codec import Call, View
 
-TOTAL_SUPPLY = Function("totalSupply()", "uint256")
-BALANCE_OF = Function("balanceOf(address)", "uint256")
-ALLOWANCE = Function("allowance(address,address)", "uint256")
-TRANSFER = Function("transfer(address,uint256)", "bool")
-APPROVE = Function("approve(address,uint256)", "bool")
-BURN = Function("burn(uint256)")
-SYMBOL = Function("symbol()", "string")
-OWNER = Function("owner()", "address")
-DECIMALS = Function("decimals()", "uint8")
-NONCES = Function("nonces(address)", "uint256")
-DOMAIN_SEPARATOR = Function("DOMAIN_SEPARATOR()", "bytes32")
-EIP712_DOMAIN = Function("eip712Domain()", "bytes1,string,string,uint256,address,bytes32,uint256[]")
+TRANSFER = Call("OpenxToken", "transfer")
+APPROVE = Call("OpenxToken", "approve")
 
-TRANSFERRED = Event("Transfer(address indexed from, address indexed to, uint256 value)")
+TOTAL_SUPPLY = View("OpenxToken", "totalSupply", int)
+BALANCE_OF = View("OpenxToken", "balanceOf", int)
+ALLOWANCE = View("OpenxToken", "allowance", int)
+NONCES = View("OpenxToken", "nonces", int)
+DOMAIN_SEPARATOR = View("OpenxToken", "DOMAIN_SEPARATOR", Hash32)
+
+
+class NamedDomain(msgspec.Struct, frozen=True):
+    """What a token says of its EIP-712 domain (ERC-5267)."""
+
+    fields: bytes
+    name: str
+    version: str
+    chain_id: int
+    verifying_contract: Address
+    salt: Hash32
+    extensions: tuple[Any, ...]
+
+
+EIP712_DOMAIN = View("OpenxToken", "eip712Domain", NamedDomain)
 
 
 class Permit(msgspec.Struct, frozen=True):
@@ -32,8 +42,3 @@ class Permit(msgspec.Struct, frozen=True):
     value: int
     nonce: int
     deadline: int
-
-
-def make_domain(chain_id: int, token: Address, name: str, version: str) -> Domain:
-    """The token's own EIP-712 domain, in which it checks permits."""
-    return Domain(chain_id, token, name, version)

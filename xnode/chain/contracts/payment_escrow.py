@@ -1,4 +1,4 @@
-"""PaymentEscrow: calldata, views and events of the contract that holds submitters' money and pays vouchers."""
+"""PaymentEscrow: calls and views of the contract that holds submitters' money and pays vouchers."""
 
 from __future__ import annotations
 
@@ -8,88 +8,60 @@ import msgspec
 
 from metering.eip712 import Domain
 from metering.terms import Escrow, Opening
-from metering.units import Address, Amount
-from xnode.chain.abi.codec import Event, Function
-from xnode.ports.chain import ClaimRow
+from metering.units import Address, Amount, Hash32
+from xnode.chain.abi.codec import Call, View, amount_of, list_of
+from xnode.ports.chain import ClaimRow, EscrowState
 
 MAX_ROWS = 200
 """The contract's own limit for one claim; we keep a whole transaction to it."""
 
-ROW_BYTES = 164
 
-TERMS = "(address,address,address,address,bytes32,uint32,uint96)"
-"""Escrow, as the ABI spells it."""
+class AssetState(msgspec.Struct, frozen=True):
+    """How the escrow holds an asset, in base units. fee_ppm: of each claim; is_stopped: takes no new deposits."""
 
-_OPENING = "(bytes32,uint128,uint256,uint64)"
-_RELEASE = "(bytes32,uint128,uint256,uint64)"
+    liabilities: int
+    fees: int
+    fee_ppm: int
+    is_accepted: bool
+    is_credit: bool
+    is_stopped: bool
 
-ADD_ASSET = Function("addAsset(address,bool)")
-SET_FEE = Function("setFee(address,uint16)")
-STOP_DEPOSITS = Function("stopDeposits(address)")
-RESUME_DEPOSITS = Function("resumeDeposits(address)")
-DEPOSIT = Function("deposit(address,address,uint256)")
-DEPOSIT_WITH_PERMIT = Function("depositWithPermit(address,address,uint256,uint256,uint8,bytes32,bytes32)")
-DEPOSIT_WITH_AUTHORIZATION = Function(
-    "depositWithAuthorization(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)"
-)
-WITHDRAW = Function("withdraw(address,uint256,address)")
-APPROVE_OPENER = Function("approveOpener(address,address,uint256)")
-OPEN = Function(f"open({TERMS},uint128)")
-OPEN_BY_SIG = Function(f"openBySig({TERMS},{_OPENING},address,bytes)")
-START_THAW = Function(f"startThaw({TERMS})")
-CANCEL_THAW = Function(f"cancelThaw({TERMS})")
-CLOSE = Function(f"close({TERMS})")
-RELEASE = Function(f"release({TERMS},uint128)")
-RELEASE_BY_SIG = Function(f"releaseBySig({TERMS},{_RELEASE},address,bytes)")
-CLAIM = Function("claim(address,address,bytes32,uint32,bytes)", "uint256")
-CLAIM_ONE = Function(f"claimOne({TERMS},uint128,bytes32,bytes)", "uint256")
-WITHDRAW_OWED = Function("withdrawOwed(address,address)", "uint256")
-PAY_SPLIT = Function("paySplit(bytes32,address)", "uint256")
-WITHDRAW_FEES = Function("withdrawFees(address)", "uint256")
-MULTICALL = Function("multicall(bytes[])", "bytes[]")
 
-IS_ACCEPTED = Function("isAccepted(address)", "bool")
-ASSET_OF = Function("assetOf(address)", "(uint128,uint88,uint16,bool,bool,bool)")
-FREE = Function("free(address,address)", "uint256")
-OPENER_CAP = Function("openerCap(address,address,address)", "uint256")
-IS_NONCE_USED = Function("isNonceUsed(address,uint256)", "bool")
-OWED = Function("owed(address,address)", "uint256")
-OWED_TO_SPLIT = Function("owedToSplit(bytes32,address)", "uint256")
-ACCOUNT_OF = Function("accountOf(address,address)", "uint256,uint256,uint256")
-ESCROW_ID = Function(f"escrowId({TERMS})", "bytes32")
-ESCROW_STATES = Function("escrowStates(bytes32[])", "(uint128,uint128,uint64)[]")
-LIABILITIES = Function("liabilities(address)", "uint256")
-REGISTRY = Function("registry()", "address")
-SPLITS = Function("splits()", "address")
-GUARDIAN = Function("guardian()", "address")
-FEE_RECIPIENT = Function("feeRecipient()", "address")
-MIN_THAW = Function("minThaw()", "uint32")
-OWNER = Function("owner()", "address")
-DOMAIN_SEPARATOR = Function("domainSeparator()", "bytes32")
+class AssetAccount(msgspec.Struct, frozen=True):
+    """One asset of a provider, in base units: what claims settled, what breaches refunded, what is still owed."""
 
-DEPOSITED = Event("Deposited(address indexed payer, address indexed asset, uint256 amount)")
-WITHDRAWN = Event("Withdrawn(address indexed payer, address indexed asset, address to, uint256 amount)")
-OPENER_APPROVED = Event(
-    "OpenerApproved(address indexed payer, address indexed opener, address indexed asset, uint256 cap)"
-)
-ESCROW_OPENED = Event(
-    "EscrowOpened(bytes32 indexed escrowId, address indexed payer, address indexed provider, address signer,"
-    " address asset, bytes32 split, uint32 thaw, uint96 nonce, uint128 deposited)"
-)
-ESCROW_TOPPED_UP = Event("EscrowToppedUp(bytes32 indexed escrowId, uint128 deposited)")
-THAW_STARTED = Event("ThawStarted(bytes32 indexed escrowId, uint64 end)")
-THAW_CANCELLED = Event("ThawCancelled(bytes32 indexed escrowId)")
-ESCROW_CLOSED = Event("EscrowClosed(bytes32 indexed escrowId, uint128 refunded)")
-RELEASED = Event("Released(bytes32 indexed escrowId, uint128 refunded, uint128 deposited)")
-REFUNDED = Event("Refunded(bytes32 indexed escrowId, uint128 refunded, uint128 claimed)")
-CLAIMED = Event("Claimed(bytes32 indexed escrowId, uint128 claimed, bytes32 receiptsHash)")
-PROVIDER_PAID = Event("ProviderPaid(address indexed provider, address indexed asset, address payout, uint256 amount)")
-CLAIM_SHARED = Event(
-    "ClaimShared(address indexed provider, address indexed asset, bytes32 indexed split, uint256 fee, uint256 share)"
-)
-CLAIM_SKIPPED = Event("ClaimSkipped(bytes32 indexed escrowId, uint8 reason)")
-PAYOUT_DEFERRED = Event("PayoutDeferred(address indexed provider, address indexed asset, uint256 amount)")
-OWED_WITHDRAWN = Event("OwedWithdrawn(address indexed provider, address indexed asset, address payout, uint256 amount)")
+    settled: Amount
+    refunded: Amount
+    owed: Amount
+
+
+def _state_of(deposited: int, claimed: int, thaw_end: int) -> EscrowState:
+    return EscrowState(Amount(deposited), Amount(claimed), thaw_end)
+
+
+SET_FEE = Call("PaymentEscrow", "setFee")
+DEPOSIT = Call("PaymentEscrow", "deposit")
+DEPOSIT_WITH_PERMIT = Call("PaymentEscrow", "depositWithPermit")
+WITHDRAW = Call("PaymentEscrow", "withdraw")
+APPROVE_OPENER = Call("PaymentEscrow", "approveOpener")
+OPEN = Call("PaymentEscrow", "open")
+OPEN_BY_SIG = Call("PaymentEscrow", "openBySig")
+START_THAW = Call("PaymentEscrow", "startThaw")
+CLOSE = Call("PaymentEscrow", "close")
+RELEASE = Call("PaymentEscrow", "release")
+CLAIM = Call("PaymentEscrow", "claim")
+WITHDRAW_OWED = Call("PaymentEscrow", "withdrawOwed")
+MULTICALL = Call("PaymentEscrow", "multicall")
+
+ASSET_OF = View("PaymentEscrow", "assetOf", AssetState)
+FREE = View("PaymentEscrow", "free", amount_of)
+OPENER_CAP = View("PaymentEscrow", "openerCap", amount_of)
+IS_NONCE_USED = View("PaymentEscrow", "isNonceUsed", bool)
+OWED = View("PaymentEscrow", "owed", amount_of)
+ACCOUNT_OF = View("PaymentEscrow", "accountOf", AssetAccount)
+ESCROW_ID = View("PaymentEscrow", "escrowId", Hash32)
+ESCROW_STATES = View("PaymentEscrow", "escrowStates", list_of(_state_of))
+LIABILITIES = View("PaymentEscrow", "liabilities", int)
 
 
 def make_domain(chain_id: int, escrow_contract: Address) -> Domain:
@@ -97,15 +69,9 @@ def make_domain(chain_id: int, escrow_contract: Address) -> Domain:
     return Domain(chain_id, escrow_contract)
 
 
-def make_terms_values(escrow: Escrow) -> tuple[object, ...]:
-    """The terms as the contract's tuple."""
-    return (escrow.payer, escrow.signer, escrow.provider, escrow.asset, escrow.split, escrow.thaw, escrow.nonce)
-
-
 def make_open_by_sig(escrow: Escrow, opening: Opening, opener: Address, signature: bytes) -> bytes:
     """Calldata that opens or tops up an escrow by the opener's signature."""
-    values = (opening.escrow_id, opening.amount, int.from_bytes(opening.nonce, "big"), opening.deadline)
-    return OPEN_BY_SIG.encode(make_terms_values(escrow), values, opener, signature)
+    return OPEN_BY_SIG.encode(escrow, opening, opener, signature)
 
 
 def encode_claim_rows(rows: Sequence[ClaimRow]) -> bytes:
@@ -144,15 +110,4 @@ def make_claims(rows: Sequence[ClaimRow]) -> list[bytes]:
 
 def make_release(escrow: Escrow, new_deposited: Amount) -> bytes:
     """Calldata by which the provider gives back what is above `new_deposited`."""
-    return RELEASE.encode(make_terms_values(escrow), new_deposited)
-
-
-class AssetState(msgspec.Struct, frozen=True):
-    """How the escrow holds an asset, in base units. fee_ppm: of each claim; is_stopped: takes no new deposits."""
-
-    liabilities: int
-    fees: int
-    fee_ppm: int
-    is_accepted: bool
-    is_credit: bool
-    is_stopped: bool
+    return RELEASE.encode(escrow, new_deposited)

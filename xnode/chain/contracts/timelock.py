@@ -1,11 +1,14 @@
-"""Timelock: calldata, views and events of OpenZeppelin's TimelockController, the owner of all that is governed."""
+"""Timelock: views and events of OpenZeppelin's TimelockController, the owner of all that is governed."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 
+import msgspec
+
 from metering.eip712 import keccak
-from xnode.chain.abi.codec import Event, Function
+from metering.units import Address, Hash32
+from xnode.chain.abi.codec import Event, View
 
 PROPOSER_ROLE = keccak(b"PROPOSER_ROLE")
 EXECUTOR_ROLE = keccak(b"EXECUTOR_ROLE")
@@ -22,22 +25,30 @@ class Stage(IntEnum):
     DONE = 3
 
 
-SCHEDULE = Function("schedule(address,uint256,bytes,bytes32,bytes32,uint256)")
-EXECUTE = Function("execute(address,uint256,bytes,bytes32,bytes32)")
-CANCEL = Function("cancel(bytes32)")
+class CallScheduled(msgspec.Struct, frozen=True):
+    """One call of an operation; an operation of several has one such event for each. delay: seconds."""
 
-GET_MIN_DELAY = Function("getMinDelay()", "uint256")
-GET_OPERATION_STATE = Function("getOperationState(bytes32)", "uint8")
-GET_TIMESTAMP = Function("getTimestamp(bytes32)", "uint256")
-HAS_ROLE = Function("hasRole(bytes32,address)", "bool")
-HASH_OPERATION = Function("hashOperation(address,uint256,bytes,bytes32,bytes32)", "bytes32")
+    id: Hash32
+    index: int
+    target: Address
+    value: int
+    data: bytes
+    predecessor: Hash32
+    delay: int
 
-CALL_SCHEDULED = Event(
-    "CallScheduled(bytes32 indexed id, uint256 indexed index, address target, uint256 value, bytes data,"
-    " bytes32 predecessor, uint256 delay)"
-)
-CALL_EXECUTED = Event(
-    "CallExecuted(bytes32 indexed id, uint256 indexed index, address target, uint256 value, bytes data)"
-)
-CANCELLED = Event("Cancelled(bytes32 indexed id)")
-ROLE_GRANTED = Event("RoleGranted(bytes32 indexed role, address indexed account, address indexed sender)")
+
+class RoleGranted(msgspec.Struct, frozen=True):
+    """An account may act in a role, until it is revoked."""
+
+    role: Hash32
+    account: Address
+    sender: Address
+
+
+GET_MIN_DELAY = View("TimelockController", "getMinDelay", int)
+GET_OPERATION_STATE = View("TimelockController", "getOperationState", Stage)
+GET_TIMESTAMP = View("TimelockController", "getTimestamp", int)
+HAS_ROLE = View("TimelockController", "hasRole", bool)
+
+CALL_SCHEDULED = Event("TimelockController", CallScheduled)
+ROLE_GRANTED = Event("TimelockController", RoleGranted)

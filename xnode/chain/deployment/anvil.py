@@ -72,7 +72,7 @@ def find_anvil() -> Path:
 
 @asynccontextmanager
 async def open_anvil(options: AnvilOptions) -> AsyncIterator[Anvil]:
-    """A chain node on loopback. Raises Permanent when it ends by itself before we are done with it."""
+    """A chain node on loopback. Raises Permanent when it ends before we are done with it."""
     with _run(options) as process:
         assert process.stdout is not None
         async with trio.lowlevel.FdStream(os.dup(process.stdout.fileno())) as output, trio.open_nursery() as nursery:
@@ -133,7 +133,7 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
 
 def _make_arguments(options: AnvilOptions) -> list[str]:
     arguments = ["--host", "127.0.0.1", "--port", str(options.port), "--chain-id", str(options.chain_id)]
-    # Names the folder, so that a left-over can be told from any other anvil, and keeps its scratch files there.
+    # Names the folder, so that a left-over can be distinguished from any other anvil, and keeps its scratch files there.
     arguments += ["--cache-path", str(options.folder)]
     # Else it writes the whole state of every block to disk: 224 KB each, 19 GB a day.
     arguments += ["--prune-history", str(KEPT_STATES)]
@@ -150,10 +150,12 @@ async def _drain(
     with trio.move_on_after(START_DEADLINE_S) as scope:
         task_status.started(await _read_address(output))
     if scope.cancelled_caught:
-        raise Permanent(f"anvil did not start within {START_DEADLINE_S:g} s; try again or look for what keeps it busy")
+        raise Permanent(
+            f"anvil did not start within {START_DEADLINE_S:g} s", hint="try again or look for what keeps it busy"
+        )
     while await output.receive_some(MAX_LINE_BYTES):
         pass
-    raise Permanent("anvil ended by itself; start the devnet again, it goes on from its last saved state")
+    raise Permanent("anvil ended unexpectedly", hint="start the devnet again: it goes on from its last saved state")
 
 
 async def _read_address(output: trio.abc.ReceiveStream) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Check: the contracts of a manifest are the ones we know, byte for byte, and wired to each other and nobody else."""
+"""Check: the contracts of a manifest are the ones we know, byte for byte, and wired to each other and to nothing else."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from metering.eip712 import Domain
-from metering.units import Address
 from xnode.chain.abi.artifacts import load_artifact
-from xnode.chain.abi.codec import Function, checksum_address, parse_hex, to_hex
-from xnode.chain.contracts import compute_credit, fault_prover, openx_token, payment_escrow, provider_registry
+from xnode.chain.abi.codec import View, show_value
+from xnode.chain.contracts import compute_credit, payment_escrow
 from xnode.chain.deployment.manifest import Contracts, Manifest
-from xnode.chain.node.json_rpc import JsonRpc, View
+from xnode.chain.node.json_rpc import JsonRpc, Query
 from xnode.errors import Permanent
+from xnode.text.hex import checksum_address, parse_hex, to_hex
 
 ARTIFACT_OF = {
     "timelock": "TimelockController",
@@ -33,7 +33,7 @@ class _Wire(NamedTuple):
 
     of: str
     what: str
-    view: View
+    query: Query
     due: Any
 
 
@@ -41,13 +41,14 @@ async def check_deployment(rpc: JsonRpc, manifest: Manifest) -> None:
     """Nothing, when all contracts are ours and wired as they should be; else Permanent naming the one that is not."""
     await _check_codes(rpc, manifest.contracts)
     wires = [*_list_wires(manifest), *_list_domains(manifest)]
-    answers = await rpc.view_all([wire.view for wire in wires])
+    answers = await rpc.view_all([wire.query for wire in wires])
     for wire, answer in zip(wires, answers, strict=True):
         if answer != wire.due:
-            where = checksum_address(wire.view.to)
+            where = checksum_address(wire.query.to)
             raise Permanent(
-                f"{wire.of} {where} {wire.what}: {_show(answer)} instead of {_show(wire.due)}; mend the manifest",
+                f"{wire.of} {where} {wire.what}: {show_value(answer)} instead of {show_value(wire.due)}",
                 code="deployment",
+                hint="fix the manifest",
             )
 
     await _check_assets(rpc, manifest)
@@ -56,18 +57,18 @@ async def check_deployment(rpc: JsonRpc, manifest: Manifest) -> None:
 async def _check_assets(rpc: JsonRpc, manifest: Manifest) -> None:
     """The escrow takes what the manifest lists, and burns the credits among them at a claim, and nothing else."""
     escrow, assets = manifest.contracts.payment_escrow, manifest.assets
-    answers = await rpc.view_all([View(escrow, payment_escrow.ASSET_OF, (asset.address,)) for asset in assets])
-    for asset, answer in zip(assets, answers, strict=True):
-        state = payment_escrow.AssetState(*answer)
+    states = await rpc.view_each(escrow, payment_escrow.ASSET_OF, [(asset.address,) for asset in assets])
+    for asset, state in zip(assets, states, strict=True):
         if not state.is_accepted:
-            what = f"{asset.symbol} is not accepted by the escrow; take it out of the manifest"
-            raise Permanent(what, code="deployment")
+            hint = "take it out of the manifest"
+            raise Permanent(f"{asset.symbol} is not accepted by the escrow", code="deployment", hint=hint)
         if state.is_credit != manifest.is_credit(asset.address):
             burns = "burned" if state.is_credit else "paid out"
-            raise Permanent(f"{asset.symbol} is {burns} by claims of the escrow; mend the manifest", code="deployment")
+            hint = "fix the manifest"
+            raise Permanent(f"{asset.symbol} is {burns} by claims of the escrow", code="deployment", hint=hint)
     missing = {manifest.contracts.gpu_credit, manifest.contracts.cpu_credit} - {asset.address for asset in assets}
     if missing:
-        raise Permanent("the manifest's assets lack tGPU or tCPU; get it again", code="deployment")
+        raise Permanent("the manifest's assets lack tGPU or tCPU", code="deployment", hint="get it again")
 
 
 async def _check_codes(rpc: JsonRpc, contracts: Contracts) -> None:
@@ -76,10 +77,10 @@ async def _check_codes(rpc: JsonRpc, contracts: Contracts) -> None:
     for (name, address), code in zip(named, codes, strict=True):
         where, due = f"{checksum_address(address)} on {rpc.where}", ARTIFACT_OF[name]
         if code == "0x":
-            raise Permanent(f"no {due} at {where}; check {name} in the manifest", code="deployment")
+            raise Permanent(f"no {due} at {where}", code="deployment", hint=f"check {name} in the manifest")
         if not load_artifact(due).matches(parse_hex(code)):
             hint = f"check {name} in the manifest or upgrade xnode"
-            raise Permanent(f"{where} is not the {due} we know; {hint}", code="deployment")
+            raise Permanent(f"{where} is not the {due} we know", code="deployment", hint=hint)
 
 
 def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
@@ -87,22 +88,22 @@ def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
     c = manifest.contracts
     credits = ("gpu_credit", "cpu_credit")
     for name in ("openx_token", "capacity_registry", *credits, "payment_escrow"):
-        yield _make_wire(c, name, "is owned by another than the timelock", openx_token.OWNER, c.timelock)
-    yield _make_wire(c, "provider_registry", "stakes another token", provider_registry.OPENX, c.openx_token)
-    yield _make_wire(c, "provider_registry", "lets another slash", provider_registry.SLASHER, c.fault_prover)
+        yield _make_wire(c, name, "is owned by another than the timelock", "owner", c.timelock)
+    yield _make_wire(c, "provider_registry", "stakes another token", "openx", c.openx_token)
+    yield _make_wire(c, "provider_registry", "lets another slash", "slasher", c.fault_prover)
     holds = (c.gpu_credit, c.cpu_credit, c.capacity_registry)
-    yield _make_wire(c, "provider_registry", "is held by others", provider_registry.HOLDS_OF, holds)
-    yield _make_wire(c, "capacity_registry", "knows another registry", fault_prover.REGISTRY, c.provider_registry)
-    yield _make_wire(c, "capacity_registry", "takes another token", provider_registry.OPENX, c.openx_token)
+    yield _make_wire(c, "provider_registry", "is held by others", "holdsOf", holds)
+    yield _make_wire(c, "capacity_registry", "knows another registry", "registry", c.provider_registry)
+    yield _make_wire(c, "capacity_registry", "takes another token", "openx", c.openx_token)
     for kind, name in zip(compute_credit.Kind, credits, strict=True):
-        yield _make_wire(c, name, "is of another kind", compute_credit.KIND, int(kind))
-        yield _make_wire(c, name, "knows another registry", compute_credit.REGISTRY, c.provider_registry)
-        yield _make_wire(c, name, "knows another capacity", compute_credit.CAPACITY, c.capacity_registry)
-    yield _make_wire(c, "payment_escrow", "pays by another registry", payment_escrow.REGISTRY, c.provider_registry)
-    yield _make_wire(c, "payment_escrow", "pays other splits", payment_escrow.SPLITS, c.split_registry)
-    yield _make_wire(c, "fault_prover", "knows another registry", fault_prover.REGISTRY, c.provider_registry)
-    yield _make_wire(c, "fault_prover", "knows another capacity", fault_prover.CAPACITY, c.capacity_registry)
-    yield _make_wire(c, "fault_prover", "refunds from another escrow", fault_prover.ESCROW, c.payment_escrow)
+        yield _make_wire(c, name, "is of another kind", "kind", int(kind))
+        yield _make_wire(c, name, "knows another registry", "registry", c.provider_registry)
+        yield _make_wire(c, name, "knows another capacity", "capacity", c.capacity_registry)
+    yield _make_wire(c, "payment_escrow", "pays by another registry", "registry", c.provider_registry)
+    yield _make_wire(c, "payment_escrow", "pays other splits", "splits", c.split_registry)
+    yield _make_wire(c, "fault_prover", "knows another registry", "registry", c.provider_registry)
+    yield _make_wire(c, "fault_prover", "knows another capacity", "capacity", c.capacity_registry)
+    yield _make_wire(c, "fault_prover", "refunds from another escrow", "escrow", c.payment_escrow)
 
 
 def _list_domains(manifest: Manifest) -> Iterator[_Wire]:
@@ -110,16 +111,12 @@ def _list_domains(manifest: Manifest) -> Iterator[_Wire]:
     c, chain_id = manifest.contracts, manifest.chain_id
     for name in ("provider_registry", "capacity_registry", "payment_escrow"):
         due = Domain(chain_id, getattr(c, name)).separator()
-        yield _make_wire(c, name, "signs in another domain", payment_escrow.DOMAIN_SEPARATOR, due)
+        yield _make_wire(c, name, "signs in another domain", "domainSeparator", due)
 
 
-def _make_wire(contracts: Contracts, name: str, what: str, function: Function, due: Any) -> _Wire:
-    return _Wire(name, what, View(getattr(contracts, name), function), due)
+def _make_wire(contracts: Contracts, name: str, what: str, view: str, due: Any) -> _Wire:
+    return _Wire(name, what, Query(getattr(contracts, name), View(ARTIFACT_OF[name], view, _only)), due)
 
 
-def _show(value: Any) -> str:
-    if isinstance(value, bytes):
-        return checksum_address(Address(value)) if len(value) == 20 else to_hex(value)
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_show(one) for one in value) + "]"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _only(value: Any) -> Any:
+    return value

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-from eth_abi.abi import encode as abi_encode
 
 from metering.units import ZERO_ADDRESS, Address
-from xnode.chain.abi.artifacts import load_artifact
-from xnode.chain.abi.codec import list_types, parse_hex, to_hex
+from xnode.chain.abi.artifacts import find_entry, load_artifact
+from xnode.chain.abi.codec import encode_values
 from xnode.chain.contracts import compute_credit, provider_registry
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Asset, Contracts, Manifest
-from xnode.chain.deployment.plan import OPENX_DECIMALS, Plan
+from xnode.chain.deployment.plan import Plan
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.send.transactor import Transactor
 from xnode.chain.send.tx_journal import TxCall
 from xnode.errors import Permanent
 from xnode.ports.chain import Sent
+from xnode.text.amount import OPENX_DECIMALS
+from xnode.text.hex import parse_hex, to_hex
 
 Say = Callable[[str], None]
 
@@ -57,8 +56,8 @@ class _Deployment:
         cpu = await self._make_credit(plan, "CpuCredit", compute_credit.Kind.CPU, registry, capacity, owner)
         assets = (
             Asset("OPENX", OPENX_DECIMALS, token),
-            Asset("tGPU", compute_credit.DECIMALS, gpu),
-            Asset("tCPU", compute_credit.DECIMALS, cpu),
+            Asset("tGPU", OPENX_DECIMALS, gpu),
+            Asset("tCPU", OPENX_DECIMALS, cpu),
             *plan.assets,
         )
         setups = [(asset.address, asset.address in (gpu, cpu)) for asset in assets]
@@ -116,7 +115,7 @@ class _Deployment:
         receipt = await self._rpc.read("eth_getTransactionReceipt", to_hex(sent.tx_hash))
         address = Address(parse_hex(receipt["contractAddress"])) if receipt else ZERO_ADDRESS
         if address == ZERO_ADDRESS:
-            raise Permanent(f"{step} was made in block {sent.block_number}, which is gone; deploy again")
+            raise Permanent(f"{step} was made in block {sent.block_number}, which is gone", hint="deploy again")
         self._first_block = self._first_block or sent.block_number
         self._say(f"{step} at {to_hex(address)}")
         return address
@@ -124,11 +123,10 @@ class _Deployment:
 
 def make_creation(name: str, *values: object) -> bytes:
     """The code that makes a contract, with its constructor's arguments behind it."""
-    artifact = load_artifact(name)
-    inputs: list[Any] = next((entry["inputs"] for entry in artifact.abi if entry["type"] == "constructor"), [])
-    return artifact.bytecode + abi_encode(list_types(inputs), values)
+    bytecode = load_artifact(name).bytecode
+    return bytecode + encode_values(find_entry(name, "constructor", "").inputs, values) if values else bytecode
 
 
 def _check_done(sent: Sent, what: str) -> None:
     if not sent.ok:
-        raise Permanent(f"{what} reverted in transaction {to_hex(sent.tx_hash)}; look at it with cast run")
+        raise Permanent(f"{what} reverted in transaction {to_hex(sent.tx_hash)}", hint="look at it with cast run")

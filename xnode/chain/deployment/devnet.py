@@ -1,4 +1,4 @@
-"""Devnet: a whole settlement chain on this machine: anvil, the contracts, and money for whoever is named."""
+"""Devnet: a whole settlement chain on this machine: anvil, the contracts, and money for the addresses that are named."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ import structlog
 import trio
 
 from metering.units import ZERO_ADDRESS, Address, Amount
-from xnode.chain.abi.codec import parse_hex, to_hex
 from xnode.chain.contracts import openx_token
+from xnode.chain.contracts.capacity_registry import CapacitySettings, DeviceClass
 from xnode.chain.deployment.anvil import Anvil, AnvilOptions, lock_folder, open_anvil
 from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.manifest import Manifest, read_manifest, write_manifest
-from xnode.chain.deployment.plan import OPENX_DECIMALS, CapacitySettings, Credits, DeviceClass, Governance, Plan, Supply
-from xnode.chain.node.json_rpc import JsonRpc
+from xnode.chain.deployment.plan import Credits, Governance, Plan, Supply
+from xnode.chain.node.json_rpc import JsonRpc, read_native_balance
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall, make_engine
 from xnode.errors import Permanent, Retryable
 from xnode.ports.wallet import TransactionSigner
+from xnode.text.amount import OPENX
+from xnode.text.hex import parse_hex
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -34,11 +36,9 @@ if TYPE_CHECKING:
 CHAIN_ID = 31337
 
 OWNER_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
-"""anvil's first account, which everybody knows that owns a devnet's contracts and supply; never use it elsewhere."""
+"""anvil's first account, which is public and owns a devnet's contracts and supply; never use it elsewhere."""
 
-_OPENX = 10**OPENX_DECIMALS
-
-SUPPLY = 1_000_000_000 * _OPENX
+SUPPLY = 1_000_000_000 * OPENX
 MIN_THAW_S = 2
 STAKE_THAW_S = 5
 """Short enough to watch a thaw end; a real network gives providers hours."""
@@ -54,8 +54,8 @@ CAPACITY = CapacitySettings(
     validity_s=86_400,
     spot_check_pause_s=10,
     leave_delay_s=60,
-    fee=Amount(_OPENX),
-    verifier_stake=Amount(100 * _OPENX),
+    fee=Amount(OPENX),
+    verifier_stake=Amount(100 * OPENX),
 )
 """A panel of three that must agree, and a challenge that is over in seconds."""
 
@@ -65,10 +65,10 @@ CLASSES = (
 )
 """Small matrices: any machine multiplies them at once, also one that is busy."""
 
-CREDITS = Credits(gpu_collateral=Amount(2 * _OPENX), cpu_collateral=Amount(_OPENX // 10), window_hours=24)
+CREDITS = Credits(gpu_collateral=Amount(2 * OPENX), cpu_collateral=Amount(OPENX // 10), window_hours=24)
 
 FUND_WEI = 10 * 10**18
-FUND_OPENX = 10_000 * 10**OPENX_DECIMALS
+FUND_OPENX = 10_000 * OPENX
 
 DEPLOY_POLL_S = 0.03
 """While a devnet deploys: how often a block is made and looked at."""
@@ -116,7 +116,7 @@ class Devnet:
                 nursery.start_soon(self._fund_openx, address, openx)
 
     async def _fund_wei(self, address: Address, target: int) -> None:
-        missing = target - int(await self.rpc.read("eth_getBalance", to_hex(address), "latest"), 16)
+        missing = target - await read_native_balance(self.rpc, address)
         if missing > 0:
             await self._transactor.send(_make_intent("wei"), TxCall(address, b"", value=missing))
 
@@ -203,7 +203,7 @@ async def _deploy_once(options: DevnetOptions, rpc: JsonRpc, url: str) -> Manife
 
 async def _deploy(options: DevnetOptions, rpc: JsonRpc) -> Manifest:
     async with trio.open_nursery() as nursery:
-        # A dozen transactions one after the other: nobody should wait for the block time, nor for ours to look.
+        # A dozen transactions one after the other: no one should wait for the block time, nor for ours to look.
         transactor = _make_transactor(options, rpc, DEPLOY_POLL_S)
         await nursery.start(transactor.run)
         nursery.start_soon(_mine_eagerly, rpc)

@@ -13,9 +13,10 @@ import msgspec
 
 from metering.eip712 import Domain
 from metering.units import Address
-from xnode.chain.abi.codec import checksum_address
 from xnode.chain.contracts import payment_escrow, provider_registry
 from xnode.errors import UserError
+from xnode.text.amount import format_amount
+from xnode.text.hex import checksum_address, to_hex
 
 MAX_ASSETS = 64
 """Assets are accepted one by one by the escrow's owner; a longer list is not a manifest."""
@@ -36,6 +37,14 @@ class Asset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not 0 <= self.decimals <= 36:
             raise ValueError("decimals must be between 0 and 36")
 
+    def format(self, amount: int) -> str:
+        """The base units as people write them: "12.5"."""
+        return format_amount(amount, self.decimals)
+
+    def show(self, amount: int) -> str:
+        """The base units with the symbol: "12.5 OPENX"."""
+        return format_amount(amount, self.decimals, self.symbol)
+
 
 class Contracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The addresses of one deployment's contracts."""
@@ -53,7 +62,7 @@ class Contracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One deployment. deployed_at_block: no event of ours is before it; confirmations: blocks, the event's own
-    included, before it counts; rpc_url: a node of the chain, when one is open to all."""
+    included, before it counts; rpc_url: a node of the chain, when there is one that anyone may use."""
 
     chain_id: int
     deployed_at_block: int
@@ -104,7 +113,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def find_asset(self, symbol_or_address: str) -> Asset:
         """The asset of that symbol or address. UserError when there is none."""
         for asset in self.assets:
-            if symbol_or_address.lower() in (asset.symbol.lower(), "0x" + asset.address.hex()):
+            if symbol_or_address.lower() in (asset.symbol.lower(), to_hex(asset.address)):
                 return asset
         known = ", ".join(asset.symbol for asset in self.assets)
         raise UserError(f"no asset {symbol_or_address!r} on this chain", where="asset", hint=f"choose one of: {known}")
@@ -118,12 +127,12 @@ def read_manifest(path: Path) -> Manifest:
         reason = error.strerror or "unknown"
         raise UserError(f"cannot read the manifest: {reason}", where=str(path), hint="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"not TOML: {error}", where=str(path), hint="mend it or get it again") from error
+        raise UserError(f"not TOML: {error}", where=str(path), hint="fix it or get it again") from error
     _require_whole(raw, path)
     try:
         return msgspec.convert(_parse_addresses(raw, path), Manifest, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
-        raise UserError(str(error), where=str(path), hint="mend it or get it again") from error
+        raise UserError(str(error), where=str(path), hint="fix it or get it again") from error
 
 
 def _require_whole(raw: dict[str, Any], path: Path) -> None:
@@ -132,9 +141,9 @@ def _require_whole(raw: dict[str, Any], path: Path) -> None:
     missing = [name for name in Contracts.__struct_fields__ if isinstance(named, dict) and name not in named]
     if missing:
         raise UserError(
-            f"names no {', '.join(missing)}: it is of an older deployment",
+            f"lacks {', '.join(missing)}: it is of an older deployment",
             where=str(path),
-            hint="get the manifest of the present one (on a devnet: remove its folder and start it again)",
+            hint="get the manifest of the current one (on a devnet: remove its folder and start it again)",
         )
 
 

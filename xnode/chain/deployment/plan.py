@@ -1,10 +1,10 @@
-"""Plan: everything that a deployment's constructors are told, with names, as a TOML file that people read and review."""
+"""Plan: everything that a deployment's constructors take, with names, as a TOML file that people read and review."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -12,11 +12,10 @@ from metering.codec import encode
 from metering.eip712 import keccak
 from metering.units import Address, Amount, Hash32
 from xnode.chain.abi.artifacts import CONTRACTS, load_artifact
+from xnode.chain.contracts.capacity_registry import KINDS, CapacitySettings, DeviceClass
 from xnode.chain.deployment.manifest import Asset, parse_address
 from xnode.errors import UserError
-from xnode.text.amount import parse_amount
-
-OPENX_DECIMALS = 18
+from xnode.text.amount import OPENX_DECIMALS, parse_amount
 
 
 class Supply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,7 +27,7 @@ class Supply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Governance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may propose and cancel, who may execute after delay_s (the zero address: anyone), and who may stop new deposits
-    at once (the zero address: nobody)."""
+    at once (the zero address: no one)."""
 
     proposers: tuple[Address, ...]
     executors: tuple[Address, ...]
@@ -37,7 +36,7 @@ class Governance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if not self.proposers or not self.executors:
-            raise ValueError("proposers and executors must each name somebody")
+            raise ValueError("proposers and executors must each name an address")
 
 
 class Credits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,32 +47,8 @@ class Credits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window_hours: int
 
 
-class CapacitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """CapacityRegistry's numbers, in its order: see ICapacityRegistry.Settings. *_s: seconds; fee and stake: OPENX."""
-
-    draw_delay_blocks: int
-    panel_size: int
-    quorum: int
-    answer_time_s: int
-    validity_s: int
-    spot_check_pause_s: int
-    leave_delay_s: int
-    fee: Amount
-    verifier_stake: Amount
-
-
-class DeviceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A class of devices: thousandths of a reference unit that one is, and the challenge that tells it."""
-
-    name: str
-    kind: Literal["gpu", "cpu"]
-    weight_milli: int
-    n: int
-    time_limit_ms: int
-
-
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One deployment. assets: accepted beside OPENX and the credits; rpc_url: of a chain node that is open to all."""
+    """One deployment. assets: accepted beside OPENX and the credits; rpc_url: of a chain node that anyone may use."""
 
     openx: Supply
     governance: Governance
@@ -88,20 +63,19 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     def __post_init__(self) -> None:
         if not self.classes:
-            raise ValueError("classes must have an entry, or nobody could have capacity verified")
+            raise ValueError("classes must have an entry, or no provider could have capacity verified")
         if self.confirmations < 1:
             raise ValueError("confirmations must be at least 1")
 
     def make_capacity_values(self) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]]:
         """Settings and classes as CapacityRegistry's constructor takes them."""
-        settings = tuple(getattr(self.capacity, name) for name in CapacitySettings.__struct_fields__)
-        kinds = {"gpu": 0, "cpu": 1}
-        return settings, [
-            (one.name, kinds[one.kind], one.weight_milli, one.n, one.time_limit_ms) for one in self.classes
+        classes = [
+            (one.name, KINDS.index(one.kind), one.weight_milli, one.n, one.time_limit_ms) for one in self.classes
         ]
+        return msgspec.structs.astuple(self.capacity), classes
 
     def digest(self) -> Hash32:
-        """Tells this plan, with the contracts that it would make, from every other one."""
+        """Differs for every other plan, and for other contracts that it would make."""
         return keccak(encode(self) + b"".join(load_artifact(name).bytecode for name in CONTRACTS))
 
 
@@ -113,7 +87,7 @@ def read_plan(path: Path) -> Plan:
         reason = error.strerror or "unknown"
         raise UserError(f"cannot read the plan: {reason}", where=str(path), hint="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"not TOML: {error}", where=str(path), hint="mend it") from error
+        raise UserError(f"not TOML: {error}", where=str(path), hint="fix it") from error
     try:
         plan: Plan = msgspec.convert(
             _parse_addresses(raw, str(path)), Plan, builtin_types=(bytes,), dec_hook=_parse_special

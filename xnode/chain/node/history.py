@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from metering.units import Address
-from xnode.chain.abi.codec import to_hex
 from xnode.chain.node.json_rpc import JsonRpc, NodeRefused
+from xnode.text.hex import to_hex
 
 Topic = bytes | Sequence[bytes] | None
 """One value, any of several, or any at all."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -14,8 +14,11 @@ import trio
 from eth_abi.exceptions import DecodingError
 
 from metering.units import Address
-from xnode.chain.abi.codec import Function, Revert, decode_revert, parse_hex, to_hex
+from xnode.chain.abi.codec import Revert, View, decode_revert
 from xnode.errors import Permanent, Retryable
+from xnode.text.hex import parse_hex, to_hex
+
+R = TypeVar("R")
 
 DEADLINE_S = 10.0
 """For one request: a healthy node answers our largest (200 claims estimated) in well under a second."""
@@ -49,18 +52,18 @@ class Reverted(Permanent):
 
 
 class NodeRefused(Permanent):
-    """The chain node does not accept this request; `message` is its own word."""
+    """The chain node does not accept this request; `message` is what it said."""
 
     def __init__(self, method: str, where: str, code: int, message: str) -> None:
         self.message = message
         super().__init__(f"chain node {where} refused {method}: {message[:300]} (code {code})", code="node_refused")
 
 
-class View(NamedTuple):
-    """One question to a contract."""
+class Query(NamedTuple):
+    """One view of one contract, and what it is asked about."""
 
     to: Address
-    function: Function
+    view: View[Any]
     values: tuple[object, ...] = ()
 
 
@@ -100,44 +103,45 @@ class JsonRpc:
         """The result of a call that changes something: asked once, so a Retryable leaves open whether it was done."""
         return (await self._ask([(method, params)]))[0]
 
-    async def view(self, to: Address, function: Function, *values: object, sender: Address | None = None) -> Any:
-        """What a contract's view returns now: its one result, or a tuple when it has several. Permanent on a revert."""
-        call = {"to": to_hex(to), "data": to_hex(function.encode(*values))}
-        if sender is not None:
-            call["from"] = to_hex(sender)
-        return self._open_view(View(to, function, values), await self.read("eth_call", call, "latest"))
+    async def view(self, to: Address, view: View[R], *values: object) -> R:
+        """What a contract's view returns now. Permanent on a revert."""
+        found: R = (await self.view_all([Query(to, view, values)]))[0]
+        return found
 
-    async def view_all(self, views: Sequence[View]) -> list[Any]:
-        """What many views return, in order, in as few requests as nodes take."""
+    async def view_each(self, to: Address, view: View[R], rows: Iterable[tuple[object, ...]]) -> list[R]:
+        """What one view of a contract returns now for each row of values, in order."""
+        return await self.view_all([Query(to, view, values) for values in rows])
+
+    async def view_all(self, queries: Sequence[Query], block: str = "latest") -> list[Any]:
+        """What many views return at a block, in order, in as few requests as nodes take. Permanent on a revert."""
         found: list[Any] = []
-        for start in range(0, len(views), MAX_BATCH_CALLS):
-            part = views[start : start + MAX_BATCH_CALLS]
+        for start in range(0, len(queries), MAX_BATCH_CALLS):
+            part = queries[start : start + MAX_BATCH_CALLS]
             calls = [
-                ("eth_call", ({"to": to_hex(one.to), "data": to_hex(one.function.encode(*one.values))}, "latest"))
+                ("eth_call", ({"to": to_hex(one.to), "data": to_hex(one.view.encode(*one.values))}, block))
                 for one in part
             ]
             found += [self._open_view(*pair) for pair in zip(part, await self.read_batch(calls), strict=True)]
         return found
 
-    def _open_view(self, view: View, answer: str) -> Any:
-        data, to = parse_hex(answer), to_hex(view.to)
+    def _open_view(self, query: Query, answer: str) -> Any:
+        data, to = parse_hex(answer), to_hex(query.to)
         if not data:
-            raise Permanent(f"no contract at {to} on {self.where}; check the addresses in the manifest")
+            raise Permanent(f"no contract at {to} on {self.where}", hint="check the addresses in the manifest")
         try:
-            result = view.function.decode(data)
+            return query.view.decode(data)
         except DecodingError as error:
             raise Permanent(
-                f"{to} on {self.where} is another contract: {view.function.signature} gave {len(data)} bytes"
+                f"{to} on {self.where} is another contract: {query.view.entry.signature} gave {len(data)} bytes"
             ) from error
-        return result[0] if len(result) == 1 else result
 
     async def check_chain_id(self) -> int:
-        """The node's chain id. Permanent when it is not the one we were told to use."""
+        """The node's chain id. Permanent when it is not the one that is expected."""
         body = self._make_body("eth_chainId", ())
         chain_id = int(self._open("eth_chainId", await self._post(body)), 16)
         if self._chain_id is not None and chain_id != self._chain_id:
             raise Permanent(
-                f"chain node {self.where} serves chain {chain_id}, not {self._chain_id}; mend chain.rpc_url"
+                f"chain node {self.where} serves chain {chain_id}, not {self._chain_id}", hint="fix chain.rpc_url"
             )
         self._checked_at = trio.current_time()
         return chain_id
@@ -167,16 +171,16 @@ class JsonRpc:
             self._checked_at = -inf
             detail = str(error) or type(error).__name__
             raise Retryable(
-                f"chain node {self.where} cannot be reached: {detail}; check that it runs and chain.rpc_url"
+                f"chain node {self.where} cannot be reached: {detail}", hint="check that it runs, and chain.rpc_url"
             ) from error
         if status in _BUSY_HTTP:
             raise Retryable(f"chain node {self.where} is busy: HTTP {status}")
         try:
             return json.loads(content)
         except ValueError as error:
-            # A login page or a proxy's error: a person must look, but a proxy may come right by itself.
+            # A login page or a proxy's error: a person must look, but a proxy may recover.
             raise Retryable(
-                f"chain node {self.where} answered HTTP {status} without JSON; check chain.rpc_url"
+                f"chain node {self.where} answered HTTP {status} without JSON", hint="check chain.rpc_url"
             ) from error
 
     async def _exchange(self, body: bytes) -> tuple[int, bytes]:
@@ -202,6 +206,11 @@ class JsonRpc:
         if code in _BUSY_CODES:
             raise Retryable(f"chain node {self.where} failed in {method}: {message[:300]}")
         raise NodeRefused(method, self.where, code, message)
+
+
+async def read_native_balance(rpc: JsonRpc, address: Address) -> int:
+    """Wei: what an address pays for transactions with."""
+    return int(await rpc.read("eth_getBalance", to_hex(address), "latest"), 16)
 
 
 def _hide_secrets(url: str) -> str:

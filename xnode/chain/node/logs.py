@@ -11,10 +11,10 @@ import trio
 
 from metering.units import Address, Hash32
 from xnode.backoff import Backoff
-from xnode.chain.abi.codec import parse_hex, to_hex
-from xnode.chain.contracts.events import TOPICS, ChainLog, decode_log
+from xnode.chain.contracts.events import ChainLog, decode_log, events_by_topic
 from xnode.chain.node.json_rpc import JsonRpc, NodeRefused
 from xnode.errors import Permanent, Retryable
+from xnode.text.hex import parse_hex, to_hex
 
 RING_BLOCKS = 64
 """Blocks whose hashes we remember, to find where a reorg began; one that is deeper makes us read all again."""
@@ -154,7 +154,7 @@ class LogPoller:
         """The events of these blocks, and the last block remembered; None when the chain moved meanwhile."""
         wanted = {
             "address": self._addresses,
-            "topics": [[to_hex(topic) for topic in TOPICS]],
+            "topics": [[to_hex(topic) for topic in events_by_topic()]],
             "fromBlock": hex(first),
             "toBlock": hex(last),
         }

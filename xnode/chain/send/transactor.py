@@ -13,7 +13,6 @@ import trio
 from metering.eip712 import keccak
 from metering.units import Address, Hash32
 from xnode.backoff import Backoff
-from xnode.chain.abi.codec import checksum_address, parse_hex, to_hex
 from xnode.chain.node.fees import FEE_HISTORY, GWEI, Fees, make_fees, raise_fees
 from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, JsonRpc, NodeRefused
 from xnode.chain.send.tx_journal import Attempt, TxCall, TxJournal, TxRecord
@@ -22,6 +21,7 @@ from xnode.faultpoint import reach
 from xnode.ports.chain import Sent
 from xnode.ports.wallet import Transaction, TransactionSigner
 from xnode.repeated_event import RepeatedEvent
+from xnode.text.hex import checksum_address, parse_hex, to_hex
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -102,7 +102,9 @@ class Transactor:
             await taken.settled.wait()
             assert taken.sent is not None
             return taken.sent
-        raise Retryable(f"{intent} is not confirmed after {self._pace.deadline_s:g} s; it is still watched, ask again")
+        raise Retryable(
+            f"{intent} is not confirmed after {self._pace.deadline_s:g} s", hint="it is still watched: ask again"
+        )
 
     async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Watches everything in flight until cancelled, first of all what an earlier life left unfinished."""
@@ -179,13 +181,14 @@ class Transactor:
             request["to"] = to_hex(call.to)
         estimate = int(await self._rpc.read("eth_estimateGas", request, "latest"), 16)
         if estimate > MAX_GAS:
-            raise Permanent(f"a transaction would take {estimate} gas, more than the {MAX_GAS} allowed; split it")
+            raise Permanent(f"a transaction would take {estimate} gas, {MAX_GAS} are allowed", hint="split it")
         return min(max(estimate * 5 // 4, call.gas_floor), MAX_GAS)
 
     def _check_funds(self, needed: int, balance: int) -> None:
         if balance < needed:
             raise Retryable(
-                f"{checksum_address(self._signer.address)} has {balance} wei, its transaction needs {needed}; send it some"
+                f"{checksum_address(self._signer.address)} has {balance} wei, its transaction needs {needed}",
+                hint="send it some",
             )
 
     def _sign(self, call: TxCall, gas: int, nonce: int, fees: Fees) -> Attempt:

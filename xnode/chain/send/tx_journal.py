@@ -156,7 +156,7 @@ async def _in_thread(work: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(work)
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise Retryable(f"the database would not keep chain_tx: {reason}; check its disk") from error
+        raise Retryable(f"the database would not keep chain_tx: {reason}", hint="check its disk") from error
 
 
 def make_table(engine: sa.Engine) -> None:

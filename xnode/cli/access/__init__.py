@@ -1,1 +1,1 @@
-"""Access: opens what a command needs: the deployment, a wallet, a session that pays."""
+"""Access: the one way by which commands open what they need: which deployment, which wallet, then a session that pays."""

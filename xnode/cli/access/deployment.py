@@ -45,21 +45,21 @@ def find_deployment(app: App, manifest_path: Path | None = None, rpc_url: str = 
     url = rpc_url or os.environ.get(RPC_VARIABLE, "") or manifest.rpc_url
     if not url:
         raise UserError(
-            "names no chain node", where=str(manifest_path), hint="give one with --rpc-url or [chain] rpc_url"
+            "no chain node is named", where=str(manifest_path), hint="give one with --rpc-url or [chain] rpc_url"
         )
     check_url(url)
     return Deployment(manifest, url)
 
 
 def check_url(url: str) -> None:
-    """Raise UserError for what is no http address, without repeating it: it may hold an access key."""
+    """Raise UserError for what is not an http address, without repeating it: it may hold an access key."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
     if not good:
-        raise UserError("is not like http://127.0.0.1:8545", where="the chain node's URL", hint="mend rpc_url")
+        raise UserError("not an http URL", where="the chain node", hint="write rpc_url like http://127.0.0.1:8545")
 
 
 def is_configured(app: App) -> bool:

@@ -11,11 +11,11 @@ from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractLogicError, Web3Exception
 
 from xnode.chain.abi.artifacts import load_artifact
-from xnode.chain.abi.codec import checksum_address
 from xnode.cli.access.deployment import find_deployment
 from xnode.cli.app import App
-from xnode.cli.chain.commands import CONTRACTS
+from xnode.cli.chain.contracts import CONTRACTS
 from xnode.errors import ExitCode, UserError
+from xnode.text.hex import checksum_address, to_hex
 
 DEADLINE_S = 10.0
 
@@ -76,12 +76,14 @@ def _parse(text: str, given: dict[str, Any]) -> Any:
             return {"true": True, "false": False}[text.lower()]
         return Web3.to_checksum_address(text) if kind == "address" else text
     except (ValueError, KeyError) as error:
-        raise UserError(f"{text[:80]!r} is no {kind}", where=given.get("name") or "argument") from error
+        raise UserError(
+            f"{text[:80]!r} is not a value of type {kind}", where=given.get("name") or "argument"
+        ) from error
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
-        return "0x" + value.hex()
+        return to_hex(value)
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     return value

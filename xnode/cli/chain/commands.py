@@ -1,32 +1,22 @@
-"""`xnode chain`: look at the contracts themselves, whoever you are: every view of them by name, and their events."""
+"""`xnode chain`: look at the contracts themselves: every view of them by name, and what waits in the timelock."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
+from xnode.cli.access.options import chain_option
 from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.chain.contracts import CONTRACTS
 from xnode.cli.lazy import Lazy, LazyGroup
 from xnode.cli.terminal.screen import Column, Screen
 
-CONTRACTS = {
-    "token": ("OpenxToken", "openx_token"),
-    "registry": ("ProviderRegistry", "provider_registry"),
-    "splits": ("SplitRegistry", "split_registry"),
-    "capacity": ("CapacityRegistry", "capacity_registry"),
-    "tgpu": ("ComputeCredit", "gpu_credit"),
-    "tcpu": ("ComputeCredit", "cpu_credit"),
-    "escrow": ("PaymentEscrow", "payment_escrow"),
-    "faults": ("FaultProver", "fault_prover"),
-    "timelock": ("TimelockController", "timelock"),
-}
-"""As people call them: the artifact's name, and the manifest's."""
+if TYPE_CHECKING:
+    from xnode.chain.abi.artifacts import AbiField
 
-_chain_option = click.option(
-    "--chain", "manifest", type=click.Path(path_type=Path), help="The deployment's manifest.  [default: the config's]"
-)
 _contract_argument = click.argument("contract", type=click.Choice(tuple(CONTRACTS)))
 
 
@@ -38,7 +28,7 @@ _LAZY = {
 
 @click.group(cls=LazyGroup, lazy=_LAZY)
 def chain() -> None:
-    """Ask the contracts, read only, or deploy them."""
+    """Ask the contracts, or deploy them."""
 
 
 @chain.command("views")
@@ -46,13 +36,13 @@ def chain() -> None:
 @output_option
 @pass_app
 def views(app: App, contract: str, screen: Screen) -> None:
-    """What can be asked of a contract."""
-    from xnode.chain.abi.artifacts import load_artifact
+    """Show what can be asked of a contract."""
+    from xnode.chain.abi.artifacts import load_abi
 
     rows = [
-        {"view": entry["name"], "takes": _list_types(entry["inputs"]), "gives": _list_types(entry["outputs"])}
-        for entry in load_artifact(CONTRACTS[contract][0]).abi
-        if entry["type"] == "function" and entry["stateMutability"] in ("view", "pure")
+        {"view": entry.name, "takes": _list_types(entry.inputs), "gives": _list_types(entry.outputs)}
+        for entry in load_abi(CONTRACTS[contract][0])
+        if entry.is_view
     ]
     columns = (Column("view"), Column("takes", fold=True), Column("gives", fold=True))
     screen.show(rows, lambda: screen.table(columns, (tuple(row.values()) for row in rows)))
@@ -62,7 +52,7 @@ def views(app: App, contract: str, screen: Screen) -> None:
 @_contract_argument
 @click.argument("view")
 @click.argument("arguments", nargs=-1)
-@_chain_option
+@chain_option
 @output_option
 @pass_app
 def call(app: App, contract: str, view: str, arguments: tuple[str, ...], manifest: Path | None, screen: Screen) -> None:
@@ -73,5 +63,5 @@ def call(app: App, contract: str, view: str, arguments: tuple[str, ...], manifes
     screen.show(answer, lambda: screen.record(tuple((name, str(value)) for name, value in answer.items())))
 
 
-def _list_types(entries: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{entry['type']} {entry.get('name', '')}".strip() for entry in entries)
+def _list_types(fields: Sequence[AbiField]) -> str:
+    return ", ".join(f"{field.kind} {field.name}".strip() for field in fields)

@@ -8,19 +8,20 @@ from typing import Any
 import click
 import trio
 
-from xnode.chain.abi.codec import checksum_address, to_hex
 from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.manifest import Manifest, write_manifest
 from xnode.chain.deployment.plan import Plan, read_plan
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
+from xnode.cli.access.access import require_gas
 from xnode.cli.access.deployment import check_url, run_async
-from xnode.cli.access.purse import load_key
+from xnode.cli.access.keys import load_key
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.password import password_option
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
+from xnode.text.hex import checksum_address, to_hex
 from xnode.wallet.signer import WalletKey
 
 DEADLINE_S = 3600.0
@@ -40,7 +41,9 @@ DEADLINE_S = 3600.0
 def deploy_(
     app: App, plan_file: Path, rpc_url: str, wallet: str, out: Path | None, password_file: Path | None, screen: Screen
 ) -> None:
-    """Put all contracts on a chain as PLAN says (see contracts/plan.example.toml), and write the manifest.
+    """Put all contracts on a chain, as a plan says.
+
+    PLAN is a file like contracts/plan.example.toml; the manifest is written where it says.
 
     The wallet pays and keeps no power. Interrupted and run again it goes on where it stopped: its journal lies beside
     the manifest.
@@ -77,7 +80,7 @@ async def _deploy(plan: Plan, rpc_url: str, key: WalletKey, path: Path) -> Manif
     label = f"deploy-{plan.digest().hex()[:16]}"
     await _require_same(journal, label, path)
     async with JsonRpc(rpc_url, chain_id) as rpc, trio.open_nursery() as nursery:
-        await _require_gas(rpc, key)
+        await require_gas(rpc, key.address)
         pace = Pace(confirmations=plan.confirmations, poll_interval_s=0.5, deadline_s=DEADLINE_S)
         transactor = Transactor(rpc, key, journal, chain_id, pace)
         await nursery.start(transactor.run)
@@ -96,14 +99,4 @@ async def _require_same(journal: SqlTxJournal, label: str, path: Path) -> None:
             where=str(path),
             hint="go on with that one, or name another --manifest",
             code=ExitCode.CONFLICT,
-        )
-
-
-async def _require_gas(rpc: JsonRpc, key: WalletKey) -> None:
-    if not int(await rpc.read("eth_getBalance", to_hex(key.address), "latest"), 16):
-        raise UserError(
-            f"{to_hex(key.address)} has nothing to pay gas with",
-            where=rpc.where,
-            hint="send it some of the chain's own coin",
-            code=ExitCode.FUNDS,
         )

@@ -1,4 +1,4 @@
-"""`xnode devnet`: a whole settlement chain on this machine, with money for everybody here."""
+"""`xnode devnet`: a whole settlement chain on this machine, with money for the wallets of this home."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from xnode.cli.app import App, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.terminal.screen import say
+from xnode.text.hex import to_hex
 
 
 @click.group(cls=LazyGroup)
@@ -22,7 +23,7 @@ def devnet() -> None:
 @click.option("--block-time", type=click.FloatRange(min=0.05), default=1.0, show_default=True, help="Seconds.")
 @pass_app
 def up(app: App, folder: Path | None, port: int, block_time: float) -> None:
-    """Run the chain until Ctrl-C; the next start goes on from there. Wallets of this home get money by themselves."""
+    """Run the chain until Ctrl-C; the next start goes on from there. Wallets of this home are funded automatically."""
     from xnode.cli.chain.devnet_run import run
 
     run(app.home, _find_folder(app, folder), port, block_time)
@@ -34,11 +35,11 @@ def up(app: App, folder: Path | None, port: int, block_time: float) -> None:
 @pass_app
 def fund(app: App, addresses: tuple[str, ...], folder: Path | None) -> None:
     """Bring wallets, by address or name, up to 10 ETH and 10000 OPENX."""
+    from xnode.cli.access.keys import find_address
     from xnode.cli.chain.devnet_run import find_socket
-    from xnode.cli.money.wallet import find_address
     from xnode.control.client import Control
 
-    named = ["0x" + find_address(app, text).hex() for text in addresses]
+    named = [to_hex(find_address(app, text)) for text in addresses]
     Control(find_socket(_find_folder(app, folder))).call("devnet.fund", {"addresses": named}, deadline_s=60.0)
     say(f"funded {', '.join(named)}")
 

@@ -1,4 +1,4 @@
-"""Devnet run: this process becomes the devnet: anvil, the contracts, and a purse that fills the wallets of its home."""
+"""Devnet run: this process becomes the devnet: anvil, the contracts, and what fills the wallets of its home."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from xnode.control.server import hold_pid_file, serve_control
 from xnode.errors import Retryable
 from xnode.home import Home
 from xnode.logs import set_up_logs
+from xnode.text.hex import to_hex
 from xnode.wallet.keystore import Keystore
 from xnode.wallet.signer import WalletKey
 
@@ -69,15 +70,15 @@ async def _fund_home(devnet: Devnet, home: Home) -> None:
             try:
                 await devnet.fund([address])
             except Retryable as error:
-                say(f"0x{address.hex()} not funded yet: {error}")
+                say(f"{to_hex(address)} not funded yet: {error}")
                 continue
             done.add(address)
-            say(f"funded 0x{address.hex()}")
+            say(f"funded {to_hex(address)}")
         await trio.sleep(LOOK_EVERY_S)
 
 
 def _list_addresses(home: Home) -> set[Address]:
-    entries = [*Keystore(home.keystore).list()]
+    files = [*Keystore(home.keystore).list()]
     if home.node_key.exists():
-        entries += Keystore(home.node_key).list()
-    return {entry.address for entry in entries if entry.address}
+        files += Keystore(home.node_key).list()
+    return {file.address for file in files if file.address}

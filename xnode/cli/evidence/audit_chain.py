@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from metering.evidence import LeaseEvidence
 from metering.refusal import Refusal
 from metering.units import Hash32
-from xnode.chain.contracts import payment_escrow
-from xnode.chain.contracts.events import Claimed, decode_log
+from xnode.chain.contracts.events import CLAIMED, Claimed
 from xnode.chain.node.history import read_history
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.cli.access.deployment import Deployment
@@ -59,10 +58,8 @@ def check_claim(claim: Claimed | None, leases: Sequence[LeaseEvidence]) -> Refus
 
 async def _read_claim(rpc: JsonRpc, deployment: Deployment, escrow_id: Hash32) -> Claimed | None:
     contract, first = deployment.manifest.contracts.payment_escrow, deployment.manifest.deployed_at_block
-    raw = await read_history(rpc, contract, (payment_escrow.CLAIMED.topic, escrow_id), first)
-    found = [decode_log(entry) for entry in raw]
-    claims = [one.event for one in found if one is not None and isinstance(one.event, Claimed)]
-    return claims[-1] if claims else None
+    raw = await read_history(rpc, contract, (CLAIMED.topic, escrow_id), first)
+    return CLAIMED.decode(raw[-1]) if raw else None
 
 
 def _find_promised(leases: Sequence[LeaseEvidence]) -> int:

@@ -8,11 +8,11 @@ import secrets
 from pathlib import Path
 
 from metering.units import Address, Hash32
-from xnode.chain.abi.codec import parse_hex, to_hex
 from xnode.chain.deployment.manifest import Manifest
 from xnode.durable import sync_file, sync_folder
 from xnode.errors import UserError
 from xnode.home import Home
+from xnode.text.hex import parse_hex, to_hex
 
 
 def keep_salt(home: Home, manifest: Manifest, fault_id: Hash32, reporter: Address) -> Hash32:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from xnode.cli.access.owner import Owner, chain_option, owner_options
+from xnode.cli.access.options import chain_option, payer_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.terminal.screen import Screen
@@ -19,7 +19,7 @@ _documents_argument = click.argument(
 
 @click.group("fault", cls=LazyGroup)
 def fault() -> None:
-    """Prove a provider wrong by its own signatures. Documents are what `receipts --export` and others write."""
+    """Prove a provider wrong by its own signatures. Documents are files that `receipts --export` and others write."""
 
 
 @fault.command("seen")
@@ -27,7 +27,10 @@ def fault() -> None:
 @output_option
 @pass_app
 def seen(app: App, export: Path, screen: Screen) -> None:
-    """Write the contradictions that this node was shown on the market: different offers under one number."""
+    """Export contradicting offers that this node was shown.
+
+    Two different offers of one provider under one number, as it met them on the market.
+    """
     from xnode.cli.evidence.files import export_documents
 
     export_documents(app.control.call("offer.contradictions"), export, screen)
@@ -39,30 +42,34 @@ def seen(app: App, export: Path, screen: Screen) -> None:
 @output_option
 @pass_app
 def find(app: App, documents: tuple[Path, ...], manifest: Path | None, screen: Screen) -> None:
-    """Say what the documents prove: two different ones for one number, usage beyond verified capacity, a wrong element."""
+    """Show which faults the documents prove.
+
+    Two different documents under one number, usage beyond verified capacity, or a wrong element of a capacity answer.
+    """
+    from xnode.cli.access.access import Access
     from xnode.cli.evidence.fault_report import draw_faults, find_faults
 
-    answer = find_faults(Owner(app, manifest=manifest), documents)
+    answer = find_faults(Access(app, manifest_path=manifest), documents)
     screen.show(answer, lambda: draw_faults(screen, answer))
 
 
 @fault.command("report")
 @_documents_argument
 @click.option("--no-wait", is_flag=True, help="Only commit now; the same command proves it after the delay.")
-@owner_options
+@payer_options
 @output_option
 @pass_app
 def report(app: App, /, documents: tuple[Path, ...], no_wait: bool, screen: Screen, **options: Any) -> None:
-    """Prove what the documents show: commits to it, waits until nobody can be first by copying, then proves it.
+    """Prove the documents' faults on chain, for a reward.
 
-    A tenth of what is slashed goes to the wallet. Cut short, the same command goes on where it stopped.
+    Commits to the proof, waits until a copy of it could not be first, then proves. A tenth of what is slashed goes to
+    the wallet. When it was interrupted, the same command goes on where it stopped.
     """
+    from xnode.cli.access.access import Access
     from xnode.cli.evidence.fault_report import draw_reported, report_faults
-    from xnode.cli.money.payment import find_payer
 
     # A submitter reports with the wallet that pays, a provider with the one that is paid.
-    owner = Owner(app, **{**options, "wallet": options["wallet"] or find_payer(app)})
-    answer = report_faults(owner, documents, no_wait)
+    answer = report_faults(Access.of_payer(app, **options), documents, no_wait)
     screen.show(answer, lambda: draw_reported(screen, answer))
 
 
@@ -72,8 +79,9 @@ def report(app: App, /, documents: tuple[Path, ...], no_wait: bool, screen: Scre
 @output_option
 @pass_app
 def list_(app: App, provider: str, manifest: Path | None, screen: Screen) -> None:
-    """Every fault and breach that was proved, from the chain's events."""
+    """List faults and breaches that were proved on chain."""
+    from xnode.cli.access.access import Access
     from xnode.cli.evidence.fault_list import draw_proven, list_proven
 
-    answer = list_proven(Owner(app, provider, manifest))
+    answer = list_proven(Access(app, provider, manifest))
     screen.show(answer, lambda: draw_proven(screen, answer))

@@ -12,20 +12,19 @@ from metering.evidence import NumberedDocument
 from metering.faults import Equivocation, FalseVerdict, OverCapacity, Proof, WrongElement
 from metering.receipt import SignedReceipt
 from metering.units import NANOS_PER_HOUR
-from xnode.chain.abi.codec import parse_hex, to_hex
 from xnode.chain.contracts import fault_prover
-from xnode.chain.contracts.compute_credit import DECIMALS
 from xnode.chain.fault_search import SignedDocument, find_proofs, read_proven
-from xnode.chain.payer import Payer
+from xnode.chain.intents.faults import commit_fault, prove_fault
+from xnode.chain.intents.session import WalletSession
+from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.deployment import run_async
-from xnode.cli.access.owner import Owner
-from xnode.cli.access.purse import make_intent
 from xnode.cli.evidence.commitments import forget_salt, keep_salt
 from xnode.cli.evidence.files import read_documents
 from xnode.cli.terminal.brief import brief_date, brief_id, brief_text
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.errors import ExitCode, UserError
-from xnode.text.amount import format_amount
+from xnode.text.amount import OPENX_DECIMALS, format_amount
+from xnode.text.hex import parse_hex, to_hex
 
 LOOK_EVERY_S = 5.0
 """While the commitment's delay passes: how often the chain is asked for its time."""
@@ -37,9 +36,9 @@ _FOUND = (Column("fault"), Column("provider"), Column("about", fold=True), Colum
 _REPORTED = (Column("fault"), Column("provider"), Column("slashed", right=True), Column("reward", right=True))
 
 
-def find_faults(owner: Owner, paths: Sequence[Path]) -> list[dict[str, Any]]:
+def find_faults(access: Access, paths: Sequence[Path]) -> list[dict[str, Any]]:
     """What the documents prove, as plain data. UserError, NOT_FOUND, when it is nothing."""
-    deployment, documents = owner.find_deployment(), read_documents(paths)
+    deployment, documents = access.deployment, read_documents(paths)
 
     async def work() -> list[dict[str, Any]]:
         async with deployment.connect() as rpc:
@@ -53,9 +52,9 @@ def find_faults(owner: Owner, paths: Sequence[Path]) -> list[dict[str, Any]]:
     return rows
 
 
-def report_faults(owner: Owner, paths: Sequence[Path], no_wait: bool) -> list[dict[str, Any]]:
+def report_faults(access: Access, paths: Sequence[Path], no_wait: bool) -> list[dict[str, Any]]:
     """Prove what the documents show, or with no_wait only commit to it; what came of each."""
-    deployment, documents = owner.find_deployment(), read_documents(paths)
+    deployment, documents = access.deployment, read_documents(paths)
 
     async def work() -> list[dict[str, Any]]:
         async with deployment.connect() as rpc:
@@ -68,9 +67,9 @@ def report_faults(owner: Owner, paths: Sequence[Path], no_wait: bool) -> list[di
             raise UserError(
                 "all of it was proved before", where=make_row(proofs[0], True)["about"], code=ExitCode.CONFLICT
             )
-        # Only now is anybody asked for a password.
-        async with owner.open(deployment) as payer:
-            return await _Report(owner, payer).run(new, no_wait)
+        # Only now is a password asked for.
+        async with access.open() as session:
+            return await _Report(access, session).run(new, no_wait)
 
     return run_async(work)
 
@@ -78,14 +77,14 @@ def report_faults(owner: Owner, paths: Sequence[Path], no_wait: bool) -> list[di
 class _Report:
     """One wallet's proofs on their way. Every step looks first whether an earlier run has done it."""
 
-    def __init__(self, owner: Owner, payer: Payer) -> None:
-        self._home, self._payer, self._rpc, self._manifest = owner.app.home, payer, payer.rpc, payer.manifest
-        self._prover = payer.manifest.contracts.fault_prover
+    def __init__(self, access: Access, session: WalletSession) -> None:
+        self._home, self._session, self._rpc, self._manifest = access.app.home, session, session.rpc, session.manifest
+        self._prover = session.manifest.contracts.fault_prover
 
     async def run(self, proofs: Sequence[Proof], no_wait: bool) -> list[dict[str, Any]]:
-        delay_s = int(await self._rpc.view(self._prover, fault_prover.COMMIT_DELAY))
+        delay_s = await self._rpc.view(self._prover, fault_prover.COMMIT_DELAY)
         ready_s = max([await self._commit(proof) + delay_s for proof in proofs])
-        if no_wait and await self._payer.chain_time_s() < ready_s:
+        if no_wait and await self._session.chain_time_s() < ready_s:
             say(f"the same command proves it from {brief_date(ready_s * 10**9)} on")
             return [{**make_row(proof, False), "provable_from_s": ready_s} for proof in proofs]
         await self._wait(ready_s)
@@ -93,46 +92,45 @@ class _Report:
 
     async def _commit(self, proof: Proof) -> int:
         """When the commitment to this proof was made, by the chain's clock."""
-        salt = keep_salt(self._home, self._manifest, proof.fault_id, self._payer.address)
-        commitment = fault_prover.make_commitment(self._payer.address, proof.fault_id, salt)
-        life_s = int(await self._rpc.view(self._prover, fault_prover.COMMIT_LIFE))
-        since_s = int(await self._rpc.view(self._prover, fault_prover.COMMITTED_AT, commitment))
-        if since_s and await self._payer.chain_time_s() < since_s + life_s - MARGIN_S:
+        salt = keep_salt(self._home, self._manifest, proof.fault_id, self._session.address)
+        commitment = fault_prover.make_commitment(self._session.address, proof.fault_id, salt)
+        life_s = await self._rpc.view(self._prover, fault_prover.COMMIT_LIFE)
+        since_s = await self._rpc.view(self._prover, fault_prover.COMMITTED_AT, commitment)
+        if since_s and await self._session.chain_time_s() < since_s + life_s - MARGIN_S:
             say(f"committed to it at {brief_date(since_s * 10**9)}")
             return since_s
         say(f"committing to: {describe(proof)} ...")
-        await self._payer.commit_fault(make_intent("commit"), commitment)
-        return int(await self._rpc.view(self._prover, fault_prover.COMMITTED_AT, commitment))
+        await commit_fault(self._session, make_intent("commit"), commitment)
+        return await self._rpc.view(self._prover, fault_prover.COMMITTED_AT, commitment)
 
     async def _wait(self, ready_s: int) -> None:
-        left_s = ready_s - await self._payer.chain_time_s()
+        left_s = ready_s - await self._session.chain_time_s()
         if left_s > 0:
-            say(f"waiting until {brief_date(ready_s * 10**9)}, so that nobody can be first by copying the proof ...")
+            say(f"waiting until {brief_date(ready_s * 10**9)}, so that no one can be first by copying the proof ...")
         while left_s > 0:
             await trio.sleep(min(left_s, LOOK_EVERY_S))
-            left_s = ready_s - await self._payer.chain_time_s()
+            left_s = ready_s - await self._session.chain_time_s()
 
     async def _prove(self, proof: Proof) -> dict[str, Any]:
-        salt = keep_salt(self._home, self._manifest, proof.fault_id, self._payer.address)
+        salt = keep_salt(self._home, self._manifest, proof.fault_id, self._session.address)
         say(f"proving: {describe(proof)} ...")
-        sent = await self._payer.prove_fault(make_intent("prove"), proof, salt)
-        forget_salt(self._home, self._manifest, proof.fault_id, self._payer.address)
-        told = await self._read_proven(to_hex(sent.tx_hash))
+        sent = await prove_fault(self._session, make_intent("prove"), proof, salt)
+        forget_salt(self._home, self._manifest, proof.fault_id, self._session.address)
+        proven = await self._read_proven(to_hex(sent.tx_hash))
         return {
             **make_row(proof, True),
-            "slashed": format_amount(told["slashed"], DECIMALS),
-            "reward": format_amount(told["reward"], DECIMALS),
+            "slashed": format_amount(proven.slashed if proven else 0, OPENX_DECIMALS),
+            "reward": format_amount(proven.reward if proven else 0, OPENX_DECIMALS),
             "tx_hash": to_hex(sent.tx_hash),
         }
 
-    async def _read_proven(self, tx_hash: str) -> dict[str, Any]:
+    async def _read_proven(self, tx_hash: str) -> fault_prover.FaultProven | None:
         event = fault_prover.FAULT_PROVEN
         receipt = await self._rpc.read("eth_getTransactionReceipt", tx_hash)
         for log in receipt["logs"] if receipt else []:
-            topics = [parse_hex(topic) for topic in log["topics"]]
-            if topics[0] == event.topic and parse_hex(log["address"]) == self._prover:
-                return event.decode(topics[1:], parse_hex(log["data"]))  # type: ignore[arg-type]
-        return {"slashed": 0, "reward": 0}
+            if parse_hex(log["topics"][0]) == event.topic and parse_hex(log["address"]) == self._prover:
+                return event.decode(log)
+        return None
 
 
 def make_row(proof: Proof, proven: bool) -> dict[str, Any]:

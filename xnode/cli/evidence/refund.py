@@ -12,21 +12,19 @@ from metering.evidence import LeaseDocument
 from metering.receipt import SignedReceipt
 from metering.sla import find_breach
 from metering.units import Amount
-from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import fault_prover
 from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.fault_search import SignedDocument
-from xnode.chain.payer import Payer
-from xnode.cli.access.deployment import run_async
-from xnode.cli.access.owner import Owner, owner_options
-from xnode.cli.access.purse import make_intent
+from xnode.chain.intents.faults import prove_breach
+from xnode.chain.intents.session import WalletSession
+from xnode.cli.access.access import Access, make_intent
+from xnode.cli.access.options import payer_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.evidence.files import read_documents
-from xnode.cli.money.payment import find_payer
 from xnode.cli.terminal.brief import brief_id
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.errors import ExitCode, UserError
-from xnode.text.amount import format_amount
+from xnode.text.hex import to_hex
 
 _COLUMNS = (Column("lease"), Column("provider"), Column("refunded", right=True), Column("due", right=True))
 
@@ -38,18 +36,18 @@ Breach = tuple[LeaseDocument, SignedReceipt, Amount]
 @click.argument(
     "documents", nargs=-1, required=True, metavar="FOLDER|FILE...", type=click.Path(path_type=Path, exists=True)
 )
-@owner_options
+@payer_options
 @output_option
 @pass_app
 def refund(app: App, /, documents: tuple[Path, ...], screen: Screen, **options: Any) -> None:
-    """Show a lease's terms and last receipt (written by `xnode job receipts JOB --export DIR`) to the chain.
+    """Get back what a provider promised for too little availability.
 
-    When the workload ran for less of the time than the provider promised, what both signed for that goes back to the
-    deposit. Any wallet may pay the gas.
+    Shows a lease's terms and last receipt (written by `xnode job receipts JOB --export DIR`) to the chain. When the
+    workload ran for less of the time than the provider promised, what both signed for that goes back to the deposit.
+    Any wallet may pay the gas.
     """
-    owner = Owner(app, **{**options, "wallet": options["wallet"] or find_payer(app)})
-    deployment = owner.find_deployment()
-    breaches = find_breaches(read_documents(documents), deployment.manifest)
+    access = Access.of_payer(app, **options)
+    breaches = find_breaches(read_documents(documents), access.manifest)
     if not breaches:
         raise UserError(
             "no broken promise is in these documents",
@@ -58,11 +56,10 @@ def refund(app: App, /, documents: tuple[Path, ...], screen: Screen, **options: 
             code=ExitCode.NOT_FOUND,
         )
 
-    async def work() -> list[dict[str, str]]:
-        async with owner.open(deployment) as payer:
-            return [await _prove(payer, *breach) for breach in breaches]
+    async def work(session: WalletSession) -> list[dict[str, str]]:
+        return [await _prove(session, *breach) for breach in breaches]
 
-    answer = run_async(work)
+    answer = access.act(work)
     cells = ((brief_id(row["lease_id"]), row["provider"], *_make_sums(row)) for row in answer)
     screen.show(answer, lambda: screen.table(_COLUMNS, cells))
 
@@ -85,10 +82,10 @@ def find_breaches(documents: Sequence[SignedDocument], manifest: Manifest) -> li
     return found
 
 
-async def _prove(payer: Payer, document: LeaseDocument, last: SignedReceipt, due: Amount) -> dict[str, str]:
-    asset = payer.manifest.find_asset(to_hex(document.terms.asset))
-    prover = payer.manifest.contracts.fault_prover
-    before = await payer.rpc.view(prover, fault_prover.REFUNDED_OF, document.lease_id)
+async def _prove(session: WalletSession, document: LeaseDocument, last: SignedReceipt, due: Amount) -> dict[str, str]:
+    asset = session.manifest.find_asset(to_hex(document.terms.asset))
+    prover = session.manifest.contracts.fault_prover
+    before = await session.rpc.view(prover, fault_prover.REFUNDED_OF, document.lease_id)
     if before >= due:
         say(f"lease {brief_id(to_hex(document.lease_id))} was refunded before")
         return _make_row(document, asset, 0, due)
@@ -100,8 +97,8 @@ async def _prove(payer: Payer, document: LeaseDocument, last: SignedReceipt, due
             code=ExitCode.REFUSED,
         )
     say(f"proving that lease {brief_id(to_hex(document.lease_id))} ran too little ...")
-    await payer.prove_breach(make_intent("breach"), document, last)
-    after = await payer.rpc.view(prover, fault_prover.REFUNDED_OF, document.lease_id)
+    await prove_breach(session, make_intent("breach"), document, last)
+    after = await session.rpc.view(prover, fault_prover.REFUNDED_OF, document.lease_id)
     return _make_row(document, asset, after - before, due)
 
 
@@ -110,8 +107,8 @@ def _make_row(document: LeaseDocument, asset: Asset, refunded: int, due: Amount)
         "lease_id": to_hex(document.lease_id),
         "provider": to_hex(document.terms.provider),
         "asset": asset.symbol,
-        "refunded": format_amount(refunded, asset.decimals),
-        "due": format_amount(due, asset.decimals),
+        "refunded": asset.format(refunded),
+        "due": asset.format(due),
     }
 
 

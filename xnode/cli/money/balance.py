@@ -1,22 +1,17 @@
-"""Money: what a wallet holds on chain and has deposited, and how that looks."""
+"""Balance: what a wallet holds on chain and has deposited, and how that looks."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from metering.units import Address
-from xnode.chain.abi.codec import to_hex
-from xnode.chain.contracts import openx_token, payment_escrow
-from xnode.chain.node.json_rpc import JsonRpc
-from xnode.cli.access.deployment import Deployment, find_deployment, run_async
-from xnode.cli.app import App
+from xnode.chain.reads import ChainReads
+from xnode.cli.access.access import Access
 from xnode.cli.node.setup import read_node_address
 from xnode.cli.terminal.brief import brief_money
 from xnode.cli.terminal.screen import Column, Screen
-from xnode.text.amount import format_amount
-
-NATIVE_DECIMALS = 18
+from xnode.text.amount import NATIVE_DECIMALS, format_amount
+from xnode.text.hex import to_hex
 
 _COLUMNS = (
     Column("asset"),
@@ -26,16 +21,11 @@ _COLUMNS = (
 )
 
 
-def read_balance(app: App, manifest: Path | None, address: Address) -> dict[str, Any]:
+def read_balance(access: Access) -> dict[str, Any]:
     """What the wallet has, as plain data; amounts as exact decimal strings. Needs no password."""
-    deployment = find_deployment(app, manifest)
-    node = read_node_address(app.home) if app.home.node_key.exists() else None
-
-    async def read() -> dict[str, Any]:
-        async with deployment.connect() as rpc:
-            return await _read_all(rpc, deployment, address, node)
-
-    return run_async(read)
+    address, home = access.address, access.app.home
+    node = read_node_address(home) if home.node_key.exists() else None
+    return access.look(lambda reads: _read_all(reads, address, node))
 
 
 def draw_balance(screen: Screen, answer: dict[str, Any]) -> None:
@@ -49,26 +39,22 @@ def draw_balance(screen: Screen, answer: dict[str, Any]) -> None:
     screen.table(_COLUMNS, cells)
 
 
-async def _read_all(rpc: JsonRpc, deployment: Deployment, wallet: Address, node: Address | None) -> dict[str, Any]:
-    manifest = deployment.manifest
-    escrow = manifest.contracts.payment_escrow
+async def _read_all(reads: ChainReads, wallet: Address, node: Address | None) -> dict[str, Any]:
+    balances = await reads.balances(wallet)
     rows = []
-    for asset in manifest.assets:
-        held = await rpc.view(asset.address, openx_token.BALANCE_OF, wallet)
-        free = await rpc.view(escrow, payment_escrow.FREE, wallet, asset.address)
-        cap = await rpc.view(escrow, payment_escrow.OPENER_CAP, wallet, node, asset.address) if node else 0
+    for one in balances.assets:
+        cap = await reads.opener_cap(wallet, node, one.asset.address) if node else 0
         rows.append(
             {
-                "asset": asset.symbol,
-                "wallet": format_amount(held, asset.decimals),
-                "deposited": format_amount(free, asset.decimals),
-                "node_cap": format_amount(cap, asset.decimals),
+                "asset": one.asset.symbol,
+                "wallet": one.asset.format(one.wallet),
+                "deposited": one.asset.format(one.free),
+                "node_cap": one.asset.format(cap),
             }
         )
-    native = int(await rpc.read("eth_getBalance", to_hex(wallet), "latest"), 16)
     return {
         "wallet": to_hex(wallet),
-        "chain_id": manifest.chain_id,
-        "native": format_amount(native, NATIVE_DECIMALS),
+        "chain_id": reads.manifest.chain_id,
+        "native": format_amount(balances.wei, NATIVE_DECIMALS),
         "assets": rows,
     }

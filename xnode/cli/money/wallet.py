@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from xnode.cli.access.keys import open_keystore
+from xnode.cli.access.options import chain_option
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.terminal.password import find_password, password_option
 from xnode.cli.terminal.screen import Column, Screen, say
-from xnode.errors import UserError
+from xnode.text.hex import to_hex
 
 if TYPE_CHECKING:
-    from metering.units import Address
-    from xnode.wallet.keystore import Entry, Keystore
+    from xnode.wallet.keystore import KeyFile
 
 _COLUMNS = (Column("name"), Column("address"), Column("file", style="dim"))
-
-
-def open_keystore(app: App) -> Keystore:
-    """The keystore: ETH_KEYSTORE's, else the home's own."""
-    from xnode.wallet.keystore import Keystore
-
-    named = os.environ.get("ETH_KEYSTORE")
-    return Keystore(Path(named).expanduser() if named else app.home.keystore)
-
-
-def find_address(app: App, text: str) -> Address:
-    """The address that a person names: an address as it is, or a wallet of the keystore."""
-    from xnode.chain.deployment.manifest import parse_address
-
-    if text.startswith("0x"):
-        return parse_address(text, "address")
-    return require_address(open_keystore(app).find(text))
-
-
-def require_address(entry: Entry) -> Address:
-    """The entry's address. Raises UserError for a file that keeps it to itself."""
-    if entry.address is None:
-        raise UserError("the file does not state its address", where=str(entry.path), hint="name the address instead")
-    return entry.address
 
 
 @click.group(cls=LazyGroup)
@@ -73,7 +49,10 @@ def new(app: App, name: str, password_file: Path | None, screen: Screen) -> None
 @output_option
 @pass_app
 def import_(app: App, file: Path | None, name: str, password_file: Path | None, screen: Screen) -> None:
-    """Take over a keystore FILE of another program, or a private key typed in (or piped) as hex."""
+    """Import a keystore file or a raw private key.
+
+    FILE is a keystore of another program; without it a private key is typed in (or piped) as hex.
+    """
     import trio
 
     keystore = open_keystore(app)
@@ -94,7 +73,7 @@ def import_(app: App, file: Path | None, name: str, password_file: Path | None, 
 def ls(app: App, screen: Screen) -> None:
     """List the keys here."""
     keystore = open_keystore(app)
-    rows = [_make_row(entry) for entry in keystore.list()]
+    rows = [_make_row(file) for file in keystore.list()]
     screen.show(rows, lambda: _draw(screen, rows, keystore.where))
 
 
@@ -103,33 +82,33 @@ def ls(app: App, screen: Screen) -> None:
 @output_option
 @pass_app
 def show(app: App, wallet: str, screen: Screen) -> None:
-    """One key's address and file."""
+    """Show one key's address and file."""
     row = _make_row(open_keystore(app).find(wallet))
     screen.show(row, lambda: screen.record(row.items()))
 
 
 @wallet.command("balance")
 @click.argument("wallet", envvar="ETH_FROM", default="")
-@click.option("--chain", "manifest", type=click.Path(path_type=Path), help="The deployment's manifest.")
+@chain_option
 @output_option
 @pass_app
 def balance(app: App, wallet: str, manifest: Path | None, screen: Screen) -> None:
-    """What a wallet holds on chain, and what it has deposited for jobs."""
+    """Show what a wallet holds, and what it has deposited for jobs."""
+    from xnode.cli.access.access import Access
     from xnode.cli.money.balance import draw_balance, read_balance
 
-    answer = read_balance(app, manifest, find_address(app, wallet))
+    answer = read_balance(Access(app, wallet, manifest))
     screen.show(answer, lambda: draw_balance(screen, answer))
 
 
-def _make_row(entry: Entry) -> dict[str, str]:
-    address = "0x" + entry.address.hex() if entry.address else ""
-    return {"name": entry.name, "address": address, "file": str(entry.path)}
+def _make_row(file: KeyFile) -> dict[str, str]:
+    return {"name": file.name, "address": to_hex(file.address) if file.address else "", "file": str(file.path)}
 
 
-def _show_made(screen: Screen, entry: Entry) -> None:
-    row = _make_row(entry)
+def _show_made(screen: Screen, file: KeyFile) -> None:
+    row = _make_row(file)
     screen.show(row, lambda: print(row["address"]))
-    say(f"saved in {row['file']}; keep a copy of it and its password: nobody can bring them back")
+    say(f"saved in {row['file']}; keep a copy of it and its password: they cannot be recovered")
 
 
 def _draw(screen: Screen, rows: list[dict[str, str]], where: Path) -> None:

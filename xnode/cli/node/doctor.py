@@ -104,7 +104,7 @@ def _check_python() -> Finding:
 
 
 def _check_keystore(app: App) -> Iterator[Finding]:
-    from xnode.cli.money.wallet import open_keystore
+    from xnode.cli.access.keys import open_keystore
 
     keystore = open_keystore(app)
     count = len(keystore.list())

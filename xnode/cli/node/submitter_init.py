@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from xnode.chain.deployment.manifest import read_manifest
+from xnode.cli.access.keys import find_address
 from xnode.cli.app import App
-from xnode.cli.money.wallet import find_address
 from xnode.cli.node.setup import ensure_node_key, update_config
+from xnode.text.hex import to_hex
 
 
 def init_submitter(app: App, manifest: Path, rpc_url: str, payer: str) -> None:
     """Write config and node key; what the config says already stays."""
     address = find_address(app, payer)
-    update_config(app.home, {**make_chain_table(manifest, rpc_url), "submitter": {"payer": "0x" + address.hex()}})
+    update_config(app.home, {**make_chain_table(manifest, rpc_url), "submitter": {"payer": to_hex(address)}})
     config = app.load_config()
     ensure_node_key(app.home, config.node.password_file)
 

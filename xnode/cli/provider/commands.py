@@ -9,28 +9,10 @@ import click
 
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import Lazy, LazyGroup
+from xnode.cli.provider.prices import PRICES
 from xnode.cli.terminal.password import password_option
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import UserError
-
-PRICES = ("vcpu_hour", "memory_gib_hour", "disk_gib_hour", "gpu_hour", "ingress_gb", "egress_gb")
-
-DEFAULT_PRICES = {
-    "vcpu_hour": "0.02",
-    "memory_gib_hour": "0.005",
-    "disk_gib_hour": "0.0001",
-    "gpu_hour": "2",
-    "ingress_gb": "0",
-    "egress_gb": "0.02",
-}
-"""Somewhere to start: `provider price set` changes them while it runs."""
-
-CREDIT_PRICES = {
-    "tCPU": {**dict.fromkeys(PRICES, "0"), "vcpu_hour": "1"},
-    "tGPU": {**dict.fromkeys(PRICES, "0"), "gpu_hour": "1"},
-}
-"""In credits a reference unit's hour costs one, by what a credit is."""
-
 
 LAZY = {
     "stake": Lazy("xnode.cli.stake.stake:stake", "Show the stake, or add OPENX to it."),

@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from metering.units import Address
-from xnode.chain.abi.codec import to_hex
-from xnode.chain.payer import Payer
-from xnode.cli.access.deployment import find_deployment, run_async
-from xnode.cli.access.purse import make_intent, open_purse
+from xnode.chain.intents.payments import withdraw_owed as send_withdraw_owed
+from xnode.chain.intents.registration import register_provider
+from xnode.chain.intents.session import WalletSession
+from xnode.cli.access.access import Access, make_intent
+from xnode.cli.access.keys import find_address
 from xnode.cli.app import App
-from xnode.cli.money.balance import NATIVE_DECIMALS
-from xnode.cli.money.wallet import find_address
 from xnode.cli.node.setup import ensure_node_key, read_node_address, require_no_provider, update_config
 from xnode.cli.node.submitter_init import make_chain_table
-from xnode.cli.provider.commands import CREDIT_PRICES, DEFAULT_PRICES
+from xnode.cli.provider.prices import CREDIT_PRICES, DEFAULT_PRICES
 from xnode.cli.provider.profile import find_profile, publish_profile
 from xnode.cli.provider.share import make_default_share
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
-from xnode.text.amount import format_amount
+from xnode.text.amount import NATIVE_DECIMALS, format_amount
+from xnode.text.hex import to_hex
 from xnode.wallet.keystore import Keystore, read_password
 from xnode.wallet.signer import NodeSigner
 
@@ -46,8 +46,8 @@ def init_provider(
 ) -> None:
     """Write config and node key, then register. What fails halfway is done by the next try."""
     address = find_address(app, owner)
-    deployment = find_deployment(app, manifest, rpc_url)
-    asset = deployment.manifest.find_asset(asset).symbol
+    access = Access(app, to_hex(address), manifest, password_file, rpc_url)
+    asset = access.manifest.find_asset(asset).symbol
     if not _is_same_provider(app, address):
         require_no_provider(app.home, force)
         update_config(app.home, _make_table(app, manifest, rpc_url, address, region, asset))
@@ -56,12 +56,11 @@ def init_provider(
     ensure_node_key(app.home, config.node.password_file)
     _say_offer(config.provider)
 
-    async def work() -> None:
-        async with open_purse(app, deployment, to_hex(address), password_file) as payer:
-            await _register(app, payer, config.node.password_file, force)
-            await publish_profile(payer, find_profile(app))
+    async def work(session: WalletSession) -> None:
+        await _register(app, session, config.node.password_file, force)
+        await publish_profile(session, find_profile(app))
 
-    run_async(work)
+    access.act(work)
     say("next: xnode provider run")
     say("then: xnode provider status, and xnode provider price set vcpu_hour=...")
 
@@ -72,19 +71,17 @@ def withdraw_owed(app: App, password_file: Path | None, screen: Screen) -> None:
     if config.provider is None:
         raise UserError("this home is no provider", where=str(app.home.config), hint="xnode provider init")
     owner = config.provider.owner
-    deployment = find_deployment(app)
 
-    async def work() -> list[dict[str, str]]:
+    async def work(session: WalletSession) -> list[dict[str, str]]:
         rows = []
-        async with open_purse(app, deployment, to_hex(owner), password_file) as payer:
-            for one in (await payer.balances(owner)).assets:
-                if one.owed:
-                    say(f"withdrawing {one.asset.symbol} ...")
-                    await payer.withdraw_owed(make_intent("withdraw-owed"), owner, one.asset)
-                    rows.append({"asset": one.asset.symbol, "amount": format_amount(one.owed, one.asset.decimals)})
+        for one in (await session.balances(owner)).assets:
+            if one.owed:
+                say(f"withdrawing {one.asset.symbol} ...")
+                await send_withdraw_owed(session, make_intent("withdraw-owed"), owner, one.asset)
+                rows.append({"asset": one.asset.symbol, "amount": one.asset.format(one.owed)})
         return rows
 
-    rows = run_async(work)
+    rows = Access(app, to_hex(owner), password_file=password_file).act(work)
     if not rows:
         say(f"nothing waits: every claim was paid to {to_hex(owner)} at once")
     screen.show(rows, lambda: screen.record((row["asset"], row["amount"]) for row in rows))
@@ -120,10 +117,10 @@ def _say_offer(provider: Any) -> None:
     )
 
 
-async def _register(app: App, payer: Payer, node_password: Path, force: bool) -> None:
-    node, owner = read_node_address(app.home), payer.address
-    serves = await payer.provider_of(node)
-    registration = await payer.registration(owner)
+async def _register(app: App, session: WalletSession, node_password: Path, force: bool) -> None:
+    node, owner = read_node_address(app.home), session.address
+    serves = await session.provider_of(node)
+    registration = await session.registration(owner)
     if serves == owner:
         say(f"registered already: node {to_hex(node)} serves {to_hex(owner)}")
     elif serves is not None:
@@ -138,23 +135,23 @@ async def _register(app: App, payer: Payer, node_password: Path, force: bool) ->
     else:
         say("registering ...")
         key = await Keystore(app.home.node_key).load("", read_password({}, node_password) or "")
-        deadline = await payer.chain_time_s() + CONSENT_S
-        signer = NodeSigner(key, payer.manifest.domain)
-        consent = signer.sign_node_key(payer.manifest.registry_domain, owner, registration.nonce, deadline)
-        await payer.register_provider(make_intent("register"), node, deadline, consent)
+        deadline = await session.chain_time_s() + CONSENT_S
+        signer = NodeSigner(key, session.manifest.domain)
+        consent = signer.sign_node_key(session.manifest.registry_domain, owner, registration.nonce, deadline)
+        await register_provider(session, make_intent("register"), node, deadline, consent)
         say(f"registered: node {to_hex(node)} serves {to_hex(owner)}")
-    await _fill_gas(payer, node)
+    await _fill_gas(session, node)
 
 
-async def _fill_gas(payer: Payer, node: Address) -> None:
+async def _fill_gas(session: WalletSession, node: Address) -> None:
     """The node pays gas for openings and claims with its own key."""
-    has = await payer.native_balance(node)
+    has = await session.native_balance(node)
     if has >= LOW_GAS_WEI:
         return
     missing = NODE_GAS_WEI - has
     text = format_amount(missing, NATIVE_DECIMALS)
-    if await payer.native_balance(payer.address) < 2 * missing:
+    if await session.native_balance(session.address) < 2 * missing:
         say(f"send the node key {to_hex(node)} about {text} to pay gas with")
         return
     say(f"sending the node key {text} to pay gas with ...")
-    await payer.send_native(make_intent("gas"), node, missing)
+    await session.send_native(make_intent("gas"), node, missing)

@@ -11,18 +11,17 @@ from metering.codec import encode
 from metering.eip712 import keccak
 from metering.units import Address, Hash32
 from scheduler.offer import HardwareProfile
-from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import provider_registry
-from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import JsonRpc
-from xnode.chain.payer import Payer
-from xnode.cli.access.deployment import run_async
-from xnode.cli.access.owner import Owner, owner_options
-from xnode.cli.access.purse import make_intent
+from xnode.chain.intents.registration import set_profile
+from xnode.chain.intents.session import WalletSession
+from xnode.chain.reads import ChainReads
+from xnode.cli.access.access import Access, make_intent
+from xnode.cli.access.options import owner_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_size
 from xnode.cli.terminal.screen import Screen, say
 from xnode.runtime.host.hardware import probe_hardware
+from xnode.text.hex import to_hex
 
 
 @click.command("profile")
@@ -31,20 +30,15 @@ from xnode.runtime.host.hardware import probe_hardware
 @output_option
 @pass_app
 def profile(app: App, /, publish: bool, screen: Screen, **options: Any) -> None:
-    """What this host has, and whether the hash of it on chain is the same."""
-    owner = Owner(app, **options)
-    deployment, found = owner.find_deployment(), find_profile(app)
+    """Show this host's hardware, and its hash on chain."""
+    access, found = Access.of_owner(app, **options), find_profile(app)
 
-    async def look() -> Hash32:
-        async with deployment.connect() as rpc:
-            return await _read(rpc, deployment.manifest, owner.find_address())
+    async def work(session: WalletSession) -> Hash32:
+        await publish_profile(session, found)
+        return await _read(session, session.address)
 
-    async def work() -> Hash32:
-        async with owner.open(deployment) as payer:
-            await publish_profile(payer, found)
-            return await _read(payer.rpc, deployment.manifest, payer.address)
-
-    answer = make_answer(found, run_async(work if publish else look))
+    published = access.act(work) if publish else access.look(lambda reads: _read(reads, access.address))
+    answer = make_answer(found, published)
     screen.show(answer, lambda: draw_profile(screen, answer))
 
 
@@ -61,12 +55,12 @@ def profile_hash_of(found: HardwareProfile) -> Hash32:
     return keccak(encode(msgspec.structs.replace(found, disk_bytes=0)))
 
 
-async def publish_profile(payer: Payer, found: HardwareProfile) -> None:
+async def publish_profile(session: WalletSession, found: HardwareProfile) -> None:
     """Set the provider's profile hash, unless it is the same already."""
     due = profile_hash_of(found)
-    if await _read(payer.rpc, payer.manifest, payer.address) != due:
+    if await _read(session, session.address) != due:
         say("publishing the hash of this host's hardware profile ...")
-        await payer.set_profile(make_intent("profile"), due)
+        await set_profile(session, make_intent("profile"), due)
 
 
 def make_answer(found: HardwareProfile, published: Hash32) -> dict[str, Any]:
@@ -99,6 +93,6 @@ def draw_profile(screen: Screen, answer: dict[str, Any]) -> None:
         say("next: xnode provider profile --publish")
 
 
-async def _read(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Hash32:
-    found = await rpc.view(manifest.contracts.provider_registry, provider_registry.PROFILE_OF, provider)
-    return Hash32(found)
+async def _read(reads: ChainReads, provider: Address) -> Hash32:
+    registry = reads.manifest.contracts.provider_registry
+    return await reads.rpc.view(registry, provider_registry.PROFILE_OF, provider)

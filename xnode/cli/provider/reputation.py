@@ -8,15 +8,13 @@ from typing import Any
 import click
 
 from metering.units import ZERO_ADDRESS
-from xnode.chain.abi.codec import to_hex
-from xnode.chain.accounts import Record, read_record
-from xnode.chain.contracts.compute_credit import DECIMALS
-from xnode.cli.access.deployment import run_async
-from xnode.cli.access.owner import Owner
+from xnode.chain.provider_record import Record, read_record
+from xnode.cli.access.access import Access
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_money
 from xnode.cli.terminal.screen import Column, Screen
-from xnode.text.amount import format_amount
+from xnode.text.amount import OPENX_DECIMALS, format_amount
+from xnode.text.hex import to_hex
 
 _COLUMNS = (
     Column("asset"),
@@ -32,15 +30,13 @@ _COLUMNS = (
 @output_option
 @pass_app
 def reputation(app: App, provider: str, manifest: Path | None, screen: Screen) -> None:
-    """Settled work, proven faults and refunds of PROVIDER (address or wallet; default: this home's), read from chain."""
-    owner = Owner(app, provider, manifest)
-    deployment, address = owner.find_deployment(), owner.find_address()
+    """Show a provider's settled work, proven faults and refunds.
 
-    async def work() -> Record:
-        async with deployment.connect() as rpc:
-            return await read_record(rpc, deployment.manifest, address)
-
-    answer = make_answer(run_async(work))
+    PROVIDER is an address or a wallet, by default this home's; read from the chain.
+    """
+    access = Access.of_owner(app, provider, manifest)
+    address = access.address
+    answer = make_answer(access.look(lambda reads: read_record(reads.rpc, reads.manifest, address)))
     screen.show(answer, lambda: draw_reputation(screen, answer))
 
 
@@ -49,9 +45,9 @@ def make_answer(record: Record) -> dict[str, Any]:
     return {
         "provider": to_hex(record.provider),
         "node": "" if record.node_key == ZERO_ADDRESS else to_hex(record.node_key),
-        "stake": format_amount(record.stake, DECIMALS),
+        "stake": format_amount(record.stake, OPENX_DECIMALS),
         "faults": record.faults,
-        "slashed": format_amount(record.slashed, DECIMALS),
+        "slashed": format_amount(record.slashed, OPENX_DECIMALS),
         "assets": [
             {
                 "asset": one.asset.symbol,
@@ -59,7 +55,7 @@ def make_answer(record: Record) -> dict[str, Any]:
                 "refunded": format_amount(one.refunded, one.asset.decimals),
                 "owed": format_amount(one.owed, one.asset.decimals),
             }
-            for one in record.accounts
+            for one in record.assets
         ],
     }
 

@@ -6,30 +6,23 @@ from typing import Any
 
 import click
 
-from metering.units import Address, Amount, Hash32
-from xnode.chain.abi.codec import to_hex
+from metering.units import Address, Hash32
+from xnode.chain.capacity import read_challenge, read_classes, read_settings, read_verification
 from xnode.chain.contracts import capacity_registry
-from xnode.chain.contracts.capacity_registry import (
-    Capacity,
-    DeviceClass,
-    read_challenge,
-    read_classes,
-    read_settings,
-    read_verification,
-)
-from xnode.chain.contracts.compute_credit import DECIMALS
-from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import JsonRpc, View
-from xnode.cli.access.deployment import run_async
-from xnode.cli.access.owner import Owner, owner_options
-from xnode.cli.access.purse import make_intent
+from xnode.chain.contracts.capacity_registry import Capacity, DeviceClass
+from xnode.chain.intents.session import WalletSession
+from xnode.chain.intents.verification import request_challenge
+from xnode.chain.reads import ChainReads
+from xnode.cli.access.access import Access, make_intent
+from xnode.cli.access.options import owner_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.stake.stake import require_openx
 from xnode.cli.terminal.brief import brief_date, brief_id
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.errors import ExitCode, UserError
-from xnode.text.amount import format_amount
+from xnode.text.amount import OPENX_DECIMALS, format_amount, format_openx
+from xnode.text.hex import to_hex
 
 MAX_HISTORY = 20
 """Verdicts shown, the newest: -o json has no more either, ask the contract for older ones."""
@@ -52,17 +45,15 @@ _HISTORY = (Column("from"), Column("until"), Column("GPUs", right=True), Column(
 @click.pass_context
 @pass_app
 def capacity(app: App, ctx: click.Context, /, provider: str, screen: Screen, **options: Any) -> None:
-    """What is verified for each class and until when, jail, the open challenge, and what was before."""
+    """Show verified capacity, or request a challenge.
+
+    What is verified for each class and until when, jail, the open challenge, and what was before.
+    """
     if ctx.invoked_subcommand:
         return
-    owner = Owner(app, **{**options, **({"wallet": provider} if provider else {})})
-    deployment, address = owner.find_deployment(), owner.find_address()
-
-    async def work() -> dict[str, Any]:
-        async with deployment.connect() as rpc:
-            return await make_report(rpc, deployment.manifest, address)
-
-    answer = run_async(work)
+    access = Access.of_owner(app, **{**options, **({"wallet": provider} if provider else {})})
+    address = access.address
+    answer = access.look(lambda reads: make_report(reads, address))
     screen.show(answer, lambda: draw_capacity(screen, answer))
 
 
@@ -74,55 +65,52 @@ def capacity(app: App, ctx: click.Context, /, provider: str, screen: Screen, **o
 @output_option
 @pass_app
 def request(app: App, /, declared: tuple[str, ...], screen: Screen, **options: Any) -> None:
-    """Have the devices of this provider challenged, all at once; the running node answers by itself.
+    """Have the devices of this provider challenged, all at once.
 
-    The fee goes to the verifiers who judge. Failing jails: no minting until the next challenge is passed.
+    The running node answers automatically. The fee goes to the verifiers who judge. Failing jails: no minting until the
+    next challenge is passed.
     """
-    owner = Owner(app, **options)
-    deployment = owner.find_deployment()
-    manifest = deployment.manifest
-    registry = manifest.contracts.capacity_registry
 
-    async def work() -> dict[str, Any]:
-        async with owner.open(deployment) as payer:
-            wanted = parse_declared(declared, await read_classes(payer.rpc, registry))
-            await _require_none_open(payer.rpc, registry, payer.address)
-            settings = await read_settings(payer.rpc, registry)
-            await require_openx(payer.rpc, manifest, payer.address, settings.fee, "request it later")
-            say(f"requesting a challenge of {', '.join(declared)} for {_show(settings.fee)} ...")
-            await payer.request_challenge(make_intent("challenge"), wanted, settings.fee)
-            return await make_report(payer.rpc, manifest, payer.address)
+    async def work(session: WalletSession) -> dict[str, Any]:
+        registry = session.manifest.contracts.capacity_registry
+        wanted = parse_declared(declared, await read_classes(session.rpc, registry))
+        await _require_none_open(session, session.address)
+        settings = await read_settings(session.rpc, registry)
+        await require_openx(session, session.address, settings.fee, "request it later")
+        say(f"requesting a challenge of {', '.join(declared)} for {format_openx(settings.fee)} ...")
+        await request_challenge(session, make_intent("challenge"), wanted, settings.fee)
+        return await make_report(session, session.address)
 
-    answer = run_async(work)
+    answer = Access.of_owner(app, **options).act(work)
     screen.show(answer, lambda: draw_capacity(screen, answer))
     if not app.control.is_up():
-        say("start the node now, or nobody answers: xnode provider run")
+        say("start the node now, or the challenge goes unanswered: xnode provider run")
 
 
 def parse_declared(texts: tuple[str, ...], classes: tuple[DeviceClass, ...]) -> tuple[tuple[int, int], ...]:
     """(class id, count) of each NAME=COUNT. UserError naming the one that is wrong."""
-    known = {one.name: one for one in classes if one.weight_milli}
+    known = {one.name: class_id for class_id, one in enumerate(classes) if one.weight_milli}
     declared: dict[int, int] = {}
     for text in texts:
         name, _, count = text.partition("=")
         if name not in known:
-            raise UserError("there is no such class", where=name, hint=f"choose one of: {', '.join(known)}")
+            raise UserError("class not found", where=name, hint=f"choose one of: {', '.join(known)}")
         if not count.isdecimal() or not 0 < int(count) < 1 << 16:
             raise UserError(f"{text!r} is not NAME=COUNT", where="--class", hint="write it like cpu=8")
-        if known[name].class_id in declared:
-            raise UserError("is named twice", where=name, hint="add the counts up")
-        declared[known[name].class_id] = int(count)
+        if known[name] in declared:
+            raise UserError("duplicate class", where=name, hint="add the counts up")
+        declared[known[name]] = int(count)
     return tuple(sorted(declared.items()))
 
 
-async def make_report(rpc: JsonRpc, manifest: Manifest, provider: Address) -> dict[str, Any]:
+async def make_report(reads: ChainReads, provider: Address) -> dict[str, Any]:
     """All that CapacityRegistry knows of the provider, as plain data."""
-    registry = manifest.contracts.capacity_registry
+    rpc, registry = reads.rpc, reads.manifest.contracts.capacity_registry
     classes, settings = await read_classes(rpc, registry), await read_settings(rpc, registry)
     known = await read_verification(rpc, registry, provider)
-    views = [View(registry, capacity_registry.VERIFIED_OF, (provider, one.class_id)) for one in classes]
-    views.append(View(registry, capacity_registry.LAPSED_SINCE, (provider,)))
-    *verified, lapsed_since = await rpc.view_all(views)
+    asked = [(provider, class_id) for class_id in range(len(classes))]
+    verified = await rpc.view_each(registry, capacity_registry.VERIFIED_OF, asked)
+    lapsed_since = await rpc.view(registry, capacity_registry.LAPSED_SINCE, provider)
     return {
         "provider": to_hex(provider),
         "in_force": bool(known.capacity.until),
@@ -132,9 +120,9 @@ async def make_report(rpc: JsonRpc, manifest: Manifest, provider: Address) -> di
         "gpu_units": _format_milli(known.capacity.gpu_milli),
         "cpu_units": _format_milli(known.capacity.cpu_milli),
         "classes": [_make_class(*pair) for pair in zip(classes, verified, strict=True)],
-        "challenge": await _make_challenge(rpc, registry, known.open_challenge),
-        "history": [_make_past(one) for one in await _read_history(rpc, registry, provider)],
-        "fee": format_amount(settings.fee, DECIMALS),
+        "challenge": await _make_challenge(reads, known.open_challenge),
+        "history": [_make_past(one) for one in await _read_history(reads, provider)],
+        "fee": format_amount(settings.fee, OPENX_DECIMALS),
         "validity_s": settings.validity_s,
     }
 
@@ -163,8 +151,9 @@ def draw_capacity(screen: Screen, answer: dict[str, Any]) -> None:
         say("next: xnode provider capacity request --class NAME=COUNT")
 
 
-async def _require_none_open(rpc: JsonRpc, registry: Address, provider: Address) -> None:
-    opened = (await read_verification(rpc, registry, provider)).open_challenge
+async def _require_none_open(reads: ChainReads, provider: Address) -> None:
+    registry = reads.manifest.contracts.capacity_registry
+    opened = (await read_verification(reads.rpc, registry, provider)).open_challenge
     if opened is not None:
         raise UserError(
             f"challenge {brief_id(to_hex(opened))} is open already",
@@ -174,17 +163,18 @@ async def _require_none_open(rpc: JsonRpc, registry: Address, provider: Address)
         )
 
 
-async def _read_history(rpc: JsonRpc, registry: Address, provider: Address) -> list[Capacity]:
-    count = int(await rpc.view(registry, capacity_registry.HISTORY_LENGTH, provider))
+async def _read_history(reads: ChainReads, provider: Address) -> list[Capacity]:
+    registry = reads.manifest.contracts.capacity_registry
+    count = await reads.rpc.view(registry, capacity_registry.HISTORY_LENGTH, provider)
     places = range(max(0, count - MAX_HISTORY), count)
-    views = [View(registry, capacity_registry.HISTORY_OF, (provider, place)) for place in places]
-    return [Capacity(*found) for found in await rpc.view_all(views)]
+    rows = [(provider, place) for place in places]
+    return await reads.rpc.view_each(registry, capacity_registry.HISTORY_OF, rows)
 
 
-async def _make_challenge(rpc: JsonRpc, registry: Address, challenge_id: Hash32 | None) -> dict[str, Any] | None:
+async def _make_challenge(reads: ChainReads, challenge_id: Hash32 | None) -> dict[str, Any] | None:
     if challenge_id is None:
         return None
-    found = await read_challenge(rpc, registry, challenge_id)
+    found = await read_challenge(reads.rpc, reads.manifest.contracts.capacity_registry, challenge_id)
     return {
         "challenge_id": to_hex(challenge_id),
         "stage": found.stage,
@@ -240,7 +230,3 @@ def _describe_challenge(challenge: dict[str, Any]) -> str:
 
 def _format_milli(milli: int) -> str:
     return format_amount(milli, 3)
-
-
-def _show(amount: Amount) -> str:
-    return format_amount(amount, DECIMALS, "OPENX")

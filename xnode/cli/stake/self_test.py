@@ -9,8 +9,10 @@ import click
 
 from xnode.capacity.challenge import MAX_DECLARED, MAX_DEVICES, SIZE_STEP, check_size
 from xnode.capacity.self_test import DeviceResult, run_self_test
-from xnode.chain.contracts.capacity_registry import DeviceClass, read_classes
-from xnode.cli.access.deployment import find_deployment, run_async
+from xnode.chain.capacity import read_classes
+from xnode.chain.contracts.capacity_registry import DeviceClass
+from xnode.cli.access.access import Access
+from xnode.cli.access.deployment import run_async
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.stake.capacity import parse_declared
 from xnode.cli.terminal.screen import Column, Screen, say
@@ -19,8 +21,8 @@ from xnode.errors import ExitCode, Permanent, UserError
 from xnode.ports.capacity import DeclaredClass
 
 STANDARD = (
-    DeviceClass(0, "cpu", "cpu", 1000, 4096, 20_000),
-    DeviceClass(1, "gpu", "gpu", 1000, 0, 120_000),
+    DeviceClass("cpu", "cpu", 1000, 4096, 20_000),
+    DeviceClass("gpu", "gpu", 1000, 0, 120_000),
 )
 """What a device is tested as where no chain is asked: as in contracts/plan.example.toml. n 0: as much as the GPU takes."""
 
@@ -48,14 +50,14 @@ _COLUMNS = (
 @output_option
 @pass_app
 def self_test(app: App, /, declared: tuple[str, ...], on_chain: bool, n: int, limit_s: float, screen: Screen) -> None:
-    """Challenge this host as verifiers would, all devices at once, and say what each would be credited.
+    """Challenge this host as verifiers would.
 
-    Needs no chain and tells nobody. Exit code 0 when every device passes, 1 when one does not. Stop workloads first: they
-    compete for the same cores.
+    All devices at once; shows what each would be credited. Needs no chain, and reports to no one. Exit code 0 when
+    every device passes, 1 when one does not. Stop workloads first: they compete for the same cores.
     """
     classes = _read_classes(app) if on_chain else STANDARD
     wanted = parse_declared(declared or _find_devices(app, classes), classes)
-    tested = tuple(_make_declared(classes[number], count, n, limit_s) for number, count in wanted)
+    tested = tuple(_make_claim(number, classes[number], count, n, limit_s) for number, count in wanted)
     _check_counts(tested)
     say(f"challenging {', '.join(f'{one.count} x {one.name} (n = {one.n})' for one in tested)} at once ...")
     try:
@@ -68,13 +70,7 @@ def self_test(app: App, /, declared: tuple[str, ...], on_chain: bool, n: int, li
 
 
 def _read_classes(app: App) -> tuple[DeviceClass, ...]:
-    deployment = find_deployment(app)
-
-    async def work() -> tuple[DeviceClass, ...]:
-        async with deployment.connect() as rpc:
-            return await read_classes(rpc, deployment.manifest.contracts.capacity_registry)
-
-    return run_async(work)
+    return Access(app).look(lambda reads: read_classes(reads.rpc, reads.manifest.contracts.capacity_registry))
 
 
 def _find_devices(app: App, classes: tuple[DeviceClass, ...]) -> tuple[str, ...]:
@@ -90,18 +86,18 @@ def _find_devices(app: App, classes: tuple[DeviceClass, ...]) -> tuple[str, ...]
     return tuple(f"{first[kind]}={count}" for kind, count in counts.items() if count and kind in first)
 
 
-def _make_declared(one: DeviceClass, count: int, n: int, limit_s: float) -> DeclaredClass:
+def _make_claim(class_id: int, one: DeviceClass, count: int, n: int, limit_s: float) -> DeclaredClass:
     size = n or one.n or _fit_gpu()
     try:
         check_size(size)
     except ValueError as error:
         raise UserError(str(error), where="--n") from error
     limit_ms = round(1000 * limit_s) or one.time_limit_ms
-    return DeclaredClass(one.class_id, count, one.name, one.kind, one.weight_milli, size, limit_ms)
+    return DeclaredClass(class_id, count, one.name, one.kind, one.weight_milli, size, limit_ms)
 
 
 def _fit_gpu() -> int:
-    """The largest n that the smallest GPU here takes; SIZE_STEP without one, which then fails by itself."""
+    """The largest n that the smallest GPU here takes; SIZE_STEP without one, which then fails anyway."""
     from xnode.capacity.cuda_product import count_gpu_bytes
     from xnode.runtime.host.gpus import read_nvml
 

@@ -1,4 +1,4 @@
-"""`xnode provider stake` and `unstake`: the OPENX that stands behind a provider's word."""
+"""`xnode provider stake` and `unstake`: the OPENX that a provider stakes as collateral."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ from typing import Any
 import click
 
 from metering.units import Address, Amount
-from xnode.chain.abi.codec import to_hex
-from xnode.chain.accounts import Stake, read_stake
-from xnode.chain.contracts import openx_token
-from xnode.chain.contracts.compute_credit import DECIMALS
-from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import JsonRpc
-from xnode.chain.payer import Payer
-from xnode.cli.access.deployment import run_async
-from xnode.cli.access.owner import Owner, owner_options
-from xnode.cli.access.purse import make_intent
+from xnode.chain.intents.session import WalletSession
+from xnode.chain.intents.stake import add_stake, start_unstake, withdraw_stake
+from xnode.chain.provider_record import Stake, read_stake
+from xnode.chain.reads import ChainReads
+from xnode.cli.access.access import Access, make_intent
+from xnode.cli.access.options import owner_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_date
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
-from xnode.text.amount import format_amount, parse_amount
+from xnode.text.amount import OPENX_DECIMALS, format_amount, format_openx, parse_amount
+from xnode.text.hex import to_hex
 
 
 @click.command("stake")
@@ -31,26 +28,23 @@ from xnode.text.amount import format_amount, parse_amount
 @output_option
 @pass_app
 def stake(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
-    """Add AMOUNT of OPENX to the stake; without it, show the stake and what holds it."""
-    owner = Owner(app, **options)
-    deployment = owner.find_deployment()
-    wanted = parse_amount(amount, DECIMALS, where="AMOUNT") if amount else None
+    """Stake OPENX as collateral, or show the stake.
+
+    Without AMOUNT, shows the stake and what locks it.
+    """
+    access = Access.of_owner(app, **options)
+    wanted = parse_amount(amount, OPENX_DECIMALS, where="AMOUNT") if amount else None
     if wanted is not None and not wanted:
-        raise UserError("is zero", where="AMOUNT", hint="name how much to stake")
+        raise UserError("amount must be positive", where="AMOUNT")
 
-    async def look() -> dict[str, Any]:
-        async with deployment.connect() as rpc:
-            return await _report(rpc, deployment.manifest, owner.find_address())
-
-    async def work() -> dict[str, Any]:
+    async def add(session: WalletSession) -> dict[str, Any]:
         assert wanted is not None
-        async with owner.open(deployment) as payer:
-            await require_openx(payer.rpc, deployment.manifest, payer.address, wanted, "stake less")
-            say(f"staking {_show(wanted)} ...")
-            await payer.stake(make_intent("stake"), wanted)
-            return await _report(payer.rpc, deployment.manifest, payer.address)
+        await require_openx(session, session.address, wanted, "stake less")
+        say(f"staking {format_openx(wanted)} ...")
+        await add_stake(session, make_intent("stake"), wanted)
+        return await _report(session, session.address)
 
-    answer = run_async(look if wanted is None else work)
+    answer = access.look(lambda reads: _report(reads, access.address)) if wanted is None else access.act(add)
     screen.show(answer, lambda: draw_stake(screen, answer))
 
 
@@ -61,26 +55,25 @@ def stake(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
 @output_option
 @pass_app
 def unstake(app: App, /, amount: str, withdraw: bool, screen: Screen, **options: Any) -> None:
-    """Let AMOUNT of the stake (or "all" that is not held) start to thaw, or take out what has thawed.
+    """Let stake thaw, and take out what has thawed.
+
+    AMOUNT starts to thaw, or "all" that nothing locks; --withdraw takes out what has thawed.
 
     What thaws counts as stake no more, and can still be slashed until it is taken out.
     """
 
     if bool(amount) == withdraw:
         raise UserError("takes either AMOUNT or --withdraw", where="unstake", hint="see `xnode provider stake`")
-    owner = Owner(app, **options)
-    deployment = owner.find_deployment()
 
-    async def work() -> dict[str, Any]:
-        async with owner.open(deployment) as payer:
-            before = await read_stake(payer.rpc, deployment.manifest, payer.address)
-            if withdraw:
-                await _withdraw(payer, before)
-            else:
-                await _start(payer, before, amount)
-            return await _report(payer.rpc, deployment.manifest, payer.address)
+    async def work(session: WalletSession) -> dict[str, Any]:
+        before = await read_stake(session.rpc, session.manifest, session.address)
+        if withdraw:
+            await _withdraw(session, before)
+        else:
+            await _start(session, before, amount)
+        return await _report(session, session.address)
 
-    answer = run_async(work)
+    answer = Access.of_owner(app, **options).act(work)
     screen.show(answer, lambda: draw_stake(screen, answer))
 
 
@@ -102,45 +95,46 @@ def draw_stake(screen: Screen, answer: dict[str, Any]) -> None:
         say("next: xnode provider unstake --withdraw")
 
 
-async def _start(payer: Payer, before: Stake, amount: str) -> None:
-    wanted = before.can_leave if amount == "all" else parse_amount(amount, DECIMALS, where="AMOUNT")
+async def _start(session: WalletSession, before: Stake, amount: str) -> None:
+    wanted = before.can_leave if amount == "all" else parse_amount(amount, OPENX_DECIMALS, where="AMOUNT")
     if wanted > before.details.staked:
-        raise UserError(f"only {_show(before.details.staked)} are staked", where="AMOUNT", code=ExitCode.FUNDS)
+        staked = format_openx(before.details.staked)
+        raise UserError(f"only {staked} are staked", where="AMOUNT", hint="name less", code=ExitCode.FUNDS)
     if wanted > before.can_leave or not wanted:
         raise UserError(
-            f"only {_show(before.can_leave)} can leave: {_show(before.held)} are held"
+            f"only {format_openx(before.can_leave)} can leave: {format_openx(before.held)} are held"
             if before.held
             else "there is nothing to take out",
             where="AMOUNT",
             hint="`xnode provider stake` says by what" if before.held else "",
             code=ExitCode.REFUSED,
         )
-    say(f"starting the thaw of {_show(wanted)} ...")
-    await payer.start_unstake(make_intent("unstake"), wanted)
+    say(f"starting the thaw of {format_openx(wanted)} ...")
+    await start_unstake(session, make_intent("unstake"), wanted)
 
 
-async def _withdraw(payer: Payer, before: Stake) -> None:
+async def _withdraw(session: WalletSession, before: Stake) -> None:
     details = before.details
     if not details.thawing:
         raise UserError("nothing thaws", where="stake", hint="start with: xnode provider unstake AMOUNT")
-    now = await payer.chain_time_s()
+    now = await session.chain_time_s()
     if now < details.thaw_end:
         raise UserError(
-            f"{_show(details.thawing)} thaw until {brief_date(details.thaw_end * 10**9)}",
+            f"{format_openx(details.thawing)} thaw until {brief_date(details.thaw_end * 10**9)}",
             where="stake",
             hint=f"come back in {details.thaw_end - now} s",
             code=ExitCode.REFUSED,
         )
-    say(f"withdrawing {_show(details.thawing)} ...")
-    await payer.withdraw_stake(make_intent("withdraw-stake"))
+    say(f"withdrawing {format_openx(details.thawing)} ...")
+    await withdraw_stake(session, make_intent("withdraw-stake"))
 
 
-async def _report(rpc: JsonRpc, manifest: Manifest, provider: Address) -> dict[str, Any]:
-    found = await read_stake(rpc, manifest, provider)
+async def _report(reads: ChainReads, provider: Address) -> dict[str, Any]:
+    found = await read_stake(reads.rpc, reads.manifest, provider)
     holds = [
-        (found.gpu_hold, "cover tGPU outstanding (`provider mint` shows them)"),
-        (found.cpu_hold, "cover tCPU outstanding (`provider mint` shows them)"),
-        (found.verifier_hold, "stand behind its verdicts (`provider verifier leave` ends it)"),
+        (found.gpu_hold, "are collateral of tGPU outstanding (`provider mint` shows them)"),
+        (found.cpu_hold, "are collateral of tCPU outstanding (`provider mint` shows them)"),
+        (found.verifier_hold, "are collateral of its verdicts (`provider verifier leave` ends it)"),
     ]
     return {
         "provider": to_hex(provider),
@@ -154,12 +148,12 @@ async def _report(rpc: JsonRpc, manifest: Manifest, provider: Address) -> dict[s
     }
 
 
-async def require_openx(rpc: JsonRpc, manifest: Manifest, wallet: Address, amount: Amount, instead: str) -> None:
+async def require_openx(reads: ChainReads, wallet: Address, amount: Amount, instead: str) -> None:
     """Raise UserError when the wallet has less. instead: what else the person could do."""
-    has = await rpc.view(manifest.contracts.openx_token, openx_token.BALANCE_OF, wallet)
+    has = await reads.openx_balance(wallet)
     if has < amount:
         raise UserError(
-            f"the wallet has {_show(has)}, this takes {_show(amount)}",
+            f"the wallet has {format_openx(has)}, this takes {format_openx(amount)}",
             where=to_hex(wallet),
             hint=f"{instead}, or send it more (on a devnet: xnode devnet fund)",
             code=ExitCode.FUNDS,
@@ -167,8 +161,4 @@ async def require_openx(rpc: JsonRpc, manifest: Manifest, wallet: Address, amoun
 
 
 def _plain(amount: int) -> str:
-    return format_amount(amount, DECIMALS)
-
-
-def _show(amount: int) -> str:
-    return f"{_plain(amount)} OPENX"
+    return format_amount(amount, OPENX_DECIMALS)

@@ -6,13 +6,11 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xnode.chain.abi.codec import Revert, checksum_address, to_hex
+from xnode.chain.abi.codec import Revert
 from xnode.cli.terminal.brief import brief_date
 from xnode.errors import ExitCode, UserError
-from xnode.text.amount import format_amount
-
-DECIMALS = 18
-"""Of OPENX and of credits."""
+from xnode.text.amount import OPENX_DECIMALS, format_amount
+from xnode.text.hex import checksum_address, to_hex
 
 _GET_TERMS = "send it with the escrow's own terms"
 _TRY_AGAIN = "try again; if it stays so, this xnode and the contracts do not fit: upgrade it"
@@ -212,7 +210,7 @@ class _Words(string.Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         match format_spec, value:
             case "18", int():
-                return format_amount(value, DECIMALS)
+                return format_amount(value, OPENX_DECIMALS)
             case "date", int():
                 return brief_date(min(value, 1 << 33) * 10**9)
             case "text", bytes():

@@ -24,6 +24,7 @@ from xnode.node.submitter.money import (
     thaw,
     waits_for_outputs,
 )
+from xnode.text.hex import to_hex
 
 FETCH_OUTPUTS_NS = 3600 * NANOS_PER_SECOND
 """How long outputs may take to fetch."""
@@ -51,8 +52,8 @@ def _open(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None:
         note(
-            turn, job, "lease", "both sides have signed", ("lease", "0x" + lease.lease_id.hex()),
-            ("node", "0x" + lease.terms.node.hex()), status="running",
+            turn, job, "lease", "both sides have signed", ("lease", to_hex(lease.lease_id)),
+            ("node", to_hex(lease.terms.node)), status="running",
         )  # fmt: skip
         drop_quotes(turn, job, lease.terms.node)
     lease = heard(turn, turn.put(lease, status=follow(lease.status, "funded")))
@@ -77,7 +78,7 @@ def _leave_lease(turn: Turn, lease: SubmitterLease, refusal: Refusal) -> None:
     turn.put(lease, status=follow(lease.status, "refuse"), refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None and job.lease_id == lease.lease_id:
-        job = note(turn, job, "refusal", str(refusal), ("node", "0x" + lease.terms.node.hex()))
+        job = note(turn, job, "refusal", str(refusal), ("node", to_hex(lease.terms.node)))
         if lease.stop_asked_at_ns is not None:
             finish_job(turn, job, lease, "stopped_by_submitter", "stopped before any lease")
         else:
@@ -177,7 +178,7 @@ def _refuse_receipts(turn: Turn, lease: SubmitterLease, reply_to: str, refusal: 
     lease = turn.put(lease, end_reason="receipt_refused", end_detail=str(refusal), refusal=refusal)
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None:
-        note(turn, job, "receipt_refused", str(refusal), ("node", "0x" + lease.terms.node.hex()))
+        note(turn, job, "receipt_refused", str(refusal), ("node", to_hex(lease.terms.node)))
     ask_lease(turn, lease, stop=True)
 
 
@@ -212,7 +213,7 @@ def on_lease_news(turn: Turn, change: changes.LeaseNews) -> None:
 def _note_running(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None:
-        note(turn, job, "launch", "the workload has started", ("node", "0x" + lease.terms.node.hex()))
+        note(turn, job, "launch", "the workload has started", ("node", to_hex(lease.terms.node)))
     return turn.put(lease, status=follow(lease.status, "prepared", "started"))
 
 

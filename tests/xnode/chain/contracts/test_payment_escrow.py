@@ -11,12 +11,18 @@ from metering.terms import Escrow, escrow_id_of
 from metering.units import U128_MAX, ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import Voucher
 from tests.xnode.chain.devchain import TOKEN, Bed, make_wallet
-from xnode.chain.abi.codec import parse_hex, to_hex
+from xnode.chain.abi.codec import Call
 from xnode.chain.contracts import payment_escrow
-from xnode.chain.contracts.payment_escrow import CLAIM, CLAIM_ONE, ESCROW_ID, ROW_BYTES, encode_claim_rows, make_claims
+from xnode.chain.contracts.payment_escrow import ESCROW_ID, encode_claim_rows, make_claims
 from xnode.chain.deployment.devnet import OWNER_KEY
 from xnode.ports.chain import ClaimRow
+from xnode.text.hex import parse_hex, to_hex
 from xnode.wallet.signer import WalletKey
+
+ROW_BYTES = 164
+"""Of one row in a claim: the contract's own number."""
+
+CLAIM_ONE = Call("PaymentEscrow", "claimOne")
 
 addresses = st.binary(min_size=20, max_size=20).map(Address)
 hashes = st.binary(min_size=32, max_size=32).map(Hash32)
@@ -41,18 +47,19 @@ def make_row(escrow: Escrow, separator: Hash32, key: WalletKey, cumulative: int,
 @pytest.mark.parametrize("seed", range(12))
 async def test_escrow_id_is_the_contracts(bed: Bed, seed: int) -> None:
     escrow = make_escrow(seed)
-    found = await bed.rpc.view(
-        bed.manifest.contracts.payment_escrow, ESCROW_ID, payment_escrow.make_terms_values(escrow)
-    )
+    found = await bed.rpc.view(bed.manifest.contracts.payment_escrow, ESCROW_ID, escrow)
     assert found == escrow_id_of(bed.manifest.domain.separator(), escrow)
 
 
 def make_escrow(seed: int) -> Escrow:
     """Terms with every field far from its default; the last ones at their limits."""
-    address = [make_wallet(f"{seed} {name}").address for name in range(4)]
+    payer, signer, provider, asset = (make_wallet(f"{seed} {name}").address for name in range(4))
     top = seed == 11
     return Escrow(
-        *address,
+        payer,
+        signer,
+        provider,
+        asset,
         split=Hash32(bytes([seed]) * 32),
         thaw=2**32 - 1 if top else seed * 1000,
         nonce=2**96 - 1 if top else seed * 10**20,
@@ -101,11 +108,11 @@ def test_a_signature_of_another_form_is_not_packed(signature: bytes) -> None:
 async def test_claim_of_our_row_pays_what_claim_one_pays(bed: Bed, cumulative: int, damage: str) -> None:
     escrow, signer = await open_funded(bed)
     row = make_row(escrow, bed.manifest.domain.separator(), signer, cumulative, Hash32(b"\x07" * 32))
-    assert row.voucher is not None
+    voucher = row.voucher
+    assert voucher is not None
     if damage == "signature":
-        row = ClaimRow(escrow, row.voucher, bytes([row.signature[0] ^ 1]) + row.signature[1:])
-    terms = payment_escrow.make_terms_values(escrow)
-    one = await dry_run(bed, CLAIM_ONE.encode(terms, row.voucher.cumulative, row.voucher.receipts_hash, row.signature))
+        row = ClaimRow(escrow, voucher, bytes([row.signature[0] ^ 1]) + row.signature[1:])
+    one = await dry_run(bed, CLAIM_ONE.encode(escrow, voucher.cumulative, voucher.receipts_hash, row.signature))
     batch = await dry_run(bed, make_claims([row])[0])
     assert batch == one == (min(cumulative, 5 * TOKEN) if damage == "none" else 0)
 
@@ -113,8 +120,7 @@ async def test_claim_of_our_row_pays_what_claim_one_pays(bed: Bed, cumulative: i
 async def dry_run(bed: Bed, data: bytes) -> int:
     """What a claim would return, without sending it."""
     call = {"to": to_hex(bed.manifest.contracts.payment_escrow), "data": to_hex(data)}
-    (paid,) = CLAIM.decode(parse_hex(await bed.rpc.read("eth_call", call, "latest")))
-    return int(paid)
+    return int.from_bytes(parse_hex(await bed.rpc.read("eth_call", call, "latest")), "big")
 
 
 async def open_funded(bed: Bed) -> tuple[Escrow, WalletKey]:
@@ -125,6 +131,6 @@ async def open_funded(bed: Bed) -> tuple[Escrow, WalletKey]:
     escrow = Escrow(payer, signer.address, provider, asset, ZERO_HASH, 100, 2**96 - 1)
     await bed.approve_as_owner(contract, 5 * TOKEN)
     await bed.send_as_owner(contract, payment_escrow.DEPOSIT.encode(payer, asset, 5 * TOKEN))
-    opening = payment_escrow.OPEN.encode(payment_escrow.make_terms_values(escrow), 5 * TOKEN)
+    opening = payment_escrow.OPEN.encode(escrow, 5 * TOKEN)
     await bed.send_as_owner(contract, opening)
     return escrow, signer

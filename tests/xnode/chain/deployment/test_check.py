@@ -10,11 +10,11 @@ from metering.units import Address
 from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import Bed, deploy_on
 from xnode.chain.abi.artifacts import load_artifact
-from xnode.chain.abi.codec import checksum_address, parse_hex, to_hex
 from xnode.chain.deployment.check import ARTIFACT_OF, check_deployment
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.errors import Permanent
+from xnode.text.hex import checksum_address, parse_hex, to_hex
 
 pytestmark = pytest.mark.chain
 
@@ -69,7 +69,7 @@ async def test_a_contract_of_another_deployment_is_refused(bed: Bed, second: Man
     contracts = msgspec.structs.replace(bed.manifest.contracts, **{name: foreign})
     with pytest.raises(Permanent) as caught:
         await check_deployment(bed.rpc, msgspec.structs.replace(bed.manifest, contracts=contracts))
-    assert "mend the manifest" in str(caught.value) or "not accepted" in str(caught.value)
+    assert "fix the manifest" in str(caught.value) or "not accepted" in str(caught.value)
     assert checksum_address(foreign) in str(caught.value) or name.endswith("_credit")
 
 

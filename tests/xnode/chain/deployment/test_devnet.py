@@ -14,7 +14,6 @@ import trio
 from metering.units import Address
 from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import TOKEN, make_wallet, start_anvil
-from xnode.chain.abi.codec import to_hex
 from xnode.chain.client import open_client
 from xnode.chain.contracts import openx_token
 from xnode.chain.deployment import anvil
@@ -22,6 +21,7 @@ from xnode.chain.deployment.devnet import OWNER_KEY, Devnet, DevnetOptions, open
 from xnode.chain.deployment.manifest import read_manifest
 from xnode.chain.send.tx_journal import make_engine
 from xnode.errors import ExitCode, Permanent, UserError
+from xnode.text.hex import to_hex
 from xnode.wallet.signer import WalletKey
 
 pytestmark = pytest.mark.chain
@@ -80,7 +80,7 @@ async def test_it_ends_its_own_anvil(tmp_path: Path) -> None:
     assert not (tmp_path / "anvil.pid").exists()
 
 
-async def test_a_killed_anvil_is_told_and_loses_nothing_that_was_saved(tmp_path: Path) -> None:
+async def test_a_killed_anvil_is_reported_and_loses_nothing_that_was_saved(tmp_path: Path) -> None:
     one, state = make_wallet().address, tmp_path / "chain.json"
     with pytest.raises(ExceptionGroup) as caught:
         async with open_devnet(options(tmp_path, block_time_s=None)) as devnet:

@@ -53,7 +53,7 @@ def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
         ('symbol = "USD"', 'symbol = "OPENX"', "symbol"),
         ('symbol = "USD"', 'symbol = "U S"', "symbol"),
         ("http://", "ftp://", "rpc_url"),
-        ("payment_escrow = ", "escrow = ", "names no payment_escrow"),
+        ("payment_escrow = ", "escrow = ", "lacks payment_escrow"),
         ("0x0c0c0c0c", "0x0c0c", "contracts.provider_registry"),
         ("[contracts]", "[contracts", "not TOML"),
     ],
@@ -79,12 +79,12 @@ def test_a_manifest_of_the_three_first_contracts_says_what_it_lacks_and_what_to_
     with pytest.raises(UserError) as caught:
         read_manifest(path)
     assert str(caught.value) == (
-        f"{path}: names no timelock, split_registry, capacity_registry, gpu_credit, cpu_credit, fault_prover: it is of an"
-        " older deployment; get the manifest of the present one (on a devnet: remove its folder and start it again)"
+        f"{path}: lacks timelock, split_registry, capacity_registry, gpu_credit, cpu_credit, fault_prover: it is of an"
+        " older deployment; get the manifest of the current one (on a devnet: remove its folder and start it again)"
     )
 
 
-def test_credits_are_told_from_other_assets() -> None:
+def test_credits_are_distinguished_from_other_assets() -> None:
     assert [asset.symbol for asset in MANIFEST.credits] == ["tCPU"]
 
 

@@ -51,5 +51,5 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, before: str, after: s
 def test_another_plan_has_another_digest(tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
     path.write_text(EXAMPLE.read_text().replace("quorum = 5", "quorum = 6"))
-    assert read_plan(path).digest() != read_plan(EXAMPLE).typed_digest()
-    assert read_plan(EXAMPLE).digest() == read_plan(EXAMPLE).typed_digest()
+    assert read_plan(path).digest() != read_plan(EXAMPLE).digest()
+    assert read_plan(EXAMPLE).digest() == read_plan(EXAMPLE).digest()

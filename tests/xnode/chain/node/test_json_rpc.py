@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from metering.units import ZERO_ADDRESS
 from tests.xnode.chain.devchain import Bed, DevChain, make_wallet
-from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import payment_escrow
 from xnode.chain.node.json_rpc import MAX_RESPONSE_BYTES, JsonRpc, NodeRefused, Reverted
 from xnode.errors import Permanent, Retryable
+from xnode.text.hex import to_hex
 
 
 @pytest.mark.chain
@@ -72,7 +73,7 @@ async def test_what_the_node_does_not_know_is_permanent(bed: Bed) -> None:
 @pytest.mark.chain
 async def test_a_view_of_no_contract_is_permanent(bed: Bed) -> None:
     with pytest.raises(Permanent, match="no contract at"):
-        await bed.rpc.view(make_wallet().address, payment_escrow.OWNER)
+        await bed.rpc.view(make_wallet().address, payment_escrow.ASSET_OF, ZERO_ADDRESS)
 
 
 async def test_an_unreachable_node_is_retryable_and_named_without_its_key() -> None:

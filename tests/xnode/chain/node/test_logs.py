@@ -16,6 +16,7 @@ from xnode.chain.contracts import payment_escrow
 from xnode.chain.contracts.events import Deposited, OpenerApproved
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.node.logs import MAX_SILENT_BLOCKS, RING_BLOCKS, Cursor, LogBatch, LogPoller
+from xnode.text.hex import to_hex
 
 pytestmark = pytest.mark.chain
 
@@ -78,9 +79,9 @@ async def test_events_come_in_order_with_their_values(bed: Bed) -> None:
     with trio.fail_after(20):
         entry = (await poller.next_batch()).logs[-1]
     assert entry.event == Deposited(wallet.address, asset, Amount(TOKEN))
-    receipt = await bed.rpc.read("eth_getTransactionReceipt", "0x" + entry.tx_hash.hex())
+    receipt = await bed.rpc.read("eth_getTransactionReceipt", to_hex(entry.tx_hash))
     assert int(receipt["blockNumber"], 16) == entry.block_number
-    assert receipt["blockHash"] == "0x" + entry.block_hash.hex()
+    assert receipt["blockHash"] == to_hex(entry.block_hash)
     assert decode(encode(entry), type(entry)) == entry
 
 

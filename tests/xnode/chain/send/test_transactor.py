@@ -20,7 +20,6 @@ from metering.units import Address
 from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, DevChain, make_wallet
 from xnode import faultpoint
-from xnode.chain.abi.codec import to_hex
 from xnode.chain.contracts import openx_token
 from xnode.chain.node.json_rpc import JsonRpc, Reverted
 from xnode.chain.send.transactor import MAX_IN_FLIGHT, Pace, Transactor
@@ -28,6 +27,7 @@ from xnode.chain.send.tx_journal import Attempt, SqlTxJournal, TxCall, make_engi
 from xnode.errors import Retryable
 from xnode.ports.chain import Sent
 from xnode.ports.wallet import Transaction
+from xnode.text.hex import to_hex
 from xnode.wallet.signer import WalletKey
 
 pytestmark = pytest.mark.chain
@@ -347,8 +347,8 @@ async def test_a_nonce_taken_by_another_program_gives_the_intent_a_new_one(
             results: list[Sent] = []
             nursery.start_soon(collect, results, sender.send("pay", pay(to)))
             await sender.wait_pooled()
-            dear = Transaction(CHAIN_ID, 0, 50 * 10**9, 100 * 10**9, 21_000, other, 7, b"")
-            await sender.rpc.write("eth_sendRawTransaction", to_hex(key.sign_transaction(dear)))
+            expensive = Transaction(CHAIN_ID, 0, 50 * 10**9, 100 * 10**9, 21_000, other, 7, b"")
+            await sender.rpc.write("eth_sendRawTransaction", to_hex(key.sign_transaction(expensive)))
             await sender.rpc.write("evm_mine")
             assert await sender.balance(other) == 7
             await sender.wait_pooled()

@@ -1,14 +1,14 @@
-"""LeaseReport: what the contracts know of a provider: its stake and what holds it, its credits, and its record."""
+"""Provider record: what the contracts know of a provider: its stake and what locks it, its credits, and its history."""
 
 from __future__ import annotations
 
 import msgspec
 
-from metering.units import U128_MAX, Address, Amount
-from xnode.chain.contracts import compute_credit, payment_escrow, provider_registry
+from metering.units import Address, Amount
+from xnode.chain.contracts import capacity_registry, compute_credit, payment_escrow, provider_registry
 from xnode.chain.contracts.provider_registry import StakeDetails
 from xnode.chain.deployment.manifest import Asset, Manifest
-from xnode.chain.node.json_rpc import JsonRpc, View
+from xnode.chain.node.json_rpc import JsonRpc, Query
 
 
 class Stake(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class Credit(msgspec.Struct, frozen=True):
     shortfall: int
 
 
-class Account(msgspec.Struct, frozen=True):
+class AssetRecord(msgspec.Struct, frozen=True):
     """One asset of a provider's record: what claims were settled for it, what breaches refunded, what is still owed."""
 
     asset: Asset
@@ -68,23 +68,23 @@ class Record(msgspec.Struct, frozen=True):
     stake: Amount
     faults: int
     slashed: Amount
-    accounts: tuple[Account, ...]
+    assets: tuple[AssetRecord, ...]
 
 
 async def read_stake(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Stake:
     """The provider's stake, and what holds it."""
     c = manifest.contracts
-    details, gpu, cpu, verifier, thaw_s = await rpc.view_all(
-        [
-            View(c.provider_registry, provider_registry.STAKE_DETAILS, (provider,)),
-            View(c.gpu_credit, compute_credit.HELD_STAKE_OF, (provider,)),
-            View(c.cpu_credit, compute_credit.HELD_STAKE_OF, (provider,)),
-            View(c.capacity_registry, compute_credit.HELD_STAKE_OF, (provider,)),
-            View(c.provider_registry, provider_registry.STAKE_THAW),
-        ]
+    return Stake(
+        *await rpc.view_all(
+            [
+                Query(c.provider_registry, provider_registry.STAKE_DETAILS, (provider,)),
+                Query(c.gpu_credit, compute_credit.HELD_STAKE_OF, (provider,)),
+                Query(c.cpu_credit, compute_credit.HELD_STAKE_OF, (provider,)),
+                Query(c.capacity_registry, capacity_registry.HELD_STAKE_OF, (provider,)),
+                Query(c.provider_registry, provider_registry.STAKE_THAW),
+            ]
+        )
     )
-    staked = StakeDetails(Amount(details[0]), Amount(details[1]), details[2])
-    return Stake(staked, _cap(gpu), _cap(cpu), _cap(verifier), thaw_s)
 
 
 async def read_credit(rpc: JsonRpc, asset: Asset, provider: Address) -> Credit:
@@ -97,34 +97,24 @@ async def read_credit(rpc: JsonRpc, asset: Asset, provider: Address) -> Credit:
         compute_credit.IS_DEFAULTED,
         compute_credit.SHORTFALL_OF,
     )
-    views = [View(asset.address, function, (provider,)) for function in asked]
-    views += [View(asset.address, compute_credit.COLLATERAL_RATIO), View(asset.address, compute_credit.WINDOW_HOURS)]
-    outstanding, limit, mintable, held, defaulted, shortfall, rate, window = await rpc.view_all(views)
-    return Credit(asset, outstanding, limit, mintable, held, rate, window, defaulted, shortfall)
+    queries = [Query(asset.address, view, (provider,)) for view in asked]
+    queries += [Query(asset.address, view) for view in (compute_credit.COLLATERAL_RATIO, compute_credit.WINDOW_HOURS)]
+    outstanding, limit, mintable, held, defaulted, shortfall, ratio, window = await rpc.view_all(queries)
+    return Credit(asset, outstanding, limit, mintable, held, ratio, window, defaulted, shortfall)
 
 
 async def read_record(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Record:
     """What the contracts say of the provider's work; nothing in it can be written by opinion."""
     registry, escrow = manifest.contracts.provider_registry, manifest.contracts.payment_escrow
-    views = [
-        View(registry, provider_registry.NODE_KEY_OF, (provider,)),
-        View(registry, provider_registry.STAKE_OF, (provider,)),
-        View(registry, provider_registry.FAULTS_OF, (provider,)),
+    queries = [
+        Query(registry, provider_registry.NODE_KEY_OF, (provider,)),
+        Query(registry, provider_registry.STAKE_OF, (provider,)),
+        Query(registry, provider_registry.FAULTS_OF, (provider,)),
     ]
-    views += [View(escrow, payment_escrow.ACCOUNT_OF, (provider, asset.address)) for asset in manifest.assets]
-    node_key, stake, (faults, slashed), *accounts = await rpc.view_all(views)
-    return Record(
-        provider,
-        node_key,
-        _cap(stake),
-        faults,
-        _cap(slashed),
-        tuple(
-            Account(asset, _cap(settled), _cap(refunded), _cap(owed))
-            for asset, (settled, refunded, owed) in zip(manifest.assets, accounts, strict=True)
-        ),
+    queries += [Query(escrow, payment_escrow.ACCOUNT_OF, (provider, asset.address)) for asset in manifest.assets]
+    node_key, stake, faults, *accounts = await rpc.view_all(queries)
+    assets = tuple(
+        AssetRecord(asset, account.settled, account.refunded, account.owed)
+        for asset, account in zip(manifest.assets, accounts, strict=True)
     )
-
-
-def _cap(value: int) -> Amount:
-    return Amount(min(value, U128_MAX))
+    return Record(provider, node_key, stake, faults.count, faults.slashed, assets)

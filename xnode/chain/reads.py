@@ -1,0 +1,130 @@
+"""Reads: what the contracts of one manifest say, to nodes and wallets alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from metering.units import ZERO_ADDRESS, Address, Amount, Hash32
+from xnode.chain.abi.codec import amount_of
+from xnode.chain.contracts import openx_token, payment_escrow, provider_registry
+from xnode.chain.contracts.provider_registry import StakeDetails
+from xnode.chain.deployment.manifest import Asset, Manifest
+from xnode.chain.node.json_rpc import JsonRpc, Query, read_native_balance
+from xnode.ports.chain import EscrowState
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """One asset of one address: in its wallet, deposited and free, and owed to it as a provider. Base units."""
+
+    asset: Asset
+    wallet: Amount
+    free: Amount
+    owed: Amount
+
+
+class Balances(msgspec.Struct, frozen=True):
+    """wei: what pays for transactions."""
+
+    wei: int
+    assets: tuple[Balance, ...]
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """A provider as the registry knows it. node_key: None when not registered; nonce: of its next node key proof."""
+
+    provider: Address
+    node_key: Address | None
+    payout: Address
+    stake: StakeDetails
+    nonce: int
+
+
+class ChainReads:
+    """The contracts of one manifest through one chain node; needs no key. Raises Retryable while the node is away."""
+
+    def __init__(self, rpc: JsonRpc, manifest: Manifest) -> None:
+        self.rpc, self.manifest = rpc, manifest
+        self._escrow = manifest.contracts.payment_escrow
+        self._registry = manifest.contracts.provider_registry
+
+    # ---- Money
+
+    async def token_balance(self, asset: Address, owner: Address) -> int:
+        """What an address holds of an asset."""
+        return await self.rpc.view(asset, openx_token.BALANCE_OF, owner)
+
+    async def openx_balance(self, owner: Address) -> int:
+        """What an address holds of OPENX."""
+        return await self.token_balance(self.manifest.contracts.openx_token, owner)
+
+    async def native_balance(self, address: Address) -> int:
+        """Wei: what pays for transactions."""
+        return await read_native_balance(self.rpc, address)
+
+    async def balances(self, address: Address) -> Balances:
+        """What any address holds, in the manifest's assets."""
+        queries = []
+        for asset in self.manifest.assets:
+            queries += [
+                Query(asset.address, openx_token.BALANCE_OF, (address,)),
+                Query(self._escrow, payment_escrow.FREE, (address, asset.address)),
+                Query(self._escrow, payment_escrow.OWED, (address, asset.address)),
+            ]
+        found = await self.rpc.view_all(queries)
+        rows = zip(self.manifest.assets, found[0::3], found[1::3], found[2::3], strict=True)
+        assets = tuple(Balance(asset, amount_of(wallet), free, owed) for asset, wallet, free, owed in rows)
+        return Balances(await self.native_balance(address), assets)
+
+    async def free_balance(self, payer: Address, asset: Address) -> Amount:
+        """What the payer can still reserve or withdraw."""
+        return await self.rpc.view(self._escrow, payment_escrow.FREE, payer, asset)
+
+    async def opener_cap(self, payer: Address, opener: Address, asset: Address) -> Amount:
+        """What the opener may still reserve of the payer's free balance."""
+        return await self.rpc.view(self._escrow, payment_escrow.OPENER_CAP, payer, opener, asset)
+
+    async def escrow_state(self, escrow_id: Hash32) -> EscrowState:
+        """The escrow now; all zero when it was never opened."""
+        return (await self.escrow_states((escrow_id,)))[0]
+
+    async def escrow_states(self, escrow_ids: Sequence[Hash32]) -> tuple[EscrowState, ...]:
+        """The escrows now, in order; at most MAX_ROWS."""
+        assert len(escrow_ids) <= payment_escrow.MAX_ROWS, "too many escrows at once"
+        return await self.rpc.view(self._escrow, payment_escrow.ESCROW_STATES, tuple(escrow_ids))
+
+    # ---- Providers
+
+    async def provider_of(self, node: Address) -> Address | None:
+        """The provider whose node key this is now."""
+        owner = await self.rpc.view(self._registry, provider_registry.PROVIDER_OF, node)
+        return None if owner == ZERO_ADDRESS else owner
+
+    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
+        """The OPENX of each provider that counts as stake, in order."""
+        rows = ((provider,) for provider in providers)
+        return tuple(await self.rpc.view_each(self._registry, provider_registry.STAKE_OF, rows))
+
+    async def registration(self, provider: Address) -> Registration:
+        """What the registry says of a provider."""
+        asked = (
+            provider_registry.NODE_KEY_OF,
+            provider_registry.PAYOUT_OF,
+            provider_registry.STAKE_DETAILS,
+            provider_registry.NONCES,
+        )
+        queries = [Query(self._registry, view, (provider,)) for view in asked]
+        node_key, payout, stake, nonce = await self.rpc.view_all(queries)
+        return Registration(provider, None if node_key == ZERO_ADDRESS else node_key, payout, stake, nonce)
+
+    # ---- Time
+
+    async def head_number(self) -> int:
+        """The newest block's number."""
+        return int(await self.rpc.read("eth_blockNumber"), 16)
+
+    async def chain_time_s(self) -> int:
+        """The latest block's time in seconds UTC, from which deadlines of signatures count."""
+        block = await self.rpc.read("eth_getBlockByNumber", "latest", False)
+        return int(block["timestamp"], 16)

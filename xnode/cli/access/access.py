@@ -1,0 +1,126 @@
+"""Access: which deployment and which wallet a command is about; each is opened only when it is needed."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self, TypeVar
+
+from metering.units import Address
+from xnode.chain.deployment.check import check_deployment
+from xnode.chain.deployment.manifest import Manifest
+from xnode.chain.intents.session import WalletSession, open_session
+from xnode.chain.node.json_rpc import JsonRpc, read_native_balance
+from xnode.chain.reads import ChainReads
+from xnode.chain.send.transactor import Pace
+from xnode.chain.send.tx_journal import make_engine
+from xnode.cli.access.deployment import Deployment, find_deployment, run_async
+from xnode.cli.access.keys import find_address, load_key
+from xnode.cli.app import App
+from xnode.config.file import read_table
+from xnode.errors import ExitCode, UserError
+from xnode.text.hex import to_hex
+
+T = TypeVar("T")
+
+_PACE = Pace(poll_interval_s=0.2)
+"""A person is waiting."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """wallet: a name or an address, "" for the only one there is; manifest_path: None for the config's deployment; rpc_url:
+    "" for the config's or the manifest's chain node."""
+
+    app: App
+    wallet: str = ""
+    manifest_path: Path | None = None
+    password_file: Path | None = None
+    rpc_url: str = ""
+
+    @classmethod
+    def of_owner(
+        cls, app: App, wallet: str = "", manifest: Path | None = None, password_file: Path | None = None
+    ) -> Self:
+        """For what a provider does: without a wallet, the config's owner."""
+        return cls(app, wallet or _read_name(app, "provider", "owner"), manifest, password_file)
+
+    @classmethod
+    def of_payer(
+        cls, app: App, wallet: str = "", manifest: Path | None = None, password_file: Path | None = None
+    ) -> Self:
+        """For what the payer of jobs does: without a wallet, the config's payer."""
+        return cls(app, wallet or _read_name(app, "submitter", "payer"), manifest, password_file)
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        """The contracts and a chain node. Raises UserError when nothing names them."""
+        return find_deployment(self.app, self.manifest_path, self.rpc_url)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The deployment's contracts and assets."""
+        return self.deployment.manifest
+
+    @cached_property
+    def address(self) -> Address:
+        """The wallet's address, for which no password is needed."""
+        return find_address(self.app, self.wallet)
+
+    def look(self, work: Callable[[ChainReads], Awaitable[T]]) -> T:
+        """What `work` finds on chain; needs no password."""
+        deployment = self.deployment
+
+        async def run() -> T:
+            async with deployment.connect() as rpc:
+                return await work(ChainReads(rpc, deployment.manifest))
+
+        return run_async(run)
+
+    def act(self, work: Callable[[WalletSession], Awaitable[T]]) -> T:
+        """What `work` comes to with the wallet open."""
+
+        async def run() -> T:
+            async with self.open() as session:
+                return await work(session)
+
+        return run_async(run)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[WalletSession]:
+        """The wallet, ready to send. Asks for the password before it asks the chain anything."""
+        deployment = self.deployment
+        key = await load_key(self.app, self.wallet, self.password_file)
+        # The journal ends with the command: one that is killed must not go on unasked when the next one starts.
+        with tempfile.TemporaryDirectory(prefix="xnode-") as folder:
+            engine = make_engine(Path(folder) / "transactions.db")
+            opened = open_session(deployment.manifest, key, engine, rpc_url=deployment.rpc_url, pace=_PACE)
+            async with opened as session:
+                await check_deployment(session.rpc, deployment.manifest)
+                await require_gas(session.rpc, session.address)
+                yield session
+
+
+def make_intent(what: str) -> str:
+    """A name for one effect of this command; another command's is another effect."""
+    return f"{what}/{secrets.token_hex(8)}"
+
+
+async def require_gas(rpc: JsonRpc, address: Address) -> None:
+    """Raise UserError when the address cannot pay for any transaction."""
+    if not await read_native_balance(rpc, address):
+        raise UserError(
+            "no gas",
+            where=f"{to_hex(address)} on {rpc.where}",
+            hint=f"send some of the chain's native token to {to_hex(address)} (on a devnet: xnode devnet fund)",
+            code=ExitCode.FUNDS,
+        )
+
+
+def _read_name(app: App, section: str, name: str) -> str:
+    return str(read_table(app.home).get(section, {}).get(name, ""))

@@ -1,0 +1,37 @@
+"""Options: name the deployment and the wallet that a command is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from xnode.cli.terminal.password import password_option
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+chain_option = click.option(
+    "--chain", "manifest", type=click.Path(path_type=Path), help="The deployment's manifest.  [default: the config's]"
+)
+payer_option = click.option(
+    "--from", "wallet", envvar="ETH_FROM", default="", help="The wallet.  [default: the config's payer]"
+)
+_owner_option = click.option(
+    "--from", "wallet", envvar="ETH_FROM", default="", help="The provider's wallet.  [default: the config's owner]"
+)
+
+
+def owner_options(command: Command) -> Command:
+    """Adds --from, --chain and --password-file: what Access.of_owner takes."""
+    for option in (_owner_option, chain_option, password_option):
+        command = option(command)
+    return command
+
+
+def payer_options(command: Command) -> Command:
+    """Adds --from, --chain and --password-file: what Access.of_payer takes."""
+    for option in (payer_option, chain_option, password_option):
+        command = option(command)
+    return command

@@ -1,0 +1,16 @@
+"""Contracts: what people call the contracts of a deployment."""
+
+from __future__ import annotations
+
+CONTRACTS = {
+    "token": ("OpenxToken", "openx_token"),
+    "registry": ("ProviderRegistry", "provider_registry"),
+    "splits": ("SplitRegistry", "split_registry"),
+    "capacity": ("CapacityRegistry", "capacity_registry"),
+    "tgpu": ("ComputeCredit", "gpu_credit"),
+    "tcpu": ("ComputeCredit", "cpu_credit"),
+    "escrow": ("PaymentEscrow", "payment_escrow"),
+    "faults": ("FaultProver", "fault_prover"),
+    "timelock": ("TimelockController", "timelock"),
+}
+"""As people call them: the artifact's name, and the manifest's."""
