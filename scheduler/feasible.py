@@ -29,10 +29,11 @@ Test = Callable[[Job, Offer, int, Preferences], Misfit | None]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One constraint: its refusal's code, and the test that gives the refusal or None."""
+    """One constraint: its refusal's code, the test that gives the refusal or None, and what failing it means."""
 
     code: str
     test: Test
+    meaning: str
 
 
 def check_offer_for_job(job: Job, offer: Offer, now_ns: int, preferences: Preferences) -> tuple[Misfit, ...]:
@@ -235,22 +236,22 @@ def _s(duration_ns: int) -> str:
 
 # The cheap ones that most offers fail come first: a search stops at an offer's first misfit.
 CHECKS: tuple[Check, ...] = (
-    Check("offer_expired", _check_expired),
-    Check("offer_asset", _check_asset),
-    Check("offer_gpus", _check_gpus),
-    Check("offer_gpu_model", _check_gpu_model),
-    Check("offer_region", _check_region),
-    Check("offer_vcpus", _check_vcpus),
-    Check("offer_memory", _check_memory),
-    Check("offer_disk", _check_disk),
-    Check("offer_duration_least", _check_duration_least),
-    Check("offer_duration_most", _check_duration_most),
-    Check("offer_network", _check_network),
-    Check("offer_image_source", _check_image_source),
-    Check("offer_availability", _check_availability),
-    Check("offer_exposure", _check_exposure),
-    Check("offer_refused_before", _check_refused),
-    Check("offer_stake", _check_stake),
-    Check("offer_price", _check_price),
-    Check("offer_budget", _check_budget),
+    Check("offer_expired", _check_expired, "the offer has expired"),
+    Check("offer_asset", _check_asset, "paid in another asset"),
+    Check("offer_gpus", _check_gpus, "fewer GPUs are free than the job asks for"),
+    Check("offer_gpu_model", _check_gpu_model, "other GPUs than the job asks for"),
+    Check("offer_region", _check_region, "in none of the job's regions"),
+    Check("offer_vcpus", _check_vcpus, "fewer vCPUs are free than the job asks for"),
+    Check("offer_memory", _check_memory, "less memory is free than the job asks for"),
+    Check("offer_disk", _check_disk, "less disk is free than the job asks for"),
+    Check("offer_duration_least", _check_duration_least, "takes only longer jobs"),
+    Check("offer_duration_most", _check_duration_most, "takes only shorter jobs"),
+    Check("offer_network", _check_network, "allows no network"),
+    Check("offer_image_source", _check_image_source, "pulls from no registry"),
+    Check("offer_availability", _check_availability, "promises less availability than the job asks for"),
+    Check("offer_exposure", _check_exposure, "leaves more work unpaid than this node accepts"),
+    Check("offer_refused_before", _check_refused, "not asked now"),
+    Check("offer_stake", _check_stake, "less stake than the job asks for"),
+    Check("offer_price", _check_price, "a price is above the job's bid"),
+    Check("offer_budget", _check_budget, "the job may cost more there than its budget"),
 )

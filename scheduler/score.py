@@ -10,12 +10,12 @@ from typing import Generic, TypeVar
 from metering.eip712 import keccak
 from metering.resources import Resources
 from metering.tariff import Tariff, cost_of
-from metering.units import PPM, Address, mul_div_down, mul_div_up
+from metering.units import NANOS_PER_SECOND, PPM, Address, mul_div_down, mul_div_up
 from metering.usage import Counters, Usage, usage_of
 from scheduler.feasible import price_for, without_network
 from scheduler.job import Job
 from scheduler.offer import Offer
-from scheduler.preferences import Preferences
+from scheduler.preferences import Preferences, Weights
 from scheduler.reputation import success_ppm_of
 
 T = TypeVar("T")
@@ -26,6 +26,9 @@ NEAR_BEST_PERCENT = 5
 
 _UNKNOWN_MBPS = 100
 """The download rate of a node that does not say, or says more than it is likely to get from one registry."""
+
+ROUND_TRIPS = 8
+"""That a job waits for: quote, lease, countersignature, image, inputs, launch, end and outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class Parts:
     def describe(self) -> str:
         """The parts that count with their shares, largest first: who shows the numbers knows the money's decimals."""
         named = sorted(((getattr(self, part.name), part.name) for part in fields(self)), reverse=True)
-        return ", ".join(f"{name} {mul_div_down(value, 100, self.total)} %" for value, name in named if value) or "free"
+        shares = [(name, mul_div_down(value, 100, self.total)) for value, name in named if value]
+        return ", ".join(f"{name} {share} %" if share else f"{name} under 1 %" for name, share in shares) or "free"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,14 @@ def score_parts_of(
         distance=mul_div_down(preferences.weights.rtt_ms, preferences.rtt_us(node), 1_000),
         image=mul_div_down(preferences.weights.wait_second, pull_us, 1_000_000),
     )
+
+
+def weights_of(job: Job, tariffs: Iterable[Tariff]) -> Weights:
+    """What the submitter's time is worth: a second of waiting costs what a second of the job does at the lowest of these
+    prices. Without a price time is worth nothing."""
+    compute = min((_costs_of(job, tariff)[0] for tariff in tariffs), default=0)
+    second = mul_div_down(compute, NANOS_PER_SECOND, job.duration_limit_ns) if job.duration_limit_ns else 0
+    return Weights(rtt_ms=mul_div_down(second, ROUND_TRIPS, 1_000), wait_second=second)
 
 
 def near_limit_of(best: int) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from math import inf
 
 import structlog
 import trio
@@ -28,9 +28,11 @@ from xnode.challenge.verifier import Verifier
 from xnode.challenge.watch import CapacityWatch
 from xnode.clock import SystemClock
 from xnode.config.settings import Config, ProviderConfig
-from xnode.console.console import Console
+from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
-from xnode.console.jobs import JobMaker
+from xnode.console.job_maker import JobMaker
+from xnode.console.method import bind_methods
+from xnode.console.node import describe_node
 from xnode.console.present import Presenter
 from xnode.control.server import hold_pid_file, serve_control
 from xnode.effects.dispatch import make_perform
@@ -39,19 +41,20 @@ from xnode.effects.orphans import sweep_orphans
 from xnode.effects.provider import ProviderEffects
 from xnode.effects.submitter import SubmitterEffects
 from xnode.errors import Permanent, Retryable, UserError, real_error_of
-from xnode.heap import freeze_start
 from xnode.loop import Loop
 from xnode.monitor.metrics import register_metrics
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.identity import peer_id_text_of
-from xnode.node.changes import AddressesChanged, NodeStarted
+from xnode.node.changes import NodeStarted
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
-from xnode.peers.follow import LogFollower
+from xnode.peers.escrow_watch import EscrowEvents, EscrowWatcher, find_pause_s
+from xnode.peers.experience import Experience
 from xnode.peers.job_log import LogArchive
-from xnode.peers.market import Market
-from xnode.peers.serve import Server
-from xnode.peers.settle import ChainNews, EscrowWatcher, find_pause_s
+from xnode.peers.log_follower import LogFollower
+from xnode.peers.market import Market, make_market
+from xnode.peers.publish import OfferPublisher, keep_found
+from xnode.peers.serve import PeerService
 from xnode.ports.net import RpcHandler, RpcRefused
 from xnode.rules import make_provider_settings, make_submitter_settings
 from xnode.runtime.host.gpus import make_device_names
@@ -60,20 +63,19 @@ from xnode.runtime.podman.engine import PodmanEngine
 from xnode.store.database import migrate_apart, open_database
 from xnode.store.journal import Journal
 from xnode.store.promises import SqlPromises
+from xnode.text.hex import to_hex
 from xnode.wallet.keystore import Keystore
 from xnode.wallet.signer import NodeSigner, WalletKey
 
 CHAIN_CHECK_S = 15.0
 """How often readiness asks whether the chain is there and is ours."""
 
-ADDRESS_LOOK_S = 3.0
-"""How often we look whether we are reached elsewhere now: a relay is found a moment after the start."""
-
 STOP_AFTER_S = 0.1
 """From the order to stop until we do: long enough for its answer to leave."""
 
-RECORD_EVERY_S = 600.0
-"""How often a node without an offer says where it is."""
+FIRST_THRESHOLD = 10_000
+"""New objects between two collections of the young ones: a batch of a few hundred changes makes as many as 700, the default, all
+the time, and none of them are cycles."""
 
 SWEEP_RETRY = Backoff(first_s=5.0, most_s=300.0)
 """Between tries to remove what is left of leases that are over: nothing waits for it."""
@@ -90,6 +92,14 @@ def run_daemon(config: Config) -> None:
             trio.run(_run, config)
     except BaseExceptionGroup as group:
         raise real_error_of(group) from group
+
+
+def freeze_start() -> None:
+    """Leave out of every later collection what is there now: modules, adapters and loaded records live as long as we do.
+    Call it once, when the daemon is ready."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(FIRST_THRESHOLD)
 
 
 async def _run(config: Config) -> None:
@@ -111,7 +121,7 @@ async def _wait_signal(signals: AsyncIterator[int], stop: trio.CancelScope) -> N
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """What everything else stands on."""
+    """What everything else is built on."""
 
     manifest: Manifest
     key: WalletKey
@@ -146,7 +156,7 @@ class _Daemon:
             await self._live(ground, engine, chain, net)
 
     def _stop_soon(self) -> None:
-        """Stop once the answer to who asked is out."""
+        """Stop once the answer to the request is out."""
         trio.lowlevel.spawn_system_task(self._stop_after)
 
     async def _stop_after(self) -> None:
@@ -196,32 +206,35 @@ class _Daemon:
         data = config.node.data_dir
         blobs = BlobStore(data / "blobs", net.stream)
         archive = LogArchive(data / "archive")
+        journal = Journal(ground.database)
+        publisher = OfferPublisher(net, signer, clock)
+        experience = Experience(journal, lambda: loop.state)
         bound = ExposureBound(config.submitter.max_exposure_intervals, config.submitter.max_exposure_ns)
-        market = Market(net, signer, chain, clock, ground.manifest.domain.separator(), bound)
-        submitter = SubmitterEffects(blobs, net, chain, signer, market, clock)
+        separator = ground.manifest.domain.separator()
+        market = make_market(net, signer.address, chain, clock, separator, experience, bound)
+        submitter = SubmitterEffects(blobs, net, chain, signer, market.search, clock)
         provider = None
         if engine is not None:
             layouts = LayoutStore(data / "layouts", blobs)
-            provider = ProviderEffects(engine, layouts, blobs, net, chain, signer, market, archive, clock)
-        journal = Journal(ground.database)
+            provider = ProviderEffects(engine, layouts, blobs, net, chain, signer, publisher, archive, clock)
         loop = Loop(journal, clock, make_perform(provider, submitter))
-        server = Server(loop, clock, signer, engine, archive)
-        for method, handler in server.methods().items():
+        service = PeerService(loop, clock, signer, engine, archive)
+        for method, handler in service.methods().items():
             net.serve(method, self._count(method, handler))
         watch = self._serve_capacity(ground, chain, net, loop)
-        net.serve(OFFER_GET, market.answer_offer)
-        net.serve_stream(LOGS_FOLLOW, server.follow_logs)
-        serve_blobs(net, blobs, server.may_read_blob)
+        net.serve(OFFER_GET, publisher.answer_offer)
+        net.serve_stream(LOGS_FOLLOW, service.follow_logs)
+        serve_blobs(net, blobs, service.may_read_blob)
         registry = CollectorRegistry()
         register_metrics(registry, loop, net)
-        console = self._make_console(ground, loop, journal, market, chain, net, blobs)
+        console = self._make_console(ground, loop, journal, chain, market, net, blobs, watch)
         async with trio.open_nursery() as nursery:
             await nursery.start(loop.run)
             await loop.tell(await self._make_start(ground, net))
             nursery.start_soon(LogFollower(loop, net, data / "logs").run)
-            nursery.start_soon(EscrowWatcher(loop, chain, ChainNews(chain, lambda: find_pause_s(loop.state))).run)
-            nursery.start_soon(market.run)
-            nursery.start_soon(self._keep_found, net, market, loop)
+            nursery.start_soon(EscrowWatcher(loop, chain, EscrowEvents(chain, lambda: find_pause_s(loop.state))).run)
+            nursery.start_soon(market.book.run)
+            nursery.start_soon(keep_found, net, publisher, loop)
             nursery.start_soon(self._check_chain, chain)
             if watch is not None:
                 nursery.start_soon(watch.run)
@@ -229,10 +242,9 @@ class _Daemon:
                 sweep = partial(sweep_orphans, engine, loop, journal)
                 nursery.start_soon(retry_forever, "removing orphaned workloads", sweep, SWEEP_RETRY)
             await self._serve_http(nursery, console, registry)
-            documents = {"provider.documents": watch.documents.show} if watch is not None else {}
-            await nursery.start(serve_control, config.home.control, {**console.methods(), **documents})
+            await nursery.start(serve_control, config.home.control, bind_methods(console))
             freeze_start()
-            log.info("node ready", node="0x" + signer.address.hex(), listen=net.multiaddrs(), version=__version__)
+            log.info("node ready", node=to_hex(signer.address), listen=net.multiaddrs(), version=__version__)
 
     def _serve_capacity(self, ground: _Ground, chain: ChainClient, net: Net, loop: Loop) -> CapacityWatch | None:
         """What a provider does about challenges: answers those about itself, and judges others when it is drawn."""
@@ -266,38 +278,45 @@ class _Daemon:
         ground: _Ground,
         loop: Loop,
         journal: Journal,
-        market: Market,
         chain: ChainClient,
+        market: Market,
         net: Net,
         blobs: BlobStore,
+        watch: CapacityWatch | None,
     ) -> Console:
-        assets = {asset.address: asset for asset in ground.manifest.assets}
-        peer_id = peer_id_text_of(ground.signer.libp2p_secret())
+        manifest, signer = ground.manifest, ground.signer
         return Console(
             loop=loop,
             journal=journal,
             clock=ground.clock,
-            market=market,
             chain=chain,
-            maker=JobMaker(ground.signer.address, {a.symbol: a for a in ground.manifest.assets}, blobs),
-            presenter=Presenter(assets, blobs),
-            evidence=EvidenceMaker(journal, ground.signer, ground.manifest.domain),
-            log_folder=self._config.node.data_dir / "logs",
+            market=market,
+            node=self._describe_node(ground, net),
+            presenter=Presenter({asset.address: asset for asset in manifest.assets}, blobs),
+            jobs=JobMaker(signer.address, {asset.symbol: asset for asset in manifest.assets}, blobs),
+            evidence=EvidenceMaker(journal, signer, manifest.domain),
+            capacity_documents=watch.documents if watch is not None else None,
+        )
+
+    def _describe_node(self, ground: _Ground, net: Net) -> ThisNode:
+        peer_id = peer_id_text_of(ground.signer.libp2p_secret())
+        return ThisNode(
             home=str(self._config.home.folder),
             version=__version__,
+            chain_id=ground.manifest.chain_id,
+            started_at_ns=ground.clock.now_ns(),
+            log_folder=self._config.node.data_dir / "logs",
+            multiaddrs=lambda: tuple(f"{one}/p2p/{peer_id}" for one in net.multiaddrs()),
+            peers=lambda: len(net.peers()),
+            http=lambda: self._http,
+            ready=lambda: dict(self._problems),
+            refusals=self._refusals,
             stop=self._stop_soon,
             restart_net=net.restart,
-            ready=lambda: dict(self._problems),
-            peers=lambda: len(net.peers()),
-            multiaddrs=lambda: tuple(f"{one}/p2p/{peer_id}" for one in net.multiaddrs()),
-            chain_id=ground.manifest.chain_id,
-            http=lambda: self._http,
-            started_at_ns=ground.clock.now_ns(),
-            refusals=self._refusals,
         )
 
     def _count(self, method: str, handler: RpcHandler) -> RpcHandler:
-        """The handler, with every no counted by method and reason."""
+        """The handler, with every refusal counted by its reason."""
 
         async def counted(caller: Address, body: bytes) -> bytes:
             try:
@@ -305,7 +324,7 @@ class _Daemon:
             except RpcRefused as refused:
                 code = decode(refused.body, Refusal).code
                 self._refusals[code] += 1
-                log.info("refused", method=method, peer="0x" + caller.hex(), code=code)
+                log.info("refused", method=method, peer=to_hex(caller), code=code)
                 raise
 
         return counted
@@ -316,24 +335,8 @@ class _Daemon:
             from xnode.monitor.http import serve_http
 
             host, _, port = self._config.node.http.rpartition(":")
-            status = partial(console.node_status, {})
+            status = partial(describe_node, console)
             self._http = await nursery.start(serve_http, host.strip("[]"), int(port), status, registry)
-
-    async def _keep_found(self, net: Net, market: Market, loop: Loop) -> None:
-        """Others find us where we are: with our offer when we have one, else with our addresses alone."""
-        published, published_at = net.multiaddrs(), -inf
-        while True:
-            moved = net.multiaddrs() != published
-            if moved:
-                await loop.tell(AddressesChanged(net.multiaddrs()))
-            if loop.state.settings.provider is None and (moved or trio.current_time() - published_at > RECORD_EVERY_S):
-                try:
-                    await market.publish(None)
-                    published_at = trio.current_time()
-                except (Retryable, Permanent) as error:
-                    log.info("our addresses are not published", reason=str(error))
-            published = net.multiaddrs()
-            await trio.sleep(ADDRESS_LOOK_S)
 
     async def _check_chain(self, chain: ChainClient) -> None:
         while True:

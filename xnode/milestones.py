@@ -1,5 +1,5 @@
 """Milestones: what the log says of jobs, leases and their money: read off the records that a commit has changed, so that
-each is said once, on whatever way it came about, and only when it is durable."""
+each is logged once, however it came about, and only when it is durable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xnode.node.records import ProviderEscrow, ProviderLease, Record, SubmitterE
 from xnode.node.state import State
 
 Milestone = tuple[str, dict[str, Any]]
-"""The line's constant text and its facts."""
+"""The line's constant text and its fields."""
 
 _UNSIGNED = ("requested", "refused")
 _ENDED = ("done", "failed", "stopped")
@@ -41,9 +41,9 @@ def log_milestones(before: State, records: Iterable[Record]) -> None:
 
 
 def _say(milestones: Iterator[Milestone], job_hash: Hash32, lease_id: Hash32 | None = None) -> None:
-    for text, told in milestones:
+    for text, fields in milestones:
         with log_context(job=job_hash, lease=lease_id):
-            log.info(text, **told)
+            log.info(text, **fields)
 
 
 def _find_job_milestones(before: SubmitterJob | None, job: SubmitterJob) -> Iterator[Milestone]:

@@ -16,7 +16,7 @@ OFFER_TTL_NS = 600 * NANOS_PER_SECOND
 """How long an offer stands: a provider that vanishes is out of the market within ten minutes."""
 
 QUOTE_WAIT_NS = 3 * NANOS_PER_SECOND
-"""How long quotes are waited for: who takes longer would be slow in all else too."""
+"""How long quotes are waited for: a provider that takes longer would be slow in everything else too."""
 
 OPENING_TTL_S = 600
 """How long a signed opening may be sent: some blocks, and far below any thaw."""

@@ -27,7 +27,7 @@ from tests.bench.naive_receipts import NaiveNode
 from tests.bench.row import Row, judge, show_rate, show_times
 from tests.make.values import DOMAIN, SEPARATOR, TOKEN, address_of, make_escrow, make_job, make_key, make_terms
 from xnode.clock import SystemClock
-from xnode.heap import freeze_start
+from xnode.daemon import freeze_start
 from xnode.loop import Loop
 from xnode.node import effects
 from xnode.node.changes import Change, EffectDone
@@ -35,7 +35,7 @@ from xnode.node.message import RECEIPTS_PUSH, ReceiptQueue, VoucherAnswer
 from xnode.node.records import NodeSettings, PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.state import kind_of
 from xnode.peers.job_log import LogArchive
-from xnode.peers.serve import Server
+from xnode.peers.serve import PeerService
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
 from xnode.wallet.signer import NodeSigner, WalletKey
@@ -161,7 +161,7 @@ async def _push_all(load: Load, folder: Path, count: int) -> Pace:
     await journal.commit(Batch(records={(kind_of(type(one)), one.key): (one, True) for one in load.records}))
     loop = Loop(journal, clock, _do_nothing)
     signer = NodeSigner(WalletKey(make_key(0).secret), DOMAIN)
-    push = Server(loop, clock, signer, None, LogArchive(folder / "archive")).methods()[RECEIPTS_PUSH]
+    push = PeerService(loop, clock, signer, None, LogArchive(folder / "archive")).methods()[RECEIPTS_PUSH]
     answers: dict[Address, bytes] = {}
 
     async def push_each(caller: Address, bodies: tuple[bytes, ...]) -> None:

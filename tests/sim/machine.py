@@ -27,7 +27,7 @@ from xnode.node import effects
 from xnode.node.changes import Change, Entry, EscrowSeen, NodeStarted
 from xnode.node.records import ProviderEscrow, ProviderSettings, SubmitterEscrow, SubmitterSettings
 from xnode.node.state import State, Turn
-from xnode.peers.serve import Server
+from xnode.peers.serve import PeerService
 from xnode.store.journal import Batch
 
 WATCH_NS = 2 * NANOS_PER_SECOND
@@ -111,7 +111,7 @@ class Machine:
         self.lives += 1
         self.impaired_at_ns = self.clockwork.now_ns
         self.loop = NodeLoop(self, self.perform)
-        server = Server(self.loop, self, self.signer, None, Archive())  # type: ignore[arg-type]
+        server = PeerService(self.loop, self, self.signer, None, Archive())  # type: ignore[arg-type]
         self.net.network.stations[self.address] = Station(server.methods(), self.spawn)  # type: ignore[arg-type]
         separator, addrs = self.signer.separator, self.net.multiaddrs()
         self.tell(NodeStarted(self.address, separator, "sim", addrs, self.provider, self.submitter))

@@ -1,4 +1,4 @@
-"""SimMarket: stands where xnode.peers.market does: offers on one board, searched by the real book."""
+"""SimMarket: stands where OfferPublisher and OfferSearch do: offers on one board, searched by the real book."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import random
 from dataclasses import dataclass, field
 
 from metering.units import Address, Hash32
-from scheduler.book import Book, shortfalls_of
+from scheduler.book import Book
 from scheduler.job import Job
 from scheduler.offer import SignedOffer
 from scheduler.preferences import ExposureBound, Preferences
 from tests.sim.clockwork import Clockwork
-from xnode.node.records import Candidate
-from xnode.peers.market import MAX_CANDIDATES, Found
+from xnode.peers.search import Found, search_offers
 
 SEARCH_NS = 50_000_000
 
@@ -42,13 +41,5 @@ class SimMarket:
         for signed in self.board.values():
             book.add(signed, now_ns)
         refused = dict.fromkeys(tried, "tried already for this job")
-        facts = Preferences(refused=refused, exposure_bound=self.exposure_bound)
-        search = book.search(job, facts, now_ns, MAX_CANDIDATES, self.entropy.randbytes(32))
-        candidates = []
-        for scored in search.candidates:
-            signed = book.get(scored.node)
-            assert signed is not None
-            rtt_ns = facts.rtt_us(scored.node) * 1000
-            candidates.append(Candidate(signed, rtt_ns, scored.score, scored.parts.describe()))
-        short = tuple((one.code, one.count, one.nearest) for one in shortfalls_of(search))
-        return Found(search.offers_seen, tuple(candidates), short)
+        preferences = Preferences(refused=refused, exposure_bound=self.exposure_bound)
+        return search_offers(book, job, preferences, now_ns, self.entropy.randbytes(32))

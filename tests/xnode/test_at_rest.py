@@ -16,7 +16,7 @@ from xnode.chain.node.logs import POLL_S
 from xnode.errors import Permanent
 from xnode.node.records import PaidLine, Record, SubmitterEscrow, SubmitterLease
 from xnode.node.state import State, make_state
-from xnode.peers.settle import CALM_POLL_S, find_pause_s
+from xnode.peers.escrow_watch import CALM_POLL_S, find_pause_s
 from xnode.store.database import migrate_apart, open_database
 
 LEASE_ID = Hash32(b"\1" * 32)

@@ -101,9 +101,10 @@ class ChainReads:
         owner = await self.rpc.view(self._registry, provider_registry.PROVIDER_OF, node)
         return None if owner == ZERO_ADDRESS else owner
 
-    async def stake_of(self, provider: Address) -> Amount:
-        """The provider's OPENX that counts as stake."""
-        return await self.rpc.view(self._registry, provider_registry.STAKE_OF, provider)
+    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
+        """The OPENX of each provider that counts as stake, in order."""
+        rows = ((provider,) for provider in providers)
+        return tuple(await self.rpc.view_each(self._registry, provider_registry.STAKE_OF, rows))
 
     async def registration(self, provider: Address) -> Registration:
         """What the registry says of a provider."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 from metering.capacity import ElementProof, SignedAnswer, SignedVerdict
 from metering.codec import encode
@@ -35,8 +34,8 @@ class EvidenceKeeper:
         data = encode(document)
         await self.promises.keep(type(document).__name__, keccak(data), data)
 
-    async def show(self, _params: dict[str, Any]) -> AsyncIterator[dict[str, str]]:
-        """Control method provider.documents: each document's type and canonical bytes."""
+    async def read_all(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Each document's type and canonical bytes."""
         for kind, name in _KINDS.items():
             for data in await self.promises.list_values(kind):
-                yield {"type": name, "bytes": "0x" + data.hex()}
+                yield name, data

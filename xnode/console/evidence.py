@@ -55,7 +55,7 @@ class EvidenceMaker:
             if isinstance(lease, SubmitterLease) and _is_on(lease, escrow_id):
                 signature = await self._find_countersignature(lease)
                 document = self._make_document(lease, escrow.escrow, countersignature=signature)
-                receipts = await self._read_accepted(lease, network.get(lease.job_hash, 0))
+                receipts = await self.read_accepted(lease, network.get(lease.job_hash, 0))
                 found.append(LeaseEvidence(document, receipts, ()))
         found.sort(key=_lease_number)
         return found[:-1] + [replace(last, vouchers=self._make_last_voucher(escrow)) for last in found[-1:]]
@@ -104,7 +104,7 @@ class EvidenceMaker:
                 return change.signature
         return b""
 
-    async def _read_accepted(self, lease: SubmitterLease, network_bytes: int) -> tuple[SignedReceipt, ...]:
+    async def read_accepted(self, lease: SubmitterLease, network_bytes: int) -> tuple[SignedReceipt, ...]:
         """The receipts that we accepted: the journal has also the ones that we refused, and repetitions."""
         separator, limit_ns = self.domain.separator(), lease.terms.duration_limit_ns
         accepted: list[SignedReceipt] = []

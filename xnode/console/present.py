@@ -1,35 +1,55 @@
-"""Show: the node's records as views for people and programs."""
+"""Present: the node's records as views for people and programs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from msgspec.structs import replace
 
 from metering.codec import encode
-from metering.evidence import LeaseEvidence
+from metering.receipt import SignedReceipt
 from metering.resources import Resources
 from metering.sla import Promise
 from metering.tariff import Tariff, hourly_price_of
-from metering.units import Address, Amount
+from metering.units import PPM, Address, Amount
+from scheduler.job import Job
+from scheduler.latency import Latency
 from scheduler.offer import SignedOffer
+from scheduler.reputation import NO_REPUTATION, Reputation, success_ppm_of
 from xnode.chain.deployment.manifest import Asset
 from xnode.control import views
-from xnode.node.records import (
-    Candidate,
-    ProviderLease,
-    SubmitterEscrow,
-    SubmitterJob,
-    SubmitterLease,
-    TimelineEntry,
-)
-from xnode.node.state import State
+from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterJob, SubmitterLease, TimelineEntry
+from xnode.peers.search import Ranked
 from xnode.ports.store import Blobs
-from xnode.text.amount import format_amount
+from xnode.text.amount import OPENX_DECIMALS, format_amount
+from xnode.text.hex import to_hex
 
-MONEY_FACTS = frozenset({"cost", "cost_limit", "claimed", "missing", "refund"})
-"""Timeline facts in base units; a fact named by a node address is that node's score."""
+MONEY_PAIRS = frozenset({"cost", "cost_limit", "claimed", "missing", "refund"})
+"""Pairs of the timeline in base units; a pair named by a node address is that node's score."""
 
 ENDED = ("done", "failed", "stopped")
+
+
+BRIEF_CHARS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Acquaintance:
+    """What we know of an offer's node and provider beside the offer; None: nothing. stake: in base units of OPENX."""
+
+    latency: Latency | None
+    reputation: Reputation | None
+    stake: Amount | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecords:
+    """A job with the lease by which it lives or lived, and the escrow that pays it."""
+
+    job: SubmitterJob
+    lease: SubmitterLease | None
+    escrow: SubmitterEscrow | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +60,29 @@ class Presenter:
     blobs: Blobs
 
     def money(self, amount: int, asset: Address) -> str:
-        """A decimal string, exact; base units of an asset nobody told us of."""
+        """A decimal string, exact; base units of an asset that the manifest does not have."""
         known = self.assets.get(asset)
         return format_amount(Amount(amount), known.decimals) if known else str(int(amount))
+
+    def stake(self, amount: int) -> str:
+        """A decimal string in OPENX, whatever asset the prices beside it are in."""
+        return format_amount(Amount(amount), OPENX_DECIMALS)
 
     def symbol(self, asset: Address) -> str:
         """What people call it."""
         known = self.assets.get(asset)
-        return known.symbol if known else hex_of(asset)
+        return known.symbol if known else to_hex(asset)
 
     def prices(self, tariff: Tariff, asset: Address) -> views.Prices:
         """A tariff."""
         return views.Prices(**{name: self.money(getattr(tariff, name), asset) for name in Tariff.__struct_fields__})
 
-    def offer(self, signed: SignedOffer, latency_us: int | None) -> views.OfferRow:
+    def offer(self, signed: SignedOffer, known: Acquaintance, now_ns: int) -> views.OfferRow:
         """One line of the book."""
         offer, body = signed.offer, signed.offer.body
         return views.OfferRow(
-            node=hex_of(offer.node),
-            provider=hex_of(offer.provider),
+            node=to_hex(offer.node),
+            provider=to_hex(offer.provider),
             number=offer.number,
             region=body.region,
             asset=self.symbol(body.asset),
@@ -70,51 +94,54 @@ class Presenter:
             promise=body.promise.describe(),
             runtime=body.runtime,
             cpu_model=body.profile.cpu_model,
-            latency_ms=latency_us / 1000 if latency_us is not None else None,
+            latency_ms=_latency_ms_of(known.latency),
+            reputation=_chance_of(known.reputation, now_ns),
+            stake=None if known.stake is None else self.stake(known.stake),
             expires_at_ns=offer.expires_at_ns,
         )
 
-    def candidate(self, one: Candidate, cost_limit: int, resources: Resources) -> views.Candidate:
-        """An offer that fits, and why it ranks where it does."""
+    def candidate(self, one: Ranked, cost_limit: int, job: Job, now_ns: int) -> views.Candidate:
+        """An offer that can run the job, and why it ranks where it does."""
         offer, body = one.offer.offer, one.offer.offer.body
         return views.Candidate(
-            node=hex_of(offer.node),
-            provider=hex_of(offer.provider),
+            node=to_hex(offer.node),
+            provider=to_hex(offer.provider),
             region=body.region,
-            hour_price=self.money(hourly_price_of(resources, body.tariff), body.asset),
+            hour_price=self.money(hourly_price_of(job.resources, body.tariff), body.asset),
             cost_limit=self.money(cost_limit, body.asset),
-            score=self.money(one.score, body.asset),
-            parts={"why": one.why},
-            latency_ms=one.rtt_ns / 1e6,
+            score=self.money(one.parts.total, body.asset),
+            parts={part.name: self.money(getattr(one.parts, part.name), body.asset) for part in fields(one.parts)},
+            why=one.parts.describe(),
+            latency_ms=_latency_ms_of(one.latency),
+            reputation=_chance_of(one.reputation, now_ns),
+            has_image=one.has_image,
             hardware=f"{body.profile.cpu_threads} x {body.profile.cpu_model}",
             promise=body.promise.describe(),
         )
 
-    def job_row(self, state: State, job: SubmitterJob) -> views.JobRow:
+    def job_row(self, job: SubmitterJob, lease: SubmitterLease | None) -> views.JobRow:
         """One line of the list."""
-        lease = state.get(SubmitterLease, job.lease_id) if job.lease_id else None
         ended = [entry.at_ns for entry in job.timeline if entry.what == "end"]
         return views.JobRow(
-            job_id=hex_of(job.job_hash),
+            job_id=to_hex(job.job_hash),
             name=job.job.name,
             state=job.status,
             asset=self.symbol(job.job.asset),
             created_at_ns=job.submitted_at_ns,
-            provider=hex_of(lease.terms.provider) if lease else "",
+            provider=to_hex(lease.terms.provider) if lease else "",
             cost=self.money(lease.last.cost, job.job.asset) if lease else "0",
             cost_limit=self.money(lease.terms.cost_limit, job.job.asset) if lease else "0",
             running_ns=lease.last.running_ns if lease else 0,
             ended_at_ns=ended[-1] if ended else None,
             exit_code=job.exit_code,
-            reason=f"{job.end_reason}: {job.end_detail}".removesuffix(": ") if job.end_reason else "",
+            reason=_reason_of(job),
         )
 
-    def job_detail(self, state: State, job: SubmitterJob) -> views.JobDetail:
+    def job_detail(self, records: JobRecords) -> views.JobDetail:
         """Everything of one job."""
-        lease = state.get(SubmitterLease, job.lease_id) if job.lease_id else None
-        escrow = state.get(SubmitterEscrow, lease.terms.escrow_id) if lease else None
+        job, lease = records.job, records.lease
         detail = views.JobDetail(
-            job=self.job_row(state, job),
+            job=self.job_row(job, lease),
             image=job.job.image.digest,
             command=job.job.command,
             resources=hosting(job.job.resources),
@@ -123,22 +150,35 @@ class Presenter:
         )
         if lease is None:
             return detail
-        return views.JobDetail(
-            job=detail.job,
-            image=detail.image,
-            command=detail.command,
-            resources=detail.resources,
-            lease_id=hex_of(lease.lease_id),
-            escrow_id=hex_of(lease.terms.escrow_id),
-            node=hex_of(lease.terms.node),
-            hour_price=self.money(hourly_price_of(lease.terms.resources, lease.terms.tariff), lease.terms.asset),
-            vouchered=self.money(lease.last.cost, lease.terms.asset),
-            settled=self.money(_settled_of(lease, escrow), lease.terms.asset),
+        terms = lease.terms
+        return replace(
+            detail,
+            lease_id=to_hex(lease.lease_id),
+            escrow_id=to_hex(terms.escrow_id),
+            node=to_hex(terms.node),
+            region=next((one.region for one in job.asked if one.node == terms.node), ""),
+            hour_price=self.money(hourly_price_of(terms.resources, terms.tariff), terms.asset),
+            vouchered=self.money(lease.last.cost, terms.asset),
+            settled=self.money(_settled_of(lease, records.escrow), terms.asset),
             receipts=lease.receipts,
-            promise=Promise(lease.terms.availability_ppm, lease.terms.refund_ppm).describe(),
-            refund=self.money(lease.refund, lease.terms.asset),
-            outputs=detail.outputs,
-            timeline=detail.timeline,
+            promise=Promise(terms.availability_ppm, terms.refund_ppm).describe(),
+            refund=self.money(lease.refund, terms.asset),
+        )
+
+    def receipt(self, signed: SignedReceipt, lease: SubmitterLease, is_vouchered: bool) -> views.ReceiptRow:
+        """A receipt that we accepted."""
+        receipt, asset = signed.receipt, lease.terms.asset
+        return views.ReceiptRow(
+            lease_id=to_hex(receipt.lease_id),
+            number=receipt.number,
+            at_ns=receipt.at_ns,
+            running_ns=receipt.running_ns,
+            usage={name: str(int(getattr(receipt.usage, name))) for name in receipt.usage.__struct_fields__},
+            cost=self.money(receipt.cost, asset),
+            asset=self.symbol(asset),
+            final=receipt.final,
+            vouchered=is_vouchered,
+            signed=to_hex(encode(signed)),
         )
 
     def outputs(self, job: SubmitterJob) -> tuple[views.OutputRow, ...]:
@@ -146,7 +186,7 @@ class Presenter:
         return tuple(
             views.OutputRow(
                 one.path,
-                hex_of(one.blob.sha256),
+                to_hex(one.blob.sha256),
                 one.blob.size_bytes,
                 str(self.blobs.path(one.blob.sha256)) if self.blobs.has(one.blob) else "",
             )
@@ -154,10 +194,10 @@ class Presenter:
         )
 
     def entry(self, entry: TimelineEntry, asset: Address) -> views.TimelineEntry:
-        """One thing that happened, its facts behind the detail; money in the asset."""
+        """One thing that happened, its pairs behind the detail; money in the asset."""
         pairs = []
         for name, value in entry.facts:
-            is_money = name in MONEY_FACTS or name.startswith("0x")
+            is_money = name in MONEY_PAIRS or name.startswith("0x")
             shown = f"{self.money(int(value), asset)} {self.symbol(asset)}" if is_money and value.isdecimal() else value
             pairs.append(f"{name}={shown}")
         return views.TimelineEntry(entry.at_ns, entry.what, f"{entry.detail}  {'  '.join(pairs)}".strip())
@@ -166,8 +206,8 @@ class Presenter:
         """A lease that we serve."""
         asset = lease.terms.asset
         return views.LeaseRow(
-            lease_id=hex_of(lease.lease_id),
-            submitter=hex_of(lease.terms.submitter),
+            lease_id=to_hex(lease.lease_id),
+            submitter=to_hex(lease.terms.submitter),
             state=f"{lease.status} ({lease.end_reason})" if lease.end_reason else lease.status,
             resources=hosting(lease.terms.resources),
             running_ns=lease.last.running_ns,
@@ -175,17 +215,6 @@ class Presenter:
             exposure=self.money(lease.last.cost - lease.covered.cost, asset),
             asset=self.symbol(asset),
         )
-
-
-def show_documents(evidence: LeaseEvidence) -> Iterator[dict[str, str]]:
-    """Each document of a lease as its kind and its canonical bytes, the lease's own document first."""
-    documents = (evidence.document, *evidence.receipts, *evidence.vouchers)
-    for document in documents:
-        yield {
-            "type": type(document).__name__,
-            "lease_id": hex_of(evidence.lease_id),
-            "bytes": hex_of(encode(document)),
-        }
 
 
 def _settled_of(lease: SubmitterLease, escrow: SubmitterEscrow | None) -> int:
@@ -203,6 +232,24 @@ def hosting(resources: Resources) -> views.Hosting:
     )
 
 
-def hex_of(data: bytes) -> str:
-    """0x hex."""
-    return "0x" + data.hex()
+def brief_hex(data: bytes) -> str:
+    """Enough of an address to know it by in a line for people."""
+    return to_hex(data)[:BRIEF_CHARS]
+
+
+def _latency_ms_of(latency: Latency | None) -> float | None:
+    return latency.smoothed_us / 1000 if latency is not None else None
+
+
+def _chance_of(reputation: Reputation | None, now_ns: int) -> float | None:
+    """The cautious chance of a good end; None for a stranger, of whom the prior alone would speak."""
+    if reputation is None or reputation == NO_REPUTATION:
+        return None
+    return success_ppm_of(reputation, now_ns) / PPM
+
+
+def _reason_of(job: SubmitterJob) -> str:
+    if job.end_reason:
+        return f"{job.end_reason}: {job.end_detail}".removesuffix(": ")
+    waits = job.status in ("searching", "quoting", "leasing") and bool(job.timeline)
+    return f"{job.timeline[-1].what}: {job.timeline[-1].detail}" if waits else ""

@@ -88,7 +88,7 @@ class Control:
             ) from error
         except OSError as error:
             connection.close()
-            # A full backlog answers EAGAIN at once (or a timeout): somebody listens but does not accept.
+            # A full backlog answers EAGAIN at once (or a timeout): a process listens but does not accept.
             raise UserError(
                 f"the daemon does not answer ({error.strerror or error})",
                 where=str(self.path),

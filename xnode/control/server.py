@@ -123,7 +123,7 @@ def _bind(path: Path) -> trio.socket.SocketType:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(str(path))
-        # Nobody can connect before listen(), so the mode is right from the first connection on.
+        # No client can connect before listen(), so the mode is right from the first connection on.
         path.chmod(0o600)
         listener.listen(_BACKLOG)
     except OSError as error:
@@ -134,7 +134,7 @@ def _bind(path: Path) -> trio.socket.SocketType:
 
 def _remove_stale(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        # A daemon too busy to accept is alive: only a refusal proves that nobody listens.
+        # A daemon too busy to accept is alive: only a refusal proves that no process listens.
         probe.setblocking(False)
         try:
             probe.connect(str(path))
@@ -267,7 +267,7 @@ class _Connection:
 
     async def _send(self, line: bytes) -> None:
         if len(line) > MAX_LINE_BYTES:
-            raise Permanent(f"the answer has {len(line)} bytes, at most {MAX_LINE_BYTES} fit; ask for less")
+            raise Permanent(f"the answer has {len(line)} bytes, at most {MAX_LINE_BYTES} fit", hint="ask for less")
         try:
             with trio.fail_after(SEND_DEADLINE_S):
                 await self._stream.send_all(line)
@@ -294,7 +294,7 @@ def _find_method(methods: Mapping[str, Method], name: str) -> Method:
     near = get_close_matches(name[:64], methods, n=1)
     raise UserError(
         f'no method "{name[:64]}"',
-        hint=f"did you mean {near[0]}?" if near else "see xnode/control/views.py for what there is",
+        hint=f"did you mean {near[0]}?" if near else "see docs/control.md for all of them",
     )
 
 

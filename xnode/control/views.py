@@ -1,4 +1,4 @@
-"""Views: what the daemon's control methods return, for people and programs.
+"""Views: what the daemon's control methods return, for people and programs; see docs/control.md.
 
 Hashes and addresses are 0x hex. Money is a decimal string in the asset named beside it ("0.0125", exact). Times are
 nanoseconds UTC, None until they have happened.
@@ -31,7 +31,8 @@ class Prices(msgspec.Struct, frozen=True):
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
-    """node.status. roles: of "provider", "submitter"; ready: reason by dependency, "" when it is well."""
+    """node.status. roles: of "provider", "submitter"; offers: known; leases: open ones of either role; http: where /metrics
+    is, "" when nowhere; ready: what is wrong by dependency, none when all is well."""
 
     pid: int
     version: str
@@ -49,8 +50,9 @@ class NodeStatus(msgspec.Struct, frozen=True):
 
 
 class OfferRow(msgspec.Struct, frozen=True):
-    """offer.list. hour_price: one fully used hour of all that is free; reputation: lower bound of the chance that a
-    lease ends well; promise: of availability, "99 %, or 10 % back"."""
+    """offer.list. hour_price: one fully used hour of all that is free; promise: of availability, "99 %, or 10 % back";
+    latency_ms: None until it was measured; reputation: a cautious chance that a lease ends well, by our own leases, None
+    before the first; stake: in OPENX, None when the chain could not be asked."""
 
     node: str
     provider: str
@@ -67,7 +69,7 @@ class OfferRow(msgspec.Struct, frozen=True):
     cpu_model: str = ""
     latency_ms: float | None = None
     reputation: float | None = None
-    stake: str = "0"
+    stake: str | None = None
     expires_at_ns: int = 0
 
 
@@ -81,7 +83,8 @@ class TimelineEntry(msgspec.Struct, frozen=True):
 
 
 class JobRow(msgspec.Struct, frozen=True):
-    """job.list. state: of the submitter's lease table; reason: why it ended, or why it waits."""
+    """job.list. state: searching, quoting, leasing, running, fetching, done, failed or stopped; reason: why it ended, or
+    what it waits for."""
 
     job_id: str
     name: str
@@ -107,7 +110,8 @@ class OutputRow(msgspec.Struct, frozen=True):
 
 
 class JobDetail(msgspec.Struct, frozen=True):
-    """job.show, job.wait, job.stop. refund: what the provider owes back by its promise, for `xnode pay refund`."""
+    """job.show, job.wait, job.stop. vouchered: what we have signed for; settled: what was paid of it on chain; refund: what
+    the provider owes back by its promise, for `xnode pay refund`."""
 
     job: JobRow
     image: str
@@ -128,7 +132,9 @@ class JobDetail(msgspec.Struct, frozen=True):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """An offer that can run the job. score: what ranks it (lower is better) in the asset; parts: its addends."""
+    """An offer that can run the job. score: what ranks it (lower is better) in the asset; parts: its addends by name, in
+    the asset; why: their shares in words; has_image: it has run the image for us before; latency_ms and reputation: as in
+    OfferRow."""
 
     node: str
     provider: str
@@ -137,22 +143,28 @@ class Candidate(msgspec.Struct, frozen=True):
     cost_limit: str
     score: str
     parts: dict[str, str] = {}
+    why: str = ""
     latency_ms: float | None = None
+    reputation: float | None = None
+    has_image: bool = False
     hardware: str = ""
     promise: str = ""
 
 
 class Shortfall(msgspec.Struct, frozen=True):
-    """Why some offers cannot run the job. check: stable name; offers: how many fail it; nearest: the best of them."""
+    """Why some offers cannot run the job. check: stable name; offers: how many fail it; only: how many fail it alone;
+    detail: what the check says; nearest: what the offer that comes closest lacks, and whose it is."""
 
     check: str
     offers: int
     detail: str
     nearest: str = ""
+    only: int = 0
 
 
 class PlanView(msgspec.Struct, frozen=True):
-    """job.plan: nothing is signed. candidates: best first; funds: free pooled balance of the payer."""
+    """job.plan: nothing is signed. offers: how many are known; candidates: best first; funds: the payer's free balance,
+    None when the chain could not be asked."""
 
     name: str
     asset: str
@@ -160,13 +172,36 @@ class PlanView(msgspec.Struct, frozen=True):
     candidates: tuple[Candidate, ...]
     shortfalls: tuple[Shortfall, ...]
     payer: str = ""
-    funds: str = "0"
+    funds: str | None = None
     budget: str = "0"
     warnings: tuple[str, ...] = ()
 
 
+class JobId(msgspec.Struct, frozen=True):
+    """job.submit."""
+
+    job_id: str
+
+
+class LogPiece(msgspec.Struct, frozen=True):
+    """job.logs. data: the log's next bytes in base64; offset: where the log goes on after them."""
+
+    offset: int
+    data: str
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A signed document. type: of metering.evidence; bytes: its canonical bytes (metering.codec); lease_id: "" for what is
+    about no lease."""
+
+    type: str
+    bytes: str
+    lease_id: str = ""
+
+
 class ReceiptRow(msgspec.Struct, frozen=True):
-    """job.receipts. signed: canonical bytes of the SignedReceipt (metering.codec); vouchered: a voucher covers it."""
+    """job.receipts. usage: by name, see metering.usage; signed: canonical bytes of the SignedReceipt (metering.codec);
+    vouchered: a voucher of ours covers it."""
 
     lease_id: str
     number: int
@@ -181,7 +216,8 @@ class ReceiptRow(msgspec.Struct, frozen=True):
 
 
 class Earning(msgspec.Struct, frozen=True):
-    """One asset's sums over all leases; pending = vouchered - claimed."""
+    """One asset's sums over all leases in it, settled long ago or open. earned: what receipts say; vouchered: what submitters
+    signed for; claimed: what was paid on chain; pending: vouchered and not claimed."""
 
     asset: str
     earned: str
@@ -192,7 +228,7 @@ class Earning(msgspec.Struct, frozen=True):
 
 
 class EarningsView(msgspec.Struct, frozen=True):
-    """provider.earnings."""
+    """provider.earnings. provider: the wallet that is paid."""
 
     provider: str
     rows: tuple[Earning, ...]
@@ -201,7 +237,7 @@ class EarningsView(msgspec.Struct, frozen=True):
 
 
 class LeaseRow(msgspec.Struct, frozen=True):
-    """A lease that a provider serves."""
+    """A lease that a provider serves. exposure: cost that no voucher covers yet."""
 
     lease_id: str
     submitter: str
@@ -214,17 +250,18 @@ class LeaseRow(msgspec.Struct, frozen=True):
 
 
 class ProviderStatus(msgspec.Struct, frozen=True):
-    """provider.status. refusals: how many jobs were turned away, by reason; hints: what to do to get more jobs."""
+    """provider.status. registered: None when the chain could not be asked, and so for stake, which is in OPENX; refusals: how
+    many requests were refused since the start, by reason; hints: what to do to get more jobs."""
 
     node: str
     provider: str
-    registered: bool
+    registered: bool | None
     asset: str
     region: str
     prices: Prices
     capacity: Hosting
     free: Hosting
-    stake: str = "0"
+    stake: str | None = None
     offer_number: int = 0
     offer_expires_at_ns: int = 0
     quotes: int = 0

@@ -16,7 +16,7 @@ from xnode.errors import Permanent
 from xnode.node import changes, effects, message
 from xnode.peers.call import call, read_answer
 from xnode.peers.job_log import LogArchive
-from xnode.peers.market import Market
+from xnode.peers.publish import OfferPublisher
 from xnode.ports.chain import Chain, ClaimRow
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer
@@ -39,15 +39,15 @@ class ProviderEffects:
     net: Net
     chain: Chain
     signer: Signer
-    market: Market
+    publisher: OfferPublisher
     archive: LogArchive
     clock: Clock
 
     @performs(effects.AnnounceOffer)
     async def announce(self, effect: effects.AnnounceOffer) -> changes.Change:
-        """Publish the offer; the market also keeps it for peers that ask directly."""
+        """Publish the offer; the publisher also hands it to peers that ask directly."""
         signature = self.signer.sign("Offer", effect.offer)
-        await self.market.publish(SignedOffer(effect.offer, signature))
+        await self.publisher.publish(SignedOffer(effect.offer, signature))
         return changes.EffectDone()
 
     @performs(effects.ReadFunding)

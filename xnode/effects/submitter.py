@@ -10,7 +10,7 @@ from xnode.effects.actions import Actions
 from xnode.errors import Permanent
 from xnode.node import changes, effects, message
 from xnode.peers.call import call, make_news, read_answer
-from xnode.peers.market import Market
+from xnode.peers.search import OfferSearch
 from xnode.ports.chain import Chain
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer
@@ -28,14 +28,16 @@ class SubmitterEffects:
     net: Net
     chain: Chain
     signer: Signer
-    market: Market
+    offers: OfferSearch
     clock: Clock
 
     @performs(effects.SearchOffers)
     async def search(self, effect: effects.SearchOffers) -> changes.Change:
         """The offers that fit, best first, and why the others do not."""
-        found = await self.market.search(effect.job, effect.tried)
-        return changes.OffersRanked(effect.job_hash, found.seen, found.candidates, found.shortfalls)
+        found = await self.offers.search(effect.job, effect.tried)
+        candidates = tuple(one.to_record() for one in found.ranked)
+        shortfalls = tuple((one.code, one.count, one.nearest) for one in found.shortfalls)
+        return changes.OffersRanked(effect.job_hash, found.seen, candidates, shortfalls)
 
     @performs(effects.RequestQuote)
     async def request_quote(self, effect: effects.RequestQuote) -> changes.Change:

@@ -16,6 +16,7 @@ from scheduler.job import Job, OutputFile
 from scheduler.offer import HardwareProfile, SignedOffer
 from scheduler.preferences import MAX_EXPOSURE_INTERVALS, MAX_EXPOSURE_NS, ExposureBound
 from scheduler.quote import Quote, SignedQuote
+from scheduler.reputation import NO_REPUTATION, Reputation
 from xnode.node.lease import EndReason, LeaseStatus
 
 TIMELINE_MAX = 200
@@ -226,22 +227,27 @@ class TimelineEntry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, array_like=True):
-    """An offer worth asking for a quote, with why."""
+    """An offer worth asking for a quote, with why, and what we know of its node by earlier leases."""
 
     offer: SignedOffer
     rtt_ns: int
     score: int
     why: str
+    reputation: Reputation = NO_REPUTATION
+    has_image: bool = False
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True):
-    """A provider asked for a quote, and its answer so far."""
+    """A provider asked for a quote, its answer so far, and what we knew of it when it was asked."""
 
     node: Address
     multiaddrs: tuple[str, ...]
     rtt_ns: int
     quote: SignedQuote | None = None
     refusal: Refusal | None = None
+    region: str = ""
+    reputation: Reputation = NO_REPUTATION
+    has_image: bool = False
 
 
 class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):

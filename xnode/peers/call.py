@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 
 async def call(net: Net, clock: Clock, peer: Peer, method: str, body: bytes) -> bytes:
-    """One call with the usual deadline; a peer's no becomes Permanent with the refusal's code."""
+    """One call with the usual deadline; a peer's refusal becomes Permanent with its code."""
     try:
         return await net.call(peer, method, body, clock.now_ns() + CALL_NS)
     except RpcRefused as refused:
         refusal = read_answer(refused.body, Refusal)
         if refusal.code == "busy":
-            # The peer could not decide in time: that is no answer, and least of all a no.
+            # The peer could not decide in time: that is not an answer, and least of all a refusal.
             raise Retryable(refusal.detail) from None
         raise Permanent(refusal.detail, code=refusal.code) from None
 

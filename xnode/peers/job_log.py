@@ -12,7 +12,7 @@ MAX_LOG_BYTES = 256 << 20
 
 
 class LogArchive:
-    """Raw logs of workloads that are off the host, one file a lease."""
+    """Raw logs of workloads that are off the host, one file per lease."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

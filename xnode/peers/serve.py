@@ -36,7 +36,7 @@ LOG_WAIT_S = 600.0
 T = TypeVar("T")
 
 
-class Server:
+class PeerService:
     """Answers peers. Every answer that promises something is durable before it leaves."""
 
     def __init__(self, loop: Loop, clock: Clock, signer: Signer, engine: Engine | None, archive: LogArchive) -> None:

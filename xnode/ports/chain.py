@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,7 +55,9 @@ class Chain(Protocol):
 
     async def provider_of(self, node: Address) -> Address | None: ...
 
-    async def stake_of(self, provider: Address) -> Amount: ...
+    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
+        """What each provider has staked, in order, in base units of OPENX."""
+        ...
 
     async def open_escrow(self, intent: str, escrow: Escrow, opening: Opening, signature: bytes) -> Sent:
         """Send (or take up again) the opening; returns when confirmed. One intent never becomes two transactions."""

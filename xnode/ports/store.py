@@ -8,6 +8,7 @@ from typing import Protocol
 
 from metering.units import Hash32
 from scheduler.job import Blob
+from xnode.node.records import Record
 from xnode.ports.net import Peer
 
 
@@ -44,4 +45,16 @@ class Blobs(Protocol):
 
     async def fetch(self, peer: Peer, blob: Blob, progress: Callable[[int], None]) -> None:
         """Get a blob from a peer, resuming, checking its hash; Permanent when the bytes are wrong."""
+        ...
+
+
+class Records(Protocol):
+    """The node's records, for reading: the live ones and the archived ones. Raises Retryable when the database is away."""
+
+    async def read_records(self, record_type: type[Record]) -> tuple[Record, ...]:
+        """Every record of a kind."""
+        ...
+
+    async def read_record(self, record_type: type[Record], key: bytes) -> Record | None:
+        """The record of this kind and key."""
         ...

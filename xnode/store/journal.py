@@ -86,6 +86,10 @@ class Journal:
         """Every record of a kind, the archived ones too."""
         return await trio.to_thread.run_sync(self._read_records, kind_of(record_type))
 
+    async def read_record(self, record_type: type[Record], key: bytes) -> Record | None:
+        """One record, archived or not."""
+        return await trio.to_thread.run_sync(self._read_record, kind_of(record_type), key)
+
     def _load(self) -> Loaded:
         with _Guard(), self._engine.begin() as connection:
             seq = connection.execute(select(func.max(JOURNAL.c.seq))).scalar() or 0
@@ -123,6 +127,12 @@ class Journal:
         with _Guard(), self._engine.connect() as connection:
             rows = connection.execute(select(RECORD.c.value).where(RECORD.c.kind == kind)).all()
         return tuple(_decode_record(row.value) for row in rows)
+
+    def _read_record(self, kind: str, key: bytes) -> Record | None:
+        query = select(RECORD.c.value).where(RECORD.c.kind == kind, RECORD.c.key == key)
+        with _Guard(), self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return _decode_record(row.value) if row is not None else None
 
 
 class _Prepared:

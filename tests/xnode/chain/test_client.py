@@ -134,7 +134,7 @@ async def test_what_was_never_there_reads_as_nothing(market: Market) -> None:
     assert await market.client.opener_cap(stranger, stranger, market.asset) == 0
     assert await market.client.escrow_state(Hash32(b"\x01" * 32)) == EscrowState(Amount(0), Amount(0), 0)
     assert await market.client.provider_of(stranger) is None
-    assert await market.client.stake_of(stranger) == 0
+    assert await market.client.stakes_of((stranger, stranger)) == (0, 0)
 
 
 async def test_a_provider_is_found_by_its_node_key(market: Market) -> None:

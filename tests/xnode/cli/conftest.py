@@ -11,12 +11,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 import trio
 
-from tests.xnode.cli.fake_daemon import METHODS
+from tests.xnode.cli.fake_daemon import open_methods
 from xnode.cli.main import run
 from xnode.control.server import Method, serve_control
 from xnode.home import Home
@@ -24,6 +25,9 @@ from xnode.home import Home
 ROOT = Path(__file__).parents[3]
 
 DEADLINE_S = 60
+
+Source = AbstractAsyncContextManager[Mapping[str, Method]]
+"""Gives the methods to serve, and takes down what they need."""
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -100,23 +104,23 @@ def xnode_here(
 
 
 @pytest.fixture
-def serve(home: Home) -> Iterator[Callable[[Mapping[str, Method]], None]]:
-    """Serve these control methods on the home's socket, in a thread, until the test ends."""
+def serve_from(home: Home) -> Iterator[Callable[[Source], None]]:
+    """Serve the control methods of an async context on the home's socket, in a thread, until the test ends."""
     started: list[tuple[trio.lowlevel.TrioToken, trio.CancelScope, threading.Thread]] = []
 
-    def start(methods: Mapping[str, Method]) -> None:
+    def start(source: Source) -> None:
         ready = threading.Event()
 
         async def main() -> None:
             with trio.CancelScope() as scope:
-                async with trio.open_nursery() as nursery:
+                async with source as methods, trio.open_nursery() as nursery:
                     await nursery.start(serve_control, home.control, methods)
                     started.append((trio.lowlevel.current_trio_token(), scope, thread))
                     ready.set()
 
         thread = threading.Thread(target=trio.run, args=(main,))
         thread.start()
-        assert ready.wait(10), "the control socket did not come up"
+        assert ready.wait(20), "the control socket did not come up"
 
     yield start
     for token, scope, thread in started:
@@ -125,9 +129,15 @@ def serve(home: Home) -> Iterator[Callable[[Mapping[str, Method]], None]]:
 
 
 @pytest.fixture
-def daemon(serve: Callable[[Mapping[str, Method]], None]) -> None:
-    """A daemon that knows one job and a few offers."""
-    serve(METHODS)
+def serve(serve_from: Callable[[Source], None]) -> Callable[[Mapping[str, Method]], None]:
+    """Serve these control methods on the home's socket until the test ends."""
+    return lambda methods: serve_from(nullcontext(methods))
+
+
+@pytest.fixture
+def daemon(serve_from: Callable[[Source], None], tmp_path: Path) -> None:
+    """A daemon that knows a few jobs and offers."""
+    serve_from(open_methods(tmp_path / "daemon"))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.make.layout import make_layout
 from tests.xnode.cli.conftest import Run, error_lines
 from tests.xnode.cli.fake_daemon import JOB
 from xnode.errors import ExitCode
@@ -18,8 +19,7 @@ GOOD_JOB = "image: oci:./image\ntime_limit: 1m\nbudget: 1 OPENX\n"
 
 
 def _write_job(home: Home, text: str = GOOD_JOB) -> None:
-    (home.folder / "image").mkdir(exist_ok=True)
-    (home.folder / "image" / "index.json").write_text("{}")
+    make_layout(home.folder / "image")
     (home.folder / "job.yaml").write_text(text)
 
 
@@ -93,7 +93,7 @@ def test_a_missing_job_file_is_named(xnode: Run) -> None:
 
 def test_files_that_the_job_names_must_be_there(xnode: Run, home: Home) -> None:
     _write_job(home, GOOD_JOB.replace("./image", "./imgae") + "inputs: {a.txt: ./missing.txt}\n")
-    _check(xnode("job", "validate"), ExitCode.USAGE, "./imgae is no OCI image layout", "./missing.txt", lines=2)
+    _check(xnode("job", "validate"), ExitCode.USAGE, "./imgae is not an OCI image layout", "./missing.txt", lines=2)
 
 
 def test_a_job_file_is_not_overwritten_unasked(xnode: Run) -> None:
@@ -115,10 +115,10 @@ def test_nobody_at_the_terminal_means_nobody_agrees_to_a_price(xnode: Run, home:
 
 @pytest.mark.usefixtures("daemon")
 def test_a_job_that_fits_nowhere_ends_with_every_reason(xnode: Run, home: Home) -> None:
-    _write_job(home, GOOD_JOB + "name: nobody\n")
+    _write_job(home, GOOD_JOB + "resources: {memory: 4096GiB}\n")
     done = xnode("job", "submit", "job.yaml")
     assert done.returncode == ExitCode.NO_MATCH
-    assert "less memory free than the job asks for" in done.stderr
+    assert "less memory is free than the job asks for" in done.stderr
     assert xnode("job", "plan", "job.yaml").returncode == ExitCode.NO_MATCH
 
 

@@ -146,7 +146,7 @@ def cp(app: App, job_id: str, folder: Path, force: bool, screen: Screen) -> None
 
     rows = msgspec.convert(app.control.call("job.outputs", {"job_id": job_id}), list[OutputRow])
     if not rows:
-        raise UserError("it left no outputs", where=job_id, code=ExitCode.NOT_FOUND)
+        raise UserError("the job produced no outputs", where=job_id, code=ExitCode.NOT_FOUND)
     copied = [str(path) for path in copy_outputs(rows, folder, force)]
     screen.show(copied, lambda: print("\n".join(copied)))
 

@@ -72,8 +72,8 @@ def _find_missing(path: Path, job: JobFile) -> list[str]:
     folder = path.absolute().parent
     problems = []
     if job.image.kind == "layout" and not (folder / Path(job.image.path).expanduser() / "index.json").is_file():
-        problems.append(f"{path}: image: {job.image.path} is no OCI image layout (it has no index.json)")
+        problems.append(f"{path}: image: {job.image.path} is not an OCI image layout (it has no index.json)")
     for one in job.inputs:
         if not (folder / Path(one.source).expanduser()).is_file():
-            problems.append(f"{path}: inputs.{one.path}: there is no file {one.source}")
+            problems.append(f"{path}: inputs.{one.path}: file {one.source} was not found")
     return problems

@@ -90,7 +90,7 @@ def _print_items(waiting: queue.Queue[_Item], open_sources: set[str], terminal: 
             case _Ended():
                 open_sources.discard(item.source)
             case UserError() as error if item.source == "log":
-                # The timeline says how the job goes; a log that cannot be had is no reason to stop telling.
+                # The timeline says how the job goes; that the log cannot be had is not a reason to stop showing it.
                 open_sources.discard("log")
                 terminal.say(f"no log: {error}")
             case Exception() as error:
@@ -128,13 +128,13 @@ class _Terminal:
             self.draw_status()
 
     def show_event(self, entry: TimelineEntry) -> None:
-        told, _, facts = brief_text(printable(entry.detail)).partition("  ")
-        self._status = f"{told}  {facts}" if entry.what in _COUNTERS else told or printable(entry.what)
+        text, _, pairs = brief_text(printable(entry.detail)).partition("  ")
+        self._status = f"{text}  {pairs}" if entry.what in _COUNTERS else text or printable(entry.what)
         if not (self._live and entry.what in _COUNTERS):
             word = style(f"{printable(entry.what):<10}", _STYLES.get(entry.what, "2"), sys.stderr)
             clock = style(brief_clock(entry.at_ns), "2", sys.stderr)
             self._clear()
-            print(f"{clock}  {word} {told}  {style(facts, '2', sys.stderr)}".rstrip(), file=sys.stderr, flush=True)
+            print(f"{clock}  {word} {text}  {style(pairs, '2', sys.stderr)}".rstrip(), file=sys.stderr, flush=True)
         self.draw_status()
 
     def say(self, text: str) -> None:

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.job.view import brief_notes, common_asset
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.node.launch import ensure_daemon
 from xnode.cli.terminal.brief import brief_address, brief_hosting, brief_money
@@ -16,16 +17,13 @@ from xnode.control.views import OfferRow
 
 _COLUMNS = (
     Column("provider"),
-    Column("region"),
+    Column("region", fold=True),
     Column("free", fold=True),
     Column("per hour", right=True),
     Column("vCPU h", right=True),
-    Column("GiB h", right=True),
-    Column("GPU h", right=True),
-    Column("asset"),
-    Column("promise", fold=True),
-    Column("rtt", right=True),
-    Column("trust", right=True),
+    Column("GPU h", right=True, optional=True),
+    Column("asset", optional=True),
+    Column("notes", fold=True, optional=True),
 )
 
 
@@ -58,20 +56,29 @@ def _draw(screen: Screen, answer: list[dict[str, Any]]) -> None:
         say("no offers are known; `xnode daemon status` shows whether there are any peers")
         return
     rows.sort(key=lambda row: float(row.hour_price or 0))
-    screen.table(_COLUMNS, (_make_cells(row) for row in rows))
+    asset = common_asset(row.asset for row in rows)
+    cells = (_make_cells(row, bool(asset)) for row in rows)
+    screen.table(_COLUMNS, cells, f"offers, cheapest first{f'; prices in {asset}' if asset else ''}")
 
 
-def _make_cells(row: OfferRow) -> tuple[object, ...]:
+def _make_cells(row: OfferRow, one_asset: bool) -> tuple[object, ...]:
     return (
         brief_address(row.provider),
         row.region,
         brief_hosting(row.free),
         brief_money(row.hour_price),
         brief_money(row.prices.vcpu_hour),
-        brief_money(row.prices.memory_gib_hour),
         brief_money(row.prices.gpu_hour) if row.capacity.gpus else "",
-        row.asset,
+        "" if one_asset else row.asset,
+        _make_notes(row),
+    )
+
+
+def _make_notes(row: OfferRow) -> str:
+    """What is known of the provider beside its prices; what is not known is left out."""
+    return brief_notes(
         row.promise,
-        f"{row.latency_ms:.0f} ms" if row.latency_ms is not None else "",
-        f"{row.reputation:.0%}" if row.reputation is not None else "",
+        row.latency_ms,
+        f"trust {row.reputation:.0%}" if row.reputation is not None else "",
+        f"stake {brief_money(row.stake)}" if row.stake is not None else "",
     )

@@ -17,7 +17,7 @@ _PIECE_BYTES = 1 << 20
 
 
 def copy_outputs(rows: Iterable[OutputRow], into: Path, force: bool) -> list[Path]:
-    """Copy each file to into/path, checking its hash. Raises UserError where a file stands in the way."""
+    """Copy each file to into/path, checking its hash. Raises UserError where another file is in the way."""
     copied = []
     for row in rows:
         target = into / check_output_path(row.path)
@@ -39,7 +39,7 @@ def choose_outputs(rows: Iterable[OutputRow], only: tuple[str, ...]) -> list[Out
 
 
 def place_outputs(rows: list[OutputRow], into: Path, other: str) -> Path:
-    """Copy into the folder, or into one of the name `other` beside it when a different file stands in the way.
+    """Copy into the folder, or into one of the name `other` beside it when a different file is in the way.
 
     The provider chose the files' names: none of ours is overwritten unasked.
     """
@@ -74,7 +74,9 @@ def _copy(source: Path, target: Path, sha256: str, force: bool) -> None:
         temporary = Path(write.name)
         try:
             if _copy_hashed(read, write) != sha256:
-                raise Permanent(f"{source}: the bytes are not the output's; the disk may be failing")
+                raise Permanent(
+                    f"{source} does not match the output's hash", hint="the disk may be failing: see `dmesg`"
+                )
             write.flush()
             temporary.chmod(0o644)
             temporary.replace(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -25,29 +26,29 @@ from xnode.control.views import Candidate, JobDetail, JobRow, OutputRow, PlanVie
 MAX_SHOWN_CANDIDATES = 10
 """What a person reads before choosing; -o json has them all."""
 
+MAX_REASON_CHARS = 60
+"""Of a reason in the list of jobs; `job show` has it whole."""
+
 _JOBS = (
     Column("job"),
     Column("name", fold=True),
     Column("state"),
-    Column("provider"),
     Column("ran", right=True),
     Column("cost", right=True),
-    Column("asset"),
+    Column("asset", optional=True),
     Column("made", right=True),
-    Column("exit", right=True),
-    Column("reason", fold=True),
+    Column("exit", right=True, optional=True),
+    Column("reason", fold=True, optional=True),
 )
 _CANDIDATES = (
     Column("#", right=True),
     Column("provider"),
-    Column("region"),
+    Column("region", fold=True),
     Column("hardware", fold=True),
     Column("per hour", right=True),
     Column("at most", right=True),
-    Column("promise", fold=True),
-    Column("rtt", right=True),
-    Column("score", right=True),
     Column("because of", fold=True),
+    Column("notes", fold=True, optional=True),
 )
 _SHORTFALLS = (
     Column("offers", right=True),
@@ -59,9 +60,7 @@ _RECEIPTS = (
     Column("at"),
     Column("ran", right=True),
     Column("cost", right=True),
-    Column("asset"),
     Column("paid for"),
-    Column("lease"),
 )
 _OUTPUTS = (Column("output", fold=True), Column("size", right=True), Column("sha256"))
 
@@ -73,7 +72,9 @@ def draw_jobs(screen: Screen, answer: Any) -> None:
         say("no jobs yet; `xnode job init` writes one to start from")
         return
     rows.sort(key=lambda row: row.created_at_ns, reverse=True)
-    screen.table(_JOBS, (_make_job_cells(row) for row in rows))
+    asset = common_asset(row.asset for row in rows)
+    cells = (_make_job_cells(row, bool(asset)) for row in rows)
+    screen.table(_JOBS, cells, f"jobs, newest first{f'; costs in {asset}' if asset else ''}")
 
 
 def draw_job(screen: Screen, answer: Any) -> None:
@@ -130,11 +131,12 @@ def draw_receipts(screen: Screen, answer: Any) -> None:
     if not rows:
         say("no receipts yet")
         return
-    screen.table(_RECEIPTS, (_make_receipt_cells(row) for row in rows))
+    cells = (_make_receipt_cells(row) for row in rows)
+    screen.table(_RECEIPTS, cells, f"receipts of lease {brief_id(rows[0].lease_id)}, costs in {rows[0].asset}")
 
 
 def draw_plan(screen: Screen, plan: PlanView) -> None:
-    """Print who could run the job for how much and why, or every reason why nobody can."""
+    """Print who could run the job for how much and why, or every reason why no offer can."""
     can = len(plan.candidates)
     title = f"{plan.name}: {can} of {plan.offers} offers can run it, paid in {plan.asset}"
     if can:
@@ -151,22 +153,42 @@ def describe_price(plan: PlanView) -> str:
     """The one line to agree to: the most it can cost, and what it is paid from."""
     worst = max(plan.candidates, key=lambda candidate: float(candidate.cost_limit))
     most = brief_money(worst.cost_limit, plan.asset)
-    return f"it costs at most {most}; {brief_money(plan.funds, plan.asset)} are deposited and free"
+    funds = (
+        "what is deposited is not known"
+        if plan.funds is None
+        else f"{brief_money(plan.funds, plan.asset)} deposited and free"
+    )
+    return f"it costs at most {most}; {funds}"
 
 
-def _make_job_cells(row: JobRow) -> tuple[object, ...]:
+def brief_notes(promise: str, latency_ms: float | None, *others: str) -> str:
+    """What a table says of a provider in a few words each: "2 ms · trust 69%"."""
+    rtt = f"{latency_ms:.0f} ms" if latency_ms is not None else ""
+    return " · ".join(filter(None, (rtt, *others, promise)))
+
+
+def common_asset(assets: Iterable[str]) -> str:
+    """The one asset of all rows, which a title can say once; "" when there are several."""
+    found = set(assets)
+    return found.pop() if len(found) == 1 else ""
+
+
+def _make_job_cells(row: JobRow, one_asset: bool) -> tuple[object, ...]:
     return (
         brief_id(row.job_id),
         row.name,
         row.state,
-        brief_address(row.provider),
         brief_duration(row.running_ns) if row.running_ns else "",
         brief_money(row.cost),
-        row.asset,
+        "" if one_asset else row.asset,
         brief_age(row.created_at_ns),
-        row.exit_code,
-        row.reason,
+        row.exit_code or "",
+        "" if row.reason == "completed" else _cut(brief_text(row.reason)),
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_REASON_CHARS else text[: MAX_REASON_CHARS - 1] + "…"
 
 
 def _make_candidate_cells(number: int, row: Candidate) -> tuple[object, ...]:
@@ -177,10 +199,8 @@ def _make_candidate_cells(number: int, row: Candidate) -> tuple[object, ...]:
         row.hardware,
         brief_money(row.hour_price),
         brief_money(row.cost_limit),
-        row.promise,
-        f"{row.latency_ms:.0f} ms" if row.latency_ms is not None else "",
-        brief_money(row.score),
-        ", ".join(text if name == "why" else f"{name} {text}" for name, text in row.parts.items()),
+        ", ".join(part for part in row.why.split(", ") if "under" not in part),
+        brief_notes(row.promise, row.latency_ms, "has the image" if row.has_image else ""),
     )
 
 
@@ -190,9 +210,7 @@ def _make_receipt_cells(row: ReceiptRow) -> tuple[object, ...]:
         brief_date(row.at_ns),
         brief_duration(row.running_ns),
         brief_money(row.cost),
-        row.asset,
         "yes" if row.vouchered else "not yet",
-        brief_id(row.lease_id),
     )
 
 

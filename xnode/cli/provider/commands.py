@@ -57,7 +57,7 @@ def run(app: App) -> None:
     config = app.load_config()
     if config.provider is None:
         raise UserError(
-            "this home is no provider",
+            "this node directory is not a provider's",
             where=str(app.home.config),
             hint="run: xnode provider init --chain MANIFEST",
         )
@@ -130,7 +130,11 @@ def set_(app: App, prices: tuple[str, ...], screen: Screen) -> None:
     wanted = dict(_parse_price(text) for text in prices)
     before = app.load_config()
     if before.provider is None:
-        raise UserError("this home is no provider", where=str(app.home.config))
+        raise UserError(
+            "this node directory is not a provider's",
+            where=str(app.home.config),
+            hint="run: xnode provider init --chain MANIFEST",
+        )
     config = update_config(app.home, {"provider": _merge_prices(app, wanted)})
     assert config.provider
     if app.control.is_up():

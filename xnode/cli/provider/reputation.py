@@ -1,4 +1,4 @@
-"""`xnode provider reputation`: what the contracts know of a provider's work; nothing in it is anybody's opinion."""
+"""`xnode provider reputation`: what the contracts know of a provider's work; nothing in it is an opinion."""
 
 from __future__ import annotations
 

@@ -6,19 +6,18 @@ from typing import Any
 
 import msgspec
 
-from xnode.cli.terminal.brief import brief_address, brief_date, brief_duration, brief_hosting, brief_id, brief_money
+from xnode.cli.terminal.brief import brief_date, brief_duration, brief_hosting, brief_id, brief_money
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.control.views import EarningsView, LeaseRow, ProviderStatus
 
 _LEASES = (
     Column("lease"),
-    Column("submitter"),
-    Column("state"),
+    Column("state", fold=True),
     Column("resources", fold=True),
     Column("ran", right=True),
     Column("cost", right=True),
     Column("unpaid", right=True),
-    Column("asset"),
+    Column("asset", optional=True),
 )
 _REFUSALS = (Column("jobs", right=True), Column("turned away because", fold=True))
 _EARNINGS = (
@@ -30,6 +29,8 @@ _EARNINGS = (
     Column("leases", right=True),
 )
 
+_REGISTERED = {True: "", False: "  (not registered on chain)", None: "  (registration not known)"}
+
 
 def draw_provider(screen: Screen, answer: Any) -> None:
     """Print a provider.status answer."""
@@ -37,21 +38,21 @@ def draw_provider(screen: Screen, answer: Any) -> None:
     prices = status.prices
     screen.record(
         (
-            ("provider", status.provider + ("" if status.registered else "  (not registered on chain)")),
+            ("provider", status.provider + _REGISTERED[status.registered]),
             ("node", status.node),
             ("region", status.region),
             ("offered", brief_hosting(status.capacity)),
             ("free now", brief_hosting(status.free)),
             ("prices", ", ".join(f"{name} {getattr(prices, name)}" for name in prices.__struct_fields__)),
             ("asset", status.asset),
-            ("stake", brief_money(status.stake, "OPENX")),
+            ("stake", "not known" if status.stake is None else brief_money(status.stake, "OPENX")),
             ("offer", f"number {status.offer_number}, good until {brief_date(status.offer_expires_at_ns)}"),
             ("quotes given", str(status.quotes)),
         )
     )
     if status.leases:
         screen.gap()
-        screen.table(_LEASES, (_make_lease_cells(row) for row in status.leases))
+        screen.table(_LEASES, (_make_lease_cells(row, status.asset) for row in status.leases))
     if status.refusals:
         screen.gap()
         ranked = sorted(status.refusals.items(), key=lambda pair: -pair[1])
@@ -64,7 +65,8 @@ def draw_earnings(screen: Screen, answer: Any) -> None:
     """Print a provider.earnings answer."""
     view = msgspec.convert(answer, EarningsView)
     if not view.rows:
-        say("nothing earned yet; `xnode provider status` says why no jobs come")
+        say("nothing earned yet")
+        say("hint: `xnode provider status` says why no jobs come")
         return
     cells = (
         (
@@ -78,17 +80,22 @@ def draw_earnings(screen: Screen, answer: Any) -> None:
         for row in view.rows
     )
     screen.table(_EARNINGS, cells)
-    say(f"{view.settled_leases} leases settled, {view.open_leases} open; claims are paid to {view.provider}")
+    say(f"{_count_of(view.settled_leases, 'lease')} settled, {view.open_leases} open")
+    say(f"claims are paid to {view.provider}")
 
 
-def _make_lease_cells(row: LeaseRow) -> tuple[object, ...]:
+def _count_of(count: int, noun: str) -> str:
+    """1 lease, 2 leases."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _make_lease_cells(row: LeaseRow, asset: str) -> tuple[object, ...]:
     return (
         brief_id(row.lease_id),
-        brief_address(row.submitter),
         row.state,
         brief_hosting(row.resources),
         brief_duration(row.running_ns),
         brief_money(row.cost),
         brief_money(row.exposure),
-        row.asset,
+        row.asset if row.asset != asset else "",
     )

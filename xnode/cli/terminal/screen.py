@@ -17,6 +17,12 @@ FORMATS = ("table", "json", "jsonl")
 PIPE_WIDTH = 1000
 """Columns of a table that is not on a terminal: nothing is wrapped or cut for the program that reads it."""
 
+MAX_WORD_CHARS = 20
+"""A word longer than this may be broken over lines where a column is narrow."""
+
+GAP_CHARS = 2
+"""Between two columns."""
+
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
@@ -41,12 +47,14 @@ def say(text: str) -> None:
 
 
 class Column(NamedTuple):
-    """A table's column. right: for numbers; style: rich's word; fold: may be broken over lines when space is short."""
+    """A table's column. right: for numbers; style: rich's word; fold: may be broken over lines when space is short;
+    optional: left out when no row has anything in it."""
 
     name: str
     right: bool = False
     style: str = ""
     fold: bool = False
+    optional: bool = False
 
 
 class Screen:
@@ -89,7 +97,7 @@ class Screen:
         console = make_console(self._stream)
         if title:
             console.print(printable(title), style="bold")
-        self._print(console, make_table(columns, rows))
+        self._print(console, make_table(columns, rows, width=console.width))
 
     def record(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Print name and value, one a line, leaving out what is empty."""
@@ -120,13 +128,24 @@ def make_console(stream: IO[str]) -> Console:
     )
 
 
-def make_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], header: bool = True) -> Table:
+def make_table(
+    columns: Sequence[Column], rows: Iterable[Sequence[object]], header: bool = True, width: int = PIPE_WIDTH
+) -> Table:
+    """The table, without the optional columns that are empty. width: of the screen."""
     from rich.table import Table
 
-    table = Table(box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
+    rows = [tuple(row) for row in rows]
+    kept = [
+        place
+        for place, column in enumerate(columns)
+        if not column.optional or any(row[place] not in ("", None) for row in rows)
+    ]
+    columns, rows = [columns[place] for place in kept], [tuple(row[place] for place in kept) for row in rows]
+    table = Table(box=None, show_header=header, pad_edge=False, padding=(0, GAP_CHARS, 0, 0), header_style="bold")
+    for column, exact in zip(columns, _find_widths(columns, rows, width), strict=True):
         table.add_column(
             column.name,
+            width=exact,
             justify="right" if column.right else "left",
             style=column.style or None,
             overflow="fold" if column.fold else "ellipsis",
@@ -135,6 +154,29 @@ def make_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], head
     for row in rows:
         table.add_row(*(_make_cell(cell) for cell in row))
     return table
+
+
+def _find_widths(columns: Sequence[Column], rows: Sequence[Sequence[object]], width: int) -> list[int | None]:
+    """The width of each column that may be broken over lines, no smaller than its longest word; None where there is room for all,
+    or too little even so: then rich shrinks them as it does."""
+    texts = [
+        [column.name, *(printable(str(row[place])) for row in rows if row[place] is not None)]
+        for place, column in enumerate(columns)
+    ]
+    natural = [max(map(len, cells)) for cells in texts]
+    folded = [place for place, column in enumerate(columns) if column.fold]
+    found = {place: min(MAX_WORD_CHARS, _longest_word(texts[place])) for place in folded}
+    fixed = sum(natural[place] for place in range(len(columns)) if place not in found)
+    free = width - fixed - GAP_CHARS * (len(columns) - 1) - sum(found.values())
+    if free < 0 or free >= sum(natural[place] - found[place] for place in folded):
+        return [None] * len(columns)
+    for _ in range(free):
+        found[max(folded, key=lambda place: natural[place] - found[place])] += 1
+    return [found.get(place) for place in range(len(columns))]
+
+
+def _longest_word(texts: Iterable[str]) -> int:
+    return max((len(word) for text in texts for word in text.split()), default=1)
 
 
 def _make_cell(cell: object) -> RenderableType:

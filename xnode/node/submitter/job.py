@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from metering.eip712 import keccak
@@ -12,13 +14,15 @@ from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Address, Amount, H
 from scheduler.job import job_hash_of
 from scheduler.latency import next_latency
 from scheduler.match import Choice, choose, sort_answers
-from scheduler.preferences import Preferences, Weights
+from scheduler.preferences import Preferences
 from scheduler.quote import Quote, QuoteBody, SignedQuote, quote_digest_of
+from scheduler.score import weights_of
 from xnode.node import changes, effects
 from xnode.node.opening import opening_until_of
 from xnode.node.records import (
     TIMELINE_MAX,
     Asked,
+    Candidate,
     PaidLine,
     SubmitterEscrow,
     SubmitterJob,
@@ -98,12 +102,21 @@ def on_offers_ranked(turn: Turn, change: changes.OffersRanked) -> None:
         reasons = "; ".join(f"{code} ({count}): {detail}" for code, count, detail in change.shortfalls)
         fail_job(turn, job, "no_match", reasons or "no offers were found; is any provider reachable?")
         return
-    asked = tuple(
-        Asked(one.offer.offer.node, one.offer.offer.body.multiaddrs, one.rtt_ns)
-        for one in change.candidates[: settings.quotes]
-    )
+    asked = tuple(_make_asked(one) for one in change.candidates[: settings.quotes])
     job = turn.put(job, status="quoting", asked=asked, wake_at_ns=turn.at_ns + settings.quote_wait_ns)
     _ask_quotes(turn, job, settings)
+
+
+def _make_asked(one: Candidate) -> Asked:
+    offer = one.offer.offer
+    return Asked(
+        offer.node,
+        offer.body.multiaddrs,
+        one.rtt_ns,
+        region=offer.body.region,
+        reputation=one.reputation,
+        has_image=one.has_image,
+    )
 
 
 def _ask_quotes(turn: Turn, job: SubmitterJob, settings: SubmitterSettings) -> None:
@@ -214,10 +227,17 @@ def _without_quote(asked: tuple[Asked, ...], node: Address, refusal: Refusal) ->
 
 
 def _make_preferences(turn: Turn, job: SubmitterJob) -> Preferences:
+    """What was known of those we asked; time is worth what the cheapest of their quotes asks for it."""
+    weights = weights_of(job.job, (one.quote.quote.body.tariff for one in job.asked if one.quote))
     settings = turn.state.settings.submitter
-    weight = settings.rtt_weight if settings else 0
-    latencies = {one.node: next_latency(None, one.rtt_ns // 1000, turn.at_ns) for one in job.asked if one.rtt_ns}
-    return Preferences(latencies=latencies, weights=Weights(rtt_ms=weight))
+    if settings and settings.rtt_weight:
+        weights = replace(weights, rtt_ms=settings.rtt_weight)
+    return Preferences(
+        latencies={one.node: next_latency(None, one.rtt_ns // 1000, turn.at_ns) for one in job.asked if one.rtt_ns},
+        reputations={one.node: one.reputation for one in job.asked},
+        warm=frozenset(one.node for one in job.asked if one.has_image),
+        weights=weights,
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------- lease

@@ -1,12 +1,13 @@
-"""Jobs: from a job file to a Job whose image and inputs lie in the blob store."""
+"""Job maker: from a job file to a Job whose image and inputs lie in the blob store; and jobs found by their ids."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from metering.units import Address, Amount, Hash32
 from scheduler.job import Image, InputFile, Job
@@ -16,7 +17,16 @@ from xnode.jobfile.jobfile import ImageSource, JobFile, bid_of
 from xnode.jobfile.read import validate_jobfile
 from xnode.ports.store import Blobs
 from xnode.runtime.oci_layout import blob_path, digest_of, list_blobs, read_layout
+from xnode.text.amount import OPENX_DECIMALS
 from xnode.text.hex import to_hex
+
+
+class JobText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """job: text of a job file; base_dir: what relative paths in it are relative to; filename: for error lines."""
+
+    job: str
+    base_dir: str
+    filename: str = "job file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +37,24 @@ class JobMaker:
     assets: Mapping[str, Asset]
     blobs: Blobs
 
-    async def make(self, params: Mapping[str, Any]) -> Job:
-        """The Job of a control request {job: text, filename, base_dir}; its files are in the blob store after this.
+    async def make(self, text: JobText) -> Job:
+        """The Job of a job file; its image and inputs are in the blob store after this.
 
         Raises UserError with a line for each mistake.
         """
-        jobfile = self._read(params)
+        jobfile = _read(text)
         asset = self.find_asset(jobfile.asset)
-        folder = Path(params["base_dir"])
+        folder = Path(text.base_dir)
         inputs = []
         for one in jobfile.inputs:
             blob = await self.blobs.add_file(_find(folder, one.source))
             inputs.append(InputFile(one.path, blob))
         return self._make(jobfile, asset, await self._make_image(jobfile.image, folder), tuple(inputs))
 
-    async def make_for_plan(self, params: Mapping[str, Any]) -> Job:
+    async def make_for_plan(self, text: JobText) -> Job:
         """The same without copying anything: good for a search, not for a lease."""
-        jobfile = self._read(params)
-        folder = Path(params["base_dir"])
+        jobfile = _read(text)
+        folder = Path(text.base_dir)
         source = jobfile.image
         image = Image(source.digest, 0, source.reference)
         if source.kind == "layout":
@@ -58,12 +68,6 @@ class JobMaker:
                 return asset
         known = ", ".join(sorted(self.assets))
         raise UserError(f"asset {name} is not accepted on this chain", where="asset", hint=f"use one of: {known}")
-
-    def _read(self, params: Mapping[str, Any]) -> JobFile:
-        found = validate_jobfile(str(params["job"]), str(params.get("filename", "job file")))
-        if isinstance(found, list):
-            raise UserError("\n".join(str(problem) for problem in found))
-        return found
 
     async def _make_image(self, source: ImageSource, folder: Path) -> Image:
         if source.kind == "registry":
@@ -83,9 +87,9 @@ class JobMaker:
                 added = await self.blobs.add_file(blob_path(layout, digest_of(blob)))
                 if added != blob:
                     raise UserError(
-                        f"blob {digest_of(blob)} has other bytes than its digest says",
+                        f"blob {digest_of(blob)} does not match its digest",
                         where=str(layout),
-                        hint="build it anew",
+                        hint="build the image again",
                     )
         return Image(image.digest, image.size_bytes, "", blobs)
 
@@ -93,7 +97,7 @@ class JobMaker:
         try:
             budget = jobfile.budget.to_amount(asset.decimals)
             bid = bid_of(jobfile, asset.decimals)
-            min_stake = jobfile.min_stake.to_amount(18)
+            min_stake = jobfile.min_stake.to_amount(OPENX_DECIMALS)
         except ValueError as error:
             raise UserError(str(error), where="budget, bid or min_stake") from error
         return Job(
@@ -117,25 +121,32 @@ class JobMaker:
         )
 
 
+def _read(text: JobText) -> JobFile:
+    found = validate_jobfile(text.job, text.filename)
+    if isinstance(found, list):
+        raise UserError("\n".join(str(problem) for problem in found))
+    return found
+
+
 def _find(folder: Path, text: str) -> Path:
     """A path of the job file: relative to its folder, ~ for the user's home."""
     return folder / Path(text).expanduser()
 
 
-def find_job_id(text: str, known: list[Hash32]) -> Hash32:
+def find_job_id(text: str, known: Iterable[Hash32]) -> Hash32:
     """The one known job whose id begins so."""
     return _find_id("job", text, known, "see `xnode job ls`")
 
 
-def find_lease_id(text: str, known: list[Hash32]) -> Hash32:
+def find_lease_id(text: str, known: Iterable[Hash32]) -> Hash32:
     """The one known lease whose id begins so."""
     return _find_id("lease", text, known, "see `xnode provider status`")
 
 
-def _find_id(noun: str, text: str, known: list[Hash32], hint: str) -> Hash32:
+def _find_id(noun: str, text: str, known: Iterable[Hash32], hint: str) -> Hash32:
     digits = text.removeprefix("0x").lower()
     found = [one for one in known if one.hex().startswith(digits)] if digits else []
     if len(found) == 1:
         return found[0]
-    what = f"{len(found)} {noun}s begin with {text}" if found else f"there is no {noun} {text}"
+    what = f"{len(found)} {noun}s begin with {text}" if found else f"{noun} {text} was not found"
     raise UserError(what, hint=hint, code=ExitCode.NOT_FOUND)

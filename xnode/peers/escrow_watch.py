@@ -1,4 +1,4 @@
-"""Settle: the chain's news of our escrows, as changes."""
+"""Escrow watch: what the chain says of our escrows, as changes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class EscrowWatcher:
         self._loop, self._chain, self._news = loop, chain, news
 
     async def run(self) -> None:
-        """Watch for ever."""
+        """Watch forever."""
         async with aclosing(self._news.follow()) as news:
             # An empty first set says that nothing can be missed from here on: now look at all of them once.
             async for escrow_ids in news:
@@ -66,7 +66,7 @@ def find_pause_s(state: State) -> float:
     return POLL_S if is_busy or is_owed else CALM_POLL_S
 
 
-class ChainNews:
+class EscrowEvents:
     """Confirmed events of PaymentEscrow as the ids of the escrows they name.
 
     It keeps no cursor over restarts: the watcher reads every escrow of ours at its start, so only what comes later counts.

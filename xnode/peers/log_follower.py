@@ -1,4 +1,4 @@
-"""Follow: copies the logs of running jobs from their providers."""
+"""Log follower: copies the logs of running jobs from their providers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,296 @@
+"""Scene: both nodes of a small market as it stands at one moment, each with a real console over its real records.
+
+The records are those of a simulated market: a job that ran and was paid, one whose provider broke its promise, one that fits
+nowhere, one that runs while its receipts cannot be delivered, one that waits. Only net, chain and clock are stood in for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+import trio
+
+from metering.capacity import SignedVerdict, Verdict
+from metering.codec import decode
+from metering.sla import Promise
+from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32
+from scheduler.job import Blob, OutputFile
+from scheduler.latency import next_latency
+from scheduler.offer import Gpu, SignedOffer
+from scheduler.preferences import ExposureBound
+from tests.make.nodes import OWNER
+from tests.make.values import (
+    ASSET,
+    DOMAIN,
+    SEPARATOR,
+    TOKEN,
+    address_of,
+    make_offer,
+    make_profile,
+    make_resources,
+    make_tariff,
+    sign_offer,
+)
+from tests.sim.containers import Behaviour
+from tests.sim.machine import Machine
+from tests.sim.world import World
+from xnode.chain.deployment.manifest import Asset
+from xnode.challenge.evidence import EvidenceKeeper
+from xnode.console.console import Console, ThisNode
+from xnode.console.evidence import EvidenceMaker
+from xnode.console.job_maker import JobMaker
+from xnode.console.present import Presenter
+from xnode.errors import Retryable
+from xnode.loop import Loop
+from xnode.net.blobs import BlobStore
+from xnode.node import effects
+from xnode.node.changes import Change, Entry
+from xnode.node.records import HeldQuote, Record, SubmitterJob, SubmitterLease
+from xnode.peers.experience import Experience
+from xnode.peers.job_log import JobLog
+from xnode.peers.market import Market, make_market
+from xnode.store.database import open_database
+from xnode.store.journal import Batch, Journal
+from xnode.store.promises import SqlPromises
+
+SECOND = NANOS_PER_SECOND
+EVIL = "\x1b[31mEU\x1b[0m"
+"""A peer's text that would steer a terminal."""
+
+RESULT = b"result\n"
+LOG = b"first line\nsecond line\n"
+STAKE = Amount(250 * TOKEN)
+FUNDS = Amount(10 * TOKEN)
+OPENX = Asset("OPENX", 18, ASSET)
+
+GPU_NODE, STRANGER, LIAR = 2, 3, 4
+"""Nodes whose offers are known and which serve nothing: one with GPUs, one not registered, one that signs two offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The world as it stands, and the jobs in it."""
+
+    world: World
+    paid: Hash32
+    broken: Hash32
+    misfit: Hash32
+    running: Hash32
+
+    @property
+    def now_ns(self) -> int:
+        return self.world.clockwork.now_ns
+
+    def lease(self, job_hash: Hash32) -> SubmitterLease:
+        """The lease by which a job lived."""
+        leases = (one for one in self.world.leases(0) if isinstance(one, SubmitterLease))
+        return next(one for one in leases if one.job_hash == job_hash)
+
+
+@lru_cache(maxsize=1)
+def make_scene() -> Scene:
+    """Always the same one."""
+    world = World(seed=7)
+    world.add_provider(1, promise=Promise(900_000, 250_000), region=EVIL, allows_network=True)
+    world.add_submitter()
+    world.run_for(1)
+    output = OutputFile("sub/result.txt", Blob(Hash32(hashlib.sha256(RESULT).digest()), len(RESULT)))
+    broken = world.submit(name="broken", behaviour=Behaviour(run_ns=600 * SECOND, vanish_ns=30 * SECOND))
+    world.wait_running()
+    world.run_for(28)
+    world.machines[1].faults.down_ns = 30 * SECOND
+    world.machines[1].crash()
+    world.run_until_settled()
+    traffic = {"network": True, "network_bytes": 10**9}
+    sends = Behaviour(outputs=(output,), egress_per_second=10**6)
+    paid = world.submit(name="hello", behaviour=sends, command=("sh", "-c", "echo hi"), **traffic)
+    world.run_until_settled()
+    misfit = world.submit(name="too-large", resources=make_resources(gpus=9, gpu_model="H200"))
+    world.run_for(5)
+    running = world.submit(name="running", behaviour=Behaviour(run_ns=600 * SECOND))
+    world.wait_running()
+    world.run_for(12)
+    world.submit(name="waiting")
+    world.run_until(lambda: any(_list_quotes(world)), 10)
+    world.network.cut.add(frozenset((address_of(0), address_of(1))))
+    world.run_for(6)
+    return Scene(world, paid, broken, misfit, running)
+
+
+def _list_quotes(world: World) -> Iterator[HeldQuote]:
+    loop = world.machines[1].loop
+    assert loop is not None
+    return loop.state.all(HeldQuote)
+
+
+@dataclass(frozen=True, slots=True)
+class FixedClock:
+    """xnode.ports.Clock, standing still."""
+
+    at_ns: int
+
+    def now_ns(self) -> int:
+        return self.at_ns
+
+
+class Isolated:
+    """xnode.ports.Net of a node whose peers are all out of reach."""
+
+    async def find_providers(self) -> tuple[Address, ...]:
+        return ()
+
+    async def get_record(self, _address: Address) -> bytes | None:
+        return None
+
+    async def call(self, *_request: object) -> NoReturn:
+        raise Retryable("nobody is in reach")
+
+
+@dataclass(slots=True)
+class Registry:
+    """The reads of xnode.ports.Chain that consoles need. is_away: the chain node does not answer."""
+
+    owners: dict[Address, Address]
+    is_away: bool = False
+    asked: int = 0
+
+    async def provider_of(self, node: Address) -> Address | None:
+        self._ask()
+        return self.owners.get(node)
+
+    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
+        self._ask()
+        return tuple(STAKE for _ in providers)
+
+    async def free_balance(self, _payer: Address, _asset: Address) -> Amount:
+        self._ask()
+        return FUNDS
+
+    def _ask(self) -> None:
+        self.asked += 1
+        if self.is_away:
+            raise Retryable("the chain node does not answer")
+
+
+def make_registry() -> Registry:
+    """All are registered but the stranger."""
+    return Registry({address_of(node): address_of(OWNER + node) for node in (1, GPU_NODE, LIAR)})
+
+
+def make_offers(scene: Scene) -> tuple[SignedOffer, ...]:
+    """What the provider offers, and three others: the cheapest without GPUs first."""
+    until_ns = scene.now_ns + NANOS_PER_HOUR
+    gpus = tuple(Gpu("nvidia", "NVIDIA H200", 141 << 30) for _ in range(8))
+    large = make_resources(
+        vcpu_milli=64_000, memory_bytes=512 << 30, disk_bytes=2 << 40, gpus=8, gpu_model="NVIDIA H200"
+    )
+    gpu_offer = make_offer(
+        GPU_NODE, 1, until_ns, region="us", profile=make_profile(gpus=gpus), capacity=large, free=large,
+        tariff=make_tariff(2 * TOKEN, ingress_gb=TOKEN // 100),
+    )  # fmt: skip
+    stranger = make_offer(STRANGER, 1, until_ns)
+    return (
+        *scene.world.market.board.values(),
+        sign_offer(gpu_offer, GPU_NODE),
+        sign_offer(stranger, STRANGER),
+        *(sign_offer(make_offer(LIAR, 1, until_ns + late), LIAR) for late in (0, 1)),
+    )
+
+
+@asynccontextmanager
+async def open_consoles(folder: Path, registry: Registry | None = None) -> AsyncIterator[tuple[Console, Console]]:
+    """The submitter's and the provider's console, each over a store of its own in the folder."""
+    scene = make_scene()
+    registry = registry or make_registry()
+    async with trio.open_nursery() as nursery:
+        submitter = await _open_console(nursery, scene, scene.world.machines[0], folder / "submitter", registry)
+        provider = await _open_console(nursery, scene, scene.world.machines[1], folder / "provider", registry)
+        yield submitter, provider
+        nursery.cancel_scope.cancel()
+
+
+async def _open_console(
+    nursery: trio.Nursery, scene: Scene, machine: Machine, folder: Path, registry: Registry
+) -> Console:
+    folder.mkdir(parents=True)  # noqa: ASYNC240 (at the start, where nothing waits)
+    database = open_database(f"sqlite:///{folder}/node.db")
+    journal, clock = Journal(database), FixedClock(scene.now_ns)
+    await journal.commit(_read_disk(machine))
+    loop = Loop(journal, clock, _never)
+    await nursery.start(loop.run)
+    net: Any = Isolated()
+    experience = Experience(journal, lambda: loop.state)
+    market = make_market(net, machine.address, registry, clock, SEPARATOR, experience, ExposureBound())  # type: ignore[arg-type]
+    _fill_book(market, scene)
+    blobs = BlobStore(folder / "blobs", net.call)
+    blobs.path(Hash32(hashlib.sha256(RESULT).digest())).write_bytes(RESULT)
+    _write_log(loop, scene, folder / "logs")
+    return Console(
+        loop=loop,
+        journal=journal,
+        clock=clock,
+        chain=registry,  # type: ignore[arg-type]
+        market=market,
+        node=_make_node(folder, scene.now_ns),
+        presenter=Presenter({ASSET: OPENX}, blobs),
+        jobs=JobMaker(machine.address, {"OPENX": OPENX}, blobs),
+        evidence=EvidenceMaker(journal, machine.signer, DOMAIN),
+        capacity_documents=await _keep_verdict(SqlPromises(database)),
+    )
+
+
+def _make_node(folder: Path, now_ns: int) -> ThisNode:
+    return ThisNode(
+        home=str(folder),
+        version="0.1.0",
+        chain_id=31337,
+        started_at_ns=now_ns - NANOS_PER_HOUR,
+        log_folder=folder / "logs",
+        multiaddrs=lambda: ("/ip4/127.0.0.1/tcp/4001",),
+        peers=lambda: 2,
+        http=lambda: "http://127.0.0.1:4002",
+        ready=lambda: {"chain": "", "engine": "podman is not installed"},
+        refusals=Counter({"quote_capacity": 3, EVIL: 9}),
+        stop=lambda: None,
+        restart_net=lambda: None,
+    )
+
+
+def _fill_book(market: Market, scene: Scene) -> None:
+    for signed in make_offers(scene):
+        market.book.offers.add(signed, scene.now_ns)
+    for node, rtt_us in ((1, 1_500), (GPU_NODE, 80_200)):
+        market.book.latencies[address_of(node)] = next_latency(None, rtt_us, scene.now_ns)
+
+
+def _write_log(loop: Loop, scene: Scene, folder: Path) -> None:
+    job = loop.state.get(SubmitterJob, scene.paid)
+    if job is not None:
+        assert job.lease_id is not None
+        JobLog(folder, job.lease_id).append(len(LOG), LOG, ended=True)
+
+
+async def _keep_verdict(promises: SqlPromises) -> EvidenceKeeper:
+    keeper = EvidenceKeeper(promises, DOMAIN)
+    await keeper.keep_verdict(SignedVerdict(Verdict(ZERO_HASH, ZERO_HASH, False, ZERO_HASH), b"\1" * 65))
+    return keeper
+
+
+def _read_disk(machine: Machine) -> Batch:
+    disk, batch = machine.disk, Batch()
+    batch.entries = [(seq, decode(data, Entry)) for seq, data in disk.entries]
+    batch.records = {key: (decode(data, Record), is_live) for key, (data, is_live) in disk.records.items()}  # type: ignore[arg-type]
+    return batch
+
+
+async def _never(_effect: effects.DurableEffect) -> Change:
+    """Every effect takes forever: the scene stands still."""
+    await trio.sleep_forever()
+    raise AssertionError

@@ -1,0 +1,128 @@
+"""Control methods: found by themselves, strict about their parameters, and documented as they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from metering.units import Address, Amount, Hash32
+from tests.make.scene import make_registry, make_scene, open_consoles
+from tests.make.values import ASSET
+from tests.xnode.console.asking import ask
+from xnode.chain.deployment.manifest import Asset
+from xnode.console.console import Console
+from xnode.console.method import NoParams, control_method, find_methods
+from xnode.console.present import Presenter
+from xnode.console.reference import make_reference
+from xnode.errors import ExitCode, UserError
+from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterLease
+from xnode.node.state import kind_of
+from xnode.store.journal import Batch
+from xnode.text.amount import format_amount
+
+ROOT = Path(__file__).parents[3]
+OTHER_ASSET = Address(b"\xbb" * 20)
+
+
+def test_the_page_of_the_control_socket_is_current() -> None:
+    page = (ROOT / "docs/control.md").read_text()
+    assert page == make_reference(), "run `python -m xnode.console.reference > docs/control.md`"
+
+
+def test_every_method_says_what_it_does_and_takes_no_parameter_that_it_does_not_name() -> None:
+    for method in find_methods().values():
+        assert method.summary.endswith("."), method.name
+        assert method.params.__struct_config__.forbid_unknown_fields, method.name
+
+
+def test_a_method_knows_its_parameters_its_result_and_whether_it_streams() -> None:
+    @control_method("test.name")
+    async def answer(_console: Console, _params: NoParams) -> list[str]:
+        """Names."""
+        return []
+
+    assert (answer.name, answer.params, answer.result, answer.streams) == ("test.name", NoParams, list[str], False)
+    assert [find_methods()[name].streams for name in ("job.logs", "job.show")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "words"),
+    [
+        ("job.show", {}, "missing required field `job_id`"),
+        ("job.show", {"job_id": 7}, "Expected `str`"),
+        ("job.wait", {"job_id": "0x", "setled": True}, "unknown field `setled`"),
+        ("job.logs", {"job_id": "0x", "offset": "1"}, "Expected `int`"),
+        ("node.status", {"verbose": True}, "unknown field `verbose`"),
+        ("provider.set_price", {"prices": {"gpu_hour": 2}}, "Expected `str`"),
+    ],
+)
+async def test_a_wrong_parameter_is_named_and_nothing_is_done(
+    tmp_path: Path, name: str, params: dict[str, object], words: str
+) -> None:
+    async with open_consoles(tmp_path) as (_, provider):
+        with pytest.raises(UserError) as caught:
+            await ask(provider, name, **params)
+        assert words in caught.value.what and caught.value.where == name and caught.value.code == ExitCode.USAGE
+
+
+async def test_a_node_that_is_not_a_provider_says_so(tmp_path: Path) -> None:
+    async with open_consoles(tmp_path) as (submitter, _):
+        for name in ("provider.status", "provider.documents"):
+            with pytest.raises(UserError, match="not a provider"):
+                await ask(submitter, name)
+
+
+async def test_what_the_chain_was_not_asked_is_not_known_and_not_zero(tmp_path: Path) -> None:
+    registry = make_registry()
+    registry.is_away = True
+    async with open_consoles(tmp_path, registry) as (submitter, provider):
+        assert {row.stake for row in await ask(submitter, "offer.list")} == {None}
+        status = await ask(provider, "provider.status")
+        assert (status.registered, status.stake) == (None, None)
+        assert any("chain cannot be asked" in hint for hint in status.hints)
+
+
+async def test_earnings_count_each_lease_in_its_own_asset_and_the_archived_ones_too(tmp_path: Path) -> None:
+    leases = make_scene().world.leases(1)
+    old = replace(leases[0], lease_id=Hash32(b"\7" * 32), terms=replace(leases[0].terms, asset=OTHER_ASSET))
+    async with open_consoles(tmp_path) as (_, provider):
+        await provider.journal.commit(Batch(records={(kind_of(ProviderLease), old.key): (old, False)}))
+        other, ours = (await ask(provider, "provider.earnings")).rows
+    assert (ours.asset, ours.leases) == ("OPENX", len(leases))
+    assert ours.earned == format_amount(Amount(sum(one.last.cost for one in leases)), 18)
+    assert (other.asset, other.leases, other.earned) == (f"0x{OTHER_ASSET.hex()}", 1, str(int(old.last.cost)))
+    assert other.vouchered == "0"
+
+
+async def test_a_job_keeps_its_cost_when_its_lease_is_archived(tmp_path: Path) -> None:
+    scene = make_scene()
+    async with open_consoles(tmp_path) as (submitter, _):
+        before = await ask(submitter, "job.show", job_id=scene.paid.hex())
+        state = submitter.loop.state
+        for lease in tuple(state.all(SubmitterLease)):
+            state = state.drop(lease)
+        for escrow in tuple(state.all(SubmitterEscrow)):
+            state = state.drop(escrow)
+        submitter.loop.state = state
+        assert await ask(submitter, "job.show", job_id=scene.paid.hex()) == before
+        (row,) = (one for one in await ask(submitter, "job.list") if one.job_id == before.job.job_id)
+    assert row == before.job and row.cost != "0" and row.provider
+    assert before.vouchered == before.settled == row.cost
+
+
+async def test_a_stake_is_shown_in_openx_whatever_the_prices_are_in(tmp_path: Path) -> None:
+    async with open_consoles(tmp_path) as (_, provider):
+        dollars = Presenter({ASSET: Asset("USDC", 6, ASSET)}, provider.presenter.blobs)
+        status = await ask(dataclasses.replace(provider, presenter=dollars), "provider.status")
+    assert (status.asset, status.stake) == ("USDC", "250")
+
+
+async def test_receipts_are_those_that_were_accepted_and_paid_for(tmp_path: Path) -> None:
+    scene = make_scene()
+    async with open_consoles(tmp_path) as (submitter, _):
+        rows = await ask(submitter, "job.receipts", job_id=scene.paid.hex())
+    assert len(rows) == scene.lease(scene.paid).receipts
+    assert all(row.vouchered for row in rows) and [row.final for row in rows] == [False] * (len(rows) - 1) + [True]

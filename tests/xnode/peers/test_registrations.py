@@ -1,0 +1,64 @@
+"""What the chain says of providers: asked once for all, remembered for a while, and never made up."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from metering.units import NANOS_PER_SECOND
+from tests.make.scene import STAKE, FixedClock, Registry
+from tests.make.values import NOW_NS, address_of
+from xnode.peers.registrations import STAKE_FRESH_NS, Registrations
+
+NODE, OWNER = address_of(1), address_of(1001)
+
+
+@dataclasses.dataclass(slots=True)
+class Hand:
+    """A clock that is set by hand."""
+
+    at_ns: int = NOW_NS
+
+    def now_ns(self) -> int:
+        return self.at_ns
+
+
+async def test_stakes_are_read_in_one_request_and_kept_for_a_minute() -> None:
+    clock, chain = Hand(), Registry({})
+    registrations = Registrations(chain, clock)  # type: ignore[arg-type]
+    providers = [address_of(number) for number in range(40)]
+    assert await registrations.read_stakes(providers) == dict.fromkeys(providers, STAKE)
+    await registrations.read_stakes(providers[:3])
+    assert chain.asked == 1
+    clock.at_ns += STAKE_FRESH_NS + NANOS_PER_SECOND
+    await registrations.read_stakes(providers)
+    assert chain.asked == 2
+
+
+async def test_a_stake_that_the_chain_does_not_tell_is_absent_even_when_it_was_known() -> None:
+    clock, chain = Hand(), Registry({})
+    registrations = Registrations(chain, clock)  # type: ignore[arg-type]
+    await registrations.read_stakes([OWNER])
+    clock.at_ns += STAKE_FRESH_NS + NANOS_PER_SECOND
+    chain.is_away = True
+    assert await registrations.read_stakes([OWNER]) == {}
+
+
+async def test_an_owner_is_remembered_and_the_lack_of_one_is_not() -> None:
+    chain = Registry({})
+    registrations = Registrations(chain, FixedClock(NOW_NS))  # type: ignore[arg-type]
+    assert not registrations.knows_owner(NODE)
+    await registrations.learn_owner(NODE)
+    assert registrations.knows_owner(NODE) and registrations.owner_of(NODE) is None
+    chain.owners[NODE] = OWNER
+    await registrations.learn_owner(NODE)
+    chain.owners[NODE] = address_of(7)
+    await registrations.learn_owner(NODE)
+    assert registrations.owner_of(NODE) == OWNER and chain.asked == 2
+    await registrations.learn_owner(NODE, anew=True)
+    assert registrations.owner_of(NODE) == address_of(7)
+
+
+async def test_not_being_answered_is_not_the_same_as_not_being_registered() -> None:
+    registrations = Registrations(Registry({}, is_away=True), FixedClock(NOW_NS))  # type: ignore[arg-type]
+    await registrations.learn_owner(NODE)
+    assert not registrations.knows_owner(NODE)

@@ -1,0 +1,93 @@
+"""Control methods that follow a job while it happens: its timeline and its log."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import trio
+
+from xnode.console.console import Console
+from xnode.console.job import JobParams, WaitParams, find_job, is_over, read_job
+from xnode.console.method import control_method
+from xnode.console.present import ENDED
+from xnode.control import views
+from xnode.node.records import SubmitterLease, TimelineEntry
+from xnode.peers.job_log import JobLog
+
+LOG_PIECE_BYTES = 64 << 10
+
+LOG_POLL_S = 0.05
+"""The log's own file is the channel between the follower and the reader; a look each 50 ms is below what eyes notice."""
+
+LOG_QUIET_S = 20.0
+"""How long the rest of an ended job's log is waited for: its provider may be away for a moment, or forever."""
+
+
+class EventsParams(WaitParams, frozen=True, forbid_unknown_fields=True):
+    """follow: go on until the job has ended (with settled: until its lease is settled)."""
+
+    follow: bool = False
+
+
+class LogParams(JobParams, frozen=True, forbid_unknown_fields=True):
+    """offset: where to begin, in bytes; follow: go on until the workload has ended."""
+
+    offset: int = 0
+    follow: bool = False
+
+
+@control_method("job.events")
+async def events(console: Console, params: EventsParams) -> AsyncIterator[views.TimelineEntry]:
+    """What happened to a job; with follow also what happens, until it has ended (with settled: is settled)."""
+    job = find_job(console, params.job_id)
+    shown = counted = 0
+    while True:
+        changed = console.loop.next_change()
+        job = read_job(console, job)
+        for entry in job.timeline[shown:]:
+            yield console.presenter.entry(entry, job.job.asset)
+        shown = len(job.timeline)
+        lease = console.loop.state.get(SubmitterLease, job.lease_id) if job.lease_id else None
+        if params.follow and lease is not None and lease.last.number > counted:
+            counted = lease.last.number
+            yield _make_counter(console, lease)
+        if not params.follow or is_over(console, job, params.settled):
+            return
+        await changed.wait()
+
+
+@control_method("job.logs")
+async def logs(console: Console, params: LogParams) -> AsyncIterator[views.LogPiece]:
+    """The log from an offset on; with follow as it grows, until the workload has ended."""
+    job = find_job(console, params.job_id)
+    offset, quiet_s = params.offset, 0.0
+    while True:
+        job = read_job(console, job)
+        copy = JobLog(console.node.log_folder, job.lease_id) if job.lease_id else None
+        over = copy is None or copy.has_ended() or quiet_s >= LOG_QUIET_S
+        data = await trio.to_thread.run_sync(_read_piece, copy.path, offset) if copy else b""
+        if data:
+            offset, quiet_s = offset + len(data), 0.0
+            yield views.LogPiece(offset, base64.b64encode(data).decode())
+        elif not params.follow or (over and job.status in ENDED):
+            return
+        else:
+            await trio.sleep(LOG_POLL_S)
+            quiet_s += LOG_POLL_S if job.status in ENDED else 0.0
+
+
+def _make_counter(console: Console, lease: SubmitterLease) -> views.TimelineEntry:
+    text = f"receipt {lease.receipts} checked, voucher signed"
+    entry = TimelineEntry(lease.last.at_ns, "receipt", text, (("cost", str(int(lease.last.cost))),))
+    return console.presenter.entry(entry, lease.terms.asset)
+
+
+def _read_piece(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(LOG_PIECE_BYTES)
+    except FileNotFoundError:
+        return b""

@@ -1,0 +1,55 @@
+"""Control methods about the node itself."""
+
+from __future__ import annotations
+
+import os
+
+from xnode.console.console import Console
+from xnode.console.method import NoParams, control_method
+from xnode.control.views import NodeStatus
+from xnode.node.lease import OPEN
+from xnode.node.records import ProviderLease, SubmitterLease
+from xnode.text.hex import to_hex
+
+
+async def describe_node(console: Console) -> NodeStatus:
+    """How the node is now."""
+    state, node = console.loop.state, console.node
+    settings = state.settings
+    tasks = sum(lease.status in OPEN for lease in state.all(SubmitterLease))
+    leases = sum(lease.status in OPEN for lease in state.all(ProviderLease))
+    return NodeStatus(
+        pid=os.getpid(),
+        version=node.version,
+        roles=(("provider",) if settings.provider else ()) + (("submitter",) if settings.submitter else ()),
+        node=to_hex(settings.node),
+        home=node.home,
+        started_at_ns=node.started_at_ns,
+        multiaddrs=node.multiaddrs(),
+        peers=node.peers(),
+        chain_id=node.chain_id,
+        offers=len(console.market.book.offers),
+        leases=tasks + leases,
+        http=node.http(),
+        ready=node.ready(),
+    )
+
+
+@control_method("node.status")
+async def status(console: Console, _params: NoParams) -> NodeStatus:
+    """How the node is."""
+    return await describe_node(console)
+
+
+@control_method("node.stop")
+async def stop(console: Console, _params: NoParams) -> bool:
+    """Stop the daemon after this answer. Workloads go on."""
+    console.node.stop()
+    return True
+
+
+@control_method("net.restart")
+async def restart_net(console: Console, _params: NoParams) -> bool:
+    """Tear libp2p down and start it anew: calls under way are tried again, leases and money do not notice."""
+    console.node.restart_net()
+    return True

@@ -1,0 +1,31 @@
+"""Control methods about the market's offers."""
+
+from __future__ import annotations
+
+from xnode.console.console import Console
+from xnode.console.method import NoParams, control_method
+from xnode.console.present import Acquaintance
+from xnode.control.views import OfferRow
+from xnode.peers.book import FRESH_NS
+
+
+@control_method("offer.list")
+async def list_offers(console: Console, _params: NoParams) -> list[OfferRow]:
+    """The offers that this node knows, refreshed when that was not done a moment ago."""
+    market, now_ns = console.market, console.clock.now_ns()
+    await market.book.refresh_if_older(FRESH_NS)
+    await market.experience.look()
+    offers = sorted(market.book.offers, key=lambda one: one.offer.node)
+    stakes = await market.registrations.read_stakes(one.offer.provider for one in offers)
+    return [
+        console.presenter.offer(
+            signed,
+            Acquaintance(
+                market.book.latencies.get(signed.offer.node),
+                market.experience.reputations.get(signed.offer.node),
+                stakes.get(signed.offer.provider),
+            ),
+            now_ns,
+        )
+        for signed in offers
+    ]

@@ -1,0 +1,106 @@
+"""Control methods that place a job: a plan that signs nothing, and the submission."""
+
+from __future__ import annotations
+
+from metering.units import ZERO, Address, Amount
+from scheduler.book import Shortfall
+from scheduler.feasible import CHECKS, cost_limit_of, find_prices_above_bid
+from scheduler.job import Job
+from scheduler.offer import Offer
+from xnode.console.console import Console
+from xnode.console.job_maker import JobText
+from xnode.console.method import control_method
+from xnode.console.present import brief_hex
+from xnode.control import views
+from xnode.errors import Permanent, Retryable
+from xnode.node import changes
+from xnode.text.hex import to_hex
+
+_MEANINGS = {check.code: check.meaning for check in CHECKS}
+
+
+@control_method("job.plan")
+async def plan(console: Console, params: JobText) -> views.PlanView:
+    """What a submission would find now; nothing is signed, nothing is kept."""
+    job = await console.jobs.make_for_plan(params)
+    found = await console.market.search.search(job, ())
+    settings = console.loop.state.settings.submitter
+    payer = settings.payer if settings else None
+    funds = await _read_funds(console, payer, job)
+    now_ns = console.clock.now_ns()
+    return views.PlanView(
+        name=job.name,
+        asset=console.presenter.symbol(job.asset),
+        offers=found.seen,
+        candidates=tuple(
+            console.presenter.candidate(one, cost_limit_of(job, one.offer.offer.body.tariff), job, now_ns)
+            for one in found.ranked
+        ),
+        shortfalls=tuple([await _describe_shortfall(console, job, one) for one in found.shortfalls]),
+        payer=to_hex(payer) if payer else "",
+        funds=None if funds is None else console.presenter.money(funds, job.asset),
+        budget=console.presenter.money(job.budget, job.asset),
+        warnings=_make_warnings(funds, payer),
+    )
+
+
+@control_method("job.submit")
+async def submit(console: Console, params: JobText) -> views.JobId:
+    """Take a job in; durable when this answers."""
+    job = await console.jobs.make(params)
+    reply = await console.ask(lambda to: changes.JobSubmitted(to, job))
+    return views.JobId(to_hex(reply))
+
+
+async def _read_funds(console: Console, payer: Address | None, job: Job) -> Amount | None:
+    if payer is None:
+        return ZERO
+    try:
+        return await console.chain.free_balance(payer, job.asset)
+    except (Retryable, Permanent):
+        return None
+
+
+def _make_warnings(funds: Amount | None, payer: Address | None) -> tuple[str, ...]:
+    if payer is None:
+        return ("this node has no payer; set submitter.payer in its config",)
+    if funds is None:
+        return ("the chain cannot be asked what is deposited; see `xnode doctor`",)
+    if not funds:
+        return (f"nothing is deposited for {to_hex(payer)}; run `xnode pay deposit` first",)
+    return ()
+
+
+async def _describe_shortfall(console: Console, job: Job, shortfall: Shortfall) -> views.Shortfall:
+    signed = console.market.book.offers.get(shortfall.nodes[0])
+    nearest = shortfall.nearest
+    if signed is not None:
+        money = await _describe_money(console, job, shortfall.code, signed.offer)
+        nearest = f"{brief_hex(signed.offer.provider)}: {money or nearest}"
+    return views.Shortfall(
+        check=shortfall.code,
+        offers=shortfall.count,
+        detail=_MEANINGS.get(shortfall.code, shortfall.code),
+        nearest=nearest,
+        only=shortfall.only,
+    )
+
+
+async def _describe_money(console: Console, job: Job, code: str, offer: Offer) -> str:
+    """What the nearest offer lacks where that is money, which the search has in base units only; "" for all else."""
+    show, tariff = console.presenter, offer.body.tariff
+    symbol = show.symbol(job.asset)
+    match code:
+        case "offer_budget":
+            most, budget = show.money(cost_limit_of(job, tariff), job.asset), show.money(job.budget, job.asset)
+            return f"the job may cost {most} {symbol} there, the budget is {budget}"
+        case "offer_price":
+            return ", ".join(
+                f"{name} {show.money(ask, job.asset)} is above the bid of {show.money(bid, job.asset)} {symbol}"
+                for name, ask, bid in find_prices_above_bid(job, tariff)
+            )
+        case "offer_stake":
+            stake = (await console.market.registrations.read_stakes([offer.provider])).get(offer.provider)
+            has = "is not known" if stake is None else f"is {show.stake(stake)} OPENX"
+            return f"its stake {has}, the job asks for {show.stake(job.min_stake)}"
+    return ""

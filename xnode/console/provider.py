@@ -1,0 +1,119 @@
+"""Control methods of a provider: what is offered, what is asked, what was earned."""
+
+from __future__ import annotations
+
+import msgspec
+
+from metering.tariff import Tariff
+from metering.units import Address
+from xnode.console.console import Console
+from xnode.console.method import NoParams, control_method
+from xnode.console.present import hosting
+from xnode.control import views
+from xnode.errors import UserError
+from xnode.node.changes import PricesSet
+from xnode.node.lease import OPEN
+from xnode.node.records import HeldQuote, ProviderEscrow, ProviderLease, ProviderSettings
+from xnode.text.amount import parse_amount
+from xnode.text.hex import to_hex
+
+
+class PriceParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """prices: decimal numbers in the provider's asset, by the price's name."""
+
+    prices: dict[str, str]
+
+
+@control_method("provider.set_price")
+async def set_price(console: Console, params: PriceParams) -> views.Prices:
+    """New prices for new quotes. A price not named stays."""
+    provider = console.require_provider()
+    decimals = console.presenter.assets[provider.asset].decimals
+    prices = {name: getattr(provider.tariff, name) for name in Tariff.__struct_fields__}
+    for name, text in params.prices.items():
+        if name not in prices:
+            raise UserError(f"price {name} does not exist", hint=f"use one of: {', '.join(prices)}")
+        prices[name] = parse_amount(text, decimals)
+    tariff = Tariff(**prices)
+    await console.loop.tell(PricesSet(tariff))
+    return console.presenter.prices(tariff, provider.asset)
+
+
+@control_method("provider.status")
+async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
+    """What is offered, what runs, and why jobs were turned away."""
+    state, provider, registrations = console.loop.state, console.require_provider(), console.market.registrations
+    node, standing = state.settings.node, state.standing_offer
+    await registrations.learn_owner(node, anew=True)
+    registered = registrations.owner_of(node) == provider.owner if registrations.knows_owner(node) else None
+    stake = (await registrations.read_stakes([provider.owner])).get(provider.owner)
+    return views.ProviderStatus(
+        node=to_hex(node),
+        provider=to_hex(provider.owner),
+        registered=registered,
+        asset=console.presenter.symbol(provider.asset),
+        region=provider.region,
+        prices=console.presenter.prices(provider.tariff, provider.asset),
+        capacity=hosting(provider.offered_resources()),
+        free=hosting(standing.free),
+        stake=None if stake is None else console.presenter.stake(stake),
+        offer_number=standing.number,
+        offer_expires_at_ns=standing.expires_at_ns,
+        quotes=sum(1 for _ in state.all(HeldQuote)),
+        leases=tuple(console.presenter.lease_row(one) for one in state.all(ProviderLease) if one.status != "refused"),
+        refusals=dict(console.node.refusals),
+        hints=_make_hints(console, provider, registered),
+    )
+
+
+@control_method("provider.earnings")
+async def earnings(console: Console, _params: NoParams) -> views.EarningsView:
+    """Sums over all leases, the archived ones too, by asset."""
+    records = await console.journal.read_records(ProviderLease)
+    leases = [one for one in records if isinstance(one, ProviderLease) and one.status != "refused"]
+    escrows = list(console.loop.state.all(ProviderEscrow))
+    assets = {one.terms.asset for one in leases} | {one.escrow.asset for one in escrows}
+    provider = console.loop.state.settings.provider
+    return views.EarningsView(
+        provider=to_hex(provider.owner) if provider else "",
+        rows=tuple(
+            _sum_asset(console, asset, leases, escrows) for asset in sorted(assets, key=console.presenter.symbol)
+        ),
+        settled_leases=sum(one.status == "settled" for one in leases),
+        open_leases=sum(one.status in OPEN for one in leases),
+    )
+
+
+def _sum_asset(
+    console: Console, asset: Address, leases: list[ProviderLease], escrows: list[ProviderEscrow]
+) -> views.Earning:
+    show = console.presenter
+    served = [one for one in leases if one.terms.asset == asset]
+    paying = [one for one in escrows if one.escrow.asset == asset]
+    return views.Earning(
+        asset=show.symbol(asset),
+        earned=show.money(sum(int(one.last.cost) for one in served), asset),
+        vouchered=show.money(sum(int(one.cumulative) for one in paying), asset),
+        claimed=show.money(sum(int(one.claimed) for one in paying), asset),
+        pending=show.money(sum(max(0, one.cumulative - one.claimed) for one in paying), asset),
+        leases=len(served),
+    )
+
+
+def _make_hints(console: Console, provider: ProviderSettings, registered: bool | None) -> tuple[str, ...]:
+    hints = []
+    if registered is None:
+        hints.append("the chain cannot be asked now, so registration and stake are not known: see `xnode doctor`")
+    elif not registered:
+        hints.append("the node key is not registered to its owner on chain, so no job comes: run `xnode provider init`")
+    if provider.offered_resources() != provider.capacity:
+        hints.append(
+            "the share is larger than what was verified, and the rest is held back because its use would be slashable:"
+            " run `xnode provider capacity request` for all of it"
+        )
+    if not console.node.peers():
+        hints.append("no peer is connected: check node.bootstrap and the network")
+    if console.node.refusals:
+        code, count = console.node.refusals.most_common(1)[0]
+        hints.append(f"{count} requests were refused for {code!r}, the most frequent reason")
+    return tuple(hints)

@@ -1,0 +1,43 @@
+"""Experience: what our own leases say of the nodes that served them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from metering.units import Address
+from scheduler.reputation import NO_REPUTATION, Reputation, next_reputation
+from xnode.node.lease import EndReason
+from xnode.node.records import SubmitterLease
+
+KEPT: frozenset[EndReason] = frozenset(
+    {"completed", "exit_code", "out_of_memory", "time_limit", "cost_limit", "stopped_by_submitter"}
+)
+"""The workload had the node until its own end, whatever that was: the node did what it quoted."""
+
+BROKEN: frozenset[EndReason] = frozenset({"launch_failed", "workload_vanished", "receipt_refused", "provider_lost"})
+"""The node did not. What is in neither set may as well be our own fault: an image or a payment that was not there."""
+
+
+def outcome_of(lease: SubmitterLease) -> bool | None:
+    """True when the node did what it quoted, False when it did not; None while that is open, or says nothing of it."""
+    if lease.status not in ("settling", "settled") or lease.end_reason is None:
+        return None
+    return True if lease.end_reason in KEPT else False if lease.end_reason in BROKEN else None
+
+
+def has_launched(lease: SubmitterLease) -> bool:
+    """True when the workload has run: then the node holds the job's image."""
+    return lease.status in ("running", "stopping") or lease.last.running_ns > 0 or lease.exit_code is not None
+
+
+def fold_outcomes(
+    reputations: dict[Address, Reputation], leases: Iterable[SubmitterLease]
+) -> dict[Address, Reputation]:
+    """The reputations by node after these leases too, oldest first; a lease must be given once only."""
+    folded = dict(reputations)
+    for lease in sorted(leases, key=lambda one: one.heard_at_ns):
+        outcome = outcome_of(lease)
+        if outcome is not None:
+            node = lease.terms.node
+            folded[node] = next_reputation(folded.get(node, NO_REPUTATION), outcome, lease.heard_at_ns)
+    return folded

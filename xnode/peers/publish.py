@@ -1,0 +1,76 @@
+"""Publish: our own offer, or only our addresses, made known to other nodes."""
+
+from __future__ import annotations
+
+from math import inf
+
+import structlog
+import trio
+
+from metering.codec import encode
+from metering.refusal import Refusal
+from metering.units import NANOS_PER_SECOND, Address
+from scheduler.offer import SignedOffer
+from xnode.errors import Permanent, Retryable
+from xnode.loop import Loop
+from xnode.net.records import NodeRecord, make_record
+from xnode.node.changes import AddressesChanged
+from xnode.ports.clock import Clock
+from xnode.ports.net import Net, RpcRefused
+from xnode.ports.wallet import Signer
+
+ADDRESS_LOOK_S = 3.0
+"""How often we look whether we are reached elsewhere now: a relay is found a moment after the start."""
+
+RECORD_EVERY_S = 600.0
+"""How often a node without an offer says where it is."""
+
+RECORD_TTL_NS = 3600 * NANOS_PER_SECOND
+"""How long a record without an offer says where we are."""
+
+
+log = structlog.get_logger()
+
+
+class OfferPublisher:
+    """Keeps the offer that we stand by now, and hands it out."""
+
+    def __init__(self, net: Net, signer: Signer, clock: Clock) -> None:
+        self._net, self._signer, self._clock = net, signer, clock
+        self._own: SignedOffer | None = None
+
+    async def publish(self, offer: SignedOffer | None) -> None:
+        """Make our offer (or only our addresses) known."""
+        self._own = offer
+        now_ns = self._clock.now_ns()
+        record = NodeRecord(
+            node=self._signer.address,
+            number=now_ns,
+            expires_at_ns=offer.offer.expires_at_ns if offer else now_ns + RECORD_TTL_NS,
+            multiaddrs=self._net.multiaddrs(),
+            body=encode(offer) if offer else b"",
+        )
+        await self._net.publish_record(make_record(record, self._signer))
+
+    async def answer_offer(self, _caller: Address, _body: bytes) -> bytes:
+        """offer.get: our offer as it is now."""
+        if self._own is None:
+            raise RpcRefused(encode(Refusal("not_a_provider", "this node offers no capacity")))
+        return encode(self._own)
+
+
+async def keep_found(net: Net, publisher: OfferPublisher, loop: Loop) -> None:
+    """Keep us findable where we are, forever: with our offer when we have one, else with our addresses alone."""
+    published, published_at = net.multiaddrs(), -inf
+    while True:
+        moved = net.multiaddrs() != published
+        if moved:
+            await loop.tell(AddressesChanged(net.multiaddrs()))
+        if loop.state.settings.provider is None and (moved or trio.current_time() - published_at > RECORD_EVERY_S):
+            try:
+                await publisher.publish(None)
+                published_at = trio.current_time()
+            except (Retryable, Permanent) as error:
+                log.info("our addresses are not published", reason=str(error))
+        published = net.multiaddrs()
+        await trio.sleep(ADDRESS_LOOK_S)

@@ -1,0 +1,58 @@
+"""Registrations: what the chain says of the providers in the book: who owns a node key, and how much is staked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from metering.units import NANOS_PER_SECOND, Address, Amount
+from xnode.errors import Permanent, Retryable
+from xnode.ports.chain import Chain
+from xnode.ports.clock import Clock
+
+STAKE_FRESH_NS = 60 * NANOS_PER_SECOND
+"""A stake read within this is not read again: thawing takes days, so it hardly moves in a minute."""
+
+
+MAX_STAKES_READ = 2_000
+"""At once: twenty batches of a hundred calls. In a larger market the others are read the next times, and not known until then."""
+
+
+class Registrations:
+    """Remembers answers. An answer that the chain did not give is absent: "not known" is neither "not registered" nor zero."""
+
+    def __init__(self, chain: Chain, clock: Clock) -> None:
+        self._chain, self._clock = chain, clock
+        self._owners: dict[Address, Address | None] = {}
+        self._stakes: dict[Address, tuple[int, Amount]] = {}
+
+    async def learn_owner(self, node: Address, anew: bool = False) -> None:
+        """Ask the chain who owns a node key, unless that is known (or anew: even then). "Not registered" is asked again, because
+        that may change at any moment."""
+        if anew or self._owners.get(node) is None:
+            try:
+                self._owners[node] = await self._chain.provider_of(node)
+            except (Retryable, Permanent):
+                self._owners.pop(node, None)
+
+    def knows_owner(self, node: Address) -> bool:
+        """True when the chain has answered who owns the node key."""
+        return node in self._owners
+
+    def owner_of(self, node: Address) -> Address | None:
+        """The registered owner; None when there is none, or none is known."""
+        return self._owners.get(node)
+
+    async def read_stakes(self, providers: Iterable[Address]) -> Mapping[Address, Amount]:
+        """The providers' stakes in base units of OPENX, asked for in one batch; those that cannot be had are absent."""
+        wanted, now_ns = sorted(set(providers)), self._clock.now_ns()
+        due = [one for one in wanted if one not in self._stakes or now_ns - self._stakes[one][0] > STAKE_FRESH_NS]
+        if due:
+            due = due[:MAX_STAKES_READ]
+            try:
+                found = await self._chain.stakes_of(due)
+            except (Retryable, Permanent):
+                found = ()
+                for one in due:
+                    self._stakes.pop(one, None)
+            self._stakes |= {one: (now_ns, stake) for one, stake in zip(due, found, strict=False)}
+        return {one: self._stakes[one][1] for one in wanted if one in self._stakes}
