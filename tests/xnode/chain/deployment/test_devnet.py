@@ -149,12 +149,26 @@ def test_another_process_of_that_pid_is_left_alone(tmp_path: Path) -> None:
     anvil.end_left_over(tmp_path)
 
 
-def test_without_anvil_it_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("beside", "hint"), [("checkout", "make chain-node"), ("site-packages", "getfoundry")])
+def test_without_anvil_it_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, beside: str, hint: str
+) -> None:
+    (tmp_path / "checkout").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(anvil, "_NODE_MODULES", tmp_path)
-    with pytest.raises(UserError, match="make chain-node") as caught:
+    monkeypatch.delenv(anvil.VARIABLE, raising=False)
+    monkeypatch.setattr(anvil, "_CONTRACTS", tmp_path / beside)
+    with pytest.raises(UserError, match=hint) as caught:
         anvil.find_anvil()
     assert caught.value.code == ExitCode.NOT_FOUND
+
+
+def test_an_anvil_that_is_named_is_the_one_that_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    named = tmp_path / "my-anvil"
+    monkeypatch.setenv(anvil.VARIABLE, str(named))
+    with pytest.raises(UserError, match=anvil.VARIABLE):
+        anvil.find_anvil()
+    named.touch(0o755)
+    assert anvil.find_anvil() == named
 
 
 async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
