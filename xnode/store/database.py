@@ -137,6 +137,7 @@ def make_durable(connection: Any, _record: Any) -> None:
         cursor.execute("SET SESSION synchronous_commit TO on")
         cursor.execute("SHOW fsync")
         if cursor.fetchone() != ("on",):
+            connection.close()
             raise Permanent(
                 "the database server runs with fsync = off and loses commits in a power cut", hint="turn it on"
             )

@@ -33,6 +33,7 @@ class PostgresServer:
         self._folder = Path(tempfile.mkdtemp(prefix="xnode-pg-"))
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
+        self._drain: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> PostgresServer:
         try:
@@ -67,7 +68,8 @@ class PostgresServer:
         for line in process.stdout:
             if b"ready to accept connections" in line:
                 # What it says afterwards must not fill the pipe and stop it.
-                subprocess.Popen(["cat"], stdin=process.stdout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                null = subprocess.DEVNULL
+                self._drain = subprocess.Popen(["cat"], stdin=process.stdout, stdout=null, stderr=null)
                 process.stdout.close()
                 return
         raise AssertionError("PostgreSQL did not start")
@@ -78,6 +80,8 @@ class PostgresServer:
             self._process.send_signal(how)
             self._process.wait(START_S)
             self._process = None
+            if self._drain is not None:
+                self._drain.wait(START_S)
 
     def make_url(self, database: str, password: str = PASSWORD) -> str:
         """As an operator writes it."""
