@@ -93,7 +93,7 @@ coverage: python  ## test-fast again, counting: which lines of the cores no test
 	@COVERAGE_FILE=.cache/coverage $(VENV)/bin/coverage run -m pytest -q $(CORE_TESTS) $(ARGS)
 	@COVERAGE_FILE=.cache/coverage $(VENV)/bin/coverage report
 
-wheel-test: python chain-node  ## A wheel without extras in an environment of its own: every command works or says what it lacks.
+wheel-test: man chain-node  ## A wheel without extras in an environment of its own: every command works or says what it lacks.
 	@$(PY) -m pytest -q tests/test_wheel.py $(ARGS)
 
 # Each is a target, so that they run side by side; -k: all that is wrong is told, not only what comes first.
@@ -148,7 +148,11 @@ docs: $(READY)/docs  ## The docs site, into build/site; needs no network but for
 session: setup  ## The picture of a session in README, recorded anew on a real network.
 	@$(PY) -m examples.record $(ARGS)
 
-wheel: python  ## A wheel with the contracts and the manual inside, into build/dist.
+man: python  ## The man page of every command, into build/xnode.1.
+	@mkdir -p build
+	@$(PY) -m xnode.cli.manual > build/xnode.1
+
+wheel: man  ## A wheel with the contracts and the manual inside, into build/dist.
 	@rm -rf build/dist
 	@$(VENV)/bin/uv build -q --wheel --no-build-isolation --python $(PY) --out-dir build/dist
 	@ls build/dist/*.whl

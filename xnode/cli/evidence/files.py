@@ -42,7 +42,7 @@ _TYPES: dict[str, type[Any]] = {
     "Answer": AnswerDocument,
     "Verdict": VerdictDocument,
 }
-"""What stands as `type` in a page."""
+"""What `type` names in a page."""
 
 
 def export_evidence(rows: Iterable[dict[str, str]], folder: Path, screen: Screen) -> None:
@@ -54,7 +54,7 @@ def export_evidence(rows: Iterable[dict[str, str]], folder: Path, screen: Screen
 
 
 def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
-    """Write the items of a job.evidence or provider.evidence answer, one file a document; the files."""
+    """Write the items of a job.evidence or provider.evidence answer, one file per document; the files."""
     written: list[Path] = []
     vouchers = 0
     for row in rows:
@@ -74,7 +74,7 @@ def export_documents(rows: Iterable[dict[str, str]], folder: Path, screen: Scree
         document = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _TYPES[row["type"]])
         written.append(str(write_document(document, folder)))
     if not written:
-        raise UserError("nothing is held against anybody", where="this node", code=ExitCode.NOT_FOUND)
+        raise UserError("no evidence against another node", where="this node", code=ExitCode.NOT_FOUND)
     screen.show(written, lambda: print("\n".join(written)))
 
 
@@ -193,7 +193,7 @@ def _read_any(path: Path) -> SignedDocument:
     page = _read_page(path)
     kind = _TYPES.get(str(page.get("type")))
     if kind is None:
-        raise _refuse(path, "document_type", f"is no document of ours; there are {', '.join(_TYPES)}")
+        raise _refuse(path, "document_type", f"not a signed document; known types are {', '.join(_TYPES)}")
     document: SignedDocument = _parse_document(path, page, kind)
     return document
 
