@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from inspect import cleandoc
@@ -10,21 +11,28 @@ import click
 
 from xnode import __version__
 from xnode.cli.main import cli, list_exit_codes
+from xnode.cli.terminal.password import VARIABLE as PASSWORD_VARIABLE
+from xnode.home import HOME_VARIABLE
 
-ENVIRONMENT = {
-    "XNODE_HOME": "The node directory, when --home does not name one.",
-    "XNODE_SECTION__KEY": "Overrides KEY of [SECTION] in config.toml.",
-    "XNODE_ANVIL": "The anvil that xnode devnet up runs, when it is not on PATH.",
-    "ETH_FROM": "The wallet to use, by name or address, where a command takes one.",
-    "ETH_PASSWORD": "A file with the wallet's password.",
-    "NO_COLOR": "When set, nothing is colored.",
+VARIABLES = {
+    HOME_VARIABLE: "the node's home, as `--home`",
+    "ETH_FROM": "the wallet that a command uses, where it has `--from`, `--owner` or `--payer`",
+    "ETH_KEYSTORE": "the folder of the wallets' key files; without it `keystore` in the home",
+    PASSWORD_VARIABLE: "file with the wallet's password, as `--password-file`",
+    "XNODE_ANVIL": "the anvil that `xnode devnet up` runs; without it the one on PATH",
+    "NO_COLOR": "when set, no colors",
 }
+"""What commands read besides the settings."""
+
+SETTING = {"XNODE_SECTION__KEY": "overrides KEY of [SECTION] in config.toml"}
 
 FILES = {
-    "~/.xnode/config.toml": "The node's settings.",
-    "~/.xnode/keystore/": "Wallets, as encrypted key files.",
-    "~/.xnode/daemon.log": "What a daemon in the background logs.",
+    "~/.xnode/config.toml": "the node's settings",
+    "~/.xnode/keystore/": "wallets, as encrypted key files",
+    "~/.xnode/daemon.log": "what a daemon in the background logs",
 }
+
+_CODE = re.compile(r"`([^`]+)`")
 
 
 def make_manual() -> str:
@@ -40,7 +48,7 @@ def make_manual() -> str:
         if len(path) > 1:
             lines += _describe(command, path, f'.SS "{_escape(" ".join(path))}"', ".PP")
     lines += [".SH EXIT STATUS", *_list_terms(dict(list_exit_codes()))]
-    lines += [".SH ENVIRONMENT", *_list_terms(ENVIRONMENT), ".SH FILES", *_list_terms(FILES)]
+    lines += [".SH ENVIRONMENT", *_list_terms(VARIABLES | SETTING), ".SH FILES", *_list_terms(FILES)]
     return "\n".join(lines) + "\n"
 
 
@@ -81,8 +89,8 @@ def _list_terms(terms: dict[str, str]) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    """Text that roff sets as it is."""
-    text = text.replace("\\", r"\e").replace("-", r"\-")
+    """Text that roff sets as it is, with what is in backticks in bold."""
+    text = _CODE.sub(r"\\fB\1\\fR", text.replace("\\", r"\e").replace("-", r"\-"))
     return rf"\&{text}" if text.startswith((".", "'")) else text
 
 
