@@ -120,6 +120,7 @@ def test_an_anvil_left_over_in_the_folder_is_ended(tmp_path: Path) -> None:
     (tmp_path / "anvil.pid").write_text(str(chain.process.pid))
     anvil.end_left_over(tmp_path)
     assert is_ended(chain.process.pid)
+    chain.end()
 
 
 async def test_a_second_devnet_in_the_folder_is_refused_and_the_first_lives(tmp_path: Path) -> None:
@@ -174,9 +175,10 @@ def test_an_anvil_that_is_named_is_the_one_that_runs(monkeypatch: pytest.MonkeyP
 async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
-    with pytest.raises(ExceptionGroup) as caught:
-        async with open_devnet(options(tmp_path, port=port)):
-            pass
+    async with listeners[0]:
+        with pytest.raises(ExceptionGroup) as caught:
+            async with open_devnet(options(tmp_path, port=port)):
+                pass
     found = caught.value.subgroup(Permanent)
     assert found is not None
     assert "anvil did not start" in repr(found)
