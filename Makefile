@@ -113,7 +113,7 @@ check-types: python
 	@$(VENV)/bin/mypy
 
 check-layers: python
-	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/lint-imports --no-logo
 
 format: python  ## Code and prose as check-format wants them.
 	@$(VENV)/bin/ruff format -q .

@@ -70,7 +70,17 @@ def install(wheel: Path, folder: Path) -> Path:
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with nothing but the wheel and what it depends on."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [UV, "build", "-q", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", folder]
+    build: list[str | Path] = [
+        UV,
+        "build",
+        "-q",
+        "--wheel",
+        "--no-build-isolation",
+        "--python",
+        sys.executable,
+        "--out-dir",
+        folder,
+    ]
     done = run(build, ROOT)
     assert done.returncode == 0, done.stderr
     (wheel,) = folder.glob("*.whl")

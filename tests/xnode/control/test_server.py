@@ -60,7 +60,7 @@ async def _ask(path: Path, method: str, **params: Any) -> Any:
 
 @asynccontextmanager
 async def _open(path: Path) -> AsyncIterator[trio.SocketStream]:
-    async with await trio.open_unix_socket(path) as stream:
+    async with await trio.open_unix_socket(str(path)) as stream:
         yield stream
 
 

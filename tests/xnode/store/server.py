@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -97,13 +98,13 @@ class PostgresServer:
         """As the owner, outside of any transaction."""
         where = {"host": str(self._folder), "port": PORT, "user": USER, "password": PASSWORD, "dbname": "postgres"}
         with psycopg.connect(**where, autocommit=True) as connection:  # type: ignore[arg-type]
-            connection.execute(sql.SQL(command))  # type: ignore[arg-type]
+            connection.execute(sql.SQL(command))
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._binaries / program), *arguments]
         subprocess.run(command, cwd=self._folder, check=True, capture_output=True, timeout=START_S, **_as_owner())
 
 
-def _as_owner() -> dict[str, object]:
+def _as_owner() -> dict[str, Any]:
     # PostgreSQL refuses to run as root.
     return {"user": _OWNER, "group": _OWNER, "extra_groups": []} if os.geteuid() == 0 else {}
