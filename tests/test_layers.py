@@ -74,9 +74,7 @@ def test_an_arrow_upwards_within_a_room_is_found(copied: Path, path: str, module
     assert f"{path.removesuffix('.py').replace('/', '.')} -> {module}" in result.stdout
 
 
-@pytest.mark.parametrize(
-    "name", ["xnode/utils.py", "xnode/helpers/__init__.py", "xnode/net/utils.py", "xnode/runtime/podman/utils.py"]
-)
+@pytest.mark.parametrize("name", ["xnode/utils.py", "xnode/helpers/__init__.py", "xnode/net/utils.py"])
 def test_a_module_without_a_layer_is_found(copied: Path, name: str) -> None:
     path = copied / name
     path.parent.mkdir(exist_ok=True)
