@@ -76,7 +76,7 @@ demo: setup  ## The main job, end to end. make demo ARGS=--keep leaves the netwo
 test: setup $(READY)/test-system slither  ## Everything CI runs, on real parts; as root, because containers are real.
 	@$(PY) -m pytest $(ARGS)
 
-t: python  ## Tests by a word of their name, or by path: make t K=voucher. By name not the end-to-end ones.
+t: python  ## Tests by a word of their name (not the end-to-end ones), or by path: make t K=voucher.
 	@$(PY) -m pytest -q $(if $(findstring /,$(K)),$(K),-k '$(K)' tests --ignore=tests/e2e) $(ARGS)
 
 CORE_TESTS := tests/metering tests/scheduler tests/xnode/node tests/sim
@@ -96,7 +96,7 @@ coverage: python  ## test-fast again, counting: which lines of the cores no test
 wheel-test: man chain-node  ## A wheel without extras in an environment of its own: every command works or says what it lacks.
 	@$(PY) -m pytest -q tests/test_wheel.py $(ARGS)
 
-# Each is a target, so that they run side by side; -k: all that is wrong is told, not only what comes first.
+# Each is a target, so that they run side by side; -k: all that is wrong is shown, not only what comes first.
 check: python  ## Format, lint, types, layers.
 	@$(MAKE) -s -k -j4 -O check-format check-prose check-lint check-types check-layers
 

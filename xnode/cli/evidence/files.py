@@ -166,13 +166,13 @@ def read_evidence(folder: Path) -> list[LeaseEvidence]:
             lease[noun].append(_read_document(path, _NAMES[noun]))
     if not documents:
         raise _refuse(
-            folder, "evidence_empty", "there is no evidence here; write some with `xnode job receipts --export`"
+            folder, "evidence_empty", "no evidence found", "write some with `xnode job receipts JOB --export DIR`"
         )
     return [_make_evidence(folder, lease, found) for lease, found in documents.items()]
 
 
 def read_documents(paths: Iterable[Path]) -> list[SignedDocument]:
-    """The documents in these files and folders, of any kind. Raises UserError, REFUSED, naming the first that is none.
+    """The documents in these files and folders, of any kind. Raises UserError, REFUSED, naming the first that is not one.
 
     Of a folder those files are read that are named as documents are, like receipt-*.json.
     """
@@ -223,7 +223,7 @@ def _read_page(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _refuse(path, "document_unreadable", f"is not JSON: {error!s:.100}") from error
     if not isinstance(page, dict):
-        raise _refuse(path, "document_unreadable", "is not a document of ours: it is no object")
+        raise _refuse(path, "document_unreadable", "not a signed document: it is not a JSON object")
     return page
 
 
@@ -234,17 +234,17 @@ def _parse_document(path: Path, page: dict[str, Any], kind: type[Any]) -> Any:
     except ValueError:
         raw = None
     if raw is None:
-        raise _refuse(path, "document_unreadable", "is not a document of ours: `bytes` must be a string of hex digits")
+        raise _refuse(path, "document_unreadable", "not a signed document: `bytes` must be a string of hex digits")
     try:
         document = decode_strict(raw, kind)
         due = make_page(document)
     except (ValueError, OverflowError) as error:
-        raise _refuse(path, "document_bytes", f"its bytes are no {kind.__name__}: {str(error)[:100]}") from error
+        raise _refuse(path, "document_bytes", f"its bytes are not a {kind.__name__}: {str(error)[:100]}") from error
     for name in (*due, *page):
         if page.get(name) != due.get(name) or name not in page or name not in due:
             raise _refuse(path, "document_differs", f"{name} is not what the signed bytes say")
     return document
 
 
-def _refuse(path: Path, code: str, detail: str) -> UserError:
-    return UserError(f"{code}: {detail}", where=str(path), code=ExitCode.REFUSED)
+def _refuse(path: Path, code: str, detail: str, hint: str = "") -> UserError:
+    return UserError(f"{code}: {detail}", where=str(path), hint=hint, code=ExitCode.REFUSED)

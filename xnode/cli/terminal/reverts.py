@@ -199,7 +199,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
 
 
 def explain(revert: Revert) -> UserError:
-    """What a person is told of a refusal: one line, with what to do."""
+    """What a person sees of a refusal: one line, with what to do."""
     known = MEANINGS.get(revert.name)
     if known is None:
         return UserError(f"the contract refused it: {revert}", hint=_TRY_AGAIN, code=ExitCode.REFUSED)
