@@ -1,4 +1,4 @@
-# One door: make demo | test | check | bench. Each installs what it needs first (see README).
+# One door: make demo | test | check | bench; make help names the rest. Each installs what it needs first (see README).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -11,10 +11,13 @@ SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebst
 TEST_PACKAGES := postgresql
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup system python chain-node slither demo test test-fast test-deaths check bench contracts-test sim-economy docs session wheel t help clean
+.DEFAULT_GOAL := help
+.PHONY: help setup system python chain-node slither demo test t test-fast test-deaths coverage wheel-test
+.PHONY: check check-format check-prose check-lint check-types check-layers format bench contracts-test sim-economy
+.PHONY: docs session wheel man clean
 
 help:  ## What there is.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 16
+	@sed -nE 's/^([a-z-]+):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: system python chain-node  ## Everything that demo, test and bench need.
 
@@ -70,23 +73,52 @@ $(READY)/slither: contracts/slither.lock | $(READY)/python
 demo: setup  ## The main job, end to end. make demo ARGS=--keep leaves the network up.
 	@$(PY) -m examples.demo $(ARGS)
 
-test: setup $(READY)/test-system slither  ## Everything CI runs.
+test: setup $(READY)/test-system slither  ## Everything CI runs, on real parts; as root, because containers are real.
 	@$(PY) -m pytest $(ARGS)
 
-test-fast: python  ## The pure cores only.
-	@$(PY) -m pytest -q tests/metering tests/scheduler tests/xnode/node tests/sim $(ARGS)
-
-t: python  ## Tests by a word of their name, or by path: make t K=voucher. Not the end-to-end ones, unless by path.
+t: python  ## Tests by a word of their name (not the end-to-end ones), or by path: make t K=voucher.
 	@$(PY) -m pytest -q $(if $(findstring /,$(K)),$(K),-k '$(K)' tests --ignore=tests/e2e) $(ARGS)
 
-check: python  ## Format, lint, types, layers.
-	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/mypy
-	@$(VENV)/bin/lint-imports
+CORE_TESTS := tests/metering tests/scheduler tests/xnode/node tests/sim
+
+test-fast: python  ## The pure cores and the simulation; no root, no network.
+	@$(PY) -m pytest -q $(CORE_TESTS) $(ARGS)
 
 test-deaths: setup  ## kill -9 at every point of a job's flow on real parts; about fifteen minutes.
 	@E2E=all $(PY) -m pytest tests/e2e $(ARGS)
+
+# Everything else in the suite runs in processes of its own or waits for real parts, where counting lines costs time and
+# tells little.
+coverage: python  ## test-fast again, counting: which lines of the cores no test runs.
+	@COVERAGE_FILE=.cache/coverage $(VENV)/bin/coverage run -m pytest -q $(CORE_TESTS) $(ARGS)
+	@COVERAGE_FILE=.cache/coverage $(VENV)/bin/coverage report
+
+wheel-test: man chain-node  ## A wheel without extras in an environment of its own: every command works or says what it lacks.
+	@$(PY) -m pytest -q tests/test_wheel.py $(ARGS)
+
+# Each is a target, so that they run side by side; -k: all that is wrong is shown, not only what comes first.
+check: python  ## Format, lint, types, layers.
+	@$(MAKE) -s -k -j4 -O check-format check-prose check-lint check-types check-layers
+
+check-format: python
+	@$(VENV)/bin/ruff format --check -q . || { echo "hint: make format" >&2; exit 1; }
+
+check-prose: python
+	@$(PY) .ci/prose.py --check
+
+check-lint: python
+	@$(VENV)/bin/ruff check -q .
+
+check-types: python
+	@$(VENV)/bin/mypy
+
+check-layers: python
+	@$(VENV)/bin/lint-imports --no-logo
+
+format: python  ## Code and prose as check-format wants them.
+	@$(VENV)/bin/ruff format -q .
+	@$(VENV)/bin/ruff check -q --select I --fix .
+	@$(PY) .ci/prose.py
 
 contracts-test: chain-node  ## The contracts alone, by forge.
 	@cd contracts && npx --no-install forge test
@@ -116,10 +148,14 @@ docs: $(READY)/docs  ## The docs site, into build/site; needs no network but for
 session: setup  ## The picture of a session in README, recorded anew on a real network.
 	@$(PY) -m examples.record $(ARGS)
 
-wheel: python  ## A wheel with the contracts inside, into build/dist.
+man: python  ## The man page of every command, into build/xnode.1.
+	@mkdir -p build
+	@$(PY) -m xnode.cli.manual > build/xnode.1
+
+wheel: man  ## A wheel with the contracts and the manual inside, into build/dist.
 	@rm -rf build/dist
 	@$(VENV)/bin/uv build -q --wheel --no-build-isolation --python $(PY) --out-dir build/dist
 	@ls build/dist/*.whl
 
-clean:
+clean:  ## Take away build, caches and what is installed in them; .venv stays.
 	@rm -rf .cache build .pytest_cache .mypy_cache .ruff_cache

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from code_words import CodeWord, find_codes, find_end_reasons
 
+from xnode.cli.manual import VARIABLES
 from xnode.cli.terminal.failure import INTERRUPTED, PIPE_CLOSED
-from xnode.cli.terminal.password import VARIABLE as PASSWORD_VARIABLE
 from xnode.config.catalog import Section, Setting, sections
 from xnode.errors import ExitCode
-from xnode.home import HOME_VARIABLE
 from xnode.jobfile.fields import Key
 from xnode.jobfile.forms import WRITTEN
 from xnode.jobfile.keys import JOB_KEYS
@@ -27,16 +26,6 @@ from xnode.jobfile.read import make_example
 ROOT = Path(__file__).parent.parent
 WIDTH = 100
 MADE = "<!-- made by `python docs/generate.py`; change the code, not this page -->"
-
-
-VARIABLES = {
-    HOME_VARIABLE: "the node's home, as `--home`",
-    "ETH_FROM": "the wallet that a command uses, where it has `--from`, `--owner` or `--payer`",
-    "ETH_KEYSTORE": "the folder of the wallets' key files; without it `keystore` in the home",
-    PASSWORD_VARIABLE: "file with the wallet's password, as `--password-file`",
-    "NO_COLOR": "when set, no colours",
-}
-"""What commands read besides the settings."""
 
 
 def make_config_page() -> str:

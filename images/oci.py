@@ -78,7 +78,7 @@ def _pack(layer: BinaryIO, blobs: Path) -> tuple[str, dict[str, Any]]:
     plain, fresh = Hashing(), blobs / ".layer"
     with fresh.open("wb") as file:
         packed = Hashing(file)
-        with gzip.GzipFile(fileobj=packed, filename="", mode="wb", compresslevel=6, mtime=0) as packer:  # type: ignore[call-overload]
+        with gzip.GzipFile(fileobj=packed, filename="", mode="wb", compresslevel=6, mtime=0) as packer:
             while chunk := layer.read(CHUNK_BYTES):
                 plain.write(chunk)
                 packer.write(chunk)

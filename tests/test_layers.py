@@ -74,11 +74,37 @@ def test_an_arrow_upwards_within_a_room_is_found(copied: Path, path: str, module
     assert f"{path.removesuffix('.py').replace('/', '.')} -> {module}" in result.stdout
 
 
-def test_a_module_without_a_layer_is_found(copied: Path) -> None:
-    (copied / "xnode/net/utils.py").write_text("")
+@pytest.mark.parametrize("name", ["xnode/utils.py", "xnode/helpers/__init__.py", "xnode/net/utils.py"])
+def test_a_module_without_a_layer_is_found(copied: Path, name: str) -> None:
+    path = copied / name
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
     result = lint(copied)
     assert result.returncode != 0
-    assert "utils" in result.stdout
+    assert name.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".") in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("adapter", "other"),
+    [
+        ("xnode/net/rpc.py", "xnode.chain.client"),
+        ("xnode/chain/client.py", "xnode.store.database"),
+        ("xnode/runtime/host/hardware.py", "xnode.net.wire"),
+        ("xnode/wallet/keystore.py", "xnode.config.settings"),
+    ],
+)
+def test_an_adapter_that_imports_another_is_found(copied: Path, adapter: str, other: str) -> None:
+    path = copied / adapter
+    path.write_text(path.read_text() + f"\nimport {other}\n")
+    result = lint(copied)
+    assert result.returncode != 0
+    assert f"{adapter.removesuffix('.py').replace('/', '.')} -> {other}" in result.stdout
+
+
+def test_no_module_is_named_for_what_it_lacks() -> None:
+    names = ("utils", "util", "helpers", "common", "manager", "base", "misc")
+    found = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.stem in names]
+    assert found == []
 
 
 def test_the_rules_name_everything_a_core_must_not_import() -> None:

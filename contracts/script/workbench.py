@@ -49,9 +49,9 @@ class Compiler:
         return self._ask(asked).get("bytecode")
 
     def close(self) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait(10)
+        # Its standard input ends, and so does it.
+        with self._process:
+            pass
 
     def _ask(self, asked: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin and self._process.stdout

@@ -11,6 +11,7 @@ import time
 import zlib
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 INPUT = Path("/work/in/text.txt")
 OUTPUT = Path("/work/out")
@@ -19,12 +20,16 @@ STEPS = 20
 TOP = 5_000
 MAX_GRAMS = 400_000
 
+Gram = tuple[bytes, ...]
+
 
 def main() -> None:
     data_bytes = INPUT.stat().st_size
     print(f"reading {data_bytes:,} bytes on python {sys.version.split()[0]}", flush=True)
-    words, bigrams, trigrams = Counter(), Counter(), Counter()
-    lines = defaultdict(list)
+    words: Counter[bytes] = Counter()
+    bigrams: Counter[Gram] = Counter()
+    trigrams: Counter[Gram] = Counter()
+    lines: defaultdict[bytes, list[int]] = defaultdict(list)
     begun, seen, shown = time.monotonic(), 0, 0
     with INPUT.open("rb") as file:
         for number, line in enumerate(file):
@@ -57,12 +62,12 @@ def main() -> None:
     print(f"done: {totals['words']:,} words, {totals['distinct']:,} distinct, index {index_bytes:,} bytes", flush=True)
 
 
-def trim(counter: Counter) -> Counter:
+def trim(counter: Counter[Gram]) -> Counter[Gram]:
     """Rare n-grams make way when there are too many: the table of the most frequent ones hardly notices."""
     return Counter(dict(counter.most_common(MAX_GRAMS // 2))) if len(counter) > MAX_GRAMS else counter
 
 
-def write_table(name: str, counter: Counter) -> None:
+def write_table(name: str, counter: Counter[Any]) -> None:
     rows = sorted(counter.items(), key=lambda row: (-row[1], row[0]))[:TOP]
     with (OUTPUT / f"{name}.tsv").open("w") as file:
         for gram, count in rows:
@@ -70,7 +75,7 @@ def write_table(name: str, counter: Counter) -> None:
             file.write(f"{count}\t{text}\n")
 
 
-def write_index(lines: dict) -> int:
+def write_index(lines: dict[bytes, list[int]]) -> int:
     packer, size = zlib.compressobj(9), 0
     with (OUTPUT / "index.bin").open("wb") as file:
         for word in sorted(lines):

@@ -9,6 +9,7 @@ import gc
 import random
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -128,10 +129,8 @@ def run(sizes: tuple[int, ...] = (1_000, 10_000)) -> list[dict[str, Any]]:
                 scan_naively(offers, job, preferences)
             ), job
         ways: dict[str, Callable[[Job], Any]] = {
-            "naive scan of objects": lambda job, offers=offers, preferences=preferences: scan_naively(
-                offers, job, preferences
-            ),
-            "book": lambda job, index=index, preferences=preferences: index.find_best(job, preferences, NOW_NS, COUNT),
+            "naive scan of objects": partial(scan_naively, offers, preferences=preferences),
+            "book": partial(index.find_best, preferences=preferences, now_ns=NOW_NS, count=COUNT),
         }
         rows += [{"offers": size, "way": way, **measure(search, jobs)} for way, search in ways.items()]
     return rows

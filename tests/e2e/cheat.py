@@ -35,6 +35,6 @@ async def open_row(self: Products, _device: int, row: int) -> OpenedRow:
 if __name__ == "__main__":
     Products._run = run  # type: ignore[method-assign]
     Products.wait_roots = wait_roots  # type: ignore[method-assign]
-    Products.multiply_vector = multiply_vector  # type: ignore[method-assign]
-    Products.open_row = open_row  # type: ignore[method-assign]
+    Products.multiply_vector = multiply_vector  # type: ignore[assignment, method-assign]
+    Products.open_row = open_row  # type: ignore[assignment, method-assign]
     main()

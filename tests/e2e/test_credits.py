@@ -70,7 +70,7 @@ def test_a_job_paid_in_credits_burns_them_where_it_ran_and_frees_what_it_may_min
     assert Decimal(after["outstanding"]) == 24 - cost, "what served the job is owed no more"
     assert Decimal(after["mintable"]) == cost, "and may be minted again"
     supply, held, paid_out = read_credits(net, read_wallet(provider))
-    assert (supply, paid_out) == (24 - cost, 0), "burned, and not paid out"
+    assert supply == 24 - cost and paid_out == 0, "burned, and not paid out"
     assert held == 5 - cost
     record = ask(net, provider, "provider", "reputation")
     settled = {row["asset"]: Decimal(row["settled"]) for row in record["assets"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import trio
 
@@ -14,9 +14,17 @@ LOOK_S = 0.01
 """Between looks: the only sleep of the tests; everything else waits for an event or runs on a clock of its own."""
 
 
+@overload
 async def wait_until(
-    look: Callable[[], T | Awaitable[T]], within_s: float = 30.0, despite: type[Exception] | tuple[()] = ()
-) -> T:
+    look: Callable[[], Awaitable[T]], within_s: float = 30.0, despite: type[Exception] | tuple[()] = ()
+) -> T: ...
+
+
+@overload
+async def wait_until(look: Callable[[], T], within_s: float = 30.0, despite: type[Exception] | tuple[()] = ()) -> T: ...
+
+
+async def wait_until(look: Callable[[], Any], within_s: float = 30.0, despite: type[Exception] | tuple[()] = ()) -> Any:
     """The first true answer of `look`, which may be async; raises trio.TooSlowError when there is none within the time.
 
     despite: an error that only says that it is not so yet.
@@ -25,7 +33,7 @@ async def wait_until(
         while True:
             try:
                 answer = look()
-                found: T = await answer if isawaitable(answer) else answer  # type: ignore[assignment]
+                found = await answer if isawaitable(answer) else answer
                 if found:
                     return found
             except despite:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from eth_account.messages import encode_typed_data
-from eth_utils import keccak as oracle_keccak
+from eth_utils.crypto import keccak as oracle_keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs

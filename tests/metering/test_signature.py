@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from eth_account import Account
 from eth_account._utils.signing import sign_message_hash
-from eth_keys import keys
+from eth_keys.datatypes import PrivateKey, Signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +32,7 @@ def test_a_signature_names_its_signer_and_is_the_oracles(digest: Hash32, number:
     assert recover_signer(digest, signature) == address_of(number)
     assert is_signed_by(address_of(number), digest, signature)
     assert not is_signed_by(address_of(number + 1), digest, signature)
-    assert signature == sign_message_hash(keys.PrivateKey(key.secret), digest)[3]
+    assert signature == sign_message_hash(PrivateKey(key.secret), digest)[3]
 
 
 @given(st.integers(0, 2**64))
@@ -46,7 +46,7 @@ def test_addresses_are_ethereums(number: int) -> None:
 @settings(max_examples=30)
 def test_high_s_is_refused_although_it_recovers(digest: Hash32) -> None:
     signature = malleate(sign_digest(make_key(1), digest))
-    raw = keys.Signature(signature[:64] + bytes((signature[64] - 27,)))
+    raw = Signature(signature[:64] + bytes((signature[64] - 27,)))
     assert raw.recover_public_key_from_msg_hash(digest).to_canonical_address() == address_of(1)
     assert recover_signer(digest, signature) is None
 

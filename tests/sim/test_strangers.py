@@ -192,8 +192,8 @@ def test_terms_that_differ_in_anything_from_the_quote_are_refused(
     due = LeaseTerms(
         body.job_hash, held.digest, body.submitter, held.quote.provider, held.quote.node, escrow_id_of(SEPARATOR, used),
         0, body.asset, body.resources, body.tariff, body.cost_limit, body.exposure_limit, body.interval_ns,
-        body.duration_limit_ns, QUOTED_AT_NS + NANOS_PER_SECOND, *msgspec.structs.astuple(body.promise),
-        body.exposure_intervals,
+        body.duration_limit_ns, QUOTED_AT_NS + NANOS_PER_SECOND, body.promise.availability_ppm,
+        body.promise.refund_ppm, body.exposure_intervals,
     )  # fmt: skip
     asked = msgspec.structs.replace(due, **altered)
     signature = sign_digest(make_key(0), lease_id_of(SEPARATOR, asked))

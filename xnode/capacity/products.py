@@ -32,6 +32,7 @@ from xnode.capacity.worker_request import (
     encode_frame,
 )
 from xnode.errors import Permanent
+from xnode.extras import require_module
 from xnode.repeated_event import RepeatedEvent
 
 ONE_THREAD = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")}
@@ -109,7 +110,8 @@ class WorkerProcess:
 
 @asynccontextmanager
 async def open_worker(*, niceness: int = 0) -> AsyncIterator[WorkerProcess]:
-    """A worker process; killed when the block is left, in any state."""
+    """A worker process; killed when the block is left, in any state. Raises Permanent without numpy."""
+    require_module("numpy", "a capacity challenge")
     command = [sys.executable, "-m", "xnode.capacity.worker", str(niceness)]
     process = await trio.lowlevel.open_process(command, stdin=-1, stdout=-1, env={**os.environ, **ONE_THREAD})
     try:
@@ -182,8 +184,9 @@ async def open_products(
 ) -> AsyncIterator[Products]:
     """Computes all devices of the host at the same time, from now on; everything ends when the block is left.
 
-    Raises Permanent when the host has too little memory for that many.
+    Raises Permanent when the host has too little memory for that many, or no numpy.
     """
+    require_module("numpy", "a capacity challenge")
     check_memory(tasks)
     products = Products(tasks)
     async with trio.open_nursery() as nursery:

@@ -15,17 +15,18 @@ from xnode.errors import ExitCode
 from xnode.home import Home, find_home
 
 COMMANDS = {
-    "wallet": Lazy("xnode.cli.money.wallet:wallet", "Keys that hold money: make, import, list, balance."),
-    "provider": Lazy("xnode.cli.provider.commands:provider", "Sell compute: init, run, status, prices, earnings."),
-    "job": Lazy("xnode.cli.job.commands:job", "Buy compute: validate, plan, submit, follow, results, receipts."),
-    "offer": Lazy("xnode.cli.job.offer:offer", "What providers on the market ask."),
+    "wallet": Lazy("xnode.cli.money.wallet:wallet", "Keys that hold money."),
+    "provider": Lazy("xnode.cli.provider.commands:provider", "Sell compute on this host."),
+    "daemon": Lazy("xnode.cli.node.commands:daemon", "The background node of a submitter."),
     "pay": Lazy("xnode.cli.money.commands:pay", "The deposit that pays for jobs."),
-    "daemon": Lazy("xnode.cli.node.commands:daemon", "The background node of a submitter: run, stop, status."),
-    "chain": Lazy("xnode.cli.chain.commands:chain", "Ask the contracts, or deploy them."),
+    "job": Lazy("xnode.cli.job.commands:job", "Buy compute."),
+    "offer": Lazy("xnode.cli.job.offer:offer", "What providers on the market ask."),
+    "doctor": Lazy("xnode.cli.node.doctor:doctor", "Diagnose this host and node directory."),
+    "audit": Lazy("xnode.cli.evidence.audit:audit", "Check exported evidence without a daemon or a network."),
     "fault": Lazy("xnode.cli.evidence.fault:fault", "Prove a provider wrong by its own signatures."),
-    "audit": Lazy("xnode.cli.evidence.audit:audit", "Check exported receipts, vouchers and terms, without any daemon."),
+    "chain": Lazy("xnode.cli.chain.commands:chain", "Ask the contracts, or deploy them."),
     "devnet": Lazy("xnode.cli.chain.devnet:devnet", "A local chain with the contracts, to try everything on."),
-    "doctor": Lazy("xnode.cli.node.doctor:doctor", "Check this host and home; say what to mend."),
+    "completion": Lazy("xnode.cli.completion:completion", "Print the completion script of a shell."),
 }
 
 
@@ -34,8 +35,12 @@ class _Root(LazyGroup):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Exit codes"):
-            rows = [(str(int(code)), code.meaning) for code in ExitCode]
-            formatter.write_dl([*rows, ("130", "interrupted")])
+            formatter.write_dl(list_exit_codes())
+
+
+def list_exit_codes() -> list[tuple[str, str]]:
+    """Each exit code with what it means."""
+    return [*((str(int(code)), code.meaning) for code in ExitCode), ("130", "interrupted")]
 
 
 @click.group(
@@ -43,12 +48,18 @@ class _Root(LazyGroup):
     lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--home", metavar="DIR", help="The node's folder.  [default: $XNODE_HOME or ~/.xnode]")
+@click.option("--home", metavar="DIR", help="The node directory.  [default: $XNODE_HOME or ~/.xnode]")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.version_option(__version__, prog_name="xnode", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, home: str | None, debug: bool) -> None:
-    """Buy and sell compute: no middleman holds the money, the matching or the data."""
+    """Buy and sell compute: no operator holds funds, matches jobs or stores data.
+
+    \b
+    To sell:  xnode provider init --chain MANIFEST, then xnode provider run
+    To buy:   xnode daemon init --chain MANIFEST, then xnode job submit FILE
+    To try:   xnode devnet up, which makes a MANIFEST
+    """
     ctx.obj = App(find_home(home), debug)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -79,7 +79,8 @@ class Rpc:
         try:
             request = self._make_request(method, body, None)
             await pipe.send(encode_envelope(request), trio.current_time() + REQUEST_S)
-            yield _items(pipe, request, method, peer)
+            async with aclosing(_items(pipe, request, method, peer)) as items:
+                yield items
         finally:
             # The server learns from the reset that the caller has stopped listening.
             await pipe.reset()
@@ -126,7 +127,7 @@ class Rpc:
         return Request(VERSION, method, next(self._ids), max(0, min(left_ms, MAX_DEADLINE_MS)), job, body)
 
 
-async def _items(pipe: Pipe, request: Request, method: str, peer: Peer) -> AsyncIterator[bytes]:
+async def _items(pipe: Pipe, request: Request, method: str, peer: Peer) -> AsyncGenerator[bytes, None]:
     while True:
         response = await _receive(pipe, request, trio.current_time() + SILENCE_S)
         if response.status == "item":

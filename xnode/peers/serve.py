@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import TypeVar
 
 import trio
@@ -122,20 +123,23 @@ class PeerService:
         lease = await self._wait_started(caller, query.lease_id)
         offset = query.offset
         if lease is not None and lease.started_at_ns is not None:
-            async for offset, piece in self._read_log(query.lease_id, query.offset):
-                await send(encode(message.LogPiece(offset, piece, ended=False)))
+            async with aclosing(self._read_log(query.lease_id, query.offset)) as pieces:
+                async for offset, piece in pieces:
+                    await send(encode(message.LogPiece(offset, piece, ended=False)))
         await send(encode(message.LogPiece(offset, b"", ended=True)))
 
-    async def _read_log(self, lease_id: Hash32, offset: int) -> AsyncIterator[tuple[int, bytes]]:
+    async def _read_log(self, lease_id: Hash32, offset: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """Live while the workload is on the host, then the rest from the archive: it is there before the workload goes."""
         assert self._engine is not None
         if not self._archive.has(lease_id):
-            async for after, piece in self._engine.read_logs(lease_id, offset, follow=True):
-                offset = after
-                yield after, piece
+            async with aclosing(self._engine.read_logs(lease_id, offset, follow=True)) as pieces:
+                async for after, piece in pieces:
+                    offset = after
+                    yield after, piece
         if self._archive.has(lease_id):
-            async for after, piece in self._engine.read_kept_log(self._archive.path(lease_id), offset):
-                yield after, piece
+            async with aclosing(self._engine.read_kept_log(self._archive.path(lease_id), offset)) as pieces:
+                async for after, piece in pieces:
+                    yield after, piece
 
     async def _wait_started(self, caller: Address, lease_id: Hash32) -> ProviderLease | None:
         with trio.move_on_after(LOG_WAIT_S):

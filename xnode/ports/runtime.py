@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -79,15 +79,18 @@ class Engine(Protocol):
         """Usage since the start; still exact after the exit, until remove()."""
         ...
 
-    def read_logs(self, lease_id: Hash32, offset: int, follow: bool) -> AsyncIterator[tuple[int, bytes]]:
-        """(offset after this piece, piece) of the merged stdout and stderr from a byte offset on; ends at the exit."""
+    def read_logs(self, lease_id: Hash32, offset: int, follow: bool) -> AsyncGenerator[tuple[int, bytes], None]:
+        """(offset after this piece, piece) of the merged stdout and stderr from a byte offset on; ends at the exit.
+
+        Close it (contextlib.aclosing) when you stop in the middle: it holds the file open.
+        """
         ...
 
     async def keep_log(self, lease_id: Hash32, into: Path) -> None:
         """Copy the raw log to a file from which read_kept_log() reads on at the same offsets, after remove() too."""
         ...
 
-    def read_kept_log(self, kept: Path, offset: int) -> AsyncIterator[tuple[int, bytes]]:
+    def read_kept_log(self, kept: Path, offset: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """As read_logs() of a workload that has exited, from a kept file."""
         ...
 

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from xnode.errors import Permanent
+from xnode.extras import require_module
 
 _BUSY_TIMEOUT_MS = 10_000
 _CHECKPOINT_PAGES = 4_000
@@ -46,6 +47,8 @@ def _make_engine(url: str) -> Engine:
         event.listen(engine, "connect", set_pragmas)
         event.listen(engine, "begin", _begin_immediate)
         return engine
+    if parsed.get_driver_name() == "psycopg":
+        require_module("psycopg", f"database {create_url_for_people(url)}")
     waits = {name: value for name, value in _POSTGRES_WAITS.items() if name not in parsed.query}
     engine = create_engine(parsed, pool_pre_ping=True, connect_args=waits)
     event.listen(engine, "connect", make_durable)
@@ -134,6 +137,7 @@ def make_durable(connection: Any, _record: Any) -> None:
         cursor.execute("SET SESSION synchronous_commit TO on")
         cursor.execute("SHOW fsync")
         if cursor.fetchone() != ("on",):
+            connection.close()
             raise Permanent(
                 "the database server runs with fsync = off and loses commits in a power cut", hint="turn it on"
             )

@@ -65,7 +65,7 @@ def test_the_time_is_judged_from_the_draw_and_by_who_was_there(
     watched_s: float, answered_s: float | None, now_s: float, expected: str | None
 ) -> None:
     answered = None if answered_s is None else SEEN + round(answered_s * SECOND)
-    now, watched = SEEN + round(now_s * SECOND), SEEN + watched_s * SECOND
+    now, watched = SEEN + round(now_s * SECOND), SEEN + round(watched_s * SECOND)
     assert ALLOWANCE_NS == 5 * SECOND and AWAY_NS == 10 * SECOND
     assert judge_time(SEEN, watched, answered, LIMIT, now) == expected
 

@@ -35,12 +35,15 @@ class DevChain:
     """A running anvil; manifest: None until something is deployed."""
 
     process: subprocess.Popen[bytes]
+    drain: subprocess.Popen[bytes]
+    """Reads on: what anvil says must not fill the pipe and stop it."""
     url: str
     manifest: Manifest | None = None
 
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
+        self.drain.wait()
 
 
 def start_anvil(*arguments: str, port: int = 0, chain_id: int = CHAIN_ID) -> DevChain:
@@ -51,10 +54,10 @@ def start_anvil(*arguments: str, port: int = 0, chain_id: int = CHAIN_ID) -> Dev
     for line in process.stdout:
         found = re.search(rb"Listening on (\S+)", line)
         if found:
-            # What it says afterwards must not fill the pipe and stop it.
-            subprocess.Popen(["cat"], stdin=process.stdout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            null = subprocess.DEVNULL
+            drain = subprocess.Popen(["cat"], stdin=process.stdout, stdout=null, stderr=null)
             process.stdout.close()
-            return DevChain(process, "http://" + found[1].decode())
+            return DevChain(process, drain, "http://" + found[1].decode())
     raise AssertionError("anvil did not start")
 
 

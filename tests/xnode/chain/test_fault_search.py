@@ -241,7 +241,12 @@ def make_receipt(ground: Ground, key: int = NODE, **changes: Any) -> SignedRecei
 
 def make_document(ground: Ground, kind: Any, key: int = NODE, **changes: Any) -> NumberedDocument:
     domain = ground.escrow_domain
-    fields = {"provider": owner_of(NODE), "node": address_of(NODE), "number": 7, "expires_at_ns": 1} | changes
+    fields: dict[str, Any] = {
+        "provider": owner_of(NODE),
+        "node": address_of(NODE),
+        "number": 7,
+        "expires_at_ns": 1,
+    } | changes
     unsigned = NumberedDocument(CHAIN_ID, domain.contract, kind, **fields, body_hash=keccak(b"body"), signature=b"")
     return replace(unsigned, signature=ground.sign(key, domain, kind, unsigned))
 
@@ -426,7 +431,7 @@ async def test_the_same_part_of_the_cost_goes_back(ground: Ground) -> None:
         )  # fmt: skip
         passed_ns = entropy.choice((-1, 0, 1, 10**9, 3600 * 10**9 + 7))
         limit_ns = -(-max(0, passed_ns) * terms.availability_ppm // PPM)
-        receipt = {
+        receipt: dict[str, Any] = {
             "lease_id": lease_id_of(ground.escrow_domain.separator(), terms), "final": entropy.random() < 0.9,
             "at_ns": terms.open_until_ns + passed_ns, "running_ns": max(0, limit_ns + entropy.choice((-1, -1, 0, 1))),
             "cost": Amount(entropy.choice((0, 2, 10**18 + 1, 999 * TOKEN))),

@@ -54,7 +54,7 @@ class Provider:
         assert done.returncode == code, done.stderr
         return str(line)
 
-    def with_verifiers(self, work: Callable[[JsonRpc, Verifiers], Awaitable[None]]) -> None:
+    def with_verifiers(self, work: Callable[[JsonRpc, Verifiers], Awaitable[object]]) -> None:
         """Run what others do on the chain."""
         manifest = self.deployment
 

@@ -1,4 +1,4 @@
-"""Evidence on its way through files: exported by either side, checked by anybody, and no change to it unseen."""
+"""Evidence on its way through files: exported by either side, checked by any party, and no change to it unseen."""
 
 from __future__ import annotations
 

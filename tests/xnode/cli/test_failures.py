@@ -103,7 +103,7 @@ def test_a_job_file_is_not_overwritten_unasked(xnode: Run) -> None:
 
 
 @pytest.mark.usefixtures("daemon")
-def test_nobody_at_the_terminal_means_nobody_agrees_to_a_price(xnode: Run, home: Home) -> None:
+def test_a_price_is_not_accepted_without_a_terminal(xnode: Run, home: Home) -> None:
     _write_job(home)
     done = xnode("job", "submit", "job.yaml")
     assert done.returncode == ExitCode.USAGE
@@ -134,7 +134,7 @@ def test_a_home_that_is_no_provider_says_how_to_become_one(xnode: Run, home: Hom
     _check(xnode("provider", "run"), ExitCode.USAGE, "provider init")
 
 
-def test_a_socket_that_nobody_answers_is_a_timeout_and_not_a_hang(
+def test_a_socket_without_an_answer_is_a_timeout_and_not_a_hang(
     xnode: Run, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket(socket.AF_UNIX) as mute:

@@ -14,7 +14,7 @@ from metering.codec import encode
 from metering.evidence import NumberedDocument
 from metering.faults import find_equivocations
 from metering.receipt import Receipt, SignedReceipt
-from metering.units import NANOS_PER_SECOND, Amount, Hash32
+from metering.units import NANOS_PER_SECOND, Address, Amount, Hash32
 from metering.usage import NO_USAGE
 from scheduler.book import Book
 from tests.make.values import DOMAIN, NOW_NS, SEPARATOR, make_offer, sign_offer
@@ -149,10 +149,14 @@ def test_a_file_that_is_no_document_is_named(tmp_path: Path, text: str, told: st
     assert str(path) in str(caught.value) and caught.value.code == ExitCode.REFUSED
 
 
+def _address(number: int) -> Address:
+    return Address(bytes([number]) * 20)
+
+
 def test_a_document_says_what_its_bytes_say(tmp_path: Path) -> None:
     document = NumberedDocument(
-        1, Hash32(b"\x01" * 20), "Quote", b"\x02" * 20, b"\x03" * 20, 4, 5, Hash32(b"\x06" * 32), b"\x07" * 65
-    )  # type: ignore[arg-type]
+        1, _address(1), "Quote", _address(2), _address(3), 4, 5, Hash32(b"\x06" * 32), b"\x07" * 65
+    )
     path = write_document(document, tmp_path)
     assert path.name.startswith("quote-") and read_documents([path]) == [document]
     path.write_text(path.read_text().replace('"number": 4', '"number": 5'))

@@ -1,4 +1,4 @@
-"""What a person is told of a contract's refusal."""
+"""What a person sees of a contract's refusal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_meaning_asks_for_no_value_that_the_error_lacks(contract: str) -> None
 
 def test_amounts_times_and_addresses_are_shown_as_people_write_them() -> None:
     told = explain(Revert("StakeHeld", {"provider": b"\x11" * 20, "held": 5 * TOKEN // 2, "staked": TOKEN}))
-    assert str(told).startswith("2.5 OPENX of the stake are held, and only 1 would stay; ")
+    assert str(told).startswith("2.5 OPENX of the stake are locked, and only 1 would stay; ")
     assert told.code == ExitCode.REFUSED
     assert re.search(r"until \d{4}-\d\d-\d\d", str(explain(Revert("StakeStillThaws", {"thawEnd": 1_800_000_000}))))
     assert "0x1111" in str(explain(Revert("NotRegistered", {"provider": b"\x11" * 20})))

@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, talk on stderr, the same facts as a table, JSON and JSON lines."""
+"""What commands print: results on stdout, messages on stderr, the same facts as a table, JSON and JSON lines."""
 
 from __future__ import annotations
 

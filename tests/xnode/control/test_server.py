@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,10 @@ async def _ask(path: Path, method: str, **params: Any) -> Any:
     return await trio.to_thread.run_sync(lambda: Control(path).call(method, params, 5.0))
 
 
-async def _open(path: Path) -> trio.SocketStream:
-    return await trio.open_unix_socket(path)
+@asynccontextmanager
+async def _open(path: Path) -> AsyncIterator[trio.SocketStream]:
+    async with await trio.open_unix_socket(str(path)) as stream:
+        yield stream
 
 
 async def _read_reply(stream: trio.SocketStream) -> dict[str, Any]:
@@ -123,9 +126,9 @@ async def test_an_error_keeps_its_exit_code_and_its_words(
     with pytest.raises(UserError) as caught:
         await _ask(path, "raise", kind=kind)
     assert (caught.value.code, str(caught.value)) == (exit_code, message)
-    stream = await _open(path)
-    await stream.send_all(json.dumps({"id": 7, "method": "raise", "params": {"kind": kind}}).encode() + b"\n")
-    assert (await _read_reply(stream))["error"]["code"] == code
+    async with _open(path) as stream:
+        await stream.send_all(json.dumps({"id": 7, "method": "raise", "params": {"kind": kind}}).encode() + b"\n")
+        assert (await _read_reply(stream))["error"]["code"] == code
 
 
 async def test_a_bug_in_a_method_stays_inside_it_and_tells_nothing_secret(path: Path, nursery: trio.Nursery) -> None:
@@ -154,11 +157,11 @@ async def test_a_bad_request_is_answered_and_the_connection_goes_on(
     path: Path, nursery: trio.Nursery, line: bytes
 ) -> None:
     await nursery.start(serve_control, path, METHODS)
-    stream = await _open(path)
-    await stream.send_all(line)
-    assert (await _read_reply(stream))["error"]["exit_code"] == ExitCode.USAGE
-    await stream.send_all(b'{"id":"x","method":"echo","params":{"n":1}}\n')
-    assert await _read_reply(stream) == {"id": "x", "result": {"n": 1}}
+    async with _open(path) as stream:
+        await stream.send_all(line)
+        assert (await _read_reply(stream))["error"]["exit_code"] == ExitCode.USAGE
+        await stream.send_all(b'{"id":"x","method":"echo","params":{"n":1}}\n')
+        assert await _read_reply(stream) == {"id": "x", "result": {"n": 1}}
 
 
 async def test_an_unknown_method_names_the_nearest(path: Path, nursery: trio.Nursery) -> None:
@@ -169,9 +172,9 @@ async def test_an_unknown_method_names_the_nearest(path: Path, nursery: trio.Nur
 
 async def test_a_line_without_end_is_refused_at_the_limit(path: Path, nursery: trio.Nursery) -> None:
     await nursery.start(serve_control, path, METHODS)
-    stream = await _open(path)
-    await stream.send_all(b"x" * (MAX_LINE_BYTES + 1))
-    assert "longer than" in (await _read_reply(stream))["error"]["message"]
+    async with _open(path) as stream:
+        await stream.send_all(b"x" * (MAX_LINE_BYTES + 1))
+        assert "longer than" in (await _read_reply(stream))["error"]["message"]
     assert await _ask(path, "echo") == {}
 
 
@@ -196,11 +199,10 @@ async def test_a_client_that_goes_away_cancels_what_it_waited_for(path: Path, nu
             cancelled.set()
 
     await nursery.start(serve_control, path, {"forever": forever})
-    stream = await _open(path)
-    await stream.send_all(b'{"id":1,"method":"forever"}\n')
     with trio.fail_after(5):
-        await begun.wait()
-        await stream.aclose()
+        async with _open(path) as stream:
+            await stream.send_all(b'{"id":1,"method":"forever"}\n')
+            await begun.wait()
         await cancelled.wait()
 
 
@@ -209,19 +211,20 @@ async def test_connections_beyond_the_limit_hear_busy_and_slots_come_back(
 ) -> None:
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
     await nursery.start(serve_control, path, METHODS)
-    first, second = await _open(path), await _open(path)
-    for stream in (first, second):
-        await stream.send_all(b'{"id":1,"method":"echo"}\n')
-        await _read_reply(stream)
-    assert (await _read_reply(await _open(path)))["error"]["code"] == "busy"
-    await first.aclose()
-    with trio.fail_after(5):
-        while True:
-            try:
-                assert await _ask(path, "echo") == {}
-                break
-            except UserError as error:
-                assert error.code == ExitCode.CONFLICT
+    async with _open(path) as first, _open(path) as second:
+        for stream in (first, second):
+            await stream.send_all(b'{"id":1,"method":"echo"}\n')
+            await _read_reply(stream)
+        async with _open(path) as third:
+            assert (await _read_reply(third))["error"]["code"] == "busy"
+        await first.aclose()
+        with trio.fail_after(5):
+            while True:
+                try:
+                    assert await _ask(path, "echo") == {}
+                    break
+                except UserError as error:
+                    assert error.code == ExitCode.CONFLICT
 
 
 async def test_a_client_that_does_not_read_is_dropped(
@@ -238,11 +241,10 @@ async def test_a_client_that_does_not_read_is_dropped(
             ended.set()
 
     await nursery.start(serve_control, path, {"flood": flood})
-    stream = await _open(path)
-    await stream.send_all(b'{"id":1,"method":"flood"}\n')
-    with trio.fail_after(5):
-        await ended.wait()
-    await stream.aclose()
+    async with _open(path) as stream:
+        await stream.send_all(b'{"id":1,"method":"flood"}\n')
+        with trio.fail_after(5):
+            await ended.wait()
 
 
 async def test_a_dead_daemons_socket_is_replaced(path: Path, nursery: trio.Nursery) -> None:

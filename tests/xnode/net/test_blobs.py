@@ -75,7 +75,8 @@ def store(reader: Net, tmp_path: Path) -> BlobStore:
 
 async def test_blob_is_fetched_whole(store: BlobStore, server: BlobServer, tmp_path: Path) -> None:
     data = secrets.token_bytes(3 * PIECE_BYTES + 17)
-    blob, seen = server.put(data), []
+    blob = server.put(data)
+    seen: list[int] = []
     assert not store.has(blob)
     await store.fetch(server.peer, blob, seen.append)
     assert store.path(blob.sha256).read_bytes() == data

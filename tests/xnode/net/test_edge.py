@@ -14,6 +14,7 @@ from contextlib import suppress
 import psutil
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from metering.units import Address
 from tests.make.waiting import wait_until
@@ -53,7 +54,7 @@ async def test_own_restart_fails_calls_under_way_and_no_others(net: Net, shared_
     await ask(net, shared_remote, "echo")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hang)
-        await trio.testing.wait_all_tasks_blocked(0.05)
+        await wait_all_tasks_blocked(0.05)
         net.restart()
         with trio.fail_after(10):
             await failed.wait()

@@ -21,6 +21,7 @@ from libp2p.peer.peerinfo import PeerInfo
 from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.stream_muxer.yamux.yamux import TYPE_DATA, YAMUX_HEADER_FORMAT
+from trio.testing import wait_all_tasks_blocked
 
 from metering.refusal import Refusal
 from metering.units import Address
@@ -33,6 +34,7 @@ from xnode.net import patches
 from xnode.net.dht import open_dht
 from xnode.net.edge import Net, open_net
 from xnode.net.host import Host, open_host
+from xnode.net.identity import address_of_peer_id
 from xnode.net.multiaddr import parse_multiaddr
 from xnode.net.patches import DHT_INBOUND_STREAMS, MAX_RECEIVE_WINDOW_BYTES, MAX_STREAMS_PER_CONNECTION
 from xnode.net.pipe import STREAM_FAULTS
@@ -116,7 +118,7 @@ async def test_exception_in_a_libp2p_handler_does_not_end_the_host(attacker: Hos
 
     async with open_host(secrets.token_bytes(32), ("/ip4/127.0.0.1/tcp/0",)) as host:
         host.set_handler("/crash/1", crash)
-        me = host_module.address_of_peer_id(host.raw.get_id())
+        me = address_of_peer_id(host.raw.get_id())
         assert me is not None
         for _ in range(3):
             try:
@@ -202,7 +204,7 @@ async def test_peer_that_overruns_its_window_loses_the_connection(attacker: Host
 
     async with open_host(secrets.token_bytes(32), ("/ip4/127.0.0.1/tcp/0",)) as host:
         host.set_handler("/hold/1", hold)
-        me = host_module.address_of_peer_id(host.raw.get_id())
+        me = address_of_peer_id(host.raw.get_id())
         assert me is not None
         stream = await open_raw(attacker, Peer(me, host.multiaddrs()), "/hold/1")
         piece = bytes(65000)
@@ -281,7 +283,7 @@ async def test_abrupt_death_in_a_call_is_retryable_soon(net: Net, remotes: Start
                     await ask(net, remote, "hang", within_s=60)
 
             nursery.start_soon(call)
-            await trio.testing.wait_all_tasks_blocked(0.05)
+            await wait_all_tasks_blocked(0.05)
             remote.signal(signal.SIGKILL)
         with pytest.raises(Retryable):
             await ask(net, remote, "echo", within_s=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,10 +79,11 @@ class Bench:
         """What the workload printed up to and with `text`."""
         seen = b""
         with trio.fail_after(30):
-            async for _, piece in self.engine.read_logs(lease_id, 0, True):
-                seen += piece
-                if text.encode() in seen:
-                    return seen.decode()
+            async with aclosing(self.engine.read_logs(lease_id, 0, True)) as pieces:
+                async for _, piece in pieces:
+                    seen += piece
+                    if text.encode() in seen:
+                        return seen.decode()
         raise AssertionError(f"{text!r} never came; the workload said {seen!r}")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from metering.units import Hash32
-from scheduler.job import Image
+from scheduler.job import Blob, Image
 from tests.xnode.runtime.conftest import Bench
 from xnode.errors import Permanent
 from xnode.runtime import oci_layout
@@ -100,7 +100,7 @@ def test_layer_that_unpacks_to_too_much_is_refused(layout: Path, tmp_path: Path)
     digest = hashlib.sha256(packed).digest()
     (tmp_path / "blobs/sha256" / digest.hex()).write_bytes(packed)
     whole = oci_layout.read_manifest(layout, oci_layout.read_layout(layout).digest)
-    layer = oci_layout.Blob(Hash32(digest), len(packed))
+    layer = Blob(Hash32(digest), len(packed))
     manifest = oci_layout.Manifest(whole.digest, whole.blob, whole.config, (layer,))
     oci_layout.check_unpacked(tmp_path, manifest, limit_bytes=16 << 20)
     with pytest.raises(Permanent, match="unpacks to more"):
@@ -114,9 +114,7 @@ def test_layer_of_another_packer_is_refused(layout: Path, tmp_path: Path, packer
     digest = hashlib.sha256(packed).digest()
     (tmp_path / "blobs/sha256" / digest.hex()).write_bytes(packed)
     whole = oci_layout.read_manifest(layout, oci_layout.read_layout(layout).digest)
-    manifest = oci_layout.Manifest(
-        whole.digest, whole.blob, whole.config, (oci_layout.Blob(Hash32(digest), len(packed)),)
-    )
+    manifest = oci_layout.Manifest(whole.digest, whole.blob, whole.config, (Blob(Hash32(digest), len(packed)),))
     with pytest.raises(Permanent, match="not by gzip"):
         oci_layout.check_unpacked(tmp_path, manifest)
 

@@ -119,7 +119,7 @@ class CuttableFile:
         """The content stays with the disk."""
 
 
-class CuttableVfs(apsw.VFS):  # type: ignore[misc]
+class CuttableVfs(apsw.VFS):
     """SQLite's door to a CuttableDisk. Close it with unregister()."""
 
     def __init__(self, disk: CuttableDisk, name: str) -> None:
@@ -127,7 +127,7 @@ class CuttableVfs(apsw.VFS):  # type: ignore[misc]
         self._temporary = 0
         super().__init__(name, "")
 
-    def xOpen(self, name: apsw.URIFilename | str | None, _flags: list[int]) -> CuttableFile:
+    def xOpen(self, name: apsw.URIFilename | str | None, _flags: list[int]) -> CuttableFile:  # type: ignore[override]  # apsw takes any object with its methods
         if name is None:
             self._temporary += 1
         text = f"temporary-{self._temporary}" if name is None else _name(name)

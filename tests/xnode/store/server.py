@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -33,6 +34,7 @@ class PostgresServer:
         self._folder = Path(tempfile.mkdtemp(prefix="xnode-pg-"))
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
+        self._drain: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> PostgresServer:
         try:
@@ -67,7 +69,8 @@ class PostgresServer:
         for line in process.stdout:
             if b"ready to accept connections" in line:
                 # What it says afterwards must not fill the pipe and stop it.
-                subprocess.Popen(["cat"], stdin=process.stdout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                null = subprocess.DEVNULL
+                self._drain = subprocess.Popen(["cat"], stdin=process.stdout, stdout=null, stderr=null)
                 process.stdout.close()
                 return
         raise AssertionError("PostgreSQL did not start")
@@ -78,6 +81,8 @@ class PostgresServer:
             self._process.send_signal(how)
             self._process.wait(START_S)
             self._process = None
+            if self._drain is not None:
+                self._drain.wait(START_S)
 
     def make_url(self, database: str, password: str = PASSWORD) -> str:
         """As an operator writes it."""
@@ -93,13 +98,13 @@ class PostgresServer:
         """As the owner, outside of any transaction."""
         where = {"host": str(self._folder), "port": PORT, "user": USER, "password": PASSWORD, "dbname": "postgres"}
         with psycopg.connect(**where, autocommit=True) as connection:  # type: ignore[arg-type]
-            connection.execute(sql.SQL(command))  # type: ignore[arg-type]
+            connection.execute(sql.SQL(command))
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._binaries / program), *arguments]
         subprocess.run(command, cwd=self._folder, check=True, capture_output=True, timeout=START_S, **_as_owner())
 
 
-def _as_owner() -> dict[str, object]:
+def _as_owner() -> dict[str, Any]:
     # PostgreSQL refuses to run as root.
     return {"user": _OWNER, "group": _OWNER, "extra_groups": []} if os.geteuid() == 0 else {}

@@ -120,7 +120,7 @@ class Machine:
 
 
 def _make_schema(connection: apsw.Connection) -> None:
-    dialect = sqlite.dialect()  # type: ignore[no-untyped-call]
+    dialect = sqlite.dialect()
     if connection.execute("SELECT count(*) FROM sqlite_schema").get:
         return
     connection.execute("BEGIN IMMEDIATE")

@@ -33,7 +33,12 @@ KEPT_STATES = 128
 MAX_LINE_BYTES = 1 << 16
 """Of anvil's own output, which we read only to learn its port and then throw away."""
 
-_NODE_MODULES = Path(__file__).parents[3] / "contracts" / "node_modules"
+VARIABLE = "XNODE_ANVIL"
+"""The file to run instead of the anvil on PATH."""
+
+_CONTRACTS = Path(__file__).parents[3] / "contracts"
+"""Of a checkout; beside an installed package there is no such folder."""
+
 _LISTENING = re.compile(rb"Listening on (\S+):(\d+)")
 _CPUS = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -59,15 +64,25 @@ class Anvil:
 
 
 def find_anvil() -> Path:
-    """The anvil binary: on PATH, else from the contracts' own npm packages. UserError when there is none."""
-    found = shutil.which("anvil")
+    """The anvil binary: the one XNODE_ANVIL names, else on PATH, else from the npm packages of a checkout's contracts.
+
+    Raises UserError when there is none.
+    """
+    named = os.environ.get(VARIABLE)
+    if named and not os.access(named, os.X_OK):
+        raise UserError("not a program", where=f"{VARIABLE}={named}", hint="name the file of foundry's anvil")
+    found = named or shutil.which("anvil")
     if found:
         return Path(found)
     package = f"anvil-{platform.system().lower()}-{_CPUS.get(platform.machine().lower(), platform.machine())}"
-    local = _NODE_MODULES / "@foundry-rs" / package / "bin" / "anvil"
+    local = _CONTRACTS / "node_modules" / "@foundry-rs" / package / "bin" / "anvil"
     if local.is_file():
         return local
-    raise UserError("no anvil on this machine", where=str(local), hint="run `make chain-node`", code=ExitCode.NOT_FOUND)
+    get_it = f"install foundry (https://getfoundry.sh), or name its anvil in {VARIABLE}"
+    hint = "run `make chain-node`" if _CONTRACTS.is_dir() else get_it
+    raise UserError(
+        "the chain of a devnet is foundry's anvil, which is not on PATH", hint=hint, code=ExitCode.NOT_FOUND
+    )
 
 
 @asynccontextmanager

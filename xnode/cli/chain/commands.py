@@ -22,7 +22,7 @@ _contract_argument = click.argument("contract", type=click.Choice(tuple(CONTRACT
 
 _LAZY = {
     "deploy": Lazy("xnode.cli.chain.deploy:deploy_", "Put all contracts on a chain, as a plan says."),
-    "governance": Lazy("xnode.cli.chain.governance:governance", "What waits in the timelock, and who may propose."),
+    "governance": Lazy("xnode.cli.chain.governance:governance", "Show what waits in the timelock, and who may propose."),
 }
 
 
@@ -57,6 +57,9 @@ def views(app: App, contract: str, screen: Screen) -> None:
 @pass_app
 def call(app: App, contract: str, view: str, arguments: tuple[str, ...], manifest: Path | None, screen: Screen) -> None:
     """Call VIEW, like: xnode chain call escrow free PAYER ASSET. Lists and structs are written as JSON."""
+    from xnode.extras import require_module
+
+    require_module("web3", "xnode chain call")
     from xnode.cli.chain.call import call_view
 
     answer = call_view(app, manifest, contract, view, arguments)

@@ -1,4 +1,4 @@
-"""`xnode audit`: checks exported evidence with nothing but the files, and on wish against the chain."""
+"""`xnode audit`: checks exported evidence with nothing but the files, and against the chain when asked to."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ _COLUMNS = (
 @output_option
 @pass_app
 def audit(app: App, folder: Path, manifest: Path | None, rpc_url: str, screen: Screen) -> None:
-    """Check the evidence in DIR, as written by `xnode job receipts JOB --export DIR`: needs no daemon and no network.
+    """Check exported evidence without a daemon or a network.
 
-    Every signature, number, sum and hash is computed anew; amounts are in base units.
+    DIR is what `xnode job receipts JOB --export DIR` wrote. Every signature, number, sum and hash is computed anew;
+    amounts are in base units.
     """
     from metering.audit import audit_evidence
     from xnode.cli.evidence.files import read_evidence

@@ -42,7 +42,7 @@ _TYPES: dict[str, type[Any]] = {
     "Answer": AnswerDocument,
     "Verdict": VerdictDocument,
 }
-"""What stands as `type` in a page."""
+"""What `type` names in a page."""
 
 
 def export_evidence(rows: Iterable[dict[str, str]], folder: Path, screen: Screen) -> None:
@@ -54,7 +54,7 @@ def export_evidence(rows: Iterable[dict[str, str]], folder: Path, screen: Screen
 
 
 def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
-    """Write the items of a job.evidence or provider.evidence answer, one file a document; the files."""
+    """Write the items of a job.evidence or provider.evidence answer, one file per document; the files."""
     written: list[Path] = []
     vouchers = 0
     for row in rows:
@@ -74,7 +74,7 @@ def export_documents(rows: Iterable[dict[str, str]], folder: Path, screen: Scree
         document = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _TYPES[row["type"]])
         written.append(str(write_document(document, folder)))
     if not written:
-        raise UserError("nothing is held against anybody", where="this node", code=ExitCode.NOT_FOUND)
+        raise UserError("no evidence against another node", where="this node", code=ExitCode.NOT_FOUND)
     screen.show(written, lambda: print("\n".join(written)))
 
 
@@ -166,13 +166,13 @@ def read_evidence(folder: Path) -> list[LeaseEvidence]:
             lease[noun].append(_read_document(path, _NAMES[noun]))
     if not documents:
         raise _refuse(
-            folder, "evidence_empty", "there is no evidence here; write some with `xnode job receipts --export`"
+            folder, "evidence_empty", "no evidence found", "write some with `xnode job receipts JOB --export DIR`"
         )
     return [_make_evidence(folder, lease, found) for lease, found in documents.items()]
 
 
 def read_documents(paths: Iterable[Path]) -> list[SignedDocument]:
-    """The documents in these files and folders, of any kind. Raises UserError, REFUSED, naming the first that is none.
+    """The documents in these files and folders, of any kind. Raises UserError, REFUSED, naming the first that is not one.
 
     Of a folder those files are read that are named as documents are, like receipt-*.json.
     """
@@ -193,7 +193,7 @@ def _read_any(path: Path) -> SignedDocument:
     page = _read_page(path)
     kind = _TYPES.get(str(page.get("type")))
     if kind is None:
-        raise _refuse(path, "document_type", f"is no document of ours; there are {', '.join(_TYPES)}")
+        raise _refuse(path, "document_type", f"not a signed document; known types are {', '.join(_TYPES)}")
     document: SignedDocument = _parse_document(path, page, kind)
     return document
 
@@ -223,7 +223,7 @@ def _read_page(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _refuse(path, "document_unreadable", f"is not JSON: {error!s:.100}") from error
     if not isinstance(page, dict):
-        raise _refuse(path, "document_unreadable", "is not a document of ours: it is no object")
+        raise _refuse(path, "document_unreadable", "not a signed document: it is not a JSON object")
     return page
 
 
@@ -234,17 +234,17 @@ def _parse_document(path: Path, page: dict[str, Any], kind: type[Any]) -> Any:
     except ValueError:
         raw = None
     if raw is None:
-        raise _refuse(path, "document_unreadable", "is not a document of ours: `bytes` must be a string of hex digits")
+        raise _refuse(path, "document_unreadable", "not a signed document: `bytes` must be a string of hex digits")
     try:
         document = decode_strict(raw, kind)
         due = make_page(document)
     except (ValueError, OverflowError) as error:
-        raise _refuse(path, "document_bytes", f"its bytes are no {kind.__name__}: {str(error)[:100]}") from error
+        raise _refuse(path, "document_bytes", f"its bytes are not a {kind.__name__}: {str(error)[:100]}") from error
     for name in (*due, *page):
         if page.get(name) != due.get(name) or name not in page or name not in due:
             raise _refuse(path, "document_differs", f"{name} is not what the signed bytes say")
     return document
 
 
-def _refuse(path: Path, code: str, detail: str) -> UserError:
-    return UserError(f"{code}: {detail}", where=str(path), code=ExitCode.REFUSED)
+def _refuse(path: Path, code: str, detail: str, hint: str = "") -> UserError:
+    return UserError(f"{code}: {detail}", where=str(path), hint=hint, code=ExitCode.REFUSED)

@@ -52,7 +52,7 @@ def init(file: Path, force: bool) -> None:
 @_file_argument
 @output_option
 def validate(file: Path, screen: Screen) -> None:
-    """Check a job file and the files it names, without daemon or network."""
+    """Check a job file and the files it names, offline."""
     from xnode.cli.job.file import describe_job, read_job
 
     answer = describe_job(read_job(file))
@@ -64,7 +64,7 @@ def validate(file: Path, screen: Screen) -> None:
 @output_option
 @pass_app
 def plan(app: App, file: Path, screen: Screen) -> None:
-    """Who could run it, for how much and why; signs nothing."""
+    """Show who could run it, for how much and why; signs nothing."""
     import msgspec
 
     from xnode.cli.job.file import read_job
@@ -115,7 +115,7 @@ def ls(app: App, screen: Screen) -> None:
 @output_option
 @pass_app
 def show(app: App, job_id: str, screen: Screen) -> None:
-    """Everything about one job, with its timeline."""
+    """Show everything about one job, with its timeline."""
     _show(screen, app.control.call("job.show", {"job_id": job_id}))
 
 
@@ -125,7 +125,7 @@ def show(app: App, job_id: str, screen: Screen) -> None:
 @click.option("--offset", type=click.IntRange(min=0), default=0, help="Start at this byte.")
 @pass_app
 def logs(app: App, job_id: str, follow: bool, offset: int) -> None:
-    """What the workload printed."""
+    """Show what the workload printed."""
     from xnode.cli.job.follow import print_log
 
     print_log(app.control, job_id, offset, follow)
@@ -156,7 +156,7 @@ def cp(app: App, job_id: str, folder: Path, force: bool, screen: Screen) -> None
 @output_option
 @pass_app
 def stop(app: App, job_id: str, screen: Screen) -> None:
-    """End a job; what it has used so far is paid, the rest of the escrow comes back."""
+    """Stop a job; what it used is paid, the rest comes back."""
     answer = app.control.call("job.stop", {"job_id": job_id}, deadline_s=STOP_DEADLINE_S)
     _show(screen, answer)
     if answer["job"]["ended_at_ns"] is None:
@@ -185,7 +185,7 @@ def wait(app: App, job_id: str, timeout_s: float | None, screen: Screen) -> None
 @output_option
 @pass_app
 def receipts(app: App, job_id: str, export: Path | None, screen: Screen) -> None:
-    """The provider's signed receipts."""
+    """Show the provider's signed receipts, or export all evidence."""
     from xnode.cli.evidence.files import export_evidence
     from xnode.cli.job.view import draw_receipts
 

@@ -15,7 +15,7 @@ from xnode.errors import UserError
 
 @click.group(cls=LazyGroup)
 def daemon() -> None:
-    """The background node of a submitter. `xnode job submit` starts it when it does not run."""
+    """The background node of a submitter. `xnode job submit` starts it when it is not running."""
 
 
 @daemon.command("init")
@@ -41,10 +41,21 @@ def run(app: App) -> None:
     run_here(app.load_config())
 
 
+@daemon.command("status")
+@output_option
+@pass_app
+def status(app: App, screen: Screen) -> None:
+    """Show what the daemon is doing."""
+    from xnode.cli.node.view import draw_node
+
+    answer = app.control.call("node.status")
+    screen.show(answer, lambda: draw_node(screen, answer))
+
+
 @daemon.command("stop")
 @pass_app
 def stop(app: App) -> None:
-    """Stop it. Jobs go on at their providers until unpaid work reaches its limit."""
+    """Stop the daemon. Jobs go on at their providers until unpaid work reaches its limit."""
     from xnode.cli.node.launch import wait_until_gone
 
     pid = app.control.call("node.status")["pid"]
@@ -53,14 +64,3 @@ def stop(app: App) -> None:
         app.control.call("node.stop")
     wait_until_gone(app.home, int(pid))
     say(f"stopped (pid {pid})")
-
-
-@daemon.command("status")
-@output_option
-@pass_app
-def status(app: App, screen: Screen) -> None:
-    """What the daemon is doing."""
-    from xnode.cli.node.view import draw_node
-
-    answer = app.control.call("node.status")
-    screen.show(answer, lambda: draw_node(screen, answer))

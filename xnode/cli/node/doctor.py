@@ -1,4 +1,4 @@
-"""`xnode doctor`: looks at everything a node needs; one line each, with what to do."""
+"""`xnode doctor`: checks everything a node needs; one line each, and a hint below what is not well."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +18,7 @@ import click
 
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_size
+from xnode.cli.terminal.failure import HINT
 from xnode.cli.terminal.screen import Screen, printable, style
 from xnode.errors import ExitCode, Permanent, Retryable, UserError
 
@@ -28,7 +29,7 @@ MIN_DISK_BYTES = 2 << 30
 """An image, a workload's disk and the journal with some room."""
 
 MAX_CLOCK_SKEW_S = 30
-"""Quotes live that long: with a clock further off they are dead on arrival."""
+"""Quotes live that long: with a clock further off they have expired on arrival."""
 
 _TOOL_DEADLINE_S = 20
 
@@ -50,7 +51,7 @@ class Finding:
 @output_option
 @pass_app
 def doctor(app: App, screen: Screen) -> None:
-    """Check this host and home, and say what to mend. Fails when something must be."""
+    """Diagnose this host and node directory. Exit code 1 when something must be fixed."""
     findings = []
     for finding in examine(app):
         findings.append(finding)
@@ -62,19 +63,20 @@ def doctor(app: App, screen: Screen) -> None:
 
 
 def examine(app: App) -> Iterator[Finding]:
-    """Every finding, cheap ones first. Provider's needs are failures only on a provider."""
+    """Every finding, cheap ones first. What a provider needs is a failure only on a provider."""
     config: Config | None = None
     yield _check_python()
     try:
         config = app.load_config()
         yield Finding("ok", "config", str(app.home.config))
     except UserError as error:
-        yield from (Finding("fail", "config", line) for line in str(error).splitlines())
+        yield from _find_failures("config", error)
     sells = config is not None and config.provider is not None
     yield from _guard("keystore", lambda: _check_keystore(app))
     yield from _guard("node key", lambda: _check_node_key(app, config))
     yield from _guard("disk", lambda: _check_disk(app, config))
     yield from _guard("daemon", lambda: _check_daemon(app))
+    yield from _check_extras(config)
     if config:
         wanted = config
         yield from _guard("ports", lambda: _check_ports(app, wanted))
@@ -87,9 +89,21 @@ def _guard(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findin
     try:
         yield from check()
     except (UserError, Permanent, Retryable) as error:
-        yield Finding("fail", what, str(error))
+        yield from _find_failures(what, error)
     except OSError as error:
         yield Finding("fail", what, f"{error.filename or ''} {error.strerror}".strip())
+
+
+def _find_failures(what: str, error: UserError | Permanent | Retryable) -> Iterator[Finding]:
+    """A finding for each line of the error, with the hint that follows it."""
+    found: list[Finding] = []
+    lines = (error.sentence if isinstance(error, UserError) else error.message).splitlines()
+    for line in (*lines, *(f"{HINT}{one}" for one in error.hint.splitlines())):
+        if line.startswith(HINT) and found:
+            found[-1] = replace(found[-1], hint=line.removeprefix(HINT))
+        else:
+            found.append(Finding("fail", what, line))
+    yield from found
 
 
 def _soften(finding: Finding) -> Finding:
@@ -116,7 +130,7 @@ def _check_keystore(app: App) -> Iterator[Finding]:
 
 def _check_node_key(app: App, config: Config | None) -> Iterator[Finding]:
     if not app.home.node_key.exists():
-        yield Finding("warn", "node key", "not made yet", "xnode provider init or xnode daemon init")
+        yield Finding("warn", "node key", "not made yet", "xnode provider init, or xnode daemon init")
         return
     secret = config.node.password_file if config else app.home.password
     if not secret.exists():
@@ -153,6 +167,23 @@ def _check_daemon(app: App) -> Iterator[Finding]:
         yield Finding("fail", "daemon", f"{name}: {reason}")
 
 
+def _check_extras(config: Config | None) -> Iterator[Finding]:
+    """What the settings or the hardware ask for, and this installation lacks."""
+    from xnode.extras import has_module, install
+    from xnode.runtime.host.gpus import NVIDIA_DRIVER
+
+    sells = config is not None and config.provider is not None
+    wanted = {
+        "psycopg": (config is not None and config.node.database_url.startswith("postgresql"), "database_url needs it"),
+        "pynvml": (sells and NVIDIA_DRIVER.is_dir(), "the NVIDIA GPUs of this host need it"),
+        "numpy": (sells, "capacity challenges need it"),
+    }
+    for module, (is_wanted, reason) in wanted.items():
+        if is_wanted and not has_module(module):
+            verdict: Verdict = "warn" if module == "numpy" else "fail"
+            yield Finding(verdict, "extras", f"{module} is not installed: {reason}", install(module))
+
+
 def _check_ports(app: App, config: Config) -> Iterator[Finding]:
     if app.control.is_up():
         yield Finding("ok", "ports", "held by the daemon")
@@ -186,24 +217,27 @@ def _check_chain(app: App) -> Iterator[Finding]:
 
     deployment = find_deployment(app)
 
-    async def ask() -> tuple[str, int, str]:
+    async def ask() -> tuple[str, int, Permanent | None]:
         async with deployment.connect() as rpc:
             await rpc.check_chain_id()
             block = await rpc.read("eth_getBlockByNumber", "latest", False)
             try:
                 await check_deployment(rpc, deployment.manifest)
             except Permanent as error:
-                return rpc.where, int(block["timestamp"], 16), str(error)
-            return rpc.where, int(block["timestamp"], 16), ""
+                return rpc.where, int(block["timestamp"], 16), error
+            return rpc.where, int(block["timestamp"], 16), None
 
     where, block_s, wrong = run_async(ask)
     place = f"chain {deployment.manifest.chain_id} at {where}"
-    yield Finding("fail", "chain", wrong) if wrong else Finding("ok", "chain", f"{place}, contracts as they should be")
+    if wrong is not None:
+        yield from _find_failures("chain", wrong)
+    else:
+        yield Finding("ok", "chain", f"{place}, contracts as in the manifest")
     yield _judge_clock(block_s)
 
 
 def _judge_clock(block_s: int) -> Finding:
-    """A block's time is its maker's clock: ours must not be behind it. On a quiet chain being ahead says nothing."""
+    """A block's time is its proposer's clock: ours must not be behind it. On a quiet chain being ahead says nothing."""
     behind = block_s - int(time.time())
     if behind > MAX_CLOCK_SKEW_S:
         return Finding("fail", "clock", f"{behind} s behind the chain's newest block", "turn on time synchronization")
@@ -219,7 +253,7 @@ def _check_podman() -> Finding:
             [podman, "--version"], capture_output=True, text=True, timeout=_TOOL_DEADLINE_S, check=True
         )
     except (subprocess.SubprocessError, OSError) as error:
-        return Finding("fail", "podman", f"does not run: {error}", "try `podman info`")
+        return Finding("fail", "podman", f"does not run: {error}", "run `podman info`")
     return Finding("ok", "podman", done.stdout.strip())
 
 
@@ -234,11 +268,13 @@ def _check_cgroup() -> Finding:
         return Finding("ok", "cgroup", "version 2")
     missing = {name for name in ("cpuacct", "memory", "pids") if not (root / name).is_dir()}
     if missing:
-        return Finding("fail", "cgroup", f"no {', '.join(sorted(missing))} controller", "mount cgroups")
+        return Finding("fail", "cgroup", f"no {', '.join(sorted(missing))} controller", "mount cgroup v2")
     return Finding("ok", "cgroup", "version 1")
 
 
 def _print_finding(finding: Finding) -> None:
     sign, color = _SIGNS[finding.verdict]
-    line = f"{style(sign, color, sys.stdout)} {finding.what:<9} {printable(finding.detail)}"
-    print(line + (f"; {printable(finding.hint)}" if finding.hint else ""), flush=True)
+    print(f"{style(sign, color, sys.stdout)} {finding.what:<9} {printable(finding.detail)}")
+    if finding.hint:
+        print(f"  {'':<9} {style('hint:', '1;36', sys.stdout)} {printable(finding.hint)}")
+    sys.stdout.flush()

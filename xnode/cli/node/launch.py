@@ -103,12 +103,12 @@ def _read_last_line(log: Path, begin: int) -> str:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(begin, size - _LOG_TAIL_BYTES))
         lines = file.read().decode(errors="replace").strip().splitlines()
-    told = [line for line in lines if not line.startswith("hint: ")]
-    return told[-1].removeprefix("error: ") if told else "it wrote nothing"
+    messages = [line for line in lines if not line.startswith("hint: ")]
+    return messages[-1].removeprefix("error: ") if messages else "it wrote nothing"
 
 
 def _is_alive(pid: int) -> bool:
-    """False too for a zombie: in a container without an init nobody reaps it, but it has ended."""
+    """False too for a zombie: in a container without an init it is not reaped, but it has ended."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

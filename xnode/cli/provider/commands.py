@@ -15,23 +15,23 @@ from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import UserError
 
 LAZY = {
-    "stake": Lazy("xnode.cli.stake.stake:stake", "Show the stake, or add OPENX to it."),
-    "unstake": Lazy("xnode.cli.stake.stake:unstake", "Let stake thaw, and take out what has thawed."),
-    "mint": Lazy("xnode.cli.stake.credits:mint", "Make tGPU or tCPU against verified capacity and stake."),
-    "burn": Lazy("xnode.cli.stake.credits:burn", "Give credits back at a provider, which owes that much less."),
-    "capacity": Lazy("xnode.cli.stake.capacity:capacity", "What is verified and until when; request a challenge."),
+    "stake": Lazy("xnode.cli.stake.stake:stake", "Stake OPENX as collateral, or show the stake."),
     "self-test": Lazy("xnode.cli.stake.self_test:self_test", "Challenge this host as verifiers would."),
-    "verifier": Lazy("xnode.cli.stake.verifier:verifier", "Judge others' challenges, and the fees for it."),
-    "profile": Lazy("xnode.cli.provider.profile:profile", "This host's hardware, and its hash on chain."),
+    "capacity": Lazy("xnode.cli.stake.capacity:capacity", "Show verified capacity, or request a challenge."),
+    "mint": Lazy("xnode.cli.stake.credits:mint", "Mint credits against verified capacity and stake."),
+    "burn": Lazy("xnode.cli.stake.credits:burn", "Give credits back to a provider, which then owes that much less."),
+    "unstake": Lazy("xnode.cli.stake.stake:unstake", "Let stake thaw, and take out what has thawed."),
+    "verifier": Lazy("xnode.cli.stake.verifier:verifier", "Judge others' challenges, for a fee."),
+    "profile": Lazy("xnode.cli.provider.profile:profile", "Show this host's hardware, and its hash on chain."),
     "reputation": Lazy(
-        "xnode.cli.provider.reputation:reputation", "Settled work, proven faults and refunds, read from chain."
+        "xnode.cli.provider.reputation:reputation", "Show a provider's settled work, proven faults and refunds."
     ),
 }
 
 
 @click.group(cls=LazyGroup, lazy=LAZY)
 def provider() -> None:
-    """Sell compute on this host: `provider init --chain MANIFEST`, then `provider run`."""
+    """Sell compute on this host. First `provider init --chain MANIFEST`, then `provider run`."""
 
 
 @provider.command("init")
@@ -44,7 +44,10 @@ def provider() -> None:
 @password_option
 @pass_app
 def init(app: App, /, manifest: Path, **options: Any) -> None:
-    """Make node key and config with this host's hardware, and register on chain with the owner's wallet."""
+    """Make node key and config, and register this host on chain.
+
+    The config offers this host's hardware; the owner's wallet registers.
+    """
     from xnode.cli.provider.init import init_provider
 
     init_provider(app, manifest, **options)
@@ -70,50 +73,16 @@ def run(app: App) -> None:
 @output_option
 @pass_app
 def status(app: App, screen: Screen) -> None:
-    """What is offered, what runs, and why there are no more jobs."""
+    """Show what is offered, what runs, and why there are no more jobs."""
     from xnode.cli.provider.view import draw_provider
 
     answer = app.control.call("provider.status")
     screen.show(answer, lambda: draw_provider(screen, answer))
 
 
-@provider.command("earnings")
-@output_option
-@pass_app
-def earnings(app: App, screen: Screen) -> None:
-    """What was earned, signed for, and claimed on chain."""
-    from xnode.cli.provider.view import draw_earnings
-
-    answer = app.control.call("provider.earnings")
-    screen.show(answer, lambda: draw_earnings(screen, answer))
-
-
-@provider.command("withdraw")
-@password_option
-@output_option
-@pass_app
-def withdraw(app: App, password_file: Path | None, screen: Screen) -> None:
-    """Take payouts that could not be delivered. Claims are paid to the owner by themselves."""
-    from xnode.cli.provider.init import withdraw_owed
-
-    withdraw_owed(app, password_file, screen)
-
-
-@provider.command("receipts")
-@click.argument("lease_id", metavar="LEASE")
-@click.option("--export", type=click.Path(path_type=Path, file_okay=False), required=True, help="Into this folder.")
-@output_option
-@pass_app
-def receipts(app: App, lease_id: str, export: Path, screen: Screen) -> None:
-    """Write a lease's terms, receipts and vouchers, and those of the other leases on its escrow, for `xnode audit`."""
-    from xnode.cli.evidence.files import export_evidence
-
-    export_evidence(app.control.stream("provider.evidence", {"lease_id": lease_id}), export, screen)
-
-
 @provider.group("price", cls=LazyGroup)
 def price() -> None:
-    """What is asked."""
+    """The prices that this host asks."""
 
 
 @price.command("set")
@@ -121,9 +90,9 @@ def price() -> None:
 @output_option
 @pass_app
 def set_(app: App, prices: tuple[str, ...], screen: Screen) -> None:
-    """Change prices, like: vcpu_hour=0.03 gpu_hour=1.5
+    """Change prices; running leases keep theirs.
 
-    Running leases keep theirs. A running daemon announces a new offer at once.
+    Like: vcpu_hour=0.03 gpu_hour=1.5. A running daemon announces a new offer at once.
     """
     from xnode.cli.node.setup import update_config
 
@@ -144,6 +113,43 @@ def set_(app: App, prices: tuple[str, ...], screen: Screen) -> None:
         say("saved; no daemon is running")
     answer = config.provider.prices.model_dump()
     screen.show(answer, lambda: screen.record(answer.items()))
+
+
+@provider.command("earnings")
+@output_option
+@pass_app
+def earnings(app: App, screen: Screen) -> None:
+    """Show what was earned, signed for, and claimed on chain."""
+    from xnode.cli.provider.view import draw_earnings
+
+    answer = app.control.call("provider.earnings")
+    screen.show(answer, lambda: draw_earnings(screen, answer))
+
+
+@provider.command("withdraw")
+@password_option
+@output_option
+@pass_app
+def withdraw(app: App, password_file: Path | None, screen: Screen) -> None:
+    """Take payouts that could not be delivered. Claims are paid to the owner automatically."""
+    from xnode.cli.provider.init import withdraw_owed
+
+    withdraw_owed(app, password_file, screen)
+
+
+@provider.command("receipts")
+@click.argument("lease_id", metavar="LEASE")
+@click.option("--export", type=click.Path(path_type=Path, file_okay=False), required=True, help="Into this folder.")
+@output_option
+@pass_app
+def receipts(app: App, lease_id: str, export: Path, screen: Screen) -> None:
+    """Export a lease's terms, receipts and vouchers for an audit.
+
+    Those of the other leases on its escrow too; `xnode audit` checks them.
+    """
+    from xnode.cli.evidence.files import export_evidence
+
+    export_evidence(app.control.stream("provider.evidence", {"lease_id": lease_id}), export, screen)
 
 
 def _parse_price(text: str) -> tuple[str, str]:

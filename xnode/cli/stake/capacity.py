@@ -21,6 +21,7 @@ from xnode.cli.stake.stake import require_openx
 from xnode.cli.terminal.brief import brief_date, brief_id
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.errors import ExitCode, UserError
+from xnode.extras import require_module
 from xnode.text.amount import OPENX_DECIMALS, format_amount, format_openx
 from xnode.text.hex import to_hex
 
@@ -70,6 +71,8 @@ def request(app: App, /, declared: tuple[str, ...], screen: Screen, **options: A
     The running node answers automatically. The fee goes to the verifiers who judge. Failing jails: no minting until the
     next challenge is passed.
     """
+    # Asked for without it, the challenge would be failed for certain.
+    require_module("numpy", "a capacity challenge")
 
     async def work(session: WalletSession) -> dict[str, Any]:
         registry = session.manifest.contracts.capacity_registry

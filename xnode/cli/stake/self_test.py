@@ -63,7 +63,7 @@ def self_test(app: App, /, declared: tuple[str, ...], on_chain: bool, n: int, li
     try:
         results = run_async(lambda: run_self_test(tested, lambda device, text: say(f"device {device}: {text}")))
     except Permanent as error:
-        raise UserError(str(error), where="this host", code=ExitCode.FAILED) from error
+        raise UserError(error.message, where="this host", hint=error.hint, code=ExitCode.FAILED) from error
     screen.show([_make_row(one) for one in results], lambda: _draw(screen, results))
     if not all(one.passed for one in results):
         raise SystemExit(int(ExitCode.FAILED))

@@ -22,6 +22,7 @@ from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
+from xnode.extras import require_module
 from xnode.text.amount import OPENX_DECIMALS, format_amount, format_openx
 from xnode.text.hex import to_hex
 
@@ -37,6 +38,8 @@ def verifier() -> None:
 @pass_app
 def enlist(app: App, /, screen: Screen, **options: Any) -> None:
     """Become a verifier, with a part of the stake as collateral."""
+    # Without it no challenge can be judged.
+    require_module("numpy", "judging a capacity challenge")
 
     async def work(session: WalletSession) -> None:
         registry = session.manifest.contracts.capacity_registry

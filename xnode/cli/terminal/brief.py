@@ -58,7 +58,7 @@ def brief_date(at_ns: int) -> str:
 
 
 def brief_money(amount: str, asset: str = "") -> str:
-    """Six significant digits, cut and never rounded up: nobody must believe to have more. JSON has the exact number."""
+    """Six significant digits, cut and never rounded up: what is shown is never more than there is. JSON has the exact number."""
     value = Decimal(amount or "0")
     places = max(0, min(18, 5 - value.adjusted())) if value else 2
     text = f"{value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN):f}"

@@ -20,7 +20,8 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 """128 + SIGPIPE: the reader of our output had enough."""
 
-_HINT = "hint: "
+HINT = "hint: "
+"""Begins a line that says what to do about the one above."""
 
 MAX_CRASH_LOG_BYTES = 1 << 20
 """The log starts anew beyond this: a command in a loop must not fill the disk with its own crash."""
@@ -117,9 +118,9 @@ def _keep_traceback(error: BaseException, home: Home) -> Path | None:
 
 def _print_error(text: str, hint: str = "") -> None:
     """One line per problem; a line that begins with `hint:`, and the hint, tell what to do about the one above."""
-    lines = [*text.splitlines(), *(f"{_HINT}{line}" for line in hint.splitlines())]
+    lines = [*text.splitlines(), *(f"{HINT}{line}" for line in hint.splitlines())]
     for line in lines or [""]:
-        if line.startswith(_HINT):
-            print(style("hint:", "1;36", sys.stderr), printable(line.removeprefix(_HINT)), file=sys.stderr)
+        if line.startswith(HINT):
+            print(style("hint:", "1;36", sys.stderr), printable(line.removeprefix(HINT)), file=sys.stderr)
         else:
             print(style("error:", "1;31", sys.stderr), printable(line), file=sys.stderr)

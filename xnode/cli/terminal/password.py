@@ -28,7 +28,7 @@ def password_option(command: Command) -> Command:
 
 
 def find_password(password_file: Path | None, what: str, new: bool = False) -> str:
-    """The password for `what`; a new one is asked for twice. Raises UserError where nobody can be asked."""
+    """The password for `what`; a new one is asked for twice. Raises UserError where there is no terminal."""
     named = password_file or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     if named:
         from xnode.wallet.keystore import read_password
@@ -36,7 +36,7 @@ def find_password(password_file: Path | None, what: str, new: bool = False) -> s
         return read_password({}, named) or ""
     if not sys.stdin.isatty():
         raise UserError(
-            "a password is needed, and nobody is here to ask",
+            "a password is needed, and this is not a terminal",
             where=what,
             hint=f"use --password-file, or set {VARIABLE} to a file's path",
         )
@@ -44,5 +44,9 @@ def find_password(password_file: Path | None, what: str, new: bool = False) -> s
         f"Password for {what}", hide_input=True, confirmation_prompt=new, err=True, default="", show_default=False
     )
     if not text:
-        raise UserError("the password is empty", where=what, hint="choose one; without it the file is open to all")
+        raise UserError(
+            "the password is empty",
+            where=what,
+            hint="choose one; it protects a stolen copy of the file",
+        )
     return text

@@ -13,7 +13,7 @@ from xnode.text.amount import OPENX_DECIMALS, format_amount
 from xnode.text.hex import checksum_address, to_hex
 
 _GET_TERMS = "send it with the escrow's own terms"
-_TRY_AGAIN = "try again; if it stays so, this xnode and the contracts do not fit: upgrade it"
+_TRY_AGAIN = "try again; if it fails again, this xnode and the contracts do not match: upgrade it"
 _OWNER_ONLY = "propose it to the timelock"
 
 # In the templates: {x:18} is an amount of OPENX or credits, {x:date} a time in seconds; amounts of other assets are shown
@@ -24,7 +24,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "ERC20InsufficientAllowance": ("{spender} may take {allowance} base units, this takes {needed}", "try again"),
     "ERC2612ExpiredSignature": ("the signed approval was good until {deadline:date}", "try again"),
     "ERC2612InvalidSigner": ("the approval was signed by {signer}, not by {owner}", "use that wallet"),
-    "ZeroAmount": ("the amount is zero", "name how much"),
+    "ZeroAmount": ("the amount must be positive", ""),
     "ZeroAddress": ("an address is zero", "name one"),
     # Deposits and escrows
     "AssetNotAccepted": ("the escrow does not accept {asset}", "choose an asset of the manifest"),
@@ -32,7 +32,10 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "AssetWithoutCode": ("there is no contract at {asset}", "check the address"),
     "DepositsAreStopped": ("new deposits of {asset} are stopped by the guardian", "what is in stays yours; try later"),
     "AmountTooLarge": ("{amount} base units are more than the {room} that fit", "use less"),
-    "WrongAmountReceived": ("{asset} moved {received} instead of {expected} base units", "it cannot be used here"),
+    "WrongAmountReceived": (
+        "{asset} moved {received} instead of {expected} base units",
+        "fee-on-transfer tokens are not supported",
+    ),
     "NotEnoughFree": ("{free} of {asked} base units are free", "deposit more, or wait until jobs settle"),
     "BadRecipient": ("{to} cannot be paid", "name another address"),
     "NotPayer": ("only the payer {payer} may do this", "use its wallet"),
@@ -55,22 +58,22 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "StillThawing": ("the escrow thaws until {thawEnd:date}", "wait for its end"),
     "ThawStartedByPayer": ("the payer started this thaw", "only the payer's wallet can end it"),
     "ReleaseBelowClaimed": ("{claimed} base units are claimed already", "release less"),
-    "RowsLengthNotWhole": ("a claim's rows have {length} bytes, no multiple of {rowLength}", _TRY_AGAIN),
+    "RowsLengthNotWhole": ("a claim's rows have {length} bytes, not a multiple of {rowLength}", _TRY_AGAIN),
     "TooManyRows": ("a claim of {rows} rows is more than {maxRows}", "claim in parts"),
     # Providers and stake
-    "NotRegistered": ("{provider} is no registered provider", "run: xnode provider init"),
+    "NotRegistered": ("{provider} is not a registered provider", "run: xnode provider init"),
     "AlreadyRegistered": (
         "{provider} is registered with the node key {nodeKey}",
         "rotate it with provider init --force",
     ),
-    "NodeKeyTaken": ("the node key {nodeKey} belongs to {provider} for ever", "make a new node key"),
+    "NodeKeyTaken": ("the node key {nodeKey} belongs to {provider} forever", "make a new node key"),
     "WrongNodeKeySignature": ("the node key {nodeKey} did not consent", "run provider init with this node's key"),
-    "NotEnoughStake": ("{staked:18} OPENX are staked, this takes {asked:18}", "name less"),
+    "NotEnoughStake": ("{staked:18} OPENX are staked, this takes {asked:18}", "use a smaller amount"),
     "StakeHeld": (
-        "{held:18} OPENX of the stake are held, and only {staked:18} would stay",
-        "`xnode provider stake` says by what; take out less",
+        "{held:18} OPENX of the stake are locked, and only {staked:18} would stay",
+        "`xnode provider stake` shows what locks it; take out less",
     ),
-    "NothingThaws": ("no stake of {provider} thaws", "start with: xnode provider unstake AMOUNT"),
+    "NothingThaws": ("no stake of {provider} is thawing", "start with: xnode provider unstake AMOUNT"),
     "StakeStillThaws": ("the stake thaws until {thawEnd:date}", "wait for its end"),
     "StakeThawOutOfBounds": ("a stake thaw of {stakeThaw} s is not between 1 and {maxStakeThaw} s", "change the plan"),
     "NotConnector": ("only the connector may name slasher and holds", ""),
@@ -87,20 +90,23 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "mint less, serve jobs first, or have more capacity verified",
     ),
     "AboveCollateral": (
-        "{held:18} OPENX would have to cover it, {staked:18} are staked",
+        "{held:18} OPENX of collateral are needed, {staked:18} are staked",
         "xnode provider stake AMOUNT",
     ),
     "NotDefaulted": ("{provider} has not defaulted", "spend its credits on jobs"),
-    "AboveShortfall": ("{provider} owes {shortfall:18} more than it can serve, not {amount:18}", "name less"),
+    "AboveShortfall": (
+        "{provider} owes {shortfall:18} more than it can serve, not {amount:18}",
+        "use a smaller amount",
+    ),
     "PaysNothing": ("{amount:18} would be paid nothing by {provider}'s stake", "keep them, or redeem more at once"),
     "CollateralRatioOutOfBounds": (
-        "a cover of {collateralRatio:18} OPENX is not between {min:18} and {max:18}",
+        "a collateral ratio of {collateralRatio:18} OPENX is not between {min:18} and {max:18}",
         "change it",
     ),
-    "CollateralRatioTooSoon": ("the cover may next be changed at {next:date}", "wait"),
+    "CollateralRatioTooSoon": ("the collateral ratio may next be changed at {next:date}", "wait"),
     "WindowOutOfBounds": ("a window of {windowHours} hours is not between {min} and {max}", "change it"),
     # OPENX and bridges
-    "NotBridge": ("{caller} is no bridge", ""),
+    "NotBridge": ("{caller} is not a bridge", ""),
     "CeilingOnHomeChain": ("a bridge may not add OPENX on its home chain", "set its ceiling to 0"),
     "AboveMintLimit": ("the bridge may bring {available:18} OPENX now, not {asked:18}", "wait, or bring less"),
     "AboveBurnLimit": ("the bridge may take {available:18} OPENX now, not {asked:18}", "wait, or take less"),
@@ -108,8 +114,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     # Capacity
     "ChallengeOpen": ("a challenge of {provider} is open", "`xnode provider capacity` shows it; wait for its end"),
     "NothingInForce": ("{provider} has no capacity in force", ""),
-    "SpotCheckedRecently": ("{provider} was checked lately", "try again at {nextAt:date}"),
-    "NoVerifiers": ("nobody has enlisted as a verifier, who could judge {provider}", "try again when some have"),
+    "SpotCheckedRecently": ("{provider} was checked recently", "try again at {nextAt:date}"),
+    "NoVerifiers": ("no verifier is enlisted that could judge {provider}", "try again later"),
     "WrongStage": ("the challenge is at another stage", "`xnode provider capacity` shows it"),
     "TooEarlyToDraw": ("the challenge is drawn after block {drawBlock}, this is {blockNumber}", "wait"),
     "DeadlinePassed": ("the challenge took verdicts until {deadline:date}", "request another"),
@@ -122,12 +128,12 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "NotOnPanel": ("{verifier} is not on the panel", "leave its verdict out"),
     "WrongVerdictSignature": ("a verdict of {verifier} is not signed by its node key {nodeKey}", "leave it out"),
     "VerifierStakeShort": (
-        "a verifier needs {needed:18} OPENX of stake that nothing else holds, {verifier} has {staked:18}",
+        "a verifier needs {needed:18} OPENX of stake that nothing else locks, {verifier} has {staked:18}",
         "xnode provider stake AMOUNT",
     ),
     "AlreadyVerifier": ("{provider} is a verifier already", ""),
-    "NotVerifier": ("{provider} is no verifier", "enlist with: xnode provider verifier enlist"),
-    "LeftRecently": ("{provider} left as a verifier lately", "enlist again after {heldUntil:date}"),
+    "NotVerifier": ("{provider} is not a verifier", "enlist with: xnode provider verifier enlist"),
+    "LeftRecently": ("{provider} left as a verifier recently", "enlist again after {heldUntil:date}"),
     "TooManyVerifiers": ("there are {max} verifiers, which is the most", "try later"),
     "VerifierInOrder": ("{verifier} has its stake and may stay", ""),
     "UnknownClass": ("there is no device class {classId}", "`xnode provider capacity` lists them"),
@@ -135,14 +141,14 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "DeclaredCount": ("{count} declared classes are not between 1 and {max}", "name fewer classes"),
     "DeclaredNotAscending": ("class {classId} is out of order", _TRY_AGAIN),
     "NothingDeclared": ("of class {classId} no device is declared", "leave it out"),
-    "TooManyDevices": ("{devices} devices are more than {max}", "have them verified in another provider's name"),
+    "TooManyDevices": ("{devices} devices are more than {max}", "have them verified under another provider"),
     "SettingOutOfBounds": ("{setting:text} {value} is not between {min} and {max}", "change it"),
     "ClassNameLength": ("a class's name has {length} bytes, not 1 to {max}", "change it"),
-    "MatrixSizeNotWhole": ("n = {n} is no multiple of {multipleOf}", "change it"),
+    "MatrixSizeNotWhole": ("n = {n} is not a multiple of {multipleOf}", "change it"),
     "TooManyClasses": ("there are {max} classes, which is the most", ""),
     "OpenxNotTheRegistrys": ("capacity would take {openx}, the registry {registrysOpenx}", "change the plan"),
     # Faults
-    "NotAProvidersKey": ("{signer} signed, which is no provider's node key", "it proves nothing against anybody"),
+    "NotAProvidersKey": ("{signer} signed, which is not a provider's node key", "it proves no fault"),
     "SignersDiffer": ("{a} and {b} are two, and must be one", "name documents of one provider"),
     "NotSignedBy": ("{signer} signed, not {expected}", "name the documents of this lease"),
     "NumbersDiffer": ("the two documents have different numbers", "only two of one number contradict each other"),
@@ -152,7 +158,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "CommitmentTooYoung": ("it can be proved from {provableAt:date} on", "run `xnode fault report` again then"),
     "CommitmentTooOld": ("the commitment was good until {provableUntil:date}", "run `xnode fault report` again"),
     "PairsCount": ("{pairs} leases in one proof are not between 1 and {max}", "name fewer documents"),
-    "PairOfTwoLeases": ("two receipts of different leases are no pair", "name documents of one lease"),
+    "PairOfTwoLeases": ("two receipts of different leases are not a pair", "name documents of one lease"),
     "PairOutOfOrder": ("the older receipt of lease {leaseId} is not older", _TRY_AGAIN),
     "LeasesNotAscending": ("lease {leaseId} is out of order", _TRY_AGAIN),
     "UsageFalls": ("usage falls within lease {leaseId}", "leave that lease out"),
@@ -175,7 +181,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "PromiseKept": ("the provider kept its promise", ""),
     "NothingToRefund": ("nothing is left to refund for lease {leaseId}", "it was refunded, or the reserve is empty"),
     # Splits
-    "NoShares": ("the split names nobody", "name a recipient"),
+    "NoShares": ("the split names no recipient", "name a recipient"),
     "TooManyShares": ("{shares} recipients are more than {maxShares}", "name fewer"),
     "ZeroShare": ("{recipient} would get nothing", "leave it out"),
     "SharesNotAscending": ("{recipient} is out of order", _TRY_AGAIN),
@@ -193,7 +199,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
 
 
 def explain(revert: Revert) -> UserError:
-    """What a person is told of a refusal: one line, with what to do."""
+    """What a person sees of a refusal: one line, with what to do."""
     known = MEANINGS.get(revert.name)
     if known is None:
         return UserError(f"the contract refused it: {revert}", hint=_TRY_AGAIN, code=ExitCode.REFUSED)

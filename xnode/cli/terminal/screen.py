@@ -1,4 +1,4 @@
-"""Screen: data goes to stdout as a table, JSON or JSON lines; talk goes to stderr. rich is imported only for tables."""
+"""Screen: results go to stdout as a table, JSON or JSON lines; messages go to stderr. rich is imported only for tables."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
 def printable(text: str) -> str:
-    """Text of a stranger, with control characters shown instead of obeyed: a peer must not steer our terminal."""
+    """Untrusted text, with control characters shown instead of obeyed: a peer must not control our terminal."""
     return text.translate(_CONTROL)
 
 
 def has_color(stream: IO[str]) -> bool:
-    """True when the stream is a terminal and nobody asked for plain text (https://no-color.org)."""
+    """True when the stream is a terminal and NO_COLOR is not set (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -42,7 +42,7 @@ def style(text: str, code: str, stream: IO[str]) -> str:
 
 
 def say(text: str) -> None:
-    """One line of talk."""
+    """Print a message on stderr."""
     print("\n".join(printable(line) for line in text.splitlines()), file=sys.stderr, flush=True)
 
 
@@ -100,7 +100,7 @@ class Screen:
         self._print(console, make_table(columns, rows, width=console.width))
 
     def record(self, pairs: Iterable[tuple[str, object]]) -> None:
-        """Print name and value, one a line, leaving out what is empty."""
+        """Print name and value, one per line, leaving out what is empty."""
         columns = (Column("", style="dim"), Column("", fold=True))
         shown = [pair for pair in pairs if pair[1] not in ("", None)]
         self._print(make_console(self._stream), make_table(columns, shown, header=False))

@@ -13,7 +13,7 @@ import ctypes
 import errno
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import trio
@@ -31,7 +31,7 @@ IN_MODIFY, IN_NONBLOCK, IN_CLOEXEC = 0x2, os.O_NONBLOCK, os.O_CLOEXEC
 
 async def read_pieces(
     log: Path, offset: int, follow: bool, ended: Callable[[], bool], wait_end: Callable[[], Awaitable[object]]
-) -> AsyncIterator[tuple[int, bytes]]:
+) -> AsyncGenerator[tuple[int, bytes], None]:
     """(offset after this piece, piece) from `offset` on; with `follow` until the workload has ended and all is read.
 
     ended: tells whether everything the workload wrote is in the file; wait_end: returns when it has become so.

@@ -6,15 +6,18 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-
-import pynvml
+from typing import Any
 
 from scheduler.offer import Gpu
+from xnode.extras import has_module, require_module
 
 MAX_GPUS = 64
 """More than any host holds; a driver that reports more is broken."""
 
 AMD_VENDOR = "0x1002"
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/gpus")
+"""One folder for each GPU while the driver is loaded."""
+
 CARD = re.compile(r"card\d+\Z")
 
 NvmlReader = Callable[[], tuple[Gpu, ...]]
@@ -34,8 +37,17 @@ def make_device_names(gpus: tuple[Gpu, ...]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_nvml() -> tuple[Gpu, ...]:
-    """NVIDIA's GPUs as their driver names them; none where there is no driver."""
+def read_nvml(driver_folder: Path = NVIDIA_DRIVER) -> tuple[Gpu, ...]:
+    """NVIDIA's GPUs as their driver names them; none where there is no driver.
+
+    Raises Permanent where there are some, and the library that asks the driver is not installed.
+    """
+    if driver_folder.is_dir():
+        require_module("pynvml", "a host with NVIDIA GPUs")
+    if not has_module("pynvml"):
+        return ()
+    import pynvml
+
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
@@ -43,14 +55,14 @@ def read_nvml() -> tuple[Gpu, ...]:
     try:
         driver = str(pynvml.nvmlSystemGetDriverVersion())
         count = min(pynvml.nvmlDeviceGetCount(), MAX_GPUS)
-        return tuple(_read_nvml_device(index, driver) for index in range(count))
+        return tuple(_read_nvml_device(pynvml, index, driver) for index in range(count))
     except pynvml.NVMLError:
         return ()
     finally:
         pynvml.nvmlShutdown()
 
 
-def _read_nvml_device(index: int, driver: str) -> Gpu:
+def _read_nvml_device(pynvml: Any, index: int, driver: str) -> Gpu:
     device = pynvml.nvmlDeviceGetHandleByIndex(index)
     return Gpu(
         vendor="nvidia",

@@ -7,8 +7,8 @@ import hashlib
 import re
 import shutil
 import signal
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from itertools import islice
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -150,7 +150,7 @@ class PodmanEngine:
         workload = self._workloads.get(lease_id) or await self._find(lease_id)
         return Counters(0, 0) if workload is None else await workload.read_counters()
 
-    async def read_logs(self, lease_id: Hash32, offset: int, follow: bool) -> AsyncIterator[tuple[int, bytes]]:
+    async def read_logs(self, lease_id: Hash32, offset: int, follow: bool) -> AsyncGenerator[tuple[int, bytes], None]:
         """Offsets are those of `logs`: positions in the raw log file, valid forever."""
         await self._prepare()
         workload = await self._find(lease_id)
@@ -160,8 +160,9 @@ class PodmanEngine:
         def ended() -> bool:
             return workload.look().status != "running"
 
-        async for piece in logs.read_pieces(workload.folder.log, offset, follow, ended, workload.wait_exit):
-            yield piece
+        async with aclosing(logs.read_pieces(workload.folder.log, offset, follow, ended, workload.wait_exit)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def keep_log(self, lease_id: Hash32, into: Path) -> None:
         await self._prepare()
@@ -169,9 +170,10 @@ class PodmanEngine:
         if workload is not None:
             await trio.to_thread.run_sync(logs.copy_log, workload.folder.log, into)
 
-    async def read_kept_log(self, kept: Path, offset: int) -> AsyncIterator[tuple[int, bytes]]:
-        async for piece in logs.read_pieces(kept, offset, False, lambda: True, trio.lowlevel.checkpoint):
-            yield piece
+    async def read_kept_log(self, kept: Path, offset: int) -> AsyncGenerator[tuple[int, bytes], None]:
+        async with aclosing(logs.read_pieces(kept, offset, False, lambda: True, trio.lowlevel.checkpoint)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def collect_outputs(self, lease_id: Hash32, into: Path) -> tuple[OutputFile, ...]:
         await self._prepare()

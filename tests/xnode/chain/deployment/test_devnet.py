@@ -120,6 +120,7 @@ def test_an_anvil_left_over_in_the_folder_is_ended(tmp_path: Path) -> None:
     (tmp_path / "anvil.pid").write_text(str(chain.process.pid))
     anvil.end_left_over(tmp_path)
     assert is_ended(chain.process.pid)
+    chain.end()
 
 
 async def test_a_second_devnet_in_the_folder_is_refused_and_the_first_lives(tmp_path: Path) -> None:
@@ -149,20 +150,35 @@ def test_another_process_of_that_pid_is_left_alone(tmp_path: Path) -> None:
     anvil.end_left_over(tmp_path)
 
 
-def test_without_anvil_it_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("beside", "hint"), [("checkout", "make chain-node"), ("site-packages", "getfoundry")])
+def test_without_anvil_it_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, beside: str, hint: str
+) -> None:
+    (tmp_path / "checkout").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(anvil, "_NODE_MODULES", tmp_path)
-    with pytest.raises(UserError, match="make chain-node") as caught:
+    monkeypatch.delenv(anvil.VARIABLE, raising=False)
+    monkeypatch.setattr(anvil, "_CONTRACTS", tmp_path / beside)
+    with pytest.raises(UserError, match=hint) as caught:
         anvil.find_anvil()
     assert caught.value.code == ExitCode.NOT_FOUND
+
+
+def test_an_anvil_that_is_named_is_the_one_that_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    named = tmp_path / "my-anvil"
+    monkeypatch.setenv(anvil.VARIABLE, str(named))
+    with pytest.raises(UserError, match=anvil.VARIABLE):
+        anvil.find_anvil()
+    named.touch(0o755)
+    assert anvil.find_anvil() == named
 
 
 async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
-    with pytest.raises(ExceptionGroup) as caught:
-        async with open_devnet(options(tmp_path, port=port)):
-            pass
+    async with listeners[0]:
+        with pytest.raises(ExceptionGroup) as caught:
+            async with open_devnet(options(tmp_path, port=port)):
+                pass
     found = caught.value.subgroup(Permanent)
     assert found is not None
     assert "anvil did not start" in repr(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,6 @@ async def test_log_flood_is_cut_off_at_its_limit_and_offsets_stay(
         assert (await bench.engine.wait(spec.lease_id)).exit_code == 0
     size = (await bench.file(spec.lease_id, "log").stat()).st_size
     assert LOG_LIMIT_BYTES // 2 < size <= LOG_LIMIT_BYTES + ONE_RECORD_BYTES
-    async for _, piece in bench.engine.read_logs(spec.lease_id, 0, False):
-        assert piece.startswith(b"first\n")
-        break
+    async with aclosing(bench.engine.read_logs(spec.lease_id, 0, False)) as pieces:
+        _, piece = await anext(pieces)
+    assert piece.startswith(b"first\n")

@@ -1,0 +1,182 @@
+"""A wheel without any extra, in an environment of its own: every command works, or says in one line what is missing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from xnode.chain.deployment.anvil import VARIABLE, find_anvil
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent
+UV = Path(sys.executable).with_name("uv")
+DEADLINE_S = 300
+
+WALK = """
+import sys
+import click
+from xnode.cli.main import cli, run
+
+def walk(command, path):
+    assert run([*path, "--help"]) == 0, path
+    print("SHOWN", *path)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            walk(command.get_command(context, name), [*path, name])
+
+walk(cli, [])
+"""
+
+
+def run(
+    command: list[str | Path], folder: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("XNODE_", "ETH_", "PYTHON"))}
+    return subprocess.run(
+        [str(word) for word in command],
+        cwd=folder,
+        env={**kept, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+def install(wheel: Path, folder: Path) -> Path:
+    """A new environment with the wheel and the locked versions of what it needs; its Python."""
+    pins = [line.split()[0] for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line[:80]]
+    (folder / "pins.txt").write_text("\n".join(pin for pin in pins if pin[0].isalpha()))
+    assert run([UV, "venv", "-q", "--python", sys.executable, folder / "venv"], ROOT).returncode == 0
+    python = folder / "venv" / "bin" / "python"
+    command: list[str | Path] = [UV, "pip", "install", "-q", "--python", python, "-c", folder / "pins.txt", wheel]
+    # What made this environment left all of it in uv's cache.
+    done = run([*command, "--offline"], ROOT)
+    if done.returncode:
+        done = run(command, ROOT)
+    assert done.returncode == 0, done.stderr
+    return python
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with nothing but the wheel and what it depends on."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build: list[str | Path] = [
+        UV,
+        "build",
+        "-q",
+        "--wheel",
+        "--no-build-isolation",
+        "--python",
+        sys.executable,
+        "--out-dir",
+        folder,
+    ]
+    done = run(build, ROOT)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = folder.glob("*.whl")
+    return install(wheel, folder)
+
+
+class Installed:
+    """The wheel's program, with a home of its own."""
+
+    def __init__(self, python: Path, folder: Path) -> None:
+        self.python, self.folder = python, folder
+
+    def __call__(
+        self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """What `xnode ARGUMENTS` printed, once it has ended as it should."""
+        done = run([self.python.with_name("xnode"), *arguments], self.folder, {**self.env, **(env or {})})
+        assert done.returncode == code and "Traceback" not in done.stderr, (done.returncode, done.stderr)
+        return done
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"XNODE_HOME": str(self.folder / "home")}
+
+
+@pytest.fixture
+def xnode(python: Path, tmp_path: Path) -> Iterator[Installed]:
+    (tmp_path / "pw").write_text("correct horse\n")
+    yield Installed(python, tmp_path)
+
+
+def test_the_base_brings_no_extra(python: Path, tmp_path: Path) -> None:
+    code = "from xnode.extras import EXTRAS, has_module; print([name for name in EXTRAS if has_module(name)])"
+    assert run([python, "-I", "-c", code], tmp_path).stdout == "[]\n"
+
+
+def test_every_command_shows_its_help(python: Path, tmp_path: Path) -> None:
+    done = run([python, "-I", "-c", WALK], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("SHOWN") > 50 and "site-packages" not in done.stdout
+
+
+def test_the_first_commands_of_both_sides_work(xnode: Installed) -> None:
+    xnode("wallet", "new", "--password-file", "pw")
+    assert "wallet" in xnode("wallet", "ls").stdout
+    xnode("job", "init")
+    xnode("chain", "views", "escrow")
+    assert "image" in xnode("job", "validate", "job.yaml", code=2).stderr
+    assert "python" in xnode("doctor", code=1).stdout
+
+
+@pytest.mark.parametrize("words", [("provider", "init"), ("daemon", "init")])
+def test_a_bogus_manifest_is_told_in_one_line(xnode: Installed, words: tuple[str, str]) -> None:
+    xnode("wallet", "new", "--password-file", "pw")
+    (xnode.folder / "manifest.toml").write_text("nonsense")
+    said = xnode(*words, "--chain", "manifest.toml", code=2).stderr.splitlines()
+    assert [line.partition(":")[0] for line in said] == ["error", "hint"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("chain call escrow free 0x00 0x00", 'hint: pip install "xnode[chain-call]"'),
+        ("provider self-test --class cpu=1", 'hint: pip install "xnode[capacity]"'),
+        ("provider capacity request --class cpu=1", 'hint: pip install "xnode[capacity]"'),
+        ("provider verifier enlist", 'hint: pip install "xnode[capacity]"'),
+    ],
+)
+def test_a_command_says_which_extra_it_lacks(xnode: Installed, words: str, hint: str) -> None:
+    assert xnode(*words.split(), code=1).stderr.splitlines()[-1] == hint
+
+
+def test_a_postgres_url_says_which_extra_it_lacks(python: Path, tmp_path: Path) -> None:
+    code = "from xnode.store.database import open_database; open_database('postgresql+psycopg://u:secret@h/d')"
+    last = run([python, "-I", "-c", code], tmp_path).stderr.splitlines()[-1]
+    assert (
+        last.endswith('needs psycopg, which is not installed; pip install "xnode[postgres]"') and "secret" not in last
+    )
+
+
+def test_a_devnet_says_how_to_get_its_chain(xnode: Installed) -> None:
+    said = xnode("devnet", "up", "--port", "0", code=4, env={"PATH": str(xnode.folder)}).stderr
+    assert VARIABLE in said and "site-packages" not in said and "make " not in said
+
+
+@pytest.mark.chain
+def test_a_devnet_runs_with_an_anvil_that_is_named(xnode: Installed) -> None:
+    process = subprocess.Popen(
+        [xnode.python.with_name("xnode"), "devnet", "up", "--port", "0"],
+        env={"PATH": os.environ["PATH"], **xnode.env, VARIABLE: str(find_anvil())},
+        cwd=xnode.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = [process.stderr.readline() for _ in range(3)]
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=DEADLINE_S)[1]
+    assert "Ctrl-C" in said[-1] and process.returncode == 0, [*said, rest]
