@@ -102,6 +102,7 @@ class Devnet:
     def __init__(self, manifest: Manifest, anvil: Anvil, rpc: JsonRpc, transactor: Transactor) -> None:
         self.manifest, self.rpc, self.pid = manifest, rpc, anvil.pid
         self._transactor = transactor
+        self._funding = trio.Lock()
 
     @property
     def url(self) -> str:
@@ -110,7 +111,8 @@ class Devnet:
 
     async def fund(self, addresses: Iterable[Address], *, wei: int = FUND_WEI, openx: int = FUND_OPENX) -> None:
         """Bring each address up to that much ETH and OPENX; one that has it already gets nothing."""
-        async with trio.open_nursery() as nursery:
+        # One at a time: two that looked at the same empty wallet would fill it twice.
+        async with self._funding, trio.open_nursery() as nursery:
             for address in addresses:
                 nursery.start_soon(self._fund_wei, address, wei)
                 nursery.start_soon(self._fund_openx, address, openx)

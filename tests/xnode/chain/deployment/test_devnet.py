@@ -17,7 +17,7 @@ from tests.xnode.chain.devchain import TOKEN, make_wallet, start_anvil
 from xnode.chain.client import open_client
 from xnode.chain.contracts import openx_token
 from xnode.chain.deployment import anvil
-from xnode.chain.deployment.devnet import OWNER_KEY, Devnet, DevnetOptions, open_devnet
+from xnode.chain.deployment.devnet import FUND_OPENX, FUND_WEI, OWNER_KEY, Devnet, DevnetOptions, open_devnet
 from xnode.chain.deployment.manifest import read_manifest
 from xnode.chain.send.tx_journal import make_engine
 from xnode.errors import ExitCode, Permanent, UserError
@@ -50,6 +50,16 @@ async def test_up_gives_contracts_a_manifest_and_money(tmp_path: Path) -> None:
             assert manifest == devnet.manifest
             async with open_client(manifest, OWNER, make_engine(tmp_path / "other.sqlite")) as client:
                 assert "chain 31337" in await client.check()
+
+
+async def test_one_wallet_funded_from_two_sides_at_once_is_filled_once(tmp_path: Path) -> None:
+    one = make_wallet().address
+    async with open_devnet(options(tmp_path)) as devnet:
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(devnet.fund, [one])
+        assert await money_of(devnet, one) == (FUND_WEI, FUND_OPENX)
 
 
 async def test_blocks_come_by_themselves_at_the_block_time(tmp_path: Path) -> None:
