@@ -1,6 +1,6 @@
 """Generate: the reference pages, made from the code so that they cannot differ from it.
 
-`python docs/generate.py` writes docs/config.md, docs/job-file.md and docs/exit-codes.md; --check only names those that
+`python docs/generate.py` writes the pages in PAGES; --check only names those that
 are not current, and fails when there is one.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from code_words import CodeWord, find_codes, find_end_reasons
+from control_page import control_sections
 
 from xnode.cli.manual import VARIABLES
 from xnode.cli.terminal.failure import INTERRUPTED, PIPE_CLOSED
@@ -129,6 +130,11 @@ def make_codes_page() -> str:
     )
 
 
+def make_control_page() -> str:
+    """Every control method and view."""
+    return _page("# The control socket", MADE, *control_sections())
+
+
 def _code_table(codes: Iterable[CodeWord]) -> str:
     return _table(("code", "message"), ((f"`{one.code}`", "<br>".join(one.details) or "…") for one in codes))
 
@@ -137,6 +143,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/config.md": make_config_page,
     "docs/job-file.md": make_job_page,
     "docs/exit-codes.md": make_codes_page,
+    "docs/control.md": make_control_page,
 }
 
 
@@ -147,7 +154,7 @@ def _page(*parts: str) -> str:
 
 def _wrapped(text: str, indent: str = "") -> str:
     """The text at WIDTH; what stands in backquotes is kept on one line."""
-    glued = re.sub(r"`[^`]+`", lambda code: code[0].replace(" ", "\0"), text)
+    glued = re.sub(r"`[^`]+`", lambda code: code[0].replace(" ", "\0"), " ".join(text.split()))
     lines = textwrap.wrap(glued, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines).replace("\0", " ")
 

@@ -36,5 +36,5 @@ def test_every_key_of_a_job_file_has_a_section() -> None:
 
 
 def test_the_pages_name_no_place_of_this_machine() -> None:
-    for name in ("config", "job-file", "exit-codes"):
+    for name in ("config", "job-file", "exit-codes", "control"):
         assert str(ROOT) not in (ROOT / f"docs/{name}.md").read_text()

@@ -1,7 +1,7 @@
 """Method: one control method: its name, the struct of its parameters, what it gives back, and the function that answers.
 
 A new one costs one function under `@control_method("noun.verb")` in a module of this folder: it is found there, its parameters
-are checked strictly, and docs/control.md is written from it (`python -m xnode.console.reference`).
+are checked strictly, and docs/control.md is written from it (`python docs/generate.py`).
 """
 
 from __future__ import annotations

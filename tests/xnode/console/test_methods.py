@@ -16,7 +16,6 @@ from xnode.chain.deployment.manifest import Asset
 from xnode.console.console import Console
 from xnode.console.method import NoParams, control_method, find_methods
 from xnode.console.present import Presenter
-from xnode.console.reference import make_reference
 from xnode.errors import ExitCode, UserError
 from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterLease
 from xnode.node.state import kind_of
@@ -25,11 +24,6 @@ from xnode.text.amount import format_amount
 
 ROOT = Path(__file__).parents[3]
 OTHER_ASSET = Address(b"\xbb" * 20)
-
-
-def test_the_page_of_the_control_socket_is_current() -> None:
-    page = (ROOT / "docs/control.md").read_text()
-    assert page == make_reference(), "run `python -m xnode.console.reference > docs/control.md`"
 
 
 def test_every_method_says_what_it_does_and_takes_no_parameter_that_it_does_not_name() -> None:

@@ -1,9 +1,8 @@
-"""Reference: docs/control.md, written from the control methods and the views: `python -m xnode.console.reference`."""
+"""Control page: docs/control.md, made from the control methods and the views."""
 
 from __future__ import annotations
 
 import inspect
-import textwrap
 from collections.abc import Iterator
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -13,37 +12,31 @@ import msgspec
 from xnode.console.method import ControlMethod, find_methods
 from xnode.control import views
 
-HEAD = """\
-# The control socket
-
-Written by `python -m xnode.console.reference > docs/control.md`; do not edit it by hand.
-
-A running node answers on a unix socket in its home (`control.sock`), for its own user only. A request is
-one line of JSON, and so is every answer; [the client](../xnode/control/client.py) needs the standard
-library alone, and every command of `xnode` that asks a daemon goes this way.
-
-```
+INTRODUCTION = (
+    "A running node answers on a unix socket in its home (`control.sock`), for its own user only. A request is one line of "
+    "JSON, and so is every answer; [the client](../xnode/control/client.py) needs the standard library alone, and every "
+    "command of `xnode` that asks a daemon goes this way.",
+    """```
 {"id": 1, "method": "job.show", "params": {"job_id": "0x9ebb"}}
 {"id": 1, "result": {"job": {"job_id": "0x9ebbe8f5...", ...}, ...}}
-```
-
-A method that streams answers `{"id": 1, "item": ...}` for each item and `{"id": 1, "end": true}` at the
-end. An error is `{"id": 1, "error": {"code", "message", "hint", "exit_code"}}`; the exit codes are those
-of the command line. A parameter that a method does not have is an error.
-
-Hashes and addresses are 0x hex. Money is a decimal string in the asset named beside it, exact. Times are
-nanoseconds UTC. What is not known is null.
-"""
+```""",
+    'A method that streams answers `{"id": 1, "item": ...}` for each item and `{"id": 1, "end": true}` at the end. An error '
+    'is `{"id": 1, "error": {"code", "message", "hint", "exit_code"}}`; the exit codes are those of the command line. A '
+    "parameter that a method does not have is an error.",
+    "Hashes and addresses are 0x hex. Money is a decimal string in the asset named beside it, exact. Times are nanoseconds "
+    "UTC. What is not known is null.",
+)
 
 
-WIDTH = 100
-
-
-def make_reference() -> str:
-    """The whole page."""
-    parts = [HEAD, "## Methods\n", *(_describe_method(one) for one in find_methods().values())]
-    parts += ["## Views\n", *(_describe_view(one) for one in list_views())]
-    return "\n".join(parts)
+def control_sections() -> Iterator[str]:
+    """The page below its title, part by part."""
+    yield from INTRODUCTION
+    yield "## Methods"
+    for method in find_methods().values():
+        yield from _describe_method(method)
+    yield "## Views"
+    for view in list_views():
+        yield from (f"### {view.__name__}", inspect.getdoc(view) or "", _describe_fields(view))
 
 
 def list_views() -> Iterator[type[msgspec.Struct]]:
@@ -53,13 +46,12 @@ def list_views() -> Iterator[type[msgspec.Struct]]:
             yield value
 
 
-def _describe_method(method: ControlMethod[Any]) -> str:
-    lines = [f"### {method.name}\n", _one_paragraph(method.summary) + "\n"]
-    fields = msgspec.structs.fields(method.params)
-    if fields:
-        lines += [_one_paragraph(_find_notes(method.params)) + "\n", _describe_fields(method.params)]
-    gives = "Streams" if method.streams else "Gives"
-    return "\n".join([*lines, f"{gives}: {_name_type(method.result)}\n"])
+def _describe_method(method: ControlMethod[Any]) -> Iterator[str]:
+    yield f"### {method.name}"
+    yield method.summary
+    if msgspec.structs.fields(method.params):
+        yield from (_find_notes(method.params), _describe_fields(method.params))
+    yield f"{'Streams' if method.streams else 'Gives'}: {_name_type(method.result)}"
 
 
 def _find_notes(params: type[msgspec.Struct]) -> str:
@@ -68,17 +60,13 @@ def _find_notes(params: type[msgspec.Struct]) -> str:
     return " ".join(inspect.cleandoc(one.__doc__) for one in own if one.__doc__)
 
 
-def _describe_view(view: type[msgspec.Struct]) -> str:
-    return f"### {view.__name__}\n\n{_one_paragraph(inspect.getdoc(view) or '')}\n\n{_describe_fields(view)}"
-
-
 def _describe_fields(struct: type[msgspec.Struct]) -> str:
     hints = get_type_hints(struct)
     rows = [
         f"| `{field.name}` | {_name_type(hints[field.name])} | {_show_default(field)} |"
         for field in msgspec.structs.fields(struct)
     ]
-    return "\n".join(["| name | type | default |", "|---|---|---|", *rows, ""])
+    return "\n".join(["| name | type | default |", "| --- | --- | --- |", *rows])
 
 
 def _show_default(field: msgspec.structs.FieldInfo) -> str:
@@ -100,11 +88,3 @@ def _name_type(kind: Any) -> str:
     if inspect.isclass(kind) and issubclass(kind, msgspec.Struct):
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
     return {str: "text", int: "whole number", float: "number", bool: "true or false"}[kind]
-
-
-def _one_paragraph(text: str) -> str:
-    return textwrap.fill(" ".join(text.split()), WIDTH, break_on_hyphens=False)
-
-
-if __name__ == "__main__":
-    print(make_reference(), end="")
