@@ -20,8 +20,9 @@ from metering.usage import Counters
 from tests.make.values import SEPARATOR
 from xnode.node.changes import Entry, UsageRead
 from xnode.node.effects import DurableEffect, PushReceipts
+from xnode.node.provider.money import unpaid_at
 from xnode.node.records import ProviderLease, Record, SubmitterLease
-from xnode.node.state import make_state
+from xnode.node.state import Turn, make_state
 from xnode.node.step import step
 
 FILE = Path(__file__).parents[2] / "fixtures" / "store" / "0.1.0.msgpack.gz"
@@ -47,7 +48,7 @@ def test_leases_of_0_1_0_promise_nothing_and_keep_the_id_that_both_signed() -> N
     ]
     assert len(leases) == 4
     for lease in leases:
-        assert (lease.terms.availability_ppm, lease.terms.refund_ppm) == (0, 0)
+        assert (lease.terms.availability_ppm, lease.terms.refund_ppm, lease.terms.exposure_intervals) == (0, 0, 0)
         assert lease.last.lease_id == lease.lease_id != lease_id_of(SEPARATOR, lease.terms)
 
 
@@ -59,3 +60,17 @@ def test_an_open_lease_of_0_1_0_goes_on_with_its_receipts() -> None:
     turn = step(state, Entry(at_ns, bytes(32), read))
     (push,) = (effect for effect in turn.effects if isinstance(effect, PushReceipts))
     assert push.receipts[-1].lease_id == lease.lease_id and push.receipts[-1].cost > lease.last.cost
+
+
+@pytest.mark.parametrize("intervals", [2, 5])
+def test_unpaid_work_of_a_lease_of_0_1_0_is_limited_by_the_providers_setting_as_when_it_was_signed(
+    intervals: int,
+) -> None:
+    state = make_state(read_records(PROVIDER))
+    settings = state.settings
+    assert settings.provider is not None
+    provider = msgspec.structs.replace(settings.provider, exposure_intervals=intervals)
+    lease = next(one for one in state.all(ProviderLease) if one.status == "running")
+    turn = Turn(state, lease.last.at_ns, bytes(32))
+    turn.put(settings, provider=provider)
+    assert unpaid_at(turn, lease) == lease.covered_at_ns + intervals * lease.terms.interval_ns

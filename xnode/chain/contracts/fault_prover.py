@@ -79,8 +79,8 @@ def make_proof(proof: Proof, salt: Hash32) -> bytes:
             return PROVE_WRONG_ELEMENT.encode(wrong.signed.answer, wrong.signed.signature, _require(wrong.proof), salt)
         case FalseVerdict(document=false):
             verdict, signature = false.signed.verdict, false.signed.signature
-            opening = _require(false.proof)
-            return PROVE_FALSE_VERDICT.encode(verdict, signature, false.roots, false.device, opening, salt)
+            element = _require(false.proof)
+            return PROVE_FALSE_VERDICT.encode(verdict, signature, false.roots, false.device, element, salt)
     raise ValueError(f"a proof of another kind: {type(proof).__name__}")
 
 
@@ -90,6 +90,6 @@ def make_breach(document: LeaseDocument, last: SignedReceipt) -> bytes:
     return PROVE_BREACH.encode(document.escrow, document.terms, *signatures, last.receipt, last.signature)
 
 
-def _require(opening: ElementProof | None) -> ElementProof:
-    assert opening is not None, "a proof about an element has it"
-    return opening
+def _require(proof: ElementProof | None) -> ElementProof:
+    assert proof is not None, "a proof about an element has it"
+    return proof
