@@ -112,7 +112,7 @@ class Machine:
         self.impaired_at_ns = self.clockwork.now_ns
         self.loop = NodeLoop(self, self.perform)
         server = PeerService(self.loop, self, self.signer, None, Archive())  # type: ignore[arg-type]
-        self.net.network.stations[self.address] = Station(server.methods(), self.spawn)  # type: ignore[arg-type]
+        self.net.network.stations[self.address] = Station(server.methods(), self.spawn)
         separator, addrs = self.signer.separator, self.net.multiaddrs()
         self.tell(NodeStarted(self.address, separator, "sim", addrs, self.provider, self.submitter))
         self.spawn(self._watch_escrows())

@@ -22,7 +22,9 @@ _contract_argument = click.argument("contract", type=click.Choice(tuple(CONTRACT
 
 _LAZY = {
     "deploy": Lazy("xnode.cli.chain.deploy:deploy_", "Put all contracts on a chain, as a plan says."),
-    "governance": Lazy("xnode.cli.chain.governance:governance", "Show what waits in the timelock, and who may propose."),
+    "governance": Lazy(
+        "xnode.cli.chain.governance:governance", "Show what waits in the timelock, and who may propose."
+    ),
 }
 
 
