@@ -1,4 +1,5 @@
-"""Prose: wraps the repository's Markdown at one width, and leaves tables, code, HTML and headings as they are.
+"""Prose: wraps the repository's Markdown at one width, and leaves tables, code, HTML and headings as they are, and what a
+command writes between `<!-- name -->` and `<!-- end -->`.
 
 `python .ci/prose.py [FILE...]` rewrites the files; without any, all *.md of git's that no command writes (.gitattributes).
 --check only names those it would change.
@@ -16,6 +17,7 @@ from pathlib import Path
 WIDTH = 100
 
 _FENCE = re.compile(r"\s*(```|~~~)")
+_BEGIN, _END = re.compile(r"<!-- \w+ -->"), "<!-- end -->"
 _ITEM = re.compile(r"(\s*)([-*+]|\d{1,3}[.)])(\s+)(.*)")
 _QUOTE = re.compile(r"\s*> ?")
 _AS_IS = re.compile(r"\s*(#|\||<|!!!|\[[^\]]+\]: |([-*_] ?){3,}$)")
@@ -31,21 +33,20 @@ def wrap_markdown(text: str) -> str:
 
 def _wrap_lines(lines: list[str]) -> Iterator[str]:
     paragraph: list[str] = []
-    fence, in_list, skipping = "", False, bool(lines and lines[0] == "---")
+    in_list, end = False, ""
     for number, line in enumerate(lines):
-        if fence or skipping:
+        if end:
             yield line
-            skipping = skipping and (number == 0 or line != "---")
-            fence = "" if fence and line.strip() == fence else fence
+            end = "" if line.strip() == end else end
             continue
-        opened = _FENCE.match(line)
+        opened = _find_end(number, line)
         item = _ITEM.match(line)
         is_code = line.startswith("    ") and not paragraph and not in_list
         if opened or not line.strip() or _AS_IS.match(line) or is_code:
             yield from _fill(paragraph)
             paragraph = []
             yield line
-            fence = opened[1] if opened else ""
+            end = opened
             in_list = in_list and (not line.strip() or line[0].isspace())
             continue
         if item or (paragraph and bool(_QUOTE.match(line)) != bool(_QUOTE.match(paragraph[0]))):
@@ -57,6 +58,15 @@ def _wrap_lines(lines: list[str]) -> Iterator[str]:
             yield from _fill(paragraph)
             paragraph = []
     yield from _fill(paragraph)
+
+
+def _find_end(number: int, line: str) -> str:
+    """The line that ends what begins here and stays as it is: code, front matter, a part that is made; else ""."""
+    if fence := _FENCE.match(line):
+        return fence[1]
+    if number == 0 and line == "---":
+        return line
+    return _END if _BEGIN.fullmatch(line) and line != _END else ""
 
 
 def _fill(paragraph: list[str]) -> list[str]:

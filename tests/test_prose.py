@@ -41,6 +41,10 @@ TEXT = f"""# {LONG.strip()}
 {LONG}
 ```
 
+<!-- made -->
+{LONG}
+<!-- end -->
+
 A line that ends here,  \nand one that begins here. {LONG}
 
     {LONG}
@@ -69,7 +73,7 @@ def test_paragraphs_are_filled_and_the_rest_stays(page: Path) -> None:
     assert wrap(page).returncode == 0
     lines = page.read_text().splitlines()
     too_long = [line for line in lines if len(line) > WIDTH]
-    assert [line.split()[0] for line in too_long] == ["#", "|", "|", "word", "word"]
+    assert [line.split()[0] for line in too_long] == ["#", "|", "|", "word", "word", "word"]
     assert any("`code that is never broken over lines`" in line for line in lines)
 
 
