@@ -142,7 +142,7 @@ class Host:
     async def _open_circuit(self, endpoint: Endpoint, address: Address) -> Any:
         relay = read_peer_id(endpoint.peer_id or "")
         if relay is None or read_peer_id(endpoint.target or "") != address:
-            raise Retryable("is no way to this node")
+            raise Retryable("the relay address does not lead to this node")
         at = make_multiaddr(endpoint.host, endpoint.port)
         relay_id = await self.connect(Peer(relay, (at,)), trio.current_time() + DIAL_S)
         return await open_circuit(self.raw, relay_id, ID.from_base58(endpoint.target or ""))

@@ -44,7 +44,7 @@ class Chain(Protocol):
     """Reads and writes of the contracts. Raises Retryable when the chain node cannot be reached, Permanent on a revert."""
 
     async def check(self) -> str:
-        """Chain id, contracts and bytecode are what the manifest says; Permanent with what to mend."""
+        """Chain id, contracts and bytecode are what the manifest says; Permanent with what to fix."""
         ...
 
     async def free_balance(self, payer: Address, asset: Address) -> Amount: ...

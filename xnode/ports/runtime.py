@@ -48,7 +48,7 @@ class Engine(Protocol):
     """
 
     async def check(self) -> str:
-        """The engine's name and version, or Permanent with what to install or mend."""
+        """The engine's name and version, or Permanent with what to install or fix."""
         ...
 
     async def has_image(self, image: Image) -> bool: ...

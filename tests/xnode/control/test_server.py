@@ -38,7 +38,7 @@ async def _count(params: dict[str, Any]) -> AsyncIterator[int]:
 async def _raise(params: dict[str, Any]) -> Any:
     kinds: dict[str, Callable[[], Exception]] = {
         "user": lambda: UserError("no such job", where="0xab", code=ExitCode.NOT_FOUND),
-        "permanent": lambda: Permanent("chain: wrong id; mend the manifest"),
+        "permanent": lambda: Permanent("chain: wrong id; fix the manifest"),
         "retryable": lambda: Retryable("chain: connection refused"),
         "bug": lambda: KeyError("secret"),
         "group": lambda: ExceptionGroup("nursery", [ExceptionGroup("inner", [UserError("deep")])]),
@@ -114,7 +114,7 @@ async def test_another_user_is_turned_away_even_when_the_file_lets_him_in(nurser
     ("kind", "code", "exit_code", "message"),
     [
         ("user", "not_found", ExitCode.NOT_FOUND, "0xab: no such job"),
-        ("permanent", "failed", ExitCode.FAILED, "chain: wrong id; mend the manifest"),
+        ("permanent", "failed", ExitCode.FAILED, "chain: wrong id; fix the manifest"),
         ("retryable", "unreachable", ExitCode.UNREACHABLE, "chain: connection refused"),
         ("group", "usage", ExitCode.USAGE, "deep"),
     ],

@@ -69,7 +69,7 @@ def withdraw_owed(app: App, password_file: Path | None, screen: Screen) -> None:
     """Send out payouts that the asset refused to deliver when they were claimed."""
     config = app.load_config()
     if config.provider is None:
-        raise UserError("this home is no provider", where=str(app.home.config), hint="xnode provider init")
+        raise UserError("this node is not a provider", where=str(app.home.config), hint="run `xnode provider init`")
     owner = config.provider.owner
 
     async def work(session: WalletSession) -> list[dict[str, str]]:
