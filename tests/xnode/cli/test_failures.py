@@ -40,6 +40,7 @@ def _check(done: object, code: ExitCode, *words: str, lines: int = 1) -> None:
         (("job", "validat"), ('did you mean "validate"',)),
         (("job", "ls", "-o", "yaml"), ("'yaml' is not one of", "xnode job ls --help")),
         (("job", "show"), ("Missing argument", "xnode job show --help")),
+        (("chain", "views"), ("Choose from: token, registry",)),
         (("job", "wait", "0x12", "--timeout", "soon"), ("not a valid float",)),
         (("--nonsense",), ("No such option",)),
         (("provider", "price", "set", "vcpu"), ("NAME=PRICE",)),
