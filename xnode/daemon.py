@@ -61,6 +61,7 @@ from xnode.runtime.host.gpus import make_device_names
 from xnode.runtime.host.hardware import probe_hardware
 from xnode.runtime.podman.engine import PodmanEngine
 from xnode.store.database import migrate_apart, open_database
+from xnode.store.deployment import check_deployment_of_store
 from xnode.store.journal import Journal
 from xnode.store.promises import SqlPromises
 from xnode.text.hex import to_hex
@@ -88,6 +89,9 @@ def run_daemon(config: Config) -> None:
     try:
         with hold_pid_file(config.home.pid):
             config.node.data_dir.mkdir(parents=True, exist_ok=True)
+            # Before the schema is migrated: what this version cannot settle, the one before must still be able to open.
+            separator = read_manifest(config.chain.manifest).domain.separator()
+            check_deployment_of_store(config.node.database_url, separator, str(config.chain.manifest))
             migrate_apart(config.node.database_url)
             trio.run(_run, config)
     except BaseExceptionGroup as group:

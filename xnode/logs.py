@@ -73,6 +73,12 @@ def set_up_logs(level: str, file: Path | None = None) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def log_to_stderr() -> None:
+    """Keep what a command logs out of its stdout, which is for results; where logs are set up they stay as they are."""
+    if not structlog.is_configured():
+        structlog.configure(logger_factory=lambda *_names: structlog.PrintLogger(sys.stderr))
+
+
 def log_context(
     *, job: bytes | None = None, lease: bytes | None = None, escrow: bytes | None = None
 ) -> AbstractContextManager[Any]:

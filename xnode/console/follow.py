@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import trio
 
 from xnode.console.console import Console
@@ -34,7 +37,7 @@ class EventsParams(WaitParams, frozen=True, forbid_unknown_fields=True):
 class LogParams(JobParams, frozen=True, forbid_unknown_fields=True):
     """offset: where to begin, in bytes; follow: go on until the workload has ended."""
 
-    offset: int = 0
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
     follow: bool = False
 
 
@@ -87,6 +90,9 @@ def _make_counter(console: Console, lease: SubmitterLease) -> views.TimelineEntr
 def _read_piece(path: Path, offset: int) -> bytes:
     try:
         with path.open("rb") as file:
+            if offset >= os.fstat(file.fileno()).st_size:
+                # No file system can be asked for any offset at all.
+                return b""
             file.seek(offset)
             return file.read(LOG_PIECE_BYTES)
     except FileNotFoundError:

@@ -71,7 +71,7 @@ async def earnings(console: Console, _params: NoParams) -> views.EarningsView:
     """Sums over all leases, the archived ones too, by asset."""
     records = await console.journal.read_records(ProviderLease)
     leases = [one for one in records if isinstance(one, ProviderLease) and one.status != "refused"]
-    escrows = list(console.loop.state.all(ProviderEscrow))
+    escrows = [one for one in await console.journal.read_records(ProviderEscrow) if isinstance(one, ProviderEscrow)]
     assets = {one.terms.asset for one in leases} | {one.escrow.asset for one in escrows}
     provider = console.loop.state.settings.provider
     return views.EarningsView(

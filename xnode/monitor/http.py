@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from xnode.control.views import NodeStatus
-from xnode.errors import ExitCode, UserError
+from xnode.errors import ExitCode, UserError, real_error_of
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -32,6 +32,9 @@ UNREAD_DEADLINE_MS = 10_000
 
 GRACE_S = 1.0
 """What answers in progress have left when we stop; ours take milliseconds."""
+
+_AGAIN_S = 0.1
+"""Pause before a server that a request has broken serves again; what comes meanwhile waits in the backlog."""
 
 _BACKLOG = 64
 
@@ -51,14 +54,23 @@ async def serve_http(
     address = listener.getsockname()
     url = f"http://[{address[0]}]:{address[1]}" if ":" in address[0] else f"http://{address[0]}:{address[1]}"
     config = anycorn.Config()
-    # anycorn takes the descriptor over and closes it.
-    config.bind = [f"fd://{listener.detach()}"]
     config.include_server_header = False
     config.errorlog = None
     config.h11_max_incomplete_size = 8 << 10
     config.read_timeout = 30
     config.graceful_timeout = GRACE_S
-    await _serve_until_cancelled(make_app(status, registry), config, url, task_status)
+    app = make_app(status, registry)
+    task_status.started(url)
+    with listener:
+        while True:
+            # anycorn closes the descriptor that it is given.
+            config.bind = [f"fd://{listener.dup().detach()}"]
+            try:
+                await _serve_until_cancelled(app, config)
+            except* Exception as group:
+                # Some requests that no browser sends raise in the server itself: the node and its paid work go on.
+                _log.error("http server failed and serves again", reason=repr(real_error_of(group)))
+            await trio.sleep(_AGAIN_S)
 
 
 def make_app(status: Status, registry: CollectorRegistry) -> Starlette:
@@ -101,7 +113,7 @@ def make_app(status: Status, registry: CollectorRegistry) -> Starlette:
     )
 
 
-async def _serve_until_cancelled(app: Starlette, config: anycorn.Config, url: str, started: TaskStatus[str]) -> None:
+async def _serve_until_cancelled(app: Starlette, config: anycorn.Config) -> None:
     stop, shield = trio.Event(), trio.CancelScope(shield=True)
 
     async def serve() -> None:
@@ -111,7 +123,6 @@ async def _serve_until_cancelled(app: Starlette, config: anycorn.Config, url: st
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve)
-        started.started(url)
         try:
             await trio.sleep_forever()
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from xnode.node import changes
+from xnode.node.deployment import is_moved, leave_deployment
 from xnode.node.provider.lease import resume_lease
 from xnode.node.provider.lease import see_escrow as see_earned
 from xnode.node.provider.money import resume_escrow
@@ -28,6 +29,8 @@ from xnode.node.submitter.money import see_escrow as see_paid
 @handles(changes.NodeStarted)
 def on_node_started(turn: Turn, change: changes.NodeStarted) -> None:
     """Take the settings; leases that were open go on under the terms they have."""
+    if is_moved(turn.state, change.separator):
+        leave_deployment(turn)
     provider = _keep_verified(turn.state.settings.provider, change.provider)
     turn.put(NodeSettings(change.node, change.separator, change.software, provider, change.submitter))
     for job in tuple(turn.state.all(SubmitterJob)):

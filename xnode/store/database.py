@@ -40,6 +40,20 @@ def open_database(url: str) -> Engine:
     return engine
 
 
+def open_untouched(url: str) -> Engine | None:
+    """The engine of a store that is there, of any version, as it is; None where none is. What is wrong with it is reported
+    by open_database. Blocking."""
+    try:
+        engine = _make_engine(url)
+        with engine.connect() as connection:
+            found = inspect(connection).has_table("record")
+    except (SQLAlchemyError, ImportError, ValueError, Permanent):
+        return None
+    if not found:
+        engine.dispose()
+    return engine if found else None
+
+
 def _make_engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "postgresql":

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+import msgspec
 import trio
 from sqlalchemy import ClauseElement, Connection, Engine, Table, bindparam, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from metering.codec import decode, encode
 from metering.units import ZERO_HASH
-from xnode.errors import Retryable
+from xnode.errors import Permanent, Retryable
 from xnode.node.changes import Entry
 from xnode.node.effects import DurableEffect, Reply
 from xnode.node.records import Record
@@ -73,6 +74,12 @@ class Journal:
     async def load(self) -> Loaded:
         """The state at the last commit."""
         return await trio.to_thread.run_sync(self._load, limiter=self._limiter)
+
+    def load_records(self, record_type: type[Record]) -> tuple[Record, ...]:
+        """Every live record of a kind. Blocking."""
+        query = select(RECORD.c.value).where(RECORD.c.kind == kind_of(record_type), RECORD.c.is_live.is_(True))
+        with _Guard(), self._engine.connect() as connection:
+            return tuple(_decode_record(row.value) for row in connection.execute(query))
 
     async def commit(self, batch: Batch) -> None:
         """Durable when this returns. Raises Retryable when the disk is full or the database away: nothing was written."""
@@ -164,13 +171,24 @@ class _Guard:
 
 
 def _decode_record(value: bytes) -> Record:
-    record: Record = decode(value, Record)  # type: ignore[arg-type]
+    record: Record = _decode(value, Record)
     return record
 
 
 def _decode_effect(value: bytes) -> DurableEffect:
-    effect: DurableEffect = decode(value, DurableEffect)  # type: ignore[arg-type]
+    effect: DurableEffect = _decode(value, DurableEffect)
     return effect
+
+
+def _decode(value: bytes, kind: Any) -> Any:
+    try:
+        return decode(value, kind)
+    except msgspec.ValidationError as error:
+        # Its schema may be ours all the same: fields are added without a migration.
+        raise Permanent(
+            f"the database holds what this version of xnode cannot read: {error}",
+            hint="if a newer xnode has used it, run that version",
+        ) from error
 
 
 def _make_upsert(dialect: Any, table: Table, keys: tuple[str, ...], values: tuple[str, ...]) -> Any:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from metering.audit import audit_evidence
-from metering.codec import decode, decode_strict
+from metering.codec import decode, decode_strict, encode
 from metering.evidence import CoveredVoucher, LeaseDocument
 from metering.receipt import SignedReceipt
 from metering.units import Amount, Hash32
@@ -80,6 +81,24 @@ def test_an_audit_says_in_one_line_what_is_wrong_and_where(xnode_here: Run, docu
     assert done.returncode == ExitCode.REFUSED and done.stderr.count("\n") == 1
     assert "coverage_digest: lease 0x" in done.stderr and "names a receipt of lease 0" in done.stderr
     assert "signatures" in done.stdout
+
+
+def test_terms_of_another_version_are_named_so_with_the_fields_that_they_lack(documents: Path) -> None:
+    (lease, *_) = documents.glob("lease-*.json")
+    page = json.loads(lease.read_text())
+    (document,) = [one.document for one in read_evidence(documents) if lease.stem.endswith(one.lease_id.hex()[:8])]
+    chain_id, contract, escrow, terms, *rest = msgspec.msgpack.decode(encode(document))
+    del page["terms"]["exposure_intervals"]
+    page["bytes"] = "0x" + msgspec.msgpack.encode([chain_id, contract, escrow, terms[:-1], *rest]).hex()
+    lease.write_text(json.dumps(page))
+    with pytest.raises(UserError, match=r"document_version: .* lack: exposure_intervals") as caught:
+        read_evidence(documents)
+    assert caught.value.hint and caught.value.where == str(lease)
+
+
+def test_what_is_not_a_regular_file_is_refused_and_not_waited_for(documents: Path) -> None:
+    (documents / "receipt-0.json").mkdir()
+    assert find_fault(documents) == "document_unreadable"
 
 
 def test_a_document_has_every_signed_field_exactly(documents: Path) -> None:

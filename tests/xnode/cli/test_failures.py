@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.make.layout import make_layout
 from tests.xnode.cli.conftest import Run, error_lines
 from tests.xnode.cli.fake_daemon import JOB
+from xnode.cli.access.deployment import run_async
 from xnode.errors import ExitCode
 from xnode.home import Home
 
@@ -40,6 +42,7 @@ def _check(done: object, code: ExitCode, *words: str, lines: int = 1) -> None:
         (("job", "validat"), ('did you mean "validate"',)),
         (("job", "ls", "-o", "yaml"), ("'yaml' is not one of", "xnode job ls --help")),
         (("job", "show"), ("Missing argument", "xnode job show --help")),
+        (("chain", "views"), ("Choose from: token, registry",)),
         (("job", "wait", "0x12", "--timeout", "soon"), ("not a valid float",)),
         (("--nonsense",), ("No such option",)),
         (("provider", "price", "set", "vcpu"), ("NAME=PRICE",)),
@@ -50,6 +53,22 @@ def test_a_mistyped_command_line_is_one_line_with_where_to_look(
     xnode: Run, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     _check(xnode(*arguments), ExitCode.USAGE, *words)
+
+
+def test_what_is_logged_while_a_command_waits_is_not_among_its_results(capsys: pytest.CaptureFixture[str]) -> None:
+    async def work() -> None:
+        structlog.get_logger().warning("chain is away")
+
+    before, was_configured = structlog.get_config(), structlog.is_configured()
+    structlog.reset_defaults()
+    try:
+        run_async(work)
+    finally:
+        structlog.reset_defaults()
+        if was_configured:
+            structlog.configure(**before)
+    shown = capsys.readouterr()
+    assert shown.out == "" and "chain is away" in shown.err
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def test_a_method_knows_its_parameters_its_result_and_whether_it_streams() -> No
         ("job.show", {"job_id": 7}, "Expected `str`"),
         ("job.wait", {"job_id": "0x", "setled": True}, "unknown field `setled`"),
         ("job.logs", {"job_id": "0x", "offset": "1"}, "Expected `int`"),
+        ("job.logs", {"job_id": "0x", "offset": -1}, "Expected `int` >= 0"),
         ("node.status", {"verbose": True}, "unknown field `verbose`"),
         ("provider.set_price", {"prices": {"gpu_hour": 2}}, "Expected `str`"),
     ],
@@ -60,6 +61,14 @@ async def test_a_wrong_parameter_is_named_and_nothing_is_done(
         with pytest.raises(UserError) as caught:
             await ask(provider, name, **params)
         assert words in caught.value.what and caught.value.where == name and caught.value.code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("offset", [10**18, 2**63, 10**30])
+async def test_a_log_from_beyond_its_end_is_empty(tmp_path: Path, offset: int) -> None:
+    async with open_consoles(tmp_path) as (submitter, _):
+        job_id = make_scene().paid.hex()
+        assert await ask(submitter, "job.logs", job_id=job_id)
+        assert await ask(submitter, "job.logs", job_id=job_id, offset=offset) == []
 
 
 async def test_a_node_that_is_not_a_provider_says_so(tmp_path: Path) -> None:

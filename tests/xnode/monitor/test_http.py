@@ -95,6 +95,8 @@ async def test_a_failing_request_ends_neither_the_server_nor_tells_why(nursery: 
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET /health HTTP/1.1\r\nhost: x\r\nupgrade: h2c\r\n"
         b"connection: upgrade, http2-settings\r\nhttp2-settings: \r\n\r\n",
+        b"GET /health HTTP/1.1\r\nhost: x\r\nupgrade: h2c\r\n"
+        b"connection: upgrade, http2-settings\r\nhttp2-settings: x\r\n\r\n",
         b"GET /metrics HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
         b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-version: 13\r\n\r\n",
         b"GET /" + b"a" * 100_000,

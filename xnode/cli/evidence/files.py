@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from metering.evidence import (
     VerdictDocument,
 )
 from metering.receipt import SignedReceipt
+from metering.terms import LeaseTerms
 from metering.units import U128
 from xnode.cli.terminal.screen import Screen
 from xnode.errors import ExitCode, UserError
@@ -216,7 +218,11 @@ def _read_document(path: Path, kind: type[Any]) -> Any:
 
 
 def _read_page(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > MAX_FILE_BYTES:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        # A pipe would be waited for without end.
+        raise _refuse(path, "document_unreadable", "not a signed document: it is not a regular file")
+    if status.st_size > MAX_FILE_BYTES:
         raise _refuse(path, "document_large", f"is longer than {MAX_FILE_BYTES} bytes")
     try:
         page = json.loads(path.read_bytes())
@@ -239,11 +245,26 @@ def _parse_document(path: Path, page: dict[str, Any], kind: type[Any]) -> Any:
         document = decode_strict(raw, kind)
         due = make_page(document)
     except (ValueError, OverflowError) as error:
+        _check_version(path, page)
         raise _refuse(path, "document_bytes", f"its bytes are not a {kind.__name__}: {str(error)[:100]}") from error
     for name in (*due, *page):
         if page.get(name) != due.get(name) or name not in page or name not in due:
             raise _refuse(path, "document_differs", f"{name} is not what the signed bytes say")
     return document
+
+
+def _check_version(path: Path, page: dict[str, Any]) -> None:
+    """Raises UserError when the page has lease terms of another version: each version signs all fields it knows."""
+    terms, known = page.get("terms"), set(LeaseTerms.__struct_fields__)
+    if page.get("type") != "Lease" or not isinstance(terms, dict) or terms.keys() == known:
+        return
+    lacks = ", ".join(sorted(known - terms.keys())) or "none"
+    raise _refuse(
+        path,
+        "document_version",
+        f"lease terms of another version of xnode; of the fields of this one they lack: {lacks}",
+        "audit it with the version that the lease was made with",
+    )
 
 
 def _refuse(path: Path, code: str, detail: str, hint: str = "") -> UserError:
