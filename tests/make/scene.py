@@ -253,7 +253,7 @@ def _make_node(folder: Path, now_ns: int) -> ThisNode:
         chain_id=31337,
         started_at_ns=now_ns - NANOS_PER_HOUR,
         log_folder=folder / "logs",
-        multiaddrs=lambda: ("/ip4/127.0.0.1/tcp/4001",),
+        multiaddrs=lambda: ("/ip4/127.0.0.1/tcp/4001", "/ip4/192.0.2.1/tcp/4001"),
         peers=lambda: 2,
         http=lambda: "http://127.0.0.1:4002",
         ready=lambda: {"chain": "", "engine": "podman is not installed"},

@@ -40,7 +40,10 @@ def job_file(home: Home) -> str:
         (("offer", "ls"), ("8 × NVIDIA H200", "151.168", "55%", "80 ms", "250")),
         (("provider", "status"), ("7 vCPU", "quote_capacity", "running", "250 OPENX")),
         (("provider", "earnings"), ("0.00133059", "0.0001278")),
-        (("daemon", "status"), ("not ready", "podman is not installed", "31337")),
+        (
+            ("daemon", "status"),
+            ("not ready", "podman is not installed", "31337", "/ip4/127.0.0.1/tcp/4001\n", "/ip4/192.0.2.1/tcp/4001\n"),
+        ),
     ],
 )
 def test_a_table_has_the_facts_and_json_has_them_all(
@@ -60,6 +63,7 @@ def test_the_cheapest_offer_comes_first(xnode: Run) -> None:
     rows = xnode("offer", "ls").stdout.splitlines()
     assert [float(row.split("disk")[1].split()[0]) for row in rows[2:4]] == [0.948, 1.06]
     assert "H200" not in xnode("offer", "ls", "--region", "eu").stdout
+    assert "none of the " in xnode("offer", "ls", "--region", "moon").stderr
     assert len(json.loads(xnode("offer", "ls", "--gpu", "h200", "-o", "json").stdout)) == 1
 
 
