@@ -167,7 +167,7 @@ class Keystore:
         _make_folder(self.where)
         path = self.where / (name or _make_geth_name(address))
         if path.exists():
-            raise UserError("there is a key of that name already", where=str(path), hint="choose another name")
+            raise _make_taken(path)
         return path
 
 
@@ -249,7 +249,7 @@ def _write_new(path: Path, content: bytes) -> None:
         os.link(draft, path)
         sync_folder(path.parent)
     except FileExistsError as error:
-        raise UserError("there is a key of that name already", where=str(path), hint="choose another name") from error
+        raise _make_taken(path) from error
     except OSError as error:
         raise UserError(f"cannot save the key: {_reason(error)}", where=str(path), hint="check the folder") from error
     finally:
@@ -323,3 +323,8 @@ def _decrypt_secret(content: dict[str, Any], password: str, where: str) -> bytes
         if "MAC mismatch" in str(error):
             raise UserError("wrong password", where=where, hint="try again", code=ExitCode.REFUSED) from None
         raise damaged from None
+
+
+def _make_taken(path: Path) -> UserError:
+    text = "there is a key of that name already"
+    return UserError(text, where=str(path), hint="choose another name", code=ExitCode.CONFLICT)
