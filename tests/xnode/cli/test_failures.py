@@ -88,7 +88,7 @@ def test_a_file_that_is_no_job_is_one_line(xnode: Run, home: Home, content: byte
 
 
 def test_a_missing_job_file_is_named(xnode: Run) -> None:
-    _check(xnode("job", "validate", "nowhere.yaml"), ExitCode.FAILED, "nowhere.yaml: No such file")
+    _check(xnode("job", "validate", "nowhere.yaml"), ExitCode.NOT_FOUND, "nowhere.yaml: no such job file")
 
 
 def test_files_that_the_job_names_must_be_there(xnode: Run, home: Home) -> None:
