@@ -40,6 +40,8 @@ SEND_DEADLINE_S = 60.0
 IDLE_DEADLINE_S = 600.0
 """A connection without a request for so long gives its slot back."""
 
+RUNNING = "a daemon is already running"
+
 STOP_HINT = "stop it with `xnode daemon stop`, or choose another home with XNODE_HOME"
 
 _BACKLOG = 32
@@ -66,7 +68,7 @@ async def serve_control(
 
 
 @contextmanager
-def hold_pid_file(path: Path, what: str = "a daemon", hint: str = STOP_HINT) -> Iterator[None]:
+def hold_pid_file(path: Path, what: str = RUNNING, hint: str = STOP_HINT) -> Iterator[None]:
     """Keep every other daemon out of this home while inside. Raises UserError with the other one's pid.
 
     The lock dies with the process however it ends, so a stale file never blocks a start.
@@ -111,9 +113,9 @@ def to_json(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
-def _make_running(where: Path, pid: str, what: str = "a daemon", hint: str = STOP_HINT) -> UserError:
+def _make_running(where: Path, pid: str, what: str = RUNNING, hint: str = STOP_HINT) -> UserError:
     return UserError(
-        f"{what} is already running (pid {pid or 'unknown'})",
+        f"{what} (pid {pid or 'unknown'})",
         where=str(where),
         hint=hint,
         code=ExitCode.CONFLICT,

@@ -97,7 +97,11 @@ class Keystore:
         if not name_or_address:
             if len(files) == 1:
                 return files[0]
-            hint = "name one of them" if files else "make one: xnode wallet new"
+            hint = (
+                "name one of them, or set ETH_FROM; `xnode wallet ls` lists them"
+                if files
+                else "make one: xnode wallet new"
+            )
             raise UserError(
                 f"{len(files)} keys to choose from", where=str(self.where), hint=hint, code=ExitCode.NOT_FOUND
             )

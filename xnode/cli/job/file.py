@@ -77,6 +77,7 @@ def _find_missing(path: Path, job: JobFile) -> list[str]:
     problems = []
     if job.image.kind == "layout" and not (folder / Path(job.image.path).expanduser() / "index.json").is_file():
         problems.append(f"{path}: image: {job.image.path} is not an OCI image layout (it has no index.json)")
+        problems.append("hint: `podman save --format oci-dir -o DIRECTORY NAME` makes one")
     for one in job.inputs:
         if not (folder / Path(one.source).expanduser()).is_file():
             problems.append(f"{path}: inputs.{one.path}: file {one.source} was not found")
