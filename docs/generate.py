@@ -15,10 +15,9 @@ from pathlib import Path
 from code_words import CodeWord, find_codes, find_end_reasons
 from control_page import control_sections
 
+from xnode.cli.main import list_exit_codes
 from xnode.cli.manual import VARIABLES
-from xnode.cli.terminal.failure import INTERRUPTED, PIPE_CLOSED
 from xnode.config.catalog import Section, Setting, sections
-from xnode.errors import ExitCode
 from xnode.jobfile.fields import Key
 from xnode.jobfile.forms import WRITTEN
 from xnode.jobfile.keys import JOB_KEYS
@@ -108,14 +107,12 @@ def _job_default(key: Key) -> str:
 
 def make_codes_page() -> str:
     """Exit codes, end reasons, and the codes of refusals and failures."""
-    exits = [(str(int(code)), code.meaning) for code in ExitCode]
-    exits += [(str(INTERRUPTED), "interrupted (Ctrl-C)"), (str(PIPE_CLOSED), "the reader of the output went away")]
     return _page(
         "# Exit codes and error codes",
         MADE,
         "## Exit codes",
         "What `xnode` exits with. Messages go to stderr: `error:` says what and where, `hint:` what to do about it.",
-        _table(("code", "meaning"), exits),
+        _table(("code", "meaning"), list_exit_codes()),
         "## End reasons",
         "Why a lease ended: the word before the colon of `reason` in `xnode job ls -o json`.",
         _table(("reason", "when"), ((f"`{code}`", text) for code, text in find_end_reasons())),

@@ -160,6 +160,7 @@ class Registry:
     owners: dict[Address, Address]
     is_away: bool = False
     asked: int = 0
+    cap: Amount = FUNDS
 
     async def provider_of(self, node: Address) -> Address | None:
         self._ask()
@@ -172,6 +173,10 @@ class Registry:
     async def free_balance(self, _payer: Address, _asset: Address) -> Amount:
         self._ask()
         return FUNDS
+
+    async def opener_cap(self, _payer: Address, _opener: Address, _asset: Address) -> Amount:
+        self._ask()
+        return self.cap
 
     def _ask(self) -> None:
         self.asked += 1
@@ -253,7 +258,7 @@ def _make_node(folder: Path, now_ns: int) -> ThisNode:
         chain_id=31337,
         started_at_ns=now_ns - NANOS_PER_HOUR,
         log_folder=folder / "logs",
-        multiaddrs=lambda: ("/ip4/127.0.0.1/tcp/4001",),
+        multiaddrs=lambda: ("/ip4/127.0.0.1/tcp/4001", "/ip4/192.0.2.1/tcp/4001"),
         peers=lambda: 2,
         http=lambda: "http://127.0.0.1:4002",
         ready=lambda: {"chain": "", "engine": "podman is not installed"},

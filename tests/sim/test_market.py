@@ -102,7 +102,7 @@ def test_too_small_a_balance_is_named_before_anything_is_signed() -> None:
     job = world.job(job_hash)
     limit = int(next(pair[1] for entry in job.timeline for pair in entry.facts if pair[0] == "cost_limit"))
     assert job.end_reason == "escrow_too_small"
-    assert f"{limit - TOKEN // 1000} are missing" in job.end_detail
+    assert ("missing", str(limit - TOKEN // 1000)) in job.timeline[-1].facts
     assert not world.guard.opened
 
 

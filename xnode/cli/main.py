@@ -10,7 +10,7 @@ import click
 from xnode import __version__
 from xnode.cli.app import App
 from xnode.cli.lazy import Lazy, LazyGroup
-from xnode.cli.terminal.failure import report_failure
+from xnode.cli.terminal.failure import INTERRUPTED, PIPE_CLOSED, report_failure
 from xnode.errors import ExitCode
 from xnode.home import Home, find_home
 
@@ -40,7 +40,8 @@ class _Root(LazyGroup):
 
 def list_exit_codes() -> list[tuple[str, str]]:
     """Each exit code with what it means."""
-    return [*((str(int(code)), code.meaning) for code in ExitCode), ("130", "interrupted")]
+    shell = ((INTERRUPTED, "interrupted (Ctrl-C)"), (PIPE_CLOSED, "the reader of the output went away"))
+    return [*((str(int(code)), code.meaning) for code in ExitCode), *((str(code), what) for code, what in shell)]
 
 
 @click.group(

@@ -60,11 +60,25 @@ def variable_of(names: Iterable[str]) -> str:
 
 def known_names(section: Sequence[str]) -> list[str]:
     """What may stand in this section, [] when there is no such section."""
+    model = _find_model(section)
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+
+
+def describe_value(names: Sequence[str]) -> str:
+    """How the value of the setting of these names is written, as the reference has it; "" when there is no such setting."""
+    model = _find_model(names[:-1])
+    for name, field in model.model_fields.items() if model else ():
+        if names[-1] in (name, field.alias):
+            return "; ".join(filter(None, (_form_of(field), _limits_of(field))))
+    return ""
+
+
+def _find_model(section: Sequence[str]) -> type[BaseModel] | None:
     model: type[BaseModel] | None = Settings
     for name in section:
         field = model.model_fields.get(name) if model else None
         model = _model_of(field) if field else None
-    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+    return model
 
 
 def _walk(model: type[BaseModel], above: str, optional: bool) -> Iterator[tuple[str, bool, type[BaseModel]]]:
@@ -85,8 +99,8 @@ def _model_of(field: FieldInfo) -> type[BaseModel] | None:
 def _setting_of(section: str, name: str, field: FieldInfo) -> Setting:
     default = None if field.is_required() else _to_toml(field.default)
     example = field.examples[0] if field.examples else default
-    limits = ", ".join(filter(None, (_bounds_of(field), *(one.limits for one in _forms_of(field)))))
-    return Setting(section, field.alias or name, field.description or "", default, example, _form_of(field), limits)
+    words = field.description or ""
+    return Setting(section, field.alias or name, words, default, example, _form_of(field), _limits_of(field))
 
 
 def _to_toml(value: Any) -> Any:
@@ -109,6 +123,10 @@ def _form_of(field: FieldInfo) -> str:
         return ", ".join(f'"{word}"' for word in get_args(field.annotation))
     plain: dict[Any, str] = {bool: "true or false", int: "whole number", float: "number", str: "text", Path: "path"}
     return plain[field.annotation]
+
+
+def _limits_of(field: FieldInfo) -> str:
+    return ", ".join(filter(None, (_bounds_of(field), *(one.limits for one in _forms_of(field)))))
 
 
 def _bounds_of(field: FieldInfo) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from xnode.config.catalog import known_names, variable_of
+from xnode.config.catalog import describe_value, known_names, variable_of
 from xnode.config.file import read_table
 from xnode.config.settings import Config, NodeConfig, Settings
 from xnode.errors import InvalidValue, UserError
@@ -72,6 +72,8 @@ def _explain(names: list[str], details: ErrorDetails) -> tuple[str, str]:
         return "required section", "run `xnode provider init --chain MANIFEST` or `xnode daemon init --chain MANIFEST`"
     if kind == "missing":
         return "required key", "add it"
+    if kind in ("string_pattern_mismatch", "literal_error"):
+        return f"{details['input']!r} cannot be its value", f"allowed: {describe_value(names)}"
     error = details.get("ctx", {}).get("error")
     if isinstance(error, InvalidValue):
         return error.what, error.hint

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from metering.units import ZERO, Address, Amount
 from scheduler.book import Shortfall
 from scheduler.feasible import CHECKS, cost_limit_of, find_prices_above_bid
@@ -26,7 +28,7 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
     found = await console.market.search.search(job, ())
     settings = console.loop.state.settings.submitter
     payer = settings.payer if settings else None
-    funds = await _read_funds(console, payer, job)
+    funds, cap = await _read_funds(console, payer, job)
     now_ns = console.clock.now_ns()
     return views.PlanView(
         name=job.name,
@@ -40,7 +42,9 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
         payer=to_hex(payer) if payer else "",
         funds=None if funds is None else console.presenter.money(funds, job.asset),
         budget=console.presenter.money(job.budget, job.asset),
-        warnings=_make_warnings(funds, payer),
+        warnings=_make_warnings(
+            funds, cap, payer, [cost_limit_of(job, one.offer.offer.body.tariff) for one in found.ranked]
+        ),
     )
 
 
@@ -52,22 +56,31 @@ async def submit(console: Console, params: JobText) -> views.JobId:
     return views.JobId(to_hex(reply))
 
 
-async def _read_funds(console: Console, payer: Address | None, job: Job) -> Amount | None:
+async def _read_funds(console: Console, payer: Address | None, job: Job) -> tuple[Amount | None, Amount]:
+    """(what is free of the deposit, None when the chain cannot be asked; what this node may reserve of it)."""
     if payer is None:
-        return ZERO
+        return ZERO, ZERO
     try:
-        return await console.chain.free_balance(payer, job.asset)
+        free = await console.chain.free_balance(payer, job.asset)
+        return free, await console.chain.opener_cap(payer, console.loop.state.settings.node, job.asset)
     except (Retryable, Permanent):
-        return None
+        return None, ZERO
 
 
-def _make_warnings(funds: Amount | None, payer: Address | None) -> tuple[str, ...]:
+def _make_warnings(
+    funds: Amount | None, cap: Amount, payer: Address | None, costs: Sequence[Amount]
+) -> tuple[str, ...]:
+    """costs: the most that the job may cost at each provider that can run it."""
     if payer is None:
         return ("this node has no payer; set submitter.payer in its config",)
     if funds is None:
         return ("the chain cannot be asked what is deposited; see `xnode doctor`",)
     if not funds:
         return (f"nothing is deposited for {to_hex(payer)}; run `xnode pay deposit` first",)
+    if costs and funds < min(costs):
+        return ("the job may cost more than is deposited and free; run `xnode pay deposit` first",)
+    if costs and cap < min(costs):
+        return ("the job may cost more than this node may use of the deposit; run `xnode pay approve` first",)
     return ()
 
 

@@ -40,6 +40,10 @@ SEND_DEADLINE_S = 60.0
 IDLE_DEADLINE_S = 600.0
 """A connection without a request for so long gives its slot back."""
 
+RUNNING = "a daemon is already running"
+
+STOP_HINT = "stop it with `xnode daemon stop`, or choose another home with XNODE_HOME"
+
 _BACKLOG = 32
 _RECEIVE_BYTES = 1 << 16
 
@@ -64,7 +68,7 @@ async def serve_control(
 
 
 @contextmanager
-def hold_pid_file(path: Path) -> Iterator[None]:
+def hold_pid_file(path: Path, what: str = RUNNING, hint: str = STOP_HINT) -> Iterator[None]:
     """Keep every other daemon out of this home while inside. Raises UserError with the other one's pid.
 
     The lock dies with the process however it ends, so a stale file never blocks a start.
@@ -74,7 +78,8 @@ def hold_pid_file(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise _make_running(path, os.read(descriptor, 20).decode(errors="replace").strip()) from error
+            pid = os.read(descriptor, 20).decode(errors="replace").strip()
+            raise _make_running(path, pid, what, hint) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -108,11 +113,11 @@ def to_json(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
-def _make_running(where: Path, pid: str) -> UserError:
+def _make_running(where: Path, pid: str, what: str = RUNNING, hint: str = STOP_HINT) -> UserError:
     return UserError(
-        f"a daemon is already running (pid {pid or 'unknown'})",
+        f"{what} (pid {pid or 'unknown'})",
         where=str(where),
-        hint="stop it with `xnode daemon stop`, or choose another home with XNODE_HOME",
+        hint=hint,
         code=ExitCode.CONFLICT,
     )
 

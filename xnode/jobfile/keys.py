@@ -42,7 +42,7 @@ JOB_KEYS = {
         "What to run: a list of words, or one line that is split as a shell does. No shell runs it.",
         default="the image's own",
         limits=f"at most {MAX_WORDS} words and {MAX_WORDS_BYTES} bytes",
-        example='[sh, -c, "cat /work/in/words.txt > /work/out/words.txt"]',
+        example='[sh, -c, "echo $GREETING > /work/out/greeting.txt"]',
     ),
     "env": Key(
         ENV,

@@ -97,7 +97,11 @@ class Keystore:
         if not name_or_address:
             if len(files) == 1:
                 return files[0]
-            hint = "name one of them" if files else "make one: xnode wallet new"
+            hint = (
+                "name one of them, or set ETH_FROM; `xnode wallet ls` lists them"
+                if files
+                else "make one: xnode wallet new"
+            )
             raise UserError(
                 f"{len(files)} keys to choose from", where=str(self.where), hint=hint, code=ExitCode.NOT_FOUND
             )
@@ -167,7 +171,7 @@ class Keystore:
         _make_folder(self.where)
         path = self.where / (name or _make_geth_name(address))
         if path.exists():
-            raise UserError("there is a key of that name already", where=str(path), hint="choose another name")
+            raise _make_taken(path)
         return path
 
 
@@ -249,7 +253,7 @@ def _write_new(path: Path, content: bytes) -> None:
         os.link(draft, path)
         sync_folder(path.parent)
     except FileExistsError as error:
-        raise UserError("there is a key of that name already", where=str(path), hint="choose another name") from error
+        raise _make_taken(path) from error
     except OSError as error:
         raise UserError(f"cannot save the key: {_reason(error)}", where=str(path), hint="check the folder") from error
     finally:
@@ -323,3 +327,8 @@ def _decrypt_secret(content: dict[str, Any], password: str, where: str) -> bytes
         if "MAC mismatch" in str(error):
             raise UserError("wrong password", where=where, hint="try again", code=ExitCode.REFUSED) from None
         raise damaged from None
+
+
+def _make_taken(path: Path) -> UserError:
+    text = "there is a key of that name already"
+    return UserError(text, where=str(path), hint="choose another name", code=ExitCode.CONFLICT)

@@ -61,6 +61,7 @@ def test_what_either_side_exports_passes_without_a_daemon(
     done = xnode(*command, "--export", "documents")
     assert done.returncode == 0 and len(done.stdout.split()) == len(list((home.folder / "documents").iterdir()))
     (home.folder / "control.sock").unlink(missing_ok=True)
+    assert max(len(line) for line in xnode("audit", "documents").stdout.splitlines()) <= 80
     done = xnode("audit", "documents", "-o", "json")
     assert done.returncode == 0 and "all of it holds" in done.stderr
     rows = json.loads(done.stdout)

@@ -107,12 +107,19 @@ def test_a_file_that_is_no_job_is_one_line(xnode: Run, home: Home, content: byte
 
 
 def test_a_missing_job_file_is_named(xnode: Run) -> None:
-    _check(xnode("job", "validate", "nowhere.yaml"), ExitCode.FAILED, "nowhere.yaml: No such file")
+    _check(xnode("job", "validate", "nowhere.yaml"), ExitCode.NOT_FOUND, "nowhere.yaml: no such job file")
 
 
 def test_files_that_the_job_names_must_be_there(xnode: Run, home: Home) -> None:
     _write_job(home, GOOD_JOB.replace("./image", "./imgae") + "inputs: {a.txt: ./missing.txt}\n")
-    _check(xnode("job", "validate"), ExitCode.USAGE, "./imgae is not an OCI image layout", "./missing.txt", lines=2)
+    _check(
+        xnode("job", "validate"),
+        ExitCode.USAGE,
+        "./imgae is not an OCI image layout",
+        "podman save",
+        "./missing.txt",
+        lines=2,
+    )
 
 
 def test_a_job_file_is_not_overwritten_unasked(xnode: Run) -> None:

@@ -84,6 +84,21 @@ def test_the_manual_sets_no_text_as_a_request() -> None:
     assert requests <= {".TH", ".SH", ".SS", ".PP", ".TP", ".nf", ".fi"}
 
 
+def test_help_of_completion_has_a_line_per_shell(xnode_here: Run) -> None:
+    shown = [line.split() for line in xnode_here("completion", "--help").stdout.splitlines()]
+    assert [line[0] for line in shown if line and line[0].rstrip(":") in SHELLS] == [f"{shell}:" for shell in SHELLS]
+
+
+def test_an_argument_that_is_missing_is_named_on_one_line(xnode_here: Run) -> None:
+    error = xnode_here("completion").stderr.splitlines()[0]
+    assert error == "error: Missing argument 'SHELL'. Choose from: bash, zsh, fish"
+
+
+def test_every_exit_code_of_the_shell_is_in_help(xnode_here: Run) -> None:
+    shown = xnode_here("--help").stdout.split("Exit codes:")[1].split()
+    assert "130" in shown and "141" in shown
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_shell_gets_its_completion(shell: str, xnode_here: Run) -> None:
     done = xnode_here("completion", shell)

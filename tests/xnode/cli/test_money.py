@@ -30,7 +30,7 @@ def test_a_new_wallet_is_a_file_for_its_owner_and_an_address(xnode: Run, home: H
     assert [(row["name"], row["address"]) for row in rows] == [("cold", done.stdout.strip())]
     assert done.stdout.strip() in xnode("wallet", "show", "cold").stdout
     again = xnode("wallet", "new", "cold", "--password-file", password)
-    assert again.returncode != 0 and len(error_lines(again.stderr)) == 1
+    assert again.returncode == ExitCode.CONFLICT and len(error_lines(again.stderr)) == 1
 
 
 def test_a_private_key_comes_by_pipe_and_is_never_shown(xnode: Run, password: str) -> None:
@@ -54,7 +54,7 @@ def test_a_private_key_comes_by_pipe_and_is_never_shown(xnode: Run, password: st
         (("pay", "balance", "--chain", "nowhere"), ExitCode.NOT_FOUND, "wallet new"),
         (("provider", "init", "--chain", "nowhere"), ExitCode.NOT_FOUND, "wallet new"),
         (("devnet", "fund", "0x12"), ExitCode.USAGE, "not an address"),
-        (("devnet", "fund", KEY_ADDRESS), ExitCode.NO_DAEMON, "devnet.sock"),
+        (("devnet", "fund", KEY_ADDRESS), ExitCode.NO_DAEMON, "xnode devnet up"),
     ],
 )
 @pytest.mark.usefixtures("password")

@@ -17,7 +17,10 @@ from tests.make.layout import make_layout
 from tests.make.scene import LOG
 from tests.xnode.cli.conftest import DEADLINE_S, Run
 from tests.xnode.cli.fake_daemon import COST, JOB, LEASE
+from xnode.cli.job.submit import draw_answer
 from xnode.cli.terminal.brief import brief_duration, brief_money, brief_size
+from xnode.cli.terminal.screen import Screen
+from xnode.control.views import PlanView
 from xnode.home import Home
 
 JOB_FILE = "image: oci:./image\ntime_limit: 1m\nbudget: 1 OPENX\noutputs: ./results\n"
@@ -40,7 +43,10 @@ def job_file(home: Home) -> str:
         (("offer", "ls"), ("8 × NVIDIA H200", "151.168", "55%", "80 ms", "250")),
         (("provider", "status"), ("7 vCPU", "quote_capacity", "running", "250 OPENX")),
         (("provider", "earnings"), ("0.00133059", "0.0001278")),
-        (("daemon", "status"), ("not ready", "podman is not installed", "31337")),
+        (
+            ("daemon", "status"),
+            ("not ready", "podman is not installed", "31337", "/ip4/127.0.0.1/tcp/4001\n", "/ip4/192.0.2.1/tcp/4001\n"),
+        ),
     ],
 )
 def test_a_table_has_the_facts_and_json_has_them_all(
@@ -60,6 +66,7 @@ def test_the_cheapest_offer_comes_first(xnode: Run) -> None:
     rows = xnode("offer", "ls").stdout.splitlines()
     assert [float(row.split("disk")[1].split()[0]) for row in rows[2:4]] == [0.948, 1.06]
     assert "H200" not in xnode("offer", "ls", "--region", "eu").stdout
+    assert "none of the " in xnode("offer", "ls", "--region", "moon").stderr
     assert len(json.loads(xnode("offer", "ls", "--gpu", "h200", "-o", "json").stdout)) == 1
 
 
@@ -206,3 +213,16 @@ def test_money_is_cut_to_what_a_person_reads_and_never_rounded_up(amount: str, s
 def test_sizes_and_times_are_short() -> None:
     assert (brief_size(512), brief_size(3 << 29)) == ("512 B", "1.5 GiB")
     assert [brief_duration(ns) for ns in (180_000_000, 4_200_000_000, 5_400 * 10**9)] == ["180ms", "4.2s", "1h 30m"]
+
+
+def test_a_wallet_is_listed_whole_on_eighty_columns(
+    xnode: Run, environment: dict[str, str], home: Home, password: str
+) -> None:
+    address = xnode("wallet", "new", "cold", "--password-file", password).stdout.strip()
+    shown = _run_on_terminal({**environment, "COLUMNS": "80", "NO_COLOR": "1"}, "wallet", "ls", cwd=home.folder)
+    assert f"cold  {address}" in shown and "…" not in shown
+
+
+def test_without_any_offer_the_way_to_one_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    draw_answer(Screen("table"), PlanView(name="hello", asset="OPENX", offers=0, candidates=(), shortfalls=()))
+    assert "hint: `xnode daemon status`" in capsys.readouterr().err

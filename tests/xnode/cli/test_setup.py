@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from xnode.cli.node.setup import update_config
+from xnode.cli.provider.init import find_changes
+from xnode.cli.provider.prices import CREDIT_PRICES
 from xnode.errors import UserError
 from xnode.home import Home
 
@@ -40,3 +42,10 @@ def test_a_wrong_value_is_refused_before_anything_is_written(home: Home) -> None
     with pytest.raises(UserError, match=r"provider\.prices\.vcpu_hour: not a price"):
         update_config(home, {"provider": {"prices": {"vcpu_hour": "cheap"}}})
     assert home.config.read_text() == PERSONAL
+
+
+def test_a_second_provider_init_changes_what_it_is_given() -> None:
+    written = {"region": "local", "asset": "OPENX", "prices": {"vcpu_hour": "0.5"}}
+    assert find_changes(written, None, None) == {}
+    assert find_changes(written, "eu-west", "OPENX") == {"region": "eu-west"}
+    assert find_changes(written, None, "tCPU") == {"asset": "tCPU", "prices": CREDIT_PRICES["tCPU"]}

@@ -196,3 +196,20 @@ def test_the_home_is_chosen_by_option_then_variable_then_default() -> None:
     assert find_home("/a", {"XNODE_HOME": "/b"}).folder == Path("/a")
     assert find_home(None, {"XNODE_HOME": "/b"}).folder == Path("/b")
     assert find_home(None, {}).folder == Path("~/.xnode").expanduser()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("[provider]\nregion = 'eu west'\n", "1 to 32 letters"),
+        ("[chain]\nrpc_url = 'localhost'\n", "http or https URL"),
+        ("[node]\nlog_level = 'loud'\n", '"warning"'),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_with_how_it_is_written(setting: str, words: str, home: Home) -> None:
+    home.config.write_text(setting)
+    with pytest.raises(UserError, match="cannot be its value") as caught:
+        load_config(home)
+    line = next(line for line in str(caught.value).splitlines() if "cannot be" in line)
+    hint = str(caught.value).splitlines()[str(caught.value).splitlines().index(line) + 1]
+    assert hint.startswith("hint: allowed: ") and words in hint and "^" not in hint

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
+from metering.units import ZERO, Amount
 from tests.make.layout import make_layout
-from tests.make.scene import Scene, make_registry, make_scene, open_consoles
+from tests.make.scene import FUNDS, Scene, make_registry, make_scene, open_consoles
 from tests.xnode.console.asking import ask
 from xnode.console.console import Console
 from xnode.console.method import find_methods
@@ -100,3 +102,15 @@ def _is_filled(view: msgspec.Struct, name: str) -> bool:
         # Nothing until it is known: then zero and "0" say something.
         return value is not None
     return value not in EMPTY and value not in ("0", field.default)
+
+
+@pytest.mark.parametrize(("cap", "words"), [(FUNDS, ()), (ZERO, ("may use of the deposit",))])
+async def test_a_plan_warns_when_the_node_may_not_use_the_deposit(
+    cap: Amount, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    registry = make_registry()
+    registry.cap = cap
+    async with open_consoles(tmp_path, registry) as (submitter, _provider):
+        plan = await ask(submitter, "job.plan", **make_plans(tmp_path, make_scene())[0])
+    assert plan.candidates and len(plan.warnings) == len(words)
+    assert all(word in warning for word, warning in zip(words, plan.warnings, strict=True))

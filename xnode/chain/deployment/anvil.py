@@ -183,7 +183,9 @@ async def _read_address(output: trio.abc.ReceiveStream) -> tuple[str, int]:
             return found[1].decode(), int(found[2])
         if not piece:
             last = seen.decode(errors="replace").strip().splitlines()[-1:]
-            raise Permanent(f"anvil did not start: {' '.join(last) or 'it said nothing'}")
+            said = " ".join(last) or "it said nothing"
+            hint = "choose another port with --port; 0 takes a free one" if "in use" in said else ""
+            raise Permanent(f"anvil did not start: {said}", hint=hint)
         del seen[:-MAX_LINE_BYTES]
 
 

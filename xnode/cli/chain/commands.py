@@ -17,7 +17,7 @@ from xnode.cli.terminal.screen import Column, Screen
 if TYPE_CHECKING:
     from xnode.chain.abi.artifacts import AbiField
 
-_contract_argument = click.argument("contract", type=click.Choice(tuple(CONTRACTS)))
+_contract_argument = click.argument("contract", type=click.Choice(tuple(CONTRACTS)), metavar="CONTRACT")
 
 
 _LAZY = {
@@ -38,7 +38,10 @@ def chain() -> None:
 @output_option
 @pass_app
 def views(app: App, contract: str, screen: Screen) -> None:
-    """Show what can be asked of a contract."""
+    """Show what can be asked of a contract.
+
+    CONTRACT is token, registry, splits, capacity, tgpu, tcpu, escrow, faults or timelock.
+    """
     from xnode.chain.abi.artifacts import load_abi
 
     rows = [
@@ -58,7 +61,11 @@ def views(app: App, contract: str, screen: Screen) -> None:
 @output_option
 @pass_app
 def call(app: App, contract: str, view: str, arguments: tuple[str, ...], manifest: Path | None, screen: Screen) -> None:
-    """Call VIEW, like: xnode chain call escrow free PAYER ASSET. Lists and structs are written as JSON."""
+    """Call VIEW, like: xnode chain call escrow free PAYER ASSET.
+
+    CONTRACT is token, registry, splits, capacity, tgpu, tcpu, escrow, faults or timelock. PAYER and ASSET are
+    addresses; lists and structs are written as JSON.
+    """
     from xnode.extras import require_module
 
     require_module("web3", "xnode chain call")

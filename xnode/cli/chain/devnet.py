@@ -9,6 +9,7 @@ import click
 from xnode.cli.app import App, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.terminal.screen import say
+from xnode.errors import ExitCode, UserError
 from xnode.text.hex import to_hex
 
 
@@ -40,7 +41,15 @@ def fund(app: App, addresses: tuple[str, ...], folder: Path | None) -> None:
     from xnode.control.client import Control
 
     named = [to_hex(find_address(app, text)) for text in addresses]
-    Control(find_socket(_find_folder(app, folder))).call("devnet.fund", {"addresses": named}, deadline_s=60.0)
+    control = Control(find_socket(_find_folder(app, folder)))
+    if not control.is_up():
+        raise UserError(
+            "no devnet is running here",
+            where=str(control.path),
+            hint="start one with `xnode devnet up`, or name the folder of the one that runs with --folder",
+            code=ExitCode.NO_DAEMON,
+        )
+    control.call("devnet.fund", {"addresses": named}, deadline_s=60.0)
     say(f"funded {', '.join(named)}")
 
 

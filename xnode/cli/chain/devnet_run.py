@@ -24,6 +24,8 @@ from xnode.wallet.signer import WalletKey
 LOOK_EVERY_S = 1.0
 """How soon a new wallet has money."""
 
+ANOTHER_HINT = "stop it with Ctrl-C where it runs, or start another with --folder and --port"
+
 MAX_ADDRESSES = 100
 """Of one request: each is two transactions."""
 
@@ -32,7 +34,7 @@ def run(home: Home, folder: Path, port: int, block_time_s: float) -> None:
     """Run until Ctrl-C or SIGTERM."""
     set_up_logs("warning")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with hold_pid_file(folder / "devnet.pid"):
+    with hold_pid_file(folder / "devnet.pid", "a devnet is already running", ANOTHER_HINT):
         trio.run(_run, home, DevnetOptions(folder, WalletKey(OWNER_KEY), port, block_time_s))
     say("stopped; the chain is kept")
 

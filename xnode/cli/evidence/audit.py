@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.terminal.brief import brief_id
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.errors import ExitCode, UserError
 
@@ -45,7 +46,7 @@ def audit(app: App, folder: Path, manifest: Path | None, rpc_url: str, screen: S
     evidence = read_evidence(folder)
     result = audit_evidence(evidence)
     answer = make_answer(result)
-    screen.show(answer, lambda: screen.table(_COLUMNS, (tuple(row.values()) for row in answer)))
+    screen.show(answer, lambda: screen.table(_COLUMNS, (_make_cells(row) for row in answer)))
     if result.refusal is not None:
         raise UserError(str(result.refusal), where=str(folder), code=ExitCode.REFUSED)
     if manifest is not None:
@@ -66,6 +67,11 @@ def make_answer(result: Audit) -> list[dict[str, object]]:
         }
         for tally in result.tallies
     ]
+
+
+def _make_cells(row: dict[str, object]) -> tuple[object, ...]:
+    lease, *others = row.values()
+    return brief_id(str(lease)), *others
 
 
 def _compare(app: App, evidence: list[LeaseEvidence], manifest: Path, rpc_url: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xnode.cli.terminal.brief import brief_command, brief_duration, brief_size
-from xnode.errors import UserError
+from xnode.errors import ExitCode, UserError
 from xnode.jobfile.jobfile import JobFile
 from xnode.jobfile.read import validate_jobfile
 from xnode.jobfile.yaml_tree import MAX_PAGE_BYTES
@@ -36,8 +36,12 @@ class ReadJob:
 
 def read_job(path: Path) -> ReadJob:
     """Raises UserError with a line for each problem of the file and of the files it names."""
-    with path.open("rb") as file:
-        data = file.read(MAX_PAGE_BYTES + 1)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_PAGE_BYTES + 1)
+    except FileNotFoundError as error:
+        hint = "`xnode job init` writes one to start from"
+        raise UserError("no such job file", where=str(path), hint=hint, code=ExitCode.NOT_FOUND) from error
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -73,6 +77,7 @@ def _find_missing(path: Path, job: JobFile) -> list[str]:
     problems = []
     if job.image.kind == "layout" and not (folder / Path(job.image.path).expanduser() / "index.json").is_file():
         problems.append(f"{path}: image: {job.image.path} is not an OCI image layout (it has no index.json)")
+        problems.append("hint: `podman save --format oci-dir -o DIRECTORY NAME` makes one")
     for one in job.inputs:
         if not (folder / Path(one.source).expanduser()).is_file():
             problems.append(f"{path}: inputs.{one.path}: file {one.source} was not found")

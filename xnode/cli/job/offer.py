@@ -41,7 +41,7 @@ def ls(app: App, region: str | None, gpu: str | None, screen: Screen) -> None:
     """List the offers this node knows, cheapest first."""
     answer = ensure_daemon(app.home).call("offer.list")
     chosen = [row for row in answer if _is_wanted(row, region, gpu)]
-    screen.show(chosen, lambda: _draw(screen, chosen))
+    screen.show(chosen, lambda: _draw(screen, chosen, len(answer)))
 
 
 def _is_wanted(row: dict[str, Any], region: str | None, gpu: str | None) -> bool:
@@ -50,8 +50,11 @@ def _is_wanted(row: dict[str, Any], region: str | None, gpu: str | None) -> bool
     )
 
 
-def _draw(screen: Screen, answer: list[dict[str, Any]]) -> None:
-    rows = msgspec.convert(answer, list[OfferRow])
+def _draw(screen: Screen, chosen: list[dict[str, Any]], known: int) -> None:
+    rows = msgspec.convert(chosen, list[OfferRow])
+    if not rows and known:
+        say(f"none of the {known} offers known is like that; `xnode offer ls` lists them all")
+        return
     if not rows:
         say("no offers are known; `xnode daemon status` shows whether there are any peers")
         return

@@ -26,6 +26,8 @@ OFFERS_DEADLINE_S = 10.0
 SUBMIT_DEADLINE_S = 600.0
 """The daemon hashes image and inputs before it answers: large ones take minutes."""
 
+NO_OFFERS_HINT = "`xnode daemon status` shows whether there are any peers; bootstrap in [node] names one to start from"
+
 _LOOK_EVERY_S = 0.25
 
 
@@ -57,6 +59,8 @@ def draw_answer(screen: Screen, plan: PlanView) -> None:
     draw_plan(screen, plan)
     if plan.candidates:
         say(describe_price(plan))
+    if not plan.offers:
+        say(f"hint: {NO_OFFERS_HINT}")
     for warning in plan.warnings:
         say(f"warning: {warning}")
 
@@ -73,7 +77,8 @@ def _confirm(control: Control, read: ReadJob) -> None:
     plan = msgspec.convert(wait_plan(control, read), PlanView)
     draw_answer(Screen("table", to_stderr=True), plan)
     if not plan.candidates:
-        raise UserError("no offer fits", where=str(read.path), hint="see above what to relax", code=ExitCode.NO_MATCH)
+        hint = "see above what to relax" if plan.offers else ""
+        raise UserError("no offer fits", where=str(read.path), hint=hint, code=ExitCode.NO_MATCH)
     if not sys.stdin.isatty():
         raise UserError(
             "not a terminal: the price needs an answer", where=str(read.path), hint="pass --yes to accept it"

@@ -19,7 +19,7 @@ from xnode.text.hex import to_hex
 if TYPE_CHECKING:
     from xnode.wallet.keystore import KeyFile
 
-_COLUMNS = (Column("name"), Column("address"), Column("file", style="dim"))
+_COLUMNS = (Column("name"), Column("address"), Column("file", style="dim", fold=True))
 
 
 @click.group(cls=LazyGroup)

@@ -25,7 +25,7 @@ def draw_node(screen: Screen, answer: Any) -> None:
             ("peers", str(node.peers)),
             ("offers known", str(node.offers)),
             ("leases", str(node.leases)),
-            ("listening", "\n".join(node.multiaddrs)),
+            *(("" if place else "listening", address) for place, address in enumerate(node.multiaddrs)),
             ("http", node.http),
             ("home", node.home),
             ("pid", f"{node.pid}, started {brief_age(node.started_at_ns)}"),

@@ -38,15 +38,16 @@ def provider() -> None:
 @click.option("--chain", "manifest", required=True, type=click.Path(path_type=Path), help="The deployment's manifest.")
 @click.option("--rpc-url", default="", help="The chain node to use.  [default: the manifest's]")
 @click.option("--owner", default="", envvar="ETH_FROM", help="Wallet that is paid.  [default: the only one]")
-@click.option("--region", default="local", show_default=True, help="Where this host is.")
-@click.option("--asset", default="OPENX", show_default=True, help="What prices are in.")
-@click.option("--force", is_flag=True, help="Replace settings, or another host's registration.")
+@click.option("--region", help="Where this host is.  [default: local]")
+@click.option("--asset", help="What prices are in.  [default: OPENX]")
+@click.option("--force", is_flag=True, help="Replace another owner's settings, or another host's registration.")
 @password_option
 @pass_app
 def init(app: App, /, manifest: Path, **options: Any) -> None:
     """Make node key and config, and register this host on chain.
 
-    The config offers this host's hardware; the owner's wallet registers.
+    The config offers this host's hardware; the owner's wallet registers. Run again, it changes the settings that it is
+    given, keeps all others, and finishes what is not done.
     """
     from xnode.cli.provider.init import init_provider
 

@@ -18,6 +18,7 @@ from xnode.cli.provider.prices import CREDIT_PRICES, DEFAULT_PRICES
 from xnode.cli.provider.profile import find_profile, publish_profile
 from xnode.cli.provider.share import make_default_share
 from xnode.cli.terminal.screen import Screen, say
+from xnode.config.file import read_table
 from xnode.errors import ExitCode, UserError
 from xnode.text.amount import NATIVE_DECIMALS, format_amount
 from xnode.text.hex import to_hex
@@ -26,6 +27,10 @@ from xnode.wallet.signer import NodeSigner
 
 NODE_GAS_WEI = 10**17
 """What the node key is filled up to: some hundreds of claims at a usual fee."""
+
+DEFAULT_REGION = "local"
+
+DEFAULT_ASSET = "OPENX"
 
 LOW_GAS_WEI = NODE_GAS_WEI // 5
 
@@ -39,18 +44,25 @@ def init_provider(
     *,
     rpc_url: str,
     owner: str,
-    region: str,
-    asset: str,
+    region: str | None,
+    asset: str | None,
     force: bool,
     password_file: Path | None,
 ) -> None:
-    """Write config and node key, then register. What fails halfway is done by the next try."""
+    """Write config and node key, then register. What fails halfway is done by the next try, which keeps the settings
+    that it does not name."""
     address = find_address(app, owner)
     access = Access(app, to_hex(address), manifest, password_file, rpc_url)
-    asset = access.manifest.find_asset(asset).symbol
-    if not _is_same_provider(app, address):
+    symbol = access.manifest.find_asset(asset or DEFAULT_ASSET).symbol
+    table = read_table(app.home)
+    if _is_same_provider(table, address):
+        provider = find_changes(table["provider"], region, symbol if asset else None)
+    else:
         require_no_provider(app.home, force)
-        update_config(app.home, _make_table(app, manifest, rpc_url, address, region, asset))
+        provider = _make_provider(app, address, region or DEFAULT_REGION, symbol)
+    changes = {**make_chain_table(manifest, rpc_url), "provider": provider}
+    if any({**table.get(name, {}), **values} != table.get(name) for name, values in changes.items()):
+        update_config(app.home, changes)
         say(f"wrote {app.home.config}")
     config = app.load_config()
     ensure_node_key(app.home, config.node.password_file)
@@ -87,24 +99,27 @@ def withdraw_owed(app: App, password_file: Path | None, screen: Screen) -> None:
     screen.show(rows, lambda: screen.record((row["asset"], row["amount"]) for row in rows))
 
 
-def _make_table(
-    app: App, manifest: Path, rpc_url: str, owner: Address, region: str, asset: str
-) -> dict[str, dict[str, Any]]:
-    provider = {
+def _make_provider(app: App, owner: Address, region: str, asset: str) -> dict[str, Any]:
+    return {
         "owner": to_hex(owner),
         "region": region,
         "asset": asset,
         "prices": CREDIT_PRICES.get(asset, DEFAULT_PRICES),
         "share": make_default_share(app.home.data),
     }
-    return {**make_chain_table(manifest, rpc_url), "provider": provider}
 
 
-def _is_same_provider(app: App, owner: Address) -> bool:
+def find_changes(provider: dict[str, Any], region: str | None, asset: str | None) -> dict[str, Any]:
+    """What the command line names and an earlier init wrote otherwise; prices in another asset begin anew."""
+    changes: dict[str, Any] = {} if region is None else {"region": region}
+    if asset is not None and asset != provider.get("asset"):
+        changes |= {"asset": asset, "prices": CREDIT_PRICES.get(asset, DEFAULT_PRICES)}
+    return changes
+
+
+def _is_same_provider(table: dict[str, Any], owner: Address) -> bool:
     """True when an earlier init for this owner has come as far as the config."""
-    from xnode.config.file import read_table
-
-    return str(read_table(app.home).get("provider", {}).get("owner", "")).lower() == to_hex(owner)
+    return str(table.get("provider", {}).get("owner", "")).lower() == to_hex(owner)
 
 
 def _say_offer(provider: Any) -> None:

@@ -47,7 +47,7 @@ def draw_provider(screen: Screen, answer: Any) -> None:
             ("asset", status.asset),
             ("stake", "not known" if status.stake is None else brief_money(status.stake, "OPENX")),
             ("offer", f"number {status.offer_number}, good until {brief_date(status.offer_expires_at_ns)}"),
-            ("quotes given", str(status.quotes)),
+            ("quotes held", str(status.quotes)),
         )
     )
     if status.leases:

@@ -212,8 +212,8 @@ def choose_if_ready(turn: Turn, job: SubmitterJob, late: bool = False) -> None:
             turn,
             job,
             "escrow_too_small",
-            f"the job may cost {limit} base units and {funds} can be reserved: {missing} are missing; "
-            "deposit or approve more",
+            "the job may cost more than can be reserved for it; deposit or approve more",
+            ("cost_limit", str(limit)),
             ("missing", str(missing)),
         )
         return

@@ -162,7 +162,9 @@ def _note_final(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is None:
         return lease
-    job = note(turn, job, "final", f"receipt {receipt.number}", ("cost", str(int(receipt.cost))))
+    job = note(
+        turn, job, "final", f"the last of its receipts, number {lease.receipts}", ("cost", str(int(receipt.cost)))
+    )
     if refund:
         promised = show_percent(terms.availability_ppm)
         ran_s, of_s = (ns // NANOS_PER_SECOND for ns in (receipt.running_ns, receipt.at_ns - terms.open_until_ns))
