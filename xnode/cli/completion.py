@@ -16,12 +16,12 @@ VARIABLE = "_XNODE_COMPLETE"
 @click.command("completion")
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    r"""Print the completion script of a shell.
+    """Print the completion script of a shell.
 
     \b
-    bash:  eval "$(xnode completion bash)"            in ~/.bashrc
-    zsh:   eval "$(xnode completion zsh)"             in ~/.zshrc
-    fish:  xnode completion fish | source             in ~/.config/fish/config.fish
+    bash:  eval "$(xnode completion bash)"   in ~/.bashrc
+    zsh:   eval "$(xnode completion zsh)"    in ~/.zshrc
+    fish:  xnode completion fish | source    in ~/.config/fish/config.fish
     """
     found = get_completion_class(shell)
     assert found is not None
