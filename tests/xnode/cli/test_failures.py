@@ -39,6 +39,7 @@ def _check(done: object, code: ExitCode, *words: str, lines: int = 1) -> None:
         (("jbo",), ('no command "jbo"', 'did you mean "job"', "xnode --help")),
         (("job", "validat"), ('did you mean "validate"',)),
         (("job", "ls", "-o", "yaml"), ("'yaml' is not one of", "xnode job ls --help")),
+        (("chain", "views"), ("Choose from: token, registry,", "xnode chain views --help")),
         (("job", "show"), ("Missing argument", "xnode job show --help")),
         (("job", "wait", "0x12", "--timeout", "soon"), ("not a valid float",)),
         (("--nonsense",), ("No such option",)),

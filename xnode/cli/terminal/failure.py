@@ -52,7 +52,7 @@ def report_failure(error: BaseException, home: Home, debug: bool) -> int:
 
 
 def _report_usage(error: click.ClickException) -> int:
-    text, _, hint = error.format_message().replace("\n", " ").rstrip(".").partition("; ")
+    text, _, hint = " ".join(error.format_message().split()).rstrip(".").partition("; ")
     if isinstance(error, click.UsageError) and error.ctx:
         hint = f"{hint}\nsee `{error.ctx.command_path} --help`".strip()
     _print_error(text, hint)
