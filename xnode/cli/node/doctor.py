@@ -21,6 +21,7 @@ from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_size
 from xnode.cli.terminal.failure import HINT
 from xnode.cli.terminal.screen import Screen, printable, style
+from xnode.control.client import check_socket_path
 from xnode.errors import ExitCode, Permanent, Retryable, UserError
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ def _check_disk(app: App, config: Config | None) -> Iterator[Finding]:
 
 
 def _check_daemon(app: App) -> Iterator[Finding]:
+    check_socket_path(app.home.control)
     if not app.control.is_up():
         yield Finding("ok", "daemon", "not running")
         return
