@@ -52,7 +52,7 @@ $(READY)/python: requirements.lock pyproject.toml
 	@test -x $(PY) || python3 -m venv $(VENV)
 	@$(VENV)/bin/pip install -q uv
 	@$(VENV)/bin/uv pip sync -q --compile-bytecode --python $(PY) requirements.lock
-	@$(VENV)/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e . 
+	@$(VENV)/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Not `npm ci`: it wants the packages of every platform in the lock, also of those the registry does not carry.

@@ -1,8 +1,8 @@
 """Registry: which function handles which change, alarm or failed effect.
 
-Each handler is registered beside what it decides, so that a new change, record or effect costs one file. The alternative,
-one `match` that ends in `assert_never`, would have mypy say what is missing; but every new thing would have to be added
-there too, in a file that imports all others. Here mypy checks each handler against the class it is registered for, and
+Each handler is registered beside what it decides, so that a new change, record or effect touches no file that imports all
+others. The alternative, one `match` that ends in `assert_never`, would have mypy say what is missing; but every new thing
+would have to be added there too. Here mypy checks each handler against the class it is registered for, and
 tests/xnode/node/test_registry.py checks that nothing is left out.
 """
 

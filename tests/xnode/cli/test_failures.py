@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -41,6 +42,7 @@ def _check(done: object, code: ExitCode, *words: str, lines: int = 1) -> None:
         (("jbo",), ('no command "jbo"', 'did you mean "job"', "xnode --help")),
         (("job", "validat"), ('did you mean "validate"',)),
         (("job", "ls", "-o", "yaml"), ("'yaml' is not one of", "xnode job ls --help")),
+        (("chain", "views"), ("Choose from: token, registry,", "xnode chain views --help")),
         (("job", "show"), ("Missing argument", "xnode job show --help")),
         (("chain", "views"), ("Choose from: token, registry",)),
         (("job", "wait", "0x12", "--timeout", "soon"), ("not a valid float",)),
@@ -193,7 +195,10 @@ def test_a_socket_that_talks_nonsense_is_one_line(xnode: Run, home: Home, answer
 
 
 def test_a_home_too_deep_for_a_socket_is_explained(xnode: Run, tmp_path: Path) -> None:
-    _check(xnode("--home", f"/tmp/{'d' * 120}", "job", "ls"), ExitCode.USAGE, "XNODE_HOME")
+    deep = f"/tmp/{'d' * 120}"
+    _check(xnode("--home", deep, "job", "ls"), ExitCode.USAGE, "XNODE_HOME")
+    findings = {row["what"]: row for row in json.loads(xnode("--home", deep, "doctor", "-o", "json").stdout)}
+    assert findings["daemon"]["verdict"] == "fail" and "XNODE_HOME" in findings["daemon"]["hint"]
 
 
 @pytest.mark.usefixtures("daemon")

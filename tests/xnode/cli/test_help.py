@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 
 import click
 import pytest
 
+import xnode.cli
 from tests.xnode.cli.conftest import DEADLINE_S, Run
 from tests.xnode.cli.test_start import HEAVY
 from xnode.cli.completion import SHELLS, VARIABLE
@@ -38,6 +41,7 @@ def test_help_fits_a_terminal_and_nothing_of_it_is_cut(name: str, xnode_here: Ru
     shown = xnode_here(*name.split(), "--help", env={"COLUMNS": str(COLUMNS)}).stdout
     assert [line for line in shown.splitlines() if len(line) > COLUMNS] == []
     assert not any(line.endswith("...") for line in list_commands(shown))
+    assert "\\b" not in shown
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -51,6 +55,13 @@ def test_each_command_has_one_line_in_its_groups_help(name: str, xnode_here: Run
 @pytest.mark.parametrize(("name", "lazy"), list(find_lazy()))
 def test_the_line_of_a_command_is_the_first_sentence_of_its_own_help(name: str, lazy: Lazy) -> None:
     assert COMMANDS[name].get_short_help_str(limit=MAX_HELP_CHARS) == lazy.help
+
+
+def test_every_command_has_a_line_in_a_group() -> None:
+    reached = set(map(id, COMMANDS.values())) | {id(cli)}
+    modules = [import_module(one.name) for one in pkgutil.walk_packages(xnode.cli.__path__, "xnode.cli.")]
+    written = [(f"{one.__name__}:{name}", value) for one in modules for name, value in vars(one).items()]
+    assert [where for where, value in written if isinstance(value, click.Command) and id(value) not in reached] == []
 
 
 def test_commands_come_in_the_order_of_a_life() -> None:

@@ -40,6 +40,7 @@ _CONTRACTS = Path(__file__).parents[3] / "contracts"
 """Of a checkout; beside an installed package there is no such folder."""
 
 _LISTENING = re.compile(rb"Listening on (\S+):(\d+)")
+_IN_USE = "Address already in use"
 _CPUS = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -182,10 +183,9 @@ async def _read_address(output: trio.abc.ReceiveStream) -> tuple[str, int]:
         if found:
             return found[1].decode(), int(found[2])
         if not piece:
-            last = seen.decode(errors="replace").strip().splitlines()[-1:]
-            said = " ".join(last) or "it said nothing"
-            hint = "choose another port with --port; 0 takes a free one" if "in use" in said else ""
-            raise Permanent(f"anvil did not start: {said}", hint=hint)
+            last = " ".join(seen.decode(errors="replace").strip().splitlines()[-1:])
+            hint = "stop what has the port, or give another: --port 0 takes a free one" if _IN_USE in last else ""
+            raise Permanent(f"anvil did not start: {last or 'it said nothing'}", hint=hint)
         del seen[:-MAX_LINE_BYTES]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import socket
@@ -20,6 +21,7 @@ from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_size
 from xnode.cli.terminal.failure import HINT
 from xnode.cli.terminal.screen import Screen, printable, style
+from xnode.control.client import check_socket_path
 from xnode.errors import ExitCode, Permanent, Retryable, UserError
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ def examine(app: App) -> Iterator[Finding]:
         wanted = config
         yield from _guard("ports", lambda: _check_ports(app, wanted))
         yield from _guard("chain", lambda: _check_chain(app))
+    if sells:
+        yield judge_user(os.geteuid())
     for finding in (_check_podman(), _check_cgroup()):
         yield finding if sells or finding.verdict == "ok" else _soften(finding)
 
@@ -156,6 +160,7 @@ def _check_disk(app: App, config: Config | None) -> Iterator[Finding]:
 
 
 def _check_daemon(app: App) -> Iterator[Finding]:
+    check_socket_path(app.home.control)
     if not app.control.is_up():
         yield Finding("ok", "daemon", "not running")
         return
@@ -242,6 +247,14 @@ def _judge_clock(block_s: int) -> Finding:
     if behind > MAX_CLOCK_SKEW_S:
         return Finding("fail", "clock", f"{behind} s behind the chain's newest block", "turn on time synchronization")
     return Finding("ok", "clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
+
+
+def judge_user(uid: int) -> Finding:
+    """Whether this user can run a provider."""
+    if uid == 0:
+        return Finding("ok", "user", "root")
+    hint = "run the provider as root: containers get cgroups and disks of their own"
+    return Finding("fail", "user", f"user {uid} is not root", hint)
 
 
 def _check_podman() -> Finding:

@@ -6,6 +6,7 @@ import ctypes
 import fcntl
 import os
 from pathlib import Path
+from typing import TextIO
 
 from xnode.errors import Permanent
 
@@ -18,11 +19,21 @@ def prepare_host(root: Path = Path("/"), run_dir: Path = RUN_DIR) -> None:
 
     crun calls a host hybrid, and refuses it, while the unified tree still holds a controller (usually hugetlb).
     """
-    run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with (run_dir / "host.lock").open("w") as lock:
+    with _open_lock(run_dir) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for controller in find_unified_leftovers(root):
             _mount_v1(controller, run_dir / f"cgroup-{controller}")
+
+
+def _open_lock(run_dir: Path) -> TextIO:
+    try:
+        run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+        return (run_dir / "host.lock").open("w")
+    except PermissionError as error:
+        raise Permanent(
+            f"a provider cannot write {error.filename} as this user",
+            hint="run it as root: containers get cgroups and disks of their own",
+        ) from error
 
 
 def find_unified_leftovers(root: Path = Path("/")) -> tuple[str, ...]:

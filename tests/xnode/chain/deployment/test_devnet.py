@@ -20,7 +20,7 @@ from xnode.chain.deployment import anvil
 from xnode.chain.deployment.devnet import FUND_OPENX, FUND_WEI, OWNER_KEY, Devnet, DevnetOptions, open_devnet
 from xnode.chain.deployment.manifest import read_manifest
 from xnode.chain.send.tx_journal import make_engine
-from xnode.errors import ExitCode, Permanent, UserError
+from xnode.errors import ExitCode, Permanent, UserError, real_error_of
 from xnode.text.hex import to_hex
 from xnode.wallet.signer import WalletKey
 
@@ -192,3 +192,5 @@ async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     found = caught.value.subgroup(Permanent)
     assert found is not None
     assert "anvil did not start" in repr(found)
+    error = real_error_of(found)
+    assert isinstance(error, Permanent) and "--port 0" in error.hint

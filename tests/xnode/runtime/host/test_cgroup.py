@@ -180,3 +180,17 @@ def test_counters_of_this_host_keep_the_time_of_a_child_that_is_gone() -> None:
     finally:
         lease.remove()
     assert tree.list_leases("unit") == ()
+
+
+def test_a_user_who_may_not_prepare_the_host_is_told_to_run_as_root(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(Permanent, match="cannot write") as caught:
+            prepare_host(run_dir=tmp_path / "xnode")
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)
+    assert "root" in caught.value.hint
