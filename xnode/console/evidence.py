@@ -11,10 +11,11 @@ from metering.eip712 import Domain
 from metering.evidence import CoveredVoucher, LeaseDocument, LeaseEvidence, NumberedDocument, make_numbered_document
 from metering.receipt import SignedReceipt, make_first
 from metering.signature import is_signed_by
-from metering.terms import Escrow
+from metering.terms import Escrow, lease_id_of
 from metering.units import ZERO, ZERO_HASH, Hash32
 from metering.voucher import SignedVoucher, Voucher, fold_receipts
 from scheduler.book import Equivocation
+from xnode.errors import ExitCode, UserError
 from xnode.node import changes
 from xnode.node.changes import Change
 from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterJob, SubmitterLease
@@ -77,6 +78,13 @@ class EvidenceMaker:
         submitter_signature: bytes | None = None,
         countersignature: bytes | None = None,
     ) -> LeaseDocument:
+        if lease_id_of(self.domain.separator(), lease.terms) != lease.lease_id:
+            # Signed anew under these contracts, it would be evidence of a lease that never was.
+            raise UserError(
+                f"lease 0x{lease.lease_id.hex()[:16]} was made on other contracts, or by another version of xnode",
+                hint="export its evidence with the manifest, and the version, that made it",
+                code=ExitCode.REFUSED,
+            )
         ours = self.signer.sign("LeaseTerms", lease.terms)
         return LeaseDocument(
             self.domain.chain_id,

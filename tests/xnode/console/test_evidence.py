@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from metering.audit import audit_evidence
 from metering.codec import decode
+from metering.eip712 import Domain
 from metering.evidence import LeaseEvidence
-from metering.units import NANOS_PER_SECOND, Hash32
+from metering.units import NANOS_PER_SECOND, Address, Hash32
 from tests.make.values import DOMAIN
 from tests.sim.containers import Behaviour
 from tests.sim.disk import Disk
 from tests.sim.world import World, make_market
 from xnode.console.evidence import EvidenceMaker
+from xnode.errors import UserError
 from xnode.node.changes import Entry
 from xnode.node.records import Record
 from xnode.node.state import kind_of
@@ -82,6 +84,18 @@ async def test_documents_of_a_running_job_hold_too() -> None:
         assert audit_evidence(documents).refusal is None
         assert len(documents[0].receipts) >= 3 and documents[0].vouchers
     world.run_until_settled()
+
+
+async def test_no_document_of_a_lease_is_signed_for_other_contracts_than_its_own() -> None:
+    world = make_market()
+    world.submit(behaviour=Behaviour(run_ns=12 * SECOND))
+    world.run_until_settled()
+    (escrow_id,) = world.ledger.escrows
+    elsewhere = Domain(DOMAIN.chain_id, Address(b"\xcd" * 20))
+    submitter, provider = (replace(make_maker(world, number), domain=elsewhere) for number in (0, 1))
+    for make in (submitter.make_paid, provider.make_earned):
+        with pytest.raises(UserError, match="other contracts"):
+            await make(escrow_id)
 
 
 @pytest.mark.parametrize("seed", range(5))
