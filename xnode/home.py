@@ -66,7 +66,15 @@ class Home:
 
     def make(self) -> None:
         """Create the folder, readable by its owner only."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self.folder)
+
+
+def make_private(folder: Path) -> None:
+    """Create the folder and every missing one above it, readable by their owner only; what is there stays as it is."""
+    # mkdir's own parents=True gives its mode to the last folder only.
+    for parent in reversed(folder.parents):
+        parent.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def find_home(chosen: str | None = None, environment: Mapping[str, str] = os.environ) -> Home:

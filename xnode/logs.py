@@ -73,10 +73,14 @@ def set_up_logs(level: str, file: Path | None = None) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def log_to_stderr() -> None:
-    """Keep what a command logs out of its stdout, which is for results; where logs are set up they stay as they are."""
+def silence_logs() -> None:
+    """Drop what a command and its libraries log: its result or its error line says it. Logs that are set up stay so."""
     if not structlog.is_configured():
-        structlog.configure(logger_factory=lambda *_names: structlog.PrintLogger(sys.stderr))
+        structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    root = logging.getLogger()
+    if not root.handlers:
+        # Without any handler, logging itself prints warnings on stderr.
+        root.addHandler(logging.NullHandler())
 
 
 def log_context(

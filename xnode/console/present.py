@@ -26,7 +26,7 @@ from xnode.text.amount import OPENX_DECIMALS, format_amount
 from xnode.text.hex import to_hex
 
 MONEY_PAIRS = frozenset({"cost", "cost_limit", "claimed", "missing", "refund"})
-"""Pairs of the timeline in base units; a pair named by a node address is that node's score."""
+"""Pairs of the timeline in base units. A pair named by a node's address is too: that node's score, which is not a price."""
 
 ENDED = ("done", "failed", "stopped")
 
@@ -197,9 +197,12 @@ class Presenter:
         """One thing that happened, its pairs behind the detail; money in the asset."""
         pairs = []
         for name, value in entry.facts:
-            is_money = name in MONEY_PAIRS or name.startswith("0x")
-            shown = f"{self.money(int(value), asset)} {self.symbol(asset)}" if is_money and value.isdecimal() else value
-            pairs.append(f"{name}={shown}")
+            if name in MONEY_PAIRS and value.isdecimal():
+                pairs.append(f"{name}={self.money(int(value), asset)} {self.symbol(asset)}")
+            elif name.startswith("0x") and value.isdecimal():
+                pairs.append(f"score {name}={self.money(int(value), asset)}")
+            else:
+                pairs.append(f"{name}={value}")
         return views.TimelineEntry(entry.at_ns, entry.what, f"{entry.detail}  {'  '.join(pairs)}".strip())
 
     def lease_row(self, lease: ProviderLease) -> views.LeaseRow:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from metering.units import Address
 from xnode.durable import sync_folder
 from xnode.errors import ExitCode, UserError
+from xnode.home import make_private
 from xnode.wallet.signer import WalletKey
 
 if TYPE_CHECKING:
@@ -97,13 +98,15 @@ class Keystore:
         if not name_or_address:
             if len(files) == 1:
                 return files[0]
-            hint = (
-                "name one of them, or set ETH_FROM; `xnode wallet ls` lists them"
-                if files
-                else "make one: xnode wallet new"
-            )
+            if not files:
+                raise UserError(
+                    f"no wallets in {self.where}", hint="make one: xnode wallet new", code=ExitCode.NOT_FOUND
+                )
             raise UserError(
-                f"{len(files)} keys to choose from", where=str(self.where), hint=hint, code=ExitCode.NOT_FOUND
+                f"{len(files)} keys to choose from",
+                where=str(self.where),
+                hint="name one of them, or set ETH_FROM; `xnode wallet ls` lists them",
+                code=ExitCode.NOT_FOUND,
             )
         found = [file for file in files if _is_meant(file, name_or_address)]
         if not found:
@@ -262,7 +265,7 @@ def _write_new(path: Path, content: bytes) -> None:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
     except OSError as error:
         raise UserError(
             f"cannot make the folder: {_reason(error)}", where=str(folder), hint="choose another"

@@ -142,3 +142,15 @@ def test_completing_imports_nothing_heavy(words: str, found: str, environment: d
         check=True,
     )
     assert f"plain,{found}" in done.stdout.splitlines() and "HEAVY []" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        *((f"job {name}", "Without FILE") for name in ("init", "validate", "plan", "submit")),
+        ("job cp", "Without FOLDER they are copied into the current folder."),
+    ],
+)
+def test_what_is_meant_without_an_argument_is_in_help(name: str, words: str, xnode_here: Run) -> None:
+    shown = xnode_here(*name.split(), "--help", env={"COLUMNS": str(COLUMNS)}).stdout
+    assert words in shown and ("FILE" not in words or "job.yaml." in shown)

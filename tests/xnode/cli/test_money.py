@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.xnode.chain.deployment.test_manifest import MANIFEST
 from tests.xnode.cli.conftest import DEADLINE_S, Run, error_lines
+from xnode.chain.deployment.manifest import parse_address, write_manifest
+from xnode.cli.access.shortage import more_hint
 from xnode.errors import ExitCode
 from xnode.home import Home
 
@@ -25,12 +28,26 @@ def test_a_new_wallet_is_a_file_for_its_owner_and_an_address(xnode: Run, home: H
     assert done.returncode == 0 and done.stdout.startswith("0x") and len(done.stdout) == 43
     file = home.keystore / "cold"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(home.keystore.stat().st_mode) == 0o700
     assert json.loads(file.read_text())["version"] == 3
     rows = json.loads(xnode("wallet", "ls", "-o", "json").stdout)
     assert [(row["name"], row["address"]) for row in rows] == [("cold", done.stdout.strip())]
     assert done.stdout.strip() in xnode("wallet", "show", "cold").stdout
     again = xnode("wallet", "new", "cold", "--password-file", password)
     assert again.returncode == ExitCode.CONFLICT and len(error_lines(again.stderr)) == 1
+
+
+def test_the_password_of_a_wallet_is_asked_for_without_a_doubled_word(xnode: Run) -> None:
+    assert "the new key wallet: a password is needed" in xnode("wallet", "new").stderr
+
+
+def test_only_openx_is_given_away_by_a_devnet() -> None:
+    wallet = parse_address(KEY_ADDRESS, "")
+    assert "devnet fund" in more_hint(MANIFEST, MANIFEST.contracts.openx_token, wallet)
+    assert more_hint(MANIFEST, MANIFEST.find_asset("USD").address, wallet) == "send it more"
+    (credit,) = MANIFEST.credits
+    hint = f"xnode provider mint AMOUNT --asset {credit.symbol} --to {KEY_ADDRESS}"
+    assert more_hint(MANIFEST, credit.address, wallet) == f"have a provider mint more: {hint}"
 
 
 def test_a_private_key_comes_by_pipe_and_is_never_shown(xnode: Run, password: str) -> None:
@@ -64,6 +81,17 @@ def test_a_mistake_with_money_is_one_line(xnode: Run, arguments: tuple[str, ...]
     assert len(error_lines(done.stderr)) == 1 and words in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"), [("usd", f"USD is at 0x{'DD' * 20}"), ("GOLD", "the manifest has the addresses")]
+)
+def test_a_symbol_where_an_address_is_wanted_says_where_the_address_is(
+    xnode: Run, home: Home, text: str, hint: str
+) -> None:
+    write_manifest(home.folder / "chain.toml", MANIFEST)
+    done = xnode("chain", "call", "escrow", "free", KEY_ADDRESS, text, "--chain", "chain.toml")
+    assert done.returncode == ExitCode.USAGE and hint.lower() in done.stderr.lower()
+
+
 @pytest.mark.chain
 @pytest.mark.slow
 def test_three_commands_make_a_provider_and_doing_them_again_changes_nothing(
@@ -82,7 +110,7 @@ def test_three_commands_make_a_provider_and_doing_them_again_changes_nothing(
     assert again.returncode == 0 and "registered already" in again.stderr
     assert (home.config.read_text(), home.node_key.read_text()) == (config, key)
     nothing = xnode_here("provider", "withdraw", env=env)
-    assert nothing.returncode == 0 and "nothing waits" in nothing.stderr
+    assert nothing.returncode == 0 and "nothing waits" in nothing.stderr and nothing.stdout == ""
 
     home.node_key.unlink()
     other = xnode_here("provider", "init", "--chain", manifest, env=env)
@@ -120,6 +148,8 @@ def test_a_deposit_lets_the_node_spend_it_and_comes_back(
     refused = xnode_here("pay", "deposit", "1", "--password-file", str(home.folder / "wrong"))
     assert refused.returncode == ExitCode.REFUSED and "wrong password" in refused.stderr
 
+    less = xnode_here("pay", "withdraw", "20", env=env)
+    assert less.returncode == ExitCode.FUNDS and "xnode pay withdraw all --asset OPENX" in less.stderr
     assert json.loads(xnode_here("pay", "withdraw", "all", "-o", "json", env=env).stdout)["deposited"] == "0"
     row, *_ = json.loads(xnode_here("wallet", "balance", "-o", "json").stdout)["assets"]
     assert (row["wallet"], row["deposited"], row["node_cap"]) == ("10000", "0", "2")

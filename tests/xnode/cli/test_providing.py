@@ -30,11 +30,12 @@ def test_stake_goes_in_and_thaws_out(provider: Provider) -> None:
     provider.pass_time(60)
     answer = provider.ask("provider", "unstake", "--withdraw")
     assert (answer["staked"], answer["thawing"]) == ("30", "0")
-    assert "can leave" in provider.run("provider", "stake").stdout
+    assert "30 OPENX, after a thaw of " in provider.run("provider", "stake").stdout
 
 
 def test_credits_are_minted_held_by_stake_and_given_back(provider: Provider) -> None:
     assert "no verified capacity" in provider.refuse("provider", "mint", "1")
+    assert "xnode provider mint AMOUNT" in provider.refuse("provider", "burn", "1", code=ExitCode.FUNDS)
     nothing = provider.ask("provider", "capacity")
     assert not nothing["in_force"] and nothing["challenge"] is None
     assert "verified" in provider.run("provider", "capacity").stdout
@@ -51,7 +52,7 @@ def test_credits_are_minted_held_by_stake_and_given_back(provider: Provider) -> 
     minted = provider.ask("provider", "mint", "20")
     assert (minted["outstanding"], minted["limit"], minted["mintable"]) == ("20", "48", "0")
     assert "collateral" in provider.run("provider", "mint").stderr + provider.run("provider", "mint").stdout
-    assert "only 0 OPENX can leave" in provider.refuse("provider", "unstake", "1")
+    assert "only 0 OPENX can be unstaked" in provider.refuse("provider", "unstake", "1")
     assert provider.ask("provider", "stake")["holds"] == [
         {"amount": "2", "why": "are collateral of tCPU outstanding (`provider mint` shows them)"}
     ]
@@ -117,6 +118,8 @@ def test_a_failed_challenge_jails_and_one_passed_ends_it(provider: Provider) -> 
 
 def test_a_provider_becomes_a_verifier_and_leaves(provider: Provider) -> None:
     assert not provider.ask("provider", "verifier", "status")["is_verifier"]
+    shown = provider.run("provider", "verifier", "status").stdout
+    assert "0 verifiers, too few to decide" in shown
     refused = provider.refuse("provider", "verifier", "enlist", code=ExitCode.FUNDS)
     assert "xnode provider stake 100" in refused
     provider.run("provider", "stake", "150")

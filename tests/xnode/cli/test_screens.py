@@ -18,7 +18,7 @@ from tests.make.scene import LOG
 from tests.xnode.cli.conftest import DEADLINE_S, Run
 from tests.xnode.cli.fake_daemon import COST, JOB, LEASE
 from xnode.cli.job.submit import draw_answer
-from xnode.cli.terminal.brief import brief_duration, brief_money, brief_size
+from xnode.cli.terminal.brief import brief_count, brief_duration, brief_money, brief_size
 from xnode.cli.terminal.screen import Screen
 from xnode.control.views import PlanView
 from xnode.home import Home
@@ -213,6 +213,15 @@ def test_money_is_cut_to_what_a_person_reads_and_never_rounded_up(amount: str, s
 def test_sizes_and_times_are_short() -> None:
     assert (brief_size(512), brief_size(3 << 29)) == ("512 B", "1.5 GiB")
     assert [brief_duration(ns) for ns in (180_000_000, 4_200_000_000, 5_400 * 10**9)] == ["180ms", "4.2s", "1h 30m"]
+
+
+def test_one_is_not_plural() -> None:
+    assert [brief_count(count, "peer") for count in (0, 1, 2)] == ["0 peers", "1 peer", "2 peers"]
+
+
+def test_a_record_of_nothing_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen("table").record([("asset", "")])
+    assert capsys.readouterr().out == ""
 
 
 def test_a_wallet_is_listed_whole_on_eighty_columns(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from xnode.cli.node.setup import update_config
 from xnode.cli.provider.init import find_changes
 from xnode.cli.provider.prices import CREDIT_PRICES
 from xnode.errors import UserError
-from xnode.home import Home
+from xnode.home import Home, make_private
 
 PERSONAL = """\
 # bought in May
@@ -49,3 +50,9 @@ def test_a_second_provider_init_changes_what_it_is_given() -> None:
     assert find_changes(written, None, None) == {}
     assert find_changes(written, "eu-west", "OPENX") == {"region": "eu-west"}
     assert find_changes(written, None, "tCPU") == {"asset": "tCPU", "prices": CREDIT_PRICES["tCPU"]}
+
+
+def test_every_folder_that_is_made_is_for_its_owner_only(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "devnet"
+    make_private(folder)
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (folder, folder.parent)] == [0o700, 0o700]

@@ -17,7 +17,7 @@ from xnode.console.console import Console
 from xnode.console.method import NoParams, control_method, find_methods
 from xnode.console.present import Presenter
 from xnode.errors import ExitCode, UserError
-from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterLease
+from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterLease, TimelineEntry
 from xnode.node.state import kind_of
 from xnode.store.journal import Batch
 from xnode.text.amount import format_amount
@@ -129,3 +129,11 @@ async def test_receipts_are_those_that_were_accepted_and_paid_for(tmp_path: Path
         rows = await ask(submitter, "job.receipts", job_id=scene.paid.hex())
     assert len(rows) == scene.lease(scene.paid).receipts
     assert all(row.vouchered for row in rows) and [row.final for row in rows] == [False] * (len(rows) - 1) + [True]
+
+
+async def test_a_score_in_the_timeline_is_not_taken_for_a_price(tmp_path: Path) -> None:
+    node = "0x" + "8c" * 20
+    entry = TimelineEntry(0, "choice", "the cheapest", ((node, "7700000000000000"), ("cost", "10000000000000000")))
+    async with open_consoles(tmp_path) as (submitter, _):
+        shown = submitter.presenter.entry(entry, ASSET).detail
+    assert shown == f"the cheapest  score {node}=0.0077  cost=0.01 OPENX"

@@ -168,6 +168,7 @@ def test_the_only_key_needs_no_name(tmp_path: Path) -> None:
 def test_no_keys_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="xnode wallet new") as caught:
         Keystore(tmp_path / "none").find()
+    assert caught.value.sentence == f"no wallets in {tmp_path / 'none'}"
     assert caught.value.code == ExitCode.NOT_FOUND
 
 

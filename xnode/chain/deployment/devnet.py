@@ -26,6 +26,7 @@ from xnode.chain.node.json_rpc import JsonRpc, read_native_balance
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall, make_engine
 from xnode.errors import Permanent, Retryable
+from xnode.home import make_private
 from xnode.ports.wallet import TransactionSigner
 from xnode.text.amount import OPENX
 from xnode.text.hex import parse_hex
@@ -138,7 +139,7 @@ class Devnet:
 
 async def run_devnet(options: DevnetOptions, task_status: TaskStatus[Devnet] = trio.TASK_STATUS_IGNORED) -> None:
     """Runs until cancelled, then saves the chain and ends anvil. nursery.start gets the Devnet when all is deployed."""
-    options.folder.mkdir(parents=True, exist_ok=True)
+    make_private(options.folder)
     with lock_folder(options.folder):
         await _run_locked(options, task_status)
 

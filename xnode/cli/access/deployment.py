@@ -17,7 +17,7 @@ from xnode.chain.node.json_rpc import JsonRpc
 from xnode.cli.app import App
 from xnode.config.file import read_table
 from xnode.errors import UserError
-from xnode.logs import log_to_stderr
+from xnode.logs import silence_logs
 
 T = TypeVar("T")
 
@@ -70,5 +70,5 @@ def is_configured(app: App) -> bool:
 
 def run_async(function: Callable[[], Awaitable[T]]) -> T:
     """The result of an async function that a command waits for."""
-    log_to_stderr()
+    silence_logs()
     return trio.run(function)

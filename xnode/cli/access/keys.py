@@ -44,4 +44,4 @@ async def load_key(app: App, wallet: str, password_file: Path | None) -> WalletK
     """The wallet's key, whose password a person is asked for when no file has it. wallet: "" for the only one."""
     keystore = open_keystore(app)
     found = keystore.find(wallet)
-    return await keystore.load(found.name, find_password(password_file, f"wallet {found.name}"))
+    return await keystore.load(found.name, find_password(password_file, f"the key {found.name}"))

@@ -11,6 +11,7 @@ from web3 import HTTPProvider, Web3
 from web3.exceptions import ContractLogicError, Web3Exception
 
 from xnode.chain.abi.artifacts import load_artifact
+from xnode.chain.deployment.manifest import Manifest
 from xnode.cli.access.deployment import find_deployment
 from xnode.cli.app import App
 from xnode.cli.chain.contracts import CONTRACTS
@@ -25,7 +26,7 @@ def call_view(app: App, manifest: Path | None, contract: str, view: str, argumen
     deployment = find_deployment(app, manifest)
     abi = load_artifact(CONTRACTS[contract][0]).abi
     entry = _find_view(abi, contract, view, len(arguments))
-    values = [_parse(text, given) for text, given in zip(arguments, entry["inputs"], strict=True)]
+    values = [_parse(text, given, deployment.manifest) for text, given in zip(arguments, entry["inputs"], strict=True)]
     web3 = Web3(HTTPProvider(deployment.rpc_url, request_kwargs={"timeout": DEADLINE_S}))
     address = checksum_address(getattr(deployment.manifest.contracts, CONTRACTS[contract][1]))
     function = web3.eth.contract(address=Web3.to_checksum_address(address), abi=abi).get_function_by_name(view)
@@ -65,7 +66,7 @@ def _find_view(abi: list[dict[str, Any]], contract: str, view: str, count: int) 
     return found[view]
 
 
-def _parse(text: str, given: dict[str, Any]) -> Any:
+def _parse(text: str, given: dict[str, Any], manifest: Manifest) -> Any:
     kind = given["type"]
     try:
         if kind.endswith("]") or kind == "tuple":
@@ -77,8 +78,17 @@ def _parse(text: str, given: dict[str, Any]) -> Any:
         return Web3.to_checksum_address(text) if kind == "address" else text
     except (ValueError, KeyError) as error:
         raise UserError(
-            f"{text[:80]!r} is not a value of type {kind}", where=given.get("name") or "argument"
+            f"{text[:80]!r} is not a value of type {kind}",
+            where=given.get("name") or "argument",
+            hint=_find_address_hint(text, manifest) if kind == "address" else "",
         ) from error
+
+
+def _find_address_hint(text: str, manifest: Manifest) -> str:
+    for asset in manifest.assets:
+        if asset.symbol.lower() == text.lower():
+            return f"{asset.symbol} is at {checksum_address(asset.address)}"
+    return "write 0x and 40 hex digits; the manifest has the addresses of contracts and assets"
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from xnode.chain.deployment.manifest import parse_address
 from xnode.cli.terminal.screen import say
 from xnode.control.server import hold_pid_file, serve_control
 from xnode.errors import Retryable
-from xnode.home import Home
+from xnode.home import Home, make_private
 from xnode.logs import set_up_logs
 from xnode.text.hex import to_hex
 from xnode.wallet.keystore import Keystore
@@ -33,7 +33,7 @@ MAX_ADDRESSES = 100
 def run(home: Home, folder: Path, port: int, block_time_s: float) -> None:
     """Run until Ctrl-C or SIGTERM."""
     set_up_logs("warning")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(folder)
     with hold_pid_file(folder / "devnet.pid", "a devnet is already running", ANOTHER_HINT):
         trio.run(_run, home, DevnetOptions(folder, WalletKey(OWNER_KEY), port, block_time_s))
     say("stopped; the chain is kept")

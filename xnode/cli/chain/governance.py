@@ -20,7 +20,7 @@ from xnode.chain.node.json_rpc import JsonRpc
 from xnode.cli.access.access import Access
 from xnode.cli.access.options import chain_option
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.terminal.brief import brief_date, brief_id
+from xnode.cli.terminal.brief import brief_date, brief_duration, brief_id
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.text.hex import checksum_address, parse_hex, to_hex
 
@@ -61,7 +61,7 @@ async def make_report(rpc: JsonRpc, manifest: Manifest) -> dict[str, Any]:
 def draw_governance(screen: Screen, answer: dict[str, Any]) -> None:
     """Print a report."""
     roles = ((name, ", ".join(_show_account(one) for one in held)) for name, held in answer["roles"].items())
-    screen.record((("timelock", answer["timelock"]), ("delay", f"{answer['delay_s']} s"), *roles))
+    screen.record((("timelock", answer["timelock"]), ("delay", brief_duration(answer["delay_s"] * 10**9)), *roles))
     if not answer["operations"]:
         say("nothing waits")
         return

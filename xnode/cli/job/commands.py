@@ -39,7 +39,10 @@ def job() -> None:
 @click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 def init(file: Path, force: bool) -> None:
-    """Write a job file to start from."""
+    """Write a job file to start from.
+
+    Without FILE it is job.yaml.
+    """
     from xnode.jobfile.read import make_example
 
     if file.exists() and not force:
@@ -52,7 +55,10 @@ def init(file: Path, force: bool) -> None:
 @_file_argument
 @output_option
 def validate(file: Path, screen: Screen) -> None:
-    """Check a job file and the files it names, offline."""
+    """Check a job file and the files it names, offline.
+
+    Without FILE it is job.yaml.
+    """
     from xnode.cli.job.file import describe_job, read_job
 
     answer = describe_job(read_job(file))
@@ -64,7 +70,10 @@ def validate(file: Path, screen: Screen) -> None:
 @output_option
 @pass_app
 def plan(app: App, file: Path, screen: Screen) -> None:
-    """Show who could run it, for how much and why; signs nothing."""
+    """Show who could run it, for how much and why; signs nothing.
+
+    Without FILE the job is job.yaml.
+    """
     import msgspec
 
     from xnode.cli.job.file import read_job
@@ -87,7 +96,10 @@ def plan(app: App, file: Path, screen: Screen) -> None:
 @output_option
 @pass_app
 def submit(app: App, file: Path, follow: bool, yes: bool, out: Path | None, screen: Screen) -> None:
-    """Place a job: show price and reasons, ask, sign."""
+    """Place a job: show price and reasons, ask, sign.
+
+    Without FILE the job is job.yaml.
+    """
     from xnode.cli.job.submit import place_job
 
     read, job_id = place_job(app.home, file, yes)
@@ -138,7 +150,10 @@ def logs(app: App, job_id: str, follow: bool, offset: int) -> None:
 @output_option
 @pass_app
 def cp(app: App, job_id: str, folder: Path, force: bool, screen: Screen) -> None:
-    """Copy a job's outputs into FOLDER, checking their hashes."""
+    """Copy a job's outputs into FOLDER, checking their hashes.
+
+    Without FOLDER they are copied into the current folder.
+    """
     import msgspec
 
     from xnode.cli.job.outputs import copy_outputs
@@ -208,6 +223,7 @@ def _follow_to_end(app: App, job_id: str, into: Path | None, only: tuple[str, ..
     from xnode.cli.job.follow import follow_job
     from xnode.cli.job.outputs import choose_outputs, place_outputs
     from xnode.cli.job.submit import describe_end
+    from xnode.cli.terminal.brief import brief_count
     from xnode.control.views import JobDetail
 
     try:
@@ -220,7 +236,7 @@ def _follow_to_end(app: App, job_id: str, into: Path | None, only: tuple[str, ..
     chosen = choose_outputs(detail.outputs, only)
     if into and chosen:
         folder = place_outputs(chosen, into, f"{into.name}-{detail.job.job_id[2:10]}")
-        say(f"{len(chosen)} output{'s' if len(chosen) > 1 else ''} in {folder}/")
+        say(f"{brief_count(len(chosen), 'output')} in {folder}/")
     say(describe_end(detail))
     screen.show(answer, lambda: None)
     _exit_like(answer)

@@ -12,6 +12,7 @@ from xnode.chain.intents.payments import approve_opener, deposit, withdraw
 from xnode.chain.intents.session import WalletSession
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.deployment import is_configured
+from xnode.cli.access.shortage import more_hint
 from xnode.cli.node.setup import ensure_node_key, read_node_address
 from xnode.cli.node.submitter_init import init_submitter
 from xnode.cli.terminal.screen import Screen, say
@@ -55,10 +56,11 @@ def withdraw_free(access: Access, symbol: str, text: str) -> dict[str, Any]:
         free = await session.free_balance(session.address, asset.address)
         amount = free if asked is None else asked
         if amount > free or not amount:
+            back = "what is reserved for jobs comes back when they settle"
             raise UserError(
                 f"only {asset.show(free)} are free" if free else f"no {asset.symbol} are free",
                 where=to_hex(session.address),
-                hint="what is reserved for jobs comes back when they settle",
+                hint=f"xnode pay withdraw all --asset {asset.symbol}; {back}" if free else back,
                 code=ExitCode.FUNDS,
             )
         say(f"withdrawing {asset.show(amount)} ...")
@@ -100,7 +102,7 @@ async def _require_held(session: WalletSession, asset: Asset, amount: Amount) ->
         raise UserError(
             f"the wallet has {asset.show(held)}",
             where=to_hex(session.address),
-            hint="deposit less, or send it more (on a devnet: xnode devnet fund)",
+            hint=f"deposit less, or {more_hint(session.manifest, asset.address, session.address)}",
             code=ExitCode.FUNDS,
         )
 

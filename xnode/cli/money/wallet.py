@@ -38,7 +38,7 @@ def new(app: App, name: str, password_file: Path | None, screen: Screen) -> None
 
     keystore = open_keystore(app)
     app.home.make()
-    password = find_password(password_file, f"the new wallet {name}", new=True)
+    password = find_password(password_file, f"the new key {name}", new=True)
     _show_made(screen, trio.run(keystore.make_new, name, password))
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.terminal.brief import brief_size
+from xnode.cli.terminal.brief import brief_count, brief_size
 from xnode.cli.terminal.failure import HINT
 from xnode.cli.terminal.screen import Screen, printable, style
 from xnode.control.client import check_socket_path
@@ -127,7 +127,7 @@ def _check_keystore(app: App) -> Iterator[Finding]:
     keystore = open_keystore(app)
     count = len(keystore.list())
     if count:
-        yield Finding("ok", "keystore", f"{count} wallet{'s' if count > 1 else ''} in {keystore.where}")
+        yield Finding("ok", "keystore", f"{brief_count(count, 'wallet')} in {keystore.where}")
     else:
         yield Finding("warn", "keystore", f"no wallets in {keystore.where}", "xnode wallet new")
 
@@ -167,7 +167,8 @@ def _check_daemon(app: App) -> Iterator[Finding]:
     node = app.control.call("node.status")
     troubles = {name: reason for name, reason in node.get("ready", {}).items() if reason}
     if not troubles:
-        yield Finding("ok", "daemon", f"running (pid {node['pid']}), {node['peers']} peers, {node['offers']} offers")
+        seen = f"{brief_count(node['peers'], 'peer')}, {brief_count(node['offers'], 'offer')}"
+        yield Finding("ok", "daemon", f"running (pid {node['pid']}), {seen}")
     for name, reason in troubles.items():
         yield Finding("fail", "daemon", f"{name}: {reason}")
 

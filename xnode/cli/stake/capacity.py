@@ -18,7 +18,7 @@ from xnode.cli.access.options import owner_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.stake.stake import require_openx
-from xnode.cli.terminal.brief import brief_date, brief_id
+from xnode.cli.terminal.brief import brief_date, brief_duration, brief_id
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.extras import require_module
@@ -138,7 +138,7 @@ def draw_capacity(screen: Screen, answer: dict[str, Any]) -> None:
             ("provider", answer["provider"]),
             ("verified", _describe(answer)),
             ("challenge", _describe_challenge(challenge) if challenge else ""),
-            ("fee", f"{answer['fee']} OPENX for a challenge, good for {answer['validity_s']} s"),
+            ("fee", f"{answer['fee']} OPENX for a challenge, good for {brief_duration(answer['validity_s'] * 10**9)}"),
         )
     )
     screen.gap()

@@ -19,6 +19,7 @@ from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.keys import find_address
 from xnode.cli.access.options import owner_options, payer_options
+from xnode.cli.access.shortage import more_hint
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_date
 from xnode.cli.terminal.screen import Screen, say
@@ -205,7 +206,13 @@ async def _find_held(session: WalletSession, credit: Asset, text: str) -> Amount
     held = await session.token_balance(credit.address, session.address)
     wanted = held if text == "all" else parse_amount(text, credit.decimals, where="AMOUNT")
     if not wanted or wanted > held:
-        raise UserError(f"the wallet has {credit.show(held)}", where=to_hex(session.address), code=ExitCode.FUNDS)
+        more = more_hint(session.manifest, credit.address, session.address)
+        raise UserError(
+            f"the wallet has {credit.show(held)}",
+            where=to_hex(session.address),
+            hint=f'name less, or "all"; or {more}' if held else more,
+            code=ExitCode.FUNDS,
+        )
     return Amount(wanted)
 
 

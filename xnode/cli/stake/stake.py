@@ -14,8 +14,9 @@ from xnode.chain.provider_record import Stake, read_stake
 from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import owner_options
+from xnode.cli.access.shortage import more_hint
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.terminal.brief import brief_date
+from xnode.cli.terminal.brief import brief_date, brief_duration
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.text.amount import OPENX_DECIMALS, format_amount, format_openx, parse_amount
@@ -87,7 +88,10 @@ def draw_stake(screen: Screen, answer: dict[str, Any]) -> None:
             ("staked", f"{answer['staked']} OPENX"),
             ("held", f"{answer['held']} OPENX" if answer["holds"] else ""),
             *(("", f"{hold['amount']} OPENX {hold['why']}") for hold in answer["holds"]),
-            ("can leave", f"{answer['can_leave']} OPENX, thawing for {answer['thaw_s']} s"),
+            (
+                "can be unstaked",
+                f"{answer['can_leave']} OPENX, after a thaw of {brief_duration(answer['thaw_s'] * 10**9)}",
+            ),
             ("thawing", f"{thawing} OPENX until {end}" if thawing != "0" else ""),
         )
     )
@@ -102,7 +106,7 @@ async def _start(session: WalletSession, before: Stake, amount: str) -> None:
         raise UserError(f"only {staked} are staked", where="AMOUNT", hint="name less", code=ExitCode.FUNDS)
     if wanted > before.can_leave or not wanted:
         raise UserError(
-            f"only {format_openx(before.can_leave)} can leave: {format_openx(before.held)} are held"
+            f"only {format_openx(before.can_leave)} can be unstaked: {format_openx(before.held)} are held"
             if before.held
             else "there is nothing to take out",
             where="AMOUNT",
@@ -155,7 +159,7 @@ async def require_openx(reads: ChainReads, wallet: Address, amount: Amount, inst
         raise UserError(
             f"the wallet has {format_openx(has)}, this takes {format_openx(amount)}",
             where=to_hex(wallet),
-            hint=f"{instead}, or send it more (on a devnet: xnode devnet fund)",
+            hint=f"{instead}, or {more_hint(reads.manifest, reads.manifest.contracts.openx_token, wallet)}",
             code=ExitCode.FUNDS,
         )
 

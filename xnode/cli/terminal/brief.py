@@ -32,6 +32,11 @@ def brief_text(text: str) -> str:
     return _LONG_HEX.sub(lambda found: brief_id(found[0]) + "…", text)
 
 
+def brief_count(count: int, what: str) -> str:
+    """The number with its noun: "1 peer", "2 peers"."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def brief_command(words: Iterable[str]) -> str:
     """The command as one would type it, on one line, cut after MAX_COMMAND_CHARS."""
     text = shlex.join(words).replace("\n", "⏎")

@@ -103,7 +103,8 @@ class Screen:
         """Print name and value, one per line, leaving out what is empty."""
         columns = (Column("", style="dim"), Column("", fold=True))
         shown = [pair for pair in pairs if pair[1] not in ("", None)]
-        self._print(make_console(self._stream), make_table(columns, shown, header=False))
+        if shown:
+            self._print(make_console(self._stream), make_table(columns, shown, header=False))
 
     def _print(self, console: Console, table: Table) -> None:
         with console.capture() as drawn:
