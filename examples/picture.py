@@ -142,7 +142,7 @@ def _draw(lines: list[Line], columns: int, title: str) -> str:
     width = round(columns * CELL_PX + 2 * PAD_PX)
     height = ROWS * LINE_PX + 2 * PAD_PX + BAR_PX
     end = f"translateY({-LINE_PX * max(0, len(lines) - ROWS)}px)"
-    sight = ROWS * LINE_PX + PAD_PX // 2
+    sight = ROWS * LINE_PX + 2
     texts = "\n".join(_draw_line(number, line) for number, line in enumerate(lines) if line.cells)
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">
@@ -159,7 +159,7 @@ text {{ font: {FONT_PX}px ui-monospace, Menlo, "DejaVu Sans Mono", Consolas, mon
 <svg x="{PAD_PX}" y="{BAR_PX + PAD_PX // 2}" width="{width - 2 * PAD_PX}" height="{sight}">
 <g id="page" transform="{end.replace("Y(", "(0 ").replace("px", "")}">
 {texts}
-<rect id="veil" y="{len(lines) * LINE_PX}" width="{width}" height="{len(lines) * LINE_PX + sight}" fill="{COLORS["back"]}"/>
+<rect id="veil" y="{len(lines) * LINE_PX - 1}" width="{width}" height="{len(lines) * LINE_PX + sight}" fill="{COLORS["back"]}"/>
 </g>
 </svg>
 </svg>

@@ -39,7 +39,7 @@ CAST, PICTURE = ROOT / "docs/session.cast", ROOT / "docs/session.svg"
 FOLDER = Path("/tmp/xnode-me")
 """The person's home directory, with the network beside: short, because it is on the screen."""
 
-COLUMNS, LINES = 100, 26
+COLUMNS, LINES = 80, 26
 """As wide as our widest table, which is that of `job plan`."""
 
 TEXT_BYTES = 24_000_000
