@@ -53,7 +53,7 @@ _CANDIDATES = (
 _SHORTFALLS = (
     Column("offers", right=True),
     Column("cannot run it because", fold=True),
-    Column("the nearest", fold=True),
+    Column("closest offer", fold=True),
 )
 _RECEIPTS = (
     Column("#", right=True),
