@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.host import find_workload, is_alive
 from tests.e2e.market import EXPOSURE_INTERVALS, INTERVAL_S, WAIT_S, Market, make_request, wait_until
 from xnode.errors import ExitCode
-from xnode.text.amount import parse_amount
+from xnode.text.amount import format_amount, parse_amount
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
 
@@ -34,11 +34,11 @@ def test_too_small_an_escrow_is_said_before_anything_runs(market: Market) -> Non
     done = poor.run("job", "submit", "--follow", "--yes", str(path))
     assert done.returncode == ExitCode.FUNDS
     (job,) = poor.submitter.control.call("job.list")
-    said = [entry["what"] for entry in poor.submitter.control.call("job.show", {"job_id": job["job_id"]})["timeline"]]
-    assert said == ["submitted", "offers", "quote", "end"]
+    timeline = poor.submitter.control.call("job.show", {"job_id": job["job_id"]})["timeline"]
+    assert [entry["what"] for entry in timeline] == ["submitted", "offers", "quote", "end"]
     assert job["reason"].startswith("escrow_too_small")
     missing = int(parse_amount(limit, 18)) - int(parse_amount("0.000001", 18))
-    assert f"{missing} are missing" in job["reason"]
+    assert f"missing={format_amount(missing, 18)} OPENX" in timeline[-1]["detail"]
     assert poor.read_money() == before
 
 
