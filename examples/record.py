@@ -26,7 +26,8 @@ from fcntl import ioctl
 from pathlib import Path
 
 from examples.count.text import make_text
-from examples.localnet import Localnet, ProviderPlan, remove_leftovers
+from examples.demo import PLANS as DEMO_PLANS
+from examples.localnet import Localnet, remove_leftovers
 from examples.picture import make_picture
 from images.python.build import build as build_image
 from xnode.control.client import Control
@@ -40,7 +41,7 @@ FOLDER = Path("/tmp/xnode-me")
 """The person's home directory, with the network beside: short, because it is on the screen."""
 
 COLUMNS, LINES = 80, 26
-"""As wide as our widest table, which is that of `job plan`."""
+"""A terminal as it opens; every table of ours fits it."""
 
 TEXT_BYTES = 24_000_000
 TITLE = "xnode: from nothing to a paid job"
@@ -56,20 +57,8 @@ COMMAND_WAIT_S = 180.0
 PROMPT = "\x1b]133;A\x07$ "
 """The shell's prompt, with the mark by which terminals know where one begins."""
 
-PLANS = (
-    ProviderPlan(
-        "provider-eu",
-        "eu",
-        {"vcpu_hour": "0.10", "memory_gib_hour": "0.02"},
-        {"vcpus": 1.0, "memory": "1GiB", "disk": "1GiB"},
-    ),
-    ProviderPlan(
-        "provider-asia",
-        "asia",
-        {"vcpu_hour": "0.06", "memory_gib_hour": "0.01"},
-        {"vcpus": 0.5, "memory": "512MiB", "disk": "512MiB"},
-    ),
-)
+PLANS = [plan for plan in DEMO_PLANS if plan.region != "us"]
+"""One that can run the job, and one that is too small for it."""
 
 JOB = """\
 name: count-words
