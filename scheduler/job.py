@@ -12,7 +12,7 @@ from metering.eip712 import keccak
 from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.tariff import Tariff
-from metering.units import U64, ZERO, Address, Amount, Hash32, Ppm
+from metering.units import NANOS_PER_SECOND, U64, ZERO, Address, Amount, Hash32, Ppm
 
 
 class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -23,10 +23,11 @@ class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 class InputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A file the workload finds read-only at /work/in/`path` (relative, no "..")."""
+    """A file the workload finds read-only at /work/in/`path` (relative, no ".."); executable where it was so here."""
 
     path: str
     blob: Blob
+    executable: bool = False
 
 
 class OutputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -46,12 +47,23 @@ class Image(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     blobs: tuple[Blob, ...] = ()
 
 
+MAX_GRACE_NS = 120 * NANOS_PER_SECOND
+"""From the stop signal to the kill, at most: time to write a checkpoint, and unpaid work that a provider can bear."""
+
+DEFAULT_GRACE_NS = 10 * NANOS_PER_SECOND
+"""What container engines give by default."""
+
+
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """submitter: address of the submitter's node; nonce: 16 random bytes, so that equal jobs differ.
 
-    command: argv in the container; env: name and value pairs; duration_limit_ns: wall-clock limit of the workload;
-    bid: highest unit prices (None: any); budget: the most the whole job may cost; regions: any of these (empty: any);
-    min_availability_ppm: the least availability to be promised, with something back for less.
+    command: argv in the container, in place of the image's entrypoint and command; args: in place of the image's command
+    only; env: name and value pairs; duration_limit_ns: wall-clock limit of the workload; bid: highest unit prices (None:
+    any); budget: the most the whole job may cost; regions: any of these (empty: any);
+    min_availability_ppm: the least availability to be promised, with something back for less. shm_bytes, tmp_bytes: room in
+    /dev/shm and /tmp, both memory of the lease (0: half of the memory each). stop_signal: "SIGTERM" and the like ("": the
+    image's own, else SIGTERM); stop_grace_ns: from it to the kill. prepay_ns: how far ahead vouchers are signed, so that
+    the submitter may be away for so long.
     """
 
     name: str
@@ -71,6 +83,12 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regions: tuple[str, ...] = ()
     min_stake: Amount = ZERO
     min_availability_ppm: Ppm = 0
+    args: tuple[str, ...] = ()
+    shm_bytes: U64 = 0
+    tmp_bytes: U64 = 0
+    stop_signal: str = ""
+    stop_grace_ns: U64 = DEFAULT_GRACE_NS
+    prepay_ns: U64 = 0
 
 
 def job_hash_of(job: Job) -> Hash32:
@@ -95,6 +113,9 @@ MAX_IMAGE_BLOBS = 256
 
 MAX_PATH_BYTES = 255
 """The longest name that every file system takes."""
+
+STOP_SIGNALS = ("", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
+"""What may ask a workload to end ("": what its image says); SIGKILL comes after the grace in any case."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -131,9 +152,9 @@ def _check_image(job: Job) -> Refusal | None:
 def _check_text(job: Job) -> Refusal | None:
     if not 0 < len(job.name) <= MAX_NAME_CHARS or not job.name.isprintable():
         return Refusal("job_name", f"the name must have 1 to {MAX_NAME_CHARS} printable characters")
-    words = (*job.command, *(word for pair in job.env for word in pair))
+    words = (*job.command, *job.args, *(word for pair in job.env for word in pair))
     size_bytes = sum(len(word.encode()) + 1 for word in words)
-    if len(job.command) > MAX_WORDS or len(job.env) > MAX_WORDS or size_bytes > MAX_TEXT_BYTES:
+    if len(job.command) + len(job.args) > MAX_WORDS or len(job.env) > MAX_WORDS or size_bytes > MAX_TEXT_BYTES:
         return Refusal("job_text", f"command and env have {size_bytes} bytes, the limit is {MAX_TEXT_BYTES}")
     if any("\0" in word for word in words):
         return Refusal("job_text", "command and env must not contain NUL")
@@ -150,6 +171,14 @@ def _check_numbers(job: Job) -> Refusal | None:
         return Refusal("job_resources", f"GPU model {job.resources.gpu_model!r} without a number of GPUs")
     if not job.duration_limit_ns:
         return Refusal("job_duration", "the time limit is zero")
+    if job.stop_signal not in STOP_SIGNALS:
+        return Refusal(
+            "job_stop", f"stop signal {job.stop_signal[:32]!r} is none of {', '.join(filter(None, STOP_SIGNALS))}"
+        )
+    if job.stop_grace_ns > MAX_GRACE_NS:
+        return Refusal("job_stop", f"a grace of {job.stop_grace_ns / 1e9:g} s, the limit is {MAX_GRACE_NS / 1e9:g} s")
+    if max(job.shm_bytes, job.tmp_bytes) > job.resources.memory_bytes:
+        return Refusal("job_resources", "/dev/shm and /tmp are memory of the lease: neither can be larger than it")
     if job.network_bytes and not job.network:
         return Refusal("job_network", f"{job.network_bytes} network bytes for a job without network")
     return None

@@ -106,6 +106,13 @@ class ProviderEffects:
             resources=job.resources,
             network=job.network,
             duration_limit_ns=effect.duration_limit_ns,
+            args=job.args,
+            executable=frozenset(file.path for file in job.inputs if file.executable),
+            network_bytes=job.network_bytes,
+            shm_bytes=job.shm_bytes,
+            tmp_bytes=job.tmp_bytes,
+            stop_signal=job.stop_signal,
+            stop_grace_ns=job.stop_grace_ns,
         )
         state = await self.engine.start(spec)
         return changes.WorkloadStarted(effect.lease_id, state.started_at_ns or self.clock.now_ns())

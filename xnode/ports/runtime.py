@@ -10,14 +10,17 @@ from typing import Literal, Protocol
 from metering.resources import Resources
 from metering.units import Hash32
 from metering.usage import Counters
-from scheduler.job import Image, OutputFile
+from scheduler.job import DEFAULT_GRACE_NS, Image, OutputFile
 
 WorkloadStatus = Literal["absent", "created", "running", "exited"]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadSpec:
-    """One container: inputs are host paths mounted read-only at /work/in/<path>; /work/out is its only writable disk."""
+    """One container: inputs are host paths mounted read-only at /work/in/<path>; /work/out is its only writable disk.
+
+    Fields named as in scheduler.job.Job mean what they mean there; executable: paths of the inputs that are programs.
+    """
 
     lease_id: Hash32
     image: Image
@@ -27,6 +30,13 @@ class WorkloadSpec:
     resources: Resources
     network: bool
     duration_limit_ns: int
+    args: tuple[str, ...] = ()
+    executable: frozenset[str] = frozenset()
+    network_bytes: int = 0
+    shm_bytes: int = 0
+    tmp_bytes: int = 0
+    stop_signal: str = ""
+    stop_grace_ns: int = DEFAULT_GRACE_NS
 
 
 @dataclass(frozen=True, slots=True)
