@@ -13,12 +13,12 @@ from scheduler.reputation import NO_REPUTATION, Reputation
 UNKNOWN_RTT_US = 200_000
 """A node never measured counts as far away: about the other side of the world."""
 
-
-MAX_EXPOSURE_INTERVALS = 2
-"""What a provider asks for unless its operator decides otherwise: the voucher for one interval may come during the next."""
+MAX_EXPOSURE_INTERVALS = 60
+"""Intervals of a second and a minute in all; what a provider asks for, unless its operator decides otherwise, is twelve of five
+seconds."""
 
 MAX_EXPOSURE_NS = 60 * NANOS_PER_SECOND
-"""A minute: six times what a provider asks for unless its operator decides otherwise."""
+"""A minute: a daemon that is restarted on a busy host is back by then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,8 +233,7 @@ class _Daemon:
         register_metrics(registry, loop, net)
         console = self._make_console(ground, loop, journal, chain, market, net, blobs, watch)
         async with trio.open_nursery() as nursery:
-            await nursery.start(loop.run)
-            await loop.tell(await self._make_start(ground, net))
+            await nursery.start(loop.run, await self._make_start(ground, net))
             nursery.start_soon(LogFollower(loop, net, data / "logs").run)
             nursery.start_soon(EscrowWatcher(loop, chain, EscrowEvents(chain, lambda: find_pause_s(loop.state))).run)
             nursery.start_soon(market.book.run)

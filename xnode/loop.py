@@ -6,10 +6,12 @@ import heapq
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 import trio
 
@@ -19,11 +21,12 @@ from xnode.faultpoint import reach
 from xnode.logs import log_context
 from xnode.milestones import log_milestones
 from xnode.node import effects
-from xnode.node.changes import Change, EffectFailed, Entry, Woke
+from xnode.node.changes import Change, EffectFailed, Entry, NodeResumed, NodeStarted, Woke
 from xnode.node.state import State, make_state
 from xnode.node.step import step
 from xnode.node.subject import subject_of
 from xnode.ports.clock import Clock
+from xnode.presence import PACE_S, Presence
 from xnode.repeated_event import RepeatedEvent
 from xnode.store.journal import Batch, Journal
 
@@ -42,6 +45,9 @@ RETRY = Backoff(first_s=0.1, most_s=5.0)
 Perform = Callable[[effects.DurableEffect], Awaitable[Change]]
 """Does one effect and gives the change that reports it. Raises Retryable or Permanent."""
 
+BEAT: tuple[Change, None] = (NodeResumed(0), None)
+"""What only wakes the loop; it is never journalled."""
+
 log = structlog.get_logger()
 
 
@@ -51,6 +57,15 @@ class _Question:
 
     answered: trio.Event = field(default_factory=trio.Event)
     reply: effects.Reply | None = None
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An effect under way. away_ns: our absences before it was taken; later ones are not counted against it."""
+
+    version: int
+    effect: effects.DurableEffect
+    away_ns: int
 
 
 @dataclass(slots=True)
@@ -70,7 +85,8 @@ class Loop:
         self._perform = perform
         self._send, self._receive = trio.open_memory_channel[tuple[Change, tuple[str, int] | None]](INBOX_MAX)
         self._seq = 0
-        self._pending: dict[str, tuple[int, effects.DurableEffect]] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._presence = Presence(clock.now_ns())
         self._lanes: dict[str, _Lane] = {}
         self._asking: dict[str, _Question] = {}
         self._asked = 0
@@ -83,17 +99,31 @@ class Loop:
 
     # -------------------------------------------------------------------------------------------------- for the daemon
 
-    async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Load, resume what was under way, and work until cancelled."""
+    async def run(
+        self, start: NodeStarted | None = None, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Load, resume what was under way, and work until cancelled.
+
+        start: the first change, durable before an alarm rings or an effect's result is taken: what was due while we were
+        away is judged by none of them.
+        """
         loaded = await self._journal.load()
         self._seq = loaded.seq
         self.state = make_state(loaded.records)
+        now_ns = self._clock.now_ns()
+        away_ns = now_ns - loaded.last_at_ns if loaded.last_at_ns else 0
+        self._presence = Presence(now_ns, away_ns)
         for record in loaded.records:
             self._set_alarm(record)
         async with trio.open_nursery() as nursery:
+            if start is not None:
+                self._send.send_nowait((msgspec.structs.replace(start, away_ns=away_ns), None))
             for version, effect in loaded.effects:
-                self._take_effect(nursery, version, effect)
+                self._take_effect(nursery, version, effect, away_ns=0)
+            if start is not None:
+                await self._take_batch(nursery)
             nursery.start_soon(self._ring_alarms)
+            nursery.start_soon(self._beat)
             task_status.started()
             while True:
                 await self._take_batch(nursery)
@@ -144,6 +174,13 @@ class Loop:
                 waiting.append(self._receive.receive_nowait())
             except trio.WouldBlock:
                 break
+        waiting = [one for one in waiting if one is not BEAT]
+        gap_ns = self._presence.look(self._clock.now_ns())
+        if gap_ns:
+            # Before what waits, whichever came first: an alarm that rang is no proof that the other side was silent.
+            waiting.insert(0, (NodeResumed(gap_ns), None))
+        if not waiting:
+            return
         batch = Batch()
         replies: list[effects.Reply] = []
         state = self.state
@@ -158,7 +195,7 @@ class Loop:
         log_milestones(self.state, [record for record, _ in batch.records.values()])
         self.state = state
         for version, effect in batch.effects.values():
-            self._take_effect(nursery, version, effect)
+            self._take_effect(nursery, version, effect, self._presence.away_ns(self._clock.now_ns()))
         for reply in replies:
             self._answer(reply)
         for record, is_live in batch.records.values():
@@ -192,8 +229,8 @@ class Loop:
 
     # --------------------------------------------------------------------------------------------------------- effects
 
-    def _take_effect(self, nursery: trio.Nursery, version: int, effect: effects.DurableEffect) -> None:
-        self._pending[effect.id] = (version, effect)
+    def _take_effect(self, nursery: trio.Nursery, version: int, effect: effects.DurableEffect, away_ns: int) -> None:
+        self._pending[effect.id] = _Pending(version, effect, away_ns)
         lane = self._lanes.setdefault(effect.lane, _Lane())
         if effect.id not in lane.waiting:
             lane.waiting.append(effect.id)
@@ -204,30 +241,30 @@ class Loop:
     async def _work_lane(self, name: str, lane: _Lane) -> None:
         while lane.waiting:
             effect_id = lane.waiting.popleft()
-            version, effect = self._pending[effect_id]
-            subject = subject_of(self.state, effect)
+            pending = self._pending[effect_id]
+            subject = subject_of(self.state, pending.effect)
             with log_context(job=subject.job_hash, lease=subject.lease_id, escrow=subject.escrow_id):
-                change = await self._do(version, effect)
-            newest, _ = self._pending.get(effect_id, (version, effect))
-            if newest == version:
+                change = await self._do(pending)
+            if self._pending.get(effect_id) is pending:
                 self._pending.pop(effect_id, None)
             if change is None:
                 continue
-            await self._send.send((change, (effect_id, version)))
+            await self._send.send((change, (effect_id, pending.version)))
         lane.working = False
         if self._lanes.get(name) is lane:
             del self._lanes[name]
 
-    async def _do(self, version: int, effect: effects.DurableEffect) -> Change | None:
+    async def _do(self, pending: _Pending) -> Change | None:
         """The change that reports how it went; None when a newer effect has taken this one's place."""
+        effect = pending.effect
         name = type(effect).__name__
         for pause_s in RETRY.pauses():
-            if self._pending[effect.id][0] != version:
+            if self._pending[effect.id] is not pending:
                 return None
             reach(f"before_effect:{name}")
             failure = "not done in time"
             try:
-                with trio.move_on_after(self._time_left(effect)):
+                with trio.move_on_after(self._time_left(pending)):
                     change = await self._perform(effect)
                     reach(f"after_effect:{name}")
                     return change
@@ -239,15 +276,28 @@ class Loop:
                 # The supervisor's edge: a bug in one adapter must stop one effect, not every lease of the node.
                 log.exception("an effect hit a bug", effect=name, id=effect.id)
                 failure = f"internal error: {type(error).__name__}"
-            if self._time_left(effect) <= 0:
+            if self._time_left(pending) <= 0:
                 return EffectFailed(effect, "deadline", failure)
             log.info("effect will be tried again", effect=name, id=effect.id, reason=failure)
-            await trio.sleep(min(pause_s, self._time_left(effect)))
+            await trio.sleep(min(pause_s, self._time_left(pending)))
         raise AssertionError("pauses have no end")
 
-    def _time_left(self, effect: effects.DurableEffect) -> float:
+    def _time_left(self, pending: _Pending) -> float:
+        """Seconds of our own presence: what the other side answered while we were away was not heard."""
+        if not pending.effect.deadline_ns:
+            return inf
+        now_ns = self._clock.now_ns()
+        present_ns = now_ns - (self._presence.away_ns(now_ns) - pending.away_ns)
         # Never below zero: trio takes no negative times, and a deadline may pass between any two lines.
-        return max(0.0, (effect.deadline_ns - self._clock.now_ns()) / 1e9) if effect.deadline_ns else inf
+        return max(0.0, (pending.effect.deadline_ns - present_ns) / 1e9)
+
+    async def _beat(self) -> None:
+        """Have the loop look at the clock, also while nothing else happens. It goes through the line, so that a loop that
+        waits for its disk is away as well."""
+        while True:
+            with suppress(trio.WouldBlock):
+                self._send.send_nowait(BEAT)
+            await trio.sleep(PACE_S)
 
     # ---------------------------------------------------------------------------------------------------------- alarms
 

@@ -73,4 +73,5 @@ def make_submitter_settings(config: SubmitterConfig) -> SubmitterSettings | None
         silence_ns=config.silence_ns,
         max_exposure_intervals=config.max_exposure_intervals,
         max_exposure_ns=config.max_exposure_ns,
+        max_prepay_ns=config.max_prepay_ns,
     )

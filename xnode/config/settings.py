@@ -117,7 +117,7 @@ class ProviderConfig(_Section):
         default="5s", validate_default=True, alias="interval", description="time between two receipts"
     )
     exposure_intervals: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=2, description="stop a workload when this many intervals are unpaid; part of the terms of every lease"
+        default=12, description="stop a workload when this many intervals are unpaid; part of the terms of every lease"
     )
     max_duration_ns: DurationNs = Field(
         default="24h", validate_default=True, alias="max_duration", description="the longest job accepted"
@@ -152,13 +152,19 @@ class SubmitterConfig(_Section):
         default="120s", validate_default=True, alias="silence", description="a provider silent for this long is lost"
     )
     max_exposure_intervals: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=2, description="the most unpaid intervals that a provider's terms may allow"
+        default=60, description="the most unpaid intervals that a provider's terms may allow"
     )
     max_exposure_ns: DurationNs = Field(
         default="1m",
         validate_default=True,
         alias="max_exposure",
         description="the most time of unpaid work they may allow",
+    )
+    max_prepay_ns: DurationNs = Field(
+        default="24h",
+        validate_default=True,
+        alias="max_prepay",
+        description="how far ahead of its receipts a job may be paid, where the job asks for it (`prepay`)",
     )
 
 

@@ -171,7 +171,7 @@ class ProviderEffects:
             encode(message.ReceiptQueue(signed)),
         )
         answer = read_answer(body, message.VoucherAnswer)
-        return changes.VoucherReceived(effect.lease_id, answer.signed, answer.coverage, signed)
+        return changes.VoucherReceived(effect.lease_id, answer.signed, answer.coverage, signed, answer.ahead)
 
     @performs(effects.PushNews)
     async def push_news(self, effect: effects.PushNews) -> changes.Change:

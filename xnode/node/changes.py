@@ -26,6 +26,14 @@ class NodeStarted(msgspec.Struct, frozen=True, tag=True):
     multiaddrs: tuple[str, ...]
     provider: ProviderSettings | None
     submitter: SubmitterSettings | None
+    away_ns: int = 0
+    """Since the last entry of the journal; below zero when the clock has been set back."""
+
+
+class NodeResumed(msgspec.Struct, frozen=True, tag=True):
+    """We were not there for so long: stopped, asleep, or too busy. Nobody can have been heard meanwhile."""
+
+    away_ns: int
 
 
 class Woke(msgspec.Struct, frozen=True, tag=True):
@@ -137,12 +145,14 @@ class WorkloadExited(msgspec.Struct, frozen=True, tag=True):
 
 
 class VoucherReceived(msgspec.Struct, frozen=True, tag=True):
-    """The submitter's answer to receipts; the receipts, as they were signed, are kept with it for an audit."""
+    """The submitter's answer to receipts; the receipts, as they were signed, are kept with it for an audit. ahead: vouchers
+    over the same receipts and what follows them."""
 
     lease_id: Hash32
     signed: SignedVoucher
     coverage: Coverage
     receipts: tuple[SignedReceipt, ...] = ()
+    ahead: tuple[SignedVoucher, ...] = ()
 
 
 class OutputsCollected(msgspec.Struct, frozen=True, tag=True):
@@ -301,6 +311,7 @@ class EscrowClosed(msgspec.Struct, frozen=True, tag=True):
 
 Change = (
     NodeStarted
+    | NodeResumed
     | Woke
     | EffectFailed
     | PricesSet

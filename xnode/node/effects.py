@@ -53,11 +53,12 @@ class ReplyLease(msgspec.Struct, frozen=True, tag=True):
 
 
 class ReplyVoucher(msgspec.Struct, frozen=True, tag=True):
-    """Sign the voucher and answer with it and what it covers."""
+    """Sign the voucher and answer with it and what it covers, and with the vouchers ahead of it."""
 
     reply_to: str
     voucher: Voucher
     coverage: Coverage
+    ahead: tuple[Voucher, ...] = ()
 
 
 class LeaseReport(msgspec.Struct, frozen=True, array_like=True):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
+from metering.prepay import STEPS
 from metering.receipt import SignedReceipt
 from metering.terms import Escrow, LeaseTerms, Opening
 from metering.units import Hash32
@@ -73,10 +76,12 @@ class ReceiptQueue(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
 
 
 class VoucherAnswer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The voucher that covers them, and how its receipts hash came about."""
+    """The voucher that covers them, and how its receipts hash came about; ahead: vouchers over the same receipts and what
+    follows them, rising, for the time the submitter may be away."""
 
     signed: SignedVoucher
     coverage: Coverage
+    ahead: Annotated[tuple[SignedVoucher, ...], msgspec.Meta(max_length=STEPS)] = ()
 
 
 class LogQuery(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

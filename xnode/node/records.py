@@ -61,7 +61,8 @@ class ProviderSettings(msgspec.Struct, frozen=True):
 class SubmitterSettings(msgspec.Struct, frozen=True):
     """payer: whose pooled balance pays; quotes: how many of the best are asked; thaw: of new escrows, seconds;
     max_thaw: longest accepted in a quote, seconds; silence_ns: without word for so long, a provider counts as lost;
-    max_exposure_intervals, max_exposure_ns: the most unpaid work accepted in a quote."""
+    max_exposure_intervals, max_exposure_ns: the most unpaid work accepted in a quote; max_prepay_ns: how far ahead a job
+    may have vouchers signed."""
 
     payer: Address
     quotes: int
@@ -73,6 +74,7 @@ class SubmitterSettings(msgspec.Struct, frozen=True):
     rtt_weight: int = 0
     max_exposure_intervals: int = MAX_EXPOSURE_INTERVALS
     max_exposure_ns: int = MAX_EXPOSURE_NS
+    max_prepay_ns: int = 0
 
     @property
     def exposure_bound(self) -> ExposureBound:
@@ -147,7 +149,8 @@ class ProviderLease(msgspec.Struct, frozen=True, tag="provider_lease"):
 
     last: newest receipt; issued: receipts not yet covered; covered: the newest covered by a voucher; covered_at_ns: work
     up to then is paid, so exposure in time counts from there; receipts: how many were issued. reply_to: requests waiting
-    for our answer to the lease.
+    for our answer to the lease. excused_ns: how long we were away ourselves since covered_at_ns; grace_until_ns: unpaid
+    work is not judged before then.
     """
 
     lease_id: Hash32
@@ -177,6 +180,8 @@ class ProviderLease(msgspec.Struct, frozen=True, tag="provider_lease"):
     ended_at_ns: int | None = None
     refusal: Refusal | None = None
     wake_at_ns: int | None = None
+    excused_ns: int = 0
+    grace_until_ns: int = 0
 
     @property
     def key(self) -> bytes:
@@ -189,6 +194,12 @@ class EarnedLine(msgspec.Struct, frozen=True, array_like=True):
     lease_id: Hash32
     lease_number: int
     covered_cost: Amount
+    ahead_cost: Amount = ZERO
+    """What vouchers signed ahead cover of it, when that is more."""
+
+    @property
+    def paid_cost(self) -> Amount:
+        return max(self.covered_cost, self.ahead_cost)
 
 
 class ProviderEscrow(msgspec.Struct, frozen=True, tag="provider_escrow"):
@@ -206,6 +217,8 @@ class ProviderEscrow(msgspec.Struct, frozen=True, tag="provider_escrow"):
     claims: int = 0
     claiming: bool = False
     wake_at_ns: int | None = None
+    ahead: tuple[SignedVoucher, ...] = ()
+    """Signed ahead of the receipts they will cover, rising, all above the last voucher."""
 
     @property
     def key(self) -> bytes:
@@ -215,6 +228,19 @@ class ProviderEscrow(msgspec.Struct, frozen=True, tag="provider_escrow"):
     def cumulative(self) -> Amount:
         """What the last voucher promises."""
         return self.voucher.voucher.cumulative if self.voucher else ZERO
+
+    @property
+    def due(self) -> Amount:
+        """What was served and is paid by the last voucher or by one signed ahead."""
+        more = sum(line.paid_cost - line.covered_cost for line in self.lines)
+        return Amount(max(self.cumulative, self.closed_cost + sum(line.covered_cost for line in self.lines)) + more)
+
+    @property
+    def payable(self) -> SignedVoucher | None:
+        """The least voucher that covers what is due."""
+        if self.due <= self.cumulative:
+            return self.voucher
+        return next((one for one in self.ahead if one.voucher.cumulative >= self.due), self.voucher)
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -323,7 +349,8 @@ class PaidLine(msgspec.Struct, frozen=True, array_like=True):
 class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):
     """An escrow we pay from. folded, prefix, closed_cost: leases settled and folded away; lines: the ones after them, in
     order of lease number; opening_until_ns: an opening we signed may still reach the chain until then; withdrawals: how
-    many times we asked the chain for the rest."""
+    many times we asked the chain for the rest; ahead, ahead_at_ns: the most that vouchers signed ahead promise, and when
+    the last of them were signed."""
 
     escrow_id: Hash32
     escrow: Escrow
@@ -338,6 +365,8 @@ class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):
     withdrawals: int = 0
     thaw_asked: bool = False
     wake_at_ns: int | None = None
+    ahead: Amount = ZERO
+    ahead_at_ns: int = 0
 
     @property
     def key(self) -> bytes:

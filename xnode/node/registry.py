@@ -54,6 +54,24 @@ handles: Registry[[]] = Registry()
 wakes: Registry[[]] = Registry()
 """@wakes(ProviderLease): what a record of this kind does when its wake_at_ns has come."""
 
+resumes: Registry[[int]] = Registry()
+"""@resumes(ProviderLease): what becomes of such a record after we were away for so many nanoseconds (below zero: our clock was
+set back). The other side gets the time it was promised, counted from when it could have been heard."""
+
+KEEPS_TIME: dict[type[msgspec.Struct], str] = {}
+"""Records with an alarm to which an absence makes no difference, each with the reason."""
+
+
+def keep_time(record: type[msgspec.Struct], why: str) -> None:
+    """Say that an absence of ours changes nothing of this record, and why that judges nobody."""
+    KEEPS_TIME[record] = why
+    resumes(record)(_keep)
+
+
+def _keep(_turn: Turn, _record: object, _away_ns: int) -> None:
+    """See KEEPS_TIME."""
+
+
 on_failure: Registry[[Refusal]] = Registry()
 """@on_failure(effects.OpenEscrow): what follows when such an effect cannot be done, or not in time, and why."""
 

@@ -6,23 +6,19 @@ import msgspec
 
 from xnode.node import changes
 from xnode.node.deployment import is_moved, leave_deployment
-from xnode.node.provider.lease import resume_lease
 from xnode.node.provider.lease import see_escrow as see_earned
 from xnode.node.provider.money import resume_escrow
 from xnode.node.provider.offer import refresh_offer
 from xnode.node.records import (
     NodeSettings,
     ProviderEscrow,
-    ProviderLease,
     ProviderSettings,
     SubmitterEscrow,
     SubmitterJob,
-    SubmitterLease,
 )
-from xnode.node.registry import handles
+from xnode.node.registry import handles, resumes
 from xnode.node.state import Turn
 from xnode.node.submitter.job import resume_job
-from xnode.node.submitter.lease import grant_grace
 from xnode.node.submitter.money import see_escrow as see_paid
 
 
@@ -33,15 +29,24 @@ def on_node_started(turn: Turn, change: changes.NodeStarted) -> None:
         leave_deployment(turn)
     provider = _keep_verified(turn.state.settings.provider, change.provider)
     turn.put(NodeSettings(change.node, change.separator, change.software, provider, change.submitter))
+    _resume(turn, change.away_ns)
     for job in tuple(turn.state.all(SubmitterJob)):
         resume_job(turn, job)
-    for lease in tuple(turn.state.all(SubmitterLease)):
-        grant_grace(turn, lease)
-    for served in tuple(turn.state.all(ProviderLease)):
-        resume_lease(turn, served)
     for escrow in tuple(turn.state.all(ProviderEscrow)):
         resume_escrow(turn, escrow)
     refresh_offer(turn, change.multiaddrs)
+
+
+@handles(changes.NodeResumed)
+def on_node_resumed(turn: Turn, change: changes.NodeResumed) -> None:
+    """What others did while we were away we could not hear: nobody is judged by it."""
+    _resume(turn, change.away_ns)
+
+
+def _resume(turn: Turn, away_ns: int) -> None:
+    for record in tuple(turn.state.records()):
+        if hasattr(record, "wake_at_ns"):
+            resumes.find(record)(turn, record, away_ns)
 
 
 def _keep_verified(before: ProviderSettings | None, now: ProviderSettings | None) -> ProviderSettings | None:

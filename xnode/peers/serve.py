@@ -105,9 +105,9 @@ class PeerService:
                 return encode(SignedQuote(quote, self._signer.sign("Quote", quote)))
             case effects.ReplyLease(terms=terms):
                 return self._signer.sign("LeaseTerms", terms)
-            case effects.ReplyVoucher(voucher=voucher, coverage=coverage):
-                signed = SignedVoucher(voucher, self._signer.sign("Voucher", voucher))
-                return encode(message.VoucherAnswer(signed, coverage))
+            case effects.ReplyVoucher(voucher=voucher, coverage=coverage, ahead=ahead):
+                signed, *more = (SignedVoucher(one, self._signer.sign("Voucher", one)) for one in (voucher, *ahead))
+                return encode(message.VoucherAnswer(signed, coverage, tuple(more)))
             case effects.ReplyReport(report=report):
                 return encode(report)
             case effects.ReplyOk(value=value):

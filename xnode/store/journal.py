@@ -50,11 +50,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What the store held: last sequence number, live records, effects not yet done."""
+    """What the store held: last sequence number, live records, effects not yet done; last_at_ns: when the last entry was
+    taken in, 0 when there is none."""
 
     seq: int
     records: tuple[Record, ...]
     effects: tuple[tuple[int, DurableEffect], ...]
+    last_at_ns: int = 0
 
 
 class Journal:
@@ -104,7 +106,8 @@ class Journal:
             records = tuple(_decode_record(row.value) for row in rows)
             rows = connection.execute(select(EFFECT.c.version, EFFECT.c.value).order_by(EFFECT.c.version))
             effects = tuple((int(row.version), _decode_effect(row.value)) for row in rows)
-        return Loaded(seq, records, effects)
+            last = connection.execute(select(JOURNAL.c.entry).where(JOURNAL.c.seq == seq)).scalar()
+        return Loaded(seq, records, effects, decode(last, Entry).at_ns if last is not None else 0)
 
     def _commit(self, batch: Batch) -> None:
         entries = [_make_journal_row(seq, entry) for seq, entry in batch.entries]

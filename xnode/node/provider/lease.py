@@ -15,6 +15,8 @@ from xnode.node.provider.money import (
     RETAIN_NS,
     accept_funding,
     claim_escrow,
+    cover_ahead,
+    exposure_ns_of,
     is_overexposed,
     issue_receipt,
     push_receipts,
@@ -24,7 +26,7 @@ from xnode.node.provider.money import (
 from xnode.node.provider.offer import refresh_offer
 from xnode.node.provider.terms import check_request
 from xnode.node.records import HeldQuote, ProviderEscrow, ProviderLease
-from xnode.node.registry import handles, ignore_failure, on_failure, wakes
+from xnode.node.registry import handles, ignore_failure, on_failure, resumes, wakes
 from xnode.node.state import Turn
 
 FUNDING_WAIT_NS = 10 * NANOS_PER_SECOND
@@ -38,6 +40,9 @@ LAUNCH_WAIT_NS = 120 * NANOS_PER_SECOND
 
 STOP_AGAIN_NS = 10 * NANOS_PER_SECOND
 """Pause before a workload that could not be stopped is stopped again."""
+
+SHORT_ABSENCE = 6
+"""An absence below this part of the time that work may go unpaid shifts that time; a longer one begins it anew."""
 
 NEWS_WAIT_NS = 24 * 3600 * NANOS_PER_SECOND
 """How long we try to tell a sleeping submitter how its lease ended."""
@@ -166,7 +171,7 @@ def on_workload_started(turn: Turn, change: changes.WorkloadStarted) -> None:
     lease = turn.put(
         lease,
         started_at_ns=change.started_at_ns,
-        covered_at_ns=change.started_at_ns,
+        covered_at_ns=turn.at_ns,
         status=status or lease.status,
         wake_at_ns=turn.at_ns + lease.terms.interval_ns if status else None,
     )
@@ -204,8 +209,7 @@ def on_lease_woke(turn: Turn, lease: ProviderLease) -> None:
         if turn.at_ns >= unpaid_at(turn, lease):
             stop_lease(turn, lease, "unpaid" if lease.funded else "escrow_unconfirmed")
             return
-        next_ns = min(turn.at_ns + lease.terms.interval_ns, unpaid_at(turn, lease))
-        turn.put(lease, wake_at_ns=next_ns)
+        turn.put(lease, wake_at_ns=_next_interval_of(turn, lease))
         turn.emit(effects.ReadUsage(lease.lease_id, *turn.slot("usage", lease.lease_id)))
     elif lease.status == "stopping":
         _stop_workload(turn, turn.put(lease, wake_at_ns=None))
@@ -217,6 +221,15 @@ def on_lease_woke(turn: Turn, lease: ProviderLease) -> None:
         turn.put(lease, wake_at_ns=None)
 
 
+def _next_interval_of(turn: Turn, lease: ProviderLease) -> int:
+    """On the lease's own beat since its start, so that leases that were late together do not stay together."""
+    interval_ns = lease.terms.interval_ns
+    beat_ns = lease.started_at_ns or lease.requested_at_ns
+    next_ns = beat_ns + ((turn.at_ns - beat_ns) // interval_ns + 1) * interval_ns
+    due_ns = unpaid_at(turn, lease)
+    return min(next_ns, due_ns) if due_ns > turn.at_ns else next_ns
+
+
 @handles(changes.UsageRead)
 def on_usage_read(turn: Turn, change: changes.UsageRead) -> None:
     """The next receipt; at its limit the lease ends."""
@@ -224,8 +237,8 @@ def on_usage_read(turn: Turn, change: changes.UsageRead) -> None:
     if lease is None or lease.status != "running":
         return
     # What the receipts before this one left unpaid: this one could not have been paid yet.
-    overexposed = is_overexposed(lease)
-    lease = issue_receipt(turn, lease, change.counters, final=False)
+    overexposed = is_overexposed(turn, lease)
+    lease = cover_ahead(turn, issue_receipt(turn, lease, change.counters, final=False))
     push_receipts(turn, lease)
     if lease.last.cost >= lease.terms.cost_limit:
         stop_lease(turn, lease, "cost_limit")
@@ -285,12 +298,27 @@ def see_escrow(turn: Turn, escrow: ProviderEscrow, seen: changes.EscrowSeen) -> 
     claim_escrow(turn, turn.get(ProviderEscrow, escrow.escrow_id) or escrow, urgent=True)
 
 
-def resume_lease(turn: Turn, lease: ProviderLease) -> None:
-    """We were away ourselves and could not be paid, so unpaid time and the wait for the last voucher begin anew."""
+@resumes(ProviderLease)
+def resume_lease(turn: Turn, lease: ProviderLease, away_ns: int) -> None:
+    """We could not be paid meanwhile: what we missed counts for nothing, and after more than a moment the other side has
+    its whole time again, in which we state what is due."""
     if lease.status == "running":
-        turn.put(lease, covered_at_ns=turn.at_ns, wake_at_ns=turn.at_ns)
+        grace_ns = exposure_ns_of(turn, lease)
+        excused_ns = lease.excused_ns + max(0, away_ns)
+        if 0 <= away_ns < grace_ns // SHORT_ABSENCE and lease.wake_at_ns is not None:
+            turn.put(lease, excused_ns=excused_ns)
+            return
+        wake_at_ns = turn.at_ns + _spread_ns_of(lease)
+        turn.put(lease, excused_ns=excused_ns, grace_until_ns=turn.at_ns + grace_ns, wake_at_ns=wake_at_ns)
     elif lease.status == "ending":
         push_receipts(turn, turn.put(lease, wake_at_ns=turn.at_ns + _grace_ns_of(turn)))
+    elif lease.wake_at_ns is not None:
+        turn.put(lease, wake_at_ns=lease.wake_at_ns + away_ns)
+
+
+def _spread_ns_of(lease: ProviderLease) -> int:
+    # A hundred leases that are taken up again in one moment would all be late together.
+    return int.from_bytes(lease.lease_id[:4], "big") % min(lease.terms.interval_ns, NANOS_PER_SECOND)
 
 
 @handles(changes.LeaseStopRequested)

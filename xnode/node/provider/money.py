@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from metering.checks import check_voucher, exposure_of
+from metering.prepay import STEPS
 from metering.receipt import next_receipt, receipt_digest_of
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Amount, Hash32
 from metering.usage import Counters
-from metering.voucher import Voucher
+from metering.voucher import SignedVoucher, Voucher
 from xnode.node import changes, effects
 from xnode.node.lease import OPEN, follow, next_status
 from xnode.node.records import EarnedLine, Issued, ProviderEscrow, ProviderLease
-from xnode.node.registry import handles, on_failure, wakes
+from xnode.node.registry import handles, keep_time, on_failure, wakes
 from xnode.node.state import Turn
 
 MAX_ISSUED = 16
-"""Receipts kept unpaid for one lease. Work stops after a few unpaid intervals, so more never come about."""
+"""Receipts kept unpaid for one lease: the oldest and the newest."""
 
 RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
 """How long a settled lease stays at hand, with its outputs for the submitter to fetch."""
@@ -79,17 +82,39 @@ def on_opening_confirmed(turn: Turn, change: changes.OpeningConfirmed) -> None:
         turn.put(lease, funded=True, covered_at_ns=max(lease.covered_at_ns, lease.covered.at_ns))
 
 
-def unpaid_at(turn: Turn, lease: ProviderLease) -> int:
-    """When unpaid work reaches its limit in time: the agreed number of intervals after the last paid moment."""
+def exposure_ns_of(turn: Turn, lease: ProviderLease) -> int:
+    """How much time of work may go unpaid: the agreed number of intervals."""
+    return _intervals_of(turn, lease) * lease.terms.interval_ns
+
+
+def _intervals_of(turn: Turn, lease: ProviderLease) -> int:
     provider = turn.state.settings.provider
     # Terms of 0.1.0 do not say how many: then it is our own setting, as it was when they were signed.
-    intervals = lease.terms.exposure_intervals or (provider.exposure_intervals if provider else 1)
-    return lease.covered_at_ns + intervals * lease.terms.interval_ns
+    return lease.terms.exposure_intervals or (provider.exposure_intervals if provider else 1)
 
 
-def is_overexposed(lease: ProviderLease) -> bool:
-    """True when more cost is unpaid than the terms allow."""
-    return exposure_of(lease.last.cost, lease.covered.cost) > lease.terms.exposure_limit
+def unpaid_at(turn: Turn, lease: ProviderLease) -> int:
+    """When unpaid work reaches its limit in time: the agreed number of intervals after the last paid moment.
+
+    Only what was stated can be paid: where our own receipt came late, there are as many intervals but one to answer it.
+    """
+    interval_ns = lease.terms.interval_ns
+    intervals = _intervals_of(turn, lease)
+    limit_ns = lease.covered_at_ns + intervals * interval_ns
+    if lease.issued:
+        limit_ns = max(limit_ns, lease.issued[0].receipt.at_ns + max(1, intervals - 1) * interval_ns)
+    elif lease.funded:
+        # Nothing stated is unpaid: the next look is the next interval's, and then there is.
+        limit_ns = max(limit_ns, turn.at_ns + interval_ns)
+    return max(limit_ns + lease.excused_ns, lease.grace_until_ns)
+
+
+def is_overexposed(turn: Turn, lease: ProviderLease) -> bool:
+    """True when more cost is unpaid than the terms allow, and there was an interval to pay it since it was stated."""
+    if turn.at_ns < lease.grace_until_ns or not lease.issued:
+        return False
+    stated_ns = lease.issued[0].receipt.at_ns + lease.terms.interval_ns
+    return turn.at_ns >= stated_ns and exposure_of(lease.last.cost, lease.covered.cost) > lease.terms.exposure_limit
 
 
 # ------------------------------------------------------------------------------------------------ receipts and vouchers
@@ -103,25 +128,35 @@ def issue_receipt(
     ended_at_ns: when the workload ended, if that was before now: a promise of availability counts up to the receipt.
     """
     last = lease.last
+    running_ns = min(counters.running_ns, lease.terms.duration_limit_ns)
+    at_ns = turn.at_ns
+    if ended_at_ns is not None:
+        # Never so early that what ran since the last receipt does not fit between the two.
+        at_ns = min(turn.at_ns, max(ended_at_ns, last.at_ns + running_ns - last.running_ns))
+    at_ns = max(at_ns, last.at_ns)
     steady = Counters(
-        running_ns=max(min(counters.running_ns, lease.terms.duration_limit_ns), last.running_ns),
+        # Two clocks that disagree never make a statement that contradicts itself: what does not fit is not charged.
+        running_ns=max(min(running_ns, last.running_ns + at_ns - last.at_ns), last.running_ns),
         vcpu_ns=max(counters.vcpu_ns, last.usage.vcpu_ns),
         ingress_bytes=max(counters.ingress_bytes, last.usage.ingress_bytes),
         egress_bytes=max(counters.egress_bytes, last.usage.egress_bytes),
     )
     network_bytes = lease.job.network_bytes
-    at_ns = turn.at_ns if ended_at_ns is None else min(turn.at_ns, ended_at_ns)
     age_ns = max(0, turn.at_ns - lease.requested_at_ns)
-    receipt = next_receipt(last, lease.terms, steady, max(at_ns, last.at_ns), final, network_bytes, age_ns)
+    receipt = next_receipt(last, lease.terms, steady, at_ns, final, network_bytes, age_ns)
     digest = receipt_digest_of(turn.state.settings.separator, receipt)
-    issued = (*lease.issued, Issued(receipt, digest))[-MAX_ISSUED:]
+    issued = (*lease.issued, Issued(receipt, digest))
+    # The oldest says since when the others wait; of those between the newest say everything, being cumulative.
+    issued = (*issued[:1], *issued[1:][1 - MAX_ISSUED :])
     return turn.put(lease, last=receipt, receipts=lease.receipts + 1, issued=issued)
 
 
 def push_receipts(turn: Turn, lease: ProviderLease) -> None:
     """Send every uncovered receipt, oldest first; a newer push takes the older one's place."""
-    # A final receipt is pushed for as long as the lease waits for its voucher.
+    # A final receipt is pushed for as long as the lease waits for its voucher; what is paid ahead, until its submitter wakes.
     until_ns = lease.wake_at_ns if lease.last.final and lease.wake_at_ns else 0
+    if until_ns and lease.job.prepay_ns:
+        until_ns = turn.at_ns + RETAIN_NS
     slot = turn.slot("receipts", lease.lease_id, until_ns=until_ns)
     receipts = tuple(issued.receipt for issued in lease.issued)
     turn.emit(effects.PushReceipts(lease.lease_id, lease.terms.submitter, lease.submitter_addrs, receipts, *slot))
@@ -141,11 +176,47 @@ def on_voucher_received(turn: Turn, change: changes.VoucherReceived) -> None:
     lines = tuple(_cover_line(turn, line, change) for line in escrow.lines)
     if change.signed.voucher.cumulative < escrow.closed_cost + sum(line.covered_cost for line in lines):
         return
-    turn.put(escrow, voucher=change.signed, lines=lines)
+    turn.put(escrow, voucher=change.signed, lines=lines, ahead=_find_ahead(turn, escrow, change))
     for line in lines:
         covered = turn.get(ProviderLease, line.lease_id)
         if covered is not None:
             _cover_lease(turn, covered, change)
+
+
+def _find_ahead(turn: Turn, escrow: ProviderEscrow, change: changes.VoucherReceived) -> tuple[SignedVoucher, ...]:
+    """The good vouchers above the new one: those that came with it, else those that are held; a promise stays one."""
+    last = change.signed.voucher
+    ahead: list[SignedVoucher] = []
+    separator = turn.state.settings.separator
+    for one in change.ahead[:STEPS]:
+        rises = one.voucher.cumulative > (ahead[-1] if ahead else change.signed).voucher.cumulative
+        if rises and check_voucher(last, one, change.coverage, escrow.escrow, separator) is None:
+            ahead.append(one)
+    held = escrow.ahead if _most_of(escrow.ahead) > _most_of(ahead) else tuple(ahead)
+    return tuple(one for one in held if one.voucher.cumulative > last.cumulative)
+
+
+def _most_of(ahead: Sequence[SignedVoucher]) -> int:
+    return ahead[-1].voucher.cumulative if ahead else 0
+
+
+def cover_ahead(turn: Turn, lease: ProviderLease) -> ProviderLease:
+    """Work that vouchers signed ahead pay for is paid at once; its receipts are still sent, when the submitter is back."""
+    escrow = turn.get(ProviderEscrow, lease.terms.escrow_id)
+    if escrow is None or not escrow.ahead or lease.covered.number == lease.last.number:
+        return lease
+    lines = tuple(
+        msgspec.structs.replace(line, ahead_cost=lease.last.cost) if line.lease_id == lease.lease_id else line
+        for line in escrow.lines
+    )
+    covered = msgspec.structs.replace(escrow, lines=lines)
+    if covered.due > _most_of(escrow.ahead):
+        return lease
+    turn.put(covered)
+    paid_ns = lease.last.at_ns if lease.funded else lease.covered_at_ns
+    return turn.put(
+        lease, covered=lease.last, covered_at_ns=paid_ns, excused_ns=0 if lease.funded else lease.excused_ns
+    )
 
 
 def _cover_line(turn: Turn, line: EarnedLine, change: changes.VoucherReceived) -> EarnedLine:
@@ -164,11 +235,13 @@ def _cover_lease(turn: Turn, lease: ProviderLease, change: changes.VoucherReceiv
     if issued is None:
         return
     receipt = issued.receipt
+    newer = receipt.number > lease.covered.number
     lease = turn.put(
         lease,
-        covered=receipt,
+        covered=receipt if newer else lease.covered,
         # Until the escrow is on chain a voucher may be worth nothing, so the clock of unpaid work runs on.
-        covered_at_ns=receipt.at_ns if lease.funded else lease.covered_at_ns,
+        covered_at_ns=max(lease.covered_at_ns, receipt.at_ns) if lease.funded else lease.covered_at_ns,
+        excused_ns=0 if lease.funded else lease.excused_ns,
         issued=tuple(other for other in lease.issued if other.receipt.number > receipt.number),
     )
     if lease.status == "ending":
@@ -180,9 +253,13 @@ def _cover_lease(turn: Turn, lease: ProviderLease, change: changes.VoucherReceiv
 
 def settle_if_paid(turn: Turn, lease: ProviderLease, gave_up: bool) -> None:
     """An ended lease goes to settlement when its final receipt is covered, or when we stop waiting for that."""
-    paid = lease.covered.final or lease.last.cost == lease.covered.cost
     status = next_status(lease.status, "paid")
-    if status is None or not (paid or gave_up):
+    if status is None:
+        return
+    if gave_up:
+        lease = cover_ahead(turn, lease)
+    paid = lease.covered.final or lease.last.cost == lease.covered.cost
+    if not (paid or gave_up):
         return
     turn.put(lease, status=status, wake_at_ns=None)
     escrow = turn.get(ProviderEscrow, lease.terms.escrow_id)
@@ -206,7 +283,7 @@ def claim_escrow(turn: Turn, escrow: ProviderEscrow, urgent: bool = False) -> No
     turn.put(escrow, claiming=True, claims=claims, wake_at_ns=None)
     lane = effects.slot_id_of("chain", escrow.escrow_id)
     slot = turn.slot("claim", escrow.escrow_id, number=claims, lane=lane)
-    turn.emit(effects.Claim(escrow.escrow_id, escrow.escrow, escrow.voucher, not busy, *slot))
+    turn.emit(effects.Claim(escrow.escrow_id, escrow.escrow, escrow.payable, not busy, *slot))
 
 
 @handles(changes.ClaimConfirmed)
@@ -216,7 +293,7 @@ def on_claim_confirmed(turn: Turn, change: changes.ClaimConfirmed) -> None:
     if escrow is None:
         return
     # A voucher may have come after the claim was sent: then there is more to claim before anything is settled.
-    more = change.claimed < escrow.cumulative and change.claimed < change.deposited
+    more = change.claimed < escrow.due and change.claimed < change.deposited
     open_lines = []
     closed = int(escrow.closed_cost)
     for line in escrow.lines:
@@ -254,6 +331,9 @@ def on_claim_failed(turn: Turn, effect: effects.Claim, _refusal: Refusal) -> Non
     escrow = turn.get(ProviderEscrow, effect.escrow_id)
     if escrow is not None:
         turn.put(escrow, claiming=False, wake_at_ns=turn.at_ns + RECLAIM_NS)
+
+
+keep_time(ProviderEscrow, "what wakes it is a claim of our own")
 
 
 @wakes(ProviderEscrow)

@@ -11,7 +11,7 @@ from xnode.node.changes import AddressesChanged, CapacityVerified, PricesSet
 from xnode.node.effects import AnnounceOffer
 from xnode.node.lease import HOLDING
 from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings, StandingOffer
-from xnode.node.registry import handles, ignore_failure, wakes
+from xnode.node.registry import handles, ignore_failure, keep_time, wakes
 from xnode.node.state import Turn
 
 
@@ -96,6 +96,9 @@ def on_capacity_verified(turn: Turn, change: CapacityVerified) -> None:
 def on_addresses_changed(turn: Turn, change: AddressesChanged) -> None:
     """Peers must find us where we are now."""
     refresh_offer(turn, change.multiaddrs)
+
+
+keep_time(StandingOffer, "until when it stands is signed")
 
 
 @wakes(StandingOffer)

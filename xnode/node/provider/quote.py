@@ -11,7 +11,7 @@ from xnode.node.changes import QuoteDropped, QuoteRequested
 from xnode.node.effects import ReplyOk, ReplyQuote
 from xnode.node.provider.offer import free_resources_of, refresh_offer
 from xnode.node.records import HeldQuote, ProviderSettings
-from xnode.node.registry import handles, wakes
+from xnode.node.registry import handles, keep_time, wakes
 from xnode.node.state import Turn
 
 MAX_HELD_QUOTES = 1024
@@ -69,6 +69,9 @@ def on_quote_dropped(turn: Turn, change: QuoteDropped) -> None:
         turn.archive(held)
         refresh_offer(turn)
     turn.emit(ReplyOk(change.reply_to))
+
+
+keep_time(HeldQuote, "until when it holds is signed")
 
 
 @wakes(HeldQuote)

@@ -30,7 +30,7 @@ from xnode.node.records import (
     SubmitterSettings,
     TimelineEntry,
 )
-from xnode.node.registry import handles, ignore_failure, on_failure, wakes
+from xnode.node.registry import handles, ignore_failure, on_failure, resumes, wakes
 from xnode.node.state import Turn
 
 SEARCH_WAIT_NS = 20 * NANOS_PER_SECOND
@@ -71,8 +71,13 @@ def on_job_submitted(turn: Turn, change: changes.JobSubmitted) -> None:
     """Take the job and look for offers. Submitting it twice is submitting it once."""
     job_hash = job_hash_of(change.job)
     if turn.get(SubmitterJob, job_hash) is None:
-        if turn.state.settings.submitter is None:
+        settings = turn.state.settings.submitter
+        if settings is None:
             return turn.refuse(change.reply_to, "not_a_submitter", "this node has no payer; set submitter.payer")
+        if change.job.prepay_ns > settings.max_prepay_ns:
+            most = f"{settings.max_prepay_ns / 1e9:g} s"
+            detail = f"prepay of {change.job.prepay_ns / 1e9:g} s, the limit is {most}; raise submitter.max_prepay"
+            return turn.refuse(change.reply_to, "prepay_limit", detail)
         job = turn.put(SubmitterJob(job_hash, change.job, turn.at_ns))
         search(turn, note(turn, job, "submitted", f"job {change.job.name}"))
     turn.emit(effects.ReplyOk(change.reply_to, job_hash))
@@ -398,6 +403,13 @@ def _search_again(turn: Turn, job_hash: Hash32, refusal: Refusal) -> None:
         search(turn, turn.put(job, rounds=job.rounds + 1))
     else:
         fail_job(turn, job, refusal.code, refusal.detail)
+
+
+@resumes(SubmitterJob)
+def wait_on(turn: Turn, job: SubmitterJob, away_ns: int) -> None:
+    """The providers that were asked have as long to answer as they had."""
+    if job.wake_at_ns is not None:
+        turn.put(job, wake_at_ns=job.wake_at_ns + away_ns)
 
 
 def resume_job(turn: Turn, job: SubmitterJob) -> None:

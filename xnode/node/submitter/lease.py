@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metering.checks import check_receipt_time, check_receipts
-from metering.receipt import SignedReceipt, receipt_digest_of
+from metering.receipt import Receipt, SignedReceipt, receipt_digest_of
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
 from metering.sla import find_breach, show_percent
@@ -13,13 +13,16 @@ from scheduler.job import OutputFile, check_path
 from xnode.node import changes, effects
 from xnode.node.lease import OPEN, EndReason, follow
 from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
-from xnode.node.registry import handles, on_failure, wakes
+from xnode.node.registry import handles, on_failure, resumes, wakes
 from xnode.node.state import Turn
+from xnode.node.submitter.ahead import sign_ahead
 from xnode.node.submitter.job import ask_lease, drop_quotes, note, try_next
 from xnode.node.submitter.money import (
     RETAIN_NS,
     SETTLE_WAIT_NS,
+    THAW_AGAIN_NS,
     fold_settled,
+    is_needed,
     settle_if_claimed,
     thaw,
     waits_for_outputs,
@@ -31,6 +34,9 @@ FETCH_OUTPUTS_NS = 3600 * NANOS_PER_SECOND
 
 MAX_OUTPUTS = 4096
 """Output files of one job; each costs a hash and a request."""
+
+FORGOTTEN = 5
+"""A lease without word for so many times the silence is lost, also when its node talks of others."""
 
 STOP_GRACE_NS = 60 * NANOS_PER_SECOND
 """How long after our order to stop a provider may still bill: it may be away for a moment when the order comes."""
@@ -112,14 +118,14 @@ def on_receipts_received(turn: Turn, change: changes.ReceiptsReceived) -> None:
     voucher = Voucher(
         escrow.escrow_id, escrow.cumulative, fold_receipts(escrow.coverage.prefix, escrow.coverage.digests)
     )
-    turn.emit(effects.ReplyVoucher(change.reply_to, voucher, escrow.coverage))
+    turn.emit(effects.ReplyVoucher(change.reply_to, voucher, escrow.coverage, sign_ahead(turn, escrow)))
     return None
 
 
 def _check_fresh(
     turn: Turn, lease: SubmitterLease, fresh: tuple[SignedReceipt, ...], change: changes.ReceiptsReceived
 ) -> Refusal | None:
-    if lease.status not in OPEN and lease.status != "requested":
+    if lease.status not in OPEN and lease.status != "requested" and not _is_prepaid(turn, lease, fresh[-1].receipt):
         return Refusal("lease_closed", f"lease {lease.lease_id.hex()[:16]} is {lease.status}: nothing more is signed")
     if lease.end_reason == "receipt_refused":
         return lease.refusal
@@ -131,6 +137,14 @@ def _check_fresh(
     separator = turn.state.settings.separator
     refusal = check_receipts(lease.last, fresh, lease.terms, separator, elapsed_ns, network_bytes)
     return refusal or check_receipt_time(fresh[-1].receipt, lease.requested_at_ns, turn.at_ns)
+
+
+def _is_prepaid(turn: Turn, lease: SubmitterLease, receipt: Receipt) -> bool:
+    """True when we have promised as much already: then a last receipt that comes late only says what it was for."""
+    escrow = turn.get(SubmitterEscrow, lease.terms.escrow_id)
+    if escrow is None or lease.status != "settling" or not receipt.final:
+        return False
+    return escrow.cumulative - lease.last.cost + receipt.cost <= escrow.ahead
 
 
 def _accept(
@@ -317,14 +331,19 @@ def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
         turn.archive(lease, wake_at_ns=None)
         return
     if lease.status == "settling":
-        turn.put(lease, wake_at_ns=None)
-        thaw(turn, lease.terms.escrow_id)
+        # While another lease lives by the escrow, taking it back would end that one too.
+        busy = is_needed(turn, lease.terms.escrow_id)
+        turn.put(lease, wake_at_ns=turn.at_ns + THAW_AGAIN_NS if busy else None)
+        if not busy:
+            thaw(turn, lease.terms.escrow_id)
         return
     if lease.status not in OPEN:
         turn.put(lease, wake_at_ns=None)
         return
-    if turn.at_ns - lease.heard_at_ns < silence_ns:
-        lease = turn.put(lease, asked=True, wake_at_ns=lease.heard_at_ns + silence_ns)
+    # A node that talks of other leases is there, but it must not keep this one open for as long as it likes.
+    heard_at_ns = min(_last_heard(turn, lease), lease.heard_at_ns + (FORGOTTEN - 1) * silence_ns)
+    if turn.at_ns - heard_at_ns < silence_ns:
+        lease = turn.put(lease, asked=True, wake_at_ns=heard_at_ns + silence_ns)
         ask_lease(turn, lease, stop=lease.stop_asked_at_ns is not None)
         return
     lose_provider(turn, lease)
@@ -340,6 +359,12 @@ def _give_up_outputs(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
     return lease
 
 
+def _last_heard(turn: Turn, lease: SubmitterLease) -> int:
+    """When the lease's node last said anything on any lease that is still open: then it is there, whatever ails this one."""
+    same = (one for one in turn.state.all(SubmitterLease) if one.terms.node == lease.terms.node and one.status in OPEN)
+    return max((one.heard_at_ns for one in same), default=lease.heard_at_ns)
+
+
 def lose_provider(turn: Turn, lease: SubmitterLease) -> None:
     """Not heard from for too long: what we signed is all it gets; the rest comes back after the thaw."""
     reason: EndReason = lease.end_reason or "provider_lost"
@@ -349,7 +374,10 @@ def lose_provider(turn: Turn, lease: SubmitterLease) -> None:
         waited = (turn.at_ns - lease.heard_at_ns) // NANOS_PER_SECOND
         detail = lease.end_detail or f"no word from 0x{lease.terms.node.hex()} for {waited} s"
         finish_job(turn, job, lease, reason, detail)
-    thaw(turn, lease.terms.escrow_id)
+    if is_needed(turn, lease.terms.escrow_id):
+        turn.put(lease, wake_at_ns=turn.at_ns + THAW_AGAIN_NS)
+    else:
+        thaw(turn, lease.terms.escrow_id)
 
 
 @on_failure(effects.AskLease)
@@ -366,7 +394,10 @@ def on_ask_failed(turn: Turn, effect: effects.AskLease, refusal: Refusal) -> Non
         ask_lease(turn, lease, stop=True)
 
 
-def grant_grace(turn: Turn, lease: SubmitterLease) -> None:
-    """We were away ourselves: the provider's silence counts from now."""
+@resumes(SubmitterLease)
+def grant_grace(turn: Turn, lease: SubmitterLease, away_ns: int) -> None:
+    """We were away ourselves: the provider's silence counts from now, and what it has yet to do takes as long as it had."""
     if lease.status in OPEN:
         heard(turn, lease)
+    elif lease.wake_at_ns is not None:
+        turn.put(lease, wake_at_ns=lease.wake_at_ns + away_ns)

@@ -6,9 +6,9 @@ from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND, Amount, Hash32
 from metering.voucher import fold_receipts
 from xnode.node import changes, effects
-from xnode.node.lease import follow
+from xnode.node.lease import OPEN, follow
 from xnode.node.records import SubmitterEscrow, SubmitterJob, SubmitterLease
-from xnode.node.registry import handles, on_failure, wakes
+from xnode.node.registry import handles, on_failure, resumes, wakes
 from xnode.node.state import Turn
 from xnode.node.submitter.job import note
 
@@ -17,6 +17,9 @@ SETTLE_WAIT_NS = 900 * NANOS_PER_SECOND
 
 WITHDRAW_AGAIN_NS = 60 * NANOS_PER_SECOND
 """Pause before the chain is asked again for what is ours."""
+
+THAW_AGAIN_NS = 60 * NANOS_PER_SECOND
+"""Pause before we look again whether an escrow that should be taken back is still needed."""
 
 RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
 """How long a settled lease stays at hand, for late messages."""
@@ -81,6 +84,13 @@ def _is_closed(turn: Turn, lease_id: Hash32) -> bool:
     return lease is None or lease.status in ("settled", "refused")
 
 
+def is_needed(turn: Turn, escrow_id: Hash32) -> bool:
+    """True while a lease that may still cost something, or is being asked for, draws on the escrow."""
+    escrow = turn.get(SubmitterEscrow, escrow_id)
+    leases = (turn.get(SubmitterLease, line.lease_id) for line in escrow.lines) if escrow else ()
+    return any(lease is not None and (lease.status in OPEN or lease.status == "requested") for lease in leases)
+
+
 def thaw(turn: Turn, escrow_id: Hash32) -> None:
     """Begin to take the rest of an escrow back."""
     escrow = turn.get(SubmitterEscrow, escrow_id)
@@ -99,6 +109,13 @@ def on_thaw_started(turn: Turn, change: changes.ThawStarted) -> None:
     if escrow is not None:
         wake_at_ns = max(turn.at_ns, (change.thaw_end + 1) * NANOS_PER_SECOND)
         turn.put(escrow, thaw_end=change.thaw_end, wake_at_ns=wake_at_ns)
+
+
+@resumes(SubmitterEscrow)
+def resume_escrow(turn: Turn, escrow: SubmitterEscrow, away_ns: int) -> None:
+    """What its provider had left to claim in, it has left still; a thaw's end is the chain's."""
+    if escrow.wake_at_ns is not None and not escrow.thaw_end:
+        turn.put(escrow, wake_at_ns=escrow.wake_at_ns + away_ns)
 
 
 @wakes(SubmitterEscrow)

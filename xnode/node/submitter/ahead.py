@@ -1,0 +1,49 @@
+"""Ahead: the vouchers that a submitter signs ahead, so that it may be away for as long as its job says."""
+
+from __future__ import annotations
+
+from metering.prepay import STEPS, cost_ahead_of
+from metering.units import Amount
+from metering.voucher import Voucher, fold_receipts
+from xnode.node.lease import OPEN
+from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.state import Turn
+
+RENEWALS = 8
+"""They are signed anew when this part of the time has passed: what is left is most of what the job asks for."""
+
+
+def sign_ahead(turn: Turn, escrow: SubmitterEscrow) -> tuple[Voucher, ...]:
+    """The vouchers that go with the next one, rising; none when no lease of the escrow prepays, or they are fresh."""
+    prepaid_ns = {line.lease_id: _prepay_ns_of(turn, line) for line in escrow.lines}
+    times_ns = [ns for ns in prepaid_ns.values() if ns]
+    if not times_ns or turn.at_ns < escrow.ahead_at_ns + min(times_ns) // RENEWALS:
+        return ()
+    receipts_hash = fold_receipts(escrow.coverage.prefix, escrow.coverage.digests)
+    last, ahead = escrow.cumulative, []
+    for step in range(1, STEPS + 1):
+        costs = (_cost_at(turn, line, prepaid_ns[line.lease_id], step) for line in escrow.lines)
+        cumulative = Amount(escrow.closed_cost + sum(costs))
+        if cumulative > last:
+            last = cumulative
+            ahead.append(Voucher(escrow.escrow_id, cumulative, receipts_hash))
+    turn.put(escrow, ahead=max(last, escrow.ahead), ahead_at_ns=turn.at_ns)
+    return tuple(ahead)
+
+
+def _prepay_ns_of(turn: Turn, line: PaidLine) -> int:
+    lease = turn.get(SubmitterLease, line.lease_id)
+    job = turn.get(SubmitterJob, lease.job_hash) if lease else None
+    settings = turn.state.settings.submitter
+    if lease is None or job is None or settings is None or lease.status not in OPEN or lease.stop_asked_at_ns:
+        return 0
+    return 0 if lease.last.final or lease.end_reason else min(job.job.prepay_ns, settings.max_prepay_ns)
+
+
+def _cost_at(turn: Turn, line: PaidLine, prepay_ns: int, step: int) -> int:
+    lease = turn.get(SubmitterLease, line.lease_id)
+    job = turn.get(SubmitterJob, lease.job_hash) if lease and prepay_ns else None
+    if lease is None or job is None:
+        return line.cost
+    network_bytes = job.job.network_bytes * step // STEPS
+    return cost_ahead_of(lease.terms, lease.last, prepay_ns * step // STEPS, network_bytes)
