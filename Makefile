@@ -12,7 +12,7 @@ TEST_PACKAGES := postgresql
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system python chain-node slither demo test t test-fast test-deaths coverage wheel-test
+.PHONY: help setup system python chain-node slither demo test t test-fast test-deaths test-field coverage wheel-test
 .PHONY: check check-format check-prose check-lint check-types check-layers format bench contracts-test sim-economy
 .PHONY: docs session wheel man clean
 
@@ -86,6 +86,9 @@ test-fast: python  ## The pure cores and the simulation; no root, no network.
 
 test-deaths: setup  ## kill -9 at every point of a job's flow on real parts; about fifteen minutes.
 	@E2E=all $(PY) -m pytest tests/e2e $(ARGS)
+
+test-field: setup  ## Default settings on a loaded host, minutes of kills and pauses; ARGS, FIELD_*: see docs/field.md.
+	@$(PY) -m pytest -m field_long tests/field $(ARGS)
 
 # Everything else in the suite runs in processes of its own or waits for real parts, where counting lines costs time and
 # tells little.

@@ -6,8 +6,10 @@ from typing import Any
 
 from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND
 from tests.make.values import ASSET, SEPARATOR, address_of, make_offer_body, make_profile, make_tariff
+from xnode.config.settings import ProviderConfig, SubmitterConfig
 from xnode.node.changes import NodeStarted
 from xnode.node.records import ProviderSettings, SubmitterSettings
+from xnode.rules import FINAL_VOUCHER_NS, OFFER_TTL_NS, OPENING_TTL_S, QUOTE_WAIT_NS
 
 PAYER = 500
 """Number of the payer's key; the submitter's node has a hot key of its own."""
@@ -35,6 +37,28 @@ def make_submitter_settings(**changes: Any) -> SubmitterSettings:
         "opening_ttl_s": 120, "silence_ns": 40 * NANOS_PER_SECOND,
     }  # fmt: skip
     return SubmitterSettings(**(values | changes))
+
+
+def read_provider_defaults() -> dict[str, Any]:
+    """What the product's default settings say of a provider's terms and times."""
+    prices, share = {"vcpu_hour": "1", "memory_gib_hour": "1"}, {"vcpus": 1, "memory": "1GiB", "disk": "1GiB"}
+    fields = {"owner": "0x" + "ab" * 20, "region": "eu-west", "prices": prices, "share": share}
+    config = ProviderConfig.model_validate(fields)
+    return {
+        "interval_ns": config.interval_ns, "exposure_intervals": config.exposure_intervals,
+        "max_duration_ns": config.max_duration_ns, "quote_ttl_ns": config.quote_ttl_ns, "thaw": config.thaw_s,
+        "offer_ttl_ns": OFFER_TTL_NS, "final_voucher_ns": FINAL_VOUCHER_NS,
+    }  # fmt: skip
+
+
+def read_submitter_defaults() -> dict[str, Any]:
+    """What the product's default settings say of how a submitter buys."""
+    config = SubmitterConfig()
+    return {
+        "quotes": config.quotes, "quote_wait_ns": QUOTE_WAIT_NS, "thaw": config.thaw_s, "opening_ttl_s": OPENING_TTL_S,
+        "silence_ns": config.silence_ns, "max_exposure_intervals": config.max_exposure_intervals,
+        "max_exposure_ns": config.max_exposure_ns,
+    }  # fmt: skip
 
 
 def make_started(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -64,16 +64,22 @@ class Future(Generic[T]):
             call()
 
 
+class Runner(Protocol):
+    """What a task is run by: the world's clockwork, or one host's clock."""
+
+    def soon(self, call: Callable[[], None]) -> None: ...
+
+
 class Task(Generic[T]):
     """A coroutine on its way. `done` is known when it ends; on_power_lost is called when a fault point ends it."""
 
-    __slots__ = ("_clockwork", "_coro", "_is_closed", "_on_power_lost", "_runs", "done")
+    __slots__ = ("_coro", "_is_closed", "_on_power_lost", "_runner", "_runs", "done")
 
-    def __init__(self, clockwork: Clockwork, coro: Coroutine[Any, None, T], on_power_lost: Callable[[], None]) -> None:
-        self._clockwork, self._coro, self._on_power_lost = clockwork, coro, on_power_lost
+    def __init__(self, runner: Runner, coro: Coroutine[Any, None, T], on_power_lost: Callable[[], None]) -> None:
+        self._runner, self._coro, self._on_power_lost = runner, coro, on_power_lost
         self._is_closed = self._runs = False
         self.done: Future[T] = Future()
-        clockwork.at(clockwork.now_ns, self._resume)
+        runner.soon(self._resume)
 
     def close(self) -> None:
         """End it where it waits; nothing of it happens any more."""
@@ -97,7 +103,7 @@ class Task(Generic[T]):
             self.done.fail(error)
         else:
             # Resumed from the queue, never from within another task: the order of events is the order of time.
-            future.on_done(lambda: self._clockwork.at(self._clockwork.now_ns, self._resume))
+            future.on_done(lambda: self._runner.soon(self._resume))
         finally:
             self._runs = False
 
@@ -116,6 +122,10 @@ class Clockwork:
         """Call this then; calls for one moment come in the order they were given."""
         self._count += 1
         heapq.heappush(self._queue, (max(at_ns, self.now_ns), self._count, call))
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call this once everything has happened that was due before."""
+        self.at(self.now_ns, call)
 
     def sleep(self, duration_ns: int) -> Future[None]:
         """Known after this time."""

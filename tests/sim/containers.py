@@ -11,6 +11,7 @@ from metering.units import NANOS_PER_SECOND, Hash32
 from metering.usage import Counters
 from scheduler.job import Blob, Image, OutputFile
 from tests.sim.clockwork import Clockwork, Future
+from tests.sim.hostclock import HostClock
 from xnode.errors import Permanent
 from xnode.ports.runtime import WorkloadSpec, WorkloadState
 
@@ -38,11 +39,15 @@ class Behaviour:
 
 @dataclass(slots=True)
 class Workload:
-    """One container. state: as it was when it ended, or while it runs."""
+    """One container. began_ns, ended_ns: in the world's time; started_at_ns, finished_at_ns: as its host's clock showed.
+    stood_still_ns: how long its host was suspended meanwhile."""
 
     spec: WorkloadSpec
     behaviour: Behaviour
+    began_ns: int
     started_at_ns: int
+    stood_still_ns: int = 0
+    ended_ns: int | None = None
     finished_at_ns: int | None = None
     exit_code: int | None = None
     out_of_memory: bool = False
@@ -52,7 +57,8 @@ class Workload:
 
 @dataclass(slots=True)
 class Containers:
-    """xnode.ports.Engine. on_start, on_stop: called so that a test can check that a lease runs once, and in one place."""
+    """xnode.ports.Engine. on_start: called so that a test can check that a lease runs once, and in one place.
+    clock: the host's, where it has one of its own."""
 
     clockwork: Clockwork
     find_behaviour: Callable[[WorkloadSpec | Image], Behaviour]
@@ -61,6 +67,7 @@ class Containers:
     images: set[str] = field(default_factory=set)
     running: set[Hash32] = field(default_factory=set)
     gone: dict[Hash32, Counters] = field(default_factory=dict)
+    clock: HostClock | None = None
 
     async def has_image(self, image: Image) -> bool:
         return image.digest in self.images
@@ -78,7 +85,8 @@ class Containers:
             raise Permanent("the runtime knows no such command", code="launch")
         if spec.lease_id not in self.workloads:
             self.on_start(spec.lease_id)
-            workload = self.workloads[spec.lease_id] = Workload(spec, behaviour, self.clockwork.now_ns)
+            workload = Workload(spec, behaviour, self.clockwork.now_ns, self._read_clock())
+            self.workloads[spec.lease_id] = workload
             self.running.add(spec.lease_id)
             self._plan_end(workload)
         return self.look(spec.lease_id)
@@ -93,13 +101,34 @@ class Containers:
         if behaviour.vanish_ns:
             ends.append((behaviour.vanish_ns, lambda: self._vanish(workload)))
         for after_ns, end in ends:
-            self.clockwork.at(workload.started_at_ns + after_ns, end)
+            self._plan(workload, after_ns, end)
+
+    def _plan(self, workload: Workload, after_ns: int, end: Callable[[], None]) -> None:
+        """End it after so much time in which its host was awake."""
+
+        def end_or_wait() -> None:
+            if self.clockwork.now_ns < workload.began_ns + after_ns + workload.stood_still_ns:
+                self._plan(workload, after_ns, end)
+            else:
+                end()
+
+        self.clockwork.at(workload.began_ns + after_ns + workload.stood_still_ns, end_or_wait)
+
+    def stand_still(self, duration_ns: int) -> None:
+        """The host is suspended for so long from now on: nothing that runs on it gets on."""
+        for workload in self.workloads.values():
+            if workload.ended_ns is None:
+                workload.stood_still_ns += duration_ns
+
+    def _read_clock(self) -> int:
+        return self.clockwork.now_ns if self.clock is None else self.clock.now_ns
 
     def _end(
         self, workload: Workload, exit_code: int | None, out_of_memory: bool = False, timed_out: bool = False
     ) -> None:
         if workload.finished_at_ns is None:
-            workload.finished_at_ns, workload.exit_code = self.clockwork.now_ns, exit_code
+            workload.ended_ns, workload.finished_at_ns = self.clockwork.now_ns, self._read_clock()
+            workload.exit_code = exit_code
             workload.out_of_memory, workload.timed_out = out_of_memory, timed_out
             self.running.discard(workload.spec.lease_id)
             workload.ended.set(None)
@@ -145,8 +174,8 @@ class Containers:
         workload = self.workloads.get(lease_id)
         if workload is None:
             return Counters(0, 0)
-        until_ns = self.clockwork.now_ns if workload.finished_at_ns is None else workload.finished_at_ns
-        running_ns = until_ns - workload.started_at_ns
+        until_ns = self.clockwork.now_ns if workload.ended_ns is None else workload.ended_ns
+        running_ns = max(0, until_ns - workload.began_ns - workload.stood_still_ns)
         load = workload.spec.resources.vcpu_milli * workload.behaviour.load_milli
         egress_bytes = running_ns * workload.behaviour.egress_per_second // NANOS_PER_SECOND
         return Counters(running_ns, running_ns * load // 1_000_000, egress_bytes // 10, egress_bytes)

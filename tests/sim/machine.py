@@ -17,6 +17,7 @@ from tests.sim.chain import ChainPort
 from tests.sim.clockwork import Clockwork, PowerLost, Task
 from tests.sim.containers import Containers
 from tests.sim.disk import Disk
+from tests.sim.hostclock import HostClock
 from tests.sim.market import SimMarket
 from tests.sim.network import Blobs, NetPort, Station
 from tests.sim.nodeloop import NodeLoop
@@ -62,11 +63,13 @@ class KeySigner:
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong. crash_at: fault points where power is lost, once each; commit_ns: least and most."""
+    """What goes wrong. crash_at: fault points where power is lost, once each; commit_ns, net_up_ns (from the start of a
+    life to when peers reach the node): least and most."""
 
     crash_at: list[str] = field(default_factory=list)
     down_ns: int = 3 * NANOS_PER_SECOND
     commit_ns: tuple[int, int] = (500_000, 3_000_000)
+    net_up_ns: tuple[int, int] = (0, 0)
     reached: set[str] = field(default_factory=set)
 
 
@@ -93,6 +96,11 @@ class Machine:
     impaired_at_ns: int = 0
     loop: NodeLoop | None = None
     tasks: set[Task[Any]] = field(default_factory=set)
+    clock: HostClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clock = HostClock(self.clockwork, self.entropy)
+        self.containers.clock = self.clock
 
     @property
     def address(self) -> Address:
@@ -109,19 +117,34 @@ class Machine:
         if self.is_up or self.is_dead:
             return
         self.lives += 1
-        self.impaired_at_ns = self.clockwork.now_ns
+        self.impaired_at_ns = self.clock.now_ns
         self.loop = NodeLoop(self, self.perform)
         server = PeerService(self.loop, self, self.signer, None, Archive())  # type: ignore[arg-type]
-        self.net.network.stations[self.address] = Station(server.methods(), self.spawn)
+        station = self.net.network.stations[self.address] = Station(server.methods(), self.spawn, clock=self.clock)
+        self._bring_up(station)
         separator, addrs = self.signer.separator, self.net.multiaddrs()
         self.tell(NodeStarted(self.address, separator, "sim", addrs, self.provider, self.submitter))
         self.spawn(self._watch_escrows())
+
+    def _bring_up(self, station: Station) -> None:
+        """Peers reach the node once its net is up."""
+        most_ns = self.faults.net_up_ns[1]
+        if not most_ns:
+            return
+        station.is_up = False
+
+        def open_door() -> None:
+            if self.net.network.stations[self.address] is station and self.is_up:
+                station.is_up = True
+
+        self.clock.after(self.entropy.randint(*self.faults.net_up_ns), open_door)
 
     def crash(self) -> None:
         """Lose power; what is on the disk and in the containers stays."""
         if not self.is_up:
             return
         self.loop = None
+        self.clock.forget()
         self.net.network.stations[self.address].is_up = False
         tasks, self.tasks = self.tasks, set()
         for task in tasks:
@@ -132,12 +155,36 @@ class Machine:
     def restore(self, backup: Disk) -> None:
         """Lose power, and come back with the disk as it was when the backup was made."""
         self.crash()
-        self.disk, self.impaired_at_ns = backup, self.clockwork.now_ns
+        self.disk, self.impaired_at_ns = backup, self.clock.now_ns
 
     def die(self) -> None:
         """Lose power for good."""
         self.is_dead = True
         self.crash()
+
+    def pause(self, duration_ns: int, with_host: bool = False) -> None:
+        """Do not run for so long, as after SIGSTOP: peers find the node up and get no answer, its workloads go on.
+
+        with_host: the host is suspended, and its workloads stand still too.
+        """
+        if not self.is_up or self.clock.is_paused:
+            return
+        self.clock.pause()
+        if with_host:
+            self.containers.stand_still(duration_ns)
+        pauses = self.clock.pauses
+
+        def resume() -> None:
+            if self.clock.is_paused and self.clock.pauses == pauses:
+                self.impaired_at_ns = self.clock.now_ns
+                self.clock.resume()
+
+        self.clockwork.at(self.clockwork.now_ns + duration_ns, resume)
+
+    def step_clock(self, by_ns: int) -> None:
+        """The host's clock jumps, forth or back; the node reads the new time at once."""
+        self.clock.step(by_ns)
+        self.impaired_at_ns = self.clock.now_ns
 
     def tell(self, change: Change) -> None:
         """Bring a change to the loop."""
@@ -148,11 +195,11 @@ class Machine:
 
     def now_ns(self) -> int:
         """xnode.ports.Clock."""
-        return self.clockwork.now_ns
+        return self.clock.now_ns
 
     def spawn(self, coro: Coroutine[Any, None, Any]) -> Task[Any]:
         """A task that dies with this life."""
-        task: Task[Any] = Task(self.clockwork, coro, self.crash)
+        task: Task[Any] = Task(self.clock, coro, self.crash)
         self.tasks.add(task)
         task.done.on_done(lambda: self.tasks.discard(task))
         return task
@@ -196,7 +243,7 @@ class Machine:
     async def _watch_escrows(self) -> None:
         """Tell the loop of every escrow whose state on chain is not what the loop knows."""
         while True:
-            await self.clockwork.sleep(WATCH_NS)
+            await self.clock.sleep(WATCH_NS)
             assert self.loop is not None
             state = self.loop.state
             for kind in (SubmitterEscrow, ProviderEscrow):

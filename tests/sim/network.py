@@ -9,6 +9,7 @@ from typing import Any
 
 from metering.units import NANOS_PER_SECOND, Address
 from tests.sim.clockwork import Clockwork, Future, Task
+from tests.sim.hostclock import HostClock
 from xnode.errors import Retryable
 from xnode.ports.net import Peer, RpcRefused
 
@@ -19,11 +20,13 @@ Handler = Callable[[Address, bytes], Awaitable[bytes]]
 
 @dataclass(slots=True)
 class Station:
-    """A node as the network sees it. spawn: runs a handler, so that it dies with its node."""
+    """A node as the network sees it. spawn: runs a handler, so that it dies with its node. A paused node is up: what is
+    sent to it waits at its door."""
 
     methods: dict[str, Handler]
     spawn: Callable[[Coroutine[Any, None, Any]], Task[Any]]
     is_up: bool = True
+    clock: HostClock | None = None
 
 
 @dataclass(slots=True)
@@ -41,14 +44,19 @@ class Network:
     on_sent: Callable[[Address, Address, str], None] = lambda source, target, method: None
 
     async def call(self, source: Address, peer: Peer, method: str, body: bytes, deadline_ns: int) -> bytes:
-        """One request, one response. Raises RpcRefused, or Retryable when no answer comes in time."""
-        station = self.stations.get(peer.address)
-        if station is None or not station.is_up:
+        """One request, one response. Raises RpcRefused, or Retryable when no answer comes in time (by the caller's clock)."""
+        station, ours = self.stations.get(peer.address), self.stations.get(source)
+        if station is None or not station.is_up or (ours is not None and not ours.is_up):
             await self.clockwork.sleep(DIAL_FAILS_NS)
             raise Retryable(f"0x{peer.address.hex()[:8]} cannot be reached")
         self.on_sent(source, peer.address, method)
         answer: Future[bytes] = Future()
-        self.clockwork.at(deadline_ns, lambda: answer.fail(Retryable(f"{method}: no answer in time")))
+        late = Retryable(f"{method}: no answer in time")
+        clock = self._clock_of(source)
+        if clock is None:
+            self.clockwork.at(deadline_ns, lambda: answer.fail(late))
+        else:
+            clock.after(deadline_ns - clock.now_ns, lambda: answer.fail(late))
         copies = 2 if self.entropy.randrange(100) < self.duplicates else 1
         for _ in range(copies):
             if self._arrives(source, peer.address, method, is_answer=False):
@@ -73,7 +81,13 @@ class Network:
         if not self._arrives(target, source, method, is_answer=True):
             return
         arrive = (lambda: answer.fail(refused)) if refused is not None else (lambda: answer.set(response))
-        self.clockwork.at(self.clockwork.now_ns + self.entropy.randint(*self.latency_ns), arrive)
+        clock = self._clock_of(source)
+        call = arrive if clock is None else (lambda: clock.arrive(arrive))
+        self.clockwork.at(self.clockwork.now_ns + self.entropy.randint(*self.latency_ns), call)
+
+    def _clock_of(self, node: Address) -> HostClock | None:
+        station = self.stations.get(node)
+        return station.clock if station is not None else None
 
     def _arrives(self, source: Address, target: Address, method: str, is_answer: bool) -> bool:
         if frozenset((source, target)) in self.cut or self.blocks(source, target, method, is_answer):

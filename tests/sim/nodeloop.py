@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from metering.units import NANOS_PER_SECOND
-from tests.sim.clockwork import Clockwork, Future, Task
+from tests.sim.clockwork import Future, Task
 from tests.sim.disk import Disk
+from tests.sim.hostclock import HostClock
 from xnode.errors import Permanent, Retryable
 from xnode.loop import RETRY
 from xnode.milestones import log_milestones
@@ -23,7 +24,7 @@ from xnode.store.journal import Batch
 class Host(Protocol):
     """The machine a loop runs on: time, entropy, fault points, its disk's pace, and tasks that die with it."""
 
-    clockwork: Clockwork
+    clock: HostClock
     disk: Disk
 
     def reach(self, name: str) -> None: ...
@@ -78,8 +79,9 @@ class NodeLoop:
         self._asked += 1
         reply_to = str(self._asked)
         future = self._asking[reply_to] = Future()
-        clockwork = self._host.clockwork
-        clockwork.at(deadline_ns, lambda: future.fail(Retryable("the node did not answer in time")))
+        clock = self._host.clock
+        late = Retryable("the node did not answer in time")
+        clock.after(deadline_ns - clock.now_ns, lambda: future.fail(late))
         self.tell(make_change(reply_to))
         try:
             return await future
@@ -98,7 +100,7 @@ class NodeLoop:
         batch, state = Batch(), self.state
         replies: list[effects.Reply] = []
         for change, done in waiting:
-            entry = Entry(self._host.clockwork.now_ns, self._host.draw_entropy(), change, done)
+            entry = Entry(self._host.clock.now_ns, self._host.draw_entropy(), change, done)
             turn = step(state, entry)
             self._host.on_turn(state, entry, turn)
             state = turn.state
@@ -123,12 +125,12 @@ class NodeLoop:
         for name in names:
             self._host.reach(f"before_commit:{name}")
         for pause_s in RETRY.pauses():
-            await self._host.clockwork.sleep(self._host.commit_ns())
+            await self._host.clock.sleep(self._host.commit_ns())
             try:
                 self._host.disk.commit(batch)
                 break
             except Retryable:
-                await self._host.clockwork.sleep(round(pause_s * NANOS_PER_SECOND))
+                await self._host.clock.sleep(round(pause_s * NANOS_PER_SECOND))
         self._host.on_commit(batch)
         for name in names:
             self._host.reach(f"after_commit:{name}")
@@ -178,7 +180,7 @@ class NodeLoop:
                 return EffectFailed(effect, "deadline", failure)
             left_ns = self._time_left(effect)
             pause_ns = round(pause_s * NANOS_PER_SECOND)
-            await self._host.clockwork.sleep(pause_ns if left_ns is None else min(pause_ns, left_ns))
+            await self._host.clock.sleep(pause_ns if left_ns is None else min(pause_ns, left_ns))
         raise AssertionError("pauses have no end")
 
     async def _within(self, effect: effects.DurableEffect) -> Change | None:
@@ -190,7 +192,7 @@ class NodeLoop:
             return result
         ended: Future[None] = Future()
         task.done.on_done(lambda: ended.set(None))
-        self._host.clockwork.at(self._host.clockwork.now_ns + left_ns, lambda: ended.set(None))
+        self._host.clock.after(left_ns, lambda: ended.set(None))
         await ended
         if task.done.is_done:
             return task.done.result()  # type: ignore[no-any-return]
@@ -198,7 +200,7 @@ class NodeLoop:
         return None
 
     def _time_left(self, effect: effects.DurableEffect) -> int | None:
-        return max(0, effect.deadline_ns - self._host.clockwork.now_ns) if effect.deadline_ns else None
+        return max(0, effect.deadline_ns - self._host.clock.now_ns) if effect.deadline_ns else None
 
     # ---------------------------------------------------------------------------------------------------------- alarms
 
@@ -206,7 +208,7 @@ class NodeLoop:
         wake_at_ns = getattr(record, "wake_at_ns", None)
         if wake_at_ns is not None:
             woke = Woke(str(record.__struct_config__.tag), record.key)  # type: ignore[attr-defined]
-            self._host.clockwork.at(wake_at_ns, lambda: self._ring(woke))
+            self._host.clock.at(wake_at_ns, lambda: self._ring(woke))
 
     def _ring(self, woke: Woke) -> None:
         if self._host_is_ours():

@@ -9,7 +9,14 @@ import structlog
 
 from metering.units import NANOS_PER_SECOND, Hash32
 from scheduler.job import Image, Job, job_hash_of
-from tests.make.nodes import OWNER, PAYER, make_provider_settings, make_submitter_settings
+from tests.make.nodes import (
+    OWNER,
+    PAYER,
+    make_provider_settings,
+    make_submitter_settings,
+    read_provider_defaults,
+    read_submitter_defaults,
+)
 from tests.make.values import (
     DOMAIN,
     NOW_NS,
@@ -122,7 +129,7 @@ class World:
         async def ask() -> None:
             nonlocal answered
             assert machine.loop is not None
-            reply = await machine.loop.ask(make, self.clockwork.now_ns + NANOS_PER_SECOND)
+            reply = await machine.loop.ask(make, machine.now_ns() + NANOS_PER_SECOND)
             answered = isinstance(reply, effects.ReplyOk)
 
         def again() -> None:
@@ -132,6 +139,18 @@ class World:
                 self.clockwork.at(self.clockwork.now_ns + 2 * NANOS_PER_SECOND, again)
 
         again()
+
+    def pause(self, number: int, seconds: float) -> None:
+        """The node does not run for so long (SIGSTOP, a swapping host): its timers are late, its messages wait."""
+        self.machines[number].pause(round(seconds * NANOS_PER_SECOND))
+
+    def suspend(self, number: int, seconds: float) -> None:
+        """The node's whole host does not run for so long (a lid, a virtual machine's pause); its clock goes on."""
+        self.machines[number].pause(round(seconds * NANOS_PER_SECOND), with_host=True)
+
+    def step_clock(self, number: int, seconds: float) -> None:
+        """The clock of the node's host jumps, forth or back."""
+        self.machines[number].step_clock(round(seconds * NANOS_PER_SECOND))
 
     def run_for(self, seconds: float) -> None:
         """Let time pass."""
@@ -232,13 +251,13 @@ class World:
     def _check(self) -> None:
         """After every event: no provider works unpaid for longer than agreed."""
         for machine in self.machines.values():
-            if machine.loop is None or machine.disk.is_full:
-                machine.impaired_at_ns = self.clockwork.now_ns
+            if machine.loop is None or machine.disk.is_full or machine.clock.is_paused:
+                machine.impaired_at_ns = machine.clock.now_ns
             elif machine.provider is not None:
                 for lease_id in machine.containers.running:
                     lease = machine.loop.state.get(ProviderLease, lease_id)
                     if lease is not None:
-                        check_exposure(lease, machine.impaired_at_ns, self.clockwork.now_ns)
+                        check_exposure(lease, machine.impaired_at_ns, machine.clock.now_ns)
 
 
 def make_market(seed: int = 0, providers: int = 1, deposit: int = 100 * TOKEN, **provider: object) -> World:
@@ -247,5 +266,18 @@ def make_market(seed: int = 0, providers: int = 1, deposit: int = 100 * TOKEN, *
     for number in range(1, providers + 1):
         world.add_provider(number, **provider)
     world.add_submitter()
+    world.run_for(1)
+    return world
+
+
+def make_default_market(seed: int = 0, providers: int = 1, deposit: int = 100 * TOKEN) -> World:
+    """The same under the product's default settings, on hosts whose disks are sometimes slow and sometimes very fast, and
+    whose nodes take a while to be reached after a start."""
+    world = World(seed, deposit)
+    machines = [world.add_provider(number, **read_provider_defaults()) for number in range(1, providers + 1)]
+    machines.append(world.add_submitter(**read_submitter_defaults()))
+    for machine in machines:
+        machine.faults.commit_ns = world.entropy.choice(((20_000, 60_000), (1_000_000, 20_000_000), (0, 400_000_000)))
+        machine.faults.net_up_ns = (200_000_000, 5 * NANOS_PER_SECOND)
     world.run_for(1)
     return world
