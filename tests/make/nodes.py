@@ -57,7 +57,7 @@ def read_submitter_defaults() -> dict[str, Any]:
     return {
         "quotes": config.quotes, "quote_wait_ns": QUOTE_WAIT_NS, "thaw": config.thaw_s, "opening_ttl_s": OPENING_TTL_S,
         "silence_ns": config.silence_ns, "max_exposure_intervals": config.max_exposure_intervals,
-        "max_exposure_ns": config.max_exposure_ns,
+        "max_exposure_ns": config.max_exposure_ns, "max_prepay_ns": config.max_prepay_ns,
     }  # fmt: skip
 
 

@@ -54,7 +54,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], Preferences, tuple[str, .
         Preferences(),
         ("99 %", "99.9 %"),
     ),
-    "offer_exposure": ({}, {"exposure_intervals": 3}, Preferences(), ("3 intervals", "at most 2")),
+    "offer_exposure": ({}, {"exposure_intervals": 61}, Preferences(), ("61 intervals", "at most 60")),
     "offer_price": ({"bid": make_tariff()}, {"tariff": make_tariff(TOKEN // 5)}, Preferences(), ("vcpu_hour",)),
     "offer_budget": ({"budget": Amount(7)}, {}, Preferences(), ("7",)),
 }
@@ -153,7 +153,7 @@ def test_the_cost_limit_counts_network_only_with_network() -> None:
         (30, 2, ExposureBound(), ""),
         (60, 1, ExposureBound(), ""),
         (31, 2, ExposureBound(), "62 s, at most 60 s"),
-        (1, 3, ExposureBound(), "3 intervals"),
+        (1, 3, ExposureBound(intervals=2), "3 intervals"),
         (1, 3, ExposureBound(intervals=3), ""),
         (7 * 86_400, 2, ExposureBound(), "1.2096e+06 s"),
         (10, 0, ExposureBound(), "none"),

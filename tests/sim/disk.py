@@ -46,6 +46,7 @@ class Disk:
             self.entries[-1][0] if self.entries else 0,
             tuple(decode(value, Record) for value, is_live in self.records.values() if is_live),  # type: ignore[arg-type]
             tuple((version, decode(value, DurableEffect)) for version, value in effects),  # type: ignore[arg-type]
+            decode(self.entries[-1][1], Entry).at_ns if self.entries else 0,
         )
 
     def make_backup(self) -> Disk:

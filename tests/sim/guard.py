@@ -17,6 +17,7 @@ from metering.voucher import Voucher
 from scheduler.offer import Offer
 from scheduler.quote import Quote
 from tests.sim.ledger import Ledger
+from xnode.node.effects import ReplyVoucher
 from xnode.node.lease import TRANSITIONS
 from xnode.node.records import (
     HeldQuote,
@@ -45,7 +46,10 @@ class Guard:
         self._owners: dict[Address, Address] = {}
         self._witness = Witness(self._separator, self._owners)
         self._promised: dict[Hash32, int] = {}
+        self._promised_ahead: dict[Hash32, int] = {}
         self.vouchered: dict[Hash32, int] = {}
+        self.ahead: dict[Hash32, int] = {}
+        self._plain: set[Voucher] = set()
         self.opened: dict[Hash32, int] = {}
         self.receipts: dict[Hash32, Receipt] = {}
         self.starts: dict[Hash32, Address] = {}
@@ -68,6 +72,7 @@ class Guard:
                     self._on_submitter_lease(node, promises, record)
                 case SubmitterEscrow():
                     self._promised[record.escrow_id] = int(record.cumulative)
+                    self._promised_ahead[record.escrow_id] = int(record.ahead)
 
     def _on_provider_lease(self, node: Address, promises: set[tuple[str, Any]], lease: ProviderLease) -> None:
         promises.update(("Receipt", issued.digest) for issued in lease.issued)
@@ -85,6 +90,9 @@ class Guard:
 
     def on_turn(self, before: State, turn: Turn) -> None:
         """Every lease goes along the table, whatever a step does to it."""
+        for effect in turn.effects:
+            if isinstance(effect, ReplyVoucher):
+                self._plain.add(effect.voucher)
         for record in turn.touched.values():
             if isinstance(record, ProviderLease | SubmitterLease):
                 last = before.get(type(record), record.lease_id)
@@ -119,8 +127,9 @@ class Guard:
             case Voucher():
                 # Steps that share a commit leave only their last sum on disk, which promises the smaller ones too.
                 promised = self._promised.get(value.escrow_id, 0)
-                assert value.cumulative <= promised, "a voucher leaves that is not on disk"
-                self._check_voucher(value)
+                ahead = self._promised_ahead.get(value.escrow_id, 0)
+                assert value.cumulative <= max(promised, ahead), "a voucher leaves that is not on disk"
+                self._check_voucher(value, is_ahead=value not in self._plain)
             case Quote():
                 assert ("Quote", digest) in durable, "a quote leaves that is not on disk"
                 self._check_equivocation(node, make_numbered_document(self._domain, "Quote", value, signature))
@@ -154,11 +163,14 @@ class Guard:
         assert receipt.usage.egress_bytes <= served.egress_bytes, "bytes are charged that were not sent"
         assert receipt.cost == 0 or receipt.lease_id in self.starts, "a lease that never ran is charged"
 
-    def _check_voucher(self, voucher: Voucher) -> None:
+    def _check_voucher(self, voucher: Voucher, is_ahead: bool) -> None:
+        assert voucher.cumulative <= self.opened.get(voucher.escrow_id, 0), "more is vouchered than was reserved"
+        if is_ahead:
+            self.ahead[voucher.escrow_id] = max(self.ahead.get(voucher.escrow_id, 0), int(voucher.cumulative))
+            return
         before = self.vouchered.get(voucher.escrow_id, 0)
         assert voucher.cumulative >= before, f"vouchers fell from {before} to {voucher.cumulative}"
         self.vouchered[voucher.escrow_id] = int(voucher.cumulative)
-        assert voucher.cumulative <= self.opened.get(voucher.escrow_id, 0), "more is vouchered than was reserved"
 
     # --------------------------------------------------------------------------------------------------- chain and host
 
@@ -166,7 +178,8 @@ class Guard:
         """The balances have changed."""
         self._ledger.check_conserved()
         for escrow_id, funds in self._ledger.escrows.items():
-            assert funds.claimed <= self.vouchered.get(escrow_id, 0), "more is claimed than was vouchered"
+            most = max(self.vouchered.get(escrow_id, 0), self.ahead.get(escrow_id, 0))
+            assert funds.claimed <= most, "more is claimed than was vouchered"
 
     def on_start(self, node: Address, lease_id: Hash32) -> None:
         """A workload starts: once for a lease, and in one place."""
@@ -187,8 +200,11 @@ def check_exposure(lease: ProviderLease, impaired_at_ns: int, now_ns: int) -> No
     if lease.status != "running" or lease.started_at_ns is None:
         return
     paid_ns = max(lease.started_at_ns, lease.covered.at_ns, impaired_at_ns)
+    if lease.issued:
+        # Where the engine kept the provider from stating what ran, there was nothing to pay.
+        paid_ns = max(paid_ns, lease.issued[0].receipt.at_ns - lease.terms.interval_ns)
     limit_ns = lease.terms.exposure_intervals * lease.terms.interval_ns + ROUND_NS
-    assert now_ns - paid_ns <= limit_ns, f"unpaid for {(now_ns - paid_ns) / 1e9} s"
+    assert now_ns - paid_ns <= limit_ns, f"unpaid for {(now_ns - paid_ns) / 1e9} s, {lease}"
 
 
 @lru_cache

@@ -26,6 +26,10 @@ class HostClock:
         self._alarms_set = 0
         self._timers: list[Call] = []
         self._arrivals: list[Call] = []
+        self.left_ns: int | None = None
+        """What the clock showed when an absence began that the node has not looked at yet."""
+        self.on_return: Call | None = None
+        """Called when the node is back from a pause, or its clock has jumped: what a beat would show it a moment later."""
 
     @property
     def now_ns(self) -> int:
@@ -81,12 +85,15 @@ class HostClock:
 
     def step(self, by_ns: int) -> None:
         """The clock jumps; alarms that it now shows as due ring, and what only waits for time to pass does not notice."""
+        self._leave()
         self.ahead_ns += by_ns
         for number in [number for number, (at_ns, _) in self._alarms.items() if at_ns <= self.now_ns]:
             self._clockwork.soon(lambda number=number: self._run_timer(lambda: self._ring(number)))  # type: ignore[misc]
+        self._return()
 
     def pause(self) -> None:
         """The node does not run from now on."""
+        self._leave()
         self.is_paused = True
         self.pauses += 1
 
@@ -98,8 +105,17 @@ class HostClock:
         for calls in waiting:
             for call in calls:
                 self._clockwork.soon(lambda call=call: self.arrive(call))  # type: ignore[misc]
+        self._return()
+
+    def _leave(self) -> None:
+        if self.left_ns is None:
+            self.left_ns = self.now_ns
+
+    def _return(self) -> None:
+        if self.on_return is not None:
+            self.soon(self.on_return)
 
     def forget(self) -> None:
         """The node has died: nothing of this life happens any more, and the next one is not paused."""
-        self.is_paused = False
+        self.is_paused, self.left_ns, self.on_return = False, None, None
         self._timers, self._arrivals, self._alarms = [], [], {}

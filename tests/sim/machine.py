@@ -118,12 +118,12 @@ class Machine:
             return
         self.lives += 1
         self.impaired_at_ns = self.clock.now_ns
-        self.loop = NodeLoop(self, self.perform)
+        separator, addrs = self.signer.separator, self.net.multiaddrs()
+        start = NodeStarted(self.address, separator, "sim", addrs, self.provider, self.submitter)
+        self.loop = NodeLoop(self, self.perform, start)
         server = PeerService(self.loop, self, self.signer, None, Archive())  # type: ignore[arg-type]
         station = self.net.network.stations[self.address] = Station(server.methods(), self.spawn, clock=self.clock)
         self._bring_up(station)
-        separator, addrs = self.signer.separator, self.net.multiaddrs()
-        self.tell(NodeStarted(self.address, separator, "sim", addrs, self.provider, self.submitter))
         self.spawn(self._watch_escrows())
 
     def _bring_up(self, station: Station) -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metering.prepay import STEPS, cost_ahead_of
 from metering.units import NANOS_PER_SECOND
 from tests.sim.containers import Behaviour
 from tests.sim.world import World, make_default_market, make_market
+from xnode.node.records import SubmitterJob
 
 SECOND = NANOS_PER_SECOND
 
@@ -97,3 +105,72 @@ def test_a_job_is_done_under_the_default_settings() -> None:
         job_hash = world.submit()
         world.run_until_settled(8000)
         assert world.job(job_hash).end_reason == "completed"
+
+
+# ------------------------------------------------------------------------------------- nobody is judged by our own absence
+
+Absence = tuple[str, int, int]
+"""What happens ("pause", "suspend", "crash", "step"), how many seconds after the last, and for how many."""
+
+SKEW_S = 50
+"""A clock that is further ahead of the other side's is not believed."""
+
+
+def absences(longest_s: int, least_s: int) -> st.SearchStrategy[list[Absence]]:
+    """Of one node, one after the other, with least_s between them at least."""
+    kinds = st.sampled_from(["pause", "suspend", "crash", "step"])
+    return st.lists(st.tuples(kinds, st.integers(least_s, 40), st.integers(0, longest_s)), max_size=5)
+
+
+def play(world: World, number: int, absence: Absence) -> None:
+    kind, after_s, for_s = absence
+    machine = world.machines[number]
+    world.run_until(lambda: machine.is_up and not machine.clock.is_paused)
+    world.run_for(after_s)
+    match kind:
+        case "pause":
+            world.pause(number, for_s)
+        case "suspend":
+            world.suspend(number, for_s)
+        case "step":
+            world.step_clock(number, min(for_s, SKEW_S - machine.clock.ahead_ns // SECOND))
+        case _:
+            machine.faults.down_ns = for_s * SECOND
+            machine.crash()
+
+
+def run_job(world: World, number: int, plan: list[Absence], **job: Any) -> SubmitterJob:
+    """A job of five minutes under these absences of one node, settled."""
+    world.run_for(10)
+    job_hash = world.submit(behaviour=Behaviour(run_ns=300 * SECOND), duration_limit_ns=3600 * SECOND, **job)
+    world.wait_running()
+    for absence in plan:
+        play(world, number, absence)
+    world.run_until_settled(20_000)
+    world.check_end()
+    return world.job(job_hash)
+
+
+@settings(max_examples=int(os.environ.get("EX", "12")), deadline=None)
+@given(seed=st.integers(0, 1000), plan=absences(100, 1))
+def test_a_provider_that_was_away_ends_no_lease_as_unpaid(seed: int, plan: list[Absence]) -> None:
+    # Two minutes of silence count as lost, so this is as long as a provider can be away.
+    assert run_job(make_default_market(seed), 1, plan).end_reason == "completed"
+
+
+@settings(max_examples=int(os.environ.get("EX", "12")), deadline=None)
+@given(seed=st.integers(0, 1000), plan=absences(40, 20))
+def test_a_submitter_that_was_away_for_less_than_may_go_unpaid_loses_no_lease(seed: int, plan: list[Absence]) -> None:
+    assert run_job(make_default_market(seed), 0, plan).end_reason == "completed"
+
+
+@settings(max_examples=int(os.environ.get("EX", "12")), deadline=None)
+@given(seed=st.integers(0, 1000), plan=absences(1500, 20))
+def test_a_submitter_that_prepays_may_be_away_for_as_long_as_it_prepaid(seed: int, plan: list[Absence]) -> None:
+    world = make_default_market(seed)
+    job = run_job(world, 0, plan, prepay_ns=1800 * SECOND)
+    assert job.end_reason == "completed"
+    served = next(iter(world.leases(1)))
+    claimed = max(escrow.claimed for escrow in world.machines[1].chain.chain.ledger.escrows.values())
+    step = cost_ahead_of(served.terms, served.covered, 1800 * SECOND // STEPS) - served.covered.cost
+    assert served.last.cost <= claimed <= served.last.cost + step

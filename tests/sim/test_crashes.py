@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -72,6 +73,15 @@ def make_lost_market(arm: Arm) -> World:
     return world
 
 
+def make_paused_market(arm: Arm) -> World:
+    """Both nodes stand still for a while in the middle of a job."""
+    world = _make_market(arm)
+    world.submit(behaviour=Behaviour(run_ns=12 * SECOND))
+    for machine in world.machines.values():
+        world.clockwork.at(world.clockwork.now_ns + 4 * SECOND, partial(machine.pause, 5 * SECOND))
+    return world
+
+
 def make_orphaned_market(arm: Arm) -> World:
     """The provider dies for good."""
     world = _make_market(arm)
@@ -82,7 +92,7 @@ def make_orphaned_market(arm: Arm) -> World:
 
 MARKETS: dict[str, Callable[[Arm], World]] = {
     "paid": make_paid_market, "stopped": make_stopped_market, "rivals": make_rival_market, "lost": make_lost_market,
-    "orphaned": make_orphaned_market,
+    "orphaned": make_orphaned_market, "paused": make_paused_market,
 }  # fmt: skip
 
 

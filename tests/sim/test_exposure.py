@@ -74,6 +74,7 @@ def test_a_submitter_that_stops_paying_gets_no_more_work_than_both_signed(
 
 def test_an_offer_that_lets_more_go_unpaid_than_we_accept_is_not_considered() -> None:
     world = World()
+    world.market.exposure_bound = ExposureBound(2)
     world.add_provider(exposure_intervals=3)
     world.add_submitter()
     world.run_for(1)

@@ -199,17 +199,82 @@ def test_outputs_that_cannot_be_collected_leave_none_and_empty_the_host() -> Non
 def test_each_interval_reads_the_usage() -> None:
     lease = make_running_lease()
     node = make_provider(lease, make_provider_escrow())
-    assert kinds(node.wake(lease, after_s=5)) == ["ReadUsage"]
-    assert node.get(lease).wake_at_ns == NOW_NS + 15 * SECOND
+    assert kinds(node.wake(lease, after_s=10)) == ["ReadUsage"]
+    assert node.get(lease).wake_at_ns == NOW_NS + 20 * SECOND
+
+
+def test_a_late_look_at_the_usage_does_not_move_those_after_it() -> None:
+    lease = make_running_lease()
+    node = make_provider(lease, make_provider_escrow())
+    node.wake(lease, after_s=13)
+    assert node.get(lease).wake_at_ns == NOW_NS + 20 * SECOND
+
+
+def test_where_one_interval_may_go_unpaid_half_of_it_is_left_to_pay() -> None:
+    lease = make_running_lease(terms=replace(TERMS, exposure_intervals=1))
+    node = make_provider(lease, make_provider_escrow())
+    node.wake(lease, after_s=5)
+    node.tell(changes.UsageRead(LEASE_ID, Counters(5 * SECOND, SECOND)))
+    node.wake(node.get(lease), after_s=4.9)
+    assert node.get(lease).status == "running"
+    node.wake(node.get(lease), after_s=0.1)
+    assert node.get(lease).status == "stopping"
 
 
 def test_unpaid_work_ends_at_the_agreed_number_of_intervals() -> None:
     # Two intervals of ten seconds in these terms and settings.
-    for after_s, status in ((19.9, "running"), (20, "stopping")):
+    for after_s, status in ((9.9, "running"), (10, "stopping")):
         lease = make_running_lease()
         node = make_provider(lease, make_provider_escrow())
-        node.wake(lease, after_s)
+        node.tell(changes.UsageRead(LEASE_ID, Counters(10 * SECOND, SECOND)), after_s=10)
+        node.wake(node.get(lease), after_s)
         assert node.get(lease).status == status
+
+
+def test_work_that_no_receipt_has_stated_yet_is_not_unpaid() -> None:
+    lease = make_running_lease()
+    node = make_provider(lease, make_provider_escrow())
+    assert kinds(node.wake(lease, after_s=60)) == ["ReadUsage"], "our own look at the usage came late"
+    assert node.get(lease).status == "running"
+
+
+def test_a_receipt_that_came_late_has_its_time_to_be_paid() -> None:
+    for after_s, status in ((9.9, "running"), (10, "stopping")):
+        lease = make_running_lease()
+        node = make_provider(lease, make_provider_escrow())
+        node.tell(changes.UsageRead(LEASE_ID, Counters(10 * SECOND, SECOND)), after_s=60)
+        node.wake(node.get(lease), after_s)
+        assert node.get(lease).status == status
+
+
+@pytest.mark.parametrize("away_s, unpaid_s", [(3, 13), (60, 80)])
+def test_the_time_we_were_away_ourselves_is_not_unpaid_time(away_s: int, unpaid_s: int) -> None:
+    # A short absence shifts the limit of twenty seconds; after a long one it begins anew.
+    for after_s, status in ((unpaid_s - away_s - 0.1, "running"), (0.1, "stopping")):
+        if status == "running":
+            lease = make_running_lease()
+            node = make_provider(lease, make_provider_escrow())
+            node.tell(changes.UsageRead(LEASE_ID, Counters(10 * SECOND, SECOND)), after_s=10)
+            node.tell(changes.NodeResumed(away_s * SECOND), after_s=away_s)
+        node.wake(node.get(lease), after_s)
+        assert node.get(lease).status == status
+
+
+def test_a_clock_set_back_while_we_were_down_delays_no_receipt() -> None:
+    lease = make_running_lease(wake_at_ns=NOW_NS + 3600 * SECOND)
+    node = make_provider(lease, make_provider_escrow())
+    node.tell(changes.NodeResumed(-3600 * SECOND))
+    assert node.get(lease).wake_at_ns - NOW_NS <= SECOND
+
+
+def test_a_receipt_never_states_more_running_time_than_passed_since_the_one_before() -> None:
+    lease = make_running_lease()
+    node = make_provider(lease, make_provider_escrow())
+    node.tell(changes.UsageRead(LEASE_ID, Counters(10 * SECOND, SECOND)), after_s=10)
+    node.tell(changes.UsageRead(LEASE_ID, Counters(3610 * SECOND, SECOND)), after_s=10)
+    assert node.get(lease).last.running_ns == 20 * SECOND, "the engine's clock was set forward by an hour"
+    node.tell(changes.WorkloadExited(LEASE_ID, Counters(3615 * SECOND, SECOND), 0, False, False), after_s=5)
+    assert (node.get(lease).last.running_ns, node.get(lease).last.final) == (25 * SECOND, True)
 
 
 def test_usage_becomes_a_receipt_that_is_pushed_with_those_before_it() -> None:
@@ -227,7 +292,7 @@ def test_a_lease_stops_at_its_limits_of_cost(limit: str, reason: str) -> None:
     lease = make_running_lease(terms=replace(TERMS, **{limit: Amount(1)}))
     node = make_provider(lease, make_provider_escrow())
     for _ in range(2):
-        node.tell(changes.UsageRead(LEASE_ID, Counters(5 * SECOND, SECOND)), after_s=1)
+        node.tell(changes.UsageRead(LEASE_ID, Counters(5 * SECOND, SECOND)), after_s=10)
     assert (node.get(lease).status, node.get(lease).stop_reason) == ("stopping", reason)
 
 

@@ -19,6 +19,7 @@ from xnode.node.provider.money import (
     exposure_ns_of,
     is_overexposed,
     issue_receipt,
+    pace_ns_of,
     push_receipts,
     settle_if_paid,
     unpaid_at,
@@ -173,7 +174,7 @@ def on_workload_started(turn: Turn, change: changes.WorkloadStarted) -> None:
         started_at_ns=change.started_at_ns,
         covered_at_ns=turn.at_ns,
         status=status or lease.status,
-        wake_at_ns=turn.at_ns + lease.terms.interval_ns if status else None,
+        wake_at_ns=turn.at_ns + pace_ns_of(turn, lease) if status else None,
     )
     turn.emit(effects.WatchWorkload(lease.lease_id, *turn.slot("watch", lease.lease_id)))
     if status:
@@ -223,7 +224,7 @@ def on_lease_woke(turn: Turn, lease: ProviderLease) -> None:
 
 def _next_interval_of(turn: Turn, lease: ProviderLease) -> int:
     """On the lease's own beat since its start, so that leases that were late together do not stay together."""
-    interval_ns = lease.terms.interval_ns
+    interval_ns = pace_ns_of(turn, lease)
     beat_ns = lease.started_at_ns or lease.requested_at_ns
     next_ns = beat_ns + ((turn.at_ns - beat_ns) // interval_ns + 1) * interval_ns
     due_ns = unpaid_at(turn, lease)

@@ -93,27 +93,32 @@ def _intervals_of(turn: Turn, lease: ProviderLease) -> int:
     return lease.terms.exposure_intervals or (provider.exposure_intervals if provider else 1)
 
 
+def pace_ns_of(turn: Turn, lease: ProviderLease) -> int:
+    """Between two receipts. Where a single interval may go unpaid, half of it is left to pay what the other half cost."""
+    return lease.terms.interval_ns // (1 if _intervals_of(turn, lease) > 1 else 2)
+
+
 def unpaid_at(turn: Turn, lease: ProviderLease) -> int:
     """When unpaid work reaches its limit in time: the agreed number of intervals after the last paid moment.
 
-    Only what was stated can be paid: where our own receipt came late, there are as many intervals but one to answer it.
+    Only what was stated can be paid: where our own receipt came late, there is as much time to answer it all the same.
     """
     interval_ns = lease.terms.interval_ns
     intervals = _intervals_of(turn, lease)
-    limit_ns = lease.covered_at_ns + intervals * interval_ns
+    limit_ns = lease.covered_at_ns + intervals * interval_ns + lease.excused_ns
     if lease.issued:
-        limit_ns = max(limit_ns, lease.issued[0].receipt.at_ns + max(1, intervals - 1) * interval_ns)
+        limit_ns = max(limit_ns, lease.issued[0].receipt.at_ns + intervals * interval_ns - pace_ns_of(turn, lease))
     elif lease.funded:
         # Nothing stated is unpaid: the next look is the next interval's, and then there is.
         limit_ns = max(limit_ns, turn.at_ns + interval_ns)
-    return max(limit_ns + lease.excused_ns, lease.grace_until_ns)
+    return max(limit_ns, lease.grace_until_ns)
 
 
 def is_overexposed(turn: Turn, lease: ProviderLease) -> bool:
     """True when more cost is unpaid than the terms allow, and there was an interval to pay it since it was stated."""
     if turn.at_ns < lease.grace_until_ns or not lease.issued:
         return False
-    stated_ns = lease.issued[0].receipt.at_ns + lease.terms.interval_ns
+    stated_ns = lease.issued[0].receipt.at_ns + pace_ns_of(turn, lease)
     return turn.at_ns >= stated_ns and exposure_of(lease.last.cost, lease.covered.cost) > lease.terms.exposure_limit
 
 
