@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metering.prepay import STEPS, cost_ahead_of
+from metering.prepay import STEPS
+from metering.tariff import cost_ceiling_of
 from metering.units import NANOS_PER_SECOND
 from tests.sim.containers import Behaviour
 from tests.sim.world import World, make_default_market, make_market
@@ -151,20 +151,20 @@ def run_job(world: World, number: int, plan: list[Absence], **job: Any) -> Submi
     return world.job(job_hash)
 
 
-@settings(max_examples=int(os.environ.get("EX", "12")), deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 1000), plan=absences(100, 1))
 def test_a_provider_that_was_away_ends_no_lease_as_unpaid(seed: int, plan: list[Absence]) -> None:
     # Two minutes of silence count as lost, so this is as long as a provider can be away.
     assert run_job(make_default_market(seed), 1, plan).end_reason == "completed"
 
 
-@settings(max_examples=int(os.environ.get("EX", "12")), deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 1000), plan=absences(40, 20))
 def test_a_submitter_that_was_away_for_less_than_may_go_unpaid_loses_no_lease(seed: int, plan: list[Absence]) -> None:
     assert run_job(make_default_market(seed), 0, plan).end_reason == "completed"
 
 
-@settings(max_examples=int(os.environ.get("EX", "12")), deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 1000), plan=absences(1500, 20))
 def test_a_submitter_that_prepays_may_be_away_for_as_long_as_it_prepaid(seed: int, plan: list[Absence]) -> None:
     world = make_default_market(seed)
@@ -172,5 +172,5 @@ def test_a_submitter_that_prepays_may_be_away_for_as_long_as_it_prepaid(seed: in
     assert job.end_reason == "completed"
     served = next(iter(world.leases(1)))
     claimed = max(escrow.claimed for escrow in world.machines[1].chain.chain.ledger.escrows.values())
-    step = cost_ahead_of(served.terms, served.covered, 1800 * SECOND // STEPS) - served.covered.cost
+    step = cost_ceiling_of(served.terms.resources, served.terms.tariff, 1800 * SECOND // STEPS)
     assert served.last.cost <= claimed <= served.last.cost + step

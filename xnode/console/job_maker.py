@@ -118,6 +118,7 @@ class JobMaker:
             regions=jobfile.regions,
             min_stake=Amount(min_stake),
             min_availability_ppm=jobfile.min_availability_ppm,
+            prepay_ns=jobfile.prepay_ns,
         )
 
 

@@ -64,6 +64,7 @@ class JobFile(msgspec.Struct, frozen=True):
     regions: tuple[str, ...]
     min_stake: Money
     min_availability_ppm: int
+    prepay_ns: int
 
 
 def bid_of(jobfile: JobFile, decimals: int) -> Tariff | None:

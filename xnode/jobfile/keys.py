@@ -127,6 +127,14 @@ JOB_KEYS = {
         limits="0 to 1, in millionths",
         example="0.99",
     ),
+    "prepay": Key(
+        DURATION,
+        "How long this node may be away (asleep, stopped, offline) while the job goes on: so much work is paid ahead of its "
+        "receipts, and the provider is trusted with the money.",
+        default="0s: after a minute without payment the provider stops the job",
+        limits="up to `submitter.max_prepay` of the settings",
+        example="8h",
+    ),
 }
 """Every key of a job file."""
 

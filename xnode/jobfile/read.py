@@ -55,6 +55,7 @@ def _jobfile_of(reading: Reading, values: dict[str, Any]) -> JobFile | None:
         regions=values.get("regions", ()),
         min_stake=values.get("min_stake", Money(0, 0)),
         min_availability_ppm=values.get("min_availability", 0),
+        prepay_ns=values.get("prepay", 0),
     )
 
 

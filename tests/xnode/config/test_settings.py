@@ -94,7 +94,7 @@ def test_what_a_provider_asks_for_by_default_is_what_a_submitter_accepts_by_defa
     assert config.provider is not None
     bound = ExposureBound(config.submitter.max_exposure_intervals, config.submitter.max_exposure_ns)
     assert (bound.intervals, bound.time_ns) == (MAX_EXPOSURE_INTERVALS, MAX_EXPOSURE_NS)
-    assert (config.provider.exposure_intervals, config.provider.interval_ns) == (2, 5_000_000_000)
+    assert (config.provider.exposure_intervals, config.provider.interval_ns) == (12, 5_000_000_000)
     assert bound.find_excess(config.provider.interval_ns, config.provider.exposure_intervals) == ""
 
 

@@ -20,7 +20,7 @@ from xnode.node.registry import handles, keep_time, on_failure, wakes
 from xnode.node.state import Turn
 
 MAX_ISSUED = 16
-"""Receipts kept unpaid for one lease: the oldest and the newest."""
+"""Receipts kept unanswered for one lease: the oldest and the newest."""
 
 RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
 """How long a settled lease stays at hand, with its outputs for the submitter to fetch."""
@@ -106,8 +106,9 @@ def unpaid_at(turn: Turn, lease: ProviderLease) -> int:
     interval_ns = lease.terms.interval_ns
     intervals = _intervals_of(turn, lease)
     limit_ns = lease.covered_at_ns + intervals * interval_ns + lease.excused_ns
-    if lease.issued:
-        limit_ns = max(limit_ns, lease.issued[0].receipt.at_ns + intervals * interval_ns - pace_ns_of(turn, lease))
+    stated_ns = _unpaid_since(lease)
+    if stated_ns is not None:
+        limit_ns = max(limit_ns, stated_ns + intervals * interval_ns - pace_ns_of(turn, lease))
     elif lease.funded:
         # Nothing stated is unpaid: the next look is the next interval's, and then there is.
         limit_ns = max(limit_ns, turn.at_ns + interval_ns)
@@ -116,10 +117,15 @@ def unpaid_at(turn: Turn, lease: ProviderLease) -> int:
 
 def is_overexposed(turn: Turn, lease: ProviderLease) -> bool:
     """True when more cost is unpaid than the terms allow, and there was an interval to pay it since it was stated."""
-    if turn.at_ns < lease.grace_until_ns or not lease.issued:
+    stated_ns = _unpaid_since(lease)
+    if stated_ns is None or turn.at_ns < max(lease.grace_until_ns, stated_ns + pace_ns_of(turn, lease)):
         return False
-    stated_ns = lease.issued[0].receipt.at_ns + pace_ns_of(turn, lease)
-    return turn.at_ns >= stated_ns and exposure_of(lease.last.cost, lease.covered.cost) > lease.terms.exposure_limit
+    return exposure_of(lease.last.cost, lease.covered.cost) > lease.terms.exposure_limit
+
+
+def _unpaid_since(lease: ProviderLease) -> int | None:
+    """When the oldest receipt was issued that no voucher covers."""
+    return next((one.receipt.at_ns for one in lease.issued if one.receipt.number > lease.covered.number), None)
 
 
 # ------------------------------------------------------------------------------------------------ receipts and vouchers
@@ -240,6 +246,8 @@ def _cover_lease(turn: Turn, lease: ProviderLease, change: changes.VoucherReceiv
     if issued is None:
         return
     receipt = issued.receipt
+    # A receipt paid by the answer to another lease's stays until its own is answered: an audit wants to see it.
+    is_own = change.lease_id == lease.lease_id
     newer = receipt.number > lease.covered.number
     lease = turn.put(
         lease,
@@ -247,7 +255,7 @@ def _cover_lease(turn: Turn, lease: ProviderLease, change: changes.VoucherReceiv
         # Until the escrow is on chain a voucher may be worth nothing, so the clock of unpaid work runs on.
         covered_at_ns=max(lease.covered_at_ns, receipt.at_ns) if lease.funded else lease.covered_at_ns,
         excused_ns=0 if lease.funded else lease.excused_ns,
-        issued=tuple(other for other in lease.issued if other.receipt.number > receipt.number),
+        issued=tuple(one for one in lease.issued if one.receipt.number > receipt.number) if is_own else lease.issued,
     )
     if lease.status == "ending":
         settle_if_paid(turn, lease, gave_up=False)
