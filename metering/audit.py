@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from metering.checks import check_receipt, check_voucher
-from metering.evidence import CoveredVoucher, LeaseDocument, LeaseEvidence
+from metering.evidence import CoveredVoucher, LeaseDocument, LeaseEvidence, PrepaidVoucher
 from metering.receipt import Receipt, make_first, receipt_digest_of
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
@@ -21,7 +21,8 @@ UNLIMITED_BYTES = U64_MAX
 
 @dataclass(slots=True)
 class LeaseTally:
-    """What was checked of one lease. cost: of the last receipt; covered: of the last receipt that a voucher names."""
+    """What was checked of one lease. cost: of the last receipt; covered: of the last receipt that a voucher names; ahead:
+    the most that vouchers signed ahead promise beyond the receipts that they name."""
 
     lease_id: Hash32
     signatures: int = 0
@@ -29,6 +30,7 @@ class LeaseTally:
     vouchers: int = 0
     cost: int = 0
     covered: int = 0
+    ahead: int = 0
 
 
 @dataclass(slots=True)
@@ -146,7 +148,8 @@ def _check_escrow(leases: list[LeaseEvidence], tallies: dict[Hash32, LeaseTally]
         account.leases[number] = lease
         digests = {receipt_digest_of(lease.document.separator, one.receipt): one.receipt for one in lease.receipts}
         account.receipts[number] = digests
-    refusal = next(filter(None, (_check_vouchers(lease, tallies[lease.lease_id]) for lease in leases)), None)
+    checks = (_check_vouchers(lease, tallies[lease.lease_id]) for lease in leases)
+    refusal = next(filter(None, checks), None)
     if refusal is not None:
         return refusal
     in_order = sorted(
@@ -159,7 +162,8 @@ def _check_escrow(leases: list[LeaseEvidence], tallies: dict[Hash32, LeaseTally]
             return _name(lease, refusal)
     for number, receipt in account.covered.items():
         tallies[account.leases[number].lease_id].covered = receipt.cost
-    return None
+    checks = (_check_ahead(account, lease, tallies[lease.lease_id]) for lease in leases)
+    return next(filter(None, checks), None)
 
 
 def _check_vouchers(lease: LeaseEvidence, tally: LeaseTally) -> Refusal | None:
@@ -175,8 +179,26 @@ def _check_vouchers(lease: LeaseEvidence, tally: LeaseTally) -> Refusal | None:
     return None
 
 
-def _check_coverage(account: _Account, voucher: CoveredVoucher) -> Refusal | None:
-    """The receipts that a voucher names are there, none is older than one that was paid before, and they come to its sum."""
+def _check_ahead(account: _Account, lease: LeaseEvidence, tally: LeaseTally) -> Refusal | None:
+    """Vouchers signed ahead are the submitter's, over receipts that are shown, and never below what those come to."""
+    zero = Voucher(lease.document.terms.escrow_id, ZERO, ZERO_HASH)
+    for voucher in lease.ahead:
+        document, cumulative = lease.document, voucher.signed.voucher.cumulative
+        refusal = check_voucher(zero, voucher.signed, voucher.coverage, document.escrow, document.separator)
+        named = refusal or _find_named(account, voucher)
+        if isinstance(named, Refusal):
+            return _name(lease, named)
+        due = sum(receipt.cost for receipt in named.values())
+        if cumulative < due:
+            detail = f"cumulative {cumulative} signed ahead is below the {due} that its receipts come to"
+            return _name(lease, Refusal("voucher_ahead", detail))
+        tally.ahead = max(tally.ahead, cumulative - due)
+        tally.signatures += 1
+    return None
+
+
+def _find_named(account: _Account, voucher: CoveredVoucher | PrepaidVoucher) -> dict[int, Receipt] | Refusal:
+    """The receipts that a voucher names, by lease number; each must be shown."""
     coverage, cumulative = voucher.coverage, voucher.signed.voucher.cumulative
     folded = _find_folded(account, voucher)
     if folded is None:
@@ -184,15 +206,26 @@ def _check_coverage(account: _Account, voucher: CoveredVoucher) -> Refusal | Non
             "coverage_prefix",
             f"the voucher over {cumulative} folds {coverage.folded} leases into a prefix that their receipts do not give",
         )
-    named = {**dict(enumerate(folded)), **dict(enumerate(coverage.digests, coverage.folded))}
-    due = 0
-    for number, digest in named.items():
+    found = {}
+    for number, digest in {**dict(enumerate(folded)), **dict(enumerate(coverage.digests, coverage.folded))}.items():
         if digest == ZERO_HASH:
             continue
         receipt = account.receipts.get(number, {}).get(digest)
         if receipt is None:
             detail = f"the voucher over {cumulative} names a receipt of lease {number} of the escrow that is not shown"
             return Refusal("coverage_digest", detail)
+        found[number] = receipt
+    return found
+
+
+def _check_coverage(account: _Account, voucher: CoveredVoucher) -> Refusal | None:
+    """The receipts that a voucher names are there, none is older than one that was paid before, and they come to its sum."""
+    cumulative = voucher.signed.voucher.cumulative
+    named = _find_named(account, voucher)
+    if isinstance(named, Refusal):
+        return named
+    due = 0
+    for number, receipt in named.items():
         before = account.covered.get(number)
         if before is not None and receipt.number < before.number:
             detail = f"the voucher over {cumulative} names receipt {receipt.number}; {before.number} was paid before"
@@ -204,7 +237,7 @@ def _check_coverage(account: _Account, voucher: CoveredVoucher) -> Refusal | Non
     return None
 
 
-def _find_folded(account: _Account, voucher: CoveredVoucher) -> tuple[Hash32, ...] | None:
+def _find_folded(account: _Account, voucher: CoveredVoucher | PrepaidVoucher) -> tuple[Hash32, ...] | None:
     """The digests that give the voucher's prefix. A provider may show a last receipt that was never paid."""
     coverage = voucher.coverage
     for candidate in _candidates(account, coverage.folded):

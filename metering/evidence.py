@@ -46,12 +46,21 @@ class CoveredVoucher(msgspec.Struct, frozen=True, array_like=True, forbid_unknow
     coverage: Coverage
 
 
+class PrepaidVoucher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A voucher signed ahead of the receipts it was to cover; coverage: of those that there were."""
+
+    signed: SignedVoucher
+    coverage: Coverage
+
+
 class LeaseEvidence(msgspec.Struct, frozen=True):
-    """All documents of one lease: receipts from number 1 on, vouchers in the order in which they were signed."""
+    """All documents of one lease: receipts from number 1 on, vouchers in the order in which they were signed; ahead:
+    vouchers signed ahead that are claimed, or could be."""
 
     document: LeaseDocument
     receipts: tuple[SignedReceipt, ...]
     vouchers: tuple[CoveredVoucher, ...]
+    ahead: tuple[PrepaidVoucher, ...] = ()
 
     @property
     def lease_id(self) -> Hash32:

@@ -99,7 +99,7 @@ def make_scene() -> Scene:
     """Always the same one."""
     world = World(seed=7)
     world.add_provider(1, promise=Promise(900_000, 250_000), region=EVIL, allows_network=True)
-    world.add_submitter()
+    world.add_submitter(max_prepay_ns=3600 * SECOND)
     world.run_for(1)
     output = OutputFile("sub/result.txt", Blob(Hash32(hashlib.sha256(RESULT).digest()), len(RESULT)))
     broken = world.submit(name="broken", behaviour=Behaviour(run_ns=600 * SECOND, vanish_ns=30 * SECOND))
@@ -114,7 +114,7 @@ def make_scene() -> Scene:
     world.run_until_settled()
     misfit = world.submit(name="too-large", resources=make_resources(gpus=9, gpu_model="H200"))
     world.run_for(5)
-    running = world.submit(name="running", behaviour=Behaviour(run_ns=600 * SECOND))
+    running = world.submit(name="running", behaviour=Behaviour(run_ns=600 * SECOND), prepay_ns=SECOND)
     world.wait_running()
     world.run_for(12)
     world.submit(name="waiting")

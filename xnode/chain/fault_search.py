@@ -6,7 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from metering.capacity import answer_digest_of, verdict_digest_of
 from metering.eip712 import typed_digest
-from metering.evidence import AnswerDocument, CoveredVoucher, LeaseDocument, NumberedDocument, VerdictDocument
+from metering.evidence import (
+    AnswerDocument,
+    CoveredVoucher,
+    LeaseDocument,
+    NumberedDocument,
+    PrepaidVoucher,
+    VerdictDocument,
+)
 from metering.faults import (
     Device,
     Owners,
@@ -24,7 +31,15 @@ from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.overuse import find_overuse
 
-SignedDocument = LeaseDocument | SignedReceipt | CoveredVoucher | NumberedDocument | AnswerDocument | VerdictDocument
+SignedDocument = (
+    LeaseDocument
+    | SignedReceipt
+    | CoveredVoucher
+    | PrepaidVoucher
+    | NumberedDocument
+    | AnswerDocument
+    | VerdictDocument
+)
 
 MAX_HISTORY = 200
 """Verdicts on one provider that its receipts are held against, the newest."""
@@ -67,7 +82,7 @@ async def read_proven(rpc: JsonRpc, manifest: Manifest, proofs: Sequence[Proof])
 
 def _is_of(document: SignedDocument, separator: Hash32, capacity: Hash32) -> bool:
     match document:
-        case SignedReceipt() | CoveredVoucher():
+        case SignedReceipt() | CoveredVoucher() | PrepaidVoucher():
             return True  # They do not say; a signature in another domain recovers to no key that is bound.
         case LeaseDocument() | NumberedDocument():
             return document.separator == separator

@@ -78,7 +78,7 @@ async def contradictions(console: Console, _params: NoParams) -> list[Document]:
 
 def show_documents(evidence: LeaseEvidence) -> Iterator[Document]:
     """Each document of a lease, the lease's own first."""
-    for one in (evidence.document, *evidence.receipts, *evidence.vouchers):
+    for one in (evidence.document, *evidence.receipts, *evidence.vouchers, *evidence.ahead):
         yield Document(type(one).__name__, to_hex(encode(one)), to_hex(evidence.lease_id))
 
 

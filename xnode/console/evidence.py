@@ -8,7 +8,14 @@ from msgspec.structs import replace
 
 from metering.checks import check_receipts, check_voucher
 from metering.eip712 import Domain
-from metering.evidence import CoveredVoucher, LeaseDocument, LeaseEvidence, NumberedDocument, make_numbered_document
+from metering.evidence import (
+    CoveredVoucher,
+    LeaseDocument,
+    LeaseEvidence,
+    NumberedDocument,
+    PrepaidVoucher,
+    make_numbered_document,
+)
 from metering.receipt import SignedReceipt, make_first
 from metering.signature import is_signed_by
 from metering.terms import Escrow, lease_id_of
@@ -18,7 +25,7 @@ from scheduler.book import Equivocation
 from xnode.errors import ExitCode, UserError
 from xnode.node import changes
 from xnode.node.changes import Change
-from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.records import ProviderEscrow, ProviderLease, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.ports.wallet import Signer
 from xnode.store.journal import Journal
 
@@ -59,7 +66,9 @@ class EvidenceMaker:
                 receipts = await self.read_accepted(lease, network.get(lease.job_hash, 0))
                 found.append(LeaseEvidence(document, receipts, ()))
         found.sort(key=_lease_number)
-        return found[:-1] + [replace(last, vouchers=self._make_last_voucher(escrow)) for last in found[-1:]]
+        if found:
+            found[-1] = replace(found[-1], vouchers=self._make_last_voucher(escrow), ahead=self._make_ahead(escrow))
+        return found
 
     async def make_earned(self, escrow_id: Hash32) -> list[LeaseEvidence]:
         """All leases that we serve on an escrow that pays us."""
@@ -68,7 +77,7 @@ class EvidenceMaker:
             if isinstance(lease, ProviderLease) and _is_on(lease, escrow_id):
                 document = self._make_document(lease, lease.escrow, submitter_signature=lease.terms_signature)
                 receipts, vouchers = await self._read_vouchered(lease)
-                found.append(LeaseEvidence(document, receipts, vouchers))
+                found.append(LeaseEvidence(document, receipts, vouchers, await self._read_ahead(lease)))
         return sorted(found, key=_lease_number)
 
     def _make_document(
@@ -104,6 +113,14 @@ class EvidenceMaker:
         receipts_hash = fold_receipts(coverage.prefix, coverage.digests)
         voucher = Voucher(escrow.escrow_id, escrow.cumulative, receipts_hash)
         return (CoveredVoucher(SignedVoucher(voucher, self.signer.sign("Voucher", voucher)), coverage),)
+
+    def _make_ahead(self, escrow: SubmitterEscrow) -> tuple[PrepaidVoucher, ...]:
+        """The highest promise: how much of it is claimed is the provider's to say, and the chain's."""
+        if escrow.ahead <= escrow.cumulative:
+            return ()
+        coverage = escrow.ahead_coverage
+        voucher = Voucher(escrow.escrow_id, escrow.ahead, fold_receipts(coverage.prefix, coverage.digests))
+        return (PrepaidVoucher(SignedVoucher(voucher, self.signer.sign("Voucher", voucher)), coverage),)
 
     async def _find_countersignature(self, lease: SubmitterLease) -> bytes:
         for change in await self._read(lease.lease_id, "LeaseAccepted"):
@@ -144,6 +161,16 @@ class EvidenceMaker:
             signature = self.signer.sign("Receipt", issued.receipt)
             receipts[issued.receipt.number] = SignedReceipt(issued.receipt, signature)
         return tuple(receipts[number] for number in sorted(receipts)), tuple(vouchers)
+
+    async def _read_ahead(self, lease: ProviderLease) -> tuple[PrepaidVoucher, ...]:
+        """The voucher signed ahead that pays the escrow's leases, if one does and this lease's receipts brought it."""
+        record = await self.journal.read_record(ProviderEscrow, lease.terms.escrow_id)
+        payable = record.payable if isinstance(record, ProviderEscrow) else None
+        for change in await self._read(lease.lease_id, "VoucherReceived"):
+            assert isinstance(change, changes.VoucherReceived)
+            if payable in change.ahead:
+                return (PrepaidVoucher(payable, change.coverage),)
+        return ()
 
     async def _read(self, lease_id: Hash32, kind: str) -> list[Change]:
         return [entry.change for entry in await self.journal.read_entries(lease_id, (kind,), MAX_ENTRIES)]

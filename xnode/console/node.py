@@ -6,9 +6,10 @@ import os
 
 from xnode.console.console import Console
 from xnode.console.method import NoParams, control_method
-from xnode.control.views import NodeStatus
+from xnode.control.views import NodeStatus, StopNotice, StopRow
 from xnode.node.lease import OPEN
-from xnode.node.records import ProviderLease, SubmitterLease
+from xnode.node.records import ProviderLease, SubmitterJob, SubmitterLease
+from xnode.node.submitter.ahead import paid_until
 from xnode.text.hex import to_hex
 
 
@@ -39,6 +40,23 @@ async def describe_node(console: Console) -> NodeStatus:
 async def status(console: Console, _params: NoParams) -> NodeStatus:
     """How the node is."""
     return await describe_node(console)
+
+
+@control_method("node.stop_notice")
+async def stop_notice(console: Console, _params: NoParams) -> StopNotice:
+    """What happens to jobs and workloads under way once this node is stopped."""
+    state = console.loop.state
+    rows = []
+    for lease in state.all(SubmitterLease):
+        job = state.get(SubmitterJob, lease.job_hash)
+        if job is not None and lease.status in OPEN:
+            until_ns, is_prepaid = paid_until(state, lease)
+            rows.append(StopRow(lease.job_hash.hex(), job.job.name, until_ns, is_prepaid))
+    return StopNotice(
+        jobs=tuple(sorted(rows, key=lambda row: row.until_ns)),
+        waiting=sum(job.status in ("searching", "quoting", "leasing") for job in state.all(SubmitterJob)),
+        serving=sum(lease.status in OPEN for lease in state.all(ProviderLease)),
+    )
 
 
 @control_method("node.stop")

@@ -49,6 +49,25 @@ class NodeStatus(msgspec.Struct, frozen=True):
     ready: dict[str, str] = {}
 
 
+class StopRow(msgspec.Struct, frozen=True):
+    """A job that goes on without this node. until_ns: when its provider stops it as unpaid at the latest; is_prepaid: by
+    vouchers signed ahead."""
+
+    job_id: str
+    name: str
+    until_ns: int
+    is_prepaid: bool = False
+
+
+class StopNotice(msgspec.Struct, frozen=True):
+    """node.stop_notice: what happens to work under way once this node is stopped. waiting: jobs of ours without a lease;
+    serving: workloads of others."""
+
+    jobs: tuple[StopRow, ...] = ()
+    waiting: int = 0
+    serving: int = 0
+
+
 class OfferRow(msgspec.Struct, frozen=True):
     """offer.list. hour_price: one fully used hour of all that is free; promise: of availability, "99 %, or 10 % back";
     latency_ms: None until it was measured; reputation: a cautious chance that a lease ends well, by our own leases, None

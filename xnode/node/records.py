@@ -11,7 +11,7 @@ from metering.sla import NO_PROMISE, Promise
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
 from metering.units import ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
-from metering.voucher import Coverage, SignedVoucher
+from metering.voucher import NO_COVERAGE, Coverage, SignedVoucher
 from scheduler.job import Job, OutputFile
 from scheduler.offer import HardwareProfile, SignedOffer
 from scheduler.preferences import MAX_EXPOSURE_INTERVALS, MAX_EXPOSURE_NS, ExposureBound
@@ -350,7 +350,7 @@ class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):
     """An escrow we pay from. folded, prefix, closed_cost: leases settled and folded away; lines: the ones after them, in
     order of lease number; opening_until_ns: an opening we signed may still reach the chain until then; withdrawals: how
     many times we asked the chain for the rest; ahead, ahead_at_ns: the most that vouchers signed ahead promise, and when
-    the last of them were signed."""
+    the last of them were signed; ahead_coverage: of the receipts that the highest of them names."""
 
     escrow_id: Hash32
     escrow: Escrow
@@ -367,6 +367,7 @@ class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):
     wake_at_ns: int | None = None
     ahead: Amount = ZERO
     ahead_at_ns: int = 0
+    ahead_coverage: Coverage = NO_COVERAGE
 
     @property
     def key(self) -> bytes:

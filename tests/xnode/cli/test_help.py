@@ -68,7 +68,7 @@ def test_commands_come_in_the_order_of_a_life() -> None:
     order = {name: list(group.list_commands(click.Context(group))) for name, group in GROUPS.items()}
     assert order["provider"][:6] == ["init", "run", "status", "price", "earnings", "withdraw"]
     assert order["job"][:5] == ["init", "validate", "plan", "submit", "ls"]
-    assert order["daemon"] == ["init", "run", "status", "stop"]
+    assert order["daemon"] == ["init", "run", "start", "status", "stop"]
     assert order["pay"][:2] == ["deposit", "balance"]
     assert order[""][:2] == ["wallet", "provider"] and order[""][-1] == "completion"
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import msgspec
 import pytest
 
 from metering.audit import audit_evidence
 from metering.codec import decode
 from metering.eip712 import Domain
 from metering.evidence import LeaseEvidence
-from metering.units import NANOS_PER_SECOND, Address, Hash32
+from metering.units import NANOS_PER_SECOND, ZERO, Address, Hash32
+from metering.voucher import SignedVoucher
 from tests.make.values import DOMAIN
 from tests.sim.containers import Behaviour
 from tests.sim.disk import Disk
-from tests.sim.world import World, make_market
+from tests.sim.world import World, make_default_market, make_market
 from xnode.console.evidence import EvidenceMaker
 from xnode.errors import UserError
 from xnode.node.changes import Entry
-from xnode.node.records import Record
+from xnode.node.records import Record, SubmitterJob
 from xnode.node.state import kind_of
 from xnode.store.journal import find_subject
 
@@ -35,6 +37,10 @@ class DiskJournal:
         entries = (decode(data, Entry) for _, data in self.disk.entries)
         found = [one for one in entries if find_subject(one) == subject and type(one.change).__name__ in kinds]
         return tuple(found[:limit])
+
+    async def read_record(self, record_type: type[Record], key: bytes) -> Record | None:
+        data, _ = self.disk.records.get((kind_of(record_type), key), (None, False))
+        return decode(data, Record) if data is not None else None  # type: ignore[arg-type]
 
     async def read_records(self, record_type: type[Record]) -> tuple[Record, ...]:
         wanted = kind_of(record_type)
@@ -84,6 +90,32 @@ async def test_documents_of_a_running_job_hold_too() -> None:
         assert audit_evidence(documents).refusal is None
         assert len(documents[0].receipts) >= 3 and documents[0].vouchers
     world.run_until_settled()
+
+
+async def test_what_a_prepaid_lease_was_paid_while_its_submitter_slept_holds() -> None:
+    world = make_default_market(3)
+    world.run_for(5)
+    world.submit(behaviour=Behaviour(run_ns=300 * SECOND), prepay_ns=1800 * SECOND, duration_limit_ns=3600 * SECOND)
+    world.wait_running()
+    world.run_for(20)
+    world.pause(0, 900)
+    world.run_until(lambda: world.paid_to(1) > 0, 900)
+    (escrow_id,) = world.ledger.escrows
+    claimed = world.paid_to(1)
+    for number in (0, 1):
+        maker = make_maker(world, number)
+        documents = await (maker.make_earned if number else maker.make_paid)(escrow_id)
+        audit = audit_evidence(documents)
+        assert audit.refusal is None, audit.refusal
+        (tally,) = audit.tallies
+        assert tally.covered + tally.ahead >= claimed > tally.covered, "more was claimed than any receipt shows"
+        low = msgspec.structs.replace(documents[0].ahead[0].signed.voucher, cumulative=ZERO)
+        signed = SignedVoucher(low, world.machines[0].signer.sign("Voucher", low))
+        forged = msgspec.structs.replace(documents[0].ahead[0], signed=signed)
+        refusal = audit_evidence([msgspec.structs.replace(documents[0], ahead=(forged,))]).refusal
+        assert refusal is not None and refusal.code == "voucher_ahead"
+    world.run_until_settled(8000)
+    assert {job.end_reason for job in world.machines[0].loop.state.all(SubmitterJob)} == {"completed"}  # type: ignore[union-attr]
 
 
 async def test_no_document_of_a_lease_is_signed_for_other_contracts_than_its_own() -> None:

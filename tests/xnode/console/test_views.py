@@ -73,6 +73,7 @@ async def ask_all(submitter: Console, provider: Console, folder: Path, scene: Sc
         for params in questions:
             yield await ask(console, name, **params)
     yield await ask(provider, "node.status")
+    yield await ask(provider, "node.stop_notice")
     yield await ask(submitter, "job.submit", **place[0])
     yield await ask(provider, "provider.set_price", prices={"gpu_hour": "1.5"})
 

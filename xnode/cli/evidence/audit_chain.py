@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from metering.evidence import LeaseEvidence
 from metering.refusal import Refusal
 from metering.units import Hash32
+from metering.voucher import SignedVoucher
 from xnode.chain.contracts.events import CLAIMED, Claimed
 from xnode.chain.node.history import read_history
 from xnode.chain.node.json_rpc import JsonRpc
@@ -43,12 +44,8 @@ def check_claim(claim: Claimed | None, leases: Sequence[LeaseEvidence]) -> Refus
         return Refusal(
             "chain_claimed", f"{claim.claimed} is claimed on chain, and the vouchers shown promise {promised}"
         )
-    hashes = {
-        one.signed.voucher.receipts_hash
-        for lease in leases
-        for one in lease.vouchers
-        if one.signed.voucher.cumulative == claim.claimed
-    }
+    vouchers = (one.voucher for one in _list_promises(leases))
+    hashes = {one.receipts_hash for one in vouchers if one.cumulative == claim.claimed}
     if hashes and claim.receipts_hash not in hashes:
         return Refusal(
             "chain_receipts_hash", f"{claim.claimed} was claimed under a hash of other receipts than the ones shown"
@@ -63,7 +60,12 @@ async def _read_claim(rpc: JsonRpc, deployment: Deployment, escrow_id: Hash32) -
 
 
 def _find_promised(leases: Sequence[LeaseEvidence]) -> int:
-    return max((int(one.signed.voucher.cumulative) for lease in leases for one in lease.vouchers), default=0)
+    return max((int(one.voucher.cumulative) for one in _list_promises(leases)), default=0)
+
+
+def _list_promises(leases: Sequence[LeaseEvidence]) -> list[SignedVoucher]:
+    plain = [one.signed for lease in leases for one in lease.vouchers]
+    return plain + [one.signed for lease in leases for one in lease.ahead]
 
 
 def _describe(claim: Claimed | None, escrow_id: Hash32, promised: int) -> str:

@@ -6,7 +6,7 @@ import json
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from metering.codec import decode_strict, encode
 from metering.eip712 import keccak
@@ -16,6 +16,7 @@ from metering.evidence import (
     LeaseDocument,
     LeaseEvidence,
     NumberedDocument,
+    PrepaidVoucher,
     VerdictDocument,
 )
 from metering.receipt import SignedReceipt
@@ -30,15 +31,21 @@ MAX_FILE_BYTES = 4 << 20
 MAX_FILES = 100_000
 """Of one reading: the receipts of a lease of six days."""
 
-LeaseEvidencePart = LeaseDocument | SignedReceipt | CoveredVoucher
+LeaseEvidencePart = LeaseDocument | SignedReceipt | CoveredVoucher | PrepaidVoucher
 SignedDocument = LeaseEvidencePart | NumberedDocument | AnswerDocument | VerdictDocument
 
-_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (LeaseDocument, SignedReceipt, CoveredVoucher)}
-_NAMES = {"lease": LeaseDocument, "receipt": SignedReceipt, "voucher": CoveredVoucher}
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(LeaseEvidencePart)}
+_NAMES: dict[str, type[Any]] = {
+    "lease": LeaseDocument,
+    "receipt": SignedReceipt,
+    "voucher": CoveredVoucher,
+    "prepaid": PrepaidVoucher,
+}
 _TYPES: dict[str, type[Any]] = {
     "Lease": LeaseDocument,
     "Receipt": SignedReceipt,
     "Voucher": CoveredVoucher,
+    "Prepaid": PrepaidVoucher,
     "Offer": NumberedDocument,
     "Quote": NumberedDocument,
     "Answer": AnswerDocument,
@@ -61,7 +68,7 @@ def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
     vouchers = 0
     for row in rows:
         document: LeaseEvidencePart = decode_strict(bytes.fromhex(row["bytes"].removeprefix("0x")), _KINDS[row["type"]])
-        vouchers = vouchers + 1 if isinstance(document, CoveredVoucher) else 0
+        vouchers = vouchers + 1 if isinstance(document, CoveredVoucher | PrepaidVoucher) else 0
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / _make_name(document, row["lease_id"].removeprefix("0x")[:8], vouchers)
         path.write_text(json.dumps(make_page(document), indent=2) + "\n")
@@ -97,6 +104,8 @@ def _make_name(document: LeaseEvidencePart, lease: str, vouchers: int) -> str:
             return f"receipt-{lease}-{document.receipt.number:012}.json"
         case CoveredVoucher():
             return f"voucher-{lease}-{vouchers:06}.json"
+        case PrepaidVoucher():
+            return f"prepaid-{lease}-{vouchers:06}.json"
 
 
 def make_page(document: SignedDocument) -> dict[str, Any]:
@@ -115,9 +124,10 @@ def make_page(document: SignedDocument) -> dict[str, Any]:
             }
         case SignedReceipt():
             shown = {"type": "Receipt", **_show(document.receipt), "signature": _show(document.signature)}
-        case CoveredVoucher():
+        case CoveredVoucher() | PrepaidVoucher():
             signed = document.signed
-            shown = {"type": "Voucher", **_show(signed.voucher), "coverage": _show(document.coverage)}
+            kind = "Voucher" if isinstance(document, CoveredVoucher) else "Prepaid"
+            shown = {"type": kind, **_show(signed.voucher), "coverage": _show(document.coverage)}
             shown["signature"] = _show(signed.signature)
         case NumberedDocument():
             shown = {
@@ -210,7 +220,7 @@ def _make_evidence(folder: Path, lease: str, found: dict[str, list[Any]]) -> Lea
         raise _refuse(
             folder / f"lease-{lease}.json", "document_name", f"holds the terms of lease 0x{document.lease_id.hex()}"
         )
-    return LeaseEvidence(document, tuple(found["receipt"]), tuple(found["voucher"]))
+    return LeaseEvidence(document, tuple(found["receipt"]), tuple(found["voucher"]), tuple(found["prepaid"]))
 
 
 def _read_document(path: Path, kind: type[Any]) -> Any:

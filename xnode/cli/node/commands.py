@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def run(app: App) -> None:
     run_here(app.load_config())
 
 
+@daemon.command("start")
+@pass_app
+def start(app: App) -> None:
+    """Start it in the background; it goes on when the terminal is closed."""
+    from xnode.cli.node.launch import ensure_daemon
+
+    ensure_daemon(app.home)
+    say(f"running (pid {app.control.call('node.status')['pid']})")
+
+
 @daemon.command("status")
 @output_option
 @pass_app
@@ -55,10 +66,13 @@ def status(app: App, screen: Screen) -> None:
 @daemon.command("stop")
 @pass_app
 def stop(app: App) -> None:
-    """Stop the daemon. Jobs go on at their providers until unpaid work reaches its limit."""
+    """Stop the daemon. Jobs go on at their providers until unpaid work reaches its limit; it says until when."""
     from xnode.cli.node.launch import wait_until_gone
+    from xnode.cli.node.view import describe_stop
 
     pid = app.control.call("node.status")["pid"]
+    for line in describe_stop(app.control.call("node.stop_notice"), time.time_ns()):
+        say(line)
     with suppress(UserError):
         # It may be gone before its answer is out; whether it is, we look for ourselves.
         app.control.call("node.stop")

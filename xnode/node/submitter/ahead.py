@@ -7,7 +7,7 @@ from metering.units import Amount
 from metering.voucher import Voucher, fold_receipts
 from xnode.node.lease import OPEN
 from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
-from xnode.node.state import Turn
+from xnode.node.state import State, Turn
 
 RENEWALS = 8
 """They are signed anew when this part of the time has passed: what is left is most of what the job asks for."""
@@ -15,7 +15,9 @@ RENEWALS = 8
 
 def sign_ahead(turn: Turn, escrow: SubmitterEscrow) -> tuple[Voucher, ...]:
     """The vouchers that go with the next one, rising; none when no lease of the escrow prepays, or they are fresh."""
-    prepaid_ns = {line.lease_id: _prepay_ns_of(turn, line) for line in escrow.lines}
+    prepaid_ns = {
+        line.lease_id: _prepay_ns_of(turn.state, turn.get(SubmitterLease, line.lease_id)) for line in escrow.lines
+    }
     times_ns = [ns for ns in prepaid_ns.values() if ns]
     if not times_ns or turn.at_ns < escrow.ahead_at_ns + min(times_ns) // RENEWALS:
         return ()
@@ -27,14 +29,27 @@ def sign_ahead(turn: Turn, escrow: SubmitterEscrow) -> tuple[Voucher, ...]:
         if cumulative > last:
             last = cumulative
             ahead.append(Voucher(escrow.escrow_id, cumulative, receipts_hash))
-    turn.put(escrow, ahead=max(last, escrow.ahead), ahead_at_ns=turn.at_ns)
+    if last >= escrow.ahead:
+        escrow = turn.put(escrow, ahead=last, ahead_coverage=escrow.coverage)
+    turn.put(escrow, ahead_at_ns=turn.at_ns)
     return tuple(ahead)
 
 
-def _prepay_ns_of(turn: Turn, line: PaidLine) -> int:
-    lease = turn.get(SubmitterLease, line.lease_id)
-    job = turn.get(SubmitterJob, lease.job_hash) if lease else None
-    settings = turn.state.settings.submitter
+def paid_until(state: State, lease: SubmitterLease) -> tuple[int, bool]:
+    """Until when the lease's provider goes on without another word of ours, in nanoseconds UTC, and whether that is because
+    of vouchers signed ahead."""
+    terms = lease.terms
+    unpaid_ns = max(1, terms.exposure_intervals) * terms.interval_ns
+    until_ns = (lease.last.at_ns if lease.last.number else lease.heard_at_ns) + unpaid_ns
+    escrow = state.get(SubmitterEscrow, terms.escrow_id)
+    prepay_ns = _prepay_ns_of(state, lease)
+    ahead_ns = escrow.ahead_at_ns + prepay_ns + unpaid_ns if escrow and escrow.ahead_at_ns and prepay_ns else 0
+    return max(until_ns, ahead_ns), ahead_ns > until_ns
+
+
+def _prepay_ns_of(state: State, lease: SubmitterLease | None) -> int:
+    job = state.get(SubmitterJob, lease.job_hash) if lease else None
+    settings = state.settings.submitter
     if lease is None or job is None or settings is None or lease.status not in OPEN or lease.stop_asked_at_ns:
         return 0
     return 0 if lease.last.final or lease.end_reason else min(job.job.prepay_ns, settings.max_prepay_ns)
