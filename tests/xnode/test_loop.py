@@ -16,6 +16,7 @@ from sqlalchemy import Engine, select
 from metering.codec import decode
 from metering.units import NANOS_PER_SECOND, Amount
 from tests.make.nodes import make_provider_settings, make_started, make_submitter_settings
+from tests.make.records import make_running_lease
 from tests.make.values import address_of, make_job, make_signed_offer, make_tariff
 from xnode.clock import SystemClock
 from xnode.errors import Permanent, Retryable
@@ -23,7 +24,7 @@ from xnode.logs import log_id_of
 from xnode.loop import Loop
 from xnode.node import changes, effects
 from xnode.node.records import Candidate, Numbers, SubmitterJob
-from xnode.node.state import State, kind_of
+from xnode.node.state import State, Turn, kind_of
 from xnode.node.step import step
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
@@ -69,12 +70,29 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     opened.dispose()
 
 
+class JumpingClock:
+    """The system's clock, and what a test adds to it: so a process sees that it was stopped."""
+
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+        self.ahead_ns = 0
+
+    def now_ns(self) -> int:
+        return self._clock.now_ns() + self.ahead_ns
+
+
 @asynccontextmanager
-async def run_loop(engine: Engine, perform: Perform, journal: Journal | None = None) -> AsyncIterator[Loop]:
+async def run_loop(
+    engine: Engine,
+    perform: Perform,
+    journal: Journal | None = None,
+    start: changes.NodeStarted | None = None,
+    clock: JumpingClock | None = None,
+) -> AsyncIterator[Loop]:
     """One life of a node; leaving it is a crash."""
-    loop = Loop(journal or Journal(engine), SystemClock(), perform)
+    loop = Loop(journal or Journal(engine), clock or SystemClock(), perform)
     async with trio.open_nursery() as nursery:
-        await nursery.start(loop.run)
+        await nursery.start(loop.run, start)
         yield loop
         nursery.cancel_scope.cancel()
 
@@ -307,6 +325,96 @@ async def test_an_alarm_rings_after_a_restart_too(engine: Engine) -> None:
         first = loop.state.standing_offer.number
     async with run_loop(engine, Recorder()) as loop:
         await wait_until(loop, lambda state: state.numbers.offer > first)
+
+
+async def lease_to_others(engine: Engine) -> None:
+    """A running lease in the store, whose alarm is due."""
+    at_ns = SystemClock().now_ns()
+    turn, batch = Turn(State(), at_ns, bytes(32)), Batch()
+    lease = turn.put(make_running_lease(), covered_at_ns=at_ns, wake_at_ns=at_ns + NANOS_PER_SECOND)
+    loaded = await Journal(engine).load()
+    batch.add(loaded.seq, changes.Entry(at_ns, bytes(32), changes.Woke("provider_lease", lease.key)), turn)
+    await Journal(engine).commit(batch)
+
+
+async def test_no_alarm_is_judged_before_the_start_is_durable(engine: Engine) -> None:
+    settings = make_provider_settings(1, offer_ttl_ns=NANOS_PER_SECOND)
+    async with run_loop(engine, Recorder(), start=make_started(1, provider=settings)) as loop:
+        await wait_until(loop, lambda state: state.standing_offer.number > 0)
+    await lease_to_others(engine)
+    before = len(read_entries(engine))
+    clock = JumpingClock()
+    clock.ahead_ns = 3600 * NANOS_PER_SECOND
+    async with run_loop(engine, never, start=make_started(1, provider=settings), clock=clock) as loop:
+        await wait_until(loop, lambda state: loop.entries > 2)
+    started, *others = (one.change for one in read_entries(engine)[before:])
+    assert isinstance(started, changes.NodeStarted) and 3590 < started.away_ns / NANOS_PER_SECOND < 3610
+    assert any(isinstance(change, changes.Woke) for change in others), "what was due is still looked at"
+
+
+async def test_an_effect_keeps_the_time_it_had_left_when_we_were_away(engine: Engine) -> None:
+    for clock in (None, JumpingClock()):
+        tried = trio.Event()
+
+        async def perform(effect: effects.DurableEffect, tried: trio.Event = tried) -> changes.Change:
+            tried.set()
+            return await never(effect)
+
+        start = make_started(1, submitter=make_submitter_settings())
+        if clock is not None:
+            clock.ahead_ns = 3600 * NANOS_PER_SECOND
+        async with run_loop(engine, perform, start=start, clock=clock) as loop:
+            if clock is None:
+                await submit(loop, deadline(), 1)
+                await lease_to_others(engine)
+            with trio.fail_after(DEADLINE_S):
+                await tried.wait()
+            if clock is not None:
+                # Stopped once more, in the middle of it.
+                clock.ahead_ns *= 2
+                await wait_until(loop, lambda state: any(_find_absences(engine)))
+                await trio.testing.wait_all_tasks_blocked()
+    assert find_failures(engine) == [], "nobody answered in the hours in which nobody was asked"
+
+
+def _find_absences(engine: Engine) -> list[int]:
+    found = [entry.change for entry in read_entries(engine)]
+    return [one.away_ns for one in found if isinstance(one, changes.NodeResumed)]
+
+
+async def test_an_absence_is_noted_before_what_waits_and_only_then(engine: Engine) -> None:
+    await lease_to_others(engine)
+    before = len(read_entries(engine))
+    clock = JumpingClock()
+    async with run_loop(engine, never, start=make_started(1, provider=make_provider_settings(1)), clock=clock) as loop:
+        await loop.tell(prices(1))
+        await wait_until(loop, is_price(1))
+        clock.ahead_ns += 20 * NANOS_PER_SECOND
+        await loop.tell(prices(2))
+        await wait_until(loop, is_price(2))
+    kinds = [type(entry.change).__name__ for entry in read_entries(engine)[before:]]
+    assert [kind for kind in kinds if kind != "Woke"] == ["NodeStarted", "PricesSet", "NodeResumed", "PricesSet"]
+    (away_ns,) = _find_absences(engine)
+    assert 20 <= away_ns / NANOS_PER_SECOND < 22
+
+
+async def test_a_loop_that_waited_for_its_disk_was_away(engine: Engine) -> None:
+    await lease_to_others(engine)
+    before = len(read_entries(engine))
+    journal, clock = SlowJournal(engine), JumpingClock()
+    start = make_started(1, provider=make_provider_settings(1))
+    async with run_loop(engine, never, journal, start, clock) as loop:
+        await wait_until(loop, lambda state: state.settings.provider is not None)
+        journal.may_go, journal.is_waiting = trio.Event(), trio.Event()
+        await loop.tell(prices(1))
+        with trio.fail_after(DEADLINE_S):
+            await journal.is_waiting.wait()
+        clock.ahead_ns += 60 * NANOS_PER_SECOND
+        await loop.tell(prices(2))
+        journal.may_go.set()
+        await wait_until(loop, is_price(2))
+    kinds = [type(entry.change).__name__ for entry in read_entries(engine)[before:]]
+    assert [kind for kind in kinds if kind != "Woke"] == ["NodeStarted", "PricesSet", "NodeResumed", "PricesSet"]
 
 
 async def test_the_journal_stepped_from_the_start_gives_the_stored_records(engine: Engine) -> None:
