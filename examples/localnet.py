@@ -185,8 +185,13 @@ class Localnet:
 
     def start(self, node: Node, **environment: str) -> None:
         """Start the daemon; returns when it answers."""
-        node.process = self._spawn(node.command, node.home.log, environment, node.home)
+        self.begin(node, **environment)
+        assert node.process is not None
         self._wait(node.process, node.control.is_up, NODE_WAIT_S, node.name, node.home.log)
+
+    def begin(self, node: Node, **environment: str) -> None:
+        """Start the daemon, without waiting for it."""
+        node.process = self._spawn(node.command, node.home.log, environment, node.home)
 
     def stop(self, node: Node) -> None:
         """Ask the daemon to end, and wait for it."""

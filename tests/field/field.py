@@ -61,7 +61,7 @@ budget: 5 OPENX
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A job that ended otherwise than it should have. after: the last blow before it was seen."""
+    """A job that ended otherwise than it should have. after: the last blow that began before its end."""
 
     name: str
     after: str
@@ -86,7 +86,8 @@ class Field:
     say: Callable[[str], None]
     jobs: dict[str, PlacedJob] = field(default_factory=dict)
     lost: dict[str, Lost] = field(default_factory=dict)
-    blows: list[str] = field(default_factory=list)
+    blows: list[tuple[float, str]] = field(default_factory=list)
+    """When each began, by the wall clock, and what it was."""
 
     # ----------------------------------------------------------------------------------------------------------- jobs
 
@@ -117,7 +118,8 @@ class Field:
         detail = self.jobs[name].show()
         lease = str(detail["lease_id"])[:18]
         logs = {side: _find_lines(node, lease) for side, node in self.market.nodes.items()}
-        after = self.blows[-1] if self.blows else "no blow"
+        ended_s = (detail["job"]["ended_at_ns"] or time.time_ns()) / 1e9
+        after = next((text for began_s, text in reversed(self.blows) if began_s < ended_s), "no blow")
         self.lost[name] = Lost(name, after, reason, detail, logs)
         self.say(f"LOST {name}: {reason}")
 
@@ -127,14 +129,15 @@ class Field:
         """Wait for its time, hit, wait, and bring everything back."""
         time.sleep(blow.after_s)
         began = time.monotonic()
-        self.blows.append(f"blow {len(self.blows) + 1} ({blow})")
+        name = f"blow {len(self.blows) + 1} ({blow})"
+        self.blows.append((time.time(), name))
         nodes = [self.market.nodes[side] for side in blow.sides]
         for node in nodes:
             self._hit(node, blow)
         time.sleep(blow.away_s)
         for node in nodes:
             self._bring_back(node, blow)
-        self.say(f"{self.blows[-1]}; up again after {time.monotonic() - began:.1f} s")
+        self.say(f"{name}; up again after {time.monotonic() - began:.1f} s")
         self.look()
 
     def _hit(self, node: Node, blow: Blow) -> None:
@@ -172,7 +175,7 @@ class Field:
 
     def describe(self) -> str:
         """What was lost and why, and every blow."""
-        return "\n".join([*(str(one) for one in self.lost.values()), *self.blows])
+        return "\n".join([*(str(one) for one in self.lost.values()), *(text for _, text in self.blows)])
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from tests.field.verdict import check_evidence, check_job, check_money
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
 
-ON_MEMORY, ON_DISK = Path("/dev/shm/xnode-field"), ROOT / "build" / "field"
+ON_MEMORY, ON_DISK = Path(f"/dev/shm/xnode-field{str(ROOT).replace('/', '-')}"), ROOT / "build" / "field"
 """Always the same, so that a run finds and removes what one that was killed has left."""
 
 
