@@ -102,10 +102,13 @@ def _open_crowd(say: Callable[[str], None]) -> Iterator[tuple[Localnet, Node]]:
         _wait(lambda: bool(submitter.control.call("offer.list")), "the provider's offer was not found", submitter)
         job = {"job": JOB.format(image=make_busybox_layout()), "filename": "job.yaml", "base_dir": str(net.folder)}
         say(f"placing {LEASES} jobs")
-        for placed in range(AT_ONCE, LEASES + 1, AT_ONCE):
-            for _ in range(AT_ONCE):
+        submitter.control.call("job.submit", job)
+        _wait(lambda: _count_paid(provider) > 0, "the first job is not paid", provider)
+        while (paid := _count_paid(provider)) < LEASES:
+            for _ in range(min(AT_ONCE, LEASES - paid)):
                 submitter.control.call("job.submit", job)
-            _wait(lambda placed=placed: _count_paid(provider) >= placed, "not all jobs are paid", provider)  # type: ignore[misc]
+            _wait(lambda: _is_placed(submitter, provider), "not all jobs are paid", provider)
+            say(f"{_count_paid(provider)} of {LEASES} run")
         yield net, provider
 
 
@@ -139,6 +142,12 @@ def _time_floor() -> float:
 def _count_paid(provider: Node) -> int:
     """How many leases run whose first receipts are paid."""
     return sum(lease.status == "running" and lease.covered.number > 0 for lease in _read_leases(provider).values())
+
+
+def _is_placed(submitter: Node, provider: Node) -> bool:
+    """Every job has either failed or is paid."""
+    rows = submitter.control.call("job.list")
+    return sum(row["state"] not in ("failed", "stopped", "done") for row in rows) <= _count_paid(provider)
 
 
 def _read_leases(provider: Node) -> dict[Hash32, ProviderLease]:
