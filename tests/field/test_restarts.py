@@ -12,7 +12,7 @@ import pytest
 
 from tests.field.conftest import ROOT
 from tests.field.field import Field, open_field
-from tests.field.plan import DECISIVE, Blow, Plan, read_plan
+from tests.field.plan import DECISIVE, KINDS, Blow, Plan, read_plan
 from tests.field.verdict import check_evidence, check_job, check_money
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
@@ -40,7 +40,15 @@ def run_field(plan: Plan, blows: Iterable[Blow], seconds: list[float], folder: P
         for blow in blows:
             field.strike(blow)
         field.wait_ended(max(seconds) + 300)
+        say(show_row(plan, field))
         judge(field, before, folder)
+
+
+def show_row(plan: Plan, field: Field) -> str:
+    """The run as a row of docs/field.md."""
+    kinds = ", ".join(f"{sum(kind in text for _, text in field.blows)} {kind}" for kind in KINDS)
+    cells = (time.strftime("%Y-%m-%d"), f"`{plan} make test-field`", str(len(field.jobs)), kinds, str(len(field.lost)))
+    return f"| {' | '.join(cells)} |"
 
 
 def judge(field: Field, before: object, folder: Path) -> None:
