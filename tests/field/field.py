@@ -105,7 +105,8 @@ class Field:
     def wait_running(self) -> None:
         """Returns when every job runs and is paid for."""
         for name, job in self.jobs.items():
-            wait_until(lambda job=job: job.show()["receipts"] >= 1, f"{name} runs and was paid once", WAIT_S)  # type: ignore[misc]
+            wait_until(lambda job=job: _is_paid(job), f"{name} runs and was paid once", WAIT_S)  # type: ignore[misc]
+        self.look()
 
     def look(self) -> None:
         """Note every job that has ended otherwise than well since the last look."""
@@ -197,6 +198,12 @@ def open_field(folder: Path, image: Path, load: int, say: Callable[[str], None])
                 yield Field(net, market, say)
     finally:
         remove_leftovers(folder)
+
+
+def _is_paid(job: PlacedJob) -> bool:
+    """It has a receipt, or has ended: then a look notes why."""
+    detail = job.show()
+    return detail["receipts"] >= 1 or detail["job"]["state"] in STATES_LOST
 
 
 def _find_lines(node: Node, lease: str) -> list[str]:
