@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
 
@@ -73,8 +73,12 @@ def test_no_absence_of_either_side_ends_paid_work(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("image")
 def test_ten_minutes_of_kills_and_pauses_lose_no_lease(tmp_path: Path) -> None:
     plan = read_plan()
-    until = time.monotonic() + 60 * plan.minutes
     # Most outlast the blows; some end among them.
     seconds = [60 * plan.minutes * (0.5 + 0.6 * number / plan.leases) for number in range(plan.leases)]
-    blows = takewhile(lambda _blow: time.monotonic() < until, plan.blows())
-    run_field(plan, blows, seconds, tmp_path)
+    run_field(plan, blows_of(plan), seconds, tmp_path)
+
+
+def blows_of(plan: Plan) -> Iterator[Blow]:
+    """The plan's blows for its minutes, from the first one on."""
+    until = time.monotonic() + 60 * plan.minutes
+    yield from takewhile(lambda _blow: time.monotonic() < until, plan.blows())
