@@ -88,7 +88,7 @@ test-deaths: setup  ## kill -9 at every point of a job's flow on real parts; abo
 	@E2E=all $(PY) -m pytest tests/e2e $(ARGS)
 
 test-field: setup  ## Default settings on a loaded host, minutes of kills and pauses; ARGS, FIELD_*: see docs/field.md.
-	@$(PY) -m pytest -m field_long tests/field $(ARGS)
+	@$(PY) -m pytest -s -m field_long tests/field $(ARGS)
 
 # Everything else in the suite runs in processes of its own or waits for real parts, where counting lines costs time and
 # tells little.

@@ -37,7 +37,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class ProviderPlan:
-    """What one provider offers: a share of this host, at a price, in a region."""
+    """What one provider offers: a share of this host, at a price, in a region. is_default: all else by the product's default
+    settings, whatever is said below."""
 
     name: str
     region: str
@@ -47,6 +48,7 @@ class ProviderPlan:
     exposure_intervals: int = 2
     thaw_s: int = 10
     asset: str = "OPENX"
+    is_default: bool = False
 
 
 @dataclass(slots=True)
@@ -136,18 +138,13 @@ class Localnet:
         home = self._make_home(plan.name)
         owner = self.make_wallet(home)
         self.fund(owner)
-        terms = ("--region", plan.region, "--asset", plan.asset)
-        self.run("provider", "init", "--chain", str(self.manifest), *terms, home=home)
+        where = ("--region", plan.region, "--asset", plan.asset)
+        self.run("provider", "init", "--chain", str(self.manifest), *where, home=home)
         node = Node(plan.name, home, ("provider", "run"))
         self.fund(node.address)
         table = read_table(home)
-        provider = {
-            "interval": plan.interval,
-            "exposure_intervals": plan.exposure_intervals,
-            "thaw_s": plan.thaw_s,
-            "prices": dict(plan.prices),
-            "share": dict(plan.share),
-        }
+        terms = {"interval": plan.interval, "exposure_intervals": plan.exposure_intervals, "thaw_s": plan.thaw_s}
+        provider = {"prices": dict(plan.prices), "share": dict(plan.share), **({} if plan.is_default else terms)}
         table["provider"] = {**table["provider"], **provider}
         table["node"] = {
             **table.get("node", {}), "listen": ["/ip4/127.0.0.1/tcp/0"], "bootstrap": list(bootstrap), "http": "127.0.0.1:0"
@@ -156,8 +153,13 @@ class Localnet:
         self.nodes[plan.name] = node
         return node
 
-    def add_submitter(self, name: str, deposit: str, bootstrap: tuple[str, ...], silence: str = "60s") -> Node:
-        """A submitter with a deposit ("": none) in the pooled escrow that its node may use; not started yet."""
+    def add_submitter(
+        self, name: str, deposit: str, bootstrap: tuple[str, ...], silence: str = "60s", is_default: bool = False
+    ) -> Node:
+        """A submitter with a deposit ("": none) in the pooled escrow that its node may use; not started yet.
+
+        is_default: by the product's default settings.
+        """
         home = self._make_home(name)
         payer = self.make_wallet(home)
         self.fund(payer)
@@ -166,9 +168,10 @@ class Localnet:
         self.fund(node.address)
         table = read_table(home)
         table["node"] = {**table.get("node", {}), "listen": ["/ip4/127.0.0.1/tcp/0"], "bootstrap": list(bootstrap)}
-        # Some of these providers let work go unpaid for longer than a submitter accepts unless it says so.
-        bounds = {"max_exposure_intervals": 5, "max_exposure": "1m"}
-        table["submitter"] = {**table.get("submitter", {}), "thaw_s": 10, "silence": silence, **bounds}
+        if not is_default:
+            # Some of these providers let work go unpaid for longer than a submitter accepts unless it says so.
+            bounds = {"max_exposure_intervals": 5, "max_exposure": "1m"}
+            table["submitter"] = {**table.get("submitter", {}), "thaw_s": 10, "silence": silence, **bounds}
         write_config(home, table)
         if deposit:
             self.run("pay", "deposit", deposit, home=home)
@@ -182,8 +185,13 @@ class Localnet:
 
     def start(self, node: Node, **environment: str) -> None:
         """Start the daemon; returns when it answers."""
-        node.process = self._spawn(node.command, node.home.log, environment, node.home)
+        self.begin(node, **environment)
+        assert node.process is not None
         self._wait(node.process, node.control.is_up, NODE_WAIT_S, node.name, node.home.log)
+
+    def begin(self, node: Node, **environment: str) -> None:
+        """Start the daemon, without waiting for it."""
+        node.process = self._spawn(node.command, node.home.log, environment, node.home)
 
     def stop(self, node: Node) -> None:
         """Ask the daemon to end, and wait for it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ from sqlalchemy import Engine as Database
 from metering.codec import decode
 from metering.refusal import Refusal
 from metering.units import Address
+from scheduler.offer import HardwareProfile
 from scheduler.preferences import ExposureBound
 from xnode import __version__
 from xnode.backoff import Backoff, retry_forever
@@ -35,6 +36,7 @@ from xnode.console.method import bind_methods
 from xnode.console.node import describe_node
 from xnode.console.present import Presenter
 from xnode.control.server import hold_pid_file, serve_control
+from xnode.effects.checked_chain import CheckedChain
 from xnode.effects.dispatch import make_perform
 from xnode.effects.layouts import LayoutStore
 from xnode.effects.orphans import sweep_orphans
@@ -78,6 +80,9 @@ FIRST_THRESHOLD = 10_000
 """New objects between two collections of the young ones: a batch of a few hundred changes makes as many as 700, the default, all
 the time, and none of them are cycles."""
 
+CHECK_RETRY = Backoff(first_s=0.5, most_s=CHAIN_CHECK_S)
+"""Between tries of a check that new leases wait for."""
+
 SWEEP_RETRY = Backoff(first_s=5.0, most_s=300.0)
 """Between tries to remove what is left of leases that are over: nothing waits for it."""
 
@@ -91,28 +96,28 @@ def run_daemon(config: Config) -> None:
             config.node.data_dir.mkdir(parents=True, exist_ok=True)
             # Before the schema is migrated: what this version cannot settle, the one before must still be able to open.
             separator = read_manifest(config.chain.manifest).domain.separator()
-            check_deployment_of_store(config.node.database_url, separator, str(config.chain.manifest))
+            is_busy = check_deployment_of_store(config.node.database_url, separator, str(config.chain.manifest))
             migrate_apart(config.node.database_url)
-            trio.run(_run, config)
+            trio.run(_run, config, is_busy)
     except BaseExceptionGroup as group:
         raise real_error_of(group) from group
 
 
 def freeze_start() -> None:
     """Leave out of every later collection what is there now: modules, adapters and loaded records live as long as we do.
-    Call it once, when the daemon is ready."""
-    gc.collect()
+    Call it once, when the daemon is ready. What importing has left of garbage stays too: little, and finding it would hold
+    up every lease for a tenth of a second, right after the start."""
     gc.freeze()
     gc.set_threshold(FIRST_THRESHOLD)
 
 
-async def _run(config: Config) -> None:
+async def _run(config: Config, is_busy: bool) -> None:
     stop = trio.CancelScope()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_wait_signal, signals, stop)
             with stop:
-                await _Daemon(config, stop.cancel).run()
+                await _Daemon(config, stop.cancel, is_busy).run()
             nursery.cancel_scope.cancel()
     log.info("stopped; workloads go on")
 
@@ -135,18 +140,28 @@ class _Ground:
 
 
 class _Daemon:
-    def __init__(self, config: Config, stop: Callable[[], None]) -> None:
-        self._config, self._stop = config, stop
+    """is_busy: leases are under way. They are taken up at once, and what only new ones need is checked beside them; without
+    any, everything is checked first, and what is wrong ends the start."""
+
+    def __init__(self, config: Config, stop: Callable[[], None], is_busy: bool) -> None:
+        self._config, self._stop, self._is_busy = config, stop, is_busy
         self._problems: dict[str, str] = {}
+        self._checks = {"chain": trio.Event(), **({"engine": trio.Event()} if config.provider else {})}
         self._refusals: Counter[str] = Counter()
         self._http = ""
 
     async def run(self) -> None:
         config = self._config
         ground = await self._lay_ground()
-        engine = await self._make_engine(config.provider) if config.provider else None
+        profile = await trio.to_thread.run_sync(probe_hardware, config.node.data_dir) if config.provider else None
+        engine = self._make_engine(config.provider, profile) if config.provider and profile else None
         async with AsyncExitStack() as stack:
-            chain = await stack.enter_async_context(self._open_chain(ground))
+            url = config.chain.rpc_url
+            chain = await stack.enter_async_context(
+                open_client(ground.manifest, ground.signer, ground.database, rpc_url=url)
+            )
+            if not self._is_busy:
+                await self._check_first(engine, chain)
             net_settings = NetSettings(
                 secret=ground.signer.libp2p_secret(),
                 listen=config.node.listen,
@@ -157,7 +172,7 @@ class _Daemon:
                 dht=config.node.dht,
             )
             net = await stack.enter_async_context(open_net(net_settings, ground.clock.now_ns))
-            await self._live(ground, engine, chain, net)
+            await self._live(ground, engine, profile, chain, net)
 
     def _stop_soon(self) -> None:
         """Stop once the answer to the request is out."""
@@ -182,30 +197,54 @@ class _Daemon:
         database = await trio.to_thread.run_sync(open_database, config.node.database_url)
         return _Ground(manifest, key, NodeSigner(key, manifest.domain), database, SystemClock())
 
-    async def _make_engine(self, provider: ProviderConfig) -> PodmanEngine:
+    def _make_engine(self, provider: ProviderConfig, profile: HardwareProfile) -> PodmanEngine:
         data = self._config.node.data_dir
-        profile = await trio.to_thread.run_sync(probe_hardware, data)
         devices = make_device_names(profile.gpus)[: provider.share.gpus]
-        engine = PodmanEngine((data / "engine").absolute(), self._config.home.namespace, provider.oci_runtime, devices)
-        version = await engine.check()
-        log.info("container engine ready", version=version)
-        return engine
+        return PodmanEngine((data / "engine").absolute(), self._config.home.namespace, provider.oci_runtime, devices)
 
-    @asynccontextmanager
-    async def _open_chain(self, ground: _Ground) -> AsyncIterator[ChainClient]:
-        url = self._config.chain.rpc_url
-        async with open_client(ground.manifest, ground.signer, ground.database, rpc_url=url) as chain:
+    # ----------------------------------------------------------------------------------------------------------- checks
+
+    async def _check_first(self, engine: PodmanEngine | None, chain: ChainClient) -> None:
+        """Raises Permanent for what a person has to mend; a chain node that is away may come back."""
+        if engine is not None:
+            await self._check_engine(engine)
+        try:
+            await self._check_contracts(chain)
+        except Retryable as error:
+            self._problems["chain"] = str(error)
+            log.warning("chain not reachable yet", reason=str(error))
+
+    async def _check_engine(self, engine: PodmanEngine) -> None:
+        log.info("container engine ready", version=await engine.check())
+        self._checks["engine"].set()
+
+    async def _check_contracts(self, chain: ChainClient) -> None:
+        log.info("chain ready", chain=await chain.check())
+        self._checks["chain"].set()
+
+    async def _keep_checking(self, what: str, check: Callable[[], Awaitable[None]], backoff: Backoff) -> None:
+        """Until it holds; readiness says why it does not, and no new lease is signed meanwhile."""
+        self._problems.setdefault(what, "not checked yet")
+        for pause_s in backoff.pauses():
             try:
-                log.info("chain ready", chain=await chain.check())
-            except Retryable as error:
-                # A chain node that is away now may come back: leases under way must not wait for it.
-                self._problems["chain"] = str(error)
-                log.warning("chain not reachable yet", reason=str(error))
-            yield chain
+                await check()
+                self._problems.pop(what, None)
+                return
+            except (Retryable, Permanent) as error:
+                self._problems[what] = str(error)
+                log.warning("check failed; will be tried again", what=what, reason=str(error))
+            await trio.sleep(pause_s)
 
     # ------------------------------------------------------------------------------------------------------------- life
 
-    async def _live(self, ground: _Ground, engine: PodmanEngine | None, chain: ChainClient, net: Net) -> None:
+    async def _live(
+        self,
+        ground: _Ground,
+        engine: PodmanEngine | None,
+        profile: HardwareProfile | None,
+        chain: ChainClient,
+        net: Net,
+    ) -> None:
         config, clock, signer = self._config, ground.clock, ground.signer
         data = config.node.data_dir
         blobs = BlobStore(data / "blobs", net.stream)
@@ -216,11 +255,12 @@ class _Daemon:
         bound = ExposureBound(config.submitter.max_exposure_intervals, config.submitter.max_exposure_ns)
         separator = ground.manifest.domain.separator()
         market = make_market(net, signer.address, chain, clock, separator, experience, bound)
-        submitter = SubmitterEffects(blobs, net, chain, signer, market.search, clock)
+        checked = CheckedChain(chain, tuple(self._checks.values()))
+        submitter = SubmitterEffects(blobs, net, checked, signer, market.search, clock)
         provider = None
         if engine is not None:
             layouts = LayoutStore(data / "layouts", blobs)
-            provider = ProviderEffects(engine, layouts, blobs, net, chain, signer, publisher, archive, clock)
+            provider = ProviderEffects(engine, layouts, blobs, net, checked, signer, publisher, archive, clock)
         loop = Loop(journal, clock, make_perform(provider, submitter))
         service = PeerService(loop, clock, signer, engine, archive)
         for method, handler in service.methods().items():
@@ -233,12 +273,14 @@ class _Daemon:
         register_metrics(registry, loop, net)
         console = self._make_console(ground, loop, journal, chain, market, net, blobs, watch)
         async with trio.open_nursery() as nursery:
-            await nursery.start(loop.run, await self._make_start(ground, net))
+            await nursery.start(loop.run, self._make_start(ground, net, profile))
             nursery.start_soon(LogFollower(loop, net, data / "logs").run)
             nursery.start_soon(EscrowWatcher(loop, chain, EscrowEvents(chain, lambda: find_pause_s(loop.state))).run)
             nursery.start_soon(market.book.run)
             nursery.start_soon(keep_found, net, publisher, loop)
             nursery.start_soon(self._check_chain, chain)
+            if engine is not None and not self._checks["engine"].is_set():
+                nursery.start_soon(self._keep_checking, "engine", partial(self._check_engine, engine), CHECK_RETRY)
             if watch is not None:
                 nursery.start_soon(watch.run)
             if engine is not None:
@@ -261,11 +303,10 @@ class _Daemon:
             net.serve(method, self._count(method, handler))
         return CapacityWatch(me, chain.capacity, prover, verifier, loop.tell)
 
-    async def _make_start(self, ground: _Ground, net: Net) -> NodeStarted:
+    def _make_start(self, ground: _Ground, net: Net, profile: HardwareProfile | None) -> NodeStarted:
         config = self._config
         provider = None
-        if config.provider is not None:
-            profile = await trio.to_thread.run_sync(probe_hardware, config.node.data_dir)
+        if config.provider is not None and profile is not None:
             provider = make_provider_settings(config.provider, ground.manifest, profile)
         return NodeStarted(
             node=ground.signer.address,
@@ -342,6 +383,8 @@ class _Daemon:
             self._http = await nursery.start(serve_http, host.strip("[]"), int(port), status, registry)
 
     async def _check_chain(self, chain: ChainClient) -> None:
+        if not self._checks["chain"].is_set():
+            await self._keep_checking("chain", partial(self._check_contracts, chain), CHECK_RETRY)
         while True:
             try:
                 # Contracts cannot change under an address, so all of it is checked again only after a fault.

@@ -48,6 +48,7 @@ BENCHES = (
     Bench("matching", "market"),
     Bench("meter", "meter"),
     Bench("rest", "rest"),
+    Bench("restart", "restart"),
     Bench("commands", "commands"),
     Bench("gas", "contract_gas"),
     Bench("challenge", "challenge"),

@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.host import find_workload, is_alive
 from tests.e2e.ledger import Money
-from tests.e2e.market import EXPOSURE_INTERVALS, INTERVAL_S, Market, PlacedJob
+from tests.e2e.market import EXPOSURE_INTERVALS, INTERVAL_S, Market, PlacedJob, wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
 
@@ -18,6 +18,20 @@ def test_a_chain_that_hangs_for_a_while_ends_no_lease(market: Market) -> None:
     with market.chain_hanging():
         job.wait_receipts(4)
         assert job.show()["job"]["state"] == "running"
+    check_done_and_paid(market, job, money)
+
+
+def test_a_provider_that_starts_while_the_chain_hangs_takes_its_leases_up_and_no_new_ones(market: Market) -> None:
+    money = market.read_money()
+    job = market.submit(seconds=30)
+    job.wait_funded()
+    market.net.kill(market.provider)
+    with market.chain_hanging():
+        paid = job.show()["receipts"]
+        market.restart_dead()
+        assert "chain" in market.provider.control.call("node.status")["ready"]
+        job.wait_receipts(paid + 2)
+    wait_until(lambda: not market.provider.control.call("node.status")["ready"], "the contracts are checked")
     check_done_and_paid(market, job, money)
 
 

@@ -294,13 +294,9 @@ def _make_secret() -> bytes:
 
 
 def _encrypt(key: WalletKey, password: str, rounds: int) -> dict[str, Any]:
-    from eth_keyfile.keyfile import (
-        create_keyfile_json,
-    )  # what eth-account uses; slow to import, so only where it is used
+    from xnode.wallet.cipher import seal_secret  # brings cryptography, which listing keys need not pay
 
-    content: dict[str, Any] = create_keyfile_json(
-        key.expose_secret(), password.encode(), kdf="scrypt", iterations=rounds
-    )
+    content = seal_secret(key.expose_secret(), password.encode(), rounds)
     return {**content, "address": key.address.hex()}  # as geth spells it
 
 
@@ -316,20 +312,28 @@ async def _decrypt(content: dict[str, Any], password: str, where: str) -> Wallet
 
 
 def _decrypt_secret(content: dict[str, Any], password: str, where: str) -> bytes:
-    from eth_keyfile.keyfile import decode_keyfile_json
+    from xnode.wallet.cipher import WrongPasswordError, memory_of, open_secret
 
     damaged = UserError("the keystore is damaged or of an unknown kind", where=where, hint="use a backup")
     try:
+        content = _lower_names(content)
         params = content["crypto"]["kdfparams"]
-        if 128 * int(params.get("n", 1)) * int(params.get("r", 1)) > MAX_SCRYPT_BYTES:
+        if memory_of(params) > MAX_SCRYPT_BYTES:
             raise damaged
         if int(params.get("c", 1)) > MAX_PBKDF2_ROUNDS:
             raise damaged
-        return bytes(decode_keyfile_json(content, password.encode()))
-    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
-        if "MAC mismatch" in str(error):
-            raise UserError("wrong password", where=where, hint="try again", code=ExitCode.REFUSED) from None
-        raise damaged from None
+        return open_secret(content, password.encode())
+    except WrongPasswordError:
+        raise UserError("wrong password", where=where, hint="try again", code=ExitCode.REFUSED) from None
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise damaged from error
+
+
+def _lower_names(value: Any) -> Any:
+    """Some wallets write "Crypto" for "crypto"."""
+    if isinstance(value, dict):
+        return {str(name).lower(): _lower_names(each) for name, each in value.items()}
+    return value
 
 
 def _make_taken(path: Path) -> UserError:

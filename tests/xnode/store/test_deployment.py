@@ -48,13 +48,13 @@ async def test_unsettled_leases_keep_a_store_shut_for_other_contracts_and_untouc
         check_deployment_of_store(url, OTHER, "/m.toml")
     assert caught.value.code == ExitCode.CONFLICT and lease.lease_id.hex()[:16] in caught.value.what
     assert caught.value.where == "/m.toml" and read_revision(tmp_path) == "0002"
-    check_deployment_of_store(url, SEPARATOR, "/m.toml")
+    assert check_deployment_of_store(url, SEPARATOR, "/m.toml")
 
 
 async def test_a_store_without_unsettled_leases_goes_with_any_contracts(tmp_path: Path) -> None:
-    check_deployment_of_store(f"sqlite:///{tmp_path}/none.db", OTHER, "")
-    check_deployment_of_store("no database at all", OTHER, "")
-    check_deployment_of_store(await fill_store(tmp_path, make_running_lease(status="settled")), OTHER, "")
+    assert not check_deployment_of_store(f"sqlite:///{tmp_path}/none.db", OTHER, "")
+    assert not check_deployment_of_store("no database at all", OTHER, "")
+    assert not check_deployment_of_store(await fill_store(tmp_path, make_running_lease(status="settled")), OTHER, "")
 
 
 async def test_a_record_of_a_newer_version_is_named_so(tmp_path: Path) -> None:
