@@ -76,6 +76,9 @@ CHAIN_CHECK_S = 15.0
 STOP_AFTER_S = 0.1
 """From the order to stop until we do: long enough for its answer to leave."""
 
+LEAVE_S = 1.0
+"""How long a node that stops waits until others know that it does."""
+
 FIRST_THRESHOLD = 10_000
 """New objects between two collections of the young ones: a batch of a few hundred changes makes as many as 700, the default, all
 the time, and none of them are cycles."""
@@ -115,16 +118,18 @@ async def _run(config: Config, is_busy: bool) -> None:
     stop = trio.CancelScope()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_wait_signal, signals, stop)
+            daemon = _Daemon(config, stop.cancel, is_busy)
+            nursery.start_soon(_wait_signal, signals, daemon, stop)
             with stop:
-                await _Daemon(config, stop.cancel, is_busy).run()
+                await daemon.run()
             nursery.cancel_scope.cancel()
     log.info("stopped; workloads go on")
 
 
-async def _wait_signal(signals: AsyncIterator[int], stop: trio.CancelScope) -> None:
+async def _wait_signal(signals: AsyncIterator[int], daemon: _Daemon, stop: trio.CancelScope) -> None:
     async for number in signals:
         log.info("stopping", signal=number)
+        await daemon.take_leave()
         stop.cancel()
 
 
@@ -149,6 +154,7 @@ class _Daemon:
         self._checks = {"chain": trio.Event(), **({"engine": trio.Event()} if config.provider else {})}
         self._refusals: Counter[str] = Counter()
         self._http = ""
+        self._publisher: OfferPublisher | None = None
 
     async def run(self) -> None:
         config = self._config
@@ -180,7 +186,17 @@ class _Daemon:
 
     async def _stop_after(self) -> None:
         await trio.sleep(STOP_AFTER_S)
+        await self.take_leave()
         self._stop()
+
+    async def take_leave(self) -> None:
+        """Take our offer back: until it expires, submitters would go on asking a node that is not there."""
+        if self._publisher is not None:
+            with trio.move_on_after(2 * LEAVE_S):
+                try:
+                    await self._publisher.withdraw(LEAVE_S)
+                except (Retryable, Permanent) as error:
+                    log.info("the offer is not taken back", reason=str(error))
 
     # ------------------------------------------------------------------------------------------------------------ parts
 
@@ -250,7 +266,7 @@ class _Daemon:
         blobs = BlobStore(data / "blobs", net.stream)
         archive = LogArchive(data / "archive")
         journal = Journal(ground.database)
-        publisher = OfferPublisher(net, signer, clock)
+        publisher = self._publisher = OfferPublisher(net, signer, clock)
         experience = Experience(journal, lambda: loop.state)
         bound = ExposureBound(config.submitter.max_exposure_intervals, config.submitter.max_exposure_ns)
         separator = ground.manifest.domain.separator()

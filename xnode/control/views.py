@@ -71,7 +71,8 @@ class StopNotice(msgspec.Struct, frozen=True):
 class OfferRow(msgspec.Struct, frozen=True):
     """offer.list. hour_price: one fully used hour of all that is free; promise: of availability, "99 %, or 10 % back";
     latency_ms: None until it was measured; reputation: a cautious chance that a lease ends well, by our own leases, None
-    before the first; stake: in OPENX, None when the chain could not be asked."""
+    before the first; stake: in OPENX, None when the chain could not be asked; heard_at_ns: when the node itself last answered, 0
+    for never (then the offer came from others); silent: it did not answer when it was asked the last time."""
 
     node: str
     provider: str
@@ -90,6 +91,8 @@ class OfferRow(msgspec.Struct, frozen=True):
     reputation: float | None = None
     stake: str | None = None
     expires_at_ns: int = 0
+    heard_at_ns: int = 0
+    silent: bool = False
 
 
 class TimelineEntry(msgspec.Struct, frozen=True):

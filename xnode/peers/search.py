@@ -14,7 +14,7 @@ from scheduler.preferences import ExposureBound, Preferences
 from scheduler.reputation import Reputation
 from scheduler.score import Parts, weights_of
 from xnode.node.records import Candidate
-from xnode.peers.book import FRESH_NS, REST_NS, LiveBook
+from xnode.peers.book import LiveBook
 from xnode.peers.experience import Experience
 from xnode.peers.registrations import Registrations
 from xnode.ports.clock import Clock
@@ -43,11 +43,14 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search gave: offers seen, those that can run the job, best first, and why the others cannot."""
+    """What a search gave: offers seen, those that can run the job, best first, and why the others cannot. waiting: nodes that
+    have not answered yet; may_grow: the market was looked for just now, and more may be known in a moment."""
 
     seen: int
     ranked: tuple[Ranked, ...]
     shortfalls: tuple[Shortfall, ...]
+    waiting: int = 0
+    may_grow: bool = False
 
 
 class OfferSearch:
@@ -65,23 +68,29 @@ class OfferSearch:
         self._exposure_bound = exposure_bound
 
     async def search(self, job: Job, tried: tuple[Address, ...]) -> Found:
-        """Rank what the book holds for the job; refresh it first when it is old or holds nothing that fits."""
-        await self._book.refresh_if_older(REST_NS)
+        """Rank what the book holds for the job now: it is refreshed beside, and nobody is waited for but the first to answer."""
+        await self._book.wait_first()
         found = await self._search(job, tried)
-        if not found.ranked and await self._book.refresh_if_older(FRESH_NS):
+        if not found.ranked and found.may_grow:
+            await self._book.wait_answers()
             found = await self._search(job, tried)
         return found
 
     async def _search(self, job: Job, tried: tuple[Address, ...]) -> Found:
-        await self._book.wait_first()
         offers = self._book.offers
-        for known in tuple(offers):
-            await self._registrations.learn_owner(known.offer.node)
+        await self._registrations.learn_owners(known.offer.node for known in tuple(offers))
         await self._experience.look()
         preferences = await self._make_preferences(job, tried)
         now_ns = self._clock.now_ns()
         offers.drop_expired(now_ns)
-        return search_offers(offers, job, preferences, now_ns, os.urandom(32))
+        found = search_offers(offers, job, preferences, now_ns, os.urandom(32))
+        # A node that could not be asked the last time may be gone: it comes after those that answered.
+        ranked = sorted(found.ranked, key=lambda one: self._book.is_silent(one.offer.offer.node))
+        return replace(found, ranked=tuple(ranked), waiting=self._book.count_asked(), may_grow=self._book.is_looking)
+
+    def note_silence(self, node: Address) -> None:
+        """The node could not be reached: until it answers again, it comes after the others."""
+        self._book.note_silence(node)
 
     async def _make_preferences(self, job: Job, tried: tuple[Address, ...]) -> Preferences:
         refused = {node: "tried already for this job" for node in tried}
