@@ -71,6 +71,7 @@ def make_submitter_settings(config: SubmitterConfig) -> SubmitterSettings | None
         thaw=config.thaw_s,
         opening_ttl_s=OPENING_TTL_S,
         silence_ns=config.silence_ns,
+        capacity_wait_ns=config.capacity_wait_ns,
         max_exposure_intervals=config.max_exposure_intervals,
         max_exposure_ns=config.max_exposure_ns,
         max_prepay_ns=config.max_prepay_ns,

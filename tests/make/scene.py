@@ -273,6 +273,8 @@ def _fill_book(market: Market, scene: Scene) -> None:
         market.book.offers.add(signed, scene.now_ns)
     for node, rtt_us in ((1, 1_500), (GPU_NODE, 80_200)):
         market.book.latencies[address_of(node)] = next_latency(None, rtt_us, scene.now_ns)
+        market.book.note_answer(address_of(node))
+    market.book.note_silence(address_of(LIAR))
 
 
 def _write_log(loop: Loop, scene: Scene, folder: Path) -> None:

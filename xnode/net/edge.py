@@ -126,7 +126,10 @@ class Net:
                     return await session.rpc.call(where, method, body, deadline)
                 except Retryable:
                     await self._look_up_anew(session, peer)
-                    raise
+                    moved = await self._locate(session, peer)
+                    if moved == where:
+                        raise
+                return await session.rpc.call(moved, method, body, deadline)
         except Retryable:
             self.counters.calls_out_failed += 1
             raise
@@ -194,7 +197,7 @@ class Net:
         return Peer(peer.address, known)
 
     async def _look_up_anew(self, session: _Session, peer: Peer) -> None:
-        """A node that cannot be reached may be elsewhere by now: get its newest record, for the caller's next try."""
+        """A node that cannot be reached may be elsewhere by now: get its newest record."""
         if session.host.find_connected(peer.address) is None:
             with trio.move_on_after(LOOK_UP_S):
                 await session.discovery.get_record(peer.address)

@@ -22,7 +22,7 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from metering.units import Address
-from xnode.errors import Permanent, Retryable
+from xnode.errors import Permanent, Retryable, Unreachable
 from xnode.net.identity import address_of_peer_id, key_pair_of, read_peer_id
 from xnode.net.multiaddr import Endpoint, expand_unspecified, make_multiaddr, parse_multiaddr
 from xnode.net.patches import apply_patches, close_sockets
@@ -64,11 +64,6 @@ HEALTH_PING_S = 8.0
 
 CLOSE_S = 5.0
 PEER_ADDRESS_S = 3600
-
-
-class Unreachable(Retryable):
-    """Every address of a node was tried, and none led to it."""
-
 
 StreamHandlerFn = Callable[[Any], Awaitable[None]]
 

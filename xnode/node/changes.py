@@ -244,6 +244,9 @@ class OffersRanked(msgspec.Struct, frozen=True, tag=True):
     seen: int
     candidates: tuple[Candidate, ...]
     shortfalls: tuple[tuple[str, int, str], ...]
+    busy: int = 0
+    waiting: int = 0
+    may_grow: bool = False
 
 
 class QuoteReceived(msgspec.Struct, frozen=True, tag=True):
@@ -288,6 +291,7 @@ class LeaseNews(msgspec.Struct, frozen=True, tag=True):
     end_detail: str
     exit_code: int | None
     outputs: tuple[OutputFile, ...] | None
+    end_code: str = ""
 
 
 class OutputsFetched(msgspec.Struct, frozen=True, tag=True):

@@ -156,9 +156,12 @@ class LiveBook:
 
     def note_silence(self, node: Address) -> None:
         """Somebody else could not reach the node: it ranks behind the others until it answers again."""
-        contact = self._contacts.get(node)
-        if contact is not None and not contact.failures:
-            contact.failures = 1
+        contact = self._contacts.setdefault(node, Contact())
+        contact.failures = contact.failures or 1
+
+    def note_answer(self, node: Address) -> None:
+        """Somebody else has heard the node."""
+        self._note_answer(self._contacts.setdefault(node, Contact()), 0.0)
 
     # ------------------------------------------------------------------------------------------------------------- keeping
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from metering.units import Address
 from scheduler.book import Book, Shortfall, shortfalls_of
+from scheduler.feasible import is_only_busy
 from scheduler.job import Job
 from scheduler.latency import Latency
 from scheduler.offer import SignedOffer
@@ -33,22 +34,31 @@ class Ranked:
     latency: Latency | None
     reputation: Reputation
     has_image: bool
+    silent: bool = False
 
     def to_record(self) -> Candidate:
         """What the job's record keeps of it."""
         return Candidate(
-            self.offer, self.rtt_ns, self.parts.total, self.parts.describe(), self.reputation, self.has_image
+            self.offer,
+            self.rtt_ns,
+            self.parts.total,
+            self.parts.describe(),
+            self.reputation,
+            self.has_image,
+            self.silent,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search gave: offers seen, those that can run the job, best first, and why the others cannot. waiting: nodes that
-    have not answered yet; may_grow: the market was looked for just now, and more may be known in a moment."""
+    """What a search gave: offers seen, those that can run the job, best first, and why the others cannot. busy: those of them
+    that could if they had more room; waiting: nodes that have not answered yet; may_grow: the market was looked for just now,
+    and more may be known in a moment."""
 
     seen: int
     ranked: tuple[Ranked, ...]
     shortfalls: tuple[Shortfall, ...]
+    busy: int = 0
     waiting: int = 0
     may_grow: bool = False
 
@@ -130,7 +140,9 @@ def search_offers(offers: Book, job: Job, preferences: Preferences, now_ns: int,
         signed = offers.get(scored.node)
         if signed is not None:
             ranked.append(_make_ranked(signed, scored.parts, preferences))
-    return Found(search.offers_seen, tuple(ranked), shortfalls_of(search))
+    known = ((one, offers.get(one.node)) for one in search.unfit)
+    busy = sum(is_only_busy(job, signed.offer, one.misfits) for one, signed in known if signed is not None)
+    return Found(search.offers_seen, tuple(ranked), shortfalls_of(search), busy)
 
 
 def _make_ranked(signed: SignedOffer, parts: Parts, preferences: Preferences) -> Ranked:

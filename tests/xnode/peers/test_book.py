@@ -58,7 +58,7 @@ async def reading(bootstrap: tuple[str, ...]) -> AsyncIterator[LiveBook]:
         owners = {address_of(number): address_of(1000 + number) for number in (1, 2)}
         book = LiveBook(net, READER, clock, SEPARATOR, Registrations(Registry(owners), clock))  # type: ignore[arg-type]
         nursery.start_soon(book.run)
-        await trio.testing.wait_all_tasks_blocked()
+        await wait_until(lambda: book._nursery is not None)
         yield book
         nursery.cancel_scope.cancel()
 
@@ -68,11 +68,15 @@ async def hang(_caller: Address, _body: bytes) -> bytes:
     return b""
 
 
+async def _say_nothing(_stream: trio.SocketStream) -> None:
+    await trio.sleep_forever()
+
+
 @asynccontextmanager
 async def deaf() -> AsyncIterator[str]:
     """A bootstrap peer that takes connections and says nothing at all."""
     async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(trio.serve_tcp, lambda _stream: trio.sleep_forever(), 0)
+        listeners = await nursery.start(trio.serve_tcp, _say_nothing, 0)
         port = listeners[0].socket.getsockname()[1]
         yield f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer_id_text_of(make_key(9).secret)}"
         nursery.cancel_scope.cancel()
@@ -107,11 +111,14 @@ async def test_a_silent_bootstrap_peer_holds_up_no_reader(silent: Callable[[], A
 
 @SILENT
 async def test_a_silent_bootstrap_peer_does_not_keep_an_offer_from_being_known(silent: Callable[[], Any]) -> None:
-    async with open_node(8, listen=LOOPBACK) as hub, silent() as quiet:
-        async with serving(1, (quiet, bootstrap_of(hub))) as (net, publisher):
-            with trio.fail_after(0.5):
-                await publisher.publish(publisher._own)
-            await wait_until(lambda: net.address in hub._phonebook.list_nodes(), 5)
+    async with (
+        open_node(8, listen=LOOPBACK) as hub,
+        silent() as quiet,
+        serving(1, (quiet, bootstrap_of(hub))) as (net, publisher),
+    ):
+        with trio.fail_after(0.5):
+            await publisher.publish(publisher._own)
+        await wait_until(lambda: net.address in hub._phonebook.list_nodes(), 5)
 
 
 async def test_an_empty_market_is_waited_for_no_longer_than_agreed() -> None:

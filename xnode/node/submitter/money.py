@@ -10,7 +10,7 @@ from xnode.node.lease import OPEN, follow
 from xnode.node.records import SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.registry import handles, on_failure, resumes, wakes
 from xnode.node.state import Turn
-from xnode.node.submitter.job import note
+from xnode.node.submitter.timeline import note
 
 SETTLE_WAIT_NS = 900 * NANOS_PER_SECOND
 """How long a provider may take to claim and release before we take the rest back by thaw."""
