@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
@@ -18,7 +19,7 @@ from scheduler.preferences import Preferences
 from scheduler.quote import Quote, QuoteBody, SignedQuote, quote_digest_of
 from scheduler.score import weights_of
 from xnode.node import changes, effects
-from xnode.node.blame import UNFUNDED, is_worth_another
+from xnode.node.blame import is_worth_another
 from xnode.node.experience import load_of
 from xnode.node.opening import opening_until_of
 from xnode.node.records import (
@@ -32,7 +33,9 @@ from xnode.node.records import (
 from xnode.node.registry import handles, on_failure, resumes, wakes
 from xnode.node.state import Turn
 from xnode.node.submitter.seek import (
+    BUSY,
     MAX_TRIES,
+    SILENT,
     ask_others,
     drop_quote,
     drop_quotes,
@@ -41,7 +44,7 @@ from xnode.node.submitter.seek import (
     keep_words,
     search,
 )
-from xnode.node.submitter.timeline import note
+from xnode.node.submitter.timeline import note, note_once
 from xnode.text.hex import to_hex
 
 LEASE_WAIT_NS = 20 * NANOS_PER_SECOND
@@ -120,7 +123,9 @@ def _note_answer(
     job = turn.put(job, asked=asked)
     node_pair = ("node", "0x" + node.hex())
     if refusal is not None:
-        job = note(turn, job, "refusal", str(refusal), node_pair)
+        passing = refusal.code in BUSY or refusal.code in SILENT
+        tell = partial(note_once, of=refusal.code) if passing else note
+        job = tell(turn, job, "refusal", str(refusal), node_pair)
     elif signed is not None:
         limit = ("cost_limit", str(int(signed.quote.body.cost_limit)))
         job = note(turn, job, "quote", f"quote {signed.quote.number}", node_pair, limit)
@@ -318,8 +323,8 @@ def place_elsewhere(turn: Turn, job: SubmitterJob, lease: SubmitterLease, has_ru
     if reason is None or not is_wanted or not is_worth_another(reason, code, has_run):
         return False
     words = f"{reason}: {lease.end_detail}" if lease.end_detail else reason
-    if reason not in UNFUNDED and lease.end_detail and any(said == words for _, said in job.words):
-        # Two hosts that know nothing of each other say the same: it is the job.
+    if reason == "launch_failed" and lease.end_detail and any(said == words for _, said in job.words):
+        # Two engines that know nothing of each other say the same: it is the job.
         return False
     job = turn.put(job, failed=(*job.failed, (lease.lease_id, reason)), asked=())
     job = note(turn, job, "elsewhere", f"{words}; another provider is tried", ("node", to_hex(node)))

@@ -11,7 +11,7 @@ from xnode.node.experience import load_of
 from xnode.node.records import Asked, Candidate, SubmitterJob, SubmitterSettings
 from xnode.node.registry import handles, ignore_failure, on_failure
 from xnode.node.state import Turn
-from xnode.node.submitter.timeline import note, note_news
+from xnode.node.submitter.timeline import note, note_once
 from xnode.text.hex import to_hex
 
 SEARCH_WAIT_NS = 20 * NANOS_PER_SECOND
@@ -83,7 +83,12 @@ def _note_offers(turn: Turn, job: SubmitterJob, change: changes.OffersRanked) ->
     found += f", {change.busy} busy" if change.busy else ""
     found += f"; {change.waiting} still being asked" if change.waiting else ""
     pairs = ((code, f"{count}: {detail}") for code, count, detail in change.shortfalls)
-    return note_news(turn, job, "offers", found, *pairs)
+    # A job that waits finds a few places more or less each time: its one line of waiting says that.
+    return (
+        job
+        if job.waits and any(one.what == "waiting" for one in job.timeline)
+        else note_once(turn, job, "offers", found, *pairs)
+    )
 
 
 def _make_asked(one: Candidate) -> Asked:
@@ -116,7 +121,7 @@ def _wait_or_end(turn: Turn, job: SubmitterJob, change: changes.OffersRanked, se
     if busy and waited_ns < settings.capacity_wait_ns:
         text = "1 provider fits, and is busy" if busy == 1 else f"{busy} providers fit, all busy"
         text = f"waiting for capacity: {text}"
-        _ask_again(turn, note_news(turn, job, "waiting", text), _pause_ns_of(turn, job))
+        _ask_again(turn, note_once(turn, job, "waiting", text, of="waiting for capacity"), _pause_ns_of(turn, job))
     elif job.silent and job.rounds < MAX_ROUNDS:
         # One that did not answer may only have been away for a moment.
         _ask_again(turn, turn.put(job, rounds=job.rounds + 1), settings.quote_wait_ns)

@@ -14,7 +14,11 @@ def note(
     return turn.put(job, timeline=(*job.timeline, entry)[-TIMELINE_MAX:], **changes)
 
 
-def note_news(turn: Turn, job: SubmitterJob, what: str, detail: str, *pairs: tuple[str, str]) -> SubmitterJob:
-    """The same, unless the last line of this kind says so already: a search that is made again finds mostly the same."""
-    last = next((one for one in reversed(job.timeline) if one.what == what), None)
-    return job if last is not None and last.detail == detail else note(turn, job, what, detail, *pairs)
+def note_once(
+    turn: Turn, job: SubmitterJob, what: str, detail: str, *pairs: tuple[str, str], of: str = ""
+) -> SubmitterJob:
+    """The same, unless a line of this kind with these pairs says so already, in its beginning `of` or in all of its text: what is
+    tried again and again mostly has the same answer."""
+    start = of or detail
+    known = any(one.what == what and one.facts == pairs and one.detail.startswith(start) for one in job.timeline)
+    return job if known else note(turn, job, what, detail, *pairs)
