@@ -28,6 +28,7 @@ from xnode.challenge.prover import Prover
 from xnode.challenge.verifier import Verifier
 from xnode.challenge.watch import CapacityWatch
 from xnode.clock import SystemClock
+from xnode.config.load import load_config
 from xnode.config.settings import Config, ProviderConfig
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
@@ -48,7 +49,7 @@ from xnode.monitor.metrics import register_metrics
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.identity import peer_id_text_of
-from xnode.node.changes import NodeStarted
+from xnode.node.changes import NodeStarted, PricesSet
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.peers.escrow_watch import EscrowEvents, EscrowWatcher, find_pause_s
 from xnode.peers.experience import Experience
@@ -58,7 +59,7 @@ from xnode.peers.market import Market, make_market
 from xnode.peers.publish import OfferPublisher, keep_found
 from xnode.peers.serve import PeerService
 from xnode.ports.net import RpcHandler, RpcRefused
-from xnode.rules import make_provider_settings, make_submitter_settings
+from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff
 from xnode.runtime.host.gpus import make_device_names
 from xnode.runtime.host.hardware import probe_hardware
 from xnode.runtime.podman.engine import PodmanEngine
@@ -304,8 +305,21 @@ class _Daemon:
                 nursery.start_soon(retry_forever, "removing orphaned workloads", sweep, SWEEP_RETRY)
             await self._serve_http(nursery, console, registry)
             await nursery.start(serve_control, config.home.control, bind_methods(console))
+            await self._take_new_prices(ground.manifest, loop)
             freeze_start()
             log.info("node ready", node=to_hex(signer.address), listen=net.multiaddrs(), version=__version__)
+
+    async def _take_new_prices(self, manifest: Manifest, loop: Loop) -> None:
+        """Prices that were set after we had read the config and before we could be told."""
+        try:
+            config = load_config(self._config.home)
+            tariff = make_tariff(config.provider, manifest) if config.provider is not None else None
+        except UserError as error:
+            log.warning("the config was changed and cannot be read", reason=str(error))
+            return
+        provider = loop.state.settings.provider
+        if tariff is not None and provider is not None and provider.tariff != tariff:
+            await loop.tell(PricesSet(tariff))
 
     def _serve_capacity(self, ground: _Ground, chain: ChainClient, net: Net, loop: Loop) -> CapacityWatch | None:
         """What a provider does about challenges: answers those about itself, and judges others when it is drawn."""

@@ -243,7 +243,7 @@ async def _open_console(
         clock=clock,
         chain=registry,  # type: ignore[arg-type]
         market=market,
-        node=_make_node(folder, scene.now_ns),
+        node=_make_node(folder, scene.now_ns, peers=0 if machine.provider else 2),
         presenter=Presenter({ASSET: OPENX}, blobs),
         jobs=JobMaker(machine.address, {"OPENX": OPENX}, blobs),
         evidence=EvidenceMaker(journal, machine.signer, DOMAIN),
@@ -251,7 +251,7 @@ async def _open_console(
     )
 
 
-def _make_node(folder: Path, now_ns: int) -> ThisNode:
+def _make_node(folder: Path, now_ns: int, peers: int) -> ThisNode:
     return ThisNode(
         home=str(folder),
         version="0.1.0",
@@ -259,7 +259,7 @@ def _make_node(folder: Path, now_ns: int) -> ThisNode:
         started_at_ns=now_ns - NANOS_PER_HOUR,
         log_folder=folder / "logs",
         multiaddrs=lambda: ("/ip4/127.0.0.1/tcp/4001", "/ip4/192.0.2.1/tcp/4001"),
-        peers=lambda: 2,
+        peers=lambda: peers,
         http=lambda: "http://127.0.0.1:4002",
         ready=lambda: {"chain": "", "engine": "podman is not installed"},
         refusals=Counter({"quote_capacity": 3, EVIL: 9}),

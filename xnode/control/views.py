@@ -32,7 +32,8 @@ class Prices(msgspec.Struct, frozen=True):
 
 class NodeStatus(msgspec.Struct, frozen=True):
     """node.status. roles: of "provider", "submitter"; offers: known; leases: open ones of either role; http: where /metrics
-    is, "" when nowhere; ready: what is wrong by dependency, none when all is well."""
+    is, "" when nowhere; ready: what is wrong by dependency, none when all is well; hints: what keeps jobs from coming or
+    going, and what to do about it."""
 
     pid: int
     version: str
@@ -47,6 +48,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     leases: int = 0
     http: str = ""
     ready: dict[str, str] = {}
+    hints: tuple[str, ...] = ()
 
 
 class StopRow(msgspec.Struct, frozen=True):
