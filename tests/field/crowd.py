@@ -105,14 +105,10 @@ class Crowd:
                 count += sum(str(one["to"]).lower() == escrow for one in block["transactions"])
         return count
 
-    def count_served(self) -> Counter[str]:
-        """Leases that ended well, by provider."""
-        return Counter(
-            {
-                node.name: sum(row["reason"] == "completed" for row in node.control.call("provider.status")["leases"])
-                for node in self.providers
-            }
-        )
+    def count_served(self, ended: list[dict[str, Any]]) -> Counter[str]:
+        """Jobs that ended well, by the provider that ran them."""
+        names = {node.address: node.name for node in self.providers}
+        return Counter(names[job["node"]] for job in ended if job["job"]["reason"] == "completed")
 
 
 @contextmanager
@@ -129,13 +125,13 @@ def open_crowd(folder: Path, size: Size) -> Iterator[Crowd]:
                 )  # fmt: skip
                 bootstrap = net.bootstrap_of(providers[0]) if providers else ()
                 node = net.add_provider(plan, bootstrap)
-                _take_defaults(node, "provider", SET_BY_PLAN)
+                take_defaults(node, "provider", SET_BY_PLAN)
                 net.start(node)
                 providers.append(node)
             submitters = []
             for number in range(size.submitters):
                 node = net.add_submitter(f"submitter-{number}", DEPOSIT, net.bootstrap_of(providers[0]))
-                _take_defaults(node, "submitter", SET_FOR_DEMO)
+                take_defaults(node, "submitter", SET_FOR_DEMO)
                 net.start(node)
                 submitters.append(node)
             crowd = Crowd(net, providers, submitters, Ledger.open(net.manifest))
@@ -149,7 +145,8 @@ def open_crowd(folder: Path, size: Size) -> Iterator[Crowd]:
         remove_leftovers(folder)
 
 
-def _take_defaults(node: Node, section: str, names: tuple[str, ...]) -> None:
+def take_defaults(node: Node, section: str, names: tuple[str, ...]) -> None:
+    """Leave out what the demo sets otherwise than the product."""
     table = read_table(node.home)
     table[section] = {name: value for name, value in table[section].items() if name not in names}
     write_config(node.home, table)

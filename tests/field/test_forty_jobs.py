@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -36,9 +35,9 @@ def test_forty_cold_jobs_of_two_submitters_over_twelve_providers_are_all_done() 
 def run(crowd: Crowd, size: Size) -> None:
     crowd.place_all(size.jobs, make_busybox_layout(), seconds=20)
     ended = crowd.wait_ended()
-    reasons = Counter(job["reason"] for job in ended)
+    reasons = Counter(job["job"]["reason"] for job in ended)
     assert reasons == {"completed": size.jobs}, _tell(ended)
-    served = crowd.count_served()
+    served = crowd.count_served(ended)
     print(f"\nserved: {dict(served)}; transactions: {crowd.count_transactions()} for {size.jobs} jobs")
     assert min(served[node.name] for node in crowd.providers) >= 1, f"nobody idles: {served}"
     assert crowd.count_transactions() <= TRANSACTIONS_PER_JOB * size.jobs
@@ -47,7 +46,8 @@ def run(crowd: Crowd, size: Size) -> None:
 def _tell(jobs: list[dict[str, Any]]) -> str:
     lines = []
     for job in jobs:
-        if job["reason"] != "completed":
-            lines.append(f"{job['name']}: {job['reason']} {job.get('detail', '')}")
+        row = job["job"]
+        if row["reason"] != "completed":
+            lines.append(f"{row['name']}: {row['state']} {row['reason']}")
             lines += [f"    {one['what']}: {one['detail']}" for one in job["timeline"]]
-    return "\n".join(lines) or json.dumps(jobs[:1])[:500]
+    return "\n".join(lines)

@@ -259,5 +259,9 @@ def _chance_of(reputation: Reputation | None, now_ns: int) -> float | None:
 def _reason_of(job: SubmitterJob) -> str:
     if job.end_reason:
         return f"{job.end_reason}: {job.end_detail}".removesuffix(": ")
+    if job.status == "searching" and job.waits:
+        for entry in reversed(job.timeline):
+            if entry.what == "waiting":
+                return entry.detail
     waits = job.status in ("searching", "quoting", "leasing") and bool(job.timeline)
     return f"{job.timeline[-1].what}: {job.timeline[-1].detail}" if waits else ""

@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from metering.codec import decode_strict
-from metering.units import NANOS_PER_SECOND, Address, Hash32
+from metering.units import NANOS_PER_MS, NANOS_PER_SECOND, Address, Hash32
 from scheduler.book import Book
 from scheduler.latency import Latency, next_latency
 from scheduler.offer import SignedOffer
@@ -272,8 +272,9 @@ class LiveBook:
             await self._add(node, _read_offer(record.body))
             return
         known = self.offers.get(node)
-        # Numbers have the clock in them: a record without an offer that came after the offer takes it back.
-        if known is not None and record.number > known.offer.number:
+        # An offer's number has the milliseconds in it, a record's the nanoseconds: one without an offer that was made after the
+        # offer takes it back.
+        if known is not None and record.number // NANOS_PER_MS > known.offer.number:
             self.offers.drop(node)
 
     async def _add(self, node: Address, signed: SignedOffer | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from metering.units import NANOS_PER_HOUR, Address
+from metering.units import NANOS_PER_HOUR, NANOS_PER_MS, Address
 from tests.make.scene import Registry
 from tests.make.values import SEPARATOR, address_of, make_key, make_offer, sign_offer
 from tests.make.waiting import wait_until
@@ -45,7 +45,9 @@ async def serving(number: int, bootstrap: tuple[str, ...]) -> AsyncIterator[tupl
     async with open_node(number, bootstrap=bootstrap, listen=LOOPBACK) as net:
         publisher = OfferPublisher(net, KeySigner(make_key(number), SEPARATOR, lambda *_: None), SystemClock())
         net.serve(OFFER_GET, publisher.answer_offer)
-        offer = make_offer(number, time.time_ns(), time.time_ns() + NANOS_PER_HOUR, multiaddrs=net.multiaddrs())
+        offer = make_offer(
+            number, time.time_ns() // NANOS_PER_MS, time.time_ns() + NANOS_PER_HOUR, multiaddrs=net.multiaddrs()
+        )
         await publisher.publish(sign_offer(offer, number))
         yield net, publisher
 
