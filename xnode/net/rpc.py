@@ -63,7 +63,7 @@ class Rpc:
 
     async def call(self, peer: Peer, method: str, body: bytes, deadline: float) -> bytes:
         """One request, one response; deadline on trio's clock. Raises RpcRefused, Permanent, Retryable."""
-        with self.ways.calling(peer):
+        with self.ways.calling(peer, method):
             for tries_left in reversed(range(MAX_TRIES)):
                 try:
                     response = await self._call(peer, method, body, deadline)
@@ -95,7 +95,7 @@ class Rpc:
     async def stream(self, peer: Peer, method: str, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
         """One request, many items. The iterator raises as call() does, in bounded time when the other side dies."""
         deadline = trio.current_time() + OPEN_S
-        with self.ways.calling(peer):
+        with self.ways.calling(peer, method):
             peer_id = await self.host.connect(peer, deadline)
             pipe = Pipe(await self.host.open_stream(peer_id, PROTOCOL_ID, deadline))
         try:

@@ -18,7 +18,7 @@ import trio
 from libp2p.network.health.ping_probe import ping_connection
 
 from metering.units import Address
-from xnode.errors import Retryable
+from xnode.errors import Retryable, real_error_of
 from xnode.net.host import Host
 from xnode.net.multiaddr import merge_multiaddrs
 from xnode.ports.net import Peer
@@ -40,6 +40,10 @@ PING_S = 2.0
 
 USED_S = 90.0
 """So long after its last call a node is one that we work with: receipts come every few seconds."""
+
+LASTING = ("lease.", "receipts.")
+"""Calls that more will follow. Whoever is only asked for an offer or a record is not pinged for it: a provider is asked by very
+many."""
 
 REDIAL_S = 8.0
 """How long another way is looked for."""
@@ -79,7 +83,7 @@ class Ways:
         self._calls = 0
 
     @contextmanager
-    def calling(self, peer: Peer) -> Iterator[None]:
+    def calling(self, peer: Peer, method: str) -> Iterator[None]:
         """While this is open an answer is waited for."""
         use, self._calls = self._use(peer), self._calls + 1
         number = self._calls
@@ -88,7 +92,8 @@ class Ways:
             yield
         finally:
             del use.waiting[number]
-            use.used_at = trio.current_time()
+            if method.startswith(LASTING):
+                use.used_at = trio.current_time()
 
     @contextmanager
     def streaming(self, peer: Peer) -> Iterator[None]:
@@ -104,7 +109,6 @@ class Ways:
     def _use(self, peer: Peer) -> _Use:
         use = self._uses.setdefault(peer.address, _Use(checked_at=trio.current_time()))
         use.multiaddrs = merge_multiaddrs(peer.multiaddrs, use.multiaddrs)
-        use.used_at = trio.current_time()
         return use
 
     async def run(self) -> None:
@@ -123,7 +127,7 @@ class Ways:
     def _forget(self, now: float) -> None:
         idle = [node for node, use in self._uses.items() if not use.holds and not use.waiting and not use.is_checked]
         for node in idle:
-            if now >= self._uses[node].used_at + USED_S or len(self._uses) > MAX_USED:
+            if now >= max(self._uses[node].used_at, self._uses[node].checked_at) + USED_S or len(self._uses) > MAX_USED:
                 del self._uses[node]
 
     async def _check(self, node: Address, use: _Use) -> None:
@@ -131,6 +135,8 @@ class Ways:
             connections = self._host.list_connections(node)
             if connections:
                 await self._check_all(Peer(node, use.multiaddrs), connections)
+        except Exception as error:  # a supervisor's edge: libp2p may raise anything, alone and in groups
+            log.warning("a way could not be checked", peer=f"0x{node.hex()}", error=repr(real_error_of(error))[:200])
         finally:
             use.is_checked, use.checked_at = False, trio.current_time()
 
