@@ -57,8 +57,9 @@ ASK_NS = 4 * NANOS_PER_SECOND
 RECORD_S = 6.0
 """How long the record of a node that could not be asked may be looked for."""
 
-PAUSES = Backoff(first_s=15.0, most_s=600.0)
-"""Between tries to ask a node that does not answer."""
+PAUSES = Backoff(first_s=15.0, most_s=60.0)
+"""Between tries to ask a node that does not answer. One that is gone is named by nobody after some minutes; one that is back
+should not be missed for longer than this."""
 
 MAX_DOUBLINGS = 10
 """After so many the pause is the longest anyway."""
@@ -235,7 +236,7 @@ class LiveBook:
         except RpcRefused as refused:
             if read_refusal(refused).code == "not_a_provider":
                 self.offers.drop(node)
-            self._note_answer(contact, PAUSES.most_s)
+            self._note_answer(contact, FRESH_NS / NANOS_PER_SECOND)
             return True
         except (Retryable, Permanent):
             contact.failures += 1
@@ -281,7 +282,7 @@ class LiveBook:
         if signed is None or signed.offer.node != node:
             return
         # Known first, so that no search meets an offer whose owner nobody has asked for.
-        await self._registrations.learn_owner(node)
+        await self._registrations.learn_owners((node,))
         refusal = self.offers.add(signed, self._clock.now_ns())
         if refusal is not None and refusal.code != "offer_old":
             log.info("offer refused", node=f"0x{node.hex()}", code=refusal.code)
