@@ -68,11 +68,13 @@ class Crowd:
     submitters: list[Node]
     ledger: Ledger
     placed: list[tuple[Node, str]] = field(default_factory=list)
+    transactions_before: int = 0
 
     def place_all(self, jobs: int, image: Path, seconds: int) -> None:
         """Submit all at once, by turns."""
         folder = self.net.folder / "jobs"
         folder.mkdir()
+        self.transactions_before = trio.run(self._count_transactions)
         for number in range(jobs):
             path = folder / f"job-{number}.yaml"
             path.write_text(JOB.format(name=path.stem, image=image, seconds=seconds))
@@ -91,8 +93,8 @@ class Crowd:
         return ended
 
     def count_transactions(self) -> int:
-        """Those to the escrow contract since the chain began, apart from the deposits."""
-        return trio.run(self._count_transactions) - len(self.submitters)
+        """Those to the escrow contract since the jobs were placed."""
+        return trio.run(self._count_transactions) - self.transactions_before
 
     async def _count_transactions(self) -> int:
         manifest = self.ledger.manifest
