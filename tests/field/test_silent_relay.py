@@ -30,7 +30,10 @@ def test_a_job_goes_on_over_the_second_relay() -> None:
             relays = [_add_relay(net, f"relay-{number}") for number in range(2)]
             both = tuple(one for relay in relays for one in net.bootstrap_of(relay))
             plan = ProviderPlan(
-                "provider", "eu", {"vcpu_hour": "0.10"}, {"vcpus": 2.0, "memory": "1GiB", "disk": "1GiB"}
+                "provider",
+                "eu",
+                {"vcpu_hour": "0.10", "memory_gib_hour": "0.02"},
+                {"vcpus": 2.0, "memory": "1GiB", "disk": "1GiB"},
             )
             provider = _hide(net, net.add_provider(plan, both), "provider", SET_BY_PLAN)
             submitter = _hide(net, net.add_submitter("submitter", "100", both), "submitter", SET_FOR_DEMO)
