@@ -14,21 +14,22 @@ from sqlalchemy import Engine
 from metering.eip712 import typed_digest
 from metering.signature import recover_signer
 from metering.terms import Escrow, Opening, escrow_id_of
-from metering.units import ZERO_HASH, Amount, Hash32
+from metering.units import ZERO_HASH, Amount
 from xnode.chain.abi.codec import Call
 from xnode.chain.capacity import CapacityClient
 from xnode.chain.contracts import payment_escrow
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import JsonRpc, Reverted
+from xnode.chain.node.json_rpc import JsonRpc, Reverted, WrongChain
 from xnode.chain.node.logs import POLL_S, Cursor, LogPoller
+from xnode.chain.node.questions import ask_block
 from xnode.chain.reads import ChainReads
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall
-from xnode.errors import Permanent
+from xnode.errors import Permanent, Retryable
 from xnode.ports.chain import ClaimRow, Sent
 from xnode.ports.wallet import TransactionSigner
-from xnode.text.hex import checksum_address, parse_hex
+from xnode.text.hex import checksum_address
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -65,14 +66,19 @@ class ChainClient(ChainReads):
     async def make_cursor(self) -> Cursor:
         """A cursor at the newest confirmed block: a poller that goes on from it gives only what comes later."""
         number = max(0, await self.head_number() - self.manifest.confirmations + 1)
-        block = await self.rpc.read("eth_getBlockByNumber", hex(number), False)
-        return Cursor(((number, Hash32(parse_hex(block["hash"]))),))
+        block = await self.rpc.ask(ask_block(number))
+        if block is None:
+            raise Retryable(f"chain node {self.rpc.where} does not show block {number} yet")
+        return Cursor(((number, block.hash),))
 
     # ---- Checking
 
     async def check(self) -> str:
         """One line about the chain, when everything is what the manifest says; else Permanent with what to fix."""
-        chain_id = await self.rpc.check_chain_id()
+        try:
+            chain_id = await self.rpc.check_chain_id()
+        except WrongChain as error:
+            raise Permanent(error.message, code="wrong_chain", hint=error.hint) from error
         await check_deployment(self.rpc, self.manifest)
         return f"chain {chain_id} at {self.rpc.where}, escrow {checksum_address(self._escrow)}"
 
@@ -171,7 +177,10 @@ async def open_client(
     url = rpc_url or manifest.rpc_url
     if not url:
         raise Permanent("no chain node is named", hint="set chain.rpc_url")
-    async with JsonRpc(url, manifest.chain_id) as rpc, trio.open_nursery() as nursery:
+    async with (
+        JsonRpc(url, manifest.chain_id, least_block=manifest.deployed_at_block) as rpc,
+        trio.open_nursery() as nursery,
+    ):
         client = make_client(rpc, manifest, signer, engine, pace)
         await nursery.start(client.run)
         yield client

@@ -12,6 +12,7 @@ from xnode.chain.contracts import openx_token, payment_escrow, provider_registry
 from xnode.chain.contracts.provider_registry import StakeDetails
 from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query, read_native_balance
+from xnode.chain.node.questions import ask_head, ask_latest
 from xnode.ports.chain import EscrowState
 
 
@@ -122,9 +123,10 @@ class ChainReads:
 
     async def head_number(self) -> int:
         """The newest block's number."""
-        return int(await self.rpc.read("eth_blockNumber"), 16)
+        number = await self.rpc.ask(ask_head())
+        self.rpc.pulse.saw_head(number)
+        return number
 
     async def chain_time_s(self) -> int:
         """The latest block's time in seconds UTC, from which deadlines of signatures count."""
-        block = await self.rpc.read("eth_getBlockByNumber", "latest", False)
-        return int(block["timestamp"], 16)
+        return (await self.rpc.ask(ask_latest())).timestamp

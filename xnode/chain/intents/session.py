@@ -67,7 +67,10 @@ async def open_session(
         raise UserError("no chain node is named", where="chain.rpc_url", hint="set it", code=ExitCode.USAGE)
     journal = SqlTxJournal(engine, manifest.chain_id, key.address)
     pace = replace(pace or Pace(), confirmations=manifest.confirmations)
-    async with JsonRpc(url, manifest.chain_id) as rpc, trio.open_nursery() as nursery:
+    async with (
+        JsonRpc(url, manifest.chain_id, least_block=manifest.deployed_at_block) as rpc,
+        trio.open_nursery() as nursery,
+    ):
         transactor = Transactor(rpc, key, journal, manifest.chain_id, pace)
         await nursery.start(transactor.run)
         yield WalletSession(rpc, manifest, key, transactor)

@@ -219,6 +219,7 @@ def _parse_listen(text: str) -> tuple[str, int] | None:
 
 def _check_chain(app: App) -> Iterator[Finding]:
     from xnode.chain.deployment.check import check_deployment
+    from xnode.chain.node.questions import ask_latest
     from xnode.cli.access.deployment import find_deployment, run_async
 
     deployment = find_deployment(app)
@@ -226,12 +227,12 @@ def _check_chain(app: App) -> Iterator[Finding]:
     async def ask() -> tuple[str, int, Permanent | None]:
         async with deployment.connect() as rpc:
             await rpc.check_chain_id()
-            block = await rpc.read("eth_getBlockByNumber", "latest", False)
+            block = await rpc.ask(ask_latest())
             try:
                 await check_deployment(rpc, deployment.manifest)
             except Permanent as error:
-                return rpc.where, int(block["timestamp"], 16), error
-            return rpc.where, int(block["timestamp"], 16), None
+                return rpc.where, block.timestamp, error
+            return rpc.where, block.timestamp, None
 
     where, block_s, wrong = run_async(ask)
     place = f"chain {deployment.manifest.chain_id} at {where}"
