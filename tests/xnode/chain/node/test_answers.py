@@ -92,7 +92,7 @@ def test_any_reply_is_opened_or_unfit(value: object, ids: tuple[int, ...]) -> No
 
 
 def receipt(**changed: object) -> bytes:
-    whole = {
+    whole: dict[str, object] = {
         "transactionHash": "0x" + "22" * 32,
         "blockNumber": "0x5",
         "status": "0x1",
@@ -119,7 +119,7 @@ def test_a_receipt_that_does_not_say_how_it_went_is_unfit(changed: dict[str, obj
 
 
 def log(**changed: object) -> dict[str, object]:
-    whole = {
+    whole: dict[str, object] = {
         "address": "0x" + "11" * 20,
         "topics": ["0x" + "22" * 32],
         "data": "0x",
