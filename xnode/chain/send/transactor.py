@@ -144,6 +144,12 @@ class Transactor:
                 # Also a Permanent must not end us: a person may fix it meanwhile.
                 outage.failed(str(error))
                 pause_s = next(pauses)
+            except Exception as error:
+                # The supervisor's edge: a bug here must not end the node and its leases.
+                if not outage.reason:
+                    log.exception("watching our transactions hit a bug")
+                outage.failed(f"internal error: {type(error).__name__}")
+                pause_s = next(pauses)
             await self._rest(pause_s)
 
     async def _rest(self, delay_s: float) -> None:
