@@ -22,12 +22,13 @@ from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Reverted, WrongChain
 from xnode.chain.node.logs import POLL_S, Cursor, LogPoller
+from xnode.chain.node.pulse import pace_of
 from xnode.chain.node.questions import ask_block
 from xnode.chain.reads import ChainReads
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall
 from xnode.errors import Permanent, Retryable
-from xnode.ports.chain import ClaimRow, Sent
+from xnode.ports.chain import ClaimRow, Fuel, Sent
 from xnode.ports.wallet import TransactionSigner
 from xnode.text.hex import checksum_address
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 CLAIM_GAS = 180_000  # With the first fee and the first share of a split ever taken in an asset.
 CLAIM_ROW_GAS = 24_000
 RELEASE_GAS = 50_000
+
+TYPICAL_GAS = 250_000
+"""Of one of our transactions: an opening takes less, a claim of a few rows about as much."""
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +89,17 @@ class ChainClient(ChainReads):
     async def check_is_there(self) -> None:
         """Nothing, when the node serves our chain now; else Retryable or Permanent."""
         await self.rpc.check_chain_id()
+
+    # ---- Watching
+
+    async def measure_pace(self) -> None:
+        """Learn how fast blocks come, from the newest ones."""
+        self.rpc.pulse.pace = pace_of(await self.block_times())
+
+    async def read_fuel(self) -> Fuel:
+        """What our key can pay for."""
+        wei, gas_price = await self._transactor.read_fuel()
+        return Fuel(wei, wei // max(1, TYPICAL_GAS * gas_price))
 
     # ---- Sending
 

@@ -27,6 +27,10 @@ FROZEN_BLOCKS = 20
 """Usual block times without a block after which a chain is frozen."""
 
 
+IRREGULAR = 10
+"""A chain whose longest wait for a block is so many times the usual makes blocks when it likes: it is never frozen."""
+
+
 class BlockPace(NamedTuple):
     """Seconds between blocks: usual is the median, longest the longest of those looked at."""
 
@@ -102,8 +106,19 @@ class Pulse:
     def _describe_frozen(self, now: float) -> str:
         if self.pace is None or self._moved_at is None:
             return ""
-        still_s = now - self._moved_at
-        if still_s < max(FROZEN_AFTER_S, FROZEN_BLOCKS * self.pace.usual_s, 3 * self.pace.longest_s):
-            return ""
-        usual = f"usually one comes each {self.pace.usual_s:g} s"
-        return f"the chain at {self._where} has made no block for {show_wait(still_s)} ({usual})"
+        stands = _describe_standstill(self.pace, now - self._moved_at)
+        return f"the chain at {self._where} {stands}" if stands else ""
+
+
+def find_standstill(timestamps: Sequence[int], now_s: float) -> str:
+    """What the times of a chain's newest blocks say at this time UTC: "has made no block for 5 min ...", "" when it goes on."""
+    pace = pace_of(timestamps)
+    return _describe_standstill(pace, now_s - timestamps[-1]) if pace else ""
+
+
+def _describe_standstill(pace: BlockPace, still_s: float) -> str:
+    if pace.longest_s > IRREGULAR * max(1.0, pace.usual_s):
+        return ""
+    if still_s < max(FROZEN_AFTER_S, FROZEN_BLOCKS * pace.usual_s, 3 * pace.longest_s):
+        return ""
+    return f"has made no block for {show_wait(still_s)} (usually one comes each {pace.usual_s:g} s)"
