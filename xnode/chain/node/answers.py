@@ -94,9 +94,7 @@ class BlockShape(msgspec.Struct, rename="camel"):
 
     def make(self) -> Block:
         """It, typed."""
-        return Block(
-            quantity_of(self.number), _hash_of(self.hash), _hash_of(self.parent_hash), quantity_of(self.timestamp)
-        )
+        return Block(number_of(self.number), _hash_of(self.hash), _hash_of(self.parent_hash), number_of(self.timestamp))
 
 
 class LogShape(msgspec.Struct, rename="camel"):
@@ -119,10 +117,10 @@ class LogShape(msgspec.Struct, rename="camel"):
             Address(parse_hex(self.address)),
             tuple(map(_hash_of, self.topics)),
             parse_hex(self.data),
-            quantity_of(self.block_number),
+            number_of(self.block_number),
             _hash_of(self.block_hash),
             _hash_of(self.transaction_hash),
-            quantity_of(self.log_index),
+            number_of(self.log_index),
         )
 
 
@@ -152,9 +150,9 @@ class ReceiptShape(msgspec.Struct, rename="camel"):
         logs = tuple(one.make() for one in self.logs or ())
         return Receipt(
             _hash_of(self.transaction_hash),
-            quantity_of(self.block_number),
+            number_of(self.block_number),
             status == 1,
-            quantity_of(self.gas_used),
+            number_of(self.gas_used),
             made,
             logs,
         )
@@ -177,6 +175,14 @@ class FeeHistoryShape(msgspec.Struct, rename="camel"):
 def quantity_of(text: str) -> int:
     """The number of a Quantity."""
     return int(text, 16)
+
+
+def number_of(text: str) -> int:
+    """The number of a Quantity that counts or dates something: one beyond 63 bits is nonsense that would outlive its answer."""
+    found = int(text, 16)
+    if found >= 1 << 63:
+        raise ValueError(f"{text} is beyond all numbers of this kind")
+    return found
 
 
 def _hash_of(text: str) -> Hash32:

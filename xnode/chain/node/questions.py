@@ -19,6 +19,7 @@ from xnode.chain.node.answers import (
     Question,
     Receipt,
     ReceiptShape,
+    number_of,
     quantity_of,
 )
 from xnode.text.hex import parse_hex, to_hex
@@ -34,13 +35,17 @@ def _ask_quantity(method: str, *params: object) -> Question[int]:
     return Question(method, params, Quantity, quantity_of)
 
 
+def _ask_number(method: str, *params: object) -> Question[int]:
+    return Question(method, params, Quantity, number_of)
+
+
 def ask_chain_id() -> Question[int]:
-    return _ask_quantity("eth_chainId")
+    return _ask_number("eth_chainId")
 
 
 def ask_head() -> Question[int]:
     """The newest block's number."""
-    return _ask_quantity("eth_blockNumber")
+    return _ask_number("eth_blockNumber")
 
 
 def ask_balance(address: Address) -> Question[int]:
@@ -50,7 +55,7 @@ def ask_balance(address: Address) -> Question[int]:
 
 def ask_nonce(address: Address, block: str | int = "latest") -> Question[int]:
     """How many transactions of the address are mined by then; with "pending", or are known to the node."""
-    return _ask_quantity("eth_getTransactionCount", to_hex(address), _spell(block))
+    return _ask_number("eth_getTransactionCount", to_hex(address), _spell(block))
 
 
 def ask_gas_price() -> Question[int]:
@@ -64,7 +69,7 @@ def ask_block_size(number: int) -> Question[int]:
 
 
 def _quantity_or_zero(text: str | None) -> int:
-    return quantity_of(text) if text else 0
+    return number_of(text) if text else 0
 
 
 def ask_code(address: Address) -> Question[bytes]:
@@ -82,7 +87,7 @@ def ask_gas(sender: Address, to: Address | None, data: bytes, wei: int) -> Quest
     request = {"from": to_hex(sender), "data": to_hex(data), "value": hex(wei)}
     if to is not None:
         request["to"] = to_hex(to)
-    return _ask_quantity("eth_estimateGas", request, "latest")
+    return _ask_number("eth_estimateGas", request, "latest")
 
 
 def ask_block(block: str | int) -> Question[Block | None]:
