@@ -31,10 +31,10 @@ from xnode.clock import SystemClock
 from xnode.config.settings import Config, ProviderConfig
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
+from xnode.console.gas import describe_empty, is_empty
 from xnode.console.job_maker import JobMaker
 from xnode.console.method import bind_methods
 from xnode.console.node import describe_node
-from xnode.console.gas import describe_empty, is_empty
 from xnode.console.present import Presenter
 from xnode.control.server import hold_pid_file, serve_control
 from xnode.effects.checked_chain import CheckedChain

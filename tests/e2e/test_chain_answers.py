@@ -21,11 +21,14 @@ def proxies(market: Market) -> Iterator[Proxies]:
     """The chain node of each side, by its name."""
     with ExitStack() as stack:
         found = {name: stack.enter_context(ChainProxy(market.ledger.manifest.rpc_url)) for name in market.nodes}
-        for name, node in market.nodes.items():
-            restart(market, node, XNODE_CHAIN__RPC_URL=found[name].url)
+        # The submitter first: it learns the offers again from a provider that has just announced them.
+        for name in ("submitter", "provider"):
+            market.find_offers()
+            restart(market, market.nodes[name], XNODE_CHAIN__RPC_URL=found[name].url)
         yield found
-        for node in market.nodes.values():
-            restart(market, node)
+        for name in ("submitter", "provider"):
+            market.find_offers()
+            restart(market, market.nodes[name])
 
 
 def restart(market: Market, node: Node, **environment: str) -> None:

@@ -41,6 +41,11 @@ class WalletSession(ChainReads):
         """Whose wallet it is."""
         return self._key.address
 
+    @property
+    def is_waiting(self) -> bool:
+        """True while a transaction of it is on its way."""
+        return self._transactor.in_flight > 0
+
     def sign_typed(self, domain: Domain, type_name: str, value: Any) -> bytes:
         """The wallet's 65 bytes over the EIP-712 digest of `value`."""
         return self._key.sign_typed(domain, type_name, value)

@@ -88,6 +88,11 @@ class Pulse:
     def _is_rewound(self, now: float) -> bool:
         return self._behind_since is not None and now - self._behind_since >= REWOUND_AFTER_S
 
+    @property
+    def still_s(self) -> float:
+        """For how long the newest block has stayed the newest; 0 before any was seen."""
+        return self._now() - self._moved_at if self._moved_at is not None else 0.0
+
     def describe(self) -> str:
         """One line about what is wrong with it now, "" when nothing is."""
         now = self._now()

@@ -107,6 +107,11 @@ class Transactor:
         """Who sends."""
         return self._signer.address
 
+    @property
+    def in_flight(self) -> int:
+        """Transactions that are not final yet."""
+        return len(self._watched)
+
     async def send(self, intent: str, call: TxCall) -> Sent:
         """The end of this intent's one transaction, which is sent unless an earlier call (or life) already has.
 
