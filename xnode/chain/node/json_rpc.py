@@ -298,6 +298,9 @@ class JsonRpc:
         if status in _BUSY_HTTP:
             self._hold(response.headers.get("retry-after", ""))
             raise Retryable(f"chain node {self.where} is busy: HTTP {status}")
+        if status in (401, 403):
+            hint = "check the access key in chain.rpc_url, and its quota"
+            raise Retryable(f"chain node {self.where} does not let us in: HTTP {status}", hint=hint)
         if 300 <= status < 400:
             raise Retryable(
                 f"chain node {self.where} answered HTTP {status}: it has moved",
