@@ -16,19 +16,26 @@ pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mar
 Proxies = dict[str, ChainProxy]
 
 
-@pytest.fixture
-def proxies(market: Market) -> Iterator[Proxies]:
-    """The chain node of each side, by its name."""
+@pytest.fixture(scope="session")
+def whole_proxies(whole_market: Market) -> Iterator[Proxies]:
+    """The chain node of each side, by its name. They stay between until the end: each restart costs time."""
+    market = whole_market
     with ExitStack() as stack:
         found = {name: stack.enter_context(ChainProxy(market.ledger.manifest.rpc_url)) for name in market.nodes}
+        market.restart_dead()
         # The submitter first: it learns the offers again from a provider that has just announced them.
         for name in ("submitter", "provider"):
             market.find_offers()
             restart(market, market.nodes[name], XNODE_CHAIN__RPC_URL=found[name].url)
         yield found
-        for name in ("submitter", "provider"):
-            market.find_offers()
-            restart(market, market.nodes[name])
+
+
+@pytest.fixture
+def proxies(market: Market, whole_proxies: Proxies) -> Iterator[Proxies]:
+    """All well at the beginning and at the end."""
+    yield whole_proxies
+    for proxy in whole_proxies.values():
+        proxy.mode = "ok"
 
 
 def restart(market: Market, node: Node, **environment: str) -> None:

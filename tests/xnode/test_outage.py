@@ -6,6 +6,7 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
+from tests.make.waiting import pass_time
 from xnode.outage import Outage
 
 
@@ -16,7 +17,7 @@ async def test_a_long_trouble_is_said_at_its_start_seldom_and_at_its_end(
     with capture_logs() as lines:
         for _ in range(3600):
             outage.failed("cannot be reached")
-            await trio.sleep(1)
+            await pass_time(1)
         assert outage.reason == "cannot be reached"
         outage.over()
         outage.over()

@@ -8,6 +8,7 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
+from tests.make.waiting import pass_time
 from xnode.errors import Permanent
 from xnode.supervisor import STEADY_S, Supervisor
 
@@ -32,10 +33,10 @@ async def test_a_task_that_fails_is_started_again_and_others_go_on(autojump_cloc
         supervisor = Supervisor(nursery)
         supervisor.start("the bad one", bad)
         supervisor.start("the good one", good)
-        await trio.sleep(20)
+        await pass_time(20)
         assert len(bad.started_at) == 4 and len(good.started_at) == 1
         assert set(supervisor.problems()) == {"the bad one"}
-        await trio.sleep(STEADY_S)
+        await pass_time(STEADY_S)
         assert not supervisor.problems()
         nursery.cancel_scope.cancel()
     gaps = [later - earlier for earlier, later in zip(bad.started_at, bad.started_at[1:], strict=False)]
@@ -46,7 +47,7 @@ async def test_a_task_that_always_fails_is_logged_once(autojump_clock: trio.test
     with capture_logs() as lines:
         async with trio.open_nursery() as nursery:
             Supervisor(nursery).start("the bad one", Task(*(KeyError("x") for _ in range(1000))))
-            await trio.sleep(3600)
+            await pass_time(3600)
             nursery.cancel_scope.cancel()
     assert len(lines) == 1 and lines[0]["task"] == "the bad one" and "KeyError" in lines[0]["reason"]
 

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from metering.terms import Opening
 from metering.units import Address, Amount, Hash32
 from tests.make.values import address_of, make_escrow
+from tests.make.waiting import pass_time
 from tests.xnode.chain.devchain import make_wallet
 from tests.xnode.chain.node.test_answers import values
 from xnode.chain.client import ChainClient, make_client
@@ -188,14 +189,14 @@ def test_no_watcher_ends_whatever_it_hears_and_each_goes_on_when_the_node_is_wel
                 try:
                     sent.append(await chain._transactor.send("one", TxCall(address_of(1), b"")))
                 except (Retryable, Permanent):
-                    await trio.sleep(1)
+                    await pass_time(1)
 
         async with trio.open_nursery() as nursery:
             for task in (chain.run, watch.run, follow, send):
                 nursery.start_soon(task)
-            await trio.sleep(120)
+            await pass_time(120)
             mad, told[:] = False, []
-            await trio.sleep(90)
+            await pass_time(90)
             assert watch.fuel is not None and not watch.problem(), watch.problem()
             nursery.cancel_scope.cancel()
 

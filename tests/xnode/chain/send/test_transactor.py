@@ -24,7 +24,7 @@ from xnode import faultpoint
 from xnode.chain.contracts import openx_token
 from xnode.chain.node.answers import Question
 from xnode.chain.node.json_rpc import JsonRpc, Reverted
-from xnode.chain.send.transactor import MAX_IN_FLIGHT, Pace, Transactor
+from xnode.chain.send.transactor import LOST_LOOKS, MAX_IN_FLIGHT, Pace, Transactor
 from xnode.chain.send.tx_journal import Attempt, SqlTxJournal, TxCall, make_engine
 from xnode.errors import Retryable
 from xnode.ports.chain import Sent
@@ -443,11 +443,13 @@ async def test_an_old_backend_that_has_no_receipt_yet_does_not_make_a_second_tra
     key, to = await bed.new_wallet(), make_wallet().address
     async with open_sender(bed.rpc._url, bed.folder, key) as sender:
         whole = sender.rpc._exchange_once
-        lagging = True
+        lagging, looks = True, 0
 
         async def lag(questions: Sequence[Question[Any]]) -> list[Any]:
+            nonlocal looks
             found = await whole(questions)
             if lagging and questions[-1].method == "eth_getTransactionReceipt":
+                looks += 1
                 return [found[0] - 1, *(None for _ in found[1:])]
             return found
 
@@ -455,7 +457,7 @@ async def test_an_old_backend_that_has_no_receipt_yet_does_not_make_a_second_tra
         async with trio.open_nursery() as nursery:
             results: list[Sent] = []
             nursery.start_soon(collect, results, sender.send("pay", pay(to)))
-            await trio.sleep(1)
+            await wait_until(lambda: looks >= 2 * LOST_LOOKS)
             assert not results
             lagging = False
         assert len(results) == 1 and await sender.nonce() == 1
