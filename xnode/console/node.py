@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from xnode.console.console import Console
+from xnode.console.gas import make_gas
 from xnode.console.method import NoParams, control_method
 from xnode.control.views import NodeStatus, StopNotice, StopRow
 from xnode.node.lease import OPEN
@@ -33,6 +34,7 @@ async def describe_node(console: Console) -> NodeStatus:
         leases=tasks + leases,
         http=node.http(),
         ready=node.ready(),
+        gas=make_gas(node.fuel()),
     )
 
 

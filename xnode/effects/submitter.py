@@ -37,7 +37,7 @@ class SubmitterEffects:
         found = await self.offers.search(effect.job, effect.tried)
         candidates = tuple(one.to_record() for one in found.ranked)
         shortfalls = tuple((one.code, one.count, one.nearest) for one in found.shortfalls)
-        return changes.OffersRanked(effect.job_hash, found.seen, candidates, shortfalls)
+        return changes.OffersRanked(effect.job_hash, found.seen, candidates, shortfalls, found.unread)
 
     @performs(effects.RequestQuote)
     async def request_quote(self, effect: effects.RequestQuote) -> changes.Change:

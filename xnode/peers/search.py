@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
+import trio
+
 from metering.units import Address
 from scheduler.book import Book, Shortfall, shortfalls_of
 from scheduler.job import Job
@@ -21,6 +23,10 @@ from xnode.ports.clock import Clock
 
 MAX_CANDIDATES = 32
 """Candidates that a search gives: more than are ever asked for a quote."""
+
+
+OWNERS_WAIT_S = 8.0
+"""How long the chain may take to say who owns the offers: those that it has told are searched, the others later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,8 @@ class Found:
     seen: int
     ranked: tuple[Ranked, ...]
     shortfalls: tuple[Shortfall, ...]
+    unread: str = ""
+    """Why the chain did not say who owns all of them, "" when it did."""
 
 
 class OfferSearch:
@@ -75,13 +83,22 @@ class OfferSearch:
     async def _search(self, job: Job, tried: tuple[Address, ...]) -> Found:
         await self._book.wait_first()
         offers = self._book.offers
-        for known in tuple(offers):
-            await self._registrations.learn_owner(known.offer.node)
+        unread = await self._learn_owners([known.offer.node for known in tuple(offers)])
         await self._experience.look()
         preferences = await self._make_preferences(job, tried)
         now_ns = self._clock.now_ns()
         offers.drop_expired(now_ns)
-        return search_offers(offers, job, preferences, now_ns, os.urandom(32))
+        return replace(search_offers(offers, job, preferences, now_ns, os.urandom(32)), unread=unread)
+
+    async def _learn_owners(self, nodes: list[Address]) -> str:
+        """Why not all could be learned. A chain that is away is asked once, not once for each offer."""
+        reason = "the chain did not answer in time"
+        with trio.move_on_after(OWNERS_WAIT_S):
+            for node in nodes:
+                reason = await self._registrations.learn_owner(node)
+                if reason:
+                    break
+        return reason if any(not self._registrations.knows_owner(node) for node in nodes) else ""
 
     async def _make_preferences(self, job: Job, tried: tuple[Address, ...]) -> Preferences:
         refused = {node: "tried already for this job" for node in tried}

@@ -39,6 +39,16 @@ SEARCH_WAIT_NS = 20 * NANOS_PER_SECOND
 FUNDS_WAIT_NS = 15 * NANOS_PER_SECOND
 """How long the chain may take to say what we can pay with."""
 
+CHAIN_PATIENCE_NS = 600 * NANOS_PER_SECOND
+"""How long a job waits for our own chain node: an upgrade or a restart of it takes minutes, and a job that had its answer
+by then has lost nothing; after that a person should look."""
+
+CHAIN_AGAIN_NS = 5 * NANOS_PER_SECOND
+"""Until offers are searched again, when the chain could not say whose they are."""
+
+CHAIN_NOTE_NS = 60 * NANOS_PER_SECOND
+"""Between two lines of a job's timeline that say that it still waits for the chain."""
+
 LEASE_WAIT_NS = 20 * NANOS_PER_SECOND
 """How long a provider may take to countersign; it asks its chain node meanwhile."""
 
@@ -100,6 +110,10 @@ def on_offers_ranked(turn: Turn, change: changes.OffersRanked) -> None:
         return
     found = f"{change.seen} seen, {len(change.candidates)} fit"
     job = note(turn, job, "offers", found, *((code, f"{count}: {detail}") for code, count, detail in change.shortfalls))
+    if not change.candidates and change.unread:
+        wait_for_chain(turn, job, change.unread, again_ns=turn.at_ns + CHAIN_AGAIN_NS)
+        return
+    job = _chain_is_back(turn, job) if not change.unread else job
     if not change.candidates and job.passed:
         ask_silent(turn, job)
         return
@@ -181,8 +195,15 @@ def _note_answer(
 def on_funds_read(turn: Turn, change: changes.FundsRead) -> None:
     """What we can pay with is known; with the last quote the choice is made."""
     job = turn.get(SubmitterJob, change.job_hash)
-    if job is not None and job.status == "quoting":
-        choose_if_ready(turn, turn.put(job, funds=Amount(min(change.free, change.opener_cap))))
+    if job is None or job.status != "quoting":
+        return
+    waited = job.waits_since_ns
+    job = turn.put(_chain_is_back(turn, job), funds=Amount(min(change.free, change.opener_cap)))
+    if waited:
+        # The quotes that came meanwhile are old.
+        search(turn, job)
+    else:
+        choose_if_ready(turn, job)
 
 
 @wakes(SubmitterJob)
@@ -390,8 +411,40 @@ def on_search_failed(turn: Turn, effect: effects.SearchOffers, refusal: Refusal)
 
 @on_failure(effects.ReadFunds)
 def on_funds_unread(turn: Turn, effect: effects.ReadFunds, refusal: Refusal) -> None:
-    """The chain did not say what we can pay with."""
-    _search_again(turn, effect.job_hash, refusal)
+    """The chain did not say what we can pay with: ask on, for a while."""
+    job = turn.get(SubmitterJob, effect.job_hash)
+    if job is None or job.status != "quoting":
+        return
+    if refusal.code != "deadline":
+        fail_job(turn, job, refusal.code, refusal.detail)
+        return
+    job = wait_for_chain(turn, job, refusal.detail)
+    if job.status == "quoting":
+        slot = turn.slot("funds", job.job_hash, wait_ns=FUNDS_WAIT_NS)
+        turn.emit(effects.ReadFunds(job.job_hash, effect.payer, effect.asset, *slot))
+
+
+def wait_for_chain(turn: Turn, job: SubmitterJob, detail: str, again_ns: int | None = None) -> SubmitterJob:
+    """Our own chain node is away: say so, and go on waiting; after CHAIN_PATIENCE_NS the job fails."""
+    since_ns = job.waits_since_ns or turn.at_ns
+    waited_ns = turn.at_ns - since_ns
+    if waited_ns >= CHAIN_PATIENCE_NS:
+        waited = f"{waited_ns // NANOS_PER_SECOND} s"
+        fail_job(turn, job, "chain_away", f"our chain node gave no answer for {waited}: {detail}")
+        return turn.get(SubmitterJob, job.job_hash) or job
+    job = turn.put(job, waits_since_ns=since_ns, wake_at_ns=again_ns)
+    said = [entry.at_ns for entry in job.timeline if entry.what == "waiting"]
+    if not waited_ns or turn.at_ns - said[-1] >= CHAIN_NOTE_NS:
+        lasts = f", for {waited_ns // NANOS_PER_SECOND} s now" if waited_ns else ""
+        job = note(turn, job, "waiting", f"waiting for our chain node{lasts}: {detail}")
+    return job
+
+
+def _chain_is_back(turn: Turn, job: SubmitterJob) -> SubmitterJob:
+    if not job.waits_since_ns:
+        return job
+    waited_s = (turn.at_ns - job.waits_since_ns) // NANOS_PER_SECOND
+    return note(turn, job, "chain", f"our chain node is back after {waited_s} s", waits_since_ns=0)
 
 
 def _search_again(turn: Turn, job_hash: Hash32, refusal: Refusal) -> None:
@@ -408,8 +461,11 @@ def _search_again(turn: Turn, job_hash: Hash32, refusal: Refusal) -> None:
 @resumes(SubmitterJob)
 def wait_on(turn: Turn, job: SubmitterJob, away_ns: int) -> None:
     """The providers that were asked have as long to answer as they had."""
+    waits_since_ns = job.waits_since_ns and job.waits_since_ns + away_ns
     if job.wake_at_ns is not None:
-        turn.put(job, wake_at_ns=job.wake_at_ns + away_ns)
+        turn.put(job, wake_at_ns=job.wake_at_ns + away_ns, waits_since_ns=waits_since_ns)
+    elif waits_since_ns:
+        turn.put(job, waits_since_ns=waits_since_ns)
 
 
 def resume_job(turn: Turn, job: SubmitterJob) -> None:
