@@ -281,6 +281,15 @@ def test_the_time_we_were_away_ourselves_is_not_unpaid_time(away_s: int, unpaid_
         assert node.get(lease).status == status
 
 
+def test_an_opening_has_the_time_that_the_chains_blocks_take() -> None:
+    for after_s, status in ((79.9, "running"), (80, "stopping")):
+        lease = make_running_lease(funded=False)
+        node = make_provider(lease, make_provider_escrow(), opening_ns=80 * SECOND)
+        node.tell(changes.UsageRead(LEASE_ID, Counters(10 * SECOND, SECOND)), after_s=10)
+        node.wake(node.get(lease), after_s - 10)
+        assert node.get(lease).status == status
+
+
 def test_a_clock_set_back_while_we_were_down_delays_no_receipt() -> None:
     lease = make_running_lease(wake_at_ns=NOW_NS + 3600 * SECOND)
     node = make_provider(lease, make_provider_escrow())
