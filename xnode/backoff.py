@@ -6,14 +6,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import structlog
 import trio
 
 from xnode.errors import Permanent, Retryable, real_error_of
+from xnode.outage import Outage
 
 T = TypeVar("T")
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +41,13 @@ async def retry_forever(what: str, action: Callable[[], Awaitable[T]], backoff: 
 
     what: a few words for the log, like "sweep of orphaned workloads"; fields: more for the log.
     """
+    outage = Outage(what, **fields)
     for pause_s in backoff.pauses():
         try:
-            return await action()
+            found = await action()
+            outage.over()
+            return found
         except* (Retryable, Permanent) as group:
-            log.warning("failed; will be tried again", what=what, reason=str(real_error_of(group)), **fields)
+            outage.failed(str(real_error_of(group)))
         await trio.sleep(pause_s)
     raise AssertionError("pauses have no end")

@@ -32,6 +32,7 @@ from xnode.config.load import load_config
 from xnode.config.settings import Config, ProviderConfig
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
+from xnode.console.gas import describe_empty, is_empty
 from xnode.console.job_maker import JobMaker
 from xnode.console.method import bind_methods
 from xnode.console.node import describe_node
@@ -51,6 +52,7 @@ from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.identity import peer_id_text_of
 from xnode.node.changes import NodeStarted, PricesSet
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
+from xnode.peers.chain_watch import ChainWatch
 from xnode.peers.escrow_watch import EscrowEvents, EscrowWatcher, find_pause_s
 from xnode.peers.experience import Experience
 from xnode.peers.job_log import LogArchive
@@ -67,6 +69,7 @@ from xnode.store.database import migrate_apart, open_database
 from xnode.store.deployment import check_deployment_of_store
 from xnode.store.journal import Journal
 from xnode.store.promises import SqlPromises
+from xnode.supervisor import Supervisor
 from xnode.text.hex import to_hex
 from xnode.wallet.keystore import Keystore
 from xnode.wallet.signer import NodeSigner, WalletKey
@@ -152,6 +155,8 @@ class _Daemon:
     def __init__(self, config: Config, stop: Callable[[], None], is_busy: bool) -> None:
         self._config, self._stop, self._is_busy = config, stop, is_busy
         self._problems: dict[str, str] = {}
+        self._chain_watch: ChainWatch | None = None
+        self._supervisor: Supervisor | None = None
         self._checks = {"chain": trio.Event(), **({"engine": trio.Event()} if config.provider else {})}
         self._refusals: Counter[str] = Counter()
         self._http = ""
@@ -287,22 +292,30 @@ class _Daemon:
         net.serve_stream(LOGS_FOLLOW, service.follow_logs)
         serve_blobs(net, blobs, service.may_read_blob)
         registry = CollectorRegistry()
-        register_metrics(registry, loop, net)
+        chain_watch = self._chain_watch = ChainWatch(chain, loop.tell)
+        register_metrics(registry, loop, net, lambda: (self._find_problems().get("chain", ""), chain_watch.fuel))
         console = self._make_console(ground, loop, journal, chain, market, net, blobs, watch)
+        news = EscrowEvents(chain, lambda: find_pause_s(loop.state))
+        tasks: dict[str, Callable[[], Awaitable[object]]] = {
+            "log follower": LogFollower(loop, net, data / "logs").run,
+            "escrow watcher": EscrowWatcher(loop, chain, news).run,
+            "offer book": market.book.run,
+            "address announcer": partial(keep_found, net, publisher, loop),
+            "chain watch": partial(self._watch_chain, chain, chain_watch),
+        }
+        if engine is not None and not self._checks["engine"].is_set():
+            check = partial(self._check_engine, engine)
+            tasks["engine check"] = partial(self._keep_checking, "engine", check, CHECK_RETRY)
+        if watch is not None:
+            tasks["capacity watch"] = watch.run
+        if engine is not None:
+            sweep = partial(sweep_orphans, engine, loop, journal)
+            tasks["orphan sweep"] = partial(retry_forever, "removing orphaned workloads", sweep, SWEEP_RETRY)
         async with trio.open_nursery() as nursery:
             await nursery.start(loop.run, self._make_start(ground, net, profile))
-            nursery.start_soon(LogFollower(loop, net, data / "logs").run)
-            nursery.start_soon(EscrowWatcher(loop, chain, EscrowEvents(chain, lambda: find_pause_s(loop.state))).run)
-            nursery.start_soon(market.book.run)
-            nursery.start_soon(keep_found, net, publisher, loop)
-            nursery.start_soon(self._check_chain, chain)
-            if engine is not None and not self._checks["engine"].is_set():
-                nursery.start_soon(self._keep_checking, "engine", partial(self._check_engine, engine), CHECK_RETRY)
-            if watch is not None:
-                nursery.start_soon(watch.run)
-            if engine is not None:
-                sweep = partial(sweep_orphans, engine, loop, journal)
-                nursery.start_soon(retry_forever, "removing orphaned workloads", sweep, SWEEP_RETRY)
+            self._supervisor = Supervisor(nursery)
+            for name, task in tasks.items():
+                self._supervisor.start(name, task)
             await self._serve_http(nursery, console, registry)
             await nursery.start(serve_control, config.home.control, bind_methods(console))
             await self._take_new_prices(ground.manifest, loop)
@@ -383,11 +396,24 @@ class _Daemon:
             multiaddrs=lambda: tuple(f"{one}/p2p/{peer_id}" for one in net.multiaddrs()),
             peers=lambda: len(net.peers()),
             http=lambda: self._http,
-            ready=lambda: dict(self._problems),
+            ready=self._find_problems,
+            chain_problem=lambda: self._find_problems().get("chain", ""),
+            fuel=lambda: self._chain_watch.fuel if self._chain_watch else None,
             refusals=self._refusals,
             stop=self._stop_soon,
             restart_net=net.restart,
         )
+
+    def _find_problems(self) -> dict[str, str]:
+        """What is wrong now, by dependency."""
+        watch = self._chain_watch
+        chain, fuel = (watch.problem(), watch.fuel) if watch else ("", None)
+        return {
+            **self._problems,
+            **({"chain": chain} if chain else {}),
+            **({"gas": describe_empty(fuel)} if self._config.provider and fuel and is_empty(fuel) else {}),
+            **(self._supervisor.problems() if self._supervisor else {}),
+        }
 
     def _count(self, method: str, handler: RpcHandler) -> RpcHandler:
         """The handler, with every refusal counted by its reason."""
@@ -412,14 +438,7 @@ class _Daemon:
             status = partial(describe_node, console)
             self._http = await nursery.start(serve_http, host.strip("[]"), int(port), status, registry)
 
-    async def _check_chain(self, chain: ChainClient) -> None:
+    async def _watch_chain(self, chain: ChainClient, watch: ChainWatch) -> None:
         if not self._checks["chain"].is_set():
             await self._keep_checking("chain", partial(self._check_contracts, chain), CHECK_RETRY)
-        while True:
-            try:
-                # Contracts cannot change under an address, so all of it is checked again only after a fault.
-                await (chain.check() if "chain" in self._problems else chain.check_is_there())
-                self._problems.pop("chain", None)
-            except (Retryable, Permanent) as error:
-                self._problems["chain"] = str(error)
-            await trio.sleep(CHAIN_CHECK_S)
+        await watch.run()

@@ -25,6 +25,7 @@ from xnode.node.changes import Change, EffectFailed, Entry, NodeResumed, NodeSta
 from xnode.node.state import State, make_state
 from xnode.node.step import step
 from xnode.node.subject import subject_of
+from xnode.outage import Outage
 from xnode.ports.clock import Clock
 from xnode.presence import PACE_S, Presence
 from xnode.repeated_event import RepeatedEvent
@@ -258,6 +259,7 @@ class Loop:
         """The change that reports how it went; None when a newer effect has taken this one's place."""
         effect = pending.effect
         name = type(effect).__name__
+        outage = Outage(f"effect {name}", id=effect.id)
         for pause_s in RETRY.pauses():
             if self._pending[effect.id] is not pending:
                 return None
@@ -267,6 +269,7 @@ class Loop:
                 with trio.move_on_after(self._time_left(pending)):
                     change = await self._perform(effect)
                     reach(f"after_effect:{name}")
+                    outage.over()
                     return change
             except Permanent as error:
                 return EffectFailed(effect, error.reason_code, str(error))
@@ -278,7 +281,7 @@ class Loop:
                 failure = f"internal error: {type(error).__name__}"
             if self._time_left(pending) <= 0:
                 return EffectFailed(effect, "deadline", failure)
-            log.info("effect will be tried again", effect=name, id=effect.id, reason=failure)
+            outage.failed(failure)
             await trio.sleep(min(pause_s, self._time_left(pending)))
         raise AssertionError("pauses have no end")
 

@@ -61,9 +61,11 @@ class Node:
         self.state = turn.state
         return turn.effects
 
-    def fail(self, effect: effects.Effect, code: str = "deadline", detail: str = "no answer") -> list[effects.Effect]:
+    def fail(
+        self, effect: effects.Effect, code: str = "deadline", detail: str = "no answer", after_s: float = 0
+    ) -> list[effects.Effect]:
         """What follows when the effect cannot be done."""
-        return self.tell(changes.EffectFailed(effect, code, detail))
+        return self.tell(changes.EffectFailed(effect, code, detail), after_s)
 
     def wake(self, record: Record, after_s: float = 0) -> list[effects.Effect]:
         """What follows when the record's time has come."""

@@ -56,6 +56,7 @@ from xnode.node.records import HeldQuote, Record, SubmitterJob, SubmitterLease
 from xnode.peers.experience import Experience
 from xnode.peers.job_log import JobLog
 from xnode.peers.market import Market, make_market
+from xnode.ports.chain import Fuel
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
 from xnode.store.promises import SqlPromises
@@ -265,6 +266,8 @@ def _make_node(folder: Path, now_ns: int, peers: int) -> ThisNode:
         refusals=Counter({"quote_capacity": 3, EVIL: 9}),
         stop=lambda: None,
         restart_net=lambda: None,
+        chain_problem=lambda: "the chain at http://127.0.0.1:8545 has made no block for 3 min",
+        fuel=lambda: Fuel(5 * 10**15, 7),
     )
 
 

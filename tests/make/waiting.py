@@ -40,3 +40,8 @@ async def wait_until(look: Callable[[], Any], within_s: float = 30.0, despite: t
                 pass
             await trio.sleep(LOOK_S)
     raise AssertionError("unreachable")
+
+
+async def pass_time(seconds: float) -> None:
+    """Let so much of a mock clock's time pass, which takes none of ours."""
+    await trio.sleep_until(trio.current_time() + seconds)

@@ -15,11 +15,12 @@ from xnode.chain.contracts import capacity_registry, provider_registry
 from xnode.chain.contracts.capacity_registry import Capacity, CapacitySettings, DeviceClass
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query, Reverted
+from xnode.chain.node.questions import ask_block, ask_head, ask_latest, ask_logs
 from xnode.chain.send.transactor import Transactor
 from xnode.chain.send.tx_journal import TxCall
 from xnode.errors import Permanent, Retryable
 from xnode.ports.capacity import ChainHead, Challenge, ChallengeStage, DeclaredClass
-from xnode.text.hex import parse_hex, to_hex
+from xnode.text.hex import to_hex
 
 _STAGES: tuple[ChallengeStage, ...] = get_args(ChallengeStage)
 
@@ -97,29 +98,25 @@ class CapacityClient:
         self._registry = manifest.contracts.provider_registry
 
     async def read_head(self) -> ChainHead:
-        block = await self._rpc.read("eth_getBlockByNumber", "latest", False)
-        return ChainHead(int(block["number"], 16), int(block["timestamp"], 16))
+        block = await self._rpc.ask(ask_latest())
+        return ChainHead(block.number, block.timestamp)
 
     async def read_block_time(self, number: int) -> int:
-        block = await self._rpc.read("eth_getBlockByNumber", hex(number), False)
+        block = await self._rpc.ask(ask_block(number))
         if block is None:
             raise Retryable(f"chain node {self._rpc.where} does not show block {number} yet")
-        return int(block["timestamp"], 16)
+        return block.timestamp
 
     async def list_challenges(self, first_block: int, last_block: int) -> tuple[Hash32, ...]:
-        wanted = {
-            "address": to_hex(self._address),
-            "topics": [[to_hex(topic_of("CapacityRegistry", name)) for name in _NEWS]],
-            "fromBlock": hex(max(first_block, self._manifest.deployed_at_block)),
-            "toBlock": hex(last_block),
-        }
-        raw = await self._rpc.read("eth_getLogs", wanted)
-        return tuple(dict.fromkeys(Hash32(parse_hex(entry["topics"][1])) for entry in raw))
+        topics = tuple(topic_of("CapacityRegistry", name) for name in _NEWS)
+        first = max(first_block, self._manifest.deployed_at_block)
+        logs = await self._rpc.ask(ask_logs((self._address,), (topics, None), first, last_block))
+        return tuple(dict.fromkeys(log.topics[1] for log in logs))
 
     async def read_challenge(self, challenge_id: Hash32, *, confirmed: bool = False) -> Challenge:
         block = "latest"
         if confirmed and self._manifest.confirmations > 1:
-            head = int(await self._rpc.read("eth_blockNumber"), 16)
+            head = await self._rpc.ask(ask_head())
             block = hex(max(0, head - self._manifest.confirmations + 1))
         return await read_challenge(self._rpc, self._address, challenge_id, block)
 
@@ -128,11 +125,11 @@ class CapacityClient:
         return None if found == ZERO_HASH else found
 
     async def read_seed(self, challenge: Challenge) -> Hash32 | None:
-        head = int(await self._rpc.read("eth_blockNumber"), 16)
+        head = await self._rpc.ask(ask_head())
         if not challenge.draw_block <= head < challenge.draw_block + capacity_registry.HASHES_KEPT:
             return None
-        block = await self._rpc.read("eth_getBlockByNumber", hex(challenge.draw_block), False)
-        return keccak(parse_hex(block["hash"]) + challenge.challenge_id) if block else None
+        block = await self._rpc.ask(ask_block(challenge.draw_block))
+        return keccak(block.hash + challenge.challenge_id) if block else None
 
     async def read_counts(self, provider: Address) -> tuple[int, int]:
         capacity = await self._rpc.view(self._address, capacity_registry.CAPACITY_OF, provider)

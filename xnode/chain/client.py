@@ -14,21 +14,23 @@ from sqlalchemy import Engine
 from metering.eip712 import typed_digest
 from metering.signature import recover_signer
 from metering.terms import Escrow, Opening, escrow_id_of
-from metering.units import ZERO_HASH, Amount, Hash32
+from metering.units import ZERO_HASH, Amount
 from xnode.chain.abi.codec import Call
 from xnode.chain.capacity import CapacityClient
 from xnode.chain.contracts import payment_escrow
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.node.json_rpc import JsonRpc, Reverted
+from xnode.chain.node.json_rpc import JsonRpc, Reverted, WrongChain
 from xnode.chain.node.logs import POLL_S, Cursor, LogPoller
+from xnode.chain.node.pulse import pace_of
+from xnode.chain.node.questions import ask_block
 from xnode.chain.reads import ChainReads
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall
-from xnode.errors import Permanent
-from xnode.ports.chain import ClaimRow, Sent
+from xnode.errors import Permanent, Retryable
+from xnode.ports.chain import ClaimRow, Fuel, Sent
 from xnode.ports.wallet import TransactionSigner
-from xnode.text.hex import checksum_address, parse_hex
+from xnode.text.hex import checksum_address
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 CLAIM_GAS = 180_000  # With the first fee and the first share of a split ever taken in an asset.
 CLAIM_ROW_GAS = 24_000
 RELEASE_GAS = 50_000
+
+TYPICAL_GAS = 250_000
+"""Of one of our transactions: an opening takes less, a claim of a few rows about as much."""
 
 log = structlog.get_logger(__name__)
 
@@ -65,20 +70,36 @@ class ChainClient(ChainReads):
     async def make_cursor(self) -> Cursor:
         """A cursor at the newest confirmed block: a poller that goes on from it gives only what comes later."""
         number = max(0, await self.head_number() - self.manifest.confirmations + 1)
-        block = await self.rpc.read("eth_getBlockByNumber", hex(number), False)
-        return Cursor(((number, Hash32(parse_hex(block["hash"]))),))
+        block = await self.rpc.ask(ask_block(number))
+        if block is None:
+            raise Retryable(f"chain node {self.rpc.where} does not show block {number} yet")
+        return Cursor(((number, block.hash),))
 
     # ---- Checking
 
     async def check(self) -> str:
         """One line about the chain, when everything is what the manifest says; else Permanent with what to fix."""
-        chain_id = await self.rpc.check_chain_id()
+        try:
+            chain_id = await self.rpc.check_chain_id()
+        except WrongChain as error:
+            raise Permanent(error.message, code="wrong_chain", hint=error.hint) from error
         await check_deployment(self.rpc, self.manifest)
         return f"chain {chain_id} at {self.rpc.where}, escrow {checksum_address(self._escrow)}"
 
     async def check_is_there(self) -> None:
         """Nothing, when the node serves our chain now; else Retryable or Permanent."""
         await self.rpc.check_chain_id()
+
+    # ---- Watching
+
+    async def measure_pace(self) -> None:
+        """Learn how fast blocks come, from the newest ones."""
+        self.rpc.pulse.pace = pace_of(await self.block_times())
+
+    async def read_fuel(self) -> Fuel:
+        """What our key can pay for."""
+        wei, gas_price = await self._transactor.read_fuel()
+        return Fuel(wei, wei // max(1, TYPICAL_GAS * gas_price))
 
     # ---- Sending
 
@@ -171,7 +192,10 @@ async def open_client(
     url = rpc_url or manifest.rpc_url
     if not url:
         raise Permanent("no chain node is named", hint="set chain.rpc_url")
-    async with JsonRpc(url, manifest.chain_id) as rpc, trio.open_nursery() as nursery:
+    async with (
+        JsonRpc(url, manifest.chain_id, least_block=manifest.deployed_at_block) as rpc,
+        trio.open_nursery() as nursery,
+    ):
         client = make_client(rpc, manifest, signer, engine, pace)
         await nursery.start(client.run)
         yield client

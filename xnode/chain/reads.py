@@ -12,7 +12,12 @@ from xnode.chain.contracts import openx_token, payment_escrow, provider_registry
 from xnode.chain.contracts.provider_registry import StakeDetails
 from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query, read_native_balance
+from xnode.chain.node.questions import ask_block, ask_head, ask_latest
+from xnode.errors import Retryable
 from xnode.ports.chain import EscrowState
+
+PACE_BLOCKS = 16
+"""Blocks by which the chain's pace is measured."""
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -122,9 +127,19 @@ class ChainReads:
 
     async def head_number(self) -> int:
         """The newest block's number."""
-        return int(await self.rpc.read("eth_blockNumber"), 16)
+        number = await self.rpc.ask(ask_head())
+        self.rpc.pulse.saw_head(number)
+        return number
+
+    async def block_times(self) -> list[int]:
+        """When the newest blocks were made, oldest first, in seconds UTC: how fast they come."""
+        head = await self.head_number()
+        numbers = range(max(0, head - PACE_BLOCKS), head + 1)
+        found = [block.timestamp for block in await self.rpc.ask_all([ask_block(one) for one in numbers]) if block]
+        if not found:
+            raise Retryable(f"chain node {self.rpc.where} does not show its newest blocks")
+        return found
 
     async def chain_time_s(self) -> int:
         """The latest block's time in seconds UTC, from which deadlines of signatures count."""
-        block = await self.rpc.read("eth_getBlockByNumber", "latest", False)
-        return int(block["timestamp"], 16)
+        return (await self.rpc.ask(ask_latest())).timestamp

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-import structlog
 import trio
 
 from metering.units import Address, Hash32
@@ -16,6 +15,7 @@ from xnode.challenge.verifier import Verifier
 from xnode.errors import Permanent, Retryable
 from xnode.logs import log_id_of
 from xnode.node.changes import CapacityVerified
+from xnode.outage import Outage
 from xnode.ports.capacity import CapacityChain
 from xnode.repeated_event import RepeatedEvent
 
@@ -46,8 +46,6 @@ MAX_REMEMBERED = 4096
 MAX_UNDER_WAY = 256
 """Challenges taken up at once; more are left to other verifiers."""
 
-log = structlog.get_logger()
-
 
 class CapacityWatch:
     """Runs until cancelled; one for a provider's daemon."""
@@ -76,17 +74,20 @@ class CapacityWatch:
 
     async def run(self) -> None:
         """Watch until cancelled."""
+        # Begun again after a fault, nothing that was taken up before is under way any more.
+        self._under_way.clear()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_counts)
-            pauses = RETRY.pauses()
+            pauses, outage = RETRY.pauses(), Outage("watching for challenges")
             while True:
                 nudged = self._nudged.next()
                 try:
                     for challenge_id in await self._look():
                         self._take_up(nursery, challenge_id)
                     pause_s, pauses = LOOK_S, RETRY.pauses()
+                    outage.over()
                 except (Retryable, Permanent) as error:
-                    log.info("challenges cannot be watched", reason=str(error))
+                    outage.failed(str(error))
                     pause_s = next(pauses)
                 await trio.sleep(LEAST_LOOK_S)
                 with trio.move_on_after(max(0.0, pause_s - LEAST_LOOK_S)):
@@ -94,12 +95,14 @@ class CapacityWatch:
 
     async def _watch_counts(self) -> None:
         reported: tuple[int, int] | None = None
+        outage = Outage("reading the capacity in force")
         while True:
             try:
                 counts = await self._chain.read_counts(self._me)
             except (Retryable, Permanent) as error:
-                log.info("capacity in force cannot be read", reason=str(error))
+                outage.failed(str(error))
             else:
+                outage.over()
                 if counts != reported:
                     await self._on_verified(CapacityVerified(*counts))
                 reported = counts

@@ -17,7 +17,7 @@ from xnode.loop import Loop
 from xnode.node import changes, effects
 from xnode.node.records import ProviderSettings
 from xnode.peers.market import Market
-from xnode.ports.chain import Chain
+from xnode.ports.chain import Chain, Fuel
 from xnode.ports.clock import Clock
 from xnode.store.journal import Journal
 
@@ -28,7 +28,8 @@ ANSWER_NS = 20 * NANOS_PER_SECOND
 @dataclass(frozen=True, slots=True)
 class ThisNode:
     """What the daemon knows of itself, and what it lets be done to it. The callables give what is so now; refusals: requests
-    of peers that were refused, by reason."""
+    of peers that were refused, by reason; chain_problem: one line, "" when the chain is well; fuel: what the node key has for
+    transactions, None before the chain has told."""
 
     home: str
     version: str
@@ -42,6 +43,8 @@ class ThisNode:
     refusals: Counter[str]
     stop: Callable[[], None]
     restart_net: Callable[[], None]
+    chain_problem: Callable[[], str] = lambda: ""
+    fuel: Callable[[], Fuel | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

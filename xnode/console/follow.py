@@ -28,6 +28,10 @@ LOG_QUIET_S = 20.0
 """How long the rest of an ended job's log is waited for: its provider may be away for a moment, or forever."""
 
 
+CHAIN_LOOK_S = 2.0
+"""How soon a person who waits hears that the chain is away, or is back."""
+
+
 class EventsParams(WaitParams, frozen=True, forbid_unknown_fields=True):
     """follow: go on until the job has ended (with settled: until its lease is settled)."""
 
@@ -46,6 +50,7 @@ async def events(console: Console, params: EventsParams) -> AsyncIterator[views.
     """What happened to a job; with follow also what happens, until it has ended (with settled: is settled)."""
     job = find_job(console, params.job_id)
     shown = counted = 0
+    problem = ""
     while True:
         changed = console.loop.next_change()
         job = read_job(console, job)
@@ -58,7 +63,11 @@ async def events(console: Console, params: EventsParams) -> AsyncIterator[views.
             yield _make_counter(console, lease)
         if not params.follow or is_over(console, job, params.settled):
             return
-        await changed.wait()
+        before, problem = problem, console.node.chain_problem()
+        if bool(before) != bool(problem):
+            yield _make_chain_line(console, problem)
+        with trio.move_on_after(CHAIN_LOOK_S):
+            await changed.wait()
 
 
 @control_method("job.logs")
@@ -79,6 +88,11 @@ async def logs(console: Console, params: LogParams) -> AsyncIterator[views.LogPi
         else:
             await trio.sleep(LOG_POLL_S)
             quiet_s += LOG_POLL_S if job.status in ENDED else 0.0
+
+
+def _make_chain_line(console: Console, problem: str) -> views.TimelineEntry:
+    text = f"waiting for the chain: {problem}" if problem else "the chain is back"
+    return views.TimelineEntry(console.clock.now_ns(), "chain", text)
 
 
 def _make_counter(console: Console, lease: SubmitterLease) -> views.TimelineEntry:

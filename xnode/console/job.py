@@ -10,7 +10,10 @@ from xnode.console.method import NoParams, control_method
 from xnode.console.present import ENDED, JobRecords
 from xnode.control import views
 from xnode.node import changes
+from xnode.node.lease import OPEN
 from xnode.node.records import SubmitterEscrow, SubmitterJob, SubmitterLease
+
+UNSETTLED = (*OPEN, "settling")
 
 
 class JobParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,7 +37,8 @@ async def list_jobs(console: Console, _params: NoParams) -> list[views.JobRow]:
         # Settled long ago: no longer in the state, but what it cost is still true.
         past = await console.journal.read_records(SubmitterLease)
         leases = {lease.lease_id: lease for lease in past if isinstance(lease, SubmitterLease)} | leases
-    rows = [console.presenter.job_row(job, leases.get(job.lease_id) if job.lease_id else None) for job in jobs]
+    pairs = [(job, leases.get(job.lease_id) if job.lease_id else None) for job in jobs]
+    rows = [_say_problem(console, console.presenter.job_row(job, lease), lease) for job, lease in pairs]
     return sorted(rows, key=lambda row: -row.created_at_ns)
 
 
@@ -100,7 +104,15 @@ async def describe_job(console: Console, job: SubmitterJob) -> views.JobDetail:
     """Everything about the job."""
     lease = await find_lease(console, job)
     escrow = await find_escrow(console, lease) if lease else None
-    return console.presenter.job_detail(JobRecords(job, lease, escrow))
+    detail = console.presenter.job_detail(JobRecords(job, lease, escrow))
+    return msgspec.structs.replace(detail, job=_say_problem(console, detail.job, lease))
+
+
+def _say_problem(console: Console, row: views.JobRow, lease: SubmitterLease | None) -> views.JobRow:
+    """The row with what is wrong with the chain, while something of the job still waits for it."""
+    problem = console.node.chain_problem()
+    waits = row.state not in ENDED or (lease is not None and lease.status in UNSETTLED)
+    return msgspec.structs.replace(row, reason=f"waiting for the chain: {problem}") if problem and waits else row
 
 
 def is_over(console: Console, job: SubmitterJob, settled: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from xnode.console.console import Console
+from xnode.console.gas import make_gas
 from xnode.console.method import NoParams, control_method
 from xnode.control.views import NodeStatus, StopNotice, StopRow
 from xnode.node.lease import OPEN
@@ -34,6 +35,7 @@ async def describe_node(console: Console) -> NodeStatus:
         http=node.http(),
         ready=node.ready(),
         hints=_find_hints(console),
+        gas=make_gas(node.fuel()),
     )
 
 

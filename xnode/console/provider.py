@@ -7,6 +7,7 @@ import msgspec
 from metering.tariff import Tariff
 from metering.units import Address
 from xnode.console.console import Console
+from xnode.console.gas import make_gas
 from xnode.console.method import NoParams, control_method
 from xnode.console.present import hosting
 from xnode.control import views
@@ -63,6 +64,7 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
         leases=tuple(console.presenter.lease_row(one) for one in state.all(ProviderLease) if one.status != "refused"),
         refusals=dict(console.node.refusals),
         hints=_make_hints(console, provider, registered),
+        gas=make_gas(console.node.fuel()),
     )
 
 
@@ -81,6 +83,7 @@ async def earnings(console: Console, _params: NoParams) -> views.EarningsView:
         ),
         settled_leases=sum(one.status == "settled" for one in leases),
         open_leases=sum(one.status in OPEN for one in leases),
+        gas=make_gas(console.node.fuel()),
     )
 
 
@@ -110,6 +113,12 @@ def _make_hints(console: Console, provider: ProviderSettings, registered: bool |
         hints.append(
             "the share is larger than what was verified, and the rest is held back because its use would be slashable:"
             " run `xnode provider capacity request` for all of it"
+        )
+    gas = make_gas(console.node.fuel())
+    if gas is not None and gas.is_low:
+        hints.append(
+            f"the node key has gas for about {gas.transactions} transactions, a lease takes two:"
+            f" send some to {to_hex(console.loop.state.settings.node)}"
         )
     if not console.node.peers():
         hints.append("no peer is connected: check node.bootstrap and the network")

@@ -30,10 +30,19 @@ class Prices(msgspec.Struct, frozen=True):
     egress_gb: str = "0"
 
 
+class Gas(msgspec.Struct, frozen=True):
+    """What the node key pays for transactions with. transactions: for about how many it is enough; is_low: send some."""
+
+    wei: str
+    transactions: int
+    is_low: bool = False
+
+
 class NodeStatus(msgspec.Struct, frozen=True):
     """node.status. roles: of "provider", "submitter"; offers: known; leases: open ones of either role; http: where /metrics
     is, "" when nowhere; ready: what is wrong by dependency, none when all is well; hints: what keeps jobs from coming or
-    going, and what to do about it."""
+    going, and what to do about it; gas:
+    None until the chain has told."""
 
     pid: int
     version: str
@@ -49,6 +58,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     http: str = ""
     ready: dict[str, str] = {}
     hints: tuple[str, ...] = ()
+    gas: Gas | None = None
 
 
 class StopRow(msgspec.Struct, frozen=True):
@@ -252,12 +262,13 @@ class Earning(msgspec.Struct, frozen=True):
 
 
 class EarningsView(msgspec.Struct, frozen=True):
-    """provider.earnings. provider: the wallet that is paid."""
+    """provider.earnings. provider: the wallet that is paid; gas: of the node key, which pays for claims."""
 
     provider: str
     rows: tuple[Earning, ...]
     settled_leases: int = 0
     open_leases: int = 0
+    gas: Gas | None = None
 
 
 class LeaseRow(msgspec.Struct, frozen=True):
@@ -292,3 +303,4 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     leases: tuple[LeaseRow, ...] = ()
     refusals: dict[str, int] = {}
     hints: tuple[str, ...] = ()
+    gas: Gas | None = None

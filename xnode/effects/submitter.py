@@ -38,7 +38,14 @@ class SubmitterEffects:
         candidates = tuple(one.to_record() for one in found.ranked)
         shortfalls = tuple((one.code, one.count, one.nearest) for one in found.shortfalls)
         return changes.OffersRanked(
-            effect.job_hash, found.seen, candidates, shortfalls, found.busy, found.waiting, found.may_grow
+            effect.job_hash,
+            found.seen,
+            candidates,
+            shortfalls,
+            unread=found.unread,
+            busy=found.busy,
+            waiting=found.waiting,
+            may_grow=found.may_grow,
         )
 
     @performs(effects.RequestQuote)

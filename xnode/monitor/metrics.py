@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -11,13 +11,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from xnode.loop import Loop
 from xnode.net.edge import Net
 from xnode.node.records import ProviderLease, SubmitterLease
+from xnode.ports.chain import Fuel
+
+ChainStatus = tuple[str, Fuel | None]
 
 
 class NodeCollector:
-    """Leases by side and status, the journal's pace, and the net's counters."""
+    """Leases by side and status, the journal's pace, gas, and the net's counters."""
 
-    def __init__(self, loop: Loop, net: Net) -> None:
-        self._loop, self._net = loop, net
+    def __init__(self, loop: Loop, net: Net, status: Callable[[], ChainStatus]) -> None:
+        self._loop, self._net, self._status = loop, net, status
 
     def collect(self) -> Iterator[Metric]:
         """One reading."""
@@ -30,6 +33,14 @@ class NodeCollector:
         yield leases
         yield CounterMetricFamily("xnode_journal_commits", "Commits of the journal.", value=self._loop.commits)
         yield CounterMetricFamily("xnode_journal_entries", "Changes in the journal.", value=self._loop.entries)
+        problem, fuel = self._status()
+        yield GaugeMetricFamily(
+            "xnode_chain_ok", "1 while the chain node answers and its chain goes on.", value=not problem
+        )
+        if fuel is not None:
+            yield GaugeMetricFamily("xnode_gas_wei", "What the node key has for transactions, in wei.", value=fuel.wei)
+            affordable = "For about how many transactions that is enough."
+            yield GaugeMetricFamily("xnode_gas_transactions", affordable, value=fuel.transactions)
         counters = self._net.counters
         for name in counters.__dataclass_fields__:
             value = getattr(counters, name)
@@ -37,6 +48,8 @@ class NodeCollector:
                 yield GaugeMetricFamily(f"xnode_net_{name}", f"Net edge: {name.replace('_', ' ')}.", value=value)
 
 
-def register_metrics(registry: CollectorRegistry, loop: Loop, net: Net) -> None:
-    """Let the registry read this node."""
-    registry.register(NodeCollector(loop, net))
+def register_metrics(
+    registry: CollectorRegistry, loop: Loop, net: Net, status: Callable[[], ChainStatus] = lambda: ("", None)
+) -> None:
+    """Let the registry read this node. status: what is wrong with the chain now, and what the node key can pay for."""
+    registry.register(NodeCollector(loop, net, status))

@@ -67,6 +67,14 @@ class CapacityVerified(msgspec.Struct, frozen=True, tag=True):
     gpus: int
 
 
+class ChainSeen(msgspec.Struct, frozen=True, tag=True):
+    """The chain's pace and our fuel. opening_ns: how long its blocks may take to confirm an opening; affordable: how many
+    transactions our key can pay for, as far as it matters."""
+
+    opening_ns: int
+    affordable: int
+
+
 class AddressesChanged(msgspec.Struct, frozen=True, tag=True):
     """We listen elsewhere now."""
 
@@ -244,6 +252,8 @@ class OffersRanked(msgspec.Struct, frozen=True, tag=True):
     seen: int
     candidates: tuple[Candidate, ...]
     shortfalls: tuple[tuple[str, int, str], ...]
+    unread: str = ""
+    """Why the chain did not say who owns all the offers, "" when it did."""
     busy: int = 0
     waiting: int = 0
     may_grow: bool = False
@@ -320,6 +330,7 @@ Change = (
     | EffectFailed
     | PricesSet
     | CapacityVerified
+    | ChainSeen
     | AddressesChanged
     | QuoteRequested
     | QuoteDropped

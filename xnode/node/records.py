@@ -47,6 +47,11 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     verified_vcpus: int = 0
     """By the verdict in force: usage above it is slashable, so no more is offered. 0: no such limit. gpus likewise."""
     verified_gpus: int = 0
+    opening_ns: int = 0
+    """How long the chain's blocks may take to confirm an opening, as measured: until then one that is not confirmed has not
+    failed. 0: not measured yet."""
+    affordable: int | None = None
+    """Transactions that the node key can pay for; None: not known yet."""
 
     def offered_resources(self) -> Resources:
         """The capacity, as far as a verdict in force allows."""
@@ -311,6 +316,8 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     end_detail: str = ""
     timeline: tuple[TimelineEntry, ...] = ()
     wake_at_ns: int | None = None
+    waits_since_ns: int = 0
+    """Since when the job has waited for our chain node, 0 when it does not."""
     busy: tuple[Address, ...] = ()
     words: tuple[tuple[Address, str], ...] = ()
     failed: tuple[tuple[Hash32, str], ...] = ()

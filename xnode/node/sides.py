@@ -53,7 +53,22 @@ def _keep_verified(before: ProviderSettings | None, now: ProviderSettings | None
     # What was verified is read again soon; until then selling more than we knew of would be slashable.
     if before is None or now is None or before.owner != now.owner:
         return now
-    return msgspec.structs.replace(now, verified_vcpus=before.verified_vcpus, verified_gpus=before.verified_gpus)
+    return msgspec.structs.replace(
+        now,
+        verified_vcpus=before.verified_vcpus,
+        verified_gpus=before.verified_gpus,
+        opening_ns=before.opening_ns,
+        affordable=before.affordable,
+    )
+
+
+@handles(changes.ChainSeen)
+def on_chain_seen(turn: Turn, change: changes.ChainSeen) -> None:
+    """What a provider can promise depends on it."""
+    settings = turn.state.settings
+    if settings.provider is not None:
+        seen = msgspec.structs.replace(settings.provider, opening_ns=change.opening_ns, affordable=change.affordable)
+        turn.put(settings, provider=seen)
 
 
 @handles(changes.EscrowSeen)

@@ -32,14 +32,16 @@ class Registrations:
         self._owners: dict[Address, Address | None] = {}
         self._stakes: dict[Address, tuple[int, Amount]] = {}
 
-    async def learn_owner(self, node: Address, anew: bool = False) -> None:
+    async def learn_owner(self, node: Address, anew: bool = False) -> str:
         """Ask the chain who owns a node key, unless that is known (or anew: even then). "Not registered" is asked again, because
-        that may change at any moment."""
+        that may change at any moment. "", or why the chain did not say."""
         if anew or self._owners.get(node) is None:
             try:
                 self._owners[node] = await self._chain.provider_of(node)
-            except (Retryable, Permanent):
+            except (Retryable, Permanent) as error:
                 self._owners.pop(node, None)
+                return str(error)
+        return ""
 
     async def learn_owners(self, nodes: Iterable[Address]) -> None:
         """The same for many at once, for so long as a reader may wait; what comes later is there the next time."""

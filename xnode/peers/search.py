@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
+import trio
+
 from metering.units import Address
 from scheduler.book import Book, Shortfall, shortfalls_of
 from scheduler.feasible import is_only_busy
@@ -22,6 +24,10 @@ from xnode.ports.clock import Clock
 
 MAX_CANDIDATES = 32
 """Candidates that a search gives: more than are ever asked for a quote."""
+
+
+OWNERS_WAIT_S = 8.0
+"""How long the chain may take to say who owns the offers: those that it has told are searched, the others later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,8 @@ class Found:
     busy: int = 0
     waiting: int = 0
     may_grow: bool = False
+    unread: str = ""
+    """Why the chain did not say who owns all of them, "" when it did."""
 
 
 class OfferSearch:
@@ -88,19 +96,35 @@ class OfferSearch:
 
     async def _search(self, job: Job, tried: tuple[Address, ...]) -> Found:
         offers = self._book.offers
-        await self._registrations.learn_owners(known.offer.node for known in tuple(offers))
+        unread = await self._learn_owners([known.offer.node for known in tuple(offers)])
         await self._experience.look()
         preferences = await self._make_preferences(job, tried)
         now_ns = self._clock.now_ns()
         offers.drop_expired(now_ns)
         found = search_offers(offers, job, preferences, now_ns, os.urandom(32))
         # A node that could not be asked the last time may be gone: it comes after those that answered.
-        ranked = sorted(found.ranked, key=lambda one: self._book.is_silent(one.offer.offer.node))
-        return replace(found, ranked=tuple(ranked), waiting=self._book.count_asked(), may_grow=self._book.is_looking)
+        marked = (replace(one, silent=self._book.is_silent(one.offer.offer.node)) for one in found.ranked)
+        return replace(
+            found,
+            ranked=tuple(sorted(marked, key=lambda one: one.silent)),
+            waiting=self._book.count_asked(),
+            may_grow=self._book.is_looking,
+            unread=unread,
+        )
 
     def note_silence(self, node: Address) -> None:
         """The node could not be reached: until it answers again, it comes after the others."""
         self._book.note_silence(node)
+
+    async def _learn_owners(self, nodes: list[Address]) -> str:
+        """Why not all could be learned. A chain that is away is asked once, not once for each offer."""
+        reason = "the chain did not answer in time"
+        with trio.move_on_after(OWNERS_WAIT_S):
+            for node in nodes:
+                reason = await self._registrations.learn_owner(node)
+                if reason:
+                    break
+        return reason if any(not self._registrations.knows_owner(node) for node in nodes) else ""
 
     async def _make_preferences(self, job: Job, tried: tuple[Address, ...]) -> Preferences:
         refused = {node: "tried already for this job" for node in tried}

@@ -40,6 +40,14 @@ class Sent:
     gas_used: int
 
 
+@dataclass(frozen=True, slots=True)
+class Fuel:
+    """What a key has to pay for transactions: wei, and for about how many of ours that is enough at what gas costs now."""
+
+    wei: int
+    transactions: int
+
+
 class Chain(Protocol):
     """Reads and writes of the contracts. Raises Retryable when the chain node cannot be reached, Permanent on a revert."""
 

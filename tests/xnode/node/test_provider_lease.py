@@ -79,8 +79,29 @@ def test_a_lease_is_countersigned_only_after_the_chain_was_asked() -> None:
     reply, opening, fetch = node.tell(make_funding(request, request.terms.cost_limit))
     assert reply == effects.ReplyLease("lease", request.terms)
     assert isinstance(opening, effects.OpenEscrow) and isinstance(fetch, effects.FetchInputs)
-    assert opening.lane == f"chain:{request.terms.escrow_id.hex()}"
+    assert opening.lane == opening.id, "openings into one escrow do not wait for each other"
     assert opening.deadline_ns == OPENING.deadline * SECOND + OPENING_SLACK_NS
+
+
+def test_an_opening_does_not_overtake_a_claim_whose_release_would_take_what_it_brings() -> None:
+    node = make_provider()
+    request = make_request(node)
+    node.tell(request)
+    node.state = node.state.put(
+        make_provider_escrow(escrow_id=request.terms.escrow_id, escrow=request.escrow, lines=(), claiming=True)
+    )
+    _, opening, _ = node.tell(make_funding(request, request.terms.cost_limit))
+    assert isinstance(opening, effects.OpenEscrow)
+    assert opening.lane == f"chain:{request.terms.escrow_id.hex()}"
+
+
+def test_a_provider_whose_chain_node_is_away_refuses_by_a_name_that_sends_the_job_elsewhere() -> None:
+    node = make_provider()
+    request = make_request(node)
+    (read,) = node.tell(request)
+    reply, *_ = node.fail(read, "deadline", "chain node http://a cannot be reached")
+    assert isinstance(reply, effects.ReplyRefusal)
+    assert reply.refusal.code == "provider_chain" and "http://a cannot be reached" in reply.refusal.detail
 
 
 def test_a_payer_that_cannot_fund_the_lease_is_refused_by_the_missing_sum() -> None:
@@ -257,6 +278,15 @@ def test_the_time_we_were_away_ourselves_is_not_unpaid_time(away_s: int, unpaid_
             node.tell(changes.UsageRead(LEASE_ID, Counters(10 * SECOND, SECOND)), after_s=10)
             node.tell(changes.NodeResumed(away_s * SECOND), after_s=away_s)
         node.wake(node.get(lease), after_s)
+        assert node.get(lease).status == status
+
+
+def test_an_opening_has_the_time_that_the_chains_blocks_take() -> None:
+    for after_s, status in ((79.9, "running"), (80, "stopping")):
+        lease = make_running_lease(funded=False)
+        node = make_provider(lease, make_provider_escrow(), opening_ns=80 * SECOND)
+        node.tell(changes.UsageRead(LEASE_ID, Counters(10 * SECOND, SECOND)), after_s=10)
+        node.wake(node.get(lease), after_s - 10)
         assert node.get(lease).status == status
 
 

@@ -126,3 +126,33 @@ def test_a_restart_keeps_the_verified_capacity_until_it_is_read_again() -> None:
     assert provider is not None and provider.offered_resources().vcpu_milli == 2000
     offer = node.state.get(StandingOffer, b"")
     assert offer is not None and offer.free.vcpu_milli == 2000
+
+
+def test_a_provider_without_gas_quotes_nothing_and_does_again_once_it_has_some() -> None:
+    node = make_provider()
+    assert isinstance(ask(node, 1)[-1], effects.ReplyQuote), "not known yet is not empty"
+    node.tell(changes.ChainSeen(opening_ns=8 * SECOND, affordable=1))
+    (reply,) = ask(node, 2)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "provider_gas"
+    assert "can pay for 1 transactions, 2 are needed" in reply.refusal.detail
+    node.tell(changes.ChainSeen(opening_ns=8 * SECOND, affordable=2))
+    assert isinstance(ask(node, 2)[-1], effects.ReplyQuote)
+
+
+def test_gas_for_the_leases_under_way_is_not_promised_again() -> None:
+    node = make_provider(make_running_lease())
+    node.tell(changes.ChainSeen(opening_ns=8 * SECOND, affordable=2))
+    (reply,) = ask(node, 1)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "provider_gas"
+    node.tell(changes.ChainSeen(opening_ns=8 * SECOND, affordable=3))
+    assert isinstance(ask(node, 1)[-1], effects.ReplyQuote)
+
+
+def test_what_the_chain_showed_is_kept_over_a_restart() -> None:
+    node = make_provider()
+    node.tell(changes.ChainSeen(opening_ns=8 * SECOND, affordable=1))
+    settings = node.state.settings
+    fresh = make_provider().state.settings.provider
+    node.tell(changes.NodeStarted(settings.node, SEPARATOR, "test", ("/memory/1",), fresh, None))
+    provider = node.state.settings.provider
+    assert provider is not None and (provider.opening_ns, provider.affordable) == (8 * SECOND, 1)

@@ -25,7 +25,7 @@ from tests.make.values import TOKEN, address_of, make_key, make_signed_offer, ma
 from xnode.node import changes, effects
 from xnode.node.blame import FINAL, JOBS_OWN, NEVER_RAN, UNFUNDED
 from xnode.node.records import Candidate, SubmitterEscrow, SubmitterJob, SubmitterLease
-from xnode.node.submitter.seek import MAX_ROUNDS, MAX_TRIES
+from xnode.node.submitter.seek import CHAIN_PATIENCE_NS, MAX_ROUNDS, MAX_TRIES
 
 JOB_HASH = job_hash_of(JOB)
 SUBMITTED = changes.JobSubmitted("submit", JOB)
@@ -156,14 +156,72 @@ SEARCH = effects.SearchOffers(JOB_HASH, JOB, (), "id", "lane", 0)
 READ = effects.ReadFunds(JOB_HASH, address_of(0), JOB.asset, "id", "lane", 0)
 
 
-@pytest.mark.parametrize("effect", [SEARCH, READ], ids=["search", "funds"])
-def test_a_search_cut_short_is_begun_anew_a_few_times(effect: effects.Effect) -> None:
+def test_a_search_cut_short_is_begun_anew_a_few_times() -> None:
     node = make_submitter()
     node.tell(SUBMITTED)
     for _ in range(MAX_ROUNDS):
-        assert kinds(node.fail(effect)) == ["SearchOffers"]
-    assert node.fail(effect) == []
+        assert kinds(node.fail(SEARCH)) == ["SearchOffers"]
+    assert node.fail(SEARCH) == []
     assert (job_of(node).status, job_of(node).end_reason) == ("failed", "deadline")
+
+
+AWAY = "chain node http://a cannot be reached"
+
+
+def lines_of(node: Node, *kinds: str) -> list[str]:
+    return [entry.detail for entry in job_of(node).timeline if entry.what in kinds]
+
+
+def test_a_job_whose_funds_the_chain_does_not_tell_waits_says_so_and_goes_on() -> None:
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    read, *_ = node.tell(ranked(1))
+    node.tell(quoted(1))
+    for _ in range(12):
+        (read,) = node.fail(read, "deadline", AWAY, after_s=15)
+        assert isinstance(read, effects.ReadFunds)
+    waiting = lines_of(node, "waiting")
+    assert waiting[0] == f"waiting for our chain node: {AWAY}"
+    assert waiting[-1] == f"waiting for our chain node, for 120 s now: {AWAY}" and len(waiting) == 3
+    # The quotes that came meanwhile are old: offers are searched anew.
+    (search,) = node.tell(FUNDS, after_s=5)
+    assert isinstance(search, effects.SearchOffers) and search.tried == ()
+    assert lines_of(node, "chain") == ["our chain node is back after 170 s"]
+    assert kinds(node.tell(ranked(1))) == ["ReadFunds", "RequestQuote"]
+    assert node.tell(FUNDS) == [] and job_of(node).funds == Amount(100 * TOKEN)
+
+
+def test_a_job_waits_for_the_chain_for_ten_minutes_and_then_fails_by_that_name() -> None:
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    read, *_ = node.tell(ranked(1))
+    for _ in range(CHAIN_PATIENCE_NS // (15 * SECOND)):
+        (read,) = node.fail(read, "deadline", AWAY, after_s=15)
+    assert node.fail(read, "deadline", AWAY, after_s=15) == []
+    job = job_of(node)
+    assert (job.status, job.end_reason) == ("failed", "chain_away") and AWAY in job.end_detail
+    assert "for 600 s" in job.end_detail
+
+
+def test_offers_whose_owners_the_chain_does_not_tell_are_searched_again() -> None:
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    unread = changes.OffersRanked(JOB_HASH, 3, (), (("offer_refused_before", 3, "ask again"),), AWAY)
+    assert node.tell(unread) == []
+    assert lines_of(node, "waiting") == [f"waiting for our chain node: {AWAY}"]
+    assert kinds(node.wake(job_of(node), after_s=5)) == ["SearchOffers"]
+    assert kinds(node.tell(ranked(1)))[0] == "ReadFunds"
+    assert lines_of(node, "chain") == ["our chain node is back after 5 s"]
+
+
+def test_a_job_that_waits_for_the_chain_can_be_stopped() -> None:
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    read, *_ = node.tell(ranked(1))
+    (read,) = node.fail(read, "deadline", AWAY)
+    node.tell(changes.JobStopRequested("stop", JOB_HASH))
+    assert job_of(node).status == "stopped"
+    assert node.fail(read, "deadline", AWAY) == []
 
 
 def test_a_search_that_was_refused_fails_the_job_by_that_code() -> None:

@@ -19,6 +19,7 @@ from eth_abi.exceptions import DecodingError
 from metering.eip712 import keccak
 from metering.units import U128_MAX, Address, Amount, Hash32
 from xnode.chain.abi.artifacts import CONTRACTS, AbiEntry, AbiField, find_entry, load_abi
+from xnode.chain.abi.log import Log
 from xnode.text.hex import checksum_address, parse_hex, to_hex
 
 R = TypeVar("R")
@@ -130,13 +131,13 @@ class Event(Generic[E]):
         """What its logs begin with."""
         return keccak(self.entry.signature.encode())
 
-    def decode(self, log: dict[str, Any]) -> E:
-        """What a log, as JSON-RPC gives it, says. Raises ValueError or eth_abi's DecodingError when it is malformed."""
-        inputs, topics = self.entry.inputs, [parse_hex(topic) for topic in log["topics"][1:]]
+    def decode(self, log: Log) -> E:
+        """What a log says. Raises ValueError or eth_abi's DecodingError when it is malformed."""
+        inputs, topics = self.entry.inputs, log.topics[1:]
         named = [field for field in inputs if field.is_indexed]
         rest = tuple(field for field in inputs if not field.is_indexed)
         found = [(field, decode_values((field,), topic)[0]) for field, topic in zip(named, topics, strict=True)]
-        found += zip(rest, decode_values(rest, parse_hex(log["data"])), strict=True)
+        found += zip(rest, decode_values(rest, log.data), strict=True)
         return _make_struct(self.kind, {name_field(field.name): value for field, value in found})
 
 

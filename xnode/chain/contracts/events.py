@@ -9,7 +9,7 @@ import msgspec
 
 from metering.units import Address, Amount, Hash32
 from xnode.chain.abi.codec import Event
-from xnode.text.hex import parse_hex
+from xnode.chain.abi.log import Log
 
 
 class EscrowOpened(msgspec.Struct, frozen=True, tag=True):
@@ -204,16 +204,9 @@ class ChainLog(msgspec.Struct, frozen=True):
     event: ChainEvent
 
 
-def decode_log(raw: dict[str, Any]) -> ChainLog | None:
-    """The event of a log as JSON-RPC gives it; None when it is none of ours. ValueError when it is malformed."""
-    topics = raw["topics"]
-    event = events_by_topic().get(Hash32(parse_hex(topics[0]))) if topics else None
+def decode_log(log: Log) -> ChainLog | None:
+    """The event of a log; None when it is none of ours. ValueError or eth_abi's DecodingError when it is malformed."""
+    event = events_by_topic().get(log.topics[0]) if log.topics else None
     if event is None:
         return None
-    return ChainLog(
-        int(raw["blockNumber"], 16),
-        Hash32(parse_hex(raw["blockHash"])),
-        Hash32(parse_hex(raw["transactionHash"])),
-        int(raw["logIndex"], 16),
-        event.decode(raw),
-    )
+    return ChainLog(log.block_number, log.block_hash, log.tx_hash, log.log_index, event.decode(log))

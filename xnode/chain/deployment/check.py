@@ -11,8 +11,9 @@ from xnode.chain.abi.codec import View, show_value
 from xnode.chain.contracts import compute_credit, payment_escrow
 from xnode.chain.deployment.manifest import Contracts, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query
+from xnode.chain.node.questions import ask_code
 from xnode.errors import Permanent
-from xnode.text.hex import checksum_address, parse_hex, to_hex
+from xnode.text.hex import checksum_address
 
 ARTIFACT_OF = {
     "timelock": "TimelockController",
@@ -73,12 +74,13 @@ async def _check_assets(rpc: JsonRpc, manifest: Manifest) -> None:
 
 async def _check_codes(rpc: JsonRpc, contracts: Contracts) -> None:
     named = [(name, getattr(contracts, name)) for name in ARTIFACT_OF]
-    codes = await rpc.read_batch([("eth_getCode", (to_hex(address), "latest")) for _, address in named])
+    codes = await rpc.ask_all([ask_code(address) for _, address in named])
     for (name, address), code in zip(named, codes, strict=True):
         where, due = f"{checksum_address(address)} on {rpc.where}", ARTIFACT_OF[name]
-        if code == "0x":
+        if not code:
+            await rpc.confirm_empty(address)
             raise Permanent(f"no {due} at {where}", code="deployment", hint=f"check {name} in the manifest")
-        if not load_artifact(due).matches(parse_hex(code)):
+        if not load_artifact(due).matches(code):
             hint = f"check {name} in the manifest or upgrade xnode"
             raise Permanent(f"{where} is not the {due} we know", code="deployment", hint=hint)
 

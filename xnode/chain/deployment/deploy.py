@@ -12,12 +12,13 @@ from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Asset, Contracts, Manifest
 from xnode.chain.deployment.plan import Plan
 from xnode.chain.node.json_rpc import JsonRpc
+from xnode.chain.node.questions import ask_receipt
 from xnode.chain.send.transactor import Transactor
 from xnode.chain.send.tx_journal import TxCall
 from xnode.errors import Permanent
 from xnode.ports.chain import Sent
 from xnode.text.amount import OPENX_DECIMALS
-from xnode.text.hex import parse_hex, to_hex
+from xnode.text.hex import to_hex
 
 Say = Callable[[str], None]
 
@@ -112,9 +113,9 @@ class _Deployment:
         step = step or name
         sent = await self._transactor.send(f"{self._label}/{step}", TxCall(None, make_creation(name, *values)))
         _check_done(sent, f"making {step}")
-        receipt = await self._rpc.read("eth_getTransactionReceipt", to_hex(sent.tx_hash))
-        address = Address(parse_hex(receipt["contractAddress"])) if receipt else ZERO_ADDRESS
-        if address == ZERO_ADDRESS:
+        receipt = await self._rpc.ask(ask_receipt(sent.tx_hash))
+        address = receipt.made if receipt else None
+        if address is None:
             raise Permanent(f"{step} was made in block {sent.block_number}, which is gone", hint="deploy again")
         self._first_block = self._first_block or sent.block_number
         self._say(f"{step} at {to_hex(address)}")

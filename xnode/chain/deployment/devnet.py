@@ -23,13 +23,13 @@ from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.manifest import Manifest, read_manifest, write_manifest
 from xnode.chain.deployment.plan import Credits, Governance, Plan, Supply
 from xnode.chain.node.json_rpc import JsonRpc, read_native_balance
+from xnode.chain.node.questions import ask_block_size, ask_head, dump_state
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall, make_engine
 from xnode.errors import Permanent, Retryable
 from xnode.home import make_private
 from xnode.ports.wallet import TransactionSigner
 from xnode.text.amount import OPENX
-from xnode.text.hex import parse_hex
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -133,7 +133,7 @@ class Devnet:
 
     async def save(self, path: Path) -> None:
         """Write the whole chain to a file that anvil can begin from, complete or not at all."""
-        packed = parse_hex(await self.rpc.read("anvil_dumpState"))
+        packed = await self.rpc.ask(dump_state())
         await trio.to_thread.run_sync(_write_whole, path, gzip.decompress(packed))
 
 
@@ -226,7 +226,7 @@ async def _keep_saving(devnet: Devnet, state: Path) -> None:
     while True:
         began = trio.current_time()
         try:
-            head = int(await devnet.rpc.read("eth_blockNumber"), 16)
+            head = await devnet.rpc.ask(ask_head())
             if head - saved_block >= SAVE_EMPTY_BLOCKS or await _has_transactions(devnet.rpc, saved_block + 1, head):
                 await devnet.save(state)
                 saved_block = head
@@ -250,8 +250,7 @@ async def _has_transactions(rpc: JsonRpc, first: int, last: int) -> bool:
     if last < first:
         return False
     blocks = range(max(first, last - 99), last + 1)
-    counts = await rpc.read_batch([("eth_getBlockTransactionCountByNumber", (hex(block),)) for block in blocks])
-    return any(int(count or "0x0", 16) for count in counts)
+    return any(await rpc.ask_all([ask_block_size(block) for block in blocks]))
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ from metering.units import Address, Amount
 from xnode.chain.contracts import openx_token
 from xnode.chain.deployment.manifest import Asset
 from xnode.chain.intents.session import WalletSession
+from xnode.chain.node.answers import UnfitAnswer
 from xnode.errors import Permanent
 
 PERMIT_S = 3600
@@ -33,7 +34,7 @@ async def find_permit_domain(session: WalletSession, asset: Asset) -> Domain | N
         domain = Domain(session.manifest.chain_id, asset.address, named.name, named.version)
         await session.rpc.view(asset.address, openx_token.NONCES, session.address)
         separator = await session.rpc.view(asset.address, openx_token.DOMAIN_SEPARATOR)
-    except Permanent:
+    except (Permanent, UnfitAnswer):
         return None  # an ordinary ERC-20
     return domain if separator == domain.separator() else None
 

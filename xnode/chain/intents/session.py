@@ -41,6 +41,11 @@ class WalletSession(ChainReads):
         """Whose wallet it is."""
         return self._key.address
 
+    @property
+    def is_waiting(self) -> bool:
+        """True while a transaction of it is on its way."""
+        return self._transactor.in_flight > 0
+
     def sign_typed(self, domain: Domain, type_name: str, value: Any) -> bytes:
         """The wallet's 65 bytes over the EIP-712 digest of `value`."""
         return self._key.sign_typed(domain, type_name, value)
@@ -67,7 +72,10 @@ async def open_session(
         raise UserError("no chain node is named", where="chain.rpc_url", hint="set it", code=ExitCode.USAGE)
     journal = SqlTxJournal(engine, manifest.chain_id, key.address)
     pace = replace(pace or Pace(), confirmations=manifest.confirmations)
-    async with JsonRpc(url, manifest.chain_id) as rpc, trio.open_nursery() as nursery:
+    async with (
+        JsonRpc(url, manifest.chain_id, least_block=manifest.deployed_at_block) as rpc,
+        trio.open_nursery() as nursery,
+    ):
         transactor = Transactor(rpc, key, journal, manifest.chain_id, pace)
         await nursery.start(transactor.run)
         yield WalletSession(rpc, manifest, key, transactor)

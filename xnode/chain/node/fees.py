@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from xnode.chain.node.answers import FeeHistory, UnfitAnswer
+from xnode.chain.node.json_rpc import JsonRpc, NodeRefused
+from xnode.chain.node.questions import ask_fees, ask_gas_price
 
 GWEI = 10**9
-
-FEE_HISTORY = ("eth_feeHistory", ("0x5", "latest", [50]))
-"""The read that make_fees understands: five blocks and the median tip of each."""
 
 
 class Fees(NamedTuple):
@@ -17,12 +18,20 @@ class Fees(NamedTuple):
     max_priority_fee: int
 
 
-def make_fees(history: dict[str, Any], cap: int) -> Fees:
+async def read_fees(rpc: JsonRpc, cap: int) -> Fees:
+    """What is to be offered now; by the gas price alone where a node gives no fee history."""
+    try:
+        return make_fees(await rpc.ask(ask_fees()), cap)
+    except (NodeRefused, UnfitAnswer):
+        price = await rpc.ask(ask_gas_price())
+        return make_fees(FeeHistory(price, ()), cap)
+
+
+def make_fees(history: FeeHistory, cap: int) -> Fees:
     """Twice the next base fee, which six full blocks in a row cannot outgrow, plus the median of the latest tips."""
-    base = int(history["baseFeePerGas"][-1], 16)
-    tips = sorted(int(block[0], 16) for block in history.get("reward") or [["0x0"]])
+    tips = sorted(history.tips or (0,))
     tip = max(tips[len(tips) // 2], 1)
-    max_fee = min(2 * base + tip, cap)
+    max_fee = min(2 * history.base_fee + tip, cap)
     return Fees(max_fee, min(tip, max_fee))
 
 

@@ -8,13 +8,17 @@ from typing import Any
 import msgspec
 import structlog
 import trio
+from eth_abi.exceptions import DecodingError
 
 from metering.units import Address, Hash32
 from xnode.backoff import Backoff
+from xnode.chain.abi.log import Log
 from xnode.chain.contracts.events import ChainLog, decode_log, events_by_topic
+from xnode.chain.node.answers import Block, Question, UnfitAnswer
 from xnode.chain.node.json_rpc import JsonRpc, NodeRefused
+from xnode.chain.node.questions import ask_block, ask_head, ask_logs
 from xnode.errors import Permanent, Retryable
-from xnode.text.hex import parse_hex, to_hex
+from xnode.outage import Outage
 
 RING_BLOCKS = 64
 """Blocks whose hashes we remember, to find where a reorg began; one that is deeper makes us read all again."""
@@ -65,12 +69,13 @@ class LogPoller:
     ) -> None:
         """find_pause_s: how long to wait now before the next look."""
         self._rpc, self._start, self._confirmations = rpc, start_block, confirmations
-        self._addresses = [to_hex(address) for address in addresses]
+        self._addresses = addresses
         self._ring = list(cursor.ring) if cursor else []
         self._first = self._next_block()
         self._rolled_back_to: int | None = None
         self._span = MAX_SPAN_BLOCKS
         self._find_pause_s = find_pause_s
+        self._outage = Outage("reading chain logs")
 
     async def next_batch(self) -> LogBatch:
         """The next batch, as soon as there is one. Waits out whatever is wrong with the node; never raises."""
@@ -79,12 +84,13 @@ class LogPoller:
             least_s = 0.0
             try:
                 batch = await self._poll()
+                self._outage.over()
                 if batch is not None:
                     return batch
                 pauses = BACKOFF.pauses()
             except (Retryable, Permanent, ValueError, KeyError, TypeError) as error:
                 # Also nonsense from a node is waited out: a person or a load balancer may fix it meanwhile.
-                log.warning("chain logs cannot be read", reason=str(error), next_block=self._next_block())
+                self._outage.failed(str(error), next_block=self._next_block())
                 least_s = next(pauses)
             await self._pause(least_s)
 
@@ -112,16 +118,17 @@ class LogPoller:
             if logs or self._rolled_back_to is not None or last - self._first + 1 >= MAX_SILENT_BLOCKS:
                 return self._make_batch(last, logs)
 
-    async def _read_head(self) -> tuple[int, Any]:
+    async def _read_head(self) -> tuple[int, Block | None]:
         """The newest block's number, and the last remembered block as the node has it now: one request, because this is
         all that most polls ask."""
-        calls: list[tuple[str, tuple[Any, ...]]] = [("eth_blockNumber", ())]
+        calls: list[Question[Any]] = [ask_head()]
         if self._ring:
-            calls.append(("eth_getBlockByNumber", (hex(self._ring[-1][0]), False)))
-        number, *blocks = await self._rpc.read_batch(calls)
-        return int(number, 16), blocks[0] if blocks else None
+            calls.append(ask_block(self._ring[-1][0]))
+        number, *blocks = await self._rpc.ask_all(calls)
+        self._rpc.pulse.saw_head(number)
+        return number, blocks[0] if blocks else None
 
-    async def _walk_back(self, head: int, last_given: Any) -> None:
+    async def _walk_back(self, head: int, last_given: Block | None) -> None:
         """Forgets remembered blocks that are no longer in the chain.
 
         Those above the head are left alone: a node behind a load balancer may only lag. They are compared when the head
@@ -133,11 +140,12 @@ class LogPoller:
         known = [entry for entry in self._ring if entry[0] <= head]
         while known:
             number, block_hash = known[-1]
+            block: Block | None
             if known[-1] == self._ring[-1] and last_given is not None:
                 block, last_given = last_given, None
             else:
-                block = await self._rpc.read("eth_getBlockByNumber", hex(number), False)
-            if block is not None and parse_hex(block["hash"]) == block_hash:
+                block = await self._rpc.ask(ask_block(number))
+            if block is not None and block.hash == block_hash:
                 return
             if block is None:
                 raise Retryable(f"chain node {self._rpc.where} does not show block {number} yet")
@@ -152,15 +160,9 @@ class LogPoller:
 
     async def _read_logs(self, first: int, last: int) -> tuple[ChainLog, ...] | None:
         """The events of these blocks, and the last block remembered; None when the chain moved meanwhile."""
-        wanted = {
-            "address": self._addresses,
-            "topics": [[to_hex(topic) for topic in events_by_topic()]],
-            "fromBlock": hex(first),
-            "toBlock": hex(last),
-        }
-        block_read = ("eth_getBlockByNumber", (hex(last), False))
+        wanted = ask_logs(self._addresses, (tuple(events_by_topic()),), first, last)
         try:
-            before, raw, after = await self._rpc.read_batch([block_read, ("eth_getLogs", (wanted,)), block_read])
+            before, found, after = await self._rpc.ask_all([ask_block(last), wanted, ask_block(last)])
         except NodeRefused:
             # Nodes limit blocks or results in their own words: ask for less, until one block is refused.
             if self._span == 1:
@@ -169,16 +171,22 @@ class LogPoller:
             return None
         self._span = min(2 * self._span, MAX_SPAN_BLOCKS)
         # The same last block before and after means that the logs between are of one chain.
-        if before is None or after is None or before["hash"] != after["hash"] or not self._follows(before, first):
+        if before is None or after is None or before.hash != after.hash or not self._follows(before, first):
             return None
-        logs = [decoded for entry in raw if (decoded := decode_log(_check_live(entry))) is not None]
-        self._ring = [*self._ring, (last, Hash32(parse_hex(after["hash"])))][-RING_BLOCKS:]
-        return tuple(sorted(logs, key=lambda each: (each.block_number, each.log_index)))
+        logs = self._decode(found)
+        self._ring = [*self._ring, (last, after.hash)][-RING_BLOCKS:]
+        return logs
 
-    def _follows(self, block: dict[str, Any], first: int) -> bool:
-        if not self._ring or int(block["number"], 16) != first:
+    def _decode(self, found: tuple[Log, ...]) -> tuple[ChainLog, ...]:
+        try:
+            return tuple(decoded for log in found if (decoded := decode_log(log)) is not None)
+        except (DecodingError, ValueError, OverflowError) as error:
+            raise UnfitAnswer(f"chain node {self._rpc.where} gave a log that is no event of ours: {error}") from error
+
+    def _follows(self, block: Block, first: int) -> bool:
+        if not self._ring or block.number != first:
             return True
-        return parse_hex(block["parentHash"]) == self._ring[-1][1]
+        return block.parent_hash == self._ring[-1][1]
 
     def _make_batch(self, last: int, logs: tuple[ChainLog, ...]) -> LogBatch:
         batch = LogBatch(self._first, last, logs, Cursor(tuple(self._ring)), self._rolled_back_to)
@@ -187,9 +195,3 @@ class LogPoller:
 
     def _next_block(self) -> int:
         return self._ring[-1][0] + 1 if self._ring else self._start
-
-
-def _check_live(entry: dict[str, Any]) -> dict[str, Any]:
-    if entry.get("removed"):
-        raise Retryable("the node gave a log that a reorg has removed")
-    return entry

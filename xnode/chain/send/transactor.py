@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import structlog
@@ -13,15 +13,18 @@ import trio
 from metering.eip712 import keccak
 from metering.units import Address, Hash32
 from xnode.backoff import Backoff
-from xnode.chain.node.fees import FEE_HISTORY, GWEI, Fees, make_fees, raise_fees
-from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, JsonRpc, NodeRefused
+from xnode.chain.node.answers import Receipt
+from xnode.chain.node.fees import GWEI, Fees, raise_fees, read_fees
+from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, JsonRpc, NodeBehind, NodeRefused
+from xnode.chain.node.questions import ask_balance, ask_gas, ask_head, ask_nonce, ask_receipt, send_raw
 from xnode.chain.send.tx_journal import Attempt, TxCall, TxJournal, TxRecord
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
+from xnode.outage import Outage
 from xnode.ports.chain import Sent
 from xnode.ports.wallet import Transaction, TransactionSigner
 from xnode.repeated_event import RepeatedEvent
-from xnode.text.hex import checksum_address, parse_hex, to_hex
+from xnode.text.hex import checksum_address, to_hex
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -37,6 +40,12 @@ MAX_GAS = (1 << 24) - 1
 
 LOST_LOOKS = 3
 """How often a nonce must be seen used, deep in the chain and not by us, before its intent gets another nonce."""
+
+HAND_AGAIN_S = 3.0
+"""After a transaction that the node did not take: its pool was full, or it has not seen the ones before."""
+
+STUCK_BLOCKS = 3
+"""A transaction that is unmined for fewer blocks is not stuck, however slow the chain is."""
 
 IDLE_LOOK_S = 30.0
 """With nothing in flight: how often to make sure that the chain still has all we sent."""
@@ -64,12 +73,22 @@ class Pace:
 class _Watched:
     """A record in flight, who waits for it, and when it was last handed to the node."""
 
-    __slots__ = ("lost_looks", "pushed_at", "record", "sent", "settled")
+    __slots__ = ("lost_looks", "pushed_at", "record", "refused", "sent", "settled")
 
     def __init__(self, record: TxRecord, pushed_at: float) -> None:
         self.record, self.pushed_at = record, pushed_at
         self.settled, self.lost_looks = trio.Event(), 0
+        self.refused = ""
+        """What the node said when it did not take it, the last time that it was handed over."""
         self.sent: Sent | None = None
+
+
+class _Plan(NamedTuple):
+    """What a transaction will offer and take, and how many of the key's the node knew when it was planned."""
+
+    fees: Fees
+    gas: int
+    used_nonces: int
 
 
 class Transactor:
@@ -80,13 +99,18 @@ class Transactor:
         self._chain_id, self._pace = chain_id, pace
         self._lock = trio.Lock()
         self._watched: dict[str, _Watched] = {}
-        self._resumed = trio.Event()
+        self._resumed, self._planned = trio.Event(), 0
         self._wake, self._room = RepeatedEvent(), RepeatedEvent()
 
     @property
     def address(self) -> Address:
         """Who sends."""
         return self._signer.address
+
+    @property
+    def in_flight(self) -> int:
+        """Transactions that are not final yet."""
+        return len(self._watched)
 
     async def send(self, intent: str, call: TxCall) -> Sent:
         """The end of this intent's one transaction, which is sent unless an earlier call (or life) already has.
@@ -114,15 +138,22 @@ class Transactor:
         task_status.started()
         poll_s = self._pace.poll_interval_s
         backoff = Backoff(poll_s, max(poll_s, MAX_BACKOFF_S))
-        pauses = backoff.pauses()
+        pauses, outage = backoff.pauses(), Outage("chain transactions")
         while True:
             pause_s = poll_s
             try:
                 await self._look()
+                outage.over()
                 pauses = backoff.pauses()
             except (Retryable, Permanent) as error:
-                # Also a Permanent (a node of the wrong chain, say) must not end us: a person may fix it meanwhile.
-                log.warning("chain transactions cannot be watched", reason=str(error))
+                # Also a Permanent must not end us: a person may fix it meanwhile.
+                outage.failed(str(error))
+                pause_s = next(pauses)
+            except Exception as error:
+                # The supervisor's edge: a bug here must not end the node and its leases.
+                if not outage.reason:
+                    log.exception("watching our transactions hit a bug")
+                outage.failed(f"internal error: {type(error).__name__}")
                 pause_s = next(pauses)
             await self._rest(pause_s)
 
@@ -136,50 +167,64 @@ class Transactor:
     # ---- Sending
 
     async def _take_up(self, intent: str, call: TxCall) -> _Watched | Sent:
-        while intent not in self._watched and len(self._watched) >= MAX_IN_FLIGHT:
+        while intent not in self._watched and len(self._watched) + self._planned >= MAX_IN_FLIGHT:
             await self._room.wait()
-        async with self._lock:
-            if intent in self._watched:
-                return self._watched[intent]
-            record = await self._journal.load(intent)
-            if record is not None and record.sent is not None:
-                return record.sent
-            if record is not None:
-                # A save that was reported as failed had come through.
-                return self._watch(record, pushed_at=-inf)
-            record = await self._make(intent, call)
-            reach("tx_before_save")
-            # Once on disk it must be watched: not even a cancelled caller may come between.
-            with trio.CancelScope(shield=True):
-                await self._journal.save(record)
-                reach("tx_saved")
-                watched = self._watch(record, pushed_at=trio.current_time())
-            await self._broadcast(record.attempts[-1])
-            reach("tx_broadcast")
-            return watched
+        known = await self._find_known(intent)
+        if known is not None:
+            return known
+        self._planned += 1
+        try:
+            # Many plan at once; only then do they line up, so that nonces reach the node in order.
+            plan = await self._plan(call)
+            async with self._lock:
+                return await self._find_known(intent) or await self._send_planned(intent, call, plan)
+        finally:
+            self._planned -= 1
+            self._room.set()
+
+    async def _find_known(self, intent: str) -> _Watched | Sent | None:
+        if intent in self._watched:
+            return self._watched[intent]
+        record = await self._journal.load(intent)
+        if record is None:
+            return None
+        # One that is not watched: a save that was reported as failed had come through.
+        return record.sent or self._watched.get(intent) or self._watch(record, pushed_at=-inf)
+
+    async def _send_planned(self, intent: str, call: TxCall, plan: _Plan) -> _Watched:
+        nonce = max(plan.used_nonces, await self._journal.next_nonce())
+        record = TxRecord(intent, call, plan.gas, (self._sign(call, plan.gas, nonce, plan.fees),))
+        reach("tx_before_save")
+        # Once on disk it must be watched: not even a cancelled caller may come between.
+        with trio.CancelScope(shield=True):
+            await self._journal.save(record)
+            reach("tx_saved")
+            watched = self._watch(record, pushed_at=trio.current_time())
+        await self._hand_over(watched)
+        reach("tx_broadcast")
+        return watched
 
     def _watch(self, record: TxRecord, pushed_at: float) -> _Watched:
         watched = self._watched[record.intent] = _Watched(record, pushed_at)
         self._wake.set()
         return watched
 
-    async def _make(self, intent: str, call: TxCall) -> TxRecord:
-        address = to_hex(self._signer.address)
-        history, balance, count = await self._rpc.read_batch(
-            [FEE_HISTORY, ("eth_getBalance", (address, "latest")), ("eth_getTransactionCount", (address, "pending"))]
-        )
-        fees = make_fees(history, self._pace.fee_cap)
-        self._check_funds(call.value, int(balance, 16))
+    async def _plan(self, call: TxCall) -> _Plan:
+        address = self._signer.address
+        fees = await read_fees(self._rpc, self._pace.fee_cap)
+        balance, count = await self._rpc.ask_all([ask_balance(address), ask_nonce(address, "pending")])
+        self._check_funds(call.value, balance)
         gas = await self._estimate(call)
-        self._check_funds(call.value + gas * fees.max_fee, int(balance, 16))
-        nonce = max(int(count, 16), await self._journal.next_nonce())
-        return TxRecord(intent, call, gas, (self._sign(call, gas, nonce, fees),))
+        self._check_funds(call.value + gas * fees.max_fee, balance)
+        return _Plan(fees, gas, count)
+
+    async def read_fuel(self) -> tuple[int, int]:
+        """The key's wei, and what one unit of gas costs at most now."""
+        fees = await read_fees(self._rpc, self._pace.fee_cap)
+        return await self._rpc.ask(ask_balance(self._signer.address)), fees.max_fee
 
     async def _estimate(self, call: TxCall) -> int:
-        request = {"from": to_hex(self._signer.address), "data": to_hex(call.data), "value": hex(call.value)}
-        if call.to is not None:
-            request["to"] = to_hex(call.to)
-        estimate = int(await self._rpc.read("eth_estimateGas", request, "latest"), 16)
+        estimate = await self._rpc.ask(ask_gas(self._signer.address, call.to, call.data, call.value))
         if estimate > MAX_GAS:
             raise Permanent(f"a transaction would take {estimate} gas, {MAX_GAS} are allowed", hint="split it")
         return min(max(estimate * 5 // 4, call.gas_floor), MAX_GAS)
@@ -206,17 +251,23 @@ class Transactor:
         )
         return Attempt(nonce, fees.max_fee, fees.max_priority_fee, keccak(raw), raw)
 
-    async def _broadcast(self, attempt: Attempt) -> None:
-        """Hands it to the node. Whatever the answer, only receipts tell what became of it, so nothing is raised."""
+    async def _hand_over(self, watched: _Watched) -> None:
+        """Hands its last attempt to the node, and notes whether it was taken."""
+        attempt, before = watched.record.attempts[-1], watched.refused
+        watched.refused = await self._broadcast(attempt)
+        if watched.refused and watched.refused != before:
+            tx_hash = to_hex(attempt.tx_hash)
+            log.warning("transaction not taken yet", tx_hash=tx_hash, nonce=attempt.nonce, reason=watched.refused)
+
+    async def _broadcast(self, attempt: Attempt) -> str:
+        """Hands it to the node. "" when it took it, else why not. Only receipts tell what became of it: nothing is raised."""
         try:
-            await self._rpc.write("eth_sendRawTransaction", to_hex(attempt.raw))
+            await self._rpc.tell(send_raw(attempt.raw))
         except NodeRefused as error:
-            if not any(word in error.message.lower() for word in _KNOWN):
-                log.warning(
-                    "transaction not taken", tx_hash=to_hex(attempt.tx_hash), nonce=attempt.nonce, reason=str(error)
-                )
+            return "" if any(word in error.message.lower() for word in _KNOWN) else str(error)
         except (Retryable, Permanent) as error:
-            log.warning("transaction not handed over yet", tx_hash=to_hex(attempt.tx_hash), reason=str(error))
+            return str(error)
+        return ""
 
     # ---- Watching
 
@@ -224,48 +275,52 @@ class Transactor:
         head, count, deep_count, receipts = await self._read_chain()
         for watched in sorted(self._watched.values(), key=lambda each: each.record.nonce):
             record = watched.record
-            receipt = next((receipts[a.tx_hash] for a in record.attempts if receipts.get(a.tx_hash)), None)
+            found = (receipts.get(attempt.tx_hash) for attempt in record.attempts)
+            receipt = next((one for one in found if one is not None), None)
             if receipt is not None:
                 await self._on_receipt(watched, receipt, head)
             elif deep_count > record.nonce:
                 await self._on_nonce_lost(watched)
-            elif count <= record.nonce and trio.current_time() - watched.pushed_at >= self._pace.stuck_after_s:
-                await self._push(watched, is_next=count == record.nonce)
+            elif count <= record.nonce:
+                await self._push_if_due(watched, is_next=count == record.nonce)
         await self._fill_gap(count)
 
-    async def _read_chain(self) -> tuple[int, int, int, dict[Hash32, Any]]:
+    async def _read_chain(self) -> tuple[int, int, int, dict[Hash32, Receipt | None]]:
         """Head, our transaction count there and at the depth that counts, and the receipts of all attempts."""
-        address = to_hex(self._signer.address)
-        head = int(await self._rpc.read("eth_blockNumber"), 16)
-        deep = hex(max(0, head - self._pace.confirmations + 1))
+        address = self._signer.address
+        head = await self._rpc.ask(ask_head())
         hashes = [attempt.tx_hash for each in self._watched.values() for attempt in each.record.attempts]
         # The counts come before the receipts: a transaction mined in between then shows as mined, never as lost.
-        count = await self._rpc.read("eth_getTransactionCount", address, "latest")
+        count = await self._rpc.ask(ask_nonce(address))
         try:
-            deep_count = await self._rpc.read("eth_getTransactionCount", address, deep)
-        except NodeRefused:
+            deep_count = await self._rpc.ask(ask_nonce(address, max(0, head - self._pace.confirmations + 1)))
+        except (NodeRefused, NodeBehind):
             # A node that has just begun may not know the past; then nothing counts as lost yet.
-            deep_count = "0x0"
-        receipts: dict[Hash32, Any] = {}
-        for start in range(0, len(hashes), MAX_BATCH_CALLS):
-            part = hashes[start : start + MAX_BATCH_CALLS]
-            answers = await self._rpc.read_batch([("eth_getTransactionReceipt", (to_hex(h),)) for h in part])
+            deep_count = 0
+        receipts: dict[Hash32, Receipt | None] = {}
+        for start in range(0, len(hashes), MAX_BATCH_CALLS - 1):
+            part = hashes[start : start + MAX_BATCH_CALLS - 1]
+            now, *answers = await self._rpc.ask_all([ask_head(), *(ask_receipt(tx_hash) for tx_hash in part)])
+            if now < head:
+                # Behind a load balancer an older node does not have the receipts of what the counts show as mined.
+                deep_count = 0
             receipts.update(zip(part, answers, strict=True))
-        return head, int(count, 16), int(deep_count, 16), receipts
+        self._rpc.pulse.saw_head(head)
+        return head, count, deep_count, receipts
 
-    async def _on_receipt(self, watched: _Watched, receipt: dict[str, Any], head: int) -> None:
+    async def _on_receipt(self, watched: _Watched, receipt: Receipt, head: int) -> None:
         watched.lost_looks = 0
-        block_number = int(receipt["blockNumber"], 16)
+        block_number = receipt.block_number
         if head - block_number + 1 < self._pace.confirmations:
             # Mined but shallow: should a reorg take it out, it counts as unmined from now.
             watched.pushed_at = trio.current_time()
             return
         sent = Sent(
             intent=watched.record.intent,
-            tx_hash=Hash32(parse_hex(receipt["transactionHash"])),
+            tx_hash=receipt.tx_hash,
             block_number=block_number,
-            ok=int(receipt["status"], 16) == 1,
-            gas_used=int(receipt["gasUsed"], 16),
+            ok=receipt.ok,
+            gas_used=receipt.gas_used,
         )
         reach("tx_before_mark")
         await self._journal.mark_confirmed(sent.intent, sent)
@@ -275,6 +330,16 @@ class Transactor:
         watched.settled.set()
         self._room.set()
 
+    async def _push_if_due(self, watched: _Watched, is_next: bool) -> None:
+        waited_s = trio.current_time() - watched.pushed_at
+        pace = self._rpc.pulse.pace
+        stuck_after_s = max(self._pace.stuck_after_s, STUCK_BLOCKS * pace.usual_s if pace else 0.0)
+        if waited_s >= stuck_after_s or (watched.refused and "underpriced" in watched.refused):
+            await self._push(watched, is_next)
+        elif watched.refused and waited_s >= HAND_AGAIN_S:
+            watched.pushed_at = trio.current_time()
+            await self._hand_over(watched)
+
     async def _push(self, watched: _Watched, is_next: bool) -> None:
         """Offer it again, for a higher fee if it is the one the chain waits for."""
         watched.pushed_at = trio.current_time()
@@ -282,12 +347,12 @@ class Transactor:
         last = record.attempts[-1]
         raised = None
         if is_next and len(record.attempts) < MAX_ATTEMPTS:
-            market = make_fees(await self._rpc.read(FEE_HISTORY[0], *FEE_HISTORY[1]), self._pace.fee_cap)
+            market = await read_fees(self._rpc, self._pace.fee_cap)
             raised = raise_fees(Fees(last.max_fee, last.max_priority_fee), market, self._pace.fee_cap)
         if raised is not None:
             last = self._sign(record.call, record.gas, record.nonce, raised)
             await self._save(watched, last)
-        await self._broadcast(last)
+        await self._hand_over(watched)
 
     async def _on_nonce_lost(self, watched: _Watched) -> None:
         """Another transaction of this key, not ours, has used the nonce for good: the intent needs a new one."""
@@ -296,14 +361,14 @@ class Transactor:
             return
         async with self._lock:
             record = watched.record
-            market = make_fees(await self._rpc.read(FEE_HISTORY[0], *FEE_HISTORY[1]), self._pace.fee_cap)
-            count = await self._rpc.read("eth_getTransactionCount", to_hex(self._signer.address), "pending")
-            nonce = max(int(count, 16), await self._journal.next_nonce())
+            market = await read_fees(self._rpc, self._pace.fee_cap)
+            count = await self._rpc.ask(ask_nonce(self._signer.address, "pending"))
+            nonce = max(count, await self._journal.next_nonce())
             log.warning("nonce used by another program with our key", intent=record.intent, nonce=record.nonce)
             attempt = self._sign(record.call, record.gas, nonce, market)
             watched.lost_looks, watched.pushed_at = 0, trio.current_time()
             await self._save(watched, attempt)
-            await self._broadcast(attempt)
+            await self._hand_over(watched)
 
     async def _save(self, watched: _Watched, attempt: Attempt) -> None:
         attempts = (*watched.record.attempts, attempt)

@@ -11,7 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self, TypeVar
 
+import trio
+
 from metering.units import Address
+from xnode.backoff import Backoff
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.intents.session import WalletSession, open_session
@@ -22,11 +25,16 @@ from xnode.chain.send.tx_journal import make_engine
 from xnode.cli.access.deployment import Deployment, find_deployment, run_async
 from xnode.cli.access.keys import find_address, load_key
 from xnode.cli.app import App
+from xnode.cli.terminal.screen import say
 from xnode.config.file import read_table
 from xnode.errors import ExitCode, UserError
 from xnode.text.hex import to_hex
+from xnode.text.wait import show_wait
 
 T = TypeVar("T")
+
+SAY_AGAIN = Backoff(first_s=15.0, most_s=60.0)
+"""Between looks whether a person should be told what their transaction waits for."""
 
 _PACE = Pace(poll_interval_s=0.2)
 """A person is waiting."""
@@ -100,10 +108,24 @@ class Access:
         with tempfile.TemporaryDirectory(prefix="xnode-") as folder:
             engine = make_engine(Path(folder) / "transactions.db")
             opened = open_session(deployment.manifest, key, engine, rpc_url=deployment.rpc_url, pace=_PACE)
-            async with opened as session:
+            async with opened as session, trio.open_nursery() as nursery:
                 await check_deployment(session.rpc, deployment.manifest)
                 await require_gas(session.rpc, session.address)
+                nursery.start_soon(_say_waits, session)
                 yield session
+                nursery.cancel_scope.cancel()
+
+
+async def _say_waits(session: WalletSession) -> None:
+    """Tell the person who waits what the transaction waits for, at first soon, then seldom."""
+    for pause_s in SAY_AGAIN.pauses():
+        await trio.sleep(pause_s)
+        pulse, where = session.rpc.pulse, session.rpc.where
+        problem = pulse.describe()
+        if not problem and session.is_waiting and pulse.still_s >= SAY_AGAIN.first_s:
+            problem = f"no new block at {where} for {show_wait(pulse.still_s)}"
+        if problem:
+            say(f"waiting for the chain: {problem}")
 
 
 def make_intent(what: str) -> str:

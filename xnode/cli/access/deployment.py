@@ -33,7 +33,8 @@ class Deployment:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[JsonRpc]:
-        async with JsonRpc(self.rpc_url, self.manifest.chain_id) as rpc:
+        manifest = self.manifest
+        async with JsonRpc(self.rpc_url, manifest.chain_id, least_block=manifest.deployed_at_block) as rpc:
             yield rpc
 
 

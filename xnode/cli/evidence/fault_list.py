@@ -6,6 +6,7 @@ from typing import Any
 
 from metering.faults import Fault
 from metering.units import Address
+from xnode.chain.abi.log import Log
 from xnode.chain.contracts import fault_prover
 from xnode.chain.node.history import read_history
 from xnode.chain.reads import ChainReads
@@ -13,7 +14,7 @@ from xnode.cli.access.access import Access
 from xnode.cli.terminal.brief import brief_address, brief_id
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.text.amount import OPENX_DECIMALS, format_amount
-from xnode.text.hex import parse_hex, to_hex
+from xnode.text.hex import to_hex
 
 _COLUMNS = (
     Column("block", right=True),
@@ -50,9 +51,9 @@ async def _read_all(reads: ChainReads, provider: Address | None) -> list[dict[st
     return [_make_row(entry) for entry in raw]
 
 
-def _make_row(entry: dict[str, Any]) -> dict[str, Any]:
-    row = {"block": int(entry["blockNumber"], 16), "tx_hash": entry["transactionHash"]}
-    if parse_hex(entry["topics"][0]) == fault_prover.BREACH_PROVEN.topic:
+def _make_row(entry: Log) -> dict[str, Any]:
+    row = {"block": entry.block_number, "tx_hash": to_hex(entry.tx_hash)}
+    if entry.topics[0] == fault_prover.BREACH_PROVEN.topic:
         breach = fault_prover.BREACH_PROVEN.decode(entry)
         refunded = {"refunded_base_units": str(breach.refunded), "escrow_id": to_hex(breach.escrow_id)}
         return {

@@ -11,11 +11,12 @@ import trio
 from metering.evidence import NumberedDocument
 from metering.faults import Equivocation, FalseVerdict, OverCapacity, Proof, WrongElement
 from metering.receipt import SignedReceipt
-from metering.units import NANOS_PER_HOUR
+from metering.units import NANOS_PER_HOUR, Hash32
 from xnode.chain.contracts import fault_prover
 from xnode.chain.fault_search import SignedDocument, find_proofs, read_proven
 from xnode.chain.intents.faults import commit_fault, prove_fault
 from xnode.chain.intents.session import WalletSession
+from xnode.chain.node.questions import ask_receipt
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.deployment import run_async
 from xnode.cli.evidence.commitments import forget_salt, keep_salt
@@ -24,7 +25,7 @@ from xnode.cli.terminal.brief import brief_date, brief_id, brief_text
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.text.amount import OPENX_DECIMALS, format_amount
-from xnode.text.hex import parse_hex, to_hex
+from xnode.text.hex import to_hex
 
 LOOK_EVERY_S = 5.0
 """While the commitment's delay passes: how often the chain is asked for its time."""
@@ -116,7 +117,7 @@ class _Report:
         say(f"proving: {describe(proof)} ...")
         sent = await prove_fault(self._session, make_intent("prove"), proof, salt)
         forget_salt(self._home, self._manifest, proof.fault_id, self._session.address)
-        proven = await self._read_proven(to_hex(sent.tx_hash))
+        proven = await self._read_proven(sent.tx_hash)
         return {
             **make_row(proof, True),
             "slashed": format_amount(proven.slashed if proven else 0, OPENX_DECIMALS),
@@ -124,11 +125,11 @@ class _Report:
             "tx_hash": to_hex(sent.tx_hash),
         }
 
-    async def _read_proven(self, tx_hash: str) -> fault_prover.FaultProven | None:
+    async def _read_proven(self, tx_hash: Hash32) -> fault_prover.FaultProven | None:
         event = fault_prover.FAULT_PROVEN
-        receipt = await self._rpc.read("eth_getTransactionReceipt", tx_hash)
-        for log in receipt["logs"] if receipt else []:
-            if parse_hex(log["topics"][0]) == event.topic and parse_hex(log["address"]) == self._prover:
+        receipt = await self._rpc.ask(ask_receipt(tx_hash))
+        for log in receipt.logs if receipt else ():
+            if log.topics[:1] == (event.topic,) and log.address == self._prover:
                 return event.decode(log)
         return None
 

@@ -82,7 +82,7 @@ def examine(app: App) -> Iterator[Finding]:
     if config:
         wanted = config
         yield from _guard("ports", lambda: _check_ports(app, wanted))
-        yield from _guard("chain", lambda: _check_chain(app))
+        yield from _guard("chain", lambda: _check_chain(app, wanted))
     if sells:
         yield judge_user(os.geteuid())
     for finding in (_check_podman(), _check_cgroup()):
@@ -178,6 +178,11 @@ def judge_daemon(node: dict[str, Any]) -> Iterator[Finding]:
     for hint in node.get("hints", ()):
         what, _, remedy = hint.partition(": ")
         yield Finding("warn", "market", what, remedy)
+    gas = node.get("gas")
+    if gas is not None:
+        detail = f"the node key has {gas['wei']} wei, enough for about {gas['transactions']} transactions"
+        hint = f"send some of the chain's native token to {node['node']}" if gas["is_low"] else ""
+        yield Finding("warn" if gas["is_low"] else "ok", "gas", detail, hint)
 
 
 def _check_extras(config: Config | None) -> Iterator[Finding]:
@@ -224,29 +229,40 @@ def _parse_listen(text: str) -> tuple[str, int] | None:
     return (host.strip("[]"), int(port)) if port.isdecimal() else None
 
 
-def _check_chain(app: App) -> Iterator[Finding]:
+def _check_chain(app: App, config: Config) -> Iterator[Finding]:
     from xnode.chain.deployment.check import check_deployment
+    from xnode.chain.node.pulse import find_standstill
+    from xnode.chain.reads import ChainReads
     from xnode.cli.access.deployment import find_deployment, run_async
 
     deployment = find_deployment(app)
+    owner = config.provider.owner if config.provider else None
 
-    async def ask() -> tuple[str, int, Permanent | None]:
+    async def ask() -> tuple[str, list[int], int, Permanent | None]:
         async with deployment.connect() as rpc:
             await rpc.check_chain_id()
-            block = await rpc.read("eth_getBlockByNumber", "latest", False)
+            reads, wrong = ChainReads(rpc, deployment.manifest), None
+            times = await reads.block_times()
+            wei = await reads.native_balance(owner) if owner else 1
             try:
                 await check_deployment(rpc, deployment.manifest)
             except Permanent as error:
-                return rpc.where, int(block["timestamp"], 16), error
-            return rpc.where, int(block["timestamp"], 16), None
+                wrong = error
+            return rpc.where, times, wei, wrong
 
-    where, block_s, wrong = run_async(ask)
+    where, times, wei, wrong = run_async(ask)
     place = f"chain {deployment.manifest.chain_id} at {where}"
+    stands = find_standstill(times, time.time())
     if wrong is not None:
         yield from _find_failures("chain", wrong)
+    elif stands:
+        yield Finding("fail", "chain", f"{place} {stands}", "ask who runs it; jobs and payments wait")
     else:
         yield Finding("ok", "chain", f"{place}, contracts as in the manifest")
-    yield _judge_clock(block_s)
+    if owner and not wei:
+        hint = f"send some of the chain's native token to 0x{owner.hex()}"
+        yield Finding("warn", "gas", "the owner's wallet has none: it can neither stake nor withdraw", hint)
+    yield _judge_clock(times[-1])
 
 
 def _judge_clock(block_s: int) -> Finding:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from xnode.cli.terminal.brief import brief_date, brief_duration, brief_hosting, brief_id, brief_money
+from xnode.cli.terminal.brief import brief_date, brief_duration, brief_gas, brief_hosting, brief_id, brief_money
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.control.views import EarningsView, LeaseRow, ProviderStatus
 
@@ -48,6 +48,7 @@ def draw_provider(screen: Screen, answer: Any) -> None:
             ("stake", "not known" if status.stake is None else brief_money(status.stake, "OPENX")),
             ("offer", f"number {status.offer_number}, good until {brief_date(status.offer_expires_at_ns)}"),
             ("quotes held", str(status.quotes)),
+            *(() if status.gas is None else (("gas", brief_gas(status.gas)),)),
         )
     )
     if status.leases:
@@ -82,6 +83,8 @@ def draw_earnings(screen: Screen, answer: Any) -> None:
     screen.table(_EARNINGS, cells)
     say(f"{_count_of(view.settled_leases, 'lease')} settled, {view.open_leases} open")
     say(f"claims are paid to {view.provider}")
+    if view.gas is not None and view.gas.is_low:
+        say(f"gas for claims: {brief_gas(view.gas)}")
 
 
 def _count_of(count: int, noun: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from decimal import ROUND_DOWN, Decimal
 
 from metering.units import NANOS_PER_SECOND
-from xnode.control.views import Hosting
+from xnode.control.views import Gas, Hosting
 
 MAX_COMMAND_CHARS = 160
 """A program given with -c can be long; -o json has it whole."""
@@ -104,3 +104,9 @@ def brief_duration(duration_ns: int) -> str:
         if count:
             parts.append(f"{count}{name}")
     return " ".join(parts[:2])
+
+
+def brief_gas(gas: Gas) -> str:
+    """What the node key can pay for."""
+    low = "; send it some" if gas.is_low else ""
+    return f"{gas.wei} wei, enough for about {brief_count(gas.transactions, 'transaction')}{low}"

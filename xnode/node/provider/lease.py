@@ -115,18 +115,27 @@ def on_funding_read(turn: Turn, change: changes.FundingRead) -> None:
         turn.emit(effects.ReplyLease(reply_to, lease.terms))
     turn.put(lease, status=follow(lease.status, "funded"), funded=lease.opening is None, reply_to=())
     if lease.opening is not None:
-        lane = effects.slot_id_of("chain", lease.terms.escrow_id)
-        slot = turn.slot("open", lease.lease_id, lane=lane, until_ns=opening_until_of(lease.opening))
+        slot = turn.slot(
+            "open", lease.lease_id, lane=_opening_lane_of(turn, lease), until_ns=opening_until_of(lease.opening)
+        )
         turn.emit(effects.OpenEscrow(lease.lease_id, lease.escrow, lease.opening, lease.opening_signature, *slot))
     slot = turn.slot("fetch", lease.lease_id, wait_ns=FETCH_WAIT_NS)
     turn.emit(effects.FetchInputs(lease.lease_id, lease.terms.submitter, lease.submitter_addrs, lease.job, *slot))
 
 
+def _opening_lane_of(turn: Turn, lease: ProviderLease) -> str:
+    """Openings go side by side, also into one escrow; but none overtakes a claim, whose release would take what it brings."""
+    escrow = turn.get(ProviderEscrow, lease.terms.escrow_id)
+    return effects.slot_id_of("chain", lease.terms.escrow_id) if escrow is not None and escrow.claiming else ""
+
+
 @on_failure(effects.ReadFunding)
 def on_funding_unread(turn: Turn, effect: effects.ReadFunding, refusal: Refusal) -> None:
-    """Without the chain's answer nothing is signed."""
+    """Without the chain's answer nothing is signed. Another provider's chain node may be better off than ours."""
     lease = turn.get(ProviderLease, effect.lease_id)
     if lease is not None and lease.status == "requested":
+        if refusal.code == "deadline":
+            refusal = Refusal("provider_chain", f"our chain node did not say what the escrow holds: {refusal.detail}")
         refuse_lease(turn, lease, refusal)
 
 

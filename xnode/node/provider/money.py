@@ -112,13 +112,20 @@ def unpaid_at(turn: Turn, lease: ProviderLease) -> int:
     elif lease.funded:
         # Nothing stated is unpaid: the next look is the next interval's, and then there is.
         limit_ns = max(limit_ns, turn.at_ns + interval_ns)
-    return max(limit_ns, lease.grace_until_ns)
+    return max(limit_ns, lease.grace_until_ns, _opening_until(turn, lease))
+
+
+def _opening_until(turn: Turn, lease: ProviderLease) -> int:
+    """No voucher counts before the chain has taken the opening, which takes as long as its blocks do."""
+    provider = turn.state.settings.provider
+    return lease.requested_at_ns + provider.opening_ns if provider and not lease.funded else 0
 
 
 def is_overexposed(turn: Turn, lease: ProviderLease) -> bool:
     """True when more cost is unpaid than the terms allow, and there was an interval to pay it since it was stated."""
     stated_ns = _unpaid_since(lease)
-    if stated_ns is None or turn.at_ns < max(lease.grace_until_ns, stated_ns + pace_ns_of(turn, lease)):
+    answer_ns = stated_ns + pace_ns_of(turn, lease) if stated_ns is not None else 0
+    if stated_ns is None or turn.at_ns < max(lease.grace_until_ns, answer_ns, _opening_until(turn, lease)):
         return False
     return exposure_of(lease.last.cost, lease.covered.cost) > lease.terms.exposure_limit
 

@@ -9,8 +9,9 @@ from scheduler.policy import Policy, answer
 from scheduler.quote import Quote, quote_digest_of
 from xnode.node.changes import QuoteDropped, QuoteRequested
 from xnode.node.effects import ReplyOk, ReplyQuote
+from xnode.node.lease import OPEN
 from xnode.node.provider.offer import free_resources_of, refresh_offer
-from xnode.node.records import HeldQuote, ProviderSettings
+from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings
 from xnode.node.registry import handles, keep_time, wakes
 from xnode.node.state import Turn
 
@@ -27,6 +28,13 @@ MAX_QUOTES_PER_SUBMITTER = 16
 """Quotes held for one submitter: so that one stranger cannot hold all of our capacity for nothing."""
 
 
+TRANSACTIONS = 2
+"""Of a lease on chain: its opening and its claim."""
+
+UNSETTLED = (*OPEN, "settling")
+"""Leases that may still need a transaction."""
+
+
 @handles(QuoteRequested)
 def on_quote_requested(turn: Turn, change: QuoteRequested) -> None:
     """Answer with a firm quote, or with every reason why not. The same question gets the same quote while it holds."""
@@ -39,7 +47,7 @@ def on_quote_requested(turn: Turn, change: QuoteRequested) -> None:
     job_hash = job_hash_of(change.job)
     known = next((held for held in live if held.quote.body.job_hash == job_hash), None)
     if known is None:
-        made = _check_count(live, change) or _make_quote(turn, provider, change.job)
+        made = _check_count(live, change) or _check_gas(turn, provider) or _make_quote(turn, provider, change.job)
         if isinstance(made, Refusal):
             return turn.refuse(change.reply_to, made.code, made.detail)
         known = made
@@ -52,6 +60,17 @@ def _check_count(live: list[HeldQuote], change: QuoteRequested) -> Refusal | Non
     if len(live) < MAX_HELD_QUOTES and of_submitter < MAX_QUOTES_PER_SUBMITTER:
         return None
     return Refusal("too_many_quotes", f"{of_submitter} quotes are held for you, {len(live)} in all; let some expire")
+
+
+def _check_gas(turn: Turn, provider: ProviderSettings) -> Refusal | None:
+    """A lease that we could neither open nor claim would be work for nothing."""
+    if provider.affordable is None:
+        return None
+    owed = sum(TRANSACTIONS - lease.funded for lease in turn.state.all(ProviderLease) if lease.status in UNSETTLED)
+    if provider.affordable >= owed + TRANSACTIONS:
+        return None
+    detail = f"the node key can pay for {provider.affordable} transactions, {owed + TRANSACTIONS} are needed"
+    return Refusal("provider_gas", detail)
 
 
 def _make_quote(turn: Turn, provider: ProviderSettings, job: Job) -> HeldQuote | Refusal:

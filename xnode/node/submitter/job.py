@@ -37,6 +37,7 @@ from xnode.node.submitter.seek import (
     MAX_TRIES,
     SILENT,
     ask_others,
+    chain_is_back,
     drop_quote,
     drop_quotes,
     end_in_vain,
@@ -136,8 +137,15 @@ def _note_answer(
 def on_funds_read(turn: Turn, change: changes.FundsRead) -> None:
     """What we can pay with is known; with the last quote the choice is made."""
     job = turn.get(SubmitterJob, change.job_hash)
-    if job is not None and job.status == "quoting":
-        choose_if_ready(turn, turn.put(job, funds=Amount(min(change.free, change.opener_cap))))
+    if job is None or job.status != "quoting":
+        return
+    waited = job.waits_since_ns
+    job = turn.put(chain_is_back(turn, job), funds=Amount(min(change.free, change.opener_cap)))
+    if waited:
+        # The quotes that came meanwhile are old.
+        search(turn, job)
+    else:
+        choose_if_ready(turn, job)
 
 
 @wakes(SubmitterJob)
@@ -335,8 +343,11 @@ def place_elsewhere(turn: Turn, job: SubmitterJob, lease: SubmitterLease, has_ru
 @resumes(SubmitterJob)
 def wait_on(turn: Turn, job: SubmitterJob, away_ns: int) -> None:
     """The providers that were asked have as long to answer as they had."""
+    waits_since_ns = job.waits_since_ns and job.waits_since_ns + away_ns
     if job.wake_at_ns is not None:
-        turn.put(job, wake_at_ns=job.wake_at_ns + away_ns)
+        turn.put(job, wake_at_ns=job.wake_at_ns + away_ns, waits_since_ns=waits_since_ns)
+    elif waits_since_ns:
+        turn.put(job, waits_since_ns=waits_since_ns)
 
 
 def resume_job(turn: Turn, job: SubmitterJob) -> None:

@@ -20,6 +20,16 @@ SEARCH_WAIT_NS = 20 * NANOS_PER_SECOND
 FUNDS_WAIT_NS = 15 * NANOS_PER_SECOND
 """How long the chain may take to say what we can pay with."""
 
+CHAIN_PATIENCE_NS = 600 * NANOS_PER_SECOND
+"""How long a job waits for our own chain node: an upgrade or a restart of it takes minutes, and a job that had its answer
+by then has lost nothing; after that a person should look."""
+
+CHAIN_AGAIN_NS = 5 * NANOS_PER_SECOND
+"""Until offers are searched again, when the chain could not say whose they are."""
+
+CHAIN_NOTE_NS = 60 * NANOS_PER_SECOND
+"""Between two lines of a job's timeline that say that it still waits for the chain."""
+
 MAX_TRIES = 5
 """Providers tried before a job is given up: five in a row that fail have a common reason worth a person's look."""
 
@@ -67,6 +77,10 @@ def on_offers_ranked(turn: Turn, change: changes.OffersRanked) -> None:
     settings = turn.state.settings.submitter
     if job is None or job.status != "searching" or settings is None:
         return
+    if not change.candidates and change.unread:
+        wait_for_chain(turn, job, change.unread, again_ns=turn.at_ns + CHAIN_AGAIN_NS)
+        return
+    job = chain_is_back(turn, job) if not change.unread else job
     if not change.candidates:
         _wait_or_end(turn, job, change, settings)
         return
@@ -197,8 +211,40 @@ def on_search_failed(turn: Turn, effect: effects.SearchOffers, refusal: Refusal)
 
 @on_failure(effects.ReadFunds)
 def on_funds_unread(turn: Turn, effect: effects.ReadFunds, refusal: Refusal) -> None:
-    """The chain did not say what we can pay with."""
-    _search_again(turn, effect.job_hash, refusal)
+    """The chain did not say what we can pay with: ask on, for a while."""
+    job = turn.get(SubmitterJob, effect.job_hash)
+    if job is None or job.status != "quoting":
+        return
+    if refusal.code != "deadline":
+        fail_job(turn, job, refusal.code, refusal.detail)
+        return
+    job = wait_for_chain(turn, job, refusal.detail)
+    if job.status == "quoting":
+        slot = turn.slot("funds", job.job_hash, wait_ns=FUNDS_WAIT_NS)
+        turn.emit(effects.ReadFunds(job.job_hash, effect.payer, effect.asset, *slot))
+
+
+def wait_for_chain(turn: Turn, job: SubmitterJob, detail: str, again_ns: int | None = None) -> SubmitterJob:
+    """Our own chain node is away: say so, and go on waiting; after CHAIN_PATIENCE_NS the job fails."""
+    since_ns = job.waits_since_ns or turn.at_ns
+    waited_ns = turn.at_ns - since_ns
+    if waited_ns >= CHAIN_PATIENCE_NS:
+        waited = f"{waited_ns // NANOS_PER_SECOND} s"
+        fail_job(turn, job, "chain_away", f"our chain node gave no answer for {waited}: {detail}")
+        return turn.get(SubmitterJob, job.job_hash) or job
+    job = turn.put(job, waits_since_ns=since_ns, wake_at_ns=again_ns)
+    said = [entry.at_ns for entry in job.timeline if entry.what == "waiting"]
+    if not waited_ns or turn.at_ns - said[-1] >= CHAIN_NOTE_NS:
+        lasts = f", for {waited_ns // NANOS_PER_SECOND} s now" if waited_ns else ""
+        job = note(turn, job, "waiting", f"waiting for our chain node{lasts}: {detail}")
+    return job
+
+
+def chain_is_back(turn: Turn, job: SubmitterJob) -> SubmitterJob:
+    if not job.waits_since_ns:
+        return job
+    waited_s = (turn.at_ns - job.waits_since_ns) // NANOS_PER_SECOND
+    return note(turn, job, "chain", f"our chain node is back after {waited_s} s", waits_since_ns=0)
 
 
 def _search_again(turn: Turn, job_hash: Hash32, refusal: Refusal) -> None:
@@ -234,6 +280,8 @@ def drop_quotes(turn: Turn, job: SubmitterJob, chosen: Address | None = None) ->
 def drop_quote(turn: Turn, job_hash: Hash32, multiaddrs: tuple[str, ...], signed: SignedQuote) -> None:
     """Let one go."""
     quote = signed.quote
+    if quote.expires_at_ns <= turn.at_ns:
+        return
     digest = quote_digest_of(turn.state.settings.separator, quote)
     slot = turn.slot("drop", job_hash + quote.node, until_ns=quote.expires_at_ns)
     turn.emit(effects.DropQuote(job_hash, quote.node, multiaddrs, digest, *slot))

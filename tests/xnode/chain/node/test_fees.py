@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xnode.chain.node.answers import FeeHistory
 from xnode.chain.node.fees import Fees, make_fees, raise_fees
 
 CAP = 10**12
@@ -12,8 +13,8 @@ CAP = 10**12
 wei = st.integers(1, CAP)
 
 
-def make_history(base: int, *tips: int) -> dict[str, object]:
-    return {"baseFeePerGas": ["0x1", hex(base)], "reward": [[hex(tip)] for tip in tips]}
+def make_history(base: int, *tips: int) -> FeeHistory:
+    return FeeHistory(base, tips)
 
 
 def test_offer_is_twice_the_base_fee_and_the_median_tip() -> None:

@@ -6,11 +6,12 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -21,8 +22,9 @@ from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, DevChain, make_wallet
 from xnode import faultpoint
 from xnode.chain.contracts import openx_token
+from xnode.chain.node.answers import Question
 from xnode.chain.node.json_rpc import JsonRpc, Reverted
-from xnode.chain.send.transactor import MAX_IN_FLIGHT, Pace, Transactor
+from xnode.chain.send.transactor import LOST_LOOKS, MAX_IN_FLIGHT, Pace, Transactor
 from xnode.chain.send.tx_journal import Attempt, SqlTxJournal, TxCall, make_engine
 from xnode.errors import Retryable
 from xnode.ports.chain import Sent
@@ -419,3 +421,43 @@ async def test_waiting_ends_at_the_deadline_and_may_be_taken_up_again(
         await sender.rpc.write("evm_mine")
         assert (await sender.send("pay", pay(to))).ok
         assert await sender.balance(to) == 1
+
+
+async def test_a_burst_of_twenty_is_mined_within_a_few_blocks(chains: Callable[..., DevChain], tmp_path: Path) -> None:
+    chain, key = chains("--block-time", "2"), make_wallet()
+    async with open_sender(chain.url, tmp_path, key, replace(PACE, poll_interval_s=0.2)) as sender:
+        await set_wei(sender.rpc, key)
+        results: list[Sent] = []
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(collect, results, sender.send(f"pay {number}", pay(make_wallet().address)))
+        blocks = {sent.block_number for sent in results}
+        assert all(sent.ok for sent in results) and len(results) == 20
+        # As many as a node promises to hold are on their way at once; the rest follow with the next block.
+        assert max(blocks) - min(blocks) <= 2, sorted(blocks)
+        assert await sender.nonce() == 20, "one transaction each"
+
+
+async def test_an_old_backend_that_has_no_receipt_yet_does_not_make_a_second_transaction(bed: Bed) -> None:
+    """Behind a load balancer one node shows the count of a mined transaction, and another has no receipt of it."""
+    key, to = await bed.new_wallet(), make_wallet().address
+    async with open_sender(bed.rpc._url, bed.folder, key) as sender:
+        whole = sender.rpc._exchange_once
+        lagging, looks = True, 0
+
+        async def lag(questions: Sequence[Question[Any]]) -> list[Any]:
+            nonlocal looks
+            found = await whole(questions)
+            if lagging and questions[-1].method == "eth_getTransactionReceipt":
+                looks += 1
+                return [found[0] - 1, *(None for _ in found[1:])]
+            return found
+
+        sender.rpc._exchange_once = lag  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+            results: list[Sent] = []
+            nursery.start_soon(collect, results, sender.send("pay", pay(to)))
+            await wait_until(lambda: looks >= 2 * LOST_LOOKS)
+            assert not results
+            lagging = False
+        assert len(results) == 1 and await sender.nonce() == 1
