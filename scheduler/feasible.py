@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +16,10 @@ from scheduler.preferences import Preferences
 
 ALL_OF_IT = 1_000_000
 """The gap of a constraint that is met or not."""
+
+
+ROOM = frozenset({"offer_gpus", "offer_vcpus", "offer_memory", "offer_disk"})
+"""What an offer lacks while others hold it."""
 
 
 class Misfit(Refusal, frozen=True):
@@ -40,6 +44,12 @@ def check_offer_for_job(job: Job, offer: Offer, now_ns: int, preferences: Prefer
     """Every reason why this offer cannot take this job; empty when it can."""
     found = (check.test(job, offer, now_ns, preferences) for check in CHECKS)
     return tuple(misfit for misfit in found if misfit)
+
+
+def is_only_busy(job: Job, offer: Offer, misfits: Iterable[Misfit]) -> bool:
+    """True when nothing but room is missing, and the host has that much in all: it fits, once others are done."""
+    codes = {one.code for one in misfits}
+    return bool(codes) and codes <= ROOM and job.resources.fits_in(offer.body.capacity)
 
 
 def fits_job(job: Job, offer: Offer, now_ns: int, preferences: Preferences) -> bool:

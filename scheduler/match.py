@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from metering.refusal import Refusal
 from metering.units import Address, Amount, Hash32
@@ -60,13 +61,39 @@ def sort_answers(quotes: Iterable[SignedQuote], job: Job, separator: Hash32, now
     return Answers(tuple(good.values()), tuple(refused))
 
 
+class Standing(Protocol):
+    """An offer in a ranking. silent: its node did not answer the last time."""
+
+    @property
+    def node(self) -> Address: ...
+
+    @property
+    def score(self) -> int: ...
+
+    @property
+    def silent(self) -> bool: ...
+
+
+S = TypeVar("S", bound=Standing)
+
+
+def spread(ranked: Sequence[S], load: Mapping[Address, int], count: int) -> tuple[S, ...]:
+    """The few to ask, of those ranked: of the ones near the best those with the least to do for us, or many jobs at once would
+    all go to the same few; whoever was silent comes last."""
+    heard = [one for one in ranked if not one.silent] or list(ranked)
+    limit = near_limit_of(min((one.score for one in heard), default=0))
+    near = sorted((one for one in heard if one.score <= limit), key=lambda one: load.get(one.node, 0))
+    rest = [one for one in heard if one.score > limit]
+    return (*near, *rest, *(one for one in ranked if one.silent and one not in heard))[:count]
+
+
 def choose(answers: Answers, job: Job, preferences: Preferences, now_ns: int, entropy: bytes) -> Choice | None:
     """The best good quote, or one of those near it, drawn by the entropy; None when none is good."""
     scored = []
     for signed in answers.good:
         parts = score_parts_of(job, signed.quote.node, signed.quote.body.tariff, preferences, now_ns)
         scored.append(Scored(signed, signed.quote.node, parts.total, parts))
-    ranked = rank(scored, entropy)
+    ranked = rank(scored, entropy, preferences.load)
     if not ranked:
         return None
     ranking = tuple(_make_row(one, preferences) for one in ranked)

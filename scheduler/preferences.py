@@ -52,7 +52,8 @@ class Weights:
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """stakes by provider (absent: not known); refused: nodes not to ask now, with the reason in words; latencies and
-    reputations by node; warm: nodes known to hold the job's image; exposure_bound: on what terms may leave unpaid."""
+    reputations by node; warm: nodes known to hold the job's image; exposure_bound: on what terms may leave unpaid; load: what a
+    node has to do for us already (leases and quotes)."""
 
     stakes: Mapping[Address, Amount] = field(default_factory=lambda: MappingProxyType({}))
     refused: Mapping[Address, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -61,6 +62,7 @@ class Preferences:
     warm: frozenset[Address] = frozenset()
     weights: Weights = Weights()
     exposure_bound: ExposureBound = ExposureBound()
+    load: Mapping[Address, int] = field(default_factory=lambda: MappingProxyType({}))
 
     def rtt_us(self, node: Address) -> int:
         """The round trip to expect, in microseconds."""

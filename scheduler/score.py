@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from metering.eip712 import keccak
@@ -29,6 +30,9 @@ _UNKNOWN_MBPS = 100
 
 ROUND_TRIPS = 8
 """That a job waits for: quote, lease, countersignature, image, inputs, launch, end and outputs."""
+
+
+NO_LOAD: Mapping[Address, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +108,15 @@ def near_limit_of(best: int) -> int:
     return mul_div_down(best, 100 + NEAR_BEST_PERCENT, 100)
 
 
-def rank(scored: Iterable[Scored[T]], entropy: bytes) -> tuple[Scored[T], ...]:
-    """Best first; those near the best are in an order that only the entropy knows."""
+def rank(scored: Iterable[Scored[T]], entropy: bytes, load: Mapping[Address, int] = NO_LOAD) -> tuple[Scored[T], ...]:
+    """Best first; of those near the best, the ones with the least to do for us come first, and of them in an order that only
+    the entropy knows."""
     ordered = sorted(scored, key=lambda one: (one.score, one.node))
     if not ordered:
         return ()
     limit = near_limit_of(ordered[0].score)
     near = [one for one in ordered if one.score <= limit]
-    near.sort(key=lambda one: keccak(entropy + one.node))
+    near.sort(key=lambda one: (load.get(one.node, 0), keccak(entropy + one.node)))
     return (*near, *ordered[len(near) :])
 
 

@@ -28,6 +28,7 @@ from xnode.challenge.prover import Prover
 from xnode.challenge.verifier import Verifier
 from xnode.challenge.watch import CapacityWatch
 from xnode.clock import SystemClock
+from xnode.config.load import load_config
 from xnode.config.settings import Config, ProviderConfig
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
@@ -49,7 +50,7 @@ from xnode.monitor.metrics import register_metrics
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.identity import peer_id_text_of
-from xnode.node.changes import NodeStarted
+from xnode.node.changes import NodeStarted, PricesSet
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.peers.chain_watch import ChainWatch
 from xnode.peers.escrow_watch import EscrowEvents, EscrowWatcher, find_pause_s
@@ -60,7 +61,7 @@ from xnode.peers.market import Market, make_market
 from xnode.peers.publish import OfferPublisher, keep_found
 from xnode.peers.serve import PeerService
 from xnode.ports.net import RpcHandler, RpcRefused
-from xnode.rules import make_provider_settings, make_submitter_settings
+from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff
 from xnode.runtime.host.gpus import make_device_names
 from xnode.runtime.host.hardware import probe_hardware
 from xnode.runtime.podman.engine import PodmanEngine
@@ -78,6 +79,9 @@ CHAIN_CHECK_S = 15.0
 
 STOP_AFTER_S = 0.1
 """From the order to stop until we do: long enough for its answer to leave."""
+
+LEAVE_S = 1.0
+"""How long a node that stops waits until others know that it does."""
 
 FIRST_THRESHOLD = 10_000
 """New objects between two collections of the young ones: a batch of a few hundred changes makes as many as 700, the default, all
@@ -118,16 +122,18 @@ async def _run(config: Config, is_busy: bool) -> None:
     stop = trio.CancelScope()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_wait_signal, signals, stop)
+            daemon = _Daemon(config, stop.cancel, is_busy)
+            nursery.start_soon(_wait_signal, signals, daemon, stop)
             with stop:
-                await _Daemon(config, stop.cancel, is_busy).run()
+                await daemon.run()
             nursery.cancel_scope.cancel()
     log.info("stopped; workloads go on")
 
 
-async def _wait_signal(signals: AsyncIterator[int], stop: trio.CancelScope) -> None:
+async def _wait_signal(signals: AsyncIterator[int], daemon: _Daemon, stop: trio.CancelScope) -> None:
     async for number in signals:
         log.info("stopping", signal=number)
+        await daemon.take_leave()
         stop.cancel()
 
 
@@ -154,6 +160,7 @@ class _Daemon:
         self._checks = {"chain": trio.Event(), **({"engine": trio.Event()} if config.provider else {})}
         self._refusals: Counter[str] = Counter()
         self._http = ""
+        self._publisher: OfferPublisher | None = None
 
     async def run(self) -> None:
         config = self._config
@@ -185,7 +192,17 @@ class _Daemon:
 
     async def _stop_after(self) -> None:
         await trio.sleep(STOP_AFTER_S)
+        await self.take_leave()
         self._stop()
+
+    async def take_leave(self) -> None:
+        """Take our offer back: until it expires, submitters would go on asking a node that is not there."""
+        if self._publisher is not None:
+            with trio.move_on_after(2 * LEAVE_S):
+                try:
+                    await self._publisher.withdraw(LEAVE_S)
+                except (Retryable, Permanent) as error:
+                    log.info("the offer is not taken back", reason=str(error))
 
     # ------------------------------------------------------------------------------------------------------------ parts
 
@@ -255,7 +272,7 @@ class _Daemon:
         blobs = BlobStore(data / "blobs", net.stream)
         archive = LogArchive(data / "archive")
         journal = Journal(ground.database)
-        publisher = OfferPublisher(net, signer, clock)
+        publisher = self._publisher = OfferPublisher(net, signer, clock)
         experience = Experience(journal, lambda: loop.state)
         bound = ExposureBound(config.submitter.max_exposure_intervals, config.submitter.max_exposure_ns)
         separator = ground.manifest.domain.separator()
@@ -301,8 +318,21 @@ class _Daemon:
                 self._supervisor.start(name, task)
             await self._serve_http(nursery, console, registry)
             await nursery.start(serve_control, config.home.control, bind_methods(console))
+            await self._take_new_prices(ground.manifest, loop)
             freeze_start()
             log.info("node ready", node=to_hex(signer.address), listen=net.multiaddrs(), version=__version__)
+
+    async def _take_new_prices(self, manifest: Manifest, loop: Loop) -> None:
+        """Prices that were set after we had read the config and before we could be told."""
+        try:
+            config = load_config(self._config.home)
+            tariff = make_tariff(config.provider, manifest) if config.provider is not None else None
+        except UserError as error:
+            log.warning("the config was changed and cannot be read", reason=str(error))
+            return
+        provider = loop.state.settings.provider
+        if tariff is not None and provider is not None and provider.tariff != tariff:
+            await loop.tell(PricesSet(tariff))
 
     def _serve_capacity(self, ground: _Ground, chain: ChainClient, net: Net, loop: Loop) -> CapacityWatch | None:
         """What a provider does about challenges: answers those about itself, and judges others when it is drawn."""

@@ -22,6 +22,10 @@ class Retryable(_Fault):
     """The world failed and may do better later: the same effect is worth another try."""
 
 
+class Unreachable(Retryable):
+    """Every address of a node was tried, and none led to it: worth a later try, and no wait now."""
+
+
 class Permanent(_Fault):
     """The world refused in a way that asking again will not change. code: a stable word for programs, as in a Refusal."""
 

@@ -27,12 +27,7 @@ FINAL_VOUCHER_NS = 120 * NANOS_PER_SECOND
 
 def make_provider_settings(config: ProviderConfig, manifest: Manifest, profile: HardwareProfile) -> ProviderSettings:
     """What this host offers and on which terms."""
-    asset = manifest.find_asset(config.asset)
-    prices = {
-        name: parse_amount(getattr(config.prices, name), asset.decimals, where=f"provider.prices.{name}")
-        for name in Tariff.__struct_fields__
-    }
-    share = config.share
+    asset, share = manifest.find_asset(config.asset), config.share
     return ProviderSettings(
         owner=config.owner,
         profile=profile,
@@ -43,7 +38,7 @@ def make_provider_settings(config: ProviderConfig, manifest: Manifest, profile: 
             gpus=min(share.gpus, len(profile.gpus)),
             gpu_model=profile.gpus[0].model if profile.gpus and share.gpus else "",
         ),
-        tariff=Tariff(**prices),
+        tariff=make_tariff(config, manifest),
         asset=asset.address,
         region=config.region,
         interval_ns=config.interval_ns,
@@ -60,6 +55,16 @@ def make_provider_settings(config: ProviderConfig, manifest: Manifest, profile: 
     )
 
 
+def make_tariff(config: ProviderConfig, manifest: Manifest) -> Tariff:
+    """What this host asks."""
+    decimals = manifest.find_asset(config.asset).decimals
+    prices = {
+        name: parse_amount(getattr(config.prices, name), decimals, where=f"provider.prices.{name}")
+        for name in Tariff.__struct_fields__
+    }
+    return Tariff(**prices)
+
+
 def make_submitter_settings(config: SubmitterConfig) -> SubmitterSettings | None:
     """How we buy; None on a node without a payer."""
     if config.payer is None:
@@ -71,6 +76,7 @@ def make_submitter_settings(config: SubmitterConfig) -> SubmitterSettings | None
         thaw=config.thaw_s,
         opening_ttl_s=OPENING_TTL_S,
         silence_ns=config.silence_ns,
+        capacity_wait_ns=config.capacity_wait_ns,
         max_exposure_intervals=config.max_exposure_intervals,
         max_exposure_ns=config.max_exposure_ns,
         max_prepay_ns=config.max_prepay_ns,

@@ -144,7 +144,7 @@ class FixedClock:
 class Isolated:
     """xnode.ports.Net of a node whose peers are all out of reach."""
 
-    async def find_providers(self) -> tuple[Address, ...]:
+    async def find_providers(self, _tell: object = None) -> tuple[Address, ...]:
         return ()
 
     async def get_record(self, _address: Address) -> bytes | None:
@@ -244,7 +244,7 @@ async def _open_console(
         clock=clock,
         chain=registry,  # type: ignore[arg-type]
         market=market,
-        node=_make_node(folder, scene.now_ns),
+        node=_make_node(folder, scene.now_ns, peers=0 if machine.provider else 2),
         presenter=Presenter({ASSET: OPENX}, blobs),
         jobs=JobMaker(machine.address, {"OPENX": OPENX}, blobs),
         evidence=EvidenceMaker(journal, machine.signer, DOMAIN),
@@ -252,7 +252,7 @@ async def _open_console(
     )
 
 
-def _make_node(folder: Path, now_ns: int) -> ThisNode:
+def _make_node(folder: Path, now_ns: int, peers: int) -> ThisNode:
     return ThisNode(
         home=str(folder),
         version="0.1.0",
@@ -260,7 +260,7 @@ def _make_node(folder: Path, now_ns: int) -> ThisNode:
         started_at_ns=now_ns - NANOS_PER_HOUR,
         log_folder=folder / "logs",
         multiaddrs=lambda: ("/ip4/127.0.0.1/tcp/4001", "/ip4/192.0.2.1/tcp/4001"),
-        peers=lambda: 2,
+        peers=lambda: peers,
         http=lambda: "http://127.0.0.1:4002",
         ready=lambda: {"chain": "", "engine": "podman is not installed"},
         refusals=Counter({"quote_capacity": 3, EVIL: 9}),
@@ -276,6 +276,8 @@ def _fill_book(market: Market, scene: Scene) -> None:
         market.book.offers.add(signed, scene.now_ns)
     for node, rtt_us in ((1, 1_500), (GPU_NODE, 80_200)):
         market.book.latencies[address_of(node)] = next_latency(None, rtt_us, scene.now_ns)
+        market.book.note_answer(address_of(node))
+    market.book.note_silence(address_of(LIAR))
 
 
 def _write_log(loop: Loop, scene: Scene, folder: Path) -> None:

@@ -43,3 +43,6 @@ class SimMarket:
         refused = dict.fromkeys(tried, "tried already for this job")
         preferences = Preferences(refused=refused, exposure_bound=self.exposure_bound)
         return search_offers(book, job, preferences, now_ns, self.entropy.randbytes(32))
+
+    def note_silence(self, node: Address) -> None:
+        """The board is asked anew each time."""

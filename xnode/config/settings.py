@@ -160,6 +160,12 @@ class SubmitterConfig(_Section):
         alias="max_exposure",
         description="the most time of unpaid work they may allow",
     )
+    capacity_wait_ns: DurationNs = Field(
+        default="10m",
+        validate_default=True,
+        alias="capacity_wait",
+        description="how long a job waits for room at providers that it fits and that are all busy",
+    )
     max_prepay_ns: DurationNs = Field(
         default="24h",
         validate_default=True,

@@ -34,13 +34,28 @@ async def describe_node(console: Console) -> NodeStatus:
         leases=tasks + leases,
         http=node.http(),
         ready=node.ready(),
+        hints=_find_hints(console),
         gas=make_gas(node.fuel()),
     )
+
+
+def _find_hints(console: Console) -> tuple[str, ...]:
+    """What keeps a node that is well otherwise from doing business."""
+    settings, registrations = console.loop.state.settings, console.market.registrations
+    hints = []
+    if not console.node.peers():
+        hints.append("no peer is connected: check node.bootstrap and the network")
+    provider, node = settings.provider, settings.node
+    if provider is not None and registrations.knows_owner(node) and registrations.owner_of(node) != provider.owner:
+        hints.append("the node key is not registered to its owner on chain, so no job comes: run `xnode provider init`")
+    return tuple(hints)
 
 
 @control_method("node.status")
 async def status(console: Console, _params: NoParams) -> NodeStatus:
     """How the node is."""
+    if console.loop.state.settings.provider is not None:
+        await console.market.registrations.learn_owners((console.loop.state.settings.node,))
     return await describe_node(console)
 
 

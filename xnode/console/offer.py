@@ -6,14 +6,14 @@ from xnode.console.console import Console
 from xnode.console.method import NoParams, control_method
 from xnode.console.present import Acquaintance
 from xnode.control.views import OfferRow
-from xnode.peers.book import FRESH_NS
 
 
 @control_method("offer.list")
 async def list_offers(console: Console, _params: NoParams) -> list[OfferRow]:
-    """The offers that this node knows, refreshed when that was not done a moment ago."""
-    market, now_ns = console.market, console.clock.now_ns()
-    await market.book.refresh_if_older(FRESH_NS)
+    """The offers that this node knows now, each with when its node last answered; they are refreshed beside."""
+    market = console.market
+    await market.book.wait_first()
+    now_ns = console.clock.now_ns()
     await market.experience.look()
     offers = sorted(market.book.offers, key=lambda one: one.offer.node)
     stakes = await market.registrations.read_stakes(one.offer.provider for one in offers)
@@ -24,6 +24,8 @@ async def list_offers(console: Console, _params: NoParams) -> list[OfferRow]:
                 market.book.latencies.get(signed.offer.node),
                 market.experience.reputations.get(signed.offer.node),
                 stakes.get(signed.offer.provider),
+                market.book.heard_at_ns(signed.offer.node),
+                market.book.is_silent(signed.offer.node),
             ),
             now_ns,
         )

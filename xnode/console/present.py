@@ -36,11 +36,14 @@ BRIEF_CHARS = 10
 
 @dataclass(frozen=True, slots=True)
 class Acquaintance:
-    """What we know of an offer's node and provider beside the offer; None: nothing. stake: in base units of OPENX."""
+    """What we know of an offer's node and provider beside the offer; None: nothing. stake: in base units of OPENX; heard_at_ns:
+    when the node last answered, 0 for never; silent: it did not answer the last time."""
 
     latency: Latency | None
     reputation: Reputation | None
     stake: Amount | None
+    heard_at_ns: int = 0
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ class Presenter:
             reputation=_chance_of(known.reputation, now_ns),
             stake=None if known.stake is None else self.stake(known.stake),
             expires_at_ns=offer.expires_at_ns,
+            heard_at_ns=known.heard_at_ns,
+            silent=known.silent,
         )
 
     def candidate(self, one: Ranked, cost_limit: int, job: Job, now_ns: int) -> views.Candidate:
@@ -254,5 +259,9 @@ def _chance_of(reputation: Reputation | None, now_ns: int) -> float | None:
 def _reason_of(job: SubmitterJob) -> str:
     if job.end_reason:
         return f"{job.end_reason}: {job.end_detail}".removesuffix(": ")
+    if job.status == "searching" and job.waits:
+        for entry in reversed(job.timeline):
+            if entry.what == "waiting":
+                return entry.detail
     waits = job.status in ("searching", "quoting", "leasing") and bool(job.timeline)
     return f"{job.timeline[-1].what}: {job.timeline[-1].detail}" if waits else ""

@@ -40,7 +40,9 @@ class Gas(msgspec.Struct, frozen=True):
 
 class NodeStatus(msgspec.Struct, frozen=True):
     """node.status. roles: of "provider", "submitter"; offers: known; leases: open ones of either role; http: where /metrics
-    is, "" when nowhere; ready: what is wrong by dependency, none when all is well; gas: None until the chain has told."""
+    is, "" when nowhere; ready: what is wrong by dependency, none when all is well; hints: what keeps jobs from coming or
+    going, and what to do about it; gas:
+    None until the chain has told."""
 
     pid: int
     version: str
@@ -55,6 +57,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     leases: int = 0
     http: str = ""
     ready: dict[str, str] = {}
+    hints: tuple[str, ...] = ()
     gas: Gas | None = None
 
 
@@ -80,7 +83,8 @@ class StopNotice(msgspec.Struct, frozen=True):
 class OfferRow(msgspec.Struct, frozen=True):
     """offer.list. hour_price: one fully used hour of all that is free; promise: of availability, "99 %, or 10 % back";
     latency_ms: None until it was measured; reputation: a cautious chance that a lease ends well, by our own leases, None
-    before the first; stake: in OPENX, None when the chain could not be asked."""
+    before the first; stake: in OPENX, None when the chain could not be asked; heard_at_ns: when the node itself last answered, 0
+    for never (then the offer came from others); silent: it did not answer when it was asked the last time."""
 
     node: str
     provider: str
@@ -99,6 +103,8 @@ class OfferRow(msgspec.Struct, frozen=True):
     reputation: float | None = None
     stake: str | None = None
     expires_at_ns: int = 0
+    heard_at_ns: int = 0
+    silent: bool = False
 
 
 class TimelineEntry(msgspec.Struct, frozen=True):

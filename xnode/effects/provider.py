@@ -14,6 +14,7 @@ from scheduler.offer import SignedOffer
 from xnode.effects.actions import Actions
 from xnode.errors import Permanent
 from xnode.node import changes, effects, message
+from xnode.node.blame import JOBS_OWN
 from xnode.peers.call import call, read_answer
 from xnode.peers.job_log import LogArchive
 from xnode.peers.publish import OfferPublisher
@@ -76,7 +77,7 @@ class ProviderEffects:
         try:
             await self._fetch_image(peer, effect.job)
         except Permanent as error:
-            raise Permanent(str(error), code="image") from error
+            raise Permanent(str(error), code="job_image" if error.reason_code in JOBS_OWN else "image") from error
         for file in effect.job.inputs:
             await self.blobs.fetch(peer, file.blob, _ignore_progress)
         return changes.InputsReady(effect.lease_id)

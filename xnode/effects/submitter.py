@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from metering.codec import encode
 from scheduler.quote import SignedQuote
 from xnode.effects.actions import Actions
-from xnode.errors import Permanent
+from xnode.errors import Permanent, Retryable, Unreachable
 from xnode.node import changes, effects, message
 from xnode.peers.call import call, make_news, read_answer
 from xnode.peers.search import OfferSearch
@@ -37,13 +37,30 @@ class SubmitterEffects:
         found = await self.offers.search(effect.job, effect.tried)
         candidates = tuple(one.to_record() for one in found.ranked)
         shortfalls = tuple((one.code, one.count, one.nearest) for one in found.shortfalls)
-        return changes.OffersRanked(effect.job_hash, found.seen, candidates, shortfalls, found.unread)
+        return changes.OffersRanked(
+            effect.job_hash,
+            found.seen,
+            candidates,
+            shortfalls,
+            unread=found.unread,
+            busy=found.busy,
+            waiting=found.waiting,
+            may_grow=found.may_grow,
+        )
 
     @performs(effects.RequestQuote)
     async def request_quote(self, effect: effects.RequestQuote) -> changes.Change:
         """One provider's answer."""
         peer = Peer(effect.node, effect.multiaddrs)
-        body = await call(self.net, self.clock, peer, message.QUOTE_REQUEST, encode(effect.job))
+        try:
+            body = await call(self.net, self.clock, peer, message.QUOTE_REQUEST, encode(effect.job))
+        except Unreachable as error:
+            # The others' answers are worth more than another try at this one.
+            self.offers.note_silence(effect.node)
+            raise Permanent(str(error), code="unreachable") from error
+        except Retryable:
+            self.offers.note_silence(effect.node)
+            raise
         signed = read_answer(body, SignedQuote)
         if signed.quote.node != effect.node:
             raise Permanent("the quote is another node's", code="quote_wrong_node")

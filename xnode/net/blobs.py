@@ -148,7 +148,7 @@ class BlobStore:
         part.unlink()
         what = f"blob {_short(sink.blob)} from {_name(sink.peer)} has wrong bytes"
         # A resumed one may be wrong through what was here before: only bytes all from one try convict the peer.
-        raise Retryable(f"{what}; getting it anew") if resumed else Permanent(what)
+        raise Retryable(f"{what}; getting it anew") if resumed else Permanent(what, code="job")
 
     def _check_free(self, more_bytes: int) -> None:
         missing = more_bytes + FREE_RESERVE_BYTES - shutil.disk_usage(self._folder).free

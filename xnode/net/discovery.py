@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from random import random
 from typing import TypeVar
 
@@ -35,6 +36,9 @@ from xnode.repeated_event import RepeatedEvent
 REPUBLISH_S = 600.0
 """How often our record is put again: DHT servers come and go, and none learns what the last one knew."""
 
+REPUT = Backoff(first_s=1.0, most_s=60.0)
+"""Between tries to put our record at a place that does not take it."""
+
 BOOTSTRAP_CHECK_S = 5.0
 """How often a bootstrap connection is looked at; a NAT'd provider is unreachable while it has none."""
 
@@ -43,6 +47,16 @@ RECONNECT = Backoff(first_s=1.0, most_s=60.0)
 
 ASK_S = 10.0
 """One bootstrap peer's time to answer."""
+
+LIST_S = 5.0
+"""One bootstrap peer's time to list the nodes it knows."""
+
+DHT_SEARCH_S = 20.0
+"""The time of one search of all provider keys; among silent servers every look-up takes its whole time."""
+
+RECORD_S = 10.0
+"""How long a record is looked for before there is none, and how long, once one has come, a newer one is waited for."""
+NEWER_S = 1.0
 
 DHT_LOOKUPS = 4
 """Provider keys looked up at once: each asks three servers at a time."""
@@ -92,6 +106,21 @@ class Phonebook:
         return known[0].multiaddrs if known and known[0].multiaddrs else self._hints.get(node, ())
 
 
+class _Found:
+    """Nodes that are named to us, each told once."""
+
+    def __init__(self, own: Address, tell: Callable[[Address], None] | None) -> None:
+        self._own, self._tell = own, tell
+        self.nodes: set[Address] = set()
+
+    def add(self, nodes: Iterable[Address]) -> None:
+        for node in nodes:
+            if node != self._own and node not in self.nodes:
+                self.nodes.add(node)
+                if self._tell is not None:
+                    self._tell(node)
+
+
 class Discovery:
     """One for each host; run() keeps it connected and our record known."""
 
@@ -111,9 +140,11 @@ class Discovery:
     async def run(self) -> None:
         """Until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._republish)
+            if self._dht is not None:
+                nursery.start_soon(self._keep_published, partial(self._put_in_dht, self._dht))
             for peer in self._bootstrap:
                 nursery.start_soon(self._stay_connected, peer)
+                nursery.start_soon(self._keep_published, partial(self._put_at, peer))
 
     async def _stay_connected(self, peer: Peer) -> None:
         pauses = RECONNECT.pauses(random)
@@ -157,49 +188,69 @@ class Discovery:
             await self._dht.add_peer(peer_id)
         self._due.set()
 
-    async def _republish(self) -> None:
-        due = self._due.next()
+    async def _keep_published(self, put: Callable[[bytes], Awaitable[bool]]) -> None:
+        """Keep our record at one place where it is looked for; a place that is silent holds up no other."""
+        pauses = REPUT.pauses(random)
         while True:
-            with trio.move_on_after(REPUBLISH_S):
-                await due.wait()
             due = self._due.next()
-            await self.publish()
+            data = self._find_own()
+            if data is None or await put(data):
+                pauses, wait_s = REPUT.pauses(random), REPUBLISH_S
+            else:
+                wait_s = next(pauses)
+            with trio.move_on_after(wait_s):
+                await due.wait()
+
+    def _find_own(self) -> bytes | None:
+        data = self._phonebook.own
+        return None if data is None or isinstance(self._phonebook.read(data, self._own), Refusal) else data
+
+    def publish_soon(self) -> None:
+        """Our record has changed."""
+        self._due.set()
 
     async def publish(self) -> None:
-        """Put our record wherever it is looked for; what fails is tried again at the next turn."""
-        data = self._phonebook.own
-        if data is None or isinstance(self._phonebook.read(data, self._own), Refusal):
+        """Put our record wherever it is looked for, and return when all who could be asked were asked."""
+        data = self._find_own()
+        if data is None:
             return
         async with trio.open_nursery() as nursery:
             for peer in self._bootstrap:
-                nursery.start_soon(self._ask, peer, RECORD_PUT, data)
+                nursery.start_soon(self._put_at, peer, data)
             if self._dht is not None:
-                nursery.start_soon(self._publish_in_dht, self._dht, data)
+                nursery.start_soon(self._put_in_dht, self._dht, data)
 
-    async def _publish_in_dht(self, dht: Dht, data: bytes) -> None:
+    async def _put_at(self, peer: Peer, data: bytes) -> bool:
+        return await self._ask(peer, RECORD_PUT, data) is not None
+
+    async def _put_in_dht(self, dht: Dht, data: bytes) -> bool:
         await _try(dht.put(self._own, data))
         await _try(dht.provide(provider_key_of(self._own)))
+        return True
 
-    async def find_providers(self) -> tuple[Address, ...]:
-        """Every node that claims to be a provider, except ourselves."""
-        found = set(self._phonebook.list_nodes())
+    async def find_providers(self, tell: Callable[[Address], None] | None = None) -> tuple[Address, ...]:
+        """Every node that claims to be a provider, except ourselves; tell: called with each as soon as it is named."""
+        found = _Found(self._own, tell)
+        found.add(self._phonebook.list_nodes())
         async with trio.open_nursery() as nursery:
             for peer in self._bootstrap:
                 nursery.start_soon(self._list_peers, peer, found)
             if self._dht is not None:
                 nursery.start_soon(self._search_dht, self._dht, found)
-        return tuple(sorted(found - {self._own}))
+        return tuple(sorted(found.nodes))
 
-    async def _list_peers(self, peer: Peer, found: set[Address]) -> None:
-        body = await self._ask(peer, PEERS_LIST, b"")
+    async def _list_peers(self, peer: Peer, found: _Found) -> None:
+        body = await _try(self._rpc.call(peer, PEERS_LIST, b"", trio.current_time() + LIST_S))
         try:
-            for node, multiaddrs in read_peers(body) if body else ():
-                self._phonebook.hint(node, multiaddrs)
-                found.add(node)
+            listed = read_peers(body) if body else ()
         except ValueError:
             self.counters.records_refused += 1
+            return
+        for node, multiaddrs in listed:
+            self._phonebook.hint(node, multiaddrs)
+        found.add(node for node, _ in listed)
 
-    async def _search_dht(self, dht: Dht, found: set[Address]) -> None:
+    async def _search_dht(self, dht: Dht, found: _Found) -> None:
         slots = trio.CapacityLimiter(DHT_LOOKUPS)
 
         async def search(key: bytes) -> None:
@@ -207,11 +258,12 @@ class Discovery:
                 located = await _try(dht.find(key)) or {}
             for node, multiaddrs in located.items():
                 self._phonebook.hint(node, multiaddrs)
-                found.add(node)
+            found.add(located)
 
-        async with trio.open_nursery() as nursery:
-            for key in list_provider_keys():
-                nursery.start_soon(search, key)
+        with trio.move_on_after(DHT_SEARCH_S):
+            async with trio.open_nursery() as nursery:
+                for key in list_provider_keys():
+                    nursery.start_soon(search, key)
 
     async def get_record(self, node: Address) -> bytes | None:
         """The newest valid record that any node gives us now, or that we have."""
@@ -219,11 +271,12 @@ class Discovery:
         known = self._phonebook.find(node)
         if known is not None:
             answers.append(known[1])
-        async with trio.open_nursery() as nursery:
-            for peer in self._whom_to_ask(node):
-                nursery.start_soon(self._collect, self._ask(peer, RECORD_GET, node), answers)
-            if self._dht is not None:
-                nursery.start_soon(self._collect, _try(self._dht.get(node)), answers)
+        with trio.move_on_after(RECORD_S) as late:
+            async with trio.open_nursery() as nursery:
+                for peer in self._whom_to_ask(node):
+                    nursery.start_soon(self._collect, self._ask(peer, RECORD_GET, node), answers, late)
+                if self._dht is not None:
+                    nursery.start_soon(self._collect, _try(self._dht.get(node)), answers, late)
         return self._choose(node, answers)
 
     def _whom_to_ask(self, node: Address) -> tuple[Peer, ...]:
@@ -231,10 +284,12 @@ class Discovery:
         itself = (Peer(node),) if self._host.find_connected(node) is not None else ()
         return itself + tuple(peer for peer in self._bootstrap if peer.address != node)
 
-    async def _collect(self, answer: Awaitable[bytes | None], into: list[bytes]) -> None:
+    async def _collect(self, answer: Awaitable[bytes | None], into: list[bytes], late: trio.CancelScope) -> None:
         data = await answer
         if data:
             into.append(data)
+            # Another may have a newer one, but a silent peer must not hold up what is known.
+            late.deadline = min(late.deadline, trio.current_time() + NEWER_S)
 
     def _choose(self, node: Address, answers: list[bytes]) -> bytes | None:
         read = [self._phonebook.read(data, node) for data in answers]

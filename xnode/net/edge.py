@@ -20,10 +20,11 @@ from xnode.net.directory import serve_directory
 from xnode.net.discovery import Discovery, Phonebook
 from xnode.net.host import Host, open_host
 from xnode.net.identity import node_address_of, peer_id_text_of, read_peer_id
-from xnode.net.multiaddr import expand_unspecified, parse_multiaddr
+from xnode.net.multiaddr import expand_unspecified, merge_multiaddrs, parse_multiaddr
 from xnode.net.relay import open_relay
 from xnode.net.rpc import KEEP_S, OPEN_S, Rpc
 from xnode.net.server import Methods, Server
+from xnode.net.ways import Ways
 from xnode.net.wire import PROTOCOL_ID
 from xnode.ports.net import Peer, RpcHandler, StreamHandler
 from xnode.repeated_event import RepeatedEvent
@@ -125,7 +126,10 @@ class Net:
                     return await session.rpc.call(where, method, body, deadline)
                 except Retryable:
                     await self._look_up_anew(session, peer)
-                    raise
+                    moved = await self._locate(session, peer)
+                    if moved == where:
+                        raise
+                return await session.rpc.call(moved, method, body, deadline)
         except Retryable:
             self.counters.calls_out_failed += 1
             raise
@@ -141,24 +145,29 @@ class Net:
             async with session.rpc.stream(where, method, body) as items:
                 yield items
 
-    async def publish_record(self, record: bytes) -> None:
-        """Make our own signed record (records.make_record) known, now and for as long as it is valid.
+    async def publish_record(self, record: bytes, wait_s: float = 0.0) -> None:
+        """Make our own signed record (records.make_record) known, beside, for as long as it is valid and we live.
 
-        Raises Permanent when it is not a valid record of this node. Returns when all who could be asked were asked.
+        wait_s: how long to wait for all who can be asked, when there is no time afterwards. Raises Permanent when it is not a
+        valid record of this node.
         """
         refusal = self._phonebook.keep(self.address, record)
         if refusal is not None:
             raise Permanent(f"our own record was not published: {refusal}")
         self._phonebook.own = record
-        if self._session is not None:
-            with self._session.running():
+        if self._session is None:
+            return
+        self._session.discovery.publish_soon()
+        if wait_s:
+            with trio.move_on_after(wait_s), self._session.running():
                 await self._session.discovery.publish()
 
-    async def find_providers(self) -> tuple[Address, ...]:
-        """Every node claimed to be a provider; a hint, to be checked by its record."""
+    async def find_providers(self, tell: Callable[[Address], None] | None = None) -> tuple[Address, ...]:
+        """Every node claimed to be a provider; a hint, to be checked by its record. tell: called with each as soon as it is
+        named."""
         session = await self._wait_session(trio.current_time() + OPEN_S)
         with session.running():
-            return await session.discovery.find_providers()
+            return await session.discovery.find_providers(tell)
         raise AssertionError("unreachable")
 
     async def get_record(self, address: Address) -> bytes | None:
@@ -181,16 +190,14 @@ class Net:
         return tuple(f"{relay}/p2p-circuit/p2p/{me}" for relay in relays)
 
     async def _locate(self, session: _Session, peer: Peer) -> Peer:
-        if session.host.find_connected(peer.address) is not None:
-            return peer
-        if not peer.multiaddrs:
-            return Peer(peer.address, await session.discovery.locate(peer.address))
         # What the caller noted long ago may be out of date: the node's own record comes first.
-        known = self._phonebook.locate(peer.address)
-        return Peer(peer.address, tuple(dict.fromkeys((*known, *peer.multiaddrs))))
+        known = merge_multiaddrs(self._phonebook.locate(peer.address), peer.multiaddrs)
+        if not known and session.host.find_connected(peer.address) is None:
+            known = await session.discovery.locate(peer.address)
+        return Peer(peer.address, known)
 
     async def _look_up_anew(self, session: _Session, peer: Peer) -> None:
-        """A node that cannot be reached may be elsewhere by now: get its newest record, for the caller's next try."""
+        """A node that cannot be reached may be elsewhere by now: get its newest record."""
         if session.host.find_connected(peer.address) is None:
             with trio.move_on_after(LOOK_UP_S):
                 await session.discovery.get_record(peer.address)
@@ -238,7 +245,8 @@ class Net:
             host = await stack.enter_async_context(
                 open_host(self._settings.secret, self._listen, self._settings.announce)
             )
-            rpc = Rpc(host, self.counters)
+            ways = Ways(host)
+            rpc = Rpc(host, self.counters, ways)
             await stack.enter_async_context(open_relay(host.raw, self._settings.relay))
             dht = None
             if self._settings.dht:
@@ -259,6 +267,7 @@ class Net:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_tidy, session)
                     nursery.start_soon(discovery.run)
+                    nursery.start_soon(ways.run)
                     await restart_asked.wait()
                     nursery.cancel_scope.cancel()
             finally:

@@ -22,7 +22,7 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from metering.units import Address
-from xnode.errors import Permanent, Retryable
+from xnode.errors import Permanent, Retryable, Unreachable
 from xnode.net.identity import address_of_peer_id, key_pair_of, read_peer_id
 from xnode.net.multiaddr import Endpoint, expand_unspecified, make_multiaddr, parse_multiaddr
 from xnode.net.patches import apply_patches, close_sockets
@@ -50,6 +50,10 @@ MAX_DIAL_ADDRESSES = 4
 
 DIAL_S = 8.0
 """One address, TCP and Noise and yamux together: several round trips around the world, on a loaded host."""
+
+NEXT_ADDRESS_S = 0.5
+"""How long a dial is waited for before the next address is tried as well: longer than most dials take, and short enough that a
+relay which has fallen silent costs nobody its lease."""
 
 UPGRADE_S = 5.0
 """How long a stranger may take over its handshake. Half-open sockets hold a slot for this long."""
@@ -118,17 +122,55 @@ class Host:
         raise Retryable(f"node 0x{peer.address.hex()} could not be reached in time")
 
     async def _dial_any(self, peer: Peer) -> ID:
+        """Over the first address that answers; the next one does not wait until a silent one before it is given up."""
         endpoints = _dialable(peer.multiaddrs)
         if not endpoints:
             raise Retryable(f"node 0x{peer.address.hex()} has no address that can be dialed, and no connection to us")
-        faults = []
-        for endpoint in endpoints:
-            try:
-                with trio.fail_after(DIAL_S):
-                    return await self._dial(endpoint, peer.address)
-            except (*STREAM_FAULTS, Retryable, trio.TooSlowError, ValueError) as error:
-                faults.append(f"{endpoint.host}:{endpoint.port} {_say(error)}")
-        raise Retryable(f"node 0x{peer.address.hex()} cannot be reached: {'; '.join(faults)}")
+        found: list[ID] = []
+        faults: list[str] = []
+        failed = [trio.Event() for _ in endpoints]
+        async with trio.open_nursery() as nursery:
+
+            async def try_one(number: int, endpoint: Endpoint) -> None:
+                try:
+                    with trio.fail_after(DIAL_S):
+                        found.append(await self._dial(endpoint, peer.address))
+                    nursery.cancel_scope.cancel()
+                except (*STREAM_FAULTS, Retryable, trio.TooSlowError, ValueError) as error:
+                    faults.append(f"{endpoint.host}:{endpoint.port} {_say(error)}")
+                    failed[number].set()
+
+            for number, endpoint in enumerate(endpoints):
+                nursery.start_soon(try_one, number, endpoint)
+                with trio.move_on_after(NEXT_ADDRESS_S):
+                    await failed[number].wait()
+        if found:
+            return found[0]
+        raise Unreachable(f"node 0x{peer.address.hex()} cannot be reached: {'; '.join(faults)}")
+
+    async def dial_anew(self, peer: Peer) -> ID:
+        """One more connection to a node, whatever connections there are. Raises Retryable."""
+        return await self._dial_any(peer)
+
+    def list_connections(self, address: Address) -> list[Any]:
+        """Every live connection with a node."""
+        peer_id = self.find_connected(address)
+        found = self._swarm.get_connections(peer_id) if peer_id is not None else []
+        return [one for one in found if not one.is_closed]
+
+    async def drop_connections(self, connections: Iterable[Any]) -> None:
+        """Close these, whatever is under way on them: it fails at once, and can be done over another."""
+
+        async def close(connection: Any) -> None:
+            with trio.move_on_after(CLOSE_S):
+                try:
+                    await connection.close()
+                except STREAM_FAULTS:
+                    return
+
+        async with trio.open_nursery() as nursery:
+            for connection in connections:
+                nursery.start_soon(close, connection)
 
     async def _dial(self, endpoint: Endpoint, address: Address) -> ID:
         # Not by swarm.dial_peer: it needs the peer id beforehand (an address is only its key's hash), tries one address

@@ -12,6 +12,9 @@ import psutil
 MAX_MULTIADDR_CHARS = 256
 """Room for a relay's DNS name and two peer ids."""
 
+MAX_MERGED = 8
+"""Addresses of one node that are kept together: as many as its record may have."""
+
 _ID = "([1-9A-HJ-NP-Za-km-z]{40,64})"
 _TCP = re.compile(rf"/(ip4|ip6|dns|dns4|dns6)/([^/]+)/tcp/(\d{{1,5}})(?:/p2p/{_ID}(?:/p2p-circuit/p2p/{_ID})?)?")
 _DNS = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}(?<!-)")
@@ -75,3 +78,8 @@ def _is_host(kind: str, host: str) -> bool:
         return ipaddress.ip_address(host).version == int(kind[2])
     except ValueError:
         return False
+
+
+def merge_multiaddrs(first: tuple[str, ...], then: tuple[str, ...]) -> tuple[str, ...]:
+    """Both, each once, in this order; no more than are ever dialed."""
+    return tuple(dict.fromkeys((*first, *then)))[:MAX_MERGED]

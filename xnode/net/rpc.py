@@ -15,6 +15,7 @@ from xnode.errors import Permanent, Retryable
 from xnode.net.counters import NetCounters
 from xnode.net.host import Host
 from xnode.net.pipe import Pipe
+from xnode.net.ways import Ways
 from xnode.net.wire import (
     MAX_BODY_BYTES,
     MAX_DEADLINE_MS,
@@ -41,6 +42,12 @@ OPEN_S = 10.0
 SILENCE_S = 35.0
 """A stream whose server is silent for this long, without even `alive` (each ALIVE_S), has lost its server."""
 
+MAX_TRIES = 3
+"""Of one call, while there is a connection: the way may be silent at the first, and be dropped during the second."""
+
+AGAIN_S = 0.5
+"""With less time left than this a call that broke off is not made again."""
+
 REQUEST_S = 20.0
 
 
@@ -50,11 +57,25 @@ class Rpc:
 
     host: Host
     counters: NetCounters
+    ways: Ways
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _kept: dict[ID, list[tuple[float, Pipe]]] = field(default_factory=dict)
 
     async def call(self, peer: Peer, method: str, body: bytes, deadline: float) -> bytes:
         """One request, one response; deadline on trio's clock. Raises RpcRefused, Permanent, Retryable."""
+        with self.ways.calling(peer, method):
+            for tries_left in reversed(range(MAX_TRIES)):
+                try:
+                    response = await self._call(peer, method, body, deadline)
+                    break
+                except Retryable:
+                    # A silent way is dropped when another one answers: then the same question, which peers answer alike.
+                    is_late = trio.current_time() + AGAIN_S > deadline
+                    if not tries_left or is_late or not self.host.list_connections(peer.address):
+                        raise
+        return _body_of(response, method, peer)
+
+    async def _call(self, peer: Peer, method: str, body: bytes, deadline: float) -> Response:
         peer_id = await self.host.connect(peer, deadline)
         pipe = await self._take_pipe(peer_id, deadline)
         done = False
@@ -68,19 +89,21 @@ class Rpc:
                 await self._keep_pipe(peer_id, pipe)
             else:
                 await pipe.reset()
-        return _body_of(response, method, peer)
+        return response
 
     @asynccontextmanager
     async def stream(self, peer: Peer, method: str, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
         """One request, many items. The iterator raises as call() does, in bounded time when the other side dies."""
         deadline = trio.current_time() + OPEN_S
-        peer_id = await self.host.connect(peer, deadline)
-        pipe = Pipe(await self.host.open_stream(peer_id, PROTOCOL_ID, deadline))
+        with self.ways.calling(peer, method):
+            peer_id = await self.host.connect(peer, deadline)
+            pipe = Pipe(await self.host.open_stream(peer_id, PROTOCOL_ID, deadline))
         try:
             request = self._make_request(method, body, None)
             await pipe.send(encode_envelope(request), trio.current_time() + REQUEST_S)
-            async with aclosing(_items(pipe, request, method, peer)) as items:
-                yield items
+            with self.ways.streaming(peer):
+                async with aclosing(_items(pipe, request, method, peer)) as items:
+                    yield items
         finally:
             # The server learns from the reset that the caller has stopped listening.
             await pipe.reset()

@@ -254,6 +254,9 @@ class OffersRanked(msgspec.Struct, frozen=True, tag=True):
     shortfalls: tuple[tuple[str, int, str], ...]
     unread: str = ""
     """Why the chain did not say who owns all the offers, "" when it did."""
+    busy: int = 0
+    waiting: int = 0
+    may_grow: bool = False
 
 
 class QuoteReceived(msgspec.Struct, frozen=True, tag=True):
@@ -298,6 +301,7 @@ class LeaseNews(msgspec.Struct, frozen=True, tag=True):
     end_detail: str
     exit_code: int | None
     outputs: tuple[OutputFile, ...] | None
+    end_code: str = ""
 
 
 class OutputsFetched(msgspec.Struct, frozen=True, tag=True):

@@ -70,6 +70,8 @@ class LeaseReport(msgspec.Struct, frozen=True, array_like=True):
     end_detail: str
     exit_code: int | None
     outputs: tuple[OutputFile, ...] | None
+    end_code: str = ""
+    """Of the fault that ended it, where one did: see xnode.node.blame."""
 
 
 class ReplyReport(msgspec.Struct, frozen=True, tag=True):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from metering.units import Address
 from scheduler.reputation import NO_REPUTATION, Reputation, next_reputation
-from xnode.node.lease import EndReason
-from xnode.node.records import SubmitterLease
+from xnode.node.lease import HOLDING, EndReason
+from xnode.node.records import SubmitterJob, SubmitterLease
+from xnode.node.state import State
 
 KEPT: frozenset[EndReason] = frozenset(
     {"completed", "exit_code", "out_of_memory", "time_limit", "cost_limit", "stopped_by_submitter"}
@@ -28,6 +30,15 @@ def outcome_of(lease: SubmitterLease) -> bool | None:
 def has_launched(lease: SubmitterLease) -> bool:
     """True when the workload has run: then the node holds the job's image."""
     return lease.status in ("running", "stopping") or lease.last.running_ns > 0 or lease.exit_code is not None
+
+
+def load_of(state: State) -> Counter[Address]:
+    """By node, the leases that it serves us and the quotes that we have asked it for: what it has to do for us already."""
+    load = Counter(one.terms.node for one in state.all(SubmitterLease) if one.status in HOLDING)
+    for job in state.all(SubmitterJob):
+        if job.status == "quoting":
+            load.update(one.node for one in job.asked if one.refusal is None)
+    return load
 
 
 def fold_outcomes(

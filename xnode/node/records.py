@@ -10,7 +10,7 @@ from metering.resources import NO_RESOURCES, Resources
 from metering.sla import NO_PROMISE, Promise
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
-from metering.units import ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
+from metering.units import NANOS_PER_SECOND, ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import NO_COVERAGE, Coverage, SignedVoucher
 from scheduler.job import Job, OutputFile
 from scheduler.offer import HardwareProfile, SignedOffer
@@ -80,6 +80,8 @@ class SubmitterSettings(msgspec.Struct, frozen=True):
     max_exposure_intervals: int = MAX_EXPOSURE_INTERVALS
     max_exposure_ns: int = MAX_EXPOSURE_NS
     max_prepay_ns: int = 0
+    capacity_wait_ns: int = 600 * NANOS_PER_SECOND
+    """How long a job waits for room at providers that it fits and that are busy."""
 
     @property
     def exposure_bound(self) -> ExposureBound:
@@ -187,6 +189,7 @@ class ProviderLease(msgspec.Struct, frozen=True, tag="provider_lease"):
     wake_at_ns: int | None = None
     excused_ns: int = 0
     grace_until_ns: int = 0
+    end_code: str = ""
 
     @property
     def key(self) -> bytes:
@@ -258,7 +261,8 @@ class TimelineEntry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, array_like=True):
-    """An offer worth asking for a quote, with why, and what we know of its node by earlier leases."""
+    """An offer worth asking for a quote, with why, and what we know of its node by earlier leases. silent: it did not answer when
+    it was asked the last time."""
 
     offer: SignedOffer
     rtt_ns: int
@@ -266,6 +270,11 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True):
     why: str
     reputation: Reputation = NO_REPUTATION
     has_image: bool = False
+    silent: bool = False
+
+    @property
+    def node(self) -> Address:
+        return self.offer.offer.node
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True):
@@ -284,8 +293,9 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
 class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     """A job of ours. status: searching, quoting, leasing, running, fetching, done, failed, stopped.
 
-    tried: who was offered a lease; passed: who was asked and gave no quote, and of them silent: who did not answer;
-    rounds: how often the silent ones were asked anew; no_quote: what the last ones said.
+    tried: who was offered a lease; passed: who was asked and gave no quote, and of them silent: who did not answer, and busy:
+    who has no room now; rounds: how often the silent ones were asked anew; no_quote, words: what each said last; failed: leases
+    that ended before the job could run, with why; waits, waiting_since_ns: how often and since when it waits for providers.
     """
 
     job_hash: Hash32
@@ -308,6 +318,11 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     wake_at_ns: int | None = None
     waits_since_ns: int = 0
     """Since when the job has waited for our chain node, 0 when it does not."""
+    busy: tuple[Address, ...] = ()
+    words: tuple[tuple[Address, str], ...] = ()
+    failed: tuple[tuple[Hash32, str], ...] = ()
+    waits: int = 0
+    waiting_since_ns: int | None = None
 
     @property
     def key(self) -> bytes:

@@ -34,7 +34,7 @@ def on_node_started(turn: Turn, change: changes.NodeStarted) -> None:
         resume_job(turn, job)
     for escrow in tuple(turn.state.all(ProviderEscrow)):
         resume_escrow(turn, escrow)
-    refresh_offer(turn, change.multiaddrs)
+    refresh_offer(turn, change.multiaddrs, anew=True)
 
 
 @handles(changes.NodeResumed)

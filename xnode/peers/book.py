@@ -1,26 +1,34 @@
-"""Book: this node's replica of the market's offers, kept fresh from the net, with the round trip to each of them."""
+"""Book: this node's replica of the market's offers, kept fresh beside whoever reads it, with the round trip to each node.
+
+Every node is asked by a task of its own, with a deadline and pauses of its own, so that one that is silent holds up nobody:
+a reader takes what is known, and sees how old it is.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
 
 import structlog
 import trio
 
 from metering.codec import decode_strict
-from metering.units import NANOS_PER_SECOND, Address, Hash32
+from metering.units import NANOS_PER_MS, NANOS_PER_SECOND, Address, Hash32
 from scheduler.book import Book
 from scheduler.latency import Latency, next_latency
 from scheduler.offer import SignedOffer
+from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
 from xnode.net.records import NodeRecord, read_record
 from xnode.node.message import OFFER_GET
+from xnode.peers.answer import read_refusal
 from xnode.peers.registrations import Registrations
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer, RpcRefused
 from xnode.repeated_event import RepeatedEvent
-from xnode.text.hex import to_hex
 
 FRESH_NS = 30 * NANOS_PER_SECOND
-"""A book refreshed within this is not refreshed again for being looked at; the lease answer is the only truth anyway."""
+"""While the book is read, no node that answers is asked less often; the lease answer is the only truth anyway."""
 
 WATCHED_NS = 60 * NANOS_PER_SECOND
 """So long after the last search or listing (and after the start) the book is kept fresh."""
@@ -28,18 +36,55 @@ WATCHED_NS = 60 * NANOS_PER_SECOND
 REST_NS = 300 * NANOS_PER_SECOND
 """How often a node whose book is not read looks around; each look costs every provider two requests and the DHT a search."""
 
-FIRST_LOOK_NS = 8 * NANOS_PER_SECOND
-"""How long a node that knows no offers yet looks for some before it says there are none."""
+FIRST_LOOK_EVERY_S = 0.5
+"""Between looks of a node that knows no offers yet."""
 
-FIRST_LOOK_EVERY_S = 0.25
+LOOK_S = 25.0
+"""The longest that one look for nodes may take, the DHT and silent peers included; nobody waits for it."""
+
+MAX_LOOKS = 3
+"""Looks at once: the first offers are looked for again while an earlier look still waits for a silent peer."""
+
+FIRST_WAIT_S = 3.0
+"""The longest that a reader of an empty book waits for a first offer."""
+
+SETTLE_S = 0.3
+"""How long it then waits for the others that answer as quickly: the first to answer need not be the best."""
 
 ASK_NS = 4 * NANOS_PER_SECOND
-"""How long one provider may take to hand out its offer."""
+"""How long one node may take to hand out its offer."""
 
-MAX_ASKS = 16
-"""Providers asked at once."""
+RECORD_S = 6.0
+"""How long the record of a node that could not be asked may be looked for."""
+
+PAUSES = Backoff(first_s=15.0, most_s=60.0)
+"""Between tries to ask a node that does not answer. One that is gone is named by nobody after some minutes; one that is back
+should not be missed for longer than this."""
+
+MAX_DOUBLINGS = 10
+"""After so many the pause is the longest anyway."""
+
+MAX_ASKS = 32
+"""Nodes asked at once."""
+
+MAX_DOUBTFUL_ASKS = 8
+"""Of nodes that did not answer the last time, so that they never stand in the way of those that do."""
+
+MAX_CONTACTS = 20_000
+"""Nodes that are kept in mind; the one longest out of sight goes first."""
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Contact:
+    """How it goes with asking one node. heard_at_ns: when it last answered, 0 for never; failures: since then; due_ns: when
+    it is asked again."""
+
+    is_asked: bool = False
+    heard_at_ns: int = 0
+    failures: int = 0
+    due_ns: int = 0
 
 
 class LiveBook:
@@ -48,68 +93,139 @@ class LiveBook:
     def __init__(self, net: Net, node: Address, clock: Clock, separator: Hash32, registrations: Registrations) -> None:
         self._net, self._node, self._clock, self._separator = net, node, clock, separator
         self._registrations = registrations
-        self._refreshed_at_ns = 0
-        self._refreshing = trio.Lock()
+        self._contacts: dict[Address, Contact] = {}
+        self._looks = 0
+        self._looked_at_ns = 0
         self._read_at_ns = clock.now_ns()
         self._was_read = RepeatedEvent()
+        self._changed = RepeatedEvent()
+        self._nursery: trio.Nursery | None = None
+        self._slots = trio.CapacityLimiter(MAX_ASKS)
+        self._doubtful_slots = trio.CapacityLimiter(MAX_DOUBTFUL_ASKS)
         self.latencies: dict[Address, Latency] = {}
         self.offers = Book(separator)
 
-    async def run(self) -> None:
-        """Keep the book fresh while it is being read, so that a search need not wait for the net."""
-        while True:
-            try:
-                await self.refresh()
-            except (Retryable, Permanent) as error:
-                log.info("offers not refreshed", reason=str(error))
-            await trio.sleep(FRESH_NS / 2 / NANOS_PER_SECOND)
-            if self._clock.now_ns() - self._read_at_ns > WATCHED_NS:
-                with trio.move_on_after(REST_NS / NANOS_PER_SECOND):
-                    await self._was_read.wait()
+    # ------------------------------------------------------------------------------------------------------------ readers
 
-    async def refresh_if_older(self, age_ns: int) -> bool:
-        """Refresh what is about to be read, unless that was done within the age; true when it was done now."""
+    def touch(self) -> None:
+        """Say that the book is about to be read, so that it is kept fresh; nothing is waited for."""
         self._read_at_ns = self._clock.now_ns()
         self._was_read.set()
-        is_older = self._clock.now_ns() - self._refreshed_at_ns > age_ns
-        if is_older:
-            await self.refresh()
-        return is_older
 
     async def wait_first(self) -> None:
-        """Returns as soon as there are offers, or when it has been looked for them long enough."""
-        begun_ns = self._clock.now_ns()
-        while not len(self.offers) and self._clock.now_ns() - begun_ns < FIRST_LOOK_NS:
-            await trio.sleep(FIRST_LOOK_EVERY_S)
-            await self.refresh()
+        """Returns at once when there are offers; in an empty book soon after the first came, or when it has been waited for
+        long enough."""
+        self.touch()
+        if self.offers or self._nursery is None:
+            return
+        with trio.move_on_after(FIRST_WAIT_S):
+            while not self.offers:
+                await self._changed.wait()
+            with trio.move_on_after(SETTLE_S):
+                while self.count_asked():
+                    await self._changed.wait()
 
-    async def refresh(self) -> None:
-        """Ask the net which nodes provide, and each of them for its offer; the record of one that cannot be asked is read."""
-        async with self._refreshing:
-            nodes = [node for node in await self._net.find_providers() if node != self._node]
-            slots = trio.CapacityLimiter(MAX_ASKS)
-            async with trio.open_nursery() as nursery:
-                for node in nodes:
-                    nursery.start_soon(self._refresh_one, node, slots)
-            self.offers.drop_expired(self._clock.now_ns())
-            if nodes:
-                self._refreshed_at_ns = self._clock.now_ns()
+    async def wait_answers(self) -> None:
+        """Returns when every node that is asked now has answered or is late, or when it has been waited for long enough: for a
+        reader to whom what is known is of no use."""
+        with trio.move_on_after(FIRST_WAIT_S):
+            while self._nursery is not None and not self._is_settled():
+                await self._changed.wait()
 
-    async def _refresh_one(self, node: Address, slots: trio.CapacityLimiter) -> None:
-        async with slots:
+    def _is_settled(self) -> bool:
+        is_recent = self._clock.now_ns() - self._looked_at_ns <= FRESH_NS
+        return is_recent and not self._looks and not any(one.is_asked for one in self._contacts.values())
+
+    def count_asked(self) -> int:
+        """Nodes that are asked now and of which no offer is known yet."""
+        return sum(one.is_asked and self.offers.get(node) is None for node, one in self._contacts.items())
+
+    @property
+    def is_looking(self) -> bool:
+        """True while a first answer may still come: a look is under way, or a node was not asked to the end."""
+        return self._looks > 0 or self.count_asked() > 0
+
+    def heard_at_ns(self, node: Address) -> int:
+        """When the node itself last answered; 0 for never."""
+        contact = self._contacts.get(node)
+        return contact.heard_at_ns if contact else 0
+
+    def is_silent(self, node: Address) -> bool:
+        """True when the node could not be asked the last time."""
+        contact = self._contacts.get(node)
+        return contact is not None and contact.failures > 0
+
+    def note_silence(self, node: Address) -> None:
+        """Somebody else could not reach the node: it ranks behind the others until it answers again."""
+        contact = self._contacts.setdefault(node, Contact())
+        contact.failures = contact.failures or 1
+
+    def note_answer(self, node: Address) -> None:
+        """Somebody else has heard the node."""
+        self._note_answer(self._contacts.setdefault(node, Contact()), 0.0)
+
+    # ------------------------------------------------------------------------------------------------------------- keeping
+
+    async def run(self) -> None:
+        """Keep the book fresh while it is being read. Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             try:
-                signed = await self._ask_offer(node) or await self._read_record(node)
-            except (Retryable, Permanent):
-                return
-            if signed is None or signed.offer.node != node:
-                return
-            refusal = self.offers.add(signed, self._clock.now_ns())
-            if refusal is not None and refusal.code != "offer_old":
-                log.info("offer refused", node=to_hex(node), code=refusal.code)
-                return
-            await self._registrations.learn_owner(node)
+                while True:
+                    await self._look_around(nursery)
+            finally:
+                self._nursery = None
 
-    async def _ask_offer(self, node: Address) -> SignedOffer | None:
+    async def _look_around(self, nursery: trio.Nursery) -> None:
+        was_read = self._was_read.next()
+        if self._looks < MAX_LOOKS:
+            self._looks += 1
+            self._looked_at_ns = self._clock.now_ns()
+            nursery.start_soon(self._look, nursery)
+        self.offers.drop_expired(self._clock.now_ns())
+        is_read = self._clock.now_ns() - self._read_at_ns <= WATCHED_NS
+        if not is_read:
+            with trio.move_on_after(REST_NS / NANOS_PER_SECOND):
+                await was_read.wait()
+        else:
+            await trio.sleep(FRESH_NS / 2 / NANOS_PER_SECOND if self.offers else FIRST_LOOK_EVERY_S)
+
+    async def _look(self, nursery: trio.Nursery) -> None:
+        """One look: every node that the net names, and every one that we know, is asked beside."""
+        try:
+            for signed in tuple(self.offers):
+                self._take(signed.offer.node, nursery)
+            with trio.move_on_after(LOOK_S):
+                await self._net.find_providers(lambda node: self._take(node, nursery))
+        except (Retryable, Permanent) as error:
+            log.info("no nodes were found", reason=str(error))
+        finally:
+            self._looks -= 1
+            self._changed.set()
+
+    def _take(self, node: Address, nursery: trio.Nursery) -> None:
+        if node == self._node:
+            return
+        contact = self._contacts.pop(node, None) or Contact()
+        self._contacts[node] = contact
+        if len(self._contacts) > MAX_CONTACTS:
+            del self._contacts[next(iter(self._contacts))]
+        if not contact.is_asked and contact.due_ns <= self._clock.now_ns():
+            contact.is_asked = True
+            nursery.start_soon(self._ask, node, contact)
+
+    async def _ask(self, node: Address, contact: Contact) -> None:
+        try:
+            async with self._doubtful_slots if contact.failures else self._slots:
+                answered = await self._ask_offer(node, contact)
+            if not answered:
+                await self._ask_others(node)
+        finally:
+            contact.is_asked = False
+            self._changed.set()
+
+    async def _ask_offer(self, node: Address, contact: Contact) -> bool:
+        """Ask the node itself; false when it could not be asked."""
         known = self.offers.get(node)
         peer = Peer(node, known.offer.body.multiaddrs if known else ())
         try:
@@ -117,16 +233,59 @@ class LiveBook:
             await self._net.call(peer, OFFER_GET, b"", self._clock.now_ns() + ASK_NS)
             begun_ns = self._clock.now_ns()
             body = await self._net.call(peer, OFFER_GET, b"", begun_ns + ASK_NS)
-        except (Retryable, Permanent, RpcRefused):
-            return None
+        except RpcRefused as refused:
+            if read_refusal(refused).code == "not_a_provider":
+                self.offers.drop(node)
+            self._note_answer(contact, FRESH_NS / NANOS_PER_SECOND)
+            return True
+        except (Retryable, Permanent):
+            contact.failures += 1
+            contact.due_ns = self._clock.now_ns() + _pause_ns_of(contact.failures)
+            return False
         now_ns = self._clock.now_ns()
+        self._note_answer(contact, FRESH_NS / 3 / NANOS_PER_SECOND)
         self.latencies[node] = next_latency(self.latencies.get(node), (now_ns - begun_ns) // 1000, now_ns)
-        return _read_offer(body)
+        await self._add(node, _read_offer(body))
+        return True
 
-    async def _read_record(self, node: Address) -> SignedOffer | None:
+    def _note_answer(self, contact: Contact, pause_s: float) -> None:
+        now_ns = self._clock.now_ns()
+        contact.heard_at_ns, contact.failures = now_ns, 0
+        contact.due_ns = now_ns + round(pause_s * NANOS_PER_SECOND)
+
+    async def _ask_others(self, node: Address) -> None:
+        """What others keep of a node that cannot be asked."""
+        try:
+            with trio.move_on_after(RECORD_S):
+                record = await self._read_record(node)
+                if record is not None:
+                    await self._take_record(node, record)
+        except (Retryable, Permanent) as error:
+            log.debug("no record", node=f"0x{node.hex()}", reason=str(error))
+
+    async def _read_record(self, node: Address) -> NodeRecord | None:
         data = await self._net.get_record(node)
         record = read_record(data, node, self._separator, self._clock.now_ns()) if data else None
-        return _read_offer(record.body) if isinstance(record, NodeRecord) and record.body else None
+        return record if isinstance(record, NodeRecord) else None
+
+    async def _take_record(self, node: Address, record: NodeRecord) -> None:
+        if record.body:
+            await self._add(node, _read_offer(record.body))
+            return
+        known = self.offers.get(node)
+        # An offer's number has the milliseconds in it, a record's the nanoseconds: one without an offer that was made after the
+        # offer takes it back.
+        if known is not None and record.number // NANOS_PER_MS > known.offer.number:
+            self.offers.drop(node)
+
+    async def _add(self, node: Address, signed: SignedOffer | None) -> None:
+        if signed is None or signed.offer.node != node:
+            return
+        # Known first, so that no search meets an offer whose owner nobody has asked for.
+        await self._registrations.learn_owners((node,))
+        refusal = self.offers.add(signed, self._clock.now_ns())
+        if refusal is not None and refusal.code != "offer_old":
+            log.info("offer refused", node=f"0x{node.hex()}", code=refusal.code)
 
 
 def _read_offer(body: bytes) -> SignedOffer | None:
@@ -134,3 +293,8 @@ def _read_offer(body: bytes) -> SignedOffer | None:
         return decode_strict(body, SignedOffer)
     except ValueError:
         return None
+
+
+def _pause_ns_of(failures: int) -> int:
+    pauses = PAUSES.pauses()
+    return round(next(islice(pauses, min(failures, MAX_DOUBLINGS) - 1, None)) * NANOS_PER_SECOND)

@@ -49,4 +49,5 @@ def make_news(reply_to: str, caller: bytes, report: effects.LeaseReport) -> chan
         report.end_detail,
         report.exit_code,
         report.outputs,
+        report.end_code,
     )

@@ -19,7 +19,7 @@ from xnode.ports.clock import Clock
 from xnode.ports.net import Net, RpcRefused
 from xnode.ports.wallet import Signer
 
-ADDRESS_LOOK_S = 3.0
+ADDRESS_LOOK_S = 1.0
 """How often we look whether we are reached elsewhere now: a relay is found a moment after the start."""
 
 RECORD_EVERY_S = 600.0
@@ -42,6 +42,15 @@ class OfferPublisher:
     async def publish(self, offer: SignedOffer | None) -> None:
         """Make our offer (or only our addresses) known."""
         self._own = offer
+        await self._net.publish_record(self._make_record(offer))
+
+    async def withdraw(self, wait_s: float) -> None:
+        """Say that our offer no longer stands, because we stop; wait_s: how long to wait until others know."""
+        if self._own is not None:
+            self._own = None
+            await self._net.publish_record(self._make_record(None), wait_s)
+
+    def _make_record(self, offer: SignedOffer | None) -> bytes:
         now_ns = self._clock.now_ns()
         record = NodeRecord(
             node=self._signer.address,
@@ -50,7 +59,7 @@ class OfferPublisher:
             multiaddrs=self._net.multiaddrs(),
             body=encode(offer) if offer else b"",
         )
-        await self._net.publish_record(make_record(record, self._signer))
+        return make_record(record, self._signer)
 
     async def answer_offer(self, _caller: Address, _body: bytes) -> bytes:
         """offer.get: our offer as it is now."""
@@ -61,10 +70,12 @@ class OfferPublisher:
 
 async def keep_found(net: Net, publisher: OfferPublisher, loop: Loop) -> None:
     """Keep us findable where we are, forever: with our offer when we have one, else with our addresses alone."""
-    published, published_at = net.multiaddrs(), -inf
+    published: tuple[str, ...] | None = None
+    published_at = -inf
     while True:
         moved = net.multiaddrs() != published
         if moved:
+            # The first time too: they may be others already than when the node was told of its start.
             await loop.tell(AddressesChanged(net.multiaddrs()))
         if loop.state.settings.provider is None and (moved or trio.current_time() - published_at > RECORD_EVERY_S):
             try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import trio
+
 from metering.units import NANOS_PER_SECOND, Address, Amount
 from xnode.errors import Permanent, Retryable
 from xnode.ports.chain import Chain
@@ -12,6 +14,11 @@ from xnode.ports.clock import Clock
 STAKE_FRESH_NS = 60 * NANOS_PER_SECOND
 """A stake read within this is not read again: thawing takes days, so it hardly moves in a minute."""
 
+LEARN_S = 3.0
+"""How long a search waits for the chain to say who owns the nodes whose owner is not known."""
+
+MAX_ASKED = 16
+"""Owners asked for at once."""
 
 MAX_STAKES_READ = 2_000
 """At once: twenty batches of a hundred calls. In a larger market the others are read the next times, and not known until then."""
@@ -35,6 +42,20 @@ class Registrations:
                 self._owners.pop(node, None)
                 return str(error)
         return ""
+
+    async def learn_owners(self, nodes: Iterable[Address]) -> None:
+        """The same for many at once, for so long as a reader may wait; what comes later is there the next time."""
+        slots = trio.CapacityLimiter(MAX_ASKED)
+
+        async def learn(node: Address) -> None:
+            async with slots:
+                await self.learn_owner(node)
+
+        with trio.move_on_after(LEARN_S):
+            async with trio.open_nursery() as nursery:
+                for node in nodes:
+                    if self._owners.get(node) is None:
+                        nursery.start_soon(learn, node)
 
     def knows_owner(self, node: Address) -> bool:
         """True when the chain has answered who owns the node key."""

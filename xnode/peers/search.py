@@ -9,6 +9,7 @@ import trio
 
 from metering.units import Address
 from scheduler.book import Book, Shortfall, shortfalls_of
+from scheduler.feasible import is_only_busy
 from scheduler.job import Job
 from scheduler.latency import Latency
 from scheduler.offer import SignedOffer
@@ -16,7 +17,7 @@ from scheduler.preferences import ExposureBound, Preferences
 from scheduler.reputation import Reputation
 from scheduler.score import Parts, weights_of
 from xnode.node.records import Candidate
-from xnode.peers.book import FRESH_NS, REST_NS, LiveBook
+from xnode.peers.book import LiveBook
 from xnode.peers.experience import Experience
 from xnode.peers.registrations import Registrations
 from xnode.ports.clock import Clock
@@ -39,21 +40,33 @@ class Ranked:
     latency: Latency | None
     reputation: Reputation
     has_image: bool
+    silent: bool = False
 
     def to_record(self) -> Candidate:
         """What the job's record keeps of it."""
         return Candidate(
-            self.offer, self.rtt_ns, self.parts.total, self.parts.describe(), self.reputation, self.has_image
+            self.offer,
+            self.rtt_ns,
+            self.parts.total,
+            self.parts.describe(),
+            self.reputation,
+            self.has_image,
+            self.silent,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search gave: offers seen, those that can run the job, best first, and why the others cannot."""
+    """What a search gave: offers seen, those that can run the job, best first, and why the others cannot. busy: those of them
+    that could if they had more room; waiting: nodes that have not answered yet; may_grow: the market was looked for just now,
+    and more may be known in a moment."""
 
     seen: int
     ranked: tuple[Ranked, ...]
     shortfalls: tuple[Shortfall, ...]
+    busy: int = 0
+    waiting: int = 0
+    may_grow: bool = False
     unread: str = ""
     """Why the chain did not say who owns all of them, "" when it did."""
 
@@ -73,22 +86,35 @@ class OfferSearch:
         self._exposure_bound = exposure_bound
 
     async def search(self, job: Job, tried: tuple[Address, ...]) -> Found:
-        """Rank what the book holds for the job; refresh it first when it is old or holds nothing that fits."""
-        await self._book.refresh_if_older(REST_NS)
+        """Rank what the book holds for the job now: it is refreshed beside, and nobody is waited for but the first to answer."""
+        await self._book.wait_first()
         found = await self._search(job, tried)
-        if not found.ranked and await self._book.refresh_if_older(FRESH_NS):
+        if not found.ranked and found.may_grow:
+            await self._book.wait_answers()
             found = await self._search(job, tried)
         return found
 
     async def _search(self, job: Job, tried: tuple[Address, ...]) -> Found:
-        await self._book.wait_first()
         offers = self._book.offers
         unread = await self._learn_owners([known.offer.node for known in tuple(offers)])
         await self._experience.look()
         preferences = await self._make_preferences(job, tried)
         now_ns = self._clock.now_ns()
         offers.drop_expired(now_ns)
-        return replace(search_offers(offers, job, preferences, now_ns, os.urandom(32)), unread=unread)
+        found = search_offers(offers, job, preferences, now_ns, os.urandom(32))
+        # A node that could not be asked the last time may be gone: it comes after those that answered.
+        marked = (replace(one, silent=self._book.is_silent(one.offer.offer.node)) for one in found.ranked)
+        return replace(
+            found,
+            ranked=tuple(sorted(marked, key=lambda one: one.silent)),
+            waiting=self._book.count_asked(),
+            may_grow=self._book.is_looking,
+            unread=unread,
+        )
+
+    def note_silence(self, node: Address) -> None:
+        """The node could not be reached: until it answers again, it comes after the others."""
+        self._book.note_silence(node)
 
     async def _learn_owners(self, nodes: list[Address]) -> str:
         """Why not all could be learned. A chain that is away is asked once, not once for each offer."""
@@ -138,7 +164,9 @@ def search_offers(offers: Book, job: Job, preferences: Preferences, now_ns: int,
         signed = offers.get(scored.node)
         if signed is not None:
             ranked.append(_make_ranked(signed, scored.parts, preferences))
-    return Found(search.offers_seen, tuple(ranked), shortfalls_of(search))
+    known = ((one, offers.get(one.node)) for one in search.unfit)
+    busy = sum(is_only_busy(job, signed.offer, one.misfits) for one, signed in known if signed is not None)
+    return Found(search.offers_seen, tuple(ranked), shortfalls_of(search), busy)
 
 
 def _make_ranked(signed: SignedOffer, parts: Parts, preferences: Preferences) -> Ranked:

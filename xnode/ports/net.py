@@ -45,11 +45,14 @@ class Net(Protocol):
         """One request, many frames."""
         ...
 
-    async def publish_record(self, record: bytes) -> None:
-        """Put our node's own (already signed) record into the DHT under our address, and provide the provider key."""
+    async def publish_record(self, record: bytes, wait_s: float = 0.0) -> None:
+        """Make our node's own (already signed) record known, beside; wait_s: how long to wait for that."""
         ...
 
-    async def find_providers(self) -> tuple[Address, ...]: ...
+    async def find_providers(self, tell: Callable[[Address], None] | None = None) -> tuple[Address, ...]:
+        """Every node that is claimed to be a provider, once all that could be asked have answered or are late; tell: called
+        with each as soon as one of them names it."""
+        ...
 
     async def get_record(self, address: Address) -> bytes | None:
         """The freshest valid record of a node, or None."""

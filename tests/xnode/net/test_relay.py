@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -69,6 +70,55 @@ async def test_a_node_is_reached_again_through_a_relay_that_was_restarted(remote
         # The relay has forgotten all reservations, and the provider must see to a new one without being asked.
         found = await wait_until(lambda: submitter.call(peer, "who", b"", in_s(4)), 40, despite=Retryable)
         assert found == submitter.address
+
+
+@pytest.mark.parametrize("calls", ["submitter calls", "provider calls"])
+async def test_a_relay_that_falls_silent_is_left_for_the_other_one_in_time(remotes: StartRemote, calls: str) -> None:
+    first, second = remotes(relay=True), remotes(relay=True)
+    both = (first.bootstrap, second.bootstrap)
+    async with (
+        open_net(make_settings(bootstrap=both), time.time_ns) as provider,
+        open_net(make_settings(bootstrap=both), time.time_ns) as submitter,
+    ):
+        for net in (provider, submitter):
+            net.serve("who", _say_who)
+        await wait_until(lambda: len(provider.multiaddrs()) == len(submitter.multiaddrs()) == 2)
+        through = tuple(one for one in provider.multiaddrs() if first.bootstrap in one)
+        assert await submitter.call(Peer(provider.address, through), "who", b"", in_s(5)) == submitter.address
+        caller, other = (submitter, provider) if calls == "submitter calls" else (provider, submitter)
+        first.signal(signal.SIGSTOP)
+        begun = time.monotonic()
+        assert await caller.call(Peer(other.address, other.multiaddrs()), "who", b"", in_s(20)) == caller.address
+        assert time.monotonic() - begun < 10
+
+
+async def test_a_silent_way_is_left_before_anybody_calls(remotes: StartRemote) -> None:
+    first, second = remotes(relay=True), remotes(relay=True)
+    both = (first.bootstrap, second.bootstrap)
+    async with (
+        open_net(make_settings(bootstrap=both), time.time_ns) as provider,
+        open_net(make_settings(bootstrap=both), time.time_ns) as submitter,
+    ):
+        provider.serve("lease.who", _say_who)
+        await wait_until(lambda: len(provider.multiaddrs()) == 2)
+        peer = Peer(provider.address, tuple(sorted(provider.multiaddrs(), key=lambda one: first.bootstrap not in one)))
+        assert await submitter.call(peer, "lease.who", b"", in_s(5)) == submitter.address
+        (old,) = submitter._session.host.list_connections(provider.address)  # type: ignore[union-attr]
+        first.signal(signal.SIGSTOP)
+        await wait_until(lambda: old.is_closed, 15)
+        assert await submitter.call(peer, "lease.who", b"", in_s(4)) == submitter.address
+
+
+async def test_a_slow_answer_is_waited_for_and_its_way_kept(net: Net, shared_remote: Remote) -> None:
+    await ask(net, shared_remote, "who")
+    (way,) = net._session.host.list_connections(shared_remote.peer.address)  # type: ignore[union-attr]
+    with pytest.raises(Retryable):
+        await ask(net, shared_remote, "hang", within_s=7)
+    assert net._session.host.list_connections(shared_remote.peer.address) == [way]  # type: ignore[union-attr]
+
+
+async def _say_who(caller: Address, _body: bytes) -> bytes:
+    return caller
 
 
 async def test_a_node_that_is_not_a_relay_carries_nothing(shared_remote: Remote) -> None:

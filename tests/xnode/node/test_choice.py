@@ -20,7 +20,8 @@ from tests.make.values import (
 from xnode.node import changes
 from xnode.node.records import Candidate, NodeSettings, SubmitterJob
 from xnode.node.state import State, Turn
-from xnode.node.submitter.job import on_funds_read, on_job_submitted, on_offers_ranked, on_quote_received
+from xnode.node.submitter.job import on_funds_read, on_job_submitted, on_quote_received
+from xnode.node.submitter.seek import on_offers_ranked
 
 JOB = make_job()
 STRANGER, KNOWN = 1, 2

@@ -57,7 +57,8 @@ def test_what_is_settled_is_put_away_on_other_contracts_and_the_offer_is_signed_
     provider = make_provider(make_running_lease(status="settled"), make_provider_escrow())
     start(provider, SEPARATOR)
     number = provider.state.standing_offer.number
-    assert provider.state.get(ProviderLease, LEASE_ID) and not start(provider, SEPARATOR)
+    (again,) = start(provider, SEPARATOR)
+    assert provider.state.get(ProviderLease, LEASE_ID) and isinstance(again, effects.AnnounceOffer)
     (announce,) = start(provider, OTHER)
     assert isinstance(announce, effects.AnnounceOffer) and announce.offer.number > number
     assert [*provider.state.all(ProviderLease), *provider.state.all(ProviderEscrow)] == []

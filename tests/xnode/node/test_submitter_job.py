@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from metering.signature import sign_digest
 from metering.units import Amount
@@ -22,8 +23,9 @@ from tests.make.records import (
 )
 from tests.make.values import TOKEN, address_of, make_key, make_signed_offer, make_signed_quote
 from xnode.node import changes, effects
+from xnode.node.blame import FINAL, JOBS_OWN, NEVER_RAN, UNFUNDED
 from xnode.node.records import Candidate, SubmitterEscrow, SubmitterJob, SubmitterLease
-from xnode.node.submitter.job import CHAIN_PATIENCE_NS, MAX_ROUNDS, MAX_TRIES
+from xnode.node.submitter.seek import CHAIN_PATIENCE_NS, MAX_ROUNDS, MAX_TRIES
 
 JOB_HASH = job_hash_of(JOB)
 SUBMITTED = changes.JobSubmitted("submit", JOB)
@@ -129,7 +131,8 @@ def test_a_job_beyond_the_funds_fails_before_any_lease_and_names_the_missing_sum
 @pytest.mark.parametrize("body, code", [({"thaw": 8 * 86_400}, "quote_thaw"), ({"cost_limit": 1}, "quote_cost_limit")])
 def test_a_quote_that_does_not_hold_is_passed_over(body: dict[str, Any], code: str) -> None:
     node = make_quoting(1)
-    (search,) = node.tell(quoted(1, **{name: Amount(value) for name, value in body.items()}))
+    drop, search = node.tell(quoted(1, **{name: Amount(value) for name, value in body.items()}))
+    assert isinstance(drop, effects.DropQuote), "what we do not take holds nothing"
     assert isinstance(search, effects.SearchOffers) and search.tried == (address_of(1),)
     assert code in job_of(node).no_quote
 
@@ -302,3 +305,147 @@ def test_after_a_restart_a_search_begins_anew() -> None:
     settings = node.state.settings
     (search,) = node.tell(changes.NodeStarted(settings.node, settings.separator, "", (), None, settings.submitter))
     assert isinstance(search, effects.SearchOffers)
+
+
+# ------------------------------------------------------------------------------------------------- elsewhere, and waiting
+
+
+def ended(reason: str, code: str = "", detail: str = "no space left", outputs: Any = ()) -> changes.LeaseNews:
+    return changes.LeaseNews("", address_of(1), LEASE_ID, "ending", reason, detail, None, outputs, code)  # type: ignore[arg-type]
+
+
+def make_placed(**lease: Any) -> Node:
+    """A submitter whose job has a lease at node 1 that has not run yet."""
+    return make_submitter(make_submitter_job(), make_submitter_lease(**lease), make_submitter_escrow())
+
+
+@pytest.mark.parametrize("reason", sorted(NEVER_RAN | UNFUNDED))
+def test_a_lease_that_ended_before_its_workload_ran_is_placed_elsewhere(reason: str) -> None:
+    node = make_placed()
+    (search,) = node.tell(ended(reason))
+    assert isinstance(search, effects.SearchOffers) and search.tried == (address_of(1),)
+    assert (job_of(node).status, job_of(node).lease_id) == ("searching", None)
+    assert any(reason in entry.detail for entry in job_of(node).timeline), "the reason is told"
+
+
+@pytest.mark.parametrize("reason", sorted(FINAL | NEVER_RAN))
+def test_a_workload_that_has_run_is_not_run_again_elsewhere(reason: str) -> None:
+    node = make_placed(status="running")
+    node.tell(ended(reason, outputs=None))
+    assert job_of(node).status != "searching"
+
+
+@pytest.mark.parametrize("code", sorted(JOBS_OWN))
+def test_a_fault_of_the_job_itself_ends_it_at_once_with_the_true_reason(code: str) -> None:
+    node = make_placed()
+    assert node.tell(ended("launch_failed", code, "sh: not found")) == []
+    job = job_of(node)
+    assert (job.status, job.end_reason, job.end_detail) == ("failed", "launch_failed", "sh: not found")
+
+
+def test_two_hosts_that_say_the_same_mean_the_job() -> None:
+    words = ((address_of(2), "launch_failed: sh: not found"),)
+    node = make_submitter(make_submitter_job(words=words), make_submitter_lease(), make_submitter_escrow())
+    assert node.tell(ended("launch_failed", detail="sh: not found")) == []
+    assert job_of(node).end_reason == "launch_failed"
+
+
+def test_when_no_provider_is_left_the_job_ends_with_each_ones_reason() -> None:
+    node = make_placed()
+    node.tell(ended("image_failed", detail="no space left"))
+    node.tell(ranked(2))
+    node.tell(FUNDS)
+    (request,) = node.tell(quoted(2))
+    assert isinstance(request, effects.RequestLease)
+    node.fail(request, "escrow_thaw", "the escrow thaws too soon")
+    node.tell(ranked())
+    job = job_of(node)
+    assert (job.status, job.end_reason) == ("failed", "image_failed")
+    assert "no space left" in job.end_detail and "escrow_thaw" in job.end_detail
+
+
+def test_news_of_a_lease_that_was_left_does_not_end_the_job() -> None:
+    node = make_placed()
+    node.tell(ended("image_failed"))
+    node.tell(replace(ended("image_failed"), status="settled"))
+    assert job_of(node).status == "searching"
+
+
+BUSY = changes.OffersRanked(JOB_HASH, 12, (), (("offer_vcpus", 12, "0 vCPU free"),), busy=12)
+
+
+def test_a_job_that_fits_but_finds_no_room_waits_and_says_so_once() -> None:
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    for _ in range(5):
+        assert node.tell(BUSY) == []
+        assert job_of(node).status == "searching"
+        assert kinds(node.wake(job_of(node), after_s=15)) == ["SearchOffers"]
+    waiting = [entry.detail for entry in job_of(node).timeline if entry.what == "waiting"]
+    assert waiting == ["waiting for capacity: 12 providers fit, all busy"]
+    node.tell(ranked(1))
+    assert job_of(node).status == "quoting"
+
+
+def test_room_is_waited_for_no_longer_than_agreed() -> None:
+    node = make_submitter(capacity_wait_ns=60 * SECOND)
+    node.tell(SUBMITTED)
+    for _ in range(6):
+        if job_of(node).status == "searching":
+            node.tell(BUSY)
+            node.wake(job_of(node), after_s=15)
+    node.tell(BUSY)
+    job = job_of(node)
+    assert (job.status, job.end_reason) == ("failed", "no_match") and "0 vCPU free" in job.end_detail
+
+
+def test_providers_whose_room_was_taken_meanwhile_are_waited_for_too() -> None:
+    node = make_quoting(1)
+    request = effects.RequestQuote(JOB_HASH, JOB, address_of(1), (), "id", "lane", 0)
+    for _ in range(MAX_ROUNDS + 3):
+        (search,) = node.fail(request, "capacity", "free is nothing")
+        assert isinstance(search, effects.SearchOffers) and search.tried == (address_of(1),)
+        node.tell(ranked())
+        assert "waiting for capacity: 1 provider fits, and is busy" in [one.detail for one in job_of(node).timeline]
+        (again,) = node.wake(job_of(node), after_s=15)
+        assert isinstance(again, effects.SearchOffers) and again.tried == ()
+        node.tell(ranked(1))
+        node.tell(FUNDS)
+    assert job_of(node).status == "quoting"
+
+
+def test_an_empty_market_that_is_still_looked_at_is_looked_at_again() -> None:
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    for _ in range(10):
+        node.tell(changes.OffersRanked(JOB_HASH, 0, (), (), waiting=1, may_grow=True))
+        assert kinds(node.wake(job_of(node), after_s=1)) == ["SearchOffers"]
+    node.tell(changes.OffersRanked(JOB_HASH, 0, (), (), waiting=1, may_grow=True))
+    assert job_of(node).end_reason == "no_match"
+    assert [entry.detail for entry in job_of(node).timeline if entry.what == "offers"] == [
+        "0 seen, 0 fit; 1 still being asked"
+    ]
+
+
+def test_quotes_are_let_go_when_the_job_is_stopped_or_fails_or_they_come_late() -> None:
+    stopped = make_quoting(1, 2)
+    stopped.tell(quoted(1))
+    drop, _ = stopped.tell(changes.JobStopRequested("stop", JOB_HASH))
+    assert isinstance(drop, effects.DropQuote) and drop.node == address_of(1)
+    (late,) = stopped.tell(quoted(2))
+    assert isinstance(late, effects.DropQuote) and late.node == address_of(2)
+    poor = make_submitter()
+    poor.tell(SUBMITTED)
+    poor.tell(ranked(1))
+    poor.tell(quoted(1))
+    (drop,) = poor.tell(changes.FundsRead(JOB_HASH, Amount(0), Amount(0)))
+    assert isinstance(drop, effects.DropQuote)
+
+
+def test_those_with_less_to_do_for_us_are_asked_first_and_the_silent_last() -> None:
+    busy = make_submitter_lease(status="running", terms=replace(make_submitter_lease().terms, node=address_of(2)))
+    node = make_submitter(busy, make_submitter_escrow(), quotes=3)
+    node.tell(SUBMITTED)
+    candidates = [Candidate(make_signed_offer(number), 0, 0, "", silent=number == 1) for number in (1, 2, 3, 4)]
+    node.tell(changes.OffersRanked(JOB_HASH, 4, tuple(candidates), ()))
+    assert [one.node for one in job_of(node).asked] == [address_of(number) for number in (3, 4, 2)]

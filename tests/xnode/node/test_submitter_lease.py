@@ -234,7 +234,7 @@ def test_failures_for_leases_that_are_gone_change_nothing() -> None:
 
 
 def test_a_silent_provider_is_asked_once_and_then_counts_as_lost() -> None:
-    node = make_leased()
+    node = make_leased({"status": "running"})
     (ask,) = node.wake(lease_of(node), after_s=20)
     assert isinstance(ask, effects.AskLease) and not ask.stop
     (thaw,) = node.wake(lease_of(node), after_s=20)

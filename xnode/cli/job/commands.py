@@ -22,6 +22,7 @@ _CODES = {
     "escrow_too_small": ExitCode.FUNDS,
     "no_match": ExitCode.NO_MATCH,
     "no_quote": ExitCode.NO_MATCH,
+    "no_provider": ExitCode.NO_MATCH,
     "deadline": ExitCode.UNREACHABLE,
 }
 """Exit codes of jobs that ended without having run."""

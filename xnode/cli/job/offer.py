@@ -11,7 +11,7 @@ from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.job.view import brief_notes, common_asset
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.node.launch import ensure_daemon
-from xnode.cli.terminal.brief import brief_address, brief_hosting, brief_money
+from xnode.cli.terminal.brief import brief_address, brief_age, brief_hosting, brief_money
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.control.views import OfferRow
 
@@ -23,6 +23,7 @@ _COLUMNS = (
     Column("vCPU h", right=True),
     Column("GPU h", right=True, optional=True),
     Column("asset", optional=True),
+    Column("age", right=True),
     Column("notes", fold=True, optional=True),
 )
 
@@ -73,6 +74,7 @@ def _make_cells(row: OfferRow, one_asset: bool) -> tuple[object, ...]:
         brief_money(row.prices.vcpu_hour),
         brief_money(row.prices.gpu_hour) if row.capacity.gpus else "",
         "" if one_asset else row.asset,
+        "silent" if row.silent else brief_age(row.heard_at_ns) if row.heard_at_ns else "",
         _make_notes(row),
     )
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -164,13 +164,20 @@ def _check_daemon(app: App) -> Iterator[Finding]:
     if not app.control.is_up():
         yield Finding("ok", "daemon", "not running")
         return
-    node = app.control.call("node.status")
+    yield from judge_daemon(app.control.call("node.status"))
+
+
+def judge_daemon(node: dict[str, Any]) -> Iterator[Finding]:
+    """What the daemon's own status says of it: also one that is up does no business without peers or a registration."""
     troubles = {name: reason for name, reason in node.get("ready", {}).items() if reason}
     if not troubles:
         seen = f"{brief_count(node['peers'], 'peer')}, {brief_count(node['offers'], 'offer')}"
         yield Finding("ok", "daemon", f"running (pid {node['pid']}), {seen}")
     for name, reason in troubles.items():
         yield Finding("fail", "daemon", f"{name}: {reason}")
+    for hint in node.get("hints", ()):
+        what, _, remedy = hint.partition(": ")
+        yield Finding("warn", "market", what, remedy)
     gas = node.get("gas")
     if gas is not None:
         detail = f"the node key has {gas['wei']} wei, enough for about {gas['transactions']} transactions"

@@ -31,6 +31,7 @@ def draw_node(screen: Screen, answer: Any) -> None:
             ("home", node.home),
             ("pid", f"{node.pid}, started {brief_age(node.started_at_ns)}"),
             ("version", node.version),
+            *(("hint", hint) for hint in node.hints),
         )
     )
 

@@ -193,20 +193,22 @@ def on_workload_started(turn: Turn, change: changes.WorkloadStarted) -> None:
 @on_failure(effects.FetchInputs)
 def on_fetch_failed(turn: Turn, effect: effects.FetchInputs, refusal: Refusal) -> None:
     """The lease ends; the code says whether the image or an input is to blame."""
-    _fail_launch(turn, effect.lease_id, "image_failed" if refusal.code == "image" else "input_failed", refusal.detail)
+    of_image = refusal.code in ("image", "job_image")
+    _fail_launch(turn, effect.lease_id, "image_failed" if of_image else "input_failed", refusal)
 
 
 @on_failure(effects.StartWorkload)
 def on_start_failed(turn: Turn, effect: effects.StartWorkload, refusal: Refusal) -> None:
     """The engine would not start it: the lease ends."""
-    _fail_launch(turn, effect.lease_id, "launch_failed", refusal.detail)
+    _fail_launch(turn, effect.lease_id, "launch_failed", refusal)
 
 
-def _fail_launch(turn: Turn, lease_id: Hash32, reason: EndReason, detail: str) -> None:
+def _fail_launch(turn: Turn, lease_id: Hash32, reason: EndReason, refusal: Refusal) -> None:
     """Nothing ran, so nothing is owed; the final receipt says so."""
     lease = turn.get(ProviderLease, lease_id)
     if lease is not None and next_status(lease.status, "failed") is not None:
-        end_lease(turn, lease, reason, detail, exit_code=None, counters=None)
+        lease = turn.put(lease, end_code=refusal.code)
+        end_lease(turn, lease, reason, refusal.detail, exit_code=None, counters=None)
 
 
 # ------------------------------------------------------------------------------------------------------------- running
@@ -459,7 +461,7 @@ def on_workload_removed(turn: Turn, change: changes.WorkloadRemoved) -> None:
 def make_report(lease: ProviderLease) -> effects.LeaseReport:
     """How the lease is, for its submitter."""
     return effects.LeaseReport(
-        lease.lease_id, lease.status, lease.end_reason, lease.end_detail, lease.exit_code, lease.outputs
+        lease.lease_id, lease.status, lease.end_reason, lease.end_detail, lease.exit_code, lease.outputs, lease.end_code
     )
 
 

@@ -27,8 +27,9 @@ def free_resources_of(turn: Turn, settings: ProviderSettings) -> Resources:
     return settings.offered_resources().minus(held)
 
 
-def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None) -> None:
-    """Announce a new offer when what we offer has changed or the old one is half way to its end."""
+def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None, anew: bool = False) -> None:
+    """Announce a new offer when what we offer has changed or the old one is half way to its end; anew: in any case, because
+    after our start nobody may know of the old one any more."""
     settings = turn.state.settings
     provider = settings.provider
     if provider is None:
@@ -36,7 +37,7 @@ def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None) -> None
     standing = turn.state.standing_offer
     addrs = standing.multiaddrs if multiaddrs is None else multiaddrs
     free = free_resources_of(turn, provider)
-    fresh = standing.expires_at_ns - turn.at_ns > provider.offer_ttl_ns // 2
+    fresh = not anew and standing.expires_at_ns - turn.at_ns > provider.offer_ttl_ns // 2
     offered = (free, provider.tariff, provider.promise, addrs)
     if fresh and (standing.free, standing.tariff, standing.promise, standing.multiaddrs) == offered:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metering.refusal import Refusal
-from metering.units import next_number
+from metering.units import NANOS_PER_SECOND, next_number
 from scheduler.job import Job, job_hash_of
 from scheduler.policy import Policy, answer
 from scheduler.quote import Quote, quote_digest_of
@@ -17,6 +17,12 @@ from xnode.node.state import Turn
 
 MAX_HELD_QUOTES = 1024
 """Quotes held at once; each holds capacity, so more would mean a capacity of crumbs, and each costs memory."""
+
+FEW_QUOTES = 4
+"""So many hold for the whole time; with twice as many each holds for half of it."""
+
+SHORTEST_NS = 8 * NANOS_PER_SECOND
+"""The least that a quote holds: as long as a submitter waits for others, and the terms are on their way."""
 
 MAX_QUOTES_PER_SUBMITTER = 16
 """Quotes held for one submitter: so that one stranger cannot hold all of our capacity for nothing."""
@@ -74,10 +80,16 @@ def _make_quote(turn: Turn, provider: ProviderSettings, job: Job) -> HeldQuote |
         return body
     number = next_number(turn.state.numbers.quote, turn.at_ns)
     turn.put(turn.state.numbers, quote=number)
-    quote = Quote(provider.owner, settings.node, number, turn.at_ns + provider.quote_ttl_ns, body)
+    life_ns = quote_life_ns_of(provider, sum(1 for _ in turn.state.all(HeldQuote)))
+    quote = Quote(provider.owner, settings.node, number, turn.at_ns + life_ns, body)
     held = turn.put(HeldQuote(quote_digest_of(settings.separator, quote), quote, job, quote.expires_at_ns))
     refresh_offer(turn)
     return held
+
+
+def quote_life_ns_of(provider: ProviderSettings, held: int) -> int:
+    """How long the next quote holds: the shorter, the more hold capacity for nothing already."""
+    return max(provider.quote_ttl_ns * FEW_QUOTES // max(FEW_QUOTES, held + 1), min(SHORTEST_NS, provider.quote_ttl_ns))
 
 
 @handles(QuoteDropped)

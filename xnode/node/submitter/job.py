@@ -1,8 +1,9 @@
-"""The submitter before a lease: search, quotes, the choice, and what becomes of the job."""
+"""The submitter before a lease: a job taken in, its quotes, the choice, and what becomes of the job."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
@@ -10,7 +11,7 @@ from metering.eip712 import keccak
 from metering.receipt import make_first
 from metering.refusal import Refusal
 from metering.terms import Escrow, LeaseTerms, Opening, escrow_id_of, lease_id_of
-from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Address, Amount, Hash32
+from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Address, Amount
 from scheduler.job import job_hash_of
 from scheduler.latency import next_latency
 from scheduler.match import Choice, choose, sort_answers
@@ -18,60 +19,40 @@ from scheduler.preferences import Preferences
 from scheduler.quote import Quote, QuoteBody, SignedQuote, quote_digest_of
 from scheduler.score import weights_of
 from xnode.node import changes, effects
+from xnode.node.blame import is_worth_another
+from xnode.node.experience import load_of
 from xnode.node.opening import opening_until_of
 from xnode.node.records import (
-    TIMELINE_MAX,
     Asked,
-    Candidate,
     PaidLine,
     SubmitterEscrow,
     SubmitterJob,
     SubmitterLease,
     SubmitterSettings,
-    TimelineEntry,
 )
-from xnode.node.registry import handles, ignore_failure, on_failure, resumes, wakes
+from xnode.node.registry import handles, on_failure, resumes, wakes
 from xnode.node.state import Turn
-
-SEARCH_WAIT_NS = 20 * NANOS_PER_SECOND
-"""How long the search may take, DHT and all."""
-
-FUNDS_WAIT_NS = 15 * NANOS_PER_SECOND
-"""How long the chain may take to say what we can pay with."""
-
-CHAIN_PATIENCE_NS = 600 * NANOS_PER_SECOND
-"""How long a job waits for our own chain node: an upgrade or a restart of it takes minutes, and a job that had its answer
-by then has lost nothing; after that a person should look."""
-
-CHAIN_AGAIN_NS = 5 * NANOS_PER_SECOND
-"""Until offers are searched again, when the chain could not say whose they are."""
-
-CHAIN_NOTE_NS = 60 * NANOS_PER_SECOND
-"""Between two lines of a job's timeline that say that it still waits for the chain."""
+from xnode.node.submitter.seek import (
+    BUSY,
+    MAX_TRIES,
+    SILENT,
+    ask_others,
+    chain_is_back,
+    drop_quote,
+    drop_quotes,
+    end_in_vain,
+    fail_job,
+    keep_words,
+    search,
+)
+from xnode.node.submitter.timeline import note, note_once
+from xnode.text.hex import to_hex
 
 LEASE_WAIT_NS = 20 * NANOS_PER_SECOND
 """How long a provider may take to countersign; it asks its chain node meanwhile."""
 
 ASK_WAIT_NS = 60 * NANOS_PER_SECOND
 """How long a provider may take to say how a lease is, or to stop it, before it is asked anew."""
-
-MAX_TRIES = 5
-"""Providers tried before a job is given up: five in a row that fail have a common reason worth a person's look."""
-
-MAX_ROUNDS = 2
-"""How often those who did not answer are asked anew: a provider that is being restarted is back by then."""
-
-MAX_PASSED = 32
-"""Providers asked for a quote before a job is given up; each three cost a wait."""
-
-
-def note(
-    turn: Turn, job: SubmitterJob, what: str, detail: str, *pairs: tuple[str, str], **changes: object
-) -> SubmitterJob:
-    """The job with one more line in its timeline (and these fields changed)."""
-    entry = TimelineEntry(turn.at_ns, what, detail, tuple(pairs))
-    return turn.put(job, timeline=(*job.timeline, entry)[-TIMELINE_MAX:], **changes)
-
 
 # -------------------------------------------------------------------------------------------------------------- search
 
@@ -94,58 +75,6 @@ def on_job_submitted(turn: Turn, change: changes.JobSubmitted) -> None:
     return None
 
 
-def search(turn: Turn, job: SubmitterJob) -> None:
-    """Look for offers, leaving out the providers that we tried."""
-    job = turn.put(job, status="searching", asked=(), lease_id=None, wake_at_ns=None)
-    slot = turn.slot("search", job.job_hash, wait_ns=SEARCH_WAIT_NS)
-    turn.emit(effects.SearchOffers(job.job_hash, job.job, (*job.tried, *job.passed), *slot))
-
-
-@handles(changes.OffersRanked)
-def on_offers_ranked(turn: Turn, change: changes.OffersRanked) -> None:
-    """Ask the best few, or give every reason why no provider fits, before any money moves."""
-    job = turn.get(SubmitterJob, change.job_hash)
-    settings = turn.state.settings.submitter
-    if job is None or job.status != "searching" or settings is None:
-        return
-    found = f"{change.seen} seen, {len(change.candidates)} fit"
-    job = note(turn, job, "offers", found, *((code, f"{count}: {detail}") for code, count, detail in change.shortfalls))
-    if not change.candidates and change.unread:
-        wait_for_chain(turn, job, change.unread, again_ns=turn.at_ns + CHAIN_AGAIN_NS)
-        return
-    job = _chain_is_back(turn, job) if not change.unread else job
-    if not change.candidates and job.passed:
-        ask_silent(turn, job)
-        return
-    if not change.candidates:
-        reasons = "; ".join(f"{code} ({count}): {detail}" for code, count, detail in change.shortfalls)
-        fail_job(turn, job, "no_match", reasons or "no offers were found; is any provider reachable?")
-        return
-    asked = tuple(_make_asked(one) for one in change.candidates[: settings.quotes])
-    job = turn.put(job, status="quoting", asked=asked, wake_at_ns=turn.at_ns + settings.quote_wait_ns)
-    _ask_quotes(turn, job, settings)
-
-
-def _make_asked(one: Candidate) -> Asked:
-    offer = one.offer.offer
-    return Asked(
-        offer.node,
-        offer.body.multiaddrs,
-        one.rtt_ns,
-        region=offer.body.region,
-        reputation=one.reputation,
-        has_image=one.has_image,
-    )
-
-
-def _ask_quotes(turn: Turn, job: SubmitterJob, settings: SubmitterSettings) -> None:
-    slot = turn.slot("funds", job.job_hash, wait_ns=FUNDS_WAIT_NS)
-    turn.emit(effects.ReadFunds(job.job_hash, settings.payer, job.job.asset, *slot))
-    for asked in job.asked:
-        slot = turn.slot("quote", job.job_hash + asked.node, until_ns=turn.at_ns + settings.quote_wait_ns)
-        turn.emit(effects.RequestQuote(job.job_hash, job.job, asked.node, asked.multiaddrs, *slot))
-
-
 # -------------------------------------------------------------------------------------------------------------- quotes
 
 
@@ -154,7 +83,18 @@ def on_quote_received(turn: Turn, change: changes.QuoteReceived) -> None:
     """Note the quote; with the last answer the choice is made."""
     settings = turn.state.settings.submitter
     refusal = _check_bounds(settings, change.signed.quote.body) if settings is not None else None
+    job = turn.get(SubmitterJob, change.job_hash)
+    asked = next((one for one in job.asked if one.node == change.node), None) if job else None
+    waits = job is not None and job.status == "quoting" and asked is not None
+    if refusal is not None or (not waits and not _is_leased(turn, job, change)):
+        drop_quote(turn, change.job_hash, asked.multiaddrs if asked else (), change.signed)
     _note_answer(turn, change.job_hash, change.node, None if refusal else change.signed, refusal)
+
+
+def _is_leased(turn: Turn, job: SubmitterJob | None, change: changes.QuoteReceived) -> bool:
+    """True when a lease lives by the node's quote: one that comes again must not be let go."""
+    lease = turn.get(SubmitterLease, job.lease_id) if job and job.lease_id else None
+    return lease is not None and lease.terms.node == change.node
 
 
 def _check_bounds(settings: SubmitterSettings, body: QuoteBody) -> Refusal | None:
@@ -184,7 +124,9 @@ def _note_answer(
     job = turn.put(job, asked=asked)
     node_pair = ("node", "0x" + node.hex())
     if refusal is not None:
-        job = note(turn, job, "refusal", str(refusal), node_pair)
+        passing = refusal.code in BUSY or refusal.code in SILENT
+        tell = partial(note_once, of=refusal.code) if passing else note
+        job = tell(turn, job, "refusal", str(refusal), node_pair)
     elif signed is not None:
         limit = ("cost_limit", str(int(signed.quote.body.cost_limit)))
         job = note(turn, job, "quote", f"quote {signed.quote.number}", node_pair, limit)
@@ -198,7 +140,7 @@ def on_funds_read(turn: Turn, change: changes.FundsRead) -> None:
     if job is None or job.status != "quoting":
         return
     waited = job.waits_since_ns
-    job = turn.put(_chain_is_back(turn, job), funds=Amount(min(change.free, change.opener_cap)))
+    job = turn.put(chain_is_back(turn, job), funds=Amount(min(change.free, change.opener_cap)))
     if waited:
         # The quotes that came meanwhile are old.
         search(turn, job)
@@ -225,6 +167,7 @@ def choose_if_ready(turn: Turn, job: SubmitterJob, late: bool = False) -> None:
         return
     answers = sort_answers((a.quote for a in job.asked if a.quote), job.job, turn.state.settings.separator, turn.at_ns)
     for node, refusal in answers.refused:
+        drop_quotes(turn, turn.put(job, asked=tuple(one for one in job.asked if one.node == node)))
         job = turn.put(job, asked=_without_quote(job.asked, node, refusal))
         job = note(turn, job, "refusal", str(refusal), ("node", "0x" + node.hex()))
     choice = choose(answers, job.job, _make_preferences(turn, job), turn.at_ns, turn.entropy)
@@ -263,6 +206,7 @@ def _make_preferences(turn: Turn, job: SubmitterJob) -> Preferences:
         reputations={one.node: one.reputation for one in job.asked},
         warm=frozenset(one.node for one in job.asked if one.has_image),
         weights=weights,
+        load=load_of(turn.state),
     )
 
 
@@ -363,14 +307,15 @@ def _make_escrow(turn: Turn, quote: Quote, settings: SubmitterSettings) -> Submi
 # ------------------------------------------------------------------------------------------------------------- outcome
 
 
-def try_next(turn: Turn, job: SubmitterJob, why: str) -> None:
-    """Another quote of those we have that still holds, another search, or the end."""
+def try_next(turn: Turn, job: SubmitterJob, node: Address, why: str) -> None:
+    """Another quote of those we have that still holds, another search, or the end. node: did not take the job, and why."""
+    job = keep_words(turn, job, node, why)
     separator = turn.state.settings.separator
     quotes = (one.quote for one in job.asked if one.quote and one.node not in job.tried)
     good = {quote.quote.node for quote in sort_answers(quotes, job.job, separator, turn.at_ns).good}
     left = tuple(one for one in job.asked if one.node in good)
     if len(job.tried) >= MAX_TRIES:
-        fail_job(turn, job, "no_provider", f"{why}; {len(job.tried)} providers were tried")
+        end_in_vain(turn, job)
     elif left:
         job = turn.put(job, status="quoting", asked=left, lease_id=None, wake_at_ns=None)
         choose_if_ready(turn, job, late=True)
@@ -378,84 +323,21 @@ def try_next(turn: Turn, job: SubmitterJob, why: str) -> None:
         search(turn, job)
 
 
-def ask_others(turn: Turn, job: SubmitterJob) -> None:
-    """None of those we asked gave a quote that holds: look for others."""
-    absent = Refusal("no_answer", "it did not answer in time")
-    said = "; ".join(f"0x{one.node.hex()[:8]} {one.refusal or absent}" for one in job.asked)
-    silent = tuple(one.node for one in job.asked if one.refusal is None or one.refusal.code == "deadline")
-    passed = (*job.passed, *(one.node for one in job.asked))
-    job = turn.put(job, passed=passed, silent=(*job.silent, *silent), no_quote=said or job.no_quote)
-    if len(passed) >= MAX_PASSED:
-        fail_job(turn, job, "no_quote", job.no_quote)
-    else:
-        search(turn, job)
-
-
-def ask_silent(turn: Turn, job: SubmitterJob) -> None:
-    """No provider is left to ask. One that did not answer may only have been away for a moment, and is asked again after a
-    pause."""
-    settings = turn.state.settings.submitter
-    if not job.silent or job.rounds >= MAX_ROUNDS or settings is None:
-        fail_job(turn, job, "no_quote", job.no_quote)
-        return
-    passed = tuple(node for node in job.passed if node not in job.silent)
-    again_ns = turn.at_ns + settings.quote_wait_ns
-    turn.put(job, passed=passed, silent=(), rounds=job.rounds + 1, wake_at_ns=again_ns)
-
-
-@on_failure(effects.SearchOffers)
-def on_search_failed(turn: Turn, effect: effects.SearchOffers, refusal: Refusal) -> None:
-    """No offers could be read."""
-    _search_again(turn, effect.job_hash, refusal)
-
-
-@on_failure(effects.ReadFunds)
-def on_funds_unread(turn: Turn, effect: effects.ReadFunds, refusal: Refusal) -> None:
-    """The chain did not say what we can pay with: ask on, for a while."""
-    job = turn.get(SubmitterJob, effect.job_hash)
-    if job is None or job.status != "quoting":
-        return
-    if refusal.code != "deadline":
-        fail_job(turn, job, refusal.code, refusal.detail)
-        return
-    job = wait_for_chain(turn, job, refusal.detail)
-    if job.status == "quoting":
-        slot = turn.slot("funds", job.job_hash, wait_ns=FUNDS_WAIT_NS)
-        turn.emit(effects.ReadFunds(job.job_hash, effect.payer, effect.asset, *slot))
-
-
-def wait_for_chain(turn: Turn, job: SubmitterJob, detail: str, again_ns: int | None = None) -> SubmitterJob:
-    """Our own chain node is away: say so, and go on waiting; after CHAIN_PATIENCE_NS the job fails."""
-    since_ns = job.waits_since_ns or turn.at_ns
-    waited_ns = turn.at_ns - since_ns
-    if waited_ns >= CHAIN_PATIENCE_NS:
-        waited = f"{waited_ns // NANOS_PER_SECOND} s"
-        fail_job(turn, job, "chain_away", f"our chain node gave no answer for {waited}: {detail}")
-        return turn.get(SubmitterJob, job.job_hash) or job
-    job = turn.put(job, waits_since_ns=since_ns, wake_at_ns=again_ns)
-    said = [entry.at_ns for entry in job.timeline if entry.what == "waiting"]
-    if not waited_ns or turn.at_ns - said[-1] >= CHAIN_NOTE_NS:
-        lasts = f", for {waited_ns // NANOS_PER_SECOND} s now" if waited_ns else ""
-        job = note(turn, job, "waiting", f"waiting for our chain node{lasts}: {detail}")
-    return job
-
-
-def _chain_is_back(turn: Turn, job: SubmitterJob) -> SubmitterJob:
-    if not job.waits_since_ns:
-        return job
-    waited_s = (turn.at_ns - job.waits_since_ns) // NANOS_PER_SECOND
-    return note(turn, job, "chain", f"our chain node is back after {waited_s} s", waits_since_ns=0)
-
-
-def _search_again(turn: Turn, job_hash: Hash32, refusal: Refusal) -> None:
-    """After a missed deadline, which may only mean that we were away ourselves, a few times; else the job fails."""
-    job = turn.get(SubmitterJob, job_hash)
-    if job is None or job.status not in ("searching", "quoting"):
-        return
-    if refusal.code == "deadline" and job.rounds < MAX_ROUNDS:
-        search(turn, turn.put(job, rounds=job.rounds + 1))
-    else:
-        fail_job(turn, job, refusal.code, refusal.detail)
+def place_elsewhere(turn: Turn, job: SubmitterJob, lease: SubmitterLease, has_run: bool, code: str = "") -> bool:
+    """Try another provider after a lease whose end was no doing of the job's; false when that is of no use, and the job ends
+    as the lease did. has_run: the workload has begun; code: of the fault, as the provider reports it."""
+    reason, node = lease.end_reason, lease.terms.node
+    is_wanted = job.lease_id == lease.lease_id and lease.stop_asked_at_ns is None
+    if reason is None or not is_wanted or not is_worth_another(reason, code, has_run):
+        return False
+    words = f"{reason}: {lease.end_detail}" if lease.end_detail else reason
+    if reason == "launch_failed" and lease.end_detail and any(said == words for _, said in job.words):
+        # Two engines that know nothing of each other say the same: it is the job.
+        return False
+    job = turn.put(job, failed=(*job.failed, (lease.lease_id, reason)), asked=())
+    job = note(turn, job, "elsewhere", f"{words}; another provider is tried", ("node", to_hex(node)))
+    try_next(turn, job, node, words)
+    return True
 
 
 @resumes(SubmitterJob)
@@ -474,14 +356,6 @@ def resume_job(turn: Turn, job: SubmitterJob) -> None:
         search(turn, job)
 
 
-def fail_job(turn: Turn, job: SubmitterJob, reason: str, detail: str, *pairs: tuple[str, str]) -> None:
-    """The job ends without having run."""
-    note(
-        turn, job, "end", f"{reason}: {detail}", *pairs, status="failed", end_reason=reason, end_detail=detail,
-        wake_at_ns=None,
-    )  # fmt: skip
-
-
 @handles(changes.JobStopRequested)
 def on_job_stop_requested(turn: Turn, change: changes.JobStopRequested) -> None:
     """Stop a job wherever it is; what ran is paid."""
@@ -493,6 +367,7 @@ def on_job_stop_requested(turn: Turn, change: changes.JobStopRequested) -> None:
         ask_lease(turn, turn.put(lease, stop_asked_at_ns=lease.stop_asked_at_ns or turn.at_ns), stop=True)
         note(turn, job, "stopping", "asked the provider to stop")
     elif job.status in ("searching", "quoting"):
+        drop_quotes(turn, job)
         note(turn, job, "end", "stopped before any lease", status="stopped", end_reason="stopped_by_submitter")
     turn.emit(effects.ReplyOk(change.reply_to))
     return None
@@ -502,16 +377,3 @@ def ask_lease(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
     """Ask the provider how the lease is, or to stop it."""
     slot = turn.slot("ask", lease.lease_id, wait_ns=ASK_WAIT_NS)
     turn.emit(effects.AskLease(lease.lease_id, lease.terms.node, lease.multiaddrs, stop, *slot))
-
-
-def drop_quotes(turn: Turn, job: SubmitterJob, chosen: Address) -> None:
-    """Let the others go: until now each was the next to try, and each holds capacity that another submitter may want."""
-    for one in job.asked:
-        if one.quote is not None and one.node != chosen:
-            quote = one.quote.quote
-            digest = quote_digest_of(turn.state.settings.separator, quote)
-            slot = turn.slot("drop", job.job_hash + one.node, until_ns=quote.expires_at_ns)
-            turn.emit(effects.DropQuote(job.job_hash, one.node, one.multiaddrs, digest, *slot))
-
-
-ignore_failure(effects.DropQuote, "a quote that is not dropped expires")

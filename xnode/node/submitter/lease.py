@@ -11,12 +11,13 @@ from metering.units import NANOS_PER_SECOND, ZERO, Hash32
 from metering.voucher import Voucher, fold_receipts
 from scheduler.job import OutputFile, check_path
 from xnode.node import changes, effects
+from xnode.node.experience import has_launched
 from xnode.node.lease import OPEN, EndReason, follow
 from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.registry import handles, on_failure, resumes, wakes
 from xnode.node.state import Turn
 from xnode.node.submitter.ahead import sign_ahead
-from xnode.node.submitter.job import ask_lease, drop_quotes, note, try_next
+from xnode.node.submitter.job import ask_lease, place_elsewhere, try_next
 from xnode.node.submitter.money import (
     RETAIN_NS,
     SETTLE_WAIT_NS,
@@ -27,6 +28,8 @@ from xnode.node.submitter.money import (
     thaw,
     waits_for_outputs,
 )
+from xnode.node.submitter.seek import drop_quotes
+from xnode.node.submitter.timeline import note
 from xnode.text.hex import to_hex
 
 FETCH_OUTPUTS_NS = 3600 * NANOS_PER_SECOND
@@ -88,7 +91,7 @@ def _leave_lease(turn: Turn, lease: SubmitterLease, refusal: Refusal) -> None:
         if lease.stop_asked_at_ns is not None:
             finish_job(turn, job, lease, "stopped_by_submitter", "stopped before any lease")
         else:
-            try_next(turn, job, str(refusal))
+            try_next(turn, job, lease.terms.node, str(refusal))
     fold_settled(turn, lease.terms.escrow_id)
 
 
@@ -248,6 +251,11 @@ def _note_end(turn: Turn, lease: SubmitterLease, change: changes.LeaseNews) -> N
     job = turn.get(SubmitterJob, lease.job_hash)
     if change.end_reason is not None and lease.end_reason is None:
         lease = turn.put(lease, end_reason=change.end_reason, end_detail=change.end_detail, exit_code=change.exit_code)
+        # A workload that has run leaves outputs, if only none: they come with later news.
+        has_run = has_launched(lease) or change.outputs is None
+        if job is not None and place_elsewhere(turn, job, lease, has_run, change.end_code):
+            turn.put(lease, outputs=(), outputs_fetched=True)
+            return
         if job is not None:
             job = note(turn, job, "exit", f"{change.end_reason} {change.end_detail}".strip())
     if change.outputs is None or lease.outputs is not None or job is None:
@@ -309,7 +317,9 @@ def on_outputs_failed(turn: Turn, effect: effects.FetchOutputs, refusal: Refusal
 
 
 def finish_job(turn: Turn, job: SubmitterJob, lease: SubmitterLease, reason: str, detail: str) -> None:
-    """The job has its end and its reason."""
+    """The job has its end and its reason, unless another lease has taken this one's place."""
+    if job.lease_id != lease.lease_id:
+        return
     status = {"completed": "done", "stopped_by_submitter": "stopped"}.get(reason, "failed")
     note(
         turn, job, "end", f"{reason} {detail}".strip(), status=status, end_reason=reason, end_detail=detail,
@@ -368,12 +378,16 @@ def _last_heard(turn: Turn, lease: SubmitterLease) -> int:
 def lose_provider(turn: Turn, lease: SubmitterLease) -> None:
     """Not heard from for too long: what we signed is all it gets; the rest comes back after the thaw."""
     reason: EndReason = lease.end_reason or "provider_lost"
+    has_run = has_launched(lease)
     lease = turn.put(lease, status=follow(lease.status, "lost"), end_reason=reason, wake_at_ns=None)
     job = turn.get(SubmitterJob, lease.job_hash)
-    if job is not None and job.status in ("leasing", "running"):
+    if job is not None and job.status in ("leasing", "running") and job.lease_id == lease.lease_id:
         waited = (turn.at_ns - lease.heard_at_ns) // NANOS_PER_SECOND
-        detail = lease.end_detail or f"no word from 0x{lease.terms.node.hex()} for {waited} s"
-        finish_job(turn, job, lease, reason, detail)
+        lease = turn.put(
+            lease, end_detail=lease.end_detail or f"no word from {to_hex(lease.terms.node)} for {waited} s"
+        )
+        if not place_elsewhere(turn, job, lease, has_run):
+            finish_job(turn, job, lease, reason, lease.end_detail)
     if is_needed(turn, lease.terms.escrow_id):
         turn.put(lease, wake_at_ns=turn.at_ns + THAW_AGAIN_NS)
     else:

@@ -10,7 +10,7 @@ from xnode.node.lease import OPEN, follow
 from xnode.node.records import SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.registry import handles, on_failure, resumes, wakes
 from xnode.node.state import Turn
-from xnode.node.submitter.job import note
+from xnode.node.submitter.timeline import note
 
 SETTLE_WAIT_NS = 900 * NANOS_PER_SECOND
 """How long a provider may take to claim and release before we take the rest back by thaw."""
@@ -45,7 +45,7 @@ def settle_if_claimed(turn: Turn, escrow: SubmitterEscrow) -> None:
             continue
         _settle(turn, lease)
         job = turn.get(SubmitterJob, lease.job_hash)
-        if job is not None:
+        if job is not None and job.lease_id == lease.lease_id:
             paid = ("cost", str(int(line.cost)))
             note(turn, job, "settle", "paid on chain, the rest is free", paid, ("claimed", str(int(escrow.claimed))))
     fold_settled(turn, escrow.escrow_id)
@@ -146,7 +146,7 @@ def on_escrow_closed(turn: Turn, change: changes.EscrowClosed) -> None:
         if lease is not None and lease.status == "settling":
             _settle(turn, lease)
             job = turn.get(SubmitterJob, lease.job_hash)
-            if job is not None:
+            if job is not None and job.lease_id == lease.lease_id:
                 note(turn, job, "settle", "the rest of the escrow came back after the thaw")
     fold_settled(turn, escrow.escrow_id)
     escrow = turn.get(SubmitterEscrow, change.escrow_id) or escrow

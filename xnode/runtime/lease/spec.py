@@ -33,24 +33,31 @@ def check_spec(spec: WorkloadSpec) -> None:
     """Raises Permanent when no container can be made of it."""
     resources = spec.resources
     if resources.vcpu_milli < MIN_VCPU_MILLI:
-        raise Permanent(f"vcpu_milli is {resources.vcpu_milli}, less than the {MIN_VCPU_MILLI} that a container needs")
+        raise Permanent(
+            f"vcpu_milli is {resources.vcpu_milli}, less than the {MIN_VCPU_MILLI} that a container needs", code="job"
+        )
     if resources.memory_bytes < MIN_MEMORY_BYTES:
         raise Permanent(
-            f"memory_bytes is {resources.memory_bytes}, less than the {MIN_MEMORY_BYTES} that a container needs"
+            f"memory_bytes is {resources.memory_bytes}, less than the {MIN_MEMORY_BYTES} that a container needs",
+            code="job",
         )
     words = [*spec.command, *(text for pair in spec.env for text in pair)]
     if sum(len(word.encode()) for word in words) > MAX_ARGUMENT_BYTES:
         raise Permanent(
-            f"command and env are longer than {MAX_ARGUMENT_BYTES} bytes", hint="put the data into an input file"
+            f"command and env are longer than {MAX_ARGUMENT_BYTES} bytes",
+            hint="put the data into an input file",
+            code="job",
         )
     if any("\0" in word for word in words):
-        raise Permanent("command or env contains a zero byte")
+        raise Permanent("command or env contains a zero byte", code="job")
     for name, _ in spec.env:
         if not ENV_NAME.match(name):
-            raise Permanent(f"env: {name[:80]!r} is not a variable name")
+            raise Permanent(f"env: {name[:80]!r} is not a variable name", code="job")
     if len(spec.inputs) > MAX_INPUTS:
         raise Permanent(
-            f"{len(spec.inputs)} inputs are more than the {MAX_INPUTS} allowed", hint="put them into an archive"
+            f"{len(spec.inputs)} inputs are more than the {MAX_INPUTS} allowed",
+            hint="put them into an archive",
+            code="job",
         )
     for path, _ in spec.inputs:
         check_inside(path)
@@ -61,7 +68,7 @@ def check_inside(path: str) -> PurePosixPath:
     pure = PurePosixPath(path)
     odd = not path or "\0" in path or len(path.encode(errors="replace")) > MAX_PATH_BYTES
     if odd or pure.is_absolute() or ".." in pure.parts or pure == PurePosixPath("."):
-        raise Permanent(f"input path {path[:80]!r} is not a relative path below /work/in")
+        raise Permanent(f"input path {path[:80]!r} is not a relative path below /work/in", code="job")
     return pure
 
 

@@ -1,0 +1,30 @@
+"""Blame: whose doing it was that a lease ended, and so whether another provider is worth a try."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from xnode.node.lease import EndReason
+
+NEVER_RAN: frozenset[EndReason] = frozenset(
+    {"image_failed", "input_failed", "launch_failed", "workload_vanished", "thaw_started", "provider_lost"}
+)
+"""Before the workload ran these may be the provider's doing, or its host's or network's: another one may do better."""
+
+UNFUNDED: frozenset[EndReason] = frozenset({"escrow_unconfirmed"})
+"""Likewise, also when the workload ran for a moment: without an escrow nothing of it is paid."""
+
+FINAL: frozenset[EndReason] = frozenset(get_args(EndReason)) - NEVER_RAN - UNFUNDED
+"""The workload's own end, or the submitter's doing: another provider would only do the same again."""
+
+JOBS_OWN = frozenset({"job", "job_image"})
+"""The codes of a fault that lies in the job or its image wherever it runs: a command that is not there, wrong bytes under a
+digest. Adapters give it (`Permanent(..., code="job")`); a provider hands it on in its report."""
+
+
+def is_worth_another(reason: EndReason, code: str, has_run: bool) -> bool:
+    """True when the job may go to another provider after its lease ended for this reason. code: of the fault, "" when the
+    provider named none."""
+    if code in JOBS_OWN:
+        return False
+    return reason in UNFUNDED or (reason in NEVER_RAN and not has_run)
