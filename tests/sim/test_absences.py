@@ -152,9 +152,9 @@ def run_job(world: World, number: int, plan: list[Absence], **job: Any) -> Submi
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 1000), plan=absences(100, 1))
+@given(seed=st.integers(0, 1000), plan=absences(80, 20))
 def test_a_provider_that_was_away_ends_no_lease_as_unpaid(seed: int, plan: list[Absence]) -> None:
-    # Two minutes of silence count as lost, so this is as long as a provider can be away.
+    # Two minutes of silence count as lost: no single absence is as long, and in between it can be heard.
     assert run_job(make_default_market(seed), 1, plan).end_reason == "completed"
 
 
