@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -24,6 +25,8 @@ from xnode.runtime.podman.engine import PodmanEngine
 NAMESPACE = "test"
 MIB = 1 << 20
 SECOND_NS = 1_000_000_000
+NETWORK_BYTES = 100_000_000
+"""What a workload with network may move each way, unless a test says otherwise."""
 
 
 @dataclass
@@ -45,13 +48,18 @@ class Bench:
         seconds: int = 60,
         inputs: tuple[tuple[str, Path], ...] = (),
         network: bool = False,
+        **words: Any,
     ) -> WorkloadSpec:
-        """A workload that runs a shell script."""
+        """A workload that runs a shell script; words: more of the specification."""
         lease_id = Hash32(os.urandom(32))
         self.leases.append(lease_id)
         resources = Resources(vcpu, memory, disk)
         command = ("sh", "-c", script)
-        return WorkloadSpec(lease_id, self.image, command, (), inputs, resources, network, seconds * SECOND_NS)
+        least = {"network_bytes": NETWORK_BYTES if network else 0, "stop_grace_ns": SECOND_NS // 2}
+        limit_ns = seconds * SECOND_NS
+        return WorkloadSpec(
+            lease_id, self.image, command, (), inputs, resources, network, limit_ns, **{**least, **words}
+        )
 
     async def run(self, script: str, **options: object) -> tuple[WorkloadState, str]:
         """How a script ended, and all it printed."""
