@@ -92,6 +92,7 @@ def _walls(record: LeaseRecord, walls: Walls) -> tuple[str, ...]:
         f"--security-opt=mask={':'.join(walls.hidden)}",
         "--network=none",  # what a workload may reach is attached to its own namespace before it starts
         "--no-hosts",
+        f"--sysctl=net.ipv4.ping_group_range=0 {UID_RANGE - 1}",  # of its own namespace: ping is no privilege there
         "--http-proxy=false",
         "--ipc=private",
         "--pid=private",
