@@ -51,8 +51,9 @@ def _find_disks(root: Path) -> set[str]:
     """The folders of real disks, which lie below the devices that they are plugged into."""
     folders = set()
     for link in (root / "sys/block").glob("*"):
-        folder = link.resolve().parent
-        if folder.name == "block" and folder.is_relative_to(root / "sys/devices"):
+        disk = link.resolve()
+        folder = disk.parent if disk.parent.name == "block" else disk
+        if folder.is_relative_to(root / "sys/devices"):
             folders.add("/" + str(folder.relative_to(root)))
     return folders
 

@@ -89,7 +89,13 @@ def _walls(record: LeaseRecord, walls: Walls) -> tuple[str, ...]:
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
         f"--security-opt=seccomp={walls.seccomp}",
-        f"--security-opt=mask={':'.join(walls.hidden)}",
+        f"--security-opt=mask={':'.join(path for path in walls.hidden if ':' not in path)}",
+        # Addresses of buses have the colon that separates the others.
+        *(
+            f"--mount=type=tmpfs,destination={path},tmpfs-size=4k,notmpcopyup,ro=true"
+            for path in walls.hidden
+            if ":" in path
+        ),
         "--network=none",  # what a workload may reach is attached to its own namespace before it starts
         "--no-hosts",
         f"--sysctl=net.ipv4.ping_group_range=0 {UID_RANGE - 1}",  # of its own namespace: ping is no privilege there
