@@ -139,6 +139,7 @@ class ProviderEffects:
             state.out_of_memory,
             state.timed_out,
             vanished=state.status == "absent",
+            network_spent=state.network_spent,
         )
 
     @performs(effects.ReadUsage)

@@ -363,8 +363,14 @@ def on_workload_exited(turn: Turn, change: changes.WorkloadExited) -> None:
     if lease is None or next_status(lease.status, "exited") is None:
         return
     reason, detail = _end_reason_of(lease, change)
+    if change.network_spent:
+        detail = "; ".join(filter(None, (detail, _say_network_spent(lease))))
     counters = None if change.vanished else change.counters
     end_lease(turn, lease, reason, detail, change.exit_code, counters)
+
+
+def _say_network_spent(lease: ProviderLease) -> str:
+    return f"it used all of its {lease.job.network_bytes} bytes of network, and what came after was dropped"
 
 
 def _end_reason_of(lease: ProviderLease, change: changes.WorkloadExited) -> tuple[EndReason, str]:

@@ -7,6 +7,7 @@ import os
 import select
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import trio
@@ -39,6 +40,7 @@ class Workload:
         self._started_ns: int | None = None
         self._ending: Ending | None = None
         self._state: WorkloadState | None = None
+        self._saw_network = False
         self._pidfd: int | None = None
         self._poll: select.poll | None = None
         self._cpu: CpuCounter | None = None
@@ -81,7 +83,7 @@ class Workload:
 
         conmon kills it after its limit even while no caller waits; a caller that waits asks it to end, in time.
         """
-        while (state := self.look()).status == "running":
+        while self.look().status == "running":
             if not self.is_live():
                 await self.wait_ending()
                 continue
@@ -89,7 +91,16 @@ class Workload:
                 await self.end(at_limit=True)
             with trio.move_on_after(max(left_s, LOOKS.most_s)):
                 await self._wait_gone()
-        return state
+        return await self.look_closely()
+
+    async def look_closely(self) -> WorkloadState:
+        """As look(); of a workload that has exited also what takes a program to find out."""
+        state = self.look()
+        if state.status == "exited" and self._network is not None and not self._saw_network:
+            spent = await trio.to_thread.run_sync(self._network.is_spent)
+            self._saw_network = True
+            self._state = state = replace(state, network_spent=spent)
+        return self._state or state
 
     async def end(self, at_limit: bool = False) -> None:
         """Ask every process to end, give them the grace that was agreed, then kill what is left.

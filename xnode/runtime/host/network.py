@@ -8,6 +8,7 @@ IPv6; nothing can connect to it. The byte counts are those of our end of the lin
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address
@@ -30,6 +31,9 @@ RESOLVERS = ("9.9.9.9", "1.1.1.1")
 """The host's own resolver is usually at a private address, which a workload must not reach."""
 
 RESOLV_CONF = "".join(f"nameserver {address}\n" for address in RESOLVERS)
+
+SPENT = re.compile(r"quota over .* counter packets (\d+)")
+"""The rule of a quota, and how many packets it has dropped."""
 
 TOOL_DEADLINE_S = 30.0
 
@@ -85,6 +89,13 @@ route add default via {self._ours}
 END
 """
 
+    def is_spent(self) -> bool:
+        """True when the limit has dropped a packet; the rules stay until remove(). False when they are gone."""
+        try:
+            return has_dropped(_run("nft", "list", "table", "inet", self.name))
+        except Retryable:
+            return False
+
     def remove(self) -> None:
         """Take it all away; the link goes with the namespace."""
         if Path("/run/netns", self.name).exists():
@@ -111,6 +122,11 @@ END
             return 0, 0
 
 
+def has_dropped(rules: str) -> bool:
+    """True when a quota has dropped a packet, by the rules as nft prints them."""
+    return any(int(packets) for packets in SPENT.findall(rules))
+
+
 def make_network(uid_base: int, limit_bytes: int | None = None) -> LeaseNetwork:
     """The network of the lease with this user id range: both are numbered alike, so one claim serves for both."""
     return LeaseNetwork((uid_base - UID_FIRST) // UID_RANGE, limit_bytes)
@@ -120,7 +136,7 @@ def make_policy(link: str, address: IPv4Address, limit_bytes: int | None = None)
     """The nftables rules of one link. They come before (priority -10) those of others, and only ever drop: what the
     operator forbids stays forbidden. The quotas count what the rules before them let through, a flow's every packet;
     the kernel keeps them while no daemon runs."""
-    quota = "" if limit_bytes is None else f"quota over {limit_bytes} bytes drop"
+    quota = "" if limit_bytes is None else f"quota over {limit_bytes} bytes counter drop"
     return f"""table inet {link} {{}}
 delete table inet {link}
 table inet {link} {{

@@ -131,7 +131,7 @@ class PodmanEngine:
         state = workload.look()
         if state.status == "running" and not workload.is_live():
             await workload.wait_ending()
-        return workload.look()
+        return await workload.look_closely()
 
     async def wait(self, lease_id: Hash32) -> WorkloadState:
         await self._prepare()

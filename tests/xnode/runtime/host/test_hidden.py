@@ -6,7 +6,6 @@ from pathlib import Path
 
 from xnode.runtime.host.hidden import find_hidden
 
-
 LOOP = "devices/virtual/block/loop0"
 VIRTIO = "devices/pci0000:00/0000:00:02.0/virtio1/block/vda"
 NVME = "devices/pci0000:00/0000:00:03.0/nvme/nvme0/nvme0n1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ async def test_each_start_that_cannot_work_fails_in_one_try(bench: Bench, tmp_pa
         ({"WorkingDir": "/bin/sh"}, "is not a directory"),
     ],
 )
-async def test_image_that_cannot_start_is_told_why(bench: Bench, config: dict[str, str], reason: str) -> None:
+async def test_image_that_cannot_start_is_told_why(bench: Bench, config: dict[str, Any], reason: str) -> None:
     await bench.use_image(**config)
     with pytest.raises(Permanent, match=reason):
         await bench.engine.start(bench.spec("true"))

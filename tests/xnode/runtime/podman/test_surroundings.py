@@ -10,6 +10,7 @@ import pytest
 from tests.xnode.runtime.conftest import MIB, Bench
 from xnode.errors import Permanent
 from xnode.runtime.host.cgroup import read_cgroup_tree
+from xnode.runtime.lease.environment import has_ipv6
 
 pytestmark = pytest.mark.engine
 
@@ -31,7 +32,7 @@ async def test_localhost_and_the_own_host_name_lead_to_the_workload_itself(bench
     _, log = await bench.run(script)
     said = lines_of(log)
     assert said == {"localhost": "hello", "workload": "hello", "ping": "0 65535"}
-    assert ("::1 localhost" in log) == os.path.exists("/proc/net/if_inet6")
+    assert ("::1 localhost" in log) == has_ipv6()
     assert log.endswith("\n0\n"), "the host's resolvers are not the workload's"
 
 
@@ -101,23 +102,23 @@ async def test_memory_for_files_is_what_the_job_asks_for_else_half_of_its_memory
 @pytest.mark.parametrize("place", ["/dev/shm", "/tmp"])
 async def test_files_in_memory_are_charged_to_the_lease(bench: Bench, place: str) -> None:
     """Full folders of memory and the workload's own together end it, not the host's memory."""
-    words = {"shm_bytes": 48 * MIB, "tmp_bytes": 48 * MIB}
-    spec = bench.spec(f"head -c 40m /dev/zero > {place}/f; echo full; sleep 60", memory=64 * MIB, **words)
+    room = 48 * MIB
+    script = f"head -c 40m /dev/zero > {place}/f; echo full; sleep 60"
+    spec = bench.spec(script, memory=64 * MIB, shm_bytes=room, tmp_bytes=room)
     await bench.engine.start(spec)
     await bench.wait_line(spec.lease_id, "full")
     tree = read_cgroup_tree()
     usage = tree.mount_of("memory") / "xnode" / bench.engine.scope / spec.lease_id.hex()
     name = "memory.current" if tree.version == 2 else "memory.usage_in_bytes"
     assert 40 * MIB <= int((usage / name).read_text()) <= 64 * MIB
-    state, _ = await bench.run(
-        "head -c 40m /dev/zero > /dev/shm/f; head -c 40m /dev/zero > /tmp/f; echo over", memory=64 * MIB, **words
-    )
+    script = "head -c 40m /dev/zero > /dev/shm/f; head -c 40m /dev/zero > /tmp/f; echo over"
+    state, _ = await bench.run(script, memory=64 * MIB, shm_bytes=room, tmp_bytes=room)
     assert state.out_of_memory
 
 
 async def test_share_of_the_cpus_is_said_inside(bench: Bench) -> None:
     script = """
-        cat /sys/fs/cgroup/cpu.max 2>/dev/null || echo $(cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us)
+        cd /sys/fs/cgroup; cat cpu.max 2>/dev/null || echo $(cat cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us)
         echo $OMP_NUM_THREADS $OPENBLAS_NUM_THREADS $MKL_NUM_THREADS $NUMEXPR_NUM_THREADS $GOMAXPROCS $RAYON_NUM_THREADS"""
     _, log = await bench.run(script, vcpu=500)
     assert log == "50000 100000\n1 1 1 1 1 1\n"
@@ -136,7 +137,8 @@ async def test_no_two_leases_are_kept_to_one_cpu(bench: Bench) -> None:
     """Whole shares get CPUs of their own while there are any; the others go anywhere."""
     script = "grep Cpus_allowed_list /proc/self/status; sleep 60"
     specs = [bench.spec(script) for _ in range(len(os.sched_getaffinity(0)) + 1)]
-    kept, free = [], []
+    kept: list[str] = []
+    free: list[str] = []
     for spec in specs:
         await bench.engine.start(spec)
         words = (await bench.wait_line(spec.lease_id, "\n")).split()[1]

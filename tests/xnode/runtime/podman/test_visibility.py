@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 from pathlib import Path
@@ -12,6 +11,10 @@ import pytest
 from tests.xnode.runtime.conftest import Bench
 
 pytestmark = pytest.mark.engine
+
+DISKS = tuple(sorted(path.name for path in Path("/sys/block").iterdir()))
+RESOLVERS = tuple(line for line in Path("/etc/resolv.conf").read_text().splitlines() if line.startswith("nameserver"))
+"""What this host has, and no workload is to see."""
 
 
 async def run_beside_another(bench: Bench, script: str) -> str:
@@ -25,15 +28,16 @@ async def run_beside_another(bench: Bench, script: str) -> str:
 
 
 async def test_disks_of_the_others_are_not_to_be_found(bench: Bench) -> None:
-    disks = sorted(os.listdir("/sys/block"))
-    assert any(name.startswith("loop") for name in disks), "this test needs a host with loop devices"
-    script = "find /sys /proc -xdev -name 'loop[0-9]*' 2>/dev/null; for f in diskstats partitions swaps locks; do cat /proc/$f; done"
+    assert any(name.startswith("loop") for name in DISKS), "this test needs a host with loop devices"
+    script = """
+        find /sys /proc -xdev -name 'loop[0-9]*' 2>/dev/null
+        for f in diskstats partitions swaps locks; do cat /proc/$f; done"""
     log = await run_beside_another(bench, script)
     assert log == ""
 
 
 async def test_real_disks_of_the_host_are_not_to_be_found(bench: Bench) -> None:
-    disks = [name for name in os.listdir("/sys/block") if not name.startswith(("loop", "ram", "zram", "dm-"))]
+    disks = [name for name in DISKS if not name.startswith(("loop", "ram", "zram", "dm-"))]
     names = " -o ".join(f"-name {name}" for name in disks) or "-name no-disk"
     log = await run_beside_another(bench, f"find /sys /proc/fs \\( {names} \\) 2>/dev/null")
     assert log == ""
@@ -55,8 +59,7 @@ async def test_host_is_not_named(bench: Bench) -> None:
     )
     log = await run_beside_another(bench, script)
     assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", log)
-    servers = [line for line in Path("/etc/resolv.conf").read_text().splitlines() if line.startswith("nameserver")]
-    assert not any(line in log for line in servers)
+    assert not any(line in log for line in RESOLVERS)
     assert all(int(word) < 100 for word in log.split() if word.isdigit())
 
 
