@@ -29,8 +29,9 @@ SAME_FAILURES_MAX = 3
 
 HINTS = (
     ("not found", "check the command, and that the image has it"),
-    ("permission denied", "make the file executable (chmod +x), and readable for the image's user"),
-    ("operation not permitted", "name a program, not a folder"),
+    ("executable: permission denied", "make the file executable (chmod +x), and readable for the image's user"),
+    ('": permission denied', "make the file executable (chmod +x), and readable for the image's user"),
+    ("executable: operation not permitted", "name a program, not a folder"),
     ("workdir", "create the folder in the image, or set another WORKDIR"),
     ("unable to find user", "add the user to the image's /etc/passwd, or set USER to a number"),
     ("unable to find group", "add the group to the image's /etc/group, or set USER to a number"),
