@@ -140,6 +140,7 @@ class ProviderEffects:
             state.timed_out,
             vanished=state.status == "absent",
             network_spent=state.network_spent,
+            fault=state.fault,
         )
 
     @performs(effects.ReadUsage)

@@ -43,7 +43,8 @@ class WorkloadSpec:
 class WorkloadState:
     """What the engine knows of a lease's workload. Times are nanoseconds UTC, None until they have happened.
 
-    network_spent: it tried to move more over the network than was agreed, and what was more was dropped.
+    network_spent: it tried to move more over the network than was agreed, and what was more was dropped; fault: why its
+    program could not be run at all, "" when it was.
     """
 
     status: WorkloadStatus
@@ -53,6 +54,7 @@ class WorkloadState:
     out_of_memory: bool = False
     timed_out: bool = False
     network_spent: bool = False
+    fault: str = ""
 
 
 class Engine(Protocol):

@@ -351,6 +351,7 @@ def test_only_the_leases_submitter_is_answered(ask: type[changes.LeaseAsked | ch
         ({"timed_out": True, "exit_code": None}, None, "time_limit"),
         ({"exit_code": 137}, "unpaid", "unpaid"),
         ({"vanished": True, "exit_code": None}, None, "workload_vanished"),
+        ({"exit_code": 1, "fault": "exec `/x`: Exec format error"}, None, "launch_failed"),
     ],
 )
 def test_the_end_has_its_reason(fields: dict[str, Any], stop_reason: Any, reason: str) -> None:

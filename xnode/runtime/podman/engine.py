@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -38,7 +39,7 @@ from xnode.runtime.lease.spec import WORKLOAD_UID, check_spec, make_limits
 from xnode.runtime.lease.stored_image import StoredImage, choose_signal
 from xnode.runtime.podman import lockdown
 from xnode.runtime.podman.command import LONG_S, Places, Podman
-from xnode.runtime.podman.failure import clean_reason, make_failure
+from xnode.runtime.podman.failure import clean_reason, make_failure, read_exec_fault
 from xnode.runtime.podman.image_store import ImageStore
 
 ABSENT = WorkloadState("absent")
@@ -131,7 +132,11 @@ class PodmanEngine:
         state = workload.look()
         if state.status == "running" and not workload.is_live():
             await workload.wait_ending()
-        return await workload.look_closely()
+        state = await workload.look_closely()
+        if state.exit_code:
+            # A program that its kernel will not run is found out only after the start.
+            state = replace(state, fault=await trio.to_thread.run_sync(read_exec_fault, workload.folder.log))
+        return state
 
     async def wait(self, lease_id: Hash32) -> WorkloadState:
         await self._prepare()

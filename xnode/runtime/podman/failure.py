@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from xnode.errors import Permanent, Retryable
+from xnode.runtime.conmon.logs import parse_records
 from xnode.runtime.host.program import last_line
 
 TRANSIENT = (
@@ -38,6 +40,12 @@ HINTS = (
     ("cdi devices", "the provider must run `nvidia-ctk cdi generate`"),
 )
 
+MAX_FAULT_BYTES = 4_096
+"""The most that a runtime's one line has; a longer log is a workload's."""
+
+EXEC_FAULT = re.compile(r'(?:\{"msg":")?(exec (?:container process|/)[^"\n]*: [^"\n]*)(?:","level":"error"[^\n]*)?')
+"""What crun and runc write: {"msg":"exec container process `/x`: Exec format error","level":"error",...}."""
+
 NOISE = re.compile(r"^Error: |^(?:xnode|crun|runc): |: OCI (?:runtime|permission|not found)\b.*$")
 """What podman puts around the reason."""
 
@@ -63,3 +71,17 @@ def clean_reason(stderr: bytes) -> str:
     while (shorter := NOISE.sub("", reason)) != reason:
         reason = shorter
     return reason
+
+
+def read_exec_fault(log: Path) -> str:
+    """Why the OCI runtime could not run the program of a container that it had started already, "" when it could.
+
+    It says so as the first and only line of the workload's own log, in words of its own.
+    """
+    try:
+        with log.open("rb") as file:
+            text = parse_records(file.read(MAX_FAULT_BYTES))[0].decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+    found = EXEC_FAULT.fullmatch(text)
+    return found[1] if found else ""

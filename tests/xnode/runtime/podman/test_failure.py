@@ -97,3 +97,33 @@ async def test_image_that_cannot_start_is_told_why(bench: Bench, config: dict[st
     await bench.use_image(**config)
     with pytest.raises(Permanent, match=reason):
         await bench.engine.start(bench.spec("true"))
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("not a program", "exec container process `/srv/run`: Exec format error"),
+        (
+            "#!/no/such/shell\n",
+            "exec container process (missing dynamic library?) `/srv/run`: No such file or directory",
+        ),
+    ],
+)
+async def test_program_that_the_kernel_will_not_run_is_told_with_the_end(
+    bench: Bench, content: str, reason: str
+) -> None:
+    await bench.use_image({"srv/run": content})
+    spec = replace(bench.spec("true"), command=("/srv/run",))
+    await bench.engine.start(spec)
+    await bench.engine.wait(spec.lease_id)
+    state = await bench.engine.inspect(spec.lease_id)
+    assert state.exit_code and state.fault == reason
+
+
+@pytest.mark.engine
+async def test_exit_of_a_program_that_ran_is_no_fault_of_its_start(bench: Bench) -> None:
+    spec = bench.spec("echo 'sh: nosuch: not found'; exit 127")
+    await bench.engine.start(spec)
+    await bench.engine.wait(spec.lease_id)
+    assert (await bench.engine.inspect(spec.lease_id)).fault == ""
