@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import trio
 
 from metering.usage import Counters
@@ -107,7 +108,7 @@ class Workload:
 
         Asked twice, also after our own death, it is one grace. What a workload uses of it beyond its limit is not billed.
         """
-        counters = await self.read_counters() if at_limit else None
+        counters = await self._count_at_limit() if at_limit else None
         grace_ns = self.record.stop_grace_ns
         note = self.folder.read_stop()
         if note is None:
@@ -120,6 +121,10 @@ class Workload:
         with trio.move_on_after(max(0, left_ns) / 1e9):
             await self._wait_gone()
         self.cgroup.kill()
+
+    async def _count_at_limit(self) -> Counters:
+        """What it has used now that its limit is reached: the clock of files may be some milliseconds behind ours."""
+        return msgspec.structs.replace(await self.read_counters(), running_ns=self.record.duration_limit_ns)
 
     def _can_hear(self) -> bool:
         """False when the first process is alone and has not asked for the signal: the kernel then keeps it from the
