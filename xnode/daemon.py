@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import structlog
 import trio
@@ -62,7 +63,7 @@ from xnode.peers.publish import OfferPublisher, keep_found
 from xnode.peers.serve import PeerService
 from xnode.ports.net import RpcHandler, RpcRefused
 from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff
-from xnode.runtime.host.gpus import make_device_names
+from xnode.runtime.host.gpus import Survey, read_nvml, survey_gpus
 from xnode.runtime.host.hardware import probe_hardware
 from xnode.runtime.podman.engine import PodmanEngine
 from xnode.store.database import migrate_apart, open_database
@@ -165,8 +166,10 @@ class _Daemon:
     async def run(self) -> None:
         config = self._config
         ground = await self._lay_ground()
-        profile = await trio.to_thread.run_sync(probe_hardware, config.node.data_dir) if config.provider else None
-        engine = self._make_engine(config.provider, profile) if config.provider and profile else None
+        profile = engine = None
+        if config.provider is not None:
+            profile, survey = await trio.to_thread.run_sync(_look_at_host, config.node.data_dir)
+            engine = self._make_engine(config.provider, survey)
         async with AsyncExitStack() as stack:
             url = config.chain.rpc_url
             chain = await stack.enter_async_context(
@@ -219,9 +222,11 @@ class _Daemon:
         database = await trio.to_thread.run_sync(open_database, config.node.database_url)
         return _Ground(manifest, key, NodeSigner(key, manifest.domain), database, SystemClock())
 
-    def _make_engine(self, provider: ProviderConfig, profile: HardwareProfile) -> PodmanEngine:
+    def _make_engine(self, provider: ProviderConfig, survey: Survey) -> PodmanEngine:
         data = self._config.node.data_dir
-        devices = make_device_names(profile.gpus)[: provider.share.gpus]
+        for fault in survey.faults:
+            log.warning("GPU cannot be lent", reason=fault)
+        devices = survey.devices[: provider.share.gpus]
         return PodmanEngine((data / "engine").absolute(), self._config.home.namespace, provider.oci_runtime, devices)
 
     # ----------------------------------------------------------------------------------------------------------- checks
@@ -442,3 +447,9 @@ class _Daemon:
         if not self._checks["chain"].is_set():
             await self._keep_checking("chain", partial(self._check_contracts, chain), CHECK_RETRY)
         await watch.run()
+
+
+def _look_at_host(data: Path) -> tuple[HardwareProfile, Survey]:
+    """The hardware and the GPUs of it that can be lent; NVIDIA's driver is asked once, which may take it seconds."""
+    nvidia = read_nvml()
+    return probe_hardware(data, read_nvidia=lambda: nvidia), survey_gpus(read_nvidia=lambda: nvidia)

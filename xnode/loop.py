@@ -258,13 +258,12 @@ class Loop:
     async def _do(self, pending: _Pending) -> Change | None:
         """The change that reports how it went; None when a newer effect has taken this one's place."""
         effect = pending.effect
-        name = type(effect).__name__
+        name, failure = type(effect).__name__, ""
         outage = Outage(f"effect {name}", id=effect.id)
         for pause_s in RETRY.pauses():
             if self._pending[effect.id] is not pending:
                 return None
             reach(f"before_effect:{name}")
-            failure = "not done in time"
             try:
                 with trio.move_on_after(self._time_left(pending)):
                     change = await self._perform(effect)
@@ -280,7 +279,8 @@ class Loop:
                 log.exception("an effect hit a bug", effect=name, id=effect.id)
                 failure = f"internal error: {type(error).__name__}"
             if self._time_left(pending) <= 0:
-                return EffectFailed(effect, "deadline", failure)
+                # The last try was cut off or never made: why the one before it failed says more.
+                return EffectFailed(effect, "deadline", failure or "not done in time")
             outage.failed(failure)
             await trio.sleep(min(pause_s, self._time_left(pending)))
         raise AssertionError("pauses have no end")

@@ -35,6 +35,7 @@ class Behaviour:
     pull_ns: int = NANOS_PER_SECOND
     image_is_missing: bool = False
     start_fails: bool = False
+    stop_ns: int = STOP_NS
 
 
 @dataclass(slots=True)
@@ -160,8 +161,8 @@ class Containers:
         return self.look(lease_id)
 
     async def stop(self, lease_id: Hash32) -> WorkloadState:
-        await self.clockwork.sleep(STOP_NS)
         workload = self.workloads.get(lease_id)
+        await self.clockwork.sleep(workload.behaviour.stop_ns if workload else STOP_NS)
         if workload is not None:
             self._end(workload, MEMORY_HIT_EXIT_CODE)
         return self.look(lease_id)

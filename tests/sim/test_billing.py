@@ -174,8 +174,23 @@ def test_a_provider_that_goes_on_after_our_stop_is_not_paid_for_it() -> None:
     lease = next(iter(world.leases(0)))
     assert lease.refusal.code == "receipt_running_ns"
     assert lease.stop_asked_at_ns is not None
-    assert lease.last.running_ns <= lease.stop_asked_at_ns + 61 * SECOND - lease.requested_at_ns
+    assert lease.last.running_ns <= lease.stop_asked_at_ns + 71 * SECOND - lease.requested_at_ns
     world.run_until_settled()
+
+
+def test_a_grace_after_our_stop_is_paid_like_any_other_time() -> None:
+    """However long the grace that the job itself asked for, silent as the provider is in it."""
+    world = make_world()
+    grace_ns = 110 * SECOND
+    behaviour = Behaviour(run_ns=600 * SECOND, stop_ns=grace_ns)
+    job_hash = world.submit(behaviour=behaviour, stop_grace_ns=grace_ns)
+    world.run_for(15)
+    world.stop(job_hash)
+    world.run_until_settled()
+    assert world.job(job_hash).end_reason == "stopped_by_submitter"
+    assert {one.end_reason for one in world.leases(1)} == {"stopped_by_submitter"}
+    lease = next(iter(world.leases(0)))
+    assert lease.last.final and lease.last.running_ns > 110 * SECOND
 
 
 async def ignore_stop(_caller: object, body: bytes) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 
 from xnode.errors import Permanent
 from xnode.extras import EXTRAS, require_module
-from xnode.runtime.host.gpus import read_nvml
+from xnode.runtime.host.gpus import Survey, read_nvml
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("metering", "scheduler", "xnode")
@@ -78,7 +78,7 @@ def test_nvidia_gpus_without_their_library_are_not_passed_over_in_silence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("xnode.extras.find_spec", lambda _name: None)
-    assert read_nvml(tmp_path / "no driver") == ()
+    assert read_nvml(tmp_path / "no driver") == Survey()
     with pytest.raises(Permanent, match=r"xnode\[nvidia\]"):
         read_nvml(tmp_path)
 

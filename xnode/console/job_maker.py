@@ -119,6 +119,11 @@ class JobMaker:
             min_stake=Amount(min_stake),
             min_availability_ppm=jobfile.min_availability_ppm,
             prepay_ns=jobfile.prepay_ns,
+            args=jobfile.args,
+            shm_bytes=jobfile.shm_bytes,
+            tmp_bytes=jobfile.tmp_bytes,
+            stop_signal=jobfile.stop.signal,
+            stop_grace_ns=jobfile.stop.grace_ns,
         )
 
 

@@ -140,6 +140,8 @@ class ProviderEffects:
             state.out_of_memory,
             state.timed_out,
             vanished=state.status == "absent",
+            network_spent=state.network_spent,
+            fault=state.fault,
         )
 
     @performs(effects.ReadUsage)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from scheduler.job import MAX_INPUTS, MAX_NAME_CHARS
+from scheduler.job import MAX_INPUTS, MAX_NAME_CHARS, STOP_SIGNALS
 from xnode.jobfile.fields import Form, make_list_reader, make_reader, make_word_reader, one_or_list
 from xnode.jobfile.values import (
     ASSET_PATTERN,
+    GRACE_PATTERN,
+    HALF,
     IMAGE_PATTERN,
     MAX_GPUS,
     MODEL_PATTERN,
     NETWORK_PATTERN,
     REGION_PATTERN,
+    SIGNAL_PATTERN,
     read_count,
+    read_grace_ns,
     read_image,
     read_input_path,
     read_local_path,
     read_name,
     read_network,
+    read_room,
 )
 from xnode.text.quantity import (
     DURATION_PATTERN,
@@ -53,6 +58,13 @@ GPU_MODEL = Form(
 )
 VCPUS = Form(make_reader(read_milli), {"anyOf": [{"type": "number", "minimum": 0}, _NUMBER_TEXT]}, "number")
 SIZE = Form(make_reader(read_size), _SIZE, "size")
+ROOM = Form(make_reader(read_room), {"anyOf": [_SIZE, {"const": HALF}]}, f"size, or {HALF}")
+SIGNAL = Form(
+    make_word_reader(SIGNAL_PATTERN, f"one of {', '.join(filter(None, STOP_SIGNALS))}"),
+    {"type": "string", "pattern": SIGNAL_PATTERN},
+    "signal",
+)
+GRACE = Form(make_reader(read_grace_ns), {"type": "string", "pattern": GRACE_PATTERN}, "time")
 DURATION = Form(make_reader(read_duration_ns), {"type": "string", "pattern": DURATION_PATTERN}, "time")
 NETWORK = Form(
     make_reader(read_network),

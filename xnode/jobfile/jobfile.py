@@ -9,6 +9,7 @@ import msgspec
 from metering.resources import Resources
 from metering.tariff import Tariff
 from metering.units import BYTES_PER_GIB, U128_MAX, Amount
+from scheduler.job import DEFAULT_GRACE_NS
 from xnode.text.quantity import Money
 
 STAKE_ASSET = "OPENX"
@@ -44,6 +45,21 @@ class OutputTarget(msgspec.Struct, frozen=True):
     only: tuple[str, ...] = ()
 
 
+class ResourceShare(msgspec.Struct, frozen=True):
+    """What a job gets of a host, and how much of its memory may be files in /dev/shm and /tmp (0: half of it each)."""
+
+    resources: Resources = DEFAULT_RESOURCES
+    shm_bytes: int = 0
+    tmp_bytes: int = 0
+
+
+class StopOrder(msgspec.Struct, frozen=True):
+    """How a job is asked to end: the signal ("": what its image says), and the time from it to the kill."""
+
+    signal: str = ""
+    grace_ns: int = DEFAULT_GRACE_NS
+
+
 class JobFile(msgspec.Struct, frozen=True):
     """A checked job file. asset: a symbol or 0x address; bid: price name and price (None: any price);
     outputs: None when the submitter asks for none."""
@@ -65,6 +81,10 @@ class JobFile(msgspec.Struct, frozen=True):
     min_stake: Money
     min_availability_ppm: int
     prepay_ns: int
+    args: tuple[str, ...] = ()
+    shm_bytes: int = 0
+    tmp_bytes: int = 0
+    stop: StopOrder = StopOrder()
 
 
 def bid_of(jobfile: JobFile, decimals: int) -> Tariff | None:

@@ -19,6 +19,8 @@ from xnode.jobfile.maps import (
     OUTPUTS,
     RESOURCE_KEYS,
     RESOURCES,
+    STOP,
+    STOP_KEYS,
 )
 
 JOB_KEYS = {
@@ -43,6 +45,13 @@ JOB_KEYS = {
         default="the image's own",
         limits=f"at most {MAX_WORDS} words and {MAX_WORDS_BYTES} bytes",
         example='[sh, -c, "echo $GREETING > /work/out/greeting.txt"]',
+    ),
+    "args": Key(
+        COMMAND,
+        "Words after the image's own entrypoint, in place of the image's own words there. With a `command`, they follow it.",
+        default="the image's own, none with a `command`",
+        limits=f"at most {MAX_WORDS} words and {MAX_WORDS_BYTES} bytes",
+        example="[--epochs, 3]",
     ),
     "env": Key(
         ENV,
@@ -81,9 +90,17 @@ JOB_KEYS = {
         example="10m",
         required=True,
     ),
+    "stop": Key(
+        STOP,
+        "How the job is asked to end when its time or money is over, or when it is stopped. The grace after the time limit "
+        "costs nothing.",
+        default="the defaults of the keys below",
+        example="{signal: SIGINT, grace: 60s}",
+        keys=STOP_KEYS,
+    ),
     "network": Key(
         NETWORK,
-        "Access to the internet, and how many bytes it is good for each way; `true` is 1GB.",
+        "Access to the internet, and how many bytes it is good for each way; `true` is 1GB. What is more is dropped.",
         default="false",
         example="10GB",
     ),

@@ -6,7 +6,8 @@ import re
 
 from metering.resources import Resources
 from metering.tariff import Tariff
-from scheduler.job import MAX_INPUTS, MAX_TEXT_BYTES, MAX_WORDS
+from metering.units import NANOS_PER_SECOND
+from scheduler.job import DEFAULT_GRACE_NS, MAX_GRACE_NS, MAX_INPUTS, MAX_TEXT_BYTES, MAX_WORDS, STOP_SIGNALS
 from xnode.jobfile.fields import (
     Form,
     Key,
@@ -19,9 +20,21 @@ from xnode.jobfile.fields import (
     read_keys,
     read_text,
 )
-from xnode.jobfile.forms import COUNT, GPU_MODEL, INPUT_PATH, LOCAL_PATH, MONEY, PATTERNS, SIZE, VCPUS
-from xnode.jobfile.jobfile import DEFAULT_RESOURCES, InputSource, OutputTarget
-from xnode.jobfile.values import MAX_GPUS, VARIABLE_PATTERN, read_words
+from xnode.jobfile.forms import (
+    COUNT,
+    GPU_MODEL,
+    GRACE,
+    INPUT_PATH,
+    LOCAL_PATH,
+    MONEY,
+    PATTERNS,
+    ROOM,
+    SIGNAL,
+    SIZE,
+    VCPUS,
+)
+from xnode.jobfile.jobfile import DEFAULT_RESOURCES, InputSource, OutputTarget, ResourceShare, StopOrder
+from xnode.jobfile.values import HALF, MAX_GPUS, VARIABLE_PATTERN, read_words
 from xnode.jobfile.yaml_tree import Listing, Node, Scalar
 from xnode.text.quantity import Money
 
@@ -231,6 +244,20 @@ RESOURCE_KEYS = {
         default="1GiB",
         example="1GiB",
     ),
+    "shm": Key(
+        ROOM,
+        "Room for files in `/dev/shm`, which are memory of the job: PyTorch's data loaders pass their batches there.",
+        default=HALF,
+        limits="at most the memory",
+        example="256MiB",
+    ),
+    "tmp": Key(
+        ROOM,
+        "Room for files in `/tmp`, which are memory of the job too; `/var/tmp` lies on its disk.",
+        default=HALF,
+        limits="at most the memory",
+        example="64MiB",
+    ),
     "gpus": Key(
         GPUS,
         "GPUs: how many, or how many of which model.",
@@ -242,7 +269,7 @@ RESOURCE_KEYS = {
 }
 
 
-def _read_resources(reading: Reading, node: Node, path: str) -> Resources | None:
+def _read_resources(reading: Reading, node: Node, path: str) -> ResourceShare | None:
     values = read_keys(reading, node, path, RESOURCE_KEYS)
     if None in values.values():
         return None
@@ -257,10 +284,45 @@ def _read_resources(reading: Reading, node: Node, path: str) -> Resources | None
     if not resources.vcpu_milli or not resources.memory_bytes:
         reading.note(node.line, path, "a job needs some vcpus and some memory")
         return None
-    return resources
+    room = {name: values.get(name, 0) for name in ("shm", "tmp")}
+    for name, size in room.items():
+        if size > resources.memory_bytes:
+            here = join_path(path, name)
+            reading.note(reading.lines[here], here, "larger than the memory, which it is part of", "raise memory")
+    return ResourceShare(resources, room["shm"], room["tmp"])
 
 
 RESOURCES = Form(_read_resources, make_object_schema(RESOURCE_KEYS), "map")
+
+
+# ---------------------------------------------------------------------------------------------------------------- stop
+
+STOP_KEYS = {
+    "signal": Key(
+        SIGNAL,
+        "What asks the job to end; every process of it gets it.",
+        default="the image's own, else SIGTERM",
+        limits=", ".join(f"`{name}`" for name in STOP_SIGNALS if name),
+        example="SIGINT",
+    ),
+    "grace": Key(
+        GRACE,
+        "How long it may take from then on, before it is killed. `0s`: it is killed at once.",
+        default="10s",
+        limits=f"0s to {MAX_GRACE_NS // NANOS_PER_SECOND}s",
+        example="60s",
+    ),
+}
+
+
+def _read_stop(reading: Reading, node: Node, path: str) -> StopOrder | None:
+    values = read_keys(reading, node, path, STOP_KEYS)
+    if None in values.values():
+        return None
+    return StopOrder(values.get("signal", ""), values.get("grace", DEFAULT_GRACE_NS))
+
+
+STOP = Form(_read_stop, make_object_schema(STOP_KEYS), "map")
 
 
 # ----------------------------------------------------------------------------------------------------------------- bid

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from xnode.jobfile.fields import Reading, read_keys
-from xnode.jobfile.jobfile import DEFAULT_NAME, DEFAULT_RESOURCES, STAKE_ASSET, JobFile
+from xnode.jobfile.jobfile import DEFAULT_NAME, STAKE_ASSET, JobFile, ResourceShare, StopOrder
 from xnode.jobfile.keys import JOB_KEYS
 from xnode.jobfile.yaml_tree import MAX_PROBLEMS, PageError, Problem, read_page
 from xnode.text.quantity import Money
@@ -38,6 +38,7 @@ def _jobfile_of(reading: Reading, values: dict[str, Any]) -> JobFile | None:
     if reading.problems:
         return None
     network_bytes = values.get("network", 0)
+    share = values.get("resources", ResourceShare())
     return JobFile(
         name=values.get("name", DEFAULT_NAME),
         image=values["image"],
@@ -45,7 +46,7 @@ def _jobfile_of(reading: Reading, values: dict[str, Any]) -> JobFile | None:
         env=values.get("env", ()),
         inputs=values.get("inputs", ()),
         outputs=values.get("outputs"),
-        resources=values.get("resources", DEFAULT_RESOURCES),
+        resources=share.resources,
         duration_limit_ns=values["time_limit"],
         network=network_bytes > 0,
         network_bytes=network_bytes,
@@ -56,6 +57,10 @@ def _jobfile_of(reading: Reading, values: dict[str, Any]) -> JobFile | None:
         min_stake=values.get("min_stake", Money(0, 0)),
         min_availability_ppm=values.get("min_availability", 0),
         prepay_ns=values.get("prepay", 0),
+        args=values.get("args", ()),
+        shm_bytes=share.shm_bytes,
+        tmp_bytes=share.tmp_bytes,
+        stop=values.get("stop", StopOrder()),
     )
 
 

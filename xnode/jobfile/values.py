@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import shlex
 
-from metering.units import BYTES_PER_GB
-from scheduler.job import MAX_NAME_CHARS, check_path
+from metering.units import BYTES_PER_GB, NANOS_PER_SECOND
+from scheduler.job import MAX_GRACE_NS, MAX_NAME_CHARS, STOP_SIGNALS, check_path
 from xnode.errors import InvalidValue
 from xnode.jobfile.jobfile import ImageSource
-from xnode.text.quantity import read_size
+from xnode.text.quantity import read_duration_ns, read_size
 
 DEFAULT_NETWORK_BYTES = BYTES_PER_GB
 """`network: true` without a size: enough to fetch packages, not enough to surprise."""
 
 MAX_GPUS = 1_024
 """Of one job, which runs on one host."""
+
+HALF = "half"
+"""Of the memory: the default of each folder whose files are memory."""
 
 _YES = tuple(form for word in ("true", "yes", "on") for form in (word, word.capitalize(), word.upper()))
 _NO = tuple(form for word in ("false", "no", "off") for form in (word, word.capitalize(), word.upper()))
@@ -25,6 +28,8 @@ IMAGE_PATTERN = r"^(?:sha256:[0-9a-f]{64}|oci:[^\x00-\x1f\x7f]+|[a-z0-9][\x21-\x
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 ASSET_PATTERN = r"^(?:0x[0-9a-fA-F]{40}|[A-Za-z][A-Za-z0-9]{0,15})$"
 REGION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+SIGNAL_PATTERN = f"^(?:{'|'.join(filter(None, STOP_SIGNALS))})$"
+GRACE_PATTERN = r"^(?=.)(?:[0-9]{1,9}m)?(?:[0-9]{1,9}s)?$"
 MODEL_PATTERN = r"^[\x20-\x7e]{0,64}$"
 
 
@@ -80,6 +85,24 @@ def read_count(text: str) -> int:
     if not re.fullmatch("0|[1-9][0-9]{0,3}", text) or int(text) > MAX_GPUS:
         raise InvalidValue(f"{text[:40]!a} is not a whole number from 0 to {MAX_GPUS}")
     return int(text)
+
+
+def read_room(text: str) -> int:
+    """Bytes of files in memory; 0 for half of it."""
+    if text == HALF:
+        return 0
+    size = read_size(text)
+    if not size:
+        raise InvalidValue("no room at all", f'write a size such as "64MiB", or {HALF}')
+    return size
+
+
+def read_grace_ns(text: str) -> int:
+    """Nanoseconds from the signal to the kill; none is a grace too."""
+    grace_ns = 0 if re.fullmatch("0+s", text) else read_duration_ns(text)
+    if grace_ns > MAX_GRACE_NS:
+        raise InvalidValue(f"{text[:40]!a} is longer than {MAX_GRACE_NS // NANOS_PER_SECOND}s")
+    return grace_ns
 
 
 def read_network(text: str) -> int:

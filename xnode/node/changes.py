@@ -142,7 +142,8 @@ class UsageRead(msgspec.Struct, frozen=True, tag=True):
 
 
 class WorkloadExited(msgspec.Struct, frozen=True, tag=True):
-    """The workload is over; its last counters. vanished: how it ended is not known."""
+    """The workload is over; its last counters. vanished: how it ended is not known; network_spent: what it tried to move
+    beyond the agreed bytes was dropped; fault: why its program could not be run at all."""
 
     lease_id: Hash32
     counters: Counters
@@ -150,6 +151,8 @@ class WorkloadExited(msgspec.Struct, frozen=True, tag=True):
     out_of_memory: bool
     timed_out: bool
     vanished: bool = False
+    network_spent: bool = False
+    fault: str = ""
 
 
 class VoucherReceived(msgspec.Struct, frozen=True, tag=True):

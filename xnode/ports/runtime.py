@@ -41,7 +41,11 @@ class WorkloadSpec:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadState:
-    """What the engine knows of a lease's workload. Times are nanoseconds UTC, None until they have happened."""
+    """What the engine knows of a lease's workload. Times are nanoseconds UTC, None until they have happened.
+
+    network_spent: it tried to move more over the network than was agreed, and what was more was dropped; fault: why its
+    program could not be run at all, "" when it was.
+    """
 
     status: WorkloadStatus
     started_at_ns: int | None = None
@@ -49,6 +53,8 @@ class WorkloadState:
     exit_code: int | None = None
     out_of_memory: bool = False
     timed_out: bool = False
+    network_spent: bool = False
+    fault: str = ""
 
 
 class Engine(Protocol):

@@ -17,9 +17,9 @@ import xnode
 from metering.resources import Resources
 from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_SECOND, U128_MAX
 from xnode.jobfile.fields import Key
-from xnode.jobfile.jobfile import ImageSource, InputSource, JobFile, OutputTarget, bid_of
+from xnode.jobfile.jobfile import ImageSource, InputSource, JobFile, OutputTarget, StopOrder, bid_of
 from xnode.jobfile.keys import JOB_KEYS, make_schema
-from xnode.jobfile.maps import BID_KEYS, GPU_KEYS, INPUT_KEYS, OUTPUT_KEYS, RESOURCE_KEYS
+from xnode.jobfile.maps import BID_KEYS, GPU_KEYS, INPUT_KEYS, OUTPUT_KEYS, RESOURCE_KEYS, STOP_KEYS
 from xnode.jobfile.read import make_example, validate_jobfile
 from xnode.jobfile.yaml_tree import MAX_PAGE_BYTES, MAX_PROBLEMS
 from xnode.text.quantity import Money
@@ -47,6 +47,7 @@ def test_three_lines_are_enough() -> None:
     assert job.image == ImageSource("layout", path="./image")
     assert (job.name, job.command, job.env, job.inputs, job.outputs) == ("job", (), (), (), None)
     assert job.resources == Resources(1_000, BYTES_PER_GIB // 2, BYTES_PER_GIB)
+    assert (job.args, job.shm_bytes, job.tmp_bytes, job.stop) == ((), 0, 0, StopOrder("", 10 * NANOS_PER_SECOND))
     assert (job.duration_limit_ns, job.network, job.network_bytes) == (600 * NANOS_PER_SECOND, False, 0)
     assert (job.asset, job.budget, job.bid) == ("OPENX", Money(5, 0, "OPENX"), None)
 
@@ -57,14 +58,16 @@ def test_everything_is_read() -> None:
 name: training
 image: ghcr.io/me/train:v2@{DIGEST}
 command: python3 -m train --name "two words"
+args: [--seed, 7]
 env: {{EPOCHS: 03, DEBUG: yes, EMPTY: }}
 inputs:
   - {{path: data/a.csv, from: ~/a.csv}}
   - path: b.csv
     from: ./b.csv
 outputs: {{to: ./results, only: ["*.csv", "model/*"]}}
-resources: {{vcpus: 1.5, memory: 1.5GiB, disk: 10 GB, gpus: {{count: 2, model: NVIDIA H200}}}}
+resources: {{vcpus: 1.5, memory: 1.5GiB, disk: 10 GB, gpus: {{count: 2, model: NVIDIA H200}}, shm: 1GiB, tmp: 64MiB}}
 time_limit: 1h30m
+stop: {{signal: SIGINT, grace: 1m30s}}
 network: 10GB
 asset: USDC
 budget: "12.50"
@@ -89,6 +92,8 @@ min_availability: 0.995
     assert job.bid == (("vcpu_hour", Money(2, 1)), ("gpu_hour", Money(3, 0, "USDC")))
     assert (job.regions, job.min_stake) == (("eu-west", "us-east"), Money(100, 0, "OPENX"))
     assert job.min_availability_ppm == 995_000
+    assert (job.args, job.shm_bytes, job.tmp_bytes) == (("--seed", "7"), BYTES_PER_GIB, BYTES_PER_GIB // 16)
+    assert job.stop == StopOrder("SIGINT", 90 * NANOS_PER_SECOND)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +106,11 @@ min_availability: 0.995
         ("network: no", "network", False),
         ("command: [echo, 1, true]", "command", ("echo", "1", "true")),
         ("outputs: out", "outputs", OutputTarget("out")),
+        ("args: --seed 7", "args", ("--seed", "7")),
+        ("stop: {grace: 0s}", "stop", StopOrder("", 0)),
+        ("stop: {grace: 120s}", "stop", StopOrder("", 120 * NANOS_PER_SECOND)),
+        ("stop: {signal: SIGUSR1}", "stop", StopOrder("SIGUSR1", 10 * NANOS_PER_SECOND)),
+        ("resources: {shm: half, tmp: 512MiB}", "tmp_bytes", BYTES_PER_GIB // 2),
     ],
 )
 def test_short_forms_mean_the_same(line: str, name: str, value: Any) -> None:
@@ -174,6 +184,14 @@ inputs: {../x: ./x}
         (BASIC + "inputs: [{path: a}]", "job.yaml:4: inputs[0].from: required key"),
         (BASIC + "inputs: {a: ./1, a/b: ./2}", "job.yaml:4: inputs: 'a/b' lies below"),
         (BASIC + "inputs: [{path: a, from: x}, {path: a, from: y}]", "job.yaml:4: inputs: two inputs"),
+        (
+            BASIC + "resources: {shm: 1GiB}",
+            "job.yaml:4: resources.shm: larger than the memory, which it is part of | hint: ",
+        ),
+        (BASIC + "resources: {tmp: 0B}", "job.yaml:4: resources.tmp: no room at all | hint: "),
+        (BASIC + "stop: {grace: 3m}", "job.yaml:4: stop.grace: '3m' is longer than 120s"),
+        (BASIC + "stop: {signal: SIGKILL}", "job.yaml:4: stop.signal: 'SIGKILL' is not one of SIGTERM, SIGINT"),
+        (BASIC + "args: []", "job.yaml:4: args: empty | hint: "),
         (BASIC + "network: maybe", "job.yaml:4: network: 'maybe' is not true, false or a size"),
         (BASIC + "min_stake: 5 USDC", "job.yaml:4: min_stake: in USDC, but stake is always in OPENX"),
         (BASIC + "bid: {gpu_hour: 1 USDC}", "job.yaml:4: bid.gpu_hour: in USDC, but the job pays in OPENX"),
@@ -251,12 +269,12 @@ def test_the_example_shows_every_key_and_stays_right_with_every_line_switched_on
     once = re.sub(r"^outputs: \./results\n", "", switched, flags=re.MULTILINE)
     job = read(once)
     assert job.bid is not None and len(job.bid) == len(BID_KEYS)
-    for key in (*JOB_KEYS, *RESOURCE_KEYS, *BID_KEYS, *GPU_KEYS, *OUTPUT_KEYS):
+    for key in (*JOB_KEYS, *RESOURCE_KEYS, *BID_KEYS, *GPU_KEYS, *OUTPUT_KEYS, *STOP_KEYS):
         assert re.search(rf"\b{key}:", once), key
 
 
 def test_every_key_is_described() -> None:
-    for keys in (JOB_KEYS, RESOURCE_KEYS, GPU_KEYS, BID_KEYS, INPUT_KEYS, OUTPUT_KEYS):
+    for keys in (JOB_KEYS, RESOURCE_KEYS, GPU_KEYS, BID_KEYS, INPUT_KEYS, OUTPUT_KEYS, STOP_KEYS):
         for name, key in keys.items():
             assert key.description.endswith(".") and key.form.name, name
             assert key.required != bool(key.default), f"{name}: a default, or required"
@@ -301,6 +319,8 @@ GOOD = [
     BASIC + "resources: {vcpus: 2, memory: 1 GiB, disk: 10GB, gpus: 2}\n",
     BASIC + "resources: {vcpus: '0.25', gpus: {count: 1, model: H200}}\n",
     BASIC + "network: true\n",
+    BASIC + "args: [a, 1]\nstop: {signal: SIGQUIT, grace: 1m}\n",
+    BASIC + "args: a\nstop: {}\nresources: {shm: half, tmp: 1MiB}\n",
     BASIC + "network: 10GB\n",
     BASIC + "network: 'yes'\n",
     BASIC + "bid: {vcpu_hour: 0.2, egress_gb: '1 OPENX'}\nregions: eu\nmin_stake: 5\n",
@@ -345,6 +365,14 @@ BAD = [
     BASIC + "resources: {gpus: 1025}\n",
     BASIC + "resources: {gpus: {model: H200}}\n",
     BASIC + "network: maybe\n",
+    BASIC + "args: []\n",
+    BASIC + "stop: 10s\n",
+    BASIC + "stop: {signal: SIGKILL}\n",
+    BASIC + "stop: {signal: 15}\n",
+    BASIC + "stop: {grace: 1h}\n",
+    BASIC + "stop: {grace: 5}\n",
+    BASIC + "resources: {shm: most}\n",
+    BASIC + "resources: {tmp: 5}\n",
     BASIC + "network: 5\n",
     BASIC + "bid: 5\n",
     BASIC + "bid: {vcpu: 1}\n",
@@ -396,5 +424,5 @@ def test_the_schema_refuses_what_the_reader_refuses(schema: jsonschema.Draft2020
 
 def test_every_key_of_the_tables_is_in_the_schema() -> None:
     made = json.dumps(make_schema())
-    for keys in (JOB_KEYS, RESOURCE_KEYS, GPU_KEYS, BID_KEYS, INPUT_KEYS, OUTPUT_KEYS):
+    for keys in (JOB_KEYS, RESOURCE_KEYS, GPU_KEYS, BID_KEYS, INPUT_KEYS, OUTPUT_KEYS, STOP_KEYS):
         assert all(f'"{key}"' in made for key in keys)

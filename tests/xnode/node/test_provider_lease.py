@@ -351,6 +351,7 @@ def test_only_the_leases_submitter_is_answered(ask: type[changes.LeaseAsked | ch
         ({"timed_out": True, "exit_code": None}, None, "time_limit"),
         ({"exit_code": 137}, "unpaid", "unpaid"),
         ({"vanished": True, "exit_code": None}, None, "workload_vanished"),
+        ({"exit_code": 1, "fault": "exec `/x`: Exec format error"}, None, "launch_failed"),
     ],
 )
 def test_the_end_has_its_reason(fields: dict[str, Any], stop_reason: Any, reason: str) -> None:
@@ -361,6 +362,16 @@ def test_the_end_has_its_reason(fields: dict[str, Any], stop_reason: Any, reason
     assert (after.status, after.end_reason, after.last.final) == ("ending", reason, True)
     # The final receipt comes first: what was served is stated before anything else can go wrong.
     assert kinds(found)[:3] == ["PushReceipts", "CollectOutputs", "PushNews"]
+
+
+@pytest.mark.parametrize("exit_code, reason", [(0, "completed"), (3, "exit_code")])
+def test_a_limit_of_the_network_that_was_reached_is_told_with_the_end(exit_code: int, reason: str) -> None:
+    lease = make_running_lease(job=make_job(network=True, network_bytes=1_000))
+    node = make_provider(lease, make_provider_escrow())
+    found = node.tell(replace(EXITED, exit_code=exit_code, network_spent=True), after_s=30)
+    (news,) = (one for one in found if isinstance(one, effects.PushNews))
+    assert news.report.end_reason == reason
+    assert news.report.end_detail.endswith("all of its 1000 bytes of network, and what came after was dropped")
 
 
 def test_a_vanished_workload_is_charged_no_more_than_the_last_receipt_said() -> None:

@@ -11,7 +11,7 @@ from metering.eip712 import keccak
 from metering.receipt import Receipt, receipt_digest_of
 from metering.signature import sign_digest
 from metering.units import Amount
-from scheduler.job import Blob, OutputFile, job_hash_of
+from scheduler.job import DEFAULT_GRACE_NS, Blob, OutputFile, job_hash_of
 from tests.make.records import (
     ESCROW,
     ESCROW_ID,
@@ -137,7 +137,7 @@ def test_receipts_from_another_node_than_the_leases_are_refused() -> None:
 
 
 def test_a_provider_that_will_not_stop_is_not_paid_for_going_on() -> None:
-    grace_s = STOP_GRACE_NS // SECOND
+    grace_s = (STOP_GRACE_NS + DEFAULT_GRACE_NS) // SECOND
     for running_s, kind in ((grace_s, "ReplyVoucher"), (grace_s + 1, "ReplyRefusal")):
         node = make_leased({"stop_asked_at_ns": NOW_NS})
         assert kinds(push(node, make_receipt(running_s), after_s=running_s))[0] == kind

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -16,7 +17,7 @@ from metering.resources import Resources
 from metering.units import Hash32
 from scheduler.job import Image
 from tests.make.waiting import wait_until
-from tests.xnode.runtime.busybox import make_busybox_layout
+from tests.xnode.runtime.busybox import NO_FILES, make_busybox_layout
 from xnode.ports.runtime import WorkloadSpec, WorkloadState
 from xnode.runtime.oci_layout import read_layout
 from xnode.runtime.podman.engine import PodmanEngine
@@ -24,6 +25,8 @@ from xnode.runtime.podman.engine import PodmanEngine
 NAMESPACE = "test"
 MIB = 1 << 20
 SECOND_NS = 1_000_000_000
+NETWORK_BYTES = 100_000_000
+"""What a workload with network may move each way, unless a test says otherwise."""
 
 
 @dataclass
@@ -45,17 +48,31 @@ class Bench:
         seconds: int = 60,
         inputs: tuple[tuple[str, Path], ...] = (),
         network: bool = False,
+        **words: Any,
     ) -> WorkloadSpec:
-        """A workload that runs a shell script."""
+        """A workload that runs a shell script; words: more of the specification."""
         lease_id = Hash32(os.urandom(32))
         self.leases.append(lease_id)
         resources = Resources(vcpu, memory, disk)
         command = ("sh", "-c", script)
-        return WorkloadSpec(lease_id, self.image, command, (), inputs, resources, network, seconds * SECOND_NS)
+        least = {"network_bytes": NETWORK_BYTES if network else 0, "stop_grace_ns": SECOND_NS // 2}
+        limit_ns = seconds * SECOND_NS
+        return WorkloadSpec(
+            lease_id, self.image, command, (), inputs, resources, network, limit_ns, **{**least, **words}
+        )
+
+    async def use_image(self, files: Mapping[str, str] = NO_FILES, **config: Any) -> None:
+        """From now on, an image with these files that says this of how it is to be run."""
+        layout = make_busybox_layout(config, files)
+        self.image = read_layout(layout)
+        await self.engine.import_image(self.image, layout)
 
     async def run(self, script: str, **options: object) -> tuple[WorkloadState, str]:
         """How a script ended, and all it printed."""
-        spec = self.spec(script, **options)  # type: ignore[arg-type]
+        return await self.run_spec(self.spec(script, **options))  # type: ignore[arg-type]
+
+    async def run_spec(self, spec: WorkloadSpec) -> tuple[WorkloadState, str]:
+        """How a workload ended, and all it printed."""
         await self.engine.start(spec)
         with trio.fail_after(60):
             state = await self.engine.wait(spec.lease_id)

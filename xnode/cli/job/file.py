@@ -61,7 +61,7 @@ def describe_job(read: ReadJob) -> dict[str, Any]:
     return {
         "name": job.name,
         "image": job.image.reference or job.image.digest or f"oci:{job.image.path}",
-        "command": brief_command(job.command),
+        "command": brief_command((*job.command, *job.args)),
         "inputs": len(job.inputs),
         "resources": job.resources.describe(),
         "time_limit": brief_duration(job.duration_limit_ns),

@@ -79,6 +79,7 @@ def examine(app: App) -> Iterator[Finding]:
     yield from _guard("disk", lambda: _check_disk(app, config))
     yield from _guard("daemon", lambda: _check_daemon(app))
     yield from _check_extras(config)
+    yield from _check_gpus(config)
     if config:
         wanted = config
         yield from _guard("ports", lambda: _check_ports(app, wanted))
@@ -200,6 +201,21 @@ def _check_extras(config: Config | None) -> Iterator[Finding]:
         if is_wanted and not has_module(module):
             verdict: Verdict = "warn" if module == "numpy" else "fail"
             yield Finding(verdict, "extras", f"{module} is not installed: {reason}", install(module))
+
+
+def _check_gpus(config: Config | None) -> Iterator[Finding]:
+    """GPUs that this host has and that cannot be lent; and fewer than are offered."""
+    from xnode.extras import has_module
+    from xnode.runtime.host.gpus import NVIDIA_DRIVER, survey_gpus
+
+    if config is None or config.provider is None or (NVIDIA_DRIVER.is_dir() and not has_module("pynvml")):
+        return
+    survey, wanted = survey_gpus(), config.provider.share.gpus
+    for fault in survey.faults:
+        yield Finding("warn", "gpus", fault, "it is not offered until then")
+    if len(survey.gpus) < wanted:
+        found = f"{brief_count(len(survey.gpus), 'GPU')} of the {wanted} in share.gpus can be lent"
+        yield Finding("fail", "gpus", found, "lower share.gpus in config.toml, or bring the others back")
 
 
 def _check_ports(app: App, config: Config) -> Iterator[Finding]:

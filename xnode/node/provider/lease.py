@@ -365,8 +365,14 @@ def on_workload_exited(turn: Turn, change: changes.WorkloadExited) -> None:
     if lease is None or next_status(lease.status, "exited") is None:
         return
     reason, detail = _end_reason_of(lease, change)
+    if change.network_spent:
+        detail = "; ".join(filter(None, (detail, _say_network_spent(lease))))
     counters = None if change.vanished else change.counters
     end_lease(turn, lease, reason, detail, change.exit_code, counters)
+
+
+def _say_network_spent(lease: ProviderLease) -> str:
+    return f"it used all of its {lease.job.network_bytes} bytes of network, and what came after was dropped"
 
 
 def _end_reason_of(lease: ProviderLease, change: changes.WorkloadExited) -> tuple[EndReason, str]:
@@ -380,6 +386,8 @@ def _end_reason_of(lease: ProviderLease, change: changes.WorkloadExited) -> tupl
         return "workload_vanished", "the container is gone and left no exit status"
     if change.exit_code == 0:
         return "completed", ""
+    if change.fault:
+        return "launch_failed", change.fault
     return "exit_code", f"the workload exited with status {change.exit_code}"
 
 

@@ -42,7 +42,8 @@ FORGOTTEN = 5
 """A lease without word for so many times the silence is lost, also when its node talks of others."""
 
 STOP_GRACE_NS = 60 * NANOS_PER_SECOND
-"""How long after our order to stop a provider may still bill: it may be away for a moment when the order comes."""
+"""How long after our order to stop, and the job's grace, a provider may still bill: it may be away for a moment when the
+order comes."""
 
 
 @handles(changes.LeaseAccepted)
@@ -134,8 +135,9 @@ def _check_fresh(
         return lease.refusal
     job = turn.get(SubmitterJob, lease.job_hash)
     network_bytes = job.job.network_bytes if job else 0
-    # A provider that will not stop is not paid for going on.
-    last_ns = lease.stop_asked_at_ns + STOP_GRACE_NS if lease.stop_asked_at_ns is not None else turn.at_ns
+    # A provider that will not stop is not paid for going on; the grace that the job asked for is no such thing.
+    grace_ns = STOP_GRACE_NS + (job.job.stop_grace_ns if job else 0)
+    last_ns = lease.stop_asked_at_ns + grace_ns if lease.stop_asked_at_ns is not None else turn.at_ns
     elapsed_ns = min(turn.at_ns, last_ns) - lease.requested_at_ns
     separator = turn.state.settings.separator
     refusal = check_receipts(lease.last, fresh, lease.terms, separator, elapsed_ns, network_bytes)

@@ -6,8 +6,11 @@ exit          exit status; its time of change is when the workload ended (conmon
 oom           memory.oom_control of the gone container (cgroup v1)
 pid, cid      of the workload's first process, of its container (podman)
 conmon.pid    its monitor
+stop.json     when the workload was asked to end, and for its limit what it had used by then; written once
+hosts         its /etc/hosts; resolv.conf its resolvers
+owner         the first user id of its user namespace, for the runtime shim, where only the image knows its user's id
 log           k8s-file log (conmon)
-disk.img      the ext4 image behind /work/out, mounted at disk/
+disk.img      the ext4 image behind all that it may write, mounted at disk/
 in/           hard links to the inputs
 """
 
@@ -15,14 +18,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from metering.units import Hash32
+from metering.usage import Counters
+from scheduler.job import DEFAULT_GRACE_NS
 from xnode.durable import sync_file
 from xnode.ports.runtime import WorkloadSpec
+from xnode.runtime.host.reservations import Reserved
 
 KILLED = 137
 """Exit status of a process ended by SIGKILL."""
@@ -38,7 +45,9 @@ TIMEOUT_SLACK_NS = 50_000_000
 
 
 class LeaseRecord(msgspec.Struct, frozen=True):
-    """What start() decided. uid_base: first host user id of its user namespace; network: has a namespace of its own."""
+    """What start() decided. uid_base: first host user id of its user namespace; network: has a namespace of its own, and
+    network_bytes what may pass each way; stop_signal: what asks it to end, stop_grace_ns: how long before it is killed;
+    cpus: the host's CPUs that it has for itself, where it has any."""
 
     lease_id: str
     boot_id: str
@@ -49,6 +58,17 @@ class LeaseRecord(msgspec.Struct, frozen=True):
     uid_base: int
     gpus: tuple[str, ...]
     network: bool
+    network_bytes: int | None = None
+    stop_signal: int = signal.SIGTERM.value
+    stop_grace_ns: int = DEFAULT_GRACE_NS
+    cpus: tuple[int, ...] = ()
+
+
+class StopNote(msgspec.Struct, frozen=True):
+    """asked_at_ns: when the workload was asked to end; at_limit: its counters then, when it had reached its limit."""
+
+    asked_at_ns: int
+    at_limit: Counters | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +110,42 @@ class LeaseFolder:
         return self.disk / "out"
 
     @property
+    def hosts(self) -> Path:
+        return self.path / "hosts"
+
+    @property
     def resolver(self) -> Path:
         return self.path / "resolv.conf"
 
-    def write_network(self, attach_script: str, resolv_conf: str) -> None:
-        """What the runtime shim and the container need for the network."""
-        self.resolver.write_text(resolv_conf)
-        self.resolver.chmod(0o644)
-        (self.path / "network").write_text(attach_script)
+    def write_names(self, hosts: str, resolv_conf: str) -> None:
+        """The container's own files for looking up names, readable for whatever user it is."""
+        for path, text in ((self.hosts, hosts), (self.resolver, resolv_conf)):
+            path.write_text(text)
+            path.chmod(0o644)
+
+    def write_attach_script(self, script: str) -> None:
+        """What the runtime shim does for the network."""
+        (self.path / "network").write_text(script)
+
+    def write_owner(self, uid_base: int | None) -> None:
+        """Have the runtime shim give the disk's folders to the user that the image names; None: it is known already."""
+        (self.path / "owner").unlink(missing_ok=True)
+        if uid_base is not None:
+            (self.path / "owner").write_text(str(uid_base))
+
+    def read_stop(self) -> StopNote | None:
+        """None when nobody has asked the workload to end."""
+        text = read_bytes_if_there(self.path / "stop.json")
+        return msgspec.json.decode(text, type=StopNote) if text else None
+
+    def write_stop(self, note: StopNote) -> StopNote:
+        """The first note stays: the grace does not begin anew for whoever asks again. Gives the one that stands."""
+        fresh = self.path / f"stop.{os.getpid()}"
+        fresh.write_bytes(msgspec.json.encode(note))
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, self.path / "stop.json")
+        fresh.unlink()
+        return self.read_stop() or note
 
     def write_record(self, record: LeaseRecord) -> None:
         """Make the folder and note durably that the lease has something here, before it has."""
@@ -158,7 +206,7 @@ class LeaseFolder:
         return (read_bytes_if_there(self.path / "oom_control") or b"").decode()
 
 
-def make_record(spec: WorkloadSpec, boot_id: str, image_id: str, uid_base: int, gpus: tuple[str, ...]) -> LeaseRecord:
+def make_record(spec: WorkloadSpec, boot_id: str, image_id: str, reserved: Reserved, stop_signal: int) -> LeaseRecord:
     """The record of a workload about to be started."""
     return LeaseRecord(
         lease_id=spec.lease_id.hex(),
@@ -167,9 +215,13 @@ def make_record(spec: WorkloadSpec, boot_id: str, image_id: str, uid_base: int, 
         vcpu_milli=spec.resources.vcpu_milli,
         disk_bytes=spec.resources.disk_bytes,
         duration_limit_ns=spec.duration_limit_ns,
-        uid_base=uid_base,
-        gpus=gpus,
+        uid_base=reserved.uid_base,
+        gpus=reserved.gpus,
         network=spec.network,
+        network_bytes=spec.network_bytes if spec.network else None,
+        stop_signal=stop_signal,
+        stop_grace_ns=spec.stop_grace_ns,
+        cpus=reserved.cpus,
     )
 
 
@@ -181,8 +233,10 @@ def make_ending(text: bytes, at_ns: int) -> Ending:
     return Ending(at_ns, KILLED if by_conmon else int(text), by_conmon)
 
 
-def is_timed_out(record: LeaseRecord, started_ns: int | None, ending: Ending) -> bool:
-    """True when it was killed for reaching its wall-clock limit."""
+def is_timed_out(record: LeaseRecord, started_ns: int | None, ending: Ending, stop: StopNote | None) -> bool:
+    """True when it was asked to end, or killed, for reaching its wall-clock limit."""
+    if stop is not None and stop.at_limit is not None:
+        return True
     if started_ns is None or ending.exit_code != KILLED:
         return False
     if ending.by_conmon:
@@ -190,10 +244,10 @@ def is_timed_out(record: LeaseRecord, started_ns: int | None, ending: Ending) ->
     return ending.finished_at_ns - started_ns + TIMEOUT_SLACK_NS >= record.duration_limit_ns
 
 
-def conmon_limit_s(duration_limit_ns: int) -> int:
+def conmon_limit_s(duration_limit_ns: int, stop_grace_ns: int) -> int:
     """The wall-clock limit given to conmon, which counts whole seconds from before the start: it must never be early.
     What a workload runs beyond its limit, because no daemon was there to end it in time, is not billed."""
-    return -(-duration_limit_ns // 1_000_000_000) + 1
+    return -(-(duration_limit_ns + stop_grace_ns) // 1_000_000_000) + 1
 
 
 def mtime_ns(path: Path) -> int | None:

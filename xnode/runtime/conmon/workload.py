@@ -5,18 +5,19 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import trio
 
 from metering.usage import Counters
 from xnode.backoff import Backoff
 from xnode.errors import Retryable
 from xnode.ports.runtime import WorkloadState
-from xnode.runtime.conmon.lease_folder import Ending, LeaseFolder, LeaseRecord, is_timed_out
+from xnode.runtime.conmon.lease_folder import Ending, LeaseFolder, LeaseRecord, StopNote, is_timed_out
 from xnode.runtime.host.cgroup import CpuCounter, LeaseCgroup, parse_keyed
 from xnode.runtime.host.network import make_network
 
@@ -40,12 +41,14 @@ class Workload:
         self._started_ns: int | None = None
         self._ending: Ending | None = None
         self._state: WorkloadState | None = None
+        self._saw_network = False
         self._pidfd: int | None = None
         self._poll: select.poll | None = None
         self._cpu: CpuCounter | None = None
         # After a reboot the number may be another lease's.
         self._network = make_network(record.uid_base) if record.network and self._survived else None
         self._least = Counters(0, 0)
+        self._at_limit: Counters | None = None
 
     def close(self) -> None:
         """Close the descriptors."""
@@ -65,7 +68,7 @@ class Workload:
         ending = self._find_ending(started_ns)
         if ending is None:
             return WorkloadState("running" if started_ns is not None else "created", started_at_ns=started_ns)
-        timed_out = is_timed_out(self.record, started_ns, ending)
+        timed_out = is_timed_out(self.record, started_ns, ending, self.folder.read_stop())
         self._state = WorkloadState(
             "exited",
             started_at_ns=started_ns,
@@ -79,17 +82,55 @@ class Workload:
     async def wait_exit(self) -> WorkloadState:
         """Returns when it has exited and its exit status is known; at once when it has not started.
 
-        conmon ends it at its limit even while no caller waits, but seconds late; a caller that waits ends it in time.
+        conmon kills it after its limit even while no caller waits; a caller that waits asks it to end, in time.
         """
-        while (state := self.look()).status == "running":
+        while self.look().status == "running":
             if not self.is_live():
                 await self.wait_ending()
                 continue
             if (left_s := self._left_s()) <= 0:
-                self.cgroup.kill()
+                await self.end(at_limit=True)
             with trio.move_on_after(max(left_s, LOOKS.most_s)):
                 await self._wait_gone()
-        return state
+        return await self.look_closely()
+
+    async def look_closely(self) -> WorkloadState:
+        """As look(); of a workload that has exited also what takes a program to find out."""
+        state = self.look()
+        if state.status == "exited" and self._network is not None and not self._saw_network:
+            spent = await trio.to_thread.run_sync(self._network.is_spent)
+            self._saw_network = True
+            self._state = state = replace(state, network_spent=spent)
+        return self._state or state
+
+    async def end(self, at_limit: bool = False) -> None:
+        """Ask every process to end, give them the grace that was agreed, then kill what is left.
+
+        Asked twice, also after our own death, it is one grace. What a workload uses of it beyond its limit is not billed.
+        """
+        counters = await self._count_at_limit() if at_limit else None
+        grace_ns = self.record.stop_grace_ns
+        note = self.folder.read_stop()
+        if note is None:
+            if not self._can_hear():
+                grace_ns = 0
+            elif grace_ns:
+                self.cgroup.signal(self.record.stop_signal)
+            note = self.folder.write_stop(StopNote(time.time_ns(), counters))
+        left_ns = min(note.asked_at_ns + grace_ns - time.time_ns(), grace_ns)
+        with trio.move_on_after(max(0, left_ns) / 1e9):
+            await self._wait_gone()
+        self.cgroup.kill()
+
+    async def _count_at_limit(self) -> Counters:
+        """What it has used now that its limit is reached: the clock of files may be some milliseconds behind ours."""
+        return msgspec.structs.replace(await self.read_counters(), running_ns=self.record.duration_limit_ns)
+
+    def _can_hear(self) -> bool:
+        """False when the first process is alone and has not asked for the signal: the kernel then keeps it from the
+        first process of a pid namespace, so there is nobody to wait for."""
+        pids = self.cgroup.list_pids()
+        return len(pids) > 1 or any(listens_to(pid, self.record.stop_signal) for pid in pids)
 
     async def _wait_gone(self) -> None:
         # A descriptor of its own: several may wait for one workload, and trio lets only one wait on a descriptor.
@@ -122,13 +163,6 @@ class Workload:
             self._poll = select.poll()  # select() itself cannot watch descriptors above 1023
             self._poll.register(self._open_pidfd(), select.POLLIN)
         return not self._poll.poll(0)
-
-    def send_signal(self, number: int) -> None:
-        """To the first process, if it is there."""
-        pidfd = self._open_pidfd()
-        if pidfd >= 0:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(pidfd, number)
 
     def _read_started_ns(self) -> int | None:
         if self._started_ns is None:
@@ -193,11 +227,13 @@ class Workload:
             self._find_ending(started_ns)
         ending = self._ending
         until_ns = ending.finished_at_ns if ending else time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
+        if until_ns - started_ns > self.record.duration_limit_ns and (at_limit := self._read_at_limit()) is not None:
+            return at_limit
         running_ns = min(max(0, until_ns - started_ns), self.record.duration_limit_ns)
         running_ns = max(running_ns, self._least.running_ns)
         # The quota lets CPU time run ahead by parts of a period; what is above the leased rate is not billed.
         vcpu_ns = min(self._read_cpu_ns(), self.record.vcpu_milli * running_ns // 1000)
-        ingress, egress = self._network.read_bytes() if self._network else (0, 0)
+        ingress, egress = self._read_network_bytes()
         least = self._least
         self._least = Counters(
             running_ns,
@@ -206,6 +242,18 @@ class Workload:
             max(egress, least.egress_bytes),
         )
         return self._least
+
+    def _read_at_limit(self) -> Counters | None:
+        """What it had used when it was asked to end for its limit: its grace is not billed."""
+        if self._at_limit is None and (note := self.folder.read_stop()) is not None:
+            self._at_limit = note.at_limit
+        return self._at_limit
+
+    def _read_network_bytes(self) -> tuple[int, int]:
+        """What was agreed is the most that is billed: packets are counted before the rule that drops them."""
+        ingress, egress = self._network.read_bytes() if self._network else (0, 0)
+        most = self.record.network_bytes
+        return (ingress, egress) if most is None else (min(ingress, most), min(egress, most))
 
     def _read_cpu_ns(self) -> int:
         if self._cpu is None:
@@ -216,3 +264,13 @@ class Workload:
             return self._cpu.read_ns()
         except OSError as error:
             raise Retryable(f"lease {self.folder.path.name[:16]}: CPU counter is gone: {error.strerror}") from error
+
+
+def listens_to(pid: int, number: int) -> bool:
+    """True when a process has a handler for a signal, or waits for it (sigwait, signalfd)."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    masks = (line.split()[1] for line in status.splitlines() if line.startswith(("SigCgt:", "SigBlk:")))
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)

@@ -27,6 +27,9 @@ V1_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids")
 
 V2_CONTROLLERS = ("cpu", "memory", "pids")
 
+V2_IF_THERE = ("cpuset",)
+"""What is given on where a service manager lets us have it; nothing fails without it."""
+
 MAX_COUNTER_BYTES = 16_384
 """The longest file we read in one go; cpu.stat and memory.events have less than 1 KiB."""
 
@@ -55,6 +58,10 @@ class LeaseCgroup(Protocol):
 
     def list_pids(self) -> tuple[int, ...]:
         """Every process below the parent."""
+        ...
+
+    def signal(self, number: int) -> None:
+        """A signal to every process below the parent."""
         ...
 
     def kill(self) -> None:
@@ -104,6 +111,12 @@ class CgroupTree:
         raise Permanent(
             f"cgroup controller {controller} is not mounted on this host", hint="mount it or boot with cgroup v2"
         )
+
+    def has_cpuset(self) -> bool:
+        """True when a workload can be kept to some of the host's CPUs."""
+        if self.version == 1:
+            return "cpuset" in dict(self.mounts)
+        return "cpuset" in read_if_there(self.mounts[0][1] / "cgroup.controllers").split()
 
     def roots(self) -> tuple[Path, ...]:
         """Every mounted hierarchy once: an OCI runtime makes its cgroups in all of them."""
@@ -216,10 +229,11 @@ class CgroupV1:
     def list_pids(self) -> tuple[int, ...]:
         return list_pids_below(self._dir("pids"))
 
+    def signal(self, number: int) -> None:
+        signal_all(self.list_pids(), number)
+
     def kill(self) -> None:
-        for pid in self.list_pids():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        signal_all(self.list_pids(), signal.SIGKILL)
 
     def remove(self) -> None:
         for root in self._tree.roots():
@@ -251,7 +265,9 @@ class CgroupV2:
     def _delegate(self, place: Path) -> None:
         """Give the controllers on to the children of `place`; those already given are left as they are."""
         given = read_if_there(place / "cgroup.subtree_control").split()
-        missing = [f"+{name}" for name in V2_CONTROLLERS if name not in given]
+        there = read_if_there(place / "cgroup.controllers").split()
+        wanted = (*V2_CONTROLLERS, *(name for name in V2_IF_THERE if name in there))
+        missing = [f"+{name}" for name in wanted if name not in given]
         if missing:
             write_limit(place / "cgroup.subtree_control", " ".join(missing))
 
@@ -267,13 +283,14 @@ class CgroupV2:
     def list_pids(self) -> tuple[int, ...]:
         return list_pids_below(self._dir)
 
+    def signal(self, number: int) -> None:
+        signal_all(self.list_pids(), number)
+
     def kill(self) -> None:
         if (self._dir / "cgroup.kill").exists():
             write_limit(self._dir / "cgroup.kill", 1)
             return
-        for pid in self.list_pids():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        signal_all(self.list_pids(), signal.SIGKILL)
 
     def remove(self) -> None:
         remove_below(self._dir)
@@ -307,6 +324,13 @@ def list_pids_below(place: Path) -> tuple[int, ...]:
     """All process ids in a cgroup and below it."""
     texts = (read_if_there(folder / "cgroup.procs") for folder in walk(place))
     return tuple(int(pid) for text in texts for pid in text.split())
+
+
+def signal_all(pids: tuple[int, ...], number: int) -> None:
+    """A signal to each process that is still there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def remove_below(place: Path) -> None:

@@ -1,4 +1,5 @@
-"""Disk: the ext4 image behind /work/out, one file of exactly the leased size, mounted over a loop device.
+"""Disk: the ext4 image behind all that a workload may write, one file of exactly the leased size, mounted over a loop
+device.
 
 The file is allocated whole before the workload starts, so a lease's disk can neither fail halfway nor fill the host's.
 The file system's own tables are part of it (about 2 %).
@@ -23,21 +24,23 @@ TOOL_DEADLINE_S = 120.0
 
 MOUNT_OPTIONS = "loop,nosuid,nodev,noatime"
 
+FOLDERS = ("out", "home", "tmp")
+"""What a workload finds as /work/out, as its home and as /var/tmp."""
+
 _run = partial(run_tool, package="e2fsprogs mount", deadline_s=TOOL_DEADLINE_S)
 
 
 def make_disk(image: Path, size_bytes: int, mount: Path, owner: int) -> None:
-    """Make, mount and hand over: `mount`/out belongs to user id `owner`. The same call twice changes nothing."""
+    """Make, mount and hand over: the folders on it belong to user id `owner`. The same call twice changes nothing."""
     if not os.path.ismount(mount):
         if not image.exists():
             _make_image(image, size_bytes)
         mount.mkdir(mode=0o711, exist_ok=True)
         _run("mount", "-o", MOUNT_OPTIONS, str(image), str(mount))
-    out = mount / "out"
-    if not out.exists():
-        shutil.rmtree(mount / "lost+found", ignore_errors=True)
-        out.mkdir(mode=0o755)
-        os.chown(out, owner, owner)
+    shutil.rmtree(mount / "lost+found", ignore_errors=True)
+    for name in FOLDERS:
+        (mount / name).mkdir(mode=0o755, exist_ok=True)
+        os.chown(mount / name, owner, owner)
 
 
 def mount_again(image: Path, mount: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from scheduler.offer import HardwareProfile
 from xnode.errors import Permanent
 from xnode.runtime.host.cgroup import CgroupTree, parse_mounts
-from xnode.runtime.host.gpus import NvmlReader, read_gpus
+from xnode.runtime.host.gpus import NvmlReader, survey_gpus
 
 VIRTUAL_LINKS = ("lo", "veth", "docker", "cni", "podman", "br-", "virbr", "tun", "tap", "wg")
 """Names of network interfaces that lead nowhere on their own."""
@@ -30,7 +30,7 @@ def probe_hardware(data_dir: Path, root: Path = Path("/"), read_nvidia: NvmlRead
         disk_bytes=space.f_bavail * space.f_frsize,
         architecture=_read(root / "proc/sys/kernel/arch") or platform.machine(),
         kernel=_read(root / "proc/sys/kernel/osrelease"),
-        gpus=read_gpus(root, read_nvidia),
+        gpus=survey_gpus(root, read_nvidia).gpus,
         network_mbps=read_network_mbps(root),
         cgroup_version=tree.version if tree else 0,
     )

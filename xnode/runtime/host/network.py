@@ -8,6 +8,7 @@ IPv6; nothing can connect to it. The byte counts are those of our end of the lin
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address
@@ -31,6 +32,9 @@ RESOLVERS = ("9.9.9.9", "1.1.1.1")
 
 RESOLV_CONF = "".join(f"nameserver {address}\n" for address in RESOLVERS)
 
+SPENT = re.compile(r"quota over .* counter packets (\d+)")
+"""The rule of a quota, and how many packets it has dropped."""
+
 TOOL_DEADLINE_S = 30.0
 
 _run = partial(run_tool, package="iproute2 nftables", deadline_s=TOOL_DEADLINE_S)
@@ -39,9 +43,10 @@ _run = partial(run_tool, package="iproute2 nftables", deadline_s=TOOL_DEADLINE_S
 @dataclass(frozen=True, slots=True)
 class LeaseNetwork:
     """The network of the lease with this number among those of the host; all methods block, and are safe to call
-    twice."""
+    twice. limit_bytes: what may pass each way (None: any amount)."""
 
     number: int
+    limit_bytes: int | None = None
 
     @property
     def name(self) -> str:
@@ -59,7 +64,7 @@ class LeaseNetwork:
     def create(self) -> None:
         """Make policy and link; the policy first, so that the link is never open."""
         self.remove()
-        _run("nft", "-f", "-", text=make_policy(self.name, self._theirs))
+        _run("nft", "-f", "-", text=make_policy(self.name, self._theirs, self.limit_bytes))
         lines = (
             f"link add {self.name} type veth peer name {self.name}in",
             f"addr add {self._ours}/30 dev {self.name}",
@@ -83,6 +88,13 @@ link set eth0 up
 route add default via {self._ours}
 END
 """
+
+    def is_spent(self) -> bool:
+        """True when the limit has dropped a packet; the rules stay until remove(). False when they are gone."""
+        try:
+            return has_dropped(_run("nft", "list", "table", "inet", self.name))
+        except Retryable:
+            return False
 
     def remove(self) -> None:
         """Take it all away; the link goes with the namespace."""
@@ -110,14 +122,21 @@ END
             return 0, 0
 
 
-def make_network(uid_base: int) -> LeaseNetwork:
+def has_dropped(rules: str) -> bool:
+    """True when a quota has dropped a packet, by the rules as nft prints them."""
+    return any(int(packets) for packets in SPENT.findall(rules))
+
+
+def make_network(uid_base: int, limit_bytes: int | None = None) -> LeaseNetwork:
     """The network of the lease with this user id range: both are numbered alike, so one claim serves for both."""
-    return LeaseNetwork((uid_base - UID_FIRST) // UID_RANGE)
+    return LeaseNetwork((uid_base - UID_FIRST) // UID_RANGE, limit_bytes)
 
 
-def make_policy(link: str, address: IPv4Address) -> str:
+def make_policy(link: str, address: IPv4Address, limit_bytes: int | None = None) -> str:
     """The nftables rules of one link. They come before (priority -10) those of others, and only ever drop: what the
-    operator forbids stays forbidden."""
+    operator forbids stays forbidden. The quotas count what the rules before them let through, a flow's every packet;
+    the kernel keeps them while no daemon runs."""
+    quota = "" if limit_bytes is None else f"quota over {limit_bytes} bytes counter drop"
     return f"""table inet {link} {{}}
 delete table inet {link}
 table inet {link} {{
@@ -131,6 +150,8 @@ table inet {link} {{
     iifname "{link}" ip saddr != {address} drop
     iifname "{link}" ip daddr {{ {BLOCKED} }} drop
     oifname "{link}" ct state != {{ established, related }} drop
+    {f'iifname "{link}" {quota}' if quota else ""}
+    {f'oifname "{link}" {quota}' if quota else ""}
   }}
   chain translate {{
     type nat hook postrouting priority 100; policy accept;

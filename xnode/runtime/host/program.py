@@ -23,8 +23,10 @@ def find_program(name: str) -> Path:
     raise Permanent(f"{name} is not installed", hint="install it (apt install podman conmon crun e2fsprogs)")
 
 
-def run_tool(*command: str, package: str, deadline_s: float, text: str = "") -> None:
-    """Run a host's tool with `text` as its input. Blocks. Raises Permanent when it is not installed, Retryable when it fails.
+def run_tool(*command: str, package: str, deadline_s: float, text: str = "") -> str:
+    """What a host's tool printed that was run with `text` as its input. Blocks.
+
+    Raises Permanent when it is not installed, Retryable when it fails.
 
     package: what to install to have it.
     """
@@ -44,6 +46,7 @@ def run_tool(*command: str, package: str, deadline_s: float, text: str = "") -> 
         raise Retryable(f"{shown} took longer than {deadline_s:g} s") from None
     if done.returncode != 0:
         raise Retryable(f"{shown}: {last_line(done.stderr)}")
+    return done.stdout.decode(errors="replace")
 
 
 def last_line(output: bytes) -> str:

@@ -1,13 +1,14 @@
-"""Reservations: what several daemons of one host must not take twice (user id ranges, GPUs), one symlink each.
+"""Reservations: what several daemons of one host must not take twice (user id ranges, GPUs, CPUs), one symlink each.
 
 A reservation points to the lease folder that holds it; when that folder is gone the reservation is void. They live where a reboot
-clears them, because nothing that reservations survives one.
+clears them, because nothing that they are for survives one.
 """
 
 from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from xnode.errors import Permanent, Retryable
@@ -16,6 +17,16 @@ from xnode.runtime.host.preparation import RUN_DIR
 UID_FIRST, UID_RANGE, UID_RANGES = 0x7000_0000, 65_536, 4_000
 """Host user ids for user namespaces: above those that systemd gives to containers, below 2**31. More than 4,000
 workloads on one host run out of other things first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What one lease has for itself. uid_base: first of its range of user ids; gpus: their CDI names; cpus: the host's
+    CPUs that no other lease is kept to, none when it runs on any."""
+
+    uid_base: int
+    gpus: tuple[str, ...] = ()
+    cpus: tuple[int, ...] = ()
 
 
 def reserve_uids(holder: Path, run_dir: Path = RUN_DIR) -> int:
@@ -31,6 +42,15 @@ def reserve_devices(devices: tuple[str, ...], count: int, holder: Path, run_dir:
         raise Permanent(f"{count} GPUs asked for, this node has {len(devices)}")
     safe = {"device-" + device.replace("/", "_"): device for device in devices}
     return tuple(safe[name] for name in _claim(safe, holder, count, "GPUs", run_dir))
+
+
+def reserve_cpus(cpus: Iterable[int], count: int, holder: Path, run_dir: Path = RUN_DIR) -> tuple[int, ...]:
+    """`count` of these CPUs of the host for `holder` alone; none when too few are free, which is no fault."""
+    names = {f"cpu-{number}": number for number in sorted(cpus)}
+    try:
+        return tuple(names[name] for name in _claim(names, holder, count, "CPUs", run_dir))
+    except Retryable:
+        return ()
 
 
 def release_reservations(holder: Path, run_dir: Path = RUN_DIR) -> None:

@@ -16,6 +16,7 @@ import trio
 
 from xnode.errors import Permanent, Retryable
 from xnode.runtime.host.cgroup import CgroupTree
+from xnode.runtime.host.disk import FOLDERS
 from xnode.runtime.host.program import SEARCH_PATH, find_program, last_line
 from xnode.runtime.host.seccomp import make_profile
 
@@ -207,16 +208,31 @@ exec "{conmon}" --log-global-size-max {LOG_LIMIT_BYTES} "$@"
 
 
 def make_runtime_shim(places: Places, runtime: Path) -> str:
-    """Stands before the OCI runtime: attaches the network, and leaves in the lease folder when the workload started."""
+    """Stands before the OCI runtime: gives the disk to the user that only the image knows by name, attaches the
+    network, and leaves in the lease folder when the workload started."""
     return f"""#!/bin/sh
 PATH={SEARCH_PATH}
-act= id=
+act= id= bundle= before=
 for word do
-  case "$act$word" in start) act=start ;; esac
-  id=$word
+  case "$act$word" in start|create) act=$word ;; esac
+  case "$before" in --bundle|-b) bundle=$word ;; esac
+  before=$word id=$word
 done
-[ "$act" ] || exec "{runtime}" "$@"
 lease="{places.containers}/$id"
+case "$act" in
+create)
+  if [ -e "$lease/owner" ]; then
+    read -r base < "$lease/owner" || :
+    read -r uid gid <<END
+$(grep -o '"user":{{"uid":[0-9]*,"gid":[0-9]*' "$bundle/config.json" | head -n 1 | tr -c '0-9\n' ' ')
+END
+    cd "$lease/disk" && chown "$((base + uid)):$((base + gid))" {" ".join(FOLDERS)} || exit
+    cd "$OLDPWD" || exit
+  fi
+  exec "{runtime}" "$@" ;;
+start) ;;
+*) exec "{runtime}" "$@" ;;
+esac
 if [ -e "$lease/network" ]; then sh "$lease/network" "$(cat "$lease/pid")" || exit; fi
 "{runtime}" "$@" || exit
 : > "$lease/started"

@@ -4,11 +4,12 @@ lease."""
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
-import signal
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -26,21 +27,22 @@ from xnode.runtime.conmon.lease_folder import LeaseFolder, make_record
 from xnode.runtime.conmon.workload import Workload
 from xnode.runtime.host import disk
 from xnode.runtime.host.cgroup import CgroupTree, LeaseCgroup, read_cgroup_tree
+from xnode.runtime.host.hidden import find_hidden
 from xnode.runtime.host.network import RESOLV_CONF, make_network
 from xnode.runtime.host.preparation import RUN_DIR, prepare_host, read_boot_id
 from xnode.runtime.host.program import find_program, last_line
-from xnode.runtime.host.reservations import release_reservations, reserve_devices, reserve_uids
+from xnode.runtime.host.reservations import Reserved, release_reservations, reserve_cpus, reserve_devices, reserve_uids
 from xnode.runtime.lease import outputs
+from xnode.runtime.lease.environment import has_ipv6, make_hosts
 from xnode.runtime.lease.inputs import link_inputs
 from xnode.runtime.lease.spec import WORKLOAD_UID, check_spec, make_limits
+from xnode.runtime.lease.stored_image import StoredImage, choose_signal
 from xnode.runtime.podman import lockdown
 from xnode.runtime.podman.command import LONG_S, Places, Podman
+from xnode.runtime.podman.failure import clean_reason, make_failure, read_exec_fault
 from xnode.runtime.podman.image_store import ImageStore
 
 ABSENT = WorkloadState("absent")
-
-STOP_GRACE_S = 2.0
-"""From SIGTERM to SIGKILL, for a workload that listens to SIGTERM: time to write down what it has."""
 
 EMPTY_DEADLINE_S = 20.0
 """How long killed processes may take to go; longer means one hangs in the kernel."""
@@ -75,6 +77,8 @@ class PodmanEngine:
         self._podman = Podman(self._places, oci_runtime)
         self._tree: CgroupTree | None = None
         self._boot_id = ""
+        self._hidden: tuple[str, ...] = ()
+        self._failures: dict[Hash32, tuple[str, int]] = {}
         self._prepare_lock = trio.Lock()
         self._images = ImageStore(self._podman)
         self._locks: WeakValueDictionary[Hash32, trio.Lock] = WeakValueDictionary()
@@ -112,11 +116,12 @@ class PodmanEngine:
             if workload is not None and workload.look().status != "created":
                 return workload.look()
             check_spec(spec)
-            image_id = await self._images.find(spec.image)
-            if image_id is None:
+            image = await self._images.find(spec.image)
+            if image is None:
                 raise Permanent(f"image {spec.image.digest} is not on this host", hint="import it first")
-            workload = await trio.to_thread.run_sync(self._make_ready, spec, image_id, tree)
-            await self._run(spec, workload)
+            image.check()
+            workload = await trio.to_thread.run_sync(self._make_ready, spec, image, tree)
+            await self._run(spec, image, workload)
             return workload.look()
 
     async def inspect(self, lease_id: Hash32) -> WorkloadState:
@@ -127,7 +132,11 @@ class PodmanEngine:
         state = workload.look()
         if state.status == "running" and not workload.is_live():
             await workload.wait_ending()
-        return workload.look()
+        state = await workload.look_closely()
+        if state.exit_code:
+            # A program that its kernel will not run is found out only after the start.
+            state = replace(state, fault=await trio.to_thread.run_sync(read_exec_fault, workload.folder.log))
+        return state
 
     async def wait(self, lease_id: Hash32) -> WorkloadState:
         await self._prepare()
@@ -140,7 +149,7 @@ class PodmanEngine:
         async with self._lock(lease_id):
             workload = await self._find(lease_id)
             if workload is not None and workload.is_live():
-                await self._ask_to_end(workload)
+                await workload.end()
             await self._empty(self._cgroup(lease_id))
             if workload is None:
                 return ABSENT
@@ -224,6 +233,7 @@ class PodmanEngine:
         tree = read_cgroup_tree()
         self._podman.oci_runtime = _choose_runtime(self._podman.oci_runtime)
         self._boot_id = read_boot_id()
+        self._hidden = find_hidden()
         self._podman.write_settings(tree, self.scope)
         return tree
 
@@ -250,41 +260,54 @@ class PodmanEngine:
         return self._workloads[lease_id]
 
     def _forget(self, lease_id: Hash32) -> None:
+        self._failures.pop(lease_id, None)
         workload = self._workloads.pop(lease_id, None)
         if workload is not None:
             workload.close()
 
-    def _make_ready(self, spec: WorkloadSpec, image_id: str, tree: CgroupTree) -> Workload:
+    def _make_ready(self, spec: WorkloadSpec, image: StoredImage, tree: CgroupTree) -> Workload:
         """Folder, record, inputs, disk and cgroup of a lease. Blocks; the record comes first, so nothing is
         forgotten."""
         folder = self._folder(spec.lease_id)
         folder.path.mkdir(mode=0o711, parents=True, exist_ok=True)
         gpus = reserve_devices(self._gpus, spec.resources.gpus, folder.path) if spec.resources.gpus else ()
-        record = make_record(spec, self._boot_id, image_id, reserve_uids(folder.path), gpus)
+        cpus = _reserve_whole_cpus(spec, folder.path) if tree.has_cpuset() else ()
+        reserved = Reserved(reserve_uids(folder.path), gpus, cpus)
+        stop_signal = choose_signal(spec.stop_signal, image.stop_signal)
+        record = make_record(spec, self._boot_id, image.id, reserved, stop_signal)
         folder.write_record(record)
         link_inputs(spec.inputs, folder.inputs)
-        owner = record.uid_base + WORKLOAD_UID
-        disk.make_disk(folder.path / "disk.img", record.disk_bytes, folder.disk, owner)
+        user = WORKLOAD_UID if image.uid is None else image.uid
+        disk.make_disk(folder.path / "disk.img", record.disk_bytes, folder.disk, record.uid_base + user)
+        folder.write_owner(record.uid_base if image.uid is None and not image.is_root else None)
+        folder.write_names(make_hosts(has_ipv6()), RESOLV_CONF if spec.network else "")
         if spec.network:
-            network = make_network(record.uid_base)
+            network = make_network(record.uid_base, spec.network_bytes)
             network.create()
-            folder.write_network(network.make_attach_script(), RESOLV_CONF)
+            folder.write_attach_script(network.make_attach_script())
         cgroup = tree.lease(self.scope, spec.lease_id.hex())
         cgroup.create(make_limits(spec))
-        self._forget(spec.lease_id)
+        known = self._workloads.pop(spec.lease_id, None)
+        if known is not None:
+            known.close()
         workload = Workload(folder, record, cgroup, self._boot_id)
         self._workloads[spec.lease_id] = workload
         return workload
 
-    async def _run(self, spec: WorkloadSpec, workload: Workload) -> None:
+    async def _run(self, spec: WorkloadSpec, image: StoredImage, workload: Workload) -> None:
         await self._clear_unstarted(spec.lease_id)
-        seccomp = self._places.seccomp
-        args = lockdown.make_run_args(spec, workload.record, workload.folder, self.scope, seccomp)
-        done = await self._podman.run(*args)
-        if done.returncode != 0 and workload.look().status == "created":
-            self._images.forget(spec.image)
-            kind = Permanent if done.returncode in (126, 127) else Retryable
-            raise kind(f"lease {spec.lease_id.hex()[:16]}: the container did not start: {last_line(done.stderr)}")
+        walls = lockdown.Walls(self.scope, self._places.seccomp, self._hidden)
+        done = await self._podman.run(*lockdown.make_run_args(spec, image, workload.record, workload.folder, walls))
+        if done.returncode == 0 or workload.look().status != "created":
+            self._failures.pop(spec.lease_id, None)
+            return
+        self._images.forget(spec.image)
+        reason, count = self._failures.get(spec.lease_id, ("", 0))
+        now = clean_reason(done.stderr)
+        count = count + 1 if now == reason else 0
+        self._failures[spec.lease_id] = (now, count)
+        what = f"lease {spec.lease_id.hex()[:16]}: the container did not start"
+        raise make_failure(what, done.returncode, done.stderr, count)
 
     async def _clear_unstarted(self, lease_id: Hash32) -> None:
         """Remove a container that an earlier start created and never started."""
@@ -293,16 +316,6 @@ class PodmanEngine:
             await self._remove_container(lease_id)
             for name in ("cid", "pid", "conmon.pid"):
                 (folder.path / name).unlink(missing_ok=True)
-
-    async def _ask_to_end(self, workload: Workload) -> None:
-        """SIGTERM and a grace, for a workload that listens to it: the first process of a pid namespace that has no
-        handler does not even see the signal."""
-        pid = workload.folder.read_pid("pid")
-        if pid is None or not _listens_to_sigterm(pid):
-            return
-        workload.send_signal(signal.SIGTERM)
-        with trio.move_on_after(STOP_GRACE_S):
-            await workload.wait_exit()
 
     async def _empty(self, cgroup: LeaseCgroup) -> None:
         """Kill whatever is in the cgroup until nothing is."""
@@ -380,13 +393,14 @@ def _collect(workload: Workload, into: Path) -> tuple[OutputFile, ...]:
     return outputs.collect(folder.out, into, max(workload.record.disk_bytes, disk.MIN_DISK_BYTES))
 
 
-def _listens_to_sigterm(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
-    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+def _reserve_whole_cpus(spec: WorkloadSpec, holder: Path) -> tuple[int, ...]:
+    """CPUs for this lease alone, when its share is a whole number of them and so many are free.
+
+    No two leases are ever kept to one CPU. Whatever is not kept to any goes where there is room: the kernel sees to that.
+    """
+    count, rest = divmod(spec.resources.vcpu_milli, 1000)
+    cpus = os.sched_getaffinity(0)
+    return reserve_cpus(cpus, count, holder) if not rest and count < len(cpus) else ()
 
 
 def _short_hash(text: str) -> str:

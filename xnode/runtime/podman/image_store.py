@@ -13,6 +13,7 @@ from scheduler.job import Image
 from xnode.errors import Permanent, Retryable
 from xnode.runtime import oci_layout
 from xnode.runtime.host.program import last_line
+from xnode.runtime.lease.stored_image import StoredImage, read_inspection
 from xnode.runtime.podman.command import LONG_S, Podman
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -24,21 +25,21 @@ class ImageStore:
 
     def __init__(self, podman: Podman) -> None:
         self._podman = podman
-        self._ids: dict[str, str] = {}
+        self._stored: dict[str, StoredImage] = {}
 
-    async def find(self, image: Image) -> str | None:
-        """podman's id of the image, None when it is not stored. Asked once: no other program removes any."""
-        if image.digest not in self._ids:
-            done = await self._podman.run("image", "inspect", "--format={{.Id}}", _name(image))
+    async def find(self, image: Image) -> StoredImage | None:
+        """What podman has of the image, None when it is not stored. Asked once: no other program removes any."""
+        if image.digest not in self._stored:
+            done = await self._podman.run("image", "inspect", _name(image))
             if done.returncode == 0:
-                self._ids[image.digest] = done.stdout.decode().strip()
+                self._stored[image.digest] = read_inspection(done.stdout)
             elif b"no such image" not in done.stderr and b"image not known" not in done.stderr:
                 raise Retryable(f"podman image inspect: {last_line(done.stderr)}")
-        return self._ids.get(image.digest)
+        return self._stored.get(image.digest)
 
     def forget(self, image: Image) -> None:
         """Ask podman again the next time."""
-        self._ids.pop(image.digest, None)
+        self._stored.pop(image.digest, None)
 
     async def take_layout(self, image: Image, layout: Path) -> None:
         """Copy an image in from a layout folder, every byte of it checked first."""
@@ -72,7 +73,6 @@ class ImageStore:
     async def _name_it(self, image: Image, image_id: str) -> None:
         """Our own name last: an image without it is not ours."""
         await self._podman.ask("tag", image_id, _name(image))
-        self._ids[image.digest] = image_id
 
     @asynccontextmanager
     async def _staged(self, image: Image, layout: Path) -> AsyncIterator[Path]:

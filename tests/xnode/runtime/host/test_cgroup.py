@@ -94,8 +94,8 @@ def test_version_2_delegates_only_what_is_not_yet_given(host: Path) -> None:
     (root / f"xnode/n1/{LEASE}/cgroup.subtree_control").write_text("\n")
     read_cgroup_tree(host).lease("n1", LEASE).create(LIMITS)
     assert (root / "cgroup.subtree_control").read_text() == all_given
-    assert (root / "xnode/cgroup.subtree_control").read_text() == "+memory +pids"
-    assert (root / f"xnode/n1/{LEASE}/cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+    assert (root / "xnode/cgroup.subtree_control").read_text() == "+memory +pids +cpuset"
+    assert (root / f"xnode/n1/{LEASE}/cgroup.subtree_control").read_text() == "+cpu +memory +pids +cpuset"
 
 
 @pytest.mark.parametrize(("host", "vcpu_ns"), [("v1", 138_829_186), ("v2", 1_177_537_000)], indirect=["host"])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
-from tests.xnode.runtime.conftest import Bench
+from tests.xnode.runtime.conftest import NAMESPACE, Bench
+from xnode.runtime.podman.engine import PodmanEngine
 
 pytestmark = pytest.mark.engine
 
@@ -96,3 +98,70 @@ async def test_two_networked_workloads_do_not_reach_each_other(bench: Bench) -> 
     script = f"for a in {addresses}; do timeout 2 nc -w 1 $a 8099 </dev/null; done; echo over"
     _, log = await bench.run(script, network=True)
     assert "over" in log and "hello" not in log
+
+
+def make_flood(rounds: int) -> str:
+    """A script that fetches the body again and again, and says how many bytes came in all."""
+    fetch_once = f"printf 'GET /body HTTP/1.0\\r\\n\\r\\n' | timeout 3 nc -w 1 {WORLD} 8099 2>/dev/null"
+    return f"i=0; while [ $i -lt {rounds} ]; do i=$((i+1)); {fetch_once}; done 2>/dev/null | wc -c"
+
+
+async def test_what_was_agreed_is_all_that_comes_in(bench: Bench, world: None) -> None:
+    """Within one connection that stands already, too; what was dropped is not billed."""
+    limit = BODY_BYTES // 4
+    spec = bench.spec(make_flood(2), network=True, network_bytes=limit)
+    state, log = await bench.run_spec(spec)
+    assert 0.5 * limit < int(log) <= limit and state.network_spent
+    counters = await bench.engine.read_counters(spec.lease_id)
+    assert int(log) < counters.ingress_bytes <= limit and 0 < counters.egress_bytes < limit
+
+
+async def test_what_was_agreed_is_all_that_goes_out(bench: Bench, world: None) -> None:
+    sink = ["ip", "netns", "exec", "xnworld", "busybox", "nc", "-l", "-p", "8098"]
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.run_process, sink, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, check=False)
+        server = await nursery.start(serve)
+        before = read_world_bytes()
+        script = f"head -c 20m /dev/zero | timeout 5 nc -w 1 {WORLD} 8098; echo over"
+        spec = bench.spec(script, network=True, network_bytes=1_000_000)
+        state, _ = await bench.run_spec(spec)
+        server.kill()
+    assert 500_000 < read_world_bytes() - before < 1_100_000 and state.network_spent
+    assert (await bench.engine.read_counters(spec.lease_id)).egress_bytes <= 1_000_000
+
+
+async def test_limit_stands_while_no_daemon_runs_and_begins_at_nothing(bench: Bench, world: None) -> None:
+    """The rule is the kernel's: another engine over the same lease neither lifts it nor begins it anew."""
+    spec = bench.spec(
+        f"{make_flood(1)}; echo half; sleep 2; {make_flood(1)}", network=True, network_bytes=BODY_BYTES // 2
+    )
+    await bench.engine.start(spec)
+    await bench.wait_line(spec.lease_id, "half")
+    again = PodmanEngine(bench.state_dir, NAMESPACE)
+    assert (await again.inspect(spec.lease_id)).status == "running"
+    await again.start(spec)
+    with trio.fail_after(60):
+        await again.wait(spec.lease_id)
+    first, _, second = (word for word in (await bench.read_log(spec.lease_id)).split() if word[0] in "0123456789h")
+    assert int(first) > 0 and int(first) + int(second) <= BODY_BYTES // 2
+    assert (await again.read_counters(spec.lease_id)).ingress_bytes <= BODY_BYTES // 2
+
+
+async def test_agreed_on_nothing_is_nothing(bench: Bench, world: None) -> None:
+    spec = bench.spec(fetch(WORLD), network=True, network_bytes=0)
+    _, log = await bench.run_spec(spec)
+    assert "to blocked" in log
+    counters = await bench.engine.read_counters(spec.lease_id)
+    assert (counters.ingress_bytes, counters.egress_bytes) == (0, 0)
+
+
+def read_world_bytes() -> int:
+    """Bytes that have gone out of this host to the world so far."""
+    return int(Path("/sys/class/net/xnworld0/statistics/tx_bytes").read_text())
+
+
+async def test_rest_of_what_was_agreed_is_no_limit_reached(bench: Bench, world: None) -> None:
+    spec = bench.spec(make_flood(1), network=True)
+    state, log = await bench.run_spec(spec)
+    assert int(log) > BODY_BYTES and not state.network_spent
+    assert not (await bench.engine.inspect(spec.lease_id)).network_spent

