@@ -9,6 +9,7 @@ conmon.pid    its monitor
 stop.json     when the workload was asked to end, and for its limit what it had used by then; written once
 hosts         its /etc/hosts; resolv.conf its resolvers
 owner         the first user id of its user namespace, for the runtime shim, where only the image knows its user's id
+stopwatch     when the workload started, by a clock that nobody sets
 log           k8s-file log (conmon)
 disk.img      the ext4 image behind all that it may write, mounted at disk/
 in/           hard links to the inputs

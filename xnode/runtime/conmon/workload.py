@@ -18,14 +18,12 @@ from xnode.backoff import Backoff
 from xnode.errors import Retryable
 from xnode.ports.runtime import WorkloadState
 from xnode.runtime.conmon.lease_folder import Ending, LeaseFolder, LeaseRecord, StopNote, is_timed_out
+from xnode.runtime.conmon.stopwatch import Stopwatch, start_stopwatch
 from xnode.runtime.host.cgroup import CpuCounter, LeaseCgroup, parse_keyed
 from xnode.runtime.host.network import make_network
 
 ENDING_DEADLINE_S = 20.0
 """conmon writes the exit status within milliseconds of the exit; later than this it is dead or the disk hangs."""
-
-CLOCK_REALTIME_COARSE = 5
-"""The clock that stamps files. A finer one would run ahead of the time of the exit that is read from a file later."""
 
 LOOKS = Backoff(first_s=0.002, most_s=0.1)
 """Between looks for the exit status once the process is gone."""
@@ -39,6 +37,7 @@ class Workload:
         self.folder, self.record, self.cgroup = folder, record, cgroup
         self._survived = record.boot_id == boot_id
         self._started_ns: int | None = None
+        self._watch: Stopwatch | None = None
         self._ending: Ending | None = None
         self._state: WorkloadState | None = None
         self._saw_network = False
@@ -66,6 +65,7 @@ class Workload:
             return self._state
         started_ns = self._read_started_ns()
         ending = self._find_ending(started_ns)
+        self._find_stopwatch()
         if ending is None:
             return WorkloadState("running" if started_ns is not None else "created", started_at_ns=started_ns)
         timed_out = is_timed_out(self.record, started_ns, ending, self.folder.read_stop())
@@ -142,8 +142,8 @@ class Workload:
 
     def _left_s(self) -> float:
         """How long until its wall-clock limit."""
-        started_ns = self._read_started_ns() or 0
-        return (started_ns + self.record.duration_limit_ns - time.time_ns()) / 1e9
+        watch = self._find_stopwatch()
+        return (self.record.duration_limit_ns - (watch.running_ns() if watch else 0)) / 1e9
 
     async def wait_ending(self) -> None:
         """Returns when the exit status of a process that is gone is known; unknown for good past the deadline."""
@@ -226,11 +226,10 @@ class Workload:
             await self.wait_ending()
             self._find_ending(started_ns)
         ending = self._ending
-        until_ns = ending.finished_at_ns if ending else time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
-        if until_ns - started_ns > self.record.duration_limit_ns and (at_limit := self._read_at_limit()) is not None:
+        running_ns = self._read_running_ns(started_ns, ending)
+        if running_ns > self.record.duration_limit_ns and (at_limit := self._read_at_limit()) is not None:
             return at_limit
-        running_ns = min(max(0, until_ns - started_ns), self.record.duration_limit_ns)
-        running_ns = max(running_ns, self._least.running_ns)
+        running_ns = max(min(running_ns, self.record.duration_limit_ns), self._least.running_ns)
         # The quota lets CPU time run ahead by parts of a period; what is above the leased rate is not billed.
         vcpu_ns = min(self._read_cpu_ns(), self.record.vcpu_milli * running_ns // 1000)
         ingress, egress = self._read_network_bytes()
@@ -242,6 +241,19 @@ class Workload:
             max(egress, least.egress_bytes),
         )
         return self._least
+
+    def _read_running_ns(self, started_ns: int, ending: Ending | None) -> int:
+        watch = self._find_stopwatch()
+        if ending is None:
+            return watch.running_ns() if watch else 0
+        return watch.ran_ns(ending.finished_at_ns) if watch else max(0, ending.finished_at_ns - started_ns)
+
+    def _find_stopwatch(self) -> Stopwatch | None:
+        """None before the start, and after the host's: its clock began anew then."""
+        started_ns = self._read_started_ns()
+        if self._watch is None and started_ns is not None and self._survived:
+            self._watch = start_stopwatch(self.folder.path / "stopwatch", started_ns)
+        return self._watch
 
     def _read_at_limit(self) -> Counters | None:
         """What it had used when it was asked to end for its limit: its grace is not billed."""
