@@ -14,7 +14,7 @@ from tests.sim.containers import Behaviour
 from tests.sim.machine import Machine
 from tests.sim.world import World
 from xnode.node import message
-from xnode.node.changes import AddressesChanged, CapacityVerified, Change, PricesSet
+from xnode.node.changes import AddressesChanged, CapacityVerified, ChainSeen, Change, PricesSet
 from xnode.node.effects import DurableEffect
 
 SECOND = NANOS_PER_SECOND
@@ -40,6 +40,7 @@ def make_paid_market(arm: Arm) -> World:
     if world.machines[1].is_up:
         world.machines[1].tell(PricesSet(make_tariff(vcpu_hour=10**17)))
         world.machines[1].tell(CapacityVerified(vcpus=64, gpus=0))
+        world.machines[1].tell(ChainSeen(opening_ns=20 * SECOND, affordable=100))
         world.machines[1].tell(AddressesChanged(("/memory/new",)))
     return world
 
