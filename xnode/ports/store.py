@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -43,8 +44,32 @@ class Blobs(Protocol):
         """Copy a file in, by its hash."""
         ...
 
+    async def add_bytes(self, data: bytes) -> Blob:
+        """Write bytes in, by their hash."""
+        ...
+
     async def fetch(self, peer: Peer, blob: Blob, progress: Callable[[int], None]) -> None:
         """Get a blob from a peer, resuming, checking its hash; Permanent when the bytes are wrong."""
+        ...
+
+
+FetchProgress = Callable[[int, int], None]
+"""(files, bytes) that are here so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What did not come of a lease's outputs. missing: the provider has it no more; wrong: its bytes are not what it said."""
+
+    missing: tuple[Blob, ...] = ()
+    wrong: tuple[Blob, ...] = ()
+
+
+class OutputFetcher(Protocol):
+    """Gets a lease's outputs from its provider."""
+
+    async def fetch(self, peer: Peer, lease_id: Hash32, blobs: Iterable[Blob], progress: FetchProgress) -> Fetched:
+        """Get those that are not here, in one stream, checked by their hashes, resumed after a break."""
         ...
 
 

@@ -18,7 +18,8 @@ import trio
 
 from metering.units import Hash32
 from metering.usage import Counters
-from scheduler.job import Image, OutputFile
+from scheduler.job import Image
+from scheduler.outputs import Inventory, limit_of
 from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
 from xnode.ports.runtime import WorkloadSpec, WorkloadState
@@ -184,7 +185,7 @@ class PodmanEngine:
             async for piece in pieces:
                 yield piece
 
-    async def collect_outputs(self, lease_id: Hash32, into: Path) -> tuple[OutputFile, ...]:
+    async def collect_outputs(self, lease_id: Hash32, into: Path) -> Inventory:
         await self._prepare()
         workload = await self._find(lease_id)
         if workload is None:
@@ -387,10 +388,10 @@ def _choose_runtime(wanted: str) -> str:
     return wanted
 
 
-def _collect(workload: Workload, into: Path) -> tuple[OutputFile, ...]:
+def _collect(workload: Workload, into: Path) -> Inventory:
     folder = workload.folder
     disk.mount_again(folder.path / "disk.img", folder.disk)
-    return outputs.collect(folder.out, into, max(workload.record.disk_bytes, disk.MIN_DISK_BYTES))
+    return outputs.collect(folder.out, into, limit_of(workload.record.disk_bytes))
 
 
 def _reserve_whole_cpus(spec: WorkloadSpec, holder: Path) -> tuple[int, ...]:
