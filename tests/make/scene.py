@@ -21,9 +21,10 @@ from metering.capacity import SignedVerdict, Verdict
 from metering.codec import decode
 from metering.sla import Promise
 from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32
-from scheduler.job import Blob, OutputFile
+from scheduler.job import Blob
 from scheduler.latency import next_latency
 from scheduler.offer import Gpu, SignedOffer
+from scheduler.outputs import FileEntry, LeftOut
 from scheduler.preferences import ExposureBound
 from tests.make.nodes import OWNER
 from tests.make.values import (
@@ -50,12 +51,14 @@ from xnode.console.present import Presenter
 from xnode.errors import Retryable
 from xnode.loop import Loop
 from xnode.net.blobs import BlobStore
+from xnode.net.outputs import OutputFetcher
 from xnode.node import effects
 from xnode.node.changes import Change, Entry
 from xnode.node.records import HeldQuote, Record, SubmitterJob, SubmitterLease
 from xnode.peers.experience import Experience
 from xnode.peers.job_log import JobLog
 from xnode.peers.market import Market, make_market
+from xnode.peers.output_taker import OutputTaker
 from xnode.ports.chain import Fuel
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
@@ -102,16 +105,17 @@ def make_scene() -> Scene:
     world.add_provider(1, promise=Promise(900_000, 250_000), region=EVIL, allows_network=True)
     world.add_submitter(max_prepay_ns=3600 * SECOND)
     world.run_for(1)
-    output = OutputFile("sub/result.txt", Blob(Hash32(hashlib.sha256(RESULT).digest()), len(RESULT)))
+    output = FileEntry(b"sub/result.txt", Blob(Hash32(hashlib.sha256(RESULT).digest()), len(RESULT)))
     broken = world.submit(name="broken", behaviour=Behaviour(run_ns=600 * SECOND, vanish_ns=30 * SECOND))
     world.wait_running()
     world.run_for(28)
     world.machines[1].faults.down_ns = 30 * SECOND
     world.machines[1].crash()
     world.run_until_settled()
-    traffic = {"network": True, "network_bytes": 10**9}
-    sends = Behaviour(outputs=(output,), egress_per_second=10**6)
-    paid = world.submit(name="hello", behaviour=sends, command=("sh", "-c", "echo hi"), **traffic)
+    traffic: dict[str, Any] = {"network": True, "network_bytes": 10**9}
+    pipe = LeftOut(b"pipe", "a pipe: only files, links and folders are taken")
+    sends = Behaviour(outputs=(output,), left_out=(pipe,), egress_per_second=10**6)
+    paid = world.submit(name="hello", behaviour=sends, command=("sh", "-c", "echo hi"), into="/results", **traffic)
     world.run_until_settled()
     misfit = world.submit(name="too-large", resources=make_resources(gpus=9, gpu_model="H200"))
     world.run_for(5)
@@ -236,7 +240,8 @@ async def _open_console(
     market = make_market(net, machine.address, registry, clock, SEPARATOR, experience, ExposureBound())  # type: ignore[arg-type]
     _fill_book(market, scene)
     blobs = BlobStore(folder / "blobs", net.call)
-    blobs.path(Hash32(hashlib.sha256(RESULT).digest())).write_bytes(RESULT)
+    for data in (RESULT, *scene.world.network.blobs.values()):
+        blobs.path(Hash32(hashlib.sha256(data).digest())).write_bytes(data)
     _write_log(loop, scene, folder / "logs")
     return Console(
         loop=loop,
@@ -245,7 +250,8 @@ async def _open_console(
         chain=registry,  # type: ignore[arg-type]
         market=market,
         node=_make_node(folder, scene.now_ns, peers=0 if machine.provider else 2),
-        presenter=Presenter({ASSET: OPENX}, blobs),
+        presenter=Presenter({ASSET: OPENX}),
+        outputs=OutputTaker(blobs, OutputFetcher(blobs, net.call)),
         jobs=JobMaker(machine.address, {"OPENX": OPENX}, blobs),
         evidence=EvidenceMaker(journal, machine.signer, DOMAIN),
         capacity_documents=await _keep_verdict(SqlPromises(database)),

@@ -18,6 +18,7 @@ from metering.units import NANOS_PER_SECOND, PPM, U64_MAX, U128, U128_MAX, Amoun
 from metering.usage import Usage
 from metering.voucher import Coverage, SignedVoucher, Voucher
 from scheduler.job import Blob, Image, InputFile, Job, OutputFile
+from scheduler.outputs import LeftOut, OutputSummary
 from tests.make.values import ASSET, ENTROPY, SEPARATOR, address_of, make_job, make_key
 from tests.sim.containers import Behaviour
 from tests.sim.world import World
@@ -108,6 +109,8 @@ terms = st.one_of(
     ),
 )  # fmt: skip
 outputs = st.lists(st.builds(OutputFile, texts, blobs), max_size=3).map(tuple)
+left_out = st.lists(st.builds(LeftOut, st.binary(max_size=20), texts), max_size=3).map(tuple)
+summaries = st.builds(OutputSummary, st.none() | blobs, u64, u64, u64, left_out)
 callers = st.just(address_of(STRANGER))
 addrs = st.lists(texts, max_size=2).map(tuple)
 
@@ -123,7 +126,7 @@ FROM_STRANGERS = st.one_of(
     st.builds(
         changes.LeaseNews, st.just("x"), callers, hashes, st.sampled_from(LeaseStatus.__args__),  # type: ignore[attr-defined]
         st.none() | st.sampled_from(EndReason.__args__), texts, st.none() | st.integers(-(2**63), 2**63 - 1),  # type: ignore[attr-defined]
-        st.none() | outputs,
+        st.none() | outputs, st.none() | summaries,
     ),
 )  # fmt: skip
 
@@ -138,7 +141,7 @@ FROM_PARTNERS = st.one_of(
     st.builds(
         changes.LeaseNews, st.just("x"), st.just(address_of(1)), hashes, st.sampled_from(LeaseStatus.__args__),  # type: ignore[attr-defined]
         st.none() | st.sampled_from(EndReason.__args__), texts, st.none() | st.integers(-(2**63), 2**63 - 1),  # type: ignore[attr-defined]
-        st.none() | outputs,
+        st.none() | outputs, st.none() | summaries,
     ),
     st.builds(changes.LeaseStopRequested, st.just("x"), st.just(address_of(0)), hashes),
 )  # fmt: skip

@@ -282,7 +282,7 @@ def _read_request(body: bytes) -> OutputsRequest:
     with suppress(ValueError):
         request = decode_strict(body, OutputsRequest)
         size = len(request.wanted)
-        if len(request.lease_id) == SHA_BYTES and request.offset >= 0 and not size % SHA_BYTES:
-            if 0 < size <= MAX_ASKED * SHA_BYTES:
-                return request
+        is_list = 0 < size <= MAX_ASKED * SHA_BYTES and not size % SHA_BYTES
+        if is_list and len(request.lease_id) == SHA_BYTES and request.offset >= 0:
+            return request
     raise RpcRefused(encode(Refusal("outputs_request", f"a request is [lease, 1 to {MAX_ASKED} hashes, offset]")))

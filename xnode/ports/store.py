@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from metering.units import Hash32
-from scheduler.job import Blob
-from xnode.node.records import Record
+from scheduler.job import Blob, OutputFile
+from scheduler.outputs import OutputSummary
+from xnode.node.records import OutputsHere, Record
 from xnode.ports.net import Peer
 
 
@@ -70,6 +71,21 @@ class OutputFetcher(Protocol):
 
     async def fetch(self, peer: Peer, lease_id: Hash32, blobs: Iterable[Blob], progress: FetchProgress) -> Fetched:
         """Get those that are not here, in one stream, checked by their hashes, resumed after a break."""
+        ...
+
+
+class Outputs(Protocol):
+    """What workloads of ours left: had from their providers, and put where users want it."""
+
+    async def take(
+        self, peer: Peer, lease_id: Hash32, left: OutputSummary, limit_bytes: int, only: tuple[str, ...],
+        older: tuple[OutputFile, ...] = (),
+    ) -> OutputsHere:  # fmt: skip
+        """Get the list and the wanted files; what cannot be had is counted. Raises Retryable."""
+        ...
+
+    async def deliver(self, here: OutputsHere, only: tuple[str, ...], into: str, other: str) -> OutputsHere:
+        """Write what is here into the folder, or one of the name into-other beside it."""
         ...
 
 

@@ -127,7 +127,7 @@ class Answers:
         yield self._frames(body)
 
     async def _frames(self, body: bytes) -> AsyncIterator[bytes]:
-        wanted = sorted((body.find(sha256), data) for sha256, data in self._served.items() if sha256 in body)
+        wanted = sorted((body.find(sha256), data) for sha256, data in self._served.items() if bytes(sha256) in body)
         for place, (_, data) in enumerate(wanted):
             data = data[self._offset :] if place == 0 else data
             for start in range(0, len(data), 500_000):

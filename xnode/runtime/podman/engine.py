@@ -143,7 +143,13 @@ class PodmanEngine:
         await self._prepare()
         async with self._lock(lease_id):
             workload = await self._find(lease_id)
-        return ABSENT if workload is None else await workload.wait_exit()
+        if workload is None:
+            return ABSENT
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(logs.keep_short, workload.folder.log)
+            state = await workload.wait_exit()
+            nursery.cancel_scope.cancel()
+        return state
 
     async def stop(self, lease_id: Hash32) -> WorkloadState:
         await self._prepare()

@@ -64,25 +64,25 @@ def test_an_odd_tree_arrives_but_for_what_has_a_reason(out: Path, monkeypatch: p
     Path("setuid").chmod(0o4755)
     Path("unreadable").write_text("x")
     Path("unreadable").chmod(0)
-    os.makedirs("empty/dir")
+    Path("empty/dir").mkdir(parents=True)
     for folder, mode in (("d700", 0o700), ("d000", 0)):
         Path(folder).mkdir()
         Path(folder, "f").write_text("x")
         Path(folder).chmod(mode)
-    os.makedirs("ckpt/step_100")
+    Path("ckpt/step_100").mkdir(parents=True)
     Path("ckpt/step_100/w.bin").write_text("w")
     for name, target in (
         ("latest.csv", "result.csv"), ("dangling", "nowhere"), ("ckpt/latest", "step_100"), ("up", "./ckpt//latest/"),
         ("whole", "/work/out/result.csv"), ("ckpt/whole", "/work/out/result.csv"),
         ("evil", "/etc/shadow"), ("parent", ".."), ("winding", "ckpt/latest/../../../x"),
     ):  # fmt: skip
-        os.symlink(target, name)
+        Path(name).symlink_to(target)
     os.link("result.csv", "hard.csv")
     os.mkfifo("fifo")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("sock")
     os.mknod("device", 0o20666, os.makedev(1, 5))
-    with open("sparse", "wb") as file:
+    with Path("sparse").open("wb") as file:
         file.truncate(50_000_000)
     found = collect(out, 60_000_000)
     assert set(reasons(found)) == {b"evil", b"parent", b"winding", b"fifo", b"sock", b"device"}
