@@ -1,14 +1,15 @@
 """Scene: both nodes of a small market as it stands at one moment, each with a real console over its real records.
 
 The records are those of a simulated market: a job that ran and was paid, one whose provider broke its promise, one that fits
-nowhere, one that runs while its receipts cannot be delivered, one that waits. Only net, chain and clock are stood in for.
+nowhere, one of whose outputs not all came,
+one that runs while its receipts cannot be delivered, one that waits. Only net, chain and clock are stood in for.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +25,7 @@ from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address,
 from scheduler.job import Blob
 from scheduler.latency import next_latency
 from scheduler.offer import Gpu, SignedOffer
-from scheduler.outputs import FileEntry, LeftOut
+from scheduler.outputs import FileEntry, LeftOut, LinkEntry
 from scheduler.preferences import ExposureBound
 from tests.make.nodes import OWNER
 from tests.make.values import (
@@ -51,7 +52,6 @@ from xnode.console.present import Presenter
 from xnode.errors import Retryable
 from xnode.loop import Loop
 from xnode.net.blobs import BlobStore
-from xnode.net.outputs import OutputFetcher
 from xnode.node import effects
 from xnode.node.changes import Change, Entry
 from xnode.node.records import HeldQuote, Record, SubmitterJob, SubmitterLease
@@ -60,6 +60,8 @@ from xnode.peers.job_log import JobLog
 from xnode.peers.market import Market, make_market
 from xnode.peers.output_taker import OutputTaker
 from xnode.ports.chain import Fuel
+from xnode.ports.net import Peer
+from xnode.ports.store import Fetched, FetchProgress
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
 from xnode.store.promises import SqlPromises
@@ -70,6 +72,9 @@ EVIL = "\x1b[31mEU\x1b[0m"
 
 RESULT = b"result\n"
 LOG = b"first line\nsecond line\n"
+LOG_END = 1_000_000
+"""Where it ends at the provider: the first part of it was not kept there."""
+
 STAKE = Amount(250 * TOKEN)
 FUNDS = Amount(10 * TOKEN)
 OPENX = Asset("OPENX", 18, ASSET)
@@ -87,6 +92,7 @@ class Scene:
     broken: Hash32
     misfit: Hash32
     running: Hash32
+    half: Hash32
 
     @property
     def now_ns(self) -> int:
@@ -105,7 +111,10 @@ def make_scene() -> Scene:
     world.add_provider(1, promise=Promise(900_000, 250_000), region=EVIL, allows_network=True)
     world.add_submitter(max_prepay_ns=3600 * SECOND)
     world.run_for(1)
-    output = FileEntry(b"sub/result.txt", Blob(Hash32(hashlib.sha256(RESULT).digest()), len(RESULT)))
+    output = FileEntry(
+        b"sub/result.txt", Blob(Hash32(hashlib.sha256(RESULT).digest()), len(RESULT)), executable=True, mtime_ns=1
+    )
+    link = LinkEntry(b"latest.txt", b"sub/result.txt")
     broken = world.submit(name="broken", behaviour=Behaviour(run_ns=600 * SECOND, vanish_ns=30 * SECOND))
     world.wait_running()
     world.run_for(28)
@@ -114,8 +123,13 @@ def make_scene() -> Scene:
     world.run_until_settled()
     traffic: dict[str, Any] = {"network": True, "network_bytes": 10**9}
     pipe = LeftOut(b"pipe", "a pipe: only files, links and folders are taken")
-    sends = Behaviour(outputs=(output,), left_out=(pipe,), egress_per_second=10**6)
+    sends = Behaviour(outputs=(link, output), left_out=(pipe,), egress_per_second=10**6)
     paid = world.submit(name="hello", behaviour=sends, command=("sh", "-c", "echo hi"), into="/results", **traffic)
+    world.run_until_settled()
+    gone = FileEntry(b"gone.bin", Blob(Hash32(hashlib.sha256(b"gone").digest()), 4))
+    world.network.lost.add(gone.blob)
+    short = Behaviour(outputs=(output, gone), left_out=(pipe,), run_ns=5 * SECOND)
+    half = world.submit(name="half", behaviour=short, into="/results")
     world.run_until_settled()
     misfit = world.submit(name="too-large", resources=make_resources(gpus=9, gpu_model="H200"))
     world.run_for(5)
@@ -126,7 +140,7 @@ def make_scene() -> Scene:
     world.run_until(lambda: any(_list_quotes(world)), 10)
     world.network.cut.add(frozenset((address_of(0), address_of(1))))
     world.run_for(6)
-    return Scene(world, paid, broken, misfit, running)
+    return Scene(world, paid, broken, misfit, running, half)
 
 
 def _list_quotes(world: World) -> Iterator[HeldQuote]:
@@ -143,6 +157,16 @@ class FixedClock:
 
     def now_ns(self) -> int:
         return self.at_ns
+
+
+@dataclass(frozen=True, slots=True)
+class OutputsGone:
+    """xnode.ports.OutputFetcher: the provider has nothing any more."""
+
+    blobs: BlobStore
+
+    async def fetch(self, _peer: Peer, _lease_id: Hash32, blobs: Iterable[Blob], _progress: FetchProgress) -> Fetched:
+        return Fetched(missing=tuple(blob for blob in blobs if not self.blobs.has(blob)))
 
 
 class Isolated:
@@ -243,6 +267,8 @@ async def _open_console(
     for data in (RESULT, *scene.world.network.blobs.values()):
         blobs.path(Hash32(hashlib.sha256(data).digest())).write_bytes(data)
     _write_log(loop, scene, folder / "logs")
+    taker = OutputTaker(blobs, OutputsGone(blobs))
+    nursery.start_soon(taker.run)
     return Console(
         loop=loop,
         journal=journal,
@@ -251,7 +277,7 @@ async def _open_console(
         market=market,
         node=_make_node(folder, scene.now_ns, peers=0 if machine.provider else 2),
         presenter=Presenter({ASSET: OPENX}),
-        outputs=OutputTaker(blobs, OutputFetcher(blobs, net.call)),
+        outputs=taker,
         jobs=JobMaker(machine.address, {"OPENX": OPENX}, blobs),
         evidence=EvidenceMaker(journal, machine.signer, DOMAIN),
         capacity_documents=await _keep_verdict(SqlPromises(database)),
@@ -290,7 +316,7 @@ def _write_log(loop: Loop, scene: Scene, folder: Path) -> None:
     job = loop.state.get(SubmitterJob, scene.paid)
     if job is not None:
         assert job.lease_id is not None
-        JobLog(folder, job.lease_id).append(len(LOG), LOG, ended=True)
+        JobLog(folder, job.lease_id).append(LOG_END, LOG, ended=True)
 
 
 async def _keep_verdict(promises: SqlPromises) -> EvidenceKeeper:

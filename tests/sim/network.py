@@ -17,8 +17,9 @@ from tests.sim.clockwork import Clockwork, Future, Task
 from tests.sim.hostclock import HostClock
 from xnode.errors import Retryable
 from xnode.node.records import OutputsHere
-from xnode.peers.output_taker import make_here
+from xnode.peers.output_taker import make_here, note_fetched
 from xnode.ports.net import Peer, RpcRefused
+from xnode.ports.store import Fetched
 
 DIAL_FAILS_NS = NANOS_PER_SECOND
 
@@ -48,6 +49,7 @@ class Network:
     stations: dict[Address, Station] = field(default_factory=dict)
     cut: set[frozenset[Address]] = field(default_factory=set)
     blobs: dict[Hash32, bytes] = field(default_factory=dict)
+    lost: set[Blob] = field(default_factory=set)
     blocks: Callable[[Address, Address, str, bool], bool] = lambda source, target, method, is_answer: False
     on_sent: Callable[[Address, Address, str], None] = lambda source, target, method: None
 
@@ -144,7 +146,7 @@ class Blobs:
 
 @dataclass(slots=True)
 class Outputs:
-    """xnode.ports.Outputs: the list comes as the provider made it, and every file in it is as good as here."""
+    """xnode.ports.Outputs: the list comes as the provider made it, and every file in it is as good as here but for those lost."""
 
     blobs: Blobs
 
@@ -156,7 +158,9 @@ class Outputs:
         if left.inventory is None:
             return OutputsHere()
         found = read_inventory(self.blobs.network.blobs[left.inventory.sha256], limit_bytes, left.left_out)
-        return make_here(found, await self.blobs.add_bytes(encode_inventory(found)), only)
+        here = make_here(found, await self.blobs.add_bytes(encode_inventory(found)), only)
+        lost = self.blobs.network.lost
+        return note_fetched(here, Fetched(missing=tuple(file.blob for file in found.files() if file.blob in lost)))
 
     async def deliver(self, here: OutputsHere, _only: tuple[str, ...], into: str, _other: str) -> OutputsHere:
         return replace(here, folder=into)

@@ -17,7 +17,7 @@ from metering.units import PPM, Address, Amount
 from scheduler.job import Job
 from scheduler.latency import Latency
 from scheduler.offer import SignedOffer
-from scheduler.outputs import show_path
+from scheduler.outputs import NOTHING, show_path
 from scheduler.reputation import NO_REPUTATION, Reputation, success_ppm_of
 from xnode.chain.deployment.manifest import Asset
 from xnode.control import views
@@ -229,7 +229,7 @@ def _here_of(job: SubmitterJob) -> dict[str, Any]:
 def _left_of(lease: ProviderLease) -> str:
     """What the workload left, in a few words; "" until it is known."""
     left = lease.left
-    if left is None:
+    if left is None or left == NOTHING:
         return ""
     reasons = "; ".join(f"{show_path(one.path)}: {one.reason}" for one in left.first)
     return f"{left.entries} files" + (f", {left.left_out} left out ({reasons})" if left.left_out else "")
