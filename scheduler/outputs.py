@@ -204,7 +204,7 @@ def find_inner_target(path: bytes, target: bytes) -> bytes | None:
     """
     depth = path.count(b"/")
     if target == OUT or target.startswith(OUT + b"/"):
-        target = b"../" * depth + target[len(OUT) + 1 :]
+        target = b"../" * depth + (target[len(OUT) + 1 :] or b".")
     if not target or target.startswith(b"/") or b"\0" in target or len(target) > MAX_PATH_BYTES:
         return None
     parts = [part for part in target.split(b"/") if part not in (b"", b".")]
@@ -271,8 +271,6 @@ def _check_entry(selection: Selection, entry: Entry) -> str | None:
             return "a link that may lead outside the folder"
         return selection.check(entry.path, target=entry.target)
     if isinstance(entry, FileEntry):
-        if len(entry.blob.sha256) != 32:
-            return "it has no SHA-256"
         return selection.check(entry.path, entry.blob.size_bytes)
     return selection.check(entry.path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ class ReadJob:
         out: where to put the outputs, in place of what the file says.
         """
         folder = self.path.absolute().parent
-        target = {"out": os.path.abspath(out.expanduser())} if out else {}
+        target = {"out": str(out.expanduser().absolute())} if out else {}
         return {"job": self.text, "filename": self.path.name, "base_dir": str(folder)} | target
 
 
