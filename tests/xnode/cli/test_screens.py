@@ -40,7 +40,7 @@ def job_file(home: Home) -> str:
         (("job", "ls"), (JOB[:10], "hello", "done", brief_money(COST), "no_match")),
         (("job", "show", JOB[:8]), ("echo hi", "0.5 vCPU", "completed", "launch", " in ", "5 receipts")),
         (("job", "receipts", JOB), (" final", brief_money(COST), "yes", LEASE[:10])),
-        (("offer", "ls"), ("8 × NVIDIA H200", "151.168", "55%", "80 ms", "250")),
+        (("offer", "ls"), ("8 × NVIDIA H200", "151.168", "61%", "80 ms", "250")),
         (("provider", "status"), ("7 vCPU", "quote_capacity", "running", "250 OPENX")),
         (("provider", "earnings"), ("0.00139448", "0.000127784")),
         (
