@@ -232,7 +232,7 @@ def _left_of(lease: ProviderLease) -> str:
     if left is None or left == NOTHING:
         return ""
     reasons = "; ".join(f"{show_path(one.path)}: {one.reason}" for one in left.first)
-    return f"{left.entries} files" + (f", {left.left_out} left out ({reasons})" if left.left_out else "")
+    return f"{left.entries:,} outputs" + (f", {left.left_out:,} left out ({reasons})" if left.left_out else "")
 
 
 def _settled_of(lease: SubmitterLease, escrow: SubmitterEscrow | None) -> int:
