@@ -38,6 +38,9 @@ MAX_NAMES_BYTES = 16 << 20
 
 MAX_REASON_CHARS = 200
 
+MAX_COUNT = 1 << 53
+"""The most that a stranger's count is believed to be: sums of it still fit into 64 bits."""
+
 MAX_INVENTORY_BYTES = 32 << 20
 """Of the list as a blob: all that the limits above allow fits."""
 
@@ -261,8 +264,14 @@ def read_inventory(data: bytes, limit_bytes: int, left_out_count: int = 0) -> In
             selection.take(entry)
         else:
             selection.leave(entry.path, reason)
-    selection.leave_more(unread + max(0, left_out_count - listed))
+    selection.leave_more(unread + max(0, min(left_out_count, MAX_COUNT) - listed))
     return selection.finish()
+
+
+def cut_summary(summary: OutputSummary) -> OutputSummary:
+    """A stranger's report, no longer than one of ours."""
+    first = (LeftOut(one.path[:MAX_PATH_BYTES], one.reason[:MAX_REASON_CHARS]) for one in summary.first[:MAX_FIRST])
+    return msgspec.structs.replace(summary, first=tuple(first))
 
 
 def _check_entry(selection: Selection, entry: Entry) -> str | None:

@@ -124,6 +124,7 @@ def test_a_list_that_cannot_be_read_in_places_is_read_elsewhere() -> None:
     found = read_inventory(b"".join(rows) + b"\xff\xff\x01", LIMIT, left_out_count=7)
     assert [one.path for one in found.entries] == [b"a"] and found.left_out == (LeftOut(b"p", "why"),)
     assert found.left_out_count == 7 + 2
+    assert read_inventory(rows[0], LIMIT, left_out_count=2**64 - 1).left_out_count <= 2**53
 
 
 @given(st.binary(max_size=300))

@@ -13,8 +13,8 @@ from xnode.node.records import ProviderLease
 from xnode.peers.answer import refuse
 from xnode.ports.store import Blobs, Records
 
-MAX_KEPT = 4
-"""Leases whose lists are kept at hand: a reader asks several times in a row, and one list is up to 30 MB."""
+MAX_KEPT = 200_000
+"""Hashes kept at hand, of several leases together: a reader asks several times in a row; so many take 25 MB."""
 
 NO_LIMIT = 1 << 63
 """The list is our own."""
@@ -37,7 +37,7 @@ class OutputShelf:
             raise refuse("lease_unknown", f"no lease {lease_id.hex()[:16]} of yours here")
         if lease_id not in self._kept:
             self._kept[lease_id] = await trio.to_thread.run_sync(self._read, lease)
-            while len(self._kept) > MAX_KEPT:
+            while len(self._kept) > 1 and sum(map(len, self._kept.values())) > MAX_KEPT:
                 self._kept.popitem(last=False)
         return self._kept[lease_id]
 

@@ -158,7 +158,9 @@ def make_inventory(older: Iterable[OutputFile]) -> Inventory:
 
 def make_here(found: Inventory, blob: Blob, only: tuple[str, ...]) -> OutputsHere:
     """As if all had come."""
-    lacking = sum(is_wanted(one.path, only) for one in found.left_out) if only else 0
+    # Of those that nobody can name any may be wanted.
+    unnamed = found.left_out_count - len(found.left_out)
+    lacking = sum(is_wanted(one.path, only) for one in found.left_out) + unnamed if only else 0
     return OutputsHere(
         blob, len(found.entries), found.size_bytes, found.left_out_count, found.left_out[:MAX_FIRST], lacking=lacking
     )

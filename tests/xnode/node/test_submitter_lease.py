@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from metering.codec import decode, encode
 from metering.eip712 import keccak
 from metering.receipt import Receipt, receipt_digest_of
 from metering.signature import sign_digest
 from metering.units import Amount
 from scheduler.job import DEFAULT_GRACE_NS, Blob, OutputFile, job_hash_of
-from scheduler.outputs import NOTHING, OutputSummary
+from scheduler.outputs import NOTHING, LeftOut, OutputSummary
 from tests.make.records import (
     ESCROW,
     ESCROW_ID,
@@ -182,6 +183,16 @@ def test_a_slow_line_gets_as_long_as_the_size_takes() -> None:
     assert fetch.deadline_ns - small.deadline_ns > TERMS.resources.disk_bytes // SLOWEST_BYTES * SECOND - SECOND
 
 
+def test_no_number_and_no_text_of_a_provider_is_too_large_for_us() -> None:
+    much = LeftOut(b"x" * 10_000, "y" * 10_000)
+    node = make_leased()
+    _, fetch = node.tell(make_news(left=OutputSummary(LIST, 2**64 - 1, 2**64 - 1, 2**64 - 1, (much,) * 50)))
+    assert isinstance(fetch, effects.FetchOutputs) and fetch.left is not None and fetch.deadline_ns < 2**63
+    assert (len(fetch.left.first), len(fetch.left.first[0].path), len(fetch.left.first[0].reason)) == (5, 4_096, 200)
+    node.fail(fetch, "deadline", "why")
+    assert decode(encode(job_of(node)), SubmitterJob) == job_of(node)
+
+
 def test_outputs_that_a_version_up_to_0_2_collected_are_fetched_too() -> None:
     node = make_leased()
     _, fetch = node.tell(make_news(left=None, outputs=(RESULT,)))
@@ -197,11 +208,11 @@ def test_a_workload_without_outputs_ends_its_job_at_once() -> None:
 @pytest.mark.parametrize(
     "here, status, reason, detail",
     [
-        ({"left_out": 3}, "done", "completed", "1 files, 100 bytes, 3 left out"),
-        ({"missing": 2, "fault": "gone"}, "half-fetched", "half_fetched", "1 files, 100 bytes, 2 not fetched: gone"),
-        ({"fault": "/results: denied"}, "half-fetched", "half_fetched", "1 files, 100 bytes: /results: denied"),
+        ({"left_out": 3}, "done", "completed", "1 output, 100 bytes, 3 left out"),
+        ({"missing": 2, "fault": "gone"}, "half-fetched", "half_fetched", "1 output, 100 bytes, 2 not fetched: gone"),
+        ({"fault": "/results: denied"}, "half-fetched", "half_fetched", "1 output, 100 bytes: /results: denied"),
         ({"left_out": 1, "lacking": 1}, "half-fetched", "half_fetched",
-         "1 files, 100 bytes, 1 left out, 1 of those left out are wanted by the job"),
+         "1 output, 100 bytes, 1 left out, 1 of those left out are wanted by the job"),
     ],
     ids=["left out", "missing", "folder", "wanted"],
 )  # fmt: skip
@@ -217,7 +228,7 @@ def test_a_failed_job_stays_failed_whatever_arrived() -> None:
     node.tell(make_news(end_reason="exit_code", end_detail="status 3", exit_code=3))
     node.tell(changes.OutputsFetched(LEASE_ID, replace(HERE, missing=1, fault="gone")))
     assert (job_of(node).status, job_of(node).end_reason) == ("failed", "exit_code")
-    assert job_of(node).end_detail == "status 3; 1 files, 100 bytes, 1 not fetched: gone"
+    assert job_of(node).end_detail == "status 3; 1 output, 100 bytes, 1 not fetched: gone"
 
 
 def test_a_later_copy_makes_a_half_fetched_job_whole() -> None:

@@ -6,7 +6,7 @@ import msgspec
 
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND
-from scheduler.outputs import NOTHING, OutputSummary, limit_of
+from scheduler.outputs import NOTHING, OutputSummary, cut_summary, limit_of
 from xnode.node import changes, effects
 from xnode.node.records import OutputsHere, SubmitterJob, SubmitterLease
 from xnode.node.registry import handles, on_failure
@@ -19,20 +19,23 @@ FETCH_NS = 3600 * NANOS_PER_SECOND
 SLOWEST_BYTES = 1 << 20
 """A second: a line slower than this does not get a large result in time; `job cp` goes on where it broke off."""
 
+MAX_SLOW_BYTES = 1 << 41
+"""Beyond so much a fetch gets no longer than the 24 days that this takes."""
+
 WORDS = {"completed": "done", "stopped_by_submitter": "stopped"}
 """Job states of the reasons that are no failure."""
 
 
 def fetch_outputs(turn: Turn, lease: SubmitterLease, job: SubmitterJob, news: changes.LeaseNews) -> None:
     """The provider has said what the workload left: get it."""
-    left = news.left or NOTHING
+    left = cut_summary(news.left or NOTHING)
     lease = turn.put(lease, left=left)
     if left.inventory is None and not news.outputs:
         _finish(turn, lease, job, _make_here(left))
         return
     job = note(turn, job, "fetch", _describe_left(left), status="fetching")
     limit_bytes = limit_of(lease.terms.resources.disk_bytes)
-    wait_ns = FETCH_NS + min(left.size_bytes, limit_bytes) * NANOS_PER_SECOND // SLOWEST_BYTES
+    wait_ns = FETCH_NS + min(left.size_bytes, limit_bytes, MAX_SLOW_BYTES) * NANOS_PER_SECOND // SLOWEST_BYTES
     slot = turn.slot("outputs", lease.lease_id, wait_ns=wait_ns)
     # As the user knows the job: its folder beside one that is taken bears the beginning of its id.
     other = job.job_hash.hex()[:8]
@@ -49,7 +52,11 @@ def _make_here(left: OutputSummary, missing: int = 0, fault: str = "") -> Output
 
 
 def _describe_left(left: OutputSummary) -> str:
-    return f"{left.entries} files, {left.size_bytes} bytes" if left.inventory else "the outputs"
+    return _describe_count(left.entries, left.size_bytes) if left.inventory else "the outputs"
+
+
+def _describe_count(entries: int, size_bytes: int) -> str:
+    return f"{entries} {'output' if entries == 1 else 'outputs'}, {size_bytes} bytes"
 
 
 @handles(changes.OutputsFetched)
@@ -85,7 +92,7 @@ def _finish(turn: Turn, lease: SubmitterLease, job: SubmitterJob, here: OutputsH
 
 def describe_outputs(here: OutputsHere) -> str:
     """How many there are, and that not all are here if that is so."""
-    parts = [f"{here.entries} files, {here.size_bytes} bytes"]
+    parts = [_describe_count(here.entries, here.size_bytes)]
     if here.left_out:
         parts.append(f"{here.left_out} left out")
     if here.missing:

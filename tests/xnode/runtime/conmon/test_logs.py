@@ -161,7 +161,7 @@ async def test_a_log_that_nobody_trimmed_is_kept_short_all_the_same(tmp_path: Pa
 
 @pytest.mark.engine
 async def test_log_flood_keeps_its_head_and_tail(bench: Bench) -> None:
-    script = "echo first; yes 0123456789012345678901234567890123456789 | head -c 200000000; echo; sleep 3; echo last"
+    script = "echo first; yes 0123456789012345678901234567890123456789 | head -c 200000000; echo; sleep 5; echo last"
     spec = bench.spec(script, seconds=100)
     await bench.engine.start(spec)
     with trio.fail_after(120):
