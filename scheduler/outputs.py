@@ -130,6 +130,11 @@ class Selection:
     _size_bytes: int = 0
     _names_bytes: int = 0
 
+    @property
+    def count(self) -> int:
+        """How many were taken."""
+        return len(self._entries)
+
     def check(self, path: bytes, size_bytes: int = 0, target: bytes = b"") -> str | None:
         """Why this cannot be taken next, or None."""
         if len(self._entries) >= MAX_ENTRIES:

@@ -25,6 +25,7 @@ CHUNK_BYTES = 1 << 20
 LAST_TIME_NS = 1 << 62
 """The year 2116: later times are no file's, and no file system takes all of them."""
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 PathOf = Callable[[Hash32], Path]
@@ -40,13 +41,14 @@ def deliver(
     Permanent when the folder cannot be had. progress: how many are done.
     """
     try:
+        is_new = not into.exists()
         into.mkdir(parents=True, exist_ok=True)
         root = os.open(into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise Permanent(f"{into} cannot be written: {error.strerror}", hint="name another folder") from error
-    writer = _Writer(_Folders(root), path_of)
+    writer = _Writer(_Folders(root), path_of, is_new)
     try:
-        if not replace:
+        if not replace and not is_new:
             writer.check_free(entries, into)
         for number, entry in enumerate(entries, start=1):
             writer.write(entry)
@@ -102,8 +104,11 @@ class _Folders:
 
 @dataclass(slots=True)
 class _Writer:
+    """is_new: nothing lies in the folder yet."""
+
     folders: _Folders
     path_of: PathOf
+    is_new: bool
     faults: list[LeftOut] = field(default_factory=list)
 
     def check_free(self, entries: Iterable[Entry], into: Path) -> None:
@@ -128,40 +133,55 @@ class _Writer:
         *above, name = entry.path.split(b"/")
         try:
             folder = self.folders.enter(above, make=True)
-            if _has(entry, name, folder):
+            if not self.is_new and _has(entry, name, folder):
                 return
             match entry:
                 case FileEntry():
-                    self._write_file(entry, name, folder)
+                    _put(self._copy(entry, folder), name, folder)
                 case LinkEntry():
                     fresh = _fresh_name()
                     os.symlink(entry.target, fresh, dir_fd=folder)
                     _put(fresh, name, folder)
                 case _:
-                    os.mkdir(name, dir_fd=folder)
+                    self.folders.enter((*above, name), make=True)
         except OSError as error:
             self.faults.append(LeftOut(entry.path, f"it cannot be written: {error.strerror}"))
 
-    def _write_file(self, entry: FileEntry, name: bytes, folder: int) -> None:
+    def _copy(self, entry: FileEntry, folder: int) -> bytes:
+        """The new name under which the file lies whole in the folder. Raises OSError."""
         fresh = _fresh_name()
-        digest = hashlib.sha256()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with self.path_of(entry.blob.sha256).open("rb") as source:
-            copy = os.open(fresh, flags, 0o755 if entry.executable else 0o644, dir_fd=folder)
+        source = os.open(self.path_of(entry.blob.sha256), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            target = os.open(fresh, _NEW, 0o755 if entry.executable else 0o644, dir_fd=folder)
             try:
-                with os.fdopen(copy, "wb") as target:
-                    while chunk := source.read(CHUNK_BYTES):
-                        digest.update(chunk)
-                        write_sparse(target, chunk)
-                    end_sparse(target)
-                    if digest.digest() != entry.blob.sha256:
-                        raise OSError(0, "the copy in the blob store is damaged; the disk may be failing")
-                    time_ns = min(entry.mtime_ns, LAST_TIME_NS)
-                    os.utime(target.fileno(), ns=(time_ns, time_ns))
-                os.rename(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
+                if _copy_bytes(source, target) != entry.blob.sha256:
+                    raise OSError(0, "the copy in the blob store is damaged; the disk may be failing")
+                time_ns = min(entry.mtime_ns, LAST_TIME_NS)
+                os.utime(target, ns=(time_ns, time_ns))
             except BaseException:
                 os.unlink(fresh, dir_fd=folder)
                 raise
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
+        return fresh
+
+
+def _copy_bytes(source: int, target: int) -> bytes:
+    """The SHA-256 of what was copied; small files by the system calls alone, for there may be 100,000 of them."""
+    chunk = os.read(source, CHUNK_BYTES)
+    if len(chunk) < CHUNK_BYTES and os.write(target, chunk) == len(chunk):
+        return hashlib.sha256(chunk).digest()
+    os.lseek(source, 0, os.SEEK_SET)
+    os.lseek(target, 0, os.SEEK_SET)
+    digest = hashlib.sha256()
+    with open(source, "rb", closefd=False) as read, open(target, "wb", closefd=False) as write:
+        while chunk := read.read(CHUNK_BYTES):
+            digest.update(chunk)
+            write_sparse(write, chunk)
+        end_sparse(write)
+    return digest.digest()
 
 
 def _put(fresh: bytes, name: bytes, folder: int) -> None:

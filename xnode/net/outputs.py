@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -140,7 +141,8 @@ class _Sink:
         self.wrong: list[Blob] = []
         self._store, self._lease_id = store, lease_id
         self._at = 0
-        self._new = store.folder / f"new-{secrets.token_hex(8)}.part"
+        self._folder = str(store.folder)
+        self._new = f"{self._folder}/new-{secrets.token_hex(8)}.part"
         self._file: IO[bytes] | None = None
         self._digest: Any = None
         self._size = 0
@@ -177,7 +179,7 @@ class _Sink:
     def _add(self, blob: Blob, data: bytes) -> None:
         if self._file is None and len(data) == blob.size_bytes:
             if hashlib.sha256(data).digest() == blob.sha256:
-                self._new.write_bytes(data)
+                self._write_small(data)
                 self._settle(self._new, blob)
             else:
                 self._reject(blob)
@@ -194,6 +196,15 @@ class _Sink:
         if self._size == blob.size_bytes:
             self._end_file(blob)
 
+    def _write_small(self, data: bytes) -> None:
+        """By the system calls alone: there may be 100,000 of them."""
+        fd = os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+        finally:
+            os.close(fd)
+
     def _end_file(self, blob: Blob) -> None:
         self.close()
         part, resumed = self._part(blob), self._resumed
@@ -207,8 +218,8 @@ class _Sink:
             raise Retryable("a file that was here in part has wrong bytes; getting it anew")
         self._reject(blob)
 
-    def _settle(self, path: Path, blob: Blob) -> None:
-        path.replace(self._store.path(blob.sha256))
+    def _settle(self, path: str | Path, blob: Blob) -> None:
+        os.replace(path, f"{self._folder}/{blob.sha256.hex()}")  # noqa: PTH105 (Path costs as much as the call)
         self.done, self.done_bytes, self._at = self.done + 1, self.done_bytes + blob.size_bytes, self._at + 1
 
     def _reject(self, blob: Blob) -> None:
