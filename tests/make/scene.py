@@ -1,8 +1,8 @@
 """Scene: both nodes of a small market as it stands at one moment, each with a real console over its real records.
 
 The records are those of a simulated market: a job that ran and was paid, one whose provider broke its promise, one that fits
-nowhere, one of whose outputs not all came,
-one that runs while its receipts cannot be delivered, one that waits. Only net, chain and clock are stood in for.
+nowhere, one of whose outputs not all came, one that runs while its receipts cannot be delivered, one that waits. Only net,
+chain and clock are stood in for.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def make_scene() -> Scene:
     """Always the same one."""
     world = World(seed=7)
     world.add_provider(1, promise=Promise(900_000, 250_000), region=EVIL, allows_network=True)
-    world.add_submitter(max_prepay_ns=3600 * SECOND)
+    world.add_submitter(max_prepay_ns=SECOND)
     world.run_for(1)
     output = FileEntry(
         b"sub/result.txt", Blob(Hash32(hashlib.sha256(RESULT).digest()), len(RESULT)), executable=True, mtime_ns=1
@@ -135,7 +135,7 @@ def make_scene() -> Scene:
     world.run_for(5)
     running = world.submit(name="running", behaviour=Behaviour(run_ns=600 * SECOND), prepay_ns=SECOND)
     world.wait_running()
-    world.run_for(12)
+    world.run_for(13)
     world.submit(name="waiting")
     world.run_until(lambda: any(_list_quotes(world)), 10)
     world.network.cut.add(frozenset((address_of(0), address_of(1))))
