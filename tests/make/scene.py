@@ -135,7 +135,7 @@ def make_scene() -> Scene:
     world.run_for(5)
     running = world.submit(name="running", behaviour=Behaviour(run_ns=600 * SECOND), prepay_ns=SECOND)
     world.wait_running()
-    world.run_for(13)
+    world.run_for(14)
     world.submit(name="waiting")
     world.run_until(lambda: any(_list_quotes(world)), 10)
     world.network.cut.add(frozenset((address_of(0), address_of(1))))
