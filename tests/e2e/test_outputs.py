@@ -107,6 +107,7 @@ def test_five_thousand_files_and_odd_ones_arrive_and_the_rest_is_named(fast: Mar
         if one["outputs"].startswith(f"{COUNT + 10:,} outputs")
     )
     assert "3 left out" in lease["outputs"] and "fifo: a pipe" in lease["outputs"]
+    PlacedJob(fast, shown["job"]["job_id"]).wait_provider_settled()
 
 
 def test_outputs_that_could_not_be_put_down_are_no_success_and_are_copied_later(fast: Market) -> None:
@@ -121,3 +122,4 @@ def test_outputs_that_could_not_be_put_down_are_no_success_and_are_copied_later(
     assert copied.returncode == 0, copied.stderr
     check_results(IN_MEMORY / "copy", 20)
     assert fast.run("job", "wait", job_id).returncode == 0, "it is whole now"
+    PlacedJob(fast, job_id).wait_provider_settled()
