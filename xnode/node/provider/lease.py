@@ -472,7 +472,13 @@ def on_workload_removed(turn: Turn, change: changes.WorkloadRemoved) -> None:
 def make_report(lease: ProviderLease) -> effects.LeaseReport:
     """How the lease is, for its submitter."""
     return effects.LeaseReport(
-        lease.lease_id, lease.status, lease.end_reason, lease.end_detail, lease.exit_code, lease.outputs, lease.end_code,
+        lease.lease_id,
+        lease.status,
+        lease.end_reason,
+        lease.end_detail,
+        lease.exit_code,
+        lease.outputs,
+        lease.end_code,
         lease.left,
     )
 

@@ -86,6 +86,8 @@ def miss_outputs(turn: Turn, job: SubmitterJob, lease: SubmitterLease, fault: st
 
 def _finish(turn: Turn, lease: SubmitterLease, job: SubmitterJob, here: OutputsHere) -> None:
     lease = turn.put(lease, outputs_fetched=True)
+    if job.lease_id != lease.lease_id:
+        return  # the job lives by another lease now
     job = note(turn, turn.put(job, here=here), "output", describe_outputs(here))
     finish_job(turn, job, lease, lease.end_reason or "completed", lease.end_detail)
 
@@ -106,6 +108,8 @@ def describe_outputs(here: OutputsHere) -> str:
 
 def finish_job(turn: Turn, job: SubmitterJob, lease: SubmitterLease, reason: str, detail: str) -> None:
     """The job has its end and its reason. Where not all outputs are here, a job that else went well is half-fetched."""
+    if job.lease_id != lease.lease_id:
+        return  # another lease has taken this one's place
     status, here = WORDS.get(reason, "failed"), job.here
     if here is not None and (here.left_out or not here.is_whole):
         detail = "; ".join(filter(None, (detail, describe_outputs(here))))
