@@ -55,7 +55,6 @@ from xnode.net.blobs import BlobStore
 from xnode.node import effects
 from xnode.node.changes import Change, Entry
 from xnode.node.records import HeldQuote, Record, SubmitterJob, SubmitterLease
-from xnode.node.submitter.ahead import paid_until
 from xnode.peers.experience import Experience
 from xnode.peers.job_log import JobLog
 from xnode.peers.market import Market, make_market
@@ -138,18 +137,10 @@ def make_scene() -> Scene:
     world.wait_running()
     world.run_for(12)
     world.submit(name="waiting")
-    world.run_until(lambda: any(_list_quotes(world)) and _is_prepaid(world, running), 20)
+    world.run_until(lambda: any(_list_quotes(world)), 10)
     world.network.cut.add(frozenset((address_of(0), address_of(1))))
     world.run_for(6)
     return Scene(world, paid, broken, misfit, running, half)
-
-
-def _is_prepaid(world: World, job_hash: Hash32) -> bool:
-    """True between a voucher ahead and the receipt that catches up with it."""
-    loop = world.machines[0].loop
-    assert loop is not None
-    leases = loop.state.all(SubmitterLease)
-    return any(paid_until(loop.state, lease)[1] for lease in leases if lease.job_hash == job_hash)
 
 
 def _list_quotes(world: World) -> Iterator[HeldQuote]:

@@ -126,7 +126,7 @@ FROM_STRANGERS = st.one_of(
     st.builds(
         changes.LeaseNews, st.just("x"), callers, hashes, st.sampled_from(LeaseStatus.__args__),  # type: ignore[attr-defined]
         st.none() | st.sampled_from(EndReason.__args__), texts, st.none() | st.integers(-(2**63), 2**63 - 1),  # type: ignore[attr-defined]
-        st.none() | outputs, st.none() | summaries,
+        st.none() | outputs, texts, st.none() | summaries,
     ),
 )  # fmt: skip
 
@@ -141,7 +141,7 @@ FROM_PARTNERS = st.one_of(
     st.builds(
         changes.LeaseNews, st.just("x"), st.just(address_of(1)), hashes, st.sampled_from(LeaseStatus.__args__),  # type: ignore[attr-defined]
         st.none() | st.sampled_from(EndReason.__args__), texts, st.none() | st.integers(-(2**63), 2**63 - 1),  # type: ignore[attr-defined]
-        st.none() | outputs, st.none() | summaries,
+        st.none() | outputs, texts, st.none() | summaries,
     ),
     st.builds(changes.LeaseStopRequested, st.just("x"), st.just(address_of(0)), hashes),
 )  # fmt: skip

@@ -77,7 +77,7 @@ def push(node: Node, *receipts: Receipt, after_s: float = 0, caller: Any = PROVI
 
 
 def make_news(status: str = "ending", **fields: Any) -> changes.LeaseNews:
-    news = changes.LeaseNews("news", PROVIDER, LEASE_ID, status, "completed", "", 0, None, LEFT)  # type: ignore[arg-type]
+    news = changes.LeaseNews("news", PROVIDER, LEASE_ID, status, "completed", "", 0, None, "", LEFT)  # type: ignore[arg-type]
     return replace(news, **fields)
 
 
