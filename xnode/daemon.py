@@ -51,6 +51,7 @@ from xnode.monitor.metrics import register_metrics
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.identity import peer_id_text_of
+from xnode.net.outputs import OutputFetcher, serve_outputs
 from xnode.node.changes import NodeStarted, PricesSet
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.peers.chain_watch import ChainWatch
@@ -59,6 +60,8 @@ from xnode.peers.experience import Experience
 from xnode.peers.job_log import LogArchive
 from xnode.peers.log_follower import LogFollower
 from xnode.peers.market import Market, make_market
+from xnode.peers.output_shelf import OutputShelf
+from xnode.peers.output_taker import OutputTaker
 from xnode.peers.publish import OfferPublisher, keep_found
 from xnode.peers.serve import PeerService
 from xnode.ports.net import RpcHandler, RpcRefused
@@ -283,7 +286,8 @@ class _Daemon:
         separator = ground.manifest.domain.separator()
         market = make_market(net, signer.address, chain, clock, separator, experience, bound)
         checked = CheckedChain(chain, tuple(self._checks.values()))
-        submitter = SubmitterEffects(blobs, net, checked, signer, market.search, clock)
+        taker = OutputTaker(blobs, OutputFetcher(blobs, net.stream))
+        submitter = SubmitterEffects(taker, net, checked, signer, market.search, clock)
         provider = None
         if engine is not None:
             layouts = LayoutStore(data / "layouts", blobs)
@@ -296,12 +300,14 @@ class _Daemon:
         net.serve(OFFER_GET, publisher.answer_offer)
         net.serve_stream(LOGS_FOLLOW, service.follow_logs)
         serve_blobs(net, blobs, service.may_read_blob)
+        serve_outputs(net, blobs, OutputShelf(loop, journal, blobs).find_blobs)
         registry = CollectorRegistry()
         chain_watch = self._chain_watch = ChainWatch(chain, loop.tell)
         register_metrics(registry, loop, net, lambda: (self._find_problems().get("chain", ""), chain_watch.fuel))
-        console = self._make_console(ground, loop, journal, chain, market, net, blobs, watch)
+        console = self._make_console(ground, loop, journal, chain, market, net, blobs, taker, watch)
         news = EscrowEvents(chain, lambda: find_pause_s(loop.state))
         tasks: dict[str, Callable[[], Awaitable[object]]] = {
+            "output taker": taker.run,
             "log follower": LogFollower(loop, net, data / "logs").run,
             "escrow watcher": EscrowWatcher(loop, chain, news).run,
             "offer book": market.book.run,
@@ -374,6 +380,7 @@ class _Daemon:
         market: Market,
         net: Net,
         blobs: BlobStore,
+        taker: OutputTaker,
         watch: CapacityWatch | None,
     ) -> Console:
         manifest, signer = ground.manifest, ground.signer
@@ -384,7 +391,8 @@ class _Daemon:
             chain=chain,
             market=market,
             node=self._describe_node(ground, net),
-            presenter=Presenter({asset.address: asset for asset in manifest.assets}, blobs),
+            presenter=Presenter({asset.address: asset for asset in manifest.assets}),
+            outputs=taker,
             jobs=JobMaker(signer.address, {asset.symbol: asset for asset in manifest.assets}, blobs),
             evidence=EvidenceMaker(journal, signer, manifest.domain),
             capacity_documents=watch.documents if watch is not None else None,

@@ -56,6 +56,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 8, "peer or chain unreachable"
     TIMEOUT = 9, "timed out"
     CONFLICT = 10, "conflict: it exists already, or is busy"
+    PARTIAL = 11, "the job is done, but not all that it left is here: `xnode job cp` fetches the rest"
 
 
 class UserError(Exception):

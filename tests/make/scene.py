@@ -1,14 +1,15 @@
 """Scene: both nodes of a small market as it stands at one moment, each with a real console over its real records.
 
 The records are those of a simulated market: a job that ran and was paid, one whose provider broke its promise, one that fits
-nowhere, one that runs while its receipts cannot be delivered, one that waits. Only net, chain and clock are stood in for.
+nowhere, one of whose outputs not all came, one that runs while its receipts cannot be delivered, one that waits. Only net,
+chain and clock are stood in for.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,9 +22,10 @@ from metering.capacity import SignedVerdict, Verdict
 from metering.codec import decode
 from metering.sla import Promise
 from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32
-from scheduler.job import Blob, OutputFile
+from scheduler.job import Blob
 from scheduler.latency import next_latency
 from scheduler.offer import Gpu, SignedOffer
+from scheduler.outputs import FileEntry, LeftOut, LinkEntry
 from scheduler.preferences import ExposureBound
 from tests.make.nodes import OWNER
 from tests.make.values import (
@@ -56,7 +58,10 @@ from xnode.node.records import HeldQuote, Record, SubmitterJob, SubmitterLease
 from xnode.peers.experience import Experience
 from xnode.peers.job_log import JobLog
 from xnode.peers.market import Market, make_market
+from xnode.peers.output_taker import OutputTaker
 from xnode.ports.chain import Fuel
+from xnode.ports.net import Peer
+from xnode.ports.store import Fetched, FetchProgress
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
 from xnode.store.promises import SqlPromises
@@ -67,6 +72,9 @@ EVIL = "\x1b[31mEU\x1b[0m"
 
 RESULT = b"result\n"
 LOG = b"first line\nsecond line\n"
+LOG_END = 1_000_000
+"""Where it ends at the provider: the first part of it was not kept there."""
+
 STAKE = Amount(250 * TOKEN)
 FUNDS = Amount(10 * TOKEN)
 OPENX = Asset("OPENX", 18, ASSET)
@@ -84,6 +92,7 @@ class Scene:
     broken: Hash32
     misfit: Hash32
     running: Hash32
+    half: Hash32
 
     @property
     def now_ns(self) -> int:
@@ -100,18 +109,27 @@ def make_scene() -> Scene:
     """Always the same one."""
     world = World(seed=7)
     world.add_provider(1, promise=Promise(900_000, 250_000), region=EVIL, allows_network=True)
-    world.add_submitter(max_prepay_ns=3600 * SECOND)
+    world.add_submitter(max_prepay_ns=SECOND)
     world.run_for(1)
-    output = OutputFile("sub/result.txt", Blob(Hash32(hashlib.sha256(RESULT).digest()), len(RESULT)))
+    output = FileEntry(
+        b"sub/result.txt", Blob(Hash32(hashlib.sha256(RESULT).digest()), len(RESULT)), executable=True, mtime_ns=1
+    )
+    link = LinkEntry(b"latest.txt", b"sub/result.txt")
     broken = world.submit(name="broken", behaviour=Behaviour(run_ns=600 * SECOND, vanish_ns=30 * SECOND))
     world.wait_running()
     world.run_for(28)
     world.machines[1].faults.down_ns = 30 * SECOND
     world.machines[1].crash()
     world.run_until_settled()
-    traffic = {"network": True, "network_bytes": 10**9}
-    sends = Behaviour(outputs=(output,), egress_per_second=10**6)
-    paid = world.submit(name="hello", behaviour=sends, command=("sh", "-c", "echo hi"), **traffic)
+    traffic: dict[str, Any] = {"network": True, "network_bytes": 10**9}
+    pipe = LeftOut(b"pipe", "a pipe: only files, links and folders are taken")
+    sends = Behaviour(outputs=(link, output), left_out=(pipe,), egress_per_second=10**6)
+    paid = world.submit(name="hello", behaviour=sends, command=("sh", "-c", "echo hi"), into="/results", **traffic)
+    world.run_until_settled()
+    gone = FileEntry(b"gone.bin", Blob(Hash32(hashlib.sha256(b"gone").digest()), 4))
+    world.network.lost.add(gone.blob)
+    short = Behaviour(outputs=(output, gone), left_out=(pipe,), run_ns=5 * SECOND)
+    half = world.submit(name="half", behaviour=short, into="/results")
     world.run_until_settled()
     misfit = world.submit(name="too-large", resources=make_resources(gpus=9, gpu_model="H200"))
     world.run_for(5)
@@ -122,7 +140,7 @@ def make_scene() -> Scene:
     world.run_until(lambda: any(_list_quotes(world)), 10)
     world.network.cut.add(frozenset((address_of(0), address_of(1))))
     world.run_for(6)
-    return Scene(world, paid, broken, misfit, running)
+    return Scene(world, paid, broken, misfit, running, half)
 
 
 def _list_quotes(world: World) -> Iterator[HeldQuote]:
@@ -139,6 +157,16 @@ class FixedClock:
 
     def now_ns(self) -> int:
         return self.at_ns
+
+
+@dataclass(frozen=True, slots=True)
+class OutputsGone:
+    """xnode.ports.OutputFetcher: the provider has nothing any more."""
+
+    blobs: BlobStore
+
+    async def fetch(self, _peer: Peer, _lease_id: Hash32, blobs: Iterable[Blob], _progress: FetchProgress) -> Fetched:
+        return Fetched(missing=tuple(blob for blob in blobs if not self.blobs.has(blob)))
 
 
 class Isolated:
@@ -236,8 +264,11 @@ async def _open_console(
     market = make_market(net, machine.address, registry, clock, SEPARATOR, experience, ExposureBound())  # type: ignore[arg-type]
     _fill_book(market, scene)
     blobs = BlobStore(folder / "blobs", net.call)
-    blobs.path(Hash32(hashlib.sha256(RESULT).digest())).write_bytes(RESULT)
+    for data in (RESULT, *scene.world.network.blobs.values()):
+        blobs.path(Hash32(hashlib.sha256(data).digest())).write_bytes(data)
     _write_log(loop, scene, folder / "logs")
+    taker = OutputTaker(blobs, OutputsGone(blobs))
+    nursery.start_soon(taker.run)
     return Console(
         loop=loop,
         journal=journal,
@@ -245,7 +276,8 @@ async def _open_console(
         chain=registry,  # type: ignore[arg-type]
         market=market,
         node=_make_node(folder, scene.now_ns, peers=0 if machine.provider else 2),
-        presenter=Presenter({ASSET: OPENX}, blobs),
+        presenter=Presenter({ASSET: OPENX}),
+        outputs=taker,
         jobs=JobMaker(machine.address, {"OPENX": OPENX}, blobs),
         evidence=EvidenceMaker(journal, machine.signer, DOMAIN),
         capacity_documents=await _keep_verdict(SqlPromises(database)),
@@ -284,7 +316,7 @@ def _write_log(loop: Loop, scene: Scene, folder: Path) -> None:
     job = loop.state.get(SubmitterJob, scene.paid)
     if job is not None:
         assert job.lease_id is not None
-        JobLog(folder, job.lease_id).append(len(LOG), LOG, ended=True)
+        JobLog(folder, job.lease_id).append(LOG_END, LOG, ended=True)
 
 
 async def _keep_verdict(promises: SqlPromises) -> EvidenceKeeper:

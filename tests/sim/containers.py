@@ -9,7 +9,8 @@ from pathlib import Path
 from metering.eip712 import keccak
 from metering.units import NANOS_PER_SECOND, Hash32
 from metering.usage import Counters
-from scheduler.job import Blob, Image, OutputFile
+from scheduler.job import Blob, Image
+from scheduler.outputs import Entry, FileEntry, Inventory, LeftOut
 from tests.sim.clockwork import Clockwork, Future
 from tests.sim.hostclock import HostClock
 from xnode.errors import Permanent
@@ -31,7 +32,8 @@ class Behaviour:
     egress_per_second: int = 0
     memory_hit_ns: int = 0
     vanish_ns: int = 0
-    outputs: tuple[OutputFile, ...] = (OutputFile("result.txt", Blob(Hash32(keccak(b"result")), 100)),)
+    outputs: tuple[Entry, ...] = (FileEntry(b"result.txt", Blob(Hash32(keccak(b"result")), 100)),)
+    left_out: tuple[LeftOut, ...] = ()
     pull_ns: int = NANOS_PER_SECOND
     image_is_missing: bool = False
     start_fails: bool = False
@@ -193,12 +195,13 @@ class Containers:
     async def keep_log(self, lease_id: Hash32, into: Path) -> None:
         """Nothing to keep."""
 
-    async def collect_outputs(self, lease_id: Hash32, into: Path) -> tuple[OutputFile, ...]:
+    async def collect_outputs(self, lease_id: Hash32, into: Path) -> Inventory:
         workload = self.workloads.get(lease_id)
         if workload is None:
             raise Permanent(f"lease {lease_id.hex()[:16]} has no outputs here")
         assert workload.finished_at_ns is not None, "outputs were collected while the workload ran"
-        return workload.behaviour.outputs
+        behaviour = workload.behaviour
+        return Inventory(behaviour.outputs, behaviour.left_out, len(behaviour.left_out))
 
     async def remove(self, lease_id: Hash32) -> None:
         workload = self.workloads.get(lease_id)

@@ -19,7 +19,7 @@ from tests.sim.containers import Containers
 from tests.sim.disk import Disk
 from tests.sim.hostclock import HostClock
 from tests.sim.market import SimMarket
-from tests.sim.network import Blobs, NetPort, Station
+from tests.sim.network import Blobs, NetPort, Outputs, Station
 from tests.sim.nodeloop import NodeLoop
 from xnode.effects.dispatch import make_perform
 from xnode.effects.provider import ProviderEffects
@@ -237,7 +237,7 @@ class Machine:
         ours = ProviderEffects(
             self.containers, None, blobs, self.net, self.chain, self.signer, self.market, Archive(), self,  # type: ignore[arg-type]
         )  # fmt: skip
-        theirs = SubmitterEffects(blobs, self.net, self.chain, self.signer, self.market, self)  # type: ignore[arg-type]
+        theirs = SubmitterEffects(Outputs(blobs), self.net, self.chain, self.signer, self.market, self)  # type: ignore[arg-type]
         return make_perform(ours, theirs)
 
     async def _watch_escrows(self) -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from metering.units import NANOS_PER_SECOND, Address
+from msgspec.structs import replace
+
+from metering.units import NANOS_PER_SECOND, Address, Hash32
+from scheduler.job import Blob, OutputFile
+from scheduler.outputs import OutputSummary, encode_inventory, read_inventory
 from tests.sim.clockwork import Clockwork, Future, Task
 from tests.sim.hostclock import HostClock
 from xnode.errors import Retryable
+from xnode.node.records import OutputsHere
+from xnode.peers.output_taker import make_here, note_fetched
 from xnode.ports.net import Peer, RpcRefused
+from xnode.ports.store import Fetched
 
 DIAL_FAILS_NS = NANOS_PER_SECOND
 
@@ -40,6 +48,8 @@ class Network:
     duplicates: int = 0
     stations: dict[Address, Station] = field(default_factory=dict)
     cut: set[frozenset[Address]] = field(default_factory=set)
+    blobs: dict[Hash32, bytes] = field(default_factory=dict)
+    lost: set[Blob] = field(default_factory=set)
     blocks: Callable[[Address, Address, str, bool], bool] = lambda source, target, method, is_answer: False
     on_sent: Callable[[Address, Address, str], None] = lambda source, target, method: None
 
@@ -111,7 +121,7 @@ class NetPort:
 
 @dataclass(slots=True)
 class Blobs:
-    """xnode.ports.Blobs: a blob is fetched when its peer is up. lost: hashes whose bytes turn out wrong."""
+    """xnode.ports.Blobs: a blob is fetched when its peer is up."""
 
     network: Network
     clockwork: Clockwork
@@ -122,8 +132,35 @@ class Blobs:
 
         return Path("/blobs") / sha256.hex()
 
-    async def fetch(self, peer: Peer, blob: Any, _progress: Callable[[int], None]) -> None:
+    async def add_bytes(self, data: bytes) -> Blob:
+        blob = Blob(Hash32(hashlib.sha256(data).digest()), len(data))
+        self.network.blobs[blob.sha256] = data
+        return blob
+
+    async def fetch(self, peer: Peer, _blob: Any, _progress: Callable[[int], None]) -> None:
         await self.clockwork.sleep(20_000_000)
         station = self.network.stations.get(peer.address)
         if station is None or not station.is_up or frozenset((self.source, peer.address)) in self.network.cut:
             raise Retryable(f"0x{peer.address.hex()[:8]} cannot be reached")
+
+
+@dataclass(slots=True)
+class Outputs:
+    """xnode.ports.Outputs: the list comes as the provider made it, and every file in it is as good as here but for those lost."""
+
+    blobs: Blobs
+
+    async def take(
+        self, peer: Peer, _lease_id: Hash32, left: OutputSummary, limit_bytes: int, only: tuple[str, ...],
+        _older: tuple[OutputFile, ...] = (),
+    ) -> OutputsHere:  # fmt: skip
+        await self.blobs.fetch(peer, left.inventory, lambda _done: None)
+        if left.inventory is None:
+            return OutputsHere()
+        found = read_inventory(self.blobs.network.blobs[left.inventory.sha256], limit_bytes, left.left_out)
+        here = make_here(found, await self.blobs.add_bytes(encode_inventory(found)), only)
+        lost = self.blobs.network.lost
+        return note_fetched(here, Fetched(missing=tuple(file.blob for file in found.files() if file.blob in lost)))
+
+    async def deliver(self, here: OutputsHere, _only: tuple[str, ...], into: str, _other: str) -> OutputsHere:
+        return replace(here, folder=into)

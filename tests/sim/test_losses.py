@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from metering.units import NANOS_PER_SECOND, Address
-from scheduler.job import Blob, OutputFile
+from scheduler.job import Blob
+from scheduler.outputs import FileEntry
 from tests.make.values import address_of
 from tests.sim.containers import Behaviour
 from tests.sim.machine import KeySigner
@@ -103,25 +105,40 @@ def test_a_provider_claims_at_once_when_the_payer_takes_the_escrow_back() -> Non
     assert world.leases(1)[0].end_reason == "thaw_started"
 
 
-@pytest.mark.parametrize(
-    "path", ["../key", "/etc/passwd", "a/../../b", "a//b", ".", "", "a\0b", "a\nb", "x" * 300, "a/./b"]
-)
-def test_outputs_that_lead_elsewhere_are_refused(path: str) -> None:
+GOOD = FileEntry(b"good", Blob(bytes(32), 1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["../key", "/etc/passwd", "a/../../b", "a//b", ".", "", "a\0b", "x" * 300, "a/./b"])
+def test_an_output_that_leads_elsewhere_is_left_out_alone(path: str) -> None:
     world = make_market()
-    job_hash = world.submit(behaviour=Behaviour(outputs=(OutputFile(path, Blob(bytes(32), 1)),)))  # type: ignore[arg-type]
+    job_hash = world.submit(behaviour=Behaviour(outputs=(GOOD, replace(GOOD, path=path.encode()))))
     world.run_until_settled()
-    assert world.job(job_hash).end_reason == "outputs_refused"
-    assert world.job(job_hash).outputs == ()
+    job = world.job(job_hash)
+    assert job.status == "done" and job.here is not None
+    assert (job.here.entries, job.here.left_out, [one.path for one in job.here.first]) == (1, 1, [path.encode()])
 
 
-def test_outputs_that_would_lie_on_each_other_are_refused() -> None:
-    twice = (OutputFile("a", Blob(bytes(32), 1)), OutputFile("a", Blob(bytes(32), 1)))  # type: ignore[arg-type]
-    inside = (OutputFile("a", Blob(bytes(32), 1)), OutputFile("a/b", Blob(bytes(32), 1)))  # type: ignore[arg-type]
-    for outputs in (twice, inside):
-        world = make_market()
-        job_hash = world.submit(behaviour=Behaviour(outputs=outputs))
-        world.run_until_settled()
-        assert world.job(job_hash).end_reason == "outputs_refused"
+@pytest.mark.parametrize("path", [b"good", b"good/b"])
+def test_an_output_that_would_lie_on_another_is_left_out_alone(path: bytes) -> None:
+    world = make_market()
+    job_hash = world.submit(behaviour=Behaviour(outputs=(GOOD, replace(GOOD, path=path))))
+    world.run_until_settled()
+    job = world.job(job_hash)
+    assert job.status == "done" and job.here is not None
+    assert (job.here.entries, job.here.left_out, [one.path for one in job.here.first]) == (1, 1, [path])
+
+
+@pytest.mark.parametrize("only, status", [(("a/*",), "half-fetched"), (("g*",), "done")])
+def test_what_is_left_out_against_the_jobs_own_patterns_makes_it_half_fetched(
+    only: tuple[str, ...], status: str
+) -> None:
+    world = make_market()
+    job_hash = world.submit(
+        behaviour=Behaviour(outputs=(GOOD, replace(GOOD, path=b"a/../b"))), only=only, into="/results"
+    )
+    world.run_until_settled()
+    job = world.job(job_hash)
+    assert (job.status, job.into, job.here.folder if job.here else "") == (status, "/results", "/results")
 
 
 def test_a_restart_of_the_provider_kills_no_paid_work() -> None:

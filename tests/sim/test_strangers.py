@@ -18,6 +18,7 @@ from metering.units import NANOS_PER_SECOND, PPM, U64_MAX, U128, U128_MAX, Amoun
 from metering.usage import Usage
 from metering.voucher import Coverage, SignedVoucher, Voucher
 from scheduler.job import Blob, Image, InputFile, Job, OutputFile
+from scheduler.outputs import LeftOut, OutputSummary
 from tests.make.values import ASSET, ENTROPY, SEPARATOR, address_of, make_job, make_key
 from tests.sim.containers import Behaviour
 from tests.sim.world import World
@@ -108,6 +109,8 @@ terms = st.one_of(
     ),
 )  # fmt: skip
 outputs = st.lists(st.builds(OutputFile, texts, blobs), max_size=3).map(tuple)
+left_out = st.lists(st.builds(LeftOut, st.binary(max_size=20), texts), max_size=3).map(tuple)
+summaries = st.builds(OutputSummary, st.none() | blobs, u64, u64, u64, left_out)
 callers = st.just(address_of(STRANGER))
 addrs = st.lists(texts, max_size=2).map(tuple)
 
@@ -123,7 +126,7 @@ FROM_STRANGERS = st.one_of(
     st.builds(
         changes.LeaseNews, st.just("x"), callers, hashes, st.sampled_from(LeaseStatus.__args__),  # type: ignore[attr-defined]
         st.none() | st.sampled_from(EndReason.__args__), texts, st.none() | st.integers(-(2**63), 2**63 - 1),  # type: ignore[attr-defined]
-        st.none() | outputs,
+        st.none() | outputs, texts, st.none() | summaries,
     ),
 )  # fmt: skip
 
@@ -138,7 +141,7 @@ FROM_PARTNERS = st.one_of(
     st.builds(
         changes.LeaseNews, st.just("x"), st.just(address_of(1)), hashes, st.sampled_from(LeaseStatus.__args__),  # type: ignore[attr-defined]
         st.none() | st.sampled_from(EndReason.__args__), texts, st.none() | st.integers(-(2**63), 2**63 - 1),  # type: ignore[attr-defined]
-        st.none() | outputs,
+        st.none() | outputs, texts, st.none() | summaries,
     ),
     st.builds(changes.LeaseStopRequested, st.just("x"), st.just(address_of(0)), hashes),
 )  # fmt: skip
@@ -200,7 +203,9 @@ def test_terms_that_differ_in_anything_from_the_quote_are_refused(
     change = changes.LeaseRequested("x", address_of(0), (), asked, signature, used, opening, b"")
     turn = step(provider, changes.Entry(QUOTED_AT_NS, ENTROPY, change))
     free = {"lease_number", "open_until_ns"}
-    if any(altered[name] != getattr(due, name) for name in set(altered) - free) or escrow is not None:
+    # Another payer's escrow under another number is as good, if all that the quote says of it is the same.
+    like = msgspec.structs.replace(honest, payer=used.payer, nonce=used.nonce, thaw=max(honest.thaw, used.thaw))
+    if any(altered[name] != getattr(due, name) for name in set(altered) - free) or used != like:
         assert not list(turn.state.all(ProviderLease))
 
 

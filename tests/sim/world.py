@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from metering.units import NANOS_PER_SECOND, Hash32
 from scheduler.job import Image, Job, job_hash_of
@@ -100,7 +101,14 @@ class World:
 
     # --------------------------------------------------------------------------------------------------------- what it does
 
-    def submit(self, submitter: int = 0, behaviour: Behaviour | None = None, **changes: Any) -> Hash32:
+    def submit(
+        self,
+        submitter: int = 0,
+        behaviour: Behaviour | None = None,
+        into: str = "",
+        only: tuple[str, ...] = (),
+        **changes: Any,
+    ) -> Hash32:
         """Submit a job; gives its hash."""
         nonce = self.entropy.randbytes(16)
         name = f"job-{len(self.jobs)}"
@@ -109,7 +117,7 @@ class World:
         job = make_job(**fields)
         self.behaviours[name] = behaviour or Behaviour()
         self.jobs.append((submitter, job))
-        self._keep_telling(submitter, JobSubmitted("", job))
+        self._keep_telling(submitter, JobSubmitted("", job, into, only))
         return job_hash_of(job)
 
     def stop(self, job_hash: Hash32, submitter: int = 0) -> None:
@@ -123,7 +131,7 @@ class World:
 
         def make(reply_to: str) -> JobSubmitted | JobStopRequested:
             if isinstance(change, JobSubmitted):
-                return JobSubmitted(reply_to, change.job)
+                return replace(change, reply_to=reply_to)
             return JobStopRequested(reply_to, change.job_hash)
 
         async def ask() -> None:
@@ -201,7 +209,7 @@ class World:
         for submitter, job in self.jobs:
             loop = self.machines[submitter].loop
             found = loop.state.get(SubmitterJob, job_hash_of(job)) if loop else None
-            if found is None or found.status not in ("done", "failed", "stopped"):
+            if found is None or found.status not in ("done", "half-fetched", "failed", "stopped"):
                 return False
         leases = [lease for number in self.machines for lease in self.leases(number)]
         held = sum(one.deposited - one.claimed for one in self.ledger.escrows.values())

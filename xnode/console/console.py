@@ -17,6 +17,7 @@ from xnode.loop import Loop
 from xnode.node import changes, effects
 from xnode.node.records import ProviderSettings
 from xnode.peers.market import Market
+from xnode.peers.output_taker import OutputTaker
 from xnode.ports.chain import Chain, Fuel
 from xnode.ports.clock import Clock
 from xnode.store.journal import Journal
@@ -58,6 +59,7 @@ class Console:
     market: Market
     node: ThisNode
     presenter: Presenter
+    outputs: OutputTaker
     jobs: JobMaker
     evidence: EvidenceMaker
     capacity_documents: EvidenceKeeper | None = None

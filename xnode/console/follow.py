@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import trio
 
+from scheduler.outputs import NOTHING
 from xnode.console.console import Console
 from xnode.console.job import JobParams, WaitParams, find_job, is_over, read_job
 from xnode.console.method import control_method
@@ -23,6 +22,9 @@ LOG_PIECE_BYTES = 64 << 10
 
 LOG_POLL_S = 0.05
 """The log's own file is the channel between the follower and the reader; a look each 50 ms is below what eyes notice."""
+
+FETCH_LOOK_S = 1.0
+"""Between two words on how far the fetch of the outputs is."""
 
 LOG_QUIET_S = 20.0
 """How long the rest of an ended job's log is waited for: its provider may be away for a moment, or forever."""
@@ -66,8 +68,10 @@ async def events(console: Console, params: EventsParams) -> AsyncIterator[views.
         before, problem = problem, console.node.chain_problem()
         if bool(before) != bool(problem):
             yield _make_chain_line(console, problem)
-        with trio.move_on_after(CHAIN_LOOK_S):
+        with trio.move_on_after(FETCH_LOOK_S if job.status == "fetching" else CHAIN_LOOK_S):
             await changed.wait()
+        if job.status == "fetching" and lease is not None and lease.lease_id in console.outputs.progress:
+            yield _make_fetching(console, lease)
 
 
 @control_method("job.logs")
@@ -79,9 +83,9 @@ async def logs(console: Console, params: LogParams) -> AsyncIterator[views.LogPi
         job = read_job(console, job)
         copy = JobLog(console.node.log_folder, job.lease_id) if job.lease_id else None
         over = copy is None or copy.has_ended() or quiet_s >= LOG_QUIET_S
-        data = await trio.to_thread.run_sync(_read_piece, copy.path, offset) if copy else b""
+        after, data = await trio.to_thread.run_sync(copy.read, offset, LOG_PIECE_BYTES) if copy else (offset, b"")
         if data:
-            offset, quiet_s = offset + len(data), 0.0
+            offset, quiet_s = after, 0.0
             yield views.LogPiece(offset, base64.b64encode(data).decode())
         elif not params.follow or (over and job.status in ENDED):
             return
@@ -101,13 +105,8 @@ def _make_counter(console: Console, lease: SubmitterLease) -> views.TimelineEntr
     return console.presenter.entry(entry, lease.terms.asset)
 
 
-def _read_piece(path: Path, offset: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            if offset >= os.fstat(file.fileno()).st_size:
-                # No file system can be asked for any offset at all.
-                return b""
-            file.seek(offset)
-            return file.read(LOG_PIECE_BYTES)
-    except FileNotFoundError:
-        return b""
+def _make_fetching(console: Console, lease: SubmitterLease) -> views.TimelineEntry:
+    files, size_bytes = console.outputs.progress[lease.lease_id]
+    left = lease.left or NOTHING
+    text = f"{files:,} of {left.entries:,} outputs, {size_bytes:,} of {left.size_bytes:,} bytes"
+    return views.TimelineEntry(console.clock.now_ns(), "fetching", text)

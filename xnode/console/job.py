@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from scheduler.outputs import show_path
 from xnode.console.console import Console
+from xnode.console.inventory import make_row, read_inventory_of
 from xnode.console.job_maker import find_job_id
 from xnode.console.method import NoParams, control_method
 from xnode.console.present import ENDED, JobRecords
@@ -12,6 +14,10 @@ from xnode.control import views
 from xnode.node import changes
 from xnode.node.lease import OPEN
 from xnode.node.records import SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.peers.job_log import JobLog
+
+MAX_SHOWN = 100
+"""Outputs in what is said of a job; `job.outputs` gives all of them."""
 
 UNSETTLED = (*OPEN, "settling")
 
@@ -67,12 +73,6 @@ async def wait(console: Console, params: WaitParams) -> views.JobDetail:
     return await describe_job(console, job)
 
 
-@control_method("job.outputs")
-async def outputs(console: Console, params: JobParams) -> tuple[views.OutputRow, ...]:
-    """The job's output files."""
-    return console.presenter.outputs(find_job(console, params.job_id))
-
-
 def find_job(console: Console, text: str) -> SubmitterJob:
     """The one job whose id begins so. Raises UserError."""
     known = {job.job_hash: job for job in console.loop.state.all(SubmitterJob)}
@@ -105,7 +105,16 @@ async def describe_job(console: Console, job: SubmitterJob) -> views.JobDetail:
     lease = await find_lease(console, job)
     escrow = await find_escrow(console, lease) if lease else None
     detail = console.presenter.job_detail(JobRecords(job, lease, escrow))
-    return msgspec.structs.replace(detail, job=_say_problem(console, detail.job, lease))
+    found = await read_inventory_of(console, job)
+    left_out = found.left_out or (job.here.first if job.here else ())
+    log = JobLog(console.node.log_folder, job.lease_id) if job.lease_id else None
+    return msgspec.structs.replace(
+        detail,
+        job=_say_problem(console, detail.job, lease),
+        outputs=tuple(make_row(console, entry) for entry in found.entries[:MAX_SHOWN]),
+        left_out=tuple(views.LeftOutRow(show_path(one.path), one.reason) for one in left_out),
+        log_lost=log.read_lost() if log else 0,
+    )
 
 
 def _say_problem(console: Console, row: views.JobRow, lease: SubmitterLease | None) -> views.JobRow:

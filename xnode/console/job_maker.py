@@ -22,11 +22,22 @@ from xnode.text.hex import to_hex
 
 
 class JobText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """job: text of a job file; base_dir: what relative paths in it are relative to; filename: for error lines."""
+    """job: text of a job file; base_dir: what relative paths in it are relative to; filename: for error lines; out: an
+    absolute folder for the outputs, in place of the job file's."""
 
     job: str
     base_dir: str
     filename: str = "job file"
+    out: str = ""
+
+    def find_target(self) -> tuple[str, tuple[str, ...]]:
+        """(absolute folder for the outputs, "" when they go nowhere; patterns of those wanted). Raises UserError."""
+        outputs = _read(self).outputs
+        if self.out and not Path(self.out).is_absolute():
+            raise UserError(f"{self.out} is not an absolute path", where="out")
+        if outputs is None:
+            return self.out, ()
+        return self.out or os.path.normpath(_find(Path(self.base_dir), outputs.to)), outputs.only
 
 
 @dataclass(frozen=True, slots=True)

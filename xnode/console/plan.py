@@ -9,6 +9,7 @@ from scheduler.book import Shortfall
 from scheduler.feasible import CHECKS, cost_limit_of, find_prices_above_bid
 from scheduler.job import Job
 from scheduler.offer import Offer
+from scheduler.outputs import MAX_ENTRIES, limit_of
 from xnode.console.console import Console
 from xnode.console.job_maker import JobText
 from xnode.console.method import control_method
@@ -42,6 +43,7 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
         payer=to_hex(payer) if payer else "",
         funds=None if funds is None else console.presenter.money(funds, job.asset),
         budget=console.presenter.money(job.budget, job.asset),
+        outputs=describe_rules(job, *params.find_target()),
         warnings=_make_warnings(
             funds, cap, payer, [cost_limit_of(job, one.offer.offer.body.tariff) for one in found.ranked]
         ),
@@ -52,8 +54,19 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
 async def submit(console: Console, params: JobText) -> views.JobId:
     """Take a job in; durable when this answers."""
     job = await console.jobs.make(params)
-    reply = await console.ask(lambda to: changes.JobSubmitted(to, job))
+    into, only = params.find_target()
+    reply = await console.ask(lambda to: changes.JobSubmitted(to, job, into, only))
     return views.JobId(to_hex(reply))
+
+
+def describe_rules(job: Job, into: str, only: tuple[str, ...]) -> str:
+    """What will be taken of what the workload leaves, and where it is put: scheduler.outputs in one line."""
+    which = f"those that match {', '.join(only)}" if only else "all"
+    where = f"put into {into}" if into else "kept for `xnode job cp`"
+    return (
+        f"files, empty folders and links of /work/out, {which}, {where}; at most {MAX_ENTRIES:,} and "
+        f"{limit_of(job.resources.disk_bytes):,} bytes; pipes, sockets, devices and links that lead outside are left out"
+    )
 
 
 async def _read_funds(console: Console, payer: Address | None, job: Job) -> tuple[Amount | None, Amount]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -16,20 +17,19 @@ from metering.units import PPM, Address, Amount
 from scheduler.job import Job
 from scheduler.latency import Latency
 from scheduler.offer import SignedOffer
+from scheduler.outputs import NOTHING, show_path
 from scheduler.reputation import NO_REPUTATION, Reputation, success_ppm_of
 from xnode.chain.deployment.manifest import Asset
 from xnode.control import views
-from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterJob, SubmitterLease, TimelineEntry
+from xnode.node.records import OutputsHere, ProviderLease, SubmitterEscrow, SubmitterJob, SubmitterLease, TimelineEntry
 from xnode.peers.search import Ranked
-from xnode.ports.store import Blobs
 from xnode.text.amount import OPENX_DECIMALS, format_amount
 from xnode.text.hex import to_hex
 
 MONEY_PAIRS = frozenset({"cost", "cost_limit", "claimed", "missing", "refund"})
 """Pairs of the timeline in base units. A pair named by a node's address is too: that node's score, which is not a price."""
 
-ENDED = ("done", "failed", "stopped")
-
+ENDED = ("done", "half-fetched", "failed", "stopped")
 
 BRIEF_CHARS = 10
 
@@ -57,10 +57,9 @@ class JobRecords:
 
 @dataclass(frozen=True, slots=True)
 class Presenter:
-    """Makes views; knows the assets' decimals and where blobs lie."""
+    """Makes views; knows the assets' decimals."""
 
     assets: Mapping[Address, Asset]
-    blobs: Blobs
 
     def money(self, amount: int, asset: Address) -> str:
         """A decimal string, exact; base units of an asset that the manifest does not have."""
@@ -150,7 +149,7 @@ class Presenter:
             image=job.job.image.digest,
             command=job.job.command,
             resources=hosting(job.job.resources),
-            outputs=self.outputs(job),
+            **_here_of(job),
             timeline=tuple(self.entry(entry, job.job.asset) for entry in job.timeline),
         )
         if lease is None:
@@ -186,18 +185,6 @@ class Presenter:
             signed=to_hex(encode(signed)),
         )
 
-    def outputs(self, job: SubmitterJob) -> tuple[views.OutputRow, ...]:
-        """The outputs that are here."""
-        return tuple(
-            views.OutputRow(
-                one.path,
-                to_hex(one.blob.sha256),
-                one.blob.size_bytes,
-                str(self.blobs.path(one.blob.sha256)) if self.blobs.has(one.blob) else "",
-            )
-            for one in job.outputs
-        )
-
     def entry(self, entry: TimelineEntry, asset: Address) -> views.TimelineEntry:
         """One thing that happened, its pairs behind the detail; money in the asset."""
         pairs = []
@@ -222,7 +209,30 @@ class Presenter:
             cost=self.money(lease.last.cost, asset),
             exposure=self.money(lease.last.cost - lease.covered.cost, asset),
             asset=self.symbol(asset),
+            outputs=_left_of(lease),
         )
+
+
+def _here_of(job: SubmitterJob) -> dict[str, Any]:
+    """What has come of the outputs, as fields of a JobDetail."""
+    here = job.here or OutputsHere()
+    return {
+        "entries": here.entries or len(job.outputs),
+        "size_bytes": here.size_bytes or sum(one.blob.size_bytes for one in job.outputs),
+        "left_out_count": here.left_out,
+        "missing": here.missing,
+        "folder": here.folder,
+        "fault": here.fault,
+    }
+
+
+def _left_of(lease: ProviderLease) -> str:
+    """What the workload left, in a few words; "" until it is known."""
+    left = lease.left
+    if left is None or left == NOTHING:
+        return ""
+    reasons = "; ".join(f"{show_path(one.path)}: {one.reason}" for one in left.first)
+    return f"{left.entries:,} outputs" + (f", {left.left_out:,} left out ({reasons})" if left.left_out else "")
 
 
 def _settled_of(lease: SubmitterLease, escrow: SubmitterEscrow | None) -> int:

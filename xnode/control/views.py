@@ -117,8 +117,8 @@ class TimelineEntry(msgspec.Struct, frozen=True):
 
 
 class JobRow(msgspec.Struct, frozen=True):
-    """job.list. state: searching, quoting, leasing, running, fetching, done, failed or stopped; reason: why it ended, or
-    what it waits for."""
+    """job.list. state: searching, quoting, leasing, running, fetching, done, half-fetched (it ended well, but not all of its
+    outputs are here: `xnode job cp` goes on), failed or stopped; reason: why it ended, or what it waits for."""
 
     job_id: str
     name: str
@@ -135,17 +135,46 @@ class JobRow(msgspec.Struct, frozen=True):
 
 
 class OutputRow(msgspec.Struct, frozen=True):
-    """job.outputs. file: the local blob's path, "" until it has been fetched."""
+    """job.outputs, in order of path. path: what does not print of it is shown as an escape; kind: file, link or folder (an
+    empty one); sha256, size: of a file; file: the local blob's path, "" until it has been fetched; target: of a link."""
 
     path: str
-    sha256: str
-    size: int
+    sha256: str = ""
+    size: int = 0
     file: str = ""
+    kind: str = "file"
+    target: str = ""
+    executable: bool = False
+    mtime_ns: int = 0
+
+
+class LeftOutRow(msgspec.Struct, frozen=True):
+    """What a workload left and what was not taken, with the reason."""
+
+    path: str
+    reason: str
+
+
+class FetchStep(msgspec.Struct, frozen=True):
+    """job.fetch: how far it is. The last one has all else: inventory: the file that lists the outputs
+    (scheduler.outputs.read_inventory), "" when there are none; blobs: the folder where each file's bytes lie under its
+    SHA-256; missing: files that could not be had, and fault: why."""
+
+    files: int
+    size: int
+    inventory: str = ""
+    blobs: str = ""
+    left_out: int = 0
+    missing: int = 0
+    fault: str = ""
 
 
 class JobDetail(msgspec.Struct, frozen=True):
     """job.show, job.wait, job.stop. vouchered: what we have signed for; settled: what was paid of it on chain; refund: what
-    the provider owes back by its promise, for `xnode pay refund`."""
+    the provider owes back by its promise, for `xnode pay refund`. entries, size_bytes: what the workload left, all of it;
+    outputs: the first hundred of them; left_out_count: what was not taken, left_out: those of it that are known by name;
+    missing: files that did not come, fault: why; folder: where they were put; log_lost: bytes of the log's middle that
+    were not kept."""
 
     job: JobRow
     image: str
@@ -163,6 +192,14 @@ class JobDetail(msgspec.Struct, frozen=True):
     refund: str = "0"
     outputs: tuple[OutputRow, ...] = ()
     timeline: tuple[TimelineEntry, ...] = ()
+    entries: int = 0
+    size_bytes: int = 0
+    left_out_count: int = 0
+    left_out: tuple[LeftOutRow, ...] = ()
+    missing: int = 0
+    fault: str = ""
+    folder: str = ""
+    log_lost: int = 0
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -198,7 +235,7 @@ class Shortfall(msgspec.Struct, frozen=True):
 
 class PlanView(msgspec.Struct, frozen=True):
     """job.plan: nothing is signed. offers: how many are known; candidates: best first; funds: the payer's free balance,
-    None when the chain could not be asked."""
+    None when the chain could not be asked; outputs: what will be taken of what the workload leaves, and where it is put."""
 
     name: str
     asset: str
@@ -208,6 +245,7 @@ class PlanView(msgspec.Struct, frozen=True):
     payer: str = ""
     funds: str | None = None
     budget: str = "0"
+    outputs: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -272,7 +310,7 @@ class EarningsView(msgspec.Struct, frozen=True):
 
 
 class LeaseRow(msgspec.Struct, frozen=True):
-    """A lease that a provider serves. exposure: cost that no voucher covers yet."""
+    """A lease that a provider serves. exposure: cost that no voucher covers yet; outputs: what the workload left, in words."""
 
     lease_id: str
     submitter: str
@@ -282,6 +320,7 @@ class LeaseRow(msgspec.Struct, frozen=True):
     cost: str = "0"
     exposure: str = "0"
     asset: str = ""
+    outputs: str = ""
 
 
 class ProviderStatus(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from metering.receipt import SignedReceipt
 from metering.units import Hash32
 from scheduler.job import Job
 from scheduler.offer import SignedOffer
+from scheduler.outputs import encode_inventory, show_path
 from xnode.effects.actions import Actions
 from xnode.errors import Permanent
 from xnode.node import changes, effects, message
@@ -153,8 +154,13 @@ class ProviderEffects:
     async def collect_outputs(self, effect: effects.CollectOutputs) -> changes.Change:
         """Outputs as blobs; the log is kept too, because the container and its log go away next."""
         await self.engine.keep_log(effect.lease_id, self.archive.path(effect.lease_id))
-        outputs = await self.engine.collect_outputs(effect.lease_id, self.blobs.path(effect.lease_id).parent)
-        return changes.OutputsCollected(effect.lease_id, outputs)
+        found = await self.engine.collect_outputs(effect.lease_id, self.blobs.path(effect.lease_id).parent)
+        left = found.summary(await self.blobs.add_bytes(encode_inventory(found)))
+        log.info(
+            "outputs collected", entries=left.entries, size_bytes=left.size_bytes, left_out=left.left_out,
+            first=[f"{show_path(one.path)}: {one.reason}" for one in left.first],
+        )  # fmt: skip
+        return changes.OutputsCollected(effect.lease_id, left=left)
 
     @performs(effects.RemoveWorkload)
     async def remove_workload(self, effect: effects.RemoveWorkload) -> changes.Change:

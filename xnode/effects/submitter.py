@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metering.codec import encode
+from scheduler.outputs import NOTHING
 from scheduler.quote import SignedQuote
 from xnode.effects.actions import Actions
 from xnode.errors import Permanent, Retryable, Unreachable
@@ -14,8 +15,11 @@ from xnode.peers.search import OfferSearch
 from xnode.ports.chain import Chain
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer
-from xnode.ports.store import Blobs
+from xnode.ports.store import Outputs
 from xnode.ports.wallet import Signer
+
+NO_LIMIT = 1 << 63
+"""Of outputs that a version up to 0.2 checked before it asked for them."""
 
 performs: Actions[SubmitterEffects] = Actions()
 
@@ -24,7 +28,7 @@ performs: Actions[SubmitterEffects] = Actions()
 class SubmitterEffects:
     """Everything a submitter does to the world. One method per effect; each gives the change that reports it."""
 
-    blobs: Blobs
+    outputs: Outputs
     net: Net
     chain: Chain
     signer: Signer
@@ -108,11 +112,14 @@ class SubmitterEffects:
 
     @performs(effects.FetchOutputs)
     async def fetch_outputs(self, effect: effects.FetchOutputs) -> changes.Change:
-        """All outputs, each checked by its hash."""
-        peer = Peer(effect.node, effect.multiaddrs)
-        for output in effect.outputs:
-            await self.blobs.fetch(peer, output.blob, lambda _bytes: None)
-        return changes.OutputsFetched(effect.lease_id)
+        """All that is to be had of them, each file checked by its hash, and put where the job wants it."""
+        peer, left = Peer(effect.node, effect.multiaddrs), effect.left or NOTHING
+        here = await self.outputs.take(
+            peer, effect.lease_id, left, effect.limit_bytes or NO_LIMIT, effect.only, effect.outputs
+        )
+        if effect.into:
+            here = await self.outputs.deliver(here, effect.only, effect.into, effect.other)
+        return changes.OutputsFetched(effect.lease_id, here)
 
     @performs(effects.StartThaw)
     async def start_thaw(self, effect: effects.StartThaw) -> changes.Change:

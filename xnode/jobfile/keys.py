@@ -71,8 +71,9 @@ JOB_KEYS = {
     ),
     "outputs": Key(
         OUTPUTS,
-        "Where the files that the job leaves in `/work/out` come to: a directory here, or a map of the keys below.",
-        default="none is fetched",
+        "Where what the job leaves in `/work/out` comes to: a directory here, or a map of the keys below. The node puts it "
+        "there when the job ends, whether or not anybody follows; [outputs](outputs.md) tells what is taken.",
+        default="kept by the node for `xnode job cp`",
         example="./results",
         keys=OUTPUT_KEYS,
     ),

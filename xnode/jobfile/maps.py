@@ -115,13 +115,15 @@ INPUT_KEYS = {
 OUTPUT_KEYS = {
     "to": Key(
         LOCAL_PATH,
-        "The directory here that the outputs come into.",
+        "The directory here that the outputs come into; where other files are in the way, one of its name and the "
+        "beginning of the job's id beside it.",
         example="./results",
         required=True,
     ),
     "only": Key(
         PATTERNS,
-        "Which outputs are wanted.",
+        "Which outputs are wanted: `*` matches any text, slashes too. Where one that matches cannot be had, the job is "
+        "not done but `half-fetched`.",
         default="all",
         limits=f"at most {MAX_INPUTS} patterns",
         example='["*.csv"]',

@@ -88,7 +88,7 @@ class BlobStore:
 
     async def add_bytes(self, data: bytes) -> Blob:
         """Write bytes in; durable when this returns."""
-        self._check_free(len(data))
+        self.check_free(len(data))
         return await trio.to_thread.run_sync(self._write_in, data)
 
     async def fetch(self, peer: Peer, blob: Blob, progress: Callable[[int], None]) -> None:
@@ -112,7 +112,7 @@ class BlobStore:
             if file.tell() > blob.size_bytes:
                 file.truncate(0)
             offset = file.tell()
-            self._check_free(blob.size_bytes - offset)
+            self.check_free(blob.size_bytes - offset)
             digest = await trio.to_thread.run_sync(_hash_file, part)
             sink = _Sink(file, digest, offset, blob, peer)
             try:
@@ -138,7 +138,7 @@ class BlobStore:
                     with trio.CancelScope(shield=True):
                         await sink.flush()
         except RpcRefused as refusal:
-            raise Permanent(f"{_name(sink.peer)} does not give blob {_short(sink.blob)}: {_say(refusal)}") from None
+            raise make_fault(sink.peer, f"blob {_short(sink.blob)}", refusal) from None
 
     def _settle(self, sink: _Sink, part: Path, resumed: bool) -> None:
         if sink.is_right():
@@ -150,7 +150,13 @@ class BlobStore:
         # A resumed one may be wrong through what was here before: only bytes all from one try convict the peer.
         raise Retryable(f"{what}; getting it anew") if resumed else Permanent(what, code="job")
 
-    def _check_free(self, more_bytes: int) -> None:
+    @property
+    def folder(self) -> Path:
+        """Where the blobs lie."""
+        return self._folder
+
+    def check_free(self, more_bytes: int) -> None:
+        """Raises Permanent when the disk has no room for so much."""
         missing = more_bytes + FREE_RESERVE_BYTES - shutil.disk_usage(self._folder).free
         if missing > 0:
             raise Permanent(
@@ -158,7 +164,7 @@ class BlobStore:
             )
 
     def _copy_in(self, source: Path) -> Blob:
-        self._check_free(source.stat().st_size)
+        self.check_free(source.stat().st_size)
         with source.open("rb") as file, self._new_file() as target:
             digest = hashlib.sha256()
             while piece := file.read(BATCH_BYTES):
@@ -253,11 +259,13 @@ def _hash_file(path: Path) -> Any:
         return hashlib.file_digest(file, "sha256")
 
 
-def _say(refusal: RpcRefused) -> str:
-    try:
-        return decode_strict(refusal.body, Refusal).code
-    except ValueError:
-        return "refused"
+def make_fault(peer: Peer, what: str, refused: RpcRefused) -> Retryable | Permanent:
+    """What it means that a peer refuses to give something: a busy one gives it later."""
+    code = "refused"
+    with suppress(ValueError):
+        code = decode_strict(refused.body, Refusal).code
+    message = f"{_name(peer)} does not give {what}: {code}"
+    return Retryable(message) if code == "busy" else Permanent(message, code=code)
 
 
 def _short(blob: Blob) -> str:

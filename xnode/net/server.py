@@ -113,12 +113,14 @@ class Server:
     async def _answer(self, pipe: Pipe, caller: Address, request: Request) -> None:
         reply = _Reply(pipe, request.request_id)
         intake = self._streams if request.method in self._methods.streams else self._calls
-        busy = intake.enter(caller, trio.current_time())
-        if busy is not None:
+        wait_s = intake.enter(caller, trio.current_time())
+        if isinstance(wait_s, str):
             self._counters.refused += 1
-            await reply.send("refused", encode(Refusal("busy", busy)))
+            await reply.send("refused", encode(Refusal("busy", wait_s)))
             return
         try:
+            if wait_s:
+                await trio.sleep(wait_s)
             await self._dispatch(reply, caller, request)
         finally:
             intake.leave(caller)

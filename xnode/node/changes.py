@@ -11,10 +11,11 @@ from metering.units import Address, Amount, Hash32
 from metering.usage import Counters
 from metering.voucher import Coverage, SignedVoucher
 from scheduler.job import Job, OutputFile
+from scheduler.outputs import NOTHING, OutputSummary
 from scheduler.quote import SignedQuote
 from xnode.node.effects import Effect
 from xnode.node.lease import EndReason, LeaseStatus
-from xnode.node.records import Candidate, ProviderSettings, SubmitterSettings
+from xnode.node.records import Candidate, OutputsHere, ProviderSettings, SubmitterSettings
 
 
 class NodeStarted(msgspec.Struct, frozen=True, tag=True):
@@ -167,10 +168,11 @@ class VoucherReceived(msgspec.Struct, frozen=True, tag=True):
 
 
 class OutputsCollected(msgspec.Struct, frozen=True, tag=True):
-    """The outputs are hashed and kept as blobs."""
+    """The outputs are hashed and kept as blobs. outputs: as versions up to 0.2 noted them."""
 
     lease_id: Hash32
-    outputs: tuple[OutputFile, ...]
+    outputs: tuple[OutputFile, ...] = ()
+    left: OutputSummary = NOTHING
 
 
 class WorkloadRemoved(msgspec.Struct, frozen=True, tag=True):
@@ -235,10 +237,12 @@ class EscrowSeen(msgspec.Struct, frozen=True, tag=True):
 
 
 class JobSubmitted(msgspec.Struct, frozen=True, tag=True):
-    """Our user wants a job run."""
+    """Our user wants a job run. into, only: where its outputs are put ("": nowhere) and which; nobody else is told."""
 
     reply_to: str
     job: Job
+    into: str = ""
+    only: tuple[str, ...] = ()
 
 
 class JobStopRequested(msgspec.Struct, frozen=True, tag=True):
@@ -294,7 +298,8 @@ class ReceiptsReceived(msgspec.Struct, frozen=True, tag=True):
 
 
 class LeaseNews(msgspec.Struct, frozen=True, tag=True):
-    """The provider says how a lease is. outputs: None until collected."""
+    """The provider says how a lease is. left: None until collected; outputs: likewise, of a lease that a version up to
+    0.2 collected."""
 
     reply_to: str
     caller: Address
@@ -305,12 +310,21 @@ class LeaseNews(msgspec.Struct, frozen=True, tag=True):
     exit_code: int | None
     outputs: tuple[OutputFile, ...] | None
     end_code: str = ""
+    left: OutputSummary | None = None
 
 
 class OutputsFetched(msgspec.Struct, frozen=True, tag=True):
-    """Every output is here, with the hash that was promised."""
+    """What is to be had of the outputs is here, with the hashes that were promised."""
 
     lease_id: Hash32
+    here: OutputsHere = OutputsHere()
+
+
+class OutputsRefetched(msgspec.Struct, frozen=True, tag=True):
+    """Our user had the outputs fetched again, after the job had ended."""
+
+    job_hash: Hash32
+    here: OutputsHere
 
 
 class ThawStarted(msgspec.Struct, frozen=True, tag=True):
@@ -361,6 +375,7 @@ Change = (
     | ReceiptsReceived
     | LeaseNews
     | OutputsFetched
+    | OutputsRefetched
     | ThawStarted
     | EscrowClosed
 )

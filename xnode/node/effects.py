@@ -18,6 +18,7 @@ from metering.units import Address, Amount, Hash32
 from metering.voucher import Coverage, SignedVoucher, Voucher
 from scheduler.job import Job, OutputFile
 from scheduler.offer import Offer
+from scheduler.outputs import OutputSummary
 from scheduler.quote import Quote
 from xnode.node.lease import EndReason, LeaseStatus
 
@@ -62,7 +63,8 @@ class ReplyVoucher(msgspec.Struct, frozen=True, tag=True):
 
 
 class LeaseReport(msgspec.Struct, frozen=True, array_like=True):
-    """How a lease is, as its provider reports it to its submitter."""
+    """How a lease is, as its provider reports it to its submitter. left: None until it is collected; outputs: likewise, of
+    a lease that a version up to 0.2 collected."""
 
     lease_id: Hash32
     status: LeaseStatus
@@ -72,6 +74,7 @@ class LeaseReport(msgspec.Struct, frozen=True, array_like=True):
     outputs: tuple[OutputFile, ...] | None
     end_code: str = ""
     """Of the fault that ended it, where one did: see xnode.node.blame."""
+    left: OutputSummary | None = None
 
 
 class ReplyReport(msgspec.Struct, frozen=True, tag=True):
@@ -310,13 +313,22 @@ class AskLease(msgspec.Struct, frozen=True, tag=True):
     deadline_ns: int
 
 
-class FetchOutputs(msgspec.Struct, frozen=True, tag=True):
-    """Get the outputs from the provider and check their hashes."""
+class FetchOutputs(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Get the outputs from the provider, check their hashes, and put them where the job wants them.
+
+    outputs: in place of `left`, of a lease that a version up to 0.2 collected; limit_bytes: the most they may come to;
+    into, only: see SubmitterJob; other: the name of the folder beside `into` when something else lies there.
+    """
 
     lease_id: Hash32
     node: Address
     multiaddrs: tuple[str, ...]
-    outputs: tuple[OutputFile, ...]
+    outputs: tuple[OutputFile, ...] = ()
+    left: OutputSummary | None = None
+    limit_bytes: int = 0
+    into: str = ""
+    only: tuple[str, ...] = ()
+    other: str = ""
     id: str
     lane: str
     deadline_ns: int

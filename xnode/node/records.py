@@ -12,8 +12,9 @@ from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
 from metering.units import NANOS_PER_SECOND, ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import NO_COVERAGE, Coverage, SignedVoucher
-from scheduler.job import Job, OutputFile
+from scheduler.job import Blob, Job, OutputFile
 from scheduler.offer import HardwareProfile, SignedOffer
+from scheduler.outputs import LeftOut, OutputSummary
 from scheduler.preferences import MAX_EXPOSURE_INTERVALS, MAX_EXPOSURE_NS, ExposureBound
 from scheduler.quote import Quote, SignedQuote
 from scheduler.reputation import NO_REPUTATION, Reputation
@@ -157,7 +158,8 @@ class ProviderLease(msgspec.Struct, frozen=True, tag="provider_lease"):
     last: newest receipt; issued: receipts not yet covered; covered: the newest covered by a voucher; covered_at_ns: work
     up to then is paid, so exposure in time counts from there; receipts: how many were issued. reply_to: requests waiting
     for our answer to the lease. excused_ns: how long we were away ourselves since covered_at_ns; grace_until_ns: unpaid
-    work is not judged before then.
+    work is not judged before then. left: what the workload left, None until it is collected; outputs: the same as
+    versions up to 0.2 noted it.
     """
 
     lease_id: Hash32
@@ -190,6 +192,7 @@ class ProviderLease(msgspec.Struct, frozen=True, tag="provider_lease"):
     excused_ns: int = 0
     grace_until_ns: int = 0
     end_code: str = ""
+    left: OutputSummary | None = None
 
     @property
     def key(self) -> bytes:
@@ -290,9 +293,32 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
     has_image: bool = False
 
 
-class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
-    """A job of ours. status: searching, quoting, leasing, running, fetching, done, failed, stopped.
+class OutputsHere(msgspec.Struct, frozen=True, array_like=True):
+    """What of a workload's outputs has come here. inventory: as far as it keeps the rules, None when there is none; missing:
+    files that were to come and did not; lacking: left out although the job names them as wanted; folder: where they were
+    put; fault: why not all is here."""
 
+    inventory: Blob | None = None
+    entries: int = 0
+    size_bytes: int = 0
+    left_out: int = 0
+    first: tuple[LeftOut, ...] = ()
+    missing: int = 0
+    lacking: int = 0
+    folder: str = ""
+    fault: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """True when all that the job wants is here, and where it wants it."""
+        return not (self.missing or self.lacking or self.fault)
+
+
+class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
+    """A job of ours. status: searching, quoting, leasing, running, fetching, done, half-fetched, failed, stopped.
+
+    into, only: the folder that the outputs are put into ("": none), and the patterns of those wanted; here: what has come
+    of them; outputs: the same as versions up to 0.2 noted it.
     tried: who was offered a lease; passed: who was asked and gave no quote, and of them silent: who did not answer, and busy:
     who has no room now; rounds: how often the silent ones were asked anew; no_quote, words: what each said last; failed: leases
     that ended before the job could run, with why; waits, waiting_since_ns: how often and since when it waits for providers.
@@ -323,6 +349,9 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     failed: tuple[tuple[Hash32, str], ...] = ()
     waits: int = 0
     waiting_since_ns: int | None = None
+    into: str = ""
+    only: tuple[str, ...] = ()
+    here: OutputsHere | None = None
 
     @property
     def key(self) -> bytes:
@@ -354,6 +383,7 @@ class SubmitterLease(msgspec.Struct, frozen=True, tag="submitter_lease"):
     receipts: int = 0
     refund: Amount = ZERO
     wake_at_ns: int | None = None
+    left: OutputSummary | None = None
 
     @property
     def key(self) -> bytes:

@@ -50,4 +50,5 @@ def make_news(reply_to: str, caller: bytes, report: effects.LeaseReport) -> chan
         report.exit_code,
         report.outputs,
         report.end_code,
+        report.left,
     )

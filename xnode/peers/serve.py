@@ -155,18 +155,14 @@ class PeerService:
     # ------------------------------------------------------------------------------------------------------------ blobs
 
     def may_read_blob(self, caller: Address, sha256: Hash32) -> bool:
-        """True for the inputs and image of a job that the caller holds a lease or is asked for, and for outputs of the
-        caller's own leases."""
+        """True for the inputs and image of a job that the caller holds a lease or is asked for."""
         state = self._loop.state
         for task in state.all(SubmitterLease):
             if task.terms.node == caller:
                 job = state.get(SubmitterJob, task.job_hash)
                 if job is not None and _is_of_job(job.job, sha256):
                     return True
-        return any(
-            lease.terms.submitter == caller and any(one.blob.sha256 == sha256 for one in lease.outputs or ())
-            for lease in state.all(ProviderLease)
-        )
+        return False
 
 
 def _is_of_job(job: Job, sha256: Hash32) -> bool:

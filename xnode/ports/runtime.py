@@ -10,7 +10,8 @@ from typing import Literal, Protocol
 from metering.resources import Resources
 from metering.units import Hash32
 from metering.usage import Counters
-from scheduler.job import DEFAULT_GRACE_NS, Image, OutputFile
+from scheduler.job import DEFAULT_GRACE_NS, Image
+from scheduler.outputs import Inventory
 
 WorkloadStatus = Literal["absent", "created", "running", "exited"]
 
@@ -110,8 +111,9 @@ class Engine(Protocol):
         """As read_logs() of a workload that has exited, from a kept file."""
         ...
 
-    async def collect_outputs(self, lease_id: Hash32, into: Path) -> tuple[OutputFile, ...]:
-        """Hash the files of /work/out and move them into the blob folder `into`, as into/<sha256 hex>."""
+    async def collect_outputs(self, lease_id: Hash32, into: Path) -> Inventory:
+        """Take what the rules of scheduler.outputs allow of /work/out: files into the blob folder `into`, as
+        into/<sha256 hex>."""
         ...
 
     async def remove(self, lease_id: Hash32) -> None:

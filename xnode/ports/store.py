@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from metering.units import Hash32
-from scheduler.job import Blob
-from xnode.node.records import Record
+from scheduler.job import Blob, OutputFile
+from scheduler.outputs import OutputSummary
+from xnode.node.records import OutputsHere, Record
 from xnode.ports.net import Peer
 
 
@@ -43,8 +45,47 @@ class Blobs(Protocol):
         """Copy a file in, by its hash."""
         ...
 
+    async def add_bytes(self, data: bytes) -> Blob:
+        """Write bytes in, by their hash."""
+        ...
+
     async def fetch(self, peer: Peer, blob: Blob, progress: Callable[[int], None]) -> None:
         """Get a blob from a peer, resuming, checking its hash; Permanent when the bytes are wrong."""
+        ...
+
+
+FetchProgress = Callable[[int, int], None]
+"""(files, bytes) that are here so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What did not come of a lease's outputs. missing: the provider has it no more; wrong: its bytes are not what it said."""
+
+    missing: tuple[Blob, ...] = ()
+    wrong: tuple[Blob, ...] = ()
+
+
+class OutputFetcher(Protocol):
+    """Gets a lease's outputs from its provider."""
+
+    async def fetch(self, peer: Peer, lease_id: Hash32, blobs: Iterable[Blob], progress: FetchProgress) -> Fetched:
+        """Get those that are not here, in one stream, checked by their hashes, resumed after a break."""
+        ...
+
+
+class Outputs(Protocol):
+    """What workloads of ours left: had from their providers, and put where users want it."""
+
+    async def take(
+        self, peer: Peer, lease_id: Hash32, left: OutputSummary, limit_bytes: int, only: tuple[str, ...],
+        older: tuple[OutputFile, ...] = (),
+    ) -> OutputsHere:  # fmt: skip
+        """Get the list and the wanted files; what cannot be had is counted. Raises Retryable."""
+        ...
+
+    async def deliver(self, here: OutputsHere, only: tuple[str, ...], into: str, other: str) -> OutputsHere:
+        """Write what is here into the folder, or one of the name into-other beside it."""
         ...
 
 

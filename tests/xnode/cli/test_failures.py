@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from tests.make.layout import make_layout
+from tests.make.scene import make_scene
 from tests.xnode.cli.conftest import Run, error_lines
 from tests.xnode.cli.fake_daemon import JOB
 from xnode.cli.access.deployment import run_async
@@ -226,14 +227,30 @@ def test_a_bug_is_one_line_and_its_traceback_a_file(xnode: Run, home: Home, serv
 
 
 @pytest.mark.usefixtures("daemon")
-def test_outputs_that_aim_outside_their_folder_are_not_written(xnode: Run, home: Home) -> None:
-    from xnode.cli.job.outputs import check_output_path
-    from xnode.errors import Permanent
-
-    for text in ("../x", "/etc/passwd", "a/../../x", "", "a\nb", "."):
-        with pytest.raises(Permanent):
-            check_output_path(text)
+def test_a_copy_takes_no_files_place_unasked(xnode: Run, home: Home) -> None:
     assert xnode("job", "cp", JOB, "out").returncode == 0
+    assert (home.folder / "out/latest.txt").readlink() == Path("sub/result.txt")
     assert (home.folder / "out/sub/result.txt").read_bytes() == b"result\n"
     (home.folder / "out/sub/result.txt").write_text("mine")
     _check(xnode("job", "cp", JOB, "out"), ExitCode.CONFLICT, "--force")
+    assert (home.folder / "out/sub/result.txt").read_text() == "mine"
+    assert xnode("job", "cp", JOB, "out", "--force").returncode == 0
+    assert (home.folder / "out/sub/result.txt").read_bytes() == b"result\n"
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_copy_of_a_part_says_what_is_missing_and_is_no_success(xnode: Run, home: Home) -> None:
+    half = "0x" + make_scene().half.hex()
+    done = xnode("job", "cp", half, "out")
+    assert done.returncode == ExitCode.PARTIAL and "1 output could not be fetched: the provider has 1" in done.stderr
+    assert "1 left out" in done.stderr and (home.folder / "out/sub/result.txt").read_bytes() == b"result\n"
+    assert xnode("job", "cp", half, "chosen", "--only", "sub/*").returncode == 0
+    assert xnode("job", "wait", half).returncode == ExitCode.PARTIAL
+    assert xnode("job", "wait", half, "-o", "json").returncode == ExitCode.PARTIAL
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_job_that_failed_is_never_a_success(xnode: Run) -> None:
+    scene = make_scene()
+    assert xnode("job", "wait", scene.broken.hex(), "-o", "json").returncode == ExitCode.FAILED
+    assert xnode("job", "wait", scene.misfit.hex()).returncode == ExitCode.NO_MATCH

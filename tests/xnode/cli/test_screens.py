@@ -40,9 +40,9 @@ def job_file(home: Home) -> str:
         (("job", "ls"), (JOB[:10], "hello", "done", brief_money(COST), "no_match")),
         (("job", "show", JOB[:8]), ("echo hi", "0.5 vCPU", "completed", "launch", " in ", "5 receipts")),
         (("job", "receipts", JOB), (" final", brief_money(COST), "yes", LEASE[:10])),
-        (("offer", "ls"), ("8 × NVIDIA H200", "151.168", "55%", "80 ms", "250")),
+        (("offer", "ls"), ("8 × NVIDIA H200", "151.168", "61%", "80 ms", "250")),
         (("provider", "status"), ("7 vCPU", "quote_capacity", "running", "250 OPENX")),
-        (("provider", "earnings"), ("0.00133059", "0.0001278")),
+        (("provider", "earnings"), ("0.00133057", "0.000127784")),
         (
             ("daemon", "status"),
             ("not ready", "podman is not installed", "31337", "/ip4/127.0.0.1/tcp/4001\n", "/ip4/192.0.2.1/tcp/4001\n"),
@@ -85,23 +85,33 @@ def test_a_submission_prints_the_id_alone_on_stdout(xnode: Run, job_file: str) -
 
 
 @pytest.mark.usefixtures("daemon")
-def test_following_shows_timeline_and_log_and_copies_the_outputs(xnode: Run, home: Home, job_file: str) -> None:
+def test_following_shows_timeline_and_log_and_what_became_of_the_outputs(xnode: Run, job_file: str) -> None:
     done = xnode("job", "submit", job_file, "--yes", "--follow")
     assert done.returncode == 0, done.stderr
     assert done.stdout.encode() == LOG
-    for word in ("offers", "choice", "launch", "exit code 0", f"cost {brief_money(COST)} OPENX", "1 output in "):
+    for word in (
+        "offers", "choice", "launch", "exit code 0", f"cost {brief_money(COST)} OPENX",
+        "2 outputs, 7 B in /results/, 1 left out", "left out: pipe: a pipe",
+    ):  # fmt: skip
         assert word in done.stderr
-    assert (home.folder / "results/sub/result.txt").read_bytes() == b"result\n"
 
 
 @pytest.mark.usefixtures("daemon")
-def test_outputs_never_take_the_place_of_a_file_of_ours(xnode: Run, home: Home, job_file: str) -> None:
-    (home.folder / "results/sub").mkdir(parents=True)
-    (home.folder / "results/sub/result.txt").write_text("mine")
-    done = xnode("job", "submit", job_file, "--yes", "--follow")
-    assert done.returncode == 0 and "is there already and is kept" in done.stderr
-    assert (home.folder / "results/sub/result.txt").read_text() == "mine"
-    assert (home.folder / f"results-{JOB[2:10]}/sub/result.txt").read_bytes() == b"result\n"
+def test_a_plan_says_what_is_taken_and_where_it_is_put(xnode: Run, home: Home, job_file: str) -> None:
+    said = xnode("job", "plan", job_file).stderr
+    assert f"put into {home.folder}/results" in said and "at most 100,000" in said and "pipes" in said
+
+
+@pytest.mark.usefixtures("daemon")
+def test_what_was_left_out_is_shown_with_its_reason(xnode: Run) -> None:
+    shown = xnode("job", "show", JOB).stdout
+    for word in (
+        "latest.txt -> sub/result.txt",
+        "pipe",
+        "only files, links and folders",
+        "of its middle were not kept",
+    ):
+        assert word in shown
 
 
 @pytest.mark.usefixtures("daemon")

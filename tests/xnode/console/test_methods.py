@@ -118,7 +118,7 @@ async def test_a_job_keeps_its_cost_when_its_lease_is_archived(tmp_path: Path) -
 
 async def test_a_stake_is_shown_in_openx_whatever_the_prices_are_in(tmp_path: Path) -> None:
     async with open_consoles(tmp_path) as (_, provider):
-        dollars = Presenter({ASSET: Asset("USDC", 6, ASSET)}, provider.presenter.blobs)
+        dollars = Presenter({ASSET: Asset("USDC", 6, ASSET)})
         status = await ask(dataclasses.replace(provider, presenter=dollars), "provider.status")
     assert (status.asset, status.stake) == ("USDC", "250")
 

@@ -56,7 +56,7 @@ def make_plans(folder: Path, scene: Scene) -> list[dict[str, Any]]:
 async def ask_all(submitter: Console, provider: Console, folder: Path, scene: Scene) -> AsyncIterator[Any]:
     """The answers of every method, about every job."""
     place = make_plans(folder, scene)
-    jobs = [{"job_id": one.hex()} for one in (scene.paid, scene.broken, scene.misfit, scene.running)]
+    jobs = [{"job_id": one.hex()} for one in (scene.paid, scene.broken, scene.misfit, scene.running, scene.half)]
     lease = scene.world.job(scene.paid).lease_id
     assert lease is not None
     for name in find_methods().keys() - UNASKED:
@@ -68,6 +68,8 @@ async def ask_all(submitter: Console, provider: Console, folder: Path, scene: Sc
             questions = [{"lease_id": lease.hex()}]
         elif name == "job.wait":
             questions = jobs[:2]
+        elif name == "job.fetch":
+            questions = [jobs[0], jobs[-1]]
         elif name.startswith("job.") and name != "job.list":
             questions = jobs
         for params in questions:

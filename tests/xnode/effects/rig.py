@@ -19,7 +19,7 @@ from tests.sim.containers import Behaviour, Containers
 from tests.sim.ledger import Ledger
 from tests.sim.machine import Archive, KeySigner
 from tests.sim.market import SimMarket
-from tests.sim.network import Blobs, Handler, NetPort, Network, Station
+from tests.sim.network import Blobs, Handler, NetPort, Network, Outputs, Station
 from xnode.effects.dispatch import make_perform
 from xnode.effects.provider import ProviderEffects
 from xnode.effects.submitter import SubmitterEffects
@@ -65,13 +65,13 @@ class Rig:
         self.signed: list[str] = []
         signer = KeySigner(make_key(number), SEPARATOR, lambda name, _value, _signature: self.signed.append(name))
         net = NetPort(self.network, signer.address)
-        blobs = Blobs(self.network, self.clockwork, signer.address)
+        blobs = self.blobs = Blobs(self.network, self.clockwork, signer.address)
         account = address_of(OWNER + number) if number else address_of(PAYER)
         port = ChainPort(chain, Wallet(chain, account), account)
         ours = ProviderEffects(
             self.containers, Layouts(), blobs, net, port, signer, self.market, Archive(), self,  # type: ignore[arg-type]
         )  # fmt: skip
-        theirs = SubmitterEffects(blobs, net, port, signer, self.market, self)  # type: ignore[arg-type]
+        theirs = SubmitterEffects(Outputs(blobs), net, port, signer, self.market, self)  # type: ignore[arg-type]
         self._perform = make_perform(ours if is_provider else None, theirs)
 
     def now_ns(self) -> int:

@@ -8,7 +8,8 @@ from metering.codec import decode_strict, encode
 from metering.eip712 import keccak
 from metering.refusal import Refusal
 from metering.units import Address, Amount, Hash32
-from scheduler.job import Blob, Image, InputFile, OutputFile
+from scheduler.job import Blob, Image, InputFile
+from scheduler.outputs import FileEntry, Inventory, encode_inventory
 from tests.make.nodes import PAYER
 from tests.make.records import ESCROW, ESCROW_ID, JOB, LEASE_ID, OPENING, TERMS, make_receipt
 from tests.make.values import ASSET, TOKEN, address_of, make_job, make_offer, make_signed_quote
@@ -81,7 +82,9 @@ def test_a_workload_is_watched_to_its_end_and_its_outputs_collected() -> None:
     assert (exited.exit_code, exited.vanished, exited.counters.running_ns) == (0, False, 25 * 10**9)
     assert rig.perform(effects.ReadUsage(LEASE_ID, *SLOT)) == changes.UsageRead(LEASE_ID, exited.counters)
     collected = rig.perform(effects.CollectOutputs(LEASE_ID, *SLOT))
-    assert isinstance(collected, changes.OutputsCollected) and [one.path for one in collected.outputs] == ["result.txt"]
+    assert isinstance(collected, changes.OutputsCollected) and collected.left.inventory is not None
+    assert (collected.left.entries, collected.left.size_bytes, collected.left.left_out) == (1, 100, 0)
+    assert b"result.txt" in rig.network.blobs[collected.left.inventory.sha256]
     assert rig.perform(effects.RemoveWorkload(LEASE_ID, *SLOT)) == changes.WorkloadRemoved(LEASE_ID)
     assert rig.containers.workloads == {}
 
@@ -225,11 +228,17 @@ def test_a_closed_escrow_is_back_in_the_payers_balance() -> None:
 
 def test_outputs_wait_for_a_provider_that_is_away() -> None:
     rig = Rig()
-    fetch = effects.FetchOutputs(LEASE_ID, PROVIDER, (), (), *SLOT)
-    assert rig.perform(fetch) == changes.OutputsFetched(LEASE_ID), "without outputs there is nothing to wait for"
-    outputs = (OutputFile("result.txt", BLOBS[0]),)
+    inventory = Inventory((FileEntry(b"result.txt", BLOBS[0]), FileEntry(b"../key", BLOBS[1])))
+    left = inventory.summary(rig.run(rig.blobs.add_bytes(encode_inventory(inventory))))
+    fetch = effects.FetchOutputs(
+        lease_id=LEASE_ID, node=PROVIDER, multiaddrs=(), left=left, limit_bytes=1000, into="/results", **SLOT._asdict()
+    )
     with pytest.raises(Retryable):
-        rig.perform(effects.FetchOutputs(LEASE_ID, PROVIDER, (), outputs, *SLOT))
+        rig.perform(fetch)
+    rig.add_peer(PROVIDER)
+    fetched = rig.perform(fetch)
+    assert isinstance(fetched, changes.OutputsFetched)
+    assert (fetched.here.entries, fetched.here.left_out, fetched.here.folder) == (1, 1, "/results")
 
 
 def test_a_dropped_quote_is_named_by_its_digest() -> None:

@@ -24,6 +24,7 @@ from scheduler.job import Blob
 from xnode.net import host, server
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
+from xnode.net.outputs import serve_outputs
 from xnode.net.records import NodeRecord, make_record
 from xnode.ports.net import Peer, RpcRefused
 
@@ -128,6 +129,14 @@ async def serve_blob_folder(net: Net, folder: Path, readers: list[str]) -> None:
     """Serve a folder; `files` in it are added first. Names of wrong content stay as they are, for a dishonest node."""
     store = BlobStore(folder, net.stream)
     serve_blobs(net, store, lambda caller, sha256: caller.hex() in readers)
+
+    async def find_blobs(caller: Address, lease_id: Hash32) -> frozenset[Hash32]:
+        names = (each.name for each in folder.iterdir() if len(each.name) == 64)  # noqa: ASYNC240
+        gone = ("00" * 32,)
+        found = {Hash32(bytes.fromhex(name)) for name in (*names, *gone)}
+        return frozenset(found if caller.hex() in readers else ())
+
+    serve_outputs(net, store, find_blobs)
 
     async def add(caller: Address, body: bytes) -> bytes:
         blob = await store.add_file(Path(body.decode()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
 import coincurve
 import pytest
@@ -69,34 +70,45 @@ def a_record(number: int = 1, **changes: object) -> NodeRecord:
 
 def test_peer_has_so_many_requests_open_at_once() -> None:
     intake = Intake(LIMITS)
-    assert intake.enter(A, 0) is None
-    assert intake.enter(A, 0) is None
-    assert "at once" in (intake.enter(A, 0) or "")
+    assert intake.enter(A, 0) == 0
+    assert intake.enter(A, 0) == 0
+    assert "at once" in str(intake.enter(A, 0))
     intake.leave(A)
-    assert intake.enter(A, 0) is None
+    assert intake.enter(A, 0) == 0
 
 
 def test_all_peers_together_have_so_many_requests_open() -> None:
     intake = Intake(LIMITS)
-    assert [intake.enter(peer, 0) for peer in (A, A, B)] == [None] * 3
-    assert "all peers" in (intake.enter(C, 0) or "")
+    assert [intake.enter(peer, 0) for peer in (A, A, B)] == [0] * 3
+    assert "all peers" in str(intake.enter(C, 0))
 
 
 def test_rate_is_paid_from_a_bucket_that_refills() -> None:
     intake = Intake(LIMITS)
     for _ in range(4):
-        assert intake.enter(A, 0) is None
+        assert intake.enter(A, 0) == 0
         intake.leave(A)
-    assert "a second" in (intake.enter(A, 0) or "")
-    assert intake.enter(B, 0) is None
-    assert intake.enter(A, 0.1) is None
+    assert "a second" in str(intake.enter(A, 0))
+    assert intake.enter(B, 0) == 0
+    assert intake.enter(A, 0.1) == 0
+
+
+def test_a_paced_peer_waits_until_it_is_due_and_only_so_many_do() -> None:
+    intake = Intake(replace(LIMITS, at_once_peer=20, at_once_total=20, paced=True))
+    waits = [intake.enter(A, 0) for _ in range(21)]
+    assert waits[:4] == [0] * 4 and waits[4:20] == [pytest.approx(0.1 * late) for late in range(1, 17)]
+    assert "at once" in str(waits[20])
+    for _ in range(20):
+        intake.leave(A)
+    assert intake.enter(A, 1.0) == pytest.approx(0.7), "what is ahead of the rate is paid back"
+    assert intake.enter(A, 10.0) == 0
 
 
 def test_many_peers_do_not_fill_the_memory() -> None:
     intake = Intake(LIMITS)
     for number in range(MAX_BUCKETS + 50):
         peer = Address(number.to_bytes(20, "big"))
-        assert intake.enter(peer, number) is None
+        assert intake.enter(peer, number) == 0
         intake.leave(peer)
     assert len(intake._buckets) == MAX_BUCKETS
     assert intake.open_requests == 0 and not intake._open

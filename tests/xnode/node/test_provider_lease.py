@@ -11,7 +11,8 @@ from metering.signature import sign_digest
 from metering.terms import LeaseTerms, escrow_id_of, lease_id_of
 from metering.units import Amount
 from metering.usage import Counters
-from scheduler.job import Blob, OutputFile
+from scheduler.job import Blob
+from scheduler.outputs import OutputSummary
 from tests.make.nodes import PAYER
 from tests.make.records import (
     ESCROW,
@@ -35,7 +36,7 @@ from xnode.node.records import ProviderLease
 
 SLOT = effects.Slot("id", "lane", 0)
 SUBMITTER, STRANGER = address_of(0), address_of(77)
-OUTPUTS = (OutputFile("result.txt", Blob(bytes(32), 100)),)  # type: ignore[arg-type]
+LEFT = OutputSummary(Blob(bytes(32), 60), 1, 100)  # type: ignore[arg-type]
 EXITED = changes.WorkloadExited(LEASE_ID, Counters(30 * SECOND, 10 * SECOND), 0, False, False)
 
 
@@ -206,11 +207,13 @@ def test_a_workload_that_cannot_be_stopped_is_stopped_again() -> None:
     assert kinds(node.wake(lease, after_s=1)) == ["StopWorkload"]
 
 
-def test_outputs_that_cannot_be_collected_leave_none_and_empty_the_host() -> None:
+def test_outputs_that_cannot_be_collected_are_all_left_out_and_empty_the_host() -> None:
     lease = make_running_lease(status="ending")
     node = make_provider(lease, make_provider_escrow())
     assert kinds(node.fail(COLLECT, "failed", "disk error")) == ["RemoveWorkload", "PushNews"]
-    assert (node.get(lease).outputs, node.get(lease).end_detail) == ((), "outputs: disk error")
+    left = node.get(lease).left
+    assert left is not None and (left.entries, left.left_out) == (0, 1) and "disk error" in left.first[0].reason
+    assert node.get(lease).end_detail == "outputs: disk error"
     assert node.fail(COLLECT, "failed") == [], "a second failure says nothing new"
 
 
@@ -386,11 +389,11 @@ def test_a_vanished_workload_is_charged_no_more_than_the_last_receipt_said() -> 
 def test_the_host_is_emptied_once_the_outputs_are_safe() -> None:
     lease = make_running_lease(status="ending")
     node = make_provider(lease, make_provider_escrow())
-    collected = changes.OutputsCollected(LEASE_ID, OUTPUTS)
+    collected = changes.OutputsCollected(LEASE_ID, left=LEFT)
     assert kinds(node.tell(collected)) == ["RemoveWorkload", "PushNews"]
     assert node.tell(collected) == [], "the same news twice changes nothing"
     node.tell(changes.WorkloadRemoved(LEASE_ID))
-    assert (node.get(lease).outputs, node.get(lease).removed) == (OUTPUTS, True)
+    assert (node.get(lease).left, node.get(lease).removed) == (LEFT, True)
 
 
 # ---------------------------------------------------------------------------------------------------- chain and restart

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from metering.units import ZERO, Amount, Hash32
+from scheduler.outputs import NOTHING
 from tests.make.records import (
     ESCROW,
     ESCROW_ID,
@@ -26,7 +27,7 @@ from xnode.node.records import ProviderEscrow, ProviderLease
 
 HALF, ALL = make_receipt(5), make_receipt(10, make_receipt(5), final=True)
 RUNNING = make_running_lease(last=ALL, issued=make_issued(HALF, ALL))
-ENDING = replace(RUNNING, status="ending", end_reason="completed", outputs=())
+ENDING = replace(RUNNING, status="ending", end_reason="completed", left=NOTHING)
 CLAIM = effects.Claim(ESCROW_ID, ESCROW, None, True, "id", "lane")
 CONFIRMED = changes.ClaimConfirmed(ESCROW_ID, Amount(5), Amount(5), Hash32(bytes(32)), 50_000)
 

@@ -24,8 +24,10 @@ _CODES = {
     "no_quote": ExitCode.NO_MATCH,
     "no_provider": ExitCode.NO_MATCH,
     "deadline": ExitCode.UNREACHABLE,
+    "receipt_refused": ExitCode.REFUSED,
+    "half_fetched": ExitCode.PARTIAL,
 }
-"""Exit codes of jobs that ended without having run."""
+"""Exit codes of jobs that did not end well, by the reason; any other has FAILED."""
 
 _file_argument = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
 _job_argument = click.argument("job_id", metavar="JOB")
@@ -91,7 +93,7 @@ def plan(app: App, file: Path, screen: Screen) -> None:
 
 @job.command("submit")
 @_file_argument
-@click.option("-f", "--follow", is_flag=True, help="Show timeline and log live, then copy the outputs.")
+@click.option("-f", "--follow", is_flag=True, help="Show timeline and log live, until the outputs are here.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask; the job's own budget and bid are the limit.")
 @click.option("--out", type=click.Path(path_type=Path), help="Put outputs here.  [default: the job file's]")
 @output_option
@@ -99,17 +101,21 @@ def plan(app: App, file: Path, screen: Screen) -> None:
 def submit(app: App, file: Path, follow: bool, yes: bool, out: Path | None, screen: Screen) -> None:
     """Place a job: show price and reasons, ask, sign.
 
-    Without FILE the job is job.yaml.
+    Without FILE the job is job.yaml. The daemon puts the outputs where the job file or --out says, also when nobody follows.
     """
-    from xnode.cli.job.submit import place_job
+    from xnode.cli.job.submit import place_job, wait_placed
 
-    read, job_id = place_job(app.home, file, yes)
-    if not follow:
-        screen.show({"job_id": job_id}, lambda: print(job_id))
+    job_id = place_job(app.home, file, yes, out)
+    if follow:
+        say(f"job {job_id}")
+        _follow_to_end(app, job_id, screen)
         return
-    say(f"job {job_id}")
-    into, only = read.find_results()
-    _follow_to_end(app, job_id, out or into, only, screen)
+    screen.show({"job_id": job_id}, lambda: print(job_id))
+    sys.stdout.flush()
+    answer = wait_placed(app.control, job_id)
+    if answer["job"]["state"] in ("failed", "stopped"):
+        say(f"{answer['job']['name']}: {answer['job']['state']} ({answer['job']['reason']})")
+        _exit_like(answer)
 
 
 @job.command("ls")
@@ -147,24 +153,31 @@ def logs(app: App, job_id: str, follow: bool, offset: int) -> None:
 @job.command("cp")
 @_job_argument
 @click.argument("folder", type=click.Path(path_type=Path), default=Path())
+@click.option("--only", multiple=True, metavar="PATTERN", help="Only outputs whose path matches; may be repeated.")
 @click.option("--force", is_flag=True, help="Overwrite files that are different.")
 @output_option
 @pass_app
-def cp(app: App, job_id: str, folder: Path, force: bool, screen: Screen) -> None:
-    """Copy a job's outputs into FOLDER, checking their hashes.
+def cp(app: App, job_id: str, folder: Path, only: tuple[str, ...], force: bool, screen: Screen) -> None:
+    """Copy a job's outputs into FOLDER, fetching what is not here.
 
-    Without FOLDER they are copied into the current folder.
+    Without FOLDER they are copied into the current folder. Every file is checked by its hash.
     """
-    import msgspec
+    from scheduler.outputs import show_path
+    from xnode.cli.job.outputs import copy_outputs, fetch_outputs
+    from xnode.cli.terminal.brief import brief_count
 
-    from xnode.cli.job.outputs import copy_outputs
-    from xnode.control.views import OutputRow
-
-    rows = msgspec.convert(app.control.call("job.outputs", {"job_id": job_id}), list[OutputRow])
-    if not rows:
-        raise UserError("the job produced no outputs", where=job_id, code=ExitCode.NOT_FOUND)
-    copied = [str(path) for path in copy_outputs(rows, folder, force)]
+    step = fetch_outputs(app.control, job_id, only)
+    copied, faults = copy_outputs(step, folder, only, force)
     screen.show(copied, lambda: print("\n".join(copied)))
+    sys.stdout.flush()
+    if step.left_out:
+        say(f"{step.left_out} left out by their kind, name or size: see `xnode job show {job_id}`")
+    for fault in faults:
+        say(f"{show_path(fault.path)}: {fault.reason}")
+    if step.missing:
+        say(f"{brief_count(step.missing, 'output')} could not be fetched: {step.fault}")
+    if faults or step.missing:
+        raise click.exceptions.Exit(int(ExitCode.PARTIAL))
 
 
 @job.command("stop")
@@ -218,13 +231,12 @@ def _show(screen: Screen, answer: Any) -> None:
     screen.show(answer, lambda: draw_job(screen, answer))
 
 
-def _follow_to_end(app: App, job_id: str, into: Path | None, only: tuple[str, ...], screen: Screen) -> None:
+def _follow_to_end(app: App, job_id: str, screen: Screen) -> None:
     import msgspec
 
     from xnode.cli.job.follow import follow_job
-    from xnode.cli.job.outputs import choose_outputs, place_outputs
     from xnode.cli.job.submit import describe_end
-    from xnode.cli.terminal.brief import brief_count
+    from xnode.cli.job.view import describe_left
     from xnode.control.views import JobDetail
 
     try:
@@ -234,18 +246,16 @@ def _follow_to_end(app: App, job_id: str, into: Path | None, only: tuple[str, ..
         say(f"the job goes on without this terminal: xnode job logs -f {job_id[:10]}, or xnode job stop {job_id[:10]}")
         raise
     detail = msgspec.convert(answer, JobDetail)
-    chosen = choose_outputs(detail.outputs, only)
-    if into and chosen:
-        folder = place_outputs(chosen, into, f"{into.name}-{detail.job.job_id[2:10]}")
-        say(f"{brief_count(len(chosen), 'output')} in {folder}/")
+    for line in describe_left(detail):
+        say(line)
     say(describe_end(detail))
     screen.show(answer, lambda: None)
     _exit_like(answer)
 
 
 def _exit_like(answer: dict[str, Any]) -> None:
-    """End with success only when the workload did; with what was missing when it never ran."""
+    """End with success only when the job is done; else with what was missing."""
     sys.stdout.flush()
-    if answer["job"].get("exit_code") != 0:
+    if answer["job"]["state"] != "done":
         reason = str(answer["job"].get("reason", "")).partition(":")[0]
         raise click.exceptions.Exit(int(_CODES.get(reason, ExitCode.FAILED)))

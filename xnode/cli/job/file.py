@@ -21,17 +21,14 @@ class ReadJob:
     text: str
     job: JobFile
 
-    def request(self) -> dict[str, str]:
-        """The params of job.plan and job.submit: the daemon reads the text again, with relative paths from base_dir."""
-        folder = self.path.absolute().parent
-        return {"job": self.text, "filename": self.path.name, "base_dir": str(folder)}
+    def request(self, out: Path | None = None) -> dict[str, str]:
+        """The params of job.plan and job.submit: the daemon reads the text again, with relative paths from base_dir.
 
-    def find_results(self) -> tuple[Path | None, tuple[str, ...]]:
-        """(folder for the outputs or None, patterns of those wanted)."""
-        outputs = self.job.outputs
-        if outputs is None:
-            return None, ()
-        return self.path.absolute().parent / Path(outputs.to).expanduser(), outputs.only
+        out: where to put the outputs, in place of what the file says.
+        """
+        folder = self.path.absolute().parent
+        target = {"out": str(out.expanduser().absolute())} if out else {}
+        return {"job": self.text, "filename": self.path.name, "base_dir": str(folder)} | target
 
 
 def read_job(path: Path) -> ReadJob:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from xnode.cli.terminal.brief import brief_clock, brief_duration, brief_text
+from xnode.cli.terminal.plain import PlainText
 from xnode.cli.terminal.screen import printable, say, style
 from xnode.control.client import Control
 from xnode.control.views import TimelineEntry
@@ -29,7 +30,7 @@ MAX_PARTIAL_BYTES = 1 << 16
 
 _REDRAW_S = 0.2
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_COUNTERS = frozenset({"receipt", "voucher", "log"})
+_COUNTERS = frozenset({"receipt", "voucher", "log", "fetching"})
 """Words of the timeline that repeat every few seconds: on a terminal they show in the status line only."""
 
 _STYLES = {"end": "1", "launch": "32", "lease": "32", "choice": "36", "refusal": "33", "fault": "31"}
@@ -63,9 +64,14 @@ def follow_job(control: Control, job_id: str) -> None:
 
 
 def print_log(control: Control, job_id: str, offset: int, follow: bool) -> None:
-    """Write a job's log to stdout as it is."""
+    """Write a job's log to stdout as it is; to a terminal without what would steer it."""
+    plain = PlainText() if sys.stdout.isatty() else None
     for item in control.stream("job.logs", {"job_id": job_id, "offset": offset, "follow": follow}):
-        sys.stdout.buffer.write(base64.b64decode(item["data"]))
+        data = base64.b64decode(item["data"])
+        sys.stdout.buffer.write(plain.feed(data) if plain else data)
+        sys.stdout.buffer.flush()
+    if plain:
+        sys.stdout.buffer.write(plain.end())
         sys.stdout.buffer.flush()
 
 
@@ -111,21 +117,27 @@ class _Terminal:
         self._status = "waiting for the daemon"
         self._drawn = False
         self._partial = b""
+        self._plain = PlainText() if sys.stdout.isatty() else None
 
     def write_log(self, piece: bytes) -> None:
+        piece = self._plain.feed(piece) if self._plain else piece
         if not (self._live and sys.stdout.isatty()):
             self._write(piece)
             return
         # Whole lines only, or the status line would cut them in two.
         text = self._partial + piece
         cut = text.rfind(b"\n") + 1
-        if len(text) - cut > MAX_PARTIAL_BYTES:
+        # A progress bar is one line that is written again and again: only how it stands now is worth keeping.
+        bar = text.rfind(b"\r", cut)
+        if len(text) - cut > MAX_PARTIAL_BYTES and bar > cut:
+            text = text[:cut] + text[bar:]
+        elif len(text) - cut > MAX_PARTIAL_BYTES:
             cut = len(text)
         self._partial = text[cut:]
         if cut:
             self._clear()
             self._write(text[:cut])
-            self.draw_status()
+        self.draw_status()
 
     def show_event(self, entry: TimelineEntry) -> None:
         text, _, pairs = brief_text(printable(entry.detail)).partition("  ")
@@ -145,7 +157,8 @@ class _Terminal:
         if not self._live:
             return
         passed = brief_duration(int((time.monotonic() - self._began) * 1e9) // 10**8 * 10**8)
-        line = printable(f"{next(self._frames)} {passed}  {self._status}")
+        bar = self._partial.decode(errors="replace").rstrip("\r").rpartition("\r")[2].strip()
+        line = printable(f"{next(self._frames)} {passed}  {bar or self._status}")
         self._clear()
         sys.stderr.write(style(line[: shutil.get_terminal_size().columns - 1], "2", sys.stderr))
         sys.stderr.flush()

@@ -1,97 +1,77 @@
-"""Outputs: copies the files a job left out of the blob store, by names that a stranger chose."""
+"""Outputs: has the daemon fetch what a job left, and copies it out of the blob store, by names that a stranger chose."""
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
-from typing import IO
+import sys
+from pathlib import Path
 
-from xnode.cli.terminal.screen import printable, say
-from xnode.control.views import OutputRow
-from xnode.errors import ExitCode, Permanent, UserError
+import msgspec
 
-_PIECE_BYTES = 1 << 20
+from metering.units import Hash32
+from scheduler.outputs import LeftOut, is_wanted, read_inventory, show_path
+from xnode.cli.terminal.brief import brief_size
+from xnode.control.client import Control
+from xnode.control.views import FetchStep
+from xnode.delivery import deliver
+from xnode.errors import ExitCode, UserError
 
-
-def copy_outputs(rows: Iterable[OutputRow], into: Path, force: bool) -> list[Path]:
-    """Copy each file to into/path, checking its hash. Raises UserError where another file is in the way."""
-    copied = []
-    for row in rows:
-        target = into / check_output_path(row.path)
-        if not row.file:
-            raise UserError(
-                "not fetched from the provider yet",
-                where=row.path,
-                hint="try again when the job has ended",
-                code=ExitCode.NOT_FOUND,
-            )
-        _copy(Path(row.file), target, row.sha256.removeprefix("0x"), force)
-        copied.append(target)
-    return copied
+NO_LIMIT = 1 << 63
+"""The daemon has checked the list by the lease's limits."""
 
 
-def choose_outputs(rows: Iterable[OutputRow], only: tuple[str, ...]) -> list[OutputRow]:
-    """Those whose path matches one of the patterns; all of them without patterns."""
-    return [row for row in rows if not only or any(fnmatchcase(row.path, pattern) for pattern in only)]
-
-
-def place_outputs(rows: list[OutputRow], into: Path, other: str) -> Path:
-    """Copy into the folder, or into one of the name `other` beside it when a different file is in the way.
-
-    The provider chose the files' names: none of ours is overwritten unasked.
-    """
+def fetch_outputs(control: Control, job_id: str, only: tuple[str, ...]) -> FetchStep:
+    """Where the job's outputs lie, once all are here that the provider still has. Shows on a terminal how far it is."""
+    progress, step = _Progress(), FetchStep(0, 0)
     try:
-        copy_outputs(rows, into, force=False)
-    except UserError as error:
-        if error.code != ExitCode.CONFLICT:
-            raise
-        say(f"{error.where} is there already and is kept")
-        into = into.with_name(other)
-        copy_outputs(rows, into, force=True)
-    return into
+        for item in control.stream("job.fetch", {"job_id": job_id, "only": only}):
+            step = msgspec.convert(item, FetchStep)
+            progress.draw(f"fetching: {step.files:,} files, {brief_size(step.size)}")
+    finally:
+        progress.clear()
+    if not step.inventory and not step.missing:
+        raise UserError("the job produced no outputs", where=job_id, code=ExitCode.NOT_FOUND)
+    return step
 
 
-def check_output_path(text: str) -> PurePosixPath:
-    """The path, relative and inside its folder. Raises Permanent: the provider named it, and could aim at ~/.ssh."""
-    path = PurePosixPath(text)
-    if not path.parts or path.is_absolute() or ".." in path.parts or printable(text) != text:
-        raise Permanent(f'the provider named an output "{printable(text[:80])}", which is not a path inside a folder')
-    return path
+def copy_outputs(step: FetchStep, folder: Path, only: tuple[str, ...], force: bool) -> tuple[list[str], list[LeftOut]]:
+    """(what lies in the folder now, what could not be written) of the outputs that are here."""
+    if not step.inventory:
+        return [], []
+    found = read_inventory(Path(step.inventory).read_bytes(), NO_LIMIT)
+    blobs = Path(step.blobs)
 
+    def path_of(sha256: Hash32) -> Path:
+        return blobs / sha256.hex()
 
-def _copy(source: Path, target: Path, sha256: str, force: bool) -> None:
-    if target.exists() and not force:
-        if target.is_file() and _hash_file(target) == sha256:
-            return
-        raise UserError(
-            "exists and is different", where=str(target), hint="use --force to replace it", code=ExitCode.CONFLICT
+    here = {file.path for file in found.files() if path_of(file.blob.sha256).exists()}
+    files = {file.path for file in found.files()}
+    wanted = [one for one in found.entries if is_wanted(one.path, only) and (one.path in here or one.path not in files)]
+    progress = _Progress()
+    try:
+        faults = deliver(
+            wanted, path_of, folder, force, lambda count: progress.draw(f"copying: {count:,} of {len(wanted):,}")
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as read, tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as write:
-        temporary = Path(write.name)
-        try:
-            if _copy_hashed(read, write) != sha256:
-                raise Permanent(
-                    f"{source} does not match the output's hash", hint="the disk may be failing: see `dmesg`"
-                )
-            write.flush()
-            temporary.chmod(0o644)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+    finally:
+        progress.clear()
+    failed = {one.path for one in faults}
+    return [str(folder / show_path(one.path)) for one in wanted if one.path not in failed], list(faults)
 
 
-def _copy_hashed(read: IO[bytes], write: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while piece := read.read(_PIECE_BYTES):
-        digest.update(piece)
-        write.write(piece)
-    return digest.hexdigest()
+class _Progress:
+    """One line on stderr, drawn over and over, when that is a terminal."""
 
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._drawn = ""
 
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    def draw(self, text: str) -> None:
+        if self._live and text != self._drawn:
+            sys.stderr.write(f"\r\x1b[2K{text}")
+            sys.stderr.flush()
+            self._drawn = text
+
+    def clear(self) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+            self._drawn = ""

@@ -30,15 +30,33 @@ NO_OFFERS_HINT = "`xnode daemon status` shows whether there are any peers; boots
 
 _LOOK_EVERY_S = 0.25
 
+PLACE_DEADLINE_S = 60.0
+"""How long a submission waits for a provider before it leaves the job to itself."""
 
-def place_job(home: Home, file: Path, yes: bool) -> tuple[ReadJob, str]:
-    """Show the plan, ask unless `yes`, and submit; the job file and the job's id."""
+_UNPLACED = ("searching", "quoting", "leasing")
+
+
+def place_job(home: Home, file: Path, yes: bool, out: Path | None) -> str:
+    """Show the plan, ask unless `yes`, and submit; the job's id. out: for the outputs, in place of what the file says."""
     read = read_job(file)
     control = ensure_daemon(home)
     if not yes:
         _confirm(control, read)
-    job_id = control.call("job.submit", read.request(), deadline_s=SUBMIT_DEADLINE_S)["job_id"]
-    return read, str(job_id)
+    job_id = control.call("job.submit", read.request(out), deadline_s=SUBMIT_DEADLINE_S)["job_id"]
+    return str(job_id)
+
+
+def wait_placed(control: Control, job_id: str) -> dict[str, Any]:
+    """The job.show answer once a provider has taken the job, or it has ended, or that takes longer than anyone waits."""
+    end = time.monotonic() + PLACE_DEADLINE_S
+    while True:
+        answer: dict[str, Any] = control.call("job.show", {"job_id": job_id})
+        if answer["job"]["state"] not in _UNPLACED:
+            return answer
+        if time.monotonic() > end:
+            say(f"no provider has taken it yet; xnode job wait {job_id[:10]} says how it goes on")
+            return answer
+        time.sleep(_LOOK_EVERY_S)
 
 
 def wait_plan(control: Control, read: ReadJob) -> Any:
@@ -59,6 +77,8 @@ def draw_answer(screen: Screen, plan: PlanView) -> None:
     draw_plan(screen, plan)
     if plan.candidates:
         say(describe_price(plan))
+    if plan.outputs:
+        say(f"outputs: {plan.outputs}")
     if not plan.offers:
         say(f"hint: {NO_OFFERS_HINT}")
     for warning in plan.warnings:

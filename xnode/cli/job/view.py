@@ -12,6 +12,7 @@ from xnode.cli.terminal.brief import (
     brief_age,
     brief_clock,
     brief_command,
+    brief_count,
     brief_date,
     brief_duration,
     brief_hosting,
@@ -63,6 +64,10 @@ _RECEIPTS = (
     Column("paid for"),
 )
 _OUTPUTS = (Column("output", fold=True), Column("size", right=True), Column("sha256"))
+_LEFT_OUT = (Column("left out", fold=True), Column("because", fold=True))
+
+MAX_SAID = 5
+"""Of what was left out, how many are named when a job ends; `job show` names them all."""
 
 
 def draw_jobs(screen: Screen, answer: Any) -> None:
@@ -99,11 +104,20 @@ def draw_job(screen: Screen, answer: Any) -> None:
             ("owed back", f"{brief_money(detail.refund, job.asset)} by its promise" if float(detail.refund) else ""),
             ("made", brief_date(job.created_at_ns)),
             ("ended", brief_date(job.ended_at_ns or 0)),
+            ("outputs", _describe_outputs(detail)),
+            ("log", f"{brief_size(detail.log_lost)} of its middle were not kept" if detail.log_lost else ""),
         )
     )
     if detail.outputs:
         screen.gap()
         draw_outputs(screen, detail.outputs)
+        if detail.entries > len(detail.outputs):
+            say(f"and {detail.entries - len(detail.outputs):,} more; `xnode job cp` copies them all")
+    if detail.left_out:
+        screen.gap()
+        screen.table(_LEFT_OUT, ((row.path, row.reason) for row in detail.left_out))
+        if detail.left_out_count > len(detail.left_out):
+            say(f"and {detail.left_out_count - len(detail.left_out):,} more")
     if detail.timeline:
         screen.gap()
         draw_timeline(screen, detail.timeline)
@@ -122,7 +136,36 @@ def draw_timeline(screen: Screen, entries: tuple[TimelineEntry, ...]) -> None:
 
 def draw_outputs(screen: Screen, rows: tuple[OutputRow, ...]) -> None:
     """Print the files a job left."""
-    screen.table(_OUTPUTS, ((row.path, brief_size(row.size), row.sha256.removeprefix("0x")[:16]) for row in rows))
+    screen.table(_OUTPUTS, (_make_output_cells(row) for row in rows))
+
+
+def describe_left(detail: JobDetail) -> list[str]:
+    """Lines on what a job left when it ends: what is here and where, what was left out, what did not come."""
+    if not (detail.entries or detail.left_out_count or detail.missing or detail.fault):
+        return []
+    lines = [_describe_outputs(detail)]
+    lines += [f"left out: {row.path}: {row.reason}" for row in detail.left_out[:MAX_SAID]]
+    if detail.left_out_count > len(detail.left_out[:MAX_SAID]):
+        lines.append(f"see `xnode job show {detail.job.job_id[:10]}` for all that was left out")
+    if detail.missing or detail.fault:
+        lines.append(f"hint: `xnode job cp {detail.job.job_id[:10]} FOLDER` fetches and copies what is not here")
+    return lines
+
+
+def _describe_outputs(detail: JobDetail) -> str:
+    if not (detail.entries or detail.left_out_count or detail.missing or detail.fault):
+        return ""
+    text = f"{brief_count(detail.entries, 'output')}, {brief_size(detail.size_bytes)}"
+    text += f" in {detail.folder}/" if detail.folder else ""
+    text += f", {detail.left_out_count:,} left out" if detail.left_out_count else ""
+    text += f", {detail.missing:,} not fetched" if detail.missing else ""
+    return text + (f": {brief_text(detail.fault)}" if detail.fault else "")
+
+
+def _make_output_cells(row: OutputRow) -> tuple[object, ...]:
+    if row.kind == "file":
+        return row.path, brief_size(row.size), row.sha256.removeprefix("0x")[:16]
+    return f"{row.path} -> {row.target}" if row.kind == "link" else f"{row.path}/", "", ""
 
 
 def draw_receipts(screen: Screen, answer: Any) -> None:

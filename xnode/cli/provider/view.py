@@ -18,6 +18,7 @@ _LEASES = (
     Column("cost", right=True),
     Column("unpaid", right=True),
     Column("asset", optional=True),
+    Column("outputs", fold=True, optional=True),
 )
 _REFUSALS = (Column("jobs", right=True), Column("turned away because", fold=True))
 _EARNINGS = (
@@ -101,4 +102,5 @@ def _make_lease_cells(row: LeaseRow, asset: str) -> tuple[object, ...]:
         brief_money(row.cost),
         brief_money(row.exposure),
         row.asset if row.asset != asset else "",
+        row.outputs,
     )

@@ -7,7 +7,7 @@ from metering.refusal import Refusal
 from metering.terms import lease_id_of
 from metering.units import NANOS_PER_SECOND, Hash32
 from metering.usage import Counters
-from scheduler.job import OutputFile
+from scheduler.outputs import MAX_REASON_CHARS, NOTHING, LeftOut, OutputSummary
 from xnode.node import changes, effects
 from xnode.node.lease import OPEN, EndReason, follow, next_status
 from xnode.node.opening import opening_until_of
@@ -403,7 +403,7 @@ def end_lease(
         end_detail=detail,
         exit_code=exit_code,
         ended_at_ns=turn.at_ns,
-        outputs=None if ran else (),
+        left=None if ran else NOTHING,
         wake_at_ns=turn.at_ns + _grace_ns_of(turn),
     )
     # Without a reading nothing more is charged than what the last receipt said; issue_receipt never goes below it.
@@ -428,22 +428,25 @@ def _grace_ns_of(turn: Turn) -> int:
 def on_outputs_collected(turn: Turn, change: changes.OutputsCollected) -> None:
     """The outputs are safe as blobs: the host can be emptied, and the submitter may come for them."""
     lease = turn.get(ProviderLease, change.lease_id)
-    if lease is None or lease.outputs is not None:
+    if lease is None or lease.left is not None or lease.outputs is not None:
         return
-    keep_outputs(turn, lease, change.outputs)
+    keep_outputs(turn, lease, change.left)
 
 
 @on_failure(effects.CollectOutputs)
 def on_collect_failed(turn: Turn, effect: effects.CollectOutputs, refusal: Refusal) -> None:
-    """The lease ends as one that left no outputs, and says why."""
+    """The lease ends as one whose outputs were all left out, and says why."""
     lease = turn.get(ProviderLease, effect.lease_id)
-    if lease is not None and lease.outputs is None:
-        keep_outputs(turn, turn.put(lease, end_detail=f"outputs: {refusal.detail}"), ())
+    if lease is not None and lease.left is None and lease.outputs is None:
+        whole = LeftOut(b".", f"the outputs could not be collected: {refusal.detail}"[:MAX_REASON_CHARS])
+        keep_outputs(
+            turn, turn.put(lease, end_detail=f"outputs: {refusal.detail}"), OutputSummary(left_out=1, first=(whole,))
+        )
 
 
-def keep_outputs(turn: Turn, lease: ProviderLease, outputs: tuple[OutputFile, ...]) -> None:
+def keep_outputs(turn: Turn, lease: ProviderLease, left: OutputSummary) -> None:
     """Note what the workload left, take it off the host, tell the submitter."""
-    lease = turn.put(lease, outputs=outputs)
+    lease = turn.put(lease, left=left)
     _remove_workload(turn, lease)
     push_news(turn, lease)
 
@@ -469,7 +472,14 @@ def on_workload_removed(turn: Turn, change: changes.WorkloadRemoved) -> None:
 def make_report(lease: ProviderLease) -> effects.LeaseReport:
     """How the lease is, for its submitter."""
     return effects.LeaseReport(
-        lease.lease_id, lease.status, lease.end_reason, lease.end_detail, lease.exit_code, lease.outputs, lease.end_code
+        lease.lease_id,
+        lease.status,
+        lease.end_reason,
+        lease.end_detail,
+        lease.exit_code,
+        lease.outputs,
+        lease.end_code,
+        lease.left,
     )
 
 

@@ -3,6 +3,6 @@
 Importing it registers every handler of it.
 """
 
-from xnode.node.submitter import job, lease, money, seek
+from xnode.node.submitter import job, lease, money, outputs, seek
 
-__all__ = ["job", "lease", "money", "seek"]
+__all__ = ["job", "lease", "money", "outputs", "seek"]

@@ -69,7 +69,7 @@ def on_job_submitted(turn: Turn, change: changes.JobSubmitted) -> None:
             most = f"{settings.max_prepay_ns / 1e9:g} s"
             detail = f"prepay of {change.job.prepay_ns / 1e9:g} s, the limit is {most}; raise submitter.max_prepay"
             return turn.refuse(change.reply_to, "prepay_limit", detail)
-        job = turn.put(SubmitterJob(job_hash, change.job, turn.at_ns))
+        job = turn.put(SubmitterJob(job_hash, change.job, turn.at_ns, into=change.into, only=change.only))
         search(turn, note(turn, job, "submitted", f"job {change.job.name}"))
     turn.emit(effects.ReplyOk(change.reply_to, job_hash))
     return None

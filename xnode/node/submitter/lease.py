@@ -9,7 +9,7 @@ from metering.signature import is_signed_by
 from metering.sla import find_breach, show_percent
 from metering.units import NANOS_PER_SECOND, ZERO, Hash32
 from metering.voucher import Voucher, fold_receipts
-from scheduler.job import OutputFile, check_path
+from scheduler.outputs import NOTHING
 from xnode.node import changes, effects
 from xnode.node.experience import has_launched
 from xnode.node.lease import OPEN, EndReason, follow
@@ -28,15 +28,10 @@ from xnode.node.submitter.money import (
     thaw,
     waits_for_outputs,
 )
+from xnode.node.submitter.outputs import fetch_outputs, finish_job, miss_outputs
 from xnode.node.submitter.seek import drop_quotes
 from xnode.node.submitter.timeline import note
 from xnode.text.hex import to_hex
-
-FETCH_OUTPUTS_NS = 3600 * NANOS_PER_SECOND
-"""How long outputs may take to fetch."""
-
-MAX_OUTPUTS = 4096
-"""Output files of one job; each costs a hash and a request."""
 
 FORGOTTEN = 5
 """A lease without word for so many times the silence is lost, also when its node talks of others."""
@@ -254,79 +249,16 @@ def _note_end(turn: Turn, lease: SubmitterLease, change: changes.LeaseNews) -> N
     if change.end_reason is not None and lease.end_reason is None:
         lease = turn.put(lease, end_reason=change.end_reason, end_detail=change.end_detail, exit_code=change.exit_code)
         # A workload that has run leaves outputs, if only none: they come with later news.
-        has_run = has_launched(lease) or change.outputs is None
+        has_run = has_launched(lease) or (change.left is None and change.outputs is None)
         if job is not None and place_elsewhere(turn, job, lease, has_run, change.end_code):
-            turn.put(lease, outputs=(), outputs_fetched=True)
+            turn.put(lease, left=NOTHING, outputs_fetched=True)
             return
         if job is not None:
             job = note(turn, job, "exit", f"{change.end_reason} {change.end_detail}".strip())
-    if change.outputs is None or lease.outputs is not None or job is None:
+    if job is None or lease.left is not None or lease.outputs is not None:
         return
-    refusal = _check_outputs(lease, change.outputs)
-    if refusal is not None:
-        turn.put(lease, outputs=(), outputs_fetched=True)
-        finish_job(turn, note(turn, job, "outputs_refused", str(refusal)), lease, "outputs_refused", str(refusal))
-        return
-    lease = turn.put(lease, outputs=change.outputs)
-    if change.outputs:
-        _fetch(turn, lease)
-    else:
-        on_outputs_fetched(turn, changes.OutputsFetched(lease.lease_id))
-
-
-def _check_outputs(lease: SubmitterLease, outputs: tuple[OutputFile, ...]) -> Refusal | None:
-    if len(outputs) > MAX_OUTPUTS:
-        return Refusal("outputs_many", f"{len(outputs)} output files; at most {MAX_OUTPUTS} are taken")
-    if sum(one.blob.size_bytes for one in outputs) > lease.terms.resources.disk_bytes:
-        return Refusal("outputs_large", "the outputs are larger than the disk the lease allows")
-    taken: set[str] = set()
-    for one in outputs:
-        fault = check_path(one.path)
-        if fault is not None:
-            return Refusal("outputs_path", f"output path {one.path[:80]!r} {fault}")
-        taken.add(one.path)
-    folders = {one.path[:end] for one in outputs for end, char in enumerate(one.path) if char == "/"}
-    if len(taken) < len(outputs) or taken & folders:
-        return Refusal("outputs_path", "two outputs would lie in one place")
-    return None
-
-
-def _fetch(turn: Turn, lease: SubmitterLease) -> None:
-    slot = turn.slot("outputs", lease.lease_id, wait_ns=FETCH_OUTPUTS_NS)
-    turn.emit(effects.FetchOutputs(lease.lease_id, lease.terms.node, lease.multiaddrs, lease.outputs or (), *slot))
-
-
-@handles(changes.OutputsFetched)
-def on_outputs_fetched(turn: Turn, change: changes.OutputsFetched) -> None:
-    """All outputs are here and are what they should be: the job is done."""
-    lease = turn.get(SubmitterLease, change.lease_id)
-    job = turn.get(SubmitterJob, lease.job_hash) if lease else None
-    if lease is None or job is None or lease.outputs_fetched:
-        return
-    turn.put(lease, outputs_fetched=True)
-    total = sum(one.blob.size_bytes for one in lease.outputs or ())
-    job = note(turn, job, "output", f"{len(lease.outputs or ())} files, {total} bytes, hashes checked")
-    finish_job(turn, job, lease, lease.end_reason or "completed", lease.end_detail)
-
-
-@on_failure(effects.FetchOutputs)
-def on_outputs_failed(turn: Turn, effect: effects.FetchOutputs, refusal: Refusal) -> None:
-    """The work was done, but its outputs cannot be had."""
-    lease = turn.get(SubmitterLease, effect.lease_id)
-    job = turn.get(SubmitterJob, lease.job_hash) if lease else None
-    if lease is not None and job is not None:
-        finish_job(turn, job, lease, "outputs_lost", refusal.detail)
-
-
-def finish_job(turn: Turn, job: SubmitterJob, lease: SubmitterLease, reason: str, detail: str) -> None:
-    """The job has its end and its reason, unless another lease has taken this one's place."""
-    if job.lease_id != lease.lease_id:
-        return
-    status = {"completed": "done", "stopped_by_submitter": "stopped"}.get(reason, "failed")
-    note(
-        turn, job, "end", f"{reason} {detail}".strip(), status=status, end_reason=reason, end_detail=detail,
-        exit_code=lease.exit_code, outputs=lease.outputs or (), wake_at_ns=None,
-    )  # fmt: skip
+    if change.left is not None or change.outputs is not None:
+        fetch_outputs(turn, lease, job, change)
 
 
 # ------------------------------------------------------------------------------------------------------------- silence
@@ -364,7 +296,7 @@ def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
 def _give_up_outputs(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
     """The work was paid, and its provider has said nothing of its outputs since; a fetch under way has its own deadline."""
     job = turn.get(SubmitterJob, lease.job_hash)
-    if job is None or lease.outputs is not None:
+    if job is None or lease.left is not None or lease.outputs is not None:
         return turn.put(lease, wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
     lease = turn.put(lease, end_reason=lease.end_reason or "provider_lost", wake_at_ns=turn.at_ns + RETAIN_NS)
     finish_job(turn, job, lease, "outputs_lost", "the provider did not say what the workload left")
@@ -383,11 +315,11 @@ def lose_provider(turn: Turn, lease: SubmitterLease) -> None:
     has_run = has_launched(lease)
     lease = turn.put(lease, status=follow(lease.status, "lost"), end_reason=reason, wake_at_ns=None)
     job = turn.get(SubmitterJob, lease.job_hash)
-    if job is not None and job.status in ("leasing", "running") and job.lease_id == lease.lease_id:
-        waited = (turn.at_ns - lease.heard_at_ns) // NANOS_PER_SECOND
-        lease = turn.put(
-            lease, end_detail=lease.end_detail or f"no word from {to_hex(lease.terms.node)} for {waited} s"
-        )
+    silence = f"no word from {to_hex(lease.terms.node)} for {(turn.at_ns - lease.heard_at_ns) // NANOS_PER_SECOND} s"
+    if job is not None and job.status == "fetching" and job.lease_id == lease.lease_id:
+        finish_job(turn, miss_outputs(turn, job, lease, silence), lease, reason, lease.end_detail)
+    elif job is not None and job.status in ("leasing", "running") and job.lease_id == lease.lease_id:
+        lease = turn.put(lease, end_detail=lease.end_detail or silence)
         if not place_elsewhere(turn, job, lease, has_run):
             finish_job(turn, job, lease, reason, lease.end_detail)
     if is_needed(turn, lease.terms.escrow_id):

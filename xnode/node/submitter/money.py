@@ -180,4 +180,4 @@ def _withdraw_again(turn: Turn, escrow_id: Hash32) -> None:
 def waits_for_outputs(turn: Turn, lease: SubmitterLease) -> bool:
     """True while the job lives by this lease and its outputs are not here."""
     job = turn.get(SubmitterJob, lease.job_hash)
-    return job is not None and job.lease_id == lease.lease_id and job.status in ("leasing", "running")
+    return job is not None and job.lease_id == lease.lease_id and job.status in ("leasing", "running", "fetching")

@@ -1,9 +1,9 @@
 """Logs: conmon's k8s-file log as a stream that can be taken up again at any of its offsets.
 
 An offset is a byte position in the log file as it lies on disk (record headers included), always at the start of a
-record.
-conmon only appends, so an offset means the same forever: after our death, the client's, or both. Any other offset is
-moved forward to the next record. Each record is one line "TIME STREAM TAG TEXT"; tag P means that the line goes on.
+record. conmon only appends, so an offset means the same forever: after our death, the client's, or both. Any other
+offset is moved forward to the next record. Of a long log only head and tail are kept (xnode.hole); a note stands for the
+rest. Each record is one line "TIME STREAM TAG TEXT"; tag P means that the line goes on.
 """
 
 from __future__ import annotations
@@ -15,16 +15,24 @@ import os
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
+from typing import IO
 
 import trio
 
 from xnode.durable import sync_file
+from xnode.hole import HEAD_BYTES, TAIL_BYTES, Hole, find_hole, find_line, read_hole, trim, write_hole
 
 MAX_PIECE_BYTES = 65_536
 """The most one piece holds and one read takes; conmon's records are at most 8 KiB."""
 
 POLL_S = 0.1
 """How often to look when the kernel has no inotify instance left for us (128 per user by default)."""
+
+LIMIT_BYTES = 4 << 30
+"""The most of one workload's log that conmon writes; it drops what comes after. Of what it writes we keep head and tail."""
+
+TRIM_S = 3.0
+"""How often the log of a running workload is looked at: at most 400 MB, at the fastest that was ever seen, between two looks."""
 
 IN_MODIFY, IN_NONBLOCK, IN_CLOEXEC = 0x2, os.O_NONBLOCK, os.O_CLOEXEC
 
@@ -42,11 +50,16 @@ async def read_pieces(
         return
     growth = Growth(log)
     try:
-        offset = await trio.to_thread.run_sync(find_record, fd, offset)
+        offset = await trio.to_thread.run_sync(find_line, fd, offset)
         while True:
             # Asked before reading: what is written between the two is then read in the next round.
             is_last = ended() or not follow
-            raw = await trio.to_thread.run_sync(os.pread, fd, MAX_PIECE_BYTES, offset)
+            raw, hole = await trio.to_thread.run_sync(_read_around_hole, log, fd, offset)
+            if hole is not None:
+                note = hole.describe(offset)
+                offset = hole.end
+                yield offset, note
+                continue
             piece, taken = parse_records(raw)
             offset += taken
             if piece:
@@ -60,14 +73,52 @@ async def read_pieces(
         os.close(fd)
 
 
+async def keep_short(log: Path) -> None:
+    """Keep head and tail of a growing log, until cancelled."""
+    while True:
+        await trio.sleep(TRIM_S)
+        if _size_of(log) > HEAD_BYTES + TAIL_BYTES:
+            await trio.to_thread.run_sync(trim, log)
+
+
+def _size_of(log: Path) -> int:
+    try:
+        return log.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _read_around_hole(log: Path, fd: int, offset: int) -> tuple[bytes, Hole | None]:
+    """The next bytes, or the hole that begins here."""
+    raw = os.pread(fd, MAX_PIECE_BYTES, offset)
+    hole = read_hole(log)
+    if hole is None:
+        return raw, None
+    usable, _ = hole.find_gap(offset, len(raw))
+    return raw[:usable], hole if hole.start <= offset < hole.end else None
+
+
 def copy_log(log: Path, into: Path) -> None:
-    """Copy a raw log, whole and durable when this returns; a workload that never wrote has an empty one. Blocks."""
+    """Copy a raw log but for its middle, if it is too long, durable when this returns; a workload that never wrote has an
+    empty one. Blocks."""
     part = into.with_suffix(".part")
     with part.open("wb") as target:
         with contextlib.suppress(FileNotFoundError), log.open("rb") as source:
+            hole = find_hole(log, source.fileno())
+            if hole is not None:
+                write_hole(into, hole)
+                _copy_bytes(source, target, hole.start)
+                source.seek(hole.end)
+                target.seek(hole.end)
             shutil.copyfileobj(source, target)
         sync_file(target)
     part.replace(into)
+
+
+def _copy_bytes(source: IO[bytes], target: IO[bytes], count: int) -> None:
+    while count > 0 and (data := source.read(min(count, MAX_PIECE_BYTES))):
+        target.write(data)
+        count -= len(data)
 
 
 def parse_records(raw: bytes) -> tuple[bytes, int]:
@@ -75,7 +126,8 @@ def parse_records(raw: bytes) -> tuple[bytes, int]:
     taken = raw.rfind(b"\n") + 1
     if not taken and len(raw) == MAX_PIECE_BYTES:
         return raw, len(raw)  # no record of conmon's: passed on as it is rather than waited for
-    return b"".join(_text_of(line) for line in raw[:taken].splitlines(keepends=True)), taken
+    # Only a line feed ends a record: its text may hold carriage returns, and other bytes that some take for ends of lines.
+    return b"".join(_text_of(line + b"\n") for line in raw[:taken].split(b"\n")[:-1]), taken
 
 
 def _text_of(line: bytes) -> bytes:
@@ -83,21 +135,6 @@ def _text_of(line: bytes) -> bytes:
     if len(fields) < 4:
         return line
     return fields[3] if fields[2] == b"F" else fields[3][:-1]
-
-
-def find_record(fd: int, offset: int) -> int:
-    """The first start of a record at or after `offset`."""
-    size = os.fstat(fd).st_size
-    offset = max(0, offset)
-    if offset == 0 or offset >= size:
-        return min(offset, size)
-    while offset < size:
-        before = os.pread(fd, MAX_PIECE_BYTES, offset - 1)
-        at = before.find(b"\n")
-        if at >= 0:
-            return offset + at
-        offset += len(before)
-    return size
 
 
 class Growth:

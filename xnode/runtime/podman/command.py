@@ -15,6 +15,7 @@ from pathlib import Path
 import trio
 
 from xnode.errors import Permanent, Retryable
+from xnode.runtime.conmon.logs import LIMIT_BYTES
 from xnode.runtime.host.cgroup import CgroupTree
 from xnode.runtime.host.disk import FOLDERS
 from xnode.runtime.host.program import SEARCH_PATH, find_program, last_line
@@ -22,10 +23,6 @@ from xnode.runtime.host.seccomp import make_profile
 
 MAX_AT_ONCE = 4
 """Podman processes running together: each takes up to 100 MB and a core while it starts."""
-
-LOG_LIMIT_BYTES = 64 << 20
-"""The most of one workload's log that is kept; conmon drops what comes after. A submitter who needs more writes a
-file."""
 
 NOFILE, NPROC = 20_000, 8_192
 """Limits within a container; some hosts lack CAP_SYS_RESOURCE and cannot give podman's default million."""
@@ -180,7 +177,7 @@ def make_conmon_shim(places: Places, conmon: Path, monitors: tuple[Path, ...]) -
     has conmon call `ended` at the exit.
 
     conmon's own per-file size limit throws the beginning away, which would move every offset; the global one drops the
-    end.
+    end: it only bounds what is written while no daemon runs to give the middle back.
     """
     moves = "\n".join(f'  echo $$ > "{path}"' for path in monitors)
     return f"""#!/bin/sh
@@ -203,7 +200,7 @@ if [ -n "$id" ]; then
 {moves}
   }} 2>/dev/null
 fi
-exec "{conmon}" --log-global-size-max {LOG_LIMIT_BYTES} "$@"
+exec "{conmon}" --log-global-size-max {LIMIT_BYTES} "$@"
 """
 
 

@@ -18,7 +18,8 @@ import trio
 
 from metering.units import Hash32
 from metering.usage import Counters
-from scheduler.job import Image, OutputFile
+from scheduler.job import Image
+from scheduler.outputs import Inventory, limit_of
 from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
 from xnode.ports.runtime import WorkloadSpec, WorkloadState
@@ -142,7 +143,13 @@ class PodmanEngine:
         await self._prepare()
         async with self._lock(lease_id):
             workload = await self._find(lease_id)
-        return ABSENT if workload is None else await workload.wait_exit()
+        if workload is None:
+            return ABSENT
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(logs.keep_short, workload.folder.log)
+            state = await workload.wait_exit()
+            nursery.cancel_scope.cancel()
+        return state
 
     async def stop(self, lease_id: Hash32) -> WorkloadState:
         await self._prepare()
@@ -184,7 +191,7 @@ class PodmanEngine:
             async for piece in pieces:
                 yield piece
 
-    async def collect_outputs(self, lease_id: Hash32, into: Path) -> tuple[OutputFile, ...]:
+    async def collect_outputs(self, lease_id: Hash32, into: Path) -> Inventory:
         await self._prepare()
         workload = await self._find(lease_id)
         if workload is None:
@@ -387,10 +394,10 @@ def _choose_runtime(wanted: str) -> str:
     return wanted
 
 
-def _collect(workload: Workload, into: Path) -> tuple[OutputFile, ...]:
+def _collect(workload: Workload, into: Path) -> Inventory:
     folder = workload.folder
     disk.mount_again(folder.path / "disk.img", folder.disk)
-    return outputs.collect(folder.out, into, max(workload.record.disk_bytes, disk.MIN_DISK_BYTES))
+    return outputs.collect(folder.out, into, limit_of(workload.record.disk_bytes))
 
 
 def _reserve_whole_cpus(spec: WorkloadSpec, holder: Path) -> tuple[int, ...]:

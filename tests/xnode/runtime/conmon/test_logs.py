@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.xnode.runtime.conftest import Bench
-from xnode.runtime.conmon.logs import MAX_PIECE_BYTES, find_record, parse_records, read_pieces
-from xnode.runtime.podman.command import LOG_LIMIT_BYTES
-
-ONE_RECORD_BYTES = 9_000
-"""conmon looks at its limit before it writes."""
+from xnode import hole
+from xnode.hole import find_line
+from xnode.runtime.conmon.logs import MAX_PIECE_BYTES, copy_log, parse_records, read_pieces
 
 HEAD = b"2026-01-01T00:00:00.000000000+00:00 "
 
@@ -22,6 +21,19 @@ HEAD = b"2026-01-01T00:00:00.000000000+00:00 "
 def test_partial_records_are_joined_and_full_ones_end_with_a_newline() -> None:
     raw = HEAD + b"stdout P one \n" + HEAD + b"stderr P two\n" + HEAD + b"stdout F three\n" + HEAD + b"stdout F \n"
     assert parse_records(raw) == (b"one twothree\n\n", len(raw))
+
+
+def test_a_carriage_return_and_other_odd_bytes_are_text() -> None:
+    text = b"\rEpoch 1 of 3: loss 0.8\rEpoch 2 of 3: loss 0.7\n"
+    assert parse_records(HEAD + b"stdout F " + text) == (text, len(HEAD) + 9 + len(text))
+    odd = b"\x0b\x0c\x1c\x1d\x1e\x85\xe2\x80\xa8\x00 end\r\n"
+    assert parse_records(HEAD + b"stdout F " + odd)[0] == odd
+
+
+@given(st.lists(st.binary(max_size=40).filter(lambda text: b"\n" not in text), max_size=9))
+def test_every_byte_of_every_record_comes_through(texts: list[bytes]) -> None:
+    raw = b"".join(HEAD + b"stdout F " + text + b"\n" for text in texts)
+    assert parse_records(raw) == (b"".join(text + b"\n" for text in texts), len(raw))
 
 
 def test_unfinished_record_waits_for_its_end() -> None:
@@ -39,10 +51,10 @@ def test_any_offset_is_moved_to_the_start_of_a_record(tmp_path: Path) -> None:
     log.write_bytes(first + second)
     fd = os.open(log, os.O_RDONLY)
     try:
-        starts = {find_record(fd, offset) for offset in range(-1, len(first + second) + 9)}
+        starts = {find_line(fd, offset) for offset in range(-1, len(first + second) + 9)}
         assert starts == {0, len(first), len(first + second)}
-        assert find_record(fd, len(first)) == len(first)
-        assert find_record(fd, len(first) + 1) == len(first + second)
+        assert find_line(fd, len(first)) == len(first)
+        assert find_line(fd, len(first) + 1) == len(first + second)
     finally:
         os.close(fd)
 
@@ -98,18 +110,63 @@ async def test_both_streams_are_in_the_log(bench: Bench) -> None:
     assert set(log.splitlines()) == expected
 
 
-@pytest.mark.engine
-async def test_log_flood_is_cut_off_at_its_limit_and_offsets_stay(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = bench.spec(
-        "echo first; yes 0123456789012345678901234567890123456789 | head -c 100000000; echo last", seconds=50
+async def read_all(log: Path, offset: int = 0) -> list[tuple[int, bytes]]:
+    return [piece async for piece in read_pieces(log, offset, False, lambda: True, trio.sleep_forever)]
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Head, tail and slack of a few pages."""
+    for name in ("HEAD_BYTES", "TAIL_BYTES", "SLACK_BYTES"):
+        monkeypatch.setattr(hole, name, 40_000)
+
+
+@pytest.mark.usefixtures("short")
+async def test_a_long_log_keeps_head_and_tail_and_says_what_is_missing(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    lines = [b"line %06d\n" % number for number in range(20_000)]
+    log.write_bytes(b"".join(HEAD + b"stdout F " + line for line in lines))
+    early = await read_all(log)
+    hole.trim(log)
+    assert log.stat().st_blocks * 512 < 120_000
+    pieces = await read_all(log)
+    whole = b"".join(piece for _, piece in pieces)
+    assert whole.startswith(b"".join(lines[:500])) and whole.endswith(b"".join(lines[-500:]))
+    found = hole.read_hole(log)
+    assert found is not None and b"[xnode: %d bytes" % (found.end - found.start) in whole
+    assert len([line for line in whole.splitlines(keepends=True) if line not in lines]) == 2, (
+        "the note is on its own lines"
     )
+    for offset, _ in early:
+        rest = b"".join(piece for _, piece in await read_all(log, offset))
+        assert whole.endswith(rest) or rest.startswith(b"\n[xnode: "), "an offset into the hole goes on behind it"
+    copy_log(log, tmp_path / "kept")
+    assert await read_all(tmp_path / "kept") == pieces and (tmp_path / "kept").stat().st_blocks * 512 < 200_000
+    with log.open("ab") as file:
+        file.write(b"".join(HEAD + b"stdout F " + line for line in lines))
+    hole.trim(log)
+    again = hole.read_hole(log)
+    assert again is not None and again.start == found.start and again.end > found.end
+
+
+@pytest.mark.usefixtures("short")
+async def test_a_log_that_nobody_trimmed_is_kept_short_all_the_same(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"".join(HEAD + b"stdout F line %06d\n" % number for number in range(20_000)))
+    copy_log(log, tmp_path / "kept")
+    assert (tmp_path / "kept").stat().st_blocks * 512 < 200_000
+    text = b"".join(piece for _, piece in await read_all(tmp_path / "kept"))
+    assert text.startswith(b"line 000000\n") and text.endswith(b"line 019999\n") and b"[xnode: " in text
+
+
+@pytest.mark.engine
+async def test_log_flood_keeps_its_head_and_tail(bench: Bench) -> None:
+    script = "echo first; yes 0123456789012345678901234567890123456789 | head -c 200000000; echo; sleep 5; echo last"
+    spec = bench.spec(script, seconds=100)
     await bench.engine.start(spec)
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         assert (await bench.engine.wait(spec.lease_id)).exit_code == 0
-    size = (await bench.file(spec.lease_id, "log").stat()).st_size
-    assert LOG_LIMIT_BYTES // 2 < size <= LOG_LIMIT_BYTES + ONE_RECORD_BYTES
-    async with aclosing(bench.engine.read_logs(spec.lease_id, 0, False)) as pieces:
-        _, piece = await anext(pieces)
-    assert piece.startswith(b"first\n")
+    stat = await bench.file(spec.lease_id, "log").stat()
+    assert stat.st_size > 200_000_000 > 100_000_000 > stat.st_blocks * 512
+    log = await bench.read_log(spec.lease_id)
+    assert log.startswith("first\n") and log.endswith("\nlast\n") and "bytes of this log were not kept" in log

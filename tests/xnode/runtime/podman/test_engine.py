@@ -16,6 +16,7 @@ from metering.resources import Resources
 from metering.units import Hash32
 from metering.usage import Counters
 from scheduler.job import Image
+from scheduler.outputs import FolderEntry, LinkEntry
 from tests.xnode.runtime.conftest import MIB, NAMESPACE, Bench
 from xnode.errors import Permanent, Retryable
 from xnode.ports.runtime import Engine
@@ -228,7 +229,7 @@ async def test_workload_outlives_its_killed_daemon_and_is_adopted(bench: Bench, 
     assert log.decode().splitlines() == [f"line {i}" for i in range(1, 21)]
     assert 0 < before.running_ns < after.running_ns and 0 < before.vcpu_ns < after.vcpu_ns
     outputs = await adopted.collect_outputs(lease_id, tmp_path)
-    assert [output.path for output in outputs] == ["result"]
+    assert [output.path for output in outputs.entries] == [b"result"]
 
 
 async def test_exit_status_and_log_are_kept_while_no_daemon_runs(bench: Bench, layout: Path) -> None:
@@ -266,26 +267,29 @@ async def test_record_of_an_earlier_boot_is_never_started_again(bench: Bench) ->
     assert state.status == "exited" and state.exit_code is None and state.finished_at_ns is not None
 
 
-async def test_outputs_are_hashed_and_links_left_out(bench: Bench, tmp_path: Path) -> None:
+async def test_outputs_are_hashed_and_links_outside_left_out(bench: Bench, tmp_path: Path) -> None:
     script = """cd /work/out; mkdir -p b/c; printf two > b/c/f; printf one > a; ln -s /etc/passwd link; ln -s / b/root
-        mkfifo pipe; ln a hard"""
+        mkfifo pipe; ln a hard; ln -s a same; mkdir empty; chmod 0 b; chmod 700 a"""
     spec = bench.spec(script)
     await bench.engine.start(spec)
     await bench.engine.wait(spec.lease_id)
     first = await bench.engine.collect_outputs(spec.lease_id, tmp_path)
     assert first == await bench.engine.collect_outputs(spec.lease_id, tmp_path)
-    assert [file.path for file in first] == ["a", "b/c/f", "hard"]
-    blobs = {file.path: (tmp_path / file.blob.sha256.hex()).read_bytes() for file in first}
-    assert blobs == {"a": b"one", "b/c/f": b"two", "hard": b"one"}
+    blobs = {file.path: (tmp_path / file.blob.sha256.hex()).read_bytes() for file in first.files()}
+    assert blobs == {b"a": b"one", b"b/c/f": b"two", b"hard": b"one"}
+    assert {LinkEntry(b"same", b"a"), FolderEntry(b"empty")} == {*first.entries} - {*first.files()}
+    assert {one.path for one in first.left_out} == {b"link", b"b/root", b"pipe"}
+    assert [file.executable for file in first.files()] == [True, False, True]
     assert len(list(await trio.Path(tmp_path).iterdir())) == 2
 
 
-async def test_sparse_output_larger_than_the_disk_is_refused(bench: Bench, tmp_path: Path) -> None:
-    spec = bench.spec("truncate -s 1000G /work/out/huge", disk=8 * MIB)
+async def test_sparse_output_larger_than_the_disk_is_left_out_alone(bench: Bench, tmp_path: Path) -> None:
+    spec = bench.spec("cd /work/out; truncate -s 1000G huge; truncate -s 7M hole; echo x > good", disk=8 * MIB)
     await bench.engine.start(spec)
     await bench.engine.wait(spec.lease_id)
-    with pytest.raises(Permanent, match="huge"):
-        await bench.engine.collect_outputs(spec.lease_id, tmp_path)
+    found = await bench.engine.collect_outputs(spec.lease_id, tmp_path)
+    assert [one.path for one in found.left_out] == [b"huge"]
+    assert [one.path for one in found.entries] == [b"good", b"hole"]
 
 
 async def test_gpus_are_passed_by_cdi_and_lent_once(bench: Bench) -> None:

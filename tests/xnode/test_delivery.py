@@ -1,0 +1,113 @@
+"""Outputs in a user's folder: every kind as it was, nothing through a link, nothing replaced unasked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metering.units import Hash32
+from scheduler.job import Blob
+from scheduler.outputs import Entry, FileEntry, FolderEntry, LinkEntry
+from xnode.delivery import deliver, deliver_beside
+from xnode.errors import ExitCode, Permanent, UserError
+
+Make = Callable[..., FileEntry]
+PathOf = Callable[[Hash32], Path]
+
+TIME_NS = 1_600_000_000_123_456_789
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Path:
+    (tmp_path / "blobs").mkdir()
+    return tmp_path / "blobs"
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def path_of(blobs: Path) -> Callable[[Hash32], Path]:
+    return lambda sha256: blobs / sha256.hex()
+
+
+@pytest.fixture
+def file_of(blobs: Path) -> Callable[..., FileEntry]:
+    def make(path: bytes, data: bytes, executable: bool = False) -> FileEntry:
+        sha256 = Hash32(hashlib.sha256(data).digest())
+        (blobs / sha256.hex()).write_bytes(data)
+        return FileEntry(path, Blob(sha256, len(data)), executable, TIME_NS)
+
+    return make
+
+
+def test_files_links_and_folders_arrive_as_they_were(file_of: Make, path_of: PathOf, into: Path) -> None:
+    entries: list[Entry] = [
+        FolderEntry(b"empty/dir"), LinkEntry(b"latest", b"sub/run.sh"), file_of(b"odd\n\xff name", b"odd"),
+        file_of(b"sub/data", bytes(3_000_000)), file_of(b"sub/run.sh", b"#!/bin/sh\n", executable=True),
+    ]  # fmt: skip
+    assert deliver(entries, path_of, into, replace=False) == ()
+    assert (into / "empty/dir").is_dir() and (into / "latest").readlink() == Path("sub/run.sh")
+    assert (into / os.fsdecode(b"odd\n\xff name")).read_bytes() == b"odd"
+    assert [(into / name).stat().st_mode & 0o777 for name in ("sub/run.sh", "sub/data")] == [0o755, 0o644]
+    assert (into / "sub/data").stat().st_mtime_ns == TIME_NS and (into / "sub/data").stat().st_blocks * 512 < 500_000
+    assert deliver(entries, path_of, into, replace=False) == (), "the same again changes nothing"
+    assert sorted(path.name for path in into.iterdir()) == sorted(
+        ["empty", "latest", os.fsdecode(b"odd\n\xff name"), "sub"]
+    )
+
+
+def test_nothing_of_the_users_is_replaced_unasked(file_of: Make, path_of: PathOf, into: Path) -> None:
+    entries = [file_of(b"a", b"new"), file_of(b"b", b"b")]
+    into.mkdir()
+    (into / "a").write_text("mine")
+    with pytest.raises(UserError) as refused:
+        deliver(entries, path_of, into, replace=False)
+    assert refused.value.code == ExitCode.CONFLICT and not (into / "b").exists()
+    folder, faults = deliver_beside(entries, path_of, into, "results-1234")
+    assert (folder, faults) == (into.with_name("results-1234"), ()) and (folder / "a").read_text() == "new"
+    assert (into / "a").read_text() == "mine"
+    assert deliver(entries, path_of, into, replace=True) == () and (into / "a").read_text() == "new"
+
+
+def test_nothing_is_written_through_a_link(file_of: Make, path_of: PathOf, into: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "key").write_text("secret")
+    into.mkdir()
+    (into / "sub").symlink_to(outside)
+    (into / "file").symlink_to(outside / "key")
+    with pytest.raises(UserError):
+        deliver([file_of(b"sub/x", b"x")], path_of, into, replace=False)
+    faults = deliver(
+        [file_of(b"file", b"new"), file_of(b"sub/x", b"x"), file_of(b"z", b"z")], path_of, into, replace=True
+    )
+    assert [one.path for one in faults] == [b"sub/x"], "the rest is written"
+    assert list(outside.iterdir()) == [outside / "key"] and (outside / "key").read_text() == "secret"
+    assert (into / "file").read_text() == "new" and not (into / "file").is_symlink()
+
+
+def test_what_cannot_be_written_is_named_and_the_rest_is_written(
+    file_of: Make, path_of: PathOf, blobs: Path, into: Path
+) -> None:
+    (into / "taken/inner").mkdir(parents=True)
+    damaged = file_of(b"damaged", b"right")
+    path_of(damaged.blob.sha256).write_bytes(b"wrong")
+    deep = b"/".join([b"d" * 250] * 17) + b"/file"
+    entries = [damaged, file_of(deep, b"deep"), file_of(b"good", b"good"), file_of(b"taken", b"x")]
+    faults = {one.path: one.reason for one in deliver(entries, path_of, into, replace=True)}
+    assert set(faults) == {b"damaged", b"taken"} and "damaged" in faults[b"damaged"]
+    assert (into / "good").read_text() == "good"
+    assert not list(into.glob(".xnode-*"))
+
+
+def test_a_folder_that_cannot_be_had_is_named(file_of: Make, path_of: PathOf, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(Permanent, match="cannot be written"):
+        deliver([file_of(b"a", b"a")], path_of, tmp_path / "file" / "results", replace=False)
