@@ -13,6 +13,7 @@ from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.tariff import Tariff
 from metering.units import NANOS_PER_SECOND, U64, ZERO, Address, Amount, Hash32, Ppm
+from scheduler.architecture import MAX_CHARS
 
 
 class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -39,12 +40,14 @@ class OutputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
 class Image(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """An OCI image, pinned. digest: of its manifest, "sha256:<64 hex>"; size_bytes: of all its blobs together;
-    reference: where a registry has it ("" when it comes from the submitter); blobs: manifest, config and layers, when it does."""
+    reference: where a registry has it ("" when it comes from the submitter); blobs: manifest, config and layers, when it
+    does; architecture: what it runs on, by the image's own word ("amd64"; "" when not known)."""
 
     digest: str
     size_bytes: U64
     reference: str = ""
     blobs: tuple[Blob, ...] = ()
+    architecture: str = ""
 
 
 MAX_GRACE_NS = 120 * NANOS_PER_SECOND
@@ -143,6 +146,8 @@ def _check_image(job: Job) -> Refusal | None:
     blobs = job.image.blobs
     if len(blobs) > MAX_IMAGE_BLOBS:
         return Refusal("job_image", f"the image has {len(blobs)} blobs, the limit is {MAX_IMAGE_BLOBS}")
+    if len(job.image.architecture) > MAX_CHARS or not (job.image.architecture + "-").isprintable():
+        return Refusal("job_image", f"the image's architecture has more than {MAX_CHARS} characters, or odd ones")
     # Else the size that a provider agrees to would say nothing of what it is made to fetch.
     if blobs and sum(blob.size_bytes for blob in blobs) != job.image.size_bytes:
         return Refusal("job_image", f"the image's blobs do not add up to its {job.image.size_bytes} bytes")

@@ -91,8 +91,8 @@ class ProviderEffects:
             return
         for blob in image.blobs:
             await self.blobs.fetch(peer, blob, _ignore_progress)
-        layout = await self.images.make_layout(image)
-        await self.engine.import_image(image, layout)
+        async with self.images.open_layout(image) as layout:
+            await self.engine.import_image(image, layout)
 
     @performs(effects.StartWorkload)
     async def start_workload(self, effect: effects.StartWorkload) -> changes.Change:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -126,4 +127,6 @@ class Engine(Protocol):
 class ImageStore(Protocol):
     """Puts an image's blobs together as an OCI layout folder."""
 
-    async def make_layout(self, image: Image) -> Path: ...
+    def open_layout(self, image: Image) -> AbstractAsyncContextManager[Path]:
+        """The folder, as long as you are inside."""
+        ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -39,8 +39,16 @@ class Blobs(Protocol):
 
     def has(self, blob: Blob) -> bool: ...
 
-    async def add_file(self, source: Path) -> Blob:
-        """Copy a file in, by its hash."""
+    async def add_file(self, source: Path, progress: Callable[[int], None] = ...) -> Blob:
+        """Copy a file in, by its hash. progress: told how many more bytes are in; it may raise to stop."""
+        ...
+
+    def take_pieces(self, pieces: Iterable[bytes]) -> Blob:
+        """Write pieces in, as one blob; durable when this returns. Blocks."""
+        ...
+
+    def remove(self, sha256: Hash32) -> None:
+        """Take a blob away. Blocks."""
         ...
 
     async def fetch(self, peer: Peer, blob: Blob, progress: Callable[[int], None]) -> None:
