@@ -48,7 +48,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], Preferences, tuple[str, .
     ),
     "offer_architecture": (
         {"image": Image("sha256:" + "ab" * 32, 1, architecture="arm64")},
-        {"profile": make_profile(architecture="x86_64")},
+        {},
         Preferences(),
         ("amd64", "arm64"),
     ),
