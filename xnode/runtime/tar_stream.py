@@ -19,7 +19,7 @@ PIECE_BYTES = 1 << 20
 MAX_HEADER_BYTES = 1 << 20
 """Of a long name or of extended attributes: tools write some hundred bytes."""
 
-MAX_ENTRIES = 20_000
+MAX_ENTRIES = 2_000
 """An image has some ten blobs; old archives three files for each layer."""
 
 MAX_NAME_BYTES = 4096
