@@ -24,11 +24,18 @@ class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 class InputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A file the workload finds read-only at /work/in/`path` (relative, no ".."); executable where it was so here."""
+    """A file the workload finds read-only at /work/in/`path` (relative, no ".."); executable where it was so here.
+
+    packed: the blob is a pack of many files, and path is PACK_PATH: they lie in /work/in by their own paths."""
 
     path: str
     blob: Blob
     executable: bool = False
+    packed: bool = False
+
+
+PACK_PATH = "."
+"""The path of packed inputs: /work/in itself."""
 
 
 class OutputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -109,12 +116,18 @@ MAX_TEXT_BYTES = 64 * 1024
 """Of all arguments and of all variables: half of what Linux takes for them together."""
 
 MAX_INPUTS = 256
-"""More files than this belong into an archive: each is one fetch."""
+"""Inputs of a job, each of which is one fetch; where a submitter has more files, the small ones travel in a pack."""
+
+MAX_INPUT_FILES = 100_000
+"""Files that all inputs of a job come to, those in packs included; more belong into an archive."""
 
 MAX_IMAGE_BLOBS = 256
 """Twice the layers that a container engine mounts."""
 
-MAX_PATH_BYTES = 255
+MAX_PATH_BYTES = 1024
+"""Of a whole path: a quarter of what Linux takes, so that there is room for the folders above it."""
+
+MAX_PART_BYTES = 255
 """The longest name that every file system takes."""
 
 STOP_SIGNALS = ("", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
@@ -132,9 +145,13 @@ def check_job(job: Job) -> Refusal | None:
 
 def check_path(path: str) -> str | None:
     """Why this is not a path for an input, or None: relative, no "..", no control characters."""
-    if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
+    if any("\ud800" <= char <= "\udfff" for char in path):
+        return "is not UTF-8"
+    if len(path.encode()) > MAX_PATH_BYTES:
         return f"is longer than {MAX_PATH_BYTES} bytes"
     for part in path.split("/"):
+        if len(part.encode()) > MAX_PART_BYTES:
+            return f"has a name longer than {MAX_PART_BYTES} bytes"
         if part in ("", ".", "..") or not _PATH_PART.fullmatch(part):
             return 'must be relative, without empty, "." or ".." parts and without control characters'
     return None
@@ -195,7 +212,10 @@ def _check_inputs(job: Job) -> Refusal | None:
     paths = {file.path for file in job.inputs}
     if len(paths) < len(job.inputs):
         return Refusal("job_inputs", "two inputs have the same path")
-    for path in paths:
+    packs = [file.path for file in job.inputs if file.packed]
+    if len(packs) > 1 or packs not in ([], [PACK_PATH]):
+        return Refusal("job_inputs", f"packed inputs are one, at {PACK_PATH!r}")
+    for path in paths.difference(packs):
         wrong = check_path(path)
         if wrong:
             return Refusal("job_inputs", f"input path {path[:64]!r} {wrong}")

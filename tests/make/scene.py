@@ -45,7 +45,10 @@ from xnode.chain.deployment.manifest import Asset
 from xnode.challenge.evidence import EvidenceKeeper
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
+from xnode.console.image_list import ImageList
+from xnode.console.image_maker import ImageMaker
 from xnode.console.job_maker import JobMaker
+from xnode.console.needed import find_needed
 from xnode.console.present import Presenter
 from xnode.errors import Retryable
 from xnode.loop import Loop
@@ -56,7 +59,9 @@ from xnode.node.records import HeldQuote, Record, SubmitterJob, SubmitterLease
 from xnode.peers.experience import Experience
 from xnode.peers.job_log import JobLog
 from xnode.peers.market import Market, make_market
+from xnode.peers.progress import ProgressReader
 from xnode.ports.chain import Fuel
+from xnode.progress import Board
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
 from xnode.store.promises import SqlPromises
@@ -238,6 +243,7 @@ async def _open_console(
     blobs = BlobStore(folder / "blobs", net.call)
     blobs.path(Hash32(hashlib.sha256(RESULT).digest())).write_bytes(RESULT)
     _write_log(loop, scene, folder / "logs")
+    images = ImageMaker(blobs, ImageList(folder / "images.json"), clock, Board(), lambda: find_needed(loop.state))
     return Console(
         loop=loop,
         journal=journal,
@@ -246,7 +252,8 @@ async def _open_console(
         market=market,
         node=_make_node(folder, scene.now_ns, peers=0 if machine.provider else 2),
         presenter=Presenter({ASSET: OPENX}, blobs),
-        jobs=JobMaker(machine.address, {"OPENX": OPENX}, blobs),
+        jobs=JobMaker(machine.address, {"OPENX": OPENX}, blobs, images),
+        progress=ProgressReader(net, clock),
         evidence=EvidenceMaker(journal, machine.signer, DOMAIN),
         capacity_documents=await _keep_verdict(SqlPromises(database)),
     )

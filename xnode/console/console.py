@@ -17,6 +17,7 @@ from xnode.loop import Loop
 from xnode.node import changes, effects
 from xnode.node.records import ProviderSettings
 from xnode.peers.market import Market
+from xnode.peers.progress import ProgressReader
 from xnode.ports.chain import Chain, Fuel
 from xnode.ports.clock import Clock
 from xnode.store.journal import Journal
@@ -60,6 +61,7 @@ class Console:
     presenter: Presenter
     jobs: JobMaker
     evidence: EvidenceMaker
+    progress: ProgressReader
     capacity_documents: EvidenceKeeper | None = None
 
     async def ask(self, make_change: Callable[[str], changes.Change]) -> bytes:

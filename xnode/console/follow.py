@@ -16,8 +16,14 @@ from xnode.console.job import JobParams, WaitParams, find_job, is_over, read_job
 from xnode.console.method import control_method
 from xnode.console.present import ENDED
 from xnode.control import views
+from xnode.node import message
 from xnode.node.records import SubmitterLease, TimelineEntry
 from xnode.peers.job_log import JobLog
+
+PREPARING = ("preparing", "launching")
+
+PROGRESS_POLL_S = 1.0
+"""How often the provider is asked how far it is, while somebody looks on and nothing else happens."""
 
 LOG_PIECE_BYTES = 64 << 10
 
@@ -66,8 +72,13 @@ async def events(console: Console, params: EventsParams) -> AsyncIterator[views.
         before, problem = problem, console.node.chain_problem()
         if bool(before) != bool(problem):
             yield _make_chain_line(console, problem)
-        with trio.move_on_after(CHAIN_LOOK_S):
+        preparing = lease if lease is not None and lease.status in PREPARING else None
+        with trio.move_on_after(PROGRESS_POLL_S if preparing else CHAIN_LOOK_S) as waiting:
             await changed.wait()
+        if waiting.cancelled_caught and preparing:
+            progress = await console.progress.ask(preparing)
+            if progress is not None:
+                yield _make_progress(console, progress)
 
 
 @control_method("job.logs")
@@ -93,6 +104,12 @@ async def logs(console: Console, params: LogParams) -> AsyncIterator[views.LogPi
 def _make_chain_line(console: Console, problem: str) -> views.TimelineEntry:
     text = f"waiting for the chain: {problem}" if problem else "the chain is back"
     return views.TimelineEntry(console.clock.now_ns(), "chain", text)
+
+
+def _make_progress(console: Console, progress: message.Progress) -> views.TimelineEntry:
+    done, total = progress.done_bytes, progress.total_bytes
+    size = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else ""
+    return views.TimelineEntry(console.clock.now_ns(), "progress", f"{progress.what} {size}".rstrip())
 
 
 def _make_counter(console: Console, lease: SubmitterLease) -> views.TimelineEntry:

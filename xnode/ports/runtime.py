@@ -20,7 +20,8 @@ WorkloadStatus = Literal["absent", "created", "running", "exited"]
 class WorkloadSpec:
     """One container: inputs are host paths mounted read-only at /work/in/<path>; /work/out is its only writable disk.
 
-    Fields named as in scheduler.job.Job mean what they mean there; executable: paths of the inputs that are programs.
+    Fields named as in scheduler.job.Job mean what they mean there; executable, packed: paths of the inputs that are programs,
+    and of those that are packs of many files.
     """
 
     lease_id: Hash32
@@ -38,6 +39,7 @@ class WorkloadSpec:
     tmp_bytes: int = 0
     stop_signal: str = ""
     stop_grace_ns: int = DEFAULT_GRACE_NS
+    packed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

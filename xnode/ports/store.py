@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,16 @@ from metering.units import Hash32
 from scheduler.job import Blob
 from xnode.node.records import Record
 from xnode.ports.net import Peer
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file on this machine that a job takes with it. path: where the job finds it below /work/in."""
+
+    path: str
+    source: Path
+    size_bytes: int
+    executable: bool
 
 
 class Promises(Protocol):

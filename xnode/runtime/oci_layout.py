@@ -57,7 +57,9 @@ def find_image(path: Path, platform: str = "", name: str = "") -> FoundImage:
     return describe_image(chosen, candidates, read)
 
 
-def describe_image(chosen: Candidate, candidates: tuple[Candidate, ...], read: Callable[[str], bytes | None]) -> FoundImage:
+def describe_image(
+    chosen: Candidate, candidates: tuple[Candidate, ...], read: Callable[[str], bytes | None]
+) -> FoundImage:
     """The chosen image as jobs name it."""
     raw = read(chosen.digest)
     if raw is None:
@@ -160,7 +162,7 @@ def _read_if_there(path: Path) -> bytes | None:
     """At most one byte more than any document may have: reading on would be for nothing."""
     try:
         # A layout is a person's folder: a pipe in the place of a file would wait forever.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             return file.read(MAX_DOCUMENT_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -176,7 +176,8 @@ def choose(candidates: tuple[Candidate, ...], wanted: str, name: str, where: str
     if len(chosen) > 1:
         names = ", ".join(sorted(one.name or one.digest[:19] for one in chosen)[:8])
         raise Permanent(
-            f"{where} holds {len(chosen)} images for {first}: {names}", hint="name one of them behind a colon, path:NAME"
+            f"{where} holds {len(chosen)} images for {first}: {names}",
+            hint="name one of them behind a colon, path:NAME",
         )
     return chosen[0]
 

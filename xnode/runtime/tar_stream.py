@@ -50,9 +50,7 @@ class TarStream:
         for magic, packer in _OTHER_PACKERS.items():
             if start.startswith(magic):
                 raise Permanent(f"{where} is packed by {packer}", hint="unpack it first, or save it packed by gzip")
-        self._file: IO[bytes] = file
-        if start.startswith(b"\x1f\x8b"):
-            self._file = gzip.GzipFile(fileobj=file)
+        self._file = gzip.GzipFile(fileobj=file) if start.startswith(b"\x1f\x8b") else file
 
     def entries(self) -> Iterator[Entry]:
         """Each entry; what is not read of its content is skipped."""

@@ -39,13 +39,13 @@ def read(raw: bytes, store: BlobStore, **wanted: str) -> FoundImage:
     reading, writing = os.pipe()
 
     def feed() -> None:
-        with open(writing, "wb") as pipe:
+        with os.fdopen(writing, "wb") as pipe:
             pipe.write(raw)
 
     feeding = threading.Thread(target=feed)
     feeding.start()
     try:
-        with open(reading, "rb") as file:
+        with os.fdopen(reading, "rb") as file:
             return read_archive(file, store, "it.tar", lambda _count: None, **wanted)[0]
     finally:
         feeding.join()
@@ -184,7 +184,7 @@ ODD: dict[str, tuple[bytes, str]] = {
 def test_archive_that_is_no_image_is_one_line(store: BlobStore, what: str) -> None:
     raw, line = ODD[what]
     with pytest.raises(Permanent, match=line) as failed:
-        read_archive(io.BufferedReader(io.BytesIO(raw)), store, "it.tar", lambda _count: None)  # type: ignore[type-var]
+        read_archive(io.BufferedReader(io.BytesIO(raw)), store, "it.tar", lambda _count: None)
     assert "\n" not in failed.value.message and len(failed.value.message) < 250
 
 
@@ -220,6 +220,6 @@ def test_a_bomb_of_an_archive_ends_when_the_disk_is_full_and_leaves_nothing(
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=(256 << 20) + (8 << 20) - taken))
     with pytest.raises(Permanent, match="disk full"):
-        read_archive(io.BufferedReader(io.BytesIO(packed)), store, "it.tar", take)  # type: ignore[type-var]
+        read_archive(io.BufferedReader(io.BytesIO(packed)), store, "it.tar", take)
     assert taken < 10 << 20
     assert list(store.path(Hash32(bytes(32))).parent.iterdir()) == []

@@ -123,17 +123,12 @@ def put(layout: Path, raw: bytes) -> dict[str, Any]:
 PACKERS = {"gzip": ["gzip", "-1"], "zstd": ["zstd", "-q", "-1"], "bzip2": ["bzip2", "-1"]}
 
 
-@pytest.mark.engine
-@pytest.mark.parametrize("packer", PACKERS)
-async def test_a_small_layer_that_unpacks_to_gigabytes_ends_at_the_room_there_is(
-    state_dir: Path, tmp_path: Path, packer: str
-) -> None:
-    """Whatever the media type says, engines unpack what they know; the disk is what bounds them all."""
-    layout = tmp_path / "bomb"
+def make_bomb(layout: Path, packer: str) -> Path:
+    """An image of one layer of zeros, a thousandth of their size."""
     (layout / "blobs/sha256").mkdir(parents=True)
     info = tarfile.TarInfo("zeros")
     info.size = 256 << 20
-    head, plain = info.tobuf(), tmp_path / "plain"
+    head, plain = info.tobuf(), layout / "plain"
     with plain.open("wb") as file:
         file.write(head)
         file.truncate(len(head) + info.size + 10240)
@@ -150,6 +145,16 @@ async def test_a_small_layer_that_unpacks_to_gigabytes_ends_at_the_room_there_is
     manifest = {"config": described, "layers": [layer], "schemaVersion": 2}
     entry = put(layout, json.dumps(manifest).encode()) | {"mediaType": oci_manifest.MANIFEST_TYPE}
     (layout / "index.json").write_text(json.dumps({"manifests": [entry]}))
+    return layout
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("packer", PACKERS)
+async def test_a_small_layer_that_unpacks_to_gigabytes_ends_at_the_room_there_is(
+    state_dir: Path, tmp_path: Path, packer: str
+) -> None:
+    """Whatever the media type says, engines unpack what they know; the disk is what bounds them all."""
+    layout = await trio.to_thread.run_sync(make_bomb, tmp_path / "bomb", packer)
     image = oci_layout.read_layout(layout)
     engine = PodmanEngine(state_dir, "bounded", room=Room(most_bytes=32 << 20))
     with pytest.raises(Permanent, match="unpacks to more than the 33554432 bytes"):
@@ -170,7 +175,9 @@ async def test_image_with_a_wrong_blob_is_not_imported(state_dir: Path, copy: Pa
     raw = bytearray(path.read_bytes())
     raw[-1] ^= 1
     path.write_bytes(raw)
-    manifest = json.loads(oci_layout.blob_path(copy, oci_layout.read_layout(copy).digest).read_bytes()) | {"annotations": {"a": "b"}}
+    manifest = json.loads(oci_layout.blob_path(copy, oci_layout.read_layout(copy).digest).read_bytes()) | {
+        "annotations": {"a": "b"}
+    }
     fresh = json.dumps(manifest).encode()
     digest = "sha256:" + hashlib.sha256(fresh).hexdigest()
     oci_layout.blob_path(copy, digest).write_bytes(fresh)

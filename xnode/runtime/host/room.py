@@ -49,7 +49,7 @@ class RoomWatch:
         """True when what has come must be the end of it."""
         space = os.statvfs(self.folder)
         free = space.f_bavail * space.f_frsize
-        few_files = 0 < space.f_files and space.f_favail < self.room.keep_files
+        few_files = space.f_files > 0 and space.f_favail < self.room.keep_files
         return few_files or free < self.room.keep_bytes or self.free_bytes - free > self.room.most_bytes
 
     def describe(self) -> str:

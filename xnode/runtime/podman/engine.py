@@ -284,7 +284,7 @@ class PodmanEngine:
         stop_signal = choose_signal(spec.stop_signal, image.stop_signal)
         record = make_record(spec, self._boot_id, image.id, reserved, stop_signal)
         folder.write_record(record)
-        link_inputs(spec.inputs, folder.inputs)
+        link_inputs(spec.inputs, folder.inputs, spec.executable, spec.packed)
         user = WORKLOAD_UID if image.uid is None else image.uid
         disk.make_disk(folder.path / "disk.img", record.disk_bytes, folder.disk, record.uid_base + user)
         folder.write_owner(record.uid_base if image.uid is None and not image.is_root else None)

@@ -17,6 +17,7 @@ from xnode.runtime import oci_layout
 from xnode.runtime.host.program import last_line
 from xnode.runtime.host.room import Room, RoomWatch
 from xnode.runtime.lease.stored_image import StoredImage, read_inspection
+from xnode.runtime.oci_manifest import check_platform, hash_of
 from xnode.runtime.podman.command import LONG_S, Podman
 from xnode.single_flight import SingleFlight
 
@@ -80,7 +81,7 @@ class ImageStore:
         plain = ("--tls-verify=false",) if host.rsplit(":", 1)[0] in LOOPBACK_HOSTS else ()
         image_id = await self._pull(image, source, LONG_S, *plain)
         found = await self._podman.ask("image", "inspect", "--format={{.Os}} {{.Architecture}}", image_id)
-        oci_layout.check_platform(image.digest, *found.split())
+        check_platform(image.digest, *found.split())
         await self._name_it(image, image_id)
 
     async def _pull(self, image: Image, source: str, deadline_s: float, *options: str) -> str:
@@ -121,7 +122,7 @@ class ImageStore:
     async def _staged(self, image: Image, layout: Path) -> AsyncIterator[Path]:
         """The layout again with an index that names this image only, under a path podman can make an image name of."""
         # A name for each try: what a cancelled one still cleans up is not what the next one makes.
-        name = f"{oci_layout.hash_of(image.digest).hex()[:32]}-{secrets.token_hex(8)}"
+        name = f"{hash_of(image.digest).hex()[:32]}-{secrets.token_hex(8)}"
         places = self._podman.places
         folder, link = places.incoming / name, places.run / f"incoming-{name}"
 
@@ -142,14 +143,14 @@ class ImageStore:
 
 
 async def _stop_when_full(room: RoomWatch, scope: trio.CancelScope) -> None:
-    while not room.is_used_up():
+    while not room.is_used_up():  # noqa: ASYNC110 (a disk tells nobody that it fills)
         await trio.sleep(LOOK_S)
     scope.cancel()
 
 
 def _name(image: Image) -> str:
     """Our own tag: the manifest's digest in a name that no registry can hold."""
-    return f"localhost/xnode:{oci_layout.hash_of(image.digest).hex()}"
+    return f"localhost/xnode:{hash_of(image.digest).hex()}"
 
 
 def _without_tag(reference: str) -> str:
