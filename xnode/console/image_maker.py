@@ -16,6 +16,7 @@ from metering.units import Hash32
 from scheduler.job import Blob, Image
 from xnode.console.image_list import ImageList, KeptImage, Stamp
 from xnode.errors import ExitCode, Permanent, UserError
+from xnode.jobfile.image_place import find_place
 from xnode.jobfile.jobfile import ImageSource
 from xnode.ports.clock import Clock
 from xnode.ports.store import Blobs
@@ -169,18 +170,6 @@ def stoppable(work: Work) -> Callable[[int], None]:
         work.add(count)
 
     return add
-
-
-def find_place(folder: Path, text: str) -> tuple[Path, str]:
-    """(file or folder, name of the image in it) of a path with or without `:NAME` behind it."""
-    place = folder / Path(text).expanduser()
-    if os.path.lexists(place):
-        return place, ""
-    path, colon, name = text.rpartition(":")
-    named = folder / Path(path).expanduser()
-    if colon and path and os.path.lexists(named):
-        return named, name
-    return place, ""
 
 
 def _stat(place: Path) -> os.stat_result:

@@ -35,13 +35,13 @@ _PATH_PATTERN = r"[^\x00-\x1f\x7f]+"
 _BARE_PATH_PATTERN = r"(?:[./~][^\x00-\x1f\x7f]*|[^\x00-\x1f\x7f:@]+\.(?:tar|tgz|tar\.gz))"
 _DIGEST_PATTERN = r"sha256:[0-9a-f]{64}"
 _REFERENCE_PATTERN = r"[a-z0-9][\x21-\x3f\x41-\x7e]*@sha256:[0-9a-f]{64}"
-IMAGE_NAME_PATTERN = r"[a-z0-9][a-z0-9._/:-]{0,127}"
+IMAGE_NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
 _IMAGE_PATTERNS = (
     f"(?:{'|'.join(PATH_FORMS)}):{_PATH_PATTERN}",
     _BARE_PATH_PATTERN,
     _DIGEST_PATTERN,
     _REFERENCE_PATTERN,
-    f"(?!(?:{'|'.join(PATH_FORMS)}|sha256):){IMAGE_NAME_PATTERN}",
+    IMAGE_NAME_PATTERN,
 )
 IMAGE_PATTERN = f"^(?:{'|'.join(_IMAGE_PATTERNS)})$"
 PLATFORM_PATTERN = r"^linux/[a-z0-9_]{1,16}(?:/[a-z0-9]{1,8})?$"
@@ -71,9 +71,14 @@ def read_image(text: str) -> ImageSource:
         return ImageSource("digest", digest=text)
     if re.fullmatch(_REFERENCE_PATTERN, text):
         return ImageSource("registry", digest=text.rpartition("@")[2], reference=text)
-    if form in PATH_FORMS or "sha256:" in text or not re.fullmatch(IMAGE_NAME_PATTERN, text):
-        raise InvalidValue(f"{text[:40]!a} is not an image", IMAGE_HINT)
-    return ImageSource("name", name=text)
+    if re.fullmatch(IMAGE_NAME_PATTERN, text):
+        return ImageSource("name", name=text)
+    if form not in PATH_FORMS and "sha256:" not in text:
+        raise InvalidValue(
+            f"{text[:40]!a} is not pinned by a digest",
+            f"add @sha256:DIGEST, or keep it here with `xnode image import podman:{text[:60]}`",
+        )
+    raise InvalidValue(f"{text[:40]!a} is not an image", IMAGE_HINT)
 
 
 def read_platform(text: str) -> str:

@@ -27,9 +27,12 @@ MAX_WAITING = 256
 MAX_PARTIAL_BYTES = 1 << 16
 """A line without an end is printed in pieces of this."""
 
+PROGRESS_S = 5.0
+"""Between two lines of progress where lines stay."""
+
 _REDRAW_S = 0.2
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_COUNTERS = frozenset({"receipt", "voucher", "log"})
+_COUNTERS = frozenset({"receipt", "voucher", "log", "progress"})
 """Words of the timeline that repeat every few seconds: on a terminal they show in the status line only."""
 
 _STYLES = {"end": "1", "launch": "32", "lease": "32", "choice": "36", "refusal": "33", "fault": "31"}
@@ -111,6 +114,7 @@ class _Terminal:
         self._status = "waiting for the daemon"
         self._drawn = False
         self._partial = b""
+        self._progress_at = time.monotonic()
 
     def write_log(self, piece: bytes) -> None:
         if not (self._live and sys.stdout.isatty()):
@@ -130,6 +134,10 @@ class _Terminal:
     def show_event(self, entry: TimelineEntry) -> None:
         text, _, pairs = brief_text(printable(entry.detail)).partition("  ")
         self._status = f"{text}  {pairs}" if entry.what in _COUNTERS else text or printable(entry.what)
+        if not self._live and entry.what == "progress" and time.monotonic() - self._progress_at < PROGRESS_S:
+            return
+        if entry.what == "progress":
+            self._progress_at = time.monotonic()
         if not (self._live and entry.what in _COUNTERS):
             word = style(f"{printable(entry.what):<10}", _STYLES.get(entry.what, "2"), sys.stderr)
             clock = style(brief_clock(entry.at_ns), "2", sys.stderr)
