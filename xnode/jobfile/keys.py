@@ -73,7 +73,7 @@ JOB_KEYS = {
         INPUTS,
         "Files that the job finds in `/work/in`, read-only, and executable where they are so here: a map from the path "
         "there to the file, directory or pattern here, or a list of files, directories and patterns, each of which keeps "
-        "its name, or of maps with the keys below. See [inputs](#inputs).",
+        "its name, or of maps with the keys below. See [the rules](images.md#inputs).",
         default="none",
         limits=f"at most {MAX_INPUT_FILES} files in all, from at most {MAX_ENTRIES} lines",
         example="{words.txt: ./words.txt}",

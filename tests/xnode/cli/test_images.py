@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from tests.make import images
 from tests.xnode.cli.conftest import Run
 from tests.xnode.runtime.busybox import make_busybox_layout
 from xnode.cli.job.image import make_name
+from xnode.cli.terminal import working
 from xnode.cli.terminal.working import describe_work
 from xnode.control.server import Method
 from xnode.control.views import WorkRow
@@ -116,25 +118,31 @@ def test_a_line_of_progress_has_bytes_and_rate() -> None:
     assert describe_work(WorkRow("image podman.tar", 5_000_000), 0) == "image podman.tar: 5 MB"
 
 
-def test_there_is_no_silence_while_the_daemon_takes_a_job_in(
-    xnode: Run, home: Home, serve: Callable[[Mapping[str, Method]], None]
+def test_there_is_no_silence_while_the_daemon_takes_an_image_in(
+    xnode_here: Run,
+    home: Home,
+    serve: Callable[[Mapping[str, Method]], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What a person sees in a log; on a terminal the line is drawn twice a second."""
-    import trio
-
-    began = time.monotonic()
+    asked = trio.Event()
+    rows = [WorkRow("image slow.tar", 10**8 * number, 10**9) for number in (1, 2, 3)]
 
     async def take(_params: dict[str, Any]) -> Any:
-        await trio.sleep(6.5)
+        await asked.wait()
         return {"digest": "sha256:" + "0" * 64, "names": ["slow"]}
 
     async def work(_params: dict[str, Any]) -> Any:
-        return [WorkRow("image slow.tar", int((time.monotonic() - began) * 1e8), 10**9)]
+        row = rows.pop(0) if rows else None
+        if row is None:
+            asked.set()
+        return [row] if row else []
 
-    async def status(_params: dict[str, Any]) -> Any:
-        return {}
-
-    serve({"image.import": take, "node.work": work, "node.status": status})
+    monkeypatch.setattr(working, "LOOK_S", 0.02)
+    monkeypatch.setattr(working, "SAY_S", 0.0)
+    serve({"image.import": take, "node.work": work})
     (home.folder / "slow.tar").write_bytes(b"x")
-    done = xnode("image", "import", "slow.tar")
-    assert done.returncode == 0 and "image slow.tar: " in done.stderr and " of 1000 MB, 100 MB/s" in done.stderr
+    done = xnode_here("image", "import", "slow.tar")
+    assert done.returncode == 0 and done.stdout == "sha256:" + "0" * 64 + "\n"
+    assert "image slow.tar: 100 of 1000 MB\n" in done.stderr
+    assert re.search(r"image slow.tar: 300 of 1000 MB, \d+ MB/s\n", done.stderr)
