@@ -47,6 +47,7 @@ BENCHES = (
     Bench("receipts", "receipts"),
     Bench("matching", "market"),
     Bench("meter", "meter"),
+    Bench("cold", "cold"),
     Bench("rest", "rest"),
     Bench("restart", "restart"),
     Bench("commands", "commands"),
