@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ class ImageMaker:
     find_needed: Callable[[], frozenset[Hash32]]
     _taking: SingleFlight[tuple[str, str, str], KeptImage] = field(default_factory=SingleFlight)
     _busy: int = 0
+    _garbage: set[Blob] = field(default_factory=set)
 
     async def take(
         self, source: ImageSource, folder: Path, platform: str = "", name: str = "", origin: str = ""
@@ -74,17 +75,21 @@ class ImageMaker:
                 f"{needed_by} still needs it", where=text, hint="wait for its end, or stop it", code=ExitCode.CONFLICT
             )
         self.images.remove(kept.image.digest)
-        await trio.to_thread.run_sync(self._free, kept.image.blobs)
+        self._free(kept.image.blobs)
         return kept
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Nothing is removed as long as anybody is inside: what is on its way into a job, nothing needs yet."""
+        """Nothing is removed as long as anybody is inside: what is on its way into a job, nothing needs yet, and what one
+        import leaves over may be what another has just found."""
         self._busy += 1
         try:
             yield
         finally:
             self._busy -= 1
+            if not self._busy:
+                garbage, self._garbage = self._garbage, set()
+                self._free(garbage)
 
     async def _take(self, place: Path, tag: str, platform: str) -> KeptImage:
         """The image, its blobs in the store. Kept from here on: what nothing names would be removed with the next image."""
@@ -111,7 +116,7 @@ class ImageMaker:
                 source = blob_path(layout, digest_of(blob))
                 added = await self.blobs.add_file(source, stoppable(work))
                 if added != blob:
-                    await trio.to_thread.run_sync(self._free, (added,))
+                    self._garbage.add(added)
                     raise UserError(
                         f"blob {digest_of(blob)} does not match its digest",
                         where=str(layout),
@@ -119,7 +124,7 @@ class ImageMaker:
                     )
 
     def _read_archive(self, place: Path, work: Work, platform: str, tag: str) -> FoundImage:
-        """Blocks. What is not the image's is removed again, whether this succeeds or not."""
+        """Blocks. What is not the image's is garbage, whether this succeeds or not."""
         keep = _Recording(self.blobs)
         found: FoundImage | None = None
         try:
@@ -129,9 +134,12 @@ class ImageMaker:
         except OSError as error:
             raise Permanent(f"{place} cannot be read: {error.strerror}") from error
         finally:
-            self._free(set(keep.taken) - set(found.image.blobs if found else ()))
+            self._garbage.update(set(keep.taken) - set(found.image.blobs if found else ()))
 
-    def _free(self, blobs: Iterable[Blob]) -> None:
+    def _free(self, blobs: Collection[Blob]) -> None:
+        """Remove what nothing here needs. On trio's thread: the state must not change meanwhile."""
+        if not blobs:
+            return
         needed = {blob.sha256 for one in self.images.all() for blob in one.image.blobs} | self.find_needed()
         for blob in blobs:
             if blob.sha256 not in needed:

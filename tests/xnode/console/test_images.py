@@ -104,6 +104,22 @@ async def test_an_archive_that_is_none_leaves_nothing(tmp_path: Path) -> None:
         assert blob_names(console) == before and await ask(console, "image.list") == []
 
 
+async def test_what_a_failed_import_leaves_stays_until_nobody_takes_anything_in(tmp_path: Path) -> None:
+    """It may be what another import has just found, or written itself."""
+    whole = LayoutMaker()
+    entry = whole.image()
+    (tmp_path / "half.tar").write_bytes(images.write_tar(whole.files([entry])[:-1]))
+    (tmp_path / "whole.tar").write_bytes(images.write_tar(whole.files([entry])))
+    async with open_consoles(tmp_path / "nodes") as (console, _):
+        before = blob_names(console)
+        with console.jobs.images.busy():
+            with pytest.raises(Permanent, match="neither index"):
+                await make(console, tmp_path, "./half.tar")
+            assert blob_names(console) > before
+            job = await make(console, tmp_path, "./whole.tar")
+        assert blob_names(console) - before == {blob.sha256.hex() for blob in job.image.blobs}
+
+
 async def test_an_image_is_removed_with_what_only_it_needs(tmp_path: Path) -> None:
     for name, text in (("one", "same"), ("two", "same"), ("three", "other")):
         maker = LayoutMaker()

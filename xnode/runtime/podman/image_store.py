@@ -81,7 +81,11 @@ class ImageStore:
         plain = ("--tls-verify=false",) if host.rsplit(":", 1)[0] in LOOPBACK_HOSTS else ()
         image_id = await self._pull(image, source, LONG_S, *plain)
         found = await self._podman.ask("image", "inspect", "--format={{.Os}} {{.Architecture}}", image_id)
-        check_platform(image.digest, *found.split())
+        try:
+            check_platform(image.digest, *found.split())
+        except Permanent:
+            await self._podman.run("rmi", image_id)
+            raise
         await self._name_it(image, image_id)
 
     async def _pull(self, image: Image, source: str, deadline_s: float, *options: str) -> str:
