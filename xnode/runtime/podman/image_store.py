@@ -81,8 +81,9 @@ class ImageStore:
         plain = ("--tls-verify=false",) if host.rsplit(":", 1)[0] in LOOPBACK_HOSTS else ()
         image_id = await self._pull(image, source, LONG_S, *plain)
         found = await self._podman.ask("image", "inspect", "--format={{.Os}} {{.Architecture}}", image_id)
+        system, _, architecture = found.strip().partition(" ")
         try:
-            check_platform(image.digest, *found.split())
+            check_platform(image.digest, system, architecture)
         except Permanent:
             await self._podman.run("rmi", image_id)
             raise
