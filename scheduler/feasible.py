@@ -10,6 +10,7 @@ from metering.refusal import Refusal
 from metering.sla import show_percent
 from metering.tariff import Tariff, cost_ceiling_of
 from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, ZERO, Amount, mul_div_down
+from scheduler.architecture import architecture_of, can_run
 from scheduler.job import Job
 from scheduler.offer import Offer, OfferBody
 from scheduler.preferences import Preferences
@@ -188,6 +189,13 @@ def _check_image_source(job: Job, offer: Offer, _now_ns: int, _preferences: Pref
     return Misfit("offer_image_source", f"it pulls from no registry, the job's image is at {job.image.reference}")
 
 
+def _check_architecture(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
+    machine, wanted = offer.body.profile.architecture, job.image.architecture
+    if can_run(machine, wanted):
+        return None
+    return Misfit("offer_architecture", f"its processors are {architecture_of(machine)}, the image is for {wanted}")
+
+
 def _check_stake(job: Job, offer: Offer, _now_ns: int, preferences: Preferences) -> Misfit | None:
     if not job.min_stake:
         return None
@@ -258,6 +266,7 @@ CHECKS: tuple[Check, ...] = (
     Check("offer_duration_most", _check_duration_most, "takes only shorter jobs"),
     Check("offer_network", _check_network, "allows no network"),
     Check("offer_image_source", _check_image_source, "pulls from no registry"),
+    Check("offer_architecture", _check_architecture, "has other processors than the image is for"),
     Check("offer_availability", _check_availability, "promises less availability than the job asks for"),
     Check("offer_exposure", _check_exposure, "leaves more work unpaid than this node accepts"),
     Check("offer_refused_before", _check_refused, "not asked now"),

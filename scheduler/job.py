@@ -13,6 +13,7 @@ from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.tariff import Tariff
 from metering.units import NANOS_PER_SECOND, U64, ZERO, Address, Amount, Hash32, Ppm
+from scheduler.architecture import MAX_CHARS
 
 
 class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -23,11 +24,18 @@ class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 class InputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A file the workload finds read-only at /work/in/`path` (relative, no ".."); executable where it was so here."""
+    """A file the workload finds read-only at /work/in/`path` (relative, no ".."); executable where it was so here.
+
+    packed: the blob is a pack of many files, and path is PACK_PATH: they lie in /work/in by their own paths."""
 
     path: str
     blob: Blob
     executable: bool = False
+    packed: bool = False
+
+
+PACK_PATH = "."
+"""The path of packed inputs: /work/in itself."""
 
 
 class OutputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -39,12 +47,14 @@ class OutputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
 class Image(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """An OCI image, pinned. digest: of its manifest, "sha256:<64 hex>"; size_bytes: of all its blobs together;
-    reference: where a registry has it ("" when it comes from the submitter); blobs: manifest, config and layers, when it does."""
+    reference: where a registry has it ("" when it comes from the submitter); blobs: manifest, config and layers, when it
+    does; architecture: what it runs on, by the image's own word ("amd64"; "" when not known)."""
 
     digest: str
     size_bytes: U64
     reference: str = ""
     blobs: tuple[Blob, ...] = ()
+    architecture: str = ""
 
 
 MAX_GRACE_NS = 120 * NANOS_PER_SECOND
@@ -106,12 +116,18 @@ MAX_TEXT_BYTES = 64 * 1024
 """Of all arguments and of all variables: half of what Linux takes for them together."""
 
 MAX_INPUTS = 256
-"""More files than this belong into an archive: each is one fetch."""
+"""Inputs of a job, each of which is one fetch; where a submitter has more files, the small ones travel in a pack."""
+
+MAX_INPUT_FILES = 100_000
+"""Files that all inputs of a job come to, those in packs included; more belong into an archive."""
 
 MAX_IMAGE_BLOBS = 256
 """Twice the layers that a container engine mounts."""
 
-MAX_PATH_BYTES = 255
+MAX_PATH_BYTES = 1024
+"""Of a whole path: a quarter of what Linux takes, so that there is room for the folders above it."""
+
+MAX_PART_BYTES = 255
 """The longest name that every file system takes."""
 
 STOP_SIGNALS = ("", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
@@ -129,9 +145,13 @@ def check_job(job: Job) -> Refusal | None:
 
 def check_path(path: str) -> str | None:
     """Why this is not a path for an input, or None: relative, no "..", no control characters."""
-    if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
+    if any("\ud800" <= char <= "\udfff" for char in path):
+        return "is not UTF-8"
+    if len(path.encode()) > MAX_PATH_BYTES:
         return f"is longer than {MAX_PATH_BYTES} bytes"
     for part in path.split("/"):
+        if len(part.encode()) > MAX_PART_BYTES:
+            return f"has a name longer than {MAX_PART_BYTES} bytes"
         if part in ("", ".", "..") or not _PATH_PART.fullmatch(part):
             return 'must be relative, without empty, "." or ".." parts and without control characters'
     return None
@@ -143,6 +163,8 @@ def _check_image(job: Job) -> Refusal | None:
     blobs = job.image.blobs
     if len(blobs) > MAX_IMAGE_BLOBS:
         return Refusal("job_image", f"the image has {len(blobs)} blobs, the limit is {MAX_IMAGE_BLOBS}")
+    if len(job.image.architecture) > MAX_CHARS or not (job.image.architecture + "-").isprintable():
+        return Refusal("job_image", f"the image's architecture has more than {MAX_CHARS} characters, or odd ones")
     # Else the size that a provider agrees to would say nothing of what it is made to fetch.
     if blobs and sum(blob.size_bytes for blob in blobs) != job.image.size_bytes:
         return Refusal("job_image", f"the image's blobs do not add up to its {job.image.size_bytes} bytes")
@@ -190,7 +212,10 @@ def _check_inputs(job: Job) -> Refusal | None:
     paths = {file.path for file in job.inputs}
     if len(paths) < len(job.inputs):
         return Refusal("job_inputs", "two inputs have the same path")
-    for path in paths:
+    packs = [file.path for file in job.inputs if file.packed]
+    if len(packs) > 1 or packs not in ([], [PACK_PATH]):
+        return Refusal("job_inputs", f"packed inputs are one, at {PACK_PATH!r}")
+    for path in paths.difference(packs):
         wrong = check_path(path)
         if wrong:
             return Refusal("job_inputs", f"input path {path[:64]!r} {wrong}")

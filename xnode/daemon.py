@@ -34,8 +34,11 @@ from xnode.config.settings import Config, ProviderConfig
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
 from xnode.console.gas import describe_empty, is_empty
+from xnode.console.image_list import ImageList
+from xnode.console.image_maker import ImageMaker
 from xnode.console.job_maker import JobMaker
 from xnode.console.method import bind_methods
+from xnode.console.needed import find_needed
 from xnode.console.node import describe_node
 from xnode.console.present import Presenter
 from xnode.control.server import hold_pid_file, serve_control
@@ -62,9 +65,11 @@ from xnode.peers.log_follower import LogFollower
 from xnode.peers.market import Market, make_market
 from xnode.peers.output_shelf import OutputShelf
 from xnode.peers.output_taker import OutputTaker
+from xnode.peers.progress import ProgressReader
 from xnode.peers.publish import OfferPublisher, keep_found
 from xnode.peers.serve import PeerService
 from xnode.ports.net import RpcHandler, RpcRefused
+from xnode.progress import Board
 from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff
 from xnode.runtime.host.gpus import Survey, read_nvml, survey_gpus
 from xnode.runtime.host.hardware import probe_hardware
@@ -288,12 +293,12 @@ class _Daemon:
         checked = CheckedChain(chain, tuple(self._checks.values()))
         taker = OutputTaker(blobs, OutputFetcher(blobs, net.stream))
         submitter = SubmitterEffects(taker, net, checked, signer, market.search, clock)
-        provider = None
+        provider, board = None, Board()
         if engine is not None:
             layouts = LayoutStore(data / "layouts", blobs)
-            provider = ProviderEffects(engine, layouts, blobs, net, checked, signer, publisher, archive, clock)
+            provider = ProviderEffects(engine, layouts, blobs, net, checked, signer, publisher, archive, clock, board)
         loop = Loop(journal, clock, make_perform(provider, submitter))
-        service = PeerService(loop, clock, signer, engine, archive)
+        service = PeerService(loop, clock, signer, engine, archive, board)
         for method, handler in service.methods().items():
             net.serve(method, self._count(method, handler))
         watch = self._serve_capacity(ground, chain, net, loop)
@@ -384,6 +389,8 @@ class _Daemon:
         watch: CapacityWatch | None,
     ) -> Console:
         manifest, signer = ground.manifest, ground.signer
+        kept = ImageList(self._config.node.data_dir / "images.json")
+        images = ImageMaker(blobs, kept, ground.clock, Board(), lambda: find_needed(loop.state))
         return Console(
             loop=loop,
             journal=journal,
@@ -393,7 +400,8 @@ class _Daemon:
             node=self._describe_node(ground, net),
             presenter=Presenter({asset.address: asset for asset in manifest.assets}),
             outputs=taker,
-            jobs=JobMaker(signer.address, {asset.symbol: asset for asset in manifest.assets}, blobs),
+            jobs=JobMaker(signer.address, {asset.symbol: asset for asset in manifest.assets}, blobs, images),
+            progress=ProgressReader(net, ground.clock),
             evidence=EvidenceMaker(journal, signer, manifest.domain),
             capacity_documents=watch.documents if watch is not None else None,
         )

@@ -33,6 +33,10 @@ class Permanent(_Fault):
         self.reason_code = code
         super().__init__(message, hint=hint)
 
+    def again(self) -> Permanent:
+        """The same fault for another task: one exception object is never raised in two."""
+        return Permanent(self.message, code=self.reason_code, hint=self.hint)
+
 
 class ExitCode(IntEnum):
     """What the command line's exit codes mean: the help of `xnode` and docs/exit-codes.md are made from it."""

@@ -48,6 +48,7 @@ BENCHES = (
     Bench("matching", "market"),
     Bench("meter", "meter"),
     Bench("outputs", "outputs"),
+    Bench("cold", "cold"),
     Bench("rest", "rest"),
     Bench("restart", "restart"),
     Bench("commands", "commands"),

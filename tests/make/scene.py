@@ -47,7 +47,10 @@ from xnode.chain.deployment.manifest import Asset
 from xnode.challenge.evidence import EvidenceKeeper
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
+from xnode.console.image_list import ImageList
+from xnode.console.image_maker import ImageMaker
 from xnode.console.job_maker import JobMaker
+from xnode.console.needed import find_needed
 from xnode.console.present import Presenter
 from xnode.errors import Retryable
 from xnode.loop import Loop
@@ -59,9 +62,11 @@ from xnode.peers.experience import Experience
 from xnode.peers.job_log import JobLog
 from xnode.peers.market import Market, make_market
 from xnode.peers.output_taker import OutputTaker
+from xnode.peers.progress import ProgressReader
 from xnode.ports.chain import Fuel
 from xnode.ports.net import Peer
 from xnode.ports.store import Fetched, FetchProgress
+from xnode.progress import Board
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
 from xnode.store.promises import SqlPromises
@@ -269,6 +274,7 @@ async def _open_console(
     _write_log(loop, scene, folder / "logs")
     taker = OutputTaker(blobs, OutputsGone(blobs))
     nursery.start_soon(taker.run)
+    images = ImageMaker(blobs, ImageList(folder / "images.json"), clock, Board(), lambda: find_needed(loop.state))
     return Console(
         loop=loop,
         journal=journal,
@@ -278,7 +284,8 @@ async def _open_console(
         node=_make_node(folder, scene.now_ns, peers=0 if machine.provider else 2),
         presenter=Presenter({ASSET: OPENX}),
         outputs=taker,
-        jobs=JobMaker(machine.address, {"OPENX": OPENX}, blobs),
+        jobs=JobMaker(machine.address, {"OPENX": OPENX}, blobs, images),
+        progress=ProgressReader(net, clock),
         evidence=EvidenceMaker(journal, machine.signer, DOMAIN),
         capacity_documents=await _keep_verdict(SqlPromises(database)),
     )

@@ -46,6 +46,12 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], Preferences, tuple[str, .
         Preferences(),
         ("example.org/x",),
     ),
+    "offer_architecture": (
+        {"image": Image("sha256:" + "ab" * 32, 1, architecture="arm64")},
+        {},
+        Preferences(),
+        ("amd64", "arm64"),
+    ),
     "offer_refused_before": ({}, {}, Preferences(refused={address_of(1): "it broke off"}), ("it broke off",)),
     "offer_stake": ({"min_stake": Amount(10)}, {}, Preferences(stakes={address_of(1001): Amount(9)}), ("9", "10")),
     "offer_availability": (

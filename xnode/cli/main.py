@@ -21,6 +21,7 @@ COMMANDS = {
     "daemon": Lazy("xnode.cli.node.commands:daemon", "The background node of a submitter."),
     "pay": Lazy("xnode.cli.money.commands:pay", "The deposit that pays for jobs."),
     "job": Lazy("xnode.cli.job.commands:job", "Buy compute."),
+    "image": Lazy("xnode.cli.job.image:image", "The images that this node keeps for jobs."),
     "offer": Lazy("xnode.cli.job.offer:offer", "What providers on the market ask."),
     "doctor": Lazy("xnode.cli.node.doctor:doctor", "Diagnose this host and node directory."),
     "audit": Lazy("xnode.cli.evidence.audit:audit", "Check exported evidence without a daemon or a network."),

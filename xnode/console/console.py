@@ -18,6 +18,7 @@ from xnode.node import changes, effects
 from xnode.node.records import ProviderSettings
 from xnode.peers.market import Market
 from xnode.peers.output_taker import OutputTaker
+from xnode.peers.progress import ProgressReader
 from xnode.ports.chain import Chain, Fuel
 from xnode.ports.clock import Clock
 from xnode.store.journal import Journal
@@ -62,6 +63,7 @@ class Console:
     outputs: OutputTaker
     jobs: JobMaker
     evidence: EvidenceMaker
+    progress: ProgressReader
     capacity_documents: EvidenceKeeper | None = None
 
     async def ask(self, make_change: Callable[[str], changes.Change]) -> bytes:

@@ -15,8 +15,14 @@ from xnode.console.job import JobParams, WaitParams, find_job, is_over, read_job
 from xnode.console.method import control_method
 from xnode.console.present import ENDED
 from xnode.control import views
+from xnode.node import message
 from xnode.node.records import SubmitterLease, TimelineEntry
 from xnode.peers.job_log import JobLog
+
+PREPARING = ("preparing", "launching")
+
+PROGRESS_POLL_S = 1.0
+"""How often the provider is asked how far it is, while somebody looks on and nothing else happens."""
 
 LOG_PIECE_BYTES = 64 << 10
 
@@ -68,10 +74,17 @@ async def events(console: Console, params: EventsParams) -> AsyncIterator[views.
         before, problem = problem, console.node.chain_problem()
         if bool(before) != bool(problem):
             yield _make_chain_line(console, problem)
-        with trio.move_on_after(FETCH_LOOK_S if job.status == "fetching" else CHAIN_LOOK_S):
+        preparing = lease if lease is not None and lease.status in PREPARING else None
+        is_fetching = job.status == "fetching"
+        look_s = FETCH_LOOK_S if is_fetching else PROGRESS_POLL_S if preparing else CHAIN_LOOK_S
+        with trio.move_on_after(look_s) as waiting:
             await changed.wait()
-        if job.status == "fetching" and lease is not None and lease.lease_id in console.outputs.progress:
+        if is_fetching and lease is not None and lease.lease_id in console.outputs.progress:
             yield _make_fetching(console, lease)
+        if waiting.cancelled_caught and preparing:
+            progress = await console.progress.ask(preparing)
+            if progress is not None:
+                yield _make_progress(console, progress)
 
 
 @control_method("job.logs")
@@ -97,6 +110,12 @@ async def logs(console: Console, params: LogParams) -> AsyncIterator[views.LogPi
 def _make_chain_line(console: Console, problem: str) -> views.TimelineEntry:
     text = f"waiting for the chain: {problem}" if problem else "the chain is back"
     return views.TimelineEntry(console.clock.now_ns(), "chain", text)
+
+
+def _make_progress(console: Console, progress: message.Progress) -> views.TimelineEntry:
+    done, total = progress.done_bytes, progress.total_bytes
+    size = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else ""
+    return views.TimelineEntry(console.clock.now_ns(), "progress", f"{progress.what} {size}".rstrip())
 
 
 def _make_counter(console: Console, lease: SubmitterLease) -> views.TimelineEntry:

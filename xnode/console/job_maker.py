@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import trio
 
 from metering.units import Address, Amount, Hash32
-from scheduler.job import Image, InputFile, Job
+from scheduler.job import MAX_INPUTS, PACK_PATH, Image, InputFile, Job
 from xnode.chain.deployment.manifest import Asset
+from xnode.console.image_maker import ImageMaker, stoppable
 from xnode.errors import ExitCode, UserError
-from xnode.jobfile.jobfile import ImageSource, JobFile, bid_of
+from xnode.jobfile.input_files import find_inputs
+from xnode.jobfile.jobfile import JobFile, bid_of
 from xnode.jobfile.read import validate_jobfile
-from xnode.ports.store import Blobs
-from xnode.runtime.oci_layout import blob_path, digest_of, list_blobs, read_layout
+from xnode.ports.store import Blobs, LocalFile
+from xnode.runtime.lease.pack import write_pack
+from xnode.runtime.oci_layout import FoundImage
 from xnode.text.amount import OPENX_DECIMALS
 from xnode.text.hex import to_hex
+
+MAX_ALONE = 16
+"""Inputs that are fetched one by one: each costs a round trip, and a line in every record of the job."""
+
+MAX_PACKED_BYTES = 1 << 20
+"""A larger file is worth a fetch of its own: it is then linked on the provider's disk, and not copied out of a pack."""
 
 
 class JobText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,7 +47,7 @@ class JobText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise UserError(f"{self.out} is not an absolute path", where="out")
         if outputs is None:
             return self.out, ()
-        return self.out or os.path.normpath(_find(Path(self.base_dir), outputs.to)), outputs.only
+        return self.out or os.path.normpath(Path(self.base_dir) / Path(outputs.to).expanduser()), outputs.only
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,7 @@ class JobMaker:
     submitter: Address
     assets: Mapping[str, Asset]
     blobs: Blobs
+    images: ImageMaker
 
     async def make(self, text: JobText) -> Job:
         """The Job of a job file; its image and inputs are in the blob store after this.
@@ -56,21 +67,32 @@ class JobMaker:
         jobfile = _read(text)
         asset = self.find_asset(jobfile.asset)
         folder = Path(text.base_dir)
-        inputs = []
-        for one in jobfile.inputs:
-            blob = await self.blobs.add_file(_find(folder, one.source))
-            inputs.append(InputFile(one.path, blob))
-        return self._make(jobfile, asset, await self._make_image(jobfile.image, folder), tuple(inputs))
+        found = await trio.to_thread.run_sync(find_inputs, jobfile.inputs, folder)
+        if found.problems:
+            raise UserError("\n".join(f"{text.filename}: {line}" for line in found.lines()))
+        kept = await self.images.take(jobfile.image, folder, jobfile.platform)
+        return self._make(jobfile, asset, kept.image, await self._make_inputs(tuple(found.files.values())))
 
-    async def make_for_plan(self, text: JobText) -> Job:
-        """The same without copying anything: good for a search, not for a lease."""
+    async def _make_inputs(self, files: tuple[LocalFile, ...]) -> tuple[InputFile, ...]:
+        """Each large file as it is, many small ones as one pack."""
+        alone, packed = divide_inputs(files)
+        inputs = []
+        with self.images.board.show("inputs", sum(file.size_bytes for file in files)) as work:
+            report = stoppable(work)
+            for file in alone:
+                blob = await self.blobs.add_file(file.source, report)
+                inputs.append(InputFile(file.path, blob, file.executable))
+            if packed:
+                pack = await trio.to_thread.run_sync(self.blobs.take_pieces, report_pieces(write_pack(packed), report))
+                inputs.append(InputFile(PACK_PATH, pack, packed=True))
+        return tuple(inputs)
+
+    async def make_for_plan(self, text: JobText) -> tuple[Job, FoundImage]:
+        """The same, good for a search and not for a lease: inputs are not read. And what is known of the image."""
         jobfile = _read(text)
         folder = Path(text.base_dir)
-        source = jobfile.image
-        image = Image(source.digest, 0, source.reference)
-        if source.kind == "layout":
-            image = read_layout(_find(folder, source.path))
-        return self._make(jobfile, self.find_asset(jobfile.asset), image, ())
+        found = await self.images.look(jobfile.image, folder, jobfile.platform)
+        return self._make(jobfile, self.find_asset(jobfile.asset), found.image, ()), found
 
     def find_asset(self, name: str) -> Asset:
         """The accepted asset of this symbol or 0x address."""
@@ -79,30 +101,6 @@ class JobMaker:
                 return asset
         known = ", ".join(sorted(self.assets))
         raise UserError(f"asset {name} is not accepted on this chain", where="asset", hint=f"use one of: {known}")
-
-    async def _make_image(self, source: ImageSource, folder: Path) -> Image:
-        if source.kind == "registry":
-            return Image(source.reference.rpartition("@")[2], 0, source.reference)
-        if source.kind == "digest":
-            raise UserError(
-                "a digest alone does not say where the image is",
-                where="image",
-                hint="name an OCI layout (oci:PATH) or a registry reference with @sha256:...",
-                code=ExitCode.NOT_FOUND,
-            )
-        layout = _find(folder, source.path)
-        image = read_layout(layout)
-        blobs = list_blobs(layout, image)
-        for blob in blobs:
-            if not self.blobs.has(blob):
-                added = await self.blobs.add_file(blob_path(layout, digest_of(blob)))
-                if added != blob:
-                    raise UserError(
-                        f"blob {digest_of(blob)} does not match its digest",
-                        where=str(layout),
-                        hint="build the image again",
-                    )
-        return Image(image.digest, image.size_bytes, "", blobs)
 
     def _make(self, jobfile: JobFile, asset: Asset, image: Image, inputs: tuple[InputFile, ...]) -> Job:
         try:
@@ -145,9 +143,21 @@ def _read(text: JobText) -> JobFile:
     return found
 
 
-def _find(folder: Path, text: str) -> Path:
-    """A path of the job file: relative to its folder, ~ for the user's home."""
-    return folder / Path(text).expanduser()
+def divide_inputs(files: tuple[LocalFile, ...]) -> tuple[tuple[LocalFile, ...], tuple[LocalFile, ...]]:
+    """(files that are inputs of their own, files for a pack): a few go as they are, of many the small ones together."""
+    if len(files) <= MAX_ALONE:
+        return files, ()
+    by_size = sorted(files, key=lambda file: (-file.size_bytes, file.path))
+    large = sum(file.size_bytes > MAX_PACKED_BYTES for file in files)
+    alone = min(large, MAX_INPUTS - 1)
+    return tuple(by_size[:alone]), tuple(by_size[alone:])
+
+
+def report_pieces(pieces: Iterator[bytes], report: Callable[[int], None]) -> Iterator[bytes]:
+    """The pieces, each reported."""
+    for piece in pieces:
+        report(len(piece))
+        yield piece
 
 
 def find_job_id(text: str, known: Iterable[Hash32]) -> Hash32:

@@ -7,7 +7,7 @@ import os
 from xnode.console.console import Console
 from xnode.console.gas import make_gas
 from xnode.console.method import NoParams, control_method
-from xnode.control.views import NodeStatus, StopNotice, StopRow
+from xnode.control.views import NodeStatus, StopNotice, StopRow, WorkRow
 from xnode.node.lease import OPEN
 from xnode.node.records import ProviderLease, SubmitterJob, SubmitterLease
 from xnode.node.submitter.ahead import paid_until
@@ -74,6 +74,12 @@ async def stop_notice(console: Console, _params: NoParams) -> StopNotice:
         waiting=sum(job.status in ("searching", "quoting", "leasing") for job in state.all(SubmitterJob)),
         serving=sum(lease.status in OPEN for lease in state.all(ProviderLease)),
     )
+
+
+@control_method("node.work")
+async def work(console: Console, _params: NoParams) -> list[WorkRow]:
+    """What the node is hashing or taking in for a job or an image now, and how far it is."""
+    return [WorkRow(one.what, one.done_bytes, one.total_bytes) for one in console.jobs.images.board.all()]
 
 
 @control_method("node.stop")

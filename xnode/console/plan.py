@@ -17,6 +17,7 @@ from xnode.console.present import brief_hex
 from xnode.control import views
 from xnode.errors import Permanent, Retryable
 from xnode.node import changes
+from xnode.runtime.oci_layout import FoundImage
 from xnode.text.hex import to_hex
 
 _MEANINGS = {check.code: check.meaning for check in CHECKS}
@@ -25,7 +26,7 @@ _MEANINGS = {check.code: check.meaning for check in CHECKS}
 @control_method("job.plan")
 async def plan(console: Console, params: JobText) -> views.PlanView:
     """What a submission would find now; nothing is signed, nothing is kept."""
-    job = await console.jobs.make_for_plan(params)
+    job, image = await console.jobs.make_for_plan(params)
     found = await console.market.search.search(job, ())
     settings = console.loop.state.settings.submitter
     payer = settings.payer if settings else None
@@ -33,6 +34,8 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
     now_ns = console.clock.now_ns()
     return views.PlanView(
         name=job.name,
+        image=_describe_image(image),
+        image_size=image.image.size_bytes,
         asset=console.presenter.symbol(job.asset),
         offers=found.seen,
         candidates=tuple(
@@ -53,9 +56,10 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
 @control_method("job.submit")
 async def submit(console: Console, params: JobText) -> views.JobId:
     """Take a job in; durable when this answers."""
-    job = await console.jobs.make(params)
-    into, only = params.find_target()
-    reply = await console.ask(lambda to: changes.JobSubmitted(to, job, into, only))
+    with console.jobs.images.busy():
+        job = await console.jobs.make(params)
+        into, only = params.find_target()
+        reply = await console.ask(lambda to: changes.JobSubmitted(to, job, into, only))
     return views.JobId(to_hex(reply))
 
 
@@ -67,6 +71,11 @@ def describe_rules(job: Job, into: str, only: tuple[str, ...]) -> str:
         f"files, empty folders and links of /work/out, {which}, {where}; at most {MAX_ENTRIES:,} and "
         f"{limit_of(job.resources.disk_bytes):,} bytes; pipes, sockets, devices and links that lead outside are left out"
     )
+
+
+def _describe_image(found: FoundImage) -> str:
+    """Which image the job would run, "" when only a registry knows."""
+    return found.platform + (f", also for {', '.join(found.others)}" if found.others else "")
 
 
 async def _read_funds(console: Console, payer: Address | None, job: Job) -> tuple[Amount | None, Amount]:

@@ -234,7 +234,8 @@ class Shortfall(msgspec.Struct, frozen=True):
 
 
 class PlanView(msgspec.Struct, frozen=True):
-    """job.plan: nothing is signed. offers: how many are known; candidates: best first; funds: the payer's free balance,
+    """job.plan: nothing is signed. image: its platform, and the others that it is for; image_size: of all its
+    blobs, 0 when only a registry knows; offers: how many are known; candidates: best first; funds: the payer's free balance,
     None when the chain could not be asked; outputs: what will be taken of what the workload leaves, and where it is put."""
 
     name: str
@@ -247,6 +248,29 @@ class PlanView(msgspec.Struct, frozen=True):
     budget: str = "0"
     outputs: str = ""
     warnings: tuple[str, ...] = ()
+    image: str = ""
+    image_size: int = 0
+
+
+class ImageRow(msgspec.Struct, frozen=True):
+    """image.list, image.import, image.remove. platform: "linux/amd64"; size: of all its blobs, as they travel; source: what it
+    was taken from; used_by: the live jobs that need it."""
+
+    digest: str
+    names: tuple[str, ...] = ()
+    platform: str = ""
+    size: int = 0
+    added_at_ns: int = 0
+    source: str = ""
+    used_by: str = ""
+
+
+class WorkRow(msgspec.Struct, frozen=True):
+    """node.work. total_bytes: 0 when not known."""
+
+    what: str
+    done_bytes: int = 0
+    total_bytes: int = 0
 
 
 class JobId(msgspec.Struct, frozen=True):

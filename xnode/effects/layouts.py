@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
@@ -13,18 +16,23 @@ from xnode.runtime.oci_layout import make_layout
 
 
 class LayoutStore:
-    """One folder per image with its layout; made anew each time, since a half-made one looks like a whole one."""
+    """Folders of links, one for each import: no two share one, so none can take another's away."""
 
     def __init__(self, folder: Path, blobs: Blobs) -> None:
         self._folder, self._blobs = folder, blobs
+        shutil.rmtree(folder, ignore_errors=True)  # what a crash left
 
-    async def make_layout(self, image: Image) -> Path:
-        """The layout of an image whose blobs are here."""
-        into = self._folder / image.digest.replace(":", "-")
-        await trio.to_thread.run_sync(self._make, image, into)
-        return into
+    @asynccontextmanager
+    async def open_layout(self, image: Image) -> AsyncIterator[Path]:
+        """The layout of an image whose blobs are here, as long as you are inside."""
+        into = self._folder / f"{image.digest.replace(':', '-')}-{secrets.token_hex(8)}"
+        try:
+            await trio.to_thread.run_sync(self._make, image, into)
+            yield into
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(lambda: shutil.rmtree(into, ignore_errors=True))
 
     def _make(self, image: Image, into: Path) -> None:
-        shutil.rmtree(into, ignore_errors=True)
         into.mkdir(parents=True)
         make_layout(image, self._blobs.path, into)

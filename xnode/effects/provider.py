@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from metering.codec import encode
 from metering.receipt import SignedReceipt
 from metering.units import Hash32
-from scheduler.job import Job
+from scheduler.job import Blob, Job
 from scheduler.offer import SignedOffer
 from scheduler.outputs import encode_inventory, show_path
 from xnode.effects.actions import Actions
@@ -25,6 +25,7 @@ from xnode.ports.net import Net, Peer
 from xnode.ports.runtime import Engine, ImageStore, WorkloadSpec
 from xnode.ports.store import Blobs
 from xnode.ports.wallet import Signer
+from xnode.progress import Board
 
 log = structlog.get_logger()
 
@@ -44,6 +45,7 @@ class ProviderEffects:
     publisher: OfferPublisher
     archive: LogArchive
     clock: Clock
+    board: Board = field(default_factory=Board)
 
     @performs(effects.AnnounceOffer)
     async def announce(self, effect: effects.AnnounceOffer) -> changes.Change:
@@ -74,26 +76,34 @@ class ProviderEffects:
     @performs(effects.FetchInputs)
     async def fetch_inputs(self, effect: effects.FetchInputs) -> changes.Change:
         """Image and inputs, each checked by its hash."""
-        peer = Peer(effect.submitter, effect.multiaddrs)
+        peer, subject = Peer(effect.submitter, effect.multiaddrs), effect.lease_id.hex()
         try:
-            await self._fetch_image(peer, effect.job)
+            await self._fetch_image(peer, effect.job, subject)
         except Permanent as error:
-            raise Permanent(str(error), code="job_image" if error.reason_code in JOBS_OWN else "image") from error
-        for file in effect.job.inputs:
-            await self.blobs.fetch(peer, file.blob, _ignore_progress)
+            code = "job_image" if error.reason_code in JOBS_OWN else "image"
+            raise Permanent(error.message, code=code, hint=error.hint) from error
+        await self._fetch_blobs(peer, "input", tuple(file.blob for file in effect.job.inputs), subject)
         return changes.InputsReady(effect.lease_id)
 
-    async def _fetch_image(self, peer: Peer, job: Job) -> None:
+    async def _fetch_image(self, peer: Peer, job: Job, subject: str) -> None:
         image = job.image
         if await self.engine.has_image(image):
             return
         if not image.blobs:
-            await self.engine.pull_image(image)
+            with self.board.show("pulling the image", subject=subject):
+                await self.engine.pull_image(image)
             return
-        for blob in image.blobs:
-            await self.blobs.fetch(peer, blob, _ignore_progress)
-        layout = await self.images.make_layout(image)
-        await self.engine.import_image(image, layout)
+        await self._fetch_blobs(peer, "image", image.blobs, subject)
+        with self.board.show("unpacking the image", subject=subject):
+            async with self.images.open_layout(image) as layout:
+                await self.engine.import_image(image, layout)
+
+    async def _fetch_blobs(self, peer: Peer, what: str, blobs: tuple[Blob, ...], subject: str) -> None:
+        with self.board.show(what, sum(blob.size_bytes for blob in blobs), subject) as work:
+            before = 0
+            for blob in blobs:
+                await self.blobs.fetch(peer, blob, lambda done, before=before: work.reach(before + done))  # type: ignore[misc]
+                before += blob.size_bytes
 
     @performs(effects.StartWorkload)
     async def start_workload(self, effect: effects.StartWorkload) -> changes.Change:
@@ -115,6 +125,7 @@ class ProviderEffects:
             tmp_bytes=job.tmp_bytes,
             stop_signal=job.stop_signal,
             stop_grace_ns=job.stop_grace_ns,
+            packed=frozenset(file.path for file in job.inputs if file.packed),
         )
         state = await self.engine.start(spec)
         return changes.WorkloadStarted(effect.lease_id, state.started_at_ns or self.clock.now_ns())
@@ -200,7 +211,3 @@ class ProviderEffects:
         state = await self.chain.escrow_state(effect.escrow_id)
         log.info("claim confirmed", tx="0x" + sent.tx_hash.hex(), gas=sent.gas_used)
         return changes.ClaimConfirmed(effect.escrow_id, state.deposited, state.claimed, sent.tx_hash, sent.gas_used)
-
-
-def _ignore_progress(_bytes: int) -> None:
-    """Fetches report to the log of the net edge."""

@@ -12,6 +12,7 @@ from xnode.jobfile.values import (
     MAX_GPUS,
     MODEL_PATTERN,
     NETWORK_PATTERN,
+    PLATFORM_PATTERN,
     REGION_PATTERN,
     SIGNAL_PATTERN,
     read_count,
@@ -21,6 +22,7 @@ from xnode.jobfile.values import (
     read_local_path,
     read_name,
     read_network,
+    read_platform,
     read_room,
 )
 from xnode.text.quantity import (
@@ -45,6 +47,7 @@ _REGION = {"type": "string", "pattern": REGION_PATTERN}
 
 NAME = Form(make_reader(read_name), {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARS}, "text")
 IMAGE = Form(make_reader(read_image), {"type": "string", "pattern": IMAGE_PATTERN}, "image")
+PLATFORM = Form(make_reader(read_platform), {"type": "string", "pattern": PLATFORM_PATTERN}, "platform")
 INPUT_PATH = Form(make_reader(read_input_path), _LOCAL, "relative path")
 LOCAL_PATH = Form(make_reader(read_local_path), _LOCAL, "path")
 PATTERNS = Form(

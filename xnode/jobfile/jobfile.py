@@ -22,17 +22,22 @@ DEFAULT_RESOURCES = Resources(1_000, BYTES_PER_GIB // 2, BYTES_PER_GIB)
 
 
 class ImageSource(msgspec.Struct, frozen=True):
-    """Where the image is. kind "digest": in our store; "layout": an OCI layout directory at `path`; "registry": at
-    `reference`, which ends in the digest."""
+    """Where the image is. kind "digest", "name": in our store, kept before; "layout", "archive", "path": a directory or a file
+    at `path`; "registry": at `reference`, which ends in the digest."""
 
-    kind: Literal["digest", "layout", "registry"]
+    kind: Literal["digest", "name", "layout", "archive", "path", "registry"]
     digest: str = ""
     path: str = ""
     reference: str = ""
+    name: str = ""
+
+    def describe(self) -> str:
+        """As one may write it."""
+        return self.reference or self.digest or self.name or self.path
 
 
 class InputSource(msgspec.Struct, frozen=True):
-    """A local file `source` that the job finds at /work/in/`path`."""
+    """Local files: the job finds the file `source` at /work/in/`path`, what is in the directory `source` below it."""
 
     path: str
     source: str
@@ -62,7 +67,7 @@ class StopOrder(msgspec.Struct, frozen=True):
 
 class JobFile(msgspec.Struct, frozen=True):
     """A checked job file. asset: a symbol or 0x address; bid: price name and price (None: any price);
-    outputs: None when the submitter asks for none."""
+    outputs: None when the submitter asks for none; platform: which of the image's, "" for any."""
 
     name: str
     image: ImageSource
@@ -85,6 +90,7 @@ class JobFile(msgspec.Struct, frozen=True):
     shm_bytes: int = 0
     tmp_bytes: int = 0
     stop: StopOrder = StopOrder()
+    platform: str = ""
 
 
 def bid_of(jobfile: JobFile, decimals: int) -> Tariff | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from scheduler.job import MAX_INPUTS, MAX_NAME_CHARS, MAX_WORDS
+from scheduler.job import MAX_INPUT_FILES, MAX_NAME_CHARS, MAX_WORDS
 from xnode.jobfile.fields import Key, make_object_schema
-from xnode.jobfile.forms import ASSET, DURATION, FRACTION, IMAGE, MAX_REGIONS, MONEY, NAME, NETWORK, REGIONS
+from xnode.jobfile.forms import ASSET, DURATION, FRACTION, IMAGE, MAX_REGIONS, MONEY, NAME, NETWORK, PLATFORM, REGIONS
 from xnode.jobfile.maps import (
     BID,
     BID_KEYS,
@@ -14,6 +14,7 @@ from xnode.jobfile.maps import (
     ENV,
     INPUT_KEYS,
     INPUTS,
+    MAX_ENTRIES,
     MAX_WORDS_BYTES,
     OUTPUT_KEYS,
     OUTPUTS,
@@ -33,11 +34,19 @@ JOB_KEYS = {
     ),
     "image": Key(
         IMAGE,
-        "The container image, pinned by its digest: `oci:DIRECTORY` is an OCI layout on this machine, whose bytes go "
-        "to the provider directly; `REFERENCE@sha256:DIGEST` is one from a registry; `sha256:DIGEST` one that this node "
-        "has already.",
+        "The container image. A path is one on this machine, whose bytes go to the provider directly: an OCI layout "
+        "directory, or an archive that `podman save`, `docker save`, buildx, skopeo or kaniko wrote (`oci:`, `oci-archive:` "
+        "and `docker-archive:` may stand before it, `:NAME` behind it where it holds several). "
+        "`REFERENCE@sha256:DIGEST` is one from a registry, pinned by its digest; any other name, and `sha256:DIGEST`, "
+        "is one that `xnode image ls` shows.",
         example="oci:./image",
         required=True,
+    ),
+    "platform": Key(
+        PLATFORM,
+        "Which of the platforms to take that the image is for; a provider with other processors is not asked.",
+        default="linux/amd64 if the image has it, else its first for Linux",
+        example="linux/arm64",
     ),
     "command": Key(
         COMMAND,
@@ -62,10 +71,11 @@ JOB_KEYS = {
     ),
     "inputs": Key(
         INPUTS,
-        "Files that the job finds in `/work/in`, read-only: a map from the path there to the file here, or a list of "
-        "maps with the keys below.",
+        "Files that the job finds in `/work/in`, read-only, and executable where they are so here: a map from the path "
+        "there to the file, directory or pattern here, or a list of files, directories and patterns, each of which keeps "
+        "its name, or of maps with the keys below. See [the rules](images.md#inputs).",
         default="none",
-        limits=f"at most {MAX_INPUTS} files",
+        limits=f"at most {MAX_INPUT_FILES} files in all, from at most {MAX_ENTRIES} lines",
         example="{words.txt: ./words.txt}",
         keys=INPUT_KEYS,
     ),

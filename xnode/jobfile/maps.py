@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 
 from metering.resources import Resources
 from metering.tariff import Tariff
 from metering.units import NANOS_PER_SECOND
-from scheduler.job import DEFAULT_GRACE_NS, MAX_GRACE_NS, MAX_INPUTS, MAX_TEXT_BYTES, MAX_WORDS, STOP_SIGNALS
+from scheduler.job import (
+    DEFAULT_GRACE_NS,
+    MAX_GRACE_NS,
+    MAX_INPUTS,
+    MAX_TEXT_BYTES,
+    MAX_WORDS,
+    PACK_PATH,
+    STOP_SIGNALS,
+)
 from xnode.jobfile.fields import (
     Form,
     Key,
@@ -37,6 +46,9 @@ from xnode.jobfile.jobfile import DEFAULT_RESOURCES, InputSource, OutputTarget, 
 from xnode.jobfile.values import HALF, MAX_GPUS, VARIABLE_PATTERN, read_words
 from xnode.jobfile.yaml_tree import Listing, Node, Scalar
 from xnode.text.quantity import Money
+
+MAX_ENTRIES = 4_096
+"""Lines of inputs; a directory is one."""
 
 MAX_WORDS_BYTES = MAX_TEXT_BYTES // 2
 """Half each for command and environment: check_job() limits both together."""
@@ -105,11 +117,11 @@ ENV = Form(
 INPUT_KEYS = {
     "path": Key(
         INPUT_PATH,
-        "Where the job finds the file, below `/work/in`.",
+        "Where the job finds it, below `/work/in`; `.` is that folder itself.",
         example="words.txt",
         required=True,
     ),
-    "from": Key(LOCAL_PATH, "The file here.", example="./words.txt", required=True),
+    "from": Key(LOCAL_PATH, "The file, directory or pattern here.", example="./words.txt", required=True),
 }
 
 OUTPUT_KEYS = {
@@ -135,6 +147,10 @@ def _read_inputs(reading: Reading, node: Node, path: str) -> tuple[InputSource, 
     found: list[InputSource | None] = []
     if isinstance(node, Listing):
         for place, item in enumerate(node.items):
+            if isinstance(item, Scalar):
+                source = LOCAL_PATH.read(reading, item, f"{path}[{place}]")
+                found.append(source and InputSource(name_of(source), source))
+                continue
             values = read_keys(reading, item, f"{path}[{place}]", INPUT_KEYS)
             found.append(_input_of(values.get("path"), values.get("from")))
     else:
@@ -146,6 +162,17 @@ def _read_inputs(reading: Reading, node: Node, path: str) -> tuple[InputSource, 
     return _check_inputs(reading, node, path, inputs)
 
 
+def name_of(source: str) -> str:
+    """Where a job finds what was named without a path: under its own name; what a pattern finds, each under its own."""
+    name = PurePosixPath(source).name
+    return PACK_PATH if has_wildcard(source) or name in ("", "..") else name
+
+
+def has_wildcard(source: str) -> bool:
+    """True when it may be a pattern; a file of just this name goes first."""
+    return any(char in source for char in "*?[")
+
+
 def _input_of(path: str | None, source: str | None) -> InputSource | None:
     return None if path is None or source is None else InputSource(path, source)
 
@@ -153,15 +180,17 @@ def _input_of(path: str | None, source: str | None) -> InputSource | None:
 def _check_inputs(
     reading: Reading, node: Node, path: str, inputs: tuple[InputSource, ...]
 ) -> tuple[InputSource, ...] | None:
-    if len(inputs) > MAX_INPUTS:
-        reading.note(node.line, path, f"{len(inputs)} files, the limit is {MAX_INPUTS}", "pack them into an archive")
+    if len(inputs) > MAX_ENTRIES:
+        text = f"{len(inputs)} entries, the limit is {MAX_ENTRIES}"
+        reading.note(node.line, path, text, "name the directory that they are in")
         return None
     paths = {one.path for one in inputs}
     for one in inputs:
         parts = one.path.split("/")
         if any("/".join(parts[:depth]) in paths for depth in range(1, len(parts))):
             reading.note(node.line, path, f"{one.path[:40]!a} lies below another input")
-    if len(paths) < len(inputs):
+    named = [one.path for one in inputs if one.path != PACK_PATH]
+    if len(paths - {PACK_PATH}) < len(named):
         reading.note(node.line, path, "two inputs have the same path")
     return inputs
 
@@ -178,11 +207,15 @@ INPUTS = Form(
     _read_inputs,
     {
         "anyOf": [
-            {"type": "object", "additionalProperties": LOCAL_PATH.schema, "maxProperties": MAX_INPUTS},
-            {"type": "array", "items": make_object_schema(INPUT_KEYS), "maxItems": MAX_INPUTS},
+            {"type": "object", "additionalProperties": LOCAL_PATH.schema, "maxProperties": MAX_ENTRIES},
+            {
+                "type": "array",
+                "items": {"anyOf": [LOCAL_PATH.schema, make_object_schema(INPUT_KEYS)]},
+                "maxItems": MAX_ENTRIES,
+            },
         ]
     },
-    "map of paths, or list of maps",
+    "map of paths, or list of paths and maps",
 )
 
 OUTPUTS = Form(_read_outputs, {"anyOf": [LOCAL_PATH.schema, make_object_schema(OUTPUT_KEYS)]}, "path, or map")

@@ -61,6 +61,7 @@ def _jobfile_of(reading: Reading, values: dict[str, Any]) -> JobFile | None:
         shm_bytes=share.shm_bytes,
         tmp_bytes=share.tmp_bytes,
         stop=values.get("stop", StopOrder()),
+        platform=values.get("platform", ""),
     )
 
 

@@ -6,7 +6,7 @@ import re
 import shlex
 
 from metering.units import BYTES_PER_GB, NANOS_PER_SECOND
-from scheduler.job import MAX_GRACE_NS, MAX_NAME_CHARS, STOP_SIGNALS, check_path
+from scheduler.job import MAX_GRACE_NS, MAX_NAME_CHARS, PACK_PATH, STOP_SIGNALS, check_path
 from xnode.errors import InvalidValue
 from xnode.jobfile.jobfile import ImageSource
 from xnode.text.quantity import read_duration_ns, read_size
@@ -24,7 +24,27 @@ _YES = tuple(form for word in ("true", "yes", "on") for form in (word, word.capi
 _NO = tuple(form for word in ("false", "no", "off") for form in (word, word.capitalize(), word.upper()))
 
 NETWORK_PATTERN = f"^(?:{'|'.join(_YES + _NO)})$"
-IMAGE_PATTERN = r"^(?:sha256:[0-9a-f]{64}|oci:[^\x00-\x1f\x7f]+|[a-z0-9][\x21-\x3f\x41-\x7e]*@sha256:[0-9a-f]{64})$"
+PATH_FORMS = ("oci", "oci-archive", "docker-archive")
+"""Words before the path of an image, as other tools have them; which it is, is seen from what lies there."""
+
+IMAGE_HINT = (
+    "write a path (./image, ./image.tar), REFERENCE@sha256:DIGEST, or the name of one that `xnode image ls` shows"
+)
+
+_PATH_PATTERN = r"[^\x00-\x1f\x7f]+"
+_BARE_PATH_PATTERN = r"(?:[./~][^\x00-\x1f\x7f]*|[^\x00-\x1f\x7f:@]+\.(?:tar|tgz|tar\.gz))"
+_DIGEST_PATTERN = r"sha256:[0-9a-f]{64}"
+_REFERENCE_PATTERN = r"[a-z0-9][\x21-\x3f\x41-\x7e]*@sha256:[0-9a-f]{64}"
+IMAGE_NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
+_IMAGE_PATTERNS = (
+    f"(?:{'|'.join(PATH_FORMS)}):{_PATH_PATTERN}",
+    _BARE_PATH_PATTERN,
+    _DIGEST_PATTERN,
+    _REFERENCE_PATTERN,
+    IMAGE_NAME_PATTERN,
+)
+IMAGE_PATTERN = f"^(?:{'|'.join(_IMAGE_PATTERNS)})$"
+PLATFORM_PATTERN = r"^linux/[a-z0-9_]{1,16}(?:/[a-z0-9]{1,8})?$"
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 ASSET_PATTERN = r"^(?:0x[0-9a-fA-F]{40}|[A-Za-z][A-Za-z0-9]{0,15})$"
 REGION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -41,20 +61,31 @@ def read_name(text: str) -> str:
 
 
 def read_image(text: str) -> ImageSource:
-    """An image pinned by its digest, or a layout, whose bytes are at hand."""
-    if text.startswith("oci:") and re.fullmatch(IMAGE_PATTERN, text):
-        return ImageSource("layout", path=text.removeprefix("oci:"))
-    if re.fullmatch(IMAGE_PATTERN, text):
-        reference, _, digest = text.rpartition("@")
-        return ImageSource("registry" if reference else "digest", digest=digest, reference=text if reference else "")
-    if "sha256:" not in text and not text.startswith("oci:"):
+    """An image by its digest, or where its bytes are at hand."""
+    form, colon, rest = text.partition(":")
+    if colon and form in PATH_FORMS and re.fullmatch(_PATH_PATTERN, rest):
+        return ImageSource("layout" if form == "oci" else "archive", path=rest)
+    if re.fullmatch(_BARE_PATH_PATTERN, text):
+        return ImageSource("path", path=text)
+    if re.fullmatch(_DIGEST_PATTERN, text):
+        return ImageSource("digest", digest=text)
+    if re.fullmatch(_REFERENCE_PATTERN, text):
+        return ImageSource("registry", digest=text.rpartition("@")[2], reference=text)
+    if re.fullmatch(IMAGE_NAME_PATTERN, text):
+        return ImageSource("name", name=text)
+    if form not in PATH_FORMS and "sha256:" not in text:
         raise InvalidValue(
-            f"{text[:40]!a} is not pinned by a digest", "add @sha256:DIGEST, or use oci:DIRECTORY or sha256:DIGEST"
+            f"{text[:40]!a} is not pinned by a digest",
+            f"add @sha256:DIGEST, or keep it here with `xnode image import podman:{text[:60]}`",
         )
-    raise InvalidValue(
-        f"{text[:40]!a} is not an image",
-        "write oci:DIRECTORY, sha256:DIGEST or REFERENCE@sha256:DIGEST (64 hex digits)",
-    )
+    raise InvalidValue(f"{text[:40]!a} is not an image", IMAGE_HINT)
+
+
+def read_platform(text: str) -> str:
+    """Which of an image's platforms to take."""
+    if not re.fullmatch(PLATFORM_PATTERN, text):
+        raise InvalidValue(f"{text[:40]!a} is not a platform", "write linux/ and an architecture, such as linux/arm64")
+    return text
 
 
 def read_words(text: str) -> tuple[str, ...]:
@@ -66,8 +97,9 @@ def read_words(text: str) -> tuple[str, ...]:
 
 
 def read_input_path(text: str) -> str:
-    """A path below /work/in."""
-    wrong = check_path(text)
+    """A path below /work/in, or "." for /work/in itself."""
+    text = text.removesuffix("/") or text
+    wrong = check_path(text) if text != PACK_PATH else None
     if wrong:
         raise InvalidValue(f"{text[:40]!a} {wrong}")
     return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -20,6 +20,7 @@ from scheduler.job import Blob
 from xnode.durable import sync_file, sync_folder
 from xnode.errors import Permanent, Retryable
 from xnode.ports.net import Peer, RpcRefused, StreamHandler
+from xnode.single_flight import SingleFlight
 
 BLOB_GET = "blob.get"
 
@@ -42,6 +43,10 @@ OpenStream = Callable[[Peer, str, bytes], AbstractAsyncContextManager[Any]]
 """ports.Net.stream."""
 
 
+def _ignore(_bytes: int) -> None:
+    """Progress that nobody watches."""
+
+
 class BlobRequest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """offset: how much of the blob the reader has already."""
 
@@ -62,7 +67,7 @@ class BlobStore:
         self._folder = folder
         self._open_stream = open_stream
         self._slots = trio.CapacityLimiter(MAX_FETCHES)
-        self._locks: dict[Hash32, trio.Lock] = {}
+        self._fetching = SingleFlight[Hash32, None]()
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob("new-*.part"):
             left.unlink()
@@ -79,31 +84,58 @@ class BlobStore:
         except FileNotFoundError:
             return False
 
-    async def add_file(self, source: Path) -> Blob:
-        """Copy a file in; durable when this returns. Raises Permanent when it cannot be read or the disk is full."""
+    async def add_file(self, source: Path, progress: Callable[[int], None] = _ignore) -> Blob:
+        """Copy a file in; durable when this returns. progress: told how many more bytes are in.
+
+        Raises Permanent when it cannot be read or the disk is full.
+        """
+
+        def copy() -> Blob:
+            self.check_free(source.stat().st_size)
+            with source.open("rb") as file:
+                return self.take_pieces(_read_pieces(file, progress))
+
         try:
-            return await trio.to_thread.run_sync(self._copy_in, source)
+            return await trio.to_thread.run_sync(copy)
         except OSError as error:
             raise Permanent(f"{source} cannot be added to the blobs in {self._folder}: {error.strerror}") from error
 
+    def take_pieces(self, pieces: Iterable[bytes]) -> Blob:
+        """Write pieces in, as one blob; durable when this returns. Blocks; leaves nothing when it or `pieces` fails."""
+        file = self._new_file()
+        try:
+            with file:
+                digest = hashlib.sha256()
+                for piece in pieces:
+                    self.check_free(len(piece))
+                    digest.update(piece)
+                    file.write(piece)
+                return self._name_new(file, digest.digest())
+        except OSError as error:
+            raise Permanent(f"a blob cannot be written to {self._folder}: {error.strerror}") from error
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+
+    def remove(self, sha256: Hash32) -> None:
+        """Take a blob away. Blocks; what another name still links to stays on the disk."""
+        self.path(sha256).unlink(missing_ok=True)
+
     async def add_bytes(self, data: bytes) -> Blob:
         """Write bytes in; durable when this returns."""
-        self.check_free(len(data))
-        return await trio.to_thread.run_sync(self._write_in, data)
+        return await trio.to_thread.run_sync(self.take_pieces, (data,))
 
     async def fetch(self, peer: Peer, blob: Blob, progress: Callable[[int], None]) -> None:
         """Get a blob from a peer, going on where an earlier fetch broke off. progress: bytes here so far.
 
         Raises Retryable when the peer breaks off; Permanent when it refuses, its bytes are wrong, or the disk is full.
         """
-        lock = self._locks.setdefault(blob.sha256, trio.Lock())
-        try:
-            async with lock, self._slots:
-                if not self.has(blob):
-                    await self._fetch_alone(peer, blob, progress)
-        finally:
-            if not lock.locked():
-                self._locks.pop(blob.sha256, None)
+
+        async def fetch() -> None:
+            async with self._slots:
+                await self._fetch_alone(peer, blob, progress)
+
+        while not self.has(blob):  # again, when who fetched it believed in another size
+            await self._fetching.run(blob.sha256, fetch, source=(peer.address, blob.size_bytes))
         progress(blob.size_bytes)
 
     async def _fetch_alone(self, peer: Peer, blob: Blob, progress: Callable[[int], None]) -> None:
@@ -162,20 +194,6 @@ class BlobStore:
             raise Permanent(
                 f"disk full: {self._folder} lacks {missing} bytes", hint="free them or move the data folder"
             )
-
-    def _copy_in(self, source: Path) -> Blob:
-        self.check_free(source.stat().st_size)
-        with source.open("rb") as file, self._new_file() as target:
-            digest = hashlib.sha256()
-            while piece := file.read(BATCH_BYTES):
-                digest.update(piece)
-                target.write(piece)
-            return self._name_new(target, digest.digest())
-
-    def _write_in(self, data: bytes) -> Blob:
-        with self._new_file() as target:
-            target.write(data)
-            return self._name_new(target, hashlib.sha256(data).digest())
 
     def _new_file(self) -> IO[bytes]:
         return (self._folder / f"new-{secrets.token_hex(8)}.part").open("xb")
@@ -252,6 +270,12 @@ def _read_request(body: bytes) -> BlobRequest:
         if len(request.sha256) == 32 and request.offset >= 0:
             return request
     raise RpcRefused(encode(Refusal("blob_request", "a blob request is [sha256, offset]")))
+
+
+def _read_pieces(file: IO[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
+    while piece := file.read(BATCH_BYTES):
+        progress(len(piece))
+        yield piece
 
 
 def _hash_file(path: Path) -> Any:

@@ -33,6 +33,9 @@ LEASE_STOP = "lease.stop"
 LEASE_NEWS = "lease.news"
 """LeaseReport -> b""."""
 
+LEASE_PROGRESS = "lease.progress"
+"""LeaseQuery -> Progress: how far the provider is with what the lease needs before it can start."""
+
 RECEIPTS_PUSH = "receipts.push"
 """ReceiptQueue -> VoucherAnswer."""
 
@@ -67,6 +70,14 @@ class LeaseQuery(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     """Which lease is meant."""
 
     lease_id: Hash32
+
+
+class Progress(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """what: a word or two for people, "" when nothing is being done; total_bytes: 0 when not known."""
+
+    what: str
+    done_bytes: int
+    total_bytes: int
 
 
 class ReceiptQueue(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -24,6 +24,7 @@ from xnode.ports.clock import Clock
 from xnode.ports.net import RpcRefused
 from xnode.ports.runtime import Engine
 from xnode.ports.wallet import Signer
+from xnode.progress import Board
 
 ANSWER_NS = 9_000_000_000
 """How long the node may take to answer a peer, a little less than the peer waits."""
@@ -34,15 +35,25 @@ LEASE_ANSWER_NS = 15_000_000_000
 LOG_WAIT_S = 600.0
 """How long a log stream waits for the workload to start before the reader must ask again."""
 
+NO_PROGRESS = message.Progress("", 0, 0)
+
 T = TypeVar("T")
 
 
 class PeerService:
     """Answers peers. Every answer that promises something is durable before it leaves."""
 
-    def __init__(self, loop: Loop, clock: Clock, signer: Signer, engine: Engine | None, archive: LogArchive) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        clock: Clock,
+        signer: Signer,
+        engine: Engine | None,
+        archive: LogArchive,
+        board: Board | None = None,
+    ) -> None:
         self._loop, self._clock, self._signer = loop, clock, signer
-        self._engine, self._archive = engine, archive
+        self._engine, self._archive, self._board = engine, archive, board or Board()
 
     def methods(self) -> dict[str, Callable[[Address, bytes], Awaitable[bytes]]]:
         """RPC methods by name."""
@@ -53,6 +64,7 @@ class PeerService:
             message.LEASE_ASK: self._on_lease_ask,
             message.LEASE_STOP: self._on_lease_stop,
             message.LEASE_NEWS: self._on_lease_news,
+            message.LEASE_PROGRESS: self._on_lease_progress,
             message.RECEIPTS_PUSH: self._on_receipts_push,
         }
 
@@ -85,6 +97,15 @@ class PeerService:
     async def _on_lease_news(self, caller: Address, body: bytes) -> bytes:
         report = read_request(body, effects.LeaseReport)
         return await self._ask(lambda to: make_news(to, caller, report))
+
+    async def _on_lease_progress(self, caller: Address, body: bytes) -> bytes:
+        """From memory: what is asked every second is not worth a line in the journal."""
+        query = read_request(body, message.LeaseQuery)
+        lease = self._loop.state.get(ProviderLease, query.lease_id)
+        if lease is None or lease.terms.submitter != caller:
+            raise refuse("lease_unknown", f"no lease {query.lease_id.hex()[:16]} of yours here")
+        work = self._board.find(query.lease_id.hex())
+        return encode(message.Progress(work.what, work.done_bytes, work.total_bytes) if work else NO_PROGRESS)
 
     async def _on_receipts_push(self, caller: Address, body: bytes) -> bytes:
         queue = read_request(body, message.ReceiptQueue)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -20,7 +21,8 @@ WorkloadStatus = Literal["absent", "created", "running", "exited"]
 class WorkloadSpec:
     """One container: inputs are host paths mounted read-only at /work/in/<path>; /work/out is its only writable disk.
 
-    Fields named as in scheduler.job.Job mean what they mean there; executable: paths of the inputs that are programs.
+    Fields named as in scheduler.job.Job mean what they mean there; executable, packed: paths of the inputs that are programs,
+    and of those that are packs of many files.
     """
 
     lease_id: Hash32
@@ -38,6 +40,7 @@ class WorkloadSpec:
     tmp_bytes: int = 0
     stop_signal: str = ""
     stop_grace_ns: int = DEFAULT_GRACE_NS
+    packed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +131,6 @@ class Engine(Protocol):
 class ImageStore(Protocol):
     """Puts an image's blobs together as an OCI layout folder."""
 
-    async def make_layout(self, image: Image) -> Path: ...
+    def open_layout(self, image: Image) -> AbstractAsyncContextManager[Path]:
+        """The folder, as long as you are inside."""
+        ...

@@ -14,6 +14,16 @@ from xnode.node.records import OutputsHere, Record
 from xnode.ports.net import Peer
 
 
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file on this machine that a job takes with it. path: where the job finds it below /work/in."""
+
+    path: str
+    source: Path
+    size_bytes: int
+    executable: bool
+
+
 class Promises(Protocol):
     """What was said once and for all, on disk before it is said. Raises Retryable when the database cannot take it."""
 
@@ -41,8 +51,16 @@ class Blobs(Protocol):
 
     def has(self, blob: Blob) -> bool: ...
 
-    async def add_file(self, source: Path) -> Blob:
-        """Copy a file in, by its hash."""
+    async def add_file(self, source: Path, progress: Callable[[int], None] = ...) -> Blob:
+        """Copy a file in, by its hash. progress: told how many more bytes are in; it may raise to stop."""
+        ...
+
+    def take_pieces(self, pieces: Iterable[bytes]) -> Blob:
+        """Write pieces in, as one blob; durable when this returns. Blocks."""
+        ...
+
+    def remove(self, sha256: Hash32) -> None:
+        """Take a blob away. Blocks."""
         ...
 
     async def add_bytes(self, data: bytes) -> Blob:

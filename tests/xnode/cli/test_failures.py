@@ -123,7 +123,7 @@ def test_files_that_the_job_names_must_be_there(xnode: Run, home: Home) -> None:
     _check(
         xnode("job", "validate"),
         ExitCode.USAGE,
-        "./imgae is not an OCI image layout",
+        "image: ./imgae was not found",
         "podman save",
         "./missing.txt",
         lines=2,

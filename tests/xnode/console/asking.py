@@ -9,7 +9,7 @@ from xnode.console.console import Console
 from xnode.console.method import bind_methods
 
 
-async def ask(console: Console, name: str, **params: Any) -> Any:
+async def ask(console: Console, name: str, /, **params: Any) -> Any:
     """The method's result; a stream's items as a list."""
     answer = bind_methods(console)[name](params)
     if isinstance(answer, AsyncIterator):

@@ -20,8 +20,10 @@ from xnode.control import views
 
 EMPTY: tuple[object, ...] = (None, "", 0, (), {}, False)
 
-UNASKED = {"node.stop", "net.restart", "provider.set_price", "job.submit"}
-"""Methods whose answers have no view, or only an id."""
+UNASKED = {"node.stop", "net.restart", "provider.set_price", "job.submit", "node.work"} | {
+    f"image.{act}" for act in ("import", "list", "remove")
+}
+"""Methods whose answers have no view, or only an id, or which are asked in an order of their own."""
 
 
 def list_views() -> list[type[msgspec.Struct]]:
@@ -76,7 +78,12 @@ async def ask_all(submitter: Console, provider: Console, folder: Path, scene: Sc
             yield await ask(console, name, **params)
     yield await ask(provider, "node.status")
     yield await ask(provider, "node.stop_notice")
+    yield await ask(submitter, "image.import", path=str(folder / "image"), name="kept", source="podman:kept")
     yield await ask(submitter, "job.submit", **place[0])
+    yield await ask(submitter, "image.list")
+    with submitter.jobs.images.board.show("image kept", 7) as work:
+        work.add(1)
+        yield await ask(submitter, "node.work")
     yield await ask(provider, "provider.set_price", prices={"gpu_hour": "1.5"})
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,9 @@ class RecordingContainers(Containers):
 class Layouts:
     """xnode.ports.runtime.ImageStore: names the folder."""
 
-    async def make_layout(self, image: Image) -> Path:
-        return Path("/layouts") / image.digest.replace(":", "-")
+    @asynccontextmanager
+    async def open_layout(self, image: Image) -> AsyncIterator[Path]:
+        yield Path("/layouts") / image.digest.replace(":", "-")
 
 
 class Rig:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
 import json
-import lzma
 import shutil
+import subprocess
+import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
 from metering.units import Hash32
-from scheduler.job import Blob, Image
-from tests.xnode.runtime.conftest import Bench
+from scheduler.job import Image
 from xnode.errors import Permanent
-from xnode.runtime import oci_layout
+from xnode.runtime import oci_layout, oci_manifest
+from xnode.runtime.host.room import Room
 from xnode.runtime.podman.engine import PodmanEngine
 
 
@@ -30,31 +31,31 @@ def copy(layout: Path, tmp_path: Path) -> Path:
 
 
 def test_layout_names_every_blob_and_the_size_of_all(layout: Path) -> None:
-    image, blobs = oci_layout.read_layout(layout), oci_layout.list_blobs(layout)
+    image, blobs = oci_layout.read_layout(layout), oci_layout.read_layout(layout).blobs
     files = {path.name: path.stat().st_size for path in (layout / "blobs/sha256").iterdir()}
     assert {blob.sha256.hex(): blob.size_bytes for blob in blobs} == files
     assert image.size_bytes == sum(files.values())
-    assert oci_layout.digest_of(blobs[0]) == image.digest
+    assert oci_manifest.digest_of(blobs[0]) == image.digest
     assert oci_layout.check_layout(layout, image).blobs == blobs
 
 
-@pytest.mark.parametrize("position", [0, 1, 2])
-def test_changed_blob_is_named(copy: Path, position: int) -> None:
-    image, blob = oci_layout.read_layout(copy), oci_layout.list_blobs(copy)[position]
-    path = oci_layout.blob_path(copy, oci_layout.digest_of(blob))
+@pytest.mark.parametrize("position", [0, 1])
+def test_changed_document_is_named(copy: Path, position: int) -> None:
+    image, blob = oci_layout.read_layout(copy), oci_layout.read_layout(copy).blobs[position]
+    path = oci_layout.blob_path(copy, oci_manifest.digest_of(blob))
     raw = path.read_bytes()
     path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
-    with pytest.raises(Permanent, match=oci_layout.digest_of(blob)):
+    with pytest.raises(Permanent, match=oci_manifest.digest_of(blob)):
         oci_layout.check_layout(copy, image)
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
 def test_missing_blob_is_named(copy: Path, tmp_path: Path, position: int) -> None:
-    image, blob = oci_layout.read_layout(copy), oci_layout.list_blobs(copy)[position]
-    oci_layout.blob_path(copy, oci_layout.digest_of(blob)).unlink()
-    with pytest.raises(Permanent, match=oci_layout.digest_of(blob)):
+    image, blob = oci_layout.read_layout(copy), oci_layout.read_layout(copy).blobs[position]
+    oci_layout.blob_path(copy, oci_manifest.digest_of(blob)).unlink()
+    with pytest.raises(Permanent, match=oci_manifest.digest_of(blob)):
         oci_layout.check_layout(copy, image)
-    with pytest.raises(Permanent, match=oci_layout.digest_of(blob)):
+    with pytest.raises(Permanent, match=oci_manifest.digest_of(blob)):
         oci_layout.make_layout(image, lambda sha256: copy / "blobs/sha256" / sha256.hex(), tmp_path / "made")
 
 
@@ -91,52 +92,102 @@ def test_odd_manifest_is_refused(layout: Path, field: str, value: object, messag
     raw = json.dumps(manifest | {field: value}).encode()
     digest = "sha256:" + hashlib.sha256(raw).hexdigest()
     with pytest.raises(Permanent, match=message):
-        oci_layout.parse_manifest(raw, digest)
+        oci_manifest.parse_manifest(raw, digest)
 
 
-def test_layer_that_unpacks_to_too_much_is_refused(layout: Path, tmp_path: Path) -> None:
-    packed = gzip.compress(bytes(4 << 20)) * 4
-    (tmp_path / "blobs/sha256").mkdir(parents=True)
-    digest = hashlib.sha256(packed).digest()
-    (tmp_path / "blobs/sha256" / digest.hex()).write_bytes(packed)
-    whole = oci_layout.read_manifest(layout, oci_layout.read_layout(layout).digest)
-    layer = Blob(Hash32(digest), len(packed))
-    manifest = oci_layout.Manifest(whole.digest, whole.blob, whole.config, (layer,))
-    oci_layout.check_unpacked(tmp_path, manifest, limit_bytes=16 << 20)
-    with pytest.raises(Permanent, match="unpacks to more"):
-        oci_layout.check_unpacked(tmp_path, manifest, limit_bytes=(16 << 20) - 1)
+@pytest.mark.parametrize("field", ["architecture", "os"])
+def test_image_for_another_platform_is_refused(copy: Path, field: str) -> None:
+    image = respell_config(copy, field, "arm64" if field == "architecture" else "windows")
+    with pytest.raises(Permanent, match=r"is for .*(arm64|windows).*, this host is linux/"):
+        oci_layout.check_layout(copy, image)
 
 
-@pytest.mark.parametrize("packer", [bz2.compress, lzma.compress])
-def test_layer_of_another_packer_is_refused(layout: Path, tmp_path: Path, packer: Callable[[bytes], bytes]) -> None:
-    packed = packer(bytes(1000))
-    (tmp_path / "blobs/sha256").mkdir(parents=True)
-    digest = hashlib.sha256(packed).digest()
-    (tmp_path / "blobs/sha256" / digest.hex()).write_bytes(packed)
-    whole = oci_layout.read_manifest(layout, oci_layout.read_layout(layout).digest)
-    manifest = oci_layout.Manifest(whole.digest, whole.blob, whole.config, (Blob(Hash32(digest), len(packed)),))
-    with pytest.raises(Permanent, match="not by gzip"):
-        oci_layout.check_unpacked(tmp_path, manifest)
+def respell_config(layout: Path, field: str, value: str) -> Image:
+    """The layout's image with one word of its config changed."""
+    manifest = json.loads(oci_layout.blob_path(layout, oci_layout.read_layout(layout).digest).read_bytes())
+    config = json.loads(oci_layout.blob_path(layout, manifest["config"]["digest"]).read_bytes()) | {field: value}
+    manifest["config"] |= put(layout, json.dumps(config).encode())
+    entry = put(layout, json.dumps(manifest).encode()) | {"mediaType": oci_manifest.MANIFEST_TYPE}
+    (layout / "index.json").write_text(json.dumps({"manifests": [entry]}))
+    found = oci_layout.read_manifest(layout, entry["digest"])
+    return Image(found.digest, found.size_bytes, "", found.blobs)
+
+
+def put(layout: Path, raw: bytes) -> dict[str, Any]:
+    """A blob in a layout; its descriptor."""
+    digest = "sha256:" + hashlib.sha256(raw).hexdigest()
+    oci_layout.blob_path(layout, digest).write_bytes(raw)
+    return {"digest": digest, "size": len(raw)}
+
+
+PACKERS = {"gzip": ["gzip", "-1"], "zstd": ["zstd", "-q", "-1"], "bzip2": ["bzip2", "-1"]}
+
+
+def make_bomb(layout: Path, packer: str) -> Path:
+    """An image of one layer of zeros, a thousandth of their size."""
+    (layout / "blobs/sha256").mkdir(parents=True)
+    info = tarfile.TarInfo("zeros")
+    info.size = 256 << 20
+    head, plain = info.tobuf(), layout / "plain"
+    with plain.open("wb") as file:
+        file.write(head)
+        file.truncate(len(head) + info.size + 10240)
+    packed = layout / "packed"
+    with plain.open("rb") as source, packed.open("wb") as target:
+        subprocess.run(PACKERS[packer], stdin=source, stdout=target, check=True)
+    with plain.open("rb") as source:
+        diff = "sha256:" + hashlib.file_digest(source, "sha256").hexdigest()
+    plain.unlink()
+    raw = packed.read_bytes()
+    config = {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": [diff]}}
+    layer = put(layout, raw) | {"mediaType": oci_manifest.LAYER_TYPE + ("+zstd" if packer == "zstd" else "+gzip")}
+    described = put(layout, json.dumps(config).encode()) | {"mediaType": oci_manifest.CONFIG_TYPE}
+    manifest = {"config": described, "layers": [layer], "schemaVersion": 2}
+    entry = put(layout, json.dumps(manifest).encode()) | {"mediaType": oci_manifest.MANIFEST_TYPE}
+    (layout / "index.json").write_text(json.dumps({"manifests": [entry]}))
+    return layout
 
 
 @pytest.mark.engine
-async def test_image_with_a_wrong_blob_is_not_imported(bench: Bench, copy: Path) -> None:
-    layer = oci_layout.list_blobs(copy)[2]
-    path = oci_layout.blob_path(copy, oci_layout.digest_of(layer))
+@pytest.mark.parametrize("packer", PACKERS)
+async def test_a_small_layer_that_unpacks_to_gigabytes_ends_at_the_room_there_is(
+    state_dir: Path, tmp_path: Path, packer: str
+) -> None:
+    """Whatever the media type says, engines unpack what they know; the disk is what bounds them all."""
+    layout = await trio.to_thread.run_sync(make_bomb, tmp_path / "bomb", packer)
+    image = oci_layout.read_layout(layout)
+    engine = PodmanEngine(state_dir, "bounded", room=Room(most_bytes=32 << 20))
+    with pytest.raises(Permanent, match="unpacks to more than the 33554432 bytes"):
+        await engine.import_image(image, layout)
+    assert not await engine.has_image(image)
+    assert await trio.to_thread.run_sync(disk_usage_of, state_dir / "bounded") < 16 << 20
+
+
+def disk_usage_of(folder: Path) -> int:
+    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*") if not path.is_symlink())
+
+
+@pytest.mark.engine
+async def test_image_with_a_wrong_blob_is_not_imported(state_dir: Path, copy: Path) -> None:
+    engine = PodmanEngine(state_dir, "cautious")
+    layer = oci_layout.read_layout(copy).blobs[2]
+    path = oci_layout.blob_path(copy, oci_manifest.digest_of(layer))
     raw = bytearray(path.read_bytes())
     raw[-1] ^= 1
     path.write_bytes(raw)
-    manifest = json.loads(oci_layout.blob_path(copy, bench.image.digest).read_bytes()) | {"annotations": {"a": "b"}}
+    manifest = json.loads(oci_layout.blob_path(copy, oci_layout.read_layout(copy).digest).read_bytes()) | {
+        "annotations": {"a": "b"}
+    }
     fresh = json.dumps(manifest).encode()
     digest = "sha256:" + hashlib.sha256(fresh).hexdigest()
     oci_layout.blob_path(copy, digest).write_bytes(fresh)
-    image = Image(digest, len(fresh) + sum(blob.size_bytes for blob in oci_layout.list_blobs(copy)[1:]))
-    with pytest.raises(Permanent, match=oci_layout.digest_of(layer)):
-        await bench.engine.import_image(image, copy)
-    assert not await bench.engine.has_image(image)
+    image = Image(digest, len(fresh) + sum(blob.size_bytes for blob in oci_layout.read_layout(copy).blobs[1:]))
+    with pytest.raises(Permanent, match=oci_manifest.digest_of(layer)):
+        await engine.import_image(image, copy)
+    assert not await engine.has_image(image)
     path.write_bytes(bytes(raw[:-1]) + bytes([raw[-1] ^ 1]))
-    await bench.engine.import_image(image, copy)
-    assert await bench.engine.has_image(image)
+    await engine.import_image(image, copy)
+    assert await engine.has_image(image)
 
 
 class Registry(BaseHTTPRequestHandler):
@@ -151,7 +202,7 @@ class Registry(BaseHTTPRequestHandler):
         raw = path.read_bytes() if path.is_file() else b"{}"
         self.send_response(200 if found else 404)
         is_manifest = kind.endswith("/manifests")
-        self.send_header("Content-Type", oci_layout.MANIFEST_TYPE if is_manifest else "application/octet-stream")
+        self.send_header("Content-Type", oci_manifest.MANIFEST_TYPE if is_manifest else "application/octet-stream")
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw if self.command == "GET" else b"")

@@ -8,6 +8,8 @@ from typing import Any
 
 from xnode.cli.terminal.brief import brief_command, brief_duration, brief_size
 from xnode.errors import ExitCode, UserError
+from xnode.jobfile.image_place import check_place
+from xnode.jobfile.input_files import find_inputs
 from xnode.jobfile.jobfile import JobFile
 from xnode.jobfile.read import validate_jobfile
 from xnode.jobfile.yaml_tree import MAX_PAGE_BYTES
@@ -57,9 +59,9 @@ def describe_job(read: ReadJob) -> dict[str, Any]:
     job = read.job
     return {
         "name": job.name,
-        "image": job.image.reference or job.image.digest or f"oci:{job.image.path}",
+        "image": job.image.describe(),
         "command": brief_command((*job.command, *job.args)),
-        "inputs": len(job.inputs),
+        "inputs": len(find_inputs(job.inputs, read.path.absolute().parent).files),
         "resources": job.resources.describe(),
         "time_limit": brief_duration(job.duration_limit_ns),
         "network": f"{brief_size(job.network_bytes)} each way" if job.network else "none",
@@ -70,12 +72,11 @@ def describe_job(read: ReadJob) -> dict[str, Any]:
 
 
 def _find_missing(path: Path, job: JobFile) -> list[str]:
+    """A line for each file that the job needs and cannot have."""
     folder = path.absolute().parent
-    problems = []
-    if job.image.kind == "layout" and not (folder / Path(job.image.path).expanduser() / "index.json").is_file():
-        problems.append(f"{path}: image: {job.image.path} is not an OCI image layout (it has no index.json)")
-        problems.append("hint: `podman save --format oci-dir -o DIRECTORY NAME` makes one")
-    for one in job.inputs:
-        if not (folder / Path(one.source).expanduser()).is_file():
-            problems.append(f"{path}: inputs.{one.path}: file {one.source} was not found")
+    problems = [f"{path}: {line}" for line in find_inputs(job.inputs, folder).lines()]
+    wrong = check_place(folder, job.image)
+    if wrong:
+        hint = "hint: `podman save --format oci-archive -o image.tar NAME` writes one to name by its path"
+        problems = [f"{path}: image: {wrong}", hint, *problems]
     return problems

@@ -28,9 +28,12 @@ MAX_WAITING = 256
 MAX_PARTIAL_BYTES = 1 << 16
 """A line without an end is printed in pieces of this."""
 
+PROGRESS_S = 5.0
+"""Between two lines of progress where lines stay."""
+
 _REDRAW_S = 0.2
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_COUNTERS = frozenset({"receipt", "voucher", "log", "fetching"})
+_COUNTERS = frozenset({"receipt", "voucher", "log", "fetching", "progress"})
 """Words of the timeline that repeat every few seconds: on a terminal they show in the status line only."""
 
 _STYLES = {"end": "1", "launch": "32", "lease": "32", "choice": "36", "refusal": "33", "fault": "31"}
@@ -118,6 +121,7 @@ class _Terminal:
         self._drawn = False
         self._partial = b""
         self._plain = PlainText() if sys.stdout.isatty() else None
+        self._progress_at = time.monotonic()
 
     def write_log(self, piece: bytes) -> None:
         piece = self._plain.feed(piece) if self._plain else piece
@@ -142,6 +146,10 @@ class _Terminal:
     def show_event(self, entry: TimelineEntry) -> None:
         text, _, pairs = brief_text(printable(entry.detail)).partition("  ")
         self._status = f"{text}  {pairs}" if entry.what in _COUNTERS else text or printable(entry.what)
+        if not self._live and entry.what == "progress" and time.monotonic() - self._progress_at < PROGRESS_S:
+            return
+        if entry.what == "progress":
+            self._progress_at = time.monotonic()
         if not (self._live and entry.what in _COUNTERS):
             word = style(f"{printable(entry.what):<10}", _STYLES.get(entry.what, "2"), sys.stderr)
             clock = style(brief_clock(entry.at_ns), "2", sys.stderr)

@@ -13,8 +13,9 @@ import msgspec
 from xnode.cli.job.file import ReadJob, read_job
 from xnode.cli.job.view import describe_price, draw_plan
 from xnode.cli.node.launch import ensure_daemon
-from xnode.cli.terminal.brief import brief_duration, brief_money
+from xnode.cli.terminal.brief import brief_duration, brief_money, brief_size
 from xnode.cli.terminal.screen import Screen, say
+from xnode.cli.terminal.working import call_working
 from xnode.control.client import Control
 from xnode.control.views import JobDetail, PlanView
 from xnode.errors import ExitCode, UserError
@@ -22,9 +23,6 @@ from xnode.home import Home
 
 OFFERS_DEADLINE_S = 10.0
 """How long a node that has just started looks for its first offers before we say that there are none."""
-
-SUBMIT_DEADLINE_S = 600.0
-"""The daemon hashes image and inputs before it answers: large ones take minutes."""
 
 NO_OFFERS_HINT = "`xnode daemon status` shows whether there are any peers; bootstrap in [node] names one to start from"
 
@@ -42,7 +40,7 @@ def place_job(home: Home, file: Path, yes: bool, out: Path | None) -> str:
     control = ensure_daemon(home)
     if not yes:
         _confirm(control, read)
-    job_id = control.call("job.submit", read.request(out), deadline_s=SUBMIT_DEADLINE_S)["job_id"]
+    job_id = call_working(control, "job.submit", read.request(out))["job_id"]
     return str(job_id)
 
 
@@ -63,7 +61,7 @@ def wait_plan(control: Control, read: ReadJob) -> Any:
     """The job.plan answer, asked again for a while as long as no offer at all is known."""
     request = read.request()
     end = time.monotonic() + OFFERS_DEADLINE_S
-    answer = control.call("job.plan", request)
+    answer = call_working(control, "job.plan", request)
     if not answer["offers"]:
         say("looking for offers ...")
     while not answer["offers"] and time.monotonic() < end:
@@ -75,6 +73,8 @@ def wait_plan(control: Control, read: ReadJob) -> Any:
 def draw_answer(screen: Screen, plan: PlanView) -> None:
     """Print a plan with the price to agree to."""
     draw_plan(screen, plan)
+    if plan.image:
+        say(f"image {plan.image}" + (f", {brief_size(plan.image_size)}" if plan.image_size else ""))
     if plan.candidates:
         say(describe_price(plan))
     if plan.outputs:

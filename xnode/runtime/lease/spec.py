@@ -60,7 +60,8 @@ def check_spec(spec: WorkloadSpec) -> None:
             code="job",
         )
     for path, _ in spec.inputs:
-        check_inside(path)
+        if path not in spec.packed:
+            check_inside(path)
 
 
 def check_inside(path: str) -> PurePosixPath:

@@ -7,6 +7,7 @@ same and would be one more process for each daemon to keep alive.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from xnode.runtime.host.seccomp import make_profile
 
 MAX_AT_ONCE = 4
 """Podman processes running together: each takes up to 100 MB and a core while it starts."""
+
+MAX_LONG = 2
+"""Those that copy images, beside them: a start never waits for another lease's image."""
 
 NOFILE, NPROC = 20_000, 8_192
 """Limits within a container; some hosts lack CAP_SYS_RESOURCE and cannot give podman's default million."""
@@ -52,6 +56,11 @@ class Places:
         return self.home / "containers"
 
     @property
+    def incoming(self) -> Path:
+        """What is on its way into the image storage, and podman's temporary files: garbage when no pull runs."""
+        return self.home / "incoming"
+
+    @property
     def config(self) -> Path:
         return self.home / "config"
 
@@ -70,11 +79,13 @@ class Podman:
 
     def __init__(self, places: Places, oci_runtime: str) -> None:
         self.places, self.oci_runtime = places, oci_runtime
-        self._limiter = trio.CapacityLimiter(MAX_AT_ONCE)
+        self._limiter, self._long_limiter = trio.CapacityLimiter(MAX_AT_ONCE), trio.CapacityLimiter(MAX_LONG)
         config = places.config
         self._env = {
             "PATH": SEARCH_PATH,
             "HOME": str(places.home),
+            # Else layers on their way lie in /var/tmp, which may be small, and stay there when podman is killed.
+            "TMPDIR": str(places.incoming),
             "CONTAINERS_CONF": str(config / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(config / "storage.conf"),
             "CONTAINERS_REGISTRIES_CONF": str(config / "registries.conf"),
@@ -86,17 +97,25 @@ class Podman:
     async def run(self, *args: str, deadline_s: float = QUICK_S) -> subprocess.CompletedProcess[bytes]:
         """What `podman *args` gave, whatever its exit status. Retryable past the deadline, Permanent without podman."""
         async with self._limiter:
-            try:
-                with trio.fail_after(deadline_s):
-                    return await trio.run_process(
-                        ["podman", *args], env=self._env, capture_stdout=True, capture_stderr=True, check=False
-                    )
-            except trio.TooSlowError:
-                raise Retryable(f"podman {args[0]} took longer than {deadline_s:g} s") from None
-            except FileNotFoundError:
-                raise Permanent(
-                    "podman is not installed", hint="install podman 4 or newer (apt install podman crun)"
-                ) from None
+            return await self._run(args, deadline_s)
+
+    async def run_long(self, *args: str, deadline_s: float = LONG_S) -> subprocess.CompletedProcess[bytes]:
+        """As run(), for what copies images."""
+        async with self._long_limiter:
+            return await self._run(args, deadline_s)
+
+    async def _run(self, args: tuple[str, ...], deadline_s: float) -> subprocess.CompletedProcess[bytes]:
+        try:
+            with trio.fail_after(deadline_s):
+                return await trio.run_process(
+                    ["podman", *args], env=self._env, capture_stdout=True, capture_stderr=True, check=False
+                )
+        except trio.TooSlowError:
+            raise Retryable(f"podman {args[0]} took longer than {deadline_s:g} s") from None
+        except FileNotFoundError:
+            raise Permanent(
+                "podman is not installed", hint="install podman 4 or newer (apt install podman crun)"
+            ) from None
 
     async def ask(self, *args: str, deadline_s: float = QUICK_S) -> str:
         """The standard output of a podman command that must succeed; else Retryable with its message."""
@@ -114,7 +133,9 @@ class Podman:
 
     def write_settings(self, tree: CgroupTree, namespace: str) -> None:
         """Write every file podman is told to read. Blocks; the same call twice changes nothing."""
-        for place in (self.places.leases, self.places.containers, self.places.config, self.places.run):
+        shutil.rmtree(self.places.incoming, ignore_errors=True)  # what a crash left
+        places = self.places
+        for place in (places.leases, places.containers, places.config, places.incoming, places.run):
             place.mkdir(mode=0o711, parents=True, exist_ok=True)
         memory = tree.mount_of("memory") / "xnode" / namespace
         files = {

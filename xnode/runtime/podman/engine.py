@@ -33,6 +33,7 @@ from xnode.runtime.host.network import RESOLV_CONF, make_network
 from xnode.runtime.host.preparation import RUN_DIR, prepare_host, read_boot_id
 from xnode.runtime.host.program import find_program, last_line
 from xnode.runtime.host.reservations import Reserved, release_reservations, reserve_cpus, reserve_devices, reserve_uids
+from xnode.runtime.host.room import Room
 from xnode.runtime.lease import outputs
 from xnode.runtime.lease.environment import has_ipv6, make_hosts
 from xnode.runtime.lease.inputs import link_inputs
@@ -54,6 +55,8 @@ EMPTY_LOOKS = Backoff(first_s=0.001, most_s=0.1)
 REMOVE_TRIES, REMOVE_RETRY = 10, Backoff(first_s=0.02, most_s=10.24)
 """podman's removal races with its own clean-up after the exit (EBUSY): twenty seconds in all."""
 
+ROOM = Room()
+
 NAMESPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
 
 
@@ -61,11 +64,16 @@ class PodmanEngine:
     """ports.Engine over podman. One state_dir may be shared by several namespaces; each sees its own leases only.
 
     state_dir: an absolute path without commas; namespace: a short name of this daemon; oci_runtime: "crun" or "runc";
-    gpu_devices: CDI names of the GPUs this daemon may lend, like "nvidia.com/gpu=0".
+    gpu_devices: CDI names of the GPUs this daemon may lend, like "nvidia.com/gpu=0"; room: what one image may take of the disk.
     """
 
     def __init__(
-        self, state_dir: Path, namespace: str, oci_runtime: str = "crun", gpu_devices: tuple[str, ...] = ()
+        self,
+        state_dir: Path,
+        namespace: str,
+        oci_runtime: str = "crun",
+        gpu_devices: tuple[str, ...] = (),
+        room: Room = ROOM,
     ) -> None:
         if not NAMESPACE.match(namespace):
             raise Permanent(f"namespace {namespace!r} must be 1 to 40 of a-z, 0-9 and -")
@@ -81,7 +89,7 @@ class PodmanEngine:
         self._hidden: tuple[str, ...] = ()
         self._failures: dict[Hash32, tuple[str, int]] = {}
         self._prepare_lock = trio.Lock()
-        self._images = ImageStore(self._podman)
+        self._images = ImageStore(self._podman, room)
         self._locks: WeakValueDictionary[Hash32, trio.Lock] = WeakValueDictionary()
         self._workloads: dict[Hash32, Workload] = {}
 
@@ -283,7 +291,7 @@ class PodmanEngine:
         stop_signal = choose_signal(spec.stop_signal, image.stop_signal)
         record = make_record(spec, self._boot_id, image.id, reserved, stop_signal)
         folder.write_record(record)
-        link_inputs(spec.inputs, folder.inputs)
+        link_inputs(spec.inputs, folder.inputs, spec.executable, spec.packed)
         user = WORKLOAD_UID if image.uid is None else image.uid
         disk.make_disk(folder.path / "disk.img", record.disk_bytes, folder.disk, record.uid_base + user)
         folder.write_owner(record.uid_base if image.uid is None and not image.is_root else None)
