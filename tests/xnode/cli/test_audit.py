@@ -50,9 +50,9 @@ def find_fault(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("command", "leases"),
     [
-        (("job", "receipts", JOB), [(2, 1, True), (5, 0, True), (6, 0, True)]),
+        (("job", "receipts", JOB), [(1, 0, True), (2, 1, True), (5, 0, True), (6, 0, True)]),
         # The last receipt of the lease that runs has not reached its submitter.
-        (("provider", "receipts", LEASE), [(3, 2, False), (5, 5, True), (6, 6, True)]),
+        (("provider", "receipts", LEASE), [(1, 1, True), (3, 2, False), (5, 5, True), (6, 6, True)]),
     ],
 )
 def test_what_either_side_exports_passes_without_a_daemon(

@@ -61,7 +61,8 @@ async def ask_all(submitter: Console, provider: Console, folder: Path, scene: Sc
     jobs = [{"job_id": one.hex()} for one in (scene.paid, scene.broken, scene.misfit, scene.running, scene.half)]
     lease = scene.world.job(scene.paid).lease_id
     assert lease is not None
-    for name in find_methods().keys() - UNASKED:
+    # Sorted, with what changes a job last: what is told of it then is less.
+    for name in sorted(find_methods().keys() - UNASKED, key=lambda name: (name in ("job.stop", "job.fetch"), name)):
         console = provider if name.startswith("provider.") else submitter
         questions: list[dict[str, Any]] = [{}]
         if name in ("job.plan",):
