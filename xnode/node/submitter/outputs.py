@@ -30,6 +30,10 @@ def fetch_outputs(turn: Turn, lease: SubmitterLease, job: SubmitterJob, news: ch
     """The provider has said what the workload left: get it."""
     left = cut_summary(news.left or NOTHING)
     lease = turn.put(lease, left=left)
+    if job.lease_id != lease.lease_id or job.status not in ("leasing", "running"):
+        # The job has its end, or lives by another lease: late news changes neither; `job cp` still gets what was left.
+        turn.put(lease, outputs_fetched=True)
+        return
     if left.inventory is None and not news.outputs:
         _finish(turn, lease, job, _make_here(left))
         return
