@@ -1,3 +1,3 @@
 """xnode: the node daemon of a decentralized compute marketplace."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
