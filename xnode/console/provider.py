@@ -96,9 +96,9 @@ def _sum_asset(
     return views.Earning(
         asset=show.symbol(asset),
         earned=show.money(sum(int(one.last.cost) for one in served), asset),
-        vouchered=show.money(sum(int(one.cumulative) for one in paying), asset),
+        vouchered=show.money(sum(int(one.worth) for one in paying), asset),
         claimed=show.money(sum(int(one.claimed) for one in paying), asset),
-        pending=show.money(sum(max(0, one.cumulative - one.claimed) for one in paying), asset),
+        pending=show.money(sum(max(0, one.worth - one.claimed) for one in paying), asset),
         leases=len(served),
     )
 

@@ -21,6 +21,7 @@ from xnode.durable import sync_file, sync_folder
 from xnode.errors import Permanent, Retryable
 from xnode.ports.net import Peer, RpcRefused, StreamHandler
 from xnode.single_flight import SingleFlight
+from xnode.text.told import MAX_CODE_CHARS, cut_told
 
 BLOB_GET = "blob.get"
 
@@ -287,7 +288,7 @@ def make_fault(peer: Peer, what: str, refused: RpcRefused) -> Retryable | Perman
     """What it means that a peer refuses to give something: a busy one gives it later."""
     code = "refused"
     with suppress(ValueError):
-        code = decode_strict(refused.body, Refusal).code
+        code = cut_told(decode_strict(refused.body, Refusal).code, MAX_CODE_CHARS)
     message = f"{_name(peer)} does not give {what}: {code}"
     return Retryable(message) if code == "busy" else Permanent(message, code=code)
 

@@ -10,7 +10,7 @@ from metering.resources import NO_RESOURCES, Resources
 from metering.sla import NO_PROMISE, Promise
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
-from metering.units import NANOS_PER_SECOND, ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
+from metering.units import NANOS_PER_SECOND, U128_MAX, ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import NO_COVERAGE, Coverage, SignedVoucher
 from scheduler.job import Blob, Job, OutputFile
 from scheduler.offer import HardwareProfile, SignedOffer
@@ -244,7 +244,14 @@ class ProviderEscrow(msgspec.Struct, frozen=True, tag="provider_escrow"):
     def due(self) -> Amount:
         """What was served and is paid by the last voucher or by one signed ahead."""
         more = sum(line.paid_cost - line.covered_cost for line in self.lines)
-        return Amount(max(self.cumulative, self.closed_cost + sum(line.covered_cost for line in self.lines)) + more)
+        due = max(self.cumulative, self.closed_cost + sum(line.covered_cost for line in self.lines)) + more
+        # A submitter may sign for more than all money there is: what is due then is all that a voucher can say.
+        return Amount(min(due, U128_MAX))
+
+    @property
+    def worth(self) -> Amount:
+        """What the last voucher brings: never more than lies in the escrow."""
+        return min(self.cumulative, max(self.deposited, self.claimed))
 
     @property
     def payable(self) -> SignedVoucher | None:

@@ -7,6 +7,7 @@ from typing import TypeVar
 from metering.codec import decode_strict, encode
 from metering.refusal import Refusal
 from xnode.ports.net import RpcRefused
+from xnode.text.told import MAX_CODE_CHARS, cut_told
 
 T = TypeVar("T")
 
@@ -27,7 +28,8 @@ def refuse(code: str, detail: str) -> RpcRefused:
 def read_refusal(refused: RpcRefused) -> Refusal:
     """Why another node has refused."""
     try:
-        return decode_strict(refused.body, Refusal)
+        said = decode_strict(refused.body, Refusal)
+        return Refusal(cut_told(said.code, MAX_CODE_CHARS), cut_told(said.detail))
     except ValueError:
         return Refusal("malformed_refusal", "the node's refusal cannot be read")
 

@@ -11,9 +11,13 @@ from xnode.errors import Permanent, Retryable
 from xnode.node import changes, effects
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer, RpcRefused
+from xnode.text.told import MAX_CODE_CHARS, cut_told
 
 CALL_NS = 10_000_000_000
 """How long one call to a peer may take: a round trip around the world, a commit and a signature, with room to spare."""
+
+EXIT_CODES = range(256)
+"""A process has no others."""
 
 T = TypeVar("T")
 
@@ -26,8 +30,8 @@ async def call(net: Net, clock: Clock, peer: Peer, method: str, body: bytes) -> 
         refusal = read_answer(refused.body, Refusal)
         if refusal.code == "busy":
             # The peer could not decide in time: that is not an answer, and least of all a refusal.
-            raise Retryable(refusal.detail) from None
-        raise Permanent(refusal.detail, code=refusal.code) from None
+            raise Retryable(cut_told(refusal.detail)) from None
+        raise Permanent(cut_told(refusal.detail), code=cut_told(refusal.code, MAX_CODE_CHARS)) from None
 
 
 def read_answer(body: bytes, kind: type[T]) -> T:
@@ -46,9 +50,9 @@ def make_news(reply_to: str, caller: bytes, report: effects.LeaseReport) -> chan
         Hash32(report.lease_id),
         report.status,
         report.end_reason,
-        report.end_detail,
-        report.exit_code,
+        cut_told(report.end_detail),
+        report.exit_code if report.exit_code in EXIT_CODES else None,
         report.outputs,
-        report.end_code,
+        cut_told(report.end_code, MAX_CODE_CHARS),
         report.left,
     )

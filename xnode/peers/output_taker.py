@@ -14,6 +14,7 @@ import trio
 from metering.units import Hash32
 from scheduler.job import Blob, OutputFile
 from scheduler.outputs import (
+    MAX_COUNT,
     MAX_FIRST,
     MAX_INVENTORY_BYTES,
     FileEntry,
@@ -108,10 +109,11 @@ class OutputTaker:
         wanted = tuple(file.blob for file in found.files() if is_wanted(file.path, only))
         here = make_here(found, blob, only)
         try:
-            return note_fetched(here, await self._fetch_files(peer, lease_id, wanted))
+            here = note_fetched(here, await self._fetch_files(peer, lease_id, wanted))
         except Permanent as error:
             missing = sum(not self.blobs.has(one) for one in wanted)
-            return msgspec.structs.replace(here, missing=missing, fault=str(error))
+            here = msgspec.structs.replace(here, missing=missing, fault=str(error))
+        return note_unlisted(here, left)
 
     async def _fetch_files(self, peer: Peer, lease_id: Hash32, wanted: tuple[Blob, ...]) -> Fetched:
         def note(files: int, size_bytes: int) -> None:
@@ -175,3 +177,14 @@ def note_fetched(here: OutputsHere, fetched: Fetched) -> OutputsHere:
         faults.append(f"{len(fetched.wrong)} came with wrong bytes")
     missing = len(fetched.missing) + len(fetched.wrong)
     return msgspec.structs.replace(here, missing=missing, fault="; ".join(faults))
+
+
+def note_unlisted(here: OutputsHere, left: OutputSummary) -> OutputsHere:
+    """What the provider counts and its list does not give, by our rules, was to come and did not: an honest one's list has
+    it all."""
+    unlisted = min(left.entries, MAX_COUNT) - here.entries if left.inventory is not None else 0
+    if unlisted <= 0:
+        return here
+    said = f"the provider's list gives {here.entries} of the {left.entries} outputs that it counts"
+    fault = "; ".join(filter(None, (here.fault, said)))
+    return msgspec.structs.replace(here, missing=here.missing + unlisted, fault=fault)

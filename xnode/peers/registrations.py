@@ -17,6 +17,9 @@ STAKE_FRESH_NS = 60 * NANOS_PER_SECOND
 LEARN_S = 3.0
 """How long a search waits for the chain to say who owns the nodes whose owner is not known."""
 
+READ_S = 8.0
+"""How long one question to the chain may take somebody who waits for all of an answer: a node that only drips is not known."""
+
 MAX_ASKED = 16
 """Owners asked for at once."""
 
@@ -37,10 +40,14 @@ class Registrations:
         that may change at any moment. "", or why the chain did not say."""
         if anew or self._owners.get(node) is None:
             try:
-                self._owners[node] = await self._chain.provider_of(node)
+                with trio.fail_after(READ_S):
+                    self._owners[node] = await self._chain.provider_of(node)
             except (Retryable, Permanent) as error:
                 self._owners.pop(node, None)
                 return str(error)
+            except trio.TooSlowError:
+                self._owners.pop(node, None)
+                return f"the chain node has not answered for {READ_S:g} s"
         return ""
 
     async def learn_owners(self, nodes: Iterable[Address]) -> None:
@@ -72,8 +79,9 @@ class Registrations:
         if due:
             due = due[:MAX_STAKES_READ]
             try:
-                found = await self._chain.stakes_of(due)
-            except (Retryable, Permanent):
+                with trio.fail_after(READ_S):
+                    found = await self._chain.stakes_of(due)
+            except (Retryable, Permanent, trio.TooSlowError):
                 found = ()
                 for one in due:
                     self._stakes.pop(one, None)

@@ -9,7 +9,7 @@ import pytest
 
 from metering.prepay import STEPS
 from metering.signature import sign_digest
-from metering.units import ZERO, ZERO_HASH, Amount, Hash32
+from metering.units import U128_MAX, ZERO, ZERO_HASH, Amount, Hash32
 from metering.usage import Counters
 from metering.voucher import SignedVoucher, voucher_digest_of
 from tests.make.records import (
@@ -154,6 +154,28 @@ def test_the_least_voucher_that_covers_what_is_due_is_claimed() -> None:
 def test_what_is_signed_ahead_by_another_or_falls_is_worth_nothing() -> None:
     assert node_ahead(make_paid_ahead([10**15], key=7)) == 0
     assert node_ahead(make_paid_ahead([2 * 10**15, 10**15])) == 1
+
+
+@pytest.mark.parametrize("most", [U128_MAX, U128_MAX - 1, 1 << 127])
+def test_vouchers_over_more_than_all_money_end_nothing(most: int) -> None:
+    """A submitter may sign any number; a provider's sums with it stay numbers, also when they were stored."""
+    node = make_provider(make_running_lease(), make_provider_escrow())
+    node.tell(changes.UsageRead(LEASE_ID, Counters(5 * SECOND, SECOND)), after_s=5)
+    paid = make_paid(node.get(make_running_lease()).issued[0].receipt)
+    signed = [
+        SignedVoucher(one, sign_digest(make_key(0), voucher_digest_of(SEPARATOR, one)))
+        for one in (
+            msgspec.structs.replace(paid.signed.voucher, cumulative=Amount(number)) for number in (most - 1, most)
+        )
+    ]
+    node.tell(msgspec.structs.replace(paid, signed=signed[0], ahead=(signed[1],)))
+    for running_s in range(15, 100, 10):
+        read_usage(node, running_s, 10)
+        node.wake(node.get(make_running_lease()))
+    escrow = node.get(make_provider_escrow())
+    assert node_ahead(node) == 1 and most - 1 <= escrow.due <= U128_MAX and escrow.payable in signed
+    assert escrow.worth == escrow.deposited, "no voucher brings more than there is"
+    assert node.get(make_running_lease()).status in ("running", "stopping")
 
 
 def node_ahead(node: Node) -> int:

@@ -20,6 +20,7 @@ from metering.refusal import Refusal
 from metering.units import Hash32
 from scheduler.job import Blob, OutputFile
 from scheduler.outputs import (
+    MAX_COUNT,
     MAX_INVENTORY_BYTES,
     FileEntry,
     Inventory,
@@ -190,8 +191,18 @@ async def test_a_list_that_breaks_the_rules_is_taken_as_far_as_it_keeps_them(
 ) -> None:
     left = list_outputs(provider, b"../key", b"good")
     here = await OutputTaker(store, provider).take(PEER, LEASE_ID, left, LIMIT, ())
-    assert here.is_whole and (here.entries, here.left_out) == (1, 2)
+    assert (here.entries, here.left_out, here.missing, here.is_whole) == (1, 2, 1, False)
+    assert here.fault == "the provider's list gives 1 of the 2 outputs that it counts"
     assert b"../key" in {one.path for one in here.first} and blob_of(b"content of ../key") not in provider.asked
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 5_000])
+async def test_a_list_without_what_the_provider_counts_is_not_whole(
+    provider: Provider, store: BlobStore, data: bytes
+) -> None:
+    left = replace(list_outputs(provider, b"a", b"b"), inventory=provider.put(data), entries=2**64 - 1)
+    here = await OutputTaker(store, provider).take(PEER, LEASE_ID, left, LIMIT, ())
+    assert (here.entries, here.missing, here.is_whole) == (0, MAX_COUNT, False) and "that it counts" in here.fault
 
 
 async def test_a_provider_away_is_asked_again_and_one_that_refuses_is_counted(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
-from metering.units import NANOS_PER_SECOND
+import trio
+import trio.testing
+
+from metering.units import NANOS_PER_SECOND, Address, Amount
 from tests.make.scene import STAKE, FixedClock, Registry
 from tests.make.values import NOW_NS, address_of
 from xnode.peers.registrations import STAKE_FRESH_NS, Registrations
@@ -41,6 +45,24 @@ async def test_a_stake_that_the_chain_does_not_tell_is_absent_even_when_it_was_k
     clock.at_ns += STAKE_FRESH_NS + NANOS_PER_SECOND
     chain.is_away = True
     assert await registrations.read_stakes([OWNER]) == {}
+
+
+class Dripping(Registry):
+    """A chain node that takes a question, and never comes to the end of its answer."""
+
+    async def provider_of(self, _node: Address) -> Address | None:
+        await trio.sleep_forever()
+
+    async def stakes_of(self, _providers: Sequence[Address]) -> tuple[Amount, ...]:
+        await trio.sleep_forever()
+        return ()
+
+
+async def test_a_chain_node_that_drips_is_not_waited_for(autojump_clock: trio.testing.MockClock) -> None:
+    registrations = Registrations(Dripping({}), FixedClock(NOW_NS))  # type: ignore[arg-type]
+    with trio.fail_after(20):
+        assert await registrations.learn_owner(NODE, anew=True) == "the chain node has not answered for 8 s"
+        assert await registrations.read_stakes([OWNER]) == {} and not registrations.knows_owner(NODE)
 
 
 async def test_an_owner_is_remembered_and_the_lack_of_one_is_not() -> None:

@@ -27,6 +27,9 @@ from xnode.text.hex import parse_hex, to_hex
 Topic = bytes | Sequence[bytes] | None
 """One value, any of several, or any at all."""
 
+MAX_NONCE = 1 << 32
+"""More transactions than any account has sent."""
+
 FEE_BLOCKS = 5
 """Blocks whose median tips say what is usual."""
 
@@ -55,7 +58,14 @@ def ask_balance(address: Address) -> Question[int]:
 
 def ask_nonce(address: Address, block: str | int = "latest") -> Question[int]:
     """How many transactions of the address are mined by then; with "pending", or are known to the node."""
-    return _ask_number("eth_getTransactionCount", to_hex(address), _spell(block))
+    return Question("eth_getTransactionCount", (to_hex(address), _spell(block)), Quantity, _nonce_of)
+
+
+def _nonce_of(text: str) -> int:
+    found = number_of(text)
+    if found > MAX_NONCE:
+        raise ValueError(f"{found} transactions of one account")
+    return found
 
 
 def ask_gas_price() -> Question[int]:

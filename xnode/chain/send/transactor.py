@@ -17,6 +17,7 @@ from xnode.chain.node.answers import Receipt
 from xnode.chain.node.fees import GWEI, Fees, raise_fees, read_fees
 from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, JsonRpc, NodeBehind, NodeRefused
 from xnode.chain.node.questions import ask_balance, ask_gas, ask_head, ask_nonce, ask_receipt, send_raw
+from xnode.chain.send.nonces import MAX_POOLED, choose_nonce, list_fillers, list_moves
 from xnode.chain.send.tx_journal import Attempt, TxCall, TxJournal, TxRecord
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
@@ -40,6 +41,9 @@ MAX_GAS = (1 << 24) - 1
 
 LOST_LOOKS = 3
 """How often a nonce must be seen used, deep in the chain and not by us, before its intent gets another nonce."""
+
+FILLER_GAS = 21_000
+"""Of a transaction that does nothing."""
 
 HAND_AGAIN_S = 3.0
 """After a transaction that the node did not take: its pool was full, or it has not seen the ones before."""
@@ -84,11 +88,12 @@ class _Watched:
 
 
 class _Plan(NamedTuple):
-    """What a transaction will offer and take, and how many of the key's the node knew when it was planned."""
+    """What a transaction will offer and take, and how many of the key's were mined and known when it was planned."""
 
     fees: Fees
     gas: int
-    used_nonces: int
+    mined: int
+    pending: int
 
 
 class Transactor:
@@ -101,6 +106,8 @@ class Transactor:
         self._watched: dict[str, _Watched] = {}
         self._resumed, self._planned = trio.Event(), 0
         self._wake, self._room = RepeatedEvent(), RepeatedEvent()
+        self._hole: tuple[int, float] | None = None
+        """The nonce that the chain waits for and nobody has sent, and since when that is seen."""
 
     @property
     def address(self) -> Address:
@@ -192,7 +199,7 @@ class Transactor:
         return record.sent or self._watched.get(intent) or self._watch(record, pushed_at=-inf)
 
     async def _send_planned(self, intent: str, call: TxCall, plan: _Plan) -> _Watched:
-        nonce = max(plan.used_nonces, await self._journal.next_nonce())
+        nonce = choose_nonce(await self._journal.next_nonce(), plan.mined, plan.pending)
         record = TxRecord(intent, call, plan.gas, (self._sign(call, plan.gas, nonce, plan.fees),))
         reach("tx_before_save")
         # Once on disk it must be watched: not even a cancelled caller may come between.
@@ -212,11 +219,12 @@ class Transactor:
     async def _plan(self, call: TxCall) -> _Plan:
         address = self._signer.address
         fees = await read_fees(self._rpc, self._pace.fee_cap)
-        balance, count = await self._rpc.ask_all([ask_balance(address), ask_nonce(address, "pending")])
+        questions = [ask_balance(address), ask_nonce(address), ask_nonce(address, "pending")]
+        balance, mined, pending = await self._rpc.ask_all(questions)
         self._check_funds(call.value, balance)
         gas = await self._estimate(call)
         self._check_funds(call.value + gas * fees.max_fee, balance)
-        return _Plan(fees, gas, count)
+        return _Plan(fees, gas, mined, pending)
 
     async def read_fuel(self) -> tuple[int, int]:
         """The key's wei, and what one unit of gas costs at most now."""
@@ -362,13 +370,17 @@ class Transactor:
         async with self._lock:
             record = watched.record
             market = await read_fees(self._rpc, self._pace.fee_cap)
-            count = await self._rpc.ask(ask_nonce(self._signer.address, "pending"))
-            nonce = max(count, await self._journal.next_nonce())
+            address = self._signer.address
+            mined, pending = await self._rpc.ask_all([ask_nonce(address), ask_nonce(address, "pending")])
+            nonce = choose_nonce(await self._journal.next_nonce(), mined, pending)
             log.warning("nonce used by another program with our key", intent=record.intent, nonce=record.nonce)
-            attempt = self._sign(record.call, record.gas, nonce, market)
-            watched.lost_looks, watched.pushed_at = 0, trio.current_time()
-            await self._save(watched, attempt)
-            await self._hand_over(watched)
+            await self._move(watched, nonce, market)
+
+    async def _move(self, watched: _Watched, nonce: int, fees: Fees) -> None:
+        record = watched.record
+        watched.lost_looks, watched.pushed_at = 0, trio.current_time()
+        await self._save(watched, self._sign(record.call, record.gas, nonce, fees))
+        await self._hand_over(watched)
 
     async def _save(self, watched: _Watched, attempt: Attempt) -> None:
         attempts = (*watched.record.attempts, attempt)
@@ -380,9 +392,42 @@ class Transactor:
 
         A development chain restored from an older state does this; the same raw transactions cannot be mined twice.
         """
-        nonces = [each.record.nonce for each in self._watched.values()]
-        if count >= (min(nonces) if nonces else await self._journal.next_nonce()):
+        waiting = [each.record.nonce for each in self._watched.values()]
+        if count >= (min(waiting) if waiting else await self._journal.next_nonce()):
+            self._hole = None
             return
-        for record in await self._journal.load_from_nonce(count, MAX_IN_FLIGHT):
+        records = await self._journal.load_from_nonce(count, MAX_POOLED)
+        for record in records[:MAX_IN_FLIGHT]:
             if record.sent is not None:
                 await self._broadcast(record.attempts[-1])
+        await self._close_hole(count, waiting, {record.nonce for record in records})
+
+    async def _close_hole(self, count: int, waiting: list[int], known: set[int]) -> None:
+        """When nobody has sent the transaction that the chain waits for, and ours are behind it: once a chain node gave a
+        wrong count."""
+        if not waiting or count in known:
+            self._hole = None
+            return
+        if self._hole is None or self._hole[0] != count:
+            self._hole = (count, trio.current_time())
+        if trio.current_time() - self._hole[1] < self._pace.stuck_after_s:
+            return
+        async with self._lock:
+            if await self._rpc.ask(ask_nonce(self._signer.address, "pending")) != count:
+                # Another program with our key is about to fill it.
+                return
+            self._hole = None
+            fees = await read_fees(self._rpc, self._pace.fee_cap)
+            log.warning("a transaction of this key is lacking; making up for it", nonce=count, waiting=len(waiting))
+            for nonce in list_fillers(count, waiting, known):
+                await self._send_filler(nonce, fees)
+            moves = dict(list_moves(count, waiting))
+            for watched in sorted(self._watched.values(), key=lambda each: each.record.nonce):
+                if watched.record.nonce in moves:
+                    await self._move(watched, moves[watched.record.nonce], fees)
+
+    async def _send_filler(self, nonce: int, fees: Fees) -> None:
+        call = TxCall(self._signer.address, b"")
+        record = TxRecord(f"filler:{nonce}", call, FILLER_GAS, (self._sign(call, FILLER_GAS, nonce, fees),))
+        await self._journal.save(record)
+        await self._hand_over(self._watch(record, pushed_at=trio.current_time()))

@@ -461,3 +461,35 @@ async def test_an_old_backend_that_has_no_receipt_yet_does_not_make_a_second_tra
             assert not results
             lagging = False
         assert len(results) == 1 and await sender.nonce() == 1
+
+
+@pytest.mark.parametrize("lie", [3, 5_000])
+async def test_a_wrong_count_once_does_not_stop_the_key_for_good(bed: Bed, lie: int) -> None:
+    """A chain node counts transactions of ours that there are not; afterwards it says the truth."""
+    key, to = await bed.new_wallet(), make_wallet().address
+    async with open_sender(bed.rpc._url, bed.folder, key) as sender:
+        whole, lying = sender.rpc._exchange_once, True
+
+        async def overcount(questions: Sequence[Question[Any]]) -> list[Any]:
+            found = await whole(questions)
+            if not lying:
+                return found
+            return [
+                one + lie if asked.method == "eth_getTransactionCount" and one == 0 else one
+                for asked, one in zip(questions, found, strict=True)
+            ]
+
+        sender.rpc._exchange_once = overcount  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+            results: list[Sent] = []
+            for number in range(2):
+                nursery.start_soon(collect, results, sender.send(f"pay {number}", pay(to)))
+
+            async def are_saved() -> bool:
+                return len(await sender.journal.load_pending()) == 2
+
+            await wait_until(are_saved)
+            lying = False
+        assert [one.ok for one in results] == [True, True]
+        assert await sender.balance(to) == 2, "each once"
+        assert (await sender.send("pay more", pay(to))).ok
