@@ -362,6 +362,20 @@ async def lease_to_others(engine: Engine) -> None:
     await Journal(engine).commit(batch)
 
 
+async def test_a_change_that_hits_a_bug_costs_only_itself(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(state: State, entry: changes.Entry) -> Turn:
+        if entry.change == prices(13):
+            raise ValueError("13")
+        return step(state, entry)
+
+    monkeypatch.setattr("xnode.loop.step", stumble)
+    async with run_loop(engine, never, start=make_started(1, provider=make_provider_settings(1))) as loop:
+        await loop.tell(prices(13))
+        await loop.tell(prices(14))
+        await wait_until(loop, is_price(14))
+    assert [type(entry.change).__name__ for entry in read_entries(engine)] == ["NodeStarted", "PricesSet"]
+
+
 async def test_no_alarm_is_judged_before_the_start_is_durable(engine: Engine) -> None:
     settings = make_provider_settings(1, offer_ttl_ns=NANOS_PER_SECOND)
     async with run_loop(engine, Recorder(), start=make_started(1, provider=settings)) as loop:
