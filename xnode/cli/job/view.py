@@ -234,7 +234,7 @@ def _make_job_cells(row: JobRow, one_asset: bool) -> tuple[object, ...]:
         "" if one_asset else row.asset,
         brief_age(row.created_at_ns),
         row.exit_code or "",
-        "" if row.reason == "completed" else _cut(brief_text(row.reason)),
+        "" if row.state == "done" else _cut(brief_text(row.reason)),
     )
 
 
