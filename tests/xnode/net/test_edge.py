@@ -106,6 +106,18 @@ async def test_a_node_that_starts_again_is_where_it_was(tmp_path: Path) -> None:
         assert last.multiaddrs()
 
 
+async def test_a_port_that_is_taken_in_between_is_given_up() -> None:
+    async with (
+        open_net(make_settings(listen=LOOPBACK), time.time_ns) as other,
+        trio.open_nursery() as nursery,
+    ):
+        net = Net(make_settings(listen=LOOPBACK), time.time_ns)
+        net.listen_on(other.multiaddrs())
+        assert await nursery.start(net.supervise) is None
+        assert net.multiaddrs() and net.multiaddrs() != other.multiaddrs()
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_stream_finds_a_node_that_has_moved(shared_remote: Remote, remotes: StartRemote) -> None:
     moved = remotes(bootstrap=[shared_remote.bootstrap], publish="here")
     stale = Peer(moved.peer.address, ("/ip4/127.0.0.1/tcp/1",))
