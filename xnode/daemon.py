@@ -193,6 +193,7 @@ class _Daemon:
                 announce=config.node.announce,
                 relay=config.node.relay,
                 dht=config.node.dht,
+                ports=config.node.data_dir / "ports.json",
             )
             net = await stack.enter_async_context(open_net(net_settings, ground.clock.now_ns))
             await self._live(ground, engine, profile, chain, net)

@@ -5,6 +5,7 @@ Nothing is written through a link, nothing of the user's is replaced unasked, an
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
@@ -149,10 +150,9 @@ class _Writer:
 
     def _copy(self, entry: FileEntry, folder: int) -> bytes:
         """The new name under which the file lies whole in the folder. Raises OSError."""
-        fresh = _fresh_name()
         source = os.open(self.path_of(entry.blob.sha256), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            target = os.open(fresh, _NEW, 0o755 if entry.executable else 0o644, dir_fd=folder)
+            fresh, target = _open_fresh(entry, folder)
             try:
                 if _copy_bytes(source, target) != entry.blob.sha256:
                     raise OSError(0, "the copy in the blob store is damaged; the disk may be failing")
@@ -194,6 +194,32 @@ def _put(fresh: bytes, name: bytes, folder: int) -> None:
 
 def _fresh_name() -> bytes:
     return f".xnode-{secrets.token_hex(8)}".encode()
+
+
+def _open_fresh(entry: FileEntry, folder: int) -> tuple[bytes, int]:
+    """A new file for the entry, locked, under a name that tells another delivery of the same what was left by a killed one."""
+    mode = 0o755 if entry.executable else 0o644
+    fresh = b".xnode-" + hashlib.sha256(entry.path + b"/" + entry.blob.sha256).hexdigest()[:16].encode()
+    _remove_left(fresh, folder)
+    try:
+        target = os.open(fresh, _NEW, mode, dir_fd=folder)
+    except FileExistsError:  # another delivery writes the same right now
+        fresh = _fresh_name()
+        target = os.open(fresh, _NEW, mode, dir_fd=folder)
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(target, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return fresh, target
+
+
+def _remove_left(fresh: bytes, folder: int) -> None:
+    """Remove what a delivery left that was killed; not while its writer lives."""
+    with suppress(OSError):
+        left = os.open(fresh, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(fresh, dir_fd=folder)
+        finally:
+            os.close(left)
 
 
 def _is_same(entry: Entry, name: bytes, folder: int) -> bool:

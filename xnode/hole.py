@@ -76,6 +76,22 @@ def find_hole(log: Path, fd: int) -> Hole | None:
     return Hole(start, max(start, find_line(fd, size - TAIL_BYTES)))
 
 
+def find_punched(fd: int, offset: int, raw: bytes) -> Hole | None:
+    """The hole among the bytes `raw` that were read at `offset`, the beginning of a line, as the file system knows it."""
+    if b"\0" not in raw:
+        return None
+    start = os.lseek(fd, offset, os.SEEK_HOLE)
+    if start >= offset + len(raw):
+        return None
+    try:
+        end = os.lseek(fd, start, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        end = os.fstat(fd).st_size
+    return Hole(offset + raw[: start - offset].rfind(b"\n") + 1, find_line(fd, end))
+
+
 def trim(log: Path) -> None:
     """Give back the middle of a log that has grown too long. Blocks; whoever writes to it only appends."""
     try:

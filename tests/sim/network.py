@@ -163,4 +163,4 @@ class Outputs:
         return note_fetched(here, Fetched(missing=tuple(file.blob for file in found.files() if file.blob in lost)))
 
     async def deliver(self, here: OutputsHere, _only: tuple[str, ...], into: str, _other: str) -> OutputsHere:
-        return replace(here, folder=into)
+        return replace(here, folder=into, placed=here.entries - here.missing)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trio
 
 from metering.units import Hash32
 from scheduler.job import Blob
 from scheduler.outputs import Entry, FileEntry, FolderEntry, LinkEntry
+from tests.make.waiting import wait_until
 from xnode.delivery import deliver, deliver_beside
 from xnode.errors import ExitCode, Permanent, UserError
 
@@ -111,3 +114,29 @@ def test_a_folder_that_cannot_be_had_is_named(file_of: Make, path_of: PathOf, tm
     (tmp_path / "file").write_text("a file")
     with pytest.raises(Permanent, match="cannot be written"):
         deliver([file_of(b"a", b"a")], path_of, tmp_path / "file" / "results", replace=False)
+
+
+def test_what_a_killed_delivery_left_goes_with_the_next_and_not_while_it_lives(
+    file_of: Make, path_of: PathOf, into: Path
+) -> None:
+    entry = file_of(b"big", b"data")
+    blob = path_of(entry.blob.sha256)
+    os.truncate(blob, 1 << 40)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            deliver([entry], path_of, into, replace=False)
+        finally:
+            os._exit(0)
+    try:
+        trio.run(wait_until, lambda: into.exists() and any(into.iterdir()))
+        (blob.with_suffix(".new")).write_bytes(b"data")
+        blob.with_suffix(".new").replace(blob)
+        assert deliver([entry], path_of, into, replace=False) == ()
+        assert len(list(into.iterdir())) == 2
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    (into / "big").unlink()
+    assert deliver([entry], path_of, into, replace=False) == ()
+    assert [path.name for path in into.iterdir()] == ["big"] and (into / "big").read_bytes() == b"data"

@@ -51,7 +51,8 @@ class NodeConfig(_Section):
         default=Path("node.password"), description="file with the node key's password, readable by its owner only"
     )
     listen: Multiaddrs = Field(
-        default=("/ip4/0.0.0.0/tcp/0",), description="where this node listens for peers; port 0 takes any free one"
+        default=("/ip4/0.0.0.0/tcp/0",),
+        description="where this node listens for peers; port 0 takes any free one, and that again when it starts anew",
     )
     announce: Multiaddrs = Field(
         default=(), description="where peers reach this node from outside, when that differs from listen"

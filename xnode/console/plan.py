@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metering.units import ZERO, Address, Amount
+from metering.units import NANOS_PER_SECOND, ZERO, Address, Amount
 from scheduler.book import Shortfall
 from scheduler.feasible import CHECKS, cost_limit_of, find_prices_above_bid
 from scheduler.job import Job
@@ -17,10 +17,13 @@ from xnode.console.present import brief_hex
 from xnode.control import views
 from xnode.errors import Permanent, Retryable
 from xnode.node import changes
+from xnode.node.records import SubmitterSettings
 from xnode.runtime.oci_layout import FoundImage
 from xnode.text.hex import to_hex
 
 _MEANINGS = {check.code: check.meaning for check in CHECKS}
+
+HOUR_NS = 3600 * NANOS_PER_SECOND
 
 
 @control_method("job.plan")
@@ -47,8 +50,11 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
         funds=None if funds is None else console.presenter.money(funds, job.asset),
         budget=console.presenter.money(job.budget, job.asset),
         outputs=describe_rules(job, *params.find_target()),
-        warnings=_make_warnings(
-            funds, cap, payer, [cost_limit_of(job, one.offer.offer.body.tariff) for one in found.ranked]
+        warnings=(
+            *_warn_of_prepay(job, settings),
+            *_make_warnings(
+                funds, cap, payer, [cost_limit_of(job, one.offer.offer.body.tariff) for one in found.ranked]
+            ),
         ),
     )
 
@@ -87,6 +93,13 @@ async def _read_funds(console: Console, payer: Address | None, job: Job) -> tupl
         return free, await console.chain.opener_cap(payer, console.loop.state.settings.node, job.asset)
     except (Retryable, Permanent):
         return None, ZERO
+
+
+def _warn_of_prepay(job: Job, settings: SubmitterSettings | None) -> tuple[str, ...]:
+    if settings is None or job.prepay_ns <= settings.max_prepay_ns:
+        return ()
+    asked, most = (f"{each / HOUR_NS:g} h" for each in (job.prepay_ns, settings.max_prepay_ns))
+    return (f"prepay of {asked} is more than the {most} of submitter.max_prepay: it will be refused",)
 
 
 def _make_warnings(

@@ -222,6 +222,7 @@ def _here_of(job: SubmitterJob) -> dict[str, Any]:
         "left_out_count": here.left_out,
         "missing": here.missing,
         "folder": here.folder,
+        "placed": here.placed,
         "fault": here.fault,
     }
 

@@ -173,8 +173,8 @@ class JobDetail(msgspec.Struct, frozen=True):
     """job.show, job.wait, job.stop. vouchered: what we have signed for; settled: what was paid of it on chain; refund: what
     the provider owes back by its promise, for `xnode pay refund`. entries, size_bytes: what the workload left, all of it;
     outputs: the first hundred of them; left_out_count: what was not taken, left_out: those of it that are known by name;
-    missing: files that did not come, fault: why; folder: where they were put; log_lost: bytes of the log's middle that
-    were not kept."""
+    missing: files that did not come, fault: why; folder: where they were put, placed: how many of them, None
+    where that is not known; log_lost: bytes of the log's middle that were not kept."""
 
     job: JobRow
     image: str
@@ -200,6 +200,7 @@ class JobDetail(msgspec.Struct, frozen=True):
     fault: str = ""
     folder: str = ""
     log_lost: int = 0
+    placed: int | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True):

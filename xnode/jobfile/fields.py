@@ -64,6 +64,15 @@ def make_object_schema(keys: dict[str, Key]) -> dict[str, Any]:
     return schema | ({"required": required} if required else {})
 
 
+def _find_above(name: str, keys: dict[str, Key]) -> str:
+    """Where a key belongs that was written one step too high, or ""."""
+    for above, key in keys.items():
+        forms = [key.form.schema, *key.form.schema.get("anyOf", [])]
+        if any(name in form.get("properties", {}) for form in forms):
+            return f"write it below {above}"
+    return ""
+
+
 def read_keys(reading: Reading, node: Node, path: str, keys: dict[str, Key]) -> dict[str, Any]:
     """The values of a map by key, None for those with a problem."""
     entries = read_entries(reading, node, path)
@@ -74,7 +83,7 @@ def read_keys(reading: Reading, node: Node, path: str, keys: dict[str, Key]) -> 
         here = join_path(path, key.text)
         known = keys.get(key.text)
         if known is None:
-            reading.note(key.line, here, "unknown key", suggest(key.text, list(keys)))
+            reading.note(key.line, here, "unknown key", _find_above(key.text, keys) or suggest(key.text, list(keys)))
         else:
             reading.lines[here] = value.line
             values[key.text] = known.form.read(reading, value, here)
@@ -89,7 +98,7 @@ def read_keys(reading: Reading, node: Node, path: str, keys: dict[str, Key]) -> 
 def read_entries(reading: Reading, node: Node, path: str) -> list[tuple[Scalar, Node]] | None:
     """The entries of a map, each key once."""
     if not isinstance(node, Mapping):
-        reading.note(node.line, path, "not a map of keys and values")
+        reading.note(node.line, path, "not a map of keys and values", "write each as NAME: VALUE, on lines below it")
         return None
     first: dict[str, int] = {}
     entries = []
@@ -105,7 +114,7 @@ def read_entries(reading: Reading, node: Node, path: str) -> list[tuple[Scalar, 
 def read_text(reading: Reading, node: Node, path: str) -> str | None:
     """The value as it is written."""
     if not isinstance(node, Scalar):
-        reading.note(node.line, path, "a list or a map where one value belongs")
+        reading.note(node.line, path, "a list or a map where one value belongs", "put text in quotes")
     elif node.is_null:
         reading.note(node.line, path, "no value", "give one or remove the line")
     elif "\0" in node.text or any("\ud800" <= char <= "\udfff" for char in node.text):
@@ -131,12 +140,12 @@ def make_reader(convert: Callable[[str], Any]) -> Reader:
     return read
 
 
-def make_word_reader(pattern: str, meaning: str) -> Reader:
-    """A reader of one value that must match."""
+def make_word_reader(pattern: str, meaning: str, find_hint: Callable[[str], str] = lambda _: "") -> Reader:
+    """A reader of one value that must match. find_hint: what may have been meant by another one."""
 
     def convert(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise InvalidValue(f"{text[:40]!a} is not {meaning}")
+            raise InvalidValue(f"{text[:40]!a} is not {meaning}", find_hint(text))
         return text
 
     return make_reader(convert)

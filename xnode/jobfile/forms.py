@@ -59,11 +59,20 @@ GPU_MODEL = Form(
     {"type": "string", "pattern": MODEL_PATTERN},
     "text",
 )
+
+
+def _suggest_signal(text: str) -> str:
+    name = f"SIG{text.upper().removeprefix('SIG')}"
+    if name == "SIGKILL":
+        return "for a kill at once write grace: 0s"
+    return f"did you mean {name}?" if name in STOP_SIGNALS else ""
+
+
 VCPUS = Form(make_reader(read_milli), {"anyOf": [{"type": "number", "minimum": 0}, _NUMBER_TEXT]}, "number")
 SIZE = Form(make_reader(read_size), _SIZE, "size")
 ROOM = Form(make_reader(read_room), {"anyOf": [_SIZE, {"const": HALF}]}, f"size, or {HALF}")
 SIGNAL = Form(
-    make_word_reader(SIGNAL_PATTERN, f"one of {', '.join(filter(None, STOP_SIGNALS))}"),
+    make_word_reader(SIGNAL_PATTERN, f"one of {', '.join(filter(None, STOP_SIGNALS))}", _suggest_signal),
     {"type": "string", "pattern": SIGNAL_PATTERN},
     "signal",
 )

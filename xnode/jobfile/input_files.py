@@ -29,7 +29,8 @@ class Inputs:
     def note(self, entry: InputSource, text: str) -> None:
         """One more problem with what an entry names."""
         if len(self.problems) < MAX_LINES:
-            self.problems.append(f"inputs.{entry.path}: {text}")
+            where = "inputs" if entry.path == PACK_PATH else f"inputs.{entry.path}"
+            self.problems.append(f"{where}: {text}")
         else:
             self.more += 1
 
@@ -65,12 +66,12 @@ def _add_entry(found: Inputs, entry: InputSource, folder: Path) -> None:
         _add(found, entry, source, entry.path)
         return None
     if not has_wildcard(entry.source):
-        return found.note(entry, f"file {entry.source} was not found")
+        return found.note(entry, f"file {entry.source} was not found; a path is relative to the job file")
     pattern = str(Path(entry.source).expanduser())
     fixed = folder / _fixed_part(Path(pattern))
     matches = sorted(glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 (Path.glob takes no "..")
     if not matches:
-        return found.note(entry, f"{entry.source} finds no file")
+        return found.note(entry, f"{entry.source} finds no file; a path is relative to the job file")
     for match in matches:
         # What ** finds includes the folders around what it finds: those are taken by their files.
         if "**" not in pattern or not (folder / match).is_dir():

@@ -53,6 +53,10 @@ GRACE_PATTERN = r"^(?=.)(?:[0-9]{1,9}m)?(?:[0-9]{1,9}s)?$"
 MODEL_PATTERN = r"^[\x20-\x7e]{0,64}$"
 
 
+KEPT_FROM = ("podman", "docker")
+"""What `xnode image import` takes images from, and a job file does not."""
+
+
 def read_name(text: str) -> str:
     """A job's name."""
     if not 0 < len(text) <= MAX_NAME_CHARS or not text.isprintable():
@@ -73,6 +77,11 @@ def read_image(text: str) -> ImageSource:
         return ImageSource("registry", digest=text.rpartition("@")[2], reference=text)
     if re.fullmatch(IMAGE_NAME_PATTERN, text):
         return ImageSource("name", name=text)
+    if form in KEPT_FROM:
+        raise InvalidValue(
+            f"{text[:40]!a} is where an image comes from",
+            f"keep it with `xnode image import {text[:60]}`, then name it {rest[:60]}",
+        )
     if form not in PATH_FORMS and "sha256:" not in text:
         raise InvalidValue(
             f"{text[:40]!a} is not pinned by a digest",
@@ -133,7 +142,8 @@ def read_grace_ns(text: str) -> int:
     """Nanoseconds from the signal to the kill; none is a grace too."""
     grace_ns = 0 if re.fullmatch("0+s", text) else read_duration_ns(text)
     if grace_ns > MAX_GRACE_NS:
-        raise InvalidValue(f"{text[:40]!a} is longer than {MAX_GRACE_NS // NANOS_PER_SECOND}s")
+        most_s = MAX_GRACE_NS // NANOS_PER_SECOND
+        raise InvalidValue(f"{text[:40]!a} is longer than {most_s}s", f"write at most {most_s}s")
     return grace_ns
 
 
@@ -144,4 +154,6 @@ def read_network(text: str) -> int:
     try:
         return read_size(text)
     except InvalidValue:
-        raise InvalidValue(f'{text[:40]!a} is not true, false or a size such as "10GB"') from None
+        raise InvalidValue(
+            f"{text[:40]!a} is neither true nor false nor a size", 'write a number and a unit, such as "10GB"'
+        ) from None

@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from xnode.net.directory import serve_directory
 from xnode.net.discovery import Discovery, Phonebook
 from xnode.net.host import Host, open_host
 from xnode.net.identity import node_address_of, peer_id_text_of, read_peer_id
+from xnode.net.last_ports import note_ports, take_last_ports
 from xnode.net.multiaddr import expand_unspecified, merge_multiaddrs, parse_multiaddr
 from xnode.net.relay import open_relay
 from xnode.net.rpc import KEEP_S, OPEN_S, Rpc
@@ -46,7 +48,8 @@ class NetSettings:
     """secret: the node's 32-byte key; listen: multiaddrs (empty: behind NAT, others answer over our own connections);
     announce: where others dial us, when that is elsewhere (a forwarded port); bootstrap: multiaddrs with /p2p;
     separator: of the domain that node records are signed in; dht: False asks the
-    bootstrap peers alone; relay: carry others' connections to nodes that cannot be dialed."""
+    bootstrap peers alone; relay: carry others' connections to nodes that cannot be dialed; ports: the file that
+    remembers what port 0 became, for the next start."""
 
     secret: bytes
     listen: tuple[str, ...]
@@ -55,6 +58,7 @@ class NetSettings:
     announce: tuple[str, ...] = ()
     dht: bool = True
     relay: bool = False
+    ports: Path | None = None
 
     def __repr__(self) -> str:
         return f"NetSettings(listen={self.listen}, bootstrap={self.bootstrap}, dht={self.dht})"
@@ -106,6 +110,10 @@ class Net:
         self._started = RepeatedEvent()
         self._restart_asked = RepeatedEvent()
 
+    def listen_on(self, multiaddrs: tuple[str, ...]) -> None:
+        """Try these first when it starts, before those of the settings."""
+        self._listen = multiaddrs
+
     def serve(self, method: str, handler: RpcHandler) -> None:
         """Answer calls of a method, from now on and across restarts."""
         self._methods.serve(method, handler)
@@ -138,9 +146,15 @@ class Net:
     @asynccontextmanager
     async def stream(self, peer: Peer, method: str, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
         """One request, many items; raises as call() does."""
-        session = await self._wait_session(trio.current_time() + OPEN_S)
-        with session.running(trio.current_time() + OPEN_S):
+        deadline = trio.current_time() + OPEN_S
+        session = await self._wait_session(deadline)
+        with session.running(deadline):
             where = await self._locate(session, peer)
+            try:
+                await session.host.connect(where, deadline)
+            except Retryable:
+                await self._look_up_anew(session, peer)
+                where = await self._locate(session, peer)
         with session.running():
             async with session.rpc.stream(where, method, body) as items:
                 yield items
@@ -230,6 +244,9 @@ class Net:
                 Exception
             ) as error:  # a supervisor's edge: libp2p may fall in any way, and jobs and money must not notice
                 if first and not self._has_started:
+                    if self._listen != self._settings.listen:
+                        self._listen = self._settings.listen  # somebody took the port of last time just now
+                        continue
                     task_status.started(real_error_of(error))
                     return
                 log.warning("net fell; starting it again", error=repr(real_error_of(error))[:300])
@@ -257,6 +274,7 @@ class Net:
             session = _Session(host, rpc, discovery)
             # Port 0 was a wish for any port; after a restart others must find us where we were.
             self._listen = host.multiaddrs()
+            await self._note_ports()
             host.set_handler(PROTOCOL_ID, self._server.answer_stream)
             try:
                 self._session = session
@@ -274,6 +292,14 @@ class Net:
                 self._session = None
                 session.end()
 
+    async def _note_ports(self) -> None:
+        if self._settings.ports is None:
+            return
+        try:
+            await trio.to_thread.run_sync(note_ports, self._settings.ports, self._settings.listen, self._listen)
+        except OSError as error:
+            log.info("the ports are not noted for the next start", why=str(error))
+
     async def _keep_tidy(self, session: _Session) -> None:
         while True:
             self.counters.connections = session.host.count_connections()
@@ -288,6 +314,8 @@ async def open_net(settings: NetSettings, now_ns: Callable[[], int]) -> AsyncIte
     Raises Permanent when it cannot listen; what the body raises comes out in an ExceptionGroup, as from any nursery.
     """
     net = Net(settings, now_ns)
+    if settings.ports is not None:
+        net.listen_on(await trio.to_thread.run_sync(take_last_ports, settings.ports, settings.listen))
     async with trio.open_nursery() as nursery:
         fault: Exception | None = await nursery.start(net.supervise)
         if fault is None:

@@ -303,7 +303,7 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
 class OutputsHere(msgspec.Struct, frozen=True, array_like=True):
     """What of a workload's outputs has come here. inventory: as far as it keeps the rules, None when there is none; missing:
     files that were to come and did not; lacking: left out although the job names them as wanted; folder: where they were
-    put; fault: why not all is here."""
+    put; fault: why not all is here; placed: how many were put there, None where an older version did."""
 
     inventory: Blob | None = None
     entries: int = 0
@@ -314,6 +314,7 @@ class OutputsHere(msgspec.Struct, frozen=True, array_like=True):
     lacking: int = 0
     folder: str = ""
     fault: str = ""
+    placed: int | None = None
 
     @property
     def is_whole(self) -> bool:

@@ -129,20 +129,24 @@ class OutputTaker:
         if here.inventory is None:
             return here
         try:
-            folder, faults = await trio.to_thread.run_sync(self._deliver, here.inventory, only, Path(into), other)
+            folder, placed, faults = await trio.to_thread.run_sync(
+                self._deliver, here.inventory, only, Path(into), other
+            )
         except Permanent as error:
             return msgspec.structs.replace(here, fault="; ".join(filter(None, (here.fault, str(error)))))
         except OSError as error:
             raise Retryable(f"{into} cannot be written: {error.strerror}") from error
         fault = f"{faults[0].reason}" if faults and not here.fault else here.fault
-        return msgspec.structs.replace(here, folder=str(folder), missing=max(here.missing, len(faults)), fault=fault)
+        missing = max(here.missing, len(faults))
+        return msgspec.structs.replace(here, folder=str(folder), missing=missing, fault=fault, placed=placed)
 
     def _deliver(
         self, inventory: Blob, only: tuple[str, ...], into: Path, other: str
-    ) -> tuple[Path, tuple[LeftOut, ...]]:
+    ) -> tuple[Path, int, tuple[LeftOut, ...]]:
         found = self.read(inventory)
         entries = [one for one in found.entries if is_wanted(one.path, only) and self._is_here(one)]
-        return deliver_beside(entries, self.blobs.path, into, f"{into.name}-{other}")
+        folder, faults = deliver_beside(entries, self.blobs.path, into, f"{into.name}-{other}")
+        return folder, len(entries) - len(faults), faults
 
     def _is_here(self, entry: object) -> bool:
         return not isinstance(entry, FileEntry) or self.blobs.has(entry.blob)

@@ -94,7 +94,10 @@ def read_archive(
         kept |= {blob.sha256: blob for blob, _ in made}
         candidates = tuple(dict.fromkeys(candidate for _, candidate in made))
     else:
-        raise Permanent(f"{where} is no image: it has neither index.json nor manifest.json")
+        raise Permanent(
+            f"{where} is no image: it has neither index.json nor manifest.json",
+            hint="a root file system becomes one by `podman import FILE NAME`, then `xnode image import podman:NAME`",
+        )
     chosen = choose(candidates, platform, name, where)
     found = describe_image(chosen, candidates, read)
     for blob in found.image.blobs:

@@ -245,6 +245,7 @@ def test_a_copy_of_a_part_says_what_is_missing_and_is_no_success(xnode: Run, hom
     assert done.returncode == ExitCode.PARTIAL and "1 output could not be fetched: the provider has 1" in done.stderr
     assert "1 left out" in done.stderr and (home.folder / "out/sub/result.txt").read_bytes() == b"result\n"
     assert xnode("job", "cp", half, "chosen", "--only", "sub/*").returncode == 0
+    _check(xnode("job", "cp", half, "chosen", "--only", "*.csv"), ExitCode.NOT_FOUND, "no output matches *.csv")
     assert xnode("job", "wait", half).returncode == ExitCode.PARTIAL
     assert xnode("job", "wait", half, "-o", "json").returncode == ExitCode.PARTIAL
 

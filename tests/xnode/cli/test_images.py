@@ -104,6 +104,8 @@ def test_an_image_of_podmans_own_store_is_kept(xnode: Run, podman_store: dict[st
         ("./some/My Image.tar.gz", "my-image"),
         ("image.tar", "image"),
         ("oci:./layout", "layout"),
+        ("oci-archive:a.tar", "a"),
+        ("docker-archive:/x/b.tar:latest", "b"),
         ("...", ""),
     ],
 )

@@ -192,7 +192,7 @@ inputs: {../x: ./x}
         (BASIC + "stop: {grace: 3m}", "job.yaml:4: stop.grace: '3m' is longer than 120s"),
         (BASIC + "stop: {signal: SIGKILL}", "job.yaml:4: stop.signal: 'SIGKILL' is not one of SIGTERM, SIGINT"),
         (BASIC + "args: []", "job.yaml:4: args: empty | hint: "),
-        (BASIC + "network: maybe", "job.yaml:4: network: 'maybe' is not true, false or a size"),
+        (BASIC + "network: maybe", "job.yaml:4: network: 'maybe' is neither true nor false nor a size"),
         (BASIC + "min_stake: 5 USDC", "job.yaml:4: min_stake: in USDC, but stake is always in OPENX"),
         (BASIC + "bid: {gpu_hour: 1 USDC}", "job.yaml:4: bid.gpu_hour: in USDC, but the job pays in OPENX"),
         (BASIC.replace("10m", "0s"), "job.yaml:2: time_limit: the time is zero"),
@@ -203,6 +203,24 @@ def test_each_mistake_has_its_line(text: str, expected: str) -> None:
     lines = problems_of(text)
     assert len(lines) == 1 or text.count("\n") == 0, lines
     assert lines[0].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{BASIC}shm: 64MiB", "shm: unknown key | hint: write it below resources"),
+        (f"{BASIC}stop: {{signal: int}}", "SIGWINCH | hint: did you mean SIGINT?"),
+        (f"{BASIC}stop: {{signal: SIGKILL}}", "SIGWINCH | hint: for a kill at once write grace: 0s"),
+        (f"{BASIC}stop: {{grace: 5m}}", "'5m' is longer than 120s | hint: write at most 120s"),
+        (f"{BASIC}outputs: [a, b]", "outputs: not a map of keys and values | hint: write each as NAME: VALUE"),
+        (
+            "image: podman:train",
+            "'podman:train' is where an image comes from | hint: keep it with `xnode image import podman:train`",
+        ),
+    ],
+)
+def test_what_people_mistype_is_answered_with_what_to_write(text: str, expected: str) -> None:
+    assert expected in problems_of(text)[0]
 
 
 def test_a_required_key_is_named_when_missing() -> None:

@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -89,6 +91,43 @@ async def test_handlers_outlive_a_fall_of_libp2p() -> None:
         assert await wait_until(lambda: caller.call(peer, "name", b"", in_s(2)), despite=Retryable) == b"served"
         assert server.multiaddrs() == peer.multiaddrs
         assert psutil.Process().num_fds() <= sockets
+
+
+async def test_a_node_that_starts_again_is_where_it_was(tmp_path: Path) -> None:
+    settings = replace(make_settings(listen=("/ip4/0.0.0.0/tcp/0",)), ports=tmp_path / "ports.json")
+    async with open_net(settings, time.time_ns) as first:
+        place = first.multiaddrs()
+    async with open_net(settings, time.time_ns) as again:
+        assert again.multiaddrs() == place
+        async with open_net(settings, time.time_ns) as other:
+            assert other.multiaddrs() and other.multiaddrs() != place, "the port is taken: any other does"
+    (tmp_path / "ports.json").write_text('{"/ip4/0.0.0.0/tcp/0": "x"}')
+    async with open_net(settings, time.time_ns) as last:
+        assert last.multiaddrs()
+
+
+async def test_a_port_that_is_taken_in_between_is_given_up() -> None:
+    async with (
+        open_net(make_settings(listen=LOOPBACK), time.time_ns) as other,
+        trio.open_nursery() as nursery,
+    ):
+        net = Net(make_settings(listen=LOOPBACK), time.time_ns)
+        net.listen_on(other.multiaddrs())
+        assert await nursery.start(net.supervise) is None
+        assert net.multiaddrs() and net.multiaddrs() != other.multiaddrs()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_stream_finds_a_node_that_has_moved(shared_remote: Remote, remotes: StartRemote) -> None:
+    moved = remotes(bootstrap=[shared_remote.bootstrap], publish="here")
+    stale = Peer(moved.peer.address, ("/ip4/127.0.0.1/tcp/1",))
+    async with open_net(make_settings(bootstrap=(shared_remote.bootstrap,)), time.time_ns) as net:
+
+        async def first_item() -> bytes:
+            async with net.stream(stale, "count", b"3") as items:
+                return await anext(items)
+
+        assert await wait_until(first_item, despite=Retryable) == b"0"
 
 
 async def test_fallen_caller_leaves_no_connection_behind() -> None:

@@ -35,6 +35,7 @@ from xnode.errors import Permanent, Retryable
 from xnode.net.blobs import BlobStore
 from xnode.node.records import OutputsHere, ProviderLease
 from xnode.node.state import make_state
+from xnode.node.submitter.outputs import describe_outputs
 from xnode.peers.output_shelf import OutputShelf
 from xnode.peers.output_taker import OutputTaker
 from xnode.ports.net import Peer, RpcRefused
@@ -154,6 +155,11 @@ async def test_only_what_is_wanted_is_fetched_and_what_is_lacking_of_it_is_count
     assert (here.missing, here.lacking, here.is_whole) == (0, 1, False)
     here = await OutputTaker(store, provider).deliver(here, ("*.csv",), str(tmp_path / "results"), "1234")
     assert [one.name for one in (tmp_path / "results").iterdir()] == ["a.csv"]
+    assert f"2 outputs, 32 bytes, 1 of those left out are wanted by the job, 1 of them in {tmp_path}/results" in (
+        describe_outputs(replace(here, left_out=0))
+    )
+    here = await OutputTaker(store, provider).deliver(here, ("*.tsv",), str(tmp_path / "none"), "1234")
+    assert here.placed == 0 and f"none of them put into {tmp_path}/none" in describe_outputs(here)
 
 
 async def test_what_the_provider_has_no_more_is_counted_and_the_rest_delivered(

@@ -290,7 +290,8 @@ class JsonRpc:
                 response, content = await self._exchange(body)
         except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, trio.TooSlowError) as error:
             self._checked_at = -inf
-            detail = str(error) or type(error).__name__
+            slow = f"no answer within {self._deadline_s:g} s"
+            detail = slow if isinstance(error, trio.TooSlowError) else str(error) or type(error).__name__
             raise Retryable(
                 f"chain node {self.where} cannot be reached: {detail}", hint="check that it runs, and chain.rpc_url"
             ) from error

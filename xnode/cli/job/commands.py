@@ -168,6 +168,9 @@ def cp(app: App, job_id: str, folder: Path, only: tuple[str, ...], force: bool, 
 
     step = fetch_outputs(app.control, job_id, only)
     copied, faults = copy_outputs(step, folder, only, force)
+    if only and not (copied or faults or step.missing):
+        hint = f"`xnode job show {job_id}` lists them; put a pattern in quotes"
+        raise UserError(f"no output matches {' or '.join(only)}", where=job_id, hint=hint, code=ExitCode.NOT_FOUND)
     screen.show(copied, lambda: print("\n".join(copied)))
     sys.stdout.flush()
     if step.left_out:

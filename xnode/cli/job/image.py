@@ -102,7 +102,7 @@ def rm(app: App, image: str, screen: Screen) -> None:
 
 def make_name(source: str) -> str:
     """The source's own name, as a job file may write it: the last part, without tag and ending; "" when nothing is left."""
-    text = source.removeprefix("podman:").removeprefix("docker:").partition("@")[0]
+    text = re.sub(r"^(?:podman|docker|oci|oci-archive|docker-archive):", "", source).partition("@")[0]
     name = PurePosixPath(text).name.partition(":")[0]
     name = re.sub(r"\.(?:tar|tgz|tar\.gz|oci)$", "", name.lower())
     return re.sub(r"[^a-z0-9._-]+", "-", name).strip("._-")[:64]
@@ -139,7 +139,10 @@ def _explain(store: str, name: str, saving: subprocess.Popen[bytes], errors: Pat
     if code <= 0 or not lines:
         return None
     text = lines[-1].removeprefix("Error: ").removeprefix("Error response from daemon: ")
-    return UserError(f"{store} cannot save it: {text[:200]}", where=f"{store}:{name}", code=ExitCode.NOT_FOUND)
+    return UserError(
+        f"{store} cannot save it: {text[:200]}", where=f"{store}:{name}", hint=f"`{store} images` shows what there is",
+        code=ExitCode.NOT_FOUND,
+    )  # fmt: skip
 
 
 def _make_pipe(path: Path) -> None:

@@ -156,10 +156,18 @@ def _describe_outputs(detail: JobDetail) -> str:
     if not (detail.entries or detail.left_out_count or detail.missing or detail.fault):
         return ""
     text = f"{brief_count(detail.entries, 'output')}, {brief_size(detail.size_bytes)}"
-    text += f" in {detail.folder}/" if detail.folder else ""
+    text += _describe_place(detail) if detail.folder else ""
     text += f", {detail.left_out_count:,} left out" if detail.left_out_count else ""
     text += f", {detail.missing:,} not fetched" if detail.missing else ""
     return text + (f": {brief_text(detail.fault)}" if detail.fault else "")
+
+
+def _describe_place(detail: JobDetail) -> str:
+    if detail.placed is None or detail.placed >= detail.entries:
+        return f" in {detail.folder}/"
+    if detail.placed == 0:
+        return f", none of them put into {detail.folder}/"
+    return f", {detail.placed:,} of them in {detail.folder}/"
 
 
 def _make_output_cells(row: OutputRow) -> tuple[object, ...]:
@@ -226,7 +234,7 @@ def _make_job_cells(row: JobRow, one_asset: bool) -> tuple[object, ...]:
         "" if one_asset else row.asset,
         brief_age(row.created_at_ns),
         row.exit_code or "",
-        "" if row.reason == "completed" else _cut(brief_text(row.reason)),
+        "" if row.state == "done" else _cut(brief_text(row.reason)),
     )
 
 

@@ -106,8 +106,15 @@ def describe_outputs(here: OutputsHere) -> str:
     if here.lacking:
         parts.append(f"{here.lacking} of those left out are wanted by the job")
     text = ", ".join(parts)
-    text += f", in {here.folder}" if here.folder else ""
+    text += f", {describe_place(here.entries, here.placed, here.folder)}" if here.folder else ""
     return f"{text}: {here.fault}" if here.fault else text
+
+
+def describe_place(entries: int, placed: int | None, folder: str) -> str:
+    """Where the outputs are; of those that the job does not want, or that could not be written, none is said to be there."""
+    if placed is None or placed >= entries:
+        return f"in {folder}"
+    return f"{placed} of them in {folder}" if placed else f"none of them put into {folder}"
 
 
 def finish_job(turn: Turn, job: SubmitterJob, lease: SubmitterLease, reason: str, detail: str) -> None:
@@ -131,7 +138,7 @@ def on_outputs_refetched(turn: Turn, change: changes.OutputsRefetched) -> None:
     job = turn.get(SubmitterJob, change.job_hash)
     if job is None or job.here is None or job.here.is_whole or not change.here.is_whole:
         return
-    here = msgspec.structs.replace(change.here, folder=job.here.folder)
+    here = msgspec.structs.replace(change.here, folder=job.here.folder, placed=job.here.placed)
     job = note(turn, turn.put(job, here=here), "output", f"fetched again: {describe_outputs(here)}")
     if job.status == "half-fetched":
         detail = describe_outputs(here) if here.left_out else ""

@@ -20,7 +20,7 @@ from typing import IO
 import trio
 
 from xnode.durable import sync_file
-from xnode.hole import HEAD_BYTES, TAIL_BYTES, Hole, find_hole, find_line, read_hole, trim, write_hole
+from xnode.hole import HEAD_BYTES, TAIL_BYTES, Hole, find_hole, find_line, find_punched, read_hole, trim, write_hole
 
 MAX_PIECE_BYTES = 65_536
 """The most one piece holds and one read takes; conmon's records are at most 8 KiB."""
@@ -91,7 +91,8 @@ def _size_of(log: Path) -> int:
 def _read_around_hole(log: Path, fd: int, offset: int) -> tuple[bytes, Hole | None]:
     """The next bytes, or the hole that begins here."""
     raw = os.pread(fd, MAX_PIECE_BYTES, offset)
-    hole = read_hole(log)
+    # The marker goes with the lease's folder, while whoever is behind still reads: then the file itself says what is gone.
+    hole = read_hole(log) or find_punched(fd, offset, raw)
     if hole is None:
         return raw, None
     usable, _ = hole.find_gap(offset, len(raw))

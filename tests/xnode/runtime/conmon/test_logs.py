@@ -170,3 +170,20 @@ async def test_log_flood_keeps_its_head_and_tail(bench: Bench) -> None:
     assert stat.st_size > 200_000_000 > 100_000_000 > stat.st_blocks * 512
     log = await bench.read_log(spec.lease_id)
     assert log.startswith("first\n") and log.endswith("\nlast\n") and "bytes of this log were not kept" in log
+
+
+@pytest.mark.usefixtures("short")
+async def test_a_reader_that_is_behind_when_the_folder_goes_is_sent_no_zeros(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    lines = [b"line %06d\n" % number for number in range(20_000)]
+    log.write_bytes(b"".join(HEAD + b"stdout F " + line for line in lines))
+    pieces = read_pieces(log, 0, False, lambda: True, trio.sleep_forever)
+    whole = (await anext(pieces))[1]
+    hole.trim(log)
+    log.unlink()
+    hole.marker_of(log).unlink()
+    async for _, piece in pieces:
+        whole += piece
+    assert b"\0" not in whole and b"[xnode: " in whole
+    assert whole.startswith(b"".join(lines[:500])) and whole.endswith(b"".join(lines[-500:]))
+    assert len([line for line in whole.splitlines(keepends=True) if line not in lines]) == 2
