@@ -19,6 +19,7 @@ from metering.units import Address, Hash32
 from scheduler.job import Blob
 from xnode.durable import sync_filesystem
 from xnode.errors import Permanent, Retryable
+from xnode.long_work import hash_file
 from xnode.net.blobs import BlobStore, OpenStream, Streams, make_fault
 from xnode.ports.net import Peer, RpcRefused
 from xnode.ports.store import Fetched, FetchProgress
@@ -155,7 +156,7 @@ class _Sink:
             part.unlink(missing_ok=True)
             return 0
         self._file = part.open("r+b")
-        self._digest = hashlib.file_digest(self._file, "sha256")
+        self._digest = hash_file(self._file)
         self._size = self._file.seek(0, 2)
         self._resumed = True
         return self._size

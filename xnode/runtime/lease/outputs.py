@@ -25,6 +25,7 @@ from scheduler.outputs import (
     find_inner_target,
 )
 from xnode.durable import sync_filesystem
+from xnode.long_work import end_if_cancelled
 from xnode.sparse import end_sparse, write_sparse
 
 CHUNK_BYTES = 1 << 20
@@ -45,13 +46,14 @@ def collect(out: Path, into: Path, limit_bytes: int) -> Inventory:
     """What is below `out` as far as the rules allow it, each file copied to into/<sha256 hex>; durable when this returns.
 
     limit_bytes: the most all files together may claim to be; a sparse file claims more than the disk it lies on holds.
-    Blocks; `out` must no longer change.
+    Blocks, as long work; `out` must no longer change.
     """
     into.mkdir(parents=True, exist_ok=True)
     selection = Selection(limit_bytes)
     root = os.open(out, _FOLDER)
     try:
         for found in _walk(root, selection):
+            end_if_cancelled()
             _take(found, into, selection)
     finally:
         os.close(root)
@@ -199,6 +201,7 @@ def _store_large(file: IO[bytes], chunk: bytes, into: Path) -> Blob:
     try:
         with fresh.open("wb") as copy:
             while chunk:
+                end_if_cancelled()
                 digest.update(chunk)
                 write_sparse(copy, chunk)
                 size += len(chunk)
