@@ -190,9 +190,13 @@ class BlobStore:
         """Where the blobs lie."""
         return self._folder
 
+    def room_bytes(self) -> int:
+        """How much more may be written to the disk."""
+        return shutil.disk_usage(self._folder).free - FREE_RESERVE_BYTES
+
     def check_free(self, more_bytes: int) -> None:
         """Raises Permanent when the disk has no room for so much."""
-        missing = more_bytes + FREE_RESERVE_BYTES - shutil.disk_usage(self._folder).free
+        missing = more_bytes - self.room_bytes()
         if missing > 0:
             raise Permanent(
                 f"disk full: {self._folder} lacks {missing} bytes", hint="free them or move the data folder"
