@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 from scheduler import outputs as rules
 from scheduler.outputs import FileEntry, FolderEntry, Inventory, LinkEntry
+from tests.make.waiting import wait_until
 from xnode.net.blobs import BlobStore
 from xnode.runtime.lease import outputs
 
@@ -185,7 +185,9 @@ def test_crash_leaves_no_half_blob(out: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "blobs").iterdir())) == 2
 
 
-def test_a_kill_in_the_middle_leaves_nothing_that_the_next_start_does_not_clear(out: Path, tmp_path: Path) -> None:
+async def test_a_kill_in_the_middle_leaves_nothing_that_the_next_start_does_not_clear(
+    out: Path, tmp_path: Path
+) -> None:
     with (out / "huge").open("wb") as file:
         file.write(b"x")
         file.truncate(32 << 30)  # sparse: a minute and more of hashing
@@ -195,10 +197,8 @@ def test_a_kill_in_the_middle_leaves_nothing_that_the_next_start_does_not_clear(
         "collect(*map(pathlib.Path, sys.argv[1:]), 1 << 40)"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(out), str(blobs)]) as killed:
-        deadline = time.monotonic() + 30
-        while not (blobs.exists() and list(blobs.iterdir())):
-            assert time.monotonic() < deadline and killed.poll() is None
-            time.sleep(0.01)
+        await wait_until(lambda: blobs.exists() and list(blobs.iterdir()))
+        assert killed.poll() is None
         killed.kill()
     assert list(blobs.iterdir())
     no_stream: Any = None
