@@ -196,7 +196,8 @@ async def test_a_kill_in_the_middle_leaves_nothing_that_the_next_start_does_not_
         "import sys, pathlib; from xnode.runtime.lease.outputs import collect;"
         "collect(*map(pathlib.Path, sys.argv[1:]), 1 << 40)"
     )
-    with subprocess.Popen([sys.executable, "-c", program, str(out), str(blobs)]) as killed:
+    command = [sys.executable, "-c", program, str(out), str(blobs)]
+    with subprocess.Popen(command) as killed:  # noqa: ASYNC220 (to be killed, with all that it does)
         await wait_until(lambda: blobs.exists() and list(blobs.iterdir()))
         assert killed.poll() is None
         killed.kill()
