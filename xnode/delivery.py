@@ -19,6 +19,7 @@ from metering.units import Hash32
 from scheduler.outputs import Entry, FileEntry, LeftOut, LinkEntry, show_path
 from xnode.durable import sync_filesystem
 from xnode.errors import ExitCode, Permanent, UserError
+from xnode.long_work import end_if_cancelled, hash_file
 from xnode.sparse import end_sparse, write_sparse
 
 CHUNK_BYTES = 1 << 20
@@ -131,6 +132,7 @@ class _Writer:
 
     def write(self, entry: Entry) -> None:
         """Write one, or note why not."""
+        end_if_cancelled()
         *above, name = entry.path.split(b"/")
         try:
             folder = self.folders.enter(above, make=True)
@@ -178,6 +180,7 @@ def _copy_bytes(source: int, target: int) -> bytes:
     digest = hashlib.sha256()
     with open(source, "rb", closefd=False) as read, open(target, "wb", closefd=False) as write:
         while chunk := read.read(CHUNK_BYTES):
+            end_if_cancelled()
             digest.update(chunk)
             write_sparse(write, chunk)
         end_sparse(write)
@@ -248,6 +251,6 @@ def _has(entry: Entry, name: bytes, folder: int) -> bool:
             if not stat.S_ISREG(status.st_mode) or status.st_size != entry.blob.size_bytes:
                 return False
             with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as file:
-                return hashlib.file_digest(file, "sha256").digest() == entry.blob.sha256
+                return bool(hash_file(file).digest() == entry.blob.sha256)
         case _:
             return stat.S_ISDIR(status.st_mode)

@@ -19,6 +19,7 @@ from metering.units import Address, Hash32
 from scheduler.job import Blob
 from xnode.durable import sync_file, sync_folder
 from xnode.errors import Permanent, Retryable
+from xnode.long_work import end_if_cancelled, hash_file
 from xnode.ports.net import Peer, RpcRefused, StreamHandler
 from xnode.single_flight import SingleFlight
 from xnode.text.told import MAX_CODE_CHARS, cut_told
@@ -108,6 +109,7 @@ class BlobStore:
             with file:
                 digest = hashlib.sha256()
                 for piece in pieces:
+                    end_if_cancelled()
                     self.check_free(len(piece))
                     digest.update(piece)
                     file.write(piece)
@@ -188,9 +190,13 @@ class BlobStore:
         """Where the blobs lie."""
         return self._folder
 
+    def room_bytes(self) -> int:
+        """How much more may be written to the disk."""
+        return shutil.disk_usage(self._folder).free - FREE_RESERVE_BYTES
+
     def check_free(self, more_bytes: int) -> None:
         """Raises Permanent when the disk has no room for so much."""
-        missing = more_bytes + FREE_RESERVE_BYTES - shutil.disk_usage(self._folder).free
+        missing = more_bytes - self.room_bytes()
         if missing > 0:
             raise Permanent(
                 f"disk full: {self._folder} lacks {missing} bytes", hint="free them or move the data folder"
@@ -281,7 +287,7 @@ def _read_pieces(file: IO[bytes], progress: Callable[[int], None]) -> Iterator[b
 
 def _hash_file(path: Path) -> Any:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256")
+        return hash_file(file)
 
 
 def make_fault(peer: Peer, what: str, refused: RpcRefused) -> Retryable | Permanent:

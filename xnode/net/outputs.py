@@ -19,6 +19,7 @@ from metering.units import Address, Hash32
 from scheduler.job import Blob
 from xnode.durable import sync_filesystem
 from xnode.errors import Permanent, Retryable
+from xnode.long_work import hash_file
 from xnode.net.blobs import BlobStore, OpenStream, Streams, make_fault
 from xnode.ports.net import Peer, RpcRefused
 from xnode.ports.store import Fetched, FetchProgress
@@ -83,8 +84,9 @@ class OutputFetcher:
         lacking = await trio.to_thread.run_sync(self._list_lacking, blobs)
         if not lacking:
             return Fetched()
-        self._store.check_free(sum(blob.size_bytes for blob in lacking))
-        here, here_bytes = len(blobs) - len(lacking), sum(one.size_bytes for one in blobs) - _sum(lacking)
+        lacking, too_large = _fit(lacking, self._store.room_bytes())
+        here = len(blobs) - len(lacking) - len(too_large)
+        here_bytes = _sum(blobs) - _sum(lacking) - _sum(too_large)
         missing: list[Blob] = []
         wrong: list[Blob] = []
         for start in range(0, len(lacking), MAX_ASKED):
@@ -99,6 +101,9 @@ class OutputFetcher:
             missing += sink.missing
             wrong += sink.wrong
         await trio.to_thread.run_sync(sync_filesystem, self._store.folder)
+        if too_large:
+            self._store.check_free(_sum(too_large))
+            raise Retryable("the disk was too full for some of the outputs, and has room again")
         return Fetched(tuple(missing), tuple(wrong))
 
     def _list_lacking(self, blobs: Sequence[Blob]) -> list[Blob]:
@@ -117,6 +122,17 @@ class OutputFetcher:
         finally:
             sink.close()
         sink.end()
+
+
+def _fit(blobs: Iterable[Blob], room_bytes: int) -> tuple[list[Blob], list[Blob]]:
+    """(those that there is room for, in their order, the others): one that is too large is no reason to go without the rest."""
+    fitting: list[Blob] = []
+    others: list[Blob] = []
+    for blob in blobs:
+        fits = blob.size_bytes <= room_bytes
+        room_bytes -= blob.size_bytes if fits else 0
+        (fitting if fits else others).append(blob)
+    return fitting, others
 
 
 def _sum(blobs: Iterable[Blob]) -> int:
@@ -155,7 +171,7 @@ class _Sink:
             part.unlink(missing_ok=True)
             return 0
         self._file = part.open("r+b")
-        self._digest = hashlib.file_digest(self._file, "sha256")
+        self._digest = hash_file(self._file)
         self._size = self._file.seek(0, 2)
         self._resumed = True
         return self._size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 from metering.units import Hash32
 from scheduler.job import Blob, Image
 from xnode.errors import Permanent
+from xnode.long_work import hash_file
 from xnode.runtime.oci_manifest import (
     MAX_DOCUMENT_BYTES,
     Candidate,
@@ -99,7 +99,7 @@ def check_blobs(path: Path, manifest: Manifest) -> None:
         place = blob_path(path, digest_of(blob))
         _check_size(place, blob)
         with place.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").digest()
+            found = hash_file(file).digest()
         if found != blob.sha256:
             raise Permanent(f"blob {digest_of(blob)} has other bytes than its digest says")
 

@@ -91,6 +91,16 @@ async def test_what_is_gone_or_wrong_is_said_and_the_rest_comes(
     assert all(store.has(blob) for blob in good)
 
 
+async def test_a_file_that_the_disk_has_no_room_for_holds_up_no_other(
+    reader: Net, store: BlobStore, server: BlobServer
+) -> None:
+    good = [server.put(secrets.token_bytes(100_000)) for _ in range(3)]
+    huge = Blob(server.put(b"a sparse one").sha256, 1 << 60)
+    with pytest.raises(Permanent, match="disk full"):
+        await OutputFetcher(store, reader.stream).fetch(server.peer, LEASE, [good[0], huge, *good[1:]], ignore)
+    assert all(store.has(blob) for blob in good)
+
+
 async def test_a_stream_that_broke_goes_on_where_it_was(reader: Net, store: BlobStore, server: BlobServer) -> None:
     blobs = [server.put(secrets.token_bytes(size)) for size in (1_000, 60 << 20, 2_000)]
     fetcher = OutputFetcher(store, reader.stream)

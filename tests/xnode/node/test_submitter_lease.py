@@ -34,7 +34,7 @@ from tests.make.values import NOW_NS, SEPARATOR, address_of, make_key
 from xnode.node import changes, effects
 from xnode.node.records import OutputsHere, PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.submitter.lease import STOP_GRACE_NS
-from xnode.node.submitter.money import SETTLE_WAIT_NS, WITHDRAW_AGAIN_NS
+from xnode.node.submitter.money import RETAIN_NS, SETTLE_WAIT_NS, WITHDRAW_AGAIN_NS
 from xnode.node.submitter.outputs import SLOWEST_BYTES
 
 PROVIDER, STRANGER = address_of(1), address_of(77)
@@ -315,6 +315,31 @@ def test_any_sign_of_life_begins_the_wait_anew() -> None:
     node.tell(make_news("running", end_reason=None, left=None), after_s=19)
     assert kinds(node.wake(lease_of(node), after_s=20)) == ["AskLease"]
     assert lease_of(node).status == "running"
+
+
+def test_a_provider_that_still_collects_is_asked_again_and_waited_for() -> None:
+    node = make_leased({"status": "settled", "last": FINAL})
+    for _ in range(10):
+        assert kinds(node.wake(lease_of(node), after_s=300)) == ["AskLease"]
+        node.tell(make_news("settled", left=None), after_s=1)
+        assert job_of(node).status == "running", "51 minutes of work on what was left lose none of it"
+    node.wake(lease_of(node), after_s=899)
+    assert job_of(node).status == "running"
+    node.wake(lease_of(node), after_s=300)
+    assert job_of(node).end_reason == "outputs_lost"
+
+
+def test_our_own_absence_is_no_silence_of_a_provider_that_collects() -> None:
+    node = make_leased({"status": "settled", "last": FINAL})
+    node.tell(changes.NodeResumed(away_ns=5000 * SECOND), after_s=5000)
+    assert kinds(node.wake(lease_of(node), after_s=300)) == ["AskLease"]
+    assert job_of(node).status == "running"
+
+
+def test_a_provider_cannot_keep_a_job_without_outputs_open_for_longer_than_a_day() -> None:
+    node = make_leased({"status": "settled", "last": FINAL, "heard_at_ns": FINAL.at_ns + RETAIN_NS})
+    node.wake(lease_of(node), after_s=24 * 3600 + 10)
+    assert job_of(node).end_reason == "outputs_lost"
 
 
 def test_outputs_that_no_news_comes_of_end_the_job_without_them() -> None:

@@ -19,6 +19,7 @@ from xnode.node.state import Turn
 from xnode.node.submitter.ahead import sign_ahead
 from xnode.node.submitter.job import ask_lease, place_elsewhere, try_next
 from xnode.node.submitter.money import (
+    OUTPUTS_ASK_NS,
     RETAIN_NS,
     SETTLE_WAIT_NS,
     THAW_AGAIN_NS,
@@ -218,6 +219,8 @@ def on_lease_news(turn: Turn, change: changes.LeaseNews) -> None:
     if lease.status in OPEN and lease.end_reason is None:
         # Once the end is known only the final receipt counts: talk alone must not keep our money in the escrow.
         lease = heard(turn, lease)
+    elif lease.status == "settled" and waits_for_outputs(turn, lease):
+        lease = turn.put(lease, heard_at_ns=turn.at_ns)
     if change.status == "running" and lease.status == "preparing":
         lease = _note_running(turn, lease)
     if change.end_reason is not None:
@@ -269,6 +272,10 @@ def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
     """Silence: ask once, then count the provider as lost; or settlement that never came: take the rest back."""
     settings = turn.state.settings.submitter
     silence_ns = settings.silence_ns if settings else 60 * NANOS_PER_SECOND
+    if lease.status == "settled" and _may_collect(turn, lease):
+        lease = turn.put(lease, wake_at_ns=turn.at_ns + OUTPUTS_ASK_NS)
+        ask_lease(turn, lease, stop=False)
+        return
     if lease.status in ("settling", "settled") and waits_for_outputs(turn, lease):
         lease = _give_up_outputs(turn, lease)
     elif lease.status in ("settled", "refused"):
@@ -291,6 +298,12 @@ def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
         ask_lease(turn, lease, stop=lease.stop_asked_at_ns is not None)
         return
     lose_provider(turn, lease)
+
+
+def _may_collect(turn: Turn, lease: SubmitterLease) -> bool:
+    """The provider talks of the lease and has yet to say what the workload left; within reason, for it is paid already."""
+    talks = turn.at_ns - lease.heard_at_ns < SETTLE_WAIT_NS and turn.at_ns - lease.last.at_ns < RETAIN_NS
+    return talks and lease.left is None and lease.outputs is None and waits_for_outputs(turn, lease)
 
 
 def _give_up_outputs(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
@@ -348,4 +361,4 @@ def grant_grace(turn: Turn, lease: SubmitterLease, away_ns: int) -> None:
     if lease.status in OPEN:
         heard(turn, lease)
     elif lease.wake_at_ns is not None:
-        turn.put(lease, wake_at_ns=lease.wake_at_ns + away_ns)
+        turn.put(lease, heard_at_ns=lease.heard_at_ns + away_ns, wake_at_ns=lease.wake_at_ns + away_ns)

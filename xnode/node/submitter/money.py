@@ -15,6 +15,9 @@ from xnode.node.submitter.timeline import note
 SETTLE_WAIT_NS = 900 * NANOS_PER_SECOND
 """How long a provider may take to claim and release before we take the rest back by thaw."""
 
+OUTPUTS_ASK_NS = 300 * NANOS_PER_SECOND
+"""Pause before a provider whose work is paid is asked again what the workload left: it may take its time to collect it."""
+
 WITHDRAW_AGAIN_NS = 60 * NANOS_PER_SECOND
 """Pause before the chain is asked again for what is ours."""
 
@@ -52,7 +55,7 @@ def settle_if_claimed(turn: Turn, escrow: SubmitterEscrow) -> None:
 
 
 def _settle(turn: Turn, lease: SubmitterLease) -> None:
-    wait_ns = SETTLE_WAIT_NS if waits_for_outputs(turn, lease) else RETAIN_NS
+    wait_ns = OUTPUTS_ASK_NS if waits_for_outputs(turn, lease) else RETAIN_NS
     turn.put(lease, status=follow(lease.status, "settled"), wake_at_ns=turn.at_ns + wait_ns)
 
 

@@ -25,6 +25,7 @@ from scheduler.outputs import (
     find_inner_target,
 )
 from xnode.durable import sync_filesystem
+from xnode.long_work import end_if_cancelled
 from xnode.sparse import end_sparse, write_sparse
 
 CHUNK_BYTES = 1 << 20
@@ -45,13 +46,14 @@ def collect(out: Path, into: Path, limit_bytes: int) -> Inventory:
     """What is below `out` as far as the rules allow it, each file copied to into/<sha256 hex>; durable when this returns.
 
     limit_bytes: the most all files together may claim to be; a sparse file claims more than the disk it lies on holds.
-    Blocks; `out` must no longer change.
+    Blocks, as long work; `out` must no longer change.
     """
     into.mkdir(parents=True, exist_ok=True)
     selection = Selection(limit_bytes)
     root = os.open(out, _FOLDER)
     try:
         for found in _walk(root, selection):
+            end_if_cancelled()
             _take(found, into, selection)
     finally:
         os.close(root)
@@ -172,15 +174,20 @@ def _take_file(found: _Found, into: Path, selection: Selection) -> str | None:
 
 
 def _store(file: IO[bytes], into: Path) -> Blob:
-    """Copy under a name that is not looked for, then give it its hash as name: a crash leaves no partial blob."""
+    """Copy under a name that is not looked for, then give it its hash as name: a crash leaves no blob that is not whole."""
     chunk = file.read(CHUNK_BYTES)
     if len(chunk) < CHUNK_BYTES:
         sha256 = hashlib.sha256(chunk)
-        fresh = f"{into}/.output.{os.getpid()}.{id(file)}"
+        fresh = _name_fresh(into, file)
         _write(fresh, chunk)
         os.replace(fresh, f"{into}/{sha256.hexdigest()}")  # noqa: PTH105 (Path costs as much as the call)
         return Blob(Hash32(sha256.digest()), len(chunk))
     return _store_large(file, chunk, into)
+
+
+def _name_fresh(into: Path, file: IO[bytes]) -> str:
+    """A name for what is not whole yet: of the kind that the blob store, which has the same folder, clears at its start."""
+    return f"{into}/new-{os.getpid()}-{id(file)}.part"
 
 
 def _write(path: str, data: bytes) -> None:
@@ -194,11 +201,12 @@ def _write(path: str, data: bytes) -> None:
 
 
 def _store_large(file: IO[bytes], chunk: bytes, into: Path) -> Blob:
-    fresh = into / f".output.{os.getpid()}.{id(file)}"
+    fresh = Path(_name_fresh(into, file))
     digest, size = hashlib.sha256(), 0
     try:
         with fresh.open("wb") as copy:
             while chunk:
+                end_if_cancelled()
                 digest.update(chunk)
                 write_sparse(copy, chunk)
                 size += len(chunk)

@@ -321,8 +321,8 @@ class PodmanEngine:
         now = clean_reason(done.stderr)
         count = count + 1 if now == reason else 0
         self._failures[spec.lease_id] = (now, count)
-        what = f"lease {spec.lease_id.hex()[:16]}: the container did not start"
-        raise make_failure(what, done.returncode, done.stderr, count)
+        # Without the lease's id: that two providers say the same shows that it is the job.
+        raise make_failure("the container did not start", done.returncode, done.stderr, count)
 
     async def _clear_unstarted(self, lease_id: Hash32) -> None:
         """Remove a container that an earlier start created and never started."""

@@ -40,6 +40,9 @@ HINTS = (
     ("cdi devices", "the provider must run `nvidia-ctk cdi generate`"),
 )
 
+IN_THE_IMAGE = ("executable file", "open executable", "workdir", "unable to find user", "unable to find group")
+"""Of what lasts, what is so at every provider; the rest may lie in this host's set-up, and another may do better."""
+
 MAX_FAULT_BYTES = 4_096
 """The most that a runtime's one line has; a longer log is a workload's."""
 
@@ -57,7 +60,8 @@ def make_failure(what: str, status: int, stderr: bytes, same_before: int) -> Per
     hint = next((hint for word, hint in HINTS if word in lower), "")
     # What is known to be lasting comes first: a command may be called as anything.
     if status in (126, 127) and hint:
-        return Permanent(f"{what}: {reason}", hint=hint)
+        is_jobs = any(word in lower for word in IN_THE_IMAGE)
+        return Permanent(f"{what}: {reason}", code="job" if is_jobs else "failed", hint=hint)
     if any(word in lower for word in TRANSIENT):
         return Retryable(f"{what}: {reason}")
     if status in (126, 127) or same_before + 1 >= SAME_FAILURES_MAX:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scheduler import outputs as rules
 from scheduler.outputs import FileEntry, FolderEntry, Inventory, LinkEntry
+from tests.make.waiting import wait_until
+from xnode.net.blobs import BlobStore
 from xnode.runtime.lease import outputs
 
 LIMIT = 1 << 20
@@ -178,3 +183,25 @@ def test_crash_leaves_no_half_blob(out: Path, tmp_path: Path) -> None:
     (out / "b").write_bytes(b"large" * 1_000_000)
     assert collect(out, 10**7) == collect(out, 10**7)
     assert len(list((tmp_path / "blobs").iterdir())) == 2
+
+
+async def test_a_kill_in_the_middle_leaves_nothing_that_the_next_start_does_not_clear(
+    out: Path, tmp_path: Path
+) -> None:
+    with (out / "huge").open("wb") as file:
+        file.write(b"x")
+        file.truncate(32 << 30)  # sparse: a minute and more of hashing
+    blobs = tmp_path / "blobs"
+    program = (
+        "import sys, pathlib; from xnode.runtime.lease.outputs import collect;"
+        "collect(*map(pathlib.Path, sys.argv[1:]), 1 << 40)"
+    )
+    command = [sys.executable, "-c", program, str(out), str(blobs)]
+    with subprocess.Popen(command) as killed:  # noqa: ASYNC220 (to be killed, with all that it does)
+        await wait_until(lambda: blobs.exists() and list(blobs.iterdir()))
+        assert killed.poll() is None
+        killed.kill()
+    assert list(blobs.iterdir())
+    no_stream: Any = None
+    BlobStore(blobs, no_stream)
+    assert not list(blobs.iterdir())

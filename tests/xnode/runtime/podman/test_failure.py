@@ -10,6 +10,7 @@ import pytest
 
 from tests.xnode.runtime.conftest import Bench
 from xnode.errors import Permanent, Retryable
+from xnode.node.blame import JOBS_OWN
 from xnode.runtime.lease.stored_image import StoredImage
 from xnode.runtime.podman.failure import make_failure
 
@@ -43,6 +44,8 @@ def test_fault_of_the_job_is_permanent_and_gives_the_engines_reason(said: str) -
     fault = make_failure("lease 1", status, f"time=... level=warning\n{said}\n".encode(), 0)
     assert isinstance(fault, Permanent) and reason in str(fault) and fault.hint
     assert "OCI" not in str(fault) and "Error:" not in str(fault)
+    # A command that is not in the image is not there at any other provider; a GPU that is not set up may be.
+    assert (fault.reason_code in JOBS_OWN) != ("CDI" in said)
 
 
 @pytest.mark.parametrize(
