@@ -87,6 +87,7 @@ class Loop:
         self._send, self._receive = trio.open_memory_channel[tuple[Change, tuple[str, int] | None]](INBOX_MAX)
         self._seq = 0
         self._pending: dict[str, _Pending] = {}
+        self._outages: dict[str, Outage] = {}
         self._presence = Presence(clock.now_ns())
         self._lanes: dict[str, _Lane] = {}
         self._asking: dict[str, _Question] = {}
@@ -264,7 +265,8 @@ class Loop:
         """The change that reports how it went; None when a newer effect has taken this one's place."""
         effect = pending.effect
         name, failure = type(effect).__name__, ""
-        outage = Outage(f"effect {name}", id=effect.id)
+        # By id: receipts that wait for a peer that is away are a new effect every interval, and one trouble.
+        outage = self._outages.setdefault(effect.id, Outage(f"effect {name}", id=effect.id))
         for pause_s in RETRY.pauses():
             if self._pending[effect.id] is not pending:
                 return None
@@ -274,8 +276,10 @@ class Loop:
                     change = await self._perform(effect)
                     reach(f"after_effect:{name}")
                     outage.over()
+                    self._outages.pop(effect.id, None)
                     return change
             except Permanent as error:
+                self._outages.pop(effect.id, None)
                 return EffectFailed(effect, error.reason_code, str(error))
             except Retryable as error:
                 failure = str(error)
@@ -285,6 +289,7 @@ class Loop:
                 failure = f"internal error: {type(error).__name__}"
             if self._time_left(pending) <= 0:
                 # The last try was cut off or never made: why the one before it failed says more.
+                self._outages.pop(effect.id, None)
                 return EffectFailed(effect, "deadline", failure or "not done in time")
             outage.failed(failure)
             await trio.sleep(min(pause_s, self._time_left(pending)))

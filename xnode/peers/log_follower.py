@@ -16,6 +16,7 @@ from xnode.loop import Loop
 from xnode.node import message
 from xnode.node.lease import OPEN
 from xnode.node.records import SubmitterLease
+from xnode.outage import Outage
 from xnode.peers.call import read_answer
 from xnode.peers.job_log import JobLog
 from xnode.ports.net import Net, Peer, RpcRefused
@@ -55,23 +56,28 @@ class LogFollower:
         return lease.lease_id not in self._complete
 
     async def _follow(self, lease_id: Hash32) -> None:
-        mine, pauses = JobLog(self._folder, lease_id), RETRY.pauses()
+        mine, pauses, outage = JobLog(self._folder, lease_id), RETRY.pauses(), Outage("log stream")
         try:
             while True:
                 lease = self._loop.state.get(SubmitterLease, lease_id)
                 if lease is None:
                     return
+                begin = mine.read_offset()
                 with log_context(job=lease.job_hash, lease=lease_id):
-                    if await self._copy(lease, mine):
+                    fault = await self._copy(lease, mine)
+                    if not fault or mine.read_offset() > begin:
+                        outage.over()
+                    if not fault:
                         return
+                    outage.failed(fault)
                 if lease.status in OPEN:
                     pauses = RETRY.pauses()
                 await trio.sleep(next(pauses))
         finally:
             self._following.discard(lease_id)
 
-    async def _copy(self, lease: SubmitterLease, mine: JobLog) -> bool:
-        """Copy until the end (True) or until the stream breaks (False)."""
+    async def _copy(self, lease: SubmitterLease, mine: JobLog) -> str:
+        """Copy until the end (then ""), or until the stream breaks (then why)."""
         query = encode(message.LogQuery(lease.lease_id, mine.read_offset()))
         peer = Peer(lease.terms.node, lease.multiaddrs)
         try:
@@ -81,7 +87,7 @@ class LogFollower:
                     await trio.to_thread.run_sync(mine.append, piece.offset, piece.data, piece.ended)
                     if piece.ended:
                         self._complete.add(lease.lease_id)
-                        return True
+                        return ""
         except (Retryable, Permanent, RpcRefused) as error:
-            log.info("log stream broke", reason=str(error))
-        return False
+            return str(error) or "refused"
+        return "it ended before the log did"

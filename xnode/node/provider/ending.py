@@ -127,6 +127,7 @@ def on_workload_removed(turn: Turn, change: changes.WorkloadRemoved) -> None:
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is not None:
         turn.put(lease, removed=True)
+        refresh_offer(turn)
 
 
 def make_report(lease: ProviderLease) -> effects.LeaseReport:

@@ -21,6 +21,9 @@ def free_resources_of(turn: Turn, settings: ProviderSettings) -> Resources:
     for lease in turn.state.all(ProviderLease):
         if lease.status in HOLDING:
             held = held.plus(lease.terms.resources)
+        elif lease.started_at_ns is not None and not lease.removed and lease.status in ("ending", "settling"):
+            # Its outputs are still being collected from its disk.
+            held = held.plus(Resources(0, 0, lease.terms.resources.disk_bytes))
     for quote in turn.state.all(HeldQuote):
         if quote.wake_at_ns > turn.at_ns:
             held = held.plus(quote.quote.body.resources)
