@@ -33,6 +33,11 @@ LAYER_TYPES = (
 )
 """What podman 4 unpacks of a layout."""
 
+MAX_BRACKETS = 10_000
+"""Lists and objects of one document: many times what an index of every platform has.
+
+Such a document cannot be nested deeply enough to matter."""
+
 MAX_DOCUMENT_BYTES = 4 << 20
 """What registries take as well."""
 
@@ -192,6 +197,9 @@ def parse_document(raw: bytes, where: str) -> dict[str, Any]:
     """A JSON object, of bounded size. Raises Permanent."""
     if len(raw) > MAX_DOCUMENT_BYTES:
         raise Permanent(f"{where} is longer than {MAX_DOCUMENT_BYTES} bytes")
+    if raw.count(b"[") + raw.count(b"{") > MAX_BRACKETS:
+        # Whatever the interpreter's recursion limit has been set to, the parser's stack is the process's own.
+        raise Permanent(f"{where} is not JSON that an image needs: it has more than {MAX_BRACKETS} lists and objects")
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError):

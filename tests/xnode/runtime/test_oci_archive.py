@@ -166,7 +166,7 @@ ODD: dict[str, tuple[bytes, str]] = {
     "no image": (images.write_tar([("a", b"b")]), "neither index.json nor manifest.json"),
     "a wrong name": (images.write_tar([("blobs/sha256/" + "0" * 64, b"other")]), "other bytes than its name"),
     "an index that is a list": (images.write_tar([("index.json", b"[]")]), "not a JSON object"),
-    "deep JSON": (images.write_tar([("index.json", b"[" * 100_000)]), "not JSON"),
+    "deep JSON": (images.write_tar([("index.json", b"[" * 100_000)]), "not JSON that an image needs"),
     "a long index": (images.write_tar([("index.json", b" " * (5 << 20))]), "longer than"),
     "no config": (images.write_tar([("manifest.json", b'[{"Layers": []}]')]), "names no config"),
     "a link in a circle": (
