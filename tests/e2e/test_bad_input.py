@@ -62,7 +62,7 @@ def test_a_malformed_job_file_is_named_with_its_line(market: Market) -> None:
 
 def test_a_job_without_its_image_says_where_it_looked(market: Market) -> None:
     path = change_job(market, "nowhere", f"oci:{market.image}", "oci:nowhere")
-    check_refused(submit(market, path), ExitCode.USAGE, "nowhere", "image layout")
+    check_refused(submit(market, path), ExitCode.USAGE, "nowhere", "was not found")
 
 
 def test_a_job_without_an_input_says_which(market: Market) -> None:

@@ -43,7 +43,7 @@ STOPPED = (
 
 ELSEWHERE = {
     "EffectFailed", "PricesSet", "CapacityVerified", "AddressesChanged", "QuoteDropped", "DropQuote", "LeaseAsked", "StartThaw",
-    "ThawStarted", "CloseEscrow", "EscrowClosed",
+    "ThawStarted", "CloseEscrow", "EscrowClosed", "ChainSeen", "NodeResumed", "OutputsRefetched",
 }  # fmt: skip
 """Not part of the flow of one job that goes well; the simulation dies there."""
 
