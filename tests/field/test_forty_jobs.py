@@ -20,6 +20,7 @@ SMALL = Size(providers=3, submitters=2, jobs=8)
 """More jobs than places: some have to wait."""
 
 
+@pytest.mark.field_long
 def test_a_few_cold_jobs_at_once_are_all_done() -> None:
     with open_crowd(FOLDER, SMALL) as crowd:
         run(crowd, SMALL)
