@@ -79,7 +79,7 @@ S = TypeVar("S", bound=Standing)
 
 def spread(ranked: Sequence[S], load: Mapping[Address, int], count: int) -> tuple[S, ...]:
     """The few to ask, of those ranked: of the ones near the best those with the least to do for us, or many jobs at once would
-    all go to the same few; whoever was silent comes last."""
+    all go to the same few; one that was silent comes last."""
     heard = [one for one in ranked if not one.silent] or list(ranked)
     limit = near_limit_of(min((one.score for one in heard), default=0))
     near = sorted((one for one in heard if one.score <= limit), key=lambda one: load.get(one.node, 0))

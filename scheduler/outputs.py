@@ -31,7 +31,7 @@ MAX_PART_BYTES = 255
 """What Linux takes as a path, and as a name in it."""
 
 MAX_FOLDERS = 256
-"""Folders in folders: whoever walks them holds one open for each."""
+"""Folders in folders: a walk holds one open for each."""
 
 MAX_NAMES_BYTES = 16 << 20
 """Of all paths and link targets together: the list is held in memory."""

@@ -257,17 +257,24 @@ async def test_a_refused_effect_fails_by_the_code_of_the_refusal(engine: Engine)
         assert next(loop.state.all(SubmitterJob)).end_reason == "no_offers"
 
 
+def find_one_offer(effect: effects.DurableEffect) -> changes.Change | None:
+    """A market of one offer, for a submitter without money; None for any other effect."""
+    if isinstance(effect, effects.SearchOffers):
+        offer = make_signed_offer(expires_at_ns=deadline(3600))
+        candidates = () if effect.tried else (Candidate(offer, 0, 0, ""),)
+        return changes.OffersRanked(effect.job_hash, 1, candidates, ())
+    if isinstance(effect, effects.ReadFunds):
+        return changes.FundsRead(effect.job_hash, Amount(0), Amount(0))
+    return None
+
+
 async def test_why_an_effect_failed_is_kept_when_its_deadline_cuts_the_next_try_off(engine: Engine) -> None:
     settings = make_submitter_settings(quote_wait_ns=NANOS_PER_SECOND // 2)
     tried: list[effects.DurableEffect] = []
 
     async def perform(effect: effects.DurableEffect) -> changes.Change:
-        if isinstance(effect, effects.SearchOffers):
-            offer = make_signed_offer(expires_at_ns=deadline(3600))
-            candidates = () if effect.tried else (Candidate(offer, 0, 0, ""),)
-            return changes.OffersRanked(effect.job_hash, 1, candidates, ())
-        if isinstance(effect, effects.ReadFunds):
-            return changes.FundsRead(effect.job_hash, Amount(0), Amount(0))
+        if (found := find_one_offer(effect)) is not None:
+            return found
         tried.append(effect)
         if len(tried) == 1:
             raise Retryable("the way to the peer is closed")
@@ -286,12 +293,8 @@ async def test_an_effect_that_never_ends_is_given_up_at_its_deadline(engine: Eng
     settings = make_submitter_settings(quote_wait_ns=NANOS_PER_SECOND // 5)
 
     async def perform(effect: effects.DurableEffect) -> changes.Change:
-        if isinstance(effect, effects.SearchOffers):
-            offer = make_signed_offer(expires_at_ns=deadline(3600))
-            candidates = () if effect.tried else (Candidate(offer, 0, 0, ""),)
-            return changes.OffersRanked(effect.job_hash, 1, candidates, ())
-        if isinstance(effect, effects.ReadFunds):
-            return changes.FundsRead(effect.job_hash, Amount(0), Amount(0))
+        if (found := find_one_offer(effect)) is not None:
+            return found
         return await never(effect)
 
     async with run_loop(engine, perform) as loop:

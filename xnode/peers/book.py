@@ -1,4 +1,4 @@
-"""Book: this node's replica of the market's offers, kept fresh beside whoever reads it, with the round trip to each node.
+"""Book: this node's replica of the market's offers, kept fresh beside its readers, with the round trip to each node.
 
 Every node is asked by a task of its own, with a deadline and pauses of its own, so that one that is silent holds up nobody:
 a reader takes what is known, and sees how old it is.

@@ -1,4 +1,4 @@
-"""The live book over real nodes: whoever is silent holds up nobody, and what is known is given at once, with its age."""
+"""The live book over real nodes: a silent node holds up no other, and what is known is given at once, with its age."""
 
 from __future__ import annotations
 

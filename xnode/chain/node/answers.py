@@ -30,7 +30,7 @@ _Address = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-fA-F]{40}\Z")]
 
 
 class UnfitAnswer(Retryable):
-    """The chain node said something that is no answer to what it was asked. It may be mended, or another may answer next."""
+    """The chain node said something that is no answer to what it was asked. It may be fixed, or another may answer next."""
 
 
 class Unfit(ValueError):

@@ -42,7 +42,7 @@ CHAIN_CHECK_S = 10.0
 """How long a node is believed to serve the chain it said; after a lost connection it is asked at once."""
 
 MAX_HOLD_S = 60.0
-"""The longest that a node's Retry-After is obeyed: one that says more may be mended before."""
+"""The longest that a node's Retry-After is obeyed: one that says more may be fixed before."""
 
 EMPTY_LOOKS = 2
 """How often a node that is not behind must say that there is no code at an address, before we say so."""

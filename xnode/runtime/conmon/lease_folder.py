@@ -140,7 +140,7 @@ class LeaseFolder:
         return msgspec.json.decode(text, type=StopNote) if text else None
 
     def write_stop(self, note: StopNote) -> StopNote:
-        """The first note stays: the grace does not begin anew for whoever asks again. Gives the one that stands."""
+        """The first note stays: the grace does not begin anew when it is asked again. Gives the one that stands."""
         fresh = self.path / f"stop.{os.getpid()}"
         fresh.write_bytes(msgspec.json.encode(note))
         with contextlib.suppress(FileExistsError):

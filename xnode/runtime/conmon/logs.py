@@ -91,7 +91,7 @@ def _size_of(log: Path) -> int:
 def _read_around_hole(log: Path, fd: int, offset: int) -> tuple[bytes, Hole | None]:
     """The next bytes, or the hole that begins here."""
     raw = os.pread(fd, MAX_PIECE_BYTES, offset)
-    # The marker goes with the lease's folder, while whoever is behind still reads: then the file itself says what is gone.
+    # The marker goes with the lease's folder, while a reader that is behind still reads: then the file itself says what is gone.
     hole = read_hole(log) or find_punched(fd, offset, raw)
     if hole is None:
         return raw, None

@@ -1,4 +1,4 @@
-"""How a workload is asked to end: every process of it, with the job's signal and grace, whoever wants its end."""
+"""How a workload is asked to end: every process of it, with the job's signal and grace, whichever side wants its end."""
 
 from __future__ import annotations
 
