@@ -29,8 +29,15 @@ OPENING_BLOCKS = 4
 OPENING_MOST_S = 120.0
 """However slow the chain: a provider works unpaid for so long at most."""
 
-MOST_AFFORDABLE = 100
-"""More makes no difference, and each change is journalled."""
+MOST_AFFORDABLE = 1_000_000
+"""More makes no difference: no host serves so many leases."""
+
+
+def round_affordable(transactions: int) -> int:
+    """Two digits of it, never more than there is: each change is journalled, and the price of gas moves all the time."""
+    least = min(transactions, MOST_AFFORDABLE)
+    step = 10 ** max(0, len(str(least)) - 2)
+    return least // step * step
 
 
 class ChainWatch:
@@ -76,7 +83,7 @@ class ChainWatch:
         pace = self._chain.rpc.pulse.pace
         blocks = OPENING_BLOCKS + self._chain.manifest.confirmations
         opening_s = min(blocks * pace.usual_s, OPENING_MOST_S) if pace else 0.0
-        seen = ChainSeen(round(opening_s) * NANOS_PER_SECOND, min(fuel.transactions, MOST_AFFORDABLE))
+        seen = ChainSeen(round(opening_s) * NANOS_PER_SECOND, round_affordable(fuel.transactions))
         if seen != self._told:
             await self._tell(seen)
             self._told = seen
