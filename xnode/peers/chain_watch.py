@@ -36,7 +36,7 @@ MOST_AFFORDABLE = 1_000_000
 def round_affordable(transactions: int) -> int:
     """Two digits of it, never more than there is: each change is journalled, and the price of gas moves all the time."""
     least = min(transactions, MOST_AFFORDABLE)
-    step = 10 ** max(0, len(str(least)) - 2)
+    step = int(10 ** max(0, len(str(least)) - 2))
     return least // step * step
 
 
