@@ -277,7 +277,9 @@ class PlacedJob:
 
     @property
     def lease_hex(self) -> str:
-        return str(self.show()["lease_id"]).removeprefix("0x")
+        shown = self.show()
+        assert shown["lease_id"], f"no lease was made: {json.dumps(shown, indent=1)}"
+        return str(shown["lease_id"]).removeprefix("0x")
 
     @property
     def escrow_id(self) -> Hash32:

@@ -25,7 +25,7 @@ from tests.make.values import TOKEN, address_of, make_key, make_signed_offer, ma
 from xnode.node import changes, effects
 from xnode.node.blame import FINAL, JOBS_OWN, NEVER_RAN, UNFUNDED
 from xnode.node.records import Candidate, SubmitterEscrow, SubmitterJob, SubmitterLease
-from xnode.node.submitter.seek import CHAIN_PATIENCE_NS, MAX_ROUNDS, MAX_TRIES
+from xnode.node.submitter.seek import CHAIN_PATIENCE_NS, FIRST_LOOK_NS, LOOK_AGAIN_NS, MAX_ROUNDS, MAX_TRIES
 
 JOB_HASH = job_hash_of(JOB)
 SUBMITTED = changes.JobSubmitted("submit", JOB)
@@ -417,7 +417,7 @@ def test_providers_whose_room_was_taken_meanwhile_are_waited_for_too() -> None:
 def test_an_empty_market_that_is_still_looked_at_is_looked_at_again() -> None:
     node = make_submitter()
     node.tell(SUBMITTED)
-    for _ in range(10):
+    for _ in range(FIRST_LOOK_NS // LOOK_AGAIN_NS):
         node.tell(changes.OffersRanked(JOB_HASH, 0, (), (), waiting=1, may_grow=True))
         assert kinds(node.wake(job_of(node), after_s=1)) == ["SearchOffers"]
     node.tell(changes.OffersRanked(JOB_HASH, 0, (), (), waiting=1, may_grow=True))
@@ -425,6 +425,17 @@ def test_an_empty_market_that_is_still_looked_at_is_looked_at_again() -> None:
     assert [entry.detail for entry in job_of(node).timeline if entry.what == "offers"] == [
         "0 seen, 0 fit; 1 still being asked"
     ]
+
+
+def test_a_node_that_knows_no_offers_yet_looks_on_between_its_looks_too() -> None:
+    """As one that was started again with the job in hand: until others are found, nothing is known of the market."""
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    for _ in range(FIRST_LOOK_NS // LOOK_AGAIN_NS):
+        node.tell(changes.OffersRanked(JOB_HASH, 0, (), ()))
+        assert kinds(node.wake(job_of(node), after_s=1)) == ["SearchOffers"]
+    node.tell(ranked(1))
+    assert job_of(node).status == "quoting"
 
 
 def test_quotes_are_let_go_when_the_job_is_stopped_or_fails_or_they_come_late() -> None:

@@ -42,8 +42,9 @@ MAX_PASSED = 32
 MAX_SWEEP = 256
 """Providers asked, of whatever answer, before a job waits for capacity: more would have the first ones' answers grow old."""
 
-FIRST_LOOK_NS = 10 * NANOS_PER_SECOND
-"""How long a node to which other nodes may still be named looks on before it says that nothing fits."""
+FIRST_LOOK_NS = 20 * NANOS_PER_SECOND
+"""How long a node to which other nodes may still be named looks on before it says that nothing fits. One that knows no offers
+at all has just started, or the others have: that says nothing about the job."""
 
 LOOK_AGAIN_NS = NANOS_PER_SECOND
 """Between such looks."""
@@ -139,7 +140,7 @@ def _wait_or_end(turn: Turn, job: SubmitterJob, change: changes.OffersRanked, se
     elif job.silent and job.rounds < MAX_ROUNDS:
         # One that did not answer may only have been away for a moment.
         _ask_again(turn, turn.put(job, rounds=job.rounds + 1), settings.quote_wait_ns)
-    elif change.may_grow and not job.words and waited_ns < FIRST_LOOK_NS:
+    elif (change.may_grow or not change.seen) and not job.words and waited_ns < FIRST_LOOK_NS:
         _ask_again(turn, _note_offers(turn, job, change), LOOK_AGAIN_NS)
     elif job.words or job.failed:
         end_in_vain(turn, job)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import itertools
 import os
 from pathlib import Path
 from typing import TextIO
 
 from xnode.errors import Permanent
+from xnode.runtime.host.cgroup import read_if_there
 
 RUN_DIR = Path("/run/xnode")
 """What must vanish with a reboot, for all daemons of this host."""
 
 
 def prepare_host(root: Path = Path("/"), run_dir: Path = RUN_DIR) -> None:
-    """Make what crun needs: on a hybrid host a version 1 hierarchy for each controller that is in neither world.
+    """Make what crun needs: on a host with version 1 hierarchies, a mount of each controller that has none.
 
-    crun calls a host hybrid, and refuses it, while the unified tree still holds a controller (usually hugetlb).
+    crun calls a host hybrid, and refuses it, while the unified tree still holds a controller (usually hugetlb). And a
+    hierarchy that the kernel keeps without a mount is one in which no workload gets a group of its own: the container
+    would mount it from its root and see the groups of everyone.
     """
     with _open_lock(run_dir) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for controller in find_unified_leftovers(root):
-            _mount_v1(controller, run_dir / f"cgroup-{controller}")
+        for controllers in find_unmounted(root):
+            _mount_v1(controllers, run_dir / f"cgroup-{controllers.replace('=', '-')}")
 
 
 def _open_lock(run_dir: Path) -> TextIO:
@@ -36,25 +40,31 @@ def _open_lock(run_dir: Path) -> TextIO:
         ) from error
 
 
-def find_unified_leftovers(root: Path = Path("/")) -> tuple[str, ...]:
-    """Controllers still in the unified tree of a hybrid host; none on a pure version 1 or 2 host."""
+def find_unmounted(root: Path = Path("/")) -> tuple[str, ...]:
+    """What a host with version 1 hierarchies has not mounted, as mount options ("hugetlb", "net_cls,net_prio",
+    "name=systemd"): controllers left in the unified tree and hierarchies without a mount. None on a version 2 host."""
     lines = [line.split() for line in (root / "proc/self/mounts").read_text().splitlines()]
     unified = [fields[1] for fields in lines if fields[2] == "cgroup2"]
-    legacy = [fields for fields in lines if fields[2] == "cgroup"]
-    if not unified or not any("memory" in fields[3].split(",") for fields in legacy):
+    mounted = {option for fields in lines if fields[2] == "cgroup" for option in fields[3].split(",")}
+    if "memory" not in mounted:
         return ()
-    mounted = {option for fields in legacy for option in fields[3].split(",")}
-    there = (root / unified[0].lstrip("/") / "cgroup.controllers").read_text().split()
-    return tuple(name for name in there if name not in mounted)
+    there = [read_if_there(root / place.lstrip("/") / "cgroup.controllers").split() for place in unified[:1]]
+    own = [line.split(":", 2)[1] for line in read_if_there(root / "proc/self/cgroup").splitlines() if ":" in line]
+    return tuple(
+        names
+        for names in dict.fromkeys([*itertools.chain(*there), *own])
+        if names and not mounted.issuperset(names.split(","))
+    )
 
 
-def _mount_v1(controller: str, place: Path) -> None:
+def _mount_v1(controllers: str, place: Path) -> None:
     place.mkdir(mode=0o755, exist_ok=True)
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"none", os.fsencode(place), b"cgroup", 0, controller.encode()) != 0:
+    options = f"none,{controllers}" if controllers.startswith("name=") else controllers
+    if libc.mount(b"none", os.fsencode(place), b"cgroup", 0, options.encode()) != 0:
         reason = os.strerror(ctypes.get_errno())
         raise Permanent(
-            f"cannot mount the {controller} cgroup at {place}: {reason}", hint="run as root, or choose runtime runc"
+            f"cannot mount the {controllers} cgroup at {place}: {reason}", hint="run as root, or choose runtime runc"
         )
 
 

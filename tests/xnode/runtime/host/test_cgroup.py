@@ -10,7 +10,7 @@ import pytest
 
 from xnode.errors import Permanent
 from xnode.runtime.host.cgroup import CgroupLimits, parse_keyed, parse_mounts, quota_us_of, read_cgroup_tree
-from xnode.runtime.host.preparation import find_unified_leftovers, prepare_host
+from xnode.runtime.host.preparation import find_unmounted, prepare_host
 
 FIXTURES = Path(__file__).parents[3] / "fixtures/cgroup"
 LEASE = "ab" * 32
@@ -140,22 +140,30 @@ def test_hybrid_host_needs_what_the_unified_tree_still_holds(tmp_path: Path) -> 
     host = Path(shutil.copytree(FIXTURES / "v1", tmp_path / "host"))
     (host / "sys/fs/cgroup/unified").mkdir()
     (host / "sys/fs/cgroup/unified/cgroup.controllers").write_text("hugetlb misc\n")
-    assert find_unified_leftovers(host) == ("hugetlb", "misc")
+    assert find_unmounted(host) == ("hugetlb", "misc")
     mounts = host / "proc/self/mounts"
     mounts.write_text(mounts.read_text() + "none /run/xnode/cgroup-hugetlb cgroup rw,relatime,hugetlb 0 0\n")
-    assert find_unified_leftovers(host) == ("misc",)
+    assert find_unmounted(host) == ("misc",)
+
+
+def test_hierarchies_without_a_mount_are_found(tmp_path: Path) -> None:
+    """As when a mount of an earlier daemon went, and groups in it keep the hierarchy: workloads would see its root."""
+    host = Path(shutil.copytree(FIXTURES / "v1", tmp_path / "host"))
+    assert find_unmounted(host) == ()
+    (host / "proc/self/cgroup").write_text("11:name=other:/\n10:hugetlb:/\n9:net_cls,net_prio:/\n1:cpu:/a:b\n0::/\n")
+    assert find_unmounted(host) == ("name=other", "hugetlb", "net_cls,net_prio")
 
 
 @v2
 def test_unified_host_needs_nothing(host: Path) -> None:
-    assert find_unified_leftovers(host) == ()
+    assert find_unmounted(host) == ()
 
 
 @pytest.mark.engine
 def test_host_preparation_is_safe_twice() -> None:
     prepare_host()
     prepare_host()
-    assert find_unified_leftovers() == ()
+    assert find_unmounted() == ()
 
 
 @pytest.mark.engine
