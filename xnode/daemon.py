@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -125,6 +126,7 @@ def freeze_start() -> None:
     up every lease for a tenth of a second, right after the start."""
     gc.freeze()
     gc.set_threshold(FIRST_THRESHOLD)
+    gc.enable()
 
 
 async def _run(config: Config, is_busy: bool) -> None:
@@ -333,9 +335,9 @@ class _Daemon:
             self._supervisor = Supervisor(nursery)
             for name, task in tasks.items():
                 self._supervisor.start(name, task)
-            await self._serve_http(nursery, console, registry)
             await nursery.start(serve_control, config.home.control, bind_methods(console))
             await self._take_new_prices(ground.manifest, loop)
+            await self._serve_http(nursery, console, registry)
             freeze_start()
             log.info("node ready", node=to_hex(signer.address), listen=net.multiaddrs(), version=__version__)
 
@@ -453,9 +455,9 @@ class _Daemon:
 
     async def _serve_http(self, nursery: trio.Nursery, console: Console, registry: CollectorRegistry) -> None:
         if self._config.node.http:
-            # Only where it is wanted: an HTTP server takes memory, and most submitters have none.
-            from xnode.monitor.http import serve_http
-
+            # Only where it is wanted: an HTTP server takes memory, and most submitters have none. In a thread, because the
+            # leases' counters are being read meanwhile.
+            serve_http = (await trio.to_thread.run_sync(importlib.import_module, "xnode.monitor.http")).serve_http
             host, _, port = self._config.node.http.rpartition(":")
             status = partial(describe_node, console)
             self._http = await nursery.start(serve_http, host.strip("[]"), int(port), status, registry)

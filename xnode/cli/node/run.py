@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ def run_here(config: Config) -> None:
     set_up_logs(config.node.log_level, config.home.log if in_background else None)
     if not in_background and sys.stderr.isatty():
         say("Ctrl-C stops the daemon; jobs and containers go on")
+    # Until it is ready a daemon makes what it keeps, and no garbage worth a look; freeze_start() ends this.
+    gc.disable()
     from xnode.daemon import run_daemon
 
     run_daemon(config)
