@@ -79,7 +79,7 @@ def run(say: Callable[[str], None] = print) -> list[Row]:
     taken_up = median(one.to_read_s for one in restarts)
     return [
         Row(
-            what=f"kill -9 of a provider under {LEASES} leases: process start to a new receipt of each on the disk, {TIMES} times",
+            what=f"kill -9 of a provider under {LEASES} leases: process start to a new receipt of each stored, {TIMES} times",
             ours=f"{taken_up:.2f} s (the last one's paid after {median(one.to_paid_s for one in restarts):.2f} s, "
             f"control socket up after {median(one.to_control_s for one in restarts):.2f} s)",
             other=f"Python importing the same libraries and ending: {median(floors):.2f} s",
