@@ -12,7 +12,7 @@ TEST_PACKAGES := postgresql
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system python chain-node slither demo test t test-fast test-deaths test-field coverage wheel-test
+.PHONY: help setup system python chain-node slither demo test t test-fast test-deaths test-field test-hostile coverage wheel-test
 .PHONY: check check-format check-prose check-lint check-types check-layers format bench contracts-test sim-economy
 .PHONY: docs session wheel man clean
 
@@ -89,6 +89,9 @@ test-deaths: setup  ## kill -9 at every point of a job's flow on real parts; abo
 
 test-field: setup  ## Default settings on a loaded host, minutes of kills and pauses; ARGS, FIELD_*: see docs/field.md.
 	@$(PY) -m pytest -s -m field_long tests/field $(ARGS)
+
+test-hostile: setup  ## Strangers at the doors of both sides under ten leases, ten minutes; ARGS, HOSTILE_*: see docs/hostile.md.
+	@$(PY) -m pytest -s -m field_long tests/hostile $(ARGS)
 
 # Everything else in the suite runs in processes of its own or waits for real parts, where counting lines costs time and
 # tells little.
