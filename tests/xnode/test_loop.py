@@ -15,6 +15,7 @@ from sqlalchemy import Engine, select
 
 from metering.codec import decode
 from metering.units import NANOS_PER_SECOND, Amount
+from scheduler.score import Score
 from tests.make.nodes import make_provider_settings, make_started, make_submitter_settings
 from tests.make.records import make_running_lease
 from tests.make.values import address_of, make_job, make_signed_offer, make_tariff
@@ -261,7 +262,7 @@ def find_one_offer(effect: effects.DurableEffect) -> changes.Change | None:
     """A market of one offer, for a submitter without money; None for any other effect."""
     if isinstance(effect, effects.SearchOffers):
         offer = make_signed_offer(expires_at_ns=deadline(3600))
-        candidates = () if effect.tried else (Candidate(offer, 0, 0, ""),)
+        candidates = () if effect.tried else (Candidate(offer, 0, Score(0), ""),)
         return changes.OffersRanked(effect.job_hash, 1, candidates, ())
     if isinstance(effect, effects.ReadFunds):
         return changes.FundsRead(effect.job_hash, Amount(0), Amount(0))
