@@ -21,7 +21,8 @@ MAX_GPUS = 256
 
 
 class Gpu(msgspec.Struct, frozen=True, array_like=True):
-    """One device. model: vendor's name, e.g. "NVIDIA H200"; vendor: "nvidia" or "amd"; driver: version text."""
+    """One device. vendor: "nvidia" or "amd"; model: the vendor's name for it, e.g. "NVIDIA H200", which is what a job asks for;
+    memory_bytes: 0 when not known; driver: its version; uuid: the vendor's, "" when not known."""
 
     vendor: Label
     model: Label
@@ -31,7 +32,9 @@ class Gpu(msgspec.Struct, frozen=True, array_like=True):
 
 
 class HardwareProfile(msgspec.Struct, frozen=True):
-    """What a host has. cpu_model, cpu_flags as the kernel names them; network_mbps 0 when not known."""
+    """What a host has. cpu_model: as the kernel names it; cpu_cores, cpu_threads: of all processors; memory_bytes, disk_bytes:
+    of the host, and free on the disk of the node; architecture: the kernel's word, e.g. "x86_64" or "aarch64"; kernel: its
+    release; network_mbps: of the fastest link, 0 when not known; cgroup_version: 1 or 2, 0 when not known."""
 
     cpu_model: Line
     cpu_cores: U64
@@ -64,8 +67,9 @@ def fit_profile(profile: HardwareProfile) -> HardwareProfile:
 class OfferBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """free: what can be leased now; capacity: what is offered in all; asset: what the tariff is in;
     interval_ns and exposure_intervals: how often receipts come and how many may go unpaid; thaw: the least it accepts,
-    seconds; allows_network: jobs may ask for network; multiaddrs: where the node listens; fetches_images: it pulls from
-    registries; promise: of availability, taken into quotes."""
+    seconds; allows_network: jobs may ask for network; runtime: the OCI runtime that starts containers, e.g. "crun"; software:
+    "xnode/" and its version; multiaddrs: where the node listens; fetches_images: it pulls from registries; promise: of
+    availability, taken into quotes."""
 
     profile: HardwareProfile
     capacity: Resources
