@@ -42,6 +42,12 @@ def find_end_reasons() -> list[tuple[str, str]]:
     return [(reason, notes[reason]) for reason in get_args(lease.EndReason)]
 
 
+def find_statuses() -> list[tuple[str, str]]:
+    """Every state of a lease with the comment beside it."""
+    notes = dict(re.findall(r'"(\w+)",  # (.+)', inspect.getsource(lease)))
+    return [(status, notes[status]) for status in get_args(lease.LeaseStatus)]
+
+
 def _codes_of(tree: ast.Module, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):

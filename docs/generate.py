@@ -14,6 +14,7 @@ from pathlib import Path
 
 from code_words import CodeWord, find_codes, find_end_reasons
 from control_page import control_sections
+from wire_page import wire_sections
 
 from xnode.cli.main import list_exit_codes
 from xnode.cli.manual import VARIABLES
@@ -132,6 +133,11 @@ def make_control_page() -> str:
     return _page("# The control socket", MADE, *control_sections())
 
 
+def make_types_page() -> str:
+    """Every type of the wire."""
+    return _page("# The protocol's types", MADE, *wire_sections())
+
+
 def _code_table(codes: Iterable[CodeWord]) -> str:
     return _table(("code", "message"), ((f"`{one.code}`", "<br>".join(one.details) or "…") for one in codes))
 
@@ -141,6 +147,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/job-file.md": make_job_page,
     "docs/exit-codes.md": make_codes_page,
     "docs/control.md": make_control_page,
+    "docs/protocol-types.md": make_types_page,
 }
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from metering.bounds import SignatureBytes
 from metering.eip712 import keccak, typed_digest
 from metering.units import U32, U64, ZERO_HASH, Hash32
 
@@ -40,7 +41,7 @@ class SignedAnswer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     """An answer and the provider's node signature over its digest."""
 
     answer: CapacityAnswer
-    signature: bytes
+    signature: SignatureBytes
 
 
 class Verdict(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -57,7 +58,7 @@ class SignedVerdict(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     """A verdict and the verifier's node signature over its digest."""
 
     verdict: Verdict
-    signature: bytes
+    signature: SignatureBytes
 
 
 class ElementProof(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

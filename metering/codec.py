@@ -24,6 +24,8 @@ def _encode_hook(value: Any) -> Any:
 
 def _decode_hook(kind: type, value: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, U128):
+        if isinstance(value, int) and kind.was_integer and value >= 0:
+            return kind(value)
         # A fixed width leaves one spelling for each number.
         if not isinstance(value, bytes) or len(value) != 16:
             raise ValueError(f"expected 16 bytes for {kind.__name__}")

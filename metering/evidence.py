@@ -3,15 +3,16 @@ FaultProver judges: each with the domain in which it is signed."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from metering.bounds import MAX_ROOTS, SignatureBytes
 from metering.capacity import ElementProof, SignedAnswer, SignedVerdict
 from metering.eip712 import Domain
 from metering.receipt import SignedReceipt
 from metering.terms import Escrow, LeaseTerms, lease_id_of
-from metering.units import U32, U64, Address, Hash32
+from metering.units import U32, U64, Address, Hash32, Nanos
 from metering.voucher import Coverage, SignedVoucher
 
 
@@ -26,8 +27,8 @@ class LeaseDocument(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     contract: Address
     escrow: Escrow
     terms: LeaseTerms
-    submitter_signature: bytes
-    node_signature: bytes
+    submitter_signature: SignatureBytes
+    node_signature: SignatureBytes
 
     @property
     def separator(self) -> Hash32:
@@ -76,9 +77,9 @@ class NumberedDocument(msgspec.Struct, frozen=True, array_like=True, forbid_unkn
     provider: Address
     node: Address
     number: U64
-    expires_at_ns: U64
+    expires_at_ns: Nanos
     body_hash: Hash32
-    signature: bytes
+    signature: SignatureBytes
 
     @property
     def separator(self) -> Hash32:
@@ -107,7 +108,7 @@ class VerdictDocument(msgspec.Struct, frozen=True, array_like=True, forbid_unkno
     chain_id: U64
     contract: Address
     signed: SignedVerdict
-    roots: tuple[Hash32, ...] = ()
+    roots: Annotated[tuple[Hash32, ...], msgspec.Meta(max_length=MAX_ROOTS)] = ()
     device: U32 = 0
     proof: ElementProof | None = None
 

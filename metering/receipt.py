@@ -6,10 +6,11 @@ from functools import lru_cache
 
 import msgspec
 
+from metering.bounds import SignatureBytes
 from metering.eip712 import typed_digest
 from metering.tariff import cost_of
 from metering.terms import LeaseTerms
-from metering.units import U64, ZERO, Amount, Hash32, next_number
+from metering.units import U64, ZERO, Amount, Hash32, Nanos, next_number
 from metering.usage import NO_USAGE, Counters, Usage, usage_ceiling_of, usage_of
 
 
@@ -19,8 +20,8 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
     lease_id: Hash32
     number: U64
-    at_ns: U64
-    running_ns: U64
+    at_ns: Nanos
+    running_ns: Nanos
     usage: Usage
     cost: Amount
     final: bool
@@ -30,7 +31,7 @@ class SignedReceipt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     """A receipt and the provider's node signature over its digest."""
 
     receipt: Receipt
-    signature: bytes
+    signature: SignatureBytes
 
 
 def make_first(lease_id: Hash32, at_ns: int) -> Receipt:

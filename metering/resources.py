@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import msgspec
 
-from metering.units import BYTES_PER_GIB, U64_MAX
+from metering.bounds import MAX_LABEL_CHARS, Label
+from metering.units import BYTES_PER_GIB, U64, U64_MAX
 
 
 class Resources(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """vcpu_milli: thousandths of a vCPU; *_bytes: bytes; gpus: whole devices of `gpu_model` ("" when none)."""
 
-    vcpu_milli: int
-    memory_bytes: int
-    disk_bytes: int
-    gpus: int = 0
-    gpu_model: str = ""
+    vcpu_milli: U64
+    memory_bytes: U64
+    disk_bytes: U64
+    gpus: U64 = 0
+    gpu_model: Label = ""
 
     def __post_init__(self) -> None:
         for name in ("vcpu_milli", "memory_bytes", "disk_bytes", "gpus"):
             value = getattr(self, name)
             if not 0 <= value <= U64_MAX:
                 raise ValueError(f"{name} must be between 0 and 2**64-1, not {value}")
-        if len(self.gpu_model) > 64:
-            raise ValueError("gpu_model is longer than 64 characters")
+        if len(self.gpu_model) > MAX_LABEL_CHARS:
+            raise ValueError(f"gpu_model is longer than {MAX_LABEL_CHARS} characters")
 
     def fits_in(self, other: Resources) -> bool:
         """True when every number is at most the other's."""

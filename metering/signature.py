@@ -11,6 +11,8 @@ from metering.units import Address, Hash32
 
 Signature = NewType("Signature", bytes)
 
+SIGNATURE_BYTES = 65
+
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 
 
@@ -22,7 +24,7 @@ def sign_digest(key: PrivateKey, digest: Hash32) -> Signature:
 
 def recover_signer(digest: Hash32, signature: bytes) -> Address | None:
     """Who signed, or None when the signature is not of the one accepted form."""
-    if len(signature) != 65 or signature[64] not in (27, 28):
+    if len(signature) != SIGNATURE_BYTES or signature[64] not in (27, 28):
         return None
     if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
         return None

@@ -9,7 +9,7 @@ import msgspec
 from metering.eip712 import typed_digest
 from metering.resources import Resources
 from metering.tariff import Tariff
-from metering.units import U32, U64, Address, Amount, Hash32, Ppm
+from metering.units import U32, U64, Address, Amount, Hash32, Nanos, Ppm, Seconds
 
 
 class Escrow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -34,7 +34,7 @@ class Opening(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     amount: Amount
     nonce: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
     """32 big-endian bytes."""
-    deadline: U64
+    deadline: Seconds
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -44,7 +44,7 @@ class Release(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     new_deposited: Amount
     nonce: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
     """32 big-endian bytes."""
-    deadline: U64
+    deadline: Seconds
 
 
 class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -75,9 +75,9 @@ class LeaseTerms(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     tariff: Tariff
     cost_limit: Amount
     exposure_limit: Amount
-    interval_ns: U64
-    duration_limit_ns: U64
-    open_until_ns: U64
+    interval_ns: Nanos
+    duration_limit_ns: Nanos
+    open_until_ns: Nanos
     availability_ppm: Ppm = 0
     refund_ppm: Ppm = 0
     exposure_intervals: U32 = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NewType, NoReturn, Self
+from typing import Annotated, ClassVar, NewType, NoReturn, Self
 
 import msgspec
 
@@ -22,6 +22,16 @@ U32 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
 PPM = 1_000_000
 """A whole, in millionths."""
 
+Nanos = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+"""A time or a duration in nanoseconds, up to the year 2262: the sum of two still fits into 64 bits, and a product with a
+64-bit number into 128."""
+
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=((1 << 63) - 1) // 1_000_000_000)]
+"""A time in seconds, as far as its nanoseconds are Nanos."""
+
+Offset = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+"""A place in a file: no file system has a larger one."""
+
 Ppm = Annotated[int, msgspec.Meta(ge=0, le=PPM)]
 """A part of a whole, in millionths."""
 
@@ -32,6 +42,7 @@ BYTES_PER_GIB = 1 << 30
 BYTES_PER_GB = 1_000_000_000
 
 U64_MAX = (1 << 64) - 1
+LAST_NS = (1 << 63) - 1
 U128_MAX = (1 << 128) - 1
 
 ZERO_ADDRESS = Address(bytes(20))
@@ -39,9 +50,13 @@ ZERO_HASH = Hash32(bytes(32))
 
 
 class U128(int):
-    """A whole number from 0 to 2**128 - 1; crosses borders as 16 big-endian bytes."""
+    """A whole number from 0 to 2**128 - 1; crosses borders as 16 big-endian bytes.
+
+    was_integer: an earlier version wrote it as a MessagePack integer, which its journals still hold.
+    """
 
     __slots__ = ()
+    was_integer: ClassVar[bool] = False
 
     def __new__(cls, value: int) -> Self:
         """Raises ValueError outside the range, so a wrong one cannot exist."""

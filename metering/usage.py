@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from metering.resources import Resources
-from metering.units import NANOS_PER_SECOND, U128
+from metering.units import NANOS_PER_SECOND, U64, U128, Nanos
 
 CLOCK_SLACK_NS = 250_000_000
 """How much longer than our own clock says a peer may claim: two readings are never taken at one instant."""
@@ -21,10 +21,10 @@ class Counters(msgspec.Struct, frozen=True, array_like=True):
     *_bytes: network bytes as seen from the workload.
     """
 
-    running_ns: int
-    vcpu_ns: int
-    ingress_bytes: int = 0
-    egress_bytes: int = 0
+    running_ns: Nanos
+    vcpu_ns: U64
+    ingress_bytes: U64 = 0
+    egress_bytes: U64 = 0
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

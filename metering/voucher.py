@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
 import msgspec
 
+from metering.bounds import MAX_COVERED, SignatureBytes
 from metering.eip712 import keccak, typed_digest
 from metering.units import U64, ZERO_HASH, Amount, Hash32
 
@@ -22,7 +24,7 @@ class SignedVoucher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     """A voucher and the escrow signer's signature over its digest."""
 
     voucher: Voucher
-    signature: bytes
+    signature: SignatureBytes
 
 
 class Coverage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -31,7 +33,7 @@ class Coverage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
     folded: U64
     prefix: Hash32
-    digests: tuple[Hash32, ...]
+    digests: Annotated[tuple[Hash32, ...], msgspec.Meta(max_length=MAX_COVERED)]
 
     def digest_of(self, lease_number: int) -> Hash32 | None:
         """The digest named for a lease, or None when it is folded away or has none yet."""

@@ -7,104 +7,14 @@ from typing import Annotated
 
 import msgspec
 
+from metering.bounds import Label
 from metering.codec import encode
 from metering.eip712 import keccak
 from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.tariff import Tariff
-from metering.units import NANOS_PER_SECOND, U64, ZERO, Address, Amount, Hash32, Ppm
+from metering.units import NANOS_PER_SECOND, U64, ZERO, Address, Amount, Hash32, Nanos, Ppm
 from scheduler.architecture import MAX_CHARS
-
-
-class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Bytes named by their SHA-256."""
-
-    sha256: Hash32
-    size_bytes: U64
-
-
-class InputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A file the workload finds read-only at /work/in/`path` (relative, no ".."); executable where it was so here.
-
-    packed: the blob is a pack of many files, and path is PACK_PATH: they lie in /work/in by their own paths."""
-
-    path: str
-    blob: Blob
-    executable: bool = False
-    packed: bool = False
-
-
-PACK_PATH = "."
-"""The path of packed inputs: /work/in itself."""
-
-
-class OutputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A file the workload left at /work/out/`path`."""
-
-    path: str
-    blob: Blob
-
-
-class Image(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """An OCI image, pinned. digest: of its manifest, "sha256:<64 hex>"; size_bytes: of all its blobs together;
-    reference: where a registry has it ("" when it comes from the submitter); blobs: manifest, config and layers, when it
-    does; architecture: what it runs on, by the image's own word ("amd64"; "" when not known)."""
-
-    digest: str
-    size_bytes: U64
-    reference: str = ""
-    blobs: tuple[Blob, ...] = ()
-    architecture: str = ""
-
-
-MAX_GRACE_NS = 120 * NANOS_PER_SECOND
-"""From the stop signal to the kill, at most: time to write a checkpoint, and unpaid work that a provider can bear."""
-
-DEFAULT_GRACE_NS = 10 * NANOS_PER_SECOND
-"""What container engines give by default."""
-
-
-class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """submitter: address of the submitter's node; nonce: 16 random bytes, so that equal jobs differ.
-
-    command: argv in the container, in place of the image's entrypoint and command; args: in place of the image's command
-    only; env: name and value pairs; duration_limit_ns: wall-clock limit of the workload; bid: highest unit prices (None:
-    any); budget: the most the whole job may cost; regions: any of these (empty: any);
-    min_availability_ppm: the least availability to be promised, with something back for less. shm_bytes, tmp_bytes: room in
-    /dev/shm and /tmp, both memory of the lease (0: half of the memory each). stop_signal: "SIGTERM" and the like ("": the
-    image's own, else SIGTERM); stop_grace_ns: from it to the kill. prepay_ns: how far ahead vouchers are signed, so that
-    the submitter may be away for so long.
-    """
-
-    name: str
-    submitter: Address
-    nonce: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
-    image: Image
-    command: tuple[str, ...]
-    env: tuple[tuple[str, str], ...]
-    inputs: tuple[InputFile, ...]
-    resources: Resources
-    duration_limit_ns: U64
-    asset: Address
-    budget: Amount
-    bid: Tariff | None = None
-    network: bool = False
-    network_bytes: U64 = 0
-    regions: tuple[str, ...] = ()
-    min_stake: Amount = ZERO
-    min_availability_ppm: Ppm = 0
-    args: tuple[str, ...] = ()
-    shm_bytes: U64 = 0
-    tmp_bytes: U64 = 0
-    stop_signal: str = ""
-    stop_grace_ns: U64 = DEFAULT_GRACE_NS
-    prepay_ns: U64 = 0
-
-
-def job_hash_of(job: Job) -> Hash32:
-    """The job's identity in quotes and lease terms."""
-    return keccak(encode(job))
-
 
 MAX_NAME_CHARS = 64
 """A name is for people's tables."""
@@ -129,6 +39,116 @@ MAX_PATH_BYTES = 1024
 
 MAX_PART_BYTES = 255
 """The longest name that every file system takes."""
+
+MAX_DIGEST_CHARS = len("sha256:") + 64
+
+MAX_REFERENCE_CHARS = 512
+"""Of where a registry has an image: twice what registries take."""
+
+MAX_REGIONS = 64
+"""Who names more regions than this accepts any."""
+
+MAX_SIGNAL_CHARS = 16
+
+MAX_OLD_OUTPUTS = 10_000
+"""Of a list as versions up to 0.2 sent it; since then it travels as a blob."""
+
+Path = Annotated[str, msgspec.Meta(max_length=MAX_PATH_BYTES)]
+Word = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_BYTES)]
+"""Of a command, or of the environment; check_job() bounds them all together."""
+
+Words = Annotated[tuple[Word, ...], msgspec.Meta(max_length=MAX_WORDS)]
+
+
+class Blob(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Bytes named by their SHA-256."""
+
+    sha256: Hash32
+    size_bytes: U64
+
+
+class InputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A file the workload finds read-only at /work/in/`path` (relative, no ".."); executable where it was so here.
+
+    packed: the blob is a pack of many files, and path is PACK_PATH: they lie in /work/in by their own paths."""
+
+    path: Path
+    blob: Blob
+    executable: bool = False
+    packed: bool = False
+
+
+PACK_PATH = "."
+"""The path of packed inputs: /work/in itself."""
+
+
+class OutputFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A file the workload left at /work/out/`path`."""
+
+    path: Path
+    blob: Blob
+
+
+class Image(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """An OCI image, pinned. digest: of its manifest, "sha256:<64 hex>"; size_bytes: of all its blobs together;
+    reference: where a registry has it ("" when it comes from the submitter); blobs: manifest, config and layers, when it
+    does; architecture: what it runs on, by the image's own word ("amd64"; "" when not known)."""
+
+    digest: Annotated[str, msgspec.Meta(max_length=MAX_DIGEST_CHARS)]
+    size_bytes: U64
+    reference: Annotated[str, msgspec.Meta(max_length=MAX_REFERENCE_CHARS)] = ""
+    blobs: Annotated[tuple[Blob, ...], msgspec.Meta(max_length=MAX_IMAGE_BLOBS)] = ()
+    architecture: Annotated[str, msgspec.Meta(max_length=MAX_CHARS)] = ""
+
+
+MAX_GRACE_NS = 120 * NANOS_PER_SECOND
+"""From the stop signal to the kill, at most: time to write a checkpoint, and unpaid work that a provider can bear."""
+
+DEFAULT_GRACE_NS = 10 * NANOS_PER_SECOND
+"""What container engines give by default."""
+
+
+class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """submitter: address of the submitter's node; nonce: 16 random bytes, so that equal jobs differ.
+
+    command: argv in the container, in place of the image's entrypoint and command; args: in place of the image's command
+    only; env: name and value pairs; duration_limit_ns: wall-clock limit of the workload; bid: highest unit prices (None:
+    any); budget: the most the whole job may cost; regions: any of these (empty: any);
+    min_availability_ppm: the least availability to be promised, with something back for less. shm_bytes, tmp_bytes: room in
+    /dev/shm and /tmp, both memory of the lease (0: half of the memory each). stop_signal: "SIGTERM" and the like ("": the
+    image's own, else SIGTERM); stop_grace_ns: from it to the kill. prepay_ns: how far ahead vouchers are signed, so that
+    the submitter may be away for so long.
+    """
+
+    name: Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
+    submitter: Address
+    nonce: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+    image: Image
+    command: Words
+    env: Annotated[tuple[tuple[Word, Word], ...], msgspec.Meta(max_length=MAX_WORDS)]
+    inputs: Annotated[tuple[InputFile, ...], msgspec.Meta(max_length=MAX_INPUTS)]
+    resources: Resources
+    duration_limit_ns: Nanos
+    asset: Address
+    budget: Amount
+    bid: Tariff | None = None
+    network: bool = False
+    network_bytes: U64 = 0
+    regions: Annotated[tuple[Label, ...], msgspec.Meta(max_length=MAX_REGIONS)] = ()
+    min_stake: Amount = ZERO
+    min_availability_ppm: Ppm = 0
+    args: Words = ()
+    shm_bytes: U64 = 0
+    tmp_bytes: U64 = 0
+    stop_signal: Annotated[str, msgspec.Meta(max_length=MAX_SIGNAL_CHARS)] = ""
+    stop_grace_ns: Nanos = DEFAULT_GRACE_NS
+    prepay_ns: Nanos = 0
+
+
+def job_hash_of(job: Job) -> Hash32:
+    """The job's identity in quotes and lease terms."""
+    return keccak(encode(job))
+
 
 STOP_SIGNALS = ("", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
 """What may ask a workload to end ("": what its image says); SIGKILL comes after the grace in any case."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
+from metering.bounds import MAX_LABEL_CHARS, MAX_LINE_CHARS, Label, Line, Multiaddrs, SignatureBytes, cut
 from metering.codec import encode
 from metering.eip712 import keccak, typed_digest
 from metering.refusal import Refusal
@@ -11,55 +14,78 @@ from metering.resources import Resources
 from metering.signature import is_signed_by
 from metering.sla import NO_PROMISE, Promise
 from metering.tariff import Tariff
-from metering.units import U32, U64, Address, Hash32
+from metering.units import U32, U64, Address, Hash32, Nanos
+
+MAX_GPUS = 256
+"""Devices, or parts of divided ones, in one host."""
 
 
 class Gpu(msgspec.Struct, frozen=True, array_like=True):
-    """One device. model: vendor's name, e.g. "NVIDIA H200"; vendor: "nvidia" or "amd"; driver: version text."""
+    """One device. vendor: "nvidia" or "amd"; model: the vendor's name for it, e.g. "NVIDIA H200", which is what a job asks for;
+    memory_bytes: 0 when not known; driver: its version; uuid: the vendor's, "" when not known."""
 
-    vendor: str
-    model: str
-    memory_bytes: int
-    driver: str = ""
-    uuid: str = ""
+    vendor: Label
+    model: Label
+    memory_bytes: U64
+    driver: Label = ""
+    uuid: Label = ""
 
 
 class HardwareProfile(msgspec.Struct, frozen=True):
-    """What a host has. cpu_model, cpu_flags as the kernel names them; network_mbps 0 when not known."""
+    """What a host has. cpu_model: as the kernel names it; cpu_cores, cpu_threads: of all processors; memory_bytes, disk_bytes:
+    of the host, and free on the disk of the node; architecture: the kernel's word, e.g. "x86_64" or "aarch64"; kernel: its
+    release; network_mbps: of the fastest link, 0 when not known; cgroup_version: 1 or 2, 0 when not known."""
 
-    cpu_model: str
+    cpu_model: Line
     cpu_cores: U64
     cpu_threads: U64
     memory_bytes: U64
     disk_bytes: U64
-    architecture: str
-    kernel: str
-    gpus: tuple[Gpu, ...] = ()
+    architecture: Label
+    kernel: Line
+    gpus: Annotated[tuple[Gpu, ...], msgspec.Meta(max_length=MAX_GPUS)] = ()
     network_mbps: U64 = 0
-    cgroup_version: int = 0
+    cgroup_version: U32 = 0
+
+
+def fit_profile(profile: HardwareProfile) -> HardwareProfile:
+    """The profile within its bounds: kernels and drivers name things as they like, and nobody would read a longer one."""
+    names = ("vendor", "model", "driver", "uuid")
+    gpus = (
+        msgspec.structs.replace(gpu, **{name: cut(getattr(gpu, name), MAX_LABEL_CHARS) for name in names})
+        for gpu in profile.gpus[:MAX_GPUS]
+    )
+    return msgspec.structs.replace(
+        profile,
+        cpu_model=cut(profile.cpu_model, MAX_LINE_CHARS),
+        architecture=cut(profile.architecture, MAX_LABEL_CHARS),
+        kernel=cut(profile.kernel, MAX_LINE_CHARS),
+        gpus=tuple(gpus),
+    )
 
 
 class OfferBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """free: what can be leased now; capacity: what is offered in all; asset: what the tariff is in;
     interval_ns and exposure_intervals: how often receipts come and how many may go unpaid; thaw: the least it accepts,
-    seconds; allows_network: jobs may ask for network; multiaddrs: where the node listens; fetches_images: it pulls from
-    registries; promise: of availability, taken into quotes."""
+    seconds; allows_network: jobs may ask for network; runtime: the OCI runtime that starts containers, e.g. "crun"; software:
+    "xnode/" and its version; multiaddrs: where the node listens; fetches_images: it pulls from registries; promise: of
+    availability, taken into quotes."""
 
     profile: HardwareProfile
     capacity: Resources
     free: Resources
     tariff: Tariff
     asset: Address
-    region: str
-    interval_ns: U64
-    exposure_intervals: U64
-    min_duration_ns: U64
-    max_duration_ns: U64
+    region: Label
+    interval_ns: Nanos
+    exposure_intervals: U32
+    min_duration_ns: Nanos
+    max_duration_ns: Nanos
     thaw: U32
     allows_network: bool
-    runtime: str
-    software: str
-    multiaddrs: tuple[str, ...] = ()
+    runtime: Line
+    software: Label
+    multiaddrs: Multiaddrs = ()
     fetches_images: bool = True
     promise: Promise = NO_PROMISE
 
@@ -71,7 +97,7 @@ class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     provider: Address
     node: Address
     number: U64
-    expires_at_ns: U64
+    expires_at_ns: Nanos
     body: OfferBody
 
     @property
@@ -84,7 +110,7 @@ class SignedOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An offer and its node's signature."""
 
     offer: Offer
-    signature: bytes
+    signature: SignatureBytes
 
 
 def offer_digest_of(separator: Hash32, offer: Offer) -> Hash32:

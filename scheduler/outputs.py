@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Annotated
 
 import msgspec
 
+from metering.bounds import Detail
 from metering.codec import decode_strict, encode
-from metering.units import U64
+from metering.units import U64, Nanos
 from scheduler.job import Blob
 
 MAX_ENTRIES = 100_000
@@ -38,6 +40,12 @@ MAX_NAMES_BYTES = 16 << 20
 
 MAX_REASON_CHARS = 200
 
+MAX_ROW_BYTES = (1 << 16) - 1
+"""Of the inventory: a row's length stands in two bytes."""
+
+OutputPath = Annotated[bytes, msgspec.Meta(max_length=MAX_ROW_BYTES)]
+"""What breaks the rules of a path is left out by its name, so it may be longer than they allow."""
+
 MAX_COUNT = 1 << 53
 """The most that a stranger's count is believed to be: sums of it still fit into 64 bits."""
 
@@ -54,30 +62,30 @@ OUT = b"/work/out"
 class FileEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="file"):
     """A regular file. mtime_ns: when it was last changed, ns UTC (0: before 1970). Of its mode only `executable` is kept."""
 
-    path: bytes
+    path: OutputPath
     blob: Blob
     executable: bool = False
-    mtime_ns: U64 = 0
+    mtime_ns: Nanos = 0
 
 
 class LinkEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="link"):
     """A symbolic link that stays inside the folder, wherever the folder is."""
 
-    path: bytes
-    target: bytes
+    path: OutputPath
+    target: OutputPath
 
 
 class FolderEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="folder"):
     """An empty folder; the others follow from the paths of what is in them."""
 
-    path: bytes
+    path: OutputPath
 
 
 class LeftOut(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="left"):
     """What was not taken, and why."""
 
-    path: bytes
-    reason: str
+    path: OutputPath
+    reason: Detail
 
 
 Entry = FileEntry | LinkEntry | FolderEntry
@@ -91,7 +99,7 @@ class OutputSummary(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     entries: U64 = 0
     size_bytes: U64 = 0
     left_out: U64 = 0
-    first: tuple[LeftOut, ...] = ()
+    first: Annotated[tuple[LeftOut, ...], msgspec.Meta(max_length=MAX_FIRST)] = ()
 
 
 NOTHING = OutputSummary()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from metering.bounds import SignatureBytes
 from metering.codec import encode
 from metering.eip712 import keccak, typed_digest
 from metering.refusal import Refusal
@@ -11,7 +12,7 @@ from metering.resources import Resources
 from metering.signature import is_signed_by
 from metering.sla import NO_PROMISE, Promise, show_percent
 from metering.tariff import Tariff, find_higher_price
-from metering.units import U32, U64, Address, Amount, Hash32
+from metering.units import U32, U64, Address, Amount, Hash32, Nanos
 from scheduler.job import Job, job_hash_of
 
 
@@ -26,8 +27,8 @@ class QuoteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asset: Address
     cost_limit: Amount
     exposure_limit: Amount
-    interval_ns: U64
-    duration_limit_ns: U64
+    interval_ns: Nanos
+    duration_limit_ns: Nanos
     thaw: U32
     promise: Promise = NO_PROMISE
     exposure_intervals: U32 = 0
@@ -40,7 +41,7 @@ class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     provider: Address
     node: Address
     number: U64
-    expires_at_ns: U64
+    expires_at_ns: Nanos
     body: QuoteBody
 
     @property
@@ -53,7 +54,7 @@ class SignedQuote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A quote and its node's signature."""
 
     quote: Quote
-    signature: bytes
+    signature: SignatureBytes
 
 
 def quote_digest_of(separator: Hash32, quote: Quote) -> Hash32:

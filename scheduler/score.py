@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from metering.eip712 import keccak
 from metering.resources import Resources
 from metering.tariff import Tariff, cost_of
-from metering.units import NANOS_PER_SECOND, PPM, Address, mul_div_down, mul_div_up
+from metering.units import NANOS_PER_SECOND, PPM, U128, Address, mul_div_down, mul_div_up
 from metering.usage import Counters, Usage, usage_of
 from scheduler.feasible import price_for, without_network
 from scheduler.job import Job
@@ -33,6 +33,13 @@ ROUND_TRIPS = 8
 
 
 NO_LOAD: Mapping[Address, int] = MappingProxyType({})
+
+
+class Score(U128):
+    """A score as records keep it: money, so no fewer bits than money has."""
+
+    __slots__ = ()
+    was_integer = True
 
 
 @dataclass(frozen=True, slots=True)

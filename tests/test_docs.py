@@ -67,6 +67,7 @@ def test_no_document_names_a_file_that_is_not_there() -> None:
         "docs/deployment.md",
         "ARCHITECTURE.md",
         "docs/protocol.md",
+        "docs/protocol-types.md",
         "docs/protocol-net.md",
         "contracts/README.md",
     ):

@@ -7,7 +7,8 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ import msgspec
 import structlog
 import trio
 
+from metering.bounds import MAX_CODE_CHARS, MAX_DETAIL_CHARS, cut
+from metering.refusal import Refusal
 from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
@@ -29,7 +32,7 @@ from xnode.outage import Outage
 from xnode.ports.clock import Clock
 from xnode.presence import PACE_S, Presence
 from xnode.repeated_event import RepeatedEvent
-from xnode.store.journal import Batch, Journal
+from xnode.store.journal import Batch, Journal, NotHeld
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -45,6 +48,15 @@ RETRY = Backoff(first_s=0.1, most_s=5.0)
 
 Perform = Callable[[effects.DurableEffect], Awaitable[Change]]
 """Does one effect and gives the change that reports it. Raises Retryable or Permanent."""
+
+MAX_REDOS = 3
+"""How often an effect is done again whose result could not be taken in, before it counts as failed."""
+
+WAKE_AGAIN_NS = 10_000_000_000
+"""Until an alarm rings again whose record could not be stepped."""
+
+SAY_AGAIN_S = 60.0
+"""Between two log lines about changes of one kind that cannot be taken in: a stranger may send thousands a second."""
 
 BEAT: tuple[Change, None] = (NodeResumed(0), None)
 """What only wakes the loop; it is never journalled."""
@@ -62,11 +74,18 @@ class _Question:
 
 @dataclass(slots=True)
 class _Pending:
-    """An effect under way. away_ns: our absences before it was taken; later ones are not counted against it."""
+    """An effect under way. away_ns: our absences before it was taken; later ones are not counted against it; redone: how
+    often its result could not be taken in, which is why it waits a moment first."""
 
     version: int
     effect: effects.DurableEffect
     away_ns: int
+    redone: int = 0
+
+    @property
+    def done(self) -> tuple[str, int]:
+        """What its result takes off the list."""
+        return self.effect.id, self.version
 
 
 @dataclass(slots=True)
@@ -84,9 +103,11 @@ class Loop:
         self._journal = journal
         self._clock = clock
         self._perform = perform
-        self._send, self._receive = trio.open_memory_channel[tuple[Change, tuple[str, int] | None]](INBOX_MAX)
+        self._send, self._receive = trio.open_memory_channel[tuple[Change, _Pending | None]](INBOX_MAX)
         self._seq = 0
         self._pending: dict[str, _Pending] = {}
+        self._listed: dict[str, int] = {}
+        self._say_at: dict[str, float] = {}
         self._outages: dict[str, Outage] = {}
         self._presence = Presence(clock.now_ns())
         self._lanes: dict[str, _Lane] = {}
@@ -98,6 +119,8 @@ class Loop:
         self.state = State()
         self.commits = 0
         self.entries = 0
+        self.left_out = 0
+        """Changes that could not be taken in: a bug, or what the store cannot hold."""
 
     # -------------------------------------------------------------------------------------------------- for the daemon
 
@@ -121,7 +144,7 @@ class Loop:
             if start is not None:
                 self._send.send_nowait((msgspec.structs.replace(start, away_ns=away_ns), None))
             for version, effect in loaded.effects:
-                self._take_effect(nursery, version, effect, away_ns=0)
+                self._take_effect(nursery, _Pending(version, effect, away_ns=0))
             if start is not None:
                 await self._take_batch(nursery)
             nursery.start_soon(self._ring_alarms)
@@ -186,29 +209,70 @@ class Loop:
         batch = Batch()
         replies: list[effects.Reply] = []
         state = self.state
-        for change, done in waiting:
-            entry = Entry(self._clock.now_ns(), os.urandom(32), change, done)
-            try:
-                turn = step(state, entry)
-            except Exception:
-                # A bug, and maybe one that a stranger has found: it costs this one change, and not every lease of the node.
-                log.exception("a change hit a bug and is left out", change=type(change).__name__)
-                continue
-            state = turn.state
-            self._seq, answers = batch.add(self._seq, entry, turn)
+        for change, result_of in waiting:
+            state, answers = self._take(nursery, batch, state, change, result_of)
             replies += answers
         if batch:
             await self._commit(batch)
         log_milestones(self.state, [record for record, _ in batch.records.values()])
         self.state = state
+        self._follow(nursery, batch, replies)
+
+    def _follow(self, nursery: trio.Nursery, batch: Batch, replies: list[effects.Reply]) -> None:
+        """Do what the batch asks for, now that it is durable."""
+        for effect_id, version in batch.done:
+            if self._listed.get(effect_id) == version:
+                del self._listed[effect_id]
         for version, effect in batch.effects.values():
-            self._take_effect(nursery, version, effect, self._presence.away_ns(self._clock.now_ns()))
+            away_ns = self._presence.away_ns(self._clock.now_ns())
+            self._take_effect(nursery, _Pending(version, effect, away_ns))
         for reply in replies:
             self._answer(reply)
         for record, is_live in batch.records.values():
             if is_live:
                 self._set_alarm(record)
         self._changed.set()
+
+    def _take(
+        self, nursery: trio.Nursery, batch: Batch, state: State, change: Change, result_of: _Pending | None
+    ) -> tuple[State, list[effects.Reply]]:
+        """The state after the change and the replies that are due. What cannot be taken in leaves no trace in the batch."""
+        entry = Entry(self._clock.now_ns(), os.urandom(32), change, result_of.done if result_of else None)
+        try:
+            turn = step(state, entry)
+            self._seq, answers = batch.add(self._seq, entry, turn)
+            return turn.state, answers
+        except Exception as error:
+            # A bug, and maybe one that a stranger has found: it costs this one change, and not every lease of the node.
+            if isinstance(change, NodeStarted):
+                raise
+            self._note_left_out(change, error)
+            self._answer_left_out(change, error)
+        if result_of is None:
+            if isinstance(change, Woke):
+                # Without its alarm a record would sleep until our next start.
+                self._ring_at(self._clock.now_ns() + WAKE_AGAIN_NS, change.kind, change.key)
+        elif result_of.redone >= MAX_REDOS and not isinstance(change, EffectFailed):
+            failed = EffectFailed(result_of.effect, "internal", "what came of it cannot be taken in")
+            return self._take(nursery, batch, state, failed, result_of)
+        elif self._listed.get(result_of.effect.id) == result_of.version and result_of.effect.id not in self._pending:
+            self._take_effect(nursery, replace(result_of, redone=result_of.redone + 1))
+        return state, []
+
+    def _note_left_out(self, change: Change, error: Exception) -> None:
+        self.left_out += 1
+        name, now = type(change).__name__, trio.current_time()
+        if now >= self._say_at.get(name, -inf):
+            self._say_at[name] = now + SAY_AGAIN_S
+            trace = None if isinstance(error, NotHeld) else error
+            reason = str(error)[:500]
+            log.error("a change is left out", change=name, reason=reason, left_out=self.left_out, exc_info=trace)
+
+    def _answer_left_out(self, change: Change, error: Exception) -> None:
+        """Who asked for what cannot be kept would only ask again; what a bug did to a question says nothing about it."""
+        reply_to = getattr(change, "reply_to", "")
+        if reply_to and isinstance(error, NotHeld):
+            self._answer(effects.ReplyRefusal(reply_to, Refusal("not_kept", str(error))))
 
     async def _commit(self, batch: Batch) -> None:
         names = [type(entry.change).__name__ for _, entry in batch.entries]
@@ -236,8 +300,10 @@ class Loop:
 
     # --------------------------------------------------------------------------------------------------------- effects
 
-    def _take_effect(self, nursery: trio.Nursery, version: int, effect: effects.DurableEffect, away_ns: int) -> None:
-        self._pending[effect.id] = _Pending(version, effect, away_ns)
+    def _take_effect(self, nursery: trio.Nursery, pending: _Pending) -> None:
+        effect = pending.effect
+        self._pending[effect.id] = pending
+        self._listed[effect.id] = pending.version
         lane = self._lanes.setdefault(effect.lane, _Lane())
         if effect.id not in lane.waiting:
             lane.waiting.append(effect.id)
@@ -256,7 +322,7 @@ class Loop:
                 self._pending.pop(effect_id, None)
             if change is None:
                 continue
-            await self._send.send((change, (effect_id, pending.version)))
+            await self._send.send((change, pending))
         lane.working = False
         if self._lanes.get(name) is lane:
             del self._lanes[name]
@@ -267,6 +333,8 @@ class Loop:
         name, failure = type(effect).__name__, ""
         # By id: receipts that wait for a peer that is away are a new effect every interval, and one trouble.
         outage = self._outages.setdefault(effect.id, Outage(f"effect {name}", id=effect.id))
+        if pending.redone:
+            await trio.sleep(next(islice(RETRY.pauses(), min(pending.redone, 8) - 1, None)))
         for pause_s in RETRY.pauses():
             if self._pending[effect.id] is not pending:
                 return None
@@ -280,7 +348,7 @@ class Loop:
                     return change
             except Permanent as error:
                 self._outages.pop(effect.id, None)
-                return EffectFailed(effect, error.reason_code, str(error))
+                return _make_failed(effect, error.reason_code, str(error))
             except Retryable as error:
                 failure = str(error)
             except Exception as error:
@@ -290,7 +358,7 @@ class Loop:
             if self._time_left(pending) <= 0:
                 # The last try was cut off or never made: why the one before it failed says more.
                 self._outages.pop(effect.id, None)
-                return EffectFailed(effect, "deadline", failure or "not done in time")
+                return _make_failed(effect, "deadline", failure or "not done in time")
             outage.failed(failure)
             await trio.sleep(min(pause_s, self._time_left(pending)))
         raise AssertionError("pauses have no end")
@@ -317,8 +385,11 @@ class Loop:
     def _set_alarm(self, record: object) -> None:
         wake_at_ns = getattr(record, "wake_at_ns", None)
         if wake_at_ns is not None:
-            heapq.heappush(self._alarms, (wake_at_ns, str(record.__struct_config__.tag), record.key))  # type: ignore[attr-defined]
-            self._alarm_set.set()
+            self._ring_at(wake_at_ns, str(record.__struct_config__.tag), record.key)  # type: ignore[attr-defined]
+
+    def _ring_at(self, wake_at_ns: int, kind: str, key: bytes) -> None:
+        heapq.heappush(self._alarms, (wake_at_ns, kind, key))
+        self._alarm_set.set()
 
     async def _ring_alarms(self) -> None:
         while True:
@@ -331,3 +402,8 @@ class Loop:
 
     def _time_to_alarm(self) -> float:
         return max(0.0, (self._alarms[0][0] - self._clock.now_ns()) / 1e9) if self._alarms else inf
+
+
+def _make_failed(effect: effects.DurableEffect, code: str, detail: str) -> EffectFailed:
+    # What it says may be a program's or a peer's, as long as it likes.
+    return EffectFailed(effect, cut(code, MAX_CODE_CHARS), cut(detail, MAX_DETAIL_CHARS))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from metering.bounds import MAX_LABEL_CHARS, cut
 from metering.resources import Resources
 from metering.sla import NO_PROMISE, Promise
 from metering.tariff import Tariff
 from metering.units import NANOS_PER_SECOND
-from scheduler.offer import HardwareProfile
+from scheduler.offer import HardwareProfile, fit_profile
 from xnode.chain.deployment.manifest import Manifest
 from xnode.config.settings import ProviderConfig, SubmitterConfig
 from xnode.node.records import ProviderSettings, SubmitterSettings
@@ -30,13 +31,13 @@ def make_provider_settings(config: ProviderConfig, manifest: Manifest, profile: 
     asset, share = manifest.find_asset(config.asset), config.share
     return ProviderSettings(
         owner=config.owner,
-        profile=profile,
+        profile=fit_profile(profile),
         capacity=Resources(
             vcpu_milli=round(share.vcpus * 1000),
             memory_bytes=share.memory_bytes,
             disk_bytes=share.disk_bytes,
             gpus=min(share.gpus, len(profile.gpus)),
-            gpu_model=profile.gpus[0].model if profile.gpus and share.gpus else "",
+            gpu_model=cut(profile.gpus[0].model, MAX_LABEL_CHARS) if profile.gpus and share.gpus else "",
         ),
         tariff=make_tariff(config, manifest),
         asset=asset.address,

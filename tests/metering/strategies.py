@@ -8,11 +8,24 @@ from metering.capacity import CapacityAnswer, Verdict
 from metering.resources import Resources
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening, Release
-from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, PPM, U64_MAX, U128, U128_MAX, Address, Amount, Hash32
+from metering.units import (
+    LAST_NS,
+    NANOS_PER_HOUR,
+    NANOS_PER_SECOND,
+    PPM,
+    U64_MAX,
+    U128,
+    U128_MAX,
+    Address,
+    Amount,
+    Hash32,
+)  # fmt: skip
 from metering.usage import Counters, Usage
 from metering.voucher import Voucher
 
 u64 = st.integers(0, U64_MAX)
+nanos = st.integers(0, LAST_NS)
+seconds = st.integers(0, LAST_NS // NANOS_PER_SECOND)
 u32 = st.integers(0, 2**32 - 1)
 u128 = st.integers(0, U128_MAX).map(U128)
 amounts = st.integers(0, U128_MAX).map(Amount)
@@ -37,8 +50,8 @@ small_usages = st.builds(Usage, *([st.integers(0, 1 << 90).map(U128)] * 6))
 
 usages = st.builds(Usage, *([u128] * 6))
 escrows = st.builds(Escrow, addresses, addresses, addresses, addresses, hashes, st.integers(0, 2**32 - 1), u64)
-openings = st.builds(Opening, hashes, amounts, st.binary(min_size=32, max_size=32), u64)
-releases = st.builds(Release, hashes, amounts, st.binary(min_size=32, max_size=32), u64)
+openings = st.builds(Opening, hashes, amounts, st.binary(min_size=32, max_size=32), seconds)
+releases = st.builds(Release, hashes, amounts, st.binary(min_size=32, max_size=32), seconds)
 vouchers = st.builds(Voucher, hashes, amounts, hashes)
 answers = st.builds(CapacityAnswer, hashes, u32, u32, hashes, hashes)
 verdicts = st.builds(Verdict, hashes, hashes, st.booleans(), hashes)
@@ -58,9 +71,9 @@ terms = st.builds(
     tariff=any_tariffs,
     cost_limit=amounts,
     exposure_limit=amounts,
-    interval_ns=u64,
-    duration_limit_ns=u64,
-    open_until_ns=u64,
+    interval_ns=nanos,
+    duration_limit_ns=nanos,
+    open_until_ns=nanos,
     availability_ppm=st.integers(0, PPM),
     refund_ppm=st.integers(0, PPM),
     exposure_intervals=u32,

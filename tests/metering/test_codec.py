@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from metering.codec import NotCanonical, decode, decode_strict, encode
 from metering.receipt import Receipt, SignedReceipt
+from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.terms import Escrow, LeaseTerms, Opening
-from metering.units import U128, U128_MAX, Amount
+from metering.units import U128, U128_MAX, Amount, Hash32
 from metering.usage import Usage
 from metering.voucher import Coverage, SignedVoucher, Voucher
 from scheduler.job import Job
@@ -27,6 +28,7 @@ from tests.metering.strategies import (
     any_resources,
     escrows,
     hashes,
+    nanos,
     openings,
     releases,
     terms,
@@ -37,8 +39,8 @@ from tests.metering.strategies import (
     vouchers,
 )
 
-signatures = st.binary(max_size=70)
-receipts = st.builds(Receipt, hashes, u64, u64, u64, usages, u128.map(Amount), st.booleans())
+signatures = st.binary(max_size=65)
+receipts = st.builds(Receipt, hashes, u64, nanos, nanos, usages, u128.map(Amount), st.booleans())
 values = st.one_of(
     escrows,
     openings,
@@ -187,3 +189,51 @@ def test_a_value_without_a_byte_form_is_a_bug_and_raises() -> None:
     with pytest.raises(NotImplementedError):
         encode(object())
     assert encode(U128(1)) == encode(Amount(1))
+
+
+LATEST_S = (2**63 - 1) // 10**9
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "most"),
+    [
+        (make_terms(), "open_until_ns", 2**63 - 1),
+        (make_terms(), "interval_ns", 2**63 - 1),
+        (make_terms(), "duration_limit_ns", 2**63 - 1),
+        (Opening(Hash32(bytes(32)), Amount(1), bytes(32), 1), "deadline", LATEST_S),
+        (make_signed_quote(make_job()).quote, "expires_at_ns", 2**63 - 1),
+        (make_job(), "duration_limit_ns", 2**63 - 1),
+        (make_job(), "prepay_ns", 2**63 - 1),
+    ],
+)
+def test_a_time_that_no_sum_may_be_made_of_is_refused_when_decoded(value: Any, field: str, most: int) -> None:
+    assert getattr(decode_strict(encode(replace(value, **{field: most})), type(value)), field) == most
+    for beyond in (most + 1, 2**64 - 1):
+        with pytest.raises(msgspec.ValidationError, match="<="):
+            decode_strict(encode(replace(value, **{field: beyond})), type(value))
+
+
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [
+        ("regions", ("r" * 64,) * 64),
+        ("name", "n" * 64),
+        ("command", ("a",) * 1_024),
+        ("args", ("a",) * 1_024),
+        ("env", (("A", "b"),) * 1_024),
+        ("stop_signal", "S" * 16),
+    ],
+)
+def test_a_text_or_list_of_a_job_that_is_too_long_is_refused_when_decoded(field: str, most: Any) -> None:
+    assert decode_strict(encode(make_job(**{field: most})), Job)
+    more = most + most[:1] if isinstance(most, tuple) else most + "x"
+    with pytest.raises(msgspec.ValidationError, match=field):
+        decode_strict(encode(make_job(**{field: more})), Job)
+
+
+def test_a_refusal_that_we_make_is_never_too_long_to_be_read() -> None:
+    refusal = Refusal("c" * 1_000, "d" * 1_000_000)
+    assert (len(refusal.code), len(refusal.detail)) == (64, 4_096) and refusal.detail.endswith("d...")
+    assert decode_strict(encode(refusal), Refusal) == refusal
+    with pytest.raises(msgspec.ValidationError):
+        decode_strict(encode({"code": "c", "detail": "d" * 4_097}), Refusal)

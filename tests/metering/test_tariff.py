@@ -46,7 +46,7 @@ def test_cost_never_falls_when_prices_grow(usage: Usage, tariff: Tariff, more: T
 @given(small_usages, tariffs)
 def test_the_whole_is_rounded_once(usage: Usage, tariff: Tariff) -> None:
     """Rounding each line down would lose up to one unit a line; cumulative billing would lose it every interval."""
-    parts = sum(cost_of(_only(usage, name), tariff) for name in USAGE_FIELDS)
+    parts = min(sum(cost_of(_only(usage, name), tariff) for name in USAGE_FIELDS), U128_MAX)
     assert parts <= cost_of(usage, tariff) < parts + len(USAGE_FIELDS)
 
 

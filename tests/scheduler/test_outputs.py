@@ -133,9 +133,15 @@ def test_no_bytes_make_reading_a_list_fail(data: bytes) -> None:
 
 
 def test_what_a_stranger_says_is_cut_to_its_length() -> None:
-    listed = LeftOut(b"x" * 9_000, "y" * 9_000)
+    listed = LeftOut(b"x" * 9_000, "y" * 4_000)
     (left,) = read_inventory(encode_inventory(Inventory((), (listed,))), LIMIT).left_out
     assert (len(left.path), len(left.reason)) == (rules.MAX_PATH_BYTES, rules.MAX_REASON_CHARS)
+
+
+def test_what_a_stranger_says_at_too_great_a_length_is_only_counted() -> None:
+    told = encode_inventory(Inventory((), (LeftOut(b"x", "y" * 5_000),)))
+    found = read_inventory(told, LIMIT, left_out_count=1)
+    assert (found.left_out, found.left_out_count) == ((), 2)
 
 
 def test_names_are_limited_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, select
 
 from metering.codec import decode
 from metering.units import NANOS_PER_SECOND, Amount
+from scheduler.score import Score
 from tests.make.nodes import make_provider_settings, make_started, make_submitter_settings
 from tests.make.records import make_running_lease
 from tests.make.values import address_of, make_job, make_signed_offer, make_tariff
@@ -261,7 +262,7 @@ def find_one_offer(effect: effects.DurableEffect) -> changes.Change | None:
     """A market of one offer, for a submitter without money; None for any other effect."""
     if isinstance(effect, effects.SearchOffers):
         offer = make_signed_offer(expires_at_ns=deadline(3600))
-        candidates = () if effect.tried else (Candidate(offer, 0, 0, ""),)
+        candidates = () if effect.tried else (Candidate(offer, 0, Score(0), ""),)
         return changes.OffersRanked(effect.job_hash, 1, candidates, ())
     if isinstance(effect, effects.ReadFunds):
         return changes.FundsRead(effect.job_hash, Amount(0), Amount(0))
@@ -377,6 +378,136 @@ async def test_a_change_that_hits_a_bug_costs_only_itself(engine: Engine, monkey
         await loop.tell(prices(14))
         await wait_until(loop, is_price(14))
     assert [type(entry.change).__name__ for entry in read_entries(engine)] == ["NodeStarted", "PricesSet"]
+
+
+def stumble_over(monkeypatch: pytest.MonkeyPatch, is_bad: Callable[[changes.Change], bool]) -> list[changes.Change]:
+    """The core has a bug: it raises for such changes. Gives those that it met."""
+    met: list[changes.Change] = []
+
+    def stumble(state: State, entry: changes.Entry) -> Turn:
+        if is_bad(entry.change):
+            met.append(entry.change)
+            raise ValueError("a bug")
+        return step(state, entry)
+
+    monkeypatch.setattr("xnode.loop.step", stumble)
+    return met
+
+
+def capture_loop_logs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the loop logs, whatever other tests have set for all."""
+    capture, every = structlog.testing.LogCapture(), structlog.make_filtering_bound_logger(0)
+    monkeypatch.setattr("xnode.loop.log", structlog.wrap_logger(None, [capture], every))
+    return capture.entries
+
+
+async def test_what_the_store_cannot_hold_is_refused_with_the_reason_and_the_others_are_kept(engine: Engine) -> None:
+    start = make_started(1, provider=make_provider_settings(1), submitter=make_submitter_settings())
+    async with run_loop(engine, never, start=start) as loop:
+        job = make_job(submitter=address_of(1))
+        for into in ("\ud800", "x"):
+            reply = await loop.ask(lambda to: changes.JobSubmitted(to, job, into=into), deadline())  # noqa: B023
+            if into == "x":
+                assert isinstance(reply, effects.ReplyOk)
+            else:
+                assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "not_kept"
+                assert "surrogates not allowed" in reply.refusal.detail and not list(loop.state.all(SubmitterJob))
+        assert loop.left_out == 1
+    assert [type(entry.change).__name__ for entry in read_entries(engine)] == ["NodeStarted", "JobSubmitted"]
+
+
+async def test_what_could_not_be_read_again_is_refused_before_it_is_stored(engine: Engine) -> None:
+    start = make_started(1, provider=make_provider_settings(1))
+    async with run_loop(engine, never, start=start) as loop:
+        await loop.tell(changes.AddressesChanged(("/ip4/1.2.3.4/tcp/1",) * 17))
+        await loop.tell(prices(14))
+        await wait_until(loop, is_price(14))
+        assert loop.left_out == 1
+    async with run_loop(engine, never) as loop:
+        assert is_price(14)(loop.state)
+
+
+async def test_a_start_that_cannot_be_taken_ends_the_node(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    stumble_over(monkeypatch, lambda change: isinstance(change, changes.NodeStarted))
+    loop = Loop(Journal(engine), SystemClock(), never)
+    with pytest.raises(ExceptionGroup) as raised:
+        await loop.run(make_started(1))
+    assert raised.group_contains(ValueError, match="a bug")
+
+
+async def test_an_effect_whose_result_hits_a_bug_is_done_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    met = stumble_over(monkeypatch, lambda change: isinstance(change, changes.EffectDone) and len(met) < 2)
+    recorder = Recorder()
+    async with run_loop(engine, recorder, start=make_started(1, provider=make_provider_settings(1))) as loop:
+        await recorder.wait_for(lambda done: len(done) == 3)
+        await wait_until(loop, lambda state: loop.entries == 2)
+    assert [type(entry.change).__name__ for entry in read_entries(engine)] == ["NodeStarted", "EffectDone"]
+    assert (await Journal(engine).load()).effects == ()
+
+
+async def test_an_effect_whose_result_is_never_taken_counts_as_failed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met = stumble_over(monkeypatch, lambda change: isinstance(change, changes.EffectDone))
+    recorder = Recorder()
+    logs = capture_loop_logs(monkeypatch)
+    async with run_loop(engine, recorder, start=make_started(1, provider=make_provider_settings(1))) as loop:
+        await wait_until(loop, lambda state: loop.entries == 2)
+    assert len(recorder.done) == len(met) == 4
+    assert find_failures(engine) == [("AnnounceOffer", "internal")]
+    assert (await Journal(engine).load()).effects == ()
+    assert [line["change"] for line in logs if line["event"] == "a change is left out"] == ["EffectDone"]
+
+
+async def test_an_effect_of_which_nothing_is_taken_stays_on_the_list(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = (changes.EffectDone, changes.EffectFailed)
+    met = stumble_over(monkeypatch, lambda change: isinstance(change, results))
+    recorder = Recorder()
+    async with run_loop(engine, recorder, start=make_started(1, provider=make_provider_settings(1))):
+        await recorder.wait_for(lambda done: len(done) == 6)
+    assert changes.EffectFailed in map(type, met)
+    assert [type(effect) for _, effect in (await Journal(engine).load()).effects] == [effects.AnnounceOffer]
+
+
+async def test_a_newer_effect_is_not_undone_by_an_older_one_whose_result_hit_a_bug(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = SlowJournal(engine)
+    stumble_over(monkeypatch, lambda change: isinstance(change, changes.EffectDone))
+    recorder = Recorder()
+    async with run_loop(engine, recorder, journal, make_started(1, provider=make_provider_settings(1))) as loop:
+        await loop.tell(prices(7))
+        await wait_until(loop, is_price(7))
+        await wait_until(loop, lambda state: bool(find_failures(engine)))
+    announced = [one.offer.body.tariff.vcpu_hour for one in recorder.done if isinstance(one, effects.AnnounceOffer)]
+    assert announced[-3:] == [7, 7, 7]
+
+
+async def test_a_record_whose_alarm_hits_a_bug_is_woken_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xnode.loop.WAKE_AGAIN_NS", 1)
+    met = stumble_over(monkeypatch, lambda change: isinstance(change, changes.Woke) and len(met) < 3)
+    settings = make_provider_settings(1, offer_ttl_ns=NANOS_PER_SECOND // 5)
+    async with run_loop(engine, Recorder(), start=make_started(1, provider=settings)) as loop:
+        await wait_until(loop, lambda state: state.standing_offer.number > 0)
+        first = loop.state.standing_offer.number
+        await wait_until(loop, lambda state: state.standing_offer.number > first)
+    assert len(met) == 3
+
+
+async def test_a_stranger_who_finds_a_bug_does_not_fill_the_log(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stumble_over(monkeypatch, lambda change: change == prices(13))
+    logs = capture_loop_logs(monkeypatch)
+    async with run_loop(engine, never, start=make_started(1, provider=make_provider_settings(1))) as loop:
+        for _ in range(500):
+            await loop.tell(prices(13))
+        await loop.tell(prices(14))
+        await wait_until(loop, is_price(14))
+    assert loop.left_out == 500
+    assert len([line for line in logs if line["event"] == "a change is left out"]) == 1
 
 
 async def test_no_alarm_is_judged_before_the_start_is_durable(engine: Engine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metering.codec import encode
+from metering.signature import SIGNATURE_BYTES
 from scheduler.outputs import NOTHING
 from scheduler.quote import SignedQuote
 from xnode.effects.actions import Actions
@@ -100,6 +101,8 @@ class SubmitterEffects:
         )
         peer = Peer(effect.terms.node, effect.multiaddrs)
         signature = await call(self.net, self.clock, peer, message.LEASE_OPEN, encode(offer))
+        if len(signature) != SIGNATURE_BYTES:
+            raise Permanent("the peer's answer is no signature", code="malformed_answer")
         return changes.LeaseAccepted(effect.lease_id, signature)
 
     @performs(effects.AskLease)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.job import MAX_INPUTS, MAX_NAME_CHARS, STOP_SIGNALS
+from scheduler.job import MAX_INPUTS, MAX_NAME_CHARS, MAX_REGIONS, STOP_SIGNALS
 from xnode.jobfile.fields import Form, make_list_reader, make_reader, make_word_reader, one_or_list
 from xnode.jobfile.values import (
     ASSET_PATTERN,
@@ -36,9 +36,6 @@ from xnode.text.quantity import (
     read_ppm,
     read_size,
 )
-
-MAX_REGIONS = 64
-"""Who names more regions than this accepts any."""
 
 _LOCAL = {"type": "string", "minLength": 1}
 _NUMBER_TEXT = {"type": "string", "pattern": NUMBER_PATTERN}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from scheduler.job import MAX_INPUT_FILES, MAX_NAME_CHARS, MAX_WORDS
+from scheduler.job import MAX_INPUT_FILES, MAX_NAME_CHARS, MAX_REGIONS, MAX_WORDS
 from xnode.jobfile.fields import Key, make_object_schema
-from xnode.jobfile.forms import ASSET, DURATION, FRACTION, IMAGE, MAX_REGIONS, MONEY, NAME, NETWORK, PLATFORM, REGIONS
+from xnode.jobfile.forms import ASSET, DURATION, FRACTION, IMAGE, MONEY, NAME, NETWORK, PLATFORM, REGIONS
 from xnode.jobfile.maps import (
     BID,
     BID_KEYS,

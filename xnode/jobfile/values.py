@@ -6,7 +6,7 @@ import re
 import shlex
 
 from metering.units import BYTES_PER_GB, NANOS_PER_SECOND
-from scheduler.job import MAX_GRACE_NS, MAX_NAME_CHARS, PACK_PATH, STOP_SIGNALS, check_path
+from scheduler.job import MAX_GRACE_NS, MAX_NAME_CHARS, MAX_REFERENCE_CHARS, PACK_PATH, STOP_SIGNALS, check_path
 from xnode.errors import InvalidValue
 from xnode.jobfile.jobfile import ImageSource
 from xnode.text.quantity import read_duration_ns, read_size
@@ -34,7 +34,7 @@ IMAGE_HINT = (
 _PATH_PATTERN = r"[^\x00-\x1f\x7f]+"
 _BARE_PATH_PATTERN = r"(?:[./~][^\x00-\x1f\x7f]*|[^\x00-\x1f\x7f:@]+\.(?:tar|tgz|tar\.gz))"
 _DIGEST_PATTERN = r"sha256:[0-9a-f]{64}"
-_REFERENCE_PATTERN = r"[a-z0-9][\x21-\x3f\x41-\x7e]*@sha256:[0-9a-f]{64}"
+_REFERENCE_PATTERN = rf"[a-z0-9][\x21-\x3f\x41-\x7e]{{0,{MAX_REFERENCE_CHARS - 1}}}@sha256:[0-9a-f]{{64}}"
 IMAGE_NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
 _IMAGE_PATTERNS = (
     f"(?:{'|'.join(PATH_FORMS)}):{_PATH_PATTERN}",

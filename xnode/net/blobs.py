@@ -15,7 +15,7 @@ import trio
 
 from metering.codec import decode_strict, encode
 from metering.refusal import Refusal
-from metering.units import Address, Hash32
+from metering.units import Address, Hash32, Offset
 from scheduler.job import Blob
 from xnode.durable import sync_file, sync_folder
 from xnode.errors import Permanent, Retryable
@@ -53,7 +53,7 @@ class BlobRequest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     """offset: how much of the blob the reader has already."""
 
     sha256: Hash32
-    offset: int
+    offset: Offset
 
 
 class Streams(Protocol):

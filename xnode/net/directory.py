@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
+import msgspec
+
+from metering.bounds import Multiaddrs
 from metering.codec import decode_strict, encode
 from metering.refusal import Refusal
 from metering.units import Address
@@ -22,7 +26,7 @@ MAX_LISTED = 1000
 
 MAX_LISTED_BYTES = 900 << 10
 
-PeerList = tuple[tuple[Address, tuple[str, ...]], ...]
+PeerList = Annotated[tuple[tuple[Address, Multiaddrs], ...], msgspec.Meta(max_length=MAX_LISTED)]
 """What peers.list answers: (node, multiaddrs), in the canonical MessagePack of metering.codec."""
 
 

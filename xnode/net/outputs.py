@@ -8,14 +8,14 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
 import msgspec
 import trio
 
 from metering.codec import decode_strict, encode
 from metering.refusal import Refusal
-from metering.units import Address, Hash32
+from metering.units import U32, Address, Hash32, Offset
 from scheduler.job import Blob
 from xnode.durable import sync_filesystem
 from xnode.errors import Permanent, Retryable
@@ -39,6 +39,8 @@ MAX_FRAME_PIECES = 1_000
 
 SHA_BYTES = 32
 
+Piece = Annotated[bytes, msgspec.Meta(max_length=FRAME_BYTES)]
+
 FindBlobs = Callable[[Address, Hash32], Awaitable[frozenset[Hash32]]]
 """(caller, lease) -> what it may read as outputs of the lease: the inventory and all that is in it; none of another's."""
 
@@ -47,15 +49,15 @@ class OutputsRequest(msgspec.Struct, frozen=True, array_like=True, forbid_unknow
     """wanted: SHA-256 sums, one after the other; offset: how much of the first of them the reader has already."""
 
     lease_id: Hash32
-    wanted: bytes
-    offset: int
+    wanted: Annotated[bytes, msgspec.Meta(max_length=MAX_ASKED * SHA_BYTES)]
+    offset: Offset
 
 
 class OutputsFrame(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """pieces: (place in `wanted`, its next bytes), in order; missing: places of what is not to be had."""
 
-    pieces: tuple[tuple[int, bytes], ...]
-    missing: tuple[int, ...] = ()
+    pieces: Annotated[tuple[tuple[U32, Piece], ...], msgspec.Meta(max_length=2 * MAX_FRAME_PIECES)]
+    missing: Annotated[tuple[U32, ...], msgspec.Meta(max_length=2 * MAX_FRAME_PIECES)] = ()
 
 
 class OutputFetcher:

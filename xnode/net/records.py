@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
+from metering.bounds import Multiaddrs, SignatureBytes
 from metering.codec import decode_strict, encode
 from metering.eip712 import keccak, typed_digest
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
-from metering.units import NANOS_PER_SECOND, U64_MAX, Address, Hash32
+from metering.units import NANOS_PER_SECOND, U64, U64_MAX, Address, Hash32
 from xnode.net.multiaddr import parse_multiaddr
 from xnode.ports.wallet import Signer
 
@@ -34,10 +36,10 @@ class NodeRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     it cannot be dialed); body: opaque here (a signed offer, or nothing)."""
 
     node: Address
-    number: int
-    expires_at_ns: int
-    multiaddrs: tuple[str, ...]
-    body: bytes
+    number: U64
+    expires_at_ns: U64
+    multiaddrs: Multiaddrs
+    body: Annotated[bytes, msgspec.Meta(max_length=MAX_RECORD_BYTES)]
 
     @property
     def body_hash(self) -> Hash32:
@@ -49,7 +51,7 @@ class SignedRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     """A record and its node's signature over typed_digest(separator, "NodeRecord", record)."""
 
     record: NodeRecord
-    signature: bytes
+    signature: SignatureBytes
 
 
 def make_record(record: NodeRecord, signer: Signer) -> bytes:

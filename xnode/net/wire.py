@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgpack
 import msgspec
+
+from metering.units import U32, U64
 
 PROTOCOL_ID = "/xnode/rpc/1"
 VERSION = 1
@@ -24,7 +26,7 @@ MAX_CORRELATION_CHARS = 64
 MAX_DEADLINE_MS = 3_600_000
 """No call is waited for longer than an hour."""
 
-_U64_MAX = (1 << 64) - 1
+Body = Annotated[bytes, msgspec.Meta(max_length=MAX_BODY_BYTES)]
 
 Status = Literal["ok", "refused", "unknown_method", "error", "item", "alive", "end"]
 """ok, refused, unknown_method, error, end close a request; item is one of many; alive means that more may come."""
@@ -46,21 +48,21 @@ class Request(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     """version: 1; request_id: echoed in every response; deadline_ms: how long the caller waits, 0 for a stream;
     correlation: names one job through both sides' logs; body: the method's own bytes."""
 
-    version: int
-    method: str
-    request_id: int
-    deadline_ms: int
-    correlation: str
-    body: bytes
+    version: U32
+    method: Annotated[str, msgspec.Meta(max_length=MAX_METHOD_CHARS)]
+    request_id: U64
+    deadline_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_DEADLINE_MS)]
+    correlation: Annotated[str, msgspec.Meta(max_length=MAX_CORRELATION_CHARS)]
+    body: Body
 
 
 class Response(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """body: the answer when ok or item, an encoded Refusal when refused, empty otherwise."""
 
-    version: int
-    request_id: int
+    version: U32
+    request_id: U64
     status: Status
-    body: bytes
+    body: Body
 
 
 class FrameReader:
@@ -107,12 +109,7 @@ def encode_envelope(envelope: Request | Response) -> bytes:
 
 def decode_request(payload: bytes) -> Request:
     """A caller's request. Raises WireError."""
-    request = _decode(payload, Request)
-    if len(request.method) > MAX_METHOD_CHARS or len(request.correlation) > MAX_CORRELATION_CHARS:
-        raise WireError("a request's method or correlation is too long")
-    if not 0 <= request.deadline_ms <= MAX_DEADLINE_MS:
-        raise WireError("a request's deadline is out of range")
-    return request
+    return _decode(payload, Request)
 
 
 def decode_response(payload: bytes) -> Response:
@@ -143,6 +140,4 @@ def _decode(payload: bytes, kind: type[_Envelope]) -> _Envelope:
         raise WireError(f"a frame is not a {kind.__name__.lower()}: {type(error).__name__}") from None
     if envelope.version != VERSION:
         raise WireError(f"protocol version is not {VERSION}")
-    if not 0 <= envelope.request_id <= _U64_MAX:
-        raise WireError("request id is out of range")
     return envelope

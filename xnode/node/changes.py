@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from metering.bounds import SignatureBytes
 from metering.receipt import SignedReceipt
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
@@ -105,10 +106,10 @@ class LeaseRequested(msgspec.Struct, frozen=True, tag=True):
     caller: Address
     caller_addrs: tuple[str, ...]
     terms: LeaseTerms
-    signature: bytes
+    signature: SignatureBytes
     escrow: Escrow
     opening: Opening | None
-    opening_signature: bytes
+    opening_signature: SignatureBytes
 
 
 class FundingRead(msgspec.Struct, frozen=True, tag=True):
@@ -286,7 +287,7 @@ class LeaseAccepted(msgspec.Struct, frozen=True, tag=True):
     """The provider countersigned the terms."""
 
     lease_id: Hash32
-    signature: bytes
+    signature: SignatureBytes
 
 
 class ReceiptsReceived(msgspec.Struct, frozen=True, tag=True):

@@ -7,16 +7,17 @@ Every durable effect ends in these three fields, in this order; Turn.slot gives 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
+from metering.bounds import Code, Detail
 from metering.receipt import Receipt
 from metering.refusal import Refusal
 from metering.terms import Escrow, LeaseTerms, Opening
 from metering.units import Address, Amount, Hash32
 from metering.voucher import Coverage, SignedVoucher, Voucher
-from scheduler.job import Job, OutputFile
+from scheduler.job import MAX_OLD_OUTPUTS, Job, OutputFile
 from scheduler.offer import Offer
 from scheduler.outputs import OutputSummary
 from scheduler.quote import Quote
@@ -62,6 +63,10 @@ class ReplyVoucher(msgspec.Struct, frozen=True, tag=True):
     ahead: tuple[Voucher, ...] = ()
 
 
+ExitCode = Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
+"""What a stranger says a process gave; a real one is from 0 to 255, and others are not kept."""
+
+
 class LeaseReport(msgspec.Struct, frozen=True, array_like=True):
     """How a lease is, as its provider reports it to its submitter. left: None until it is collected; outputs: likewise, of
     a lease that a version up to 0.2 collected."""
@@ -69,10 +74,10 @@ class LeaseReport(msgspec.Struct, frozen=True, array_like=True):
     lease_id: Hash32
     status: LeaseStatus
     end_reason: EndReason | None
-    end_detail: str
-    exit_code: int | None
-    outputs: tuple[OutputFile, ...] | None
-    end_code: str = ""
+    end_detail: Detail
+    exit_code: ExitCode | None
+    outputs: Annotated[tuple[OutputFile, ...], msgspec.Meta(max_length=MAX_OLD_OUTPUTS)] | None
+    end_code: Code = ""
     """Of the fault that ended it, where one did: see xnode.node.blame."""
     left: OutputSummary | None = None
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 LeaseStatus = Literal[
-    "requested", "preparing", "launching", "running", "stopping", "ending", "settling", "settled", "refused"
+    "requested",  # is asked for, and the chain is asked for its escrow
+    "preparing",  # is countersigned; image and inputs are fetched
+    "launching",  # has all it needs, and its workload is started
+    "running",  # has a workload that runs
+    "stopping",  # has a workload that is told to end
+    "ending",  # has no workload any more, and waits for the voucher over its final receipt
+    "settling",  # is paid as far as it will be; claim and release are sent
+    "settled",  # is over on chain too
+    "refused",  # was never countersigned
 ]
 Trigger = Literal["funded", "refuse", "prepared", "started", "stop", "exited", "failed", "paid", "lost", "settled"]
 

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import msgspec
 
+from metering.bounds import MAX_MULTIADDRS, Line, Multiaddrs, SignatureBytes
 from metering.prepay import STEPS
 from metering.receipt import SignedReceipt
 from metering.terms import Escrow, LeaseTerms, Opening
-from metering.units import Hash32
+from metering.units import U64, Hash32, Offset
 from metering.voucher import Coverage, SignedVoucher
 
 OFFER_GET = "offer.get"
@@ -45,7 +46,10 @@ LOGS_FOLLOW = "logs.follow"
 MAX_RECEIPTS = 64
 """Receipts in one push; a provider stops long before it has so many unpaid."""
 
-MAX_ADDRS = 16
+MAX_PIECE_BYTES = 1 << 20
+"""Of a log in one frame: the frame itself holds no more."""
+
+MAX_ADDRS = MAX_MULTIADDRS
 """Addresses one node may name for itself."""
 
 
@@ -53,11 +57,11 @@ class LeaseOffer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     """The submitter's half of a lease. addrs: where the submitter may be reached."""
 
     terms: LeaseTerms
-    signature: bytes
+    signature: SignatureBytes
     escrow: Escrow
     opening: Opening | None
-    opening_signature: bytes
-    addrs: tuple[str, ...]
+    opening_signature: SignatureBytes
+    addrs: Multiaddrs
 
 
 class QuoteQuery(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -75,15 +79,15 @@ class LeaseQuery(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 class Progress(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """what: a word or two for people, "" when nothing is being done; total_bytes: 0 when not known."""
 
-    what: str
-    done_bytes: int
-    total_bytes: int
+    what: Line
+    done_bytes: U64
+    total_bytes: U64
 
 
 class ReceiptQueue(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Receipts of one lease that no voucher covers yet, oldest first."""
 
-    receipts: tuple[SignedReceipt, ...]
+    receipts: Annotated[tuple[SignedReceipt, ...], msgspec.Meta(max_length=MAX_RECEIPTS)]
 
 
 class VoucherAnswer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -99,12 +103,12 @@ class LogQuery(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     """Logs of a lease from an offset that an earlier LogPiece named (0: from the start)."""
 
     lease_id: Hash32
-    offset: int
+    offset: Offset
 
 
 class LogPiece(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A piece of stdout and stderr as they came; offset: where the next piece begins; ended: nothing follows ever."""
 
-    offset: int
-    data: bytes
+    offset: Offset
+    data: Annotated[bytes, msgspec.Meta(max_length=MAX_PIECE_BYTES)]
     ended: bool

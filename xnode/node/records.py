@@ -18,6 +18,7 @@ from scheduler.outputs import LeftOut, OutputSummary
 from scheduler.preferences import MAX_EXPOSURE_INTERVALS, MAX_EXPOSURE_NS, ExposureBound
 from scheduler.quote import Quote, SignedQuote
 from scheduler.reputation import NO_REPUTATION, Reputation
+from scheduler.score import Score
 from xnode.node.lease import EndReason, LeaseStatus
 
 TIMELINE_MAX = 200
@@ -276,7 +277,7 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True):
 
     offer: SignedOffer
     rtt_ns: int
-    score: int
+    score: Score
     why: str
     reputation: Reputation = NO_REPUTATION
     has_image: bool = False

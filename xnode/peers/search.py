@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from metering.units import Address
+from metering.units import U128_MAX, Address
 from scheduler.book import Book, Shortfall, shortfalls_of
 from scheduler.feasible import is_only_busy
 from scheduler.job import Job
@@ -15,7 +15,7 @@ from scheduler.latency import Latency
 from scheduler.offer import SignedOffer
 from scheduler.preferences import ExposureBound, Preferences
 from scheduler.reputation import Reputation
-from scheduler.score import Parts, weights_of
+from scheduler.score import Parts, Score, weights_of
 from xnode.node.records import Candidate
 from xnode.peers.book import LiveBook
 from xnode.peers.experience import Experience
@@ -47,7 +47,7 @@ class Ranked:
         return Candidate(
             self.offer,
             self.rtt_ns,
-            self.parts.total,
+            Score(min(self.parts.total, U128_MAX)),
             self.parts.describe(),
             self.reputation,
             self.has_image,

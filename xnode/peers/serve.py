@@ -9,7 +9,7 @@ from typing import TypeVar
 import trio
 
 from metering.codec import encode
-from metering.units import Address, Hash32
+from metering.units import U64_MAX, Address, Hash32
 from metering.voucher import SignedVoucher
 from scheduler.job import Job
 from scheduler.quote import SignedQuote
@@ -105,7 +105,10 @@ class PeerService:
         if lease is None or lease.terms.submitter != caller:
             raise refuse("lease_unknown", f"no lease {query.lease_id.hex()[:16]} of yours here")
         work = self._board.find(query.lease_id.hex())
-        return encode(message.Progress(work.what, work.done_bytes, work.total_bytes) if work else NO_PROGRESS)
+        if work is None:
+            return encode(NO_PROGRESS)
+        # The job's own words say how large its inputs are: their sum may be more than there are numbers for.
+        return encode(message.Progress(work.what, min(work.done_bytes, U64_MAX), min(work.total_bytes, U64_MAX)))
 
     async def _on_receipts_push(self, caller: Address, body: bytes) -> bytes:
         queue = read_request(body, message.ReceiptQueue)

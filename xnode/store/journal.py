@@ -21,6 +21,10 @@ from xnode.node.state import Turn, kind_of
 from xnode.store.schema import EFFECT, JOURNAL, RECORD
 
 
+class NotHeld(ValueError):
+    """The store cannot hold what a change led to, or could not give it back; str() says what and why."""
+
+
 @dataclass(slots=True)
 class Batch:
     """Everything one commit makes durable, or nothing of it."""
@@ -29,11 +33,21 @@ class Batch:
     records: dict[tuple[str, bytes], tuple[Record, bool]] = field(default_factory=dict)
     effects: dict[str, tuple[int, DurableEffect]] = field(default_factory=dict)
     done: list[tuple[str, int]] = field(default_factory=list)
+    _held: dict[object, tuple[object, bytes]] = field(default_factory=dict)
 
     def add(self, seq: int, entry: Entry, turn: Turn) -> tuple[int, list[Reply]]:
         """Take in what a step made of an entry. seq: the last entry's number; gives the last number from now on, and the
-        replies, which are given once the batch is durable."""
+        replies, which are given once the batch is durable.
+
+        Raises NotHeld, and has taken in nothing, when the store could not hold all of it: one change is refused then, and
+        not every one of this commit lost.
+        """
         durable = [effect for effect in turn.effects if not isinstance(effect, Reply)]
+        held: dict[object, tuple[object, bytes]] = {effect.id: _hold(effect, DurableEffect) for effect in durable}
+        held |= {key: _hold(record, Record) for key, record in turn.touched.items()}
+        if durable or turn.touched or entry.done:
+            held[seq + 1] = _hold(entry, Entry)
+        self._held |= held
         self.effects |= {effect.id: (seq + 1, effect) for effect in durable}
         self.records |= {key: (record, key not in turn.dropped) for key, record in turn.touched.items()}
         if entry.done:
@@ -43,6 +57,11 @@ class Batch:
             seq += 1
             self.entries.append((seq, entry))
         return seq, [effect for effect in turn.effects if isinstance(effect, Reply)]
+
+    def bytes_of(self, key: object, value: object) -> bytes:
+        """The bytes to store: those that were checked when the value was taken in."""
+        held = self._held.get(key)
+        return held[1] if held is not None and held[0] is value else encode(value)
 
     def __bool__(self) -> bool:
         return bool(self.entries or self.records or self.effects or self.done)
@@ -57,6 +76,12 @@ class Loaded:
     records: tuple[Record, ...]
     effects: tuple[tuple[int, DurableEffect], ...]
     last_at_ns: int = 0
+
+
+class _Stamp(msgspec.Struct, frozen=True, array_like=True):
+    """The beginning of an Entry: all that a start needs of the last one, be its change of any version."""
+
+    at_ns: int
 
 
 class Journal:
@@ -107,16 +132,16 @@ class Journal:
             rows = connection.execute(select(EFFECT.c.version, EFFECT.c.value).order_by(EFFECT.c.version))
             effects = tuple((int(row.version), _decode_effect(row.value)) for row in rows)
             last = connection.execute(select(JOURNAL.c.entry).where(JOURNAL.c.seq == seq)).scalar()
-        return Loaded(seq, records, effects, decode(last, Entry).at_ns if last is not None else 0)
+        return Loaded(seq, records, effects, decode(last, _Stamp).at_ns if last is not None else 0)
 
     def _commit(self, batch: Batch) -> None:
-        entries = [_make_journal_row(seq, entry) for seq, entry in batch.entries]
+        entries = [_make_journal_row(seq, entry, batch.bytes_of(seq, entry)) for seq, entry in batch.entries]
         records: list[dict[str, object]] = [
-            {"kind": kind, "key": key, "is_live": is_live, "value": encode(record)}
+            {"kind": kind, "key": key, "is_live": is_live, "value": batch.bytes_of((kind, key), record)}
             for (kind, key), (record, is_live) in batch.records.items()
         ]
         effects: list[dict[str, object]] = [
-            {"id": effect_id, "version": version, "value": encode(effect)}
+            {"id": effect_id, "version": version, "value": batch.bytes_of(effect_id, effect)}
             for effect_id, (version, effect) in batch.effects.items()
         ]
         done: list[dict[str, object]] = [{"id": effect_id, "version": version} for effect_id, version in batch.done]
@@ -173,6 +198,16 @@ class _Guard:
             raise Retryable(f"database: {reason}") from error
 
 
+def _hold(value: object, kind: Any) -> tuple[object, bytes]:
+    """The value and its bytes, which give it back. Raises NotHeld: what cannot be read again would end the next start."""
+    try:
+        data = encode(value)
+        decode(data, kind)
+    except (ValueError, OverflowError, TypeError, RecursionError) as error:
+        raise NotHeld(f"{type(value).__name__} cannot be kept: {error}") from error
+    return value, data
+
+
 def _decode_record(value: bytes) -> Record:
     record: Record = _decode(value, Record)
     return record
@@ -201,13 +236,13 @@ def _make_upsert(dialect: Any, table: Table, keys: tuple[str, ...], values: tupl
     )
 
 
-def _make_journal_row(seq: int, entry: Entry) -> dict[str, object]:
+def _make_journal_row(seq: int, entry: Entry, data: bytes) -> dict[str, object]:
     return {
         "seq": seq,
         "at_ns": entry.at_ns,
         "kind": type(entry.change).__name__,
         "subject": find_subject(entry),
-        "entry": encode(entry),
+        "entry": data,
     }
 
 

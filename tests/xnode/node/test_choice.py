@@ -5,6 +5,7 @@ from __future__ import annotations
 from metering.units import Amount
 from scheduler.job import job_hash_of
 from scheduler.reputation import NO_REPUTATION, Reputation, next_reputation
+from scheduler.score import Score
 from tests.make.nodes import make_submitter_settings
 from tests.make.values import (
     ENTROPY,
@@ -33,8 +34,8 @@ def choose_between(reputation: Reputation, has_image: bool = False, entropy: byt
     turn, job_hash = Turn(State().put(settings), NOW_NS, entropy), job_hash_of(JOB)
     on_job_submitted(turn, changes.JobSubmitted("", JOB))
     candidates = (
-        Candidate(make_signed_offer(STRANGER), 10**6, 1, ""),
-        Candidate(make_signed_offer(KNOWN, region="here"), 10**6, 1, "", reputation, has_image),
+        Candidate(make_signed_offer(STRANGER), 10**6, Score(1), ""),
+        Candidate(make_signed_offer(KNOWN, region="here"), 10**6, Score(1), "", reputation, has_image),
     )
     on_offers_ranked(turn, changes.OffersRanked(job_hash, 2, candidates, ()))
     for node, price in ((STRANGER, TOKEN // 10), (KNOWN, TOKEN * 103 // 1000)):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from metering.codec import decode, encode
 from metering.signature import sign_digest
 from metering.terms import LeaseTerms, escrow_id_of, lease_id_of
 from metering.units import Amount
@@ -82,6 +83,17 @@ def test_a_lease_is_countersigned_only_after_the_chain_was_asked() -> None:
     assert isinstance(opening, effects.OpenEscrow) and isinstance(fetch, effects.FetchInputs)
     assert opening.lane == opening.id, "openings into one escrow do not wait for each other"
     assert opening.deadline_ns == OPENING.deadline * SECOND + OPENING_SLACK_NS
+
+
+def test_an_opening_of_the_last_second_there_is_can_be_kept() -> None:
+    node = make_provider()
+    request = make_request(node)
+    assert request.opening is not None
+    latest_s = (2**63 - 1) // SECOND
+    node.tell(replace(request, opening=replace(request.opening, deadline=latest_s)))
+    found = node.tell(changes.FundingRead(lease_id_of(SEPARATOR, request.terms), 10**30, 10**30, 0, 0, 0))  # type: ignore[arg-type]
+    (opening,) = (one for one in found if isinstance(one, effects.OpenEscrow))
+    assert decode(encode(opening), effects.OpenEscrow) == opening
 
 
 def test_an_opening_does_not_overtake_a_claim_whose_release_would_take_what_it_brings() -> None:

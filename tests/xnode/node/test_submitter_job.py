@@ -11,6 +11,7 @@ from metering.signature import sign_digest
 from metering.units import Amount
 from scheduler.job import job_hash_of
 from scheduler.quote import SignedQuote
+from scheduler.score import Score
 from tests.make.records import (
     JOB,
     LEASE_ID,
@@ -37,7 +38,7 @@ def kinds(found: list[effects.Effect]) -> list[str]:
 
 
 def ranked(*nodes: int) -> changes.OffersRanked:
-    candidates = tuple(Candidate(make_signed_offer(node), 0, 0, "") for node in nodes)
+    candidates = tuple(Candidate(make_signed_offer(node), 0, Score(0), "") for node in nodes)
     return changes.OffersRanked(JOB_HASH, len(nodes), candidates, ())
 
 
@@ -457,6 +458,6 @@ def test_those_with_less_to_do_for_us_are_asked_first_and_the_silent_last() -> N
     busy = make_submitter_lease(status="running", terms=replace(make_submitter_lease().terms, node=address_of(2)))
     node = make_submitter(busy, make_submitter_escrow(), quotes=3)
     node.tell(SUBMITTED)
-    candidates = [Candidate(make_signed_offer(number), 0, 0, "", silent=number == 1) for number in (1, 2, 3, 4)]
+    candidates = [Candidate(make_signed_offer(number), 0, Score(0), "", silent=number == 1) for number in (1, 2, 3, 4)]
     node.tell(changes.OffersRanked(JOB_HASH, 4, tuple(candidates), ()))
     assert [one.node for one in job_of(node).asked] == [address_of(number) for number in (3, 4, 2)]

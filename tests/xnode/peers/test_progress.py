@@ -66,7 +66,8 @@ class Answering:
     [
         (encode(message.Progress("image", 1, 2)), message.Progress("image", 1, 2)),
         (encode(message.Progress("", 0, 0)), None),
-        (encode(message.Progress("x" * 1000, 1, 2)), message.Progress("x" * 64, 1, 2)),
+        (encode(message.Progress("x" * 200, 1, 2)), message.Progress("x" * 64, 1, 2)),
+        (encode(message.Progress("x" * 1000, 1, 2)), None),
         (b"nonsense", None),
         (Retryable("it is away"), None),
         (RpcRefused(encode(Refusal("lease_unknown", "no lease"))), None),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from metering.codec import decode, encode
 from metering.tariff import Tariff, cost_of
-from metering.units import NANOS_PER_SECOND
+from metering.units import NANOS_PER_SECOND, U64_MAX, Amount
 from scheduler.book import Book
 from scheduler.latency import next_latency
 from scheduler.preferences import Preferences
@@ -13,7 +14,7 @@ from scheduler.reputation import NO_REPUTATION
 from scheduler.score import full_usage_of, weights_of
 from tests.make.scene import GPU_NODE, STRANGER, make_registry, make_scene, open_consoles
 from tests.make.values import ENTROPY, NOW_NS, SEPARATOR, address_of, make_job, make_signed_offer, make_tariff
-from xnode.node.records import SubmitterLease
+from xnode.node.records import Candidate, SubmitterLease
 from xnode.peers.search import search_offers
 
 PROVIDER = address_of(1)
@@ -83,3 +84,17 @@ def test_of_two_equal_offers_the_nearer_one_with_the_image_comes_first_by_parts_
 
 def _compute_cost(job: object, tariff: Tariff) -> int:
     return cost_of(full_usage_of(job), tariff)  # type: ignore[arg-type]
+
+
+def test_a_score_of_any_amount_of_money_can_be_kept() -> None:
+    book, job = Book(SEPARATOR), make_job(budget=Amount(10**26))
+    for node, price in ((1, 10**22), (2, 10**24)):
+        assert book.add(make_signed_offer(node, tariff=make_tariff(price)), NOW_NS) is None
+    first, second = (one.to_record() for one in search_offers(book, job, Preferences(), NOW_NS, ENTROPY).ranked)
+    assert U64_MAX < 10 * first.score < second.score
+    assert [decode(encode(one), Candidate) for one in (first, second)] == [first, second]
+
+
+def test_a_candidate_of_an_older_journal_is_read_with_its_score() -> None:
+    kept = encode((make_signed_offer(), 5, 18 * 10**18, "why"))
+    assert decode(kept, Candidate).score == 18 * 10**18

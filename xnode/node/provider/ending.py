@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metering.bounds import MAX_DETAIL_CHARS, cut
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND
 from metering.usage import Counters
@@ -136,7 +137,7 @@ def make_report(lease: ProviderLease) -> effects.LeaseReport:
         lease.lease_id,
         lease.status,
         lease.end_reason,
-        lease.end_detail,
+        cut(lease.end_detail, MAX_DETAIL_CHARS),
         lease.exit_code,
         lease.outputs,
         lease.end_code,

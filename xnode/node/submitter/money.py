@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metering.refusal import Refusal
-from metering.units import NANOS_PER_SECOND, Amount, Hash32
+from metering.units import LAST_NS, NANOS_PER_SECOND, Amount, Hash32
 from metering.voucher import fold_receipts
 from xnode.node import changes, effects
 from xnode.node.lease import OPEN, follow
@@ -110,7 +110,7 @@ def on_thaw_started(turn: Turn, change: changes.ThawStarted) -> None:
     """Wake when the thaw is over."""
     escrow = turn.get(SubmitterEscrow, change.escrow_id)
     if escrow is not None:
-        wake_at_ns = max(turn.at_ns, (change.thaw_end + 1) * NANOS_PER_SECOND)
+        wake_at_ns = max(turn.at_ns, min((change.thaw_end + 1) * NANOS_PER_SECOND, LAST_NS))
         turn.put(escrow, thaw_end=change.thaw_end, wake_at_ns=wake_at_ns)
 
 
