@@ -26,6 +26,7 @@ from xnode.net.multiaddr import expand_unspecified, merge_multiaddrs, parse_mult
 from xnode.net.relay import open_relay
 from xnode.net.rpc import KEEP_S, OPEN_S, Rpc
 from xnode.net.server import Methods, Server
+from xnode.net.standing import Standing, StandingOf, take_for_stranger
 from xnode.net.ways import Ways
 from xnode.net.wire import PROTOCOL_ID
 from xnode.ports.net import Peer, RpcHandler, StreamHandler
@@ -104,11 +105,20 @@ class Net:
         self._phonebook = Phonebook(settings.separator, now_ns)
         self._methods = Methods()
         serve_directory(self._methods, self._phonebook.book, now_ns)
-        self._server = Server(self._methods, self.counters)
+        self._judge: StandingOf = take_for_stranger
+        self._hubs = frozenset(peer.address for peer in self._bootstrap)
+        self._server = Server(self._methods, self.counters, self._find_standing)
         self._session: _Session | None = None
         self._has_started = False
         self._started = RepeatedEvent()
         self._restart_asked = RepeatedEvent()
+
+    def judge(self, standing_of: StandingOf) -> None:
+        """Who gives way when there is not enough for all; until this is called our bootstrap peers alone are known."""
+        self._judge = standing_of
+
+    def _find_standing(self, node: Address) -> Standing:
+        return Standing.PARTNER if node in self._hubs else self._judge(node)
 
     def listen_on(self, multiaddrs: tuple[str, ...]) -> None:
         """Try these first when it starts, before those of the settings."""
@@ -260,7 +270,9 @@ class Net:
         restart_asked = self._restart_asked.next()
         async with AsyncExitStack() as stack:
             host = await stack.enter_async_context(
-                open_host(self._settings.secret, self._listen, self._settings.announce)
+                open_host(
+                    self._settings.secret, self._listen, self._settings.announce, self._find_standing, self.counters
+                )
             )
             ways = Ways(host)
             rpc = Rpc(host, self.counters, ways)

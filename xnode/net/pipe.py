@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from typing import Any
 
 import trio
@@ -10,6 +11,7 @@ from libp2p.exceptions import BaseLibp2pError
 
 from xnode.backoff import Backoff
 from xnode.errors import Retryable
+from xnode.net.guests import busy
 from xnode.net.wire import FrameReader, HalfFrame, make_frame
 
 READ_BYTES = 256 << 10
@@ -34,6 +36,10 @@ class Pipe:
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._frames = FrameReader()
+
+    def busy(self) -> AbstractContextManager[None]:
+        """While this is open a request is under way here, and the connection is in use."""
+        return busy(self._stream.muxed_conn)
 
     @property
     def is_alive(self) -> bool:

@@ -17,6 +17,7 @@ from xnode.net.counters import NetCounters
 from xnode.net.identity import address_of_peer_id
 from xnode.net.intake import CALL_LIMITS, STREAM_LIMITS, Intake
 from xnode.net.pipe import Pipe
+from xnode.net.standing import StandingOf, take_for_stranger
 from xnode.net.wire import (
     MAX_BODY_BYTES,
     VERSION,
@@ -78,9 +79,10 @@ class Methods:
 class Server:
     """One for the life of the net: limits hold across restarts of the host."""
 
-    def __init__(self, methods: Methods, counters: NetCounters) -> None:
-        self._methods = methods
-        self._counters = counters
+    def __init__(
+        self, methods: Methods, counters: NetCounters, standing_of: StandingOf = take_for_stranger
+    ) -> None:
+        self._methods, self._counters, self._standing_of = methods, counters, standing_of
         self._calls = Intake(CALL_LIMITS)
         self._streams = Intake(STREAM_LIMITS)
 
@@ -113,7 +115,7 @@ class Server:
     async def _answer(self, pipe: Pipe, caller: Address, request: Request) -> None:
         reply = _Reply(pipe, request.request_id)
         intake = self._streams if request.method in self._methods.streams else self._calls
-        wait_s = intake.enter(caller, trio.current_time())
+        wait_s = intake.enter(caller, trio.current_time(), self._standing_of(caller))
         if isinstance(wait_s, str):
             self._counters.refused += 1
             await reply.send("refused", encode(Refusal("busy", wait_s)))
@@ -121,7 +123,8 @@ class Server:
         try:
             if wait_s:
                 await trio.sleep(wait_s)
-            await self._dispatch(reply, caller, request)
+            with pipe.busy():
+                await self._dispatch(reply, caller, request)
         finally:
             intake.leave(caller)
 

@@ -21,11 +21,12 @@ from metering.eip712 import typed_digest
 from metering.signature import sign_digest
 from metering.units import NANOS_PER_SECOND, Address, Hash32
 from scheduler.job import Blob
-from xnode.net import host, server
+from xnode.net import guests, server
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.outputs import serve_outputs
 from xnode.net.records import NodeRecord, make_record
+from xnode.net.standing import Standing
 from xnode.ports.net import Peer, RpcRefused
 
 SEPARATOR = Hash32(bytes(range(32)))
@@ -53,10 +54,12 @@ async def main(options: dict[str, Any]) -> None:
         relay=options.get("relay", False),
     )
     if "max_inbound" in options:
-        host.MAX_INBOUND = options["max_inbound"]
+        guests.MAX_INBOUND = options["max_inbound"]
     if "alive_s" in options:
         server.ALIVE_S = options["alive_s"]
+    partners = {bytes.fromhex(each) for each in options.get("partners", [])}
     async with open_net(settings, time.time_ns) as net:
+        net.judge(lambda node: Standing.PARTNER if node in partners else Standing.STRANGER)
         serve_calls(net)
         serve_streams(net)
         if "publish" in options:

@@ -33,10 +33,11 @@ from xnode.net import host as host_module
 from xnode.net import patches
 from xnode.net.dht import open_dht
 from xnode.net.edge import Net, open_net
+from xnode.net.guests import MAX_STREAMS_STRANGER
 from xnode.net.host import Host, open_host
 from xnode.net.identity import address_of_peer_id
 from xnode.net.multiaddr import parse_multiaddr
-from xnode.net.patches import DHT_INBOUND_STREAMS, MAX_RECEIVE_WINDOW_BYTES, MAX_STREAMS_PER_CONNECTION
+from xnode.net.patches import DHT_INBOUND_STREAMS, MAX_RECEIVE_WINDOW_BYTES
 from xnode.net.pipe import STREAM_FAULTS
 from xnode.net.records import provider_key_of
 from xnode.net.wire import LENGTH_BYTES, MAX_FRAME_BYTES, PROTOCOL_ID, Request, encode_envelope, make_frame
@@ -220,7 +221,7 @@ async def test_peer_that_overruns_its_window_loses_the_connection(attacker: Host
 
 
 async def test_streams_of_one_connection_are_capped(attacker: Host, net: Net, shared_remote: Remote) -> None:
-    idle = [await open_raw(attacker, shared_remote.peer, None) for _ in range(MAX_STREAMS_PER_CONNECTION + 10)]
+    idle = [await open_raw(attacker, shared_remote.peer, None) for _ in range(MAX_STREAMS_STRANGER + 10)]
     await wait_dropped(idle[-1])
     assert await ask(net, shared_remote, "who") == net.address
 
