@@ -10,11 +10,11 @@ import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
-from itertools import count as count_up
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import trio
+import trio.lowlevel
 
 from metering.eip712 import typed_digest
 from metering.signature import sign_digest
@@ -23,9 +23,9 @@ from xnode.errors import Permanent, Retryable
 from xnode.net.counters import NetCounters
 from xnode.net.directory import PEERS_LIST, RECORD_PUT
 from xnode.net.host import Host, open_host
-from xnode.net.identity import key_pair_of, node_address_of, read_peer_id
+from xnode.net.identity import node_address_of, read_peer_id
 from xnode.net.multiaddr import Endpoint, parse_multiaddr
-from xnode.net.pipe import STREAM_FAULTS, Pipe
+from xnode.net.pipe import STREAM_FAULTS
 from xnode.net.records import NodeRecord, make_record
 from xnode.net.rpc import Rpc
 from xnode.net.ways import Ways
@@ -110,7 +110,7 @@ async def flood_streams(target: str, count: int, done: Done) -> None:
             with suppress(*NET_FAULTS):
                 await host.open_stream(peer_id, PROTOCOL_ID, trio.current_time() + PATIENCE_S)
                 done["streams"] += 1
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
 
     await _many_hosts(count, flood)
 
@@ -157,7 +157,7 @@ async def flood_records(
             with suppress(*NET_FAULTS):
                 await put_record(target, secrets.token_bytes(32), separator, multiaddrs)
                 done["records"] += 1
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
 
     await _many(count, flood)
 

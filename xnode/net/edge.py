@@ -21,8 +21,9 @@ from xnode.net.directory import serve_directory
 from xnode.net.discovery import Discovery, Phonebook
 from xnode.net.host import Host, open_host
 from xnode.net.identity import node_address_of, peer_id_text_of, read_peer_id
+from xnode.net.known_peers import KnownPeer
 from xnode.net.last_ports import note_ports, take_last_ports
-from xnode.net.multiaddr import expand_unspecified, merge_multiaddrs, parse_multiaddr
+from xnode.net.multiaddr import expand_unspecified, merge_multiaddrs, name_peer, parse_multiaddr
 from xnode.net.relay import open_relay
 from xnode.net.rpc import KEEP_S, OPEN_S, Rpc
 from xnode.net.server import Methods, Server
@@ -38,6 +39,9 @@ RESTART = Backoff(first_s=0.2, most_s=30.0)
 LOOK_UP_S = 3.0
 """How long a call that failed may look for the peer's newest record; the caller tries again after that anyway."""
 
+LONELY_S = 10.0
+"""So long a node may be without any other before it says so: bootstrap peers that are there answer within a second."""
+
 HEALTHY_S = 60.0
 """A host that lived this long fell for a new reason: the pause starts again from the first."""
 
@@ -50,7 +54,8 @@ class NetSettings:
     announce: where others dial us, when that is elsewhere (a forwarded port); bootstrap: multiaddrs with /p2p;
     separator: of the domain that node records are signed in; dht: False asks the
     bootstrap peers alone; relay: carry others' connections to nodes that cannot be dialed; ports: the file that
-    remembers what port 0 became, for the next start."""
+    remembers what port 0 became, for the next start; known: nodes that were good before, tried when no bootstrap peer is
+    reached."""
 
     secret: bytes
     listen: tuple[str, ...]
@@ -60,6 +65,7 @@ class NetSettings:
     dht: bool = True
     relay: bool = False
     ports: Path | None = None
+    known: tuple[KnownPeer, ...] = ()
 
     def __repr__(self) -> str:
         return f"NetSettings(listen={self.listen}, bootstrap={self.bootstrap}, dht={self.dht})"
@@ -104,6 +110,8 @@ class Net:
         self._bootstrap = tuple(_make_bootstrap_peer(each) for each in settings.bootstrap)
         self._phonebook = Phonebook(settings.separator, now_ns)
         self._methods = Methods()
+        self._phonebook.remember(settings.known)
+        self._in_company_at = trio.current_time()
         serve_directory(self._methods, self._phonebook.book, now_ns)
         self._judge: StandingOf = take_for_stranger
         self._hubs = frozenset(peer.address for peer in self._bootstrap)
@@ -211,7 +219,7 @@ class Net:
             return self._settings.announce or expand_unspecified(self._listen)
         relays = self._session.discovery.relays if self._session else ()
         me = peer_id_text_of(self._settings.secret)
-        return tuple(f"{relay}/p2p-circuit/p2p/{me}" for relay in relays)
+        return tuple(name_peer(f"{relay}/p2p-circuit", me) for relay in relays)
 
     async def _locate(self, session: _Session, peer: Peer) -> Peer:
         # What the caller noted long ago may be out of date: the node's own record comes first.
@@ -229,6 +237,23 @@ class Net:
     def peers(self) -> tuple[Address, ...]:
         """Whom we have a connection with."""
         return self._session.host.connected() if self._session else ()
+
+    def find_loneliness(self) -> str:
+        """Why no other node is connected to one that should be, "" when one is or need not be."""
+        hubs, known = len(self._bootstrap), len(self._phonebook.known)
+        if self.peers() or not (hubs or known):
+            self._in_company_at = trio.current_time()
+        if trio.current_time() < self._in_company_at + LONELY_S:
+            return ""
+        tried = [
+            f"{count} {what}" for count, what in ((hubs, "in node.bootstrap"), (known, "known from before")) if count
+        ]
+        return f"no other node can be reached (tried {' and '.join(tried)}): check the network, and that node.bootstrap is right"
+
+    def locate_known(self, node: Address) -> tuple[tuple[str, ...], bytes]:
+        """Where a node was last known to listen, and its record, when there is one."""
+        found = self._phonebook.find(node)
+        return self._phonebook.locate(node), found[1] if found else b""
 
     def restart(self) -> None:
         """Tear libp2p down and start it again; calls under way fail with Retryable."""
@@ -315,6 +340,7 @@ class Net:
     async def _keep_tidy(self, session: _Session) -> None:
         while True:
             self.counters.connections = session.host.count_connections()
+            self.find_loneliness()
             await session.rpc.close_idle()
             await trio.sleep(KEEP_S / 4)
 
@@ -341,7 +367,9 @@ async def open_net(settings: NetSettings, now_ns: Callable[[], int]) -> AsyncIte
 
 def _make_bootstrap_peer(text: str) -> Peer:
     endpoint = parse_multiaddr(text)
-    address = read_peer_id(endpoint.peer_id) if endpoint is not None and endpoint.peer_id is not None else None
+    # Through a relay it is the node behind it that is meant.
+    named = (endpoint.target or endpoint.peer_id) if endpoint is not None else None
+    address = read_peer_id(named) if named is not None else None
     if address is None:
         raise Permanent(f"{text} is not a bootstrap peer", hint="write /ip4/ADDRESS/tcp/PORT/p2p/PEER-ID")
     return Peer(address, (text,))

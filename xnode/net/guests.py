@@ -202,7 +202,11 @@ class Guests:
         counted_at, streams = self._strangers
         now = trio.current_time()
         if now - counted_at >= COUNT_S:
-            of = (one for one in self._swarm.get_connections() if self._standing(one.muxed_conn.peer_id) < Standing.PARTNER)
+            of = (
+                one
+                for one in self._swarm.get_connections()
+                if self._standing(one.muxed_conn.peer_id) < Standing.PARTNER
+            )
             streams = sum(len(one.streams) for one in of)
         self._strangers = (now if now - counted_at >= COUNT_S else counted_at, streams)
         return streams

@@ -79,9 +79,7 @@ class Methods:
 class Server:
     """One for the life of the net: limits hold across restarts of the host."""
 
-    def __init__(
-        self, methods: Methods, counters: NetCounters, standing_of: StandingOf = take_for_stranger
-    ) -> None:
+    def __init__(self, methods: Methods, counters: NetCounters, standing_of: StandingOf = take_for_stranger) -> None:
         self._methods, self._counters, self._standing_of = methods, counters, standing_of
         self._calls = Intake(CALL_LIMITS)
         self._streams = Intake(STREAM_LIMITS)
