@@ -33,6 +33,7 @@ from xnode.net.records import (
 )
 from xnode.net.relay import RENEW_S, reserve
 from xnode.net.rpc import Rpc
+from xnode.net.standing import StandingOf, take_for_stranger
 from xnode.ports.net import Peer, RpcRefused
 from xnode.repeated_event import RepeatedEvent
 
@@ -82,8 +83,10 @@ T = TypeVar("T")
 class Phonebook:
     """What outlives a restart of the host: our own record, others' records, and hints where nodes are."""
 
-    def __init__(self, separator: Hash32, now_ns: Callable[[], int]) -> None:
-        self.book = RecordBook(separator)
+    def __init__(
+        self, separator: Hash32, now_ns: Callable[[], int], standing_of: StandingOf = take_for_stranger
+    ) -> None:
+        self.book = RecordBook(separator, standing_of)
         self.own: bytes | None = None
         self._separator = separator
         self._now_ns = now_ns

@@ -108,7 +108,7 @@ class Net:
         self._now_ns = now_ns
         self._listen = settings.listen
         self._bootstrap = tuple(_make_bootstrap_peer(each) for each in settings.bootstrap)
-        self._phonebook = Phonebook(settings.separator, now_ns)
+        self._phonebook = Phonebook(settings.separator, now_ns, self._find_standing)
         self._methods = Methods()
         self._phonebook.remember(settings.known)
         self._in_company_at = trio.current_time()

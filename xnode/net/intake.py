@@ -61,6 +61,32 @@ STREAM_LIMITS = IntakeLimits(
 by at most at_once_peer / rate, rather than told that we are busy."""
 
 
+FREE_BYTES = 32 << 10
+"""Bytes of one request or answer that are not counted: most have far less."""
+
+STRANGERS_BYTES = 16 << 20
+"""What strangers together may have us hold of longer ones: a frame of 1 MiB that never ends costs them nothing else."""
+
+
+@dataclass(slots=True)
+class Room:
+    """How many bytes are held for strangers."""
+
+    most: int = STRANGERS_BYTES
+    held: int = 0
+
+    def take(self, size: int) -> bool:
+        """False when there is no room for so many more."""
+        if self.held + size > self.most:
+            return False
+        self.held += size
+        return True
+
+    def give(self, size: int) -> None:
+        """So many are held no longer."""
+        self.held -= size
+
+
 @dataclass(slots=True)
 class Intake:
     """Counts and token buckets. Pure: the time comes in, seconds of any steady clock."""

@@ -53,6 +53,9 @@ DHT_STREAM_S = 20.0
 MAX_DHT_VALUES = 4000
 """Records we keep for others: at 16 KiB each 64 MiB."""
 
+MAX_DATA_FRAME_BYTES = 256 << 10
+"""One muxer frame of data, read as a whole: nobody sends more than 64 KiB, and every connection may hold one half."""
+
 GUESTS = "_xnode_guests"
 """The attribute of a swarm where its Guests are."""
 
@@ -212,6 +215,28 @@ def enforce_receive_windows() -> None:
         self.stream_buffers = _BoundedBuffers(self.streams)
 
     yamux_module.Yamux.__init__ = init_bounded
+    read_data_body = yamux_module.Yamux._read_data_body
+
+    async def read_short_body(self: Any, length: int) -> bytes:
+        if length > MAX_DATA_FRAME_BYTES:
+            raise WindowOverrun(f"a frame of {length} bytes")
+        body: bytes = await read_data_body(self, length)
+        return body
+
+    yamux_module.Yamux._read_data_body = read_short_body
+
+
+def forget_reset_streams() -> None:
+    """What was not read of a stream that was reset is kept for a minute, uncounted: a peer that sends a window and resets, again
+    and again, fills the memory."""
+    finalize = yamux_module.Yamux._finalize_stream_locked
+
+    def finalize_whole(self: Any, stream: Any, *, fully_closed: bool) -> None:
+        if fully_closed and stream.reset_received:
+            self.stream_buffers.pop(stream.stream_id, None)
+        finalize(self, stream, fully_closed=fully_closed)
+
+    yamux_module.Yamux._finalize_stream_locked = finalize_whole
 
 
 def expire_dht_streams() -> None:
@@ -302,6 +327,7 @@ PATCHES: tuple[Callable[[], None], ...] = (
     write_frames_whole,
     shorten_dial_delay,
     enforce_receive_windows,
+    forget_reset_streams,
     expire_dht_streams,
     bound_dht_stores,
     dial_nobody_unasked,
