@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import coincurve
 import trio
-import trio.lowlevel
 
 from metering.eip712 import typed_digest
 from metering.signature import sign_digest
@@ -135,8 +135,7 @@ async def flood_requests(target: str, count: int, done: Done, method: str = PEER
     """Requests of as many keys, each asking again as soon as it is answered or refused."""
 
     async def flood(host: Host) -> None:
-        rpc = Rpc(host, counters := NetCounters(), Ways(host))
-        del counters
+        rpc = Rpc(host, NetCounters(), Ways(host))
         while True:
             try:
                 await rpc.call(peer_of(target), method, body, trio.current_time() + PATIENCE_S)
@@ -180,8 +179,6 @@ class KeySigner:
         self._secret, self._separator = secret, separator
 
     def sign(self, type_name: str, value: object) -> bytes:
-        import coincurve
-
         return sign_digest(coincurve.PrivateKey(self._secret), typed_digest(self._separator, type_name, value))
 
 

@@ -23,8 +23,8 @@ from xnode.net.counters import NetCounters
 from xnode.net.entrance import Pace, Turns, Waiting, source_of
 from xnode.repeated_event import RepeatedEvent
 
-ACCEPTS_PER_S = 500.0
-ACCEPT_BURST = 500.0
+ACCEPTS_PER_S = 300.0
+ACCEPT_BURST = 300.0
 """A socket that is accepted and dropped takes about 0.1 ms: what is more than this waits in the kernel."""
 
 BACKLOG = 2048
@@ -34,8 +34,9 @@ SILENT_S = 3.0
 """How long a socket may say nothing; whoever dials has sent its first line with the connection."""
 
 MAX_SILENT = 512
-MAX_SILENT_PER_SOURCE = 96
-"""Sockets that have said nothing: each is a file descriptor and a small task."""
+MAX_SILENT_PER_SOURCE = 384
+"""Sockets that have said nothing: each is a file descriptor and a small task. At the rate above it takes more than a second until
+the oldest of a place has to go: enough for a busy host to say its first line."""
 
 HANDSHAKES_PER_S = 60.0
 HANDSHAKE_BURST = 40.0

@@ -109,7 +109,7 @@ class Pipe:
 
     async def reset(self) -> None:
         """Drop the stream, both ways, at once."""
-        self._frames = FrameReader()
+        self._frames.drop()
         await self._finish(self._stream.reset)
 
     async def _finish(self, how: Any) -> None:

@@ -75,6 +75,10 @@ class FrameReader:
         """Bytes of frames that are not whole yet."""
         return len(self._buffer)
 
+    def drop(self) -> None:
+        """Forget what has come."""
+        self._buffer.clear()
+
     def feed(self, data: bytes) -> None:
         """Bytes that have arrived."""
         self._buffer += data
