@@ -156,7 +156,8 @@ class LiveBook:
     @property
     def unread(self) -> str:
         """Why nodes that were named are not asked: the chain does not say who owns them; "" when it does."""
-        return f"the chain does not say who owns {self._unread} nodes that were named" if self._unread else ""
+        nodes = f"{self._unread} node{'s' if self._unread > 1 else ''}"
+        return f"the chain does not say who owns {nodes} that may offer something" if self._unread else ""
 
     def heard_at_ns(self, node: Address) -> int:
         """When the node itself last answered; 0 for never."""
