@@ -55,6 +55,8 @@ from xnode.monitor.metrics import register_metrics
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.identity import peer_id_text_of
+from xnode.net.known_peers import read_known_peers
+from xnode.net.multiaddr import name_peer
 from xnode.net.outputs import OutputFetcher, serve_outputs
 from xnode.node.changes import NodeStarted, PricesSet
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
@@ -62,10 +64,12 @@ from xnode.peers.chain_watch import ChainWatch
 from xnode.peers.escrow_watch import EscrowEvents, EscrowWatcher, find_pause_s
 from xnode.peers.experience import Experience
 from xnode.peers.job_log import LogArchive
+from xnode.peers.known import KnownPeerKeeper
 from xnode.peers.log_follower import LogFollower
 from xnode.peers.market import Market, make_market
 from xnode.peers.output_shelf import OutputShelf
 from xnode.peers.output_taker import OutputTaker
+from xnode.peers.partners import Partners
 from xnode.peers.progress import ProgressReader
 from xnode.peers.publish import OfferPublisher, keep_found
 from xnode.peers.serve import PeerService
@@ -172,6 +176,8 @@ class _Daemon:
         self._refusals: Counter[str] = Counter()
         self._http = ""
         self._publisher: OfferPublisher | None = None
+        self._net: Net | None = None
+        self._known_peers = config.node.data_dir / "peers.json"
 
     async def run(self) -> None:
         config = self._config
@@ -196,6 +202,7 @@ class _Daemon:
                 relay=config.node.relay,
                 dht=config.node.dht,
                 ports=config.node.data_dir / "ports.json",
+                known=await trio.to_thread.run_sync(read_known_peers, self._known_peers, ground.clock.now_ns()),
             )
             net = await stack.enter_async_context(open_net(net_settings, ground.clock.now_ns))
             await self._live(ground, engine, profile, chain, net)
@@ -284,7 +291,7 @@ class _Daemon:
         net: Net,
     ) -> None:
         config, clock, signer = self._config, ground.clock, ground.signer
-        data = config.node.data_dir
+        self._net, data = net, config.node.data_dir
         blobs = BlobStore(data / "blobs", net.stream)
         archive = LogArchive(data / "archive")
         journal = Journal(ground.database)
@@ -301,6 +308,7 @@ class _Daemon:
             layouts = LayoutStore(data / "layouts", blobs)
             provider = ProviderEffects(engine, layouts, blobs, net, checked, signer, publisher, archive, clock, board)
         loop = Loop(journal, clock, make_perform(provider, submitter))
+        net.judge(Partners(loop, clock, market.registrations).standing_of)
         service = PeerService(loop, clock, signer, engine, archive, board)
         for method, handler in service.methods().items():
             net.serve(method, self._count(method, handler))
@@ -321,6 +329,7 @@ class _Daemon:
             "offer book": market.book.run,
             "address announcer": partial(keep_found, net, publisher, loop),
             "chain watch": partial(self._watch_chain, chain, chain_watch),
+            "known peers": KnownPeerKeeper(net, market, clock, self._known_peers).run,
         }
         if engine is not None and not self._checks["engine"].is_set():
             check = partial(self._check_engine, engine)
@@ -417,7 +426,7 @@ class _Daemon:
             chain_id=ground.manifest.chain_id,
             started_at_ns=ground.clock.now_ns(),
             log_folder=self._config.node.data_dir / "logs",
-            multiaddrs=lambda: tuple(f"{one}/p2p/{peer_id}" for one in net.multiaddrs()),
+            multiaddrs=lambda: tuple(name_peer(one, peer_id) for one in net.multiaddrs()),
             peers=lambda: len(net.peers()),
             http=lambda: self._http,
             ready=self._find_problems,
@@ -435,6 +444,7 @@ class _Daemon:
         return {
             **self._problems,
             **({"chain": chain} if chain else {}),
+            **({"peers": lonely} if (lonely := self._net.find_loneliness() if self._net else "") else {}),
             **({"gas": describe_empty(fuel)} if self._config.provider and fuel and is_empty(fuel) else {}),
             **(self._supervisor.problems() if self._supervisor else {}),
         }
@@ -460,7 +470,8 @@ class _Daemon:
             serve_http = (await trio.to_thread.run_sync(importlib.import_module, "xnode.monitor.http")).serve_http
             host, _, port = self._config.node.http.rpartition(":")
             status = partial(describe_node, console)
-            self._http = await nursery.start(serve_http, host.strip("[]"), int(port), status, registry)
+            names = self._config.node.http_names
+            self._http = await nursery.start(serve_http, host.strip("[]"), int(port), status, registry, names)
 
     async def _watch_chain(self, chain: ChainClient, watch: ChainWatch) -> None:
         if not self._checks["chain"].is_set():

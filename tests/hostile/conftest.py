@@ -8,6 +8,9 @@ import pytest
 
 from images.python.build import build as build_image
 from tests.field.conftest import ROOT
+from tests.xnode.net.conftest import remotes
+
+__all__ = ["remotes"]
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from xnode.config.values import (
     AssetSymbol,
     Bootstraps,
     DurationNs,
+    HostNames,
     HttpAddress,
     Multiaddrs,
     PartPpm,
@@ -63,6 +64,9 @@ class NodeConfig(_Section):
         default=True, description="also find peers through the DHT; off on a private network of static peers"
     )
     http: HttpAddress = Field(default="", description='serve /health, /readyz and /metrics here; "" is off')
+    http_names: HostNames = Field(
+        default=(), description="host names that HTTP requests may name besides localhost: of a reverse proxy in front"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="the least severe message that is logged"
     )

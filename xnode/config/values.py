@@ -87,6 +87,13 @@ def _split_list(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _read_host_name(value: object) -> str:
+    text = str(value).lower()
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", text):
+        raise InvalidValue(f'"{text[:60]}" is not a host name', 'write one such as "node.example.org", without a port')
+    return text
+
+
 def _read_http(value: object) -> str:
     text = str(value)
     if not text:
@@ -118,6 +125,12 @@ Bootstraps = Annotated[
     NoDecode,
     BeforeValidator(_split_list),
     _BOOTSTRAP_FORM,
+]
+HostNames = Annotated[
+    tuple[Annotated[str, BeforeValidator(_read_host_name)], ...],
+    NoDecode,
+    BeforeValidator(_split_list),
+    Form('list of host names, like ["node.example.org"]'),
 ]
 HttpAddress = Annotated[str, BeforeValidator(_read_http), Form('host:port, like "127.0.0.1:8420"', "loopback only")]
 Url = Annotated[str, Field(pattern=r"^(https?://\S+)?$"), Form("http or https URL")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
 import anycorn
@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xnode.control.views import NodeStatus
 from xnode.errors import ExitCode, UserError, real_error_of
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
 Status = Callable[[], Awaitable[NodeStatus]]
+
+OWN_NAMES = ("localhost", "127.0.0.1", "::1")
 
 STATUS_DEADLINE_S = 5.0
 """A node that cannot report its state within this time is not ready."""
@@ -46,10 +49,12 @@ async def serve_http(
     port: int,
     status: Status,
     registry: CollectorRegistry,
+    names: tuple[str, ...] = (),
     *,
     task_status: TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Answer until cancelled; starts with the URL. Raises UserError when the address cannot be had."""
+    """Answer until cancelled; starts with the URL. names: further names that requests may call us by. Raises UserError when the
+    address cannot be had."""
     listener = _bind(host, port)
     address = listener.getsockname()
     url = f"http://[{address[0]}]:{address[1]}" if ":" in address[0] else f"http://{address[0]}:{address[1]}"
@@ -59,7 +64,7 @@ async def serve_http(
     config.h11_max_incomplete_size = 8 << 10
     config.read_timeout = 30
     config.graceful_timeout = GRACE_S
-    app = make_app(status, registry)
+    app = CheckedHost(make_app(status, registry), (host, *names))
     task_status.started(url)
     with listener:
         while True:
@@ -113,7 +118,38 @@ def make_app(status: Status, registry: CollectorRegistry) -> Starlette:
     )
 
 
-async def _serve_until_cancelled(app: Starlette, config: anycorn.Config) -> None:
+class CheckedHost:
+    """The application for requests that name us by an address of ours or a name that we were given: a page of the web whose name
+    was made to lead here (DNS rebinding) calls us by that name."""
+
+    def __init__(self, app: ASGIApp, names: Iterable[str]) -> None:
+        self._app = app
+        self._names = frozenset(name.strip("[]").lower() for name in (*OWN_NAMES, *names))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        reached = str((scope.get("server") or ("",))[0])
+        if len(hosts) == 1 and read_host(hosts[0]) in {*self._names, reached}:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            text = "this host name is not one of ours: see node.http_names\n"
+            await PlainTextResponse(text, status_code=421)(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+
+def read_host(header: str) -> str:
+    """The name or address of a Host header, without its port."""
+    text = header.strip().lower().removesuffix(".")
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0].removesuffix(".")
+
+
+async def _serve_until_cancelled(app: ASGIApp, config: anycorn.Config) -> None:
     stop, shield = trio.Event(), trio.CancelScope(shield=True)
 
     async def serve() -> None:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 class NetCounters:
     """connections: open now; refused: requests turned away as too many; bad_frames: streams dropped for nonsense;
     handler_errors, handler_timeouts: our handlers that raised, or took too long; restarts: of libp2p;
-    kept_hits: calls that reused a stream; records_refused: others' answers that were no valid record or list."""
+    kept_hits: calls that reused a stream; records_refused: others' answers that were no valid record or list;
+    silent_sockets: that said nothing until they were dropped; turned_away: sockets dropped for others before they had proved
+    who they are; evicted: connections dropped for others; streams_refused: streams of strangers beyond their share."""
 
     connections: int = 0
     calls_out: int = 0
@@ -24,3 +26,7 @@ class NetCounters:
     handler_timeouts: int = 0
     restarts: int = 0
     records_refused: int = 0
+    silent_sockets: int = 0
+    turned_away: int = 0
+    evicted: int = 0
+    streams_refused: int = 0

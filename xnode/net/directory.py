@@ -10,7 +10,7 @@ import msgspec
 from metering.bounds import Multiaddrs
 from metering.codec import decode_strict, encode
 from metering.refusal import Refusal
-from metering.units import Address
+from metering.units import NANOS_PER_SECOND, Address
 from xnode.net.multiaddr import parse_multiaddr
 from xnode.net.record_book import RecordBook
 from xnode.net.records import MAX_MULTIADDRS
@@ -23,6 +23,9 @@ PEERS_LIST = "peers.list"
 
 MAX_LISTED = 1000
 """Peers in one answer: with eight addresses each they stay below the 1 MiB of a response."""
+
+LISTED_NS = NANOS_PER_SECOND // 4
+"""How long a list is given out again: making one of two thousand records takes milliseconds, and anybody may ask."""
 
 MAX_LISTED_BYTES = 900 << 10
 
@@ -46,8 +49,14 @@ def serve_directory(methods: Methods, book: RecordBook, now_ns: Callable[[], int
             raise RpcRefused(encode(refusal))
         return b""
 
+    listed = (0, b"")
+
     async def list_peers(caller: Address, body: bytes) -> bytes:
-        return _encode_peers(tuple((record.node, record.multiaddrs) for record in book.walk(now_ns())))
+        nonlocal listed
+        if not 0 <= now_ns() - listed[0] < LISTED_NS:
+            peers = tuple((record.node, record.multiaddrs) for record in book.rank(now_ns()))
+            listed = now_ns(), _encode_peers(peers)
+        return listed[1]
 
     methods.serve(RECORD_GET, get)
     methods.serve(RECORD_PUT, put)
@@ -65,6 +74,6 @@ def read_peers(body: bytes) -> PeerList:
 
 
 def _encode_peers(peers: PeerList) -> bytes:
-    # The newest come last in the book, and are the ones worth having.
+    # The best come last, and are the ones worth having.
     body = encode(peers[-MAX_LISTED:])
     return body if len(body) <= MAX_LISTED_BYTES else encode(peers[-MAX_LISTED // 8 :])

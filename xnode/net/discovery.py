@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from random import random
+from random import random, sample
 from typing import TypeVar
 
 import structlog
 import trio
+from libp2p.peer.id import ID
 
 from metering.refusal import Refusal
 from metering.units import Address, Hash32
@@ -19,6 +20,8 @@ from xnode.net.counters import NetCounters
 from xnode.net.dht import Dht
 from xnode.net.directory import PEERS_LIST, RECORD_GET, RECORD_PUT, read_peers
 from xnode.net.host import Host
+from xnode.net.known_peers import KnownPeer
+from xnode.net.multiaddr import name_peer
 from xnode.net.pipe import STREAM_FAULTS
 from xnode.net.record_book import RecordBook
 from xnode.net.records import (
@@ -30,6 +33,7 @@ from xnode.net.records import (
 )
 from xnode.net.relay import RENEW_S, reserve
 from xnode.net.rpc import Rpc
+from xnode.net.standing import StandingOf, take_for_stranger
 from xnode.ports.net import Peer, RpcRefused
 from xnode.repeated_event import RepeatedEvent
 
@@ -61,6 +65,12 @@ NEWER_S = 1.0
 DHT_LOOKUPS = 4
 """Provider keys looked up at once: each asks three servers at a time."""
 
+COMPANY_CHECK_S = 1.0
+"""How often a node that reaches none of its bootstrap peers looks for others that it knew."""
+
+MAX_COMPANY = 3
+"""Of those it stays with so many: each of them knows others."""
+
 MAX_BOOTSTRAP = 16
 MAX_HINTS = 5000
 """Addresses remembered from lists and look-ups: about 200 bytes each."""
@@ -73,12 +83,22 @@ T = TypeVar("T")
 class Phonebook:
     """What outlives a restart of the host: our own record, others' records, and hints where nodes are."""
 
-    def __init__(self, separator: Hash32, now_ns: Callable[[], int]) -> None:
-        self.book = RecordBook(separator)
+    def __init__(
+        self, separator: Hash32, now_ns: Callable[[], int], standing_of: StandingOf = take_for_stranger
+    ) -> None:
+        self.book = RecordBook(separator, standing_of)
         self.own: bytes | None = None
         self._separator = separator
         self._now_ns = now_ns
         self._hints: dict[Address, tuple[str, ...]] = {}
+        self.known: tuple[Peer, ...] = ()
+
+    def remember(self, known: Iterable[KnownPeer]) -> None:
+        """Nodes that were good before we were started; none of them has to be there still."""
+        self.known = tuple(Peer(each.address, each.multiaddrs) for each in known)
+        for each in known:
+            if each.record:
+                self.keep(each.address, each.record)
 
     def read(self, data: bytes, node: Address) -> NodeRecord | Refusal:
         return read_record(data, node, self._separator, self._now_ns())
@@ -103,7 +123,9 @@ class Phonebook:
     def locate(self, node: Address) -> tuple[str, ...]:
         """Where a node was last known to listen; its own signed record before others' hints."""
         known = self.find(node)
-        return known[0].multiaddrs if known and known[0].multiaddrs else self._hints.get(node, ())
+        if known and known[0].multiaddrs:
+            return known[0].multiaddrs
+        return self._hints.get(node) or next((each.multiaddrs for each in self.known if each.address == node), ())
 
 
 class _Found:
@@ -132,6 +154,7 @@ class Discovery:
         self._reserved_at: dict[str, float] = {}
         self.wants_relays = False
         self._due = RepeatedEvent()
+        self._company: dict[Address, Peer] = {}
 
     @property
     def counters(self) -> NetCounters:
@@ -145,6 +168,51 @@ class Discovery:
             for peer in self._bootstrap:
                 nursery.start_soon(self._stay_connected, peer)
                 nursery.start_soon(self._keep_published, partial(self._put_at, peer))
+            if self._phonebook.known:
+                nursery.start_soon(self._keep_company)
+                nursery.start_soon(self._keep_published, self._put_at_company)
+
+    def _hubs(self) -> tuple[Peer, ...]:
+        """Whom we ask about others: the bootstrap peers, and whom we stay with in their place."""
+        return (*self._bootstrap, *self._company.values())
+
+    async def _keep_company(self) -> None:
+        """While no bootstrap peer is reached, stay with nodes that we knew before."""
+        pauses = RECONNECT.pauses(random)
+        while True:
+            await trio.sleep(COMPANY_CHECK_S)
+            self._company = {node: one for node, one in self._company.items() if self._host.find_connected(node)}
+            if self._company or any(self._host.find_connected(peer.address) for peer in self._bootstrap):
+                for peer in self._company.values() if self.wants_relays else ():
+                    await self._keep_reservation(peer)
+                pauses = RECONNECT.pauses(random)
+                continue
+            await self._find_company()
+            if not self._company:
+                await trio.sleep(next(pauses))
+
+    async def _find_company(self) -> None:
+        bootstrap = {each.address for each in self._bootstrap}
+        known = [one for one in self._phonebook.known if one.address not in bootstrap]
+        # A few at a time, in any order: all nodes that lose a bootstrap peer lose it at the same moment.
+        shuffled = sample(known, len(known))
+        while shuffled and len(self._company) < MAX_COMPANY:
+            asked, shuffled = shuffled[:MAX_COMPANY], shuffled[MAX_COMPANY:]
+            async with trio.open_nursery() as nursery:
+                for peer in asked:
+                    nursery.start_soon(self._visit, peer)
+
+    async def _visit(self, peer: Peer) -> None:
+        try:
+            peer_id = await self._join(peer)
+            named = tuple(name_peer(each, peer_id.to_base58()) for each in peer.multiaddrs)
+            self._company[peer.address] = Peer(peer.address, named)
+        except Retryable as error:
+            log.debug("a node of earlier is not reached", peer=f"0x{peer.address.hex()}", why=str(error))
+
+    async def _put_at_company(self, data: bytes) -> bool:
+        answers = [await self._put_at(peer, data) for peer in tuple(self._company.values())]
+        return all(answers)
 
     async def _stay_connected(self, peer: Peer) -> None:
         pauses = RECONNECT.pauses(random)
@@ -181,12 +249,13 @@ class Discovery:
         """The bootstrap peers, with /p2p, through which others reach us now."""
         return tuple(self._reserved_at)
 
-    async def _join(self, peer: Peer) -> None:
+    async def _join(self, peer: Peer) -> ID:
         peer_id = await self._host.connect(peer, trio.current_time() + ASK_S)
         if self._dht is not None:
             self._host.remember(peer_id, peer.multiaddrs)
             await self._dht.add_peer(peer_id)
         self._due.set()
+        return peer_id
 
     async def _keep_published(self, put: Callable[[bytes], Awaitable[bool]]) -> None:
         """Keep our record at one place where it is looked for; a place that is silent holds up no other."""
@@ -215,7 +284,7 @@ class Discovery:
         if data is None:
             return
         async with trio.open_nursery() as nursery:
-            for peer in self._bootstrap:
+            for peer in self._hubs():
                 nursery.start_soon(self._put_at, peer, data)
             if self._dht is not None:
                 nursery.start_soon(self._put_in_dht, self._dht, data)
@@ -231,9 +300,10 @@ class Discovery:
     async def find_providers(self, tell: Callable[[Address], None] | None = None) -> tuple[Address, ...]:
         """Every node that claims to be a provider, except ourselves; tell: called with each as soon as it is named."""
         found = _Found(self._own, tell)
+        found.add(peer.address for peer in self._phonebook.known)
         found.add(self._phonebook.list_nodes())
         async with trio.open_nursery() as nursery:
-            for peer in self._bootstrap:
+            for peer in self._hubs():
                 nursery.start_soon(self._list_peers, peer, found)
             if self._dht is not None:
                 nursery.start_soon(self._search_dht, self._dht, found)
@@ -282,7 +352,7 @@ class Discovery:
     def _whom_to_ask(self, node: Address) -> tuple[Peer, ...]:
         # The node itself knows best, when a connection is there already.
         itself = (Peer(node),) if self._host.find_connected(node) is not None else ()
-        return itself + tuple(peer for peer in self._bootstrap if peer.address != node)
+        return itself + tuple(peer for peer in self._hubs() if peer.address != node)
 
     async def _collect(self, answer: Awaitable[bytes | None], into: list[bytes], late: trio.CancelScope) -> None:
         data = await answer

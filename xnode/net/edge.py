@@ -21,11 +21,13 @@ from xnode.net.directory import serve_directory
 from xnode.net.discovery import Discovery, Phonebook
 from xnode.net.host import Host, open_host
 from xnode.net.identity import node_address_of, peer_id_text_of, read_peer_id
+from xnode.net.known_peers import KnownPeer
 from xnode.net.last_ports import note_ports, take_last_ports
-from xnode.net.multiaddr import expand_unspecified, merge_multiaddrs, parse_multiaddr
+from xnode.net.multiaddr import expand_unspecified, merge_multiaddrs, name_peer, parse_multiaddr
 from xnode.net.relay import open_relay
 from xnode.net.rpc import KEEP_S, OPEN_S, Rpc
 from xnode.net.server import Methods, Server
+from xnode.net.standing import Standing, StandingOf, take_for_stranger
 from xnode.net.ways import Ways
 from xnode.net.wire import PROTOCOL_ID
 from xnode.ports.net import Peer, RpcHandler, StreamHandler
@@ -36,6 +38,9 @@ RESTART = Backoff(first_s=0.2, most_s=30.0)
 
 LOOK_UP_S = 3.0
 """How long a call that failed may look for the peer's newest record; the caller tries again after that anyway."""
+
+LONELY_S = 10.0
+"""So long a node may be without any other before it says so: bootstrap peers that are there answer within a second."""
 
 HEALTHY_S = 60.0
 """A host that lived this long fell for a new reason: the pause starts again from the first."""
@@ -49,7 +54,8 @@ class NetSettings:
     announce: where others dial us, when that is elsewhere (a forwarded port); bootstrap: multiaddrs with /p2p;
     separator: of the domain that node records are signed in; dht: False asks the
     bootstrap peers alone; relay: carry others' connections to nodes that cannot be dialed; ports: the file that
-    remembers what port 0 became, for the next start."""
+    remembers what port 0 became, for the next start; known: nodes that were good before, tried when no bootstrap peer is
+    reached."""
 
     secret: bytes
     listen: tuple[str, ...]
@@ -59,6 +65,7 @@ class NetSettings:
     dht: bool = True
     relay: bool = False
     ports: Path | None = None
+    known: tuple[KnownPeer, ...] = ()
 
     def __repr__(self) -> str:
         return f"NetSettings(listen={self.listen}, bootstrap={self.bootstrap}, dht={self.dht})"
@@ -101,14 +108,25 @@ class Net:
         self._now_ns = now_ns
         self._listen = settings.listen
         self._bootstrap = tuple(_make_bootstrap_peer(each) for each in settings.bootstrap)
-        self._phonebook = Phonebook(settings.separator, now_ns)
+        self._phonebook = Phonebook(settings.separator, now_ns, self._find_standing)
         self._methods = Methods()
+        self._phonebook.remember(settings.known)
+        self._in_company_at = trio.current_time()
         serve_directory(self._methods, self._phonebook.book, now_ns)
-        self._server = Server(self._methods, self.counters)
+        self._judge: StandingOf = take_for_stranger
+        self._hubs = frozenset(peer.address for peer in self._bootstrap)
+        self._server = Server(self._methods, self.counters, self._find_standing)
         self._session: _Session | None = None
         self._has_started = False
         self._started = RepeatedEvent()
         self._restart_asked = RepeatedEvent()
+
+    def judge(self, standing_of: StandingOf) -> None:
+        """Who gives way when there is not enough for all; until this is called our bootstrap peers alone are known."""
+        self._judge = standing_of
+
+    def _find_standing(self, node: Address) -> Standing:
+        return Standing.PARTNER if node in self._hubs else self._judge(node)
 
     def listen_on(self, multiaddrs: tuple[str, ...]) -> None:
         """Try these first when it starts, before those of the settings."""
@@ -201,7 +219,7 @@ class Net:
             return self._settings.announce or expand_unspecified(self._listen)
         relays = self._session.discovery.relays if self._session else ()
         me = peer_id_text_of(self._settings.secret)
-        return tuple(f"{relay}/p2p-circuit/p2p/{me}" for relay in relays)
+        return tuple(name_peer(f"{relay}/p2p-circuit", me) for relay in relays)
 
     async def _locate(self, session: _Session, peer: Peer) -> Peer:
         # What the caller noted long ago may be out of date: the node's own record comes first.
@@ -219,6 +237,23 @@ class Net:
     def peers(self) -> tuple[Address, ...]:
         """Whom we have a connection with."""
         return self._session.host.connected() if self._session else ()
+
+    def find_loneliness(self) -> str:
+        """Why no other node is connected to one that should be, "" when one is or need not be."""
+        hubs, known = len(self._bootstrap), len(self._phonebook.known)
+        if self.peers() or not (hubs or known):
+            self._in_company_at = trio.current_time()
+        if trio.current_time() < self._in_company_at + LONELY_S:
+            return ""
+        tried = [
+            f"{count} {what}" for count, what in ((hubs, "in node.bootstrap"), (known, "known from before")) if count
+        ]
+        return f"no other node can be reached (tried {' and '.join(tried)}): check the network, and that node.bootstrap is right"
+
+    def locate_known(self, node: Address) -> tuple[tuple[str, ...], bytes]:
+        """Where a node was last known to listen, and its record, when there is one."""
+        found = self._phonebook.find(node)
+        return self._phonebook.locate(node), found[1] if found else b""
 
     def restart(self) -> None:
         """Tear libp2p down and start it again; calls under way fail with Retryable."""
@@ -260,7 +295,9 @@ class Net:
         restart_asked = self._restart_asked.next()
         async with AsyncExitStack() as stack:
             host = await stack.enter_async_context(
-                open_host(self._settings.secret, self._listen, self._settings.announce)
+                open_host(
+                    self._settings.secret, self._listen, self._settings.announce, self._find_standing, self.counters
+                )
             )
             ways = Ways(host)
             rpc = Rpc(host, self.counters, ways)
@@ -303,6 +340,7 @@ class Net:
     async def _keep_tidy(self, session: _Session) -> None:
         while True:
             self.counters.connections = session.host.count_connections()
+            self.find_loneliness()
             await session.rpc.close_idle()
             await trio.sleep(KEEP_S / 4)
 
@@ -329,7 +367,9 @@ async def open_net(settings: NetSettings, now_ns: Callable[[], int]) -> AsyncIte
 
 def _make_bootstrap_peer(text: str) -> Peer:
     endpoint = parse_multiaddr(text)
-    address = read_peer_id(endpoint.peer_id) if endpoint is not None and endpoint.peer_id is not None else None
+    # Through a relay it is the node behind it that is meant.
+    named = (endpoint.target or endpoint.peer_id) if endpoint is not None else None
+    address = read_peer_id(named) if named is not None else None
     if address is None:
         raise Permanent(f"{text} is not a bootstrap peer", hint="write /ip4/ADDRESS/tcp/PORT/p2p/PEER-ID")
     return Peer(address, (text,))

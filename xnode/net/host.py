@@ -23,24 +23,24 @@ from multiaddr import Multiaddr
 
 from metering.units import Address
 from xnode.errors import Permanent, Retryable, Unreachable
+from xnode.net.counters import NetCounters
+from xnode.net.doors import MAX_SILENT, MAX_TURNS, Doors
+from xnode.net.guests import MAX_CONNECTIONS, SLACK, Guests
 from xnode.net.identity import address_of_peer_id, key_pair_of, read_peer_id
 from xnode.net.multiaddr import Endpoint, expand_unspecified, make_multiaddr, parse_multiaddr
-from xnode.net.patches import apply_patches, close_sockets
+from xnode.net.patches import GUESTS, apply_patches, close_sockets
 from xnode.net.pipe import STREAM_FAULTS
 from xnode.net.relay import open_circuit
+from xnode.net.standing import StandingOf, take_for_stranger
 from xnode.ports.net import Peer
-
-MAX_CONNECTIONS = 400
-"""All connections: at about 0.1 MB each idle and 20,000 file descriptors, memory is what ends first."""
-
-MAX_INBOUND = 300
-"""Leaves room for the connections we open ourselves, whatever strangers do."""
 
 MAX_CONNECTIONS_PER_PEER = 3
 """Two sides that dial each other at once have two; one more lets a new one replace a dead one."""
 
-MAX_PENDING_INBOUND = 64
 MAX_CONCURRENT_DIALS = 16
+
+MOST = MAX_CONNECTIONS + SLACK + MAX_SILENT + MAX_TURNS + 512
+"""libp2p's own limits, which refuse whoever comes last: above all that our own let in, with room for handshakes."""
 
 MAX_STREAMS = 4096
 """All streams of the host together: 10 per connection on average."""
@@ -229,35 +229,56 @@ class Host:
 
 
 @asynccontextmanager
-async def open_host(secret: bytes, listen: Iterable[str], announce: tuple[str, ...] = ()) -> AsyncIterator[Host]:
+async def open_host(
+    secret: bytes,
+    listen: Iterable[str],
+    announce: tuple[str, ...] = (),
+    standing_of: StandingOf = take_for_stranger,
+    counters: NetCounters | None = None,
+) -> AsyncIterator[Host]:
     """A running host under the node's identity. Raises Permanent when an address cannot be listened on.
 
     listen: multiaddrs, may be empty (then others reach us over connections that we open); announce: what to tell others
-    instead of where we listen.
+    instead of where we listen; standing_of: who gives way when there is no room for all.
     """
     apply_patches()
     wanted = tuple(listen)
     _check_listen(wanted)
     raw = _make_raw_host(secret, announce)
+    doors = _set_guard(raw.get_network(), standing_of, counters or NetCounters())
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        host: Host = await nursery.start(_run, raw, wanted, stop)
+        host: Host = await nursery.start(_run, raw, wanted, stop, doors)
         try:
             yield host
         finally:
             stop.set()
 
 
+def _set_guard(swarm: Any, standing_of: StandingOf, counters: NetCounters) -> Doors:
+    """Every socket comes in by the doors, and every connection is admitted by the guests' rules, not by libp2p's, which turn
+    away whoever comes last."""
+    doors = Doors(swarm._handle_inbound_connection, counters)
+    guests = Guests(swarm, doors, standing_of, counters)
+    swarm._handle_inbound_connection = doors.answer
+    swarm.add_conn = guests.admit
+    setattr(swarm, GUESTS, guests)
+    return doors
+
+
 async def _run(
-    raw: Any, wanted: tuple[str, ...], stop: trio.Event, task_status: Any = trio.TASK_STATUS_IGNORED
+    raw: Any, wanted: tuple[str, ...], stop: trio.Event, doors: Doors, task_status: Any = trio.TASK_STATUS_IGNORED
 ) -> None:
     # Shielded: libp2p, when cancelled, marks connections as closed and then leaves their sockets open.
     with trio.CancelScope(shield=True) as scope:
         try:
             async with raw.run([Multiaddr(each) for each in wanted]):
                 _check_bound(wanted, raw)
-                task_status.started(Host(raw))
-                await stop.wait()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(doors.run)
+                    task_status.started(Host(raw))
+                    await stop.wait()
+                    nursery.cancel_scope.cancel()
                 scope.deadline = trio.current_time() + CLOSE_S
                 await _close_connections(raw)
                 await raw.close()
@@ -296,17 +317,17 @@ def _make_raw_host(secret: bytes, announce: tuple[str, ...]) -> Any:
         disable_identify_address_discovery=True,
         addrs_factory=choose_announced,
     )
-    raw.get_network()._inbound_limiter = trio.CapacityLimiter(MAX_INBOUND)
+    raw.get_network()._inbound_limiter = trio.CapacityLimiter(MOST)
     return raw
 
 
 def _make_connection_config() -> ConnectionConfig:
     return ConnectionConfig(
-        max_connections=MAX_CONNECTIONS,
+        max_connections=MOST,
         # No auto-connect: who we talk to is decided by discovery and by calls.
         min_connections=0,
         low_watermark=0,
-        high_watermark=MAX_CONNECTIONS,
+        high_watermark=MOST,
         max_connections_per_peer=MAX_CONNECTIONS_PER_PEER,
         inbound_upgrade_timeout=UPGRADE_S,
         outbound_upgrade_timeout=UPGRADE_S,
@@ -328,13 +349,13 @@ def _make_connection_config() -> ConnectionConfig:
 
 def _make_resource_manager() -> ResourceManager:
     return ResourceManager(
-        limits=ResourceLimits(max_connections=MAX_CONNECTIONS, max_streams=MAX_STREAMS),
+        limits=ResourceLimits(max_connections=MOST, max_streams=MAX_STREAMS),
         connection_limits=ConnectionLimits(
-            max_pending_inbound=MAX_PENDING_INBOUND,
+            max_pending_inbound=MOST,
             max_pending_outbound=MAX_CONCURRENT_DIALS,
-            max_established_inbound=MAX_INBOUND,
+            max_established_inbound=MOST,
             max_established_per_peer=MAX_CONNECTIONS_PER_PEER,
-            max_established_total=MAX_CONNECTIONS,
+            max_established_total=MOST,
         ),
         enable_metrics=False,
         # Five refusals in a row would refuse every node for a minute.

@@ -50,6 +50,12 @@ def make_multiaddr(host: str, port: int) -> str:
     return f"/{kind}/{host}/tcp/{port}"
 
 
+def name_peer(multiaddr: str, peer_id: str) -> str:
+    """The multiaddr with the peer id at its end, once: the address of a node that is reached through a relay has it already."""
+    ending = f"/p2p/{peer_id}"
+    return multiaddr if multiaddr.endswith(ending) else multiaddr + ending
+
+
 def expand_unspecified(multiaddrs: tuple[str, ...]) -> tuple[str, ...]:
     """The addresses with 0.0.0.0 and :: written out as this host's interfaces; loopback only where nothing else is."""
     return tuple(dict.fromkeys(each for text in multiaddrs for each in _expand(text)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ from libp2p.stream_muxer.yamux import yamux as yamux_module
 from libp2p.transport.tcp import tcp as tcp_module
 
 from xnode.errors import Permanent
+from xnode.net.doors import PacedListener
+from xnode.net.guests import find_socket
 from xnode.net.records import list_provider_keys
 
 LIBP2P_VERSION = "0.8.1"
@@ -38,17 +41,23 @@ FRAME_WRITE_S = 15.0
 MAX_RECEIVE_WINDOW_BYTES = 4 << 20
 """Unread bytes one stream may hold: 4 MiB gives 40 MB/s at a round trip of 100 ms. As shipped it grows to 16 MiB."""
 
-MAX_STREAMS_PER_CONNECTION = 128
-"""Streams the other side may have open on one connection; each may hold a window of unread bytes."""
-
 DHT_INBOUND_STREAMS = 128
 """DHT streams served at once. 12 as shipped, so that one idle peer starves the server."""
+
+DHT_STREAMS_PER_PEER = 64
+"""Of these the share that one peer may have."""
 
 DHT_STREAM_S = 20.0
 """How long one DHT stream may stay; as shipped, forever."""
 
 MAX_DHT_VALUES = 4000
 """Records we keep for others: at 16 KiB each 64 MiB."""
+
+MAX_DATA_FRAME_BYTES = 256 << 10
+"""One muxer frame of data, read as a whole: nobody sends more than 64 KiB, and every connection may hold one half."""
+
+GUESTS = "_xnode_guests"
+"""The attribute of a swarm where its Guests are."""
 
 PROVIDER_KEYS = frozenset(list_provider_keys())
 
@@ -93,7 +102,8 @@ def contain_stream_handlers() -> None:
     handle = SwarmConn._handle_muxed_stream
 
     async def handle_contained(self: Any, muxed_stream: Any) -> None:
-        if len(self.streams) >= MAX_STREAMS_PER_CONNECTION:
+        guests = self.swarm.__dict__.get(GUESTS)
+        if guests is not None and not guests.may_open(self):
             await _reset_quietly(muxed_stream)
             return
         try:
@@ -139,11 +149,9 @@ def remember_connections() -> None:
 def close_sockets(swarm: Any) -> None:
     """Close every socket that a swarm ever used and that is still open. For a swarm that has ended."""
     for connection in list(swarm.__dict__.get("_all_connections", ())):
-        layer = connection.muxed_conn
-        for name in ("secured_conn", "conn", "read_writer", "read_write_closer", "stream", "stream", "socket"):
-            layer = getattr(layer, name, None)
-        if layer is not None:
-            layer.close()
+        stream = find_socket(connection)
+        if stream is not None:
+            stream.socket.close()
 
 
 def write_frames_whole() -> None:
@@ -207,6 +215,28 @@ def enforce_receive_windows() -> None:
         self.stream_buffers = _BoundedBuffers(self.streams)
 
     yamux_module.Yamux.__init__ = init_bounded
+    read_data_body = yamux_module.Yamux._read_data_body
+
+    async def read_short_body(self: Any, length: int) -> bytes:
+        if length > MAX_DATA_FRAME_BYTES:
+            raise WindowOverrun(f"a frame of {length} bytes")
+        body: bytes = await read_data_body(self, length)
+        return body
+
+    yamux_module.Yamux._read_data_body = read_short_body
+
+
+def forget_reset_streams() -> None:
+    """What was not read of a stream that was reset is kept for a minute, uncounted: a peer that sends a window and resets, again
+    and again, fills the memory."""
+    finalize = yamux_module.Yamux._finalize_stream_locked
+
+    def finalize_whole(self: Any, stream: Any, *, fully_closed: bool) -> None:
+        if fully_closed and stream.reset_received:
+            self.stream_buffers.pop(stream.stream_id, None)
+        finalize(self, stream, fully_closed=fully_closed)
+
+    yamux_module.Yamux._finalize_stream_locked = finalize_whole
 
 
 def expire_dht_streams() -> None:
@@ -218,8 +248,18 @@ def expire_dht_streams() -> None:
         self._inbound_limiter = trio.CapacityLimiter(DHT_INBOUND_STREAMS)
 
     async def handle_briefly(self: Any, stream: Any) -> None:
-        with trio.move_on_after(DHT_STREAM_S) as scope:
-            await handle(self, stream)
+        served, peer = self.__dict__.setdefault("_served", Counter()), stream.muxed_conn.peer_id
+        if served[peer] >= DHT_STREAMS_PER_PEER:
+            await stream.reset()
+            return
+        served[peer] += 1
+        try:
+            with trio.move_on_after(DHT_STREAM_S) as scope:
+                await handle(self, stream)
+        finally:
+            served[peer] -= 1
+            if not served[peer]:
+                del served[peer]
         if scope.cancelled_caught:
             await stream.reset()
 
@@ -269,6 +309,16 @@ def refuse_shared_ports() -> None:
     tcp_module._set_reuse_flags = set_reuse_address
 
 
+def pace_listeners() -> None:
+    """Sockets are accepted as fast as strangers open them, and most errors of accept() end the listener for good."""
+    open_listeners = tcp_module._open_reuseport_listeners
+
+    async def open_paced(host: str | None, port: int) -> list[PacedListener]:
+        return [PacedListener(each) for each in await open_listeners(host, port)]
+
+    tcp_module._open_reuseport_listeners = open_paced
+
+
 PATCHES: tuple[Callable[[], None], ...] = (
     refuse_text_that_is_not_utf8,
     contain_stream_handlers,
@@ -277,9 +327,11 @@ PATCHES: tuple[Callable[[], None], ...] = (
     write_frames_whole,
     shorten_dial_delay,
     enforce_receive_windows,
+    forget_reset_streams,
     expire_dht_streams,
     bound_dht_stores,
     dial_nobody_unasked,
     keep_own_keys,
     refuse_shared_ports,
+    pace_listeners,
 )

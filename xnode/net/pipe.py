@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import trio
@@ -10,7 +12,11 @@ from libp2p.exceptions import BaseLibp2pError
 
 from xnode.backoff import Backoff
 from xnode.errors import Retryable
+from xnode.net.guests import busy
 from xnode.net.wire import FrameReader, HalfFrame, make_frame
+
+FRAME_S = 20.0
+"""How long a frame that has begun may pause before it goes on."""
 
 READ_BYTES = 256 << 10
 """The most taken from a stream at once: four muxer frames."""
@@ -31,9 +37,15 @@ STREAM_FAULTS = (BaseLibp2pError, OSError, EOFError, trio.BrokenResourceError, t
 class Pipe:
     """One stream. After any Retryable or cancellation it is of no more use: reset() it."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, may_hold: Callable[[int], bool] = lambda held_bytes: True) -> None:
+        """may_hold: asked with the bytes of the frame that has begun to arrive, whenever there are more."""
         self._stream = stream
         self._frames = FrameReader()
+        self._may_hold = may_hold
+
+    def busy(self) -> AbstractContextManager[None]:
+        """While this is open a request is under way here, and the connection is in use."""
+        return busy(self._stream.muxed_conn)
 
     @property
     def is_alive(self) -> bool:
@@ -64,6 +76,8 @@ class Pipe:
     async def receive(self, deadline: float = math.inf) -> bytes | None:
         """The next frame, or None when the other side has closed between two. Raises Retryable, WireError."""
         while (frame := self._frames.next_frame()) is None:
+            if self._frames.held_bytes:
+                deadline = min(deadline, trio.current_time() + FRAME_S)
             data = await self._read(deadline)
             if not data:
                 # A process that dies abruptly looks like a clean end, so only the frames can tell.
@@ -73,6 +87,8 @@ class Pipe:
                     raise Retryable("the other side broke off inside a frame") from error
                 return None
             self._frames.feed(data)
+            if not self._may_hold(self._frames.held_bytes):
+                raise Retryable("there is no room for so long a frame now")
         return frame
 
     async def _read(self, deadline: float) -> bytes:
@@ -93,6 +109,7 @@ class Pipe:
 
     async def reset(self) -> None:
         """Drop the stream, both ways, at once."""
+        self._frames.drop()
         await self._finish(self._stream.reset)
 
     async def _finish(self, how: Any) -> None:

@@ -81,8 +81,9 @@ class Rpc:
         done = False
         try:
             request = self._make_request(method, body, deadline)
-            await pipe.send(encode_envelope(request), deadline)
-            response = await _receive(pipe, request, deadline)
+            with pipe.busy():
+                await pipe.send(encode_envelope(request), deadline)
+                response = await _receive(pipe, request, deadline)
             done = True
         finally:
             if done:
@@ -101,7 +102,7 @@ class Rpc:
         try:
             request = self._make_request(method, body, None)
             await pipe.send(encode_envelope(request), trio.current_time() + REQUEST_S)
-            with self.ways.streaming(peer):
+            with self.ways.streaming(peer), pipe.busy():
                 async with aclosing(_items(pipe, request, method, peer)) as items:
                     yield items
         finally:

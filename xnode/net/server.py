@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -15,8 +16,9 @@ from metering.units import Address
 from xnode.errors import Retryable, real_error_of
 from xnode.net.counters import NetCounters
 from xnode.net.identity import address_of_peer_id
-from xnode.net.intake import CALL_LIMITS, STREAM_LIMITS, Intake
+from xnode.net.intake import CALL_LIMITS, FREE_BYTES, STREAM_LIMITS, Intake, Room
 from xnode.net.pipe import Pipe
+from xnode.net.standing import Standing, StandingOf, take_for_stranger
 from xnode.net.wire import (
     MAX_BODY_BYTES,
     VERSION,
@@ -78,21 +80,22 @@ class Methods:
 class Server:
     """One for the life of the net: limits hold across restarts of the host."""
 
-    def __init__(self, methods: Methods, counters: NetCounters) -> None:
-        self._methods = methods
-        self._counters = counters
+    def __init__(self, methods: Methods, counters: NetCounters, standing_of: StandingOf = take_for_stranger) -> None:
+        self._methods, self._counters, self._standing_of = methods, counters, standing_of
         self._calls = Intake(CALL_LIMITS)
         self._streams = Intake(STREAM_LIMITS)
+        self._room = Room()
 
     async def answer_stream(self, stream: Any) -> None:
         """Answer what comes on an inbound libp2p stream until it ends or breaks the protocol."""
-        pipe = Pipe(stream)
         caller = address_of_peer_id(stream.muxed_conn.peer_id)
+        hold = _Hold(self._room, lambda: caller is None or self._standing_of(caller) < Standing.PARTNER)
+        pipe = Pipe(stream, hold.grow)
         try:
             if caller is None:
                 # Another kind of key has no address: there is no one to hold to anything.
                 raise WireError("the caller's key is not secp256k1")
-            await self._answer_all(pipe, caller)
+            await self._answer_all(pipe, caller, hold)
             await pipe.close()
         except Retryable:
             await pipe.reset()
@@ -103,17 +106,20 @@ class Server:
         except BaseException:
             await pipe.reset()
             raise
+        finally:
+            hold.end()
 
-    async def _answer_all(self, pipe: Pipe, caller: Address) -> None:
+    async def _answer_all(self, pipe: Pipe, caller: Address, hold: _Hold) -> None:
         wait_s = FIRST_REQUEST_S
         while (payload := await pipe.receive(trio.current_time() + wait_s)) is not None:
-            await self._answer(pipe, caller, decode_request(payload))
+            await self._answer(pipe, caller, decode_request(payload), hold)
+            hold.end()
             wait_s = SERVER_IDLE_S
 
-    async def _answer(self, pipe: Pipe, caller: Address, request: Request) -> None:
+    async def _answer(self, pipe: Pipe, caller: Address, request: Request, hold: _Hold) -> None:
         reply = _Reply(pipe, request.request_id)
         intake = self._streams if request.method in self._methods.streams else self._calls
-        wait_s = intake.enter(caller, trio.current_time())
+        wait_s = intake.enter(caller, trio.current_time(), self._standing_of(caller))
         if isinstance(wait_s, str):
             self._counters.refused += 1
             await reply.send("refused", encode(Refusal("busy", wait_s)))
@@ -121,16 +127,20 @@ class Server:
         try:
             if wait_s:
                 await trio.sleep(wait_s)
-            await self._dispatch(reply, caller, request)
+            with pipe.busy():
+                await self._dispatch(reply, caller, request, hold)
         finally:
             intake.leave(caller)
 
-    async def _dispatch(self, reply: _Reply, caller: Address, request: Request) -> None:
+    async def _dispatch(self, reply: _Reply, caller: Address, request: Request, hold: _Hold) -> None:
         call, stream = self._methods.calls.get(request.method), self._methods.streams.get(request.method)
         with structlog.contextvars.bound_contextvars(**_read_job(request)):
             if call is not None:
                 self._counters.calls_in += 1
                 status, body = await self._run_call(call, caller, request)
+                if not hold.grow(len(request.body) + len(body)):
+                    self._counters.refused += 1
+                    status, body = "refused", encode(Refusal("busy", "there is no room for so long an answer now"))
                 await reply.send(status, body)
             elif stream is not None:
                 self._counters.streams_in += 1
@@ -176,6 +186,28 @@ class Server:
         self._counters.handler_errors += 1
         log.error("handler raised", method=request.method, peer=_name(caller), **_describe(error))
         return "error", b""
+
+
+class _Hold:
+    """The bytes that one stream of a stranger has us hold: of its request until that is answered, and of the answer."""
+
+    def __init__(self, room: Room, is_stranger: Callable[[], bool]) -> None:
+        self._room, self._is_stranger, self._held = room, is_stranger, 0
+
+    def grow(self, size: int) -> bool:
+        """So many are held now; false when there is no room for them."""
+        more = size - FREE_BYTES - self._held
+        if more <= 0 or not self._is_stranger():
+            return True
+        if not self._room.take(more):
+            return False
+        self._held += more
+        return True
+
+    def end(self) -> None:
+        """Nothing is held any more."""
+        self._room.give(self._held)
+        self._held = 0
 
 
 class _Reply:

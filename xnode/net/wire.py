@@ -72,6 +72,15 @@ class FrameReader:
         self._buffer = bytearray()
         self._max_frame_bytes = max_frame_bytes
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of frames that are not whole yet."""
+        return len(self._buffer)
+
+    def drop(self) -> None:
+        """Forget what has come."""
+        self._buffer.clear()
+
     def feed(self, data: bytes) -> None:
         """Bytes that have arrived."""
         self._buffer += data

@@ -70,6 +70,9 @@ MAX_ASKS = 32
 MAX_DOUBTFUL_ASKS = 8
 """Of nodes that did not answer the last time, so that they never stand in the way of those that do."""
 
+MAX_CHECKED = 500
+"""Nodes of which the chain is asked at once who owns them."""
+
 MAX_CONTACTS = 20_000
 """Nodes that are kept in mind; the one longest out of sight goes first."""
 
@@ -94,6 +97,10 @@ class LiveBook:
         self._net, self._node, self._clock, self._separator = net, node, clock, separator
         self._registrations = registrations
         self._contacts: dict[Address, Contact] = {}
+        self._named: dict[Address, None] = {}
+        self._was_named = RepeatedEvent()
+        self._is_checking = False
+        self._unread = 0
         self._looks = 0
         self._looked_at_ns = 0
         self._read_at_ns = clock.now_ns()
@@ -134,7 +141,8 @@ class LiveBook:
 
     def _is_settled(self) -> bool:
         is_recent = self._clock.now_ns() - self._looked_at_ns <= FRESH_NS
-        return is_recent and not self._looks and not any(one.is_asked for one in self._contacts.values())
+        is_checked = not self._named and not self._is_checking
+        return is_recent and is_checked and not self._looks and not any(one.is_asked for one in self._contacts.values())
 
     def count_asked(self) -> int:
         """Nodes that are asked now and of which no offer is known yet."""
@@ -143,7 +151,13 @@ class LiveBook:
     @property
     def is_looking(self) -> bool:
         """True while a first answer may still come: a look is under way, or a node was not asked to the end."""
-        return self._looks > 0 or self.count_asked() > 0
+        return self._looks > 0 or self._is_checking or bool(self._named) or self.count_asked() > 0
+
+    @property
+    def unread(self) -> str:
+        """Why nodes that were named are not asked: the chain does not say who owns them; "" when it does."""
+        nodes = f"{self._unread} node{'s' if self._unread > 1 else ''}"
+        return f"the chain does not say who owns {nodes} that may offer something" if self._unread else ""
 
     def heard_at_ns(self, node: Address) -> int:
         """When the node itself last answered; 0 for never."""
@@ -170,6 +184,7 @@ class LiveBook:
         """Keep the book fresh while it is being read. Until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            nursery.start_soon(self._check_named, nursery)
             try:
                 while True:
                     await self._look_around(nursery)
@@ -196,12 +211,41 @@ class LiveBook:
             for signed in tuple(self.offers):
                 self._take(signed.offer.node, nursery)
             with trio.move_on_after(LOOK_S):
-                await self._net.find_providers(lambda node: self._take(node, nursery))
+                await self._net.find_providers(self._note_named)
         except (Retryable, Permanent) as error:
             log.info("no nodes were found", reason=str(error))
         finally:
             self._looks -= 1
             self._changed.set()
+
+    def _note_named(self, node: Address) -> None:
+        if node != self._node and len(self._named) < MAX_CONTACTS:
+            self._named[node] = None
+            self._was_named.set()
+
+    async def _check_named(self, nursery: trio.Nursery) -> None:
+        """Ask the nodes that were named, once the chain has said that somebody owns them: a key and a record of it cost nothing,
+        so that a market of providers that are none would keep us busy with dialing them."""
+        while True:
+            was_named = self._was_named.next()
+            named, self._named = list(self._named), {}
+            self._is_checking, unread = True, 0
+            for start in range(0, len(named), MAX_CHECKED):
+                some = named[start : start + MAX_CHECKED]
+                await self._registrations.learn_owners(some)
+                for node in some:
+                    if self._registrations.owner_of(node) is not None:
+                        self._take(node, nursery)
+                unread += sum(not self._registrations.knows_owner(node) for node in some)
+                if unread:
+                    # The chain is away: those that come after are not known either, and are named again at the next look.
+                    break
+            self._is_checking = False
+            if named:
+                self._unread = unread
+                self._changed.set()
+            if not self._named:
+                await was_named.wait()
 
     def _take(self, node: Address, nursery: trio.Nursery) -> None:
         if node == self._node:

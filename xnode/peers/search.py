@@ -109,7 +109,7 @@ class OfferSearch:
             ranked=tuple(sorted(marked, key=lambda one: one.silent)),
             waiting=self._book.count_asked(),
             may_grow=self._book.is_looking,
-            unread=unread,
+            unread=unread or self._book.unread,
         )
 
     def note_silence(self, node: Address) -> None:

@@ -134,3 +134,35 @@ async def test_it_ends_when_cancelled_though_a_client_is_connected() -> None:
             await stream.receive_some()
             inner.cancel_scope.cancel()
         await stream.aclose()
+
+
+async def _ask_as(url: str, *lines: bytes) -> bytes:
+    """The first line of the answer to a request with these header lines."""
+    stream = await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+    async with stream:
+        await stream.send_all(b"\r\n".join((b"GET /v1/metadata HTTP/1.1", *lines, b"connection: close", b"", b"")))
+        with trio.fail_after(10):
+            return bytes(await stream.receive_some()).partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:1234", "localhost.", "127.0.0.1", "127.0.0.1:80", "[::1]:80", "node.example.org:443"],
+)
+async def test_a_name_of_ours_is_answered(nursery: trio.Nursery, host: str) -> None:
+    url = await nursery.start(serve_http, "127.0.0.1", 0, _make_status(), CollectorRegistry(), ("node.example.org",))
+    assert b" 200" in await _ask_as(url, b"host: " + host.encode())
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example", "", "[", "10.0.0.1"]
+)
+async def test_a_page_whose_name_was_made_to_lead_here_reads_nothing(nursery: trio.Nursery, host: str) -> None:
+    url = await nursery.start(serve_http, "127.0.0.1", 0, _make_status(), CollectorRegistry(), ("node.example.org",))
+    assert b" 421" in await _ask_as(url, b"host: " + host.encode())
+
+
+async def test_two_names_or_none_are_no_name(nursery: trio.Nursery) -> None:
+    url = await nursery.start(serve_http, "127.0.0.1", 0, _make_status(), CollectorRegistry())
+    for lines in ((), (b"host: localhost", b"host: evil.example")):
+        assert b" 200" not in await _ask_as(url, *lines)

@@ -5,6 +5,7 @@ Run as `python node.py '{"secret": hex, ...}'`. The methods below are how a test
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -21,11 +22,12 @@ from metering.eip712 import typed_digest
 from metering.signature import sign_digest
 from metering.units import NANOS_PER_SECOND, Address, Hash32
 from scheduler.job import Blob
-from xnode.net import host, server
+from xnode.net import doors, guests, server
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.outputs import serve_outputs
 from xnode.net.records import NodeRecord, make_record
+from xnode.net.standing import Standing
 from xnode.ports.net import Peer, RpcRefused
 
 SEPARATOR = Hash32(bytes(range(32)))
@@ -53,10 +55,14 @@ async def main(options: dict[str, Any]) -> None:
         relay=options.get("relay", False),
     )
     if "max_inbound" in options:
-        host.MAX_INBOUND = options["max_inbound"]
+        guests.MAX_INBOUND = options["max_inbound"]
+    if "handshakes_per_s" in options:
+        doors.HANDSHAKES_PER_S = doors.HANDSHAKE_BURST = options["handshakes_per_s"]
     if "alive_s" in options:
         server.ALIVE_S = options["alive_s"]
+    partners = {bytes.fromhex(each) for each in options.get("partners", [])}
     async with open_net(settings, time.time_ns) as net:
+        net.judge(lambda node: Standing.PARTNER if node in partners else Standing.STRANGER)
         serve_calls(net)
         serve_streams(net)
         if "publish" in options:
@@ -93,8 +99,7 @@ def serve_calls(net: Net) -> None:
         return b""
 
     async def counters(caller: Address, body: bytes) -> bytes:
-        names = ("restarts", "handler_errors", "bad_frames", "refused", "calls_in", "streams_in", "connections")
-        return json.dumps({name: getattr(net.counters, name) for name in names}).encode()
+        return json.dumps(dataclasses.asdict(net.counters)).encode()
 
     async def call_back(caller: Address, body: bytes) -> bytes:
         deadline_ns = time.time_ns() + 5 * NANOS_PER_SECOND

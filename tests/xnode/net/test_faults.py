@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import psutil
 import pytest
 import trio
 from libp2p.crypto.ed25519 import create_new_key_pair as create_ed25519_key_pair
@@ -33,13 +34,23 @@ from xnode.net import host as host_module
 from xnode.net import patches
 from xnode.net.dht import open_dht
 from xnode.net.edge import Net, open_net
+from xnode.net.guests import MAX_STREAMS_STRANGER
 from xnode.net.host import Host, open_host
 from xnode.net.identity import address_of_peer_id
+from xnode.net.intake import STRANGERS_BYTES
 from xnode.net.multiaddr import parse_multiaddr
-from xnode.net.patches import DHT_INBOUND_STREAMS, MAX_RECEIVE_WINDOW_BYTES, MAX_STREAMS_PER_CONNECTION
+from xnode.net.patches import DHT_INBOUND_STREAMS, MAX_DATA_FRAME_BYTES, MAX_RECEIVE_WINDOW_BYTES
 from xnode.net.pipe import STREAM_FAULTS
 from xnode.net.records import provider_key_of
-from xnode.net.wire import LENGTH_BYTES, MAX_FRAME_BYTES, PROTOCOL_ID, Request, encode_envelope, make_frame
+from xnode.net.wire import (
+    LENGTH_BYTES,
+    MAX_BODY_BYTES,
+    MAX_FRAME_BYTES,
+    PROTOCOL_ID,
+    Request,
+    encode_envelope,
+    make_frame,
+)
 from xnode.ports.net import Peer
 
 pytestmark = pytest.mark.net
@@ -219,8 +230,64 @@ async def test_peer_that_overruns_its_window_loses_the_connection(attacker: Host
         await wait_until(lambda: not host.connected(), 5)
 
 
+async def test_what_was_not_read_of_a_stream_goes_with_its_reset(attacker: Host) -> None:
+    async def reset(stream: Any) -> None:
+        await stream.read(1)
+        await stream.reset()
+
+    async with open_host(secrets.token_bytes(32), ("/ip4/127.0.0.1/tcp/0",)) as host:
+        host.set_handler("/reset/1", reset)
+        me = address_of_peer_id(host.raw.get_id())
+        assert me is not None
+        for _ in range(4):
+            stream = await open_raw(attacker, Peer(me, host.multiaddrs()), "/reset/1")
+            with suppress(*STREAM_FAULTS):
+                await stream.write(bytes(65_000))
+                await wait_dropped(stream)
+            with suppress(*STREAM_FAULTS):
+                await (await open_raw(attacker, Peer(me, host.multiaddrs()), None)).write(bytes(65_000))
+        (connection,) = host.raw.get_network().get_connections()
+        await attacker.disconnect(me)
+        await wait_until(lambda: connection.is_closed, 5)
+        assert not connection.muxed_conn.stream_buffers
+
+
+async def test_a_frame_of_data_that_nobody_sends_is_not_waited_for(attacker: Host) -> None:
+    async def hold(stream: Any) -> None:
+        await trio.sleep_forever()
+
+    async with open_host(secrets.token_bytes(32), ("/ip4/127.0.0.1/tcp/0",)) as host:
+        host.set_handler("/hold/1", hold)
+        me = address_of_peer_id(host.raw.get_id())
+        assert me is not None
+        stream = await open_raw(attacker, Peer(me, host.multiaddrs()), "/hold/1")
+        header = struct.pack(
+            YAMUX_HEADER_FORMAT, 0, TYPE_DATA, 0, stream.muxed_stream.stream_id, MAX_DATA_FRAME_BYTES + 1
+        )
+        await stream.muxed_conn.secured_conn.write(header)
+        await wait_until(lambda: not host.connected(), 5)
+
+
+async def test_frames_that_never_end_are_held_for_strangers_up_to_a_bound(
+    attacker: Host, net: Net, remotes: StartRemote
+) -> None:
+    remote = remotes(partners=[net.address.hex()])
+    process = psutil.Process(remote.process.pid)
+    await ask(net, remote, "who")
+    before = process.memory_info().rss
+    for _ in range(60):
+        with suppress(*STREAM_FAULTS, Retryable):
+            stream = await open_raw(attacker, remote.peer, PROTOCOL_ID)
+            await stream.write(MAX_BODY_BYTES.to_bytes(LENGTH_BYTES, "big"))
+            for _ in range(15):
+                await stream.write(bytes(65_000))
+    body = bytes(MAX_BODY_BYTES)
+    assert await ask(net, remote, "echo", body) == body, "whom we work with has room of its own"
+    assert process.memory_info().rss - before < 2 * STRANGERS_BYTES + (16 << 20)
+
+
 async def test_streams_of_one_connection_are_capped(attacker: Host, net: Net, shared_remote: Remote) -> None:
-    idle = [await open_raw(attacker, shared_remote.peer, None) for _ in range(MAX_STREAMS_PER_CONNECTION + 10)]
+    idle = [await open_raw(attacker, shared_remote.peer, None) for _ in range(MAX_STREAMS_STRANGER + 10)]
     await wait_dropped(idle[-1])
     assert await ask(net, shared_remote, "who") == net.address
 

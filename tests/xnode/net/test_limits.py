@@ -18,8 +18,8 @@ from metering.refusal import Refusal
 from metering.signature import address_of_key, sign_digest
 from metering.units import NANOS_PER_SECOND, Address, Hash32
 from xnode.net import record_book
-from xnode.net.intake import MAX_BUCKETS, Intake, IntakeLimits
-from xnode.net.multiaddr import Endpoint, expand_unspecified, make_multiaddr, parse_multiaddr
+from xnode.net.intake import MAX_BUCKETS, Intake, IntakeLimits, Room, Share
+from xnode.net.multiaddr import Endpoint, expand_unspecified, make_multiaddr, name_peer, parse_multiaddr
 from xnode.net.record_book import RecordBook
 from xnode.net.records import (
     MAX_LIFE_NS,
@@ -34,6 +34,7 @@ from xnode.net.records import (
     read_record,
     select_newest,
 )
+from xnode.net.standing import Standing
 
 A, B, C = (Address(bytes((each,)) * 20) for each in (1, 2, 3))
 LIMITS = IntakeLimits(at_once_peer=2, at_once_total=3, rate=10.0, burst=4.0)
@@ -102,6 +103,44 @@ def test_a_paced_peer_waits_until_it_is_due_and_only_so_many_do() -> None:
         intake.leave(A)
     assert intake.enter(A, 1.0) == pytest.approx(0.7), "what is ahead of the rate is paid back"
     assert intake.enter(A, 10.0) == 0
+
+
+SHARED = replace(LIMITS, at_once_total=4, strangers=Share(at_once=2, rate=1.0, burst=4.0, all_rate=1.0, all_burst=6.0))
+
+
+def test_strangers_leave_room_for_those_we_work_with() -> None:
+    intake = Intake(SHARED)
+    assert [intake.enter(peer, 0, Standing.STRANGER) for peer in (A, B)] == [0, 0]
+    assert "all peers" in str(intake.enter(C, 0, Standing.STRANGER))
+    assert [intake.enter(C, 0, Standing.PARTNER) for _ in range(2)] == [0, 0]
+    intake.leave(A)
+    intake.leave(C)
+    assert intake.enter(A, 0, Standing.STRANGER) == 0
+    for peer in (A, B, C):
+        intake.leave(peer)
+    assert not intake._open and not intake._strangers
+
+
+def test_when_strangers_ask_too_much_those_who_asked_little_are_served() -> None:
+    intake = Intake(SHARED)
+
+    def ask(peer: Address, standing: Standing = Standing.STRANGER) -> bool:
+        wait_s = intake.enter(peer, 0, standing)
+        if wait_s == 0:
+            intake.leave(peer)
+        return wait_s == 0
+
+    assert [ask(A) for _ in range(5)] == [True] * 4 + [False], "its own burst"
+    assert [ask(B) for _ in range(4)] == [True, True, False, False], "the burst of all is used up"
+    assert ask(C), "it has asked nothing yet"
+    assert intake.enter(A, 0.1, Standing.PARTNER) == 0, "with a lease the rate of others is its own again"
+
+
+def test_what_strangers_have_us_hold_is_bounded() -> None:
+    room = Room(most=10)
+    assert room.take(7) and not room.take(4) and room.take(3)
+    room.give(7)
+    assert room.take(7)
 
 
 def test_many_peers_do_not_fill_the_memory() -> None:
@@ -277,6 +316,27 @@ def test_book_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for signer in signers:
         assert book.add(signer.address, make_record(a_record(node=signer.address), signer), NOW) is None
     assert [each.node for each in book.walk(NOW)] == [signer.address for signer in signers[2:]]
+
+
+def test_records_of_strangers_push_out_no_record_of_a_node_that_the_chain_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(record_book, "MAX_RECORDS", 3)
+    signers = [KeySigner(secrets.token_bytes(32)) for _ in range(6)]
+    known = signers[0].address
+    book = RecordBook(SEPARATOR, lambda node: Standing.REGISTERED if node == known else Standing.STRANGER)
+    for signer in signers:
+        assert book.add(signer.address, make_record(a_record(node=signer.address), signer), NOW) is None
+    assert {each.node for each in book.walk(NOW)} == {known, signers[4].address, signers[5].address}
+    assert [each.node for each in book.rank(NOW)][-1] == known, "the best come last, and are listed"
+
+
+def test_a_peer_id_stands_once_at_the_end_of_an_address() -> None:
+    me, relay = "R" * 46, "Q" * 46
+    for text in ("/ip4/1.2.3.4/tcp/1", f"/ip4/1.2.3.4/tcp/1/p2p/{relay}/p2p-circuit"):
+        named = name_peer(text, me)
+        assert named == name_peer(named, me) == f"{text}/p2p/{me}"
+        assert parse_multiaddr(named) is not None
 
 
 def test_dht_keys_name_their_node() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.xnode.net.remote import make_settings
 from xnode.clock import SystemClock
 from xnode.net.edge import Net, open_net
 from xnode.net.identity import peer_id_text_of
+from xnode.net.records import NodeRecord, make_record
 from xnode.node.message import OFFER_GET
 from xnode.peers.book import FIRST_WAIT_S, LiveBook
 from xnode.peers.publish import OfferPublisher
@@ -53,12 +55,12 @@ async def serving(number: int, bootstrap: tuple[str, ...]) -> AsyncIterator[tupl
 
 
 @asynccontextmanager
-async def reading(bootstrap: tuple[str, ...]) -> AsyncIterator[LiveBook]:
+async def reading(bootstrap: tuple[str, ...], is_away: bool = False) -> AsyncIterator[LiveBook]:
     """The book of a fresh node."""
     clock = SystemClock()
     async with open_node(0, bootstrap=bootstrap) as net, trio.open_nursery() as nursery:
         owners = {address_of(number): address_of(1000 + number) for number in (1, 2)}
-        book = LiveBook(net, READER, clock, SEPARATOR, Registrations(Registry(owners), clock))  # type: ignore[arg-type]
+        book = LiveBook(net, READER, clock, SEPARATOR, Registrations(Registry(owners, is_away), clock))  # type: ignore[arg-type]
         nursery.start_soon(book.run)
         await wait_until(lambda: book._nursery is not None)
         yield book
@@ -151,6 +153,45 @@ async def test_a_provider_that_vanished_is_marked_and_known_again_when_it_is_bac
         assert len(book.offers) == 1, "it may be back in a moment"
         async with serving(1, (bootstrap_of(hub),)):
             await wait_until(lambda: _look_again(book) and not book.is_silent(address_of(1)))
+
+
+async def test_nodes_that_nobody_has_registered_are_not_dialed() -> None:
+    """A key and a record of it cost nothing: 300 of them would keep a reader busy for minutes."""
+    dialed = 0
+
+    async def count_dials(stream: trio.SocketStream) -> None:
+        nonlocal dialed
+        dialed += 1
+        await stream.aclose()
+
+    async with open_node(8, listen=LOOPBACK) as hub, trio.open_nursery() as nursery:
+        listener, *_ = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), count_dials, 0)
+        place = (f"/ip4/127.0.0.1/tcp/{listener.socket.getsockname()[1]}",)
+        for number in range(100, 400):
+            record = NodeRecord(address_of(number), 1, time.time_ns() + NANOS_PER_HOUR, place, b"")
+            data = make_record(record, KeySigner(make_key(number), SEPARATOR, lambda *_: None))
+            assert hub._phonebook.keep(address_of(number), data) is None
+        async with serving(1, (bootstrap_of(hub),)), reading((bootstrap_of(hub),)) as book:
+            await wait_until(lambda: book.heard_at_ns(address_of(1)) > 0, 10)
+            await wait_until(book._is_settled)
+            assert [one.offer.node for one in book.offers] == [address_of(1)] and list(book._contacts) == [
+                address_of(1)
+            ]
+        assert dialed == 0
+        nursery.cancel_scope.cancel()
+
+
+async def test_while_the_chain_is_away_a_reader_is_told_why_nobody_is_asked() -> None:
+    async with (
+        open_node(8, listen=LOOPBACK) as hub,
+        serving(1, (bootstrap_of(hub),)),
+        reading((bootstrap_of(hub),), is_away=True) as book,
+    ):
+        await wait_until(lambda: book.unread)
+        assert "who owns 1 node" in book.unread and not book._contacts
+        book._registrations._chain.is_away = False  # type: ignore[attr-defined]
+        await wait_until(lambda: _look_again(book) and book.heard_at_ns(address_of(1)) > 0)
+        assert book.unread == ""
 
 
 def _look_again(book: LiveBook) -> bool:
