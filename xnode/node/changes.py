@@ -61,6 +61,13 @@ class PricesSet(msgspec.Struct, frozen=True, tag=True):
     tariff: Tariff
 
 
+class DrainSet(msgspec.Struct, frozen=True, tag=True):
+    """The operator wants nothing new taken (is_on), or wants the node to take jobs again."""
+
+    reply_to: str
+    is_on: bool
+
+
 class CapacityVerified(msgspec.Struct, frozen=True, tag=True):
     """What the verdict in force says this owner has; 0: none in force on that kind, so nothing to stay within."""
 
@@ -346,6 +353,7 @@ Change = (
     | Woke
     | EffectFailed
     | PricesSet
+    | DrainSet
     | CapacityVerified
     | ChainSeen
     | AddressesChanged

@@ -98,6 +98,8 @@ class NodeSettings(msgspec.Struct, frozen=True, tag="settings"):
     software: str = ""
     provider: ProviderSettings | None = None
     submitter: SubmitterSettings | None = None
+    drained_at_ns: int = 0
+    """Since when nothing new is taken, by the operator's word; 0: it is. Kept over every start."""
 
     @property
     def key(self) -> bytes:

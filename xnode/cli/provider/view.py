@@ -48,6 +48,11 @@ def draw_provider(screen: Screen, answer: Any) -> None:
             ("asset", status.asset),
             ("stake", "not known" if status.stake is None else brief_money(status.stake, "OPENX")),
             ("offer", f"number {status.offer_number}, good until {brief_date(status.offer_expires_at_ns)}"),
+            (
+                "drained",
+                f"nothing new is taken since {brief_date(status.drained_at_ns)}" if status.drained_at_ns else "",
+            ),
+            ("not lent", "\n".join(status.not_lent)),
             ("quotes held", str(status.quotes)),
             *(() if status.gas is None else (("gas", brief_gas(status.gas)),)),
         )

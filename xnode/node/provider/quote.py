@@ -75,7 +75,8 @@ def _check_gas(turn: Turn, provider: ProviderSettings) -> Refusal | None:
 
 def _make_quote(turn: Turn, provider: ProviderSettings, job: Job) -> HeldQuote | Refusal:
     settings = turn.state.settings
-    body = answer(job, free_resources_of(turn, provider), make_policy(provider), turn.at_ns)
+    policy = make_policy(provider, draining=bool(settings.drained_at_ns))
+    body = answer(job, free_resources_of(turn, provider), policy, turn.at_ns)
     if isinstance(body, Refusal):
         return body
     number = next_number(turn.state.numbers.quote, turn.at_ns)
@@ -112,7 +113,7 @@ def on_quote_woke(turn: Turn, quote: HeldQuote) -> None:
     refresh_offer(turn)
 
 
-def make_policy(provider: ProviderSettings) -> Policy:
+def make_policy(provider: ProviderSettings, draining: bool = False) -> Policy:
     """The part of the settings that answers quote requests."""
     return Policy(
         tariff=provider.tariff,
@@ -125,4 +126,5 @@ def make_policy(provider: ProviderSettings) -> Policy:
         thaw=provider.thaw,
         allows_network=provider.allows_network,
         promise=provider.promise,
+        draining=draining,
     )
