@@ -15,7 +15,7 @@ from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import UserError
 
 LAZY = {
-    "drain": Lazy("xnode.cli.provider.drain:drain", "Take no new jobs, for maintenance; what runs goes on."),
+    "drain": Lazy("xnode.cli.provider.drain:drain", "Take no new jobs, for maintenance; what runs goes on to its end."),
     "resume": Lazy("xnode.cli.provider.drain:resume", "Offer capacity again after `provider drain`."),
     "stake": Lazy("xnode.cli.stake.stake:stake", "Stake OPENX as collateral, or show the stake."),
     "self-test": Lazy("xnode.cli.stake.self_test:self_test", "Challenge this host as verifiers would."),

@@ -12,6 +12,7 @@ from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_count, brief_date, brief_id
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.control.views import DrainView
+from xnode.errors import ExitCode, UserError
 
 LOOK_S = 1.0
 """How often `--wait` looks."""
@@ -49,9 +50,6 @@ def resume(app: App, screen: Screen) -> None:
 def draw_drain(screen: Screen, answer: Any) -> None:
     """Print a provider.drain answer."""
     view = msgspec.convert(answer, DrainView)
-    if not view.drained_at_ns:
-        say("this host takes jobs again: somebody ran `xnode provider resume`")
-        return
     say(f"nothing new is taken since {brief_date(view.drained_at_ns)}")
     if view.running:
         screen.table(_RUNNING, (_make_cells(view, place) for place in range(len(view.running))))
@@ -68,12 +66,18 @@ def _make_cells(view: DrainView, place: int) -> tuple[str, ...]:
 
 
 def _wait_until_idle(app: App, answer: Any) -> Any:
-    """Until nothing runs, or somebody resumes; says how many still run whenever that changes."""
+    """Until nothing runs; says how many still run whenever that changes. Raises UserError when somebody resumes."""
     said: object = None
     said_at = 0.0
     while True:
         view = msgspec.convert(answer, DrainView)
-        if not view.running or not view.drained_at_ns:
+        if not view.drained_at_ns:
+            raise UserError(
+                "this host takes jobs again: somebody ran `xnode provider resume`",
+                hint="run `xnode provider drain --wait` again to stop that",
+                code=ExitCode.CONFLICT,
+            )
+        if not view.running:
             return answer
         latest = max(row.until_ns for row in view.running)
         if (len(view.running), latest) != said or time.monotonic() - said_at > REMIND_S:
