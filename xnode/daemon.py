@@ -72,7 +72,7 @@ from xnode.peers.serve import PeerService
 from xnode.ports.net import RpcHandler, RpcRefused
 from xnode.progress import Board
 from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff
-from xnode.runtime.host.gpus import Survey, read_nvml, survey_gpus
+from xnode.runtime.host.gpus import Survey, survey_gpus
 from xnode.runtime.host.hardware import probe_hardware
 from xnode.runtime.podman.engine import PodmanEngine
 from xnode.store.database import migrate_apart, open_database
@@ -469,6 +469,6 @@ class _Daemon:
 
 
 def _look_at_host(data: Path) -> tuple[HardwareProfile, Survey]:
-    """The hardware and the GPUs of it that can be lent; NVIDIA's driver is asked once, which may take it seconds."""
-    nvidia = read_nvml()
-    return probe_hardware(data, read_nvidia=lambda: nvidia), survey_gpus(read_nvidia=lambda: nvidia)
+    """The hardware and the GPUs of it that can be lent; a driver is asked once, which may take it seconds."""
+    survey = survey_gpus()
+    return probe_hardware(data, survey=survey), survey
