@@ -45,6 +45,7 @@ from xnode.console.present import Presenter
 from xnode.control.server import hold_pid_file, serve_control
 from xnode.effects.checked_chain import CheckedChain
 from xnode.effects.dispatch import make_perform
+from xnode.effects.gpu_watch import watch_gpus
 from xnode.effects.layouts import LayoutStore
 from xnode.effects.orphans import sweep_orphans
 from xnode.effects.provider import ProviderEffects
@@ -72,6 +73,7 @@ from xnode.peers.serve import PeerService
 from xnode.ports.net import RpcHandler, RpcRefused
 from xnode.progress import Board
 from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff
+from xnode.runtime.host.gpu_watch import GpuWatch
 from xnode.runtime.host.gpus import Survey, survey_gpus
 from xnode.runtime.host.hardware import probe_hardware
 from xnode.runtime.podman.engine import PodmanEngine
@@ -172,6 +174,7 @@ class _Daemon:
         self._refusals: Counter[str] = Counter()
         self._http = ""
         self._publisher: OfferPublisher | None = None
+        self._gpu_watch: GpuWatch | None = None
 
     async def run(self) -> None:
         config = self._config
@@ -237,8 +240,9 @@ class _Daemon:
         data = self._config.node.data_dir
         for fault in survey.faults:
             log.warning("GPU cannot be lent", reason=fault)
-        devices = survey.devices[: provider.share.gpus]
-        return PodmanEngine((data / "engine").absolute(), self._config.home.namespace, provider.oci_runtime, devices)
+        watch = self._gpu_watch = GpuWatch(survey, provider.share.gpus)
+        home, runtime = (data / "engine").absolute(), provider.oci_runtime
+        return PodmanEngine(home, self._config.home.namespace, runtime, watch.devices, watch.find_lost)
 
     # ----------------------------------------------------------------------------------------------------------- checks
 
@@ -327,6 +331,8 @@ class _Daemon:
             tasks["engine check"] = partial(self._keep_checking, "engine", check, CHECK_RETRY)
         if watch is not None:
             tasks["capacity watch"] = watch.run
+        if engine is not None and self._gpu_watch is not None and self._gpu_watch.devices:
+            tasks["GPU watch"] = partial(watch_gpus, self._gpu_watch.look, engine, loop)
         if engine is not None:
             sweep = partial(sweep_orphans, engine, loop, journal)
             tasks["orphan sweep"] = partial(retry_forever, "removing orphaned workloads", sweep, SWEEP_RETRY)
@@ -426,6 +432,7 @@ class _Daemon:
             refusals=self._refusals,
             stop=self._stop_soon,
             restart_net=net.restart,
+            not_lent=lambda: self._gpu_watch.faults if self._gpu_watch else (),
         )
 
     def _find_problems(self) -> dict[str, str]:

@@ -161,6 +161,7 @@ class ProviderEffects:
             vanished=state.status == "absent",
             network_spent=state.network_spent,
             fault=state.fault,
+            gpu_lost=state.gpu_lost,
         )
 
     @performs(effects.ReadUsage)

@@ -149,9 +149,23 @@ class UsageRead(msgspec.Struct, frozen=True, tag=True):
     counters: Counters
 
 
+class GpusSeen(msgspec.Struct, frozen=True, tag=True):
+    """How many of the GPUs that we lend can be lent now."""
+
+    available: int
+
+
+class GpuLost(msgspec.Struct, frozen=True, tag=True):
+    """A GPU of a workload that runs does not work any more."""
+
+    lease_id: Hash32
+    detail: str
+
+
 class WorkloadExited(msgspec.Struct, frozen=True, tag=True):
     """The workload is over; its last counters. vanished: how it ended is not known; network_spent: what it tried to move
-    beyond the agreed bytes was dropped; fault: why its program could not be run at all."""
+    beyond the agreed bytes was dropped; fault: why its program could not be run at all; gpu_lost: which of its GPUs does
+    not work any more, and why."""
 
     lease_id: Hash32
     counters: Counters
@@ -161,6 +175,7 @@ class WorkloadExited(msgspec.Struct, frozen=True, tag=True):
     vanished: bool = False
     network_spent: bool = False
     fault: str = ""
+    gpu_lost: str = ""
 
 
 class VoucherReceived(msgspec.Struct, frozen=True, tag=True):
@@ -364,6 +379,8 @@ Change = (
     | InputsReady
     | WorkloadStarted
     | UsageRead
+    | GpusSeen
+    | GpuLost
     | WorkloadExited
     | VoucherReceived
     | OutputsCollected

@@ -80,7 +80,7 @@ def _find_devices(app: App, classes: tuple[DeviceClass, ...]) -> tuple[str, ...]
     share = read_table(app.home).get("provider", {}).get("share", {})
     counts = {
         "cpu": int(share.get("vcpus", 0)) or len(os.sched_getaffinity(0)),
-        "gpu": share.get("gpus", len(read_nvidia()[0])),
+        "gpu": share.get("gpus", len(read_nvidia().found)),
     }
     first = {one.kind: one.name for one in reversed(classes) if one.weight_milli}
     return tuple(f"{first[kind]}={count}" for kind, count in counts.items() if count and kind in first)
@@ -101,7 +101,7 @@ def _fit_gpu() -> int:
     from xnode.capacity.cuda_product import count_gpu_bytes
     from xnode.runtime.host.nvidia import read_nvidia
 
-    room = min((one.gpu.memory_bytes for one in read_nvidia()[0]), default=0) * GPU_MEMORY_PERCENT // 100
+    room = min((one.gpu.memory_bytes for one in read_nvidia().found), default=0) * GPU_MEMORY_PERCENT // 100
     n = SIZE_STEP
     while n < 131_072 and count_gpu_bytes(n + SIZE_STEP) <= room:
         n += SIZE_STEP

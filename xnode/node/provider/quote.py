@@ -47,7 +47,12 @@ def on_quote_requested(turn: Turn, change: QuoteRequested) -> None:
     job_hash = job_hash_of(change.job)
     known = next((held for held in live if held.quote.body.job_hash == job_hash), None)
     if known is None:
-        made = _check_count(live, change) or _check_gas(turn, provider) or _make_quote(turn, provider, change.job)
+        made = (
+            _check_count(live, change)
+            or _check_gas(turn, provider)
+            or _check_gpus(provider, change.job)
+            or _make_quote(turn, provider, change.job)
+        )
         if isinstance(made, Refusal):
             return turn.refuse(change.reply_to, made.code, made.detail)
         known = made
@@ -71,6 +76,14 @@ def _check_gas(turn: Turn, provider: ProviderSettings) -> Refusal | None:
         return None
     detail = f"the node key can pay for {provider.affordable} transactions, {owed + TRANSACTIONS} are needed"
     return Refusal("provider_gas", detail)
+
+
+def _check_gpus(provider: ProviderSettings, job: Job) -> Refusal | None:
+    """What only GPUs could serve that are lost is no matter of waiting for room."""
+    working = provider.working_gpus
+    if working is None or job.resources.gpus <= working or job.resources.gpus > provider.capacity.gpus:
+        return None
+    return Refusal("gpu_lost", f"{working} of this host's {provider.capacity.gpus} GPUs work now")
 
 
 def _make_quote(turn: Turn, provider: ProviderSettings, job: Job) -> HeldQuote | Refusal:

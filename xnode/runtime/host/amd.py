@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from scheduler.offer import Gpu
-from xnode.runtime.host.nvidia import MAX_GPUS, Found
+from xnode.runtime.host.nvidia import MAX_GPUS, Found, Reading
 from xnode.runtime.host.pci import AMD
 from xnode.runtime.host.sysfs import read_line, read_number
 
@@ -26,21 +26,23 @@ LEAST_BYTES = 2 << 30
 """Of memory of its own: with less, it is a display's."""
 
 
-def read_amd(root: Path = Path("/")) -> tuple[list[Found], list[str]]:
-    """(the GPUs that can be lent, why each other one is not). Numbered as AMD's tools do, by the order of their cards."""
+def read_amd(root: Path = Path("/")) -> Reading:
+    """The GPUs that the driver shows, numbered as AMD's tools do: by the order of their cards."""
     cards = sorted((root / "sys/class/drm").glob("card*"), key=lambda card: (len(card.name), card.name))
     devices = [card / "device" for card in cards if CARD.match(card.name)]
     driver = read_line(root / "sys/module/amdgpu/version") or read_line(root / "proc/sys/kernel/osrelease")
-    found, faults = [], []
+    found, faults, busy = [], [], []
     amd = [device for device in devices if read_line(device / "vendor") == AMD][:MAX_GPUS]
     for index, device in enumerate(amd):
         gpu = _read_gpu(device, driver)
+        one = Found(gpu, (str(index),), _find_node(device))
         fault = _find_fault(device, index, gpu)
         if fault:
             faults.append(f"AMD GPU {index} ({device.parent.name}) {fault}")
+            busy += [one.key] if gpu.memory_bytes else []
         else:
-            found.append(Found(gpu, (str(index),), _find_node(device)))
-    return found, faults
+            found.append(one)
+    return Reading(tuple(found), tuple(faults), tuple(busy))
 
 
 def _find_fault(device: Path, index: int, gpu: Gpu) -> str:

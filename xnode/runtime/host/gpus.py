@@ -23,6 +23,12 @@ class Survey:
     devices: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     shared_bytes: int = 0
+    keys: tuple[str, ...] = ()
+    """Of each that can be lent: what tells it from all others, whatever its name in a specification is."""
+    working: frozenset[str] = frozenset()
+    """The keys of all that work, also of those that cannot be lent."""
+    unanswered: frozenset[str] = frozenset()
+    """Kinds of devices of which nothing is known now, because their driver did not answer."""
 
 
 def survey_gpus(root: Path = Path("/")) -> Survey:
@@ -33,16 +39,20 @@ def survey_gpus(root: Path = Path("/")) -> Survey:
     specs = read_cdi(root)
     lent: list[tuple[Found, str]] = []
     faults: list[str] = []
-    for kind, (found, wrong) in ((nvidia.KIND, nvidia.read_nvidia(root)), (amd.KIND, amd.read_amd(root))):
-        named, unnamed = _find_names(kind, found, specs)
+    readings = {nvidia.KIND: nvidia.read_nvidia(root), amd.KIND: amd.read_amd(root)}
+    for kind, reading in readings.items():
+        named, unnamed = _find_names(kind, reading.found, specs)
         lent += named
-        faults += [*wrong, *unnamed]
+        faults += [*reading.faults, *unnamed]
     kept, others = choose_model(lent)
     return Survey(
         gpus=tuple(one.gpu for one, _ in kept),
         devices=tuple(name for _, name in kept),
         faults=(*faults, *others, *find_idle_cards(root)),
         shared_bytes=sum(one.gpu.memory_bytes for one, _ in kept if one.is_unified),
+        keys=tuple(one.key for one, _ in kept),
+        working=frozenset(key for reading in readings.values() for key in reading.keys),
+        unanswered=frozenset(kind for kind, reading in readings.items() if not reading.is_answered),
     )
 
 
@@ -64,7 +74,7 @@ def choose_model(lent: list[tuple[Found, str]]) -> tuple[list[tuple[Found, str]]
 
 
 def _find_names(
-    kind: str, found: list[Found], specs: tuple[CdiDevice, ...]
+    kind: str, found: tuple[Found, ...], specs: tuple[CdiDevice, ...]
 ) -> tuple[list[tuple[Found, str]], list[str]]:
     """(each GPU with its name in a specification, why the others cannot be passed into a container)."""
     named, unnamed, faults = [], 0, []

@@ -39,10 +39,30 @@ class Found:
     node: str = ""
     is_unified: bool = False
 
+    @property
+    def key(self) -> str:
+        """What tells it from all others of this host."""
+        return self.gpu.uuid or self.node or self.names[0]
 
-def read_nvidia(root: Path = Path("/")) -> tuple[list[Found], list[str]]:
-    """(the GPUs that work, why each other one is not lent); nothing where there is no driver. One that is lost hides no
-    other.
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One vendor's GPUs. found: those to lend; faults: why each other one is not; busy: keys of those among them that
+    work all the same; is_answered: False when the driver said nothing, so that none can be called lost."""
+
+    found: tuple[Found, ...] = ()
+    faults: tuple[str, ...] = ()
+    busy: tuple[str, ...] = ()
+    is_answered: bool = True
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Of all GPUs that work."""
+        return frozenset((*(one.key for one in self.found), *self.busy))
+
+
+def read_nvidia(root: Path = Path("/")) -> Reading:
+    """The GPUs that the driver knows; none where there is no driver. One that is lost hides no other.
 
     Raises Permanent where there are some, and the library that asks the driver is not installed.
     """
@@ -51,19 +71,20 @@ def read_nvidia(root: Path = Path("/")) -> tuple[list[Found], list[str]]:
     if folder.is_dir():
         require_module("pynvml", "a host with NVIDIA GPUs")
     elif root != Path("/"):
-        return [], []
+        return Reading()
     if not has_module("pynvml"):
-        return [], []
+        return Reading()
     import pynvml
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        return [], [f"the NVIDIA driver does not answer: {error}{_remedy_of(pynvml, error)}"] if known else []
+        faults = (f"the NVIDIA driver does not answer: {error}{_remedy_of(pynvml, error)}",) if known else ()
+        return Reading(faults=faults, is_answered=False)
     try:
         return _read_all(pynvml, known, root)
     except pynvml.NVMLError as error:
-        return [], [f"the NVIDIA driver does not say what it has: {error}"]
+        return Reading(faults=(f"the NVIDIA driver does not say what it has: {error}",), is_answered=False)
     finally:
         with suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()
@@ -74,10 +95,10 @@ def _remedy_of(pynvml: Any, error: Any) -> str:
     return "; its library was updated while it was loaded: restart the host" if mismatch else ""
 
 
-def _read_all(pynvml: Any, known: int, root: Path) -> tuple[list[Found], list[str]]:
+def _read_all(pynvml: Any, known: int, root: Path) -> Reading:
     driver = _text(pynvml.nvmlSystemGetDriverVersion())
     count = min(pynvml.nvmlDeviceGetCount(), MAX_GPUS)
-    found, faults = [], []
+    found, faults, busy = [], [], []
     if count < known:
         faults.append(f"{known - count} of {known} NVIDIA GPUs are lost to the driver{LOST_REMEDY}")
     for index in range(count):
@@ -93,7 +114,8 @@ def _read_all(pynvml: Any, known: int, root: Path) -> tuple[list[Found], list[st
             found.append(one)
         else:
             faults.append(f"NVIDIA GPU {index} {fault}")
-    return found, faults
+            busy.append(one.key)
+    return Reading(tuple(found), tuple(faults), tuple(busy))
 
 
 def _read_device(pynvml: Any, device: Any, index: int, driver: str, root: Path) -> Found:

@@ -120,7 +120,7 @@ def test_driver_that_does_not_answer_is_said_where_there_are_gpus(open_host: Ope
     assert survey_gpus(host.root).gpus == () and len(survey_gpus(host.root).faults) == 1
     host.nvml["init"] = pynvml.NVML_ERROR_DRIVER_NOT_LOADED
     (tmp_path / "none").mkdir()
-    assert survey_gpus(tmp_path / "none") == Survey()
+    assert survey_gpus(tmp_path / "none") == Survey(), "a host without its driver has none, and that is an answer"
 
 
 # ------------------------------------------------------------------------------------------------------------------ CDI

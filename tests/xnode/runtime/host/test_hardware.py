@@ -33,7 +33,7 @@ def test_arm_host_without_core_ids_and_with_a_memory_limit_above_us(tmp_path: Pa
 
 
 def test_host_without_driver_has_no_nvidia_gpus() -> None:
-    assert read_nvidia() == ([], []) or Path("/proc/driver/nvidia").exists()
+    assert read_nvidia().found == () or Path("/proc/driver/nvidia").exists()
 
 
 def test_this_host_is_read(tmp_path: Path) -> None:
