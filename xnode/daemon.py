@@ -72,7 +72,8 @@ from xnode.peers.publish import OfferPublisher, keep_found
 from xnode.peers.serve import PeerService
 from xnode.ports.net import RpcHandler, RpcRefused
 from xnode.progress import Board
-from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff
+from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff, make_wanted
+from xnode.runtime.host.check import check_host
 from xnode.runtime.host.gpu_watch import GpuWatch
 from xnode.runtime.host.gpus import Survey, survey_gpus
 from xnode.runtime.host.hardware import probe_hardware
@@ -170,7 +171,10 @@ class _Daemon:
         self._problems: dict[str, str] = {}
         self._chain_watch: ChainWatch | None = None
         self._supervisor: Supervisor | None = None
-        self._checks = {"chain": trio.Event(), **({"engine": trio.Event()} if config.provider else {})}
+        self._checks = {
+            "chain": trio.Event(),
+            **({name: trio.Event() for name in ("host", "engine") if config.provider}),
+        }
         self._refusals: Counter[str] = Counter()
         self._http = ""
         self._publisher: OfferPublisher | None = None
@@ -249,12 +253,22 @@ class _Daemon:
     async def _check_first(self, engine: PodmanEngine | None, chain: ChainClient) -> None:
         """Raises Permanent for what a person has to mend; a chain node that is away may come back."""
         if engine is not None:
+            await self._check_host()
             await self._check_engine(engine)
         try:
             await self._check_contracts(chain)
         except Retryable as error:
             self._problems["chain"] = str(error)
             log.warning("chain not reachable yet", reason=str(error))
+
+    async def _check_host(self) -> None:
+        """That there is what is offered, and that workloads can be started."""
+        config, watch = self._config, self._gpu_watch
+        assert config.provider is not None and watch is not None
+        wanted = make_wanted(config.provider)
+        for one in await trio.to_thread.run_sync(check_host, config.node.data_dir, wanted, watch.survey):
+            log.warning("host", what=one.what, reason=one.detail, hint=one.hint)
+        self._checks["host"].set()
 
     async def _check_engine(self, engine: PodmanEngine) -> None:
         log.info("container engine ready", version=await engine.check())
@@ -329,6 +343,7 @@ class _Daemon:
         if engine is not None and not self._checks["engine"].is_set():
             check = partial(self._check_engine, engine)
             tasks["engine check"] = partial(self._keep_checking, "engine", check, CHECK_RETRY)
+            tasks["host check"] = partial(self._keep_checking, "host", self._check_host, CHECK_RETRY)
         if watch is not None:
             tasks["capacity watch"] = watch.run
         if engine is not None and self._gpu_watch is not None and self._gpu_watch.devices:

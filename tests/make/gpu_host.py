@@ -26,7 +26,7 @@ class NvmlLibrary:
 
     def __getattr__(self, name: str) -> Callable[..., int]:
         """The function of that name, as pynvml looks for it."""
-        asked = {
+        asked: dict[str, Callable[..., int]] = {
             "nvmlInitWithFlags": lambda _flags: self.answers.get("init", 0),
             "nvmlShutdown": lambda: 0,
             "nvmlSystemGetDriverVersion": lambda text, _size: self._put_text(text, self.answers["driver"]),

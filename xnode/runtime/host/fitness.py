@@ -191,7 +191,9 @@ def _judge_limits(facts: HostFacts, wanted: Wanted) -> Iterator[Finding]:
             yield Finding("fail", "limits", detail, f"ulimit -H{option[1:]} {least}, or {unit}={least} in the unit")
     inotify = INOTIFY_OTHERS + INOTIFY_PER_LEASE * wanted.leases
     if facts.inotify_instances < inotify:
-        detail = f"fs.inotify.max_user_instances is {facts.inotify_instances}, {wanted.leases} leases may need {inotify}"
+        detail = (
+            f"fs.inotify.max_user_instances is {facts.inotify_instances}, {wanted.leases} leases may need {inotify}"
+        )
         yield Finding("warn", "limits", detail, f"sysctl -w fs.inotify.max_user_instances={inotify}")
 
 
@@ -214,7 +216,9 @@ def _judge_gpus(facts: HostFacts, wanted: Wanted) -> Iterator[Finding]:
 
 def _judge_clock(facts: HostFacts) -> Iterator[Finding]:
     if facts.is_clock_synchronized is False:
-        yield Finding("warn", "clock", "nothing keeps it right", "turn on time synchronization: timedatectl set-ntp true")
+        yield Finding(
+            "warn", "clock", "nothing keeps it right", "turn on time synchronization: timedatectl set-ntp true"
+        )
 
 
 def _size(size_bytes: int, space: str = " ") -> str:

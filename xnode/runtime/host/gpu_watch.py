@@ -19,7 +19,7 @@ class GpuWatch:
     them."""
 
     def __init__(self, survey: Survey, count: int, read: Callable[[], Survey] = survey_gpus) -> None:
-        self._survey, self._read = survey, read
+        self.survey, self._read = survey, read
         self.devices = survey.devices[:count]
         self._keys = dict(zip(self.devices, survey.keys, strict=False))
         self._lock = threading.Lock()
@@ -52,7 +52,7 @@ class GpuWatch:
 
     def _compare(self, now: Survey) -> GpuLook:
         """Lost is what its driver answers without: one that does not answer at all says nothing of the GPUs."""
-        fresh = tuple(fault for fault in now.faults if fault not in self._survey.faults)
+        fresh = tuple(fault for fault in now.faults if fault not in self.survey.faults)
         lost = {
             device: "; ".join((f"{device} is lost", *fresh))
             for device, key in self._keys.items()

@@ -28,6 +28,7 @@ from xnode.runtime.conmon.lease_folder import LeaseFolder, make_record
 from xnode.runtime.conmon.workload import Workload
 from xnode.runtime.host import disk
 from xnode.runtime.host.cgroup import CgroupTree, LeaseCgroup, read_cgroup_tree
+from xnode.runtime.host.facts import choose_runtime
 from xnode.runtime.host.hidden import find_hidden
 from xnode.runtime.host.network import RESOLV_CONF, make_network
 from xnode.runtime.host.preparation import RUN_DIR, prepare_host, read_boot_id
@@ -393,10 +394,11 @@ class PodmanEngine:
 
 
 def _choose_runtime(wanted: str) -> str:
-    """The OCI runtime to use: runc when crun is wanted but is missing or does not work on this host."""
+    """The OCI runtime to use: runc when crun is wanted and is not there, or this host cannot be made ready for it."""
+    used = choose_runtime(wanted) or wanted
     try:
         prepare_host()
-        find_program(wanted)
+        find_program(used)
     except Permanent:
         if wanted != "crun":
             raise
@@ -404,7 +406,7 @@ def _choose_runtime(wanted: str) -> str:
             find_program("runc")
             return "runc"
         raise
-    return wanted
+    return used
 
 
 def _collect(workload: Workload, into: Path) -> Inventory:
