@@ -20,6 +20,8 @@ from scheduler.feasible import (
 from scheduler.job import Job, check_job, job_hash_of
 from scheduler.quote import QuoteBody
 
+DRAINING = Refusal("draining", "this provider takes no new jobs now; ask another one")
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -81,7 +83,7 @@ def _make_quote_body(job: Job, policy: Policy) -> QuoteBody:
 
 def _check_submitter(job: Job, policy: Policy) -> Refusal | None:
     if policy.draining:
-        return Refusal("draining", "this provider takes no new jobs now; ask another one")
+        return DRAINING
     if job.submitter in policy.denied:
         return Refusal("submitter_denied", f"this provider does not serve submitter 0x{job.submitter.hex()}")
     return None

@@ -45,6 +45,7 @@ from xnode.console.present import Presenter
 from xnode.control.server import hold_pid_file, serve_control
 from xnode.effects.checked_chain import CheckedChain
 from xnode.effects.dispatch import make_perform
+from xnode.effects.gpu_watch import watch_gpus
 from xnode.effects.layouts import LayoutStore
 from xnode.effects.orphans import sweep_orphans
 from xnode.effects.provider import ProviderEffects
@@ -75,8 +76,10 @@ from xnode.peers.publish import OfferPublisher, keep_found
 from xnode.peers.serve import PeerService
 from xnode.ports.net import RpcHandler, RpcRefused
 from xnode.progress import Board
-from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff
-from xnode.runtime.host.gpus import Survey, read_nvml, survey_gpus
+from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff, make_wanted
+from xnode.runtime.host.check import check_host
+from xnode.runtime.host.gpu_watch import GpuWatch
+from xnode.runtime.host.gpus import Survey, survey_gpus
 from xnode.runtime.host.hardware import probe_hardware
 from xnode.runtime.podman.engine import PodmanEngine
 from xnode.store.database import migrate_apart, open_database
@@ -172,12 +175,16 @@ class _Daemon:
         self._problems: dict[str, str] = {}
         self._chain_watch: ChainWatch | None = None
         self._supervisor: Supervisor | None = None
-        self._checks = {"chain": trio.Event(), **({"engine": trio.Event()} if config.provider else {})}
+        self._checks = {
+            "chain": trio.Event(),
+            **({name: trio.Event() for name in ("host", "engine") if config.provider}),
+        }
         self._refusals: Counter[str] = Counter()
         self._http = ""
         self._publisher: OfferPublisher | None = None
         self._net: Net | None = None
         self._known_peers = config.node.data_dir / "peers.json"
+        self._gpu_watch: GpuWatch | None = None
 
     async def run(self) -> None:
         config = self._config
@@ -244,20 +251,31 @@ class _Daemon:
         data = self._config.node.data_dir
         for fault in survey.faults:
             log.warning("GPU cannot be lent", reason=fault)
-        devices = survey.devices[: provider.share.gpus]
-        return PodmanEngine((data / "engine").absolute(), self._config.home.namespace, provider.oci_runtime, devices)
+        watch = self._gpu_watch = GpuWatch(survey, provider.share.gpus)
+        home, runtime = (data / "engine").absolute(), provider.oci_runtime
+        return PodmanEngine(home, self._config.home.namespace, runtime, watch.devices, watch.find_lost)
 
     # ----------------------------------------------------------------------------------------------------------- checks
 
     async def _check_first(self, engine: PodmanEngine | None, chain: ChainClient) -> None:
         """Raises Permanent for what a person has to mend; a chain node that is away may come back."""
         if engine is not None:
+            await self._check_host()
             await self._check_engine(engine)
         try:
             await self._check_contracts(chain)
         except Retryable as error:
             self._problems["chain"] = str(error)
             log.warning("chain not reachable yet", reason=str(error))
+
+    async def _check_host(self) -> None:
+        """That there is what is offered, and that workloads can be started."""
+        config, watch = self._config, self._gpu_watch
+        assert config.provider is not None and watch is not None
+        wanted = make_wanted(config.provider)
+        for one in await trio.to_thread.run_sync(check_host, config.node.data_dir, wanted, watch.survey):
+            log.warning("host", what=one.what, reason=one.detail, hint=one.hint)
+        self._checks["host"].set()
 
     async def _check_engine(self, engine: PodmanEngine) -> None:
         log.info("container engine ready", version=await engine.check())
@@ -334,8 +352,11 @@ class _Daemon:
         if engine is not None and not self._checks["engine"].is_set():
             check = partial(self._check_engine, engine)
             tasks["engine check"] = partial(self._keep_checking, "engine", check, CHECK_RETRY)
+            tasks["host check"] = partial(self._keep_checking, "host", self._check_host, CHECK_RETRY)
         if watch is not None:
             tasks["capacity watch"] = watch.run
+        if engine is not None and self._gpu_watch is not None and self._gpu_watch.devices:
+            tasks["GPU watch"] = partial(watch_gpus, self._gpu_watch.look, engine, loop)
         if engine is not None:
             sweep = partial(sweep_orphans, engine, loop, journal)
             tasks["orphan sweep"] = partial(retry_forever, "removing orphaned workloads", sweep, SWEEP_RETRY)
@@ -435,6 +456,7 @@ class _Daemon:
             refusals=self._refusals,
             stop=self._stop_soon,
             restart_net=net.restart,
+            not_lent=lambda: self._gpu_watch.faults if self._gpu_watch else (),
         )
 
     def _find_problems(self) -> dict[str, str]:
@@ -480,6 +502,6 @@ class _Daemon:
 
 
 def _look_at_host(data: Path) -> tuple[HardwareProfile, Survey]:
-    """The hardware and the GPUs of it that can be lent; NVIDIA's driver is asked once, which may take it seconds."""
-    nvidia = read_nvml()
-    return probe_hardware(data, read_nvidia=lambda: nvidia), survey_gpus(read_nvidia=lambda: nvidia)
+    """The hardware and the GPUs of it that can be lent; a driver is asked once, which may take it seconds."""
+    survey = survey_gpus()
+    return probe_hardware(data, survey=survey), survey

@@ -11,6 +11,9 @@ from scheduler.offer import HardwareProfile, fit_profile
 from xnode.chain.deployment.manifest import Manifest
 from xnode.config.settings import ProviderConfig, SubmitterConfig
 from xnode.node.records import ProviderSettings, SubmitterSettings
+from xnode.runtime.host.facts import choose_runtime
+from xnode.runtime.host.fitness import Wanted
+from xnode.runtime.podman.command import NOFILE, NPROC
 from xnode.text.amount import parse_amount
 
 OFFER_TTL_NS = 600 * NANOS_PER_SECOND
@@ -27,14 +30,14 @@ FINAL_VOUCHER_NS = 120 * NANOS_PER_SECOND
 
 
 def make_provider_settings(config: ProviderConfig, manifest: Manifest, profile: HardwareProfile) -> ProviderSettings:
-    """What this host offers and on which terms."""
+    """What this host offers and on which terms: never more than it has, and the OCI runtime that it really uses."""
     asset, share = manifest.find_asset(config.asset), config.share
     return ProviderSettings(
         owner=config.owner,
         profile=fit_profile(profile),
         capacity=Resources(
-            vcpu_milli=round(share.vcpus * 1000),
-            memory_bytes=share.memory_bytes,
+            vcpu_milli=min(round(share.vcpus * 1000), profile.cpu_threads * 1000),
+            memory_bytes=min(share.memory_bytes, profile.memory_bytes),
             disk_bytes=share.disk_bytes,
             gpus=min(share.gpus, len(profile.gpus)),
             gpu_model=cut(profile.gpus[0].model, MAX_LABEL_CHARS) if profile.gpus and share.gpus else "",
@@ -48,11 +51,26 @@ def make_provider_settings(config: ProviderConfig, manifest: Manifest, profile: 
         max_duration_ns=config.max_duration_ns,
         thaw=config.thaw_s,
         allows_network=config.allow_network,
-        runtime=config.oci_runtime,
+        runtime=choose_runtime(config.oci_runtime) or config.oci_runtime,
         quote_ttl_ns=config.quote_ttl_ns,
         offer_ttl_ns=OFFER_TTL_NS,
         final_voucher_ns=FINAL_VOUCHER_NS,
         promise=Promise(config.sla.availability_ppm, config.sla.refund_ppm) if config.sla else NO_PROMISE,
+    )
+
+
+def make_wanted(config: ProviderConfig) -> Wanted:
+    """What this asks of the host."""
+    share = config.share
+    return Wanted(
+        vcpus=share.vcpus,
+        memory_bytes=share.memory_bytes,
+        disk_bytes=share.disk_bytes,
+        gpus=share.gpus,
+        runtime=config.oci_runtime,
+        network=config.allow_network,
+        files=NOFILE,
+        processes=NPROC,
     )
 
 

@@ -20,7 +20,7 @@ from xnode.errors import UserError
 
 PROVIDER = ProviderPlan(
     "provider", "eu", {"vcpu_hour": "0.10", "memory_gib_hour": "0.02"},
-    {"vcpus": 4.0, "memory": "4GiB", "disk": "4GiB"}, is_default=True,
+    {"vcpus": 2.0, "memory": "4GiB", "disk": "4GiB"}, is_default=True,
 )  # fmt: skip
 
 DEPOSIT = "1000"
@@ -53,7 +53,7 @@ name: {name}
 image: oci:{image}
 command: [python3, /work/in/work.py, "{seconds:.1f}"]
 inputs: {{work.py: work.py}}
-resources: {{vcpus: 0.3, memory: 64MiB, disk: 32MiB}}
+resources: {{vcpus: 0.15, memory: 64MiB, disk: 32MiB}}
 time_limit: 60m
 budget: 5 OPENX
 """

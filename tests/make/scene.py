@@ -307,6 +307,7 @@ def _make_node(folder: Path, now_ns: int, peers: int) -> ThisNode:
         restart_net=lambda: None,
         chain_problem=lambda: "the chain at http://127.0.0.1:8545 has made no block for 3 min",
         fuel=lambda: Fuel(5 * 10**15, 7),
+        not_lent=lambda: ("NVIDIA GPU 3: GPU is lost",),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from metering.refusal import Refusal
 from metering.units import Address, Hash32
 from scheduler.book import Book
 from scheduler.job import Job
@@ -18,7 +19,7 @@ SEARCH_NS = 50_000_000
 
 @dataclass(slots=True)
 class SimMarket:
-    """One for all nodes. searched: how often."""
+    """One for all nodes. searched: how often; withdrawn: with which reasons offers were taken back."""
 
     clockwork: Clockwork
     entropy: random.Random
@@ -26,11 +27,17 @@ class SimMarket:
     board: dict[Address, SignedOffer]
     searched: int = 0
     exposure_bound: ExposureBound = field(default_factory=ExposureBound)
+    withdrawn: list[str] = field(default_factory=list)
 
     async def publish(self, offer: SignedOffer) -> None:
         """Everybody can see it a moment later; the offer of a node that has gone stays, as in a real replica."""
         await self.clockwork.sleep(SEARCH_NS)
         self.board[offer.offer.node] = offer
+
+    async def withdraw(self, wait_s: float = 0, refusal: Refusal | None = None) -> None:
+        """What others know of the offer stays: the provider itself has to refuse."""
+        await self.clockwork.sleep(SEARCH_NS)
+        self.withdrawn.append(refusal.code if refusal else "")
 
     async def search(self, job: Job, tried: tuple[Address, ...]) -> Found:
         """What the book holds for the job."""

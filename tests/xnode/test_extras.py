@@ -13,7 +13,7 @@ import pytest
 
 from xnode.errors import Permanent
 from xnode.extras import EXTRAS, require_module
-from xnode.runtime.host.gpus import Survey, read_nvml
+from xnode.runtime.host.nvidia import DRIVER_FOLDER, Reading, read_nvidia
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("metering", "scheduler", "xnode")
@@ -78,9 +78,10 @@ def test_nvidia_gpus_without_their_library_are_not_passed_over_in_silence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("xnode.extras.find_spec", lambda _name: None)
-    assert read_nvml(tmp_path / "no driver") == Survey()
+    assert read_nvidia(tmp_path) == Reading()
+    (tmp_path / DRIVER_FOLDER).mkdir(parents=True)
     with pytest.raises(Permanent, match=r"xnode\[nvidia\]"):
-        read_nvml(tmp_path)
+        read_nvidia(tmp_path)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -31,7 +31,7 @@ ANSWER_NS = 20 * NANOS_PER_SECOND
 class ThisNode:
     """What the daemon knows of itself, and what it lets be done to it. The callables give what is so now; refusals: requests
     of peers that were refused, by reason; chain_problem: one line, "" when the chain is well; fuel: what the node key has for
-    transactions, None before the chain has told."""
+    transactions, None before the chain has told; not_lent: what this host has and cannot lend, each with the reason."""
 
     home: str
     version: str
@@ -47,6 +47,7 @@ class ThisNode:
     restart_net: Callable[[], None]
     chain_problem: Callable[[], str] = lambda: ""
     fuel: Callable[[], Fuel | None] = lambda: None
+    not_lent: Callable[[], tuple[str, ...]] = tuple
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ def _find_hints(console: Console) -> tuple[str, ...]:
     if not console.node.peers():
         hints.append("no peer is connected: check node.bootstrap and the network")
     provider, node = settings.provider, settings.node
+    if provider is not None and settings.drained_at_ns:
+        hints.append("drained, so no job comes: run `xnode provider resume` when the maintenance is over")
     if provider is not None and registrations.knows_owner(node) and registrations.owner_of(node) != provider.owner:
         hints.append("the node key is not registered to its owner on chain, so no job comes: run `xnode provider init`")
     return tuple(hints)

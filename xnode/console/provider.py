@@ -65,6 +65,8 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
         refusals=dict(console.node.refusals),
         hints=_make_hints(console, provider, registered),
         gas=make_gas(console.node.fuel()),
+        drained_at_ns=state.settings.drained_at_ns,
+        not_lent=console.node.not_lent(),
     )
 
 
@@ -105,6 +107,8 @@ def _sum_asset(
 
 def _make_hints(console: Console, provider: ProviderSettings, registered: bool | None) -> tuple[str, ...]:
     hints = []
+    if console.loop.state.settings.drained_at_ns:
+        hints.append("drained, so no job comes: run `xnode provider resume` when the maintenance is over")
     if registered is None:
         hints.append("the chain cannot be asked now, so registration and stake are not known: see `xnode doctor`")
     elif not registered:

@@ -348,9 +348,27 @@ class LeaseRow(msgspec.Struct, frozen=True):
     outputs: str = ""
 
 
+class RunningRow(msgspec.Struct, frozen=True):
+    """A lease that has not ended. until_ns: when its workload has ended at the latest, 0 when it has and the rest is to
+    come: its outputs, its last voucher."""
+
+    lease_id: str
+    submitter: str
+    state: str
+    until_ns: int = 0
+
+
+class DrainView(msgspec.Struct, frozen=True):
+    """provider.drain, provider.resume, provider.running. drained_at_ns: since when nothing new is taken, 0 when it is."""
+
+    drained_at_ns: int
+    running: tuple[RunningRow, ...] = ()
+
+
 class ProviderStatus(msgspec.Struct, frozen=True):
     """provider.status. registered: None when the chain could not be asked, and so for stake, which is in OPENX; refusals: how
-    many requests were refused since the start, by reason; hints: what to do to get more jobs."""
+    many requests were refused since the start, by reason; hints: what to do to get more jobs; drained_at_ns: since when nothing
+    new is taken, 0 when it is; not_lent: what this host has and cannot lend, each with the reason."""
 
     node: str
     provider: str
@@ -368,3 +386,5 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     refusals: dict[str, int] = {}
     hints: tuple[str, ...] = ()
     gas: Gas | None = None
+    drained_at_ns: int = 0
+    not_lent: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from metering.units import Hash32
 from scheduler.job import Blob, Job
 from scheduler.offer import SignedOffer
 from scheduler.outputs import encode_inventory, show_path
+from scheduler.policy import DRAINING
 from xnode.effects.actions import Actions
 from xnode.errors import Permanent
 from xnode.node import changes, effects, message
@@ -52,6 +53,12 @@ class ProviderEffects:
         """Publish the offer; the publisher also hands it to peers that ask directly."""
         signature = self.signer.sign("Offer", effect.offer)
         await self.publisher.publish(SignedOffer(effect.offer, signature))
+        return changes.EffectDone()
+
+    @performs(effects.WithdrawOffer)
+    async def withdraw(self, effect: effects.WithdrawOffer) -> changes.Change:
+        """Peers that ask directly are told why; the others find no offer where it was."""
+        await self.publisher.withdraw(refusal=DRAINING)
         return changes.EffectDone()
 
     @performs(effects.ReadFunding)
@@ -154,6 +161,7 @@ class ProviderEffects:
             vanished=state.status == "absent",
             network_spent=state.network_spent,
             fault=state.fault,
+            gpu_lost=state.gpu_lost,
         )
 
     @performs(effects.ReadUsage)

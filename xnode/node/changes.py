@@ -62,6 +62,13 @@ class PricesSet(msgspec.Struct, frozen=True, tag=True):
     tariff: Tariff
 
 
+class DrainSet(msgspec.Struct, frozen=True, tag=True):
+    """The operator wants nothing new taken (is_on), or wants the node to take jobs again."""
+
+    reply_to: str
+    is_on: bool
+
+
 class CapacityVerified(msgspec.Struct, frozen=True, tag=True):
     """What the verdict in force says this owner has; 0: none in force on that kind, so nothing to stay within."""
 
@@ -143,9 +150,23 @@ class UsageRead(msgspec.Struct, frozen=True, tag=True):
     counters: Counters
 
 
+class GpusSeen(msgspec.Struct, frozen=True, tag=True):
+    """How many of the GPUs that we lend can be lent now."""
+
+    available: int
+
+
+class GpuLost(msgspec.Struct, frozen=True, tag=True):
+    """A GPU of a workload that runs does not work any more."""
+
+    lease_id: Hash32
+    detail: str
+
+
 class WorkloadExited(msgspec.Struct, frozen=True, tag=True):
     """The workload is over; its last counters. vanished: how it ended is not known; network_spent: what it tried to move
-    beyond the agreed bytes was dropped; fault: why its program could not be run at all."""
+    beyond the agreed bytes was dropped; fault: why its program could not be run at all; gpu_lost: which of its GPUs does
+    not work any more, and why."""
 
     lease_id: Hash32
     counters: Counters
@@ -155,6 +176,7 @@ class WorkloadExited(msgspec.Struct, frozen=True, tag=True):
     vanished: bool = False
     network_spent: bool = False
     fault: str = ""
+    gpu_lost: str = ""
 
 
 class VoucherReceived(msgspec.Struct, frozen=True, tag=True):
@@ -347,6 +369,7 @@ Change = (
     | Woke
     | EffectFailed
     | PricesSet
+    | DrainSet
     | CapacityVerified
     | ChainSeen
     | AddressesChanged
@@ -357,6 +380,8 @@ Change = (
     | InputsReady
     | WorkloadStarted
     | UsageRead
+    | GpusSeen
+    | GpuLost
     | WorkloadExited
     | VoucherReceived
     | OutputsCollected

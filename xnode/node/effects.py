@@ -118,6 +118,14 @@ class AnnounceOffer(msgspec.Struct, frozen=True, tag=True):
     deadline_ns: int = 0
 
 
+class WithdrawOffer(msgspec.Struct, frozen=True, tag=True):
+    """Let it be known that our offer no longer stands."""
+
+    id: str
+    lane: str = "announce"
+    deadline_ns: int = 0
+
+
 class ReadFunding(msgspec.Struct, frozen=True, tag=True):
     """Read what the chain says of an escrow and its payer."""
 
@@ -362,6 +370,7 @@ class CloseEscrow(msgspec.Struct, frozen=True, tag=True):
 
 DurableEffect = (
     AnnounceOffer
+    | WithdrawOffer
     | ReadFunding
     | OpenEscrow
     | FetchInputs

@@ -16,7 +16,9 @@ KEPT: frozenset[EndReason] = frozenset(
 )
 """The workload had the node until its own end, whatever that was: the node did what it quoted."""
 
-BROKEN: frozenset[EndReason] = frozenset({"launch_failed", "workload_vanished", "receipt_refused", "provider_lost"})
+BROKEN: frozenset[EndReason] = frozenset(
+    {"launch_failed", "workload_vanished", "gpu_lost", "receipt_refused", "provider_lost"}
+)
 """The node did not. What is in neither set may as well be our own fault: an image or a payment that was not there."""
 
 

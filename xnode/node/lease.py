@@ -59,6 +59,7 @@ EndReason = Literal[
     "input_failed",  # an input could not be fetched
     "launch_failed",  # the engine would not start the workload
     "workload_vanished",  # the container disappeared without an exit status
+    "gpu_lost",  # a GPU of the workload stopped working
     "receipt_refused",  # the submitter refused a receipt and signs nothing more
     "provider_lost",  # nothing was heard from the provider for too long
 ]

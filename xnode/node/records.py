@@ -54,6 +54,8 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     failed. 0: not measured yet."""
     affordable: int | None = None
     """Transactions that the node key can pay for; None: not known yet."""
+    working_gpus: int | None = None
+    """Of the GPUs in the capacity, how many can be lent now; None: all, as they were at the start."""
 
     def offered_resources(self) -> Resources:
         """The capacity, as far as a verdict in force allows."""
@@ -61,7 +63,11 @@ class ProviderSettings(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(
             capacity,
             vcpu_milli=min(capacity.vcpu_milli, self.verified_vcpus * 1000 or capacity.vcpu_milli),
-            gpus=min(capacity.gpus, self.verified_gpus or capacity.gpus),
+            gpus=min(
+                capacity.gpus,
+                self.verified_gpus or capacity.gpus,
+                capacity.gpus if self.working_gpus is None else self.working_gpus,
+            ),
         )
 
 
@@ -99,6 +105,8 @@ class NodeSettings(msgspec.Struct, frozen=True, tag="settings"):
     software: str = ""
     provider: ProviderSettings | None = None
     submitter: SubmitterSettings | None = None
+    drained_at_ns: int = 0
+    """Since when nothing new is taken, by the operator's word; 0: it is. Kept over every start."""
 
     @property
     def key(self) -> bytes:

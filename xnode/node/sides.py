@@ -28,7 +28,8 @@ def on_node_started(turn: Turn, change: changes.NodeStarted) -> None:
     if is_moved(turn.state, change.separator):
         leave_deployment(turn)
     provider = _keep_verified(turn.state.settings.provider, change.provider)
-    turn.put(NodeSettings(change.node, change.separator, change.software, provider, change.submitter))
+    drained_at_ns = turn.state.settings.drained_at_ns
+    turn.put(NodeSettings(change.node, change.separator, change.software, provider, change.submitter, drained_at_ns))
     _resume(turn, change.away_ns)
     for job in tuple(turn.state.all(SubmitterJob)):
         resume_job(turn, job)

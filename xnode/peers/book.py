@@ -51,6 +51,9 @@ FIRST_WAIT_S = 3.0
 SETTLE_S = 0.3
 """How long it then waits for the others that answer as quickly: the first to answer need not be the best."""
 
+NO_OFFER = frozenset({"not_a_provider", "draining"})
+"""What a node says that has taken its offer back."""
+
 ASK_NS = 4 * NANOS_PER_SECOND
 """How long one node may take to hand out its offer."""
 
@@ -278,7 +281,7 @@ class LiveBook:
             begun_ns = self._clock.now_ns()
             body = await self._net.call(peer, OFFER_GET, b"", begun_ns + ASK_NS)
         except RpcRefused as refused:
-            if read_refusal(refused).code == "not_a_provider":
+            if read_refusal(refused).code in NO_OFFER:
                 self.offers.drop(node)
             self._note_answer(contact, FRESH_NS / NANOS_PER_SECOND)
             return True

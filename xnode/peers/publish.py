@@ -28,6 +28,7 @@ RECORD_EVERY_S = 600.0
 RECORD_TTL_NS = 3600 * NANOS_PER_SECOND
 """How long a record without an offer says where we are."""
 
+NO_OFFER = Refusal("not_a_provider", "this node offers no capacity")
 
 log = structlog.get_logger()
 
@@ -38,14 +39,17 @@ class OfferPublisher:
     def __init__(self, net: Net, signer: Signer, clock: Clock) -> None:
         self._net, self._signer, self._clock = net, signer, clock
         self._own: SignedOffer | None = None
+        self._none = NO_OFFER
 
     async def publish(self, offer: SignedOffer | None) -> None:
         """Make our offer (or only our addresses) known."""
         self._own = offer
         await self._net.publish_record(self._make_record(offer))
 
-    async def withdraw(self, wait_s: float) -> None:
-        """Say that our offer no longer stands, because we stop; wait_s: how long to wait until others know."""
+    async def withdraw(self, wait_s: float = 0, refusal: Refusal = NO_OFFER) -> None:
+        """Say that our offer no longer stands; wait_s: how long to wait until others know; refusal: what is said to those
+        that ask us for it."""
+        self._none = refusal
         if self._own is not None:
             self._own = None
             await self._net.publish_record(self._make_record(None), wait_s)
@@ -64,7 +68,7 @@ class OfferPublisher:
     async def answer_offer(self, _caller: Address, _body: bytes) -> bytes:
         """offer.get: our offer as it is now."""
         if self._own is None:
-            raise RpcRefused(encode(Refusal("not_a_provider", "this node offers no capacity")))
+            raise RpcRefused(encode(self._none))
         return encode(self._own)
 
 
@@ -77,7 +81,9 @@ async def keep_found(net: Net, publisher: OfferPublisher, loop: Loop) -> None:
         if moved:
             # The first time too: they may be others already than when the node was told of its start.
             await loop.tell(AddressesChanged(net.multiaddrs()))
-        if loop.state.settings.provider is None and (moved or trio.current_time() - published_at > RECORD_EVERY_S):
+        settings = loop.state.settings
+        is_silent = settings.provider is None or bool(settings.drained_at_ns)
+        if is_silent and (moved or trio.current_time() - published_at > RECORD_EVERY_S):
             try:
                 await publisher.publish(None)
                 published_at = trio.current_time()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +59,18 @@ class WorkloadState:
     timed_out: bool = False
     network_spent: bool = False
     fault: str = ""
+    gpu_lost: str = ""
+    """Which of its GPUs does not work any more, and why; "" when all do."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuLook:
+    """How the GPUs that a node lends are. available: how many can be lent; lost: those that do not work any more, by the
+    engine's name of each, with the reason; faults: what of this host is not lent, and why."""
+
+    available: int
+    lost: Mapping[str, str]
+    faults: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

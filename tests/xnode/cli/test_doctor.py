@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from xnode.cli.node.doctor import judge_daemon, judge_user
+import pytest
 
-
-def test_only_root_can_run_a_provider() -> None:
-    assert judge_user(0).verdict == "ok"
-    other = judge_user(1000)
-    assert (other.verdict, other.detail) == ("fail", "user 1000 is not root")
-    assert "as root" in other.hint
+from xnode.cli.node.doctor import judge_addresses, judge_daemon
 
 
 def test_a_daemon_without_peers_or_registration_is_not_called_well() -> None:
@@ -19,3 +14,20 @@ def test_a_daemon_without_peers_or_registration_is_not_called_well() -> None:
     assert (lonely.detail, lonely.hint) == ("no peer is connected", "check node.bootstrap")
     (only,) = judge_daemon({**status, "hints": []})
     assert only.verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    ("listen", "announce", "verdicts"),
+    [
+        ("/ip4/0.0.0.0/tcp/0", (), []),
+        ("/ip4/127.0.0.1/tcp/4001", (), ["warn"]),
+        ("/ip4/127.0.0.1/tcp/4001", ("/ip4/198.51.100.7/tcp/4001",), []),
+        ("/ip4/0.0.0.0/tcp/4001", ("/dns4/node.example.org/tcp/4001",), []),
+        ("/ip4/0.0.0.0/tcp/4001", ("/ip4/198.51.100.7/tcp/0",), ["fail"]),
+        ("/ip4/0.0.0.0/tcp/4001", ("/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001"), ["fail", "fail"]),
+        ("/ip4/0.0.0.0/tcp/4001", ("/ip6/::1/tcp/4001",), ["warn"]),
+    ],
+)
+def test_an_address_that_nobody_can_dial_is_said(listen: str, announce: tuple[str, ...], verdicts: list[str]) -> None:
+    found = list(judge_addresses((listen,), announce, sells=True))
+    assert [one.verdict for one in found] == verdicts and all(one.hint for one in found)

@@ -20,9 +20,15 @@ from xnode.control import views
 
 EMPTY: tuple[object, ...] = (None, "", 0, (), {}, False)
 
-UNASKED = {"node.stop", "net.restart", "provider.set_price", "job.submit", "node.work"} | {
-    f"image.{act}" for act in ("import", "list", "remove")
-}
+UNASKED = {
+    "node.stop",
+    "net.restart",
+    "provider.set_price",
+    "provider.drain",
+    "provider.resume",
+    "job.submit",
+    "node.work",
+} | {f"image.{act}" for act in ("import", "list", "remove")}
 """Methods whose answers have no view, or only an id, or which are asked in an order of their own."""
 
 
@@ -86,6 +92,8 @@ async def ask_all(submitter: Console, provider: Console, folder: Path, scene: Sc
         work.add(1)
         yield await ask(submitter, "node.work")
     yield await ask(provider, "provider.set_price", prices={"gpu_hour": "1.5"})
+    for name in ("drain", "status", "resume"):
+        yield await ask(provider, f"provider.{name}")
 
 
 async def test_every_field_of_every_view_is_filled_by_the_daemon(tmp_path: Path) -> None:

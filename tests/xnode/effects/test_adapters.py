@@ -32,6 +32,13 @@ def test_an_offer_is_published_with_our_signature() -> None:
     assert rig.market.board[PROVIDER].offer == make_offer(1) and rig.signed == ["Offer"]
 
 
+def test_an_offer_is_taken_back_with_the_reason() -> None:
+    rig = Rig(1)
+    rig.perform(effects.AnnounceOffer(make_offer(1), "announce"))
+    assert rig.perform(effects.WithdrawOffer("announce")) == changes.EffectDone()
+    assert rig.market.withdrawn == ["draining"]
+
+
 def test_funding_is_what_the_escrow_has_and_the_opener_may_still_open() -> None:
     rig = Rig(1)
     rig.open_escrow(7 * TOKEN)

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import trio
 
+from metering.codec import decode
+from metering.refusal import Refusal
 from metering.units import NANOS_PER_HOUR, NANOS_PER_MS, Address
+from scheduler.policy import DRAINING
 from tests.make.scene import Registry
 from tests.make.values import SEPARATOR, address_of, make_key, make_offer, sign_offer
 from tests.make.waiting import wait_until
@@ -25,6 +28,7 @@ from xnode.node.message import OFFER_GET
 from xnode.peers.book import FIRST_WAIT_S, LiveBook
 from xnode.peers.publish import OfferPublisher
 from xnode.peers.registrations import Registrations
+from xnode.ports.net import RpcRefused
 
 pytestmark = pytest.mark.net
 
@@ -143,6 +147,21 @@ async def test_a_provider_that_stops_takes_its_offer_back_and_is_not_asked_for_a
             await publisher.withdraw(2.0)
         await wait_until(lambda: _look_again(book) and len(book.offers) == 1)
         assert [one.offer.node for one in book.offers] == [address_of(2)]
+
+
+async def test_a_drained_provider_is_in_no_book_and_says_why_to_who_asks() -> None:
+    async with (
+        open_node(8, listen=LOOPBACK) as hub,
+        serving(1, (bootstrap_of(hub),)) as (_, publisher),
+        reading((bootstrap_of(hub),)) as book,
+    ):
+        await wait_until(lambda: len(book.offers) == 1)
+        publisher._own = None  # as in a node that was started again, whose record from before is still about
+        await publisher.withdraw(refusal=DRAINING)
+        with pytest.raises(RpcRefused) as refused:
+            await publisher.answer_offer(address_of(2), b"")
+        assert decode(refused.value.body, Refusal).code == "draining"
+        await wait_until(lambda: _look_again(book) and not book.offers)
 
 
 async def test_a_provider_that_vanished_is_marked_and_known_again_when_it_is_back() -> None:

@@ -54,6 +54,13 @@ async def test_addresses_are_told_at_the_start_and_when_they_appear(
     assert place.published == 0, "a provider's record is made with its offer"
 
 
+async def test_a_drained_provider_stays_where_its_submitters_find_it(autojump_clock: MockClock) -> None:
+    drained = NodeSettings(provider=make_provider_settings(1), drained_at_ns=1)
+    place = Place(make_state([drained]), ("/ip4/192.0.2.1/tcp/1",))
+    await _run(place, 1.5 * RECORD_EVERY_S)
+    assert place.published == 2
+
+
 async def test_a_node_without_an_offer_says_where_it_is_from_time_to_time(autojump_clock: MockClock) -> None:
     place = Place(make_state([NodeSettings()]), ("/ip4/192.0.2.1/tcp/1",))
     await _run(place, 2.5 * RECORD_EVERY_S)

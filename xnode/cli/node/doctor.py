@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import socket
 import stat
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,7 @@ from xnode.cli.terminal.failure import HINT
 from xnode.cli.terminal.screen import Screen, printable, style
 from xnode.control.client import check_socket_path
 from xnode.errors import ExitCode, Permanent, Retryable, UserError
+from xnode.runtime.host.fitness import Finding, Verdict
 
 if TYPE_CHECKING:
     from xnode.config.settings import Config
@@ -33,20 +34,7 @@ MIN_DISK_BYTES = 2 << 30
 MAX_CLOCK_SKEW_S = 30
 """Quotes live that long: with a clock further off they have expired on arrival."""
 
-_TOOL_DEADLINE_S = 20
-
-Verdict = Literal["ok", "warn", "fail"]
 _SIGNS: dict[Verdict, tuple[str, str]] = {"ok": ("✓", "32"), "warn": ("!", "33"), "fail": ("✗", "31")}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. hint: what to do about it, "" when it is well."""
-
-    verdict: Verdict
-    what: str
-    detail: str
-    hint: str = ""
 
 
 @click.command("doctor")
@@ -79,15 +67,12 @@ def examine(app: App) -> Iterator[Finding]:
     yield from _guard("disk", lambda: _check_disk(app, config))
     yield from _guard("daemon", lambda: _check_daemon(app))
     yield from _check_extras(config)
-    yield from _check_gpus(config)
     if config:
         wanted = config
         yield from _guard("ports", lambda: _check_ports(app, wanted))
+        yield from judge_addresses(wanted.node.listen, wanted.node.announce, sells)
         yield from _guard("chain", lambda: _check_chain(app, wanted))
-    if sells:
-        yield judge_user(os.geteuid())
-    for finding in (_check_podman(), _check_cgroup()):
-        yield finding if sells or finding.verdict == "ok" else _soften(finding)
+    yield from _guard("host", lambda: _check_host(app, config))
 
 
 def _guard(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -189,12 +174,12 @@ def judge_daemon(node: dict[str, Any]) -> Iterator[Finding]:
 def _check_extras(config: Config | None) -> Iterator[Finding]:
     """What the settings or the hardware ask for, and this installation lacks."""
     from xnode.extras import has_module, install
-    from xnode.runtime.host.gpus import NVIDIA_DRIVER
+    from xnode.runtime.host.nvidia import DRIVER_FOLDER
 
     sells = config is not None and config.provider is not None
     wanted = {
         "psycopg": (config is not None and config.node.database_url.startswith("postgresql"), "database_url needs it"),
-        "pynvml": (sells and NVIDIA_DRIVER.is_dir(), "the NVIDIA GPUs of this host need it"),
+        "pynvml": (sells and Path("/", DRIVER_FOLDER).is_dir(), "the NVIDIA GPUs of this host need it"),
         "numpy": (sells, "capacity challenges need it"),
     }
     for module, (is_wanted, reason) in wanted.items():
@@ -203,19 +188,27 @@ def _check_extras(config: Config | None) -> Iterator[Finding]:
             yield Finding(verdict, "extras", f"{module} is not installed: {reason}", install(module))
 
 
-def _check_gpus(config: Config | None) -> Iterator[Finding]:
-    """GPUs that this host has and that cannot be lent; and fewer than are offered."""
+def _check_host(app: App, config: Config | None) -> Iterator[Finding]:
+    """What a provider needs of its host; on any other node only whether it could be one."""
     from xnode.extras import has_module
-    from xnode.runtime.host.gpus import NVIDIA_DRIVER, survey_gpus
+    from xnode.runtime.host.facts import read_facts
+    from xnode.runtime.host.fitness import judge_cgroups, judge_host, judge_programs
+    from xnode.runtime.host.gpus import Survey
+    from xnode.runtime.host.nvidia import DRIVER_FOLDER
 
-    if config is None or config.provider is None or (NVIDIA_DRIVER.is_dir() and not has_module("pynvml")):
+    data = config.node.data_dir if config else app.home.data
+    # Without the library that asks the driver nothing is known of the GPUs, which `extras` says.
+    is_blind = Path("/", DRIVER_FOLDER).is_dir() and not has_module("pynvml")
+    survey = Survey() if is_blind or config is None or config.provider is None else None
+    if config is not None and config.provider is not None:
+        from xnode.rules import make_wanted
+
+        wanted = make_wanted(config.provider)
+        yield from judge_host(read_facts(data, wanted.runtime, survey), replace(wanted, gpus=0) if is_blind else wanted)
         return
-    survey, wanted = survey_gpus(), config.provider.share.gpus
-    for fault in survey.faults:
-        yield Finding("warn", "gpus", fault, "it is not offered until then")
-    if len(survey.gpus) < wanted:
-        found = f"{brief_count(len(survey.gpus), 'GPU')} of the {wanted} in share.gpus can be lent"
-        yield Finding("fail", "gpus", found, "lower share.gpus in config.toml, or bring the others back")
+    facts = read_facts(data, "crun", survey)
+    for finding in (*judge_programs(facts, "crun", network=False), *judge_cgroups(facts)):
+        yield finding if finding.verdict == "ok" else _soften(finding)
 
 
 def _check_ports(app: App, config: Config) -> Iterator[Finding]:
@@ -243,6 +236,36 @@ def _parse_listen(text: str) -> tuple[str, int] | None:
         return parts[2], int(parts[4])
     host, _, port = text.rpartition(":")
     return (host.strip("[]"), int(port)) if port.isdecimal() else None
+
+
+def judge_addresses(listen: Sequence[str], announce: Sequence[str], sells: bool) -> Iterator[Finding]:
+    """Whether others can reach a node where it says that it is."""
+    for text in announce:
+        host, port = _parse_listen(text) or ("", 1)
+        if not port:
+            yield Finding("fail", "announce", f"{text} has port 0, where nobody can connect", "name the port outside")
+        elif _is_unspecified(host):
+            yield Finding("fail", "announce", f"{text} is no address of anybody", "name the one that others dial")
+        elif _is_loopback(host):
+            yield Finding(
+                "warn", "announce", f"{text} is reached from this host alone", "name the one that others dial"
+            )
+    hosts = [found[0] for text in listen if (found := _parse_listen(text)) is not None]
+    if sells and not announce and hosts and all(map(_is_loopback, hosts)):
+        hint = 'set node.listen to "/ip4/0.0.0.0/tcp/0" in config.toml'
+        yield Finding("warn", "listen", "only submitters on this host reach it: it listens on loopback", hint)
+
+
+def _is_loopback(host: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return False
+
+
+def _is_unspecified(host: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(host).is_unspecified
+    return False
 
 
 def _check_chain(app: App, config: Config) -> Iterator[Finding]:
@@ -287,42 +310,6 @@ def _judge_clock(block_s: int) -> Finding:
     if behind > MAX_CLOCK_SKEW_S:
         return Finding("fail", "clock", f"{behind} s behind the chain's newest block", "turn on time synchronization")
     return Finding("ok", "clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
-
-
-def judge_user(uid: int) -> Finding:
-    """Whether this user can run a provider."""
-    if uid == 0:
-        return Finding("ok", "user", "root")
-    hint = "run the provider as root: containers get cgroups and disks of their own"
-    return Finding("fail", "user", f"user {uid} is not root", hint)
-
-
-def _check_podman() -> Finding:
-    podman = shutil.which("podman")
-    if not podman:
-        return Finding("fail", "podman", "not found", "install podman (and crun)")
-    try:
-        done = subprocess.run(
-            [podman, "--version"], capture_output=True, text=True, timeout=_TOOL_DEADLINE_S, check=True
-        )
-    except (subprocess.SubprocessError, OSError) as error:
-        return Finding("fail", "podman", f"does not run: {error}", "run `podman info`")
-    return Finding("ok", "podman", done.stdout.strip())
-
-
-def _check_cgroup() -> Finding:
-    root = Path("/sys/fs/cgroup")
-    if (root / "cgroup.controllers").is_file():
-        missing = {"cpu", "memory", "pids"} - set((root / "cgroup.controllers").read_text().split())
-        if missing:
-            return Finding(
-                "fail", "cgroup", f"version 2 without {', '.join(sorted(missing))}", "delegate the controllers"
-            )
-        return Finding("ok", "cgroup", "version 2")
-    missing = {name for name in ("cpuacct", "memory", "pids") if not (root / name).is_dir()}
-    if missing:
-        return Finding("fail", "cgroup", f"no {', '.join(sorted(missing))} controller", "mount cgroup v2")
-    return Finding("ok", "cgroup", "version 1")
 
 
 def _print_finding(finding: Finding) -> None:

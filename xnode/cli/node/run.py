@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ from xnode.cli.terminal.screen import say
 
 if TYPE_CHECKING:
     from xnode.config.settings import Config
+
+
+MAX_FILES = 65_536
+"""Open files: far more than all leases and peers take, and few enough for programs that close all there could be."""
 
 
 def run_here(config: Config) -> None:
@@ -27,7 +32,16 @@ def run_here(config: Config) -> None:
     gc.disable()
     from xnode.daemon import run_daemon
 
+    raise_file_limit()
     run_daemon(config)
+
+
+def raise_file_limit() -> None:
+    """As many open files as we may have: what a service manager gives at first is for small programs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _is_log(config: Config) -> bool:

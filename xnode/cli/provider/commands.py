@@ -15,6 +15,8 @@ from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import UserError
 
 LAZY = {
+    "drain": Lazy("xnode.cli.provider.drain:drain", "Take no new jobs, for maintenance; what runs goes on to its end."),
+    "resume": Lazy("xnode.cli.provider.drain:resume", "Offer capacity again after `provider drain`."),
     "stake": Lazy("xnode.cli.stake.stake:stake", "Stake OPENX as collateral, or show the stake."),
     "self-test": Lazy("xnode.cli.stake.self_test:self_test", "Challenge this host as verifiers would."),
     "capacity": Lazy("xnode.cli.stake.capacity:capacity", "Show verified capacity, or request a challenge."),

@@ -47,7 +47,12 @@ def draw_provider(screen: Screen, answer: Any) -> None:
             ("prices", ", ".join(f"{name} {getattr(prices, name)}" for name in prices.__struct_fields__)),
             ("asset", status.asset),
             ("stake", "not known" if status.stake is None else brief_money(status.stake, "OPENX")),
-            ("offer", f"number {status.offer_number}, good until {brief_date(status.offer_expires_at_ns)}"),
+            ("offer", _describe_offer(status)),
+            (
+                "drained",
+                f"nothing new is taken since {brief_date(status.drained_at_ns)}" if status.drained_at_ns else "",
+            ),
+            ("not lent", "\n".join(status.not_lent)),
             ("quotes held", str(status.quotes)),
             *(() if status.gas is None else (("gas", brief_gas(status.gas)),)),
         )
@@ -61,6 +66,12 @@ def draw_provider(screen: Screen, answer: Any) -> None:
         screen.table(_REFUSALS, ((count, reason) for reason, count in ranked))
     for hint in status.hints:
         say(f"hint: {hint}")
+
+
+def _describe_offer(status: ProviderStatus) -> str:
+    if status.drained_at_ns:
+        return "withdrawn"
+    return f"number {status.offer_number}, good until {brief_date(status.offer_expires_at_ns)}"
 
 
 def draw_earnings(screen: Screen, answer: Any) -> None:

@@ -75,12 +75,12 @@ def _read_classes(app: App) -> tuple[DeviceClass, ...]:
 
 def _find_devices(app: App, classes: tuple[DeviceClass, ...]) -> tuple[str, ...]:
     """What is declared of what this home offers, or else of all that the host has, in the first class of each kind."""
-    from xnode.runtime.host.gpus import read_nvml
+    from xnode.runtime.host.nvidia import read_nvidia
 
     share = read_table(app.home).get("provider", {}).get("share", {})
     counts = {
         "cpu": int(share.get("vcpus", 0)) or len(os.sched_getaffinity(0)),
-        "gpu": share.get("gpus", len(read_nvml().gpus)),
+        "gpu": share.get("gpus", len(read_nvidia().found)),
     }
     first = {one.kind: one.name for one in reversed(classes) if one.weight_milli}
     return tuple(f"{first[kind]}={count}" for kind, count in counts.items() if count and kind in first)
@@ -99,9 +99,9 @@ def _make_claim(class_id: int, one: DeviceClass, count: int, n: int, limit_s: fl
 def _fit_gpu() -> int:
     """The largest n that the smallest GPU here takes; SIZE_STEP without one, which then fails anyway."""
     from xnode.capacity.cuda_product import count_gpu_bytes
-    from xnode.runtime.host.gpus import read_nvml
+    from xnode.runtime.host.nvidia import read_nvidia
 
-    room = min((gpu.memory_bytes for gpu in read_nvml().gpus), default=0) * GPU_MEMORY_PERCENT // 100
+    room = min((one.gpu.memory_bytes for one in read_nvidia().found), default=0) * GPU_MEMORY_PERCENT // 100
     n = SIZE_STEP
     while n < 131_072 and count_gpu_bytes(n + SIZE_STEP) <= room:
         n += SIZE_STEP

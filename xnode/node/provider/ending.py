@@ -47,6 +47,8 @@ def _end_reason_of(lease: ProviderLease, change: changes.WorkloadExited) -> tupl
         return "workload_vanished", "the container is gone and left no exit status"
     if change.exit_code == 0:
         return "completed", ""
+    if change.gpu_lost:
+        return "gpu_lost", change.gpu_lost
     if change.fault:
         return "launch_failed", change.fault
     return "exit_code", f"the workload exited with status {change.exit_code}"

@@ -8,7 +8,7 @@ from metering.resources import NO_RESOURCES, Resources
 from metering.units import next_number
 from scheduler.offer import Offer, OfferBody
 from xnode.node.changes import AddressesChanged, CapacityVerified, PricesSet
-from xnode.node.effects import AnnounceOffer
+from xnode.node.effects import AnnounceOffer, WithdrawOffer
 from xnode.node.lease import HOLDING
 from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings, StandingOffer
 from xnode.node.registry import handles, ignore_failure, keep_time, wakes
@@ -39,6 +39,12 @@ def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None, anew: b
         return
     standing = turn.state.standing_offer
     addrs = standing.multiaddrs if multiaddrs is None else multiaddrs
+    if settings.drained_at_ns:
+        turn.put(StandingOffer(multiaddrs=addrs))
+        if anew:
+            # Under the id of an announcement, whose place it takes where that has not been made yet.
+            turn.emit(WithdrawOffer(id="announce"))
+        return
     free = free_resources_of(turn, provider)
     fresh = not anew and standing.expires_at_ns - turn.at_ns > provider.offer_ttl_ns // 2
     offered = (free, provider.tariff, provider.promise, addrs)
@@ -112,3 +118,4 @@ def on_offer_woke(turn: Turn, _offer: StandingOffer) -> None:
 
 
 ignore_failure(AnnounceOffer, "the next change or renewal announces anew")
+ignore_failure(WithdrawOffer, "the offer that others know expires, and whoever asks is refused")

@@ -47,7 +47,12 @@ def on_quote_requested(turn: Turn, change: QuoteRequested) -> None:
     job_hash = job_hash_of(change.job)
     known = next((held for held in live if held.quote.body.job_hash == job_hash), None)
     if known is None:
-        made = _check_count(live, change) or _check_gas(turn, provider) or _make_quote(turn, provider, change.job)
+        made = (
+            _check_count(live, change)
+            or _check_gas(turn, provider)
+            or _check_gpus(provider, change.job)
+            or _make_quote(turn, provider, change.job)
+        )
         if isinstance(made, Refusal):
             return turn.refuse(change.reply_to, made.code, made.detail)
         known = made
@@ -73,9 +78,18 @@ def _check_gas(turn: Turn, provider: ProviderSettings) -> Refusal | None:
     return Refusal("provider_gas", detail)
 
 
+def _check_gpus(provider: ProviderSettings, job: Job) -> Refusal | None:
+    """What only GPUs could serve that are lost is no matter of waiting for room."""
+    working = provider.working_gpus
+    if working is None or job.resources.gpus <= working or job.resources.gpus > provider.capacity.gpus:
+        return None
+    return Refusal("gpu_lost", f"{working} of this host's {provider.capacity.gpus} GPUs work now")
+
+
 def _make_quote(turn: Turn, provider: ProviderSettings, job: Job) -> HeldQuote | Refusal:
     settings = turn.state.settings
-    body = answer(job, free_resources_of(turn, provider), make_policy(provider), turn.at_ns)
+    policy = make_policy(provider, draining=bool(settings.drained_at_ns))
+    body = answer(job, free_resources_of(turn, provider), policy, turn.at_ns)
     if isinstance(body, Refusal):
         return body
     number = next_number(turn.state.numbers.quote, turn.at_ns)
@@ -112,7 +126,7 @@ def on_quote_woke(turn: Turn, quote: HeldQuote) -> None:
     refresh_offer(turn)
 
 
-def make_policy(provider: ProviderSettings) -> Policy:
+def make_policy(provider: ProviderSettings, draining: bool = False) -> Policy:
     """The part of the settings that answers quote requests."""
     return Policy(
         tariff=provider.tariff,
@@ -125,4 +139,5 @@ def make_policy(provider: ProviderSettings) -> Policy:
         thaw=provider.thaw,
         allows_network=provider.allows_network,
         promise=provider.promise,
+        draining=draining,
     )

@@ -6,6 +6,7 @@ from metering.refusal import Refusal
 from metering.signature import is_signed_by
 from metering.terms import LeaseTerms, escrow_id_of
 from metering.units import ZERO_HASH
+from scheduler.policy import DRAINING
 from xnode.node.changes import LeaseRequested
 from xnode.node.records import HeldQuote, ProviderEscrow
 from xnode.node.state import Turn
@@ -16,6 +17,8 @@ def check_request(turn: Turn, change: LeaseRequested, lease_id: bytes) -> Refusa
     terms = change.terms
     if turn.state.settings.provider is None:
         return Refusal("not_a_provider", "this node offers no capacity any more")
+    if turn.state.settings.drained_at_ns:
+        return DRAINING
     held = turn.get(HeldQuote, terms.quote_hash)
     if held is None or held.wake_at_ns <= turn.at_ns:
         return Refusal("quote_expired", f"no live quote {terms.quote_hash.hex()[:16]} of ours; ask for a new one")

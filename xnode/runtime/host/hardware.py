@@ -11,14 +11,16 @@ from pathlib import Path
 from scheduler.offer import HardwareProfile
 from xnode.errors import Permanent
 from xnode.runtime.host.cgroup import CgroupTree, parse_mounts
-from xnode.runtime.host.gpus import NvmlReader, survey_gpus
+from xnode.runtime.host.gpus import Survey, survey_gpus
+from xnode.runtime.host.sysfs import read_line
 
 VIRTUAL_LINKS = ("lo", "veth", "docker", "cni", "podman", "br-", "virbr", "tun", "tap", "wg")
 """Names of network interfaces that lead nowhere on their own."""
 
 
-def probe_hardware(data_dir: Path, root: Path = Path("/"), read_nvidia: NvmlReader | None = None) -> HardwareProfile:
-    """The host's profile; disk_bytes is what is free where leases' disks will lie. Blocks for some milliseconds."""
+def probe_hardware(data_dir: Path, root: Path = Path("/"), survey: Survey | None = None) -> HardwareProfile:
+    """The host's profile; disk_bytes is what is free where leases' disks will lie, GPUs those that can be lent. Blocks for
+    some milliseconds, and longer where a driver slept. survey: of the GPUs, when they were asked already."""
     model, cores, threads = parse_cpuinfo((root / "proc/cpuinfo").read_text())
     tree = _read_tree(root)
     space = os.statvfs(data_dir)
@@ -26,11 +28,11 @@ def probe_hardware(data_dir: Path, root: Path = Path("/"), read_nvidia: NvmlRead
         cpu_model=model,
         cpu_cores=cores,
         cpu_threads=threads,
-        memory_bytes=read_memory_bytes(root, tree),
+        memory_bytes=read_memory_bytes(root),
         disk_bytes=space.f_bavail * space.f_frsize,
-        architecture=_read(root / "proc/sys/kernel/arch") or platform.machine(),
-        kernel=_read(root / "proc/sys/kernel/osrelease"),
-        gpus=survey_gpus(root, read_nvidia).gpus,
+        architecture=read_line(root / "proc/sys/kernel/arch") or platform.machine(),
+        kernel=read_line(root / "proc/sys/kernel/osrelease"),
+        gpus=(survey or survey_gpus(root)).gpus,
         network_mbps=read_network_mbps(root),
         cgroup_version=tree.version if tree else 0,
     )
@@ -51,19 +53,19 @@ def parse_cpuinfo(text: str) -> tuple[str, int, int]:
     return model or f"CPU {implementer} {part}".strip(), len(cores) or threads, threads
 
 
-def read_memory_bytes(root: Path, tree: CgroupTree | None) -> int:
+def read_memory_bytes(root: Path = Path("/")) -> int:
     """The host's memory, or the least limit of the cgroups we stand in ourselves."""
     info = dict(_split_field(line) for line in (root / "proc/meminfo").read_text().splitlines())
     total = int(info["MemTotal"].split()[0]) * 1024
-    return min([total, *_memory_limits(root, tree)])
+    return min([total, *_memory_limits(root, _read_tree(root))])
 
 
 def read_network_mbps(root: Path) -> int:
     """The speed of the fastest link that is up; 0 when no driver reports one (virtual machines)."""
     fastest = 0
     for link in sorted((root / "sys/class/net").glob("*")):
-        speed = _read(link / "speed")
-        if speed.isdigit() and _read(link / "operstate") == "up" and not link.name.startswith(VIRTUAL_LINKS):
+        speed = read_line(link / "speed")
+        if speed.isdigit() and read_line(link / "operstate") == "up" and not link.name.startswith(VIRTUAL_LINKS):
             fastest = max(fastest, int(speed))
     return fastest
 
@@ -73,10 +75,10 @@ def _memory_limits(root: Path, tree: CgroupTree | None) -> list[int]:
     if tree is None:
         return []
     name = "memory.max" if tree.version == 2 else "memory.limit_in_bytes"
-    place = tree.mount_of("memory") / _own_cgroup(_read(root / "proc/self/cgroup"), tree.version).lstrip("/")
+    place = tree.mount_of("memory") / _own_cgroup(read_line(root / "proc/self/cgroup"), tree.version).lstrip("/")
     limits = []
     while place.is_relative_to(tree.mount_of("memory")):
-        text = _read(place / name)
+        text = read_line(place / name)
         limits += [int(text)] if text.isdigit() else []
         place = place.parent
     return limits
@@ -92,17 +94,10 @@ def _own_cgroup(text: str, version: int) -> str:
 
 def _read_tree(root: Path) -> CgroupTree | None:
     with suppress(Permanent):
-        return parse_mounts(_read(root / "proc/self/mounts"), root)
+        return parse_mounts(read_line(root / "proc/self/mounts"), root)
     return None
 
 
 def _split_field(line: str) -> tuple[str, str]:
     name, _, value = line.partition(":")
     return name.strip(), value.strip()
-
-
-def _read(path: Path) -> str:
-    """A small file's text, "" when it is not there or gives nothing (a link that is down has no speed)."""
-    with suppress(OSError):
-        return path.read_text().strip()
-    return ""

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from itertools import islice
@@ -28,6 +28,7 @@ from xnode.runtime.conmon.lease_folder import LeaseFolder, make_record
 from xnode.runtime.conmon.workload import Workload
 from xnode.runtime.host import disk
 from xnode.runtime.host.cgroup import CgroupTree, LeaseCgroup, read_cgroup_tree
+from xnode.runtime.host.facts import choose_runtime
 from xnode.runtime.host.hidden import find_hidden
 from xnode.runtime.host.network import RESOLV_CONF, make_network
 from xnode.runtime.host.preparation import RUN_DIR, prepare_host, read_boot_id
@@ -64,7 +65,8 @@ class PodmanEngine:
     """ports.Engine over podman. One state_dir may be shared by several namespaces; each sees its own leases only.
 
     state_dir: an absolute path without commas; namespace: a short name of this daemon; oci_runtime: "crun" or "runc";
-    gpu_devices: CDI names of the GPUs this daemon may lend, like "nvidia.com/gpu=0"; room: what one image may take of the disk.
+    gpu_devices: CDI names of the GPUs this daemon may lend, like "nvidia.com/gpu=0"; find_lost: which of some do not work any
+    more, and why (blocks); room: what one image may take of the disk.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class PodmanEngine:
         namespace: str,
         oci_runtime: str = "crun",
         gpu_devices: tuple[str, ...] = (),
+        find_lost: Callable[[tuple[str, ...]], str] = lambda _devices: "",
         room: Room = ROOM,
     ) -> None:
         if not NAMESPACE.match(namespace):
@@ -81,7 +84,7 @@ class PodmanEngine:
             raise Permanent(f"state_dir {state_dir} must be an absolute path without quotes, commas or colons")
         # Two daemons may choose one namespace by chance: what is shared on a host is named by the folder as well.
         self.scope = f"{namespace}-{_short_hash(str(state_dir))}"
-        self._gpus = gpu_devices
+        self._gpus, self._find_lost = gpu_devices, find_lost
         self._places = Places(state_dir / namespace, RUN_DIR / self.scope)
         self._podman = Podman(self._places, oci_runtime)
         self._tree: CgroupTree | None = None
@@ -145,6 +148,8 @@ class PodmanEngine:
         if state.exit_code:
             # A program that its kernel will not run is found out only after the start.
             state = replace(state, fault=await trio.to_thread.run_sync(read_exec_fault, workload.folder.log))
+        if workload.record.gpus:
+            state = replace(state, gpu_lost=await trio.to_thread.run_sync(self._find_lost, workload.record.gpus))
         return state
 
     async def wait(self, lease_id: Hash32) -> WorkloadState:
@@ -285,7 +290,8 @@ class PodmanEngine:
         forgotten."""
         folder = self._folder(spec.lease_id)
         folder.path.mkdir(mode=0o711, parents=True, exist_ok=True)
-        gpus = reserve_devices(self._gpus, spec.resources.gpus, folder.path) if spec.resources.gpus else ()
+        working = tuple(one for one in self._gpus if not self._find_lost((one,))) if spec.resources.gpus else ()
+        gpus = reserve_devices(working, spec.resources.gpus, folder.path) if spec.resources.gpus else ()
         cpus = _reserve_whole_cpus(spec, folder.path) if tree.has_cpuset() else ()
         reserved = Reserved(reserve_uids(folder.path), gpus, cpus)
         stop_signal = choose_signal(spec.stop_signal, image.stop_signal)
@@ -388,10 +394,11 @@ class PodmanEngine:
 
 
 def _choose_runtime(wanted: str) -> str:
-    """The OCI runtime to use: runc when crun is wanted but is missing or does not work on this host."""
+    """The OCI runtime to use: runc when crun is wanted and is not there, or this host cannot be made ready for it."""
+    used = choose_runtime(wanted) or wanted
     try:
         prepare_host()
-        find_program(wanted)
+        find_program(used)
     except Permanent:
         if wanted != "crun":
             raise
@@ -399,7 +406,7 @@ def _choose_runtime(wanted: str) -> str:
             find_program("runc")
             return "runc"
         raise
-    return wanted
+    return used
 
 
 def _collect(workload: Workload, into: Path) -> Inventory:
