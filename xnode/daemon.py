@@ -236,7 +236,8 @@ class _Daemon:
         for fault in survey.faults:
             log.warning("GPU cannot be lent", reason=fault)
         devices = survey.devices[: provider.share.gpus]
-        return PodmanEngine((data / "engine").absolute(), self._config.home.namespace, provider.oci_runtime, devices)
+        place, name = (data / "engine").absolute(), self._config.home.namespace
+        return PodmanEngine(place, name, provider.oci_runtime, devices, registries=provider.registries)
 
     # ----------------------------------------------------------------------------------------------------------- checks
 

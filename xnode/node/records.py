@@ -17,6 +17,7 @@ from scheduler.offer import HardwareProfile, SignedOffer
 from scheduler.outputs import LeftOut, OutputSummary
 from scheduler.preferences import MAX_EXPOSURE_INTERVALS, MAX_EXPOSURE_NS, ExposureBound
 from scheduler.quote import Quote, SignedQuote
+from scheduler.registry import WELL_KNOWN
 from scheduler.reputation import NO_REPUTATION, Reputation
 from xnode.node.lease import EndReason, LeaseStatus
 
@@ -53,6 +54,8 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     failed. 0: not measured yet."""
     affordable: int | None = None
     """Transactions that the node key can pay for; None: not known yet."""
+    registries: tuple[str, ...] = WELL_KNOWN
+    """What images are pulled from; see scheduler.registry."""
 
     def offered_resources(self) -> Resources:
         """The capacity, as far as a verdict in force allows."""

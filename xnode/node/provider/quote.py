@@ -125,4 +125,5 @@ def make_policy(provider: ProviderSettings) -> Policy:
         thaw=provider.thaw,
         allows_network=provider.allows_network,
         promise=provider.promise,
+        registries=provider.registries,
     )

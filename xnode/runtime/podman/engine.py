@@ -64,7 +64,8 @@ class PodmanEngine:
     """ports.Engine over podman. One state_dir may be shared by several namespaces; each sees its own leases only.
 
     state_dir: an absolute path without commas; namespace: a short name of this daemon; oci_runtime: "crun" or "runc";
-    gpu_devices: CDI names of the GPUs this daemon may lend, like "nvidia.com/gpu=0"; room: what one image may take of the disk.
+    gpu_devices: CDI names of the GPUs this daemon may lend, like "nvidia.com/gpu=0"; room: what one image may take of the disk;
+    registries: what images are pulled from, as in the settings.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class PodmanEngine:
         oci_runtime: str = "crun",
         gpu_devices: tuple[str, ...] = (),
         room: Room = ROOM,
+        registries: tuple[str, ...] = (),
     ) -> None:
         if not NAMESPACE.match(namespace):
             raise Permanent(f"namespace {namespace!r} must be 1 to 40 of a-z, 0-9 and -")
@@ -89,7 +91,7 @@ class PodmanEngine:
         self._hidden: tuple[str, ...] = ()
         self._failures: dict[Hash32, tuple[str, int]] = {}
         self._prepare_lock = trio.Lock()
-        self._images = ImageStore(self._podman, room)
+        self._images = ImageStore(self._podman, room, registries)
         self._locks: WeakValueDictionary[Hash32, trio.Lock] = WeakValueDictionary()
         self._workloads: dict[Hash32, Workload] = {}
 
