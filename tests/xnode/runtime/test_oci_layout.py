@@ -137,7 +137,7 @@ def holes(plain: Path) -> None:
     hole = plain.with_name("hole")
     with hole.open("wb") as file:
         file.truncate(4096 * MIB)
-    subprocess.run(["tar", "--sparse", "-cf", plain, "-C", hole.parent, hole.name], check=True)
+    subprocess.run(["tar", "--format=posix", "--sparse", "-cf", plain, "-C", hole.parent, hole.name], check=True)
     hole.unlink()
 
 
@@ -184,9 +184,7 @@ async def test_a_small_layer_that_unpacks_to_very_much_ends_at_the_room_there_is
     layout = await trio.to_thread.run_sync(make_bomb, tmp_path / "bomb", packer, write)
     image = oci_layout.read_layout(layout)
     engine = PodmanEngine(state_dir, "bounded", room=room)
-    with pytest.raises(
-        Permanent, match=f"unpacks to more than {room.most_bytes} bytes or {room.most_files} files"
-    ) as caught:
+    with pytest.raises(Permanent, match=rf"unpacks to more than \d+ bytes or {room.most_files} files") as caught:
         await engine.import_image(image, layout)
     assert caught.value.reason_code == "image_unpacked"
     assert not await engine.has_image(image)
