@@ -119,6 +119,12 @@ def run_daemon(config: Config) -> None:
         raise real_error_of(group) from group
 
 
+def find_bootstrap(own: tuple[str, ...], markets: tuple[str, ...], secret: bytes) -> tuple[str, ...]:
+    """The peers to start from: the operator's, then the market's; a node that is one of them itself leaves itself out."""
+    me = f"/p2p/{peer_id_text_of(secret)}"
+    return tuple(one for one in dict.fromkeys((*own, *markets)) if not one.endswith(me))
+
+
 def freeze_start() -> None:
     """Leave out of every later collection what is there now: modules, adapters and loaded records live as long as we do.
     Call it once, when the daemon is ready. What importing has left of garbage stays too: little, and finding it would hold
@@ -189,7 +195,9 @@ class _Daemon:
                 secret=ground.signer.libp2p_secret(),
                 listen=config.node.listen,
                 separator=ground.manifest.domain.separator(),
-                bootstrap=config.node.bootstrap,
+                bootstrap=find_bootstrap(
+                    config.node.bootstrap, ground.manifest.bootstrap, ground.signer.libp2p_secret()
+                ),
                 announce=config.node.announce,
                 relay=config.node.relay,
                 dht=config.node.dht,
@@ -338,7 +346,9 @@ class _Daemon:
             await nursery.start(serve_control, config.home.control, bind_methods(console))
             await self._take_new_prices(ground.manifest, loop)
             freeze_start()
-            log.info("node ready", node=to_hex(signer.address), listen=net.multiaddrs(), version=__version__)
+            peer_id = peer_id_text_of(signer.libp2p_secret())
+            listen = [f"{one}/p2p/{peer_id}" for one in net.multiaddrs()]
+            log.info("node ready", node=to_hex(signer.address), listen=listen, version=__version__)
 
     async def _take_new_prices(self, manifest: Manifest, loop: Loop) -> None:
         """Prices that were set after we had read the config and before we could be told."""

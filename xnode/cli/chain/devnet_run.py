@@ -10,11 +10,13 @@ from typing import Any
 import trio
 
 from metering.units import Address
-from xnode.chain.deployment.devnet import OWNER_KEY, Devnet, DevnetOptions, open_devnet
+from xnode.chain.deployment.devnet import NODE_FOLDER, OWNER_KEY, Devnet, DevnetOptions, open_devnet
 from xnode.chain.deployment.manifest import parse_address
 from xnode.cli.terminal.screen import say
 from xnode.control.server import hold_pid_file, serve_control
+from xnode.devnet_node import DevnetNode, open_devnet_node
 from xnode.errors import Retryable
+from xnode.extras import has_module, install
 from xnode.home import Home, make_private
 from xnode.logs import set_up_logs
 from xnode.text.hex import to_hex
@@ -46,15 +48,34 @@ def find_socket(folder: Path) -> Path:
 
 async def _run(home: Home, options: DevnetOptions) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with open_devnet(options) as devnet, trio.open_nursery() as nursery:
+        async with (
+            open_devnet(options) as devnet,
+            open_devnet_node(devnet.manifest, options.folder / NODE_FOLDER) as node,
+            trio.open_nursery() as nursery,
+        ):
+            await devnet.name_peer(node.address, options.folder / "manifest.toml")
             await nursery.start(serve_control, find_socket(options.folder), {"devnet.fund": partial(_fund, devnet)})
             nursery.start_soon(_fund_home, devnet, home)
             say(f"chain {devnet.manifest.chain_id} at {devnet.url}")
-            say(f"manifest {options.folder / 'manifest.toml'}")
+            say(f"first peer {node.address}")
+            say(f"manifest {options.folder / 'manifest.toml'}, which names both")
+            nursery.start_soon(_verify, node, devnet)
             say("wallets of this home get 10 ETH and 10000 OPENX; Ctrl-C stops it")
             async for _ in signals:
                 break
             nursery.cancel_scope.cancel()
+
+
+async def _verify(node: DevnetNode, devnet: Devnet) -> None:
+    """Judge the challenges of all providers of the devnet."""
+    if not has_module("numpy"):
+        say(f"no verifier: challenges are not judged; {install('numpy')}")
+        return
+    enlisted = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(node.verify, devnet, enlisted)
+        await enlisted.wait()
+        say(f"verifier {to_hex(node.owner.address)} judges challenges")
 
 
 async def _fund(devnet: Devnet, params: dict[str, Any]) -> bool:
