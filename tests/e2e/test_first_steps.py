@@ -50,11 +50,11 @@ class Person:
 
     def begin(self, line: str) -> subprocess.Popen[bytes]:
         """`xnode LINE` in another terminal, whose text goes into a file of the home's name."""
-        log = (self.folder / f"{self.home.folder.name}.log").open("wb")
-        return subprocess.Popen(
-            [sys.executable, "-m", "xnode.cli.main", *line.split()],
-            env=self._environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )  # fmt: skip
+        with (self.folder / f"{self.home.folder.name}.log").open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "xnode.cli.main", *line.split()],
+                env=self._environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
 
     def read_log(self) -> str:
         return (self.folder / f"{self.home.folder.name}.log").read_text()
@@ -111,6 +111,7 @@ def test_lines_of_the_quick_starts_find_each_other_and_a_challenge_is_judged(
     finally:
         if buyer.home.control.exists():
             buyer.run("daemon stop")
-        processes.pop().send_signal(signal.SIGINT)
-        wait_until(lambda: not seller.home.control.exists(), "the provider stops")
+        provider = processes.pop()
+        provider.send_signal(signal.SIGINT)
+        provider.wait(30)
         trio.run(PodmanEngine(seller.home.data / "engine", seller.home.namespace).erase)
