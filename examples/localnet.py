@@ -109,6 +109,7 @@ class Localnet:
         options = (
             "devnet",
             "up",
+            "--bare",
             "--folder",
             str(self.manifest.parent),
             "--port",

@@ -15,6 +15,7 @@ from metering.resources import Resources
 from metering.tariff import Tariff
 from metering.units import NANOS_PER_SECOND, U64, ZERO, Address, Amount, Hash32, Nanos, Ppm
 from scheduler.architecture import MAX_CHARS
+from scheduler.registry import parse_reference
 
 MAX_NAME_CHARS = 64
 """A name is for people's tables."""
@@ -183,6 +184,8 @@ def _check_image(job: Job) -> Refusal | None:
     blobs = job.image.blobs
     if len(blobs) > MAX_IMAGE_BLOBS:
         return Refusal("job_image", f"the image has {len(blobs)} blobs, the limit is {MAX_IMAGE_BLOBS}")
+    if job.image.reference and parse_reference(job.image.reference) is None:
+        return Refusal("job_image", "the image's reference is not one of a registry, such as ghcr.io/me/train")
     if len(job.image.architecture) > MAX_CHARS or not (job.image.architecture + "-").isprintable():
         return Refusal("job_image", f"the image's architecture has more than {MAX_CHARS} characters, or odd ones")
     # Else the size that a provider agrees to would say nothing of what it is made to fetch.

@@ -19,6 +19,10 @@ from scheduler.feasible import (
 )
 from scheduler.job import Job, check_job, job_hash_of
 from scheduler.quote import QuoteBody
+from scheduler.registry import WELL_KNOWN, describe_allowed, is_allowed, parse_reference
+
+MAX_IMAGE_BYTES = 20 * BYTES_PER_GIB
+"""Of all blobs of an image, packed as they travel."""
 
 DRAINING = Refusal("draining", "this provider takes no new jobs now; ask another one")
 
@@ -27,7 +31,8 @@ DRAINING = Refusal("draining", "this provider takes no new jobs now; ask another
 class Policy:
     """asset and tariff: what is asked; interval_ns and exposure_intervals: how often receipts come and how many may go
     unpaid; thaw: least seconds; denied: submitters never served; closes_at_ns: every workload must have ended by then
-    (0: open end); draining: take nothing new; promise: of availability, the same for every job."""
+    (0: open end); draining: take nothing new; promise: of availability, the same for every job; registries: what images are
+    pulled from (empty: none)."""
 
     asset: Address
     tariff: Tariff
@@ -39,8 +44,8 @@ class Policy:
     thaw: int = 3_600
     allows_network: bool = False
     max_network_bytes: int = 100 * BYTES_PER_GB
-    fetches_images: bool = True
-    max_image_bytes: int = 20 * BYTES_PER_GIB
+    registries: tuple[str, ...] = WELL_KNOWN
+    max_image_bytes: int = MAX_IMAGE_BYTES
     max_input_bytes: int = 20 * BYTES_PER_GIB
     denied: frozenset[Address] = frozenset()
     closes_at_ns: int = 0
@@ -108,8 +113,21 @@ def _check_place(job: Job, policy: Policy, now_ns: int) -> Refusal | None:
         return Refusal("availability", f"this provider promises {there} of availability, the job asks for {asked}")
     if job.network and not policy.allows_network:
         return Refusal("network", "this provider allows no network; run the job without it or ask another one")
-    if job.image.reference and not policy.fetches_images:
+    return _check_image_source(job, policy)
+
+
+def _check_image_source(job: Job, policy: Policy) -> Refusal | None:
+    if not job.image.reference:
+        return None
+    if not policy.registries:
         return Refusal("image_source", "this provider pulls from no registry; send the image from an OCI layout")
+    named = parse_reference(job.image.reference)
+    if named is None or not is_allowed(named.registry, policy.registries):
+        where, allowed = named.registry[:64] if named else "nowhere", describe_allowed(policy.registries)
+        return Refusal(
+            "image_registry",
+            f"this provider pulls images from {allowed}, not from {where}; import it, or ask another one",
+        )
     return None
 
 

@@ -127,6 +127,12 @@ def run_daemon(config: Config) -> None:
         raise real_error_of(group) from group
 
 
+def find_bootstrap(own: tuple[str, ...], markets: tuple[str, ...], secret: bytes) -> tuple[str, ...]:
+    """The peers to start from: the operator's, then the market's; a node that is one of them itself leaves itself out."""
+    me = f"/p2p/{peer_id_text_of(secret)}"
+    return tuple(one for one in dict.fromkeys((*own, *markets)) if not one.endswith(me))
+
+
 def freeze_start() -> None:
     """Leave out of every later collection what is there now: modules, adapters and loaded records live as long as we do.
     Call it once, when the daemon is ready. What importing has left of garbage stays too: little, and finding it would hold
@@ -204,7 +210,9 @@ class _Daemon:
                 secret=ground.signer.libp2p_secret(),
                 listen=config.node.listen,
                 separator=ground.manifest.domain.separator(),
-                bootstrap=config.node.bootstrap,
+                bootstrap=find_bootstrap(
+                    config.node.bootstrap, ground.manifest.bootstrap, ground.signer.libp2p_secret()
+                ),
                 announce=config.node.announce,
                 relay=config.node.relay,
                 dht=config.node.dht,
@@ -252,8 +260,10 @@ class _Daemon:
         for fault in survey.faults:
             log.warning("GPU cannot be lent", reason=fault)
         watch = self._gpu_watch = GpuWatch(survey, provider.share.gpus)
-        home, runtime = (data / "engine").absolute(), provider.oci_runtime
-        return PodmanEngine(home, self._config.home.namespace, runtime, watch.devices, watch.find_lost)
+        place, name = (data / "engine").absolute(), self._config.home.namespace
+        return PodmanEngine(
+            place, name, provider.oci_runtime, watch.devices, watch.find_lost, registries=provider.registries
+        )
 
     # ----------------------------------------------------------------------------------------------------------- checks
 
@@ -369,7 +379,9 @@ class _Daemon:
             await self._take_new_prices(ground.manifest, loop)
             await self._serve_http(nursery, console, registry)
             freeze_start()
-            log.info("node ready", node=to_hex(signer.address), listen=net.multiaddrs(), version=__version__)
+            peer_id = peer_id_text_of(signer.libp2p_secret())
+            listen = [f"{one}/p2p/{peer_id}" for one in net.multiaddrs()]
+            log.info("node ready", node=to_hex(signer.address), listen=listen, version=__version__)
 
     async def _take_new_prices(self, manifest: Manifest, loop: Loop) -> None:
         """Prices that were set after we had read the config and before we could be told."""

@@ -27,15 +27,17 @@ class Unreachable(Retryable):
 
 
 class Permanent(_Fault):
-    """The world refused in a way that asking again will not change. code: a stable word for programs, as in a Refusal."""
+    """The world refused in a way that asking again will not change. code: a stable word for programs, as in a Refusal;
+    told: what another node may know of it, in our own words ("": nothing but the code): the message may quote programs
+    and name places of this host."""
 
-    def __init__(self, message: str, *, code: str = "failed", hint: str = "") -> None:
-        self.reason_code = code
+    def __init__(self, message: str, *, code: str = "failed", hint: str = "", told: str = "") -> None:
+        self.reason_code, self.told = code, told
         super().__init__(message, hint=hint)
 
     def again(self) -> Permanent:
         """The same fault for another task: one exception object is never raised in two."""
-        return Permanent(self.message, code=self.reason_code, hint=self.hint)
+        return Permanent(self.message, code=self.reason_code, hint=self.hint, told=self.told)
 
 
 class ExitCode(IntEnum):

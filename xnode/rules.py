@@ -56,6 +56,7 @@ def make_provider_settings(config: ProviderConfig, manifest: Manifest, profile: 
         offer_ttl_ns=OFFER_TTL_NS,
         final_voucher_ns=FINAL_VOUCHER_NS,
         promise=Promise(config.sla.availability_ppm, config.sla.refund_ppm) if config.sla else NO_PROMISE,
+        registries=config.registries,
     )
 
 

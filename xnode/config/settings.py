@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from scheduler.registry import WELL_KNOWN
 from xnode.config.values import (
     AssetSymbol,
     Bootstraps,
@@ -23,6 +24,7 @@ from xnode.config.values import (
     Payer,
     Price,
     RegionName,
+    Registries,
     RuntimeName,
     SilenceNs,
     Size,
@@ -135,6 +137,11 @@ class ProviderConfig(_Section):
         description="least seconds of thaw (unbonding) of an escrow: the time to claim once a payer takes money back",
     )
     allow_network: bool = Field(default=False, description="let jobs access the internet")
+    registries: Registries = Field(
+        default=WELL_KNOWN,
+        description='registries that images are pulled from, at public addresses only; ["any public"] is every one, [] none; '
+        "one at a private address is named by that address and its port",
+    )
     oci_runtime: RuntimeName = Field(default="crun", description='"crun", "runc" or "runsc" (gVisor)')
     prices: Prices
     share: Share

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from metering.units import Address
+from scheduler.registry import ANY_PUBLIC, MAX_REGISTRIES, read_registry
 from xnode.errors import InvalidValue
 from xnode.text.quantity import read_duration_ns, read_ppm, read_size
 
@@ -82,6 +83,16 @@ def _read_bootstrap(value: object) -> str:
     return text
 
 
+def _read_registry(value: object) -> str:
+    text = str(value).strip()
+    if text == ANY_PUBLIC:
+        return text
+    registry = read_registry(text)
+    if registry is None:
+        raise InvalidValue(f'"{text[:60]}" is not a registry', f'write one such as "ghcr.io", or "{ANY_PUBLIC}"')
+    return registry
+
+
 def _split_list(value: object) -> object:
     """The environment writes lists as a, b."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -131,6 +142,13 @@ HostNames = Annotated[
     NoDecode,
     BeforeValidator(_split_list),
     Form('list of host names, like ["node.example.org"]'),
+]
+Registries = Annotated[
+    tuple[Annotated[str, BeforeValidator(_read_registry)], ...],
+    Field(max_length=MAX_REGISTRIES),
+    NoDecode,
+    BeforeValidator(_split_list),
+    Form('list of names, like ["docker.io", "registry.example:5000"]'),
 ]
 HttpAddress = Annotated[str, BeforeValidator(_read_http), Form('host:port, like "127.0.0.1:8420"', "loopback only")]
 Url = Annotated[str, Field(pattern=r"^(https?://\S+)?$"), Form("http or https URL")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -16,7 +18,7 @@ from scheduler.policy import DRAINING
 from xnode.effects.actions import Actions
 from xnode.errors import Permanent
 from xnode.node import changes, effects, message
-from xnode.node.blame import JOBS_OWN
+from xnode.node.blame import IMAGE_CODES, JOBS_OWN
 from xnode.peers.call import call, read_answer
 from xnode.peers.job_log import LogArchive
 from xnode.peers.publish import OfferPublisher
@@ -31,6 +33,20 @@ from xnode.progress import Board
 log = structlog.get_logger()
 
 performs: Actions[ProviderEffects] = Actions()
+
+
+@contextmanager
+def telling(otherwise: str) -> Iterator[None]:
+    """What a fault says to the submitter is what may be told of it, else `otherwise`. What programs of this host said, and
+    which places they named, stays in the log."""
+    try:
+        yield
+    except Permanent as error:
+        # What is wrong with a job in itself is in words of ours already.
+        told = error.told or (str(error) if error.reason_code == "job" else otherwise)
+        if str(error) != told:
+            log.warning("a job cannot be served", reason=str(error), code=error.reason_code, told=told)
+        raise Permanent(told, code=error.reason_code) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +101,14 @@ class ProviderEffects:
         """Image and inputs, each checked by its hash."""
         peer, subject = Peer(effect.submitter, effect.multiaddrs), effect.lease_id.hex()
         try:
-            await self._fetch_image(peer, effect.job, subject)
+            with telling("the image cannot be used here"):
+                await self._fetch_image(peer, effect.job, subject)
         except Permanent as error:
-            code = "job_image" if error.reason_code in JOBS_OWN else "image"
-            raise Permanent(error.message, code=code, hint=error.hint) from error
-        await self._fetch_blobs(peer, "input", tuple(file.blob for file in effect.job.inputs), subject)
+            other = "job_image" if error.reason_code in JOBS_OWN else "image"
+            code = error.reason_code if error.reason_code in IMAGE_CODES else other
+            raise Permanent(error.message, code=code) from error
+        with telling("an input cannot be had from the submitter"):
+            await self._fetch_blobs(peer, "input", tuple(file.blob for file in effect.job.inputs), subject)
         return changes.InputsReady(effect.lease_id)
 
     async def _fetch_image(self, peer: Peer, job: Job, subject: str) -> None:
@@ -134,7 +153,8 @@ class ProviderEffects:
             stop_grace_ns=job.stop_grace_ns,
             packed=frozenset(file.path for file in job.inputs if file.packed),
         )
-        state = await self.engine.start(spec)
+        with telling("the container does not start here"):
+            state = await self.engine.start(spec)
         return changes.WorkloadStarted(effect.lease_id, state.started_at_ns or self.clock.now_ns())
 
     @performs(effects.WatchWorkload)
@@ -172,8 +192,9 @@ class ProviderEffects:
     @performs(effects.CollectOutputs)
     async def collect_outputs(self, effect: effects.CollectOutputs) -> changes.Change:
         """Outputs as blobs; the log is kept too, because the container and its log go away next."""
-        await self.engine.keep_log(effect.lease_id, self.archive.path(effect.lease_id))
-        found = await self.engine.collect_outputs(effect.lease_id, self.blobs.path(effect.lease_id).parent)
+        with telling("this provider cannot read them"):
+            await self.engine.keep_log(effect.lease_id, self.archive.path(effect.lease_id))
+            found = await self.engine.collect_outputs(effect.lease_id, self.blobs.path(effect.lease_id).parent)
         left = found.summary(await self.blobs.add_bytes(encode_inventory(found)))
         log.info(
             "outputs collected", entries=left.entries, size_bytes=left.size_bytes, left_out=left.left_out,

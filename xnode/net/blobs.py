@@ -38,6 +38,10 @@ FREE_RESERVE_BYTES = 256 << 20
 MAX_FETCHES = 8
 """Blobs fetched at once; more would only share the same line."""
 
+TURN_S, TURN_BYTES = 60.0, 1 << 20
+"""Whoever sends less in this time gives its turn to others, and goes on where it was when it is its turn again: some peers
+that drip would hold up all that is fetched."""
+
 Allow = Callable[[Address, Hash32], bool]
 """(caller, sha256) -> may it read this blob? Only the other side of a lease may read what belongs to it."""
 
@@ -165,9 +169,15 @@ class BlobStore:
         try:
             async with self._open_stream(sink.peer, BLOB_GET, request) as items:
                 try:
-                    async for piece in items:
-                        await sink.take(piece)
-                        progress(sink.size_bytes)
+                    with trio.move_on_after(TURN_S) as turn:
+                        least = sink.size_bytes + TURN_BYTES
+                        async for piece in items:
+                            await sink.take(piece)
+                            progress(sink.size_bytes)
+                            if sink.size_bytes >= least:
+                                turn.deadline, least = trio.current_time() + TURN_S, sink.size_bytes + TURN_BYTES
+                    if turn.cancelled_caught:
+                        raise Retryable(f"{_name(sink.peer)} sends blob {_short(sink.blob)} slowly; others first")
                 finally:
                     # What has come is kept for the next try, also when this one is cancelled.
                     with trio.CancelScope(shield=True):

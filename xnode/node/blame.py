@@ -21,6 +21,20 @@ JOBS_OWN = frozenset({"job", "job_image"})
 """The codes of a fault that lies in the job or its image wherever it runs: a command that is not there, wrong bytes under a
 digest. Adapters give it (`Permanent(..., code="job")`); a provider hands it on in its report."""
 
+IMAGE_CODES = {
+    "image": "the image cannot be used there, for no reason below",
+    "image_registry": "the provider does not pull from the image's registry",
+    "image_address": "the registry, or what it refers to, is not at a public address",
+    "image_size": "the image is larger than its job says, or than the provider takes",
+    "image_unpacked": "the image unpacks to more bytes or files than its size allows",
+    "image_room": "the provider's disk has no room for the image",
+    "image_slow": "the registry gives the image too slowly, or it takes too long to unpack",
+    "image_busy": "the registry lets the provider pull no more for now",
+    "image_unreachable": "the registry cannot be reached from there, or breaks off",
+    "job_image": "the image is at fault itself: nobody may pull it, or its bytes are wrong",
+}
+"""How an image was not to be had: the code of a lease that ended as `image_failed`, and what it means."""
+
 
 def is_worth_another(reason: EndReason, code: str, has_run: bool) -> bool:
     """True when the job may go to another provider after its lease ended for this reason. code: of the fault, "" when the

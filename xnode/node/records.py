@@ -17,6 +17,7 @@ from scheduler.offer import HardwareProfile, SignedOffer
 from scheduler.outputs import LeftOut, OutputSummary
 from scheduler.preferences import MAX_EXPOSURE_INTERVALS, MAX_EXPOSURE_NS, ExposureBound
 from scheduler.quote import Quote, SignedQuote
+from scheduler.registry import WELL_KNOWN
 from scheduler.reputation import NO_REPUTATION, Reputation
 from scheduler.score import Score
 from xnode.node.lease import EndReason, LeaseStatus
@@ -56,6 +57,8 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     """Transactions that the node key can pay for; None: not known yet."""
     working_gpus: int | None = None
     """Of the GPUs in the capacity, how many can be lent now; None: all, as they were at the start."""
+    registries: tuple[str, ...] = WELL_KNOWN
+    """What images are pulled from; see scheduler.registry."""
 
     def offered_resources(self) -> Resources:
         """The capacity, as far as a verdict in force allows."""

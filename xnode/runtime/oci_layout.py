@@ -167,4 +167,4 @@ def _read_if_there(path: Path) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise Permanent(f"{path} cannot be read: {error.strerror}") from error
+        raise Permanent(f"{path} cannot be read: {error.strerror}", told="the image cannot be read") from error

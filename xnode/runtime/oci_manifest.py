@@ -7,6 +7,7 @@ import json
 import platform
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +152,36 @@ def check_platform(digest: str, os: str, architecture: str) -> None:
         raise Permanent(
             f"image {digest} is for {os or 'linux'}/{architecture}, this host is linux/{platform.machine()}"
         )
+
+
+def pick_for_host(raw: bytes, digest: str) -> str:
+    """The digest of the image for this host in an index; the same digest when the bytes are an image's own manifest."""
+    check_digest(raw, digest, "manifest")
+    where = f"manifest {digest}"
+    value = parse_document(raw, where)
+    if "manifests" not in value and value.get("mediaType") not in INDEX_TYPES:
+        return digest
+    entries = value.get("manifests")
+    if not isinstance(entries, list) or len(entries) > MAX_MANIFESTS:
+        raise Permanent(f"{where} is not an index of at most {MAX_MANIFESTS} images")
+    for entry in entries:
+        given = entry.get("platform") if isinstance(entry, dict) else None
+        if not isinstance(given, dict) or _word_of(given, "os") != "linux":
+            continue
+        architecture = _word_of(given, "architecture")
+        if architecture and can_run(platform.machine(), architecture):
+            return _digest_of(entry, where)
+    raise Permanent(f"{where} is for several platforms, and none of them is linux/{platform.machine()}")
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """What is wrong with an image's documents may be told: it names their digests only."""
+    try:
+        yield
+    except Permanent as error:
+        told = error.told or str(error)
+        raise Permanent(error.message, code=error.reason_code, hint=error.hint, told=told) from error
 
 
 def find_candidates(index: dict[str, Any], read: Read, where: str) -> tuple[Candidate, ...]:

@@ -150,7 +150,7 @@ def password(home: Home) -> str:
 def manifest(environment: dict[str, str], home: Home) -> Iterator[str]:
     """A devnet of this home, up and running; its manifest."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "xnode.cli.main", "devnet", "up", "--port", "0", "--block-time", "0.1"],
+        [sys.executable, "-m", "xnode.cli.main", "devnet", "up", "--bare", "--port", "0", "--block-time", "0.1"],
         env=environment,
         cwd=home.folder,
         stderr=subprocess.PIPE,

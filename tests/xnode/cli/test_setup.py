@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from xnode.cli.node.setup import update_config
+from xnode.cli.node.submitter_init import make_node_table
 from xnode.cli.provider.init import find_changes
 from xnode.cli.provider.prices import CREDIT_PRICES
+from xnode.daemon import find_bootstrap
 from xnode.errors import UserError
 from xnode.home import Home, make_private
+from xnode.net.identity import peer_id_text_of
 
 PERSONAL = """\
 # bought in May
@@ -50,6 +53,22 @@ def test_a_second_provider_init_changes_what_it_is_given() -> None:
     assert find_changes(written, None, None) == {}
     assert find_changes(written, "eu-west", "OPENX") == {"region": "eu-west"}
     assert find_changes(written, None, "tCPU") == {"asset": "tCPU", "prices": CREDIT_PRICES["tCPU"]}
+
+
+def test_a_peer_to_start_from_is_kept_until_another_is_named(home: Home) -> None:
+    peer, other = (f"/ip4/192.0.2.{number}/tcp/4001/p2p/16Uiu2HAm" for number in (1, 2))
+    update_config(home, make_node_table((peer,)))
+    assert update_config(home, make_node_table(())).node.bootstrap == (peer,)
+    assert update_config(home, make_node_table((other, peer))).node.bootstrap == (other, peer)
+    with pytest.raises(UserError, match="names no peer"):
+        update_config(home, make_node_table(("/ip4/192.0.2.1/tcp/4001",)))
+
+
+def test_a_node_starts_from_its_own_peers_then_from_the_markets_and_never_from_itself() -> None:
+    secret = bytes([1]) * 32
+    mine, market = "/ip4/192.0.2.1/tcp/1/p2p/A", "/ip4/192.0.2.2/tcp/1/p2p/B"
+    me = f"/ip4/192.0.2.3/tcp/1/p2p/{peer_id_text_of(secret)}"
+    assert find_bootstrap((mine,), (market, me, mine), secret) == (mine, market)
 
 
 def test_every_folder_that_is_made_is_for_its_owner_only(tmp_path: Path) -> None:

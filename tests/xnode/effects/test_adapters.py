@@ -67,6 +67,33 @@ def test_an_image_that_cannot_be_had_fails_by_the_code_image() -> None:
     assert failed.value.reason_code == "image"
 
 
+def test_what_programs_of_the_provider_say_is_told_to_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(1)
+    fetch = effects.FetchInputs(LEASE_ID, SUBMITTER, (), JOB, *SLOT)
+    start = effects.StartWorkload(LEASE_ID, JOB, JOB.duration_limit_ns, *SLOT)
+    collect = effects.CollectOutputs(LEASE_ID, *SLOT)
+    inside = "podman: dial tcp 10.0.0.7:443: /var/lib/xnode/engine/images: connection refused"
+
+    async def fail(*_args: object) -> None:
+        raise Permanent(inside, hint="restart /usr/bin/podman")
+
+    async def fail_telling(*_args: object) -> None:
+        raise Permanent(inside, code="image_room", told="this provider's disk has no room for the image")
+
+    for name in ("pull_image", "start", "keep_log"):
+        monkeypatch.setattr(rig.containers, name, fail)
+    for effect in (fetch, start, collect):
+        with pytest.raises(Permanent) as failed:
+            rig.perform(effect)
+        assert not any(word in str(failed.value) for word in ("podman", "10.0.0.7", "/var"))
+    monkeypatch.setattr(rig.containers, "pull_image", fail_telling)
+    with pytest.raises(Permanent) as failed:
+        rig.perform(fetch)
+    assert (failed.value.reason_code, str(failed.value)) == (
+        "image_room", "this provider's disk has no room for the image",
+    )  # fmt: skip
+
+
 def test_inputs_wait_for_a_submitter_that_is_away() -> None:
     rig = Rig(1)
     job = make_job(inputs=(InputFile("data.txt", BLOBS[0]),))

@@ -7,21 +7,23 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import trio
+import trio.testing
 
-from metering.codec import encode
-from metering.units import Hash32
+from metering.codec import decode_strict, encode
+from metering.units import Address, Hash32
 from scheduler.job import Blob
 from tests.xnode.net.remote import Remote, ask, make_settings, start_remote
 from xnode.errors import Permanent, Retryable
-from xnode.net.blobs import PIECE_BYTES, BlobRequest, BlobStore
+from xnode.net import blobs
+from xnode.net.blobs import MAX_FETCHES, PIECE_BYTES, BlobRequest, BlobStore
 from xnode.net.edge import Net, open_net
 from xnode.net.identity import node_address_of
 from xnode.ports.net import Peer, RpcRefused
@@ -191,6 +193,47 @@ async def test_malformed_blob_request_is_refused(reader: Net, server: BlobServer
         async with reader.stream(server.peer, "blob.get", body) as items:
             async for _ in items:
                 pass
+
+
+async def test_peers_that_drip_do_not_hold_up_what_others_send(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blobs, "TURN_S", 0.05)
+    data = [bytes([number]) * 100 for number in range(MAX_FETCHES + 1)]
+    names = [Blob(Hash32(hashlib.sha256(one).digest()), len(one)) for one in data]
+
+    @asynccontextmanager
+    async def open_stream(_peer: Peer, _method: str, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
+        request = decode_strict(body, BlobRequest)
+        which = next(number for number, one in enumerate(names) if one.sha256 == request.sha256)
+
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            is_honest = which == MAX_FETCHES
+            yield data[which][request.offset :] if is_honest else data[which][request.offset : request.offset + 1]
+            if not is_honest:
+                await trio.sleep_forever()
+
+        async with aclosing(pieces()) as stream:
+            yield stream
+
+    store, peer = BlobStore(tmp_path / "blobs", open_stream), Peer(Address(bytes(20)))
+    faults: list[Retryable] = []
+
+    async def drip(blob: Blob) -> None:
+        try:
+            await store.fetch(peer, blob, lambda _bytes: None)
+        except Retryable as fault:
+            faults.append(fault)
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            for blob in names[:-1]:
+                nursery.start_soon(drip, blob)
+            await trio.testing.wait_all_tasks_blocked()
+            await store.fetch(peer, names[-1], lambda _bytes: None)
+    assert store.path(names[-1].sha256).read_bytes() == data[-1]
+    assert len(faults) == MAX_FETCHES and "slowly" in str(faults[0])
+    # What came in its turn is kept.
+    part = tmp_path / "blobs" / f"{names[0].sha256.hex()}.part"
+    assert part.stat().st_size == 1
 
 
 async def test_two_fetches_of_one_blob_are_one(store: BlobStore, server: BlobServer, tmp_path: Path) -> None:

@@ -7,9 +7,7 @@ import json
 import shutil
 import subprocess
 import tarfile
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,17 +120,39 @@ def put(layout: Path, raw: bytes) -> dict[str, Any]:
 
 PACKERS = {"gzip": ["gzip", "-1"], "zstd": ["zstd", "-q", "-1"], "bzip2": ["bzip2", "-1"]}
 
+MIB = 1 << 20
 
-def make_bomb(layout: Path, packer: str) -> Path:
-    """An image of one layer of zeros, a thousandth of their size."""
-    (layout / "blobs/sha256").mkdir(parents=True)
+
+def zeros(plain: Path) -> None:
+    """A tar of one file of zeros."""
     info = tarfile.TarInfo("zeros")
-    info.size = 256 << 20
-    head, plain = info.tobuf(), layout / "plain"
+    info.size = 256 * MIB
     with plain.open("wb") as file:
-        file.write(head)
-        file.truncate(len(head) + info.size + 10240)
-    packed = layout / "packed"
+        file.write(info.tobuf())
+        file.truncate(512 + info.size + 10240)
+
+
+def holes(plain: Path) -> None:
+    """A tar of one file that is a hole: some kilobytes, whatever it unpacks to."""
+    hole = plain.with_name("hole")
+    with hole.open("wb") as file:
+        file.truncate(4096 * MIB)
+    subprocess.run(["tar", "--format=posix", "--sparse", "-cf", plain, "-C", hole.parent, hole.name], check=True)
+    hole.unlink()
+
+
+def many(plain: Path) -> None:
+    """A tar of very many empty files."""
+    with tarfile.open(plain, "w") as tar:
+        for number in range(30_000):
+            tar.addfile(tarfile.TarInfo(f"{number % 100}/{number}"))
+
+
+def make_bomb(layout: Path, packer: str, write: Callable[[Path], None]) -> Path:
+    """An image of one layer, a thousandth of what it unpacks to."""
+    (layout / "blobs/sha256").mkdir(parents=True)
+    plain, packed = layout / "plain", layout / "packed"
+    write(plain)
     with plain.open("rb") as source, packed.open("wb") as target:
         subprocess.run(PACKERS[packer], stdin=source, stdout=target, check=True)
     with plain.open("rb") as source:
@@ -149,18 +169,44 @@ def make_bomb(layout: Path, packer: str) -> Path:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("packer", PACKERS)
-async def test_a_small_layer_that_unpacks_to_gigabytes_ends_at_the_room_there_is(
-    state_dir: Path, tmp_path: Path, packer: str
+@pytest.mark.parametrize(
+    ("packer", "write", "room"),
+    [
+        *((packer, zeros, Room(most_bytes=32 * MIB)) for packer in PACKERS),
+        ("gzip", holes, Room(most_bytes=32 * MIB)),
+        ("gzip", many, Room(most_files=2_000)),
+    ],
+)
+async def test_a_small_layer_that_unpacks_to_very_much_ends_at_the_room_there_is(
+    state_dir: Path, tmp_path: Path, packer: str, write: Callable[[Path], None], room: Room
 ) -> None:
     """Whatever the media type says, engines unpack what they know; the disk is what bounds them all."""
-    layout = await trio.to_thread.run_sync(make_bomb, tmp_path / "bomb", packer)
+    layout = await trio.to_thread.run_sync(make_bomb, tmp_path / "bomb", packer, write)
     image = oci_layout.read_layout(layout)
-    engine = PodmanEngine(state_dir, "bounded", room=Room(most_bytes=32 << 20))
-    with pytest.raises(Permanent, match="unpacks to more than the 33554432 bytes"):
+    engine = PodmanEngine(state_dir, "bounded", room=room)
+    with pytest.raises(Permanent, match=rf"unpacks to more than \d+ bytes or {room.most_files} files") as caught:
         await engine.import_image(image, layout)
+    assert caught.value.reason_code == "image_unpacked"
     assert not await engine.has_image(image)
-    assert await trio.to_thread.run_sync(disk_usage_of, state_dir / "bounded") < 16 << 20
+    assert await trio.to_thread.run_sync(disk_usage_of, state_dir / "bounded") < 16 * MIB
+
+
+def test_what_others_write_meanwhile_is_not_laid_to_an_image(tmp_path: Path) -> None:
+    """A disk fills from many sides at once; only what the image's own layers hold is counted against it."""
+    watch = Room(most_bytes=MIB).watch(tmp_path)
+    (tmp_path / "workload").write_bytes(b"x" * (8 * MIB))
+    (tmp_path / "layer").mkdir()
+    (tmp_path / "layer/file").write_bytes(b"x" * 1000)
+    assert watch.may_be_used_up() and not watch.is_used_up_by([tmp_path / "layer"])
+    (tmp_path / "layer/more").write_bytes(b"x" * (2 * MIB))
+    assert watch.is_used_up_by([tmp_path / "layer"])
+
+
+def test_an_image_may_unpack_to_some_times_its_size_and_a_small_one_to_a_gigabyte() -> None:
+    assert Room().for_packed(1000).most_bytes == 1024 * MIB
+    assert Room().for_packed(200 * MIB).most_bytes == 4000 * MIB
+    assert Room().for_packed(1 << 40).most_bytes == Room().most_bytes
+    assert Room(most_bytes=5).for_packed(1 << 40).most_bytes == 5
 
 
 def disk_usage_of(folder: Path) -> int:
@@ -188,57 +234,3 @@ async def test_image_with_a_wrong_blob_is_not_imported(state_dir: Path, copy: Pa
     path.write_bytes(bytes(raw[:-1]) + bytes([raw[-1] ^ 1]))
     await engine.import_image(image, copy)
     assert await engine.has_image(image)
-
-
-class Registry(BaseHTTPRequestHandler):
-    """The reading half of a registry, over a layout folder."""
-
-    layout: Path
-
-    def do_GET(self) -> None:
-        kind, _, digest = self.path.rpartition("/")
-        path = self.layout / "blobs/sha256" / digest.removeprefix("sha256:")
-        found = self.path == "/v2/" or path.is_file()
-        raw = path.read_bytes() if path.is_file() else b"{}"
-        self.send_response(200 if found else 404)
-        is_manifest = kind.endswith("/manifests")
-        self.send_header("Content-Type", oci_manifest.MANIFEST_TYPE if is_manifest else "application/octet-stream")
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw if self.command == "GET" else b"")
-
-    do_HEAD = do_GET
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def registry(layout: Path) -> Iterator[str]:
-    """host:port of a registry that has the busybox image under any name."""
-    handler = type("BusyboxRegistry", (Registry,), {"layout": layout})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.engine
-async def test_image_is_pulled_from_a_registry_by_its_digest(state_dir: Path, layout: Path, registry: str) -> None:
-    image = oci_layout.read_layout(layout)
-    engine = PodmanEngine(state_dir, "puller")
-    named = Image(image.digest, image.size_bytes, f"{registry}/some/name:tag")
-    assert not await engine.has_image(named)
-    await engine.pull_image(named)
-    assert await PodmanEngine(state_dir, "puller").has_image(image)
-
-
-@pytest.mark.engine
-async def test_image_that_the_registry_does_not_have_is_not_pulled(state_dir: Path, registry: str) -> None:
-    engine = PodmanEngine(state_dir, "puller")
-    with pytest.raises(Permanent, match="cannot take it"):
-        await engine.pull_image(Image("sha256:" + "0" * 64, 1, f"{registry}/some/name"))
-    with pytest.raises(Permanent, match="names no registry"):
-        await engine.pull_image(Image("sha256:" + "0" * 64, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import secrets
+import shutil
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -68,6 +69,9 @@ CLASSES = (
 
 CREDITS = Credits(gpu_collateral=Amount(2 * OPENX), cpu_collateral=Amount(OPENX // 10), window_hours=24)
 
+NODE_FOLDER = "node"
+"""Of a devnet's folder: its own node's."""
+
 FUND_WEI = 10 * 10**18
 FUND_OPENX = 10_000 * OPENX
 
@@ -130,6 +134,11 @@ class Devnet:
             await self._transactor.send(
                 _make_intent("openx"), TxCall(token, openx_token.TRANSFER.encode(address, missing))
             )
+
+    async def name_peer(self, address: str, path: Path) -> None:
+        """Say in the manifest at `path` which peer nodes of this market start from."""
+        self.manifest = msgspec.structs.replace(self.manifest, bootstrap=(address,))
+        await trio.to_thread.run_sync(write_manifest, path, self.manifest)
 
     async def save(self, path: Path) -> None:
         """Write the whole chain to a file that anvil can begin from, complete or not at all."""
@@ -266,6 +275,7 @@ def _forget(folder: Path) -> None:
     """Nothing remembered of another chain is true on a new one."""
     for name in ("manifest.toml", "transactions.sqlite", "transactions.sqlite-wal", "transactions.sqlite-shm"):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / NODE_FOLDER, ignore_errors=True)
 
 
 def _make_intent(what: str) -> str:

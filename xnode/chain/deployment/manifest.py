@@ -18,6 +18,11 @@ from xnode.errors import UserError
 from xnode.text.amount import format_amount
 from xnode.text.hex import checksum_address, to_hex
 
+MAX_BOOTSTRAP = 64
+"""Peers to start from: a node asks all of them."""
+
+_PEER = re.compile(r"(/[A-Za-z0-9._:%@\-]{1,128}){2,10}/p2p/[A-Za-z0-9]{1,128}")
+
 MAX_ASSETS = 64
 """Assets are accepted one by one by the escrow's owner; a longer list is not a manifest."""
 
@@ -62,7 +67,8 @@ class Contracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One deployment. deployed_at_block: no event of ours is before it; confirmations: blocks, the event's own
-    included, before it counts; rpc_url: a node of the chain, when there is one that anyone may use."""
+    included, before it counts; rpc_url: a node of the chain, when there is one that anyone may use; bootstrap: peers of this
+    market to start from, each with its /p2p/ part."""
 
     chain_id: int
     deployed_at_block: int
@@ -70,8 +76,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     contracts: Contracts
     assets: tuple[Asset, ...]
     rpc_url: str = ""
+    bootstrap: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.bootstrap) > MAX_BOOTSTRAP or not all(_PEER.fullmatch(one) for one in self.bootstrap):
+            raise ValueError(f"bootstrap must have at most {MAX_BOOTSTRAP} multiaddrs that end in /p2p/ and a peer id")
         if not 0 < self.chain_id < 1 << 63:
             raise ValueError("chain_id must be between 1 and 2**63-1")
         if not 0 <= self.deployed_at_block < 1 << 63:
@@ -176,6 +185,8 @@ def format_manifest(manifest: Manifest) -> str:
     if manifest.rpc_url:
         lines.append(f"rpc_url = {json.dumps(manifest.rpc_url)}")
     lines += [f"deployed_at_block = {manifest.deployed_at_block}", f"confirmations = {manifest.confirmations}"]
+    if manifest.bootstrap:
+        lines.append(f"bootstrap = {json.dumps(manifest.bootstrap)}")
     lines += ["", "[contracts]"]
     for name in Contracts.__struct_fields__:
         lines.append(f'{name} = "{checksum_address(getattr(manifest.contracts, name))}"')

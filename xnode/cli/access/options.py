@@ -18,6 +18,12 @@ chain_option = click.option(
 payer_option = click.option(
     "--from", "wallet", envvar="ETH_FROM", default="", help="The wallet.  [default: the config's payer]"
 )
+bootstrap_option = click.option(
+    "--bootstrap",
+    multiple=True,
+    metavar="MULTIADDR",
+    help="A peer to start from, with its /p2p/ part; several times for several.  [default: the manifest's]",
+)
 _owner_option = click.option(
     "--from", "wallet", envvar="ETH_FROM", default="", help="The provider's wallet.  [default: the config's owner]"
 )

@@ -22,12 +22,16 @@ def devnet() -> None:
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep the chain here.  [default: devnet in the home]")
 @click.option("--port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="0 takes a free one.")
 @click.option("--block-time", type=click.FloatRange(min=0.05), default=1.0, show_default=True, help="Seconds.")
+@click.option("--bare", is_flag=True, help="The chain alone: no peer to start from, no verifier.")
 @pass_app
-def up(app: App, folder: Path | None, port: int, block_time: float) -> None:
-    """Run the chain until Ctrl-C; the next start goes on from there. Wallets of this home are funded automatically."""
+def up(app: App, folder: Path | None, port: int, block_time: float, bare: bool) -> None:
+    """Run the chain until Ctrl-C; the next start goes on from there. Wallets of this home are funded automatically.
+
+    Beside the chain runs a node that all others find each other through, and that judges the challenges of providers.
+    """
     from xnode.cli.chain.devnet_run import run
 
-    run(app.home, _find_folder(app, folder), port, block_time)
+    run(app.home, _find_folder(app, folder), port, block_time, bare)
 
 
 @devnet.command("fund")

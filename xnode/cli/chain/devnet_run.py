@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import trio
 
 from metering.units import Address
-from xnode.chain.deployment.devnet import OWNER_KEY, Devnet, DevnetOptions, open_devnet
+from xnode.chain.deployment.devnet import NODE_FOLDER, OWNER_KEY, Devnet, DevnetOptions, open_devnet
 from xnode.chain.deployment.manifest import parse_address
 from xnode.cli.terminal.screen import say
 from xnode.control.server import hold_pid_file, serve_control
+from xnode.devnet_node import DevnetNode, open_devnet_node
 from xnode.errors import Retryable
+from xnode.extras import has_module, install
 from xnode.home import Home, make_private
 from xnode.logs import set_up_logs
 from xnode.text.hex import to_hex
@@ -30,12 +33,12 @@ MAX_ADDRESSES = 100
 """Of one request: each is two transactions."""
 
 
-def run(home: Home, folder: Path, port: int, block_time_s: float) -> None:
-    """Run until Ctrl-C or SIGTERM."""
+def run(home: Home, folder: Path, port: int, block_time_s: float, bare: bool) -> None:
+    """Run until Ctrl-C or SIGTERM. bare: the chain alone."""
     set_up_logs("warning")
     make_private(folder)
     with hold_pid_file(folder / "devnet.pid", "a devnet is already running", ANOTHER_HINT):
-        trio.run(_run, home, DevnetOptions(folder, WalletKey(OWNER_KEY), port, block_time_s))
+        trio.run(_run, home, DevnetOptions(folder, WalletKey(OWNER_KEY), port, block_time_s), bare)
     say("stopped; the chain is kept")
 
 
@@ -44,17 +47,40 @@ def find_socket(folder: Path) -> Path:
     return folder / "devnet.sock"
 
 
-async def _run(home: Home, options: DevnetOptions) -> None:
+async def _run(home: Home, options: DevnetOptions, bare: bool) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with open_devnet(options) as devnet, trio.open_nursery() as nursery:
+        async with open_devnet(options) as devnet, AsyncExitStack() as stack, trio.open_nursery() as nursery:
+            node = None if bare else await _open_node(stack, devnet, options.folder)
             await nursery.start(serve_control, find_socket(options.folder), {"devnet.fund": partial(_fund, devnet)})
             nursery.start_soon(_fund_home, devnet, home)
             say(f"chain {devnet.manifest.chain_id} at {devnet.url}")
+            if node is not None:
+                say(f"first peer {node.address}")
+                nursery.start_soon(_verify, node, devnet)
             say(f"manifest {options.folder / 'manifest.toml'}")
             say("wallets of this home get 10 ETH and 10000 OPENX; Ctrl-C stops it")
             async for _ in signals:
                 break
             nursery.cancel_scope.cancel()
+
+
+async def _open_node(stack: AsyncExitStack, devnet: Devnet, folder: Path) -> DevnetNode:
+    """The devnet's own node, which its manifest names."""
+    node = await stack.enter_async_context(open_devnet_node(devnet.manifest, folder / NODE_FOLDER))
+    await devnet.name_peer(node.address, folder / "manifest.toml")
+    return node
+
+
+async def _verify(node: DevnetNode, devnet: Devnet) -> None:
+    """Judge the challenges of all providers of the devnet."""
+    if not has_module("numpy"):
+        say(f"no verifier: challenges are not judged; {install('numpy')}")
+        return
+    enlisted = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(node.verify, devnet, enlisted)
+        await enlisted.wait()
+        say(f"verifier {to_hex(node.owner.address)} judges challenges")
 
 
 async def _fund(devnet: Devnet, params: dict[str, Any]) -> bool:

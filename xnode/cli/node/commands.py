@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from xnode.cli.access.options import bootstrap_option
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.terminal.screen import Screen, say
@@ -23,12 +24,13 @@ def daemon() -> None:
 @click.option("--chain", "manifest", required=True, type=click.Path(path_type=Path), help="The deployment's manifest.")
 @click.option("--rpc-url", default="", help="The chain node to use.  [default: the manifest's]")
 @click.option("--payer", default="", envvar="ETH_FROM", help="Wallet that pays.  [default: the only one]")
+@bootstrap_option
 @pass_app
-def init(app: App, manifest: Path, rpc_url: str, payer: str) -> None:
+def init(app: App, manifest: Path, rpc_url: str, payer: str, bootstrap: tuple[str, ...]) -> None:
     """Make the node key and config of a node that buys compute."""
     from xnode.cli.node.submitter_init import init_submitter
 
-    init_submitter(app, manifest, rpc_url, payer)
+    init_submitter(app, manifest, rpc_url, payer, bootstrap)
     say(f"wrote {app.home.config}")
     say("next: xnode pay deposit AMOUNT, then xnode job submit FILE")
 

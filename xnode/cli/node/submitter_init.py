@@ -12,10 +12,15 @@ from xnode.cli.node.setup import ensure_node_key, update_config
 from xnode.text.hex import to_hex
 
 
-def init_submitter(app: App, manifest: Path, rpc_url: str, payer: str) -> None:
+def init_submitter(app: App, manifest: Path, rpc_url: str, payer: str, bootstrap: tuple[str, ...] = ()) -> None:
     """Write config and node key; what the config says already stays."""
     address = find_address(app, payer)
-    update_config(app.home, {**make_chain_table(manifest, rpc_url), "submitter": {"payer": to_hex(address)}})
+    changes = {
+        **make_chain_table(manifest, rpc_url),
+        **make_node_table(bootstrap),
+        "submitter": {"payer": to_hex(address)},
+    }
+    update_config(app.home, changes)
     config = app.load_config()
     ensure_node_key(app.home, config.node.password_file)
 
@@ -27,3 +32,8 @@ def make_chain_table(manifest: Path, rpc_url: str) -> dict[str, dict[str, Any]]:
     if rpc_url:
         chain["rpc_url"] = rpc_url
     return {"chain": chain}
+
+
+def make_node_table(bootstrap: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """The [node] section for peers that the command line names; none when it names none."""
+    return {"node": {"bootstrap": list(bootstrap)}} if bootstrap else {}

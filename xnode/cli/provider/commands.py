@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from xnode.cli.access.options import bootstrap_option
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import Lazy, LazyGroup
 from xnode.cli.provider.prices import PRICES
@@ -42,6 +43,7 @@ def provider() -> None:
 @click.option("--owner", default="", envvar="ETH_FROM", help="Wallet that is paid.  [default: the only one]")
 @click.option("--region", help="Where this host is.  [default: local]")
 @click.option("--asset", help="What prices are in.  [default: OPENX]")
+@bootstrap_option
 @click.option("--force", is_flag=True, help="Replace another owner's settings, or another host's registration.")
 @password_option
 @pass_app

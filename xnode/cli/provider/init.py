@@ -13,7 +13,7 @@ from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.keys import find_address
 from xnode.cli.app import App
 from xnode.cli.node.setup import ensure_node_key, read_node_address, require_no_provider, update_config
-from xnode.cli.node.submitter_init import make_chain_table
+from xnode.cli.node.submitter_init import make_chain_table, make_node_table
 from xnode.cli.provider.prices import CREDIT_PRICES, DEFAULT_PRICES
 from xnode.cli.provider.profile import find_profile, publish_profile
 from xnode.cli.provider.share import make_default_share
@@ -48,6 +48,7 @@ def init_provider(
     asset: str | None,
     force: bool,
     password_file: Path | None,
+    bootstrap: tuple[str, ...] = (),
 ) -> None:
     """Write config and node key, then register. What fails halfway is done by the next try, which keeps the settings
     that it does not name."""
@@ -60,7 +61,7 @@ def init_provider(
     else:
         require_no_provider(app.home, force)
         provider = _make_provider(app, address, region or DEFAULT_REGION, symbol)
-    changes = {**make_chain_table(manifest, rpc_url), "provider": provider}
+    changes = {**make_chain_table(manifest, rpc_url), **make_node_table(bootstrap), "provider": provider}
     if any({**table.get(name, {}), **values} != table.get(name) for name, values in changes.items()):
         update_config(app.home, changes)
         say(f"wrote {app.home.config}")

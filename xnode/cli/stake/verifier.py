@@ -149,7 +149,7 @@ def _draw(screen: Screen, answer: dict[str, Any]) -> None:
 
 
 def _list_lines(answer: dict[str, Any]) -> tuple[tuple[str, object], ...]:
-    few = ", too few to decide" if answer["verifiers"] < answer["quorum"] else ""
+    few = "" if answer["verifiers"] else ", too few to decide"
     return (
         ("provider", answer["provider"]),
         ("verifier", "yes" if answer["is_verifier"] else f"no; one pledges {answer['pledge']} OPENX of stake"),
@@ -159,5 +159,11 @@ def _list_lines(answer: dict[str, Any]) -> tuple[tuple[str, object], ...]:
         ),
         ("fees earned", f"{answer['fees']} OPENX"),
         ("enlisted", brief_count(answer["verifiers"], "verifier") + few),
-        ("panel", f"{brief_count(answer['panel_size'], 'verifier')} at most, {answer['quorum']} verdicts decide"),
+        ("panel", _describe_panel(answer)),
     )
+
+
+def _describe_panel(answer: dict[str, Any]) -> str:
+    """A provider is never on the panel that judges it; where there are too few for a whole one, those there decide."""
+    whole = f"{brief_count(answer['panel_size'], 'verifier')}, {answer['quorum']} verdicts decide"
+    return f"{whole}; of fewer, more than two thirds" if answer["verifiers"] <= answer["panel_size"] else whole

@@ -101,10 +101,9 @@ def on_collect_failed(turn: Turn, effect: effects.CollectOutputs, refusal: Refus
     """The lease ends as one whose outputs were all left out, and says why."""
     lease = turn.get(ProviderLease, effect.lease_id)
     if lease is not None and lease.left is None and lease.outputs is None:
-        whole = LeftOut(b".", f"the outputs could not be collected: {refusal.detail}"[:MAX_REASON_CHARS])
-        keep_outputs(
-            turn, turn.put(lease, end_detail=f"outputs: {refusal.detail}"), OutputSummary(left_out=1, first=(whole,))
-        )
+        why = "not in time" if refusal.code == "deadline" else refusal.detail
+        whole = LeftOut(b".", f"the outputs could not be collected: {why}"[:MAX_REASON_CHARS])
+        keep_outputs(turn, turn.put(lease, end_detail=f"outputs: {why}"), OutputSummary(left_out=1, first=(whole,)))
 
 
 def keep_outputs(turn: Turn, lease: ProviderLease, left: OutputSummary) -> None:

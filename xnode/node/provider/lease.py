@@ -7,6 +7,7 @@ from metering.refusal import Refusal
 from metering.terms import lease_id_of
 from metering.units import NANOS_PER_SECOND, Hash32
 from xnode.node import changes, effects
+from xnode.node.blame import IMAGE_CODES
 from xnode.node.lease import OPEN, EndReason, follow, next_status
 from xnode.node.opening import opening_until_of
 from xnode.node.provider.ending import end_lease, grace_ns_of, make_report, push_news, workload_lane_of
@@ -127,12 +128,11 @@ def _opening_lane_of(turn: Turn, lease: ProviderLease) -> str:
 
 @on_failure(effects.ReadFunding)
 def on_funding_unread(turn: Turn, effect: effects.ReadFunding, refusal: Refusal) -> None:
-    """Without the chain's answer nothing is signed. Another provider's chain node may be better off than ours."""
+    """Without the chain's answer nothing is signed. Another provider's chain node may be better off than ours, and what ours
+    said, and where it is, is nobody else's business."""
     lease = turn.get(ProviderLease, effect.lease_id)
     if lease is not None and lease.status == "requested":
-        if refusal.code == "deadline":
-            refusal = Refusal("provider_chain", f"our chain node did not say what the escrow holds: {refusal.detail}")
-        refuse_lease(turn, lease, refusal)
+        refuse_lease(turn, lease, Refusal("provider_chain", "our chain node did not say what the escrow holds"))
 
 
 @on_failure(effects.OpenEscrow)
@@ -140,7 +140,9 @@ def on_opening_failed(turn: Turn, effect: effects.OpenEscrow, refusal: Refusal) 
     """Vouchers on an escrow that does not exist are worth nothing: stop."""
     lease = turn.get(ProviderLease, effect.lease_id)
     if lease is not None and not lease.funded:
-        stop_lease(turn, turn.put(lease, opening=None), "escrow_unconfirmed", refusal.detail)
+        reverted = refusal.code == "opening_reverted"
+        detail = refusal.detail if reverted else "this provider could not send the escrow's opening to the chain"
+        stop_lease(turn, turn.put(lease, opening=None), "escrow_unconfirmed", detail)
 
 
 def refuse_lease(turn: Turn, lease: ProviderLease, refusal: Refusal) -> None:
@@ -189,14 +191,20 @@ def on_workload_started(turn: Turn, change: changes.WorkloadStarted) -> None:
 @on_failure(effects.FetchInputs)
 def on_fetch_failed(turn: Turn, effect: effects.FetchInputs, refusal: Refusal) -> None:
     """The lease ends; the code says whether the image or an input is to blame."""
-    of_image = refusal.code in ("image", "job_image")
-    _fail_launch(turn, effect.lease_id, "image_failed" if of_image else "input_failed", refusal)
+    of_image = refusal.code in IMAGE_CODES
+    late = "the image and the inputs were not here in time"
+    _fail_launch(turn, effect.lease_id, "image_failed" if of_image else "input_failed", _hide(refusal, late))
 
 
 @on_failure(effects.StartWorkload)
 def on_start_failed(turn: Turn, effect: effects.StartWorkload, refusal: Refusal) -> None:
     """The engine would not start it: the lease ends."""
-    _fail_launch(turn, effect.lease_id, "launch_failed", refusal)
+    _fail_launch(turn, effect.lease_id, "launch_failed", _hide(refusal, "the container could not be started in time"))
+
+
+def _hide(refusal: Refusal, late: str) -> Refusal:
+    """A refusal's detail is in words for others; what the last try before a deadline met is this host's own affair."""
+    return Refusal(refusal.code, late) if refusal.code == "deadline" else refusal
 
 
 def _fail_launch(turn: Turn, lease_id: Hash32, reason: EndReason, refusal: Refusal) -> None:

@@ -78,6 +78,7 @@ def _make_body(provider: ProviderSettings, free: Resources, software: str, addrs
         software=software,
         multiaddrs=addrs,
         promise=provider.promise,
+        fetches_images=bool(provider.registries),
     )
 
 

@@ -140,4 +140,5 @@ def make_policy(provider: ProviderSettings, draining: bool = False) -> Policy:
         allows_network=provider.allows_network,
         promise=provider.promise,
         draining=draining,
+        registries=provider.registries,
     )

@@ -42,14 +42,11 @@ class StoredImage:
         """Raises Permanent when no container of this host can be made of it."""
         ours = ARCHITECTURES.get(machine, machine)
         if self.architecture not in ("", ours):
-            raise Permanent(
-                f"the image is for {self.architecture}, this host is {ours}", hint=f"build the image for linux/{ours}"
-            )
+            what = f"the image is for {self.architecture[:32]}, this host is {ours}"
+            raise Permanent(what, hint=f"build the image for linux/{ours}", told=what)
         if self.uid is not None and self.uid >= UID_RANGE:
-            raise Permanent(
-                f"the image runs as user {self.uid}, a container here has the users 0 to {UID_RANGE - 1}",
-                hint="set a lower USER in the image",
-            )
+            what = f"the image runs as user {self.uid}, a container here has the users 0 to {UID_RANGE - 1}"
+            raise Permanent(what, hint="set a lower USER in the image", told=what)
 
 
 class _Config(msgspec.Struct, rename="pascal"):

@@ -66,7 +66,8 @@ class PodmanEngine:
 
     state_dir: an absolute path without commas; namespace: a short name of this daemon; oci_runtime: "crun" or "runc";
     gpu_devices: CDI names of the GPUs this daemon may lend, like "nvidia.com/gpu=0"; find_lost: which of some do not work any
-    more, and why (blocks); room: what one image may take of the disk.
+    more, and why (blocks); room: what one image may take of the disk; registries: what images are pulled from, as in the
+    settings.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class PodmanEngine:
         gpu_devices: tuple[str, ...] = (),
         find_lost: Callable[[tuple[str, ...]], str] = lambda _devices: "",
         room: Room = ROOM,
+        registries: tuple[str, ...] = (),
     ) -> None:
         if not NAMESPACE.match(namespace):
             raise Permanent(f"namespace {namespace!r} must be 1 to 40 of a-z, 0-9 and -")
@@ -92,7 +94,7 @@ class PodmanEngine:
         self._hidden: tuple[str, ...] = ()
         self._failures: dict[Hash32, tuple[str, int]] = {}
         self._prepare_lock = trio.Lock()
-        self._images = ImageStore(self._podman, room)
+        self._images = ImageStore(self._podman, room, registries)
         self._locks: WeakValueDictionary[Hash32, trio.Lock] = WeakValueDictionary()
         self._workloads: dict[Hash32, Workload] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -29,16 +30,27 @@ TRANSIENT = (
 SAME_FAILURES_MAX = 3
 """A failure of a kind that we do not know may pass too; three times the same one does not."""
 
-HINTS = (
-    ("not found", "check the command, and that the image has it"),
-    ("executable: permission denied", "make the file executable (chmod +x), and readable for the image's user"),
-    ('": permission denied', "make the file executable (chmod +x), and readable for the image's user"),
-    ("executable: operation not permitted", "name a program, not a folder"),
-    ("workdir", "create the folder in the image, or set another WORKDIR"),
-    ("unable to find user", "add the user to the image's /etc/passwd, or set USER to a number"),
-    ("unable to find group", "add the group to the image's /etc/group, or set USER to a number"),
-    ("cdi devices", "the provider must run `nvidia-ctk cdi generate`"),
+_EXECUTABLE = "make the file executable (chmod +x), and readable for the image's user"
+
+KNOWN = (
+    ("not found", "its command is not in the image", "check the command, and that the image has it"),
+    ("executable: permission denied", "its command is not executable", _EXECUTABLE),
+    ('": permission denied', "its command is not executable", _EXECUTABLE),
+    ("executable: operation not permitted", "its command cannot be run", "name a program, not a folder"),
+    ("workdir", "its working folder is missing", "create the folder in the image, or set another WORKDIR"),
+    (
+        "unable to find user",
+        "its user is not known",
+        "add the user to the image's /etc/passwd, or set USER to a number",
+    ),
+    (
+        "unable to find group",
+        "its group is not known",
+        "add the group to the image's /etc/group, or set USER to a number",
+    ),
+    ("cdi devices", "", "the provider must run `nvidia-ctk cdi generate`"),
 )
+"""(what the engine says, what of it the submitter is told, what to do)."""
 
 IN_THE_IMAGE = ("executable file", "open executable", "workdir", "unable to find user", "unable to find group")
 """Of what lasts, what is so at every provider; the rest may lie in this host's set-up, and another may do better."""
@@ -57,16 +69,23 @@ def make_failure(what: str, status: int, stderr: bytes, same_before: int) -> Per
     """The fault that a failed `podman run` amounts to. same_before: how often in a row it has failed just so."""
     reason = clean_reason(stderr)
     lower = reason.lower()
-    hint = next((hint for word, hint in HINTS if word in lower), "")
+    own, hint = next(((own, hint) for word, own, hint in KNOWN if word in lower), ("", ""))
     # What is known to be lasting comes first: a command may be called as anything.
     if status in (126, 127) and hint:
         is_jobs = any(word in lower for word in IN_THE_IMAGE)
-        return Permanent(f"{what}: {reason}", code="job" if is_jobs else "failed", hint=hint)
+        told = f"{what}: {own}; {hint}" if is_jobs else _hide(what, reason)
+        return Permanent(f"{what}: {reason}", code="job" if is_jobs else "failed", hint=hint, told=told)
     if any(word in lower for word in TRANSIENT):
         return Retryable(f"{what}: {reason}")
     if status in (126, 127) or same_before + 1 >= SAME_FAILURES_MAX:
-        return Permanent(f"{what}: {reason}", hint=hint)
+        return Permanent(f"{what}: {reason}", hint=hint, told=_hide(what, reason))
     return Retryable(f"{what}: {reason}")
+
+
+def _hide(what: str, reason: str) -> str:
+    """The engine's words name places of this host. That two providers have the same reason is still to be seen: then it lies
+    in the job."""
+    return f"{what}: fault {hashlib.sha256(reason.encode()).hexdigest()[:8]}, which this provider's log explains"
 
 
 def clean_reason(stderr: bytes) -> str:

@@ -32,6 +32,7 @@ MANIFEST = Manifest(
         Asset("tCPU", 18, Address(b"\x10" * 20)),
     ),
     rpc_url="http://127.0.0.1:8545",
+    bootstrap=("/ip4/192.0.2.1/tcp/4001/p2p/16Uiu2HAm1", "/dns4/seed.example/tcp/4001/p2p/16Uiu2HAm2"),
 )
 
 
@@ -53,6 +54,8 @@ def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
         ('symbol = "USD"', 'symbol = "OPENX"', "symbol"),
         ('symbol = "USD"', 'symbol = "U S"', "symbol"),
         ("http://", "ftp://", "rpc_url"),
+        ("/p2p/16Uiu2HAm1", "", "bootstrap"),
+        ('bootstrap = ["', 'bootstrap = ["seed.example:4001/p2p/16Uiu2HAm1", "', "bootstrap"),
         ("payment_escrow = ", "escrow = ", "lacks payment_escrow"),
         ("0x0c0c0c0c", "0x0c0c", "contracts.provider_registry"),
         ("[contracts]", "[contracts", "not TOML"),

@@ -48,6 +48,26 @@ def test_fault_of_the_job_is_permanent_and_gives_the_engines_reason(said: str) -
     assert (fault.reason_code in JOBS_OWN) != ("CDI" in said)
 
 
+def test_submitter_is_told_what_is_wrong_with_its_job_and_of_the_host_only_that_something_is() -> None:
+    for said, (status, _reason) in RECORDED.items():
+        fault = make_failure("the container did not start", status, said.encode(), 0)
+        assert isinstance(fault, Permanent)
+        if fault.reason_code in JOBS_OWN:
+            assert fault.hint in fault.told and "OCI" not in fault.told
+        else:
+            assert "CDI" not in fault.told and "log" in fault.told
+
+
+def test_same_fault_of_two_hosts_is_told_alike_and_another_is_not() -> None:
+    def tell(said: bytes) -> str:
+        fault = make_failure("the container did not start", 125, said, 9)
+        assert isinstance(fault, Permanent)
+        return fault.told
+
+    assert tell(b"Error: statfs /srv: gone") == tell(b"Error: statfs /srv: gone") != tell(b"Error: statfs /opt: gone")
+    assert "/srv" not in tell(b"Error: statfs /srv: gone")
+
+
 @pytest.mark.parametrize(
     ("status", "said"),
     [
