@@ -10,7 +10,7 @@ from metering.resources import NO_RESOURCES, Resources
 from metering.sla import NO_PROMISE, Promise
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
-from metering.units import NANOS_PER_SECOND, U128_MAX, ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
+from metering.units import NANOS_PER_SECOND, PPM, U128_MAX, ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import NO_COVERAGE, Coverage, SignedVoucher
 from scheduler.job import Blob, Job, OutputFile
 from scheduler.offer import HardwareProfile, SignedOffer
@@ -54,6 +54,8 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     failed. 0: not measured yet."""
     affordable: int | None = None
     """Transactions that the node key can pay for; None: not known yet."""
+    stranger_share_ppm: int = PPM // 4
+    """The part of the capacity that quotes may hold for submitters whose payers never paid us."""
 
     def offered_resources(self) -> Resources:
         """The capacity, as far as a verdict in force allows."""
@@ -134,12 +136,19 @@ class StandingOffer(msgspec.Struct, frozen=True, tag="standing_offer"):
 
 
 class HeldQuote(msgspec.Struct, frozen=True, tag="held_quote"):
-    """A quote we gave and the job it answers; it holds capacity until it expires or becomes a lease."""
+    """A quote we gave and the job it answers, until it expires or becomes a lease.
+
+    payer: whose deposit was seen to cover it; holds: its capacity counts as not free meanwhile; firm: for a payer that has
+    paid us before, so that no other quote promises the same capacity. Neither stands against a lease that is signed.
+    """
 
     digest: Hash32
     quote: Quote
     job: Job
     wake_at_ns: int
+    payer: Address = ZERO_ADDRESS
+    holds: bool = True
+    firm: bool = True
 
     @property
     def key(self) -> bytes:
@@ -198,6 +207,17 @@ class ProviderLease(msgspec.Struct, frozen=True, tag="provider_lease"):
     @property
     def key(self) -> bytes:
         return self.lease_id
+
+
+class KnownPayer(msgspec.Struct, frozen=True, tag="known_payer"):
+    """A payer that has paid us: its submitters are no strangers. at_ns: when it did last, within a day."""
+
+    payer: Address
+    at_ns: int
+
+    @property
+    def key(self) -> bytes:
+        return self.payer
 
 
 class EarnedLine(msgspec.Struct, frozen=True, array_like=True):
@@ -450,6 +470,7 @@ Record = (
     | Numbers
     | StandingOffer
     | HeldQuote
+    | KnownPayer
     | ProviderLease
     | ProviderEscrow
     | SubmitterJob

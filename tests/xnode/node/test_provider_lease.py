@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from metering.codec import decode, encode
+from metering.eip712 import typed_digest
 from metering.signature import sign_digest
 from metering.terms import LeaseTerms, escrow_id_of, lease_id_of
 from metering.units import Amount
@@ -66,7 +67,8 @@ def make_request(node: Node, /, **changed: Any) -> changes.LeaseRequested:
     terms = replace(terms, **changed)
     signature = sign_digest(make_key(0), lease_id_of(SEPARATOR, terms))
     opening = replace(OPENING, escrow_id=terms.escrow_id, amount=terms.cost_limit)
-    return changes.LeaseRequested("lease", SUBMITTER, ("/memory/0",), terms, signature, escrow, opening, bytes(65))
+    signed = sign_digest(make_key(0), typed_digest(SEPARATOR, "Opening", opening))
+    return changes.LeaseRequested("lease", SUBMITTER, ("/memory/0",), terms, signature, escrow, opening, signed)
 
 
 def make_funding(request: changes.LeaseRequested, free: int) -> changes.FundingRead:
