@@ -91,10 +91,16 @@ def test_a_job_that_fits_no_offer_fails_with_every_reason() -> None:
     assert "offer_vcpus (3): 4 vCPU free" in job.end_detail and "offer_region (1)" in job.end_detail
 
 
+def ask_of(node: int) -> effects.RequestQuote:
+    return effects.RequestQuote(
+        job_hash=JOB_HASH, job=JOB, node=address_of(node), multiaddrs=(), id="id", lane="lane", deadline_ns=0
+    )
+
+
 def test_the_last_answer_makes_the_choice() -> None:
     node = make_quoting(1, 2)
     assert node.tell(quoted(1)) == []
-    (request,) = node.fail(effects.RequestQuote(JOB_HASH, JOB, address_of(2), (), "id", "lane", 0))
+    (request,) = node.fail(ask_of(2))
     assert isinstance(request, effects.RequestLease) and request.terms.node == address_of(1)
     job = job_of(node)
     assert (job.status, job.lease_id) == ("leasing", request.lease_id)
@@ -402,7 +408,7 @@ def test_room_is_waited_for_no_longer_than_agreed() -> None:
 
 def test_providers_whose_room_was_taken_meanwhile_are_waited_for_too() -> None:
     node = make_quoting(1)
-    request = effects.RequestQuote(JOB_HASH, JOB, address_of(1), (), "id", "lane", 0)
+    request = ask_of(1)
     for _ in range(MAX_ROUNDS + 3):
         (search,) = node.fail(request, "capacity", "free is nothing")
         assert isinstance(search, effects.SearchOffers) and search.tried == (address_of(1),)

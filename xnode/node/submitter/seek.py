@@ -123,7 +123,12 @@ def _ask_quotes(turn: Turn, job: SubmitterJob, settings: SubmitterSettings) -> N
     turn.emit(effects.ReadFunds(job.job_hash, settings.payer, job.job.asset, *slot))
     for asked in job.asked:
         slot = turn.slot("quote", job.job_hash + asked.node, until_ns=turn.at_ns + settings.quote_wait_ns)
-        turn.emit(effects.RequestQuote(job.job_hash, job.job, asked.node, asked.multiaddrs, *slot))
+        turn.emit(
+            effects.RequestQuote(
+                job_hash=job.job_hash, job=job.job, node=asked.node, multiaddrs=asked.multiaddrs, payer=settings.payer,
+                **slot._asdict(),
+            )
+        )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------------ patience
