@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from metering.refusal import Refusal
-from metering.units import NANOS_PER_SECOND, Address, next_number
-from scheduler.job import Job, job_hash_of
+from metering.units import NANOS_PER_SECOND, next_number
+from scheduler.job import job_hash_of
 from scheduler.policy import Policy, answer
 from scheduler.quote import Quote, QuoteBody, quote_digest_of
 from xnode.node.changes import QuoteDropped, QuoteRequested
