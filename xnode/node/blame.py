@@ -7,7 +7,15 @@ from typing import get_args
 from xnode.node.lease import EndReason
 
 NEVER_RAN: frozenset[EndReason] = frozenset(
-    {"image_failed", "input_failed", "launch_failed", "workload_vanished", "thaw_started", "provider_lost"}
+    {
+        "image_failed",
+        "input_failed",
+        "launch_failed",
+        "workload_vanished",
+        "thaw_started",
+        "provider_lost",
+        "provider_late",
+    }
 )
 """Before the workload ran these may be the provider's doing, or its host's or network's: another one may do better."""
 

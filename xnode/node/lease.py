@@ -61,6 +61,7 @@ EndReason = Literal[
     "workload_vanished",  # the container disappeared without an exit status
     "receipt_refused",  # the submitter refused a receipt and signs nothing more
     "provider_lost",  # nothing was heard from the provider for too long
+    "provider_late",  # the provider talked on, and did not start or end the workload in its time
 ]
 
 

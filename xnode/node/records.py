@@ -319,6 +319,8 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
     region: str = ""
     reputation: Reputation = NO_REPUTATION
     has_image: bool = False
+    cost_limit: Amount = ZERO
+    """What the job may cost there by the offer; ZERO: an older version did not note it."""
 
 
 class OutputsHere(msgspec.Struct, frozen=True, array_like=True):
@@ -350,7 +352,8 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     of them; outputs: the same as versions up to 0.2 noted it.
     tried: who was offered a lease; passed: who was asked and gave no quote, and of them silent: who did not answer, and busy:
     who has no room now; rounds: how often the silent ones were asked anew; no_quote, words: what each said last; failed: leases
-    that ended before the job could run, with why; waits, waiting_since_ns: how often and since when it waits for providers.
+    that ended before the job could run, with why; waits, waiting_since_ns: how often and since when it waits for providers;
+    stalled: those of `tried` that did not answer to the lease.
     """
 
     job_hash: Hash32
@@ -381,6 +384,7 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     into: str = ""
     only: tuple[str, ...] = ()
     here: OutputsHere | None = None
+    stalled: tuple[Address, ...] = ()
 
     @property
     def key(self) -> bytes:
@@ -413,6 +417,9 @@ class SubmitterLease(msgspec.Struct, frozen=True, tag="submitter_lease"):
     refund: Amount = ZERO
     wake_at_ns: int | None = None
     left: OutputSummary | None = None
+    due_at_ns: int = 0
+    """By when the provider must have started, or ended, the workload: see xnode.node.submitter.clocks. 0: no such promise is
+    open, or a version up to 0.3 made the lease."""
 
     @property
     def key(self) -> bytes:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from metering.signature import sign_digest
 from metering.units import Amount
+from scheduler.feasible import cost_limit_of
 from scheduler.job import job_hash_of
 from scheduler.quote import SignedQuote
 from scheduler.score import Score
@@ -22,10 +23,11 @@ from tests.make.records import (
     make_submitter_job,
     make_submitter_lease,
 )
-from tests.make.values import TOKEN, address_of, make_key, make_signed_offer, make_signed_quote
+from tests.make.values import TOKEN, address_of, make_key, make_offer_body, make_signed_offer, make_signed_quote
 from xnode.node import changes, effects
 from xnode.node.blame import FINAL, JOBS_OWN, NEVER_RAN, UNFUNDED
 from xnode.node.records import Candidate, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.submitter.job import ANSWER_NS, HASTY_WAIT_NS, LEASE_WAIT_NS
 from xnode.node.submitter.seek import CHAIN_PATIENCE_NS, FIRST_LOOK_NS, LOOK_AGAIN_NS, MAX_ROUNDS, MAX_TRIES
 
 JOB_HASH = job_hash_of(JOB)
@@ -47,12 +49,12 @@ def quoted(node: int, **body: Any) -> changes.QuoteReceived:
     return changes.QuoteReceived(JOB_HASH, address_of(node), signed)
 
 
-def make_quoting(*nodes: int) -> Node:
+def make_quoting(*nodes: int, funds: changes.FundsRead = FUNDS) -> Node:
     """A submitter whose job waits for quotes of these nodes, and knows its funds."""
     node = make_submitter()
     node.tell(SUBMITTED)
     node.tell(ranked(*nodes))
-    node.tell(FUNDS)
+    node.tell(funds)
     return node
 
 
@@ -261,8 +263,49 @@ def test_a_job_is_given_up_after_so_many_providers() -> None:
     tried = tuple(address_of(number) for number in range(10, 10 + MAX_TRIES))
     lease = make_submitter_lease(status="requested")
     node = make_submitter(make_submitter_job(status="leasing", tried=tried), lease, make_submitter_escrow())
-    node.fail(effects.RequestLease(LEASE_ID, (), lease.terms, make_submitter_escrow().escrow, None, "id", "lane", 0))
+    request = effects.RequestLease(LEASE_ID, (), lease.terms, make_submitter_escrow().escrow, None, "id", "lane", 0)
+    node.fail(request, "draining", "no new jobs")
     assert (job_of(node).status, job_of(node).end_reason) == ("failed", "no_provider")
+
+
+def test_a_job_is_not_given_up_because_of_those_who_stall() -> None:
+    tried = tuple(address_of(number) for number in range(10, 10 + MAX_TRIES))
+    lease = make_submitter_lease(status="requested")
+    node = make_submitter(make_submitter_job(status="leasing", tried=tried), lease, make_submitter_escrow())
+    request = effects.RequestLease(LEASE_ID, (), lease.terms, make_submitter_escrow().escrow, None, "id", "lane", 0)
+    stop, search = node.fail(request)
+    assert isinstance(stop, effects.AskLease) and stop.stop, "what it signs all the same is not wanted any more"
+    assert isinstance(search, effects.SearchOffers) and set(tried) < set(search.tried) | {lease.terms.node}
+    assert job_of(node).stalled == (lease.terms.node,)
+
+
+def test_a_provider_that_gave_its_room_to_another_is_waited_for_like_a_busy_one() -> None:
+    node = make_quoting(1)
+    (request,) = node.tell(quoted(1))
+    (search,) = node.fail(request, "capacity", "another submitter signed first")
+    assert isinstance(search, effects.SearchOffers)
+    job = job_of(node)
+    assert (job.tried, job.busy, job.passed) == ((), (address_of(1),), (address_of(1),))
+
+
+def test_the_terms_are_open_for_seconds_where_another_quote_is_at_hand() -> None:
+    for numbers, wait_ns in (((1,), LEASE_WAIT_NS), ((1, 2), HASTY_WAIT_NS)):
+        node = make_quoting(*numbers)
+        for number in numbers:
+            found = node.tell(quoted(number))
+        (request,) = found
+        assert isinstance(request, effects.RequestLease)
+        assert request.terms.open_until_ns == node.now_ns + wait_ns
+        assert request.deadline_ns == request.terms.open_until_ns + ANSWER_NS
+
+
+def test_what_is_missing_is_named_when_providers_see_too_small_a_deposit() -> None:
+    node = make_quoting(1, funds=changes.FundsRead(JOB_HASH, Amount(7), Amount(7)))
+    node.fail(ask_of(1), "quote_funds", "the deposit lets 7 be reserved")
+    job = job_of(node)
+    assert (job.status, job.end_reason) == ("failed", "escrow_too_small")
+    limit = cost_limit_of(JOB, make_offer_body().tariff)
+    assert dict(job.timeline[-1].facts) == {"cost_limit": str(limit), "missing": str(limit - 7)}
 
 
 def test_leases_with_one_provider_share_an_escrow_until_it_thaws() -> None:

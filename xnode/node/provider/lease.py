@@ -87,7 +87,8 @@ def on_lease_requested(turn: Turn, change: changes.LeaseRequested) -> None:
             reply_to=(change.reply_to,),
         )
     )
-    slot = turn.slot("funding", lease_id, wait_ns=FUNDING_WAIT_NS)
+    until_ns = min(turn.at_ns + FUNDING_WAIT_NS, change.terms.open_until_ns)
+    slot = turn.slot("funding", lease_id, until_ns=until_ns)
     turn.emit(effects.ReadFunding(lease_id, change.terms.escrow_id, change.escrow, *slot))
     refresh_offer(turn)
     return None

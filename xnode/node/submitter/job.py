@@ -21,6 +21,7 @@ from scheduler.score import weights_of
 from xnode.node import changes, effects
 from xnode.node.blame import is_worth_another
 from xnode.node.experience import load_of
+from xnode.node.lease import OPEN
 from xnode.node.opening import opening_until_of
 from xnode.node.records import (
     Asked,
@@ -32,8 +33,10 @@ from xnode.node.records import (
 )
 from xnode.node.registry import handles, on_failure, resumes, wakes
 from xnode.node.state import Turn
+from xnode.node.submitter.clocks import note_stop
 from xnode.node.submitter.seek import (
     BUSY,
+    MAX_STALLED,
     MAX_TRIES,
     SILENT,
     ask_others,
@@ -41,7 +44,7 @@ from xnode.node.submitter.seek import (
     drop_quote,
     drop_quotes,
     end_in_vain,
-    fail_job,
+    fail_for_funds,
     keep_words,
     search,
 )
@@ -49,7 +52,14 @@ from xnode.node.submitter.timeline import note, note_once
 from xnode.text.hex import to_hex
 
 LEASE_WAIT_NS = 20 * NANOS_PER_SECOND
-"""How long a provider may take to countersign; it asks its chain node meanwhile."""
+"""How long a provider may take to countersign when there is no other quote; it asks its chain node meanwhile."""
+
+HASTY_WAIT_NS = 5 * NANOS_PER_SECOND
+"""How long when there is another: three answers of a distant chain node under load. The terms end with it, so that no honest
+provider signs them while another one already runs the job."""
+
+ANSWER_NS = 1_500_000_000
+"""How long the answer may be on its way after that."""
 
 ASK_WAIT_NS = 60 * NANOS_PER_SECOND
 """How long a provider may take to say how a lease is, or to stop it, before it is asked anew."""
@@ -176,15 +186,7 @@ def choose_if_ready(turn: Turn, job: SubmitterJob, late: bool = False) -> None:
         return
     limit = choice.quote.quote.body.cost_limit
     if limit > funds:
-        missing = limit - funds
-        fail_job(
-            turn,
-            job,
-            "escrow_too_small",
-            "the job may cost more than can be reserved for it; deposit or approve more",
-            ("cost_limit", str(limit)),
-            ("missing", str(missing)),
-        )
+        fail_for_funds(turn, job, limit, funds)
         return
     _open_lease(turn, job, choice)
 
@@ -219,7 +221,8 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
     settings = turn.state.settings.submitter
     assert settings is not None
     escrow = _find_escrow(turn, quote) or _make_escrow(turn, quote, settings)
-    terms = _make_terms(turn, quote, escrow)
+    wait_ns = HASTY_WAIT_NS if len(choice.ranking) > 1 else LEASE_WAIT_NS
+    terms = _make_terms(turn, quote, escrow, wait_ns)
     lease_id = lease_id_of(turn.state.settings.separator, terms)
     opening = Opening(
         escrow.escrow_id,
@@ -251,11 +254,11 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
     ranking = tuple(("0x" + row.node.hex(), str(row.score)) for row in choice.ranking)
     job = note(turn, job, "choice", choice.reason, ("node", "0x" + quote.node.hex()), *ranking)
     turn.put(job, status="leasing", lease_id=lease_id, tried=(*job.tried, quote.node), wake_at_ns=None)
-    slot = turn.slot("lease", lease_id, wait_ns=LEASE_WAIT_NS)
+    slot = turn.slot("lease", lease_id, until_ns=terms.open_until_ns + ANSWER_NS)
     turn.emit(effects.RequestLease(lease_id, addrs, terms, escrow.escrow, opening, *slot))
 
 
-def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow) -> LeaseTerms:
+def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow, wait_ns: int) -> LeaseTerms:
     body = quote.body
     return LeaseTerms(
         job_hash=body.job_hash,
@@ -272,7 +275,7 @@ def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow) -> LeaseTerms
         exposure_limit=body.exposure_limit,
         interval_ns=body.interval_ns,
         duration_limit_ns=body.duration_limit_ns,
-        open_until_ns=turn.at_ns + LEASE_WAIT_NS,
+        open_until_ns=turn.at_ns + wait_ns,
         availability_ppm=body.promise.availability_ppm,
         refund_ppm=body.promise.refund_ppm,
         exposure_intervals=body.exposure_intervals,
@@ -307,20 +310,31 @@ def _make_escrow(turn: Turn, quote: Quote, settings: SubmitterSettings) -> Submi
 # ------------------------------------------------------------------------------------------------------------- outcome
 
 
-def try_next(turn: Turn, job: SubmitterJob, node: Address, why: str) -> None:
+def try_next(turn: Turn, job: SubmitterJob, node: Address, why: str, code: str = "") -> None:
     """Another quote of those we have that still holds, another search, or the end. node: did not take the job, and why."""
-    job = keep_words(turn, job, node, why)
+    job = _note_try(turn, keep_words(turn, job, node, why), node, code)
     separator = turn.state.settings.separator
     quotes = (one.quote for one in job.asked if one.quote and one.node not in job.tried)
     good = {quote.quote.node for quote in sort_answers(quotes, job.job, separator, turn.at_ns).good}
     left = tuple(one for one in job.asked if one.node in good)
-    if len(job.tried) >= MAX_TRIES:
+    if len(job.tried) - len(job.stalled) >= MAX_TRIES or len(job.stalled) >= MAX_STALLED:
         end_in_vain(turn, job)
     elif left:
         job = turn.put(job, status="quoting", asked=left, lease_id=None, wake_at_ns=None)
         choose_if_ready(turn, job, late=True)
     else:
         search(turn, job)
+
+
+def _note_try(turn: Turn, job: SubmitterJob, node: Address, code: str) -> SubmitterJob:
+    """Who does not answer, or has just given its room to another, has not failed the job: neither counts as one of its tries."""
+    if code in SILENT:
+        return turn.put(job, stalled=(*job.stalled, node))
+    if code in BUSY:
+        tried = tuple(one for one in job.tried if one != node)
+        asked = tuple(one for one in job.asked if one.node != node)
+        return turn.put(job, tried=tried, asked=asked, passed=(*job.passed, node), busy=(*job.busy, node))
+    return job
 
 
 def place_elsewhere(turn: Turn, job: SubmitterJob, lease: SubmitterLease, has_run: bool, code: str = "") -> bool:
@@ -375,5 +389,7 @@ def on_job_stop_requested(turn: Turn, change: changes.JobStopRequested) -> None:
 
 def ask_lease(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
     """Ask the provider how the lease is, or to stop it."""
+    if stop and lease.status in OPEN:
+        lease = note_stop(turn, lease)
     slot = turn.slot("ask", lease.lease_id, wait_ns=ASK_WAIT_NS)
     turn.emit(effects.AskLease(lease.lease_id, lease.terms.node, lease.multiaddrs, stop, *slot))
