@@ -48,6 +48,7 @@ def wait_leased(world: World, job_hash: Any) -> None:
 
 def run_until_ended(world: World, job_hash: Any, seconds: float) -> SubmitterJob:
     world.run_until(lambda: world.job(job_hash).status in ENDED, seconds)
+    world.run_for(1)
     return world.job(job_hash)
 
 
@@ -86,6 +87,7 @@ def test_a_provider_that_says_running_for_ever_holds_neither_job_nor_escrow() ->
     loop = world.machines[0].loop
     assert loop is not None
     world.run_until(lambda: not any(one.deposited > one.claimed for one in loop.state.all(SubmitterEscrow)), 300)
+    world.run_for(1)
 
 
 def test_a_provider_that_does_not_obey_a_stop_is_not_waited_for() -> None:
@@ -103,6 +105,7 @@ def test_a_provider_that_does_not_obey_a_stop_is_not_waited_for() -> None:
 @pytest.mark.parametrize("status", ["preparing", "launching", "running", "stopping", "ending", "settling", "settled"])
 def test_whatever_a_provider_says_for_ever_the_job_ends_and_the_money_comes_back(status: str) -> None:
     world = make_market()
+    world.watches_clocks = True
     job_hash = world.submit(behaviour=Behaviour(run_ns=20 * SECOND), duration_limit_ns=60 * SECOND)
     wait_leased(world, job_hash)
     hold(world, 1, status)
@@ -189,3 +192,22 @@ def test_a_staller_that_signed_after_all_runs_nothing_that_is_paid_twice() -> No
     jobs = [world.submit(behaviour=Behaviour(run_ns=30 * SECOND)) for _ in range(4)]
     world.run_until_settled()
     assert {world.job(job).end_reason for job in jobs} == {"completed"}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_breaks_no_job_ever_waits_without_a_clock(seed: int) -> None:
+    world = make_market(seed, providers=3)
+    world.watches_clocks = True
+    world.network.loss, world.network.duplicates = 10, 10
+    jobs = [world.submit(behaviour=Behaviour(run_ns=20 * SECOND), duration_limit_ns=60 * SECOND) for _ in range(3)]
+    for _ in range(6):
+        number = world.entropy.randrange(4)
+        if world.entropy.randrange(2):
+            world.machines[number].crash()
+        else:
+            world.pause(number, world.entropy.uniform(1, 60))
+        world.run_for(world.entropy.uniform(1, 20))
+    stall_opens(world, world.entropy.randint(1, 3))
+    world.network.loss = 0
+    world.run_until_settled(20_000)
+    assert all(world.job(job).end_reason for job in jobs)
