@@ -378,6 +378,16 @@ def test_a_lease_that_ended_before_its_workload_ran_is_placed_elsewhere(reason: 
     assert any(reason in entry.detail for entry in job_of(node).timeline), "the reason is told"
 
 
+@pytest.mark.parametrize(
+    ("reason", "twice"), [("image_failed", False), ("provider_lost", True), ("provider_late", True)]
+)
+def test_that_a_job_may_run_twice_is_told_with_what_was_signed_for_the_first(reason: str, twice: bool) -> None:
+    node = make_placed()
+    node.tell(ended(reason))
+    (entry,) = (one for one in job_of(node).timeline if one.what == "elsewhere")
+    assert ("it may run there too" in entry.detail) is twice and dict(entry.facts)["cost"] == "0"
+
+
 @pytest.mark.parametrize("reason", sorted(FINAL | NEVER_RAN))
 def test_a_workload_that_has_run_is_not_run_again_elsewhere(reason: str) -> None:
     node = make_placed(status="running")

@@ -19,7 +19,7 @@ from scheduler.preferences import Preferences
 from scheduler.quote import Quote, QuoteBody, SignedQuote, quote_digest_of
 from scheduler.score import weights_of
 from xnode.node import changes, effects
-from xnode.node.blame import is_worth_another
+from xnode.node.blame import is_worth_another, may_run_on
 from xnode.node.experience import load_of
 from xnode.node.lease import OPEN
 from xnode.node.opening import opening_until_of
@@ -349,7 +349,10 @@ def place_elsewhere(turn: Turn, job: SubmitterJob, lease: SubmitterLease, has_ru
         # Two engines that know nothing of each other say the same: it is the job.
         return False
     job = turn.put(job, failed=(*job.failed, (lease.lease_id, reason)), asked=())
-    job = note(turn, job, "elsewhere", f"{words}; another provider is tried", ("node", to_hex(node)))
+    # What is not known to have ended may run to its end: nothing more is signed for it, and what was signed stays signed.
+    twice = "; it may run there too, unpaid from now on" if may_run_on(reason, has_run) else ""
+    pairs = (("node", to_hex(node)), ("cost", str(int(lease.last.cost))))
+    job = note(turn, job, "elsewhere", f"{words}; another provider is tried{twice}", *pairs)
     try_next(turn, job, node, words)
     return True
 
