@@ -136,6 +136,18 @@ def test_the_chain_answering_after_the_terms_have_expired_comes_too_late() -> No
     assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "terms_expired"
 
 
+def test_a_lease_that_is_stopped_before_the_chain_has_answered_is_never_signed() -> None:
+    node = make_provider()
+    request = make_request(node)
+    node.tell(request)
+    lease_id = lease_id_of(SEPARATOR, request.terms)
+    found = kinds(node.tell(changes.LeaseStopRequested("stop", SUBMITTER, lease_id)))
+    assert {"ReplyRefusal", "ReplyReport"} <= set(found)
+    assert node.tell(make_funding(request, request.terms.cost_limit)) == []
+    (again,) = node.tell(request)
+    assert isinstance(again, effects.ReplyRefusal) and again.refusal.code == "stopped_by_submitter"
+
+
 def test_the_same_request_gets_the_same_answer_again() -> None:
     node = make_provider()
     request = make_request(node)

@@ -288,15 +288,15 @@ def test_a_provider_that_gave_its_room_to_another_is_waited_for_like_a_busy_one(
     assert (job.tried, job.busy, job.passed) == ((), (address_of(1),), (address_of(1),))
 
 
-def test_the_terms_are_open_for_seconds_where_another_quote_is_at_hand() -> None:
-    for numbers, wait_ns in (((1,), LEASE_WAIT_NS), ((1, 2), HASTY_WAIT_NS)):
+def test_a_signature_is_waited_for_some_seconds_only_where_another_quote_is_at_hand() -> None:
+    for numbers, wait_ns in (((1,), LEASE_WAIT_NS + ANSWER_NS), ((1, 2), HASTY_WAIT_NS)):
         node = make_quoting(*numbers)
         for number in numbers:
             found = node.tell(quoted(number))
         (request,) = found
         assert isinstance(request, effects.RequestLease)
-        assert request.terms.open_until_ns == node.now_ns + wait_ns
-        assert request.deadline_ns == request.terms.open_until_ns + ANSWER_NS
+        assert request.terms.open_until_ns == node.now_ns + LEASE_WAIT_NS
+        assert request.deadline_ns == node.now_ns + wait_ns
 
 
 def test_what_is_missing_is_named_when_providers_see_too_small_a_deposit() -> None:

@@ -64,11 +64,11 @@ async def test_enough_is_remembered_for_a_while_and_too_little_for_a_moment(
         for _ in range(50):
             assert await funds.look(spender_of(1), PRICE) == PRICE
         assert ledger.asked == [1]
-        await trio.sleep(ENOUGH_NS / NANOS_PER_SECOND)
+        autojump_clock.jump(ENOUGH_NS / NANOS_PER_SECOND)
         ledger.has = Amount(5)
         assert await funds.look(spender_of(1), PRICE) == 5
         ledger.has = PRICE  # a deposit
-        await trio.sleep(LACKING_NS / NANOS_PER_SECOND)
+        autojump_clock.jump(LACKING_NS / NANOS_PER_SECOND)
         assert await funds.look(spender_of(1), PRICE) == PRICE and ledger.asked == [1, 1, 1]
 
 
@@ -111,7 +111,7 @@ async def test_a_chain_node_that_is_away_is_named_and_nothing_is_made_up(
             await funds.look(spender_of(1), PRICE)
         assert away.value.reason_code == "provider_chain"
         setattr(ledger, fault, False)
-        await trio.sleep(1)
+        autojump_clock.jump(1)
         assert await funds.look(spender_of(1), PRICE) == PRICE
 
 

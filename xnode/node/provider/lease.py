@@ -343,6 +343,8 @@ def on_lease_stop_requested(turn: Turn, change: changes.LeaseStopRequested) -> N
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.terms.submitter != change.caller:
         return turn.refuse(change.reply_to, "lease_unknown", f"no lease {change.lease_id.hex()[:16]} of yours here")
+    if lease.status == "requested":
+        refuse_lease(turn, lease, Refusal("stopped_by_submitter", "the submitter does not want the lease any more"))
     stop_lease(turn, lease, "stopped_by_submitter")
     lease = turn.get(ProviderLease, change.lease_id) or lease
     turn.emit(effects.ReplyReport(change.reply_to, make_report(lease)))

@@ -52,14 +52,15 @@ from xnode.node.submitter.timeline import note, note_once
 from xnode.text.hex import to_hex
 
 LEASE_WAIT_NS = 20 * NANOS_PER_SECOND
-"""How long a provider may take to countersign when there is no other quote; it asks its chain node meanwhile."""
-
-HASTY_WAIT_NS = 5 * NANOS_PER_SECOND
-"""How long when there is another: three answers of a distant chain node under load. The terms end with it, so that no honest
-provider signs them while another one already runs the job."""
+"""How long a provider may take to countersign; it asks its chain node meanwhile. The terms say so, and its promise of
+availability counts from then."""
 
 ANSWER_NS = 1_500_000_000
-"""How long the answer may be on its way after that."""
+"""How long its answer may be on its way after that."""
+
+HASTY_WAIT_NS = 5 * NANOS_PER_SECOND
+"""How long it is waited for when there is another quote: three answers of a distant chain node under load. Then it is told to
+stop, which it obeys also before it has signed, so that no honest one signs while another already runs the job."""
 
 ASK_WAIT_NS = 60 * NANOS_PER_SECOND
 """How long a provider may take to say how a lease is, or to stop it, before it is asked anew."""
@@ -221,8 +222,7 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
     settings = turn.state.settings.submitter
     assert settings is not None
     escrow = _find_escrow(turn, quote) or _make_escrow(turn, quote, settings)
-    wait_ns = HASTY_WAIT_NS if len(choice.ranking) > 1 else LEASE_WAIT_NS
-    terms = _make_terms(turn, quote, escrow, wait_ns)
+    terms = _make_terms(turn, quote, escrow)
     lease_id = lease_id_of(turn.state.settings.separator, terms)
     opening = Opening(
         escrow.escrow_id,
@@ -254,11 +254,12 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
     ranking = tuple(("0x" + row.node.hex(), str(row.score)) for row in choice.ranking)
     job = note(turn, job, "choice", choice.reason, ("node", "0x" + quote.node.hex()), *ranking)
     turn.put(job, status="leasing", lease_id=lease_id, tried=(*job.tried, quote.node), wake_at_ns=None)
-    slot = turn.slot("lease", lease_id, until_ns=terms.open_until_ns + ANSWER_NS)
+    is_only = len(choice.ranking) == 1
+    slot = turn.slot("lease", lease_id, wait_ns=LEASE_WAIT_NS + ANSWER_NS if is_only else HASTY_WAIT_NS)
     turn.emit(effects.RequestLease(lease_id, addrs, terms, escrow.escrow, opening, *slot))
 
 
-def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow, wait_ns: int) -> LeaseTerms:
+def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow) -> LeaseTerms:
     body = quote.body
     return LeaseTerms(
         job_hash=body.job_hash,
@@ -275,7 +276,7 @@ def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow, wait_ns: int)
         exposure_limit=body.exposure_limit,
         interval_ns=body.interval_ns,
         duration_limit_ns=body.duration_limit_ns,
-        open_until_ns=turn.at_ns + wait_ns,
+        open_until_ns=turn.at_ns + LEASE_WAIT_NS,
         availability_ppm=body.promise.availability_ppm,
         refund_ppm=body.promise.refund_ppm,
         exposure_intervals=body.exposure_intervals,

@@ -39,7 +39,7 @@ PROMISES = (
     ),
     Promise(
         "leasing", "requested", "the countersignature",
-        f"{_s(HASTY_WAIT_NS)} where another quote is at hand, else {_s(LEASE_WAIT_NS)}; {_s(ANSWER_NS)} more for the answer",
+        f"{_s(HASTY_WAIT_NS)} where another quote is at hand, else {_s(LEASE_WAIT_NS + ANSWER_NS)}",
         "it is told to stop, and the next quote is taken; that is none of the job's tries",
     ),
     Promise(
