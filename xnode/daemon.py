@@ -64,6 +64,7 @@ from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.peers.chain_watch import ChainWatch
 from xnode.peers.escrow_watch import EscrowEvents, EscrowWatcher, find_pause_s
 from xnode.peers.experience import Experience
+from xnode.peers.funds import SeenFunds
 from xnode.peers.job_log import LogArchive
 from xnode.peers.known import KnownPeerKeeper
 from xnode.peers.log_follower import LogFollower
@@ -337,7 +338,8 @@ class _Daemon:
             provider = ProviderEffects(engine, layouts, blobs, net, checked, signer, publisher, archive, clock, board)
         loop = Loop(journal, clock, make_perform(provider, submitter))
         net.judge(Partners(loop, clock, market.registrations).standing_of)
-        service = PeerService(loop, clock, signer, engine, archive, board)
+        funds = SeenFunds(checked, clock)
+        service = PeerService(loop, clock, signer, engine, archive, board, funds)
         for method, handler in service.methods().items():
             net.serve(method, self._count(method, handler))
         watch = self._serve_capacity(ground, chain, net, loop)
@@ -355,6 +357,7 @@ class _Daemon:
             "log follower": LogFollower(loop, net, data / "logs").run,
             "escrow watcher": EscrowWatcher(loop, chain, news).run,
             "offer book": market.book.run,
+            "funds of those who ask": funds.run,
             "address announcer": partial(keep_found, net, publisher, loop),
             "chain watch": partial(self._watch_chain, chain, chain_watch),
             "known peers": KnownPeerKeeper(net, market, clock, self._known_peers).run,

@@ -55,6 +55,7 @@ def make_provider_settings(config: ProviderConfig, manifest: Manifest, profile: 
         quote_ttl_ns=config.quote_ttl_ns,
         offer_ttl_ns=OFFER_TTL_NS,
         final_voucher_ns=FINAL_VOUCHER_NS,
+        stranger_share_ppm=config.stranger_share_ppm,
         promise=Promise(config.sla.availability_ppm, config.sla.refund_ppm) if config.sla else NO_PROMISE,
         registries=config.registries,
     )

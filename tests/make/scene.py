@@ -63,7 +63,7 @@ from xnode.peers.job_log import JobLog
 from xnode.peers.market import Market, make_market
 from xnode.peers.output_taker import OutputTaker
 from xnode.peers.progress import ProgressReader
-from xnode.ports.chain import Fuel
+from xnode.ports.chain import Fuel, Spender
 from xnode.ports.net import Peer
 from xnode.ports.store import Fetched, FetchProgress
 from xnode.progress import Board
@@ -199,6 +199,14 @@ class Registry:
     async def provider_of(self, node: Address) -> Address | None:
         self._ask()
         return self.owners.get(node)
+
+    async def providers_of(self, nodes: Sequence[Address]) -> tuple[Address | None, ...]:
+        self._ask()
+        return tuple(self.owners.get(node) for node in nodes)
+
+    async def spendables_of(self, spenders: Sequence[Spender]) -> tuple[Amount, ...]:
+        self._ask()
+        return tuple(min(FUNDS, self.cap) for _ in spenders)
 
     async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
         self._ask()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from metering.eip712 import keccak
@@ -11,7 +11,7 @@ from metering.units import NANOS_PER_SECOND, Address, Amount, Hash32
 from tests.sim.clockwork import Clockwork, Future
 from tests.sim.ledger import Ledger, Reverted
 from xnode.errors import Permanent, Retryable
-from xnode.ports.chain import ClaimRow, EscrowState, Sent
+from xnode.ports.chain import ClaimRow, EscrowState, Sent, Spender
 
 READ_NS = 3_000_000
 
@@ -104,6 +104,15 @@ class ChainPort:
     async def opener_cap(self, payer: Address, opener: Address, _asset: Address) -> Amount:
         await self.wallet.read()
         return Amount(self.chain.ledger.caps.get((payer, opener), 0))
+
+    async def spendables_of(self, spenders: Sequence[Spender]) -> tuple[Amount, ...]:
+        await self.wallet.read()
+        ledger = self.chain.ledger
+        found = (
+            (ledger.free.get(one.payer, 0), ledger.caps.get((one.payer, one.opener), 0), one.payer == one.opener)
+            for one in spenders
+        )
+        return tuple(Amount(free if is_own else min(free, cap)) for free, cap, is_own in found)
 
     async def escrow_state(self, escrow_id: Hash32) -> EscrowState:
         await self.wallet.read()

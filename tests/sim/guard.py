@@ -17,13 +17,14 @@ from metering.voucher import Voucher
 from scheduler.offer import Offer
 from scheduler.quote import Quote
 from tests.sim.ledger import Ledger
-from xnode.node.effects import ReplyVoucher
-from xnode.node.lease import TRANSITIONS
+from xnode.node.effects import DurableEffect, ReplyVoucher
+from xnode.node.lease import OPEN, TRANSITIONS
 from xnode.node.records import (
     HeldQuote,
     ProviderLease,
     StandingOffer,
     SubmitterEscrow,
+    SubmitterJob,
     SubmitterLease,
 )
 from xnode.node.state import State, Turn, kind_of
@@ -205,6 +206,35 @@ def check_exposure(lease: ProviderLease, impaired_at_ns: int, now_ns: int) -> No
         paid_ns = max(paid_ns, lease.issued[0].receipt.at_ns - lease.terms.interval_ns)
     limit_ns = lease.terms.exposure_intervals * lease.terms.interval_ns + ROUND_NS
     assert now_ns - paid_ns <= limit_ns, f"unpaid for {(now_ns - paid_ns) / 1e9} s, {lease}"
+
+
+ENDED_JOB = ("done", "half-fetched", "failed", "stopped")
+
+
+def check_clocks(state: State, under_way: tuple[DurableEffect, ...]) -> None:
+    """No job that has not ended waits for anybody without an alarm or a deadline of its own; nor does a lease that may still
+    cost something wait without a time by which its provider must have done the next thing."""
+    timed = {
+        key
+        for effect in under_way
+        if effect.deadline_ns
+        for key in (getattr(effect, "job_hash", b""), getattr(effect, "lease_id", b""))
+    }
+    for job in state.all(SubmitterJob):
+        lease = state.get(SubmitterLease, job.lease_id) if job.lease_id else None
+        has_clock = (
+            job.wake_at_ns is not None or job.job_hash in timed or (lease is not None and lease.lease_id in timed)
+        )
+        has_clock = has_clock or (lease is not None and lease.wake_at_ns is not None)
+        assert has_clock or job.status in ENDED_JOB, f"a job waits without a clock: {job.status}, {lease}"
+    for lease in state.all(SubmitterLease):
+        owes = lease.status in OPEN and lease.end_reason is None
+        assert not owes or (lease.due_at_ns and lease.wake_at_ns is not None), f"a lease without a clock: {lease}"
+        if lease.status == "settling":
+            escrow = state.get(SubmitterEscrow, lease.terms.escrow_id)
+            assert lease.wake_at_ns is not None or escrow is None or escrow.thaw_asked, (
+                f"settles without a clock: {lease}"
+            )
 
 
 @lru_cache

@@ -29,6 +29,7 @@ from xnode.node.changes import Change, Entry, EscrowSeen, NodeStarted
 from xnode.node.records import ProviderEscrow, ProviderSettings, SubmitterEscrow, SubmitterSettings
 from xnode.node.state import State, Turn
 from xnode.peers.serve import PeerService
+from xnode.ports.chain import Spender
 from xnode.store.journal import Batch
 
 WATCH_NS = 2 * NANOS_PER_SECOND
@@ -121,7 +122,7 @@ class Machine:
         separator, addrs = self.signer.separator, self.net.multiaddrs()
         start = NodeStarted(self.address, separator, "sim", addrs, self.provider, self.submitter)
         self.loop = NodeLoop(self, self.perform, start)
-        server = PeerService(self.loop, self, self.signer, None, Archive())  # type: ignore[arg-type]
+        server = PeerService(self.loop, self, self.signer, None, Archive(), funds=self)  # type: ignore[arg-type]
         station = self.net.network.stations[self.address] = Station(server.methods(), self.spawn, clock=self.clock)
         self._bring_up(station)
         self.spawn(self._watch_escrows())
@@ -239,6 +240,10 @@ class Machine:
         )  # fmt: skip
         theirs = SubmitterEffects(Outputs(blobs), self.net, self.chain, self.signer, self.market, self)  # type: ignore[arg-type]
         return make_perform(ours, theirs)
+
+    async def look(self, spender: Spender, _needed: Amount) -> Amount:
+        """Stands where SeenFunds does: every question is asked."""
+        return (await self.chain.spendables_of([spender]))[0]
 
     async def _watch_escrows(self) -> None:
         """Tell the loop of every escrow whose state on chain is not what the loop knows."""

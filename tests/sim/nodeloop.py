@@ -92,6 +92,15 @@ class NodeLoop:
             self._take_effect(version, effect, 0)
         self._loaded: tuple[Record, ...] = loaded.records
 
+    @property
+    def is_busy(self) -> bool:
+        """True while a batch is on its way to the disk."""
+        return self._is_busy
+
+    def effects_under_way(self) -> tuple[effects.DurableEffect, ...]:
+        """What has still to be done, or is being done."""
+        return tuple(one.effect for one in self._pending.values())
+
     # ------------------------------------------------------------------------------------------------- what it is told
 
     def tell(self, change: Change, done: tuple[str, int] | None = None) -> None:

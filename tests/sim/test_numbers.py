@@ -11,11 +11,11 @@ import metering.receipt
 import xnode.node.provider.quote
 from metering.codec import encode
 from metering.units import NANOS_PER_SECOND
-from tests.make.values import address_of, make_job, make_tariff
+from tests.make.values import TOKEN, address_of, make_job, make_tariff
 from tests.sim.containers import Behaviour
 from tests.sim.world import World, make_market
 from xnode.node.changes import PricesSet
-from xnode.node.message import QUOTE_REQUEST
+from xnode.node.message import QUOTE_REQUEST, QuoteAsk
 
 SECOND = NANOS_PER_SECOND
 
@@ -23,11 +23,13 @@ SECOND = NANOS_PER_SECOND
 def ask_quotes(world: World, count: int) -> None:
     """A stranger asks for quotes, which the provider signs."""
     provider = world.machines[1]
+    world.ledger.caps[world.payer, address_of(77)] = 1000 * TOKEN
     for _ in range(count):
         job = make_job(submitter=address_of(77), nonce=world.entropy.randbytes(16))
         provider.tell(PricesSet(make_tariff(vcpu_hour=world.entropy.randint(1, 10**17))))
         station = world.network.stations[provider.address]
-        provider.spawn(station.methods[QUOTE_REQUEST](address_of(77), encode(job)))  # type: ignore[arg-type]
+        asked = encode(QuoteAsk(job, world.payer))
+        provider.spawn(station.methods[QUOTE_REQUEST](address_of(77), asked))  # type: ignore[arg-type]
         world.run_for(0.1)
 
 

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metering.codec import encode
+from metering.eip712 import typed_digest
 from metering.receipt import Receipt, SignedReceipt
 from metering.resources import Resources
 from metering.signature import sign_digest
@@ -200,7 +201,8 @@ def test_terms_that_differ_in_anything_from_the_quote_are_refused(
     )  # fmt: skip
     asked = msgspec.structs.replace(due, **altered)
     signature = sign_digest(make_key(0), lease_id_of(SEPARATOR, asked))
-    change = changes.LeaseRequested("x", address_of(0), (), asked, signature, used, opening, b"")
+    opened = sign_digest(make_key(0), typed_digest(SEPARATOR, "Opening", opening)) if opening is not None else b""
+    change = changes.LeaseRequested("x", address_of(0), (), asked, signature, used, opening, opened)
     turn = step(provider, changes.Entry(QUOTED_AT_NS, ENTROPY, change))
     free = {"lease_number", "open_until_ns"}
     # Another payer's escrow under another number is as good, if all that the quote says of it is the same.

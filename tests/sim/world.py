@@ -30,7 +30,7 @@ from tests.make.values import (
 from tests.sim.chain import Chain, ChainPort, Wallet
 from tests.sim.clockwork import Clockwork
 from tests.sim.containers import Behaviour, Containers
-from tests.sim.guard import Guard, check_exposure
+from tests.sim.guard import Guard, check_clocks, check_exposure
 from tests.sim.ledger import Ledger
 from tests.sim.machine import Faults, KeySigner, Machine
 from tests.sim.market import SimMarket
@@ -64,6 +64,7 @@ class World:
         if deposit:
             self.ledger.deposit(self.payer, deposit)
         self.clockwork.after_each = self._check
+        self.watches_clocks = False
         self.chain.run()
 
     # ------------------------------------------------------------------------------------------------------- who is there
@@ -259,6 +260,8 @@ class World:
     def _check(self) -> None:
         """After every event: no provider works unpaid for longer than agreed."""
         for machine in self.machines.values():
+            if self.watches_clocks and machine.loop is not None and not machine.loop.is_busy:
+                check_clocks(machine.loop.state, machine.loop.effects_under_way())
             if machine.loop is None or machine.disk.is_full or machine.clock.is_paused:
                 machine.impaired_at_ns = machine.clock.now_ns
             elif machine.provider is not None:

@@ -14,7 +14,7 @@ from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query, read_native_balance
 from xnode.chain.node.questions import ask_block, ask_head, ask_latest
 from xnode.errors import Retryable
-from xnode.ports.chain import EscrowState
+from xnode.ports.chain import EscrowState, Spender
 
 PACE_BLOCKS = 16
 """Blocks by which the chain's pace is measured."""
@@ -90,6 +90,18 @@ class ChainReads:
         """What the opener may still reserve of the payer's free balance."""
         return await self.rpc.view(self._escrow, payment_escrow.OPENER_CAP, payer, opener, asset)
 
+    async def spendables_of(self, spenders: Sequence[Spender]) -> tuple[Amount, ...]:
+        """What each opener may reserve of its payer's free balance, in order."""
+        queries = []
+        for payer, opener, asset in spenders:
+            queries += [
+                Query(self._escrow, payment_escrow.FREE, (payer, asset)),
+                Query(self._escrow, payment_escrow.OPENER_CAP, (payer, opener, asset)),
+            ]
+        found = await self.rpc.view_all(queries)
+        rows = zip(spenders, found[0::2], found[1::2], strict=True)
+        return tuple(free if one.payer == one.opener else min(free, cap) for one, free, cap in rows)
+
     async def escrow_state(self, escrow_id: Hash32) -> EscrowState:
         """The escrow now; all zero when it was never opened."""
         return (await self.escrow_states((escrow_id,)))[0]
@@ -105,6 +117,11 @@ class ChainReads:
         """The provider whose node key this is now."""
         owner = await self.rpc.view(self._registry, provider_registry.PROVIDER_OF, node)
         return None if owner == ZERO_ADDRESS else owner
+
+    async def providers_of(self, nodes: Sequence[Address]) -> tuple[Address | None, ...]:
+        """The provider whose node key each of these is now, in order."""
+        found = await self.rpc.view_each(self._registry, provider_registry.PROVIDER_OF, ((node,) for node in nodes))
+        return tuple(None if owner == ZERO_ADDRESS else owner for owner in found)
 
     async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
         """The OPENX of each provider that counts as stake, in order."""

@@ -132,6 +132,13 @@ class ProviderConfig(_Section):
     quote_ttl_ns: DurationNs = Field(
         default="30s", validate_default=True, alias="quote_ttl", description="how long a quote holds capacity"
     )
+    stranger_share_ppm: PartPpm = Field(
+        default=0.25,
+        validate_default=True,
+        alias="stranger_share",
+        description="the part of the capacity that quotes hold for submitters whose payer never paid this provider; beyond "
+        "it they are quoted, and who signs first has the capacity",
+    )
     thaw_s: ThawS = Field(
         default=3600,
         description="least seconds of thaw (unbonding) of an escrow: the time to claim once a payer takes money back",

@@ -9,7 +9,7 @@ import trio
 
 from metering.terms import Escrow, Opening
 from metering.units import Address, Amount, Hash32
-from xnode.ports.chain import Chain, ClaimRow, EscrowState, Sent
+from xnode.ports.chain import Chain, ClaimRow, EscrowState, Sent, Spender
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,10 @@ class CheckedChain:
         await self._wait_checks()
         return await self.chain.opener_cap(payer, opener, asset)
 
+    async def spendables_of(self, spenders: Sequence[Spender]) -> tuple[Amount, ...]:
+        await self._wait_checks()
+        return await self.chain.spendables_of(spenders)
+
     async def _wait_checks(self) -> None:
         # No deadline of its own: every effect that comes here has one, and readiness says what is not checked.
         for check in self.checks:
@@ -41,6 +45,9 @@ class CheckedChain:
 
     async def provider_of(self, node: Address) -> Address | None:
         return await self.chain.provider_of(node)
+
+    async def providers_of(self, nodes: Sequence[Address]) -> tuple[Address | None, ...]:
+        return await self.chain.providers_of(nodes)
 
     async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
         return await self.chain.stakes_of(providers)

@@ -13,7 +13,7 @@ from xnode.errors import Permanent, Retryable, Unreachable
 from xnode.node import changes, effects, message
 from xnode.peers.call import call, make_news, read_answer
 from xnode.peers.search import OfferSearch
-from xnode.ports.chain import Chain
+from xnode.ports.chain import Chain, Spender
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer
 from xnode.ports.store import Outputs
@@ -58,7 +58,8 @@ class SubmitterEffects:
         """One provider's answer."""
         peer = Peer(effect.node, effect.multiaddrs)
         try:
-            body = await call(self.net, self.clock, peer, message.QUOTE_REQUEST, encode(effect.job))
+            asked = encode(message.QuoteAsk(effect.job, effect.payer))
+            body = await call(self.net, self.clock, peer, message.QUOTE_REQUEST, asked)
         except Unreachable as error:
             # The others' answers are worth more than another try at this one.
             self.offers.note_silence(effect.node)
@@ -81,11 +82,9 @@ class SubmitterEffects:
     @performs(effects.ReadFunds)
     async def read_funds(self, effect: effects.ReadFunds) -> changes.Change:
         """What the payer's pooled balance lets us reserve."""
-        free = await self.chain.free_balance(effect.payer, effect.asset)
-        if effect.payer == self.signer.address:
-            return changes.FundsRead(effect.job_hash, free, free)
-        cap = await self.chain.opener_cap(effect.payer, self.signer.address, effect.asset)
-        return changes.FundsRead(effect.job_hash, free, cap)
+        spender = Spender(effect.payer, self.signer.address, effect.asset)
+        (spendable,) = await self.chain.spendables_of([spender])
+        return changes.FundsRead(effect.job_hash, spendable, spendable)
 
     @performs(effects.RequestLease)
     async def request_lease(self, effect: effects.RequestLease) -> changes.Change:

@@ -7,12 +7,24 @@ from typing import get_args
 from xnode.node.lease import EndReason
 
 NEVER_RAN: frozenset[EndReason] = frozenset(
-    {"image_failed", "input_failed", "launch_failed", "workload_vanished", "gpu_lost", "thaw_started", "provider_lost"}
+    {
+        "image_failed",
+        "input_failed",
+        "launch_failed",
+        "workload_vanished",
+        "gpu_lost",
+        "thaw_started",
+        "provider_lost",
+        "provider_late",
+    }
 )
 """Before the workload ran these may be the provider's doing, or its host's or network's: another one may do better."""
 
 UNFUNDED: frozenset[EndReason] = frozenset({"escrow_unconfirmed"})
 """Likewise, also when the workload ran for a moment: without an escrow nothing of it is paid."""
+
+UNKNOWN_END: frozenset[EndReason] = frozenset({"provider_lost", "provider_late"})
+"""Nobody has said that the workload ended, or that it never ran."""
 
 FINAL: frozenset[EndReason] = frozenset(get_args(EndReason)) - NEVER_RAN - UNFUNDED
 """The workload's own end, or the submitter's doing: another provider would only do the same again."""
@@ -42,3 +54,9 @@ def is_worth_another(reason: EndReason, code: str, has_run: bool) -> bool:
     if code in JOBS_OWN:
         return False
     return reason in UNFUNDED or (reason in NEVER_RAN and not has_run)
+
+
+def may_run_on(reason: EndReason, has_run: bool) -> bool:
+    """True when a lease that ended for this reason may run its workload all the same, or has run some of it: then the job, placed
+    elsewhere, runs twice."""
+    return reason in UNKNOWN_END or has_run

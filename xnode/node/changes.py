@@ -8,7 +8,7 @@ from metering.bounds import SignatureBytes
 from metering.receipt import SignedReceipt
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
-from metering.units import Address, Amount, Hash32
+from metering.units import ZERO_ADDRESS, Address, Amount, Hash32
 from metering.usage import Counters
 from metering.voucher import Coverage, SignedVoucher
 from scheduler.job import Job, OutputFile
@@ -91,11 +91,14 @@ class AddressesChanged(msgspec.Struct, frozen=True, tag=True):
 
 
 class QuoteRequested(msgspec.Struct, frozen=True, tag=True):
-    """A submitter's node asks what a job would cost."""
+    """A submitter's node asks what a job would cost. payer: who would pay; spendable: what the submitter can reserve of that
+    one's deposit, as the chain said a moment ago; None: it was not asked."""
 
     reply_to: str
     submitter: Address
     job: Job
+    payer: Address = ZERO_ADDRESS
+    spendable: Amount | None = None
 
 
 class QuoteDropped(msgspec.Struct, frozen=True, tag=True):

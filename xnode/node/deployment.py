@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from metering.units import ZERO_HASH, Hash32
 from xnode.node.lease import LeaseStatus
-from xnode.node.records import ProviderEscrow, ProviderLease, StandingOffer, SubmitterEscrow, SubmitterLease
+from xnode.node.records import (
+    KnownPayer,
+    ProviderEscrow,
+    ProviderLease,
+    StandingOffer,
+    SubmitterEscrow,
+    SubmitterLease,
+)
 from xnode.node.state import State, Turn
 
 ENDED: frozenset[LeaseStatus] = frozenset({"settled", "refused"})
@@ -30,5 +37,7 @@ def leave_deployment(turn: Turn) -> None:
     for record_type in (ProviderLease, ProviderEscrow, SubmitterLease, SubmitterEscrow):
         for record in tuple(turn.state.all(record_type)):
             turn.archive(record, wake_at_ns=None)
+    for payer in tuple(turn.state.all(KnownPayer)):
+        turn.archive(payer)
     # The offer that stands is signed for the contracts that were left.
     turn.put(StandingOffer())

@@ -15,7 +15,7 @@ from metering.bounds import Code, Detail
 from metering.receipt import Receipt
 from metering.refusal import Refusal
 from metering.terms import Escrow, LeaseTerms, Opening
-from metering.units import Address, Amount, Hash32
+from metering.units import ZERO_ADDRESS, Address, Amount, Hash32
 from metering.voucher import Coverage, SignedVoucher, Voucher
 from scheduler.job import MAX_OLD_OUTPUTS, Job, OutputFile
 from scheduler.offer import Offer
@@ -266,13 +266,14 @@ class SearchOffers(msgspec.Struct, frozen=True, tag=True):
     deadline_ns: int
 
 
-class RequestQuote(msgspec.Struct, frozen=True, tag=True):
-    """Ask one provider for a quote."""
+class RequestQuote(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Ask one provider for a quote. payer: whose deposit it is to see."""
 
     job_hash: Hash32
     job: Job
     node: Address
     multiaddrs: tuple[str, ...]
+    payer: Address = ZERO_ADDRESS
     id: str
     lane: str
     deadline_ns: int

@@ -17,13 +17,20 @@ KEPT: frozenset[EndReason] = frozenset(
 """The workload had the node until its own end, whatever that was: the node did what it quoted."""
 
 BROKEN: frozenset[EndReason] = frozenset(
-    {"launch_failed", "workload_vanished", "gpu_lost", "receipt_refused", "provider_lost"}
+    {"launch_failed", "workload_vanished", "gpu_lost", "receipt_refused", "provider_lost", "provider_late"}
 )
 """The node did not. What is in neither set may as well be our own fault: an image or a payment that was not there."""
 
 
+LOAD = 720_720
+"""Of one lease: divided by as many as are ever asked at once it leaves nothing over."""
+
+
 def outcome_of(lease: SubmitterLease) -> bool | None:
     """True when the node did what it quoted, False when it did not; None while that is open, or says nothing of it."""
+    if lease.status == "refused":
+        # It quoted, and then left us waiting for its signature, or could not be reached.
+        return False if lease.refusal is not None and lease.refusal.code == "deadline" else None
     if lease.status not in ("settling", "settled") or lease.end_reason is None:
         return None
     return True if lease.end_reason in KEPT else False if lease.end_reason in BROKEN else None
@@ -35,11 +42,17 @@ def has_launched(lease: SubmitterLease) -> bool:
 
 
 def load_of(state: State) -> Counter[Address]:
-    """By node, the leases that it serves us and the quotes that we have asked it for: what it has to do for us already."""
-    load = Counter(one.terms.node for one in state.all(SubmitterLease) if one.status in HOLDING)
+    """By node, what it has to do for us already: the leases that it serves us, and of each job that has asked for quotes its
+    part, for only one of those asked will get it. In LOADs a lease."""
+    load: Counter[Address] = Counter()
+    for lease in state.all(SubmitterLease):
+        if lease.status in HOLDING:
+            load[lease.terms.node] += LOAD
     for job in state.all(SubmitterJob):
         if job.status == "quoting":
-            load.update(one.node for one in job.asked if one.refusal is None)
+            left = [one.node for one in job.asked if one.refusal is None]
+            for node in left:
+                load[node] += LOAD // len(left)
     return load
 
 

@@ -62,6 +62,7 @@ EndReason = Literal[
     "gpu_lost",  # a GPU of the workload stopped working
     "receipt_refused",  # the submitter refused a receipt and signs nothing more
     "provider_lost",  # nothing was heard from the provider for too long
+    "provider_late",  # the provider talked on, and did not start or end the workload in its time
 ]
 
 

@@ -10,14 +10,15 @@ from metering.bounds import MAX_MULTIADDRS, Line, Multiaddrs, SignatureBytes
 from metering.prepay import STEPS
 from metering.receipt import SignedReceipt
 from metering.terms import Escrow, LeaseTerms, Opening
-from metering.units import U64, Hash32, Offset
+from metering.units import U64, Address, Hash32, Offset
 from metering.voucher import Coverage, SignedVoucher
+from scheduler.job import Job
 
 OFFER_GET = "offer.get"
 """b"" -> SignedOffer."""
 
 QUOTE_REQUEST = "quote.request"
-"""Job -> SignedQuote."""
+"""QuoteAsk -> SignedQuote. A Job alone is one whose submitter pays itself."""
 
 QUOTE_DROP = "quote.drop"
 """QuoteQuery -> b"": the submitter chose another, so the capacity need not be held."""
@@ -62,6 +63,13 @@ class LeaseOffer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     opening: Opening | None
     opening_signature: SignatureBytes
     addrs: Multiaddrs
+
+
+class QuoteAsk(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What a job would cost. payer: whose deposit pays for it: the provider looks whether it is there."""
+
+    job: Job
+    payer: Address
 
 
 class QuoteQuery(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from metering.resources import NO_RESOURCES, Resources
 from metering.sla import NO_PROMISE, Promise
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
-from metering.units import NANOS_PER_SECOND, U128_MAX, ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
+from metering.units import NANOS_PER_SECOND, PPM, U128_MAX, ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import NO_COVERAGE, Coverage, SignedVoucher
 from scheduler.job import Blob, Job, OutputFile
 from scheduler.offer import HardwareProfile, SignedOffer
@@ -59,6 +59,8 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     """Of the GPUs in the capacity, how many can be lent now; None: all, as they were at the start."""
     registries: tuple[str, ...] = WELL_KNOWN
     """What images are pulled from; see scheduler.registry."""
+    stranger_share_ppm: int = PPM // 4
+    """The part of the capacity that quotes may hold for submitters whose payers never paid us."""
 
     def offered_resources(self) -> Resources:
         """The capacity, as far as a verdict in force allows."""
@@ -145,12 +147,19 @@ class StandingOffer(msgspec.Struct, frozen=True, tag="standing_offer"):
 
 
 class HeldQuote(msgspec.Struct, frozen=True, tag="held_quote"):
-    """A quote we gave and the job it answers; it holds capacity until it expires or becomes a lease."""
+    """A quote we gave and the job it answers, until it expires or becomes a lease.
+
+    payer: whose deposit was seen to cover it; holds: its capacity counts as not free meanwhile; firm: for a payer that has
+    paid us before, so that no other quote promises the same capacity. Neither stands against a lease that is signed.
+    """
 
     digest: Hash32
     quote: Quote
     job: Job
     wake_at_ns: int
+    payer: Address = ZERO_ADDRESS
+    holds: bool = True
+    firm: bool = True
 
     @property
     def key(self) -> bytes:
@@ -209,6 +218,17 @@ class ProviderLease(msgspec.Struct, frozen=True, tag="provider_lease"):
     @property
     def key(self) -> bytes:
         return self.lease_id
+
+
+class KnownPayer(msgspec.Struct, frozen=True, tag="known_payer"):
+    """A payer that has paid us: its submitters are no strangers. at_ns: when it did last, within a day."""
+
+    payer: Address
+    at_ns: int
+
+    @property
+    def key(self) -> bytes:
+        return self.payer
 
 
 class EarnedLine(msgspec.Struct, frozen=True, array_like=True):
@@ -310,6 +330,8 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
     region: str = ""
     reputation: Reputation = NO_REPUTATION
     has_image: bool = False
+    cost_limit: Amount = ZERO
+    """What the job may cost there by the offer; ZERO: an older version did not note it."""
 
 
 class OutputsHere(msgspec.Struct, frozen=True, array_like=True):
@@ -341,7 +363,8 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     of them; outputs: the same as versions up to 0.2 noted it.
     tried: who was offered a lease; passed: who was asked and gave no quote, and of them silent: who did not answer, and busy:
     who has no room now; rounds: how often the silent ones were asked anew; no_quote, words: what each said last; failed: leases
-    that ended before the job could run, with why; waits, waiting_since_ns: how often and since when it waits for providers.
+    that ended before the job could run, with why; waits, waiting_since_ns: how often and since when it waits for providers;
+    stalled: those of `tried` that did not answer to the lease.
     """
 
     job_hash: Hash32
@@ -372,6 +395,7 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     into: str = ""
     only: tuple[str, ...] = ()
     here: OutputsHere | None = None
+    stalled: tuple[Address, ...] = ()
 
     @property
     def key(self) -> bytes:
@@ -404,6 +428,9 @@ class SubmitterLease(msgspec.Struct, frozen=True, tag="submitter_lease"):
     refund: Amount = ZERO
     wake_at_ns: int | None = None
     left: OutputSummary | None = None
+    due_at_ns: int = 0
+    """By when the provider must have started, or ended, the workload: see xnode.node.submitter.clocks. 0: no such promise is
+    open, or a version up to 0.3 made the lease."""
 
     @property
     def key(self) -> bytes:
@@ -461,6 +488,7 @@ Record = (
     | Numbers
     | StandingOffer
     | HeldQuote
+    | KnownPayer
     | ProviderLease
     | ProviderEscrow
     | SubmitterJob

@@ -27,10 +27,14 @@ from scheduler.outputs import (
     read_inventory,
 )
 from xnode.delivery import deliver_beside
-from xnode.errors import Permanent, Retryable
+from xnode.errors import Permanent, Retryable, Unreachable
 from xnode.node.records import OutputsHere
+from xnode.node.submitter.outputs import MAX_VAIN_TRIES
 from xnode.ports.net import Peer
 from xnode.ports.store import Blobs, Fetched, OutputFetcher
+
+MAX_FETCHES = 1_000
+"""Leases whose vain tries are counted at once; a fetch that ends by its deadline leaves its count behind."""
 
 
 @dataclass(slots=True)
@@ -43,6 +47,14 @@ class Fetching:
 
 
 @dataclass(slots=True)
+class _Vain:
+    """How it went with the tries for one lease. most: files and bytes that were here at most; tries: since then."""
+
+    most: tuple[int, int] = (0, 0)
+    tries: int = 0
+
+
+@dataclass(slots=True)
 class OutputTaker:
     """ports.store.Outputs over the blob store. progress: files and bytes that are here, of the leases whose outputs come
     just now."""
@@ -50,6 +62,7 @@ class OutputTaker:
     blobs: Blobs
     fetcher: OutputFetcher
     progress: dict[Hash32, tuple[int, int]] = field(default_factory=dict)
+    _vain: dict[Hash32, _Vain] = field(default_factory=dict)
     _nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -100,7 +113,32 @@ class OutputTaker:
         older: tuple[OutputFile, ...] = (),
     ) -> OutputsHere:  # fmt: skip
         """Get the list and the wanted files. What cannot be had is counted, never raised; Retryable when the provider
-        cannot be reached."""
+        cannot be reached, or breaks off: but not for ever, when nothing more comes."""
+        try:
+            here = await self._take(peer, lease_id, left, limit_bytes, only, older)
+        except Unreachable:
+            raise
+        except Retryable as error:
+            vain = self._vain_of(lease_id)
+            vain.tries += 1
+            if vain.tries < MAX_VAIN_TRIES:
+                raise
+            fault = f"{vain.tries} tries brought nothing more of them: {error}"
+            here = OutputsHere(
+                left_out=left.left_out, first=left.first, missing=left.entries or len(older), fault=fault
+            )
+        self._vain.pop(lease_id, None)
+        return here
+
+    def _vain_of(self, lease_id: Hash32) -> _Vain:
+        if lease_id not in self._vain and len(self._vain) >= MAX_FETCHES:
+            del self._vain[next(iter(self._vain))]
+        return self._vain.setdefault(lease_id, _Vain())
+
+    async def _take(
+        self, peer: Peer, lease_id: Hash32, left: OutputSummary, limit_bytes: int, only: tuple[str, ...],
+        older: tuple[OutputFile, ...],
+    ) -> OutputsHere:  # fmt: skip
         try:
             found, blob = await self.find_inventory(peer, lease_id, left, limit_bytes, older)
         except Permanent as error:
@@ -118,6 +156,9 @@ class OutputTaker:
     async def _fetch_files(self, peer: Peer, lease_id: Hash32, wanted: tuple[Blob, ...]) -> Fetched:
         def note(files: int, size_bytes: int) -> None:
             self.progress[lease_id] = (files, size_bytes)
+            vain = self._vain_of(lease_id)
+            if (files, size_bytes) > vain.most:
+                vain.most, vain.tries = (files, size_bytes), 0
 
         try:
             return await self.fetcher.fetch(peer, lease_id, wanted, note)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Protocol
 
 import trio
 
 from metering.codec import encode
-from metering.units import U64_MAX, Address, Hash32
+from metering.refusal import Refusal
+from metering.units import U64_MAX, Address, Amount, Hash32
 from metering.voucher import SignedVoucher
 from scheduler.job import Job
+from scheduler.policy import answer
 from scheduler.quote import SignedQuote
-from xnode.errors import Retryable
+from xnode.errors import Permanent, Retryable
 from xnode.loop import Loop
 from xnode.node import changes, effects, message
+from xnode.node.provider.quote import make_policy
 from xnode.node.records import ProviderLease, SubmitterJob, SubmitterLease
 from xnode.peers.answer import read_request, refuse
 from xnode.peers.call import make_news
 from xnode.peers.job_log import LogArchive
+from xnode.ports.chain import Spender
 from xnode.ports.clock import Clock
 from xnode.ports.net import RpcRefused
 from xnode.ports.runtime import Engine
@@ -37,7 +41,14 @@ LOG_WAIT_S = 600.0
 
 NO_PROGRESS = message.Progress("", 0, 0)
 
-T = TypeVar("T")
+ASK_OF_TWO = b"\x92"
+"""How an array of two begins."""
+
+
+class Funds(Protocol):
+    """What a submitter can pay with, as far as the chain said it lately: see xnode.peers.funds."""
+
+    async def look(self, spender: Spender, needed: Amount) -> Amount: ...
 
 
 class PeerService:
@@ -51,9 +62,11 @@ class PeerService:
         engine: Engine | None,
         archive: LogArchive,
         board: Board | None = None,
+        funds: Funds | None = None,
     ) -> None:
         self._loop, self._clock, self._signer = loop, clock, signer
         self._engine, self._archive, self._board = engine, archive, board or Board()
+        self._funds = funds
 
     def methods(self) -> dict[str, Callable[[Address, bytes], Awaitable[bytes]]]:
         """RPC methods by name."""
@@ -69,8 +82,24 @@ class PeerService:
         }
 
     async def _on_quote_request(self, caller: Address, body: bytes) -> bytes:
-        job = read_request(body, Job)
-        return await self._ask(lambda to: changes.QuoteRequested(to, caller, job))
+        job, payer = _read_ask(body)
+        spendable = await self._look_at_funds(caller, payer, job)
+        return await self._ask(lambda to: changes.QuoteRequested(to, caller, job, payer, spendable))
+
+    async def _look_at_funds(self, caller: Address, payer: Address, job: Job) -> Amount | None:
+        """What the caller can reserve for such a job; None where nobody looks. Refuses when the chain does not say."""
+        provider = self._loop.state.settings.provider
+        if self._funds is None or provider is None or job.submitter != caller:
+            return None
+        body = answer(job, provider.offered_resources(), make_policy(provider), self._clock.now_ns())
+        if isinstance(body, Refusal):
+            return None  # no money makes this a job for us
+        try:
+            return await self._funds.look(Spender(payer, caller, provider.asset), body.cost_limit)
+        except Retryable as error:
+            raise refuse("busy", str(error)) from None
+        except Permanent as error:
+            raise refuse(error.reason_code, str(error)) from None
 
     async def _on_quote_drop(self, caller: Address, body: bytes) -> bytes:
         query = read_request(body, message.QuoteQuery)
@@ -187,6 +216,15 @@ class PeerService:
                 if job is not None and _is_of_job(job.job, sha256):
                     return True
         return False
+
+
+def _read_ask(body: bytes) -> tuple[Job, Address]:
+    # A job is a map and not an array: neither is ever taken for the other.
+    if body[:1] == ASK_OF_TWO:
+        asked = read_request(body, message.QuoteAsk)
+        return asked.job, asked.payer
+    job = read_request(body, Job)
+    return job, job.submitter
 
 
 def _is_of_job(job: Job, sha256: Hash32) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from metering.terms import Escrow, Opening
 from metering.units import Address, Amount, Hash32
@@ -18,6 +18,14 @@ class EscrowState:
     deposited: Amount
     claimed: Amount
     thaw_end: int
+
+
+class Spender(NamedTuple):
+    """Who would open escrows from whose deposit; a payer may do it itself."""
+
+    payer: Address
+    opener: Address
+    asset: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,15 @@ class Chain(Protocol):
 
     async def escrow_state(self, escrow_id: Hash32) -> EscrowState: ...
 
+    async def spendables_of(self, spenders: Sequence[Spender]) -> tuple[Amount, ...]:
+        """What each can reserve of its payer's deposit, in order, in base units, asked for in one batch."""
+        ...
+
     async def provider_of(self, node: Address) -> Address | None: ...
+
+    async def providers_of(self, nodes: Sequence[Address]) -> tuple[Address | None, ...]:
+        """The owner of each node key, in order, asked for in as few batches as chain nodes take."""
+        ...
 
     async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
         """What each provider has staked, in order, in base units of OPENX."""

@@ -168,7 +168,7 @@ def test_an_opening_that_the_contract_refuses_is_permanent() -> None:
 def test_funds_are_bounded_by_what_our_key_may_open_of_the_payer() -> None:
     rig = Rig()
     read = rig.perform(effects.ReadFunds(LEASE_ID, address_of(PAYER), ASSET, *SLOT))
-    assert read == changes.FundsRead(LEASE_ID, Amount(1000 * TOKEN), Amount(100 * TOKEN))
+    assert read == changes.FundsRead(LEASE_ID, Amount(100 * TOKEN), Amount(100 * TOKEN))
 
 
 def test_a_payer_that_signs_for_itself_needs_no_cap() -> None:
@@ -186,7 +186,7 @@ def test_a_quote_must_be_of_the_node_that_was_asked(node: int, code: str | None)
         return encode(make_signed_quote(JOB, node))
 
     rig.add_peer(PROVIDER, quote_request=answer)
-    request = effects.RequestQuote(LEASE_ID, JOB, PROVIDER, (), *SLOT)
+    request = effects.RequestQuote(job_hash=LEASE_ID, job=JOB, node=PROVIDER, multiaddrs=(), **SLOT._asdict())
     if code is None:
         assert rig.perform(request) == changes.QuoteReceived(LEASE_ID, PROVIDER, make_signed_quote(JOB, node))
         return
@@ -203,7 +203,7 @@ def test_an_answer_that_is_not_of_the_protocol_is_permanent() -> None:
 
     rig.add_peer(PROVIDER, quote_request=answer, lease_ask=answer)
     for effect in (
-        effects.RequestQuote(LEASE_ID, JOB, PROVIDER, (), *SLOT),
+        effects.RequestQuote(job_hash=LEASE_ID, job=JOB, node=PROVIDER, multiaddrs=(), **SLOT._asdict()),
         effects.AskLease(LEASE_ID, PROVIDER, (), False, *SLOT),
     ):
         with pytest.raises(Permanent) as failed:

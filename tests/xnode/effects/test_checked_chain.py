@@ -12,7 +12,7 @@ from metering.units import Address, Amount, Hash32
 from tests.make.records import ESCROW, ESCROW_ID
 from tests.make.values import ASSET, address_of
 from xnode.effects.checked_chain import CheckedChain
-from xnode.ports.chain import ClaimRow, EscrowState, Sent
+from xnode.ports.chain import ClaimRow, EscrowState, Sent, Spender
 
 SENT = Sent("intent", Hash32(bytes(32)), 1, True, 50_000)
 
@@ -34,6 +34,12 @@ class RichChain:
 
     async def provider_of(self, node: Address) -> Address | None:
         return node
+
+    async def providers_of(self, nodes: Sequence[Address]) -> tuple[Address | None, ...]:
+        return tuple(nodes)
+
+    async def spendables_of(self, spenders: Sequence[Spender]) -> tuple[Amount, ...]:
+        return tuple(Amount(1) for _ in spenders)
 
     async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
         return tuple(Amount(1) for _ in providers)
@@ -58,6 +64,7 @@ async def test_what_a_new_lease_counts_on_is_read_after_the_last_check(autojump_
     async def read_funds() -> None:
         read.append(await chain.free_balance(address_of(1), ASSET))
         read.append(await chain.opener_cap(address_of(1), address_of(0), ASSET))
+        read.extend(await chain.spendables_of([Spender(address_of(1), address_of(0), ASSET)]))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read_funds)
@@ -65,7 +72,7 @@ async def test_what_a_new_lease_counts_on_is_read_after_the_last_check(autojump_
             await trio.testing.wait_all_tasks_blocked()
             assert not read
             check.set()
-    assert read == [1, 1]
+    assert read == [1, 1, 1]
 
 
 async def test_leases_under_way_wait_for_no_check() -> None:

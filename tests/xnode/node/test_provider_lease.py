@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from metering.codec import decode, encode
+from metering.eip712 import typed_digest
 from metering.signature import sign_digest
 from metering.terms import LeaseTerms, escrow_id_of, lease_id_of
 from metering.units import Amount
@@ -66,7 +67,8 @@ def make_request(node: Node, /, **changed: Any) -> changes.LeaseRequested:
     terms = replace(terms, **changed)
     signature = sign_digest(make_key(0), lease_id_of(SEPARATOR, terms))
     opening = replace(OPENING, escrow_id=terms.escrow_id, amount=terms.cost_limit)
-    return changes.LeaseRequested("lease", SUBMITTER, ("/memory/0",), terms, signature, escrow, opening, bytes(65))
+    signed = sign_digest(make_key(0), typed_digest(SEPARATOR, "Opening", opening))
+    return changes.LeaseRequested("lease", SUBMITTER, ("/memory/0",), terms, signature, escrow, opening, signed)
 
 
 def make_funding(request: changes.LeaseRequested, free: int) -> changes.FundingRead:
@@ -133,6 +135,18 @@ def test_the_chain_answering_after_the_terms_have_expired_comes_too_late() -> No
     node.tell(request)
     (reply, *_) = node.tell(make_funding(request, request.terms.cost_limit), after_s=21)
     assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "terms_expired"
+
+
+def test_a_lease_that_is_stopped_before_the_chain_has_answered_is_never_signed() -> None:
+    node = make_provider()
+    request = make_request(node)
+    node.tell(request)
+    lease_id = lease_id_of(SEPARATOR, request.terms)
+    found = kinds(node.tell(changes.LeaseStopRequested("stop", SUBMITTER, lease_id)))
+    assert {"ReplyRefusal", "ReplyReport"} <= set(found)
+    assert node.tell(make_funding(request, request.terms.cost_limit)) == []
+    (again,) = node.tell(request)
+    assert isinstance(again, effects.ReplyRefusal) and again.refusal.code == "stopped_by_submitter"
 
 
 def test_the_same_request_gets_the_same_answer_again() -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from metering.signature import sign_digest
 from metering.units import Amount
+from scheduler.feasible import cost_limit_of
 from scheduler.job import job_hash_of
 from scheduler.quote import SignedQuote
 from scheduler.score import Score
@@ -22,10 +23,11 @@ from tests.make.records import (
     make_submitter_job,
     make_submitter_lease,
 )
-from tests.make.values import TOKEN, address_of, make_key, make_signed_offer, make_signed_quote
+from tests.make.values import TOKEN, address_of, make_key, make_offer_body, make_signed_offer, make_signed_quote
 from xnode.node import changes, effects
 from xnode.node.blame import FINAL, JOBS_OWN, NEVER_RAN, UNFUNDED
 from xnode.node.records import Candidate, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.submitter.job import ANSWER_NS, HASTY_WAIT_NS, LEASE_WAIT_NS
 from xnode.node.submitter.seek import CHAIN_PATIENCE_NS, FIRST_LOOK_NS, LOOK_AGAIN_NS, MAX_ROUNDS, MAX_TRIES
 
 JOB_HASH = job_hash_of(JOB)
@@ -47,12 +49,12 @@ def quoted(node: int, **body: Any) -> changes.QuoteReceived:
     return changes.QuoteReceived(JOB_HASH, address_of(node), signed)
 
 
-def make_quoting(*nodes: int) -> Node:
+def make_quoting(*nodes: int, funds: changes.FundsRead = FUNDS) -> Node:
     """A submitter whose job waits for quotes of these nodes, and knows its funds."""
     node = make_submitter()
     node.tell(SUBMITTED)
     node.tell(ranked(*nodes))
-    node.tell(FUNDS)
+    node.tell(funds)
     return node
 
 
@@ -91,10 +93,16 @@ def test_a_job_that_fits_no_offer_fails_with_every_reason() -> None:
     assert "offer_vcpus (3): 4 vCPU free" in job.end_detail and "offer_region (1)" in job.end_detail
 
 
+def ask_of(node: int) -> effects.RequestQuote:
+    return effects.RequestQuote(
+        job_hash=JOB_HASH, job=JOB, node=address_of(node), multiaddrs=(), id="id", lane="lane", deadline_ns=0
+    )
+
+
 def test_the_last_answer_makes_the_choice() -> None:
     node = make_quoting(1, 2)
     assert node.tell(quoted(1)) == []
-    (request,) = node.fail(effects.RequestQuote(JOB_HASH, JOB, address_of(2), (), "id", "lane", 0))
+    (request,) = node.fail(ask_of(2))
     assert isinstance(request, effects.RequestLease) and request.terms.node == address_of(1)
     job = job_of(node)
     assert (job.status, job.lease_id) == ("leasing", request.lease_id)
@@ -255,8 +263,49 @@ def test_a_job_is_given_up_after_so_many_providers() -> None:
     tried = tuple(address_of(number) for number in range(10, 10 + MAX_TRIES))
     lease = make_submitter_lease(status="requested")
     node = make_submitter(make_submitter_job(status="leasing", tried=tried), lease, make_submitter_escrow())
-    node.fail(effects.RequestLease(LEASE_ID, (), lease.terms, make_submitter_escrow().escrow, None, "id", "lane", 0))
+    request = effects.RequestLease(LEASE_ID, (), lease.terms, make_submitter_escrow().escrow, None, "id", "lane", 0)
+    node.fail(request, "draining", "no new jobs")
     assert (job_of(node).status, job_of(node).end_reason) == ("failed", "no_provider")
+
+
+def test_a_job_is_not_given_up_because_of_those_who_stall() -> None:
+    tried = tuple(address_of(number) for number in range(10, 10 + MAX_TRIES))
+    lease = make_submitter_lease(status="requested")
+    node = make_submitter(make_submitter_job(status="leasing", tried=tried), lease, make_submitter_escrow())
+    request = effects.RequestLease(LEASE_ID, (), lease.terms, make_submitter_escrow().escrow, None, "id", "lane", 0)
+    stop, search = node.fail(request)
+    assert isinstance(stop, effects.AskLease) and stop.stop, "what it signs all the same is not wanted any more"
+    assert isinstance(search, effects.SearchOffers) and set(tried) < set(search.tried) | {lease.terms.node}
+    assert job_of(node).stalled == (lease.terms.node,)
+
+
+def test_a_provider_that_gave_its_room_to_another_is_waited_for_like_a_busy_one() -> None:
+    node = make_quoting(1)
+    (request,) = node.tell(quoted(1))
+    (search,) = node.fail(request, "capacity", "another submitter signed first")
+    assert isinstance(search, effects.SearchOffers)
+    job = job_of(node)
+    assert (job.tried, job.busy, job.passed) == ((), (address_of(1),), (address_of(1),))
+
+
+def test_a_signature_is_waited_for_some_seconds_only_where_another_quote_is_at_hand() -> None:
+    for numbers, wait_ns in (((1,), LEASE_WAIT_NS + ANSWER_NS), ((1, 2), HASTY_WAIT_NS)):
+        node = make_quoting(*numbers)
+        for number in numbers:
+            found = node.tell(quoted(number))
+        (request,) = found
+        assert isinstance(request, effects.RequestLease)
+        assert request.terms.open_until_ns == node.now_ns + LEASE_WAIT_NS
+        assert request.deadline_ns == node.now_ns + wait_ns
+
+
+def test_what_is_missing_is_named_when_providers_see_too_small_a_deposit() -> None:
+    node = make_quoting(1, funds=changes.FundsRead(JOB_HASH, Amount(7), Amount(7)))
+    node.fail(ask_of(1), "quote_funds", "the deposit lets 7 be reserved")
+    job = job_of(node)
+    assert (job.status, job.end_reason) == ("failed", "escrow_too_small")
+    limit = cost_limit_of(JOB, make_offer_body().tariff)
+    assert dict(job.timeline[-1].facts) == {"cost_limit": str(limit), "missing": str(limit - 7)}
 
 
 def test_leases_with_one_provider_share_an_escrow_until_it_thaws() -> None:
@@ -327,6 +376,16 @@ def test_a_lease_that_ended_before_its_workload_ran_is_placed_elsewhere(reason: 
     assert isinstance(search, effects.SearchOffers) and search.tried == (address_of(1),)
     assert (job_of(node).status, job_of(node).lease_id) == ("searching", None)
     assert any(reason in entry.detail for entry in job_of(node).timeline), "the reason is told"
+
+
+@pytest.mark.parametrize(
+    ("reason", "twice"), [("image_failed", False), ("provider_lost", True), ("provider_late", True)]
+)
+def test_that_a_job_may_run_twice_is_told_with_what_was_signed_for_the_first(reason: str, twice: bool) -> None:
+    node = make_placed()
+    node.tell(ended(reason))
+    (entry,) = (one for one in job_of(node).timeline if one.what == "elsewhere")
+    assert ("it may run there too" in entry.detail) is twice and dict(entry.facts)["cost"] == "0"
 
 
 @pytest.mark.parametrize("reason", sorted(FINAL | NEVER_RAN))
@@ -402,7 +461,7 @@ def test_room_is_waited_for_no_longer_than_agreed() -> None:
 
 def test_providers_whose_room_was_taken_meanwhile_are_waited_for_too() -> None:
     node = make_quoting(1)
-    request = effects.RequestQuote(JOB_HASH, JOB, address_of(1), (), "id", "lane", 0)
+    request = ask_of(1)
     for _ in range(MAX_ROUNDS + 3):
         (search,) = node.fail(request, "capacity", "free is nothing")
         assert isinstance(search, effects.SearchOffers) and search.tried == (address_of(1),)

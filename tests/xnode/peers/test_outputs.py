@@ -31,11 +31,11 @@ from scheduler.outputs import (
 )
 from tests.make.records import LEASE_ID, make_running_lease
 from tests.make.values import address_of
-from xnode.errors import Permanent, Retryable
+from xnode.errors import Permanent, Retryable, Unreachable
 from xnode.net.blobs import BlobStore
 from xnode.node.records import OutputsHere, ProviderLease
 from xnode.node.state import make_state
-from xnode.node.submitter.outputs import describe_outputs
+from xnode.node.submitter.outputs import MAX_VAIN_TRIES, describe_outputs
 from xnode.peers.output_shelf import OutputShelf
 from xnode.peers.output_taker import OutputTaker
 from xnode.ports.net import Peer, RpcRefused
@@ -104,6 +104,7 @@ class Provider:
     store: BlobStore
     has: dict[Hash32, bytes] = field(default_factory=dict)
     fault: Exception | None = None
+    brings: int = 0
     asked: list[Blob] = field(default_factory=list)
 
     def put(self, data: bytes) -> Blob:
@@ -114,6 +115,8 @@ class Provider:
     async def fetch(self, _peer: Peer, _lease_id: Hash32, blobs: Iterable[Blob], progress: FetchProgress) -> Fetched:
         lacking = [blob for blob in blobs if not self.store.has(blob)]
         if self.fault is not None and len(lacking) > 1:
+            if self.brings:
+                progress(1, self.brings)
             raise self.fault
         self.asked += lacking
         for blob in lacking:
@@ -144,6 +147,30 @@ async def test_all_that_is_listed_comes_and_is_delivered(provider: Provider, sto
     (tmp_path / "results/a").write_text("mine")
     again = await taker.deliver(here, (), str(tmp_path / "results"), "1234")
     assert again.folder == str(tmp_path / "results-1234") and (tmp_path / "results/a").read_text() == "mine"
+
+
+async def test_a_provider_that_breaks_off_again_and_again_is_not_tried_for_ever(
+    provider: Provider, store: BlobStore
+) -> None:
+    taker, left = OutputTaker(store, provider), list_outputs(provider, b"a", b"b")
+    for fault, tries in ((Unreachable("no way"), 3 * MAX_VAIN_TRIES), (Retryable("it broke off"), MAX_VAIN_TRIES - 1)):
+        provider.fault = fault
+        for _ in range(tries):
+            with pytest.raises(Retryable):
+                await taker.take(PEER, LEASE_ID, left, LIMIT, ())
+    here = await taker.take(PEER, LEASE_ID, left, LIMIT, ())
+    assert here.missing == 2 and here.fault == f"{MAX_VAIN_TRIES} tries brought nothing more of them: it broke off"
+    with pytest.raises(Retryable):
+        await taker.take(PEER, LEASE_ID, left, LIMIT, ())
+
+
+async def test_tries_that_bring_something_are_not_vain(provider: Provider, store: BlobStore) -> None:
+    taker, left = OutputTaker(store, provider), list_outputs(provider, b"a", b"b")
+    provider.fault = Retryable("it broke off")
+    for files in range(3 * MAX_VAIN_TRIES):
+        provider.brings = files
+        with pytest.raises(Retryable):
+            await taker.take(PEER, LEASE_ID, left, LIMIT, ())
 
 
 async def test_only_what_is_wanted_is_fetched_and_what_is_lacking_of_it_is_counted(

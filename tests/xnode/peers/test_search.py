@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar
 
 from metering.codec import decode, encode
 from metering.tariff import Tariff, cost_of
-from metering.units import NANOS_PER_SECOND, U64_MAX, Amount
+from metering.units import NANOS_PER_SECOND, U64_MAX, Address, Amount
 from scheduler.book import Book
 from scheduler.latency import next_latency
-from scheduler.preferences import Preferences
+from scheduler.preferences import ExposureBound, Preferences
 from scheduler.reputation import NO_REPUTATION
 from scheduler.score import full_usage_of, weights_of
-from tests.make.scene import GPU_NODE, STRANGER, make_registry, make_scene, open_consoles
+from tests.make.nodes import OWNER
+from tests.make.scene import (
+    GPU_NODE,
+    STAKE,
+    STRANGER,
+    FixedClock,
+    Registry,
+    make_registry,
+    make_scene,
+    open_consoles,
+)
 from tests.make.values import ENTROPY, NOW_NS, SEPARATOR, address_of, make_job, make_signed_offer, make_tariff
 from xnode.node.records import Candidate, SubmitterLease
-from xnode.peers.search import search_offers
+from xnode.peers.book import LiveBook
+from xnode.peers.registrations import Registrations
+from xnode.peers.search import MAX_CANDIDATES, OfferSearch, search_offers
 
 PROVIDER = address_of(1)
 
@@ -80,6 +95,112 @@ def test_of_two_equal_offers_the_nearer_one_with_the_image_comes_first_by_parts_
     assert ranked[near].parts.compute == ranked[far].parts.compute
     record = ranked[near].to_record()
     assert (record.score, record.has_image, record.rtt_ns) == (ranked[near].parts.total, True, 1_000_000)
+
+
+@dataclass(slots=True)
+class Counting(Registry):
+    """A registry that remembers about whom it was asked, in how many batches; nobody has anything staked but these."""
+
+    nodes: list[Address] = field(default_factory=list)
+    providers: list[Address] = field(default_factory=list)
+    staked: frozenset[Address] = frozenset()
+
+    async def providers_of(self, nodes: Sequence[Address]) -> tuple[Address | None, ...]:
+        self.nodes += nodes
+        return await Registry.providers_of(self, nodes)
+
+    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
+        self._ask()
+        self.providers += providers
+        return tuple(Amount(STAKE if one in self.staked else 0) for one in providers)
+
+
+MARKET = 150
+"""Offers, the cheaper the lower the number of the node."""
+
+
+def make_search(registry: Registry) -> OfferSearch:
+    nothing: Any = None
+    clock: Any = FixedClock(NOW_NS)
+    registrations = Registrations(registry, clock)  # type: ignore[arg-type]
+    book = LiveBook(nothing, address_of(0), clock, SEPARATOR, registrations)
+    for number in range(1, MARKET + 1):
+        tariff = make_tariff(vcpu_hour=10**16 * (100 + 10 * number))
+        assert book.offers.add(make_signed_offer(number, tariff=tariff), NOW_NS) is None
+    return OfferSearch(book, registrations, NoExperience(), clock, ExposureBound())  # type: ignore[arg-type]
+
+
+class NoExperience:
+    """No lease has ended yet."""
+
+    reputations: ClassVar[dict[Address, Any]] = {}
+
+    async def look(self) -> None: ...
+
+    def holders_of(self, _digest: str) -> frozenset[Address]:
+        return frozenset()
+
+
+def owner_of(number: int) -> Address:
+    return address_of(OWNER + number)
+
+
+ALL = {address_of(number): owner_of(number) for number in range(1, MARKET + 1)}
+
+
+async def test_the_chain_is_asked_once_and_only_about_the_offers_that_are_ranked() -> None:
+    registry = Counting(ALL, staked=frozenset(ALL.values()))
+    search = make_search(registry)
+    found = await search.search(make_job(), ())
+    assert len(found.ranked) == MAX_CANDIDATES and not found.unread
+    assert registry.asked == 1 and len(registry.nodes) <= MAX_CANDIDATES + 1
+    for _ in range(5):
+        await search.search(make_job(), ())
+    # Of equal ones others may be drawn; of all that are near the best the chain has soon spoken.
+    assert registry.asked <= 4 and len(set(registry.nodes)) == len(registry.nodes) < MARKET
+    asked = registry.asked
+    await search.search(make_job(min_stake=STAKE), ())
+    assert registry.asked <= asked + 2 and len(registry.providers) <= MAX_CANDIDATES + 1
+
+
+async def test_offers_that_nobody_registered_are_passed_over_in_few_batches() -> None:
+    honest = (MARKET - 1, MARKET)
+    registry = Counting({address_of(number): owner_of(number) for number in honest})
+    search = make_search(registry)
+    for _ in range(3):
+        found = await search.search(make_job(), ())
+        assert {one.offer.offer.node for one in found.ranked} == {address_of(number) for number in honest}
+        assert sum(one.count for one in found.shortfalls if one.code == "offer_refused_before") == MARKET - len(honest)
+    assert registry.asked <= 4, "nobody is remembered too"
+
+
+async def test_the_price_of_an_offer_that_nobody_registered_values_no_time() -> None:
+    registry = Counting({node: owner for node, owner in ALL.items() if node != address_of(1)})
+    honest = Counting(ALL)
+    search, other = make_search(registry), make_search(honest)
+    found = await search.search(make_job(), ())
+    await other.search(make_job(), ())
+    assert address_of(1) not in [one.offer.offer.node for one in found.ranked]
+    assert [one.offer.node for one in found.cheapest] == [address_of(2)]
+
+
+async def test_the_stake_that_a_job_asks_for_is_looked_up_until_enough_have_it() -> None:
+    staked = frozenset(owner_of(number) for number in range(MARKET - 9, MARKET + 1))
+    registry = Counting(ALL, staked=staked)
+    found = await make_search(registry).search(make_job(min_stake=STAKE), ())
+    assert {one.offer.offer.provider for one in found.ranked} == staked
+    (short,) = (one for one in found.shortfalls if one.code == "offer_stake")
+    assert short.count == MARKET - len(staked) and "its stake is 0" in short.nearest
+
+
+async def test_a_chain_that_is_away_has_what_it_said_before_counted_on() -> None:
+    registry = Counting(ALL)
+    search = make_search(registry)
+    await search.search(make_job(), ())
+    registry.is_away = True
+    assert len((await search.search(make_job(), ())).ranked) == MAX_CANDIDATES
+    found = await search.search(make_job(), tuple(address_of(number) for number in range(1, 40)))
+    assert found.unread == "the chain node does not answer" and not found.ranked
 
 
 def _compute_cost(job: object, tariff: Tariff) -> int:

@@ -19,13 +19,14 @@ from xnode.node.provider.money import (
     exposure_ns_of,
     is_overexposed,
     issue_receipt,
+    note_payer,
     pace_ns_of,
     push_receipts,
     settle_if_paid,
     unpaid_at,
 )
 from xnode.node.provider.offer import refresh_offer
-from xnode.node.provider.terms import check_request
+from xnode.node.provider.terms import check_request, check_room
 from xnode.node.records import HeldQuote, ProviderEscrow, ProviderLease
 from xnode.node.registry import handles, ignore_failure, on_failure, resumes, wakes
 from xnode.node.state import Turn
@@ -65,6 +66,9 @@ def on_lease_requested(turn: Turn, change: changes.LeaseRequested) -> None:
         return turn.refuse(change.reply_to, refusal.code, refusal.detail)
     held = turn.get(HeldQuote, change.terms.quote_hash)
     assert held is not None
+    outrun = check_room(turn, held)
+    if outrun is not None:
+        return turn.refuse(change.reply_to, outrun.code, outrun.detail)
     turn.archive(held)
     first = make_first(lease_id, turn.at_ns)
     turn.put(
@@ -84,8 +88,10 @@ def on_lease_requested(turn: Turn, change: changes.LeaseRequested) -> None:
             reply_to=(change.reply_to,),
         )
     )
-    slot = turn.slot("funding", lease_id, wait_ns=FUNDING_WAIT_NS)
+    until_ns = min(turn.at_ns + FUNDING_WAIT_NS, change.terms.open_until_ns)
+    slot = turn.slot("funding", lease_id, until_ns=until_ns)
     turn.emit(effects.ReadFunding(lease_id, change.terms.escrow_id, change.escrow, *slot))
+    refresh_offer(turn)
     return None
 
 
@@ -304,6 +310,8 @@ def on_push_failed(turn: Turn, effect: effects.PushReceipts, refusal: Refusal) -
 def see_escrow(turn: Turn, escrow: ProviderEscrow, seen: changes.EscrowSeen) -> None:
     """The chain moved. Everything vouchered must be claimed before a thaw ends, so nothing more is worked for."""
     thaws = bool(seen.thaw_end) and not escrow.thaw_end
+    if seen.claimed > escrow.claimed:
+        note_payer(turn, escrow.escrow.payer)
     escrow = turn.put(escrow, deposited=seen.deposited, claimed=seen.claimed, thaw_end=seen.thaw_end)
     if not thaws:
         return
@@ -343,6 +351,8 @@ def on_lease_stop_requested(turn: Turn, change: changes.LeaseStopRequested) -> N
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.terms.submitter != change.caller:
         return turn.refuse(change.reply_to, "lease_unknown", f"no lease {change.lease_id.hex()[:16]} of yours here")
+    if lease.status == "requested":
+        refuse_lease(turn, lease, Refusal("stopped_by_submitter", "the submitter does not want the lease any more"))
     stop_lease(turn, lease, "stopped_by_submitter")
     lease = turn.get(ProviderLease, change.lease_id) or lease
     turn.emit(effects.ReplyReport(change.reply_to, make_report(lease)))

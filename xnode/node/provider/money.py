@@ -10,12 +10,12 @@ from metering.checks import check_voucher, exposure_of
 from metering.prepay import STEPS
 from metering.receipt import next_receipt, receipt_digest_of
 from metering.refusal import Refusal
-from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Amount, Hash32
+from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Address, Amount, Hash32
 from metering.usage import Counters
 from metering.voucher import SignedVoucher, Voucher
 from xnode.node import changes, effects
 from xnode.node.lease import OPEN, follow, next_status
-from xnode.node.records import EarnedLine, Issued, ProviderEscrow, ProviderLease
+from xnode.node.records import EarnedLine, Issued, KnownPayer, ProviderEscrow, ProviderLease
 from xnode.node.registry import handles, keep_time, on_failure, wakes
 from xnode.node.state import Turn
 
@@ -24,6 +24,12 @@ MAX_ISSUED = 16
 
 RETAIN_NS = 24 * 3600 * NANOS_PER_SECOND
 """How long a settled lease stays at hand, with its outputs for the submitter to fetch."""
+
+MAX_KNOWN_PAYERS = 10_000
+"""Payers remembered; the one that has not paid for longest is a stranger again. About a megabyte."""
+
+KNOWN_AGAIN_NS = 24 * 3600 * NANOS_PER_SECOND
+"""How old the note of a payment may be before it is renewed."""
 
 RECLAIM_NS = 60 * NANOS_PER_SECOND
 """Pause before a failed claim is sent again."""
@@ -312,6 +318,8 @@ def on_claim_confirmed(turn: Turn, change: changes.ClaimConfirmed) -> None:
     escrow = turn.get(ProviderEscrow, change.escrow_id)
     if escrow is None:
         return
+    if change.claimed > escrow.claimed:
+        note_payer(turn, escrow.escrow.payer)
     # A voucher may have come after the claim was sent: then there is more to claim before anything is settled.
     more = change.claimed < escrow.due and change.claimed < change.deposited
     open_lines = []
@@ -334,6 +342,17 @@ def on_claim_confirmed(turn: Turn, change: changes.ClaimConfirmed) -> None:
     )
     if any(_is_settling(turn, line.lease_id) for line in open_lines):
         turn.put(turn.get(ProviderEscrow, change.escrow_id) or escrow, wake_at_ns=turn.at_ns + RECLAIM_NS // 6)
+
+
+def note_payer(turn: Turn, payer: Address) -> None:
+    """This payer has paid us: its submitters are no strangers from now on."""
+    known = turn.get(KnownPayer, payer)
+    if known is not None and turn.at_ns - known.at_ns < KNOWN_AGAIN_NS:
+        return
+    others = tuple(turn.state.all(KnownPayer)) if known is None else ()
+    if len(others) >= MAX_KNOWN_PAYERS:
+        turn.archive(min(others, key=lambda one: one.at_ns))
+    turn.put(KnownPayer(payer, turn.at_ns))
 
 
 def _is_unfunded(lease: ProviderLease) -> bool:

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from metering.resources import NO_RESOURCES, Resources
+from metering.resources import Resources
 from metering.units import next_number
 from scheduler.offer import Offer, OfferBody
 from xnode.node.changes import AddressesChanged, CapacityVerified, PricesSet
 from xnode.node.effects import AnnounceOffer, WithdrawOffer
-from xnode.node.lease import HOLDING
-from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings, StandingOffer
+from xnode.node.provider.room import free_resources_of
+from xnode.node.records import ProviderSettings, StandingOffer
 from xnode.node.registry import handles, ignore_failure, keep_time, wakes
 from xnode.node.state import Turn
-
-
-def free_resources_of(turn: Turn, settings: ProviderSettings) -> Resources:
-    """What is neither leased nor held by a quote."""
-    held = NO_RESOURCES
-    for lease in turn.state.all(ProviderLease):
-        if lease.status in HOLDING:
-            held = held.plus(lease.terms.resources)
-        elif lease.started_at_ns is not None and not lease.removed and lease.status in ("ending", "settling"):
-            # Its outputs are still being collected from its disk.
-            held = held.plus(Resources(0, 0, lease.terms.resources.disk_bytes))
-    for quote in turn.state.all(HeldQuote):
-        if quote.wake_at_ns > turn.at_ns:
-            held = held.plus(quote.quote.body.resources)
-    return settings.offered_resources().minus(held)
 
 
 def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None, anew: bool = False) -> None:

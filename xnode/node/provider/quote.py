@@ -1,17 +1,20 @@
-"""The provider's quotes: given, held with the capacity they promise, dropped and expired."""
+"""The provider's quotes: given to those who can pay, held with the capacity they promise, dropped and expired."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND, next_number
 from scheduler.job import Job, job_hash_of
 from scheduler.policy import Policy, answer
-from scheduler.quote import Quote, quote_digest_of
+from scheduler.quote import Quote, QuoteBody, quote_digest_of
 from xnode.node.changes import QuoteDropped, QuoteRequested
 from xnode.node.effects import ReplyOk, ReplyQuote
 from xnode.node.lease import OPEN
-from xnode.node.provider.offer import free_resources_of, refresh_offer
-from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings
+from xnode.node.provider.offer import refresh_offer
+from xnode.node.provider.room import has_room_for_stranger, live_quotes, quotable_of
+from xnode.node.records import HeldQuote, KnownPayer, ProviderLease, ProviderSettings
 from xnode.node.registry import handles, keep_time, wakes
 from xnode.node.state import Turn
 
@@ -27,6 +30,8 @@ SHORTEST_NS = 8 * NANOS_PER_SECOND
 MAX_QUOTES_PER_SUBMITTER = 16
 """Quotes held for one submitter: so that one stranger cannot hold all of our capacity for nothing."""
 
+MAX_STRANGERS_QUOTES = MAX_HELD_QUOTES // 2
+"""Quotes held for all submitters whose payers never paid us."""
 
 TRANSACTIONS = 2
 """Of a lease on chain: its opening and its claim."""
@@ -43,15 +48,15 @@ def on_quote_requested(turn: Turn, change: QuoteRequested) -> None:
         return turn.refuse(change.reply_to, "not_a_provider", "this node offers no capacity")
     if change.job.submitter != change.submitter:
         return turn.refuse(change.reply_to, "job_wrong_submitter", "the job names another submitter than who asks")
-    live = [held for held in turn.state.all(HeldQuote) if held.wake_at_ns > turn.at_ns]
+    live = list(live_quotes(turn))
     job_hash = job_hash_of(change.job)
     known = next((held for held in live if held.quote.body.job_hash == job_hash), None)
     if known is None:
         made = (
-            _check_count(live, change)
+            _check_count(turn, live, change)
             or _check_gas(turn, provider)
             or _check_gpus(provider, change.job)
-            or _make_quote(turn, provider, change.job)
+            or _make_quote(turn, provider, change)
         )
         if isinstance(made, Refusal):
             return turn.refuse(change.reply_to, made.code, made.detail)
@@ -60,11 +65,34 @@ def on_quote_requested(turn: Turn, change: QuoteRequested) -> None:
     return None
 
 
-def _check_count(live: list[HeldQuote], change: QuoteRequested) -> Refusal | None:
+def _check_count(turn: Turn, live: list[HeldQuote], change: QuoteRequested) -> Refusal | None:
     of_submitter = sum(held.quote.body.submitter == change.submitter for held in live)
-    if len(live) < MAX_HELD_QUOTES and of_submitter < MAX_QUOTES_PER_SUBMITTER:
+    strangers = [held for held in live if not held.firm]
+    is_full = len(live) >= MAX_HELD_QUOTES
+    if not _is_known(turn, change):
+        is_full = is_full or (len(strangers) >= MAX_STRANGERS_QUOTES and not _make_way(turn, strangers, of_submitter))
+    if of_submitter < MAX_QUOTES_PER_SUBMITTER and not is_full:
         return None
     return Refusal("too_many_quotes", f"{of_submitter} quotes are held for you, {len(live)} in all; let some expire")
+
+
+def _make_way(turn: Turn, strangers: list[HeldQuote], of_submitter: int) -> bool:
+    """Let the oldest quote go of the stranger that has most of them, if that is more than the asker has: many quotes must
+    not keep newcomers from their first."""
+    counts = Counter(held.quote.body.submitter for held in strangers)
+    submitter, most = counts.most_common(1)[0]
+    if most <= of_submitter + 1:
+        return False
+    turn.archive(min((one for one in strangers if one.quote.body.submitter == submitter), key=_number_of))
+    return True
+
+
+def _number_of(held: HeldQuote) -> int:
+    return held.quote.number
+
+
+def _is_known(turn: Turn, change: QuoteRequested) -> bool:
+    return turn.get(KnownPayer, change.payer) is not None
 
 
 def _check_gas(turn: Turn, provider: ProviderSettings) -> Refusal | None:
@@ -86,19 +114,38 @@ def _check_gpus(provider: ProviderSettings, job: Job) -> Refusal | None:
     return Refusal("gpu_lost", f"{working} of this host's {provider.capacity.gpus} GPUs work now")
 
 
-def _make_quote(turn: Turn, provider: ProviderSettings, job: Job) -> HeldQuote | Refusal:
-    settings = turn.state.settings
+def _make_quote(turn: Turn, provider: ProviderSettings, change: QuoteRequested) -> HeldQuote | Refusal:
+    settings, job = turn.state.settings, change.job
     policy = make_policy(provider, draining=bool(settings.drained_at_ns))
-    body = answer(job, free_resources_of(turn, provider), policy, turn.at_ns)
+    body = answer(job, quotable_of(turn, provider, change.submitter), policy, turn.at_ns)
     if isinstance(body, Refusal):
         return body
+    refusal = _check_funds(turn, change, body)
+    if refusal is not None:
+        return refusal
     number = next_number(turn.state.numbers.quote, turn.at_ns)
     turn.put(turn.state.numbers, quote=number)
     life_ns = quote_life_ns_of(provider, sum(1 for _ in turn.state.all(HeldQuote)))
     quote = Quote(provider.owner, settings.node, number, turn.at_ns + life_ns, body)
-    held = turn.put(HeldQuote(quote_digest_of(settings.separator, quote), quote, job, quote.expires_at_ns))
+    firm = _is_known(turn, change)
+    holds = firm or has_room_for_stranger(turn, provider, body.resources)
+    digest = quote_digest_of(settings.separator, quote)
+    held = turn.put(HeldQuote(digest, quote, job, quote.expires_at_ns, change.payer, holds, firm))
     refresh_offer(turn)
     return held
+
+
+def _check_funds(turn: Turn, change: QuoteRequested, body: QuoteBody) -> Refusal | None:
+    """Capacity is held for those who can pay for it: for all that is held for them."""
+    if change.spendable is None:
+        return None
+    ours = (one.quote.body for one in live_quotes(turn) if one.payer == change.payer)
+    quoted = sum(one.cost_limit for one in ours if one.asset == body.asset)
+    if quoted + body.cost_limit <= change.spendable:
+        return None
+    before = f" beside {quoted} for quotes that it holds" if quoted else ""
+    detail = f"the deposit lets {change.spendable} be reserved, the job may cost {body.cost_limit}{before}"
+    return Refusal("quote_funds", f"{detail}; deposit or approve more")
 
 
 def quote_life_ns_of(provider: ProviderSettings, held: int) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from metering.eip712 import typed_digest
 from metering.refusal import Refusal
-from metering.signature import is_signed_by
+from metering.signature import is_signed_by, recover_signer
 from metering.terms import LeaseTerms, escrow_id_of
 from metering.units import ZERO_HASH
 from scheduler.policy import DRAINING
 from xnode.node.changes import LeaseRequested
+from xnode.node.provider.room import unleased_of
 from xnode.node.records import HeldQuote, ProviderEscrow
 from xnode.node.state import Turn
 
@@ -28,7 +30,18 @@ def check_request(turn: Turn, change: LeaseRequested, lease_id: bytes) -> Refusa
         _check_terms(turn, terms, held, change)
         or _check_escrow(turn, change)
         or _check_terms_signature(change, lease_id)
+        or _check_opening_signature(turn, change)
     )
+
+
+def check_room(turn: Turn, held: HeldQuote) -> Refusal | None:
+    """Whose terms are signed first has the capacity, whatever quotes hold it: a quote alone costs nothing."""
+    provider = turn.state.settings.provider
+    assert provider is not None
+    if held.job.resources.fits_in(unleased_of(turn, provider)):
+        return None
+    detail = f"what quote {held.quote.number} was for has been leased meanwhile: another submitter signed first"
+    return Refusal("capacity", f"{detail}; ask for a new quote, here or elsewhere")
 
 
 def _check_terms(turn: Turn, terms: LeaseTerms, held: HeldQuote, change: LeaseRequested) -> Refusal | None:
@@ -85,4 +98,15 @@ def _check_escrow(turn: Turn, change: LeaseRequested) -> Refusal | None:
 def _check_terms_signature(change: LeaseRequested, lease_id: bytes) -> Refusal | None:
     if not is_signed_by(change.terms.submitter, lease_id, change.signature):  # type: ignore[arg-type]
         return Refusal("terms_signature", "the lease terms are not signed by the submitter they name")
+    return None
+
+
+def _check_opening_signature(turn: Turn, change: LeaseRequested) -> Refusal | None:
+    """Before it takes capacity that others have quotes for: the chain would refuse such an opening later."""
+    opening, escrow = change.opening, change.escrow
+    if opening is None:
+        return None
+    signer = recover_signer(typed_digest(turn.state.settings.separator, "Opening", opening), change.opening_signature)
+    if signer is None or signer not in (escrow.signer, escrow.payer):
+        return Refusal("opening_signature", "the opening is not signed by the submitter, nor by the payer")
     return None

@@ -19,8 +19,9 @@ from scheduler.preferences import Preferences
 from scheduler.quote import Quote, QuoteBody, SignedQuote, quote_digest_of
 from scheduler.score import weights_of
 from xnode.node import changes, effects
-from xnode.node.blame import is_worth_another
+from xnode.node.blame import is_worth_another, may_run_on
 from xnode.node.experience import load_of
+from xnode.node.lease import OPEN
 from xnode.node.opening import opening_until_of
 from xnode.node.records import (
     Asked,
@@ -32,8 +33,10 @@ from xnode.node.records import (
 )
 from xnode.node.registry import handles, on_failure, resumes, wakes
 from xnode.node.state import Turn
+from xnode.node.submitter.clocks import note_stop
 from xnode.node.submitter.seek import (
     BUSY,
+    MAX_STALLED,
     MAX_TRIES,
     SILENT,
     ask_others,
@@ -41,7 +44,7 @@ from xnode.node.submitter.seek import (
     drop_quote,
     drop_quotes,
     end_in_vain,
-    fail_job,
+    fail_for_funds,
     keep_words,
     search,
 )
@@ -49,7 +52,15 @@ from xnode.node.submitter.timeline import note, note_once
 from xnode.text.hex import to_hex
 
 LEASE_WAIT_NS = 20 * NANOS_PER_SECOND
-"""How long a provider may take to countersign; it asks its chain node meanwhile."""
+"""How long a provider may take to countersign; it asks its chain node meanwhile. The terms say so, and its promise of
+availability counts from then."""
+
+ANSWER_NS = 1_500_000_000
+"""How long its answer may be on its way after that."""
+
+HASTY_WAIT_NS = 5 * NANOS_PER_SECOND
+"""How long it is waited for when there is another quote: three answers of a distant chain node under load. Then it is told to
+stop, which it obeys also before it has signed, so that no honest one signs while another already runs the job."""
 
 ASK_WAIT_NS = 60 * NANOS_PER_SECOND
 """How long a provider may take to say how a lease is, or to stop it, before it is asked anew."""
@@ -176,15 +187,7 @@ def choose_if_ready(turn: Turn, job: SubmitterJob, late: bool = False) -> None:
         return
     limit = choice.quote.quote.body.cost_limit
     if limit > funds:
-        missing = limit - funds
-        fail_job(
-            turn,
-            job,
-            "escrow_too_small",
-            "the job may cost more than can be reserved for it; deposit or approve more",
-            ("cost_limit", str(limit)),
-            ("missing", str(missing)),
-        )
+        fail_for_funds(turn, job, limit, funds)
         return
     _open_lease(turn, job, choice)
 
@@ -251,7 +254,8 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
     ranking = tuple(("0x" + row.node.hex(), str(row.score)) for row in choice.ranking)
     job = note(turn, job, "choice", choice.reason, ("node", "0x" + quote.node.hex()), *ranking)
     turn.put(job, status="leasing", lease_id=lease_id, tried=(*job.tried, quote.node), wake_at_ns=None)
-    slot = turn.slot("lease", lease_id, wait_ns=LEASE_WAIT_NS)
+    is_only = len(choice.ranking) == 1
+    slot = turn.slot("lease", lease_id, wait_ns=LEASE_WAIT_NS + ANSWER_NS if is_only else HASTY_WAIT_NS)
     turn.emit(effects.RequestLease(lease_id, addrs, terms, escrow.escrow, opening, *slot))
 
 
@@ -307,20 +311,31 @@ def _make_escrow(turn: Turn, quote: Quote, settings: SubmitterSettings) -> Submi
 # ------------------------------------------------------------------------------------------------------------- outcome
 
 
-def try_next(turn: Turn, job: SubmitterJob, node: Address, why: str) -> None:
+def try_next(turn: Turn, job: SubmitterJob, node: Address, why: str, code: str = "") -> None:
     """Another quote of those we have that still holds, another search, or the end. node: did not take the job, and why."""
-    job = keep_words(turn, job, node, why)
+    job = _note_try(turn, keep_words(turn, job, node, why), node, code)
     separator = turn.state.settings.separator
     quotes = (one.quote for one in job.asked if one.quote and one.node not in job.tried)
     good = {quote.quote.node for quote in sort_answers(quotes, job.job, separator, turn.at_ns).good}
     left = tuple(one for one in job.asked if one.node in good)
-    if len(job.tried) >= MAX_TRIES:
+    if len(job.tried) - len(job.stalled) >= MAX_TRIES or len(job.stalled) >= MAX_STALLED:
         end_in_vain(turn, job)
     elif left:
         job = turn.put(job, status="quoting", asked=left, lease_id=None, wake_at_ns=None)
         choose_if_ready(turn, job, late=True)
     else:
         search(turn, job)
+
+
+def _note_try(turn: Turn, job: SubmitterJob, node: Address, code: str) -> SubmitterJob:
+    """Who does not answer, or has just given its room to another, has not failed the job: neither counts as one of its tries."""
+    if code in SILENT:
+        return turn.put(job, stalled=(*job.stalled, node))
+    if code in BUSY:
+        tried = tuple(one for one in job.tried if one != node)
+        asked = tuple(one for one in job.asked if one.node != node)
+        return turn.put(job, tried=tried, asked=asked, passed=(*job.passed, node), busy=(*job.busy, node))
+    return job
 
 
 def place_elsewhere(turn: Turn, job: SubmitterJob, lease: SubmitterLease, has_run: bool, code: str = "") -> bool:
@@ -335,7 +350,10 @@ def place_elsewhere(turn: Turn, job: SubmitterJob, lease: SubmitterLease, has_ru
         # Two engines that know nothing of each other say the same: it is the job.
         return False
     job = turn.put(job, failed=(*job.failed, (lease.lease_id, reason)), asked=())
-    job = note(turn, job, "elsewhere", f"{words}; another provider is tried", ("node", to_hex(node)))
+    # What is not known to have ended may run to its end: nothing more is signed for it, and what was signed stays signed.
+    twice = "; it may run there too, unpaid from now on" if may_run_on(reason, has_run) else ""
+    pairs = (("node", to_hex(node)), ("cost", str(int(lease.last.cost))))
+    job = note(turn, job, "elsewhere", f"{words}; another provider is tried{twice}", *pairs)
     try_next(turn, job, node, words)
     return True
 
@@ -375,5 +393,7 @@ def on_job_stop_requested(turn: Turn, change: changes.JobStopRequested) -> None:
 
 def ask_lease(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
     """Ask the provider how the lease is, or to stop it."""
+    if stop and lease.status in OPEN:
+        lease = note_stop(turn, lease)
     slot = turn.slot("ask", lease.lease_id, wait_ns=ASK_WAIT_NS)
     turn.emit(effects.AskLease(lease.lease_id, lease.terms.node, lease.multiaddrs, stop, *slot))

@@ -17,6 +17,15 @@ from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, Submitte
 from xnode.node.registry import handles, on_failure, resumes, wakes
 from xnode.node.state import Turn
 from xnode.node.submitter.ahead import sign_ahead
+from xnode.node.submitter.clocks import (
+    describe_lateness,
+    due_to_collect,
+    due_to_start,
+    is_late,
+    may_collect,
+    note_start,
+    shift_due,
+)
 from xnode.node.submitter.job import ask_lease, place_elsewhere, try_next
 from xnode.node.submitter.money import (
     OUTPUTS_ASK_NS,
@@ -30,7 +39,7 @@ from xnode.node.submitter.money import (
     waits_for_outputs,
 )
 from xnode.node.submitter.outputs import fetch_outputs, finish_job, miss_outputs
-from xnode.node.submitter.seek import drop_quotes
+from xnode.node.submitter.seek import SILENT, drop_quotes
 from xnode.node.submitter.timeline import note
 from xnode.text.hex import to_hex
 
@@ -62,11 +71,11 @@ def _open(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
             ("node", to_hex(lease.terms.node)), status="running",
         )  # fmt: skip
         drop_quotes(turn, job, lease.terms.node)
-    lease = heard(turn, turn.put(lease, status=follow(lease.status, "funded")))
+    lease = heard(turn, turn.put(lease, status=follow(lease.status, "funded"), due_at_ns=due_to_start(turn)))
     if lease.stop_asked_at_ns is not None:
         # Our user's stop came before the provider knew the lease.
         ask_lease(turn, lease, stop=True)
-    return lease
+    return turn.get(SubmitterLease, lease.lease_id) or lease
 
 
 @on_failure(effects.RequestLease)
@@ -82,13 +91,16 @@ def _leave_lease(turn: Turn, lease: SubmitterLease, refusal: Refusal) -> None:
     if lease.status != "requested":
         return
     turn.put(lease, status=follow(lease.status, "refuse"), refusal=refusal, wake_at_ns=turn.at_ns + RETAIN_NS)
+    if refusal.code in SILENT:
+        # It may have signed, and its answer may be lost: then what it starts is not wanted any more.
+        ask_lease(turn, lease, stop=True)
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None and job.lease_id == lease.lease_id:
         job = note(turn, job, "refusal", str(refusal), ("node", to_hex(lease.terms.node)))
         if lease.stop_asked_at_ns is not None:
             finish_job(turn, job, lease, "stopped_by_submitter", "stopped before any lease")
         else:
-            try_next(turn, job, lease.terms.node, str(refusal))
+            try_next(turn, job, lease.terms.node, str(refusal), refusal.code)
     fold_settled(turn, lease.terms.escrow_id)
 
 
@@ -96,7 +108,13 @@ def heard(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
     """The provider is alive as of now."""
     settings = turn.state.settings.submitter
     silence_ns = settings.silence_ns if settings else 60 * NANOS_PER_SECOND
-    return turn.put(lease, heard_at_ns=turn.at_ns, asked=False, wake_at_ns=turn.at_ns + silence_ns // 2)
+    wake_at_ns = turn.at_ns + silence_ns // 2
+    return turn.put(lease, heard_at_ns=turn.at_ns, asked=False, wake_at_ns=_before_due(lease, wake_at_ns))
+
+
+def _before_due(lease: SubmitterLease, wake_at_ns: int) -> int:
+    owes = lease.due_at_ns and lease.end_reason is None
+    return min(wake_at_ns, lease.due_at_ns) if owes else wake_at_ns
 
 
 # ------------------------------------------------------------------------------------------------------------ receipts
@@ -156,7 +174,12 @@ def _accept(
         lease = _open(turn, lease)
     receipt = fresh[-1].receipt
     digest = receipt_digest_of(turn.state.settings.separator, receipt)
-    lease = heard(turn, turn.put(lease, last=receipt, last_digest=digest, receipts=lease.receipts + len(fresh)))
+    if receipt.running_ns:
+        lease = note_start(turn, lease, receipt.running_ns)
+    lease = turn.put(lease, last=receipt, last_digest=digest, receipts=lease.receipts + len(fresh))
+    if lease.end_reason is None or receipt.final:
+        # Once the end is known only the final receipt counts, however many others come.
+        lease = heard(turn, lease)
     lines = tuple(
         PaidLine(line.lease_id, receipt.cost, digest) if line.lease_id == lease.lease_id else line
         for line in escrow.lines
@@ -173,7 +196,8 @@ def _note_final(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
     receipt, terms = lease.last, lease.terms
     status = follow(lease.status, "exited", "failed", "paid")
     refund = find_breach(terms, receipt) or ZERO
-    lease = turn.put(lease, status=status, refund=refund, wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
+    due_at_ns = due_to_collect(turn, terms)
+    lease = turn.put(lease, status=status, refund=refund, wake_at_ns=turn.at_ns + SETTLE_WAIT_NS, due_at_ns=due_at_ns)
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is None:
         return lease
@@ -233,7 +257,7 @@ def _note_running(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None:
         note(turn, job, "launch", "the workload has started", ("node", to_hex(lease.terms.node)))
-    return turn.put(lease, status=follow(lease.status, "prepared", "started"))
+    return turn.put(note_start(turn, lease), status=follow(lease.status, "prepared", "started"))
 
 
 def _stop_waiting(turn: Turn, lease_id: Hash32) -> None:
@@ -241,7 +265,8 @@ def _stop_waiting(turn: Turn, lease_id: Hash32) -> None:
     lease = turn.get(SubmitterLease, lease_id)
     if lease is None or lease.status not in OPEN:
         return
-    turn.put(lease, status=follow(lease.status, "exited", "failed", "paid"), wake_at_ns=turn.at_ns + SETTLE_WAIT_NS)
+    status, due_at_ns = follow(lease.status, "exited", "failed", "paid"), due_to_collect(turn, lease.terms)
+    turn.put(lease, status=status, wake_at_ns=turn.at_ns + SETTLE_WAIT_NS, due_at_ns=due_at_ns)
     escrow = turn.get(SubmitterEscrow, lease.terms.escrow_id)
     if escrow is not None:
         settle_if_claimed(turn, escrow)
@@ -291,19 +316,36 @@ def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
     if lease.status not in OPEN:
         turn.put(lease, wake_at_ns=None)
         return
+    if is_late(turn, lease):
+        _give_up_late(turn, lease)
+        return
     # A node that talks of other leases is there, but it must not keep this one open for as long as it likes.
     heard_at_ns = min(_last_heard(turn, lease), lease.heard_at_ns + (FORGOTTEN - 1) * silence_ns)
     if turn.at_ns - heard_at_ns < silence_ns:
-        lease = turn.put(lease, asked=True, wake_at_ns=heard_at_ns + silence_ns)
+        lease = turn.put(lease, asked=True, wake_at_ns=_before_due(lease, heard_at_ns + silence_ns))
         ask_lease(turn, lease, stop=lease.stop_asked_at_ns is not None)
         return
-    lose_provider(turn, lease)
+    silence = f"no word from {to_hex(lease.terms.node)} for {(turn.at_ns - lease.heard_at_ns) // NANOS_PER_SECOND} s"
+    lose_provider(turn, lease, "provider_lost", silence)
+
+
+def _give_up_late(turn: Turn, lease: SubmitterLease) -> None:
+    """It talks, and does not do what it promised: nothing more is signed for it, and it is told to stop what it may still do."""
+    fault = describe_lateness(turn, lease)
+    lose_provider(turn, lease, "provider_late", fault)
+    ask_lease(turn, turn.get(SubmitterLease, lease.lease_id) or lease, stop=True)
 
 
 def _may_collect(turn: Turn, lease: SubmitterLease) -> bool:
     """The provider talks of the lease and has yet to say what the workload left; within reason, for it is paid already."""
-    talks = turn.at_ns - lease.heard_at_ns < SETTLE_WAIT_NS and turn.at_ns - lease.last.at_ns < RETAIN_NS
-    return talks and lease.left is None and lease.outputs is None and waits_for_outputs(turn, lease)
+    talks = turn.at_ns - lease.heard_at_ns < SETTLE_WAIT_NS
+    return (
+        talks
+        and may_collect(turn, lease)
+        and lease.left is None
+        and lease.outputs is None
+        and waits_for_outputs(turn, lease)
+    )
 
 
 def _give_up_outputs(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
@@ -322,17 +364,16 @@ def _last_heard(turn: Turn, lease: SubmitterLease) -> int:
     return max((one.heard_at_ns for one in same), default=lease.heard_at_ns)
 
 
-def lose_provider(turn: Turn, lease: SubmitterLease) -> None:
-    """Not heard from for too long: what we signed is all it gets; the rest comes back after the thaw."""
-    reason: EndReason = lease.end_reason or "provider_lost"
+def lose_provider(turn: Turn, lease: SubmitterLease, reason: EndReason, fault: str) -> None:
+    """Not heard from for too long, or late: what we signed is all it gets; the rest comes back after the thaw."""
+    reason = lease.end_reason or reason
     has_run = has_launched(lease)
     lease = turn.put(lease, status=follow(lease.status, "lost"), end_reason=reason, wake_at_ns=None)
     job = turn.get(SubmitterJob, lease.job_hash)
-    silence = f"no word from {to_hex(lease.terms.node)} for {(turn.at_ns - lease.heard_at_ns) // NANOS_PER_SECOND} s"
     if job is not None and job.status == "fetching" and job.lease_id == lease.lease_id:
-        finish_job(turn, miss_outputs(turn, job, lease, silence), lease, reason, lease.end_detail)
+        finish_job(turn, miss_outputs(turn, job, lease, fault), lease, reason, lease.end_detail)
     elif job is not None and job.status in ("leasing", "running") and job.lease_id == lease.lease_id:
-        lease = turn.put(lease, end_detail=lease.end_detail or silence)
+        lease = turn.put(lease, end_detail=lease.end_detail or fault)
         if not place_elsewhere(turn, job, lease, has_run):
             finish_job(turn, job, lease, reason, lease.end_detail)
     if is_needed(turn, lease.terms.escrow_id):
@@ -359,6 +400,8 @@ def on_ask_failed(turn: Turn, effect: effects.AskLease, refusal: Refusal) -> Non
 def grant_grace(turn: Turn, lease: SubmitterLease, away_ns: int) -> None:
     """We were away ourselves: the provider's silence counts from now, and what it has yet to do takes as long as it had."""
     if lease.status in OPEN:
-        heard(turn, lease)
+        heard(turn, shift_due(turn, lease, away_ns))
     elif lease.wake_at_ns is not None:
-        turn.put(lease, heard_at_ns=lease.heard_at_ns + away_ns, wake_at_ns=lease.wake_at_ns + away_ns)
+        due_at_ns = lease.due_at_ns and lease.due_at_ns + away_ns
+        heard_at_ns, wake_at_ns = lease.heard_at_ns + away_ns, lease.wake_at_ns + away_ns
+        turn.put(lease, heard_at_ns=heard_at_ns, wake_at_ns=wake_at_ns, due_at_ns=due_at_ns)

@@ -16,6 +16,10 @@ from xnode.node.submitter.timeline import note
 FETCH_NS = 3600 * NANOS_PER_SECOND
 """How long outputs may take to fetch, beside what their size takes."""
 
+MAX_VAIN_TRIES = 24
+"""Tries in a row that reach the provider and bring nothing new, before what is missing is given up: some minutes, with the pauses
+between them. A provider that cannot be reached may only be restarting: it is tried for all of FETCH_NS."""
+
 SLOWEST_BYTES = 1 << 20
 """A second: a line slower than this does not get a large result in time; `job cp` goes on where it broke off."""
 

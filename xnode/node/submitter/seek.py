@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from metering.refusal import Refusal
-from metering.units import NANOS_PER_SECOND, Address, Hash32
+from metering.units import NANOS_PER_SECOND, Address, Amount, Hash32
+from scheduler.feasible import cost_limit_of
+from scheduler.job import Job
 from scheduler.match import spread
 from scheduler.quote import SignedQuote, quote_digest_of
 from xnode.node import changes, effects
@@ -32,6 +34,10 @@ CHAIN_NOTE_NS = 60 * NANOS_PER_SECOND
 
 MAX_TRIES = 5
 """Providers tried before a job is given up: five in a row that fail have a common reason worth a person's look."""
+
+MAX_STALLED = 64
+"""Providers that quoted and then did not answer to the lease, before a job is given up: each costs it some seconds, and while
+others fit it goes on."""
 
 MAX_ROUNDS = 2
 """How often those who did not answer are asked anew: a provider that is being restarted is back by then."""
@@ -88,7 +94,7 @@ def on_offers_ranked(turn: Turn, change: changes.OffersRanked) -> None:
     job = _note_offers(turn, job, change)
     load = load_of(turn.state)
     chosen = spread(change.candidates, load, settings.quotes)
-    asked = tuple(_make_asked(one) for one in chosen)
+    asked = tuple(_make_asked(job.job, one) for one in chosen)
     job = turn.put(job, status="quoting", asked=asked, wake_at_ns=turn.at_ns + settings.quote_wait_ns)
     _ask_quotes(turn, job, settings)
 
@@ -106,7 +112,7 @@ def _note_offers(turn: Turn, job: SubmitterJob, change: changes.OffersRanked) ->
     )
 
 
-def _make_asked(one: Candidate) -> Asked:
+def _make_asked(job: Job, one: Candidate) -> Asked:
     offer = one.offer.offer
     return Asked(
         offer.node,
@@ -115,6 +121,7 @@ def _make_asked(one: Candidate) -> Asked:
         region=offer.body.region,
         reputation=one.reputation,
         has_image=one.has_image,
+        cost_limit=cost_limit_of(job, offer.body.tariff),
     )
 
 
@@ -123,7 +130,12 @@ def _ask_quotes(turn: Turn, job: SubmitterJob, settings: SubmitterSettings) -> N
     turn.emit(effects.ReadFunds(job.job_hash, settings.payer, job.job.asset, *slot))
     for asked in job.asked:
         slot = turn.slot("quote", job.job_hash + asked.node, until_ns=turn.at_ns + settings.quote_wait_ns)
-        turn.emit(effects.RequestQuote(job.job_hash, job.job, asked.node, asked.multiaddrs, *slot))
+        turn.emit(
+            effects.RequestQuote(
+                job_hash=job.job_hash, job=job.job, node=asked.node, multiaddrs=asked.multiaddrs, payer=settings.payer,
+                **slot._asdict(),
+            )
+        )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------------ patience
@@ -166,7 +178,11 @@ def _pause_ns_of(turn: Turn, job: SubmitterJob) -> int:
 
 
 def ask_others(turn: Turn, job: SubmitterJob) -> None:
-    """None of those we asked gave a quote that holds: look for others."""
+    """None of those we asked gave a quote that holds: look for others, unless what they miss is our money."""
+    limits = [one.cost_limit for one in job.asked if one.refusal is not None and one.refusal.code == "quote_funds"]
+    if limits and len(limits) == len(job.asked) and job.funds is not None and min(limits) > job.funds:
+        fail_for_funds(turn, job, min(limits), job.funds)
+        return
     absent = Refusal("no_answer", "it did not answer in time")
     silent = tuple(one.node for one in job.asked if one.refusal is None or one.refusal.code in SILENT)
     busy = tuple(one.node for one in job.asked if one.refusal is not None and one.refusal.code in BUSY)
@@ -182,6 +198,13 @@ def ask_others(turn: Turn, job: SubmitterJob) -> None:
         _ask_again(turn, turn.put(job, status="searching", asked=()), _pause_ns_of(turn, job))
     else:
         search(turn, job)
+
+
+def fail_for_funds(turn: Turn, job: SubmitterJob, limit: Amount, funds: Amount) -> None:
+    """The job ends because it may cost more than can be paid, and by how much."""
+    pairs = (("cost_limit", str(int(limit))), ("missing", str(limit - funds)))
+    detail = "the job may cost more than can be reserved for it; deposit or approve more"
+    fail_job(turn, job, "escrow_too_small", detail, *pairs)
 
 
 def keep_words(turn: Turn, job: SubmitterJob, node: Address, words: str) -> SubmitterJob:
