@@ -39,7 +39,7 @@ from xnode.console.image_list import ImageList
 from xnode.console.image_maker import ImageMaker
 from xnode.console.job_maker import JobMaker
 from xnode.console.method import bind_methods
-from xnode.console.needed import find_needed
+from xnode.node.needed import find_needed
 from xnode.console.node import describe_node
 from xnode.console.present import Presenter
 from xnode.control.server import hold_pid_file, serve_control
@@ -393,7 +393,7 @@ class _Daemon:
     ) -> Console:
         manifest, signer = ground.manifest, ground.signer
         kept = ImageList(self._config.node.data_dir / "images.json")
-        images = ImageMaker(blobs, kept, ground.clock, Board(), lambda: find_needed(loop.state))
+        images = ImageMaker(blobs, kept, ground.clock, Board(), lambda: find_needed(loop.state).blobs)
         return Console(
             loop=loop,
             journal=journal,

@@ -16,6 +16,7 @@ from xnode.config.values import (
     AssetSymbol,
     Bootstraps,
     DurationNs,
+    HistoryNs,
     HttpAddress,
     Multiaddrs,
     PartPpm,
@@ -61,6 +62,31 @@ class NodeConfig(_Section):
     relay: bool = Field(default=False, description="relay connections for peers that cannot be reached directly")
     dht: bool = Field(
         default=True, description="also find peers through the DHT; off on a private network of static peers"
+    )
+    disk_budget_bytes: Size = Field(
+        default="20GiB",
+        validate_default=True,
+        alias="disk_budget",
+        description="the most that images, inputs and other files that can be had again take of data_dir's disk, and never "
+        "more than a quarter of it; the longest unused go first",
+    )
+    min_free_bytes: Size = Field(
+        default="2GiB",
+        validate_default=True,
+        alias="min_free",
+        description="free space of that disk below which no new work is taken",
+    )
+    keep_files_ns: DurationNs = Field(
+        default="30d",
+        validate_default=True,
+        alias="keep_files",
+        description="how long logs, outputs and images of ended jobs are kept here",
+    )
+    keep_history_ns: HistoryNs = Field(
+        default="120d",
+        validate_default=True,
+        alias="keep_history",
+        description="how long the papers of ended jobs and leases are kept: receipts, vouchers, and what `audit` reads",
     )
     http: HttpAddress = Field(default="", description='serve /health, /readyz and /metrics here; "" is off')
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -131,6 +157,18 @@ class ProviderConfig(_Section):
         description="least seconds of thaw (unbonding) of an escrow: the time to claim once a payer takes money back",
     )
     allow_network: bool = Field(default=False, description="let jobs access the internet")
+    keep_outputs_ns: DurationNs = Field(
+        default="7d",
+        validate_default=True,
+        alias="keep_outputs",
+        description="how long outputs and logs of ended leases wait for their submitters",
+    )
+    keep_images_ns: DurationNs = Field(
+        default="14d",
+        validate_default=True,
+        alias="keep_images",
+        description="how long an image is kept for the next lease that wants it"
+    )
     oci_runtime: RuntimeName = Field(default="crun", description='"crun", "runc" or "runsc" (gVisor)')
     prices: Prices
     share: Share

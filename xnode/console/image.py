@@ -9,7 +9,7 @@ import msgspec
 from xnode.console.console import Console
 from xnode.console.image_list import KeptImage
 from xnode.console.method import NoParams, control_method
-from xnode.console.needed import list_live_jobs
+from xnode.node.needed import list_live_jobs
 from xnode.control import views
 from xnode.errors import UserError
 from xnode.jobfile.jobfile import ImageSource

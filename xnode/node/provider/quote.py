@@ -47,7 +47,7 @@ def on_quote_requested(turn: Turn, change: QuoteRequested) -> None:
     job_hash = job_hash_of(change.job)
     known = next((held for held in live if held.quote.body.job_hash == job_hash), None)
     if known is None:
-        made = _check_count(live, change) or _check_gas(turn, provider) or _make_quote(turn, provider, change.job)
+        made = _check_count(live, change) or _check_host(turn, provider) or _make_quote(turn, provider, change.job)
         if isinstance(made, Refusal):
             return turn.refuse(change.reply_to, made.code, made.detail)
         known = made
@@ -60,6 +60,12 @@ def _check_count(live: list[HeldQuote], change: QuoteRequested) -> Refusal | Non
     if len(live) < MAX_HELD_QUOTES and of_submitter < MAX_QUOTES_PER_SUBMITTER:
         return None
     return Refusal("too_many_quotes", f"{of_submitter} quotes are held for you, {len(live)} in all; let some expire")
+
+
+def _check_host(turn: Turn, provider: ProviderSettings) -> Refusal | None:
+    if provider.disk_is_short:
+        return Refusal("provider_disk", "the provider's disk is nearly full: it takes nothing new until there is room")
+    return _check_gas(turn, provider)
 
 
 def _check_gas(turn: Turn, provider: ProviderSettings) -> Refusal | None:
