@@ -167,7 +167,7 @@ class ProviderConfig(_Section):
         default="14d",
         validate_default=True,
         alias="keep_images",
-        description="how long an image is kept for the next lease that wants it"
+        description="how long an image is kept for the next lease that wants it",
     )
     oci_runtime: RuntimeName = Field(default="crun", description='"crun", "runc" or "runsc" (gVisor)')
     prices: Prices

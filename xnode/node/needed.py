@@ -29,6 +29,10 @@ class Needed:
     images: frozenset[str]
     leases: frozenset[Hash32]
 
+    def with_blobs(self, more: frozenset[Hash32]) -> Needed:
+        """Blobs that are needed for another reason, too."""
+        return Needed(self.blobs | more, self.idle - more, self.images, self.leases)
+
 
 def list_live_jobs(state: State) -> tuple[SubmitterJob, ...]:
     """Our jobs that have not ended."""

@@ -128,6 +128,29 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class HeldImage:
+    """An image that an engine holds."""
+
+    digest: str
+    size_bytes: int
+    used_at_ns: int
+
+
+class ImageShelf(Protocol):
+    """What an engine holds on the disk beside its workloads' folders. All raise Retryable or Permanent."""
+
+    async def list_images(self) -> tuple[HeldImage, ...]: ...
+
+    async def remove_image(self, digest: str) -> None:
+        """Take an image away; Permanent while a workload is made of it."""
+        ...
+
+    async def read_leased_bytes(self) -> int:
+        """What the disks of its leases take."""
+        ...
+
+
 class ImageStore(Protocol):
     """Puts an image's blobs together as an OCI layout folder."""
 

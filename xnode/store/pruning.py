@@ -129,8 +129,8 @@ class Pruner:
             last = select(func.max(JOURNAL.c.seq)).where(JOURNAL.c.subject == key).scalar_subquery()
             at_ns = connection.execute(select(JOURNAL.c.at_ns).where(JOURNAL.c.seq == last)).scalar() or 0
             rows = connection.execute(select(RECORD).where(RECORD.c.key == key)).all()
-        found = [decode(row.value, Record) for row in rows if row.kind in PAPERS]  # type: ignore[arg-type]
-        refused = bool(found) and all(getattr(one, "status", "") == "refused" for one in found)
+        leases = [decode(row.value, Record) for row in rows if row.kind in PAPERS]  # type: ignore[arg-type, var-annotated]
+        refused = bool(leases) and all(getattr(one, "status", "") == "refused" for one in leases)
         return Subject(key, at_ns, frozenset(row.kind for row in rows), any(row.is_live for row in rows), refused)
 
     def _list_quotes(self, now_ns: int) -> list[bytes]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.units import NANOS_PER_HOUR
-from tests.make.records import JOB, LEASE_ID, make_running_lease, make_submitter_job
-from tests.make.values import NOW_NS
+from metering.units import NANOS_PER_HOUR, Hash32
+from scheduler.job import Blob, Image, InputFile
+from tests.make.records import LEASE_ID, make_running_lease, make_submitter_job
+from tests.make.values import NOW_NS, make_job
 from xnode.node.needed import find_needed, hashes_of
 from xnode.node.retention import GRACE_NS, DiskReading, DiskRules, Kept, Rule, Shortage, find_removable
 from xnode.node.state import make_state
 
 DAY_NS = 24 * NANOS_PER_HOUR
 RULES = {"cache": Rule(5 * DAY_NS, is_spare=True), "log": Rule(20 * DAY_NS)}
+LAYER, INPUT = Blob(Hash32(b"l" * 32), 5), Blob(Hash32(b"i" * 32), 7)
+WITH_FILES = make_job(image=Image("sha256:" + "ab" * 32, 5, blobs=(LAYER,)), inputs=(InputFile("data", INPUT),))
 PLENTY = Shortage(1 << 60)
 
 kept = st.builds(
@@ -83,10 +86,14 @@ def test_no_lease_is_sold_disk_that_our_own_files_and_the_watermark_need(
 
 
 def test_live_jobs_and_leases_need_their_files_and_ended_ones_do_not() -> None:
-    hashes = set(hashes_of(JOB))
-    assert hashes
-    running = find_needed(make_state([make_running_lease(), make_submitter_job()]))
-    assert hashes <= running.blobs and LEASE_ID in running.leases and JOB.image.digest in running.images
-    ended = find_needed(make_state([make_running_lease(status="settled"), make_submitter_job(status="done")]))
+    hashes = set(hashes_of(WITH_FILES))
+    assert len(hashes) == 2
+    running = find_needed(make_state([make_running_lease(job=WITH_FILES), make_submitter_job(job=WITH_FILES)]))
+    assert hashes <= running.blobs and LEASE_ID in running.leases and WITH_FILES.image.digest in running.images
+    ended = find_needed(
+        make_state(
+            [make_running_lease(job=WITH_FILES, status="settled"), make_submitter_job(job=WITH_FILES, status="done")]
+        )
+    )
     assert not hashes & ended.blobs and hashes <= ended.idle
     assert not ended.images and LEASE_ID not in ended.leases

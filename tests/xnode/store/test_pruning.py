@@ -75,9 +75,7 @@ async def test_a_lease_that_is_put_away_goes_with_its_papers_when_its_time_is_ov
     assert rows(database) == (1, 0)
 
 
-@pytest.mark.parametrize(
-    ("days", "is_live"), [((102, 99), False), ((400, 390), True)], ids=["within its time", "live"]
-)
+@pytest.mark.parametrize(("days", "is_live"), [((102, 99), False), ((400, 390), True)], ids=["within its time", "live"])
 async def test_evidence_within_its_time_stays_whole(database: Engine, days: tuple[int, ...], is_live: bool) -> None:
     lease = make_running_lease(status="settled")
     await write(database, *((each, READ) for each in days), (0, PRICE), records=((lease, is_live),))
