@@ -10,11 +10,11 @@ from xnode.console.console import Console
 from xnode.console.disk import require_room
 from xnode.console.image_list import KeptImage
 from xnode.console.method import NoParams, control_method
-from xnode.node.needed import list_live_jobs
 from xnode.control import views
 from xnode.errors import UserError
 from xnode.jobfile.jobfile import ImageSource
 from xnode.jobfile.values import read_image
+from xnode.node.needed import list_live_jobs
 
 
 class ImportParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

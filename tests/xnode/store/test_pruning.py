@@ -22,7 +22,7 @@ from xnode.node.records import HeldQuote, Record
 from xnode.node.state import kind_of
 from xnode.store.database import make_shrinkable, open_database
 from xnode.store.journal import Batch, Journal
-from xnode.store.pruning import DAY_NS, MARGIN_NS, MARKET_NS, PAPERS, Pruner, Subject, is_over
+from xnode.store.pruning import DAY_NS, MARGIN_NS, MARKET_NS, PAPERS, Pruned, Pruner, Subject, is_over
 from xnode.store.schema import JOURNAL, RECORD
 
 KEEP_NS = 100 * DAY_NS
@@ -71,7 +71,7 @@ def make_quote(number: int, ends_at_ns: int) -> HeldQuote:
 async def test_a_lease_that_is_put_away_goes_with_its_papers_when_its_time_is_over(database: Engine) -> None:
     settled = make_running_lease(status="settled")
     await write(database, (102, READ), (101, READ), (0, PRICE), records=((settled, False),))
-    assert await Pruner(database).prune(KEEP_NS, NOW_NS) != (0, 0)
+    assert await Pruner(database).prune(KEEP_NS, NOW_NS) == Pruned(2, 1)
     assert rows(database) == (1, 0)
 
 
