@@ -9,7 +9,7 @@ import structlog
 from metering.codec import encode
 from metering.receipt import SignedReceipt
 from metering.units import Hash32
-from scheduler.job import Blob, Job
+from scheduler.job import Blob, Job, input_bytes_of
 from scheduler.offer import SignedOffer
 from scheduler.outputs import encode_inventory, show_path
 from xnode.effects.actions import Actions
@@ -126,6 +126,7 @@ class ProviderEffects:
             stop_signal=job.stop_signal,
             stop_grace_ns=job.stop_grace_ns,
             packed=frozenset(file.path for file in job.inputs if file.packed),
+            input_bytes=input_bytes_of(job),
         )
         state = await self.engine.start(spec)
         return changes.WorkloadStarted(effect.lease_id, state.started_at_ns or self.clock.now_ns())

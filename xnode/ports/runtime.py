@@ -22,7 +22,7 @@ class WorkloadSpec:
     """One container: inputs are host paths mounted read-only at /work/in/<path>; /work/out is its only writable disk.
 
     Fields named as in scheduler.job.Job mean what they mean there; executable, packed: paths of the inputs that are programs,
-    and of those that are packs of many files.
+    and of those that are packs of many files; input_bytes: what the inputs take of the disk.
     """
 
     lease_id: Hash32
@@ -41,6 +41,7 @@ class WorkloadSpec:
     stop_signal: str = ""
     stop_grace_ns: int = DEFAULT_GRACE_NS
     packed: frozenset[str] = frozenset()
+    input_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

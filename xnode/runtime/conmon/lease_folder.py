@@ -214,7 +214,8 @@ def make_record(spec: WorkloadSpec, boot_id: str, image_id: str, reserved: Reser
         boot_id=boot_id,
         image=image_id,
         vcpu_milli=spec.resources.vcpu_milli,
-        disk_bytes=spec.resources.disk_bytes,
+        # What the submitter pays for is all that the lease takes here: what it brings is part of it.
+        disk_bytes=max(0, spec.resources.disk_bytes - spec.input_bytes),
         duration_limit_ns=spec.duration_limit_ns,
         uid_base=reserved.uid_base,
         gpus=reserved.gpus,

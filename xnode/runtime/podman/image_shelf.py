@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,8 @@ class ImageShelf:
     async def list_images(self) -> tuple[HeldImage, ...]:
         """All of them; one whose use nobody noted counts as used now."""
         text = await self._podman.ask("images", "--format=json")
-        found = [_read(row) for row in json.loads(text or "[]")]
-        images = [one for one in found if one is not None]
+        # A row for each name that an image has.
+        images = dict(found for found in map(_read, json.loads(text or "[]")) if found is not None)
         return await trio.to_thread.run_sync(self._add_times, images)
 
     async def remove(self, digest: str) -> None:
@@ -57,16 +56,15 @@ class ImageShelf:
         self._folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         (self._folder / name).touch()
 
-    def _add_times(self, images: Sequence[tuple[str, int]]) -> tuple[HeldImage, ...]:
+    def _add_times(self, images: dict[str, int]) -> tuple[HeldImage, ...]:
         held = []
-        for name, size_bytes in images:
+        for name, size_bytes in images.items():
             mark = self._folder / name
             if not mark.exists():
                 self._touch(name)
             held.append(HeldImage(f"sha256:{name}", size_bytes, mark.stat().st_mtime_ns))
-        names = {name for name, _ in images}
         for mark in list(self._folder.glob("*")):
-            if mark.name not in names:
+            if mark.name not in images:
                 mark.unlink(missing_ok=True)
         return tuple(held)
 
