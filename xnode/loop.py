@@ -16,7 +16,7 @@ import structlog
 import trio
 
 from xnode.backoff import Backoff
-from xnode.errors import Permanent, Retryable
+from xnode.errors import Permanent, Retryable, describe_os_error
 from xnode.faultpoint import reach
 from xnode.logs import log_context
 from xnode.milestones import log_milestones
@@ -283,6 +283,9 @@ class Loop:
                 return EffectFailed(effect, error.reason_code, str(error))
             except Retryable as error:
                 failure = str(error)
+            except OSError as error:
+                # The disk is full or failing: no bug, and it may be well again.
+                failure = describe_os_error(error)
             except Exception as error:
                 # The supervisor's edge: a bug in one adapter must stop one effect, not every lease of the node.
                 log.exception("an effect hit a bug", effect=name, id=effect.id)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import shutil
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ import trio
 from tests.disk.bad_disk import FOREVER, Failure, is_loaded
 from tests.disk.writer import Writer, count_writes, meet
 from tests.disk.writers import WRITERS
+
+SLOW_S = 8.0
+"""A wait for a lock that nobody gives back shows as this."""
 
 
 def list_failures(writes: int, every: int) -> Iterator[Failure]:
@@ -30,13 +34,20 @@ async def run_writer(writer: Writer, folder: Path, every: int) -> tuple[int, lis
     faults: list[str] = []
     writes = await count_writes(writer, _fresh(folder))
     count = 0
-    for failure in list_failures(writes, max(every, writes // 40) if every > 1 else 1):
+    for failure in list_failures(writes, max(every, writes // 8) if every > 1 else 1):
         count += 1
+        began = time.monotonic()
         try:
             await meet(writer, _fresh(folder), failure)
         except BaseException as error:
-            said = "".join(traceback.format_exception(error)[-3:]) if "-v" in sys.argv else f"{type(error).__name__}: {error}"
+            said = (
+                "".join(traceback.format_exception(error)[-3:])
+                if "-v" in sys.argv
+                else f"{type(error).__name__}: {error}"
+            )
             faults.append(f"{writer.name}: {failure}: {said}")
+        if time.monotonic() - began > SLOW_S:
+            faults.append(f"{writer.name}: {failure}: took {time.monotonic() - began:.0f} s")
     return count, faults
 
 

@@ -69,7 +69,7 @@ async def meet(writer: Writer, folder: Path, failure: Failure) -> None:
     scene = await settle(writer.make(folder))
     done, said, _ = await try_once(scene, failure)
     if not done:
-        assert "\n" not in said and "rror" in said or "space" in said or "full" in said or "disk" in said, said
+        assert ("\n" not in said and "rror" in said) or "space" in said or "full" in said or "disk" in said, said
     await settle(scene.check(done))
     done, said, _ = await try_once(scene, None)
     assert done, f"there is room again, and it says: {said}"

@@ -17,10 +17,11 @@ from scheduler.outputs import FileEntry
 from tests.disk.writer import Scene, Writer
 from tests.make.records import LEASE_ID, make_running_lease
 from tests.make.values import NOW_NS, address_of
+from xnode import hole
 from xnode.chain.send.tx_journal import Attempt, SqlTxJournal, TxCall, TxRecord
+from xnode.cli.node.setup import ensure_node_key
 from xnode.config.file import read_table, write_config
 from xnode.console.image_list import ImageList, KeptImage
-from xnode.cli.node.setup import ensure_node_key
 from xnode.delivery import deliver
 from xnode.home import Home
 from xnode.net.blobs import BlobStore
@@ -41,8 +42,7 @@ from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
 from xnode.store.promises import SqlPromises
 from xnode.store.pruning import Pruner
-from xnode.wallet.keystore import Keystore
-from xnode import hole
+from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore
 
 DATA = bytes(range(256)) * 20_000
 PEER = Peer(address_of(1), ())
@@ -137,8 +137,8 @@ async def make_pruning(folder: Path) -> Scene:
     url = f"sqlite:///{folder}/node.db"
     engine = open_database(url)
     lease = make_running_lease()
-    old = [(seq, Entry(seq, bytes(32), UsageRead(Hash32(b"o" * 32), Counters(1, 1)))) for seq in range(1, 1200)]
-    live = [(seq, Entry(seq, bytes(32), UsageRead(LEASE_ID, Counters(1, 1)))) for seq in range(1200, 1210)]
+    old = [(seq, Entry(seq, bytes(32), UsageRead(Hash32(b"o" * 32), Counters(1, 1)))) for seq in range(1, 40)]
+    live = [(seq, Entry(seq, bytes(32), UsageRead(LEASE_ID, Counters(1, 1)))) for seq in range(40, 50)]
     await Journal(engine).commit(Batch([*old, *live], {(kind_of(type(lease)), lease.key): (lease, True)}))
 
     async def act() -> None:
@@ -149,7 +149,7 @@ async def make_pruning(folder: Path) -> Scene:
         second = open_database(url)
         journal = Journal(second)
         assert len(await journal.read_entries(LEASE_ID, ("UsageRead",))) == 10
-        assert (await journal.load()).seq == 1209
+        assert (await journal.load()).seq == 49
         second.dispose()
 
     return Scene(act, check)
@@ -238,7 +238,7 @@ def make_fetched_outputs(folder: Path) -> Scene:
         async def give() -> AsyncIterator[bytes]:
             for place, sha256 in enumerate(sums):
                 rest = files[sha256][request.offset if place == 0 else 0 :]
-                for at in range(0, len(rest), 256 << 10):
+                for at in range(0, max(1, len(rest)), 256 << 10):
                     yield encode(OutputsFrame(((place, rest[at : at + (256 << 10)]),)))
 
         yield give()
@@ -266,7 +266,7 @@ def make_collected(folder: Path) -> Scene:
         check_blobs(folder)(done)
         if done:
             found = seen[-1]
-            assert len(found.files()) + found.left_out_count == 2
+            assert len(tuple(found.files())) + found.left_out_count == 2
             assert all((folder / "blobs" / one.blob.sha256.hex()).exists() for one in found.files())
 
     return Scene(act, check)
@@ -377,7 +377,8 @@ def make_config(folder: Path) -> Scene:
     after = {"chain": {"manifest": "b.toml"}}
 
     def check(done: bool) -> None:
-        assert read_table(home) in ((after,) if done else (before, after))
+        manifest = read_table(home)["chain"]["manifest"]
+        assert manifest in (("b.toml",) if done else ("a.toml", "b.toml"))
         no_litter(home.folder, "*.new")
 
     return Scene(lambda: write_config(home, after), check)
@@ -389,7 +390,7 @@ def make_wallet(folder: Path) -> Scene:
 
     async def act() -> None:
         if not made:
-            made.append(await store.make_new("mine", "password", 1))
+            made.append(await store.make_new("mine", "password", MACHINE_ROUNDS))
 
     async def check(_done: bool) -> None:
         no_litter(folder / "keystore", ".*.new")
@@ -446,7 +447,8 @@ def make_stopwatch(folder: Path) -> Scene:
     path = folder / "stopwatch"
 
     def check(done: bool) -> None:
-        assert path.exists() and int(path.read_text()) >= 0 if done else not path.exists() or int(path.read_text()) >= 0
+        assert path.exists() or not done
+        assert not path.exists() or int(path.read_text())
 
     return Scene(lambda: start_stopwatch(path, 1), check)
 

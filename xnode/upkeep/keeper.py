@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from xnode.config.settings import Config
-from xnode.errors import Permanent, Retryable
+from xnode.errors import Permanent, Retryable, describe_os_error
 from xnode.node.changes import DiskSeen
 from xnode.node.needed import Needed
 from xnode.node.retention import DiskReading, DiskRules, Kept, Rule, find_removable
@@ -134,7 +134,7 @@ class DiskKeeper:
                     await self.prune()
                 self._outage.over()
             except (Retryable, Permanent, OSError) as error:
-                self._outage.failed(str(error))
+                self._outage.failed(describe_os_error(error) if isinstance(error, OSError) else str(error))
             await trio.sleep(LOOK_S)
 
     async def look(self) -> None:
