@@ -176,6 +176,7 @@ class _Daemon:
         self._http = ""
         self._publisher: OfferPublisher | None = None
         self._disk: DiskKeeper | None = None
+        self._loop: Loop | None = None
 
     async def run(self) -> None:
         config = self._config
@@ -304,7 +305,7 @@ class _Daemon:
         if engine is not None:
             layouts = LayoutStore(data / "layouts", blobs)
             provider = ProviderEffects(engine, layouts, blobs, net, checked, signer, publisher, archive, clock, board)
-        loop = Loop(journal, clock, make_perform(provider, submitter))
+        loop = self._loop = Loop(journal, clock, make_perform(provider, submitter))
         service = PeerService(loop, clock, signer, engine, archive, board)
         for method, handler in service.methods().items():
             net.serve(method, self._count(method, handler))
@@ -455,10 +456,12 @@ class _Daemon:
         watch = self._chain_watch
         chain, fuel = (watch.problem(), watch.fuel) if watch else ("", None)
         disk = self._disk.state.problem if self._disk and self._disk.state else ""
+        journal = self._loop.problem if self._loop else ""
         return {
             **self._problems,
             **({"chain": chain} if chain else {}),
             **({"disk": disk} if disk else {}),
+            **({"journal": f"cannot be written, so nothing is acknowledged: {journal}"} if journal else {}),
             **({"gas": describe_empty(fuel)} if self._config.provider and fuel and is_empty(fuel) else {}),
             **(self._supervisor.problems() if self._supervisor else {}),
         }

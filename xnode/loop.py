@@ -88,6 +88,7 @@ class Loop:
         self._seq = 0
         self._pending: dict[str, _Pending] = {}
         self._outages: dict[str, Outage] = {}
+        self._stuck = Outage("writing the journal")
         self._presence = Presence(clock.now_ns())
         self._lanes: dict[str, _Lane] = {}
         self._asking: dict[str, _Question] = {}
@@ -129,6 +130,11 @@ class Loop:
             task_status.started()
             while True:
                 await self._take_batch(nursery)
+
+    @property
+    def problem(self) -> str:
+        """Why nothing is journalled, and so acknowledged, now; "" when all is well."""
+        return self._stuck.reason
 
     async def tell(self, change: Change) -> None:
         """Bring a change; returns when it is in line, not when it is durable."""
@@ -220,8 +226,9 @@ class Loop:
                 break
             except Retryable as error:
                 # Nothing was acknowledged and nothing done, so waiting for the disk loses nothing.
-                log.error("journal cannot be written; waiting", reason=str(error))
+                self._stuck.failed(str(error))
             await trio.sleep(pause_s)
+        self._stuck.over()
         self.commits += 1
         self.entries += len(names)
         for name in names:
