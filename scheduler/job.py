@@ -229,12 +229,20 @@ def _check_numbers(job: Job) -> Refusal | None:
     return None
 
 
+def input_bytes_of(job: Job) -> int:
+    """What its inputs take of the job's disk."""
+    return sum(file.blob.size_bytes for file in job.inputs)
+
+
 def _check_inputs(job: Job) -> Refusal | None:
     if len(job.inputs) > MAX_INPUTS:
         return Refusal("job_inputs", f"{len(job.inputs)} inputs, the limit is {MAX_INPUTS}")
     paths = {file.path for file in job.inputs}
     if len(paths) < len(job.inputs):
         return Refusal("job_inputs", "two inputs have the same path")
+    if input_bytes_of(job) > job.resources.disk_bytes:
+        detail = f"inputs of {input_bytes_of(job)} bytes do not fit on the job's disk of {job.resources.disk_bytes}"
+        return Refusal("job_inputs", f"{detail}; ask for more disk")
     packs = [file.path for file in job.inputs if file.packed]
     if len(packs) > 1 or packs not in ([], [PACK_PATH]):
         return Refusal("job_inputs", f"packed inputs are one, at {PACK_PATH!r}")

@@ -17,7 +17,7 @@ from scheduler.feasible import (
     has_gpu_model,
     price_for,
 )
-from scheduler.job import Job, check_job, job_hash_of
+from scheduler.job import Job, check_job, input_bytes_of, job_hash_of
 from scheduler.quote import QuoteBody
 from scheduler.registry import WELL_KNOWN, describe_allowed, is_allowed, parse_reference
 
@@ -132,7 +132,7 @@ def _check_image_source(job: Job, policy: Policy) -> Refusal | None:
 
 
 def _check_sizes(job: Job, policy: Policy) -> Refusal | None:
-    input_bytes = sum(file.blob.size_bytes for file in job.inputs)
+    input_bytes = input_bytes_of(job)
     sizes = (
         ("network_size", "network", job.network_bytes, policy.max_network_bytes),
         ("image_size", "image", job.image.size_bytes, policy.max_image_bytes),

@@ -39,7 +39,6 @@ from xnode.console.image_list import ImageList
 from xnode.console.image_maker import ImageMaker
 from xnode.console.job_maker import JobMaker
 from xnode.console.method import bind_methods
-from xnode.console.needed import find_needed
 from xnode.console.node import describe_node
 from xnode.console.present import Presenter
 from xnode.control.server import hold_pid_file, serve_control
@@ -52,7 +51,7 @@ from xnode.effects.provider import ProviderEffects
 from xnode.effects.submitter import SubmitterEffects
 from xnode.errors import Permanent, Retryable, UserError, real_error_of
 from xnode.loop import Loop
-from xnode.monitor.metrics import register_metrics
+from xnode.monitor.metrics import Measured, register_metrics
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.identity import peer_id_text_of
@@ -61,6 +60,7 @@ from xnode.net.multiaddr import name_peer
 from xnode.net.outputs import OutputFetcher, serve_outputs
 from xnode.node.changes import NodeStarted, PricesSet
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
+from xnode.node.needed import find_needed
 from xnode.peers.chain_watch import ChainWatch
 from xnode.peers.escrow_watch import EscrowEvents, EscrowWatcher, find_pause_s
 from xnode.peers.experience import Experience
@@ -87,8 +87,11 @@ from xnode.store.database import migrate_apart, open_database
 from xnode.store.deployment import check_deployment_of_store
 from xnode.store.journal import Journal
 from xnode.store.promises import SqlPromises
+from xnode.store.pruning import Pruner
 from xnode.supervisor import Supervisor
 from xnode.text.hex import to_hex
+from xnode.upkeep.keeper import DiskKeeper, make_keeping
+from xnode.upkeep.stock import Stock
 from xnode.wallet.keystore import Keystore
 from xnode.wallet.signer import NodeSigner, WalletKey
 
@@ -192,6 +195,8 @@ class _Daemon:
         self._net: Net | None = None
         self._known_peers = config.node.data_dir / "peers.json"
         self._gpu_watch: GpuWatch | None = None
+        self._disk: DiskKeeper | None = None
+        self._loop: Loop | None = None
 
     async def run(self) -> None:
         config = self._config
@@ -336,7 +341,7 @@ class _Daemon:
         if engine is not None:
             layouts = LayoutStore(data / "layouts", blobs)
             provider = ProviderEffects(engine, layouts, blobs, net, checked, signer, publisher, archive, clock, board)
-        loop = Loop(journal, clock, make_perform(provider, submitter))
+        loop = self._loop = Loop(journal, clock, make_perform(provider, submitter))
         net.judge(Partners(loop, clock, market.registrations).standing_of)
         funds = SeenFunds(checked, clock)
         service = PeerService(loop, clock, signer, engine, archive, board, funds)
@@ -349,8 +354,9 @@ class _Daemon:
         serve_outputs(net, blobs, OutputShelf(loop, journal, blobs).find_blobs)
         registry = CollectorRegistry()
         chain_watch = self._chain_watch = ChainWatch(chain, loop.tell)
-        register_metrics(registry, loop, net, lambda: (self._find_problems().get("chain", ""), chain_watch.fuel))
+        register_metrics(registry, loop, net, self._measure)
         console = self._make_console(ground, loop, journal, chain, market, net, blobs, taker, watch)
+        keeper = self._disk = self._make_keeper(ground, loop, console.jobs.images, engine)
         news = EscrowEvents(chain, lambda: find_pause_s(loop.state))
         tasks: dict[str, Callable[[], Awaitable[object]]] = {
             "output taker": taker.run,
@@ -361,6 +367,7 @@ class _Daemon:
             "address announcer": partial(keep_found, net, publisher, loop),
             "chain watch": partial(self._watch_chain, chain, chain_watch),
             "known peers": KnownPeerKeeper(net, market, clock, self._known_peers).run,
+            "disk keeper": keeper.run,
         }
         if engine is not None and not self._checks["engine"].is_set():
             check = partial(self._check_engine, engine)
@@ -424,6 +431,21 @@ class _Daemon:
             submitter=make_submitter_settings(config.submitter),
         )
 
+    def _make_keeper(self, ground: _Ground, loop: Loop, images: ImageMaker, engine: PodmanEngine | None) -> DiskKeeper:
+        data = self._config.node.data_dir
+        return DiskKeeper(
+            folder=data,
+            stock=Stock(data / "blobs", (data / "archive", data / "logs")),
+            keeping=make_keeping(self._config),
+            find_needed=lambda: find_needed(loop.state).with_blobs(images.kept_blobs()),
+            tell=loop.tell,
+            pruning=Pruner(ground.database),
+            clock=ground.clock,
+            shelf=engine,
+            is_busy=images.is_busy,
+            forget=partial(images.forget_unused, self._config.node.keep_files_ns),
+        )
+
     def _make_console(
         self,
         ground: _Ground,
@@ -438,7 +460,7 @@ class _Daemon:
     ) -> Console:
         manifest, signer = ground.manifest, ground.signer
         kept = ImageList(self._config.node.data_dir / "images.json")
-        images = ImageMaker(blobs, kept, ground.clock, Board(), lambda: find_needed(loop.state))
+        images = ImageMaker(blobs, kept, ground.clock, Board(), lambda: find_needed(loop.state).blobs)
         return Console(
             loop=loop,
             journal=journal,
@@ -469,6 +491,7 @@ class _Daemon:
             chain_problem=lambda: self._find_problems().get("chain", ""),
             fuel=lambda: self._chain_watch.fuel if self._chain_watch else None,
             refusals=self._refusals,
+            disk=lambda: self._disk.state if self._disk else None,
             stop=self._stop_soon,
             restart_net=net.restart,
             not_lent=lambda: self._gpu_watch.faults if self._gpu_watch else (),
@@ -478,13 +501,25 @@ class _Daemon:
         """What is wrong now, by dependency."""
         watch = self._chain_watch
         chain, fuel = (watch.problem(), watch.fuel) if watch else ("", None)
+        disk = self._disk.state.problem if self._disk and self._disk.state else ""
+        journal = self._loop.problem if self._loop else ""
         return {
             **self._problems,
             **({"chain": chain} if chain else {}),
             **({"peers": lonely} if (lonely := self._net.find_loneliness() if self._net else "") else {}),
+            **({"disk": disk} if disk else {}),
+            **({"journal": f"cannot be written, so nothing is acknowledged: {journal}"} if journal else {}),
             **({"gas": describe_empty(fuel)} if self._config.provider and fuel and is_empty(fuel) else {}),
             **(self._supervisor.problems() if self._supervisor else {}),
         }
+
+    def _measure(self) -> Measured:
+        watch = self._chain_watch
+        return Measured(
+            self._find_problems().get("chain", ""),
+            watch.fuel if watch else None,
+            self._disk.state if self._disk else None,
+        )
 
     def _count(self, method: str, handler: RpcHandler) -> RpcHandler:
         """The handler, with every refusal counted by its reason."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import overload
@@ -82,6 +83,12 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"{self.sentence}; {self.hint}" if self.hint else self.sentence
+
+
+def describe_os_error(error: OSError) -> str:
+    """One line: where, as far as the system says it, and what."""
+    what = error.strerror or type(error).__name__
+    return f"{os.fsdecode(error.filename)}: {what}" if isinstance(error.filename, str | bytes) else what
 
 
 class InvalidValue(ValueError):

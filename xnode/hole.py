@@ -11,6 +11,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from xnode.durable import replace_file
+
 HEAD_BYTES = 32 << 20
 """Kept from the beginning of a log: how it began is half of what it is read for."""
 
@@ -62,9 +64,7 @@ def read_hole(log: Path) -> Hole | None:
 
 def write_hole(log: Path, hole: Hole) -> None:
     """Say where a hole is about to be. Blocks."""
-    part = log.with_name(log.name + ".hole.new")
-    part.write_text(f"{hole.start} {hole.end}")
-    part.replace(marker_of(log))
+    replace_file(marker_of(log), f"{hole.start} {hole.end}", sync=False)
 
 
 def find_hole(log: Path, fd: int) -> Hole | None:
@@ -116,7 +116,7 @@ def _punch(fd: int, hole: Hole) -> None:
     done = libc.fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, ctypes.c_int64(start), ctypes.c_int64(length))
     # A file system without holes keeps the bytes; nobody reads them any more.
     if done != 0 and ctypes.get_errno() != errno.EOPNOTSUPP:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "the log's middle")
 
 
 def find_line(fd: int, offset: int) -> int:

@@ -19,7 +19,7 @@ import trio
 from metering.bounds import MAX_CODE_CHARS, MAX_DETAIL_CHARS, cut
 from metering.refusal import Refusal
 from xnode.backoff import Backoff
-from xnode.errors import Permanent, Retryable
+from xnode.errors import Permanent, Retryable, describe_os_error
 from xnode.faultpoint import reach
 from xnode.logs import log_context
 from xnode.milestones import log_milestones
@@ -109,6 +109,7 @@ class Loop:
         self._listed: dict[str, int] = {}
         self._say_at: dict[str, float] = {}
         self._outages: dict[str, Outage] = {}
+        self._stuck = Outage("writing the journal")
         self._presence = Presence(clock.now_ns())
         self._lanes: dict[str, _Lane] = {}
         self._asking: dict[str, _Question] = {}
@@ -152,6 +153,11 @@ class Loop:
             task_status.started()
             while True:
                 await self._take_batch(nursery)
+
+    @property
+    def problem(self) -> str:
+        """Why nothing is journalled, and so acknowledged, now; "" when all is well."""
+        return self._stuck.reason
 
     async def tell(self, change: Change) -> None:
         """Bring a change; returns when it is in line, not when it is durable."""
@@ -284,8 +290,9 @@ class Loop:
                 break
             except Retryable as error:
                 # Nothing was acknowledged and nothing done, so waiting for the disk loses nothing.
-                log.error("journal cannot be written; waiting", reason=str(error))
+                self._stuck.failed(str(error))
             await trio.sleep(pause_s)
+        self._stuck.over()
         self.commits += 1
         self.entries += len(names)
         for name in names:
@@ -351,6 +358,9 @@ class Loop:
                 return _make_failed(effect, error.reason_code, str(error))
             except Retryable as error:
                 failure = str(error)
+            except OSError as error:
+                # The disk is full or failing: no bug, and it may be well again.
+                failure = describe_os_error(error)
             except Exception as error:
                 # The supervisor's edge: a bug in one adapter must stop one effect, not every lease of the node.
                 log.exception("an effect hit a bug", effect=name, id=effect.id)

@@ -50,13 +50,13 @@ from xnode.console.evidence import EvidenceMaker
 from xnode.console.image_list import ImageList
 from xnode.console.image_maker import ImageMaker
 from xnode.console.job_maker import JobMaker
-from xnode.console.needed import find_needed
 from xnode.console.present import Presenter
 from xnode.errors import Retryable
 from xnode.loop import Loop
 from xnode.net.blobs import BlobStore
 from xnode.node import effects
 from xnode.node.changes import Change, Entry
+from xnode.node.needed import find_needed
 from xnode.node.records import HeldQuote, Record, SubmitterJob, SubmitterLease
 from xnode.peers.experience import Experience
 from xnode.peers.job_log import JobLog
@@ -282,7 +282,7 @@ async def _open_console(
     _write_log(loop, scene, folder / "logs")
     taker = OutputTaker(blobs, OutputsGone(blobs))
     nursery.start_soon(taker.run)
-    images = ImageMaker(blobs, ImageList(folder / "images.json"), clock, Board(), lambda: find_needed(loop.state))
+    images = ImageMaker(blobs, ImageList(folder / "images.json"), clock, Board(), lambda: find_needed(loop.state).blobs)
     return Console(
         loop=loop,
         journal=journal,

@@ -71,6 +71,7 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("job_inputs", {"inputs": (_file("a"), _file("a"))}, {}),
     ("job_inputs", {"inputs": (_file("a"), _file("a/b"))}, {}),
     ("job_inputs", {"inputs": (_file("x" * 256),)}, {}),
+    ("job_inputs", {"inputs": (_file("a"),), "resources": make_resources(disk_bytes=0)}, {}),
     ("job_inputs", {"inputs": tuple(_file(str(number)) for number in range(257))}, {}),
 ]
 

@@ -331,9 +331,11 @@ async def test_a_full_disk_acknowledges_nothing_and_loses_nothing(engine: Engine
         with pytest.raises(Retryable):
             await submit(loop, deadline(0.4), 1)
         assert journal.refused and not recorder.done and not list(loop.state.all(SubmitterJob))
+        assert loop.problem == "database: disk is full"
         journal.is_full = False
         assert isinstance(await submit(loop, deadline(), 1), effects.ReplyOk)
         assert len(list(loop.state.all(SubmitterJob))) == 1
+        assert not loop.problem
 
 
 async def test_a_question_that_changes_nothing_leaves_no_trace(engine: Engine) -> None:

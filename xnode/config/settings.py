@@ -17,6 +17,7 @@ from xnode.config.values import (
     AssetSymbol,
     Bootstraps,
     DurationNs,
+    HistoryNs,
     HostNames,
     HttpAddress,
     Multiaddrs,
@@ -64,6 +65,31 @@ class NodeConfig(_Section):
     relay: bool = Field(default=False, description="relay connections for peers that cannot be reached directly")
     dht: bool = Field(
         default=True, description="also find peers through the DHT; off on a private network of static peers"
+    )
+    disk_budget_bytes: Size = Field(
+        default="20GiB",
+        validate_default=True,
+        alias="disk_budget",
+        description="the most that images, inputs and other files that can be had again take of data_dir's disk, and never "
+        "more than a quarter of it; the longest unused go first",
+    )
+    min_free_bytes: Size = Field(
+        default="2GiB",
+        validate_default=True,
+        alias="min_free",
+        description="free space of that disk below which no new work is taken",
+    )
+    keep_files_ns: DurationNs = Field(
+        default="30d",
+        validate_default=True,
+        alias="keep_files",
+        description="how long logs, outputs and images of ended jobs are kept here",
+    )
+    keep_history_ns: HistoryNs = Field(
+        default="120d",
+        validate_default=True,
+        alias="keep_history",
+        description="how long the papers of ended jobs and leases are kept: receipts, vouchers, and what `audit` reads",
     )
     http: HttpAddress = Field(default="", description='serve /health, /readyz and /metrics here; "" is off')
     http_names: HostNames = Field(
@@ -148,6 +174,18 @@ class ProviderConfig(_Section):
         default=WELL_KNOWN,
         description='registries that images are pulled from, at public addresses only; ["any public"] is every one, [] none; '
         "one at a private address is named by that address and its port",
+    )
+    keep_outputs_ns: DurationNs = Field(
+        default="7d",
+        validate_default=True,
+        alias="keep_outputs",
+        description="how long outputs and logs of ended leases wait for their submitters",
+    )
+    keep_images_ns: DurationNs = Field(
+        default="14d",
+        validate_default=True,
+        alias="keep_images",
+        description="how long an image is kept for the next lease that wants it",
     )
     oci_runtime: RuntimeName = Field(default="crun", description='"crun", "runc" or "runsc" (gVisor)')
     prices: Prices

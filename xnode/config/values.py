@@ -19,6 +19,10 @@ LEAST_SILENCE_NS = 10_000_000_000
 """A daemon is back from a restart within a few seconds; a shorter wait would give up honest providers."""
 
 
+LEAST_HISTORY_NS = 30 * 86_400 * 1_000_000_000
+"""As long as the longest thaw: within it a voucher is claimed, and a fault proved against a stake that is on its way out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """How a value is written, in words for the reference; limits: what its reader bounds beyond the type."""
@@ -50,6 +54,13 @@ def _read_silence(value: object) -> int:
     if silence_ns < LEAST_SILENCE_NS:
         raise InvalidValue("less than 10s, in which a provider may be restarting", "write at least 10s")
     return silence_ns
+
+
+def _read_history(value: object) -> int:
+    history_ns = _read_duration(value)
+    if history_ns < LEAST_HISTORY_NS:
+        raise InvalidValue("less than 30d, within which a lease can still be disputed", "write at least 30d")
+    return history_ns
 
 
 def _read_address(value: object) -> Address:
@@ -154,6 +165,7 @@ HttpAddress = Annotated[str, BeforeValidator(_read_http), Form('host:port, like 
 Url = Annotated[str, Field(pattern=r"^(https?://\S+)?$"), Form("http or https URL")]
 Size = Annotated[int, BeforeValidator(_read_size), Form('size, like "2GiB" or "10GB"')]
 DurationNs = Annotated[int, BeforeValidator(_read_duration), Field(gt=0), Form('time, like "5s" or "1h30m"', "over 0s")]
+HistoryNs = Annotated[int, BeforeValidator(_read_history), Form('time, like "120d"', "at least 30d")]
 SilenceNs = Annotated[int, BeforeValidator(_read_silence), Form('time, like "120s"', "at least 10s")]
 PartPpm = Annotated[int, BeforeValidator(_read_ppm), Form("number, like 0.99", "over 0, at most 1, whole millionths")]
 WalletAddress = Annotated[Address, BeforeValidator(_read_address), Form("address: 0x and 40 hex digits")]

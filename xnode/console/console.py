@@ -22,6 +22,7 @@ from xnode.peers.progress import ProgressReader
 from xnode.ports.chain import Chain, Fuel
 from xnode.ports.clock import Clock
 from xnode.store.journal import Journal
+from xnode.upkeep.keeper import DiskState
 
 ANSWER_NS = 20 * NANOS_PER_SECOND
 """How long the node may take to take a job in; hashing its files is done before."""
@@ -31,7 +32,8 @@ ANSWER_NS = 20 * NANOS_PER_SECOND
 class ThisNode:
     """What the daemon knows of itself, and what it lets be done to it. The callables give what is so now; refusals: requests
     of peers that were refused, by reason; chain_problem: one line, "" when the chain is well; fuel: what the node key has for
-    transactions, None before the chain has told; not_lent: what this host has and cannot lend, each with the reason."""
+    transactions, None before the chain has told; not_lent: what this host has and cannot lend, each with the reason; disk: None
+    before it was looked at."""
 
     home: str
     version: str
@@ -48,6 +50,7 @@ class ThisNode:
     chain_problem: Callable[[], str] = lambda: ""
     fuel: Callable[[], Fuel | None] = lambda: None
     not_lent: Callable[[], tuple[str, ...]] = tuple
+    disk: Callable[[], DiskState | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from pathlib import Path
 import msgspec
 
 from xnode.console.console import Console
+from xnode.console.disk import require_room
 from xnode.console.image_list import KeptImage
 from xnode.console.method import NoParams, control_method
-from xnode.console.needed import list_live_jobs
 from xnode.control import views
 from xnode.errors import UserError
 from xnode.jobfile.jobfile import ImageSource
 from xnode.jobfile.values import read_image
+from xnode.node.needed import list_live_jobs
 
 
 class ImportParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +41,7 @@ async def import_image(console: Console, params: ImportParams) -> views.ImageRow
         raise UserError(
             f"{params.name[:80]} is not a name for an image", where="name", hint="write it as in python-3.12"
         )
+    require_room(console)
     kept = await console.jobs.images.take(source, Path("/"), params.platform, params.name, params.source)
     return make_row(console, kept)
 

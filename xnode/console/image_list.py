@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from scheduler.job import Image
-from xnode.durable import sync_file, sync_folder
+from xnode.durable import replace_file
 from xnode.errors import ExitCode, Permanent, UserError
 
 MAX_IMAGES = 1_000
@@ -97,13 +97,7 @@ class ImageList:
         self._write(one for one in self.all() if one.image.digest != digest)
 
     def _write(self, kept: Iterable[KeptImage]) -> None:
-        fresh = self._path.with_suffix(".new")
         try:
-            with fresh.open("wb") as file:
-                file.write(msgspec.json.encode(list(kept)))
-                sync_file(file)
-            fresh.replace(self._path)
-            sync_folder(self._path.parent)
+            replace_file(self._path, msgspec.json.encode(list(kept)))
         except OSError as error:
-            fresh.unlink(missing_ok=True)
             raise Permanent(f"{self._path} cannot be written: {error.strerror}") from error

@@ -78,6 +78,22 @@ class ImageMaker:
         self._free(kept.image.blobs)
         return kept
 
+    def is_busy(self) -> bool:
+        """True while something is taken in that no record names yet."""
+        return self._busy > 0
+
+    def kept_blobs(self) -> frozenset[Hash32]:
+        """Of all images that are kept here."""
+        return frozenset(blob.sha256 for one in self.images.all() for blob in one.image.blobs)
+
+    def forget_unused(self, keep_ns: int) -> None:
+        """Forget images without a name that were not taken in for so long: they were kept so that the same file is not read
+        twice."""
+        before_ns = self.clock.now_ns() - keep_ns
+        for one in self.images.all():
+            if not one.names and one.added_at_ns < before_ns and not self._busy:
+                self.images.remove(one.image.digest)
+
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Nothing is removed as long as anybody is inside: what is on its way into a job, nothing needs yet, and what one
@@ -102,7 +118,7 @@ class ImageMaker:
         stamp = Stamp(str(place), info.st_size, info.st_mtime_ns, info.st_ino, platform, tag)
         known = self.images.find_stamp(stamp) if is_file else None
         if known is not None and all(self.blobs.has(blob) for blob in known.image.blobs):
-            return known
+            return self.images.add(replace(known, added_at_ns=now_ns))
         with self.board.show(f"image {place.name}", info.st_size if is_file else 0) as work:
             found = await trio.to_thread.run_sync(self._read_archive, place, work, platform, tag)
         return self.images.add(KeptImage(found.image, found.platform, now_ns, stamp=stamp if is_file else None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from xnode.console.console import Console
+from xnode.console.disk import make_disk_use
 from xnode.console.gas import make_gas
 from xnode.console.method import NoParams, control_method
 from xnode.control.views import NodeStatus, StopNotice, StopRow, WorkRow
@@ -36,6 +37,7 @@ async def describe_node(console: Console) -> NodeStatus:
         ready=node.ready(),
         hints=_find_hints(console),
         gas=make_gas(node.fuel()),
+        disk=make_disk_use(node.disk()),
     )
 
 

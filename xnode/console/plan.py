@@ -11,6 +11,7 @@ from scheduler.job import Job
 from scheduler.offer import Offer
 from scheduler.outputs import MAX_ENTRIES, limit_of
 from xnode.console.console import Console
+from xnode.console.disk import require_room
 from xnode.console.job_maker import JobText
 from xnode.console.method import control_method
 from xnode.console.present import brief_hex
@@ -62,6 +63,7 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
 @control_method("job.submit")
 async def submit(console: Console, params: JobText) -> views.JobId:
     """Take a job in; durable when this answers."""
+    require_room(console)
     with console.jobs.images.busy():
         job = await console.jobs.make(params)
         into, only = params.find_target()

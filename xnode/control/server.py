@@ -20,7 +20,7 @@ import trio
 
 from metering.units import U128
 from xnode.control.client import MAX_LINE_BYTES, check_socket_path
-from xnode.errors import ExitCode, Permanent, Retryable, UserError, real_error_of
+from xnode.errors import ExitCode, Permanent, Retryable, UserError, describe_os_error, real_error_of
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -311,6 +311,8 @@ def _describe(ident: Any, error: Exception) -> bytes:
             return _fault(ident, "failed", named.message, ExitCode.FAILED, named.hint)
         case Retryable() as named:
             return _fault(ident, "unreachable", named.message, ExitCode.UNREACHABLE, named.hint)
+        case OSError(errno=errno.ENOSPC | errno.EIO | errno.EDQUOT | errno.EROFS) as full:
+            return _fault(ident, "failed", describe_os_error(full), ExitCode.FAILED, "see to the disk, then try again")
     _log.error("control method failed", exc_info=error)
     return _fault(ident, "bug", f"the daemon failed ({type(error).__name__})", ExitCode.FAILED, "see daemon.log")
 

@@ -38,11 +38,26 @@ class Gas(msgspec.Struct, frozen=True):
     is_low: bool = False
 
 
+class DiskUse(msgspec.Struct, frozen=True):
+    """The disk that data_dir is on, in bytes. free; min_free: below it no new work is taken; budget: for the node's own files;
+    own: what they take, by kind: "blob" (outputs and images), "idle" (images and inputs of ended jobs), "part" (fetches that
+    broke off), "log", "image" (an engine's); leases: allocated to leases' disks; freed: taken away since the start; reason: why
+    no new work is taken, "" when it is."""
+
+    free: int
+    min_free: int
+    budget: int
+    own: dict[str, int]
+    leases: int = 0
+    freed: int = 0
+    reason: str = ""
+
+
 class NodeStatus(msgspec.Struct, frozen=True):
     """node.status. roles: of "provider", "submitter"; offers: known; leases: open ones of either role; http: where /metrics
     is, "" when nowhere; ready: what is wrong by dependency, none when all is well; hints: what keeps jobs from coming or
     going, and what to do about it; gas:
-    None until the chain has told."""
+    None until the chain has told; disk: None until it was looked at."""
 
     pid: int
     version: str
@@ -59,6 +74,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     ready: dict[str, str] = {}
     hints: tuple[str, ...] = ()
     gas: Gas | None = None
+    disk: DiskUse | None = None
 
 
 class StopRow(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ import structlog
 from metering.codec import encode
 from metering.receipt import SignedReceipt
 from metering.units import Hash32
-from scheduler.job import Blob, Job
+from scheduler.job import Blob, Job, input_bytes_of
 from scheduler.offer import SignedOffer
 from scheduler.outputs import encode_inventory, show_path
 from scheduler.policy import DRAINING
@@ -152,6 +152,7 @@ class ProviderEffects:
             stop_signal=job.stop_signal,
             stop_grace_ns=job.stop_grace_ns,
             packed=frozenset(file.path for file in job.inputs if file.packed),
+            input_bytes=input_bytes_of(job),
         )
         with telling("the container does not start here"):
             state = await self.engine.start(spec)

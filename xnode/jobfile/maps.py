@@ -275,7 +275,7 @@ RESOURCE_KEYS = {
     ),
     "disk": Key(
         SIZE,
-        "Disk for everything the job writes, outputs included.",
+        "Disk for all that the job brings and writes: what its inputs take is not there to write, and outputs are part of it.",
         default="1GiB",
         example="1GiB",
     ),

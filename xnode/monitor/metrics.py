@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,14 +13,22 @@ from xnode.loop import Loop
 from xnode.net.edge import Net
 from xnode.node.records import ProviderLease, SubmitterLease
 from xnode.ports.chain import Fuel
+from xnode.upkeep.keeper import DiskState
 
-ChainStatus = tuple[str, Fuel | None]
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What others know. chain_problem: "" when the chain is well; fuel, disk: None before they are known."""
+
+    chain_problem: str = ""
+    fuel: Fuel | None = None
+    disk: DiskState | None = None
 
 
 class NodeCollector:
     """Leases by side and status, the journal's pace, gas, and the net's counters."""
 
-    def __init__(self, loop: Loop, net: Net, status: Callable[[], ChainStatus]) -> None:
+    def __init__(self, loop: Loop, net: Net, status: Callable[[], Measured]) -> None:
         self._loop, self._net, self._status = loop, net, status
 
     def collect(self) -> Iterator[Metric]:
@@ -33,7 +42,8 @@ class NodeCollector:
         yield leases
         yield CounterMetricFamily("xnode_journal_commits", "Commits of the journal.", value=self._loop.commits)
         yield CounterMetricFamily("xnode_journal_entries", "Changes in the journal.", value=self._loop.entries)
-        problem, fuel = self._status()
+        measured = self._status()
+        problem, fuel = measured.chain_problem, measured.fuel
         yield GaugeMetricFamily(
             "xnode_chain_ok", "1 while the chain node answers and its chain goes on.", value=not problem
         )
@@ -41,6 +51,7 @@ class NodeCollector:
             yield GaugeMetricFamily("xnode_gas_wei", "What the node key has for transactions, in wei.", value=fuel.wei)
             affordable = "For about how many transactions that is enough."
             yield GaugeMetricFamily("xnode_gas_transactions", affordable, value=fuel.transactions)
+        yield from _describe_disk(measured.disk)
         counters = self._net.counters
         for name in counters.__dataclass_fields__:
             value = getattr(counters, name)
@@ -48,8 +59,23 @@ class NodeCollector:
                 yield GaugeMetricFamily(f"xnode_net_{name}", f"Net edge: {name.replace('_', ' ')}.", value=value)
 
 
+def _describe_disk(disk: DiskState | None) -> Iterator[Metric]:
+    if disk is None:
+        return
+    yield GaugeMetricFamily("xnode_disk_free_bytes", "Free on the disk of data_dir.", value=disk.reading.free_bytes)
+    least = "Below so much free space no new work is taken."
+    yield GaugeMetricFamily("xnode_disk_min_free_bytes", least, value=disk.rules.min_free_bytes)
+    leases = "Allocated to the disks of leases."
+    yield GaugeMetricFamily("xnode_disk_leases_bytes", leases, value=disk.reading.leased_bytes)
+    own = GaugeMetricFamily("xnode_disk_own_bytes", "What the node's own files take, by kind.", labels=("kind",))
+    for kind, size_bytes in disk.own.items():
+        own.add_metric((kind,), size_bytes)
+    yield own
+    yield CounterMetricFamily("xnode_disk_freed_bytes", "Removed because nobody needs it.", value=disk.freed_bytes)
+
+
 def register_metrics(
-    registry: CollectorRegistry, loop: Loop, net: Net, status: Callable[[], ChainStatus] = lambda: ("", None)
+    registry: CollectorRegistry, loop: Loop, net: Net, status: Callable[[], Measured] = Measured
 ) -> None:
-    """Let the registry read this node. status: what is wrong with the chain now, and what the node key can pay for."""
+    """Let the registry read this node. status: what is not the loop's or the net's to know."""
     registry.register(NodeCollector(loop, net, status))

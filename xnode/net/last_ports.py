@@ -6,6 +6,8 @@ import json
 import socket
 from pathlib import Path
 
+from xnode.durable import replace_file
+
 MAX_FILE_BYTES = 65_536
 
 _ANY = "/tcp/0"
@@ -23,9 +25,7 @@ def note_ports(file: Path, listen: tuple[str, ...], bound: tuple[str, ...]) -> N
     known = {each: port for each, port in ports.items() if port is not None}
     if known == _read(file):
         return
-    part = file.with_name(file.name + ".new")
-    part.write_text(json.dumps(known))
-    part.replace(file)
+    replace_file(file, json.dumps(known), sync=False)
 
 
 def _find_port(wished: str, bound: tuple[str, ...]) -> int | None:

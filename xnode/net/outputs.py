@@ -246,10 +246,14 @@ class _Sink:
 
     def close(self) -> None:
         """Close what is open; what has come of it is kept for the next try."""
-        if self._file is not None:
-            end_sparse(self._file)
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is None:
+            return
+        try:
+            with file:
+                end_sparse(file)
+        except OSError as error:
+            raise Permanent(f"outputs cannot be written to {self._store.folder}: {error.strerror}") from error
 
     def end(self) -> None:
         """The stream has ended as it should. Raises Retryable when files did not come."""

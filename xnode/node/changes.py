@@ -84,6 +84,14 @@ class ChainSeen(msgspec.Struct, frozen=True, tag=True):
     affordable: int
 
 
+class DiskSeen(msgspec.Struct, frozen=True, tag=True):
+    """Our disk. leases_bytes: what leases may have of it in all, those that stand included; is_short: less than the watermark
+    is free."""
+
+    leases_bytes: int
+    is_short: bool
+
+
 class AddressesChanged(msgspec.Struct, frozen=True, tag=True):
     """We listen elsewhere now."""
 
@@ -375,6 +383,7 @@ Change = (
     | DrainSet
     | CapacityVerified
     | ChainSeen
+    | DiskSeen
     | AddressesChanged
     | QuoteRequested
     | QuoteDropped

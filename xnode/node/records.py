@@ -61,13 +61,18 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     """What images are pulled from; see scheduler.registry."""
     stranger_share_ppm: int = PPM // 4
     """The part of the capacity that quotes may hold for submitters whose payers never paid us."""
+    leases_disk_bytes: int | None = None
+    """What the disk has for leases in all, as measured: no more is offered, whatever the share says. None: not measured yet."""
+    disk_is_short: bool = False
+    """Less of the disk is free than must be: nothing new is taken on."""
 
     def offered_resources(self) -> Resources:
-        """The capacity, as far as a verdict in force allows."""
-        capacity = self.capacity
+        """The capacity, as far as a verdict in force and the disk allow."""
+        capacity, measured = self.capacity, self.leases_disk_bytes
         return msgspec.structs.replace(
             capacity,
             vcpu_milli=min(capacity.vcpu_milli, self.verified_vcpus * 1000 or capacity.vcpu_milli),
+            disk_bytes=min(capacity.disk_bytes, capacity.disk_bytes if measured is None else measured),
             gpus=min(
                 capacity.gpus,
                 self.verified_gpus or capacity.gpus,

@@ -60,6 +60,8 @@ def _keep_verified(before: ProviderSettings | None, now: ProviderSettings | None
         verified_gpus=before.verified_gpus,
         opening_ns=before.opening_ns,
         affordable=before.affordable,
+        leases_disk_bytes=before.leases_disk_bytes,
+        disk_is_short=before.disk_is_short,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metering.units import Hash32
+from xnode.durable import naming, replace_file
 from xnode.hole import marker_of, read_hole, trim
 
 MAX_STEP_BYTES = 65_536
@@ -89,7 +90,7 @@ class JobLog:
         """Add a piece, then move the mark; of a long log only head and tail are kept."""
         mark = self._read_mark() or _Mark(0, 0, False, 0)
         step = offset - mark.offset
-        with self.path.open("ab") as file:
+        with naming(self.path), self.path.open("ab") as file:
             file.write(data)
             file.flush()
             size = file.tell()
@@ -104,6 +105,5 @@ class JobLog:
             return None
 
     def _write_mark(self, mark: _Mark) -> None:
-        part = self._mark.with_suffix(".part")
-        part.write_text(f"{mark.offset} {mark.size} {'ended' if mark.ended else 'open'} {mark.lost}")
-        part.replace(self._mark)
+        state = "ended" if mark.ended else "open"
+        replace_file(self._mark, f"{mark.offset} {mark.size} {state} {mark.lost}", sync=False)

@@ -10,7 +10,7 @@ import trio
 from metering.codec import encode
 from metering.units import Hash32
 from xnode.backoff import Backoff
-from xnode.errors import Permanent, Retryable
+from xnode.errors import Permanent, Retryable, describe_os_error
 from xnode.logs import log_context
 from xnode.loop import Loop
 from xnode.node import message
@@ -90,4 +90,7 @@ class LogFollower:
                         return ""
         except (Retryable, Permanent, RpcRefused) as error:
             return str(error) or "refused"
+        except OSError as error:
+            # Our own disk: what has come is kept, and the rest is taken when there is room.
+            return describe_os_error(error)
         return "it ended before the log did"

@@ -22,7 +22,7 @@ class WorkloadSpec:
     """One container: inputs are host paths mounted read-only at /work/in/<path>; /work/out is its only writable disk.
 
     Fields named as in scheduler.job.Job mean what they mean there; executable, packed: paths of the inputs that are programs,
-    and of those that are packs of many files.
+    and of those that are packs of many files; input_bytes: what the inputs take of the disk.
     """
 
     lease_id: Hash32
@@ -41,6 +41,7 @@ class WorkloadSpec:
     stop_signal: str = ""
     stop_grace_ns: int = DEFAULT_GRACE_NS
     packed: frozenset[str] = frozenset()
+    input_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,29 @@ class Engine(Protocol):
 
     async def list_leases(self) -> tuple[Hash32, ...]:
         """Every lease of which anything is left on this host."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HeldImage:
+    """An image that an engine holds."""
+
+    digest: str
+    size_bytes: int
+    used_at_ns: int
+
+
+class ImageShelf(Protocol):
+    """What an engine holds on the disk beside its workloads' folders. All raise Retryable or Permanent."""
+
+    async def list_images(self) -> tuple[HeldImage, ...]: ...
+
+    async def remove_image(self, digest: str) -> None:
+        """Take an image away; Permanent while a workload is made of it."""
+        ...
+
+    async def read_leased_bytes(self) -> int:
+        """What the disks of its leases take."""
         ...
 
 

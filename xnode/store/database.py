@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from xnode.errors import Permanent
+from xnode.errors import Permanent, Retryable
 from xnode.extras import require_module
 
 _BUSY_TIMEOUT_MS = 10_000
 _CHECKPOINT_PAGES = 4_000
 """16 MB: with the default of 1,000 a busy node copies the same few pages back every second batch."""
 
+_LOG_BYTES = 64 << 20
+"""What the log beside the database shrinks to once its pages are copied back."""
+
 _POSTGRES_WAITS = {"connect_timeout": "10", "tcp_user_timeout": "20000"}
 """In libpq's terms: seconds for a connection, milliseconds for what was sent on one; by default both wait forever."""
 
+_REWRITE_BYTES = 256 << 20
+"""A larger database is not rewritten at the start: leases wait for it."""
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Guard:
+    """Turns the database's errors into Retryable: who waits tries again; nothing is acknowledged meanwhile."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, SQLAlchemyError):
+            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise Retryable(f"database: {reason}") from error
 
 
 def open_database(url: str) -> Engine:
@@ -102,13 +121,29 @@ def migrate(engine: Engine) -> None:
         ) from error
 
 
+def make_shrinkable(engine: Engine) -> None:
+    """Rewrite a SQLite file of an older version once, so that it can give pages back; not when it is large, or the disk has no
+    room for a copy: then it only stops growing. Blocking."""
+    place = engine.url.database
+    if engine.dialect.name != "sqlite" or not place or not Path(place).exists():
+        return
+    size = Path(place).stat().st_size
+    if size > _REWRITE_BYTES or shutil.disk_usage(Path(place).parent).free < 3 * size:
+        return
+    with engine.connect() as connection:
+        raw = connection.connection.cursor()
+        if raw.execute("PRAGMA auto_vacuum").fetchone()[0] == 0:
+            raw.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            raw.execute("VACUUM")
+
+
 def migrate_apart(url: str) -> None:
     """Migrate in a forked child, so that what this takes goes away with it. What fails there fails again, and is reported,
     in open_database. Call it before there are any threads."""
     child = os.fork()
     if child == 0:
         try:
-            open_database(url)
+            make_shrinkable(open_database(url))
         finally:
             # Whatever happened: the child must never go on as if it were the node.
             os._exit(0)
@@ -133,11 +168,14 @@ def set_pragmas(connection: Any, _record: Any) -> None:
     # The driver's own transaction handling would begin deferred ones, which fail "locked" when they come to write.
     connection.isolation_level = None
     cursor = connection.cursor()
+    # Before the file has its first page: deleted rows' pages can be given back to the disk (xnode.store.pruning).
+    cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
     cursor.execute("PRAGMA journal_mode=WAL")
     # NORMAL survives kill -9 but loses acknowledged rows in a power cut.
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
     cursor.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+    cursor.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
     cursor.close()
 
 

@@ -9,15 +9,15 @@ from typing import Any
 import msgspec
 import trio
 from sqlalchemy import ClauseElement, Connection, Engine, Table, bindparam, delete, func, insert, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from metering.codec import decode, encode
 from metering.units import ZERO_HASH
-from xnode.errors import Permanent, Retryable
+from xnode.errors import Permanent
 from xnode.node.changes import Entry
 from xnode.node.effects import DurableEffect, Reply
 from xnode.node.records import Record
 from xnode.node.state import Turn, kind_of
+from xnode.store.database import Guard
 from xnode.store.schema import EFFECT, JOURNAL, RECORD
 
 
@@ -105,7 +105,7 @@ class Journal:
     def load_records(self, record_type: type[Record]) -> tuple[Record, ...]:
         """Every live record of a kind. Blocking."""
         query = select(RECORD.c.value).where(RECORD.c.kind == kind_of(record_type), RECORD.c.is_live.is_(True))
-        with _Guard(), self._engine.connect() as connection:
+        with Guard(), self._engine.connect() as connection:
             return tuple(_decode_record(row.value) for row in connection.execute(query))
 
     async def commit(self, batch: Batch) -> None:
@@ -125,7 +125,7 @@ class Journal:
         return await trio.to_thread.run_sync(self._read_record, kind_of(record_type), key)
 
     def _load(self) -> Loaded:
-        with _Guard(), self._engine.begin() as connection:
+        with Guard(), self._engine.begin() as connection:
             seq = connection.execute(select(func.max(JOURNAL.c.seq))).scalar() or 0
             rows = connection.execute(select(RECORD.c.value).where(RECORD.c.is_live.is_(True)))
             records = tuple(_decode_record(row.value) for row in rows)
@@ -145,7 +145,7 @@ class Journal:
             for effect_id, (version, effect) in batch.effects.items()
         ]
         done: list[dict[str, object]] = [{"id": effect_id, "version": version} for effect_id, version in batch.done]
-        with _Guard(), self._engine.begin() as connection:
+        with Guard(), self._engine.begin() as connection:
             # Done first: an effect may be done and emitted anew by one and the same change.
             self._drop_effect.run(connection, done)
             self._add_entry.run(connection, entries)
@@ -154,18 +154,18 @@ class Journal:
 
     def _read_entries(self, subject: bytes, kinds: tuple[str, ...], limit: int) -> tuple[Entry, ...]:
         query = select(JOURNAL.c.entry).where(JOURNAL.c.subject == subject, JOURNAL.c.kind.in_(kinds))
-        with _Guard(), self._engine.connect() as connection:
+        with Guard(), self._engine.connect() as connection:
             rows = connection.execute(query.order_by(JOURNAL.c.seq).limit(limit)).all()
         return tuple(decode(row.entry, Entry) for row in rows)
 
     def _read_records(self, kind: str) -> tuple[Record, ...]:
-        with _Guard(), self._engine.connect() as connection:
+        with Guard(), self._engine.connect() as connection:
             rows = connection.execute(select(RECORD.c.value).where(RECORD.c.kind == kind)).all()
         return tuple(_decode_record(row.value) for row in rows)
 
     def _read_record(self, kind: str, key: bytes) -> Record | None:
         query = select(RECORD.c.value).where(RECORD.c.kind == kind, RECORD.c.key == key)
-        with _Guard(), self._engine.connect() as connection:
+        with Guard(), self._engine.connect() as connection:
             row = connection.execute(query).first()
         return _decode_record(row.value) if row is not None else None
 
@@ -184,18 +184,6 @@ class _Prepared:
             connection.exec_driver_sql(self._sql, [tuple([row[name] for name in self._order]) for row in rows])
         elif rows:
             connection.exec_driver_sql(self._sql, rows)
-
-
-class _Guard:
-    """Turns the database's errors into Retryable: the loop waits and tries again; nothing is acknowledged meanwhile."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, SQLAlchemyError):
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise Retryable(f"database: {reason}") from error
 
 
 def _hold(value: object, kind: Any) -> tuple[object, bytes]:

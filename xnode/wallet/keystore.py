@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import secrets
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metering.units import Address
-from xnode.durable import sync_folder
+from xnode.durable import write_new_file
 from xnode.errors import ExitCode, UserError
 from xnode.home import make_private
 from xnode.wallet.signer import WalletKey
@@ -245,22 +244,12 @@ def _not_a_keystore(path: Path) -> UserError:
 
 def _write_new(path: Path, content: bytes) -> None:
     """The file complete on disk under its name or not at all, never over another, readable by us alone."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # link() refuses to replace a name that has come up meanwhile; rename() would lose that key.
-        os.link(draft, path)
-        sync_folder(path.parent)
+        write_new_file(path, content, 0o600)
     except FileExistsError as error:
         raise _make_taken(path) from error
     except OSError as error:
         raise UserError(f"cannot save the key: {_reason(error)}", where=str(path), hint="check the folder") from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _make_folder(folder: Path) -> None:

@@ -16,8 +16,8 @@ from tests.make.scene import open_consoles
 from tests.xnode.console.asking import ask
 from xnode.console.console import Console
 from xnode.console.job_maker import MAX_ALONE, JobText
-from xnode.console.needed import list_live_jobs
 from xnode.errors import ExitCode, Permanent, UserError
+from xnode.node.needed import list_live_jobs
 from xnode.runtime.lease.inputs import link_inputs
 
 DIGEST = "sha256:" + "ab" * 32

@@ -156,3 +156,37 @@ def test_what_the_chain_showed_is_kept_over_a_restart() -> None:
     node.tell(changes.NodeStarted(settings.node, SEPARATOR, "test", ("/memory/1",), fresh, None))
     provider = node.state.settings.provider
     assert provider is not None and (provider.opening_ns, provider.affordable) == (8 * SECOND, 1)
+
+
+def test_no_more_disk_is_offered_than_there_is_and_leases_keep_theirs() -> None:
+    lease = make_running_lease()
+    node = make_provider(lease)
+    start(node)
+    disk = lease.terms.resources.disk_bytes
+    (announced,) = offers(node.tell(changes.DiskSeen(disk + 5, is_short=False)))
+    assert announced.offer.body.capacity.disk_bytes == disk + 5 and announced.offer.body.free.disk_bytes == 5
+    (reply,) = ask(node, 1)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "capacity"
+    assert node.get(lease).status == "running"
+    (grown,) = offers(node.tell(changes.DiskSeen(1 << 50, is_short=False)))
+    provider = node.state.settings.provider
+    assert provider is not None and grown.offer.body.capacity.disk_bytes == provider.capacity.disk_bytes
+
+
+def test_a_provider_whose_disk_is_nearly_full_quotes_nothing_and_does_again_once_there_is_room() -> None:
+    node = make_provider()
+    node.tell(changes.DiskSeen(1 << 40, is_short=True))
+    (reply,) = ask(node, 1)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "provider_disk"
+    node.tell(changes.DiskSeen(1 << 40, is_short=False))
+    assert isinstance(ask(node, 1)[-1], effects.ReplyQuote)
+
+
+def test_what_the_disk_showed_is_kept_over_a_restart() -> None:
+    node = make_provider()
+    node.tell(changes.DiskSeen(7, is_short=True))
+    settings = node.state.settings
+    fresh = make_provider().state.settings.provider
+    node.tell(changes.NodeStarted(settings.node, SEPARATOR, "test", ("/memory/1",), fresh, None))
+    provider = node.state.settings.provider
+    assert provider is not None and (provider.leases_disk_bytes, provider.disk_is_short) == (7, True)

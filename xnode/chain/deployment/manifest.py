@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import tomllib
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 from metering.eip712 import Domain
 from metering.units import Address
 from xnode.chain.contracts import payment_escrow, provider_registry
+from xnode.durable import replace_file
 from xnode.errors import UserError
 from xnode.text.amount import format_amount
 from xnode.text.hex import checksum_address, to_hex
@@ -174,9 +174,7 @@ def _parse_addresses(raw: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Replaces the file as a whole."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    draft.write_text(format_manifest(manifest))
-    draft.replace(path)
+    replace_file(path, format_manifest(manifest))
 
 
 def format_manifest(manifest: Manifest) -> str:

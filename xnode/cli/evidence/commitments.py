@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from pathlib import Path
 
 from metering.units import Address, Hash32
 from xnode.chain.deployment.manifest import Manifest
-from xnode.durable import sync_file, sync_folder
+from xnode.durable import replace_file
 from xnode.errors import UserError
 from xnode.home import Home
 from xnode.text.hex import parse_hex, to_hex
@@ -49,10 +48,4 @@ def _read(path: Path) -> Hash32:
 
 
 def _write_durably(path: Path, document: dict[str, str]) -> None:
-    draft = path.with_suffix(".new")
-    with draft.open("w") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(json.dumps(document, indent=2) + "\n")
-        sync_file(file)
-    draft.replace(path)
-    sync_folder(path.parent)
+    replace_file(path, json.dumps(document, indent=2) + "\n", 0o600)

@@ -23,6 +23,7 @@ from metering.receipt import SignedReceipt
 from metering.terms import LeaseTerms
 from metering.units import U128
 from xnode.cli.terminal.screen import Screen
+from xnode.durable import replace_file
 from xnode.errors import ExitCode, UserError
 
 MAX_FILE_BYTES = 4 << 20
@@ -71,7 +72,7 @@ def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
         vouchers = vouchers + 1 if isinstance(document, CoveredVoucher | PrepaidVoucher) else 0
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / _make_name(document, row["lease_id"].removeprefix("0x")[:8], vouchers)
-        path.write_text(json.dumps(make_page(document), indent=2) + "\n")
+        replace_file(path, json.dumps(make_page(document), indent=2) + "\n")
         written.append(path)
     return written
 
@@ -92,7 +93,7 @@ def write_document(document: NumberedDocument | AnswerDocument | VerdictDocument
     folder.mkdir(parents=True, exist_ok=True)
     page = make_page(document)
     path = folder / f"{page['type'].lower()}-{keccak(encode(document)).hex()[:16]}.json"
-    path.write_text(json.dumps(page, indent=2) + "\n")
+    replace_file(path, json.dumps(page, indent=2) + "\n")
     return path
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xnode.cli.terminal.screen import say
 from xnode.config.file import read_table, write_config
+from xnode.durable import write_new_file
 from xnode.errors import ExitCode, UserError
 from xnode.home import Home
 
@@ -68,16 +68,12 @@ def require_no_provider(home: Home, force: bool) -> None:
 
 def _ensure_password(path: Path) -> str:
     """The password in the file, which is made with a random one when it is missing."""
+    password = secrets.token_urlsafe(32)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_new_file(path, f"{password}\n".encode(), 0o600)
     except FileExistsError:
         text = path.read_text().rstrip("\r\n")
         if not text:
             raise UserError("the password file is empty", where=str(path), hint="remove it to have one made") from None
         return text
-    password = secrets.token_urlsafe(32)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(password + "\n")
-        file.flush()
-        os.fsync(file.fileno())
     return password

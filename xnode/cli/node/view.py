@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from xnode.cli.terminal.brief import brief_age, brief_count, brief_date, brief_duration, brief_gas
+from xnode.cli.terminal.brief import brief_age, brief_count, brief_date, brief_disk, brief_duration, brief_gas
 from xnode.cli.terminal.screen import Screen
 from xnode.control.views import NodeStatus, StopNotice
 
@@ -28,6 +28,7 @@ def draw_node(screen: Screen, answer: Any) -> None:
             *(("" if place else "listening", address) for place, address in enumerate(node.multiaddrs)),
             ("http", node.http),
             *(() if node.gas is None else (("gas", brief_gas(node.gas)),)),
+            *(() if node.disk is None else (("disk", brief_disk(node.disk)),)),
             ("home", node.home),
             ("pid", f"{node.pid}, started {brief_age(node.started_at_ns)}"),
             ("version", node.version),

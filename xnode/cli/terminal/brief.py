@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from decimal import ROUND_DOWN, Decimal
 
 from metering.units import NANOS_PER_SECOND
-from xnode.control.views import Gas, Hosting
+from xnode.control.views import DiskUse, Gas, Hosting
 
 MAX_COMMAND_CHARS = 160
 """A program given with -c can be long; -o json has it whole."""
@@ -104,6 +104,13 @@ def brief_duration(duration_ns: int) -> str:
         if count:
             parts.append(f"{count}{name}")
     return " ".join(parts[:2])
+
+
+def brief_disk(disk: DiskUse) -> str:
+    """How full it is, and what of it is the node's."""
+    own = f"{brief_size(disk.free)} free, own files {brief_size(sum(disk.own.values()))}"
+    leased = f", leases {brief_size(disk.leases)}" if disk.leases else ""
+    return own + leased + (f"; no new work below {brief_size(disk.min_free)}" if disk.reason else "")
 
 
 def brief_gas(gas: Gas) -> str:

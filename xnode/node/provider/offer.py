@@ -7,7 +7,7 @@ import msgspec
 from metering.resources import Resources
 from metering.units import next_number
 from scheduler.offer import Offer, OfferBody
-from xnode.node.changes import AddressesChanged, CapacityVerified, PricesSet
+from xnode.node.changes import AddressesChanged, CapacityVerified, DiskSeen, PricesSet
 from xnode.node.effects import AnnounceOffer, WithdrawOffer
 from xnode.node.provider.room import free_resources_of
 from xnode.node.records import ProviderSettings, StandingOffer
@@ -84,6 +84,19 @@ def on_capacity_verified(turn: Turn, change: CapacityVerified) -> None:
     if provider is None or (provider.verified_vcpus, provider.verified_gpus) == (change.vcpus, change.gpus):
         return
     fresh = msgspec.structs.replace(provider, verified_vcpus=change.vcpus, verified_gpus=change.gpus)
+    turn.put(settings, provider=fresh)
+    refresh_offer(turn)
+
+
+@handles(DiskSeen)
+def on_disk_seen(turn: Turn, change: DiskSeen) -> None:
+    """Offer no more disk than there is; leases that stand have theirs."""
+    settings = turn.state.settings
+    provider = settings.provider
+    seen = (change.leases_bytes, change.is_short)
+    if provider is None or (provider.leases_disk_bytes, provider.disk_is_short) == seen:
+        return
+    fresh = msgspec.structs.replace(provider, leases_disk_bytes=change.leases_bytes, disk_is_short=change.is_short)
     turn.put(settings, provider=fresh)
     refresh_offer(turn)
 

@@ -54,7 +54,7 @@ def on_quote_requested(turn: Turn, change: QuoteRequested) -> None:
     if known is None:
         made = (
             _check_count(turn, live, change)
-            or _check_gas(turn, provider)
+            or _check_host(turn, provider)
             or _check_gpus(provider, change.job)
             or _make_quote(turn, provider, change)
         )
@@ -93,6 +93,12 @@ def _number_of(held: HeldQuote) -> int:
 
 def _is_known(turn: Turn, change: QuoteRequested) -> bool:
     return turn.get(KnownPayer, change.payer) is not None
+
+
+def _check_host(turn: Turn, provider: ProviderSettings) -> Refusal | None:
+    if provider.disk_is_short:
+        return Refusal("provider_disk", "the provider's disk is nearly full: it takes nothing new until there is room")
+    return _check_gas(turn, provider)
 
 
 def _check_gas(turn: Turn, provider: ProviderSettings) -> Refusal | None:

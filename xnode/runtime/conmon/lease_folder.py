@@ -28,7 +28,7 @@ import msgspec
 from metering.units import Hash32
 from metering.usage import Counters
 from scheduler.job import DEFAULT_GRACE_NS
-from xnode.durable import sync_file
+from xnode.durable import naming, replace_file
 from xnode.ports.runtime import WorkloadSpec
 from xnode.runtime.host.reservations import Reserved
 
@@ -121,18 +121,21 @@ class LeaseFolder:
     def write_names(self, hosts: str, resolv_conf: str) -> None:
         """The container's own files for looking up names, readable for whatever user it is."""
         for path, text in ((self.hosts, hosts), (self.resolver, resolv_conf)):
-            path.write_text(text)
+            with naming(path):
+                path.write_text(text)
             path.chmod(0o644)
 
     def write_attach_script(self, script: str) -> None:
         """What the runtime shim does for the network."""
-        (self.path / "network").write_text(script)
+        with naming(self.path / "network"):
+            (self.path / "network").write_text(script)
 
     def write_owner(self, uid_base: int | None) -> None:
         """Have the runtime shim give the disk's folders to the user that the image names; None: it is known already."""
         (self.path / "owner").unlink(missing_ok=True)
         if uid_base is not None:
-            (self.path / "owner").write_text(str(uid_base))
+            with naming(self.path / "owner"):
+                (self.path / "owner").write_text(str(uid_base))
 
     def read_stop(self) -> StopNote | None:
         """None when nobody has asked the workload to end."""
@@ -142,7 +145,8 @@ class LeaseFolder:
     def write_stop(self, note: StopNote) -> StopNote:
         """The first note stays: the grace does not begin anew when it is asked again. Gives the one that stands."""
         fresh = self.path / f"stop.{os.getpid()}"
-        fresh.write_bytes(msgspec.json.encode(note))
+        with naming(fresh):
+            fresh.write_bytes(msgspec.json.encode(note))
         with contextlib.suppress(FileExistsError):
             os.link(fresh, self.path / "stop.json")
         fresh.unlink()
@@ -151,11 +155,7 @@ class LeaseFolder:
     def write_record(self, record: LeaseRecord) -> None:
         """Make the folder and note durably that the lease has something here, before it has."""
         self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
-        fresh = self.path / "record.new"
-        with fresh.open("wb") as file:
-            file.write(msgspec.json.encode(record))
-            sync_file(file)
-        fresh.replace(self.path / "record.json")
+        replace_file(self.path / "record.json", msgspec.json.encode(record))
 
     def read_record(self) -> LeaseRecord | None:
         """None when start() never came as far as writing one."""
@@ -182,7 +182,8 @@ class LeaseFolder:
     def write_unknown_ending(self, finished_at_ns: int) -> None:
         """Say for good that it is unknown how it ended; an ending that is there already stays."""
         fresh = self.path / "exit.unknown"
-        fresh.write_bytes(UNKNOWN)
+        with naming(fresh):
+            fresh.write_bytes(UNKNOWN)
         os.utime(fresh, ns=(finished_at_ns, finished_at_ns))
         with contextlib.suppress(FileExistsError):
             os.link(fresh, self.path / "exit")
@@ -214,7 +215,8 @@ def make_record(spec: WorkloadSpec, boot_id: str, image_id: str, reserved: Reser
         boot_id=boot_id,
         image=image_id,
         vcpu_milli=spec.resources.vcpu_milli,
-        disk_bytes=spec.resources.disk_bytes,
+        # What the submitter pays for is all that the lease takes here: what it brings is part of it.
+        disk_bytes=max(0, spec.resources.disk_bytes - spec.input_bytes),
         duration_limit_ns=spec.duration_limit_ns,
         uid_base=reserved.uid_base,
         gpus=reserved.gpus,

@@ -19,7 +19,7 @@ from typing import IO
 
 import trio
 
-from xnode.durable import sync_file
+from xnode.durable import naming, sync_file
 from xnode.hole import HEAD_BYTES, TAIL_BYTES, Hole, find_hole, find_line, find_punched, read_hole, trim, write_hole
 
 MAX_PIECE_BYTES = 65_536
@@ -103,6 +103,16 @@ def copy_log(log: Path, into: Path) -> None:
     """Copy a raw log but for its middle, if it is too long, durable when this returns; a workload that never wrote has an
     empty one. Blocks."""
     part = into.with_suffix(".part")
+    try:
+        with naming(into):
+            _copy_log(log, part, into)
+            part.replace(into)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _copy_log(log: Path, part: Path, into: Path) -> None:
     with part.open("wb") as target:
         with contextlib.suppress(FileNotFoundError), log.open("rb") as source:
             hole = find_hole(log, source.fileno())
@@ -113,7 +123,6 @@ def copy_log(log: Path, into: Path) -> None:
                 target.seek(hole.end)
             shutil.copyfileobj(source, target)
         sync_file(target)
-    part.replace(into)
 
 
 def _copy_bytes(source: IO[bytes], target: IO[bytes], count: int) -> None:

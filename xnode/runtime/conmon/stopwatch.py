@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from xnode.durable import replace_file
+
 CLOCK_REALTIME_COARSE = 5
 """The clock that stamps files. A finer one would run ahead of the time of the exit that is read from a file later."""
 
@@ -42,7 +44,5 @@ def start_stopwatch(path: Path, stamped_ns: int, read: ReadClock = time.clock_ge
         began_ns = int(path.read_text())
     except (FileNotFoundError, ValueError):
         began_ns = read(CLOCK_MONOTONIC_COARSE) - max(0, read(CLOCK_REALTIME_COARSE) - stamped_ns)
-        fresh = path.with_suffix(".new")
-        fresh.write_text(str(began_ns))
-        fresh.replace(path)
+        replace_file(path, str(began_ns), sync=False)
     return Stopwatch(stamped_ns, began_ns, read)

@@ -22,7 +22,7 @@ from scheduler.job import Image
 from scheduler.outputs import Inventory, limit_of
 from xnode.backoff import Backoff
 from xnode.errors import Permanent, Retryable
-from xnode.ports.runtime import WorkloadSpec, WorkloadState
+from xnode.ports.runtime import HeldImage, WorkloadSpec, WorkloadState
 from xnode.runtime.conmon import logs
 from xnode.runtime.conmon.lease_folder import LeaseFolder, make_record
 from xnode.runtime.conmon.workload import Workload
@@ -43,6 +43,7 @@ from xnode.runtime.lease.stored_image import StoredImage, choose_signal
 from xnode.runtime.podman import lockdown
 from xnode.runtime.podman.command import LONG_S, Places, Podman
 from xnode.runtime.podman.failure import clean_reason, make_failure, read_exec_fault
+from xnode.runtime.podman.image_shelf import ImageShelf, read_leased_bytes
 from xnode.runtime.podman.image_store import ImageStore
 
 ABSENT = WorkloadState("absent")
@@ -95,6 +96,7 @@ class PodmanEngine:
         self._failures: dict[Hash32, tuple[str, int]] = {}
         self._prepare_lock = trio.Lock()
         self._images = ImageStore(self._podman, room, registries)
+        self._shelf = ImageShelf(self._podman, self._images)
         self._locks: WeakValueDictionary[Hash32, trio.Lock] = WeakValueDictionary()
         self._workloads: dict[Hash32, Workload] = {}
 
@@ -134,6 +136,7 @@ class PodmanEngine:
             if image is None:
                 raise Permanent(f"image {spec.image.digest} is not on this host", hint="import it first")
             image.check()
+            await self._shelf.note_use(spec.image)
             workload = await trio.to_thread.run_sync(self._make_ready, spec, image, tree)
             await self._run(spec, image, workload)
             return workload.look()
@@ -231,6 +234,19 @@ class PodmanEngine:
         listing = await self._podman.ask("ps", "--all", '--format={{index .Labels "xnode.lease"}}')
         names = {*listing.split(), *await trio.to_thread.run_sync(self._list_names, tree)}
         return tuple(sorted(Hash32(bytes.fromhex(name)) for name in names if re.fullmatch("[0-9a-f]{64}", name)))
+
+    # ------------------------------------------------------------------------------------------------- image shelf
+
+    async def list_images(self) -> tuple[HeldImage, ...]:
+        await self._prepare()
+        return await self._shelf.list_images()
+
+    async def remove_image(self, digest: str) -> None:
+        await self._prepare()
+        await self._shelf.remove(digest)
+
+    async def read_leased_bytes(self) -> int:
+        return await trio.to_thread.run_sync(read_leased_bytes, self._places.leases)
 
     async def erase(self) -> None:
         """Stop and remove everything this engine has on the host: workloads, images, settings. For uninstalling."""

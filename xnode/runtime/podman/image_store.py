@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import trio
@@ -40,9 +40,12 @@ class ImageStore:
         self._unpacking = trio.Lock()
         self._stored: dict[str, StoredImage] = {}
         self._taking = SingleFlight[str, None]()
+        self._leaving: dict[str, trio.Event] = {}
 
     async def find(self, image: Image) -> StoredImage | None:
         """What podman has of the image, None when it is not stored. Asked once: no other program removes any."""
+        while image.digest in self._leaving:
+            await self._leaving[image.digest].wait()
         if image.digest not in self._stored:
             done = await self._podman.run("image", "inspect", _name(image))
             if done.returncode == 0:
@@ -54,6 +57,17 @@ class ImageStore:
     def forget(self, image: Image) -> None:
         """Ask podman again the next time."""
         self._stored.pop(image.digest, None)
+
+    @contextmanager
+    def leaving(self, digest: str) -> Iterator[None]:
+        """While an image is taken away, nobody is told that it is here."""
+        gone = self._leaving[digest] = trio.Event()
+        try:
+            yield
+        finally:
+            self._stored.pop(digest, None)
+            del self._leaving[digest]
+            gone.set()
 
     async def take_layout(self, image: Image, layout: Path) -> None:
         """Copy an image in from a layout folder; podman checks every byte against its digest."""
