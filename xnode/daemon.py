@@ -287,7 +287,7 @@ class _Daemon:
         archive = LogArchive(data / "archive")
         journal = Journal(ground.database)
         publisher = self._publisher = OfferPublisher(net, signer, clock)
-        experience = Experience(journal, lambda: loop.state)
+        experience = Experience(lambda: loop.state)
         bound = ExposureBound(config.submitter.max_exposure_intervals, config.submitter.max_exposure_ns)
         separator = ground.manifest.domain.separator()
         market = make_market(net, signer.address, chain, clock, separator, experience, bound)

@@ -13,10 +13,9 @@ from scheduler.outputs import NOTHING
 from xnode.console.console import Console
 from xnode.console.job import JobParams, WaitParams, find_job, is_over, read_job
 from xnode.console.method import control_method
-from xnode.console.present import ENDED
 from xnode.control import views
 from xnode.node import message
-from xnode.node.records import SubmitterLease, TimelineEntry
+from xnode.node.records import ENDED, SubmitterLease, TimelineEntry
 from xnode.peers.job_log import JobLog
 
 PREPARING = ("preparing", "launching")

@@ -9,11 +9,11 @@ from xnode.console.console import Console
 from xnode.console.inventory import make_row, read_inventory_of
 from xnode.console.job_maker import find_job_id
 from xnode.console.method import NoParams, control_method
-from xnode.console.present import ENDED, JobRecords
+from xnode.console.present import JobRecords
 from xnode.control import views
 from xnode.node import changes
 from xnode.node.lease import OPEN
-from xnode.node.records import SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.records import ENDED, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.peers.job_log import JobLog
 
 MAX_SHOWN = 100

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from metering.units import Hash32
 from scheduler.job import Job
-from xnode.console.present import ENDED
 from xnode.node.lease import OPEN
-from xnode.node.records import ProviderLease, SubmitterJob
+from xnode.node.records import ENDED, ProviderLease, SubmitterJob
 from xnode.node.state import State
 
 

@@ -19,6 +19,7 @@ from scheduler.preferences import MAX_EXPOSURE_INTERVALS, MAX_EXPOSURE_NS, Expos
 from scheduler.quote import Quote, SignedQuote
 from scheduler.reputation import NO_REPUTATION, Reputation
 from xnode.node.lease import EndReason, LeaseStatus
+from xnode.node.sums import Dealings, EarnedDay
 
 TIMELINE_MAX = 200
 """Entries kept in one job's timeline: enough for a hundred attempts; the oldest give way."""
@@ -230,6 +231,8 @@ class ProviderEscrow(msgspec.Struct, frozen=True, tag="provider_escrow"):
     wake_at_ns: int | None = None
     ahead: tuple[SignedVoucher, ...] = ()
     """Signed ahead of the receipts they will cover, rising, all above the last voucher."""
+    idle_at_ns: int = 0
+    """Since when no lease draws on it."""
 
     @property
     def key(self) -> bytes:
@@ -322,6 +325,10 @@ class OutputsHere(msgspec.Struct, frozen=True, array_like=True):
         return not (self.missing or self.lacking or self.fault)
 
 
+ENDED = ("done", "half-fetched", "failed", "stopped")
+"""Job states from which a job goes nowhere by itself."""
+
+
 class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     """A job of ours. status: searching, quoting, leasing, running, fetching, done, half-fetched, failed, stopped.
 
@@ -392,6 +399,8 @@ class SubmitterLease(msgspec.Struct, frozen=True, tag="submitter_lease"):
     refund: Amount = ZERO
     wake_at_ns: int | None = None
     left: OutputSummary | None = None
+    image: str = ""
+    """Digest of the job's image: its node has it then, also when the job is no longer at hand."""
 
     @property
     def key(self) -> bytes:
@@ -428,6 +437,8 @@ class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):
     ahead: Amount = ZERO
     ahead_at_ns: int = 0
     ahead_coverage: Coverage = NO_COVERAGE
+    idle_at_ns: int = 0
+    """Since when no lease draws on it."""
 
     @property
     def key(self) -> bytes:
@@ -454,4 +465,6 @@ Record = (
     | SubmitterJob
     | SubmitterLease
     | SubmitterEscrow
+    | EarnedDay
+    | Dealings
 )

@@ -97,7 +97,7 @@ class OfferSearch:
     async def _search(self, job: Job, tried: tuple[Address, ...]) -> Found:
         offers = self._book.offers
         unread = await self._learn_owners([known.offer.node for known in tuple(offers)])
-        await self._experience.look()
+        self._experience.look()
         preferences = await self._make_preferences(job, tried)
         now_ns = self._clock.now_ns()
         offers.drop_expired(now_ns)

@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-import msgspec
 import trio
 from sqlalchemy import ClauseElement, Connection, Engine, Table, bindparam, delete, func, insert, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from metering.codec import decode, encode
 from metering.units import ZERO_HASH
-from xnode.errors import Permanent, Retryable
 from xnode.node.changes import Entry
 from xnode.node.effects import DurableEffect, Reply
 from xnode.node.records import Record
 from xnode.node.state import Turn, kind_of
+from xnode.store.record_reader import Guard, RecordReader, decode_record, decode_stored, make_columns
 from xnode.store.schema import EFFECT, JOURNAL, RECORD
+
+RECORD_VALUES = ("is_live", "value", "at_ns", "status", "about")
 
 
 @dataclass(slots=True)
@@ -59,16 +59,16 @@ class Loaded:
     last_at_ns: int = 0
 
 
-class Journal:
+class Journal(RecordReader):
     """Append-only entries with the records and effects they led to. One writer; every call runs on a worker thread."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._limiter = trio.CapacityLimiter(1)
         # Only the dialect in use: the other one's types are 2 MB.
         dialect = import_module(f"sqlalchemy.dialects.{engine.dialect.name}")
         self._add_entry = _Prepared(insert(JOURNAL), engine)
-        self._put_record = _Prepared(_make_upsert(dialect, RECORD, ("kind", "key"), ("is_live", "value")), engine)
+        self._put_record = _Prepared(_make_upsert(dialect, RECORD, ("kind", "key"), RECORD_VALUES), engine)
         self._put_effect = _Prepared(_make_upsert(dialect, EFFECT, ("id",), ("version", "value")), engine)
         done = EFFECT.c.id == bindparam("id"), EFFECT.c.version == bindparam("version")
         self._drop_effect = _Prepared(delete(EFFECT).where(*done), engine)
@@ -79,9 +79,9 @@ class Journal:
 
     def load_records(self, record_type: type[Record]) -> tuple[Record, ...]:
         """Every live record of a kind. Blocking."""
-        query = select(RECORD.c.value).where(RECORD.c.kind == kind_of(record_type), RECORD.c.is_live.is_(True))
-        with _Guard(), self._engine.connect() as connection:
-            return tuple(_decode_record(row.value) for row in connection.execute(query))
+        return self.fetch(
+            select(RECORD.c.value).where(RECORD.c.kind == kind_of(record_type), RECORD.c.is_live.is_(True))
+        )
 
     async def commit(self, batch: Batch) -> None:
         """Durable when this returns. Raises Retryable when the disk is full or the database away: nothing was written."""
@@ -91,19 +91,11 @@ class Journal:
         """The journal's entries on one lease, job or escrow, oldest first."""
         return await trio.to_thread.run_sync(self._read_entries, subject, kinds, limit)
 
-    async def read_records(self, record_type: type[Record]) -> tuple[Record, ...]:
-        """Every record of a kind, the archived ones too."""
-        return await trio.to_thread.run_sync(self._read_records, kind_of(record_type))
-
-    async def read_record(self, record_type: type[Record], key: bytes) -> Record | None:
-        """One record, archived or not."""
-        return await trio.to_thread.run_sync(self._read_record, kind_of(record_type), key)
-
     def _load(self) -> Loaded:
-        with _Guard(), self._engine.begin() as connection:
+        with Guard(), self._engine.begin() as connection:
             seq = connection.execute(select(func.max(JOURNAL.c.seq))).scalar() or 0
             rows = connection.execute(select(RECORD.c.value).where(RECORD.c.is_live.is_(True)))
-            records = tuple(_decode_record(row.value) for row in rows)
+            records = tuple(decode_record(row.value) for row in rows)
             rows = connection.execute(select(EFFECT.c.version, EFFECT.c.value).order_by(EFFECT.c.version))
             effects = tuple((int(row.version), _decode_effect(row.value)) for row in rows)
             last = connection.execute(select(JOURNAL.c.entry).where(JOURNAL.c.seq == seq)).scalar()
@@ -112,7 +104,7 @@ class Journal:
     def _commit(self, batch: Batch) -> None:
         entries = [_make_journal_row(seq, entry) for seq, entry in batch.entries]
         records: list[dict[str, object]] = [
-            {"kind": kind, "key": key, "is_live": is_live, "value": encode(record)}
+            {"kind": kind, "key": key, "is_live": is_live, "value": encode(record), **make_columns(record)}
             for (kind, key), (record, is_live) in batch.records.items()
         ]
         effects: list[dict[str, object]] = [
@@ -120,7 +112,7 @@ class Journal:
             for effect_id, (version, effect) in batch.effects.items()
         ]
         done: list[dict[str, object]] = [{"id": effect_id, "version": version} for effect_id, version in batch.done]
-        with _Guard(), self._engine.begin() as connection:
+        with Guard(), self._engine.begin() as connection:
             # Done first: an effect may be done and emitted anew by one and the same change.
             self._drop_effect.run(connection, done)
             self._add_entry.run(connection, entries)
@@ -129,20 +121,9 @@ class Journal:
 
     def _read_entries(self, subject: bytes, kinds: tuple[str, ...], limit: int) -> tuple[Entry, ...]:
         query = select(JOURNAL.c.entry).where(JOURNAL.c.subject == subject, JOURNAL.c.kind.in_(kinds))
-        with _Guard(), self._engine.connect() as connection:
+        with Guard(), self._engine.connect() as connection:
             rows = connection.execute(query.order_by(JOURNAL.c.seq).limit(limit)).all()
         return tuple(decode(row.entry, Entry) for row in rows)
-
-    def _read_records(self, kind: str) -> tuple[Record, ...]:
-        with _Guard(), self._engine.connect() as connection:
-            rows = connection.execute(select(RECORD.c.value).where(RECORD.c.kind == kind)).all()
-        return tuple(_decode_record(row.value) for row in rows)
-
-    def _read_record(self, kind: str, key: bytes) -> Record | None:
-        query = select(RECORD.c.value).where(RECORD.c.kind == kind, RECORD.c.key == key)
-        with _Guard(), self._engine.connect() as connection:
-            row = connection.execute(query).first()
-        return _decode_record(row.value) if row is not None else None
 
 
 class _Prepared:
@@ -161,37 +142,9 @@ class _Prepared:
             connection.exec_driver_sql(self._sql, rows)
 
 
-class _Guard:
-    """Turns the database's errors into Retryable: the loop waits and tries again; nothing is acknowledged meanwhile."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, SQLAlchemyError):
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise Retryable(f"database: {reason}") from error
-
-
-def _decode_record(value: bytes) -> Record:
-    record: Record = _decode(value, Record)
-    return record
-
-
 def _decode_effect(value: bytes) -> DurableEffect:
-    effect: DurableEffect = _decode(value, DurableEffect)
+    effect: DurableEffect = decode_stored(value, DurableEffect)
     return effect
-
-
-def _decode(value: bytes, kind: Any) -> Any:
-    try:
-        return decode(value, kind)
-    except msgspec.ValidationError as error:
-        # Its schema may be ours all the same: fields are added without a migration.
-        raise Permanent(
-            f"the database holds what this version of xnode cannot read: {error}",
-            hint="if a newer xnode has used it, run that version",
-        ) from error
 
 
 def _make_upsert(dialect: Any, table: Table, keys: tuple[str, ...], values: tuple[str, ...]) -> Any:

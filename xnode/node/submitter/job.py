@@ -21,8 +21,10 @@ from scheduler.score import weights_of
 from xnode.node import changes, effects
 from xnode.node.blame import is_worth_another
 from xnode.node.experience import load_of
+from xnode.node.leaving import leaves
 from xnode.node.opening import opening_until_of
 from xnode.node.records import (
+    ENDED,
     Asked,
     PaidLine,
     SubmitterEscrow,
@@ -31,7 +33,7 @@ from xnode.node.records import (
     SubmitterSettings,
 )
 from xnode.node.registry import handles, on_failure, resumes, wakes
-from xnode.node.state import Turn
+from xnode.node.state import State, Turn
 from xnode.node.submitter.seek import (
     BUSY,
     MAX_TRIES,
@@ -246,6 +248,7 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
             last=first,
             last_digest=ZERO_HASH,
             heard_at_ns=turn.at_ns,
+            image=job.job.image.digest,
         )
     )
     ranking = tuple(("0x" + row.node.hex(), str(row.score)) for row in choice.ranking)
@@ -377,3 +380,14 @@ def ask_lease(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
     """Ask the provider how the lease is, or to stop it."""
     slot = turn.slot("ask", lease.lease_id, wait_ns=ASK_WAIT_NS)
     turn.emit(effects.AskLease(lease.lease_id, lease.terms.node, lease.multiaddrs, stop, *slot))
+
+
+@leaves(SubmitterJob)
+def job_is_over(state: State, job: SubmitterJob) -> int | None:
+    """It has its end, and its leases have theirs."""
+    if job.status not in ENDED or job.wake_at_ns is not None:
+        return None
+    leases = (state.get(SubmitterLease, one) for one in (job.lease_id, *(one for one, _ in job.failed)) if one)
+    if any(lease is not None and lease.status not in ("settled", "refused") for lease in leases):
+        return None
+    return job.timeline[-1].at_ns if job.timeline else job.submitted_at_ns
