@@ -299,7 +299,7 @@ class _Daemon:
             layouts = LayoutStore(data / "layouts", blobs)
             provider = ProviderEffects(engine, layouts, blobs, net, checked, signer, publisher, archive, clock, board)
         loop = Loop(journal, clock, make_perform(provider, submitter))
-        service = PeerService(loop, clock, signer, engine, archive, board)
+        service = PeerService(loop, clock, signer, engine, archive, journal, board)
         for method, handler in service.methods().items():
             net.serve(method, self._count(method, handler))
         watch = self._serve_capacity(ground, chain, net, loop)
@@ -314,7 +314,7 @@ class _Daemon:
         news = EscrowEvents(chain, lambda: find_pause_s(loop.state))
         tasks: dict[str, Callable[[], Awaitable[object]]] = {
             "output taker": taker.run,
-            "log follower": LogFollower(loop, net, data / "logs").run,
+            "log follower": LogFollower(loop, net, clock, data / "logs").run,
             "escrow watcher": EscrowWatcher(loop, chain, news).run,
             "offer book": market.book.run,
             "address announcer": partial(keep_found, net, publisher, loop),

@@ -215,6 +215,8 @@ class Presenter:
             exposure=self.money(lease.last.cost - lease.covered.cost, asset),
             asset=self.symbol(asset),
             outputs=_left_of(lease),
+            begun_at_ns=lease.requested_at_ns,
+            ended_at_ns=lease.ended_at_ns,
         )
 
 

@@ -117,8 +117,9 @@ class TimelineEntry(msgspec.Struct, frozen=True):
 
 
 class JobRow(msgspec.Struct, frozen=True):
-    """job.list. state: searching, quoting, leasing, running, fetching, done, half-fetched (it ended well, but not all of its
-    outputs are here: `xnode job cp` goes on), failed or stopped; reason: why it ended, or what it waits for."""
+    """A job in a list. state: searching, quoting, leasing, running, collecting (the workload has ended, and its provider collects
+    what it left), fetching, done, half-fetched (it ended well, but not all of its outputs are here: `xnode job cp` goes on),
+    failed or stopped; reason: why it ended, or what it waits for."""
 
     job_id: str
     name: str
@@ -132,6 +133,13 @@ class JobRow(msgspec.Struct, frozen=True):
     ended_at_ns: int | None = None
     exit_code: int | None = None
     reason: str = ""
+
+
+class JobPage(msgspec.Struct, frozen=True):
+    """job.list. total: how many jobs there are on all pages together."""
+
+    rows: tuple[JobRow, ...]
+    total: int = 0
 
 
 class OutputRow(msgspec.Struct, frozen=True):
@@ -324,18 +332,34 @@ class Earning(msgspec.Struct, frozen=True):
     leases: int = 0
 
 
+class EarnedPeriod(msgspec.Struct, frozen=True):
+    """What was earned in one asset in a day, week or month (UTC). begins: its first day, as in 2026-11-30; earned: what receipts
+    of that time say; claimed: what was seen to be paid on chain in that time; leases: begun; settled: leases."""
+
+    begins: str
+    asset: str
+    earned: str
+    claimed: str
+    leases: int = 0
+    settled: int = 0
+
+
 class EarningsView(msgspec.Struct, frozen=True):
-    """provider.earnings. provider: the wallet that is paid; gas: of the node key, which pays for claims."""
+    """provider.earnings. provider: the wallet that is paid; rows: all that was ever earned; periods: the newest first, when they
+    were asked for; more_periods: older ones; gas: of the node key, which pays for claims."""
 
     provider: str
     rows: tuple[Earning, ...]
     settled_leases: int = 0
     open_leases: int = 0
     gas: Gas | None = None
+    periods: tuple[EarnedPeriod, ...] = ()
+    more_periods: int = 0
 
 
 class LeaseRow(msgspec.Struct, frozen=True):
-    """A lease that a provider serves. exposure: cost that no voucher covers yet; outputs: what the workload left, in words."""
+    """A lease that a provider serves or served. exposure: cost that no voucher covers yet; outputs: what the workload left, in
+    words."""
 
     lease_id: str
     submitter: str
@@ -346,11 +370,21 @@ class LeaseRow(msgspec.Struct, frozen=True):
     exposure: str = "0"
     asset: str = ""
     outputs: str = ""
+    begun_at_ns: int = 0
+    ended_at_ns: int | None = None
+
+
+class LeasePage(msgspec.Struct, frozen=True):
+    """provider.leases, newest first. total: how many there are on all pages together."""
+
+    rows: tuple[LeaseRow, ...]
+    total: int = 0
 
 
 class ProviderStatus(msgspec.Struct, frozen=True):
-    """provider.status. registered: None when the chain could not be asked, and so for stake, which is in OPENX; refusals: how
-    many requests were refused since the start, by reason; hints: what to do to get more jobs."""
+    """provider.status. registered: None when the chain could not be asked, and so for stake, which is in OPENX; leases: those
+    under way, the newest hundred; leases_total: how many are under way; refusals: how many requests were refused since the
+    start, by reason; hints: what to do to get more jobs."""
 
     node: str
     provider: str
@@ -368,3 +402,4 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     refusals: dict[str, int] = {}
     hints: tuple[str, ...] = ()
     gas: Gas | None = None
+    leases_total: int = 0

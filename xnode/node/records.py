@@ -325,12 +325,20 @@ class OutputsHere(msgspec.Struct, frozen=True, array_like=True):
         return not (self.missing or self.lacking or self.fault)
 
 
+WAITING = ("searching", "quoting")
+"""Job states before any lease."""
+
+LEASED = ("leasing", "running", "collecting")
+"""Job states of a job that lives by a lease whose provider has yet to say what the workload left."""
+
 ENDED = ("done", "half-fetched", "failed", "stopped")
 """Job states from which a job goes nowhere by itself."""
 
+JOB_STATES = (*WAITING, *LEASED, "fetching", *ENDED)
+
 
 class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
-    """A job of ours. status: searching, quoting, leasing, running, fetching, done, half-fetched, failed, stopped.
+    """A job of ours. status: of JOB_STATES; collecting: the workload has ended, and its provider collects what it left.
 
     into, only: the folder that the outputs are put into ("": none), and the patterns of those wanted; here: what has come
     of them; outputs: the same as versions up to 0.2 noted it.

@@ -20,6 +20,9 @@ from xnode.store.schema import RECORD
 
 R = TypeVar("R", bound=Record)
 
+_KEYS_AT_ONCE = 500
+"""In one statement: a database takes only so many values."""
+
 MAX_IDS = 10
 """Keys with one beginning that are told apart: whose id is meant is clear with two."""
 
@@ -53,8 +56,11 @@ class RecordReader:
 
     async def read_some(self, record_type: type[R], keys: Iterable[bytes]) -> tuple[R, ...]:
         """Those of these keys that there are, in no order."""
-        wanted = list(keys)
-        return await self._read(record_type, _of_kind(record_type).where(RECORD.c.key.in_(wanted))) if wanted else ()
+        wanted, found = list(keys), list[R]()
+        for first in range(0, len(wanted), _KEYS_AT_ONCE):
+            these = RECORD.c.key.in_(wanted[first : first + _KEYS_AT_ONCE])
+            found += await self._read(record_type, _of_kind(record_type).where(these))
+        return tuple(found)
 
     async def read_page(self, record_type: type[R], pick: Pick) -> Page[R]:
         """A page of jobs or leases, the newest first, and how many there are in all."""

@@ -25,6 +25,7 @@ from xnode.node.leaving import leaves
 from xnode.node.opening import opening_until_of
 from xnode.node.records import (
     ENDED,
+    LEASED,
     Asked,
     PaidLine,
     SubmitterEscrow,
@@ -366,7 +367,7 @@ def on_job_stop_requested(turn: Turn, change: changes.JobStopRequested) -> None:
     if job is None:
         return turn.refuse(change.reply_to, "job_unknown", f"no live job {change.job_hash.hex()[:16]} here")
     lease = turn.get(SubmitterLease, job.lease_id) if job.lease_id else None
-    if lease is not None and job.status in ("leasing", "running"):
+    if lease is not None and job.status in LEASED:
         ask_lease(turn, turn.put(lease, stop_asked_at_ns=lease.stop_asked_at_ns or turn.at_ns), stop=True)
         note(turn, job, "stopping", "asked the provider to stop")
     elif job.status in ("searching", "quoting"):

@@ -14,7 +14,7 @@ from xnode.node import changes, effects
 from xnode.node.experience import has_launched, put_away_lease
 from xnode.node.lease import OPEN, EndReason, follow
 from xnode.node.leaving import leaves
-from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.records import LEASED, PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.registry import handles, on_failure, resumes, wakes
 from xnode.node.state import State, Turn
 from xnode.node.submitter.ahead import sign_ahead
@@ -259,6 +259,8 @@ def _note_end(turn: Turn, lease: SubmitterLease, change: changes.LeaseNews) -> N
             return
         if job is not None:
             job = note(turn, job, "exit", f"{change.end_reason} {change.end_detail}".strip())
+            if job.status in LEASED and job.lease_id == lease.lease_id:
+                job = turn.put(job, status="collecting")
     if job is None or lease.left is not None or lease.outputs is not None:
         return
     if change.left is not None or change.outputs is not None:
@@ -332,7 +334,7 @@ def lose_provider(turn: Turn, lease: SubmitterLease) -> None:
     silence = f"no word from {to_hex(lease.terms.node)} for {(turn.at_ns - lease.heard_at_ns) // NANOS_PER_SECOND} s"
     if job is not None and job.status == "fetching" and job.lease_id == lease.lease_id:
         finish_job(turn, miss_outputs(turn, job, lease, silence), lease, reason, lease.end_detail)
-    elif job is not None and job.status in ("leasing", "running") and job.lease_id == lease.lease_id:
+    elif job is not None and job.status in LEASED and job.lease_id == lease.lease_id:
         lease = turn.put(lease, end_detail=lease.end_detail or silence)
         if not place_elsewhere(turn, job, lease, has_run):
             finish_job(turn, job, lease, reason, lease.end_detail)

@@ -8,7 +8,7 @@ from metering.voucher import fold_receipts
 from xnode.node import changes, effects
 from xnode.node.lease import OPEN, follow
 from xnode.node.leaving import leaves
-from xnode.node.records import SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.records import LEASED, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.registry import handles, on_failure, resumes, wakes
 from xnode.node.state import State, Turn
 from xnode.node.submitter.timeline import note
@@ -185,7 +185,7 @@ def _withdraw_again(turn: Turn, escrow_id: Hash32) -> None:
 def waits_for_outputs(state: State, lease: SubmitterLease) -> bool:
     """True while the job lives by this lease and its outputs are not here."""
     job = state.get(SubmitterJob, lease.job_hash)
-    return job is not None and job.lease_id == lease.lease_id and job.status in ("leasing", "running", "fetching")
+    return job is not None and job.lease_id == lease.lease_id and job.status in (*LEASED, "fetching")
 
 
 @leaves(SubmitterEscrow)

@@ -9,7 +9,7 @@ from metering.units import NANOS_PER_SECOND
 from scheduler.outputs import NOTHING, OutputSummary, cut_summary, limit_of
 from xnode.node import changes, effects
 from xnode.node.leaving import put_away
-from xnode.node.records import OutputsHere, SubmitterJob, SubmitterLease
+from xnode.node.records import LEASED, OutputsHere, SubmitterJob, SubmitterLease
 from xnode.node.registry import handles, on_failure
 from xnode.node.state import Turn
 from xnode.node.submitter.timeline import note
@@ -31,7 +31,7 @@ def fetch_outputs(turn: Turn, lease: SubmitterLease, job: SubmitterJob, news: ch
     """The provider has said what the workload left: get it."""
     left = cut_summary(news.left or NOTHING)
     lease = turn.put(lease, left=left)
-    if job.lease_id != lease.lease_id or job.status not in ("leasing", "running"):
+    if job.lease_id != lease.lease_id or job.status not in LEASED:
         # The job has its end, or lives by another lease: late news changes neither; `job cp` still gets what was left.
         turn.put(lease, outputs_fetched=True)
         return
