@@ -36,9 +36,8 @@ async def migrate(folder: Path, machine: Machine) -> Journal:
     """The journal of an old store with the machine's records, its leases archived."""
     url = f"sqlite:///{folder}/xnode.db"
     database = open_database(url)
-    records: dict[Any, Any] = {
-        key: (decode(value, Record), live) for key, (value, live) in machine.disk.records.items()
-    }  # type: ignore[arg-type]
+    any_record: Any = Record
+    records = {key: (decode(value, any_record), live) for key, (value, live) in machine.disk.records.items()}
     archived = {key: (one, is_live and not isinstance(one, SubmitterLease)) for key, (one, is_live) in records.items()}
     await Journal(database).commit(Batch(records=archived))
     take_back(database)
