@@ -53,6 +53,10 @@ class Disk:
 
     async def read_record(self, record_type: type[R], key: bytes) -> R | None:
         """As xnode.ports.store.Records."""
+        return self.find(record_type, key)
+
+    def find(self, record_type: type[R], key: bytes) -> R | None:
+        """The record of this kind and key, also when it has left the state."""
         value, _ = self.records.get((kind_of(record_type), key), (None, False))
         return decode(value, Record) if value is not None else None  # type: ignore[arg-type]
 

@@ -75,7 +75,7 @@ class Journal(RecordReader):
 
     async def load(self) -> Loaded:
         """The state at the last commit."""
-        return await trio.to_thread.run_sync(self._load, limiter=self._limiter)
+        return await trio.to_thread.run_sync(self.load_now, limiter=self._limiter)
 
     def load_records(self, record_type: type[Record]) -> tuple[Record, ...]:
         """Every live record of a kind. Blocking."""
@@ -85,13 +85,14 @@ class Journal(RecordReader):
 
     async def commit(self, batch: Batch) -> None:
         """Durable when this returns. Raises Retryable when the disk is full or the database away: nothing was written."""
-        await trio.to_thread.run_sync(self._commit, batch, limiter=self._limiter)
+        await trio.to_thread.run_sync(self.commit_now, batch, limiter=self._limiter)
 
     async def read_entries(self, subject: bytes, kinds: tuple[str, ...], limit: int = 10_000) -> tuple[Entry, ...]:
         """The journal's entries on one lease, job or escrow, oldest first."""
         return await trio.to_thread.run_sync(self._read_entries, subject, kinds, limit)
 
-    def _load(self) -> Loaded:
+    def load_now(self) -> Loaded:
+        """The same, blocking."""
         with Guard(), self._engine.begin() as connection:
             seq = connection.execute(select(func.max(JOURNAL.c.seq))).scalar() or 0
             rows = connection.execute(select(RECORD.c.value).where(RECORD.c.is_live.is_(True)))
@@ -101,7 +102,8 @@ class Journal(RecordReader):
             last = connection.execute(select(JOURNAL.c.entry).where(JOURNAL.c.seq == seq)).scalar()
         return Loaded(seq, records, effects, decode(last, Entry).at_ns if last is not None else 0)
 
-    def _commit(self, batch: Batch) -> None:
+    def commit_now(self, batch: Batch) -> None:
+        """The same, blocking."""
         entries = [_make_journal_row(seq, entry) for seq, entry in batch.entries]
         records: list[dict[str, object]] = [
             {"kind": kind, "key": key, "is_live": is_live, "value": encode(record), **make_columns(record)}

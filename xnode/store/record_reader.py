@@ -52,7 +52,12 @@ class RecordReader:
 
     async def read_record(self, record_type: type[R], key: bytes) -> R | None:
         """One record."""
-        return next(iter(await self._read(record_type, _of_kind(record_type).where(RECORD.c.key == key))), None)
+        return await trio.to_thread.run_sync(self.find, record_type, key)
+
+    def find(self, record_type: type[R], key: bytes) -> R | None:
+        """The same. Blocking."""
+        found = self.fetch(_of_kind(record_type).where(RECORD.c.key == key))
+        return cast("R | None", next(iter(found), None))
 
     async def read_some(self, record_type: type[R], keys: Iterable[bytes]) -> tuple[R, ...]:
         """Those of these keys that there are, in no order."""
