@@ -155,7 +155,7 @@ def _submit(net: Localnet, submitter: Node, job_file: Path) -> str:
     done = subprocess.run(command, env=environment, check=False, timeout=600, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         raise UserError(f"the job ended with exit code {done.returncode}", where=str(submitter.home.log))
-    return str(submitter.control.call("job.list")[0]["job_id"])
+    return str(submitter.control.call("job.list")["rows"][0]["job_id"])
 
 
 def _wait_settled(submitter: Node, job_id: str) -> dict[str, Any]:

@@ -184,7 +184,7 @@ def _list_acts(net: Localnet) -> tuple[Act, ...]:
 
     def wait_settled() -> None:
         control = Control(Home(FOLDER / ".xnode").control)
-        job_id = control.call("job.list")[0]["job_id"]
+        job_id = control.call("job.list")["rows"][0]["job_id"]
         control.call("job.wait", {"job_id": job_id, "settled": True}, deadline_s=60.0)
 
     return (

@@ -95,7 +95,7 @@ def sign(key: PrivateKey, type_name: str, values: list[Any]) -> bytes:
     domain = [keccak(domain_type), keccak(b"xnode"), keccak(b"1"), DOMAIN.chain_id, DOMAIN.contract]
     struct = [keccak(type_string.encode()), *values]
     digest = keccak(b"\x19\x01" + keccak(b"".join(map(word, domain))) + keccak(b"".join(map(word, struct))))
-    raw = key.sign_recoverable(digest, hasher=None)
+    raw: bytes = key.sign_recoverable(digest, hasher=None)
     return raw[:64] + bytes((raw[64] + 27,))
 
 

@@ -330,7 +330,7 @@ class _Daemon:
         archive = LogArchive(data / "archive")
         journal = Journal(ground.database)
         publisher = self._publisher = OfferPublisher(net, signer, clock)
-        experience = Experience(journal, lambda: loop.state)
+        experience = Experience(lambda: loop.state)
         bound = ExposureBound(config.submitter.max_exposure_intervals, config.submitter.max_exposure_ns)
         separator = ground.manifest.domain.separator()
         market = make_market(net, signer.address, chain, clock, separator, experience, bound)
@@ -344,7 +344,7 @@ class _Daemon:
         loop = self._loop = Loop(journal, clock, make_perform(provider, submitter))
         net.judge(Partners(loop, clock, market.registrations).standing_of)
         funds = SeenFunds(checked, clock)
-        service = PeerService(loop, clock, signer, engine, archive, board, funds)
+        service = PeerService(loop, clock, signer, engine, archive, journal, board, funds)
         for method, handler in service.methods().items():
             net.serve(method, self._count(method, handler))
         watch = self._serve_capacity(ground, chain, net, loop)
@@ -360,7 +360,7 @@ class _Daemon:
         news = EscrowEvents(chain, lambda: find_pause_s(loop.state))
         tasks: dict[str, Callable[[], Awaitable[object]]] = {
             "output taker": taker.run,
-            "log follower": LogFollower(loop, net, data / "logs").run,
+            "log follower": LogFollower(loop, net, clock, data / "logs").run,
             "escrow watcher": EscrowWatcher(loop, chain, news).run,
             "offer book": market.book.run,
             "funds of those who ask": funds.run,

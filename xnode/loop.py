@@ -43,6 +43,9 @@ INBOX_MAX = 10_000
 BATCH_MAX = 2_000
 """Changes in one commit: enough to fill the disk's pace, few enough that the first does not wait for long."""
 
+ALARMS_MAX = 2_000
+"""Alarms at hand before those that are out of date are taken away: an alarm is set anew with each receipt."""
+
 RETRY = Backoff(first_s=0.1, most_s=5.0)
 """Between tries of an effect, and of a commit: most faults pass at once, and none is left alone for long."""
 
@@ -115,6 +118,7 @@ class Loop:
         self._asking: dict[str, _Question] = {}
         self._asked = 0
         self._alarms: list[tuple[int, str, bytes]] = []
+        self._alarms_max = ALARMS_MAX
         self._alarm_set = RepeatedEvent()
         self._changed = RepeatedEvent()
         self.state = State()
@@ -399,7 +403,19 @@ class Loop:
 
     def _ring_at(self, wake_at_ns: int, kind: str, key: bytes) -> None:
         heapq.heappush(self._alarms, (wake_at_ns, kind, key))
+        if len(self._alarms) > self._alarms_max:
+            self._drop_late_news()
         self._alarm_set.set()
+
+    def _drop_late_news(self) -> None:
+        """Alarms of records that have changed or left since would only ring for nothing, some of them in a day."""
+        due = {
+            (wake_at_ns, str(one.__struct_config__.tag), one.key)
+            for one in self.state.records()
+            if (wake_at_ns := getattr(one, "wake_at_ns", None)) is not None
+        }
+        self._alarms = sorted(due.intersection(self._alarms))
+        self._alarms_max = max(ALARMS_MAX, 2 * len(self._alarms))
 
     async def _ring_alarms(self) -> None:
         while True:

@@ -161,7 +161,7 @@ async def _push_all(load: Load, folder: Path, count: int) -> Pace:
     await journal.commit(Batch(records={(kind_of(type(one)), one.key): (one, True) for one in load.records}))
     loop = Loop(journal, clock, _do_nothing)
     signer = NodeSigner(WalletKey(make_key(0).secret), DOMAIN)
-    push = PeerService(loop, clock, signer, None, LogArchive(folder / "archive")).methods()[RECEIPTS_PUSH]
+    push = PeerService(loop, clock, signer, None, LogArchive(folder / "archive"), journal).methods()[RECEIPTS_PUSH]
     answers: dict[Address, bytes] = {}
 
     async def push_each(caller: Address, bodies: tuple[bytes, ...]) -> None:

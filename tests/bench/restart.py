@@ -147,7 +147,7 @@ def _count_paid(provider: Node) -> int:
 
 def _is_placed(submitter: Node, provider: Node) -> bool:
     """Every job has either failed or is paid."""
-    rows = submitter.control.call("job.list")
+    rows = submitter.control.call("job.list", {"limit": 1000})["rows"]
     return sum(row["state"] not in ("failed", "stopped", "done") for row in rows) <= _count_paid(provider)
 
 

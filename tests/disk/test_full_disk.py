@@ -115,7 +115,7 @@ async def test_no_signature_leaves_a_full_disk_and_the_same_question_is_answered
     journal, clock, signer = WatchedJournal(database), SystemClock(), Signer()
     loop = Loop(journal, clock, do_nothing)
     await nursery.start(loop.run, make_started(1, provider=make_provider_settings(1)))
-    service = PeerService(loop, clock, signer, None, LogArchive(tmp_path / "archive"))  # type: ignore[arg-type]
+    service = PeerService(loop, clock, signer, None, LogArchive(tmp_path / "archive"), journal)
     ask = service.methods()["quote.request"]
     filler, answers = fill(small), list[bytes]()
     job = make_job(command=("x" * 60_000,))
@@ -141,7 +141,7 @@ async def test_a_blob_that_does_not_fit_leaves_nothing_and_fits_once_there_is_ro
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xnode.net.blobs.FREE_RESERVE_BYTES", 0)
-    store = BlobStore(small / "blobs", lambda *_: None)  # type: ignore[arg-type, return-value]
+    store = BlobStore(small / "blobs", lambda *_: None)  # type: ignore[arg-type]
     with pytest.raises(Permanent, match="disk full") as caught:
         await store.add_bytes(bytes(4 << 20))
     assert "\n" not in str(caught.value)

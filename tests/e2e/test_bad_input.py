@@ -40,9 +40,9 @@ def check_refused(done: CompletedProcess[str], code: ExitCode, *words: str) -> N
 
 def submit(market: Market, path: Path) -> CompletedProcess[str]:
     """`xnode job submit --yes FILE`; nothing may have been placed."""
-    jobs = len(market.submitter.control.call("job.list"))
+    jobs = market.submitter.control.call("job.list")["total"]
     done = market.run("job", "submit", "--yes", str(path))
-    assert len(market.submitter.control.call("job.list")) == jobs
+    assert market.submitter.control.call("job.list")["total"] == jobs
     return done
 
 
@@ -208,7 +208,7 @@ def test_a_full_disk_refuses_the_job_and_the_node_lives_on(market: Market, spare
             path = market.write_job(seconds=1, name="full")
             done = market.net.run("job", "submit", "--yes", str(path), home=spare.home, check=False)
             check_refused(done, ExitCode.FAILED, "disk full", "free")
-            assert spare.control.call("job.list") == []
+            assert spare.control.call("job.list")["rows"] == []
         finally:
             market.net.stop(spare)
 

@@ -118,10 +118,14 @@ def test_a_stopped_job_survives_a_death(market: Market, who: str, point: str) ->
 
 def submit_over_death(market: Market, victim: Node, point: str) -> PlacedJob:
     """Submit as a person would whose daemon may die meanwhile: see whether the job was accepted, else submit again."""
-    known = {row["job_id"] for row in market.submitter.control.call("job.list")}
+    known = {row["job_id"] for row in market.submitter.control.call("job.list", {"limit": 1000})["rows"]}
     with market.dying(victim, point), suppress(UserError):
         return market.submit(seconds=4)
-    taken = [row["job_id"] for row in market.submitter.control.call("job.list") if row["job_id"] not in known]
+    taken = [
+        row["job_id"]
+        for row in market.submitter.control.call("job.list", {"limit": 1000})["rows"]
+        if row["job_id"] not in known
+    ]
     return PlacedJob(market, taken[0]) if taken else market.submit(seconds=4)
 
 

@@ -33,7 +33,7 @@ def test_too_small_an_escrow_is_said_before_anything_runs(market: Market) -> Non
     limit = poor.submitter.control.call("job.plan", make_request(path))["candidates"][0]["cost_limit"]
     done = poor.run("job", "submit", "--follow", "--yes", str(path))
     assert done.returncode == ExitCode.FUNDS
-    (job,) = poor.submitter.control.call("job.list")
+    (job,) = poor.submitter.control.call("job.list")["rows"]
     timeline = poor.submitter.control.call("job.show", {"job_id": job["job_id"]})["timeline"]
     assert [entry["what"] for entry in timeline] == ["submitted", "offers", "quote", "end"]
     assert job["reason"].startswith("escrow_too_small")

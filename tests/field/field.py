@@ -111,7 +111,7 @@ class Field:
     def look(self) -> None:
         """Note every job that has ended otherwise than well since the last look."""
         with suppress(UserError):
-            for row in self.market.submitter.control.call("job.list"):
+            for row in self.market.submitter.control.call("job.list", {"limit": 1000})["rows"]:
                 if row["state"] in STATES_LOST and row["name"] in self.jobs and row["name"] not in self.lost:
                     self._note_lost(row["name"], row["reason"])
 
@@ -167,7 +167,11 @@ class Field:
         """Returns when every job has ended, one way or the other, and is settled on both sides."""
         ended = ("done", "failed", "stopped")
         control = self.market.submitter.control
-        wait_until(lambda: all(row["state"] in ended for row in control.call("job.list")), "all jobs end", deadline_s)
+        wait_until(
+            lambda: all(row["state"] in ended for row in control.call("job.list", {"limit": 1000})["rows"]),
+            "all jobs end",
+            deadline_s,
+        )
         self.look()
         for name, job in self.jobs.items():
             if name not in self.lost:

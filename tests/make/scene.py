@@ -273,7 +273,7 @@ async def _open_console(
     loop = Loop(journal, clock, _never)
     await nursery.start(loop.run)
     net: Any = Isolated()
-    experience = Experience(journal, lambda: loop.state)
+    experience = Experience(lambda: loop.state)
     market = make_market(net, machine.address, registry, clock, SEPARATOR, experience, ExposureBound())  # type: ignore[arg-type]
     _fill_book(market, scene)
     blobs = BlobStore(folder / "blobs", net.call)

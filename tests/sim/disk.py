@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from metering.codec import decode, encode
 from xnode.errors import Retryable
@@ -12,6 +12,8 @@ from xnode.node.records import Record
 from xnode.node.state import State, kind_of
 from xnode.node.step import step
 from xnode.store.journal import Batch, Loaded
+
+R = TypeVar("R", bound=Record)
 
 
 class Disk:
@@ -48,6 +50,15 @@ class Disk:
             tuple((version, decode(value, DurableEffect)) for version, value in effects),  # type: ignore[arg-type]
             decode(self.entries[-1][1], Entry).at_ns if self.entries else 0,
         )
+
+    async def read_record(self, record_type: type[R], key: bytes) -> R | None:
+        """As xnode.ports.store.Records."""
+        return self.find(record_type, key)
+
+    def find(self, record_type: type[R], key: bytes) -> R | None:
+        """The record of this kind and key, also when it has left the state."""
+        value, _ = self.records.get((kind_of(record_type), key), (None, False))
+        return decode(value, Record) if value is not None else None  # type: ignore[arg-type]
 
     def make_backup(self) -> Disk:
         """What is on it now, on another disk."""

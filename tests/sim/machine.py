@@ -122,7 +122,7 @@ class Machine:
         separator, addrs = self.signer.separator, self.net.multiaddrs()
         start = NodeStarted(self.address, separator, "sim", addrs, self.provider, self.submitter)
         self.loop = NodeLoop(self, self.perform, start)
-        server = PeerService(self.loop, self, self.signer, None, Archive(), funds=self)  # type: ignore[arg-type]
+        server = PeerService(self.loop, self, self.signer, None, Archive(), self.disk, funds=self)  # type: ignore[arg-type]
         station = self.net.network.stations[self.address] = Station(server.methods(), self.spawn, clock=self.clock)
         self._bring_up(station)
         self.spawn(self._watch_escrows())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -30,6 +31,7 @@ from tests.make.values import (
 from tests.sim.chain import Chain, ChainPort, Wallet
 from tests.sim.clockwork import Clockwork
 from tests.sim.containers import Behaviour, Containers
+from tests.sim.disk import Disk
 from tests.sim.guard import Guard, check_clocks, check_exposure
 from tests.sim.ledger import Ledger
 from tests.sim.machine import Faults, KeySigner, Machine
@@ -60,6 +62,7 @@ class World:
         self.machines: dict[int, Machine] = {}
         self.behaviours: dict[str, Behaviour] = {}
         self.jobs: list[tuple[int, Job]] = []
+        self.make_disk: Callable[[int], Disk] = lambda _number: Disk()
         self.payer = address_of(PAYER)
         if deposit:
             self.ledger.deposit(self.payer, deposit)
@@ -94,6 +97,7 @@ class World:
             submitter=submitter,
             on_turn_of=self._on_turn,
             on_commit_of=lambda which, batch: self.guard.on_commit(which.address, batch),
+            disk=self.make_disk(number),
             faults=Faults(),
         )
         self.machines[number] = machine
@@ -190,10 +194,14 @@ class World:
 
     def job(self, job_hash: Hash32, submitter: int = 0) -> SubmitterJob:
         """The submitter's record of the job."""
-        loop = self.machines[submitter].loop
-        found = loop.state.get(SubmitterJob, job_hash) if loop else None
+        found = self._find_job(submitter, job_hash)
         assert found is not None
         return found
+
+    def _find_job(self, submitter: int, job_hash: Hash32) -> SubmitterJob | None:
+        machine = self.machines[submitter]
+        live = machine.loop.state.get(SubmitterJob, job_hash) if machine.loop else None
+        return live or (machine.disk.find(SubmitterJob, job_hash) if machine.loop else None)
 
     def leases(self, number: int) -> list[Any]:
         """All leases of a node, of either side."""
@@ -208,8 +216,7 @@ class World:
             if not machine.is_up and not machine.is_dead:
                 return False
         for submitter, job in self.jobs:
-            loop = self.machines[submitter].loop
-            found = loop.state.get(SubmitterJob, job_hash_of(job)) if loop else None
+            found = self._find_job(submitter, job_hash_of(job))
             if found is None or found.status not in ("done", "half-fetched", "failed", "stopped"):
                 return False
         leases = [lease for number in self.machines for lease in self.leases(number)]
@@ -237,8 +244,7 @@ class World:
             )
             lines.append(f"node {number}: " + "; ".join(texts))
         for submitter, job in self.jobs:
-            loop = self.machines[submitter].loop
-            found = loop.state.get(SubmitterJob, job_hash_of(job)) if loop else None
+            found = self._find_job(submitter, job_hash_of(job))
             lines.append(f"{job.name}: {found.status} {found.end_reason} {found.end_detail}" if found else job.name)
         lines += [f"escrow {key.hex()[:8]} {funds}" for key, funds in self.ledger.escrows.items()]
         return "\n".join(lines)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 import msgspec
 
 from metering.codec import encode
 from metering.evidence import LeaseEvidence
 from metering.receipt import SignedReceipt
-from metering.units import Hash32
 from xnode.console.console import Console
 from xnode.console.job import JobParams, find_escrow, find_job, find_lease
 from xnode.console.job_maker import find_lease_id
 from xnode.console.method import NoParams, control_method
 from xnode.control.views import Document, ReceiptRow
+from xnode.errors import ExitCode, UserError
 from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterLease
 from xnode.text.hex import to_hex
 
@@ -26,23 +27,24 @@ class LeaseParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @control_method("job.receipts")
-async def receipts(console: Console, params: JobParams) -> list[ReceiptRow]:
+async def receipts(console: Console, params: JobParams) -> AsyncIterator[ReceiptRow]:
     """Every receipt that we accepted, with its signature."""
-    job = find_job(console, params.job_id)
+    job = await find_job(console, params.job_id)
     lease = await find_lease(console, job)
     if lease is None:
-        return []
+        return
     escrow = await find_escrow(console, lease)
-    accepted = await console.evidence.read_accepted(lease, job.job.network_bytes)
-    return [console.presenter.receipt(one, lease, is_vouchered(one, escrow)) for one in accepted]
+    for one in await console.evidence.read_accepted(lease, job.job.network_bytes):
+        yield console.presenter.receipt(one, lease, is_vouchered(one, escrow))
 
 
 @control_method("job.evidence")
 async def job_evidence(console: Console, params: JobParams) -> AsyncIterator[Document]:
     """The documents of a job's leases, and of the others on their escrows, for an auditor."""
-    job = find_job(console, params.job_id)
-    leases = [one for one in await console.journal.read_records(SubmitterLease) if isinstance(one, SubmitterLease)]
-    for escrow_id in sorted({one.terms.escrow_id for one in leases if one.job_hash == job.job_hash}):
+    job = await find_job(console, params.job_id)
+    lease_ids = {one for one in (job.lease_id, *(one for one, _ in job.failed)) if one is not None}
+    leases = await console.journal.read_some(SubmitterLease, lease_ids)
+    for escrow_id in sorted({one.terms.escrow_id for one in leases}):
         for evidence in await console.evidence.make_paid(escrow_id):
             for document in show_documents(evidence):
                 yield document
@@ -51,9 +53,10 @@ async def job_evidence(console: Console, params: JobParams) -> AsyncIterator[Doc
 @control_method("provider.evidence")
 async def provider_evidence(console: Console, params: LeaseParams) -> AsyncIterator[Document]:
     """The documents of a lease that this node serves, and of the other leases on its escrow, for an auditor."""
-    leases = {Hash32(one.key): one for one in await console.journal.read_records(ProviderLease)}
-    lease = leases[find_lease_id(params.lease_id, leases)]
-    assert isinstance(lease, ProviderLease)
+    lease_id = await find_lease_id(params.lease_id, partial(console.journal.find_keys, ProviderLease))
+    lease = await console.journal.read_record(ProviderLease, lease_id)
+    if lease is None:
+        raise UserError(f"lease {params.lease_id[:70]} was not found", code=ExitCode.NOT_FOUND)
     for evidence in await console.evidence.make_earned(lease.terms.escrow_id):
         for document in show_documents(evidence):
             yield document

@@ -54,13 +54,14 @@ class EvidenceMaker:
 
     async def make_paid(self, escrow_id: Hash32) -> list[LeaseEvidence]:
         """All leases on an escrow that we pay from, the last voucher with the last of them: it pays them all in one sum."""
-        records = await self.journal.read_records(SubmitterEscrow)
-        escrow = next(one for one in records if isinstance(one, SubmitterEscrow) and one.escrow_id == escrow_id)
-        jobs = await self.journal.read_records(SubmitterJob)
-        network = {one.job_hash: one.job.network_bytes for one in jobs if isinstance(one, SubmitterJob)}
+        escrow = await self.journal.read_record(SubmitterEscrow, escrow_id)
+        leases = await self.journal.read_about(SubmitterLease, escrow_id)
+        jobs = await self.journal.read_some(SubmitterJob, {one.job_hash for one in leases})
+        network = {one.job_hash: one.job.network_bytes for one in jobs}
+        assert escrow is not None
         found = []
-        for lease in await self.journal.read_records(SubmitterLease):
-            if isinstance(lease, SubmitterLease) and _is_on(lease, escrow_id):
+        for lease in leases:
+            if _is_on(lease, escrow_id):
                 signature = await self._find_countersignature(lease)
                 document = self._make_document(lease, escrow.escrow, countersignature=signature)
                 receipts = await self.read_accepted(lease, network.get(lease.job_hash, 0))
@@ -73,8 +74,8 @@ class EvidenceMaker:
     async def make_earned(self, escrow_id: Hash32) -> list[LeaseEvidence]:
         """All leases that we serve on an escrow that pays us."""
         found = []
-        for lease in await self.journal.read_records(ProviderLease):
-            if isinstance(lease, ProviderLease) and _is_on(lease, escrow_id):
+        for lease in await self.journal.read_about(ProviderLease, escrow_id):
+            if _is_on(lease, escrow_id):
                 document = self._make_document(lease, lease.escrow, submitter_signature=lease.terms_signature)
                 receipts, vouchers = await self._read_vouchered(lease)
                 found.append(LeaseEvidence(document, receipts, vouchers, await self._read_ahead(lease)))

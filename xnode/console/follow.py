@@ -13,10 +13,9 @@ from scheduler.outputs import NOTHING
 from xnode.console.console import Console
 from xnode.console.job import JobParams, WaitParams, find_job, is_over, read_job
 from xnode.console.method import control_method
-from xnode.console.present import ENDED
 from xnode.control import views
 from xnode.node import message
-from xnode.node.records import SubmitterLease, TimelineEntry
+from xnode.node.records import ENDED, SubmitterLease, TimelineEntry
 from xnode.peers.job_log import JobLog
 
 PREPARING = ("preparing", "launching")
@@ -56,12 +55,12 @@ class LogParams(JobParams, frozen=True, forbid_unknown_fields=True):
 @control_method("job.events")
 async def events(console: Console, params: EventsParams) -> AsyncIterator[views.TimelineEntry]:
     """What happened to a job; with follow also what happens, until it has ended (with settled: is settled)."""
-    job = find_job(console, params.job_id)
+    job = await find_job(console, params.job_id)
     shown = counted = 0
     problem = ""
     while True:
         changed = console.loop.next_change()
-        job = read_job(console, job)
+        job = await read_job(console, job)
         for entry in job.timeline[shown:]:
             yield console.presenter.entry(entry, job.job.asset)
         shown = len(job.timeline)
@@ -90,10 +89,10 @@ async def events(console: Console, params: EventsParams) -> AsyncIterator[views.
 @control_method("job.logs")
 async def logs(console: Console, params: LogParams) -> AsyncIterator[views.LogPiece]:
     """The log from an offset on; with follow as it grows, until the workload has ended."""
-    job = find_job(console, params.job_id)
+    job = await find_job(console, params.job_id)
     offset, quiet_s = params.offset, 0.0
     while True:
-        job = read_job(console, job)
+        job = await read_job(console, job)
         copy = JobLog(console.node.log_folder, job.lease_id) if job.lease_id else None
         over = copy is None or copy.has_ended() or quiet_s >= LOG_QUIET_S
         after, data = await trio.to_thread.run_sync(copy.read, offset, LOG_PIECE_BYTES) if copy else (offset, b"")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import msgspec
+from functools import partial
+from math import inf
+from typing import Annotated
 
+import msgspec
+import trio
+
+from metering.units import Hash32
 from scheduler.outputs import show_path
 from xnode.console.console import Console
 from xnode.console.inventory import make_row, read_inventory_of
 from xnode.console.job_maker import find_job_id
-from xnode.console.method import NoParams, control_method
-from xnode.console.present import ENDED, JobRecords
+from xnode.console.method import control_method
+from xnode.console.paging import I64_MAX, PageParams, check_states
+from xnode.console.present import JobRecords
 from xnode.control import views
+from xnode.errors import ExitCode, UserError
 from xnode.node import changes
 from xnode.node.lease import OPEN
-from xnode.node.records import SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.records import ENDED, JOB_STATES, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.peers.job_log import JobLog
 
 MAX_SHOWN = 100
@@ -29,59 +37,76 @@ class JobParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WaitParams(JobParams, frozen=True, forbid_unknown_fields=True):
-    """settled: wait until its lease is settled on chain too."""
+    """settled: wait until its lease is settled on chain too; within_ns: answer after so long at the latest, 0: whenever it is."""
 
     settled: bool = False
+    within_ns: Annotated[int, msgspec.Meta(ge=0, le=I64_MAX)] = 0
+
+
+class ListParams(PageParams, frozen=True, forbid_unknown_fields=True):
+    """states: only jobs that are in one of these, see JobRow."""
+
+    states: tuple[str, ...] = ()
 
 
 @control_method("job.list")
-async def list_jobs(console: Console, _params: NoParams) -> list[views.JobRow]:
-    """All jobs, newest first."""
-    jobs = list(console.loop.state.all(SubmitterJob))
-    leases = {lease.lease_id: lease for lease in console.loop.state.all(SubmitterLease)}
-    if any(job.lease_id and job.lease_id not in leases for job in jobs):
-        # Settled long ago: no longer in the state, but what it cost is still true.
-        past = await console.journal.read_records(SubmitterLease)
-        leases = {lease.lease_id: lease for lease in past if isinstance(lease, SubmitterLease)} | leases
-    pairs = [(job, leases.get(job.lease_id) if job.lease_id else None) for job in jobs]
-    rows = [_say_problem(console, console.presenter.job_row(job, lease), lease) for job, lease in pairs]
-    return sorted(rows, key=lambda row: -row.created_at_ns)
+async def list_jobs(console: Console, params: ListParams) -> views.JobPage:
+    """A page of the jobs, newest first, and how many there are in all."""
+    check_states(params.states, JOB_STATES)
+    page = await console.journal.read_page(SubmitterJob, params.make_pick(params.states))
+    leases = await console.journal.read_some(SubmitterLease, [job.lease_id for job in page.records if job.lease_id])
+    by_id = {lease.lease_id: lease for lease in leases}
+    pairs = [(job, by_id.get(job.lease_id) if job.lease_id else None) for job in page.records]
+    rows = tuple(_say_problem(console, console.presenter.job_row(job, lease), lease) for job, lease in pairs)
+    return views.JobPage(rows, page.total)
 
 
 @control_method("job.show")
 async def show(console: Console, params: JobParams) -> views.JobDetail:
     """Everything about one job."""
-    return await describe_job(console, find_job(console, params.job_id))
+    return await describe_job(console, await find_job(console, params.job_id))
 
 
 @control_method("job.stop")
 async def stop(console: Console, params: JobParams) -> views.JobDetail:
     """Ask for the job's end."""
-    job = find_job(console, params.job_id)
+    job = await find_job(console, params.job_id)
     if job.status not in ENDED:
         await console.ask(lambda to: changes.JobStopRequested(to, job.job_hash))
-    return await describe_job(console, read_job(console, job))
+    return await describe_job(console, await read_job(console, job))
 
 
 @control_method("job.wait")
 async def wait(console: Console, params: WaitParams) -> views.JobDetail:
-    """The job, once it has ended (with settled: once it is settled)."""
-    job = find_job(console, params.job_id)
-    while not is_over(console, job, params.settled):
-        await console.loop.wait_change()
-        job = read_job(console, job)
+    """The job, once it has ended (with settled: once it is settled), or as it is when the time is over."""
+    job = await find_job(console, params.job_id)
+    with trio.move_on_after(params.within_ns / 1e9 if params.within_ns else inf):
+        while not is_over(console, job, params.settled):
+            changed = console.loop.next_change()
+            job = await read_job(console, job)
+            if not is_over(console, job, params.settled):
+                await changed.wait()
     return await describe_job(console, job)
 
 
-def find_job(console: Console, text: str) -> SubmitterJob:
+async def find_job(console: Console, text: str) -> SubmitterJob:
     """The one job whose id begins so. Raises UserError."""
-    known = {job.job_hash: job for job in console.loop.state.all(SubmitterJob)}
-    return known[find_job_id(text, known)]
+    job_hash = await find_job_id(text, partial(console.journal.find_keys, SubmitterJob))
+    job = await read_known_job(console, job_hash)
+    if job is None:
+        raise UserError(f"job {text[:70]} was not found", hint="see `xnode job ls`", code=ExitCode.NOT_FOUND)
+    return job
 
 
-def read_job(console: Console, job: SubmitterJob) -> SubmitterJob:
-    """The job as it is now."""
-    return console.loop.state.get(SubmitterJob, job.job_hash) or job
+async def read_job(console: Console, job: SubmitterJob) -> SubmitterJob:
+    """The job as it is now, also when it has left the state meanwhile."""
+    return await read_known_job(console, job.job_hash) or job
+
+
+async def read_known_job(console: Console, job_hash: Hash32) -> SubmitterJob | None:
+    """The job of this hash."""
+    live = console.loop.state.get(SubmitterJob, job_hash)
+    return live or await console.journal.read_record(SubmitterJob, job_hash)
 
 
 async def find_lease(console: Console, job: SubmitterJob) -> SubmitterLease | None:
@@ -89,15 +114,13 @@ async def find_lease(console: Console, job: SubmitterJob) -> SubmitterLease | No
     if job.lease_id is None:
         return None
     live = console.loop.state.get(SubmitterLease, job.lease_id)
-    found = live or await console.journal.read_record(SubmitterLease, job.lease_id)
-    return found if isinstance(found, SubmitterLease) else None
+    return live or await console.journal.read_record(SubmitterLease, job.lease_id)
 
 
 async def find_escrow(console: Console, lease: SubmitterLease) -> SubmitterEscrow | None:
     """The escrow that pays the lease, closed or not."""
     live = console.loop.state.get(SubmitterEscrow, lease.terms.escrow_id)
-    found = live or await console.journal.read_record(SubmitterEscrow, lease.terms.escrow_id)
-    return found if isinstance(found, SubmitterEscrow) else None
+    return live or await console.journal.read_record(SubmitterEscrow, lease.terms.escrow_id)
 
 
 async def describe_job(console: Console, job: SubmitterJob) -> views.JobDetail:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import hexdigits
 
 import msgspec
 import trio
@@ -160,20 +161,29 @@ def report_pieces(pieces: Iterator[bytes], report: Callable[[int], None]) -> Ite
         yield piece
 
 
-def find_job_id(text: str, known: Iterable[Hash32]) -> Hash32:
+FindKeys = Callable[[bytes, bytes], Awaitable[tuple[Hash32, ...]]]
+"""The keys from the first to the last, a few at most."""
+
+_ID_DIGITS = 64
+
+
+async def find_job_id(text: str, find_keys: FindKeys) -> Hash32:
     """The one known job whose id begins so."""
-    return _find_id("job", text, known, "see `xnode job ls`")
+    return await _find_id("job", text, find_keys, "see `xnode job ls`")
 
 
-def find_lease_id(text: str, known: Iterable[Hash32]) -> Hash32:
+async def find_lease_id(text: str, find_keys: FindKeys) -> Hash32:
     """The one known lease whose id begins so."""
-    return _find_id("lease", text, known, "see `xnode provider status`")
+    return await _find_id("lease", text, find_keys, "see `xnode provider leases`")
 
 
-def _find_id(noun: str, text: str, known: Iterable[Hash32], hint: str) -> Hash32:
+async def _find_id(noun: str, text: str, find_keys: FindKeys, hint: str) -> Hash32:
     digits = text.removeprefix("0x").lower()
-    found = [one for one in known if one.hex().startswith(digits)] if digits else []
+    found: tuple[Hash32, ...] = ()
+    if digits and len(digits) <= _ID_DIGITS and set(digits) <= set(hexdigits):
+        first, last = (bytes.fromhex(digits.ljust(_ID_DIGITS, end)) for end in "0f")
+        found = await find_keys(first, last)
     if len(found) == 1:
         return found[0]
-    what = f"{len(found)} {noun}s begin with {text}" if found else f"{noun} {text} was not found"
+    what = f"{len(found)} or more {noun}s begin with {text[:70]}" if found else f"{noun} {text[:70]} was not found"
     raise UserError(what, hint=hint, code=ExitCode.NOT_FOUND)

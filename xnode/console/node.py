@@ -10,7 +10,7 @@ from xnode.console.gas import make_gas
 from xnode.console.method import NoParams, control_method
 from xnode.control.views import NodeStatus, StopNotice, StopRow, WorkRow
 from xnode.node.lease import OPEN
-from xnode.node.records import ProviderLease, SubmitterJob, SubmitterLease
+from xnode.node.records import WAITING, ProviderLease, SubmitterJob, SubmitterLease
 from xnode.node.submitter.ahead import paid_until
 from xnode.text.hex import to_hex
 
@@ -75,7 +75,7 @@ async def stop_notice(console: Console, _params: NoParams) -> StopNotice:
             rows.append(StopRow(lease.job_hash.hex(), job.job.name, until_ns, is_prepaid))
     return StopNotice(
         jobs=tuple(sorted(rows, key=lambda row: row.until_ns)),
-        waiting=sum(job.status in ("searching", "quoting", "leasing") for job in state.all(SubmitterJob)),
+        waiting=sum(job.status in (*WAITING, "leasing") for job in state.all(SubmitterJob)),
         serving=sum(lease.status in OPEN for lease in state.all(ProviderLease)),
     )
 

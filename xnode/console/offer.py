@@ -14,7 +14,7 @@ async def list_offers(console: Console, _params: NoParams) -> list[OfferRow]:
     market = console.market
     await market.book.wait_first()
     now_ns = console.clock.now_ns()
-    await market.experience.look()
+    market.experience.look()
     offers = sorted(market.book.offers, key=lambda one: one.offer.node)
     stakes = await market.registrations.read_stakes(one.offer.provider for one in offers)
     return [

@@ -10,7 +10,7 @@ from metering.units import Hash32
 from scheduler.outputs import NOTHING, limit_of
 from xnode.console.console import Console
 from xnode.console.inventory import make_row, read_inventory_of
-from xnode.console.job import JobParams, find_job, find_lease
+from xnode.console.job import JobParams, find_job, find_lease, read_job
 from xnode.console.method import control_method
 from xnode.control import views
 from xnode.errors import ExitCode, UserError
@@ -35,7 +35,7 @@ class FetchParams(JobParams, frozen=True, forbid_unknown_fields=True):
 @control_method("job.outputs")
 async def outputs(console: Console, params: JobParams) -> AsyncIterator[views.OutputRow]:
     """What the job's workload left, one after the other."""
-    found = await read_inventory_of(console, find_job(console, params.job_id))
+    found = await read_inventory_of(console, await find_job(console, params.job_id))
     for entry in found.entries:
         yield make_row(console, entry)
 
@@ -43,7 +43,7 @@ async def outputs(console: Console, params: JobParams) -> AsyncIterator[views.Ou
 @control_method("job.fetch")
 async def fetch(console: Console, params: FetchParams) -> AsyncIterator[views.FetchStep]:
     """Get the outputs that are not here, as long as the provider holds them; says how far it is, and where they lie."""
-    job = find_job(console, params.job_id)
+    job = await find_job(console, params.job_id)
     lease = await find_lease(console, job)
     if lease is None or (lease.left is None and lease.outputs is None):
         raise UserError("the job has left no outputs yet", where=params.job_id, code=ExitCode.NOT_FOUND)
@@ -62,7 +62,8 @@ async def fetch(console: Console, params: FetchParams) -> AsyncIterator[views.Fe
         if tries == MAX_TRIES:
             raise UserError(fetching.fault, where=params.job_id, hint="try again later", code=ExitCode.UNREACHABLE)
     if not params.only:
-        await console.loop.tell(changes.OutputsRefetched(job.job_hash, fetching.here))
+        past = None if console.loop.state.get(SubmitterJob, job.job_hash) else await read_job(console, job)
+        await console.loop.tell(changes.OutputsRefetched(job.job_hash, fetching.here, past))
     yield _make_last(console, fetching)
 
 

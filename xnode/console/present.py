@@ -21,16 +21,20 @@ from scheduler.outputs import NOTHING, show_path
 from scheduler.reputation import NO_REPUTATION, Reputation, success_ppm_of
 from xnode.chain.deployment.manifest import Asset
 from xnode.control import views
-from xnode.node import needed
-from xnode.node.records import OutputsHere, ProviderLease, SubmitterEscrow, SubmitterJob, SubmitterLease, TimelineEntry
+from xnode.node.records import (
+    OutputsHere,
+    ProviderLease,
+    SubmitterEscrow,
+    SubmitterJob,
+    SubmitterLease,
+    TimelineEntry,
+)
 from xnode.peers.search import Ranked
 from xnode.text.amount import OPENX_DECIMALS, format_amount
 from xnode.text.hex import to_hex
 
 MONEY_PAIRS = frozenset({"cost", "cost_limit", "claimed", "missing", "refund"})
 """Pairs of the timeline in base units. A pair named by a node's address is too: that node's score, which is not a price."""
-
-ENDED = needed.ENDED
 
 BRIEF_CHARS = 10
 
@@ -211,6 +215,8 @@ class Presenter:
             exposure=self.money(lease.last.cost - lease.covered.cost, asset),
             asset=self.symbol(asset),
             outputs=_left_of(lease),
+            begun_at_ns=lease.requested_at_ns,
+            ended_at_ns=lease.ended_at_ns,
         )
 
 

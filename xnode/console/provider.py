@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 
 from metering.tariff import Tariff
-from metering.units import Address
 from xnode.console.console import Console
 from xnode.console.gas import make_gas
 from xnode.console.method import NoParams, control_method
+from xnode.console.paging import PageParams, check_states
 from xnode.console.present import hosting
 from xnode.control import views
 from xnode.errors import UserError
 from xnode.node.changes import PricesSet
-from xnode.node.lease import OPEN
-from xnode.node.records import HeldQuote, ProviderEscrow, ProviderLease, ProviderSettings
+from xnode.node.lease import LeaseStatus
+from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings
 from xnode.text.amount import parse_amount
 from xnode.text.hex import to_hex
+
+MAX_LEASES = 100
+"""Leases in what is said of a provider; `provider.leases` has them all, page by page."""
 
 
 class PriceParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """prices: decimal numbers in the provider's asset, by the price's name."""
 
     prices: dict[str, str]
+
+
+class LeasesParams(PageParams, frozen=True, forbid_unknown_fields=True):
+    """states: only leases that are in one of these."""
+
+    states: tuple[str, ...] = ()
 
 
 @control_method("provider.set_price")
@@ -48,6 +59,8 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
     await registrations.learn_owner(node, anew=True)
     registered = registrations.owner_of(node) == provider.owner if registrations.knows_owner(node) else None
     stake = (await registrations.read_stakes([provider.owner])).get(provider.owner)
+    live = [one for one in state.all(ProviderLease) if one.status not in ("settled", "refused")]
+    live.sort(key=lambda one: -one.requested_at_ns)
     return views.ProviderStatus(
         node=to_hex(node),
         provider=to_hex(provider.owner),
@@ -61,7 +74,8 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
         offer_number=standing.number,
         offer_expires_at_ns=standing.expires_at_ns,
         quotes=sum(1 for _ in state.all(HeldQuote)),
-        leases=tuple(console.presenter.lease_row(one) for one in state.all(ProviderLease) if one.status != "refused"),
+        leases=tuple(console.presenter.lease_row(one) for one in live[:MAX_LEASES]),
+        leases_total=len(live),
         refusals=dict(console.node.refusals),
         hints=_make_hints(console, provider, registered),
         gas=make_gas(console.node.fuel()),
@@ -70,39 +84,13 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
     )
 
 
-@control_method("provider.earnings")
-async def earnings(console: Console, _params: NoParams) -> views.EarningsView:
-    """Sums over all leases, the archived ones too, by asset."""
-    records = await console.journal.read_records(ProviderLease)
-    leases = [one for one in records if isinstance(one, ProviderLease) and one.status != "refused"]
-    escrows = [one for one in await console.journal.read_records(ProviderEscrow) if isinstance(one, ProviderEscrow)]
-    assets = {one.terms.asset for one in leases} | {one.escrow.asset for one in escrows}
-    provider = console.loop.state.settings.provider
-    return views.EarningsView(
-        provider=to_hex(provider.owner) if provider else "",
-        rows=tuple(
-            _sum_asset(console, asset, leases, escrows) for asset in sorted(assets, key=console.presenter.symbol)
-        ),
-        settled_leases=sum(one.status == "settled" for one in leases),
-        open_leases=sum(one.status in OPEN for one in leases),
-        gas=make_gas(console.node.fuel()),
-    )
-
-
-def _sum_asset(
-    console: Console, asset: Address, leases: list[ProviderLease], escrows: list[ProviderEscrow]
-) -> views.Earning:
-    show = console.presenter
-    served = [one for one in leases if one.terms.asset == asset]
-    paying = [one for one in escrows if one.escrow.asset == asset]
-    return views.Earning(
-        asset=show.symbol(asset),
-        earned=show.money(sum(int(one.last.cost) for one in served), asset),
-        vouchered=show.money(sum(int(one.worth) for one in paying), asset),
-        claimed=show.money(sum(int(one.claimed) for one in paying), asset),
-        pending=show.money(sum(max(0, one.worth - one.claimed) for one in paying), asset),
-        leases=len(served),
-    )
+@control_method("provider.leases")
+async def leases(console: Console, params: LeasesParams) -> views.LeasePage:
+    """A page of the leases that this node serves or served, newest first, and how many there are in all."""
+    console.require_provider()
+    check_states(params.states, get_args(LeaseStatus))
+    page = await console.journal.read_page(ProviderLease, params.make_pick(params.states))
+    return views.LeasePage(tuple(console.presenter.lease_row(one) for one in page.records), page.total)
 
 
 def _make_hints(console: Console, provider: ProviderSettings, registered: bool | None) -> tuple[str, ...]:

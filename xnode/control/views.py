@@ -133,8 +133,9 @@ class TimelineEntry(msgspec.Struct, frozen=True):
 
 
 class JobRow(msgspec.Struct, frozen=True):
-    """job.list. state: searching, quoting, leasing, running, fetching, done, half-fetched (it ended well, but not all of its
-    outputs are here: `xnode job cp` goes on), failed or stopped; reason: why it ended, or what it waits for."""
+    """A job in a list. state: searching, quoting, leasing, running, collecting (the workload has ended, and its provider collects
+    what it left), fetching, done, half-fetched (it ended well, but not all of its outputs are here: `xnode job cp` goes on),
+    failed or stopped; reason: why it ended, or what it waits for."""
 
     job_id: str
     name: str
@@ -148,6 +149,13 @@ class JobRow(msgspec.Struct, frozen=True):
     ended_at_ns: int | None = None
     exit_code: int | None = None
     reason: str = ""
+
+
+class JobPage(msgspec.Struct, frozen=True):
+    """job.list. total: how many jobs there are on all pages together."""
+
+    rows: tuple[JobRow, ...]
+    total: int = 0
 
 
 class OutputRow(msgspec.Struct, frozen=True):
@@ -340,18 +348,34 @@ class Earning(msgspec.Struct, frozen=True):
     leases: int = 0
 
 
+class EarnedPeriod(msgspec.Struct, frozen=True):
+    """What was earned in one asset in a day, week or month (UTC). begins: its first day, as in 2026-11-30; earned: what receipts
+    of that time say; claimed: what was seen to be paid on chain in that time; leases: begun; settled: leases."""
+
+    begins: str
+    asset: str
+    earned: str
+    claimed: str
+    leases: int = 0
+    settled: int = 0
+
+
 class EarningsView(msgspec.Struct, frozen=True):
-    """provider.earnings. provider: the wallet that is paid; gas: of the node key, which pays for claims."""
+    """provider.earnings. provider: the wallet that is paid; rows: all that was ever earned; periods: the newest first, when they
+    were asked for; more_periods: older ones; gas: of the node key, which pays for claims."""
 
     provider: str
     rows: tuple[Earning, ...]
     settled_leases: int = 0
     open_leases: int = 0
     gas: Gas | None = None
+    periods: tuple[EarnedPeriod, ...] = ()
+    more_periods: int = 0
 
 
 class LeaseRow(msgspec.Struct, frozen=True):
-    """A lease that a provider serves. exposure: cost that no voucher covers yet; outputs: what the workload left, in words."""
+    """A lease that a provider serves or served. exposure: cost that no voucher covers yet; outputs: what the workload left, in
+    words."""
 
     lease_id: str
     submitter: str
@@ -362,6 +386,15 @@ class LeaseRow(msgspec.Struct, frozen=True):
     exposure: str = "0"
     asset: str = ""
     outputs: str = ""
+    begun_at_ns: int = 0
+    ended_at_ns: int | None = None
+
+
+class LeasePage(msgspec.Struct, frozen=True):
+    """provider.leases, newest first. total: how many there are on all pages together."""
+
+    rows: tuple[LeaseRow, ...]
+    total: int = 0
 
 
 class RunningRow(msgspec.Struct, frozen=True):
@@ -382,9 +415,10 @@ class DrainView(msgspec.Struct, frozen=True):
 
 
 class ProviderStatus(msgspec.Struct, frozen=True):
-    """provider.status. registered: None when the chain could not be asked, and so for stake, which is in OPENX; refusals: how
-    many requests were refused since the start, by reason; hints: what to do to get more jobs; drained_at_ns: since when nothing
-    new is taken, 0 when it is; not_lent: what this host has and cannot lend, each with the reason."""
+    """provider.status. registered: None when the chain could not be asked, and so for stake, which is in OPENX; leases: those
+    under way, the newest hundred; leases_total: how many are under way; refusals: how many requests were refused since the
+    start, by reason; hints: what to do to get more jobs; drained_at_ns: since when nothing new is taken, 0 when it is; not_lent:
+    what this host has and cannot lend, each with the reason."""
 
     node: str
     provider: str
@@ -404,3 +438,4 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     gas: Gas | None = None
     drained_at_ns: int = 0
     not_lent: tuple[str, ...] = ()
+    leases_total: int = 0

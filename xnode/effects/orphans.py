@@ -19,13 +19,8 @@ async def sweep_orphans(engine: Engine, loop: Loop, journal: Journal) -> None:
     Two confirmations are needed: the state has no open lease of that id, and the journal knows how it ended (or has never
     heard of it, which means that its start was never promised to any submitter).
     """
-    known = {
-        record.lease_id: record
-        for record in await journal.read_records(ProviderLease)
-        if isinstance(record, ProviderLease)
-    }
     for lease_id in await engine.list_leases():
-        lease = loop.state.get(ProviderLease, lease_id) or known.get(lease_id)
+        lease = loop.state.get(ProviderLease, lease_id) or await journal.read_record(ProviderLease, lease_id)
         if lease is not None and not lease.removed:
             continue
         log.warning("removing an orphaned workload", lease=log_id_of(lease_id), known=lease is not None)

@@ -16,7 +16,7 @@ from scheduler.outputs import NOTHING, OutputSummary
 from scheduler.quote import SignedQuote
 from xnode.node.effects import Effect
 from xnode.node.lease import EndReason, LeaseStatus
-from xnode.node.records import Candidate, OutputsHere, ProviderSettings, SubmitterSettings
+from xnode.node.records import Candidate, OutputsHere, ProviderSettings, SubmitterJob, SubmitterSettings
 
 
 class NodeStarted(msgspec.Struct, frozen=True, tag=True):
@@ -355,10 +355,11 @@ class OutputsFetched(msgspec.Struct, frozen=True, tag=True):
 
 
 class OutputsRefetched(msgspec.Struct, frozen=True, tag=True):
-    """Our user had the outputs fetched again, after the job had ended."""
+    """Our user had the outputs fetched again, after the job had ended. job: as it was put away, when it is no longer at hand."""
 
     job_hash: Hash32
     here: OutputsHere
+    job: SubmitterJob | None = None
 
 
 class ThawStarted(msgspec.Struct, frozen=True, tag=True):

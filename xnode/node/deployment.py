@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metering.units import ZERO_HASH, Hash32
+from xnode.node.experience import put_away_lease
 from xnode.node.lease import LeaseStatus
 from xnode.node.records import (
     KnownPayer,
@@ -36,7 +37,10 @@ def leave_deployment(turn: Turn) -> None:
     what was paid is not what the new contracts say of them. Nothing is unsettled: such a node does not start."""
     for record_type in (ProviderLease, ProviderEscrow, SubmitterLease, SubmitterEscrow):
         for record in tuple(turn.state.all(record_type)):
-            turn.archive(record, wake_at_ns=None)
+            if isinstance(record, SubmitterLease):
+                put_away_lease(turn, record)
+            else:
+                turn.archive(record, wake_at_ns=None)
     for payer in tuple(turn.state.all(KnownPayer)):
         turn.archive(payer)
     # The offer that stands is signed for the contracts that were left.

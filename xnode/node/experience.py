@@ -9,7 +9,8 @@ from metering.units import Address
 from scheduler.reputation import NO_REPUTATION, Reputation, next_reputation
 from xnode.node.lease import HOLDING, EndReason
 from xnode.node.records import SubmitterJob, SubmitterLease
-from xnode.node.state import State
+from xnode.node.state import State, Turn
+from xnode.node.sums import Dealings
 
 KEPT: frozenset[EndReason] = frozenset(
     {"completed", "exit_code", "out_of_memory", "time_limit", "cost_limit", "stopped_by_submitter"}
@@ -54,6 +55,40 @@ def load_of(state: State) -> Counter[Address]:
             for node in left:
                 load[node] += LOAD // len(left)
     return load
+
+
+MAX_DEALINGS = 4_096
+"""Nodes whose past leases are remembered, those heard of last: some hundred bytes each."""
+
+MAX_IMAGES = 16
+"""Images remembered of each: the last are those that a host still has."""
+
+
+def put_away_lease(turn: Turn, lease: SubmitterLease) -> None:
+    """Archive the lease; what it says of its node stays."""
+    turn.archive(lease, wake_at_ns=None)
+    node = lease.terms.node
+    before = turn.get(Dealings, node) or Dealings(node)
+    after = next_dealings(before, lease)
+    if after == before:
+        return
+    turn.put(after)
+    if turn.state.count(Dealings) > MAX_DEALINGS:
+        turn.archive(min(turn.state.all(Dealings), key=lambda one: (one.at_ns, one.node)))
+
+
+def next_dealings(known: Dealings, lease: SubmitterLease) -> Dealings:
+    """What is known of the node after one more lease, which must be given once only."""
+    outcome = outcome_of(lease)
+    image = lease.image if has_launched(lease) else ""
+    if outcome is None and not image:
+        return known
+    reputation, images = known.reputation, known.images
+    if outcome is not None:
+        reputation = next_reputation(reputation, outcome, lease.heard_at_ns)
+    if image:
+        images = (*(one for one in images if one != image), image)[-MAX_IMAGES:]
+    return Dealings(known.node, reputation, images, max(known.at_ns, lease.heard_at_ns))
 
 
 def fold_outcomes(

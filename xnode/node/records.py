@@ -21,6 +21,7 @@ from scheduler.registry import WELL_KNOWN
 from scheduler.reputation import NO_REPUTATION, Reputation
 from scheduler.score import Score
 from xnode.node.lease import EndReason, LeaseStatus
+from xnode.node.sums import Dealings, EarnedDay
 
 TIMELINE_MAX = 200
 """Entries kept in one job's timeline: enough for a hundred attempts; the oldest give way."""
@@ -267,6 +268,8 @@ class ProviderEscrow(msgspec.Struct, frozen=True, tag="provider_escrow"):
     wake_at_ns: int | None = None
     ahead: tuple[SignedVoucher, ...] = ()
     """Signed ahead of the receipts they will cover, rising, all above the last voucher."""
+    idle_at_ns: int = 0
+    """Since when no lease draws on it."""
 
     @property
     def key(self) -> bytes:
@@ -361,8 +364,20 @@ class OutputsHere(msgspec.Struct, frozen=True, array_like=True):
         return not (self.missing or self.lacking or self.fault)
 
 
+WAITING = ("searching", "quoting")
+"""Job states before any lease."""
+
+LEASED = ("leasing", "running", "collecting")
+"""Job states of a job that lives by a lease whose provider has yet to say what the workload left."""
+
+ENDED = ("done", "half-fetched", "failed", "stopped")
+"""Job states from which a job goes nowhere by itself."""
+
+JOB_STATES = (*WAITING, *LEASED, "fetching", *ENDED)
+
+
 class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
-    """A job of ours. status: searching, quoting, leasing, running, fetching, done, half-fetched, failed, stopped.
+    """A job of ours. status: of JOB_STATES; collecting: the workload has ended, and its provider collects what it left.
 
     into, only: the folder that the outputs are put into ("": none), and the patterns of those wanted; here: what has come
     of them; outputs: the same as versions up to 0.2 noted it.
@@ -436,6 +451,8 @@ class SubmitterLease(msgspec.Struct, frozen=True, tag="submitter_lease"):
     due_at_ns: int = 0
     """By when the provider must have started, or ended, the workload: see xnode.node.submitter.clocks. 0: no such promise is
     open, or a version up to 0.3 made the lease."""
+    image: str = ""
+    """Digest of the job's image: its node has it then, also when the job is no longer at hand."""
 
     @property
     def key(self) -> bytes:
@@ -472,6 +489,8 @@ class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):
     ahead: Amount = ZERO
     ahead_at_ns: int = 0
     ahead_coverage: Coverage = NO_COVERAGE
+    idle_at_ns: int = 0
+    """Since when no lease draws on it."""
 
     @property
     def key(self) -> bytes:
@@ -499,4 +518,6 @@ Record = (
     | SubmitterJob
     | SubmitterLease
     | SubmitterEscrow
+    | EarnedDay
+    | Dealings
 )

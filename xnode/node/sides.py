@@ -6,6 +6,7 @@ import msgspec
 
 from xnode.node import changes
 from xnode.node.deployment import is_moved, leave_deployment
+from xnode.node.leaving import let_all_go
 from xnode.node.provider.lease import see_escrow as see_earned
 from xnode.node.provider.money import resume_escrow
 from xnode.node.provider.offer import refresh_offer
@@ -35,6 +36,7 @@ def on_node_started(turn: Turn, change: changes.NodeStarted) -> None:
         resume_job(turn, job)
     for escrow in tuple(turn.state.all(ProviderEscrow)):
         resume_escrow(turn, escrow)
+    let_all_go(turn)
     refresh_offer(turn, change.multiaddrs, anew=True)
 
 

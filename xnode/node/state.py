@@ -45,6 +45,11 @@ class State:
         table = self._tables.get(kind_of(record_type))
         return iter(table.values() if table is not None else ())
 
+    def count(self, record_type: type[Any]) -> int:
+        """How many records of this kind there are."""
+        table = self._tables.get(kind_of(record_type))
+        return len(table) if table is not None else 0
+
     def put(self, record: Record) -> State:
         """The state with this record in place of the one of its key."""
         kind = kind_of(type(record))

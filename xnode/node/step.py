@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from metering.refusal import Refusal
 from xnode.node import changes, provider, sides, submitter
+from xnode.node.leaving import let_go
 from xnode.node.registry import handles, on_failure, wakes
 from xnode.node.state import State, Turn
 
@@ -16,6 +17,7 @@ def step(state: State, entry: changes.Entry) -> Turn:
     another party sent."""
     turn = Turn(state, entry.at_ns, entry.entropy)
     handles.find(entry.change)(turn, entry.change)
+    let_go(state, turn)
     return turn
 
 

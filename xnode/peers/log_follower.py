@@ -16,9 +16,11 @@ from xnode.loop import Loop
 from xnode.node import message
 from xnode.node.lease import OPEN
 from xnode.node.records import SubmitterLease
+from xnode.node.submitter.money import RETAIN_NS
 from xnode.outage import Outage
 from xnode.peers.call import read_answer
 from xnode.peers.job_log import JobLog
+from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer, RpcRefused
 
 RETRY = Backoff(first_s=1.0, most_s=60.0)
@@ -31,8 +33,8 @@ log = structlog.get_logger()
 class LogFollower:
     """Copies the log of every lease of ours as it grows, so that it outlives the provider's container."""
 
-    def __init__(self, loop: Loop, net: Net, folder: Path) -> None:
-        self._loop, self._net, self._folder = loop, net, folder
+    def __init__(self, loop: Loop, net: Net, clock: Clock, folder: Path) -> None:
+        self._loop, self._net, self._clock, self._folder = loop, net, clock, folder
         self._following: set[Hash32] = set()
         self._complete: set[Hash32] = set()
 
@@ -40,10 +42,13 @@ class LogFollower:
         """Follow forever."""
         async with trio.open_nursery() as nursery:
             while True:
-                for lease in self._loop.state.all(SubmitterLease):
+                leases = tuple(self._loop.state.all(SubmitterLease))
+                # What has left the state is not looked at again.
+                self._complete &= {lease.lease_id for lease in leases}
+                for lease in leases:
                     if self._is_due(lease):
                         self._following.add(lease.lease_id)
-                        nursery.start_soon(self._follow, lease.lease_id)
+                        nursery.start_soon(self._follow, lease)
                 await self._loop.wait_change()
 
     def _is_due(self, lease: SubmitterLease) -> bool:
@@ -55,12 +60,14 @@ class LogFollower:
             self._complete.add(lease.lease_id)
         return lease.lease_id not in self._complete
 
-    async def _follow(self, lease_id: Hash32) -> None:
+    async def _follow(self, lease: SubmitterLease) -> None:
+        lease_id = lease.lease_id
         mine, pauses, outage = JobLog(self._folder, lease_id), RETRY.pauses(), Outage("log stream")
         try:
             while True:
-                lease = self._loop.state.get(SubmitterLease, lease_id)
-                if lease is None:
+                # The rest is still wanted when the lease has left the state meanwhile.
+                lease = self._loop.state.get(SubmitterLease, lease_id) or lease
+                if self._clock.now_ns() - lease.heard_at_ns > RETAIN_NS and lease.status not in OPEN:
                     return
                 begin = mine.read_offset()
                 with log_context(job=lease.job_hash, lease=lease_id):

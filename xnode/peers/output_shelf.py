@@ -30,9 +30,7 @@ class OutputShelf:
     async def find_blobs(self, caller: Address, lease_id: Hash32) -> frozenset[Hash32]:
         """The inventory and all that is in it. Raises RpcRefused when the caller has no such lease."""
         lease = self._loop.state.get(ProviderLease, lease_id)
-        if lease is None:
-            found = await self._records.read_record(ProviderLease, lease_id)
-            lease = found if isinstance(found, ProviderLease) else None
+        lease = lease or await self._records.read_record(ProviderLease, lease_id)
         if lease is None or lease.terms.submitter != caller:
             raise refuse("lease_unknown", f"no lease {lease_id.hex()[:16]} of yours here")
         if lease_id not in self._kept:

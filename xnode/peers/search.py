@@ -105,7 +105,7 @@ class OfferSearch:
 
     async def _search(self, job: Job, tried: tuple[Address, ...]) -> Found:
         offers, entropy = self._book.offers, os.urandom(32)
-        await self._experience.look()
+        self._experience.look()
         offers.drop_expired(self._clock.now_ns())
         found, unread = await self._settle(job, tried, entropy)
         # A node that could not be asked the last time may be gone: it comes after those that answered.

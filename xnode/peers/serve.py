@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Protocol
 
 import trio
 
-from metering.codec import encode
+from metering.codec import decode, encode
 from metering.refusal import Refusal
+from metering.terms import lease_id_of
 from metering.units import U64_MAX, Address, Amount, Hash32
 from metering.voucher import SignedVoucher
 from scheduler.job import Job
@@ -18,6 +20,7 @@ from scheduler.quote import SignedQuote
 from xnode.errors import Permanent, Retryable
 from xnode.loop import Loop
 from xnode.node import changes, effects, message
+from xnode.node.provider.ending import make_report
 from xnode.node.provider.quote import make_policy
 from xnode.node.records import ProviderLease, SubmitterJob, SubmitterLease
 from xnode.peers.answer import read_request, refuse
@@ -27,6 +30,7 @@ from xnode.ports.chain import Spender
 from xnode.ports.clock import Clock
 from xnode.ports.net import RpcRefused
 from xnode.ports.runtime import Engine
+from xnode.ports.store import Records
 from xnode.ports.wallet import Signer
 from xnode.progress import Board
 
@@ -61,11 +65,12 @@ class PeerService:
         signer: Signer,
         engine: Engine | None,
         archive: LogArchive,
+        records: Records,
         board: Board | None = None,
         funds: Funds | None = None,
     ) -> None:
         self._loop, self._clock, self._signer = loop, clock, signer
-        self._engine, self._archive, self._board = engine, archive, board or Board()
+        self._engine, self._archive, self._records, self._board = engine, archive, records, board or Board()
         self._funds = funds
 
     def methods(self) -> dict[str, Callable[[Address, bytes], Awaitable[bytes]]]:
@@ -108,20 +113,53 @@ class PeerService:
     async def _on_lease_open(self, caller: Address, body: bytes) -> bytes:
         offer = read_request(body, message.LeaseOffer)
         addrs = offer.addrs[: message.MAX_ADDRS]
-        return await self._ask(
-            lambda to: changes.LeaseRequested(
-                to, caller, addrs, offer.terms, offer.signature, offer.escrow, offer.opening, offer.opening_signature
-            ),
-            LEASE_ANSWER_NS,
-        )
+        try:
+            return await self._ask(
+                lambda to: changes.LeaseRequested(
+                    to,
+                    caller,
+                    addrs,
+                    offer.terms,
+                    offer.signature,
+                    offer.escrow,
+                    offer.opening,
+                    offer.opening_signature,
+                ),
+                LEASE_ANSWER_NS,
+            )
+        except RpcRefused as refused:
+            # The same terms get the same answer, also when the lease has begun and ended since.
+            lease_id = lease_id_of(self._loop.state.settings.separator, offer.terms)
+            lease = await self._find_past(caller, lease_id, refused)
+            if lease.refusal is not None:
+                raise RpcRefused(encode(lease.refusal)) from None
+            return self._signer.sign("LeaseTerms", lease.terms)
 
     async def _on_lease_ask(self, caller: Address, body: bytes) -> bytes:
         query = read_request(body, message.LeaseQuery)
-        return await self._ask(lambda to: changes.LeaseAsked(to, caller, query.lease_id))
+        make = partial(changes.LeaseAsked, caller=caller, lease_id=query.lease_id)
+        return await self._report(caller, query.lease_id, make)
 
     async def _on_lease_stop(self, caller: Address, body: bytes) -> bytes:
         query = read_request(body, message.LeaseQuery)
-        return await self._ask(lambda to: changes.LeaseStopRequested(to, caller, query.lease_id))
+        make = partial(changes.LeaseStopRequested, caller=caller, lease_id=query.lease_id)
+        return await self._report(caller, query.lease_id, make)
+
+    async def _report(self, caller: Address, lease_id: Hash32, make_change: Callable[[str], changes.Change]) -> bytes:
+        """How the lease is; of one that has left the state, how it ended."""
+        try:
+            return await self._ask(make_change)
+        except RpcRefused as refused:
+            return encode(make_report(await self._find_past(caller, lease_id, refused)))
+
+    async def _find_past(self, caller: Address, lease_id: Hash32, refused: RpcRefused) -> ProviderLease:
+        """A lease of the caller's that has left the state. Raises the refusal when there is none."""
+        if decode(refused.body, Refusal).code not in ("lease_unknown", "quote_expired"):
+            raise refused
+        lease = await self._records.read_record(ProviderLease, lease_id)
+        if lease is None or lease.terms.submitter != caller:
+            raise refused
+        return lease
 
     async def _on_lease_news(self, caller: Address, body: bytes) -> bytes:
         report = read_request(body, effects.LeaseReport)
@@ -198,6 +236,7 @@ class PeerService:
         with trio.move_on_after(LOG_WAIT_S):
             while True:
                 lease = self._loop.state.get(ProviderLease, lease_id)
+                lease = lease or await self._records.read_record(ProviderLease, lease_id)
                 if lease is None or lease.terms.submitter != caller:
                     raise refuse("lease_unknown", f"no lease {lease_id.hex()[:16]} of yours here")
                 if lease.started_at_ns is not None or lease.status in ("ending", "settling", "settled", "refused"):

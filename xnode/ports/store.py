@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from metering.units import Hash32
 from scheduler.job import Blob, OutputFile
@@ -22,6 +22,9 @@ class LocalFile:
     source: Path
     size_bytes: int
     executable: bool
+
+
+R = TypeVar("R", bound=Record)
 
 
 class Promises(Protocol):
@@ -107,13 +110,31 @@ class Outputs(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Which of the node's jobs or leases. statuses: none means all; since_ns: those of this moment and later."""
+
+    limit: int
+    offset: int = 0
+    statuses: tuple[str, ...] = ()
+    since_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R]):
+    """Records, the newest first. total: how many there are with those on the other pages."""
+
+    records: tuple[R, ...]
+    total: int
+
+
 class Records(Protocol):
     """The node's records, for reading: the live ones and the archived ones. Raises Retryable when the database is away."""
 
-    async def read_records(self, record_type: type[Record]) -> tuple[Record, ...]:
-        """Every record of a kind."""
+    async def read_records(self, record_type: type[R], from_key: bytes = b"") -> tuple[R, ...]:
+        """Every record of a kind of which there are few, from a key on."""
         ...
 
-    async def read_record(self, record_type: type[Record], key: bytes) -> Record | None:
+    async def read_record(self, record_type: type[R], key: bytes) -> R | None:
         """The record of this kind and key."""
         ...

@@ -12,13 +12,15 @@ from sqlalchemy import ClauseElement, Connection, Engine, Table, bindparam, dele
 
 from metering.codec import decode, encode
 from metering.units import ZERO_HASH
-from xnode.errors import Permanent
 from xnode.node.changes import Entry
 from xnode.node.effects import DurableEffect, Reply
 from xnode.node.records import Record
 from xnode.node.state import Turn, kind_of
 from xnode.store.database import Guard
+from xnode.store.record_reader import RecordReader, decode_record, decode_stored, make_columns
 from xnode.store.schema import EFFECT, JOURNAL, RECORD
+
+RECORD_VALUES = ("is_live", "value", "at_ns", "status", "about")
 
 
 class NotHeld(ValueError):
@@ -84,60 +86,60 @@ class _Stamp(msgspec.Struct, frozen=True, array_like=True):
     at_ns: int
 
 
-class Journal:
+class Journal(RecordReader):
     """Append-only entries with the records and effects they led to. One writer; every call runs on a worker thread."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._limiter = trio.CapacityLimiter(1)
         # Only the dialect in use: the other one's types are 2 MB.
         dialect = import_module(f"sqlalchemy.dialects.{engine.dialect.name}")
         self._add_entry = _Prepared(insert(JOURNAL), engine)
-        self._put_record = _Prepared(_make_upsert(dialect, RECORD, ("kind", "key"), ("is_live", "value")), engine)
+        self._put_record = _Prepared(_make_upsert(dialect, RECORD, ("kind", "key"), RECORD_VALUES), engine)
         self._put_effect = _Prepared(_make_upsert(dialect, EFFECT, ("id",), ("version", "value")), engine)
         done = EFFECT.c.id == bindparam("id"), EFFECT.c.version == bindparam("version")
         self._drop_effect = _Prepared(delete(EFFECT).where(*done), engine)
 
     async def load(self) -> Loaded:
         """The state at the last commit."""
-        return await trio.to_thread.run_sync(self._load, limiter=self._limiter)
+        return await trio.to_thread.run_sync(self.load_now, limiter=self._limiter)
 
     def load_records(self, record_type: type[Record]) -> tuple[Record, ...]:
         """Every live record of a kind. Blocking."""
-        query = select(RECORD.c.value).where(RECORD.c.kind == kind_of(record_type), RECORD.c.is_live.is_(True))
-        with Guard(), self._engine.connect() as connection:
-            return tuple(_decode_record(row.value) for row in connection.execute(query))
+        return self.fetch(
+            select(RECORD.c.value).where(RECORD.c.kind == kind_of(record_type), RECORD.c.is_live.is_(True))
+        )
 
     async def commit(self, batch: Batch) -> None:
         """Durable when this returns. Raises Retryable when the disk is full or the database away: nothing was written."""
-        await trio.to_thread.run_sync(self._commit, batch, limiter=self._limiter)
+        await trio.to_thread.run_sync(self.commit_now, batch, limiter=self._limiter)
 
     async def read_entries(self, subject: bytes, kinds: tuple[str, ...], limit: int = 10_000) -> tuple[Entry, ...]:
         """The journal's entries on one lease, job or escrow, oldest first."""
         return await trio.to_thread.run_sync(self._read_entries, subject, kinds, limit)
 
-    async def read_records(self, record_type: type[Record]) -> tuple[Record, ...]:
-        """Every record of a kind, the archived ones too."""
-        return await trio.to_thread.run_sync(self._read_records, kind_of(record_type))
-
-    async def read_record(self, record_type: type[Record], key: bytes) -> Record | None:
-        """One record, archived or not."""
-        return await trio.to_thread.run_sync(self._read_record, kind_of(record_type), key)
-
-    def _load(self) -> Loaded:
+    def load_now(self) -> Loaded:
+        """The same, blocking."""
         with Guard(), self._engine.begin() as connection:
             seq = connection.execute(select(func.max(JOURNAL.c.seq))).scalar() or 0
             rows = connection.execute(select(RECORD.c.value).where(RECORD.c.is_live.is_(True)))
-            records = tuple(_decode_record(row.value) for row in rows)
+            records = tuple(decode_record(row.value) for row in rows)
             rows = connection.execute(select(EFFECT.c.version, EFFECT.c.value).order_by(EFFECT.c.version))
             effects = tuple((int(row.version), _decode_effect(row.value)) for row in rows)
             last = connection.execute(select(JOURNAL.c.entry).where(JOURNAL.c.seq == seq)).scalar()
         return Loaded(seq, records, effects, decode(last, _Stamp).at_ns if last is not None else 0)
 
-    def _commit(self, batch: Batch) -> None:
+    def commit_now(self, batch: Batch) -> None:
+        """The same, blocking."""
         entries = [_make_journal_row(seq, entry, batch.bytes_of(seq, entry)) for seq, entry in batch.entries]
         records: list[dict[str, object]] = [
-            {"kind": kind, "key": key, "is_live": is_live, "value": batch.bytes_of((kind, key), record)}
+            {
+                "kind": kind,
+                "key": key,
+                "is_live": is_live,
+                "value": batch.bytes_of((kind, key), record),
+                **make_columns(record),
+            }
             for (kind, key), (record, is_live) in batch.records.items()
         ]
         effects: list[dict[str, object]] = [
@@ -157,17 +159,6 @@ class Journal:
         with Guard(), self._engine.connect() as connection:
             rows = connection.execute(query.order_by(JOURNAL.c.seq).limit(limit)).all()
         return tuple(decode(row.entry, Entry) for row in rows)
-
-    def _read_records(self, kind: str) -> tuple[Record, ...]:
-        with Guard(), self._engine.connect() as connection:
-            rows = connection.execute(select(RECORD.c.value).where(RECORD.c.kind == kind)).all()
-        return tuple(_decode_record(row.value) for row in rows)
-
-    def _read_record(self, kind: str, key: bytes) -> Record | None:
-        query = select(RECORD.c.value).where(RECORD.c.kind == kind, RECORD.c.key == key)
-        with Guard(), self._engine.connect() as connection:
-            row = connection.execute(query).first()
-        return _decode_record(row.value) if row is not None else None
 
 
 class _Prepared:
@@ -196,25 +187,9 @@ def _hold(value: object, kind: Any) -> tuple[object, bytes]:
     return value, data
 
 
-def _decode_record(value: bytes) -> Record:
-    record: Record = _decode(value, Record)
-    return record
-
-
 def _decode_effect(value: bytes) -> DurableEffect:
-    effect: DurableEffect = _decode(value, DurableEffect)
+    effect: DurableEffect = decode_stored(value, DurableEffect)
     return effect
-
-
-def _decode(value: bytes, kind: Any) -> Any:
-    try:
-        return decode(value, kind)
-    except msgspec.ValidationError as error:
-        # Its schema may be ours all the same: fields are added without a migration.
-        raise Permanent(
-            f"the database holds what this version of xnode cannot read: {error}",
-            hint="if a newer xnode has used it, run that version",
-        ) from error
 
 
 def _make_upsert(dialect: Any, table: Table, keys: tuple[str, ...], values: tuple[str, ...]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, text
 
 METADATA = MetaData()
 
@@ -27,6 +27,14 @@ RECORD = Table(
     Column("key", LargeBinary(64), primary_key=True),
     Column("is_live", Boolean, nullable=False),
     Column("value", LargeBinary, nullable=False),
+    # Of jobs and leases: since when there is one, how it is, and of a lease the escrow that pays it.
+    Column("at_ns", BigInteger),
+    Column("status", String(20)),
+    Column("about", LargeBinary(32)),
+    # What has ended is many times what is live: a start reads past none of it.
+    Index("record_live", "kind", sqlite_where=text("is_live IS 1"), postgresql_where=text("is_live IS true")),
+    Index("record_at", "kind", "at_ns", "status"),
+    Index("record_about", "about"),
 )
 
 EFFECT = Table(

@@ -66,7 +66,7 @@ def test_every_command_has_a_line_in_a_group() -> None:
 
 def test_commands_come_in_the_order_of_a_life() -> None:
     order = {name: list(group.list_commands(click.Context(group))) for name, group in GROUPS.items()}
-    assert order["provider"][:6] == ["init", "run", "status", "price", "earnings", "withdraw"]
+    assert order["provider"][:7] == ["init", "run", "status", "price", "leases", "earnings", "withdraw"]
     assert order["job"][:5] == ["init", "validate", "plan", "submit", "ls"]
     assert order["daemon"] == ["init", "run", "start", "status", "stop"]
     assert order["pay"][:2] == ["deposit", "balance"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -42,9 +44,14 @@ class DiskJournal:
         data, _ = self.disk.records.get((kind_of(record_type), key), (None, False))
         return decode(data, Record) if data is not None else None  # type: ignore[arg-type]
 
-    async def read_records(self, record_type: type[Record]) -> tuple[Record, ...]:
+    async def read_some(self, record_type: type[Record], keys: Iterable[bytes]) -> tuple[Record, ...]:
+        found = [await self.read_record(record_type, key) for key in keys]
+        return tuple(one for one in found if one is not None)
+
+    async def read_about(self, record_type: type[Any], escrow_id: Hash32) -> tuple[Any, ...]:
         wanted = kind_of(record_type)
-        return tuple(decode(data, Record) for (kind, _), (data, _) in self.disk.records.items() if kind == wanted)  # type: ignore[arg-type]
+        found = [decode(data, Record) for (kind, _), (data, _) in self.disk.records.items() if kind == wanted]  # type: ignore[arg-type, var-annotated]
+        return tuple(one for one in found if one.terms.escrow_id == escrow_id)
 
 
 def make_maker(world: World, number: int) -> EvidenceMaker:

@@ -6,9 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
-from metering.units import Address, Amount, Hash32
+from metering.units import Address, Amount
 from tests.make.scene import make_registry, make_scene, open_consoles
 from tests.make.values import ASSET
 from tests.xnode.console.asking import ask
@@ -17,8 +16,9 @@ from xnode.console.console import Console
 from xnode.console.method import NoParams, control_method, find_methods
 from xnode.console.present import Presenter
 from xnode.errors import ExitCode, UserError
-from xnode.node.records import ProviderLease, SubmitterEscrow, SubmitterLease, TimelineEntry
+from xnode.node.records import SubmitterEscrow, SubmitterLease, TimelineEntry
 from xnode.node.state import kind_of
+from xnode.node.sums import EarnedDay
 from xnode.store.journal import Batch
 from xnode.text.amount import format_amount
 
@@ -90,14 +90,14 @@ async def test_what_the_chain_was_not_asked_is_not_known_and_not_zero(tmp_path: 
 
 async def test_earnings_count_each_lease_in_its_own_asset_and_the_archived_ones_too(tmp_path: Path) -> None:
     leases = make_scene().world.leases(1)
-    old = replace(leases[0], lease_id=Hash32(b"\7" * 32), terms=replace(leases[0].terms, asset=OTHER_ASSET))
+    old = EarnedDay(3, OTHER_ASSET, earned=Amount(7), claimed=Amount(5), leases=1)
     async with open_consoles(tmp_path) as (_, provider):
-        await provider.journal.commit(Batch(records={(kind_of(ProviderLease), old.key): (old, False)}))
+        await provider.journal.commit(Batch(records={(kind_of(EarnedDay), old.key): (old, False)}))
         other, ours = (await ask(provider, "provider.earnings")).rows
     assert (ours.asset, ours.leases) == ("OPENX", len(leases))
     assert ours.earned == format_amount(Amount(sum(one.last.cost for one in leases)), 18)
-    assert (other.asset, other.leases, other.earned) == (f"0x{OTHER_ASSET.hex()}", 1, str(int(old.last.cost)))
-    assert other.vouchered == "0"
+    assert (other.asset, other.leases, other.earned) == (f"0x{OTHER_ASSET.hex()}", 1, "7")
+    assert (other.vouchered, other.claimed, other.pending) == ("5", "5", "0")
 
 
 async def test_a_job_keeps_its_cost_when_its_lease_is_archived(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ async def test_a_job_keeps_its_cost_when_its_lease_is_archived(tmp_path: Path) -
             state = state.drop(escrow)
         submitter.loop.state = state
         assert await ask(submitter, "job.show", job_id=scene.paid.hex()) == before
-        (row,) = (one for one in await ask(submitter, "job.list") if one.job_id == before.job.job_id)
+        (row,) = (one for one in (await ask(submitter, "job.list")).rows if one.job_id == before.job.job_id)
     assert row == before.job and row.cost != "0" and row.provider
     assert before.vouchered == before.settled == row.cost
 

@@ -13,10 +13,15 @@ import pytest
 from metering.units import ZERO, Amount
 from tests.make.layout import make_layout
 from tests.make.scene import FUNDS, Scene, make_registry, make_scene, open_consoles
+from tests.make.values import ASSET
 from tests.xnode.console.asking import ask
 from xnode.console.console import Console
 from xnode.console.method import find_methods
 from xnode.control import views
+from xnode.node.provider.earned import DAY_NS
+from xnode.node.state import kind_of
+from xnode.node.sums import EarnedDay
+from xnode.store.journal import Batch
 
 EMPTY: tuple[object, ...] = (None, "", 0, (), {}, False)
 
@@ -79,6 +84,8 @@ async def ask_all(submitter: Console, provider: Console, folder: Path, scene: Sc
             questions = jobs[:2]
         elif name == "job.fetch":
             questions = [jobs[0], jobs[-1]]
+        elif name == "provider.earnings":
+            questions = [{"by": "day", "limit": 1}]
         elif name.startswith("job.") and name != "job.list":
             questions = jobs
         for params in questions:
@@ -100,6 +107,8 @@ async def test_every_field_of_every_view_is_filled_by_the_daemon(tmp_path: Path)
     filled: dict[type[msgspec.Struct], set[str]] = {}
     registry = make_registry()
     async with open_consoles(tmp_path, registry) as (submitter, provider):
+        yesterday = EarnedDay(make_scene().now_ns // DAY_NS - 1, ASSET, Amount(1), Amount(1), 1, 1)
+        await provider.journal.commit(Batch(records={(kind_of(EarnedDay), yesterday.key): (yesterday, False)}))
         answers = [answer async for answer in ask_all(submitter, provider, tmp_path, make_scene())]
         registry.is_away = True
         answers.append(await ask(submitter, "job.plan", **make_plans(tmp_path, make_scene())[0]))

@@ -23,8 +23,8 @@ class Node:
     state: State
     kept: tuple[Record, ...] = ()
 
-    async def read_records(self, record_type: type[Record]) -> tuple[Record, ...]:
-        return tuple(record for record in self.kept if isinstance(record, record_type))
+    async def read_record(self, record_type: type[Record], key: bytes) -> Record | None:
+        return next((one for one in self.kept if isinstance(one, record_type) and one.key == key), None)
 
 
 def sweep(live: tuple[ProviderLease, ...] = (), kept: tuple[ProviderLease, ...] = ()) -> set[Hash32]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio.testing
@@ -69,7 +70,7 @@ def test_any_file_is_read_as_some_peers_or_none(data: bytes) -> None:
 @pytest.mark.parametrize(
     "changes", [{"node": "0x12"}, {"multiaddrs": ("x",)}, {"record": bytes(20_000)}, {"node": "0xzz"}]
 )
-def test_what_no_node_has_written_is_left_out(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_what_no_node_has_written_is_left_out(tmp_path: Path, changes: dict[str, Any]) -> None:
     write_known_peers(tmp_path / "peers.json", (a_peer(1, **changes),))
     assert read_known_peers(tmp_path / "peers.json", NOW_NS) == ()
 

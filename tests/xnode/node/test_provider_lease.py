@@ -14,7 +14,7 @@ from metering.terms import LeaseTerms, escrow_id_of, lease_id_of
 from metering.units import Amount
 from metering.usage import Counters
 from scheduler.job import Blob
-from scheduler.outputs import OutputSummary
+from scheduler.outputs import NOTHING, OutputSummary
 from tests.make.nodes import PAYER
 from tests.make.records import (
     ESCROW,
@@ -445,10 +445,20 @@ def test_after_a_restart_unpaid_time_begins_anew() -> None:
 
 
 def test_a_settled_lease_is_archived_when_its_time_has_come() -> None:
-    lease = make_running_lease(status="settled")
+    lease = make_running_lease(status="settled", removed=True)
     node = make_provider(lease)
     node.wake(lease, after_s=5)
     assert node.state.get(ProviderLease, LEASE_ID) is None
+
+
+@pytest.mark.parametrize(("left", "kinds_of"), [(None, []), (NOTHING, ["RemoveWorkload"])])
+def test_a_settled_lease_whose_workload_is_on_the_host_stays_and_is_taken_off(
+    left: OutputSummary | None, kinds_of: list[str]
+) -> None:
+    lease = make_running_lease(status="settled", left=left)
+    node = make_provider(lease)
+    assert kinds(node.wake(lease, after_s=86_400)) == kinds_of
+    assert node.get(lease).wake_at_ns is not None, "it is looked at again"
 
 
 def test_the_payer_of_the_fixtures_is_not_their_signer() -> None:

@@ -322,9 +322,9 @@ def test_a_provider_that_still_collects_is_asked_again_and_waited_for() -> None:
     for _ in range(10):
         assert kinds(node.wake(lease_of(node), after_s=300)) == ["AskLease"]
         node.tell(make_news("settled", left=None), after_s=1)
-        assert job_of(node).status == "running", "51 minutes of work on what was left lose none of it"
+        assert job_of(node).status == "collecting", "51 minutes of work on what was left lose none of it"
     node.wake(lease_of(node), after_s=899)
-    assert job_of(node).status == "running"
+    assert job_of(node).status == "collecting"
     node.wake(lease_of(node), after_s=300)
     assert job_of(node).end_reason == "outputs_lost"
 

@@ -11,10 +11,10 @@ import msgspec
 
 from metering.units import Address
 from tests.make.records import TERMS, make_running_lease, make_submitter_lease
-from tests.make.scene import GPU_NODE, LIAR, STRANGER, open_consoles
+from tests.make.scene import GPU_NODE, LIAR, STRANGER, Registry, open_consoles
 from tests.make.values import NOW_NS, address_of
 from tests.xnode.net.remote import make_settings
-from tests.xnode.peers.test_registrations import Hand, Registry
+from tests.xnode.peers.test_registrations import Hand
 from xnode.net.edge import Net
 from xnode.net.known_peers import read_known_peers
 from xnode.net.standing import Standing

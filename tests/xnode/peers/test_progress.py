@@ -26,7 +26,7 @@ QUERY = encode(message.LeaseQuery(LEASE.lease_id))
 
 def make_service(provider: Console, board: Board) -> PeerService:
     nothing: Any = None
-    return PeerService(provider.loop, provider.clock, nothing, None, nothing, board)
+    return PeerService(provider.loop, provider.clock, nothing, None, nothing, provider.journal, board)
 
 
 async def test_a_provider_says_what_it_does_for_a_lease_and_how_far_it_is(tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ from tests.make.scene import (
     open_consoles,
 )
 from tests.make.values import ENTROPY, NOW_NS, SEPARATOR, address_of, make_job, make_signed_offer, make_tariff
+from xnode.node.experience import put_away_lease
 from xnode.node.records import Candidate, SubmitterLease
+from xnode.node.state import Turn
 from xnode.peers.book import LiveBook
 from xnode.peers.registrations import Registrations
 from xnode.peers.search import MAX_CANDIDATES, OfferSearch, search_offers
@@ -50,14 +52,19 @@ async def test_a_node_that_served_us_has_a_reputation_and_holds_the_images_it_ra
 async def test_reputation_outlives_the_leases_that_made_it(tmp_path: Path) -> None:
     async with open_consoles(tmp_path) as (submitter, _):
         experience = submitter.market.experience
-        state = submitter.loop.state
-        for lease in tuple(state.all(SubmitterLease)):
-            state = state.drop(lease)
-        submitter.loop.state = state
-        await experience.look()
+        scene = make_scene()
+        experience.look()
         first = experience.reputations[PROVIDER]
-        await experience.look()
+        experience.look()
         assert experience.reputations[PROVIDER] == first, "a lease counts once"
+        turn = Turn(submitter.loop.state, scene.now_ns, bytes(32))
+        for lease in sorted(turn.state.all(SubmitterLease), key=lambda one: one.heard_at_ns):
+            put_away_lease(turn, lease)
+        assert not turn.state.count(SubmitterLease)
+        submitter.loop.state = turn.state
+        experience.look()
+        assert experience.reputations[PROVIDER] == first
+        assert PROVIDER in experience.holders_of(scene.world.job(scene.paid).job.image.digest)
         assert first.successes_milli > 0 and first.failures_milli > 0
 
 

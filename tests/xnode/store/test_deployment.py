@@ -10,6 +10,7 @@ from sqlalchemy import text
 from metering.units import Hash32
 from tests.make.records import make_provider, make_running_lease
 from tests.make.values import SEPARATOR
+from tests.xnode.store.oldstore import take_back
 from xnode.errors import ExitCode, Permanent, UserError
 from xnode.node.records import ProviderLease
 from xnode.node.state import kind_of
@@ -27,6 +28,7 @@ async def fill_store(folder: Path, lease: ProviderLease) -> str:
     node = make_provider(lease)
     batch = Batch(records={(kind_of(type(one)), one.key): (one, True) for one in node.state.records()})
     await Journal(database).commit(batch)
+    take_back(database)
     with database.begin() as connection:
         connection.execute(text("DROP TABLE promise"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))

@@ -10,6 +10,7 @@ import click
 
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
+from xnode.cli.terminal.paging import Wanted, page_options, show_pages
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
 
@@ -17,6 +18,12 @@ DEFAULT_FILE = Path("job.yaml")
 
 STOP_DEADLINE_S = 120.0
 """The provider must be reached, and may be away for a moment."""
+
+MAX_WAIT_S = 1e9
+"""Of `job wait`: thirty years."""
+
+ANSWER_S = 30.0
+"""How long after the time that it was given for waiting a daemon may take to say how the job is."""
 
 _CODES = {
     "escrow_too_small": ExitCode.FUNDS,
@@ -119,14 +126,14 @@ def submit(app: App, file: Path, follow: bool, yes: bool, out: Path | None, scre
 
 
 @job.command("ls")
+@page_options
 @output_option
 @pass_app
-def ls(app: App, screen: Screen) -> None:
-    """List jobs, newest first."""
+def ls(app: App, wanted: Wanted, screen: Screen) -> None:
+    """List jobs, newest first: the last ones, or those asked for."""
     from xnode.cli.job.view import draw_jobs
 
-    answer = app.control.call("job.list")
-    screen.show(answer, lambda: draw_jobs(screen, answer))
+    show_pages(app.control, "job.list", wanted, "job_id", screen, lambda rows: draw_jobs(screen, rows))
 
 
 @job.command("show")
@@ -197,13 +204,23 @@ def stop(app: App, job_id: str, screen: Screen) -> None:
 
 @job.command("wait")
 @_job_argument
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.1), help="Seconds.  [default: no limit]")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, MAX_WAIT_S), help="Seconds.  [default: no limit]")
 @output_option
 @pass_app
 def wait(app: App, job_id: str, timeout_s: float | None, screen: Screen) -> None:
     """Wait until a job has ended; the exit code tells how."""
-    answer = app.control.call("job.wait", {"job_id": job_id}, deadline_s=timeout_s)
+    params: dict[str, Any] = {"job_id": job_id}
+    if timeout_s is not None:
+        params["within_ns"] = max(1, round(timeout_s * 1e9))
+    answer = app.control.call("job.wait", params, deadline_s=timeout_s and timeout_s + ANSWER_S)
     _show(screen, answer)
+    if answer["job"]["ended_at_ns"] is None:
+        raise UserError(
+            f"the job is still {answer['job']['state']} after {timeout_s:g} s, and goes on",
+            where=job_id,
+            hint=f"`xnode job wait {job_id[:10]}` waits on",
+            code=ExitCode.TIMEOUT,
+        )
     _exit_like(answer)
 
 

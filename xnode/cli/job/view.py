@@ -27,8 +27,11 @@ from xnode.control.views import Candidate, JobDetail, JobRow, OutputRow, PlanVie
 MAX_SHOWN_CANDIDATES = 10
 """What a person reads before choosing; -o json has them all."""
 
-MAX_REASON_CHARS = 60
-"""Of a reason in the list of jobs; `job show` has it whole."""
+MAX_REASON_CHARS = 40
+"""Of a reason's first words in the list of jobs; `job show` has it whole."""
+
+MAX_SHOWN_RECEIPTS = 50
+"""What a person reads of the receipts of a lease, of which there may be ten thousands."""
 
 _JOBS = (
     Column("job"),
@@ -71,7 +74,7 @@ MAX_SAID = 5
 
 
 def draw_jobs(screen: Screen, answer: Any) -> None:
-    """Print a job.list answer, newest first."""
+    """Print rows of job.list, newest first."""
     rows = msgspec.convert(answer, list[JobRow])
     if not rows:
         say("no jobs yet; `xnode job init` writes one to start from")
@@ -182,7 +185,9 @@ def draw_receipts(screen: Screen, answer: Any) -> None:
     if not rows:
         say("no receipts yet")
         return
-    cells = (_make_receipt_cells(row) for row in rows)
+    if len(rows) > MAX_SHOWN_RECEIPTS:
+        say(f"the last {MAX_SHOWN_RECEIPTS} of {len(rows):,} receipts; -o json has them all")
+    cells = (_make_receipt_cells(row) for row in rows[-MAX_SHOWN_RECEIPTS:])
     screen.table(_RECEIPTS, cells, f"receipts of lease {brief_id(rows[0].lease_id)}, costs in {rows[0].asset}")
 
 
@@ -234,7 +239,7 @@ def _make_job_cells(row: JobRow, one_asset: bool) -> tuple[object, ...]:
         "" if one_asset else row.asset,
         brief_age(row.created_at_ns),
         row.exit_code or "",
-        "" if row.state == "done" else _cut(brief_text(row.reason)),
+        "" if row.state == "done" else _cut(brief_text(row.reason.partition(":")[0])),
     )
 
 

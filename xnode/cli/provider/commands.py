@@ -11,6 +11,7 @@ from xnode.cli.access.options import bootstrap_option
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import Lazy, LazyGroup
 from xnode.cli.provider.prices import PRICES
+from xnode.cli.terminal.paging import Wanted, page_options, read_since, show_pages
 from xnode.cli.terminal.password import password_option
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import UserError
@@ -120,14 +121,34 @@ def set_(app: App, prices: tuple[str, ...], screen: Screen) -> None:
     screen.show(answer, lambda: screen.record(answer.items()))
 
 
-@provider.command("earnings")
+@provider.command("leases")
+@page_options
 @output_option
 @pass_app
-def earnings(app: App, screen: Screen) -> None:
-    """Show what was earned, signed for, and claimed on chain."""
+def leases(app: App, wanted: Wanted, screen: Screen) -> None:
+    """List leases that this host serves or served, newest first."""
+    from xnode.cli.provider.view import draw_leases
+
+    show_pages(app.control, "provider.leases", wanted, "lease_id", screen, lambda rows: draw_leases(screen, rows))
+
+
+@provider.command("earnings")
+@click.option("--by", type=click.Choice(("day", "week", "month")), help="Also what each brought, in UTC.")
+@click.option(
+    "--since", default="", metavar="WHEN", help="Only what 2d, 6h, or the time since 2026-11-30 (UTC) brought."
+)
+@click.option("--limit", type=click.IntRange(1, 400), default=30, help="How many days, weeks or months.  [default: 30]")
+@output_option
+@pass_app
+def earnings(app: App, by: str | None, since: str, limit: int, screen: Screen) -> None:
+    """Show what was earned, signed for, and claimed on chain.
+
+    All that was ever earned, whatever became of the leases that it was earned with.
+    """
     from xnode.cli.provider.view import draw_earnings
 
-    answer = app.control.call("provider.earnings")
+    params: dict[str, Any] = {"by": by or "", "limit": limit} | ({"since_ns": read_since(since)} if since else {})
+    answer = app.control.call("provider.earnings", params)
     screen.show(answer, lambda: draw_earnings(screen, answer))
 
 

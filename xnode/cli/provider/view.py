@@ -6,9 +6,17 @@ from typing import Any
 
 import msgspec
 
-from xnode.cli.terminal.brief import brief_date, brief_duration, brief_gas, brief_hosting, brief_id, brief_money
+from xnode.cli.terminal.brief import (
+    brief_age,
+    brief_date,
+    brief_duration,
+    brief_gas,
+    brief_hosting,
+    brief_id,
+    brief_money,
+)
 from xnode.cli.terminal.screen import Column, Screen, say
-from xnode.control.views import EarningsView, LeaseRow, ProviderStatus
+from xnode.control.views import EarnedPeriod, EarningsView, LeaseRow, ProviderStatus
 
 _LEASES = (
     Column("lease"),
@@ -28,6 +36,15 @@ _EARNINGS = (
     Column("claimed", right=True),
     Column("to claim", right=True),
     Column("leases", right=True),
+)
+
+_PERIODS = (
+    Column("from"),
+    Column("asset"),
+    Column("earned", right=True),
+    Column("claimed", right=True),
+    Column("leases", right=True),
+    Column("settled", right=True),
 )
 
 _REGISTERED = {True: "", False: "  (not registered on chain)", None: "  (registration not known)"}
@@ -60,6 +77,8 @@ def draw_provider(screen: Screen, answer: Any) -> None:
     if status.leases:
         screen.gap()
         screen.table(_LEASES, (_make_lease_cells(row, status.asset) for row in status.leases))
+        if status.leases_total > len(status.leases):
+            say(f"{status.leases_total - len(status.leases):,} more: see `xnode provider leases`")
     if status.refusals:
         screen.gap()
         ranked = sorted(status.refusals.items(), key=lambda pair: -pair[1])
@@ -72,6 +91,20 @@ def _describe_offer(status: ProviderStatus) -> str:
     if status.drained_at_ns:
         return "withdrawn"
     return f"number {status.offer_number}, good until {brief_date(status.offer_expires_at_ns)}"
+
+
+def draw_leases(screen: Screen, answer: Any) -> None:
+    """Print rows of provider.leases, newest first."""
+    rows = msgspec.convert(answer, list[LeaseRow])
+    if not rows:
+        say("no such leases")
+        say("hint: `xnode provider status` says why no jobs come")
+        return
+    columns = (*_LEASES[:-1], Column("begun", right=True), _LEASES[-1])
+    cells = (_make_lease_cells(row, "") for row in rows)
+    screen.table(
+        columns, ((*one[:-1], brief_age(row.begun_at_ns), one[-1]) for one, row in zip(cells, rows, strict=True))
+    )
 
 
 def draw_earnings(screen: Screen, answer: Any) -> None:
@@ -92,7 +125,12 @@ def draw_earnings(screen: Screen, answer: Any) -> None:
         )
         for row in view.rows
     )
-    screen.table(_EARNINGS, cells)
+    if view.periods:
+        screen.table(_PERIODS, (_make_period_cells(one) for one in view.periods))
+        if view.more_periods:
+            say(f"{view.more_periods:,} older: --limit shows more")
+        screen.gap()
+    screen.table(_EARNINGS, cells, "all that was ever earned" if view.periods else "")
     say(f"{_count_of(view.settled_leases, 'lease')} settled, {view.open_leases} open")
     say(f"claims are paid to {view.provider}")
     if view.gas is not None and view.gas.is_low:
@@ -102,6 +140,10 @@ def draw_earnings(screen: Screen, answer: Any) -> None:
 def _count_of(count: int, noun: str) -> str:
     """1 lease, 2 leases."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _make_period_cells(one: EarnedPeriod) -> tuple[object, ...]:
+    return one.begins, one.asset, brief_money(one.earned), brief_money(one.claimed), one.leases, one.settled
 
 
 def _make_lease_cells(row: LeaseRow, asset: str) -> tuple[object, ...]:

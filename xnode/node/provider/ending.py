@@ -118,6 +118,12 @@ def _remove_workload(turn: Turn, lease: ProviderLease) -> None:
     turn.emit(effects.RemoveWorkload(lease.lease_id, *slot))
 
 
+def keep_emptying(turn: Turn, lease: ProviderLease) -> None:
+    """Take the workload off the host once more, unless what it left is still being collected."""
+    if lease.left is not None or lease.outputs is not None:
+        _remove_workload(turn, lease)
+
+
 def workload_lane_of(lease: ProviderLease) -> str:
     """Start, stop, outputs and removal of one workload come one after the other."""
     return effects.slot_id_of("workload", lease.lease_id)
@@ -152,5 +158,5 @@ def push_news(turn: Turn, lease: ProviderLease) -> None:
     turn.emit(effects.PushNews(lease.terms.submitter, lease.submitter_addrs, make_report(lease), *slot))
 
 
-ignore_failure(effects.RemoveWorkload, "the next start sweeps what is left on the host")
+ignore_failure(effects.RemoveWorkload, "the lease tries again while it is at hand, and every start of the node")
 ignore_failure(effects.PushNews, "a submitter that hears nothing asks")

@@ -9,8 +9,10 @@ from metering.units import NANOS_PER_SECOND, Hash32
 from xnode.node import changes, effects
 from xnode.node.blame import IMAGE_CODES
 from xnode.node.lease import OPEN, EndReason, follow, next_status
+from xnode.node.leaving import leaves
 from xnode.node.opening import opening_until_of
-from xnode.node.provider.ending import end_lease, grace_ns_of, make_report, push_news, workload_lane_of
+from xnode.node.provider.earned import see_paid
+from xnode.node.provider.ending import end_lease, grace_ns_of, keep_emptying, make_report, push_news, workload_lane_of
 from xnode.node.provider.money import (
     RETAIN_NS,
     accept_funding,
@@ -29,7 +31,7 @@ from xnode.node.provider.offer import refresh_offer
 from xnode.node.provider.terms import check_request, check_room
 from xnode.node.records import HeldQuote, ProviderEscrow, ProviderLease
 from xnode.node.registry import handles, ignore_failure, on_failure, resumes, wakes
-from xnode.node.state import Turn
+from xnode.node.state import State, Turn
 
 FUNDING_WAIT_NS = 10 * NANOS_PER_SECOND
 """How long a lease request waits for the chain: the submitter has other quotes, which expire meanwhile."""
@@ -42,6 +44,9 @@ LAUNCH_WAIT_NS = 120 * NANOS_PER_SECOND
 
 STOP_AGAIN_NS = 10 * NANOS_PER_SECOND
 """Pause before a workload that could not be stopped is stopped again."""
+
+ON_HOST_NS = 3600 * NANOS_PER_SECOND
+"""Between two tries to take the workload of a lease that was settled long ago off the host."""
 
 SHORT_ABSENCE = 6
 """An absence below this part of the time that work may go unpaid shifts that time; a longer one begins it anew."""
@@ -237,10 +242,19 @@ def on_lease_woke(turn: Turn, lease: ProviderLease) -> None:
         _stop_workload(turn, turn.put(lease, wake_at_ns=None))
     elif lease.status == "ending":
         settle_if_paid(turn, lease, gave_up=True)
-    elif lease.status in ("settled", "refused"):
+    elif lease_is_over(turn.state, lease) is not None:
         turn.archive(lease, wake_at_ns=None)
+    elif lease.status == "settled":
+        keep_emptying(turn, turn.put(lease, wake_at_ns=turn.at_ns + ON_HOST_NS))
     else:
         turn.put(lease, wake_at_ns=None)
+
+
+@leaves(ProviderLease)
+def lease_is_over(_state: State, lease: ProviderLease) -> int | None:
+    """Its money is where it belongs, and nothing of it is left on the host."""
+    is_over = lease.status == "refused" or (lease.status == "settled" and lease.removed)
+    return (lease.ended_at_ns or lease.requested_at_ns) if is_over else None
 
 
 def _next_interval_of(turn: Turn, lease: ProviderLease) -> int:
@@ -312,7 +326,7 @@ def see_escrow(turn: Turn, escrow: ProviderEscrow, seen: changes.EscrowSeen) -> 
     thaws = bool(seen.thaw_end) and not escrow.thaw_end
     if seen.claimed > escrow.claimed:
         note_payer(turn, escrow.escrow.payer)
-    escrow = turn.put(escrow, deposited=seen.deposited, claimed=seen.claimed, thaw_end=seen.thaw_end)
+    escrow = see_paid(turn, escrow, seen.deposited, seen.claimed, seen.thaw_end)
     if not thaws:
         return
     for line in escrow.lines:

@@ -15,9 +15,11 @@ from metering.usage import Counters
 from metering.voucher import SignedVoucher, Voucher
 from xnode.node import changes, effects
 from xnode.node.lease import OPEN, follow, next_status
+from xnode.node.leaving import leaves
+from xnode.node.provider.earned import count_earned, see_paid
 from xnode.node.records import EarnedLine, Issued, KnownPayer, ProviderEscrow, ProviderLease
 from xnode.node.registry import handles, keep_time, on_failure, wakes
-from xnode.node.state import Turn
+from xnode.node.state import State, Turn
 
 MAX_ISSUED = 16
 """Receipts kept unanswered for one lease: the oldest and the newest."""
@@ -41,7 +43,10 @@ RECLAIM_NS = 60 * NANOS_PER_SECOND
 def accept_funding(turn: Turn, lease: ProviderLease, funding: changes.FundingRead) -> Refusal | None:
     """Take the lease into its escrow's account, or say how much is missing."""
     known = turn.get(ProviderEscrow, lease.terms.escrow_id)
-    escrow = known or ProviderEscrow(lease.terms.escrow_id, lease.escrow)
+    # What was claimed before we knew of it, or while it was put away, is paid: a voucher for less is worth nothing.
+    escrow = known or ProviderEscrow(
+        lease.terms.escrow_id, lease.escrow, claimed=funding.claimed, closed_cost=funding.claimed
+    )
     if funding.thaw_end:
         return Refusal("escrow_thawing", "the escrow is being taken back; open another")
     reserved = funding.deposited - max(escrow.cumulative, funding.claimed) - _promised_of(turn, escrow)
@@ -62,7 +67,9 @@ def accept_funding(turn: Turn, lease: ProviderLease, funding: changes.FundingRea
     if missing > 0:
         return Refusal("escrow_too_small", f"the escrow lacks {missing} base units for what the job may cost")
     line = EarnedLine(lease.lease_id, lease.terms.lease_number, ZERO)
-    turn.put(escrow, deposited=funding.deposited, claimed=funding.claimed, lines=(*escrow.lines, line))
+    escrow = see_paid(turn, escrow, funding.deposited, funding.claimed, escrow.thaw_end)
+    turn.put(escrow, lines=(*escrow.lines, line))
+    count_earned(turn, lease.terms.asset, leases=1)
     return None
 
 
@@ -81,7 +88,7 @@ def on_opening_confirmed(turn: Turn, change: changes.OpeningConfirmed) -> None:
     """From here on vouchers are worth what they say."""
     escrow = turn.get(ProviderEscrow, change.escrow_id)
     if escrow is not None:
-        turn.put(escrow, deposited=change.deposited, claimed=change.claimed)
+        see_paid(turn, escrow, change.deposited, change.claimed, escrow.thaw_end)
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is not None and not lease.funded:
         # Vouchers taken while the opening was on its way count from now on.
@@ -172,6 +179,8 @@ def issue_receipt(
     issued = (*lease.issued, Issued(receipt, digest))
     # The oldest says since when the others wait; of those between the newest say everything, being cumulative.
     issued = (*issued[:1], *issued[1:][1 - MAX_ISSUED :])
+    if receipt.cost > last.cost:
+        count_earned(turn, lease.terms.asset, earned=receipt.cost - last.cost)
     return turn.put(lease, last=receipt, receipts=lease.receipts + 1, issued=issued)
 
 
@@ -290,7 +299,8 @@ def settle_if_paid(turn: Turn, lease: ProviderLease, gave_up: bool) -> None:
     turn.put(lease, status=status, wake_at_ns=None)
     escrow = turn.get(ProviderEscrow, lease.terms.escrow_id)
     if escrow is None:
-        turn.put(lease, status=follow(status, "settled"), wake_at_ns=None)
+        count_earned(turn, lease.terms.asset, settled=1)
+        turn.put(lease, status=follow(status, "settled"), wake_at_ns=turn.at_ns + RETAIN_NS)
     else:
         claim_escrow(turn, escrow)
 
@@ -322,6 +332,7 @@ def on_claim_confirmed(turn: Turn, change: changes.ClaimConfirmed) -> None:
         note_payer(turn, escrow.escrow.payer)
     # A voucher may have come after the claim was sent: then there is more to claim before anything is settled.
     more = change.claimed < escrow.due and change.claimed < change.deposited
+    escrow = see_paid(turn, escrow, change.deposited, change.claimed, escrow.thaw_end)
     open_lines = []
     closed = int(escrow.closed_cost)
     for line in escrow.lines:
@@ -331,15 +342,9 @@ def on_claim_confirmed(turn: Turn, change: changes.ClaimConfirmed) -> None:
             continue
         closed += line.covered_cost
         if lease is not None and lease.status == "settling":
+            count_earned(turn, lease.terms.asset, settled=1)
             turn.put(lease, status=follow(lease.status, "settled"), wake_at_ns=turn.at_ns + RETAIN_NS)
-    turn.put(
-        escrow,
-        deposited=change.deposited,
-        claimed=change.claimed,
-        claiming=False,
-        closed_cost=Amount(closed),
-        lines=tuple(open_lines),
-    )
+    turn.put(escrow, claiming=False, closed_cost=Amount(closed), lines=tuple(open_lines), idle_at_ns=turn.at_ns)
     if any(_is_settling(turn, line.lease_id) for line in open_lines):
         turn.put(turn.get(ProviderEscrow, change.escrow_id) or escrow, wake_at_ns=turn.at_ns + RECLAIM_NS // 6)
 
@@ -387,3 +392,10 @@ def resume_escrow(turn: Turn, escrow: ProviderEscrow) -> None:
     """After a restart: an escrow whose leases all wait for settlement and that has no claim under way gets one."""
     if any(_is_settling(turn, line.lease_id) for line in escrow.lines):
         claim_escrow(turn, escrow)
+
+
+@leaves(ProviderEscrow)
+def escrow_is_over(_state: State, escrow: ProviderEscrow) -> int | None:
+    """Nothing of it is owed to us, and no lease draws on it."""
+    is_over = not (escrow.lines or escrow.claiming or escrow.wake_at_ns) and escrow.worth <= escrow.claimed
+    return escrow.idle_at_ns if is_over else None

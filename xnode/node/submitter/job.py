@@ -22,8 +22,11 @@ from xnode.node import changes, effects
 from xnode.node.blame import is_worth_another, may_run_on
 from xnode.node.experience import load_of
 from xnode.node.lease import OPEN
+from xnode.node.leaving import leaves
 from xnode.node.opening import opening_until_of
 from xnode.node.records import (
+    ENDED,
+    LEASED,
     Asked,
     PaidLine,
     SubmitterEscrow,
@@ -32,7 +35,7 @@ from xnode.node.records import (
     SubmitterSettings,
 )
 from xnode.node.registry import handles, on_failure, resumes, wakes
-from xnode.node.state import Turn
+from xnode.node.state import State, Turn
 from xnode.node.submitter.clocks import note_stop
 from xnode.node.submitter.seek import (
     BUSY,
@@ -249,6 +252,7 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
             last=first,
             last_digest=ZERO_HASH,
             heard_at_ns=turn.at_ns,
+            image=job.job.image.digest,
         )
     )
     ranking = tuple(("0x" + row.node.hex(), str(row.score)) for row in choice.ranking)
@@ -381,7 +385,7 @@ def on_job_stop_requested(turn: Turn, change: changes.JobStopRequested) -> None:
     if job is None:
         return turn.refuse(change.reply_to, "job_unknown", f"no live job {change.job_hash.hex()[:16]} here")
     lease = turn.get(SubmitterLease, job.lease_id) if job.lease_id else None
-    if lease is not None and job.status in ("leasing", "running"):
+    if lease is not None and job.status in LEASED:
         ask_lease(turn, turn.put(lease, stop_asked_at_ns=lease.stop_asked_at_ns or turn.at_ns), stop=True)
         note(turn, job, "stopping", "asked the provider to stop")
     elif job.status in ("searching", "quoting"):
@@ -397,3 +401,14 @@ def ask_lease(turn: Turn, lease: SubmitterLease, stop: bool) -> None:
         lease = note_stop(turn, lease)
     slot = turn.slot("ask", lease.lease_id, wait_ns=ASK_WAIT_NS)
     turn.emit(effects.AskLease(lease.lease_id, lease.terms.node, lease.multiaddrs, stop, *slot))
+
+
+@leaves(SubmitterJob)
+def job_is_over(state: State, job: SubmitterJob) -> int | None:
+    """It has its end, and its leases have theirs."""
+    if job.status not in ENDED or job.wake_at_ns is not None:
+        return None
+    leases = (state.get(SubmitterLease, one) for one in (job.lease_id, *(one for one, _ in job.failed)) if one)
+    if any(lease is not None and lease.status not in ("settled", "refused") for lease in leases):
+        return None
+    return job.timeline[-1].at_ns if job.timeline else job.submitted_at_ns

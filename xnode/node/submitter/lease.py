@@ -11,11 +11,12 @@ from metering.units import NANOS_PER_SECOND, ZERO, Hash32
 from metering.voucher import Voucher, fold_receipts
 from scheduler.outputs import NOTHING
 from xnode.node import changes, effects
-from xnode.node.experience import has_launched
+from xnode.node.experience import has_launched, put_away_lease
 from xnode.node.lease import OPEN, EndReason, follow
-from xnode.node.records import PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.leaving import leaves
+from xnode.node.records import LEASED, PaidLine, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.registry import handles, on_failure, resumes, wakes
-from xnode.node.state import Turn
+from xnode.node.state import State, Turn
 from xnode.node.submitter.ahead import sign_ahead
 from xnode.node.submitter.clocks import (
     describe_lateness,
@@ -243,7 +244,7 @@ def on_lease_news(turn: Turn, change: changes.LeaseNews) -> None:
     if lease.status in OPEN and lease.end_reason is None:
         # Once the end is known only the final receipt counts: talk alone must not keep our money in the escrow.
         lease = heard(turn, lease)
-    elif lease.status == "settled" and waits_for_outputs(turn, lease):
+    elif lease.status == "settled" and waits_for_outputs(turn.state, lease):
         lease = turn.put(lease, heard_at_ns=turn.at_ns)
     if change.status == "running" and lease.status == "preparing":
         lease = _note_running(turn, lease)
@@ -283,6 +284,8 @@ def _note_end(turn: Turn, lease: SubmitterLease, change: changes.LeaseNews) -> N
             return
         if job is not None:
             job = note(turn, job, "exit", f"{change.end_reason} {change.end_detail}".strip())
+            if job.status in LEASED and job.lease_id == lease.lease_id:
+                job = turn.put(job, status="collecting")
     if job is None or lease.left is not None or lease.outputs is not None:
         return
     if change.left is not None or change.outputs is not None:
@@ -301,10 +304,10 @@ def on_lease_woke(turn: Turn, lease: SubmitterLease) -> None:
         lease = turn.put(lease, wake_at_ns=turn.at_ns + OUTPUTS_ASK_NS)
         ask_lease(turn, lease, stop=False)
         return
-    if lease.status in ("settling", "settled") and waits_for_outputs(turn, lease):
+    if lease.status in ("settling", "settled") and waits_for_outputs(turn.state, lease):
         lease = _give_up_outputs(turn, lease)
     elif lease.status in ("settled", "refused"):
-        turn.archive(lease, wake_at_ns=None)
+        put_away_lease(turn, lease)
         return
     if lease.status == "settling":
         # While another lease lives by the escrow, taking it back would end that one too.
@@ -338,13 +341,13 @@ def _give_up_late(turn: Turn, lease: SubmitterLease) -> None:
 
 def _may_collect(turn: Turn, lease: SubmitterLease) -> bool:
     """The provider talks of the lease and has yet to say what the workload left; within reason, for it is paid already."""
-    talks = turn.at_ns - lease.heard_at_ns < SETTLE_WAIT_NS
+    talks = turn.at_ns - lease.heard_at_ns < SETTLE_WAIT_NS and turn.at_ns - lease.last.at_ns < RETAIN_NS
     return (
         talks
         and may_collect(turn, lease)
         and lease.left is None
         and lease.outputs is None
-        and waits_for_outputs(turn, lease)
+        and waits_for_outputs(turn.state, lease)
     )
 
 
@@ -372,7 +375,7 @@ def lose_provider(turn: Turn, lease: SubmitterLease, reason: EndReason, fault: s
     job = turn.get(SubmitterJob, lease.job_hash)
     if job is not None and job.status == "fetching" and job.lease_id == lease.lease_id:
         finish_job(turn, miss_outputs(turn, job, lease, fault), lease, reason, lease.end_detail)
-    elif job is not None and job.status in ("leasing", "running") and job.lease_id == lease.lease_id:
+    elif job is not None and job.status in LEASED and job.lease_id == lease.lease_id:
         lease = turn.put(lease, end_detail=lease.end_detail or fault)
         if not place_elsewhere(turn, job, lease, has_run):
             finish_job(turn, job, lease, reason, lease.end_detail)
@@ -405,3 +408,11 @@ def grant_grace(turn: Turn, lease: SubmitterLease, away_ns: int) -> None:
         due_at_ns = lease.due_at_ns and lease.due_at_ns + away_ns
         heard_at_ns, wake_at_ns = lease.heard_at_ns + away_ns, lease.wake_at_ns + away_ns
         turn.put(lease, heard_at_ns=heard_at_ns, wake_at_ns=wake_at_ns, due_at_ns=due_at_ns)
+        turn.put(lease, heard_at_ns=lease.heard_at_ns + away_ns, wake_at_ns=lease.wake_at_ns + away_ns)
+
+
+@leaves(SubmitterLease, put_away_lease)
+def lease_is_over(state: State, lease: SubmitterLease) -> int | None:
+    """Its money is where it belongs, and its job waits for nothing of it."""
+    is_over = lease.status == "refused" or (lease.status == "settled" and not waits_for_outputs(state, lease))
+    return lease.heard_at_ns if is_over else None

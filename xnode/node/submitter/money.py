@@ -7,9 +7,10 @@ from metering.units import LAST_NS, NANOS_PER_SECOND, Amount, Hash32
 from metering.voucher import fold_receipts
 from xnode.node import changes, effects
 from xnode.node.lease import OPEN, follow
-from xnode.node.records import SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.leaving import leaves
+from xnode.node.records import LEASED, SubmitterEscrow, SubmitterJob, SubmitterLease
 from xnode.node.registry import handles, on_failure, resumes, wakes
-from xnode.node.state import Turn
+from xnode.node.state import State, Turn
 from xnode.node.submitter.timeline import note
 
 SETTLE_WAIT_NS = 900 * NANOS_PER_SECOND
@@ -55,7 +56,7 @@ def settle_if_claimed(turn: Turn, escrow: SubmitterEscrow) -> None:
 
 
 def _settle(turn: Turn, lease: SubmitterLease) -> None:
-    wait_ns = OUTPUTS_ASK_NS if waits_for_outputs(turn, lease) else RETAIN_NS
+    wait_ns = OUTPUTS_ASK_NS if waits_for_outputs(turn.state, lease) else RETAIN_NS
     turn.put(lease, status=follow(lease.status, "settled"), wake_at_ns=turn.at_ns + wait_ns)
 
 
@@ -75,6 +76,7 @@ def fold_settled(turn: Turn, escrow_id: Hash32) -> None:
     turn.put(
         escrow,
         wake_at_ns=wake_at_ns,
+        idle_at_ns=turn.at_ns if front else escrow.idle_at_ns,
         folded=escrow.folded + closed,
         prefix=fold_receipts(escrow.prefix, (line.digest for line in front)),
         closed_cost=Amount(escrow.closed_cost + sum(line.cost for line in front)),
@@ -180,7 +182,16 @@ def _withdraw_again(turn: Turn, escrow_id: Hash32) -> None:
         turn.put(escrow, wake_at_ns=turn.at_ns + WITHDRAW_AGAIN_NS)
 
 
-def waits_for_outputs(turn: Turn, lease: SubmitterLease) -> bool:
+def waits_for_outputs(state: State, lease: SubmitterLease) -> bool:
     """True while the job lives by this lease and its outputs are not here."""
-    job = turn.get(SubmitterJob, lease.job_hash)
-    return job is not None and job.lease_id == lease.lease_id and job.status in ("leasing", "running", "fetching")
+    job = state.get(SubmitterJob, lease.job_hash)
+    return job is not None and job.lease_id == lease.lease_id and job.status in (*LEASED, "fetching")
+
+
+@leaves(SubmitterEscrow)
+def escrow_is_over(_state: State, escrow: SubmitterEscrow) -> int | None:
+    """No lease draws on it, and nothing lies in it, or can come into it by an opening that we signed."""
+    busy = escrow.lines or escrow.thaw_asked or escrow.thaw_end or escrow.wake_at_ns
+    if busy or escrow.deposited > escrow.claimed:
+        return None
+    return max(escrow.idle_at_ns, escrow.opening_until_ns)

@@ -8,7 +8,8 @@ from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND
 from scheduler.outputs import NOTHING, OutputSummary, cut_summary, limit_of
 from xnode.node import changes, effects
-from xnode.node.records import OutputsHere, SubmitterJob, SubmitterLease
+from xnode.node.leaving import put_away
+from xnode.node.records import LEASED, OutputsHere, SubmitterJob, SubmitterLease
 from xnode.node.registry import handles, on_failure
 from xnode.node.state import Turn
 from xnode.node.submitter.timeline import note
@@ -34,7 +35,7 @@ def fetch_outputs(turn: Turn, lease: SubmitterLease, job: SubmitterJob, news: ch
     """The provider has said what the workload left: get it."""
     left = cut_summary(news.left or NOTHING)
     lease = turn.put(lease, left=left)
-    if job.lease_id != lease.lease_id or job.status not in ("leasing", "running"):
+    if job.lease_id != lease.lease_id or job.status not in LEASED:
         # The job has its end, or lives by another lease: late news changes neither; `job cp` still gets what was left.
         turn.put(lease, outputs_fetched=True)
         return
@@ -139,11 +140,14 @@ def finish_job(turn: Turn, job: SubmitterJob, lease: SubmitterLease, reason: str
 @handles(changes.OutputsRefetched)
 def on_outputs_refetched(turn: Turn, change: changes.OutputsRefetched) -> None:
     """Our user has got by `job cp` what had not come by itself."""
-    job = turn.get(SubmitterJob, change.job_hash)
+    known = turn.get(SubmitterJob, change.job_hash)
+    job = known or change.job
     if job is None or job.here is None or job.here.is_whole or not change.here.is_whole:
         return
     here = msgspec.structs.replace(change.here, folder=job.here.folder, placed=job.here.placed)
     job = note(turn, turn.put(job, here=here), "output", f"fetched again: {describe_outputs(here)}")
     if job.status == "half-fetched":
         detail = describe_outputs(here) if here.left_out else ""
-        turn.put(job, status="done", end_reason="completed", end_detail=detail)
+        job = turn.put(job, status="done", end_reason="completed", end_detail=detail)
+    if known is None:
+        put_away(turn, job)
