@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from metering.units import NANOS_PER_SECOND, ZERO, Address, Amount
 from scheduler.book import Shortfall
-from scheduler.feasible import CHECKS, cost_limit_of, find_prices_above_bid
+from scheduler.feasible import CHECKS, cost_limit_of
 from scheduler.job import Job
 from scheduler.offer import Offer
 from scheduler.outputs import MAX_ENTRIES, limit_of
@@ -124,7 +124,7 @@ async def _describe_shortfall(console: Console, job: Job, shortfall: Shortfall) 
     nearest = shortfall.nearest
     if signed is not None:
         money = await _describe_money(console, job, shortfall.code, signed.offer)
-        nearest = f"{brief_hex(signed.offer.provider)}: {money or nearest}"
+        nearest = f"{brief_hex(signed.offer.provider)}: {money or console.presenter.words(nearest)}"
     return views.Shortfall(
         check=shortfall.code,
         offers=shortfall.count,
@@ -135,18 +135,9 @@ async def _describe_shortfall(console: Console, job: Job, shortfall: Shortfall) 
 
 
 async def _describe_money(console: Console, job: Job, code: str, offer: Offer) -> str:
-    """What the nearest offer lacks where that is money, which the search has in base units only; "" for all else."""
-    show, tariff = console.presenter, offer.body.tariff
-    symbol = show.symbol(job.asset)
+    """What the nearest offer lacks of stake, whose asset the search does not know; "" for all else."""
+    show = console.presenter
     match code:
-        case "offer_budget":
-            most, budget = show.money(cost_limit_of(job, tariff), job.asset), show.money(job.budget, job.asset)
-            return f"the job may cost {most} {symbol} there, the budget is {budget}"
-        case "offer_price":
-            return ", ".join(
-                f"{name} {show.money(ask, job.asset)} is above the bid of {show.money(bid, job.asset)} {symbol}"
-                for name, ask, bid in find_prices_above_bid(job, tariff)
-            )
         case "offer_stake":
             stake = (await console.market.registrations.read_stakes([offer.provider])).get(offer.provider)
             has = "is not known" if stake is None else f"is {show.stake(stake)} OPENX"
