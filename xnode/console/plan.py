@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+
+import trio
 
 from metering.units import NANOS_PER_SECOND, ZERO, Address, Amount
 from scheduler.book import Shortfall
@@ -15,7 +18,8 @@ from xnode.console.job_maker import JobText
 from xnode.console.method import control_method
 from xnode.console.present import brief_hex
 from xnode.control import views
-from xnode.errors import Permanent, Retryable
+from xnode.delivery import find_target_problem
+from xnode.errors import Permanent, Retryable, UserError
 from xnode.node import changes
 from xnode.node.records import SubmitterSettings
 from xnode.runtime.oci_layout import FoundImage
@@ -34,6 +38,7 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
     settings = console.loop.state.settings.submitter
     payer = settings.payer if settings else None
     funds, cap = await _read_funds(console, payer, job)
+    problem = await _find_target_problem(params.find_target()[0])
     now_ns = console.clock.now_ns()
     return views.PlanView(
         name=job.name,
@@ -51,6 +56,7 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
         budget=console.presenter.money(job.budget, job.asset),
         outputs=describe_rules(job, *params.find_target()),
         warnings=(
+            *((f"outputs: {problem}",) if problem else ()),
             *_warn_of_prepay(job, settings),
             *_make_warnings(
                 funds, cap, payer, [cost_limit_of(job, one.offer.offer.body.tariff) for one in found.ranked]
@@ -63,10 +69,18 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
 async def submit(console: Console, params: JobText) -> views.JobId:
     """Take a job in; durable when this answers."""
     with console.jobs.images.busy():
-        job = await console.jobs.make(params)
         into, only = params.find_target()
+        # Before anything is hashed or paid: what the work leaves must have a place.
+        problem = await _find_target_problem(into)
+        if problem:
+            raise UserError(problem, where="outputs", hint="name another folder in the job file, or with --out")
+        job = await console.jobs.make(params)
         reply = await console.ask(lambda to: changes.JobSubmitted(to, job, into, only))
     return views.JobId(to_hex(reply))
+
+
+async def _find_target_problem(into: str) -> str:
+    return await trio.to_thread.run_sync(find_target_problem, Path(into)) if into else ""
 
 
 def describe_rules(job: Job, into: str, only: tuple[str, ...]) -> str:

@@ -20,11 +20,16 @@ NATIVE_DECIMALS = 18
 LEAST_PLAIN = -6
 """Of the first digit's place: what is smaller is read more easily as a power of ten."""
 
+MAX_AMOUNT_CHARS = 120
+"""More digits than any amount has: Python would refuse to read thousands of them."""
+
 _DECIMAL = re.compile(r"([0-9][0-9_]*)?(?:\.([0-9]+))?")
 
 
 def parse_amount(text: str, decimals: int, *, where: str = "amount") -> Amount:
     """The base units of "12.5" in an asset of so many decimals. Raises UserError when it is not such a number or too fine."""
+    if len(text) > MAX_AMOUNT_CHARS:
+        raise UserError(f"{text[:MAX_AMOUNT_CHARS]!r}... is not an amount", where=where, hint="write it like 12.5")
     found = _DECIMAL.fullmatch(text.strip())
     whole, fraction = (found[1], found[2] or "") if found else (None, "")
     if whole is None and not fraction:
@@ -35,6 +40,16 @@ def parse_amount(text: str, decimals: int, *, where: str = "amount") -> Amount:
     if units > U128_MAX:
         raise UserError(f"{text!r} is too large", where=where, hint="write a smaller one")
     return Amount(units)
+
+
+def parse_wanted(text: str, decimals: int, *, where: str = "AMOUNT") -> Amount | None:
+    """The base units that a person asks for, None for "all". Raises UserError as parse_amount does, and for zero."""
+    if text == "all":
+        return None
+    amount = parse_amount(text, decimals, where=where)
+    if not amount:
+        raise UserError("amount must be positive", where=where)
+    return amount
 
 
 def format_amount(amount: int, decimals: int, symbol: str = "") -> str:

@@ -173,7 +173,7 @@ class Keystore:
             raise UserError("this is one keystore file, not a folder", where=str(self.where), hint="name a folder")
         if name and not _NAME.fullmatch(name):
             raise UserError(f"{name!r} is not a file name", where="name", hint="use letters, digits, '.', '_' and '-'")
-        if name and _ADDRESS.fullmatch(name):
+        if name and (_ADDRESS.fullmatch(name) or name.startswith("0x")):
             raise UserError(f"{name!r} reads as an address", where="name", hint="choose another name")
         _make_folder(self.where)
         path = self.where / (name or _make_geth_name(address))

@@ -45,7 +45,9 @@ def read_job(path: Path) -> ReadJob:
         hint = "`xnode job init` writes one to start from"
         raise UserError("no such job file", where=str(path), hint=hint, code=ExitCode.NOT_FOUND) from error
     except OSError as error:
-        raise UserError(f"cannot read the job file: {error.strerror}", where=str(path), hint="check the path") from error
+        raise UserError(
+            f"cannot read the job file: {error.strerror}", where=str(path), hint="check the path"
+        ) from error
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

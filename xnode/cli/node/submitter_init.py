@@ -16,8 +16,7 @@ def init_submitter(app: App, manifest: Path, rpc_url: str, payer: str) -> None:
     """Write config and node key; what the config says already stays."""
     address = find_address(app, payer)
     update_config(app.home, {**make_chain_table(manifest, rpc_url), "submitter": {"payer": to_hex(address)}})
-    config = app.load_config()
-    ensure_node_key(app.home, config.node.password_file)
+    ensure_node_key(app.load_config())
 
 
 def make_chain_table(manifest: Path, rpc_url: str) -> dict[str, dict[str, Any]]:

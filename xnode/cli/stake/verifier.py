@@ -21,6 +21,7 @@ from xnode.cli.access.options import owner_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.terminal.brief import brief_count, brief_duration
+from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.extras import require_module
@@ -92,7 +93,7 @@ def fees(app: App, /, screen: Screen, **options: Any) -> None:
 
 
 @verifier.command("documents")
-@click.option("--export", type=click.Path(path_type=Path, file_okay=False), required=True, help="Into this folder.")
+@click.option("--export", type=GivenPath(path_type=Path, file_okay=False), required=True, help="Into this folder.")
 @output_option
 @pass_app
 def documents(app: App, export: Path, screen: Screen) -> None:

@@ -105,4 +105,5 @@ def brief_duration(duration_ns: int) -> str:
 def brief_gas(gas: Gas) -> str:
     """What the node key can pay for."""
     low = "; send it some" if gas.is_low else ""
-    return f"{brief_money(format_amount(int(gas.wei), NATIVE_DECIMALS))} of the chain's coin, enough for about {brief_count(gas.transactions, 'transaction')}{low}"
+    coins = brief_money(format_amount(int(gas.wei), NATIVE_DECIMALS))
+    return f"{coins} of the chain's coin, enough for about {brief_count(gas.transactions, 'transaction')}{low}"

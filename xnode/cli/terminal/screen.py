@@ -88,6 +88,11 @@ class Screen:
         """One JSON line, at once: the reader may be following."""
         print(json.dumps(value, separators=(",", ":")), flush=True)
 
+    def paths(self, paths: Iterable[str]) -> None:
+        """One path per line, as they are for a program that reads them, and so that none steers a terminal."""
+        for path in paths:
+            print(printable(path) if self._stream.isatty() else path, file=self._stream)
+
     def gap(self) -> None:
         """An empty line between two tables."""
         print(file=self._stream)

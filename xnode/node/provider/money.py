@@ -51,11 +51,14 @@ def accept_funding(turn: Turn, lease: ProviderLease, funding: changes.FundingRea
         if spendable < opened:
             missing = opened - spendable
             return Refusal(
-                "escrow_too_small", f"the payer's balance lacks {say_amount(missing, lease.terms.asset)}; deposit or approve more"
+                "escrow_too_small",
+                f"the payer's balance lacks {say_amount(missing, lease.terms.asset)}; deposit or approve more",
             )
     missing = int(lease.terms.cost_limit) - max(0, reserved) - opened
     if missing > 0:
-        return Refusal("escrow_too_small", f"the escrow lacks {say_amount(missing, lease.terms.asset)} for what the job may cost")
+        return Refusal(
+            "escrow_too_small", f"the escrow lacks {say_amount(missing, lease.terms.asset)} for what the job may cost"
+        )
     line = EarnedLine(lease.lease_id, lease.terms.lease_number, ZERO)
     turn.put(escrow, deposited=funding.deposited, claimed=funding.claimed, lines=(*escrow.lines, line))
     return None
