@@ -35,7 +35,7 @@ PathOf = Callable[[Hash32], Path]
 
 
 def find_target_problem(into: Path) -> str:
-    """Why nothing could be written below `into`, "" when something could: tried, for permissions do not tell of every file system.
+    """Why nothing could be written below `into`, "" when something could: tried, for a mode does not tell of a file system.
 
     What does not exist is made, and removed again. Blocks.
     """

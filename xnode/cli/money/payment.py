@@ -15,6 +15,7 @@ from xnode.cli.access.deployment import is_configured
 from xnode.cli.access.shortage import more_hint
 from xnode.cli.node.setup import ensure_node_key, read_node_address
 from xnode.cli.node.submitter_init import init_submitter
+from xnode.cli.terminal.brief import brief_money
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.text.amount import parse_amount, parse_wanted
@@ -86,7 +87,10 @@ def approve_node(access: Access, symbol: str, text: str) -> dict[str, Any]:
 
 def draw_done(screen: Screen, answer: dict[str, Any]) -> None:
     """Print what a payment came to."""
-    screen.record((name.replace("_", " "), value) for name, value in answer.items())
+    amounts = {"deposited", "node_may_use"}
+    screen.record(
+        (name.replace("_", " "), brief_money(value) if name in amounts else value) for name, value in answer.items()
+    )
 
 
 def _parse_positive(text: str, asset: Asset, where: str) -> Amount:

@@ -67,8 +67,13 @@ def draw_reputation(screen: Screen, answer: dict[str, Any]) -> None:
         (
             ("provider", answer["provider"]),
             ("node", answer["node"] or "none: it is not registered"),
-            ("stake", f"{answer['stake']} OPENX"),
-            ("faults proven", f"{answer['faults']}, {answer['slashed']} OPENX slashed" if answer["faults"] else "none"),
+            ("stake", brief_money(answer["stake"], "OPENX")),
+            (
+                "faults proven",
+                f"{answer['faults']}, {brief_money(answer['slashed'], 'OPENX')} slashed"
+                if answer["faults"]
+                else "none",
+            ),
         )
     )
     cells = (

@@ -21,7 +21,7 @@ from xnode.cli.access.keys import find_address
 from xnode.cli.access.options import owner_options, payer_options
 from xnode.cli.access.shortage import more_hint
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.terminal.brief import brief_date
+from xnode.cli.terminal.brief import brief_date, brief_money
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.text.amount import OPENX, OPENX_DECIMALS, format_amount, format_openx, parse_wanted
@@ -129,15 +129,15 @@ def draw_credit(screen: Screen, answer: dict[str, Any]) -> None:
     screen.record(
         (
             ("provider", answer["provider"]),
-            ("paid", f"{answer['paid']} OPENX" if "paid" in answer else ""),
-            ("outstanding", f"{answer['outstanding']} {symbol}"),
-            ("limit", f"{answer['limit']} {symbol}: verified capacity for {answer['window_hours']} hours"),
+            ("paid", brief_money(answer["paid"], "OPENX") if "paid" in answer else ""),
+            ("outstanding", brief_money(answer["outstanding"], symbol)),
+            ("limit", f"{brief_money(answer['limit'], symbol)}: verified capacity for {answer['window_hours']} hours"),
             (
                 "collateral",
-                f"{answer['held']} of {answer['staked']} OPENX staked, {answer['collateral_ratio']} for each {symbol}",
+                f"{brief_money(answer['held'])} of {brief_money(answer['staked'])} OPENX staked, {answer['collateral_ratio']} for each {symbol}",
             ),
-            ("mintable", f"{answer['mintable']} {symbol}"),
-            ("beyond capacity", f"{answer['shortfall']} {symbol}" if answer["shortfall"] != "0" else ""),
+            ("mintable", brief_money(answer["mintable"], symbol)),
+            ("beyond capacity", brief_money(answer["shortfall"], symbol) if answer["shortfall"] != "0" else ""),
             ("defaulted", "yes: its credits can be redeemed for its stake" if answer["is_defaulted"] else ""),
         )
     )

@@ -16,7 +16,7 @@ from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import owner_options
 from xnode.cli.access.shortage import more_hint
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.terminal.brief import brief_date, brief_duration
+from xnode.cli.terminal.brief import brief_date, brief_duration, brief_money
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.text.amount import OPENX_DECIMALS, format_amount, format_openx, parse_amount, parse_wanted
@@ -86,14 +86,14 @@ def draw_stake(screen: Screen, answer: dict[str, Any]) -> None:
     screen.record(
         (
             ("provider", answer["provider"]),
-            ("staked", f"{answer['staked']} OPENX"),
-            ("held", f"{answer['held']} OPENX" if answer["holds"] else ""),
-            *(("", f"{hold['amount']} OPENX {hold['why']}") for hold in answer["holds"]),
+            ("staked", brief_money(answer["staked"], "OPENX")),
+            ("held", brief_money(answer["held"], "OPENX") if answer["holds"] else ""),
+            *(("", f"{brief_money(hold['amount'], 'OPENX')} {hold['why']}") for hold in answer["holds"]),
             (
                 "can be unstaked",
-                f"{answer['can_leave']} OPENX, after a thaw of {brief_duration(answer['thaw_s'] * 10**9)}",
+                f"{brief_money(answer['can_leave'], 'OPENX')}, after a thaw of {brief_duration(answer['thaw_s'] * 10**9)}",
             ),
-            ("thawing", f"{thawing} OPENX until {end}" if thawing != "0" else ""),
+            ("thawing", f"{brief_money(thawing, 'OPENX')} until {end}" if thawing != "0" else ""),
         )
     )
     if thawing != "0" and answer["thaw_end_s"] <= time.time():
