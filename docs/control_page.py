@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -83,6 +83,8 @@ def _name_type(kind: Any) -> str:
         return " or ".join("null" if one is NoneType else _name_type(one) for one in inner)
     if origin in (list, tuple):
         return f"list of {_name_type(inner[0])}"
+    if origin is Literal:
+        return "one of " + ", ".join(f"`{one}`" if one else "empty" for one in inner)
     if origin is dict:
         return f"{_name_type(inner[1])} by name"
     if inspect.isclass(kind) and issubclass(kind, msgspec.Struct):

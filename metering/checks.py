@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metering.money_words import say_amount
 from metering.receipt import Receipt, SignedReceipt, receipt_digest_of
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
@@ -90,7 +91,7 @@ def _check_order(last: Receipt, receipt: Receipt) -> Refusal | None:
     if fallen:
         return Refusal("receipt_usage_fell", f"{fallen} of receipt {receipt.number} is below the one before it")
     if receipt.cost < last.cost:
-        return Refusal("receipt_cost_fell", f"cost {receipt.cost} of receipt {receipt.number} is below {last.cost}")
+        return Refusal("receipt_cost_fell", f"the cost of receipt {receipt.number} is below that of the one before it")
     return None
 
 
@@ -115,7 +116,10 @@ def _check_usage(receipt: Receipt, terms: LeaseTerms, network_bytes: int) -> Ref
 def _check_cost(receipt: Receipt, terms: LeaseTerms) -> Refusal | None:
     due = min(cost_of(receipt.usage, terms.tariff), terms.cost_limit)
     if receipt.cost != due:
-        return Refusal("receipt_cost", f"cost {receipt.cost} is not the {due} that this usage comes to")
+        return Refusal(
+            "receipt_cost",
+            f"cost {say_amount(receipt.cost, terms.asset)} is not the {say_amount(due, terms.asset)} that this usage comes to",
+        )
     return None
 
 
@@ -135,7 +139,11 @@ def check_voucher(
     if voucher.escrow_id != last.escrow_id:
         return Refusal("voucher_wrong_escrow", f"voucher is for escrow {voucher.escrow_id.hex()[:16]}")
     if voucher.cumulative < last.cumulative:
-        return Refusal("voucher_fell", f"cumulative {voucher.cumulative} is below {last.cumulative}, signed before")
+        there, before = say_amount(voucher.cumulative, escrow.asset), say_amount(last.cumulative, escrow.asset)
+        return Refusal(
+            "voucher_fell",
+            f"voucher of {there} is below the {before} that was signed before",
+        )
     if voucher.receipts_hash != fold_receipts(coverage.prefix, coverage.digests):
         return Refusal("voucher_receipts_hash", "receipts_hash is not the fold of the receipts it names")
     if not is_signed_by(escrow.signer, voucher_digest_of(separator, voucher), signed.signature):

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from metering.money_words import say_amount
 from metering.refusal import Refusal
 from metering.sla import show_percent
 from metering.tariff import Tariff, cost_ceiling_of
-from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, ZERO, Amount, mul_div_down
+from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, ZERO, Address, Amount, mul_div_down
 from scheduler.architecture import architecture_of, can_run
 from scheduler.job import Job
 from scheduler.offer import Offer, OfferBody
@@ -18,6 +19,9 @@ from scheduler.preferences import Preferences
 ALL_OF_IT = 1_000_000
 """The gap of a constraint that is met or not."""
 
+
+MAX_NAMED_PRICES = 3
+"""Of prices above a bid, each with both numbers: a refusal stays one line."""
 
 ROOM = frozenset({"offer_gpus", "offer_vcpus", "offer_memory", "offer_disk"})
 """What an offer lacks while others hold it."""
@@ -94,9 +98,14 @@ def find_prices_above_bid(job: Job, tariff: Tariff) -> tuple[tuple[str, Amount, 
     return tuple((name, ask, bid) for name, ask, bid in prices if ask > bid)
 
 
-def describe_prices_above_bid(prices: tuple[tuple[str, Amount, Amount], ...]) -> str:
-    """One line that names each price with both numbers."""
-    return ", ".join(f"{name} {ask} is above the bid of {bid}" for name, ask, bid in prices)
+def describe_prices_above_bid(prices: tuple[tuple[str, Amount, Amount], ...], asset: Address) -> str:
+    """One line that names the first prices with both numbers, and how many more there are."""
+    named = [
+        f"{name} {say_amount(ask, asset)} is above the bid of {say_amount(bid, asset)}"
+        for name, ask, bid in prices[:MAX_NAMED_PRICES]
+    ]
+    more = len(prices) - len(named)
+    return ", ".join([*named, *([f"and {more} more are"] if more else [])])
 
 
 @lru_cache(maxsize=1024)
@@ -230,14 +239,15 @@ def _check_price(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences
     if not prices:
         return None
     gap = max(mul_div_down(ask - bid, ALL_OF_IT, max(1, bid)) for _, ask, bid in prices)
-    return Misfit("offer_price", describe_prices_above_bid(prices), gap)
+    return Misfit("offer_price", describe_prices_above_bid(prices, job.asset), gap)
 
 
 def _check_budget(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     limit = cost_limit_of(job, offer.body.tariff)
     if limit <= job.budget:
         return None
-    return _miss("offer_budget", f"the job may cost {limit} there, the budget is {job.budget}", job.budget, limit)
+    most, budget = say_amount(limit, job.asset), say_amount(job.budget, job.asset)
+    return _miss("offer_budget", f"the job may cost {most} there, the budget is {budget}", job.budget, limit)
 
 
 def _of(body: OfferBody, name: str) -> str:

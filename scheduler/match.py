@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from metering.money_words import say_amount
 from metering.refusal import Refusal
 from metering.units import Address, Amount, Hash32
 from scheduler.feasible import cost_limit_of, exposure_limit_of
@@ -108,14 +109,17 @@ def _check_promise(signed: SignedQuote, job: Job) -> Refusal | None:
     needed = cost_limit_of(job, body.tariff)
     if body.cost_limit < needed:
         return Refusal(
-            "quote_cost_limit", f"quote {signed.quote.number} stops at {body.cost_limit}, the job may need {needed}"
+            "quote_cost_limit",
+            f"quote {signed.quote.number} stops at {say_amount(body.cost_limit, body.asset)},"
+            f" the job may need {say_amount(needed, body.asset)}",
         )
     # Below this an honest job would be stopped; above it the intervals would not be the limit of what we may owe.
     unpaid = exposure_limit_of(job, body.tariff, body.interval_ns, body.exposure_intervals)
     if body.exposure_limit != unpaid:
         return Refusal(
             "quote_exposure_limit",
-            f"quote {signed.quote.number} lets {body.exposure_limit} go unpaid, its intervals come to {unpaid}",
+            f"quote {signed.quote.number} lets {say_amount(body.exposure_limit, body.asset)} go unpaid,"
+            f" its intervals come to {say_amount(unpaid, body.asset)}",
         )
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from metering.money_words import say_amount
 from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.sla import NO_PROMISE, Promise, show_percent
@@ -155,8 +156,9 @@ def _check_room(job: Job, free: Resources) -> Refusal | None:
 def _check_money(job: Job, policy: Policy) -> Refusal | None:
     prices = find_prices_above_bid(job, policy.tariff)
     if prices:
-        return Refusal("price", describe_prices_above_bid(prices))
+        return Refusal("price", describe_prices_above_bid(prices, job.asset))
     limit = cost_limit_of(job, policy.tariff)
     if limit > job.budget:
-        return Refusal("budget", f"the job may cost {limit} here, its budget is {job.budget}")
+        most, budget = say_amount(limit, job.asset), say_amount(job.budget, job.asset)
+        return Refusal("budget", f"the job may cost {most} here, its budget is {budget}")
     return None

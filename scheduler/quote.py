@@ -7,6 +7,7 @@ import msgspec
 from metering.bounds import SignatureBytes
 from metering.codec import encode
 from metering.eip712 import keccak, typed_digest
+from metering.money_words import say_amount
 from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.signature import is_signed_by
@@ -78,7 +79,9 @@ def check_quote(signed: SignedQuote, job: Job, separator: Hash32, now_ns: int) -
         return Refusal("quote_above_bid", f"{price} of quote {quote.number} is above the job's bid")
     if body.cost_limit > job.budget:
         return Refusal(
-            "quote_above_budget", f"quote {quote.number} may cost {body.cost_limit}, the budget is {job.budget}"
+            "quote_above_budget",
+            f"quote {quote.number} may cost {say_amount(body.cost_limit, job.asset)},"
+            f" the budget is {say_amount(job.budget, job.asset)}",
         )
     if body.promise.worth_ppm < job.min_availability_ppm:
         there, asked = show_percent(body.promise.worth_ppm), show_percent(job.min_availability_ppm)

@@ -34,6 +34,31 @@ PathOf = Callable[[Hash32], Path]
 """Where the bytes of this hash lie."""
 
 
+def find_target_problem(into: Path) -> str:
+    """Why nothing could be written below `into`, "" when something could: tried, for a mode does not tell of a file system.
+
+    What does not exist is made, and removed again. Blocks.
+    """
+    made: list[Path] = []
+    try:
+        for folder in (*reversed(into.parents), into):
+            with suppress(FileExistsError):
+                folder.mkdir()
+                made.append(folder)
+        probe = into / f".xnode-{secrets.token_hex(8)}"
+        os.close(os.open(probe, _NEW, 0o600))
+        probe.unlink()
+    except OSError as error:
+        return f"{into} cannot be written: {error.strerror}"
+    except ValueError as error:
+        return f"{into} cannot be a folder: {error}"
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+    return ""
+
+
 def deliver(
     entries: Sequence[Entry], path_of: PathOf, into: Path, replace: bool, progress: Callable[[int], None] | None = None
 ) -> tuple[LeftOut, ...]:

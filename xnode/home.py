@@ -32,6 +32,11 @@ class Home:
         return self.folder / "node-key.json"
 
     @property
+    def node_address(self) -> Path:
+        """The node key's address: says which key is missing when its file is."""
+        return self.folder / "node.address"
+
+    @property
     def password(self) -> Path:
         """Password of the node key, readable by its owner only; config's `password_file` may name another."""
         return self.folder / "node.password"

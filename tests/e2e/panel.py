@@ -33,7 +33,7 @@ from xnode.chain.intents.verification import enlist, request_challenge
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.send.transactor import Pace
 from xnode.chain.send.tx_journal import make_engine
-from xnode.cli.node.setup import ensure_node_key
+from xnode.cli.node.setup import make_node_key
 from xnode.cli.provider.prices import DEFAULT_PRICES
 from xnode.config.file import write_config
 from xnode.home import Home
@@ -260,7 +260,8 @@ async def _request(session: WalletSession, provider: Address) -> Hash32:
 
 def _make_key(folder: Path) -> WalletKey:
     home = Home(folder)
-    ensure_node_key(home)
+    if not home.node_key.exists():
+        make_node_key(home, home.password)
     return trio.run(Keystore(home.node_key).load, "", home.password.read_text().strip())
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
 from xnode import __version__
 from xnode.cli.app import App
 from xnode.cli.lazy import Lazy, LazyGroup
-from xnode.cli.terminal.failure import INTERRUPTED, PIPE_CLOSED, report_failure
+from xnode.cli.terminal.failure import INTERRUPTED, PIPE_CLOSED, PipeClosed, report_failure
+from xnode.cli.terminal.streams import leave_streams, open_streams
 from xnode.errors import ExitCode
 from xnode.home import Home, find_home
 
@@ -38,9 +41,25 @@ START_THRESHOLD = 100_000
 class _Root(LazyGroup):
     """The root group, whose help ends with the exit codes."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _keep_pipe_error():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _keep_pipe_error():
+            return super().invoke(ctx)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Exit codes"):
             formatter.write_dl(list_exit_codes())
+
+
+@contextmanager
+def _keep_pipe_error() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise PipeClosed from error
 
 
 def list_exit_codes() -> list[tuple[str, str]]:
@@ -85,7 +104,10 @@ def main() -> None:
     """Entry point of the `xnode` program."""
     # Importing makes objects by the ten thousand and no garbage: looking for some is a fifth of a daemon's start.
     gc.set_threshold(START_THRESHOLD)
-    sys.exit(run(sys.argv[1:]))
+    open_streams()
+    code = run(sys.argv[1:])
+    leave_streams()
+    sys.exit(code)
 
 
 def _find_home(arguments: Sequence[str]) -> Home:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xnode.errors import ExitCode, UserError
+from xnode.given_file import read_given_text
 from xnode.home import Home
 
 MAX_CONFIG_BYTES = 1 << 20
@@ -25,7 +26,7 @@ def read_table(home: Home) -> dict[str, Any]:
     text = _read_text(home)
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"not valid TOML: {error}", where=str(home.config)) from error
 
 
@@ -45,18 +46,11 @@ def write_config(home: Home, table: Mapping[str, Any]) -> None:
 
 def _read_text(home: Home) -> str:
     try:
-        with home.config.open("rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
+        return read_given_text(home.config, MAX_CONFIG_BYTES)
     except FileNotFoundError:
         return ""
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", where=str(home.config)) from error
-    if len(data) > MAX_CONFIG_BYTES:
-        raise UserError(f"longer than {MAX_CONFIG_BYTES} bytes", where=str(home.config))
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise UserError(f"not valid TOML: {error}", where=str(home.config)) from error
 
 
 def _replace(path: Path, text: str) -> None:

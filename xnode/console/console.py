@@ -74,7 +74,7 @@ class Console:
         """Bring a change and wait for its durable answer. Raises UserError with the reason of a refusal."""
         reply = await self.loop.ask(make_change, self.clock.now_ns() + ANSWER_NS)
         if isinstance(reply, effects.ReplyRefusal):
-            raise UserError(str(reply.refusal), code=ExitCode.REFUSED)
+            raise UserError(self.presenter.words(str(reply.refusal)), code=ExitCode.REFUSED)
         assert isinstance(reply, effects.ReplyOk)
         return reply.value
 

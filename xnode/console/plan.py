@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+
+import trio
 
 from metering.units import NANOS_PER_SECOND, ZERO, Address, Amount
 from scheduler.book import Shortfall
-from scheduler.feasible import CHECKS, cost_limit_of, find_prices_above_bid
+from scheduler.feasible import CHECKS, cost_limit_of
 from scheduler.job import Job
 from scheduler.offer import Offer
 from scheduler.outputs import MAX_ENTRIES, limit_of
@@ -16,7 +19,8 @@ from xnode.console.job_maker import JobText
 from xnode.console.method import control_method
 from xnode.console.present import brief_hex
 from xnode.control import views
-from xnode.errors import Permanent, Retryable
+from xnode.delivery import find_target_problem
+from xnode.errors import Permanent, Retryable, UserError
 from xnode.node import changes
 from xnode.node.records import SubmitterSettings
 from xnode.runtime.oci_layout import FoundImage
@@ -35,6 +39,7 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
     settings = console.loop.state.settings.submitter
     payer = settings.payer if settings else None
     funds, cap = await _read_funds(console, payer, job)
+    problem = await _find_target_problem(params.find_target()[0])
     now_ns = console.clock.now_ns()
     return views.PlanView(
         name=job.name,
@@ -52,6 +57,7 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
         budget=console.presenter.money(job.budget, job.asset),
         outputs=describe_rules(job, *params.find_target()),
         warnings=(
+            *((f"outputs: {problem}",) if problem else ()),
             *_warn_of_prepay(job, settings),
             *_make_warnings(
                 funds, cap, payer, [cost_limit_of(job, one.offer.offer.body.tariff) for one in found.ranked]
@@ -65,10 +71,18 @@ async def submit(console: Console, params: JobText) -> views.JobId:
     """Take a job in; durable when this answers."""
     require_room(console)
     with console.jobs.images.busy():
-        job = await console.jobs.make(params)
         into, only = params.find_target()
+        # Before anything is hashed or paid: what the work leaves must have a place.
+        problem = await _find_target_problem(into)
+        if problem:
+            raise UserError(problem, where="outputs", hint="name another folder in the job file, or with --out")
+        job = await console.jobs.make(params)
         reply = await console.ask(lambda to: changes.JobSubmitted(to, job, into, only))
     return views.JobId(to_hex(reply))
+
+
+async def _find_target_problem(into: str) -> str:
+    return await trio.to_thread.run_sync(find_target_problem, Path(into)) if into else ""
 
 
 def describe_rules(job: Job, into: str, only: tuple[str, ...]) -> str:
@@ -126,7 +140,7 @@ async def _describe_shortfall(console: Console, job: Job, shortfall: Shortfall) 
     nearest = shortfall.nearest
     if signed is not None:
         money = await _describe_money(console, job, shortfall.code, signed.offer)
-        nearest = f"{brief_hex(signed.offer.provider)}: {money or nearest}"
+        nearest = f"{brief_hex(signed.offer.provider)}: {money or console.presenter.words(nearest)}"
     return views.Shortfall(
         check=shortfall.code,
         offers=shortfall.count,
@@ -137,18 +151,9 @@ async def _describe_shortfall(console: Console, job: Job, shortfall: Shortfall) 
 
 
 async def _describe_money(console: Console, job: Job, code: str, offer: Offer) -> str:
-    """What the nearest offer lacks where that is money, which the search has in base units only; "" for all else."""
-    show, tariff = console.presenter, offer.body.tariff
-    symbol = show.symbol(job.asset)
+    """What the nearest offer lacks of stake, whose asset the search does not know; "" for all else."""
+    show = console.presenter
     match code:
-        case "offer_budget":
-            most, budget = show.money(cost_limit_of(job, tariff), job.asset), show.money(job.budget, job.asset)
-            return f"the job may cost {most} {symbol} there, the budget is {budget}"
-        case "offer_price":
-            return ", ".join(
-                f"{name} {show.money(ask, job.asset)} is above the bid of {show.money(bid, job.asset)} {symbol}"
-                for name, ask, bid in find_prices_above_bid(job, tariff)
-            )
         case "offer_stake":
             stake = (await console.market.registrations.read_stakes([offer.provider])).get(offer.provider)
             has = "is not known" if stake is None else f"is {show.stake(stake)} OPENX"

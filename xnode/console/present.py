@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from metering.codec import encode
+from metering.money_words import find_amounts, replace_addresses, replace_amounts
 from metering.receipt import SignedReceipt
 from metering.resources import Resources
 from metering.sla import Promise
@@ -30,7 +31,7 @@ from xnode.node.records import (
     TimelineEntry,
 )
 from xnode.peers.search import Ranked
-from xnode.text.amount import OPENX_DECIMALS, format_amount
+from xnode.text.amount import OPENX_DECIMALS, brief_amount, format_amount
 from xnode.text.hex import to_hex
 
 MONEY_PAIRS = frozenset({"cost", "cost_limit", "claimed", "missing", "refund"})
@@ -79,6 +80,19 @@ class Presenter:
         """What people call it."""
         known = self.assets.get(asset)
         return known.symbol if known else to_hex(asset)
+
+    def words(self, text: str) -> str:
+        """A line that the cores or a peer wrote, with amounts in units of their asset, and assets by their symbols."""
+
+        def show(amount: int, asset: Address) -> str:
+            exact = self.money(amount, asset)
+            # Two amounts that differ must not read alike.
+            shown = brief_amount(exact) if len({brief_amount(one) for one in exacts}) == len(exacts) else exact
+            return f"{shown} {self.symbol(asset)}" if asset in self.assets else ""
+
+        exacts = {self.money(amount, asset) for amount, asset in find_amounts(text)}
+        named = replace_amounts(text, show)
+        return replace_addresses(named, lambda one: self.assets[one].symbol if one in self.assets else "")
 
     def prices(self, tariff: Tariff, asset: Address) -> views.Prices:
         """A tariff."""
@@ -143,7 +157,7 @@ class Presenter:
             running_ns=lease.last.running_ns if lease else 0,
             ended_at_ns=ended[-1] if ended else None,
             exit_code=job.exit_code,
-            reason=_reason_of(job),
+            reason=self.words(_reason_of(job)),
         )
 
     def job_detail(self, records: JobRecords) -> views.JobDetail:
@@ -195,12 +209,12 @@ class Presenter:
         pairs = []
         for name, value in entry.facts:
             if name in MONEY_PAIRS and value.isdecimal():
-                pairs.append(f"{name}={self.money(int(value), asset)} {self.symbol(asset)}")
+                pairs.append(f"{name}={brief_amount(self.money(int(value), asset))} {self.symbol(asset)}")
             elif name.startswith("0x") and value.isdecimal():
-                pairs.append(f"score {name}={self.money(int(value), asset)}")
+                pairs.append(f"score {name}={brief_amount(self.money(int(value), asset))}")
             else:
                 pairs.append(f"{name}={value}")
-        return views.TimelineEntry(entry.at_ns, entry.what, f"{entry.detail}  {'  '.join(pairs)}".strip())
+        return views.TimelineEntry(entry.at_ns, entry.what, self.words(f"{entry.detail}  {'  '.join(pairs)}".strip()))
 
     def lease_row(self, lease: ProviderLease) -> views.LeaseRow:
         """A lease that we serve."""

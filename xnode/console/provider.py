@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import msgspec
+import trio
 
 from metering.tariff import Tariff
+from metering.units import Address, Amount
 from xnode.console.console import Console
 from xnode.console.gas import make_gas
 from xnode.console.method import NoParams, control_method
@@ -22,6 +24,8 @@ from xnode.text.hex import to_hex
 
 MAX_LEASES = 100
 """Leases in what is said of a provider; `provider.leases` has them all, page by page."""
+LOOK_S = 3.0
+"""How long a person who asks for the status waits for the chain."""
 
 
 class PriceParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,9 +60,8 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
     """What is offered, what runs, and why jobs were turned away."""
     state, provider, registrations = console.loop.state, console.require_provider(), console.market.registrations
     node, standing = state.settings.node, state.standing_offer
-    await registrations.learn_owner(node, anew=True)
+    looked = await _look_at_chain(console, provider)
     registered = registrations.owner_of(node) == provider.owner if registrations.knows_owner(node) else None
-    stake = (await registrations.read_stakes([provider.owner])).get(provider.owner)
     live = [one for one in state.all(ProviderLease) if one.status not in ("settled", "refused")]
     live.sort(key=lambda one: -one.requested_at_ns)
     return views.ProviderStatus(
@@ -70,14 +73,14 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
         prices=console.presenter.prices(provider.tariff, provider.asset),
         capacity=hosting(provider.offered_resources()),
         free=hosting(standing.free),
-        stake=None if stake is None else console.presenter.stake(stake),
+        stake=None if looked.stake is None else console.presenter.stake(looked.stake),
         offer_number=standing.number,
         offer_expires_at_ns=standing.expires_at_ns,
         quotes=sum(1 for _ in state.all(HeldQuote)),
         leases=tuple(console.presenter.lease_row(one) for one in live[:MAX_LEASES]),
         leases_total=len(live),
         refusals=dict(console.node.refusals),
-        hints=_make_hints(console, provider, registered),
+        hints=_make_hints(console, provider, registered, looked.problem),
         gas=make_gas(console.node.fuel()),
         drained_at_ns=state.settings.drained_at_ns,
         not_lent=console.node.not_lent(),
@@ -93,15 +96,44 @@ async def leases(console: Console, params: LeasesParams) -> views.LeasePage:
     return views.LeasePage(tuple(console.presenter.lease_row(one) for one in page.records), page.total)
 
 
-def _make_hints(console: Console, provider: ProviderSettings, registered: bool | None) -> tuple[str, ...]:
+class _Look(NamedTuple):
+    """What the chain said in the time that a person waits. problem: why not all of it, "" when all."""
+
+    stake: Amount | None
+    problem: str
+
+
+async def _look_at_chain(console: Console, provider: ProviderSettings) -> _Look:
+    """Who owns the node key, and the stake; both asked at once."""
+    registrations, node = console.market.registrations, console.loop.state.settings.node
+    problem = f"the chain node has not answered for {LOOK_S:g} s"
+    stakes: dict[Address, Amount] = {}
+
+    async def learn_owner() -> None:
+        nonlocal problem
+        problem = await registrations.learn_owner(node, anew=True)
+
+    async def read_stake() -> None:
+        stakes.update(await registrations.read_stakes([provider.owner]))
+
+    with trio.move_on_after(LOOK_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(learn_owner)
+            nursery.start_soon(read_stake)
+    return _Look(stakes.get(provider.owner), problem)
+
+
+def _make_hints(console: Console, provider: ProviderSettings, registered: bool | None, problem: str) -> tuple[str, ...]:
     hints = []
     if console.loop.state.settings.drained_at_ns:
         hints.append("drained, so no job comes: run `xnode provider resume` when the maintenance is over")
-    if registered is None:
-        hints.append("the chain cannot be asked now, so registration and stake are not known: see `xnode doctor`")
-    elif not registered:
+    if problem:
+        hints.append(
+            f"the chain cannot be asked now, so what it says may be old or missing ({problem}): see `xnode doctor`"
+        )
+    if registered is False:
         hints.append("the node key is not registered to its owner on chain, so no job comes: run `xnode provider init`")
-    if provider.offered_resources() != provider.capacity:
+    if provider.exceeds_verified:
         hints.append(
             "the share is larger than what was verified, and the rest is held back because its use would be slashable:"
             " run `xnode provider capacity request` for all of it"

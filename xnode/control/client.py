@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -25,7 +26,7 @@ _RECEIVE_BYTES = 1 << 16
 
 def check_socket_path(path: Path) -> None:
     """Raise UserError when no unix socket can have this path."""
-    length = len(str(path).encode())
+    length = len(os.fsencode(path))
     if length > MAX_SOCKET_PATH_BYTES:
         raise UserError(
             f"the socket's path has {length} bytes, and a unix socket's path at most {MAX_SOCKET_PATH_BYTES}",

@@ -67,6 +67,12 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     disk_is_short: bool = False
     """Less of the disk is free than must be: nothing new is taken on."""
 
+    @property
+    def exceeds_verified(self) -> bool:
+        """More is in the capacity than a verdict in force allows."""
+        vcpus, gpus = self.verified_vcpus * 1000, self.verified_gpus
+        return 0 < vcpus < self.capacity.vcpu_milli or 0 < gpus < self.capacity.gpus
+
     def offered_resources(self) -> Resources:
         """The capacity, as far as a verdict in force and the disk allow."""
         capacity, measured = self.capacity, self.leases_disk_bytes

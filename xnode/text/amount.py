@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import ROUND_DOWN, Decimal
 
 from metering.units import U128_MAX, Amount
 from xnode.errors import UserError
@@ -16,11 +17,19 @@ OPENX: int = 10**OPENX_DECIMALS
 NATIVE_DECIMALS = 18
 """Of the chain's own coin, which pays for gas: the EVM counts it in wei everywhere."""
 
+LEAST_PLAIN = -6
+"""Of the first digit's place: what is smaller is read more easily as a power of ten."""
+
+MAX_AMOUNT_CHARS = 120
+"""More digits than any amount has: Python would refuse to read thousands of them."""
+
 _DECIMAL = re.compile(r"([0-9][0-9_]*)?(?:\.([0-9]+))?")
 
 
 def parse_amount(text: str, decimals: int, *, where: str = "amount") -> Amount:
     """The base units of "12.5" in an asset of so many decimals. Raises UserError when it is not such a number or too fine."""
+    if len(text) > MAX_AMOUNT_CHARS:
+        raise UserError(f"{text[:MAX_AMOUNT_CHARS]!r}... is not an amount", where=where, hint="write it like 12.5")
     found = _DECIMAL.fullmatch(text.strip())
     whole, fraction = (found[1], found[2] or "") if found else (None, "")
     if whole is None and not fraction:
@@ -33,6 +42,16 @@ def parse_amount(text: str, decimals: int, *, where: str = "amount") -> Amount:
     return Amount(units)
 
 
+def parse_wanted(text: str, decimals: int, *, where: str = "AMOUNT") -> Amount | None:
+    """The base units that a person asks for, None for "all". Raises UserError as parse_amount does, and for zero."""
+    if text == "all":
+        return None
+    amount = parse_amount(text, decimals, where=where)
+    if not amount:
+        raise UserError("amount must be positive", where=where)
+    return amount
+
+
 def format_amount(amount: int, decimals: int, symbol: str = "") -> str:
     """The amount in full, without zeros that say nothing: "12.5 OPENX"."""
     sign, digits = "-" * (amount < 0), str(abs(amount)).rjust(decimals + 1, "0")
@@ -40,6 +59,20 @@ def format_amount(amount: int, decimals: int, symbol: str = "") -> str:
     return sign + whole + (f".{fraction}" if fraction else "") + (f" {symbol}" if symbol else "")
 
 
+def brief_amount(amount: str, symbol: str = "") -> str:
+    """An exact decimal string as people read it: six significant digits, cut and never rounded up, so that what is shown is never
+    more than there is; below a millionth as a power of ten: "1.5e-12"."""
+    value = Decimal(amount or "0")
+    if value and value.adjusted() < LEAST_PLAIN:
+        digits = value.scaleb(-value.adjusted()).quantize(Decimal("1.000"), rounding=ROUND_DOWN)
+        text = f"{digits:f}".rstrip("0").rstrip(".") + f"e{value.adjusted()}"
+    else:
+        places = max(0, 5 - value.adjusted()) if value else 0
+        text = f"{value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN):f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{text} {symbol}".rstrip()
+
+
 def format_openx(amount: int) -> str:
-    """The base units as OPENX: "12.5 OPENX"."""
-    return format_amount(amount, OPENX_DECIMALS, "OPENX")
+    """The base units as OPENX for people: "12.5 OPENX"."""
+    return brief_amount(format_amount(amount, OPENX_DECIMALS), "OPENX")

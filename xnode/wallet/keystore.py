@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from metering.units import Address
 from xnode.durable import write_new_file
 from xnode.errors import ExitCode, UserError
+from xnode.given_file import read_given, read_given_text
 from xnode.home import make_private
 from xnode.wallet.signer import WalletKey
 
@@ -26,6 +27,9 @@ DEFAULT_FOLDER = Path.home() / ".xnode" / "keystore"
 
 MAX_FILE_BYTES = 64 << 10
 """A version 3 file has about 500 bytes; anything far larger is not one."""
+
+MAX_PASSWORD_BYTES = 4096
+"""What is longer is another file than the one that was meant."""
 
 MAX_SCRYPT_BYTES = 1 << 30
 """scrypt takes 128 x n x r bytes: 256 MB with geth's standard parameters; a file asking for far more is an attack."""
@@ -168,7 +172,7 @@ class Keystore:
             raise UserError("this is one keystore file, not a folder", where=str(self.where), hint="name a folder")
         if name and not _NAME.fullmatch(name):
             raise UserError(f"{name!r} is not a file name", where="name", hint="use letters, digits, '.', '_' and '-'")
-        if name and _ADDRESS.fullmatch(name):
+        if name and (_ADDRESS.fullmatch(name) or name.startswith("0x")):
             raise UserError(f"{name!r} reads as an address", where="name", hint="choose another name")
         _make_folder(self.where)
         path = self.where / (name or _make_geth_name(address))
@@ -196,8 +200,8 @@ def read_password(environ: Mapping[str, str], path: Path | None = None) -> str |
         return None
     path = (path or Path(environ["ETH_PASSWORD"])).expanduser()
     try:
-        return path.read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_given_text(path, MAX_PASSWORD_BYTES).rstrip("\r\n")
+    except OSError as error:
         raise UserError(
             f"cannot read the password: {_reason(error)}", where=str(path), hint="check the file"
         ) from error
@@ -225,13 +229,12 @@ def _read_key_file(path: Path) -> KeyFile:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            content = json.loads(file.read(MAX_FILE_BYTES))
+        content = json.loads(read_given(path, MAX_FILE_BYTES))
     except OSError as error:
         raise UserError(
             f"cannot read the keystore: {_reason(error)}", where=str(path), hint="check the path"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _not_a_keystore(path) from error
     if not isinstance(content, dict) or content.get("version") != 3:
         raise _not_a_keystore(path)

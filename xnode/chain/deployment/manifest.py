@@ -15,7 +15,8 @@ from metering.units import Address
 from xnode.chain.contracts import payment_escrow, provider_registry
 from xnode.durable import replace_file
 from xnode.errors import UserError
-from xnode.text.amount import format_amount
+from xnode.given_file import read_given_text
+from xnode.text.amount import brief_amount, format_amount
 from xnode.text.hex import checksum_address, to_hex
 
 MAX_BOOTSTRAP = 64
@@ -25,6 +26,9 @@ _PEER = re.compile(r"(/[A-Za-z0-9._:%@\-]{1,128}){2,10}/p2p/[A-Za-z0-9]{1,128}")
 
 MAX_ASSETS = 64
 """Assets are accepted one by one by the escrow's owner; a longer list is not a manifest."""
+
+MAX_FILE_BYTES = 1 << 20
+"""Addresses and assets fill a screenful; more is the wrong file."""
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
@@ -47,8 +51,8 @@ class Asset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return format_amount(amount, self.decimals)
 
     def show(self, amount: int) -> str:
-        """The base units with the symbol: "12.5 OPENX"."""
-        return format_amount(amount, self.decimals, self.symbol)
+        """The base units with the symbol, for people: "12.5 OPENX"."""
+        return brief_amount(format_amount(amount, self.decimals), self.symbol)
 
 
 class Contracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -131,11 +135,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 def read_manifest(path: Path) -> Manifest:
     """The manifest in a file. UserError naming the field that is wrong."""
     try:
-        raw = tomllib.loads(path.read_text())
+        raw = tomllib.loads(read_given_text(path, MAX_FILE_BYTES))
     except OSError as error:
         reason = error.strerror or "unknown"
         raise UserError(f"cannot read the manifest: {reason}", where=str(path), hint="check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"not TOML: {error}", where=str(path), hint="fix it or get it again") from error
     _require_whole(raw, path)
     try:

@@ -15,7 +15,11 @@ from xnode.chain.abi.artifacts import CONTRACTS, load_artifact
 from xnode.chain.contracts.capacity_registry import KINDS, CapacitySettings, DeviceClass
 from xnode.chain.deployment.manifest import Asset, parse_address
 from xnode.errors import UserError
+from xnode.given_file import read_given_text
 from xnode.text.amount import OPENX_DECIMALS, parse_amount
+
+MAX_PLAN_BYTES = 1 << 20
+"""A plan has a page; more is the wrong file."""
 
 
 class Supply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,11 +86,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 def read_plan(path: Path) -> Plan:
     """The plan in a file. UserError naming the setting that is wrong."""
     try:
-        raw = tomllib.loads(path.read_text())
+        raw = tomllib.loads(read_given_text(path, MAX_PLAN_BYTES))
     except OSError as error:
         reason = error.strerror or "unknown"
         raise UserError(f"cannot read the plan: {reason}", where=str(path), hint="check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"not TOML: {error}", where=str(path), hint="fix it") from error
     try:
         plan: Plan = msgspec.convert(

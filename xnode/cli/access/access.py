@@ -18,7 +18,7 @@ from xnode.backoff import Backoff
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.intents.session import WalletSession, open_session
-from xnode.chain.node.json_rpc import JsonRpc, read_native_balance
+from xnode.chain.node.json_rpc import DEADLINE_S, JsonRpc, read_native_balance
 from xnode.chain.reads import ChainReads
 from xnode.chain.send.transactor import Pace
 from xnode.chain.send.tx_journal import make_engine
@@ -35,6 +35,9 @@ T = TypeVar("T")
 
 SAY_AGAIN = Backoff(first_s=15.0, most_s=60.0)
 """Between looks whether a person should be told what their transaction waits for."""
+
+QUICK_S = 2.0
+"""For a question that a healthy chain node answers at once, while a person looks at the screen."""
 
 _PACE = Pace(poll_interval_s=0.2)
 """A person is waiting."""
@@ -80,12 +83,12 @@ class Access:
         """The wallet's address, for which no password is needed."""
         return find_address(self.app, self.wallet)
 
-    def look(self, work: Callable[[ChainReads], Awaitable[T]]) -> T:
-        """What `work` finds on chain; needs no password."""
+    def look(self, work: Callable[[ChainReads], Awaitable[T]], deadline_s: float = DEADLINE_S) -> T:
+        """What `work` finds on chain; needs no password. deadline_s: of each question, which is asked three times at most."""
         deployment = self.deployment
 
         async def run() -> T:
-            async with deployment.connect() as rpc:
+            async with deployment.connect(deadline_s) as rpc:
                 return await work(ChainReads(rpc, deployment.manifest))
 
         return run_async(run)

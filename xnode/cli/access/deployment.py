@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import trio
 
 from xnode.chain.deployment.manifest import Manifest, read_manifest
-from xnode.chain.node.json_rpc import JsonRpc
+from xnode.chain.node.json_rpc import DEADLINE_S, JsonRpc
 from xnode.cli.app import App
 from xnode.config.file import read_table
 from xnode.errors import UserError
@@ -32,9 +32,11 @@ class Deployment:
     rpc_url: str
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[JsonRpc]:
+    async def connect(self, deadline_s: float = DEADLINE_S) -> AsyncIterator[JsonRpc]:
+        """deadline_s: of each question."""
         manifest = self.manifest
-        async with JsonRpc(self.rpc_url, manifest.chain_id, least_block=manifest.deployed_at_block) as rpc:
+        rpc = JsonRpc(self.rpc_url, manifest.chain_id, deadline_s=deadline_s, least_block=manifest.deployed_at_block)
+        async with rpc:
             yield rpc
 
 

@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
+from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.password import password_option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 chain_option = click.option(
-    "--chain", "manifest", type=click.Path(path_type=Path), help="The deployment's manifest.  [default: the config's]"
+    "--chain", "manifest", type=GivenPath(path_type=Path), help="The deployment's manifest.  [default: the config's]"
 )
 payer_option = click.option(
     "--from", "wallet", envvar="ETH_FROM", default="", help="The wallet.  [default: the config's payer]"

@@ -18,6 +18,7 @@ from xnode.cli.access.access import require_gas
 from xnode.cli.access.deployment import check_url, run_async
 from xnode.cli.access.keys import load_key
 from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.password import password_option
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
@@ -29,12 +30,12 @@ DEADLINE_S = 3600.0
 
 
 @click.command("deploy")
-@click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
+@click.argument("plan_file", metavar="PLAN", type=GivenPath(path_type=Path))
 @click.option("--rpc-url", required=True, help="A node of the chain.")
 @click.option(
     "--from", "wallet", envvar="ETH_FROM", default="", help="Wallet that pays the gas.  [default: the only one]"
 )
-@click.option("--manifest", "out", type=click.Path(path_type=Path), help="Write it here.  [default: beside the plan]")
+@click.option("--manifest", "out", type=GivenPath(path_type=Path), help="Write it here.  [default: beside the plan]")
 @password_option
 @output_option
 @pass_app

@@ -8,6 +8,7 @@ import click
 
 from xnode.cli.app import App, pass_app
 from xnode.cli.lazy import LazyGroup
+from xnode.cli.terminal.given import GivenPath, Seconds
 from xnode.cli.terminal.screen import say
 from xnode.errors import ExitCode, UserError
 from xnode.text.hex import to_hex
@@ -19,9 +20,9 @@ def devnet() -> None:
 
 
 @devnet.command("up")
-@click.option("--folder", type=click.Path(path_type=Path), help="Keep the chain here.  [default: devnet in the home]")
+@click.option("--folder", type=GivenPath(path_type=Path), help="Keep the chain here.  [default: devnet in the home]")
 @click.option("--port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="0 takes a free one.")
-@click.option("--block-time", type=click.FloatRange(min=0.05), default=1.0, show_default=True, help="Seconds.")
+@click.option("--block-time", type=Seconds(0.05), default=1.0, show_default=True, help="Seconds.")
 @click.option("--bare", is_flag=True, help="The chain alone: no peer to start from, no verifier.")
 @pass_app
 def up(app: App, folder: Path | None, port: int, block_time: float, bare: bool) -> None:
@@ -36,7 +37,7 @@ def up(app: App, folder: Path | None, port: int, block_time: float, bare: bool) 
 
 @devnet.command("fund")
 @click.argument("addresses", nargs=-1, required=True, metavar="WALLET...")
-@click.option("--folder", type=click.Path(path_type=Path), help="The devnet's folder.  [default: devnet in the home]")
+@click.option("--folder", type=GivenPath(path_type=Path), help="The devnet's folder.  [default: devnet in the home]")
 @pass_app
 def fund(app: App, addresses: tuple[str, ...], folder: Path | None) -> None:
     """Bring wallets, by address or name, up to 10 ETH and 10000 OPENX."""

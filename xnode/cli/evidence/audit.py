@@ -9,6 +9,7 @@ import click
 
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_id
+from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.errors import ExitCode, UserError
 
@@ -27,9 +28,9 @@ _COLUMNS = (
 
 
 @click.command("audit")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", metavar="DIR", type=GivenPath(path_type=Path, exists=True, file_okay=False))
 @click.option(
-    "--chain", "manifest", type=click.Path(path_type=Path), help="Also compare with what was claimed on chain."
+    "--chain", "manifest", type=GivenPath(path_type=Path), help="Also compare with what was claimed on chain."
 )
 @click.option("--rpc-url", default="", help="The chain node to use.  [default: the manifest's]")
 @output_option

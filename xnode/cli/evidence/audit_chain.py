@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from metering.evidence import LeaseEvidence
+from metering.money_words import say_amount
 from metering.refusal import Refusal
 from metering.units import Hash32
 from metering.voucher import SignedVoucher
 from xnode.chain.contracts.events import CLAIMED, Claimed
+from xnode.chain.deployment.manifest import Asset
 from xnode.chain.node.history import read_history
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.cli.access.deployment import Deployment
@@ -16,7 +18,11 @@ from xnode.errors import ExitCode, UserError
 
 
 async def compare_claims(deployment: Deployment, evidence: Sequence[LeaseEvidence]) -> list[str]:
-    """One line for each escrow. Raises UserError, REFUSED, when the chain tells another story."""
+    """One line for each escrow. Raises UserError, REFUSED, when the chain tells another story.
+
+    A claim above what the documents promise is none: the contract took it only with a signature of the escrow's signer, so the
+    documents were exported before that was signed.
+    """
     manifest = deployment.manifest
     lines = []
     for lease in evidence:
@@ -27,36 +33,52 @@ async def compare_claims(deployment: Deployment, evidence: Sequence[LeaseEvidenc
     async with deployment.connect() as rpc:
         for escrow_id in dict.fromkeys(lease.document.terms.escrow_id for lease in evidence):
             leases = [lease for lease in evidence if lease.document.terms.escrow_id == escrow_id]
-            claim = await _read_claim(rpc, deployment, escrow_id)
-            refusal = check_claim(claim, leases)
+            claims = await _read_claims(rpc, deployment, escrow_id)
+            refusal = check_claims(claims, leases)
             if refusal is not None:
                 raise _refuse(leases[0], refusal)
-            lines.append(_describe(claim, escrow_id, _find_promised(leases)))
+            lines.append(describe_claims(claims, leases, manifest.assets))
     return lines
 
 
-def check_claim(claim: Claimed | None, leases: Sequence[LeaseEvidence]) -> Refusal | None:
-    """What is wrong with the last claim on an escrow."""
-    if claim is None:
-        return None
-    promised = _find_promised(leases)
-    if claim.claimed > promised:
-        return Refusal(
-            "chain_claimed", f"{claim.claimed} is claimed on chain, and the vouchers shown promise {promised}"
-        )
-    vouchers = (one.voucher for one in _list_promises(leases))
-    hashes = {one.receipts_hash for one in vouchers if one.cumulative == claim.claimed}
-    if hashes and claim.receipts_hash not in hashes:
-        return Refusal(
-            "chain_receipts_hash", f"{claim.claimed} was claimed under a hash of other receipts than the ones shown"
-        )
+def check_claims(claims: Sequence[Claimed], leases: Sequence[LeaseEvidence]) -> Refusal | None:
+    """What is wrong with the claims on an escrow, each of which names the receipts that it pays for."""
+    hashes: dict[int, set[Hash32]] = {}
+    for one in _list_promises(leases):
+        hashes.setdefault(int(one.voucher.cumulative), set()).add(one.voucher.receipts_hash)
+    asset = leases[0].document.terms.asset
+    for claim in claims:
+        if claim.receipts_hash not in hashes.get(int(claim.claimed), {claim.receipts_hash}):
+            amount = say_amount(claim.claimed, asset)
+            return Refusal(
+                "chain_receipts_hash", f"{amount} was claimed under a hash of other receipts than the ones shown"
+            )
     return None
 
 
-async def _read_claim(rpc: JsonRpc, deployment: Deployment, escrow_id: Hash32) -> Claimed | None:
+def describe_claims(claims: Sequence[Claimed], leases: Sequence[LeaseEvidence], assets: Sequence[Asset]) -> str:
+    """How much of what the documents promise is claimed, and what was claimed on later ones."""
+    terms, promised = leases[0].document.terms, _find_promised(leases)
+    claimed = int(claims[-1].claimed) if claims else 0
+
+    def show(amount: int) -> str:
+        known = next((one for one in assets if one.address == terms.asset), None)
+        return known.show(amount) if known else say_amount(amount, terms.asset)
+
+    line = (
+        f"escrow 0x{terms.escrow_id.hex()[:16]}: {show(min(claimed, promised))} of {show(promised)} promised is claimed"
+    )
+    if claimed <= promised:
+        return f"{line} on chain"
+    return (
+        f"{line} on chain, and {show(claimed - promised)} on vouchers signed later: export the evidence again for those"
+    )
+
+
+async def _read_claims(rpc: JsonRpc, deployment: Deployment, escrow_id: Hash32) -> list[Claimed]:
     contract, first = deployment.manifest.contracts.payment_escrow, deployment.manifest.deployed_at_block
     raw = await read_history(rpc, contract, (CLAIMED.topic, escrow_id), first)
-    return CLAIMED.decode(raw[-1]) if raw else None
+    return [CLAIMED.decode(one) for one in raw]
 
 
 def _find_promised(leases: Sequence[LeaseEvidence]) -> int:
@@ -66,11 +88,6 @@ def _find_promised(leases: Sequence[LeaseEvidence]) -> int:
 def _list_promises(leases: Sequence[LeaseEvidence]) -> list[SignedVoucher]:
     plain = [one.signed for lease in leases for one in lease.vouchers]
     return plain + [one.signed for lease in leases for one in lease.ahead]
-
-
-def _describe(claim: Claimed | None, escrow_id: Hash32, promised: int) -> str:
-    claimed = claim.claimed if claim is not None else 0
-    return f"escrow 0x{escrow_id.hex()[:16]}: {claimed} of {promised} promised is claimed on chain"
 
 
 def _refuse(lease: LeaseEvidence, refusal: Refusal) -> UserError:

@@ -10,10 +10,11 @@ import click
 from xnode.cli.access.options import chain_option, payer_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
+from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.screen import Screen
 
 _documents_argument = click.argument(
-    "documents", nargs=-1, required=True, metavar="FOLDER|FILE...", type=click.Path(path_type=Path, exists=True)
+    "documents", nargs=-1, required=True, metavar="FOLDER|FILE...", type=GivenPath(path_type=Path, exists=True)
 )
 
 
@@ -23,7 +24,7 @@ def fault() -> None:
 
 
 @fault.command("seen")
-@click.option("--export", type=click.Path(path_type=Path, file_okay=False), required=True, help="Into this folder.")
+@click.option("--export", type=GivenPath(path_type=Path, file_okay=False), required=True, help="Into this folder.")
 @output_option
 @pass_app
 def seen(app: App, export: Path, screen: Screen) -> None:

@@ -25,6 +25,7 @@ from metering.units import U128
 from xnode.cli.terminal.screen import Screen
 from xnode.durable import replace_file
 from xnode.errors import ExitCode, UserError
+from xnode.given_file import read_given
 
 MAX_FILE_BYTES = 4 << 20
 """Of one document: a voucher that names a hundred thousand leases, and far more than any other."""
@@ -60,7 +61,7 @@ def export_evidence(rows: Iterable[dict[str, str]], folder: Path, screen: Screen
     written = [str(path) for path in write_evidence(rows, folder)]
     if not written:
         raise UserError("no lease has been signed yet", where=str(folder), code=ExitCode.NOT_FOUND)
-    screen.show(written, lambda: print("\n".join(written)))
+    screen.show(written, lambda: screen.paths(written))
 
 
 def write_evidence(rows: Iterable[dict[str, str]], folder: Path) -> list[Path]:
@@ -85,7 +86,7 @@ def export_documents(rows: Iterable[dict[str, str]], folder: Path, screen: Scree
         written.append(str(write_document(document, folder)))
     if not written:
         raise UserError("no evidence against another node", where="this node", code=ExitCode.NOT_FOUND)
-    screen.show(written, lambda: print("\n".join(written)))
+    screen.show(written, lambda: screen.paths(written))
 
 
 def write_document(document: NumberedDocument | AnswerDocument | VerdictDocument, folder: Path) -> Path:
@@ -236,7 +237,7 @@ def _read_page(path: Path) -> dict[str, Any]:
     if status.st_size > MAX_FILE_BYTES:
         raise _refuse(path, "document_large", f"is longer than {MAX_FILE_BYTES} bytes")
     try:
-        page = json.loads(path.read_bytes())
+        page = json.loads(read_given(path, MAX_FILE_BYTES))
     except (ValueError, RecursionError) as error:
         raise _refuse(path, "document_unreadable", f"is not JSON: {error!s:.100}") from error
     if not isinstance(page, dict):

@@ -22,6 +22,7 @@ from xnode.cli.access.options import payer_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.evidence.files import read_documents
 from xnode.cli.terminal.brief import brief_id
+from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.text.hex import to_hex
@@ -34,7 +35,7 @@ Breach = tuple[LeaseDocument, SignedReceipt, Amount]
 
 @click.command("refund")
 @click.argument(
-    "documents", nargs=-1, required=True, metavar="FOLDER|FILE...", type=click.Path(path_type=Path, exists=True)
+    "documents", nargs=-1, required=True, metavar="FOLDER|FILE...", type=GivenPath(path_type=Path, exists=True)
 )
 @payer_options
 @output_option

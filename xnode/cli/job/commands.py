@@ -10,6 +10,7 @@ import click
 
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
+from xnode.cli.terminal.given import GivenPath, Seconds
 from xnode.cli.terminal.paging import Wanted, page_options, show_pages
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
@@ -36,7 +37,7 @@ _CODES = {
 }
 """Exit codes of jobs that did not end well, by the reason; any other has FAILED."""
 
-_file_argument = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
+_file_argument = click.argument("file", type=GivenPath(path_type=Path), default=DEFAULT_FILE)
 _job_argument = click.argument("job_id", metavar="JOB")
 
 
@@ -46,7 +47,7 @@ def job() -> None:
 
 
 @job.command("init")
-@click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
+@click.argument("file", type=GivenPath(path_type=Path), default=DEFAULT_FILE)
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 def init(file: Path, force: bool) -> None:
     """Write a job file to start from.
@@ -102,7 +103,7 @@ def plan(app: App, file: Path, screen: Screen) -> None:
 @_file_argument
 @click.option("-f", "--follow", is_flag=True, help="Show timeline and log live, until the outputs are here.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask; the job's own budget and bid are the limit.")
-@click.option("--out", type=click.Path(path_type=Path), help="Put outputs here.  [default: the job file's]")
+@click.option("--out", type=GivenPath(path_type=Path), help="Put outputs here.  [default: the job file's]")
 @output_option
 @pass_app
 def submit(app: App, file: Path, follow: bool, yes: bool, out: Path | None, screen: Screen) -> None:
@@ -159,7 +160,7 @@ def logs(app: App, job_id: str, follow: bool, offset: int) -> None:
 
 @job.command("cp")
 @_job_argument
-@click.argument("folder", type=click.Path(path_type=Path), default=Path())
+@click.argument("folder", type=GivenPath(path_type=Path), default=Path())
 @click.option("--only", multiple=True, metavar="PATTERN", help="Only outputs whose path matches; may be repeated.")
 @click.option("--force", is_flag=True, help="Overwrite files that are different.")
 @output_option
@@ -178,7 +179,7 @@ def cp(app: App, job_id: str, folder: Path, only: tuple[str, ...], force: bool, 
     if only and not (copied or faults or step.missing):
         hint = f"`xnode job show {job_id}` lists them; put a pattern in quotes"
         raise UserError(f"no output matches {' or '.join(only)}", where=job_id, hint=hint, code=ExitCode.NOT_FOUND)
-    screen.show(copied, lambda: print("\n".join(copied)))
+    screen.show(copied, lambda: screen.paths(copied))
     sys.stdout.flush()
     if step.left_out:
         say(f"{step.left_out} left out by their kind, name or size: see `xnode job show {job_id}`")
@@ -204,7 +205,7 @@ def stop(app: App, job_id: str, screen: Screen) -> None:
 
 @job.command("wait")
 @_job_argument
-@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, MAX_WAIT_S), help="Seconds.  [default: no limit]")
+@click.option("--timeout", "timeout_s", type=Seconds(0.1), help="Seconds.  [default: no limit]")
 @output_option
 @pass_app
 def wait(app: App, job_id: str, timeout_s: float | None, screen: Screen) -> None:
@@ -228,7 +229,7 @@ def wait(app: App, job_id: str, timeout_s: float | None, screen: Screen) -> None
 @_job_argument
 @click.option(
     "--export",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=GivenPath(path_type=Path, file_okay=False),
     help="Write them into this folder, with terms and vouchers, for `xnode audit`.",
 )
 @output_option

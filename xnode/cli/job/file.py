@@ -8,11 +8,15 @@ from typing import Any
 
 from xnode.cli.terminal.brief import brief_command, brief_duration, brief_size
 from xnode.errors import ExitCode, UserError
+from xnode.given_file import read_given
 from xnode.jobfile.image_place import check_place
 from xnode.jobfile.input_files import find_inputs
 from xnode.jobfile.jobfile import JobFile
 from xnode.jobfile.read import validate_jobfile
 from xnode.jobfile.yaml_tree import MAX_PAGE_BYTES
+
+MAX_READ_BYTES = 4 * MAX_PAGE_BYTES
+"""Enough to say of a page that is too long what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,14 @@ class ReadJob:
 def read_job(path: Path) -> ReadJob:
     """Raises UserError with a line for each problem of the file and of the files it names."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_PAGE_BYTES + 1)
+        data = read_given(path, MAX_READ_BYTES)
     except FileNotFoundError as error:
         hint = "`xnode job init` writes one to start from"
         raise UserError("no such job file", where=str(path), hint=hint, code=ExitCode.NOT_FOUND) from error
+    except OSError as error:
+        raise UserError(
+            f"cannot read the job file: {error.strerror}", where=str(path), hint="check the path"
+        ) from error
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

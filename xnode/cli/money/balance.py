@@ -6,10 +6,11 @@ from typing import Any
 
 from metering.units import Address
 from xnode.chain.reads import ChainReads
-from xnode.cli.access.access import Access
+from xnode.cli.access.access import QUICK_S, Access
 from xnode.cli.node.setup import read_node_address
 from xnode.cli.terminal.brief import brief_money
 from xnode.cli.terminal.screen import Column, Screen
+from xnode.errors import ExitCode, Retryable, UserError
 from xnode.text.amount import NATIVE_DECIMALS, format_amount
 from xnode.text.hex import to_hex
 
@@ -25,7 +26,15 @@ def read_balance(access: Access) -> dict[str, Any]:
     """What the wallet has, as plain data; amounts as exact decimal strings. Needs no password."""
     address, home = access.address, access.app.home
     node = read_node_address(home) if home.node_key.exists() else None
-    return access.look(lambda reads: _read_all(reads, address, node))
+    try:
+        return access.look(lambda reads: _read_all(reads, address, node), QUICK_S)
+    except Retryable as error:
+        raise UserError(
+            f"what it has and has deposited cannot be learned: {error.message}",
+            where=to_hex(address),
+            hint=error.hint,
+            code=ExitCode.UNREACHABLE,
+        ) from error
 
 
 def draw_balance(screen: Screen, answer: dict[str, Any]) -> None:

@@ -15,9 +15,10 @@ from xnode.cli.access.deployment import is_configured
 from xnode.cli.access.shortage import more_hint
 from xnode.cli.node.setup import ensure_node_key, read_node_address
 from xnode.cli.node.submitter_init import init_submitter
+from xnode.cli.terminal.brief import brief_money
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
-from xnode.text.amount import parse_amount
+from xnode.text.amount import parse_amount, parse_wanted
 from xnode.text.hex import to_hex
 
 
@@ -30,7 +31,7 @@ def deposit_for_jobs(access: Access, symbol: str, text: str, cap: str | None) ->
     asset = access.manifest.find_asset(symbol)
     amount = _parse_positive(text, asset, "AMOUNT")
     wanted_cap = parse_amount(cap, asset.decimals, where="--cap") if cap else None
-    ensure_node_key(app.home, app.load_config().node.password_file)
+    ensure_node_key(app.load_config())
     node = read_node_address(app.home)
 
     async def work(session: WalletSession) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def deposit_for_jobs(access: Access, symbol: str, text: str, cap: str | None) ->
 def withdraw_free(access: Access, symbol: str, text: str) -> dict[str, Any]:
     """Pay free balance back to the wallet."""
     asset = access.manifest.find_asset(symbol)
-    asked = None if text == "all" else _parse_positive(text, asset, "AMOUNT")
+    asked = parse_wanted(text, asset.decimals)
 
     async def work(session: WalletSession) -> dict[str, Any]:
         free = await session.free_balance(session.address, asset.address)
@@ -86,7 +87,10 @@ def approve_node(access: Access, symbol: str, text: str) -> dict[str, Any]:
 
 def draw_done(screen: Screen, answer: dict[str, Any]) -> None:
     """Print what a payment came to."""
-    screen.record((name.replace("_", " "), value) for name, value in answer.items())
+    amounts = {"deposited", "node_may_use"}
+    screen.record(
+        (name.replace("_", " "), brief_money(value) if name in amounts else value) for name, value in answer.items()
+    )
 
 
 def _parse_positive(text: str, asset: Asset, where: str) -> Amount:

@@ -12,8 +12,10 @@ from xnode.cli.access.keys import open_keystore
 from xnode.cli.access.options import chain_option
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
+from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.password import find_password, password_option
 from xnode.cli.terminal.screen import Column, Screen, say
+from xnode.errors import UserError
 from xnode.text.hex import to_hex
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ def new(app: App, name: str, password_file: Path | None, screen: Screen) -> None
     """Make a new key, protected by a password."""
     import trio
 
+    if not name:
+        raise UserError("the name is empty", where="NAME", hint="leave it out, or name the key")
     keystore = open_keystore(app)
     app.home.make()
     password = find_password(password_file, f"the new key {name}", new=True)
@@ -43,7 +47,7 @@ def new(app: App, name: str, password_file: Path | None, screen: Screen) -> None
 
 
 @wallet.command("import")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=GivenPath(path_type=Path), required=False)
 @click.option("--name", default="", help="Name it so.  [default: as geth would]")
 @password_option
 @output_option

@@ -11,6 +11,7 @@ import click
 from xnode.cli.access.options import bootstrap_option
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
+from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import UserError
 
@@ -21,7 +22,7 @@ def daemon() -> None:
 
 
 @daemon.command("init")
-@click.option("--chain", "manifest", required=True, type=click.Path(path_type=Path), help="The deployment's manifest.")
+@click.option("--chain", "manifest", required=True, type=GivenPath(path_type=Path), help="The deployment's manifest.")
 @click.option("--rpc-url", default="", help="The chain node to use.  [default: the manifest's]")
 @click.option("--payer", default="", envvar="ETH_FROM", help="Wallet that pays.  [default: the only one]")
 @bootstrap_option

@@ -23,7 +23,7 @@ def run_here(config: Config) -> None:
     """Run the daemon until it is told to stop. Logs go to the terminal, or to home's log when stderr is that file."""
     from xnode.logs import set_up_logs
 
-    ensure_node_key(config.home, config.node.password_file)
+    ensure_node_key(config)
     in_background = _is_log(config)
     set_up_logs(config.node.log_level, config.home.log if in_background else None)
     if not in_background and sys.stderr.isatty():

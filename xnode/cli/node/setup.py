@@ -8,27 +8,40 @@ from typing import TYPE_CHECKING, Any
 
 from xnode.cli.terminal.screen import say
 from xnode.config.file import read_table, write_config
-from xnode.durable import write_new_file
+from xnode.durable import sync_file, sync_folder, write_new_file
 from xnode.errors import ExitCode, UserError
+from xnode.given_file import read_given_text
 from xnode.home import Home
 
 if TYPE_CHECKING:
     from metering.units import Address
     from xnode.config.settings import Config
 
+_MAX_ADDRESS_BYTES = 100
 
-def ensure_node_key(home: Home, password_file: Path | None = None) -> None:
-    """Make the node key and its password when there is none. Never touches one that is there."""
+
+def ensure_node_key(config: Config) -> None:
+    """Make the node key and its password where there never was one. Raises UserError where one was and is gone, or is another:
+    leases, deposits and the registration belong to the first, and a new one could neither claim nor spend them."""
+    home = config.home
     if home.node_key.exists():
+        _check_same_node(home)
         return
+    _require_no_past(config)
+    make_node_key(home, config.node.password_file)
+
+
+def make_node_key(home: Home, password_file: Path) -> None:
+    """Make a home's first node key, and its password where the file has none."""
     import trio
 
     from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore
 
     home.make()
-    password = _ensure_password(password_file or home.password)
+    password = _ensure_password(password_file)
     entry = trio.run(Keystore(home.folder).make_new, home.node_key.name, password, MACHINE_ROUNDS)
     assert entry.address
+    _write_address(home, entry.address)
     say(f"made the node key 0x{entry.address.hex()}")
 
 
@@ -64,6 +77,57 @@ def require_no_provider(home: Home, force: bool) -> None:
             hint="edit it, or use --force to write it anew",
             code=ExitCode.CONFLICT,
         )
+
+
+def _check_same_node(home: Home) -> None:
+    """Note which node this home is, or raise UserError where the key is not the one that was noted."""
+    try:
+        there, noted = read_node_address(home), _read_address(home)
+    except UserError:
+        # Not a key file: who opens it says what is wrong with it.
+        return
+    if not noted:
+        _write_address(home, there)
+    elif noted != f"0x{there.hex()}":
+        raise UserError(
+            f"this is the key of node 0x{there.hex()}, and this home is node {noted}",
+            where=str(home.node_key),
+            hint=f"put the key of {noted} back; if this home shall be another node, remove {home.node_address} first",
+            code=ExitCode.CONFLICT,
+        )
+
+
+def _require_no_past(config: Config) -> None:
+    """Raise UserError when this home had a node key."""
+    home, noted = config.home, _read_address(config.home)
+    database = Path(config.node.database_url.removeprefix("sqlite:///"))
+    had_database = config.node.database_url.startswith("sqlite:///") and database.exists()
+    if not noted and not had_database:
+        return
+    left = " and ".join(
+        str(path) for path in (*((home.node_address,) if noted else ()), *((database,) if had_database else ()))
+    )
+    raise UserError(
+        f"the key of node {noted or 'that this home is'} is gone, and leases, deposits and registration are that node's",
+        where=str(home.node_key),
+        hint=f"put it back from a backup, or use a new home; to begin as another node here, remove {left}",
+        code=ExitCode.CONFLICT,
+    )
+
+
+def _read_address(home: Home) -> str:
+    """The address of the node that this home is, "" where none was noted."""
+    try:
+        return read_given_text(home.node_address, _MAX_ADDRESS_BYTES).strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _write_address(home: Home, address: Address) -> None:
+    with home.node_address.open("w") as file:
+        file.write(f"0x{address.hex()}\n")
+        sync_file(file)
+    sync_folder(home.folder)
 
 
 def _ensure_password(path: Path) -> str:

@@ -21,8 +21,7 @@ def init_submitter(app: App, manifest: Path, rpc_url: str, payer: str, bootstrap
         "submitter": {"payer": to_hex(address)},
     }
     update_config(app.home, changes)
-    config = app.load_config()
-    ensure_node_key(app.home, config.node.password_file)
+    ensure_node_key(app.load_config())
 
 
 def make_chain_table(manifest: Path, rpc_url: str) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from xnode.cli.access.options import bootstrap_option
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import Lazy, LazyGroup
 from xnode.cli.provider.prices import PRICES
+from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.paging import Wanted, page_options, read_since, show_pages
 from xnode.cli.terminal.password import password_option
 from xnode.cli.terminal.screen import Screen, say
@@ -39,7 +40,7 @@ def provider() -> None:
 
 
 @provider.command("init")
-@click.option("--chain", "manifest", required=True, type=click.Path(path_type=Path), help="The deployment's manifest.")
+@click.option("--chain", "manifest", required=True, type=GivenPath(path_type=Path), help="The deployment's manifest.")
 @click.option("--rpc-url", default="", help="The chain node to use.  [default: the manifest's]")
 @click.option("--owner", default="", envvar="ETH_FROM", help="Wallet that is paid.  [default: the only one]")
 @click.option("--region", help="Where this host is.  [default: local]")
@@ -165,7 +166,7 @@ def withdraw(app: App, password_file: Path | None, screen: Screen) -> None:
 
 @provider.command("receipts")
 @click.argument("lease_id", metavar="LEASE")
-@click.option("--export", type=click.Path(path_type=Path, file_okay=False), required=True, help="Into this folder.")
+@click.option("--export", type=GivenPath(path_type=Path, file_okay=False), required=True, help="Into this folder.")
 @output_option
 @pass_app
 def receipts(app: App, lease_id: str, export: Path, screen: Screen) -> None:

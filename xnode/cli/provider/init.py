@@ -62,18 +62,27 @@ def init_provider(
         require_no_provider(app.home, force)
         provider = _make_provider(app, address, region or DEFAULT_REGION, symbol)
     changes = {**make_chain_table(manifest, rpc_url), **make_node_table(bootstrap), "provider": provider}
-    if any({**table.get(name, {}), **values} != table.get(name) for name, values in changes.items()):
+    is_changed = any({**table.get(name, {}), **values} != table.get(name) for name, values in changes.items())
+    if is_changed:
         update_config(app.home, changes)
         say(f"wrote {app.home.config}")
     config = app.load_config()
-    ensure_node_key(app.home, config.node.password_file)
+    ensure_node_key(config)
     _say_offer(config.provider)
 
-    async def work(session: WalletSession) -> None:
-        await _register(app, session, config.node.password_file, force)
+    async def work(session: WalletSession) -> bool:
+        is_new = await _register(app, session, config.node.password_file, force)
         await publish_profile(session, find_profile(app))
+        return is_new
 
-    access.act(work)
+    is_registered_now = access.act(work)
+    if force and not (is_changed or is_registered_now):
+        raise UserError(
+            "--force replaced nothing: settings and registration are this owner's and this host's already",
+            where=str(app.home.config),
+            hint="name what shall be other, such as --region or --asset; all else is changed in that file",
+            code=ExitCode.CONFLICT,
+        )
     say("next: xnode provider run")
     say("then: xnode provider status, and xnode provider price set vcpu_hour=...")
 
@@ -133,11 +142,13 @@ def _say_offer(provider: Any) -> None:
     )
 
 
-async def _register(app: App, session: WalletSession, node_password: Path, force: bool) -> None:
+async def _register(app: App, session: WalletSession, node_password: Path, force: bool) -> bool:
+    """True when this made or moved the registration, False when it was there."""
     node, owner = read_node_address(app.home), session.address
     serves = await session.provider_of(node)
     registration = await session.registration(owner)
-    if serves == owner:
+    is_there = serves == owner
+    if is_there:
         say(f"registered already: node {to_hex(node)} serves {to_hex(owner)}")
     elif serves is not None:
         raise UserError(f"it serves {to_hex(serves)}", where=f"node key {to_hex(node)}", code=ExitCode.CONFLICT)
@@ -157,6 +168,7 @@ async def _register(app: App, session: WalletSession, node_password: Path, force
         await register_provider(session, make_intent("register"), node, deadline, consent)
         say(f"registered: node {to_hex(node)} serves {to_hex(owner)}")
     await _fill_gas(session, node)
+    return not is_there
 
 
 async def _fill_gas(session: WalletSession, node: Address) -> None:

@@ -12,6 +12,7 @@ from xnode.chain.provider_record import Record, read_record
 from xnode.cli.access.access import Access
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_money
+from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.screen import Column, Screen
 from xnode.text.amount import OPENX_DECIMALS, format_amount
 from xnode.text.hex import to_hex
@@ -26,7 +27,7 @@ _COLUMNS = (
 
 @click.command("reputation")
 @click.argument("provider", default="")
-@click.option("--chain", "manifest", type=click.Path(path_type=Path), help="Manifest, when there is no config yet.")
+@click.option("--chain", "manifest", type=GivenPath(path_type=Path), help="Manifest, when there is no config yet.")
 @output_option
 @pass_app
 def reputation(app: App, provider: str, manifest: Path | None, screen: Screen) -> None:
@@ -66,8 +67,13 @@ def draw_reputation(screen: Screen, answer: dict[str, Any]) -> None:
         (
             ("provider", answer["provider"]),
             ("node", answer["node"] or "none: it is not registered"),
-            ("stake", f"{answer['stake']} OPENX"),
-            ("faults proven", f"{answer['faults']}, {answer['slashed']} OPENX slashed" if answer["faults"] else "none"),
+            ("stake", brief_money(answer["stake"], "OPENX")),
+            (
+                "faults proven",
+                f"{answer['faults']}, {brief_money(answer['slashed'], 'OPENX')} slashed"
+                if answer["faults"]
+                else "none",
+            ),
         )
     )
     cells = (

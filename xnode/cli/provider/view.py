@@ -61,7 +61,7 @@ def draw_provider(screen: Screen, answer: Any) -> None:
             ("region", status.region),
             ("offered", brief_hosting(status.capacity)),
             ("free now", brief_hosting(status.free)),
-            ("prices", ", ".join(f"{name} {getattr(prices, name)}" for name in prices.__struct_fields__)),
+            ("prices", ", ".join(f"{name} {brief_money(getattr(prices, name))}" for name in prices.__struct_fields__)),
             ("asset", status.asset),
             ("stake", "not known" if status.stake is None else brief_money(status.stake, "OPENX")),
             ("offer", _describe_offer(status)),

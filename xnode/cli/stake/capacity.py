@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -73,10 +74,11 @@ def request(app: App, /, declared: tuple[str, ...], screen: Screen, **options: A
     """
     # Asked for without it, the challenge would be failed for certain.
     require_module("numpy", "a capacity challenge")
+    counts = [parse_count(text) for text in declared]
 
     async def work(session: WalletSession) -> dict[str, Any]:
         registry = session.manifest.contracts.capacity_registry
-        wanted = parse_declared(declared, await read_classes(session.rpc, registry))
+        wanted = find_declared(counts, await read_classes(session.rpc, registry))
         await _require_none_open(session, session.address)
         settings = await read_settings(session.rpc, registry)
         await require_openx(session, session.address, settings.fee, "request it later")
@@ -90,19 +92,24 @@ def request(app: App, /, declared: tuple[str, ...], screen: Screen, **options: A
         say("start the node now, or the challenge goes unanswered: xnode provider run")
 
 
-def parse_declared(texts: tuple[str, ...], classes: tuple[DeviceClass, ...]) -> tuple[tuple[int, int], ...]:
-    """(class id, count) of each NAME=COUNT. UserError naming the one that is wrong."""
+def parse_count(text: str) -> tuple[str, int]:
+    """The name and the count of a NAME=COUNT. UserError when it is not one."""
+    name, _, count = text.partition("=")
+    if not name or not re.fullmatch(r"[0-9]{1,5}", count) or not 0 < int(count) < 1 << 16:
+        raise UserError(f"{text[:80]!r} is not NAME=COUNT", where="--class", hint="write it like cpu=8")
+    return name, int(count)
+
+
+def find_declared(counts: list[tuple[str, int]], classes: tuple[DeviceClass, ...]) -> tuple[tuple[int, int], ...]:
+    """(class id, count) of each. UserError naming the one that is wrong."""
     known = {one.name: class_id for class_id, one in enumerate(classes) if one.weight_milli}
     declared: dict[int, int] = {}
-    for text in texts:
-        name, _, count = text.partition("=")
+    for name, count in counts:
         if name not in known:
             raise UserError("class not found", where=name, hint=f"choose one of: {', '.join(known)}")
-        if not count.isdecimal() or not 0 < int(count) < 1 << 16:
-            raise UserError(f"{text!r} is not NAME=COUNT", where="--class", hint="write it like cpu=8")
         if known[name] in declared:
             raise UserError("duplicate class", where=name, hint="add the counts up")
-        declared[known[name]] = int(count)
+        declared[known[name]] = count
     return tuple(sorted(declared.items()))
 
 

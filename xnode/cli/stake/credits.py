@@ -21,10 +21,10 @@ from xnode.cli.access.keys import find_address
 from xnode.cli.access.options import owner_options, payer_options
 from xnode.cli.access.shortage import more_hint
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.terminal.brief import brief_date
+from xnode.cli.terminal.brief import brief_date, brief_money
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
-from xnode.text.amount import OPENX, OPENX_DECIMALS, format_amount, format_openx, parse_amount
+from xnode.text.amount import OPENX, OPENX_DECIMALS, format_amount, format_openx, parse_wanted
 from xnode.text.hex import to_hex
 
 _asset_option = click.option("--asset", default="tCPU", show_default=True, help="Which credit: tGPU or tCPU.")
@@ -44,10 +44,12 @@ def mint(app: App, /, amount: str, asset: str, recipient: str, screen: Screen, *
     """
     access = Access.of_owner(app, **options)
     credit = find_credit(access.manifest, asset)
+    asked = parse_wanted(amount, credit.decimals) if amount else None
+    named = find_address(app, recipient) if recipient else None
 
     async def work(session: WalletSession) -> dict[str, Any]:
-        to = find_address(app, recipient) if recipient else session.address
-        wanted = await _find_mintable(session, credit, session.address, amount)
+        to = named or session.address
+        wanted = await _find_mintable(session, credit, session.address, asked)
         say(f"minting {credit.show(wanted)} for {to_hex(to)} ...")
         await send_mint(session, make_intent("mint"), credit, to, wanted)
         return await _report(session, credit, session.address)
@@ -70,10 +72,11 @@ def burn(app: App, /, amount: str, asset: str, provider: str, screen: Screen, **
     """
     access = Access.of_owner(app, **options)
     credit = find_credit(access.manifest, asset)
+    asked, named = parse_wanted(amount, credit.decimals), find_address(app, provider) if provider else None
 
     async def work(session: WalletSession) -> dict[str, Any]:
-        at = find_address(app, provider) if provider else session.address
-        wanted = await _find_held(session, credit, amount)
+        at = named or session.address
+        wanted = await _find_held(session, credit, asked)
         say(f"burning {credit.show(wanted)} at {to_hex(at)} ...")
         await burn_at(session, make_intent("burn"), credit, at, wanted)
         return await _report(session, credit, at)
@@ -96,9 +99,10 @@ def redeem(app: App, /, provider: str, amount: str, asset: str, screen: Screen, 
     """
     access = Access.of_payer(app, **options)
     credit, at = find_credit(access.manifest, asset), find_address(app, provider)
+    asked = parse_wanted(amount, credit.decimals)
 
     async def work(session: WalletSession) -> dict[str, Any]:
-        wanted = await _find_redeemable(session, credit, at, amount)
+        wanted = await _find_redeemable(session, credit, at, asked)
         before = await session.openx_balance(session.address)
         worth = await session.rpc.view(credit.address, compute_credit.VALUE_OF, at, wanted)
         say(f"redeeming {credit.show(wanted)} for {format_openx(worth)} ...")
@@ -125,15 +129,16 @@ def draw_credit(screen: Screen, answer: dict[str, Any]) -> None:
     screen.record(
         (
             ("provider", answer["provider"]),
-            ("paid", f"{answer['paid']} OPENX" if "paid" in answer else ""),
-            ("outstanding", f"{answer['outstanding']} {symbol}"),
-            ("limit", f"{answer['limit']} {symbol}: verified capacity for {answer['window_hours']} hours"),
+            ("paid", brief_money(answer["paid"], "OPENX") if "paid" in answer else ""),
+            ("outstanding", brief_money(answer["outstanding"], symbol)),
+            ("limit", f"{brief_money(answer['limit'], symbol)}: verified capacity for {answer['window_hours']} hours"),
             (
                 "collateral",
-                f"{answer['held']} of {answer['staked']} OPENX staked, {answer['collateral_ratio']} for each {symbol}",
+                f"{brief_money(answer['held'])} of {brief_money(answer['staked'])} OPENX staked, "
+                f"{answer['collateral_ratio']} for each {symbol}",
             ),
-            ("mintable", f"{answer['mintable']} {symbol}"),
-            ("beyond capacity", f"{answer['shortfall']} {symbol}" if answer["shortfall"] != "0" else ""),
+            ("mintable", brief_money(answer["mintable"], symbol)),
+            ("beyond capacity", brief_money(answer["shortfall"], symbol) if answer["shortfall"] != "0" else ""),
             ("defaulted", "yes: its credits can be redeemed for its stake" if answer["is_defaulted"] else ""),
         )
     )
@@ -162,10 +167,10 @@ async def _report(reads: ChainReads, credit: Asset, provider: Address) -> dict[s
     }
 
 
-async def _find_mintable(reads: ChainReads, credit: Asset, provider: Address, text: str) -> Amount:
-    """The amount that the text asks for. UserError saying what is in the way of it."""
+async def _find_mintable(reads: ChainReads, credit: Asset, provider: Address, asked: Amount | None) -> Amount:
+    """What is asked for, None for all that can be minted. UserError saying what is in the way of it."""
     found = await read_credit(reads.rpc, credit, provider)
-    wanted = found.mintable if text == "all" else parse_amount(text, credit.decimals, where="AMOUNT")
+    wanted = found.mintable if asked is None else asked
     if not wanted or wanted > found.mintable:
         stake = await read_stake(reads.rpc, reads.manifest, provider)
         obstacle = _find_obstacle(found, max(wanted, 1), stake.can_leave) or _Obstacle("amount must be positive", "")
@@ -201,10 +206,10 @@ def _find_obstacle(found: Credit, wanted: int, unlocked: int) -> _Obstacle | Non
     return None
 
 
-async def _find_held(session: WalletSession, credit: Asset, text: str) -> Amount:
-    """The amount that the text asks for, of what is in the wallet."""
+async def _find_held(session: WalletSession, credit: Asset, asked: Amount | None) -> Amount:
+    """What is asked for of what is in the wallet, None for all of it."""
     held = await session.token_balance(credit.address, session.address)
-    wanted = held if text == "all" else parse_amount(text, credit.decimals, where="AMOUNT")
+    wanted = held if asked is None else asked
     if not wanted or wanted > held:
         more = more_hint(session.manifest, credit.address, session.address)
         raise UserError(
@@ -216,14 +221,14 @@ async def _find_held(session: WalletSession, credit: Asset, text: str) -> Amount
     return Amount(wanted)
 
 
-async def _find_redeemable(session: WalletSession, credit: Asset, provider: Address, text: str) -> Amount:
-    """The amount that the text asks for, of what is in the wallet and can be redeemed from a provider that defaulted."""
+async def _find_redeemable(session: WalletSession, credit: Asset, provider: Address, asked: Amount | None) -> Amount:
+    """What is asked for of what is in the wallet and can be redeemed from a provider that defaulted, None for all of it."""
     found = await read_credit(session.rpc, credit, provider)
     if not found.is_defaulted:
         raise await _explain_grace(session, credit, provider, found)
-    wanted = await _find_held(session, credit, text)
+    wanted = await _find_held(session, credit, asked)
     if wanted > found.shortfall:
-        if text == "all":
+        if asked is None:
             return Amount(found.shortfall)
         raise UserError(
             f"only {credit.show(found.shortfall)} are more than it can serve",

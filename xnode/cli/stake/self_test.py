@@ -14,7 +14,8 @@ from xnode.chain.contracts.capacity_registry import DeviceClass
 from xnode.cli.access.access import Access
 from xnode.cli.access.deployment import run_async
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.stake.capacity import parse_declared
+from xnode.cli.stake.capacity import find_declared, parse_count
+from xnode.cli.terminal.given import Seconds
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.config.file import read_table
 from xnode.errors import ExitCode, Permanent, UserError
@@ -46,7 +47,7 @@ _COLUMNS = (
 )
 @click.option("--chain", "on_chain", is_flag=True, help="Test against the classes of this home's chain.")
 @click.option("--n", type=int, default=0, help="Another size of the matrices.")
-@click.option("--limit", "limit_s", type=float, default=0.0, help="Another time limit, in seconds.")
+@click.option("--limit", "limit_s", type=Seconds(0), default=0.0, help="Another time limit, in seconds.")
 @output_option
 @pass_app
 def self_test(app: App, /, declared: tuple[str, ...], on_chain: bool, n: int, limit_s: float, screen: Screen) -> None:
@@ -55,8 +56,10 @@ def self_test(app: App, /, declared: tuple[str, ...], on_chain: bool, n: int, li
     All devices at once; shows what each would be credited. Needs no chain, and reports to no one. Exit code 0 when
     every device passes, 1 when one does not. Stop workloads first: they compete for the same cores.
     """
+    named = [parse_count(text) for text in declared]
     classes = _read_classes(app) if on_chain else STANDARD
-    wanted = parse_declared(declared or _find_devices(app, classes), classes)
+    counts = named or [parse_count(text) for text in _find_devices(app, classes)]
+    wanted = find_declared(counts, classes)
     tested = tuple(_make_claim(number, classes[number], count, n, limit_s) for number, count in wanted)
     _check_counts(tested)
     say(f"challenging {', '.join(f'{one.count} x {one.name} (n = {one.n})' for one in tested)} at once ...")

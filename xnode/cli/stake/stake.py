@@ -16,10 +16,10 @@ from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import owner_options
 from xnode.cli.access.shortage import more_hint
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.terminal.brief import brief_date, brief_duration
+from xnode.cli.terminal.brief import brief_date, brief_duration, brief_money
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
-from xnode.text.amount import OPENX_DECIMALS, format_amount, format_openx, parse_amount
+from xnode.text.amount import OPENX_DECIMALS, format_amount, format_openx, parse_amount, parse_wanted
 from xnode.text.hex import to_hex
 
 
@@ -65,13 +65,14 @@ def unstake(app: App, /, amount: str, withdraw: bool, screen: Screen, **options:
 
     if bool(amount) == withdraw:
         raise UserError("takes either AMOUNT or --withdraw", where="unstake", hint="see `xnode provider stake`")
+    asked = parse_wanted(amount, OPENX_DECIMALS) if amount else None
 
     async def work(session: WalletSession) -> dict[str, Any]:
         before = await read_stake(session.rpc, session.manifest, session.address)
         if withdraw:
             await _withdraw(session, before)
         else:
-            await _start(session, before, amount)
+            await _start(session, before, asked)
         return await _report(session, session.address)
 
     answer = Access.of_owner(app, **options).act(work)
@@ -85,22 +86,22 @@ def draw_stake(screen: Screen, answer: dict[str, Any]) -> None:
     screen.record(
         (
             ("provider", answer["provider"]),
-            ("staked", f"{answer['staked']} OPENX"),
-            ("held", f"{answer['held']} OPENX" if answer["holds"] else ""),
-            *(("", f"{hold['amount']} OPENX {hold['why']}") for hold in answer["holds"]),
+            ("staked", brief_money(answer["staked"], "OPENX")),
+            ("held", brief_money(answer["held"], "OPENX") if answer["holds"] else ""),
+            *(("", f"{brief_money(hold['amount'], 'OPENX')} {hold['why']}") for hold in answer["holds"]),
             (
                 "can be unstaked",
-                f"{answer['can_leave']} OPENX, after a thaw of {brief_duration(answer['thaw_s'] * 10**9)}",
+                f"{brief_money(answer['can_leave'], 'OPENX')}, after a thaw of {brief_duration(answer['thaw_s'] * 10**9)}",
             ),
-            ("thawing", f"{thawing} OPENX until {end}" if thawing != "0" else ""),
+            ("thawing", f"{brief_money(thawing, 'OPENX')} until {end}" if thawing != "0" else ""),
         )
     )
     if thawing != "0" and answer["thaw_end_s"] <= time.time():
         say("next: xnode provider unstake --withdraw")
 
 
-async def _start(session: WalletSession, before: Stake, amount: str) -> None:
-    wanted = before.can_leave if amount == "all" else parse_amount(amount, OPENX_DECIMALS, where="AMOUNT")
+async def _start(session: WalletSession, before: Stake, asked: Amount | None) -> None:
+    wanted = before.can_leave if asked is None else asked
     if wanted > before.details.staked:
         staked = format_openx(before.details.staked)
         raise UserError(f"only {staked} are staked", where="AMOUNT", hint="name less", code=ExitCode.FUNDS)

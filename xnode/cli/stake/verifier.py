@@ -20,7 +20,8 @@ from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import owner_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
-from xnode.cli.terminal.brief import brief_count, brief_duration
+from xnode.cli.terminal.brief import brief_count, brief_duration, brief_money
+from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.extras import require_module
@@ -92,7 +93,7 @@ def fees(app: App, /, screen: Screen, **options: Any) -> None:
 
 
 @verifier.command("documents")
-@click.option("--export", type=click.Path(path_type=Path, file_okay=False), required=True, help="Into this folder.")
+@click.option("--export", type=GivenPath(path_type=Path, file_okay=False), required=True, help="Into this folder.")
 @output_option
 @pass_app
 def documents(app: App, export: Path, screen: Screen) -> None:
@@ -152,12 +153,15 @@ def _list_lines(answer: dict[str, Any]) -> tuple[tuple[str, object], ...]:
     few = "" if answer["verifiers"] else ", too few to decide"
     return (
         ("provider", answer["provider"]),
-        ("verifier", "yes" if answer["is_verifier"] else f"no; one pledges {answer['pledge']} OPENX of stake"),
+        (
+            "verifier",
+            "yes" if answer["is_verifier"] else f"no; one pledges {brief_money(answer['pledge'])} OPENX of stake",
+        ),
         (
             "pledged",
-            f"{answer['pledged']} OPENX, held for {brief_duration(answer['leave_delay_s'] * 10**9)} after leaving",
+            f"{brief_money(answer['pledged'])} OPENX, held for {brief_duration(answer['leave_delay_s'] * 10**9)} after leaving",
         ),
-        ("fees earned", f"{answer['fees']} OPENX"),
+        ("fees earned", brief_money(answer["fees"], "OPENX")),
         ("enlisted", brief_count(answer["verifiers"], "verifier") + few),
         ("panel", _describe_panel(answer)),
     )

@@ -6,10 +6,10 @@ import re
 import shlex
 import time
 from collections.abc import Iterable
-from decimal import ROUND_DOWN, Decimal
 
 from metering.units import NANOS_PER_SECOND
 from xnode.control.views import DiskUse, Gas, Hosting
+from xnode.text.amount import NATIVE_DECIMALS, brief_amount, format_amount
 
 MAX_COMMAND_CHARS = 160
 """A program given with -c can be long; -o json has it whole."""
@@ -63,12 +63,8 @@ def brief_date(at_ns: int) -> str:
 
 
 def brief_money(amount: str, asset: str = "") -> str:
-    """Six significant digits, cut and never rounded up: what is shown is never more than there is. JSON has the exact number."""
-    value = Decimal(amount or "0")
-    places = max(0, min(18, 5 - value.adjusted())) if value else 2
-    text = f"{value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN):f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return f"{text or '0'} {asset}".rstrip()
+    """See brief_amount. JSON has the exact number."""
+    return brief_amount(amount, asset)
 
 
 def brief_hosting(resources: Hosting) -> str:
@@ -116,4 +112,5 @@ def brief_disk(disk: DiskUse) -> str:
 def brief_gas(gas: Gas) -> str:
     """What the node key can pay for."""
     low = "; send it some" if gas.is_low else ""
-    return f"{gas.wei} wei, enough for about {brief_count(gas.transactions, 'transaction')}{low}"
+    coins = brief_money(format_amount(int(gas.wei), NATIVE_DECIMALS))
+    return f"{coins} of the chain's coin, enough for about {brief_count(gas.transactions, 'transaction')}{low}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from xnode.cli.terminal.screen import printable, style
+from xnode.cli.terminal.streams import drop_output
 from xnode.errors import ExitCode, Permanent, Retryable, UserError, real_error_of
 from xnode.home import Home
 
@@ -20,11 +23,20 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 """128 + SIGPIPE: the reader of our output had enough."""
 
+MAX_LINE_CHARS = 600
+"""Of what is printed of one problem: a value of any length may be in it."""
+
+_HINTS = {errno.ENOSPC: "make room on that disk", errno.EDQUOT: "make room", errno.EMFILE: "raise `ulimit -n`"}
+
 HINT = "hint: "
 """Begins a line that says what to do about the one above."""
 
 MAX_CRASH_LOG_BYTES = 1 << 20
 """The log starts anew beyond this: a command in a loop must not fill the disk with its own crash."""
+
+
+class PipeClosed(Exception):
+    """The reader of our output went away. Not an OSError: click would answer that itself, with an exit code of its own."""
 
 
 def report_failure(error: BaseException, home: Home, debug: bool) -> int:
@@ -42,9 +54,9 @@ def report_failure(error: BaseException, home: Home, debug: bool) -> int:
         case KeyboardInterrupt() | click.Abort():
             _print_error("interrupted")
             return INTERRUPTED
-        case BrokenPipeError():
+        case PipeClosed() | BrokenPipeError():
             # Python would complain again when it flushes stdout at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            drop_output("stdout")
             return PIPE_CLOSED
         case click.ClickException():
             return _report_usage(error)
@@ -75,8 +87,11 @@ def _report_named(error: BaseException, home: Home) -> int:
         case Retryable():
             _print_error(named.message, named.hint or "try again")
             return int(ExitCode.UNREACHABLE)
-        case OSError(filename=str() | bytes() | Path()):
-            _print_error(f"{os.fsdecode(named.filename)}: {named.strerror}")
+        case OSError():
+            # The world's fault and never ours: a full disk, too few descriptors, an output that was closed.
+            where = named.filename if isinstance(named.filename, str | bytes | Path) else ""
+            what = named.strerror or str(named) or type(named).__name__
+            _print_error(f"{os.fsdecode(where)}: {what}" if where else what, _HINTS.get(named.errno or 0, ""))
             return int(ExitCode.FAILED)
     return _report_bug(error, home)
 
@@ -119,8 +134,10 @@ def _keep_traceback(error: BaseException, home: Home) -> Path | None:
 def _print_error(text: str, hint: str = "") -> None:
     """One line per problem; a line that begins with `hint:`, and the hint, tell what to do about the one above."""
     lines = [*text.splitlines(), *(f"{HINT}{line}" for line in hint.splitlines())]
-    for line in lines or [""]:
-        if line.startswith(HINT):
-            print(style("hint:", "1;36", sys.stderr), printable(line.removeprefix(HINT)), file=sys.stderr)
-        else:
-            print(style("error:", "1;31", sys.stderr), printable(line), file=sys.stderr)
+    # Of a standard error that cannot be written either, the exit code is all that is left to say.
+    with suppress(OSError):
+        for line in lines or [""]:
+            shown = printable(line.removeprefix(HINT))
+            shown = shown if len(shown) <= MAX_LINE_CHARS else shown[: MAX_LINE_CHARS - 1] + "…"
+            word = style("hint:", "1;36", sys.stderr) if line.startswith(HINT) else style("error:", "1;31", sys.stderr)
+            print(word, shown, file=sys.stderr)

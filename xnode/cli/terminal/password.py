@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from xnode.cli.terminal.given import GivenPath
 from xnode.errors import UserError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -22,7 +23,7 @@ def password_option(command: Command) -> Command:
     """Adds --password-file as `password_file`."""
     return click.option(
         "--password-file",
-        type=click.Path(path_type=Path),
+        type=GivenPath(path_type=Path),
         help=f"File with the wallet's password.  [default: ${VARIABLE}, else asked]",
     )(command)
 

@@ -20,6 +20,9 @@ PIPE_WIDTH = 1000
 MAX_WORD_CHARS = 20
 """A word longer than this may be broken over lines where a column is narrow."""
 
+LEAST_FOLD_CHARS = 12
+"""A column of text is no narrower than this, or than its text."""
+
 GAP_CHARS = 2
 """Between two columns."""
 
@@ -88,6 +91,11 @@ class Screen:
         """One JSON line, at once: the reader may be following."""
         print(json.dumps(value, separators=(",", ":")), flush=True)
 
+    def paths(self, paths: Iterable[str]) -> None:
+        """One path per line, as they are for a program that reads them, and so that none steers a terminal."""
+        for path in paths:
+            print(printable(path) if self._stream.isatty() else path, file=self._stream)
+
     def gap(self) -> None:
         """An empty line between two tables."""
         print(file=self._stream)
@@ -97,7 +105,11 @@ class Screen:
         console = make_console(self._stream)
         if title:
             console.print(printable(title), style="bold")
-        self._print(console, make_table(columns, rows, width=console.width))
+        columns, rows = drop_empty(columns, [tuple(row) for row in rows])
+        if find_least_width(columns, rows) <= console.width:
+            self._print(console, make_table(columns, rows, width=console.width))
+        else:
+            self._print(console, _make_stack(columns, rows))
 
     def record(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Print name and value, one per line, leaving out what is empty."""
@@ -129,19 +141,45 @@ def make_console(stream: IO[str]) -> Console:
     )
 
 
+def drop_empty(
+    columns: Sequence[Column], rows: Sequence[tuple[object, ...]]
+) -> tuple[list[Column], list[tuple[object, ...]]]:
+    """Columns and rows without the optional columns that nothing is in."""
+    kept = [
+        place
+        for place, column in enumerate(columns)
+        if not column.optional or any(row[place] not in ("", None) for row in rows)
+    ]
+    return [columns[place] for place in kept], [tuple(row[place] for place in kept) for row in rows]
+
+
+def find_least_width(columns: Sequence[Column], rows: Sequence[tuple[object, ...]]) -> int:
+    """On how many screen columns the table is one that a person can read: nothing is cut, and no cell is a tower of syllables."""
+    least = 0
+    for place, column in enumerate(columns):
+        texts = [column.name, *(printable(str(row[place])) for row in rows if row[place] is not None)]
+        natural = max(map(len, texts))
+        word = min(MAX_WORD_CHARS, _longest_word(texts))
+        least += min(natural, max(word, LEAST_FOLD_CHARS)) if column.fold else natural
+    return least + GAP_CHARS * (len(columns) - 1)
+
+
+def _make_stack(columns: Sequence[Column], rows: Sequence[tuple[object, ...]]) -> Table:
+    """Each row as lines of a name and a value, for a screen that is too narrow for the table."""
+    lines: list[tuple[object, ...]] = []
+    for row in rows:
+        lines += [("", "")] if lines else []
+        lines += [(column.name, cell) for column, cell in zip(columns, row, strict=True) if cell not in ("", None)]
+    return make_table((Column("", style="dim"), Column("", fold=True)), lines, header=False)
+
+
 def make_table(
     columns: Sequence[Column], rows: Iterable[Sequence[object]], header: bool = True, width: int = PIPE_WIDTH
 ) -> Table:
     """The table, without the optional columns that are empty. width: of the screen."""
     from rich.table import Table
 
-    rows = [tuple(row) for row in rows]
-    kept = [
-        place
-        for place, column in enumerate(columns)
-        if not column.optional or any(row[place] not in ("", None) for row in rows)
-    ]
-    columns, rows = [columns[place] for place in kept], [tuple(row[place] for place in kept) for row in rows]
+    columns, rows = drop_empty(columns, [tuple(row) for row in rows])
     table = Table(box=None, show_header=header, pad_edge=False, padding=(0, GAP_CHARS, 0, 0), header_style="bold")
     for column, exact in zip(columns, _find_widths(columns, rows, width), strict=True):
         table.add_column(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from metering.checks import check_voucher, exposure_of
+from metering.money_words import say_amount
 from metering.prepay import STEPS
 from metering.receipt import next_receipt, receipt_digest_of
 from metering.refusal import Refusal
@@ -61,11 +62,14 @@ def accept_funding(turn: Turn, lease: ProviderLease, funding: changes.FundingRea
         if spendable < opened:
             missing = opened - spendable
             return Refusal(
-                "escrow_too_small", f"the payer's balance lacks {missing} base units; deposit or approve more"
+                "escrow_too_small",
+                f"the payer's balance lacks {say_amount(missing, lease.terms.asset)}; deposit or approve more",
             )
     missing = int(lease.terms.cost_limit) - max(0, reserved) - opened
     if missing > 0:
-        return Refusal("escrow_too_small", f"the escrow lacks {missing} base units for what the job may cost")
+        return Refusal(
+            "escrow_too_small", f"the escrow lacks {say_amount(missing, lease.terms.asset)} for what the job may cost"
+        )
     line = EarnedLine(lease.lease_id, lease.terms.lease_number, ZERO)
     escrow = see_paid(turn, escrow, funding.deposited, funding.claimed, escrow.thaw_end)
     turn.put(escrow, lines=(*escrow.lines, line))
