@@ -150,3 +150,12 @@ def test_a_start_is_refused_with_all_that_is_to_be_mended_at_once(
     monkeypatch.setattr(check, "read_facts", lambda *_: replace(GOOD, is_clock_synchronized=False))
     (warning,) = check_host(tmp_path, WANTED, GOOD.gpus)
     assert warning.what == "clock"
+
+
+def test_one_lost_gpu_does_not_keep_the_others_from_being_lent(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    seven = Survey((H200,) * 7, ("x",) * 7, ("NVIDIA GPU 3: GPU is lost; restart the host",))
+    monkeypatch.setattr(check, "read_facts", lambda *_: replace(GOOD, gpus=seven))
+    assert [one.what for one in check_host(tmp_path, WANTED, seven)] == ["gpus", "gpus"]
+    monkeypatch.setattr(check, "read_facts", lambda *_: replace(GOOD, gpus=Survey()))
+    with pytest.raises(Permanent, match=r"share.gpus is 8, 0 can be lent"):
+        check_host(tmp_path, WANTED, Survey())

@@ -298,7 +298,13 @@ async def test_gpus_are_passed_by_cdi_and_lent_once(bench: Bench) -> None:
     specification = folder / "xnode-test.json"
     await specification.write_text(CDI)
     try:
-        engine = PodmanEngine(bench.state_dir, NAMESPACE, gpu_devices=("xnode.test/gpu=0",))
+        lost: set[str] = set()
+        engine = PodmanEngine(
+            bench.state_dir,
+            NAMESPACE,
+            gpu_devices=("xnode.test/gpu=0",),
+            find_lost=lambda devices: "it fell off the bus" if lost & {*devices} else "",
+        )
         spec = bench.spec("test -c /dev/test-gpu && echo there; sleep 60")
         other = bench.spec("true")
         await engine.start(replace(spec, resources=replace_gpus(spec.resources, 1)))
@@ -309,6 +315,11 @@ async def test_gpus_are_passed_by_cdi_and_lent_once(bench: Bench) -> None:
         await engine.remove(spec.lease_id)
         await engine.start(replace(other, resources=replace_gpus(other.resources, 1)))
         assert (await engine.wait(other.lease_id)).exit_code == 0
+        assert (await engine.inspect(other.lease_id)).gpu_lost == ""
+        lost.add("xnode.test/gpu=0")
+        assert (await engine.inspect(other.lease_id)).gpu_lost == "it fell off the bus"
+        with pytest.raises(Permanent, match="1 GPUs asked for, this node has 0"):
+            await engine.start(replace(bench.spec("true"), resources=replace_gpus(spec.resources, 1)))
         with pytest.raises(Permanent, match="2 GPUs asked for"):
             await engine.start(replace(bench.spec("true"), resources=replace_gpus(spec.resources, 2)))
     finally:
