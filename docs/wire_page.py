@@ -27,11 +27,12 @@ SPELLING = (
     "write itself. A value beyond its limit is refused before anything else is looked at (`malformed`).",
 )
 
-RULES = """- A type marked **map** is a map from its fields' names (`str`) to their values; one marked **array** is an array of
-  its values. Both in the order of its table, all fields always there, none beside them.
+RULES = """- A type marked **map** is a map from its fields' names (`str`) to their values; one marked
+  **array** is an array of its values. Both in the order of its table, all fields always there, none
+  beside them.
 - A type marked **tagged array** is an array with its tag, a `str`, before its values.
-- Integers, `str`, `bin`, arrays and maps have their shortest form; an integer of zero or more has an unsigned one. There are
-  no floats, no extension types, no timestamps. Text is UTF-8.
+- Integers, `str`, `bin`, arrays and maps have their shortest form; an integer of zero or more has
+  an unsigned one. There are no floats, no extension types, no timestamps. Text is UTF-8.
 - No key stands twice in a map, and nothing follows the value.
 
 | in the tables | what it is |
@@ -46,8 +47,9 @@ RULES = """- A type marked **map** is a map from its fields' names (`str`) to th
 | `(T, U)` | array of exactly these |
 | `T / U` | either; the default of an optional field is given beside it, and is sent like any other value |
 
-Names end in their unit: `_ns` nanoseconds (`_at_ns`, `_until_ns`: since 1970 UTC), `_bytes`, `_mbps` 10^6 bits a second,
-`_milli` thousandths, `_ppm` millionths; `thaw` and `deadline` are in seconds."""
+Names end in their unit: `_ns` nanoseconds (`_at_ns`, `_until_ns`: since 1970 UTC), `_bytes`,
+`_mbps` 10^6 bits a second, `_milli` thousandths, `_ppm` millionths; `thaw` and `deadline` are in
+seconds."""
 
 GROUPS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     "Offers": (
@@ -55,7 +57,8 @@ GROUPS: dict[str, tuple[type[msgspec.Struct], ...]] = {
         offer.Gpu, resources.Resources, tariff.Tariff, sla.Promise,
     ),
     "Jobs and quotes": (
-        job.Job, job.Image, job.InputFile, job.Blob, quote.SignedQuote, quote.Quote, quote.QuoteBody, message.QuoteQuery,
+        job.Job, job.Image, job.InputFile, job.Blob, quote.SignedQuote, quote.Quote, quote.QuoteBody,
+        message.QuoteAsk, message.QuoteQuery,
     ),
     "Leases": (
         message.LeaseOffer, terms.LeaseTerms, terms.Escrow, terms.Opening, message.LeaseQuery, effects.LeaseReport,

@@ -140,8 +140,8 @@ class Answers:
         wanted = sorted((body.find(sha256), data) for sha256, data in self._served.items() if bytes(sha256) in body)
         for place, (_, data) in enumerate(wanted):
             data = data[self._offset :] if place == 0 else data
-            for start in range(0, len(data), 500_000):
-                yield encode(OutputsFrame(((place, data[start : start + 500_000]),)))
+            for start in range(0, len(data), 250_000):
+                yield encode(OutputsFrame(((place, data[start : start + 250_000]),)))
 
 
 async def test_a_part_that_was_damaged_is_fetched_anew(store: BlobStore) -> None:
