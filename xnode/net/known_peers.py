@@ -3,6 +3,7 @@ have gone."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,6 +22,9 @@ MAX_AGE_NS = 60 * 24 * NANOS_PER_HOUR
 
 MAX_FILE_BYTES = 8 << 20
 """With the longest record for every peer, in base64."""
+
+
+_NODE = re.compile(r"0x[0-9a-f]{40}")
 
 
 class KnownPeer(msgspec.Struct, frozen=True):
@@ -43,7 +47,7 @@ def choose_peers(peers: Iterable[KnownPeer], now_ns: int) -> tuple[KnownPeer, ..
         known = latest.get(peer.node)
         if known is None or peer.heard_at_ns > known.heard_at_ns:
             latest[peer.node] = peer
-    fresh = (each for each in latest.values() if each.multiaddrs and now_ns - MAX_AGE_NS < each.heard_at_ns <= now_ns)
+    fresh = (each for each in latest.values() if _is_sound(each) and now_ns - MAX_AGE_NS < each.heard_at_ns <= now_ns)
     return tuple(sorted(fresh, key=lambda each: (-each.heard_at_ns, each.node))[:MAX_PEERS])
 
 
@@ -52,7 +56,7 @@ def read_known_peers(file: Path, now_ns: int) -> tuple[KnownPeer, ...]:
     try:
         with file.open("rb") as opened:
             peers = msgspec.json.decode(opened.read(MAX_FILE_BYTES), type=tuple[KnownPeer, ...])
-        return choose_peers(filter(_is_sound, peers), now_ns)
+        return choose_peers(peers, now_ns)
     except (OSError, ValueError):
         return ()
 
@@ -68,6 +72,6 @@ def write_known_peers(file: Path, peers: Iterable[KnownPeer]) -> None:
 
 
 def _is_sound(peer: KnownPeer) -> bool:
-    is_node = len(peer.address) == 20
+    is_node = _NODE.fullmatch(peer.node) is not None
     addresses = 0 < len(peer.multiaddrs) <= MAX_MULTIADDRS and all(map(parse_multiaddr, peer.multiaddrs))
     return is_node and addresses and len(peer.record) <= MAX_RECORD_BYTES

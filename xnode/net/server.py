@@ -49,6 +49,8 @@ STALL_S = 120.0
 ALIVE_S = 10.0
 """How often a stream without items sends `alive`."""
 
+NO_ROOM = "there is no room for so long an answer now"
+
 MAX_METHODS = 256
 
 _JOB = re.compile(r"0x[0-9a-f]{16}")
@@ -140,7 +142,7 @@ class Server:
                 status, body = await self._run_call(call, caller, request)
                 if not hold.grow(len(request.body) + len(body)):
                     self._counters.refused += 1
-                    status, body = "refused", encode(Refusal("busy", "there is no room for so long an answer now"))
+                    status, body = "refused", encode(Refusal("busy", NO_ROOM))
                 await reply.send(status, body)
             elif stream is not None:
                 self._counters.streams_in += 1

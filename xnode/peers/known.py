@@ -12,6 +12,8 @@ import trio
 from metering.units import NANOS_PER_SECOND
 from xnode.net.edge import Net
 from xnode.net.known_peers import KnownPeer, choose_peers, read_known_peers, write_known_peers
+from xnode.net.multiaddr import parse_multiaddr
+from xnode.net.records import MAX_MULTIADDRS
 from xnode.peers.market import Market
 from xnode.ports.clock import Clock
 from xnode.text.hex import to_hex
@@ -57,7 +59,8 @@ class KnownPeerKeeper:
             heard_at_ns = book.heard_at_ns(node)
             if heard_at_ns and not book.is_silent(node) and registrations.owner_of(node) is not None:
                 multiaddrs, record = self._net.locate_known(node)
-                yield KnownPeer(to_hex(node), signed.offer.body.multiaddrs or multiaddrs, heard_at_ns, record)
+                places = tuple(filter(parse_multiaddr, signed.offer.body.multiaddrs)) or multiaddrs
+                yield KnownPeer(to_hex(node), places[:MAX_MULTIADDRS], heard_at_ns, record)
 
 
 def _is_news(kept: tuple[KnownPeer, ...], chosen: tuple[KnownPeer, ...]) -> bool:

@@ -30,9 +30,13 @@ NOW_NS = 10**18
 PLACE = ("/ip4/10.0.0.1/tcp/4001",)
 
 
-def a_peer(number: int, age_s: int = 10, **changes: object) -> KnownPeer:
-    plain = {"node": f"0x{number:040x}", "multiaddrs": PLACE, "heard_at_ns": NOW_NS - age_s * NANOS_PER_SECOND}
-    return KnownPeer(**{**plain, **changes})  # type: ignore[arg-type]
+def a_peer(number: int, age_s: int = 10, **changes: Any) -> KnownPeer:
+    plain: dict[str, Any] = {
+        "node": f"0x{number:040x}",
+        "multiaddrs": PLACE,
+        "heard_at_ns": NOW_NS - age_s * NANOS_PER_SECOND,
+    }
+    return KnownPeer(**{**plain, **changes})
 
 
 def dead_bootstrap() -> str:
