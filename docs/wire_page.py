@@ -57,8 +57,8 @@ GROUPS: dict[str, tuple[type[msgspec.Struct], ...]] = {
         offer.Gpu, resources.Resources, tariff.Tariff, sla.Promise,
     ),
     "Jobs and quotes": (
-        job.Job, job.Image, job.InputFile, job.Blob, quote.SignedQuote, quote.Quote, quote.QuoteBody,
-        message.QuoteAsk, message.QuoteQuery,
+        job.Job, job.Image, job.InputFile, job.Blob, quote.SignedQuote, quote.Quote, quote.QuoteBody, message.QuoteAsk,
+        message.QuoteQuery,
     ),
     "Leases": (
         message.LeaseOffer, terms.LeaseTerms, terms.Escrow, terms.Opening, message.LeaseQuery, effects.LeaseReport,

@@ -290,7 +290,7 @@ def test_a_stop_while_the_provider_still_asks_the_chain_opens_nothing() -> None:
     world.chain.is_down = True
     world.stop(job_hash)
     world.run_for(2)
-    assert world.leases(1)[0].status == "requested"
+    assert world.leases(1)[0].status == "refused", "it does not even wait for its chain node"
     world.ledger.deposited -= world.ledger.free[world.payer]
     world.ledger.free[world.payer] = 0
     world.chain.is_down = False

@@ -22,7 +22,7 @@ from xnode.node.blame import IMAGE_CODES, JOBS_OWN
 from xnode.peers.call import call, read_answer
 from xnode.peers.job_log import LogArchive
 from xnode.peers.publish import OfferPublisher
-from xnode.ports.chain import Chain, ClaimRow
+from xnode.ports.chain import Chain, ClaimRow, Spender
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer
 from xnode.ports.runtime import Engine, ImageStore, WorkloadSpec
@@ -82,9 +82,10 @@ class ProviderEffects:
         """Escrow and payer as the chain knows them now."""
         escrow = effect.escrow
         state = await self.chain.escrow_state(effect.escrow_id)
-        free = await self.chain.free_balance(escrow.payer, escrow.asset)
-        cap = await self.chain.opener_cap(escrow.payer, escrow.signer, escrow.asset)
-        return changes.FundingRead(effect.lease_id, free, cap, state.deposited, state.claimed, state.thaw_end)
+        (spendable,) = await self.chain.spendables_of([Spender(escrow.payer, escrow.signer, escrow.asset)])
+        return changes.FundingRead(
+            effect.lease_id, spendable, spendable, state.deposited, state.claimed, state.thaw_end
+        )
 
     @performs(effects.OpenEscrow)
     async def open_escrow(self, effect: effects.OpenEscrow) -> changes.Change:

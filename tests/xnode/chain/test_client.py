@@ -23,7 +23,7 @@ from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.node.json_rpc import Reverted
 from xnode.chain.send.tx_journal import TxCall, make_engine
 from xnode.errors import Permanent
-from xnode.ports.chain import ClaimRow, EscrowState
+from xnode.ports.chain import ClaimRow, EscrowState, Spender
 from xnode.text.hex import to_hex
 from xnode.wallet.signer import NodeSigner, WalletKey
 
@@ -140,6 +140,17 @@ async def test_what_was_never_there_reads_as_nothing(market: Market) -> None:
 async def test_a_provider_is_found_by_its_node_key(market: Market) -> None:
     node = market.client._transactor._signer.address
     assert await market.client.provider_of(node) == market.owner.address
+    stranger = make_wallet().address
+    found = await market.client.providers_of((stranger, node, stranger))
+    assert found == (None, market.owner.address, None)
+
+
+async def test_what_can_be_reserved_is_the_deposit_for_its_payer_and_the_cap_for_an_opener(market: Market) -> None:
+    payer, opener, stranger = market.payer.address, market.submitter.address, make_wallet().address
+    asked = [Spender(*pair, market.asset) for pair in ((payer, payer), (payer, opener), (payer, stranger))]
+    assert await market.client.spendables_of(asked) == (100 * TOKEN, 60 * TOKEN, 0)
+    await market.open(20 * TOKEN, nonce=1)
+    assert await market.client.spendables_of(asked) == (80 * TOKEN, 40 * TOKEN, 0)
 
 
 # ------------------------------------------------------------------------------------------------------------- opening

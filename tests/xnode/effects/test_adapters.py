@@ -44,7 +44,7 @@ def test_funding_is_what_the_escrow_has_and_the_opener_may_still_open() -> None:
     rig.open_escrow(7 * TOKEN)
     read = rig.perform(effects.ReadFunding(LEASE_ID, ESCROW_ID, ESCROW, *SLOT))
     assert read == changes.FundingRead(
-        LEASE_ID, Amount(993 * TOKEN), Amount(100 * TOKEN), Amount(7 * TOKEN), Amount(0), 0
+        LEASE_ID, Amount(100 * TOKEN), Amount(100 * TOKEN), Amount(7 * TOKEN), Amount(0), 0
     )
 
 

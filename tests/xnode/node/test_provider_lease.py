@@ -92,10 +92,12 @@ def test_an_opening_of_the_last_second_there_is_can_be_kept() -> None:
     request = make_request(node)
     assert request.opening is not None
     latest_s = (2**63 - 1) // SECOND
-    node.tell(replace(request, opening=replace(request.opening, deadline=latest_s)))
+    opening = replace(request.opening, deadline=latest_s)
+    signed = sign_digest(make_key(0), typed_digest(SEPARATOR, "Opening", opening))
+    node.tell(replace(request, opening=opening, opening_signature=signed))
     found = node.tell(changes.FundingRead(lease_id_of(SEPARATOR, request.terms), 10**30, 10**30, 0, 0, 0))  # type: ignore[arg-type]
-    (opening,) = (one for one in found if isinstance(one, effects.OpenEscrow))
-    assert decode(encode(opening), effects.OpenEscrow) == opening
+    (effect,) = (one for one in found if isinstance(one, effects.OpenEscrow))
+    assert decode(encode(effect), effects.OpenEscrow) == effect
 
 
 def test_an_opening_does_not_overtake_a_claim_whose_release_would_take_what_it_brings() -> None:

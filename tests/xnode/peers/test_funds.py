@@ -112,6 +112,7 @@ async def test_a_chain_node_that_is_away_is_named_and_nothing_is_made_up(
         assert away.value.reason_code == "provider_chain"
         setattr(ledger, fault, False)
         autojump_clock.jump(1)
+        await trio.testing.wait_all_tasks_blocked()
         assert await funds.look(spender_of(1), PRICE) == PRICE
 
 
