@@ -21,6 +21,7 @@ STANDARD = {
     "dataclasses",
     "enum",
     "functools",
+    "ipaddress",
     "heapq",
     "math",
     "re",

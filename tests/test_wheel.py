@@ -176,7 +176,7 @@ def test_a_devnet_runs_with_an_anvil_that_is_named(xnode: Installed) -> None:
         text=True,
     )
     assert process.stderr is not None
-    said = [process.stderr.readline() for _ in range(3)]
+    said = [process.stderr.readline() for _ in range(4)]
     process.send_signal(signal.SIGINT)
     rest = process.communicate(timeout=DEADLINE_S)[1]
     assert "Ctrl-C" in said[-1] and process.returncode == 0, [*said, rest]

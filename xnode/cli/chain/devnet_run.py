@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,11 @@ def find_socket(folder: Path) -> Path:
 
 async def _run(home: Home, options: DevnetOptions, bare: bool) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with open_devnet(options) as devnet, AsyncExitStack() as stack, trio.open_nursery() as nursery:
-            node = None if bare else await _open_node(stack, devnet, options.folder)
+        async with (
+            open_devnet(options) as devnet,
+            _open_node(devnet, options.folder, bare) as node,
+            trio.open_nursery() as nursery,
+        ):
             await nursery.start(serve_control, find_socket(options.folder), {"devnet.fund": partial(_fund, devnet)})
             nursery.start_soon(_fund_home, devnet, home)
             say(f"chain {devnet.manifest.chain_id} at {devnet.url}")
@@ -64,11 +68,15 @@ async def _run(home: Home, options: DevnetOptions, bare: bool) -> None:
             nursery.cancel_scope.cancel()
 
 
-async def _open_node(stack: AsyncExitStack, devnet: Devnet, folder: Path) -> DevnetNode:
-    """The devnet's own node, which its manifest names."""
-    node = await stack.enter_async_context(open_devnet_node(devnet.manifest, folder / NODE_FOLDER))
-    await devnet.name_peer(node.address, folder / "manifest.toml")
-    return node
+@asynccontextmanager
+async def _open_node(devnet: Devnet, folder: Path, bare: bool) -> AsyncIterator[DevnetNode | None]:
+    """The devnet's own node, which its manifest names; None on a bare one."""
+    if bare:
+        yield None
+        return
+    async with open_devnet_node(devnet.manifest, folder / NODE_FOLDER) as node:
+        await devnet.name_peer(node.address, folder / "manifest.toml")
+        yield node
 
 
 async def _verify(node: DevnetNode, devnet: Devnet) -> None:

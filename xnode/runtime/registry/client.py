@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -38,13 +39,14 @@ _CHALLENGE = re.compile(r'([a-z]+)="([^"]{0,2048})"')
 class RegistryClient:
     """One repository. Use it as a context: it closes its connections."""
 
-    def __init__(self, reference: Reference, reach: Reach) -> None:
+    def __init__(self, reference: Reference, reach: Reach, tls: ssl.SSLContext | None = None) -> None:
+        """tls: whose certificates are trusted; None: those that everybody trusts."""
         host, port = split_registry(HUB_HOST if reference.registry == HUB else reference.registry)
         scheme = "http" if reach.is_plain(host, port) else "https"
         self._reach, self._repository = reach, reference.repository
         self._base = f"{scheme}://{host}:{port}"
         self._token = ""
-        self._pool = httpcore2.AsyncConnectionPool(max_connections=4, network_backend=reach)
+        self._pool = httpcore2.AsyncConnectionPool(ssl_context=tls, max_connections=4, network_backend=reach)
 
     async def __aenter__(self) -> Self:
         await self._pool.__aenter__()

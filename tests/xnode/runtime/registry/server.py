@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,7 +37,9 @@ def reply(request: BaseHTTPRequestHandler, status: int, raw: bytes = b"", **head
 
 
 @contextmanager
-def serve_registry(layout: Path, answer: Answer = lambda _request: False) -> Iterator[Served]:
+def serve_registry(
+    layout: Path, answer: Answer = lambda _request: False, tls: ssl.SSLContext | None = None
+) -> Iterator[Served]:
     """A registry at 127.0.0.1 that has the layout's blobs under any name."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -56,6 +59,9 @@ def serve_registry(layout: Path, answer: Answer = lambda _request: False) -> Ite
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_args: None  # type: ignore[method-assign]
         served = Served(f"127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
