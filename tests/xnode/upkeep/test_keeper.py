@@ -127,6 +127,15 @@ async def test_files_of_an_ended_lease_go_after_hours_its_outputs_and_log_after_
     assert await place.sweep() == {blob(LAYER.sha256), blob(OUTPUT), f"archive/{LEASE_ID.hex()}"}
 
 
+async def test_what_a_job_brought_goes_after_hours_also_when_the_state_has_forgotten_the_job(tmp_path: Path) -> None:
+    place = Place(tmp_path, make_running_lease(job=JOB))
+    place.put(blob(INPUT.sha256), 0.3)
+    place.put(blob(OUTPUT), 0.3)
+    assert await place.sweep() == {blob(INPUT.sha256), blob(OUTPUT)}
+    place.records = ()
+    assert await place.sweep() == {blob(OUTPUT)}
+
+
 async def test_a_jobs_log_goes_with_its_mark_and_a_live_ones_stays(tmp_path: Path) -> None:
     place = Place(tmp_path, make_running_lease())
     for lease_id in (LEASE_ID, Hash32(b"z" * 32)):
@@ -168,17 +177,23 @@ async def test_nothing_goes_while_something_is_taken_in(tmp_path: Path) -> None:
     assert await place.sweep() == set()
 
 
+class LateShelf(Shelf):
+    """Its images are listed after the files: then, the second time, somebody comes."""
+
+    asked = 0
+
+    async def list_images(self) -> tuple[HeldImage, ...]:
+        self.asked += 1
+        return ()
+
+
 async def test_what_comes_to_be_needed_after_the_list_was_made_stays(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place, shelf = Place(tmp_path), LateShelf()
     place.put(blob(INPUT.sha256), 30)
-    looks: list[int] = []
-
-    def find() -> Any:
-        looks.append(1)
-        records = (make_running_lease(job=JOB),) if len(looks) > 2 else ()
-        return find_needed(make_state(records))
-
-    place.keeper.find_needed = find
+    place.put(blob(OUTPUT), 30)
+    place.keeper.shelf = shelf
+    lease = make_running_lease(job=JOB)
+    place.keeper.find_needed = lambda: find_needed(make_state((lease,) if shelf.asked > 1 else ()))
     assert await place.sweep() == {blob(INPUT.sha256)}
 
 
