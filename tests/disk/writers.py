@@ -7,7 +7,10 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import trio
 
 from metering.codec import encode
 from metering.units import Hash32
@@ -406,11 +409,10 @@ def make_wallet(folder: Path) -> Scene:
 
 def make_node_key(folder: Path) -> Scene:
     home = Home(folder / "home")
+    config: Any = SimpleNamespace(home=home, node=SimpleNamespace(password_file=home.password, database_url=""))
 
     async def act() -> None:
-        import trio
-
-        await trio.to_thread.run_sync(ensure_node_key, home)
+        await trio.to_thread.run_sync(ensure_node_key, config)
 
     async def check(done: bool) -> None:
         if home.node_key.exists():
