@@ -37,6 +37,9 @@ HURRY_S = 60.0
 PRUNE_S = 6 * 3600.0
 """Between two looks through the database."""
 
+FIRST_PRUNE_S = 300.0
+"""After the start: leases are taken up first."""
+
 BATCH = 20
 """Files taken away in one go, on the loop's own thread, so that nobody comes to need one meanwhile."""
 
@@ -98,7 +101,9 @@ class DiskState:
         if not lacking:
             return ""
         free, least = show_size(self.reading.free_bytes), show_size(self.rules.min_free_bytes)
-        return f"{free} of the disk is free, {least} must be: no new work is taken until there is room"
+        return (
+            f"the disk is nearly full: {free} are free, {least} must be, and no new work is taken until there is room"
+        )
 
 
 @dataclass(slots=True)
@@ -125,6 +130,7 @@ class DiskKeeper:
 
     async def run(self) -> None:
         """Keep it until cancelled."""
+        self._pruned_at = trio.current_time() - PRUNE_S + FIRST_PRUNE_S
         while True:
             try:
                 await self.look()

@@ -25,7 +25,7 @@ async def test_a_full_disk_refuses_a_new_job_and_a_new_image_with_the_numbers_an
         known = len(list(console.loop.state.all(SubmitterJob)))
         plan = make_plans(tmp_path, make_scene())[0]
         for name, params in (("job.submit", plan), ("image.import", {"path": str(tmp_path / "image")})):
-            with pytest.raises(UserError, match=r"1\.0 GiB of the disk is free, 2\.0 GiB must be") as caught:
+            with pytest.raises(UserError, match=r"nearly full: 1\.0 GiB are free, 2\.0 GiB must be") as caught:
                 await ask(full, name, **params)
             assert caught.value.code == ExitCode.REFUSED and caught.value.hint
         assert {path.name for path in (tmp_path / "submitter/blobs").iterdir()} == blobs
