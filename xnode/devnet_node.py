@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +25,7 @@ from xnode.challenge.prover import Prover
 from xnode.challenge.verifier import Verifier
 from xnode.challenge.watch import CapacityWatch
 from xnode.clock import SystemClock
+from xnode.durable import replace_file
 from xnode.home import make_private
 from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.identity import peer_id_text_of
@@ -115,10 +115,7 @@ async def open_devnet_node(manifest: Manifest, folder: Path) -> AsyncIterator[De
 def _ensure_key(path: Path) -> WalletKey:
     """A key of a devnet, whose money is worth nothing: without a password, readable by its owner only."""
     if not path.exists():
-        part = path.with_suffix(".new")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-        part.replace(path)
+        replace_file(path, secrets.token_bytes(32), 0o600)
     return WalletKey(path.read_bytes())
 
 

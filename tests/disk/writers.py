@@ -7,7 +7,10 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import trio
 
 from metering.codec import encode
 from metering.units import Hash32
@@ -25,6 +28,7 @@ from xnode.console.image_list import ImageList, KeptImage
 from xnode.delivery import deliver
 from xnode.home import Home
 from xnode.net.blobs import BlobStore
+from xnode.net.known_peers import KnownPeer, read_known_peers, write_known_peers
 from xnode.net.last_ports import note_ports, take_last_ports
 from xnode.net.outputs import OutputFetcher, OutputsFrame
 from xnode.node.changes import Entry, UsageRead
@@ -38,6 +42,7 @@ from xnode.runtime.conmon.stopwatch import start_stopwatch
 from xnode.runtime.lease import outputs
 from xnode.runtime.lease.inputs import link_inputs
 from xnode.runtime.lease.pack import write_pack
+from xnode.runtime.podman.command import write_if_changed
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
 from xnode.store.promises import SqlPromises
@@ -324,6 +329,29 @@ def make_ports(folder: Path) -> Scene:
     return Scene(lambda: note_ports(file, listen, ("/ip4/127.0.0.1/tcp/2",)), check)
 
 
+def make_known_peers(folder: Path) -> Scene:
+    file, peers = folder / "peers.json", (KnownPeer("0x" + "ab" * 20, ("/ip4/192.0.2.1/tcp/1",), NOW_NS),)
+    write_known_peers(file, ())
+
+    def check(done: bool) -> None:
+        assert read_known_peers(file, NOW_NS) in ((peers,) if done else ((), peers))
+        no_litter(folder, "*.new")
+
+    return Scene(lambda: write_known_peers(file, peers), check)
+
+
+def make_settings(folder: Path) -> Scene:
+    """What podman is told to read."""
+    path = folder / "containers.conf"
+    write_if_changed(path, "old", executable=False)
+
+    def check(done: bool) -> None:
+        assert path.read_text() in (("new",) if done else ("old", "new"))
+        no_litter(folder, ".containers*")
+
+    return Scene(lambda: write_if_changed(path, "new", executable=True), check)
+
+
 def make_job_log(folder: Path) -> Scene:
     """No line doubles and none is lost, however often it is cut off."""
     mine = JobLog(folder / "logs", LEASE_ID)
@@ -406,11 +434,10 @@ def make_wallet(folder: Path) -> Scene:
 
 def make_node_key(folder: Path) -> Scene:
     home = Home(folder / "home")
+    config: Any = SimpleNamespace(home=home, node=SimpleNamespace(password_file=home.password, database_url=""))
 
     async def act() -> None:
-        import trio
-
-        await trio.to_thread.run_sync(ensure_node_key, home)
+        await trio.to_thread.run_sync(ensure_node_key, config)
 
     async def check(done: bool) -> None:
         if home.node_key.exists():
@@ -484,6 +511,8 @@ WRITERS = [
     Writer("outputs delivered", make_delivered),
     Writer("the image list", make_image_list),
     Writer("the ports", make_ports),
+    Writer("the known peers", make_known_peers),
+    Writer("podman's settings", make_settings),
     Writer("a job's log", make_job_log),
     Writer("a log in the archive", make_archive),
     Writer("a log's hole", make_hole),

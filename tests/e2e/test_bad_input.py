@@ -207,8 +207,10 @@ def test_a_full_disk_refuses_the_job_and_the_node_lives_on(market: Market, spare
         try:
             path = market.write_job(seconds=1, name="full")
             done = market.net.run("job", "submit", "--yes", str(path), home=spare.home, check=False)
-            check_refused(done, ExitCode.FAILED, "disk full", "free")
+            check_refused(done, ExitCode.REFUSED, "nearly full", "free")
             assert spare.control.call("job.list")["rows"] == []
+            status = spare.control.call("node.status")
+            assert "nearly full" in status["ready"]["disk"] and status["disk"]["free"] < 5_000_000
         finally:
             market.net.stop(spare)
 

@@ -58,6 +58,7 @@ from xnode.node import effects
 from xnode.node.changes import Change, Entry
 from xnode.node.needed import find_needed
 from xnode.node.records import HeldQuote, Record, SubmitterJob, SubmitterLease
+from xnode.node.retention import DiskReading, DiskRules
 from xnode.peers.experience import Experience
 from xnode.peers.job_log import JobLog
 from xnode.peers.market import Market, make_market
@@ -70,6 +71,7 @@ from xnode.progress import Board
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
 from xnode.store.promises import SqlPromises
+from xnode.upkeep.keeper import DiskState
 
 SECOND = NANOS_PER_SECOND
 EVIL = "\x1b[31mEU\x1b[0m"
@@ -226,6 +228,10 @@ class Registry:
             raise Retryable("the chain node does not answer")
 
 
+FULL_DISK = DiskState(DiskReading(1 << 30, 4 << 30, 3 << 30), DiskRules(20 << 30, 2 << 30), {"image": 3 << 30}, 7, 1)
+"""Of the provider: half of what must be free is."""
+
+
 def make_registry() -> Registry:
     """All are registered but the stranger."""
     return Registry({address_of(node): address_of(OWNER + node) for node in (1, GPU_NODE, LIAR)})
@@ -316,6 +322,7 @@ def _make_node(folder: Path, now_ns: int, peers: int) -> ThisNode:
         chain_problem=lambda: "the chain at http://127.0.0.1:8545 has made no block for 3 min",
         fuel=lambda: Fuel(5 * 10**15, 7),
         not_lent=lambda: ("NVIDIA GPU 3: GPU is lost",),
+        disk=lambda: FULL_DISK if not peers else None,
     )
 
 

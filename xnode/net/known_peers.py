@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from metering.units import NANOS_PER_HOUR, Address
-from xnode.durable import sync_file, sync_folder
+from xnode.durable import replace_file
 from xnode.net.multiaddr import parse_multiaddr
 from xnode.net.records import MAX_MULTIADDRS, MAX_RECORD_BYTES
 
@@ -63,12 +63,7 @@ def read_known_peers(file: Path, now_ns: int) -> tuple[KnownPeer, ...]:
 
 def write_known_peers(file: Path, peers: Iterable[KnownPeer]) -> None:
     """Raises OSError. Blocks."""
-    part = file.with_name(file.name + ".new")
-    with part.open("wb") as opened:
-        opened.write(msgspec.json.format(msgspec.json.encode(tuple(peers))))
-        sync_file(opened)
-    part.replace(file)
-    sync_folder(file.parent)
+    replace_file(file, msgspec.json.format(msgspec.json.encode(tuple(peers))))
 
 
 def _is_sound(peer: KnownPeer) -> bool:

@@ -20,18 +20,22 @@ SERVED = ("requested", *OPEN)
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """blobs: images and inputs of live jobs, ours and those we serve, and their outputs; idle: images and inputs of those that
-    have ended, which nobody needs; images: digests that an engine may be asked for; leases: whose logs are still copied or
-    read."""
+    """blobs: images and inputs of live jobs, ours and those we serve, and their outputs; brought: images and inputs of all jobs
+    that the state knows, also of ended ones, which nobody needs; images: digests that an engine may be asked for; leases: whose
+    logs are still copied or read."""
 
     blobs: frozenset[Hash32]
-    idle: frozenset[Hash32]
+    brought: frozenset[Hash32]
     images: frozenset[str]
     leases: frozenset[Hash32]
 
     def with_blobs(self, more: frozenset[Hash32]) -> Needed:
         """Blobs that are needed for another reason, too."""
-        return Needed(self.blobs | more, self.idle - more, self.images, self.leases)
+        return Needed(self.blobs | more, self.brought, self.images, self.leases)
+
+    def with_brought(self, earlier: frozenset[Hash32]) -> Needed:
+        """And what jobs brought that the state has forgotten."""
+        return Needed(self.blobs, self.brought | earlier, self.images, self.leases)
 
 
 def list_live_jobs(state: State) -> tuple[SubmitterJob, ...]:
@@ -44,7 +48,7 @@ def find_needed(state: State) -> Needed:
     blobs, leases = frozenset(_needed_blobs(state)), frozenset(_live_leases(state))
     served = [one.job for one in state.all(ProviderLease) if one.status in SERVED]
     held = [one.job for one in state.all(HeldQuote)]
-    return Needed(blobs, frozenset(_job_blobs(state)) - blobs, frozenset(_digests_of(served, held)), leases)
+    return Needed(blobs, frozenset(_job_blobs(state)), frozenset(_digests_of(served, held)), leases)
 
 
 def _needed_blobs(state: State) -> Iterator[Hash32]:

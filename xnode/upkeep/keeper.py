@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 import trio
 
+from metering.units import Hash32
 from xnode.config.settings import Config
 from xnode.errors import Permanent, Retryable, describe_os_error
 from xnode.node.changes import DiskSeen
@@ -35,6 +36,9 @@ HURRY_S = 60.0
 
 PRUNE_S = 6 * 3600.0
 """Between two looks through the database."""
+
+FIRST_PRUNE_S = 300.0
+"""After the start: leases are taken up first."""
 
 BATCH = 20
 """Files taken away in one go, on the loop's own thread, so that nobody comes to need one meanwhile."""
@@ -97,7 +101,9 @@ class DiskState:
         if not lacking:
             return ""
         free, least = show_size(self.reading.free_bytes), show_size(self.rules.min_free_bytes)
-        return f"{free} of the disk is free, {least} must be: no new work is taken until there is room"
+        return (
+            f"the disk is nearly full: {free} are free, {least} must be, and no new work is taken until there is room"
+        )
 
 
 @dataclass(slots=True)
@@ -116,6 +122,7 @@ class DiskKeeper:
     is_busy: Callable[[], bool] = lambda: False
     forget: Callable[[], None] = lambda: None
     state: DiskState | None = None
+    _brought: set[Hash32] = field(default_factory=set)
     _told: DiskSeen | None = None
     _outage: Outage = field(default_factory=lambda: Outage("keeping the disk"))
     _swept_at: float = float("-inf")
@@ -123,6 +130,7 @@ class DiskKeeper:
 
     async def run(self) -> None:
         """Keep it until cancelled."""
+        self._pruned_at = trio.current_time() - PRUNE_S + FIRST_PRUNE_S
         while True:
             try:
                 await self.look()
@@ -141,6 +149,7 @@ class DiskKeeper:
         """Read the disk, and tell the core when what it may sell has changed."""
         free = (await trio.to_thread.run_sync(shutil.disk_usage, self.folder)).free
         leased = await self.shelf.read_leased_bytes() if self.shelf else 0
+        self._note_brought()
         before = self.state
         own = before.own if before else {}
         reading = DiskReading(free, leased, sum(own.values()))
@@ -153,14 +162,21 @@ class DiskKeeper:
     async def measure(self) -> tuple[Kept, ...]:
         """What we have on the disk."""
         assert self.state is not None
-        needed = self.find_needed()
+        self._note_brought()
+        needed = self.find_needed().with_brought(frozenset(self._brought))
         stock = (*await trio.to_thread.run_sync(self.stock.list_files, needed), *await self._list_images(needed))
         own: Counter[str] = Counter()
         for one in stock:
             own[one.kind] += one.size_bytes
         reading = DiskReading(self.state.reading.free_bytes, self.state.reading.leased_bytes, own.total())
         self.state = DiskState(reading, self.keeping.disk, dict(own), self.state.freed_bytes, self.state.freed)
+        here = {Path(one.name).name for one in stock}
+        self._brought = {one for one in self._brought if one.hex() in here}
         return stock
+
+    def _note_brought(self) -> None:
+        # The state forgets ended jobs, some hundred at a time; what they brought lies here for hours.
+        self._brought |= self.find_needed().brought
 
     async def sweep(self) -> None:
         """Take away what may go now."""

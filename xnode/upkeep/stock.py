@@ -68,7 +68,7 @@ class Stock:
             if found is None and not entry.name.endswith(".part"):
                 continue
             key = Hash32(bytes.fromhex(found[0])) if found else None
-            kind = PART if entry.name.endswith(".part") else IDLE if key in needed.idle else BLOB
+            kind = PART if entry.name.endswith(".part") else IDLE if key in needed.brought else BLOB
             yield from _keep(entry, kind, key in needed.blobs)
 
     def _list_logs(self, needed: Needed) -> Iterator[Kept]:

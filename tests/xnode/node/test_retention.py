@@ -95,5 +95,5 @@ def test_live_jobs_and_leases_need_their_files_and_ended_ones_do_not() -> None:
             [make_running_lease(job=WITH_FILES, status="settled"), make_submitter_job(job=WITH_FILES, status="done")]
         )
     )
-    assert not hashes & ended.blobs and hashes <= ended.idle
+    assert not hashes & ended.blobs and hashes <= ended.brought
     assert not ended.images and LEASE_ID not in ended.leases

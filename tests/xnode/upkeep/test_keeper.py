@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from metering.units import NANOS_PER_HOUR, Hash32
 from scheduler.job import Blob, Image, InputFile
 from tests.make.records import LEASE_ID, make_running_lease
 from tests.make.values import NOW_NS, make_job
+from tests.make.waiting import pass_time
 from xnode.errors import Permanent
 from xnode.node.changes import DiskSeen
 from xnode.node.needed import find_needed
@@ -52,7 +56,12 @@ class Shelf:
 
 
 class Pruning:
+    """Counts."""
+
+    pruned = 0
+
     async def prune(self, keep_history_ns: int, now_ns: int) -> object:
+        self.pruned += 1
         return None
 
     async def give_back(self) -> int:
@@ -66,14 +75,14 @@ class Place:
         self.folder, self.told, self.records = folder, list[DiskSeen](), records
         for name in ("blobs", "archive", "logs"):
             (folder / name).mkdir()
-        self.shelf = Shelf()
+        self.shelf, self.pruning = Shelf(), Pruning()
         self.keeper = DiskKeeper(
             folder=folder,
             stock=Stock(folder / "blobs", (folder / "archive", folder / "logs")),
             keeping=Keeping(make_rules(7 * DAY_NS, 14 * DAY_NS), DiskRules(HUGE, min_free), 0, share),
             find_needed=lambda: find_needed(make_state(self.records)),
             tell=self._tell,
-            pruning=Pruning(),
+            pruning=self.pruning,
             clock=self,
             shelf=self.shelf,
             **fields,
@@ -127,6 +136,15 @@ async def test_files_of_an_ended_lease_go_after_hours_its_outputs_and_log_after_
     assert await place.sweep() == {blob(LAYER.sha256), blob(OUTPUT), f"archive/{LEASE_ID.hex()}"}
 
 
+async def test_what_a_job_brought_goes_after_hours_also_when_the_state_has_forgotten_the_job(tmp_path: Path) -> None:
+    place = Place(tmp_path, make_running_lease(job=JOB))
+    place.put(blob(INPUT.sha256), 0.3)
+    place.put(blob(OUTPUT), 0.3)
+    assert await place.sweep() == {blob(INPUT.sha256), blob(OUTPUT)}
+    place.records = ()
+    assert await place.sweep() == {blob(OUTPUT)}
+
+
 async def test_a_jobs_log_goes_with_its_mark_and_a_live_ones_stays(tmp_path: Path) -> None:
     place = Place(tmp_path, make_running_lease())
     for lease_id in (LEASE_ID, Hash32(b"z" * 32)):
@@ -168,18 +186,47 @@ async def test_nothing_goes_while_something_is_taken_in(tmp_path: Path) -> None:
     assert await place.sweep() == set()
 
 
+class LateShelf(Shelf):
+    """Its images are listed after the files: then, the second time, somebody comes."""
+
+    asked = 0
+
+    async def list_images(self) -> tuple[HeldImage, ...]:
+        self.asked += 1
+        return ()
+
+
 async def test_what_comes_to_be_needed_after_the_list_was_made_stays(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place, shelf = Place(tmp_path), LateShelf()
     place.put(blob(INPUT.sha256), 30)
-    looks: list[int] = []
-
-    def find() -> Any:
-        looks.append(1)
-        records = (make_running_lease(job=JOB),) if len(looks) > 2 else ()
-        return find_needed(make_state(records))
-
-    place.keeper.find_needed = find
+    place.put(blob(OUTPUT), 30)
+    place.keeper.shelf = shelf
+    lease = make_running_lease(job=JOB)
+    place.keeper.find_needed = lambda: find_needed(make_state((lease,) if shelf.asked > 1 else ()))
     assert await place.sweep() == {blob(INPUT.sha256)}
+
+
+async def test_the_task_looks_sweeps_and_prunes_at_its_pace_and_lives_through_a_disk_that_fails(
+    tmp_path: Path, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    place = Place(tmp_path)
+    place.put(blob(OUTPUT), 30)
+    wrong = [True]
+
+    async def fail() -> int:
+        if wrong[0]:
+            raise OSError(errno.EIO, "Input/output error", "/data")
+        return 0
+
+    place.shelf.read_leased_bytes = fail  # type: ignore[method-assign]
+    nursery.start_soon(place.keeper.run)
+    await pass_time(60)
+    assert (tmp_path / blob(OUTPUT)).exists() and place.pruning.pruned < 1
+    wrong[0] = False
+    await pass_time(60)
+    assert not (tmp_path / blob(OUTPUT)).exists()
+    await pass_time(600)
+    assert place.pruning.pruned == 1
 
 
 async def test_the_core_is_told_what_is_left_for_leases_only_when_it_changes(tmp_path: Path) -> None:

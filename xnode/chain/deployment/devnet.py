@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterable
@@ -27,6 +26,7 @@ from xnode.chain.node.json_rpc import JsonRpc, read_native_balance
 from xnode.chain.node.questions import ask_block_size, ask_head, dump_state
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall, make_engine
+from xnode.durable import replace_file
 from xnode.errors import Permanent, Retryable
 from xnode.home import make_private
 from xnode.ports.wallet import TransactionSigner
@@ -143,7 +143,7 @@ class Devnet:
     async def save(self, path: Path) -> None:
         """Write the whole chain to a file that anvil can begin from, complete or not at all."""
         packed = await self.rpc.ask(dump_state())
-        await trio.to_thread.run_sync(_write_whole, path, gzip.decompress(packed))
+        await trio.to_thread.run_sync(replace_file, path, gzip.decompress(packed))
 
 
 async def run_devnet(options: DevnetOptions, task_status: TaskStatus[Devnet] = trio.TASK_STATUS_IGNORED) -> None:
@@ -260,15 +260,6 @@ async def _has_transactions(rpc: JsonRpc, first: int, last: int) -> bool:
         return False
     blocks = range(max(first, last - 99), last + 1)
     return any(await rpc.ask_all([ask_block_size(block) for block in blocks]))
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.new")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _forget(folder: Path) -> None:

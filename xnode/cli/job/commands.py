@@ -54,11 +54,12 @@ def init(file: Path, force: bool) -> None:
 
     Without FILE it is job.yaml.
     """
+    from xnode.durable import replace_file
     from xnode.jobfile.read import make_example
 
     if file.exists() and not force:
         raise UserError("exists already", where=str(file), hint="use --force", code=ExitCode.CONFLICT)
-    file.write_text(make_example())
+    replace_file(file, make_example())
     say(f"wrote {file}; check it with: xnode job validate {file}")
 
 

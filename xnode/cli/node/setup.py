@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xnode.cli.terminal.screen import say
 from xnode.config.file import read_table, write_config
-from xnode.durable import sync_file, sync_folder, write_new_file
+from xnode.durable import replace_file, write_new_file
 from xnode.errors import ExitCode, UserError
 from xnode.given_file import read_given_text
 from xnode.home import Home
@@ -124,10 +124,7 @@ def _read_address(home: Home) -> str:
 
 
 def _write_address(home: Home, address: Address) -> None:
-    with home.node_address.open("w") as file:
-        file.write(f"0x{address.hex()}\n")
-        sync_file(file)
-    sync_folder(home.folder)
+    replace_file(home.node_address, f"0x{address.hex()}\n")
 
 
 def _ensure_password(path: Path) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import trio
 
+from xnode.durable import naming
 from xnode.errors import Permanent, Retryable
 from xnode.runtime.conmon.logs import LIMIT_BYTES
 from xnode.runtime.host.cgroup import CgroupTree
@@ -157,9 +158,14 @@ def write_if_changed(path: Path, text: str, executable: bool) -> None:
     if path.exists() and path.read_text() == text:
         return
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(text)
-    fresh.chmod(stat.S_IRWXU if executable else stat.S_IRUSR | stat.S_IWUSR)
-    fresh.replace(path)
+    try:
+        with naming(path):
+            fresh.write_text(text)
+        fresh.chmod(stat.S_IRWXU if executable else stat.S_IRUSR | stat.S_IWUSR)
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def make_containers_conf(places: Places) -> str:
