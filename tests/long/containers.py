@@ -40,8 +40,8 @@ budget: 1 OPENX
 
 @dataclass(frozen=True, slots=True)
 class RealPoint:
-    """submitter, provider: of each daemon, resident memory and open files; list_ms: `job ls` asked on the socket; home_kb: of
-    both homes, for each job."""
+    """submitter, provider: of each daemon, resident memory and open files; list_ms: `job ls` asked on the socket; store_kb: of
+    both databases, for each job."""
 
     jobs: int
     submitter_mb: float
@@ -50,7 +50,7 @@ class RealPoint:
     provider_files: int
     list_ms: float
     earnings_ms: float
-    home_kb: float
+    store_kb: float
 
 
 def run(jobs: int, steps: int, say: Callable[[str], None]) -> list[RealPoint]:
@@ -66,9 +66,10 @@ def run(jobs: int, steps: int, say: Callable[[str], None]) -> list[RealPoint]:
                     submitter.control.call("job.submit", text)
                 placed += count
                 _wait(lambda: _count_live(submitter) == 0, "not all jobs have ended", submitter)
+            # Until then containers and their pipes are being taken down.
+            _wait(lambda: _is_settled(provider, placed), "not all leases are settled", provider)
             points.append(_measure(net, submitter, provider, placed))
             say(f"{placed} jobs: {points[-1]}")
-        _wait(lambda: _is_settled(provider, placed), "not all leases are settled", provider)
         (total,) = provider.control.call("provider.earnings")["rows"]
         assert total["leases"] == placed and total["earned"] == total["claimed"], total
     return points
@@ -87,7 +88,8 @@ def _open_net(say: Callable[[str], None]) -> Iterator[tuple[Localnet, Node, Node
 
 
 def _measure(net: Localnet, submitter: Node, provider: Node, jobs: int) -> RealPoint:
-    size = sum(file.lstat().st_size for file in net.folder.rglob("*") if file.is_file() and not file.is_symlink())
+    folders = (net.folder / name / "data" for name in ("submitter", "provider"))
+    size = sum(file.stat().st_size for folder in folders for file in folder.glob("*.db*"))
     (submitter_mb, submitter_files), (provider_mb, provider_files) = (_look_at(one) for one in (submitter, provider))
     return RealPoint(
         jobs, submitter_mb, submitter_files, provider_mb, provider_files,
