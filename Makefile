@@ -12,7 +12,7 @@ TEST_PACKAGES := postgresql
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system python chain-node slither demo test t test-fast test-deaths test-field test-hostile test-full-disk coverage wheel-test
+.PHONY: help setup system python chain-node slither demo test t test-fast test-deaths test-field test-hostile test-full-disk test-long coverage wheel-test
 .PHONY: check check-format check-prose check-lint check-types check-layers format bench contracts-test sim-economy
 .PHONY: docs session wheel man clean
 
@@ -95,6 +95,9 @@ test-hostile: setup  ## Strangers at the doors of both sides under ten leases, t
 
 test-full-disk: setup  ## Every writer meets a full and a broken disk at every one of its writes; about half an hour.
 	@XNODE_DISK=all $(PY) -m pytest tests/disk $(ARGS)
+
+test-long: python  ## Ten thousand short jobs: what a node holds stays as it was; LONG_JOBS, LONG_HOME: see docs/long-run.md.
+	@$(PY) -m tests.long.longrun --jobs $(or $(LONG_JOBS),10000) $(if $(LONG_HOME),--home '$(LONG_HOME)')
 
 # Everything else in the suite runs in processes of its own or waits for real parts, where counting lines costs time and
 # tells little.

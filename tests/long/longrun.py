@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
@@ -206,9 +206,9 @@ def _time(work: Callable[[], Any]) -> tuple[float, Any]:
     return min(found), result
 
 
-def show_points(points: list[Point]) -> str:
-    """As a table in Markdown."""
-    names = [field.name for field in fields(Point)]
+def show_points(points: Sequence[Any]) -> str:
+    """Points of one class as a table in Markdown."""
+    names = [field.name for field in fields(points[0])]
     rows = [
         [f"{value:,.0f}" if value >= 100 else f"{value:,.1f}".removesuffix(".0") for value in _values(one)]
         for one in points
@@ -217,8 +217,8 @@ def show_points(points: list[Point]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _values(point: Point) -> list[float]:
-    return [getattr(point, field.name) for field in fields(Point)]
+def _values(point: Any) -> list[float]:
+    return [getattr(point, field.name) for field in fields(point)]
 
 
 def run(jobs: int, home: Path, steps: int = 5, say: Callable[[str], None] = print) -> list[Point]:

@@ -30,7 +30,7 @@ Period = Literal["", "day", "week", "month"]
 
 class EarningsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """by: also the sums of each day, week (from Monday) or month, in UTC; since_ns: only of the periods that end after it;
-    limit: how many periods."""
+    limit: how many periods, 400 at most."""
 
     by: Period = ""
     since_ns: Annotated[int, msgspec.Meta(ge=0, le=I64_MAX)] = 0

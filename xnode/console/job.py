@@ -37,9 +37,14 @@ class JobParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WaitParams(JobParams, frozen=True, forbid_unknown_fields=True):
-    """settled: wait until its lease is settled on chain too; within_ns: answer after so long at the latest, 0: whenever it is."""
+    """settled: wait until its lease is settled on chain too."""
 
     settled: bool = False
+
+
+class WaitUntilParams(WaitParams, frozen=True, forbid_unknown_fields=True):
+    """within_ns: answer after so long at the latest; 0: whenever it is."""
+
     within_ns: Annotated[int, msgspec.Meta(ge=0, le=I64_MAX)] = 0
 
 
@@ -77,7 +82,7 @@ async def stop(console: Console, params: JobParams) -> views.JobDetail:
 
 
 @control_method("job.wait")
-async def wait(console: Console, params: WaitParams) -> views.JobDetail:
+async def wait(console: Console, params: WaitUntilParams) -> views.JobDetail:
     """The job, once it has ended (with settled: once it is settled), or as it is when the time is over."""
     job = await find_job(console, params.job_id)
     with trio.move_on_after(params.within_ns / 1e9 if params.within_ns else inf):

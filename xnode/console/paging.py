@@ -19,7 +19,7 @@ MAX_PAGE = 1_000_000
 
 
 class PageParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """limit: how many rows a page has; page: which one, from 1 on; since_ns: only what began then or later."""
+    """limit: how many rows a page has, 1000 at most; page: which one, from 1 on; since_ns: only what began then or later."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)] = 30
     page: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 1

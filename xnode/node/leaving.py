@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from xnode.node.records import HeldQuote, NodeSettings, Numbers, Record, StandingOffer
+from xnode.node.records import HeldQuote, KnownPayer, NodeSettings, Numbers, Record, StandingOffer
 from xnode.node.state import State, Turn
 from xnode.node.sums import Dealings, EarnedDay
 
@@ -22,7 +22,7 @@ SLACK = 32
 R = TypeVar("R", bound=Record)
 
 OverSince = Callable[[State, R], int | None]
-"""Since when (nanoseconds UTC) nothing more can become of a record, or from when on; None while something can."""
+"""Since when (nanoseconds UTC) nothing more becomes of a record by itself; None while something may."""
 
 PutAway = Callable[[Turn, R], None]
 
@@ -84,9 +84,8 @@ def _let_go_of(turn: Turn, record_type: type[Any]) -> None:
     over = sorted(((at_ns, one.key, one) for at_ns, one in since if at_ns is not None), key=lambda row: row[:2])
     if len(over) < KEPT_AT_HAND + SLACK:
         return
-    for at_ns, _, one in over[: len(over) - KEPT_AT_HAND]:
-        if at_ns <= turn.at_ns:
-            rule.put_away(turn, one)
+    for _, _, one in over[: len(over) - KEPT_AT_HAND]:
+        rule.put_away(turn, one)
 
 
 def _find_ended(before: State, turn: Turn) -> list[type[Any]]:
@@ -107,5 +106,6 @@ stay(NodeSettings, "there is only one of it")
 stay(Numbers, "there is only one of it")
 stay(StandingOffer, "there is only one of it")
 stay(HeldQuote, "it expires, and holds capacity until then")
+stay(KnownPayer, "a payer that has paid, bounded where it is noted in money.py")
 stay(EarnedDay, "the last day of each asset: earned.py puts the others away")
 stay(Dealings, "one of each node, bounded in experience.py")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.make.values import NOW_NS
 from xnode.node import changes, effects
+from xnode.node.leaving import STAYS, leavers
 from xnode.node.records import Record
 from xnode.node.registry import IGNORED_FAILURES, Registry, handles, ignore_failure, on_failure, wakes
 from xnode.node.state import State
@@ -26,6 +27,11 @@ def test_every_record_that_can_wake_has_one_waker() -> None:
 
 def test_every_durable_effect_says_what_follows_when_it_fails() -> None:
     assert on_failure.subjects() == set(get_args(effects.DurableEffect))
+
+
+def test_every_record_leaves_the_state_once_it_is_over_or_says_what_bounds_it() -> None:
+    assert leavers() | STAYS.keys() == set(get_args(Record)) and not leavers() & STAYS.keys()
+    assert all(len(why.split()) > 3 for why in STAYS.values())
 
 
 def test_an_ignored_failure_has_its_reason() -> None:

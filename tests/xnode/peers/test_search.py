@@ -142,7 +142,7 @@ class NoExperience:
 
     reputations: ClassVar[dict[Address, Any]] = {}
 
-    async def look(self) -> None: ...
+    def look(self) -> None: ...
 
     def holders_of(self, _digest: str) -> frozenset[Address]:
         return frozenset()

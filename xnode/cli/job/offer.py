@@ -36,13 +36,14 @@ def offer() -> None:
 @offer.command("ls")
 @click.option("--region", help="Only this region.")
 @click.option("--gpu", metavar="MODEL", help='Only with this GPU; part of its name is enough, like "H200".')
+@click.option("--limit", type=click.IntRange(min=1), default=50, help="How many a table has.  [default: 50]")
 @output_option
 @pass_app
-def ls(app: App, region: str | None, gpu: str | None, screen: Screen) -> None:
+def ls(app: App, region: str | None, gpu: str | None, limit: int, screen: Screen) -> None:
     """List the offers this node knows, cheapest first."""
     answer = ensure_daemon(app.home).call("offer.list")
     chosen = [row for row in answer if _is_wanted(row, region, gpu)]
-    screen.show(chosen, lambda: _draw(screen, chosen, len(answer)))
+    screen.show(chosen, lambda: _draw(screen, chosen, len(answer), limit))
 
 
 def _is_wanted(row: dict[str, Any], region: str | None, gpu: str | None) -> bool:
@@ -51,7 +52,7 @@ def _is_wanted(row: dict[str, Any], region: str | None, gpu: str | None) -> bool
     )
 
 
-def _draw(screen: Screen, chosen: list[dict[str, Any]], known: int) -> None:
+def _draw(screen: Screen, chosen: list[dict[str, Any]], known: int, limit: int) -> None:
     rows = msgspec.convert(chosen, list[OfferRow])
     if not rows and known:
         say(f"none of the {known} offers known is like that; `xnode offer ls` lists them all")
@@ -61,8 +62,10 @@ def _draw(screen: Screen, chosen: list[dict[str, Any]], known: int) -> None:
         return
     rows.sort(key=lambda row: float(row.hour_price or 0))
     asset = common_asset(row.asset for row in rows)
-    cells = (_make_cells(row, bool(asset)) for row in rows)
+    cells = (_make_cells(row, bool(asset)) for row in rows[:limit])
     screen.table(_COLUMNS, cells, f"offers, cheapest first{f'; prices in {asset}' if asset else ''}")
+    if len(rows) > limit:
+        say(f"{len(rows) - limit:,} more: --limit shows them, --region and --gpu fewer")
 
 
 def _make_cells(row: OfferRow, one_asset: bool) -> tuple[object, ...]:

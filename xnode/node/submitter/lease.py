@@ -414,5 +414,7 @@ def grant_grace(turn: Turn, lease: SubmitterLease, away_ns: int) -> None:
 @leaves(SubmitterLease, put_away_lease)
 def lease_is_over(state: State, lease: SubmitterLease) -> int | None:
     """Its money is where it belongs, and its job waits for nothing of it."""
-    is_over = lease.status == "refused" or (lease.status == "settled" and not waits_for_outputs(state, lease))
+    is_fetching = lease.left is not None and lease.left.inventory is not None and not lease.outputs_fetched
+    waits = is_fetching or waits_for_outputs(state, lease)
+    is_over = lease.status == "refused" or (lease.status == "settled" and not waits)
     return lease.heard_at_ns if is_over else None

@@ -188,10 +188,14 @@ def waits_for_outputs(state: State, lease: SubmitterLease) -> bool:
     return job is not None and job.lease_id == lease.lease_id and job.status in (*LEASED, "fetching")
 
 
-@leaves(SubmitterEscrow)
+def put_away_escrow(turn: Turn, escrow: SubmitterEscrow) -> None:
+    """Archive it, unless an opening that we signed may still put money into it."""
+    if turn.at_ns >= escrow.opening_until_ns:
+        turn.archive(escrow, wake_at_ns=None)
+
+
+@leaves(SubmitterEscrow, put_away_escrow)
 def escrow_is_over(_state: State, escrow: SubmitterEscrow) -> int | None:
-    """No lease draws on it, and nothing lies in it, or can come into it by an opening that we signed."""
+    """No lease draws on it, and nothing lies in it."""
     busy = escrow.lines or escrow.thaw_asked or escrow.thaw_end or escrow.wake_at_ns
-    if busy or escrow.deposited > escrow.claimed:
-        return None
-    return max(escrow.idle_at_ns, escrow.opening_until_ns)
+    return None if busy or escrow.deposited > escrow.claimed else escrow.idle_at_ns

@@ -24,7 +24,7 @@ def upgrade() -> None:
         "record_live", "record", ["kind"],
         sqlite_where=sa.text("is_live IS 1"), postgresql_where=sa.text("is_live IS true"),
     )  # fmt: skip
-    op.create_index("record_at", "record", ["kind", "at_ns", "status"])
+    op.create_index("record_at", "record", ["kind", "at_ns", "key", "status"])
     op.create_index("record_about", "record", ["about"])
     fill_sums(op.get_bind())
 
