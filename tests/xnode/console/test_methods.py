@@ -15,6 +15,7 @@ from xnode.chain.deployment.manifest import Asset
 from xnode.console.console import Console
 from xnode.console.method import NoParams, control_method, find_methods
 from xnode.console.present import Presenter
+from xnode.control.answers import FORMS
 from xnode.errors import ExitCode, UserError
 from xnode.node.records import SubmitterEscrow, SubmitterLease, TimelineEntry
 from xnode.node.state import kind_of
@@ -137,3 +138,7 @@ async def test_a_score_in_the_timeline_is_not_taken_for_a_price(tmp_path: Path) 
     async with open_consoles(tmp_path) as (submitter, _):
         shown = submitter.presenter.entry(entry, ASSET).detail
     assert shown == f"the cheapest  score {node}=0.0077  cost=0.01 OPENX"
+
+
+def test_a_client_knows_the_form_of_every_answer() -> None:
+    assert {name: method.result for name, method in find_methods().items()} == FORMS
