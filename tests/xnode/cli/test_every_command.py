@@ -73,6 +73,8 @@ NEW_FOLDER = {"missing", "folder", "steers", "bytes"}
 ACCEPTED = {
     # An option that is empty is one that is not given: scripts pass variables so.
     ("offer ls", "region"): set(TEXTS), ("offer ls", "gpu"): set(TEXTS),
+    ("job init", "image"): {"nan", "0x"}, ("job ls", "since"): {"empty"}, ("provider leases", "since"): {"empty"},
+    ("provider earnings", "since"): {"empty"},
     ("wallet new", "name"): {"nan"}, ("wallet show", "wallet"): {"empty"},
     ("daemon init", "rpc_url"): {"empty"}, ("daemon init", "payer"): {"empty"},
     ("provider receipts", "export"): NEW_FOLDER, ("provider verifier documents", "export"): NEW_FOLDER,

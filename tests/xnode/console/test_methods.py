@@ -152,7 +152,7 @@ async def test_a_status_does_not_wait_for_a_silent_chain_and_says_what_is_not_kn
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Silent(Registry):
-        async def provider_of(self, node: Address) -> Address | None:
+        async def providers_of(self, nodes: Sequence[Address]) -> tuple[Address | None, ...]:
             await trio.sleep_forever()
 
         async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:

@@ -20,10 +20,13 @@ def write_first(control: Control, file: Path, image: str | None, force: bool) ->
     if file.exists() and not force:
         raise UserError("exists already", where=str(file), hint="use --force", code=ExitCode.CONFLICT)
     found = _find_image(control, file.absolute().parent) if image is None else image
-    text = make_example(found or EXAMPLE_IMAGE)
+    text = make_example(found or EXAMPLE_IMAGE) if image is None else make_example(image)
     read = validate_jobfile(text, str(file))
     if isinstance(read, list):
         raise UserError("\n".join(f"--image: {one.text}" + (f"\nhint: {one.hint}" if one.hint else "") for one in read))
+    wrong = check_place(file.absolute().parent, read.image) if image is not None else ""
+    if wrong:
+        raise UserError(wrong, where="--image", hint="`xnode image import podman:NAME` keeps one to name")
     file.write_text(text)
     name = shlex.quote(str(file))
     if found:
