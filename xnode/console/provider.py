@@ -120,6 +120,8 @@ async def _look_at_chain(console: Console, provider: ProviderSettings) -> _Look:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(learn_owner)
             nursery.start_soon(read_stake)
+    if not problem and provider.owner not in stakes:
+        problem = "the stake was not said"
     return _Look(stakes.get(provider.owner), problem)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -96,7 +97,21 @@ class Control:
                 hint="see `daemon.log` beside the socket, or restart the daemon",
                 code=ExitCode.NO_DAEMON if isinstance(error, PermissionError) else ExitCode.TIMEOUT,
             ) from error
+        _require_ours(connection, self.path)
         return connection
+
+
+def _require_ours(connection: socket.socket, path: Path) -> None:
+    """Raise UserError when the process behind the socket is neither ours, nor root's, nor of the home's owner."""
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    if uid not in (os.geteuid(), 0, path.parent.stat().st_uid):
+        connection.close()
+        raise UserError(
+            f"what listens there belongs to another user (number {uid})",
+            where=str(path),
+            hint="choose a home of your own with XNODE_HOME",
+            code=ExitCode.REFUSED,
+        )
 
 
 def _exchange(connection: socket.socket, method: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -109,11 +124,12 @@ def _exchange(connection: socket.socket, method: str, params: Mapping[str, Any])
         with suppress(BrokenPipeError):
             connection.sendall(request)
         for line in _read_lines(connection):
-            reply = json.loads(line)
+            reply = _read_reply(line)
             if "error" in reply:
                 raise _make_error(reply["error"])
             if "end" in reply:
                 return
+            _check_form(method, reply["result"] if "result" in reply else reply["item"])
             yield reply
             if "result" in reply:
                 return
@@ -132,6 +148,30 @@ def _exchange(connection: socket.socket, method: str, params: Mapping[str, Any])
     )
 
 
+def _read_reply(line: bytes) -> dict[str, Any]:
+    """Raises ValueError for what is not one."""
+    try:
+        reply = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("a reply is nested too deeply") from error
+    if not isinstance(reply, dict) or not reply.keys() & {"error", "end", "result", "item"}:
+        raise ValueError("what came is not a reply")
+    return reply
+
+
+def _check_form(method: str, answer: Any) -> None:
+    # Only now: a command that is refused, or finds no daemon, needs nothing of it.
+    from xnode.control.answers import find_misfit
+
+    misfit = find_misfit(method, answer)
+    if misfit:
+        raise UserError(
+            f"the daemon answered {method} in another form than this xnode knows ({misfit[:200]})",
+            hint="it may be another version: stop it, and start it with this one",
+            code=ExitCode.FAILED,
+        )
+
+
 def _read_lines(connection: socket.socket) -> Iterator[bytes]:
     buffer = bytearray()
     while piece := connection.recv(_RECEIVE_BYTES):
@@ -144,8 +184,9 @@ def _read_lines(connection: socket.socket) -> Iterator[bytes]:
             raise ValueError(f"a reply is longer than {MAX_LINE_BYTES} bytes")
 
 
-def _make_error(error: dict[str, Any]) -> UserError:
-    known = {int(code) for code in ExitCode}
+def _make_error(error: Any) -> UserError:
+    known = [int(code) for code in ExitCode]
+    error = error if isinstance(error, dict) else {}
     code = error.get("exit_code", ExitCode.FAILED)
     message, hint = str(error.get("message", "the daemon gave no reason")), str(error.get("hint", ""))
     return UserError(message, hint=hint, code=ExitCode(code if code in known else ExitCode.FAILED))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -26,9 +28,20 @@ def validate_jobfile(text: str, filename: str) -> JobFile | list[Problem]:
     return jobfile
 
 
-def make_example() -> str:
-    """A job file with every key explained, to begin from."""
-    return files("xnode.jobfile").joinpath("example.yaml").read_text(encoding="utf-8")
+_PLAIN = re.compile(r"[A-Za-z0-9./][A-Za-z0-9./:@_-]*")
+"""A scalar that YAML takes as it is."""
+
+EXAMPLE_IMAGE = "oci:./image"
+"""The image that the example names."""
+
+
+def make_example(image: str = EXAMPLE_IMAGE) -> str:
+    """A job file with every key explained, to begin from. image: as `image` in a job file names one."""
+    text = files("xnode.jobfile").joinpath("example.yaml").read_text(encoding="utf-8")
+    line = f"image: {EXAMPLE_IMAGE}\n"
+    assert text.count(line) == 1, "the example names its image once"
+    # JSON's text is YAML's, and needs quotes only where a name is odd.
+    return text.replace(line, f"image: {image if _PLAIN.fullmatch(image) else json.dumps(image)}\n")
 
 
 def _jobfile_of(reading: Reading, values: dict[str, Any]) -> JobFile | None:

@@ -73,6 +73,8 @@ NEW_FOLDER = {"missing", "folder", "steers", "bytes"}
 ACCEPTED = {
     # An option that is empty is one that is not given: scripts pass variables so.
     ("offer ls", "region"): set(TEXTS), ("offer ls", "gpu"): set(TEXTS),
+    ("job init", "image"): {"nan", "0x"}, ("job ls", "since"): {"empty"}, ("provider leases", "since"): {"empty"},
+    ("provider earnings", "since"): {"empty"},
     ("wallet new", "name"): {"nan"}, ("wallet show", "wallet"): {"empty"},
     ("daemon init", "rpc_url"): {"empty"}, ("daemon init", "payer"): {"empty"},
     ("provider receipts", "export"): NEW_FOLDER, ("provider verifier documents", "export"): NEW_FOLDER,
@@ -284,6 +286,15 @@ def test_a_command_with_good_arguments_ends(name: str, served: Place) -> None:
     assert find_fault(done) == ""
 
 
+ASKING = [
+    name
+    for name, command in sorted(COMMANDS.items())
+    if name not in LASTING
+    and not any(one.name == "manifest" for one in command.params)
+    and not name.startswith("chain ")
+]
+"""Commands that ask a daemon, and a few that ask nothing: those that ask the chain wait for it here, again and again."""
+
 NONSENSE = (
     b"", b"\xff\xfe\n", b"[]\n", b'"x"\n', b"7\n", b'{"result":null}\n', b'{"result":[]}\n', b'{"result":{}}\n',
     b'{"result":7}\n',
@@ -317,7 +328,7 @@ def test_what_is_no_daemon_behind_the_socket_is_said_and_obeyed_in_nothing(reply
     threading.Thread(target=answer, daemon=True).start()
     faults = []
     try:
-        for name in sorted(COMMANDS.keys() - LASTING):
+        for name in ASKING:
             fault = find_fault(place.run(*name.split(), *make_words(COMMANDS[name])))
             faults += [f"{name}: {fault}"] if fault else []
     finally:

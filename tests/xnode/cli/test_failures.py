@@ -136,6 +136,21 @@ def test_a_job_file_is_not_overwritten_unasked(xnode: Run) -> None:
     assert xnode("job", "init", "--force").returncode == 0
 
 
+def test_a_job_file_to_start_from_names_an_image_that_is_there(xnode_here: Run, home: Home) -> None:
+    assert "which is not there yet" in xnode_here("job", "init").stderr
+    make_layout(home.folder / "image")
+    done = xnode_here("job", "init", "--force")
+    assert done.returncode == 0 and "about the image oci:./image" in done.stderr
+    assert xnode_here("job", "validate").returncode == 0
+    assert xnode_here("job", "init", "--force", "--image", "train").returncode == 0
+    assert "\nimage: train\n" in (home.folder / "job.yaml").read_text()
+    before = (home.folder / "job.yaml").read_text()
+    _check(
+        xnode_here("job", "init", "--force", "--image", "./nowhere"), ExitCode.USAGE, "--image: ./nowhere was not found"
+    )
+    assert (home.folder / "job.yaml").read_text() == before
+
+
 @pytest.mark.usefixtures("daemon")
 def test_a_price_is_not_accepted_without_a_terminal(xnode: Run, home: Home) -> None:
     _write_job(home)

@@ -19,7 +19,7 @@ from tests.xnode.cli.conftest import DEADLINE_S, Run
 from tests.xnode.cli.fake_daemon import COST, JOB, LEASE
 from xnode.cli.job.submit import draw_answer
 from xnode.cli.terminal.brief import brief_count, brief_duration, brief_money, brief_size
-from xnode.cli.terminal.screen import Screen
+from xnode.cli.terminal.screen import Column, Screen, drop_empty, find_least_width
 from xnode.control.views import PlanView
 from xnode.home import Home
 
@@ -210,7 +210,10 @@ def test_agreeing_at_the_terminal_places_the_job(environment: dict[str, str], jo
         ("0", "0"),
         ("1", "1"),
         ("12.5", "12.5"),
-        ("0.000000000000000001", "0.000000000000000001"),
+        ("0.000000000000000001", "1e-18"),
+        ("0.00000000123456", "1.234e-9"),
+        ("0.0000019999", "0.0000019999"),
+        ("250.123456789012345678", "250.123"),
         ("1234567.891", "1234567"),
         ("0.00123456789", "0.00123456"),
         ("9.999999", "9.99999"),
@@ -245,3 +248,19 @@ def test_a_wallet_is_listed_whole_on_eighty_columns(
 def test_without_any_offer_the_way_to_one_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     draw_answer(Screen("table"), PlanView(name="hello", asset="OPENX", offers=0, candidates=(), shortfalls=()))
     assert "hint: `xnode daemon status`" in capsys.readouterr().err
+
+
+def test_a_table_that_is_too_wide_is_stacked_and_nothing_of_it_is_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = (Column("job"), Column("name", fold=True), Column("cost", right=True), Column("reason", fold=True))
+    rows = [(f"0x{number:08x}", "long-name-" * 6, "123456789", "it did not answer " * 4) for number in range(3)]
+    monkeypatch.setattr("xnode.cli.terminal.screen.PIPE_WIDTH", 80)
+    assert find_least_width(*drop_empty(columns, rows)) <= 80
+    Screen("table").table(columns, rows)
+    assert "job" in capsys.readouterr().out.splitlines()[0]
+    wide = (*columns[:3], Column("address"), columns[3])
+    Screen("table").table(wide, [(*row[:3], "0x" + "ab" * 20, row[3]) for row in rows])
+    shown = capsys.readouterr().out
+    assert shown.count("address  0x" + "ab" * 20) == 3 and max(map(len, shown.splitlines())) <= 80
+    assert shown.count("long-name-") == 18 and shown.count("answer") == 12

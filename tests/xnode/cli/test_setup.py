@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from xnode.cli.node.setup import update_config
+from xnode.cli.node.setup import ensure_node_key, update_config
 from xnode.cli.node.submitter_init import make_node_table
 from xnode.cli.provider.init import find_changes
 from xnode.cli.provider.prices import CREDIT_PRICES
+from xnode.config.load import check_table
 from xnode.daemon import find_bootstrap
-from xnode.errors import UserError
+from xnode.errors import ExitCode, UserError
 from xnode.home import Home, make_private
 from xnode.net.identity import peer_id_text_of
 
@@ -75,3 +76,33 @@ def test_every_folder_that_is_made_is_for_its_owner_only(tmp_path: Path) -> None
     folder = tmp_path / "new" / "devnet"
     make_private(folder)
     assert [stat.S_IMODE(one.stat().st_mode) for one in (folder, folder.parent)] == [0o700, 0o700]
+
+
+def test_a_node_key_that_is_gone_stops_the_command_and_is_never_replaced(tmp_path: Path) -> None:
+    config = check_table(Home(tmp_path), {"chain": {"manifest": "chain.json"}})
+    ensure_node_key(config)
+    key, address = config.home.node_key.read_bytes(), config.home.node_address.read_text().strip()
+    ensure_node_key(config)
+    assert config.home.node_key.read_bytes() == key
+    config.home.node_key.unlink()
+    with pytest.raises(UserError, match=f"the key of node {address} is gone") as caught:
+        ensure_node_key(config)
+    assert caught.value.code == ExitCode.CONFLICT and "backup" in caught.value.hint
+    assert not config.home.node_key.exists()
+    # A person who wants to be another node says so.
+    config.home.node_address.unlink()
+    ensure_node_key(config)
+    other = config.home.node_key.read_bytes()
+    config.home.node_address.write_text(f"{address}\n")
+    with pytest.raises(UserError, match=f"this home is node {address}"):
+        ensure_node_key(config)
+    assert config.home.node_key.read_bytes() == other
+
+
+def test_a_home_of_an_older_version_that_has_a_database_had_a_node_key(tmp_path: Path) -> None:
+    config = check_table(Home(tmp_path), {"chain": {"manifest": "chain.json"}})
+    config.home.data.mkdir()
+    (config.home.data / "xnode.db").touch()
+    with pytest.raises(UserError, match="is gone"):
+        ensure_node_key(config)
+    assert not config.home.node_key.exists()

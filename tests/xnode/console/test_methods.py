@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import trio
 
+from metering.money_words import say_amount
 from metering.units import Address, Amount
-from tests.make.scene import make_registry, make_scene, open_consoles
+from tests.make.scene import Registry, make_registry, make_scene, open_consoles
 from tests.make.values import ASSET
 from tests.xnode.console.asking import ask
 from xnode.chain.deployment.manifest import Asset
 from xnode.console.console import Console
 from xnode.console.method import NoParams, control_method, find_methods
 from xnode.console.present import Presenter
+from xnode.control.answers import FORMS
+from xnode.delivery import find_target_problem
 from xnode.errors import ExitCode, UserError
 from xnode.node.records import SubmitterEscrow, SubmitterLease, TimelineEntry
 from xnode.node.state import kind_of
@@ -137,3 +142,54 @@ async def test_a_score_in_the_timeline_is_not_taken_for_a_price(tmp_path: Path) 
     async with open_consoles(tmp_path) as (submitter, _):
         shown = submitter.presenter.entry(entry, ASSET).detail
     assert shown == f"the cheapest  score {node}=0.0077  cost=0.01 OPENX"
+
+
+def test_a_client_knows_the_form_of_every_answer() -> None:
+    assert {name: method.result for name, method in find_methods().items()} == FORMS
+
+
+async def test_a_status_does_not_wait_for_a_silent_chain_and_says_what_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent(Registry):
+        async def providers_of(self, nodes: Sequence[Address]) -> tuple[Address | None, ...]:
+            await trio.sleep_forever()
+
+        async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
+            await trio.sleep_forever()
+
+    async with open_consoles(tmp_path, Silent(make_registry().owners)) as (_, provider):
+        monkeypatch.setattr("xnode.console.provider.LOOK_S", 0.05)
+        with trio.fail_after(20):
+            status = await ask(provider, "provider.status")
+    assert (status.registered, status.stake) == (None, None)
+    assert any("has not answered for 0.05 s" in hint for hint in status.hints)
+
+
+def test_a_refusal_is_said_in_units_of_its_asset() -> None:
+    usd = Asset("USD", 6, OTHER_ASSET)
+    presenter = Presenter({OTHER_ASSET: usd})
+    text = f"budget: the job may cost {say_amount(2_500_000, OTHER_ASSET)} here, its budget is {say_amount(1, OTHER_ASSET)}"
+    assert presenter.words(text) == "budget: the job may cost 2.5 USD here, its budget is 0.000001 USD"
+    # Two amounts that differ in what would be cut stay apart.
+    near = f"{say_amount(12_345_678_900_001, OTHER_ASSET)} and {say_amount(12_345_678_900_002, OTHER_ASSET)}"
+    assert presenter.words(near) == "12345678.900001 USD and 12345678.900002 USD"
+    assert presenter.words(f"paid in asset 0x{OTHER_ASSET.hex()}") == "paid in asset USD"
+    unknown = say_amount(5, Address(bytes(20)))
+    assert presenter.words(unknown) == unknown
+
+
+async def test_an_outputs_folder_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    job = "image: oci:./image\ntime_limit: 1m\nbudget: 1 OPENX\noutputs: ./file/results\n"
+    async with open_consoles(tmp_path / "nodes") as (submitter, _):
+        before = len((await ask(submitter, "job.list")).rows)
+        with pytest.raises(UserError, match="file/results cannot be written: Not a directory") as caught:
+            await ask(submitter, "job.submit", job=job, base_dir=str(tmp_path))
+        assert "--out" in caught.value.hint and len((await ask(submitter, "job.list")).rows) == before
+
+
+def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    assert find_target_problem(tmp_path / "a" / "b") == "" and list(tmp_path.iterdir()) == []
+    assert "cannot be written" in find_target_problem(tmp_path / ("x" * 300))
+    assert "cannot be written" in find_target_problem(Path("/proc/nowhere"))

@@ -48,19 +48,17 @@ def job() -> None:
 
 @job.command("init")
 @click.argument("file", type=GivenPath(path_type=Path), default=DEFAULT_FILE)
+@click.option("--image", help="The image to run.  [default: one that this node keeps, or ./image beside FILE]")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
-def init(file: Path, force: bool) -> None:
+@pass_app
+def init(app: App, file: Path, image: str | None, force: bool) -> None:
     """Write a job file to start from.
 
     Without FILE it is job.yaml.
     """
-    from xnode.durable import replace_file
-    from xnode.jobfile.read import make_example
+    from xnode.cli.job.first import write_first
 
-    if file.exists() and not force:
-        raise UserError("exists already", where=str(file), hint="use --force", code=ExitCode.CONFLICT)
-    replace_file(file, make_example())
-    say(f"wrote {file}; check it with: xnode job validate {file}")
+    write_first(app.control, file, image, force)
 
 
 @job.command("validate")

@@ -63,6 +63,7 @@ def make_answer(record: Record) -> dict[str, Any]:
 
 def draw_reputation(screen: Screen, answer: dict[str, Any]) -> None:
     """Print a record."""
+    slashed = brief_money(answer["slashed"], "OPENX")
     screen.record(
         (
             ("provider", answer["provider"]),
@@ -70,9 +71,7 @@ def draw_reputation(screen: Screen, answer: dict[str, Any]) -> None:
             ("stake", brief_money(answer["stake"], "OPENX")),
             (
                 "faults proven",
-                f"{answer['faults']}, {brief_money(answer['slashed'], 'OPENX')} slashed"
-                if answer["faults"]
-                else "none",
+                f"{answer['faults']}, {slashed} slashed" if answer["faults"] else "none",
             ),
         )
     )

@@ -20,7 +20,7 @@ PIPE_WIDTH = 1000
 MAX_WORD_CHARS = 20
 """A word longer than this may be broken over lines where a column is narrow."""
 
-LEAST_FOLD_CHARS = 12
+LEAST_FOLD_CHARS = 8
 """A column of text is no narrower than this, or than its text."""
 
 GAP_CHARS = 2
@@ -159,8 +159,7 @@ def find_least_width(columns: Sequence[Column], rows: Sequence[tuple[object, ...
     for place, column in enumerate(columns):
         texts = [column.name, *(printable(str(row[place])) for row in rows if row[place] is not None)]
         natural = max(map(len, texts))
-        word = min(MAX_WORD_CHARS, _longest_word(texts))
-        least += min(natural, max(word, LEAST_FOLD_CHARS)) if column.fold else natural
+        least += min(natural, LEAST_FOLD_CHARS) if column.fold else natural
     return least + GAP_CHARS * (len(columns) - 1)
 
 
