@@ -21,7 +21,7 @@ from tests.field.conftest import ROOT
 from tests.field.field import Field, open_field
 from tests.field.test_restarts import say
 from tests.field.verdict import check_evidence, check_job
-from tests.hostile.strangers import ATTACKS, SOCKETS
+from tests.hostile.strangers import SOCKETS
 from tests.hostile.watch import MIB, Costs, p99_of, read_costs, read_waits
 from xnode.text.hex import to_hex
 
@@ -76,7 +76,7 @@ def raiding(field: Field, targets: list[Node], seconds: float) -> Iterator[None]
     raids = []
     for node in targets:
         status = node.control.call("node.status")
-        words = (node.address, status["multiaddrs"][0], separator, f"{seconds:g}", *ATTACKS)
+        words = (status["multiaddrs"][0], separator, f"{seconds:g}")
         command = (sys.executable, "-W", "ignore", "-m", "tests.hostile.strangers", *words)
         raids.append(subprocess.Popen(["nice", "-n", "10", *command], stdout=subprocess.PIPE, cwd=ROOT))
     try:
