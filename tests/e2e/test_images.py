@@ -60,3 +60,12 @@ def test_a_job_runs_an_image_of_an_archive_over_a_directory_of_inputs(market: Ma
     gone = market.run("image", "rm", "files")
     assert gone.returncode == 0, gone.stderr
     assert kept["platform"].startswith("linux/") and json.loads(market.run("image", "ls", "-o", "json").stdout) == []
+
+
+def test_the_job_that_init_writes_runs_as_it_is(market: Market, folder: Path) -> None:
+    path = folder / "first.yaml"
+    written = market.run("job", "init", str(path), "--image", f"oci:{market.image}")
+    assert written.returncode == 0, written.stderr
+    done = market.run("job", "submit", "--yes", "--follow", str(path))
+    assert done.returncode == 0, done.stderr
+    assert (folder / "results" / "greeting.txt").read_text() == "hello\n"

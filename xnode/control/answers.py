@@ -30,7 +30,7 @@ FORMS: dict[str, Any] = {
     "node.stop_notice": views.StopNotice,
     "node.work": list[views.WorkRow],
     "offer.contradictions": list[views.Document],
-    "offer.list": list[views.OfferRow],
+    "offer.list": views.OfferRow,
     "provider.documents": views.Document,
     "provider.earnings": views.EarningsView,
     "provider.drain": views.DrainView,
