@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from examples.localnet import Localnet, Node, ProviderPlan
+from tests.e2e.market import wait_until
 from tests.long.longrun import show_points, tell
-from tests.make.waiting import wait_until
 from tests.xnode.runtime.busybox import make_busybox_layout
 from xnode.node.records import ENDED
 
