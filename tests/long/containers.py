@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from examples.localnet import Localnet, Node, ProviderPlan
-from tests.long.longrun import show_points
+from tests.e2e.market import wait_until
+from tests.long.longrun import show_points, tell
 from tests.xnode.runtime.busybox import make_busybox_layout
-from xnode.errors import UserError
 from xnode.node.records import ENDED
 
 PLAN = ProviderPlan(
@@ -67,7 +68,7 @@ def run(jobs: int, steps: int, say: Callable[[str], None]) -> list[RealPoint]:
                 placed += count
                 _wait(lambda: _count_live(submitter) == 0, "not all jobs have ended", submitter)
             # Until then containers and their pipes are being taken down.
-            _wait(lambda: _is_settled(provider, placed), "not all leases are settled", provider)
+            _wait(partial(_is_settled, provider, placed), "not all leases are settled", provider)
             points.append(_measure(net, submitter, provider, placed))
             say(f"{placed} jobs: {points[-1]}")
         (total,) = provider.control.call("provider.earnings")["rows"]
@@ -123,19 +124,15 @@ def _is_settled(provider: Node, jobs: int) -> bool:
 
 
 def _wait(is_so: Callable[[], bool], what: str, node: Node) -> None:
-    end = time.monotonic() + WAIT_S
-    while not is_so():
-        if time.monotonic() > end:
-            raise UserError(what, where=str(node.home.log))
-        time.sleep(0.2)
+    wait_until(is_so, f"{what}; see {node.home.log}", WAIT_S)
 
 
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=200)
-    points = run(parser.parse_args().jobs, 4, lambda text: print(text, file=sys.stderr, flush=True))
-    print(show_points(points))
+    points = run(parser.parse_args().jobs, 4, tell)
+    sys.stdout.write(show_points(points) + "\n")
 
 
 if __name__ == "__main__":

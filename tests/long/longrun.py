@@ -44,6 +44,7 @@ AT_ONCE = 10
 DEPOSIT = 1_000_000 * TOKEN
 RUN_NS = 3 * NANOS_PER_SECOND
 PATIENCE_S = 3_000
+STEPS = 5
 TIMES = 3
 """The least of so many: what a busy host adds is no part of it."""
 
@@ -221,7 +222,7 @@ def _values(point: Any) -> list[float]:
     return [getattr(point, field.name) for field in fields(point)]
 
 
-def run(jobs: int, home: Path, steps: int = 5, say: Callable[[str], None] = print) -> list[Point]:
+def run(jobs: int, home: Path, steps: int, say: Callable[[str], None]) -> list[Point]:
     """Through so many jobs, with a point after each step."""
     clockwork.MAX_EVENTS = 10_000 * jobs
     market, points = LongRun(home), list[Point]()
@@ -233,6 +234,12 @@ def run(jobs: int, home: Path, steps: int = 5, say: Callable[[str], None] = prin
     return points
 
 
+def tell(text: str) -> None:
+    """To who looks on."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -242,8 +249,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="xnode-long-") as folder:
         home = (options.home or Path(folder)).absolute()
         home.mkdir(parents=True, exist_ok=True)
-        points = run(options.jobs, home, say=lambda text: print(text, file=sys.stderr, flush=True))
-    print(show_points(points))
+        points = run(options.jobs, home, STEPS, tell)
+    sys.stdout.write(show_points(points) + "\n")
 
 
 if __name__ == "__main__":
