@@ -91,7 +91,8 @@ async def wait(console: Console, params: WaitUntilParams) -> views.JobDetail:
             job = await read_job(console, job)
             if not is_over(console, job, params.settled):
                 await changed.wait()
-    return await describe_job(console, job)
+    # Its lease may have settled since the job was read: the answer says that too.
+    return await describe_job(console, await read_job(console, job))
 
 
 async def find_job(console: Console, text: str) -> SubmitterJob:
