@@ -17,7 +17,7 @@ from metering.codec import decode_strict, encode
 from metering.refusal import Refusal
 from metering.units import Address, Hash32, Offset
 from scheduler.job import Blob
-from xnode.durable import sync_file, sync_folder
+from xnode.durable import naming, sync_file, sync_folder
 from xnode.errors import Permanent, Retryable
 from xnode.long_work import end_if_cancelled, hash_file
 from xnode.ports.net import Peer, RpcRefused, StreamHandler
@@ -187,8 +187,9 @@ class BlobStore:
 
     def _settle(self, sink: _Sink, part: Path, resumed: bool) -> None:
         if sink.is_right():
-            part.replace(self.path(sink.blob.sha256))
-            sync_folder(self._folder)
+            with naming(part):
+                part.replace(self.path(sink.blob.sha256))
+                sync_folder(self._folder)
             return
         part.unlink()
         what = f"blob {_short(sink.blob)} from {_name(sink.peer)} has wrong bytes"

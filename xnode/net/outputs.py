@@ -197,8 +197,12 @@ class _Sink:
     def _add(self, blob: Blob, data: bytes) -> None:
         if self._file is None and len(data) == blob.size_bytes:
             if hashlib.sha256(data).digest() == blob.sha256:
-                self._write_small(data)
-                self._settle(self._new, blob)
+                try:
+                    self._write_small(data)
+                    self._settle(self._new, blob)
+                except OSError:
+                    Path(self._new).unlink(missing_ok=True)
+                    raise
             else:
                 self._reject(blob)
             return
