@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,24 +73,23 @@ def read_size() -> Size:
 def raiding(field: Field, targets: list[Node], seconds: float) -> Iterator[None]:
     """One process of strangers for each target, as long as this is open; they yield to the host's other work."""
     separator = to_hex(field.market.ledger.manifest.domain.separator())
-    raids = []
-    for node in targets:
-        status = node.control.call("node.status")
-        words = (status["multiaddrs"][0], separator, f"{seconds:g}")
-        command = (sys.executable, "-W", "ignore", "-m", "tests.hostile.strangers", *words)
-        raids.append(subprocess.Popen(["nice", "-n", "10", *command], stdout=subprocess.PIPE, cwd=ROOT))
-    try:
+    with ExitStack() as stack:
+        raids = []
+        for node in targets:
+            status = node.control.call("node.status")
+            words = (status["multiaddrs"][0], separator, f"{seconds:g}")
+            command = ("nice", "-n", "10", sys.executable, "-W", "ignore", "-m", "tests.hostile.strangers", *words)
+            raids.append(stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True)))
+            stack.callback(raids[-1].kill)
+        for one in raids:
+            assert one.stdout is not None and one.stdout.readline() == "begun\n"
         yield
-        for node, raid in zip(targets, raids, strict=True):
-            out, _ = raid.communicate(timeout=seconds + END_WAIT_S)
+        for node, one in zip(targets, raids, strict=True):
+            out, _ = one.communicate(timeout=seconds + END_WAIT_S)
             done = json.loads(out)
             say(f"{node.name} bore {', '.join(f'{count} {what}' for what, count in sorted(done.items()))}")
             # Those who keep every door shut shut each other out as well.
             assert done.get("sockets", 0) > SOCKETS and len(done) > 1, done
-    finally:
-        for raid in raids:
-            raid.kill()
-            raid.wait(END_WAIT_S)
 
 
 def run_raid(size: Size, folder: Path) -> None:
@@ -98,7 +97,7 @@ def run_raid(size: Size, folder: Path) -> None:
     image = ROOT / ".cache" / "images" / "python"
     with open_field(HOME, image, load=0, say=say) as field:
         before = field.read_money()
-        lasts = size.calm_s + size.seconds + 60.0 + 5.0 * size.leases
+        lasts = size.calm_s + size.seconds + 30.0 + 5.0 * size.leases
         for number in range(size.leases):
             field.place(f"job-{number}", lasts)
             if number == 0:
@@ -117,8 +116,9 @@ def run_raid(size: Size, folder: Path) -> None:
         calm = p99_of(read_waits(provider, calm_since_ns))
         nodes = [provider, submitter]
         costs = [read_costs(node) for node in nodes]
-        raid_since_ns, took = time.time_ns(), []
+        took: list[float] = []
         with raiding(field, nodes, size.seconds):
+            raid_since_ns = time.time_ns()
             pause_s = size.seconds / (size.newcomers + 1)
             for node in newcomers:
                 time.sleep(pause_s)
