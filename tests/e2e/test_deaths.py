@@ -44,6 +44,7 @@ STOPPED = (
 ELSEWHERE = {
     "EffectFailed", "PricesSet", "CapacityVerified", "AddressesChanged", "QuoteDropped", "DropQuote", "LeaseAsked", "StartThaw",
     "ThawStarted", "CloseEscrow", "EscrowClosed", "ChainSeen", "NodeResumed", "OutputsRefetched",
+    "DrainSet", "WithdrawOffer", "DiskSeen", "GpusSeen", "GpuLost",
 }  # fmt: skip
 """Not part of the flow of one job that goes well; the simulation dies there."""
 

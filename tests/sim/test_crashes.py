@@ -14,7 +14,16 @@ from tests.sim.containers import Behaviour
 from tests.sim.machine import Machine
 from tests.sim.world import World
 from xnode.node import message
-from xnode.node.changes import AddressesChanged, CapacityVerified, ChainSeen, Change, PricesSet
+from xnode.node.changes import (
+    AddressesChanged,
+    CapacityVerified,
+    ChainSeen,
+    Change,
+    DiskSeen,
+    DrainSet,
+    GpuLost,
+    PricesSet,
+)
 from xnode.node.effects import DurableEffect
 
 SECOND = NANOS_PER_SECOND
@@ -42,6 +51,7 @@ def make_paid_market(arm: Arm) -> World:
         world.machines[1].tell(CapacityVerified(vcpus=64, gpus=0))
         world.machines[1].tell(ChainSeen(opening_ns=20 * SECOND, affordable=100))
         world.machines[1].tell(AddressesChanged(("/memory/new",)))
+        world.machines[1].tell(DiskSeen(leases_bytes=1 << 40, is_short=False))
     return world
 
 
@@ -91,9 +101,37 @@ def make_orphaned_market(arm: Arm) -> World:
     return world
 
 
+def make_broken_market(arm: Arm) -> World:
+    """A GPU of a workload stops working."""
+    world = _make_market(arm)
+    world.submit(behaviour=Behaviour(run_ns=100 * SECOND))
+    world.clockwork.at(world.clockwork.now_ns + 8 * SECOND, partial(_lose_gpu, world))
+    return world
+
+
+def _lose_gpu(world: World) -> None:
+    if world.machines[1].is_up and (leases := world.leases(1)):
+        world.machines[1].tell(GpuLost(leases[0].lease_id, "GPU 0: lost"))
+
+
+def make_drained_market(arm: Arm) -> World:
+    """The operator drains the provider in the middle of a job, and takes jobs again afterwards."""
+    world = _make_market(arm)
+    world.submit(behaviour=Behaviour(run_ns=12 * SECOND))
+    for after_s, is_on in ((4, True), (30, False)):
+        world.clockwork.at(world.clockwork.now_ns + after_s * SECOND, partial(_drain, world, is_on))
+    return world
+
+
+def _drain(world: World, is_on: bool) -> None:
+    if world.machines[1].is_up:
+        world.machines[1].tell(DrainSet("drain", is_on))
+
+
 MARKETS: dict[str, Callable[[Arm], World]] = {
     "paid": make_paid_market, "stopped": make_stopped_market, "rivals": make_rival_market, "lost": make_lost_market,
     "orphaned": make_orphaned_market, "paused": make_paused_market,
+    "drained": make_drained_market, "broken": make_broken_market,
 }  # fmt: skip
 
 
@@ -138,8 +176,9 @@ def test_power_lost_at_a_point_loses_nothing(market: str, node: int, point: str)
 def test_the_points_are_those_of_every_change_and_every_effect() -> None:
     reached = {point.partition(":")[2] for _, _, point in POINTS}
     assert reached >= EFFECTS
-    # A question that changes nothing is not journalled; a second fetch is a person's wish, which no market here has.
-    assert CHANGES - reached <= {"LeaseAsked", "OutputsRefetched"}
+    # A question that changes nothing is not journalled; a second fetch is a person's wish, which no market here has; and hosts
+    # without GPUs have none to count.
+    assert CHANGES - reached <= {"LeaseAsked", "OutputsRefetched", "GpusSeen"}
 
 
 @pytest.mark.parametrize("down_s", [0, 30, 200])
