@@ -34,7 +34,6 @@ from xnode.config.load import load_config
 from xnode.config.settings import Config, ProviderConfig
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
-from xnode.console.gas import describe_empty, is_empty
 from xnode.console.image_list import ImageList
 from xnode.console.image_maker import ImageMaker
 from xnode.console.job_maker import JobMaker
@@ -51,7 +50,7 @@ from xnode.effects.provider import ProviderEffects
 from xnode.effects.submitter import SubmitterEffects
 from xnode.errors import Permanent, Retryable, UserError, real_error_of
 from xnode.loop import Loop
-from xnode.monitor.metrics import Measured, register_metrics
+from xnode.monitor.metrics import register_metrics
 from xnode.net.blobs import BlobStore, serve_blobs
 from xnode.net.edge import Net, NetSettings, open_net
 from xnode.net.identity import peer_id_text_of
@@ -77,8 +76,8 @@ from xnode.peers.publish import OfferPublisher, keep_found
 from xnode.peers.serve import PeerService
 from xnode.ports.net import RpcHandler, RpcRefused
 from xnode.progress import Board
-from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff, make_wanted
-from xnode.runtime.host.check import check_host
+from xnode.readiness import Readiness
+from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff
 from xnode.runtime.host.gpu_watch import GpuWatch
 from xnode.runtime.host.gpus import Survey, survey_gpus
 from xnode.runtime.host.hardware import probe_hardware
@@ -95,9 +94,6 @@ from xnode.upkeep.stock import Stock
 from xnode.wallet.keystore import Keystore
 from xnode.wallet.signer import NodeSigner, WalletKey
 
-CHAIN_CHECK_S = 15.0
-"""How often readiness asks whether the chain is there and is ours."""
-
 STOP_AFTER_S = 0.1
 """From the order to stop until we do: long enough for its answer to leave."""
 
@@ -107,9 +103,6 @@ LEAVE_S = 1.0
 FIRST_THRESHOLD = 10_000
 """New objects between two collections of the young ones: a batch of a few hundred changes makes as many as 700, the default, all
 the time, and none of them are cycles."""
-
-CHECK_RETRY = Backoff(first_s=0.5, most_s=CHAIN_CHECK_S)
-"""Between tries of a check that new leases wait for."""
 
 SWEEP_RETRY = Backoff(first_s=5.0, most_s=300.0)
 """Between tries to remove what is left of leases that are over: nothing waits for it."""
@@ -182,21 +175,11 @@ class _Daemon:
 
     def __init__(self, config: Config, stop: Callable[[], None], is_busy: bool) -> None:
         self._config, self._stop, self._is_busy = config, stop, is_busy
-        self._problems: dict[str, str] = {}
-        self._chain_watch: ChainWatch | None = None
-        self._supervisor: Supervisor | None = None
-        self._checks = {
-            "chain": trio.Event(),
-            **({name: trio.Event() for name in ("host", "engine") if config.provider}),
-        }
+        self._ready = Readiness(config)
         self._refusals: Counter[str] = Counter()
         self._http = ""
         self._publisher: OfferPublisher | None = None
-        self._net: Net | None = None
         self._known_peers = config.node.data_dir / "peers.json"
-        self._gpu_watch: GpuWatch | None = None
-        self._disk: DiskKeeper | None = None
-        self._loop: Loop | None = None
 
     async def run(self) -> None:
         config = self._config
@@ -211,7 +194,7 @@ class _Daemon:
                 open_client(ground.manifest, ground.signer, ground.database, rpc_url=url)
             )
             if not self._is_busy:
-                await self._check_first(engine, chain)
+                await self._ready.check_first(engine, chain)
             net_settings = NetSettings(
                 secret=ground.signer.libp2p_secret(),
                 listen=config.node.listen,
@@ -265,54 +248,11 @@ class _Daemon:
         data = self._config.node.data_dir
         for fault in survey.faults:
             log.warning("GPU cannot be lent", reason=fault)
-        watch = self._gpu_watch = GpuWatch(survey, provider.share.gpus)
+        watch = self._ready.gpu_watch = GpuWatch(survey, provider.share.gpus)
         place, name = (data / "engine").absolute(), self._config.home.namespace
         return PodmanEngine(
             place, name, provider.oci_runtime, watch.devices, watch.find_lost, registries=provider.registries
         )
-
-    # ----------------------------------------------------------------------------------------------------------- checks
-
-    async def _check_first(self, engine: PodmanEngine | None, chain: ChainClient) -> None:
-        """Raises Permanent for what a person has to mend; a chain node that is away may come back."""
-        if engine is not None:
-            await self._check_host()
-            await self._check_engine(engine)
-        try:
-            await self._check_contracts(chain)
-        except Retryable as error:
-            self._problems["chain"] = str(error)
-            log.warning("chain not reachable yet", reason=str(error))
-
-    async def _check_host(self) -> None:
-        """That there is what is offered, and that workloads can be started."""
-        config, watch = self._config, self._gpu_watch
-        assert config.provider is not None and watch is not None
-        wanted = make_wanted(config.provider)
-        for one in await trio.to_thread.run_sync(check_host, config.node.data_dir, wanted, watch.survey):
-            log.warning("host", what=one.what, reason=one.detail, hint=one.hint)
-        self._checks["host"].set()
-
-    async def _check_engine(self, engine: PodmanEngine) -> None:
-        log.info("container engine ready", version=await engine.check())
-        self._checks["engine"].set()
-
-    async def _check_contracts(self, chain: ChainClient) -> None:
-        log.info("chain ready", chain=await chain.check())
-        self._checks["chain"].set()
-
-    async def _keep_checking(self, what: str, check: Callable[[], Awaitable[None]], backoff: Backoff) -> None:
-        """Until it holds; readiness says why it does not, and no new lease is signed meanwhile."""
-        self._problems.setdefault(what, "not checked yet")
-        for pause_s in backoff.pauses():
-            try:
-                await check()
-                self._problems.pop(what, None)
-                return
-            except (Retryable, Permanent) as error:
-                self._problems[what] = str(error)
-                log.warning("check failed; will be tried again", what=what, reason=str(error))
-            await trio.sleep(pause_s)
 
     # ------------------------------------------------------------------------------------------------------------- life
 
@@ -325,7 +265,7 @@ class _Daemon:
         net: Net,
     ) -> None:
         config, clock, signer = self._config, ground.clock, ground.signer
-        self._net, data = net, config.node.data_dir
+        self._ready.net, data = net, config.node.data_dir
         blobs = BlobStore(data / "blobs", net.stream)
         archive = LogArchive(data / "archive")
         journal = Journal(ground.database)
@@ -334,14 +274,14 @@ class _Daemon:
         bound = ExposureBound(config.submitter.max_exposure_intervals, config.submitter.max_exposure_ns)
         separator = ground.manifest.domain.separator()
         market = make_market(net, signer.address, chain, clock, separator, experience, bound)
-        checked = CheckedChain(chain, tuple(self._checks.values()))
+        checked = CheckedChain(chain, self._ready.held)
         taker = OutputTaker(blobs, OutputFetcher(blobs, net.stream))
         submitter = SubmitterEffects(taker, net, checked, signer, market.search, clock)
         provider, board = None, Board()
         if engine is not None:
             layouts = LayoutStore(data / "layouts", blobs)
             provider = ProviderEffects(engine, layouts, blobs, net, checked, signer, publisher, archive, clock, board)
-        loop = self._loop = Loop(journal, clock, make_perform(provider, submitter))
+        loop = self._ready.loop = Loop(journal, clock, make_perform(provider, submitter))
         net.judge(Partners(loop, clock, market.registrations).standing_of)
         funds = SeenFunds(checked, clock)
         service = PeerService(loop, clock, signer, engine, archive, journal, board, funds)
@@ -353,10 +293,10 @@ class _Daemon:
         serve_blobs(net, blobs, service.may_read_blob)
         serve_outputs(net, blobs, OutputShelf(loop, journal, blobs).find_blobs)
         registry = CollectorRegistry()
-        chain_watch = self._chain_watch = ChainWatch(chain, loop.tell)
-        register_metrics(registry, loop, net, self._measure)
+        chain_watch = self._ready.chain_watch = ChainWatch(chain, loop.tell)
+        register_metrics(registry, loop, net, self._ready.measure)
         console = self._make_console(ground, loop, journal, chain, market, net, blobs, taker, watch)
-        keeper = self._disk = self._make_keeper(ground, loop, console.jobs.images, engine)
+        keeper = self._ready.disk = self._make_keeper(ground, loop, console.jobs.images, engine)
         news = EscrowEvents(chain, lambda: find_pause_s(loop.state))
         tasks: dict[str, Callable[[], Awaitable[object]]] = {
             "output taker": taker.run,
@@ -365,26 +305,25 @@ class _Daemon:
             "offer book": market.book.run,
             "funds of those who ask": funds.run,
             "address announcer": partial(keep_found, net, publisher, loop),
-            "chain watch": partial(self._watch_chain, chain, chain_watch),
+            "chain watch": partial(self._ready.watch_chain, chain, chain_watch),
             "known peers": KnownPeerKeeper(net, market, clock, self._known_peers).run,
             "disk keeper": keeper.run,
         }
-        if engine is not None and not self._checks["engine"].is_set():
-            check = partial(self._check_engine, engine)
-            tasks["engine check"] = partial(self._keep_checking, "engine", check, CHECK_RETRY)
-            tasks["host check"] = partial(self._keep_checking, "host", self._check_host, CHECK_RETRY)
+        if engine is not None:
+            tasks |= self._ready.list_checks(engine)
         if watch is not None:
             tasks["capacity watch"] = watch.run
-        if engine is not None and self._gpu_watch is not None and self._gpu_watch.devices:
-            tasks["GPU watch"] = partial(watch_gpus, self._gpu_watch.look, engine, loop)
+        gpu_watch = self._ready.gpu_watch
+        if engine is not None and gpu_watch is not None and gpu_watch.devices:
+            tasks["GPU watch"] = partial(watch_gpus, gpu_watch.look, engine, loop)
         if engine is not None:
             sweep = partial(sweep_orphans, engine, loop, journal)
             tasks["orphan sweep"] = partial(retry_forever, "removing orphaned workloads", sweep, SWEEP_RETRY)
         async with trio.open_nursery() as nursery:
             await nursery.start(loop.run, self._make_start(ground, net, profile))
-            self._supervisor = Supervisor(nursery)
+            supervisor = self._ready.supervisor = Supervisor(nursery)
             for name, task in tasks.items():
-                self._supervisor.start(name, task)
+                supervisor.start(name, task)
             await nursery.start(serve_control, config.home.control, bind_methods(console))
             await self._take_new_prices(ground.manifest, loop)
             await self._serve_http(nursery, console, registry)
@@ -487,38 +426,14 @@ class _Daemon:
             multiaddrs=lambda: tuple(name_peer(one, peer_id) for one in net.multiaddrs()),
             peers=lambda: len(net.peers()),
             http=lambda: self._http,
-            ready=self._find_problems,
-            chain_problem=lambda: self._find_problems().get("chain", ""),
-            fuel=lambda: self._chain_watch.fuel if self._chain_watch else None,
+            ready=self._ready.find_problems,
+            chain_problem=lambda: self._ready.find_problems().get("chain", ""),
+            fuel=lambda: self._ready.chain_watch.fuel if self._ready.chain_watch else None,
             refusals=self._refusals,
-            disk=lambda: self._disk.state if self._disk else None,
+            disk=lambda: self._ready.disk.state if self._ready.disk else None,
             stop=self._stop_soon,
             restart_net=net.restart,
-            not_lent=lambda: self._gpu_watch.faults if self._gpu_watch else (),
-        )
-
-    def _find_problems(self) -> dict[str, str]:
-        """What is wrong now, by dependency."""
-        watch = self._chain_watch
-        chain, fuel = (watch.problem(), watch.fuel) if watch else ("", None)
-        disk = self._disk.state.problem if self._disk and self._disk.state else ""
-        journal = self._loop.problem if self._loop else ""
-        return {
-            **self._problems,
-            **({"chain": chain} if chain else {}),
-            **({"peers": lonely} if (lonely := self._net.find_loneliness() if self._net else "") else {}),
-            **({"disk": disk} if disk else {}),
-            **({"journal": f"cannot be written, so nothing is acknowledged: {journal}"} if journal else {}),
-            **({"gas": describe_empty(fuel)} if self._config.provider and fuel and is_empty(fuel) else {}),
-            **(self._supervisor.problems() if self._supervisor else {}),
-        }
-
-    def _measure(self) -> Measured:
-        watch = self._chain_watch
-        return Measured(
-            self._find_problems().get("chain", ""),
-            watch.fuel if watch else None,
-            self._disk.state if self._disk else None,
+            not_lent=lambda: self._ready.gpu_watch.faults if self._ready.gpu_watch else (),
         )
 
     def _count(self, method: str, handler: RpcHandler) -> RpcHandler:
@@ -544,11 +459,6 @@ class _Daemon:
             status = partial(describe_node, console)
             names = self._config.node.http_names
             self._http = await nursery.start(serve_http, host.strip("[]"), int(port), status, registry, names)
-
-    async def _watch_chain(self, chain: ChainClient, watch: ChainWatch) -> None:
-        if not self._checks["chain"].is_set():
-            await self._keep_checking("chain", partial(self._check_contracts, chain), CHECK_RETRY)
-        await watch.run()
 
 
 def _look_at_host(data: Path) -> tuple[HardwareProfile, Survey]:
