@@ -27,8 +27,10 @@ def test_a_job_is_paid_for_what_it_used_and_leaves_nothing_behind(market: Market
 
     assert (detail["job"]["state"], detail["job"]["exit_code"]) == ("done", 0)
     said = [entry["what"] for entry in detail["timeline"]]
-    steps = ("submitted", "offers", "quote", "choice", "lease", "launch", "final", "exit", "output", "end", "settle")
+    steps = ("submitted", "offers", "quote", "choice", "lease", "launch", "final", "exit", "output", "end")
     assert [step for step in said if step in steps and step != "final"] == [step for step in steps if step != "final"]
+    # The claim and the outputs wait for no one of each other.
+    assert said.count("settle") == 1 and said.index("settle") > said.index("exit")
     check_lines(job.read_log(), int(job.read_output("count.txt")))
     for output in detail["outputs"]:
         assert output["sha256"] == "0x" + hashlib.sha256(Path(output["file"]).read_bytes()).hexdigest()
