@@ -15,6 +15,9 @@ from metering.voucher import Coverage, SignedVoucher, Voucher, fold_receipts, vo
 CLOCK_SKEW_NS = 60 * NANOS_PER_SECOND
 """How far two hosts' clocks may be apart. Most hosts are set by NTP; deadlines between them are tens of seconds already."""
 
+RECEIPTS_PER_INTERVAL, SPARE_RECEIPTS = 4, 128
+"""The most receipts of one lease, and so many more; an interval below a second counts as one."""
+
 
 def check_receipt(
     last: Receipt,
@@ -58,6 +61,18 @@ def check_receipts(
             return refusal
         last = signed.receipt
     return check_receipt(last, queue[-1], terms, separator, elapsed_ns, network_bytes)
+
+
+def check_receipt_count(count: int, terms: LeaseTerms, elapsed_ns: int) -> Refusal | None:
+    """What is wrong with so many receipts of a lease so far: each is kept, and a provider must not choose how much we keep.
+
+    An honest one issues one in an interval, or two, and one more after each of its restarts.
+    """
+    most = SPARE_RECEIPTS + RECEIPTS_PER_INTERVAL * max(0, elapsed_ns) // max(terms.interval_ns, NANOS_PER_SECOND)
+    if count > most:
+        passed = f"the interval is {_s(terms.interval_ns)} and {_s(elapsed_ns)} have passed"
+        return Refusal("receipt_count", f"{count} receipts are more than {most}: {passed}")
+    return None
 
 
 def check_receipt_time(receipt: Receipt, known_at_ns: int, now_ns: int) -> Refusal | None:

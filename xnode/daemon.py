@@ -49,6 +49,7 @@ from xnode.effects.orphans import sweep_orphans
 from xnode.effects.provider import ProviderEffects
 from xnode.effects.submitter import SubmitterEffects
 from xnode.errors import Permanent, Retryable, UserError, real_error_of
+from xnode.home import close_data, making_private_files
 from xnode.loop import Loop
 from xnode.monitor.metrics import register_metrics
 from xnode.net.blobs import BlobStore, serve_blobs
@@ -114,11 +115,12 @@ def run_daemon(config: Config) -> None:
     """Be the node until SIGTERM, SIGINT or node.stop. Raises UserError, Permanent when it cannot start."""
     try:
         with hold_pid_file(config.home.pid):
-            config.node.data_dir.mkdir(parents=True, exist_ok=True)
+            close_data(config.node.data_dir)
             # Before the schema is migrated: what this version cannot settle, the one before must still be able to open.
             separator = read_manifest(config.chain.manifest).domain.separator()
             is_busy = check_deployment_of_store(config.node.database_url, separator, str(config.chain.manifest))
-            migrate_apart(config.node.database_url)
+            with making_private_files():
+                migrate_apart(config.node.database_url)
             trio.run(_run, config, is_busy)
     except BaseExceptionGroup as group:
         raise real_error_of(group) from group

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
 HOME_VARIABLE = "XNODE_HOME"
+
+PRIVATE_FOLDERS = ("archive", "blobs", "layouts", "logs")
+"""Of the data folder: logs of jobs, their inputs, outputs and images. No workload reaches any of them by its path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,27 @@ def make_private(folder: Path) -> None:
     for parent in reversed(folder.parents):
         parent.mkdir(mode=0o700, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def close_data(data: Path) -> None:
+    """Make the data folder, and keep other users of this host from what is kept of jobs: a container engine that maps users
+    lets them through every folder above its own, also through a home that was its owner's only."""
+    make_private(data)
+    for name in PRIVATE_FOLDERS:
+        (data / name).mkdir(mode=0o700, exist_ok=True)
+        (data / name).chmod(0o700)
+    for file in data.glob("xnode.db*"):
+        file.chmod(0o600)
+
+
+@contextmanager
+def making_private_files() -> Iterator[None]:
+    """Files that are made meanwhile are for their owner only, whoever makes them. Not while there are threads."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def find_home(chosen: str | None = None, environment: Mapping[str, str] = os.environ) -> Home:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import math
 import sys
-from collections.abc import MutableMapping
+import time
+from collections import Counter
+from collections.abc import Callable, MutableMapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,23 @@ MAX_TRACEBACK_CHARS = 8_000
 MAX_FILE_BYTES = 16 << 20
 KEPT_FILES = 2
 """48 MiB of log at most, some weeks of a busy node."""
+
+OTHERS_CHOICE = frozenset(
+    {
+        "refused",
+        "offer refused",
+        "peer broke the protocol",
+        "a connection with too many streams was dropped",
+        "handler raised",
+        "stream handler raised",
+        "http request failed",
+        "http server failed and serves again",
+    }
+)
+"""Lines that strangers cause as often as they like: they must not push all others out of the files that are kept."""
+
+RATION, RATION_S = 60, 60.0
+"""So many lines of each of those are written in so many seconds; the next one says how many were not."""
 
 _SECRET_WORDS = ("password", "secret", "private", "mnemonic", "seed", "api_key")
 _LOUD_LIBRARIES = (
@@ -53,6 +73,7 @@ def set_up_logs(level: str, file: Path | None = None) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            Rationing(),
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -94,6 +115,29 @@ def log_context(
 def log_id_of(key: bytes) -> str:
     """0x and the first 16 digits of a job hash, lease id or escrow id: the same on both sides of a lease."""
     return "0x" + key[:8].hex()
+
+
+class Rationing:
+    """A processor that leaves out what is more than its ration."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._begun: dict[str, float] = {}
+        self._lines: Counter[str] = Counter()
+
+    def __call__(self, _logger: Any, _method: str, event: Event) -> Event:
+        name = str(event.get("event"))
+        if name not in OTHERS_CHOICE:
+            return event
+        if self._now() - self._begun.get(name, -math.inf) >= RATION_S:
+            left_out = self._lines.pop(name, 0) - RATION
+            if left_out > 0:
+                event["left_out_before"] = left_out
+            self._begun[name] = self._now()
+        self._lines[name] += 1
+        if self._lines[name] > RATION:
+            raise structlog.DropEvent
+        return event
 
 
 def _make_handler(file: Path | None) -> logging.Handler:

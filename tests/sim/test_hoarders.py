@@ -6,13 +6,17 @@ from collections import Counter
 
 import pytest
 
-from metering.codec import encode
+from metering.codec import decode, encode
+from metering.refusal import Refusal
 from metering.units import NANOS_PER_SECOND
+from scheduler.quote import SignedQuote, quote_digest_of
 from tests.make.values import TOKEN, address_of, make_job, make_resources
 from tests.sim.containers import Behaviour
 from tests.sim.world import World, make_market
 from xnode.node import message
 from xnode.node.records import HeldQuote, KnownPayer, ProviderLease
+from xnode.peers.quota import BURST_BYTES, RATE_BYTES
+from xnode.ports.net import RpcRefused
 
 SECOND = NANOS_PER_SECOND
 KEYS = range(70, 74)
@@ -105,3 +109,28 @@ def test_of_many_who_want_the_last_place_one_has_it_and_the_others_wait(seed: in
     assert most == 1, "what is leased is leased once"
     world.run_until_settled()
     assert {world.job(job, number).end_reason for job, number in jobs} == {"completed"}
+
+
+def test_large_questions_of_one_payer_do_not_fill_the_disk() -> None:
+    world = make_market()
+    world.ledger.caps[world.payer, address_of(KEYS[0])] = 1000 * TOKEN
+    machine, given, codes = world.machines[1], [], Counter[str]()
+    methods = world.network.stations[machine.address].methods
+
+    async def ask_and_drop() -> None:
+        job = make_job(submitter=address_of(KEYS[0]), nonce=world.entropy.randbytes(16), env=(("A", "x" * 60_000),))
+        asked = encode(message.QuoteAsk(job, world.payer))
+        try:
+            quote = decode(await methods[message.QUOTE_REQUEST](address_of(KEYS[0]), asked), SignedQuote).quote
+        except RpcRefused as refused:
+            codes[decode(refused.body, Refusal).code] += 1
+            return
+        given.append(len(asked))
+        digest = quote_digest_of(machine.signer.separator, quote)
+        await methods[message.QUOTE_DROP](address_of(KEYS[0]), encode(message.QuoteQuery(digest)))
+
+    for tenth in range(600):
+        world.clockwork.at(world.clockwork.now_ns + tenth * SECOND // 10, lambda: machine.spawn(ask_and_drop()))  # type: ignore[arg-type]
+    world.run_for(62)
+    assert given and set(codes) == {"busy"}, codes
+    assert sum(given) < BURST_BYTES + 60 * RATE_BYTES + 64_000

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
-from xnode.logs import MAX_TEXT_CHARS, log_context, set_up_logs
+from xnode.logs import MAX_TEXT_CHARS, RATION, RATION_S, Rationing, log_context, set_up_logs
 
 
 @pytest.fixture
@@ -77,3 +79,24 @@ def test_a_traceback_is_one_field_of_one_line(log_file: Path) -> None:
 
 def test_the_log_is_for_its_owner_only(log_file: Path) -> None:
     assert log_file.stat().st_mode & 0o077 == 0
+
+
+def test_lines_that_strangers_cause_do_not_push_out_the_others(log_file: Path) -> None:
+    log = structlog.get_logger()
+    for number in range(1000):
+        log.info("refused", number=number)
+        log.info("lease opened", number=number)
+    lines = Counter(line["event"] for line in _read(log_file))
+    assert lines == {"refused": RATION, "lease opened": 1000}
+
+
+def test_what_was_left_out_is_counted_in_the_next_line_that_is_written() -> None:
+    now = [0.0]
+    ration = Rationing(lambda: now[0])
+    written = []
+    for number in range(1000):
+        now[0] = number // 500 * RATION_S
+        with suppress(structlog.DropEvent):
+            written.append(ration(None, "info", {"event": "refused"}))
+    assert len(written) == 2 * RATION
+    assert [one["left_out_before"] for one in written if "left_out_before" in one] == [500 - RATION]

@@ -34,5 +34,6 @@ class LayoutStore:
                 await trio.to_thread.run_sync(lambda: shutil.rmtree(into, ignore_errors=True))
 
     def _make(self, image: Image, into: Path) -> None:
-        into.mkdir(parents=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        into.mkdir()
         make_layout(image, self._blobs.path, into)

@@ -10,13 +10,14 @@ import structlog
 
 from metering.codec import encode
 from metering.receipt import SignedReceipt
-from metering.units import Hash32
+from metering.units import NANOS_PER_SECOND, Hash32
 from scheduler.job import Blob, Job, input_bytes_of
 from scheduler.offer import SignedOffer
 from scheduler.outputs import encode_inventory, show_path
 from scheduler.policy import DRAINING
 from xnode.effects.actions import Actions
-from xnode.errors import Permanent
+from xnode.effects.patience import PATIENCE_NS, Patience
+from xnode.errors import Permanent, Retryable
 from xnode.node import changes, effects, message
 from xnode.node.blame import IMAGE_CODES, JOBS_OWN
 from xnode.peers.call import call, read_answer
@@ -63,6 +64,7 @@ class ProviderEffects:
     archive: LogArchive
     clock: Clock
     board: Board = field(default_factory=Board)
+    patience: Patience = field(default_factory=Patience)
 
     @performs(effects.AnnounceOffer)
     async def announce(self, effect: effects.AnnounceOffer) -> changes.Change:
@@ -100,37 +102,60 @@ class ProviderEffects:
     @performs(effects.FetchInputs)
     async def fetch_inputs(self, effect: effects.FetchInputs) -> changes.Change:
         """Image and inputs, each checked by its hash."""
-        peer, subject = Peer(effect.submitter, effect.multiaddrs), effect.lease_id.hex()
+        peer, lease_id = Peer(effect.submitter, effect.multiaddrs), effect.lease_id
         try:
             with telling("the image cannot be used here"):
-                await self._fetch_image(peer, effect.job, subject)
+                await self._fetch_image(peer, effect.job, lease_id)
         except Permanent as error:
             other = "job_image" if error.reason_code in JOBS_OWN else "image"
             code = error.reason_code if error.reason_code in IMAGE_CODES else other
             raise Permanent(error.message, code=code) from error
         with telling("an input cannot be had from the submitter"):
-            await self._fetch_blobs(peer, "input", tuple(file.blob for file in effect.job.inputs), subject)
+            await self._fetch_blobs(peer, "input", tuple(file.blob for file in effect.job.inputs), lease_id)
         return changes.InputsReady(effect.lease_id)
 
-    async def _fetch_image(self, peer: Peer, job: Job, subject: str) -> None:
-        image = job.image
+    async def _fetch_image(self, peer: Peer, job: Job, lease_id: Hash32) -> None:
+        image, subject = job.image, lease_id.hex()
         if await self.engine.has_image(image):
             return
         if not image.blobs:
             with self.board.show("pulling the image", subject=subject):
                 await self.engine.pull_image(image)
             return
-        await self._fetch_blobs(peer, "image", image.blobs, subject)
+        await self._fetch_blobs(peer, "image", image.blobs, lease_id)
         with self.board.show("unpacking the image", subject=subject):
             async with self.images.open_layout(image) as layout:
                 await self.engine.import_image(image, layout)
 
-    async def _fetch_blobs(self, peer: Peer, what: str, blobs: tuple[Blob, ...], subject: str) -> None:
-        with self.board.show(what, sum(blob.size_bytes for blob in blobs), subject) as work:
+    async def _fetch_blobs(self, peer: Peer, what: str, blobs: tuple[Blob, ...], lease_id: Hash32) -> None:
+        with self.board.show(what, sum(blob.size_bytes for blob in blobs), lease_id.hex()) as work:
             before = 0
-            for blob in blobs:
-                await self.blobs.fetch(peer, blob, lambda done, before=before: work.reach(before + done))  # type: ignore[misc]
-                before += blob.size_bytes
+
+            def reach(done: int) -> None:
+                work.reach(before + done)
+                self.patience.reach(lease_id, before + done)
+
+            with self._having_patience(lease_id):
+                for blob in blobs:
+                    await self.blobs.fetch(peer, blob, reach)
+                    before += blob.size_bytes
+
+    @contextmanager
+    def _having_patience(self, lease_id: Hash32) -> Iterator[None]:
+        """While the submitter sends: it is tried again for a while, and not for as long as a lease may be prepared."""
+        self.patience.begin(lease_id, self.clock.now_ns())
+        try:
+            yield
+        except Retryable as error:
+            if not self.patience.has_ended(lease_id, self.clock.now_ns()):
+                raise
+            self.patience.forget(lease_id)
+            told = f"the submitter sent next to nothing of what the job needs for {PATIENCE_NS // NANOS_PER_SECOND} s"
+            raise Permanent(str(error), code="input", told=told) from error
+        except Permanent:
+            self.patience.forget(lease_id)
+            raise
+        self.patience.forget(lease_id)
 
     @performs(effects.StartWorkload)
     async def start_workload(self, effect: effects.StartWorkload) -> changes.Change:

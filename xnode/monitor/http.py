@@ -145,7 +145,8 @@ def read_host(header: str) -> str:
     """The name or address of a Host header, without its port."""
     text = header.strip().lower().removesuffix(".")
     if text.startswith("["):
-        return text[1:].partition("]")[0]
+        address, _, port = text[1:].partition("]")
+        return address if not port or port.startswith(":") else text
     return text.partition(":")[0].removesuffix(".")
 
 

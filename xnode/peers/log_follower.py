@@ -67,7 +67,7 @@ class LogFollower:
             while True:
                 # The rest is still wanted when the lease has left the state meanwhile.
                 lease = self._loop.state.get(SubmitterLease, lease_id) or lease
-                if self._clock.now_ns() - lease.heard_at_ns > RETAIN_NS and lease.status not in OPEN:
+                if self._is_given_up(lease):
                     return
                 begin = mine.read_offset()
                 with log_context(job=lease.job_hash, lease=lease_id):
@@ -83,6 +83,9 @@ class LogFollower:
         finally:
             self._following.discard(lease_id)
 
+    def _is_given_up(self, lease: SubmitterLease) -> bool:
+        return self._clock.now_ns() - lease.heard_at_ns > RETAIN_NS and lease.status not in OPEN
+
     async def _copy(self, lease: SubmitterLease, mine: JobLog) -> str:
         """Copy until the end (then ""), or until the stream breaks (then why)."""
         query = encode(message.LogQuery(lease.lease_id, mine.read_offset()))
@@ -91,6 +94,8 @@ class LogFollower:
             async with self._net.stream(peer, message.LOGS_FOLLOW, query) as frames:
                 async for frame in frames:
                     piece = read_answer(frame, message.LogPiece)
+                    if self._is_given_up(self._loop.state.get(SubmitterLease, lease.lease_id) or lease):
+                        return "it goes on long after the lease has ended"
                     await trio.to_thread.run_sync(mine.append, piece.offset, piece.data, piece.ended)
                     if piece.ended:
                         self._complete.add(lease.lease_id)

@@ -26,6 +26,7 @@ from xnode.node.records import ProviderLease, SubmitterJob, SubmitterLease
 from xnode.peers.answer import read_request, refuse
 from xnode.peers.call import make_news
 from xnode.peers.job_log import LogArchive
+from xnode.peers.quota import WriteQuota
 from xnode.ports.chain import Spender
 from xnode.ports.clock import Clock
 from xnode.ports.net import RpcRefused
@@ -71,7 +72,7 @@ class PeerService:
     ) -> None:
         self._loop, self._clock, self._signer = loop, clock, signer
         self._engine, self._archive, self._records, self._board = engine, archive, records, board or Board()
-        self._funds = funds
+        self._funds, self._quota = funds, WriteQuota()
 
     def methods(self) -> dict[str, Callable[[Address, bytes], Awaitable[bytes]]]:
         """RPC methods by name."""
@@ -88,8 +89,15 @@ class PeerService:
 
     async def _on_quote_request(self, caller: Address, body: bytes) -> bytes:
         job, payer = _read_ask(body)
+        if self._quota.is_used_up(payer, self._clock.now_ns()):
+            raise refuse(
+                "busy", "this payer was given many quotes, and each is kept for a while; ask again in a minute"
+            )
         spendable = await self._look_at_funds(caller, payer, job)
-        return await self._ask(lambda to: changes.QuoteRequested(to, caller, job, payer, spendable))
+        given = await self._ask(lambda to: changes.QuoteRequested(to, caller, job, payer, spendable))
+        # Only now: who names a payer that is not its own is refused, and must not use up what others have.
+        self._quota.note(payer, len(body), self._clock.now_ns())
+        return given
 
     async def _look_at_funds(self, caller: Address, payer: Address, job: Job) -> Amount | None:
         """What the caller can reserve for such a job; None where nobody looks. Refuses when the chain does not say."""

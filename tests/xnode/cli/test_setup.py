@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from xnode.cli.provider.prices import CREDIT_PRICES
 from xnode.config.load import check_table
 from xnode.daemon import find_bootstrap
 from xnode.errors import ExitCode, UserError
-from xnode.home import Home, make_private
+from xnode.home import PRIVATE_FOLDERS, Home, close_data, make_private, making_private_files
 from xnode.net.identity import peer_id_text_of
+from xnode.store.database import migrate_apart, open_database
 
 PERSONAL = """\
 # bought in May
@@ -76,6 +78,23 @@ def test_every_folder_that_is_made_is_for_its_owner_only(tmp_path: Path) -> None
     folder = tmp_path / "new" / "devnet"
     make_private(folder)
     assert [stat.S_IMODE(one.stat().st_mode) for one in (folder, folder.parent)] == [0o700, 0o700]
+
+
+def test_what_a_node_keeps_of_jobs_is_closed_to_other_users_also_where_it_was_open(tmp_path: Path) -> None:
+    data, before = tmp_path / "data", os.umask(0o022)
+    try:
+        for name in PRIVATE_FOLDERS:
+            (data / name).mkdir(parents=True)
+        (data / "xnode.db").touch()
+        close_data(data)
+        for url in (f"sqlite:///{data}/xnode.db", f"sqlite:///{data}/new.db"):
+            with making_private_files():
+                migrate_apart(url)
+            open_database(url).connect()
+    finally:
+        os.umask(before)
+    for one in (*(data / name for name in PRIVATE_FOLDERS), *data.glob("*.db*")):
+        assert stat.S_IMODE(one.stat().st_mode) & 0o077 == 0, one
 
 
 def test_a_node_key_that_is_gone_stops_the_command_and_is_never_replaced(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from scheduler.job import Image, InputFile, Job
 from tests.make.values import make_job
 from tests.xnode.effects.rig import SLOT
 from tests.xnode.runtime.busybox import make_busybox_layout
+from xnode.clock import SystemClock
 from xnode.effects.layouts import LayoutStore
 from xnode.effects.provider import ProviderEffects
 from xnode.errors import Permanent
@@ -61,7 +62,7 @@ class Provider:
         nothing: Any = None
         self._effects = ProviderEffects(
             self.engine, LayoutStore(folder / "layouts", self.blobs), self.blobs,
-            nothing, nothing, nothing, nothing, nothing, nothing,
+            nothing, nothing, nothing, nothing, nothing, SystemClock(),
         )  # fmt: skip
 
     async def fetch(self, job: Job) -> changes.Change:

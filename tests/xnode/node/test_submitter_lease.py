@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from metering.checks import SPARE_RECEIPTS, check_receipt_count
 from metering.codec import decode, encode
 from metering.eip712 import keccak
 from metering.receipt import Receipt, receipt_digest_of
@@ -136,6 +137,33 @@ def test_a_receipt_beyond_the_lease_gets_no_voucher_and_stops_it(receipt: Receip
     assert (lease_of(node).end_reason, lease_of(node).receipts) == ("receipt_refused", 0)
     (later,) = push(node, make_receipt(5))
     assert isinstance(later, effects.ReplyRefusal) and later.refusal == reply.refusal, "nothing more is signed"
+
+
+def test_a_provider_does_not_choose_how_many_receipts_are_kept() -> None:
+    node, last = make_leased(), make_receipt(1)
+    for number in range(10, 10 + SPARE_RECEIPTS // 32 + 2):
+        pushed = tuple(replace(last, number=number * 1000 + one) for one in range(32))
+        (reply, *_) = push(node, *pushed, after_s=2)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code in ("receipt_count", "lease_closed")
+    assert lease_of(node).end_reason == "receipt_refused"
+    assert lease_of(node).receipts <= SPARE_RECEIPTS + 2 * 32
+
+
+def test_two_receipts_in_each_interval_are_never_too_many() -> None:
+    for intervals in (0, 1, 10, 10_000):
+        count, elapsed_ns = 2 * intervals + SPARE_RECEIPTS // 2, intervals * TERMS.interval_ns
+        assert check_receipt_count(count, TERMS, elapsed_ns) is None
+
+
+def test_news_that_say_nothing_new_are_not_written_down() -> None:
+    node = make_leased({"status": "running"})
+    news = make_news("running", end_reason=None, left=None)
+    node.tell(news, 2.0)
+    before = lease_of(node)
+    node.tell(news, 0.1)
+    assert lease_of(node) == before
+    node.tell(news, 2.0)
+    assert lease_of(node).heard_at_ns == before.heard_at_ns + 2.1 * SECOND
 
 
 def test_receipts_from_another_node_than_the_leases_are_refused() -> None:

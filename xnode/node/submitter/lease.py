@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metering.checks import check_receipt_time, check_receipts
+from metering.checks import check_receipt_count, check_receipt_time, check_receipts
 from metering.receipt import Receipt, SignedReceipt, receipt_digest_of
 from metering.refusal import Refusal
 from metering.signature import is_signed_by
@@ -46,6 +46,9 @@ from xnode.text.hex import to_hex
 
 FORGOTTEN = 5
 """A lease without word for so many times the silence is lost, also when its node talks of others."""
+
+HEARD_AGAIN_NS = NANOS_PER_SECOND
+"""News that say nothing new are noted no more often."""
 
 STOP_GRACE_NS = 60 * NANOS_PER_SECOND
 """How long after our order to stop, and the job's grace, a provider may still bill: it may be away for a moment when the
@@ -155,8 +158,11 @@ def _check_fresh(
     last_ns = lease.stop_asked_at_ns + grace_ns if lease.stop_asked_at_ns is not None else turn.at_ns
     elapsed_ns = min(turn.at_ns, last_ns) - lease.requested_at_ns
     separator = turn.state.settings.separator
-    refusal = check_receipts(lease.last, fresh, lease.terms, separator, elapsed_ns, network_bytes)
-    return refusal or check_receipt_time(fresh[-1].receipt, lease.requested_at_ns, turn.at_ns)
+    return (
+        check_receipt_count(lease.receipts + len(fresh), lease.terms, elapsed_ns)
+        or check_receipts(lease.last, fresh, lease.terms, separator, elapsed_ns, network_bytes)
+        or check_receipt_time(fresh[-1].receipt, lease.requested_at_ns, turn.at_ns)
+    )
 
 
 def _is_prepaid(turn: Turn, lease: SubmitterLease, receipt: Receipt) -> bool:
@@ -243,8 +249,8 @@ def on_lease_news(turn: Turn, change: changes.LeaseNews) -> None:
         lease = _open(turn, lease)
     if lease.status in OPEN and lease.end_reason is None:
         # Once the end is known only the final receipt counts: talk alone must not keep our money in the escrow.
-        lease = heard(turn, lease)
-    elif lease.status == "settled" and waits_for_outputs(turn.state, lease):
+        lease = heard(turn, lease) if _is_news(turn, lease) else lease
+    elif lease.status == "settled" and waits_for_outputs(turn.state, lease) and _is_news(turn, lease):
         lease = turn.put(lease, heard_at_ns=turn.at_ns)
     if change.status == "running" and lease.status == "preparing":
         lease = _note_running(turn, lease)
@@ -252,6 +258,11 @@ def on_lease_news(turn: Turn, change: changes.LeaseNews) -> None:
         _note_end(turn, lease, change)
     if change.status in ("settling", "settled"):
         _stop_waiting(turn, lease.lease_id)
+
+
+def _is_news(turn: Turn, lease: SubmitterLease) -> bool:
+    """That the provider is alive is noted at most once a second: every note is written to the disk."""
+    return lease.asked or not 0 <= turn.at_ns - lease.heard_at_ns < HEARD_AGAIN_NS
 
 
 def _note_running(turn: Turn, lease: SubmitterLease) -> SubmitterLease:

@@ -72,6 +72,8 @@ def _make_image(image: Path, size_bytes: int) -> None:
     fresh = image.with_suffix(".new")
     try:
         with fresh.open("wb") as file:
+            # The folder is open to the workload's user; the lease's files are not for others of this host.
+            os.fchmod(file.fileno(), 0o600)
             os.posix_fallocate(file.fileno(), 0, size)
         # nodiscard: or mkfs would punch the allocation out again. No journal: this disk is not read after a crash.
         options = ("-E", "nodiscard,lazy_itable_init=1", "-O", "^has_journal", "-m", "0", "-b", str(BLOCK_BYTES))
