@@ -241,6 +241,11 @@ def test_a_bug_is_one_line_and_its_traceback_a_file(xnode: Run, home: Home, serv
     assert home.crash_log.stat().st_mode & 0o077 == 0
 
 
+def test_a_home_that_is_a_file_is_named(xnode: Run, home: Home) -> None:
+    (home.folder / "note").write_text("x")
+    _check(xnode("--home", "note", "job", "ls"), ExitCode.USAGE, "note: is not a folder", "--home")
+
+
 @pytest.mark.usefixtures("daemon")
 def test_a_copy_takes_no_files_place_unasked(xnode: Run, home: Home) -> None:
     assert xnode("job", "cp", JOB, "out").returncode == 0
