@@ -224,8 +224,8 @@ def _check_stake(job: Job, offer: Offer, _now_ns: int, preferences: Preferences)
         return Misfit("offer_stake", f"its stake is not known, the job asks for {say_stake(job.min_stake)}")
     if stake >= job.min_stake:
         return None
-    detail = f"its stake is {say_stake(stake)}, the job asks for {say_stake(job.min_stake)}"
-    return _miss("offer_stake", detail, job.min_stake, stake)
+    has, wants = say_stake(stake), say_stake(job.min_stake)
+    return _miss("offer_stake", f"its stake is {has}, the job asks for {wants}", job.min_stake, stake)
 
 
 def _check_availability(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:

@@ -33,6 +33,8 @@ def test_a_new_wallet_is_a_file_for_its_owner_and_an_address(xnode: Run, home: H
     rows = json.loads(xnode("wallet", "ls", "-o", "json").stdout)
     assert [(row["name"], row["address"]) for row in rows] == [("cold", done.stdout.strip())]
     assert done.stdout.strip() in xnode("wallet", "show", "cold").stdout
+    unasked = xnode("wallet", "new", "cold")
+    assert unasked.returncode == ExitCode.CONFLICT, "before a password is asked for"
     again = xnode("wallet", "new", "cold", "--password-file", password)
     assert again.returncode == ExitCode.CONFLICT and len(error_lines(again.stderr)) == 1
 
