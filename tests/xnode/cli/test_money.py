@@ -115,6 +115,9 @@ def test_three_commands_make_a_provider_and_doing_them_again_changes_nothing(
     assert nothing.returncode == 0 and "nothing waits" in nothing.stderr and nothing.stdout == ""
 
     home.node_key.unlink()
+    gone = xnode_here("provider", "init", "--chain", manifest, env=env)
+    assert gone.returncode == ExitCode.CONFLICT and "node.address" in error_lines(gone.stderr)[-1]
+    home.node_address.unlink()
     other = xnode_here("provider", "init", "--chain", manifest, env=env)
     assert other.returncode == ExitCode.CONFLICT and "--force" in error_lines(other.stderr)[-1]
     assert xnode_here("provider", "init", "--chain", manifest, "--force", env=env).returncode == 0
