@@ -9,12 +9,23 @@ from collections.abc import Callable
 from metering.units import Address
 
 _AMOUNT = re.compile(r"\b([0-9]{1,39}) base units of 0x([0-9a-f]{40})\b")
+_STAKE = re.compile(r"\b([0-9]{1,39}) base units of stake\b")
 _ADDRESS = re.compile(r"\b0x([0-9a-fA-F]{40})\b")
 
 
 def say_amount(amount: int, asset: Address) -> str:
     """The amount so that replace_amounts() finds it again, and a person without the asset's decimals can still read it."""
     return f"{int(amount)} base units of 0x{asset.hex()}"
+
+
+def say_stake(stake: int) -> str:
+    """The stake so that replace_stakes() finds it again: which asset is staked is the market's, and in no offer."""
+    return f"{int(stake)} base units of stake"
+
+
+def replace_stakes(text: str, show: Callable[[int], str]) -> str:
+    """The text with each stake as `show` gives it."""
+    return _STAKE.sub(lambda found: show(int(found[1])), text)
 
 
 def find_amounts(text: str) -> list[tuple[int, Address]]:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from metering.money_words import say_amount
+from metering.money_words import say_amount, say_stake
 from metering.refusal import Refusal
 from metering.sla import show_percent
 from metering.tariff import Tariff, cost_ceiling_of
+from metering.time_words import say_duration
 from metering.units import BYTES_PER_GIB, NANOS_PER_SECOND, ZERO, Address, Amount, mul_div_down
 from scheduler.architecture import architecture_of, can_run
 from scheduler.job import Job
@@ -176,14 +177,24 @@ def _check_duration_least(job: Job, offer: Offer, _now_ns: int, _preferences: Pr
     asked, least = job.duration_limit_ns, offer.body.min_duration_ns
     if asked >= least:
         return None
-    return _miss("offer_duration_least", f"it takes jobs from {_s(least)} up, the limit is {_s(asked)}", asked, least)
+    return _miss(
+        "offer_duration_least",
+        f"it takes jobs from {say_duration(least)} up, the limit is {say_duration(asked)}",
+        asked,
+        least,
+    )
 
 
 def _check_duration_most(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
     asked, most = job.duration_limit_ns, offer.body.max_duration_ns
     if asked <= most:
         return None
-    return _miss("offer_duration_most", f"it takes jobs up to {_s(most)}, the limit is {_s(asked)}", asked, most)
+    return _miss(
+        "offer_duration_most",
+        f"it takes jobs up to {say_duration(most)}, the limit is {say_duration(asked)}",
+        asked,
+        most,
+    )
 
 
 def _check_network(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
@@ -210,10 +221,11 @@ def _check_stake(job: Job, offer: Offer, _now_ns: int, preferences: Preferences)
         return None
     stake = preferences.stakes.get(offer.provider)
     if stake is None:
-        return Misfit("offer_stake", f"its stake is not known, the job asks for {job.min_stake}")
+        return Misfit("offer_stake", f"its stake is not known, the job asks for {say_stake(job.min_stake)}")
     if stake >= job.min_stake:
         return None
-    return _miss("offer_stake", f"its stake is {stake}, the job asks for {job.min_stake}", job.min_stake, stake)
+    has, wants = say_stake(stake), say_stake(job.min_stake)
+    return _miss("offer_stake", f"its stake is {has}, the job asks for {wants}", job.min_stake, stake)
 
 
 def _check_availability(job: Job, offer: Offer, _now_ns: int, _preferences: Preferences) -> Misfit | None:
@@ -256,10 +268,6 @@ def _of(body: OfferBody, name: str) -> str:
 
 def _gib(size_bytes: int) -> str:
     return f"{size_bytes / BYTES_PER_GIB:.4g} GiB"
-
-
-def _s(duration_ns: int) -> str:
-    return f"{duration_ns / NANOS_PER_SECOND:g} s"
 
 
 # The cheap ones that most offers fail come first: a search stops at an offer's first misfit.

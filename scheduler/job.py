@@ -13,6 +13,7 @@ from metering.eip712 import keccak
 from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.tariff import Tariff
+from metering.time_words import say_duration
 from metering.units import NANOS_PER_SECOND, U64, ZERO, Address, Amount, Hash32, Nanos, Ppm
 from scheduler.architecture import MAX_CHARS
 from scheduler.registry import parse_reference
@@ -221,7 +222,9 @@ def _check_numbers(job: Job) -> Refusal | None:
             "job_stop", f"stop signal {job.stop_signal[:32]!r} is none of {', '.join(filter(None, STOP_SIGNALS))}"
         )
     if job.stop_grace_ns > MAX_GRACE_NS:
-        return Refusal("job_stop", f"a grace of {job.stop_grace_ns / 1e9:g} s, the limit is {MAX_GRACE_NS / 1e9:g} s")
+        return Refusal(
+            "job_stop", f"a grace of {say_duration(job.stop_grace_ns)}, the limit is {say_duration(MAX_GRACE_NS)}"
+        )
     if max(job.shm_bytes, job.tmp_bytes) > job.resources.memory_bytes:
         return Refusal("job_resources", "/dev/shm and /tmp are memory of the lease: neither can be larger than it")
     if job.network_bytes and not job.network:

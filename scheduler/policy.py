@@ -9,6 +9,7 @@ from metering.refusal import Refusal
 from metering.resources import Resources
 from metering.sla import NO_PROMISE, Promise, show_percent
 from metering.tariff import Tariff
+from metering.time_words import say_duration
 from metering.units import BYTES_PER_GB, BYTES_PER_GIB, NANOS_PER_HOUR, NANOS_PER_SECOND, Address
 from scheduler.feasible import (
     cost_limit_of,
@@ -102,13 +103,11 @@ def _check_place(job: Job, policy: Policy, now_ns: int) -> Refusal | None:
     if job.regions and policy.region not in job.regions:
         return Refusal("region", f"this is region {policy.region!r}, the job asks for others")
     if not policy.min_duration_ns <= asked_ns <= policy.max_duration_ns:
-        least, most = policy.min_duration_ns / NANOS_PER_SECOND, policy.max_duration_ns / NANOS_PER_SECOND
-        return Refusal(
-            "duration", f"time limit {asked_ns / NANOS_PER_SECOND:g} s is not within {least:g} to {most:g} s"
-        )
+        least, most = say_duration(policy.min_duration_ns), say_duration(policy.max_duration_ns)
+        return Refusal("duration", f"time limit {say_duration(asked_ns)} is not within {least} to {most}")
     if policy.closes_at_ns and now_ns + asked_ns > policy.closes_at_ns:
-        left = max(0, policy.closes_at_ns - now_ns) / NANOS_PER_SECOND
-        return Refusal("closing", f"this host closes in {left:g} s, the job may take {asked_ns / NANOS_PER_SECOND:g} s")
+        left = say_duration(max(0, policy.closes_at_ns - now_ns))
+        return Refusal("closing", f"this host closes in {left}, the job may take {say_duration(asked_ns)}")
     if job.min_availability_ppm > policy.promise.worth_ppm:
         there, asked = show_percent(policy.promise.worth_ppm), show_percent(job.min_availability_ppm)
         return Refusal("availability", f"this provider promises {there} of availability, the job asks for {asked}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from metering.time_words import say_duration
 from metering.units import NANOS_PER_SECOND, Address, Amount
 from scheduler.latency import Latency
 from scheduler.reputation import NO_REPUTATION, Reputation
@@ -36,7 +37,7 @@ class ExposureBound:
         if intervals > self.intervals:
             return f"{intervals} intervals, at most {self.intervals} are accepted"
         if asked_ns > self.time_ns:
-            return f"{_s(asked_ns)}, at most {_s(self.time_ns)} are accepted"
+            return f"{say_duration(asked_ns)}, at most {say_duration(self.time_ns)} are accepted"
         return ""
 
 
@@ -72,7 +73,3 @@ class Preferences:
     def reputation(self, node: Address) -> Reputation:
         """What we know of its past work."""
         return self.reputations.get(node, NO_REPUTATION)
-
-
-def _s(duration_ns: int) -> str:
-    return f"{duration_ns / NANOS_PER_SECOND:g} s"

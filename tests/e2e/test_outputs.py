@@ -103,7 +103,7 @@ def test_five_thousand_files_and_odd_ones_arrive_and_the_rest_is_named(fast: Mar
     assert "left out: evil: a link" in done.stderr
     (lease,) = (
         one
-        for one in fast.provider.control.call("provider.status")["leases"]
+        for one in fast.provider.control.call("provider.leases")["rows"]
         if one["outputs"].startswith(f"{COUNT + 10:,} outputs")
     )
     assert "3 left out" in lease["outputs"] and "fifo: a pipe" in lease["outputs"]

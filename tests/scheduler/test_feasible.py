@@ -37,8 +37,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], Preferences, tuple[str, .
     "offer_vcpus": ({"resources": make_resources(vcpu_milli=9_500)}, {}, Preferences(), ("9.5", "8 ")),
     "offer_memory": ({"resources": make_resources(memory_bytes=17 * BYTES_PER_GIB)}, {}, Preferences(), ("17 ", "16 ")),
     "offer_disk": ({"resources": make_resources(disk_bytes=101 * BYTES_PER_GIB)}, {}, Preferences(), ("101", "100")),
-    "offer_duration_least": ({"duration_limit_ns": NANOS_PER_SECOND // 2}, {}, Preferences(), ("0.5", "1 s")),
-    "offer_duration_most": ({}, {"max_duration_ns": 599 * NANOS_PER_SECOND}, Preferences(), ("599", "600")),
+    "offer_duration_least": ({"duration_limit_ns": NANOS_PER_SECOND // 2}, {}, Preferences(), ("0.5s", "1s")),
+    "offer_duration_most": ({}, {"max_duration_ns": 599 * NANOS_PER_SECOND}, Preferences(), ("9m59s", "10m")),
     "offer_network": ({"network": True}, {"allows_network": False}, Preferences(), ("network",)),
     "offer_image_source": (
         {"image": Image("sha256:" + "ab" * 32, 1, "example.org/x")},
@@ -158,10 +158,10 @@ def test_the_cost_limit_counts_network_only_with_network() -> None:
     [
         (30, 2, ExposureBound(), ""),
         (60, 1, ExposureBound(), ""),
-        (31, 2, ExposureBound(), "62 s, at most 60 s"),
+        (31, 2, ExposureBound(), "1m2s, at most 1m"),
         (1, 3, ExposureBound(intervals=2), "3 intervals"),
         (1, 3, ExposureBound(intervals=3), ""),
-        (7 * 86_400, 2, ExposureBound(), "1.2096e+06 s"),
+        (7 * 86_400, 2, ExposureBound(), "14d"),
         (10, 0, ExposureBound(), "none"),
         (0, 2, ExposureBound(), "none"),
     ],

@@ -75,8 +75,10 @@ def _read_payer(value: object) -> Address | None:
 
 
 def _read_price(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,18})?", value):
+    if not isinstance(value, str):
         raise InvalidValue("not a price", 'write a decimal number in quotes, such as "0.02"')
+    if not re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,18})?", value):
+        raise InvalidValue("not a price", "write a decimal number alone, such as 0.02")
     return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xnode.control.views import Gas
 from xnode.node.provider.quote import TRANSACTIONS
 from xnode.ports.chain import Fuel
+from xnode.text.amount import NATIVE_DECIMALS, brief_amount, format_amount
 
 LOW_TRANSACTIONS = 20
 """Below this a person should send some: ten more leases, an afternoon of a busy provider."""
@@ -24,7 +25,8 @@ def is_empty(fuel: Fuel) -> bool:
 
 def describe_empty(fuel: Fuel) -> str:
     """What that means, and what to do."""
+    coins = brief_amount(format_amount(fuel.wei, NATIVE_DECIMALS))
     return (
-        f"the node key has {fuel.wei} wei, enough for about {fuel.transactions} transactions:"
+        f"the node key has {coins} of the chain's coin, enough for about {fuel.transactions} transactions:"
         " no new leases are taken until it is sent some"
     )

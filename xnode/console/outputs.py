@@ -15,7 +15,7 @@ from xnode.console.method import control_method
 from xnode.control import views
 from xnode.errors import ExitCode, UserError
 from xnode.node import changes
-from xnode.node.records import SubmitterJob, SubmitterLease
+from xnode.node.records import ENDED, SubmitterJob, SubmitterLease
 from xnode.peers.output_taker import Fetching
 from xnode.ports.net import Peer
 
@@ -46,7 +46,8 @@ async def fetch(console: Console, params: FetchParams) -> AsyncIterator[views.Fe
     job = await find_job(console, params.job_id)
     lease = await find_lease(console, job)
     if lease is None or (lease.left is None and lease.outputs is None):
-        raise UserError("the job has left no outputs yet", where=params.job_id, code=ExitCode.NOT_FOUND)
+        left = "the job has ended without outputs" if job.status in ENDED else "the job has left no outputs yet"
+        raise UserError(left, where=params.job_id, code=ExitCode.NOT_FOUND)
     tries, best = 0, (0, 0)
     while True:
         fetching = _begin(console, job, lease, params.only)

@@ -11,7 +11,6 @@ from metering.units import NANOS_PER_SECOND, ZERO, Address, Amount
 from scheduler.book import Shortfall
 from scheduler.feasible import CHECKS, cost_limit_of
 from scheduler.job import Job
-from scheduler.offer import Offer
 from scheduler.outputs import MAX_ENTRIES, limit_of
 from xnode.console.console import Console
 from xnode.console.disk import require_room
@@ -51,7 +50,7 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
             console.presenter.candidate(one, cost_limit_of(job, one.offer.offer.body.tariff), job, now_ns)
             for one in found.ranked
         ),
-        shortfalls=tuple([await _describe_shortfall(console, job, one) for one in found.shortfalls]),
+        shortfalls=tuple(_describe_shortfall(console, one) for one in found.shortfalls),
         payer=to_hex(payer) if payer else "",
         funds=None if funds is None else console.presenter.money(funds, job.asset),
         budget=console.presenter.money(job.budget, job.asset),
@@ -135,12 +134,11 @@ def _make_warnings(
     return ()
 
 
-async def _describe_shortfall(console: Console, job: Job, shortfall: Shortfall) -> views.Shortfall:
+def _describe_shortfall(console: Console, shortfall: Shortfall) -> views.Shortfall:
     signed = console.market.book.offers.get(shortfall.nodes[0])
     nearest = shortfall.nearest
     if signed is not None:
-        money = await _describe_money(console, job, shortfall.code, signed.offer)
-        nearest = f"{brief_hex(signed.offer.provider)}: {money or console.presenter.words(nearest)}"
+        nearest = f"{brief_hex(signed.offer.provider)}: {console.presenter.words(nearest)}"
     return views.Shortfall(
         check=shortfall.code,
         offers=shortfall.count,
@@ -148,14 +146,3 @@ async def _describe_shortfall(console: Console, job: Job, shortfall: Shortfall) 
         nearest=nearest,
         only=shortfall.only,
     )
-
-
-async def _describe_money(console: Console, job: Job, code: str, offer: Offer) -> str:
-    """What the nearest offer lacks of stake, whose asset the search does not know; "" for all else."""
-    show = console.presenter
-    match code:
-        case "offer_stake":
-            stake = (await console.market.registrations.read_stakes([offer.provider])).get(offer.provider)
-            has = "is not known" if stake is None else f"is {show.stake(stake)} OPENX"
-            return f"its stake {has}, the job asks for {show.stake(job.min_stake)}"
-    return ""

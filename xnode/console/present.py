@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from metering.codec import encode
-from metering.money_words import find_amounts, replace_addresses, replace_amounts
+from metering.money_words import find_amounts, replace_addresses, replace_amounts, replace_stakes
 from metering.receipt import SignedReceipt
 from metering.resources import Resources
 from metering.sla import Promise
@@ -31,7 +31,7 @@ from xnode.node.records import (
     TimelineEntry,
 )
 from xnode.peers.search import Ranked
-from xnode.text.amount import OPENX_DECIMALS, brief_amount, format_amount
+from xnode.text.amount import OPENX_DECIMALS, brief_amount, format_amount, format_openx
 from xnode.text.hex import to_hex
 
 MONEY_PAIRS = frozenset({"cost", "cost_limit", "claimed", "missing", "refund"})
@@ -91,7 +91,7 @@ class Presenter:
             return f"{shown} {self.symbol(asset)}" if asset in self.assets else ""
 
         exacts = {self.money(amount, asset) for amount, asset in find_amounts(text)}
-        named = replace_amounts(text, show)
+        named = replace_stakes(replace_amounts(text, show), format_openx)
         return replace_addresses(named, lambda one: self.assets[one].symbol if one in self.assets else "")
 
     def prices(self, tariff: Tariff, asset: Address) -> views.Prices:

@@ -88,6 +88,11 @@ class Control:
                 hint="start one with `xnode daemon run` or `xnode provider run`",
                 code=ExitCode.NO_DAEMON,
             ) from error
+        except NotADirectoryError as error:
+            connection.close()
+            raise UserError(
+                "is not a folder", where=str(self.path.parent), hint="name a node's folder with --home or XNODE_HOME"
+            ) from error
         except OSError as error:
             connection.close()
             # A full backlog answers EAGAIN at once (or a timeout): a process listens but does not accept.

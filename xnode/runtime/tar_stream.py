@@ -26,6 +26,8 @@ MAX_NAME_BYTES = 4096
 
 _OTHER_PACKERS = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"(\xb5/\xfd": "zstd"}
 
+_NO_TAR = "is not a tar archive, or is damaged"
+
 Kind = Literal["file", "link", "other"]
 _KINDS: dict[bytes, Kind] = {b"0": "file", b"\0": "file", b"7": "file", b"1": "link", b"2": "link"}
 
@@ -46,6 +48,7 @@ class TarStream:
 
     def __init__(self, file: IO[bytes], where: str) -> None:
         self._where, self._left, self._padding = where, 0, 0
+        self._is_tar = False
         start = _peek(file)
         for magic, packer in _OTHER_PACKERS.items():
             if start.startswith(magic):
@@ -109,7 +112,8 @@ class TarStream:
             return None
         stored = _number_of(header[148:156], self._where)
         if stored != sum(header) - sum(header[148:156]) + 8 * 32:
-            raise Permanent(f"{self._where} is not a tar archive, or is damaged")
+            raise Permanent(f"{self._where} {_NO_TAR}")
+        self._is_tar = True
         return header
 
     def _read(self, count: int, may_end: bool = False) -> bytes:
@@ -124,7 +128,7 @@ class TarStream:
         except OSError as error:
             raise Permanent(f"{self._where} cannot be read: {error.strerror or error}") from error
         if left and not (may_end and left == count):
-            raise Permanent(f"{self._where} ends in the middle")
+            raise Permanent(f"{self._where} {'ends in the middle' if self._is_tar else _NO_TAR}")
         return b"".join(parts)
 
 

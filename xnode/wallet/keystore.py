@@ -167,13 +167,19 @@ class Keystore:
         _write_new(path, json.dumps(content).encode())
         return KeyFile(path.name, path, key.address)
 
-    def _make_path(self, name: str, address: Address) -> Path:
+    def require_free(self, name: str) -> None:
+        """Raise UserError for a name that no new key can have; "" is one of its own."""
         if self.where.is_file():
             raise UserError("this is one keystore file, not a folder", where=str(self.where), hint="name a folder")
         if name and not _NAME.fullmatch(name):
             raise UserError(f"{name!r} is not a file name", where="name", hint="use letters, digits, '.', '_' and '-'")
         if name and (_ADDRESS.fullmatch(name) or name.startswith("0x")):
             raise UserError(f"{name!r} reads as an address", where="name", hint="choose another name")
+        if name and (self.where / name).exists():
+            raise _make_taken(self.where / name)
+
+    def _make_path(self, name: str, address: Address) -> Path:
+        self.require_free(name)
         _make_folder(self.where)
         path = self.where / (name or _make_geth_name(address))
         if path.exists():

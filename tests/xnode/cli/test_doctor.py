@@ -16,6 +16,18 @@ def test_a_daemon_without_peers_or_registration_is_not_called_well() -> None:
     assert only.verdict == "ok"
 
 
+def test_gas_is_said_in_the_chains_coin() -> None:
+    status = {
+        "pid": 1,
+        "peers": 1,
+        "offers": 0,
+        "gas": {"wei": str(10**17), "transactions": 7, "is_low": True},
+        "node": "0x1",
+    }
+    _, gas = judge_daemon(status)
+    assert gas.verdict == "warn" and "0.1 of the chain's coin, enough for about 7 transactions" in gas.detail
+
+
 @pytest.mark.parametrize(
     ("listen", "announce", "verdicts"),
     [

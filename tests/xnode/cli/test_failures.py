@@ -6,7 +6,6 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -230,15 +229,23 @@ def test_a_peers_text_cannot_steer_the_terminal(xnode: Run) -> None:
         assert "\x1b" not in done.stdout and "\\x1b[31mEU" in done.stdout
 
 
-def test_a_bug_is_one_line_and_its_traceback_a_file(xnode: Run, home: Home, serve: Callable[..., None]) -> None:
-    async def wrong(_params: object) -> list[dict[str, int]]:
-        return [{"job_id": 1}]
+@pytest.mark.usefixtures("daemon")
+def test_a_bug_is_one_line_and_its_traceback_a_file(
+    xnode_here: Run, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(_assets: object) -> str:
+        raise KeyError("missing")
 
-    serve({"job.list": wrong})
-    done = xnode("job", "ls")
+    monkeypatch.setattr("xnode.cli.job.view.common_asset", wrong)
+    done = xnode_here("job", "ls")
     _check(done, ExitCode.FAILED, "bug", str(home.crash_log))
     assert "Traceback" in home.crash_log.read_text()
     assert home.crash_log.stat().st_mode & 0o077 == 0
+
+
+def test_a_home_that_is_a_file_is_named(xnode: Run, home: Home) -> None:
+    (home.folder / "note").write_text("x")
+    _check(xnode("--home", "note", "job", "ls"), ExitCode.USAGE, "note: is not a folder", "--home")
 
 
 @pytest.mark.usefixtures("daemon")

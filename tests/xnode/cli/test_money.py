@@ -33,6 +33,8 @@ def test_a_new_wallet_is_a_file_for_its_owner_and_an_address(xnode: Run, home: H
     rows = json.loads(xnode("wallet", "ls", "-o", "json").stdout)
     assert [(row["name"], row["address"]) for row in rows] == [("cold", done.stdout.strip())]
     assert done.stdout.strip() in xnode("wallet", "show", "cold").stdout
+    unasked = xnode("wallet", "new", "cold")
+    assert unasked.returncode == ExitCode.CONFLICT, "before a password is asked for"
     again = xnode("wallet", "new", "cold", "--password-file", password)
     assert again.returncode == ExitCode.CONFLICT and len(error_lines(again.stderr)) == 1
 
@@ -113,6 +115,9 @@ def test_three_commands_make_a_provider_and_doing_them_again_changes_nothing(
     assert nothing.returncode == 0 and "nothing waits" in nothing.stderr and nothing.stdout == ""
 
     home.node_key.unlink()
+    gone = xnode_here("provider", "init", "--chain", manifest, env=env)
+    assert gone.returncode == ExitCode.CONFLICT and "node.address" in error_lines(gone.stderr)[-1]
+    home.node_address.unlink()
     other = xnode_here("provider", "init", "--chain", manifest, env=env)
     assert other.returncode == ExitCode.CONFLICT and "--force" in error_lines(other.stderr)[-1]
     assert xnode_here("provider", "init", "--chain", manifest, "--force", env=env).returncode == 0

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from tests.xnode.chain.deployment.test_manifest import MANIFEST
+from tests.xnode.cli.conftest import Run
+from xnode.chain.deployment.manifest import write_manifest
 from xnode.cli.node.setup import ensure_node_key, update_config
-from xnode.cli.node.submitter_init import make_node_table
-from xnode.cli.provider.init import find_changes
+from xnode.cli.node.submitter_init import make_chain_table, make_node_table
+from xnode.cli.provider.init import find_chain_node, find_changes
 from xnode.cli.provider.prices import CREDIT_PRICES
 from xnode.config.load import check_table
 from xnode.daemon import find_bootstrap
@@ -116,6 +121,31 @@ def test_a_node_key_that_is_gone_stops_the_command_and_is_never_replaced(tmp_pat
     with pytest.raises(UserError, match=f"this home is node {address}"):
         ensure_node_key(config)
     assert config.home.node_key.read_bytes() == other
+
+
+def test_doctor_tells_a_key_that_is_gone_from_one_that_never_was(xnode_here: Run, home: Home) -> None:
+    def find() -> dict[str, str]:
+        rows = {row["what"]: row for row in json.loads(xnode_here("doctor", "-o", "json").stdout)}
+        return cast(dict[str, str], rows["node key"])
+
+    assert (find()["verdict"], find()["detail"]) == ("warn", "not made yet")
+    home.node_address.write_text("0x" + "ab" * 20 + "\n")
+    gone = find()
+    assert gone["verdict"] == "fail" and f"the key of node 0x{'ab' * 20} is gone" in gone["detail"]
+    assert "backup" in gone["hint"]
+
+
+def test_a_chain_node_is_kept_until_another_is_named_or_the_manifests_is_asked_for(tmp_path: Path) -> None:
+    table = {"chain": {"rpc_url": "http://127.0.0.1:1"}}
+    assert find_chain_node(table, None) == "http://127.0.0.1:1"
+    assert find_chain_node(table, "") == "" == find_chain_node({}, None)
+    assert find_chain_node(table, "http://127.0.0.1:2") == "http://127.0.0.1:2"
+    manifest = tmp_path / "manifest.toml"
+    write_manifest(manifest, MANIFEST)
+    assert "rpc_url" not in make_chain_table(manifest, None)["chain"]
+    assert make_chain_table(manifest, "")["chain"]["rpc_url"] == ""
+    with pytest.raises(UserError, match="not an http URL"):
+        make_chain_table(manifest, "localhost:8545")
 
 
 def test_a_home_of_an_older_version_that_has_a_database_had_a_node_key(tmp_path: Path) -> None:

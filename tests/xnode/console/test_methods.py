@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from metering.money_words import say_amount
+from metering.money_words import say_amount, say_stake
 from metering.units import Address, Amount
 from tests.make.scene import Registry, make_registry, make_scene, open_consoles
 from tests.make.values import ASSET
@@ -175,6 +175,8 @@ def test_a_refusal_is_said_in_units_of_its_asset() -> None:
     near = f"{say_amount(12_345_678_900_001, OTHER_ASSET)} and {say_amount(12_345_678_900_002, OTHER_ASSET)}"
     assert presenter.words(near) == "12345678.900001 USD and 12345678.900002 USD"
     assert presenter.words(f"paid in asset 0x{OTHER_ASSET.hex()}") == "paid in asset USD"
+    short = f"its stake is {say_stake(0)}, the job asks for {say_stake(100 * 10**18)}"
+    assert presenter.words(short) == "its stake is 0 OPENX, the job asks for 100 OPENX"
     unknown = say_amount(5, Address(bytes(20)))
     assert presenter.words(unknown) == unknown
 

@@ -88,7 +88,7 @@ def test_a_job_that_prepays_more_than_the_settings_allow_is_refused() -> None:
     node = make_submitter(max_prepay_ns=60 * SECOND)
     (refused,) = node.tell(changes.JobSubmitted("r", make_job(prepay_ns=61 * SECOND)))
     assert isinstance(refused, effects.ReplyRefusal) and refused.refusal.code == "prepay_limit"
-    assert "61 s" in refused.refusal.detail and "submitter.max_prepay" in refused.refusal.detail
+    assert "1m1s" in refused.refusal.detail and "submitter.max_prepay" in refused.refusal.detail
 
 
 def test_a_last_receipt_that_comes_late_is_taken_when_it_was_promised_already() -> None:

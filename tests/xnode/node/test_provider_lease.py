@@ -392,6 +392,8 @@ def test_the_end_has_its_reason(fields: dict[str, Any], stop_reason: Any, reason
     found = node.tell(replace(EXITED, **fields), after_s=30)
     after = node.get(lease)
     assert (after.status, after.end_reason, after.last.final) == ("ending", reason, True)
+    if reason == "out_of_memory":
+        assert after.end_detail == "the workload used more than its 512 MiB of memory"
     # The final receipt comes first: what was served is stated before anything else can go wrong.
     assert kinds(found)[:3] == ["PushReceipts", "CollectOutputs", "PushNews"]
 

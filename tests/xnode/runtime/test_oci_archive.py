@@ -155,6 +155,7 @@ def entry_of(**fields: Any) -> bytes:
 ODD: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "no image"),
     "text": (b"hello\n" * 200, "not a tar archive"),
+    "a short text": (b"hello\n", "not a tar archive"),
     "cut": (images.make_oci_archive()[:1000], "ends in the middle"),
     "cut gzip": (gzip.compress(images.make_oci_archive())[:300], "not gzip all through"),
     "bzip2": (bz2.compress(images.make_oci_archive()), "packed by bzip2"),

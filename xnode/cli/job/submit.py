@@ -104,4 +104,4 @@ def _confirm(control: Control, read: ReadJob) -> None:
             "not a terminal: the price needs an answer", where=str(read.path), hint="pass --yes to accept it"
         )
     if not click.confirm("place it?", default=True, err=True):
-        raise click.Abort
+        raise UserError("not placed, and nothing is signed", where=str(read.path), code=ExitCode.REFUSED)

@@ -41,6 +41,7 @@ def new(app: App, name: str, password_file: Path | None, screen: Screen) -> None
     if not name:
         raise UserError("the name is empty", where="NAME", hint="leave it out, or name the key")
     keystore = open_keystore(app)
+    keystore.require_free(name)
     app.home.make()
     password = find_password(password_file, f"the new key {name}", new=True)
     _show_made(screen, trio.run(keystore.make_new, name, password))
@@ -60,6 +61,7 @@ def import_(app: App, file: Path | None, name: str, password_file: Path | None, 
     import trio
 
     keystore = open_keystore(app)
+    keystore.require_free(name)
     app.home.make()
     if file:
         password = find_password(password_file, str(file))

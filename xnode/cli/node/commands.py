@@ -23,11 +23,11 @@ def daemon() -> None:
 
 @daemon.command("init")
 @click.option("--chain", "manifest", required=True, type=GivenPath(path_type=Path), help="The deployment's manifest.")
-@click.option("--rpc-url", default="", help="The chain node to use.  [default: the manifest's]")
+@click.option("--rpc-url", help="The chain node to use; '' is the manifest's.  [default: ''; later what is set]")
 @click.option("--payer", default="", envvar="ETH_FROM", help="Wallet that pays.  [default: the only one]")
 @bootstrap_option
 @pass_app
-def init(app: App, manifest: Path, rpc_url: str, payer: str, bootstrap: tuple[str, ...]) -> None:
+def init(app: App, manifest: Path, rpc_url: str | None, payer: str, bootstrap: tuple[str, ...]) -> None:
     """Make the node key and config of a node that buys compute."""
     from xnode.cli.node.submitter_init import init_submitter
 

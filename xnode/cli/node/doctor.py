@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.terminal.brief import brief_count, brief_size
+from xnode.cli.terminal.brief import brief_count, brief_gas, brief_size
 from xnode.cli.terminal.failure import HINT
 from xnode.cli.terminal.screen import Screen, printable, style
 from xnode.control.client import check_socket_path
+from xnode.control.views import Gas
 from xnode.errors import ExitCode, Permanent, Retryable, UserError
 from xnode.runtime.host.fitness import Finding, Verdict
 
@@ -120,7 +122,7 @@ def _check_keystore(app: App) -> Iterator[Finding]:
 
 def _check_node_key(app: App, config: Config | None) -> Iterator[Finding]:
     if not app.home.node_key.exists():
-        yield Finding("warn", "node key", "not made yet", "xnode provider init, or xnode daemon init")
+        yield _judge_absent_key(app, config)
         return
     secret = config.node.password_file if config else app.home.password
     if not secret.exists():
@@ -133,6 +135,17 @@ def _check_node_key(app: App, config: Config | None) -> Iterator[Finding]:
     from xnode.cli.node.setup import read_node_address
 
     yield Finding("ok", "node key", f"0x{read_node_address(app.home).hex()}")
+
+
+def _judge_absent_key(app: App, config: Config | None) -> Finding:
+    """A key that never was is made by init; one that is gone is not."""
+    from xnode.cli.node.setup import require_no_past
+
+    try:
+        require_no_past(app.home, config.node.database_url if config else "")
+    except UserError as error:
+        return Finding("fail", "node key", error.sentence, error.hint)
+    return Finding("warn", "node key", "not made yet", "xnode provider init, or xnode daemon init")
 
 
 def _check_disk(app: App, config: Config | None) -> Iterator[Finding]:
@@ -166,7 +179,7 @@ def judge_daemon(node: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("warn", "market", what, remedy)
     gas = node.get("gas")
     if gas is not None:
-        detail = f"the node key has {gas['wei']} wei, enough for about {gas['transactions']} transactions"
+        detail = f"the node key has {brief_gas(msgspec.convert(gas, Gas))}"
         hint = f"send some of the chain's native token to {node['node']}" if gas["is_low"] else ""
         yield Finding("warn" if gas["is_low"] else "ok", "gas", detail, hint)
 

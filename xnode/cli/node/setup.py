@@ -27,7 +27,7 @@ def ensure_node_key(config: Config) -> None:
     if home.node_key.exists():
         _check_same_node(home)
         return
-    _require_no_past(config)
+    require_no_past(home, config.node.database_url)
     make_node_key(home, config.node.password_file)
 
 
@@ -97,11 +97,11 @@ def _check_same_node(home: Home) -> None:
         )
 
 
-def _require_no_past(config: Config) -> None:
-    """Raise UserError when this home had a node key."""
-    home, noted = config.home, _read_address(config.home)
-    database = Path(config.node.database_url.removeprefix("sqlite:///"))
-    had_database = config.node.database_url.startswith("sqlite:///") and database.exists()
+def require_no_past(home: Home, database_url: str = "") -> None:
+    """Raise UserError when this home had a node key. database_url: "" where no settings name it."""
+    noted = _read_address(home)
+    database = Path(database_url.removeprefix("sqlite:///"))
+    had_database = database_url.startswith("sqlite:///") and database.exists()
     if not noted and not had_database:
         return
     left = " and ".join(

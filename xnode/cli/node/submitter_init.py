@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from xnode.chain.deployment.manifest import read_manifest
+from xnode.cli.access.deployment import check_url
 from xnode.cli.access.keys import find_address
 from xnode.cli.app import App
 from xnode.cli.node.setup import ensure_node_key, update_config
 from xnode.text.hex import to_hex
 
 
-def init_submitter(app: App, manifest: Path, rpc_url: str, payer: str, bootstrap: tuple[str, ...] = ()) -> None:
+def init_submitter(app: App, manifest: Path, rpc_url: str | None, payer: str, bootstrap: tuple[str, ...] = ()) -> None:
     """Write config and node key; what the config says already stays."""
     address = find_address(app, payer)
     changes = {
@@ -24,11 +25,13 @@ def init_submitter(app: App, manifest: Path, rpc_url: str, payer: str, bootstrap
     ensure_node_key(app.load_config())
 
 
-def make_chain_table(manifest: Path, rpc_url: str) -> dict[str, dict[str, Any]]:
-    """The [chain] section for this manifest, which must be good."""
+def make_chain_table(manifest: Path, rpc_url: str | None) -> dict[str, dict[str, Any]]:
+    """The [chain] section for this manifest, which must be good. rpc_url: None keeps what is set, "" is the manifest's."""
     read_manifest(manifest)
     chain: dict[str, Any] = {"manifest": str(manifest.expanduser().absolute())}
-    if rpc_url:
+    if rpc_url is not None:
+        if rpc_url:
+            check_url(rpc_url)
         chain["rpc_url"] = rpc_url
     return {"chain": chain}
 

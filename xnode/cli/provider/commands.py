@@ -41,7 +41,7 @@ def provider() -> None:
 
 @provider.command("init")
 @click.option("--chain", "manifest", required=True, type=GivenPath(path_type=Path), help="The deployment's manifest.")
-@click.option("--rpc-url", default="", help="The chain node to use.  [default: the manifest's]")
+@click.option("--rpc-url", help="The chain node to use; '' is the manifest's.  [default: ''; later what is set]")
 @click.option("--owner", default="", envvar="ETH_FROM", help="Wallet that is paid.  [default: the only one]")
 @click.option("--region", help="Where this host is.  [default: local]")
 @click.option("--asset", help="What prices are in.  [default: OPENX]")

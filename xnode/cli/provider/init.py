@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from xnode.chain.intents.payments import withdraw_owed as send_withdraw_owed
 from xnode.chain.intents.registration import register_provider
 from xnode.chain.intents.session import WalletSession
 from xnode.cli.access.access import Access, make_intent
+from xnode.cli.access.deployment import RPC_VARIABLE
 from xnode.cli.access.keys import find_address
 from xnode.cli.app import App
 from xnode.cli.node.setup import ensure_node_key, read_node_address, require_no_provider, update_config
@@ -42,7 +44,7 @@ def init_provider(
     app: App,
     manifest: Path,
     *,
-    rpc_url: str,
+    rpc_url: str | None,
     owner: str,
     region: str | None,
     asset: str | None,
@@ -53,9 +55,9 @@ def init_provider(
     """Write config and node key, then register. What fails halfway is done by the next try, which keeps the settings
     that it does not name."""
     address = find_address(app, owner)
-    access = Access(app, to_hex(address), manifest, password_file, rpc_url)
-    symbol = access.manifest.find_asset(asset or DEFAULT_ASSET).symbol
     table = read_table(app.home)
+    access = Access(app, to_hex(address), manifest, password_file, find_chain_node(table, rpc_url))
+    symbol = access.manifest.find_asset(asset or DEFAULT_ASSET).symbol
     if _is_same_provider(table, address):
         provider = find_changes(table["provider"], region, symbol if asset else None)
     else:
@@ -85,6 +87,16 @@ def init_provider(
         )
     say("next: xnode provider run")
     say("then: xnode provider status, and xnode provider price set vcpu_hour=...")
+
+
+def find_chain_node(table: dict[str, Any], rpc_url: str | None) -> str:
+    """The one that the daemon will use, so that what registers here works there too; "" for the manifest's. As when settings are
+    loaded, the environment wins over the file."""
+    if rpc_url is not None:
+        return rpc_url
+    chain = table.get("chain")
+    kept = chain.get("rpc_url", "") if isinstance(chain, dict) else ""
+    return os.environ.get(RPC_VARIABLE, "") or str(kept)
 
 
 def withdraw_owed(app: App, password_file: Path | None, screen: Screen) -> None:

@@ -131,7 +131,8 @@ def draw_earnings(screen: Screen, answer: Any) -> None:
             say(f"{view.more_periods:,} older: --limit shows more")
         screen.gap()
     screen.table(_EARNINGS, cells, "all that was ever earned" if view.periods else "")
-    say(f"{_count_of(view.settled_leases, 'lease')} settled, {view.open_leases} open")
+    ended = max(0, sum(row.leases for row in view.rows) - view.settled_leases - view.open_leases)
+    say(f"{_count_of(view.settled_leases, 'lease')} settled, {ended} to settle, {view.open_leases} open")
     say(f"claims are paid to {view.provider}")
     if view.gas is not None and view.gas.is_low:
         say(f"gas for claims: {brief_gas(view.gas)}")

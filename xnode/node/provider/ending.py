@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from metering.bounds import MAX_DETAIL_CHARS, cut
 from metering.refusal import Refusal
+from metering.time_words import say_duration
 from metering.units import NANOS_PER_SECOND
 from metering.usage import Counters
 from scheduler.outputs import MAX_REASON_CHARS, NOTHING, LeftOut, OutputSummary
@@ -14,6 +15,7 @@ from xnode.node.provider.offer import refresh_offer
 from xnode.node.records import ProviderLease
 from xnode.node.registry import handles, ignore_failure, on_failure
 from xnode.node.state import Turn
+from xnode.text.size import show_size
 
 NEWS_WAIT_NS = 24 * 3600 * NANOS_PER_SECOND
 """How long we try to tell a sleeping submitter how its lease ended."""
@@ -38,9 +40,12 @@ def _say_network_spent(lease: ProviderLease) -> str:
 
 def _end_reason_of(lease: ProviderLease, change: changes.WorkloadExited) -> tuple[EndReason, str]:
     if change.out_of_memory:
-        return "out_of_memory", f"the workload used more than its {lease.terms.resources.memory_bytes} bytes of memory"
+        return (
+            "out_of_memory",
+            f"the workload used more than its {show_size(lease.terms.resources.memory_bytes)} of memory",
+        )
     if change.timed_out:
-        return "time_limit", f"the workload ran for its whole {lease.terms.duration_limit_ns / 1e9:g} s"
+        return "time_limit", f"the workload ran for its whole {say_duration(lease.terms.duration_limit_ns)}"
     if lease.stop_reason is not None:
         return lease.stop_reason, lease.end_detail
     if change.vanished:

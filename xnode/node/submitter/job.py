@@ -11,6 +11,7 @@ from metering.eip712 import keccak
 from metering.receipt import make_first
 from metering.refusal import Refusal
 from metering.terms import Escrow, LeaseTerms, Opening, escrow_id_of, lease_id_of
+from metering.time_words import say_duration
 from metering.units import NANOS_PER_SECOND, ZERO, ZERO_HASH, Address, Amount
 from scheduler.job import job_hash_of
 from scheduler.latency import next_latency
@@ -80,8 +81,8 @@ def on_job_submitted(turn: Turn, change: changes.JobSubmitted) -> None:
         if settings is None:
             return turn.refuse(change.reply_to, "not_a_submitter", "this node has no payer; set submitter.payer")
         if change.job.prepay_ns > settings.max_prepay_ns:
-            most = f"{settings.max_prepay_ns / 1e9:g} s"
-            detail = f"prepay of {change.job.prepay_ns / 1e9:g} s, the limit is {most}; raise submitter.max_prepay"
+            asked, most = say_duration(change.job.prepay_ns), say_duration(settings.max_prepay_ns)
+            detail = f"prepay of {asked}, the limit is {most}; raise submitter.max_prepay"
             return turn.refuse(change.reply_to, "prepay_limit", detail)
         job = turn.put(SubmitterJob(job_hash, change.job, turn.at_ns, into=change.into, only=change.only))
         search(turn, note(turn, job, "submitted", f"job {change.job.name}"))

@@ -51,7 +51,8 @@ def settle_if_claimed(turn: Turn, escrow: SubmitterEscrow) -> None:
         job = turn.get(SubmitterJob, lease.job_hash)
         if job is not None and job.lease_id == lease.lease_id:
             paid = ("cost", str(int(line.cost)))
-            note(turn, job, "settle", "paid on chain, the rest is free", paid, ("claimed", str(int(escrow.claimed))))
+            # What the escrow has paid in all is no number of this job's: other jobs may share it.
+            note(turn, job, "settle", "paid on chain, the rest is free", paid)
     fold_settled(turn, escrow.escrow_id)
 
 
