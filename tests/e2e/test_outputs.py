@@ -112,9 +112,16 @@ def test_five_thousand_files_and_odd_ones_arrive_and_the_rest_is_named(fast: Mar
 
 def test_outputs_that_could_not_be_put_down_are_no_success_and_are_copied_later(fast: Market) -> None:
     fast.find_offers()
-    (IN_MEMORY / "file").write_text("not a folder")
-    placed = fast.run("job", "submit", str(write_job(fast, 20, IN_MEMORY / "file" / "results")), "--yes")
+    place = IN_MEMORY / "file"
+    place.write_text("not a folder")
+    job = str(write_job(fast, 20, place / "results"))
+    assert fast.run("job", "submit", job, "--yes").returncode == ExitCode.USAGE, "seen before any work"
+    place.unlink()
+    placed = fast.run("job", "submit", job, "--yes")
     assert placed.returncode == 0, placed.stderr
+    if place.exists():
+        shutil.rmtree(place)
+    place.write_text("not a folder any more")
     job_id = placed.stdout.strip()
     waited = fast.run("job", "wait", job_id)
     assert waited.returncode == ExitCode.PARTIAL and "half-fetched" in waited.stdout
