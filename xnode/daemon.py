@@ -7,7 +7,7 @@ import importlib
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -433,10 +433,17 @@ class _Daemon:
             fuel=lambda: self._ready.chain_watch.fuel if self._ready.chain_watch else None,
             refusals=self._refusals,
             disk=lambda: self._ready.disk.state if self._ready.disk else None,
+            look_at_disk=self._look_at_disk,
             stop=self._stop_soon,
             restart_net=net.restart,
             not_lent=lambda: self._ready.gpu_watch.faults if self._ready.gpu_watch else (),
         )
+
+    async def _look_at_disk(self) -> None:
+        if self._ready.disk is not None:
+            # What cannot be looked at now is as it was at the last look.
+            with suppress(Retryable, Permanent, OSError):
+                await self._ready.disk.look()
 
     def _count(self, method: str, handler: RpcHandler) -> RpcHandler:
         """The handler, with every refusal counted by its reason."""

@@ -37,17 +37,19 @@ PathOf = Callable[[Hash32], Path]
 def find_target_problem(into: Path) -> str:
     """Why nothing could be written below `into`, "" when something could: tried, for a mode does not tell of a file system.
 
-    What does not exist is made, and removed again. Blocks.
+    What does not exist is made below a name of its own, and removed again: of others who try, or write, beside it
+    nothing is taken away. Blocks.
     """
     made: list[Path] = []
     try:
-        for folder in (*reversed(into.parents), into):
-            with suppress(FileExistsError):
-                folder.mkdir()
-                made.append(folder)
-        probe = into / f".xnode-{secrets.token_hex(8)}"
-        os.close(os.open(probe, _NEW, 0o600))
-        probe.unlink()
+        there = next(folder for folder in (into, *into.parents) if os.path.lexists(folder))
+        folder = there / f".xnode-{secrets.token_hex(8)}"
+        for part in ("", *into.relative_to(there).parts):
+            folder /= part
+            folder.mkdir()
+            made.append(folder)
+        os.close(os.open(folder / "probe", _NEW, 0o600))
+        (folder / "probe").unlink()
     except OSError as error:
         return f"{into} cannot be written: {error.strerror}"
     except ValueError as error:

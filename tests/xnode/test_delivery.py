@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from metering.units import Hash32
 from scheduler.job import Blob
 from scheduler.outputs import Entry, FileEntry, FolderEntry, LinkEntry
 from tests.make.waiting import wait_until
-from xnode.delivery import deliver, deliver_beside
+from xnode.delivery import deliver, deliver_beside, find_target_problem
 from xnode.errors import ExitCode, Permanent, UserError
 
 Make = Callable[..., FileEntry]
@@ -140,3 +142,32 @@ def test_what_a_killed_delivery_left_goes_with_the_next_and_not_while_it_lives(
     (into / "big").unlink()
     assert deliver([entry], path_of, into, replace=False) == ()
     assert [path.name for path in into.iterdir()] == ["big"] and (into / "big").read_bytes() == b"data"
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads that take turns at every chance."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_targets_tried_at_once_in_a_folder_that_is_not_there_yet_do_not_take_it_from_each_other(tmp_path: Path) -> None:
+    targets = [tmp_path / "out" / str(number) for number in range(8)]
+    with ThreadPoolExecutor(len(targets)) as pool:
+        problems = set(pool.map(find_target_problem, targets * 100))
+
+    assert problems == {""}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_target_below_a_file_or_a_link_that_leads_nowhere_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "link").symlink_to("nowhere")
+
+    assert "Not a directory" in find_target_problem(tmp_path / "file" / "a")
+    assert "No such file" in find_target_problem(tmp_path / "link" / "a")
+    assert "Not a directory" in find_target_problem(tmp_path / "file")
+    assert "cannot be a folder" in find_target_problem(tmp_path / "nul\0")

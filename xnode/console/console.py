@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import trio
 
 from metering.units import NANOS_PER_SECOND
 from xnode.challenge.evidence import EvidenceKeeper
@@ -33,7 +35,7 @@ class ThisNode:
     """What the daemon knows of itself, and what it lets be done to it. The callables give what is so now; refusals: requests
     of peers that were refused, by reason; chain_problem: one line, "" when the chain is well; fuel: what the node key has for
     transactions, None before the chain has told; not_lent: what this host has and cannot lend, each with the reason; disk: None
-    before it was looked at."""
+    before it was looked at; look_at_disk: brings it up to date."""
 
     home: str
     version: str
@@ -51,6 +53,7 @@ class ThisNode:
     fuel: Callable[[], Fuel | None] = lambda: None
     not_lent: Callable[[], tuple[str, ...]] = tuple
     disk: Callable[[], DiskState | None] = lambda: None
+    look_at_disk: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
 
 @dataclass(frozen=True, slots=True)

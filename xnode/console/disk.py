@@ -23,9 +23,15 @@ def make_disk_use(state: DiskState | None) -> DiskUse | None:
     )
 
 
-def require_room(console: Console) -> None:
-    """Raises UserError while the disk has no room for a new job's image, inputs and outputs."""
+async def require_room(console: Console) -> None:
+    """Raises UserError while the disk has no room for a new job's image, inputs and outputs.
+
+    A refusal is of what is so now: after space was freed, nobody is told the numbers of before.
+    """
     state = console.node.disk()
+    if state is not None and state.problem:
+        await console.node.look_at_disk()
+        state = console.node.disk()
     if state is not None and state.problem:
         raise UserError(
             state.problem,

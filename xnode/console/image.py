@@ -41,7 +41,7 @@ async def import_image(console: Console, params: ImportParams) -> views.ImageRow
         raise UserError(
             f"{params.name[:80]} is not a name for an image", where="name", hint="write it as in python-3.12"
         )
-    require_room(console)
+    await require_room(console)
     kept = await console.jobs.images.take(source, Path("/"), params.platform, params.name, params.source)
     return make_row(console, kept)
 

@@ -68,7 +68,7 @@ async def plan(console: Console, params: JobText) -> views.PlanView:
 @control_method("job.submit")
 async def submit(console: Console, params: JobText) -> views.JobId:
     """Take a job in; durable when this answers."""
-    require_room(console)
+    await require_room(console)
     with console.jobs.images.busy():
         into, only = params.find_target()
         # Before anything is hashed or paid: what the work leaves must have a place.

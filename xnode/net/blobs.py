@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -89,6 +90,16 @@ class BlobStore:
             return self.path(blob.sha256).stat().st_size == blob.size_bytes
         except FileNotFoundError:
             return False
+
+    def use(self, blob: Blob) -> bool:
+        """True when the whole blob is here, which begins the time anew that it is kept: another job counts on it. Blocks."""
+        if not self.has(blob):
+            return False
+        try:
+            os.utime(self.path(blob.sha256))
+        except FileNotFoundError:
+            return False
+        return True
 
     async def add_file(self, source: Path, progress: Callable[[int], None] = _ignore) -> Blob:
         """Copy a file in; durable when this returns. progress: told how many more bytes are in.

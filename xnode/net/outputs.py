@@ -109,7 +109,7 @@ class OutputFetcher:
         return Fetched(tuple(missing), tuple(wrong))
 
     def _list_lacking(self, blobs: Sequence[Blob]) -> list[Blob]:
-        return [blob for blob in blobs if not self._store.has(blob)]
+        return [blob for blob in blobs if not self._store.use(blob)]
 
     async def _receive(self, peer: Peer, lease_id: Hash32, sink: _Sink, progress: Callable[[_Sink], None]) -> None:
         offset = await trio.to_thread.run_sync(sink.resume)

@@ -55,7 +55,9 @@ class Stock:
                 beside.unlink(missing_ok=True)
 
     def is_needed(self, one: Kept, needed: Needed) -> bool:
-        """As needed by what goes on now."""
+        """As needed by what goes on now, or used since it was listed."""
+        if _was_used(one):
+            return True
         found = _HASH.match(Path(one.name).name)
         if found is None:
             return False
@@ -78,6 +80,13 @@ class Stock:
                 if found is None or entry.name.endswith((".hole", ".offset")):
                     continue
                 yield from _keep(entry, LOG, Hash32(bytes.fromhex(found[0])) in needed.leases)
+
+
+def _was_used(one: Kept) -> bool:
+    try:
+        return Path(one.name).lstat().st_mtime_ns > one.used_at_ns
+    except FileNotFoundError:
+        return False
 
 
 def _scan(folder: Path) -> Iterator[os.DirEntry[str]]:

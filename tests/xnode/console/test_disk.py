@@ -33,6 +33,19 @@ async def test_a_full_disk_refuses_a_new_job_and_a_new_image_with_the_numbers_an
         await ask(console, "job.submit", **plan)
 
 
+async def test_a_job_is_taken_as_soon_as_space_was_freed(tmp_path: Path) -> None:
+    async with open_consoles(tmp_path) as (console, _):
+        seen = [FULL_DISK]
+
+        async def look() -> None:
+            seen[0] = dataclasses.replace(FULL_DISK, reading=dataclasses.replace(FULL_DISK.reading, free_bytes=1 << 40))
+
+        node = dataclasses.replace(console.node, disk=lambda: seen[0], look_at_disk=look)
+        freed = dataclasses.replace(console, node=node)
+
+        await ask(freed, "job.submit", **make_plans(tmp_path, make_scene())[0])
+
+
 def test_the_status_line_says_what_is_free_and_what_is_ours() -> None:
     use = make_disk_use(FULL_DISK)
     assert use is not None

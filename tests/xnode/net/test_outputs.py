@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import signal
 import time
@@ -89,6 +90,21 @@ async def test_what_is_gone_or_wrong_is_said_and_the_rest_comes(
     fetched = await OutputFetcher(store, reader.stream).fetch(server.peer, LEASE, wanted, ignore)
     assert fetched == Fetched(missing=(GONE,), wrong=(Blob(wrong.sha256, 8), short))
     assert all(store.has(blob) for blob in good)
+
+
+async def test_what_an_earlier_job_left_here_too_is_kept_as_long_as_if_it_had_come_now(
+    reader: Net, store: BlobStore, server: BlobServer
+) -> None:
+    old, new = server.put(b"the same of every job"), server.put(b"of this one")
+    fetcher = OutputFetcher(store, reader.stream)
+    await fetcher.fetch(server.peer, LEASE, [old], ignore)
+    os.utime(store.path(old.sha256), (0, 0))
+    begin_ns = store.path(old.sha256).stat().st_ctime_ns
+
+    await fetcher.fetch(server.peer, LEASE, [old, new], ignore)
+
+    assert store.path(old.sha256).stat().st_mtime_ns >= begin_ns
+    assert not store.use(GONE)
 
 
 async def test_a_file_that_the_disk_has_no_room_for_holds_up_no_other(

@@ -145,6 +145,18 @@ async def test_what_a_job_brought_goes_after_hours_also_when_the_state_has_forgo
     assert await place.sweep() == {blob(OUTPUT)}
 
 
+async def test_what_another_job_counts_on_since_it_was_listed_stays(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    old = place.put(blob(OUTPUT), 400)
+
+    def use_meanwhile() -> bool:
+        os.utime(old)
+        return False
+
+    place.keeper.is_busy = use_meanwhile
+    assert await place.sweep() == {blob(OUTPUT)}
+
+
 async def test_a_jobs_log_goes_with_its_mark_and_a_live_ones_stays(tmp_path: Path) -> None:
     place = Place(tmp_path, make_running_lease())
     for lease_id in (LEASE_ID, Hash32(b"z" * 32)):

@@ -50,7 +50,7 @@ async def read_pieces(
         return
     growth = Growth(log)
     try:
-        offset = await trio.to_thread.run_sync(find_line, fd, offset)
+        offset = await trio.to_thread.run_sync(_find_start, log, fd, offset)
         while True:
             # Asked before reading: what is written between the two is then read in the next round.
             is_last = ended() or not follow
@@ -86,6 +86,14 @@ def _size_of(log: Path) -> int:
         return log.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _find_start(log: Path, fd: int, offset: int) -> int:
+    """Where a reader that comes with this offset begins: there if it is in a hole, so that the hole is told and not passed
+    over, else at the next record."""
+    offset = min(max(0, offset), os.fstat(fd).st_size)
+    _, hole = _read_around_hole(log, fd, offset)
+    return find_line(fd, offset) if hole is None else offset
 
 
 def _read_around_hole(log: Path, fd: int, offset: int) -> tuple[bytes, Hole | None]:

@@ -139,7 +139,10 @@ async def test_a_long_log_keeps_head_and_tail_and_says_what_is_missing(tmp_path:
     )
     for offset, _ in early:
         rest = b"".join(piece for _, piece in await read_all(log, offset))
-        assert whole.endswith(rest) or rest.startswith(b"\n[xnode: "), "an offset into the hole goes on behind it"
+        if found.start < offset < found.end:
+            assert rest.startswith(b"\n[xnode: %d bytes" % (found.end - offset)), "what is missing is never passed over"
+        else:
+            assert whole.endswith(rest)
     copy_log(log, tmp_path / "kept")
     assert await read_all(tmp_path / "kept") == pieces and (tmp_path / "kept").stat().st_blocks * 512 < 200_000
     with log.open("ab") as file:
@@ -187,3 +190,20 @@ async def test_a_reader_that_is_behind_when_the_folder_goes_is_sent_no_zeros(tmp
     assert b"\0" not in whole and b"[xnode: " in whole
     assert whole.startswith(b"".join(lines[:500])) and whole.endswith(b"".join(lines[-500:]))
     assert len([line for line in whole.splitlines(keepends=True) if line not in lines]) == 2
+
+
+@pytest.mark.usefixtures("short")
+async def test_a_reader_that_takes_up_a_log_within_its_hole_is_told_what_is_missing(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"".join(HEAD + b"stdout F line %06d\n" % number for number in range(20_000)))
+    offset = (await read_all(log))[1][0]
+    hole.trim(log)
+    found = hole.read_hole(log)
+    assert found is not None and found.start < offset < found.end
+    with_marker = await read_all(log, offset)
+    hole.marker_of(log).unlink()
+    without = await read_all(log, offset)
+
+    assert with_marker[0] == (found.end, found.describe(offset))
+    assert offset < without[0][0] <= found.end and without[0][1].startswith(b"\n[xnode: ")
+    assert await read_all(log, 1 << 80) == []
