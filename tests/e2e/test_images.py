@@ -69,3 +69,5 @@ def test_the_job_that_init_writes_runs_as_it_is(market: Market, folder: Path) ->
     done = market.run("job", "submit", "--yes", "--follow", str(path))
     assert done.returncode == 0, done.stderr
     assert (folder / "results" / "greeting.txt").read_text() == "hello\n"
+    (job_id,) = (row["job_id"] for row in market.submitter.control.call("job.list", {"limit": 1})["rows"])
+    PlacedJob(market, job_id).wait_provider_settled()

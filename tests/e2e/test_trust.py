@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.host import find_workload, is_alive
 from tests.e2e.market import EXPOSURE_INTERVALS, INTERVAL_S, WAIT_S, Market, make_request, wait_until
 from xnode.errors import ExitCode
-from xnode.text.amount import format_amount, parse_amount
+from xnode.text.amount import brief_amount, format_amount, parse_amount
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
 
@@ -35,10 +35,10 @@ def test_too_small_an_escrow_is_said_before_anything_runs(market: Market) -> Non
     assert done.returncode == ExitCode.FUNDS
     (job,) = poor.submitter.control.call("job.list")["rows"]
     timeline = poor.submitter.control.call("job.show", {"job_id": job["job_id"]})["timeline"]
-    assert [entry["what"] for entry in timeline] == ["submitted", "offers", "quote", "end"]
+    assert [entry["what"] for entry in timeline] == ["submitted", "offers", "refusal", "end"]
     assert job["reason"].startswith("escrow_too_small")
     missing = int(parse_amount(limit, 18)) - int(parse_amount("0.000001", 18))
-    assert f"missing={format_amount(missing, 18)} OPENX" in timeline[-1]["detail"]
+    assert f"missing={brief_amount(format_amount(missing, 18), is_needed=True)} OPENX" in timeline[-1]["detail"]
     assert poor.read_money() == before
 
 

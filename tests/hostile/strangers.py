@@ -212,12 +212,21 @@ async def raid(target: str, acts: dict[str, Act], seconds: float) -> None:
     sys.stdout.write("begun\n")
     sys.stdout.flush()
     async with trio.open_nursery() as nursery:
-        for act in acts.values():
-            nursery.start_soon(partial(act, target, done))
+        for name, act in acts.items():
+            nursery.start_soon(_keep_at_it, name, partial(act, target, done), done)
+
+
+async def _keep_at_it(name: str, act: Callable[[], Awaitable[None]], done: Done) -> None:
+    """Whatever befalls the attackers themselves, such as too few descriptors, they begin again."""
+    while True:
+        with suppress(Exception):
+            await act()
+        done[f"{name} begun again"] += 1
+        await trio.sleep(1)
 
 
 def _leave(done: Done) -> None:
-    sys.stdout.write(json.dumps(dict(done)) + "\n")
+    sys.stdout.write(json.dumps(done.copy()) + "\n")
     sys.stdout.flush()
     os._exit(0)
 

@@ -37,6 +37,9 @@ from xnode.text.hex import to_hex
 MONEY_PAIRS = frozenset({"cost", "cost_limit", "claimed", "missing", "refund"})
 """Pairs of the timeline in base units. A pair named by a node's address is too: that node's score, which is not a price."""
 
+NEEDED_PAIRS = frozenset({"cost_limit", "missing"})
+"""Of these, what somebody must have: never shown as less than it is."""
+
 BRIEF_CHARS = 10
 
 
@@ -209,7 +212,8 @@ class Presenter:
         pairs = []
         for name, value in entry.facts:
             if name in MONEY_PAIRS and value.isdecimal():
-                pairs.append(f"{name}={brief_amount(self.money(int(value), asset))} {self.symbol(asset)}")
+                shown = brief_amount(self.money(int(value), asset), self.symbol(asset), name in NEEDED_PAIRS)
+                pairs.append(f"{name}={shown}")
             elif name.startswith("0x") and value.isdecimal():
                 pairs.append(f"score {name}={brief_amount(self.money(int(value), asset))}")
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
 from metering.units import U128_MAX, Amount
 from xnode.errors import UserError
@@ -59,16 +59,17 @@ def format_amount(amount: int, decimals: int, symbol: str = "") -> str:
     return sign + whole + (f".{fraction}" if fraction else "") + (f" {symbol}" if symbol else "")
 
 
-def brief_amount(amount: str, symbol: str = "") -> str:
+def brief_amount(amount: str, symbol: str = "", is_needed: bool = False) -> str:
     """An exact decimal string as people read it: six significant digits, cut and never rounded up, so that what is shown is never
-    more than there is; below a millionth as a power of ten: "1.5e-12"."""
+    more than there is; below a millionth as a power of ten: "1.5e-12". is_needed: rounded up, so that what is shown is enough."""
+    rounding = ROUND_UP if is_needed else ROUND_DOWN
     value = Decimal(amount or "0")
     if value and value.adjusted() < LEAST_PLAIN:
-        digits = value.scaleb(-value.adjusted()).quantize(Decimal("1.000"), rounding=ROUND_DOWN)
+        digits = value.scaleb(-value.adjusted()).quantize(Decimal("1.000"), rounding=rounding)
         text = f"{digits:f}".rstrip("0").rstrip(".") + f"e{value.adjusted()}"
     else:
         places = max(0, 5 - value.adjusted()) if value else 0
-        text = f"{value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN):f}"
+        text = f"{value.quantize(Decimal(1).scaleb(-places), rounding=rounding):f}"
         text = text.rstrip("0").rstrip(".") if "." in text else text
     return f"{text} {symbol}".rstrip()
 

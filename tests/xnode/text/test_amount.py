@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metering.units import U128_MAX, Amount
 from xnode.errors import UserError
-from xnode.text.amount import format_amount, parse_amount
+from xnode.text.amount import OPENX_DECIMALS, brief_amount, format_amount, parse_amount
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,11 @@ def test_amount_is_shown_in_full() -> None:
     assert format_amount(1, 18) == "0.000000000000000001"
     assert format_amount(-5, 1) == "-0.5"
     assert format_amount(30, 0) == "30"
+
+
+@given(st.integers(1, U128_MAX))
+def test_what_there_is_is_never_shown_as_more_and_what_is_needed_never_as_less(units: int) -> None:
+    exact = format_amount(units, OPENX_DECIMALS)
+    shown, needed = (Decimal(brief_amount(exact, is_needed=is_needed)) for is_needed in (False, True))
+    assert shown <= Decimal(exact) <= needed
+    assert needed - shown <= Decimal(exact) / 1000
