@@ -18,7 +18,7 @@ BESIDE = (EXAMPLE_IMAGE, "./image.tar")
 
 def write_first(control: Control, file: Path, image: str | None, force: bool) -> None:
     """Write the file and say what is next. Raises UserError, and writes nothing, for an image that no job file can name."""
-    if file.exists() and not force:
+    if (file.exists() or file.is_symlink()) and not force:
         raise UserError("exists already", where=str(file), hint="use --force", code=ExitCode.CONFLICT)
     found = _find_image(control, file.absolute().parent) if image is None else image
     text = make_example(found or EXAMPLE_IMAGE) if image is None else make_example(image)
