@@ -20,3 +20,12 @@ def no_logger_keeps_its_settings() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(structlog, "configure", without_keeping)
         yield
+
+
+@pytest.fixture
+def all_is_logged() -> Iterator[None]:
+    """Whatever the simulation or a command has set up for this process: every line is made, for capture_logs() to hear."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**before)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 import trio.testing
 from structlog.testing import capture_logs
 
 from tests.make.waiting import pass_time
 from xnode.outage import Outage
+
+pytestmark = pytest.mark.usefixtures("all_is_logged")
 
 
 async def test_a_long_trouble_is_said_at_its_start_seldom_and_at_its_end(

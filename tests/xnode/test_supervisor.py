@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pytest
 import trio
 import trio.testing
 from structlog.testing import capture_logs
@@ -11,6 +12,8 @@ from structlog.testing import capture_logs
 from tests.make.waiting import pass_time
 from xnode.errors import Permanent
 from xnode.supervisor import STEADY_S, Supervisor
+
+pytestmark = pytest.mark.usefixtures("all_is_logged")
 
 
 class Task:
