@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 WAIT_S = 10.0
-"""For whoever writes to a pipe, such as the shell's <(command): longer than a password manager takes to ask."""
+"""For a program that writes to a pipe, such as the shell's <(command): longer than a password manager takes to ask."""
 
 _PIECE_BYTES = 1 << 16
 

@@ -99,7 +99,7 @@ def close_data(data: Path) -> None:
 
 @contextmanager
 def making_private_files() -> Iterator[None]:
-    """Files that are made meanwhile are for their owner only, whoever makes them. Not while there are threads."""
+    """Files that are made meanwhile are for their owner only, whatever makes them. Not while there are threads."""
     before = os.umask(0o077)
     try:
         yield

@@ -2,20 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
-from images.python.build import build as build_image
-from tests.field.conftest import ROOT
+from tests.field.conftest import image
 from tests.xnode.net.conftest import remotes
 
-__all__ = ["remotes"]
-
-
-@pytest.fixture(scope="session")
-def image() -> Path:
-    """The image of all jobs, as an OCI layout."""
-    layout = ROOT / ".cache" / "images" / "python"
-    build_image(layout)
-    return layout
+__all__ = ["image", "remotes"]

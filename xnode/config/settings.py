@@ -89,7 +89,7 @@ class NodeConfig(_Section):
         default="120d",
         validate_default=True,
         alias="keep_history",
-        description="how long the papers of ended jobs and leases are kept: receipts, vouchers, and what `audit` reads",
+        description="how long the evidence of ended jobs and leases is kept: receipts, vouchers, and what `audit` reads",
     )
     http: HttpAddress = Field(default="", description='serve /health, /readyz and /metrics here; "" is off')
     http_names: HostNames = Field(

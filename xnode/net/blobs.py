@@ -40,7 +40,7 @@ MAX_FETCHES = 8
 """Blobs fetched at once; more would only share the same line."""
 
 TURN_S, TURN_BYTES = 60.0, 1 << 20
-"""Whoever sends less in this time gives its turn to others, and goes on where it was when it is its turn again: some peers
+"""A peer that sends less in this time gives its turn to others, and goes on where it was when it is its turn again: some peers
 that drip would hold up all that is fetched."""
 
 Allow = Callable[[Address, Hash32], bool]

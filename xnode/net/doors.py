@@ -31,7 +31,7 @@ BACKLOG = 2048
 """Connections that wait in the kernel meanwhile: a newcomer's is behind those of a flood, and not turned away."""
 
 SILENT_S = 3.0
-"""How long a socket may say nothing; whoever dials has sent its first line with the connection."""
+"""How long a socket may say nothing; a peer that dials has sent its first line with the connection."""
 
 MAX_SILENT = 512
 MAX_SILENT_PER_SOURCE = 384
@@ -87,7 +87,7 @@ class Doors:
         self._known: dict[str, float] = {}
 
     def know_source(self, source: str) -> None:
-        """Somebody that we work with is there: whoever comes from there gets its turn first."""
+        """Somebody that we work with is there: a peer that comes from there gets its turn first."""
         self._known.pop(source, None)
         self._known[source] = trio.current_time()
         if len(self._known) > MAX_KNOWN:
@@ -198,7 +198,7 @@ def source_of_arrival() -> str:
 
 
 def drop_socket(stream: trio.SocketStream) -> None:
-    """Close at once and without a word, whoever reads or writes: nothing of it stays in the kernel."""
+    """Close at once and without a word, also while somebody reads or writes: nothing of it stays in the kernel."""
     if stream.socket.fileno() >= 0:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         stream.socket.close()

@@ -50,7 +50,7 @@ MAX_STREAMS_STRANGERS = 1024
 
 STREAMS_PER_S = 50.0
 STREAM_BURST = 200.0
-"""Streams that a stranger may open on one connection: whoever asks often keeps its streams."""
+"""Streams that a stranger may open on one connection: a peer that asks often keeps its streams."""
 
 MAX_REFUSED = 400
 """A connection on which so many streams were refused is no honest one."""

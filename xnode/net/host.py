@@ -40,7 +40,7 @@ MAX_CONNECTIONS_PER_PEER = 3
 MAX_CONCURRENT_DIALS = 16
 
 MOST = MAX_CONNECTIONS + SLACK + MAX_SILENT + MAX_TURNS + 512
-"""libp2p's own limits, which refuse whoever comes last: above all that our own let in, with room for handshakes."""
+"""libp2p's own limits, which refuse the peer that comes last: above all that our own let in, with room for handshakes."""
 
 MAX_STREAMS = 4096
 """All streams of the host together: 10 per connection on average."""
@@ -257,7 +257,7 @@ async def open_host(
 
 def _set_guard(swarm: Any, standing_of: StandingOf, counters: NetCounters) -> Doors:
     """Every socket comes in by the doors, and every connection is admitted by the guests' rules, not by libp2p's, which turn
-    away whoever comes last."""
+    away the peer that comes last."""
     doors = Doors(swarm._handle_inbound_connection, counters)
     guests = Guests(swarm, doors, standing_of, counters)
     swarm._handle_inbound_connection = doors.answer

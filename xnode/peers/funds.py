@@ -18,13 +18,13 @@ ENOUGH_NS = 30 * NANOS_PER_SECOND
 after the chain was asked again."""
 
 LACKING_NS = 2 * NANOS_PER_SECOND
-"""So long one that was not enough is not asked for again: whoever has just deposited more is asked about soon."""
+"""So long one that was not enough is not asked for again: a payer that has just deposited more is asked about soon."""
 
 BATCH = 32
 """Payers asked about in one request: two calls each, and public chain nodes take a hundred."""
 
 PAUSE_S = 0.2
-"""Between two requests: five a second at most, whoever asks how often. The first after a pause goes at once."""
+"""Between two requests: five a second at most, however often peers ask. The first after a pause goes at once."""
 
 MAX_WAITING = 5 * BATCH
 """Payers that wait to be asked about: as many as are asked about within a second."""

@@ -117,4 +117,4 @@ def on_offer_woke(turn: Turn, _offer: StandingOffer) -> None:
 
 
 ignore_failure(AnnounceOffer, "the next change or renewal announces anew")
-ignore_failure(WithdrawOffer, "the offer that others know expires, and whoever asks is refused")
+ignore_failure(WithdrawOffer, "the offer that others know expires, and a submitter that asks is refused")

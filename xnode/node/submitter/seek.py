@@ -172,7 +172,7 @@ def _ask_again(turn: Turn, job: SubmitterJob, pause_ns: int) -> None:
 
 
 def _pause_ns_of(turn: Turn, job: SubmitterJob) -> int:
-    # Not all at the same moment: whoever waits for the same few providers would refuse each other.
+    # Not all at the same moment: jobs that wait for the same few providers would refuse each other.
     most_ns = min(FIRST_PAUSE_NS << min(job.waits, 8), MAX_PAUSE_NS)
     return most_ns // 2 + most_ns // 2 * turn.entropy[0] // 255
 

@@ -58,7 +58,7 @@ def survey_gpus(root: Path = Path("/")) -> Survey:
 
 def choose_model(lent: list[tuple[Found, str]]) -> tuple[list[tuple[Found, str]], list[str]]:
     """(those of the model that has the most memory in all, why the others are not lent): an offer names one model, and
-    whoever asks for it must not get another."""
+    a job that asks for it must not get another."""
     models: dict[tuple[str, str], list[tuple[Found, str]]] = defaultdict(list)
     for one in lent:
         models[one[0].gpu.vendor, one[0].gpu.model].append(one)

@@ -147,6 +147,6 @@ def _make_fault(status: int, url: str) -> Permanent | Retryable:
     if status == 429:
         return Permanent(what, code="image_busy", told="the registry lets this provider pull no more for now")
     if status in (401, 403, 404):
-        # Whoever asks without an account hears the same.
+        # A client without an account hears the same.
         return Permanent(what, code="job_image", told="the registry has no such image for everybody")
     return Permanent(what, code="image", told="the registry did not give the image")
