@@ -1,6 +1,6 @@
 """Hole: the middle of a log that grows too long, given back to the disk; a marker beside the file says where it was.
 
-Positions before and behind it stay what they were, so whoever reads the file goes on at the offset it knows.
+Positions before and behind it stay what they were, so a reader of the file goes on at the offset it knows.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def find_punched(fd: int, offset: int, raw: bytes) -> Hole | None:
 
 
 def trim(log: Path) -> None:
-    """Give back the middle of a log that has grown too long. Blocks; whoever writes to it only appends."""
+    """Give back the middle of a log that has grown too long. Blocks; the program that writes to it only appends."""
     try:
         fd = os.open(log, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -55,6 +55,6 @@ class SingleFlight(Generic[K, V]):
             flight.failure = error
             raise
         finally:
-            # Before the others wake: whoever of them runs first finds the door free.
+            # Before the others wake: the first of them that runs finds the door free.
             del self._flights[key]
             flight.landed.set()

@@ -42,7 +42,7 @@ USED_S = 90.0
 """So long after its last call a node is one that we work with: receipts come every few seconds."""
 
 LASTING = ("lease.", "receipts.")
-"""Calls that more will follow. Whoever is only asked for an offer or a record is not pinged for it: a provider is asked by very
+"""Calls that more will follow. A node that is only asked for an offer or a record is not pinged for it: a provider is asked by very
 many."""
 
 REDIAL_S = 8.0
@@ -158,7 +158,7 @@ class Ways:
         await self._host.drop_connections(silent)
 
     async def _find_another(self, peer: Peer) -> bool:
-        """True when the node answers over a new connection: whoever answers there has proved the same key."""
+        """True when the node answers over a new connection: the one that answers there has proved the same key."""
         try:
             with trio.move_on_after(REDIAL_S):
                 await self._host.dial_anew(peer)

@@ -113,7 +113,7 @@ class OutputTaker:
         older: tuple[OutputFile, ...] = (),
     ) -> OutputsHere:  # fmt: skip
         """Get the list and the wanted files. What cannot be had is counted, never raised; Retryable when the provider
-        cannot be reached, or breaks off: but not for ever, when nothing more comes."""
+        cannot be reached, or breaks off: but not forever, when nothing more comes."""
         try:
             here = await self._take(peer, lease_id, left, limit_bytes, only, older)
         except Unreachable:

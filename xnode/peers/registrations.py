@@ -19,8 +19,8 @@ OWNER_FRESH_NS = 600 * NANOS_PER_SECOND
 """So long an owner is taken to be the owner still: a node key changes hands by its owner's own doing."""
 
 NOBODY_FRESH_NS = 10 * NANOS_PER_SECOND
-"""So long a node key that nobody has registered is not asked for again: a node that registers is seen soon, and offers of nodes that
-never do cost little."""
+"""So long a node key that nobody has registered is not asked for again: a node that registers is seen soon, and
+offers of nodes that never do cost little."""
 
 LEARN_S = 3.0
 """How long a reader waits for the chain to say who owns the nodes whose owner is not known."""
