@@ -1,4 +1,4 @@
-"""Long work: what blocks in a thread for minutes, over many bytes, and ends early when the task that waits for it is cancelled."""
+"""Long work: what blocks in a thread for minutes, over many bytes, and ends early when its caller is cancelled."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ USED_S = 90.0
 """So long after its last call a node is one that we work with: receipts come every few seconds."""
 
 LASTING = ("lease.", "receipts.")
-"""Calls that more will follow. A node that is only asked for an offer or a record is not pinged for it: a provider is asked by very
-many."""
+"""Calls that more will follow. A node that is only asked for an offer or a record is not pinged for it: a provider is asked by
+very many."""
 
 REDIAL_S = 8.0
 """How long another way is looked for."""
