@@ -32,7 +32,8 @@ from xnode.outage import Outage
 from xnode.ports.clock import Clock
 from xnode.presence import PACE_S, Presence
 from xnode.repeated_event import RepeatedEvent
-from xnode.store.journal import Batch, Journal, NotHeld
+from xnode.store.held import NotHeld
+from xnode.store.journal import Batch, Journal
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus

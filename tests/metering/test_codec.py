@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from metering.codec import NotCanonical, decode, decode_strict, encode
+from metering.codec import NotCanonical, check_readable, decode, decode_strict, encode
 from metering.receipt import Receipt, SignedReceipt
 from metering.refusal import Refusal
 from metering.resources import Resources
@@ -63,6 +63,19 @@ def test_every_value_comes_back_from_its_bytes(value: Any) -> None:
     data = encode(value)
     assert decode_strict(data, type(value)) == value
     assert decode(data, type(value)) == value
+
+
+@given(values, st.integers(min_value=0), st.integers(0, 255))
+def test_the_check_of_bytes_says_what_reading_them_says(value: Any, place: int, byte: int) -> None:
+    data = bytearray(encode(value))
+    check_readable(bytes(data), type(value))
+    data[place % len(data)] = byte
+    with suppress(ValueError, RecursionError):
+        decode(bytes(data), type(value))
+        return check_readable(bytes(data), type(value))
+    with pytest.raises((ValueError, RecursionError)):
+        check_readable(bytes(data), type(value))
+    return None
 
 
 @pytest.mark.parametrize("value", [make_job(), make_offer(), make_signed_offer(), make_signed_quote(make_job()).quote])

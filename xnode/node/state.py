@@ -89,12 +89,13 @@ def make_state(records: Iterable[Record]) -> State:
 
 
 class Turn:
-    """What one step works on: the time, the entropy, the state so far, and the effects so far in their order of safety."""
+    """What one step works on: the time, the entropy, the state before and so far, and the effects so far in their order of
+    safety."""
 
-    __slots__ = ("at_ns", "dropped", "effects", "entropy", "state", "touched")
+    __slots__ = ("at_ns", "before", "dropped", "effects", "entropy", "state", "touched")
 
     def __init__(self, state: State, at_ns: int, entropy: bytes) -> None:
-        self.state = state
+        self.before = self.state = state
         self.at_ns = at_ns
         self.entropy = entropy
         self.effects: list[effects.Effect] = []

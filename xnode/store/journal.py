@@ -17,14 +17,11 @@ from xnode.node.effects import DurableEffect, Reply
 from xnode.node.records import Record
 from xnode.node.state import Turn, kind_of
 from xnode.store.database import Guard
+from xnode.store.held import hold
 from xnode.store.record_reader import RecordReader, decode_record, decode_stored, make_columns
 from xnode.store.schema import EFFECT, JOURNAL, RECORD
 
 RECORD_VALUES = ("is_live", "value", "at_ns", "status", "about")
-
-
-class NotHeld(ValueError):
-    """The store cannot hold what a change led to, or could not give it back; str() says what and why."""
 
 
 @dataclass(slots=True)
@@ -45,10 +42,13 @@ class Batch:
         not every one of this commit lost.
         """
         durable = [effect for effect in turn.effects if not isinstance(effect, Reply)]
-        held: dict[object, tuple[object, bytes]] = {effect.id: _hold(effect, DurableEffect) for effect in durable}
-        held |= {key: _hold(record, Record) for key, record in turn.touched.items()}
+        held: dict[object, tuple[object, bytes]] = {
+            effect.id: (effect, hold(effect, DurableEffect)) for effect in durable
+        }
+        for key, record in turn.touched.items():
+            held[key] = record, hold(record, Record, turn.before.get_of_kind(*key))
         if durable or turn.touched or entry.done:
-            held[seq + 1] = _hold(entry, Entry)
+            held[seq + 1] = entry, hold(entry, Entry)
         self._held |= held
         self.effects |= {effect.id: (seq + 1, effect) for effect in durable}
         self.records |= {key: (record, key not in turn.dropped) for key, record in turn.touched.items()}
@@ -175,16 +175,6 @@ class _Prepared:
             connection.exec_driver_sql(self._sql, [tuple([row[name] for name in self._order]) for row in rows])
         elif rows:
             connection.exec_driver_sql(self._sql, rows)
-
-
-def _hold(value: object, kind: Any) -> tuple[object, bytes]:
-    """The value and its bytes, which give it back. Raises NotHeld: what cannot be read again would end the next start."""
-    try:
-        data = encode(value)
-        decode(data, kind)
-    except (ValueError, OverflowError, TypeError, RecursionError) as error:
-        raise NotHeld(f"{type(value).__name__} cannot be kept: {error}") from error
-    return value, data
 
 
 def _decode_effect(value: bytes) -> DurableEffect:
