@@ -33,6 +33,8 @@ def log_milestones(before: State, records: Iterable[Record]) -> None:
                 _say(_find_job_milestones(before.get(SubmitterJob, record.key), record), record.job_hash)
             case ProviderLease() | SubmitterLease():
                 known = before.get(type(record), record.key)
+                if known is not None and _stands_as(known) == _stands_as(record) and not counts:
+                    continue
                 _say(_find_lease_milestones(known, record), record.terms.job_hash, record.lease_id)
                 if counts:
                     _log_counters(known, record)
@@ -70,6 +72,11 @@ def _find_lease_milestones(
         yield "lease ended", {"side": side, "reason": lease.end_reason, "detail": lease.end_detail}
     if lease.status == "settled" and was != "settled":
         yield "lease settled", {"side": side, "receipts": lease.receipts, "cost": str(int(lease.last.cost))}
+
+
+def _stands_as(lease: ProviderLease | SubmitterLease) -> tuple[object, ...]:
+    """All that a milestone is made of: a receipt changes none of it."""
+    return lease.status, lease.end_reason, lease.refusal, getattr(lease, "started_at_ns", None)
 
 
 def _has_started(lease: ProviderLease | SubmitterLease) -> bool:

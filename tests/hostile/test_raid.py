@@ -22,7 +22,7 @@ from tests.field.field import Field, open_field
 from tests.field.test_restarts import say
 from tests.field.verdict import check_evidence, check_job
 from tests.hostile.strangers import SOCKETS
-from tests.hostile.watch import MIB, Costs, p99_of, read_costs, read_waits
+from tests.hostile.watch import MIB, Costs, p99_of, read_costs, read_waits, show_waits
 from xnode.text.hex import to_hex
 
 pytestmark = [pytest.mark.engine, pytest.mark.net, pytest.mark.chain, pytest.mark.slow]
@@ -115,7 +115,9 @@ def run_raid(size: Size, folder: Path) -> None:
         say(f"{size.leases} jobs run; {size.calm_s:g} s of calm")
         calm_since_ns = time.time_ns()
         time.sleep(size.calm_s)
-        calm = p99_of(read_waits(provider, calm_since_ns))
+        waits = read_waits(provider, calm_since_ns)
+        say(f"{len(waits)} receipts: {show_waits(waits)}")
+        calm = p99_of(waits)
         nodes = [provider, submitter]
         costs = [read_costs(node) for node in nodes]
         took: list[float] = []
@@ -128,7 +130,9 @@ def run_raid(size: Size, folder: Path) -> None:
                 say(f"{node.name}: its workload ran after {took[-1]:.1f} s")
                 field.look()
             time.sleep(max(0.0, size.seconds - (time.time_ns() - raid_since_ns) / 1e9))
-            raided = p99_of(read_waits(provider, raid_since_ns))
+            waits = read_waits(provider, raid_since_ns)
+            say(f"{len(waits)} receipts: {show_waits(waits)}")
+            raided = p99_of(waits)
             cost = [read_costs(node) - was for node, was in zip(nodes, costs, strict=True)]
         say(show_row(size, field, calm, raided, took, cost))
         field.wait_ended(lasts + 300)

@@ -69,6 +69,12 @@ def read_waits(provider: Node, since_ns: int) -> list[float]:
     return sorted(waits)
 
 
+def show_waits(waits: list[float]) -> str:
+    """Of sorted seconds, how they are spread."""
+    parts = ((f"p{part}", waits[min(len(waits) - 1, len(waits) * part // 100)]) for part in (50, 90, 99))
+    return ", ".join(f"{name} {1000 * wait:.0f} ms" for name, wait in (*parts, ("slowest", waits[-1])))
+
+
 def p99_of(waits: list[float]) -> float:
     """Of sorted seconds."""
     return waits[min(len(waits) - 1, len(waits) * 99 // 100)]

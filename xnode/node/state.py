@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar, cast
+from functools import cache
+from typing import Any, TypeVar
 
 import msgspec
 from immutables import Map
@@ -17,6 +18,7 @@ R = TypeVar("R", bound=Record)
 Table = Map[bytes, Any]
 
 
+@cache
 def kind_of(record_type: type[Any]) -> str:
     """The name a record type has in the store."""
     return str(record_type.__struct_config__.tag)
@@ -33,7 +35,8 @@ class State:
     def get(self, record_type: type[R], key: bytes) -> R | None:
         """The record of this kind and key, or None."""
         table = self._tables.get(kind_of(record_type))
-        return cast("R | None", table.get(key)) if table is not None else None
+        found: R | None = table.get(key) if table is not None else None
+        return found
 
     def get_of_kind(self, kind: str, key: bytes) -> Record | None:
         """The record of this key whose type has this name in the store, or None."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from metering.checks import check_receipt_count, check_receipt_time, check_receipts
 from metering.receipt import Receipt, SignedReceipt, receipt_digest_of
 from metering.refusal import Refusal
@@ -110,10 +112,14 @@ def _leave_lease(turn: Turn, lease: SubmitterLease, refusal: Refusal) -> None:
 
 def heard(turn: Turn, lease: SubmitterLease) -> SubmitterLease:
     """The provider is alive as of now."""
+    return turn.put(lease, **_heard_fields(turn, lease))
+
+
+def _heard_fields(turn: Turn, lease: SubmitterLease) -> dict[str, Any]:
     settings = turn.state.settings.submitter
     silence_ns = settings.silence_ns if settings else 60 * NANOS_PER_SECOND
-    wake_at_ns = turn.at_ns + silence_ns // 2
-    return turn.put(lease, heard_at_ns=turn.at_ns, asked=False, wake_at_ns=_before_due(lease, wake_at_ns))
+    wake_at_ns = _before_due(lease, turn.at_ns + silence_ns // 2)
+    return {"heard_at_ns": turn.at_ns, "asked": False, "wake_at_ns": wake_at_ns}
 
 
 def _before_due(lease: SubmitterLease, wake_at_ns: int) -> int:
@@ -183,10 +189,9 @@ def _accept(
     digest = receipt_digest_of(turn.state.settings.separator, receipt)
     if receipt.running_ns:
         lease = note_start(turn, lease, receipt.running_ns)
-    lease = turn.put(lease, last=receipt, last_digest=digest, receipts=lease.receipts + len(fresh))
-    if lease.end_reason is None or receipt.final:
-        # Once the end is known only the final receipt counts, however many others come.
-        lease = heard(turn, lease)
+    # Once the end is known only the final receipt counts, however many others come.
+    news = _heard_fields(turn, lease) if lease.end_reason is None or receipt.final else {}
+    lease = turn.put(lease, last=receipt, last_digest=digest, receipts=lease.receipts + len(fresh), **news)
     lines = tuple(
         PaidLine(line.lease_id, receipt.cost, digest) if line.lease_id == lease.lease_id else line
         for line in escrow.lines
