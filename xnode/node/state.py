@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,10 +17,16 @@ R = TypeVar("R", bound=Record)
 Table = Map[bytes, Any]
 
 
-@cache
 def kind_of(record_type: type[Any]) -> str:
     """The name a record type has in the store."""
-    return str(record_type.__struct_config__.tag)
+    kind = _KINDS.get(record_type)
+    if kind is None:
+        kind = _KINDS[record_type] = str(record_type.__struct_config__.tag)
+    return kind
+
+
+_KINDS: dict[type[Any], str] = {}
+"""Those that were asked for: it is asked some twenty times for each receipt."""
 
 
 class State:
