@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from metering.eip712 import typed_digest
@@ -46,7 +47,7 @@ def quoted(found: HeldQuote | Refusal) -> HeldQuote:
     return found
 
 
-def open_lease(node: Node, key: int, held: HeldQuote, **changed: Any) -> list[effects.Effect]:
+def open_lease(node: Node, key: int, held: HeldQuote, opening_s: int = 120, **changed: Any) -> list[effects.Effect]:
     """Sign what was quoted, and ask for the lease."""
     quote, submitter = held.quote, address_of(key)
     escrow = replace(
@@ -57,7 +58,7 @@ def open_lease(node: Node, key: int, held: HeldQuote, **changed: Any) -> list[ef
         **body, quote_hash=held.digest, provider=quote.provider, node=quote.node,
         escrow_id=escrow_id_of(SEPARATOR, escrow), lease_number=0, open_until_ns=node.now_ns + 20 * SECOND,
     )  # fmt: skip
-    opening = Opening(terms.escrow_id, terms.cost_limit, bytes(32), node.now_ns // SECOND + 120)
+    opening = Opening(terms.escrow_id, terms.cost_limit, bytes(32), node.now_ns // SECOND + opening_s)
     signed = sign_digest(make_key(key), typed_digest(SEPARATOR, "Opening", opening))
     request = changes.LeaseRequested(
         "lease",
@@ -143,6 +144,15 @@ def test_an_opening_that_nobody_signed_takes_no_capacity() -> None:
     held = quoted(ask(node, 1))
     refused = refusal_of(open_lease(node, 1, held, opening_signature=bytes(65)))
     assert refused is not None and refused.code == "opening_signature"
+    assert refusal_of(open_lease(node, 1, held)) is None, "the quote holds still"
+
+
+@pytest.mark.parametrize("opening_s", [-1_000_000, -1, 0, 29])
+def test_an_opening_that_the_chain_will_not_take_in_time_takes_no_capacity(opening_s: int) -> None:
+    node = make_host()
+    held = quoted(ask(node, 1))
+    refused = refusal_of(open_lease(node, 1, held, opening_s))
+    assert refused is not None and refused.code == "opening_expired"
     assert refusal_of(open_lease(node, 1, held)) is None, "the quote holds still"
 
 

@@ -6,9 +6,10 @@ from metering.eip712 import typed_digest
 from metering.refusal import Refusal
 from metering.signature import is_signed_by, recover_signer
 from metering.terms import LeaseTerms, escrow_id_of
-from metering.units import ZERO_HASH
+from metering.units import NANOS_PER_SECOND, ZERO_HASH
 from scheduler.policy import DRAINING
 from xnode.node.changes import LeaseRequested
+from xnode.node.opening import OPENING_LEAST_NS
 from xnode.node.provider.room import unleased_of
 from xnode.node.records import HeldQuote, ProviderEscrow
 from xnode.node.state import Turn
@@ -30,6 +31,7 @@ def check_request(turn: Turn, change: LeaseRequested, lease_id: bytes) -> Refusa
         _check_terms(turn, terms, held, change)
         or _check_escrow(turn, change)
         or _check_terms_signature(change, lease_id)
+        or _check_opening_time(turn, change)
         or _check_opening_signature(turn, change)
     )
 
@@ -98,6 +100,18 @@ def _check_escrow(turn: Turn, change: LeaseRequested) -> Refusal | None:
 def _check_terms_signature(change: LeaseRequested, lease_id: bytes) -> Refusal | None:
     if not is_signed_by(change.terms.submitter, lease_id, change.signature):  # type: ignore[arg-type]
         return Refusal("terms_signature", "the lease terms are not signed by the submitter they name")
+    return None
+
+
+def _check_opening_time(turn: Turn, change: LeaseRequested) -> Refusal | None:
+    """One that the chain will not take any more would hold capacity until we have paid to learn so."""
+    if change.opening is None:
+        return None
+    left_ns = change.opening.deadline * NANOS_PER_SECOND - turn.at_ns
+    if left_ns < OPENING_LEAST_NS:
+        needed = f"it must be good for {OPENING_LEAST_NS // NANOS_PER_SECOND} s more, as long as blocks may take"
+        how_long = f"for {left_ns // NANOS_PER_SECOND} s more" if left_ns > 0 else "no longer"
+        return Refusal("opening_expired", f"the chain takes the opening {how_long}: {needed}")
     return None
 
 
