@@ -105,7 +105,7 @@ contract CapacityChallengeTest is Judging {
 
     function test_with_nobody_but_itself_a_provider_is_refused() external {
         capacity = freshCapacity();
-        stakeFor(provider, PLEDGE);
+        pledgeFor(provider, PLEDGE);
         approveFees(provider);
         vm.prank(provider);
         capacity.enlist();

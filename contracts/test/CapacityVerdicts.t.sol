@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 import {CapacityRegistry} from "../src/capacity/CapacityRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
-import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {Judging} from "./Judging.sol";
 
 /// @notice What verdicts set, and which verdicts count.
@@ -177,11 +176,9 @@ contract CapacityVerdictsTest is Judging {
     }
 
     function test_a_verifier_whose_pledge_was_slashed_judges_nothing() external {
-        IStakeHold[] memory holds = new IStakeHold[](1);
-        holds[0] = IStakeHold(address(capacity));
-        registry.connect(address(this), holds);
+        connectJudge(address(this), pledgeHold(capacity));
         (bytes32 id, address[] memory panel) = requestAndDraw();
-        registry.slash(panel[1], 500_000, 1, "fault", address(0));
+        registry.slash(panel[1], makePledgePenalty(500_000));
         refused(
             id,
             makeBallot(id, panel, 4, true),

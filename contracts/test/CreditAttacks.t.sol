@@ -25,8 +25,7 @@ contract CreditAttacksTest is Providing {
 
     function test_attack_reporting_oneself_loses_nine_tenths() external {
         uint256 rich = openx.balanceOf(provider) + registry.backingOf(provider);
-        vm.prank(slasher);
-        (uint256 slashed, uint256 reward) = registry.slash(provider, 500_000, 1, FAULT_ID, provider);
+        (uint256 slashed, uint256 reward) = slashFor(provider, 500_000, provider);
         uint256 left = openx.balanceOf(provider) + registry.backingOf(provider);
         checkEqual(rich - left, slashed * 9 / 10, "the loss");
         checkEqual(reward, slashed / 10, "the reward");
@@ -40,8 +39,7 @@ contract CreditAttacksTest is Providing {
         send(tgpu, provider, holder, 200 ether);
         send(tcpu, provider, holder, 300 ether);
         for (uint256 i = 0; i < 20; i++) {
-            vm.prank(slasher);
-            registry.slash(provider, 500_000, 1, keccak256(abi.encode(i)), provider);
+            slashFor(provider, 500_000, provider);
         }
         checkTrue(openx.balanceOf(provider) <= STAKED / 10, "all its rewards together");
         vanish(provider);

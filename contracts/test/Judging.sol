@@ -5,6 +5,7 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 
 import {CapacityRegistry} from "../src/capacity/CapacityRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
+import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
 import {Market} from "./Market.sol";
 
@@ -91,7 +92,7 @@ abstract contract Judging is Market {
     function registerStaked(uint256 i, uint256 stake) internal {
         registerAs(ownerKeyOf(i), nodeKeyOf(i));
         _nodeKeys[verifierAt(i)] = nodeKeyOf(i);
-        stakeFor(verifierAt(i), stake);
+        pledgeFor(verifierAt(i), stake);
     }
 
     function registerAs(uint256 ownerKey, uint256 nodeKey) internal {
@@ -102,9 +103,33 @@ abstract contract Judging is Market {
     }
 
     function stakeFor(address owner, uint256 amount) internal {
+        stakeInto(owner, IProviderRegistry.Role.Provider, amount);
+    }
+
+    /// @notice Into the compartment of verifiers.
+    function pledgeFor(address owner, uint256 amount) internal {
+        stakeInto(owner, IProviderRegistry.Role.Verifier, amount);
+    }
+
+    function stakeInto(address owner, IProviderRegistry.Role role, uint256 amount) internal {
         giveOpenx(address(this), amount);
         openx.approve(address(registry), amount);
-        registry.stakeFor(owner, amount);
+        registry.stakeInto(owner, role, amount);
+    }
+
+    function pledgeOf(address verifier) internal view returns (uint256) {
+        return registry.stakeIn(verifier, IProviderRegistry.Role.Verifier);
+    }
+
+    function makePledgePenalty(uint32 ppm) internal view returns (IProviderRegistry.Penalty memory) {
+        return IProviderRegistry.Penalty({
+            role: IProviderRegistry.Role.Verifier,
+            fault: 1,
+            ppm: ppm,
+            datedAt: uint64(block.timestamp),
+            faultId: keccak256("fault"),
+            reporter: address(0)
+        });
     }
 
     function giveOpenx(address to, uint256 amount) internal {

@@ -58,7 +58,7 @@ contract MintingTest is Providing {
     function test_collateral_is_rounded_up() external {
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
         tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, 1.5 ether, WINDOW)));
-        registry.connect(slasher, holds());
+        connectProviding();
         giveStake(provider, 3);
         mintAs(provider, tgpu, 1);
         checkEqual(tgpu.heldStakeOf(provider), 2, "1.5, rounded up");
@@ -223,7 +223,7 @@ contract MintingTest is Providing {
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
         tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, 1e24, 8760)));
         tcpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Cpu, 1e24, 8760)));
-        registry.connect(slasher, holds());
+        connectProviding();
         giveCapacity(provider, type(uint64).max, type(uint64).max);
         giveStake(provider, 900_000 ether);
         checkEqual(tgpu.limitOf(provider), uint256(type(uint64).max) * 8760 * 1e15, "limit");
@@ -243,7 +243,7 @@ contract MintingTest is Providing {
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
         tgpu =
             ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, within(collateralRatio, 1e12, 1e24), WINDOW)));
-        registry.connect(slasher, holds());
+        connectProviding();
         staked = within(staked, 1, 900_000 ether);
         giveStake(provider, staked);
         giveCapacity(provider, uint64(within(milli, 1, 1e6)), 0);

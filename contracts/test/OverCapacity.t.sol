@@ -162,6 +162,8 @@ contract OverCapacityTest is Accusing {
         prove(pairsFrom(start * NANOS, 3));
         checkTrue(prover.isProven(first), "the first");
         pairs = pairsFrom(second * NANOS, 3);
+        vm.warp(block.timestamp + registry.EPISODE() + 1);
+        ready(IFaultProver.Fault.OverCapacity, provider, bytes32(uint256(1)));
         vm.prank(reporter);
         prover.proveOverCapacity(pairs, 1, SALT);
         checkEqual(registry.stakeOf(provider), STAKED * 49 / 100, "twice");

@@ -4,16 +4,13 @@ pragma solidity 0.8.37;
 import {CapacityRegistry} from "../src/capacity/CapacityRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
-import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {Judging} from "./Judging.sol";
 
 /// @notice Who may be drawn, what holds its stake, and that nobody can bend a draw.
 contract VerifiersTest is Judging {
     function setUp() public override {
         super.setUp();
-        IStakeHold[] memory holds = new IStakeHold[](1);
-        holds[0] = IStakeHold(address(capacity));
-        registry.connect(address(0xDEAD), holds);
+        connectJudge(address(0xDEAD), pledgeHold(capacity));
     }
 
     // ---- Enlisting and leaving
@@ -25,9 +22,12 @@ contract VerifiersTest is Judging {
         capacity.enlist();
         checkTrue(capacity.isVerifier(verifier), "enlisted");
         checkEqual(capacity.heldStakeOf(verifier), PLEDGE, "held");
-        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.StakeHeld.selector, verifier, PLEDGE, PLEDGE + 1));
+        IProviderRegistry.Role role = IProviderRegistry.Role.Verifier;
+        vm.expectRevert(
+            abi.encodeWithSelector(IProviderRegistry.StakeHeld.selector, verifier, role, PLEDGE, PLEDGE + 1)
+        );
         vm.prank(verifier);
-        registry.startUnstake(2);
+        registry.startUnstakeFrom(role, 2);
 
         uint64 heldUntil = uint64(block.timestamp) + LEAVE_DELAY;
         vm.expectEmit();
@@ -40,7 +40,7 @@ contract VerifiersTest is Judging {
         vm.warp(heldUntil);
         checkEqual(capacity.heldStakeOf(verifier), 0, "free");
         vm.prank(verifier);
-        registry.startUnstake(PLEDGE + 1);
+        registry.startUnstakeFrom(role, PLEDGE + 1);
     }
 
     function test_who_is_not_registered_or_short_of_stake_cannot_enlist() external {
@@ -65,9 +65,17 @@ contract VerifiersTest is Judging {
         second.enlist();
     }
 
+    function test_what_is_staked_as_a_provider_is_no_pledge() external {
+        registerAs(ownerKeyOf(0), nodeKeyOf(0));
+        stakeFor(verifierAt(0), 10 * PLEDGE);
+        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.VerifierStakeShort.selector, verifierAt(0), 0, PLEDGE));
+        vm.prank(verifierAt(0));
+        capacity.enlist();
+    }
+
     function test_nobody_enlists_twice_nor_leaves_twice() external {
         enlistVerifiers(1);
-        stakeFor(verifierAt(0), PLEDGE);
+        pledgeFor(verifierAt(0), PLEDGE);
         vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.AlreadyVerifier.selector, verifierAt(0)));
         vm.prank(verifierAt(0));
         capacity.enlist();
@@ -83,7 +91,7 @@ contract VerifiersTest is Judging {
 
     function test_a_verifier_that_left_comes_back_only_after_its_delay() external {
         enlistVerifiers(1);
-        stakeFor(verifierAt(0), PLEDGE);
+        pledgeFor(verifierAt(0), PLEDGE);
         vm.prank(verifierAt(0));
         capacity.leave();
         uint256 heldUntil = block.timestamp + LEAVE_DELAY;
@@ -116,7 +124,7 @@ contract VerifiersTest is Judging {
         checkEqual(capacity.heldStakeOf(verifierAt(0)), PLEDGE, "held like one that left");
 
         vm.prank(address(0xDEAD));
-        registry.slash(verifierAt(1), 1, 1, "fault", address(0));
+        registry.slash(verifierAt(1), makePledgePenalty(1));
         capacity.strikeOff(verifierAt(1));
         checkEqual(capacity.verifierCount(), 0, "none left");
         vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.NotVerifier.selector, stranger));
@@ -346,7 +354,7 @@ contract VerifiersTest is Judging {
     // ---- How
 
     function enlistProvider() private {
-        stakeFor(provider, PLEDGE);
+        pledgeFor(provider, PLEDGE);
         vm.prank(provider);
         capacity.enlist();
     }

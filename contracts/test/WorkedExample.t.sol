@@ -17,7 +17,7 @@ contract WorkedExampleTest is Providing {
         registry = ProviderRegistry(deploy(registryCode(14 days)));
         tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, 1.2 ether, 168)));
         tcpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Cpu, 0.12 ether, 168)));
-        registry.connect(slasher, holds());
+        connectProviding();
         provider = ada;
         giveStake(ada, 1_000 ether);
         giveStake(ben, 500 ether);

@@ -272,8 +272,9 @@ contract CapacityRegistry is ChallengeRules, EIP712 {
     function enlist() external {
         if (registry.nodeKeyOf(msg.sender) == address(0)) revert NotRegistered(msg.sender);
         uint96 pledge = _settings.verifierStake;
-        // Stake that is collateral for credits cannot back verdicts too.
-        uint256 unheld = Math.saturatingSub(registry.stakeOf(msg.sender), registry.heldStakeOf(msg.sender));
+        // What another hold keeps cannot back verdicts here too.
+        IProviderRegistry.Role role = IProviderRegistry.Role.Verifier;
+        uint256 unheld = Math.saturatingSub(registry.stakeIn(msg.sender, role), registry.heldIn(msg.sender, role));
         if (unheld < pledge) revert VerifierStakeShort(msg.sender, unheld, pledge);
         _verifiers.add(msg.sender, pledge);
         emit VerifierEnlisted(msg.sender);
@@ -284,8 +285,8 @@ contract CapacityRegistry is ChallengeRules, EIP712 {
     }
 
     function strikeOff(address verifier) external {
-        bool inOrder =
-            registry.nodeKeyOf(verifier) != address(0) && registry.stakeOf(verifier) >= _settings.verifierStake;
+        bool inOrder = registry.nodeKeyOf(verifier) != address(0)
+            && registry.stakeIn(verifier, IProviderRegistry.Role.Verifier) >= _settings.verifierStake;
         if (inOrder) revert VerifierInOrder(verifier);
         _strikeOff(verifier);
     }
@@ -401,7 +402,7 @@ contract CapacityRegistry is ChallengeRules, EIP712 {
         uint256 pledge = _verifiers.pledges[judge].amount;
         // At most MAX_PANEL of these calls, to our own contract.
         // slither-disable-next-line calls-loop
-        uint256 staked = registry.stakeOf(judge);
+        uint256 staked = registry.stakeIn(judge, IProviderRegistry.Role.Verifier);
         if (staked < pledge) revert VerifierStakeShort(judge, staked, pledge);
         // slither-disable-next-line calls-loop
         address nodeKey = registry.nodeKeyOf(judge);

@@ -280,14 +280,14 @@ interface ICapacityRegistry is IStakeHold {
 
     // ---- Verifiers
 
-    /// @notice Makes the calling, registered provider a verifier; {Settings-verifierStake} of its stake, which nothing else may hold,
-    /// is held from now on. It is drawn for challenges that are requested from now on.
+    /// @notice Makes the calling, registered provider a verifier; {Settings-verifierStake} of what it staked as a verifier
+    /// ({IProviderRegistry-Role}) is held from now on. It is drawn for challenges that are requested from now on.
     function enlist() external;
 
     /// @notice Takes the caller off the list. Refused for {Settings-leaveDelay} after: to enlist again.
     function leave() external;
 
-    /// @notice Takes a verifier off the list that is no longer a provider, or whose stake is below {Settings-verifierStake}. By anyone.
+    /// @notice Takes a verifier off the list that is no longer a provider, or whose stake as one is below {Settings-verifierStake}. By anyone.
     function strikeOff(address verifier) external;
 
     function isVerifier(address provider) external view returns (bool);

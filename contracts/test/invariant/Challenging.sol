@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {ICapacityRegistry} from "../../src/interfaces/ICapacityRegistry.sol";
-import {IStakeHold} from "../../src/interfaces/IStakeHold.sol";
 import {Judging} from "../Judging.sol";
 
 /// @notice Random providers, verifiers and governors at challenges. All actors are providers 0 to 7 of {Judging}, and may be
@@ -21,9 +20,7 @@ contract Challenging is Judging {
 
     constructor() {
         setUp();
-        IStakeHold[] memory holds = new IStakeHold[](1);
-        holds[0] = IStakeHold(address(capacity));
-        registry.connect(address(0xDEAD), holds);
+        connectJudge(address(0xDEAD), pledgeHold(capacity));
         for (uint256 i = 0; i < ACTORS; i++) {
             registerStaked(i, 2 * PLEDGE);
             _actors.push(verifierAt(i));
@@ -190,7 +187,7 @@ contract Challenging is Judging {
         if (list.length != capacity.verifierCount()) return false;
         for (uint256 i = 0; i < list.length; i++) {
             if (!capacity.isVerifier(list[i]) || capacity.heldStakeOf(list[i]) != PLEDGE) return false;
-            if (registry.stakeOf(list[i]) < PLEDGE) return false;
+            if (pledgeOf(list[i]) < PLEDGE) return false;
         }
         return true;
     }

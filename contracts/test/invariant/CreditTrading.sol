@@ -151,9 +151,9 @@ contract CreditTrading is Providing {
         address faulty = party(who % PROVIDERS);
         IProviderRegistry.Stake memory own = registry.stakeDetails(faulty);
         uint256 kept = registry.forfeitOf(faulty);
-        vm.prank(slasher);
+        if (uint256(own.staked) + own.thawing == 0) return;
         (uint256 slashed, uint256 reward) =
-            registry.slash(faulty, uint32(within(ppm, 0, 1_100_000)), 1, FAULT_ID, self ? faulty : REPORTER);
+            slashFor(faulty, uint32(within(ppm, 1, 1_100_000)), self ? faulty : REPORTER);
         if (slashed > uint256(own.staked) + own.thawing) slashedAboveStake = true;
         burned += slashed - reward - (registry.forfeitOf(faulty) - kept);
         slashes += slashed;

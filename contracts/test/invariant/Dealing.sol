@@ -225,6 +225,7 @@ contract Dealing is WholeMarket {
     /// @dev Two different receipts of one number, committed to and reported in time.
     function actReport(uint256 whose, uint128 cost) external {
         address faulty = providerAt(whose);
+        if (!leaveEpisode(faulty)) return;
         IFaultProver.Receipt memory first;
         (first.leaseId, first.number, first.cost) = (bytes32(++_nextLease), 7, cost / 2);
         IFaultProver.Receipt memory second = abi.decode(abi.encode(first), (IFaultProver.Receipt));
@@ -354,6 +355,15 @@ contract Dealing is WholeMarket {
         uint256 current = claimed(terms);
         if (current < _lastClaimed[id]) claimedFell = true;
         _lastClaimed[id] = current;
+    }
+
+    /// @dev Until an episode is over its papers take nothing more, and nothing is taken above the ceiling.
+    function leaveEpisode(address faulty) private returns (bool mayLose) {
+        IProviderRegistry.Role role = IProviderRegistry.Role.Provider;
+        (uint64 since,) = registry.episodeOf(faulty, role, uint8(IFaultProver.Fault.Equivocation));
+        uint256 over = since + registry.EPISODE() + 1;
+        if (block.timestamp < over) vm.warp(over);
+        return registry.roomOf(address(prover), faulty, role) != 0;
     }
 
     function proveReceipts(
