@@ -166,7 +166,7 @@ contract OverCapacityTest is Accusing {
         ready(IFaultProver.Fault.OverCapacity, provider, bytes32(uint256(1)));
         vm.prank(reporter);
         prover.proveOverCapacity(pairs, 1, SALT);
-        checkEqual(registry.stakeOf(provider), STAKED * 49 / 100, "twice");
+        checkEqual(registry.stakeOf(provider), STAKED / 2, "twice, up to the ceiling");
     }
 
     function test_one_verdict_is_passed_over_once_with_any_evidence() external {

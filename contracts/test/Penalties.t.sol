@@ -210,7 +210,9 @@ contract PenaltiesTest is Providing {
                 giveStake(provider, 1 + acts[i] % 100 ether);
                 added += 1 + acts[i] % 100 ether;
             }
-            if (acts[i] % 7 == 0 && registry.stakeOf(provider) > 1) unstakeAs(provider, registry.stakeOf(provider) / 2);
+            if (acts[i] % 7 == 0 && registry.stakeOf(provider) > 1) {
+                unstakeAs(provider, registry.stakeOf(provider) / 2);
+            }
             (at[i], own[i], addedBefore[i]) = (block.timestamp, registry.backingOf(provider), added);
             IProviderRegistry.Penalty memory penalty =
                 makePenalty(uint8(acts[i] % 3), uint32(within(acts[i] >> 64, 0, 1_000_000)));

@@ -368,9 +368,7 @@ contract ProviderRegistryTest is Market {
         checkEqual(openx.balanceOf(provider), 94 ether, "paid");
 
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IProviderRegistry.NothingThaws.selector, provider, IProviderRegistry.Role.Provider
-            )
+            abi.encodeWithSelector(IProviderRegistry.NothingThaws.selector, provider, IProviderRegistry.Role.Provider)
         );
         vm.prank(provider);
         registry.withdrawStake();

@@ -94,12 +94,9 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         isNotPayable[address(openx_)] = true;
     }
 
-    function connect(
-        Judge[] calldata judges,
-        Hold[] calldata holds,
-        address[] calldata notPayable,
-        address refunder_
-    ) external {
+    function connect(Judge[] calldata judges, Hold[] calldata holds, address[] calldata notPayable, address refunder_)
+        external
+    {
         if (msg.sender != connector) revert NotConnector(msg.sender);
         if (refunder != address(0)) revert AlreadyConnected(refunder);
         if (refunder_ == address(0)) revert ZeroAddress();

@@ -122,8 +122,9 @@ contract Thieving is Market {
 
     /// @notice What lies in the registry, counted from its compartments.
     function parts() external view returns (uint256) {
-        return ownOf(IProviderRegistry.Role.Provider) + ownOf(IProviderRegistry.Role.Verifier)
-            + registry.forfeitOf(provider);
+        return
+            ownOf(IProviderRegistry.Role.Provider) + ownOf(IProviderRegistry.Role.Verifier)
+                + registry.forfeitOf(provider);
     }
 
     function lies() external view returns (uint256) {
