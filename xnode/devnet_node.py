@@ -15,6 +15,7 @@ from metering.units import Amount
 from xnode.backoff import Backoff, retry_forever
 from xnode.chain.capacity import read_settings, read_verification
 from xnode.chain.client import open_client
+from xnode.chain.contracts.provider_registry import Role
 from xnode.chain.deployment.devnet import Devnet
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.intents.registration import register_provider
@@ -82,7 +83,7 @@ class DevnetNode:
             if (await read_verification(session.rpc, registry, self.owner.address)).is_verifier:
                 return
             pledge = (await read_settings(session.rpc, registry)).verifier_stake
-            await add_stake(session, _make_intent("stake"), Amount(pledge))
+            await add_stake(session, _make_intent("stake"), Amount(pledge), Role.VERIFIER)
             await enlist(session, _make_intent("enlist"))
 
     async def _register(self, session: WalletSession, manifest: Manifest) -> None:

@@ -30,6 +30,7 @@ from xnode.chain.contracts import (
     provider_registry,
 )
 from xnode.chain.contracts.capacity_registry import CapacitySettings, challenge_id_of
+from xnode.chain.contracts.provider_registry import Role as StakeRole
 from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.devnet import CLASSES, OWNER_KEY
 from xnode.chain.deployment.manifest import Manifest
@@ -95,10 +96,13 @@ class Market:
         rate = payment_escrow.SET_FEE.encode(self.credit, self.rules.fee_ppm)
         await self.chain.act(Act(contracts.timelock, contracts.payment_escrow, rate))
         for verifier in self.verifiers.values():
-            await self.join(verifier, self.rules.verifier_stake, stake=self.rules.verifier_stake)
+            pledge = self.rules.verifier_stake
+            await self.join(verifier, pledge, stake=pledge, role=StakeRole.VERIFIER)
             await self.chain.act(Act(verifier.address, contracts.capacity_registry, capacity_registry.ENLIST.encode()))
 
-    async def join(self, party: Party, openx: int, *, stake: int) -> None:
+    async def join(
+        self, party: Party, openx: int, *, stake: int, role: StakeRole = StakeRole.PROVIDER
+    ) -> None:
         """Gives it OPENX, of which it stakes a part, and makes it a provider."""
         contracts = self.manifest.contracts
         await self.fund(party, openx)
@@ -110,8 +114,8 @@ class Market:
             Act(party.address, contracts.provider_registry, register),
             *(self._approve(party, contracts.openx_token, spender) for spender in self._spenders()),
         )
-        stake_all = Act(party.address, contracts.provider_registry, provider_registry.STAKE.encode(stake))
-        await self.chain.act(stake_all)
+        stake_all = provider_registry.STAKE_INTO.encode(party.address, int(role), stake)
+        await self.chain.act(Act(party.address, contracts.provider_registry, stake_all))
 
     async def fund(self, party: Party, openx: int) -> None:
         """Gives it gas money and OPENX."""

@@ -17,8 +17,8 @@ LEAVING = frozenset({Role.VANISHES, Role.BURNS, Role.SHRINKS})
 CASH = 200 * UNIT
 """Of every provider beside its stake: for challenges."""
 
-SELF_REPORTS = 12
-"""A fifth of the rest each time: after twelve, a fifteenth of the stake is left."""
+SELF_REPORTS = 1
+"""A fifth of the stake: whatever else is proved of that day belongs to the same episode, and takes nothing more."""
 
 
 @dataclass(frozen=True)

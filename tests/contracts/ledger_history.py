@@ -17,7 +17,7 @@ NODE = "node0"
 """provider0's hot key; provider1 never registered."""
 
 RECIPIENTS = ("recipient0", "recipient1")
-PARTIES = (*PAYERS, *SIGNERS, *PROVIDERS, NODE, *RECIPIENTS, "stranger", "owner", "guardian", "slasher", "treasury")
+PARTIES = (*PAYERS, *SIGNERS, *PROVIDERS, NODE, *RECIPIENTS, "stranger", "owner", "guardian", "judge", "treasury")
 RICH = (*PAYERS, *PROVIDERS, "stranger")
 WEALTH = 10**30
 STAKE = {"provider0": 40_000 * ONE, "provider1": 1_000 * ONE + 1}
@@ -252,7 +252,7 @@ def draw_release_by_sig(author: Author) -> Act:
 def draw_refund(author: Author) -> Act:
     terms = author.terms()
     rest = author.ledger.deposited[terms] - author.ledger.claimed[terms]
-    return Act("refund", author.someone("slasher"), (terms, author.amount(rest)))
+    return Act("refund", author.someone("judge"), (terms, author.amount(rest)))
 
 
 def draw_voucher(author: Author, terms: Terms) -> tuple[int, int, Signed]:

@@ -81,7 +81,7 @@ def test_every_kind_of_act_succeeds_and_is_refused_in_these_histories() -> None:
             "NotProvider",
             "ReleaseBelowClaimed",
             "WrongReleaseSignature",
-            "NotSlasher",
+            "NotRefunder",
         ),
         *("SplitNotRegistered", "ThawOutOfBounds", "NotPayerOrSigner", "BadRecipient", "Error", "AboveCapacity"),
         *("AboveCollateral", "NotMintable", "NotDefaulted", "FeeOutOfBounds", "ERC20InsufficientBalance"),

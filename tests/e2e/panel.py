@@ -24,6 +24,7 @@ from tests.e2e.market import die_at, find_point, wait_until
 from xnode.chain.abi.codec import decode_values, topic_of
 from xnode.chain.capacity import Verification, read_challenge, read_settings, read_verification
 from xnode.chain.contracts import capacity_registry, openx_token
+from xnode.chain.contracts.provider_registry import Role
 from xnode.chain.deployment.devnet import OWNER_KEY
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.chain.intents.registration import register_provider
@@ -204,8 +205,10 @@ class Panel:
             deadline = await session.chain_time_s() + 3600
             consent = signer.sign_node_key(self.manifest.registry_domain, member.owner.address, 0, deadline)
             await register_provider(session, "register", member.key.address, deadline, consent)
-            await add_stake(session, "stake", STAKE)
-            if member is not self.challenged:
+            if member is self.challenged:
+                await add_stake(session, "stake", STAKE)
+            else:
+                await add_stake(session, "pledge", STAKE, Role.VERIFIER)
                 await enlist(session, "enlist")
 
     def _open_session(self, member: Member) -> AbstractAsyncContextManager[WalletSession]:

@@ -11,6 +11,7 @@ from metering.units import ZERO_HASH, Address, Hash32
 from tests.make.waiting import wait_until
 from xnode.chain.capacity import read_challenge, read_settings, read_verification
 from xnode.chain.contracts import capacity_registry
+from xnode.chain.contracts.provider_registry import Role
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.intents.registration import register_provider
 from xnode.chain.intents.session import open_session
@@ -92,7 +93,7 @@ class Verifiers:
             signer = NodeSigner(one.node, self._manifest.domain)
             consent = signer.sign_node_key(self._manifest.registry_domain, one.wallet.address, 0, deadline)
             await register_provider(session, "register", one.node.address, deadline, consent)
-            await add_stake(session, "stake", stake)
+            await add_stake(session, "stake", stake, Role.VERIFIER)
             await enlist(session, "enlist")
 
     async def _send(self, data: bytes) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from metering.eip712 import Domain
 from xnode.chain.abi.artifacts import load_artifact
 from xnode.chain.abi.codec import View, show_value
 from xnode.chain.contracts import compute_credit, payment_escrow
 from xnode.chain.deployment.manifest import Contracts, Manifest
+from xnode.chain.deployment.wiring import list_holds, list_judges
 from xnode.chain.node.json_rpc import JsonRpc, Query
 from xnode.chain.node.questions import ask_code
 from xnode.errors import Permanent
@@ -92,9 +95,12 @@ def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
     for name in ("openx_token", "capacity_registry", *credits, "payment_escrow"):
         yield _make_wire(c, name, "is owned by another than the timelock", "owner", c.timelock)
     yield _make_wire(c, "provider_registry", "stakes another token", "openx", c.openx_token)
-    yield _make_wire(c, "provider_registry", "lets another slash", "slasher", c.fault_prover)
-    holds = (c.gpu_credit, c.cpu_credit, c.capacity_registry)
-    yield _make_wire(c, "provider_registry", "is held by others", "holdsOf", holds)
+    yield _make_wire(c, "provider_registry", "lets another refund", "refunder", c.fault_prover)
+    for what, view, entries in (
+        ("lets others take stake", "judgesOf", list_judges(c.fault_prover)),
+        ("is held by others", "holdsOf", list_holds((c.gpu_credit, c.cpu_credit), c.capacity_registry)),
+    ):
+        yield _make_wire(c, "provider_registry", what, view, tuple(msgspec.structs.astuple(one) for one in entries))
     yield _make_wire(c, "capacity_registry", "knows another registry", "registry", c.provider_registry)
     yield _make_wire(c, "capacity_registry", "takes another token", "openx", c.openx_token)
     for kind, name in zip(compute_credit.Kind, credits, strict=True):

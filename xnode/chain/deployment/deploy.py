@@ -11,6 +11,7 @@ from xnode.chain.contracts import compute_credit, provider_registry
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Asset, Contracts, Manifest
 from xnode.chain.deployment.plan import Plan
+from xnode.chain.deployment.wiring import list_holds, list_judges
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.node.questions import ask_receipt
 from xnode.chain.send.transactor import Transactor
@@ -65,7 +66,6 @@ class _Deployment:
         guardian = plan.governance.guardian
         escrow = await self._create("PaymentEscrow", registry, splits, owner, guardian, plan.escrow_min_thaw_s, setups)
         prover = await self._create("FaultProver", registry, capacity, escrow)
-        await self._connect(registry, prover, [gpu, cpu, capacity])
         contracts = Contracts(
             timelock=owner,
             openx_token=token,
@@ -77,6 +77,7 @@ class _Deployment:
             payment_escrow=escrow,
             fault_prover=prover,
         )
+        await self._connect(contracts, [asset.address for asset in assets])
         manifest = Manifest(
             chain_id=chain_id,
             deployed_at_block=self._first_block,
@@ -103,9 +104,14 @@ class _Deployment:
         values = (*named, int(kind), registry, capacity, owner, rate, plan.credits.window_hours)
         return await self._create("ComputeCredit", *values, step=step)
 
-    async def _connect(self, registry: Address, slasher: Address, holds: list[Address]) -> None:
-        self._say("connecting ProviderRegistry with what holds and slashes stake")
-        call = TxCall(registry, provider_registry.CONNECT.encode(slasher, holds))
+    async def _connect(self, c: Contracts, assets: list[Address]) -> None:
+        self._say("connecting ProviderRegistry with what holds stake and who may take it")
+        judges = list_judges(c.fault_prover)
+        holds = list_holds((c.gpu_credit, c.cpu_credit), c.capacity_registry)
+        # Whatever was paid to one of these would be nobody's.
+        not_payable = dict.fromkeys([c.payment_escrow, c.split_registry, c.capacity_registry, c.fault_prover, *assets])
+        data = provider_registry.CONNECT.encode(judges, holds, list(not_payable), c.fault_prover)
+        call = TxCall(c.provider_registry, data)
         _check_done(await self._transactor.send(f"{self._label}/connect", call), "connecting ProviderRegistry")
 
     async def _create(self, name: str, *values: object, step: str = "") -> Address:

@@ -149,15 +149,15 @@ def draw_credit(screen: Screen, answer: dict[str, Any]) -> None:
 async def _report(reads: ChainReads, credit: Asset, provider: Address) -> dict[str, Any]:
     found = await read_credit(reads.rpc, credit, provider)
     stake = await read_stake(reads.rpc, reads.manifest, provider)
-    obstacle = None if found.mintable else _find_obstacle(found, OPENX, stake.can_leave)
+    obstacle = None if found.mintable else _find_obstacle(found, OPENX, stake.own.can_leave)
     return {
         "provider": to_hex(provider),
         "asset": credit.symbol,
         "outstanding": credit.format(found.outstanding),
         "limit": credit.format(found.limit),
         "mintable": credit.format(found.mintable),
-        "held": format_amount(stake.held, OPENX_DECIMALS),
-        "staked": format_amount(stake.details.staked, OPENX_DECIMALS),
+        "held": format_amount(stake.own.held, OPENX_DECIMALS),
+        "staked": format_amount(stake.own.details.staked, OPENX_DECIMALS),
         "collateral_ratio": format_amount(found.collateral_ratio, OPENX_DECIMALS),
         "window_hours": found.window_hours,
         "shortfall": credit.format(found.shortfall),
@@ -173,7 +173,7 @@ async def _find_mintable(reads: ChainReads, credit: Asset, provider: Address, as
     wanted = found.mintable if asked is None else asked
     if not wanted or wanted > found.mintable:
         stake = await read_stake(reads.rpc, reads.manifest, provider)
-        obstacle = _find_obstacle(found, max(wanted, 1), stake.can_leave) or _Obstacle("amount must be positive", "")
+        obstacle = _find_obstacle(found, max(wanted, 1), stake.own.can_leave) or _Obstacle("amount must be positive", "")
         raise UserError(obstacle.what, where="AMOUNT", hint=obstacle.hint, code=ExitCode.REFUSED)
     return Amount(wanted)
 

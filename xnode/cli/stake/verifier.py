@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
-from metering.units import Address
+from metering.units import Address, Amount
 from xnode.chain.capacity import read_settings, read_verification
 from xnode.chain.contracts import capacity_registry
+from xnode.chain.contracts.provider_registry import Role
 from xnode.chain.intents.session import WalletSession
+from xnode.chain.intents.stake import add_stake
 from xnode.chain.intents.verification import enlist as send_enlist
 from xnode.chain.intents.verification import leave_verifiers, withdraw_verifier_fees
 from xnode.chain.provider_record import read_stake
@@ -20,6 +22,7 @@ from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import owner_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
+from xnode.cli.stake.stake import require_openx
 from xnode.cli.terminal.brief import brief_count, brief_duration, brief_money
 from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.screen import Screen, say
@@ -39,7 +42,7 @@ def verifier() -> None:
 @output_option
 @pass_app
 def enlist(app: App, /, screen: Screen, **options: Any) -> None:
-    """Become a verifier, with a part of the stake as collateral."""
+    """Become a verifier: stakes what is missing of the pledge, apart from other stake."""
     # Without it no challenge can be judged.
     require_module("numpy", "judging a capacity challenge")
 
@@ -48,15 +51,13 @@ def enlist(app: App, /, screen: Screen, **options: Any) -> None:
         if (await read_verification(session.rpc, registry, session.address)).is_verifier:
             raise UserError("is a verifier already", where=to_hex(session.address), code=ExitCode.CONFLICT)
         needed = (await read_settings(session.rpc, registry)).verifier_stake
-        free = (await read_stake(session.rpc, session.manifest, session.address)).can_leave
+        free = (await read_stake(session.rpc, session.manifest, session.address)).pledge.can_leave
         if free < needed:
-            raise UserError(
-                f"a verifier pledges {format_openx(needed)} of stake that nothing else holds, {format_openx(free)} are there",
-                where=to_hex(session.address),
-                hint=f"xnode provider stake {format_amount(needed - free, OPENX_DECIMALS)}",
-                code=ExitCode.FUNDS,
-            )
-        say(f"enlisting with {format_openx(needed)} of the stake ...")
+            missing = Amount(needed - free)
+            await require_openx(session, session.address, missing, "wait until it earned more")
+            say(f"pledging {format_openx(missing)} ...")
+            await add_stake(session, make_intent("pledge"), missing, Role.VERIFIER)
+        say(f"enlisting with a pledge of {format_openx(needed)} ...")
         await send_enlist(session, make_intent("enlist"))
 
     _do(Access.of_owner(app, **options), screen, work)
@@ -155,7 +156,7 @@ def _list_lines(answer: dict[str, Any]) -> tuple[tuple[str, object], ...]:
         ("provider", answer["provider"]),
         (
             "verifier",
-            "yes" if answer["is_verifier"] else f"no; one pledges {brief_money(answer['pledge'])} OPENX of stake",
+            "yes" if answer["is_verifier"] else f"no; one pledges {brief_money(answer['pledge'])} OPENX",
         ),
         (
             "pledged",
