@@ -100,9 +100,7 @@ class Market:
             await self.join(verifier, pledge, stake=pledge, role=StakeRole.VERIFIER)
             await self.chain.act(Act(verifier.address, contracts.capacity_registry, capacity_registry.ENLIST.encode()))
 
-    async def join(
-        self, party: Party, openx: int, *, stake: int, role: StakeRole = StakeRole.PROVIDER
-    ) -> None:
+    async def join(self, party: Party, openx: int, *, stake: int, role: StakeRole = StakeRole.PROVIDER) -> None:
         """Gives it OPENX, of which it stakes a part, and makes it a provider."""
         contracts = self.manifest.contracts
         await self.fund(party, openx)

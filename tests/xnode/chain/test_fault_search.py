@@ -50,6 +50,7 @@ from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import TOKEN, Bed, DevChain, deploy_on, start_anvil
 from xnode.chain.abi.codec import Call
 from xnode.chain.contracts import capacity_registry, fault_prover, openx_token, payment_escrow, provider_registry
+from xnode.chain.contracts.provider_registry import Role
 from xnode.chain.deployment.devnet import CHAIN_ID
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Reverted
@@ -152,7 +153,8 @@ async def make_ground(chain: DevChain, manifest: Manifest, rpc: JsonRpc, folder:
     await register(rpc, manifest, ROTATED, rotate=True)
     for key in VERIFIERS:
         await approve(bed, owner_of(key), contracts.provider_registry, 100 * TOKEN)
-        await send(rpc, owner_of(key), contracts.provider_registry, provider_registry.STAKE.encode(100 * TOKEN))
+        pledge = provider_registry.STAKE_INTO.encode(owner_of(key), int(Role.VERIFIER), 100 * TOKEN)
+        await send(rpc, owner_of(key), contracts.provider_registry, pledge)
         await send(rpc, owner_of(key), contracts.capacity_registry, capacity_registry.ENLIST.encode())
     challenge_id, seeds, roots = await pass_challenge(bed)
     history = await rpc.view(contracts.capacity_registry, capacity_registry.HISTORY_OF, owner_of(NODE), 0)

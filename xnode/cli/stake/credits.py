@@ -173,7 +173,9 @@ async def _find_mintable(reads: ChainReads, credit: Asset, provider: Address, as
     wanted = found.mintable if asked is None else asked
     if not wanted or wanted > found.mintable:
         stake = await read_stake(reads.rpc, reads.manifest, provider)
-        obstacle = _find_obstacle(found, max(wanted, 1), stake.own.can_leave) or _Obstacle("amount must be positive", "")
+        obstacle = _find_obstacle(found, max(wanted, 1), stake.own.can_leave) or _Obstacle(
+            "amount must be positive", ""
+        )
         raise UserError(obstacle.what, where="AMOUNT", hint=obstacle.hint, code=ExitCode.REFUSED)
     return Amount(wanted)
 
