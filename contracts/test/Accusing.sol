@@ -23,7 +23,7 @@ abstract contract Accusing is Judging {
         super.setUp();
         bytes memory args = abi.encode(registry, capacity, escrow);
         prover = FaultProver(deploy(creationCode("FaultProver", args)));
-        connectJudge(address(prover), pledgeHold(capacity));
+        connectJudge(address(prover), pledgeHold(verifiers));
         stakeFor(provider, STAKED);
         enlistVerifiers(5);
     }

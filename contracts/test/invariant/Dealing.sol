@@ -243,7 +243,7 @@ contract Dealing is WholeMarket {
     }
 
     function actVerifier(uint256 which) external {
-        capacity.withdrawFees(judgeAt(which));
+        verifiers.withdrawFees(judgeAt(which));
     }
 
     function actWait(uint256 time) external {
@@ -320,7 +320,7 @@ contract Dealing is WholeMarket {
 
     /// @dev A whole challenge, from the request to the verdict of a quorum.
     function verify(address tried, uint16 gpus, uint16 vcpus, bool passes) private {
-        giveOpenx(tried, FEE);
+        giveOpenx(tried, rules.requestPrice(uint256(gpus) + vcpus));
         vm.prank(tried);
         bytes32 id = capacity.requestChallenge(makeDeclared(gpus, vcpus));
         judge(id, drawn(id).panel, passes);

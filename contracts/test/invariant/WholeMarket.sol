@@ -43,7 +43,7 @@ abstract contract WholeMarket is Judging {
         IProviderRegistry.Hold[] memory holds = new IProviderRegistry.Hold[](3);
         holds[0] = IProviderRegistry.Hold(tgpu, IProviderRegistry.Role.Provider);
         holds[1] = IProviderRegistry.Hold(tcpu, IProviderRegistry.Role.Provider);
-        holds[2] = pledgeHold(capacity)[0];
+        holds[2] = pledgeHold(verifiers)[0];
         connectJudge(address(prover), holds);
         split = splits.create(shares());
         enlistVerifiers(VERIFIERS);
@@ -163,7 +163,7 @@ abstract contract WholeMarket is Judging {
 
     /// @notice OPENX outside of the registry.
     function loose() internal view returns (uint256 sum) {
-        sum = openx.balanceOf(treasury) + openx.balanceOf(REPORTER) + openx.balanceOf(address(capacity))
+        sum = openx.balanceOf(treasury) + openx.balanceOf(REPORTER) + openx.balanceOf(address(verifiers))
             + openx.balanceOf(address(this));
         for (uint256 i = 0; i < PARTIES; i++) {
             sum += openx.balanceOf(providerAt(i)) + openx.balanceOf(payerAt(i));
