@@ -32,7 +32,7 @@ contract VerifiersGovernedTest is Judging {
         vm.expectEmit();
         emit IVerifierRegistry.VerifiersConnected(address(capacity), address(0));
         fresh.connect(address(capacity), address(0));
-        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.AlreadyConnected.selector, address(capacity)));
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.CapacityConnected.selector, address(capacity)));
         fresh.connect(stranger, REVEALS);
     }
 

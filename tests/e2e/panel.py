@@ -222,8 +222,7 @@ class Panel:
 
     async def _read(self) -> Verification:
         async with self._rpc() as rpc:
-            registry = self.manifest.contracts.capacity_registry
-            return await read_verification(rpc, registry, self.challenged.owner.address)
+            return await read_verification(rpc, self.manifest.contracts, self.challenged.owner.address)
 
     async def _read_challenge(self, challenge_id: Hash32) -> Challenge:
         async with self._rpc() as rpc:
@@ -237,7 +236,7 @@ class Panel:
             last = (await rpc.read("eth_getLogs", query))[-1]
             sent = await rpc.read("eth_getTransactionByHash", last["transactionHash"])
         data = parse_hex(sent["input"])
-        _, members, verdicts, signatures = decode_values(capacity_registry.RECORD.entry.inputs, data[4:])
+        _, _, members, verdicts, signatures = decode_values(capacity_registry.RECORD.entry.inputs, data[4:])
         return {
             Address(member): SignedVerdict(Verdict(*verdict), signature)
             for member, verdict, signature in zip(members, verdicts, signatures, strict=True)
@@ -252,10 +251,10 @@ class Panel:
 
 
 async def _request(session: WalletSession, provider: Address) -> Hash32:
-    registry = session.manifest.contracts.capacity_registry
-    settings = await read_settings(session.rpc, registry)
-    await request_challenge(session, f"challenge/{secrets.token_hex(4)}", ((0, VCPUS),), settings.fee)
-    verification = await read_verification(session.rpc, registry, provider)
+    contracts = session.manifest.contracts
+    price = (await read_settings(session.rpc, contracts)).price_of(VCPUS)
+    await request_challenge(session, f"challenge/{secrets.token_hex(4)}", ((0, VCPUS),), price)
+    verification = await read_verification(session.rpc, contracts, provider)
     if verification.open_challenge is not None:
         return verification.open_challenge
     raise AssertionError("the challenge is not open")

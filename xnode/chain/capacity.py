@@ -10,8 +10,9 @@ import structlog
 from metering.capacity import SignedVerdict, Verdict
 from metering.units import ZERO_HASH, Address, Amount, Hash32
 from xnode.chain.abi.codec import topic_of
-from xnode.chain.contracts import capacity_registry, provider_registry, verifier_registry
-from xnode.chain.contracts.capacity_registry import Capacity, CapacitySettings, ClassTimes, DeviceClass, Tries
+from xnode.chain.contracts import capacity_registry, challenge_rules, provider_registry, verifier_registry
+from xnode.chain.contracts.capacity_registry import Capacity, Tries
+from xnode.chain.contracts.challenge_rules import CapacitySettings, ClassTimes, DeviceClass
 from xnode.chain.contracts.verifier_registry import Misses, VerifierSettings
 from xnode.chain.deployment.manifest import Contracts, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query, Reverted
@@ -45,23 +46,23 @@ class Verification(msgspec.Struct, frozen=True):
     misses: Misses
 
 
-async def read_classes(rpc: JsonRpc, registry: Address) -> tuple[DeviceClass, ...]:
+async def read_classes(rpc: JsonRpc, contracts: Contracts) -> tuple[DeviceClass, ...]:
     """Every class; its place is its class id."""
-    count = await rpc.view(registry, capacity_registry.CLASS_COUNT)
-    return tuple(await rpc.view_each(registry, capacity_registry.CLASS_OF, [(number,) for number in range(count)]))
+    rules = contracts.challenge_rules
+    count = await rpc.view(rules, challenge_rules.CLASS_COUNT)
+    return tuple(await rpc.view_each(rules, challenge_rules.CLASS_OF, [(number,) for number in range(count)]))
 
 
-async def read_class_times(rpc: JsonRpc, registry: Address) -> tuple[ClassTimes, ...]:
+async def read_class_times(rpc: JsonRpc, contracts: Contracts) -> tuple[ClassTimes, ...]:
     """When each class takes new challenges."""
-    count = await rpc.view(registry, capacity_registry.CLASS_COUNT)
-    return tuple(
-        await rpc.view_each(registry, capacity_registry.CLASS_TIMES_OF, [(number,) for number in range(count)])
-    )
+    rules = contracts.challenge_rules
+    count = await rpc.view(rules, challenge_rules.CLASS_COUNT)
+    return tuple(await rpc.view_each(rules, challenge_rules.CLASS_TIMES_OF, [(number,) for number in range(count)]))
 
 
-async def read_settings(rpc: JsonRpc, registry: Address) -> CapacitySettings:
+async def read_settings(rpc: JsonRpc, contracts: Contracts) -> CapacitySettings:
     """The governed numbers of challenges now."""
-    return await rpc.view(registry, capacity_registry.SETTINGS)
+    return await rpc.view(contracts.challenge_rules, challenge_rules.SETTINGS)
 
 
 async def read_verifier_settings(rpc: JsonRpc, contracts: Contracts) -> VerifierSettings:

@@ -53,7 +53,7 @@ contract VerifierRegistry is IVerifierRegistry, Ownable2Step {
 
     function connect(address capacity_, address reveals_) external {
         if (msg.sender != connector) revert NotConnector(msg.sender);
-        if (capacity != address(0)) revert AlreadyConnected(capacity);
+        if (capacity != address(0)) revert CapacityConnected(capacity);
         if (capacity_ == address(0)) revert ZeroAddress();
         (capacity, reveals) = (capacity_, reveals_);
         emit VerifiersConnected(capacity_, reveals_);

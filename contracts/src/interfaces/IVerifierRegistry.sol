@@ -50,7 +50,7 @@ interface IVerifierRegistry is IStakeHold, IGovernedSteps {
 
     error ZeroAddress();
     error NotConnector(address caller);
-    error AlreadyConnected(address capacity);
+    error CapacityConnected(address capacity);
     error NotCapacity(address caller);
     error NotRegistered(address provider);
     error VerifierStakeShort(address verifier, uint256 staked, uint256 needed);

@@ -7,10 +7,13 @@ import msgspec
 from metering.units import Address, Amount
 from xnode.chain.abi.codec import Call, View, amount_of, list_of
 
+MISSES_MAX = 8
+"""Challenges in a row without a signed verdict after which anyone may strike a verifier off."""
+
 
 class VerifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The governed numbers, in the order of IVerifierRegistry.Settings. leave_delay_s: how long a pledge is held after its verifier
-    left; verifier_stake: what one pledges, in OPENX base units."""
+    """The governed numbers, in the order of IVerifierRegistry.Settings. leave_delay_s: how long a pledge is held after its
+    verifier left; verifier_stake: what one pledges, in OPENX base units."""
 
     leave_delay_s: int
     verifier_stake: Amount
@@ -25,7 +28,6 @@ class Misses(msgspec.Struct, frozen=True):
 
 ENLIST = Call("VerifierRegistry", "enlist")
 LEAVE = Call("VerifierRegistry", "leave")
-STRIKE_OFF = Call("VerifierRegistry", "strikeOff")
 WITHDRAW_FEES = Call("VerifierRegistry", "withdrawFees")
 CONNECT = Call("VerifierRegistry", "connect")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from metering.units import ZERO_ADDRESS, Address
 from xnode.chain.abi.artifacts import find_entry, load_artifact
 from xnode.chain.abi.codec import encode_values
-from xnode.chain.contracts import compute_credit, provider_registry
+from xnode.chain.contracts import compute_credit, provider_registry, verifier_registry
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Asset, Contracts, Manifest
 from xnode.chain.deployment.plan import Plan
@@ -53,7 +53,12 @@ class _Deployment:
         token = await self._create("OpenxToken", supply.holder, supply.supply, owner)
         registry = await self._create("ProviderRegistry", token, plan.stake_thaw_s, self._transactor.address)
         splits = await self._create("SplitRegistry")
-        capacity = await self._create("CapacityRegistry", registry, token, owner, *plan.make_capacity_values())
+        randomness = await self._create("RandaoRandomness")
+        verifiers = await self._create(
+            "VerifierRegistry", registry, owner, plan.make_verifier_values(), self._transactor.address
+        )
+        rules = await self._create("ChallengeRules", registry, owner, *plan.make_rules_values())
+        capacity = await self._create("CapacityRegistry", registry, verifiers, rules, randomness)
         gpu = await self._make_credit(plan, "GpuCredit", compute_credit.Kind.GPU, registry, capacity, owner)
         cpu = await self._make_credit(plan, "CpuCredit", compute_credit.Kind.CPU, registry, capacity, owner)
         assets = (
@@ -71,6 +76,9 @@ class _Deployment:
             openx_token=token,
             provider_registry=registry,
             split_registry=splits,
+            randomness=randomness,
+            verifier_registry=verifiers,
+            challenge_rules=rules,
             capacity_registry=capacity,
             gpu_credit=gpu,
             cpu_credit=cpu,
@@ -78,6 +86,7 @@ class _Deployment:
             fault_prover=prover,
         )
         await self._connect(contracts, [asset.address for asset in assets])
+        await self._connect_verifiers(contracts)
         manifest = Manifest(
             chain_id=chain_id,
             deployed_at_block=self._first_block,
@@ -107,12 +116,19 @@ class _Deployment:
     async def _connect(self, c: Contracts, assets: list[Address]) -> None:
         self._say("connecting ProviderRegistry with what holds stake and who may take it")
         judges = list_judges(c.fault_prover)
-        holds = list_holds((c.gpu_credit, c.cpu_credit), c.capacity_registry)
+        holds = list_holds((c.gpu_credit, c.cpu_credit), c.verifier_registry)
         # Whatever was paid to one of these would be nobody's.
-        not_payable = dict.fromkeys([c.payment_escrow, c.split_registry, c.capacity_registry, c.fault_prover, *assets])
+        ours = (c.payment_escrow, c.split_registry, c.verifier_registry, c.capacity_registry, c.fault_prover)
+        not_payable = dict.fromkeys([*ours, *assets])
         data = provider_registry.CONNECT.encode(judges, holds, list(not_payable), c.fault_prover)
         call = TxCall(c.provider_registry, data)
         _check_done(await self._transactor.send(f"{self._label}/connect", call), "connecting ProviderRegistry")
+
+    async def _connect_verifiers(self, c: Contracts) -> None:
+        self._say("connecting VerifierRegistry with who draws panels from it")
+        call = TxCall(c.verifier_registry, verifier_registry.CONNECT.encode(c.capacity_registry, ZERO_ADDRESS))
+        what = "connecting VerifierRegistry"
+        _check_done(await self._transactor.send(f"{self._label}/connect-verifiers", call), what)
 
     async def _create(self, name: str, *values: object, step: str = "") -> Address:
         """Where the contract is. step: names it among several of one kind."""
