@@ -44,6 +44,17 @@ contract GivenCapacity is IStakeHold {
         if (since > block.timestamp) since = 0;
     }
 
+    function servedUntil(address provider, ICapacityRegistry.Kind kind, uint256 milli) external view returns (uint64) {
+        ICapacityRegistry.Capacity[] storage history = _history[provider];
+        uint256 oldest = history.length > 64 ? history.length - 64 : 0;
+        for (uint256 i = history.length; i > oldest; i--) {
+            ICapacityRegistry.Capacity storage past = history[i - 1];
+            uint256 served = kind == ICapacityRegistry.Kind.Gpu ? past.gpuMilli : past.cpuMilli;
+            if (served >= milli) return past.until > block.timestamp ? type(uint64).max : past.until;
+        }
+        return oldest == 0 ? 0 : history[oldest].from;
+    }
+
     function historyLength(address provider) external view returns (uint256) {
         return _history[provider].length;
     }

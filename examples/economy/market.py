@@ -161,9 +161,6 @@ class Market:
             signatures.append(node.sign_typed(self.manifest.capacity_domain, "Verdict", verdict))
         return capacity_registry.RECORD.encode(challenge_id, roots, panel, verdicts, signatures)
 
-    async def note_shortage(self, provider: Provider) -> None:
-        await self.chain.act(Act(_owner(), self.credit, compute_credit.NOTE_SHORTAGE.encode(provider.address)))
-
     # ---- Credits
 
     async def mint(self, provider: Provider, amount: int) -> None:

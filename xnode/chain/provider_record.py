@@ -44,8 +44,9 @@ class Credit(msgspec.Struct, frozen=True):
     """One kind of credit of one provider, in base units.
 
     outstanding: minted and not yet used, below zero when it served more than it minted; limit: what its verified capacity
-    allows; mintable: what it could mint now; collateral_ratio: OPENX base units of stake for one whole credit; shortfall: what
-    is outstanding above what its capacity can serve.
+    allows; mintable: what it could mint now; held: OPENX base units of stake that what is outstanding needs;
+    collateral_ratio: OPENX base units of stake for one whole credit that is minted now; shortfall: what is outstanding above what
+    its capacity can serve; redeemable: what of that has been so for longer than the grace.
     """
 
     asset: Asset
@@ -57,6 +58,7 @@ class Credit(msgspec.Struct, frozen=True):
     window_hours: int
     is_defaulted: bool
     shortfall: int
+    redeemable: int = 0
 
 
 class AssetRecord(msgspec.Struct, frozen=True):
@@ -102,11 +104,12 @@ async def read_credit(rpc: JsonRpc, asset: Asset, provider: Address) -> Credit:
         compute_credit.HELD_STAKE_OF,
         compute_credit.IS_DEFAULTED,
         compute_credit.SHORTFALL_OF,
+        compute_credit.REDEEMABLE_OF,
     )
     queries = [Query(asset.address, view, (provider,)) for view in asked]
     queries += [Query(asset.address, view) for view in (compute_credit.COLLATERAL_RATIO, compute_credit.WINDOW_HOURS)]
-    outstanding, limit, mintable, held, defaulted, shortfall, ratio, window = await rpc.view_all(queries)
-    return Credit(asset, outstanding, limit, mintable, held, ratio, window, defaulted, shortfall)
+    outstanding, limit, mintable, held, defaulted, shortfall, redeemable, ratio, window = await rpc.view_all(queries)
+    return Credit(asset, outstanding, limit, mintable, held, ratio, window, defaulted, shortfall, redeemable)
 
 
 async def read_record(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Record:

@@ -333,7 +333,7 @@ contract CapacityRegistry is ICapacityRegistry, EIP712 {
             if ((kind == Kind.Gpu ? verdict.gpuMilli : verdict.cpuMilli) < milli) continue;
             return block.timestamp < verdict.until ? type(uint64).max : verdict.until;
         }
-        return 0;
+        return first == 1 ? 0 : _history[provider][first].from;
     }
 
     function domainSeparator() external view returns (bytes32) {

@@ -270,7 +270,8 @@ interface ICapacityRegistry {
     function lapsedSince(address provider) external view returns (uint64);
 
     /// @notice When the provider last had a capacity of this kind that was at least milli: the end of that verdict, type(uint64).max when it
-    /// is in force (in doubt or not), zero when none of its last {MAX_LOOKED_AT} verdicts was.
+    /// is in force (in doubt or not), zero when none ever was. Looks at the last {MAX_LOOKED_AT} verdicts; where none of them suffices and
+    /// there were others before, gives the beginning of the oldest of them, by which all others had ended.
     function servedUntil(address provider, Kind kind, uint256 milli) external view returns (uint64);
 
     function registry() external view returns (IProviderRegistry);

@@ -194,7 +194,7 @@ contract Dealing is WholeMarket {
         if (credit.outstanding(minter) <= 0 || most == 0) return;
         uint256 overdue = capacity.historyOf(minter, capacity.historyLength(minter) - 1).until + STAKE_THAW + 1;
         if (block.timestamp < overdue) vm.warp(overdue);
-        if (most > credit.shortfallOf(minter)) most = credit.shortfallOf(minter);
+        if (most > credit.redeemableOf(minter)) most = credit.redeemableOf(minter);
         amount = within(amount, 1, most);
         uint256 value = credit.valueOf(minter, amount);
         if (value == 0) return;

@@ -104,9 +104,9 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "xnode provider stake AMOUNT",
     ),
     "NotDefaulted": ("{provider} has not defaulted", "spend its credits on jobs"),
-    "AboveShortfall": (
-        "{provider} owes {shortfall:18} more than it can serve, not {amount:18}",
-        "use a smaller amount",
+    "AboveRedeemable": (
+        "{redeemable:18} credits of {provider} can be redeemed now, not {amount:18}",
+        "use a smaller amount, or come back later",
     ),
     "PaysNothing": ("{amount:18} would be paid nothing by {provider}'s stake", "keep them, or redeem more at once"),
     "CollateralRatioOutOfBounds": (
@@ -114,6 +114,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "change it",
     ),
     "CollateralRatioTooSoon": ("the collateral ratio may next be changed at {next:date}", "wait"),
+    "WindowTooSoon": ("the window may next be changed at {next:date}", "wait"),
     "WindowOutOfBounds": ("a window of {windowHours} hours is not between {min} and {max}", "change it"),
     # OPENX and bridges
     "NotBridge": ("{caller} is not a bridge", ""),
