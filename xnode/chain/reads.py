@@ -14,7 +14,7 @@ from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query, read_native_balance
 from xnode.chain.node.questions import ask_block, ask_head, ask_latest
 from xnode.errors import Retryable
-from xnode.ports.chain import EscrowState, Spender
+from xnode.ports.chain import EscrowState, Spender, Staked
 
 PACE_BLOCKS = 16
 """Blocks by which the chain's pace is measured."""
@@ -123,21 +123,16 @@ class ChainReads:
         found = await self.rpc.view_each(self._registry, provider_registry.PROVIDER_OF, ((node,) for node in nodes))
         return tuple(None if owner == ZERO_ADDRESS else owner for owner in found)
 
-    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
-        """The OPENX of each provider that counts as stake, in order.
-
-        What credits hold of a defaulted provider's is its holders', who take it out at any time: it counts no more.
-        """
+    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Staked, ...]:
+        """The OPENX of each provider that counts as stake, and whether it is in default of either credit, in order."""
         views = (provider_registry.STAKE_OF, provider_registry.HELD_STAKE_OF)
         queries = [Query(self._registry, view, (provider,)) for provider in providers for view in views]
         found = await self.rpc.view_all(queries)
         staked, held = found[0::2], found[1::2]
+        # Who sold no credits can be in default of none.
         holding = [provider for provider, amount in zip(providers, held, strict=True) if amount]
         defaulted = await self._defaulted_of(holding)
-        return tuple(
-            Amount(max(0, own - of_holders)) if provider in defaulted else own
-            for provider, own, of_holders in zip(providers, staked, held, strict=True)
-        )
+        return tuple(Staked(own, one in defaulted) for one, own in zip(providers, staked, strict=True))
 
     async def _defaulted_of(self, providers: Sequence[Address]) -> frozenset[Address]:
         """Those that cannot serve a credit they sold, and whose grace is over."""
