@@ -221,9 +221,7 @@ contract CapacityVerdictsTest is Judging {
             id,
             roots,
             ballot,
-            abi.encodeWithSelector(
-                ICapacityRegistry.RootsNotOfVerdict.selector, hash, ballot.verdicts[0].answersHash
-            )
+            abi.encodeWithSelector(ICapacityRegistry.RootsNotOfVerdict.selector, hash, ballot.verdicts[0].answersHash)
         );
         // Nor over a hash of nothing: no roots lead to it.
         for (uint256 i = 0; i < 4; i++) {
@@ -516,7 +514,9 @@ contract CapacityVerdictsTest is Judging {
         uint64 cut = capacity.historyOf(provider, 0).until;
         checkServed(2 * GPU_WEIGHT, cut, "the 64th from the last");
         challengeOfDevices(1, 1);
-        checkServed(2 * GPU_WEIGHT, 0, "the 65th is not looked at");
+        uint64 oldest = capacity.historyOf(provider, 1).from;
+        checkServed(2 * GPU_WEIGHT, oldest, "the 65th is not looked at: it ended before the 64th began");
+        checkServed(9 * GPU_WEIGHT, oldest, "nor is it known whether any before was so large");
     }
 
     // ---- Who did not sign
@@ -606,7 +606,7 @@ contract CapacityVerdictsTest is Judging {
         (bytes32 id, address[] memory panel) = requestAndDraw();
         Ballot memory last = makeBallot(id, panel, 5, true);
         (last.verifiers[0], last.verdicts[0], last.signatures[0]) =
-            (last.verifiers[4], last.verdicts[4], last.signatures[4]);
+        (last.verifiers[4], last.verdicts[4], last.signatures[4]);
         note(id, cutTo(last, 1));
         judge(id, panel, true);
         checkMisses(panel[4], 0, 0);
@@ -650,7 +650,7 @@ contract CapacityVerdictsTest is Judging {
         cut.signatures = new bytes[](count);
         for (uint256 i = 0; i < count; i++) {
             (cut.verifiers[i], cut.verdicts[i], cut.signatures[i]) =
-                (ballot.verifiers[i], ballot.verdicts[i], ballot.signatures[i]);
+            (ballot.verifiers[i], ballot.verdicts[i], ballot.signatures[i]);
         }
     }
 

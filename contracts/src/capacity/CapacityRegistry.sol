@@ -233,7 +233,7 @@ contract CapacityRegistry is ICapacityRegistry, EIP712 {
             // slither-disable-next-line calls-loop
             classes[i] = rules.classOf(judged.classId);
             (classes[i].weightMilli, classes[i].n, classes[i].timeLimitMs) =
-                (judged.weightMilli, judged.n, judged.timeLimitMs);
+            (judged.weightMilli, judged.n, judged.timeLimitMs);
         }
     }
 
@@ -372,8 +372,8 @@ contract CapacityRegistry is ICapacityRegistry, EIP712 {
     }
 
     function _nextStep(Standing storage standing) private view returns (uint8) {
-        bool isAgain =
-            standing.spotCheckedAt != 0 && block.timestamp < uint256(standing.spotCheckedAt) + rules.settings().spotCheckPause;
+        bool isAgain = standing.spotCheckedAt != 0
+            && block.timestamp < uint256(standing.spotCheckedAt) + rules.settings().spotCheckPause;
         return isAgain ? uint8(Math.min(standing.checkStep + 1, MAX_CHECK_STEPS)) : 0;
     }
 

@@ -2,8 +2,9 @@
 pragma solidity 0.8.37;
 
 import {ComputeCredit} from "../../src/money/ComputeCredit.sol";
-import {ICapacityRegistry} from "../../src/interfaces/ICapacityRegistry.sol";
+import {IChallengeRules} from "../../src/interfaces/IChallengeRules.sol";
 import {IOpenxToken} from "../../src/interfaces/IOpenxToken.sol";
+import {IVerifierRegistry} from "../../src/interfaces/IVerifierRegistry.sol";
 import {PlainAsset} from "../Assets.sol";
 import {WholeMarket} from "./WholeMarket.sol";
 
@@ -28,7 +29,6 @@ contract HostileOwner is WholeMarket {
 
     mapping(address provider => mapping(ComputeCredit credit => Minted)) private _minted;
     mapping(ComputeCredit credit => uint256) private _shortSince;
-    mapping(uint16 class => uint256) private _classSetAt;
     /// @dev What lies for the provider that serves, by its own acts alone.
     uint256 private _own;
     uint256 public genesis;
@@ -66,29 +66,52 @@ contract HostileOwner is WholeMarket {
 
     function actClass(uint256 which, uint256 choice, uint256 limit) external {
         uint16 id = uint16(which % 2);
-        ICapacityRegistry.Class memory class = capacity.classOf(id);
-        uint32 weight = uint32(within(choice, (class.weightMilli + 1) / 2, class.weightMilli * 2));
+        IChallengeRules.Class memory class = rules.classOf(id);
+        uint32 weight = uint32(pick(choice, class.weightMilli));
         uint32 time = uint32(pick(limit, class.timeLimitMs));
-        if (block.timestamp < _classSetAt[id] + STAKE_THAW) return;
-        _classSetAt[id] = block.timestamp;
-        try capacity.changeClass(id, weight, class.n, time) {
+        try rules.changeClass(id, weight, class.n, time) {
             changes++;
         } catch {}
     }
 
+    function actAddClass(uint256 which, uint256 choice) external {
+        if (rules.classCount() > 10) return;
+        IChallengeRules.Class memory class = rules.classOf(uint16(which % 2));
+        class.weightMilli = uint32(pick(choice, class.weightMilli));
+        try rules.addClass(class) {
+            changes++;
+        } catch {}
+    }
+
+    /// @dev All but closing a class, after which the hardware of that class cannot be verified any more, ninety days later.
     function actSettings(uint256 which, uint256 choice) external {
-        ICapacityRegistry.Settings memory next = capacity.settings();
-        which = which % 6;
+        IChallengeRules.Settings memory next = rules.settings();
+        which = which % 9;
         if (which == 0) next.validity = uint32(pick(choice, next.validity));
         if (which == 1) next.fee = uint96(pick(choice, next.fee));
-        if (which == 2) next.verifierStake = uint96(pick(choice, next.verifierStake));
+        if (which == 2) next.deviceFee = uint96(pick(choice, next.deviceFee));
         if (which == 3) next.answerTime = uint32(pick(choice, next.answerTime));
         if (which == 4) next.drawDelay = uint16(pick(choice, next.drawDelay));
-        if (which == 5) {
+        if (which == 5) next.recheckTime = uint32(pick(choice, next.recheckTime));
+        if (which == 6) next.spotCheckPause = uint32(pick(choice, next.spotCheckPause));
+        if (which == 7) next.minList = uint16(within(choice, next.minPanel, VERIFIERS));
+        if (which == 8) {
             next.panelSize = uint8(pick(choice, next.panelSize));
             next.quorum = uint8(uint256(next.panelSize) * 2 / 3 + 1);
         }
-        try capacity.setSettings(next) {
+        try rules.setSettings(next) {
+            changes++;
+        } catch {}
+    }
+
+    function actVerifierSettings(uint256 choice, uint256 other) external {
+        IVerifierRegistry.Settings memory next = verifiers.settings();
+        next.verifierStake = uint96(pick(choice, next.verifierStake));
+        next.leaveDelay = uint32(pick(other, next.leaveDelay));
+        try verifiers.setSettings(next) {
+            changes++;
+        } catch {}
+        try verifiers.strikeOff(judgeAt(choice)) {
             changes++;
         } catch {}
     }
@@ -260,7 +283,7 @@ contract HostileOwner is WholeMarket {
 
     function verify(address tried) private {
         if (openx.balanceOf(treasury) < 100_000 ether) collectFees();
-        giveOpenx(tried, capacity.settings().fee);
+        giveOpenx(tried, rules.requestPrice(GPUS + VCPUS));
         vm.prank(tried);
         bytes32 id = capacity.requestChallenge(makeDeclared(GPUS, VCPUS));
         judge(id, drawn(id).panel, true);
@@ -268,7 +291,7 @@ contract HostileOwner is WholeMarket {
 
     function collectFees() private {
         for (uint256 i = 0; i < VERIFIERS; i++) {
-            capacity.withdrawFees(judgeAt(i));
+            verifiers.withdrawFees(judgeAt(i));
             uint256 fees = openx.balanceOf(judgeAt(i));
             vm.prank(judgeAt(i));
             openx.transfer(treasury, fees);

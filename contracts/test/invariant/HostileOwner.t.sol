@@ -32,11 +32,13 @@ contract HostileOwnerTest is Bench {
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
         targets = new FuzzSelector[](1);
         targets[0].addr = address(market);
-        bytes4[14] memory acts = [
+        bytes4[16] memory acts = [
             HostileOwner.actRatio.selector,
             HostileOwner.actWindow.selector,
             HostileOwner.actClass.selector,
+            HostileOwner.actAddClass.selector,
             HostileOwner.actSettings.selector,
+            HostileOwner.actVerifierSettings.selector,
             HostileOwner.actEscrow.selector,
             HostileOwner.actBridge.selector,
             HostileOwner.actMint.selector,
