@@ -336,8 +336,12 @@ def draw_setting(author: Author) -> Act:
     credit = rng.choice(("tgpu", "tcpu"))
     if author.ledger.time < BEGIN_S + TERMS_INTERVAL_S:
         return draw_wait(author)
-    name, current = rng.choice((("set_ratio", author.ledger.ratio[credit]), ("set_window", author.ledger.window[credit])))
-    value = rng.choice((current // 2 - 1, -(-current // 2), current * 2, current * 2 + 1, rng.randint(current, 2 * current)))
+    name, current = rng.choice(
+        (("set_ratio", author.ledger.ratio[credit]), ("set_window", author.ledger.window[credit]))
+    )
+    value = rng.choice(
+        (current // 2 - 1, -(-current // 2), current * 2, current * 2 + 1, rng.randint(current, 2 * current))
+    )
     return Act(name, author.someone("owner"), (credit, value))
 
 

@@ -86,7 +86,13 @@ def test_every_kind_of_act_succeeds_and_is_refused_in_these_histories() -> None:
         ),
         *("SplitNotRegistered", "ThawOutOfBounds", "NotPayerOrSigner", "BadRecipient", "Error", "AboveCapacity"),
         *("AboveCollateral", "NotMintable", "NotDefaulted", "FeeOutOfBounds", "ERC20InsufficientBalance"),
-        *("AboveRedeemable", "CollateralRatioTooSoon", "WindowTooSoon", "CollateralRatioOutOfBounds", "WindowOutOfBounds"),
+        *(
+            "AboveRedeemable",
+            "CollateralRatioTooSoon",
+            "WindowTooSoon",
+            "CollateralRatioOutOfBounds",
+            "WindowOutOfBounds",
+        ),
     }
 
 

@@ -46,7 +46,8 @@ BRIEF_CHARS = 10
 
 @dataclass(frozen=True, slots=True)
 class Acquaintance:
-    """What we know of an offer's node and provider beside the offer; None: nothing. heard_at_ns: when the node last answered, 0 for never; silent: it did not answer the last time."""
+    """What we know of an offer's node and provider beside the offer; None: nothing. heard_at_ns: when the node last answered, 0
+    for never; silent: it did not answer the last time."""
 
     latency: Latency | None
     reputation: Reputation | None

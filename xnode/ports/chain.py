@@ -57,8 +57,8 @@ class Fuel:
 
 
 class Staked(NamedTuple):
-    """What a provider has staked, in base units of OPENX. in_default: it has not served credits that it sold, so their holders come
-    first."""
+    """What a provider has staked, in base units of OPENX. in_default: it has not served credits that it sold, so their holders
+    come first."""
 
     amount: Amount
     in_default: bool = False

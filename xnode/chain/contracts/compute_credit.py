@@ -46,8 +46,8 @@ def collateral_of(amount: int, collateral_ratio: int) -> int:
 
 
 def added_collateral(amount: int, outstanding: int, held: int, collateral_ratio: int) -> int:
-    """OPENX base units that a mint of so many adds to what is held, to the unit: each credit above zero outstanding needs the ratio
-    now, or what those that are outstanding have, where that is more.
+    """OPENX base units that a mint of so many adds to what is held, to the unit: each credit above zero outstanding needs the
+    ratio now, or what those that are outstanding have, where that is more.
 
     held: for what is outstanding, by the contract.
     """
