@@ -8,6 +8,7 @@ const CODE_LIMIT_BYTES = 24_576;
 const STEP = ONE / 50n + 123_456_789_012_345n; // an amount as they come, not a round one
 const COUNTS = [1, 10, 50, 100, 200];
 const FEE_PPM = 10_000;
+const [PROVIDER, VERIFIER] = [0, 1]; // IProviderRegistry.Role
 
 const deployed = []; // [contract, gas, bytes]
 const sent = []; // [transaction, gas, gas a row]
@@ -22,16 +23,16 @@ async function registerAll(scene) {
     const proof = {provider: address, nodeKey: key.address, nonce: 0, deadline: FAR};
     return gasOf(registry.connect(sender).register(key.address, address, FAR, sign(key, registry, 'NodeKey', proof)));
   };
-  const stake = async (sender, address, amount) => {
+  const stake = async (sender, address, amount, role = PROVIDER) => {
     await gasOf(openx.connect(owner).transfer(address, amount + ONE));
     await gasOf(openx.connect(sender).approve(registry.target, amount));
-    return gasOf(registry.connect(sender).stake(amount));
+    return gasOf(registry.connect(sender).stakeInto(address, role, amount));
   };
   record('register a provider', await register(provider, providerKey.address, node));
   record('stake', await stake(provider, providerKey.address, 10_000n * ONE));
   for (const {address, sender, node: key} of verifiers) {
     await register(sender, address, key);
-    await stake(sender, address, 10n * ONE);
+    await stake(sender, address, 10n * ONE, VERIFIER);
     const gas = await gasOf(capacity.connect(sender).enlist());
     if (address === verifiers[0].address) record('enlist as a verifier', gas);
   }

@@ -98,7 +98,10 @@ async function deployAll(chain, record) {
   const escrow = await deploy('PaymentEscrow', registry.target, splits.target, ownerKey.address, ownerKey.address, THAW, assets);
   const prover = await deploy('FaultProver', registry.target, capacity.target, escrow.target);
   // By name: a contract of ethers has a connect of its own.
-  await gasOf(registry.getFunction('connect')(prover.target, [credit.target, cpuCredit.target, capacity.target]));
+  const [provides, verifies] = [0, 1]; // IProviderRegistry.Role
+  const judges = [[prover.target, provides, 500_000], [prover.target, verifies, 1_000_000]];
+  const holds = [[credit.target, provides], [cpuCredit.target, provides], [capacity.target, verifies]];
+  await gasOf(registry.getFunction('connect')(judges, holds, [escrow.target], prover.target));
 
   const {chainId} = await chain.getNetwork();
   const domainOf = contract => ({name: 'xnode', version: '1', chainId, verifyingContract: contract.target});

@@ -5,7 +5,6 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 
 import {FaultProver} from "../src/faults/FaultProver.sol";
 import {IFaultProver} from "../src/interfaces/IFaultProver.sol";
-import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
 import {Judging} from "./Judging.sol";
 
@@ -24,9 +23,7 @@ abstract contract Accusing is Judging {
         super.setUp();
         bytes memory args = abi.encode(registry, capacity, escrow);
         prover = FaultProver(deploy(creationCode("FaultProver", args)));
-        IStakeHold[] memory holds = new IStakeHold[](1);
-        holds[0] = IStakeHold(address(capacity));
-        registry.connect(address(prover), holds);
+        connectJudge(address(prover), pledgeHold(verifiers));
         stakeFor(provider, STAKED);
         enlistVerifiers(5);
     }

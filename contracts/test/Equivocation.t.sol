@@ -69,11 +69,13 @@ contract EquivocationTest is Accusing {
 
     function test_both_signed_by_another_provider_slash_that_one_only() external {
         address other = verifierAt(0);
+        stakeFor(other, STAKED);
         ready(FAULT, other, receiptSubject(LEASE, 7));
         (aSig, bSig) = (signReceipt(nodeKeyOf(0), a), signReceipt(nodeKeyOf(0), b));
         prove();
         checkEqual(registry.stakeOf(provider), STAKED, "untouched");
-        checkTrue(registry.stakeOf(other) < PLEDGE, "slashed");
+        checkTrue(registry.stakeOf(other) < STAKED, "slashed");
+        checkEqual(pledgeOf(other), PLEDGE, "its pledge answers for verdicts");
     }
 
     function test_a_key_that_was_replaced_still_binds_what_it_signed() external {
@@ -185,9 +187,10 @@ contract EquivocationTest is Accusing {
         prover.proveReceipts(b, bSig, a, aSig, SALT);
     }
 
-    function test_another_number_is_another_fault() external {
+    function test_another_number_is_another_fault_once_there_was_a_day_to_stop() external {
         ready(FAULT, provider, receiptSubject(LEASE, 7));
         prove();
+        vm.warp(block.timestamp + registry.EPISODE());
         (a.number, b.number) = (8, 8);
         (aSig, bSig) = (signReceipt(NODE_KEY, a), signReceipt(NODE_KEY, b));
         ready(FAULT, provider, receiptSubject(LEASE, 8));
@@ -265,11 +268,12 @@ contract EquivocationTest is Accusing {
     function test_two_quotes_for_one_number_are_slashed_beside_two_offers() external {
         IFaultProver.Numbered memory x = makeNumbered(3, "x");
         IFaultProver.Numbered memory y = makeNumbered(3, "y");
-        commitAs(reporter, faultId(FAULT, provider, keccak256(abi.encode("offer", node, uint64(3)))));
         ready(FAULT, provider, keccak256(abi.encode("quote", node, uint64(3))));
         (bytes memory xSig, bytes memory ySig) = (signQuote(NODE_KEY, x), signQuote(NODE_KEY, y));
         vm.prank(reporter);
         prover.proveQuotes(x, xSig, y, ySig, SALT);
+        vm.warp(block.timestamp + registry.EPISODE() + 1);
+        ready(FAULT, provider, keccak256(abi.encode("offer", node, uint64(3))));
         proveOffers(x, y);
         checkEqual(registry.stakeOf(provider), STAKED * 16 / 25, "twice");
     }
@@ -309,7 +313,7 @@ contract EquivocationTest is Accusing {
         (bytes memory xSig, bytes memory ySig) = (signVerdict(key, x), signVerdict(key, y));
         vm.prank(reporter);
         prover.proveVerdicts(x, xSig, y, ySig, SALT);
-        checkEqual(registry.stakeOf(panel[2]), PLEDGE * 4 / 5, "slashed");
+        checkEqual(pledgeOf(panel[2]), PLEDGE * 4 / 5, "slashed");
         checkEqual(openx.balanceOf(reporter), PLEDGE / 50, "reward");
     }
 

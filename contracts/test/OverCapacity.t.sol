@@ -162,9 +162,11 @@ contract OverCapacityTest is Accusing {
         prove(pairsFrom(start * NANOS, 3));
         checkTrue(prover.isProven(first), "the first");
         pairs = pairsFrom(second * NANOS, 3);
+        vm.warp(block.timestamp + registry.EPISODE() + 1);
+        ready(IFaultProver.Fault.OverCapacity, provider, bytes32(uint256(1)));
         vm.prank(reporter);
         prover.proveOverCapacity(pairs, 1, SALT);
-        checkEqual(registry.stakeOf(provider), STAKED * 49 / 100, "twice");
+        checkEqual(registry.stakeOf(provider), STAKED / 2, "twice, up to the ceiling");
     }
 
     function test_one_verdict_is_passed_over_once_with_any_evidence() external {

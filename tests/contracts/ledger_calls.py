@@ -141,6 +141,8 @@ SPECIAL: dict[str, Callable[..., Call]] = {
     "mint": call_of("mint"),
     "burn_at": call_of("burnAt"),
     "redeem": call_of("redeem"),
+    "set_ratio": call_of("setCollateralRatio"),
+    "set_window": call_of("setWindowHours"),
     "transfer": call_of("transfer"),
     "make": call_of("mint"),
     "block": call_of("setBlocked"),

@@ -30,6 +30,9 @@ from tests.contracts.ledger_words import (
 )
 
 CHAIN_ID = 31337
+PROVIDER, VERIFIER = 0, 1
+"""IProviderRegistry.Role."""
+
 STAKE_THAW_S = 14 * 86_400
 SUPPLY = 10**27
 GAS = 3_000_000
@@ -155,8 +158,9 @@ class Market:
         assets = [(where[asset], asset != "usd") for asset in ASSETS]
         rights = (where["registry"], where["splits"], where["owner"], where["guardian"])
         self._create("escrow", "artifacts/PaymentEscrow.json", *rights, MIN_THAW_S, assets)
-        holds = [where[hold] for hold in ("tgpu", "tcpu", "capacity")]
-        self.send("registry", "connect", "owner", where["slasher"], holds)
+        judges = [(where["judge"], role, most_ppm) for role, most_ppm in ((PROVIDER, 500_000), (VERIFIER, 1_000_000))]
+        holds = [(where[hold], PROVIDER) for hold in ("tgpu", "tcpu", "capacity")]
+        self.send("registry", "connect", "owner", judges, holds, [where["escrow"]], where["judge"])
         for split in SPLITS:
             if split not in ("none", "unknown"):
                 self.send("splits", "create", "owner", self.shares_of(split))

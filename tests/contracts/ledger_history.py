@@ -7,7 +7,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tests.contracts.ledger_model import Ledger
-from tests.contracts.ledger_words import ASSETS, MIN_THAW_S, ONE, SPLITS, Capacity, Row, Signed, Terms
+from tests.contracts.ledger_words import (
+    ASSETS,
+    MIN_THAW_S,
+    ONE,
+    SPLITS,
+    TERMS_INTERVAL_S,
+    Capacity,
+    Row,
+    Signed,
+    Terms,
+)
 
 BEGIN_S = 1_800_100_000
 PAYERS = ("payer0", "payer1")
@@ -17,7 +27,7 @@ NODE = "node0"
 """provider0's hot key; provider1 never registered."""
 
 RECIPIENTS = ("recipient0", "recipient1")
-PARTIES = (*PAYERS, *SIGNERS, *PROVIDERS, NODE, *RECIPIENTS, "stranger", "owner", "guardian", "slasher", "treasury")
+PARTIES = (*PAYERS, *SIGNERS, *PROVIDERS, NODE, *RECIPIENTS, "stranger", "owner", "guardian", "judge", "treasury")
 RICH = (*PAYERS, *PROVIDERS, "stranger")
 WEALTH = 10**30
 STAKE = {"provider0": 40_000 * ONE, "provider1": 1_000 * ONE + 1}
@@ -52,7 +62,7 @@ def make_ledger() -> Ledger:
     ledger.stake.update(STAKE)
     ledger.tokens.balance["registry", "openx"] = sum(STAKE.values())
     for provider in PROVIDERS:
-        ledger.capacity[provider] = Capacity(100_000, 50_000, BEGIN_S + 20 * 86_400)
+        ledger.verdicts[provider] = [Capacity(100_000, 50_000, BEGIN_S + 20 * 86_400)]
     return ledger
 
 
@@ -252,7 +262,7 @@ def draw_release_by_sig(author: Author) -> Act:
 def draw_refund(author: Author) -> Act:
     terms = author.terms()
     rest = author.ledger.deposited[terms] - author.ledger.claimed[terms]
-    return Act("refund", author.someone("slasher"), (terms, author.amount(rest)))
+    return Act("refund", author.someone("judge"), (terms, author.amount(rest)))
 
 
 def draw_voucher(author: Author, terms: Terms) -> tuple[int, int, Signed]:
@@ -316,8 +326,23 @@ def draw_burn(author: Author) -> Act:
     most = author.ledger.tokens.balance[holder, credit] // author.rng.choice((1, 2, 8))
     if author.rng.random() < 0.5:
         return Act("burn_at", holder, (credit, provider, author.amount(most)))
-    short = max(0, author.ledger.outstanding[provider, credit] - author.ledger.limit_of(provider, credit))
+    short = author.ledger.redeemable_of(provider, credit)
     return Act("redeem", holder, (credit, provider, author.amount(min(most, short) if most else short)))
+
+
+def draw_setting(author: Author) -> Act:
+    """Terms of credits, once those of the deployment are old enough that the day of it does not matter."""
+    rng = author.rng
+    credit = rng.choice(("tgpu", "tcpu"))
+    if author.ledger.time < BEGIN_S + TERMS_INTERVAL_S:
+        return draw_wait(author)
+    name, current = rng.choice(
+        (("set_ratio", author.ledger.ratio[credit]), ("set_window", author.ledger.window[credit]))
+    )
+    value = rng.choice(
+        (current // 2 - 1, -(-current // 2), current * 2, current * 2 + 1, rng.randint(current, 2 * current))
+    )
+    return Act(name, author.someone("owner"), (credit, value))
 
 
 def draw_world(author: Author) -> Act:
@@ -357,7 +382,7 @@ ODDS: tuple[tuple[Callable[[Author], Act], int], ...] = (
         (draw_release_by_sig, 4),
     ),
     *((draw_refund, 3), (draw_claim, 16), (draw_claim_one, 8), (draw_payout, 10), (draw_fee, 4), (draw_mint, 5)),
-    *((draw_burn, 5), (draw_world, 7)),
+    *((draw_burn, 5), (draw_world, 7), (draw_setting, 3)),
 )
 DRAWERS = [draw for draw, _ in ODDS]
 WEIGHTS = [odds for _, odds in ODDS]

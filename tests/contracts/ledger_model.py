@@ -243,8 +243,8 @@ class Ledger(CreditLedger):
         self.nonces.add((signer, nonce))
 
     def do_refund(self, caller: str, terms: Terms, amount: int) -> None:
-        if caller != "slasher":
-            raise Refused("NotSlasher")
+        if caller != "judge":
+            raise Refused("NotRefunder")
         given = min(amount, self.deposited[terms] - self.claimed[terms])
         if given == 0:
             return

@@ -117,3 +117,5 @@ def ask_providers(market: Market, ledger: Ledger) -> Iterator[Question]:
         for credit in ("tgpu", "tcpu"):
             yield Question(credit, "outstanding", (where,), (ledger.outstanding[provider, credit],), provider)
             yield Question(credit, "limitOf", (where,), (ledger.limit_of(provider, credit),), provider)
+            yield Question(credit, "collateralOf", (where,), (ledger.collateral_of(provider, credit),), provider)
+            yield Question(credit, "redeemableOf", (where,), (ledger.redeemable_of(provider, credit),), provider)

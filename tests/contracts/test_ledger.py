@@ -71,6 +71,7 @@ def test_every_kind_of_act_succeeds_and_is_refused_in_these_histories() -> None:
         ),
         *("close", "release", "release_by_sig", "refund", "claim", "claim_one", "withdraw_owed", "withdraw_fees"),
         *("pay_split", "distribute", "withdraw_share", "mint", "burn_at", "redeem", "stop_deposits", "resume_deposits"),
+        *("set_ratio", "set_window"),
     }
     assert refused >= {
         *("DepositsAreStopped", "ZeroAmount", "NotEnoughFree", "NotPayer", "SignatureExpired", "WrongOpeningSignature"),
@@ -81,10 +82,17 @@ def test_every_kind_of_act_succeeds_and_is_refused_in_these_histories() -> None:
             "NotProvider",
             "ReleaseBelowClaimed",
             "WrongReleaseSignature",
-            "NotSlasher",
+            "NotRefunder",
         ),
         *("SplitNotRegistered", "ThawOutOfBounds", "NotPayerOrSigner", "BadRecipient", "Error", "AboveCapacity"),
         *("AboveCollateral", "NotMintable", "NotDefaulted", "FeeOutOfBounds", "ERC20InsufficientBalance"),
+        *(
+            "AboveRedeemable",
+            "CollateralRatioTooSoon",
+            "WindowTooSoon",
+            "CollateralRatioOutOfBounds",
+            "WindowOutOfBounds",
+        ),
     }
 
 

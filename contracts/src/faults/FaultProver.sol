@@ -115,7 +115,8 @@ contract FaultProver is IFaultProver {
         bytes32 domain = capacity.domainSeparator();
         bytes32 aDigest = _digest(domain, XnodeHashes.hashVerdict(a));
         bytes32 bDigest = _digest(domain, XnodeHashes.hashVerdict(b));
-        _slash(Fault.Equivocation, _signerOfBoth(aDigest, aSig, bDigest, bSig), a.challengeId, salt);
+        address verifier = _signerOfBoth(aDigest, aSig, bDigest, bSig);
+        _slashIn(IProviderRegistry.Role.Verifier, Fault.Equivocation, verifier, a.challengeId, salt);
     }
 
     // ---- Over capacity
@@ -168,7 +169,7 @@ contract FaultProver is IFaultProver {
         if (rootsHash != verdict.answersHash) revert RootsNotOfVerdict(rootsHash, verdict.answersHash);
         if (device >= roots.length) revert NotTheDevice(verdict.challengeId, device);
         _checkOpenedWrong(verdict, roots[device], device, proof);
-        _slash(Fault.FalseVerdict, verifier, verdict.challengeId, salt);
+        _slashIn(IProviderRegistry.Role.Verifier, Fault.FalseVerdict, verifier, verdict.challengeId, salt);
     }
 
     // ---- Breach
@@ -368,12 +369,28 @@ contract FaultProver is IFaultProver {
     /// @dev The registry is our own contract and calls only OPENX; what it took is known only when it has taken it.
     // slither-disable-next-line reentrancy-events
     function _slash(Fault fault, address provider, bytes32 subject, bytes32 salt) private {
+        _slashIn(IProviderRegistry.Role.Provider, fault, provider, subject, salt);
+    }
+
+    // slither-disable-next-line reentrancy-events
+    function _slashIn(IProviderRegistry.Role role, Fault fault, address provider, bytes32 subject, bytes32 salt)
+        private
+    {
         bytes32 faultId = keccak256(abi.encode(fault, provider, subject));
         if (isProven[faultId]) revert AlreadyProven(faultId);
         _checkCommitted(faultId, salt);
         isProven[faultId] = true;
-        (uint256 slashed, uint256 reward) =
-            registry.slash(provider, _penaltyPpm(fault), uint8(fault), faultId, msg.sender);
+        (uint256 slashed, uint256 reward) = registry.slash(
+            provider,
+            IProviderRegistry.Penalty({
+                role: role,
+                fault: uint8(fault),
+                ppm: _penaltyPpm(fault),
+                datedAt: uint64(block.timestamp),
+                faultId: faultId,
+                reporter: msg.sender
+            })
+        );
         emit FaultProven(faultId, provider, fault, msg.sender, slashed, reward);
     }
 

@@ -50,7 +50,8 @@ import {IProviderRegistry} from "./IProviderRegistry.sol";
 ///
 /// Assumptions
 /// - keccak256 finds no collisions. Keys are ordinary ones; signatures are 65 bytes r, s, v with s in the lower half and v 27 or 28.
-/// - registry, capacity and escrow are our own contracts and do not call back. This contract is the registry's slasher.
+/// - registry, capacity and escrow are our own contracts and do not call back. This contract is a judge of
+///   both compartments of stake, and the registry's refunder.
 interface IFaultProver {
     enum Fault {
         None,

@@ -164,8 +164,8 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
     }
 
     function refund(Escrow calldata terms, uint128 amount) external nonReentrant returns (uint128 refunded) {
-        address slasher = registry.slasher();
-        if (msg.sender != slasher) revert NotSlasher(msg.sender, slasher);
+        address refunder = registry.refunder();
+        if (msg.sender != refunder) revert NotRefunder(msg.sender, refunder);
         bytes32 id = escrowId(terms);
         Funds storage held = _fundsOf(id);
         uint128 rest = held.deposited - held.claimed;

@@ -194,7 +194,7 @@ contract Dealing is WholeMarket {
         if (credit.outstanding(minter) <= 0 || most == 0) return;
         uint256 overdue = capacity.historyOf(minter, capacity.historyLength(minter) - 1).until + STAKE_THAW + 1;
         if (block.timestamp < overdue) vm.warp(overdue);
-        if (most > credit.shortfallOf(minter)) most = credit.shortfallOf(minter);
+        if (most > credit.redeemableOf(minter)) most = credit.redeemableOf(minter);
         amount = within(amount, 1, most);
         uint256 value = credit.valueOf(minter, amount);
         if (value == 0) return;
@@ -225,6 +225,7 @@ contract Dealing is WholeMarket {
     /// @dev Two different receipts of one number, committed to and reported in time.
     function actReport(uint256 whose, uint128 cost) external {
         address faulty = providerAt(whose);
+        if (!leaveEpisode(faulty)) return;
         IFaultProver.Receipt memory first;
         (first.leaseId, first.number, first.cost) = (bytes32(++_nextLease), 7, cost / 2);
         IFaultProver.Receipt memory second = abi.decode(abi.encode(first), (IFaultProver.Receipt));
@@ -242,7 +243,7 @@ contract Dealing is WholeMarket {
     }
 
     function actVerifier(uint256 which) external {
-        capacity.withdrawFees(judgeAt(which));
+        verifiers.withdrawFees(judgeAt(which));
     }
 
     function actWait(uint256 time) external {
@@ -319,7 +320,7 @@ contract Dealing is WholeMarket {
 
     /// @dev A whole challenge, from the request to the verdict of a quorum.
     function verify(address tried, uint16 gpus, uint16 vcpus, bool passes) private {
-        giveOpenx(tried, FEE);
+        giveOpenx(tried, rules.requestPrice(uint256(gpus) + vcpus));
         vm.prank(tried);
         bytes32 id = capacity.requestChallenge(makeDeclared(gpus, vcpus));
         judge(id, drawn(id).panel, passes);
@@ -354,6 +355,15 @@ contract Dealing is WholeMarket {
         uint256 current = claimed(terms);
         if (current < _lastClaimed[id]) claimedFell = true;
         _lastClaimed[id] = current;
+    }
+
+    /// @dev Until an episode is over its papers take nothing more, and nothing is taken above the ceiling.
+    function leaveEpisode(address faulty) private returns (bool mayLose) {
+        IProviderRegistry.Role role = IProviderRegistry.Role.Provider;
+        (uint64 since,) = registry.episodeOf(faulty, role, uint8(IFaultProver.Fault.Equivocation));
+        uint256 over = since + registry.EPISODE() + 1;
+        if (block.timestamp < over) vm.warp(over);
+        return registry.roomOf(address(prover), faulty, role) != 0;
     }
 
     function proveReceipts(

@@ -49,7 +49,15 @@ from tests.make.values import address_of, make_key, make_terms
 from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import TOKEN, Bed, DevChain, deploy_on, start_anvil
 from xnode.chain.abi.codec import Call
-from xnode.chain.contracts import capacity_registry, fault_prover, openx_token, payment_escrow, provider_registry
+from xnode.chain.contracts import (
+    capacity_registry,
+    fault_prover,
+    openx_token,
+    payment_escrow,
+    provider_registry,
+    verifier_registry,
+)
+from xnode.chain.contracts.provider_registry import Role
 from xnode.chain.deployment.devnet import CHAIN_ID
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Reverted
@@ -152,8 +160,9 @@ async def make_ground(chain: DevChain, manifest: Manifest, rpc: JsonRpc, folder:
     await register(rpc, manifest, ROTATED, rotate=True)
     for key in VERIFIERS:
         await approve(bed, owner_of(key), contracts.provider_registry, 100 * TOKEN)
-        await send(rpc, owner_of(key), contracts.provider_registry, provider_registry.STAKE.encode(100 * TOKEN))
-        await send(rpc, owner_of(key), contracts.capacity_registry, capacity_registry.ENLIST.encode())
+        pledge = provider_registry.STAKE_INTO.encode(owner_of(key), int(Role.VERIFIER), 100 * TOKEN)
+        await send(rpc, owner_of(key), contracts.provider_registry, pledge)
+        await send(rpc, owner_of(key), contracts.verifier_registry, verifier_registry.ENLIST.encode())
     challenge_id, seeds, roots = await pass_challenge(bed)
     history = await rpc.view(contracts.capacity_registry, capacity_registry.HISTORY_OF, owner_of(NODE), 0)
     verified = Verified(history.gpus, history.vcpus, history.since, history.until)
@@ -164,7 +173,7 @@ async def make_ground(chain: DevChain, manifest: Manifest, rpc: JsonRpc, folder:
 async def pass_challenge(bed: Bed) -> tuple[Hash32, tuple[Hash32, ...], tuple[Hash32, ...]]:
     """A challenge of the provider's vCPUs, whose answers are all wrong, passed by a panel that saw nothing."""
     rpc, registry, provider = bed.rpc, bed.manifest.contracts.capacity_registry, owner_of(NODE)
-    await approve(bed, provider, registry, TOKEN)
+    await approve(bed, provider, registry, 2 * TOKEN)
     await send(rpc, provider, registry, capacity_registry.REQUEST_CHALLENGE.encode([(0, DEVICES)]))
     challenge_id = await rpc.view(registry, capacity_registry.OPEN_CHALLENGE_OF, provider)
     await rpc.write("anvil_mine", hex(3))
@@ -177,7 +186,7 @@ async def pass_challenge(bed: Bed) -> tuple[Hash32, tuple[Hash32, ...], tuple[Ha
     panel = sorted(VERIFIERS, key=owner_of)
     signed = [sign_digest(make_key(key), verdict_digest_of(domain.separator(), verdict)) for key in panel]
     members, verdicts = [owner_of(key) for key in panel], [verdict] * len(panel)
-    data = capacity_registry.RECORD.encode(challenge_id, members, verdicts, signed)
+    data = capacity_registry.RECORD.encode(challenge_id, list(roots), members, verdicts, signed)
     await send(rpc, provider, registry, data)
     return challenge_id, seeds, roots
 

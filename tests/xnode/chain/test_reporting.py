@@ -17,7 +17,6 @@ from metering.capacity import (
     SignedAnswer,
     SignedVerdict,
     Verdict,
-    answers_hash_of,
     find_opened_rows,
 )
 from metering.eip712 import keccak
@@ -214,7 +213,7 @@ async def test_a_wrong_element_of_a_signed_answer_is_slashed(suspect: Suspect) -
 async def test_a_verdict_that_passed_a_wrong_element_is_slashed(suspect: Suspect) -> None:
     verifiers = await suspect.request(vcpus=1)
     roots = (ZEROS.root,)
-    verdicts = await verifiers.judge(suspect.provider, answers=answers_hash_of(roots))
+    verdicts = await verifiers.judge(suspect.provider, roots=roots)
     domain, found = suspect.bed.manifest.capacity_domain, []
     for signed in verdicts.values():
         row = find_opened_rows(signed.verdict.opening_seed, 0, N)[0]

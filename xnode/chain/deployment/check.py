@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from metering.eip712 import Domain
+from metering.units import ZERO_ADDRESS
 from xnode.chain.abi.artifacts import load_artifact
 from xnode.chain.abi.codec import View, show_value
 from xnode.chain.contracts import compute_credit, payment_escrow
 from xnode.chain.deployment.manifest import Contracts, Manifest
+from xnode.chain.deployment.wiring import list_holds, list_judges
 from xnode.chain.node.json_rpc import JsonRpc, Query
 from xnode.chain.node.questions import ask_code
 from xnode.errors import Permanent
@@ -20,6 +24,9 @@ ARTIFACT_OF = {
     "openx_token": "OpenxToken",
     "provider_registry": "ProviderRegistry",
     "split_registry": "SplitRegistry",
+    "randomness": "RandaoRandomness",
+    "verifier_registry": "VerifierRegistry",
+    "challenge_rules": "ChallengeRules",
     "capacity_registry": "CapacityRegistry",
     "gpu_credit": "ComputeCredit",
     "cpu_credit": "ComputeCredit",
@@ -89,14 +96,25 @@ def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
     """Who each contract asks and obeys."""
     c = manifest.contracts
     credits = ("gpu_credit", "cpu_credit")
-    for name in ("openx_token", "capacity_registry", *credits, "payment_escrow"):
+    for name in ("openx_token", "verifier_registry", "challenge_rules", *credits, "payment_escrow"):
         yield _make_wire(c, name, "is owned by another than the timelock", "owner", c.timelock)
     yield _make_wire(c, "provider_registry", "stakes another token", "openx", c.openx_token)
-    yield _make_wire(c, "provider_registry", "lets another slash", "slasher", c.fault_prover)
-    holds = (c.gpu_credit, c.cpu_credit, c.capacity_registry)
-    yield _make_wire(c, "provider_registry", "is held by others", "holdsOf", holds)
+    yield _make_wire(c, "provider_registry", "lets another refund", "refunder", c.fault_prover)
+    for what, view, entries in (
+        ("lets others take stake", "judgesOf", list_judges(c.fault_prover)),
+        ("is held by others", "holdsOf", list_holds((c.gpu_credit, c.cpu_credit), c.verifier_registry)),
+    ):
+        yield _make_wire(c, "provider_registry", what, view, tuple(msgspec.structs.astuple(one) for one in entries))
     yield _make_wire(c, "capacity_registry", "knows another registry", "registry", c.provider_registry)
     yield _make_wire(c, "capacity_registry", "takes another token", "openx", c.openx_token)
+    yield _make_wire(c, "capacity_registry", "draws other verifiers", "verifiers", c.verifier_registry)
+    yield _make_wire(c, "capacity_registry", "goes by other rules", "rules", c.challenge_rules)
+    yield _make_wire(c, "capacity_registry", "draws by another randomness", "randomness", c.randomness)
+    yield _make_wire(c, "verifier_registry", "knows another registry", "registry", c.provider_registry)
+    yield _make_wire(c, "verifier_registry", "pays another token", "openx", c.openx_token)
+    yield _make_wire(c, "verifier_registry", "obeys another capacity registry", "capacity", c.capacity_registry)
+    yield _make_wire(c, "verifier_registry", "lets another put in doubt", "reveals", ZERO_ADDRESS)
+    yield _make_wire(c, "challenge_rules", "knows another registry", "registry", c.provider_registry)
     for kind, name in zip(compute_credit.Kind, credits, strict=True):
         yield _make_wire(c, name, "is of another kind", "kind", int(kind))
         yield _make_wire(c, name, "knows another registry", "registry", c.provider_registry)

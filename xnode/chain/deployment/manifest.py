@@ -62,6 +62,9 @@ class Contracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     openx_token: Address
     provider_registry: Address
     split_registry: Address
+    randomness: Address
+    verifier_registry: Address
+    challenge_rules: Address
     capacity_registry: Address
     gpu_credit: Address
     cpu_credit: Address

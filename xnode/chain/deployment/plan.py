@@ -12,7 +12,8 @@ from metering.codec import encode
 from metering.eip712 import keccak
 from metering.units import Address, Amount, Hash32
 from xnode.chain.abi.artifacts import CONTRACTS, load_artifact
-from xnode.chain.contracts.capacity_registry import KINDS, CapacitySettings, DeviceClass
+from xnode.chain.contracts.challenge_rules import KINDS, CapacitySettings, DeviceClass
+from xnode.chain.contracts.verifier_registry import VerifierSettings
 from xnode.chain.deployment.manifest import Asset, parse_address
 from xnode.errors import UserError
 from xnode.given_file import read_given_text
@@ -51,6 +52,13 @@ class Credits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window_hours: int
 
 
+class CapacityPlan(CapacitySettings, frozen=True, forbid_unknown_fields=True):
+    """What challenges go by, and beside it what verifiers do: see VerifierSettings."""
+
+    leave_delay_s: int
+    verifier_stake: Amount
+
+
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One deployment. assets: accepted beside OPENX and the credits; rpc_url: of a chain node that anyone may use."""
 
@@ -59,7 +67,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     stake_thaw_s: int
     escrow_min_thaw_s: int
     credits: Credits
-    capacity: CapacitySettings
+    capacity: CapacityPlan
     classes: tuple[DeviceClass, ...]
     assets: tuple[Asset, ...] = ()
     confirmations: int = 1
@@ -71,12 +79,18 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         if self.confirmations < 1:
             raise ValueError("confirmations must be at least 1")
 
-    def make_capacity_values(self) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]]:
-        """Settings and classes as CapacityRegistry's constructor takes them."""
+    def make_verifier_values(self) -> tuple[Any, ...]:
+        """Settings as VerifierRegistry's constructor takes them."""
+        settings = VerifierSettings(self.capacity.leave_delay_s, self.capacity.verifier_stake)
+        return msgspec.structs.astuple(settings)
+
+    def make_rules_values(self) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]]:
+        """Settings and classes as ChallengeRules' constructor takes them."""
         classes = [
             (one.name, KINDS.index(one.kind), one.weight_milli, one.n, one.time_limit_ms) for one in self.classes
         ]
-        return msgspec.structs.astuple(self.capacity), classes
+        settings = tuple(getattr(self.capacity, name) for name in CapacitySettings.__struct_fields__)
+        return settings, classes
 
     def digest(self) -> Hash32:
         """Differs for every other plan, and for other contracts that it would make."""

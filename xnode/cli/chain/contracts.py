@@ -6,6 +6,8 @@ CONTRACTS = {
     "token": ("OpenxToken", "openx_token"),
     "registry": ("ProviderRegistry", "provider_registry"),
     "splits": ("SplitRegistry", "split_registry"),
+    "verifiers": ("VerifierRegistry", "verifier_registry"),
+    "rules": ("ChallengeRules", "challenge_rules"),
     "capacity": ("CapacityRegistry", "capacity_registry"),
     "tgpu": ("ComputeCredit", "gpu_credit"),
     "tcpu": ("ComputeCredit", "cpu_credit"),

@@ -16,6 +16,7 @@ from xnode.chain.abi.artifacts import AbiField, load_abi
 from xnode.chain.abi.codec import Call, Event, View, name_field
 from xnode.chain.contracts import (
     capacity_registry,
+    challenge_rules,
     compute_credit,
     events,
     fault_prover,
@@ -23,11 +24,14 @@ from xnode.chain.contracts import (
     payment_escrow,
     provider_registry,
     timelock,
+    verifier_registry,
 )
 
 MODULES = (
     openx_token,
     provider_registry,
+    verifier_registry,
+    challenge_rules,
     capacity_registry,
     compute_credit,
     payment_escrow,

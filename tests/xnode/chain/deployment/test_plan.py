@@ -19,8 +19,9 @@ def test_the_example_is_a_plan() -> None:
     assert plan.openx.supply == 10**9 * TOKEN
     assert plan.governance.executors == (ZERO_ADDRESS,)
     assert plan.credits.cpu_collateral == TOKEN // 20
-    settings, classes = plan.make_capacity_values()
-    assert settings[:3] == (4, 7, 5) and settings[-2:] == (5 * TOKEN, 20_000 * TOKEN)
+    settings, classes = plan.make_rules_values()
+    assert settings[:5] == (4, 7, 5, 7, 21) and settings[-2:] == (5 * TOKEN, TOKEN // 2)
+    assert plan.make_verifier_values() == (1_814_400, 20_000 * TOKEN)
     assert [one[:3] for one in classes] == [("cpu", 1, 1000), ("gpu-80g", 0, 1000)]
 
 

@@ -1,0 +1,28 @@
+"""Wiring: who may take stake and what keeps it, as every deployment connects its ProviderRegistry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from metering.units import Address
+from xnode.chain.contracts.provider_registry import HoldEntry, JudgeEntry, Role
+
+PROVIDER_MOST_PPM = 500_000
+"""Of what a provider staked, in one penalty period: a fault of software or a stolen key is not its end."""
+
+VERIFIER_MOST_PPM = 1_000_000
+"""Of a verifier's pledge: a false verdict is signed by hand, as it were, and what it lets through is worth far more."""
+
+
+def list_judges(fault_prover: Address) -> tuple[JudgeEntry, ...]:
+    """Who may take stake by proof, and the most of each compartment."""
+    return (
+        JudgeEntry(fault_prover, int(Role.PROVIDER), PROVIDER_MOST_PPM),
+        JudgeEntry(fault_prover, int(Role.VERIFIER), VERIFIER_MOST_PPM),
+    )
+
+
+def list_holds(credits: Iterable[Address], verifiers: Address) -> tuple[HoldEntry, ...]:
+    """What keeps stake from leaving: credits that of providers, the list of verifiers their pledges."""
+    of_credits = tuple(HoldEntry(credit, int(Role.PROVIDER)) for credit in credits)
+    return (*of_credits, HoldEntry(verifiers, int(Role.VERIFIER)))
