@@ -71,7 +71,8 @@ class AssetRecord(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What a provider did, by the contracts. faults: proven; slashed: OPENX base units lost by them."""
+    """What a provider did, by the contracts. faults: proven; slashed: OPENX base units lost by them; key_since_s: when its node
+    key was bound, in seconds UTC, 0 without one."""
 
     provider: Address
     node_key: Address
@@ -79,6 +80,7 @@ class Record(msgspec.Struct, frozen=True):
     faults: int
     slashed: Amount
     assets: tuple[AssetRecord, ...]
+    key_since_s: int = 0
 
 
 async def read_stake(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Stake:
@@ -126,4 +128,5 @@ async def read_record(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Re
         AssetRecord(asset, account.settled, account.refunded, account.owed)
         for asset, account in zip(manifest.assets, accounts, strict=True)
     )
-    return Record(provider, node_key, stake, faults.count, faults.slashed, assets)
+    key = await rpc.view(registry, provider_registry.KEY_TIME_OF, node_key)
+    return Record(provider, node_key, stake, faults.count, faults.slashed, assets, key.since)

@@ -33,6 +33,7 @@ from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
 from xnode.capacity.tree import hash_leaves, make_tree
 from xnode.chain.contracts import fault_prover, payment_escrow
 from xnode.chain.contracts.capacity_registry import DEVICE_OF
+from xnode.chain.contracts.provider_registry import Role
 from xnode.chain.fault_search import SignedDocument, find_proofs, read_proven
 from xnode.chain.intents.faults import commit_fault, prove_breach, prove_fault
 from xnode.chain.intents.payments import deposit
@@ -41,7 +42,7 @@ from xnode.chain.intents.session import WalletSession, open_session
 from xnode.chain.intents.stake import add_stake
 from xnode.chain.intents.verification import request_challenge
 from xnode.chain.node.json_rpc import Reverted
-from xnode.chain.provider_record import read_record
+from xnode.chain.provider_record import read_record, read_stake
 from xnode.chain.send.tx_journal import make_engine
 from xnode.wallet.signer import NodeSigner, WalletKey
 
@@ -114,7 +115,9 @@ class Suspect:
         await pass_time(self.bed, 600)
         await prove_fault(self.reporter, f"prove {proof.fault_id.hex()}", proof, SALT)
 
-    async def check_slashed(self, *documents: SignedDocument, fault: Fault, ppm: int, stake: int = STAKE) -> None:
+    async def check_slashed(
+        self, *documents: SignedDocument, fault: Fault, ppm: int, stake: int = STAKE, role: Role = Role.PROVIDER
+    ) -> None:
         """The documents prove just this, it costs this part of the stake, and a tenth of that is the reporter's."""
         (proof,) = await self.find(*documents)
         assert (proof.fault, proof.provider) == (fault, self.provider)
@@ -122,7 +125,8 @@ class Suspect:
         await self.prove(proof)
         record = await read_record(self.bed.rpc, self.bed.manifest, self.provider)
         assert (record.faults, record.slashed) == (1, stake * ppm // 10**6)
-        assert record.stake == stake - record.slashed
+        left = await read_stake(self.bed.rpc, self.bed.manifest, self.provider)
+        assert left.compartment(role).details.staked == stake - record.slashed
         assert await self.bed.openx_of(self.reporter.address) - before == mul_div_down(record.slashed, 1, 10)
         assert await read_proven(self.bed.rpc, self.bed.manifest, [proof]) == [True]
 
@@ -165,12 +169,13 @@ async def test_two_offers_or_quotes_of_one_number_are_slashed(suspect: Suspect, 
 
 
 async def test_two_verdicts_on_one_challenge_are_slashed(suspect: Suspect) -> None:
+    await add_stake(suspect.owner, "pledge", Amount(2 * STAKE), Role.VERIFIER)
     domain, documents = suspect.bed.manifest.capacity_domain, []
     for passed in (True, False):
         verdict = VerdictDocument(domain.chain_id, domain.contract, SignedVerdict(make_verdict(passed), b""))
         signature = suspect.node.sign_typed(domain, "Verdict", verdict.signed.verdict)
         documents.append(replace(verdict, signed=replace(verdict.signed, signature=signature)))
-    await suspect.check_slashed(*documents, fault=Fault.EQUIVOCATION, ppm=200_000)
+    await suspect.check_slashed(*documents, fault=Fault.EQUIVOCATION, ppm=200_000, stake=2 * STAKE, role=Role.VERIFIER)
 
 
 def make_verdict(passed: bool) -> Verdict:

@@ -9,11 +9,12 @@ from typing import Any
 
 import trio
 
-from metering.units import Address
+from metering.units import Address, Amount
 from tests.make.verifiers import Verifiers, make_verifiers
 from tests.xnode.cli.conftest import Run, error_lines
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.chain.node.json_rpc import JsonRpc
+from xnode.chain.reads import ChainReads
 from xnode.errors import ExitCode
 from xnode.home import Home
 from xnode.text.hex import to_hex
@@ -74,6 +75,16 @@ class Provider:
     def enlist_verifiers(self) -> None:
         self.run("devnet", "fund", *(to_hex(one.wallet.address) for one in make_verifiers()))
         self.with_verifiers(lambda _rpc, verifiers: verifiers.enlist())
+
+    def counted_stake(self) -> Amount:
+        """What a submitter's node counts as this provider's stake."""
+        found: list[Amount] = []
+
+        async def read(rpc: JsonRpc, _verifiers: Verifiers) -> None:
+            found.extend(await ChainReads(rpc, self.deployment).stakes_of([self.address]))
+
+        self.with_verifiers(read)
+        return found[0]
 
     def pass_time(self, seconds: int) -> None:
         async def pass_(rpc: JsonRpc, _verifiers: Verifiers) -> None:

@@ -67,7 +67,6 @@ CONNECT = Call("ProviderRegistry", "connect")
 
 PROVIDER_OF = View("ProviderRegistry", "providerOf", Address)
 BOUND_PROVIDER_OF = View("ProviderRegistry", "boundProviderOf", Address)
-AUTHOR_OF = View("ProviderRegistry", "authorOf", Address)
 KEY_TIME_OF = View("ProviderRegistry", "keyTimeOf", KeyTime)
 NODE_KEY_OF = View("ProviderRegistry", "nodeKeyOf", Address)
 PAYOUT_OF = View("ProviderRegistry", "payoutOf", Address)

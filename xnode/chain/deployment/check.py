@@ -11,9 +11,9 @@ from metering.eip712 import Domain
 from metering.units import ZERO_ADDRESS
 from xnode.chain.abi.artifacts import load_artifact
 from xnode.chain.abi.codec import View, show_value
-from xnode.chain.contracts import compute_credit, payment_escrow
+from xnode.chain.contracts import compute_credit, payment_escrow, provider_registry
 from xnode.chain.deployment.manifest import Contracts, Manifest
-from xnode.chain.deployment.wiring import list_holds, list_judges
+from xnode.chain.deployment.wiring import list_holds, list_judges, list_not_payable
 from xnode.chain.node.json_rpc import JsonRpc, Query
 from xnode.chain.node.questions import ask_code
 from xnode.errors import Permanent
@@ -105,6 +105,9 @@ def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
         ("is held by others", "holdsOf", list_holds((c.gpu_credit, c.cpu_credit), c.verifier_registry)),
     ):
         yield _make_wire(c, "provider_registry", what, view, tuple(msgspec.structs.astuple(one) for one in entries))
+    for address in list_not_payable(c):
+        query = Query(c.provider_registry, provider_registry.IS_NOT_PAYABLE, (address,))
+        yield _Wire("provider_registry", f"lets {checksum_address(address)} be a payout", query, True)
     yield _make_wire(c, "capacity_registry", "knows another registry", "registry", c.provider_registry)
     yield _make_wire(c, "capacity_registry", "takes another token", "openx", c.openx_token)
     yield _make_wire(c, "capacity_registry", "draws other verifiers", "verifiers", c.verifier_registry)

@@ -11,7 +11,7 @@ from xnode.chain.contracts import compute_credit, provider_registry, verifier_re
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Asset, Contracts, Manifest
 from xnode.chain.deployment.plan import Plan
-from xnode.chain.deployment.wiring import list_holds, list_judges
+from xnode.chain.deployment.wiring import list_holds, list_judges, list_not_payable
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.node.questions import ask_receipt
 from xnode.chain.send.transactor import Transactor
@@ -117,10 +117,8 @@ class _Deployment:
         self._say("connecting ProviderRegistry with what holds stake and who may take it")
         judges = list_judges(c.fault_prover)
         holds = list_holds((c.gpu_credit, c.cpu_credit), c.verifier_registry)
-        # Whatever was paid to one of these would be nobody's.
-        ours = (c.payment_escrow, c.split_registry, c.verifier_registry, c.capacity_registry, c.fault_prover)
-        not_payable = dict.fromkeys([*ours, *assets])
-        data = provider_registry.CONNECT.encode(judges, holds, list(not_payable), c.fault_prover)
+        not_payable = list(dict.fromkeys((*list_not_payable(c), *assets)))
+        data = provider_registry.CONNECT.encode(judges, holds, not_payable, c.fault_prover)
         call = TxCall(c.provider_registry, data)
         _check_done(await self._transactor.send(f"{self._label}/connect", call), "connecting ProviderRegistry")
 
