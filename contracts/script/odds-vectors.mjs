@@ -1,6 +1,6 @@
 // Writes tests/vectors/draw-odds.json: with which odds a panel drawn from a list without putting back has a quorum of one party's verifiers, in
 // whole 10^-18 rounded down. Counted with BigInt by Pascal's rule: a third implementation beside the daemon's (fractions) and the
-// contract's own draws. isDrawn: often enough that two thousand draws show it.
+// contract's own draws. isDrawn: often enough that a thousand draws show it.
 import {writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';

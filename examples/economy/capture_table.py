@@ -125,7 +125,7 @@ def _make_silence(terms: Terms) -> Iterator[str]:
 
 
 def show(amount: Fraction) -> str:
-    """An amount with as many decimals as say something, rounded up."""
+    """An amount in two digits or more, rounded up."""
     for decimals in range(7):
         scaled = amount * 10**decimals
         if scaled.denominator == 1 or scaled >= 10:
@@ -146,7 +146,10 @@ def _show_whole(number: Fraction | None) -> str:
 
 
 def _show_percent(odds: Fraction) -> str:
-    return "0" if not odds else f"{float(100 * odds):.2g} %"
+    percent = float(100 * odds)
+    if percent < 0.001:
+        return "under 0.001 %" if odds else "never"
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
 def _show_tries(lapse: Fraction) -> str:

@@ -123,7 +123,7 @@ def test_the_tables_and_the_plot_hold_what_they_are_about() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "shown"),
-    [(Fraction(5), "5"), (Fraction(1, 20), "0.05"), (Fraction(1, 3), "0.333334"), (Fraction(25, 2), "12.5"), (Fraction(7200), "7,200")],
+    [(Fraction(5), "5"), (Fraction(1, 20), "0.05"), (Fraction(1, 3), "0.34"), (Fraction(25, 2), "13"), (Fraction(3, 2), "1.5"), (Fraction(7200), "7,200")],
 )
 def test_amounts_are_shown_rounded_up(amount: Fraction, shown: str) -> None:
     assert show(amount) == shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -75,7 +75,7 @@ class Host:
 
 
 @pytest.fixture
-def host(world: World) -> Iterator[Host]:
+async def host(world: World) -> AsyncIterator[Host]:
     world.chain.draw_now(SEED)
     world.chain.challenge = replace(world.chain.challenge, stage="passed")
     chain = PlayedReveals()
