@@ -214,7 +214,9 @@ contract AnswerRevealsTest is Revealing {
         setLeaf(3, 5, 17, 1); // the panel's own tree, wrong on purpose
         uint256 id = demand();
         revealRefused(
-            verdictsPanel(), id, abi.encodeWithSelector(IAnswerReveals.NotTheProvider.selector, verdictsPanel(), provider)
+            verdictsPanel(),
+            id,
+            abi.encodeWithSelector(IAnswerReveals.NotTheProvider.selector, verdictsPanel(), provider)
         );
         proofRefused(id, abi.encodeWithSelector(IAnswerReveals.WrongStage.selector, id, IAnswerReveals.Stage.Demanded));
         vm.warp(block.timestamp + 1 days + 1);

@@ -43,8 +43,13 @@ contract GivenVerdicts {
         return (provider, keccak256(abi.encode(id, device)), N);
     }
 
-    function settings() external view returns (ICapacityRegistry.Settings memory governed) {
-        governed.fee = fee;
+    /// @dev It is its own rules, as far as reveals ask for them.
+    function rules() external view returns (GivenVerdicts) {
+        return this;
+    }
+
+    function requestPrice(uint256 devices) external view returns (uint256) {
+        return fee + devices;
     }
 
     function putInDoubt(address provider_) external {

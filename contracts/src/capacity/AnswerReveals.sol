@@ -53,7 +53,8 @@ contract AnswerReveals is IAnswerReveals {
 
         demandId = ++demandCount;
         uint64 deadline = uint64(block.timestamp + REVEAL_TIME);
-        uint96 fee = capacity.settings().fee;
+        // Bounded far below 2^96 there.
+        uint96 fee = uint96(capacity.rules().requestPrice(0));
         _demands[demandId] = Demand({
             provider: provider,
             stage: Stage.Demanded,

@@ -40,7 +40,6 @@ import {IProviderRegistry} from "./IProviderRegistry.sol";
 /// - registry, capacity and openx are our own contracts and do not call back. This contract is one of the registry's judges of
 ///   {IProviderRegistry-Role} Provider, and the one that capacity takes doubts from.
 interface IAnswerReveals {
-
     enum Stage {
         None,
         Demanded,
@@ -111,7 +110,8 @@ interface IAnswerReveals {
     error ProofsCount(uint256 proofs, uint256 leaves);
     error NotTheLeaf(uint64 shown, uint64 demanded);
 
-    /// @notice Asks for leaves of a recorded answer. The caller approved this contract for the fee, which is what a challenge costs now.
+    /// @notice Asks for leaves of a recorded answer. The caller approved this contract for the fee: {IChallengeRules-requestPrice} of no
+    /// devices, now.
     /// @param roots of all devices in order, as recorded
     /// @return demandId numbers from 1
     function demand(bytes32 challengeId, bytes32[] calldata roots, Place[] calldata places)
