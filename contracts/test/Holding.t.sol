@@ -145,9 +145,8 @@ contract HoldingTest is Providing {
     function test_thawed_stake_that_is_needed_by_then_goes_back_to_stake() external {
         mintAs(provider, tgpu, 100 ether);
         unstakeAs(provider, STAKED - 200 ether);
-        // The governed rate rises while it thaws: 100 credits need 300 now.
         vm.warp(block.timestamp + STAKE_THAW);
-        tgpu.setCollateralRatio(3 ether);
+        capacity.hold(provider, 100 ether);
         vm.expectEmit();
         emit IProviderRegistry.StakeKept(provider, PROVIDER, 100 ether, 300 ether);
         vm.expectEmit();

@@ -136,7 +136,9 @@ def price_attack(terms: Terms, prices: Prices, verifiers: int, percent: int, cha
     )
 
 
-def find_device_fee(terms: Terms, prices: Prices, lists: tuple[int, ...], percents: tuple[int, ...], chances: int) -> Fraction:
+def find_device_fee(
+    terms: Terms, prices: Prices, lists: tuple[int, ...], percents: tuple[int, ...], chances: int
+) -> Fraction:
     """The least fee for a device with which no attack on these lists costs less than AIM times what it gains, the fee of the whole
     challenge left out."""
     most, one = Fraction(0), replace(terms, fee=Fraction(0), device_fee=Fraction(1))

@@ -65,7 +65,9 @@ def _draw_panel(
     for quorum in quorums:
         weight = "bold" if quorum == chosen else "normal"
         y = HEIGHT - BOTTOM + 16
-        drawn.append(f'<text x="{_x(quorum, quorums)}" y="{y}" text-anchor="middle" font-weight="{weight}">{quorum}</text>')
+        drawn.append(
+            f'<text x="{_x(quorum, quorums)}" y="{y}" text-anchor="middle" font-weight="{weight}">{quorum}</text>'
+        )
     for index, (label, colour, heights) in enumerate(lines):
         points = " ".join(f"{_x(quorum, quorums)},{y}" for quorum, y in zip(quorums, heights, strict=True))
         drawn.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')

@@ -154,4 +154,3 @@ def _show_percent(odds: Fraction) -> str:
 
 def _show_tries(lapse: Fraction) -> str:
     return "never" if lapse == 1 else f"{float(1 / (1 - lapse)):.3g}"
-

@@ -56,7 +56,10 @@ def make_table(taken: list[Taken], limit_s: float, allowance_s: float) -> str:
             f"| {one.n:,} | {one.products} | {one.in_sequence_s:.1f} | {one.at_once_s:.1f} | {'yes' if passes else 'no'} |"
         )
     passed = count_passed(taken, limit_s + allowance_s)
-    lines += ["", f"Limit {limit_s:g} s and {allowance_s:g} s of allowance: {passed} of these pass on one hardware thread."]
+    lines += [
+        "",
+        f"Limit {limit_s:g} s and {allowance_s:g} s of allowance: {passed} of these pass on one hardware thread.",
+    ]
     return "\n".join(lines)
 
 

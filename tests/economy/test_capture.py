@@ -28,13 +28,15 @@ from examples.economy.capture_plot import make_capture_plot
 from examples.economy.capture_table import choose_quorum, make_capture_tables, show
 from examples.economy.capture_terms import PRICES, read_terms
 
-VECTORS: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parent.parent / "vectors" / "draw-odds.json").read_text()
-)["cases"]
+VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent.parent / "vectors" / "draw-odds.json").read_text())[
+    "cases"
+]
 TERMS = read_terms()
 
 
-@pytest.mark.parametrize("case", VECTORS, ids=lambda case: f"{case['sybils']} of {case['list']}, {case['quorum']} of {case['seats']}")
+@pytest.mark.parametrize(
+    "case", VECTORS, ids=lambda case: f"{case['sybils']} of {case['list']}, {case['quorum']} of {case['seats']}"
+)
 def test_odds_are_those_of_the_vectors_that_the_contracts_draws_are_held_to(case: dict[str, Any]) -> None:
     odds = odds_of_at_least(case["list"], case["sybils"], case["seats"], case["quorum"])
     assert int(odds * 10**18) == int(case["oddsE18"])
@@ -123,7 +125,14 @@ def test_the_tables_and_the_plot_hold_what_they_are_about() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "shown"),
-    [(Fraction(5), "5"), (Fraction(1, 20), "0.05"), (Fraction(1, 3), "0.34"), (Fraction(25, 2), "13"), (Fraction(3, 2), "1.5"), (Fraction(7200), "7,200")],
+    [
+        (Fraction(5), "5"),
+        (Fraction(1, 20), "0.05"),
+        (Fraction(1, 3), "0.34"),
+        (Fraction(25, 2), "13"),
+        (Fraction(3, 2), "1.5"),
+        (Fraction(7200), "7,200"),
+    ],
 )
 def test_amounts_are_shown_rounded_up(amount: Fraction, shown: str) -> None:
     assert show(amount) == shown

@@ -46,9 +46,7 @@ class RevealClient:
         told = answer_reveals.DEMANDED.decode(found[0])
         return told.challenge_id, tuple(DemandedLeaf(*leaf) for leaf in told.leaves)
 
-    async def reveal(
-        self, demand: Demand, leaves: tuple[DemandedLeaf, ...], proofs: tuple[ElementProof, ...]
-    ) -> None:
+    async def reveal(self, demand: Demand, leaves: tuple[DemandedLeaf, ...], proofs: tuple[ElementProof, ...]) -> None:
         rows = [(leaf.device, leaf.index, leaf.n, leaf.seed, leaf.root) for leaf in leaves]
         data = answer_reveals.REVEAL.encode(demand.number, rows, proofs)
         gas_floor = answer_reveals.REVEAL_GAS + answer_reveals.REVEAL_LEAF_GAS * len(leaves)

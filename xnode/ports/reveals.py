@@ -54,8 +54,6 @@ class RevealChain(Protocol):
         """The challenge that a demand is about, and the leaves; Retryable when the log is not there yet."""
         ...
 
-    async def reveal(
-        self, demand: Demand, leaves: tuple[DemandedLeaf, ...], proofs: tuple[ElementProof, ...]
-    ) -> None:
+    async def reveal(self, demand: Demand, leaves: tuple[DemandedLeaf, ...], proofs: tuple[ElementProof, ...]) -> None:
         """Shows the leaves."""
         ...

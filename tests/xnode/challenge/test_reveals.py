@@ -57,9 +57,7 @@ class PlayedReveals:
             raise self.faults.pop()
         return CHALLENGE_ID, self.leaves[demand.number]
 
-    async def reveal(
-        self, demand: Demand, leaves: tuple[DemandedLeaf, ...], proofs: tuple[ElementProof, ...]
-    ) -> None:
+    async def reveal(self, demand: Demand, leaves: tuple[DemandedLeaf, ...], proofs: tuple[ElementProof, ...]) -> None:
         assert leaves == self.leaves[demand.number]
         self.revealed[demand.number] = proofs
         self.demands[demand.number - 1] = replace(demand, stage="revealed")

@@ -81,7 +81,8 @@ class Provider:
         found: list[Amount] = []
 
         async def read(rpc: JsonRpc, _verifiers: Verifiers) -> None:
-            found.extend(await ChainReads(rpc, self.deployment).stakes_of([self.address]))
+            for one in await ChainReads(rpc, self.deployment).stakes_of([self.address]):
+                found.append(Amount(0) if one.in_default else one.amount)
 
         self.with_verifiers(read)
         return found[0]

@@ -21,6 +21,7 @@ CONTRACTS = (
     "CapacityRegistry",
     "ComputeCredit",
     "PaymentEscrow",
+    "AnswerReveals",
     "FaultProver",
     "TimelockController",
 )

@@ -10,6 +10,7 @@ from xnode.chain.contracts.provider_registry import Role
 from xnode.chain.intents.session import WalletSession
 from xnode.chain.intents.stake import add_stake, start_unstake, withdraw_stake
 from xnode.chain.provider_record import read_stake
+from xnode.ports.chain import Staked
 
 pytestmark = pytest.mark.chain
 
@@ -33,7 +34,7 @@ async def test_what_is_staked_for_one_role_is_nothing_of_the_other(bed: Bed, ses
     found = await read_stake(bed.rpc, bed.manifest, session.address)
     assert (found.own.details.staked, found.own.details.thawing, found.own.can_leave) == (30 * TOKEN, 0, 30 * TOKEN)
     assert (found.pledge.details.staked, found.pledge.details.thawing) == (30 * TOKEN, 20 * TOKEN)
-    assert await session.stakes_of([session.address]) == (30 * TOKEN,)
+    assert await session.stakes_of([session.address]) == (Staked(Amount(30 * TOKEN)),)
     await bed.rpc.write("evm_increaseTime", "0x3c")
     await bed.rpc.write("evm_mine")
     await withdraw_stake(session, "w", Role.VERIFIER)
