@@ -327,6 +327,8 @@ def draw_burn(author: Author) -> Act:
     if author.rng.random() < 0.5:
         return Act("burn_at", holder, (credit, provider, author.amount(most)))
     short = author.ledger.redeemable_of(provider, credit)
+    if author.rng.random() < 0.2:
+        return Act("redeem", holder, (credit, provider, short + 1))
     return Act("redeem", holder, (credit, provider, author.amount(min(most, short) if most else short)))
 
 

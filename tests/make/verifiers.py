@@ -26,6 +26,7 @@ from xnode.wallet.signer import NodeSigner, WalletKey
 
 COUNT = 3
 ANYONE = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
+GAS = 4_000_000
 PACE = Pace(poll_interval_s=0.02, deadline_s=30.0)
 
 
@@ -104,7 +105,8 @@ class Verifiers:
 
     async def _send(self, data: bytes) -> None:
         """A transaction to CapacityRegistry by anvil's second, unlocked account: the first is the devnet's own."""
-        call = {"from": ANYONE, "to": to_hex(self._registry), "data": to_hex(data)}
+        # Not estimated: the draw that is estimated is another one.
+        call = {"from": ANYONE, "to": to_hex(self._registry), "data": to_hex(data), "gas": hex(GAS)}
         tx_hash = await self._rpc.write("eth_sendTransaction", call)
         receipt = await wait_until(lambda: self._rpc.read("eth_getTransactionReceipt", tx_hash))
         assert receipt["status"] == "0x1", f"{tx_hash} reverted"

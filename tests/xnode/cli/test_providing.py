@@ -177,14 +177,17 @@ def test_the_hash_of_the_hardware_profile_is_on_chain_from_the_first(provider: P
     assert "publishing" not in provider.run("provider", "profile", "--publish").stderr
 
 
-def test_a_provider_whose_capacity_shrank_has_its_grace_noted(provider: Provider) -> None:
+def test_a_provider_whose_capacity_shrank_has_a_grace_for_what_it_cannot_serve(provider: Provider) -> None:
     provider.verify("cpu=2")
     provider.run("provider", "stake", "20")
     provider.run("provider", "mint", "40")
     provider.verify("cpu=1")
     redeem = ("pay", "redeem", provider.owner, "all", "--from", provider.owner)
-    refused = provider.refuse(*redeem)
-    assert "cannot serve 16 tCPU" in refused
+    assert re.search(r"cannot serve 16 tCPU of what it sold, and has until \d{4}", provider.refuse(*redeem))
     provider.pass_time(10)
+    shown = provider.ask("provider", "mint")
+    assert (shown["is_defaulted"], shown["shortfall"], shown["redeemable"]) == (True, "16", "16")
+    over = provider.refuse(*redeem[:3], "17", *redeem[4:], code=ExitCode.USAGE)
+    assert "only 16 tCPU can be redeemed now" in over
     answer = provider.ask(*redeem)
     assert (answer["paid"], answer["outstanding"], answer["shortfall"]) == ("1.6", "24", "0")
