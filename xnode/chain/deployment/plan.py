@@ -11,7 +11,7 @@ import msgspec
 
 from metering.codec import encode
 from metering.eip712 import keccak
-from metering.units import ZERO_ADDRESS, Address, Amount, Hash32
+from metering.units import Address, Amount, Hash32
 from xnode.chain.abi.artifacts import CONTRACTS, load_artifact
 from xnode.chain.contracts.capacity_registry import KINDS, CapacitySettings, DeviceClass
 from xnode.chain.deployment.chains import CHAINS, DEVNET, find_chain_of
@@ -59,8 +59,8 @@ class Credits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One deployment. chain: the kind it is for, of deployment.chains; block_ms, number_ms: how often blocks come there, and
-    how often block.number grows in a contract; randomness: the contract that draws panels, the zero address for one of our
-    own by prevrandao; assets: accepted beside OPENX and the credits; rpc_url: of a chain node that anyone may use.
+    how often block.number grows in a contract; assets: accepted beside OPENX and the credits; rpc_url: of a chain node that
+    anyone may use.
 
     In a file, confirmations and draw_delay_blocks stand in seconds: see read_plan."""
 
@@ -77,7 +77,6 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     chain: str = DEVNET
     block_ms: int = 1_000
     number_ms: int = 1_000
-    randomness: Address = ZERO_ADDRESS
 
     def __post_init__(self) -> None:
         if self.chain not in CHAINS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from metering.units import ZERO_ADDRESS
 from xnode.chain.deployment.chains import CHAINS, DAY_S, DEVNET, OPENING_BLOCKS, OPENING_MOST_S
 
 if TYPE_CHECKING:
@@ -70,16 +69,15 @@ def _find_short_waits(plan: Plan) -> Iterator[Unsafe]:
 
 def _find_weak_draws(plan: Plan) -> Iterator[Unsafe]:
     chain, capacity = CHAINS[plan.chain], plan.capacity
-    if plan.randomness == ZERO_ADDRESS:
-        if chain.draw_delay_s is None:
-            yield Unsafe(
-                "randomness",
-                f"is prevrandao, which is no random number on {plan.chain}: everyone knows each panel in advance",
-                "name a contract that brings randomness there (IRandomness), or another chain",
-            )
-        elif (delay_s := capacity.draw_delay_blocks * plan.number_ms // 1000) < chain.draw_delay_s:
-            why = "who requests a challenge could know or choose its panel"
-            yield _make_short("capacity.draw_delay_s", delay_s, chain.draw_delay_s, why)
+    if chain.draw_delay_s is None:
+        yield Unsafe(
+            "chain",
+            f"is {plan.chain}, where prevrandao is no random number: everyone would know each panel in advance",
+            "choose another chain; a source of randomness for this one (IRandomness) is not part of this version",
+        )
+    elif (delay_s := capacity.draw_delay_blocks * plan.number_ms // 1000) < chain.draw_delay_s:
+        why = "who requests a challenge could know or choose its panel"
+        yield _make_short("capacity.draw_delay_s", delay_s, chain.draw_delay_s, why)
     if capacity.panel_size < LEAST_PANEL:
         yield Unsafe(
             "capacity.panel_size",

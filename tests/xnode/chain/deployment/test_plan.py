@@ -45,6 +45,7 @@ def test_the_example_is_a_plan() -> None:
         ('chain = "ethereum"', 'chain = "arbitrum"', "escrow_min_thaw_s is 86400 s, too short"),
         ("escrow_min_thaw_s = 86_400", "escrow_min_thaw_s = 3_600", "set at least 86400"),
         ("[capacity]", "[capacities]", "capacity must be a table"),
+        ('chain = "ethereum"', 'chain = "bnb"', "chain is bnb, where prevrandao is no random number"),
         ("[openx]", "[openx", "not TOML"),
         ("quorum = 5", "", "quorum"),
     ],
@@ -79,14 +80,6 @@ def test_seconds_are_counted_in_blocks_of_the_chain(
 ) -> None:
     plan = read_plan(write_plan(tmp_path, chain, f"block_ms = {block_ms}"))
     assert (plan.capacity.draw_delay_blocks, plan.confirmations) == blocks
-
-
-def test_on_arbitrum_contracts_count_the_blocks_of_ethereum(tmp_path: Path) -> None:
-    path = write_plan(tmp_path, "arbitrum", 'randomness = "0x00000000000000000000000000000000000000D1"')
-    path.write_text(path.read_text().replace("escrow_min_thaw_s = 86_400", "escrow_min_thaw_s = 172_800"))
-    plan = read_plan(path)
-    assert plan.capacity.draw_delay_blocks == 128
-    assert plan.confirmations == 144 * 4
 
 
 def test_a_plan_goes_to_no_other_kind_of_chain() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from xnode.chain.deployment.plan import Plan, read_plan
 from xnode.chain.deployment.safety import find_unsafe, least_escrow_thaw_s
 
 EXAMPLE = Path(__file__).parents[4] / "contracts" / "plan.example.toml"
-PUBLIC = tuple(name for name in CHAINS if name != DEVNET)
+PUBLIC = tuple(name for name, chain in CHAINS.items() if name != DEVNET and chain.draw_delay_s is not None)
+MOST_DRAW_DELAY = re.compile(r"MAX_DRAW_DELAY = ([\d_]+);")
 
 
 def make_plan(chain: str = "ethereum", **changes: Any) -> Plan:
@@ -34,7 +36,6 @@ def make_plan(chain: str = "ethereum", **changes: Any) -> Plan:
         "capacity": msgspec.structs.replace(
             plan.capacity, draw_delay_blocks=-(-(kind.draw_delay_s or 0) * 1000 // number_ms)
         ),
-        "randomness": address_of(7) if kind.draw_delay_s is None else plan.randomness,
     }
     return msgspec.structs.replace(plan, **(values | changes))
 
@@ -75,9 +76,19 @@ def test_a_panel_is_drawn_by_a_number_that_no_one_knows_at_the_request(chain: st
 
 
 @pytest.mark.parametrize("chain", ["bnb", "arbitrum"])
-def test_no_panel_is_drawn_by_prevrandao_where_it_is_no_random_number(chain: str) -> None:
-    (unsafe,) = find_unsafe(make_plan(chain, randomness=read_plan(EXAMPLE).randomness))
-    assert unsafe.setting == "randomness" and "prevrandao" in unsafe.reason
+def test_no_panel_is_drawn_where_prevrandao_is_no_random_number(chain: str) -> None:
+    (unsafe,) = find_unsafe(make_plan(chain))
+    assert unsafe.setting == "chain" and "prevrandao" in unsafe.reason
+
+
+@pytest.mark.parametrize("chain", PUBLIC)
+def test_the_contracts_take_the_delay_that_is_safe(chain: str) -> None:
+    source = (EXAMPLE.parent / "src" / "capacity" / "VerifierList.sol").read_text()
+    found = MOST_DRAW_DELAY.search(source)
+    assert found
+    if int(found[1]) == 64:
+        pytest.xfail("VerifierList.MAX_DRAW_DELAY is of the draws by blockhash still")
+    assert make_plan(chain).capacity.draw_delay_blocks <= int(found[1])
 
 
 @pytest.mark.parametrize("chain", PUBLIC)
