@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {IERC7802} from "@openzeppelin/contracts/interfaces/draft-IERC7802.sol";
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 
 import {OpenxToken} from "../src/money/OpenxToken.sol";

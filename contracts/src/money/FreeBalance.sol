@@ -146,7 +146,8 @@ abstract contract FreeBalance is IPaymentEscrow, Ownable2Step, ReentrancyGuardTr
     // ---- Inside
 
     /// @dev The guard is all that lies in transient storage here, so it may lie at zero: its own place is a number of 32 bytes,
-    /// which stands in the code at each of its uses.
+    /// which stands in the code at each of its uses. (slither does not see who calls it: it cannot follow OpenZeppelin's TransientSlot.)
+    // slither-disable-next-line dead-code
     function _reentrancyGuardStorageSlot() internal pure override returns (bytes32) {
         return bytes32(0);
     }

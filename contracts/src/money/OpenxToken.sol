@@ -67,6 +67,8 @@ contract OpenxToken is ERC20, ERC20Permit, ERC20Votes, ERC20Bridgeable, Ownable2
         emit BridgeLimitsSet(bridge, limits);
     }
 
+    // The events of ERC-7802 say by how much {netMinted} changes, here and below.
+    // slither-disable-next-line events-maths
     function crosschainMint(address to, uint256 amount) public override(ERC20Bridgeable, IERC7802) onlyTokenBridge {
         Bridge storage bridge = _bridges[msg.sender];
         uint256 available = _availableOf(bridge.minting);
@@ -80,6 +82,7 @@ contract OpenxToken is ERC20, ERC20Permit, ERC20Votes, ERC20Bridgeable, Ownable2
         super.crosschainMint(to, amount);
     }
 
+    // slither-disable-next-line events-maths
     function crosschainBurn(address from, uint256 amount) public override(ERC20Bridgeable, IERC7802) onlyTokenBridge {
         Bridge storage bridge = _bridges[msg.sender];
         uint256 available = _availableOf(bridge.burning);

@@ -18,6 +18,7 @@ import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 /// @notice See {IPaymentEscrow}. This is the escrows themselves; assets and free balances are in {FreeBalance}.
 /// @dev Terms are taken into memory, where they are checked once and hashed from: read from the calldata, their checks would stand
 /// in the code at each use, and opening twice.
+// solhint-disable gas-calldata-parameters
 contract PaymentEscrow is EIP712, Multicall, FreeBalance {
     using SafeERC20 for IERC20;
 

@@ -47,6 +47,8 @@ contract SplitRegistry is ISplitRegistry, ReentrancyGuardTransient {
         IERC20(asset).safeTransferFrom(msg.sender, address(this), amount);
         // What arrived, not what was named: an asset that begins to keep a fee then takes it and locks nothing.
         uint256 received = IERC20(asset).balanceOf(address(this)) - before;
+        // Who sends a unit to make this false has paid it to the split.
+        // slither-disable-next-line incorrect-equality
         if (received == 0) revert NothingReceived(asset, amount);
         Pot storage pot = _pots[split][asset];
         uint256 room = type(uint128).max - pot.received;

@@ -27,6 +27,7 @@ contract Crossing is Bench {
 
     constructor() {
         vm.warp(1_800_000_000);
+        _mostCeiling = 200 ether;
         _home = OpenxToken(deploy(creationCode("OpenxToken", abi.encode(address(this), SUPPLY, address(this)))));
         _away = OpenxToken(deploy(creationCode("OpenxToken", abi.encode(address(this), 0, address(this)))));
         for (uint256 i = 0; i < HOLDERS; i++) {
@@ -36,7 +37,6 @@ contract Crossing is Bench {
             setLimits(_home, bridgeAt(i), 100 ether, 100 ether, 0);
             setLimits(_away, bridgeAt(i), 100 ether, 100 ether, 200 ether);
         }
-        _mostCeiling = 200 ether;
     }
 
     // ---- Honest traffic: what one side burns the other mints, or the first mints again
