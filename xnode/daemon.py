@@ -369,7 +369,7 @@ class _Daemon:
             software=f"xnode/{__version__}",
             multiaddrs=net.multiaddrs(),
             provider=provider,
-            submitter=make_submitter_settings(config.submitter),
+            submitter=make_submitter_settings(config.submitter, ground.manifest),
         )
 
     def _make_keeper(self, ground: _Ground, loop: Loop, images: ImageMaker, engine: PodmanEngine | None) -> DiskKeeper:

@@ -1,8 +1,8 @@
 // Prints, or with a file name writes, what real transactions on a fresh anvil cost: a page of markdown tables, with the figures
-// published for other designs beside ours.
+// published for other designs beside ours. It says of which build it is, and a test fails on another.
 import {writeFileSync} from 'node:fs';
-import {AbiCoder, TypedDataEncoder, concat, id, keccak256, toBeHex, zeroPadValue} from 'ethers';
-import {FAR, NO_SPLIT, ONE, THAW, gasOf, openScene} from './scene.mjs';
+import {AbiCoder, concat, id, keccak256, toBeHex, zeroPadValue} from 'ethers';
+import {FAR, NO_SPLIT, ONE, THAW, gasOf, openScene, readBuild} from './scene.mjs';
 
 const CODE_LIMIT_BYTES = 24_576;
 const STEP = ONE / 50n + 123_456_789_012_345n; // an amount as they come, not a round one
@@ -226,32 +226,45 @@ const table = (head, rows) => [
 function page(claims) {
   const perRow = claims.map(([kind, gas]) => [`**${kind}**`, ...gas.map((used, i) => used / BigInt(COUNTS[i]))]);
   const others = OTHERS.map(([what, gas]) => [what, ...COUNTS.map((_, i) => gas[i] ?? '')]);
+  const sizes = deployed.filter(([, , bytes]) => bytes);
+  const total = deployed.reduce((sum, [, gas]) => sum + gas, 0n);
   return `# What transactions cost
 
-\`make -C contracts gas\` prints this page and \`make -C contracts gas ARGS=../docs/gas.md\` writes it, from real transactions on a fresh anvil (Cancun)
-with the committed bytecode. Gas is a whole transaction's: its base fee, its calldata and the payout are in it. Amounts are as they come, not
+\`make -C contracts gas\` prints this page and \`make -C contracts gas ARGS=../docs/gas.md\` writes it,
+from real transactions on a fresh anvil (Cancun) with the committed bytecode. Gas is a whole
+transaction's: its base fee, its calldata and the payout are in it. Amounts are as they come, not
 round; all but the first claim draw on ledgers and escrows that exist.
+
+Build \`${readBuild()}\`:
+the SHA-256 of all creation code in \`contracts/artifacts\`, by the contracts' names. A test compares
+it, so no row here is of another build.
 
 ## A settled voucher
 
-Gas for each voucher in a claim of so many, 164 bytes a row. Fee ${FEE_PPM / 10_000} %; the split has two recipients. A claim of any kind also counts the provider's
-settled work. In bold ours.
+Gas for each voucher in a claim of so many, 164 bytes a row. Fee ${FEE_PPM / 10_000} %; the split has two recipients.
+A claim of any kind also counts the provider's settled work. In bold ours.
 
 ${table(['vouchers in the claim', ...COUNTS.map(String)], [...perRow, ...others])}
 
-From ten a claim on, every kind of ours is below every design here that settles vouchers. Settling each receipt by itself costs less for each
-receipt in a batch, and far more for each lease: one voucher stands for all receipts so far, 1,440 of them where a receipt comes each
-minute and a claim each day. A claim of one costs more than a bare channel's, for it books a ledger, a fee and a payout that may fail.
+From ten a claim on, every kind of ours is below every design here that settles vouchers. Settling
+each receipt by itself costs less for each receipt in a batch, and far more for each lease: one
+voucher stands for all receipts so far, 1,440 of them where a receipt comes each minute and a claim
+each day. A claim of one costs more than a bare channel's, for it books a ledger, a fee and a payout
+that may fail.
 
 ## Transactions
 
 ${table(['transaction', 'gas', 'gas a row'], sent)}
 
-Claims and deposits here are in OPENX, whose transfers also count votes. Raiden: open and deposit 147,000 gas.
+Claims and deposits here are in OPENX, whose transfers also count votes. Raiden: open and deposit
+147,000 gas.
 
 ## Deployment
 
-${table(['contract', 'gas', 'bytes', 'of the limit'], deployed.map(([what, gas, bytes]) => [what, gas, bytes, `${Math.round((100 * bytes) / CODE_LIMIT_BYTES)} %`]))}
+${table(['contract', 'gas', 'bytes', 'of the limit'], sizes.map(([what, gas, bytes]) => [what, gas, bytes, `${Math.round((100 * bytes) / CODE_LIMIT_BYTES)} %`]))}
+
+A whole deployment, with a second credit and the transaction that connects all of them, costs
+${number(total)} gas.
 `;
 }
 

@@ -163,13 +163,19 @@ class ChainReads:
 
     async def block_times(self) -> list[int]:
         """When the newest blocks were made, oldest first, in seconds UTC: how fast they come."""
-        head = await self.head_number()
-        numbers = range(max(0, head - PACE_BLOCKS), head + 1)
-        found = [block.timestamp for block in await self.rpc.ask_all([ask_block(one) for one in numbers]) if block]
-        if not found:
-            raise Retryable(f"chain node {self.rpc.where} does not show its newest blocks")
-        return found
+        return await read_block_times(self.rpc)
 
     async def chain_time_s(self) -> int:
         """The latest block's time in seconds UTC, from which deadlines of signatures count."""
         return (await self.rpc.ask(ask_latest())).timestamp
+
+
+async def read_block_times(rpc: JsonRpc) -> list[int]:
+    """When the newest blocks of a chain were made, oldest first, in seconds UTC."""
+    head = await rpc.ask(ask_head())
+    rpc.pulse.saw_head(head)
+    numbers = range(max(0, head - PACE_BLOCKS), head + 1)
+    found = [block.timestamp for block in await rpc.ask_all([ask_block(one) for one in numbers]) if block]
+    if not found:
+        raise Retryable(f"chain node {rpc.where} does not show its newest blocks")
+    return found

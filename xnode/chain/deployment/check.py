@@ -124,6 +124,8 @@ def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
         yield _make_wire(c, name, "knows another capacity", "capacity", c.capacity_registry)
     yield _make_wire(c, "payment_escrow", "pays by another registry", "registry", c.provider_registry)
     yield _make_wire(c, "payment_escrow", "pays other splits", "splits", c.split_registry)
+    if manifest.min_thaw_s:
+        yield _make_wire(c, "payment_escrow", "takes another least thaw", "minThaw", manifest.min_thaw_s)
     yield _make_wire(c, "fault_prover", "knows another registry", "registry", c.provider_registry)
     yield _make_wire(c, "fault_prover", "knows another capacity", "capacity", c.capacity_registry)
     yield _make_wire(c, "fault_prover", "refunds from another escrow", "escrow", c.payment_escrow)

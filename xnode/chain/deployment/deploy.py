@@ -94,6 +94,7 @@ class _Deployment:
             contracts=contracts,
             assets=assets,
             rpc_url=plan.rpc_url,
+            min_thaw_s=plan.escrow_min_thaw_s,
         )
         await check_deployment(self._rpc, manifest)
         return manifest
