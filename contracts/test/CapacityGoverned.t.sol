@@ -170,7 +170,7 @@ contract CapacityGovernedTest is Judging {
 
     function test_settings_are_read_as_they_were_set() external {
         IChallengeRules.Settings memory settings = IChallengeRules.Settings(
-            64, 31, 21, 31, 512, 1 days, 90 days, 90 days, 90 days, 1_000 ether, 10 ether
+            20_000, 31, 21, 31, 512, 1 days, 90 days, 90 days, 90 days, 1_000 ether, 10 ether
         );
         checkDeployed(settings);
         checkDeployed(IChallengeRules.Settings(1, 1, 1, 1, 1, 10, 1 minutes, 1, 10, 0.001 ether, 1e12));
@@ -185,9 +185,9 @@ contract CapacityGovernedTest is Judging {
     function test_every_setting_has_bounds() external {
         IChallengeRules.Settings memory s = makeSettings();
         s.drawDelay = 0;
-        s = settingRefused(s, "drawDelay", 0, 1, 64);
-        s.drawDelay = 65;
-        s = settingRefused(s, "drawDelay", 65, 1, 64);
+        s = settingRefused(s, "drawDelay", 0, 1, 20_000);
+        s.drawDelay = 20_001;
+        s = settingRefused(s, "drawDelay", 20_001, 1, 20_000);
         (s.panelSize, s.quorum) = (0, 0);
         s = settingRefused(s, "panelSize", 0, 1, 31);
         (s.panelSize, s.quorum) = (32, 32);

@@ -243,7 +243,7 @@ contract VerifiersTest is Judging {
         enlistVerifiers(6);
         vm.prank(verifierAt(2));
         verifiers.leave();
-        vmBlocks.roll(block.number + 64 + 257);
+        vmBlocks.roll(block.number + verifiers.DRAW_BLOCKS() + 1);
         bytes32 id = request();
         rollToDraw(id, keccak256("known"));
         enlistAt(10);
@@ -355,10 +355,10 @@ contract VerifiersTest is Judging {
         verifiers.leave();
         uint256 left = block.number;
         // The longest delay, and the blocks in which anyone may draw: who comes now sits elsewhere.
-        vmBlocks.roll(left + 64 + 256);
+        vmBlocks.roll(left + verifiers.DRAW_BLOCKS());
         enlistAt(10);
         checkEqual(placeOf(10), 2, "a new slot, behind the two who stayed");
-        vmBlocks.roll(left + 64 + 257);
+        vmBlocks.roll(left + verifiers.DRAW_BLOCKS() + 1);
         enlistAt(11);
         checkEqual(placeOf(11), 1, "the old slot, between them");
         enlistAt(12);

@@ -17,7 +17,7 @@ contract VerifiersGovernedTest is Judging {
         checkEqual(verifiers.capacity(), address(capacity), "capacity");
         checkEqual(verifiers.reveals(), REVEALS, "reveals");
         checkEqual(verifiers.MAX_VERIFIERS(), 512, "verifiers");
-        checkEqual(verifiers.DRAW_BLOCKS(), 320, "blocks");
+        checkEqual(verifiers.DRAW_BLOCKS(), 20_256, "blocks");
         checkEqual(verifiers.MISSES_MAX(), 8, "misses");
         checkEqual(verifiers.MISSES_TIME(), 2 days, "time");
     }

@@ -21,8 +21,8 @@ FAIR = 1
 
 MAKER_PERCENT = 33
 BLOCK_MAKER = 4
-"""Draws for one fee of the maker of a third of all blocks: it may leave out each block of a run around the draw. A run on either side
-of it has k blocks with probability (1/3)^k x 2/3, and gives 2^k choices: 2 x 2 on average."""
+"""Draws for one fee of the maker of a third of all blocks: it may leave out each block of a run around the draw. A run on
+either side of it has k blocks with probability (1/3)^k x 2/3, and gives 2^k choices: 2 x 2 on average."""
 
 SEQUENCER_DRIFT = 150
 """Of an OP-stack sequencer that picks any Ethereum block within half an hour for its own."""
@@ -139,8 +139,8 @@ def price_attack(terms: Terms, prices: Prices, verifiers: int, percent: int, cha
 def find_device_fee(
     terms: Terms, prices: Prices, lists: tuple[int, ...], percents: tuple[int, ...], chances: int
 ) -> Fraction:
-    """The least fee for a device with which no attack on these lists costs less than AIM times what it gains, the fee of the whole
-    challenge left out."""
+    """The least fee for a device with which no attack on these lists costs less than AIM times what it gains, the fee of the
+    whole challenge left out."""
     most, one = Fraction(0), replace(terms, fee=Fraction(0), device_fee=Fraction(1))
     for verifiers in lists:
         for percent in percents:

@@ -39,8 +39,8 @@ def make_capture_tables(terms: Terms, prices: Prices) -> str:
 
 
 def choose_quorum(terms: Terms, prices: Prices) -> tuple[int, Fraction]:
-    """The least quorum, and so the one that waits for fewest verifiers, under which the fee that makes attacks dear is small; and that
-    fee."""
+    """The least quorum, and so the one that waits for fewest verifiers, under which the fee that makes attacks expensive is
+    small; and that fee."""
     most = MOST_FEE_PERCENT * terms.validity_hours * prices.vcpu_hour / 100
     for quorum in range(more_than_two_thirds(terms.panel), terms.panel + 1):
         fee = find_device_fee(replace(terms, quorum=quorum), prices, LISTS, PERCENTS, BLOCK_MAKER)
@@ -60,7 +60,10 @@ def _make_attacks(terms: Terms, prices: Prices) -> Iterator[str]:
         f"{BLOCK_MAKER} draws for one fee."
     )
     yield ""
-    yield "| verifiers | theirs | pledged OPENX | a panel is captured once in | fees lost for a device | times what it sells for |"
+    yield (
+        "| verifiers | theirs | pledged OPENX | a panel is captured once in "
+        "| fees lost for a device | times what it sells for |"
+    )
     yield "|---|---|---|---|---|---|"
     for verifiers in LISTS:
         for percent in PERCENTS:
@@ -74,7 +77,10 @@ def _make_attacks(terms: Terms, prices: Prices) -> Iterator[str]:
 def _make_makers(terms: Terms, prices: Prices) -> Iterator[str]:
     yield "### Who makes the blocks"
     yield ""
-    yield f"The worst case of the table above, {LISTS[-1]:,} verifiers of which {PERCENTS[-1]} % are theirs, by who picks the block:"
+    yield (
+        f"The worst case of the table above, {LISTS[-1]:,} verifiers of which {PERCENTS[-1]} % are theirs, "
+        "by who picks the block:"
+    )
     yield ""
     yield "| the attacker | draws for one fee | times what it sells for |"
     yield "|---|---|---|"
@@ -93,8 +99,8 @@ def _make_choice(terms: Terms, prices: Prices) -> Iterator[str]:
     yield "### The choice of panel and quorum"
     yield ""
     yield (
-        f"The fee for a device that makes every attack of the first table cost {AIM} times its worth, and how often an honest challenge "
-        f"of {LISTS[-1]:,} verifiers lapses when a part of them keeps silent. Recommended: the least quorum whose fee is at most "
+        f"The fee for a device that makes every attack of the first table cost {AIM} times its worth, and how often "
+        f"an honest challenge of {LISTS[-1]:,} verifiers lapses when a part of them keeps silent. Recommended: the least quorum whose fee is at most "
         f"{MOST_FEE_PERCENT} % of the {show(terms.validity_hours * prices.vcpu_hour)} OPENX that a vCPU earns in the "
         f"{terms.validity_hours} hours of a verdict."
     )

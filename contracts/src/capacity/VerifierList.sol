@@ -38,7 +38,7 @@ library VerifierList {
     /// @dev A draw reads at most as many slots: 1.1 million gas when none but the last may be drawn.
     uint256 internal constant MAX_SLOTS = 512;
     /// @dev A spot check is announced for so many blocks at most.
-    uint256 internal constant MAX_DRAW_DELAY = 64;
+    uint256 internal constant MAX_DRAW_DELAY = 20_000;
     /// @dev Blocks for which the slot of a verifier that left stays its own: the longest drawDelay, and 256 in which anyone may draw.
     uint256 internal constant DRAW_BLOCKS = MAX_DRAW_DELAY + 256;
 

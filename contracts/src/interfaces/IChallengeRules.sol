@@ -121,7 +121,7 @@ interface IChallengeRules is IGovernedSteps {
     function classTimesOf(uint16 classId) external view returns (ClassTimes memory);
     function classCount() external view returns (uint16);
 
-    /// @notice drawDelay 1 to 64; panelSize 1 to {MAX_PANEL}; quorum more than two thirds of it; minPanel 1 to panelSize; minList minPanel to
+    /// @notice drawDelay 1 to 20,000; panelSize 1 to {MAX_PANEL}; quorum more than two thirds of it; minPanel 1 to panelSize; minList minPanel to
     /// 512; answerTime 10 seconds to 1 day; validity 1 minute to 90 days; spotCheckPause 1 second to validity; recheckTime 10 seconds
     /// to 90 days; fee 0.001 to 1,000 OPENX; deviceFee 0.000001 to 10 OPENX; each change by {IGovernedSteps}. Only the owner.
     function setSettings(Settings calldata settings_) external;

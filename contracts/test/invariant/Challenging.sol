@@ -210,8 +210,11 @@ contract Challenging is Judging {
                 if (entry.from < end || entry.until < entry.from) return false;
                 end = entry.until;
             }
-            bool isInForce = capacity.capacityOf(who).until != 0;
-            if (isInForce != (block.timestamp < end) || (isInForce && capacity.isJailed(who))) return false;
+            bool isInForce = block.timestamp < end;
+            bool isDoubted = capacity.inDoubtUntil(who) != 0;
+            if (isDoubted && !isInForce) return false;
+            if ((capacity.capacityOf(who).until != 0) != (isInForce && !isDoubted)) return false;
+            if (isInForce && capacity.isJailed(who)) return false;
             if (capacity.lapsedSince(who) != (isInForce ? 0 : end)) return false;
         }
         return true;

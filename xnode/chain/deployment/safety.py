@@ -19,6 +19,9 @@ LEAST_STAKE_THAW_S = 7 * DAY_S
 LEAST_PANEL = 5
 """Two of three are bought at the price of two."""
 
+LEAST_LIST = 10
+"""A panel of so few is the whole list, and who adds half as many is more than a third of it (docs/economics.md)."""
+
 
 class Unsafe(NamedTuple):
     """One setting. reason: follows its name in a sentence."""
@@ -78,12 +81,9 @@ def _find_weak_draws(plan: Plan) -> Iterator[Unsafe]:
     elif (delay_s := capacity.draw_delay_blocks * plan.number_ms // 1000) < chain.draw_delay_s:
         why = "who requests a challenge could know or choose its panel"
         yield _make_short("capacity.draw_delay_s", delay_s, chain.draw_delay_s, why)
-    if capacity.panel_size < LEAST_PANEL:
-        yield Unsafe(
-            "capacity.panel_size",
-            f"is {capacity.panel_size}: so few are cheap to buy",
-            f"set at least {LEAST_PANEL}",
-        )
+    for name, least in (("panel_size", LEAST_PANEL), ("min_panel", LEAST_PANEL), ("min_list", LEAST_LIST)):
+        if (number := getattr(capacity, name)) < least:
+            yield Unsafe(f"capacity.{name}", f"is {number}: so few are cheap to buy", f"set at least {least}")
 
 
 def _make_short(setting: str, set_s: int, least_s: int, why: str) -> Unsafe:
