@@ -97,9 +97,15 @@ async function deployAll(chain, record) {
   const plain = await make(compilePlain(), '', ownerKey.address, 10n ** 27n);
   const registry = await deploy('ProviderRegistry', openx.target, DAY, ownerKey.address);
   const splits = await deploy('SplitRegistry');
-  const settings = {drawDelay: 1, panelSize: VERIFIERS, quorum: VERIFIERS, answerTime: 3600, validity: 30 * DAY, spotCheckPause: 0, leaveDelay: 3600, fee: ONE / 1000n, verifierStake: ONE};
+  const settings = {
+    drawDelay: 1, panelSize: VERIFIERS, quorum: VERIFIERS, minPanel: VERIFIERS, minList: VERIFIERS, answerTime: 3600, validity: 30 * DAY, spotCheckPause: 0,
+    recheckTime: DAY, fee: ONE / 1000n, deviceFee: ONE / 1000n,
+  };
   const classes = [{name: 'gpu', kind: 0, weightMilli: 1000, n: 256, timeLimitMs: 1000}, {name: 'cpu', kind: 1, weightMilli: 1000, n: 256, timeLimitMs: 1000}];
-  const capacity = await deploy('CapacityRegistry', registry.target, openx.target, ownerKey.address, settings, classes);
+  const randomness = await deploy('RandaoRandomness');
+  const list = await deploy('VerifierRegistry', registry.target, ownerKey.address, {leaveDelay: 3600, verifierStake: ONE}, ownerKey.address);
+  const rules = await deploy('ChallengeRules', registry.target, ownerKey.address, settings, classes);
+  const capacity = await deploy('CapacityRegistry', registry.target, list.target, rules.target, randomness.target);
   const credit = await deploy('ComputeCredit', 'xnode GPU credit', 'tGPU', 0, registry.target, capacity.target, ownerKey.address, ONE, 720);
   const {abi, bytecode} = readArtifact('ComputeCredit'); // of the same size as the first
   const cpuCredit = await make({abi, bytecode}, 'second ComputeCredit', 'xnode CPU credit', 'tCPU', 1, registry.target, capacity.target, ownerKey.address, ONE, 720);
@@ -109,13 +115,14 @@ async function deployAll(chain, record) {
   // By name: a contract of ethers has a connect of its own.
   const [provides, verifies] = [0, 1]; // IProviderRegistry.Role
   const judges = [[prover.target, provides, 500_000], [prover.target, verifies, 1_000_000]];
-  const holds = [[credit.target, provides], [cpuCredit.target, provides], [capacity.target, verifies]];
+  const holds = [[credit.target, provides], [cpuCredit.target, provides], [list.target, verifies]];
   const connected = await gasOf(registry.getFunction('connect')(judges, holds, [escrow.target], prover.target));
   record('connect', connected, 0);
+  record('connect the verifiers', await gasOf(list.getFunction('connect')(capacity.target, '0x' + '00'.repeat(20))), 0);
 
   const {chainId} = await chain.getNetwork();
   const domainOf = contract => ({name: 'xnode', version: '1', chainId, verifyingContract: contract.target});
   const digest = (contract, type, value) => TypedDataEncoder.hash(domainOf(contract), typesFor(type), value);
   const sign = (wallet, contract, type, value) => wallet.signingKey.sign(digest(contract, type, value)).serialized;
-  return {chain, openx, plain, registry, splits, capacity, credit, escrow, prover, owner, ownerKey, provider, providerKey, verifiers, signer, node, digest, sign};
+  return {chain, openx, plain, registry, splits, list, capacity, credit, escrow, prover, owner, ownerKey, provider, providerKey, verifiers, signer, node, digest, sign};
 }

@@ -100,7 +100,8 @@ def _make_choice(terms: Terms, prices: Prices) -> Iterator[str]:
     yield ""
     yield (
         f"The fee for a device that makes every attack of the first table cost {AIM} times its worth, and how often "
-        f"an honest challenge of {LISTS[-1]:,} verifiers lapses when a part of them keeps silent. Recommended: the least quorum whose fee is at most "
+        f"an honest challenge of {LISTS[-1]:,} verifiers lapses when a part of them keeps silent. "
+        "Recommended: the least quorum whose fee is at most "
         f"{MOST_FEE_PERCENT} % of the {show(terms.validity_hours * prices.vcpu_hour)} OPENX that a vCPU earns in the "
         f"{terms.validity_hours} hours of a verdict."
     )
