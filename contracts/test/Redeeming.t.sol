@@ -173,6 +173,23 @@ contract RedeemingTest is Providing {
         checkEqual(tgpu.limitOf(provider), 14 ether, "a new mint is limited to 2 x 7");
     }
 
+    /// @dev Found by a hostile owner: capacity fell while a longer window made up for it, and then the window fell.
+    function test_a_window_that_falls_back_makes_no_default_before_a_grace() external {
+        giveCapacity(provider, 500, 0);
+        vm.warp(block.timestamp + STAKE_THAW);
+        tgpu.setWindowHours(200);
+        giveCapacity(provider, 500, 0);
+        checkEqual(tgpu.shortfallOf(provider), 0, "500 serve 100 in 200 hours");
+        vm.warp(block.timestamp + STAKE_THAW);
+        giveCapacity(provider, 500, 0);
+        tgpu.setWindowHours(100);
+        checkEqual(tgpu.shortfallOf(provider), 50 ether, "short at once");
+        vm.warp(block.timestamp + STAKE_THAW);
+        checkEqual(tgpu.redeemableOf(provider), 0, "the last second of a grace");
+        vm.warp(block.timestamp + 1);
+        checkEqual(tgpu.redeemableOf(provider), 50 ether, "the second after");
+    }
+
     /// @dev The search between served and unserved, against every verdict there is.
     function testFuzz_what_is_redeemable_is_what_no_verdict_of_the_last_grace_could_serve(
         uint16[6] calldata millis,

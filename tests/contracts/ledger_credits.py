@@ -38,6 +38,7 @@ class CreditLedger:
         self.verdicts: defaultdict[str, list[Capacity]] = defaultdict(list)
         self.ratio: dict[str, int] = dict.fromkeys(("tgpu", "tcpu"), COLLATERAL_RATIO)
         self.window: dict[str, int] = dict.fromkeys(("tgpu", "tcpu"), WINDOW_HOURS)
+        self.window_before: defaultdict[str, int] = defaultdict(int)
         self.next_terms: defaultdict[tuple[str, str], int] = defaultdict(int)
 
     def say(self, event: str, *fields: Any, contract: str = "escrow") -> None:
@@ -113,7 +114,7 @@ class CreditLedger:
         current = self.window[credit]
         if not max(1, ceil_div(current, 2)) <= hours <= min(MAX_WINDOW_HOURS, current * 2):
             raise Refused("WindowOutOfBounds")
-        self.window[credit] = hours
+        self.window_before[credit], self.window[credit] = current, hours
         self._set_terms("Window", credit, hours)
 
     def _check_terms(self, caller: str, which: str, credit: str) -> None:
@@ -155,6 +156,8 @@ class CreditLedger:
         """What is outstanding beyond all that the provider was verified for within the last grace."""
         lately = [one for one in self.verdicts[provider] if one.until + DEFAULT_GRACE_S >= self.time]
         window = max(self.window[credit], self.covers.get((provider, credit), NO_COVER).window)
+        if self.time - (self.next_terms["Window", credit] - TERMS_INTERVAL_S) <= DEFAULT_GRACE_S:
+            window = max(window, self.window_before[credit])
         served = max((milli_of(one, credit) for one in lately), default=0) * window * MILLI
         return max(0, self.outstanding[provider, credit] - served)
 

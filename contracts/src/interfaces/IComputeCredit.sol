@@ -39,7 +39,7 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///
 /// The owner (a timelock) sets collateralRatio and windowHours, each at most doubled or halved and once in {TERMS_INTERVAL}, which is
 /// as long as a stake thaws; nothing else. Both hold for the mints to come. A higher ratio asks no provider for money and keeps no
-/// stake, and a smaller window never makes a default: whoever likes neither leaves under the terms it minted with.
+/// stake, and a smaller window makes no default sooner than a grace later: whoever likes neither leaves under the terms it minted with.
 ///
 /// What it does not promise
 /// - A price. collateralRatio is set by governance, without an oracle. While a credit is worth more than its collateral, vanishing pays;
@@ -111,8 +111,8 @@ interface IComputeCredit is IERC20Metadata, IERC20Permit, IStakeHold {
     /// last mint, whichever is longer.
     function shortfallOf(address provider) external view returns (uint256);
 
-    /// @notice What is outstanding above what any capacity of the last {DEFAULT_GRACE} could serve, in the same window: what {redeem} takes
-    /// now. Asks for some twenty verdicts; to be read off chain.
+    /// @notice What is outstanding above what any capacity of the last {DEFAULT_GRACE} could serve, in the same window or in the one that was
+    /// lowered within that time: what {redeem} takes now. Asks for some twenty verdicts; to be read off chain.
     function redeemableOf(address provider) external view returns (uint256);
 
     /// @notice The end of the last verdict that could serve all that is outstanding, in the same window: where its grace begins. The

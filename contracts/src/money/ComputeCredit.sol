@@ -51,6 +51,8 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
     uint64 public collateralRatioSetAt;
     uint64 public windowSetAt;
     uint32 public windowHours;
+    /// @dev What windowHours was until windowSetAt; zero before its first change.
+    uint32 private _windowBefore;
     mapping(address provider => int256) public outstanding;
     mapping(address provider => Cover) private _covers;
 
@@ -176,7 +178,7 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
 
     function servedUntil(address provider) external view returns (uint64) {
         uint256 owed = _aboveZero(outstanding[provider]);
-        return owed == 0 ? type(uint64).max : _servedUntil(provider, Math.ceilDiv(owed, _unitOf(provider)));
+        return owed == 0 ? type(uint64).max : _servedUntil(provider, Math.ceilDiv(owed, _graceUnitOf(provider)));
     }
 
     function isDefaulted(address provider) public view returns (bool) {
@@ -186,7 +188,7 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
     function redeemableOf(address provider) public view returns (uint256) {
         uint256 owed = _aboveZero(outstanding[provider]);
         if (!_isOverdue(provider, owed)) return 0;
-        uint256 unit = _unitOf(provider);
+        uint256 unit = _graceUnitOf(provider);
         // Between what a verdict of the last grace could serve and what none could; both in thousandths of a reference unit.
         (uint256 served, uint256 unserved) = (0, Math.ceilDiv(owed, unit));
         while (served + 1 < unserved) {
@@ -222,7 +224,7 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
 
     function _setWindowHours(uint32 windowHours_, uint256 min, uint256 max) private {
         if (windowHours_ < min || windowHours_ > max) revert WindowOutOfBounds(windowHours_, min, max);
-        windowHours = windowHours_;
+        (_windowBefore, windowHours) = (windowHours, windowHours_);
         windowSetAt = uint64(block.timestamp);
         emit WindowSet(windowHours_);
     }
@@ -256,12 +258,18 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
         return Math.max(windowHours, _covers[provider].window) * MILLI;
     }
 
+    /// @dev The same, where a window that was lowered counts on for a grace: nobody is in default by a setting of today.
+    function _graceUnitOf(address provider) private view returns (uint256) {
+        bool isFresh = block.timestamp - windowSetAt <= DEFAULT_GRACE;
+        return Math.max(_unitOf(provider), isFresh ? _windowBefore * MILLI : 0);
+    }
+
     function _milliOf(ICapacityRegistry.Capacity memory verified) private view returns (uint256) {
         return kind == ICapacityRegistry.Kind.Gpu ? verified.gpuMilli : verified.cpuMilli;
     }
 
     function _isOverdue(address provider, uint256 owed) private view returns (bool) {
-        return owed != 0 && _isUnserved(provider, Math.ceilDiv(owed, _unitOf(provider)));
+        return owed != 0 && _isUnserved(provider, Math.ceilDiv(owed, _graceUnitOf(provider)));
     }
 
     function _isUnserved(address provider, uint256 milli) private view returns (bool) {
