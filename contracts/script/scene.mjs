@@ -98,7 +98,7 @@ async function deployAll(chain, record) {
   const registry = await deploy('ProviderRegistry', openx.target, DAY, ownerKey.address);
   const splits = await deploy('SplitRegistry');
   const settings = {
-    drawDelay: 1, panelSize: VERIFIERS, quorum: VERIFIERS, minPanel: VERIFIERS, minList: VERIFIERS, answerTime: 3600, validity: 30 * DAY, spotCheckPause: 0,
+    drawDelay: 1, panelSize: VERIFIERS, quorum: VERIFIERS, minPanel: VERIFIERS, minList: VERIFIERS, answerTime: 3600, validity: 30 * DAY, spotCheckPause: 1,
     recheckTime: DAY, fee: ONE / 1000n, deviceFee: ONE / 1000n,
   };
   const classes = [{name: 'gpu', kind: 0, weightMilli: 1000, n: 256, timeLimitMs: 1000}, {name: 'cpu', kind: 1, weightMilli: 1000, n: 256, timeLimitMs: 1000}];
