@@ -22,6 +22,8 @@ CONTRACTS = (
     "ComputeCredit",
     "PaymentEscrow",
     "FaultProver",
+    "OverCapacity",
+    "BreachProver",
     "TimelockController",
 )
 
