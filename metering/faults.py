@@ -230,9 +230,11 @@ def _date_of(document: Contradictable, known: Known) -> int:
 
 def _find_author_in(drawn: Drawn | None, signer: Address | None, authors: Authors) -> Address | None:
     """Of an answer or a verdict: a key that was replaced between draw and deadline is no way out."""
-    if drawn is None:
+    key = authors.keys.get(signer) if signer is not None else None
+    if drawn is None or key is None:
         return None
-    return authors.find(signer, drawn.drawn_s) or authors.find(signer, min(drawn.deadline_s, authors.now_s))
+    served_s = max(drawn.drawn_s, key.since_s)
+    return authors.find(signer, served_s) if served_s <= drawn.deadline_s else None
 
 
 def _document_digest_of(document: Contradictable, escrow: Hash32) -> tuple[Hash32, Hash32]:

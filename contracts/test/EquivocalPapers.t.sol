@@ -163,6 +163,23 @@ contract EquivocalPapersTest is Accusing {
         checkEqual(pledgeOf(verifier), PLEDGE * 4 / 5, "slashed");
     }
 
+    function test_a_key_bound_only_for_a_while_between_draw_and_deadline_is_no_way_out() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        address verifier = panel[0];
+        for (uint256 i = 0; i < 2; i++) {
+            vm.warp(block.timestamp + 1 minutes);
+            uint256 key = i == 0 ? OTHER_KEY : keyOf(verifier);
+            bytes memory proof = signNodeKey(key, verifier, vm.addr(key), registry.nonces(verifier), FAR);
+            vm.prank(verifier);
+            registry.rotateNodeKey(vm.addr(key), FAR, proof);
+        }
+        (ICapacityRegistry.Verdict memory yes, ICapacityRegistry.Verdict memory no) =
+            (makeVerdict(id, true), makeVerdict(id, false));
+        ready(prover, evidenceOfTwo(verifier, verdictDigest(yes), verdictDigest(no)));
+        proveVerdicts(yes, OTHER_KEY, no, OTHER_KEY);
+        checkEqual(pledgeOf(verifier), PLEDGE * 4 / 5, "slashed");
+    }
+
     function test_a_key_bound_after_the_deadline_did_not_sign_the_verdict() external {
         (bytes32 id, address[] memory panel) = requestAndDraw();
         vm.warp(block.timestamp + ANSWER_TIME + 1);

@@ -169,11 +169,12 @@ contract FaultProver is Commitments, IFaultProver {
         // slither-disable-next-line incorrect-equality
         if (drawnAt == 0) revert NotDrawn(challengeId);
         address signer = _signerOf(digest, sig);
-        address author = registry.authorOf(signer, drawnAt);
-        if (author == address(0)) {
-            author = _authorOf(signer, Math.min(capacity.challengeOf(challengeId).deadline, block.timestamp));
-        }
-        return Paper(digest, author, drawnAt);
+        // Until when it served is what {authorOf} asks.
+        // slither-disable-next-line unused-return
+        (uint64 since,) = registry.keyTimeOf(signer);
+        uint256 servedAt = Math.max(drawnAt, since);
+        if (servedAt > capacity.challengeOf(challengeId).deadline) revert NotAProvidersKey(signer, servedAt);
+        return Paper(digest, _authorOf(signer, servedAt), drawnAt);
     }
 
     // ---- Inside: elements
