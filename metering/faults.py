@@ -161,9 +161,7 @@ class Witness:
         return (first, document) if known != digest else None
 
 
-def find_equivocations(
-    documents: Iterable[Contradictable], escrow: Hash32, known: Known
-) -> tuple[Equivocation, ...]:
+def find_equivocations(documents: Iterable[Contradictable], escrow: Hash32, known: Known) -> tuple[Equivocation, ...]:
     """Every contradiction that can be proved, one for each number."""
     owners = {node: key.provider for node, key in known.authors.keys.items()}
     witness = Witness(escrow, owners)

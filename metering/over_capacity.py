@@ -181,7 +181,9 @@ def _find_pairs_provider(pairs: Sequence[ReceiptPair], escrow: Hash32, authors: 
         lease_id = lease_id_of(escrow, pair.lease.terms)
         if lease_id <= before or pair.lease.terms.provider != provider:
             return None
-        if not is_signed_lease(pair.lease, escrow, authors) or not _is_pair_of(pair, lease_id, provider, escrow, authors):
+        if not is_signed_lease(pair.lease, escrow, authors) or not _is_pair_of(
+            pair, lease_id, provider, escrow, authors
+        ):
             return None
         before = lease_id
     return provider

@@ -195,6 +195,5 @@ async def _read_verdicts(rpc: JsonRpc, manifest: Manifest, provider: Address) ->
     rows = [(provider, place) for place in places]
     verdicts = await rpc.view_each(registry, capacity_registry.HISTORY_OF, rows)
     return {
-        place: Verified(one.gpus, one.vcpus, one.since, one.until)
-        for place, one in zip(places, verdicts, strict=True)
+        place: Verified(one.gpus, one.vcpus, one.since, one.until) for place, one in zip(places, verdicts, strict=True)
     }

@@ -63,9 +63,7 @@ def _list_choices(
     limits = {(verified.gpus, verified.vcpus)} | {found for pair in pairs if (found := find_limits(history, pair))}
     for gpus, vcpus in sorted(limits):
         chosen = [
-            pair
-            for pair in pairs
-            if (found := find_limits(history, pair)) and found[0] <= gpus and found[1] <= vcpus
+            pair for pair in pairs if (found := find_limits(history, pair)) and found[0] <= gpus and found[1] <= vcpus
         ]
         if chosen:
             yield _choose(chosen)

@@ -186,5 +186,8 @@ def _make_sums(row: dict[str, str]) -> tuple[str, str]:
 
 def _nothing() -> UserError:
     return UserError(
-        "no broken promise is in these documents", where="evidence", hint="see `xnode job show`", code=ExitCode.NOT_FOUND
+        "no broken promise is in these documents",
+        where="evidence",
+        hint="see `xnode job show`",
+        code=ExitCode.NOT_FOUND,
     )

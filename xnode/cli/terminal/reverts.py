@@ -212,7 +212,10 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "NotTheNewest": ("lease {leaseId} was answered for with a newer receipt", "name newer receipts"),
     "NotAnAnswer": ("receipt {number} answers no claim of silence", "show the newest one, or the last"),
     "NotSilentYet": ("the provider is not silent before {claimableAt:date}", "wait"),
-    "SilenceTooOld": ("a silence after that receipt could be claimed until {claimableUntil:date}", "name newer receipts"),
+    "SilenceTooOld": (
+        "a silence after that receipt could be claimed until {claimableUntil:date}",
+        "name newer receipts",
+    ),
     "SilenceClaimedAlready": ("the provider may answer until {answerUntil:date}", "run it again then"),
     "NoSilence": ("no silence of lease {leaseId} is claimed, or it was answered", ""),
     "AnswerStillDue": ("the provider may answer until {answerUntil:date}", "run it again then"),
