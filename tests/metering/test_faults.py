@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from metering.authors import Authors, BoundKey
 from metering.capacity import (
     CapacityAnswer,
     ElementProof,
@@ -22,8 +23,7 @@ from metering.capacity import (
     verdict_digest_of,
 )
 from metering.codec import decode_strict, encode
-from metering.authors import Authors, BoundKey
-from metering.eip712 import Domain, keccak, typed_digest
+from metering.eip712 import Domain, keccak
 from metering.evidence import AnswerDocument, NumberedDocument, VerdictDocument, make_numbered_document
 from metering.faults import (
     Contradictable,
@@ -42,8 +42,8 @@ from metering.faults import (
 )
 from metering.receipt import Receipt, SignedReceipt, receipt_digest_of
 from metering.signature import sign_digest
-from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32
 from metering.terms import lease_id_of
+from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32
 from metering.usage import NO_USAGE
 from tests.make.leases import make_authors, make_lease
 from tests.make.values import (
