@@ -15,7 +15,8 @@ from examples.economy.party import Party, Provider, Submitter
 from metering.capacity import Verdict, answers_hash_of
 from metering.eip712 import keccak
 from metering.evidence import NumberedDocument
-from metering.faults import Equivocation, find_equivocations
+from metering.authors import Authors, BoundKey
+from metering.faults import Equivocation, Known, find_equivocations
 from metering.terms import Escrow
 from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32, mul_div_down
 from metering.voucher import Voucher
@@ -215,7 +216,7 @@ class Market:
         prover = self.manifest.contracts.fault_prover
         proofs = [self._contradict(provider, number) for number in numbers]
         salt = keccak(provider.address)
-        commitments = [fault_prover.make_commitment(provider.address, proof.fault_id, salt) for proof in proofs]
+        commitments = [fault_prover.make_commitment(provider.address, proof.evidence_id, salt) for proof in proofs]
         commit = fault_prover.COMMIT
         await self.chain.act(*(Act(provider.address, prover, commit.encode(one)) for one in commitments))
         await self.chain.jump_to(await self.chain.read_time() + COMMIT_DELAY_S)
@@ -229,8 +230,8 @@ class Market:
             unsigned = NumberedDocument(domain.chain_id, domain.contract, "Offer", *values, b"")
             signature = provider.node.sign_typed(domain, "Offer", unsigned)
             documents.append(msgspec.structs.replace(unsigned, signature=signature))
-        owners = {provider.node.address: provider.address}
-        return find_equivocations(documents, domain.separator(), owners)[0]
+        known = Known(Authors({provider.node.address: BoundKey(provider.address)}, now_s=FOREVER, thaw_s=0))
+        return find_equivocations(documents, domain.separator(), known)[0]
 
     # ---- Looking
 

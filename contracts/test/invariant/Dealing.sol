@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 import {ComputeCredit} from "../../src/money/ComputeCredit.sol";
-import {IFaultProver} from "../../src/interfaces/IFaultProver.sol";
+import {IEvidence} from "../../src/interfaces/IEvidence.sol";
 import {IPaymentEscrow} from "../../src/interfaces/IPaymentEscrow.sol";
 import {IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";
 import {XnodeHashes} from "../../src/libraries/XnodeHashes.sol";
@@ -111,11 +111,11 @@ contract Dealing is WholeMarket {
         note(escrow.escrowId(terms), terms);
     }
 
-    /// @dev As FaultProver does for a promise that was broken.
+    /// @dev As BreachProver does for a promise that was broken.
     function actRefund(uint256 which, uint128 amount) external {
         IPaymentEscrow.Escrow memory terms = known(which);
         bytes32 id = escrow.escrowId(terms);
-        vm.prank(address(prover));
+        vm.prank(address(breaches));
         _refunded[id] += escrow.refund(terms, amount);
         note(id, terms);
     }
@@ -226,16 +226,18 @@ contract Dealing is WholeMarket {
     function actReport(uint256 whose, uint128 cost) external {
         address faulty = providerAt(whose);
         if (!leaveEpisode(faulty)) return;
-        IFaultProver.Receipt memory first;
-        (first.leaseId, first.number, first.cost) = (bytes32(++_nextLease), 7, cost / 2);
-        IFaultProver.Receipt memory second = abi.decode(abi.encode(first), (IFaultProver.Receipt));
+        IEvidence.SignedLease memory lease = makeLease(whose, faulty);
+        IEvidence.Receipt memory first;
+        (first.leaseId, first.number, first.cost) = (leaseIdOf(lease.terms), 7, cost / 2);
+        first.atNs = uint64(block.timestamp * 1e9);
+        IEvidence.Receipt memory second = abi.decode(abi.encode(first), (IEvidence.Receipt));
         second.cost++;
-        bytes32 subject = keccak256(abi.encode(first.leaseId, first.number));
-        bytes32 id = keccak256(abi.encode(IFaultProver.Fault.Equivocation, faulty, subject));
+        IEvidence.SignedReceipt memory a = signReceipt(nodeKeyAt(whose), first);
+        IEvidence.SignedReceipt memory b = signReceipt(nodeKeyAt(whose), second);
         vm.prank(REPORTER);
-        prover.commit(keccak256(abi.encode(REPORTER, id, bytes32("salt"))));
+        prover.commit(keccak256(abi.encode(REPORTER, evidenceIdOf(faulty, first, second), bytes32("salt"))));
         vm.warp(block.timestamp + prover.COMMIT_DELAY());
-        proveReceipts(whose, faulty, first, second);
+        proveReceipts(faulty, lease, a, b);
     }
 
     function actBurnForfeit(uint256 whose) external {
@@ -360,25 +362,23 @@ contract Dealing is WholeMarket {
     /// @dev Until an episode is over its papers take nothing more, and nothing is taken above the ceiling.
     function leaveEpisode(address faulty) private returns (bool mayLose) {
         IProviderRegistry.Role role = IProviderRegistry.Role.Provider;
-        (uint64 since,) = registry.episodeOf(faulty, role, uint8(IFaultProver.Fault.Equivocation));
+        (uint64 since,) = registry.episodeOf(faulty, role, uint8(IEvidence.Fault.Equivocation));
         uint256 over = since + registry.EPISODE() + 1;
         if (block.timestamp < over) vm.warp(over);
         return registry.roomOf(address(prover), faulty, role) != 0;
     }
 
     function proveReceipts(
-        uint256 whose,
         address faulty,
-        IFaultProver.Receipt memory first,
-        IFaultProver.Receipt memory second
+        IEvidence.SignedLease memory lease,
+        IEvidence.SignedReceipt memory a,
+        IEvidence.SignedReceipt memory b
     ) private {
-        (bytes memory sig, bytes memory other) =
-            (signReceipt(nodeKeyAt(whose), first), signReceipt(nodeKeyAt(whose), second));
         IProviderRegistry.Stake memory own = registry.stakeDetails(faulty);
         (uint256 supply, uint256 forfeit) = (openx.totalSupply(), registry.forfeitOf(faulty));
         uint256 paid = openx.balanceOf(REPORTER);
         vm.prank(REPORTER);
-        prover.proveReceipts(first, sig, second, other, bytes32("salt"));
+        prover.proveReceipts(lease, a, b, bytes32("salt"));
         burned += supply - openx.totalSupply();
         uint256 slashed =
             supply - openx.totalSupply() + openx.balanceOf(REPORTER) - paid + registry.forfeitOf(faulty) - forfeit;
@@ -386,8 +386,37 @@ contract Dealing is WholeMarket {
         if (slashed > uint256(own.staked) + own.thawing) slashedAboveStake = true;
     }
 
-    function signReceipt(uint256 key, IFaultProver.Receipt memory receipt) private view returns (bytes memory) {
-        bytes32 hash = XnodeHashes.hashReceipt(receipt);
-        return signAs(key, MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), hash));
+    function makeLease(uint256 whose, address faulty) private returns (IEvidence.SignedLease memory lease) {
+        lease.terms.leaseNumber = uint64(++_nextLease);
+        (lease.terms.submitter, lease.terms.provider) = (vm.addr(signerKeyAt(0)), faulty);
+        lease.terms.node = vm.addr(nodeKeyAt(whose));
+        bytes32 id = leaseIdOf(lease.terms);
+        (lease.submitterSig, lease.nodeSig) = (signAs(signerKeyAt(0), id), signAs(nodeKeyAt(whose), id));
+    }
+
+    function leaseIdOf(IEvidence.LeaseTerms memory terms) private view returns (bytes32) {
+        return MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), XnodeHashes.hashLeaseTerms(terms));
+    }
+
+    function evidenceIdOf(address faulty, IEvidence.Receipt memory a, IEvidence.Receipt memory b)
+        private
+        view
+        returns (bytes32)
+    {
+        (bytes32 x, bytes32 y) = (receiptDigest(a), receiptDigest(b));
+        (x, y) = x < y ? (x, y) : (y, x);
+        return keccak256(abi.encode(IEvidence.Fault.Equivocation, faulty, x, y));
+    }
+
+    function receiptDigest(IEvidence.Receipt memory receipt) private view returns (bytes32) {
+        return MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), XnodeHashes.hashReceipt(receipt));
+    }
+
+    function signReceipt(uint256 key, IEvidence.Receipt memory receipt)
+        private
+        view
+        returns (IEvidence.SignedReceipt memory)
+    {
+        return IEvidence.SignedReceipt(receipt, signAs(key, receiptDigest(receipt)));
     }
 }

@@ -2,7 +2,9 @@
 pragma solidity 0.8.37;
 
 import {ComputeCredit} from "../../src/money/ComputeCredit.sol";
+import {BreachProver} from "../../src/faults/BreachProver.sol";
 import {FaultProver} from "../../src/faults/FaultProver.sol";
+import {OverCapacity} from "../../src/faults/OverCapacity.sol";
 import {ICapacityRegistry} from "../../src/interfaces/ICapacityRegistry.sol";
 import {IPaymentEscrow} from "../../src/interfaces/IPaymentEscrow.sol";
 import {IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";
@@ -24,6 +26,8 @@ abstract contract WholeMarket is Judging {
     ComputeCredit internal tgpu;
     ComputeCredit internal tcpu;
     FaultProver internal prover;
+    OverCapacity internal overCapacity;
+    BreachProver internal breaches;
     bytes32 internal split;
     /// @dev Kept, since each takes longer to derive from its key than an act takes.
     address[] private _payers;
@@ -40,11 +44,18 @@ abstract contract WholeMarket is Judging {
         escrow.addAsset(address(tcpu), true);
         escrow.setFeeRecipient(FEE_RECIPIENT);
         prover = FaultProver(deploy(creationCode("FaultProver", abi.encode(registry, capacity, escrow))));
+        overCapacity = OverCapacity(deploy(creationCode("OverCapacity", abi.encode(registry, capacity, escrow))));
+        breaches = BreachProver(deploy(creationCode("BreachProver", abi.encode(registry, escrow))));
         IProviderRegistry.Hold[] memory holds = new IProviderRegistry.Hold[](3);
         holds[0] = IProviderRegistry.Hold(tgpu, IProviderRegistry.Role.Provider);
         holds[1] = IProviderRegistry.Hold(tcpu, IProviderRegistry.Role.Provider);
         holds[2] = pledgeHold(verifiers)[0];
-        connectJudge(address(prover), holds);
+        registry.connect(
+            makeJudges(address(prover), address(overCapacity), address(breaches)),
+            holds,
+            new address[](0),
+            address(breaches)
+        );
         split = splits.create(shares());
         enlistVerifiers(VERIFIERS);
         registerAs(providerKeyAt(1), nodeKeyAt(1));

@@ -124,10 +124,10 @@ async def check(url: str, manifest: Manifest, deployer: str) -> None:
 def test_a_setting_out_of_its_bounds_is_named_by_the_contract(
     xnode: Run, password: str, chain: DevChain, deployer: str, plan: Path
 ) -> None:
-    plan.write_text(plan.read_text().replace("quorum = 5", "quorum = 2"))
+    plan.write_text(plan.read_text().replace("quorum = 25", "quorum = 2"))
     done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
     assert done.returncode == ExitCode.REFUSED, done.stderr
-    assert error_lines(done.stderr)[-1] == "error: quorum 2 is not between 5 and 7 | hint: change it"
+    assert error_lines(done.stderr)[-1] == "error: quorum 2 is not between 21 and 31 | hint: change it"
 
 
 def test_a_plan_for_slower_blocks_is_refused(

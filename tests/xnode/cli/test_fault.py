@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from metering.codec import encode
 from metering.evidence import NumberedDocument
-from metering.faults import find_equivocations
+from metering.faults import Known, find_equivocations
 from metering.receipt import Receipt, SignedReceipt
 from metering.units import NANOS_PER_SECOND, Address, Amount, Hash32
 from metering.usage import NO_USAGE
 from scheduler.book import Book
+from tests.make.leases import make_authors
 from tests.make.values import DOMAIN, NOW_NS, SEPARATOR, make_offer, sign_offer
 from tests.xnode.cli.conftest import Run
 from tests.xnode.cli.provider import Provider
@@ -113,7 +114,7 @@ def make_contradiction() -> tuple[NumberedDocument, NumberedDocument]:
 def test_two_offers_that_the_market_showed_prove_it() -> None:
     documents = make_contradiction()
     owners = {documents[0].node: documents[0].provider}
-    (proof,) = find_equivocations(documents, SEPARATOR, owners)
+    (proof,) = find_equivocations(documents, SEPARATOR, Known(make_authors(owners)))
     assert proof.provider == documents[0].provider
 
 

@@ -23,6 +23,8 @@ CONTRACTS = (
     "PaymentEscrow",
     "AnswerReveals",
     "FaultProver",
+    "OverCapacity",
+    "BreachProver",
     "TimelockController",
 )
 

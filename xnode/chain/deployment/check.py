@@ -32,6 +32,8 @@ ARTIFACT_OF = {
     "cpu_credit": "ComputeCredit",
     "payment_escrow": "PaymentEscrow",
     "fault_prover": "FaultProver",
+    "over_capacity": "OverCapacity",
+    "breach_prover": "BreachProver",
 }
 """What was built for each of a manifest's contracts."""
 
@@ -99,9 +101,9 @@ def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
     for name in ("openx_token", "verifier_registry", "challenge_rules", *credits, "payment_escrow"):
         yield _make_wire(c, name, "is owned by another than the timelock", "owner", c.timelock)
     yield _make_wire(c, "provider_registry", "stakes another token", "openx", c.openx_token)
-    yield _make_wire(c, "provider_registry", "lets another refund", "refunder", c.fault_prover)
+    yield _make_wire(c, "provider_registry", "lets another refund", "refunder", c.breach_prover)
     for what, view, entries in (
-        ("lets others take stake", "judgesOf", list_judges(c.fault_prover)),
+        ("lets others take stake", "judgesOf", list_judges(c.fault_prover, c.over_capacity, c.breach_prover)),
         ("is held by others", "holdsOf", list_holds((c.gpu_credit, c.cpu_credit), c.verifier_registry)),
     ):
         yield _make_wire(c, "provider_registry", what, view, tuple(msgspec.structs.astuple(one) for one in entries))
@@ -126,9 +128,11 @@ def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
     yield _make_wire(c, "payment_escrow", "pays other splits", "splits", c.split_registry)
     if manifest.min_thaw_s:
         yield _make_wire(c, "payment_escrow", "takes another least thaw", "minThaw", manifest.min_thaw_s)
-    yield _make_wire(c, "fault_prover", "knows another registry", "registry", c.provider_registry)
-    yield _make_wire(c, "fault_prover", "knows another capacity", "capacity", c.capacity_registry)
-    yield _make_wire(c, "fault_prover", "refunds from another escrow", "escrow", c.payment_escrow)
+    for name in ("fault_prover", "over_capacity", "breach_prover"):
+        yield _make_wire(c, name, "knows another registry", "registry", c.provider_registry)
+        yield _make_wire(c, name, "judges papers of another escrow", "escrow", c.payment_escrow)
+    for name in ("fault_prover", "over_capacity"):
+        yield _make_wire(c, name, "knows another capacity", "capacity", c.capacity_registry)
 
 
 def _list_domains(manifest: Manifest) -> Iterator[_Wire]:

@@ -71,6 +71,8 @@ class _Deployment:
         guardian = plan.governance.guardian
         escrow = await self._create("PaymentEscrow", registry, splits, owner, guardian, plan.escrow_min_thaw_s, setups)
         prover = await self._create("FaultProver", registry, capacity, escrow)
+        over = await self._create("OverCapacity", registry, capacity, escrow)
+        breaches = await self._create("BreachProver", registry, escrow)
         contracts = Contracts(
             timelock=owner,
             openx_token=token,
@@ -84,6 +86,8 @@ class _Deployment:
             cpu_credit=cpu,
             payment_escrow=escrow,
             fault_prover=prover,
+            over_capacity=over,
+            breach_prover=breaches,
         )
         await self._connect(contracts, [asset.address for asset in assets])
         await self._connect_verifiers(contracts)
@@ -116,10 +120,10 @@ class _Deployment:
 
     async def _connect(self, c: Contracts, assets: list[Address]) -> None:
         self._say("connecting ProviderRegistry with what holds stake and who may take it")
-        judges = list_judges(c.fault_prover)
+        judges = list_judges(c.fault_prover, c.over_capacity, c.breach_prover)
         holds = list_holds((c.gpu_credit, c.cpu_credit), c.verifier_registry)
         not_payable = list(dict.fromkeys((*list_not_payable(c), *assets)))
-        data = provider_registry.CONNECT.encode(judges, holds, not_payable, c.fault_prover)
+        data = provider_registry.CONNECT.encode(judges, holds, not_payable, c.breach_prover)
         call = TxCall(c.provider_registry, data)
         _check_done(await self._transactor.send(f"{self._label}/connect", call), "connecting ProviderRegistry")
 

@@ -73,6 +73,8 @@ class Contracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     cpu_credit: Address
     payment_escrow: Address
     fault_prover: Address
+    over_capacity: Address
+    breach_prover: Address
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -15,11 +15,13 @@ VERIFIER_MOST_PPM = 1_000_000
 """Of a verifier's pledge: a false verdict is signed by hand, as it were, and what it lets through is worth far more."""
 
 
-def list_judges(fault_prover: Address) -> tuple[JudgeEntry, ...]:
-    """Who may take stake by proof, and the most of each compartment."""
+def list_judges(fault_prover: Address, over_capacity: Address, breach_prover: Address) -> tuple[JudgeEntry, ...]:
+    """Who may take stake by proof, and the most of each compartment. The last one is the refunder too."""
     return (
         JudgeEntry(fault_prover, int(Role.PROVIDER), PROVIDER_MOST_PPM),
         JudgeEntry(fault_prover, int(Role.VERIFIER), VERIFIER_MOST_PPM),
+        JudgeEntry(over_capacity, int(Role.PROVIDER), PROVIDER_MOST_PPM),
+        JudgeEntry(breach_prover, int(Role.PROVIDER), PROVIDER_MOST_PPM),
     )
 
 
@@ -41,4 +43,6 @@ def list_not_payable(c: Contracts) -> tuple[Address, ...]:
         c.cpu_credit,
         c.payment_escrow,
         c.fault_prover,
+        c.over_capacity,
+        c.breach_prover,
     )

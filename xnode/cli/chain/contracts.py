@@ -13,6 +13,8 @@ CONTRACTS = {
     "tcpu": ("ComputeCredit", "cpu_credit"),
     "escrow": ("PaymentEscrow", "payment_escrow"),
     "faults": ("FaultProver", "fault_prover"),
+    "overuse": ("OverCapacity", "over_capacity"),
+    "breaches": ("BreachProver", "breach_prover"),
     "timelock": ("TimelockController", "timelock"),
 }
 """As people call them: the artifact's name, and the manifest's."""

@@ -48,7 +48,7 @@ def test_the_example_is_a_plan() -> None:
         ("[capacity]", "[capacities]", "capacity must be a table"),
         ('chain = "ethereum"', 'chain = "bnb"', "chain is bnb, where prevrandao is no random number"),
         ("[openx]", "[openx", "not TOML"),
-        ("quorum = 5", "", "quorum"),
+        ("quorum = 25", "", "quorum"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(tmp_path: Path, before: str, after: str, told: str) -> None:
@@ -63,7 +63,7 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, before: str, after: s
 
 def test_another_plan_has_another_digest(tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
-    path.write_text(EXAMPLE.read_text().replace("quorum = 5", "quorum = 6"))
+    path.write_text(EXAMPLE.read_text().replace("quorum = 25", "quorum = 26"))
     assert read_plan(path).digest() != read_plan(EXAMPLE).digest()
     assert read_plan(EXAMPLE).digest() == read_plan(EXAMPLE).digest()
 
