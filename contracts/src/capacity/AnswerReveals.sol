@@ -7,6 +7,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {AnswerTree} from "../faults/AnswerTree.sol";
 import {IAnswerReveals} from "../interfaces/IAnswerReveals.sol";
 import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
+import {IEvidence} from "../interfaces/IEvidence.sol";
 import {IFaultProver} from "../interfaces/IFaultProver.sol";
 import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
 import {MatrixProduct} from "../faults/MatrixProduct.sol";
@@ -168,7 +169,7 @@ contract AnswerReveals is IAnswerReveals {
     {
         return IProviderRegistry.Penalty({
             role: IProviderRegistry.Role.Provider,
-            fault: uint8(IFaultProver.Fault.WrongElement),
+            fault: uint8(IEvidence.Fault.WrongElement),
             ppm: WRONG_ELEMENT_PPM,
             datedAt: asked.revealedAt,
             faultId: keccak256(abi.encode(address(this), demandId)),

@@ -36,7 +36,6 @@ from xnode.capacity.tree import hash_leaves, make_tree
 from xnode.chain.contracts import breach_prover, payment_escrow
 from xnode.chain.contracts.capacity_registry import DEVICE_OF
 from xnode.chain.contracts.provider_registry import Role
-from xnode.ports.chain import ClaimRow
 from xnode.chain.fault_search import SignedDocument, choose_proofs, find_proofs, read_proven
 from xnode.chain.intents.faults import (
     answer_silence,
@@ -55,6 +54,7 @@ from xnode.chain.intents.verification import request_challenge
 from xnode.chain.node.json_rpc import Reverted
 from xnode.chain.provider_record import read_record, read_stake
 from xnode.chain.send.tx_journal import make_engine
+from xnode.ports.chain import ClaimRow
 from xnode.wallet.signer import NodeSigner, WalletKey
 
 pytestmark = pytest.mark.chain

@@ -43,7 +43,7 @@ def verifier() -> None:
 @output_option
 @pass_app
 def enlist(app: App, /, screen: Screen, **options: Any) -> None:
-    """Become a verifier: stakes what is missing of the pledge, apart from other stake."""
+    """Become a verifier: stakes what is missing of its pledge."""
     # Without it no challenge can be judged.
     require_module("numpy", "judging a capacity challenge")
 

@@ -29,7 +29,7 @@ MANIFEST = Manifest(
     assets=(
         Asset("OPENX", 18, Address(b"\x0b" * 20)),
         Asset("USD", 6, Address(b"\xdd" * 20)),
-        Asset("tCPU", 18, Address(b"\x10" * 20)),
+        Asset("tCPU", 18, Address(b"\x13" * 20)),
     ),
     rpc_url="http://127.0.0.1:8545",
     bootstrap=("/ip4/192.0.2.1/tcp/4001/p2p/16Uiu2HAm1", "/dns4/seed.example/tcp/4001/p2p/16Uiu2HAm2"),
