@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from metering.eip712 import Domain
-from metering.units import ZERO_ADDRESS
 from xnode.chain.abi.artifacts import load_artifact
 from xnode.chain.abi.codec import View, show_value
 from xnode.chain.contracts import compute_credit, payment_escrow, provider_registry
@@ -34,6 +33,7 @@ ARTIFACT_OF = {
     "fault_prover": "FaultProver",
     "over_capacity": "OverCapacity",
     "breach_prover": "BreachProver",
+    "answer_reveals": "AnswerReveals",
 }
 """What was built for each of a manifest's contracts."""
 
@@ -103,7 +103,7 @@ def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
     yield _make_wire(c, "provider_registry", "stakes another token", "openx", c.openx_token)
     yield _make_wire(c, "provider_registry", "lets another refund", "refunder", c.breach_prover)
     for what, view, entries in (
-        ("lets others take stake", "judgesOf", list_judges(c.fault_prover, c.over_capacity, c.breach_prover)),
+        ("lets others take stake", "judgesOf", list_judges(c)),
         ("is held by others", "holdsOf", list_holds((c.gpu_credit, c.cpu_credit), c.verifier_registry)),
     ):
         yield _make_wire(c, "provider_registry", what, view, tuple(msgspec.structs.astuple(one) for one in entries))
@@ -118,7 +118,7 @@ def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
     yield _make_wire(c, "verifier_registry", "knows another registry", "registry", c.provider_registry)
     yield _make_wire(c, "verifier_registry", "pays another token", "openx", c.openx_token)
     yield _make_wire(c, "verifier_registry", "obeys another capacity registry", "capacity", c.capacity_registry)
-    yield _make_wire(c, "verifier_registry", "lets another put in doubt", "reveals", ZERO_ADDRESS)
+    yield _make_wire(c, "verifier_registry", "lets another put in doubt", "reveals", c.answer_reveals)
     yield _make_wire(c, "challenge_rules", "knows another registry", "registry", c.provider_registry)
     for kind, name in zip(compute_credit.Kind, credits, strict=True):
         yield _make_wire(c, name, "is of another kind", "kind", int(kind))
@@ -131,7 +131,8 @@ def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
     for name in ("fault_prover", "over_capacity", "breach_prover"):
         yield _make_wire(c, name, "knows another registry", "registry", c.provider_registry)
         yield _make_wire(c, name, "judges papers of another escrow", "escrow", c.payment_escrow)
-    for name in ("fault_prover", "over_capacity"):
+    yield _make_wire(c, "answer_reveals", "knows another registry", "registry", c.provider_registry)
+    for name in ("fault_prover", "over_capacity", "answer_reveals"):
         yield _make_wire(c, name, "knows another capacity", "capacity", c.capacity_registry)
 
 

@@ -73,6 +73,7 @@ class _Deployment:
         prover = await self._create("FaultProver", registry, capacity, escrow)
         over = await self._create("OverCapacity", registry, capacity, escrow)
         breaches = await self._create("BreachProver", registry, escrow)
+        reveals = await self._create("AnswerReveals", registry, capacity)
         contracts = Contracts(
             timelock=owner,
             openx_token=token,
@@ -88,6 +89,7 @@ class _Deployment:
             fault_prover=prover,
             over_capacity=over,
             breach_prover=breaches,
+            answer_reveals=reveals,
         )
         await self._connect(contracts, [asset.address for asset in assets])
         await self._connect_verifiers(contracts)
@@ -120,7 +122,7 @@ class _Deployment:
 
     async def _connect(self, c: Contracts, assets: list[Address]) -> None:
         self._say("connecting ProviderRegistry with what holds stake and who may take it")
-        judges = list_judges(c.fault_prover, c.over_capacity, c.breach_prover)
+        judges = list_judges(c)
         holds = list_holds((c.gpu_credit, c.cpu_credit), c.verifier_registry)
         not_payable = list(dict.fromkeys((*list_not_payable(c), *assets)))
         data = provider_registry.CONNECT.encode(judges, holds, not_payable, c.breach_prover)
@@ -128,8 +130,8 @@ class _Deployment:
         _check_done(await self._transactor.send(f"{self._label}/connect", call), "connecting ProviderRegistry")
 
     async def _connect_verifiers(self, c: Contracts) -> None:
-        self._say("connecting VerifierRegistry with who draws panels from it")
-        call = TxCall(c.verifier_registry, verifier_registry.CONNECT.encode(c.capacity_registry, ZERO_ADDRESS))
+        self._say("connecting VerifierRegistry with who draws panels from it and who shows answers")
+        call = TxCall(c.verifier_registry, verifier_registry.CONNECT.encode(c.capacity_registry, c.answer_reveals))
         what = "connecting VerifierRegistry"
         _check_done(await self._transactor.send(f"{self._label}/connect-verifiers", call), what)
 

@@ -75,6 +75,7 @@ class Contracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     fault_prover: Address
     over_capacity: Address
     breach_prover: Address
+    answer_reveals: Address
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

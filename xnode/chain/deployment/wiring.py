@@ -15,13 +15,14 @@ VERIFIER_MOST_PPM = 1_000_000
 """Of a verifier's pledge: a false verdict is signed by hand, as it were, and what it lets through is worth far more."""
 
 
-def list_judges(fault_prover: Address, over_capacity: Address, breach_prover: Address) -> tuple[JudgeEntry, ...]:
-    """Who may take stake by proof, and the most of each compartment. The last one is the refunder too."""
+def list_judges(c: Contracts) -> tuple[JudgeEntry, ...]:
+    """Who may take stake by proof, and the most of each compartment."""
     return (
-        JudgeEntry(fault_prover, int(Role.PROVIDER), PROVIDER_MOST_PPM),
-        JudgeEntry(fault_prover, int(Role.VERIFIER), VERIFIER_MOST_PPM),
-        JudgeEntry(over_capacity, int(Role.PROVIDER), PROVIDER_MOST_PPM),
-        JudgeEntry(breach_prover, int(Role.PROVIDER), PROVIDER_MOST_PPM),
+        JudgeEntry(c.fault_prover, int(Role.PROVIDER), PROVIDER_MOST_PPM),
+        JudgeEntry(c.fault_prover, int(Role.VERIFIER), VERIFIER_MOST_PPM),
+        JudgeEntry(c.over_capacity, int(Role.PROVIDER), PROVIDER_MOST_PPM),
+        JudgeEntry(c.breach_prover, int(Role.PROVIDER), PROVIDER_MOST_PPM),
+        JudgeEntry(c.answer_reveals, int(Role.PROVIDER), PROVIDER_MOST_PPM),
     )
 
 
@@ -45,4 +46,5 @@ def list_not_payable(c: Contracts) -> tuple[Address, ...]:
         c.fault_prover,
         c.over_capacity,
         c.breach_prover,
+        c.answer_reveals,
     )

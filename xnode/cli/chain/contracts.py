@@ -15,6 +15,7 @@ CONTRACTS = {
     "faults": ("FaultProver", "fault_prover"),
     "overuse": ("OverCapacity", "over_capacity"),
     "breaches": ("BreachProver", "breach_prover"),
+    "reveals": ("AnswerReveals", "answer_reveals"),
     "timelock": ("TimelockController", "timelock"),
 }
 """As people call them: the artifact's name, and the manifest's."""

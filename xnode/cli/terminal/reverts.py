@@ -138,7 +138,10 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "NothingReceived": ("{asset} kept all of {amount} base units", "this asset cannot be divided"),
     "NotPassed": ("the challenge was not passed", "choose one that was"),
     "WindowOver": ("leaves could be asked for until {until:date}", ""),
-    "RootsNotRecorded": ("these are not the answers' roots that were recorded", "read them from the record's transaction"),
+    "RootsNotRecorded": (
+        "these are not the answers' roots that were recorded",
+        "read them from the record's transaction",
+    ),
     "PlacesCount": ("{places} places are none, or more than {max}", "ask for fewer"),
     "NoSuchPlace": ("device {device} has no leaf {index}", "choose another"),
     "TooLate": ("the leaves were due until {deadline:date}", ""),
