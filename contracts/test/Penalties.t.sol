@@ -85,6 +85,10 @@ contract PenaltiesTest is Providing {
         vm.prank(slasher);
         (slashed,) = registry.slash(stranger, makePenalty(1, FIFTH));
         checkEqual(slashed, 20 ether, "and so from what was staked after");
+        giveStake(stranger, 100 ether);
+        vm.prank(slasher);
+        (slashed,) = registry.slash(stranger, makePenalty(1, FIFTH));
+        checkEqual(slashed, 20 ether, "each time");
         (uint64 count,) = registry.faultsOf(stranger);
         checkEqual(count, 1, "one fault");
     }

@@ -150,9 +150,10 @@ contract SlashingTest is Providing {
         givePledge(provider, 400 ether);
         pledges.hold(provider, 400 ether);
         slash(provider, 800_000);
+        slash(provider, 500_000);
         uint256 forfeit = registry.forfeitOf(provider);
-        checkTrue(forfeit != 0, "of the stake some is");
         uint256 backing = registry.backingOf(provider);
+        checkTrue(forfeit != 0 && backing < registry.heldStakeOf(provider), "of the stake some is, and it is short");
         slashPledge(provider, 500_000);
         checkEqual(registry.forfeitOf(provider), forfeit, "forfeit");
         checkEqual(registry.backingOf(provider), backing, "backing");
