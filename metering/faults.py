@@ -178,7 +178,7 @@ def find_equivocations(documents: Iterable[Contradictable], escrow: Hash32, know
 
 def find_author(document: Contradictable, escrow: Hash32, known: Known) -> Address | None:
     """The provider that answers for the document alone: by the key of its date, of a lease or a panel that was."""
-    separator, digest = _document_digest_of(document, escrow)
+    _, digest = _document_digest_of(document, escrow)
     signer = recover_signer(digest, _signature_of(document))
     match document:
         case SignedReceipt(receipt=receipt):

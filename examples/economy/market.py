@@ -12,10 +12,10 @@ import trio
 
 from examples.economy.clockwork import CHAIN_ID, Act, Clockwork
 from examples.economy.party import Party, Provider, Submitter
+from metering.authors import Authors, BoundKey
 from metering.capacity import Verdict, answers_hash_of
 from metering.eip712 import keccak
 from metering.evidence import NumberedDocument
-from metering.authors import Authors, BoundKey
 from metering.faults import Equivocation, Known, find_equivocations
 from metering.terms import Escrow
 from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32, mul_div_down
