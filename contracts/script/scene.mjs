@@ -112,13 +112,19 @@ async function deployAll(chain, record) {
   const assets = [{asset: openx.target, isCredit: false}, {asset: plain.target, isCredit: false}, {asset: credit.target, isCredit: true}];
   const escrow = await deploy('PaymentEscrow', registry.target, splits.target, ownerKey.address, ownerKey.address, THAW, assets);
   const prover = await deploy('FaultProver', registry.target, capacity.target, escrow.target);
+  const over = await deploy('OverCapacity', registry.target, capacity.target, escrow.target);
+  const breaches = await deploy('BreachProver', registry.target, escrow.target);
   // By name: a contract of ethers has a connect of its own.
   const [provides, verifies] = [0, 1]; // IProviderRegistry.Role
-  const judges = [[prover.target, provides, 500_000], [prover.target, verifies, 1_000_000]];
+  const reveals = await deploy('AnswerReveals', registry.target, capacity.target);
+  const judges = [
+    [prover.target, provides, 500_000], [prover.target, verifies, 1_000_000], [over.target, provides, 500_000], [breaches.target, provides, 500_000],
+    [reveals.target, provides, 500_000],
+  ];
   const holds = [[credit.target, provides], [cpuCredit.target, provides], [list.target, verifies]];
-  const connected = await gasOf(registry.getFunction('connect')(judges, holds, [escrow.target], prover.target));
+  const connected = await gasOf(registry.getFunction('connect')(judges, holds, [escrow.target], breaches.target));
   record('connect', connected, 0);
-  record('connect the verifiers', await gasOf(list.getFunction('connect')(capacity.target, '0x' + '00'.repeat(20))), 0);
+  record('connect the verifiers', await gasOf(list.getFunction('connect')(capacity.target, reveals.target)), 0);
 
   const {chainId} = await chain.getNetwork();
   const domainOf = contract => ({name: 'xnode', version: '1', chainId, verifyingContract: contract.target});

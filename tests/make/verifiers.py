@@ -7,11 +7,11 @@ from pathlib import Path
 
 from metering.capacity import SignedVerdict, Verdict, answers_hash_of
 from metering.eip712 import keccak
-from metering.units import ZERO_HASH, Address, Hash32
+from metering.units import ZERO_HASH, Address, Amount, Hash32
 from tests.make.waiting import wait_until
 from xnode.chain.capacity import read_challenge, read_verification, read_verifier_settings
 from xnode.chain.contracts import capacity_registry
-from xnode.chain.contracts.provider_registry import Role
+from xnode.chain.contracts.provider_registry import STAKE_DETAILS_IN, Role
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.intents.registration import register_provider
 from xnode.chain.intents.session import open_session
@@ -52,11 +52,13 @@ class Verifiers:
         self._all = make_verifiers()
 
     async def enlist(self) -> None:
-        """Register, stake and enlist those that are not verifiers yet."""
+        """Register, stake and enlist those that are not verifiers yet, and make good what others have lost."""
         for one in self._all:
             known = await read_verification(self._rpc, self._manifest.contracts, one.wallet.address)
             if not known.is_verifier:
                 await self._enlist(one)
+            else:
+                await self._make_good(one)
 
     async def draw(self, provider: Address) -> Challenge:
         """Draw the provider's open challenge."""
@@ -102,6 +104,16 @@ class Verifiers:
             await register_provider(session, "register", one.node.address, deadline, consent)
             await add_stake(session, "stake", stake, Role.VERIFIER)
             await enlist(session, "enlist")
+
+    async def _make_good(self, one: Verifier) -> None:
+        """Stake again what a proof has taken: tests share the chain, and a verifier whose pledge is short judges nobody."""
+        due = (await read_verifier_settings(self._rpc, self._manifest.contracts)).verifier_stake
+        registry = self._manifest.contracts.provider_registry
+        has = await self._rpc.view(registry, STAKE_DETAILS_IN, one.wallet.address, int(Role.VERIFIER))
+        if has.staked < due:
+            engine = make_engine(self._folder / f"{one.wallet.address.hex()}.sqlite")
+            async with open_session(self._manifest, one.wallet, engine, rpc_url=self._rpc._url, pace=PACE) as session:
+                await add_stake(session, "make good", Amount(due - has.staked), Role.VERIFIER)
 
     async def _send(self, data: bytes) -> None:
         """A transaction to CapacityRegistry by anvil's second, unlocked account: the first is the devnet's own."""

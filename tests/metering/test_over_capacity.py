@@ -41,7 +41,8 @@ HISTORY: History = {3: Verified(gpus=2, vcpus=8, from_s=NOW_S, until_s=NOW_S + D
 def lease_of(number: int, gpus: int = 2, vcpu_milli: int = 8000, **changes: Any) -> LeaseDocument:
     """A lease that began when the verdict came."""
     resources = Resources(vcpu_milli, 1 << 30, 1 << 30, gpus)
-    return make_lease(**{"lease_number": number, "resources": resources, "open_until_ns": NOW_NS} | changes)
+    open_until_ns = changes.pop("open_until_ns", NOW_NS)
+    return make_lease(lease_number=number, resources=resources, open_until_ns=open_until_ns, **changes)
 
 
 def sign(lease: LeaseDocument, number: int, at_ns: int, key: int = NODE, **usage: int) -> SignedReceipt:
@@ -148,7 +149,12 @@ def make_guilty(number: int, key: int = NODE) -> ReceiptPair:
 
 
 def swap(pair: ReceiptPair, **changes: Any) -> ReceiptPair:
-    given = {"lease": pair.lease, "older": pair.older, "newer": pair.newer, "begun_under": pair.begun_under} | changes
+    given: dict[str, Any] = {
+        "lease": pair.lease,
+        "older": pair.older,
+        "newer": pair.newer,
+        "begun_under": pair.begun_under,
+    } | changes
     return ReceiptPair(**given)
 
 

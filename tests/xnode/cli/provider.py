@@ -15,6 +15,7 @@ from tests.xnode.cli.conftest import Run, error_lines
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.reads import ChainReads
+from xnode.chain.node.questions import ask_latest
 from xnode.errors import ExitCode
 from xnode.home import Home
 from xnode.text.hex import to_hex
@@ -93,6 +94,16 @@ class Provider:
             await rpc.write("evm_mine")
 
         self.with_verifiers(pass_)
+
+    def chain_time_s(self) -> int:
+        """Of the newest block."""
+        found: list[int] = []
+
+        async def read(rpc: JsonRpc, _verifiers: Verifiers) -> None:
+            found.append((await rpc.ask(ask_latest())).timestamp)
+
+        self.with_verifiers(read)
+        return found[0]
 
     @property
     def deployment(self) -> Manifest:

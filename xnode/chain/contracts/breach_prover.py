@@ -30,15 +30,6 @@ class BreachCompensated(msgspec.Struct, frozen=True):
     paid: Amount
 
 
-class SilenceClaimed(msgspec.Struct, frozen=True):
-    """A provider is asked for a receipt above `number`. answer_until: in the chain's seconds."""
-
-    lease_id: Hash32
-    provider: Address
-    number: int
-    answer_until: int
-
-
 class Silence(msgspec.Struct, frozen=True):
     """A silence that was claimed and not answered: all zero when there is none. late_ns: receipts from then on answer; the
     most where only the last one does."""
@@ -73,7 +64,6 @@ SHORTFALL_OF = View("BreachProver", "shortfallOf", Shortfall)
 
 BREACH_PROVEN = Event("BreachProver", BreachProven)
 BREACH_COMPENSATED = Event("BreachProver", BreachCompensated)
-SILENCE_CLAIMED = Event("BreachProver", SilenceClaimed)
 
 
 def make_breach(document: LeaseDocument, last: SignedReceipt) -> bytes:

@@ -15,12 +15,14 @@ import xnode
 from xnode.chain.abi.artifacts import AbiField, load_abi
 from xnode.chain.abi.codec import Call, Event, View, name_field
 from xnode.chain.contracts import (
+    breach_prover,
     capacity_registry,
     challenge_rules,
     compute_credit,
     events,
     fault_prover,
     openx_token,
+    over_capacity,
     payment_escrow,
     provider_registry,
     timelock,
@@ -35,7 +37,9 @@ MODULES = (
     capacity_registry,
     compute_credit,
     payment_escrow,
+    breach_prover,
     fault_prover,
+    over_capacity,
     timelock,
     events,
 )

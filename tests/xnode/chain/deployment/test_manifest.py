@@ -19,17 +19,18 @@ from xnode.chain.deployment.manifest import (
 )
 from xnode.errors import UserError
 
+CONTRACTS = Contracts(
+    **{name: Address(bytes([number]) * 20) for number, name in enumerate(Contracts.__struct_fields__, 10)}
+)
 MANIFEST = Manifest(
     chain_id=31337,
     deployed_at_block=3,
     confirmations=2,
-    contracts=Contracts(
-        **{name: Address(bytes([number]) * 20) for number, name in enumerate(Contracts.__struct_fields__, 10)}
-    ),
+    contracts=CONTRACTS,
     assets=(
         Asset("OPENX", 18, Address(b"\x0b" * 20)),
         Asset("USD", 6, Address(b"\xdd" * 20)),
-        Asset("tCPU", 18, Address(b"\x13" * 20)),
+        Asset("tCPU", 18, CONTRACTS.cpu_credit),
     ),
     rpc_url="http://127.0.0.1:8545",
     bootstrap=("/ip4/192.0.2.1/tcp/4001/p2p/16Uiu2HAm1", "/dns4/seed.example/tcp/4001/p2p/16Uiu2HAm2"),
