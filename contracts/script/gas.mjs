@@ -155,7 +155,7 @@ async function giveBack(scene) {
 
 /** A lease that ran for a hundredth of what was promised. */
 async function refundBreach(scene) {
-  const {escrow, prover, openx, providerKey, signer, node, terms, digest, sign} = scene;
+  const {escrow, breaches, openx, providerKey, signer, node, terms, digest, sign} = scene;
   const held = terms(openx, NO_SPLIT, 10_001);
   const lease = {
     jobHash: id('job'), quoteHash: id('quote'), submitter: signer.address, provider: providerKey.address, node: node.address,
@@ -168,7 +168,7 @@ async function refundBreach(scene) {
   const usage = {vcpuNs: 0, memoryByteNs: 0, diskByteNs: 0, gpuNs: 0, ingressBytes: 0, egressBytes: 0};
   const last = {leaseId: digest(escrow, 'LeaseTerms', lease), number: 3, atNs: 10n ** 18n + 3600n * 10n ** 9n, runningNs: 36n * 10n ** 9n, usage, cost: ONE / 10n, last: true, final: true};
   const proof = [held, lease, sign(signer, escrow, 'LeaseTerms', lease), sign(node, escrow, 'LeaseTerms', lease), last, sign(node, escrow, 'Receipt', last)];
-  record('refund a proved breach', await gasOf(prover.proveBreach(...proof)));
+  record('refund a proved breach', await gasOf(breaches.proveBreach(...proof)));
 }
 
 /** Two offers of one number. */

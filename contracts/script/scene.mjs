@@ -130,5 +130,5 @@ async function deployAll(chain, record) {
   const domainOf = contract => ({name: 'xnode', version: '1', chainId, verifyingContract: contract.target});
   const digest = (contract, type, value) => TypedDataEncoder.hash(domainOf(contract), typesFor(type), value);
   const sign = (wallet, contract, type, value) => wallet.signingKey.sign(digest(contract, type, value)).serialized;
-  return {chain, openx, plain, registry, splits, list, capacity, credit, escrow, prover, owner, ownerKey, provider, providerKey, verifiers, signer, node, digest, sign};
+  return {chain, openx, plain, registry, splits, list, capacity, credit, escrow, prover, breaches, owner, ownerKey, provider, providerKey, verifiers, signer, node, digest, sign};
 }

@@ -35,6 +35,7 @@ from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
 from xnode.capacity.tree import hash_leaves, make_tree
 from xnode.chain.contracts import breach_prover, payment_escrow
 from xnode.chain.contracts.capacity_registry import DEVICE_OF
+from xnode.chain.contracts.provider_registry import Role
 from xnode.chain.fault_search import SignedDocument, choose_proofs, find_proofs, read_proven
 from xnode.chain.intents.faults import (
     answer_silence,

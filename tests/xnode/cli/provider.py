@@ -14,8 +14,8 @@ from tests.make.verifiers import Verifiers, make_verifiers
 from tests.xnode.cli.conftest import Run, error_lines
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.chain.node.json_rpc import JsonRpc
-from xnode.chain.reads import ChainReads
 from xnode.chain.node.questions import ask_latest
+from xnode.chain.reads import ChainReads
 from xnode.errors import ExitCode
 from xnode.home import Home
 from xnode.text.hex import to_hex
