@@ -71,11 +71,11 @@ class Verifiers:
         return await read_challenge(self._rpc, self._registry, challenge_id)
 
     async def judge(
-        self, provider: Address, passed: bool = True, roots: tuple[Hash32, ...] = ()
+        self, provider: Address, passed: bool = True, roots: tuple[Hash32, ...] = (), drawn: Challenge | None = None
     ) -> dict[Address, SignedVerdict]:
         """Draw the provider's open challenge, and record what its panel says of it; the verdicts. roots: of the answers that
-        pass; others when none are named."""
-        challenge = await self.draw(provider)
+        pass; others when none are named. drawn: when it was drawn already."""
+        challenge = drawn or await self.draw(provider)
         devices = range(sum(one.count for one in challenge.declared))
         shown = (roots or tuple(keccak(bytes([device % 256])) for device in devices)) if passed else ()
         signers = {one.wallet.address: one.node for one in self._all}
