@@ -155,28 +155,32 @@ async function giveBack(scene) {
 
 /** A lease that ran for a hundredth of what was promised. */
 async function refundBreach(scene) {
-  const {escrow, breaches, openx, providerKey, signer, node, terms, digest, sign} = scene;
+  const {chain, escrow, breaches, openx, providerKey, signer, node, terms, digest, sign} = scene;
+  await chain.send('evm_increaseTime', [7200]);
+  await chain.send('anvil_mine', ['0x1']);
+  const nowNs = BigInt((await chain.getBlock('latest')).timestamp) * 10n ** 9n;
   const held = terms(openx, NO_SPLIT, 10_001);
   const lease = {
     jobHash: id('job'), quoteHash: id('quote'), submitter: signer.address, provider: providerKey.address, node: node.address,
     escrowId: digest(escrow, 'Escrow', held), leaseNumber: 1, asset: openx.target,
     resources: {vcpuMilli: 1000, memoryBytes: 1n << 30n, diskBytes: 1n << 30n, gpus: 1, gpuModel: 'NVIDIA H100 80GB'},
     tariff: {vcpuHour: ONE, memoryGibHour: ONE, diskGibHour: ONE, gpuHour: ONE, ingressGb: 0, egressGb: 0},
-    costLimit: ONE, exposureLimit: ONE, intervalNs: 60n * 10n ** 9n, durationLimitNs: 3600n * 10n ** 9n, openUntilNs: 10n ** 18n,
+    costLimit: ONE, exposureLimit: ONE, intervalNs: 60n * 10n ** 9n, durationLimitNs: 3600n * 10n ** 9n, openUntilNs: nowNs - 3600n * 10n ** 9n,
     availabilityPpm: 990_000, refundPpm: 500_000, exposureIntervals: 2,
   };
   const usage = {vcpuNs: 0, memoryByteNs: 0, diskByteNs: 0, gpuNs: 0, ingressBytes: 0, egressBytes: 0};
-  const last = {leaseId: digest(escrow, 'LeaseTerms', lease), number: 3, atNs: 10n ** 18n + 3600n * 10n ** 9n, runningNs: 36n * 10n ** 9n, usage, cost: ONE / 10n, last: true, final: true};
-  const proof = [held, lease, sign(signer, escrow, 'LeaseTerms', lease), sign(node, escrow, 'LeaseTerms', lease), last, sign(node, escrow, 'Receipt', last)];
+  const last = {leaseId: digest(escrow, 'LeaseTerms', lease), number: 3, atNs: nowNs, runningNs: 36n * 10n ** 9n, usage, cost: ONE / 10n, last: true, final: true};
+  const signed = {terms: lease, submitterSig: sign(signer, escrow, 'LeaseTerms', lease), nodeSig: sign(node, escrow, 'LeaseTerms', lease)};
+  const proof = [held, signed, {receipt: last, sig: sign(node, escrow, 'Receipt', last)}];
   record('refund a proved breach', await gasOf(breaches.proveBreach(...proof)));
 }
 
 /** Two offers of one number. */
-async function slashEquivocation({chain, escrow, prover, ownerKey, providerKey, node, sign}) {
+async function slashEquivocation({chain, escrow, prover, ownerKey, providerKey, node, digest, sign}) {
   const offer = body => ({provider: providerKey.address, node: node.address, number: 7, expiresAtNs: FAR, bodyHash: id(body)});
   const [a, b] = [offer('one'), offer('another')];
-  const subject = keccak256(encode(['string', 'address', 'uint64'], ['offer', node.address, 7]));
-  const faultId = keccak256(encode(['uint8', 'address', 'bytes32'], [1, providerKey.address, subject]));
+  const [low, high] = [digest(escrow, 'Offer', a), digest(escrow, 'Offer', b)].sort();
+  const faultId = keccak256(encode(['uint8', 'address', 'bytes32', 'bytes32'], [1, providerKey.address, low, high]));
   const salt = id('salt');
   record('commit to a fault', await gasOf(prover.commit(keccak256(encode(['address', 'bytes32', 'bytes32'], [ownerKey.address, faultId, salt])))));
   await chain.send('evm_increaseTime', [600]);
