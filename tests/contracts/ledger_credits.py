@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+
 from tests.contracts.ledger_stake import StakeLedger
 from tests.contracts.ledger_tokens import Pair
 from tests.contracts.ledger_words import (
