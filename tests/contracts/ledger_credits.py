@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
 
-from tests.contracts.ledger_tokens import Pair, Tokens
+from tests.contracts.ledger_stake import StakeLedger
+from tests.contracts.ledger_tokens import Pair
 from tests.contracts.ledger_words import (
     COLLATERAL_RATIO,
     DEFAULT_GRACE_S,
@@ -16,33 +16,27 @@ from tests.contracts.ledger_words import (
     NO_CAPACITY,
     NO_COVER,
     ONE,
+    PROVIDER,
     TERMS_INTERVAL_S,
     WINDOW_HOURS,
     Capacity,
     Cover,
-    Event,
     Refused,
 )
 
 
-class CreditLedger:
-    """What ComputeCredit keeps, and the stake and capacity it asks for. time: seconds, set from outside."""
+class CreditLedger(StakeLedger):
+    """What ComputeCredit keeps, and the stake and capacity it asks for."""
 
     def __init__(self, time: int) -> None:
-        self.time = time
-        self.tokens = Tokens()
-        self.events: list[Event] = []
+        super().__init__(time)
         self.outstanding: defaultdict[Pair, int] = defaultdict(int)
         self.covers: dict[Pair, Cover] = {}
-        self.stake: defaultdict[str, int] = defaultdict(int)
         self.verdicts: defaultdict[str, list[Capacity]] = defaultdict(list)
         self.ratio: dict[str, int] = dict.fromkeys(("tgpu", "tcpu"), COLLATERAL_RATIO)
         self.window: dict[str, int] = dict.fromkeys(("tgpu", "tcpu"), WINDOW_HOURS)
         self.window_before: defaultdict[str, int] = defaultdict(int)
         self.next_terms: defaultdict[tuple[str, str], int] = defaultdict(int)
-
-    def say(self, event: str, *fields: Any, contract: str = "escrow") -> None:
-        self.events.append((contract, event, fields))
 
     # ---- Acts
 
@@ -60,7 +54,7 @@ class CreditLedger:
             raise Refused("AboveCapacity")
         cover = self._cover_after(caller, credit, max(0, before), max(0, current))
         other = "tcpu" if credit == "tgpu" else "tgpu"
-        if ceil_div(cover.scaled, ONE) + self.collateral_of(caller, other) > self.stake[caller]:
+        if ceil_div(cover.scaled, ONE) + self.collateral_of(caller, other) > self.staked[caller, PROVIDER]:
             raise Refused("AboveCollateral")
         self.outstanding[caller, credit] = current
         self.covers[caller, credit] = cover
@@ -87,18 +81,17 @@ class CreditLedger:
             raise Refused("AboveRedeemable")
         cover = self.covers[provider, credit]
         paid = amount * cover.scaled // (cover.outstanding * ONE)
-        held = sum(self.collateral_of(provider, of) for of in ("tgpu", "tcpu"))
-        if self.stake[provider] < held:
-            paid = paid * self.stake[provider] // held
+        held, backing = self.held_in((provider, PROVIDER)), self.backing_of(provider)
+        if backing < held:
+            paid = paid * backing // held
         if paid == 0:
             raise Refused("PaysNothing")
         if self.tokens.balance[caller, credit] < amount:
             raise Refused("ERC20InsufficientBalance")
         self.outstanding[provider, credit] -= amount
-        self.stake[provider] -= paid
         self.say("Redeemed", provider, caller, amount, paid, self.outstanding[provider, credit], contract=credit)
         self.tokens.burn(caller, credit, amount)
-        self.tokens.move("registry", caller, "openx", paid)
+        self.pay_holder(provider, caller, paid)
         self.say("StakeTaken", provider, credit, caller, paid, contract="registry")
 
     def do_set_ratio(self, caller: str, credit: str, ratio: int) -> None:

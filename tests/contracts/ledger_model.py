@@ -1,4 +1,5 @@
-"""The contracts' ledgers as plain Python: what PaymentEscrow, SplitRegistry and ComputeCredit should do, by their interfaces.
+"""The contracts' ledgers as plain Python: what PaymentEscrow, SplitRegistry, ComputeCredit and the
+stake in ProviderRegistry should do, by their interfaces.
 
 An act either changes the state and says its events, or raises Refused and changes nothing. Nothing here is taken from the
 Solidity's way of doing it: no slots, no packing, no widths but those the interfaces promise.

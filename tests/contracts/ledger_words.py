@@ -22,6 +22,14 @@ WINDOW_HOURS = 100
 MAX_WINDOW_HOURS = 8_760
 TERMS_INTERVAL_S = DEFAULT_GRACE_S
 
+STAKE_THAW_S = PENALTY_PERIOD_S = DEFAULT_GRACE_S
+EPISODE_S = 86_400
+PROVIDER, VERIFIER = 0, 1
+"""IProviderRegistry.Role."""
+
+MOST_PPM = {PROVIDER: 500_000, VERIFIER: 1_000_000}
+"""What the one judge may take of a compartment in a penalty period."""
+
 ASSETS = ("usd", "toy", "tgpu", "tcpu")
 CREDITS = ("toy", "tgpu", "tcpu")
 """usd is an ordinary asset; toy is burned as a credit is, made by anyone, and can refuse; the others are ComputeCredits."""
