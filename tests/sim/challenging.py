@@ -63,7 +63,7 @@ class PlayedChain:
     looks: int = 0
     """How often anything was read."""
     nodes: dict[Address, Address] = field(default_factory=dict)
-    counts: tuple[int, int] = (8, 1)
+    counts: tuple[int, int, int] = (8, 1, 0)
     misses: int = 0
     """Of every verifier."""
     shown: dict[Address, SignedVerdict] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class PlayedChain:
         if self.is_away:
             raise Retryable("the chain node is away")
 
-    async def read_counts(self, provider: Address) -> tuple[int, int]:
+    async def read_counts(self, provider: Address) -> tuple[int, int, int]:
         self._check()
         return self.counts
 

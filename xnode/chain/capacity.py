@@ -10,7 +10,13 @@ import structlog
 from metering.capacity import SignedVerdict, Verdict
 from metering.units import ZERO_HASH, Address, Amount, Hash32
 from xnode.chain.abi.codec import topic_of
-from xnode.chain.contracts import capacity_registry, challenge_rules, provider_registry, verifier_registry
+from xnode.chain.contracts import (
+    capacity_registry,
+    challenge_rules,
+    compute_credit,
+    provider_registry,
+    verifier_registry,
+)
 from xnode.chain.contracts.capacity_registry import Capacity, Tries
 from xnode.chain.contracts.challenge_rules import CapacitySettings, ClassTimes, DeviceClass
 from xnode.chain.contracts.verifier_registry import Misses, VerifierSettings
@@ -156,10 +162,18 @@ class CapacityClient:
         found = await self._rpc.view(self._address, capacity_registry.OPEN_CHALLENGE_OF, provider)
         return None if found == ZERO_HASH else found
 
-    async def read_counts(self, provider: Address) -> tuple[int, int]:
+    async def read_counts(self, provider: Address) -> tuple[int, int, int]:
         head = await self.read_head()
         capacity = await read_in_force(self._rpc, self._address, provider, head.time)
-        return capacity.vcpus, capacity.gpus
+        credits = (self._manifest.contracts.gpu_credit, self._manifest.contracts.cpu_credit)
+        *outstanding, grace_s = await self._rpc.view_all(
+            [
+                *(Query(credit, compute_credit.OUTSTANDING, (provider,)) for credit in credits),
+                Query(credits[0], compute_credit.DEFAULT_GRACE, ()),
+            ]
+        )
+        owes = capacity.until and any(count > 0 for count in outstanding)
+        return capacity.vcpus, capacity.gpus, capacity.until + grace_s if owes else 0
 
     async def list_verifiers(self) -> tuple[Address, ...]:
         return await self._rpc.view(self._verifiers, verifier_registry.VERIFIERS)

@@ -8,7 +8,7 @@ from functools import partial
 
 import trio
 
-from metering.units import Address, Hash32
+from metering.units import NANOS_PER_SECOND, Address, Hash32
 from xnode.backoff import Backoff, retry_forever
 from xnode.challenge.prover import Prover
 from xnode.challenge.revealer import Revealer
@@ -99,7 +99,7 @@ class CapacityWatch:
                     await nudged.wait()
 
     async def _watch_counts(self) -> None:
-        reported: tuple[int, int] | None = None
+        reported: tuple[int, int, int] | None = None
         outage = Outage("reading the capacity in force")
         while True:
             try:
@@ -109,7 +109,8 @@ class CapacityWatch:
             else:
                 outage.over()
                 if counts != reported:
-                    await self._on_verified(CapacityVerified(*counts))
+                    vcpus, gpus, checked_by_s = counts
+                    await self._on_verified(CapacityVerified(vcpus, gpus, checked_by_s * NANOS_PER_SECOND))
                 reported = counts
             await trio.sleep(COUNTS_S)
 

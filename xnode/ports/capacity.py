@@ -67,8 +67,9 @@ class CapacityChain(Protocol):
         """The provider's open challenge."""
         ...
 
-    async def read_counts(self, provider: Address) -> tuple[int, int]:
-        """vCPUs and GPUs of the provider's verdict in force, in doubt or not; zeros when there is none."""
+    async def read_counts(self, provider: Address) -> tuple[int, int, int]:
+        """vCPUs and GPUs of the provider's verdict in force, in doubt or not, zeros when there is none; and when credits that it
+        has outstanding would be in default if no other followed, in the chain's seconds: 0 when it has none."""
         ...
 
     async def list_verifiers(self) -> tuple[Address, ...]:

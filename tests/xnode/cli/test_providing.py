@@ -100,8 +100,8 @@ def test_a_vanished_minters_stake_pays_for_its_credits(provider: Provider) -> No
     assert "no verified capacity" in provider.refuse("provider", "mint", "1")
     assert "expired at" in provider.run("provider", "capacity").stdout
     assert provider.ask("provider", "mint")["is_defaulted"]
-    # Two of the ten are the holders' now, who may take them at once: no job can rely on them.
-    assert provider.counted_stake() == Amount(8 * OPENX)
+    # Of the ten two are the holders' now, who may take them at once: of a provider in default nothing counts.
+    assert provider.counted_stake() == Amount(0)
     assert "the wallet has 20 tCPU" in provider.refuse(*redeem[:3], "21", *redeem[4:], code=ExitCode.FUNDS)
     answer = provider.ask(*redeem)
     assert (answer["paid"], answer["outstanding"], answer["staked"]) == ("2", "0", "8")

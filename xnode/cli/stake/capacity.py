@@ -76,10 +76,13 @@ def request(app: App, /, declared: tuple[str, ...], screen: Screen, **options: A
     # Asked for without it, the challenge would be failed for certain.
     require_module("numpy", "a capacity challenge")
     counts = [parse_count(text) for text in declared]
+    in_use = read_in_use(app)
 
     async def work(session: WalletSession) -> dict[str, Any]:
         contracts = session.manifest.contracts
-        wanted = find_declared(counts, await read_classes(session.rpc, contracts))
+        classes = await read_classes(session.rpc, contracts)
+        wanted = find_declared(counts, classes)
+        refuse_below_leased(wanted, classes, in_use)
         await _require_none_open(session, session.address)
         settings = await read_settings(session.rpc, contracts)
         price = settings.price_of(sum(count for _, count in wanted))
@@ -113,6 +116,35 @@ def find_declared(counts: list[tuple[str, int]], classes: tuple[DeviceClass, ...
             raise UserError("duplicate class", where=name, hint="add the counts up")
         declared[known[name]] = count
     return tuple(sorted(declared.items()))
+
+
+def read_in_use(app: App) -> dict[str, int]:
+    """Devices of each kind that leases and quotes of this home's node hold now; nothing while it does not run."""
+    if not app.control.is_up():
+        return {}
+    status = app.control.call("provider.status")
+    capacity, free = status["capacity"], status["free"]
+    vcpu_milli = capacity["vcpu_milli"] - free["vcpu_milli"]
+    return {"cpu": -(-vcpu_milli // 1000), "gpu": capacity["gpus"] - free["gpus"]}
+
+
+def refuse_below_leased(
+    wanted: tuple[tuple[int, int], ...], classes: tuple[DeviceClass, ...], in_use: dict[str, int]
+) -> None:
+    """Raise UserError for fewer devices of a kind than are in use: the offer would shrink below what is leased, and new leases
+    under the smaller verdict could be more than it allows."""
+    asked: dict[str, int] = {}
+    for class_id, count in wanted:
+        asked[classes[class_id].kind] = asked.get(classes[class_id].kind, 0) + count
+    for kind, count in asked.items():
+        if count < in_use.get(kind, 0):
+            what = "vCPUs" if kind == "cpu" else "GPUs"
+            raise UserError(
+                f"{count} {what} would be verified, {in_use[kind]} are leased or quoted now",
+                where="--class",
+                hint=f"declare at least {in_use[kind]}, or drain first: xnode provider drain",
+                code=ExitCode.CONFLICT,
+            )
 
 
 async def make_report(reads: ChainReads, provider: Address) -> dict[str, Any]:
