@@ -6,7 +6,13 @@ import msgspec
 
 from metering.receipt import Receipt
 from metering.terms import LeaseTerms
-from metering.units import PPM, Amount, Ppm, mul_div_down
+from metering.units import NANOS_PER_SECOND, PPM, Amount, Ppm, mul_div_down
+
+LEAST_SILENCE_NS = 3600 * NANOS_PER_SECOND
+"""A provider that says nothing for less than this is not silent, however short the intervals (BreachProver.LEAST_SILENCE_NS)."""
+
+CLAIM_TIME_NS = 3 * 86_400 * NANOS_PER_SECOND
+"""How long after a lease's newest receipt its silence can be claimed (BreachProver.CLAIM_TIME)."""
 
 
 class Promise(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -39,12 +45,32 @@ def show_percent(ppm: int) -> str:
 def find_breach(terms: LeaseTerms, last: Receipt) -> Amount | None:
     """What goes back to the payer by the provider's own final receipt, or None when it kept its promise.
 
-    The same whole numbers as FaultProver.proveBreach. A workload that ended before the lease had to be open cannot
+    The same whole numbers as BreachProver.proveBreach. A workload that ended before the lease had to be open cannot
     breach, and one that cost nothing has nothing to give back.
     """
-    passed_ns = last.at_ns - terms.open_until_ns
-    if not last.final or passed_ns <= 0:
+    return _find_due(terms, last, last.at_ns) if last.final else None
+
+
+def find_silence(terms: LeaseTerms, known: Receipt, now_ns: int) -> Amount | None:
+    """What goes back to the payer when the provider, asked on chain, has nothing newer than this receipt to show.
+
+    As BreachProver.claimSilence has it: the lease ended now, at the latest at its time limit, and has not run since the
+    receipt. None when it is the last one, when it is too early or too late to ask, and when the promise is kept even so.
+    """
+    claimable_ns = known.at_ns + count_silence_ns(terms)
+    too_late = now_ns > max(claimable_ns + NANOS_PER_SECOND, known.at_ns + CLAIM_TIME_NS)
+    if known.final or now_ns < claimable_ns or too_late:
         return None
-    if last.running_ns * PPM >= passed_ns * terms.availability_ppm:
+    return _find_due(terms, known, min(now_ns, terms.open_until_ns + terms.duration_limit_ns))
+
+
+def count_silence_ns(terms: LeaseTerms) -> int:
+    """How long after a receipt nothing may come."""
+    return max(terms.interval_ns * terms.exposure_intervals, LEAST_SILENCE_NS)
+
+
+def _find_due(terms: LeaseTerms, shown: Receipt, end_ns: int) -> Amount | None:
+    passed_ns = end_ns - terms.open_until_ns
+    if passed_ns <= 0 or shown.running_ns * PPM >= passed_ns * terms.availability_ppm:
         return None
-    return Amount(mul_div_down(last.cost, terms.refund_ppm, PPM)) or None
+    return Amount(mul_div_down(shown.cost, terms.refund_ppm, PPM)) or None

@@ -222,6 +222,9 @@ def _check_stake(job: Job, offer: Offer, _now_ns: int, preferences: Preferences)
     stake = preferences.stakes.get(offer.provider)
     if stake is None:
         return Misfit("offer_stake", f"its stake is not known, the job asks for {say_stake(job.min_stake)}")
+    if offer.provider in preferences.defaulted:
+        detail = "it is in default of credits that it sold, so its stake belongs to their holders first"
+        return Misfit("offer_stake", f"{detail}; the job asks for {say_stake(job.min_stake)}")
     if stake >= job.min_stake:
         return None
     has, wants = say_stake(stake), say_stake(job.min_stake)

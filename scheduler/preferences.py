@@ -52,11 +52,12 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """stakes by provider (absent: not known); refused: nodes not to ask now, with the reason in words; latencies and
-    reputations by node; warm: nodes known to hold the job's image; exposure_bound: on what terms may leave unpaid; load: what a
-    node has to do for us already (leases and quotes)."""
+    """stakes by provider (absent: not known); defaulted: providers whose stake belongs to holders of credits first; refused:
+    nodes not to ask now, with the reason in words; latencies and reputations by node; warm: nodes known to hold the job's image;
+    exposure_bound: on what terms may leave unpaid; load: what a node has to do for us already (leases and quotes)."""
 
     stakes: Mapping[Address, Amount] = field(default_factory=lambda: MappingProxyType({}))
+    defaulted: frozenset[Address] = frozenset()
     refused: Mapping[Address, str] = field(default_factory=lambda: MappingProxyType({}))
     latencies: Mapping[Address, Latency] = field(default_factory=lambda: MappingProxyType({}))
     reputations: Mapping[Address, Reputation] = field(default_factory=lambda: MappingProxyType({}))

@@ -27,6 +27,7 @@ from xnode.backoff import Backoff, retry_forever
 from xnode.chain.client import ChainClient, open_client
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.challenge.prover import Prover
+from xnode.challenge.revealer import Revealer
 from xnode.challenge.verifier import Verifier
 from xnode.challenge.watch import CapacityWatch
 from xnode.clock import SystemClock
@@ -356,7 +357,8 @@ class _Daemon:
         verifier = Verifier(me, chain.capacity, net, promises, signer, ground.clock, domain)
         for method, handler in (prover.methods() | verifier.methods()).items():
             net.serve(method, self._count(method, handler))
-        return CapacityWatch(me, chain.capacity, prover, verifier, loop.tell)
+        revealer = Revealer(me, chain.capacity, chain.reveals)
+        return CapacityWatch(me, chain.capacity, prover, verifier, loop.tell, revealer)
 
     def _make_start(self, ground: _Ground, net: Net, profile: HardwareProfile | None) -> NodeStarted:
         config = self._config
@@ -369,7 +371,7 @@ class _Daemon:
             software=f"xnode/{__version__}",
             multiaddrs=net.multiaddrs(),
             provider=provider,
-            submitter=make_submitter_settings(config.submitter),
+            submitter=make_submitter_settings(config.submitter, ground.manifest),
         )
 
     def _make_keeper(self, ground: _Ground, loop: Loop, images: ImageMaker, engine: PodmanEngine | None) -> DiskKeeper:

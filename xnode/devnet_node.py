@@ -13,8 +13,9 @@ from sqlalchemy import Engine
 
 from metering.units import Amount
 from xnode.backoff import Backoff, retry_forever
-from xnode.chain.capacity import read_settings, read_verification
+from xnode.chain.capacity import read_verification, read_verifier_settings
 from xnode.chain.client import open_client
+from xnode.chain.contracts.provider_registry import Role
 from xnode.chain.deployment.devnet import Devnet
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.intents.registration import register_provider
@@ -78,11 +79,10 @@ class DevnetNode:
         manifest = devnet.manifest
         async with open_session(manifest, self.owner, self.database) as session:
             await self._register(session, manifest)
-            registry = manifest.contracts.capacity_registry
-            if (await read_verification(session.rpc, registry, self.owner.address)).is_verifier:
+            if (await read_verification(session.rpc, manifest.contracts, self.owner.address)).is_verifier:
                 return
-            pledge = (await read_settings(session.rpc, registry)).verifier_stake
-            await add_stake(session, _make_intent("stake"), Amount(pledge))
+            pledge = (await read_verifier_settings(session.rpc, manifest.contracts)).verifier_stake
+            await add_stake(session, _make_intent("stake"), Amount(pledge), Role.VERIFIER)
             await enlist(session, _make_intent("enlist"))
 
     async def _register(self, session: WalletSession, manifest: Manifest) -> None:

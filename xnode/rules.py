@@ -49,7 +49,7 @@ def make_provider_settings(config: ProviderConfig, manifest: Manifest, profile: 
         exposure_intervals=config.exposure_intervals,
         min_duration_ns=NANOS_PER_SECOND,
         max_duration_ns=config.max_duration_ns,
-        thaw=config.thaw_s,
+        thaw=max(config.thaw_s, manifest.min_thaw_s),
         allows_network=config.allow_network,
         runtime=choose_runtime(config.oci_runtime) or config.oci_runtime,
         quote_ttl_ns=config.quote_ttl_ns,
@@ -86,7 +86,7 @@ def make_tariff(config: ProviderConfig, manifest: Manifest) -> Tariff:
     return Tariff(**prices)
 
 
-def make_submitter_settings(config: SubmitterConfig) -> SubmitterSettings | None:
+def make_submitter_settings(config: SubmitterConfig, manifest: Manifest) -> SubmitterSettings | None:
     """How we buy; None on a node without a payer."""
     if config.payer is None:
         return None
@@ -94,7 +94,7 @@ def make_submitter_settings(config: SubmitterConfig) -> SubmitterSettings | None
         payer=config.payer,
         quotes=config.quotes,
         quote_wait_ns=QUOTE_WAIT_NS,
-        thaw=config.thaw_s,
+        thaw=max(config.thaw_s, manifest.min_thaw_s),
         opening_ttl_s=OPENING_TTL_S,
         silence_ns=config.silence_ns,
         capacity_wait_ns=config.capacity_wait_ns,

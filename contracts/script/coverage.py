@@ -24,7 +24,7 @@ from workbench import CONTRACTS, Compiler, NoResult, copy_contracts
 MARK = b"true;"
 """At the beginning of each way of an `if`."""
 
-COMPLETE = ("PaymentEscrow", "FreeBalance", "SplitRegistry", "ComputeCredit", "ProviderRegistry")
+COMPLETE = ("PaymentEscrow", "FreeBalance", "SplitRegistry", "ComputeCredit", "ProviderRegistry", "OpenxToken")
 
 
 @dataclass

@@ -1,13 +1,14 @@
 // Prints, or with a file name writes, what real transactions on a fresh anvil cost: a page of markdown tables, with the figures
-// published for other designs beside ours.
+// published for other designs beside ours. It says of which build it is, and a test fails on another.
 import {writeFileSync} from 'node:fs';
-import {AbiCoder, TypedDataEncoder, concat, id, keccak256, toBeHex, zeroPadValue} from 'ethers';
-import {FAR, NO_SPLIT, ONE, THAW, gasOf, openScene} from './scene.mjs';
+import {AbiCoder, concat, id, keccak256, toBeHex, zeroPadValue} from 'ethers';
+import {FAR, NO_SPLIT, ONE, THAW, gasOf, openScene, readBuild} from './scene.mjs';
 
 const CODE_LIMIT_BYTES = 24_576;
 const STEP = ONE / 50n + 123_456_789_012_345n; // an amount as they come, not a round one
 const COUNTS = [1, 10, 50, 100, 200];
 const FEE_PPM = 10_000;
+const [PROVIDER, VERIFIER] = [0, 1]; // IProviderRegistry.Role
 
 const deployed = []; // [contract, gas, bytes]
 const sent = []; // [transaction, gas, gas a row]
@@ -17,22 +18,22 @@ const encode = (types, values) => AbiCoder.defaultAbiCoder().encode(types, value
 // ---- What is measured
 
 async function registerAll(scene) {
-  const {openx, registry, capacity, owner, provider, providerKey, verifiers, node, sign} = scene;
+  const {openx, registry, list, owner, provider, providerKey, verifiers, node, sign} = scene;
   const register = async (sender, address, key) => {
     const proof = {provider: address, nodeKey: key.address, nonce: 0, deadline: FAR};
     return gasOf(registry.connect(sender).register(key.address, address, FAR, sign(key, registry, 'NodeKey', proof)));
   };
-  const stake = async (sender, address, amount) => {
+  const stake = async (sender, address, amount, role = PROVIDER) => {
     await gasOf(openx.connect(owner).transfer(address, amount + ONE));
     await gasOf(openx.connect(sender).approve(registry.target, amount));
-    return gasOf(registry.connect(sender).stake(amount));
+    return gasOf(registry.connect(sender).stakeInto(address, role, amount));
   };
   record('register a provider', await register(provider, providerKey.address, node));
   record('stake', await stake(provider, providerKey.address, 10_000n * ONE));
   for (const {address, sender, node: key} of verifiers) {
     await register(sender, address, key);
-    await stake(sender, address, 10n * ONE);
-    const gas = await gasOf(capacity.connect(sender).enlist());
+    await stake(sender, address, 10n * ONE, VERIFIER);
+    const gas = await gasOf(list.connect(sender).enlist());
     if (address === verifiers[0].address) record('enlist as a verifier', gas);
   }
 }
@@ -43,11 +44,12 @@ async function verifyCapacity({chain, openx, capacity, provider, verifiers, prov
   record('request a challenge', await gasOf(capacity.connect(provider).requestChallenge([{classId: 0, count: 1}])));
   const challengeId = await capacity.openChallengeOf(providerKey.address);
   await chain.send('anvil_mine', ['0x2']);
-  record('draw seed and panel', await gasOf(capacity.draw(challengeId)));
+  record('draw seed and panel', await gasOf(capacity.draw(challengeId, {gasLimit: 5_000_000})));
   const judges = [...verifiers].sort((a, b) => (a.address.toLowerCase() < b.address.toLowerCase() ? -1 : 1));
-  const verdicts = judges.map((_, i) => ({challengeId, answersHash: id('answers'), passed: true, openingSeed: id(`seed ${i}`)}));
+  const roots = [id('the one device')];
+  const verdicts = judges.map((_, i) => ({challengeId, answersHash: keccak256(roots[0]), passed: true, openingSeed: id(`seed ${i}`)}));
   const signatures = judges.map(({node}, i) => sign(node, capacity, 'Verdict', verdicts[i]));
-  record('record three verdicts', await gasOf(capacity.record(challengeId, judges.map(({address}) => address), verdicts, signatures)));
+  record('record three verdicts', await gasOf(capacity.record(challengeId, roots, judges.map(({address}) => address), verdicts, signatures)));
 }
 
 async function mintCredits({credit, provider, providerKey, ownerKey}) {
@@ -153,28 +155,32 @@ async function giveBack(scene) {
 
 /** A lease that ran for a hundredth of what was promised. */
 async function refundBreach(scene) {
-  const {escrow, prover, openx, providerKey, signer, node, terms, digest, sign} = scene;
+  const {chain, escrow, breaches, openx, providerKey, signer, node, terms, digest, sign} = scene;
+  await chain.send('evm_increaseTime', [7200]);
+  await chain.send('anvil_mine', ['0x1']);
+  const nowNs = BigInt((await chain.getBlock('latest')).timestamp) * 10n ** 9n;
   const held = terms(openx, NO_SPLIT, 10_001);
   const lease = {
     jobHash: id('job'), quoteHash: id('quote'), submitter: signer.address, provider: providerKey.address, node: node.address,
     escrowId: digest(escrow, 'Escrow', held), leaseNumber: 1, asset: openx.target,
     resources: {vcpuMilli: 1000, memoryBytes: 1n << 30n, diskBytes: 1n << 30n, gpus: 1, gpuModel: 'NVIDIA H100 80GB'},
     tariff: {vcpuHour: ONE, memoryGibHour: ONE, diskGibHour: ONE, gpuHour: ONE, ingressGb: 0, egressGb: 0},
-    costLimit: ONE, exposureLimit: ONE, intervalNs: 60n * 10n ** 9n, durationLimitNs: 3600n * 10n ** 9n, openUntilNs: 10n ** 18n,
+    costLimit: ONE, exposureLimit: ONE, intervalNs: 60n * 10n ** 9n, durationLimitNs: 3600n * 10n ** 9n, openUntilNs: nowNs - 3600n * 10n ** 9n,
     availabilityPpm: 990_000, refundPpm: 500_000, exposureIntervals: 2,
   };
   const usage = {vcpuNs: 0, memoryByteNs: 0, diskByteNs: 0, gpuNs: 0, ingressBytes: 0, egressBytes: 0};
-  const last = {leaseId: digest(escrow, 'LeaseTerms', lease), number: 3, atNs: 10n ** 18n + 3600n * 10n ** 9n, runningNs: 36n * 10n ** 9n, usage, cost: ONE / 10n, last: true, final: true};
-  const proof = [held, lease, sign(signer, escrow, 'LeaseTerms', lease), sign(node, escrow, 'LeaseTerms', lease), last, sign(node, escrow, 'Receipt', last)];
-  record('refund a proved breach', await gasOf(prover.proveBreach(...proof)));
+  const last = {leaseId: digest(escrow, 'LeaseTerms', lease), number: 3, atNs: nowNs, runningNs: 36n * 10n ** 9n, usage, cost: ONE / 10n, last: true, final: true};
+  const signed = {terms: lease, submitterSig: sign(signer, escrow, 'LeaseTerms', lease), nodeSig: sign(node, escrow, 'LeaseTerms', lease)};
+  const proof = [held, signed, {receipt: last, sig: sign(node, escrow, 'Receipt', last)}];
+  record('refund a proved breach', await gasOf(breaches.proveBreach(...proof)));
 }
 
 /** Two offers of one number. */
-async function slashEquivocation({chain, escrow, prover, ownerKey, providerKey, node, sign}) {
+async function slashEquivocation({chain, escrow, prover, ownerKey, providerKey, node, digest, sign}) {
   const offer = body => ({provider: providerKey.address, node: node.address, number: 7, expiresAtNs: FAR, bodyHash: id(body)});
   const [a, b] = [offer('one'), offer('another')];
-  const subject = keccak256(encode(['string', 'address', 'uint64'], ['offer', node.address, 7]));
-  const faultId = keccak256(encode(['uint8', 'address', 'bytes32'], [1, providerKey.address, subject]));
+  const [low, high] = [digest(escrow, 'Offer', a), digest(escrow, 'Offer', b)].sort();
+  const faultId = keccak256(encode(['uint8', 'address', 'bytes32', 'bytes32'], [1, providerKey.address, low, high]));
   const salt = id('salt');
   record('commit to a fault', await gasOf(prover.commit(keccak256(encode(['address', 'bytes32', 'bytes32'], [ownerKey.address, faultId, salt])))));
   await chain.send('evm_increaseTime', [600]);
@@ -225,32 +231,45 @@ const table = (head, rows) => [
 function page(claims) {
   const perRow = claims.map(([kind, gas]) => [`**${kind}**`, ...gas.map((used, i) => used / BigInt(COUNTS[i]))]);
   const others = OTHERS.map(([what, gas]) => [what, ...COUNTS.map((_, i) => gas[i] ?? '')]);
+  const sizes = deployed.filter(([, , bytes]) => bytes);
+  const total = deployed.reduce((sum, [, gas]) => sum + gas, 0n);
   return `# What transactions cost
 
-\`make -C contracts gas\` prints this page and \`make -C contracts gas ARGS=../docs/gas.md\` writes it, from real transactions on a fresh anvil (Cancun)
-with the committed bytecode. Gas is a whole transaction's: its base fee, its calldata and the payout are in it. Amounts are as they come, not
+\`make -C contracts gas\` prints this page and \`make -C contracts gas ARGS=../docs/gas.md\` writes it,
+from real transactions on a fresh anvil (Cancun) with the committed bytecode. Gas is a whole
+transaction's: its base fee, its calldata and the payout are in it. Amounts are as they come, not
 round; all but the first claim draw on ledgers and escrows that exist.
+
+Build \`${readBuild()}\`:
+the SHA-256 of all creation code in \`contracts/artifacts\`, by the contracts' names. A test compares
+it, so no row here is of another build.
 
 ## A settled voucher
 
-Gas for each voucher in a claim of so many, 164 bytes a row. Fee ${FEE_PPM / 10_000} %; the split has two recipients. A claim of any kind also counts the provider's
-settled work. In bold ours.
+Gas for each voucher in a claim of so many, 164 bytes a row. Fee ${FEE_PPM / 10_000} %; the split has two recipients.
+A claim of any kind also counts the provider's settled work. In bold ours.
 
 ${table(['vouchers in the claim', ...COUNTS.map(String)], [...perRow, ...others])}
 
-From ten a claim on, every kind of ours is below every design here that settles vouchers. Settling each receipt by itself costs less for each
-receipt in a batch, and far more for each lease: one voucher stands for all receipts so far, 1,440 of them where a receipt comes each
-minute and a claim each day. A claim of one costs more than a bare channel's, for it books a ledger, a fee and a payout that may fail.
+From ten a claim on, every kind of ours is below every design here that settles vouchers. Settling
+each receipt by itself costs less for each receipt in a batch, and far more for each lease: one
+voucher stands for all receipts so far, 1,440 of them where a receipt comes each minute and a claim
+each day. A claim of one costs more than a bare channel's, for it books a ledger, a fee and a payout
+that may fail.
 
 ## Transactions
 
 ${table(['transaction', 'gas', 'gas a row'], sent)}
 
-Claims and deposits here are in OPENX, whose transfers also count votes. Raiden: open and deposit 147,000 gas.
+Claims and deposits here are in OPENX, whose transfers also count votes. Raiden: open and deposit
+147,000 gas.
 
 ## Deployment
 
-${table(['contract', 'gas', 'bytes', 'of the limit'], deployed.map(([what, gas, bytes]) => [what, gas, bytes, `${Math.round((100 * bytes) / CODE_LIMIT_BYTES)} %`]))}
+${table(['contract', 'gas', 'bytes', 'of the limit'], sizes.map(([what, gas, bytes]) => [what, gas, bytes, `${Math.round((100 * bytes) / CODE_LIMIT_BYTES)} %`]))}
+
+A whole deployment, with a second credit and the transaction that connects all of them, costs
+${number(total)} gas.
 `;
 }
 

@@ -48,7 +48,7 @@ NEAREST = {
     "SplitRegistry": "SplitRegistry,Splits",
     "ComputeCredit": "Minting,Redeeming,Holding,CreditTerms,CreditAttacks,WorkedExample",
     "ProviderRegistry": "ProviderRegistry,Slashing,Holding,Redeeming,CreditAttacks",
-    "OpenxToken": "OpenxToken,Bridging",
+    "OpenxToken": "OpenxToken,Bridging,BridgeFamilies,Erc20Properties",
 }
 """A contract's own tests are tried first: nine in ten of its mutants die there, in a second."""
 

@@ -1,7 +1,8 @@
 // A whole deployment on a fresh anvil: contracts, assets, and people who sign. For measuring; a chain that is used is deployed by
 // the daemon (xnode chain deploy).
 import {spawn} from 'node:child_process';
-import {readFileSync} from 'node:fs';
+import {createHash} from 'node:crypto';
+import {readFileSync, readdirSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -37,6 +38,14 @@ async function startAnvil() {
 
 const readArtifact = name => JSON.parse(readFileSync(join(HERE, 'artifacts', `${name}.json`)));
 
+/** Which build the artifacts are: tests/contracts/test_gas_page.py says the same of the page. */
+export function readBuild() {
+  const hash = createHash('sha256');
+  const names = readdirSync(join(HERE, 'artifacts')).filter(name => name.endsWith('.json')).map(name => name.slice(0, -'.json'.length));
+  for (const name of names.sort()) hash.update(`${name} ${readArtifact(name).bytecode}\n`);
+  return hash.digest('hex');
+}
+
 /** An ERC-20 with nothing added, as most stable assets are; OPENX also counts votes. */
 function compilePlain() {
   const content = `pragma solidity 0.8.37; import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
@@ -50,7 +59,7 @@ function compilePlain() {
   return {abi, bytecode: '0x' + evm.bytecode.object};
 }
 
-/** Deploys all contracts and two assets; `record(what, gas, bytes)` hears of each contract. */
+/** Deploys all contracts and two assets; `record(what, gas, bytes)` hears of each step, with bytes where a contract is new. */
 export async function openScene(record) {
   const {anvil, chain} = await startAnvil();
   const close = () => {
@@ -74,35 +83,52 @@ async function deployAll(chain, record) {
   const signer = new Wallet(id('hot signer'));
   const node = new Wallet(id('node key'));
 
-  // Contracts without deployedBytecode are not recorded.
+  // What has no label is not recorded: it is no part of a deployment.
   const make = async ({abi, bytecode, deployedBytecode}, label, ...args) => {
     const made = await new ContractFactory(abi, bytecode, owner).deploy(...args);
     const {gasUsed} = await made.deploymentTransaction().wait();
-    if (deployedBytecode) record(label, gasUsed, deployedBytecode.length / 2 - 1);
+    if (label) record(label, gasUsed, deployedBytecode ? deployedBytecode.length / 2 - 1 : 0);
     return new Contract(await made.getAddress(), abi, owner);
   };
   const deploy = (name, ...args) => make(readArtifact(name), name, ...args);
 
   await deploy('TimelockController', 2 * DAY, [ownerKey.address], [ownerKey.address], '0x' + '00'.repeat(20));
   const openx = await deploy('OpenxToken', ownerKey.address, 10n ** 27n, ownerKey.address);
-  const plain = await make(compilePlain(), 'Plain', ownerKey.address, 10n ** 27n);
+  const plain = await make(compilePlain(), '', ownerKey.address, 10n ** 27n);
   const registry = await deploy('ProviderRegistry', openx.target, DAY, ownerKey.address);
   const splits = await deploy('SplitRegistry');
-  const settings = {drawDelay: 1, panelSize: VERIFIERS, quorum: VERIFIERS, answerTime: 3600, validity: 30 * DAY, spotCheckPause: 0, leaveDelay: 3600, fee: ONE / 1000n, verifierStake: ONE};
+  const settings = {
+    drawDelay: 1, panelSize: VERIFIERS, quorum: VERIFIERS, minPanel: VERIFIERS, minList: VERIFIERS, answerTime: 3600, validity: 30 * DAY, spotCheckPause: 1,
+    recheckTime: DAY, fee: ONE / 1000n, deviceFee: ONE / 1000n,
+  };
   const classes = [{name: 'gpu', kind: 0, weightMilli: 1000, n: 256, timeLimitMs: 1000}, {name: 'cpu', kind: 1, weightMilli: 1000, n: 256, timeLimitMs: 1000}];
-  const capacity = await deploy('CapacityRegistry', registry.target, openx.target, ownerKey.address, settings, classes);
+  const randomness = await deploy('RandaoRandomness');
+  const list = await deploy('VerifierRegistry', registry.target, ownerKey.address, {leaveDelay: 3600, verifierStake: ONE}, ownerKey.address);
+  const rules = await deploy('ChallengeRules', registry.target, ownerKey.address, settings, classes);
+  const capacity = await deploy('CapacityRegistry', registry.target, list.target, rules.target, randomness.target);
   const credit = await deploy('ComputeCredit', 'xnode GPU credit', 'tGPU', 0, registry.target, capacity.target, ownerKey.address, ONE, 720);
   const {abi, bytecode} = readArtifact('ComputeCredit'); // of the same size as the first
-  const cpuCredit = await make({abi, bytecode}, '', 'xnode CPU credit', 'tCPU', 1, registry.target, capacity.target, ownerKey.address, ONE, 720);
+  const cpuCredit = await make({abi, bytecode}, 'second ComputeCredit', 'xnode CPU credit', 'tCPU', 1, registry.target, capacity.target, ownerKey.address, ONE, 720);
   const assets = [{asset: openx.target, isCredit: false}, {asset: plain.target, isCredit: false}, {asset: credit.target, isCredit: true}];
   const escrow = await deploy('PaymentEscrow', registry.target, splits.target, ownerKey.address, ownerKey.address, THAW, assets);
   const prover = await deploy('FaultProver', registry.target, capacity.target, escrow.target);
+  const over = await deploy('OverCapacity', registry.target, capacity.target, escrow.target);
+  const breaches = await deploy('BreachProver', registry.target, escrow.target);
   // By name: a contract of ethers has a connect of its own.
-  await gasOf(registry.getFunction('connect')(prover.target, [credit.target, cpuCredit.target, capacity.target]));
+  const [provides, verifies] = [0, 1]; // IProviderRegistry.Role
+  const reveals = await deploy('AnswerReveals', registry.target, capacity.target);
+  const judges = [
+    [prover.target, provides, 500_000], [prover.target, verifies, 1_000_000], [over.target, provides, 500_000], [breaches.target, provides, 500_000],
+    [reveals.target, provides, 500_000],
+  ];
+  const holds = [[credit.target, provides], [cpuCredit.target, provides], [list.target, verifies]];
+  const connected = await gasOf(registry.getFunction('connect')(judges, holds, [escrow.target], breaches.target));
+  record('connect', connected, 0);
+  record('connect the verifiers', await gasOf(list.getFunction('connect')(capacity.target, reveals.target)), 0);
 
   const {chainId} = await chain.getNetwork();
   const domainOf = contract => ({name: 'xnode', version: '1', chainId, verifyingContract: contract.target});
   const digest = (contract, type, value) => TypedDataEncoder.hash(domainOf(contract), typesFor(type), value);
   const sign = (wallet, contract, type, value) => wallet.signingKey.sign(digest(contract, type, value)).serialized;
-  return {chain, openx, plain, registry, splits, capacity, credit, escrow, prover, owner, ownerKey, provider, providerKey, verifiers, signer, node, digest, sign};
+  return {chain, openx, plain, registry, splits, list, capacity, credit, escrow, prover, breaches, owner, ownerKey, provider, providerKey, verifiers, signer, node, digest, sign};
 }

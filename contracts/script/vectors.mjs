@@ -98,23 +98,31 @@ async function makeCase([type, signedBy, note, value]) {
   };
 }
 
-// IFaultProver's subjects and fault ids.
+// The ids of evidence, as ICommitments has them: of two papers, their digests in order; of an element, the paper's digest and the element's;
+// of a case, the verdict's place in the history and the chain over its pairs.
 const abi = AbiCoder.defaultAbiCoder();
-const encode = (types, values) => abi.encode(types, values);
+const hash = (types, values) => keccak256(abi.encode(types, values));
+const two = (type, one, another) => [digestOf(type, one), digestOf(type, another)].sort();
+const receipt = {leaseId: digestOf('LeaseTerms', lease), number: '1', atNs: '1800000000000000000', runningNs: '3600000000000', usage, cost: '2300000000000000000', final: false};
+const verdict = {challengeId: id('challenge'), answersHash: id('answers'), passed: true, openingSeed: id('entropy')};
+const answer = {challengeId: id('challenge'), device: '0', n: '4096', seed: id('seed'), root: id('root')};
+const element = {index: '7', column: '201', values: '0x' + '01'.repeat(1024)};
+const elementDigest = ({index, column, values}) => hash(['uint64', 'uint8', 'bytes32'], [index, column, keccak256(values)]);
+const pairs = [[receipt, {...receipt, number: '2'}], [{...receipt, leaseId: ONES32}, {...receipt, leaseId: ONES32, number: '9'}]];
+const chain = pairs.reduce((before, [older, newer]) => hash(['bytes32', 'bytes32', 'bytes32', 'bytes32'], [before, older.leaseId, digestOf('Receipt', older), digestOf('Receipt', newer)]), ZERO32);
 const FAULTS = [
-  ['receipt', 1, {leaseId: id('lease'), number: '7'}, ({leaseId, number}) => keccak256(encode(['bytes32', 'uint64'], [leaseId, number]))],
-  ['receipt', 1, {leaseId: ONES32, number: max(64)}, ({leaseId, number}) => keccak256(encode(['bytes32', 'uint64'], [leaseId, number]))],
-  ['offer', 1, {node, number: '42'}, ({node, number}) => keccak256(encode(['string', 'address', 'uint64'], ['offer', node, number]))],
-  ['quote', 1, {node, number: '42'}, ({node, number}) => keccak256(encode(['string', 'address', 'uint64'], ['quote', node, number]))],
-  ['verdict', 1, {challengeId: id('challenge')}, ({challengeId}) => challengeId],
-  ['overCapacity', 2, {historyIndex: '3'}, ({historyIndex}) => encode(['uint256'], [historyIndex])],
-  ['wrongElement', 3, {answer: {challengeId: id('challenge'), device: '0', n: '4096', seed: id('seed'), root: id('root')}}, ({answer}) => digestOf('CapacityAnswer', answer)],
-  ['falseVerdict', 4, {challengeId: id('challenge')}, ({challengeId}) => challengeId],
+  ['receipts', 1, {a: receipt, b: {...receipt, cost: '1'}}, ({a, b}) => two('Receipt', a, b)],
+  ['offers', 1, {a: announced, b: {...announced, bodyHash: id('another')}}, ({a, b}) => two('Offer', a, b)],
+  ['quotes', 1, {a: announced, b: {...announced, bodyHash: id('another')}}, ({a, b}) => two('Quote', a, b)],
+  ['verdicts', 1, {a: verdict, b: {...verdict, passed: false}}, ({a, b}) => two('Verdict', a, b)],
+  ['overCapacity', 2, {historyIndex: '3', pairs}, ({historyIndex}) => [abi.encode(['uint256'], [historyIndex]), chain]],
+  ['wrongElement', 3, {answer, element}, () => [digestOf('CapacityAnswer', answer), elementDigest(element)]],
+  ['falseVerdict', 4, {verdict, element}, () => [digestOf('Verdict', verdict), elementDigest(element)]],
 ];
 
-function makeFault([what, fault, evidence, makeSubject]) {
-  const subject = makeSubject(evidence);
-  return {what, fault, provider, evidence, subject, faultId: keccak256(encode(['uint8', 'address', 'bytes32'], [fault, provider, subject]))};
+function makeFault([what, fault, evidence, makeWords]) {
+  const [first, second] = makeWords(evidence);
+  return {what, fault, provider, evidence, first, second, evidenceId: hash(['uint8', 'address', 'bytes32', 'bytes32'], [fault, provider, first, second])};
 }
 
 const vectors = {

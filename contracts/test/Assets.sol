@@ -17,7 +17,7 @@ contract PlainAsset is ERC20("Plain", "PLN") {
         isBlocked[who] = blocked;
     }
 
-    function _update(address from, address to, uint256 amount) internal override {
+    function _update(address from, address to, uint256 amount) internal virtual override {
         require(!isBlocked[to], "blocked");
         super._update(from, to, amount);
     }
@@ -47,6 +47,21 @@ contract FeeAsset is ERC20("Fee", "FEE") {
 
     function _update(address from, address to, uint256 amount) internal override {
         uint256 fee = from == address(0) ? 0 : amount / 100;
+        super._update(from, to, amount - fee);
+        if (fee != 0) super._update(from, address(0xfee), fee);
+    }
+}
+
+/// @notice Moves exactly the amount until its owner turns a fee on, as some stable assets can.
+contract SwitchAsset is PlainAsset {
+    uint256 public feePercent;
+
+    function setFee(uint256 feePercent_) external {
+        feePercent = feePercent_;
+    }
+
+    function _update(address from, address to, uint256 amount) internal override {
+        uint256 fee = from == address(0) ? 0 : amount * feePercent / 100;
         super._update(from, to, amount - fee);
         if (fee != 0) super._update(from, address(0xfee), fee);
     }

@@ -300,7 +300,7 @@ contract AttacksTest is Market {
     }
 
     function test_a_unit_is_opened_claimed_and_refunded_to_the_unit() external {
-        connectSlasher(address(this));
+        connectJudge(address(this), noHolds());
         escrow.setFee(address(asset), 50_000);
         IPaymentEscrow.Escrow memory terms = makeTermsIn(asset, splits.create(makeShares(1, 1)), 0);
         vm.prank(payer);

@@ -44,7 +44,7 @@ contract BridgingTest is Market {
         emit IERC7802.CrosschainBurn(payer, 4 ether, bridge);
         burnBy(away, bridge, 4 ether);
         checkEqual(away.totalSupply(), 6 ether, "supply");
-        checkTrue(away.netMintedBy(bridge) == 6 ether, "net");
+        checkTrue(away.netMintedBy(bridge) == 6 ether && away.netMinted() == 6 ether, "net");
     }
 
     // ---- Who
@@ -128,12 +128,52 @@ contract BridgingTest is Market {
         mintBy(openx, bridge, 1);
     }
 
-    function test_one_bridge_brings_back_nothing_of_another() external {
+    function test_what_left_by_one_bridge_comes_back_by_another() external {
+        setLimits(openx, second, 100 ether, 100 ether, 0);
+        setLimits(away, second, 100 ether, 100 ether, 250 ether);
+        uint256 supply = openx.totalSupply();
+        allow(openx, bridge, 60 ether);
+        burnBy(openx, bridge, 60 ether);
+        mintBy(away, bridge, 60 ether);
+        checkEqual(away.burnableBy(second), 60 ether, "whichever bridge brought it");
+        allow(away, second, 60 ether);
+        burnBy(away, second, 60 ether);
+        checkEqual(openx.mintableBy(second), 60 ether, "and the other side takes it");
+        mintBy(openx, second, 60 ether);
+        checkEqual(openx.totalSupply(), supply, "all of it is back");
+        checkTrue(openx.netMinted() == 0 && away.netMinted() == 0, "in balance");
+        checkTrue(openx.netMintedBy(bridge) == -60 ether && openx.netMintedBy(second) == 60 ether, "by bridge");
+    }
+
+    function test_two_bridges_bring_back_no_more_than_what_left_by_both() external {
+        setLimits(openx, second, 100 ether, 100 ether, 0);
+        allow(openx, bridge, 30 ether);
+        burnBy(openx, bridge, 30 ether);
+        allow(openx, second, 10 ether);
+        burnBy(openx, second, 10 ether);
+        mintBy(openx, second, 40 ether);
+        checkEqual(openx.mintableBy(bridge), 0, "the first finds nothing left");
+        vm.expectRevert(abi.encodeWithSelector(IOpenxToken.AboveCeiling.selector, bridge, int256(1), 0));
+        mintBy(openx, bridge, 1);
+    }
+
+    function test_what_left_by_a_bridge_that_was_removed_comes_back_by_another() external {
         setLimits(openx, second, 100 ether, 100 ether, 0);
         allow(openx, bridge, 60 ether);
         burnBy(openx, bridge, 60 ether);
-        vm.expectRevert(abi.encodeWithSelector(IOpenxToken.AboveCeiling.selector, second, int256(1), 0));
-        mintBy(openx, second, 1);
+        setLimits(openx, bridge, 0, 0, 0);
+        checkTrue(openx.netMinted() == -60 ether, "stays counted");
+        mintBy(openx, second, 60 ether);
+        checkTrue(openx.netMinted() == 0, "all back");
+    }
+
+    /// @dev What holders burned themselves is gone: no bridge brings it back.
+    function test_what_a_holder_burned_never_comes_back() external {
+        vm.prank(payer);
+        openx.burn(5 ether);
+        checkEqual(openx.mintableBy(bridge), 0, "nothing left by a bridge");
+        vm.expectRevert(abi.encodeWithSelector(IOpenxToken.AboveCeiling.selector, bridge, int256(1), 0));
+        mintBy(openx, bridge, 1);
     }
 
     function test_on_the_home_chain_every_ceiling_is_zero() external {
@@ -158,6 +198,38 @@ contract BridgingTest is Market {
         allow(away, bridge, 50 ether);
         burnBy(away, bridge, 50 ether);
         checkEqual(away.mintableBy(bridge), 50 ether, "burning makes room");
+    }
+
+    /// @dev A ceiling of each bridge's own balance would be used up by this for good.
+    function test_traffic_in_one_direction_by_each_bridge_uses_up_no_ceiling() external {
+        setLimits(away, second, 100 ether, 100 ether, 250 ether);
+        for (uint256 i = 0; i < 10; i++) {
+            mintBy(away, bridge, 100 ether);
+            allow(away, second, 100 ether);
+            burnBy(away, second, 100 ether);
+            vm.warp(block.timestamp + 1 days);
+        }
+        checkTrue(away.netMintedBy(bridge) == 1_000 ether, "far above its ceiling");
+        checkEqual(away.mintableBy(bridge), 100 ether, "and still a day's worth");
+    }
+
+    function test_a_ceiling_counts_what_all_bridges_brought() external {
+        setLimits(away, second, 100 ether, 100 ether, 120 ether);
+        mintBy(away, bridge, 100 ether);
+        checkEqual(away.mintableBy(second), 20 ether, "of its own ceiling");
+        vm.expectRevert(
+            abi.encodeWithSelector(IOpenxToken.AboveCeiling.selector, second, int256(120 ether + 1), 120 ether)
+        );
+        mintBy(away, second, 20 ether + 1);
+        mintBy(away, second, 20 ether);
+        vm.warp(block.timestamp + 1 days);
+        checkEqual(away.mintableBy(bridge), 100 ether, "the higher ceiling has room");
+    }
+
+    function test_no_more_is_burnable_than_there_is() external {
+        checkEqual(away.burnableBy(bridge), 0, "nothing here yet");
+        mintBy(away, bridge, 3 ether);
+        checkEqual(away.burnableBy(bridge), 3 ether, "all there is, though the limit is more");
     }
 
     function test_a_lower_ceiling_stops_mints_until_enough_is_burned() external {
@@ -226,13 +298,13 @@ contract BridgingTest is Market {
     }
 
     function test_a_changed_limit_of_burning_counts_from_now_on() external {
-        mintBy(away, bridge, 50 ether);
+        mintBy(away, bridge, 100 ether);
         allow(away, bridge, 50 ether);
         burnBy(away, bridge, 50 ether);
         vm.warp(block.timestamp + 12 hours);
-        // 25 of 50 came back at the old pace; of a limit of 1,000, 25 are used.
-        setLimits(away, bridge, 100 ether, 1_000 ether, 250 ether);
-        checkEqual(away.burnableBy(bridge), 975 ether, "at the change");
+        // 25 of 50 came back at the old pace; of a limit of 60, 25 are used.
+        setLimits(away, bridge, 100 ether, 60 ether, 250 ether);
+        checkEqual(away.burnableBy(bridge), 35 ether, "at the change");
     }
 
     function test_the_last_unit_below_the_ceiling_is_mintable() external {
@@ -279,6 +351,7 @@ contract BridgingTest is Market {
             vm.warp(block.timestamp + within(acts[i], 0, 1 days));
             checkTrue(openx.totalSupply() <= genesis, "genesis");
             int256 net = openx.netMintedBy(bridge) + openx.netMintedBy(second);
+            checkTrue(openx.netMinted() == net, "the sum over bridges");
             checkTrue(int256(openx.totalSupply()) - int256(genesis) == net, "supply is genesis and net");
         }
     }

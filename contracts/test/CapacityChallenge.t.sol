@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {CapacityRegistry} from "../src/capacity/CapacityRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
+import {IChallengeRules} from "../src/interfaces/IChallengeRules.sol";
 import {Judging} from "./Judging.sol";
 
 /// @notice Asking for a challenge, and drawing its seed and panel.
@@ -18,9 +18,11 @@ contract CapacityChallengeTest is Judging {
         uint256 before = openx.balanceOf(provider);
         bytes32 id = keccak256(abi.encode(block.chainid, address(capacity), provider, uint256(1)));
         vm.expectEmit();
-        emit ICapacityRegistry.ChallengeRequested(id, provider, provider, uint64(block.number) + DRAW_DELAY);
+        emit ICapacityRegistry.ChallengeRequested(id, provider, provider, uint64(block.number) + DRAW_DELAY, PRICE);
         checkEqual(request(), id, "id");
-        checkEqual(before - openx.balanceOf(provider), FEE, "fee");
+        checkEqual(before - openx.balanceOf(provider), PRICE, "fee, and for each device");
+        checkEqual(rules.requestPrice(18), PRICE, "as said before");
+        checkEqual(openx.balanceOf(address(verifiers)), PRICE, "where verifiers are paid");
         checkEqual(capacity.openChallengeOf(provider), id, "open");
         ICapacityRegistry.Challenge memory got = capacity.challengeOf(id);
         checkEqual(got.provider, provider, "provider");
@@ -36,7 +38,7 @@ contract CapacityChallengeTest is Judging {
         vm.prank(stranger);
         capacity.requestChallenge(makeDeclared(1, 1));
         vm.prank(provider);
-        openx.approve(address(capacity), FEE - 1);
+        openx.approve(address(capacity), FEE + 2 * DEVICE_FEE - 1);
         vm.expectRevert();
         vm.prank(provider);
         capacity.requestChallenge(makeDeclared(1, 1));
@@ -45,40 +47,41 @@ contract CapacityChallengeTest is Judging {
     function test_declared_classes_are_known_classes_ascending_and_of_something() external {
         ICapacityRegistry.DeclaredClass[] memory declared = makeDeclared(1, 1);
         (declared[0], declared[1]) = (declared[1], declared[0]);
-        refused(declared, abi.encodeWithSelector(ICapacityRegistry.DeclaredNotAscending.selector, GPU));
+        refused(declared, abi.encodeWithSelector(IChallengeRules.DeclaredNotAscending.selector, GPU));
         declared[0] = declared[1];
-        refused(declared, abi.encodeWithSelector(ICapacityRegistry.DeclaredNotAscending.selector, GPU));
-        refused(makeDeclared(0, 1), abi.encodeWithSelector(ICapacityRegistry.NothingDeclared.selector, GPU));
+        refused(declared, abi.encodeWithSelector(IChallengeRules.DeclaredNotAscending.selector, GPU));
+        refused(makeDeclared(0, 1), abi.encodeWithSelector(IChallengeRules.NothingDeclared.selector, GPU));
         declared = makeDeclared(1, 1);
         declared[1].classId = 2;
-        refused(declared, abi.encodeWithSelector(ICapacityRegistry.UnknownClass.selector, 2));
+        refused(declared, abi.encodeWithSelector(IChallengeRules.UnknownClass.selector, 2));
         refused(
             new ICapacityRegistry.DeclaredClass[](0),
-            abi.encodeWithSelector(ICapacityRegistry.DeclaredCount.selector, 0, 8)
+            abi.encodeWithSelector(IChallengeRules.DeclaredCount.selector, 0, 8)
         );
         refused(
             new ICapacityRegistry.DeclaredClass[](9),
-            abi.encodeWithSelector(ICapacityRegistry.DeclaredCount.selector, 9, 8)
+            abi.encodeWithSelector(IChallengeRules.DeclaredCount.selector, 9, 8)
         );
     }
 
     function test_the_most_declared_classes_are_taken() external {
-        ICapacityRegistry.Class memory class = capacity.classOf(CPU);
+        IChallengeRules.Class memory class = rules.classOf(CPU);
         ICapacityRegistry.DeclaredClass[] memory declared = new ICapacityRegistry.DeclaredClass[](8);
         for (uint16 i = 0; i < 8; i++) {
-            if (i > 1) capacity.addClass(class);
+            if (i > 1) rules.addClass(class);
             declared[i] = ICapacityRegistry.DeclaredClass(i, 1);
         }
+        vm.warp(block.timestamp + STAKE_THAW);
         vm.prank(provider);
         bytes32 id = capacity.requestChallenge(declared);
         checkEqual(capacity.conditionsOf(id).length, 8, "all");
     }
 
     function test_devices_are_at_most_as_many_as_their_roots_fit_in_a_transaction() external {
-        refused(makeDeclared(24, 1001), abi.encodeWithSelector(ICapacityRegistry.TooManyDevices.selector, 1025, 1024));
+        refused(makeDeclared(24, 1001), abi.encodeWithSelector(IChallengeRules.TooManyDevices.selector, 1025, 1024));
         refused(
             makeDeclared(type(uint16).max, type(uint16).max),
-            abi.encodeWithSelector(ICapacityRegistry.TooManyDevices.selector, 2 * 65_535, 1024)
+            abi.encodeWithSelector(IChallengeRules.TooManyDevices.selector, 2 * 65_535, 1024)
         );
         vm.prank(provider);
         capacity.requestChallenge(makeDeclared(24, 1000));
@@ -97,27 +100,41 @@ contract CapacityChallengeTest is Judging {
         checkTrue(capacity.challengeOf(id).stage == ICapacityRegistry.Stage.Lapsed, "the old one lapsed");
     }
 
-    function test_without_verifiers_a_request_is_refused() external {
-        capacity = freshCapacity();
+    function test_a_request_is_refused_while_there_are_too_few_verifiers_beside_the_provider() external {
+        IChallengeRules.Settings memory settings = makeSettings();
+        (settings.minPanel, settings.minList) = (3, 7);
+        deployCapacity(settings);
         approveFees(provider);
-        refused(makeDeclared(1, 1), abi.encodeWithSelector(ICapacityRegistry.NoVerifiers.selector, provider));
+        refused(makeDeclared(1, 1), abi.encodeWithSelector(ICapacityRegistry.TooFewVerifiers.selector, 0, 7));
+        for (uint256 i = 10; i < 16; i++) {
+            enlistAt(i);
+        }
+        pledgeFor(provider, PLEDGE);
+        vm.prank(provider);
+        verifiers.enlist();
+        checkEqual(verifiers.verifierCount(), 7, "seven with itself");
+        checkEqual(verifiers.countWithout(provider), 6, "six without");
+        refused(makeDeclared(1, 1), abi.encodeWithSelector(ICapacityRegistry.TooFewVerifiers.selector, 6, 7));
+        enlistAt(16);
+        checkEqual(drawn(request()).panel.length, 5, "a whole panel");
     }
 
-    function test_with_nobody_but_itself_a_provider_is_refused() external {
-        capacity = freshCapacity();
-        stakeFor(provider, PLEDGE);
-        approveFees(provider);
-        vm.prank(provider);
-        capacity.enlist();
-        refused(makeDeclared(1, 1), abi.encodeWithSelector(ICapacityRegistry.NoVerifiers.selector, provider));
+    function test_no_checks_are_made_while_there_are_too_few_verifiers() external {
+        challenge(true);
+        for (uint256 i = 0; i < 9; i++) {
+            vm.prank(verifierAt(i));
+            verifiers.leave();
+        }
+        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.TooFewVerifiers.selector, 0, 1));
+        capacity.spotCheck(provider);
     }
 
     // ---- Conditions
 
     function test_a_class_that_changes_after_the_request_does_not_change_what_is_judged() external {
         bytes32 id = request();
-        capacity.changeClass(GPU, 100, 2048, 1);
-        ICapacityRegistry.Class[] memory conditions = capacity.conditionsOf(id);
+        rules.changeClass(GPU, 2 * GPU_WEIGHT, 2048, 2_500);
+        IChallengeRules.Class[] memory conditions = capacity.conditionsOf(id);
         checkEqual(conditions[0].weightMilli, GPU_WEIGHT, "weight");
         checkEqual(conditions[0].n, GPU_N, "n");
         checkEqual(conditions[0].timeLimitMs, 5_000, "time limit");
@@ -128,12 +145,31 @@ contract CapacityChallengeTest is Judging {
         judge(id, panel, true);
         checkEqual(capacity.capacityOf(provider).gpuMilli, 2 * GPU_WEIGHT, "units");
         challenge(true);
-        checkEqual(capacity.capacityOf(provider).gpuMilli, 2 * 100, "units of the next");
+        checkEqual(capacity.capacityOf(provider).gpuMilli, 4 * GPU_WEIGHT, "units of the next");
     }
 
-    function test_a_class_without_weight_is_closed() external {
-        capacity.changeClass(GPU, 0, GPU_N, 5_000);
-        refused(makeDeclared(1, 1), abi.encodeWithSelector(ICapacityRegistry.ClassIsClosed.selector, GPU));
+    function test_a_class_closes_to_requests_at_the_end_of_its_notice_and_to_checks_never() external {
+        rules.closeClass(GPU);
+        uint64 closesAt = uint64(block.timestamp) + 90 days;
+        vm.warp(closesAt - 1);
+        challenge(true);
+        vm.warp(closesAt);
+        refused(makeDeclared(1, 1), abi.encodeWithSelector(IChallengeRules.ClassIsClosed.selector, GPU));
+        bytes32 id = check(provider);
+        judge(id, drawn(id).panel, true);
+        checkEqual(capacity.capacityOf(provider).gpus, 2, "what was verified is in force");
+    }
+
+    function test_a_class_that_was_added_opens_a_stake_thaw_later() external {
+        uint64 opensAt = uint64(block.timestamp) + STAKE_THAW;
+        uint16 added = rules.addClass(rules.classOf(CPU));
+        ICapacityRegistry.DeclaredClass[] memory declared = new ICapacityRegistry.DeclaredClass[](1);
+        declared[0] = ICapacityRegistry.DeclaredClass(added, 1);
+        vm.warp(opensAt - 1);
+        refused(declared, abi.encodeWithSelector(IChallengeRules.ClassOpensLater.selector, added, opensAt));
+        vm.warp(opensAt);
+        vm.prank(provider);
+        capacity.requestChallenge(declared);
     }
 
     function test_devices_are_numbered_through_the_declared_classes_in_order() external {
@@ -155,8 +191,8 @@ contract CapacityChallengeTest is Judging {
 
     function test_anyone_may_have_what_is_in_force_checked_and_pays_for_it() external {
         challenge(true);
-        capacity.changeClass(GPU, 100, 2048, 1);
-        giveOpenx(stranger, FEE);
+        rules.changeClass(GPU, 2 * GPU_WEIGHT, 2048, 2_500);
+        giveOpenx(stranger, PRICE);
         approveFees(stranger);
         vm.prank(stranger);
         bytes32 id = capacity.spotCheck(provider);
@@ -171,14 +207,6 @@ contract CapacityChallengeTest is Judging {
         checkEqual(afterwards.until, before.until, "a pass changes nothing");
         checkEqual(afterwards.from, before.from, "a pass changes nothing");
         checkEqual(capacity.historyLength(provider), 1, "no new verdict");
-    }
-
-    function test_a_spot_check_that_fails_jails() external {
-        challenge(true);
-        bytes32 id = check(provider);
-        judge(id, drawn(id).panel, false);
-        checkTrue(capacity.isJailed(provider), "jailed");
-        checkEqual(capacity.capacityOf(provider).gpus, 0, "nothing in force");
     }
 
     function test_a_spot_check_just_before_the_end_may_pass_after_it() external {
@@ -207,34 +235,137 @@ contract CapacityChallengeTest is Judging {
         capacity.spotCheck(provider);
     }
 
-    function test_spot_checks_pause_but_a_providers_own_challenges_shield_it_from_none() external {
+    function test_nobody_is_kept_from_checking_but_each_check_within_the_pause_costs_twice_as_much() external {
         challenge(true);
-        uint256 since = block.timestamp;
-        bytes32 id = check(provider);
-        judge(id, drawn(id).panel, true);
-        vm.warp(since + PAUSE - 1);
-        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.SpotCheckedRecently.selector, provider, since + PAUSE));
+        uint256 price = PRICE;
+        for (uint256 i = 0; i < 9; i++) {
+            checkEqual(capacity.spotCheckPrice(provider), price, "price");
+            uint256 before = openx.balanceOf(address(verifiers));
+            bytes32 id = check(provider);
+            checkEqual(openx.balanceOf(address(verifiers)) - before, price, "paid");
+            judge(id, drawn(id).panel, true);
+            vm.warp(block.timestamp + PAUSE - 1);
+            if (i < 6) price *= 2;
+            if (i == 4) challenge(true); // one of its own changes nothing, and keeps it in force
+        }
+        checkEqual(price, 64 * PRICE, "at most so much");
+        vm.warp(block.timestamp + 1);
+        checkEqual(capacity.spotCheckPrice(provider), PRICE, "as at first after a pause");
+    }
+
+    function test_a_provider_cannot_check_itself() external {
+        challenge(true);
+        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.OwnCheck.selector, provider));
+        vm.prank(provider);
         capacity.spotCheck(provider);
-        vm.warp(since + PAUSE);
+        for (uint256 d = 0; d < 5; d++) {
+            challenge(true); // as often as it likes
+            bytes32 id = check(provider); // which keeps others from nothing
+            judge(id, drawn(id).panel, true);
+            vm.warp(block.timestamp + 1 days);
+        }
+    }
+
+    function test_a_check_by_another_puts_in_doubt_and_ends_nothing_at_once() external {
         challenge(true);
-        id = check(provider);
-        judge(id, drawn(id).panel, true);
+        uint64 until = capacity.capacityOf(provider).until;
+        bytes32 id = check(provider);
+        address[] memory panel = drawn(id).panel;
+        uint64 endsAt = uint64(block.timestamp) + RECHECK;
+        vm.expectEmit();
+        emit ICapacityRegistry.Doubted(id, provider, endsAt);
+        judge(id, panel, false);
+        checkTrue(!capacity.isJailed(provider), "not jailed");
+        checkEqual(capacity.capacityOf(provider).until, 0, "nothing to mint on");
+        checkEqual(capacity.verifiedOf(provider, GPU), 0, "nor of a class");
+        checkEqual(capacity.inDoubtUntil(provider), endsAt, "in doubt");
+        checkEqual(capacity.lapsedSince(provider), 0, "but in force");
+        checkEqual(capacity.servedUntil(provider, ICapacityRegistry.Kind.Gpu, 1), type(uint64).max, "and serving");
+        checkTrue(endsAt < until, "earlier than it would have");
+
+        vm.warp(endsAt - 1);
+        checkEqual(capacity.lapsedSince(provider), 0, "to the last second");
+        vm.warp(endsAt);
+        checkEqual(capacity.lapsedSince(provider), endsAt, "ended");
+        checkEqual(capacity.inDoubtUntil(provider), 0, "nothing to doubt");
+        checkEqual(capacity.servedUntil(provider, ICapacityRegistry.Kind.Gpu, 1), endsAt, "served until then");
+        (uint64 passed, uint64 failed,) = capacity.triesOf(provider);
+        checkEqual(passed, 1, "of its own one");
+        checkEqual(failed, 0, "none failed");
+    }
+
+    function test_a_doubt_ends_with_the_providers_own_challenge() external {
+        challenge(true);
+        doubt();
+        vm.warp(block.timestamp + RECHECK - 1);
+        challenge(true);
+        checkEqual(capacity.inDoubtUntil(provider), 0, "no doubt");
+        checkEqual(capacity.capacityOf(provider).gpus, 2, "verified again");
+        doubt();
+        challenge(false);
+        checkTrue(capacity.isJailed(provider), "or the other way");
+        checkEqual(capacity.lapsedSince(provider), block.timestamp, "at once");
+    }
+
+    function test_nobody_checks_what_is_in_doubt_nor_stands_in_the_way_of_the_provider() external {
+        challenge(true);
+        doubt();
+        uint64 until = capacity.inDoubtUntil(provider);
+        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.CapacityInDoubt.selector, provider, until));
+        capacity.spotCheck(provider);
+        vm.prank(REVEALS);
+        vm.warp(block.timestamp + 1);
+        capacity.putInDoubt(provider);
+        checkEqual(capacity.inDoubtUntil(provider), until, "no longer and no shorter");
+    }
+
+    function test_a_doubt_never_outlasts_what_was_verified() external {
+        challenge(true);
+        uint64 until = capacity.capacityOf(provider).until;
+        vm.warp(until - 1 hours);
+        doubt();
+        checkEqual(capacity.inDoubtUntil(provider), until, "as before");
+    }
+
+    function test_a_check_that_fails_after_the_end_changes_nothing() external {
+        challenge(true);
+        uint64 until = capacity.historyOf(provider, 0).until;
+        vm.warp(until - 1);
+        bytes32 id = check(provider);
+        address[] memory panel = drawn(id).panel;
+        vm.warp(until);
+        judge(id, panel, false);
+        checkEqual(capacity.lapsedSince(provider), until, "since its end");
+        checkEqual(capacity.inDoubtUntil(provider), 0, "no doubt");
+        checkTrue(!capacity.isJailed(provider), "no jail");
+    }
+
+    function test_only_the_contract_of_revealed_answers_puts_in_doubt_without_a_check() external {
+        challenge(true);
+        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.NotReveals.selector, stranger));
+        vm.prank(stranger);
+        capacity.putInDoubt(provider);
+        vm.prank(REVEALS);
+        capacity.putInDoubt(provider);
+        checkEqual(capacity.inDoubtUntil(provider), block.timestamp + RECHECK, "in doubt");
     }
 
     // ---- Draws
 
-    function test_the_seed_is_the_hash_of_a_block_that_was_not_there_at_the_request() external {
+    function test_the_seed_is_of_the_block_of_the_draw_which_comes_after_the_one_named() external {
         bytes32 id = request();
         uint64 drawBlock = capacity.challengeOf(id).drawBlock;
         vmBlocks.roll(drawBlock);
         vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.TooEarlyToDraw.selector, id, drawBlock, drawBlock));
         capacity.draw(id);
-        rollToDraw(id, keccak256("hash"));
+        rollToDraw(id, keccak256("random"));
         vm.recordLogs();
         capacity.draw(id);
         checkDrawn(vm.getRecordedLogs()[0].data, id);
         ICapacityRegistry.Challenge memory got = capacity.challengeOf(id);
-        checkEqual(got.seed, keccak256(abi.encode(keccak256("hash"), id)), "seed");
+        vm.prank(address(capacity));
+        checkEqual(got.seed, keccak256(abi.encode(randomness.draw(), id)), "seed");
+        checkEqual(capacity.drawnAt(id), block.timestamp, "when");
         checkEqual(got.deadline, block.timestamp + ANSWER_TIME, "deadline");
         checkEqual(got.panel.length, 5, "panel");
         checkEqual(capacity.quorumOf(id), 4, "quorum");
@@ -251,38 +382,28 @@ contract CapacityChallengeTest is Judging {
         capacity.draw("none");
     }
 
-    function test_a_block_too_old_to_be_read_arms_the_draw_again_with_the_verifiers_of_then() external {
+    function test_a_draw_is_made_as_late_as_anybody_likes() external {
         bytes32 id = request();
-        uint64 drawBlock = capacity.challengeOf(id).drawBlock;
-        vmBlocks.roll(drawBlock + 257);
-        vm.prank(verifierAt(0));
-        capacity.leave();
-        vmBlocks.roll(block.number + 1);
-        vm.expectEmit();
-        emit ICapacityRegistry.DrawArmedAgain(id, uint64(block.number) + DRAW_DELAY);
+        vmBlocks.roll(capacity.challengeOf(id).drawBlock + 100_000);
+        vmBlocks.prevrandao(keccak256("late"));
         capacity.draw(id);
-        checkTrue(capacity.challengeOf(id).stage == ICapacityRegistry.Stage.Requested, "still to draw");
-        checkEqual(capacity.challengeOf(id).drawBlock, block.number + DRAW_DELAY, "another block");
-        capacity.setSettings(withPanel(15, 11));
-        address[] memory panel = drawn(id).panel;
-        checkEqual(panel.length, 5, "the settings of when it was armed");
-        checkTrue(!isIn(panel, verifierAt(0)), "left before it was armed");
+        checkEqual(capacity.challengeOf(id).panel.length, 5, "drawn");
+    }
+
+    function test_who_sits_on_a_panel_is_said() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        for (uint256 i = 0; i < 9; i++) {
+            checkTrue(capacity.isOnPanel(id, verifierAt(i)) == isIn(panel, verifierAt(i)), "on the panel");
+        }
+        checkTrue(!capacity.isOnPanel(id, provider), "never the provider");
+        checkTrue(!capacity.isOnPanel("none", verifierAt(0)), "of no challenge");
     }
 
     function test_a_full_panel_keeps_the_quorum_that_was_set() external {
-        capacity.setSettings(withPanel(5, 5));
+        rules.setSettings(withPanel(5, 5));
         bytes32 id = request();
         checkEqual(drawn(id).panel.length, 5, "panel");
         checkEqual(capacity.quorumOf(id), 5, "quorum");
-    }
-
-    function test_the_last_block_whose_hash_can_be_read_draws() external {
-        bytes32 id = request();
-        uint64 drawBlock = capacity.challengeOf(id).drawBlock;
-        vmBlocks.roll(drawBlock + 256);
-        vmBlocks.setBlockhash(drawBlock, keccak256("old"));
-        capacity.draw(id);
-        checkEqual(capacity.challengeOf(id).panel.length, 5, "drawn");
     }
 
     // ---- How
@@ -292,17 +413,27 @@ contract CapacityChallengeTest is Judging {
         checkEqual(keccak256(logged), keccak256(abi.encode(got.seed, got.panel, got.deadline)), "event");
     }
 
-    function freshCapacity() private returns (CapacityRegistry) {
-        return CapacityRegistry(deploy(capacityCode(makeSettings())));
+    function enlistAt(uint256 i) private {
+        registerStaked(i, PLEDGE);
+        vm.prank(verifierAt(i));
+        verifiers.enlist();
+    }
+
+    /// @dev A check that fails.
+    function doubt() private {
+        bytes32 id = check(provider);
+        judge(id, drawn(id).panel, false);
+        checkTrue(capacity.inDoubtUntil(provider) != 0, "in doubt");
     }
 
     function check(address who) private returns (bytes32) {
-        giveOpenx(address(this), FEE);
-        openx.approve(address(capacity), FEE);
+        uint256 price = capacity.spotCheckPrice(who);
+        giveOpenx(address(this), price);
+        openx.approve(address(capacity), price);
         return capacity.spotCheck(who);
     }
 
-    function withPanel(uint8 size, uint8 quorum) private pure returns (ICapacityRegistry.Settings memory settings) {
+    function withPanel(uint8 size, uint8 quorum) private pure returns (IChallengeRules.Settings memory settings) {
         settings = makeSettings();
         (settings.panelSize, settings.quorum) = (size, quorum);
     }

@@ -3,7 +3,8 @@ pragma solidity 0.8.37;
 
 import {CapacityRegistry} from "../src/capacity/CapacityRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
-import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
+import {IChallengeRules} from "../src/interfaces/IChallengeRules.sol";
+import {IVerifierRegistry} from "../src/interfaces/IVerifierRegistry.sol";
 import {Judging} from "./Judging.sol";
 
 /// @notice What verdicts set, and which verdicts count.
@@ -148,7 +149,7 @@ contract CapacityVerdictsTest is Judging {
         vm.chainId(31337);
         wrongSignature(id, ballot);
         CapacityRegistry here = capacity;
-        capacity = CapacityRegistry(deploy(capacityCode(makeSettings())));
+        capacity = CapacityRegistry(deploy(capacityCode()));
         ballot = makeBallot(id, panel, 4, true);
         capacity = here;
         wrongSignature(id, ballot);
@@ -177,15 +178,13 @@ contract CapacityVerdictsTest is Judging {
     }
 
     function test_a_verifier_whose_pledge_was_slashed_judges_nothing() external {
-        IStakeHold[] memory holds = new IStakeHold[](1);
-        holds[0] = IStakeHold(address(capacity));
-        registry.connect(address(this), holds);
+        connectJudge(address(this), pledgeHold(verifiers));
         (bytes32 id, address[] memory panel) = requestAndDraw();
-        registry.slash(panel[1], 500_000, 1, "fault", address(0));
+        registry.slash(panel[1], makePledgePenalty(500_000));
         refused(
             id,
             makeBallot(id, panel, 4, true),
-            abi.encodeWithSelector(ICapacityRegistry.VerifierStakeShort.selector, panel[1], PLEDGE / 2, PLEDGE)
+            abi.encodeWithSelector(IVerifierRegistry.VerifierStakeShort.selector, panel[1], PLEDGE / 2, PLEDGE)
         );
     }
 
@@ -200,22 +199,56 @@ contract CapacityVerdictsTest is Judging {
     }
 
     function test_one_verdict_is_enough_where_one_is_the_panel() external {
-        ICapacityRegistry.Settings memory settings = makeSettings();
+        IChallengeRules.Settings memory settings = makeSettings();
         (settings.panelSize, settings.quorum) = (1, 1);
-        capacity.setSettings(settings);
+        deployFor(settings);
         (bytes32 id, address[] memory panel) = requestAndDraw();
         judge(id, panel, true);
-        checkEqual(capacity.feesOf(panel[0]), FEE, "the whole fee");
+        checkEqual(verifiers.feesOf(panel[0]), PRICE, "the whole fee");
     }
 
-    function test_nothing_passes_without_answers() external {
+    function test_nothing_passes_without_the_roots_of_all_answers() external {
         (bytes32 id, address[] memory panel) = requestAndDraw();
         Ballot memory ballot = makeBallot(id, panel, 4, true);
+        bytes32[] memory roots = makeRoots(id);
+        refusedWith(id, new bytes32[](0), ballot, abi.encodeWithSelector(ICapacityRegistry.RootsCount.selector, 0, 18));
+        refusedWith(
+            id, new bytes32[](19), ballot, abi.encodeWithSelector(ICapacityRegistry.RootsCount.selector, 19, 18)
+        );
+        roots[7] = bytes32(uint256(roots[7]) ^ 1);
+        bytes32 hash = keccak256(abi.encodePacked(roots));
+        refusedWith(
+            id,
+            roots,
+            ballot,
+            abi.encodeWithSelector(ICapacityRegistry.RootsNotOfVerdict.selector, hash, ballot.verdicts[0].answersHash)
+        );
+        // Nor over a hash of nothing: no roots lead to it.
         for (uint256 i = 0; i < 4; i++) {
-            ballot.verdicts[i].answersHash = bytes32(0);
+            ballot.verdicts[i].answersHash = keccak256("answers");
             resign(ballot, i);
         }
-        refused(id, ballot, abi.encodeWithSelector(ICapacityRegistry.PassedWithoutAnswers.selector, id));
+        ballot.roots = makeRoots(id);
+        vm.expectPartialRevert(ICapacityRegistry.RootsNotOfVerdict.selector);
+        record(id, ballot);
+    }
+
+    function test_a_pass_shows_the_roots_and_keeps_their_hash() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        bytes32[] memory roots = makeRoots(id);
+        checkEqual(capacity.answersHashOf(id), bytes32(0), "none yet");
+        vm.expectEmit();
+        emit ICapacityRegistry.AnswersRevealed(id, roots);
+        judge(id, panel, true);
+        checkEqual(capacity.answersHashOf(id), keccak256(abi.encodePacked(roots)), "their hash");
+    }
+
+    function test_what_did_not_pass_shows_no_roots() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        Ballot memory ballot = makeBallot(id, panel, 4, false);
+        refusedWith(id, makeRoots(id), ballot, abi.encodeWithSelector(ICapacityRegistry.RootsCount.selector, 18, 0));
+        ballot.roots = new bytes32[](0);
+        record(id, ballot);
     }
 
     function test_a_missed_challenge_jails_and_never_slashes() external {
@@ -223,10 +256,6 @@ contract CapacityVerdictsTest is Judging {
         (bytes32 id, address[] memory panel) = requestAndDraw();
         uint256 staked = registry.stakeOf(provider);
         Ballot memory ballot = makeBallot(id, panel, 4, false);
-        for (uint256 i = 0; i < 4; i++) {
-            ballot.verdicts[i].answersHash = bytes32(0);
-            resign(ballot, i);
-        }
         vm.expectEmit();
         emit ICapacityRegistry.VerdictsRecorded(id, false, bytes32(0), ballot.verifiers);
         vm.expectEmit();
@@ -256,22 +285,68 @@ contract CapacityVerdictsTest is Judging {
         );
     }
 
-    function test_a_challenge_without_a_quorum_lapses_and_changes_nothing() external {
+    function test_a_challenge_without_a_quorum_lapses_and_its_fee_is_burned() external {
         challenge(true);
         (bytes32 id,) = requestAndDraw();
         ICapacityRegistry.Capacity memory before = capacity.capacityOf(provider);
+        uint256 supply = openx.totalSupply();
         vm.warp(capacity.challengeOf(id).deadline + 1);
         vm.expectEmit();
         emit ICapacityRegistry.ChallengeLapsed(id, provider);
+        vm.expectEmit();
+        emit IVerifierRegistry.FeesBurned(PRICE);
         vm.prank(stranger);
         capacity.lapse(id);
-        checkEqual(capacity.feesOf(provider), FEE, "the fee goes back");
+        checkEqual(verifiers.feesOf(provider), 0, "nothing comes back");
+        checkEqual(supply - openx.totalSupply(), PRICE, "burned");
         checkEqual(capacity.capacityOf(provider).until, before.until, "in force as before");
         checkTrue(!capacity.isJailed(provider), "free");
+        (uint64 passed, uint64 failed, uint64 lapsed) = capacity.triesOf(provider);
+        checkEqual(passed, 1, "one passed");
+        checkEqual(failed, 0, "none failed");
+        checkEqual(lapsed, 1, "one lapsed");
         vm.expectRevert(
             abi.encodeWithSelector(ICapacityRegistry.WrongStage.selector, id, ICapacityRegistry.Stage.Lapsed)
         );
         capacity.lapse(id);
+    }
+
+    function test_every_try_of_a_blocking_minority_costs_the_fee_and_shows() external {
+        challenge(false);
+        for (uint64 i = 1; i <= 5; i++) {
+            uint256 before = openx.balanceOf(provider);
+            (bytes32 id, address[] memory panel) = requestAndDraw();
+            // Three of five say no; the two others are the provider's, and keep silent.
+            refused(
+                id,
+                makeBallot(id, panel, 3, false),
+                abi.encodeWithSelector(ICapacityRegistry.QuorumShort.selector, id, 3, 4)
+            );
+            vm.warp(block.timestamp + ANSWER_TIME + 1);
+            capacity.lapse(id);
+            checkEqual(before - openx.balanceOf(provider) - verifiers.feesOf(provider), PRICE, "the fee is gone");
+            (, uint64 failed, uint64 lapsed) = capacity.triesOf(provider);
+            checkEqual(failed, 1, "the first");
+            checkEqual(lapsed, i, "and each of these");
+        }
+    }
+
+    function test_half_the_fee_of_a_check_that_lapses_goes_back_to_who_paid() external {
+        challenge(true);
+        uint256 price = PRICE;
+        giveOpenx(stranger, price);
+        approveFees(stranger);
+        vm.prank(stranger);
+        bytes32 id = capacity.spotCheck(provider);
+        drawn(id);
+        vm.warp(capacity.challengeOf(id).deadline + 1);
+        uint256 supply = openx.totalSupply();
+        capacity.lapse(id);
+        checkEqual(verifiers.feesOf(stranger), price / 2, "half back");
+        checkEqual(supply - openx.totalSupply(), price - price / 2, "half burned");
+        checkEqual(capacity.capacityOf(provider).gpus, 2, "in force as before");
+        (,, uint64 lapsed) = capacity.triesOf(provider);
+        checkEqual(lapsed, 0, "no try of the provider");
     }
 
     function test_a_challenge_is_judged_once() external {
@@ -328,11 +403,12 @@ contract CapacityVerdictsTest is Judging {
         declared[0] = ICapacityRegistry.DeclaredClass(GPU, 2);
         declared[1] = ICapacityRegistry.DeclaredClass(CPU, 16);
         declared[2] = ICapacityRegistry.DeclaredClass(
-            capacity.addClass(ICapacityRegistry.Class("gpu 2", ICapacityRegistry.Kind.Gpu, 7, 256, 1)), 3
+            rules.addClass(IChallengeRules.Class("gpu 2", ICapacityRegistry.Kind.Gpu, 7, 512, 1)), 3
         );
         declared[3] = ICapacityRegistry.DeclaredClass(
-            capacity.addClass(ICapacityRegistry.Class("cpu 2", ICapacityRegistry.Kind.Cpu, 9, 256, 1)), 5
+            rules.addClass(IChallengeRules.Class("cpu 2", ICapacityRegistry.Kind.Cpu, 9, 256, 1)), 5
         );
+        vm.warp(block.timestamp + STAKE_THAW);
         vm.prank(provider);
         bytes32 id = capacity.requestChallenge(declared);
         judge(id, drawn(id).panel, true);
@@ -354,41 +430,274 @@ contract CapacityVerdictsTest is Judging {
     }
 
     function test_the_fee_is_shared_by_those_who_judged_to_the_unit() external {
-        ICapacityRegistry.Settings memory settings = makeSettings();
-        settings.fee = 10 ether + 3;
-        capacity.setSettings(settings);
+        IChallengeRules.Settings memory settings = makeSettings();
+        (settings.fee, settings.deviceFee) = (8.2 ether + 3, DEVICE_FEE);
+        rules.setSettings(settings);
         (bytes32 id, address[] memory panel) = requestAndDraw();
         judge(id, panel, true);
-        checkEqual(capacity.feesOf(panel[0]), 2.5 ether + 3, "the first has the rest");
-        checkEqual(capacity.feesOf(panel[3]), 2.5 ether, "a quarter");
-        checkEqual(capacity.feesOf(panel[4]), 0, "who did not judge");
+        checkEqual(verifiers.feesOf(panel[0]), 2.5 ether + 3, "the first has the rest");
+        checkEqual(verifiers.feesOf(panel[3]), 2.5 ether, "a quarter");
+        checkEqual(verifiers.feesOf(panel[4]), 0, "who did not judge");
         vm.prank(panel[3]);
         registry.setPayout(address(0xCAFE));
+        vm.expectEmit();
+        emit IVerifierRegistry.FeesWithdrawn(panel[3], address(0xCAFE), 2.5 ether);
         vm.prank(stranger);
-        checkEqual(capacity.withdrawFees(panel[3]), 2.5 ether, "paid");
+        checkEqual(verifiers.withdrawFees(panel[3]), 2.5 ether, "paid");
         checkEqual(openx.balanceOf(address(0xCAFE)), 2.5 ether, "to its payout");
-        checkEqual(capacity.withdrawFees(panel[3]), 0, "once");
-        checkEqual(openx.balanceOf(address(capacity)), 7.5 ether + 3, "the others'");
+        checkEqual(verifiers.withdrawFees(panel[3]), 0, "once");
+        checkEqual(openx.balanceOf(address(verifiers)), 7.5 ether + 3, "the others'");
     }
 
     function test_a_whole_challenge_costs_what_it_may(uint8 members) external {
         uint8[3] memory sizes = [3, 5, 7];
         uint8 size = sizes[members % 3];
-        ICapacityRegistry.Settings memory settings = makeSettings();
+        IChallengeRules.Settings memory settings = makeSettings();
         (settings.panelSize, settings.quorum) = (size, size);
-        capacity.setSettings(settings);
+        deployFor(settings);
         (bytes32 id, address[] memory panel) = requestAndDraw();
         Ballot memory ballot = makeBallot(id, panel, size, true);
         uint256 before = gasleft();
         record(id, ballot);
-        checkGas(before - gasleft(), 400_000);
+        checkGas(before - gasleft(), 500_000);
+    }
+
+    function test_the_largest_panel_and_the_most_devices_are_recorded_in_a_block() external {
+        IChallengeRules.Settings memory settings = makeSettings();
+        (settings.panelSize, settings.quorum) = (31, 31);
+        deployCapacity(settings);
+        approveFees(provider);
+        giveOpenx(provider, 1_000 ether);
+        for (uint256 i = 100; i < 131; i++) {
+            registerStaked(i, PLEDGE);
+            vm.prank(verifierAt(i));
+            verifiers.enlist();
+        }
+        vm.prank(provider);
+        bytes32 id = capacity.requestChallenge(makeDeclared(24, 1000));
+        Ballot memory ballot = makeBallot(id, drawn(id).panel, 31, true);
+        uint256 before = gasleft();
+        record(id, ballot);
+        checkGas(before - gasleft(), 4_000_000);
+        checkEqual(capacity.capacityOf(provider).vcpus, 1000, "verified");
+    }
+
+    // ---- What was served, and until when
+
+    function test_who_served_so_much_last_is_said_for_each_kind() external {
+        checkServed(1, 0, "never");
+        challenge(true);
+        checkServed(0, type(uint64).max, "of nothing, now");
+        checkServed(2 * GPU_WEIGHT, type(uint64).max, "now");
+        checkServed(2 * GPU_WEIGHT + 1, 0, "never so much");
+        vm.warp(block.timestamp + 1 days);
+        challengeOfDevices(1, 16);
+        uint64 cut = uint64(block.timestamp);
+        checkServed(GPU_WEIGHT, type(uint64).max, "now");
+        checkServed(2 * GPU_WEIGHT, cut, "until the smaller verdict");
+        checkEqual(
+            capacity.servedUntil(provider, ICapacityRegistry.Kind.Cpu, 16 * CPU_WEIGHT), type(uint64).max, "vCPUs"
+        );
+        checkEqual(capacity.servedUntil(provider, ICapacityRegistry.Kind.Cpu, 16 * CPU_WEIGHT + 1), 0, "not more");
+        vm.warp(cut + VALIDITY);
+        checkServed(GPU_WEIGHT, cut + VALIDITY, "until it expired");
+        checkServed(2 * GPU_WEIGHT, cut, "as before");
+    }
+
+    function test_what_was_served_is_looked_for_among_the_last_64_verdicts() external {
+        giveOpenx(provider, 10_000 ether);
+        challengeOfDevices(2, 1);
+        for (uint256 i = 0; i < 63; i++) {
+            vm.warp(block.timestamp + 1);
+            challengeOfDevices(1, 1);
+        }
+        uint64 cut = capacity.historyOf(provider, 0).until;
+        checkServed(2 * GPU_WEIGHT, cut, "the 64th from the last");
+        challengeOfDevices(1, 1);
+        uint64 oldest = capacity.historyOf(provider, 1).from;
+        checkServed(2 * GPU_WEIGHT, oldest, "the 65th is not looked at: it ended before the 64th began");
+        checkServed(9 * GPU_WEIGHT, oldest, "nor is it known whether any before was so large");
+    }
+
+    // ---- Who did not sign
+
+    function test_who_is_on_the_panel_and_not_among_the_signers_has_a_miss_until_it_signs() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        judge(id, panel, true);
+        for (uint256 i = 0; i < 5; i++) {
+            checkMisses(panel[i], i < 4 ? 0 : 1, i < 4 ? 0 : block.timestamp);
+        }
+        uint256 since = block.timestamp;
+        vm.warp(since + 1 hours);
+        for (uint256 round = 0; round < 40; round++) {
+            (id,) = requestAndDraw();
+            vm.warp(block.timestamp + ANSWER_TIME + 1);
+            capacity.lapse(id);
+            giveOpenx(provider, PRICE);
+        }
+        (uint8 count, uint64 first) = verifiers.missesOf(panel[4]);
+        checkTrue(count > 8, "each of them");
+        checkEqual(first, since, "since the first");
+        giveOpenx(provider, PRICE);
+        (id, panel) = requestAndDraw();
+        record(id, makeBallot(id, panel, 5, true));
+        for (uint256 i = 0; i < 5; i++) {
+            checkMisses(panel[i], 0, 0);
+        }
+    }
+
+    function test_misses_are_counted_to_255() external {
+        address[] memory panel = firstOf(allSeven(), 1);
+        for (uint256 i = 0; i < 300; i++) {
+            vm.prank(address(capacity));
+            verifiers.noteMissed(panel, 0);
+        }
+        checkMisses(panel[0], 255, block.timestamp);
+    }
+
+    function test_who_keeps_silent_for_eight_challenges_and_two_days_is_struck_off() external {
+        address[] memory panel = lapseFor(8);
+        address silent = panel[0];
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.VerifierInOrder.selector, silent));
+        verifiers.strikeOff(silent);
+        vm.warp(block.timestamp + 2 days);
+        verifiers.strikeOff(silent);
+        checkTrue(!verifiers.isVerifier(silent), "off");
+    }
+
+    function test_seven_misses_are_not_enough() external {
+        address silent = lapseFor(7)[0];
+        vm.warp(block.timestamp + 30 days);
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.VerifierInOrder.selector, silent));
+        verifiers.strikeOff(silent);
+    }
+
+    function test_a_verdict_shown_in_time_is_no_miss_where_no_quorum_comes_about() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        Ballot memory shown = makeBallot(id, panel, 3, false);
+        shown.verdicts[1] = makeVerdict(id, true); // they need not agree
+        resign(shown, 1);
+        vm.expectEmit();
+        emit ICapacityRegistry.VerdictsNoted(id, shown.verifiers);
+        vm.prank(stranger);
+        note(id, shown);
+        vm.warp(capacity.challengeOf(id).deadline + 1);
+        capacity.lapse(id);
+        for (uint256 i = 0; i < 5; i++) {
+            checkMisses(panel[i], i < 3 ? 0 : 1, i < 3 ? 0 : block.timestamp);
+        }
+    }
+
+    function test_who_is_slower_than_the_quorum_shows_its_verdict_afterwards() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        Ballot memory all = makeBallot(id, panel, 5, true);
+        judge(id, panel, true);
+        checkMisses(panel[4], 1, block.timestamp);
+        vm.warp(capacity.challengeOf(id).deadline);
+        note(id, all);
+        checkMisses(panel[4], 0, 0);
+        checkEqual(verifiers.feesOf(panel[4]), 0, "but has no part of the fee");
+        vm.warp(block.timestamp + 1);
+        vm.expectPartialRevert(ICapacityRegistry.DeadlinePassed.selector);
+        note(id, all);
+    }
+
+    function test_who_showed_its_verdict_before_has_no_miss_when_others_decide() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        Ballot memory last = makeBallot(id, panel, 5, true);
+        (last.verifiers[0], last.verdicts[0], last.signatures[0]) =
+        (last.verifiers[4], last.verdicts[4], last.signatures[4]);
+        note(id, cutTo(last, 1));
+        judge(id, panel, true);
+        checkMisses(panel[4], 0, 0);
+    }
+
+    function test_only_verdicts_of_the_panel_are_noted_and_only_between_draw_and_deadline() external {
+        bytes32 id = request();
+        Ballot memory none;
+        vm.expectRevert(
+            abi.encodeWithSelector(ICapacityRegistry.WrongStage.selector, id, ICapacityRegistry.Stage.Requested)
+        );
+        note(id, none);
+        address[] memory panel = drawn(id).panel;
+        Ballot memory ballot = makeBallot(id, panel, 2, true);
+        ballot.signatures[1] = ballot.signatures[0];
+        vm.expectPartialRevert(ICapacityRegistry.WrongVerdictSignature.selector);
+        note(id, ballot);
+        ballot = makeBallot(id, notIn(panel), 1, true);
+        vm.expectPartialRevert(ICapacityRegistry.NotOnPanel.selector);
+        note(id, ballot);
     }
 
     // ---- How
 
+    function deployFor(IChallengeRules.Settings memory settings) private {
+        deployCapacity(settings);
+        approveFees(provider);
+        for (uint256 i = 0; i < 7; i++) {
+            vm.prank(verifierAt(i));
+            verifiers.enlist();
+        }
+    }
+
+    function note(bytes32 id, Ballot memory ballot) private {
+        capacity.noteVerdicts(id, ballot.verifiers, ballot.verdicts, ballot.signatures);
+    }
+
+    function cutTo(Ballot memory ballot, uint256 count) private pure returns (Ballot memory cut) {
+        cut.verifiers = new address[](count);
+        cut.verdicts = new ICapacityRegistry.Verdict[](count);
+        cut.signatures = new bytes[](count);
+        for (uint256 i = 0; i < count; i++) {
+            (cut.verifiers[i], cut.verdicts[i], cut.signatures[i]) =
+            (ballot.verifiers[i], ballot.verdicts[i], ballot.signatures[i]);
+        }
+    }
+
+    /// @dev So many challenges that nobody judges, of a panel that is everybody.
+    function lapseFor(uint256 challenges) private returns (address[] memory panel) {
+        IChallengeRules.Settings memory settings = makeSettings();
+        (settings.panelSize, settings.quorum) = (7, 5);
+        deployFor(settings);
+        for (uint256 i = 0; i < challenges; i++) {
+            bytes32 id;
+            (id, panel) = requestAndDraw();
+            vm.warp(block.timestamp + ANSWER_TIME + 1);
+            capacity.lapse(id);
+        }
+    }
+
+    function challengeOfDevices(uint16 gpus, uint16 vcpus) private {
+        vm.prank(provider);
+        bytes32 id = capacity.requestChallenge(makeDeclared(gpus, vcpus));
+        judge(id, drawn(id).panel, true);
+    }
+
+    function checkServed(uint256 milli, uint64 until, string memory what) private view {
+        checkEqual(capacity.servedUntil(provider, ICapacityRegistry.Kind.Gpu, milli), until, what);
+    }
+
+    function checkMisses(address verifier, uint256 wanted, uint256 wantedSince) private view {
+        (uint8 count, uint64 since) = verifiers.missesOf(verifier);
+        checkEqual(count, wanted, "misses");
+        checkEqual(since, wantedSince, "since");
+    }
+
+    function allSeven() private pure returns (address[] memory all) {
+        all = new address[](7);
+        for (uint256 i = 0; i < 7; i++) {
+            all[i] = verifierAt(i);
+        }
+    }
+
     function refused(bytes32 id, Ballot memory ballot, bytes memory reason) private {
         vm.expectRevert(reason);
         record(id, ballot);
+    }
+
+    function refusedWith(bytes32 id, bytes32[] memory roots, Ballot memory ballot, bytes memory reason) private {
+        ballot.roots = roots;
+        refused(id, ballot, reason);
     }
 
     function wrongSignature(bytes32 id, Ballot memory ballot) private {

@@ -157,7 +157,7 @@ contract ClaimRowsTest is Market {
             bytes memory sig = signAs(draw.signerKey, voucherDigest(terms, draw.claimedBefore, RECEIPTS));
             escrow.claimOne(terms, draw.claimedBefore, RECEIPTS, sig);
         }
-        connectSlasher(address(this));
+        connectJudge(address(this), noHolds());
         escrow.refund(terms, draw.refundedBefore);
         escrow.setFee(terms.asset, draw.feePpm % 50_001);
         credit.refuse(draw.isRefused);

@@ -25,8 +25,7 @@ contract CreditAttacksTest is Providing {
 
     function test_attack_reporting_oneself_loses_nine_tenths() external {
         uint256 rich = openx.balanceOf(provider) + registry.backingOf(provider);
-        vm.prank(slasher);
-        (uint256 slashed, uint256 reward) = registry.slash(provider, 500_000, 1, FAULT_ID, provider);
+        (uint256 slashed, uint256 reward) = slashFor(provider, 500_000, provider);
         uint256 left = openx.balanceOf(provider) + registry.backingOf(provider);
         checkEqual(rich - left, slashed * 9 / 10, "the loss");
         checkEqual(reward, slashed / 10, "the reward");
@@ -40,8 +39,7 @@ contract CreditAttacksTest is Providing {
         send(tgpu, provider, holder, 200 ether);
         send(tcpu, provider, holder, 300 ether);
         for (uint256 i = 0; i < 20; i++) {
-            vm.prank(slasher);
-            registry.slash(provider, 500_000, 1, keccak256(abi.encode(i)), provider);
+            slashFor(provider, 500_000, provider);
         }
         checkTrue(openx.balanceOf(provider) <= STAKED / 10, "all its rewards together");
         vanish(provider);
@@ -179,6 +177,67 @@ contract CreditAttacksTest is Providing {
         checkEqual(registry.heldStakeOf(provider), 400 ether, "has its collateral");
     }
 
+    // ---- Collateral
+
+    /// @dev The ratio falls, and the provider burns and mints a few of its own again and again: what others hold keeps its
+    /// collateral.
+    function test_attack_churning_a_few_credits_does_not_thin_the_collateral_of_the_others() external {
+        mintAs(provider, tgpu, 100 ether);
+        send(tgpu, provider, holder, 90 ether);
+        vm.warp(block.timestamp + STAKE_THAW);
+        tgpu.setCollateralRatio(COLLATERAL_RATIO / 2);
+        for (uint256 i = 0; i < 30; i++) {
+            burnAs(provider, tgpu, provider, 10 ether);
+            mintAs(provider, tgpu, 10 ether);
+        }
+        checkEqual(registry.heldStakeOf(provider), 200 ether, "2 for each, as at their mint");
+        vanish(provider);
+        checkEqual(redeemAs(holder, tgpu, 90 ether), 180 ether, "and paid");
+    }
+
+    /// @dev Who gives credits away at a provider until dust is left must not make its next mint expensive by the rounding.
+    function test_attack_leaving_dust_outstanding_makes_no_mint_need_more() external {
+        mintAs(provider, tgpu, 100 ether);
+        send(tgpu, provider, stranger, 100 ether);
+        for (uint256 i = 0; i < 40; i++) {
+            burnAs(stranger, tgpu, provider, uint256(tgpu.outstanding(provider)) - 1);
+            checkEqual(registry.heldStakeOf(provider), 2, "of one unit");
+            mintAs(provider, tgpu, 100 ether);
+            checkEqual(registry.heldStakeOf(provider), 200 ether + 2, "2 for each");
+            send(tgpu, provider, stranger, 100 ether);
+        }
+    }
+
+    function test_attack_an_owner_that_doubles_the_ratio_takes_no_stake() external {
+        mintAs(provider, tgpu, 100 ether);
+        send(tgpu, provider, holder, 100 ether);
+        unstakeAs(provider, STAKED - 200 ether);
+        for (uint256 i = 0; i < 13; i++) {
+            vm.warp(block.timestamp + STAKE_THAW);
+            tgpu.setCollateralRatio(tgpu.collateralRatio() * 2);
+        }
+        vm.prank(provider);
+        checkEqual(registry.withdrawStake(), STAKED - 200 ether, "what was free at the announcement has left");
+        vanish(provider);
+        checkEqual(redeemAs(holder, tgpu, 100 ether), 200 ether, "what it was minted for, and no more");
+    }
+
+    function test_attack_an_owner_that_halves_the_ratio_frees_no_collateral() external {
+        mintAs(provider, tgpu, 100 ether);
+        send(tgpu, provider, holder, 90 ether);
+        for (uint256 i = 0; i < 20; i++) {
+            vm.warp(block.timestamp + STAKE_THAW);
+            tgpu.setCollateralRatio((tgpu.collateralRatio() + 1) / 2);
+            giveCapacity(provider, 2_000, 0);
+            burnAs(provider, tgpu, provider, 1 ether);
+            mintAs(provider, tgpu, 1 ether);
+        }
+        checkEqual(registry.heldStakeOf(provider), 200 ether, "2 for each");
+        vm.expectPartialRevert(IProviderRegistry.StakeHeld.selector);
+        vm.prank(provider);
+        registry.startUnstake(STAKED - 200 ether + 1);
+    }
+
     // ---- Redeeming
 
     function test_attack_redeeming_twice() external {
@@ -206,7 +265,9 @@ contract CreditAttacksTest is Providing {
         vanish(provider);
         burnAs(provider, tgpu, provider, 1);
         checkEqual(redeemAs(holder, tgpu, 9 ether), 18 ether, "paid");
-        giveCapacity(provider, 1, 0);
+        giveCapacity(provider, 5, 0);
+        checkEqual(tgpu.redeemableOf(provider), 0.5 ether - 1, "a verdict cures what it can serve, no more");
+        giveCapacity(provider, 10, 0);
         vm.expectRevert(abi.encodeWithSelector(IComputeCredit.NotDefaulted.selector, provider));
         vm.prank(provider);
         tgpu.redeem(provider, 0.5 ether);
@@ -215,9 +276,11 @@ contract CreditAttacksTest is Providing {
 
     /// @dev Dust rounds against the redeemer, also many times over.
     function test_attack_redeeming_dust_many_times() external {
-        mintAs(provider, tgpu, 3);
-        vm.warp(block.timestamp + 1 days);
+        vm.warp(block.timestamp + STAKE_THAW);
         tgpu.setCollateralRatio(1 ether + 1);
+        giveCapacity(provider, 2_000, 0);
+        mintAs(provider, tgpu, 3);
+        checkEqual(registry.heldStakeOf(provider), 4, "rounded up");
         vanish(provider);
         uint256 got;
         for (uint256 i = 0; i < 3; i++) {

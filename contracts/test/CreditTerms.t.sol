@@ -21,6 +21,8 @@ contract CreditTermsTest is Providing {
         checkEqual(tgpu.collateralRatio(), COLLATERAL_RATIO, "collateral ratio");
         checkEqual(tgpu.collateralRatioSetAt(), block.timestamp, "set now");
         checkEqual(tgpu.windowHours(), WINDOW, "window");
+        checkEqual(tgpu.windowSetAt(), block.timestamp, "set now");
+        checkEqual(tgpu.TERMS_INTERVAL(), STAKE_THAW, "changes are a thaw apart");
         checkEqual(tgpu.owner(), address(this), "owner");
     }
 
@@ -58,7 +60,7 @@ contract CreditTermsTest is Providing {
     }
 
     function test_the_collateral_ratio_doubles_or_halves_at_most() external {
-        vm.warp(block.timestamp + 1 days);
+        vm.warp(block.timestamp + STAKE_THAW);
         for (uint256 i = 0; i < 2; i++) {
             uint256 wrong = i == 0 ? COLLATERAL_RATIO * 2 + 1 : COLLATERAL_RATIO / 2 - 1;
             vm.expectRevert(
@@ -74,63 +76,104 @@ contract CreditTermsTest is Providing {
         vm.expectEmit();
         emit IComputeCredit.CollateralRatioSet(COLLATERAL_RATIO * 2);
         tgpu.setCollateralRatio(COLLATERAL_RATIO * 2);
-        vm.warp(block.timestamp + 1 days);
+        vm.warp(block.timestamp + STAKE_THAW);
         tgpu.setCollateralRatio(COLLATERAL_RATIO);
         checkEqual(tgpu.collateralRatio(), COLLATERAL_RATIO, "and back");
     }
 
-    function test_the_collateral_ratio_changes_once_a_day() external {
-        uint64 next = uint64(block.timestamp + 1 days);
+    function test_the_collateral_ratio_changes_once_in_a_thaw() external {
+        uint64 next = uint64(block.timestamp + STAKE_THAW);
         vm.warp(next - 1);
         vm.expectRevert(abi.encodeWithSelector(IComputeCredit.CollateralRatioTooSoon.selector, next, next - 1));
         tgpu.setCollateralRatio(COLLATERAL_RATIO);
         vm.warp(next);
         tgpu.setCollateralRatio(COLLATERAL_RATIO + 1);
         checkEqual(tgpu.collateralRatioSetAt(), next, "set");
-        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.CollateralRatioTooSoon.selector, next + 1 days, next));
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.CollateralRatioTooSoon.selector, next + STAKE_THAW, next));
         tgpu.setCollateralRatio(COLLATERAL_RATIO);
     }
 
     function test_many_changes_stay_within_the_bounds() external {
         (uint256 low, uint256 high) = (tgpu.MIN_COLLATERAL_RATIO(), tgpu.MAX_COLLATERAL_RATIO());
-        vm.warp(block.timestamp + 1 days);
+        vm.warp(block.timestamp + STAKE_THAW);
         while (tgpu.collateralRatio() * 2 <= high) {
             tgpu.setCollateralRatio(tgpu.collateralRatio() * 2);
-            vm.warp(block.timestamp + 1 days);
+            vm.warp(block.timestamp + STAKE_THAW);
         }
         vm.expectPartialRevert(IComputeCredit.CollateralRatioOutOfBounds.selector);
         tgpu.setCollateralRatio(high + 1);
         tgpu.setCollateralRatio(high);
-        vm.warp(block.timestamp + 1 days);
+        vm.warp(block.timestamp + STAKE_THAW);
         while ((tgpu.collateralRatio() + 1) / 2 >= low) {
             tgpu.setCollateralRatio((tgpu.collateralRatio() + 1) / 2);
-            vm.warp(block.timestamp + 1 days);
+            vm.warp(block.timestamp + STAKE_THAW);
         }
         vm.expectPartialRevert(IComputeCredit.CollateralRatioOutOfBounds.selector);
         tgpu.setCollateralRatio(low - 1);
     }
 
-    function test_a_higher_rate_stops_mints_and_asks_nobody_for_money() external {
+    function test_a_higher_ratio_touches_no_credit_that_is_out() external {
         mintAs(provider, tgpu, 100 ether);
-        mintAs(provider, tcpu, 300 ether);
-        vm.warp(block.timestamp + 1 days);
-        tcpu.setCollateralRatio(COLLATERAL_RATIO * 2);
-        checkEqual(registry.heldStakeOf(provider), 1_400 ether, "above the stake");
-        checkEqual(tgpu.mintableOf(provider), 0, "no mint");
-        checkTrue(!tgpu.isDefaulted(provider) && !tcpu.isDefaulted(provider), "no default");
-        giveStake(provider, 402 ether);
-        checkEqual(tgpu.mintableOf(provider), 1 ether, "has its collateral again");
+        unstakeAs(provider, 800 ether);
+        vm.warp(block.timestamp + STAKE_THAW);
+        tgpu.setCollateralRatio(COLLATERAL_RATIO * 2);
+        checkEqual(registry.heldStakeOf(provider), 200 ether, "as when it was minted");
+        checkEqual(tgpu.valueOf(provider, 100 ether), 200 ether, "and so what it is redeemed for");
+        vm.prank(provider);
+        checkEqual(registry.withdrawStake(), 800 ether, "what was free to leave has left");
+        checkTrue(!tgpu.isDefaulted(provider), "no default");
+        giveStake(provider, 400 ether);
+        checkEqual(tgpu.mintableOf(provider), 100 ether, "new ones need the new ratio");
+        mintAs(provider, tgpu, 100 ether);
+        checkEqual(registry.heldStakeOf(provider), 600 ether, "200 and 400");
     }
 
-    function test_the_window_is_set_within_bounds() external {
-        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.WindowOutOfBounds.selector, 0, 1, 8760));
-        tgpu.setWindowHours(0);
-        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.WindowOutOfBounds.selector, 8761, 1, 8760));
-        tgpu.setWindowHours(8761);
+    function test_a_lower_ratio_frees_nothing_of_what_is_out() external {
+        mintAs(provider, tgpu, 100 ether);
+        vm.warp(block.timestamp + STAKE_THAW);
+        tgpu.setCollateralRatio(COLLATERAL_RATIO / 2);
+        checkEqual(registry.heldStakeOf(provider), 200 ether, "as when it was minted");
+        burnAs(provider, tgpu, provider, 100 ether);
+        mintAs(provider, tgpu, 100 ether);
+        checkEqual(registry.heldStakeOf(provider), 100 ether, "but when all of them were bought back");
+    }
+
+    function test_the_window_doubles_or_halves_at_most_once_in_a_thaw() external {
+        uint64 next = uint64(block.timestamp + STAKE_THAW);
+        vm.warp(next - 1);
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.WindowTooSoon.selector, next, next - 1));
+        tgpu.setWindowHours(WINDOW);
+        vm.warp(next);
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.WindowOutOfBounds.selector, 201, 50, 200));
+        tgpu.setWindowHours(201);
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.WindowOutOfBounds.selector, 49, 50, 200));
+        tgpu.setWindowHours(49);
         vm.expectEmit();
-        emit IComputeCredit.WindowSet(720);
-        tgpu.setWindowHours(720);
-        checkEqual(tgpu.limitOf(provider), 1_440 ether, "the limit follows");
+        emit IComputeCredit.WindowSet(200);
+        tgpu.setWindowHours(200);
+        checkEqual(tgpu.limitOf(provider), 400 ether, "the limit follows");
+        checkEqual(tgpu.windowSetAt(), next, "set");
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.WindowTooSoon.selector, next + STAKE_THAW, next));
+        tgpu.setWindowHours(200);
+    }
+
+    function test_many_changes_of_the_window_stay_within_the_bounds() external {
+        for (uint256 i = 0; i < 7; i++) {
+            vm.warp(block.timestamp + STAKE_THAW);
+            tgpu.setWindowHours((tgpu.windowHours() + 1) / 2);
+        }
+        vm.warp(block.timestamp + STAKE_THAW);
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.WindowOutOfBounds.selector, 0, 1, 2));
+        tgpu.setWindowHours(0);
+        while (tgpu.windowHours() <= 4380) {
+            tgpu.setWindowHours(tgpu.windowHours() * 2);
+            vm.warp(block.timestamp + STAKE_THAW);
+        }
+        vm.expectRevert(
+            abi.encodeWithSelector(IComputeCredit.WindowOutOfBounds.selector, 8761, tgpu.windowHours() / 2, 8760)
+        );
+        tgpu.setWindowHours(8761);
+        tgpu.setWindowHours(8760);
     }
 
     function test_only_the_owner_sets_terms() external {
@@ -140,7 +183,7 @@ contract CreditTermsTest is Providing {
         tgpu.setCollateralRatio(COLLATERAL_RATIO);
         vm.expectRevert(refused);
         vm.prank(provider);
-        tgpu.setWindowHours(720);
+        tgpu.setWindowHours(WINDOW);
     }
 
     // ---- Signed approvals

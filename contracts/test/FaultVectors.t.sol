@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
+import {IEvidence} from "../src/interfaces/IEvidence.sol";
 import {IFaultProver} from "../src/interfaces/IFaultProver.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
 import {Bench} from "./Bench.sol";
@@ -105,8 +106,8 @@ contract FaultVectorsTest is Bench {
         });
     }
 
-    function readReceipt(string memory value) private view returns (IFaultProver.Receipt memory) {
-        return IFaultProver.Receipt({
+    function readReceipt(string memory value) private view returns (IEvidence.Receipt memory) {
+        return IEvidence.Receipt({
             leaseId: word(value, ".leaseId"),
             number: uint64(number(value, ".number")),
             atNs: uint64(number(value, ".atNs")),
@@ -117,8 +118,8 @@ contract FaultVectorsTest is Bench {
         });
     }
 
-    function readUsage(string memory value) private view returns (IFaultProver.Usage memory) {
-        return IFaultProver.Usage({
+    function readUsage(string memory value) private view returns (IEvidence.Usage memory) {
+        return IEvidence.Usage({
             vcpuNs: uint128(number(value, ".vcpuNs")),
             memoryByteNs: uint128(number(value, ".memoryByteNs")),
             diskByteNs: uint128(number(value, ".diskByteNs")),
@@ -128,8 +129,8 @@ contract FaultVectorsTest is Bench {
         });
     }
 
-    function readResources(string memory value) private view returns (IFaultProver.Resources memory) {
-        return IFaultProver.Resources({
+    function readResources(string memory value) private view returns (IEvidence.Resources memory) {
+        return IEvidence.Resources({
             vcpuMilli: uint64(number(value, ".vcpuMilli")),
             memoryBytes: uint64(number(value, ".memoryBytes")),
             diskBytes: uint64(number(value, ".diskBytes")),
@@ -138,8 +139,8 @@ contract FaultVectorsTest is Bench {
         });
     }
 
-    function readTariff(string memory value) private view returns (IFaultProver.Tariff memory) {
-        return IFaultProver.Tariff({
+    function readTariff(string memory value) private view returns (IEvidence.Tariff memory) {
+        return IEvidence.Tariff({
             vcpuHour: uint128(number(value, ".vcpuHour")),
             memoryGibHour: uint128(number(value, ".memoryGibHour")),
             diskGibHour: uint128(number(value, ".diskGibHour")),
@@ -149,7 +150,7 @@ contract FaultVectorsTest is Bench {
         });
     }
 
-    function readTerms(string memory value) private view returns (IFaultProver.LeaseTerms memory terms) {
+    function readTerms(string memory value) private view returns (IEvidence.LeaseTerms memory terms) {
         terms.jobHash = word(value, ".jobHash");
         terms.quoteHash = word(value, ".quoteHash");
         terms.submitter = person(value, ".submitter");

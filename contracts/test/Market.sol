@@ -8,6 +8,7 @@ import {PaymentEscrow} from "../src/money/PaymentEscrow.sol";
 import {ProviderRegistry} from "../src/money/ProviderRegistry.sol";
 import {SplitRegistry} from "../src/money/SplitRegistry.sol";
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
+import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
 import {ISplitRegistry} from "../src/interfaces/ISplitRegistry.sol";
 import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
@@ -107,9 +108,39 @@ abstract contract Market is Bench {
         shares[1] = ISplitRegistry.Share(address(0xB17), second);
     }
 
-    /// @dev Lets `slasher` ask for refunds, with no holds. Once.
-    function connectSlasher(address slasher) internal {
-        registry.connect(slasher, new IStakeHold[](0));
+    /// @dev Connects one judge, which is the refunder too, under the ceilings that xnode deploys: half of a provider's stake, all of
+    /// a verifier's pledge. Once.
+    function connectJudge(address judge, IProviderRegistry.Hold[] memory holds) internal {
+        registry.connect(makeJudges(judge, 500_000), holds, new address[](0), judge);
+    }
+
+    function makeJudges(address judge, uint32 mostPpm) internal pure returns (IProviderRegistry.Judge[] memory judges) {
+        judges = new IProviderRegistry.Judge[](2);
+        judges[0] = IProviderRegistry.Judge(judge, IProviderRegistry.Role.Provider, mostPpm);
+        judges[1] = IProviderRegistry.Judge(judge, IProviderRegistry.Role.Verifier, 1_000_000);
+    }
+
+    /// @dev The judges of a deployment, under its ceilings.
+    function makeJudges(address faults, address overCapacity, address breaches)
+        internal
+        pure
+        returns (IProviderRegistry.Judge[] memory judges)
+    {
+        judges = new IProviderRegistry.Judge[](4);
+        judges[0] = IProviderRegistry.Judge(faults, IProviderRegistry.Role.Provider, 500_000);
+        judges[1] = IProviderRegistry.Judge(faults, IProviderRegistry.Role.Verifier, 1_000_000);
+        judges[2] = IProviderRegistry.Judge(overCapacity, IProviderRegistry.Role.Provider, 500_000);
+        judges[3] = IProviderRegistry.Judge(breaches, IProviderRegistry.Role.Provider, 500_000);
+    }
+
+    function noHolds() internal pure returns (IProviderRegistry.Hold[] memory) {
+        return new IProviderRegistry.Hold[](0);
+    }
+
+    /// @dev What keeps verifiers' pledges, alone.
+    function pledgeHold(IStakeHold hold) internal pure returns (IProviderRegistry.Hold[] memory holds) {
+        holds = new IProviderRegistry.Hold[](1);
+        holds[0] = IProviderRegistry.Hold(hold, IProviderRegistry.Role.Verifier);
     }
 
     // ---- Signing

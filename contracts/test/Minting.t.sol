@@ -58,7 +58,7 @@ contract MintingTest is Providing {
     function test_collateral_is_rounded_up() external {
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
         tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, 1.5 ether, WINDOW)));
-        registry.connect(slasher, holds());
+        connectProviding();
         giveStake(provider, 3);
         mintAs(provider, tgpu, 1);
         checkEqual(tgpu.heldStakeOf(provider), 2, "1.5, rounded up");
@@ -150,6 +150,85 @@ contract MintingTest is Providing {
         tgpu.burnAt(provider, 0);
     }
 
+    // ---- Collateral of mints at different ratios
+
+    function test_each_mint_adds_collateral_at_the_ratio_of_its_day() external {
+        mintAs(provider, tgpu, 50 ether);
+        changeRatio(3 ether);
+        mintAs(provider, tgpu, 50 ether);
+        checkEqual(tgpu.collateralOf(provider), 250 ether, "100 and 150");
+        burnAs(provider, tgpu, provider, 40 ether);
+        checkEqual(tgpu.collateralOf(provider), 150 ether, "in proportion");
+        changeRatio(1.5 ether);
+        mintAs(provider, tgpu, 20 ether);
+        checkEqual(tgpu.collateralOf(provider), 200 ether, "at 2.5, as what is out");
+        burnAs(provider, tgpu, provider, 80 ether);
+        checkEqual(tgpu.collateralOf(provider), 0, "none is left");
+        mintAs(provider, tgpu, 10 ether);
+        checkEqual(tgpu.collateralOf(provider), 15 ether, "at the ratio of the day");
+    }
+
+    function test_what_was_served_before_has_no_part_in_the_collateral() external {
+        address other = address(0x07E4);
+        giveStake(other, STAKED);
+        giveCapacity(other, 1_000, 0);
+        mintAs(provider, tgpu, 30 ether);
+        burnAs(provider, tgpu, other, 30 ether);
+        mintAs(other, tgpu, 10 ether);
+        checkEqual(tgpu.collateralOf(other), 0, "20 below zero still");
+        mintAs(other, tgpu, 25 ether);
+        checkEqual(tgpu.collateralOf(other), 10 ether, "5 above zero");
+        send(tgpu, other, stranger, 35 ether);
+        burnAs(stranger, tgpu, other, 15 ether);
+        checkEqual(tgpu.collateralOf(other), 0, "10 below again");
+        changeRatio(4 ether);
+        giveCapacity(other, 1_000, 0);
+        mintAs(other, tgpu, 11 ether);
+        checkEqual(tgpu.collateralOf(other), 4 ether, "one above zero, at the new ratio");
+    }
+
+    /// @dev Against the sum itself, in whole numbers: what is held for each mint is its ratio, or that of what is out where more.
+    function testFuzz_the_collateral_of_a_credit_never_falls_while_it_is_out(
+        uint256[8] calldata amounts,
+        uint256[8] calldata ratios
+    ) external {
+        giveStake(provider, 100_000 ether);
+        for (uint256 i = 0; i < 8; i++) {
+            (uint256 owed, uint256 held) = (outstandingOf(provider), tgpu.collateralOf(provider));
+            uint256 ratio = tgpu.collateralRatio();
+            if (amounts[i] % 2 == 0) {
+                giveCapacity(provider, 2_000, 0);
+                uint256 amount = within(amounts[i], 1, 20 ether);
+                mintAs(provider, tgpu, amount);
+                uint256 atNow = (amount * ratio + 1e18 - 1) / 1e18;
+                uint256 asOut = owed == 0 ? 0 : (held * amount + owed - 1) / owed;
+                uint256 added = tgpu.collateralOf(provider) - held;
+                uint256 wanted = atNow > asOut ? atNow : asOut;
+                // Held is rounded up once, before and after.
+                checkTrue(added + 2 >= wanted - (owed == 0 ? 0 : amount / owed), "no less than it needs");
+                checkTrue(added <= wanted + 1, "and no more");
+            } else if (owed > 1) {
+                uint256 amount = within(amounts[i], 1, owed - 1);
+                burnAs(provider, tgpu, provider, amount);
+                uint256 left = tgpu.collateralOf(provider);
+                checkTrue(left * owed >= (held - 1) * (owed - amount), "no less than its part");
+                checkTrue((left - 1) * owed <= held * (owed - amount), "and no more");
+            }
+            changeRatio(within(ratios[i], (ratio + 1) / 2, ratio * 2));
+        }
+    }
+
+    function changeRatio(uint256 ratio) private {
+        vm.warp(block.timestamp + STAKE_THAW);
+        tgpu.setCollateralRatio(ratio);
+        giveCapacity(provider, 2_000, 3_000);
+    }
+
+    function outstandingOf(address who) private view returns (uint256) {
+        int256 current = tgpu.outstanding(who);
+        return current > 0 ? uint256(current) : 0;
+    }
+
     // ---- Use
 
     function test_burning_at_a_provider_frees_its_limit_and_its_stake() external {
@@ -223,7 +302,7 @@ contract MintingTest is Providing {
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
         tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, 1e24, 8760)));
         tcpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Cpu, 1e24, 8760)));
-        registry.connect(slasher, holds());
+        connectProviding();
         giveCapacity(provider, type(uint64).max, type(uint64).max);
         giveStake(provider, 900_000 ether);
         checkEqual(tgpu.limitOf(provider), uint256(type(uint64).max) * 8760 * 1e15, "limit");
@@ -243,13 +322,19 @@ contract MintingTest is Providing {
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
         tgpu =
             ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, within(collateralRatio, 1e12, 1e24), WINDOW)));
-        registry.connect(slasher, holds());
+        connectProviding();
         staked = within(staked, 1, 900_000 ether);
         giveStake(provider, staked);
         giveCapacity(provider, uint64(within(milli, 1, 1e6)), 0);
         uint256 first = tgpu.mintableOf(provider);
         if (first != 0) mintAs(provider, tgpu, within(before, 1, first));
         capacity.hold(provider, within(heldElsewhere, 0, staked - tgpu.heldStakeOf(provider)));
+        // Down, up or as it was.
+        uint256 next = collateralRatioAfter(before);
+        if (next != 0) {
+            vm.warp(block.timestamp + STAKE_THAW);
+            tgpu.setCollateralRatio(next);
+        }
 
         uint256 most = tgpu.mintableOf(provider);
         vm.prank(provider);
@@ -259,5 +344,12 @@ contract MintingTest is Providing {
         if (most != 0) mintAs(provider, tgpu, most);
         checkTrue(registry.heldStakeOf(provider) <= staked, "has its collateral");
         checkTrue(tgpu.outstanding(provider) <= int256(tgpu.limitOf(provider)), "within the limit");
+    }
+
+    function collateralRatioAfter(uint256 choice) private view returns (uint256) {
+        uint256 ratio = tgpu.collateralRatio();
+        uint256 next = within(choice >> 8, (ratio + 1) / 2, ratio * 2);
+        bool isAllowed = next >= tgpu.MIN_COLLATERAL_RATIO() && next <= tgpu.MAX_COLLATERAL_RATIO();
+        return choice % 4 != 0 && isAllowed ? next : 0;
     }
 }

@@ -56,14 +56,16 @@ contract ProviderRegistryTest is Market {
         vm.prank(provider);
         registry.stake(10);
         vm.expectEmit();
-        emit IProviderRegistry.Staked(provider, stranger, 3, 13);
+        emit IProviderRegistry.Staked(provider, stranger, IProviderRegistry.Role.Provider, 3, 13);
         vm.prank(stranger);
         registry.stakeFor(provider, 3);
 
         vm.prank(provider);
         registry.startUnstake(2);
         vm.expectEmit();
-        emit IProviderRegistry.UnstakeStarted(provider, 1, 10, 3, uint64(block.timestamp) + STAKE_THAW);
+        emit IProviderRegistry.UnstakeStarted(
+            provider, IProviderRegistry.Role.Provider, 1, 10, 3, uint64(block.timestamp) + STAKE_THAW
+        );
         vm.prank(provider);
         registry.startUnstake(1);
     }
@@ -145,7 +147,142 @@ contract ProviderRegistryTest is Market {
         checkEqual(registry.nodeKeyOf(provider), newNode, "node key");
         checkEqual(registry.providerOf(newNode), provider, "the new key serves");
         checkEqual(registry.providerOf(node), address(0), "the old key does not");
-        checkEqual(registry.boundProviderOf(node), provider, "but what it signed has an author");
+        checkEqual(registry.boundProviderOf(node), provider, "and yet no other may ever bind it");
+    }
+
+    // ---- A key's authority in time
+
+    function test_a_key_answers_from_when_it_was_bound() external {
+        uint64 bound = uint64(block.timestamp);
+        checkEqual(registry.authorOf(node, bound), address(0), "never bound");
+        registerProvider(address(0));
+        checkEqual(registry.authorOf(node, bound - 1), address(0), "before it was bound");
+        checkEqual(registry.authorOf(node, bound), provider, "from that second on");
+        vm.warp(bound + 400 days);
+        checkEqual(registry.authorOf(node, bound), provider, "as long as it is bound");
+        (uint64 since, uint64 until) = registry.keyTimeOf(node);
+        checkEqual(since, bound, "since");
+        checkEqual(until, 0, "bound still");
+    }
+
+    function test_papers_of_the_future_prove_nothing() external {
+        registerProvider(address(0));
+        uint256 last = block.timestamp + registry.MAX_AHEAD();
+        checkEqual(registry.MAX_AHEAD(), 1 hours, "a clock that is ahead");
+        checkEqual(registry.authorOf(node, last), provider, "as far as that");
+        checkEqual(registry.authorOf(node, last + 1), address(0), "no further");
+        checkEqual(registry.authorOf(node, type(uint256).max), address(0), "nor at the end of time");
+    }
+
+    /// @dev A key that was stolen, and replaced: what its thief dates later is nobody's, what is dated before counts for a thaw.
+    function test_a_replaced_key_answers_for_what_it_signed_before_and_only_while_stake_thaws() external {
+        registerProvider(address(0));
+        uint64 bound = uint64(block.timestamp);
+        vm.warp(bound + 10 days);
+        rotate();
+        uint64 taken = uint64(block.timestamp);
+        checkEqual(registry.authorOf(node, taken), provider, "until that second");
+        checkEqual(registry.authorOf(node, taken + 1), address(0), "nothing later");
+        checkEqual(registry.authorOf(newNode, taken), provider, "the new key from then on");
+        checkEqual(registry.authorOf(newNode, taken - 1), address(0), "and not before");
+        (uint64 since, uint64 until) = registry.keyTimeOf(node);
+        checkEqual(since, bound, "since");
+        checkEqual(until, taken, "until");
+
+        vm.warp(taken + STAKE_THAW);
+        checkEqual(registry.authorOf(node, bound), provider, "as long as stake that left then is still here");
+        vm.warp(taken + STAKE_THAW + 1);
+        checkEqual(registry.authorOf(node, bound), address(0), "and no longer");
+        checkEqual(registry.authorOf(newNode, taken), provider, "the new key answers");
+    }
+
+    function test_a_provider_that_leaves_answers_for_a_thaw() external {
+        registerProvider(address(0));
+        uint64 bound = uint64(block.timestamp);
+        vm.warp(bound + 1 days);
+        vm.prank(provider);
+        registry.deactivate();
+        vm.warp(bound + 1 days + STAKE_THAW);
+        checkEqual(registry.authorOf(node, bound + 1 days), provider, "in the last second");
+        vm.warp(block.timestamp + 1);
+        checkEqual(registry.authorOf(node, bound + 1 days), address(0), "over");
+    }
+
+    /// @dev Else a provider would shed what its key signed by leaving for a moment.
+    function test_a_key_that_comes_back_in_time_answers_for_everything_since_it_was_first_bound() external {
+        registerProvider(address(0));
+        uint64 bound = uint64(block.timestamp);
+        vm.warp(bound + 1 days);
+        vm.prank(provider);
+        registry.deactivate();
+        vm.warp(block.timestamp + STAKE_THAW);
+        registerProvider(address(0));
+        vm.warp(block.timestamp + 100 days);
+        checkEqual(registry.authorOf(node, bound), provider, "before it left");
+        checkEqual(registry.authorOf(node, bound + 2 days), provider, "vouched for, also while it was away");
+    }
+
+    function test_a_key_that_comes_back_after_its_papers_lapsed_begins_anew() external {
+        registerProvider(address(0));
+        uint64 bound = uint64(block.timestamp);
+        vm.prank(provider);
+        registry.deactivate();
+        vm.warp(bound + STAKE_THAW + 1);
+        registerProvider(address(0));
+        checkEqual(registry.authorOf(node, bound), address(0), "what lapsed stays lapsed");
+        checkEqual(registry.authorOf(node, block.timestamp), provider, "from now on");
+    }
+
+    function test_a_key_rotated_to_itself_stays_bound() external {
+        registerProvider(address(0));
+        uint64 bound = uint64(block.timestamp);
+        vm.warp(bound + 1 days);
+        bytes memory proof = signNodeKey(NODE_KEY, provider, node, 1, FAR);
+        vm.prank(provider);
+        registry.rotateNodeKey(node, FAR, proof);
+        (uint64 since, uint64 until) = registry.keyTimeOf(node);
+        checkEqual(since, bound, "since");
+        checkEqual(until, 0, "bound");
+    }
+
+    /// @dev At any time, one key of a provider answers for what is dated now, and it is the one that serves.
+    function testFuzz_what_is_signed_now_has_the_author_that_the_key_serves(uint256[8] calldata acts) external {
+        registerProvider(address(0));
+        for (uint256 i = 0; i < acts.length; i++) {
+            uint256 time = within(acts[i] >> 8, 1, 2 * uint256(STAKE_THAW));
+            if (acts[i] % 3 == 0) comeOrGo();
+            else if (acts[i] % 3 == 1 && registry.nodeKeyOf(provider) == node) rotate();
+            vm.warp(block.timestamp + time);
+            checkEqual(registry.authorOf(node, block.timestamp), registry.providerOf(node), "the first key");
+            checkEqual(registry.authorOf(newNode, block.timestamp), registry.providerOf(newNode), "the other key");
+        }
+    }
+
+    // ---- Payouts that are not theirs
+
+    function test_a_payout_that_could_not_give_money_back_is_refused() external {
+        address[] memory ours = new address[](1);
+        ours[0] = address(escrow);
+        registry.connect(makeJudges(stranger, 1), noHolds(), ours, stranger);
+        address[3] memory wrong = [address(escrow), address(registry), address(openx)];
+        bytes memory proof = signNodeKey(NODE_KEY, provider, node, 0, FAR);
+        for (uint256 i = 0; i < wrong.length; i++) {
+            bytes memory reason = abi.encodeWithSelector(IProviderRegistry.NotPayable.selector, wrong[i]);
+            vm.expectRevert(reason);
+            vm.prank(provider);
+            registry.setPayout(wrong[i]);
+            vm.expectRevert(reason);
+            vm.prank(provider);
+            registry.register(node, wrong[i], FAR, proof);
+        }
+        checkEqual(registry.payoutOf(provider), provider, "as it was");
+        checkEqual(registry.nodeKeyOf(provider), address(0), "not registered");
+        vm.prank(provider);
+        registry.setPayout(stranger);
+        checkEqual(registry.payoutOf(provider), stranger, "any other");
+        vm.prank(provider);
+        registry.setPayout(address(0));
+        checkEqual(registry.payoutOf(provider), provider, "and its own");
     }
 
     function test_only_a_registered_provider_rotates_or_deactivates() external {
@@ -230,7 +367,9 @@ contract ProviderRegistryTest is Market {
         checkEqual(registry.withdrawStake(), 4 ether, "withdrawn");
         checkEqual(openx.balanceOf(provider), 94 ether, "paid");
 
-        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.NothingThaws.selector, provider));
+        vm.expectRevert(
+            abi.encodeWithSelector(IProviderRegistry.NothingThaws.selector, provider, IProviderRegistry.Role.Provider)
+        );
         vm.prank(provider);
         registry.withdrawStake();
     }
@@ -280,6 +419,8 @@ contract ProviderRegistryTest is Market {
         registry.startUnstake(0);
         vm.expectRevert(IProviderRegistry.ZeroAddress.selector);
         registry.stakeFor(address(0), 1);
+        vm.expectRevert(IProviderRegistry.ZeroAddress.selector);
+        registry.stakeInto(address(0), IProviderRegistry.Role.Verifier, 1);
     }
 
     function test_the_stake_thaw_is_bounded() external {
@@ -307,6 +448,18 @@ contract ProviderRegistryTest is Market {
         registry.startUnstake(second);
         IProviderRegistry.Stake memory held = registry.stakeDetails(provider);
         checkEqual(openx.balanceOf(address(registry)), uint256(held.staked) + held.thawing, "held");
+    }
+
+    function rotate() private {
+        bytes memory proof = signNodeKey(NEW_NODE_KEY, provider, newNode, registry.nonces(provider), FAR);
+        vm.prank(provider);
+        registry.rotateNodeKey(newNode, FAR, proof);
+    }
+
+    function comeOrGo() private {
+        if (registry.nodeKeyOf(provider) == address(0)) return registerProvider(address(0));
+        vm.prank(provider);
+        registry.deactivate();
     }
 
     /// @dev The first log since {recordLogs} of the registry.

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {ComputeCredit} from "../src/money/ComputeCredit.sol";
 import {ProviderRegistry} from "../src/money/ProviderRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
+import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
 import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {Market} from "./Market.sol";
 
@@ -43,12 +44,32 @@ contract GivenCapacity is IStakeHold {
         if (since > block.timestamp) since = 0;
     }
 
+    function servedUntil(address provider, ICapacityRegistry.Kind kind, uint256 milli) external view returns (uint64) {
+        ICapacityRegistry.Capacity[] storage history = _history[provider];
+        uint256 oldest = history.length > 64 ? history.length - 64 : 0;
+        for (uint256 i = history.length; i > oldest; i--) {
+            ICapacityRegistry.Capacity storage past = history[i - 1];
+            uint256 served = kind == ICapacityRegistry.Kind.Gpu ? past.gpuMilli : past.cpuMilli;
+            if (served >= milli) return past.until > block.timestamp ? type(uint64).max : past.until;
+        }
+        return oldest == 0 ? 0 : history[oldest].from;
+    }
+
     function historyLength(address provider) external view returns (uint256) {
         return _history[provider].length;
     }
 
     function historyOf(address provider, uint256 index) external view returns (ICapacityRegistry.Capacity memory) {
         return _history[provider][index];
+    }
+}
+
+/// @notice Keeps what a test says of verifiers' pledges.
+contract GivenPledges is IStakeHold {
+    mapping(address provider => uint256) public heldStakeOf;
+
+    function hold(address provider, uint256 amount) external {
+        heldStakeOf[provider] = amount;
     }
 }
 
@@ -62,16 +83,19 @@ abstract contract Providing is Market {
     address internal slasher = address(0x51A5);
     address internal reporter = address(0x4E9);
     GivenCapacity internal capacity;
+    GivenPledges internal pledges;
     ComputeCredit internal tgpu;
     ComputeCredit internal tcpu;
+    uint8 private _faults;
 
     function setUp() public virtual override {
         super.setUp();
         registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
         capacity = new GivenCapacity();
+        pledges = new GivenPledges();
         tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, COLLATERAL_RATIO, WINDOW)));
         tcpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Cpu, COLLATERAL_RATIO, WINDOW)));
-        registry.connect(slasher, holds());
+        connectProviding();
         giveStake(provider, STAKED);
         giveCapacity(provider, 2_000, 3_000);
     }
@@ -87,9 +111,18 @@ abstract contract Providing is Market {
         return creationCode("ComputeCredit", args);
     }
 
-    function holds() internal view returns (IStakeHold[] memory all) {
-        all = new IStakeHold[](3);
-        (all[0], all[1], all[2]) = (tgpu, tcpu, capacity);
+    /// @dev With a judge that may take all, so that a test of something else meets no ceiling.
+    function connectProviding() internal {
+        registry.connect(makeJudges(slasher, 1_000_000), holds(), new address[](0), slasher);
+    }
+
+    /// @dev GivenCapacity stands for any other hold of a provider's stake.
+    function holds() internal view returns (IProviderRegistry.Hold[] memory all) {
+        all = new IProviderRegistry.Hold[](4);
+        all[0] = IProviderRegistry.Hold(tgpu, IProviderRegistry.Role.Provider);
+        all[1] = IProviderRegistry.Hold(tcpu, IProviderRegistry.Role.Provider);
+        all[2] = IProviderRegistry.Hold(capacity, IProviderRegistry.Role.Provider);
+        all[3] = IProviderRegistry.Hold(pledges, IProviderRegistry.Role.Verifier);
     }
 
     function giveStake(address who, uint256 amount) internal {
@@ -131,9 +164,28 @@ abstract contract Providing is Market {
         registry.startUnstake(amount);
     }
 
+    /// @dev A fault of a kind that was not proven before: each of them is an episode of its own.
     function slash(address who, uint32 ppm) internal returns (uint256 slashed, uint256 reward) {
+        return slashFor(who, ppm, reporter);
+    }
+
+    function slashFor(address who, uint32 ppm, address rewarded) internal returns (uint256 slashed, uint256 reward) {
+        IProviderRegistry.Penalty memory penalty = makePenalty(++_faults, ppm);
+        penalty.reporter = rewarded;
         vm.prank(slasher);
-        return registry.slash(who, ppm, 1, FAULT_ID, reporter);
+        return registry.slash(who, penalty);
+    }
+
+    /// @dev Of a provider, dated now.
+    function makePenalty(uint8 fault, uint32 ppm) internal view returns (IProviderRegistry.Penalty memory) {
+        return IProviderRegistry.Penalty({
+            role: IProviderRegistry.Role.Provider,
+            fault: fault,
+            ppm: ppm,
+            datedAt: uint64(block.timestamp),
+            faultId: FAULT_ID,
+            reporter: reporter
+        });
     }
 
     /// @dev Ends all capacity and lets the grace pass.

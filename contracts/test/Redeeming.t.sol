@@ -46,6 +46,7 @@ contract RedeemingTest is Providing {
         redeemAs(holder, tgpu, 10 ether);
         giveCapacity(provider, 2_000, 0);
         checkTrue(!tgpu.isDefaulted(provider), "cured");
+        checkEqual(tgpu.servedUntil(provider), type(uint64).max, "served");
         vm.expectRevert(abi.encodeWithSelector(IComputeCredit.NotDefaulted.selector, provider));
         redeemAs(holder, tgpu, 10 ether);
         // Who was too late keeps its credits, which are good as before.
@@ -62,106 +63,159 @@ contract RedeemingTest is Providing {
 
     // ---- A part of the capacity
 
-    function test_capacity_too_small_for_what_is_outstanding_is_a_default_a_grace_after_it_was_noted() external {
+    function test_capacity_too_small_for_what_is_outstanding_is_a_default_a_grace_after_one_that_sufficed() external {
+        uint256 end = block.timestamp;
         // One reference GPU-hour short of what was sold: 99 x 100 hours against 100 credits.
         giveCapacity(provider, 990, 0);
         checkEqual(tgpu.shortfallOf(provider), 1 ether, "short");
-        vm.expectEmit();
-        emit IComputeCredit.ShortageNoted(provider, uint64(block.timestamp));
-        tgpu.noteShortage(provider);
-        vm.warp(block.timestamp + STAKE_THAW);
+        checkEqual(tgpu.redeemableOf(provider), 0, "not yet");
+        checkEqual(tgpu.servedUntil(provider), end, "the grace begins");
+        checkEqual(tcpu.servedUntil(provider), type(uint64).max, "where nothing is outstanding none does");
+        vm.warp(end + STAKE_THAW);
         checkTrue(!tgpu.isDefaulted(provider), "the last second of grace");
-        vm.warp(block.timestamp + 1);
+        vm.warp(end + STAKE_THAW + 1);
         checkTrue(tgpu.isDefaulted(provider), "the second after");
+        checkEqual(tgpu.redeemableOf(provider), 1 ether, "what it cannot serve");
 
-        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.AboveShortfall.selector, provider, 1 ether + 1, 1 ether));
+        vm.expectRevert(abi.encodeWithSelector(IComputeCredit.AboveRedeemable.selector, provider, 1 ether + 1, 1 ether));
         redeemAs(holder, tgpu, 1 ether + 1);
         checkEqual(redeemAs(holder, tgpu, 1 ether), 2 ether, "what it cannot serve, no more");
         checkTrue(!tgpu.isDefaulted(provider), "the rest it can serve");
     }
 
-    function test_a_shortage_nobody_noted_is_no_default() external {
-        giveCapacity(provider, 10, 0);
-        vm.warp(block.timestamp + STAKE_THAW + 1);
-        checkTrue(!tgpu.isDefaulted(provider), "since when, nobody can say");
-    }
-
+    /// @dev Nobody needs to have noticed: the history of verdicts has the date.
     function test_small_verdicts_do_not_start_the_grace_again() external {
-        giveCapacity(provider, 10, 0);
-        tgpu.noteShortage(provider);
-        (uint64 since, uint64 seen) = tgpu.shortageOf(provider);
-        checkEqual(seen, 2, "both verdicts");
-        for (uint256 i = 0; i < 3; i++) {
-            vm.warp(block.timestamp + STAKE_THAW / 2);
+        uint256 end = block.timestamp;
+        for (uint256 i = 0; i < 60; i++) {
             giveCapacity(provider, 10, 0);
+            vm.warp(block.timestamp + STAKE_THAW / 59);
         }
-        checkTrue(!tgpu.isDefaulted(provider), "three verdicts are not looked at yet");
-        tgpu.noteShortage(provider);
-        (uint64 still, uint64 all) = tgpu.shortageOf(provider);
-        checkEqual(still, since, "the same shortage");
-        checkEqual(all, 5, "all verdicts");
-        checkTrue(tgpu.isDefaulted(provider), "in default");
+        checkTrue(block.timestamp - end > STAKE_THAW, "a grace");
+        checkEqual(tgpu.redeemableOf(provider), 99 ether, "all but the hundredth that it can serve");
+        giveCapacity(provider, 10, 0);
+        checkEqual(redeemAs(holder, tgpu, 99 ether), 198 ether, "also after one more");
     }
 
-    function test_a_verdict_that_sufficed_ends_a_noted_shortage() external {
+    function test_capacity_of_the_other_kind_starts_nothing_again() external {
+        giveCapacity(provider, 0, 3_000_000);
+        vm.warp(block.timestamp + STAKE_THAW + 1);
+        checkTrue(tgpu.isDefaulted(provider), "no GPU was seen");
+    }
+
+    /// @dev A provider that goes down in steps has a grace for each.
+    function test_every_credit_has_a_grace_of_its_own() external {
+        giveCapacity(provider, 800, 0);
+        uint256 first = block.timestamp;
+        vm.warp(first + STAKE_THAW / 2);
+        giveCapacity(provider, 500, 0);
+        uint256 second = block.timestamp;
+        vm.warp(first + STAKE_THAW + 1);
+        checkEqual(tgpu.shortfallOf(provider), 50 ether, "short of half");
+        checkEqual(tgpu.redeemableOf(provider), 20 ether, "the first fifth is overdue");
+        vm.expectRevert(
+            abi.encodeWithSelector(IComputeCredit.AboveRedeemable.selector, provider, 20 ether + 1, 20 ether)
+        );
+        redeemAs(holder, tgpu, 20 ether + 1);
+        redeemAs(holder, tgpu, 1);
+        redeemAs(holder, tgpu, 20 ether - 1);
+        checkTrue(!tgpu.isDefaulted(provider), "the other thirty have their time");
+        vm.warp(second + STAKE_THAW);
+        checkTrue(!tgpu.isDefaulted(provider), "its last second");
+        vm.warp(second + STAKE_THAW + 1);
+        checkEqual(tgpu.redeemableOf(provider), 30 ether, "over");
+    }
+
+    function test_a_verdict_that_suffices_begins_a_new_grace() external {
         giveCapacity(provider, 10, 0);
-        tgpu.noteShortage(provider);
         vm.warp(block.timestamp + STAKE_THAW);
         giveCapacity(provider, 1_000, 0);
         vm.warp(block.timestamp + 1 days);
         giveCapacity(provider, 10, 0);
-        checkTrue(!tgpu.isDefaulted(provider), "one verdict is not looked at");
-        tgpu.noteShortage(provider);
-        (uint64 since,) = tgpu.shortageOf(provider);
-        checkEqual(since, block.timestamp, "a new shortage");
-        checkTrue(!tgpu.isDefaulted(provider), "with its own grace");
+        uint256 end = block.timestamp;
+        vm.warp(end + STAKE_THAW);
+        checkTrue(!tgpu.isDefaulted(provider), "its own grace");
+        vm.warp(end + STAKE_THAW + 1);
+        checkTrue(tgpu.isDefaulted(provider), "and the end of it");
     }
 
-    function test_serving_ends_a_noted_shortage() external {
+    function test_serving_what_the_capacity_cannot_ends_a_default() external {
         giveCapacity(provider, 500, 0);
-        tgpu.noteShortage(provider);
+        vm.warp(block.timestamp + STAKE_THAW + 1);
+        checkEqual(tgpu.redeemableOf(provider), 50 ether, "half");
         burnAs(holder, tgpu, provider, 50 ether);
-        vm.expectEmit();
-        emit IComputeCredit.ShortageNoted(provider, 0);
-        tgpu.noteShortage(provider);
-
-        // Also where nobody noted it before the next verdict.
+        checkTrue(!tgpu.isDefaulted(provider), "it can serve the rest");
         giveCapacity(provider, 400, 0);
-        tgpu.noteShortage(provider);
         burnAs(holder, tgpu, provider, 10 ether);
         vm.warp(block.timestamp + STAKE_THAW + 1);
-        giveCapacity(provider, 300, 0);
-        tgpu.noteShortage(provider);
-        checkTrue(!tgpu.isDefaulted(provider), "it could serve what was left");
+        checkTrue(!tgpu.isDefaulted(provider), "nor what was served before it was overdue");
     }
 
-    function test_minting_forgets_a_noted_shortage() external {
-        giveCapacity(provider, 500, 0);
-        tgpu.noteShortage(provider);
-        giveCapacity(provider, 2_000, 0);
-        mintAs(provider, tgpu, 1 ether);
-        (uint64 since,) = tgpu.shortageOf(provider);
-        checkEqual(since, 0, "forgotten");
-    }
-
-    function test_many_verdicts_are_looked_at_in_steps() external {
-        for (uint256 i = 0; i < tgpu.MAX_NOTED() + 10; i++) {
+    /// @dev Stake must not leave sooner by a flood of verdicts than by a thaw.
+    function test_many_small_verdicts_at_once_are_no_default() external {
+        for (uint256 i = 0; i < 70; i++) {
             giveCapacity(provider, 10, 0);
         }
-        tgpu.noteShortage(provider);
-        (uint64 since, uint64 seen) = tgpu.shortageOf(provider);
-        checkEqual(seen, 64, "a step");
-        checkEqual(since, 0, "nothing is said before the last");
-        tgpu.noteShortage(provider);
-        (since, seen) = tgpu.shortageOf(provider);
-        checkEqual(seen, tgpu.MAX_NOTED() + 11, "the rest");
-        checkEqual(since, block.timestamp, "noted");
+        checkTrue(!tgpu.isDefaulted(provider), "at once");
+        vm.warp(block.timestamp + STAKE_THAW);
+        checkTrue(!tgpu.isDefaulted(provider), "the last second of grace");
+        vm.warp(block.timestamp + 1);
+        checkEqual(tgpu.redeemableOf(provider), 99 ether, "a grace after the oldest that is looked at");
     }
 
     function test_a_smaller_window_makes_no_default() external {
-        tgpu.setWindowHours(1);
-        checkEqual(tgpu.limitOf(provider), 2 ether, "a new mint is limited");
-        checkEqual(tgpu.shortfallOf(provider), 0, "what was minted under the old one is not short");
+        for (uint256 i = 0; i < 4; i++) {
+            vm.warp(block.timestamp + STAKE_THAW);
+            tgpu.setWindowHours((tgpu.windowHours() + 1) / 2);
+            giveCapacity(provider, 2_000, 0);
+            checkEqual(tgpu.shortfallOf(provider), 0, "what was minted under the old one is not short");
+            checkTrue(!tgpu.isDefaulted(provider), "no default");
+        }
+        checkEqual(tgpu.limitOf(provider), 14 ether, "a new mint is limited to 2 x 7");
+    }
+
+    /// @dev Found by a hostile owner: capacity fell while a longer window made up for it, and then the window fell.
+    function test_a_window_that_falls_back_makes_no_default_before_a_grace() external {
+        giveCapacity(provider, 500, 0);
+        vm.warp(block.timestamp + STAKE_THAW);
+        tgpu.setWindowHours(200);
+        giveCapacity(provider, 500, 0);
+        checkEqual(tgpu.shortfallOf(provider), 0, "500 serve 100 in 200 hours");
+        vm.warp(block.timestamp + STAKE_THAW);
+        giveCapacity(provider, 500, 0);
+        tgpu.setWindowHours(100);
+        checkEqual(tgpu.shortfallOf(provider), 50 ether, "short at once");
+        vm.warp(block.timestamp + STAKE_THAW);
+        checkEqual(tgpu.redeemableOf(provider), 0, "the last second of a grace");
+        vm.warp(block.timestamp + 1);
+        checkEqual(tgpu.redeemableOf(provider), 50 ether, "the second after");
+    }
+
+    /// @dev The search between served and unserved, against every verdict there is.
+    function testFuzz_what_is_redeemable_is_what_no_verdict_of_the_last_grace_could_serve(
+        uint16[6] calldata millis,
+        uint32[6] calldata waits,
+        uint256 amount
+    ) external {
+        uint256[7] memory served;
+        uint256[7] memory ends;
+        // The verdict it minted on, which the next one ends.
+        (served[0], ends[0]) = (2_000, block.timestamp);
+        for (uint256 i = 0; i < 6; i++) {
+            uint256 milli = within(millis[i], 0, 1_100);
+            giveCapacity(provider, uint64(milli), 0);
+            vm.warp(block.timestamp + within(waits[i], 0, 20 days));
+            (served[i + 1], ends[i + 1]) = (milli, block.timestamp);
+        }
+        uint256 most;
+        for (uint256 i = 0; i < 7; i++) {
+            if (ends[i] + STAKE_THAW >= block.timestamp && served[i] > most) most = served[i];
+        }
+        uint256 wanted = most * 0.1 ether >= 100 ether ? 0 : 100 ether - most * 0.1 ether;
+        checkEqual(tgpu.redeemableOf(provider), wanted, "redeemable");
+        checkTrue(tgpu.isDefaulted(provider) == (wanted != 0), "in default");
+        if (wanted == 0) return;
+        redeemAs(holder, tgpu, within(amount, 1, wanted));
+        checkEqual(tgpu.redeemableOf(provider), wanted - within(amount, 1, wanted), "less what was redeemed");
     }
 
     // ---- What it pays
@@ -180,6 +234,11 @@ contract RedeemingTest is Providing {
         checkEqual(registry.stakeOf(provider), STAKED - 20 ether, "stake");
     }
 
+    function test_what_is_outstanding_to_nobody_is_worth_nothing() external view {
+        checkEqual(tgpu.valueOf(stranger, 1 ether), 0, "of a stranger");
+        checkEqual(tcpu.valueOf(provider, 1 ether), 0, "of the kind it did not mint");
+    }
+
     function test_surplus_stays_the_providers() external {
         vanish(provider);
         redeemAs(holder, tgpu, 100 ether);
@@ -193,7 +252,7 @@ contract RedeemingTest is Providing {
         burnAs(holder, tgpu, provider, 1 ether);
         vanish(provider);
         vm.expectRevert(
-            abi.encodeWithSelector(IComputeCredit.AboveShortfall.selector, provider, 100 ether + 1, 100 ether)
+            abi.encodeWithSelector(IComputeCredit.AboveRedeemable.selector, provider, 100 ether + 1, 100 ether)
         );
         redeemAs(holder, tgpu, 100 ether + 1);
         vm.expectRevert();
@@ -243,11 +302,11 @@ contract RedeemingTest is Providing {
 
     function test_thawing_stake_pays_too() external {
         unstakeAs(provider, STAKED - 200 ether);
-        tgpuCosts(4 ether);
         vanish(provider);
-        checkEqual(redeemAs(holder, tgpu, 100 ether), 400 ether, "out of both");
+        checkEqual(redeemAs(holder, tgpu, 100 ether), 200 ether, "out of both");
         IProviderRegistry.Stake memory own = registry.stakeDetails(provider);
-        checkEqual(uint256(own.staked) + own.thawing, STAKED - 400 ether, "left");
+        checkEqual(own.staked, 160 ether, "a fifth of it from the stake");
+        checkEqual(own.thawing, 640 ether, "the rest from what thaws");
     }
 
     function test_the_forfeit_pays_holders_in_full_but_for_the_reward() external {
@@ -288,10 +347,5 @@ contract RedeemingTest is Providing {
     function takeAway(uint256 amount) private {
         vm.prank(address(capacity));
         registry.takeStake(provider, treasury, amount);
-    }
-
-    function tgpuCosts(uint256 rate) private {
-        vm.warp(block.timestamp + 1 days);
-        tgpu.setCollateralRatio(rate);
     }
 }

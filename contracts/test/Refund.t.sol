@@ -9,7 +9,7 @@ contract RefundTest is Market {
 
     function setUp() public override {
         super.setUp();
-        connectSlasher(JUDGE);
+        connectJudge(JUDGE, noHolds());
     }
 
     function test_a_refund_frees_the_payers_money_at_once_and_vouchers_pay_that_much_less() external {
@@ -82,11 +82,11 @@ contract RefundTest is Market {
         checkEqual(escrow.free(payer, address(asset)), 1_000 ether, "all given back, once");
     }
 
-    function test_nobody_but_the_slasher_refunds() external {
+    function test_nobody_but_the_refunder_refunds() external {
         IPaymentEscrow.Escrow memory terms = openEscrow(0, 100 ether);
         address[5] memory others = [payer, signer, provider, guardian, address(this)];
         for (uint256 i = 0; i < others.length; i++) {
-            vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.NotSlasher.selector, others[i], JUDGE));
+            vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.NotRefunder.selector, others[i], JUDGE));
             vm.prank(others[i]);
             escrow.refund(terms, 1);
         }
@@ -124,9 +124,9 @@ contract RefundTest is Market {
 }
 
 contract UnconnectedRefundTest is Market {
-    function test_before_a_slasher_is_connected_nobody_refunds() external {
+    function test_before_a_refunder_is_connected_nobody_refunds() external {
         IPaymentEscrow.Escrow memory terms = openEscrow(0, 100 ether);
-        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.NotSlasher.selector, stranger, address(0)));
+        vm.expectRevert(abi.encodeWithSelector(IPaymentEscrow.NotRefunder.selector, stranger, address(0)));
         vm.prank(stranger);
         escrow.refund(terms, 1);
     }

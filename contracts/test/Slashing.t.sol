@@ -1,20 +1,35 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {ProviderRegistry} from "../src/money/ProviderRegistry.sol";
 import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
 import {Providing} from "./Providing.sol";
 
 /// @notice What a proven fault costs, who gets it, and what stays for the holders of credits.
 contract SlashingTest is Providing {
-    function test_only_the_slasher_slashes() external {
-        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.NotSlasher.selector, address(this)));
-        registry.slash(provider, 1, 1, FAULT_ID, reporter);
+    IProviderRegistry.Role private constant PROVIDER = IProviderRegistry.Role.Provider;
+    IProviderRegistry.Role private constant VERIFIER = IProviderRegistry.Role.Verifier;
+
+    function test_only_a_judge_of_the_compartment_slashes() external {
+        IProviderRegistry.Penalty memory penalty = makePenalty(1, 1);
+        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.NotJudge.selector, address(this), PROVIDER));
+        registry.slash(provider, penalty);
+
+        // A judge of providers says nothing about verifiers.
+        registry = ProviderRegistry(deploy(registryCode(STAKE_THAW)));
+        IProviderRegistry.Judge[] memory one = new IProviderRegistry.Judge[](1);
+        one[0] = IProviderRegistry.Judge(slasher, PROVIDER, 500_000);
+        registry.connect(one, holds(), new address[](0), slasher);
+        penalty.role = VERIFIER;
+        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.NotJudge.selector, slasher, VERIFIER));
+        vm.prank(slasher);
+        registry.slash(provider, penalty);
     }
 
     function test_a_tenth_rewards_the_reporter_and_the_rest_is_burned() external {
         uint256 supply = openx.totalSupply();
         vm.expectEmit();
-        emit IProviderRegistry.Slashed(provider, FAULT_ID, 1, reporter, 300 ether, 30 ether);
+        emit IProviderRegistry.Slashed(provider, FAULT_ID, PROVIDER, 1, reporter, 300 ether, 30 ether);
         (uint256 slashed, uint256 reward) = slash(provider, 300_000);
         checkEqual(slashed, 300 ether, "slashed");
         checkEqual(reward, 30 ether, "reward");
@@ -68,8 +83,7 @@ contract SlashingTest is Providing {
 
     function test_without_a_reporter_all_is_burned() external {
         uint256 supply = openx.totalSupply();
-        vm.prank(slasher);
-        (, uint256 reward) = registry.slash(provider, 1_000_000, 1, FAULT_ID, address(0));
+        (, uint256 reward) = slashFor(provider, 1_000_000, address(0));
         checkEqual(reward, 0, "no reward");
         checkEqual(openx.totalSupply(), supply - STAKED, "burned");
     }
@@ -106,9 +120,43 @@ contract SlashingTest is Providing {
         capacity.hold(provider, STAKED - 1);
         vm.warp(block.timestamp + STAKE_THAW);
         vm.expectEmit();
-        emit IProviderRegistry.StakeKept(provider, 1, STAKED - 1);
+        emit IProviderRegistry.StakeKept(provider, PROVIDER, 1, STAKED - 1);
         vm.prank(provider);
         checkEqual(registry.withdrawStake(), 1, "the other");
+    }
+
+    // ---- Compartments
+
+    function test_each_compartment_answers_for_its_own_faults() external {
+        givePledge(provider, 400 ether);
+        slash(provider, 500_000);
+        checkEqual(registry.stakeOf(provider), STAKED / 2, "the stake");
+        checkEqual(registry.stakeIn(provider, VERIFIER), 400 ether, "and not the pledge");
+
+        uint256 supply = openx.totalSupply();
+        (uint256 slashed, uint256 reward) = slashPledge(provider, 250_000);
+        checkEqual(slashed, 100 ether, "a quarter of the pledge");
+        checkEqual(reward, 10 ether, "reward");
+        checkEqual(supply - openx.totalSupply(), 90 ether, "burned");
+        checkEqual(registry.stakeOf(provider), STAKED / 2, "the stake as it was");
+        (uint64 count, uint128 all) = registry.faultsOf(provider);
+        checkEqual(count, 2, "both are its faults");
+        checkEqual(all, STAKED / 2 + 100 ether, "and its losses");
+    }
+
+    /// @dev A pledge pays nobody, so nothing of it is kept for anybody; and it does not lift what holders get from the stake.
+    function test_what_is_slashed_of_a_pledge_is_never_kept_as_forfeit() external {
+        mintAs(provider, tgpu, 200 ether);
+        givePledge(provider, 400 ether);
+        pledges.hold(provider, 400 ether);
+        slash(provider, 800_000);
+        slash(provider, 500_000);
+        uint256 forfeit = registry.forfeitOf(provider);
+        uint256 backing = registry.backingOf(provider);
+        checkTrue(forfeit != 0 && backing < registry.heldStakeOf(provider), "of the stake some is, and it is short");
+        slashPledge(provider, 500_000);
+        checkEqual(registry.forfeitOf(provider), forfeit, "forfeit");
+        checkEqual(registry.backingOf(provider), backing, "backing");
     }
 
     // ---- The forfeit
@@ -141,7 +189,9 @@ contract SlashingTest is Providing {
         mintAs(provider, tgpu, 100 ether);
         slash(provider, 900_000);
         checkEqual(registry.stakeOf(provider), 100 ether, "stake");
-        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.StakeHeld.selector, provider, 200 ether, 100 ether));
+        vm.expectRevert(
+            abi.encodeWithSelector(IProviderRegistry.StakeHeld.selector, provider, PROVIDER, 200 ether, 100 ether)
+        );
         vm.prank(provider);
         registry.startUnstake(1);
         checkEqual(tgpu.mintableOf(provider), 0, "backs no mint");
@@ -198,8 +248,8 @@ contract SlashingTest is Providing {
         uint256 lies = openx.balanceOf(address(registry));
         uint256 supply = openx.totalSupply();
 
-        (uint256 slashedFirst,) = slash(who, uint32(within(first, 0, 1_000_000)));
-        (uint256 slashedSecond,) = slash(who, uint32(within(second, 0, 1_000_000)));
+        (uint256 slashedFirst,) = slash(who, uint32(within(first, 1, 1_000_000)));
+        (uint256 slashedSecond,) = slash(who, uint32(within(second, 1, 1_000_000)));
         IProviderRegistry.Stake memory own = registry.stakeDetails(who);
         uint256 left = uint256(own.staked) + own.thawing;
         checkEqual(left + slashedFirst + slashedSecond, staked, "own");
@@ -209,5 +259,21 @@ contract SlashingTest is Providing {
         checkEqual(openx.balanceOf(address(registry)), lies - burned - openx.balanceOf(reporter), "lies here");
         uint256 most = registry.heldStakeOf(who) * 9 / 10;
         checkTrue(registry.backingOf(who) >= most, "holders keep nine tenths of their collateral");
+    }
+
+    // ---- How
+
+    function givePledge(address who, uint256 amount) private {
+        vm.prank(treasury);
+        openx.approve(address(registry), amount);
+        vm.prank(treasury);
+        registry.stakeInto(who, VERIFIER, amount);
+    }
+
+    function slashPledge(address who, uint32 ppm) private returns (uint256 slashed, uint256 reward) {
+        IProviderRegistry.Penalty memory penalty = makePenalty(1, ppm);
+        penalty.role = VERIFIER;
+        vm.prank(slasher);
+        return registry.slash(who, penalty);
     }
 }

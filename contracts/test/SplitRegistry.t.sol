@@ -6,7 +6,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 
 import {SplitRegistry} from "../src/money/SplitRegistry.sol";
 import {ISplitRegistry} from "../src/interfaces/ISplitRegistry.sol";
-import {CallingAsset, FeeAsset, LyingAsset, PlainAsset} from "./Assets.sol";
+import {CallingAsset, FeeAsset, LyingAsset, PlainAsset, SwitchAsset} from "./Assets.sol";
 import {Bench} from "./Bench.sol";
 
 contract SplitRegistryTest is Bench {
@@ -99,27 +99,74 @@ contract SplitRegistryTest is Bench {
         checkEqual(splits.distribute(makeShares(1, 2, 3), address(asset)), 0, "nothing came in");
     }
 
-    function test_an_asset_that_moves_less_than_named_is_refused() external {
-        bytes32 split = splits.create(makeShares(1, 2, 3));
+    function test_a_split_is_credited_what_arrived_not_what_was_named() external {
+        bytes32 split = splits.create(makeShares(1, 1, 1));
         FeeAsset fee = new FeeAsset();
-        fee.mint(address(this), 100);
-        fee.approve(address(splits), 100);
-        vm.expectRevert(abi.encodeWithSelector(ISplitRegistry.WrongAmountReceived.selector, address(fee), 100, 99));
-        splits.accrue(split, address(fee), 100);
+        fee.mint(address(this), 600);
+        fee.approve(address(splits), 600);
+        vm.expectEmit();
+        emit ISplitRegistry.Accrued(split, address(fee), 297);
+        splits.accrue(split, address(fee), 300);
+        checkEqual(splits.accruedOf(split, address(fee)), 297, "less the asset's fee");
+        splits.distribute(makeShares(1, 1, 1), address(fee));
+        checkEqual(splits.withdraw(FIRST, address(fee)), 99, "a third");
+        splits.accrue(split, address(fee), 300);
+        checkEqual(splits.accruedOf(split, address(fee)), 297, "and again, whatever lay here before");
+    }
 
+    function test_an_asset_that_brings_nothing_is_refused() external {
+        bytes32 split = splits.create(makeShares(1, 2, 3));
         LyingAsset lying = new LyingAsset();
         lying.feel(LyingAsset.Mood.PretendsTrue);
-        vm.expectRevert(abi.encodeWithSelector(ISplitRegistry.WrongAmountReceived.selector, address(lying), 100, 0));
+        vm.expectRevert(abi.encodeWithSelector(ISplitRegistry.NothingReceived.selector, address(lying), 100));
         splits.accrue(split, address(lying), 100);
         lying.feel(LyingAsset.Mood.ReturnsFalse);
         vm.expectRevert(abi.encodeWithSelector(SafeERC20.SafeERC20FailedOperation.selector, address(lying)));
         splits.accrue(split, address(lying), 100);
+        checkEqual(splits.accruedOf(split, address(lying)), 0, "and nothing is accrued");
+    }
+
+    function test_one_unit_that_arrives_is_credited() external {
+        bytes32 split = splits.create(makeShares(1, 1, 1));
+        SwitchAsset dust = new SwitchAsset();
+        dust.setFee(99);
+        dust.mint(address(this), 100);
+        dust.approve(address(splits), 100);
+        splits.accrue(split, address(dust), 100);
+        checkEqual(splits.accruedOf(split, address(dust)), 1, "one of a hundred");
+    }
+
+    /// @dev Whenever the fee is turned, no split is owed more than is here.
+    function testFuzz_the_balance_covers_what_is_owed_under_a_changing_fee(
+        uint64[8] calldata amounts,
+        uint8[8] calldata fees,
+        uint8 when
+    ) external {
+        ISplitRegistry.Share[] memory shares = makeShares(500_000, 300_000, 1);
+        bytes32 split = splits.create(shares);
+        SwitchAsset changing = new SwitchAsset();
+        for (uint256 i = 0; i < 8; i++) {
+            changing.setFee(within(fees[i], 0, 99));
+            uint256 amount = uint256(amounts[i]) + 100;
+            changing.mint(address(this), amount);
+            changing.approve(address(splits), amount);
+            splits.accrue(split, address(changing), amount);
+            if (when & (1 << i) != 0) splits.distribute(shares, address(changing));
+            if (when & (1 << (7 - i)) != 0) splits.withdraw(shares[i % 3].recipient, address(changing));
+            uint256 owed = splits.accruedOf(split, address(changing));
+            for (uint256 k = 0; k < 3; k++) {
+                owed += splits.owedTo(shares[k].recipient, address(changing));
+            }
+            checkTrue(changing.balanceOf(address(splits)) >= owed, "covered");
+        }
     }
 
     function test_all_that_ever_came_in_fits_128_bits() external {
         bytes32 split = splits.create(makeShares(999_998, 1, 1));
         accrue(split, type(uint128).max - 1);
         checkEqual(splits.distribute(makeShares(999_998, 1, 1), address(asset)), type(uint128).max - 1, "distributed");
+        asset.mint(address(this), 2);
+        asset.approve(address(splits), 2);
         vm.expectRevert(abi.encodeWithSelector(ISplitRegistry.AmountTooLarge.selector, split, address(asset), 2, 1));
         splits.accrue(split, address(asset), 2);
         accrue(split, 1);

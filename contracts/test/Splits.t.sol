@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IPaymentEscrow} from "../src/interfaces/IPaymentEscrow.sol";
 import {ISplitRegistry} from "../src/interfaces/ISplitRegistry.sol";
+import {SwitchAsset} from "./Assets.sol";
 import {Market} from "./Market.sol";
 
 /// @notice What an escrow does with the splits its terms name.
@@ -94,6 +95,24 @@ contract SplitsTest is Market {
         checkEqual(escrow.owedToSplit(split, address(asset)), 1_000, "the share waits here");
         asset.setBlocked(address(splits), false);
         checkEqual(escrow.paySplit(split, address(asset)), 1_000, "and is paid later");
+    }
+
+    function test_a_fee_that_the_asset_turns_on_later_locks_no_share() external {
+        SwitchAsset turning = new SwitchAsset();
+        escrow.addAsset(address(turning), false);
+        IPaymentEscrow.Escrow memory terms = makeTermsIn(turning, split, 0);
+        openUnder(terms, 4_000);
+        claimRowsOf(terms, makeRow(SIGNER_KEY, terms, 4_000));
+        turning.setFee(1);
+        checkEqual(escrow.paySplit(split, address(turning)), 1_000, "moved");
+        checkEqual(splits.accruedOf(split, address(turning)), 990, "less the asset's own fee");
+        checkEqual(escrow.owedToSplit(split, address(turning)), 0, "nothing waits");
+        checkEqual(escrow.liabilities(address(turning)), 0, "nothing is owed");
+        splits.distribute(quarter(), address(turning));
+        checkEqual(splits.withdraw(FIRST, address(turning)), 792, "four fifths");
+        checkEqual(splits.withdraw(SECOND, address(turning)), 198, "one fifth");
+        checkEqual(turning.balanceOf(address(splits)), 0, "all of it went out");
+        checkEqual(turning.balanceOf(address(escrow)), 0, "of the escrow too");
     }
 
     function test_no_gas_limit_sends_a_share_elsewhere() external {

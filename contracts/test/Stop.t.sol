@@ -83,7 +83,7 @@ contract StopTest is Market {
     }
 
     function test_nothing_but_deposits_is_ever_stopped() external {
-        connectSlasher(address(this));
+        connectJudge(address(this), noHolds());
         escrow.setFee(address(asset), 10_000);
         escrow.setFeeRecipient(address(0xFEE5));
         bytes32 split = splits.create(makeShares(100_000, 1));

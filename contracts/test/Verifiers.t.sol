@@ -3,17 +3,17 @@ pragma solidity 0.8.37;
 
 import {CapacityRegistry} from "../src/capacity/CapacityRegistry.sol";
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
+import {IChallengeRules} from "../src/interfaces/IChallengeRules.sol";
+import {IVerifierRegistry} from "../src/interfaces/IVerifierRegistry.sol";
+import {VerifierRegistry} from "../src/capacity/VerifierRegistry.sol";
 import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
-import {IStakeHold} from "../src/interfaces/IStakeHold.sol";
 import {Judging} from "./Judging.sol";
 
 /// @notice Who may be drawn, what holds its stake, and that nobody can bend a draw.
 contract VerifiersTest is Judging {
     function setUp() public override {
         super.setUp();
-        IStakeHold[] memory holds = new IStakeHold[](1);
-        holds[0] = IStakeHold(address(capacity));
-        registry.connect(address(0xDEAD), holds);
+        connectJudge(address(0xDEAD), pledgeHold(verifiers));
     }
 
     // ---- Enlisting and leaving
@@ -22,105 +22,131 @@ contract VerifiersTest is Judging {
         registerStaked(0, PLEDGE + 1);
         address verifier = verifierAt(0);
         vm.prank(verifier);
-        capacity.enlist();
-        checkTrue(capacity.isVerifier(verifier), "enlisted");
-        checkEqual(capacity.heldStakeOf(verifier), PLEDGE, "held");
-        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.StakeHeld.selector, verifier, PLEDGE, PLEDGE + 1));
+        verifiers.enlist();
+        checkTrue(verifiers.isVerifier(verifier), "enlisted");
+        checkEqual(verifiers.heldStakeOf(verifier), PLEDGE, "held");
+        IProviderRegistry.Role role = IProviderRegistry.Role.Verifier;
+        vm.expectRevert(
+            abi.encodeWithSelector(IProviderRegistry.StakeHeld.selector, verifier, role, PLEDGE, PLEDGE + 1)
+        );
         vm.prank(verifier);
-        registry.startUnstake(2);
+        registry.startUnstakeFrom(role, 2);
 
         uint64 heldUntil = uint64(block.timestamp) + LEAVE_DELAY;
         vm.expectEmit();
-        emit ICapacityRegistry.VerifierLeft(verifier, heldUntil);
+        emit IVerifierRegistry.VerifierLeft(verifier, heldUntil);
         vm.prank(verifier);
-        capacity.leave();
-        checkTrue(!capacity.isVerifier(verifier), "left");
+        verifiers.leave();
+        checkTrue(!verifiers.isVerifier(verifier), "left");
         vm.warp(heldUntil - 1);
-        checkEqual(capacity.heldStakeOf(verifier), PLEDGE, "held still");
+        checkEqual(verifiers.heldStakeOf(verifier), PLEDGE, "held still");
         vm.warp(heldUntil);
-        checkEqual(capacity.heldStakeOf(verifier), 0, "free");
+        checkEqual(verifiers.heldStakeOf(verifier), 0, "free");
         vm.prank(verifier);
-        registry.startUnstake(PLEDGE + 1);
+        registry.startUnstakeFrom(role, PLEDGE + 1);
     }
 
     function test_who_is_not_registered_or_short_of_stake_cannot_enlist() external {
-        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.NotRegistered.selector, stranger));
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.NotRegistered.selector, stranger));
         vm.prank(stranger);
-        capacity.enlist();
+        verifiers.enlist();
         registerStaked(0, PLEDGE - 1);
         vm.expectRevert(
-            abi.encodeWithSelector(ICapacityRegistry.VerifierStakeShort.selector, verifierAt(0), PLEDGE - 1, PLEDGE)
+            abi.encodeWithSelector(IVerifierRegistry.VerifierStakeShort.selector, verifierAt(0), PLEDGE - 1, PLEDGE)
         );
         vm.prank(verifierAt(0));
-        capacity.enlist();
+        verifiers.enlist();
     }
 
     function test_stake_that_something_else_holds_cannot_be_pledged() external {
-        CapacityRegistry second = CapacityRegistry(deploy(capacityCode(makeSettings())));
+        VerifierRegistry second = VerifierRegistry(deploy(verifiersCode(makeVerifierSettings())));
         registerStaked(0, PLEDGE + 5);
         vm.prank(verifierAt(0));
-        capacity.enlist();
-        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.VerifierStakeShort.selector, verifierAt(0), 5, PLEDGE));
+        verifiers.enlist();
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.VerifierStakeShort.selector, verifierAt(0), 5, PLEDGE));
         vm.prank(verifierAt(0));
         second.enlist();
     }
 
+    function test_what_is_staked_as_a_provider_is_no_pledge() external {
+        registerAs(ownerKeyOf(0), nodeKeyOf(0));
+        stakeFor(verifierAt(0), 10 * PLEDGE);
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.VerifierStakeShort.selector, verifierAt(0), 0, PLEDGE));
+        vm.prank(verifierAt(0));
+        verifiers.enlist();
+    }
+
     function test_nobody_enlists_twice_nor_leaves_twice() external {
         enlistVerifiers(1);
-        stakeFor(verifierAt(0), PLEDGE);
-        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.AlreadyVerifier.selector, verifierAt(0)));
+        pledgeFor(verifierAt(0), PLEDGE);
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.AlreadyVerifier.selector, verifierAt(0)));
         vm.prank(verifierAt(0));
-        capacity.enlist();
+        verifiers.enlist();
         vm.prank(verifierAt(0));
-        capacity.leave();
-        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.NotVerifier.selector, verifierAt(0)));
+        verifiers.leave();
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.NotVerifier.selector, verifierAt(0)));
         vm.prank(verifierAt(0));
-        capacity.leave();
-        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.NotVerifier.selector, stranger));
+        verifiers.leave();
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.NotVerifier.selector, stranger));
         vm.prank(stranger);
-        capacity.leave();
+        verifiers.leave();
     }
 
     function test_a_verifier_that_left_comes_back_only_after_its_delay() external {
         enlistVerifiers(1);
-        stakeFor(verifierAt(0), PLEDGE);
+        pledgeFor(verifierAt(0), PLEDGE);
         vm.prank(verifierAt(0));
-        capacity.leave();
+        verifiers.leave();
         uint256 heldUntil = block.timestamp + LEAVE_DELAY;
         vm.warp(heldUntil - 1);
-        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.LeftRecently.selector, verifierAt(0), heldUntil));
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.LeftRecently.selector, verifierAt(0), heldUntil));
         vm.prank(verifierAt(0));
-        capacity.enlist();
+        verifiers.enlist();
         vm.warp(heldUntil);
         vm.prank(verifierAt(0));
-        capacity.enlist();
-        checkEqual(capacity.verifierCount(), 1, "one");
+        verifiers.enlist();
+        checkEqual(verifiers.verifierCount(), 1, "one");
     }
 
-    function test_the_pledge_is_what_was_asked_when_it_was_made() external {
-        enlistVerifiers(1);
-        ICapacityRegistry.Settings memory settings = makeSettings();
-        settings.verifierStake = PLEDGE * 2;
-        capacity.setSettings(settings);
-        checkEqual(capacity.heldStakeOf(verifierAt(0)), PLEDGE, "as pledged");
+    function test_a_raised_pledge_is_for_later_verifiers_and_strikes_off_none() external {
+        enlistVerifiers(2);
+        verifiers.setSettings(IVerifierRegistry.Settings(LEAVE_DELAY, 2 * PLEDGE));
+        checkEqual(verifiers.heldStakeOf(verifierAt(0)), PLEDGE, "as pledged");
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.VerifierInOrder.selector, verifierAt(0)));
+        verifiers.strikeOff(verifierAt(0));
+        registerStaked(2, 2 * PLEDGE - 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IVerifierRegistry.VerifierStakeShort.selector, verifierAt(2), 2 * PLEDGE - 1, 2 * PLEDGE
+            )
+        );
+        vm.prank(verifierAt(2));
+        verifiers.enlist();
+        pledgeFor(verifierAt(2), 1);
+        vm.expectEmit();
+        emit IVerifierRegistry.VerifierEnlisted(verifierAt(2), 2 * PLEDGE);
+        vm.prank(verifierAt(2));
+        verifiers.enlist();
+        checkEqual(verifiers.pledgeOf(verifierAt(2)), 2 * PLEDGE, "the new pledge");
+        checkEqual(verifiers.verifierCount(), 3, "all");
     }
 
     function test_anyone_strikes_off_who_is_no_provider_or_short_of_stake() external {
         enlistVerifiers(2);
-        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.VerifierInOrder.selector, verifierAt(0)));
-        capacity.strikeOff(verifierAt(0));
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.VerifierInOrder.selector, verifierAt(0)));
+        verifiers.strikeOff(verifierAt(0));
         vm.prank(verifierAt(0));
         registry.deactivate();
-        capacity.strikeOff(verifierAt(0));
-        checkTrue(!capacity.isVerifier(verifierAt(0)), "off");
-        checkEqual(capacity.heldStakeOf(verifierAt(0)), PLEDGE, "held like one that left");
+        verifiers.strikeOff(verifierAt(0));
+        checkTrue(!verifiers.isVerifier(verifierAt(0)), "off");
+        checkEqual(verifiers.heldStakeOf(verifierAt(0)), PLEDGE, "held like one that left");
 
         vm.prank(address(0xDEAD));
-        registry.slash(verifierAt(1), 1, 1, "fault", address(0));
-        capacity.strikeOff(verifierAt(1));
-        checkEqual(capacity.verifierCount(), 0, "none left");
-        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.NotVerifier.selector, stranger));
-        capacity.strikeOff(stranger);
+        registry.slash(verifierAt(1), makePledgePenalty(1));
+        verifiers.strikeOff(verifierAt(1));
+        checkEqual(verifiers.verifierCount(), 0, "none left");
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.NotVerifier.selector, stranger));
+        verifiers.strikeOff(stranger);
     }
 
     function test_the_list_names_exactly_the_verifiers(uint256 seed) external {
@@ -128,12 +154,12 @@ contract VerifiersTest is Judging {
         for (uint256 i = 0; i < 8; i++) {
             if (seed >> i & 1 == 0) continue;
             vm.prank(verifierAt(i));
-            capacity.leave();
+            verifiers.leave();
         }
-        address[] memory list = capacity.verifiers();
-        checkEqual(list.length, capacity.verifierCount(), "count");
+        address[] memory list = verifiers.verifiers();
+        checkEqual(list.length, verifiers.verifierCount(), "count");
         for (uint256 i = 0; i < list.length; i++) {
-            checkTrue(capacity.isVerifier(list[i]), "a verifier");
+            checkTrue(verifiers.isVerifier(list[i]), "a verifier");
             for (uint256 k = 0; k < i; k++) {
                 checkTrue(list[k] != list[i], "once");
             }
@@ -142,19 +168,19 @@ contract VerifiersTest is Judging {
 
     // ---- Draws
 
-    function test_a_panel_is_of_different_verifiers_in_ascending_order_and_never_the_provider(bytes32 hash) external {
-        if (hash == 0) return; // what a block reads as that is too old
+    function test_a_panel_is_of_different_verifiers_in_ascending_order_and_never_the_provider(bytes32 random) external {
         enlistVerifiers(9);
         enlistProvider();
         bytes32 id = request();
-        rollToDraw(id, hash);
+        // Hashed: small numbers are no block's randomness.
+        rollToDraw(id, keccak256(abi.encode(random)));
         capacity.draw(id);
         address[] memory panel = capacity.challengeOf(id).panel;
         checkEqual(panel.length, 5, "seats");
         for (uint256 i = 0; i < panel.length; i++) {
             checkTrue(i == 0 || panel[i - 1] < panel[i], "ascending");
             checkTrue(panel[i] != provider, "never the provider");
-            checkTrue(capacity.isVerifier(panel[i]), "a verifier");
+            checkTrue(verifiers.isVerifier(panel[i]), "a verifier");
         }
     }
 
@@ -181,13 +207,13 @@ contract VerifiersTest is Judging {
     function test_fewer_verifiers_than_seats_are_all_drawn_with_more_than_two_thirds_as_quorum() external {
         uint8[6] memory quorums = [0, 1, 2, 3, 3, 4];
         for (uint256 count = 1; count <= 5; count++) {
-            capacity = CapacityRegistry(deploy(capacityCode(makeSettings())));
+            deployCapacity(makeSettings());
             approveFees(provider);
-            giveOpenx(provider, FEE);
+            giveOpenx(provider, PRICE);
             for (uint256 i = 0; i < count; i++) {
                 if (registry.nodeKeyOf(verifierAt(i)) == address(0)) registerStaked(i, 2 * PLEDGE);
                 vm.prank(verifierAt(i));
-                capacity.enlist();
+                verifiers.enlist();
             }
             bytes32 id = request();
             checkEqual(drawn(id).panel.length, count, "all of them");
@@ -195,7 +221,7 @@ contract VerifiersTest is Judging {
         }
     }
 
-    function test_enlisting_after_the_hash_is_known_gives_no_seat_and_moves_none() external {
+    function test_enlisting_after_the_request_gives_no_seat_and_moves_none() external {
         enlistVerifiers(6);
         bytes32 id = request();
         rollToDraw(id, keccak256("known"));
@@ -207,17 +233,17 @@ contract VerifiersTest is Judging {
         for (uint256 i = 10; i < 40; i++) {
             registerStaked(i, PLEDGE);
             vm.prank(verifierAt(i));
-            capacity.enlist();
+            verifiers.enlist();
         }
         capacity.draw(id);
         checkSame(capacity.challengeOf(id).panel, honest);
     }
 
-    function test_enlisting_into_an_old_slot_after_the_hash_is_known_gives_no_seat() external {
+    function test_enlisting_into_an_old_slot_after_the_request_gives_no_seat() external {
         enlistVerifiers(6);
         vm.prank(verifierAt(2));
-        capacity.leave();
-        vmBlocks.roll(block.number + 64 + 257);
+        verifiers.leave();
+        vmBlocks.roll(block.number + verifiers.DRAW_BLOCKS() + 1);
         bytes32 id = request();
         rollToDraw(id, keccak256("known"));
         enlistAt(10);
@@ -242,9 +268,9 @@ contract VerifiersTest is Judging {
         for (uint256 i = 0; i < 8; i++) {
             if (leavers >> i & 1 == 0) continue;
             vm.prank(verifierAt(i));
-            if (i % 2 == 0) capacity.leave();
+            if (i % 2 == 0) verifiers.leave();
             else registry.deactivate();
-            if (i % 2 == 1) capacity.strikeOff(verifierAt(i));
+            if (i % 2 == 1) verifiers.strikeOff(verifierAt(i));
         }
         capacity.draw(id);
         checkSame(capacity.challengeOf(id).panel, honest);
@@ -253,9 +279,9 @@ contract VerifiersTest is Judging {
     function test_a_change_of_settings_after_the_request_moves_no_seat() external {
         enlistVerifiers(8);
         bytes32 id = request();
-        ICapacityRegistry.Settings memory settings = makeSettings();
-        (settings.panelSize, settings.quorum, settings.drawDelay) = (1, 1, 30);
-        capacity.setSettings(settings);
+        IChallengeRules.Settings memory settings = makeSettings();
+        (settings.panelSize, settings.quorum, settings.drawDelay) = (3, 3, 4);
+        rules.setSettings(settings);
         checkEqual(drawn(id).panel.length, 5, "seats of the request");
         checkEqual(capacity.quorumOf(id), 4, "quorum of the request");
     }
@@ -263,13 +289,13 @@ contract VerifiersTest is Judging {
     function test_who_left_before_the_request_is_not_drawn_and_who_left_after_may_judge() external {
         enlistVerifiers(6);
         vm.prank(verifierAt(5));
-        capacity.leave();
+        verifiers.leave();
         vmBlocks.roll(block.number + 1);
         bytes32 id = request();
         vmBlocks.roll(block.number + 1);
         for (uint256 i = 0; i < 5; i++) {
             vm.prank(verifierAt(i));
-            capacity.leave();
+            verifiers.leave();
         }
         address[] memory panel = drawn(id).panel;
         checkEqual(panel.length, 5, "all who were there");
@@ -280,20 +306,45 @@ contract VerifiersTest is Judging {
         checkEqual(capacity.capacityOf(provider).gpus, 2, "judged");
     }
 
-    function test_a_draw_armed_again_when_all_have_left_lapses_and_the_fee_goes_back() external {
-        enlistVerifiers(1);
+    function test_a_draw_that_finds_fewer_than_the_least_panel_lapses() external {
+        IChallengeRules.Settings memory settings = makeSettings();
+        (settings.minPanel, settings.minList) = (3, 3);
+        deployCapacity(settings);
+        approveFees(provider);
+        enlistVerifiers(3);
         bytes32 id = request();
+        // One leaves, and long after its place is given to another, who was not there at the request.
         vm.prank(verifierAt(0));
-        capacity.leave();
-        vmBlocks.roll(block.number + 300);
-        capacity.draw(id);
-        rollToDraw(id, keccak256("later"));
+        verifiers.leave();
+        vmBlocks.roll(block.number + verifiers.DRAW_BLOCKS() + 1);
+        enlistAt(10);
+        uint256 supply = openx.totalSupply();
         vm.expectEmit();
         emit ICapacityRegistry.ChallengeLapsed(id, provider);
         capacity.draw(id);
-        checkEqual(capacity.feesOf(provider), FEE, "back");
+        checkEqual(supply - openx.totalSupply(), PRICE, "burned");
         checkEqual(capacity.openChallengeOf(provider), bytes32(0), "closed");
+        checkEqual(capacity.drawnAt(id), 0, "never drawn");
         checkTrue(!capacity.isJailed(provider), "no harm");
+        checkEqual(drawn(request()).panel.length, 3, "the next has three");
+    }
+
+    function test_what_a_panel_granted_is_over_before_a_pledge_of_it_can_leave() external {
+        enlistVerifiers(5);
+        bytes32 id = challenge(true);
+        uint64 until = capacity.capacityOf(provider).until;
+        address[] memory panel = capacity.challengeOf(id).panel;
+        vm.prank(panel[0]);
+        verifiers.leave();
+        vm.warp(until + STAKE_THAW - 1);
+        IProviderRegistry.Role role = IProviderRegistry.Role.Verifier;
+        vm.expectPartialRevert(IProviderRegistry.StakeHeld.selector);
+        vm.prank(panel[0]);
+        registry.startUnstakeFrom(role, 1);
+        vm.warp(until + STAKE_THAW);
+        vm.prank(panel[0]);
+        registry.startUnstakeFrom(role, PLEDGE);
+        checkEqual(pledgeOf(panel[0]), 0, "from now on it thaws, and can be slashed still");
     }
 
     // ---- Slots
@@ -301,13 +352,13 @@ contract VerifiersTest is Judging {
     function test_a_slot_is_used_again_only_when_no_draw_of_its_time_can_come() external {
         enlistVerifiers(3);
         vm.prank(verifierAt(1));
-        capacity.leave();
+        verifiers.leave();
         uint256 left = block.number;
-        // The longest delay, and the last block at which its hash is read: who comes now sits elsewhere.
-        vmBlocks.roll(left + 64 + 256);
+        // The longest delay, and the blocks in which anyone may draw: who comes now sits elsewhere.
+        vmBlocks.roll(left + verifiers.DRAW_BLOCKS());
         enlistAt(10);
         checkEqual(placeOf(10), 2, "a new slot, behind the two who stayed");
-        vmBlocks.roll(left + 64 + 257);
+        vmBlocks.roll(left + verifiers.DRAW_BLOCKS() + 1);
         enlistAt(11);
         checkEqual(placeOf(11), 1, "the old slot, between them");
         enlistAt(12);
@@ -315,51 +366,52 @@ contract VerifiersTest is Judging {
     }
 
     function test_the_list_is_full_at_its_maximum_and_a_draw_still_fits_in_a_block() external {
-        ICapacityRegistry.Settings memory settings = makeSettings();
-        settings.verifierStake = 1 ether;
-        capacity.setSettings(settings);
+        verifiers = VerifierRegistry(deploy(verifiersCode(IVerifierRegistry.Settings(LEAVE_DELAY, 1 ether))));
+        capacity = CapacityRegistry(deploy(capacityCode()));
+        verifiers.connect(address(capacity), REVEALS);
+        approveFees(provider);
         for (uint256 i = 0; i < 512; i++) {
             registerStaked(100 + i, 1 ether);
             vm.prank(verifierAt(100 + i));
-            capacity.enlist();
+            verifiers.enlist();
         }
         registerStaked(1000, 1 ether);
-        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.TooManyVerifiers.selector, 512));
+        vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.TooManyVerifiers.selector, 512));
         vm.prank(verifierAt(1000));
-        capacity.enlist();
+        verifiers.enlist();
 
         // All but one leave, so that the draw meets almost nobody it may take.
         for (uint256 i = 1; i < 512; i++) {
             vm.prank(verifierAt(100 + i));
-            capacity.leave();
+            verifiers.leave();
         }
         vmBlocks.roll(block.number + 1);
         bytes32 id = request();
-        rollToDraw(id, keccak256("hash"));
+        rollToDraw(id, keccak256("random"));
         uint256 before = gasleft();
         capacity.draw(id);
         checkGas(before - gasleft(), 2_500_000);
         checkEqual(capacity.challengeOf(id).panel[0], verifierAt(100), "the one");
-        checkEqual(capacity.verifiers().length, 1, "listed");
+        checkEqual(verifiers.verifiers().length, 1, "listed");
     }
 
     // ---- How
 
     function enlistProvider() private {
-        stakeFor(provider, PLEDGE);
+        pledgeFor(provider, PLEDGE);
         vm.prank(provider);
-        capacity.enlist();
+        verifiers.enlist();
     }
 
     function enlistAt(uint256 i) private {
         registerStaked(i, PLEDGE);
         vm.prank(verifierAt(i));
-        capacity.enlist();
+        verifiers.enlist();
     }
 
     /// @dev The list is in order of slots; a slot that was left is missing in it.
     function placeOf(uint256 i) private view returns (uint256 place) {
-        address[] memory list = capacity.verifiers();
+        address[] memory list = verifiers.verifiers();
         while (list[place] != verifierAt(i)) {
             place++;
         }

@@ -17,7 +17,7 @@ contract WorkedExampleTest is Providing {
         registry = ProviderRegistry(deploy(registryCode(14 days)));
         tgpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Gpu, 1.2 ether, 168)));
         tcpu = ComputeCredit(deploy(creditCode(ICapacityRegistry.Kind.Cpu, 0.12 ether, 168)));
-        registry.connect(slasher, holds());
+        connectProviding();
         provider = ada;
         giveStake(ada, 1_000 ether);
         giveStake(ben, 500 ether);
@@ -86,14 +86,28 @@ contract WorkedExampleTest is Providing {
         send(tcpu, ada, ben, 2_688 ether);
         sellAll();
         checkEqual(registry.heldStakeOf(ada), 1_128.96 ether, "806.4 and 322.56");
-        // A higher rate for tGPU: 1,612.8 are needed for it, and 1,128.96 lie there for both.
-        tgpu.setCollateralRatio(2.4 ether);
+        slash(ada, 1_000_000);
+        checkEqual(registry.backingOf(ada), 1_016.064 ether, "all but the reporter's tenth");
         uint256 gpu = redeemAs(sam, tgpu, 672 ether);
         vm.prank(ben);
         uint256 cpu = tcpu.redeem(ada, 2_688 ether);
-        checkEqual(gpu / 1e18, 940, "five sixths of what is there");
-        checkEqual(cpu / 1e18, 188, "one sixth");
-        checkTrue(1_128.96 ether - gpu - cpu < 10, "to the last units");
+        checkEqual(gpu, 725.76 ether, "nine tenths of 806.4");
+        checkEqual(cpu, 290.304 ether, "nine tenths of 322.56");
+    }
+
+    function test_worked_example_governance_doubles_the_ratio() external {
+        mintAs(ada, tgpu, 600 ether);
+        send(tgpu, ada, sam, 600 ether);
+        vm.warp(block.timestamp + 14 days);
+        tgpu.setCollateralRatio(2.4 ether);
+        checkEqual(registry.heldStakeOf(ada), 720 ether, "as before");
+        checkEqual(tgpu.mintableOf(ada), 72 ether, "672 - 600, for 172.8 of the 280 that are free");
+        unstakeAs(ada, 280 ether);
+        vm.warp(block.timestamp + 14 days);
+        vm.prank(ada);
+        checkEqual(registry.withdrawStake(), 280 ether, "or leave");
+        vanish(ada);
+        checkEqual(redeemAs(sam, tgpu, 600 ether), 720 ether, "1.2 for each");
     }
 
     function sellAll() private {

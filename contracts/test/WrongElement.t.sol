@@ -4,7 +4,10 @@ pragma solidity 0.8.37;
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
+import {ICommitments} from "../src/interfaces/ICommitments.sol";
+import {IEvidence} from "../src/interfaces/IEvidence.sol";
 import {IFaultProver} from "../src/interfaces/IFaultProver.sol";
+import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
 import {MatrixProduct} from "../src/faults/MatrixProduct.sol";
 import {XnodeHashes} from "../src/libraries/XnodeHashes.sol";
 import {Accusing} from "./Accusing.sol";
@@ -28,7 +31,7 @@ contract WrongElementTest is Accusing {
     }
 
     function test_a_signed_answer_with_a_wrong_element_is_slashed() external {
-        bytes32 fault = ready(IFaultProver.Fault.WrongElement, provider, digest());
+        bytes32 fault = readyAgainst(provider);
         uint256 supply = openx.totalSupply();
         prove();
         checkTrue(prover.isProven(fault), "proven");
@@ -37,7 +40,7 @@ contract WrongElementTest is Accusing {
 
     function test_an_element_that_is_right_proves_nothing() external {
         setAnswer(DEVICE, 0);
-        ready(IFaultProver.Fault.WrongElement, provider, digest());
+        readyAgainst(provider);
         int256 right = MatrixProduct.element(answer.seed, CPU_N, ROW, COLUMN);
         refused(abi.encodeWithSelector(IFaultProver.ElementIsRight.selector, ROW, COLUMN, right));
     }
@@ -45,15 +48,15 @@ contract WrongElementTest is Accusing {
     function test_a_wrong_element_of_a_larger_matrix_is_found_at_its_column(uint8 column, uint64 leaf) external {
         leaf = uint64(within(leaf, 0, GPU_N * (GPU_N / 256) - 1));
         setProof(1, leaf, column, 0);
-        ready(IFaultProver.Fault.WrongElement, provider, digest());
+        readyAgainst(provider);
         refused(IFaultProver.ElementIsRight.selector);
         setProof(1, leaf, column, -1);
-        ready(IFaultProver.Fault.WrongElement, provider, digest());
+        readyAgainst(provider);
         prove();
     }
 
     function test_a_proof_that_does_not_lead_to_the_signed_root_is_refused() external {
-        ready(IFaultProver.Fault.WrongElement, provider, digest());
+        readyAgainst(provider);
         proof.values[4 * uint256(COLUMN) + 3] ^= 0x01;
         bytes32 root = rootOf(proof.index, proof.values, proof.path);
         refused(abi.encodeWithSelector(IFaultProver.NotInAnswer.selector, root, answer.root));
@@ -69,7 +72,7 @@ contract WrongElementTest is Accusing {
     }
 
     function test_a_path_with_a_node_as_leaf_or_of_another_length_is_refused() external {
-        ready(IFaultProver.Fault.WrongElement, provider, digest());
+        readyAgainst(provider);
         proof.path.push(bytes32(0));
         refused(abi.encodeWithSelector(IFaultProver.PathLength.selector, 9, 8));
         proof.path.pop();
@@ -83,7 +86,7 @@ contract WrongElementTest is Accusing {
     }
 
     function test_an_answer_for_another_seed_size_or_device_proves_nothing() external {
-        ready(IFaultProver.Fault.WrongElement, provider, digest());
+        readyAgainst(provider);
         IFaultProver.CapacityAnswer memory good = answer;
         answer.seed = keccak256("self-test");
         notTheDevice(good);
@@ -94,37 +97,55 @@ contract WrongElementTest is Accusing {
         answer.device = 18;
         notTheDevice(good);
         answer.challengeId = keccak256("a local test");
-        notTheDevice(good);
+        sig = signAs(NODE_KEY, digest());
+        refused(abi.encodeWithSelector(IFaultProver.NotDrawn.selector, answer.challengeId));
+        answer = good;
+        sig = signAs(NODE_KEY, digest());
         prove();
     }
 
     function test_an_answer_to_another_providers_challenge_proves_nothing() external {
-        ready(IFaultProver.Fault.WrongElement, verifierAt(0), digest());
+        readyAgainst(verifierAt(0));
         sig = signAs(nodeKeyOf(0), digest());
         refused(abi.encodeWithSelector(IFaultProver.NotTheDevice.selector, id, DEVICE));
         sig = signAs(STRANGER_KEY, digest());
-        refused(abi.encodeWithSelector(IFaultProver.NotAProvidersKey.selector, stranger));
+        refused(IEvidence.NotAProvidersKey.selector);
     }
 
     function test_only_one_form_of_an_answers_signature_counts() external {
-        ready(IFaultProver.Fault.WrongElement, provider, digest());
+        readyAgainst(provider);
         bytes memory good = sig;
         sig = flip(good);
-        refused(IFaultProver.NotAProvidersKey.selector);
+        refused(IEvidence.NotAProvidersKey.selector);
         (bytes32 r, bytes32 vs) = compact(good);
         sig = abi.encodePacked(r, vs);
-        refused(IFaultProver.NotAProvidersKey.selector);
+        refused(IEvidence.NotAProvidersKey.selector);
         sig = signAs(
             NODE_KEY, MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), XnodeHashes.hashCapacityAnswer(answer))
         );
-        refused(IFaultProver.NotAProvidersKey.selector);
+        refused(IEvidence.NotAProvidersKey.selector);
     }
 
     function test_a_wrong_answer_counts_once_for_all_of_its_elements() external {
-        ready(IFaultProver.Fault.WrongElement, provider, digest());
+        readyAgainst(provider);
         prove();
         proof.column--;
-        refused(IFaultProver.AlreadyProven.selector);
+        readyAgainst(provider);
+        refused(IProviderRegistry.NothingToTake.selector);
+        checkEqual(registry.stakeOf(provider), STAKED / 2, "half, once");
+    }
+
+    function test_who_does_not_know_the_wrong_element_cannot_stand_ready_with_a_commitment() external {
+        // The answer is public; which of its elements is wrong, and what stands there, is what a reporter found.
+        commitAs(prover, stranger, evidenceId(IEvidence.Fault.WrongElement, provider, digest(), bytes32(0)));
+        uint8 found = proof.column;
+        proof.column--;
+        commitAs(prover, stranger, elementId(provider));
+        proof.column = found;
+        vm.warp(block.timestamp + prover.COMMIT_DELAY());
+        vm.expectPartialRevert(ICommitments.NotCommitted.selector);
+        vm.prank(stranger);
+        prover.proveWrongElement(answer, sig, proof, SALT);
     }
 
     function test_an_answer_before_the_draw_proves_nothing() external {
@@ -133,37 +154,49 @@ contract WrongElementTest is Accusing {
         answer.challengeId = undrawn;
         answer.seed = bytes32(0);
         sig = signAs(NODE_KEY, digest());
-        ready(IFaultProver.Fault.WrongElement, provider, digest());
-        refused(abi.encodeWithSelector(IFaultProver.NotTheDevice.selector, undrawn, DEVICE));
+        refused(abi.encodeWithSelector(IFaultProver.NotDrawn.selector, undrawn));
+    }
+
+    function test_an_answer_counts_under_the_key_of_its_challenge() external {
+        // Replaced right after the draw: the new key answers, and is judged.
+        vm.warp(block.timestamp + 1);
+        rotateKey(OTHER_KEY);
+        sig = signAs(OTHER_KEY, digest());
+        readyAgainst(provider);
+        prove();
+        // One that was bound after the deadline is none that answered.
+        vm.warp(block.timestamp + ANSWER_TIME);
+        rotateKey(STRANGER_KEY);
+        sig = signAs(STRANGER_KEY, digest());
+        refused(IEvidence.NotAProvidersKey.selector);
     }
 
     // ---- False verdicts
 
     function test_a_verdict_that_passed_a_wrong_row_that_it_opened_is_slashed() external {
         ICapacityRegistry.Verdict memory verdict = passedVerdict();
-        bytes32 fault = ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
+        bytes32 fault = readyFor(verdict);
         uint256 supply = openx.totalSupply();
         proveVerdict(verdict, makeRoots());
         checkTrue(prover.isProven(fault), "proven");
-        checkEqual(registry.stakeOf(panel[1]), PLEDGE / 2, "half");
-        // What the hold on its pledge lacks now is kept as forfeit, to be burned when the hold ends.
-        checkEqual(openx.balanceOf(reporter), PLEDGE / 20, "reward");
-        uint256 gone = supply - openx.totalSupply() + registry.forfeitOf(panel[1]);
-        checkEqual(gone, PLEDGE / 2 - PLEDGE / 20, "burned or forfeit");
+        checkEqual(pledgeOf(panel[1]), 0, "all of it");
+        checkEqual(openx.balanceOf(reporter), PLEDGE / 10, "reward");
+        checkEqual(supply - openx.totalSupply(), PLEDGE * 9 / 10, "burned: a pledge pays nobody");
         checkEqual(registry.stakeOf(provider), STAKED, "the provider is judged apart");
     }
 
     function test_a_verdict_counts_once_with_any_row() external {
         ICapacityRegistry.Verdict memory verdict = passedVerdict();
-        ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
+        readyFor(verdict);
         proveVerdict(verdict, makeRoots());
         proof.column--;
-        verdictRefused(verdict, makeRoots(), IFaultProver.AlreadyProven.selector);
+        readyFor(verdict);
+        verdictRefused(verdict, makeRoots(), IProviderRegistry.NothingToTake.selector);
     }
 
     function test_a_row_that_was_not_opened_proves_nothing() external {
         ICapacityRegistry.Verdict memory verdict = passedVerdict();
-        ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
+        readyFor(verdict);
         uint64 row = 0;
         while (isOpened(verdict.openingSeed, row)) {
             row++;
@@ -178,14 +211,14 @@ contract WrongElementTest is Accusing {
         k = uint32(within(k, 0, capacity.OPENED_ROWS() - 1));
         setProof(DEVICE, rowAt(verdict.openingSeed, k), COLUMN, 1);
         verdict.answersHash = keccak256(abi.encodePacked(makeRoots()));
-        ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
+        readyFor(verdict);
         proveVerdict(verdict, makeRoots());
     }
 
     function test_a_verdict_that_did_not_pass_proves_nothing() external {
         ICapacityRegistry.Verdict memory verdict = passedVerdict();
         verdict.passed = false;
-        ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
+        readyFor(verdict);
         verdictRefused(verdict, makeRoots(), IFaultProver.VerdictDidNotPass.selector);
     }
 
@@ -193,13 +226,13 @@ contract WrongElementTest is Accusing {
         setProof(DEVICE, rowAt(keccak256("entropy"), 2), COLUMN, 0);
         ICapacityRegistry.Verdict memory verdict = makeVerdict(id, true);
         verdict.answersHash = keccak256(abi.encodePacked(makeRoots()));
-        ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
+        readyFor(verdict);
         verdictRefused(verdict, makeRoots(), IFaultProver.ElementIsRight.selector);
     }
 
     function test_other_roots_than_the_verdicts_prove_nothing() external {
         ICapacityRegistry.Verdict memory verdict = passedVerdict();
-        ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
+        readyFor(verdict);
         bytes32[] memory roots = makeRoots();
         roots[5] = keccak256("another");
         verdictRefused(verdict, roots, IFaultProver.RootsNotOfVerdict.selector);
@@ -218,7 +251,7 @@ contract WrongElementTest is Accusing {
         ICapacityRegistry.Verdict memory verdict = passedVerdict();
         bytes32[] memory roots = new bytes32[](2);
         verdict.answersHash = keccak256(abi.encodePacked(roots));
-        ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
+        readyFor(verdict);
         verdictRefused(verdict, roots, IFaultProver.NotTheDevice.selector);
     }
 
@@ -233,21 +266,29 @@ contract WrongElementTest is Accusing {
         prover.proveFalseVerdict(verdict, signed, roots, 18, proof, SALT);
         verdict.challengeId = keccak256("no challenge");
         signed = signVerdict(keyOf(panel[1]), verdict);
-        vm.expectRevert(abi.encodeWithSelector(IFaultProver.NotTheDevice.selector, verdict.challengeId, 0));
+        vm.expectRevert(abi.encodeWithSelector(IFaultProver.NotDrawn.selector, verdict.challengeId));
         vm.prank(reporter);
         prover.proveFalseVerdict(verdict, signed, roots, 0, proof, SALT);
     }
 
+    function test_a_verdict_of_one_who_did_not_sit_on_the_panel_proves_nothing() external {
+        ICapacityRegistry.Verdict memory verdict = passedVerdict();
+        bytes memory signed = signVerdict(NODE_KEY, verdict);
+        bytes32[] memory roots = makeRoots();
+        vm.expectRevert(abi.encodeWithSelector(IFaultProver.NotOnPanel.selector, id, provider));
+        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, proof, SALT);
+    }
+
     function test_another_verifiers_signature_slashes_only_that_one() external {
         ICapacityRegistry.Verdict memory verdict = passedVerdict();
-        ready(IFaultProver.Fault.FalseVerdict, panel[1], id);
+        readyFor(verdict);
         bytes memory signed = signVerdict(keyOf(panel[0]), verdict);
         bytes32[] memory roots = makeRoots();
-        vm.expectPartialRevert(IFaultProver.NotCommitted.selector);
+        vm.expectPartialRevert(ICommitments.NotCommitted.selector);
         vm.prank(reporter);
         prover.proveFalseVerdict(verdict, signed, roots, DEVICE, proof, SALT);
         signed = signVerdict(STRANGER_KEY, verdict);
-        vm.expectPartialRevert(IFaultProver.NotAProvidersKey.selector);
+        vm.expectPartialRevert(IEvidence.NotAProvidersKey.selector);
         vm.prank(reporter);
         prover.proveFalseVerdict(verdict, signed, roots, DEVICE, proof, SALT);
     }
@@ -328,6 +369,24 @@ contract WrongElementTest is Accusing {
             if (rowAt(openingSeed, k) == row) return true;
         }
         return false;
+    }
+
+    function elementId(address who) private view returns (bytes32) {
+        return evidenceId(IEvidence.Fault.WrongElement, who, digest(), elementDigest());
+    }
+
+    function elementDigest() private view returns (bytes32) {
+        return keccak256(abi.encode(proof.index, proof.column, keccak256(proof.values)));
+    }
+
+    function readyAgainst(address who) private returns (bytes32 evidence) {
+        evidence = elementId(who);
+        ready(prover, evidence);
+    }
+
+    function readyFor(ICapacityRegistry.Verdict memory verdict) private returns (bytes32 evidence) {
+        evidence = evidenceId(IEvidence.Fault.FalseVerdict, panel[1], verdictDigest(verdict), elementDigest());
+        ready(prover, evidence);
     }
 
     function prove() private {

@@ -1,4 +1,4 @@
-"""make sim-economy: plays the scenarios, prints their tables, and writes them and the plot into docs/.
+"""make sim-economy: plays the scenarios, prices attacks on panels, prints the tables, and writes them and the plots into docs/.
 
 Exit status: 0 every promise held on every day, 1 solvency broke.
 """
@@ -12,6 +12,9 @@ from pathlib import Path
 
 import trio
 
+from examples.economy.capture_plot import make_capture_plot
+from examples.economy.capture_table import make_capture_tables
+from examples.economy.capture_terms import PRICES, read_terms
 from examples.economy.clockwork import open_clockwork
 from examples.economy.market import UNIT, Rules, open_market
 from examples.economy.party import Role
@@ -20,8 +23,8 @@ from examples.economy.scenario import Outcome, Play, Scenario
 from examples.economy.stock import SolvencyBroken
 from examples.economy.table import make_table
 
-BEGIN, END = "<!-- sim -->", "<!-- end -->"
-"""What is between them in docs/economics.md is ours."""
+END = "<!-- end -->"
+"""What is between `<!-- sim -->` or `<!-- capture -->` and this in docs/economics.md is ours."""
 
 RULES = Rules(
     collateral=12 * UNIT // 10,
@@ -79,26 +82,47 @@ async def play_all(rules: Rules, scenarios: tuple[Scenario, ...]) -> list[Outcom
     return outcomes
 
 
-def write_page(page: Path, tables: str) -> None:
-    """Puts the tables between the page's marks."""
-    before, _, rest = page.read_text().partition(BEGIN)
+def write_page(page: Path, section: str, plot: str, tables: str) -> None:
+    """Puts the tables between the page's marks of a section."""
+    begin = f"<!-- {section} -->"
+    before, _, rest = page.read_text().partition(begin)
     _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n`make sim-economy` prints this and writes the plot.\n\n{tables}\n{END}{after}")
+    told = f"`make sim-economy` prints this and writes [the plot]({plot})."
+    page.write_text(f"{before}{begin}\n{told}\n\n{tables}\n{END}{after}")
+
+
+def write_markets(docs: Path) -> None:
+    """Plays the scenarios on the real contracts. Raises SolvencyBroken."""
+    outcomes = trio.run(play_all, RULES, SCENARIOS)
+    tables = "\n\n".join(make_table(outcome) for outcome in outcomes)
+    print(tables)
+    write_page(docs / "economics.md", "sim", "economy.svg", tables)
+    (docs / "economy.svg").write_text(make_plot(outcomes))
+
+
+def write_capture(docs: Path) -> None:
+    """Prices attacks under the recommended settings."""
+    terms = read_terms()
+    tables = make_capture_tables(terms, PRICES)
+    print(tables)
+    write_page(docs / "economics.md", "capture", "capture.svg", tables)
+    (docs / "capture.svg").write_text(make_capture_plot(terms, PRICES))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make sim-economy", description=__doc__.splitlines()[0])
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where economics.md and economy.svg are")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where economics.md and the plots are")
+    parser.add_argument("--only", choices=("markets", "capture"), help="this part; capture needs no chain")
     chosen = parser.parse_args()
+    if chosen.only != "markets":
+        write_capture(chosen.docs)
+    if chosen.only == "capture":
+        return 0
     try:
-        outcomes = trio.run(play_all, RULES, SCENARIOS)
+        write_markets(chosen.docs)
     except SolvencyBroken as broken:
         print(f"solvency broke: {broken}", file=sys.stderr)
         return 1
-    tables = "\n\n".join(make_table(outcome) for outcome in outcomes)
-    print(tables)
-    write_page(chosen.docs / "economics.md", tables)
-    (chosen.docs / "economy.svg").write_text(make_plot(outcomes))
     return 0
 
 

@@ -95,6 +95,8 @@ class Clockwork:
     async def go_back(self, name: str) -> None:
         """The chain as it was when the snapshot was taken."""
         await self.rpc.write("evm_revert", name)
+        # Else the reader takes the chain for a node that lags behind what it has shown.
+        self.rpc.pulse.head = -1
 
     async def _read_receipts(self, hashes: Sequence[str]) -> list[Any]:
         found: list[Any] = []

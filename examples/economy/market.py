@@ -12,10 +12,11 @@ import trio
 
 from examples.economy.clockwork import CHAIN_ID, Act, Clockwork
 from examples.economy.party import Party, Provider, Submitter
-from metering.capacity import Verdict
+from metering.authors import Authors, BoundKey
+from metering.capacity import Verdict, answers_hash_of
 from metering.eip712 import keccak
 from metering.evidence import NumberedDocument
-from metering.faults import Equivocation, find_equivocations
+from metering.faults import Equivocation, Known, find_equivocations
 from metering.terms import Escrow
 from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32, mul_div_down
 from metering.voucher import Voucher
@@ -28,12 +29,14 @@ from xnode.chain.contracts import (
     openx_token,
     payment_escrow,
     provider_registry,
+    verifier_registry,
 )
-from xnode.chain.contracts.capacity_registry import CapacitySettings, challenge_id_of
+from xnode.chain.contracts.capacity_registry import challenge_id_of
+from xnode.chain.contracts.provider_registry import Role as StakeRole
 from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.devnet import CLASSES, OWNER_KEY
 from xnode.chain.deployment.manifest import Manifest
-from xnode.chain.deployment.plan import Credits, Governance, Plan, Supply
+from xnode.chain.deployment.plan import CapacityPlan, Credits, Governance, Plan, Supply
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
 from xnode.ports.chain import ClaimRow
@@ -48,7 +51,6 @@ THAW_S = 3_600
 FOREVER = 2**63
 EVERYTHING = 2**256 - 1
 GPU_CLASS = next(number for number, one in enumerate(CLASSES) if one.kind == "gpu")
-ANSWERS = keccak(b"the simulated devices' roots")
 RECEIPTS = keccak(b"the simulated leases' receipts")
 COMMIT_DELAY_S = 600
 
@@ -58,7 +60,8 @@ BACKING_OF = View("ProviderRegistry", "backingOf", int)
 @dataclass(frozen=True)
 class Rules:
     """What is governed. collateral: OPENX base units of stake behind one tGPU; *_days: a stake's thaw, and so the grace
-    of a provider in default; how long a verdict is good; fee: of one challenge; fee_ppm: the escrow's, of each claim."""
+    of a provider in default; how long a verdict is good; fee, device_fee: of one challenge, and of each of
+    its devices; fee_ppm: the escrow's, of each claim."""
 
     collateral: int
     window_hours: int
@@ -69,6 +72,7 @@ class Rules:
     verifiers: int = 5
     panel: int = 3
     verifier_stake: int = 100 * UNIT
+    device_fee: int = UNIT // 1000
 
 
 class Market:
@@ -95,10 +99,11 @@ class Market:
         rate = payment_escrow.SET_FEE.encode(self.credit, self.rules.fee_ppm)
         await self.chain.act(Act(contracts.timelock, contracts.payment_escrow, rate))
         for verifier in self.verifiers.values():
-            await self.join(verifier, self.rules.verifier_stake, stake=self.rules.verifier_stake)
-            await self.chain.act(Act(verifier.address, contracts.capacity_registry, capacity_registry.ENLIST.encode()))
+            pledge = self.rules.verifier_stake
+            await self.join(verifier, pledge, stake=pledge, role=StakeRole.VERIFIER)
+            await self.chain.act(Act(verifier.address, contracts.verifier_registry, verifier_registry.ENLIST.encode()))
 
-    async def join(self, party: Party, openx: int, *, stake: int) -> None:
+    async def join(self, party: Party, openx: int, *, stake: int, role: StakeRole = StakeRole.PROVIDER) -> None:
         """Gives it OPENX, of which it stakes a part, and makes it a provider."""
         contracts = self.manifest.contracts
         await self.fund(party, openx)
@@ -110,8 +115,8 @@ class Market:
             Act(party.address, contracts.provider_registry, register),
             *(self._approve(party, contracts.openx_token, spender) for spender in self._spenders()),
         )
-        stake_all = Act(party.address, contracts.provider_registry, provider_registry.STAKE.encode(stake))
-        await self.chain.act(stake_all)
+        stake_all = provider_registry.STAKE_INTO.encode(party.address, int(role), stake)
+        await self.chain.act(Act(party.address, contracts.provider_registry, stake_all))
 
     async def fund(self, party: Party, openx: int) -> None:
         """Gives it gas money and OPENX."""
@@ -146,17 +151,16 @@ class Market:
     async def _judge(self, challenge_id: Hash32) -> bytes:
         """The record of a panel that agrees."""
         registry = self.manifest.contracts.capacity_registry
-        panel = sorted((await read_challenge(self.chain.rpc, registry, challenge_id)).panel)
+        challenge = await read_challenge(self.chain.rpc, registry, challenge_id)
+        panel = sorted(challenge.panel)
+        roots = [keccak(bytes([device])) for device in range(sum(one.count for one in challenge.declared))]
         verdicts, signatures = [], []
         for member in panel:
-            verdict = Verdict(challenge_id, ANSWERS, True, keccak(member))
+            verdict = Verdict(challenge_id, answers_hash_of(roots), True, keccak(member))
             verdicts.append(verdict)
             node = self.verifiers[member].node
             signatures.append(node.sign_typed(self.manifest.capacity_domain, "Verdict", verdict))
-        return capacity_registry.RECORD.encode(challenge_id, panel, verdicts, signatures)
-
-    async def note_shortage(self, provider: Provider) -> None:
-        await self.chain.act(Act(_owner(), self.credit, compute_credit.NOTE_SHORTAGE.encode(provider.address)))
+        return capacity_registry.RECORD.encode(challenge_id, roots, panel, verdicts, signatures)
 
     # ---- Credits
 
@@ -212,7 +216,7 @@ class Market:
         prover = self.manifest.contracts.fault_prover
         proofs = [self._contradict(provider, number) for number in numbers]
         salt = keccak(provider.address)
-        commitments = [fault_prover.make_commitment(provider.address, proof.fault_id, salt) for proof in proofs]
+        commitments = [fault_prover.make_commitment(provider.address, proof.evidence_id, salt) for proof in proofs]
         commit = fault_prover.COMMIT
         await self.chain.act(*(Act(provider.address, prover, commit.encode(one)) for one in commitments))
         await self.chain.jump_to(await self.chain.read_time() + COMMIT_DELAY_S)
@@ -226,8 +230,8 @@ class Market:
             unsigned = NumberedDocument(domain.chain_id, domain.contract, "Offer", *values, b"")
             signature = provider.node.sign_typed(domain, "Offer", unsigned)
             documents.append(msgspec.structs.replace(unsigned, signature=signature))
-        owners = {provider.node.address: provider.address}
-        return find_equivocations(documents, domain.separator(), owners)[0]
+        known = Known(Authors({provider.node.address: BoundKey(provider.address)}, now_s=FOREVER, thaw_s=0))
+        return find_equivocations(documents, domain.separator(), known)[0]
 
     # ---- Looking
 
@@ -281,15 +285,19 @@ def _make_plan(rules: Rules) -> Plan:
         stake_thaw_s=rules.thaw_days * DAY_S,
         escrow_min_thaw_s=THAW_S,
         credits=Credits(Amount(rules.collateral), Amount(rules.collateral // 10), rules.window_hours),
-        capacity=CapacitySettings(
+        capacity=CapacityPlan(
             draw_delay_blocks=1,
             panel_size=rules.panel,
             quorum=rules.panel,
+            min_panel=rules.panel,
+            min_list=rules.panel,
             answer_time_s=60,
             validity_s=rules.validity_days * DAY_S,
             spot_check_pause_s=DAY_S,
+            recheck_time_s=14 * DAY_S,
             leave_delay_s=DAY_S,
             fee=Amount(rules.fee),
+            device_fee=Amount(rules.device_fee),
             verifier_stake=Amount(rules.verifier_stake),
         ),
         classes=CLASSES,

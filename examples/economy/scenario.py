@@ -17,8 +17,8 @@ LEAVING = frozenset({Role.VANISHES, Role.BURNS, Role.SHRINKS})
 CASH = 200 * UNIT
 """Of every provider beside its stake: for challenges."""
 
-SELF_REPORTS = 12
-"""A fifth of the rest each time: after twelve, a fifteenth of the stake is left."""
+SELF_REPORTS = 1
+"""A fifth of the stake: whatever else is proved of that day belongs to the same episode, and takes nothing more."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,6 @@ class Play:
         due = [one for one in self._providers if one.until < soon and (not one.is_gone or one.role is Role.SHRINKS)]
         if due:
             await self._market.verify([(one, 1 if one.is_gone else one.gpus) for one in due])
-        for one in due:
-            if one.is_gone:
-                # Any party would: it is what starts the grace.
-                await self._market.note_shortage(one)
 
     # ---- Minting
 
@@ -207,8 +203,8 @@ class Play:
             if provider.role not in LEAVING or not await self._market.ask(compute_credit.IS_DEFAULTED, provider):
                 continue
             for holder in self._entropy.sample(self._submitters, len(self._submitters)):
-                short = await self._market.ask(compute_credit.SHORTFALL_OF, provider)
-                amount = min(short, await self._market.credits_of(holder))
+                most = await self._market.ask(compute_credit.REDEEMABLE_OF, provider)
+                amount = min(most, await self._market.credits_of(holder))
                 if amount > 0:
                     await self._market.redeem(holder, provider, amount)
 

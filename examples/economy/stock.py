@@ -11,6 +11,7 @@ from examples.economy.party import Provider, Role
 from metering.units import Address
 from xnode.chain.contracts import compute_credit, openx_token, payment_escrow, provider_registry
 from xnode.chain.contracts.compute_credit import collateral_of
+from xnode.chain.contracts.provider_registry import Role as StakeRole
 from xnode.chain.node.json_rpc import Query
 
 
@@ -98,9 +99,11 @@ def _check_collateral(provider: Provider, account: Account) -> None:
 
 async def _check_registry(market: Market, accounts: Sequence[Account]) -> None:
     contracts = market.manifest.contracts
-    verifiers = await _read_accounts(market, market.verifiers)
-    lies = await market.chain.rpc.view(contracts.openx_token, openx_token.BALANCE_OF, contracts.provider_registry)
-    counted = sum(account.backing for account in [*accounts, *verifiers])
+    registry = contracts.provider_registry
+    asked = [(one, int(StakeRole.VERIFIER)) for one in market.verifiers]
+    pledges = await market.chain.rpc.view_each(registry, provider_registry.STAKE_DETAILS_IN, asked)
+    lies = await market.chain.rpc.view(contracts.openx_token, openx_token.BALANCE_OF, registry)
+    counted = sum(account.backing for account in accounts) + sum(one.staked + one.thawing for one in pledges)
     if lies != counted:
         raise SolvencyBroken(f"{lies} OPENX lie in the registry, {counted} are accounted for")
 

@@ -46,6 +46,11 @@ PLAIN = {
     "refuse": ("toy", "refuse"),
     "set_payout": ("registry", "setPayout"),
     "end_capacity": ("capacity", "end"),
+    "hold_pledge": ("capacity", "hold"),
+    "stake": ("registry", "stakeInto"),
+    "start_unstake": ("registry", "startUnstakeFrom"),
+    "withdraw_stake": ("registry", "withdrawStakeFrom"),
+    "burn_forfeit": ("registry", "burnForfeit"),
 }
 """Acts whose arguments are those of a function, in its order."""
 
@@ -111,6 +116,26 @@ def call_capacity(market: Market, caller: str, provider: str, capacity: Capacity
     return "capacity", "give", (market.address[provider], capacity.gpu_milli, capacity.cpu_milli, capacity.until)
 
 
+def call_slash(
+    market: Market,
+    caller: str,
+    provider: str,
+    role: int,
+    fault: int,
+    ppm: int,
+    dated_s: int,
+    fault_id: int,
+    reporter: str,
+) -> Call:
+    penalty = (role, fault, ppm, dated_s, fault_id.to_bytes(32, "big"), market.address[reporter])
+    return "registry", "slash", (market.address[provider], penalty)
+
+
+def call_compensate(market: Market, caller: str, provider: str, role: int, to: str, amount: int, cause: int) -> Call:
+    named = (market.address[provider], role, market.address[to], amount, cause.to_bytes(32, "big"))
+    return "registry", "compensate", named
+
+
 def call_of(contract_first: str) -> Callable[..., Call]:
     """The asset or credit comes first in the act and is the contract to call."""
 
@@ -127,6 +152,8 @@ SPECIAL: dict[str, Callable[..., Call]] = {
     "claim": call_claim,
     "claim_one": call_claim_one,
     "give_capacity": call_capacity,
+    "slash": call_slash,
+    "compensate": call_compensate,
     "approve": lambda market, caller, asset, amount: (asset, "approve", (market.address["escrow"], amount)),
     "pay_split": lambda market, caller, split, asset: (
         "escrow",
@@ -141,6 +168,8 @@ SPECIAL: dict[str, Callable[..., Call]] = {
     "mint": call_of("mint"),
     "burn_at": call_of("burnAt"),
     "redeem": call_of("redeem"),
+    "set_ratio": call_of("setCollateralRatio"),
+    "set_window": call_of("setWindowHours"),
     "transfer": call_of("transfer"),
     "make": call_of("mint"),
     "block": call_of("setBlocked"),

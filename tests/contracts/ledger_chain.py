@@ -16,12 +16,16 @@ from metering.eip712 import Domain, keccak, typed_digest
 from metering.signature import address_of_key, sign_digest
 from metering.units import Address, Hash32
 from tests.contracts.ledger_calls import make_call
-from tests.contracts.ledger_history import BEGIN_S, NODE, PARTIES, PROVIDERS, RICH, STAKE, WEALTH, Act
+from tests.contracts.ledger_history import BEGIN_S, NODE, PARTIES, PROVIDERS, RICH, STAKE, SUPPLY, WEALTH, Act
 from tests.contracts.ledger_words import (
     ASSETS,
     COLLATERAL_RATIO,
     MIN_THAW_S,
+    MOST_PPM,
+    PROVIDER,
     SPLITS,
+    STAKE_THAW_S,
+    VERIFIER,
     WINDOW_HOURS,
     Event,
     Row,
@@ -30,8 +34,6 @@ from tests.contracts.ledger_words import (
 )
 
 CHAIN_ID = 31337
-STAKE_THAW_S = 14 * 86_400
-SUPPLY = 10**27
 GAS = 3_000_000
 """For every transaction: a batch of eight rows with a first payout takes a tenth."""
 
@@ -155,8 +157,9 @@ class Market:
         assets = [(where[asset], asset != "usd") for asset in ASSETS]
         rights = (where["registry"], where["splits"], where["owner"], where["guardian"])
         self._create("escrow", "artifacts/PaymentEscrow.json", *rights, MIN_THAW_S, assets)
-        holds = [where[hold] for hold in ("tgpu", "tcpu", "capacity")]
-        self.send("registry", "connect", "owner", where["slasher"], holds)
+        judges = [(where["judge"], role, most_ppm) for role, most_ppm in MOST_PPM.items()]
+        holds = [(where["tgpu"], PROVIDER), (where["tcpu"], PROVIDER), (where["capacity"], VERIFIER)]
+        self.send("registry", "connect", "owner", judges, holds, [where["escrow"]], where["judge"])
         for split in SPLITS:
             if split not in ("none", "unknown"):
                 self.send("splits", "create", "owner", self.shares_of(split))

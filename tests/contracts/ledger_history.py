@@ -7,7 +7,19 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tests.contracts.ledger_model import Ledger
-from tests.contracts.ledger_words import ASSETS, MIN_THAW_S, ONE, SPLITS, Capacity, Row, Signed, Terms
+from tests.contracts.ledger_words import (
+    ASSETS,
+    MIN_THAW_S,
+    ONE,
+    PROVIDER,
+    SPLITS,
+    TERMS_INTERVAL_S,
+    VERIFIER,
+    Capacity,
+    Row,
+    Signed,
+    Terms,
+)
 
 BEGIN_S = 1_800_100_000
 PAYERS = ("payer0", "payer1")
@@ -17,9 +29,12 @@ NODE = "node0"
 """provider0's hot key; provider1 never registered."""
 
 RECIPIENTS = ("recipient0", "recipient1")
-PARTIES = (*PAYERS, *SIGNERS, *PROVIDERS, NODE, *RECIPIENTS, "stranger", "owner", "guardian", "slasher", "treasury")
+PARTIES = (*PAYERS, *SIGNERS, *PROVIDERS, NODE, *RECIPIENTS, "stranger", "owner", "guardian", "judge", "treasury")
 RICH = (*PAYERS, *PROVIDERS, "stranger")
 WEALTH = 10**30
+SUPPLY = 10**27
+"""Of OPENX, the treasury's."""
+
 STAKE = {"provider0": 40_000 * ONE, "provider1": 1_000 * ONE + 1}
 MOST = 2**128 - 1
 
@@ -49,10 +64,12 @@ def make_ledger() -> Ledger:
         for asset in ASSETS:
             ledger.tokens.allowance[who, asset] = WEALTH
     ledger.node_keys["provider0"] = NODE
-    ledger.stake.update(STAKE)
-    ledger.tokens.balance["registry", "openx"] = sum(STAKE.values())
+    ledger.tokens.make("treasury", "openx", SUPPLY)
     for provider in PROVIDERS:
-        ledger.capacity[provider] = Capacity(100_000, 50_000, BEGIN_S + 20 * 86_400)
+        ledger.staked[provider, PROVIDER] = STAKE[provider]
+        ledger.tokens.move("treasury", "registry", "openx", STAKE[provider])
+    for provider in PROVIDERS:
+        ledger.verdicts[provider] = [Capacity(100_000, 50_000, BEGIN_S + 20 * 86_400)]
     return ledger
 
 
@@ -154,7 +171,7 @@ class Author:
 
 def draw_wait(author: Author) -> Act:
     seconds = author.rng.choice((1, 1, 60, MIN_THAW_S - 1, MIN_THAW_S, 2 * MIN_THAW_S, 86_400))
-    if author.rng.random() < 0.04:
+    if author.rng.random() < 0.08:
         seconds = 40 * 86_400
     return Act("wait", "", (seconds,))
 
@@ -252,7 +269,7 @@ def draw_release_by_sig(author: Author) -> Act:
 def draw_refund(author: Author) -> Act:
     terms = author.terms()
     rest = author.ledger.deposited[terms] - author.ledger.claimed[terms]
-    return Act("refund", author.someone("slasher"), (terms, author.amount(rest)))
+    return Act("refund", author.someone("judge"), (terms, author.amount(rest)))
 
 
 def draw_voucher(author: Author, terms: Terms) -> tuple[int, int, Signed]:
@@ -316,8 +333,59 @@ def draw_burn(author: Author) -> Act:
     most = author.ledger.tokens.balance[holder, credit] // author.rng.choice((1, 2, 8))
     if author.rng.random() < 0.5:
         return Act("burn_at", holder, (credit, provider, author.amount(most)))
-    short = max(0, author.ledger.outstanding[provider, credit] - author.ledger.limit_of(provider, credit))
+    short = author.ledger.redeemable_of(provider, credit)
+    if author.rng.random() < 0.2:
+        return Act("redeem", holder, (credit, provider, short + 1))
     return Act("redeem", holder, (credit, provider, author.amount(min(most, short) if most else short)))
+
+
+def draw_setting(author: Author) -> Act:
+    """Terms of credits, once those of the deployment are old enough that the day of it does not matter."""
+    rng = author.rng
+    credit = rng.choice(("tgpu", "tcpu"))
+    if author.ledger.time < BEGIN_S + TERMS_INTERVAL_S:
+        return draw_wait(author)
+    name, current = rng.choice(
+        (("set_ratio", author.ledger.ratio[credit]), ("set_window", author.ledger.window[credit]))
+    )
+    value = rng.choice(
+        (current // 2 - 1, -(-current // 2), current * 2, current * 2 + 1, rng.randint(current, 2 * current))
+    )
+    return Act(name, author.someone("owner"), (credit, value))
+
+
+def draw_stake(author: Author) -> Act:
+    """In and out of a compartment, and what holds a pledge."""
+    rng, ledger = author.rng, author.ledger
+    provider, role = rng.choice(PROVIDERS), rng.choice((PROVIDER, PROVIDER, VERIFIER))
+    place = (provider, role)
+    kind = rng.random()
+    if kind < 0.35:
+        whose = "nobody" if rng.random() < 0.05 else provider
+        return Act("stake", "treasury", (whose, role, author.amount(rng.choice((author.scale, 500 * ONE)))))
+    if ledger.thaw_end[place] and kind < 0.6:
+        if ledger.time < ledger.thaw_end[place] and rng.random() < 0.5:
+            return Act("wait", "stranger", (ledger.thaw_end[place] - ledger.time,))
+        return Act("withdraw_stake", author.someone(provider), (role,))
+    if kind < 0.8:
+        free = max(0, ledger.staked[place] - ledger.held_in(place))
+        return Act("start_unstake", author.someone(provider), (role, author.amount(free // rng.choice((1, 2)))))
+    if kind < 0.9:
+        return Act("hold_pledge", "stranger", (provider, rng.randint(0, 2 * ledger.staked[provider, VERIFIER])))
+    return Act("burn_forfeit", rng.choice(PARTIES), (provider,))
+
+
+def draw_loss(author: Author) -> Act:
+    """A fault of any kind, dated now, ahead or long ago, or a breach."""
+    rng = author.rng
+    provider, role = rng.choice(PROVIDERS), rng.choice((PROVIDER, PROVIDER, VERIFIER))
+    judge, to = author.someone("judge"), rng.choice(("stranger", "nobody", provider))
+    if rng.random() < 0.3:
+        amount = author.amount(author.ledger.own_of((provider, role)) // rng.choice((1, 3, 50)))
+        return Act("compensate", judge, (provider, role, to, amount, rng.randint(1, 9)))
+    ppm = rng.choice((0, 1, 200_000, 200_000, 300_000, 500_000, 1_000_001))
+    dated_s = author.ledger.time - rng.choice((0, 0, 60, 86_400, 40 * 86_400, -3_600))
+    return Act("slash", judge, (provider, role, rng.randint(1, 3), ppm, dated_s, rng.randint(1, 9), to))
 
 
 def draw_world(author: Author) -> Act:
@@ -357,7 +425,7 @@ ODDS: tuple[tuple[Callable[[Author], Act], int], ...] = (
         (draw_release_by_sig, 4),
     ),
     *((draw_refund, 3), (draw_claim, 16), (draw_claim_one, 8), (draw_payout, 10), (draw_fee, 4), (draw_mint, 5)),
-    *((draw_burn, 5), (draw_world, 7)),
+    *((draw_burn, 8), (draw_world, 7), (draw_setting, 3), (draw_stake, 16), (draw_loss, 12)),
 )
 DRAWERS = [draw for draw, _ in ODDS]
 WEIGHTS = [odds for _, odds in ODDS]

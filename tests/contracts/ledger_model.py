@@ -1,4 +1,5 @@
-"""The contracts' ledgers as plain Python: what PaymentEscrow, SplitRegistry and ComputeCredit should do, by their interfaces.
+"""The contracts' ledgers as plain Python: what PaymentEscrow, SplitRegistry, ComputeCredit and the
+stake in ProviderRegistry should do, by their interfaces.
 
 An act either changes the state and says its events, or raises Refused and changes nothing. Nothing here is taken from the
 Solidity's way of doing it: no slots, no packing, no widths but those the interfaces promise.
@@ -243,8 +244,8 @@ class Ledger(CreditLedger):
         self.nonces.add((signer, nonce))
 
     def do_refund(self, caller: str, terms: Terms, amount: int) -> None:
-        if caller != "slasher":
-            raise Refused("NotSlasher")
+        if caller != "judge":
+            raise Refused("NotRefunder")
         given = min(amount, self.deposited[terms] - self.claimed[terms])
         if given == 0:
             return

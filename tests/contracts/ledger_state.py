@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tests.contracts.ledger_chain import Market, hex_of
 from tests.contracts.ledger_history import PARTIES, PAYERS, PROVIDERS, RECIPIENTS, RICH, SIGNERS, Act
 from tests.contracts.ledger_model import Ledger
-from tests.contracts.ledger_words import ASSETS, SPLITS, Terms
+from tests.contracts.ledger_words import ASSETS, MOST_PPM, SPLITS, Terms
 
 
 class Question(NamedTuple):
@@ -105,7 +105,8 @@ def ask_tokens(market: Market, ledger: Ledger) -> Iterator[Question]:
         for who in RICH:
             asked = (market.address[who], market.address["escrow"])
             yield Question(asset, "allowance", asked, (ledger.tokens.allowance[who, asset],), who)
-    for who in (*RICH, "registry"):
+    yield Question("openx", "totalSupply", (), (ledger.tokens.supply["openx"],), "")
+    for who in (*RICH, "registry", "treasury"):
         yield Question("openx", "balanceOf", (market.address[who],), (ledger.tokens.balance[who, "openx"],), who)
 
 
@@ -113,7 +114,25 @@ def ask_providers(market: Market, ledger: Ledger) -> Iterator[Question]:
     for provider in PROVIDERS:
         where = market.address[provider]
         yield Question("registry", "payoutOf", (where,), (ledger.payout_of(provider),), provider)
-        yield Question("registry", "backingOf", (where,), (ledger.stake[provider],), provider)
+        yield from ask_stake(market, ledger, provider)
         for credit in ("tgpu", "tcpu"):
             yield Question(credit, "outstanding", (where,), (ledger.outstanding[provider, credit],), provider)
             yield Question(credit, "limitOf", (where,), (ledger.limit_of(provider, credit),), provider)
+            yield Question(credit, "collateralOf", (where,), (ledger.collateral_of(provider, credit),), provider)
+            yield Question(credit, "redeemableOf", (where,), (ledger.redeemable_of(provider, credit),), provider)
+
+
+def ask_stake(market: Market, ledger: Ledger, provider: str) -> Iterator[Question]:
+    where, judge = market.address[provider], market.address["judge"]
+    yield Question("registry", "backingOf", (where,), (ledger.backing_of(provider),), provider)
+    yield Question("registry", "forfeitOf", (where,), (ledger.forfeit[provider],), provider)
+    yield Question("registry", "faultsOf", (where,), tuple(ledger.faults[provider]), provider)
+    for role in MOST_PPM:
+        place = (provider, role)
+        details = (ledger.staked[place], ledger.thawing[place], ledger.thaw_end[place])
+        yield Question("registry", "stakeDetailsIn", (where, role), details, f"{place}")
+        yield Question("registry", "heldIn", (where, role), (ledger.held_in(place),), f"{place}")
+        yield Question("registry", "roomOf", (judge, where, role), (ledger.room_in(place),), f"{place}")
+        for fault in (1, 2, 3):
+            episode = ledger.episodes.get((place, fault), (0, 0))
+            yield Question("registry", "episodeOf", (where, role, fault), episode, f"{place} {fault}")

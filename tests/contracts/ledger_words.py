@@ -16,7 +16,19 @@ MAX_FEES = 2**88 - 1
 
 DEFAULT_GRACE_S = 14 * 86_400
 COLLATERAL_RATIO = 2 * ONE
+MIN_COLLATERAL_RATIO = 10**12
+MAX_COLLATERAL_RATIO = 10**24
 WINDOW_HOURS = 100
+MAX_WINDOW_HOURS = 8_760
+TERMS_INTERVAL_S = DEFAULT_GRACE_S
+
+STAKE_THAW_S = PENALTY_PERIOD_S = DEFAULT_GRACE_S
+EPISODE_S = 86_400
+PROVIDER, VERIFIER = 0, 1
+"""IProviderRegistry.Role."""
+
+MOST_PPM = {PROVIDER: 500_000, VERIFIER: 1_000_000}
+"""What the one judge may take of a compartment in a penalty period."""
 
 ASSETS = ("usd", "toy", "tgpu", "tcpu")
 CREDITS = ("toy", "tgpu", "tcpu")
@@ -68,9 +80,20 @@ class Row(NamedTuple):
 
 
 class Capacity(NamedTuple):
+    """One verdict: thousandths of reference units of each kind, until a second that is no longer in it."""
+
     gpu_milli: int
     cpu_milli: int
     until: int
 
 
+class Cover(NamedTuple):
+    """The collateral of what a provider had outstanding after its last mint: in base units x 10^18, and in which window."""
+
+    scaled: int = 0
+    outstanding: int = 0
+    window: int = 0
+
+
+NO_COVER = Cover()
 NO_CAPACITY = Capacity(0, 0, 0)

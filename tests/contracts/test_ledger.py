@@ -20,7 +20,7 @@ from tests.xnode.chain.devchain import start_anvil
 CONTRACTS = Path(__file__).parent.parent.parent / "contracts"
 HISTORIES = int(os.environ.get("LEDGER_HISTORIES", "100"))
 FIRST_SEED = int(os.environ.get("LEDGER_SEED", "1"))
-LENGTH = 80
+LENGTH = 110
 """Acts after the first deposits: enough that escrows are opened, claimed, closed and opened again."""
 
 BUILD_DEADLINE_S = 300
@@ -71,6 +71,7 @@ def test_every_kind_of_act_succeeds_and_is_refused_in_these_histories() -> None:
         ),
         *("close", "release", "release_by_sig", "refund", "claim", "claim_one", "withdraw_owed", "withdraw_fees"),
         *("pay_split", "distribute", "withdraw_share", "mint", "burn_at", "redeem", "stop_deposits", "resume_deposits"),
+        *("set_ratio", "set_window", "stake", "start_unstake", "withdraw_stake", "slash", "compensate", "burn_forfeit"),
     }
     assert refused >= {
         *("DepositsAreStopped", "ZeroAmount", "NotEnoughFree", "NotPayer", "SignatureExpired", "WrongOpeningSignature"),
@@ -81,10 +82,18 @@ def test_every_kind_of_act_succeeds_and_is_refused_in_these_histories() -> None:
             "NotProvider",
             "ReleaseBelowClaimed",
             "WrongReleaseSignature",
-            "NotSlasher",
+            "NotRefunder",
         ),
         *("SplitNotRegistered", "ThawOutOfBounds", "NotPayerOrSigner", "BadRecipient", "Error", "AboveCapacity"),
         *("AboveCollateral", "NotMintable", "NotDefaulted", "FeeOutOfBounds", "ERC20InsufficientBalance"),
+        *("StakeHeld", "NotEnoughStake", "NothingThaws", "StakeStillThaws", "NotJudge", "NothingToTake"),
+        *(
+            "AboveRedeemable",
+            "CollateralRatioTooSoon",
+            "WindowTooSoon",
+            "CollateralRatioOutOfBounds",
+            "WindowOutOfBounds",
+        ),
     }
 
 

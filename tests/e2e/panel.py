@@ -24,6 +24,7 @@ from tests.e2e.market import die_at, find_point, wait_until
 from xnode.chain.abi.codec import decode_values, topic_of
 from xnode.chain.capacity import Verification, read_challenge, read_settings, read_verification
 from xnode.chain.contracts import capacity_registry, openx_token
+from xnode.chain.contracts.provider_registry import Role
 from xnode.chain.deployment.devnet import OWNER_KEY
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.chain.intents.registration import register_provider
@@ -204,8 +205,10 @@ class Panel:
             deadline = await session.chain_time_s() + 3600
             consent = signer.sign_node_key(self.manifest.registry_domain, member.owner.address, 0, deadline)
             await register_provider(session, "register", member.key.address, deadline, consent)
-            await add_stake(session, "stake", STAKE)
-            if member is not self.challenged:
+            if member is self.challenged:
+                await add_stake(session, "stake", STAKE)
+            else:
+                await add_stake(session, "pledge", STAKE, Role.VERIFIER)
                 await enlist(session, "enlist")
 
     def _open_session(self, member: Member) -> AbstractAsyncContextManager[WalletSession]:
@@ -219,8 +222,7 @@ class Panel:
 
     async def _read(self) -> Verification:
         async with self._rpc() as rpc:
-            registry = self.manifest.contracts.capacity_registry
-            return await read_verification(rpc, registry, self.challenged.owner.address)
+            return await read_verification(rpc, self.manifest.contracts, self.challenged.owner.address)
 
     async def _read_challenge(self, challenge_id: Hash32) -> Challenge:
         async with self._rpc() as rpc:
@@ -234,7 +236,7 @@ class Panel:
             last = (await rpc.read("eth_getLogs", query))[-1]
             sent = await rpc.read("eth_getTransactionByHash", last["transactionHash"])
         data = parse_hex(sent["input"])
-        _, members, verdicts, signatures = decode_values(capacity_registry.RECORD.entry.inputs, data[4:])
+        _, _, members, verdicts, signatures = decode_values(capacity_registry.RECORD.entry.inputs, data[4:])
         return {
             Address(member): SignedVerdict(Verdict(*verdict), signature)
             for member, verdict, signature in zip(members, verdicts, signatures, strict=True)
@@ -249,10 +251,10 @@ class Panel:
 
 
 async def _request(session: WalletSession, provider: Address) -> Hash32:
-    registry = session.manifest.contracts.capacity_registry
-    settings = await read_settings(session.rpc, registry)
-    await request_challenge(session, f"challenge/{secrets.token_hex(4)}", ((0, VCPUS),), settings.fee)
-    verification = await read_verification(session.rpc, registry, provider)
+    contracts = session.manifest.contracts
+    price = (await read_settings(session.rpc, contracts)).price_of(VCPUS)
+    await request_challenge(session, f"challenge/{secrets.token_hex(4)}", ((0, VCPUS),), price)
+    verification = await read_verification(session.rpc, contracts, provider)
     if verification.open_challenge is not None:
         return verification.open_challenge
     raise AssertionError("the challenge is not open")

@@ -64,7 +64,7 @@ from xnode.peers.job_log import JobLog
 from xnode.peers.market import Market, make_market
 from xnode.peers.output_taker import OutputTaker
 from xnode.peers.progress import ProgressReader
-from xnode.ports.chain import Fuel, Spender
+from xnode.ports.chain import Fuel, Spender, Staked
 from xnode.ports.net import Peer
 from xnode.ports.store import Fetched, FetchProgress
 from xnode.progress import Board
@@ -210,9 +210,9 @@ class Registry:
         self._ask()
         return tuple(min(FUNDS, self.cap) for _ in spenders)
 
-    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
+    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Staked, ...]:
         self._ask()
-        return tuple(STAKE for _ in providers)
+        return tuple(Staked(STAKE) for _ in providers)
 
     async def free_balance(self, _payer: Address, _asset: Address) -> Amount:
         self._ask()

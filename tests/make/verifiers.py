@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from metering.capacity import SignedVerdict, Verdict
+from metering.capacity import SignedVerdict, Verdict, answers_hash_of
 from metering.eip712 import keccak
-from metering.units import ZERO_HASH, Address, Hash32
+from metering.units import ZERO_HASH, Address, Amount, Hash32
 from tests.make.waiting import wait_until
-from xnode.chain.capacity import read_challenge, read_settings, read_verification
+from xnode.chain.capacity import read_challenge, read_verification, read_verifier_settings
 from xnode.chain.contracts import capacity_registry
+from xnode.chain.contracts.provider_registry import STAKE_DETAILS_IN, Role
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.intents.registration import register_provider
 from xnode.chain.intents.session import open_session
@@ -25,8 +26,8 @@ from xnode.wallet.signer import NodeSigner, WalletKey
 
 COUNT = 3
 ANYONE = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
+GAS = 4_000_000
 PACE = Pace(poll_interval_s=0.02, deadline_s=30.0)
-ANSWERS = Hash32(b"\x07" * 32)
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,17 @@ class Verifiers:
         self._all = make_verifiers()
 
     async def enlist(self) -> None:
-        """Register, stake and enlist those that are not verifiers yet."""
+        """Register, stake and enlist those that are not verifiers yet, and make good what others have lost."""
         for one in self._all:
-            known = await read_verification(self._rpc, self._registry, one.wallet.address)
+            known = await read_verification(self._rpc, self._manifest.contracts, one.wallet.address)
             if not known.is_verifier:
                 await self._enlist(one)
+            else:
+                await self._make_good(one)
 
     async def draw(self, provider: Address) -> Challenge:
         """Draw the provider's open challenge."""
-        challenge_id = (await read_verification(self._rpc, self._registry, provider)).open_challenge
+        challenge_id = (await read_verification(self._rpc, self._manifest.contracts, provider)).open_challenge
         assert challenge_id is not None, "no challenge is open"
         challenge = await read_challenge(self._rpc, self._registry, challenge_id)
         while int(await self._rpc.read("eth_blockNumber"), 16) <= challenge.draw_block:
@@ -68,23 +71,30 @@ class Verifiers:
         return await read_challenge(self._rpc, self._registry, challenge_id)
 
     async def judge(
-        self, provider: Address, passed: bool = True, answers: Hash32 = ANSWERS
+        self, provider: Address, passed: bool = True, roots: tuple[Hash32, ...] = (), drawn: Challenge | None = None
     ) -> dict[Address, SignedVerdict]:
-        """Draw the provider's open challenge, and record what its panel says of it; the verdicts."""
-        challenge = await self.draw(provider)
+        """Draw the provider's open challenge, and record what its panel says of it; the verdicts. roots: of the answers that
+        pass; others when none are named. drawn: when it was drawn already."""
+        challenge = drawn or await self.draw(provider)
+        devices = range(sum(one.count for one in challenge.declared))
+        shown = (roots or tuple(keccak(bytes([device % 256])) for device in devices)) if passed else ()
         signers = {one.wallet.address: one.node for one in self._all}
         verdicts: dict[Address, SignedVerdict] = {}
         for member in sorted(challenge.panel):
-            said = Verdict(challenge.challenge_id, answers if passed else ZERO_HASH, passed, keccak(member))
+            said = Verdict(
+                challenge.challenge_id, answers_hash_of(shown) if passed else ZERO_HASH, passed, keccak(member)
+            )
             signature = signers[member].sign_typed(self._manifest.capacity_domain, "Verdict", said)
             verdicts[member] = SignedVerdict(said, signature)
         said_all = [one.verdict for one in verdicts.values()]
         signatures = [one.signature for one in verdicts.values()]
-        await self._send(capacity_registry.RECORD.encode(challenge.challenge_id, list(verdicts), said_all, signatures))
+        members = list(verdicts)
+        data = capacity_registry.RECORD.encode(challenge.challenge_id, list(shown), members, said_all, signatures)
+        await self._send(data)
         return verdicts
 
     async def _enlist(self, one: Verifier) -> None:
-        stake = (await read_settings(self._rpc, self._registry)).verifier_stake
+        stake = (await read_verifier_settings(self._rpc, self._manifest.contracts)).verifier_stake
         engine = make_engine(self._folder / f"{one.wallet.address.hex()}.sqlite")
         url = self._rpc._url
         async with open_session(self._manifest, one.wallet, engine, rpc_url=url, pace=PACE) as session:
@@ -92,12 +102,23 @@ class Verifiers:
             signer = NodeSigner(one.node, self._manifest.domain)
             consent = signer.sign_node_key(self._manifest.registry_domain, one.wallet.address, 0, deadline)
             await register_provider(session, "register", one.node.address, deadline, consent)
-            await add_stake(session, "stake", stake)
+            await add_stake(session, "stake", stake, Role.VERIFIER)
             await enlist(session, "enlist")
+
+    async def _make_good(self, one: Verifier) -> None:
+        """Stake again what a proof has taken: tests share the chain, and a verifier whose pledge is short judges nobody."""
+        due = (await read_verifier_settings(self._rpc, self._manifest.contracts)).verifier_stake
+        registry = self._manifest.contracts.provider_registry
+        has = await self._rpc.view(registry, STAKE_DETAILS_IN, one.wallet.address, int(Role.VERIFIER))
+        if has.staked < due:
+            engine = make_engine(self._folder / f"{one.wallet.address.hex()}.sqlite")
+            async with open_session(self._manifest, one.wallet, engine, rpc_url=self._rpc._url, pace=PACE) as session:
+                await add_stake(session, "make good", Amount(due - has.staked), Role.VERIFIER)
 
     async def _send(self, data: bytes) -> None:
         """A transaction to CapacityRegistry by anvil's second, unlocked account: the first is the devnet's own."""
-        call = {"from": ANYONE, "to": to_hex(self._registry), "data": to_hex(data)}
+        # Not estimated: the draw that is estimated is another one.
+        call = {"from": ANYONE, "to": to_hex(self._registry), "data": to_hex(data), "gas": hex(GAS)}
         tx_hash = await self._rpc.write("eth_sendTransaction", call)
         receipt = await wait_until(lambda: self._rpc.read("eth_getTransactionReceipt", tx_hash))
         assert receipt["status"] == "0x1", f"{tx_hash} reverted"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from metering.authors import Authors, BoundKey
 from metering.capacity import (
     CapacityAnswer,
     ElementProof,
@@ -25,25 +26,26 @@ from metering.codec import decode_strict, encode
 from metering.eip712 import Domain, keccak
 from metering.evidence import AnswerDocument, NumberedDocument, VerdictDocument, make_numbered_document
 from metering.faults import (
-    TOLERANCE_NS,
     Contradictable,
     Device,
+    Drawn,
+    Equivocation,
     Fault,
+    Known,
     Proof,
-    ReceiptPair,
-    Verified,
     Witness,
+    element_digest_of,
     find_equivocations,
     find_false_verdict,
-    find_over_capacity,
     find_wrong_element,
-    make_pairs,
-    subject_of,
+    keep_leases,
 )
 from metering.receipt import Receipt, SignedReceipt, receipt_digest_of
 from metering.signature import sign_digest
-from metering.units import NANOS_PER_SECOND, U128, Address, Amount, Hash32
+from metering.terms import lease_id_of
+from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32
 from metering.usage import NO_USAGE
+from tests.make.leases import make_authors, make_lease
 from tests.make.values import (
     DOMAIN,
     NOW_NS,
@@ -65,6 +67,17 @@ REGISTRY = Domain(31337, Address(b"\xdd" * 20))
 NODE, ROTATED, STRANGER = 1, 2, 3
 PROVIDER = address_of(1001)
 OWNERS = {address_of(NODE): PROVIDER, address_of(ROTATED): PROVIDER, address_of(STRANGER): address_of(1003)}
+AUTHORS = make_authors(OWNERS)
+LEASES = {b"lease": make_lease(), b"other": make_lease(lease_number=1)}
+CHALLENGE = keccak(b"challenge")
+KNOWN = Known(
+    AUTHORS,
+    keep_leases(LEASES.values(), SEPARATOR, AUTHORS),
+    {
+        one: Drawn(NOW_NS // SECOND, NOW_NS // SECOND + 600, frozenset(OWNERS.values()))
+        for one in (CHALLENGE, keccak(b"other"))
+    },
+)
 
 
 def hash_of(text: str) -> Hash32:
@@ -72,10 +85,9 @@ def hash_of(text: str) -> Hash32:
 
 
 def make_receipt(lease: bytes = b"lease", number: int = 7, key: int = NODE, **changes: Any) -> SignedReceipt:
-    """A receipt signed by this key; gpu_ns and vcpu_ns are its usage's."""
-    usage = {name: U128(changes.pop(name)) for name in ("gpu_ns", "vcpu_ns") if name in changes}
-    receipt = Receipt(keccak(lease), number, NOW_NS, SECOND, replace(NO_USAGE, **usage), Amount(5), False)
-    receipt = replace(receipt, **changes)
+    """A receipt of one of the leases, or of one that never was, signed by this key."""
+    lease_id = LEASES[lease].lease_id if lease in LEASES else keccak(lease)
+    receipt = replace(Receipt(lease_id, number, NOW_NS, SECOND, NO_USAGE, Amount(5), False), **changes)
     return SignedReceipt(receipt, sign_digest(make_key(key), receipt_digest_of(SEPARATOR, receipt)))
 
 
@@ -90,30 +102,25 @@ def make_quote_document(number: int = 42, **body: Any) -> NumberedDocument:
 
 
 def make_verdict_document(key: int = NODE, **changes: Any) -> VerdictDocument:
-    verdict = replace(Verdict(keccak(b"challenge"), keccak(b"answers"), True, keccak(b"entropy")), **changes)
+    verdict = replace(Verdict(CHALLENGE, keccak(b"answers"), True, keccak(b"entropy")), **changes)
     signature = sign_digest(make_key(key), verdict_digest_of(REGISTRY.separator(), verdict))
     return VerdictDocument(REGISTRY.chain_id, REGISTRY.contract, SignedVerdict(verdict, signature))
 
 
-# ------------------------------------------------------------------------------------------------------------ fault ids
-
-
-def make_document(what: str, evidence: dict[str, Any]) -> Contradictable:
-    number, node = int(evidence.get("number", 0)), Address(bytes.fromhex(evidence.get("node", "0x")[2:]))
-    if what == "receipt":
-        return make_receipt(number=number, lease_id=hash_of(evidence["leaseId"]))
-    if what in ("offer", "quote"):
-        return replace(make_offer_document(), kind=what.capitalize(), number=number, node=node)
-    return make_verdict_document(challenge_id=hash_of(evidence["challengeId"]))
+# --------------------------------------------------------------------------------------------------------- evidence ids
 
 
 @pytest.mark.parametrize("case", FAULTS, ids=[case["what"] for case in FAULTS])
-def test_fault_ids_are_those_of_ethers(case: dict[str, Any]) -> None:
-    what, evidence = case["what"], case["evidence"]
-    proof = Proof(Fault(case["fault"]), Address(bytes.fromhex(case["provider"][2:])), hash_of(case["subject"]))
-    assert proof.fault_id == hash_of(case["faultId"])
-    if what not in ("overCapacity", "wrongElement"):
-        assert subject_of(make_document(what, evidence)) == proof.subject
+def test_evidence_ids_are_those_of_ethers(case: dict[str, Any]) -> None:
+    provider = Address(bytes.fromhex(case["provider"][2:]))
+    words = {"first": hash_of(case["first"]), "second": hash_of(case["second"])}
+    proof = Proof(fault=Fault(case["fault"]), provider=provider, dated_s=0, **words)
+    assert proof.evidence_id == hash_of(case["evidenceId"])
+    if "element" in case["evidence"]:
+        element = case["evidence"]["element"]
+        values = bytes.fromhex(element["values"][2:])
+        shown = ElementProof(int(element["index"]), int(element["column"]), values, ())
+        assert element_digest_of(shown) == proof.second
 
 
 # --------------------------------------------------------------------------------------------------------- equivocation
@@ -130,6 +137,12 @@ CONTRADICTIONS: dict[str, tuple[Contradictable, ...]] = {
 }
 
 AGREEMENTS: dict[str, tuple[Contradictable, ...]] = {
+    "receipts of a lease that never was": (make_receipt(b"none"), make_receipt(b"none", cost=Amount(6))),
+    "receipts of another provider's lease": (make_receipt(key=STRANGER), make_receipt(key=STRANGER, cost=Amount(6))),
+    "verdicts on a challenge that never was": (
+        make_verdict_document(challenge_id=ZERO_HASH),
+        make_verdict_document(challenge_id=ZERO_HASH, passed=False),
+    ),
     "the same receipt twice": (make_receipt(), make_receipt()),
     "receipts of two numbers": (make_receipt(), make_receipt(number=8, cost=Amount(6))),
     "receipts of two leases": (make_receipt(), make_receipt(b"other", cost=Amount(6))),
@@ -150,15 +163,16 @@ AGREEMENTS: dict[str, tuple[Contradictable, ...]] = {
 @pytest.mark.parametrize("name", CONTRADICTIONS)
 def test_two_different_documents_under_one_number_are_a_proof(name: str) -> None:
     first, second = CONTRADICTIONS[name]
-    (proof,) = find_equivocations((first, second, first), SEPARATOR, OWNERS)
+    (proof,) = find_equivocations((first, second, first), SEPARATOR, KNOWN)
     assert (proof.fault, proof.provider, proof.a, proof.b) == (Fault.EQUIVOCATION, PROVIDER, first, second)
-    (mirrored,) = find_equivocations((second, first), SEPARATOR, OWNERS)
-    assert mirrored.fault_id == proof.fault_id, "each fault counts once, whatever the evidence"
+    assert (proof.lease is not None) == isinstance(first, SignedReceipt)
+    (mirrored,) = find_equivocations((second, first), SEPARATOR, KNOWN)
+    assert mirrored.evidence_id == proof.evidence_id, "in whatever order the papers are shown"
 
 
 @pytest.mark.parametrize("name", AGREEMENTS)
 def test_what_contradicts_nothing_proves_nothing(name: str) -> None:
-    assert find_equivocations(AGREEMENTS[name], SEPARATOR, OWNERS) == ()
+    assert find_equivocations(AGREEMENTS[name], SEPARATOR, KNOWN) == ()
 
 
 def test_documents_that_name_the_node_of_another_provider_prove_nothing() -> None:
@@ -172,62 +186,64 @@ def test_documents_that_name_the_node_of_another_provider_prove_nothing() -> Non
     assert witness.add(sign_for_another("us")) is None
 
 
-# -------------------------------------------------------------------------------------------------------- over capacity
+def test_a_key_answers_from_when_it_was_bound_until_a_thaw_after_it_was_replaced() -> None:
+    bound, taken, thaw = NOW_NS // SECOND, NOW_NS // SECOND + 100, 1000
+    keys = {address_of(NODE): BoundKey(PROVIDER, bound, taken), address_of(ROTATED): BoundKey(PROVIDER, taken)}
 
-VERIFIED = Verified(gpus=2, vcpus=8, from_s=NOW_NS // SECOND - 100, until_s=NOW_NS // SECOND + 10_000)
-HOUR = 3600 * SECOND
+    def proves(at_s: int, now_s: int, key: int = NODE) -> bool:
+        known = replace_authors(Authors(keys, now_s, thaw))
+        both = [make_receipt(key=key, at_ns=at_s * SECOND, cost=Amount(cost)) for cost in (5, 6)]
+        return bool(find_equivocations(both, SEPARATOR, known))
 
-
-def make_pair(lease: bytes, gpu_ns: int = 0, vcpu_ns: int = 0, **newer: Any) -> ReceiptPair:
-    """An hour of a lease, with so much used in it."""
-    last = make_receipt(lease, 9, at_ns=newer.pop("at_ns", NOW_NS + HOUR), gpu_ns=gpu_ns, vcpu_ns=vcpu_ns, **newer)
-    return ReceiptPair(make_receipt(lease, 1), last)
-
-
-def over(*pairs: ReceiptPair, verified: Verified = VERIFIED) -> Any:
-    ordered = sorted(pairs, key=lambda pair: pair.older.receipt.lease_id)
-    return find_over_capacity(ordered, verified, 3, SEPARATOR, OWNERS)
-
-
-def test_more_than_all_devices_can_serve_is_a_proof_and_one_nanosecond_decides() -> None:
-    most = 2 * (HOUR + TOLERANCE_NS)
-    assert over(make_pair(b"one", most // 2), make_pair(b"two", most // 2)) is None
-    proof = over(make_pair(b"one", most // 2), make_pair(b"two", most // 2 + 1))
-    assert (proof.fault, proof.provider, int.from_bytes(proof.subject, "big")) == (Fault.OVER_CAPACITY, PROVIDER, 3)
-    assert over(make_pair(b"one", vcpu_ns=8 * (HOUR + TOLERANCE_NS) + 1)) is not None
+    assert proves(bound, taken) and proves(taken, taken + thaw)
+    assert not proves(bound - 1, taken), "it was not bound yet"
+    assert not proves(taken + 1, taken + 1), "it was replaced"
+    assert not proves(bound, taken + thaw + 1), "the thaw is over"
+    assert proves(taken + 1, taken + 1, ROTATED) and not proves(taken - 1, taken, ROTATED)
+    assert proves(taken + 3600, taken, ROTATED) and not proves(taken + 3601, taken, ROTATED), "papers of the future"
 
 
-def test_a_kind_of_which_the_verdict_knows_none_is_not_judged() -> None:
-    no_gpus = Verified(0, 8, VERIFIED.from_s, VERIFIED.until_s)
-    assert over(make_pair(b"one", 10**18), verified=no_gpus) is None
+def replace_authors(authors: Authors) -> Known:
+    return Known(authors, keep_leases(LEASES.values(), SEPARATOR, authors), KNOWN.challenges)
 
 
-@pytest.mark.parametrize(
-    "pairs",
-    [
-        (),
-        (make_pair(b"one", 10**18), make_pair(b"one", 10**18)),
-        (make_pair(b"one", 10**18, at_ns=NOW_NS - 1),),
-        (make_pair(b"one", 10**18, at_ns=NOW_NS + 10_001 * SECOND),),
-        (make_pair(b"one", 10**18, key=STRANGER),),
-        (ReceiptPair(make_receipt(b"one", 1), make_receipt(b"two", 2, gpu_ns=10**18)),),
-        (ReceiptPair(make_receipt(b"one", 2), make_receipt(b"one", 2, gpu_ns=10**18)),),
-        (ReceiptPair(make_receipt(b"one", 1, vcpu_ns=1), make_receipt(b"one", 2, gpu_ns=10**18)),),
-        tuple(make_pair(b"%d" % number, 10**18) for number in range(65)),
-    ],
-    ids=["none", "one lease twice", "out of order", "after the verdict", "of two providers", "of two leases",
-         "of one number", "usage that falls", "more than 64"],
-)  # fmt: skip
-def test_pairs_that_the_contract_would_not_take_are_no_proof(pairs: tuple[ReceiptPair, ...]) -> None:
-    assert over(*pairs) is None
+def test_offers_count_under_the_key_that_is_bound_when_they_expire() -> None:
+    both = [make_offer_document(), make_offer_document(region="us-east")]
+    expires_s = both[0].expires_at_ns // SECOND
+
+    def find(until_s: int, now_s: int) -> tuple[Equivocation, ...]:
+        authors = Authors({address_of(NODE): BoundKey(PROVIDER, 0, until_s)}, now_s, 10**6)
+        return find_equivocations(both, SEPARATOR, Known(authors))
+
+    assert find(expires_s, expires_s + 1) and find(0, expires_s - 10)
+    assert not find(expires_s - 1, expires_s + 1), "replaced before"
+    (proof,) = find(0, expires_s - 10)
+    assert proof.dated_s == expires_s - 10, "what has not expired yet was signed by now"
 
 
-def test_the_outermost_receipts_of_each_lease_make_the_pairs() -> None:
-    times = (NOW_NS - 1, NOW_NS, NOW_NS + 5, NOW_NS + 9, NOW_NS + 10)
-    found = [make_receipt(lease, place, at_ns=at) for lease in (b"b", b"a") for place, at in enumerate(times)]
-    pairs = make_pairs([*found, make_receipt(b"alone")], NOW_NS, NOW_NS + 9)
-    assert [(pair.older.receipt.number, pair.newer.receipt.number) for pair in pairs] == [(1, 3), (1, 3)]
-    assert [pair.older.receipt.lease_id for pair in pairs] == sorted((keccak(b"a"), keccak(b"b")))
+def test_a_verdict_counts_under_any_key_that_served_from_draw_to_deadline() -> None:
+    drawn = NOW_NS // SECOND
+    both = [make_verdict_document(), make_verdict_document(passed=False)]
+
+    def proves(since_s: int, until_s: int) -> bool:
+        authors = Authors({address_of(NODE): BoundKey(PROVIDER, since_s, until_s)}, drawn + 1000, 10**6)
+        return bool(find_equivocations(both, SEPARATOR, replace_authors(authors)))
+
+    assert proves(0, 0) and proves(0, drawn) and proves(drawn + 600, 0) and proves(drawn + 10, drawn + 20)
+    assert not proves(0, drawn - 1) and not proves(drawn + 601, 0)
+
+
+def test_terms_count_with_both_signatures_and_under_a_key_that_was_ever_the_providers() -> None:
+    good = make_lease()
+    for lease in (
+        replace(good, node_signature=b""),
+        replace(good, submitter_signature=good.node_signature),
+        make_lease(node=STRANGER),
+        make_lease(provider=address_of(1003)),
+    ):
+        assert not keep_leases((lease,), SEPARATOR, AUTHORS)
+    replaced = Authors({address_of(NODE): BoundKey(PROVIDER, 1, 2)}, 10**10, 0)
+    assert set(keep_leases((good,), SEPARATOR, replaced)) == {lease_id_of(SEPARATOR, good.terms)}
 
 
 # ------------------------------------------------------------------------------------------------------ capacity answers
@@ -259,34 +275,35 @@ DEVICE = Device(PROVIDER, hash_of(CASE["seed"]), N)
 def make_answer_document(
     proof: ElementProof | None = WRONG, root: Hash32 | None = None, key: int = NODE
 ) -> AnswerDocument:
-    answer = CapacityAnswer(keccak(b"challenge"), 0, N, DEVICE.seed, root or WRONG.find_root())
+    answer = CapacityAnswer(CHALLENGE, 0, N, DEVICE.seed, root or WRONG.find_root())
     signature = sign_digest(make_key(key), answer_digest_of(REGISTRY.separator(), answer))
     return AnswerDocument(REGISTRY.chain_id, REGISTRY.contract, SignedAnswer(answer, signature), proof)
 
 
 def test_a_wrong_element_under_a_signed_root_is_a_proof() -> None:
     document = make_answer_document()
-    proof = find_wrong_element(document, DEVICE, OWNERS)
+    proof = find_wrong_element(document, DEVICE, KNOWN)
     assert proof is not None and (proof.fault, proof.provider) == (Fault.WRONG_ELEMENT, PROVIDER)
-    assert proof.subject == answer_digest_of(REGISTRY.separator(), document.signed.answer)
+    assert proof.first == answer_digest_of(REGISTRY.separator(), document.signed.answer)
+    assert proof.second == element_digest_of(WRONG) and proof.dated_s == NOW_NS // SECOND
 
 
 def test_a_right_element_or_one_of_another_answer_proves_nothing() -> None:
     right = read_element_proof(CASE["elementProofs"][0])
     root = hash_of(CASE["root"])
-    assert find_wrong_element(make_answer_document(right, root), DEVICE, OWNERS) is None
+    assert find_wrong_element(make_answer_document(right, root), DEVICE, KNOWN) is None
     beside = replace(WRONG, column=(WRONG.column + 1) % 256)
-    assert find_wrong_element(make_answer_document(beside), DEVICE, OWNERS) is None, "only the one element is wrong"
-    assert find_wrong_element(make_answer_document(root=root), DEVICE, OWNERS) is None
-    assert find_wrong_element(make_answer_document(None), DEVICE, OWNERS) is None
-    assert find_wrong_element(make_answer_document(key=STRANGER), DEVICE, OWNERS) is None, "not who was challenged"
+    assert find_wrong_element(make_answer_document(beside), DEVICE, KNOWN) is None, "only the one element is wrong"
+    assert find_wrong_element(make_answer_document(root=root), DEVICE, KNOWN) is None
+    assert find_wrong_element(make_answer_document(None), DEVICE, KNOWN) is None
+    assert find_wrong_element(make_answer_document(key=STRANGER), DEVICE, KNOWN) is None, "not who was challenged"
     other = Device(PROVIDER, keccak(b"another seed"), N)
-    assert find_wrong_element(make_answer_document(), other, OWNERS) is None
+    assert find_wrong_element(make_answer_document(), other, KNOWN) is None
 
 
 def test_a_leaf_outside_of_the_tree_or_a_path_of_another_length_proves_nothing() -> None:
     for proof in (replace(WRONG, index=WRONG.index + 256 * N), replace(WRONG, path=WRONG.path[:-1])):
-        assert find_wrong_element(make_answer_document(proof, proof.find_root()), DEVICE, OWNERS) is None
+        assert find_wrong_element(make_answer_document(proof, proof.find_root()), DEVICE, KNOWN) is None
 
 
 def make_passing_document(row_is_opened: bool = True, key: int = NODE, **changes: Any) -> VerdictDocument:
@@ -300,9 +317,10 @@ def make_passing_document(row_is_opened: bool = True, key: int = NODE, **changes
 
 
 def test_a_verdict_that_passed_a_wrong_row_it_opened_is_a_proof() -> None:
-    proof = find_false_verdict(make_passing_document(), DEVICE, OWNERS)
+    proof = find_false_verdict(make_passing_document(), DEVICE, KNOWN)
     assert proof is not None and (proof.fault, proof.provider) == (Fault.FALSE_VERDICT, PROVIDER)
-    assert proof.subject == keccak(b"challenge")
+    signed = make_passing_document().signed.verdict
+    assert proof.first == verdict_digest_of(REGISTRY.separator(), signed)
 
 
 def test_a_verdict_that_did_not_see_or_did_not_pass_proves_nothing() -> None:
@@ -317,7 +335,7 @@ def test_a_verdict_that_did_not_see_or_did_not_pass_proves_nothing() -> None:
         replace(whole, device=2),
         replace(whole, roots=whole.roots[::-1]),
     ):
-        assert find_false_verdict(document, DEVICE, OWNERS) is None
+        assert find_false_verdict(document, DEVICE, KNOWN) is None
 
 
 @pytest.mark.parametrize(

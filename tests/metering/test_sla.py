@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from metering.receipt import Receipt
-from metering.sla import NO_PROMISE, Promise, find_breach, show_percent
+from metering.sla import CLAIM_TIME_NS, LEAST_SILENCE_NS, NO_PROMISE, Promise, find_breach, find_silence, show_percent
 from metering.units import NANOS_PER_SECOND, PPM, U64_MAX, U128_MAX, Amount, Hash32
 from metering.usage import NO_USAGE
 from tests.make.values import NOW_NS, TOKEN, make_terms
@@ -73,3 +73,30 @@ def test_parts_are_shown_exactly(ppm: int, text: str) -> None:
 def test_a_promise_is_one_line() -> None:
     assert Promise(990_000, 100_000).describe() == "99 %, or 10 % back"
     assert NO_PROMISE.describe() == Promise(990_000, 0).describe() == ""
+
+
+# -------------------------------------------------------------------------------------------------------------- silence
+
+KNOWN = replace(LAST, final=False, running_ns=100 * SECOND)
+PROMISE = replace(TERMS, duration_limit_ns=1000 * LEAST_SILENCE_NS)
+
+
+def ask(passed_ns: int, **changes: Any) -> Amount | None:
+    """So long after the receipt."""
+    return find_silence(PROMISE, replace(KNOWN, **changes), KNOWN.at_ns + passed_ns)
+
+
+def test_a_provider_is_silent_from_an_hour_to_three_days_after_a_receipt_that_is_not_the_last() -> None:
+    assert ask(LEAST_SILENCE_NS) == ask(CLAIM_TIME_NS) == TOKEN // 10 + 1
+    assert ask(LEAST_SILENCE_NS - 1) is None and ask(CLAIM_TIME_NS + 2 * SECOND) is None
+    assert ask(LEAST_SILENCE_NS, final=True) is None
+    patient = replace(PROMISE, interval_ns=LEAST_SILENCE_NS, exposure_intervals=3)
+    assert find_silence(patient, KNOWN, KNOWN.at_ns + 3 * LEAST_SILENCE_NS - 1) is None
+    assert find_silence(patient, KNOWN, KNOWN.at_ns + 3 * LEAST_SILENCE_NS) is not None
+
+
+def test_a_silent_lease_ends_at_its_time_limit_at_the_latest() -> None:
+    limited = replace(PROMISE, duration_limit_ns=101 * SECOND)
+    assert find_silence(limited, KNOWN, KNOWN.at_ns + LEAST_SILENCE_NS) is None, "100 of 101 seconds"
+    limited = replace(PROMISE, duration_limit_ns=102 * SECOND)
+    assert find_silence(limited, KNOWN, KNOWN.at_ns + LEAST_SILENCE_NS) is not None

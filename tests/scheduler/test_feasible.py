@@ -113,6 +113,14 @@ def test_a_promise_that_gives_nothing_back_counts_as_none() -> None:
     assert misfit.code == "offer_availability" and "promises 0 %" in misfit.detail
 
 
+def test_the_stake_of_a_provider_in_default_does_not_count() -> None:
+    offer = make_offer()
+    preferences = Preferences(stakes={offer.provider: Amount(10)}, defaulted=frozenset({offer.provider}))
+    (misfit,) = check_offer_for_job(make_job(min_stake=Amount(1)), offer, NOW_NS, preferences)
+    assert misfit.code == "offer_stake" and "in default" in misfit.detail
+    assert check_offer_for_job(make_job(), offer, NOW_NS, preferences) == (), "a job that asks for none does not care"
+
+
 def test_a_stake_not_known_counts_as_too_small() -> None:
     (misfit,) = check_offer_for_job(make_job(min_stake=Amount(1)), make_offer(), NOW_NS, Preferences())
     assert misfit.code == "offer_stake" and "not known" in misfit.detail

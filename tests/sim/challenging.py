@@ -13,7 +13,7 @@ from typing import Any
 import trio
 from sqlalchemy import Engine
 
-from metering.capacity import SignedVerdict
+from metering.capacity import SignedVerdict, answers_hash_of
 from metering.eip712 import Domain, keccak
 from metering.units import NANOS_PER_SECOND, ZERO_HASH, Address, Hash32
 from tests.make.waiting import wait_until
@@ -63,7 +63,10 @@ class PlayedChain:
     looks: int = 0
     """How often anything was read."""
     nodes: dict[Address, Address] = field(default_factory=dict)
-    counts: tuple[int, int] = (8, 1)
+    counts: tuple[int, int, int] = (8, 1, 0)
+    misses: int = 0
+    """Of every verifier."""
+    shown: dict[Address, SignedVerdict] = field(default_factory=dict)
 
     async def wait_looks(self, count: int) -> None:
         """Returns once the nodes have looked so many times more: what they were about to do, they have done."""
@@ -75,17 +78,13 @@ class PlayedChain:
         if self.is_away:
             raise Retryable("the chain node is away")
 
-    async def read_counts(self, provider: Address) -> tuple[int, int]:
+    async def read_counts(self, provider: Address) -> tuple[int, int, int]:
         self._check()
         return self.counts
 
     async def read_head(self) -> ChainHead:
         self._check()
         return ChainHead(self.head, self.clock.now_ns() // NANOS_PER_SECOND)
-
-    async def read_block_time(self, number: int) -> int:
-        self._check()
-        return self.challenge.deadline - ANSWER_TIME_S
 
     async def list_challenges(self, first_block: int, last_block: int) -> tuple[Hash32, ...]:
         self._check()
@@ -98,10 +97,6 @@ class PlayedChain:
     async def find_open(self, provider: Address) -> Hash32 | None:
         self._check()
         return CHALLENGE_ID if provider == self.challenge.provider else None
-
-    async def read_seed(self, challenge: Challenge) -> Hash32 | None:
-        self._check()
-        return keccak(b"seed") if self.head >= challenge.draw_block else None
 
     async def list_verifiers(self) -> tuple[Address, ...]:
         return tuple(self.nodes)[1:]
@@ -121,15 +116,26 @@ class PlayedChain:
             stage="drawn",
             seed=seed,
             deadline=deadline,
+            drawn_at=deadline - ANSWER_TIME_S,
             panel=tuple(sorted(self.nodes)[1:]),
             quorum=3,
         )
 
-    async def record(self, challenge_id: Hash32, verdicts: tuple[tuple[Address, SignedVerdict], ...]) -> None:
+    async def record(
+        self, challenge_id: Hash32, roots: tuple[Hash32, ...], verdicts: tuple[tuple[Address, SignedVerdict], ...]
+    ) -> None:
         if self.challenge.stage != "drawn":
             return
+        verdict = verdicts[0][1].verdict
+        assert not verdict.passed or answers_hash_of(roots) == verdict.answers_hash
         self.recorded.append(verdicts)
         self.challenge = replace(self.challenge, stage="passed" if verdicts[0][1].verdict.passed else "failed")
+
+    async def count_misses(self, verifier: Address) -> int:
+        return self.misses
+
+    async def show(self, challenge_id: Hash32, verifier: Address, verdict: SignedVerdict) -> None:
+        self.shown[verifier] = verdict
 
 
 @dataclass

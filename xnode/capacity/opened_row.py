@@ -51,6 +51,14 @@ def find_wrong_element(n: int, row: int, opened: OpenedRow, expected: bytes) -> 
     return ElementProof(first + leaf, column, values, path)
 
 
+def prove_leaf(n: int, index: int, opened: OpenedRow) -> ElementProof:
+    """One leaf of an opened row and its path; its first element stands for it."""
+    first, _ = find_row_span(n, index // (n // LEAF_COLUMNS))
+    at = (index - first) * LEAF_BYTES
+    path = find_path(_fold(n, index // (n // LEAF_COLUMNS), opened), first, index)
+    return ElementProof(index, 0, opened.values[at : at + LEAF_BYTES], path)
+
+
 def _fold(n: int, row: int, opened: OpenedRow) -> tuple[tuple[Hash32, ...], ...]:
     first, count = find_row_span(n, row)
     parts = [opened.values[LEAF_BYTES * k : LEAF_BYTES * (k + 1)] for k in range(count)]

@@ -7,31 +7,39 @@ from typing import get_args
 import msgspec
 import structlog
 
-from metering.capacity import SignedVerdict
-from metering.eip712 import keccak
+from metering.capacity import SignedVerdict, Verdict
 from metering.units import ZERO_HASH, Address, Amount, Hash32
 from xnode.chain.abi.codec import topic_of
-from xnode.chain.contracts import capacity_registry, provider_registry
-from xnode.chain.contracts.capacity_registry import Capacity, CapacitySettings, DeviceClass
-from xnode.chain.deployment.manifest import Manifest
+from xnode.chain.contracts import (
+    capacity_registry,
+    challenge_rules,
+    compute_credit,
+    provider_registry,
+    verifier_registry,
+)
+from xnode.chain.contracts.capacity_registry import Capacity, Tries
+from xnode.chain.contracts.challenge_rules import CapacitySettings, ClassTimes, DeviceClass
+from xnode.chain.contracts.verifier_registry import Misses, VerifierSettings
+from xnode.chain.deployment.manifest import Contracts, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query, Reverted
-from xnode.chain.node.questions import ask_block, ask_head, ask_latest, ask_logs
+from xnode.chain.node.questions import ask_head, ask_latest, ask_logs
 from xnode.chain.send.transactor import Transactor
 from xnode.chain.send.tx_journal import TxCall
-from xnode.errors import Permanent, Retryable
+from xnode.errors import Permanent
 from xnode.ports.capacity import ChainHead, Challenge, ChallengeStage, DeclaredClass
 from xnode.text.hex import to_hex
 
 _STAGES: tuple[ChallengeStage, ...] = get_args(ChallengeStage)
 
-_NEWS = ("ChallengeRequested", "ChallengeDrawn", "DrawArmedAgain")
+_NEWS = ("ChallengeRequested", "ChallengeDrawn")
 """Events after which a challenge is to be looked at again."""
 
 log = structlog.get_logger(__name__)
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """All that the registry says of one provider. open_challenge: None when none is open; fees: OPENX to withdraw."""
+    """All that the registries say of one provider. open_challenge: None when none is open; fees: OPENX to withdraw;
+    in_doubt_until: 0 when its capacity is not in doubt."""
 
     capacity: Capacity
     is_jailed: bool
@@ -39,40 +47,74 @@ class Verification(msgspec.Struct, frozen=True):
     is_verifier: bool
     held_stake: Amount
     fees: Amount
+    in_doubt_until: int
+    tries: Tries
+    misses: Misses
 
 
-async def read_classes(rpc: JsonRpc, registry: Address) -> tuple[DeviceClass, ...]:
+async def read_classes(rpc: JsonRpc, contracts: Contracts) -> tuple[DeviceClass, ...]:
     """Every class; its place is its class id."""
-    count = await rpc.view(registry, capacity_registry.CLASS_COUNT)
-    return tuple(await rpc.view_each(registry, capacity_registry.CLASS_OF, [(number,) for number in range(count)]))
+    rules = contracts.challenge_rules
+    count = await rpc.view(rules, challenge_rules.CLASS_COUNT)
+    return tuple(await rpc.view_each(rules, challenge_rules.CLASS_OF, [(number,) for number in range(count)]))
 
 
-async def read_settings(rpc: JsonRpc, registry: Address) -> CapacitySettings:
-    """The governed numbers now; fee is what a request costs."""
-    return await rpc.view(registry, capacity_registry.SETTINGS)
+async def read_class_times(rpc: JsonRpc, contracts: Contracts) -> tuple[ClassTimes, ...]:
+    """When each class takes new challenges."""
+    rules = contracts.challenge_rules
+    count = await rpc.view(rules, challenge_rules.CLASS_COUNT)
+    return tuple(await rpc.view_each(rules, challenge_rules.CLASS_TIMES_OF, [(number,) for number in range(count)]))
 
 
-async def read_verification(rpc: JsonRpc, registry: Address, provider: Address) -> Verification:
-    """What the registry says of a provider now."""
-    asked = (
+async def read_settings(rpc: JsonRpc, contracts: Contracts) -> CapacitySettings:
+    """The governed numbers of challenges now."""
+    return await rpc.view(contracts.challenge_rules, challenge_rules.SETTINGS)
+
+
+async def read_verifier_settings(rpc: JsonRpc, contracts: Contracts) -> VerifierSettings:
+    """The governed numbers of verifiers now."""
+    return await rpc.view(contracts.verifier_registry, verifier_registry.SETTINGS)
+
+
+async def read_verification(rpc: JsonRpc, contracts: Contracts, provider: Address) -> Verification:
+    """What the registries say of a provider now."""
+    of_capacity = (
         capacity_registry.CAPACITY_OF,
         capacity_registry.IS_JAILED,
         capacity_registry.OPEN_CHALLENGE_OF,
-        capacity_registry.IS_VERIFIER,
-        capacity_registry.HELD_STAKE_OF,
-        capacity_registry.FEES_OF,
+        capacity_registry.IN_DOUBT_UNTIL,
+        capacity_registry.TRIES_OF,
     )
-    capacity, jailed, challenge, verifier, held, fees = await rpc.view_all(
-        [Query(registry, view, (provider,)) for view in asked]
+    of_verifier = (
+        verifier_registry.IS_VERIFIER,
+        verifier_registry.HELD_STAKE_OF,
+        verifier_registry.FEES_OF,
+        verifier_registry.MISSES_OF,
     )
-    return Verification(capacity, jailed, None if challenge == ZERO_HASH else challenge, verifier, held, fees)
+    queries = [Query(contracts.capacity_registry, view, (provider,)) for view in of_capacity]
+    queries += [Query(contracts.verifier_registry, view, (provider,)) for view in of_verifier]
+    capacity, jailed, challenge, doubt, tries, verifier, held, fees, misses = await rpc.view_all(queries)
+    opened = None if challenge == ZERO_HASH else challenge
+    return Verification(capacity, jailed, opened, verifier, held, fees, doubt, tries, misses)
+
+
+async def read_in_force(rpc: JsonRpc, registry: Address, provider: Address, now_s: int) -> Capacity:
+    """The verdict in force at this time, in doubt or not: what the provider is held to. Of zeros when there is none."""
+    count = await rpc.view(registry, capacity_registry.HISTORY_LENGTH, provider)
+    last = await rpc.view(registry, capacity_registry.HISTORY_OF, provider, count - 1) if count else None
+    return last if last is not None and now_s < last.until else Capacity(0, 0, 0, 0, 0, 0)
 
 
 async def read_challenge(rpc: JsonRpc, registry: Address, challenge_id: Hash32, block: str = "latest") -> Challenge:
     """A challenge as it was at a block; its stage is "none" when it is not found."""
-    asked = (capacity_registry.CHALLENGE_OF, capacity_registry.CONDITIONS_OF, capacity_registry.QUORUM_OF)
+    asked = (
+        capacity_registry.CHALLENGE_OF,
+        capacity_registry.CONDITIONS_OF,
+        capacity_registry.QUORUM_OF,
+        capacity_registry.DRAWN_AT,
+    )
     queries = [Query(registry, view, (challenge_id,)) for view in asked]
-    challenge, conditions, quorum = await rpc.view_all(queries, block)
+    challenge, conditions, quorum, drawn_at = await rpc.view_all(queries, block)
     return Challenge(
         challenge_id=challenge_id,
         provider=challenge.provider,
@@ -86,6 +128,7 @@ async def read_challenge(rpc: JsonRpc, registry: Address, challenge_id: Hash32, 
             DeclaredClass(class_id, count, one.name, one.kind, one.weight_milli, one.n, one.time_limit_ms)
             for (class_id, count), one in zip(challenge.declared, conditions, strict=True)
         ),
+        drawn_at=drawn_at,
     )
 
 
@@ -96,16 +139,11 @@ class CapacityClient:
         self._rpc, self._manifest, self._transactor = rpc, manifest, transactor
         self._address = manifest.contracts.capacity_registry
         self._registry = manifest.contracts.provider_registry
+        self._verifiers = manifest.contracts.verifier_registry
 
     async def read_head(self) -> ChainHead:
         block = await self._rpc.ask(ask_latest())
         return ChainHead(block.number, block.timestamp)
-
-    async def read_block_time(self, number: int) -> int:
-        block = await self._rpc.ask(ask_block(number))
-        if block is None:
-            raise Retryable(f"chain node {self._rpc.where} does not show block {number} yet")
-        return block.timestamp
 
     async def list_challenges(self, first_block: int, last_block: int) -> tuple[Hash32, ...]:
         topics = tuple(topic_of("CapacityRegistry", name) for name in _NEWS)
@@ -124,40 +162,49 @@ class CapacityClient:
         found = await self._rpc.view(self._address, capacity_registry.OPEN_CHALLENGE_OF, provider)
         return None if found == ZERO_HASH else found
 
-    async def read_seed(self, challenge: Challenge) -> Hash32 | None:
-        head = await self._rpc.ask(ask_head())
-        if not challenge.draw_block <= head < challenge.draw_block + capacity_registry.HASHES_KEPT:
-            return None
-        block = await self._rpc.ask(ask_block(challenge.draw_block))
-        return keccak(block.hash + challenge.challenge_id) if block else None
-
-    async def read_counts(self, provider: Address) -> tuple[int, int]:
-        capacity = await self._rpc.view(self._address, capacity_registry.CAPACITY_OF, provider)
-        return capacity.vcpus, capacity.gpus
+    async def read_counts(self, provider: Address) -> tuple[int, int, int]:
+        head = await self.read_head()
+        capacity = await read_in_force(self._rpc, self._address, provider, head.time)
+        credits = (self._manifest.contracts.gpu_credit, self._manifest.contracts.cpu_credit)
+        *outstanding, grace_s = await self._rpc.view_all(
+            [
+                *(Query(credit, compute_credit.OUTSTANDING, (provider,)) for credit in credits),
+                Query(credits[0], compute_credit.DEFAULT_GRACE, ()),
+            ]
+        )
+        owes = capacity.until and any(count > 0 for count in outstanding)
+        return capacity.vcpus, capacity.gpus, capacity.until + grace_s if owes else 0
 
     async def list_verifiers(self) -> tuple[Address, ...]:
-        return await self._rpc.view(self._address, capacity_registry.VERIFIERS)
+        return await self._rpc.view(self._verifiers, verifier_registry.VERIFIERS)
 
     async def list_nodes(self, providers: tuple[Address, ...]) -> tuple[Address, ...]:
         rows = [(provider,) for provider in providers]
         return tuple(await self._rpc.view_each(self._registry, provider_registry.NODE_KEY_OF, rows))
 
     async def draw(self, challenge_id: Hash32) -> None:
-        challenge = await self.read_challenge(challenge_id)
-        # Armed again it waits for another block, and is another effect.
-        intent = f"capacity/draw/{challenge_id.hex()}/{challenge.draw_block}"
+        intent = f"capacity/draw/{challenge_id.hex()}"
         data = capacity_registry.DRAW.encode(challenge_id)
         call = TxCall(self._address, data, gas_floor=capacity_registry.DRAW_GAS)
         await self._send(intent, challenge_id, "requested", call)
 
-    async def record(self, challenge_id: Hash32, verdicts: tuple[tuple[Address, SignedVerdict], ...]) -> None:
-        members, signed = [member for member, _ in verdicts], [one for _, one in verdicts]
-        data = capacity_registry.RECORD.encode(
-            challenge_id, members, [one.verdict for one in signed], [one.signature for one in signed]
-        )
-        gas_floor = capacity_registry.RECORD_GAS + capacity_registry.VERDICT_GAS * len(verdicts)
-        call = TxCall(self._address, data, gas_floor=gas_floor)
+    async def record(
+        self, challenge_id: Hash32, roots: tuple[Hash32, ...], verdicts: tuple[tuple[Address, SignedVerdict], ...]
+    ) -> None:
+        data = capacity_registry.RECORD.encode(challenge_id, list(roots), *_unzip(verdicts))
+        gas_floor = capacity_registry.RECORD_GAS + capacity_registry.ROOT_GAS * len(roots)
+        call = TxCall(self._address, data, gas_floor=gas_floor + capacity_registry.VERDICT_GAS * len(verdicts))
         await self._send(f"capacity/record/{challenge_id.hex()}", challenge_id, "drawn", call)
+
+    async def count_misses(self, verifier: Address) -> int:
+        return (await self._rpc.view(self._verifiers, verifier_registry.MISSES_OF, verifier)).count
+
+    async def show(self, challenge_id: Hash32, verifier: Address, verdict: SignedVerdict) -> None:
+        data = capacity_registry.NOTE_VERDICTS.encode(challenge_id, *_unzip(((verifier, verdict),)))
+        intent = f"capacity/show/{challenge_id.hex()}"
+        sent = await self._transactor.send(intent, TxCall(self._address, data))
+        if not sent.ok:
+            raise Permanent(f"{intent} reverted in transaction {to_hex(sent.tx_hash)}", code="capacity_reverted")
 
     async def _send(self, intent: str, challenge_id: Hash32, stage: ChallengeStage, call: TxCall) -> None:
         """Send what moves a challenge on from this stage; another party's moving it first is as good."""
@@ -170,3 +217,9 @@ class CapacityClient:
             return
         if not sent.ok and (await self.read_challenge(challenge_id)).stage == stage:
             raise Permanent(f"{intent} reverted in transaction {to_hex(sent.tx_hash)}", code="capacity_reverted")
+
+
+def _unzip(verdicts: tuple[tuple[Address, SignedVerdict], ...]) -> tuple[list[Address], list[Verdict], list[bytes]]:
+    """Members, verdicts and signatures, as the contract takes them."""
+    signed = [one for _, one in verdicts]
+    return [member for member, _ in verdicts], [one.verdict for one in signed], [one.signature for one in signed]

@@ -25,6 +25,7 @@ from xnode.chain.node.logs import POLL_S, Cursor, LogPoller
 from xnode.chain.node.pulse import pace_of
 from xnode.chain.node.questions import ask_block
 from xnode.chain.reads import ChainReads
+from xnode.chain.reveals import RevealClient
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, TxCall
 from xnode.errors import Permanent, Retryable
@@ -55,6 +56,7 @@ class ChainClient(ChainReads):
         self._transactor = transactor
         self._separator = manifest.domain.separator()
         self.capacity = CapacityClient(rpc, manifest, transactor)
+        self.reveals = RevealClient(rpc, manifest.contracts.answer_reveals, transactor)
 
     async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Watches our transactions until cancelled."""

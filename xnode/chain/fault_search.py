@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from metering.authors import Authors, BoundKey
 from metering.capacity import answer_digest_of, verdict_digest_of
 from metering.eip712 import typed_digest
 from metering.evidence import (
@@ -16,19 +17,22 @@ from metering.evidence import (
 )
 from metering.faults import (
     Device,
-    Owners,
+    Drawn,
+    Known,
     Proof,
-    Verified,
     find_equivocations,
     find_false_verdict,
     find_wrong_element,
+    keep_leases,
 )
+from metering.over_capacity import OverCapacity, Verified
 from metering.receipt import SignedReceipt, receipt_digest_of
 from metering.signature import recover_signer
 from metering.units import ZERO_ADDRESS, Address, Hash32
 from xnode.chain.contracts import capacity_registry, fault_prover, provider_registry
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc
+from xnode.chain.node.questions import ask_latest
 from xnode.chain.overuse import find_overuse
 
 SignedDocument = (
@@ -46,38 +50,64 @@ MAX_HISTORY = 200
 
 
 async def find_proofs(rpc: JsonRpc, manifest: Manifest, documents: Sequence[SignedDocument]) -> list[Proof]:
-    """Every provable fault in the documents, one for each subject; those of another deployment say nothing here."""
+    """Every provable fault in the documents, one for each number; those of another deployment say nothing here."""
     separator, capacity = manifest.domain.separator(), manifest.capacity_domain.separator()
     ours = [document for document in documents if _is_of(document, separator, capacity)]
-    owners = await read_owners(rpc, manifest, _list_signers(ours, separator))
+    authors = await read_authors(rpc, manifest, _list_signers(ours, separator))
+    leases = keep_leases(ours, separator, authors)
+    known = Known(authors, leases, await _read_challenges(rpc, manifest, ours))
     numbered = [one for one in ours if isinstance(one, SignedReceipt | NumberedDocument | VerdictDocument)]
-    found: list[Proof | None] = list(find_equivocations(numbered, separator, owners))
+    found: list[Proof | None] = list(find_equivocations(numbered, separator, known))
     for document in ours:
         if isinstance(document, AnswerDocument) and document.proof is not None:
             device = await _read_device(
                 rpc, manifest, document.signed.answer.challenge_id, document.signed.answer.device
             )
-            found.append(find_wrong_element(document, device, owners))
+            found.append(find_wrong_element(document, device, known))
         elif isinstance(document, VerdictDocument) and document.proof is not None:
             device = await _read_device(rpc, manifest, document.signed.verdict.challenge_id, document.device)
-            found.append(find_false_verdict(document, device, owners))
+            found.append(find_false_verdict(document, device, known))
     receipts = [one for one in ours if isinstance(one, SignedReceipt)]
-    found += await _find_overuse(rpc, manifest, receipts, separator, owners)
-    return list({proof.fault_id: proof for proof in found if proof is not None}.values())
+    found += await _find_overuse(rpc, manifest, receipts, separator, known)
+    return list({proof.evidence_id: proof for proof in found if proof is not None}.values())
 
 
-async def read_owners(rpc: JsonRpc, manifest: Manifest, nodes: Iterable[Address]) -> dict[Address, Address]:
-    """The provider to which each of these node keys is bound forever; a key that is bound to none is left out."""
+def choose_proofs(proofs: Iterable[Proof]) -> list[Proof]:
+    """One of each kind against each provider, the latest: all papers of an episode are one fault, and the latest of them is
+    the one that may belong to a new episode."""
+    latest: dict[tuple[Address, type[Proof], bool], Proof] = {}
+    for proof in sorted(proofs, key=lambda one: one.dated_s):
+        # Verdicts cost a verifier's pledge, all else a provider's stake.
+        latest[proof.provider, type(proof), isinstance(getattr(proof, "a", None), VerdictDocument)] = proof
+    return list(latest.values())
+
+
+def judge_of(manifest: Manifest, proof: Proof) -> Address:
+    """The contract that judges it."""
+    contracts = manifest.contracts
+    return contracts.over_capacity if isinstance(proof, OverCapacity) else contracts.fault_prover
+
+
+async def read_authors(rpc: JsonRpc, manifest: Manifest, nodes: Iterable[Address]) -> Authors:
+    """From when to when each of these node keys served which provider; a key that is bound to none is left out."""
     asked = list(dict.fromkeys(nodes))
     registry = manifest.contracts.provider_registry
-    bound = await rpc.view_each(registry, provider_registry.BOUND_PROVIDER_OF, [(node,) for node in asked])
-    return {node: owner for node, owner in zip(asked, bound, strict=True) if owner != ZERO_ADDRESS}
+    rows = [(node,) for node in asked]
+    bound = await rpc.view_each(registry, provider_registry.BOUND_PROVIDER_OF, rows)
+    times = await rpc.view_each(registry, provider_registry.KEY_TIME_OF, rows)
+    thaw_s = await rpc.view(registry, provider_registry.STAKE_THAW)
+    now_s = (await rpc.ask(ask_latest())).timestamp
+    keys = {
+        node: BoundKey(owner, time.since, time.until)
+        for node, owner, time in zip(asked, bound, times, strict=True)
+        if owner != ZERO_ADDRESS
+    }
+    return Authors(keys, now_s, thaw_s)
 
 
 async def read_proven(rpc: JsonRpc, manifest: Manifest, proofs: Sequence[Proof]) -> list[bool]:
     """For each, whether it has been proved before."""
-    prover = manifest.contracts.fault_prover
-    return await rpc.view_each(prover, fault_prover.IS_PROVEN, [(proof.fault_id,) for proof in proofs])
+    return [await rpc.view(judge_of(manifest, one), fault_prover.IS_PROVEN, one.evidence_id) for one in proofs]
 
 
 def _is_of(document: SignedDocument, separator: Hash32, capacity: Hash32) -> bool:
@@ -106,6 +136,8 @@ def _list_signers(documents: Sequence[SignedDocument], separator: Hash32) -> lis
             case VerdictDocument(signed=verdict):
                 digest = verdict_digest_of(document.separator, verdict.verdict)
                 found.append(recover_signer(digest, verdict.signature))
+            case LeaseDocument(terms=terms):
+                found.append(terms.node)
     return [node for node in found if node is not None]
 
 
@@ -115,30 +147,53 @@ async def _read_device(rpc: JsonRpc, manifest: Manifest, challenge_id: Hash32, d
     return Device(row.provider, row.seed, row.n)
 
 
+async def _read_challenges(
+    rpc: JsonRpc, manifest: Manifest, documents: Sequence[SignedDocument]
+) -> dict[Hash32, Drawn]:
+    """The challenges that the documents are about, as far as they were drawn."""
+    registry = manifest.contracts.capacity_registry
+    found: dict[Hash32, Drawn] = {}
+    for challenge_id in dict.fromkeys(_list_challenges(documents)):
+        drawn_s = await rpc.view(registry, capacity_registry.DRAWN_AT, challenge_id)
+        if drawn_s:
+            row = await rpc.view(registry, capacity_registry.CHALLENGE_OF, challenge_id)
+            found[challenge_id] = Drawn(drawn_s, row.deadline, frozenset(row.panel))
+    return found
+
+
+def _list_challenges(documents: Sequence[SignedDocument]) -> Iterator[Hash32]:
+    for document in documents:
+        match document:
+            case AnswerDocument(signed=answer):
+                yield answer.answer.challenge_id
+            case VerdictDocument(signed=verdict):
+                yield verdict.verdict.challenge_id
+
+
 async def _find_overuse(
-    rpc: JsonRpc, manifest: Manifest, receipts: Sequence[SignedReceipt], separator: Hash32, owners: Owners
+    rpc: JsonRpc, manifest: Manifest, receipts: Sequence[SignedReceipt], separator: Hash32, known: Known
 ) -> list[Proof]:
     by_provider: dict[Address, list[SignedReceipt]] = {}
     for one in receipts:
-        node = recover_signer(receipt_digest_of(separator, one.receipt), one.signature)
-        if node is not None and node in owners:
-            by_provider.setdefault(owners[node], []).append(one)
+        lease = known.leases.get(one.receipt.lease_id)
+        if lease is not None:
+            by_provider.setdefault(lease.terms.provider, []).append(one)
     found: list[Proof] = []
     for provider, theirs in by_provider.items():
-        for index, verified in await _read_verdicts(rpc, manifest, provider):
-            proof = find_overuse(theirs, verified, index, separator, owners)
+        history = await _read_verdicts(rpc, manifest, provider)
+        for index in history:
+            proof = find_overuse(theirs, known.leases, history, index, separator, known.authors)
             if proof is not None:
                 found.append(proof)
     return found
 
 
-async def _read_verdicts(rpc: JsonRpc, manifest: Manifest, provider: Address) -> list[tuple[int, Verified]]:
+async def _read_verdicts(rpc: JsonRpc, manifest: Manifest, provider: Address) -> dict[int, Verified]:
     registry = manifest.contracts.capacity_registry
     count = await rpc.view(registry, capacity_registry.HISTORY_LENGTH, provider)
     places = range(max(0, count - MAX_HISTORY), count)
     rows = [(provider, place) for place in places]
     verdicts = await rpc.view_each(registry, capacity_registry.HISTORY_OF, rows)
-    return [
-        (place, Verified(one.gpus, one.vcpus, one.since, one.until))
-        for place, one in zip(places, verdicts, strict=True)
-    ]
+    return {
+        place: Verified(one.gpus, one.vcpus, one.since, one.until) for place, one in zip(places, verdicts, strict=True)
+    }

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from metering.faults import MAX_PAIRS, OverCapacity, Owners, ReceiptPair, Verified, find_over_capacity, make_pairs
+from metering.authors import Authors
+from metering.evidence import LeaseDocument
+from metering.over_capacity import (
+    LEAST_WINDOW_NS,
+    MAX_CASE_PAIRS,
+    History,
+    OverCapacity,
+    ReceiptPair,
+    Verified,
+    find_limits,
+    find_over_capacity,
+    is_above,
+    make_pairs,
+)
 from metering.receipt import SignedReceipt
 from metering.units import NANOS_PER_SECOND, Hash32
 
@@ -14,26 +27,46 @@ MAX_EDGES = 64
 
 
 def find_overuse(
-    receipts: Sequence[SignedReceipt], verified: Verified, history_index: int, escrow: Hash32, owners: Owners
+    receipts: Sequence[SignedReceipt],
+    leases: Mapping[Hash32, LeaseDocument],
+    history: History,
+    history_index: int,
+    escrow: Hash32,
+    authors: Authors,
 ) -> OverCapacity | None:
-    """The proof, when at some time within the verdict the receipts say more than its devices could serve.
+    """The proof, when at some time within the verdict the receipts say more than the verified devices could serve.
 
     receipts: of one provider. Over a long time idle hours hide busy ones, so every time between the first and the last
-    receipts of any two leases is looked at.
+    receipts of any two leases is looked at; and a lease that began under a larger verdict raises the limit for all, so
+    those under smaller ones are looked at without it too.
     """
+    verified = history[history_index]
     oldest_ns, newest_ns = verified.from_s * NANOS_PER_SECOND, verified.until_s * NANOS_PER_SECOND
     within = [one for one in receipts if oldest_ns <= one.receipt.at_ns <= newest_ns]
     edges = _find_edges(within)
     within = _keep_outermost(within, edges)
     for first in edges:
         for last in edges:
-            if last > first:
-                pairs = _choose(make_pairs(within, first, last))
-                if pairs and _is_above(pairs, verified):
-                    proof = find_over_capacity(pairs, verified, history_index, escrow, owners)
-                    if proof is not None:
-                        return proof
+            if last - first >= LEAST_WINDOW_NS:
+                for pairs in _list_choices(make_pairs(within, leases, history, first, last), verified, history):
+                    if is_above(pairs, verified, history):
+                        proof = find_over_capacity(pairs, history, history_index, escrow, authors)
+                        if proof is not None:
+                            return proof
     return None
+
+
+def _list_choices(
+    pairs: Sequence[ReceiptPair], verified: Verified, history: History
+) -> Iterator[tuple[ReceiptPair, ...]]:
+    """Pairs that may prove something together: those up to each limit under which some of them began."""
+    limits = {(verified.gpus, verified.vcpus)} | {found for pair in pairs if (found := find_limits(history, pair))}
+    for gpus, vcpus in sorted(limits):
+        chosen = [
+            pair for pair in pairs if (found := find_limits(history, pair)) and found[0] <= gpus and found[1] <= vcpus
+        ]
+        if chosen:
+            yield _choose(chosen)
 
 
 def _find_edges(receipts: Sequence[SignedReceipt]) -> list[int]:
@@ -62,21 +95,8 @@ def _keep_outermost(receipts: Sequence[SignedReceipt], edges: Sequence[int]) -> 
 
 
 def _choose(pairs: Sequence[ReceiptPair]) -> tuple[ReceiptPair, ...]:
-    """As many as one proof takes, those that say most."""
-    if len(pairs) <= MAX_PAIRS:
+    """As many as one case takes, those that say most."""
+    if len(pairs) <= MAX_CASE_PAIRS:
         return tuple(pairs)
-    most = sorted(pairs, key=lambda pair: -sum(_served(pair)))[:MAX_PAIRS]
+    most = sorted(pairs, key=lambda pair: -sum(pair.served))[:MAX_CASE_PAIRS]
     return tuple(sorted(most, key=lambda pair: pair.newer.receipt.lease_id))
-
-
-def _is_above(pairs: Sequence[ReceiptPair], verified: Verified) -> bool:
-    """Cheaply, without a look at signatures or tolerance: most times end here."""
-    window_ns = max(pair.newer.receipt.at_ns for pair in pairs) - min(pair.older.receipt.at_ns for pair in pairs)
-    gpu_ns, vcpu_ns = (int(sum(column)) for column in zip(*(_served(pair) for pair in pairs), strict=True))
-    return gpu_ns > verified.gpus * window_ns or vcpu_ns > verified.vcpus * window_ns
-
-
-def _served(pair: ReceiptPair) -> Iterator[int]:
-    older, newer = pair.older.receipt.usage, pair.newer.receipt.usage
-    yield newer.gpu_ns - older.gpu_ns
-    yield newer.vcpu_ns - older.vcpu_ns

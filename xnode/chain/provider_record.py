@@ -5,39 +5,48 @@ from __future__ import annotations
 import msgspec
 
 from metering.units import Address, Amount
-from xnode.chain.contracts import capacity_registry, compute_credit, payment_escrow, provider_registry
-from xnode.chain.contracts.provider_registry import StakeDetails
+from xnode.chain.contracts import compute_credit, payment_escrow, provider_registry
+from xnode.chain.contracts.provider_registry import Role, StakeDetails
 from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query
 
 
-class Stake(msgspec.Struct, frozen=True):
-    """A provider's OPENX, and what of it must stay. verifier_hold: held by CapacityRegistry; base units; thaw_s: how long
-    it takes to leave."""
+class Compartment(msgspec.Struct, frozen=True):
+    """OPENX staked for one role, and what of it must stay; base units."""
 
     details: StakeDetails
-    gpu_hold: Amount
-    cpu_hold: Amount
-    verifier_hold: Amount
-    thaw_s: int
-
-    @property
-    def held(self) -> Amount:
-        """What must stay."""
-        return Amount(self.gpu_hold + self.cpu_hold + self.verifier_hold)
+    held: Amount
 
     @property
     def can_leave(self) -> Amount:
-        """What startUnstake takes now."""
+        """What startUnstakeFrom takes now."""
         return Amount(max(0, self.details.staked - self.held))
+
+
+class Stake(msgspec.Struct, frozen=True):
+    """A provider's OPENX: own answers for what it sells and for its credits, pledge for its verdicts.
+
+    gpu_hold and cpu_hold: the parts of own that credits hold; thaw_s: how long it takes to leave.
+    """
+
+    own: Compartment
+    pledge: Compartment
+    gpu_hold: Amount
+    cpu_hold: Amount
+    thaw_s: int
+
+    def compartment(self, role: Role) -> Compartment:
+        """The one for that role."""
+        return self.pledge if role is Role.VERIFIER else self.own
 
 
 class Credit(msgspec.Struct, frozen=True):
     """One kind of credit of one provider, in base units.
 
     outstanding: minted and not yet used, below zero when it served more than it minted; limit: what its verified capacity
-    allows; mintable: what it could mint now; collateral_ratio: OPENX base units of stake for one whole credit; shortfall: what
-    is outstanding above what its capacity can serve.
+    allows; mintable: what it could mint now; held: OPENX base units of stake that what is outstanding needs;
+    collateral_ratio: OPENX base units of stake for one whole credit that is minted now; shortfall: what is outstanding above what
+    its capacity can serve; redeemable: what of that has been so for longer than the grace.
     """
 
     asset: Asset
@@ -49,6 +58,7 @@ class Credit(msgspec.Struct, frozen=True):
     window_hours: int
     is_defaulted: bool
     shortfall: int
+    redeemable: int = 0
 
 
 class AssetRecord(msgspec.Struct, frozen=True):
@@ -61,7 +71,8 @@ class AssetRecord(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What a provider did, by the contracts. faults: proven; slashed: OPENX base units lost by them."""
+    """What a provider did, by the contracts. faults: proven; slashed: OPENX base units lost by them; key_since_s: when its node
+    key was bound, in seconds UTC, 0 without one."""
 
     provider: Address
     node_key: Address
@@ -69,22 +80,21 @@ class Record(msgspec.Struct, frozen=True):
     faults: int
     slashed: Amount
     assets: tuple[AssetRecord, ...]
+    key_since_s: int = 0
 
 
 async def read_stake(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Stake:
     """The provider's stake, and what holds it."""
     c = manifest.contracts
-    return Stake(
-        *await rpc.view_all(
-            [
-                Query(c.provider_registry, provider_registry.STAKE_DETAILS, (provider,)),
-                Query(c.gpu_credit, compute_credit.HELD_STAKE_OF, (provider,)),
-                Query(c.cpu_credit, compute_credit.HELD_STAKE_OF, (provider,)),
-                Query(c.capacity_registry, capacity_registry.HELD_STAKE_OF, (provider,)),
-                Query(c.provider_registry, provider_registry.STAKE_THAW),
-            ]
-        )
-    )
+    queries = [
+        Query(c.provider_registry, view, (provider, int(role)))
+        for role in Role
+        for view in (provider_registry.STAKE_DETAILS_IN, provider_registry.HELD_IN)
+    ]
+    queries += [Query(credit, compute_credit.HELD_STAKE_OF, (provider,)) for credit in (c.gpu_credit, c.cpu_credit)]
+    queries.append(Query(c.provider_registry, provider_registry.STAKE_THAW))
+    own, held, pledge, pledge_held, *rest = await rpc.view_all(queries)
+    return Stake(Compartment(own, held), Compartment(pledge, pledge_held), *rest)
 
 
 async def read_credit(rpc: JsonRpc, asset: Asset, provider: Address) -> Credit:
@@ -96,11 +106,12 @@ async def read_credit(rpc: JsonRpc, asset: Asset, provider: Address) -> Credit:
         compute_credit.HELD_STAKE_OF,
         compute_credit.IS_DEFAULTED,
         compute_credit.SHORTFALL_OF,
+        compute_credit.REDEEMABLE_OF,
     )
     queries = [Query(asset.address, view, (provider,)) for view in asked]
     queries += [Query(asset.address, view) for view in (compute_credit.COLLATERAL_RATIO, compute_credit.WINDOW_HOURS)]
-    outstanding, limit, mintable, held, defaulted, shortfall, ratio, window = await rpc.view_all(queries)
-    return Credit(asset, outstanding, limit, mintable, held, ratio, window, defaulted, shortfall)
+    outstanding, limit, mintable, held, defaulted, shortfall, redeemable, ratio, window = await rpc.view_all(queries)
+    return Credit(asset, outstanding, limit, mintable, held, ratio, window, defaulted, shortfall, redeemable)
 
 
 async def read_record(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Record:
@@ -117,4 +128,5 @@ async def read_record(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Re
         AssetRecord(asset, account.settled, account.refunded, account.owed)
         for asset, account in zip(manifest.assets, accounts, strict=True)
     )
-    return Record(provider, node_key, stake, faults.count, faults.slashed, assets)
+    key = await rpc.view(registry, provider_registry.KEY_TIME_OF, node_key)
+    return Record(provider, node_key, stake, faults.count, faults.slashed, assets, key.since)

@@ -8,13 +8,13 @@ import msgspec
 
 from metering.units import ZERO_ADDRESS, Address, Amount, Hash32
 from xnode.chain.abi.codec import amount_of
-from xnode.chain.contracts import openx_token, payment_escrow, provider_registry
-from xnode.chain.contracts.provider_registry import StakeDetails
+from xnode.chain.contracts import compute_credit, openx_token, payment_escrow, provider_registry
+from xnode.chain.contracts.provider_registry import Role, StakeDetails
 from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query, read_native_balance
 from xnode.chain.node.questions import ask_block, ask_head, ask_latest
 from xnode.errors import Retryable
-from xnode.ports.chain import EscrowState, Spender
+from xnode.ports.chain import EscrowState, Spender, Staked
 
 PACE_BLOCKS = 16
 """Blocks by which the chain's pace is measured."""
@@ -123,21 +123,34 @@ class ChainReads:
         found = await self.rpc.view_each(self._registry, provider_registry.PROVIDER_OF, ((node,) for node in nodes))
         return tuple(None if owner == ZERO_ADDRESS else owner for owner in found)
 
-    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
-        """The OPENX of each provider that counts as stake, in order."""
-        rows = ((provider,) for provider in providers)
-        return tuple(await self.rpc.view_each(self._registry, provider_registry.STAKE_OF, rows))
+    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Staked, ...]:
+        """The OPENX of each provider that counts as stake, and whether it is in default of either credit, in order."""
+        views = (provider_registry.STAKE_OF, provider_registry.HELD_STAKE_OF)
+        queries = [Query(self._registry, view, (provider,)) for provider in providers for view in views]
+        found = await self.rpc.view_all(queries)
+        staked, held = found[0::2], found[1::2]
+        # Who sold no credits can be in default of none.
+        holding = [provider for provider, amount in zip(providers, held, strict=True) if amount]
+        defaulted = await self._defaulted_of(holding)
+        return tuple(Staked(own, one in defaulted) for one, own in zip(providers, staked, strict=True))
+
+    async def _defaulted_of(self, providers: Sequence[Address]) -> frozenset[Address]:
+        """Those that cannot serve a credit they sold, and whose grace is over."""
+        credits = [asset.address for asset in self.manifest.credits]
+        asked = [(provider, credit) for provider in providers for credit in credits]
+        found = await self.rpc.view_all([Query(at, compute_credit.IS_DEFAULTED, (who,)) for who, at in asked])
+        return frozenset(who for (who, _), is_defaulted in zip(asked, found, strict=True) if is_defaulted)
 
     async def registration(self, provider: Address) -> Registration:
         """What the registry says of a provider."""
         asked = (
             provider_registry.NODE_KEY_OF,
             provider_registry.PAYOUT_OF,
-            provider_registry.STAKE_DETAILS,
             provider_registry.NONCES,
         )
         queries = [Query(self._registry, view, (provider,)) for view in asked]
-        node_key, payout, stake, nonce = await self.rpc.view_all(queries)
+        queries.append(Query(self._registry, provider_registry.STAKE_DETAILS_IN, (provider, int(Role.PROVIDER))))
+        node_key, payout, nonce, stake = await self.rpc.view_all(queries)
         return Registration(provider, None if node_key == ZERO_ADDRESS else node_key, payout, stake, nonce)
 
     # ---- Time
@@ -150,13 +163,19 @@ class ChainReads:
 
     async def block_times(self) -> list[int]:
         """When the newest blocks were made, oldest first, in seconds UTC: how fast they come."""
-        head = await self.head_number()
-        numbers = range(max(0, head - PACE_BLOCKS), head + 1)
-        found = [block.timestamp for block in await self.rpc.ask_all([ask_block(one) for one in numbers]) if block]
-        if not found:
-            raise Retryable(f"chain node {self.rpc.where} does not show its newest blocks")
-        return found
+        return await read_block_times(self.rpc)
 
     async def chain_time_s(self) -> int:
         """The latest block's time in seconds UTC, from which deadlines of signatures count."""
         return (await self.rpc.ask(ask_latest())).timestamp
+
+
+async def read_block_times(rpc: JsonRpc) -> list[int]:
+    """When the newest blocks of a chain were made, oldest first, in seconds UTC."""
+    head = await rpc.ask(ask_head())
+    rpc.pulse.saw_head(head)
+    numbers = range(max(0, head - PACE_BLOCKS), head + 1)
+    found = [block.timestamp for block in await rpc.ask_all([ask_block(one) for one in numbers]) if block]
+    if not found:
+        raise Retryable(f"chain node {rpc.where} does not show its newest blocks")
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 import trio
 
-from metering.capacity import SignedVerdict
+from metering.capacity import SignedVerdict, answers_hash_of
 from metering.codec import decode_strict, encode
 from metering.units import NANOS_PER_SECOND, Address, Hash32
 from xnode.capacity import judging, message
@@ -20,6 +20,13 @@ from xnode.ports.net import RpcRefused
 RECORD_STEP_S = 4.0
 """How long each verifier leaves it to the one before it to hand the verdicts in: two blocks or so, and each that sends
 needlessly pays for it."""
+
+SHOW_S = 15
+"""Before the deadline: our verdict is shown to the chain then, where no quorum has taken it up."""
+
+SHOWN_FROM_MISSES = 4
+"""Challenges in a row for which no verdict of ours came on chain; at eight a verifier may be struck off. Fewer are no harm, and
+each transaction costs gas that no fee pays."""
 
 VERDICT_WAIT_NS = 5 * NANOS_PER_SECOND
 """One exchange of verdicts."""
@@ -42,6 +49,7 @@ class Exchange:
         """Exchange verdicts and hand in a quorum's, each in turn; returns when the challenge is over."""
         rank = judging.find_rank(trial.challenge_id, trial.challenge.panel, self._me)
         decided_at: float | None = None
+        is_shown = False
         while True:
             await self._exchange(trial)
             chosen = judging.choose_verdicts(trial.challenge, trial.verdicts)
@@ -50,17 +58,39 @@ class Exchange:
                 if trio.current_time() - decided_at >= RECORD_STEP_S * rank:
                     await self._record(trial, chosen)
             challenge = await self._chain.read_challenge(trial.challenge_id)
-            if challenge.stage != "drawn" or (await self._chain.read_head()).time > challenge.deadline:
+            left_s = challenge.deadline - (await self._chain.read_head()).time
+            is_decided = challenge.stage in ("passed", "failed")
+            if not is_shown and left_s >= 0 and (is_decided or left_s <= SHOW_S):
+                is_shown = await self._show(trial)
+            if challenge.stage != "drawn" or left_s < 0:
                 log.info("challenge is over", challenge=log_id_of(trial.challenge_id), stage=challenge.stage)
                 return
             with trio.move_on_after(LOOK_S):
                 await trial.changed.wait()
 
     async def _record(self, trial: Trial, chosen: tuple[tuple[Address, SignedVerdict], ...]) -> None:
+        verdict = chosen[0][1].verdict
+        roots = trial.roots if verdict.passed else ()
+        if verdict.passed and answers_hash_of(roots) != verdict.answers_hash:
+            # Who has not seen the answers, or saw others, leaves it to those who judged them.
+            return
         try:
-            await self._chain.record(trial.challenge_id, chosen)
+            await self._chain.record(trial.challenge_id, roots, chosen)
         except (Retryable, Permanent) as error:
             log.warning("verdicts not recorded", challenge=log_id_of(trial.challenge_id), reason=str(error))
+
+    async def _show(self, trial: Trial) -> bool:
+        """Show the chain our verdict where we have missed many, so that one who judges is not struck off for being slow. True
+        when that is done, or not needed."""
+        mine = trial.verdicts.get(self._me)
+        try:
+            if mine is None or await self._chain.count_misses(self._me) < SHOWN_FROM_MISSES:
+                return True
+            await self._chain.show(trial.challenge_id, self._me, mine)
+        except (Retryable, Permanent) as error:
+            log.warning("verdict not shown", challenge=log_id_of(trial.challenge_id), reason=str(error))
+            return False
+        return True
 
     async def _exchange(self, trial: Trial) -> None:
         """Send every other member our verdict, and take theirs."""

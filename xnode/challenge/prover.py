@@ -101,9 +101,8 @@ class Prover:
 
     async def take_up(self, challenge_id: Hash32) -> None:
         """Answer the challenge; returns when it is over. Raises Retryable, Permanent: then take it up again."""
-        while (found := await self._wait_seed(challenge_id)) is not None:
-            challenge, seed = found
-            session = _Session(challenge, seed, tuple(_ClassAnswers() for _ in challenge.declared))
+        while (challenge := await self._wait_drawn(challenge_id)) is not None:
+            session = _Session(challenge, challenge.seed, tuple(_ClassAnswers() for _ in challenge.declared))
             try:
                 async with trio.open_nursery() as nursery:
                     await self._load(session)
@@ -115,18 +114,14 @@ class Prover:
                 self._sessions.pop(challenge_id, None)
                 session.changed.set()
 
-    async def _wait_seed(self, challenge_id: Hash32) -> tuple[Challenge, Hash32] | None:
-        """The challenge and its seed, as soon as the block of the draw is there; None when it is over."""
+    async def _wait_drawn(self, challenge_id: Hash32) -> Challenge | None:
+        """The challenge once it is drawn, from which block on verifiers count; None when it is over."""
         while True:
             challenge = await self._chain.read_challenge(challenge_id)
             if challenge.stage == "drawn" and not await self._is_overdue(challenge):
-                return challenge, challenge.seed
+                return challenge
             if challenge.stage != "requested":
                 return None
-            seed = await self._chain.read_seed(challenge)
-            if seed is not None:
-                # Verifiers count from this block on: the draw itself only names them.
-                return challenge, seed
             await trio.sleep(LOOK_S)
 
     async def _is_overdue(self, challenge: Challenge) -> bool:
@@ -155,8 +150,6 @@ class Prover:
     async def _look(self, session: _Session) -> bool:
         """True while the challenge is open and asks for what we compute."""
         challenge = await self._chain.read_challenge(session.challenge.challenge_id)
-        if challenge.stage == "requested":
-            return challenge.draw_block == session.challenge.draw_block
         if challenge.stage != "drawn" or challenge.seed != session.seed or await self._is_overdue(challenge):
             return False
         if not session.nodes:

@@ -28,6 +28,8 @@ class Trial:
     watched_ns: int
     deadline_ns: int
     """On our clock; the chain's own may go differently, so it is read anew for each challenge."""
+    roots: tuple[Hash32, ...] = ()
+    """Of all devices' answers, as the node gave them to us."""
     verdicts: dict[Address, SignedVerdict] = field(default_factory=dict)
     changed: RepeatedEvent = field(default_factory=RepeatedEvent)
     """Set at each new verdict."""

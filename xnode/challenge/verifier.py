@@ -76,6 +76,7 @@ class Verifier:
     async def _wait_drawn(self, challenge_id: Hash32) -> Trial | None:
         """The challenge as drawn; None when it is over, or others judge it. Draws it when that is our turn."""
         watched_ns = self._clock.now_ns()
+        due_ns: int | None = None
         while True:
             challenge = await self._chain.read_challenge(challenge_id)
             if challenge.stage == "drawn":
@@ -84,8 +85,8 @@ class Verifier:
                 return None
             head = await self._chain.read_head()
             if head.number >= challenge.draw_block:
-                seen_ns = await self._keep_sight(challenge, self._clock.now_ns())
-                await self._draw_in_turn(challenge, (self._clock.now_ns() - seen_ns) / NANOS_PER_SECOND)
+                due_ns = self._clock.now_ns() if due_ns is None else due_ns
+                await self._draw_in_turn(challenge, (self._clock.now_ns() - due_ns) / NANOS_PER_SECOND)
             await trio.sleep(LOOK_S)
 
     async def _draw_in_turn(self, challenge: Challenge, waited_s: float) -> None:
@@ -98,14 +99,14 @@ class Verifier:
             log.info("not drawn yet", challenge=log_id_of(challenge.challenge_id), reason=str(error))
 
     async def _keep_sight(self, challenge: Challenge, seen_ns: int) -> int:
-        """When we first saw that the block of the draw was there, over all our lives."""
-        subject = challenge.challenge_id + challenge.draw_block.to_bytes(8, "big")
+        """When we first saw the draw, over all our lives. Drawn again after a reorganisation, it is another."""
+        subject = challenge.challenge_id + challenge.seed
         kept = await self._promises.keep("CapacitySight", subject, seen_ns.to_bytes(8, "big"))
         return int.from_bytes(kept, "big")
 
     async def _open_trial(self, challenge: Challenge, watched_ns: int) -> Trial:
         head, now_ns = await self._chain.read_head(), self._clock.now_ns()
-        late_s = head.time - await self._chain.read_block_time(challenge.draw_block)
+        late_s = head.time - challenge.drawn_at
         seen_ns = await self._keep_sight(challenge, judging.find_seen_ns(now_ns, late_s))
         nodes = await self._chain.list_nodes((challenge.provider, *challenge.panel))
         members = dict(zip(nodes[1:], challenge.panel, strict=True))
@@ -127,7 +128,7 @@ class Verifier:
             return None
         if not received:
             return await self._give_verdict(trial, (), ZERO_HASH)
-        roots = tuple(device.root for answers in received for device in answers.devices)
+        roots = trial.roots = tuple(device.root for answers in received for device in answers.devices)
         entropy = await self._promises.keep("CapacityEntropy", trial.challenge_id, os.urandom(64))
         vector_seed, opening_seed = Hash32(entropy[:32]), Hash32(entropy[32:])
         fault = await self._inquiry.check_devices(trial, received, vector_seed, opening_seed)

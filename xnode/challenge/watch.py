@@ -8,9 +8,10 @@ from functools import partial
 
 import trio
 
-from metering.units import Address, Hash32
+from metering.units import NANOS_PER_SECOND, Address, Hash32
 from xnode.backoff import Backoff, retry_forever
 from xnode.challenge.prover import Prover
+from xnode.challenge.revealer import Revealer
 from xnode.challenge.verifier import Verifier
 from xnode.errors import Permanent, Retryable
 from xnode.logs import log_id_of
@@ -57,10 +58,12 @@ class CapacityWatch:
         prover: Prover,
         verifier: Verifier,
         on_verified: Callable[[CapacityVerified], Awaitable[None]],
+        revealer: Revealer | None = None,
     ) -> None:
-        """on_verified: takes what the verdict in force says we have, whenever it has changed."""
+        """on_verified: takes what the verdict in force says we have, whenever it has changed; revealer: None for a node that
+        has nothing verified."""
         self._me, self._chain, self._prover, self._verifier = me, chain, prover, verifier
-        self._on_verified = on_verified
+        self._on_verified, self._revealer = on_verified, revealer
         self._next_block: int | None = None
         self._under_way: set[Hash32] = set()
         self._over: OrderedDict[Hash32, None] = OrderedDict()
@@ -78,6 +81,8 @@ class CapacityWatch:
         self._under_way.clear()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_counts)
+            if self._revealer is not None:
+                nursery.start_soon(self._revealer.run)
             pauses, outage = RETRY.pauses(), Outage("watching for challenges")
             while True:
                 nudged = self._nudged.next()
@@ -94,7 +99,7 @@ class CapacityWatch:
                     await nudged.wait()
 
     async def _watch_counts(self) -> None:
-        reported: tuple[int, int] | None = None
+        reported: tuple[int, int, int] | None = None
         outage = Outage("reading the capacity in force")
         while True:
             try:
@@ -104,7 +109,8 @@ class CapacityWatch:
             else:
                 outage.over()
                 if counts != reported:
-                    await self._on_verified(CapacityVerified(*counts))
+                    vcpus, gpus, checked_by_s = counts
+                    await self._on_verified(CapacityVerified(vcpus, gpus, checked_by_s * NANOS_PER_SECOND))
                 reported = counts
             await trio.sleep(COUNTS_S)
 

@@ -166,8 +166,9 @@ class ProviderConfig(_Section):
         "it they are quoted, and who signs first has the capacity",
     )
     thaw_s: ThawS = Field(
-        default=3600,
-        description="least seconds of thaw (unbonding) of an escrow: the time to claim once a payer takes money back",
+        default=86_400,
+        description="least seconds of thaw (unbonding) of an escrow: the time to claim once a payer takes money back; never "
+        "less than the deployment's own",
     )
     allow_network: bool = Field(default=False, description="let jobs access the internet")
     registries: Registries = Field(
@@ -203,7 +204,9 @@ class SubmitterConfig(_Section):
         default=3, description="how many of the best providers are asked for a quote"
     )
     thaw_s: ThawS = Field(
-        default=3600, description="seconds of thaw (unbonding): how long a provider can claim once money is taken back"
+        default=86_400,
+        description="seconds of thaw (unbonding): how long a provider can claim once money is taken back; never less than the "
+        "deployment's own",
     )
     silence_ns: SilenceNs = Field(
         default="120s", validate_default=True, alias="silence", description="a provider silent for this long is lost"

@@ -31,6 +31,7 @@ from xnode.node.records import (
     TimelineEntry,
 )
 from xnode.peers.search import Ranked
+from xnode.ports.chain import Staked
 from xnode.text.amount import OPENX_DECIMALS, brief_amount, format_amount, format_openx
 from xnode.text.hex import to_hex
 
@@ -45,12 +46,12 @@ BRIEF_CHARS = 10
 
 @dataclass(frozen=True, slots=True)
 class Acquaintance:
-    """What we know of an offer's node and provider beside the offer; None: nothing. stake: in base units of OPENX; heard_at_ns:
-    when the node last answered, 0 for never; silent: it did not answer the last time."""
+    """What we know of an offer's node and provider beside the offer; None: nothing. heard_at_ns: when the node last answered, 0
+    for never; silent: it did not answer the last time."""
 
     latency: Latency | None
     reputation: Reputation | None
-    stake: Amount | None
+    stake: Staked | None
     heard_at_ns: int = 0
     silent: bool = False
 
@@ -120,10 +121,11 @@ class Presenter:
             cpu_model=body.profile.cpu_model,
             latency_ms=_latency_ms_of(known.latency),
             reputation=_chance_of(known.reputation, now_ns),
-            stake=None if known.stake is None else self.stake(known.stake),
+            stake=None if known.stake is None else self.stake(known.stake.amount),
             expires_at_ns=offer.expires_at_ns,
             heard_at_ns=known.heard_at_ns,
             silent=known.silent,
+            in_default=known.stake is not None and known.stake.in_default,
         )
 
     def candidate(self, one: Ranked, cost_limit: int, job: Job, now_ns: int) -> views.Candidate:

@@ -19,6 +19,7 @@ from xnode.errors import UserError
 from xnode.node.changes import PricesSet
 from xnode.node.lease import LeaseStatus
 from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings
+from xnode.ports.chain import Staked
 from xnode.text.amount import parse_amount
 from xnode.text.hex import to_hex
 
@@ -107,7 +108,7 @@ async def _look_at_chain(console: Console, provider: ProviderSettings) -> _Look:
     """Who owns the node key, and the stake; both asked at once."""
     registrations, node = console.market.registrations, console.loop.state.settings.node
     problem = f"the chain node has not answered for {LOOK_S:g} s"
-    stakes: dict[Address, Amount] = {}
+    stakes: dict[Address, Staked] = {}
 
     async def learn_owner() -> None:
         nonlocal problem
@@ -122,7 +123,8 @@ async def _look_at_chain(console: Console, provider: ProviderSettings) -> _Look:
             nursery.start_soon(read_stake)
     if not problem and provider.owner not in stakes:
         problem = "the stake was not said"
-    return _Look(stakes.get(provider.owner), problem)
+    staked = stakes.get(provider.owner)
+    return _Look(None if staked is None else staked.amount, problem)
 
 
 def _make_hints(console: Console, provider: ProviderSettings, registered: bool | None, problem: str) -> tuple[str, ...]:

@@ -100,7 +100,8 @@ class OfferRow(msgspec.Struct, frozen=True):
     """offer.list. hour_price: one fully used hour of all that is free; promise: of availability, "99 %, or 10 % back";
     latency_ms: None until it was measured; reputation: a cautious chance that a lease ends well, by our own leases, None
     before the first; stake: in OPENX, None when the chain could not be asked; heard_at_ns: when the node itself last answered, 0
-    for never (then the offer came from others); silent: it did not answer when it was asked the last time."""
+    for never (then the offer came from others); silent: it did not answer when it was asked the last time; in_default: the
+    provider has not served credits that it sold, so its stake belongs to their holders first."""
 
     node: str
     provider: str
@@ -121,6 +122,7 @@ class OfferRow(msgspec.Struct, frozen=True):
     expires_at_ns: int = 0
     heard_at_ns: int = 0
     silent: bool = False
+    in_default: bool = False
 
 
 class TimelineEntry(msgspec.Struct, frozen=True):

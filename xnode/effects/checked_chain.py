@@ -9,7 +9,7 @@ import trio
 
 from metering.terms import Escrow, Opening
 from metering.units import Address, Amount, Hash32
-from xnode.ports.chain import Chain, ClaimRow, EscrowState, Sent, Spender
+from xnode.ports.chain import Chain, ClaimRow, EscrowState, Sent, Spender, Staked
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class CheckedChain:
     async def providers_of(self, nodes: Sequence[Address]) -> tuple[Address | None, ...]:
         return await self.chain.providers_of(nodes)
 
-    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
+    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Staked, ...]:
         return await self.chain.stakes_of(providers)
 
     async def open_escrow(self, intent: str, escrow: Escrow, opening: Opening, signature: bytes) -> Sent:

@@ -143,7 +143,7 @@ JOB_KEYS = {
     ),
     "min_stake": Key(
         MONEY,
-        "Only providers with at least this stake.",
+        "Only providers with at least this stake, and in default of no credits that they sold.",
         default="0",
         limits="in OPENX",
         example="100 OPENX",

@@ -70,10 +70,12 @@ class DrainSet(msgspec.Struct, frozen=True, tag=True):
 
 
 class CapacityVerified(msgspec.Struct, frozen=True, tag=True):
-    """What the verdict in force says this owner has; 0: none in force on that kind, so nothing to stay within."""
+    """What the verdict in force says this owner has; 0: none in force on that kind, so nothing to stay within.
+    checked_by_ns: when its credits would be in default if nothing more is verified; 0: it has none out."""
 
     vcpus: int
     gpus: int
+    checked_by_ns: int = 0
 
 
 class ChainSeen(msgspec.Struct, frozen=True, tag=True):

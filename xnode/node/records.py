@@ -66,6 +66,9 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     """What the disk has for leases in all, as measured: no more is offered, whatever the share says. None: not measured yet."""
     disk_is_short: bool = False
     """Less of the disk is free than must be: nothing new is taken on."""
+    checked_by_ns: int = 0
+    """With credits outstanding: when the verdict in force and the grace after it end. A leased device cannot answer a
+    challenge, so a longer lease would be a default of an honest provider. 0: no credits are out, or no verdict in force."""
 
     @property
     def exceeds_verified(self) -> bool:

@@ -60,6 +60,7 @@ def _keep_verified(before: ProviderSettings | None, now: ProviderSettings | None
         now,
         verified_vcpus=before.verified_vcpus,
         verified_gpus=before.verified_gpus,
+        checked_by_ns=before.checked_by_ns,
         opening_ns=before.opening_ns,
         affordable=before.affordable,
         leases_disk_bytes=before.leases_disk_bytes,

@@ -9,6 +9,7 @@ import trio
 
 from metering.units import NANOS_PER_SECOND
 from xnode.chain.client import ChainClient
+from xnode.chain.deployment.chains import OPENING_BLOCKS, OPENING_MOST_S
 from xnode.errors import Permanent, Retryable
 from xnode.node.changes import ChainSeen
 from xnode.outage import Outage
@@ -22,12 +23,6 @@ AGAIN_S = 5.0
 
 MEASURE_S = 600.0
 """Between measures of the blocks' pace, which hardly changes."""
-
-OPENING_BLOCKS = 4
-"""Blocks that an opening may take beside its confirmations: to reach a full pool's front, and one repair of its fee."""
-
-OPENING_MOST_S = 120.0
-"""However slow the chain: a provider works unpaid for so long at most."""
 
 MOST_AFFORDABLE = 1_000_000
 """More makes no difference: no host serves so many leases."""

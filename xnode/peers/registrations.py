@@ -1,4 +1,4 @@
-"""Registrations: what the chain says of the providers in the book: who owns a node key, and how much is staked."""
+"""Registrations: what the chain says of the providers in the book: who owns a node key, and what is staked."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import trio
 
-from metering.units import NANOS_PER_SECOND, Address, Amount
+from metering.units import NANOS_PER_SECOND, Address
 from xnode.errors import Permanent, Retryable
-from xnode.ports.chain import Chain
+from xnode.ports.chain import Chain, Staked
 from xnode.ports.clock import Clock
 
 STAKE_FRESH_NS = 60 * NANOS_PER_SECOND
@@ -29,8 +29,8 @@ READ_S = 8.0
 """How long one question to the chain may take somebody who waits for all of an answer: a node that only drips is not known."""
 
 MAX_READ = 2_000
-"""Owners or stakes asked for at once: about twenty batches of a hundred calls. In a larger market the others are read the next
-times, and not known until then."""
+"""Owners or stakes asked for at once: about twenty batches of a hundred calls, and forty more where all have a stake. In a
+larger market the others are read the next times, and not known until then."""
 
 MAX_KNOWN = 50_000
 """Nodes and providers remembered; the one asked about longest ago goes first."""
@@ -44,7 +44,7 @@ class Registrations:
     def __init__(self, chain: Chain, clock: Clock) -> None:
         self._chain, self._clock = chain, clock
         self._owners: dict[Address, tuple[int, Address | None]] = {}
-        self._stakes: dict[Address, tuple[int, Amount]] = {}
+        self._stakes: dict[Address, tuple[int, Staked]] = {}
 
     async def learn_owner(self, node: Address, anew: bool = False) -> str:
         """Ask the chain who owns a node key, unless that is known (or anew: even then). "", or why the chain did not say."""
@@ -100,8 +100,8 @@ class Registrations:
         seen = self._owners.get(node)
         return seen[1] if seen is not None else None
 
-    async def read_stakes(self, providers: Iterable[Address]) -> Mapping[Address, Amount]:
-        """The providers' stakes in base units of OPENX, asked for in one batch; those that cannot be had are absent."""
+    async def read_stakes(self, providers: Iterable[Address]) -> Mapping[Address, Staked]:
+        """The providers' stakes, asked for in one batch; those that cannot be had are absent."""
         wanted = sorted(set(providers))
         known = self.known_stakes(wanted)
         due = [one for one in wanted if one not in known][:MAX_READ]
@@ -119,7 +119,7 @@ class Registrations:
             _remember(self._stakes, one, (now_ns, stake))
         return self.known_stakes(wanted)
 
-    def known_stakes(self, providers: Iterable[Address]) -> dict[Address, Amount]:
+    def known_stakes(self, providers: Iterable[Address]) -> dict[Address, Staked]:
         """Those of them that were read a moment ago; nothing is asked."""
         now_ns, known = self._clock.now_ns(), {}
         for one in providers:

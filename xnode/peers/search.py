@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from metering.units import U128_MAX, Address, Amount
+from metering.units import U128_MAX, Address
 from scheduler.book import Book, Shortfall, shortfalls_of
 from scheduler.feasible import is_only_busy
 from scheduler.job import Job
@@ -171,19 +171,18 @@ class OfferSearch:
             reason = self._find_doubt(signed, trusting) if signed is not None else ""
             if signed is not None and reason:
                 refused.setdefault(signed.offer.node, reason)
+        providers = {signed.offer.provider for signed in offers} if job.min_stake else set()
+        known = self._registrations.known_stakes(providers)
+        trusted = dict.fromkeys(providers, job.min_stake) if trusting else {}
         return Preferences(
             refused=refused,
             latencies=self._book.latencies,
-            stakes=self._stakes_of(job, trusting) if job.min_stake else {},
+            stakes=trusted | {one: staked.amount for one, staked in known.items()},
+            defaulted=frozenset(one for one, staked in known.items() if staked.in_default),
             reputations=self._experience.reputations,
             warm=self._experience.holders_of(job.image.digest),
             exposure_bound=self._exposure_bound,
         )
-
-    def _stakes_of(self, job: Job, trusting: bool) -> dict[Address, Amount]:
-        providers = {signed.offer.provider for signed in self._book.offers}
-        trusted = dict.fromkeys(providers, job.min_stake) if trusting else {}
-        return trusted | self._registrations.known_stakes(providers)
 
     def _find_doubt(self, signed: SignedOffer, trusting: bool) -> str:
         """Why the chain does not bear the offer out, "" when it does."""

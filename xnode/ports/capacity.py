@@ -27,8 +27,8 @@ class DeclaredClass:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """A capacity challenge on chain. seed, panel (providers' addresses, ascending), quorum and deadline (the chain's
-    seconds) are those of the draw, and empty before it."""
+    """A capacity challenge on chain. seed, panel (providers' addresses, ascending), quorum, deadline and drawn_at (the
+    chain's seconds) are those of the draw, and empty before it."""
 
     challenge_id: Hash32
     provider: Address
@@ -39,6 +39,7 @@ class Challenge:
     panel: tuple[Address, ...]
     quorum: int
     declared: tuple[DeclaredClass, ...]
+    drawn_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,6 @@ class CapacityChain(Protocol):
 
     async def read_head(self) -> ChainHead: ...
 
-    async def read_block_time(self, number: int) -> int:
-        """A block's time in the chain's own seconds; Retryable when it is not there yet."""
-        ...
-
     async def list_challenges(self, first_block: int, last_block: int) -> tuple[Hash32, ...]:
         """Those that something happened to in these blocks; a hint where to look, as every log is."""
         ...
@@ -70,12 +67,9 @@ class CapacityChain(Protocol):
         """The provider's open challenge."""
         ...
 
-    async def read_seed(self, challenge: Challenge) -> Hash32 | None:
-        """The seed that a draw would give a requested challenge, once its block is there and can still be read."""
-        ...
-
-    async def read_counts(self, provider: Address) -> tuple[int, int]:
-        """vCPUs and GPUs of the provider's verdict in force; zeros when there is none."""
+    async def read_counts(self, provider: Address) -> tuple[int, int, int]:
+        """vCPUs and GPUs of the provider's verdict in force, in doubt or not, zeros when there is none; and when credits that it
+        has outstanding would be in default if no other followed, in the chain's seconds: 0 when it has none."""
         ...
 
     async def list_verifiers(self) -> tuple[Address, ...]:
@@ -90,6 +84,16 @@ class CapacityChain(Protocol):
         """Have it drawn; nothing when another has."""
         ...
 
-    async def record(self, challenge_id: Hash32, verdicts: tuple[tuple[Address, SignedVerdict], ...]) -> None:
-        """Hand in the verdicts of a quorum, by verifier, ascending; nothing when another has."""
+    async def record(
+        self, challenge_id: Hash32, roots: tuple[Hash32, ...], verdicts: tuple[tuple[Address, SignedVerdict], ...]
+    ) -> None:
+        """Hand in the verdicts of a quorum, by verifier, ascending, with the roots that they passed; nothing when another has."""
+        ...
+
+    async def count_misses(self, verifier: Address) -> int:
+        """How many challenges in a row it was drawn for without a verdict of its own on chain."""
+        ...
+
+    async def show(self, challenge_id: Hash32, verifier: Address, verdict: SignedVerdict) -> None:
+        """Show a verdict that no quorum took up, so that its verifier does not count as absent."""
         ...

@@ -56,6 +56,14 @@ class Fuel:
     transactions: int
 
 
+class Staked(NamedTuple):
+    """What a provider has staked, in base units of OPENX. in_default: it has not served credits that it sold, so their holders
+    come first."""
+
+    amount: Amount
+    in_default: bool = False
+
+
 class Chain(Protocol):
     """Reads and writes of the contracts. Raises Retryable when the chain node cannot be reached, Permanent on a revert."""
 
@@ -79,8 +87,8 @@ class Chain(Protocol):
         """The owner of each node key, in order, asked for in as few batches as chain nodes take."""
         ...
 
-    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
-        """What each provider has staked, in order, in base units of OPENX."""
+    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Staked, ...]:
+        """What each provider has staked, in order, asked for in as few batches as chain nodes take."""
         ...
 
     async def open_escrow(self, intent: str, escrow: Escrow, opening: Opening, signature: bytes) -> Sent:

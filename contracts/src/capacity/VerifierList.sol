@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
+import {IVerifierRegistry} from "../interfaces/IVerifierRegistry.sol";
 
 /// @title The verifiers that may be drawn, and the draw
-/// @notice Verifiers sit in numbered slots. A slot keeps its verifier's name after it left, until no challenge of its time can still
+/// @notice Verifiers sit in numbered slots. A slot keeps its verifier's name after it left, until a challenge of its time should long
 /// be drawn, so that a draw depends on nothing but its seed and who sat where when the challenge was requested.
 library VerifierList {
     /// @param leftBlock zero while enlisted
@@ -15,11 +15,14 @@ library VerifierList {
     }
 
     /// @param heldUntil zero while enlisted
+    /// @param misses challenges in a row without a signed verdict, up to 255; since missedSince
     struct Pledge {
         uint96 amount;
         uint64 heldUntil;
         uint16 slot;
         bool isEnlisted;
+        uint8 misses;
+        uint48 missedSince;
     }
 
     /// @param vacated numbers of the slots that were left, in order of leaving: from firstVacated to before nextVacated
@@ -35,24 +38,23 @@ library VerifierList {
     /// @dev A draw reads at most as many slots: 1.1 million gas when none but the last may be drawn.
     uint256 internal constant MAX_SLOTS = 512;
     /// @dev A spot check is announced for so many blocks at most.
-    uint256 internal constant MAX_DRAW_DELAY = 64;
-    /// @dev Blocks from a verifier's leaving to the end of every draw it may be in: the longest drawDelay and the 256 blocks
-    /// whose hashes can be read.
-    uint256 internal constant MAX_DRAW_BLOCKS = MAX_DRAW_DELAY + 256;
+    uint256 internal constant MAX_DRAW_DELAY = 20_000;
+    /// @dev Blocks for which the slot of a verifier that left stays its own: the longest drawDelay, and 256 in which anyone may draw.
+    uint256 internal constant DRAW_BLOCKS = MAX_DRAW_DELAY + 256;
 
     function add(List storage list, address verifier, uint96 amount) internal {
         Pledge storage pledge = list.pledges[verifier];
-        if (pledge.isEnlisted) revert ICapacityRegistry.AlreadyVerifier(verifier);
-        if (block.timestamp < pledge.heldUntil) revert ICapacityRegistry.LeftRecently(verifier, pledge.heldUntil);
+        if (pledge.isEnlisted) revert IVerifierRegistry.AlreadyVerifier(verifier);
+        if (block.timestamp < pledge.heldUntil) revert IVerifierRegistry.LeftRecently(verifier, pledge.heldUntil);
         uint256 slot = _takeSlot(list);
         list.slots[slot] = Slot(verifier, uint48(block.number), 0);
-        list.pledges[verifier] = Pledge(amount, 0, uint16(slot), true);
+        list.pledges[verifier] = Pledge(amount, 0, uint16(slot), true, 0, 0);
         list.count++;
     }
 
     function remove(List storage list, address verifier, uint64 heldUntil) internal {
         Pledge storage pledge = list.pledges[verifier];
-        if (!pledge.isEnlisted) revert ICapacityRegistry.NotVerifier(verifier);
+        if (!pledge.isEnlisted) revert IVerifierRegistry.NotVerifier(verifier);
         pledge.isEnlisted = false;
         pledge.heldUntil = heldUntil;
         list.slots[pledge.slot].leftBlock = uint48(block.number);
@@ -64,6 +66,17 @@ library VerifierList {
     function heldOf(List storage list, address verifier) internal view returns (uint256) {
         Pledge storage pledge = list.pledges[verifier];
         return pledge.isEnlisted || block.timestamp < pledge.heldUntil ? pledge.amount : 0;
+    }
+
+    function clearMisses(List storage list, address verifier) internal {
+        Pledge storage pledge = list.pledges[verifier];
+        (pledge.misses, pledge.missedSince) = (0, 0);
+    }
+
+    function addMiss(List storage list, address verifier) internal {
+        Pledge storage pledge = list.pledges[verifier];
+        if (pledge.misses == 0) pledge.missedSince = uint48(block.timestamp);
+        if (pledge.misses < type(uint8).max) pledge.misses++;
     }
 
     /// @notice Up to `seats` verifiers in ascending order, drawn without putting back (Fisher and Yates) from the first slotCount
@@ -105,13 +118,13 @@ library VerifierList {
     function _takeSlot(List storage list) private returns (uint256 slot) {
         if (list.firstVacated < list.nextVacated) {
             slot = list.vacated[list.firstVacated];
-            if (block.number > list.slots[slot].leftBlock + MAX_DRAW_BLOCKS) {
+            if (block.number > list.slots[slot].leftBlock + DRAW_BLOCKS) {
                 delete list.vacated[list.firstVacated++];
                 return slot;
             }
         }
         slot = list.slots.length;
-        if (slot == MAX_SLOTS) revert ICapacityRegistry.TooManyVerifiers(MAX_SLOTS);
+        if (slot == MAX_SLOTS) revert IVerifierRegistry.TooManyVerifiers(MAX_SLOTS);
         list.slots.push();
     }
 

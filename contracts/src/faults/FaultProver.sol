@@ -1,81 +1,51 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
+import {AnswerTree} from "./AnswerTree.sol";
+import {Commitments} from "./Commitments.sol";
+import {Evidence} from "./Evidence.sol";
 import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
 import {IFaultProver} from "../interfaces/IFaultProver.sol";
 import {IPaymentEscrow} from "../interfaces/IPaymentEscrow.sol";
 import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
-import {AnswerTree} from "./AnswerTree.sol";
 import {MatrixProduct} from "./MatrixProduct.sol";
 import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @notice See {IFaultProver}.
-contract FaultProver is IFaultProver {
-    /// @dev Sums over the pairs of an over-capacity proof.
-    struct Served {
-        address provider;
-        uint256 gpuNs;
-        uint256 vcpuNs;
-        uint256 oldestNs;
-        uint256 newestNs;
+contract FaultProver is Commitments, IFaultProver {
+    /// @dev A signed paper, whose it is, and when it is dated, in seconds.
+    struct Paper {
+        bytes32 digest;
+        address author;
+        uint256 datedAt;
     }
 
     uint32 public constant EQUIVOCATION_PPM = 200_000;
-    uint32 public constant OVER_CAPACITY_PPM = 300_000;
     uint32 public constant WRONG_ELEMENT_PPM = 500_000;
-    uint32 public constant FALSE_VERDICT_PPM = 500_000;
-    /// @dev Longer than a transaction that pays its way waits to be included.
-    uint256 public constant COMMIT_DELAY = 10 minutes;
-    uint256 public constant COMMIT_LIFE = 1 days;
-    /// @dev A clock that is set right moves by seconds; selling hours twice shows for hours.
-    uint256 public constant TOLERANCE_NS = 60e9;
-    /// @dev 64 pairs are about 75 KiB of the 128 KiB that nodes relay in one transaction.
-    uint256 public constant MAX_PAIRS = 64;
+    uint32 public constant FALSE_VERDICT_PPM = 1_000_000;
 
-    uint256 private constant NANOS = 1e9;
-    uint256 private constant MILLION = 1_000_000;
-
-    IProviderRegistry public immutable registry;
     ICapacityRegistry public immutable capacity;
-    IPaymentEscrow public immutable escrow;
 
-    mapping(bytes32 commitment => uint256) public committedAt;
-    mapping(bytes32 faultId => bool) public isProven;
-    mapping(bytes32 leaseId => uint128) public refundedOf;
-
-    constructor(IProviderRegistry registry_, ICapacityRegistry capacity_, IPaymentEscrow escrow_) {
-        bool isMissing =
-            address(registry_) == address(0) || address(capacity_) == address(0) || address(escrow_) == address(0);
-        if (isMissing) revert ZeroAddress();
-        registry = registry_;
+    constructor(IProviderRegistry registry_, ICapacityRegistry capacity_, IPaymentEscrow escrow_)
+        Evidence(registry_, escrow_)
+    {
+        if (address(capacity_) == address(0)) revert ZeroAddress();
         capacity = capacity_;
-        escrow = escrow_;
-    }
-
-    function commit(bytes32 commitment) external {
-        if (block.timestamp <= committedAt[commitment] + COMMIT_LIFE) return;
-        committedAt[commitment] = block.timestamp;
-        emit Committed(commitment, msg.sender);
     }
 
     // ---- Equivocation
 
-    function proveReceipts(
-        Receipt calldata a,
-        bytes calldata aSig,
-        Receipt calldata b,
-        bytes calldata bSig,
-        bytes32 salt
-    ) external {
-        if (a.leaseId != b.leaseId || a.number != b.number) revert NumbersDiffer();
+    function proveReceipts(SignedLease calldata lease, SignedReceipt calldata a, SignedReceipt calldata b, bytes32 salt)
+        external
+    {
+        if (a.receipt.number != b.receipt.number) revert NumbersDiffer();
         bytes32 domain = escrow.domainSeparator();
-        bytes32 aDigest = _digest(domain, XnodeHashes.hashReceipt(a));
-        bytes32 bDigest = _digest(domain, XnodeHashes.hashReceipt(b));
-        address provider = _signerOfBoth(aDigest, aSig, bDigest, bSig);
-        _slash(Fault.Equivocation, provider, keccak256(abi.encode(a.leaseId, a.number)), salt);
+        bytes32 leaseId = _leaseIdOf(domain, lease);
+        Paper memory one = _readReceipt(domain, leaseId, lease.terms.provider, a);
+        Paper memory two = _readReceipt(domain, leaseId, lease.terms.provider, b);
+        _judgeTwo(IProviderRegistry.Role.Provider, one, two, salt);
     }
 
     function proveOffers(
@@ -86,9 +56,9 @@ contract FaultProver is IFaultProver {
         bytes32 salt
     ) external {
         bytes32 domain = escrow.domainSeparator();
-        bytes32 aDigest = _digest(domain, XnodeHashes.hashOffer(a));
-        bytes32 bDigest = _digest(domain, XnodeHashes.hashOffer(b));
-        _proveNumbered("offer", a, b, _signerOfBoth(aDigest, aSig, bDigest, bSig), salt);
+        Paper memory one = _readNumbered(a, _digest(domain, XnodeHashes.hashOffer(a)), aSig);
+        Paper memory two = _readNumbered(b, _digest(domain, XnodeHashes.hashOffer(b)), bSig);
+        _judgeNumbered(a, one, b, two, salt);
     }
 
     function proveQuotes(
@@ -99,9 +69,9 @@ contract FaultProver is IFaultProver {
         bytes32 salt
     ) external {
         bytes32 domain = escrow.domainSeparator();
-        bytes32 aDigest = _digest(domain, XnodeHashes.hashQuote(a));
-        bytes32 bDigest = _digest(domain, XnodeHashes.hashQuote(b));
-        _proveNumbered("quote", a, b, _signerOfBoth(aDigest, aSig, bDigest, bSig), salt);
+        Paper memory one = _readNumbered(a, _digest(domain, XnodeHashes.hashQuote(a)), aSig);
+        Paper memory two = _readNumbered(b, _digest(domain, XnodeHashes.hashQuote(b)), bSig);
+        _judgeNumbered(a, one, b, two, salt);
     }
 
     function proveVerdicts(
@@ -112,28 +82,7 @@ contract FaultProver is IFaultProver {
         bytes32 salt
     ) external {
         if (a.challengeId != b.challengeId) revert NumbersDiffer();
-        bytes32 domain = capacity.domainSeparator();
-        bytes32 aDigest = _digest(domain, XnodeHashes.hashVerdict(a));
-        bytes32 bDigest = _digest(domain, XnodeHashes.hashVerdict(b));
-        _slash(Fault.Equivocation, _signerOfBoth(aDigest, aSig, bDigest, bSig), a.challengeId, salt);
-    }
-
-    // ---- Over capacity
-
-    function proveOverCapacity(ReceiptPair[] calldata pairs, uint256 historyIndex, bytes32 salt) external {
-        if (pairs.length == 0 || pairs.length > MAX_PAIRS) revert PairsCount(pairs.length, MAX_PAIRS);
-        Served memory served = Served(address(0), 0, 0, type(uint256).max, 0);
-        bytes32 domain = escrow.domainSeparator();
-        bytes32 before = 0;
-        for (uint256 i = 0; i < pairs.length; i++) {
-            bytes32 leaseId = pairs[i].older.leaseId;
-            // Ascending means that no lease counts twice.
-            if (i != 0 && leaseId <= before) revert LeasesNotAscending(leaseId);
-            before = leaseId;
-            _addPair(served, domain, pairs[i]);
-        }
-        _checkAbove(served, capacity.historyOf(served.provider, historyIndex));
-        _slash(Fault.OverCapacity, served.provider, bytes32(historyIndex), salt);
+        _judgeTwo(IProviderRegistry.Role.Verifier, _readVerdict(a, aSig), _readVerdict(b, bSig), salt);
     }
 
     // ---- Capacity answers and verdicts on them
@@ -145,13 +94,15 @@ contract FaultProver is IFaultProver {
         bytes32 salt
     ) external {
         bytes32 digest = _digest(capacity.domainSeparator(), XnodeHashes.hashCapacityAnswer(answer));
-        address provider = _providerOf(digest, sig);
+        Paper memory paper = _readInChallenge(answer.challengeId, digest, sig);
         (address challenged, bytes32 seed, uint32 n) = capacity.deviceOf(answer.challengeId, answer.device);
-        if (challenged != provider || seed != answer.seed || n != answer.n) {
+        if (challenged != paper.author || seed != answer.seed || n != answer.n) {
             revert NotTheDevice(answer.challengeId, answer.device);
         }
         _checkWrong(answer.root, seed, n, proof);
-        _slash(Fault.WrongElement, provider, digest, salt);
+        IProviderRegistry.Penalty memory penalty =
+            _makePenalty(Fault.WrongElement, IProviderRegistry.Role.Provider, WRONG_ELEMENT_PPM, paper);
+        _judge(paper.author, digest, _elementDigestOf(proof), penalty, salt);
     }
 
     function proveFalseVerdict(
@@ -162,111 +113,68 @@ contract FaultProver is IFaultProver {
         ElementProof calldata proof,
         bytes32 salt
     ) external {
-        address verifier = _providerOf(_digest(capacity.domainSeparator(), XnodeHashes.hashVerdict(verdict)), sig);
+        Paper memory paper = _readVerdict(verdict, sig);
         if (!verdict.passed) revert VerdictDidNotPass(verdict.challengeId);
         bytes32 rootsHash = keccak256(abi.encodePacked(roots));
         if (rootsHash != verdict.answersHash) revert RootsNotOfVerdict(rootsHash, verdict.answersHash);
         if (device >= roots.length) revert NotTheDevice(verdict.challengeId, device);
         _checkOpenedWrong(verdict, roots[device], device, proof);
-        _slash(Fault.FalseVerdict, verifier, verdict.challengeId, salt);
+        IProviderRegistry.Penalty memory penalty =
+            _makePenalty(Fault.FalseVerdict, IProviderRegistry.Role.Verifier, FALSE_VERDICT_PPM, paper);
+        _judge(paper.author, paper.digest, _elementDigestOf(proof), penalty, salt);
     }
 
-    // ---- Breach
+    // ---- Inside: papers
 
-    function proveBreach(
-        IPaymentEscrow.Escrow calldata escrowTerms,
-        LeaseTerms calldata terms,
-        bytes calldata submitterSig,
-        bytes calldata nodeSig,
-        Receipt calldata last,
-        bytes calldata receiptSig
-    ) external returns (uint128 refunded) {
-        bytes32 domain = escrow.domainSeparator();
-        bytes32 leaseId = _digest(domain, XnodeHashes.hashLeaseTerms(terms));
-        _checkParties(escrowTerms, terms, leaseId, submitterSig, nodeSig);
-        _checkReceipt(domain, leaseId, terms.provider, last, receiptSig);
-        return _refund(escrowTerms, leaseId, _dueOf(terms, leaseId, last));
-    }
-
-    // ---- Inside: who signed
-
-    function _digest(bytes32 domain, bytes32 structHash) private pure returns (bytes32) {
-        return MessageHashUtils.toTypedDataHash(domain, structHash);
-    }
-
-    function _signerOf(bytes32 digest, bytes calldata sig) private pure returns (address signer) {
-        // Why a signature recovers to no one does not matter.
-        // slither-disable-next-line unused-return
-        (signer,,) = ECDSA.tryRecoverCalldata(digest, sig);
-    }
-
-    /// @dev The provider whose key signed. A broken signature recovers to the zero key, which no provider can bind.
-    function _providerOf(bytes32 digest, bytes calldata sig) private view returns (address provider) {
-        address signer = _signerOf(digest, sig);
-        // At most two calls for each of MAX_PAIRS, to our own contract.
-        // slither-disable-next-line calls-loop
-        provider = registry.boundProviderOf(signer);
-        if (provider == address(0)) revert NotAProvidersKey(signer);
-    }
-
-    function _signerOfBoth(bytes32 aDigest, bytes calldata aSig, bytes32 bDigest, bytes calldata bSig)
+    function _readReceipt(bytes32 domain, bytes32 leaseId, address provider, SignedReceipt calldata signed)
         private
         view
-        returns (address provider)
+        returns (Paper memory)
     {
-        if (aDigest == bDigest) revert SameDocument(aDigest);
-        provider = _providerOf(aDigest, aSig);
-        address other = _providerOf(bDigest, bSig);
-        if (provider != other) revert SignersDiffer(provider, other);
+        bytes32 digest = _checkOfLease(domain, leaseId, provider, signed);
+        return Paper(digest, provider, signed.receipt.atNs / NANOS);
     }
 
-    function _proveNumbered(
-        string memory what,
-        Numbered calldata a,
-        Numbered calldata b,
-        address provider,
-        bytes32 salt
-    ) private {
-        if (a.node != b.node || a.number != b.number) revert NumbersDiffer();
-        // Each node counts for itself: a document that names another provider's node proves nothing.
-        address bound = registry.boundProviderOf(a.node);
-        if (bound != provider) revert SignersDiffer(provider, bound);
-        _slash(Fault.Equivocation, provider, keccak256(abi.encode(what, a.node, a.number)), salt);
+    /// @dev What has not expired yet was signed by now.
+    function _readNumbered(Numbered calldata document, bytes32 digest, bytes calldata sig)
+        private
+        view
+        returns (Paper memory)
+    {
+        uint256 datedAt = Math.min(document.expiresAtNs / NANOS, block.timestamp);
+        return Paper(digest, _authorOf(_signerOf(digest, sig), datedAt), datedAt);
     }
 
-    // ---- Inside: usage
-
-    function _addPair(Served memory served, bytes32 domain, ReceiptPair calldata pair) private view {
-        (Receipt calldata older, Receipt calldata newer) = (pair.older, pair.newer);
-        if (older.leaseId != newer.leaseId) revert PairOfTwoLeases(older.leaseId, newer.leaseId);
-        if (newer.number <= older.number || newer.atNs < older.atNs) revert PairOutOfOrder(older.leaseId);
-        bool falls = newer.usage.gpuNs < older.usage.gpuNs || newer.usage.vcpuNs < older.usage.vcpuNs;
-        if (falls) revert UsageFalls(older.leaseId);
-
-        bytes32 olderDigest = _digest(domain, XnodeHashes.hashReceipt(older));
-        bytes32 newerDigest = _digest(domain, XnodeHashes.hashReceipt(newer));
-        address provider = _signerOfBoth(olderDigest, pair.olderSig, newerDigest, pair.newerSig);
-        if (served.provider == address(0)) served.provider = provider;
-        if (served.provider != provider) revert SignersDiffer(served.provider, provider);
-
-        served.gpuNs += newer.usage.gpuNs - older.usage.gpuNs;
-        served.vcpuNs += newer.usage.vcpuNs - older.usage.vcpuNs;
-        if (older.atNs < served.oldestNs) served.oldestNs = older.atNs;
-        if (newer.atNs > served.newestNs) served.newestNs = newer.atNs;
-    }
-
-    function _checkAbove(Served memory served, ICapacityRegistry.Capacity memory verified) private pure {
-        if (served.oldestNs < verified.from * NANOS || served.newestNs > verified.until * NANOS) {
-            revert OutsideOfVerdict(served.oldestNs, served.newestNs, verified.from, verified.until);
+    /// @dev By one who sat on the panel.
+    function _readVerdict(ICapacityRegistry.Verdict calldata verdict, bytes calldata sig)
+        private
+        view
+        returns (Paper memory paper)
+    {
+        bytes32 digest = _digest(capacity.domainSeparator(), XnodeHashes.hashVerdict(verdict));
+        paper = _readInChallenge(verdict.challengeId, digest, sig);
+        if (!capacity.isOnPanel(verdict.challengeId, paper.author)) {
+            revert NotOnPanel(verdict.challengeId, paper.author);
         }
-        uint256 windowNs = served.newestNs - served.oldestNs;
-        bool isAbove =
-            _isAbove(served.gpuNs, verified.gpus, windowNs) || _isAbove(served.vcpuNs, verified.vcpus, windowNs);
-        if (!isAbove) revert WithinCapacity(served.gpuNs, served.vcpuNs, windowNs);
     }
 
-    function _isAbove(uint256 servedNs, uint256 devices, uint256 windowNs) private pure returns (bool) {
-        return devices != 0 && servedNs > devices * (windowNs + TOLERANCE_NS);
+    /// @dev Answers and verdicts are signed from the draw to the deadline; a key that is replaced meanwhile must be no way out.
+    function _readInChallenge(bytes32 challengeId, bytes32 digest, bytes calldata sig)
+        private
+        view
+        returns (Paper memory)
+    {
+        uint256 drawnAt = capacity.drawnAt(challengeId);
+        // Zero is never, not a time.
+        // slither-disable-next-line incorrect-equality
+        if (drawnAt == 0) revert NotDrawn(challengeId);
+        address signer = _signerOf(digest, sig);
+        // Until when it served is what {authorOf} asks.
+        // slither-disable-next-line unused-return
+        (uint64 since,) = registry.keyTimeOf(signer);
+        uint256 servedAt = Math.max(drawnAt, since);
+        if (servedAt > capacity.challengeOf(challengeId).deadline) revert NotAProvidersKey(signer, servedAt);
+        return Paper(digest, _authorOf(signer, servedAt), drawnAt);
     }
 
     // ---- Inside: elements
@@ -301,97 +209,48 @@ contract FaultProver is IFaultProver {
         return false;
     }
 
-    // ---- Inside: breach
-
-    function _checkParties(
-        IPaymentEscrow.Escrow calldata escrowTerms,
-        LeaseTerms calldata terms,
-        bytes32 leaseId,
-        bytes calldata submitterSig,
-        bytes calldata nodeSig
-    ) private view {
-        bytes32 escrowId = escrow.escrowId(escrowTerms);
-        if (escrowId != terms.escrowId) revert NotTheEscrow(escrowId, terms.escrowId);
-        _checkSignedBy(leaseId, submitterSig, terms.submitter);
-        _checkSignedBy(leaseId, nodeSig, terms.node);
-        // Who signs together must be who the escrow is between; else two strangers could give another's reserve back.
-        if (terms.submitter != escrowTerms.signer) revert SignersDiffer(terms.submitter, escrowTerms.signer);
-        if (terms.provider != escrowTerms.provider) revert SignersDiffer(terms.provider, escrowTerms.provider);
-        address bound = registry.boundProviderOf(terms.node);
-        if (bound != terms.provider) revert SignersDiffer(bound, terms.provider);
-    }
-
-    function _checkSignedBy(bytes32 digest, bytes calldata sig, address expected) private pure {
-        address signer = _signerOf(digest, sig);
-        if (signer == address(0) || signer != expected) revert NotSignedBy(signer, expected);
-    }
-
-    function _checkReceipt(
-        bytes32 domain,
-        bytes32 leaseId,
-        address provider,
-        Receipt calldata last,
-        bytes calldata receiptSig
-    ) private view {
-        if (last.leaseId != leaseId) revert NotTheLease(last.leaseId, leaseId);
-        address signed = _providerOf(_digest(domain, XnodeHashes.hashReceipt(last)), receiptSig);
-        if (signed != provider) revert SignersDiffer(signed, provider);
-    }
-
-    /// @dev The escrow is our own contract and guarded; what it gave is known only when it has given it.
-    // slither-disable-next-line reentrancy-no-eth,reentrancy-events
-    function _refund(IPaymentEscrow.Escrow calldata escrowTerms, bytes32 leaseId, uint256 due)
-        private
-        returns (uint128 refunded)
-    {
-        uint128 before = refundedOf[leaseId];
-        if (due <= before) revert NothingToRefund(leaseId);
-        refunded = escrow.refund(escrowTerms, uint128(due - before));
-        if (refunded == 0) revert NothingToRefund(leaseId);
-        refundedOf[leaseId] = before + refunded;
-        emit BreachProven(leaseId, escrowTerms.provider, escrow.escrowId(escrowTerms), refunded);
-    }
-
-    /// @dev The refund that both signed, rounded down.
-    function _dueOf(LeaseTerms calldata terms, bytes32 leaseId, Receipt calldata last) private pure returns (uint256) {
-        if (terms.availabilityPpm == 0 || terms.refundPpm == 0) revert NothingPromised(leaseId);
-        if (!last.last) revert NotTheLast(last.number);
-        int256 passedNs = int256(uint256(last.atNs)) - int256(uint256(terms.openUntilNs));
-        bool isKept = int256(last.runningNs * MILLION) >= passedNs * int256(uint256(terms.availabilityPpm));
-        if (isKept) revert PromiseKept(last.runningNs, passedNs);
-        uint256 refundPpm = terms.refundPpm < MILLION ? terms.refundPpm : MILLION;
-        return last.cost * refundPpm / MILLION;
+    function _elementDigestOf(ElementProof calldata proof) private pure returns (bytes32) {
+        return keccak256(abi.encode(proof.index, proof.column, keccak256(proof.values)));
     }
 
     // ---- Inside: the proof goes in
 
-    /// @dev The registry is our own contract and calls only OPENX; what it took is known only when it has taken it.
-    // slither-disable-next-line reentrancy-events
-    function _slash(Fault fault, address provider, bytes32 subject, bytes32 salt) private {
-        bytes32 faultId = keccak256(abi.encode(fault, provider, subject));
-        if (isProven[faultId]) revert AlreadyProven(faultId);
-        _checkCommitted(faultId, salt);
-        isProven[faultId] = true;
-        (uint256 slashed, uint256 reward) =
-            registry.slash(provider, _penaltyPpm(fault), uint8(fault), faultId, msg.sender);
-        emit FaultProven(faultId, provider, fault, msg.sender, slashed, reward);
+    function _judgeNumbered(Numbered calldata a, Paper memory one, Numbered calldata b, Paper memory two, bytes32 salt)
+        private
+    {
+        if (a.node != b.node || a.number != b.number) revert NumbersDiffer();
+        // Each node counts for itself: a document that names another provider's node proves nothing.
+        address bound = registry.boundProviderOf(a.node);
+        if (bound != one.author) revert SignersDiffer(one.author, bound);
+        _judgeTwo(IProviderRegistry.Role.Provider, one, two, salt);
     }
 
-    function _checkCommitted(bytes32 faultId, bytes32 salt) private view {
-        bytes32 commitment = keccak256(abi.encode(msg.sender, faultId, salt));
-        uint256 since = committedAt[commitment];
-        // Zero is never, not a time.
-        // slither-disable-next-line incorrect-equality
-        if (since == 0) revert NotCommitted(faultId, commitment);
-        if (block.timestamp < since + COMMIT_DELAY) {
-            revert CommitmentTooYoung(since + COMMIT_DELAY, block.timestamp);
-        }
-        if (block.timestamp > since + COMMIT_LIFE) revert CommitmentTooOld(since + COMMIT_LIFE, block.timestamp);
+    /// @dev Two different papers under one number.
+    function _judgeTwo(IProviderRegistry.Role role, Paper memory one, Paper memory two, bytes32 salt) private {
+        if (one.digest == two.digest) revert SameDocument(one.digest);
+        if (one.author != two.author) revert SignersDiffer(one.author, two.author);
+        Paper memory later = one.datedAt < two.datedAt ? two : one;
+        IProviderRegistry.Penalty memory penalty = _makePenalty(Fault.Equivocation, role, EQUIVOCATION_PPM, later);
+        bool isAscending = one.digest < two.digest;
+        (bytes32 first, bytes32 second) = isAscending ? (one.digest, two.digest) : (two.digest, one.digest);
+        _judge(one.author, first, second, penalty, salt);
     }
 
-    function _penaltyPpm(Fault fault) private pure returns (uint32) {
-        if (fault == Fault.Equivocation) return EQUIVOCATION_PPM;
-        if (fault == Fault.OverCapacity) return OVER_CAPACITY_PPM;
-        return fault == Fault.WrongElement ? WRONG_ELEMENT_PPM : FALSE_VERDICT_PPM;
+    function _makePenalty(Fault fault, IProviderRegistry.Role role, uint32 ppm, Paper memory latest)
+        private
+        view
+        returns (IProviderRegistry.Penalty memory)
+    {
+        return IProviderRegistry.Penalty({
+            role: role, fault: uint8(fault), ppm: ppm, datedAt: uint64(latest.datedAt), faultId: 0, reporter: msg.sender
+        });
+    }
+
+    /// @dev a and b: the papers, as {IFaultProver} has them in the id.
+    function _judge(address who, bytes32 a, bytes32 b, IProviderRegistry.Penalty memory penalty, bytes32 salt) private {
+        bytes32 evidenceId = _evidenceIdOf(Fault(penalty.fault), who, a, b);
+        _checkCommitted(evidenceId, _commitmentTo(evidenceId, salt));
+        penalty.faultId = evidenceId;
+        _slash(who, penalty);
     }
 }

@@ -31,7 +31,7 @@ import {ISplitRegistry} from "./ISplitRegistry.sol";
 ///   A fee applies from its block on, also to vouchers signed before: the timelock's delay is a provider's time to claim.
 /// - The guardian stops new deposits of one asset or of all; owner or guardian allow them again. What is here is
 ///   withdrawn, reserved, claimed, released, refunded and closed all the same.
-/// - {IProviderRegistry-slasher} gives reserves back by {refund}. It can pay them only to their payers.
+/// - {IProviderRegistry-refunder} gives reserves back by {refund}. It can pay them only to their payers.
 /// - Nothing can be taken off the list of assets. A bad asset can harm only those who deposit it.
 ///
 /// Who may do what, and what a stolen key can do
@@ -48,7 +48,7 @@ import {ISplitRegistry} from "./ISplitRegistry.sol";
 ///   handled. The owner of the list must keep out assets that rebase, or that pretend to pay. Of one asset there are never more
 ///   than 2^128 - 1 base units here.
 /// - An asset added as a credit is an {IComputeCredit} of our own: burnAt burns exactly the amount, from this contract.
-/// - The registries are our own contracts, do not change and do not call back. The registry's slasher is the {IFaultProver}, which asks
+/// - The registries are our own contracts, do not change and do not call back. The registry's refunder is the {IFaultProver}, which asks
 ///   for a refund only when payer's side and provider have both signed the promise and the provider has signed its breach.
 /// - Signatures are 65 bytes r, s, v with s in the lower half and v 27 or 28; in the packed rows of {claim} alone, r and
 ///   vs as in ERC-2098. Vouchers are signed by ordinary keys: what a contract (ERC-1271) says of a signature can change after
@@ -208,7 +208,7 @@ interface IPaymentEscrow {
     error NotPayer(address caller, address payer);
     error NotPayerOrSigner(address caller, address payer, address signer);
     error NotProvider(address caller, address provider);
-    error NotSlasher(address caller, address slasher);
+    error NotRefunder(address caller, address refunder);
     error OpenerIsNotSigner(address opener, address signer);
     error OpenerCapExceeded(address opener, uint256 asked, uint256 cap);
     error WrongEscrow(bytes32 signed, bytes32 escrowId);
@@ -343,7 +343,7 @@ interface IPaymentEscrow {
     function releaseBySig(Escrow calldata terms, Release calldata order, address signer, bytes calldata sig) external;
 
     /// @notice Gives amount of the reserve, or what there is, back to the payer's free balance at once and raises claimed by as
-    /// much. Only the registry's slasher, after a breach both sides had signed a price for was proved.
+    /// much. Only the registry's refunder, after a breach both sides had signed a price for was proved.
     /// @return refunded what was given back; nothing when all is claimed
     function refund(Escrow calldata terms, uint128 amount) external returns (uint128 refunded);
 

@@ -11,13 +11,16 @@ pragma solidity 0.8.37;
 ///   its share of all that ever came in, however often anyone distributed in between. Less than one base unit for each
 ///   recipient waits for more to come in.
 /// - Recipients take it themselves, so one that cannot be paid does not hold up the others.
+/// - What is accrued is what arrived: an asset that keeps a fee of a transfer, also one that begins to later, takes it from the
+///   split, and nothing is locked.
 /// - For each asset the balance here is never less than what is accrued and owed together.
 ///
 /// Powers: none. There is no owner, fee, pause or upgrade.
 ///
 /// Assumptions
-/// - Assets are ERC-20s that move exactly the amount named, which is checked where they come in. Anyone may bring any asset; a
-///   bad one harms only those who take it. Of one asset a split takes at most 2^128 - 1 base units in total.
+/// - Assets are ERC-20s whose balances change only by transfers, and of which a transfer takes no more from its sender than it
+///   names. Anyone may bring any asset; a bad one harms only those who take it. Of one asset a split takes at most
+///   2^128 - 1 base units in total.
 /// - A recipient can receive the asset. One that never can leaves its part here.
 interface ISplitRegistry {
     /// @param sharePpm of what a claim pays, in millionths
@@ -34,9 +37,10 @@ interface ISplitRegistry {
     error SplitNotRegistered(bytes32 split);
     error ZeroAmount();
     error AmountTooLarge(bytes32 split, address asset, uint256 amount, uint256 room);
-    error WrongAmountReceived(address asset, uint256 expected, uint256 received);
+    error NothingReceived(address asset, uint256 amount);
 
     event SplitCreated(bytes32 indexed split, Share[] shares);
+    /// @param amount what arrived
     event Accrued(bytes32 indexed split, address indexed asset, uint256 amount);
     event Distributed(bytes32 indexed split, address indexed asset, uint256 amount);
     event SharePaid(address indexed recipient, address indexed asset, uint256 amount);
@@ -50,7 +54,8 @@ interface ISplitRegistry {
     /// @notice The sum of a registered split's shares in millionths; zero when not registered.
     function totalPpmOf(bytes32 split) external view returns (uint32);
 
-    /// @notice Takes amount of asset from the caller, who approved this contract, for a registered split.
+    /// @notice Takes amount of asset from the caller, who approved this contract, and credits what of it arrives to a registered
+    /// split.
     function accrue(bytes32 split, address asset, uint256 amount) external;
 
     /// @notice Moves what a split has accrued to its recipients' ledger. By anyone.

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
+import {IEvidence} from "../interfaces/IEvidence.sol";
 import {IFaultProver} from "../interfaces/IFaultProver.sol";
 import {IPaymentEscrow} from "../interfaces/IPaymentEscrow.sol";
 
@@ -108,7 +109,7 @@ library XnodeHashes {
         return keccak256(abi.encode(QUOTE_TYPEHASH, quote));
     }
 
-    function hashReceipt(IFaultProver.Receipt memory receipt) internal pure returns (bytes32) {
+    function hashReceipt(IEvidence.Receipt memory receipt) internal pure returns (bytes32) {
         return keccak256(
             abi.encode(
                 RECEIPT_TYPEHASH,
@@ -123,11 +124,11 @@ library XnodeHashes {
         );
     }
 
-    function hashUsage(IFaultProver.Usage memory usage) internal pure returns (bytes32) {
+    function hashUsage(IEvidence.Usage memory usage) internal pure returns (bytes32) {
         return keccak256(abi.encode(USAGE_TYPEHASH, usage));
     }
 
-    function hashLeaseTerms(IFaultProver.LeaseTerms memory terms) internal pure returns (bytes32) {
+    function hashLeaseTerms(IEvidence.LeaseTerms memory terms) internal pure returns (bytes32) {
         // In two parts: so many fields at once are more than the stack holds.
         bytes memory parties = abi.encode(
             LEASE_TERMS_TYPEHASH,
@@ -155,7 +156,7 @@ library XnodeHashes {
         return keccak256(bytes.concat(parties, conditions));
     }
 
-    function hashResources(IFaultProver.Resources memory resources) internal pure returns (bytes32) {
+    function hashResources(IEvidence.Resources memory resources) internal pure returns (bytes32) {
         return keccak256(
             abi.encode(
                 RESOURCES_TYPEHASH,

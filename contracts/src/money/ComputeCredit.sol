@@ -8,6 +8,7 @@ import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20P
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {SignedMath} from "@openzeppelin/contracts/utils/math/SignedMath.sol";
 
 import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
 import {IComputeCredit} from "../interfaces/IComputeCredit.sol";
@@ -17,25 +18,23 @@ import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
 contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
     using SafeCast for uint256;
 
-    /// @param since when the capacity in force was first noted to be too small; zero: not noted
-    /// @param seen how many verdicts on the provider were looked at
-    /// @param window of the provider's last mint
-    struct Shortage {
-        uint64 since;
-        uint64 seen;
+    /// @dev What was outstanding when the provider minted last, and its collateral; a burn changes neither, because the collateral of
+    /// what is left is read in proportion.
+    /// @param scaled the collateral in OPENX base units x 1e18, exactly as amounts times ratios are: no division rounds it
+    /// @param window of that mint
+    /// @param outstanding above zero, after that mint
+    struct Cover {
+        uint224 scaled;
         uint32 window;
+        uint256 outstanding;
     }
 
     /// @dev A millionth of an OPENX, and a million, for one credit: far on both sides of any price we can think of, and
     /// small enough that nothing below overflows.
     uint256 public constant MIN_COLLATERAL_RATIO = 1e12;
     uint256 public constant MAX_COLLATERAL_RATIO = 1e24;
-    /// @dev So that changes which are each bounded cannot be made many at once.
-    uint64 public constant COLLATERAL_RATIO_INTERVAL = 1 days;
     uint32 public constant MIN_WINDOW_HOURS = 1;
     uint32 public constant MAX_WINDOW_HOURS = 8760;
-    /// @dev A verdict costs some 8,000 gas to look at.
-    uint256 public constant MAX_NOTED = 64;
     uint256 private constant ONE = 1e18;
     uint256 private constant MILLI = 1e15;
 
@@ -45,12 +44,17 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
     // Readers see it as a constant.
     // solhint-disable-next-line immutable-vars-naming
     uint64 public immutable DEFAULT_GRACE;
+    // solhint-disable-next-line immutable-vars-naming
+    uint64 public immutable TERMS_INTERVAL;
 
     uint256 public collateralRatio;
     uint64 public collateralRatioSetAt;
+    uint64 public windowSetAt;
     uint32 public windowHours;
+    /// @dev What windowHours was until windowSetAt; zero before its first change.
+    uint32 private _windowBefore;
     mapping(address provider => int256) public outstanding;
-    mapping(address provider => Shortage) private _shortages;
+    mapping(address provider => Cover) private _covers;
 
     constructor(
         string memory name_,
@@ -69,8 +73,9 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
         registry = registry_;
         capacity = capacity_;
         DEFAULT_GRACE = registry_.stakeThaw();
+        TERMS_INTERVAL = DEFAULT_GRACE;
         _setCollateralRatio(collateralRatio_, MIN_COLLATERAL_RATIO, MAX_COLLATERAL_RATIO);
-        _setWindowHours(windowHours_);
+        _setWindowHours(windowHours_, MIN_WINDOW_HOURS, MAX_WINDOW_HOURS);
     }
 
     function mint(address to, uint256 amount) external {
@@ -80,11 +85,11 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
         if (!registry.isHold(address(this))) revert NotConnected();
         uint256 limit = limitOf(msg.sender);
         if (limit == 0) revert NotMintable(msg.sender);
-        int256 current = outstanding[msg.sender] + amount.toInt256();
+        int256 before = outstanding[msg.sender];
+        int256 current = before + amount.toInt256();
         if (current > int256(limit)) revert AboveCapacity(msg.sender, current, limit);
         outstanding[msg.sender] = current;
-        _shortages[msg.sender].since = 0;
-        _shortages[msg.sender].window = windowHours;
+        _cover(msg.sender, _aboveZero(before), _aboveZero(current));
 
         // Asked with the new credits counted, because the registry asks all holds, this one included.
         (uint256 held, uint256 staked) = (registry.heldStakeOf(msg.sender), registry.stakeOf(msg.sender));
@@ -104,12 +109,14 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
 
     function redeem(address provider, uint256 amount) external returns (uint256 paid) {
         if (amount == 0) revert ZeroAmount();
-        if (!isDefaulted(provider)) revert NotDefaulted(provider);
-        uint256 shortfall = shortfallOf(provider);
-        if (amount > shortfall) revert AboveShortfall(provider, amount, shortfall);
+        int256 current = outstanding[provider] - amount.toInt256();
+        // Asked of the last unit, so that it matters neither in what parts credits are redeemed nor who comes first.
+        if (!_isOverdue(provider, _aboveZero(current + 1))) {
+            if (!isDefaulted(provider)) revert NotDefaulted(provider);
+            revert AboveRedeemable(provider, amount, redeemableOf(provider));
+        }
         paid = valueOf(provider, amount);
         if (paid == 0) revert PaysNothing(provider, amount);
-        int256 current = outstanding[provider] - int256(amount);
         outstanding[provider] = current;
         emit Redeemed(provider, msg.sender, amount, paid, current);
         _burn(msg.sender, amount);
@@ -118,34 +125,20 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
         registry.takeStake(provider, msg.sender, paid);
     }
 
-    function noteShortage(address provider) external {
-        Shortage storage noted = _shortages[provider];
-        uint256 length = capacity.historyLength(provider);
-        uint256 end = Math.min(length, noted.seen + MAX_NOTED);
-        uint64 since = noted.since;
-        // The last one seen is looked at again: what was burned since may have made it suffice.
-        for (uint256 i = Math.saturatingSub(noted.seen, 1); i < end; i++) {
-            // At most {MAX_NOTED}, of our own registry.
-            // slither-disable-next-line calls-loop
-            if (_shortfallAt(provider, capacity.historyOf(provider, i)) == 0) since = 0;
-        }
-        if (end == length && since == 0 && shortfallOf(provider) != 0) since = uint64(block.timestamp);
-        noted.seen = uint64(end);
-        noted.since = since;
-        emit ShortageNoted(provider, since);
-    }
-
     // ---- Governed
 
     function setCollateralRatio(uint256 collateralRatio_) external onlyOwner {
-        uint64 next = collateralRatioSetAt + COLLATERAL_RATIO_INTERVAL;
+        uint64 next = collateralRatioSetAt + TERMS_INTERVAL;
         if (block.timestamp < next) revert CollateralRatioTooSoon(next, block.timestamp);
         uint256 min = Math.max(MIN_COLLATERAL_RATIO, Math.ceilDiv(collateralRatio, 2));
         _setCollateralRatio(collateralRatio_, min, Math.min(MAX_COLLATERAL_RATIO, collateralRatio * 2));
     }
 
     function setWindowHours(uint32 windowHours_) external onlyOwner {
-        _setWindowHours(windowHours_);
+        uint64 next = windowSetAt + TERMS_INTERVAL;
+        if (block.timestamp < next) revert WindowTooSoon(next, block.timestamp);
+        uint256 min = Math.max(MIN_WINDOW_HOURS, Math.ceilDiv(windowHours, 2));
+        _setWindowHours(windowHours_, min, Math.min(MAX_WINDOW_HOURS, uint256(windowHours) * 2));
     }
 
     // ---- Views
@@ -158,34 +151,58 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
         uint256 limit = limitOf(provider);
         (uint256 held, uint256 staked) = (registry.heldStakeOf(provider), registry.stakeOf(provider));
         if (limit == 0 || held > staked || !registry.isHold(address(this))) return 0;
-        uint256 covered = Math.mulDiv(heldStakeOf(provider) + staked - held, ONE, collateralRatio);
-        int256 most = int256(Math.min(limit, covered)) - outstanding[provider];
-        return most > 0 ? uint256(most) : 0;
-    }
-
-    function heldStakeOf(address provider) public view returns (uint256) {
+        Cover storage cover = _covers[provider];
         int256 current = outstanding[provider];
-        return current > 0 ? Math.mulDiv(uint256(current), collateralRatio, ONE, Math.Rounding.Ceil) : 0;
+        (uint256 owed, uint256 scaled) = (_aboveZero(current), _scaledOf(provider));
+        // What may be added to scaled; then what adds so much, at each of the two ratios that {_cover} takes the higher of.
+        uint256 room = (Math.ceilDiv(scaled, ONE) + staked - held) * ONE - scaled;
+        uint256 more = room / collateralRatio;
+        if (owed != 0) more = Math.min(more, Math.mulDiv(room, cover.outstanding, cover.scaled));
+        // Up to zero nothing is needed.
+        int256 most = SignedMath.min(int256(limit), int256(owed + more)) - current;
+        return _aboveZero(most);
     }
 
-    function shortfallOf(address provider) public view returns (uint256) {
-        return _shortfallAt(provider, capacity.capacityOf(provider));
+    function collateralOf(address provider) public view returns (uint256) {
+        return Math.ceilDiv(_scaledOf(provider), ONE);
     }
 
-    function shortageOf(address provider) external view returns (uint64 since, uint64 seen) {
-        return (_shortages[provider].since, _shortages[provider].seen);
+    function heldStakeOf(address provider) external view returns (uint256) {
+        return collateralOf(provider);
+    }
+
+    function shortfallOf(address provider) external view returns (uint256) {
+        uint256 served = _milliOf(capacity.capacityOf(provider)) * _unitOf(provider);
+        return Math.saturatingSub(_aboveZero(outstanding[provider]), served);
+    }
+
+    function servedUntil(address provider) external view returns (uint64) {
+        uint256 owed = _aboveZero(outstanding[provider]);
+        return owed == 0 ? type(uint64).max : _servedUntil(provider, Math.ceilDiv(owed, _graceUnitOf(provider)));
     }
 
     function isDefaulted(address provider) public view returns (bool) {
-        if (shortfallOf(provider) == 0) return false;
-        if (_isOverdue(capacity.lapsedSince(provider))) return true;
-        // A verdict that was not looked at may have cured it.
-        Shortage storage noted = _shortages[provider];
-        return _isOverdue(noted.since) && noted.seen == capacity.historyLength(provider);
+        return _isOverdue(provider, _aboveZero(outstanding[provider]));
+    }
+
+    function redeemableOf(address provider) public view returns (uint256) {
+        uint256 owed = _aboveZero(outstanding[provider]);
+        if (!_isOverdue(provider, owed)) return 0;
+        uint256 unit = _graceUnitOf(provider);
+        // Between what a verdict of the last grace could serve and what none could; both in thousandths of a reference unit.
+        (uint256 served, uint256 unserved) = (0, Math.ceilDiv(owed, unit));
+        while (served + 1 < unserved) {
+            uint256 middle = (served + unserved) / 2;
+            if (_isUnserved(provider, middle)) unserved = middle;
+            else served = middle;
+        }
+        return owed - served * unit;
     }
 
     function valueOf(address provider, uint256 amount) public view returns (uint256 value) {
-        value = Math.mulDiv(amount, collateralRatio, ONE);
+        Cover storage cover = _covers[provider];
+        if (outstanding[provider] <= 0) return 0;
+        value = Math.mulDiv(amount, cover.scaled, cover.outstanding * ONE);
         (uint256 held, uint256 backing) = (registry.heldStakeOf(provider), registry.backingOf(provider));
         if (backing < held) value = Math.mulDiv(value, backing, held);
     }
@@ -205,25 +222,68 @@ contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
         emit CollateralRatioSet(collateralRatio_);
     }
 
-    function _setWindowHours(uint32 windowHours_) private {
-        if (windowHours_ < MIN_WINDOW_HOURS || windowHours_ > MAX_WINDOW_HOURS) {
-            revert WindowOutOfBounds(windowHours_, MIN_WINDOW_HOURS, MAX_WINDOW_HOURS);
-        }
-        windowHours = windowHours_;
+    function _setWindowHours(uint32 windowHours_, uint256 min, uint256 max) private {
+        if (windowHours_ < min || windowHours_ > max) revert WindowOutOfBounds(windowHours_, min, max);
+        (_windowBefore, windowHours) = (windowHours, windowHours_);
+        windowSetAt = uint64(block.timestamp);
         emit WindowSet(windowHours_);
+    }
+
+    /// @dev Sets what is held for what a provider has outstanding after a mint, owed before and current now, both above zero.
+    ///
+    /// More is needed at the ratio now or, where that is higher, at the one of what is outstanding. Otherwise a provider could
+    /// burn and mint a few of its own credits again and again after a fall of the ratio, and so have the collateral of all others
+    /// fall with it.
+    function _cover(address provider, uint256 owed, uint256 current) private {
+        Cover storage cover = _covers[provider];
+        (uint256 scaled, uint256 more) = (_scaledAt(cover, owed), current - owed);
+        uint256 added = more * collateralRatio;
+        if (owed != 0) added = Math.max(added, Math.mulDiv(cover.scaled, more, cover.outstanding, Math.Rounding.Ceil));
+        cover.scaled = (scaled + added).toUint224();
+        cover.window = windowHours;
+        cover.outstanding = current;
+    }
+
+    function _scaledOf(address provider) private view returns (uint256) {
+        return _scaledAt(_covers[provider], _aboveZero(outstanding[provider]));
+    }
+
+    /// @dev The part of a cover that falls to what is still owed.
+    function _scaledAt(Cover storage cover, uint256 owed) private view returns (uint256) {
+        return owed == 0 ? 0 : Math.mulDiv(cover.scaled, owed, cover.outstanding, Math.Rounding.Ceil);
+    }
+
+    /// @dev What a thousandth of a reference unit serves: in the window now or in that of the provider's last mint, whichever is longer.
+    function _unitOf(address provider) private view returns (uint256) {
+        return Math.max(windowHours, _covers[provider].window) * MILLI;
+    }
+
+    /// @dev The same, where a window that was lowered counts on for a grace: nobody is in default by a setting of today.
+    function _graceUnitOf(address provider) private view returns (uint256) {
+        bool isFresh = block.timestamp - windowSetAt <= DEFAULT_GRACE;
+        return Math.max(_unitOf(provider), isFresh ? _windowBefore * MILLI : 0);
     }
 
     function _milliOf(ICapacityRegistry.Capacity memory verified) private view returns (uint256) {
         return kind == ICapacityRegistry.Kind.Gpu ? verified.gpuMilli : verified.cpuMilli;
     }
 
-    function _shortfallAt(address provider, ICapacityRegistry.Capacity memory verified) private view returns (uint256) {
-        uint256 served = _milliOf(verified) * Math.max(windowHours, _shortages[provider].window) * MILLI;
-        int256 short = outstanding[provider] - int256(served);
-        return short > 0 ? uint256(short) : 0;
+    function _isOverdue(address provider, uint256 owed) private view returns (bool) {
+        return owed != 0 && _isUnserved(provider, Math.ceilDiv(owed, _graceUnitOf(provider)));
     }
 
-    function _isOverdue(uint64 since) private view returns (bool) {
-        return since != 0 && block.timestamp - since > DEFAULT_GRACE;
+    function _isUnserved(address provider, uint256 milli) private view returns (bool) {
+        uint256 until = _servedUntil(provider, milli);
+        return until < block.timestamp && block.timestamp - until > DEFAULT_GRACE;
+    }
+
+    function _servedUntil(address provider, uint256 milli) private view returns (uint64) {
+        // The search of {redeemableOf} ends after as many steps as a capacity has bits, and asks our own registry.
+        // slither-disable-next-line calls-loop
+        return capacity.servedUntil(provider, kind, milli);
+    }
+
+    function _aboveZero(int256 amount) private pure returns (uint256) {
+        return amount > 0 ? uint256(amount) : 0;
     }
 }

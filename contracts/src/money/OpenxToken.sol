@@ -35,6 +35,8 @@ contract OpenxToken is ERC20, ERC20Permit, ERC20Votes, ERC20Bridgeable, Ownable2
     }
 
     bool public immutable isHome;
+    /// @dev The sum of all bridges' nets, those that were removed included.
+    int256 public netMinted;
     mapping(address bridge => Bridge) private _bridges;
 
     constructor(address holder, uint256 supply, address owner_)
@@ -65,22 +67,29 @@ contract OpenxToken is ERC20, ERC20Permit, ERC20Votes, ERC20Bridgeable, Ownable2
         emit BridgeLimitsSet(bridge, limits);
     }
 
+    // The events of ERC-7802 say by how much {netMinted} changes, here and below.
+    // slither-disable-next-line events-maths
     function crosschainMint(address to, uint256 amount) public override(ERC20Bridgeable, IERC7802) onlyTokenBridge {
         Bridge storage bridge = _bridges[msg.sender];
         uint256 available = _availableOf(bridge.minting);
         if (amount > available) revert AboveMintLimit(msg.sender, amount, available);
-        int256 net = bridge.net + amount.toInt256();
+        int256 added = amount.toInt256();
+        int256 net = netMinted + added;
         if (net > int256(uint256(bridge.ceiling))) revert AboveCeiling(msg.sender, net, bridge.ceiling);
-        bridge.net = net;
+        netMinted = net;
+        bridge.net += added;
         _setUsed(bridge.minting, _usedOf(bridge.minting) + amount);
         super.crosschainMint(to, amount);
     }
 
+    // slither-disable-next-line events-maths
     function crosschainBurn(address from, uint256 amount) public override(ERC20Bridgeable, IERC7802) onlyTokenBridge {
         Bridge storage bridge = _bridges[msg.sender];
         uint256 available = _availableOf(bridge.burning);
         if (amount > available) revert AboveBurnLimit(msg.sender, amount, available);
-        bridge.net -= amount.toInt256();
+        int256 removed = amount.toInt256();
+        netMinted -= removed;
+        bridge.net -= removed;
         _setUsed(bridge.burning, _usedOf(bridge.burning) + amount);
         _spendAllowance(from, msg.sender, amount);
         super.crosschainBurn(from, amount);
@@ -99,12 +108,12 @@ contract OpenxToken is ERC20, ERC20Permit, ERC20Votes, ERC20Bridgeable, Ownable2
 
     function mintableBy(address bridge) external view returns (uint256) {
         Bridge storage known = _bridges[bridge];
-        int256 below = int256(uint256(known.ceiling)) - known.net;
+        int256 below = int256(uint256(known.ceiling)) - netMinted;
         return below <= 0 ? 0 : Math.min(uint256(below), _availableOf(known.minting));
     }
 
     function burnableBy(address bridge) external view returns (uint256) {
-        return _availableOf(_bridges[bridge].burning);
+        return Math.min(totalSupply(), _availableOf(_bridges[bridge].burning));
     }
 
     function clock() public view override returns (uint48) {

@@ -16,6 +16,9 @@ import {ClaimRows} from "./ClaimRows.sol";
 import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @notice See {IPaymentEscrow}. This is the escrows themselves; assets and free balances are in {FreeBalance}.
+/// @dev Terms are taken into memory, where they are checked once and hashed from: read from the calldata, their checks would stand
+/// in the code at each use, and opening twice.
+// solhint-disable gas-calldata-parameters
 contract PaymentEscrow is EIP712, Multicall, FreeBalance {
     using SafeERC20 for IERC20;
 
@@ -78,18 +81,17 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
         emit OpenerApproved(msg.sender, opener, asset, cap);
     }
 
-    function open(Escrow calldata terms, uint128 amount) external nonReentrant {
+    function open(Escrow memory terms, uint128 amount) external nonReentrant {
         if (msg.sender != terms.payer) revert NotPayer(msg.sender, terms.payer);
         _open(escrowId(terms), terms, amount);
     }
 
-    function openBySig(Escrow calldata terms, Opening calldata opening, address opener, bytes calldata sig)
+    function openBySig(Escrow memory terms, Opening calldata opening, address opener, bytes calldata sig)
         external
         nonReentrant
     {
         bytes32 id = escrowId(terms);
-        if (opening.escrowId != id) revert WrongEscrow(opening.escrowId, id);
-        if (block.timestamp > opening.deadline) revert SignatureExpired(opening.deadline, block.timestamp);
+        _checkOrder(opening.escrowId, id, opening.deadline);
         if (!_isSignedBy(opener, _hashTypedDataV4(XnodeHashes.hashOpening(opening)), sig)) {
             revert WrongOpeningSignature(opener);
         }
@@ -104,7 +106,7 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
 
     // ---- Giving back
 
-    function startThaw(Escrow calldata terms) external nonReentrant {
+    function startThaw(Escrow memory terms) external nonReentrant {
         bytes32 id = escrowId(terms);
         bool byPayer = _checkPayerOrSigner(terms);
         Funds memory held = _fundsOf(id);
@@ -120,7 +122,7 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
         emit ThawStarted(id, thaw.end);
     }
 
-    function cancelThaw(Escrow calldata terms) external nonReentrant {
+    function cancelThaw(Escrow memory terms) external nonReentrant {
         bytes32 id = escrowId(terms);
         bool byPayer = _checkPayerOrSigner(terms);
         Thaw memory thaw = _thaws[id];
@@ -130,7 +132,7 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
         emit ThawCancelled(id);
     }
 
-    function close(Escrow calldata terms) external nonReentrant {
+    function close(Escrow memory terms) external nonReentrant {
         bytes32 id = escrowId(terms);
         uint64 end = _thaws[id].end;
         if (end == 0) revert NotThawing(id);
@@ -143,18 +145,17 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
         emit EscrowClosed(id, rest);
     }
 
-    function release(Escrow calldata terms, uint128 newDeposited) external nonReentrant {
+    function release(Escrow memory terms, uint128 newDeposited) external nonReentrant {
         _checkProvider(msg.sender, terms.provider);
         _release(escrowId(terms), terms, newDeposited);
     }
 
-    function releaseBySig(Escrow calldata terms, Release calldata order, address signer, bytes calldata sig)
+    function releaseBySig(Escrow memory terms, Release calldata order, address signer, bytes calldata sig)
         external
         nonReentrant
     {
         bytes32 id = escrowId(terms);
-        if (order.escrowId != id) revert WrongEscrow(order.escrowId, id);
-        if (block.timestamp > order.deadline) revert SignatureExpired(order.deadline, block.timestamp);
+        _checkOrder(order.escrowId, id, order.deadline);
         _checkProvider(signer, terms.provider);
         if (!_isSignedBy(signer, _hashTypedDataV4(XnodeHashes.hashRelease(order)), sig)) {
             revert WrongReleaseSignature(signer);
@@ -163,9 +164,9 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
         _release(id, terms, order.newDeposited);
     }
 
-    function refund(Escrow calldata terms, uint128 amount) external nonReentrant returns (uint128 refunded) {
-        address slasher = registry.slasher();
-        if (msg.sender != slasher) revert NotSlasher(msg.sender, slasher);
+    function refund(Escrow memory terms, uint128 amount) external nonReentrant returns (uint128 refunded) {
+        address refunder = registry.refunder();
+        if (msg.sender != refunder) revert NotRefunder(msg.sender, refunder);
         bytes32 id = escrowId(terms);
         Funds storage held = _fundsOf(id);
         uint128 rest = held.deposited - held.claimed;
@@ -187,7 +188,7 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
         return _claim(provider, asset, split, thaw, rows);
     }
 
-    function claimOne(Escrow calldata terms, uint128 cumulative, bytes32 receiptsHash, bytes calldata sig)
+    function claimOne(Escrow memory terms, uint128 cumulative, bytes32 receiptsHash, bytes calldata sig)
         external
         nonReentrant
         returns (uint256 paid)
@@ -203,15 +204,14 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
 
     function withdrawOwed(address provider, address asset) external nonReentrant returns (uint256 amount) {
         Account storage account = _accounts[provider][asset];
-        Asset storage kept = _assets[asset];
         amount = account.owed;
         if (amount == 0) return 0;
-        address payout = kept.isCredit ? address(0) : registry.payoutOf(provider);
+        address payout = _assets[asset].isCredit ? address(0) : registry.payoutOf(provider);
         account.owed = 0;
-        kept.liabilities -= uint128(amount);
+        _lower(asset, amount);
         emit OwedWithdrawn(provider, asset, payout, amount);
         if (payout == address(0)) IComputeCredit(asset).burnAt(provider, amount);
-        else IERC20(asset).safeTransfer(payout, amount);
+        else _send(asset, payout, amount);
     }
 
     function owed(address provider, address asset) external view returns (uint256) {
@@ -222,7 +222,7 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
         amount = owedToSplit[split][asset];
         if (amount == 0) return 0;
         owedToSplit[split][asset] = 0;
-        _assets[asset].liabilities -= uint128(amount);
+        _lower(asset, amount);
         emit SplitPaid(split, asset, amount);
         IERC20(asset).forceApprove(address(splits), amount);
         splits.accrue(split, asset, amount);
@@ -239,7 +239,7 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
 
     // ---- Views
 
-    function escrowId(Escrow calldata terms) public view returns (bytes32) {
+    function escrowId(Escrow memory terms) public view returns (bytes32) {
         return _hashTypedDataV4(XnodeHashes.hashEscrow(terms));
     }
 
@@ -274,7 +274,7 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
         }
     }
 
-    function _open(bytes32 id, Escrow calldata terms, uint128 amount) private {
+    function _open(bytes32 id, Escrow memory terms, uint128 amount) private {
         if (amount == 0) revert ZeroAmount();
         _checkTerms(terms);
         if (_thaws[id].end != 0) revert AlreadyThawing(id, _thaws[id].end);
@@ -287,14 +287,14 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
         else emit EscrowToppedUp(id, deposited);
     }
 
-    function _checkTerms(Escrow calldata terms) private view {
+    function _checkTerms(Escrow memory terms) private view {
         // A signer of zero would accept every broken signature.
         if (terms.signer == address(0) || terms.provider == address(0)) revert ZeroAddress();
         if (terms.split != bytes32(0) && splits.totalPpmOf(terms.split) == 0) revert SplitNotRegistered(terms.split);
         if (terms.thaw < minThaw || terms.thaw > MAX_THAW) revert ThawOutOfBounds(terms.thaw, minThaw, MAX_THAW);
     }
 
-    function _emitOpened(bytes32 id, Escrow calldata terms, uint128 deposited) private {
+    function _emitOpened(bytes32 id, Escrow memory terms, uint128 deposited) private {
         emit EscrowOpened(
             id, terms.payer, terms.provider, terms.signer, terms.asset, terms.split, terms.thaw, terms.nonce, deposited
         );
@@ -308,12 +308,17 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
         return signer.code.length != 0 && SignatureChecker.isValidERC1271SignatureNowCalldata(signer, digest, sig);
     }
 
+    function _checkOrder(bytes32 signed, bytes32 id, uint64 deadline) private view {
+        if (signed != id) revert WrongEscrow(signed, id);
+        if (block.timestamp > deadline) revert SignatureExpired(deadline, block.timestamp);
+    }
+
     function _useNonce(address signer, uint256 nonce) private {
         if (isNonceUsed(signer, nonce)) revert NonceAlreadyUsed(signer, nonce);
         _usedNonces[signer][nonce >> 8] |= 1 << (nonce & 0xff);
     }
 
-    function _useCap(Escrow calldata terms, address opener, uint128 amount) private {
+    function _useCap(Escrow memory terms, address opener, uint128 amount) private {
         if (opener != terms.signer) revert OpenerIsNotSigner(opener, terms.signer);
         uint256 cap = openerCap[terms.payer][opener][terms.asset];
         if (amount > cap) revert OpenerCapExceeded(opener, amount, cap);
@@ -322,7 +327,7 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
         }
     }
 
-    function _checkPayerOrSigner(Escrow calldata terms) private view returns (bool byPayer) {
+    function _checkPayerOrSigner(Escrow memory terms) private view returns (bool byPayer) {
         byPayer = msg.sender == terms.payer;
         if (!byPayer && msg.sender != terms.signer) revert NotPayerOrSigner(msg.sender, terms.payer, terms.signer);
     }
@@ -331,7 +336,7 @@ contract PaymentEscrow is EIP712, Multicall, FreeBalance {
         if (signer != provider && signer != registry.nodeKeyOf(provider)) revert NotProvider(signer, provider);
     }
 
-    function _release(bytes32 id, Escrow calldata terms, uint128 newDeposited) private {
+    function _release(bytes32 id, Escrow memory terms, uint128 newDeposited) private {
         Funds storage held = _fundsOf(id);
         if (newDeposited < held.claimed) revert ReleaseBelowClaimed(id, newDeposited, held.claimed);
         if (newDeposited >= held.deposited) return;

@@ -27,11 +27,13 @@ contract ChallengesTest is Bench {
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
         targets = new FuzzSelector[](1);
         targets[0].addr = address(challenging);
-        bytes4[10] memory acts = [
+        bytes4[12] memory acts = [
             Challenging.actRequest.selector,
             Challenging.actSpotCheck.selector,
             Challenging.actDraw.selector,
             Challenging.actRecord.selector,
+            Challenging.actNoteVerdicts.selector,
+            Challenging.actStrikeOff.selector,
             Challenging.actChallenge.selector,
             Challenging.actLapse.selector,
             Challenging.actEnlistOrLeave.selector,
@@ -47,7 +49,8 @@ contract ChallengesTest is Bench {
 
     function invariant_fees_here_are_exactly_those_owed_or_at_stake() external view {
         checkEqual(challenging.held(), challenging.owedFees(), "fees");
-        checkEqual(challenging.payments(), challenging.held() + challenging.withdrawals(), "conserved");
+        uint256 gone = challenging.withdrawals() + challenging.burned();
+        checkEqual(challenging.payments(), challenging.held() + gone, "conserved");
     }
 
     function invariant_challenges_panels_histories_and_pledges_are_lawful() external {
@@ -55,5 +58,7 @@ contract ChallengesTest is Bench {
         checkTrue(challenging.eachProviderHasOneOpenAtMost(), "a provider has one open challenge at most");
         checkTrue(challenging.historiesAreInOrder(), "histories are in order, and the jailed have nothing in force");
         checkTrue(challenging.pledgesAreStaked(), "every verifier has its pledge staked");
+        checkTrue(!challenging.doubtEndedEarly(), "only the provider's own challenge ends a doubt");
+        checkTrue(!challenging.struckOffInOrder(), "nobody is struck off who is in order");
     }
 }

@@ -2,7 +2,8 @@
 pragma solidity 0.8.37;
 
 import {ICapacityRegistry} from "../../src/interfaces/ICapacityRegistry.sol";
-import {IStakeHold} from "../../src/interfaces/IStakeHold.sol";
+import {IChallengeRules} from "../../src/interfaces/IChallengeRules.sol";
+import {IVerifierRegistry} from "../../src/interfaces/IVerifierRegistry.sol";
 import {Judging} from "../Judging.sol";
 
 /// @notice Random providers, verifiers and governors at challenges. All actors are providers 0 to 7 of {Judging}, and may be
@@ -17,50 +18,51 @@ contract Challenging is Judging {
     uint256 public payments;
     uint256 public withdrawals;
     uint256 public recorded;
-    uint256 private _hashes;
+    uint256 public genesis;
+    bool public doubtEndedEarly;
+    bool public struckOffInOrder;
+    uint256 private _randoms;
 
     constructor() {
         setUp();
-        IStakeHold[] memory holds = new IStakeHold[](1);
-        holds[0] = IStakeHold(address(capacity));
-        registry.connect(address(0xDEAD), holds);
+        connectJudge(address(0xDEAD), pledgeHold(verifiers));
         for (uint256 i = 0; i < ACTORS; i++) {
             registerStaked(i, 2 * PLEDGE);
             _actors.push(verifierAt(i));
             giveOpenx(_actors[i], 10_000 ether);
             approveFees(_actors[i]);
             vm.prank(_actors[i]);
-            capacity.enlist();
+            verifiers.enlist();
         }
+        genesis = openx.totalSupply();
     }
 
     function actRequest(uint256 who, uint16 gpus, uint16 vcpus) external {
         address asking = _actors[who % ACTORS];
-        if (capacity.openChallengeOf(asking) != 0 || !hasJudges(asking) || !canPay(asking)) return;
+        (gpus, vcpus) = (uint16(within(gpus, 1, 20)), uint16(within(vcpus, 1, 20)));
+        uint256 price = rules.requestPrice(uint256(gpus) + vcpus);
+        if (capacity.openChallengeOf(asking) != 0 || !hasJudges(asking) || !canPay(asking, price)) return;
         vm.prank(asking);
-        note(capacity.requestChallenge(makeDeclared(uint16(within(gpus, 1, 500)), uint16(within(vcpus, 1, 500)))));
+        note(capacity.requestChallenge(makeDeclared(gpus, vcpus)), price);
     }
 
     function actSpotCheck(uint256 who, uint256 by) external {
         address checked = _actors[who % ACTORS];
         address asking = _actors[by % ACTORS];
-        bool isIdle = capacity.openChallengeOf(checked) == 0 && hasJudges(checked) && canPay(asking);
-        if (!isIdle || capacity.capacityOf(checked).until == 0) return;
+        uint256 price = capacity.spotCheckPrice(checked);
+        bool isIdle = capacity.openChallengeOf(checked) == 0 && hasJudges(checked) && canPay(asking, price);
+        if (!isIdle || capacity.capacityOf(checked).until == 0 || asking == checked) return;
         vm.prank(asking);
-        try capacity.spotCheck(checked) returns (bytes32 id) {
-            note(id);
-        } catch (bytes memory reason) {
-            checkEqual(bytes4(reason), ICapacityRegistry.SpotCheckedRecently.selector, "only the pause");
-        }
+        note(capacity.spotCheck(checked), price);
     }
 
     function actDraw(uint256 which, uint256 late) external {
         bytes32 id = choose(which);
         if (stageOf(id) != ICapacityRegistry.Stage.Requested) return;
         uint64 drawBlock = capacity.challengeOf(id).drawBlock;
-        late = late % 4 == 0 ? 257 : 1;
+        late = late % 4 == 0 ? 400 : 1;
         if (block.number < drawBlock + late) vmBlocks.roll(drawBlock + late);
-        if (block.number <= drawBlock + 256) vmBlocks.setBlockhash(drawBlock, keccak256(abi.encode(_hashes++)));
+        vmBlocks.prevrandao(keccak256(abi.encode(_randoms++)));
         capacity.draw(id);
     }
 
@@ -68,18 +70,42 @@ contract Challenging is Judging {
         bytes32 id = choose(which);
         ICapacityRegistry.Challenge memory known = capacity.challengeOf(id);
         if (known.stage != ICapacityRegistry.Stage.Drawn || block.timestamp > known.deadline) return;
+        uint64 until = capacity.inDoubtUntil(known.provider);
         judge(id, known.panel, passed);
+        // Only its own challenge ends a doubt before its time: no other can be asked for while it lasts.
+        if (until != 0 && !passed && !capacity.isJailed(known.provider)) doubtEndedEarly = true;
         recorded++;
+    }
+
+    /// @dev A part of a panel shows its verdicts, which need not agree.
+    function actNoteVerdicts(uint256 which, uint256 count, bool passed) external {
+        bytes32 id = choose(which);
+        ICapacityRegistry.Challenge memory known = capacity.challengeOf(id);
+        if (known.panel.length == 0 || block.timestamp > known.deadline) return;
+        Ballot memory ballot = makeBallot(id, known.panel, within(count, 1, known.panel.length), passed);
+        capacity.noteVerdicts(id, ballot.verifiers, ballot.verdicts, ballot.signatures);
+    }
+
+    function actStrikeOff(uint256 who) external {
+        address verifier = _actors[who % ACTORS];
+        if (!verifiers.isVerifier(verifier)) return;
+        (uint8 misses, uint64 since) = verifiers.missesOf(verifier);
+        try verifiers.strikeOff(verifier) {
+            if (misses < 8 || block.timestamp < since + 2 days) struckOffInOrder = true;
+        } catch (bytes memory reason) {
+            checkEqual(bytes4(reason), IVerifierRegistry.VerifierInOrder.selector, "only those in order stay");
+        }
     }
 
     /// @dev A whole challenge at once, without which few runs would see many verdicts.
     function actChallenge(uint256 who, bool passed) external {
         address asking = _actors[who % ACTORS];
-        if (capacity.openChallengeOf(asking) != 0 || !hasJudges(asking) || !canPay(asking)) return;
+        uint256 price = rules.requestPrice(18);
+        if (capacity.openChallengeOf(asking) != 0 || !hasJudges(asking) || !canPay(asking, price)) return;
         vm.prank(asking);
         bytes32 id = capacity.requestChallenge(makeDeclared(2, 16));
-        note(id);
-        rollToDraw(id, keccak256(abi.encode(_hashes++)));
+        note(id, price);
+        rollToDraw(id, keccak256(abi.encode(_randoms++)));
         capacity.draw(id);
         judge(id, capacity.challengeOf(id).panel, passed);
         recorded++;
@@ -95,15 +121,15 @@ contract Challenging is Judging {
 
     function actEnlistOrLeave(uint256 who) external {
         address verifier = _actors[who % ACTORS];
-        bool isLeaving = capacity.isVerifier(verifier);
-        if (!isLeaving && capacity.heldStakeOf(verifier) != 0) return;
+        bool isLeaving = verifiers.isVerifier(verifier);
+        if (!isLeaving && verifiers.heldStakeOf(verifier) != 0) return;
         vm.prank(verifier);
-        if (isLeaving) capacity.leave();
-        else capacity.enlist();
+        if (isLeaving) verifiers.leave();
+        else verifiers.enlist();
     }
 
     function actWithdrawFees(uint256 who) external {
-        withdrawals += capacity.withdrawFees(_actors[who % ACTORS]);
+        withdrawals += verifiers.withdrawFees(_actors[who % ACTORS]);
     }
 
     function actPass(uint256 time, uint256 blocks) external {
@@ -111,25 +137,31 @@ contract Challenging is Judging {
         vmBlocks.roll(block.number + within(blocks, 1, 400));
     }
 
-    function actSettle(uint96 fee, uint8 size, uint32 pause) external {
-        ICapacityRegistry.Settings memory settings = makeSettings();
-        settings.fee = uint96(within(fee, 0.001 ether, 20 ether));
-        settings.panelSize = uint8(within(size, 1, 7));
+    function actSettle(uint96 fee, uint8 size, uint32 pause, bool waits) external {
+        if (waits) vm.warp(block.timestamp + STAKE_THAW);
+        IChallengeRules.Settings memory settings = rules.settings();
+        settings.fee = uint96(within(fee, settings.fee / 2 + 1, settings.fee * 2));
+        settings.panelSize = uint8(within(size, (settings.panelSize + 1) / 2, settings.panelSize < 4 ? 7 : settings.panelSize * 2));
         settings.quorum = uint8(uint256(settings.panelSize) * 2 / 3 + 1);
-        settings.spotCheckPause = uint32(within(pause, 0, PAUSE));
-        capacity.setSettings(settings);
+        settings.spotCheckPause = uint32(within(pause, 1, PAUSE));
+        // What is out of a step, or too soon, is refused, and changes nothing.
+        try rules.setSettings(settings) {} catch {}
     }
 
     // ---- What is asked
 
     function held() external view returns (uint256) {
-        return openx.balanceOf(address(capacity));
+        return openx.balanceOf(address(verifiers));
+    }
+
+    function burned() external view returns (uint256) {
+        return genesis - openx.totalSupply();
     }
 
     /// @notice The fees of open challenges, and all that accounts may withdraw.
     function owedFees() external view returns (uint256 owed) {
         for (uint256 i = 0; i < ACTORS; i++) {
-            owed += capacity.feesOf(_actors[i]);
+            owed += verifiers.feesOf(_actors[i]);
         }
         for (uint256 i = 0; i < _challenges.length; i++) {
             ICapacityRegistry.Stage stage = stageOf(_challenges[i]);
@@ -178,30 +210,32 @@ contract Challenging is Judging {
                 if (entry.from < end || entry.until < entry.from) return false;
                 end = entry.until;
             }
-            bool isInForce = capacity.capacityOf(who).until != 0;
-            if (isInForce != (block.timestamp < end) || (isInForce && capacity.isJailed(who))) return false;
+            bool isInForce = block.timestamp < end;
+            bool isDoubted = capacity.inDoubtUntil(who) != 0;
+            if (isDoubted && !isInForce) return false;
+            if ((capacity.capacityOf(who).until != 0) != (isInForce && !isDoubted)) return false;
+            if (isInForce && capacity.isJailed(who)) return false;
             if (capacity.lapsedSince(who) != (isInForce ? 0 : end)) return false;
         }
         return true;
     }
 
     function pledgesAreStaked() external view returns (bool) {
-        address[] memory list = capacity.verifiers();
-        if (list.length != capacity.verifierCount()) return false;
+        address[] memory list = verifiers.verifiers();
+        if (list.length != verifiers.verifierCount()) return false;
         for (uint256 i = 0; i < list.length; i++) {
-            if (!capacity.isVerifier(list[i]) || capacity.heldStakeOf(list[i]) != PLEDGE) return false;
-            if (registry.stakeOf(list[i]) < PLEDGE) return false;
+            if (!verifiers.isVerifier(list[i]) || verifiers.heldStakeOf(list[i]) != PLEDGE) return false;
+            if (pledgeOf(list[i]) < PLEDGE) return false;
         }
         return true;
     }
 
     // ---- How
 
-    function note(bytes32 id) private {
-        uint256 fee = capacity.settings().fee;
+    function note(bytes32 id, uint256 price) private {
         _challenges.push(id);
-        _fees[id] = fee;
-        payments += fee;
+        _fees[id] = price;
+        payments += price;
     }
 
     function choose(uint256 which) private view returns (bytes32) {
@@ -216,10 +250,10 @@ contract Challenging is Judging {
     }
 
     function hasJudges(address who) private view returns (bool) {
-        return capacity.verifierCount() > (capacity.isVerifier(who) ? 1 : 0);
+        return verifiers.countWithout(who) >= rules.settings().minList;
     }
 
-    function canPay(address who) private view returns (bool) {
-        return openx.balanceOf(who) >= capacity.settings().fee;
+    function canPay(address who, uint256 price) private view returns (bool) {
+        return openx.balanceOf(who) >= price;
     }
 }

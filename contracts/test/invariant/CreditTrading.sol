@@ -14,17 +14,9 @@ contract CreditTrading is Providing {
     address private constant REPORTER = address(0x4E9);
     address private constant TREASURY = address(0x7EA);
 
-    enum Mood {
-        Unknown,
-        Falling,
-        Any
-    }
-
-    Mood private _mood;
     uint256 public genesis;
     uint256 public burned;
     uint256 public slashes;
-    bool public ratesRose;
     bool public mintedAboveLimit;
     bool public mintedWithoutCollateral;
     bool public mintedTooMuch;
@@ -32,6 +24,21 @@ contract CreditTrading is Providing {
     bool public slashedAboveStake;
     bool public redeemedUnfairly;
     bool public redeemedFromAServer;
+    bool public collateralFell;
+    mapping(address provider => mapping(ComputeCredit credit => uint256)) private _wasOut;
+    mapping(address provider => mapping(ComputeCredit credit => uint256)) private _wasHeld;
+
+    /// @dev What is held for a credit that is out never falls, whatever anybody does. Rounding up may lift it before, and not after.
+    modifier watched() {
+        _;
+        for (uint256 i = 0; i < 2 * PROVIDERS; i++) {
+            (address who, ComputeCredit credit) = (party(i / 2), kindOf(i % 2 == 0));
+            (uint256 out, uint256 held) = (outOf(credit, who), credit.heldStakeOf(who));
+            (uint256 wasOut, uint256 wasHeld) = (_wasOut[who][credit], _wasHeld[who][credit]);
+            if (wasOut != 0 && held * wasOut + out < wasHeld * out) collateralFell = true;
+            (_wasOut[who][credit], _wasHeld[who][credit]) = (out, held);
+        }
+    }
 
     constructor() {
         setUp();
@@ -41,7 +48,7 @@ contract CreditTrading is Providing {
     // ---- Credits
 
     /// @dev Who has no capacity in force is verified first, and who is short gets stake, so that mints are many.
-    function actMint(uint256 who, bool gpu, uint256 amount, uint256 milli) external {
+    function actMint(uint256 who, bool gpu, uint256 amount, uint256 milli) external watched {
         (address minter, ComputeCredit credit) = (party(who % PROVIDERS), kindOf(gpu));
         if (credit.limitOf(minter) == 0) giveCapacity(minter, uint64(within(milli, 1, 5_000)), 1_000);
         (uint256 held, uint256 staked) = (registry.heldStakeOf(minter), registry.stakeOf(minter));
@@ -70,7 +77,7 @@ contract CreditTrading is Providing {
         send(credit, sender, party(to), within(amount, 1, most));
     }
 
-    function actBurnAt(uint256 who, uint256 server, bool gpu, uint256 amount) external {
+    function actBurnAt(uint256 who, uint256 server, bool gpu, uint256 amount) external watched {
         ComputeCredit credit = kindOf(gpu);
         address holder = firstThatHolds(credit, who);
         uint256 most = credit.balanceOf(holder);
@@ -80,15 +87,15 @@ contract CreditTrading is Providing {
 
     /// @dev From the first of those that have something outstanding; of three times, once it vanishes before, and once it keeps
     /// next to nothing in force.
-    function actRedeem(uint256 who, uint256 whose, bool gpu, uint256 amount, uint256 before) external {
+    function actRedeem(uint256 who, uint256 whose, bool gpu, uint256 amount, uint256 before) external watched {
         ComputeCredit credit = kindOf(gpu);
         address minter = firstThatOwes(credit, whose);
         address holder = firstThatHolds(credit, who);
         if (before % 3 == 1) vanish(minter);
         if (before % 3 == 2) shrink(credit, minter);
-        uint256 most = credit.shortfallOf(minter);
+        uint256 most = credit.redeemableOf(minter);
         if (most > credit.balanceOf(holder)) most = credit.balanceOf(holder);
-        if (most == 0 || !credit.isDefaulted(minter)) return;
+        if (most == 0) return;
         amount = within(amount, 1, most);
         uint256 value = credit.valueOf(minter, amount);
         if (value == 0) return;
@@ -151,9 +158,9 @@ contract CreditTrading is Providing {
         address faulty = party(who % PROVIDERS);
         IProviderRegistry.Stake memory own = registry.stakeDetails(faulty);
         uint256 kept = registry.forfeitOf(faulty);
-        vm.prank(slasher);
+        if (uint256(own.staked) + own.thawing == 0) return;
         (uint256 slashed, uint256 reward) =
-            registry.slash(faulty, uint32(within(ppm, 0, 1_100_000)), 1, FAULT_ID, self ? faulty : REPORTER);
+            slashFor(faulty, uint32(within(ppm, 1, 1_100_000)), self ? faulty : REPORTER);
         if (slashed > uint256(own.staked) + own.thawing) slashedAboveStake = true;
         burned += slashed - reward - (registry.forfeitOf(faulty) - kept);
         slashes += slashed;
@@ -175,10 +182,6 @@ contract CreditTrading is Providing {
         capacity.end(party(who % PROVIDERS));
     }
 
-    function actNote(uint256 who, bool gpu) external {
-        kindOf(gpu).noteShortage(party(who % PROVIDERS));
-    }
-
     /// @dev A verifier enlists with stake that is free, and leaves.
     function actHold(uint256 who, uint256 amount) external {
         address verifier = party(who % PROVIDERS);
@@ -188,17 +191,16 @@ contract CreditTrading is Providing {
         capacity.hold(verifier, within(amount, 0, most));
     }
 
-    /// @dev In half of the runs the rate never rises, so that those see collateral without it.
-    function actGovern(bool gpu, uint256 rate, uint256 window) external {
+    function actGovern(bool gpu, uint256 rate, uint256 window) external watched {
         ComputeCredit credit = kindOf(gpu);
-        if (_mood == Mood.Unknown) _mood = window % 2 == 0 ? Mood.Falling : Mood.Any;
-        credit.setWindowHours(uint32(within(window, 1, 200)));
-        uint256 next = credit.collateralRatioSetAt() + credit.COLLATERAL_RATIO_INTERVAL();
+        // Set each time, so the later of the two.
+        uint256 next = credit.windowSetAt() + credit.TERMS_INTERVAL();
         if (block.timestamp < next) vm.warp(next);
-        uint256 current = credit.collateralRatio();
-        rate = within(rate, current - current / 4, _mood == Mood.Any ? current * 2 : current);
+        uint256 current = credit.windowHours();
+        credit.setWindowHours(uint32(within(window, (current + 1) / 2, current > 100 ? current : current * 2)));
+        current = credit.collateralRatio();
+        rate = within(rate, (current + 1) / 2, current * 2);
         if (rate < credit.MIN_COLLATERAL_RATIO() || rate > credit.MAX_COLLATERAL_RATIO()) return;
-        if (rate > current) ratesRose = true;
         credit.setCollateralRatio(rate);
     }
 
@@ -248,7 +250,7 @@ contract CreditTrading is Providing {
         return openx.totalSupply();
     }
 
-    /// @notice Without a higher rate, what lies there is nine tenths of what is held, or more; less the units that rounding lost.
+    /// @notice What lies there is nine tenths of what is held, or more; less the units that rounding lost.
     function collateralIsThere() external view returns (bool) {
         for (uint256 i = 0; i < PROVIDERS; i++) {
             uint256 held = registry.heldStakeOf(party(i));
@@ -271,7 +273,6 @@ contract CreditTrading is Providing {
 
     function shrink(ComputeCredit credit, address who) private {
         giveCapacity(who, 1, 1);
-        credit.noteShortage(who);
         vm.warp(block.timestamp + credit.DEFAULT_GRACE() + 1);
     }
 
@@ -287,6 +288,11 @@ contract CreditTrading is Providing {
             found = party(from % PARTIES + i);
             if (credit.balanceOf(found) > 0) return found;
         }
+    }
+
+    function outOf(ComputeCredit credit, address who) private view returns (uint256) {
+        int256 current = credit.outstanding(who);
+        return current > 0 ? uint256(current) : 0;
     }
 
     function party(uint256 which) private view returns (address) {

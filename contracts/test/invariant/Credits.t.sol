@@ -32,7 +32,7 @@ contract CreditsTest is Bench {
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
         targets = new FuzzSelector[](1);
         targets[0].addr = address(trading);
-        bytes4[17] memory acts = [
+        bytes4[16] memory acts = [
             CreditTrading.actMint.selector,
             CreditTrading.actMintTooMuch.selector,
             CreditTrading.actSend.selector,
@@ -46,7 +46,6 @@ contract CreditsTest is Bench {
             CreditTrading.actBurnForfeit.selector,
             CreditTrading.actVerify.selector,
             CreditTrading.actJail.selector,
-            CreditTrading.actNote.selector,
             CreditTrading.actHold.selector,
             CreditTrading.actGovern.selector,
             CreditTrading.actWait.selector
@@ -92,6 +91,10 @@ contract CreditsTest is Bench {
     }
 
     function invariant_holders_keep_nine_tenths_of_their_collateral() external view {
-        checkTrue(trading.ratesRose() || trading.collateralIsThere(), "collateral");
+        checkTrue(trading.collateralIsThere(), "collateral");
+    }
+
+    function invariant_the_collateral_of_a_credit_never_falls_while_it_is_out() external view {
+        checkTrue(!trading.collateralFell(), "collateral");
     }
 }

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 import {ComputeCredit} from "../../src/money/ComputeCredit.sol";
-import {IFaultProver} from "../../src/interfaces/IFaultProver.sol";
+import {IEvidence} from "../../src/interfaces/IEvidence.sol";
 import {IPaymentEscrow} from "../../src/interfaces/IPaymentEscrow.sol";
 import {IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";
 import {XnodeHashes} from "../../src/libraries/XnodeHashes.sol";
@@ -111,11 +111,11 @@ contract Dealing is WholeMarket {
         note(escrow.escrowId(terms), terms);
     }
 
-    /// @dev As FaultProver does for a promise that was broken.
+    /// @dev As BreachProver does for a promise that was broken.
     function actRefund(uint256 which, uint128 amount) external {
         IPaymentEscrow.Escrow memory terms = known(which);
         bytes32 id = escrow.escrowId(terms);
-        vm.prank(address(prover));
+        vm.prank(address(breaches));
         _refunded[id] += escrow.refund(terms, amount);
         note(id, terms);
     }
@@ -194,7 +194,7 @@ contract Dealing is WholeMarket {
         if (credit.outstanding(minter) <= 0 || most == 0) return;
         uint256 overdue = capacity.historyOf(minter, capacity.historyLength(minter) - 1).until + STAKE_THAW + 1;
         if (block.timestamp < overdue) vm.warp(overdue);
-        if (most > credit.shortfallOf(minter)) most = credit.shortfallOf(minter);
+        if (most > credit.redeemableOf(minter)) most = credit.redeemableOf(minter);
         amount = within(amount, 1, most);
         uint256 value = credit.valueOf(minter, amount);
         if (value == 0) return;
@@ -225,16 +225,19 @@ contract Dealing is WholeMarket {
     /// @dev Two different receipts of one number, committed to and reported in time.
     function actReport(uint256 whose, uint128 cost) external {
         address faulty = providerAt(whose);
-        IFaultProver.Receipt memory first;
-        (first.leaseId, first.number, first.cost) = (bytes32(++_nextLease), 7, cost / 2);
-        IFaultProver.Receipt memory second = abi.decode(abi.encode(first), (IFaultProver.Receipt));
+        if (!leaveEpisode(faulty)) return;
+        IEvidence.SignedLease memory lease = makeLease(whose, faulty);
+        IEvidence.Receipt memory first;
+        (first.leaseId, first.number, first.cost) = (leaseIdOf(lease.terms), 7, cost / 2);
+        first.atNs = uint64(block.timestamp * 1e9);
+        IEvidence.Receipt memory second = abi.decode(abi.encode(first), (IEvidence.Receipt));
         second.cost++;
-        bytes32 subject = keccak256(abi.encode(first.leaseId, first.number));
-        bytes32 id = keccak256(abi.encode(IFaultProver.Fault.Equivocation, faulty, subject));
+        IEvidence.SignedReceipt memory a = signReceipt(nodeKeyAt(whose), first);
+        IEvidence.SignedReceipt memory b = signReceipt(nodeKeyAt(whose), second);
         vm.prank(REPORTER);
-        prover.commit(keccak256(abi.encode(REPORTER, id, bytes32("salt"))));
+        prover.commit(keccak256(abi.encode(REPORTER, evidenceIdOf(faulty, first, second), bytes32("salt"))));
         vm.warp(block.timestamp + prover.COMMIT_DELAY());
-        proveReceipts(whose, faulty, first, second);
+        proveReceipts(faulty, lease, a, b);
     }
 
     function actBurnForfeit(uint256 whose) external {
@@ -242,7 +245,7 @@ contract Dealing is WholeMarket {
     }
 
     function actVerifier(uint256 which) external {
-        capacity.withdrawFees(judgeAt(which));
+        verifiers.withdrawFees(judgeAt(which));
     }
 
     function actWait(uint256 time) external {
@@ -319,7 +322,7 @@ contract Dealing is WholeMarket {
 
     /// @dev A whole challenge, from the request to the verdict of a quorum.
     function verify(address tried, uint16 gpus, uint16 vcpus, bool passes) private {
-        giveOpenx(tried, FEE);
+        giveOpenx(tried, rules.requestPrice(uint256(gpus) + vcpus));
         vm.prank(tried);
         bytes32 id = capacity.requestChallenge(makeDeclared(gpus, vcpus));
         judge(id, drawn(id).panel, passes);
@@ -356,19 +359,26 @@ contract Dealing is WholeMarket {
         _lastClaimed[id] = current;
     }
 
+    /// @dev Until an episode is over its papers take nothing more, and nothing is taken above the ceiling.
+    function leaveEpisode(address faulty) private returns (bool mayLose) {
+        IProviderRegistry.Role role = IProviderRegistry.Role.Provider;
+        (uint64 since,) = registry.episodeOf(faulty, role, uint8(IEvidence.Fault.Equivocation));
+        uint256 over = since + registry.EPISODE() + 1;
+        if (block.timestamp < over) vm.warp(over);
+        return registry.roomOf(address(prover), faulty, role) != 0;
+    }
+
     function proveReceipts(
-        uint256 whose,
         address faulty,
-        IFaultProver.Receipt memory first,
-        IFaultProver.Receipt memory second
+        IEvidence.SignedLease memory lease,
+        IEvidence.SignedReceipt memory a,
+        IEvidence.SignedReceipt memory b
     ) private {
-        (bytes memory sig, bytes memory other) =
-            (signReceipt(nodeKeyAt(whose), first), signReceipt(nodeKeyAt(whose), second));
         IProviderRegistry.Stake memory own = registry.stakeDetails(faulty);
         (uint256 supply, uint256 forfeit) = (openx.totalSupply(), registry.forfeitOf(faulty));
         uint256 paid = openx.balanceOf(REPORTER);
         vm.prank(REPORTER);
-        prover.proveReceipts(first, sig, second, other, bytes32("salt"));
+        prover.proveReceipts(lease, a, b, bytes32("salt"));
         burned += supply - openx.totalSupply();
         uint256 slashed =
             supply - openx.totalSupply() + openx.balanceOf(REPORTER) - paid + registry.forfeitOf(faulty) - forfeit;
@@ -376,8 +386,37 @@ contract Dealing is WholeMarket {
         if (slashed > uint256(own.staked) + own.thawing) slashedAboveStake = true;
     }
 
-    function signReceipt(uint256 key, IFaultProver.Receipt memory receipt) private view returns (bytes memory) {
-        bytes32 hash = XnodeHashes.hashReceipt(receipt);
-        return signAs(key, MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), hash));
+    function makeLease(uint256 whose, address faulty) private returns (IEvidence.SignedLease memory lease) {
+        lease.terms.leaseNumber = uint64(++_nextLease);
+        (lease.terms.submitter, lease.terms.provider) = (vm.addr(signerKeyAt(0)), faulty);
+        lease.terms.node = vm.addr(nodeKeyAt(whose));
+        bytes32 id = leaseIdOf(lease.terms);
+        (lease.submitterSig, lease.nodeSig) = (signAs(signerKeyAt(0), id), signAs(nodeKeyAt(whose), id));
+    }
+
+    function leaseIdOf(IEvidence.LeaseTerms memory terms) private view returns (bytes32) {
+        return MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), XnodeHashes.hashLeaseTerms(terms));
+    }
+
+    function evidenceIdOf(address faulty, IEvidence.Receipt memory a, IEvidence.Receipt memory b)
+        private
+        view
+        returns (bytes32)
+    {
+        (bytes32 x, bytes32 y) = (receiptDigest(a), receiptDigest(b));
+        (x, y) = x < y ? (x, y) : (y, x);
+        return keccak256(abi.encode(IEvidence.Fault.Equivocation, faulty, x, y));
+    }
+
+    function receiptDigest(IEvidence.Receipt memory receipt) private view returns (bytes32) {
+        return MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), XnodeHashes.hashReceipt(receipt));
+    }
+
+    function signReceipt(uint256 key, IEvidence.Receipt memory receipt)
+        private
+        view
+        returns (IEvidence.SignedReceipt memory)
+    {
+        return IEvidence.SignedReceipt(receipt, signAs(key, receiptDigest(receipt)));
     }
 }

@@ -32,7 +32,7 @@ contract Trading is Market {
 
     constructor() {
         setUp();
-        connectSlasher(address(this));
+        connectJudge(address(this), noHolds());
         escrow.setFeeRecipient(FEE_RECIPIENT);
         _split = splits.create(shares());
         deposits[address(asset)] = escrow.liabilities(address(asset));

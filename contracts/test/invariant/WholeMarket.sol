@@ -2,10 +2,12 @@
 pragma solidity 0.8.37;
 
 import {ComputeCredit} from "../../src/money/ComputeCredit.sol";
+import {BreachProver} from "../../src/faults/BreachProver.sol";
 import {FaultProver} from "../../src/faults/FaultProver.sol";
+import {OverCapacity} from "../../src/faults/OverCapacity.sol";
 import {ICapacityRegistry} from "../../src/interfaces/ICapacityRegistry.sol";
 import {IPaymentEscrow} from "../../src/interfaces/IPaymentEscrow.sol";
-import {IStakeHold} from "../../src/interfaces/IStakeHold.sol";
+import {IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";
 import {ISplitRegistry} from "../../src/interfaces/ISplitRegistry.sol";
 import {PlainAsset} from "../Assets.sol";
 import {Judging} from "../Judging.sol";
@@ -24,6 +26,8 @@ abstract contract WholeMarket is Judging {
     ComputeCredit internal tgpu;
     ComputeCredit internal tcpu;
     FaultProver internal prover;
+    OverCapacity internal overCapacity;
+    BreachProver internal breaches;
     bytes32 internal split;
     /// @dev Kept, since each takes longer to derive from its key than an act takes.
     address[] private _payers;
@@ -40,9 +44,18 @@ abstract contract WholeMarket is Judging {
         escrow.addAsset(address(tcpu), true);
         escrow.setFeeRecipient(FEE_RECIPIENT);
         prover = FaultProver(deploy(creationCode("FaultProver", abi.encode(registry, capacity, escrow))));
-        IStakeHold[] memory holds = new IStakeHold[](3);
-        (holds[0], holds[1], holds[2]) = (tgpu, tcpu, IStakeHold(address(capacity)));
-        registry.connect(address(prover), holds);
+        overCapacity = OverCapacity(deploy(creationCode("OverCapacity", abi.encode(registry, capacity, escrow))));
+        breaches = BreachProver(deploy(creationCode("BreachProver", abi.encode(registry, escrow))));
+        IProviderRegistry.Hold[] memory holds = new IProviderRegistry.Hold[](3);
+        holds[0] = IProviderRegistry.Hold(tgpu, IProviderRegistry.Role.Provider);
+        holds[1] = IProviderRegistry.Hold(tcpu, IProviderRegistry.Role.Provider);
+        holds[2] = pledgeHold(verifiers)[0];
+        registry.connect(
+            makeJudges(address(prover), address(overCapacity), address(breaches)),
+            holds,
+            new address[](0),
+            address(breaches)
+        );
         split = splits.create(shares());
         enlistVerifiers(VERIFIERS);
         registerAs(providerKeyAt(1), nodeKeyAt(1));
@@ -149,19 +162,19 @@ abstract contract WholeMarket is Judging {
         }
     }
 
-    /// @notice What lies in the registry, counted from its parts.
+    /// @notice What lies in the registry, counted from its parts. No verifier's pledge thaws here.
     function stakes() internal view returns (uint256 sum) {
         for (uint256 i = 0; i < PARTIES; i++) {
             sum += registry.backingOf(providerAt(i));
         }
         for (uint256 i = 0; i < VERIFIERS; i++) {
-            sum += registry.backingOf(judgeAt(i));
+            sum += pledgeOf(judgeAt(i));
         }
     }
 
     /// @notice OPENX outside of the registry.
     function loose() internal view returns (uint256 sum) {
-        sum = openx.balanceOf(treasury) + openx.balanceOf(REPORTER) + openx.balanceOf(address(capacity))
+        sum = openx.balanceOf(treasury) + openx.balanceOf(REPORTER) + openx.balanceOf(address(verifiers))
             + openx.balanceOf(address(this));
         for (uint256 i = 0; i < PARTIES; i++) {
             sum += openx.balanceOf(providerAt(i)) + openx.balanceOf(payerAt(i));

@@ -118,7 +118,7 @@ def list_actions(chain: ChainClient) -> list[Callable[[], Awaitable[object]]]:
         chain.measure_pace, chain.read_fuel,
         lambda: chain.balances(me), lambda: chain.free_balance(me, me), lambda: chain.opener_cap(me, me, me),
         lambda: chain.escrow_state(escrow_id), lambda: chain.provider_of(me), lambda: chain.stakes_of([me, me]),
-        lambda: chain.registration(me), lambda: capacity.read_head(), lambda: capacity.read_block_time(5),
+        lambda: chain.registration(me), lambda: capacity.read_head(), lambda: capacity.count_misses(me),
         lambda: capacity.list_challenges(1, 9), lambda: capacity.read_challenge(escrow_id), lambda: capacity.find_open(me),
         lambda: capacity.read_counts(me), capacity.list_verifiers, lambda: capacity.list_nodes((me,)),
         lambda: read_history(chain.rpc, me, (escrow_id,), 1),

@@ -23,7 +23,7 @@ from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.node.json_rpc import Reverted
 from xnode.chain.send.tx_journal import TxCall, make_engine
 from xnode.errors import Permanent
-from xnode.ports.chain import ClaimRow, EscrowState, Spender
+from xnode.ports.chain import ClaimRow, EscrowState, Spender, Staked
 from xnode.text.hex import to_hex
 from xnode.wallet.signer import NodeSigner, WalletKey
 
@@ -134,7 +134,7 @@ async def test_what_was_never_there_reads_as_nothing(market: Market) -> None:
     assert await market.client.opener_cap(stranger, stranger, market.asset) == 0
     assert await market.client.escrow_state(Hash32(b"\x01" * 32)) == EscrowState(Amount(0), Amount(0), 0)
     assert await market.client.provider_of(stranger) is None
-    assert await market.client.stakes_of((stranger, stranger)) == (0, 0)
+    assert await market.client.stakes_of((stranger, stranger)) == (Staked(Amount(0)), Staked(Amount(0)))
 
 
 async def test_a_provider_is_found_by_its_node_key(market: Market) -> None:

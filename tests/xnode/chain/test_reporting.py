@@ -16,34 +16,45 @@ from metering.capacity import (
     ElementProof,
     SignedAnswer,
     SignedVerdict,
-    Verdict,
-    answers_hash_of,
     find_opened_rows,
 )
 from metering.eip712 import keccak
 from metering.evidence import AnswerDocument, LeaseDocument, NumberedDocument, VerdictDocument
 from metering.faults import Fault, Proof
+from metering.over_capacity import MAX_PAIRS, OverCapacity
 from metering.receipt import Receipt, SignedReceipt
 from metering.resources import Resources
-from metering.terms import Escrow, LeaseTerms, escrow_id_of
+from metering.sla import find_silence
+from metering.terms import Escrow, escrow_id_of
 from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, ZERO_HASH, Address, Amount, Hash32, mul_div_down
 from metering.usage import Counters, usage_of
-from tests.make.values import make_tariff
+from metering.voucher import Voucher
+from tests.make.values import make_escrow, make_terms
 from tests.make.verifiers import Verifiers, make_verifiers
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
 from xnode.capacity.tree import hash_leaves, make_tree
-from xnode.chain.contracts import fault_prover, payment_escrow
+from xnode.chain.contracts import breach_prover, payment_escrow
 from xnode.chain.contracts.capacity_registry import DEVICE_OF
-from xnode.chain.fault_search import SignedDocument, find_proofs, read_proven
-from xnode.chain.intents.faults import commit_fault, prove_breach, prove_fault
+from xnode.chain.contracts.provider_registry import Role
+from xnode.chain.fault_search import SignedDocument, choose_proofs, find_proofs, read_proven
+from xnode.chain.intents.faults import (
+    answer_silence,
+    claim_silence,
+    collect_shortfall,
+    commit_fault,
+    prove_breach,
+    prove_fault,
+    settle_silence,
+)
 from xnode.chain.intents.payments import deposit
 from xnode.chain.intents.registration import register_provider
 from xnode.chain.intents.session import WalletSession, open_session
 from xnode.chain.intents.stake import add_stake
 from xnode.chain.intents.verification import request_challenge
 from xnode.chain.node.json_rpc import Reverted
-from xnode.chain.provider_record import read_record
+from xnode.chain.provider_record import read_record, read_stake
 from xnode.chain.send.tx_journal import make_engine
+from xnode.ports.chain import ClaimRow
 from xnode.wallet.signer import NodeSigner, WalletKey
 
 pytestmark = pytest.mark.chain
@@ -62,6 +73,8 @@ class Suspect:
     owner: WalletSession
     node: WalletKey
     reporter: WalletSession
+    submitter: WalletKey
+    begun_ns: int
 
     @property
     def provider(self) -> Address:
@@ -71,10 +84,21 @@ class Suspect:
         return self.node.sign_typed(self.bed.manifest.domain, name, value)
 
     def sign_receipt(self, lease: int, number: int, at_ns: int, vcpu_ns: int, **changes: Any) -> SignedReceipt:
-        usage = usage_of(Counters(running_ns=vcpu_ns, vcpu_ns=vcpu_ns), LIMITS)
-        receipt = Receipt(Hash32(bytes([lease]) * 32), number, at_ns, vcpu_ns, usage, Amount(5), False)
+        usage = usage_of(Counters(running_ns=0, vcpu_ns=vcpu_ns), LIMITS)
+        receipt = Receipt(self.lease_of(lease).lease_id, number, at_ns, 0, usage, Amount(5), False)
         receipt = replace(receipt, **changes)
         return SignedReceipt(receipt, self.sign("Receipt", receipt))
+
+    def lease_of(self, number: int) -> LeaseDocument:
+        """A lease of 4 vCPUs that began when the test says, signed by both sides."""
+        domain = self.bed.manifest.domain
+        terms = make_terms(
+            submitter=self.submitter.address, provider=self.provider, node=self.node.address, lease_number=number,
+            resources=LIMITS, open_until_ns=self.begun_ns,
+        )  # fmt: skip
+        document = LeaseDocument(domain.chain_id, domain.contract, make_escrow(), terms, b"", b"")
+        ours = self.submitter.sign_typed(domain, "LeaseTerms", terms)
+        return replace(document, submitter_signature=ours, node_signature=self.sign("LeaseTerms", terms))
 
     def sign_numbered(self, kind: str, number: int, body: int) -> NumberedDocument:
         domain = self.bed.manifest.domain
@@ -85,7 +109,7 @@ class Suspect:
             self.provider,
             self.node.address,
             number,
-            7,
+            2**62,
             keccak(bytes([body])),
         )
         document = NumberedDocument(*head, b"")  # type: ignore[arg-type]
@@ -102,7 +126,7 @@ class Suspect:
             await self.bed.give(one.wallet.address, openx=1000 * TOKEN, wei=TOKEN)
         verifiers = Verifiers(self.bed.rpc, self.bed.manifest, self.bed.folder)
         await verifiers.enlist()
-        await request_challenge(self.owner, "request", ((0, vcpus),), Amount(TOKEN))
+        await request_challenge(self.owner, "request", ((0, vcpus),), Amount(2 * TOKEN))
         return verifiers
 
     async def find(self, *documents: SignedDocument) -> list[Proof]:
@@ -110,12 +134,13 @@ class Suspect:
 
     async def prove(self, proof: Proof) -> None:
         """What `xnode fault report` does."""
-        commitment = fault_prover.make_commitment(self.reporter.address, proof.fault_id, SALT)
-        await commit_fault(self.reporter, f"commit {proof.fault_id.hex()}", commitment)
+        await commit_fault(self.reporter, f"commit {proof.evidence_id.hex()}", proof, SALT)
         await pass_time(self.bed, 600)
-        await prove_fault(self.reporter, f"prove {proof.fault_id.hex()}", proof, SALT)
+        await prove_fault(self.reporter, f"prove {proof.evidence_id.hex()}", proof, SALT)
 
-    async def check_slashed(self, *documents: SignedDocument, fault: Fault, ppm: int, stake: int = STAKE) -> None:
+    async def check_slashed(
+        self, *documents: SignedDocument, fault: Fault, ppm: int, stake: int = STAKE, role: Role = Role.PROVIDER
+    ) -> None:
         """The documents prove just this, it costs this part of the stake, and a tenth of that is the reporter's."""
         (proof,) = await self.find(*documents)
         assert (proof.fault, proof.provider) == (fault, self.provider)
@@ -123,7 +148,8 @@ class Suspect:
         await self.prove(proof)
         record = await read_record(self.bed.rpc, self.bed.manifest, self.provider)
         assert (record.faults, record.slashed) == (1, stake * ppm // 10**6)
-        assert record.stake == stake - record.slashed
+        left = await read_stake(self.bed.rpc, self.bed.manifest, self.provider)
+        assert left.compartment(role).details.staked == stake - record.slashed
         assert await self.bed.openx_of(self.reporter.address) - before == mul_div_down(record.slashed, 1, 10)
         assert await read_proven(self.bed.rpc, self.bed.manifest, [proof]) == [True]
 
@@ -151,12 +177,32 @@ async def suspect(bed: Bed) -> AsyncIterator[Suspect]:
             )
             await register_provider(owner, "register", node.address, deadline, consent)
             await add_stake(owner, "stake", Amount(STAKE))
-            yield Suspect(bed, owner, node, watching)
+            begun_ns = await owner.chain_time_s() * NANOS_PER_SECOND
+            yield Suspect(bed, owner, node, watching, make_wallet(), begun_ns)
 
 
 async def test_two_receipts_of_one_number_are_slashed(suspect: Suspect) -> None:
-    ones = [suspect.sign_receipt(1, 7, 1000, 10, cost=Amount(cost)) for cost in (5, 6)]
-    await suspect.check_slashed(*ones, suspect.sign_receipt(1, 8, 1000, 10), fault=Fault.EQUIVOCATION, ppm=200_000)
+    at_ns = suspect.begun_ns
+    ones = [suspect.sign_receipt(1, 7, at_ns, 10, cost=Amount(cost)) for cost in (5, 6)]
+    assert await suspect.find(*ones) == [], "of a lease that is not shown"
+    shown: list[SignedDocument] = [*ones, suspect.sign_receipt(1, 8, at_ns, 10), suspect.lease_of(1)]
+    await suspect.check_slashed(*shown, fault=Fault.EQUIVOCATION, ppm=200_000)
+
+
+async def test_many_numbers_signed_twice_are_reported_once(suspect: Suspect) -> None:
+    at_ns = suspect.begun_ns
+    receipts = [
+        suspect.sign_receipt(1, number, at_ns + number, 10, cost=Amount(cost)) for number in range(5) for cost in (5, 6)
+    ]
+    proofs = await suspect.find(*receipts, suspect.lease_of(1))
+    assert len(proofs) == 5
+    (latest,) = choose_proofs(proofs)
+    await suspect.prove(latest)
+    for proof in proofs[1:3]:
+        if proof != latest:
+            with pytest.raises(Reverted, match="NothingToTake"):
+                await suspect.prove(proof)
+    assert (await read_record(suspect.bed.rpc, suspect.bed.manifest, suspect.provider)).stake == STAKE * 8 // 10
 
 
 @pytest.mark.parametrize("kind", ["Offer", "Quote"])
@@ -165,24 +211,30 @@ async def test_two_offers_or_quotes_of_one_number_are_slashed(suspect: Suspect, 
     await suspect.check_slashed(*documents, fault=Fault.EQUIVOCATION, ppm=200_000)
 
 
-async def test_two_verdicts_on_one_challenge_are_slashed(suspect: Suspect) -> None:
-    domain, documents = suspect.bed.manifest.capacity_domain, []
-    for passed in (True, False):
-        verdict = VerdictDocument(domain.chain_id, domain.contract, SignedVerdict(make_verdict(passed), b""))
-        signature = suspect.node.sign_typed(domain, "Verdict", verdict.signed.verdict)
-        documents.append(replace(verdict, signed=replace(verdict.signed, signature=signature)))
-    await suspect.check_slashed(*documents, fault=Fault.EQUIVOCATION, ppm=200_000)
-
-
-def make_verdict(passed: bool) -> Verdict:
-    return Verdict(Hash32(b"\x09" * 32), Hash32(b"\x01" * 32), passed, ZERO_HASH)
+async def test_two_verdicts_on_one_challenge_cost_of_a_verifiers_pledge(suspect: Suspect) -> None:
+    verifiers = await suspect.request(vcpus=1)
+    (address, signed), *_ = (await verifiers.judge(suspect.provider, roots=(ZEROS.root,))).items()
+    domain = suspect.bed.manifest.capacity_domain
+    key = next(one.node for one in make_verifiers() if one.wallet.address == address)
+    other = replace(signed.verdict, passed=False)
+    both = (signed, SignedVerdict(other, key.sign_typed(domain, "Verdict", other)))
+    (proof,) = await suspect.find(*(VerdictDocument(domain.chain_id, domain.contract, one) for one in both))
+    assert (proof.fault, proof.provider) == (Fault.EQUIVOCATION, address)
+    before = await read_record(suspect.bed.rpc, suspect.bed.manifest, address)
+    await suspect.prove(proof)
+    record = await read_record(suspect.bed.rpc, suspect.bed.manifest, address)
+    assert record.slashed > before.slashed
+    never = [replace(one, challenge_id=Hash32(b"\x09" * 32)) for one in (signed.verdict, other)]
+    papers = [SignedVerdict(one, key.sign_typed(domain, "Verdict", one)) for one in never]
+    assert await suspect.find(*(VerdictDocument(domain.chain_id, domain.contract, one) for one in papers)) == []
 
 
 async def test_more_than_the_verified_capacity_is_slashed_also_when_idle_hours_hide_it(suspect: Suspect) -> None:
     await suspect.verify(vcpus=2)
-    now_ns = (await suspect.owner.chain_time_s() + 10) * NANOS_PER_SECOND
+    now_ns = suspect.begun_ns = (await suspect.owner.chain_time_s() + 10) * NANOS_PER_SECOND
+    await pass_time(suspect.bed, 20 * 3600)
     hour = NANOS_PER_HOUR
-    documents = [
+    documents: list[SignedDocument] = [
         # Two leases of two vCPUs each, at the same time for an hour.
         suspect.sign_receipt(1, 1, now_ns, 0),
         suspect.sign_receipt(1, 2, now_ns + hour, 2 * hour),
@@ -191,9 +243,28 @@ async def test_more_than_the_verified_capacity_is_slashed_also_when_idle_hours_h
         # And a lease that did next to nothing all day.
         suspect.sign_receipt(3, 1, now_ns, 0),
         suspect.sign_receipt(3, 2, now_ns + 20 * hour, hour // 10),
+        *(suspect.lease_of(number) for number in (1, 2, 3)),
     ]
     await suspect.check_slashed(*documents, fault=Fault.OVER_CAPACITY, ppm=300_000)
     assert await suspect.find(*documents[:2], *documents[4:]) == []
+
+
+async def test_leases_rented_singly_are_proved_in_several_transactions(suspect: Suspect) -> None:
+    await suspect.verify(vcpus=2)
+    now_ns = suspect.begun_ns = (await suspect.owner.chain_time_s() + 10) * NANOS_PER_SECOND
+    await pass_time(suspect.bed, 3 * 3600)
+    hour, leases = NANOS_PER_HOUR, range(MAX_PAIRS + 3)
+    documents: list[SignedDocument] = [suspect.lease_of(number) for number in leases]
+    for number in leases:
+        documents += [
+            suspect.sign_receipt(number, 1, now_ns, 0),
+            suspect.sign_receipt(number, 2, now_ns + hour, hour // 10),
+        ]
+    (proof,) = await suspect.find(*documents)
+    assert isinstance(proof, OverCapacity) and len(proof.pairs) == len(leases)
+    await suspect.prove(proof)
+    record = await read_record(suspect.bed.rpc, suspect.bed.manifest, suspect.provider)
+    assert record.stake == STAKE * 7 // 10
 
 
 async def test_a_wrong_element_of_a_signed_answer_is_slashed(suspect: Suspect) -> None:
@@ -214,33 +285,38 @@ async def test_a_wrong_element_of_a_signed_answer_is_slashed(suspect: Suspect) -
 async def test_a_verdict_that_passed_a_wrong_element_is_slashed(suspect: Suspect) -> None:
     verifiers = await suspect.request(vcpus=1)
     roots = (ZEROS.root,)
-    verdicts = await verifiers.judge(suspect.provider, answers=answers_hash_of(roots))
+    verdicts = await verifiers.judge(suspect.provider, roots=roots)
     domain, found = suspect.bed.manifest.capacity_domain, []
     for signed in verdicts.values():
         row = find_opened_rows(signed.verdict.opening_seed, 0, N)[0]
         document = VerdictDocument(domain.chain_id, domain.contract, signed, roots, 0, open_zeros(row * (N // 256)))
         found += await suspect.find(document)
     assert [(proof.fault, proof.provider) for proof in found] == [(Fault.FALSE_VERDICT, one) for one in verdicts]
+    # Of verifiers that other tests have proved wrong too.
+    before = await read_record(suspect.bed.rpc, suspect.bed.manifest, found[0].provider)
     await suspect.prove(found[0])
     record = await read_record(suspect.bed.rpc, suspect.bed.manifest, found[0].provider)
-    assert record.faults == 1 and record.slashed > 0
+    assert record.faults == before.faults + 1 and record.slashed > before.slashed
 
 
 async def test_a_proof_without_a_commitment_old_enough_is_refused(suspect: Suspect) -> None:
     (proof,) = await suspect.find(*(suspect.sign_numbered("Offer", 3, body) for body in (1, 2)))
     with pytest.raises(Reverted, match="NotCommitted"):
         await prove_fault(suspect.reporter, "early", proof, SALT)
-    commitment = fault_prover.make_commitment(suspect.reporter.address, proof.fault_id, SALT)
-    await commit_fault(suspect.reporter, "commit", commitment)
+    await commit_fault(suspect.reporter, "commit", proof, SALT)
     with pytest.raises(Reverted, match="CommitmentTooYoung"):
         await prove_fault(suspect.reporter, "too early", proof, SALT)
 
 
 async def test_documents_of_strangers_and_of_other_deployments_prove_nothing(suspect: Suspect) -> None:
-    stranger = Suspect(suspect.bed, suspect.owner, make_wallet(), suspect.reporter)
-    unbound = [stranger.sign_receipt(1, 7, 1000, 10, cost=Amount(cost)) for cost in (5, 6)]
+    at_ns = suspect.begun_ns
+    stranger = Suspect(suspect.bed, suspect.owner, make_wallet(), suspect.reporter, suspect.submitter, at_ns)
+    unbound: list[SignedDocument] = [
+        stranger.lease_of(1),
+        *(stranger.sign_receipt(1, 7, at_ns, 10, cost=Amount(cost)) for cost in (5, 6)),
+    ]
     foreign = [replace(suspect.sign_numbered("Offer", 3, body), chain_id=1) for body in (1, 2)]
-    same = [suspect.sign_receipt(1, 9, 1000, 10)] * 2
+    same: list[SignedDocument] = [suspect.lease_of(1), *[suspect.sign_receipt(1, 9, at_ns, 10)] * 2]
     assert await suspect.find(*unbound, *foreign, *same) == []
     assert await suspect.find() == []
 
@@ -248,52 +324,91 @@ async def test_documents_of_strangers_and_of_other_deployments_prove_nothing(sus
 # -------------------------------------------------------------------------------------------------------------- breach
 
 
-async def test_a_broken_promise_is_refunded_once(suspect: Suspect) -> None:
+@dataclass
+class Broken:
+    """A lease of ten hours that promises 99 % or 40 % back, of which five ran, for 10 OPENX."""
+
+    suspect: Suspect
+    payer: WalletSession
+    escrow: Escrow
+    document: LeaseDocument
+
+    def sign(self, number: int, at_hours: float, **changes: Any) -> SignedReceipt:
+        suspect = self.suspect
+        receipt = suspect.sign_receipt(1, number, suspect.begun_ns + round(at_hours * NANOS_PER_HOUR), 0).receipt
+        told = {"lease_id": self.document.lease_id, "running_ns": 5 * NANOS_PER_HOUR, "cost": Amount(10 * TOKEN)}
+        receipt = replace(receipt, **told | changes)
+        return SignedReceipt(receipt, suspect.sign("Receipt", receipt))
+
+    async def free(self) -> int:
+        return (await self.payer.balances(self.payer.address)).assets[0].free
+
+    async def claim(self, amount: int) -> None:
+        """The provider is paid so much by voucher."""
+        domain = self.suspect.bed.manifest.domain
+        escrow_id = escrow_id_of(domain.separator(), self.escrow)
+        voucher = Voucher(escrow_id, Amount(amount), ZERO_HASH)
+        signature = self.suspect.submitter.sign_typed(domain, "Voucher", voucher)
+        (data,) = payment_escrow.make_claims([ClaimRow(self.escrow, voucher, signature)])
+        await self.payer.send("claim", domain.contract, data)
+
+
+@pytest.fixture
+async def broken(suspect: Suspect) -> AsyncIterator[Broken]:
     bed, submitter = suspect.bed, await suspect.bed.new_wallet(openx=100 * TOKEN)
-    asset = bed.manifest.assets[0]
+    suspect.submitter, asset, domain = submitter, bed.manifest.assets[0], bed.manifest.domain
     async with open_wallet(bed, submitter) as payer:
         await deposit(payer, "deposit", asset, Amount(50 * TOKEN))
         escrow = Escrow(submitter.address, submitter.address, suspect.provider, asset.address, ZERO_HASH, 100, 1)
-        opening = payment_escrow.OPEN.encode(escrow, 20 * TOKEN)
-        await payer.send("open", bed.manifest.contracts.payment_escrow, opening)
-        document, last = sign_breach(suspect, submitter, escrow)
-        await prove_breach(payer, "breach", document, last)
-        record = await read_record(bed.rpc, bed.manifest, suspect.provider)
-        assert record.assets[0].refunded == 4 * TOKEN
-        assert (await payer.balances(payer.address)).assets[0].free == 34 * TOKEN
-        with pytest.raises(Reverted, match="NothingToRefund"):
-            await prove_breach(payer, "again", document, last)
+        await payer.send("open", domain.contract, payment_escrow.OPEN.encode(escrow, 20 * TOKEN))
+        terms = replace(
+            suspect.lease_of(1).terms, escrow_id=escrow_id_of(domain.separator(), escrow), asset=asset.address,
+            availability_ppm=990_000, refund_ppm=400_000, duration_limit_ns=20 * NANOS_PER_HOUR,
+        )  # fmt: skip
+        unsigned = LeaseDocument(domain.chain_id, domain.contract, escrow, terms, b"", b"")
+        ours, theirs = submitter.sign_typed(domain, "LeaseTerms", terms), suspect.sign("LeaseTerms", terms)
+        await pass_time(bed, 10 * 3600)
+        yield Broken(suspect, payer, escrow, replace(unsigned, submitter_signature=ours, node_signature=theirs))
 
 
-def sign_breach(suspect: Suspect, submitter: WalletKey, escrow: Escrow) -> tuple[LeaseDocument, SignedReceipt]:
-    """Terms that promise 99 % or 40 % back, and a last receipt over half of the time that cost 10 OPENX."""
-    domain = suspect.bed.manifest.domain
-    terms = LeaseTerms(
-        job_hash=ZERO_HASH,
-        quote_hash=ZERO_HASH,
-        submitter=submitter.address,
-        provider=suspect.provider,
-        node=suspect.node.address,
-        escrow_id=escrow_id_of(domain.separator(), escrow),
-        lease_number=0,
-        asset=escrow.asset,
-        resources=LIMITS,
-        tariff=make_tariff(),
-        cost_limit=Amount(20 * TOKEN),
-        exposure_limit=Amount(TOKEN),
-        interval_ns=NANOS_PER_SECOND,
-        duration_limit_ns=NANOS_PER_HOUR,
-        open_until_ns=NANOS_PER_HOUR,
-        availability_ppm=990_000,
-        refund_ppm=400_000,
-        exposure_intervals=2,
-    )
-    document = LeaseDocument(domain.chain_id, domain.contract, escrow, terms, b"", b"")
-    ours, theirs = submitter.sign_typed(domain, "LeaseTerms", terms), suspect.sign("LeaseTerms", terms)
-    last = suspect.sign_receipt(
-        1, 9, 2 * NANOS_PER_HOUR, NANOS_PER_HOUR // 2, lease_id=document.lease_id, cost=Amount(10 * TOKEN), final=True
-    )
-    return replace(document, submitter_signature=ours, node_signature=theirs), last
+async def test_a_broken_promise_is_refunded_once(broken: Broken) -> None:
+    last = broken.sign(9, 10, final=True)
+    await prove_breach(broken.payer, "breach", broken.document, last)
+    record = await read_record(broken.suspect.bed.rpc, broken.suspect.bed.manifest, broken.suspect.provider)
+    assert record.assets[0].refunded == 4 * TOKEN
+    assert await broken.free() == 34 * TOKEN
+    with pytest.raises(Reverted, match="NothingToRefund"):
+        await prove_breach(broken.payer, "again", broken.document, last)
+
+
+async def test_a_provider_that_goes_silent_gives_back_what_it_promised_unless_it_answers(broken: Broken) -> None:
+    bed, judge = broken.suspect.bed, broken.suspect.bed.manifest.contracts.breach_prover
+    known, lease_id = broken.sign(8, 5), broken.document.lease_id
+    assert find_silence(broken.document.terms, known.receipt, await broken.payer.chain_time_s() * NANOS_PER_SECOND)
+    await claim_silence(broken.payer, "claim", broken.document, known)
+    silence = await bed.rpc.view(judge, breach_prover.SILENCE_OF, lease_id)
+    assert (silence.number, silence.due) == (8, 4 * TOKEN)
+    await answer_silence(broken.suspect.reporter, "answer", broken.sign(9, 10))
+    assert (await bed.rpc.view(judge, breach_prover.SILENCE_OF, lease_id)).due == 0
+    await pass_time(bed, 2 * 3600)
+    await claim_silence(broken.payer, "claim again", broken.document, broken.sign(9, 10))
+    await pass_time(bed, 86_401)
+    await settle_silence(broken.payer, "settle", broken.escrow, lease_id)
+    assert await broken.free() == 34 * TOKEN
+
+
+async def test_what_was_claimed_before_comes_out_of_stake(broken: Broken) -> None:
+    bed, lease_id = broken.suspect.bed, broken.document.lease_id
+    await broken.claim(20 * TOKEN)
+    before = await bed.openx_of(broken.payer.address)
+    await prove_breach(broken.payer, "breach", broken.document, broken.sign(9, 10, final=True))
+    short = await bed.rpc.view(bed.manifest.contracts.breach_prover, breach_prover.SHORTFALL_OF, lease_id)
+    assert (short.amount, short.payer) == (4 * TOKEN, broken.payer.address)
+    await pass_time(bed, 2 * 86_400)
+    await collect_shortfall(broken.payer, "collect", lease_id)
+    assert await bed.openx_of(broken.payer.address) - before == 4 * TOKEN
+    record = await read_record(bed.rpc, bed.manifest, broken.suspect.provider)
+    assert (record.stake, record.faults) == (STAKE - 4 * TOKEN, 0)
 
 
 # -------------------------------------------------------------------------------------------------------------- answers

@@ -44,7 +44,7 @@ async def refusal_of(world: World, number: int, method: str, body: bytes) -> str
 async def test_only_the_panel_may_ask(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prover, "KNOW_S", 0.2)
     async with running(prove(world)):
-        assert await refusal_of(world, 2, message.ANSWER, QUERY) == "not_ready"
+        assert await refusal_of(world, 2, message.ANSWER, QUERY) == "challenge_unknown", "before the draw nobody asks"
         world.chain.draw_now()
         bodies = {
             message.ANSWER: QUERY,
@@ -133,7 +133,7 @@ async def test_a_verifier_that_asks_without_end_is_refused(world: World, monkeyp
 async def test_a_foreign_verdict_is_refused(world: World) -> None:
     world.chain.draw_now()
     async with running(*judges(world)[:1]):
-        await wait_promise(world, 2, "CapacitySight", CHALLENGE_ID + (5).to_bytes(8, "big"))
+        await wait_promise(world, 2, "CapacitySight", CHALLENGE_ID + keccak(b"seed"))
         # The node asks for answers next, and so judges the challenge by now.
         await wait_until(lambda: world.calls)
         verdict = Verdict(CHALLENGE_ID, ZERO_HASH, False, ZERO_HASH)

@@ -115,6 +115,7 @@ async def test_the_chain_going_away_interrupts_no_computation(world: World) -> N
 
 
 async def test_workers_end_with_the_challenge(world: World) -> None:
+    world.chain.draw_now()
     async with running(prove(world)):
         await wait_until(find_workers)
         world.chain.challenge = replace(world.chain.challenge, stage="lapsed")

@@ -10,6 +10,7 @@ import pytest
 from metering.capacity import (
     CapacityAnswer,
     SignedVerdict,
+    Verdict,
     answer_digest_of,
     answers_hash_of,
     element_at,
@@ -21,6 +22,7 @@ from metering.signature import is_signed_by
 from metering.units import NANOS_PER_SECOND, ZERO_HASH
 from tests.make.waiting import wait_until
 from tests.sim.challenging import (
+    ANSWER_TIME_S,
     CHALLENGE_ID,
     CPU,
     Liar,
@@ -40,6 +42,8 @@ from xnode.capacity.freivalds import make_expected
 from xnode.capacity.product import Product
 from xnode.capacity.tree import hash_leaves, make_tree
 from xnode.challenge import prover
+from xnode.challenge.exchange import SHOW_S
+from xnode.challenge.trial import Trial
 
 TWO_CLASSES = (CPU, replace(CPU, class_id=1, count=1, name="cpu-large", n=512))
 
@@ -184,3 +188,45 @@ async def test_a_verifier_that_was_away_for_the_answers_abstains(world: World) -
         await world.chain.wait_looks(100)
         assert not world.chain.recorded
     assert await world.promises(2).find("Verdict", CHALLENGE_ID) is None
+
+
+@pytest.mark.parametrize(("misses", "shown"), [(3, 0), (4, 1)])
+async def test_a_verifier_that_has_missed_many_shows_its_verdict_where_no_quorum_took_it_up(
+    world: World, misses: int, shown: int
+) -> None:
+    world.chain.misses = misses
+    async with running(prove(world), judges(world)[0]):
+        await wait_promise(world, 2, "Verdict")
+        world.clock.ahead_ns += (ANSWER_TIME_S - SHOW_S + 5) * NANOS_PER_SECOND
+        world.chain.looks = 0
+        await world.chain.wait_looks(10)
+    assert len(world.chain.shown) == shown and not world.chain.recorded
+
+
+async def test_who_is_slower_than_the_quorum_shows_its_verdict_too(world: World) -> None:
+    world.chain.misses = 4
+    async with running(prove(world), judges(world)[0]):
+        await wait_promise(world, 2, "Verdict")
+        world.chain.challenge = replace(world.chain.challenge, stage="passed")
+        await wait_until(lambda: world.chain.shown)
+    (verdict,) = world.chain.shown.values()
+    assert verdict.verdict.passed
+
+
+async def test_a_quorum_is_recorded_only_by_who_has_the_answers_that_it_passed(world: World) -> None:
+    """The world's chain holds the roots to the verdicts."""
+    world.chain.draw_now()
+    verifier = world.make_verifier(2)
+    exchange = verifier._exchange
+    verdicts = {}
+    for number in (2, 3, 4):
+        owner, signer = make_node(number)
+        said = Verdict(CHALLENGE_ID, answers_hash_of([keccak(b"root")]), True, keccak(owner))
+        verdicts[owner] = SignedVerdict(said, signer.sign("Verdict", said))
+    chosen = tuple(sorted(verdicts.items()))
+    trial = Trial(world.chain.challenge, make_node(1)[1].address, {}, 0, 0, 0)
+    await exchange._record(trial, chosen)
+    assert not world.chain.recorded, "it never saw the answers"
+    trial.roots = (keccak(b"root"),)
+    await exchange._record(trial, chosen)
+    assert world.chain.recorded

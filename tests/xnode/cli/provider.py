@@ -9,11 +9,13 @@ from typing import Any
 
 import trio
 
-from metering.units import Address
+from metering.units import Address, Amount
 from tests.make.verifiers import Verifiers, make_verifiers
 from tests.xnode.cli.conftest import Run, error_lines
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.chain.node.json_rpc import JsonRpc
+from xnode.chain.node.questions import ask_latest
+from xnode.chain.reads import ChainReads
 from xnode.errors import ExitCode
 from xnode.home import Home
 from xnode.text.hex import to_hex
@@ -75,12 +77,33 @@ class Provider:
         self.run("devnet", "fund", *(to_hex(one.wallet.address) for one in make_verifiers()))
         self.with_verifiers(lambda _rpc, verifiers: verifiers.enlist())
 
+    def counted_stake(self) -> Amount:
+        """What a submitter's node counts as this provider's stake."""
+        found: list[Amount] = []
+
+        async def read(rpc: JsonRpc, _verifiers: Verifiers) -> None:
+            for one in await ChainReads(rpc, self.deployment).stakes_of([self.address]):
+                found.append(Amount(0) if one.in_default else one.amount)
+
+        self.with_verifiers(read)
+        return found[0]
+
     def pass_time(self, seconds: int) -> None:
         async def pass_(rpc: JsonRpc, _verifiers: Verifiers) -> None:
             await rpc.write("evm_increaseTime", hex(seconds))
             await rpc.write("evm_mine")
 
         self.with_verifiers(pass_)
+
+    def chain_time_s(self) -> int:
+        """Of the newest block."""
+        found: list[int] = []
+
+        async def read(rpc: JsonRpc, _verifiers: Verifiers) -> None:
+            found.append((await rpc.ask(ask_latest())).timestamp)
+
+        self.with_verifiers(read)
+        return found[0]
 
     @property
     def deployment(self) -> Manifest:

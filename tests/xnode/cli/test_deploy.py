@@ -56,7 +56,15 @@ def deployer(home: Home, password: str, chain: DevChain) -> str:
 @pytest.fixture
 def plan(home: Home) -> Path:
     path = home.folder / "plan.toml"
-    path.write_text(EXAMPLE.read_text().replace("confirmations = 12", "confirmations = 1"))
+    text = EXAMPLE.read_text()
+    for before, after in (
+        ('chain = "ethereum"', 'chain = "devnet"'),
+        ("confirmation_s = 144", "confirmation_s = 1"),
+        ("draw_delay_s = 1_536", "draw_delay_s = 4"),
+    ):
+        assert before in text
+        text = text.replace(before, after, 1)
+    path.write_text(text)
     return path
 
 
@@ -116,10 +124,27 @@ async def check(url: str, manifest: Manifest, deployer: str) -> None:
 def test_a_setting_out_of_its_bounds_is_named_by_the_contract(
     xnode: Run, password: str, chain: DevChain, deployer: str, plan: Path
 ) -> None:
-    plan.write_text(plan.read_text().replace("quorum = 5", "quorum = 2"))
+    plan.write_text(plan.read_text().replace("quorum = 25", "quorum = 2"))
     done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
     assert done.returncode == ExitCode.REFUSED, done.stderr
-    assert error_lines(done.stderr)[-1] == "error: quorum 2 is not between 5 and 7 | hint: change it"
+    assert error_lines(done.stderr)[-1] == "error: quorum 2 is not between 21 and 31 | hint: change it"
+
+
+def test_a_plan_for_slower_blocks_is_refused(
+    xnode: Run, password: str, chain: DevChain, deployer: str, home: Home
+) -> None:
+    path = home.folder / "plan.toml"
+    path.write_text(EXAMPLE.read_text())
+    trio.run(mine, chain.url)
+    done = xnode("chain", "deploy", str(path), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
+    assert done.returncode == ExitCode.USAGE and "the plan counts on 12000 ms" in done.stderr
+    assert trio.run(count_sent, chain.url, deployer) == 0
+
+
+async def mine(url: str) -> None:
+    """Enough blocks to see how fast they come."""
+    async with JsonRpc(url, CHAIN_ID) as rpc:
+        await rpc.write("anvil_mine", hex(20), hex(1))
 
 
 def test_a_wallet_without_gas_is_refused(xnode: Run, password: str, home: Home, chain: DevChain, plan: Path) -> None:

@@ -11,13 +11,16 @@ import pytest
 from msgspec.structs import replace
 
 from metering.codec import encode
-from metering.evidence import NumberedDocument
-from metering.faults import find_equivocations
+from metering.evidence import LeaseDocument, NumberedDocument
+from metering.faults import Known, find_equivocations
 from metering.receipt import Receipt, SignedReceipt
+from metering.signature import sign_digest
+from metering.terms import lease_id_of
 from metering.units import NANOS_PER_SECOND, Address, Amount, Hash32
 from metering.usage import NO_USAGE
 from scheduler.book import Book
-from tests.make.values import DOMAIN, NOW_NS, SEPARATOR, make_offer, sign_offer
+from tests.make.leases import make_authors
+from tests.make.values import DOMAIN, NOW_NS, SEPARATOR, make_escrow, make_key, make_offer, make_terms, sign_offer
 from tests.xnode.cli.conftest import Run
 from tests.xnode.cli.provider import Provider
 from xnode.cli.evidence.files import make_page, read_documents, write_document
@@ -37,22 +40,30 @@ def sign_offers(provider: Provider, folder: Path) -> None:
     """Two different offers of one number, as files."""
     key, domain = provider.load_node_key(), provider.deployment.domain
     for body in (b"\x01", b"\x02"):
-        head = (domain.chain_id, domain.contract, "Offer", provider.address, key.address, 3, 7, Hash32(body * 32))
+        head = (domain.chain_id, domain.contract, "Offer", provider.address, key.address, 3, 2**62, Hash32(body * 32))
         document = NumberedDocument(*head, b"")  # type: ignore[arg-type]
         write_document(replace(document, signature=key.sign_typed(domain, "Offer", document)), folder)
 
 
 def sign_receipts(provider: Provider, folder: Path) -> list[Path]:
-    """Two different receipts of one number, as files in two folders: what two auditors were shown."""
+    """The terms of a lease, and two different receipts of one number of it, as files in two folders: what two auditors were
+    shown."""
     key, domain, files = provider.load_node_key(), provider.deployment.domain, []
+    terms = make_terms(provider=provider.address, node=key.address)
+    lease_id = lease_id_of(domain.separator(), terms)
+    ours, theirs = sign_digest(make_key(0), lease_id), key.sign_typed(domain, "LeaseTerms", terms)
+    lease = LeaseDocument(domain.chain_id, domain.contract, make_escrow(), terms, ours, theirs)
+    at_ns = provider.chain_time_s() * NANOS_PER_SECOND
     for cost in (5, 6):
-        receipt = Receipt(Hash32(b"\x01" * 32), 7, 1000, 10, NO_USAGE, Amount(cost), False)
+        receipt = Receipt(lease_id, 7, at_ns, 10, NO_USAGE, Amount(cost), False)
         signed = SignedReceipt(receipt, key.sign_typed(domain, "Receipt", receipt))
-        file = folder / str(cost) / "receipt-01010101-000000000007.json"
+        file = folder / str(cost) / f"receipt-{lease_id.hex()[:8]}-000000000007.json"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(make_page(signed)))
         files.append(file)
-    return files
+    terms_file = folder / f"lease-{lease_id.hex()[:8]}.json"
+    terms_file.write_text(json.dumps(make_page(lease)))
+    return [terms_file, *files]
 
 
 @pytest.mark.chain
@@ -91,12 +102,14 @@ def test_a_fault_is_found_committed_to_and_proved_by_the_same_command_run_twice(
 @pytest.mark.chain
 @pytest.mark.slow
 def test_receipts_of_two_folders_prove_together_and_each_alone_proves_nothing(provider: Provider) -> None:
-    files = sign_receipts(provider, provider.home.folder / "evidence")
-    (row,) = provider.ask("fault", "find", *map(str, files))
-    assert row["about"] == f"two different receipts 7 of lease 0x{'01' * 32}"
+    terms, *files = sign_receipts(provider, provider.home.folder / "evidence")
+    (row,) = provider.ask("fault", "find", str(terms), *map(str, files))
+    assert row["about"].startswith("two different receipts 7 of lease 0x")
+    assert "prove no fault" in provider.refuse("fault", "find", *map(str, files), code=ExitCode.NOT_FOUND)
     for file in files:
         assert "1 documents prove no fault" in provider.refuse("fault", "find", str(file), code=ExitCode.NOT_FOUND)
-        assert "prove no fault" in provider.refuse("fault", "report", str(file.parent), code=ExitCode.NOT_FOUND)
+        shown = (str(terms), str(file.parent))
+        assert "prove no fault" in provider.refuse("fault", "report", *shown, code=ExitCode.NOT_FOUND)
     assert "no broken promise" in provider.refuse("pay", "refund", str(files[0]), code=ExitCode.NOT_FOUND)
 
 
@@ -113,7 +126,7 @@ def make_contradiction() -> tuple[NumberedDocument, NumberedDocument]:
 def test_two_offers_that_the_market_showed_prove_it() -> None:
     documents = make_contradiction()
     owners = {documents[0].node: documents[0].provider}
-    (proof,) = find_equivocations(documents, SEPARATOR, owners)
+    (proof,) = find_equivocations(documents, SEPARATOR, Known(make_authors(owners)))
     assert proof.provider == documents[0].provider
 
 

@@ -6,10 +6,12 @@ import re
 
 import pytest
 
+from metering.units import Amount
 from tests.xnode.cli.conftest import Run
 from tests.xnode.cli.provider import Provider
 from xnode.errors import ExitCode
 from xnode.home import Home
+from xnode.text.amount import OPENX
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
 
@@ -92,11 +94,14 @@ def test_a_vanished_minters_stake_pays_for_its_credits(provider: Provider) -> No
     assert "can serve all it sold" in provider.refuse(*redeem)
     provider.pass_time(86_400)
     # Capacity has lapsed, and the grace begins.
+    assert provider.counted_stake() == Amount(10 * OPENX)
     assert re.search(r"cannot serve 20 tCPU of what it sold, and has until \d{4}", provider.refuse(*redeem))
     provider.pass_time(40 * 86_400)
     assert "no verified capacity" in provider.refuse("provider", "mint", "1")
     assert "expired at" in provider.run("provider", "capacity").stdout
     assert provider.ask("provider", "mint")["is_defaulted"]
+    # Of the ten two are the holders' now, who may take them at once: of a provider in default nothing counts.
+    assert provider.counted_stake() == Amount(0)
     assert "the wallet has 20 tCPU" in provider.refuse(*redeem[:3], "21", *redeem[4:], code=ExitCode.FUNDS)
     answer = provider.ask(*redeem)
     assert (answer["paid"], answer["outstanding"], answer["staked"]) == ("2", "0", "8")
@@ -120,16 +125,40 @@ def test_a_provider_becomes_a_verifier_and_leaves(provider: Provider) -> None:
     assert not provider.ask("provider", "verifier", "status")["is_verifier"]
     shown = provider.run("provider", "verifier", "status").stdout
     assert "0 verifiers, too few to decide" in shown
-    refused = provider.refuse("provider", "verifier", "enlist", code=ExitCode.FUNDS)
-    assert "xnode provider stake 100" in refused
-    provider.run("provider", "stake", "150")
-    answer = provider.ask("provider", "verifier", "enlist")
+    provider.run("provider", "stake", "50")
+    told = provider.run("provider", "verifier", "enlist")
+    assert "pledging 100 OPENX" in told.stderr
+    answer = provider.ask("provider", "verifier", "status")
     assert (answer["is_verifier"], answer["pledged"], answer["verifiers"]) == (True, "100", 1)
     assert "is a verifier already" in provider.refuse("provider", "verifier", "enlist", code=ExitCode.CONFLICT)
-    assert provider.ask("provider", "unstake", "all")["staked"] == "100"
+    answer = provider.ask("provider", "stake")
+    assert (answer["staked"], answer["can_leave"], answer["holds"]) == ("50", "50", [])
+    assert (answer["pledge"]["staked"], answer["pledge"]["can_leave"]) == ("100", "0")
+    assert "100 OPENX, 100 OPENX held for its verdicts" in provider.run("provider", "stake").stdout
+    assert "only 0 OPENX can be unstaked" in provider.refuse("provider", "unstake", "1", "--pledge")
     left = provider.ask("provider", "verifier", "leave")
     assert (left["is_verifier"], left["pledged"]) == (False, "100")
     assert "no fees wait" in provider.run("provider", "verifier", "fees").stderr
+
+
+def test_a_pledge_is_taken_out_apart_from_other_stake(provider: Provider) -> None:
+    provider.run("provider", "stake", "50")
+    provider.run("provider", "verifier", "enlist")
+    provider.run("provider", "verifier", "leave")
+    provider.pass_time(61)
+    answer = provider.ask("provider", "unstake", "all", "--pledge")
+    assert (answer["pledge"]["staked"], answer["pledge"]["thawing"], answer["thawing"]) == ("0", "100", "0")
+    assert "nothing thaws" in provider.refuse("provider", "unstake", "--withdraw", code=ExitCode.USAGE)
+    provider.pass_time(10)
+    assert "pledge thawing       100 OPENX until " in provider.run("provider", "stake").stdout
+    answer = provider.ask("provider", "unstake", "--withdraw", "--pledge")
+    assert (answer["staked"], answer["pledge"]["staked"], answer["pledge"]["thawing"]) == ("50", "0", "0")
+
+
+def test_enlisting_without_money_for_the_pledge_says_what_is_missing(provider: Provider) -> None:
+    provider.run("provider", "stake", "9950")
+    refused = provider.refuse("provider", "verifier", "enlist", code=ExitCode.FUNDS)
+    assert "this takes 100 OPENX" in refused
 
 
 def test_a_record_is_read_from_chain(provider: Provider) -> None:
@@ -137,6 +166,7 @@ def test_a_record_is_read_from_chain(provider: Provider) -> None:
     answer = provider.ask("provider", "reputation")
     assert (answer["provider"], answer["stake"], answer["faults"]) == (provider.owner, "7", 0)
     assert [row["asset"] for row in answer["assets"]] == ["OPENX", "tGPU", "tCPU"]
+    assert answer["node_since_s"] > 0 and "node key since" in provider.run("provider", "reputation").stdout
     assert "none" in provider.run("provider", "reputation", "0x" + "22" * 20).stdout
 
 
@@ -147,14 +177,17 @@ def test_the_hash_of_the_hardware_profile_is_on_chain_from_the_first(provider: P
     assert "publishing" not in provider.run("provider", "profile", "--publish").stderr
 
 
-def test_a_provider_whose_capacity_shrank_has_its_grace_noted(provider: Provider) -> None:
+def test_a_provider_whose_capacity_shrank_has_a_grace_for_what_it_cannot_serve(provider: Provider) -> None:
     provider.verify("cpu=2")
     provider.run("provider", "stake", "20")
     provider.run("provider", "mint", "40")
     provider.verify("cpu=1")
     redeem = ("pay", "redeem", provider.owner, "all", "--from", provider.owner)
-    refused = provider.refuse(*redeem)
-    assert "cannot serve 16 tCPU" in refused
+    assert re.search(r"cannot serve 16 tCPU of what it sold, and has until \d{4}", provider.refuse(*redeem))
     provider.pass_time(10)
+    shown = provider.ask("provider", "mint")
+    assert (shown["is_defaulted"], shown["shortfall"], shown["redeemable"]) == (True, "16", "16")
+    over = provider.refuse(*redeem[:3], "17", *redeem[4:], code=ExitCode.USAGE)
+    assert "only 16 tCPU can be redeemed now" in over
     answer = provider.ask(*redeem)
     assert (answer["paid"], answer["outstanding"], answer["shortfall"]) == ("1.6", "24", "0")

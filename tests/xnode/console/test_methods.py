@@ -24,6 +24,7 @@ from xnode.errors import ExitCode, UserError
 from xnode.node.records import SubmitterEscrow, SubmitterLease, TimelineEntry
 from xnode.node.state import kind_of
 from xnode.node.sums import EarnedDay
+from xnode.ports.chain import Staked
 from xnode.store.journal import Batch
 from xnode.text.amount import format_amount
 
@@ -155,7 +156,7 @@ async def test_a_status_does_not_wait_for_a_silent_chain_and_says_what_is_not_kn
         async def providers_of(self, nodes: Sequence[Address]) -> tuple[Address | None, ...]:
             await trio.sleep_forever()
 
-        async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
+        async def stakes_of(self, providers: Sequence[Address]) -> tuple[Staked, ...]:
             await trio.sleep_forever()
 
     async with open_consoles(tmp_path, Silent(make_registry().owners)) as (_, provider):

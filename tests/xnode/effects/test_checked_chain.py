@@ -12,7 +12,7 @@ from metering.units import Address, Amount, Hash32
 from tests.make.records import ESCROW, ESCROW_ID
 from tests.make.values import ASSET, address_of
 from xnode.effects.checked_chain import CheckedChain
-from xnode.ports.chain import ClaimRow, EscrowState, Sent, Spender
+from xnode.ports.chain import ClaimRow, EscrowState, Sent, Spender, Staked
 
 SENT = Sent("intent", Hash32(bytes(32)), 1, True, 50_000)
 
@@ -41,8 +41,8 @@ class RichChain:
     async def spendables_of(self, spenders: Sequence[Spender]) -> tuple[Amount, ...]:
         return tuple(Amount(1) for _ in spenders)
 
-    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
-        return tuple(Amount(1) for _ in providers)
+    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Staked, ...]:
+        return tuple(Staked(Amount(1)) for _ in providers)
 
     async def open_escrow(self, intent: str, escrow: Escrow, opening: Opening, signature: bytes) -> Sent:
         return SENT

@@ -182,6 +182,18 @@ def test_a_provider_whose_disk_is_nearly_full_quotes_nothing_and_does_again_once
     assert isinstance(ask(node, 1)[-1], effects.ReplyQuote)
 
 
+def test_with_credits_out_no_lease_runs_beyond_the_verdict_and_its_grace() -> None:
+    node = make_provider()
+    longest_ns = make_job(submitter=address_of(1)).duration_limit_ns
+    node.tell(changes.CapacityVerified(vcpus=8, gpus=0, checked_by_ns=node.now_ns + longest_ns - 1))
+    (reply,) = ask(node, 1)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "needs_check"
+    node.tell(changes.CapacityVerified(vcpus=8, gpus=0, checked_by_ns=node.now_ns + 2 * longest_ns))
+    assert isinstance(ask(node, 1)[-1], effects.ReplyQuote), "it fits"
+    node.tell(changes.CapacityVerified(vcpus=8, gpus=0))
+    assert isinstance(ask(node, 2)[-1], effects.ReplyQuote), "without credits there is nothing to default on"
+
+
 def test_what_the_disk_showed_is_kept_over_a_restart() -> None:
     node = make_provider()
     node.tell(changes.DiskSeen(7, is_short=True))

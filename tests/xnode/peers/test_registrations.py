@@ -9,10 +9,11 @@ import pytest
 import trio
 import trio.testing
 
-from metering.units import NANOS_PER_SECOND, Address, Amount
+from metering.units import NANOS_PER_SECOND, Address
 from tests.make.scene import STAKE, FixedClock, Registry
 from tests.make.values import NOW_NS, address_of
 from xnode.peers.registrations import NOBODY_FRESH_NS, OWNER_FRESH_NS, STAKE_FRESH_NS, Registrations
+from xnode.ports.chain import Staked
 
 NODE, OWNER = address_of(1), address_of(1001)
 
@@ -31,7 +32,7 @@ async def test_stakes_are_read_in_one_request_and_kept_for_a_minute() -> None:
     clock, chain = Hand(), Registry({})
     registrations = Registrations(chain, clock)  # type: ignore[arg-type]
     providers = [address_of(number) for number in range(40)]
-    assert await registrations.read_stakes(providers) == dict.fromkeys(providers, STAKE)
+    assert await registrations.read_stakes(providers) == dict.fromkeys(providers, Staked(STAKE))
     await registrations.read_stakes(providers[:3])
     assert chain.asked == 1
     clock.at_ns += STAKE_FRESH_NS + NANOS_PER_SECOND
@@ -55,7 +56,7 @@ class Dripping(Registry):
         await trio.sleep_forever()
         return ()
 
-    async def stakes_of(self, _providers: Sequence[Address]) -> tuple[Amount, ...]:
+    async def stakes_of(self, _providers: Sequence[Address]) -> tuple[Staked, ...]:
         await trio.sleep_forever()
         return ()
 

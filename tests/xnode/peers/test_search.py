@@ -33,6 +33,7 @@ from xnode.node.state import Turn
 from xnode.peers.book import LiveBook
 from xnode.peers.registrations import Registrations
 from xnode.peers.search import MAX_CANDIDATES, OfferSearch, search_offers
+from xnode.ports.chain import Staked
 
 PROVIDER = address_of(1)
 
@@ -106,20 +107,22 @@ def test_of_two_equal_offers_the_nearer_one_with_the_image_comes_first_by_parts_
 
 @dataclass(slots=True)
 class Counting(Registry):
-    """A registry that remembers about whom it was asked, in how many batches; nobody has anything staked but these."""
+    """A registry that remembers about whom it was asked, in how many batches; nobody has anything staked but these, and some are
+    in default."""
 
     nodes: list[Address] = field(default_factory=list)
     providers: list[Address] = field(default_factory=list)
     staked: frozenset[Address] = frozenset()
+    defaulted: frozenset[Address] = frozenset()
 
     async def providers_of(self, nodes: Sequence[Address]) -> tuple[Address | None, ...]:
         self.nodes += nodes
         return await Registry.providers_of(self, nodes)
 
-    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Amount, ...]:
+    async def stakes_of(self, providers: Sequence[Address]) -> tuple[Staked, ...]:
         self._ask()
         self.providers += providers
-        return tuple(Amount(STAKE if one in self.staked else 0) for one in providers)
+        return tuple(Staked(Amount(STAKE if one in self.staked else 0), one in self.defaulted) for one in providers)
 
 
 MARKET = 150
@@ -198,6 +201,16 @@ async def test_the_stake_that_a_job_asks_for_is_looked_up_until_enough_have_it()
     assert {one.offer.offer.provider for one in found.ranked} == staked
     (short,) = (one for one in found.shortfalls if one.code == "offer_stake")
     assert short.count == MARKET - len(staked) and "its stake is 0" in short.nearest
+
+
+async def test_a_provider_in_default_has_no_stake_that_a_job_could_count_on() -> None:
+    everybody = frozenset(ALL.values())
+    in_order = frozenset(owner_of(number) for number in range(MARKET - 4, MARKET + 1))
+    registry = Counting(ALL, staked=everybody, defaulted=everybody - in_order)
+    found = await make_search(registry).search(make_job(min_stake=STAKE), ())
+    assert {one.offer.offer.provider for one in found.ranked} == in_order
+    (short,) = (one for one in found.shortfalls if one.code == "offer_stake")
+    assert short.count == MARKET - len(in_order) and "in default" in short.nearest
 
 
 async def test_a_chain_that_is_away_has_what_it_said_before_counted_on() -> None:

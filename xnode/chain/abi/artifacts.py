@@ -15,10 +15,16 @@ CONTRACTS = (
     "OpenxToken",
     "ProviderRegistry",
     "SplitRegistry",
+    "RandaoRandomness",
+    "VerifierRegistry",
+    "ChallengeRules",
     "CapacityRegistry",
     "ComputeCredit",
     "PaymentEscrow",
+    "AnswerReveals",
     "FaultProver",
+    "OverCapacity",
+    "BreachProver",
     "TimelockController",
 )
 

@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 from eth_abi.abi import encode as abi_encode
 
 from metering.eip712 import keccak
-from metering.units import Address, Amount, Hash32
-from xnode.chain.abi.codec import Call, View, amount_of, list_of
+from metering.units import Address, Hash32
+from xnode.chain.abi.codec import Call, View, list_of
+from xnode.chain.contracts.challenge_rules import class_of
 
-KINDS: tuple[Literal["gpu", "cpu"], ...] = ("gpu", "cpu")
-"""Of device classes, in the contract's order."""
+RECORD_GAS = 300_000
+VERDICT_GAS = 70_000
+ROOT_GAS = 1_000
+"""The expensive case of record(): the first fee of every verifier, a capacity that ends, and a root for each device. Unused gas
+costs nothing."""
 
-HASHES_KEPT = 256
-"""How many blocks back the EVM, and so a draw, can read a block's hash."""
-
-RECORD_GAS = 250_000
-VERDICT_GAS = 60_000
-"""The expensive case of record(): the first fee of every verifier, and a capacity that ends. Unused gas costs nothing."""
-
-DRAW_GAS = 1_600_000
-"""A panel out of the longest list of verifiers: what is estimated before the block's hash is there may be another draw."""
+DRAW_GAS = 2_200_000
+"""The largest panel out of the longest list of verifiers: what is estimated in another block is another draw."""
 
 
-class DeviceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A class of devices as governed now, which its place among all names. weight_milli: thousandths of a reference unit
-    that one device is, 0 when the class takes no new devices; n, time_limit_ms: of the challenge that verifies it."""
+class Tries(msgspec.Struct, frozen=True):
+    """How a provider's own requests ended."""
 
-    name: str
-    kind: Literal["gpu", "cpu"]
-    weight_milli: int
-    n: int
-    time_limit_ms: int
-
-
-def _class_of(name: str, kind: int, weight_milli: int, n: int, time_limit_ms: int) -> DeviceClass:
-    return DeviceClass(name, KINDS[kind], weight_milli, n, time_limit_ms)
+    passed: int
+    failed: int
+    lapsed: int
 
 
 class Capacity(msgspec.Struct, frozen=True):
@@ -50,21 +39,6 @@ class Capacity(msgspec.Struct, frozen=True):
     cpu_milli: int
     since: int
     until: int
-
-
-class CapacitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The governed numbers, in the order of ICapacityRegistry.Settings. *_s: seconds; fee, which one challenge costs, and
-    verifier_stake: OPENX base units."""
-
-    draw_delay_blocks: int
-    panel_size: int
-    quorum: int
-    answer_time_s: int
-    validity_s: int
-    spot_check_pause_s: int
-    leave_delay_s: int
-    fee: Amount
-    verifier_stake: Amount
 
 
 class ChallengeRow(msgspec.Struct, frozen=True):
@@ -90,13 +64,12 @@ class DeviceRow(msgspec.Struct, frozen=True):
 REQUEST_CHALLENGE = Call("CapacityRegistry", "requestChallenge")
 DRAW = Call("CapacityRegistry", "draw")
 RECORD = Call("CapacityRegistry", "record")
-ENLIST = Call("CapacityRegistry", "enlist")
-LEAVE = Call("CapacityRegistry", "leave")
-WITHDRAW_FEES = Call("CapacityRegistry", "withdrawFees")
+NOTE_VERDICTS = Call("CapacityRegistry", "noteVerdicts")
 
 CHALLENGE_OF = View("CapacityRegistry", "challengeOf", ChallengeRow)
-CONDITIONS_OF = View("CapacityRegistry", "conditionsOf", list_of(_class_of))
+CONDITIONS_OF = View("CapacityRegistry", "conditionsOf", list_of(class_of))
 DEVICE_OF = View("CapacityRegistry", "deviceOf", DeviceRow)
+DRAWN_AT = View("CapacityRegistry", "drawnAt", int)
 QUORUM_OF = View("CapacityRegistry", "quorumOf", int)
 OPEN_CHALLENGE_OF = View("CapacityRegistry", "openChallengeOf", Hash32)
 CAPACITY_OF = View("CapacityRegistry", "capacityOf", Capacity)
@@ -104,19 +77,14 @@ VERIFIED_OF = View("CapacityRegistry", "verifiedOf", int)
 HISTORY_OF = View("CapacityRegistry", "historyOf", Capacity)
 HISTORY_LENGTH = View("CapacityRegistry", "historyLength", int)
 IS_JAILED = View("CapacityRegistry", "isJailed", bool)
+IN_DOUBT_UNTIL = View("CapacityRegistry", "inDoubtUntil", int)
 LAPSED_SINCE = View("CapacityRegistry", "lapsedSince", int)
-IS_VERIFIER = View("CapacityRegistry", "isVerifier", bool)
-VERIFIERS = View("CapacityRegistry", "verifiers", list_of(Address))
-HELD_STAKE_OF = View("CapacityRegistry", "heldStakeOf", amount_of)
-FEES_OF = View("CapacityRegistry", "feesOf", amount_of)
-CLASS_OF = View("CapacityRegistry", "classOf", _class_of)
-CLASS_COUNT = View("CapacityRegistry", "classCount", int)
-SETTINGS = View("CapacityRegistry", "settings", CapacitySettings)
+TRIES_OF = View("CapacityRegistry", "triesOf", Tries)
 
 
 def make_request(declared: Sequence[tuple[int, int]]) -> bytes:
     """The calldata of a provider's request; declared: (class_id, count). The provider's own wallet sends it, after it has
-    approved the registry for CapacitySettings.fee."""
+    approved the registry for CapacitySettings.price_of."""
     return REQUEST_CHALLENGE.encode(sorted(declared))
 
 

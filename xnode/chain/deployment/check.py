@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from metering.eip712 import Domain
 from xnode.chain.abi.artifacts import load_artifact
 from xnode.chain.abi.codec import View, show_value
-from xnode.chain.contracts import compute_credit, payment_escrow
+from xnode.chain.contracts import compute_credit, payment_escrow, provider_registry
 from xnode.chain.deployment.manifest import Contracts, Manifest
+from xnode.chain.deployment.wiring import list_holds, list_judges, list_not_payable
 from xnode.chain.node.json_rpc import JsonRpc, Query
 from xnode.chain.node.questions import ask_code
 from xnode.errors import Permanent
@@ -20,11 +23,17 @@ ARTIFACT_OF = {
     "openx_token": "OpenxToken",
     "provider_registry": "ProviderRegistry",
     "split_registry": "SplitRegistry",
+    "randomness": "RandaoRandomness",
+    "verifier_registry": "VerifierRegistry",
+    "challenge_rules": "ChallengeRules",
     "capacity_registry": "CapacityRegistry",
     "gpu_credit": "ComputeCredit",
     "cpu_credit": "ComputeCredit",
     "payment_escrow": "PaymentEscrow",
     "fault_prover": "FaultProver",
+    "over_capacity": "OverCapacity",
+    "breach_prover": "BreachProver",
+    "answer_reveals": "AnswerReveals",
 }
 """What was built for each of a manifest's contracts."""
 
@@ -89,23 +98,42 @@ def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
     """Who each contract asks and obeys."""
     c = manifest.contracts
     credits = ("gpu_credit", "cpu_credit")
-    for name in ("openx_token", "capacity_registry", *credits, "payment_escrow"):
+    for name in ("openx_token", "verifier_registry", "challenge_rules", *credits, "payment_escrow"):
         yield _make_wire(c, name, "is owned by another than the timelock", "owner", c.timelock)
     yield _make_wire(c, "provider_registry", "stakes another token", "openx", c.openx_token)
-    yield _make_wire(c, "provider_registry", "lets another slash", "slasher", c.fault_prover)
-    holds = (c.gpu_credit, c.cpu_credit, c.capacity_registry)
-    yield _make_wire(c, "provider_registry", "is held by others", "holdsOf", holds)
+    yield _make_wire(c, "provider_registry", "lets another refund", "refunder", c.breach_prover)
+    for what, view, entries in (
+        ("lets others take stake", "judgesOf", list_judges(c)),
+        ("is held by others", "holdsOf", list_holds((c.gpu_credit, c.cpu_credit), c.verifier_registry)),
+    ):
+        yield _make_wire(c, "provider_registry", what, view, tuple(msgspec.structs.astuple(one) for one in entries))
+    for address in list_not_payable(c):
+        query = Query(c.provider_registry, provider_registry.IS_NOT_PAYABLE, (address,))
+        yield _Wire("provider_registry", f"lets {checksum_address(address)} be a payout", query, True)
     yield _make_wire(c, "capacity_registry", "knows another registry", "registry", c.provider_registry)
     yield _make_wire(c, "capacity_registry", "takes another token", "openx", c.openx_token)
+    yield _make_wire(c, "capacity_registry", "draws other verifiers", "verifiers", c.verifier_registry)
+    yield _make_wire(c, "capacity_registry", "goes by other rules", "rules", c.challenge_rules)
+    yield _make_wire(c, "capacity_registry", "draws by another randomness", "randomness", c.randomness)
+    yield _make_wire(c, "verifier_registry", "knows another registry", "registry", c.provider_registry)
+    yield _make_wire(c, "verifier_registry", "pays another token", "openx", c.openx_token)
+    yield _make_wire(c, "verifier_registry", "obeys another capacity registry", "capacity", c.capacity_registry)
+    yield _make_wire(c, "verifier_registry", "lets another put in doubt", "reveals", c.answer_reveals)
+    yield _make_wire(c, "challenge_rules", "knows another registry", "registry", c.provider_registry)
     for kind, name in zip(compute_credit.Kind, credits, strict=True):
         yield _make_wire(c, name, "is of another kind", "kind", int(kind))
         yield _make_wire(c, name, "knows another registry", "registry", c.provider_registry)
         yield _make_wire(c, name, "knows another capacity", "capacity", c.capacity_registry)
     yield _make_wire(c, "payment_escrow", "pays by another registry", "registry", c.provider_registry)
     yield _make_wire(c, "payment_escrow", "pays other splits", "splits", c.split_registry)
-    yield _make_wire(c, "fault_prover", "knows another registry", "registry", c.provider_registry)
-    yield _make_wire(c, "fault_prover", "knows another capacity", "capacity", c.capacity_registry)
-    yield _make_wire(c, "fault_prover", "refunds from another escrow", "escrow", c.payment_escrow)
+    if manifest.min_thaw_s:
+        yield _make_wire(c, "payment_escrow", "takes another least thaw", "minThaw", manifest.min_thaw_s)
+    for name in ("fault_prover", "over_capacity", "breach_prover"):
+        yield _make_wire(c, name, "knows another registry", "registry", c.provider_registry)
+        yield _make_wire(c, name, "judges papers of another escrow", "escrow", c.payment_escrow)
+    yield _make_wire(c, "answer_reveals", "knows another registry", "registry", c.provider_registry)
+    for name in ("fault_prover", "over_capacity", "answer_reveals"):
+        yield _make_wire(c, name, "knows another capacity", "capacity", c.capacity_registry)
 
 
 def _list_domains(manifest: Manifest) -> Iterator[_Wire]:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from metering.units import ZERO_ADDRESS, Address
 from xnode.chain.abi.artifacts import find_entry, load_artifact
 from xnode.chain.abi.codec import encode_values
-from xnode.chain.contracts import compute_credit, provider_registry
+from xnode.chain.contracts import compute_credit, provider_registry, verifier_registry
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Asset, Contracts, Manifest
 from xnode.chain.deployment.plan import Plan
+from xnode.chain.deployment.wiring import list_holds, list_judges, list_not_payable
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.node.questions import ask_receipt
 from xnode.chain.send.transactor import Transactor
@@ -52,7 +53,12 @@ class _Deployment:
         token = await self._create("OpenxToken", supply.holder, supply.supply, owner)
         registry = await self._create("ProviderRegistry", token, plan.stake_thaw_s, self._transactor.address)
         splits = await self._create("SplitRegistry")
-        capacity = await self._create("CapacityRegistry", registry, token, owner, *plan.make_capacity_values())
+        randomness = await self._create("RandaoRandomness")
+        verifiers = await self._create(
+            "VerifierRegistry", registry, owner, plan.make_verifier_values(), self._transactor.address
+        )
+        rules = await self._create("ChallengeRules", registry, owner, *plan.make_rules_values())
+        capacity = await self._create("CapacityRegistry", registry, verifiers, rules, randomness)
         gpu = await self._make_credit(plan, "GpuCredit", compute_credit.Kind.GPU, registry, capacity, owner)
         cpu = await self._make_credit(plan, "CpuCredit", compute_credit.Kind.CPU, registry, capacity, owner)
         assets = (
@@ -65,18 +71,28 @@ class _Deployment:
         guardian = plan.governance.guardian
         escrow = await self._create("PaymentEscrow", registry, splits, owner, guardian, plan.escrow_min_thaw_s, setups)
         prover = await self._create("FaultProver", registry, capacity, escrow)
-        await self._connect(registry, prover, [gpu, cpu, capacity])
+        over = await self._create("OverCapacity", registry, capacity, escrow)
+        breaches = await self._create("BreachProver", registry, escrow)
+        reveals = await self._create("AnswerReveals", registry, capacity)
         contracts = Contracts(
             timelock=owner,
             openx_token=token,
             provider_registry=registry,
             split_registry=splits,
+            randomness=randomness,
+            verifier_registry=verifiers,
+            challenge_rules=rules,
             capacity_registry=capacity,
             gpu_credit=gpu,
             cpu_credit=cpu,
             payment_escrow=escrow,
             fault_prover=prover,
+            over_capacity=over,
+            breach_prover=breaches,
+            answer_reveals=reveals,
         )
+        await self._connect(contracts, [asset.address for asset in assets])
+        await self._connect_verifiers(contracts)
         manifest = Manifest(
             chain_id=chain_id,
             deployed_at_block=self._first_block,
@@ -84,6 +100,7 @@ class _Deployment:
             contracts=contracts,
             assets=assets,
             rpc_url=plan.rpc_url,
+            min_thaw_s=plan.escrow_min_thaw_s,
         )
         await check_deployment(self._rpc, manifest)
         return manifest
@@ -103,10 +120,20 @@ class _Deployment:
         values = (*named, int(kind), registry, capacity, owner, rate, plan.credits.window_hours)
         return await self._create("ComputeCredit", *values, step=step)
 
-    async def _connect(self, registry: Address, slasher: Address, holds: list[Address]) -> None:
-        self._say("connecting ProviderRegistry with what holds and slashes stake")
-        call = TxCall(registry, provider_registry.CONNECT.encode(slasher, holds))
+    async def _connect(self, c: Contracts, assets: list[Address]) -> None:
+        self._say("connecting ProviderRegistry with what holds stake and who may take it")
+        judges = list_judges(c)
+        holds = list_holds((c.gpu_credit, c.cpu_credit), c.verifier_registry)
+        not_payable = list(dict.fromkeys((*list_not_payable(c), *assets)))
+        data = provider_registry.CONNECT.encode(judges, holds, not_payable, c.breach_prover)
+        call = TxCall(c.provider_registry, data)
         _check_done(await self._transactor.send(f"{self._label}/connect", call), "connecting ProviderRegistry")
+
+    async def _connect_verifiers(self, c: Contracts) -> None:
+        self._say("connecting VerifierRegistry with who draws panels from it and who shows answers")
+        call = TxCall(c.verifier_registry, verifier_registry.CONNECT.encode(c.capacity_registry, c.answer_reveals))
+        what = "connecting VerifierRegistry"
+        _check_done(await self._transactor.send(f"{self._label}/connect-verifiers", call), what)
 
     async def _create(self, name: str, *values: object, step: str = "") -> Address:
         """Where the contract is. step: names it among several of one kind."""

@@ -17,11 +17,11 @@ import trio
 
 from metering.units import ZERO_ADDRESS, Address, Amount
 from xnode.chain.contracts import openx_token
-from xnode.chain.contracts.capacity_registry import CapacitySettings, DeviceClass
+from xnode.chain.contracts.challenge_rules import DeviceClass
 from xnode.chain.deployment.anvil import Anvil, AnvilOptions, lock_folder, open_anvil
 from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.manifest import Manifest, read_manifest, write_manifest
-from xnode.chain.deployment.plan import Credits, Governance, Plan, Supply
+from xnode.chain.deployment.plan import CapacityPlan, Credits, Governance, Plan, Supply
 from xnode.chain.node.json_rpc import JsonRpc, read_native_balance
 from xnode.chain.node.questions import ask_block_size, ask_head, dump_state
 from xnode.chain.send.transactor import Pace, Transactor
@@ -48,18 +48,22 @@ STAKE_THAW_S = 5
 GOVERNANCE_DELAY_S = 5
 """Of the timelock: short enough to watch a proposal become ready."""
 
-CAPACITY = CapacitySettings(
+CAPACITY = CapacityPlan(
     draw_delay_blocks=1,
     panel_size=3,
     quorum=3,
+    min_panel=1,
+    min_list=1,
     answer_time_s=60,
     validity_s=86_400,
     spot_check_pause_s=10,
+    recheck_time_s=3_600,
     leave_delay_s=60,
     fee=Amount(OPENX),
+    device_fee=Amount(OPENX // 1000),
     verifier_stake=Amount(100 * OPENX),
 )
-"""A panel of three that must agree, and a challenge that is over in seconds."""
+"""A panel of three that must agree, or of the one verifier there is; and a challenge that is over in seconds."""
 
 CLASSES = (
     DeviceClass("cpu", "cpu", weight_milli=1000, n=1024, time_limit_ms=20_000),

@@ -30,6 +30,9 @@ MAX_ASSETS = 64
 MAX_FILE_BYTES = 1 << 20
 """Addresses and assets fill a screenful; more is the wrong file."""
 
+MAX_THAW_S = 30 * 86_400
+"""PaymentEscrow's own MAX_THAW."""
+
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -62,17 +65,24 @@ class Contracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     openx_token: Address
     provider_registry: Address
     split_registry: Address
+    randomness: Address
+    verifier_registry: Address
+    challenge_rules: Address
     capacity_registry: Address
     gpu_credit: Address
     cpu_credit: Address
     payment_escrow: Address
     fault_prover: Address
+    over_capacity: Address
+    breach_prover: Address
+    answer_reveals: Address
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One deployment. deployed_at_block: no event of ours is before it; confirmations: blocks, the event's own
     included, before it counts; rpc_url: a node of the chain, when there is one that anyone may use; bootstrap: peers of this
-    market to start from, each with its /p2p/ part."""
+    market to start from, each with its /p2p/ part; min_thaw_s: the least thaw that the escrow takes, 0 where the manifest of
+    an older deployment does not say."""
 
     chain_id: int
     deployed_at_block: int
@@ -81,6 +91,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     assets: tuple[Asset, ...]
     rpc_url: str = ""
     bootstrap: tuple[str, ...] = ()
+    min_thaw_s: int = 0
 
     def __post_init__(self) -> None:
         if len(self.bootstrap) > MAX_BOOTSTRAP or not all(_PEER.fullmatch(one) for one in self.bootstrap):
@@ -91,6 +102,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError("deployed_at_block must not be negative")
         if not 1 <= self.confirmations <= 10_000:
             raise ValueError("confirmations must be between 1 and 10000")
+        if not 0 <= self.min_thaw_s <= MAX_THAW_S:
+            raise ValueError(f"min_thaw_s must be between 0 and {MAX_THAW_S}")
         if not 1 <= len(self.assets) <= MAX_ASSETS:
             raise ValueError(f"assets must have 1 to {MAX_ASSETS} entries")
         for name in ("symbol", "address"):
@@ -187,6 +200,8 @@ def format_manifest(manifest: Manifest) -> str:
     if manifest.rpc_url:
         lines.append(f"rpc_url = {json.dumps(manifest.rpc_url)}")
     lines += [f"deployed_at_block = {manifest.deployed_at_block}", f"confirmations = {manifest.confirmations}"]
+    if manifest.min_thaw_s:
+        lines.append(f"min_thaw_s = {manifest.min_thaw_s}")
     if manifest.bootstrap:
         lines.append(f"bootstrap = {json.dumps(manifest.bootstrap)}")
     lines += ["", "[contracts]"]

@@ -19,11 +19,6 @@ async def burn_at(session: WalletSession, intent: str, credit: Asset, provider: 
     return await session.send(intent, credit.address, compute_credit.BURN_AT.encode(provider, amount))
 
 
-async def note_shortage(session: WalletSession, intent: str, credit: Asset, provider: Address) -> Sent:
-    """Notes that a provider's capacity no longer serves what it has outstanding: its grace begins."""
-    return await session.send(intent, credit.address, compute_credit.NOTE_SHORTAGE.encode(provider))
-
-
 async def redeem(session: WalletSession, intent: str, credit: Asset, provider: Address, amount: Amount) -> Sent:
     """Gives credits of the wallet up for a defaulted provider's stake."""
     return await session.send(intent, credit.address, compute_credit.REDEEM.encode(provider, amount))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median
 from typing import NamedTuple
 
 import trio
@@ -32,7 +32,8 @@ IRREGULAR = 10
 
 
 class BlockPace(NamedTuple):
-    """Seconds between blocks: usual is the median, longest the longest of those looked at."""
+    """Seconds between blocks: usual is the median, or the mean where most come within one second, as blocks' times have no
+    parts of a second; longest is the longest of those looked at."""
 
     usual_s: float
     longest_s: float
@@ -41,7 +42,9 @@ class BlockPace(NamedTuple):
 def pace_of(timestamps: Sequence[int]) -> BlockPace | None:
     """By the times of blocks that follow each other, oldest first; None of fewer than three."""
     gaps = [later - earlier for earlier, later in pairwise(timestamps)]
-    return BlockPace(float(median(gaps)), float(max(gaps))) if len(gaps) >= 2 else None
+    if len(gaps) < 2:
+        return None
+    return BlockPace(float(median(gaps) or mean(gaps)), float(max(gaps)))
 
 
 class _Fault(NamedTuple):

@@ -10,8 +10,9 @@ import trio
 
 from xnode.chain.deployment.deploy import deploy
 from xnode.chain.deployment.manifest import Manifest, write_manifest
-from xnode.chain.deployment.plan import Plan, read_plan
+from xnode.chain.deployment.plan import Plan, check_chain, check_pace, read_plan
 from xnode.chain.node.json_rpc import JsonRpc
+from xnode.chain.reads import read_block_times
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
 from xnode.cli.access.access import require_gas
@@ -77,6 +78,8 @@ def make_answer(path: Path, manifest: Manifest) -> dict[str, Any]:
 async def _deploy(plan: Plan, rpc_url: str, key: WalletKey, path: Path) -> Manifest:
     async with JsonRpc(rpc_url, None) as unknown:
         chain_id = await unknown.check_chain_id()
+        check_chain(plan, chain_id, unknown.where)
+        check_pace(plan, await read_block_times(unknown), unknown.where)
     journal = SqlTxJournal(make_engine(path), chain_id, key.address)
     label = f"deploy-{plan.digest().hex()[:16]}"
     await _require_same(journal, label, path)

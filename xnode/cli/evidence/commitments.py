@@ -14,29 +14,29 @@ from xnode.home import Home
 from xnode.text.hex import parse_hex, to_hex
 
 
-def keep_salt(home: Home, manifest: Manifest, fault_id: Hash32, reporter: Address) -> Hash32:
-    """The salt for this fault and reporter, made and saved at the first call and the same ever after.
+def keep_salt(home: Home, manifest: Manifest, evidence_id: Hash32, reporter: Address) -> Hash32:
+    """The salt for this evidence and reporter, made and saved at the first call and the same ever after.
 
     A commitment whose salt is lost cannot be proved with, so the file is on the disk when this returns.
     """
-    path = _find_path(home, manifest, fault_id, reporter)
+    path = _find_path(home, manifest, evidence_id, reporter)
     if path.exists():
         return _read(path)
     home.make()
     path.parent.mkdir(mode=0o700, exist_ok=True)
     salt = Hash32(secrets.token_bytes(32))
-    _write_durably(path, {"fault_id": to_hex(fault_id), "reporter": to_hex(reporter), "salt": to_hex(salt)})
+    _write_durably(path, {"evidence_id": to_hex(evidence_id), "reporter": to_hex(reporter), "salt": to_hex(salt)})
     return salt
 
 
-def forget_salt(home: Home, manifest: Manifest, fault_id: Hash32, reporter: Address) -> None:
+def forget_salt(home: Home, manifest: Manifest, evidence_id: Hash32, reporter: Address) -> None:
     """The fault is proved: nothing is left to do."""
-    _find_path(home, manifest, fault_id, reporter).unlink(missing_ok=True)
+    _find_path(home, manifest, evidence_id, reporter).unlink(missing_ok=True)
 
 
-def _find_path(home: Home, manifest: Manifest, fault_id: Hash32, reporter: Address) -> Path:
+def _find_path(home: Home, manifest: Manifest, evidence_id: Hash32, reporter: Address) -> Path:
     prover = manifest.contracts.fault_prover.hex()[:8]
-    return home.folder / "faults" / f"{prover}-{fault_id.hex()}-{reporter.hex()[:8]}.json"
+    return home.folder / "faults" / f"{prover}-{evidence_id.hex()}-{reporter.hex()[:8]}.json"
 
 
 def _read(path: Path) -> Hash32:

@@ -74,6 +74,26 @@ def report(app: App, /, documents: tuple[Path, ...], no_wait: bool, screen: Scre
     screen.show(answer, lambda: draw_reported(screen, answer))
 
 
+@fault.command("answer")
+@_documents_argument
+@click.option("--ended", is_flag=True, help="Also note leases as over that nobody claims, before you close down.")
+@payer_options
+@output_option
+@pass_app
+def answer(app: App, /, documents: tuple[Path, ...], ended: bool, screen: Screen, **options: Any) -> None:
+    """Answer on chain a submitter who claims that you went silent.
+
+    A submitter may claim, for three days after a lease's newest receipt that it has, that its provider says nothing
+    more; the provider then has a day to show a newer one. Documents are the receipts that you signed. Any wallet may
+    pay the gas.
+    """
+    from xnode.cli.access.access import Access
+    from xnode.cli.evidence.answer import answer_claims, draw_answers
+
+    rows = answer_claims(Access.of_payer(app, **options), documents, ended)
+    screen.show(rows, lambda: draw_answers(screen, rows))
+
+
 @fault.command("list")
 @click.option("--of", "provider", default="", help="Only this provider's, by address or wallet.")
 @chain_option

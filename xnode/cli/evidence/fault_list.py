@@ -1,4 +1,4 @@
-"""Fault list: what was proved against providers, from FaultProver's events."""
+"""Fault list: what was proved against providers, from the events of the contracts that judge."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from metering.faults import Fault
 from metering.units import Address
 from xnode.chain.abi.log import Log
-from xnode.chain.contracts import fault_prover
+from xnode.chain.contracts import breach_prover, fault_prover
 from xnode.chain.node.history import read_history
 from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access
@@ -42,33 +42,43 @@ def draw_proven(screen: Screen, answer: list[dict[str, Any]]) -> None:
 
 
 async def _read_all(reads: ChainReads, provider: Address | None) -> list[dict[str, Any]]:
-    manifest = reads.manifest
-    topics = [event.topic for event in (fault_prover.FAULT_PROVEN, fault_prover.BREACH_PROVEN)]
-    who = None if provider is None else provider.rjust(32, b"\0")
-    raw = await read_history(
-        reads.rpc, manifest.contracts.fault_prover, (topics, None, who), manifest.deployed_at_block
-    )
-    return [_make_row(entry) for entry in raw]
+    contracts = reads.manifest.contracts
+    events = (fault_prover.FAULT_PROVEN, breach_prover.BREACH_PROVEN, breach_prover.BREACH_COMPENSATED)
+    topics = ([event.topic for event in events], None, None if provider is None else provider.rjust(32, b"\0"))
+    found: list[Log] = []
+    for judge in (contracts.fault_prover, contracts.over_capacity, contracts.breach_prover):
+        found += await read_history(reads.rpc, judge, topics, reads.manifest.deployed_at_block)
+    return [_make_row(entry) for entry in sorted(found, key=lambda log: (log.block_number, log.log_index))]
 
 
 def _make_row(entry: Log) -> dict[str, Any]:
     row = {"block": entry.block_number, "tx_hash": to_hex(entry.tx_hash)}
-    if entry.topics[0] == fault_prover.BREACH_PROVEN.topic:
-        breach = fault_prover.BREACH_PROVEN.decode(entry)
-        refunded = {"refunded_base_units": str(breach.refunded), "escrow_id": to_hex(breach.escrow_id)}
+    if entry.topics[0] == breach_prover.BREACH_PROVEN.topic:
+        breach = breach_prover.BREACH_PROVEN.decode(entry)
+        refunded = {"refunded_base_units": str(breach.refunded), "short_base_units": str(breach.short)}
         return {
             **row,
             "what": "breach",
             "provider": to_hex(breach.provider),
             "id": to_hex(breach.lease_id),
+            "escrow_id": to_hex(breach.escrow_id),
             **refunded,
+        }
+    if entry.topics[0] == breach_prover.BREACH_COMPENSATED.topic:
+        paid = breach_prover.BREACH_COMPENSATED.decode(entry)
+        return {
+            **row,
+            "what": "compensated",
+            "provider": to_hex(paid.provider),
+            "id": to_hex(paid.lease_id),
+            "refunded_base_units": str(paid.paid),
         }
     proven = fault_prover.FAULT_PROVEN.decode(entry)
     return {
         **row,
         "what": Fault(proven.fault).name.lower(),
         "provider": to_hex(proven.provider),
-        "id": to_hex(proven.fault_id),
+        "id": to_hex(proven.evidence_id),
         "reporter": to_hex(proven.reporter),
         "slashed": format_amount(proven.slashed, OPENX_DECIMALS),
         "reward": format_amount(proven.reward, OPENX_DECIMALS),

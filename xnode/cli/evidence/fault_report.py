@@ -8,12 +8,13 @@ from typing import Any
 
 import trio
 
-from metering.evidence import NumberedDocument
-from metering.faults import Equivocation, FalseVerdict, OverCapacity, Proof, WrongElement
+from metering.evidence import LeaseDocument, NumberedDocument
+from metering.faults import Equivocation, FalseVerdict, Proof, WrongElement
+from metering.over_capacity import OverCapacity, find_window
 from metering.receipt import SignedReceipt
-from metering.units import NANOS_PER_HOUR, Hash32
+from metering.units import NANOS_PER_HOUR, Address, Hash32
 from xnode.chain.contracts import fault_prover
-from xnode.chain.fault_search import SignedDocument, find_proofs, read_proven
+from xnode.chain.fault_search import SignedDocument, choose_proofs, find_proofs, judge_of, read_proven
 from xnode.chain.intents.faults import commit_fault, prove_fault
 from xnode.chain.intents.session import WalletSession
 from xnode.chain.node.questions import ask_receipt
@@ -59,10 +60,13 @@ def report_faults(access: Access, paths: Sequence[Path], no_wait: bool) -> list[
 
     async def work() -> list[dict[str, Any]]:
         async with deployment.connect() as rpc:
-            proofs = await find_proofs(rpc, deployment.manifest, documents)
+            found = await find_proofs(rpc, deployment.manifest, documents)
+            proofs = choose_proofs(found)
             proven = await read_proven(rpc, deployment.manifest, proofs)
         if not proofs:
             raise _nothing(documents)
+        if len(proofs) < len(found):
+            say(f"of {len(found)} proofs the latest of each kind: what belongs to one episode is one fault")
         new = [proof for proof, known in zip(proofs, proven, strict=True) if not known]
         if not new:
             raise UserError(
@@ -80,11 +84,9 @@ class _Report:
 
     def __init__(self, access: Access, session: WalletSession) -> None:
         self._home, self._session, self._rpc, self._manifest = access.app.home, session, session.rpc, session.manifest
-        self._prover = session.manifest.contracts.fault_prover
 
     async def run(self, proofs: Sequence[Proof], no_wait: bool) -> list[dict[str, Any]]:
-        delay_s = await self._rpc.view(self._prover, fault_prover.COMMIT_DELAY)
-        ready_s = max([await self._commit(proof) + delay_s for proof in proofs])
+        ready_s = max([await self._commit(proof) for proof in proofs])
         if no_wait and await self._session.chain_time_s() < ready_s:
             say(f"the same command proves it from {brief_date(ready_s * 10**9)} on")
             return [{**make_row(proof, False), "provable_from_s": ready_s} for proof in proofs]
@@ -92,17 +94,19 @@ class _Report:
         return [await self._prove(proof) for proof in proofs]
 
     async def _commit(self, proof: Proof) -> int:
-        """When the commitment to this proof was made, by the chain's clock."""
-        salt = keep_salt(self._home, self._manifest, proof.fault_id, self._session.address)
-        commitment = fault_prover.make_commitment(self._session.address, proof.fault_id, salt)
-        life_s = await self._rpc.view(self._prover, fault_prover.COMMIT_LIFE)
-        since_s = await self._rpc.view(self._prover, fault_prover.COMMITTED_AT, commitment)
+        """When the evidence can be shown that is committed to now, by the chain's clock."""
+        judge, rpc = judge_of(self._manifest, proof), self._rpc
+        salt = keep_salt(self._home, self._manifest, proof.evidence_id, self._session.address)
+        commitment = fault_prover.make_commitment(self._session.address, proof.evidence_id, salt)
+        delay_s = await rpc.view(judge, fault_prover.COMMIT_DELAY)
+        life_s = await rpc.view(judge, fault_prover.COMMIT_LIFE)
+        since_s = await rpc.view(judge, fault_prover.COMMITTED_AT, commitment)
         if since_s and await self._session.chain_time_s() < since_s + life_s - MARGIN_S:
             say(f"committed to it at {brief_date(since_s * 10**9)}")
-            return since_s
+            return since_s + delay_s
         say(f"committing to: {describe(proof)} ...")
-        await commit_fault(self._session, make_intent("commit"), commitment)
-        return await self._rpc.view(self._prover, fault_prover.COMMITTED_AT, commitment)
+        await commit_fault(self._session, make_intent("commit"), proof, salt)
+        return await rpc.view(judge, fault_prover.COMMITTED_AT, commitment) + delay_s
 
     async def _wait(self, ready_s: int) -> None:
         left_s = ready_s - await self._session.chain_time_s()
@@ -113,11 +117,11 @@ class _Report:
             left_s = ready_s - await self._session.chain_time_s()
 
     async def _prove(self, proof: Proof) -> dict[str, Any]:
-        salt = keep_salt(self._home, self._manifest, proof.fault_id, self._session.address)
+        salt = keep_salt(self._home, self._manifest, proof.evidence_id, self._session.address)
         say(f"proving: {describe(proof)} ...")
-        sent = await prove_fault(self._session, make_intent("prove"), proof, salt)
-        forget_salt(self._home, self._manifest, proof.fault_id, self._session.address)
-        proven = await self._read_proven(sent.tx_hash)
+        sent = await prove_fault(self._session, make_intent("prove"), proof, salt, say)
+        forget_salt(self._home, self._manifest, proof.evidence_id, self._session.address)
+        proven = await self._read_proven(sent.tx_hash, judge_of(self._manifest, proof))
         return {
             **make_row(proof, True),
             "slashed": format_amount(proven.slashed if proven else 0, OPENX_DECIMALS),
@@ -125,11 +129,11 @@ class _Report:
             "tx_hash": to_hex(sent.tx_hash),
         }
 
-    async def _read_proven(self, tx_hash: Hash32) -> fault_prover.FaultProven | None:
+    async def _read_proven(self, tx_hash: Hash32, judge: Address) -> fault_prover.FaultProven | None:
         event = fault_prover.FAULT_PROVEN
         receipt = await self._rpc.ask(ask_receipt(tx_hash))
         for log in receipt.logs if receipt else ():
-            if log.topics[:1] == (event.topic,) and log.address == self._prover:
+            if log.topics[:1] == (event.topic,) and log.address == judge:
                 return event.decode(log)
         return None
 
@@ -141,7 +145,7 @@ def make_row(proof: Proof, proven: bool) -> dict[str, Any]:
         "provider": to_hex(proof.provider),
         "about": describe(proof),
         "proven": proven,
-        "fault_id": to_hex(proof.fault_id),
+        "evidence_id": to_hex(proof.evidence_id),
     }
 
 
@@ -153,17 +157,17 @@ def describe(proof: Proof) -> str:
         case Equivocation(a=NumberedDocument() as document):
             return f"two different {document.kind.lower()}s {document.number} of node {to_hex(document.node)}"
         case Equivocation():
-            return f"two different verdicts on challenge {to_hex(proof.subject)}"
+            return f"two different verdicts of {to_hex(proof.provider)} on one challenge"
         case OverCapacity(pairs=pairs):
-            first = min(pair.older.receipt.at_ns for pair in pairs)
-            hours = (max(pair.newer.receipt.at_ns for pair in pairs) - first) / NANOS_PER_HOUR
+            first_ns, last_ns = find_window(pairs)
+            hours = (last_ns - first_ns) / NANOS_PER_HOUR
             return f"{len(pairs)} leases used more within {hours:.2g} hours than verdict {proof.history_index} allows"
         case WrongElement(document=answered):
             answer = answered.signed.answer
             return f"a wrong element in device {answer.device} of challenge {to_hex(answer.challenge_id)}"
         case FalseVerdict(document=judged):
             return f"a verdict that passed a wrong element of challenge {to_hex(judged.signed.verdict.challenge_id)}"
-    return f"{proof.fault.name.lower()} {to_hex(proof.subject)}"
+    return f"{proof.fault.name.lower()} {to_hex(proof.evidence_id)}"
 
 
 def draw_faults(screen: Screen, answer: list[dict[str, Any]]) -> None:
@@ -187,9 +191,11 @@ def draw_reported(screen: Screen, answer: list[dict[str, Any]]) -> None:
 
 
 def _nothing(documents: Sequence[SignedDocument]) -> UserError:
+    leases = any(isinstance(one, LeaseDocument) for one in documents)
+    receipts = any(isinstance(one, SignedReceipt) for one in documents)
     return UserError(
         f"{len(documents)} documents prove no fault",
         where="evidence",
-        hint="see docs/protocol.md",
+        hint="see docs/protocol.md" if leases or not receipts else "name the lease-*.json of the receipts too",
         code=ExitCode.NOT_FOUND,
     )

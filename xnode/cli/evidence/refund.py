@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +11,48 @@ import click
 
 from metering.evidence import LeaseDocument
 from metering.receipt import SignedReceipt
-from metering.sla import find_breach
-from metering.units import Amount
-from xnode.chain.contracts import fault_prover
+from metering.sla import find_breach, find_silence
+from metering.units import NANOS_PER_SECOND, Amount, Hash32
+from xnode.chain.contracts import breach_prover
 from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.fault_search import SignedDocument
-from xnode.chain.intents.faults import prove_breach
+from xnode.chain.intents.faults import claim_silence, collect_shortfall, prove_breach, settle_silence
 from xnode.chain.intents.session import WalletSession
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import payer_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.evidence.files import read_documents
-from xnode.cli.terminal.brief import brief_id
+from xnode.cli.terminal.brief import brief_date, brief_id
 from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.text.hex import to_hex
 
-_COLUMNS = (Column("lease"), Column("provider"), Column("refunded", right=True), Column("due", right=True))
+_COLUMNS = (
+    Column("lease"),
+    Column("provider"),
+    Column("refunded", right=True),
+    Column("due", right=True),
+    Column("next", fold=True),
+)
 
-Breach = tuple[LeaseDocument, SignedReceipt, Amount]
-"""Terms, the receipt that shows the breach, and what is due for it in all."""
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """A lease with a promise, and the newest receipt of it that is shown."""
+
+    lease: LeaseDocument
+    newest: SignedReceipt
+
+    @property
+    def due(self) -> Amount | None:
+        """What its own last receipt says that it owes."""
+        return find_breach(self.lease.terms, self.newest.receipt)
+
+    @property
+    def label(self) -> str:
+        """Names it to people."""
+        return f"lease {brief_id(to_hex(self.lease.lease_id))}"
 
 
 @click.command("refund")
@@ -45,73 +67,127 @@ def refund(app: App, /, documents: tuple[Path, ...], screen: Screen, **options: 
 
     Shows a lease's terms and last receipt (written by `xnode job receipts JOB --export DIR`) to the chain. When the
     workload ran for less of the time than the provider promised, what both signed for that goes back to the deposit.
-    Any wallet may pay the gas.
+    Where the provider never signed a last receipt, it is asked on chain for a newer one and has a day to show it; what
+    it has claimed already comes out of its stake, two days later, if it was paid in OPENX. The same command goes on
+    where it stopped. Any wallet may pay the gas.
     """
     access = Access.of_payer(app, **options)
-    breaches = find_breaches(read_documents(documents), access.manifest)
-    if not breaches:
-        raise UserError(
-            "no broken promise is in these documents",
-            where="evidence",
-            hint="see `xnode job show`",
-            code=ExitCode.NOT_FOUND,
-        )
+    promised = find_promised(read_documents(documents), access.manifest)
+    if not promised:
+        raise _nothing()
 
     async def work(session: WalletSession) -> list[dict[str, str]]:
-        return [await _prove(session, *breach) for breach in breaches]
+        rows = [await _Refund(session, one).run() for one in promised]
+        return [row for row in rows if row is not None]
 
     answer = access.act(work)
-    cells = ((brief_id(row["lease_id"]), row["provider"], *_make_sums(row)) for row in answer)
+    if not answer:
+        raise _nothing()
+    cells = ((brief_id(row["lease_id"]), row["provider"], *_make_sums(row), row["next"]) for row in answer)
     screen.show(answer, lambda: screen.table(_COLUMNS, cells))
 
 
-def find_breaches(documents: Sequence[SignedDocument], manifest: Manifest) -> list[Breach]:
-    """The leases of this deployment whose own final receipt shows a broken promise."""
-    finals = {
-        document.receipt.lease_id: document
-        for document in documents
-        if isinstance(document, SignedReceipt) and document.receipt.final
-    }
+def find_promised(documents: Sequence[SignedDocument], manifest: Manifest) -> list[Promised]:
+    """The leases of this deployment that promise something, each with its newest receipt."""
+    newest: dict[Hash32, SignedReceipt] = {}
+    for one in documents:
+        if isinstance(one, SignedReceipt):
+            known = newest.get(one.receipt.lease_id)
+            if known is None or one.receipt.number > known.receipt.number:
+                newest[one.receipt.lease_id] = one
     separator = manifest.domain.separator()
-    found = []
-    for document in documents:
-        if isinstance(document, LeaseDocument) and document.separator == separator and document.lease_id in finals:
-            last = finals[document.lease_id]
-            due = find_breach(document.terms, last.receipt)
-            if due is not None:
-                found.append((document, last, due))
-    return found
+    leases = {one.lease_id: one for one in documents if isinstance(one, LeaseDocument) and one.separator == separator}
+    return [
+        Promised(lease, newest[lease_id])
+        for lease_id, lease in leases.items()
+        if lease_id in newest and lease.terms.availability_ppm and lease.terms.refund_ppm
+    ]
 
 
-async def _prove(session: WalletSession, document: LeaseDocument, last: SignedReceipt, due: Amount) -> dict[str, str]:
-    asset = session.manifest.find_asset(to_hex(document.terms.asset))
-    prover = session.manifest.contracts.fault_prover
-    before = await session.rpc.view(prover, fault_prover.REFUNDED_OF, document.lease_id)
-    if before >= due:
-        say(f"lease {brief_id(to_hex(document.lease_id))} was refunded before")
-        return _make_row(document, asset, 0, due)
-    if not document.node_signature:
-        raise UserError(
-            "the provider's signature under the terms is not in the documents",
-            where=f"lease {brief_id(to_hex(document.lease_id))}",
-            hint="export them from the node that ran the job: xnode job receipts JOB --export DIR",
-            code=ExitCode.REFUSED,
-        )
-    say(f"proving that lease {brief_id(to_hex(document.lease_id))} ran too little ...")
-    await prove_breach(session, make_intent("breach"), document, last)
-    after = await session.rpc.view(prover, fault_prover.REFUNDED_OF, document.lease_id)
-    return _make_row(document, asset, after - before, due)
+class _Refund:
+    """One lease on its way to its money. Every step looks first what an earlier run, or another party, has done."""
 
+    def __init__(self, session: WalletSession, promised: Promised) -> None:
+        self._session, self._promised, self._rpc = session, promised, session.rpc
+        self._judge = session.manifest.contracts.breach_prover
+        self._lease_id = promised.lease.lease_id
 
-def _make_row(document: LeaseDocument, asset: Asset, refunded: int, due: Amount) -> dict[str, str]:
-    return {
-        "lease_id": to_hex(document.lease_id),
-        "provider": to_hex(document.terms.provider),
-        "asset": asset.symbol,
-        "refunded": asset.format(refunded),
-        "due": asset.format(due),
-    }
+    async def run(self) -> dict[str, str] | None:
+        """What came of it; None when the lease owes nothing."""
+        before = await self._rpc.view(self._judge, breach_prover.REFUNDED_OF, self._lease_id)
+        due = await self._go_on(before)
+        after = await self._rpc.view(self._judge, breach_prover.REFUNDED_OF, self._lease_id)
+        short = await self._rpc.view(self._judge, breach_prover.SHORTFALL_OF, self._lease_id)
+        silence = await self._rpc.view(self._judge, breach_prover.SILENCE_OF, self._lease_id)
+        if not (due or after or short.amount or silence.due):
+            return None
+        then = ""
+        if silence.due:
+            then = f"the provider may answer until {brief_date(silence.answer_until * NANOS_PER_SECOND)}"
+        elif short.amount:
+            then = f"the rest out of its stake from {brief_date(short.payable_at * NANOS_PER_SECOND)} on"
+        return self._make_row(after - before, max(due, silence.due, after), then)
+
+    async def _go_on(self, refunded: int) -> int:
+        """Take the next step there is, and tell what is due in all."""
+        now_s = await self._session.chain_time_s()
+        silence = await self._rpc.view(self._judge, breach_prover.SILENCE_OF, self._lease_id)
+        short = await self._rpc.view(self._judge, breach_prover.SHORTFALL_OF, self._lease_id)
+        lease, newest, due = self._promised.lease, self._promised.newest, self._promised.due
+        if short.amount and now_s >= short.payable_at:
+            say(f"{self._promised.label}: collecting out of stake ...")
+            await collect_shortfall(self._session, make_intent("collect"), self._lease_id)
+        elif due and refunded + short.amount < due:
+            self._require_signed()
+            say(f"proving that {self._promised.label} ran too little ...")
+            await prove_breach(self._session, make_intent("breach"), lease, newest)
+        elif due:
+            say(f"{self._promised.label} was refunded before")
+        elif silence.due and now_s > silence.answer_until:
+            say(f"{self._promised.label}: the provider did not answer; settling ...")
+            await settle_silence(self._session, make_intent("settle"), lease.escrow, self._lease_id)
+            return silence.due
+        elif not silence.due:
+            await self._claim(now_s)
+        return due or 0
+
+    async def _claim(self, now_s: int) -> None:
+        lease, newest = self._promised.lease, self._promised.newest
+        if find_silence(lease.terms, newest.receipt, now_s * NANOS_PER_SECOND):
+            self._require_signed()
+            say(f"{self._promised.label}: asking the provider on chain for a newer receipt ...")
+            await claim_silence(self._session, make_intent("silence"), lease, newest)
+
+    def _require_signed(self) -> None:
+        if not self._promised.lease.node_signature:
+            raise UserError(
+                "the provider's signature under the terms is not in the documents",
+                where=self._promised.label,
+                hint="export them from the node that ran the job: xnode job receipts JOB --export DIR",
+                code=ExitCode.REFUSED,
+            )
+
+    def _make_row(self, refunded: int, due: int, then: str) -> dict[str, str]:
+        terms = self._promised.lease.terms
+        asset: Asset = self._session.manifest.find_asset(to_hex(terms.asset))
+        return {
+            "lease_id": to_hex(self._lease_id),
+            "provider": to_hex(terms.provider),
+            "asset": asset.symbol,
+            "refunded": asset.format(refunded),
+            "due": asset.format(due),
+            "next": then,
+        }
 
 
 def _make_sums(row: dict[str, str]) -> tuple[str, str]:
     return f"{row['refunded']} {row['asset']}", f"{row['due']} {row['asset']}"
+
+
+def _nothing() -> UserError:
+    return UserError(
+        "no broken promise is in these documents",
+        where="evidence",
+        hint="see `xnode job show`",
+        code=ExitCode.NOT_FOUND,
+    )

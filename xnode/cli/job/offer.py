@@ -88,5 +88,5 @@ def _make_notes(row: OfferRow) -> str:
         row.promise,
         row.latency_ms,
         f"trust {row.reputation:.0%}" if row.reputation is not None else "",
-        f"stake {brief_money(row.stake)}" if row.stake is not None else "",
+        f"stake {brief_money(row.stake)}{', in default' if row.in_default else ''}" if row.stake is not None else "",
     )

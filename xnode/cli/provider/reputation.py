@@ -11,7 +11,7 @@ from metering.units import ZERO_ADDRESS
 from xnode.chain.provider_record import Record, read_record
 from xnode.cli.access.access import Access
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.terminal.brief import brief_money
+from xnode.cli.terminal.brief import brief_date, brief_money
 from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.screen import Column, Screen
 from xnode.text.amount import OPENX_DECIMALS, format_amount
@@ -46,6 +46,7 @@ def make_answer(record: Record) -> dict[str, Any]:
     return {
         "provider": to_hex(record.provider),
         "node": "" if record.node_key == ZERO_ADDRESS else to_hex(record.node_key),
+        "node_since_s": record.key_since_s,
         "stake": format_amount(record.stake, OPENX_DECIMALS),
         "faults": record.faults,
         "slashed": format_amount(record.slashed, OPENX_DECIMALS),
@@ -68,6 +69,7 @@ def draw_reputation(screen: Screen, answer: dict[str, Any]) -> None:
         (
             ("provider", answer["provider"]),
             ("node", answer["node"] or "none: it is not registered"),
+            ("node key since", brief_date(answer["node_since_s"] * 10**9) if answer["node"] else ""),
             ("stake", brief_money(answer["stake"], "OPENX")),
             (
                 "faults proven",

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from metering.units import Address, Hash32
-from xnode.chain.capacity import read_challenge, read_classes, read_settings, read_verification
+from xnode.chain.capacity import read_challenge, read_class_times, read_classes, read_settings, read_verification
 from xnode.chain.contracts import capacity_registry
-from xnode.chain.contracts.capacity_registry import Capacity, DeviceClass
+from xnode.chain.contracts.capacity_registry import Capacity
+from xnode.chain.contracts.challenge_rules import DeviceClass
 from xnode.chain.intents.session import WalletSession
 from xnode.chain.intents.verification import request_challenge
 from xnode.chain.reads import ChainReads
@@ -69,21 +70,25 @@ def capacity(app: App, ctx: click.Context, /, provider: str, screen: Screen, **o
 def request(app: App, /, declared: tuple[str, ...], screen: Screen, **options: Any) -> None:
     """Have the devices of this provider challenged, all at once.
 
-    The running node answers automatically. The fee goes to the verifiers who judge. Failing jails: no minting until the
-    next challenge is passed.
+    The running node answers automatically. The fee, more for more devices, goes to the verifiers who judge, and is lost
+    when too few of them do. Failing jails: no minting until the next challenge is passed.
     """
     # Asked for without it, the challenge would be failed for certain.
     require_module("numpy", "a capacity challenge")
     counts = [parse_count(text) for text in declared]
+    in_use = read_in_use(app)
 
     async def work(session: WalletSession) -> dict[str, Any]:
-        registry = session.manifest.contracts.capacity_registry
-        wanted = find_declared(counts, await read_classes(session.rpc, registry))
+        contracts = session.manifest.contracts
+        classes = await read_classes(session.rpc, contracts)
+        wanted = find_declared(counts, classes)
+        refuse_below_leased(wanted, classes, in_use)
         await _require_none_open(session, session.address)
-        settings = await read_settings(session.rpc, registry)
-        await require_openx(session, session.address, settings.fee, "request it later")
-        say(f"requesting a challenge of {', '.join(declared)} for {format_openx(settings.fee)} ...")
-        await request_challenge(session, make_intent("challenge"), wanted, settings.fee)
+        settings = await read_settings(session.rpc, contracts)
+        price = settings.price_of(sum(count for _, count in wanted))
+        await require_openx(session, session.address, price, "request it later")
+        say(f"requesting a challenge of {', '.join(declared)} for {format_openx(price)} ...")
+        await request_challenge(session, make_intent("challenge"), wanted, price)
         return await make_report(session, session.address)
 
     answer = Access.of_owner(app, **options).act(work)
@@ -102,7 +107,7 @@ def parse_count(text: str) -> tuple[str, int]:
 
 def find_declared(counts: list[tuple[str, int]], classes: tuple[DeviceClass, ...]) -> tuple[tuple[int, int], ...]:
     """(class id, count) of each. UserError naming the one that is wrong."""
-    known = {one.name: class_id for class_id, one in enumerate(classes) if one.weight_milli}
+    known = {one.name: class_id for class_id, one in enumerate(classes)}
     declared: dict[int, int] = {}
     for name, count in counts:
         if name not in known:
@@ -113,11 +118,42 @@ def find_declared(counts: list[tuple[str, int]], classes: tuple[DeviceClass, ...
     return tuple(sorted(declared.items()))
 
 
+def read_in_use(app: App) -> dict[str, int]:
+    """Devices of each kind that leases and quotes of this home's node hold now; nothing while it does not run."""
+    if not app.control.is_up():
+        return {}
+    status = app.control.call("provider.status")
+    capacity, free = status["capacity"], status["free"]
+    vcpu_milli = capacity["vcpu_milli"] - free["vcpu_milli"]
+    return {"cpu": -(-vcpu_milli // 1000), "gpu": capacity["gpus"] - free["gpus"]}
+
+
+def refuse_below_leased(
+    wanted: tuple[tuple[int, int], ...], classes: tuple[DeviceClass, ...], in_use: dict[str, int]
+) -> None:
+    """Raise UserError for fewer devices of a kind than are in use: the offer would shrink below what is leased, and new leases
+    under the smaller verdict could be more than it allows."""
+    asked: dict[str, int] = {}
+    for class_id, count in wanted:
+        asked[classes[class_id].kind] = asked.get(classes[class_id].kind, 0) + count
+    for kind, count in asked.items():
+        if count < in_use.get(kind, 0):
+            what = "vCPUs" if kind == "cpu" else "GPUs"
+            raise UserError(
+                f"{count} {what} would be verified, {in_use[kind]} are leased or quoted now",
+                where="--class",
+                hint=f"declare at least {in_use[kind]}, or drain first: xnode provider drain",
+                code=ExitCode.CONFLICT,
+            )
+
+
 async def make_report(reads: ChainReads, provider: Address) -> dict[str, Any]:
     """All that CapacityRegistry knows of the provider, as plain data."""
-    rpc, registry = reads.rpc, reads.manifest.contracts.capacity_registry
-    classes, settings = await read_classes(rpc, registry), await read_settings(rpc, registry)
-    known = await read_verification(rpc, registry, provider)
+    rpc, contracts = reads.rpc, reads.manifest.contracts
+    registry = contracts.capacity_registry
+    classes, settings = await read_classes(rpc, contracts), await read_settings(rpc, contracts)
+    times, now_s = await read_class_times(rpc, contracts), await reads.chain_time_s()
+    known = await read_verification(rpc, contracts, provider)
     asked = [(provider, class_id) for class_id in range(len(classes))]
     verified = await rpc.view_each(registry, capacity_registry.VERIFIED_OF, asked)
     lapsed_since = await rpc.view(registry, capacity_registry.LAPSED_SINCE, provider)
@@ -125,14 +161,20 @@ async def make_report(reads: ChainReads, provider: Address) -> dict[str, Any]:
         "provider": to_hex(provider),
         "in_force": bool(known.capacity.until),
         "jailed": known.is_jailed,
+        "in_doubt_until_s": known.in_doubt_until,
+        "tries": {"passed": known.tries.passed, "failed": known.tries.failed, "lapsed": known.tries.lapsed},
         "until_s": known.capacity.until,
         "lapsed_since_s": lapsed_since,
         "gpu_units": _format_milli(known.capacity.gpu_milli),
         "cpu_units": _format_milli(known.capacity.cpu_milli),
-        "classes": [_make_class(*pair) for pair in zip(classes, verified, strict=True)],
+        "classes": [
+            _make_class(one, when.is_open(now_s), count)
+            for one, when, count in zip(classes, times, verified, strict=True)
+        ],
         "challenge": await _make_challenge(reads, known.open_challenge),
         "history": [_make_past(one) for one in await _read_history(reads, provider)],
         "fee": format_amount(settings.fee, OPENX_DECIMALS),
+        "device_fee": format_amount(settings.device_fee, OPENX_DECIMALS),
         "validity_s": settings.validity_s,
     }
 
@@ -145,7 +187,8 @@ def draw_capacity(screen: Screen, answer: dict[str, Any]) -> None:
             ("provider", answer["provider"]),
             ("verified", _describe(answer)),
             ("challenge", _describe_challenge(challenge) if challenge else ""),
-            ("fee", f"{answer['fee']} OPENX for a challenge, good for {brief_duration(answer['validity_s'] * 10**9)}"),
+            ("tries", _describe_tries(answer["tries"])),
+            ("fee", _describe_fee(answer)),
         )
     )
     screen.gap()
@@ -162,8 +205,7 @@ def draw_capacity(screen: Screen, answer: dict[str, Any]) -> None:
 
 
 async def _require_none_open(reads: ChainReads, provider: Address) -> None:
-    registry = reads.manifest.contracts.capacity_registry
-    opened = (await read_verification(reads.rpc, registry, provider)).open_challenge
+    opened = (await read_verification(reads.rpc, reads.manifest.contracts, provider)).open_challenge
     if opened is not None:
         raise UserError(
             f"challenge {brief_id(to_hex(opened))} is open already",
@@ -196,8 +238,9 @@ async def _make_challenge(reads: ChainReads, challenge_id: Hash32 | None) -> dic
     }
 
 
-def _make_class(one: DeviceClass, verified: int) -> dict[str, Any]:
+def _make_class(one: DeviceClass, is_open: bool, verified: int) -> dict[str, Any]:
     return {
+        "open": is_open,
         "name": one.name,
         "kind": one.kind,
         "weight": _format_milli(one.weight_milli),
@@ -209,7 +252,7 @@ def _make_class(one: DeviceClass, verified: int) -> dict[str, Any]:
 
 def _make_class_cells(row: dict[str, Any]) -> tuple[object, ...]:
     unit = "tGPU/h" if row["kind"] == "gpu" else "tCPU/h"
-    takes = f"{row['weight']} {unit}" if row["weight"] != "0" else "closed"
+    takes = f"{row['weight']} {unit}" + ("" if row["open"] else ", closed")
     return row["name"], row["kind"], takes, row["n"], f"{row['time_limit_ms'] / 1000:g} s", row["verified"]
 
 
@@ -221,10 +264,23 @@ def _describe(answer: dict[str, Any]) -> str:
     if answer["in_force"]:
         units = f"{answer['gpu_units']} reference GPUs and {answer['cpu_units']} reference vCPUs"
         return f"{units} until {brief_date(answer['until_s'] * 10**9)}"
+    if answer["in_doubt_until_s"]:
+        until = brief_date(answer["in_doubt_until_s"] * 10**9)
+        return f"in doubt until {until}, because a check was failed: pass a challenge of your own before; until then no minting"
     since = brief_date(answer["lapsed_since_s"] * 10**9)
     if answer["jailed"]:
         return f"nothing: jailed since {since}, because the last challenge was failed; the next one passed ends it"
     return f"nothing: it expired at {since}" if answer["lapsed_since_s"] else "nothing yet"
+
+
+def _describe_tries(tries: dict[str, int]) -> str:
+    """Empty for none."""
+    return ", ".join(f"{count} {how}" for how, count in tries.items() if count)
+
+
+def _describe_fee(answer: dict[str, Any]) -> str:
+    each = f"{answer['fee']} OPENX for a challenge and {answer['device_fee']} for each device"
+    return f"{each}, good for {brief_duration(answer['validity_s'] * 10**9)}"
 
 
 def _describe_challenge(challenge: dict[str, Any]) -> str:

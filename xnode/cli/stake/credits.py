@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import click
 
 from metering.units import Address, Amount
-from xnode.chain.contracts import capacity_registry, compute_credit
-from xnode.chain.contracts.compute_credit import collateral_of
+from xnode.chain.contracts import compute_credit
+from xnode.chain.contracts.compute_credit import added_collateral
 from xnode.chain.deployment.manifest import Asset, Manifest
-from xnode.chain.intents.credits import burn_at, note_shortage
+from xnode.chain.intents.credits import burn_at
 from xnode.chain.intents.credits import mint as send_mint
 from xnode.chain.intents.credits import redeem as send_redeem
 from xnode.chain.intents.session import WalletSession
@@ -135,33 +135,40 @@ def draw_credit(screen: Screen, answer: dict[str, Any]) -> None:
             (
                 "collateral",
                 f"{brief_money(answer['held'])} of {brief_money(answer['staked'])} OPENX staked, "
-                f"{answer['collateral_ratio']} for each {symbol}",
+                f"{answer['collateral_ratio']} for each new {symbol}",
             ),
             ("mintable", brief_money(answer["mintable"], symbol)),
             ("beyond capacity", brief_money(answer["shortfall"], symbol) if answer["shortfall"] != "0" else ""),
-            ("defaulted", "yes: its credits can be redeemed for its stake" if answer["is_defaulted"] else ""),
+            ("defaulted", _describe_default(answer)),
         )
     )
     if answer["why"]:
         say(f"no more can be minted: {answer['why']}; {answer['hint']}")
 
 
+def _describe_default(answer: dict[str, Any]) -> str:
+    if not answer["is_defaulted"]:
+        return ""
+    return f"yes: {brief_money(answer['redeemable'], answer['asset'])} can be redeemed for its stake"
+
+
 async def _report(reads: ChainReads, credit: Asset, provider: Address) -> dict[str, Any]:
     found = await read_credit(reads.rpc, credit, provider)
     stake = await read_stake(reads.rpc, reads.manifest, provider)
-    obstacle = None if found.mintable else _find_obstacle(found, OPENX, stake.can_leave)
+    obstacle = None if found.mintable else _find_obstacle(found, OPENX, stake.own.can_leave)
     return {
         "provider": to_hex(provider),
         "asset": credit.symbol,
         "outstanding": credit.format(found.outstanding),
         "limit": credit.format(found.limit),
         "mintable": credit.format(found.mintable),
-        "held": format_amount(stake.held, OPENX_DECIMALS),
-        "staked": format_amount(stake.details.staked, OPENX_DECIMALS),
+        "held": format_amount(stake.own.held, OPENX_DECIMALS),
+        "staked": format_amount(stake.own.details.staked, OPENX_DECIMALS),
         "collateral_ratio": format_amount(found.collateral_ratio, OPENX_DECIMALS),
         "window_hours": found.window_hours,
         "shortfall": credit.format(found.shortfall),
         "is_defaulted": found.is_defaulted,
+        "redeemable": credit.format(found.redeemable),
         "why": obstacle.what if obstacle else "",
         "hint": obstacle.hint if obstacle else "",
     }
@@ -173,7 +180,9 @@ async def _find_mintable(reads: ChainReads, credit: Asset, provider: Address, as
     wanted = found.mintable if asked is None else asked
     if not wanted or wanted > found.mintable:
         stake = await read_stake(reads.rpc, reads.manifest, provider)
-        obstacle = _find_obstacle(found, max(wanted, 1), stake.can_leave) or _Obstacle("amount must be positive", "")
+        obstacle = _find_obstacle(found, max(wanted, 1), stake.own.can_leave) or _Obstacle(
+            "amount must be positive", ""
+        )
         raise UserError(obstacle.what, where="AMOUNT", hint=obstacle.hint, code=ExitCode.REFUSED)
     return Amount(wanted)
 
@@ -197,7 +206,7 @@ def _find_obstacle(found: Credit, wanted: int, unlocked: int) -> _Obstacle | Non
             f"so at most {asset.show(room)}",
             f"serve jobs paid in {asset.symbol}, or have more capacity verified",
         )
-    needed = collateral_of(found.outstanding + wanted, found.collateral_ratio) - found.held
+    needed = added_collateral(wanted, found.outstanding, found.held, found.collateral_ratio)
     if needed > unlocked:
         return _Obstacle(
             f"{format_openx(unlocked)} of stake are free as collateral, {asset.show(wanted)} take {format_openx(needed)}",
@@ -227,31 +236,25 @@ async def _find_redeemable(session: WalletSession, credit: Asset, provider: Addr
     if not found.is_defaulted:
         raise await _explain_grace(session, credit, provider, found)
     wanted = await _find_held(session, credit, asked)
-    if wanted > found.shortfall:
+    if wanted > found.redeemable:
         if asked is None:
-            return Amount(found.shortfall)
+            return Amount(found.redeemable)
         raise UserError(
-            f"only {credit.show(found.shortfall)} are more than it can serve",
+            f"only {credit.show(found.redeemable)} can be redeemed now",
             where=to_hex(provider),
-            hint="name less",
+            hint="name less, or come back later" if found.redeemable < found.shortfall else "name less",
         )
     return wanted
 
 
 async def _explain_grace(session: WalletSession, credit: Asset, provider: Address, found: Credit) -> UserError:
-    """Why nothing can be redeemed yet; the provider's grace has begun when this returns."""
-    if not found.shortfall:
+    """Why nothing can be redeemed yet."""
+    served_until_s = await session.rpc.view(credit.address, compute_credit.SERVED_UNTIL, provider)
+    if not found.shortfall or served_until_s == compute_credit.IN_FORCE:
         hint = "spend the credits on jobs"
         return UserError("can serve all it sold", where=to_hex(provider), hint=hint, code=ExitCode.REFUSED)
-    registry = session.manifest.contracts.capacity_registry
-    lapsed_s = await session.rpc.view(registry, capacity_registry.LAPSED_SINCE, provider)
-    shortage = await session.rpc.view(credit.address, compute_credit.SHORTAGE_OF, provider)
-    if not shortage.since and not lapsed_s:
-        say("noting that its capacity is too small for what it sold ...")
-        await note_shortage(session, make_intent("shortage"), credit, provider)
-        shortage = await session.rpc.view(credit.address, compute_credit.SHORTAGE_OF, provider)
     grace_s = await session.rpc.view(credit.address, compute_credit.DEFAULT_GRACE)
-    due = brief_date((min(filter(None, (shortage.since, lapsed_s)), default=0) + grace_s + 1) * 10**9)
+    due = brief_date((served_until_s + grace_s + 1) * 10**9)
     return UserError(
         f"cannot serve {credit.show(found.shortfall)} of what it sold, and has until {due} to fix that",
         where=to_hex(provider),

@@ -10,7 +10,7 @@ import click
 from xnode.capacity.challenge import MAX_DECLARED, MAX_DEVICES, SIZE_STEP, check_size
 from xnode.capacity.self_test import DeviceResult, run_self_test
 from xnode.chain.capacity import read_classes
-from xnode.chain.contracts.capacity_registry import DeviceClass
+from xnode.chain.contracts.challenge_rules import DeviceClass
 from xnode.cli.access.access import Access
 from xnode.cli.access.deployment import run_async
 from xnode.cli.app import App, output_option, pass_app
@@ -73,7 +73,7 @@ def self_test(app: App, /, declared: tuple[str, ...], on_chain: bool, n: int, li
 
 
 def _read_classes(app: App) -> tuple[DeviceClass, ...]:
-    return Access(app).look(lambda reads: read_classes(reads.rpc, reads.manifest.contracts.capacity_registry))
+    return Access(app).look(lambda reads: read_classes(reads.rpc, reads.manifest.contracts))
 
 
 def _find_devices(app: App, classes: tuple[DeviceClass, ...]) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ def _find_devices(app: App, classes: tuple[DeviceClass, ...]) -> tuple[str, ...]
         "cpu": int(share.get("vcpus", 0)) or len(os.sched_getaffinity(0)),
         "gpu": share.get("gpus", len(read_nvidia().found)),
     }
-    first = {one.kind: one.name for one in reversed(classes) if one.weight_milli}
+    first = {one.kind: one.name for one in reversed(classes)}
     return tuple(f"{first[kind]}={count}" for kind, count in counts.items() if count and kind in first)
 
 

@@ -1,4 +1,4 @@
-"""`xnode provider stake` and `unstake`: the OPENX that a provider stakes as collateral."""
+"""`xnode provider stake` and `unstake`: the OPENX that a provider stakes, as collateral and as a verifier's pledge."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from metering.units import Address, Amount
+from xnode.chain.contracts.provider_registry import Role
 from xnode.chain.intents.session import WalletSession
 from xnode.chain.intents.stake import add_stake, start_unstake, withdraw_stake
-from xnode.chain.provider_record import Stake, read_stake
+from xnode.chain.provider_record import Compartment, read_stake
 from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import owner_options
@@ -52,10 +53,11 @@ def stake(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
 @click.command("unstake")
 @click.argument("amount", default="")
 @click.option("--withdraw", is_flag=True, help="Take out what has thawed.")
+@click.option("--pledge", is_flag=True, help="Of what is staked as a verifier.")
 @owner_options
 @output_option
 @pass_app
-def unstake(app: App, /, amount: str, withdraw: bool, screen: Screen, **options: Any) -> None:
+def unstake(app: App, /, amount: str, withdraw: bool, pledge: bool, screen: Screen, **options: Any) -> None:
     """Let stake thaw, and take out what has thawed.
 
     AMOUNT starts to thaw, or "all" that nothing locks; --withdraw takes out what has thawed.
@@ -66,13 +68,14 @@ def unstake(app: App, /, amount: str, withdraw: bool, screen: Screen, **options:
     if bool(amount) == withdraw:
         raise UserError("takes either AMOUNT or --withdraw", where="unstake", hint="see `xnode provider stake`")
     asked = parse_wanted(amount, OPENX_DECIMALS) if amount else None
+    role = Role.VERIFIER if pledge else Role.PROVIDER
 
     async def work(session: WalletSession) -> dict[str, Any]:
-        before = await read_stake(session.rpc, session.manifest, session.address)
+        stake = await read_stake(session.rpc, session.manifest, session.address)
         if withdraw:
-            await _withdraw(session, before)
+            await _withdraw(session, stake.compartment(role), role)
         else:
-            await _start(session, before, asked)
+            await _start(session, stake.compartment(role), role, asked)
         return await _report(session, session.address)
 
     answer = Access.of_owner(app, **options).act(work)
@@ -81,26 +84,41 @@ def unstake(app: App, /, amount: str, withdraw: bool, screen: Screen, **options:
 
 def draw_stake(screen: Screen, answer: dict[str, Any]) -> None:
     """Print a stake's report."""
-    thawing = answer["thawing"]
-    end = brief_date(answer["thaw_end_s"] * 10**9)
+    thaw = brief_duration(answer["thaw_s"] * 10**9)
     screen.record(
         (
             ("provider", answer["provider"]),
             ("staked", brief_money(answer["staked"], "OPENX")),
             ("held", brief_money(answer["held"], "OPENX") if answer["holds"] else ""),
             *(("", f"{brief_money(hold['amount'], 'OPENX')} {hold['why']}") for hold in answer["holds"]),
-            (
-                "can be unstaked",
-                f"{brief_money(answer['can_leave'], 'OPENX')}, after a thaw of {brief_duration(answer['thaw_s'] * 10**9)}",
-            ),
-            ("thawing", f"{brief_money(thawing, 'OPENX')} until {end}" if thawing != "0" else ""),
+            ("can be unstaked", f"{brief_money(answer['can_leave'], 'OPENX')}, after a thaw of {thaw}"),
+            ("thawing", _describe_thaw(answer)),
+            *_list_pledge(answer["pledge"]),
         )
     )
-    if thawing != "0" and answer["thaw_end_s"] <= time.time():
-        say("next: xnode provider unstake --withdraw")
+    for compartment, flag in ((answer, ""), (answer["pledge"], " --pledge")):
+        if compartment["thawing"] != "0" and compartment["thaw_end_s"] <= time.time():
+            say(f"next: xnode provider unstake --withdraw{flag}")
 
 
-async def _start(session: WalletSession, before: Stake, asked: Amount | None) -> None:
+def _list_pledge(pledge: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Lines about what is staked as a verifier; none when nothing ever was."""
+    if pledge["staked"] == "0" and pledge["thawing"] == "0":
+        return ()
+    held = f", {brief_money(pledge['held'], 'OPENX')} held for its verdicts" if pledge["held"] != "0" else ""
+    return (
+        ("pledged as verifier", f"{brief_money(pledge['staked'], 'OPENX')}{held}"),
+        ("pledge thawing", _describe_thaw(pledge)),
+    )
+
+
+def _describe_thaw(compartment: dict[str, Any]) -> str:
+    if compartment["thawing"] == "0":
+        return ""
+    return f"{brief_money(compartment['thawing'], 'OPENX')} until {brief_date(compartment['thaw_end_s'] * 10**9)}"
+
+
+async def _start(session: WalletSession, before: Compartment, role: Role, asked: Amount | None) -> None:
     wanted = before.can_leave if asked is None else asked
     if wanted > before.details.staked:
         staked = format_openx(before.details.staked)
@@ -115,10 +133,10 @@ async def _start(session: WalletSession, before: Stake, asked: Amount | None) ->
             code=ExitCode.REFUSED,
         )
     say(f"starting the thaw of {format_openx(wanted)} ...")
-    await start_unstake(session, make_intent("unstake"), wanted)
+    await start_unstake(session, make_intent("unstake"), wanted, role)
 
 
-async def _withdraw(session: WalletSession, before: Stake) -> None:
+async def _withdraw(session: WalletSession, before: Compartment, role: Role) -> None:
     details = before.details
     if not details.thawing:
         raise UserError("nothing thaws", where="stake", hint="start with: xnode provider unstake AMOUNT")
@@ -131,7 +149,7 @@ async def _withdraw(session: WalletSession, before: Stake) -> None:
             code=ExitCode.REFUSED,
         )
     say(f"withdrawing {format_openx(details.thawing)} ...")
-    await withdraw_stake(session, make_intent("withdraw-stake"))
+    await withdraw_stake(session, make_intent("withdraw-stake"), role)
 
 
 async def _report(reads: ChainReads, provider: Address) -> dict[str, Any]:
@@ -139,17 +157,23 @@ async def _report(reads: ChainReads, provider: Address) -> dict[str, Any]:
     holds = [
         (found.gpu_hold, "are collateral of tGPU outstanding (`provider mint` shows them)"),
         (found.cpu_hold, "are collateral of tCPU outstanding (`provider mint` shows them)"),
-        (found.verifier_hold, "are collateral of its verdicts (`provider verifier leave` ends it)"),
     ]
     return {
         "provider": to_hex(provider),
-        "staked": _plain(found.details.staked),
-        "held": _plain(found.held),
+        **_show(found.own),
         "holds": [{"amount": _plain(amount), "why": why} for amount, why in holds if amount],
-        "can_leave": _plain(found.can_leave),
-        "thawing": _plain(found.details.thawing),
-        "thaw_end_s": found.details.thaw_end,
         "thaw_s": found.thaw_s,
+        "pledge": _show(found.pledge),
+    }
+
+
+def _show(compartment: Compartment) -> dict[str, Any]:
+    return {
+        "staked": _plain(compartment.details.staked),
+        "held": _plain(compartment.held),
+        "can_leave": _plain(compartment.can_leave),
+        "thawing": _plain(compartment.details.thawing),
+        "thaw_end_s": compartment.details.thaw_end,
     }
 
 

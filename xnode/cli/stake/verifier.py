@@ -8,10 +8,13 @@ from typing import Any
 
 import click
 
-from metering.units import Address
-from xnode.chain.capacity import read_settings, read_verification
-from xnode.chain.contracts import capacity_registry
+from metering.units import Address, Amount
+from xnode.chain.capacity import read_settings, read_verification, read_verifier_settings
+from xnode.chain.contracts import verifier_registry
+from xnode.chain.contracts.provider_registry import Role
+from xnode.chain.contracts.verifier_registry import MISSES_MAX
 from xnode.chain.intents.session import WalletSession
+from xnode.chain.intents.stake import add_stake
 from xnode.chain.intents.verification import enlist as send_enlist
 from xnode.chain.intents.verification import leave_verifiers, withdraw_verifier_fees
 from xnode.chain.provider_record import read_stake
@@ -20,6 +23,7 @@ from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import owner_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
+from xnode.cli.stake.stake import require_openx
 from xnode.cli.terminal.brief import brief_count, brief_duration, brief_money
 from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.screen import Screen, say
@@ -39,24 +43,22 @@ def verifier() -> None:
 @output_option
 @pass_app
 def enlist(app: App, /, screen: Screen, **options: Any) -> None:
-    """Become a verifier, with a part of the stake as collateral."""
+    """Become a verifier: stakes what is missing of its pledge."""
     # Without it no challenge can be judged.
     require_module("numpy", "judging a capacity challenge")
 
     async def work(session: WalletSession) -> None:
-        registry = session.manifest.contracts.capacity_registry
-        if (await read_verification(session.rpc, registry, session.address)).is_verifier:
+        contracts = session.manifest.contracts
+        if (await read_verification(session.rpc, contracts, session.address)).is_verifier:
             raise UserError("is a verifier already", where=to_hex(session.address), code=ExitCode.CONFLICT)
-        needed = (await read_settings(session.rpc, registry)).verifier_stake
-        free = (await read_stake(session.rpc, session.manifest, session.address)).can_leave
+        needed = (await read_verifier_settings(session.rpc, contracts)).verifier_stake
+        free = (await read_stake(session.rpc, session.manifest, session.address)).pledge.can_leave
         if free < needed:
-            raise UserError(
-                f"a verifier pledges {format_openx(needed)} of stake that nothing else holds, {format_openx(free)} are there",
-                where=to_hex(session.address),
-                hint=f"xnode provider stake {format_amount(needed - free, OPENX_DECIMALS)}",
-                code=ExitCode.FUNDS,
-            )
-        say(f"enlisting with {format_openx(needed)} of the stake ...")
+            missing = Amount(needed - free)
+            await require_openx(session, session.address, missing, "wait until it earned more")
+            say(f"pledging {format_openx(missing)} ...")
+            await add_stake(session, make_intent("pledge"), missing, Role.VERIFIER)
+        say(f"enlisting with a pledge of {format_openx(needed)} ...")
         await send_enlist(session, make_intent("enlist"))
 
     _do(Access.of_owner(app, **options), screen, work)
@@ -81,8 +83,8 @@ def fees(app: App, /, screen: Screen, **options: Any) -> None:
     """Have earned fees paid out to the provider's payout address."""
 
     async def work(session: WalletSession) -> None:
-        registry = session.manifest.contracts.capacity_registry
-        earned = await session.rpc.view(registry, capacity_registry.FEES_OF, session.address)
+        registry = session.manifest.contracts.verifier_registry
+        earned = await session.rpc.view(registry, verifier_registry.FEES_OF, session.address)
         if not earned:
             say("no fees wait")
             return
@@ -129,19 +131,22 @@ def _do(access: Access, screen: Screen, work: Callable[[WalletSession], Awaitabl
 
 
 async def _report(reads: ChainReads, provider: Address) -> dict[str, Any]:
-    rpc, registry = reads.rpc, reads.manifest.contracts.capacity_registry
-    known, settings = await read_verification(rpc, registry, provider), await read_settings(rpc, registry)
-    verifiers = await rpc.view(registry, capacity_registry.VERIFIERS)
+    rpc, contracts = reads.rpc, reads.manifest.contracts
+    known, settings = await read_verification(rpc, contracts, provider), await read_settings(rpc, contracts)
+    pledged = await read_verifier_settings(rpc, contracts)
+    verifiers = await rpc.view(contracts.verifier_registry, verifier_registry.VERIFIER_COUNT)
     return {
         "provider": to_hex(provider),
         "is_verifier": known.is_verifier,
         "pledged": format_amount(known.held_stake, OPENX_DECIMALS),
         "fees": format_amount(known.fees, OPENX_DECIMALS),
-        "verifiers": len(verifiers),
+        "misses": known.misses.count,
+        "verifiers": verifiers,
+        "min_list": settings.min_list,
         "panel_size": settings.panel_size,
         "quorum": settings.quorum,
-        "pledge": format_amount(settings.verifier_stake, OPENX_DECIMALS),
-        "leave_delay_s": settings.leave_delay_s,
+        "pledge": format_amount(pledged.verifier_stake, OPENX_DECIMALS),
+        "leave_delay_s": pledged.leave_delay_s,
     }
 
 
@@ -150,21 +155,30 @@ def _draw(screen: Screen, answer: dict[str, Any]) -> None:
 
 
 def _list_lines(answer: dict[str, Any]) -> tuple[tuple[str, object], ...]:
-    few = "" if answer["verifiers"] else ", too few to decide"
+    few = "" if answer["verifiers"] >= answer["min_list"] else f", too few to decide: {answer['min_list']} are needed"
     return (
         ("provider", answer["provider"]),
         (
             "verifier",
-            "yes" if answer["is_verifier"] else f"no; one pledges {brief_money(answer['pledge'])} OPENX of stake",
+            "yes" if answer["is_verifier"] else f"no; one pledges {brief_money(answer['pledge'])} OPENX",
         ),
         (
             "pledged",
             f"{brief_money(answer['pledged'])} OPENX, held for {brief_duration(answer['leave_delay_s'] * 10**9)} after leaving",
         ),
         ("fees earned", brief_money(answer["fees"], "OPENX")),
+        ("missed", _describe_misses(answer["misses"])),
         ("enlisted", brief_count(answer["verifiers"], "verifier") + few),
         ("panel", _describe_panel(answer)),
     )
+
+
+def _describe_misses(misses: int) -> str:
+    """A verifier that misses many challenges in a row can be struck off by anyone."""
+    if not misses:
+        return ""
+    limit = f"at {MISSES_MAX} in a row anyone may strike it off"
+    return f"{brief_count(misses, 'challenge')} since its last verdict; {limit}"
 
 
 def _describe_panel(answer: dict[str, Any]) -> str:

@@ -81,9 +81,13 @@ def on_capacity_verified(turn: Turn, change: CapacityVerified) -> None:
     """Offer no more than was verified from now on; leases that stand go on."""
     settings = turn.state.settings
     provider = settings.provider
-    if provider is None or (provider.verified_vcpus, provider.verified_gpus) == (change.vcpus, change.gpus):
+    if provider is None:
         return
-    fresh = msgspec.structs.replace(provider, verified_vcpus=change.vcpus, verified_gpus=change.gpus)
+    fresh = msgspec.structs.replace(
+        provider, verified_vcpus=change.vcpus, verified_gpus=change.gpus, checked_by_ns=change.checked_by_ns
+    )
+    if fresh == provider:
+        return
     turn.put(settings, provider=fresh)
     refresh_offer(turn)
 

@@ -15,23 +15,31 @@ import xnode
 from xnode.chain.abi.artifacts import AbiField, load_abi
 from xnode.chain.abi.codec import Call, Event, View, name_field
 from xnode.chain.contracts import (
+    breach_prover,
     capacity_registry,
+    challenge_rules,
     compute_credit,
     events,
     fault_prover,
     openx_token,
+    over_capacity,
     payment_escrow,
     provider_registry,
     timelock,
+    verifier_registry,
 )
 
 MODULES = (
     openx_token,
     provider_registry,
+    verifier_registry,
+    challenge_rules,
     capacity_registry,
     compute_credit,
     payment_escrow,
+    breach_prover,
     fault_prover,
+    over_capacity,
     timelock,
     events,
 )

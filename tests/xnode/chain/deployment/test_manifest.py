@@ -19,20 +19,22 @@ from xnode.chain.deployment.manifest import (
 )
 from xnode.errors import UserError
 
+CONTRACTS = Contracts(
+    **{name: Address(bytes([number]) * 20) for number, name in enumerate(Contracts.__struct_fields__, 10)}
+)
 MANIFEST = Manifest(
     chain_id=31337,
     deployed_at_block=3,
     confirmations=2,
-    contracts=Contracts(
-        **{name: Address(bytes([number]) * 20) for number, name in enumerate(Contracts.__struct_fields__, 10)}
-    ),
+    contracts=CONTRACTS,
     assets=(
         Asset("OPENX", 18, Address(b"\x0b" * 20)),
         Asset("USD", 6, Address(b"\xdd" * 20)),
-        Asset("tCPU", 18, Address(b"\x10" * 20)),
+        Asset("tCPU", 18, CONTRACTS.cpu_credit),
     ),
     rpc_url="http://127.0.0.1:8545",
     bootstrap=("/ip4/192.0.2.1/tcp/4001/p2p/16Uiu2HAm1", "/dns4/seed.example/tcp/4001/p2p/16Uiu2HAm2"),
+    min_thaw_s=86_400,
 )
 
 
@@ -50,6 +52,7 @@ def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
         ("chain_id = 31337\n", "", "chain_id"),
         ("confirmations = 2", "confirmations = 0", "confirmations"),
         ("confirmations = 2", "confirmations = 2\ncolour = 1", "colour"),
+        ("min_thaw_s = 86400", "min_thaw_s = 9999999", "min_thaw_s"),
         ("decimals = 6", "decimals = 99", "decimals"),
         ('symbol = "USD"', 'symbol = "OPENX"', "symbol"),
         ('symbol = "USD"', 'symbol = "U S"', "symbol"),
@@ -69,6 +72,12 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, before: str, after: s
         read_manifest(path)
     assert told in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_a_manifest_of_an_older_deployment_says_nothing_of_the_least_thaw(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.toml"
+    path.write_text(format_manifest(MANIFEST).replace("min_thaw_s = 86400\n", ""))
+    assert read_manifest(path).min_thaw_s == 0
 
 
 def test_a_manifest_of_the_three_first_contracts_says_what_it_lacks_and_what_to_do(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from metering.units import ZERO_ADDRESS
-from xnode.chain.deployment.plan import read_plan
+from xnode.chain.deployment.plan import check_chain, check_pace, read_plan
 from xnode.errors import UserError
 
 EXAMPLE = Path(__file__).parents[4] / "contracts" / "plan.example.toml"
@@ -19,8 +19,10 @@ def test_the_example_is_a_plan() -> None:
     assert plan.openx.supply == 10**9 * TOKEN
     assert plan.governance.executors == (ZERO_ADDRESS,)
     assert plan.credits.cpu_collateral == TOKEN // 20
-    settings, classes = plan.make_capacity_values()
-    assert settings[:3] == (4, 7, 5) and settings[-2:] == (5 * TOKEN, 20_000 * TOKEN)
+    settings, classes = plan.make_rules_values()
+    assert settings[:5] == (128, 31, 25, 7, 10) and settings[-2:] == (5 * TOKEN, TOKEN // 40)
+    assert plan.make_verifier_values() == (1_814_400, 20_000 * TOKEN)
+    assert (plan.chain, plan.block_ms, plan.confirmations) == ("ethereum", 12_000, 12)
     assert [one[:3] for one in classes] == [("cpu", 1, 1000), ("gpu-80g", 0, 1000)]
 
 
@@ -33,16 +35,27 @@ def test_the_example_is_a_plan() -> None:
         ("window_hours = 720", "window = 720", "credits"),
         ("delay_s = 172_800", 'delay_s = "long"', "governance.delay_s"),
         ('kind = "cpu"', 'kind = "tpu"', "classes[0].kind"),
-        ("confirmations = 12", "confirmations = 0", "confirmations"),
+        ("confirmation_s = 144", "confirmation_s = 0", "confirmation_s"),
+        ("confirmation_s = 144", "confirmations = 12", "write confirmation_s"),
+        ("confirmation_s = 144", "", "confirmation_s is missing"),
+        ("draw_delay_s = 1_536", "draw_delay_blocks = 4", "write draw_delay_s"),
+        ("draw_delay_s = 1_536", 'draw_delay_s = "long"', "draw_delay_s"),
+        ('chain = "ethereum"', 'chain = "solana"', "chain 'solana' is not known"),
+        ('chain = "ethereum"', "", "for which chain"),
+        ('chain = "ethereum"', 'chain = "op-stack"', "block_ms is missing"),
+        ('chain = "ethereum"', 'chain = "arbitrum"', "escrow_min_thaw_s is 86400 s, too short"),
+        ("escrow_min_thaw_s = 86_400", "escrow_min_thaw_s = 3_600", "set at least 86400"),
+        ("[capacity]", "[capacities]", "capacity must be a table"),
+        ('chain = "ethereum"', 'chain = "bnb"', "chain is bnb, where prevrandao is no random number"),
         ("[openx]", "[openx", "not TOML"),
-        ("quorum = 5", "", "quorum"),
+        ("quorum = 25", "", "quorum"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(tmp_path: Path, before: str, after: str, told: str) -> None:
     text = EXAMPLE.read_text()
     assert before in text
     path = tmp_path / "plan.toml"
-    path.write_text(text.replace(before, after))
+    path.write_text(text.replace(before, after, 1))
     with pytest.raises(UserError) as caught:
         read_plan(path)
     assert told in str(caught.value) and str(path) in str(caught.value)
@@ -50,6 +63,48 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, before: str, after: s
 
 def test_another_plan_has_another_digest(tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
-    path.write_text(EXAMPLE.read_text().replace("quorum = 5", "quorum = 6"))
+    path.write_text(EXAMPLE.read_text().replace("quorum = 25", "quorum = 26"))
     assert read_plan(path).digest() != read_plan(EXAMPLE).digest()
     assert read_plan(EXAMPLE).digest() == read_plan(EXAMPLE).digest()
+
+
+@pytest.mark.parametrize(
+    ("chain", "block_ms", "blocks"),
+    [
+        ("devnet", 1_000, (1_536, 144)),
+        ("devnet", 200, (7_680, 720)),
+        ("devnet", 7_000, (220, 21)),
+    ],
+)
+def test_seconds_are_counted_in_blocks_of_the_chain(
+    tmp_path: Path, chain: str, block_ms: int, blocks: tuple[int, int]
+) -> None:
+    plan = read_plan(write_plan(tmp_path, chain, f"block_ms = {block_ms}"))
+    assert (plan.capacity.draw_delay_blocks, plan.confirmations) == blocks
+
+
+def test_a_plan_goes_to_no_other_kind_of_chain() -> None:
+    plan = read_plan(EXAMPLE)
+    check_chain(plan, 1, "node")
+    check_chain(plan, 4242, "node")
+    with pytest.raises(UserError, match="chain 8453 is op-stack"):
+        check_chain(plan, 8453, "node")
+    with pytest.raises(UserError, match="chain 31337 is devnet"):
+        check_chain(plan, 31337, "node")
+
+
+def test_blocks_that_come_faster_than_the_plan_counts_on_are_refused() -> None:
+    plan = read_plan(EXAMPLE)
+    check_pace(plan, [0, 12, 24, 36], "node")
+    check_pace(plan, [0, 600, 1200, 1800], "node")
+    check_pace(plan, [0, 1], "node")
+    with pytest.raises(UserError, match="every 500 ms or faster") as caught:
+        check_pace(plan, [0, 0, 1, 1, 2, 2, 3, 3, 3], "node")
+    assert caught.value.hint == "set block_ms to 500 or less"
+
+
+def write_plan(folder: Path, chain: str, line: str) -> Path:
+    """The example's, of that chain, with one line more."""
+    path = folder / "plan.toml"
+    path.write_text(EXAMPLE.read_text().replace('chain = "ethereum"', f'chain = "{chain}"\n{line}', 1))
+    return path

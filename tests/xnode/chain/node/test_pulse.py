@@ -78,6 +78,11 @@ def test_a_chain_without_a_new_block_for_many_block_times_is_frozen(
     assert pulse.describe() == ""
 
 
+def test_the_pace_of_blocks_that_come_within_a_second_is_their_mean() -> None:
+    assert pace_of([0, 0, 0, 0, 1, 1, 1, 1, 1, 2]) == BlockPace(2 / 9, 1)
+    assert pace_of([0, 0, 1, 1, 1, 2, 2, 3]) == BlockPace(3 / 7, 1)
+
+
 def test_a_chain_that_makes_blocks_when_it_likes_is_never_frozen() -> None:
     assert pace_of([5]) is None and pace_of([0, 1, 2, 4]) == BlockPace(1, 2)
     assert find_standstill([0, 1, 2, 500], 9000) == ""

@@ -1,0 +1,81 @@
+"""BreachProver: calls, views and events of the contract that gives back what a broken promise of availability owes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from metering.evidence import LeaseDocument
+from metering.receipt import SignedReceipt
+from metering.units import Address, Amount, Hash32
+from xnode.chain.abi.codec import Call, Event, View, amount_of
+from xnode.chain.contracts.fault_prover import lease_of, receipt_of
+
+
+class BreachProven(msgspec.Struct, frozen=True):
+    """A lease's payer got `refunded` back, in base units of the escrow's asset; `short` more is to come out of stake."""
+
+    lease_id: Hash32
+    provider: Address
+    escrow_id: Hash32
+    refunded: Amount
+    short: Amount
+
+
+class BreachCompensated(msgspec.Struct, frozen=True):
+    """A lease's payer got `paid` OPENX base units out of its provider's stake."""
+
+    lease_id: Hash32
+    provider: Address
+    payer: Address
+    paid: Amount
+
+
+class Silence(msgspec.Struct, frozen=True):
+    """A silence that was claimed and not answered: all zero when there is none. late_ns: receipts from then on answer; the
+    most where only the last one does."""
+
+    provider: Address
+    number: int
+    late_ns: int
+    answer_until: int
+    due: Amount
+    escrow_id: Hash32
+
+
+class Shortfall(msgspec.Struct, frozen=True):
+    """What a reserve lacked, to come out of stake from payable_at on."""
+
+    provider: Address
+    payable_at: int
+    payer: Address
+    amount: Amount
+    escrow_id: Hash32
+
+
+PROVE_BREACH = Call("BreachProver", "proveBreach")
+CLAIM_SILENCE = Call("BreachProver", "claimSilence")
+SHOW_RECEIPT = Call("BreachProver", "showReceipt")
+SETTLE_SILENCE = Call("BreachProver", "settleSilence")
+COLLECT = Call("BreachProver", "collect")
+
+REFUNDED_OF = View("BreachProver", "refundedOf", amount_of)
+SILENCE_OF = View("BreachProver", "silenceOf", Silence)
+SHORTFALL_OF = View("BreachProver", "shortfallOf", Shortfall)
+
+BREACH_PROVEN = Event("BreachProver", BreachProven)
+BREACH_COMPENSATED = Event("BreachProver", BreachCompensated)
+
+
+def make_breach(document: LeaseDocument, last: SignedReceipt) -> bytes:
+    """Calldata that gives back what both signed for a lease whose last receipt shows a broken promise."""
+    return PROVE_BREACH.encode(document.escrow, lease_of(document), receipt_of(last))
+
+
+def make_claim(document: LeaseDocument, known: SignedReceipt) -> bytes:
+    """Calldata that asks the provider of a lease for a receipt newer than this one."""
+    return CLAIM_SILENCE.encode(document.escrow, lease_of(document), receipt_of(known))
+
+
+def make_answer(newer: SignedReceipt) -> bytes:
+    """Calldata that answers a claim of silence, or notes that a lease is over."""
+    return SHOW_RECEIPT.encode(receipt_of(newer))

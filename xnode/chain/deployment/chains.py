@@ -1,0 +1,62 @@
+"""Chains: what differs between the kinds of chains that the contracts can live on, as far as a deployment must know it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+DEVNET = "devnet"
+
+DAY_S = 86_400
+
+RANDAO_LOOKAHEAD_S = 4 * 32 * 12
+"""Four epochs of Ethereum, EIP-4399's own advice: who proposes the block that is drawn in is not known before."""
+
+SEQUENCER_DRIFT_S = 1_800
+"""How far a block of the OP stack may be ahead of the Ethereum block whose randomness it carries (Fjord)."""
+
+OPENING_BLOCKS = 4
+"""Blocks that an opening may take beside its confirmations: to reach a full pool's front, and one repair of its fee."""
+
+OPENING_MOST_S = 300.0
+"""However slow the chain: a provider works unpaid for so long at most. Twelve confirmations of Ethereum take 192 s."""
+
+
+class Chain(NamedTuple):
+    """One kind of chain. The table with sources: docs/deployment.md.
+
+    ids: of its known members; block_ms: how often blocks come, None where members differ; number_ms: how often a contract's
+    block.number grows, None where every block counts; draw_delay_s: from a request on, until prevrandao cannot be known; None
+    where prevrandao is not random at all; settle_s: after which a block goes back only by a fault of the chain;
+    inclusion_s: how long a sequencer can keep a transaction out.
+    """
+
+    ids: frozenset[int]
+    block_ms: int | None
+    number_ms: int | None
+    draw_delay_s: int | None
+    settle_s: int
+    inclusion_s: int
+
+
+CHAINS = {
+    "ethereum": Chain(frozenset({1, 11_155_111, 560_048}), 12_000, None, RANDAO_LOOKAHEAD_S, 144, 0),
+    # Base makes five blocks a second, OP Mainnet one in two. prevrandao is that of an Ethereum block which may be old.
+    "op-stack": Chain(
+        frozenset({10, 8_453, 84_532, 11_155_420}),
+        None,
+        None,
+        SEQUENCER_DRIFT_S + RANDAO_LOOKAHEAD_S,
+        60,
+        DAY_S // 2,
+    ),
+    # prevrandao is the block's difficulty, 1 or 2.
+    "bnb": Chain(frozenset({56, 97}), 450, None, None, 15, 0),
+    # block.number is Ethereum's, and prevrandao always the same.
+    "arbitrum": Chain(frozenset({42_161, 42_170, 421_614}), 250, 12_000, None, 60, DAY_S),
+    DEVNET: Chain(frozenset({31_337}), 1_000, None, 0, 0, 0),
+}
+
+
+def find_chain_of(chain_id: int) -> str | None:
+    """The kind of chain that has this id; None of one that is not known."""
+    return next((name for name, chain in CHAINS.items() if chain_id in chain.ids), None)
