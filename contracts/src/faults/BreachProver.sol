@@ -16,6 +16,7 @@ contract BreachProver is Evidence, IBreachProver {
         bool last;
     }
 
+    uint256 private constant MILLION = 1_000_000;
     /// @dev Less than this is a network's hiccup or a node's restart, however short the intervals are.
     uint64 public constant LEAST_SILENCE_NS = 3600e9;
     /// @dev A node that is down for longer broke its promise of availability anyway.
@@ -111,9 +112,11 @@ contract BreachProver is Evidence, IBreachProver {
     // ---- Out of stake
 
     /// @dev The registry is our own contract and calls only OPENX; what it paid is known only when it has paid it.
-    // slither-disable-next-line reentrancy-no-eth,reentrancy-events
+    // slither-disable-next-line reentrancy-no-eth,reentrancy-events,reentrancy-benign
     function collect(bytes32 leaseId) external returns (uint256 paid) {
         Shortfall memory short = _shortfalls[leaseId];
+        // Zero is that nothing was noted, or all was paid.
+        // slither-disable-next-line incorrect-equality
         if (short.amount == 0) revert NothingToRefund(leaseId);
         if (block.timestamp < short.payableAt) revert NotPayableYet(short.payableAt, block.timestamp);
         uint256 amount = Math.min(short.amount, _roomOf(short.escrowId));
@@ -205,6 +208,8 @@ contract BreachProver is Evidence, IBreachProver {
         bool wasNoted = _shortfalls[leaseId].amount != 0;
         uint128 short = _noteShortfall(terms, escrowId, leaseId, missing - refunded);
         // Either something went back, or something more is to come than was known.
+        // What the escrow gave is what it gave: no one else can change it.
+        // slither-disable-next-line incorrect-equality
         if (refunded == 0 && (short == 0 || wasNoted)) revert NothingToRefund(leaseId);
         emit BreachProven(leaseId, terms.provider, escrowId, refunded, short);
     }

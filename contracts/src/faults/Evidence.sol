@@ -12,7 +12,6 @@ import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 /// @notice See {IEvidence}: who signed a paper, and when it is dated.
 abstract contract Evidence is IEvidence {
     uint256 internal constant NANOS = 1e9;
-    uint256 internal constant MILLION = 1_000_000;
 
     IProviderRegistry public immutable registry;
     IPaymentEscrow public immutable escrow;

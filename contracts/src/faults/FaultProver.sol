@@ -227,6 +227,8 @@ contract FaultProver is Commitments, IFaultProver {
 
     /// @dev Two different papers under one number.
     function _judgeTwo(IProviderRegistry.Role role, Paper memory one, Paper memory two, bytes32 salt) private {
+        // The same paper twice is no second one.
+        // slither-disable-next-line incorrect-equality
         if (one.digest == two.digest) revert SameDocument(one.digest);
         if (one.author != two.author) revert SignersDiffer(one.author, two.author);
         Paper memory later = one.datedAt < two.datedAt ? two : one;

@@ -124,11 +124,14 @@ contract OverCapacity is Commitments, IOverCapacity {
     /// @dev The most that was verified when the lease began.
     function _addLimits(Case memory gathered, bytes32 leaseId, ReceiptPair calldata pair) private view {
         uint256 begunNs = _begunOf(pair);
+        // As in {_authorOf}.
+        // slither-disable-next-line calls-loop
         ICapacityRegistry.Capacity memory verified = capacity.historyOf(gathered.provider, pair.begunUnder);
         bool isInForce = verified.from * NANOS <= begunNs && begunNs < verified.until * NANOS;
         if (!isInForce) revert NotBegunUnder(leaseId, begunNs / NANOS, pair.begunUnder);
         _raise(gathered, verified);
         if (pair.begunUnder == 0 || begunNs >= verified.from * NANOS + START_NS) return;
+        // slither-disable-next-line calls-loop
         verified = capacity.historyOf(gathered.provider, pair.begunUnder - 1);
         if (verified.until * NANOS + START_NS > begunNs) _raise(gathered, verified);
     }
