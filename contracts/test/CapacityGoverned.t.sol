@@ -169,9 +169,8 @@ contract CapacityGovernedTest is Judging {
     }
 
     function test_settings_are_read_as_they_were_set() external {
-        IChallengeRules.Settings memory settings = IChallengeRules.Settings(
-            20_000, 31, 21, 31, 512, 1 days, 90 days, 90 days, 90 days, 1_000 ether, 10 ether
-        );
+        IChallengeRules.Settings memory settings =
+            IChallengeRules.Settings(20_000, 31, 21, 31, 512, 1 days, 90 days, 90 days, 90 days, 1_000 ether, 10 ether);
         checkDeployed(settings);
         checkDeployed(IChallengeRules.Settings(1, 1, 1, 1, 1, 10, 1 minutes, 1, 10, 0.001 ether, 1e12));
         settings = makeSettings();

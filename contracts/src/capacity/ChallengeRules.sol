@@ -54,9 +54,7 @@ contract ChallengeRules is IChallengeRules, Ownable2Step {
     function changeClass(uint16 classId, uint32 weightMilli, uint32 n, uint32 timeLimitMs) external onlyOwner {
         Class storage class = _classes[_checkKnown(classId)];
         GovernedSteps.checkPause(_times[classId].changedAt, registry.stakeThaw());
-        _checkClass(
-            weightMilli, n, timeLimitMs, Class("", class.kind, class.weightMilli, class.n, class.timeLimitMs)
-        );
+        _checkClass(weightMilli, n, timeLimitMs, Class("", class.kind, class.weightMilli, class.n, class.timeLimitMs));
         (class.weightMilli, class.n, class.timeLimitMs) = (weightMilli, n, timeLimitMs);
         _times[classId].changedAt = uint64(block.timestamp);
         emit ClassChanged(classId, weightMilli, n, timeLimitMs);

@@ -77,8 +77,7 @@ contract VerifierRegistry is IVerifierRegistry, Ownable2Step {
     function strikeOff(address verifier) external {
         VerifierList.Pledge storage pledge = _verifiers.pledges[verifier];
         bool isAbsent = pledge.misses >= MISSES_MAX && block.timestamp >= pledge.missedSince + MISSES_TIME;
-        bool isInOrder =
-            registry.nodeKeyOf(verifier) != address(0) && registry.stakeIn(verifier, ROLE) >= pledge.amount;
+        bool isInOrder = registry.nodeKeyOf(verifier) != address(0) && registry.stakeIn(verifier, ROLE) >= pledge.amount;
         if (isInOrder && !isAbsent) revert VerifierInOrder(verifier);
         _strikeOff(verifier);
     }
@@ -201,9 +200,7 @@ contract VerifierRegistry is IVerifierRegistry, Ownable2Step {
 
     function _setSettings(Settings memory next) private {
         GovernedSteps.check("leaveDelay", next.leaveDelay, _settings.leaveDelay, 10 seconds, 180 days);
-        GovernedSteps.check(
-            "verifierStake", next.verifierStake, _settings.verifierStake, 1 ether, 100_000_000 ether
-        );
+        GovernedSteps.check("verifierStake", next.verifierStake, _settings.verifierStake, 1 ether, 100_000_000 ether);
         _settings = next;
         emit VerifierSettingsSet(next);
     }

@@ -141,7 +141,8 @@ contract Challenging is Judging {
         if (waits) vm.warp(block.timestamp + STAKE_THAW);
         IChallengeRules.Settings memory settings = rules.settings();
         settings.fee = uint96(within(fee, settings.fee / 2 + 1, settings.fee * 2));
-        settings.panelSize = uint8(within(size, (settings.panelSize + 1) / 2, settings.panelSize < 4 ? 7 : settings.panelSize * 2));
+        settings.panelSize =
+            uint8(within(size, (settings.panelSize + 1) / 2, settings.panelSize < 4 ? 7 : settings.panelSize * 2));
         settings.quorum = uint8(uint256(settings.panelSize) * 2 / 3 + 1);
         settings.spotCheckPause = uint32(within(pause, 1, PAUSE));
         // What is out of a step, or too soon, is refused, and changes nothing.
