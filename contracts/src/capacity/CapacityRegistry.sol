@@ -101,6 +101,8 @@ contract CapacityRegistry is ICapacityRegistry, EIP712 {
 
     // ---- Challenges
 
+    /// @dev What is called before is our own VerifierRegistry, which calls OPENX and nobody else.
+    // slither-disable-next-line reentrancy-no-eth,reentrancy-benign,reentrancy-events
     function requestChallenge(DeclaredClass[] calldata declared) external returns (bytes32 challengeId) {
         if (registry.nodeKeyOf(msg.sender) == address(0)) revert NotRegistered(msg.sender);
         challengeId = _open(msg.sender);
@@ -112,6 +114,8 @@ contract CapacityRegistry is ICapacityRegistry, EIP712 {
         _charge(challengeId, devices, rules.requestPrice(devices));
     }
 
+    /// @dev What is called before is our own VerifierRegistry, which calls OPENX and nobody else.
+    // slither-disable-next-line reentrancy-no-eth,reentrancy-benign,reentrancy-events
     function spotCheck(address provider) external returns (bytes32 challengeId) {
         if (msg.sender == provider) revert OwnCheck(provider);
         if (!_isInForce(provider)) revert NothingInForce(provider);
@@ -333,6 +337,8 @@ contract CapacityRegistry is ICapacityRegistry, EIP712 {
             if ((kind == Kind.Gpu ? verdict.gpuMilli : verdict.cpuMilli) < milli) continue;
             return block.timestamp < verdict.until ? type(uint64).max : verdict.until;
         }
+        // A place in our own history, not a balance.
+        // slither-disable-next-line incorrect-equality
         return first == 1 ? 0 : _history[provider][first].from;
     }
 
@@ -342,7 +348,9 @@ contract CapacityRegistry is ICapacityRegistry, EIP712 {
 
     // ---- Inside: requesting and drawing
 
-    /// @dev Fixes the block after which it is drawn, and all that the draw decides about.
+    /// @dev Fixes the block after which it is drawn, and all that the draw decides about. What is called before is our own
+    /// VerifierRegistry, which calls OPENX and nobody else.
+    // slither-disable-next-line reentrancy-no-eth,reentrancy-benign,reentrancy-events
     function _open(address provider) private returns (bytes32 challengeId) {
         Standing storage standing = _standings[provider];
         _endOverdue(provider, standing.open);
@@ -434,6 +442,7 @@ contract CapacityRegistry is ICapacityRegistry, EIP712 {
                 seat++;
             }
             // Both lists ascend, so one that is out of order, or there twice, is not found again either.
+            // slither-disable-next-line incorrect-equality
             if (seat == panel.length || panel[seat] != judges[i]) revert NotOnPanel(challengeId, judges[i]);
             seats |= uint32(1 << seat++);
         }

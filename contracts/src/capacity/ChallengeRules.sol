@@ -166,6 +166,8 @@ contract ChallengeRules is IChallengeRules, Ownable2Step {
     }
 
     /// @dev One loop over a table: a check for each would be more code than a contract may have.
+    // Fractions of a whole OPENX, written as such.
+    // slither-disable-next-line too-many-digits
     function _setSettings(Settings memory next) private {
         bytes32[11] memory names = [
             bytes32("drawDelay"),

@@ -55,6 +55,8 @@ contract VerifierRegistry is IVerifierRegistry, Ownable2Step {
         if (msg.sender != connector) revert NotConnector(msg.sender);
         if (capacity != address(0)) revert CapacityConnected(capacity);
         if (capacity_ == address(0)) revert ZeroAddress();
+        // Zero where nobody reveals.
+        // slither-disable-next-line missing-zero-check
         (capacity, reveals) = (capacity_, reveals_);
         emit VerifiersConnected(capacity_, reveals_);
     }

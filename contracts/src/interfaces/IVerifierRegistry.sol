@@ -46,6 +46,8 @@ interface IVerifierRegistry is IStakeHold, IGovernedSteps {
     event FeesWithdrawn(address indexed account, address payout, uint256 amount);
     event FeesBurned(uint256 amount);
     event VerifierSettingsSet(Settings settings);
+    /// @dev Once in the contract's life: nobody filters it.
+    // slither-disable-next-line unindexed-event-address
     event VerifiersConnected(address capacity, address reveals);
 
     error ZeroAddress();

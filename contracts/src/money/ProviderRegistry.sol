@@ -10,10 +10,11 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {IOpenxToken} from "../interfaces/IOpenxToken.sol";
 import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
-import {IStakeHold} from "../interfaces/IStakeHold.sol";
 import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @notice See {IProviderRegistry}.
+/// @dev Public mappings answer for episodeOf and mostPpmOf.
+// slither-disable-next-line unimplemented-functions
 contract ProviderRegistry is IProviderRegistry, EIP712 {
     using SafeERC20 for IERC20;
     using SafeCast for uint256;

@@ -85,6 +85,8 @@ contract HostileOwner is WholeMarket {
 
     /// @dev But for two: closing a class, after which its hardware cannot be verified any more, ninety days later; and wanting more
     /// verifiers than there are, after which nobody can be.
+    // A list: one setting a line.
+    // solhint-disable-next-line code-complexity
     function actSettings(uint256 which, uint256 choice) external {
         IChallengeRules.Settings memory next = rules.settings();
         which = which % 9;
