@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.chain, pytest.mark.slow]
 
 EXAMPLE = Path(__file__).parents[3] / "contracts" / "plan.example.toml"
 CHAIN_ID = 4242
-STEPS = 10
-"""Nine contracts, and the transaction that connects them."""
+STEPS = 17
+"""Fifteen contracts, and the two transactions that connect them."""
 
 
 @pytest.fixture
