@@ -138,4 +138,4 @@ async def test_the_watch_takes_up_what_it_sees_through_faults_of_the_chain(world
         world.chain.is_away = False
         await wait_until(lambda: world.chain.recorded and len(reported) == len(watches))
     assert world.chain.recorded[0][0][1].verdict.passed
-    assert set(reported) == {CapacityVerified(*world.chain.counts)}
+    assert set(reported) == {CapacityVerified(world.chain.verified.vcpus, world.chain.verified.gpus)}
