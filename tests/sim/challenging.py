@@ -63,7 +63,7 @@ class PlayedChain:
     looks: int = 0
     """How often anything was read."""
     nodes: dict[Address, Address] = field(default_factory=dict)
-    verified: Verified = Verified(8, 1)
+    verified: Verified = field(default_factory=lambda: Verified(8, 1))
     misses: int = 0
     """Of every verifier."""
     shown: dict[Address, SignedVerdict] = field(default_factory=dict)
