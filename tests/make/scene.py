@@ -87,7 +87,8 @@ FUNDS = Amount(10 * TOKEN)
 OPENX = Asset("OPENX", 18, ASSET)
 
 GPU_NODE, STRANGER, LIAR = 2, 3, 4
-"""Nodes whose offers are known and which serve nothing: one with GPUs, one not registered, one that signs two offers."""
+"""Nodes whose offers are known and which serve nothing: one with GPUs and in default, one not registered, one that signs two
+offers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,7 @@ class Registry:
 
     async def stakes_of(self, providers: Sequence[Address]) -> tuple[Staked, ...]:
         self._ask()
-        return tuple(Staked(STAKE) for _ in providers)
+        return tuple(Staked(STAKE, one == address_of(OWNER + GPU_NODE)) for one in providers)
 
     async def free_balance(self, _payer: Address, _asset: Address) -> Amount:
         self._ask()

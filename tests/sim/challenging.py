@@ -22,7 +22,7 @@ from xnode.capacity.tree import hash_leaves, make_tree
 from xnode.challenge.prover import Prover
 from xnode.challenge.verifier import Verifier
 from xnode.errors import Permanent, Retryable
-from xnode.ports.capacity import ChainHead, Challenge, DeclaredClass
+from xnode.ports.capacity import ChainHead, Challenge, DeclaredClass, Verified
 from xnode.ports.net import Peer, RpcHandler, RpcRefused
 from xnode.store.database import open_database
 from xnode.store.promises import SqlPromises
@@ -63,7 +63,7 @@ class PlayedChain:
     looks: int = 0
     """How often anything was read."""
     nodes: dict[Address, Address] = field(default_factory=dict)
-    counts: tuple[int, int, int] = (8, 1, 0)
+    verified: Verified = field(default_factory=lambda: Verified(8, 1))
     misses: int = 0
     """Of every verifier."""
     shown: dict[Address, SignedVerdict] = field(default_factory=dict)
@@ -78,9 +78,9 @@ class PlayedChain:
         if self.is_away:
             raise Retryable("the chain node is away")
 
-    async def read_counts(self, provider: Address) -> tuple[int, int, int]:
+    async def read_verified(self, provider: Address) -> Verified:
         self._check()
-        return self.counts
+        return self.verified
 
     async def read_head(self) -> ChainHead:
         self._check()

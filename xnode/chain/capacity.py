@@ -26,13 +26,17 @@ from xnode.chain.node.questions import ask_head, ask_latest, ask_logs
 from xnode.chain.send.transactor import Transactor
 from xnode.chain.send.tx_journal import TxCall
 from xnode.errors import Permanent
-from xnode.ports.capacity import ChainHead, Challenge, ChallengeStage, DeclaredClass
+from xnode.node.credit_term import CreditTerm
+from xnode.ports.capacity import ChainHead, Challenge, ChallengeStage, DeclaredClass, Verified
 from xnode.text.hex import to_hex
 
 _STAGES: tuple[ChallengeStage, ...] = get_args(ChallengeStage)
 
 _NEWS = ("ChallengeRequested", "ChallengeDrawn")
 """Events after which a challenge is to be looked at again."""
+
+MOST_CHECK_S = 86_400
+"""Of a grace, what is left for having a challenge passed, also when the first tries lapse: a day, or half of a short grace."""
 
 log = structlog.get_logger(__name__)
 
@@ -132,6 +136,15 @@ async def read_challenge(rpc: JsonRpc, registry: Address, challenge_id: Hash32, 
     )
 
 
+def find_end_by(outstanding: int, served_until_s: int, until_s: int, grace_s: int, now_s: int) -> int:
+    """When leases must have ended so that a challenge can still be passed before the credits outstanding go into default; 0
+    when none are, or they are in default already. until_s: of the verdict in force, which serves them as IN_FORCE says."""
+    end_s = until_s if served_until_s == compute_credit.IN_FORCE else served_until_s
+    if outstanding <= 0 or now_s > end_s + grace_s:
+        return 0
+    return end_s + grace_s - min(grace_s // 2, MOST_CHECK_S)
+
+
 class CapacityClient:
     """ports.capacity.CapacityChain through one chain node and the node's key."""
 
@@ -162,18 +175,29 @@ class CapacityClient:
         found = await self._rpc.view(self._address, capacity_registry.OPEN_CHALLENGE_OF, provider)
         return None if found == ZERO_HASH else found
 
-    async def read_counts(self, provider: Address) -> tuple[int, int, int]:
-        head = await self.read_head()
-        capacity = await read_in_force(self._rpc, self._address, provider, head.time)
-        credits = (self._manifest.contracts.gpu_credit, self._manifest.contracts.cpu_credit)
-        *outstanding, grace_s = await self._rpc.view_all(
-            [
-                *(Query(credit, compute_credit.OUTSTANDING, (provider,)) for credit in credits),
-                Query(credits[0], compute_credit.DEFAULT_GRACE, ()),
-            ]
+    async def read_verified(self, provider: Address) -> Verified:
+        now_s = (await self.read_head()).time
+        capacity = await read_in_force(self._rpc, self._address, provider, now_s)
+        contracts = self._manifest.contracts
+        queries = [
+            Query(credit, view, (provider,))
+            for credit in (contracts.cpu_credit, contracts.gpu_credit)
+            for view in (compute_credit.OUTSTANDING, compute_credit.SERVED_UNTIL)
+        ]
+        queries += [
+            Query(contracts.cpu_credit, compute_credit.DEFAULT_GRACE),
+            Query(self._address, capacity_registry.IN_DOUBT_UNTIL, (provider,)),
+            Query(contracts.challenge_rules, challenge_rules.SETTINGS),
+        ]
+        cpu, cpu_served, gpu, gpu_served, grace_s, doubt_s, settings = await self._rpc.view_all(queries)
+        slack_s = grace_s - min(grace_s // 2, MOST_CHECK_S)
+        term = CreditTerm(
+            cpu_end_by_s=find_end_by(cpu, cpu_served, capacity.until, grace_s, now_s),
+            gpu_end_by_s=find_end_by(gpu, gpu_served, capacity.until, grace_s, now_s),
+            # A capacity that is in doubt already ends no earlier by another check.
+            longest_s=settings.recheck_time_s + slack_s if capacity.until and not doubt_s else 0,
         )
-        owes = capacity.until and any(count > 0 for count in outstanding)
-        return capacity.vcpus, capacity.gpus, capacity.until + grace_s if owes else 0
+        return Verified(capacity.vcpus, capacity.gpus, term, doubt_s)
 
     async def list_verifiers(self) -> tuple[Address, ...]:
         return await self._rpc.view(self._verifiers, verifier_registry.VERIFIERS)

@@ -8,7 +8,7 @@ from functools import partial
 
 import trio
 
-from metering.units import NANOS_PER_SECOND, Address, Hash32
+from metering.units import Address, Hash32
 from xnode.backoff import Backoff, retry_forever
 from xnode.challenge.prover import Prover
 from xnode.challenge.revealer import Revealer
@@ -17,7 +17,7 @@ from xnode.errors import Permanent, Retryable
 from xnode.logs import log_id_of
 from xnode.node.changes import CapacityVerified
 from xnode.outage import Outage
-from xnode.ports.capacity import CapacityChain
+from xnode.ports.capacity import CapacityChain, Verified
 from xnode.repeated_event import RepeatedEvent
 
 LOOK_S = 2.0
@@ -99,19 +99,19 @@ class CapacityWatch:
                     await nudged.wait()
 
     async def _watch_counts(self) -> None:
-        reported: tuple[int, int, int] | None = None
+        reported: Verified | None = None
         outage = Outage("reading the capacity in force")
         while True:
             try:
-                counts = await self._chain.read_counts(self._me)
+                seen = await self._chain.read_verified(self._me)
             except (Retryable, Permanent) as error:
                 outage.failed(str(error))
             else:
                 outage.over()
-                if counts != reported:
-                    vcpus, gpus, checked_by_s = counts
-                    await self._on_verified(CapacityVerified(vcpus, gpus, checked_by_s * NANOS_PER_SECOND))
-                reported = counts
+                if seen != reported:
+                    change = CapacityVerified(seen.vcpus, seen.gpus, seen.term, seen.in_doubt_until_s)
+                    await self._on_verified(change)
+                reported = seen
             await trio.sleep(COUNTS_S)
 
     async def _look(self) -> tuple[Hash32, ...]:

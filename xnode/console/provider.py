@@ -8,7 +8,8 @@ import msgspec
 import trio
 
 from metering.tariff import Tariff
-from metering.units import Address, Amount
+from metering.time_words import say_duration
+from metering.units import NANOS_PER_SECOND, Address, Amount
 from xnode.console.console import Console
 from xnode.console.gas import make_gas
 from xnode.console.method import NoParams, control_method
@@ -18,6 +19,7 @@ from xnode.control import views
 from xnode.errors import UserError
 from xnode.node.changes import PricesSet
 from xnode.node.lease import LeaseStatus
+from xnode.node.provider.room import leased_of
 from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings
 from xnode.ports.chain import Staked
 from xnode.text.amount import parse_amount
@@ -85,6 +87,7 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
         gas=make_gas(console.node.fuel()),
         drained_at_ns=state.settings.drained_at_ns,
         not_lent=console.node.not_lent(),
+        leased=hosting(leased_of(state)),
     )
 
 
@@ -141,6 +144,12 @@ def _make_hints(console: Console, provider: ProviderSettings, registered: bool |
         hints.append(
             "the share is larger than what was verified, and the rest is held back because its use would be slashable:"
             " run `xnode provider capacity request` for all of it"
+        )
+    if provider.in_doubt_until_s:
+        left_s = max(0, provider.in_doubt_until_s - console.clock.now_ns() // NANOS_PER_SECOND)
+        hints.append(
+            f"a check of the verified capacity was failed, and it ends in {say_duration(left_s * NANOS_PER_SECOND)}:"
+            " run `xnode provider capacity request` before, while no workload is in the way"
         )
     gas = make_gas(console.node.fuel())
     if gas is not None and gas.is_low:

@@ -420,7 +420,7 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     """provider.status. registered: None when the chain could not be asked, and so for stake, which is in OPENX; leases: those
     under way, the newest hundred; leases_total: how many are under way; refusals: how many requests were refused since the
     start, by reason; hints: what to do to get more jobs; drained_at_ns: since when nothing new is taken, 0 when it is; not_lent:
-    what this host has and cannot lend, each with the reason."""
+    what this host has and cannot lend, each with the reason; leased: what leases have of it now."""
 
     node: str
     provider: str
@@ -441,3 +441,4 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     drained_at_ns: int = 0
     not_lent: tuple[str, ...] = ()
     leases_total: int = 0
+    leased: Hosting | None = None

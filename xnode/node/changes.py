@@ -14,6 +14,7 @@ from metering.voucher import Coverage, SignedVoucher
 from scheduler.job import Job, OutputFile
 from scheduler.outputs import NOTHING, OutputSummary
 from scheduler.quote import SignedQuote
+from xnode.node.credit_term import NO_TERM, CreditTerm
 from xnode.node.effects import Effect
 from xnode.node.lease import EndReason, LeaseStatus
 from xnode.node.records import Candidate, OutputsHere, ProviderSettings, SubmitterJob, SubmitterSettings
@@ -70,12 +71,14 @@ class DrainSet(msgspec.Struct, frozen=True, tag=True):
 
 
 class CapacityVerified(msgspec.Struct, frozen=True, tag=True):
-    """What the verdict in force says this owner has; 0: none in force on that kind, so nothing to stay within.
-    checked_by_ns: when its credits would be in default if nothing more is verified; 0: it has none out."""
+    """What the verdict in force says this owner has; 0: none in force on that kind, so nothing to stay within. term: until
+    when leases may run; in_doubt_until_s: when the capacity ends because a check was failed, in seconds UTC, 0 when it is not
+    in doubt."""
 
     vcpus: int
     gpus: int
-    checked_by_ns: int = 0
+    term: CreditTerm = NO_TERM
+    in_doubt_until_s: int = 0
 
 
 class ChainSeen(msgspec.Struct, frozen=True, tag=True):

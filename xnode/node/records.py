@@ -20,6 +20,7 @@ from scheduler.quote import Quote, SignedQuote
 from scheduler.registry import WELL_KNOWN
 from scheduler.reputation import NO_REPUTATION, Reputation
 from scheduler.score import Score
+from xnode.node.credit_term import NO_TERM, CreditTerm
 from xnode.node.lease import EndReason, LeaseStatus
 from xnode.node.sums import Dealings, EarnedDay
 
@@ -66,9 +67,10 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     """What the disk has for leases in all, as measured: no more is offered, whatever the share says. None: not measured yet."""
     disk_is_short: bool = False
     """Less of the disk is free than must be: nothing new is taken on."""
-    checked_by_ns: int = 0
-    """With credits outstanding: when the verdict in force and the grace after it end. A leased device cannot answer a
-    challenge, so a longer lease would be a default of an honest provider. 0: no credits are out, or no verdict in force."""
+    term: CreditTerm = NO_TERM
+    """Until when leases may run while credits are outstanding."""
+    in_doubt_until_s: int = 0
+    """When the verified capacity ends because a check was failed, in seconds UTC; 0 when it is not in doubt."""
 
     @property
     def exceeds_verified(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from metering.capacity import SignedVerdict
 from metering.units import Address, Hash32
+from xnode.node.credit_term import NO_TERM, CreditTerm
 
 ChallengeStage = Literal["none", "requested", "drawn", "passed", "failed", "lapsed"]
 """In the order of CapacityRegistry's Stage."""
@@ -50,6 +51,17 @@ class ChainHead:
     time: int
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What the verdict in force says that a provider has, in doubt or not; zeros when there is none. term: until when its
+    leases may run; in_doubt_until_s: 0 when the capacity is not in doubt."""
+
+    vcpus: int
+    gpus: int
+    term: CreditTerm = NO_TERM
+    in_doubt_until_s: int = 0
+
+
 class CapacityChain(Protocol):
     """CapacityRegistry, as challenges need it. Raises as Chain does."""
 
@@ -67,9 +79,8 @@ class CapacityChain(Protocol):
         """The provider's open challenge."""
         ...
 
-    async def read_counts(self, provider: Address) -> tuple[int, int, int]:
-        """vCPUs and GPUs of the provider's verdict in force, in doubt or not, zeros when there is none; and when credits that it
-        has outstanding would be in default if no other followed, in the chain's seconds: 0 when it has none."""
+    async def read_verified(self, provider: Address) -> Verified:
+        """What is verified of the provider, and what its credits ask of its leases."""
         ...
 
     async def list_verifiers(self) -> tuple[Address, ...]:

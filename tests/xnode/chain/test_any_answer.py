@@ -120,7 +120,7 @@ def list_actions(chain: ChainClient) -> list[Callable[[], Awaitable[object]]]:
         lambda: chain.escrow_state(escrow_id), lambda: chain.provider_of(me), lambda: chain.stakes_of([me, me]),
         lambda: chain.registration(me), lambda: capacity.read_head(), lambda: capacity.count_misses(me),
         lambda: capacity.list_challenges(1, 9), lambda: capacity.read_challenge(escrow_id), lambda: capacity.find_open(me),
-        lambda: capacity.read_counts(me), capacity.list_verifiers, lambda: capacity.list_nodes((me,)),
+        lambda: capacity.read_verified(me), capacity.list_verifiers, lambda: capacity.list_nodes((me,)),
         lambda: read_history(chain.rpc, me, (escrow_id,), 1),
         lambda: chain.open_escrow("open", escrow, opening, bytes(64) + b"\x1b"), lambda: chain.start_thaw("thaw", escrow),
         lambda: chain.close_escrow("close", escrow),

@@ -33,6 +33,8 @@ from xnode.challenge import prover
 from xnode.challenge.watch import CapacityWatch
 from xnode.errors import Permanent
 from xnode.node.changes import CapacityVerified
+from xnode.node.credit_term import CreditTerm
+from xnode.ports.capacity import Verified
 
 QUERY = encode(AnswerQuery(CHALLENGE_ID, 0))
 
@@ -124,6 +126,7 @@ async def test_workers_end_with_the_challenge(world: World) -> None:
 
 async def test_the_watch_takes_up_what_it_sees_through_faults_of_the_chain(world: World) -> None:
     reported: list[CapacityVerified] = []
+    world.chain.verified = Verified(8, 1, CreditTerm(5, 6, 7), in_doubt_until_s=9)
 
     async def report(change: CapacityVerified) -> None:
         reported.append(change)
@@ -138,4 +141,4 @@ async def test_the_watch_takes_up_what_it_sees_through_faults_of_the_chain(world
         world.chain.is_away = False
         await wait_until(lambda: world.chain.recorded and len(reported) == len(watches))
     assert world.chain.recorded[0][0][1].verdict.passed
-    assert set(reported) == {CapacityVerified(*world.chain.counts)}
+    assert set(reported) == {CapacityVerified(8, 1, CreditTerm(5, 6, 7), in_doubt_until_s=9)}

@@ -104,7 +104,9 @@ def test_a_deployment_cut_short_goes_on_where_it_stopped(
 
     again = xnode(*words, env=env)
     assert again.returncode == 0 and trio.run(count_sent, chain.url, deployer) == STEPS
-    plan.write_text(plan.read_text().replace("quorum = 25", "quorum = 26"))
+    changed = plan.read_text().replace("quorum = 25", "quorum = 26")
+    assert changed != plan.read_text()
+    plan.write_text(changed)
     other = xnode(*words, env=env)
     assert other.returncode == ExitCode.CONFLICT and "another plan" in other.stderr
     (home.folder / "plan.manifest.toml.journal").unlink()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
 from metering.units import Amount
 from tests.xnode.cli.conftest import Run
 from tests.xnode.cli.provider import Provider
+from xnode.control.server import Method
+from xnode.control.views import Prices
 from xnode.errors import ExitCode
 from xnode.home import Home
 from xnode.text.amount import OPENX
@@ -105,6 +109,23 @@ def test_a_vanished_minters_stake_pays_for_its_credits(provider: Provider) -> No
     assert "the wallet has 20 tCPU" in provider.refuse(*redeem[:3], "21", *redeem[4:], code=ExitCode.FUNDS)
     answer = provider.ask(*redeem)
     assert (answer["paid"], answer["outstanding"], answer["staked"]) == ("2", "0", "8")
+
+
+def test_a_challenge_of_less_than_the_node_has_leased_is_not_paid_for(
+    provider: Provider, serve: Callable[[Mapping[str, Method]], None]
+) -> None:
+    async def status(_params: dict[str, Any]) -> dict[str, Any]:
+        prices = {name: "1" for name in Prices.__struct_fields__}
+        hosting = {"vcpu_milli": 3000, "memory_bytes": 1, "disk_bytes": 1, "gpus": 0, "gpu_model": ""}
+        known = {"node": "0x", "provider": "0x", "registered": True, "asset": "OPENX", "region": "", "prices": prices}
+        return {**known, "capacity": hosting, "free": hosting, "leased": hosting}
+
+    serve({"provider.status": status})
+    provider.enlist_verifiers()
+    refused = provider.refuse("provider", "capacity", "request", "--class", "cpu=2", code=ExitCode.CONFLICT)
+    assert "3 vCPUs are leased now, and only 2 would be verified" in refused
+    assert provider.ask("provider", "capacity")["challenge"] is None
+    assert provider.ask("provider", "capacity", "request", "--class", "cpu=3")["challenge"]["declared"] == {"cpu": 3}
 
 
 def test_a_failed_challenge_jails_and_one_passed_ends_it(provider: Provider) -> None:

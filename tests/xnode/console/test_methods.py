@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
 from metering.money_words import say_amount, say_stake
-from metering.units import Address, Amount
+from metering.units import NANOS_PER_SECOND, Address, Amount
 from tests.make.scene import Registry, make_registry, make_scene, open_consoles
 from tests.make.values import ASSET
 from tests.xnode.console.asking import ask
@@ -21,6 +22,7 @@ from xnode.console.present import Presenter
 from xnode.control.answers import FORMS
 from xnode.delivery import find_target_problem
 from xnode.errors import ExitCode, UserError
+from xnode.node.lease import HOLDING
 from xnode.node.records import SubmitterEscrow, SubmitterLease, TimelineEntry
 from xnode.node.state import kind_of
 from xnode.node.sums import EarnedDay
@@ -120,6 +122,23 @@ async def test_a_job_keeps_its_cost_when_its_lease_is_archived(tmp_path: Path) -
         (row,) = (one for one in (await ask(submitter, "job.list")).rows if one.job_id == before.job.job_id)
     assert row == before.job and row.cost != "0" and row.provider
     assert before.vouchered == before.settled == row.cost
+
+
+async def test_a_status_says_what_is_leased_and_until_when_a_doubted_capacity_stands(tmp_path: Path) -> None:
+    scene = make_scene()
+    async with open_consoles(tmp_path) as (_, provider):
+        before = await ask(provider, "provider.status")
+        settings = provider.loop.state.settings
+        assert settings.provider is not None
+        until_s = provider.clock.now_ns() // NANOS_PER_SECOND + 3_600
+        doubted = msgspec.structs.replace(settings.provider, in_doubt_until_s=until_s)
+        provider.loop.state = provider.loop.state.put(msgspec.structs.replace(settings, provider=doubted))
+        after = await ask(provider, "provider.status")
+    holding = [one for one in scene.world.leases(1) if one.status in HOLDING]
+    assert holding and before.leased.vcpu_milli == sum(one.terms.resources.vcpu_milli for one in holding)
+    assert not any("was failed" in hint for hint in before.hints)
+    (hint,) = (one for one in after.hints if "was failed" in one)
+    assert "ends in 1h" in hint and "capacity request" in hint
 
 
 async def test_a_stake_is_shown_in_openx_whatever_the_prices_are_in(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from metering.units import NANOS_PER_HOUR
 from tests.make.records import SECOND, Node, make_provider, make_running_lease
 from tests.make.values import SEPARATOR, address_of, make_job, make_resources, make_tariff
 from xnode.node import changes, effects
+from xnode.node.credit_term import CreditTerm
 from xnode.node.provider.quote import MAX_QUOTES_PER_SUBMITTER
 from xnode.node.records import HeldQuote, StandingOffer
 
@@ -184,12 +185,11 @@ def test_a_provider_whose_disk_is_nearly_full_quotes_nothing_and_does_again_once
 
 def test_with_credits_out_no_lease_runs_beyond_the_verdict_and_its_grace() -> None:
     node = make_provider()
-    longest_ns = make_job(submitter=address_of(1)).duration_limit_ns
-    node.tell(changes.CapacityVerified(vcpus=8, gpus=0, checked_by_ns=node.now_ns + longest_ns - 1))
-    (reply,) = ask(node, 1)
-    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "needs_check"
-    node.tell(changes.CapacityVerified(vcpus=8, gpus=0, checked_by_ns=node.now_ns + 2 * longest_ns))
-    assert isinstance(ask(node, 1)[-1], effects.ReplyQuote), "it fits"
+    longest_s = make_job(submitter=address_of(1)).duration_limit_ns // SECOND
+    for left_s, kind in ((longest_s - 1, effects.ReplyRefusal), (2 * longest_s, effects.ReplyQuote)):
+        term = CreditTerm(cpu_end_by_s=node.now_ns // SECOND + left_s)
+        node.tell(changes.CapacityVerified(vcpus=8, gpus=0, term=term))
+        assert isinstance(ask(node, 1)[-1], kind)
     node.tell(changes.CapacityVerified(vcpus=8, gpus=0))
     assert isinstance(ask(node, 2)[-1], effects.ReplyQuote), "without credits there is nothing to default on"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 import click
+import msgspec
 
 from metering.units import Address, Hash32
 from xnode.chain.capacity import read_challenge, read_class_times, read_classes, read_settings, read_verification
@@ -20,8 +22,9 @@ from xnode.cli.access.options import owner_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.stake.stake import require_openx
-from xnode.cli.terminal.brief import brief_date, brief_duration, brief_id
+from xnode.cli.terminal.brief import brief_count, brief_date, brief_duration, brief_id
 from xnode.cli.terminal.screen import Column, Screen, say
+from xnode.control.views import Hosting, ProviderStatus
 from xnode.errors import ExitCode, UserError
 from xnode.extras import require_module
 from xnode.text.amount import OPENX_DECIMALS, format_amount, format_openx
@@ -76,13 +79,15 @@ def request(app: App, /, declared: tuple[str, ...], screen: Screen, **options: A
     # Asked for without it, the challenge would be failed for certain.
     require_module("numpy", "a capacity challenge")
     counts = [parse_count(text) for text in declared]
-    in_use = read_in_use(app)
+    is_up = app.control.is_up()
+    leased = read_leased(app) if is_up else None
 
     async def work(session: WalletSession) -> dict[str, Any]:
         contracts = session.manifest.contracts
         classes = await read_classes(session.rpc, contracts)
         wanted = find_declared(counts, classes)
-        refuse_below_leased(wanted, classes, in_use)
+        if leased is not None:
+            check_leased(wanted, classes, leased)
         await _require_none_open(session, session.address)
         settings = await read_settings(session.rpc, contracts)
         price = settings.price_of(sum(count for _, count in wanted))
@@ -93,7 +98,7 @@ def request(app: App, /, declared: tuple[str, ...], screen: Screen, **options: A
 
     answer = Access.of_owner(app, **options).act(work)
     screen.show(answer, lambda: draw_capacity(screen, answer))
-    if not app.control.is_up():
+    if not is_up:
         say("start the node now, or the challenge goes unanswered: xnode provider run")
 
 
@@ -118,31 +123,27 @@ def find_declared(counts: list[tuple[str, int]], classes: tuple[DeviceClass, ...
     return tuple(sorted(declared.items()))
 
 
-def read_in_use(app: App) -> dict[str, int]:
-    """Devices of each kind that leases and quotes of this home's node hold now; nothing while it does not run."""
-    if not app.control.is_up():
-        return {}
-    status = app.control.call("provider.status")
-    capacity, free = status["capacity"], status["free"]
-    vcpu_milli = capacity["vcpu_milli"] - free["vcpu_milli"]
-    return {"cpu": -(-vcpu_milli // 1000), "gpu": capacity["gpus"] - free["gpus"]}
+def read_leased(app: App) -> Hosting | None:
+    """What leases have of this host now; None where the node does not say, because it sells nothing."""
+    try:
+        return msgspec.convert(app.control.call("provider.status"), ProviderStatus).leased
+    except UserError as error:
+        say(f"the node does not say what is leased now: {error.what}")
+        return None
 
 
-def refuse_below_leased(
-    wanted: tuple[tuple[int, int], ...], classes: tuple[DeviceClass, ...], in_use: dict[str, int]
-) -> None:
-    """Raise UserError for fewer devices of a kind than are in use: the offer would shrink below what is leased, and new leases
-    under the smaller verdict could be more than it allows."""
-    asked: dict[str, int] = {}
+def check_leased(wanted: tuple[tuple[int, int], ...], classes: tuple[DeviceClass, ...], leased: Hosting) -> None:
+    """Raise UserError where fewer devices of a kind are declared than leases have: the rest would be used above what is
+    verified, and could not be sold any more."""
+    declared = Counter[str]()
     for class_id, count in wanted:
-        asked[classes[class_id].kind] = asked.get(classes[class_id].kind, 0) + count
-    for kind, count in asked.items():
-        if count < in_use.get(kind, 0):
-            what = "vCPUs" if kind == "cpu" else "GPUs"
+        declared[classes[class_id].kind] += count
+    for kind, noun, used in (("cpu", "vCPU", -(-leased.vcpu_milli // 1000)), ("gpu", "GPU", leased.gpus)):
+        if kind in declared and declared[kind] < used:
             raise UserError(
-                f"{count} {what} would be verified, {in_use[kind]} are leased or quoted now",
+                f"{brief_count(used, noun)} are leased now, and only {declared[kind]} would be verified",
                 where="--class",
-                hint=f"declare at least {in_use[kind]}, or drain first: xnode provider drain",
+                hint=f"declare at least {used}, or wait until leases have ended: `xnode provider drain --wait`",
                 code=ExitCode.CONFLICT,
             )
 

@@ -155,7 +155,7 @@ def _draw(screen: Screen, answer: dict[str, Any]) -> None:
 
 
 def _list_lines(answer: dict[str, Any]) -> tuple[tuple[str, object], ...]:
-    few = "" if answer["verifiers"] >= answer["min_list"] else f", too few to decide: {answer['min_list']} are needed"
+    few = "" if answer["verifiers"] >= answer["min_list"] else f", too few to decide: {answer['min_list']} needed"
     return (
         ("provider", answer["provider"]),
         (

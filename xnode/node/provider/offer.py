@@ -84,7 +84,11 @@ def on_capacity_verified(turn: Turn, change: CapacityVerified) -> None:
     if provider is None:
         return
     fresh = msgspec.structs.replace(
-        provider, verified_vcpus=change.vcpus, verified_gpus=change.gpus, checked_by_ns=change.checked_by_ns
+        provider,
+        verified_vcpus=change.vcpus,
+        verified_gpus=change.gpus,
+        term=change.term,
+        in_doubt_until_s=change.in_doubt_until_s,
     )
     if fresh == provider:
         return

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from metering.refusal import Refusal
-from metering.units import NANOS_PER_HOUR, NANOS_PER_SECOND, next_number
+from metering.units import NANOS_PER_SECOND, next_number
 from scheduler.job import Job, job_hash_of
 from scheduler.policy import Policy, answer
 from scheduler.quote import Quote, QuoteBody, quote_digest_of
 from xnode.node.changes import QuoteDropped, QuoteRequested
+from xnode.node.credit_term import check_credit_term
 from xnode.node.effects import ReplyOk, ReplyQuote
 from xnode.node.lease import OPEN
 from xnode.node.provider.offer import refresh_offer
@@ -56,7 +57,7 @@ def on_quote_requested(turn: Turn, change: QuoteRequested) -> None:
             _check_count(turn, live, change)
             or _check_host(turn, provider)
             or _check_gpus(provider, change.job)
-            or _check_verdict(turn, provider, change.job)
+            or check_credit_term(provider.term, change.job.resources, change.job.duration_limit_ns, turn.at_ns)
             or _make_quote(turn, provider, change)
         )
         if isinstance(made, Refusal):
@@ -119,18 +120,6 @@ def _check_gpus(provider: ProviderSettings, job: Job) -> Refusal | None:
     if working is None or job.resources.gpus <= working or job.resources.gpus > provider.capacity.gpus:
         return None
     return Refusal("gpu_lost", f"{working} of this host's {provider.capacity.gpus} GPUs work now")
-
-
-def _check_verdict(turn: Turn, provider: ProviderSettings, job: Job) -> Refusal | None:
-    """A leased device answers no challenge. With credits out, a lease beyond the verdict's end and the grace after it would put a
-    provider in default that only does its work."""
-    left_ns = provider.checked_by_ns - turn.at_ns
-    if not provider.checked_by_ns or job.duration_limit_ns <= left_ns:
-        return None
-    hours = max(0, left_ns) // NANOS_PER_HOUR
-    return Refusal(
-        "needs_check", f"this provider must have its hardware verified again within {hours} h; ask for less time"
-    )
 
 
 def _make_quote(turn: Turn, provider: ProviderSettings, change: QuoteRequested) -> HeldQuote | Refusal:

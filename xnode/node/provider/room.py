@@ -10,16 +10,23 @@ from metering.resources import NO_RESOURCES, Resources
 from metering.units import PPM, Address, mul_div_down
 from xnode.node.lease import HOLDING
 from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings
-from xnode.node.state import Turn
+from xnode.node.state import State, Turn
+
+
+def leased_of(state: State) -> Resources:
+    """What leases have of the host now."""
+    taken = NO_RESOURCES
+    for lease in state.all(ProviderLease):
+        if lease.status in HOLDING:
+            taken = taken.plus(lease.terms.resources)
+    return taken
 
 
 def unleased_of(turn: Turn, settings: ProviderSettings) -> Resources:
     """What no lease has: for this much leases can be signed now, whatever quotes hold."""
-    taken = NO_RESOURCES
+    taken = leased_of(turn.state)
     for lease in turn.state.all(ProviderLease):
-        if lease.status in HOLDING:
-            taken = taken.plus(lease.terms.resources)
-        elif lease.started_at_ns is not None and not lease.removed and lease.status in ("ending", "settling"):
+        if lease.started_at_ns is not None and not lease.removed and lease.status in ("ending", "settling"):
             # Its outputs are still being collected from its disk.
             taken = taken.plus(Resources(0, 0, lease.terms.resources.disk_bytes))
     return settings.offered_resources().minus(taken)

@@ -9,6 +9,7 @@ from metering.terms import LeaseTerms, escrow_id_of
 from metering.units import NANOS_PER_SECOND, ZERO_HASH
 from scheduler.policy import DRAINING
 from xnode.node.changes import LeaseRequested
+from xnode.node.credit_term import check_credit_term
 from xnode.node.opening import OPENING_LEAST_NS
 from xnode.node.provider.room import unleased_of
 from xnode.node.records import HeldQuote, ProviderEscrow
@@ -17,8 +18,8 @@ from xnode.node.state import Turn
 
 def check_request(turn: Turn, change: LeaseRequested, lease_id: bytes) -> Refusal | None:
     """What is wrong with a lease request, but for what only the chain can tell."""
-    terms = change.terms
-    if turn.state.settings.provider is None:
+    terms, provider = change.terms, turn.state.settings.provider
+    if provider is None:
         return Refusal("not_a_provider", "this node offers no capacity any more")
     if turn.state.settings.drained_at_ns:
         return DRAINING
@@ -33,6 +34,8 @@ def check_request(turn: Turn, change: LeaseRequested, lease_id: bytes) -> Refusa
         or _check_terms_signature(change, lease_id)
         or _check_opening_time(turn, change)
         or _check_opening_signature(turn, change)
+        # Credits may have been minted since the quote.
+        or check_credit_term(provider.term, terms.resources, terms.duration_limit_ns, turn.at_ns)
     )
 
 
