@@ -45,9 +45,9 @@ Contradictable = SignedReceipt | NumberedDocument | VerdictDocument
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What every proof says: against whom, and by which papers. dated_s: the date of the latest of them, in seconds.
+    """What every proof says: against whom, and by which documents. dated_s: the date of the latest of them, in seconds.
 
-    first, second: what of the papers is in the evidence's id (ICommitments, IFaultProver, IOverCapacity).
+    first, second: what of the documents is in the evidence's id (ICommitments, IFaultProver, IOverCapacity).
     """
 
     fault: Fault

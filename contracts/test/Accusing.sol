@@ -45,7 +45,7 @@ abstract contract Accusing is Judging {
         return keccak256(abi.encode(fault, who, a, b));
     }
 
-    /// @notice Of two papers.
+    /// @notice Of two documents.
     function evidenceOfTwo(address who, bytes32 a, bytes32 b) internal pure returns (bytes32) {
         return evidenceId(IEvidence.Fault.Equivocation, who, a < b ? a : b, a < b ? b : a);
     }

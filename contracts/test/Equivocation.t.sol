@@ -150,7 +150,7 @@ contract EquivocationTest is Accusing {
         refused(IEvidence.NotAProvidersKey.selector);
     }
 
-    function test_papers_dated_after_their_key_was_replaced_prove_nothing() external {
+    function test_documents_dated_after_their_key_was_replaced_prove_nothing() external {
         rotateKey(OTHER_KEY);
         vm.warp(block.timestamp + 1);
         b.atNs = uint64(block.timestamp * NANOS);
@@ -159,14 +159,14 @@ contract EquivocationTest is Accusing {
         refused(abi.encodeWithSelector(IEvidence.NotAProvidersKey.selector, node, b.atNs / NANOS));
     }
 
-    function test_papers_dated_before_their_key_was_bound_prove_nothing() external {
+    function test_documents_dated_before_their_key_was_bound_prove_nothing() external {
         a.atNs = uint64((block.timestamp - 1 days) * NANOS);
         sign(NODE_KEY, NODE_KEY);
         readyToProve();
         refused(IEvidence.NotAProvidersKey.selector);
     }
 
-    function test_papers_of_the_future_prove_nothing() external {
+    function test_documents_of_the_future_prove_nothing() external {
         a.atNs = uint64((block.timestamp + 2 hours) * NANOS);
         sign(NODE_KEY, NODE_KEY);
         readyToProve();
@@ -308,12 +308,12 @@ contract EquivocationTest is Accusing {
         checkEqual(openx.balanceOf(reporter), STAKED / 50, "the reporter has the reward");
     }
 
-    function test_who_does_not_have_the_papers_cannot_stand_ready_with_a_commitment() external {
+    function test_who_does_not_have_the_documents_cannot_stand_ready_with_a_commitment() external {
         // All that can be known of a fault before it happens: what it is, whose, of which lease and number.
         bytes32 subject = keccak256(abi.encode(a.leaseId, a.number));
         commitAs(prover, stranger, keccak256(abi.encode(FAULT, provider, subject)));
         commitAs(prover, stranger, evidenceId(FAULT, provider, a.leaseId, bytes32(uint256(a.number))));
-        // And one of the two papers, which is what a submitter has of any receipt.
+        // And one of the two documents, which is what a submitter has of any receipt.
         commitAs(prover, stranger, evidenceOfTwo(provider, receiptDigest(a), bytes32(0)));
         vm.warp(block.timestamp + prover.COMMIT_DELAY());
         vm.expectPartialRevert(ICommitments.NotCommitted.selector);
@@ -327,7 +327,7 @@ contract EquivocationTest is Accusing {
         refused(ICommitments.NotCommitted.selector);
     }
 
-    function test_the_order_of_the_papers_does_not_matter() external {
+    function test_the_order_of_the_documents_does_not_matter() external {
         readyToProve();
         (IEvidence.Receipt memory first, bytes memory firstSig) = (a, aSig);
         a = b;

@@ -400,7 +400,7 @@ contract OverCapacityTest is Accusing {
         checkEqual(registry.stakeOf(provider), STAKED * 7 / 10, "a verdict's week is not used up");
     }
 
-    // ---- Papers
+    // ---- Documents
 
     function test_a_pair_is_of_one_lease_and_in_order() external {
         IOverCapacity.ReceiptPair[] memory pairs = makePairs(1, 2 * HOUR_NS, 4 * HOUR_NS, 0);

@@ -5,7 +5,7 @@ import {ProviderRegistry} from "../src/money/ProviderRegistry.sol";
 import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
 import {Providing} from "./Providing.sol";
 
-/// @notice How much of a stake papers can take: once for each episode, never above a judge's ceiling. The judge of these tests may
+/// @notice How much of a stake documents can take: once for each episode, never above a judge's ceiling. The judge of these tests may
 /// take half of a provider's stake in a period, as on chain.
 contract PenaltiesTest is Providing {
     IProviderRegistry.Role private constant PROVIDER = IProviderRegistry.Role.Provider;
@@ -58,8 +58,8 @@ contract PenaltiesTest is Providing {
         checkEqual(count, 2, "two faults");
     }
 
-    /// @dev So nobody can keep papers of one fault and show one of them each period.
-    function test_papers_of_an_episode_take_nothing_more_however_late_they_are_shown() external {
+    /// @dev So nobody can keep documents of one fault and show one of them each period.
+    function test_documents_of_an_episode_take_nothing_more_however_late_they_are_shown() external {
         uint64 first = uint64(block.timestamp);
         prove(1, FIFTH, first);
         for (uint256 i = 1; i <= 5; i++) {
@@ -69,7 +69,7 @@ contract PenaltiesTest is Providing {
         checkEqual(registry.stakeOf(provider), 800 ether, "a fifth");
     }
 
-    /// @dev What lies there is counted back to before the episode, so that the papers come out the same in any order.
+    /// @dev What lies there is counted back to before the episode, so that the documents come out the same in any order.
     function test_a_fault_proved_against_oneself_without_stake_buys_nothing() external {
         checkEqual(registry.stakeOf(stranger), 0, "no stake yet");
         uint64 first = uint64(block.timestamp);
@@ -80,7 +80,7 @@ contract PenaltiesTest is Providing {
         vm.warp(first + 1 hours);
         vm.prank(slasher);
         (slashed,) = registry.slash(stranger, makePenalty(1, FIFTH));
-        checkEqual(slashed, 20 ether, "the next paper takes it all the same");
+        checkEqual(slashed, 20 ether, "the next document takes it all the same");
         giveStake(stranger, 100 ether);
         vm.prank(slasher);
         (slashed,) = registry.slash(stranger, makePenalty(1, FIFTH));
@@ -93,7 +93,7 @@ contract PenaltiesTest is Providing {
         checkEqual(count, 1, "one fault");
     }
 
-    function test_without_stake_a_further_paper_of_an_episode_takes_nothing_and_is_refused() external {
+    function test_without_stake_a_further_document_of_an_episode_takes_nothing_and_is_refused() external {
         checkEqual(registry.stakeOf(stranger), 0, "no stake yet");
         vm.prank(slasher);
         registry.slash(stranger, makePenalty(1, FIFTH));
@@ -114,7 +114,7 @@ contract PenaltiesTest is Providing {
         checkEqual(slashed, 20 ether, "another compartment");
     }
 
-    /// @dev Or papers dated ahead would each begin an episode.
+    /// @dev Or documents dated ahead would each begin an episode.
     function test_a_date_ahead_counts_as_now() external {
         uint64 first = uint64(block.timestamp);
         prove(1, FIFTH, first);
@@ -202,7 +202,7 @@ contract PenaltiesTest is Providing {
     }
 
     /// @dev Kinds, penalties, dates, times and judges in any order, with stake added and unstaked in between.
-    function testFuzz_no_papers_in_any_order_take_more_than_the_ceiling(uint256[16] calldata acts) external {
+    function testFuzz_no_documents_in_any_order_take_more_than_the_ceiling(uint256[16] calldata acts) external {
         uint256[16] memory at;
         uint256[16] memory own;
         uint256[16] memory took;

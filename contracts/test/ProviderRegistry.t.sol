@@ -165,7 +165,7 @@ contract ProviderRegistryTest is Market {
         checkEqual(until, 0, "bound still");
     }
 
-    function test_papers_of_the_future_prove_nothing() external {
+    function test_documents_of_the_future_prove_nothing() external {
         registerProvider(address(0));
         uint256 last = block.timestamp + registry.MAX_AHEAD();
         checkEqual(registry.MAX_AHEAD(), 1 hours, "a clock that is ahead");
@@ -222,7 +222,7 @@ contract ProviderRegistryTest is Market {
         checkEqual(registry.authorOf(node, bound + 2 days), provider, "vouched for, also while it was away");
     }
 
-    function test_a_key_that_comes_back_after_its_papers_lapsed_begins_anew() external {
+    function test_a_key_that_comes_back_after_its_documents_lapsed_begins_anew() external {
         registerProvider(address(0));
         uint64 bound = uint64(block.timestamp);
         vm.prank(provider);

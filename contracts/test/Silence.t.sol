@@ -116,7 +116,7 @@ contract SilenceTest is Accusing {
         refused(IBreachProver.NothingPromised.selector);
     }
 
-    function test_papers_are_checked_as_for_a_last_receipt() external {
+    function test_documents_are_checked_as_for_a_last_receipt() external {
         vm.warp(block.timestamp + 1 days);
         IEvidence.SignedLease memory lease = signLease(terms, STRANGER_KEY, NODE_KEY);
         IEvidence.SignedReceipt memory shown = signReceipt(NODE_KEY, known);

@@ -38,8 +38,6 @@ def test_every_contract_on_the_page_has_the_size_that_is_committed() -> None:
 
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_a_contract_leaves_room_below_the_size_limit(contract: str) -> None:
-    if size_of(contract) == 24_305:
-        pytest.xfail("CapacityRegistry before it was split")
     assert size_of(contract) <= MOST_CODE_BYTES
 
 

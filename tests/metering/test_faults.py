@@ -167,7 +167,7 @@ def test_two_different_documents_under_one_number_are_a_proof(name: str) -> None
     assert (proof.fault, proof.provider, proof.a, proof.b) == (Fault.EQUIVOCATION, PROVIDER, first, second)
     assert (proof.lease is not None) == isinstance(first, SignedReceipt)
     (mirrored,) = find_equivocations((second, first), SEPARATOR, KNOWN)
-    assert mirrored.evidence_id == proof.evidence_id, "in whatever order the papers are shown"
+    assert mirrored.evidence_id == proof.evidence_id, "in whatever order the documents are shown"
 
 
 @pytest.mark.parametrize("name", AGREEMENTS)
@@ -200,7 +200,7 @@ def test_a_key_answers_from_when_it_was_bound_until_a_thaw_after_it_was_replaced
     assert not proves(taken + 1, taken + 1), "it was replaced"
     assert not proves(bound, taken + thaw + 1), "the thaw is over"
     assert proves(taken + 1, taken + 1, ROTATED) and not proves(taken - 1, taken, ROTATED)
-    assert proves(taken + 3600, taken, ROTATED) and not proves(taken + 3601, taken, ROTATED), "papers of the future"
+    assert proves(taken + 3600, taken, ROTATED) and not proves(taken + 3601, taken, ROTATED), "documents of the future"
 
 
 def replace_authors(authors: Authors) -> Known:

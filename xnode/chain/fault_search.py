@@ -73,7 +73,7 @@ async def find_proofs(rpc: JsonRpc, manifest: Manifest, documents: Sequence[Sign
 
 
 def choose_proofs(proofs: Iterable[Proof]) -> list[Proof]:
-    """One of each kind against each provider, the latest: all papers of an episode are one fault, and the latest of them is
+    """One of each kind against each provider, the latest: all documents of an episode are one fault, and the latest of them is
     the one that may belong to a new episode."""
     latest: dict[tuple[Address, type[Proof], bool], Proof] = {}
     for proof in sorted(proofs, key=lambda one: one.dated_s):

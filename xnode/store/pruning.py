@@ -43,7 +43,7 @@ _INCREMENTAL = 2
 
 T = TypeVar("T")
 
-PAPERS = frozenset({kind_of(ProviderLease), kind_of(SubmitterLease)})
+EVIDENCE = frozenset({kind_of(ProviderLease), kind_of(SubmitterLease)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def is_over(subject: Subject, keep_history_ns: int, now_ns: int) -> bool:
     """True when its rows may go: no part of it is live, and nothing has happened to it for the time it is evidence."""
     if subject.is_live:
         return False
-    keep_ns = keep_history_ns if subject.kinds & PAPERS else keep_history_ns + MARGIN_NS
+    keep_ns = keep_history_ns if subject.kinds & EVIDENCE else keep_history_ns + MARGIN_NS
     if subject.refused or not subject.kinds:
         keep_ns = MARKET_NS
     return now_ns - subject.ended_at_ns > keep_ns
@@ -129,7 +129,7 @@ class Pruner:
             last = select(func.max(JOURNAL.c.seq)).where(JOURNAL.c.subject == key).scalar_subquery()
             at_ns = connection.execute(select(JOURNAL.c.at_ns).where(JOURNAL.c.seq == last)).scalar() or 0
             rows = connection.execute(select(RECORD).where(RECORD.c.key == key)).all()
-        leases = [decode(row.value, Record) for row in rows if row.kind in PAPERS]  # type: ignore[arg-type, var-annotated]
+        leases = [decode(row.value, Record) for row in rows if row.kind in EVIDENCE]  # type: ignore[arg-type, var-annotated]
         refused = bool(leases) and all(getattr(one, "status", "") == "refused" for one in leases)
         return Subject(key, at_ns, frozenset(row.kind for row in rows), any(row.is_live for row in rows), refused)
 

@@ -42,7 +42,7 @@ contract BreachProver is Evidence, IBreachProver {
         SignedLease calldata lease,
         SignedReceipt calldata last
     ) external returns (uint128 refunded) {
-        bytes32 leaseId = _checkPapers(escrowTerms, lease, last);
+        bytes32 leaseId = _checkDocuments(escrowTerms, lease, last);
         if (!last.receipt.last) revert NotTheLast(last.receipt.number);
         uint256 due = _dueOf(lease.terms, leaseId, last.receipt, last.receipt.atNs);
         return _giveBack(escrowTerms, leaseId, due);
@@ -55,7 +55,7 @@ contract BreachProver is Evidence, IBreachProver {
         SignedLease calldata lease,
         SignedReceipt calldata known
     ) external {
-        bytes32 leaseId = _checkPapers(escrowTerms, lease, known);
+        bytes32 leaseId = _checkDocuments(escrowTerms, lease, known);
         LeaseTerms calldata terms = lease.terms;
         _checkNewest(leaseId, terms.provider, known.receipt);
         if (_silences[leaseId].provider != address(0)) {
@@ -140,9 +140,9 @@ contract BreachProver is Evidence, IBreachProver {
         return _shortfalls[leaseId];
     }
 
-    // ---- Inside: papers
+    // ---- Inside: documents
 
-    function _checkPapers(
+    function _checkDocuments(
         IPaymentEscrow.Escrow calldata escrowTerms,
         SignedLease calldata lease,
         SignedReceipt calldata shown

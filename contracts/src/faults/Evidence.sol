@@ -9,7 +9,7 @@ import {IPaymentEscrow} from "../interfaces/IPaymentEscrow.sol";
 import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
 import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
-/// @notice See {IEvidence}: who signed a paper, and when it is dated.
+/// @notice See {IEvidence}: who signed a document, and when it is dated.
 abstract contract Evidence is IEvidence {
     uint256 internal constant NANOS = 1e9;
 
@@ -34,7 +34,7 @@ abstract contract Evidence is IEvidence {
 
     /// @param datedAt in seconds
     function _authorOf(address signer, uint256 datedAt) internal view returns (address provider) {
-        // A few calls for each of so many papers, to our own contract.
+        // A few calls for each of so many documents, to our own contract.
         // slither-disable-next-line calls-loop
         provider = registry.authorOf(signer, datedAt);
         if (provider == address(0)) revert NotAProvidersKey(signer, datedAt);

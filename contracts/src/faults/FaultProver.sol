@@ -15,8 +15,8 @@ import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @notice See {IFaultProver}.
 contract FaultProver is Commitments, IFaultProver {
-    /// @dev A signed paper, whose it is, and when it is dated, in seconds.
-    struct Paper {
+    /// @dev A signed document, whose it is, and when it is dated, in seconds.
+    struct Document {
         bytes32 digest;
         address author;
         uint256 datedAt;
@@ -43,8 +43,8 @@ contract FaultProver is Commitments, IFaultProver {
         if (a.receipt.number != b.receipt.number) revert NumbersDiffer();
         bytes32 domain = escrow.domainSeparator();
         bytes32 leaseId = _leaseIdOf(domain, lease);
-        Paper memory one = _readReceipt(domain, leaseId, lease.terms.provider, a);
-        Paper memory two = _readReceipt(domain, leaseId, lease.terms.provider, b);
+        Document memory one = _readReceipt(domain, leaseId, lease.terms.provider, a);
+        Document memory two = _readReceipt(domain, leaseId, lease.terms.provider, b);
         _judgeTwo(IProviderRegistry.Role.Provider, one, two, salt);
     }
 
@@ -56,8 +56,8 @@ contract FaultProver is Commitments, IFaultProver {
         bytes32 salt
     ) external {
         bytes32 domain = escrow.domainSeparator();
-        Paper memory one = _readNumbered(a, _digest(domain, XnodeHashes.hashOffer(a)), aSig);
-        Paper memory two = _readNumbered(b, _digest(domain, XnodeHashes.hashOffer(b)), bSig);
+        Document memory one = _readNumbered(a, _digest(domain, XnodeHashes.hashOffer(a)), aSig);
+        Document memory two = _readNumbered(b, _digest(domain, XnodeHashes.hashOffer(b)), bSig);
         _judgeNumbered(a, one, b, two, salt);
     }
 
@@ -69,8 +69,8 @@ contract FaultProver is Commitments, IFaultProver {
         bytes32 salt
     ) external {
         bytes32 domain = escrow.domainSeparator();
-        Paper memory one = _readNumbered(a, _digest(domain, XnodeHashes.hashQuote(a)), aSig);
-        Paper memory two = _readNumbered(b, _digest(domain, XnodeHashes.hashQuote(b)), bSig);
+        Document memory one = _readNumbered(a, _digest(domain, XnodeHashes.hashQuote(a)), aSig);
+        Document memory two = _readNumbered(b, _digest(domain, XnodeHashes.hashQuote(b)), bSig);
         _judgeNumbered(a, one, b, two, salt);
     }
 
@@ -94,15 +94,15 @@ contract FaultProver is Commitments, IFaultProver {
         bytes32 salt
     ) external {
         bytes32 digest = _digest(capacity.domainSeparator(), XnodeHashes.hashCapacityAnswer(answer));
-        Paper memory paper = _readInChallenge(answer.challengeId, digest, sig);
+        Document memory document = _readInChallenge(answer.challengeId, digest, sig);
         (address challenged, bytes32 seed, uint32 n) = capacity.deviceOf(answer.challengeId, answer.device);
-        if (challenged != paper.author || seed != answer.seed || n != answer.n) {
+        if (challenged != document.author || seed != answer.seed || n != answer.n) {
             revert NotTheDevice(answer.challengeId, answer.device);
         }
         _checkWrong(answer.root, seed, n, proof);
         IProviderRegistry.Penalty memory penalty =
-            _makePenalty(Fault.WrongElement, IProviderRegistry.Role.Provider, WRONG_ELEMENT_PPM, paper);
-        _judge(paper.author, digest, _elementDigestOf(proof), penalty, salt);
+            _makePenalty(Fault.WrongElement, IProviderRegistry.Role.Provider, WRONG_ELEMENT_PPM, document);
+        _judge(document.author, digest, _elementDigestOf(proof), penalty, salt);
     }
 
     function proveFalseVerdict(
@@ -113,48 +113,48 @@ contract FaultProver is Commitments, IFaultProver {
         ElementProof calldata proof,
         bytes32 salt
     ) external {
-        Paper memory paper = _readVerdict(verdict, sig);
+        Document memory document = _readVerdict(verdict, sig);
         if (!verdict.passed) revert VerdictDidNotPass(verdict.challengeId);
         bytes32 rootsHash = keccak256(abi.encodePacked(roots));
         if (rootsHash != verdict.answersHash) revert RootsNotOfVerdict(rootsHash, verdict.answersHash);
         if (device >= roots.length) revert NotTheDevice(verdict.challengeId, device);
         _checkOpenedWrong(verdict, roots[device], device, proof);
         IProviderRegistry.Penalty memory penalty =
-            _makePenalty(Fault.FalseVerdict, IProviderRegistry.Role.Verifier, FALSE_VERDICT_PPM, paper);
-        _judge(paper.author, paper.digest, _elementDigestOf(proof), penalty, salt);
+            _makePenalty(Fault.FalseVerdict, IProviderRegistry.Role.Verifier, FALSE_VERDICT_PPM, document);
+        _judge(document.author, document.digest, _elementDigestOf(proof), penalty, salt);
     }
 
-    // ---- Inside: papers
+    // ---- Inside: documents
 
     function _readReceipt(bytes32 domain, bytes32 leaseId, address provider, SignedReceipt calldata signed)
         private
         view
-        returns (Paper memory)
+        returns (Document memory)
     {
         bytes32 digest = _checkOfLease(domain, leaseId, provider, signed);
-        return Paper(digest, provider, signed.receipt.atNs / NANOS);
+        return Document(digest, provider, signed.receipt.atNs / NANOS);
     }
 
     /// @dev What has not expired yet was signed by now.
     function _readNumbered(Numbered calldata document, bytes32 digest, bytes calldata sig)
         private
         view
-        returns (Paper memory)
+        returns (Document memory)
     {
         uint256 datedAt = Math.min(document.expiresAtNs / NANOS, block.timestamp);
-        return Paper(digest, _authorOf(_signerOf(digest, sig), datedAt), datedAt);
+        return Document(digest, _authorOf(_signerOf(digest, sig), datedAt), datedAt);
     }
 
     /// @dev By one who sat on the panel.
     function _readVerdict(ICapacityRegistry.Verdict calldata verdict, bytes calldata sig)
         private
         view
-        returns (Paper memory paper)
+        returns (Document memory document)
     {
         bytes32 digest = _digest(capacity.domainSeparator(), XnodeHashes.hashVerdict(verdict));
-        paper = _readInChallenge(verdict.challengeId, digest, sig);
-        if (!capacity.isOnPanel(verdict.challengeId, paper.author)) {
-            revert NotOnPanel(verdict.challengeId, paper.author);
+        document = _readInChallenge(verdict.challengeId, digest, sig);
+        if (!capacity.isOnPanel(verdict.challengeId, document.author)) {
+            revert NotOnPanel(verdict.challengeId, document.author);
         }
     }
 
@@ -162,7 +162,7 @@ contract FaultProver is Commitments, IFaultProver {
     function _readInChallenge(bytes32 challengeId, bytes32 digest, bytes calldata sig)
         private
         view
-        returns (Paper memory)
+        returns (Document memory)
     {
         uint256 drawnAt = capacity.drawnAt(challengeId);
         // Zero is never, not a time.
@@ -174,7 +174,7 @@ contract FaultProver is Commitments, IFaultProver {
         (uint64 since,) = registry.keyTimeOf(signer);
         uint256 servedAt = Math.max(drawnAt, since);
         if (servedAt > capacity.challengeOf(challengeId).deadline) revert NotAProvidersKey(signer, servedAt);
-        return Paper(digest, _authorOf(signer, servedAt), drawnAt);
+        return Document(digest, _authorOf(signer, servedAt), drawnAt);
     }
 
     // ---- Inside: elements
@@ -215,9 +215,13 @@ contract FaultProver is Commitments, IFaultProver {
 
     // ---- Inside: the proof goes in
 
-    function _judgeNumbered(Numbered calldata a, Paper memory one, Numbered calldata b, Paper memory two, bytes32 salt)
-        private
-    {
+    function _judgeNumbered(
+        Numbered calldata a,
+        Document memory one,
+        Numbered calldata b,
+        Document memory two,
+        bytes32 salt
+    ) private {
         if (a.node != b.node || a.number != b.number) revert NumbersDiffer();
         // Each node counts for itself: a document that names another provider's node proves nothing.
         address bound = registry.boundProviderOf(a.node);
@@ -225,20 +229,20 @@ contract FaultProver is Commitments, IFaultProver {
         _judgeTwo(IProviderRegistry.Role.Provider, one, two, salt);
     }
 
-    /// @dev Two different papers under one number.
-    function _judgeTwo(IProviderRegistry.Role role, Paper memory one, Paper memory two, bytes32 salt) private {
-        // The same paper twice is no second one.
+    /// @dev Two different documents under one number.
+    function _judgeTwo(IProviderRegistry.Role role, Document memory one, Document memory two, bytes32 salt) private {
+        // The same document twice is no second one.
         // slither-disable-next-line incorrect-equality
         if (one.digest == two.digest) revert SameDocument(one.digest);
         if (one.author != two.author) revert SignersDiffer(one.author, two.author);
-        Paper memory later = one.datedAt < two.datedAt ? two : one;
+        Document memory later = one.datedAt < two.datedAt ? two : one;
         IProviderRegistry.Penalty memory penalty = _makePenalty(Fault.Equivocation, role, EQUIVOCATION_PPM, later);
         bool isAscending = one.digest < two.digest;
         (bytes32 first, bytes32 second) = isAscending ? (one.digest, two.digest) : (two.digest, one.digest);
         _judge(one.author, first, second, penalty, salt);
     }
 
-    function _makePenalty(Fault fault, IProviderRegistry.Role role, uint32 ppm, Paper memory latest)
+    function _makePenalty(Fault fault, IProviderRegistry.Role role, uint32 ppm, Document memory latest)
         private
         view
         returns (IProviderRegistry.Penalty memory)
@@ -248,7 +252,7 @@ contract FaultProver is Commitments, IFaultProver {
         });
     }
 
-    /// @dev a and b: the papers, as {IFaultProver} has them in the id.
+    /// @dev a and b: the documents, as {IFaultProver} has them in the id.
     function _judge(address who, bytes32 a, bytes32 b, IProviderRegistry.Penalty memory penalty, bytes32 salt) private {
         bytes32 evidenceId = _evidenceIdOf(Fault(penalty.fault), who, a, b);
         _checkCommitted(evidenceId, _commitmentTo(evidenceId, salt));

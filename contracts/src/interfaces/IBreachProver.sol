@@ -7,7 +7,7 @@ import {IPaymentEscrow} from "./IPaymentEscrow.sol";
 /// @title Where a broken promise of availability is given back
 /// @notice Terms with availabilityPpm and refundPpm promise: where the workload ran for less than that part of the time from openUntilNs to
 /// the lease's end, that part of its cost goes back to the payer. Judged by the provider's own receipts, by anyone, without a
-/// commitment: the money only goes back to the payer. {IEvidence} says whose word a paper is.
+/// commitment: the money only goes back to the payer. {IEvidence} says whose word a document is.
 ///
 /// How an end is known
 /// - {proveBreach}: the provider's last receipt says so.
@@ -16,7 +16,7 @@ import {IPaymentEscrow} from "./IPaymentEscrow.sol";
 ///   receipt by {showReceipt}: the last one, or one from about the time of the claim. Without an answer the lease counts as ended when the
 ///   silence was claimed, at the latest when its time limit was over, and the time since the receipt as not running.
 ///   {settleSilence} gives back then.
-///   So a provider need not sign the paper that convicts it. One that is well answers with one transaction for each claim, and one that
+///   So a provider need not sign the document that convicts it. One that is well answers with one transaction for each claim, and one that
 ///   closes down shows its last receipts first ({showReceipt} before any claim), or stays until {CLAIM_TIME} and {ANSWER_TIME} are
 ///   over.
 ///

@@ -5,8 +5,8 @@ import {IEvidence} from "./IEvidence.sol";
 
 /// @title How a reporter is first with its proof
 /// @notice First {commit} to keccak256(abi.encode(reporter, evidenceId, salt)), then prove between {COMMIT_DELAY} and {COMMIT_LIFE} seconds
-/// later. The evidence's id is keccak256(abi.encode(uint8 fault, address provider, bytes32 a, bytes32 b)) with a and b out of the papers
-/// themselves, as each judge says: nobody can commit to a fault without having the papers that prove it. Who copies a proof
+/// later. The evidence's id is keccak256(abi.encode(uint8 fault, address provider, bytes32 a, bytes32 b)) with a and b out of the documents
+/// themselves, as each judge says: nobody can commit to a fault without having the documents that prove it. Who copies a proof
 /// from the mempool has to wait {COMMIT_DELAY} first, while the original is included.
 ///
 /// - The reporter gets {IProviderRegistry-REWARD_PPM} of what is slashed; the rest is burned. A provider that reports itself loses far more

@@ -4,12 +4,12 @@ pragma solidity 0.8.37;
 import {IPaymentEscrow} from "./IPaymentEscrow.sol";
 import {IProviderRegistry} from "./IProviderRegistry.sol";
 
-/// @title What the judges of evidence read, and whose word a paper is
+/// @title What the judges of evidence read, and whose word a document is
 /// @notice {IFaultProver}, {IOverCapacity} and {IBreachProver} judge by nothing but signatures and arithmetic. What holds for all of them:
 ///
-/// - A paper is the word of the provider whose key signed it, where {IProviderRegistry-authorOf} says that the key had this authority at
-///   the paper's own date: bound then, and not taken away for longer than the stake's thaw. So a key that was replaced long ago proves
-///   nothing, and one that was replaced yesterday proves nothing that is dated later. No paper counts that is dated more than an
+/// - A document is the word of the provider whose key signed it, where {IProviderRegistry-authorOf} says that the key had this authority at
+///   the document's own date: bound then, and not taken away for longer than the stake's thaw. So a key that was replaced long ago proves
+///   nothing, and one that was replaced yesterday proves nothing that is dated later. No document counts that is dated more than an
 ///   hour ahead.
 /// - A receipt counts only beside the terms of its lease with both signatures, whose digest is the lease's id: a lease that never was
 ///   proves nothing. Under the terms the key need only be the provider's at any time, because a lease can run for longer than a thaw
@@ -18,7 +18,7 @@ import {IProviderRegistry} from "./IProviderRegistry.sol";
 /// - These contracts have no owner, no pause and no upgrade, and hold no money.
 ///
 /// What none of them promises
-/// - Papers bear the date that their signer wrote. Who holds a key that is bound now, or was until a thaw ago, can write any paper of that
+/// - Documents bear the date that their signer wrote. Who holds a key that is bound now, or was until a thaw ago, can write any document of that
 ///   time: what is taken for it has a ceiling for each period ({IProviderRegistry-slash}), and ends with the key.
 ///
 /// Assumptions
@@ -104,7 +104,7 @@ interface IEvidence {
     }
 
     error ZeroAddress();
-    /// @param datedAt seconds: the date of the paper, for which the key has no authority
+    /// @param datedAt seconds: the date of the document, for which the key has no authority
     error NotAProvidersKey(address signer, uint256 datedAt);
     error SignersDiffer(address a, address b);
     error NotSignedBy(address signer, address expected);

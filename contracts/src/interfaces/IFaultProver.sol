@@ -5,7 +5,7 @@ import {ICapacityRegistry} from "./ICapacityRegistry.sol";
 import {ICommitments} from "./ICommitments.sol";
 
 /// @title Where a provider's or a verifier's own signatures prove it wrong
-/// @notice Has ProviderRegistry slash. Never by an opinion, a clock or a missed answer. {IEvidence} says whose word a paper is, {ICommitments}
+/// @notice Has ProviderRegistry slash. Never by an opinion, a clock or a missed answer. {IEvidence} says whose word a document is, {ICommitments}
 /// how it is reported.
 ///
 /// What is a fault, and what it costs of the compartment of stake that answers for it
@@ -17,16 +17,16 @@ import {ICommitments} from "./ICommitments.sol";
 /// Of the provider's compartment none takes everything: what stays is still collateral for credits that were sold, and a software
 /// fault is not the end of a provider.
 ///
-/// When a paper is dated, in seconds: a receipt at its atNs; an offer or a quote when it expires, or now where that is later; answers
+/// When a document is dated, in seconds: a receipt at its atNs; an offer or a quote when it expires, or now where that is later; answers
 /// and verdicts from the draw of their challenge to its deadline.
 ///
-/// The ids of evidence ({ICommitments}): a and b are the two papers' digests, the lesser first; for an answer or a verdict a is its digest
+/// The ids of evidence ({ICommitments}): a and b are the two documents' digests, the lesser first; for an answer or a verdict a is its digest
 /// and b the digest of the element shown, keccak256(abi.encode(uint64 index, uint8 column, keccak256(values))).
 ///
 /// Promises
 /// - What an honest node signs proves nothing against it: it numbers receipts, quotes and offers without using a number twice and signs
 ///   one verdict per challenge.
-/// - Papers about a lease, a challenge or a seat on a panel that never was prove nothing.
+/// - Documents about a lease, a challenge or a seat on a panel that never was prove nothing.
 ///
 /// What it does not promise
 /// - An offer or quote counts only under the key that is bound when it expires: who replaces its key before that is not judged by it.

@@ -6,7 +6,7 @@ import {ICommitments} from "./ICommitments.sol";
 
 /// @title Where the same hours sold to several are proved
 /// @notice Receipts of many leases, over a time in which one verdict on their provider was in force, that together hold more than the
-/// verified devices can serve: {OVER_CAPACITY_PPM} of the provider's compartment. {IEvidence} says whose word a paper is,
+/// verified devices can serve: {OVER_CAPACITY_PPM} of the provider's compartment. {IEvidence} says whose word a document is,
 /// {ICommitments} how it is reported.
 ///
 /// A case

@@ -16,7 +16,7 @@ import {IStakeHold} from "./IStakeHold.sol";
 /// - A key's authority has a beginning and an end ({authorOf}). What it signed proves something only if it is dated from when the key
 ///   was bound to when it was taken away, and no longer than {stakeThaw} after that. So a key that was stolen and replaced proves
 ///   nothing that is dated later, nothing at all once that time is over, and a provider that made a fault gains nothing by replacing the key.
-///   A key that comes back to its provider is vouched for again: from its first beginning while its old papers still counted,
+///   A key that comes back to its provider is vouched for again: from its first beginning while its old documents still counted,
 ///   else from its return.
 /// - Stake lies in *compartments*, one for each {Role}. No stake counts in two, a hold keeps stake in its own, and a judge takes
 ///   from one. What a verifier pledges is no collateral of credits, and the other way round.
@@ -27,11 +27,11 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///   stake as far as it is needed by then. Stake above that may leave.
 /// - Only judges take stake, by proof: {slash} for a fault, {compensate} for a breach. {REWARD_PPM} of what is slashed goes to the
 ///   reporter, and the rest is burned. So a provider that reports itself loses nine tenths.
-/// - Penalties come in *episodes*. One begins with the first proof of a kind of fault; every paper of that kind that is dated up to
+/// - Penalties come in *episodes*. One begins with the first proof of a kind of fault; every document of that kind that is dated up to
 ///   {EPISODE} after that proof belongs to it, and all of them together take the penalty once. So a fault of software that signed a
 ///   thousand numbers twice costs what one does, and what is signed after a day's time to stop costs again.
 /// - One judge takes no more of a compartment than its {Judge-mostPpm} of what lay there, in any stretch of {PENALTY_PERIOD},
-///   rounded up to a base unit: not by any number of papers, kinds of fault or stolen keys.
+///   rounded up to a base unit: not by any number of documents, kinds of fault or stolen keys.
 /// - What was slashed of a provider's stake and a hold still needs is not burned at once but kept as the provider's *forfeit*. It no
 ///   longer belongs to the provider: it counts neither as stake nor for a mint, it only pays holders of credits when stake is
 ///   short. Otherwise a provider that sold credits and vanished could burn their collateral, and even earn the reward. Anyone may
@@ -44,7 +44,7 @@ import {IStakeHold} from "./IStakeHold.sol";
 /// - For OPENX the balance here is the sum of what is staked, thawing and forfeit, and tokens sent here by mistake.
 ///
 /// What it does not promise
-/// - A thief of a node key can date papers back to when it was bound, until it is taken away and for {stakeThaw} after. What that
+/// - A thief of a node key can date documents back to when it was bound, until it is taken away and for {stakeThaw} after. What that
 ///   takes of the stake is bounded by the judges' ceilings, not prevented.
 /// - The ceiling is for each judge. What all of them take together is bounded by the product: of two with a half, three quarters.
 /// - A payout that was named before {connect} is not looked at again.
@@ -75,7 +75,7 @@ interface IProviderRegistry {
     /// @param role the compartment that answers for it
     /// @param fault its kind, in the judge's numbers ({IFaultProver-Fault})
     /// @param ppm millionths of what is staked and thawing; above a million counts as a million
-    /// @param datedAt when the evidence was signed, by its own dates, in seconds: the later of its papers. A date ahead counts as now
+    /// @param datedAt when the evidence was signed, by its own dates, in seconds: the later of its documents. A date ahead counts as now
     /// @param reporter gets the reward; zero for none
     struct Penalty {
         Role role;
@@ -209,9 +209,9 @@ interface IProviderRegistry {
     /// @notice Takes a penalty's part of what is staked and thawing in its compartment, in proportion, rounded up: as a whole for the
     /// episode it belongs to, less what that took already, and within the caller's ceiling. Only a judge.
     ///
-    /// The papers of an episode are those of one kind of fault dated up to {EPISODE} after its first proof, however old. Where there is
+    /// The documents of an episode are those of one kind of fault dated up to {EPISODE} after its first proof, however old. Where there is
     /// stake and nothing may be taken, it is refused, so that evidence is not used up while the ceiling covers it. Where there is no
-    /// stake, an episode begins and costs nothing yet: what is staked later is taken from by its further papers.
+    /// stake, an episode begins and costs nothing yet: what is staked later is taken from by its further documents.
     /// @return slashed what the provider lost
     /// @return reward the reporter's part of it, rounded down
     function slash(address provider, Penalty calldata penalty) external returns (uint256 slashed, uint256 reward);

@@ -359,7 +359,7 @@ contract Dealing is WholeMarket {
         _lastClaimed[id] = current;
     }
 
-    /// @dev Until an episode is over its papers take nothing more, and nothing is taken above the ceiling.
+    /// @dev Until an episode is over its documents take nothing more, and nothing is taken above the ceiling.
     function leaveEpisode(address faulty) private returns (bool mayLose) {
         IProviderRegistry.Role role = IProviderRegistry.Role.Provider;
         (uint64 since,) = registry.episodeOf(faulty, role, uint8(IEvidence.Fault.Equivocation));

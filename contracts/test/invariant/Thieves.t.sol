@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Bench} from "../Bench.sol";
 import {Thieving} from "./Thieving.sol";
 
-/// @notice What a thief of node keys can never do, whatever papers he shows, in any order and at any time.
+/// @notice What a thief of node keys can never do, whatever documents he shows, in any order and at any time.
 contract ThievesTest is Bench {
     struct FuzzSelector {
         address addr;
@@ -23,7 +23,7 @@ contract ThievesTest is Bench {
         targets[0] = address(thieving);
     }
 
-    /// @dev Forge asks for this: which functions to call. Papers are shown more often than anything else happens.
+    /// @dev Forge asks for this: which functions to call. Documents are shown more often than anything else happens.
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
         targets = new FuzzSelector[](1);
         targets[0].addr = address(thieving);
@@ -43,7 +43,7 @@ contract ThievesTest is Bench {
         }
     }
 
-    function invariant_no_papers_take_more_of_a_stake_than_the_ceiling_in_any_period() external view {
+    function invariant_no_documents_take_more_of_a_stake_than_the_ceiling_in_any_period() external view {
         checkTrue(!thieving.tookAboveTheCeiling(), "half of what lay there and was added");
     }
 

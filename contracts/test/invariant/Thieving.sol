@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";
 import {Market} from "../Market.sol";
 
-/// @notice A thief of every node key that a provider ever had, who shows a judge whatever papers serve him best, while the owner rotates
+/// @notice A thief of every node key that a provider ever had, who shows a judge whatever documents serve him best, while the owner rotates
 /// its keys, leaves, comes back, stakes and unstakes. A memory of what each judge took, and when.
 /// Forge calls the functions whose names begin with act; each either does something lawful, which must then succeed, or returns.
 contract Thieving is Market {

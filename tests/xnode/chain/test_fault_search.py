@@ -509,7 +509,7 @@ async def test_the_same_usage_is_over_capacity(ground: Ground) -> None:
     assert (ground.verified.gpus, ground.verified.vcpus) == (0, DEVICES)
     entropy, proofs, separator = random.Random(8), 0, ground.escrow_domain.separator()
     async with JsonRpc(ground.chain.url, CHAIN_ID) as rpc:
-        # Papers of the next hours are none yet.
+        # Documents of the next hours are none yet.
         await pass_time(rpc, 6 * 3600)
         authors = await read_authors(rpc, ground.manifest, OWNERS)
         for _ in range(60):

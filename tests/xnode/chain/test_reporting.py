@@ -225,8 +225,8 @@ async def test_two_verdicts_on_one_challenge_cost_of_a_verifiers_pledge(suspect:
     record = await read_record(suspect.bed.rpc, suspect.bed.manifest, address)
     assert record.slashed > before.slashed
     never = [replace(one, challenge_id=Hash32(b"\x09" * 32)) for one in (signed.verdict, other)]
-    papers = [SignedVerdict(one, key.sign_typed(domain, "Verdict", one)) for one in never]
-    assert await suspect.find(*(VerdictDocument(domain.chain_id, domain.contract, one) for one in papers)) == []
+    documents = [SignedVerdict(one, key.sign_typed(domain, "Verdict", one)) for one in never]
+    assert await suspect.find(*(VerdictDocument(domain.chain_id, domain.contract, one) for one in documents)) == []
 
 
 async def test_more_than_the_verified_capacity_is_slashed_also_when_idle_hours_hide_it(suspect: Suspect) -> None:

@@ -22,7 +22,7 @@ from xnode.node.records import HeldQuote, Record
 from xnode.node.state import kind_of
 from xnode.store.database import make_shrinkable, open_database
 from xnode.store.journal import Batch, Journal
-from xnode.store.pruning import DAY_NS, MARGIN_NS, MARKET_NS, PAPERS, Pruned, Pruner, Subject, is_over
+from xnode.store.pruning import DAY_NS, EVIDENCE, MARGIN_NS, MARKET_NS, Pruned, Pruner, Subject, is_over
 from xnode.store.schema import JOURNAL, RECORD
 
 KEEP_NS = 100 * DAY_NS
@@ -68,7 +68,7 @@ def make_quote(number: int, ends_at_ns: int) -> HeldQuote:
     return HeldQuote(quote_digest_of(SEPARATOR, quote), quote, JOB, ends_at_ns)
 
 
-async def test_a_lease_that_is_put_away_goes_with_its_papers_when_its_time_is_over(database: Engine) -> None:
+async def test_a_lease_that_is_put_away_goes_with_its_evidence_when_its_time_is_over(database: Engine) -> None:
     settled = make_running_lease(status="settled")
     await write(database, (102, READ), (101, READ), (0, PRICE), records=((settled, False),))
     assert await Pruner(database).prune(KEEP_NS, NOW_NS) == Pruned(2, 1)
@@ -143,18 +143,18 @@ subjects = st.builds(
     Subject,
     st.just(b"x"),
     st.integers(NOW_NS - 400 * DAY_NS, NOW_NS),
-    st.frozensets(st.sampled_from([*sorted(PAPERS), "submitter_job", "provider_escrow"])),
+    st.frozensets(st.sampled_from([*sorted(EVIDENCE), "submitter_job", "provider_escrow"])),
     st.booleans(),
     st.booleans(),
 )
 
 
 @given(subjects, st.integers(30 * DAY_NS, 200 * DAY_NS))
-def test_nothing_live_goes_and_no_paper_before_its_time(subject: Subject, keep_ns: int) -> None:
+def test_nothing_live_goes_and_no_evidence_before_its_time(subject: Subject, keep_ns: int) -> None:
     age_ns = NOW_NS - subject.ended_at_ns
     if is_over(subject, keep_ns, NOW_NS):
         assert not subject.is_live and age_ns > MARKET_NS
         assert subject.refused or not subject.kinds or age_ns > keep_ns
-        assert subject.refused or not subject.kinds or subject.kinds & PAPERS or age_ns > keep_ns + MARGIN_NS
+        assert subject.refused or not subject.kinds or subject.kinds & EVIDENCE or age_ns > keep_ns + MARGIN_NS
     else:
         assert subject.is_live or age_ns <= keep_ns + MARGIN_NS

@@ -130,7 +130,7 @@ def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
         yield _make_wire(c, "payment_escrow", "takes another least thaw", "minThaw", manifest.min_thaw_s)
     for name in ("fault_prover", "over_capacity", "breach_prover"):
         yield _make_wire(c, name, "knows another registry", "registry", c.provider_registry)
-        yield _make_wire(c, name, "judges papers of another escrow", "escrow", c.payment_escrow)
+        yield _make_wire(c, name, "judges documents of another escrow", "escrow", c.payment_escrow)
     yield _make_wire(c, "answer_reveals", "knows another registry", "registry", c.provider_registry)
     for name in ("fault_prover", "over_capacity", "answer_reveals"):
         yield _make_wire(c, name, "knows another capacity", "capacity", c.capacity_registry)

@@ -86,8 +86,6 @@ def test_the_contracts_take_the_delay_that_is_safe(chain: str) -> None:
     source = (EXAMPLE.parent / "src" / "capacity" / "VerifierList.sol").read_text()
     found = MOST_DRAW_DELAY.search(source)
     assert found
-    if int(found[1]) == 64:
-        pytest.xfail("VerifierList.MAX_DRAW_DELAY is of the draws by blockhash still")
     assert make_plan(chain).capacity.draw_delay_blocks <= int(found[1])
 
 

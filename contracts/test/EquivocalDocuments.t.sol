@@ -7,7 +7,7 @@ import {IFaultProver} from "../src/interfaces/IFaultProver.sol";
 import {Accusing} from "./Accusing.sol";
 
 /// @notice Two different offers, quotes or verdicts for one number.
-contract EquivocalPapersTest is Accusing {
+contract EquivocalDocumentsTest is Accusing {
     IFaultProver.Numbered private x;
     IFaultProver.Numbered private y;
 
