@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import math
 import os
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -27,6 +28,10 @@ MAX_PIECE_BYTES = 65_536
 
 POLL_S = 0.1
 """How often to look when the kernel has no inotify instance left for us (128 per user by default)."""
+
+GATHER_S = 0.05
+"""The least time between two pieces of a log that grows: a program that prints a hundred lines a second sends twenty pieces. What
+comes after a pause is sent at once."""
 
 LIMIT_BYTES = 4 << 30
 """The most of one workload's log that conmon writes; it drops what comes after. Of what it writes we keep head and tail."""
@@ -49,6 +54,7 @@ async def read_pieces(
     except FileNotFoundError:
         return
     growth = Growth(log)
+    sent_at = -math.inf
     try:
         offset = await trio.to_thread.run_sync(_find_start, log, fd, offset)
         while True:
@@ -64,10 +70,12 @@ async def read_pieces(
             offset += taken
             if piece:
                 yield offset, piece
+                sent_at = trio.current_time()
             elif is_last and not taken:
                 return
             elif not taken:
                 await growth.wait(wait_end)
+                await trio.sleep_until(sent_at + GATHER_S)
     finally:
         growth.close()
         os.close(fd)
