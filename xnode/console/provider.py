@@ -15,6 +15,7 @@ from xnode.console.gas import make_gas
 from xnode.console.method import NoParams, control_method
 from xnode.console.paging import PageParams, check_states
 from xnode.console.present import hosting
+from xnode.console.silences import find_unanswered
 from xnode.control import views
 from xnode.errors import UserError
 from xnode.node.changes import PricesSet
@@ -151,6 +152,9 @@ def _make_hints(console: Console, provider: ProviderSettings, registered: bool |
             f"a check of the verified capacity was failed, and it ends in {say_duration(left_s * NANOS_PER_SECOND)}:"
             " run `xnode provider capacity request` before, while no workload is in the way"
         )
+    unanswered = find_unanswered(console.loop, console.clock)
+    if unanswered:
+        hints.append(unanswered)
     gas = make_gas(console.node.fuel())
     if gas is not None and gas.is_low:
         hints.append(
