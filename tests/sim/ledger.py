@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from metering.eip712 import typed_digest
-from metering.signature import recover_signer
 from metering.receipt import SignedReceipt
+from metering.signature import recover_signer
 from metering.terms import Escrow, Opening, escrow_id_of
 from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Hash32
 from metering.voucher import voucher_digest_of
@@ -50,7 +50,13 @@ class Ledger:
         """The same balances, to try a call on."""
         escrows = {key: replace(funds) for key, funds in self.escrows.items()}
         return Ledger(
-            self.separator, self.deposited, dict(self.free), dict(self.paid), dict(self.caps), escrows, set(self.nonces),
+            self.separator,
+            self.deposited,
+            dict(self.free),
+            dict(self.paid),
+            dict(self.caps),
+            escrows,
+            set(self.nonces),
             dict(self.silences),
         )
 

@@ -118,7 +118,8 @@ class ChainReads:
         judge = self.manifest.contracts.breach_prover
         rows = await self.rpc.view_each(judge, breach_prover.SILENCE_OF, ((one,) for one in lease_ids))
         return tuple(
-            Silence(row.provider, row.number, row.late_ns, row.answer_until) if row.answer_until else None for row in rows
+            Silence(row.provider, row.number, row.late_ns, row.answer_until) if row.answer_until else None
+            for row in rows
         )
 
     # ---- Providers
