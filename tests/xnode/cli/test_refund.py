@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from xnode.chain.contracts import payment_escrow
 from xnode.chain.intents.payments import deposit
 from xnode.chain.intents.session import WalletSession, open_session
 from xnode.chain.send.tx_journal import make_engine
-from xnode.cli.evidence.files import write_document
+from xnode.cli.evidence.files import make_page
 from xnode.errors import ExitCode
 from xnode.home import Home
 from xnode.ports.chain import ClaimRow
@@ -58,8 +59,9 @@ class Promised:
         """A folder with the lease's terms and these receipts."""
         folder: Path = self.provider.home.folder / name
         folder.mkdir()
-        for one in (document or self.document, *receipts):
-            write_document(one, folder)
+        (folder / "lease-1.json").write_text(json.dumps(make_page(document or self.document)))
+        for one in receipts:
+            (folder / f"receipt-{one.receipt.number}.json").write_text(json.dumps(make_page(one)))
         return str(folder)
 
     def refund(self, folder: str) -> Any:

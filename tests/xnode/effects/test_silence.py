@@ -11,6 +11,7 @@ from metering.units import NANOS_PER_SECOND
 from tests.make.nodes import OWNER
 from tests.make.records import LEASE_ID, make_receipt
 from tests.make.values import NOW_NS, SEPARATOR, address_of
+from tests.sim.ledger import Ledger
 from tests.xnode.effects.rig import SLOT, Rig
 from xnode.errors import Permanent
 from xnode.node import changes, effects
@@ -24,10 +25,13 @@ CLAIMED = Silence(address_of(OWNER + 1), 1, 0, UNTIL_S)
 def test_the_receipt_is_shown_under_the_nodes_signature(monkeypatch: pytest.MonkeyPatch) -> None:
     rig, shown = Rig(1), list[SignedReceipt]()
     rig.ledger.silences[LEASE_ID] = CLAIMED
-    show = type(rig.ledger).show_receipt
-    monkeypatch.setattr(
-        type(rig.ledger), "show_receipt", lambda self, now_s, newer: (shown.append(newer), show(self, now_s, newer))[1]
-    )
+    show = Ledger.show_receipt
+
+    def note(ledger: Ledger, now_s: int, newer: SignedReceipt) -> None:
+        shown.append(newer)
+        show(ledger, now_s, newer)
+
+    monkeypatch.setattr(Ledger, "show_receipt", note)
     told = rig.perform(EFFECT)
     assert isinstance(told, changes.SilenceAnswered) and told.answer_until_s == UNTIL_S
     assert LEASE_ID not in rig.ledger.silences

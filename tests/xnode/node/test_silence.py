@@ -36,8 +36,8 @@ EXITED = changes.WorkloadExited(LEASE_ID, Counters(30 * SECOND, 10 * SECOND), 0,
 
 def make_claim(known: Receipt, late_s: float = 0, **fields: Any) -> changes.SilenceSeen:
     """The chain holds a claim that nothing came after this receipt. late_s: from now."""
-    told = {"number": known.number, "late_ns": NOW_NS + int(late_s * SECOND), "answer_until_s": UNTIL_S}
-    return changes.SilenceSeen(LEASE_ID, known, address_of(1), **(told | fields))
+    late_ns = NOW_NS + int(late_s * SECOND)
+    return replace(changes.SilenceSeen(LEASE_ID, known, address_of(1), known.number, late_ns, UNTIL_S), **fields)
 
 
 GONE = changes.SilenceSeen(LEASE_ID, make_receipt(1), address_of(1))
