@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from examples.localnet import Localnet, Node, remove_leftovers
+from metering.receipt import SignedReceipt
 from metering.units import Hash32
 from tests.e2e.conftest import keep_logs
 from tests.e2e.ledger import Ledger
@@ -19,6 +20,7 @@ from tests.e2e.market import PLAN, WAIT_S, Market, PlacedJob, die_at, pin_port, 
 from xnode.chain.contracts import breach_prover
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.node.questions import ask_head, ask_logs
+from xnode.cli.evidence.files import read_documents
 from xnode.config.file import read_table, write_config
 from xnode.node import changes
 
@@ -62,10 +64,16 @@ def export(job: PlacedJob, name: str) -> Path:
     claim.mkdir()
     (lease,) = (one for one in folder.glob("lease-*.json") if job.lease_hex[:8] in one.name)
     receipts = sorted(one for one in folder.glob("receipt-*.json") if job.lease_hex[:8] in one.name)
-    first = next(one for one in receipts if json.loads(one.read_text())["receipt"]["cost"] not in ("0", 0))
+    first = next(one for one in receipts if costs_something(one))
     shutil.copy(lease, claim)
     shutil.copy(first, claim)
     return claim
+
+
+def costs_something(file: Path) -> bool:
+    (signed,) = read_documents([file])
+    assert isinstance(signed, SignedReceipt)
+    return signed.receipt.cost > 0 and not signed.receipt.final
 
 
 def claim(job: PlacedJob, folder: Path) -> dict[str, Any]:
