@@ -111,6 +111,21 @@ def pass_time(market: Market, seconds: int) -> None:
     trio.run(pass_)
 
 
+def give_gas(market: Market, wei: int) -> None:
+    """The provider's node key has so much."""
+    manifest = market.ledger.manifest
+
+    async def give() -> None:
+        async with JsonRpc(manifest.rpc_url, manifest.chain_id) as rpc:
+            await rpc.write("anvil_setBalance", market.provider.address, hex(wei))
+
+    trio.run(give)
+
+
+def read_ready(market: Market) -> dict[str, str]:
+    return dict(market.provider.control.call("node.status")["ready"])
+
+
 def wait_answered(job: PlacedJob) -> None:
     wait_until(lambda: read_chain(job.market, job.lease_hex)[:2] == (0, 1), "the daemon answers", WAIT_S)
 
@@ -136,9 +151,15 @@ def test_claims_against_a_provider_that_is_well_are_answered_though_it_was_down_
     market.restart_dead()
     wait_answered(ended)
 
-    # The other one comes while it runs; its newest receipt is older than what counts, so a later one answers.
+    # The other one comes while it runs, and has no gas: its operator is told. Its newest receipt is older than what counts, so a
+    # later one answers.
+    give_gas(market, 0)
+    assert claim(running, of_running)["next"].startswith("the provider may answer until")
+    wait_until(lambda: "has 0 wei" in read_ready(market).get("silence", ""), "the operator is told")
+    doctor = market.net.run("doctor", home=market.provider.home, check=False)
+    assert "silence: somebody claims that lease" in doctor.stdout
     with market.dying(market.provider, "after_effect:ShowReceipt"):
-        assert claim(running, of_running)["next"].startswith("the provider may answer until")
+        give_gas(market, 10**18)
     wait_answered(running)
 
     for job in (ended, running):
@@ -146,6 +167,5 @@ def test_claims_against_a_provider_that_is_well_are_answered_though_it_was_down_
         told = [one.change for one in read_journal(market.provider, changes.SilenceSeen, changes.SilenceAnswered)]
         about = [one for one in told if getattr(one, "lease_id", b"").hex() == job.lease_hex]
         assert sum(isinstance(one, changes.SilenceSeen) and one.answer_until_s > 0 for one in about) == 1
-    status = market.provider.control.call("node.status")
-    assert "silence" not in status["ready"]
+    assert "silence" not in read_ready(market)
     assert running.show()["job"]["state"] == "running", "an attack on its provider is no end of a job"

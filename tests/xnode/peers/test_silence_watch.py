@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import structlog
 import trio
+from msgspec.structs import replace
 from sqlalchemy import Engine
 
 from metering.units import Hash32
@@ -21,6 +23,9 @@ from xnode.clock import SystemClock
 from xnode.console.silences import PATIENCE_NS, find_unanswered
 from xnode.errors import Retryable
 from xnode.loop import Loop
+from xnode.milestones import log_milestones
+from xnode.monitor.metrics import Measured, NodeCollector
+from xnode.net.counters import NetCounters
 from xnode.node import changes, effects
 from xnode.node.records import ProviderLease, SilenceClaim
 from xnode.node.state import State, Turn
@@ -237,7 +242,7 @@ async def test_an_answer_on_its_way_is_no_trouble_until_it_takes_long(engine: En
         assert "not mined" in find_unanswered(node.loop, LaterClock(PATIENCE_NS))
 
 
-async def test_answered_and_missed_are_logged_each_once(engine: Engine) -> None:
+async def test_an_answer_is_logged_once(engine: Engine) -> None:
     chain = PlayedChain()
     chain.claim()
     with structlog.testing.capture_logs() as lines:
@@ -249,3 +254,39 @@ async def test_answered_and_missed_are_logged_each_once(engine: Engine) -> None:
             assert find_unanswered(node.loop, LaterClock(PATIENCE_NS)) == ""
     said = [line["event"] for line in lines if "silence" in line["event"]]
     assert said == ["silence claimed", "silence answered"]
+
+
+async def test_a_claim_that_was_not_answered_in_time_is_an_error_in_the_log(engine: Engine) -> None:
+    chain = PlayedChain()
+    chain.claim()
+    async with live(engine, chain) as node:
+        await node.watcher.look()
+        await wait_until(lambda: node.shown)
+        state, claim = node.loop.state, node.find()
+    assert claim is not None
+    with structlog.testing.capture_logs() as lines:
+        log_milestones(state, [replace(claim, wake_at_ns=None), replace(claim, wake_at_ns=None, is_answered=True)])
+    assert [(line["log_level"], line["event"]) for line in lines] == [
+        ("error", "silence not answered in time"),
+        ("info", "silence answered"),
+    ]
+
+
+async def test_metrics_count_the_claims_that_wait(engine: Engine) -> None:
+    chain, net = PlayedChain(), SimpleNamespace(counters=NetCounters())
+    async with live(engine, chain) as node:
+
+        def count() -> float:
+            collector = NodeCollector(node.loop, net, Measured)  # type: ignore[arg-type]
+            (family,) = (one for one in collector.collect() if one.name == "xnode_silences_claimed")
+            return float(family.samples[0].value)
+
+        assert count() == 0
+        chain.claim()
+        await node.watcher.look()
+        await node.wait(lambda state: bool(state.count(SilenceClaim)))
+        assert count() == 1
+        chain.claims.clear()
+        await node.watcher.look()
+        await node.wait(lambda state: (one := state.get(SilenceClaim, LEASE_ID)) is not None and one.is_answered)
+        assert count() == 0
