@@ -35,6 +35,8 @@ from xnode.ports.chain import Silence
 from xnode.store.database import open_database
 from xnode.store.journal import Batch, Journal
 
+pytestmark = pytest.mark.usefixtures("all_is_logged")
+
 ME, STRANGER = address_of(OWNER + 1), address_of(77)
 KNOWN, LAST = make_receipt(5), make_receipt(10, final=True)
 OTHER = Hash32(b"\x07" * 32)
