@@ -149,11 +149,15 @@ async def test_a_status_says_of_a_claim_of_silence_that_cannot_be_answered(tmp_p
     async with open_consoles(tmp_path) as (_, provider):
         provider.loop.state = provider.loop.state.put(claim)
         status = await ask(provider, "provider.status")
+        claimed = await ask(provider, "provider.leases")
         provider.loop.state = provider.loop.state.put(msgspec.structs.replace(claim, is_answered=True, problem=""))
-        after = await ask(provider, "provider.status")
+        after, answered = await ask(provider, "provider.status"), await ask(provider, "provider.leases")
     (hint,) = (one for one in status.hints if "is silent" in one)
     assert f"0x{lease.lease_id.hex()[:16]}" in hint and "in 2h" in hint and hint.endswith("no gas")
     assert not any("is silent" in one for one in after.hints)
+    (row,) = (one for one in claimed.rows if one.state.endswith(", silence claimed"))
+    assert row.lease_id == f"0x{lease.lease_id.hex()}"
+    assert not any("silence" in one.state for one in answered.rows)
 
 
 async def test_a_stake_is_shown_in_openx_whatever_the_prices_are_in(tmp_path: Path) -> None:
