@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import math
 import os
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -54,7 +53,6 @@ async def read_pieces(
     except FileNotFoundError:
         return
     growth = Growth(log)
-    sent_at = -math.inf
     try:
         offset = await trio.to_thread.run_sync(_find_start, log, fd, offset)
         while True:
@@ -70,12 +68,12 @@ async def read_pieces(
             offset += taken
             if piece:
                 yield offset, piece
-                sent_at = trio.current_time()
+                if not is_last and len(raw) < MAX_PIECE_BYTES:
+                    await trio.sleep(GATHER_S)
             elif is_last and not taken:
                 return
             elif not taken:
                 await growth.wait(wait_end)
-                await trio.sleep_until(sent_at + GATHER_S)
     finally:
         growth.close()
         os.close(fd)
