@@ -90,7 +90,14 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
         drained_at_ns=state.settings.drained_at_ns,
         not_lent=console.node.not_lent(),
         leased=hosting(leased_of(state)),
+        challenge_failed=await _find_failed(console),
     )
+
+
+async def _find_failed(console: Console) -> views.ChallengeFailed | None:
+    keeper = console.challenge_failures
+    found = await keeper.find_last() if keeper is not None else None
+    return views.ChallengeFailed(to_hex(found.challenge_id), found.drawn_at_s, found.reason) if found else None
 
 
 @control_method("provider.leases")
@@ -171,5 +178,5 @@ def _make_hints(console: Console, provider: ProviderSettings, registered: bool |
         hints.append("no peer is connected: check node.bootstrap and the network")
     if console.node.refusals:
         code, count = console.node.refusals.most_common(1)[0]
-        hints.append(f"{count} requests were refused for {code!r}, the most frequent reason")
+        hints.append(f"{count} requests for work were refused for {code!r}, the most frequent reason")
     return tuple(hints)
