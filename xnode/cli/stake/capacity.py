@@ -18,6 +18,7 @@ from xnode.cli.access.options import owner_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import Lazy, LazyGroup
 from xnode.cli.terminal.brief import brief_date, brief_duration, brief_id
+from xnode.cli.terminal.given import GivenText
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.control.views import ChallengeFailed, ProviderStatus
 from xnode.errors import UserError
@@ -44,12 +45,12 @@ _LAZY = {
 
 
 @click.group("capacity", cls=LazyGroup, lazy=_LAZY, invoke_without_command=True)
-@click.option("--of", "provider", default="", help="Another provider, by address or wallet.")
+@click.option("--of", "provider", type=GivenText(), help="Another provider, by address or wallet.")
 @owner_options
 @output_option
 @click.pass_context
 @pass_app
-def capacity(app: App, ctx: click.Context, /, provider: str, screen: Screen, **options: Any) -> None:
+def capacity(app: App, ctx: click.Context, /, provider: str | None, screen: Screen, **options: Any) -> None:
     """Show verified capacity, or request a challenge.
 
     What is verified for each class and until when, jail, the open challenge, and what was before.

@@ -19,9 +19,10 @@ from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.keys import find_address
 from xnode.cli.access.options import owner_options, payer_options
-from xnode.cli.access.shortage import more_hint
+from xnode.cli.access.shortage import find_more
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_date, brief_money
+from xnode.cli.terminal.given import GivenText
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.text.amount import OPENX, OPENX_DECIMALS, format_amount, format_openx, parse_wanted
@@ -31,13 +32,15 @@ _asset_option = click.option("--asset", default="tCPU", show_default=True, help=
 
 
 @click.command("mint")
-@click.argument("amount", default="")
+@click.argument("amount", type=GivenText(), required=False)
 @_asset_option
-@click.option("--to", "recipient", default="", help="Who gets them, by address or wallet.  [default: the provider]")
+@click.option(
+    "--to", "recipient", type=GivenText(), help="Who gets them, by address or wallet.  [default: the provider]"
+)
 @owner_options
 @output_option
 @pass_app
-def mint(app: App, /, amount: str, asset: str, recipient: str, screen: Screen, **options: Any) -> None:
+def mint(app: App, /, amount: str | None, asset: str, recipient: str | None, screen: Screen, **options: Any) -> None:
     """Mint credits against verified capacity and stake.
 
     AMOUNT may be "all" that can be minted; without it, shows how much that is, and why no more.
@@ -61,11 +64,11 @@ def mint(app: App, /, amount: str, asset: str, recipient: str, screen: Screen, *
 @click.command("burn")
 @click.argument("amount")
 @_asset_option
-@click.option("--at", "provider", default="", help="Whose promise it keeps.  [default: the wallet's own]")
+@click.option("--at", "provider", type=GivenText(), help="Whose promise it keeps.  [default: the wallet's own]")
 @owner_options
 @output_option
 @pass_app
-def burn(app: App, /, amount: str, asset: str, provider: str, screen: Screen, **options: Any) -> None:
+def burn(app: App, /, amount: str, asset: str, provider: str | None, screen: Screen, **options: Any) -> None:
     """Give credits back to a provider, which then owes that much less.
 
     A provider that cannot honour the credits it sold can buy them back, and frees its stake so.
@@ -220,7 +223,7 @@ async def _find_held(session: WalletSession, credit: Asset, asked: Amount | None
     held = await session.token_balance(credit.address, session.address)
     wanted = held if asked is None else asked
     if not wanted or wanted > held:
-        more = more_hint(session.manifest, credit.address, session.address)
+        more = await find_more(session, credit.address, session.address)
         raise UserError(
             f"the wallet has {credit.show(held)}",
             where=to_hex(session.address),

@@ -15,9 +15,10 @@ from xnode.chain.provider_record import Compartment, read_stake
 from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import owner_options
-from xnode.cli.access.shortage import more_hint
+from xnode.cli.access.shortage import find_more
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_date, brief_duration, brief_money
+from xnode.cli.terminal.given import GivenText
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.text.amount import OPENX_DECIMALS, format_amount, format_openx, parse_amount, parse_wanted
@@ -25,11 +26,11 @@ from xnode.text.hex import to_hex
 
 
 @click.command("stake")
-@click.argument("amount", default="")
+@click.argument("amount", type=GivenText(), required=False)
 @owner_options
 @output_option
 @pass_app
-def stake(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
+def stake(app: App, /, amount: str | None, screen: Screen, **options: Any) -> None:
     """Stake OPENX as collateral, or show the stake.
 
     Without AMOUNT, shows the stake and what locks it.
@@ -51,13 +52,13 @@ def stake(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
 
 
 @click.command("unstake")
-@click.argument("amount", default="")
+@click.argument("amount", type=GivenText(), required=False)
 @click.option("--withdraw", is_flag=True, help="Take out what has thawed.")
 @click.option("--pledge", is_flag=True, help="Of what is staked as a verifier.")
 @owner_options
 @output_option
 @pass_app
-def unstake(app: App, /, amount: str, withdraw: bool, pledge: bool, screen: Screen, **options: Any) -> None:
+def unstake(app: App, /, amount: str | None, withdraw: bool, pledge: bool, screen: Screen, **options: Any) -> None:
     """Let stake thaw, and take out what has thawed.
 
     AMOUNT starts to thaw, or "all" that nothing locks; --withdraw takes out what has thawed.
@@ -181,10 +182,11 @@ async def require_openx(reads: ChainReads, wallet: Address, amount: Amount, inst
     """Raise UserError when the wallet has less. instead: what else the person could do."""
     has = await reads.openx_balance(wallet)
     if has < amount:
+        more = await find_more(reads, reads.manifest.contracts.openx_token, wallet)
         raise UserError(
             f"the wallet has {format_openx(has)}, this takes {format_openx(amount)}",
             where=to_hex(wallet),
-            hint=f"{instead}, or {more_hint(reads.manifest, reads.manifest.contracts.openx_token, wallet)}",
+            hint=f"{instead}, or {more}",
             code=ExitCode.FUNDS,
         )
 
