@@ -8,14 +8,14 @@ from typing import Any
 import click
 import trio
 
-from xnode.chain.deployment.deploy import deploy
+from xnode.chain.deployment.deploy import deploy, rehearse
 from xnode.chain.deployment.manifest import Manifest, write_manifest
 from xnode.chain.deployment.plan import Plan, check_chain, check_pace, read_plan
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.reads import read_block_times
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
-from xnode.cli.access.access import require_gas
+from xnode.cli.access.access import require_gas, say_waits
 from xnode.cli.access.deployment import check_url, run_async
 from xnode.cli.access.keys import load_key
 from xnode.cli.app import App, output_option, pass_app
@@ -85,9 +85,11 @@ async def _deploy(plan: Plan, rpc_url: str, key: WalletKey, path: Path) -> Manif
     await _require_same(journal, label, path)
     async with JsonRpc(rpc_url, chain_id) as rpc, trio.open_nursery() as nursery:
         await require_gas(rpc, key.address)
+        await rehearse(rpc, key.address, chain_id, plan, say)
         pace = Pace(confirmations=plan.confirmations, poll_interval_s=0.5, deadline_s=DEADLINE_S)
         transactor = Transactor(rpc, key, journal, chain_id, pace)
         await nursery.start(transactor.run)
+        nursery.start_soon(say_waits, rpc, lambda: transactor.in_flight > 0)
         say(f"deploying on chain {chain_id} from {to_hex(key.address)} ...")
         manifest = await deploy(rpc, transactor, chain_id, plan, label=label, say=say)
         nursery.cancel_scope.cancel()
