@@ -85,7 +85,8 @@ def init_provider(
             hint="name what shall be other, such as --region or --asset; all else is changed in that file",
             code=ExitCode.CONFLICT,
         )
-    say("next: xnode provider run")
+    running = "the node that runs here takes the settings up when it is started again: xnode daemon stop, then "
+    say(f"next: {running if app.control.is_up() else ''}xnode provider run")
     say("then: xnode provider status, and xnode provider price set vcpu_hour=...")
 
 
