@@ -95,6 +95,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             raise ValueError("block_ms must be at least 1")
         if not self.classes:
             raise ValueError("classes must have an entry, or no provider could have capacity verified")
+        if len({one.name for one in self.classes}) != len(self.classes):
+            raise ValueError("classes must not have the same name twice: a provider could declare only one of them")
         if self.confirmations < 1:
             raise ValueError("confirmations must be at least 1")
 
