@@ -22,5 +22,5 @@ def test_what_steers_a_terminal_or_turns_text_round_is_spelled_out(text: str, sh
 
 
 def test_a_message_spells_it_out_too(capsys: pytest.CaptureFixture[str]) -> None:
-    say("it said \u202egas")
-    assert capsys.readouterr().err == "it said \\u202egas\n"
+    say("it said \u202egas\u2028error: \x0bno\nhint: none\n")
+    assert capsys.readouterr().err == "it said \\u202egas\\u2028error: \\x0bno\nhint: none\n"

@@ -52,7 +52,9 @@ def style(text: str, code: str, stream: IO[str]) -> str:
 
 def say(text: str) -> None:
     """Print a message on stderr."""
-    print("\n".join(printable(line) for line in text.splitlines()), file=sys.stderr, flush=True)
+    # Not splitlines(): what else breaks lines comes from strangers.
+    lines = text.removesuffix("\n").split("\n")
+    print("\n".join(printable(line) for line in lines), file=sys.stderr, flush=True)
 
 
 class Column(NamedTuple):
