@@ -11,6 +11,7 @@ from xnode.chain.contracts.challenge_rules import CapacitySettings, DeviceClass
 from xnode.chain.deployment.manifest import Asset
 from xnode.chain.deployment.plan import read_plan
 from xnode.chain.provider_record import Credit
+from xnode.cli.stake.credits import find_obstacle
 from xnode.cli.stake.request import (
     YES_DEFAULT,
     YES_JAIL,
@@ -123,3 +124,10 @@ def test_a_host_that_would_fail_is_told_so_and_pays_nothing() -> None:
 def test_a_self_test_without_a_chain_is_of_the_class_that_a_network_begins_with() -> None:
     (example,) = (one for one in read_plan(EXAMPLE).classes if one.kind == "cpu")
     assert example in STANDARD
+
+
+def test_what_is_in_doubt_is_not_called_unverified() -> None:
+    (_, credit), _ = make_asked(cpu=1).credits
+    doubted, unverified = find_obstacle(credit, OPENX, 0, 2_000_000_000), find_obstacle(credit, OPENX, 0)
+    assert doubted is not None and doubted.what.startswith("verified capacity is in doubt until 2033-05-18")
+    assert unverified is not None and unverified.what == "no verified capacity is in force"

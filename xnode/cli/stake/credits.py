@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import click
 
 from metering.units import Address, Amount
-from xnode.chain.contracts import compute_credit
+from xnode.chain.contracts import capacity_registry, compute_credit
 from xnode.chain.contracts.compute_credit import added_collateral
 from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.intents.credits import burn_at
@@ -158,7 +158,8 @@ def _describe_default(answer: dict[str, Any]) -> str:
 async def _report(reads: ChainReads, credit: Asset, provider: Address) -> dict[str, Any]:
     found = await read_credit(reads.rpc, credit, provider)
     stake = await read_stake(reads.rpc, reads.manifest, provider)
-    obstacle = None if found.mintable else _find_obstacle(found, OPENX, stake.own.can_leave)
+    doubt_s = await _read_doubt(reads, provider)
+    obstacle = None if found.mintable else find_obstacle(found, OPENX, stake.own.can_leave, doubt_s)
     return {
         "provider": to_hex(provider),
         "asset": credit.symbol,
@@ -183,7 +184,8 @@ async def _find_mintable(reads: ChainReads, credit: Asset, provider: Address, as
     wanted = found.mintable if asked is None else asked
     if not wanted or wanted > found.mintable:
         stake = await read_stake(reads.rpc, reads.manifest, provider)
-        obstacle = _find_obstacle(found, max(wanted, 1), stake.own.can_leave) or _Obstacle(
+        doubt_s = await _read_doubt(reads, provider)
+        obstacle = find_obstacle(found, max(wanted, 1), stake.own.can_leave, doubt_s) or _Obstacle(
             "amount must be positive", ""
         )
         raise UserError(obstacle.what, where="AMOUNT", hint=obstacle.hint, code=ExitCode.REFUSED)
@@ -197,9 +199,20 @@ class _Obstacle(NamedTuple):
     hint: str
 
 
-def _find_obstacle(found: Credit, wanted: int, unlocked: int) -> _Obstacle | None:
-    """What keeps `wanted` from being minted. unlocked: OPENX of stake that nothing holds."""
+async def _read_doubt(reads: ChainReads, provider: Address) -> int:
+    """Until when its capacity is in doubt, in the chain's seconds; 0 when it is not."""
+    registry = reads.manifest.contracts.capacity_registry
+    return await reads.rpc.view(registry, capacity_registry.IN_DOUBT_UNTIL, provider)
+
+
+def find_obstacle(found: Credit, wanted: int, unlocked: int, doubt_s: int = 0) -> _Obstacle | None:
+    """What keeps `wanted` from being minted. unlocked: OPENX of stake that nothing holds; doubt_s: as _read_doubt gives it."""
     asset = found.asset
+    if not found.limit and doubt_s:
+        return _Obstacle(
+            f"verified capacity is in doubt until {brief_date(doubt_s * 10**9)}, because a check was failed",
+            "pass a challenge of your own: xnode provider capacity request",
+        )
     if not found.limit:
         return _Obstacle("no verified capacity is in force", "see `xnode provider capacity`")
     if wanted > found.limit - found.outstanding:
