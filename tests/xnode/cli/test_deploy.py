@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -142,6 +143,16 @@ def test_a_plan_that_a_contract_or_the_manifest_refuses_is_not_paid_for(
     done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
     assert done.returncode in (ExitCode.REFUSED, ExitCode.USAGE), done.stderr
     assert told in error_lines(done.stderr)[-1]
+    assert trio.run(count_sent, chain.url, deployer) == 0
+
+
+def test_a_journal_is_worked_with_by_one_deployment_at_a_time(
+    xnode: Run, home: Home, password: str, chain: DevChain, deployer: str, plan: Path
+) -> None:
+    with (home.folder / "plan.manifest.toml.journal.lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
+    assert done.returncode == ExitCode.CONFLICT and "another `xnode chain deploy`" in done.stderr
     assert trio.run(count_sent, chain.url, deployer) == 0
 
 

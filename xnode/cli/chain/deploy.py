@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +61,10 @@ def deploy_(
         raise UserError("is there already", where=str(out), hint="name another with --manifest", code=ExitCode.CONFLICT)
 
     async def work() -> Manifest:
+        with _alone(journal):
+            return await deploy_alone()
+
+    async def deploy_alone() -> Manifest:
         key = await load_key(app, wallet, password_file)
         return await _deploy(plan, rpc_url, key, journal)
 
@@ -94,6 +101,28 @@ async def _deploy(plan: Plan, rpc_url: str, key: WalletKey, path: Path) -> Manif
         manifest = await deploy(rpc, transactor, chain_id, plan, label=label, say=say)
         nursery.cancel_scope.cancel()
     return manifest
+
+
+@contextmanager
+def _alone(journal: Path) -> Iterator[None]:
+    """Only one command works with a journal at a time: two would each make what the other has not told yet."""
+    lock = journal.with_name(f"{journal.name}.lock")
+    try:
+        opened = lock.open("a")
+    except OSError as error:
+        reason = error.strerror or "unknown"
+        raise UserError(f"cannot be written: {reason}", where=str(lock), hint="name another --manifest") from error
+    with opened as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                "another `xnode chain deploy` works with it",
+                where=str(journal),
+                hint="let that one end, or name another --manifest",
+                code=ExitCode.CONFLICT,
+            ) from error
+        yield
 
 
 async def _require_same(journal: SqlTxJournal, label: str, path: Path) -> None:
