@@ -107,7 +107,9 @@ def test_sentences_are_told_apart_and_named() -> None:
 
 
 def test_a_test_that_is_commented_out_is_none() -> None:
-    source = "    function test_a() external {}\n    // function test_b() external {}\n    function test_c() private {}\n"
+    source = (
+        "    function test_a() external {}\n    // function test_b() external {}\n    function test_c() private {}\n"
+    )
     assert list_tests(source) == ["test_a"]
 
 

@@ -28,8 +28,7 @@ contract JudgesPowersTest is Scene {
     function test_a_judge_may_never_take_from_a_compartment_it_does_not_judge() external {
         address[3] memory judges = [address(overCapacity), address(breaches), REVEALS];
         for (uint256 i = 0; i < judges.length; i++) {
-            bytes memory refused =
-                abi.encodeWithSelector(IProviderRegistry.NotJudge.selector, judges[i], VERIFIER);
+            bytes memory refused = abi.encodeWithSelector(IProviderRegistry.NotJudge.selector, judges[i], VERIFIER);
             IProviderRegistry.Penalty memory penalty = penaltyOf(VERIFIER, 0, 1_000_000);
             vm.expectRevert(refused);
             vm.prank(judges[i]);
@@ -191,9 +190,7 @@ contract AnswerRevealsPowersTest is Revealing {
         // Asked for and not shown; shown by somebody else; another than was shown.
         uint256 demandId = demand();
         proofRefused(demandId, abi.encodeWithSelector(IAnswerReveals.WrongStage.selector, demandId, 1));
-        revealRefused(
-            asker, demandId, abi.encodeWithSelector(IAnswerReveals.NotTheProvider.selector, asker, provider)
-        );
+        revealRefused(asker, demandId, abi.encodeWithSelector(IAnswerReveals.NotTheProvider.selector, asker, provider));
         (IAnswerReveals.Leaf[] memory wrong, IFaultProver.ElementProof memory proof) = (leaves, proofs[0]);
         delete leaves;
         delete proofs;

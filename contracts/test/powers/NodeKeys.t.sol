@@ -19,7 +19,9 @@ contract NodeKeysPowersTest is Accusing {
         registry.startUnstake(1 ether);
         vm.warp(block.timestamp + STAKE_THAW);
         refused(address(registry), abi.encodeCall(registry.startUnstake, (1)), none);
-        refused(address(registry), abi.encodeCall(registry.startUnstakeFrom, (IProviderRegistry.Role.Provider, 1)), none);
+        refused(
+            address(registry), abi.encodeCall(registry.startUnstakeFrom, (IProviderRegistry.Role.Provider, 1)), none
+        );
         refused(address(registry), abi.encodeCall(registry.withdrawStake, ()), nothing);
         refused(
             address(registry), abi.encodeCall(registry.withdrawStakeFrom, (IProviderRegistry.Role.Provider)), nothing

@@ -210,9 +210,8 @@ abstract contract Scene is WholeMarket {
     }
 
     function listOwnership(Call[] memory calls, uint256 n) private view returns (uint256) {
-        address[6] memory owned = [
-            address(escrow), address(openx), address(tgpu), address(tcpu), address(rules), address(verifiers)
-        ];
+        address[6] memory owned =
+            [address(escrow), address(openx), address(tgpu), address(tcpu), address(rules), address(verifiers)];
         for (uint256 i = 0; i < owned.length; i++) {
             // Each the same in all of them.
             calls[n++] = Call(owned[i], abi.encodeCall(openx.transferOwnership, (OUT)), NOT_OWNER);

@@ -110,8 +110,7 @@ contract TimelockPowersTest is Scene {
         for (uint256 i = 0; i < 2; i++) {
             IProviderRegistry.Penalty memory penalty = makePledgePenalty(1_000_000);
             penalty.role = roles[i];
-            bytes memory refused =
-                abi.encodeWithSelector(IProviderRegistry.NotJudge.selector, address(this), roles[i]);
+            bytes memory refused = abi.encodeWithSelector(IProviderRegistry.NotJudge.selector, address(this), roles[i]);
             vm.expectRevert(refused);
             registry.slash(i == 0 ? provider : judgeAt(0), penalty);
             vm.expectRevert(refused);
