@@ -15,7 +15,8 @@ import {WholeMarket} from "./WholeMarket.sol";
 /// promise is {Promising}'s.
 /// Forge calls the functions whose names begin with act; each either does something lawful, which must then succeed, or returns.
 abstract contract Dealing is WholeMarket {
-    IPaymentEscrow.Escrow[] internal _known;
+    IPaymentEscrow.Escrow[] private _known;
+    bytes32[] internal _knownIds;
     mapping(bytes32 escrowId => bool) private _isKnown;
     mapping(bytes32 escrowId => uint256) private _lastClaimed;
     /// @dev The highest voucher ever signed, and all that was refunded.
@@ -247,7 +248,13 @@ abstract contract Dealing is WholeMarket {
 
     function escrowHolds(uint256 which) external view returns (uint256 held, uint256 owes, uint256 parts) {
         address what = address(assetAt(which));
-        return (assetAt(which).balanceOf(address(escrow)), escrow.liabilities(what), partsOf(what, _known));
+        uint256 reserved = 0;
+        for (uint256 i = 0; i < _knownIds.length; i++) {
+            if (_known[i].asset != what) continue;
+            (uint128 deposited_, uint128 claimed_) = escrow.funds(_knownIds[i]);
+            reserved += deposited_ - claimed_;
+        }
+        return (assetAt(which).balanceOf(address(escrow)), escrow.liabilities(what), partsOf(what, reserved));
     }
 
     /// @dev OPENX is in more hands than the other assets: {openxIsWhole} counts them.
@@ -274,10 +281,10 @@ abstract contract Dealing is WholeMarket {
     }
 
     function claimsAreWithinBounds() external view returns (bool) {
-        for (uint256 i = 0; i < _known.length; i++) {
-            bytes32 id = escrow.escrowId(_known[i]);
-            uint256 taken = claimed(_known[i]);
-            if (taken > deposited(_known[i]) || taken > _vouchered[id] + _refunded[id]) return false;
+        for (uint256 i = 0; i < _knownIds.length; i++) {
+            bytes32 id = _knownIds[i];
+            (uint128 reserved, uint128 taken) = escrow.funds(id);
+            if (taken > reserved || taken > _vouchered[id] + _refunded[id]) return false;
         }
         return true;
     }
@@ -286,10 +293,12 @@ abstract contract Dealing is WholeMarket {
 
     /// @dev One of those that were opened, if any holds money one that does; before the first, the one that would be.
     function known(uint256 which) internal view returns (IPaymentEscrow.Escrow memory terms) {
-        if (_known.length == 0) return choose(which);
-        for (uint256 i = 0; i < _known.length; i++) {
-            terms = _known[(which % _known.length + i) % _known.length];
-            if (deposited(terms) != claimed(terms)) return terms;
+        uint256 count = _known.length;
+        if (count == 0) return choose(which);
+        for (uint256 i = 0; i < count; i++) {
+            uint256 at_ = (which % count + i) % count;
+            (uint128 deposited_, uint128 claimed_) = escrow.funds(_knownIds[at_]);
+            if (deposited_ != claimed_ || i == count - 1) return _known[at_];
         }
     }
 
@@ -301,8 +310,10 @@ abstract contract Dealing is WholeMarket {
     }
 
     function remember(bytes32 id, IPaymentEscrow.Escrow memory terms) internal {
-        if (!_isKnown[id]) _known.push(terms);
+        if (_isKnown[id]) return;
         _isKnown[id] = true;
+        _known.push(terms);
+        _knownIds.push(id);
     }
 
     /// @dev Gives a payer a free balance, of credits by having them made.

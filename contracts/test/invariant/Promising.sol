@@ -56,12 +56,15 @@ contract Promising is Dealing {
         if (cost % 3 != 0) vouch(held, made.newest.cost, true);
     }
 
-    /// @dev A well provider answers each claim some time later, in the last second at the latest, and then nothing can be settled.
+    /// @dev Of the first lease that is not over. A well provider answers each claim some time later, in the last second at the latest, and
+    /// then nothing can be settled.
     function actSilence(uint256 which, uint256 wait, uint256 later) external {
-        if (_promises.length == 0) return;
-        Promise storage made = _promises[which % _promises.length];
+        (bool found, uint256 number) = find(which, false);
+        if (!found) return;
+        Promise storage made = _promises[number];
         // Who is served has a newer receipt than one of days ago.
-        if (made.isWell && !made.newest.last) sign(made, 1 ether, isEnding(made));
+        bool isOld = block.timestamp * NANOS > made.newest.atNs + 2 days * NANOS;
+        if (!made.newest.last && (made.isWell || isOld)) sign(made, 1 ether, made.isWell && isEnding(made));
         vm.warp(block.timestamp + within(wait, 30 minutes, 6 hours));
         IEvidence.SignedLease memory lease = signLease(made);
         IEvidence.SignedReceipt memory shown = signNewest(made);
@@ -84,8 +87,9 @@ contract Promising is Dealing {
 
     /// @dev By a provider that answers as it likes: what is newer, of about the time of the claim and in time counts, and nothing else.
     function actAnswer(uint256 which, uint256 cost, bool last) external {
-        if (_promises.length == 0) return;
-        Promise storage made = _promises[which % _promises.length];
+        (bool found, uint256 number) = find(which, which % 2 == 0);
+        if (!found) return;
+        Promise storage made = _promises[number];
         (, bool isOver) = breaches.shownOf(made.newest.leaseId, made.terms.provider);
         if (made.isWell || made.newest.last || isOver) return;
         IBreachProver.Silence memory claimed_ = breaches.silenceOf(made.newest.leaseId);
@@ -101,11 +105,11 @@ contract Promising is Dealing {
     }
 
     function actSettle(uint256 which, bool waits) external {
-        if (_promises.length == 0) return;
-        Promise storage made = _promises[which % _promises.length];
+        (bool found, uint256 number) = find(which, true);
+        if (!found) return;
+        Promise storage made = _promises[number];
         bytes32 leaseId = made.newest.leaseId;
         IBreachProver.Silence memory claimed_ = breaches.silenceOf(leaseId);
-        if (claimed_.provider == address(0)) return;
         if (waits && block.timestamp <= claimed_.answerUntil) vm.warp(claimed_.answerUntil + 1);
         try breaches.settleSilence(made.held, leaseId) returns (uint128 refunded) {
             settlements++;
@@ -116,16 +120,12 @@ contract Promising is Dealing {
         }
     }
 
-    /// @dev A provider that signs the end of its lease, of which it ran a part.
-    function actLast(uint256 which, uint256 part) external {
+    /// @dev Some provider signs the end of its lease; somebody shows it.
+    function actLast(uint256 which) external {
         if (_promises.length == 0) return;
         Promise storage made = _promises[which % _promises.length];
-        if (made.isWell) return;
-        if (!made.newest.last) {
-            uint64 before = made.newest.runningNs;
-            sign(made, 1 ether, true);
-            made.newest.runningNs = uint64(within(part, before, made.newest.runningNs));
-        }
+        // What is well has kept its promise: there it is tried all the same.
+        if (!made.newest.last && !made.isWell) sign(made, 1 ether, true);
         IEvidence.SignedLease memory lease = signLease(made);
         IEvidence.SignedReceipt memory shown = signNewest(made);
         try breaches.proveBreach(made.held, lease, shown) returns (uint128 refunded) {
@@ -148,9 +148,10 @@ contract Promising is Dealing {
 
     /// @notice Out of stake comes no more than vouchers took out of the escrow, less what its reserve gave back.
     function compensationsAreWithinWhatVouchersTook() external view returns (bool) {
-        for (uint256 i = 0; i < _known.length; i++) {
-            bytes32 id = escrow.escrowId(_known[i]);
-            if (_compensated[id] + _refunded[id] > claimed(_known[i])) return false;
+        for (uint256 i = 0; i < _knownIds.length; i++) {
+            bytes32 id = _knownIds[i];
+            (, uint128 taken) = escrow.funds(id);
+            if (_compensated[id] + _refunded[id] > taken) return false;
         }
         return true;
     }
@@ -174,8 +175,9 @@ contract Promising is Dealing {
 
     // ---- How
 
+    /// @dev One of four, so that several leases share each.
     function openxEscrow(uint256 which) private returns (IPaymentEscrow.Escrow memory terms) {
-        terms = choose(which);
+        terms = choose(which % 2 + ((which / 2) % 2 << 16));
         terms.asset = address(openx);
         bytes32 id = escrow.escrowId(terms);
         if (deposited(terms) != claimed(terms) || escrow.thawEnd(id) != 0) return terms;
@@ -186,12 +188,24 @@ contract Promising is Dealing {
         remember(id, terms);
     }
 
-    /// @dev The next receipt of a lease that ran all the time so far. What is well has run, and so has what is silent until now.
+    /// @dev The first from there on whose silence is claimed, or the first that may be.
+    function find(uint256 which, bool isClaimed) private view returns (bool found, uint256 number) {
+        for (uint256 i = 0; i < _promises.length && !found; i++) {
+            number = (which % _promises.length + i) % _promises.length;
+            Promise storage made = _promises[number];
+            (, bool isOver) = breaches.shownOf(made.newest.leaseId, made.terms.provider);
+            bool isOpen = breaches.silenceOf(made.newest.leaseId).provider != address(0);
+            found = isClaimed ? isOpen : !isOpen && !isOver && !made.newest.last;
+        }
+    }
+
+    /// @dev The next receipt of a lease: what is well ran all the time, anything else four fifths of it.
     function sign(Promise storage made, uint256 more, bool last) private {
         IEvidence.Receipt storage next = made.newest;
         next.number++;
         next.atNs = uint64(block.timestamp * NANOS);
         next.runningNs = next.atNs - made.terms.openUntilNs;
+        if (!made.isWell) next.runningNs = next.runningNs / 5 * 4;
         next.cost += uint128(more);
         next.last = last;
     }
@@ -240,8 +254,9 @@ contract Promising is Dealing {
 
     /// @dev Why what was tried here may be refused. None of them is a number that overflows.
     function isLawful(bytes4 reason) private pure returns (bool) {
-        bytes4[9] memory lawful = [
+        bytes4[10] memory lawful = [
             IBreachProver.PromiseKept.selector,
+            IBreachProver.NotTheLast.selector,
             IBreachProver.NothingToRefund.selector,
             IBreachProver.LeaseIsOver.selector,
             IBreachProver.NotTheNewest.selector,

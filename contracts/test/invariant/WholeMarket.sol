@@ -145,13 +145,11 @@ abstract contract WholeMarket is Judging {
     // ---- Sums over everyone
 
     /// @notice What the escrow owes of an asset, counted from its parts.
-    function partsOf(address what, IPaymentEscrow.Escrow[] memory known) internal view returns (uint256 sum) {
-        sum = escrow.free(payer, what) + escrow.owedToSplit(split, what) + escrow.assetOf(what).fees;
+    /// @param reserved in escrows
+    function partsOf(address what, uint256 reserved) internal view returns (uint256 sum) {
+        sum = reserved + escrow.free(payer, what) + escrow.owedToSplit(split, what) + escrow.assetOf(what).fees;
         for (uint256 i = 0; i < PARTIES; i++) {
             sum += escrow.free(payerAt(i), what) + escrow.owed(providerAt(i), what);
-        }
-        for (uint256 i = 0; i < known.length; i++) {
-            if (known[i].asset == what) sum += deposited(known[i]) - claimed(known[i]);
         }
     }
 

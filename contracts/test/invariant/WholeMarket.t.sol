@@ -72,20 +72,6 @@ contract WholeMarketTest is Bench {
         }
     }
 
-    /// @dev What these acts come to when they come in this order.
-    function test_these_acts_reach_answers_settlements_and_compensations() external {
-        dealing.actPromise(0, 1 + 150 ether, 0x5f5e100 << 32, 5, true);
-        dealing.actSilence(0, 2 hours, 20 hours);
-        checkEqual(dealing.claims() * 10 + dealing.answers(), 11, "claimed and answered");
-        dealing.actPromise(0, 1 + 199 ether, 900_000 << 32, 5, false);
-        dealing.actLeave(0, false, 0);
-        dealing.actSilence(1, 6 hours, 0);
-        dealing.actSettle(1, true);
-        checkEqual(dealing.settlements(), 1, "settled");
-        dealing.actCompensate(0, true);
-        checkEqual(dealing.compensations(), 1, "out of stake");
-    }
-
     /// @dev One function, so that every run asks it all after each act.
     function invariant_the_whole_market_is_solvent_and_everyone_keeps_their_promises() external view {
         for (uint256 i = 0; i < ASSETS; i++) {
