@@ -338,7 +338,7 @@ abstract contract Dealing is WholeMarket {
         judge(id, drawn(id).panel, passes);
     }
 
-    function mintFor(address minter, address to, ComputeCredit credit, uint256 amount) private {
+    function mintFor(address minter, address to, ComputeCredit credit, uint256 amount) internal {
         if (credit.limitOf(minter) == 0) verify(minter, 4, 16, true);
         (uint256 held, uint256 staked) = (registry.heldStakeOf(minter), registry.stakeOf(minter));
         if (held >= staked) stakeFor(minter, held - staked + 1_000 ether);

@@ -25,6 +25,7 @@ contract Promising is Dealing {
 
     Promise[] private _promises;
     mapping(bytes32 escrowId => uint256) private _compensated;
+    mapping(bytes32 leaseId => uint256) private _givenBack;
     uint256 public claims;
     uint256 public answers;
     uint256 public settlements;
@@ -48,7 +49,7 @@ contract Promising is Dealing {
         (made.terms.intervalNs, made.terms.exposureIntervals) = (uint64(60 * NANOS), 2);
         made.terms.durationLimitNs = uint64(within(days_, 1, 10) * 1 days * NANOS);
         made.terms.openUntilNs = uint64(block.timestamp * NANOS);
-        made.terms.availabilityPpm = uint32(within(promised, 900_000, MILLION));
+        made.terms.availabilityPpm = uint32(within(promised, 990_000, MILLION));
         made.terms.refundPpm = uint32(within(promised >> 32, 1, MILLION));
         made.newest.leaseId = leaseIdOf(made.terms);
         vm.warp(block.timestamp + 4 hours);
@@ -114,7 +115,7 @@ contract Promising is Dealing {
         try breaches.settleSilence(made.held, leaseId) returns (uint128 refunded) {
             settlements++;
             if (block.timestamp <= claimed_.answerUntil) settledInTimeForAnAnswer = true;
-            noteRefund(made.held, refunded);
+            noteRefund(made, refunded);
         } catch (bytes memory reason) {
             checkTrue(isLawful(bytes4(reason)), "a settlement is refused for a reason");
         }
@@ -129,7 +130,7 @@ contract Promising is Dealing {
         IEvidence.SignedLease memory lease = signLease(made);
         IEvidence.SignedReceipt memory shown = signNewest(made);
         try breaches.proveBreach(made.held, lease, shown) returns (uint128 refunded) {
-            noteRefund(made.held, refunded);
+            noteRefund(made, refunded);
         } catch (bytes memory reason) {
             checkTrue(isLawful(bytes4(reason)), "a breach is refused for a reason");
         }
@@ -142,6 +143,21 @@ contract Promising is Dealing {
             IBreachProver.Shortfall memory short = breaches.shortfallOf(made.newest.leaseId);
             if (short.amount != 0) return collect(made, short, waits);
         }
+    }
+
+    /// @dev A provider that owes takes out all that nothing holds, and leaves the collateral of what it has sold.
+    function actTakeOut(uint256 whose, uint256 which) external {
+        address leaving = providerAt(whose);
+        mintFor(leaving, payerAt(whose), creditAt(which), 100 ether);
+        uint256 held = registry.heldStakeOf(leaving);
+        uint256 staked = registry.stakeOf(leaving);
+        if (staked <= held) return;
+        vm.prank(leaving);
+        registry.startUnstake(staked - held);
+        vm.warp(registry.stakeDetails(leaving).thawEnd);
+        vm.prank(leaving);
+        registry.withdrawStake();
+        if (registry.stakeOf(leaving) < held) heldStakeLeft = true;
     }
 
     // ---- What the invariants ask
@@ -159,7 +175,7 @@ contract Promising is Dealing {
     function refundsAreWithinWhatWasPromised() external view returns (bool) {
         for (uint256 i = 0; i < _promises.length; i++) {
             uint256 most = uint256(_promises[i].newest.cost) * _promises[i].terms.refundPpm / MILLION;
-            if (breaches.refundedOf(_promises[i].newest.leaseId) > most) return false;
+            if (_givenBack[_promises[i].newest.leaseId] > most) return false;
         }
         return true;
     }
@@ -168,7 +184,7 @@ contract Promising is Dealing {
         for (uint256 i = 0; i < _promises.length; i++) {
             bytes32 leaseId = _promises[i].newest.leaseId;
             if (!_promises[i].isWell) continue;
-            if (breaches.refundedOf(leaseId) + breaches.shortfallOf(leaseId).amount != 0) return false;
+            if (_givenBack[leaseId] + breaches.shortfallOf(leaseId).amount != 0) return false;
         }
         return true;
     }
@@ -231,10 +247,10 @@ contract Promising is Dealing {
         node_ = nodeKeyAt(made.terms.provider == providerAt(0) ? 0 : 1);
     }
 
-    function noteRefund(IPaymentEscrow.Escrow memory held, uint128 refunded) private {
-        bytes32 id = escrow.escrowId(held);
-        _refunded[id] += refunded;
-        note(id, held);
+    function noteRefund(Promise storage made, uint128 refunded) private {
+        _refunded[made.terms.escrowId] += refunded;
+        _givenBack[made.newest.leaseId] += refunded;
+        note(made.terms.escrowId, made.held);
     }
 
     function collect(Promise storage made, IBreachProver.Shortfall memory short, bool waits) private {
@@ -243,6 +259,7 @@ contract Promising is Dealing {
         try breaches.collect(made.newest.leaseId) returns (uint256 paid) {
             compensations++;
             _compensated[short.escrowId] += paid;
+            _givenBack[made.newest.leaseId] += paid;
             if (openx.balanceOf(made.held.payer) - before != paid) compensatedSomebodyElse = true;
             IProviderRegistry.Stake memory own = registry.stakeDetails(made.held.provider);
             uint256 held = registry.heldStakeOf(made.held.provider);

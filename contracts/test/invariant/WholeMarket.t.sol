@@ -36,7 +36,7 @@ contract WholeMarketTest is Bench {
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
         targets = new FuzzSelector[](1);
         targets[0].addr = address(dealing);
-        bytes4[28] memory acts = [
+        bytes4[29] memory acts = [
             Dealing.actDeposit.selector,
             Dealing.actWithdraw.selector,
             Dealing.actOpen.selector,
@@ -64,7 +64,8 @@ contract WholeMarketTest is Bench {
             Promising.actAnswer.selector,
             Promising.actSettle.selector,
             Promising.actLast.selector,
-            Promising.actCompensate.selector
+            Promising.actCompensate.selector,
+            Promising.actTakeOut.selector
         ];
         targets[0].selectors = new bytes4[](acts.length);
         for (uint256 i = 0; i < acts.length; i++) {
