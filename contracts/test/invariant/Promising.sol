@@ -121,10 +121,12 @@ contract Promising is Dealing {
         }
     }
 
-    /// @dev Some provider signs the end of its lease; somebody shows it.
+    /// @dev Some provider signs the end of its lease; somebody shows it, again and again. One in two is of the last four.
     function actLast(uint256 which) external {
-        if (_promises.length == 0) return;
-        Promise storage made = _promises[which % _promises.length];
+        uint256 count = _promises.length;
+        if (count == 0) return;
+        which = which % 2 == 0 && count > 4 ? count - 1 - (which >> 8) % 4 : which % count;
+        Promise storage made = _promises[which];
         // What is well has kept its promise: there it is tried all the same.
         if (!made.newest.last && !made.isWell) sign(made, 1 ether, true);
         IEvidence.SignedLease memory lease = signLease(made);
@@ -141,7 +143,10 @@ contract Promising is Dealing {
         for (uint256 i = 0; i < _promises.length; i++) {
             Promise storage made = _promises[(which % _promises.length + i) % _promises.length];
             IBreachProver.Shortfall memory short = breaches.shortfallOf(made.newest.leaseId);
-            if (short.amount != 0) return collect(made, short, waits);
+            if (short.amount == 0) continue;
+            // Most of the time its provider has something that can be taken.
+            if (which % 4 != 0) stakeFor(made.held.provider, 300 ether);
+            return collect(made, short, waits);
         }
     }
 

@@ -8,7 +8,7 @@ import {Promising} from "./Promising.sol";
 /// @notice What holds after any sequence of promises, claims of silence, answers, settlements and compensations, among payers that leave,
 /// providers that unstake and mint, and reporters.
 /// forge-config: default.invariant.runs = 24
-/// forge-config: default.invariant.depth = 120
+/// forge-config: default.invariant.depth = 160
 /// forge-config: long.invariant.runs = 240
 /// forge-config: long.invariant.depth = 250
 contract SilencesTest is Bench {
@@ -33,7 +33,7 @@ contract SilencesTest is Bench {
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
         targets = new FuzzSelector[](1);
         targets[0].addr = address(dealing);
-        bytes4[16] memory acts = [
+        bytes4[17] memory acts = [
             Promising.actPromise.selector,
             Promising.actPromise.selector,
             Promising.actSilence.selector,
@@ -41,6 +41,7 @@ contract SilencesTest is Bench {
             Promising.actAnswer.selector,
             Promising.actSettle.selector,
             Promising.actSettle.selector,
+            Promising.actLast.selector,
             Promising.actLast.selector,
             Promising.actCompensate.selector,
             Promising.actCompensate.selector,
