@@ -30,7 +30,7 @@ abstract contract Accusing is Judging {
         overCapacity = OverCapacity(deploy(creationCode("OverCapacity", abi.encode(registry, capacity, escrow))));
         breaches = BreachProver(deploy(creationCode("BreachProver", abi.encode(registry, escrow))));
         registry.connect(
-            makeJudges(address(prover), address(overCapacity), address(breaches)),
+            makeJudges(address(prover), address(overCapacity), address(breaches), REVEALS),
             pledgeHold(verifiers),
             new address[](0),
             address(breaches)

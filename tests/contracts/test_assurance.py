@@ -94,3 +94,18 @@ def test_a_branch_that_no_test_takes_is_told(tools: Any) -> None:
     (source,) = tools[0].read_trace(trace)
     assert source.branches == {(9, "0", "0"): 0, (9, "0", "1"): 3}
     assert tools[0].show(source.branches) == "50.0 % 1/2"
+    assert not source.is_complete
+
+
+@pytest.mark.parametrize(
+    ("trace", "complete"),
+    [
+        ("DA:9,3\nFNDA:1,keep\nBRDA:9,0,0,2", True),
+        ("DA:9,3\nDA:10,0\nFNDA:1,keep", False),
+        ("DA:9,3\nFNDA:0,keep", False),
+        ("DA:9,3\nFNDA:1,keep\nBRDA:9,0,1,-", False),
+    ],
+)
+def test_a_source_is_complete_by_its_lines_functions_and_branches(tools: Any, trace: str, complete: bool) -> None:
+    (source,) = tools[0].read_trace(f"SF:src/Small.sol\n{trace}\nend_of_record")
+    assert source.is_complete is complete
