@@ -92,9 +92,11 @@ contract AnswerRevealsTest is Revealing {
         uint256 id = demand();
         uint64 deadline = reveals.demandOf(id).deadline;
         checkEqual(deadline, block.timestamp + reveals.REVEAL_TIME(), "deadline");
-        vm.warp(deadline);
-        vm.expectRevert(abi.encodeWithSelector(IAnswerReveals.TooEarly.selector, id, deadline, deadline));
-        reveals.doubt(id);
+        for (uint64 time = deadline - 1; time <= deadline; time++) {
+            vm.warp(time);
+            vm.expectRevert(abi.encodeWithSelector(IAnswerReveals.TooEarly.selector, id, deadline, time));
+            reveals.doubt(id);
+        }
         vm.warp(deadline + 1);
         revealRefused(node, id, abi.encodeWithSelector(IAnswerReveals.TooLate.selector, id, deadline, deadline + 1));
         reveals.doubt(id);

@@ -128,8 +128,13 @@ contract CapacityVerdictsTest is Judging {
         (bytes32 id, address[] memory panel) = requestAndDraw();
         Ballot memory ballot = makeBallot(id, panel, 4, true);
         bytes memory good = ballot.signatures[2];
-        ballot.signatures[2] = ballot.signatures[1];
-        wrongSignature(id, ballot);
+        ballot.signatures[2] = signVerdict(keyOf(panel[1]), ballot.verdicts[2]);
+        (address wanted, address signedBy) = (vm.addr(keyOf(panel[2])), vm.addr(keyOf(panel[1])));
+        refused(
+            id,
+            ballot,
+            abi.encodeWithSelector(ICapacityRegistry.WrongVerdictSignature.selector, panel[2], wanted, signedBy)
+        );
         ballot.signatures[2] = flip(good);
         wrongSignature(id, ballot);
         (bytes32 r, bytes32 vs) = compact(good);
@@ -272,9 +277,11 @@ contract CapacityVerdictsTest is Judging {
         (bytes32 id, address[] memory panel) = requestAndDraw();
         uint64 deadline = capacity.challengeOf(id).deadline;
         uint256 state = vm.snapshotState();
-        vm.warp(deadline);
-        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.DeadlineNotPassed.selector, id, deadline, deadline));
-        capacity.lapse(id);
+        for (uint64 time = deadline - 1; time <= deadline; time++) {
+            vm.warp(time);
+            vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.DeadlineNotPassed.selector, id, deadline, time));
+            capacity.lapse(id);
+        }
         judge(id, panel, true);
         vm.revertToState(state);
         vm.warp(deadline + 1);

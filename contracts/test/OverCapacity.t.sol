@@ -36,13 +36,19 @@ contract OverCapacityTest is Accusing {
 
     function test_usage_exactly_at_the_limit_passes() external {
         uint128 limit = uint128(GPUS * (2 * HOUR_NS + overCapacity.TOLERANCE_NS()));
-        refused(makePairs(3, 2 * HOUR_NS, limit / 3, 0), IOverCapacity.WithinCapacity.selector);
+        refused(
+            makePairs(3, 2 * HOUR_NS, limit / 3, 0),
+            abi.encodeWithSelector(IOverCapacity.WithinCapacity.selector, limit, 0, 2 * HOUR_NS)
+        );
         prove(makePairs(3, 2 * HOUR_NS, limit / 3 + 1, 0));
     }
 
     function test_more_vcpu_time_than_all_vcpus_have_is_slashed() external {
         uint128 limit = uint128(VCPUS * (2 * HOUR_NS + overCapacity.TOLERANCE_NS()));
-        refused(makePairs(3, 2 * HOUR_NS, 0, limit / 3), IOverCapacity.WithinCapacity.selector);
+        refused(
+            makePairs(3, 2 * HOUR_NS, 0, limit / 3),
+            abi.encodeWithSelector(IOverCapacity.WithinCapacity.selector, 0, limit, 2 * HOUR_NS)
+        );
         prove(makePairs(3, 2 * HOUR_NS, 0, limit / 3 + 1));
     }
 
@@ -57,7 +63,10 @@ contract OverCapacityTest is Accusing {
     }
 
     function test_a_window_shorter_than_an_hour_judges_nobody() external {
-        refused(makePairs(8, HOUR_NS - 1, 2 * HOUR_NS, 0), IOverCapacity.WindowTooShort.selector);
+        refused(
+            makePairs(8, HOUR_NS - 1, 2 * HOUR_NS, 0),
+            abi.encodeWithSelector(IOverCapacity.WindowTooShort.selector, HOUR_NS - 1, HOUR_NS)
+        );
         prove(makePairs(8, HOUR_NS, 2 * HOUR_NS, 0));
     }
 
@@ -200,7 +209,9 @@ contract OverCapacityTest is Accusing {
         IOverCapacity.ReceiptPair[] memory pairs = makePairs(3, 2 * HOUR_NS, 4 * HOUR_NS, 0);
         pairs[0].lease.terms.openUntilNs = start - 1;
         resign(pairs[0], NODE_KEY);
-        refusedPairs(sort(pairs), IOverCapacity.NotBegunUnder.selector);
+        bytes32 leaseId = pairs[0].older.receipt.leaseId;
+        uint256 begun = start / NANOS - 1;
+        refusedPairs(sort(pairs), abi.encodeWithSelector(IOverCapacity.NotBegunUnder.selector, leaseId, begun, 0));
         pairs = makePairs(3, 2 * HOUR_NS, 4 * HOUR_NS, 0);
         pairs[0].lease.terms.openUntilNs = uint64(start + VALIDITY * NANOS);
         pairs[0].older.receipt.atNs = uint64(start + VALIDITY * NANOS);
@@ -230,8 +241,10 @@ contract OverCapacityTest is Accusing {
         IOverCapacity.ReceiptPair[] memory pairs = makePairs(3, 2 * HOUR_NS, 4 * HOUR_NS, 0);
         verify(2, 16);
         uint64 next = uint64(block.timestamp * NANOS);
+        ICapacityRegistry.Capacity memory verdict = capacity.historyOf(provider, 1);
+        bytes4 outside = IOverCapacity.OutsideOfVerdict.selector;
         vm.warp(block.timestamp + 1 days);
-        refused(pairs, 1, IOverCapacity.OutsideOfVerdict.selector);
+        refusedUnder(pairs, 1, abi.encodeWithSelector(outside, start, start + 2 * HOUR_NS, verdict.from, verdict.until));
         // From one verdict into the next.
         pairs[2] = makePair(7, start, next - start + 1, 4 * HOUR_NS, 0);
         refused(sort(pairs), 0, IOverCapacity.OutsideOfVerdict.selector);
@@ -601,6 +614,16 @@ contract OverCapacityTest is Accusing {
     function refused(IOverCapacity.ReceiptPair[] memory pairs, uint64 historyIndex, bytes4 reason) private {
         bytes32 commitment = gather(pairs, historyIndex);
         vm.expectPartialRevert(reason);
+        close(commitment);
+    }
+
+    function refused(IOverCapacity.ReceiptPair[] memory pairs, bytes memory reason) private {
+        refusedUnder(pairs, 0, reason);
+    }
+
+    function refusedUnder(IOverCapacity.ReceiptPair[] memory pairs, uint64 historyIndex, bytes memory reason) private {
+        bytes32 commitment = gather(pairs, historyIndex);
+        vm.expectRevert(reason);
         close(commitment);
     }
 

@@ -47,6 +47,16 @@ contract VerifiersGovernedTest is Judging {
         verifiers.endFee(stranger, 1, 1);
     }
 
+    function test_a_fee_of_one_unit_is_paid_and_of_nothing_nothing_is_said() external {
+        giveOpenx(address(verifiers), 1);
+        vm.prank(address(capacity));
+        verifiers.endFee(stranger, 1, 0);
+        checkEqual(verifiers.withdrawFees(stranger), 1, "one");
+        vm.recordLogs();
+        checkEqual(verifiers.withdrawFees(stranger), 0, "none");
+        checkEqual(vm.getRecordedLogs().length, 0, "nor said");
+    }
+
     function test_only_the_owner_sets() external {
         vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, stranger));
         vm.prank(stranger);
