@@ -52,9 +52,23 @@ contract VerifiersGovernedTest is Judging {
         vm.prank(address(capacity));
         verifiers.endFee(stranger, 1, 0);
         checkEqual(verifiers.withdrawFees(stranger), 1, "one");
+        checkEqual(openx.balanceOf(stranger), 1, "paid");
         vm.recordLogs();
         checkEqual(verifiers.withdrawFees(stranger), 0, "none");
         checkEqual(vm.getRecordedLogs().length, 0, "nor said");
+    }
+
+    function test_fees_add_up_until_they_are_withdrawn() external {
+        address[] memory judges = new address[](2);
+        (judges[0], judges[1]) = (stranger, payer);
+        for (uint256 i = 1; i <= 2; i++) {
+            vm.prank(address(capacity));
+            verifiers.noteSigned(judges, 5);
+            vm.prank(address(capacity));
+            verifiers.endFee(payer, 7, 0);
+            checkEqual(verifiers.feesOf(stranger), i * 3, "half, and what is over");
+            checkEqual(verifiers.feesOf(payer), i * 9, "half, and what came back");
+        }
     }
 
     function test_only_the_owner_sets() external {
