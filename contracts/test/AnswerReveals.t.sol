@@ -307,6 +307,15 @@ contract AnswerRevealsTest is Revealing {
         checkEqual(reveals.demandCount(), 0, "no demand");
     }
 
+    function test_what_may_be_asked_for_how_long_and_what_a_wrong_leaf_costs() external view {
+        checkEqual(reveals.REVEAL_WINDOW(), 1 days, "window");
+        checkEqual(reveals.REVEAL_TIME(), 1 days, "time");
+        checkEqual(reveals.MAX_PLACES(), 8, "places");
+        checkEqual(reveals.WRONG_ELEMENT_PPM(), 500_000, "ppm");
+        checkEqual(address(reveals.registry()), address(registry), "registry");
+        checkEqual(address(reveals.capacity()), address(verdicts), "capacity");
+    }
+
     function test_it_knows_both_registries() external {
         vm.expectRevert(IAnswerReveals.ZeroAddress.selector);
         this.make(address(0), address(verdicts));
