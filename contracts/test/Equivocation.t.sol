@@ -357,6 +357,8 @@ contract EquivocationTest is Accusing {
 
     function test_a_copied_commitment_is_of_no_use_and_does_no_harm() external {
         bytes32 commitment = keccak256(abi.encode(reporter, idOfBoth(), SALT));
+        vm.expectEmit();
+        emit ICommitments.Committed(commitment, stranger);
         vm.prank(stranger);
         prover.commit(commitment);
         uint256 first = prover.committedAt(commitment);
@@ -374,9 +376,11 @@ contract EquivocationTest is Accusing {
         uint256 last = block.timestamp + prover.COMMIT_LIFE();
         vm.warp(last + 1);
         refused(abi.encodeWithSelector(ICommitments.CommitmentTooOld.selector, last, block.timestamp));
-        commitAs(prover, reporter, idOfBoth());
+        bytes32 commitment = commitAs(prover, reporter, idOfBoth());
         refused(ICommitments.CommitmentTooYoung.selector);
         vm.warp(block.timestamp + prover.COMMIT_LIFE());
+        vm.prank(stranger);
+        prover.commit(commitment); // too early to begin anew, also in the last second
         prove();
     }
 

@@ -88,6 +88,19 @@ contract OverCapacityTest is Accusing {
         refused(sort(pairs), IOverCapacity.WithinCapacity.selector);
     }
 
+    function test_a_lease_counts_up_to_all_that_it_reserved() external {
+        IOverCapacity.ReceiptPair[] memory pairs = makePairs(1, 2 * HOUR_NS, 0, 10_000 * HOUR_NS);
+        // 18 vCPUs for two hours are 16 for two hours and a quarter.
+        pairs[0].lease.terms.resources.vcpuMilli = 18_000;
+        resign(pairs[0], NODE_KEY);
+        refused(
+            pairs, abi.encodeWithSelector(IOverCapacity.WithinCapacity.selector, 0, 36 * uint256(HOUR_NS), 2 * HOUR_NS)
+        );
+        pairs[0].lease.terms.resources.vcpuMilli++;
+        resign(pairs[0], NODE_KEY);
+        prove(pairs);
+    }
+
     function test_a_clock_set_back_by_minutes_judges_nobody() external {
         // One lease after the other on both GPUs; between them the clock was set back by a quarter of an hour.
         IOverCapacity.ReceiptPair[] memory pairs = new IOverCapacity.ReceiptPair[](2);
