@@ -39,7 +39,7 @@ SOURCES = {
     ),
     "src/money/OpenxToken.sol": Changed(("OpenxToken",), "OpenxToken,Bridging,BridgeFamilies,Erc20Properties"),
     "src/capacity/CapacityRegistry.sol": Changed(
-        ("CapacityRegistry",), "CapacityVerdicts,CapacityChallenge,CapacityGoverned,Revealed"
+        ("CapacityRegistry",), "CapacityVerdicts,CapacityChallenge,CapacityGoverned,Revealed,Verifiers"
     ),
     "src/capacity/ChallengeRules.sol": Changed(("ChallengeRules",), RULES),
     "src/capacity/VerifierRegistry.sol": Changed(("VerifierRegistry",), LIST),

@@ -5,6 +5,7 @@ import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {ICommitments} from "../src/interfaces/ICommitments.sol";
 import {IEvidence} from "../src/interfaces/IEvidence.sol";
 import {IOverCapacity} from "../src/interfaces/IOverCapacity.sol";
+import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
 import {Accusing} from "./Accusing.sol";
 
 /// @notice Usage that no verified hardware could have served. The provider is verified for 2 GPUs and 16 vCPUs.
@@ -424,6 +425,22 @@ contract OverCapacityTest is Accusing {
         stakeFor(provider, STAKED);
         prove(makePairs(4, 3 * HOUR_NS, 6 * HOUR_NS, 0));
         checkEqual(registry.stakeOf(provider), STAKED * 7 / 10, "a verdict's week is not used up");
+    }
+
+    function test_a_case_is_dated_by_its_newest_receipt() external {
+        prove(makePairs(3, 2 * HOUR_NS, 4 * HOUR_NS, 0));
+        vm.warp(block.timestamp + 2 days);
+        // Of before the first proof, and so of its episode, however late it is shown.
+        bytes32 commitment = gather(makePairs(4, 3 * HOUR_NS, 6 * HOUR_NS, 0), 0);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IProviderRegistry.NothingToTake.selector,
+                provider,
+                IProviderRegistry.Role.Provider,
+                IEvidence.Fault.OverCapacity
+            )
+        );
+        close(commitment);
     }
 
     // ---- Documents
