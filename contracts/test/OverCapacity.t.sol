@@ -204,6 +204,21 @@ contract OverCapacityTest is Accusing {
         prove(pairs, 1);
     }
 
+    function test_a_verdict_counts_for_terms_signed_less_than_an_hour_after_its_end() external {
+        uint64 until = capacity.historyOf(provider, 0).until;
+        vm.warp(until + 30 minutes);
+        verify(2, 8);
+        uint64 begun = uint64(until * NANOS) + HOUR_NS - 1;
+        vm.warp(block.timestamp + 1 days);
+        IOverCapacity.ReceiptPair[] memory pairs = new IOverCapacity.ReceiptPair[](1);
+        pairs[0] = makePair(0, begun, 2 * HOUR_NS, 0, 32 * HOUR_NS);
+        pairs[0].begunUnder = 1;
+        refused(pairs, 1, IOverCapacity.WithinCapacity.selector);
+        pairs[0] = makePair(0, begun + 1, 2 * HOUR_NS, 0, 32 * HOUR_NS);
+        pairs[0].begunUnder = 1;
+        prove(pairs, 1);
+    }
+
     function test_a_lease_begins_where_its_receipt_says_that_it_ran() external {
         // Terms that could be opened until long after the next, smaller verdict; the workload ran before.
         verify(2, 8);
