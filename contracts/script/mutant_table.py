@@ -16,17 +16,19 @@ EQUIVALENT = CONTRACTS / "script" / "equivalent_mutants.json"
 
 HEAD = """# Mutants
 
-Written by `make -C contracts mutants`: the sources are changed one small place at a time, and the tests should notice.
-*Same code*: the compiler, with its optimizer, gives what it gives for the unchanged source. *Cannot matter*: no test can tell,
-for the reason below. The score counts what was noticed of all that could matter; in brackets, of all that gave other code.
+Written by `make -C contracts mutants`: the sources are changed one small place at a time, and the
+tests should notice. *Same code*: the compiler, with its optimizer, gives what it gives for the
+unchanged source. *Cannot matter*: no test can tell, for the reason below. The score counts what was
+noticed of all that could matter; in brackets, of all that gave other code.
 {drawn}
 | source | mutants | tried | not compiled | same code | cannot matter | noticed | not noticed | score |
 |---|---|---|---|---|---|---|---|---|
 """
 
 DRAWN = """
-{tried} of the {there} mutants were tried: of each source the first of an order drawn at random, with the seed {seed}. The others
-are not known.
+{tried} of the {there} mutants were tried: of each source the first of an order drawn at random, with
+the seed {seed}. Of the others it is not known whether a test notices them: where a drawn one was not
+noticed, a test was written, so the score is no estimate of the rest.
 """
 
 
