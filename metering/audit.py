@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from metering.refusal import Refusal
 from metering.signature import is_signed_by
 from metering.tariff import cost_ceiling_of
 from metering.terms import LeaseTerms, escrow_id_of
-from metering.units import U64_MAX, ZERO, ZERO_HASH, Hash32
+from metering.units import U64_MAX, ZERO, ZERO_HASH, Amount, Hash32
 from metering.voucher import Voucher, fold_receipts
 
 UNLIMITED_BYTES = U64_MAX
@@ -152,11 +153,7 @@ def _check_escrow(leases: list[LeaseEvidence], tallies: dict[Hash32, LeaseTally]
     refusal = next(filter(None, checks), None)
     if refusal is not None:
         return refusal
-    in_order = sorted(
-        ((lease, voucher) for lease in leases for voucher in lease.vouchers),
-        key=lambda pair: pair[1].signed.voucher.cumulative,
-    )
-    for lease, voucher in in_order:
+    for lease, voucher in _sort_vouchers(account, leases):
         refusal = _check_coverage(account, voucher)
         if refusal is not None:
             return _name(lease, refusal)
@@ -164,6 +161,20 @@ def _check_escrow(leases: list[LeaseEvidence], tallies: dict[Hash32, LeaseTally]
         tallies[account.leases[number].lease_id].covered = receipt.cost
     checks = (_check_ahead(account, lease, tallies[lease.lease_id]) for lease in leases)
     return next(filter(None, checks), None)
+
+
+def _sort_vouchers(account: _Account, leases: list[LeaseEvidence]) -> list[tuple[LeaseEvidence, CoveredVoucher]]:
+    """In the order in which they can have been signed: by what they come to, and, where a receipt cost nothing more than the one
+    before, by how far the receipts go that they name."""
+    pairs = [(lease, voucher) for lease in leases for voucher in lease.vouchers]
+    alike = Counter(voucher.signed.voucher.cumulative for _, voucher in pairs)
+
+    def rank(pair: tuple[LeaseEvidence, CoveredVoucher]) -> tuple[Amount, int]:
+        cumulative = pair[1].signed.voucher.cumulative
+        named = _find_named(account, pair[1]) if alike[cumulative] > 1 else {}
+        return cumulative, 0 if isinstance(named, Refusal) else sum(receipt.number for receipt in named.values())
+
+    return sorted(pairs, key=rank)
 
 
 def _check_vouchers(lease: LeaseEvidence, tally: LeaseTally) -> Refusal | None:

@@ -1,5 +1,5 @@
 // A compiler that stays loaded: one request a line on stdin, one answer a line on stdout. A fresh one takes a second to start.
-// {root, source, content, contract, optimized} gives {bytecode} of the contract with that content in place of the source;
+// {root, source, content, contracts, optimized} gives {bytecode} by contract, with that content in place of the source;
 // {root, source, content} gives {tree}, the source's AST. {error} when it does not compile.
 import fs from 'node:fs';
 import path from 'node:path';
@@ -30,16 +30,20 @@ function run(root, sources, optimized, outputSelection) {
   return JSON.parse(solc.compile(input, { import: find(root) }));
 }
 
-function answer({ root, source, content, contract, optimized }) {
-  const deployed = contract ? findSource(root, contract) : source;
+function answer({ root, source, content, contracts, optimized }) {
   const sources = { [source]: { content } };
-  if (deployed !== source) sources[deployed] = { content: fs.readFileSync(path.join(root, deployed), 'utf8') };
-  const wanted = contract ? { [contract]: ['evm.bytecode.object'] } : { '': ['ast'] };
-  const output = run(root, sources, optimized ?? false, { [deployed]: wanted });
+  const wanted = contracts ? {} : { [source]: { '': ['ast'] } };
+  for (const contract of contracts ?? []) {
+    const deployed = findSource(root, contract);
+    sources[deployed] ??= { content: fs.readFileSync(path.join(root, deployed), 'utf8') };
+    wanted[deployed] = { [contract]: ['evm.bytecode.object'] };
+  }
+  const output = run(root, sources, optimized ?? false, wanted);
   const errors = (output.errors ?? []).filter((error) => error.severity === 'error');
   if (errors.length > 0) return { error: errors[0].formattedMessage };
-  if (!contract) return { tree: output.sources[source].ast };
-  return { bytecode: '0x' + output.contracts[deployed][contract].evm.bytecode.object };
+  if (!contracts) return { tree: output.sources[source].ast };
+  const made = contracts.map((contract) => [contract, output.contracts[findSource(root, contract)][contract]]);
+  return { bytecode: Object.fromEntries(made.map(([name, { evm }]) => [name, '0x' + evm.bytecode.object])) };
 }
 
 for await (const line of readline.createInterface({ input: process.stdin })) {

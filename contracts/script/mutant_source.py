@@ -39,6 +39,7 @@ OPCODES = {
     "lt": "gt",
     "gt": "lt",
     "eq": "xor",
+    "xor": "or",
     "mload": "not",
     "iszero": "not",
     "sload": "not",

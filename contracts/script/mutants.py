@@ -5,8 +5,8 @@ Each mutant is compiled alone, without the optimizer, into an artifact; the test
 (XNODE_ARTIFACTS). A mutant is killed by the first test that fails. One that survives every test is compiled once more with the
 optimizer: if that gives the code of the unchanged source, nothing was changed. Those left over stand in docs/mutants.md by line;
 script/equivalent_mutants.json says of which of them no test could tell, and why.
-What is known is kept in cache/mutants.jsonl: a run that was stopped goes on, and a new one tries again what survived, or what
-stands in a changed source.
+What is known is kept in cache/mutants.jsonl: a run that was stopped goes on, and a new one tries what stands in a changed source,
+with --again also what survived. A whole run takes hours; --sample tries some of each source, and the table says so.
 Exit status: 0 every contract reaches the goal, 1 not, 2 the tests fail without any change.
 """
 
@@ -24,42 +24,30 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from mutant_plan import SOURCES, draw_sample
 from mutant_source import Mutant, make_mutants
-from mutant_table import Result, write_table
+from mutant_table import Result, Table, write_table
 from workbench import CONTRACTS, Compiler, NoResult, copy_contracts
 
 KNOWN = CONTRACTS / "cache" / "mutants.jsonl"
-GOAL = 0.9
-
-SOURCES = {
-    "src/money/PaymentEscrow.sol": "PaymentEscrow",
-    "src/money/FreeBalance.sol": "PaymentEscrow",
-    "src/money/ClaimRows.sol": "PaymentEscrow",
-    "src/money/SplitRegistry.sol": "SplitRegistry",
-    "src/money/ComputeCredit.sol": "ComputeCredit",
-    "src/money/ProviderRegistry.sol": "ProviderRegistry",
-    "src/money/OpenxToken.sol": "OpenxToken",
-}
-"""What is changed, and the contract that is deployed with the change."""
+GOAL = 0.95
 
 SLOW = "test/{invariant/*,Element*,FaultVectors*,Vectors*,Verifiers*,WrongElement*,OverCapacity*,Capacity*}"
-NEAREST = {
-    "PaymentEscrow": "Fee,Refund,Stop,Splits,Burning,Authorization,GivingBack,Opening,FreeBalance,Claim,ClaimRows,Attacks",
-    "SplitRegistry": "SplitRegistry,Splits",
-    "ComputeCredit": "Minting,Redeeming,Holding,CreditTerms,CreditAttacks,WorkedExample",
-    "ProviderRegistry": "ProviderRegistry,Slashing,Holding,Redeeming,CreditAttacks",
-    "OpenxToken": "OpenxToken,Bridging,BridgeFamilies,Erc20Properties",
-}
-"""A contract's own tests are tried first: nine in ten of its mutants die there, in a second."""
 
-ROUNDS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
+Round = tuple[tuple[str, ...], dict[str, str]]
+"""Of tests: forge's arguments, and its environment."""
+
+ROUNDS: tuple[Round, ...] = (
     (("--no-match-path", SLOW), {"FOUNDRY_FUZZ_RUNS": "32"}),
     (("--no-match-path", "none"), {}),
 )
-"""Then the quick tests; then all, as `make test` runs them."""
+"""After the nearest tests the quick ones; then all, as `make test` runs them."""
+
+ALONE = ("--threads", "1")
+"""--jobs says how many processors work."""
 
 DEADLINE_S = 900
-"""A mutant that loops forever is noticed too. All tests take half a minute, several on a busy machine."""
+"""A mutant that loops forever is noticed too. All tests take minutes on a busy machine."""
 
 
 class Bench:
@@ -67,47 +55,50 @@ class Bench:
 
     def __init__(self, root: Path, quick: bool) -> None:
         self._root = root
+        self._quick = quick
         self._rounds = ROUNDS[:1] if quick else ROUNDS
         self._mutant = root / "cache" / "mutant"
         self.compiler = Compiler(root)
-        self._plain: dict[tuple[str, bool], str] = {}
+        self._plain: dict[tuple[str, bool], dict[str, str]] = {}
 
     def check_unchanged(self, sources: dict[str, bytes]) -> None:
         """Raises NoResult unless the tests pass on the unchanged sources, compiled as mutants are."""
         self._reset()
         for source, code in sources.items():
-            self._put(source, self._bytecode(source, code))
-        failed = self._find_failure(self._rounds)
+            self._put(self._compile_plain(source, code))
+        near = ",".join(dict.fromkeys(",".join(SOURCES[source].near for source in sources).split(",")))
+        failed = self._find_failure((make_nearest(near), *self._rounds))
         if failed:
             raise NoResult(f"without any change, a test fails: {failed}")
 
     def attempt(self, mutant: Mutant, code: bytes) -> Result:
         changed = mutant.apply(code)
-        contract = SOURCES[mutant.source]
-        bytecode = self.compiler.compile(mutant.source, changed, contract)
-        if bytecode is None:
+        place = SOURCES[mutant.source]
+        made = self.compiler.compile(mutant.source, changed, place.deployed)
+        if made is None:
             return Result("not compiled", "")
-        if bytecode == self._bytecode(mutant.source, code):
+        if made == self._compile_plain(mutant.source, code):
             return Result("same code", "")
         self._reset()
-        self._put(mutant.source, bytecode)
-        nearest = (("--match-path", f"test/{{{NEAREST[contract]}}}.t.sol"), {"FOUNDRY_FUZZ_RUNS": "32"})
-        failed = self._find_failure((nearest,))
+        self._put(made)
+        failed = self._find_failure((make_nearest(place.near),))
         if failed:
             return Result("killed", failed)
-        optimized = self.compiler.compile(mutant.source, changed, contract, optimized=True)
-        if optimized == self._bytecode(mutant.source, code, True):
+        optimized = self.compiler.compile(mutant.source, changed, place.deployed, optimized=True)
+        if optimized == self._compile_plain(mutant.source, code, True):
             return Result("same code", "")
-        failed = self._find_failure(self._rounds) or self._find_failure_inside(mutant, changed, code)
+        failed = self._find_failure(self._rounds)
+        if not failed and not self._quick:
+            failed = self._find_failure_inside(mutant, changed, code)
         return Result("killed", failed) if failed else Result("survived", "")
 
     def close(self) -> None:
         self.compiler.close()
 
-    def _bytecode(self, source: str, code: bytes, optimized: bool = False) -> str:
-        """Of the unchanged source."""
+    def _compile_plain(self, source: str, code: bytes, optimized: bool = False) -> dict[str, str]:
+        """The contracts that the unchanged source is deployed with."""
         if (source, optimized) not in self._plain:
-            made = self.compiler.compile(source, code, SOURCES[source], optimized=optimized)
+            made = self.compiler.compile(source, code, SOURCES[source].deployed, optimized=optimized)
             if made is None:
                 raise NoResult(f"{source} does not compile")
             self._plain[source, optimized] = made
@@ -120,13 +111,14 @@ class Bench:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         shutil.copytree(self._root / "artifacts", self._mutant)
 
-    def _put(self, source: str, bytecode: str) -> None:
-        (self._mutant / f"{SOURCES[source]}.json").write_text(json.dumps({"bytecode": bytecode}))
+    def _put(self, made: dict[str, str]) -> None:
+        for contract, bytecode in made.items():
+            (self._mutant / f"{contract}.json").write_text(json.dumps({"bytecode": bytecode}))
 
-    def _find_failure(self, rounds: Iterable[tuple[tuple[str, ...], dict[str, str]]]) -> str:
+    def _find_failure(self, rounds: Iterable[Round]) -> str:
         """The first test that fails, or nothing."""
         for arguments, environment in rounds:
-            command = [str(self._root / "bin" / "foundry"), "forge", "test", "--fail-fast", *arguments]
+            command = [str(self._root / "bin" / "foundry"), "forge", "test", "--fail-fast", *ALONE, *arguments]
             given = os.environ | environment | {"XNODE_ARTIFACTS": "cache/mutant"}
             try:
                 done = subprocess.run(
@@ -142,14 +134,19 @@ class Bench:
         return ""
 
     def _find_failure_inside(self, mutant: Mutant, changed: bytes, code: bytes) -> str:
-        """The first failure of a library's own tests, which have it compiled in: so they are compiled again."""
-        if b"\nlibrary " not in code:
+        """The first failure of the tests that have a library compiled in: so they are compiled again."""
+        inside = SOURCES[mutant.source].inside
+        if not inside:
             return ""
         path = self._root / mutant.source
         path.write_bytes(changed)
-        failed = self._find_failure(((("--match-path", f"test/{path.stem}.t.sol"), {}),))
+        failed = self._find_failure(((("--match-path", f"test/{inside}.t.sol"), {}),))
         path.write_bytes(code)
         return failed
+
+
+def make_nearest(near: str) -> Round:
+    return ("--match-path", f"test/{{{near}}}.t.sol"), {"FOUNDRY_FUZZ_RUNS": "32"}
 
 
 def read_name(line: str) -> str:
@@ -167,13 +164,13 @@ def main() -> int:
     # So that the copies are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     try:
-        results = run(asked)
+        there, tried = run(asked)
     except NoResult as failed:
         print(failed, file=sys.stderr)
         return 2
-    if asked.only or not results:
+    if asked.only or not tried:
         return 0
-    return 0 if write_table(results, GOAL) else 1
+    return 0 if write_table(Table(there, tried, asked.sample and asked.seed), GOAL) else 1
 
 
 def read_arguments() -> argparse.Namespace:
@@ -181,6 +178,8 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="how many are tried at once (default 2)")
     parser.add_argument("--only", help="only this contract's, or this source's; no table is written")
     parser.add_argument("--line", type=int, help="only those of this line")
+    parser.add_argument("--sample", type=int, help="so many of each source, drawn at random; more where more are known")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw (default 1)")
     parser.add_argument("--list", action="store_true", help="print the mutants, try none")
     parser.add_argument("--fresh", action="store_true", help="forget what is known")
     parser.add_argument("--quick", action="store_true", help="only the quick tests: what survives them may still die")
@@ -188,28 +187,26 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(asked: argparse.Namespace) -> list[tuple[Mutant, Result]]:
-    """Every mutant asked for with its result, in the sources' order."""
+def run(asked: argparse.Namespace) -> tuple[list[Mutant], list[tuple[Mutant, Result]]]:
+    """Every mutant asked for; and those that were tried with their results, in the same order."""
     if asked.fresh:
         KNOWN.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="xnode-mutants-") as folder:
-        root = make_copy(Path(folder) / "0")
-        sources = {source: (root / source).read_bytes() for source in SOURCES if (root / source).exists()}
-        mutants = choose(asked, find_mutants(root, sources))
+        root = copy_contracts(Path(folder) / "0")
+        sources = {source: (root / source).read_bytes() for source in SOURCES}
+        there = choose(asked, find_mutants(root, sources))
+        wanted = draw(asked, there, sources)
         if asked.list:
-            for mutant in mutants:
+            for mutant in wanted:
                 print(f"{mutant.source}:{mutant.line}: {mutant.operator}: {mutant.before}  ->  {mutant.after}")
-            return []
-        return attempt_all(mutants, sources, root, asked)
+            return there, []
+        return there, attempt_all(wanted, sources, root, asked)
 
 
-def make_copy(folder: Path) -> Path:
-    """A copy whose tests are compiled."""
-    contracts = copy_contracts(folder)
+def build_tests(contracts: Path) -> None:
     build = subprocess.run(["bin/foundry", "forge", "build"], cwd=contracts, capture_output=True, text=True)
     if build.returncode != 0:
         raise NoResult(build.stdout + build.stderr)
-    return contracts
 
 
 def find_mutants(root: Path, sources: dict[str, bytes]) -> list[Mutant]:
@@ -227,6 +224,14 @@ def choose(asked: argparse.Namespace, mutants: list[Mutant]) -> list[Mutant]:
     return [mutant for mutant in named if not line or mutant.line == line]
 
 
+def draw(asked: argparse.Namespace, there: list[Mutant], sources: dict[str, bytes]) -> list[Mutant]:
+    if asked.sample is None:
+        return there
+    known = read_known(again=False)
+    tried = {mutant for mutant in there if mutant.key(sources[mutant.source]) in known}
+    return draw_sample(there, asked.sample, asked.seed, tried)
+
+
 def attempt_all(
     mutants: list[Mutant], sources: dict[str, bytes], root: Path, asked: argparse.Namespace
 ) -> list[tuple[Mutant, Result]]:
@@ -237,9 +242,11 @@ def attempt_all(
         left.put(mutant)
     progress = Progress(len(todo), len(mutants) - len(todo))
     if todo:
+        build_tests(root)
         roots = [root] + [copy_compiled(root, number) for number in range(1, min(asked.jobs, len(todo)))]
         benches = [Bench(each, asked.quick) for each in roots]
-        benches[0].check_unchanged(sources)
+        touched = {mutant.source for mutant in todo}
+        benches[0].check_unchanged({source: code for source, code in sources.items() if source in touched})
         threads = [
             threading.Thread(target=attempt_some, args=(bench, left, sources, progress), daemon=True)
             for bench in benches
@@ -251,7 +258,8 @@ def attempt_all(
         if progress.failure:
             raise progress.failure
     known = read_known(again=False)
-    return [(mutant, known[mutant.key(sources[mutant.source])]) for mutant in mutants]
+    tried = [(mutant, known[mutant.key(sources[mutant.source])]) for mutant in mutants]
+    return sorted(tried, key=lambda pair: (list(SOURCES).index(pair[0].source), pair[0].start, pair[0].end))
 
 
 def copy_compiled(root: Path, number: int) -> Path:

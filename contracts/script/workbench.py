@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,11 @@ class Compiler:
         tree: dict[str, Any] = made["tree"]
         return tree
 
-    def compile(self, source: str, code: bytes, contract: str, *, optimized: bool = False) -> str | None:
-        """The creation code of the contract where the source has this code; None when that does not compile."""
-        asked = {"source": source, "content": code.decode(), "contract": contract, "optimized": optimized}
+    def compile(
+        self, source: str, code: bytes, contracts: Sequence[str], *, optimized: bool = False
+    ) -> dict[str, str] | None:
+        """The creation code of each of the contracts where the source has this code; None when that does not compile."""
+        asked = {"source": source, "content": code.decode(), "contracts": contracts, "optimized": optimized}
         return self._ask(asked).get("bytecode")
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ abstract contract Accusing is Judging {
         overCapacity = OverCapacity(deploy(creationCode("OverCapacity", abi.encode(registry, capacity, escrow))));
         breaches = BreachProver(deploy(creationCode("BreachProver", abi.encode(registry, escrow))));
         registry.connect(
-            makeJudges(address(prover), address(overCapacity), address(breaches)),
+            makeJudges(address(prover), address(overCapacity), address(breaches), REVEALS),
             pledgeHold(verifiers),
             new address[](0),
             address(breaches)
@@ -81,12 +81,13 @@ abstract contract Accusing is Judging {
     // ---- Leases
 
     function makeLeaseTerms(uint64 number) internal view returns (IEvidence.LeaseTerms memory terms) {
+        (terms.jobHash, terms.quoteHash) = (keccak256("job"), keccak256("quote"));
         terms.submitter = signer;
         terms.provider = provider;
         terms.node = node;
         terms.leaseNumber = number;
         terms.asset = address(asset);
-        terms.resources = IEvidence.Resources(16_000, 1 << 30, 1 << 30, 2, "any");
+        terms.resources = IEvidence.Resources(16_000, 1 << 30, 1 << 31, 2, "any");
         terms.costLimit = 100 ether;
         terms.intervalNs = uint64(60 * NANOS);
         terms.exposureIntervals = 2;

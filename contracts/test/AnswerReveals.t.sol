@@ -92,9 +92,11 @@ contract AnswerRevealsTest is Revealing {
         uint256 id = demand();
         uint64 deadline = reveals.demandOf(id).deadline;
         checkEqual(deadline, block.timestamp + reveals.REVEAL_TIME(), "deadline");
-        vm.warp(deadline);
-        vm.expectRevert(abi.encodeWithSelector(IAnswerReveals.TooEarly.selector, id, deadline, deadline));
-        reveals.doubt(id);
+        for (uint64 time = deadline - 1; time <= deadline; time++) {
+            vm.warp(time);
+            vm.expectRevert(abi.encodeWithSelector(IAnswerReveals.TooEarly.selector, id, deadline, time));
+            reveals.doubt(id);
+        }
         vm.warp(deadline + 1);
         revealRefused(node, id, abi.encodeWithSelector(IAnswerReveals.TooLate.selector, id, deadline, deadline + 1));
         reveals.doubt(id);
@@ -303,6 +305,15 @@ contract AnswerRevealsTest is Revealing {
         vm.prank(asker);
         reveals.demand(CHALLENGE, roots, places);
         checkEqual(reveals.demandCount(), 0, "no demand");
+    }
+
+    function test_what_may_be_asked_for_how_long_and_what_a_wrong_leaf_costs() external view {
+        checkEqual(reveals.REVEAL_WINDOW(), 1 days, "window");
+        checkEqual(reveals.REVEAL_TIME(), 1 days, "time");
+        checkEqual(reveals.MAX_PLACES(), 8, "places");
+        checkEqual(reveals.WRONG_ELEMENT_PPM(), 500_000, "ppm");
+        checkEqual(address(reveals.registry()), address(registry), "registry");
+        checkEqual(address(reveals.capacity()), address(verdicts), "capacity");
     }
 
     function test_it_knows_both_registries() external {

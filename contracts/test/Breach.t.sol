@@ -86,13 +86,13 @@ contract BreachTest is Accusing {
         last.leaseId = keccak256("another");
         IEvidence.SignedReceipt memory other = signReceipt(NODE_KEY, last);
         IEvidence.SignedLease memory lease = signLease(terms);
-        vm.expectPartialRevert(IEvidence.NotTheLease.selector);
+        vm.expectRevert(abi.encodeWithSelector(IEvidence.NotTheLease.selector, last.leaseId, leaseId()));
         breaches.proveBreach(held, lease, other);
     }
 
     function test_terms_that_one_side_did_not_sign_refund_nothing() external {
         submitterKey = STRANGER_KEY;
-        refused(IEvidence.NotSignedBy.selector);
+        refused(abi.encodeWithSelector(IEvidence.NotSignedBy.selector, stranger, signer));
         (submitterKey, nodeKey) = (SIGNER_KEY, STRANGER_KEY);
         refused(IEvidence.NotSignedBy.selector);
         (nodeKey, receiptKey) = (NODE_KEY, STRANGER_KEY);
@@ -134,7 +134,8 @@ contract BreachTest is Accusing {
 
     function test_another_escrow_than_the_terms_name_refunds_nothing() external {
         held = openEscrow(2, RESERVE);
-        refused(IBreachProver.NotTheEscrow.selector);
+        bytes32 other = escrow.escrowId(held);
+        refused(abi.encodeWithSelector(IBreachProver.NotTheEscrow.selector, other, terms.escrowId));
     }
 
     function test_a_key_that_came_after_the_terms_may_sign_the_last_receipt() external {
@@ -215,10 +216,14 @@ contract BreachTest is Accusing {
         breaches.proveBreach(held, lease, shown);
     }
 
-    function differ(address a, address b) private {
+    function refused(bytes memory reason) private {
         (IEvidence.SignedLease memory lease, IEvidence.SignedReceipt memory shown) = signed();
-        vm.expectRevert(abi.encodeWithSelector(IEvidence.SignersDiffer.selector, a, b));
+        vm.expectRevert(reason);
         breaches.proveBreach(held, lease, shown);
+    }
+
+    function differ(address a, address b) private {
+        refused(abi.encodeWithSelector(IEvidence.SignersDiffer.selector, a, b));
     }
 
     function signed() private returns (IEvidence.SignedLease memory lease, IEvidence.SignedReceipt memory shown) {

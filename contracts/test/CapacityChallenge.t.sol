@@ -355,9 +355,11 @@ contract CapacityChallengeTest is Judging {
     function test_the_seed_is_of_the_block_of_the_draw_which_comes_after_the_one_named() external {
         bytes32 id = request();
         uint64 drawBlock = capacity.challengeOf(id).drawBlock;
-        vmBlocks.roll(drawBlock);
-        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.TooEarlyToDraw.selector, id, drawBlock, drawBlock));
-        capacity.draw(id);
+        for (uint64 number = drawBlock - 1; number <= drawBlock; number++) {
+            vmBlocks.roll(number);
+            vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.TooEarlyToDraw.selector, id, drawBlock, number));
+            capacity.draw(id);
+        }
         rollToDraw(id, keccak256("random"));
         vm.recordLogs();
         capacity.draw(id);

@@ -128,8 +128,13 @@ contract CapacityVerdictsTest is Judging {
         (bytes32 id, address[] memory panel) = requestAndDraw();
         Ballot memory ballot = makeBallot(id, panel, 4, true);
         bytes memory good = ballot.signatures[2];
-        ballot.signatures[2] = ballot.signatures[1];
-        wrongSignature(id, ballot);
+        ballot.signatures[2] = signVerdict(keyOf(panel[1]), ballot.verdicts[2]);
+        (address wanted, address signedBy) = (vm.addr(keyOf(panel[2])), vm.addr(keyOf(panel[1])));
+        refused(
+            id,
+            ballot,
+            abi.encodeWithSelector(ICapacityRegistry.WrongVerdictSignature.selector, panel[2], wanted, signedBy)
+        );
         ballot.signatures[2] = flip(good);
         wrongSignature(id, ballot);
         (bytes32 r, bytes32 vs) = compact(good);
@@ -272,9 +277,11 @@ contract CapacityVerdictsTest is Judging {
         (bytes32 id, address[] memory panel) = requestAndDraw();
         uint64 deadline = capacity.challengeOf(id).deadline;
         uint256 state = vm.snapshotState();
-        vm.warp(deadline);
-        vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.DeadlineNotPassed.selector, id, deadline, deadline));
-        capacity.lapse(id);
+        for (uint64 time = deadline - 1; time <= deadline; time++) {
+            vm.warp(time);
+            vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.DeadlineNotPassed.selector, id, deadline, time));
+            capacity.lapse(id);
+        }
         judge(id, panel, true);
         vm.revertToState(state);
         vm.warp(deadline + 1);
@@ -556,11 +563,12 @@ contract CapacityVerdictsTest is Judging {
     }
 
     function test_who_keeps_silent_for_eight_challenges_and_two_days_is_struck_off() external {
-        address[] memory panel = lapseFor(8);
-        address silent = panel[0];
+        address silent = lapseFor(8)[0];
+        (, uint64 since) = verifiers.missesOf(silent);
+        vm.warp(since + 2 days - 1);
         vm.expectRevert(abi.encodeWithSelector(IVerifierRegistry.VerifierInOrder.selector, silent));
         verifiers.strikeOff(silent);
-        vm.warp(block.timestamp + 2 days);
+        vm.warp(since + 2 days);
         verifiers.strikeOff(silent);
         checkTrue(!verifiers.isVerifier(silent), "off");
     }
@@ -610,6 +618,20 @@ contract CapacityVerdictsTest is Judging {
         note(id, cutTo(last, 1));
         judge(id, panel, true);
         checkMisses(panel[4], 0, 0);
+    }
+
+    function test_verdicts_that_are_shown_one_after_another_all_count() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        Ballot memory ballot = makeBallot(id, panel, 2, true);
+        note(id, cutTo(ballot, 1));
+        (ballot.verifiers[0], ballot.verdicts[0], ballot.signatures[0]) =
+        (ballot.verifiers[1], ballot.verdicts[1], ballot.signatures[1]);
+        note(id, cutTo(ballot, 1));
+        vm.warp(capacity.challengeOf(id).deadline + 1);
+        capacity.lapse(id);
+        for (uint256 i = 0; i < 5; i++) {
+            checkMisses(panel[i], i < 2 ? 0 : 1, i < 2 ? 0 : block.timestamp);
+        }
     }
 
     function test_only_verdicts_of_the_panel_are_noted_and_only_between_draw_and_deadline() external {

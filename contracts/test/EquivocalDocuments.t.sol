@@ -44,9 +44,7 @@ contract EquivocalDocumentsTest is Accusing {
 
     function test_two_quotes_for_one_number_are_slashed() external {
         ready(prover, evidenceOfTwo(provider, quoteDigest(x), quoteDigest(y)));
-        (bytes memory xSig, bytes memory ySig) = (signQuote(NODE_KEY, x), signQuote(NODE_KEY, y));
-        vm.prank(reporter);
-        prover.proveQuotes(x, xSig, y, ySig, SALT);
+        proveQuotes();
         checkEqual(registry.stakeOf(provider), STAKED * 4 / 5, "slashed");
     }
 
@@ -68,7 +66,7 @@ contract EquivocalDocumentsTest is Accusing {
         refused(IFaultProver.NumbersDiffer.selector);
         // Both name the node of nobody.
         x.node = y.node;
-        refused(IEvidence.SignersDiffer.selector);
+        refused(abi.encodeWithSelector(IEvidence.SignersDiffer.selector, provider, address(0)));
         (x, y) = (makeNumbered(3, "x"), makeNumbered(3, "x"));
         refused(IFaultProver.SameDocument.selector);
     }
@@ -180,6 +178,20 @@ contract EquivocalDocumentsTest is Accusing {
         checkEqual(pledgeOf(verifier), PLEDGE * 4 / 5, "slashed");
     }
 
+    function test_a_key_bound_at_the_deadline_may_have_signed_the_verdict() external {
+        (bytes32 id, address[] memory panel) = requestAndDraw();
+        vm.warp(block.timestamp + ANSWER_TIME);
+        address verifier = panel[0];
+        bytes memory proof = signNodeKey(OTHER_KEY, verifier, vm.addr(OTHER_KEY), registry.nonces(verifier), FAR);
+        vm.prank(verifier);
+        registry.rotateNodeKey(vm.addr(OTHER_KEY), FAR, proof);
+        (ICapacityRegistry.Verdict memory yes, ICapacityRegistry.Verdict memory no) =
+            (makeVerdict(id, true), makeVerdict(id, false));
+        ready(prover, evidenceOfTwo(verifier, verdictDigest(yes), verdictDigest(no)));
+        proveVerdicts(yes, OTHER_KEY, no, OTHER_KEY);
+        checkEqual(pledgeOf(verifier), PLEDGE * 4 / 5, "slashed");
+    }
+
     function test_a_key_bound_after_the_deadline_did_not_sign_the_verdict() external {
         (bytes32 id, address[] memory panel) = requestAndDraw();
         vm.warp(block.timestamp + ANSWER_TIME + 1);
@@ -199,15 +211,28 @@ contract EquivocalDocumentsTest is Accusing {
         prover.proveOffers(x, xSig, y, ySig, SALT);
     }
 
+    function proveQuotes() private {
+        (bytes memory xSig, bytes memory ySig) = (signQuote(NODE_KEY, x), signQuote(NODE_KEY, y));
+        vm.prank(reporter);
+        prover.proveQuotes(x, xSig, y, ySig, SALT);
+    }
+
     /// @dev Offers and quotes alike.
     function refused(bytes4 reason) private {
         (bytes memory xSig, bytes memory ySig) = (signOffer(NODE_KEY, x), signOffer(NODE_KEY, y));
-        vm.prank(reporter);
         vm.expectPartialRevert(reason);
         prover.proveOffers(x, xSig, y, ySig, SALT);
         (xSig, ySig) = (signQuote(NODE_KEY, x), signQuote(NODE_KEY, y));
-        vm.prank(reporter);
         vm.expectPartialRevert(reason);
+        prover.proveQuotes(x, xSig, y, ySig, SALT);
+    }
+
+    function refused(bytes memory reason) private {
+        (bytes memory xSig, bytes memory ySig) = (signOffer(NODE_KEY, x), signOffer(NODE_KEY, y));
+        vm.expectRevert(reason);
+        prover.proveOffers(x, xSig, y, ySig, SALT);
+        (xSig, ySig) = (signQuote(NODE_KEY, x), signQuote(NODE_KEY, y));
+        vm.expectRevert(reason);
         prover.proveQuotes(x, xSig, y, ySig, SALT);
     }
 

@@ -237,6 +237,24 @@ contract EquivocationTest is Accusing {
         checkEqual(registry.stakeOf(provider), STAKED * 16 / 25, "twice a fifth");
     }
 
+    function test_the_later_of_two_documents_dates_the_fault() external {
+        readyToProve();
+        prove();
+        uint256 firstProof = block.timestamp;
+        vm.warp(firstProof + 1 days + 1);
+        (a.number, b.number) = (8, 8);
+        uint64[2] memory dates = [uint64((firstProof + 1 hours) * NANOS), uint64(block.timestamp * NANOS)];
+        for (uint256 i = 0; i < 2; i++) {
+            (a.atNs, b.atNs) = (dates[i], dates[1 - i]);
+            sign(NODE_KEY, NODE_KEY);
+            uint256 before = vm.snapshotState();
+            readyToProve();
+            prove();
+            checkEqual(registry.stakeOf(provider), STAKED * 16 / 25, "a second fault");
+            vm.revertToState(before);
+        }
+    }
+
     function test_a_proof_against_oneself_without_stake_buys_nothing() external {
         vm.prank(provider);
         registry.startUnstake(STAKED);
@@ -339,6 +357,8 @@ contract EquivocationTest is Accusing {
 
     function test_a_copied_commitment_is_of_no_use_and_does_no_harm() external {
         bytes32 commitment = keccak256(abi.encode(reporter, idOfBoth(), SALT));
+        vm.expectEmit();
+        emit ICommitments.Committed(commitment, stranger);
         vm.prank(stranger);
         prover.commit(commitment);
         uint256 first = prover.committedAt(commitment);
@@ -356,9 +376,11 @@ contract EquivocationTest is Accusing {
         uint256 last = block.timestamp + prover.COMMIT_LIFE();
         vm.warp(last + 1);
         refused(abi.encodeWithSelector(ICommitments.CommitmentTooOld.selector, last, block.timestamp));
-        commitAs(prover, reporter, idOfBoth());
+        bytes32 commitment = commitAs(prover, reporter, idOfBoth());
         refused(ICommitments.CommitmentTooYoung.selector);
         vm.warp(block.timestamp + prover.COMMIT_LIFE());
+        vm.prank(stranger);
+        prover.commit(commitment); // too early to begin anew, also in the last second
         prove();
     }
 

@@ -121,16 +121,17 @@ abstract contract Market is Bench {
     }
 
     /// @dev The judges of a deployment, under its ceilings.
-    function makeJudges(address faults, address overCapacity, address breaches)
+    function makeJudges(address faults, address overCapacity, address breaches, address reveals)
         internal
         pure
         returns (IProviderRegistry.Judge[] memory judges)
     {
-        judges = new IProviderRegistry.Judge[](4);
+        judges = new IProviderRegistry.Judge[](5);
         judges[0] = IProviderRegistry.Judge(faults, IProviderRegistry.Role.Provider, 500_000);
         judges[1] = IProviderRegistry.Judge(faults, IProviderRegistry.Role.Verifier, 1_000_000);
         judges[2] = IProviderRegistry.Judge(overCapacity, IProviderRegistry.Role.Provider, 500_000);
         judges[3] = IProviderRegistry.Judge(breaches, IProviderRegistry.Role.Provider, 500_000);
+        judges[4] = IProviderRegistry.Judge(reveals, IProviderRegistry.Role.Provider, 500_000);
     }
 
     function noHolds() internal pure returns (IProviderRegistry.Hold[] memory) {

@@ -5,6 +5,7 @@ import {ICapacityRegistry} from "../src/interfaces/ICapacityRegistry.sol";
 import {ICommitments} from "../src/interfaces/ICommitments.sol";
 import {IEvidence} from "../src/interfaces/IEvidence.sol";
 import {IOverCapacity} from "../src/interfaces/IOverCapacity.sol";
+import {IProviderRegistry} from "../src/interfaces/IProviderRegistry.sol";
 import {Accusing} from "./Accusing.sol";
 
 /// @notice Usage that no verified hardware could have served. The provider is verified for 2 GPUs and 16 vCPUs.
@@ -36,13 +37,19 @@ contract OverCapacityTest is Accusing {
 
     function test_usage_exactly_at_the_limit_passes() external {
         uint128 limit = uint128(GPUS * (2 * HOUR_NS + overCapacity.TOLERANCE_NS()));
-        refused(makePairs(3, 2 * HOUR_NS, limit / 3, 0), IOverCapacity.WithinCapacity.selector);
+        refused(
+            makePairs(3, 2 * HOUR_NS, limit / 3, 0),
+            abi.encodeWithSelector(IOverCapacity.WithinCapacity.selector, limit, 0, 2 * HOUR_NS)
+        );
         prove(makePairs(3, 2 * HOUR_NS, limit / 3 + 1, 0));
     }
 
     function test_more_vcpu_time_than_all_vcpus_have_is_slashed() external {
         uint128 limit = uint128(VCPUS * (2 * HOUR_NS + overCapacity.TOLERANCE_NS()));
-        refused(makePairs(3, 2 * HOUR_NS, 0, limit / 3), IOverCapacity.WithinCapacity.selector);
+        refused(
+            makePairs(3, 2 * HOUR_NS, 0, limit / 3),
+            abi.encodeWithSelector(IOverCapacity.WithinCapacity.selector, 0, limit, 2 * HOUR_NS)
+        );
         prove(makePairs(3, 2 * HOUR_NS, 0, limit / 3 + 1));
     }
 
@@ -57,7 +64,10 @@ contract OverCapacityTest is Accusing {
     }
 
     function test_a_window_shorter_than_an_hour_judges_nobody() external {
-        refused(makePairs(8, HOUR_NS - 1, 2 * HOUR_NS, 0), IOverCapacity.WindowTooShort.selector);
+        refused(
+            makePairs(8, HOUR_NS - 1, 2 * HOUR_NS, 0),
+            abi.encodeWithSelector(IOverCapacity.WindowTooShort.selector, HOUR_NS - 1, HOUR_NS)
+        );
         prove(makePairs(8, HOUR_NS, 2 * HOUR_NS, 0));
     }
 
@@ -77,6 +87,19 @@ contract OverCapacityTest is Accusing {
             resign(pairs[i], NODE_KEY);
         }
         refused(sort(pairs), IOverCapacity.WithinCapacity.selector);
+    }
+
+    function test_a_lease_counts_up_to_all_that_it_reserved() external {
+        IOverCapacity.ReceiptPair[] memory pairs = makePairs(1, 2 * HOUR_NS, 0, 10_000 * HOUR_NS);
+        // 18 vCPUs for two hours are 16 for two hours and a quarter.
+        pairs[0].lease.terms.resources.vcpuMilli = 18_000;
+        resign(pairs[0], NODE_KEY);
+        refused(
+            pairs, abi.encodeWithSelector(IOverCapacity.WithinCapacity.selector, 0, 36 * uint256(HOUR_NS), 2 * HOUR_NS)
+        );
+        pairs[0].lease.terms.resources.vcpuMilli++;
+        resign(pairs[0], NODE_KEY);
+        prove(pairs);
     }
 
     function test_a_clock_set_back_by_minutes_judges_nobody() external {
@@ -181,6 +204,21 @@ contract OverCapacityTest is Accusing {
         prove(pairs, 1);
     }
 
+    function test_a_verdict_counts_for_terms_signed_less_than_an_hour_after_its_end() external {
+        uint64 until = capacity.historyOf(provider, 0).until;
+        vm.warp(until + 30 minutes);
+        verify(2, 8);
+        uint64 begun = uint64(until * NANOS) + HOUR_NS - 1;
+        vm.warp(block.timestamp + 1 days);
+        IOverCapacity.ReceiptPair[] memory pairs = new IOverCapacity.ReceiptPair[](1);
+        pairs[0] = makePair(0, begun, 2 * HOUR_NS, 0, 32 * HOUR_NS);
+        pairs[0].begunUnder = 1;
+        refused(pairs, 1, IOverCapacity.WithinCapacity.selector);
+        pairs[0] = makePair(0, begun + 1, 2 * HOUR_NS, 0, 32 * HOUR_NS);
+        pairs[0].begunUnder = 1;
+        prove(pairs, 1);
+    }
+
     function test_a_lease_begins_where_its_receipt_says_that_it_ran() external {
         // Terms that could be opened until long after the next, smaller verdict; the workload ran before.
         verify(2, 8);
@@ -200,7 +238,9 @@ contract OverCapacityTest is Accusing {
         IOverCapacity.ReceiptPair[] memory pairs = makePairs(3, 2 * HOUR_NS, 4 * HOUR_NS, 0);
         pairs[0].lease.terms.openUntilNs = start - 1;
         resign(pairs[0], NODE_KEY);
-        refusedPairs(sort(pairs), IOverCapacity.NotBegunUnder.selector);
+        bytes32 leaseId = pairs[0].older.receipt.leaseId;
+        uint256 begun = start / NANOS - 1;
+        refusedPairs(sort(pairs), abi.encodeWithSelector(IOverCapacity.NotBegunUnder.selector, leaseId, begun, 0));
         pairs = makePairs(3, 2 * HOUR_NS, 4 * HOUR_NS, 0);
         pairs[0].lease.terms.openUntilNs = uint64(start + VALIDITY * NANOS);
         pairs[0].older.receipt.atNs = uint64(start + VALIDITY * NANOS);
@@ -230,8 +270,10 @@ contract OverCapacityTest is Accusing {
         IOverCapacity.ReceiptPair[] memory pairs = makePairs(3, 2 * HOUR_NS, 4 * HOUR_NS, 0);
         verify(2, 16);
         uint64 next = uint64(block.timestamp * NANOS);
+        ICapacityRegistry.Capacity memory verdict = capacity.historyOf(provider, 1);
+        bytes4 outside = IOverCapacity.OutsideOfVerdict.selector;
         vm.warp(block.timestamp + 1 days);
-        refused(pairs, 1, IOverCapacity.OutsideOfVerdict.selector);
+        refusedUnder(pairs, 1, abi.encodeWithSelector(outside, start, start + 2 * HOUR_NS, verdict.from, verdict.until));
         // From one verdict into the next.
         pairs[2] = makePair(7, start, next - start + 1, 4 * HOUR_NS, 0);
         refused(sort(pairs), 0, IOverCapacity.OutsideOfVerdict.selector);
@@ -398,6 +440,22 @@ contract OverCapacityTest is Accusing {
         stakeFor(provider, STAKED);
         prove(makePairs(4, 3 * HOUR_NS, 6 * HOUR_NS, 0));
         checkEqual(registry.stakeOf(provider), STAKED * 7 / 10, "a verdict's week is not used up");
+    }
+
+    function test_a_case_is_dated_by_its_newest_receipt() external {
+        prove(makePairs(3, 2 * HOUR_NS, 4 * HOUR_NS, 0));
+        vm.warp(block.timestamp + 2 days);
+        // Of before the first proof, and so of its episode, however late it is shown.
+        bytes32 commitment = gather(makePairs(4, 3 * HOUR_NS, 6 * HOUR_NS, 0), 0);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IProviderRegistry.NothingToTake.selector,
+                provider,
+                IProviderRegistry.Role.Provider,
+                IEvidence.Fault.OverCapacity
+            )
+        );
+        close(commitment);
     }
 
     // ---- Documents
@@ -601,6 +659,16 @@ contract OverCapacityTest is Accusing {
     function refused(IOverCapacity.ReceiptPair[] memory pairs, uint64 historyIndex, bytes4 reason) private {
         bytes32 commitment = gather(pairs, historyIndex);
         vm.expectPartialRevert(reason);
+        close(commitment);
+    }
+
+    function refused(IOverCapacity.ReceiptPair[] memory pairs, bytes memory reason) private {
+        refusedUnder(pairs, 0, reason);
+    }
+
+    function refusedUnder(IOverCapacity.ReceiptPair[] memory pairs, uint64 historyIndex, bytes memory reason) private {
+        bytes32 commitment = gather(pairs, historyIndex);
+        vm.expectRevert(reason);
         close(commitment);
     }
 

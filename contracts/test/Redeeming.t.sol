@@ -58,6 +58,7 @@ contract RedeemingTest is Providing {
         vanish(provider);
         burnAs(holder, tgpu, provider, 100 ether);
         checkTrue(!tgpu.isDefaulted(provider), "nothing is outstanding");
+        checkEqual(tgpu.servedUntil(provider), type(uint64).max, "nor unserved");
         unstakeAs(provider, STAKED);
     }
 

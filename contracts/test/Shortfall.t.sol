@@ -60,11 +60,7 @@ contract ShortfallTest is Accusing {
     function test_a_top_up_that_gives_it_back_ends_the_claim_on_stake() external {
         claimAll();
         prove();
-        giveOpenx(address(this), 8 ether);
-        openx.approve(address(escrow), 8 ether);
-        escrow.deposit(payer, address(openx), 8 ether);
-        vm.prank(payer);
-        escrow.open(held, 8 ether);
+        topUp(8 ether);
         checkEqual(prove(), 8 ether, "out of the reserve");
         checkEqual(breaches.shortfallOf(last.leaseId).amount, DUE - 8 ether, "so much less");
     }
@@ -108,6 +104,19 @@ contract ShortfallTest is Accusing {
         breaches.collect(last.leaseId);
     }
 
+    function test_all_that_came_back_of_an_escrow_counts_whichever_way_it_came() external {
+        claim(RESERVE - 5 ether);
+        prove();
+        vm.warp(block.timestamp + 2 days);
+        breaches.collect(last.leaseId);
+        checkEqual(breaches.refundedOf(last.leaseId), DUE, "out of the reserve and out of stake");
+        (terms.leaseNumber, terms.refundPpm) = (1, 1_000_000);
+        last.leaseId = leaseIdOf(terms);
+        topUp(10 ether);
+        checkEqual(prove(), 10 ether, "out of the reserve");
+        checkEqual(breaches.shortfallOf(last.leaseId).amount, RESERVE - DUE, "what was paid and did not come back");
+    }
+
     function test_a_small_shortfall_does_not_let_a_large_one_out_without_its_delay() external {
         claim(1);
         vm.prank(provider);
@@ -115,11 +124,7 @@ contract ShortfallTest is Accusing {
         prove();
         vm.warp(block.timestamp + 2 days);
         // Meanwhile it is paid much more.
-        giveOpenx(address(this), RESERVE);
-        openx.approve(address(escrow), RESERVE);
-        escrow.deposit(payer, address(openx), RESERVE);
-        vm.prank(payer);
-        escrow.open(held, RESERVE - 1);
+        topUp(RESERVE - 1);
         claimAll();
         refused();
         checkEqual(breaches.collect(last.leaseId), 1, "what was noted then");
@@ -158,12 +163,16 @@ contract ShortfallTest is Accusing {
     function openxEscrow(uint96 nonce, uint128 amount) private {
         held = makeTerms(nonce);
         held.asset = address(openx);
+        topUp(amount);
+        setLease();
+    }
+
+    function topUp(uint128 amount) private {
         giveOpenx(address(this), amount);
         openx.approve(address(escrow), amount);
         escrow.deposit(payer, address(openx), amount);
         vm.prank(payer);
         escrow.open(held, amount);
-        setLease();
     }
 
     /// @dev One that ran for a day of ten and cost all of the reserve.

@@ -33,9 +33,11 @@ contract SilenceTest is Accusing {
         emit IBreachProver.SilenceClaimed(known.leaseId, provider, 360, answerUntil);
         claim();
         checkEqual(breaches.silenceOf(known.leaseId).due, 8 ether, "a fifth");
-        vm.warp(answerUntil);
-        vm.expectRevert(abi.encodeWithSelector(IBreachProver.AnswerStillDue.selector, answerUntil, answerUntil));
-        settle();
+        for (uint64 time = answerUntil - 1; time <= answerUntil; time++) {
+            vm.warp(time);
+            vm.expectRevert(abi.encodeWithSelector(IBreachProver.AnswerStillDue.selector, answerUntil, time));
+            settle();
+        }
         vm.warp(answerUntil + 1);
         uint256 before = escrow.free(payer, address(asset));
         checkEqual(settle(), 8 ether, "refunded");
@@ -132,7 +134,8 @@ contract SilenceTest is Accusing {
         breaches.claimSilence(other, lease, shown);
         breaches.claimSilence(held, lease, shown);
         vm.warp(block.timestamp + 2 days);
-        vm.expectPartialRevert(IBreachProver.NotTheEscrow.selector);
+        bytes32 otherId = escrow.escrowId(other);
+        vm.expectRevert(abi.encodeWithSelector(IBreachProver.NotTheEscrow.selector, otherId, terms.escrowId));
         breaches.settleSilence(other, known.leaseId);
     }
 
@@ -150,7 +153,8 @@ contract SilenceTest is Accusing {
         vm.expectPartialRevert(IBreachProver.NoSilence.selector);
         settle();
         // Who was answered has seen the answer: an older receipt claims nothing more.
-        refused(IBreachProver.NotTheNewest.selector);
+        bytes4 notTheNewest = IBreachProver.NotTheNewest.selector;
+        refused(abi.encodeWithSelector(notTheNewest, known.leaseId, known.atNs, newer.atNs));
         known = newer;
         (known.cost, known.runningNs) = (40 ether, 1);
         claim();
@@ -196,6 +200,23 @@ contract SilenceTest is Accusing {
         showRefused(newer, IBreachProver.NotAnAnswer.selector);
         newer.last = true;
         show(newer);
+    }
+
+    function test_at_its_time_limit_and_the_wait_after_it_a_newer_receipt_answers_still() external {
+        (terms.durationLimitNs, known.runningNs) = (uint64(6 hours * NANOS), uint64(1 hours * NANOS));
+        known.leaseId = leaseIdOf(terms);
+        vm.warp(block.timestamp + 1 hours);
+        claim();
+        show(makeReceipt(known.leaseId, 361));
+        checkEqual(breaches.silenceOf(known.leaseId).provider, address(0), "answered");
+    }
+
+    function test_an_answer_counts_to_its_last_second() external {
+        vm.warp(block.timestamp + 1 hours);
+        claim();
+        vm.warp(block.timestamp + 1 days);
+        show(makeReceipt(known.leaseId, 1500));
+        checkEqual(breaches.silenceOf(known.leaseId).provider, address(0), "answered");
     }
 
     function test_an_answer_that_is_late_changes_nothing() external {

@@ -25,6 +25,8 @@ contract VerifiersTest is Judging {
         verifiers.enlist();
         checkTrue(verifiers.isVerifier(verifier), "enlisted");
         checkEqual(verifiers.heldStakeOf(verifier), PLEDGE, "held");
+        (uint8 misses, uint64 since) = verifiers.missesOf(verifier);
+        checkEqual(misses + since, 0, "no misses");
         IProviderRegistry.Role role = IProviderRegistry.Role.Verifier;
         vm.expectRevert(
             abi.encodeWithSelector(IProviderRegistry.StakeHeld.selector, verifier, role, PLEDGE, PLEDGE + 1)

@@ -47,6 +47,30 @@ contract VerifiersGovernedTest is Judging {
         verifiers.endFee(stranger, 1, 1);
     }
 
+    function test_a_fee_of_one_unit_is_paid_and_of_nothing_nothing_is_said() external {
+        giveOpenx(address(verifiers), 1);
+        vm.prank(address(capacity));
+        verifiers.endFee(stranger, 1, 0);
+        checkEqual(verifiers.withdrawFees(stranger), 1, "one");
+        checkEqual(openx.balanceOf(stranger), 1, "paid");
+        vm.recordLogs();
+        checkEqual(verifiers.withdrawFees(stranger), 0, "none");
+        checkEqual(vm.getRecordedLogs().length, 0, "nor said");
+    }
+
+    function test_fees_add_up_until_they_are_withdrawn() external {
+        address[] memory judges = new address[](2);
+        (judges[0], judges[1]) = (stranger, payer);
+        for (uint256 i = 1; i <= 2; i++) {
+            vm.prank(address(capacity));
+            verifiers.noteSigned(judges, 5);
+            vm.prank(address(capacity));
+            verifiers.endFee(payer, 7, 0);
+            checkEqual(verifiers.feesOf(stranger), i * 3, "half, and what is over");
+            checkEqual(verifiers.feesOf(payer), i * 9, "half, and what came back");
+        }
+    }
+
     function test_only_the_owner_sets() external {
         vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, stranger));
         vm.prank(stranger);

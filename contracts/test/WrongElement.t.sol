@@ -235,9 +235,12 @@ contract WrongElementTest is Accusing {
         readyFor(verdict);
         bytes32[] memory roots = makeRoots();
         roots[5] = keccak256("another");
-        verdictRefused(verdict, roots, IFaultProver.RootsNotOfVerdict.selector);
-        // The right roots, but another device's: its root is not where the proof leads.
         bytes memory signed = signVerdict(keyOf(panel[1]), verdict);
+        bytes32 shown = keccak256(abi.encodePacked(roots));
+        vm.expectRevert(abi.encodeWithSelector(IFaultProver.RootsNotOfVerdict.selector, shown, verdict.answersHash));
+        vm.prank(reporter);
+        prover.proveFalseVerdict(verdict, signed, roots, DEVICE, proof, SALT);
+        // The right roots, but another device's: its root is not where the proof leads.
         roots = makeRoots();
         vm.expectPartialRevert(IFaultProver.NotInAnswer.selector);
         vm.prank(reporter);

@@ -36,10 +36,11 @@ def tools() -> Iterator[Any]:
     """The scripts as modules: they are no package, and import each other by name."""
     sys.path.insert(0, str(SCRIPTS))
     import coverage as contract_coverage
+    import mutant_plan
     import mutant_source
     import workbench
 
-    yield contract_coverage, mutant_source, workbench
+    yield contract_coverage, mutant_source, workbench, mutant_plan
     sys.path.remove(str(SCRIPTS))
 
 
@@ -79,6 +80,26 @@ def test_a_mutant_differs_in_its_place_alone_and_keeps_its_key_when_comments_cha
         assert mutant.key(changed) != mutant.key(CODE)
 
 
+def test_every_source_is_changed(tools: Any) -> None:
+    sources = (SCRIPTS.parent / "src").glob("*/*.sol")
+    rooms = {source.relative_to(SCRIPTS.parent).as_posix() for source in sources}
+    left_out = {room for room in rooms if room not in tools[3].SOURCES}
+    assert {room for room in left_out if not room.startswith("src/interfaces/")} == {"src/governance/Imports.sol"}
+
+
+def test_a_sample_is_the_same_for_one_seed_and_grows_with_its_size_and_with_what_is_known(
+    tools: Any, tree: Any
+) -> None:
+    mutants = tools[1].make_mutants(SOURCE, CODE, tree)
+    draw = tools[3].draw_sample
+    four, five = draw(mutants, 4, 1, ()), draw(mutants, 5, 1, ())
+    assert four == five[:4]
+    assert four != draw(mutants, 4, 2, ())
+    assert draw(mutants, 3, 1, five[3:5]) == five
+    assert draw(mutants, 3, 1, five[4:5]) == five[:3]
+    assert sorted(draw(mutants, 1000, 1, ()), key=mutants.index) == mutants
+
+
 def test_both_ways_of_every_if_are_marked_and_no_line_moves(tools: Any, tree: Any) -> None:
     marks = tools[0].find_marks(tree, CODE)
     marked = CODE
@@ -94,3 +115,18 @@ def test_a_branch_that_no_test_takes_is_told(tools: Any) -> None:
     (source,) = tools[0].read_trace(trace)
     assert source.branches == {(9, "0", "0"): 0, (9, "0", "1"): 3}
     assert tools[0].show(source.branches) == "50.0 % 1/2"
+    assert not source.is_complete
+
+
+@pytest.mark.parametrize(
+    ("trace", "complete"),
+    [
+        ("DA:9,3\nFNDA:1,keep\nBRDA:9,0,0,2", True),
+        ("DA:9,3\nDA:10,0\nFNDA:1,keep", False),
+        ("DA:9,3\nFNDA:0,keep", False),
+        ("DA:9,3\nFNDA:1,keep\nBRDA:9,0,1,-", False),
+    ],
+)
+def test_a_source_is_complete_by_its_lines_functions_and_branches(tools: Any, trace: str, complete: bool) -> None:
+    (source,) = tools[0].read_trace(f"SF:src/Small.sol\n{trace}\nend_of_record")
+    assert source.is_complete is complete

@@ -47,6 +47,6 @@ def test_every_forge_test_passes() -> None:
     assert sum(len(found["test_results"]) for found in suites.values()) >= 80
 
 
-def test_every_branch_of_the_escrow_and_the_credits_is_taken() -> None:
+def test_every_line_function_and_branch_of_every_contract_is_taken() -> None:
     done = run(sys.executable, "script/coverage.py")
     assert done.returncode == 0, done.stdout + done.stderr

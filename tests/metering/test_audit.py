@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from metering.audit import Audit, audit_evidence
 from metering.evidence import CoveredVoucher, LeaseEvidence
+from metering.receipt import SignedReceipt, next_receipt
 from metering.signature import sign_digest
-from metering.units import U128, Address, Amount, Hash32
+from metering.units import NANOS_PER_SECOND, U128, Address, Amount, Hash32
+from metering.usage import Counters
 from metering.voucher import SignedVoucher, fold_receipts
 from tests.make.documents import (
     make_document,
@@ -238,6 +240,24 @@ def test_a_voucher_that_pays_an_older_receipt_than_before_is_found() -> None:
     assert back.signed.voucher.cumulative >= later.signed.voucher.cumulative
     audit = audit_evidence((replace(first, vouchers=(later, back)), replace(second, vouchers=())))
     assert audit.refusal is not None and audit.refusal.code == "coverage_fell"
+
+
+def test_vouchers_of_one_sum_are_in_the_order_of_the_receipts_they_name() -> None:
+    first, second = make_evidence()
+    terms, earlier = first.document.terms, first.receipts[1].receipt
+    counters = Counters(running_ns=earlier.running_ns, vcpu_ns=earlier.running_ns // 4)
+    idle = next_receipt(earlier, terms, counters, earlier.at_ns + NANOS_PER_SECOND, final=False)
+    assert idle.cost == earlier.cost
+    receipts = (*first.receipts[:2], sign_receipt(SignedReceipt(idle, b"")))
+    sums = [make_voucher(terms.escrow_id, (one, second.receipts[0])) for one in receipts[1:]]
+    assert len({one.signed.voucher.cumulative for one in sums}) == 1
+    # The later one with the lease that comes first, and the other way round.
+    for ones, twos in ((sums[1:], sums[:1]), (sums[:1], sums[1:]), (sums, []), ([], sums[::-1])):
+        leases = (
+            replace(first, receipts=receipts, vouchers=tuple(ones)),
+            replace(second, receipts=second.receipts[:1], vouchers=tuple(twos)),
+        )
+        assert audit_evidence(leases).refusal is None
 
 
 def test_two_leases_cannot_have_one_number() -> None:

@@ -36,8 +36,9 @@ WATCHED_NS = 60 * NANOS_PER_SECOND
 REST_NS = 300 * NANOS_PER_SECOND
 """How often a node whose book is not read looks around; each look costs every provider two requests and the DHT a search."""
 
-FIRST_LOOK_EVERY_S = 0.5
-"""Between looks of a node that knows no offers yet."""
+FIRST_LOOKS = Backoff(first_s=0.5, most_s=8.0)
+"""Between looks of a node that knows no offers yet, from its start or since somebody asked for them. Each searches the DHT by
+every key of providers: one after the other they keep a quarter of a processor busy."""
 
 LOOK_S = 25.0
 """The longest that one look for nodes may take, the DHT and silent peers included; nobody waits for it."""
@@ -108,6 +109,7 @@ class LiveBook:
         self._looked_at_ns = 0
         self._read_at_ns = clock.now_ns()
         self._was_read = RepeatedEvent()
+        self._first_looks = FIRST_LOOKS.pauses()
         self._changed = RepeatedEvent()
         self._nursery: trio.Nursery | None = None
         self._slots = trio.CapacityLimiter(MAX_ASKS)
@@ -205,8 +207,16 @@ class LiveBook:
         if not is_read:
             with trio.move_on_after(REST_NS / NANOS_PER_SECOND):
                 await was_read.wait()
+        elif self.offers:
+            self._first_looks = FIRST_LOOKS.pauses()
+            await trio.sleep(FRESH_NS / 2 / NANOS_PER_SECOND)
         else:
-            await trio.sleep(FRESH_NS / 2 / NANOS_PER_SECOND if self.offers else FIRST_LOOK_EVERY_S)
+            with trio.move_on_after(next(self._first_looks)) as pause:
+                await was_read.wait()
+            if not pause.cancelled_caught:
+                self._first_looks = FIRST_LOOKS.pauses()
+                since_s = (self._clock.now_ns() - self._looked_at_ns) / NANOS_PER_SECOND
+                await trio.sleep(min(FIRST_LOOKS.first_s, max(0.0, FIRST_LOOKS.first_s - since_s)))
 
     async def _look(self, nursery: trio.Nursery) -> None:
         """One look: every node that the net names, and every one that we know, is asked beside."""

@@ -11,17 +11,19 @@ import {XnodeHashes} from "../../src/libraries/XnodeHashes.sol";
 import {PlainAsset} from "../Assets.sol";
 import {WholeMarket} from "./WholeMarket.sol";
 
-/// @notice All parties at once: payers, signers, providers, minters, holders, verifiers and reporters, and the time between.
+/// @notice All parties at once: payers, signers, providers, minters, holders, verifiers and reporters, and the time between. What leases
+/// promise is {Promising}'s.
 /// Forge calls the functions whose names begin with act; each either does something lawful, which must then succeed, or returns.
-contract Dealing is WholeMarket {
+abstract contract Dealing is WholeMarket {
     IPaymentEscrow.Escrow[] private _known;
+    bytes32[] internal _knownIds;
     mapping(bytes32 escrowId => bool) private _isKnown;
     mapping(bytes32 escrowId => uint256) private _lastClaimed;
     /// @dev The highest voucher ever signed, and all that was refunded.
     mapping(bytes32 escrowId => uint256) private _vouchered;
-    mapping(bytes32 escrowId => uint256) private _refunded;
+    mapping(bytes32 escrowId => uint256) internal _refunded;
     uint256 private _nextNonce;
-    uint256 private _nextLease;
+    uint256 internal _nextLease;
 
     uint256 public genesis;
     uint256 public burned;
@@ -40,7 +42,7 @@ contract Dealing is WholeMarket {
     // ---- Money in and out
 
     function actDeposit(uint256 which, uint256 whose, uint256 amount) external {
-        supply(payerAt(whose), assetAt(which), within(amount, 1, 1_000 ether));
+        give(payerAt(whose), assetAt(which), within(amount, 1, 1_000 ether));
     }
 
     function actWithdraw(uint256 which, uint256 whose, uint256 amount) external {
@@ -55,7 +57,7 @@ contract Dealing is WholeMarket {
         IPaymentEscrow.Escrow memory terms = choose(which);
         bytes32 id = escrow.escrowId(terms);
         if (escrow.thawEnd(id) != 0) return;
-        if (escrow.free(terms.payer, terms.asset) == 0) supply(terms.payer, PlainAsset(terms.asset), 100 ether);
+        if (escrow.free(terms.payer, terms.asset) == 0) give(terms.payer, PlainAsset(terms.asset), 100 ether);
         uint256 most = escrow.free(terms.payer, terms.asset);
         if (most == 0) return;
         uint128 wanted = uint128(within(amount, 1, most));
@@ -67,8 +69,7 @@ contract Dealing is WholeMarket {
         } else {
             escrow.open(terms, wanted);
         }
-        if (!_isKnown[id]) _known.push(terms);
-        _isKnown[id] = true;
+        remember(id, terms);
     }
 
     /// @dev A payer always gets all of it back after the thaw, independent of all else; and a provider is always paid
@@ -109,15 +110,6 @@ contract Dealing is WholeMarket {
         vm.prank(registry.nodeKeyOf(terms.provider));
         escrow.release(terms, kept);
         note(escrow.escrowId(terms), terms);
-    }
-
-    /// @dev As BreachProver does for a promise that was broken.
-    function actRefund(uint256 which, uint128 amount) external {
-        IPaymentEscrow.Escrow memory terms = known(which);
-        bytes32 id = escrow.escrowId(terms);
-        vm.prank(address(breaches));
-        _refunded[id] += escrow.refund(terms, amount);
-        note(id, terms);
     }
 
     // ---- Claims
@@ -256,10 +248,18 @@ contract Dealing is WholeMarket {
 
     function escrowHolds(uint256 which) external view returns (uint256 held, uint256 owes, uint256 parts) {
         address what = address(assetAt(which));
-        return (assetAt(which).balanceOf(address(escrow)), escrow.liabilities(what), partsOf(what, _known));
+        uint256 reserved = 0;
+        for (uint256 i = 0; i < _knownIds.length; i++) {
+            if (_known[i].asset != what) continue;
+            (uint128 deposited_, uint128 claimed_) = escrow.funds(_knownIds[i]);
+            reserved += deposited_ - claimed_;
+        }
+        return (assetAt(which).balanceOf(address(escrow)), escrow.liabilities(what), partsOf(what, reserved));
     }
 
+    /// @dev OPENX is in more hands than the other assets: {openxIsWhole} counts them.
     function moneyIsWhole(uint256 which) external view returns (bool) {
+        if (which % ASSETS == OF_OPENX) return true;
         return balancesOf(assetAt(which)) == assetAt(which).totalSupply();
     }
 
@@ -281,10 +281,10 @@ contract Dealing is WholeMarket {
     }
 
     function claimsAreWithinBounds() external view returns (bool) {
-        for (uint256 i = 0; i < _known.length; i++) {
-            bytes32 id = escrow.escrowId(_known[i]);
-            uint256 taken = claimed(_known[i]);
-            if (taken > deposited(_known[i]) || taken > _vouchered[id] + _refunded[id]) return false;
+        for (uint256 i = 0; i < _knownIds.length; i++) {
+            bytes32 id = _knownIds[i];
+            (uint128 reserved, uint128 taken) = escrow.funds(id);
+            if (taken > reserved || taken > _vouchered[id] + _refunded[id]) return false;
         }
         return true;
     }
@@ -292,11 +292,13 @@ contract Dealing is WholeMarket {
     // ---- Inside
 
     /// @dev One of those that were opened, if any holds money one that does; before the first, the one that would be.
-    function known(uint256 which) private view returns (IPaymentEscrow.Escrow memory terms) {
-        if (_known.length == 0) return choose(which);
-        for (uint256 i = 0; i < _known.length; i++) {
-            terms = _known[(which % _known.length + i) % _known.length];
-            if (deposited(terms) != claimed(terms)) return terms;
+    function known(uint256 which) internal view returns (IPaymentEscrow.Escrow memory terms) {
+        uint256 count = _known.length;
+        if (count == 0) return choose(which);
+        for (uint256 i = 0; i < count; i++) {
+            uint256 at_ = (which % count + i) % count;
+            (uint128 deposited_, uint128 claimed_) = escrow.funds(_knownIds[at_]);
+            if (deposited_ != claimed_ || i == count - 1) return _known[at_];
         }
     }
 
@@ -307,9 +309,17 @@ contract Dealing is WholeMarket {
         }
     }
 
+    function remember(bytes32 id, IPaymentEscrow.Escrow memory terms) internal {
+        if (_isKnown[id]) return;
+        _isKnown[id] = true;
+        _known.push(terms);
+        _knownIds.push(id);
+    }
+
     /// @dev Gives a payer a free balance, of credits by having them made.
-    function supply(address to, PlainAsset what, uint256 amount) private {
+    function give(address to, PlainAsset what, uint256 amount) internal {
         if (what == asset) asset.mint(to, amount);
+        else if (address(what) == address(openx)) giveOpenx(to, amount);
         else mintFor(providerAt(amount), to, ComputeCredit(address(what)), amount);
         uint256 most = what.balanceOf(to);
         if (most == 0) return;
@@ -328,7 +338,7 @@ contract Dealing is WholeMarket {
         judge(id, drawn(id).panel, passes);
     }
 
-    function mintFor(address minter, address to, ComputeCredit credit, uint256 amount) private {
+    function mintFor(address minter, address to, ComputeCredit credit, uint256 amount) internal {
         if (credit.limitOf(minter) == 0) verify(minter, 4, 16, true);
         (uint256 held, uint256 staked) = (registry.heldStakeOf(minter), registry.stakeOf(minter));
         if (held >= staked) stakeFor(minter, held - staked + 1_000 ether);
@@ -340,7 +350,7 @@ contract Dealing is WholeMarket {
         if (registry.heldStakeOf(minter) > registry.stakeOf(minter)) mintedWithoutCollateral = true;
     }
 
-    function vouch(IPaymentEscrow.Escrow memory terms, uint128 promised, bool packed) private {
+    function vouch(IPaymentEscrow.Escrow memory terms, uint128 promised, bool packed) internal {
         bytes32 id = escrow.escrowId(terms);
         if (promised > _vouchered[id]) _vouchered[id] = promised;
         uint256 key = terms.signer == signerAt(0) ? signerKeyAt(0) : signerKeyAt(1);
@@ -353,7 +363,7 @@ contract Dealing is WholeMarket {
         note(id, terms);
     }
 
-    function note(bytes32 id, IPaymentEscrow.Escrow memory terms) private {
+    function note(bytes32 id, IPaymentEscrow.Escrow memory terms) internal {
         uint256 current = claimed(terms);
         if (current < _lastClaimed[id]) claimedFell = true;
         _lastClaimed[id] = current;
@@ -394,7 +404,7 @@ contract Dealing is WholeMarket {
         (lease.submitterSig, lease.nodeSig) = (signAs(signerKeyAt(0), id), signAs(nodeKeyAt(whose), id));
     }
 
-    function leaseIdOf(IEvidence.LeaseTerms memory terms) private view returns (bytes32) {
+    function leaseIdOf(IEvidence.LeaseTerms memory terms) internal view returns (bytes32) {
         return MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), XnodeHashes.hashLeaseTerms(terms));
     }
 
@@ -408,12 +418,12 @@ contract Dealing is WholeMarket {
         return keccak256(abi.encode(IEvidence.Fault.Equivocation, faulty, x, y));
     }
 
-    function receiptDigest(IEvidence.Receipt memory receipt) private view returns (bytes32) {
+    function receiptDigest(IEvidence.Receipt memory receipt) internal view returns (bytes32) {
         return MessageHashUtils.toTypedDataHash(escrow.domainSeparator(), XnodeHashes.hashReceipt(receipt));
     }
 
     function signReceipt(uint256 key, IEvidence.Receipt memory receipt)
-        private
+        internal
         view
         returns (IEvidence.SignedReceipt memory)
     {

@@ -16,6 +16,8 @@ import {Judging} from "../Judging.sol";
 /// providers, five verifiers, and an ordinary asset.
 abstract contract WholeMarket is Judging {
     uint256 internal constant PARTIES = 2;
+    uint256 internal constant ASSETS = 5;
+    uint256 internal constant OF_OPENX = 4;
     uint256 internal constant VERIFIERS = 5;
     uint256 internal constant COLLATERAL_RATIO = 2 ether;
     uint32 internal constant WINDOW = 100;
@@ -42,6 +44,7 @@ abstract contract WholeMarket is Judging {
         tcpu = ComputeCredit(deploy(creditCode("tCPU", ICapacityRegistry.Kind.Cpu)));
         escrow.addAsset(address(tgpu), true);
         escrow.addAsset(address(tcpu), true);
+        escrow.addAsset(address(openx), false);
         escrow.setFeeRecipient(FEE_RECIPIENT);
         prover = FaultProver(deploy(creationCode("FaultProver", abi.encode(registry, capacity, escrow))));
         overCapacity = OverCapacity(deploy(creationCode("OverCapacity", abi.encode(registry, capacity, escrow))));
@@ -51,7 +54,7 @@ abstract contract WholeMarket is Judging {
         holds[1] = IProviderRegistry.Hold(tcpu, IProviderRegistry.Role.Provider);
         holds[2] = pledgeHold(verifiers)[0];
         registry.connect(
-            makeJudges(address(prover), address(overCapacity), address(breaches)),
+            makeJudges(address(prover), address(overCapacity), address(breaches), REVEALS),
             holds,
             new address[](0),
             address(breaches)
@@ -122,12 +125,14 @@ abstract contract WholeMarket is Judging {
         return which % 2 == 0 ? tgpu : tcpu;
     }
 
-    /// @dev Half of all money is the ordinary asset.
+    /// @dev Two fifths of all money are the ordinary asset, one is OPENX.
     function assetAt(uint256 which) internal view returns (PlainAsset) {
-        return which % 4 < 2 ? asset : PlainAsset(address(creditAt(which)));
+        which = which % ASSETS;
+        if (which == OF_OPENX) return PlainAsset(address(openx));
+        return which < 2 ? asset : PlainAsset(address(creditAt(which)));
     }
 
-    /// @dev 48 escrows: two payers, signers and providers, three assets, with and without the split.
+    /// @dev 64 escrows: two payers, signers and providers, four assets, with and without the split.
     function choose(uint256 which) internal view returns (IPaymentEscrow.Escrow memory terms) {
         terms = makeTerms(0);
         terms.payer = payerAt(which);
@@ -140,13 +145,11 @@ abstract contract WholeMarket is Judging {
     // ---- Sums over everyone
 
     /// @notice What the escrow owes of an asset, counted from its parts.
-    function partsOf(address what, IPaymentEscrow.Escrow[] memory known) internal view returns (uint256 sum) {
-        sum = escrow.free(payer, what) + escrow.owedToSplit(split, what) + escrow.assetOf(what).fees;
+    /// @param reserved in escrows
+    function partsOf(address what, uint256 reserved) internal view returns (uint256 sum) {
+        sum = reserved + escrow.free(payer, what) + escrow.owedToSplit(split, what) + escrow.assetOf(what).fees;
         for (uint256 i = 0; i < PARTIES; i++) {
             sum += escrow.free(payerAt(i), what) + escrow.owed(providerAt(i), what);
-        }
-        for (uint256 i = 0; i < known.length; i++) {
-            if (known[i].asset == what) sum += deposited(known[i]) - claimed(known[i]);
         }
     }
 
@@ -175,10 +178,7 @@ abstract contract WholeMarket is Judging {
     /// @notice OPENX outside of the registry.
     function loose() internal view returns (uint256 sum) {
         sum = openx.balanceOf(treasury) + openx.balanceOf(REPORTER) + openx.balanceOf(address(verifiers))
-            + openx.balanceOf(address(this));
-        for (uint256 i = 0; i < PARTIES; i++) {
-            sum += openx.balanceOf(providerAt(i)) + openx.balanceOf(payerAt(i));
-        }
+            + openx.balanceOf(address(this)) + balancesOf(PlainAsset(address(openx)));
         for (uint256 i = 0; i < VERIFIERS; i++) {
             sum += openx.balanceOf(judgeAt(i));
         }

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Bench} from "../Bench.sol";
 import {Dealing} from "./Dealing.sol";
+import {Promising} from "./Promising.sol";
 
 /// @notice What holds after any sequence of acts of any party on all contracts together.
 /// Long runs, for what goes wrong may be many acts away from its cause.
@@ -16,13 +17,13 @@ contract WholeMarketTest is Bench {
         bytes4[] selectors;
     }
 
-    uint256 private constant ASSETS = 4;
+    uint256 private constant ASSETS = 5;
     uint256 private constant KINDS = 2;
 
-    Dealing private dealing;
+    Promising private dealing;
 
     function setUp() external {
-        dealing = new Dealing();
+        dealing = new Promising();
     }
 
     /// @dev Forge asks for this: whom to call.
@@ -35,14 +36,13 @@ contract WholeMarketTest is Bench {
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
         targets = new FuzzSelector[](1);
         targets[0].addr = address(dealing);
-        bytes4[23] memory acts = [
+        bytes4[29] memory acts = [
             Dealing.actDeposit.selector,
             Dealing.actWithdraw.selector,
             Dealing.actOpen.selector,
             Dealing.actLeave.selector,
             Dealing.actThaw.selector,
             Dealing.actRelease.selector,
-            Dealing.actRefund.selector,
             Dealing.actVouch.selector,
             Dealing.actForge.selector,
             Dealing.actCollect.selector,
@@ -58,7 +58,14 @@ contract WholeMarketTest is Bench {
             Dealing.actReport.selector,
             Dealing.actBurnForfeit.selector,
             Dealing.actVerifier.selector,
-            Dealing.actWait.selector
+            Dealing.actWait.selector,
+            Promising.actPromise.selector,
+            Promising.actSilence.selector,
+            Promising.actAnswer.selector,
+            Promising.actSettle.selector,
+            Promising.actLast.selector,
+            Promising.actCompensate.selector,
+            Promising.actTakeOut.selector
         ];
         targets[0].selectors = new bytes4[](acts.length);
         for (uint256 i = 0; i < acts.length; i++) {
@@ -85,5 +92,12 @@ contract WholeMarketTest is Bench {
         checkTrue(!dealing.heldStakeLeft(), "held stake never leaves");
         checkTrue(!dealing.slashedAboveStake(), "a slash is within the stake");
         checkTrue(dealing.faultsAddUp(), "every slash is on record");
+        checkTrue(dealing.compensationsAreWithinWhatVouchersTook(), "stake gives back what was paid, and no more");
+        checkTrue(dealing.refundsAreWithinWhatWasPromised(), "no refund passes what both signed");
+        checkTrue(dealing.whoAnswersLosesNothing(), "who answers loses nothing");
+        checkTrue(!dealing.settledWhatWasAnswered(), "what was answered is over");
+        checkTrue(!dealing.settledInTimeForAnAnswer(), "an answer has its day");
+        checkTrue(!dealing.compensatedOutOfCollateral(), "collateral is its holders'");
+        checkTrue(!dealing.compensatedSomebodyElse(), "compensations are the payer's");
     }
 }

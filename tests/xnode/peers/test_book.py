@@ -6,10 +6,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from metering.codec import decode
 from metering.refusal import Refusal
@@ -17,7 +19,7 @@ from metering.units import NANOS_PER_HOUR, NANOS_PER_MS, Address
 from scheduler.policy import DRAINING
 from tests.make.scene import Registry
 from tests.make.values import SEPARATOR, address_of, make_key, make_offer, sign_offer
-from tests.make.waiting import wait_until
+from tests.make.waiting import pass_time, wait_until
 from tests.sim.machine import KeySigner
 from tests.xnode.net.remote import make_settings
 from xnode.clock import SystemClock
@@ -134,6 +136,41 @@ async def test_an_empty_market_is_waited_for_no_longer_than_agreed() -> None:
         with trio.fail_after(FIRST_WAIT_S + 1):
             await book.wait_first()
         assert book.is_looking, "and it is known that the silent one may still name some"
+
+
+class _Nobody:
+    """A net in which nobody is found."""
+
+    def __init__(self) -> None:
+        self.looked_at: list[float] = []
+
+    async def find_providers(self, _tell: Any) -> tuple[Address, ...]:
+        self.looked_at.append(trio.current_time())
+        return ()
+
+
+class _TrioClock:
+    def now_ns(self) -> int:
+        return int(trio.current_time() * 1e9)
+
+
+async def test_who_finds_nobody_looks_ever_less_often_until_somebody_asks(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    net, clock = _Nobody(), _TrioClock()
+    async with trio.open_nursery() as nursery:
+        book = LiveBook(net, READER, clock, SEPARATOR, Registrations(Registry({}, False), clock))  # type: ignore[arg-type]
+        begun = trio.current_time()
+        nursery.start_soon(book.run)
+        await pass_time(50)
+        pauses = [later - earlier for earlier, later in pairwise(net.looked_at)]
+        assert net.looked_at[0] == begun and pauses[0] < 1
+        assert len(pauses) < 12 and pauses == sorted(pauses)
+        asked_at = trio.current_time()
+        book.touch()
+        await pass_time(2.1)
+        assert [round(at - asked_at, 1) for at in net.looked_at if at >= asked_at] == [0.0, 0.5, 1.5]
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_provider_that_stops_takes_its_offer_back_and_is_not_asked_for_a_quote() -> None:

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IEvidence} from "../../src/interfaces/IEvidence.sol";
+import {IFaultProver} from "../../src/interfaces/IFaultProver.sol";
+import {IPaymentEscrow} from "../../src/interfaces/IPaymentEscrow.sol";
+import {IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";
+import {Accusing} from "../Accusing.sol";
+
+/// @notice What whoever has a node key may never do with it: while it serves, and after it was replaced.
+contract NodeKeysPowersTest is Accusing {
+    address private constant THIEF = address(0x741EF);
+
+    function test_a_node_key_may_never_move_stake_or_payout() external {
+        bytes4 none = IProviderRegistry.NotEnoughStake.selector;
+        bytes4 unknown = IProviderRegistry.NotRegistered.selector;
+        bytes4 nothing = IProviderRegistry.NothingThaws.selector;
+        vm.prank(provider);
+        registry.startUnstake(1 ether);
+        vm.warp(block.timestamp + STAKE_THAW);
+        refused(address(registry), abi.encodeCall(registry.startUnstake, (1)), none);
+        refused(
+            address(registry), abi.encodeCall(registry.startUnstakeFrom, (IProviderRegistry.Role.Provider, 1)), none
+        );
+        refused(address(registry), abi.encodeCall(registry.withdrawStake, ()), nothing);
+        refused(
+            address(registry), abi.encodeCall(registry.withdrawStakeFrom, (IProviderRegistry.Role.Provider)), nothing
+        );
+        bytes memory proof = signNodeKey(OTHER_KEY, provider, vm.addr(OTHER_KEY), registry.nonces(provider), FAR);
+        refused(address(registry), abi.encodeCall(registry.rotateNodeKey, (vm.addr(OTHER_KEY), FAR, proof)), unknown);
+        refused(address(registry), abi.encodeCall(registry.deactivate, ()), unknown);
+        refused(address(registry), abi.encodeCall(registry.setProfile, ("lies")), unknown);
+        proof = signNodeKey(NODE_KEY, node, node, registry.nonces(node), FAR);
+        bytes memory register = abi.encodeCall(registry.register, (node, THIEF, FAR, proof));
+        refused(address(registry), register, IProviderRegistry.NodeKeyTaken.selector);
+        // A payout that it names is its own, and nobody's.
+        vm.prank(node);
+        registry.setPayout(THIEF);
+        checkEqual(registry.payoutOf(provider), provider, "payout");
+
+        IPaymentEscrow.Escrow memory terms = openEscrow(1, 10 ether);
+        escrow.claimOne(terms, 4 ether, RECEIPTS, signVoucher(SIGNER_KEY, terms, 4 ether));
+        checkEqual(asset.balanceOf(provider), 4 ether, "and what is earned goes where it went");
+        checkEqual(registry.stakeOf(provider), STAKED - 1 ether, "stake");
+        checkEqual(registry.stakeDetails(provider).thawing, 1 ether, "what has thawed waits for its owner");
+    }
+
+    /// @dev Every day for two weeks everything twice: each is a new fault, until the ceiling is met.
+    function test_a_node_key_may_never_cost_more_of_the_stake_than_the_judges_ceilings_whatever_it_signs() external {
+        uint256 end = block.timestamp + STAKE_THAW;
+        uint64 number = 1;
+        while (block.timestamp + 2 hours < end) {
+            for (uint256 i = 0; i < 3; i++) {
+                signTwice(number++, i);
+            }
+            if (block.timestamp + 1 days < end) vm.warp(block.timestamp + 1 days);
+        }
+        checkEqual(registry.stakeOf(provider), STAKED / 2, "half of it, and no unit more");
+        checkTrue(registry.roomOf(address(prover), provider, IProviderRegistry.Role.Provider) == 0, "no room");
+        (uint64 faults,) = registry.faultsOf(provider);
+        checkTrue(faults >= 4, "by several faults");
+    }
+
+    function test_a_node_key_that_was_replaced_may_never_prove_anything_that_is_dated_later() external {
+        rotateKey(OTHER_KEY);
+        vm.warp(block.timestamp + 1);
+        provesNothing(block.timestamp);
+    }
+
+    function test_a_node_key_that_was_replaced_may_never_prove_anything_at_all_after_that_thaw() external {
+        uint256 before = block.timestamp;
+        vm.warp(block.timestamp + 1 hours);
+        rotateKey(OTHER_KEY);
+        uint256 count = vm.snapshotState();
+        vm.warp(block.timestamp + STAKE_THAW - 1 hours);
+        proveReceipts(1, before, 0);
+        checkTrue(registry.stakeOf(provider) < STAKED, "until then it does");
+        vm.revertToState(count);
+        vm.warp(block.timestamp + STAKE_THAW + 1);
+        provesNothing(before);
+    }
+
+    // ---- How
+
+    function refused(address to, bytes memory data, bytes4 reason) private {
+        vm.prank(node);
+        (bool done, bytes memory answer) = to.call(data);
+        checkTrue(!done, "refused");
+        checkEqual(bytes32(bytes4(answer)), bytes32(reason), "for this reason");
+    }
+
+    /// @dev Two receipts, two offers or two quotes of one number, dated now.
+    function signTwice(uint64 number, uint256 kind) private {
+        if (kind == 0) return proveReceipts(number, block.timestamp, IProviderRegistry.NothingToTake.selector);
+        proveNumbered(number, kind == 1, block.timestamp, IProviderRegistry.NothingToTake.selector);
+    }
+
+    function provesNothing(uint256 datedAt) private {
+        bytes4 reason = IEvidence.NotAProvidersKey.selector;
+        proveReceipts(1, datedAt, reason);
+        checkEqual(registry.stakeOf(provider), STAKED, "receipts");
+        proveNumbered(2, true, datedAt, reason);
+        proveNumbered(3, false, datedAt, reason);
+        checkEqual(registry.stakeOf(provider), STAKED, "offers and quotes");
+        (uint64 faults,) = registry.faultsOf(provider);
+        checkEqual(faults, 0, "no fault");
+        IEvidence.Receipt memory last = makeReceipt(keccak256("lease"), 1);
+        (last.atNs, last.last) = (uint64(datedAt * NANOS), true);
+        IEvidence.SignedReceipt memory shown = signReceipt(NODE_KEY, last);
+        vm.expectPartialRevert(reason);
+        breaches.showReceipt(shown);
+    }
+
+    /// @dev It may be refused for this reason; zero: it must not.
+    function proveReceipts(uint64 number, uint256 datedAt, bytes4 mayBe) private {
+        IEvidence.SignedLease memory lease = signLease(makeLeaseTerms(number));
+        IEvidence.Receipt memory a = makeReceipt(leaseIdOf(lease.terms), number);
+        a.atNs = uint64(datedAt * NANOS);
+        IEvidence.Receipt memory b = abi.decode(abi.encode(a), (IEvidence.Receipt));
+        b.cost++;
+        ready(prover, evidenceOfTwo(provider, receiptDigest(a), receiptDigest(b)));
+        IEvidence.SignedReceipt memory one = signReceipt(NODE_KEY, a);
+        IEvidence.SignedReceipt memory two = signReceipt(NODE_KEY, b);
+        vm.prank(reporter);
+        try prover.proveReceipts(lease, one, two, SALT) {}
+        catch (bytes memory reason) {
+            checkEqual(bytes32(bytes4(reason)), bytes32(mayBe), "receipts");
+        }
+    }
+
+    function proveNumbered(uint64 number, bool offers, uint256 datedAt, bytes4 mayBe) private {
+        IFaultProver.Numbered memory a = makeNumbered(number, "a");
+        a.expiresAtNs = uint64(datedAt * NANOS);
+        IFaultProver.Numbered memory b = abi.decode(abi.encode(a), (IFaultProver.Numbered));
+        b.bodyHash = "b";
+        if (offers) {
+            ready(prover, evidenceOfTwo(provider, offerDigest(a), offerDigest(b)));
+            (bytes memory one, bytes memory two) = (signOffer(NODE_KEY, a), signOffer(NODE_KEY, b));
+            vm.prank(reporter);
+            try prover.proveOffers(a, one, b, two, SALT) {}
+            catch (bytes memory reason) {
+                checkEqual(bytes32(bytes4(reason)), bytes32(mayBe), "offers");
+            }
+        } else {
+            ready(prover, evidenceOfTwo(provider, quoteDigest(a), quoteDigest(b)));
+            (bytes memory one, bytes memory two) = (signQuote(NODE_KEY, a), signQuote(NODE_KEY, b));
+            vm.prank(reporter);
+            try prover.proveQuotes(a, one, b, two, SALT) {}
+            catch (bytes memory reason) {
+                checkEqual(bytes32(bytes4(reason)), bytes32(mayBe), "quotes");
+            }
+        }
+    }
+}
