@@ -28,7 +28,7 @@ BATCH = 64
 """Demands read at once."""
 
 MAX_PENDING = 256
-"""Demands of us that are kept at once; the later ones are found again at the next start."""
+"""Demands of us that are kept at once; what is left out is read again with the next look."""
 
 NICENESS = 10
 """The products are computed again beside workloads, which go first."""
@@ -62,15 +62,19 @@ class Revealer:
     async def look(self) -> None:
         """Find what is new, and try what waits."""
         await self._find_new()
-        for number in [number for number, due in self._pending.items() if due <= trio.current_time()]:
+        # The oldest first: their deadlines are the nearest.
+        for number in sorted(number for number, due in self._pending.items() if due <= trio.current_time()):
             await self._try(number)
 
     async def _find_new(self) -> None:
-        last = await self._chain.count_demands()
+        last, due = await self._chain.count_demands(), trio.current_time()
+        found = dict(self._pending)
         async for demand in self._iter_unread(last):
-            if demand.provider == self._me and demand.stage == "demanded" and len(self._pending) < MAX_PENDING:
-                self._pending.setdefault(demand.number, trio.current_time())
-        self._last_read = last
+            if demand.provider == self._me and demand.stage == "demanded":
+                found.setdefault(demand.number, due)
+        self._pending = {number: found[number] for number in sorted(found)[:MAX_PENDING]}
+        if len(found) <= MAX_PENDING:
+            self._last_read = last
 
     async def _iter_unread(self, last: int) -> AsyncIterator[Demand]:
         """From the newest down to what was read before, or at the start to what is over."""

@@ -160,6 +160,21 @@ async def test_a_node_that_starts_finds_what_is_still_open_and_reads_each_demand
     assert host.chain.reads == read
 
 
+async def test_more_demands_than_are_kept_at_once_are_answered_all_the_same_the_oldest_first(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revealer, "MAX_PENDING", 2)
+    numbers = [host.chain.ask(make_leaf(0, 7)) for _ in range(5)]
+    await host.revealer.look()
+    assert list(host.chain.revealed) == numbers[:2]
+    for _ in range(2):
+        await host.revealer.look()
+    assert list(host.chain.revealed) == numbers
+    read = host.chain.reads
+    await host.revealer.look()
+    assert host.chain.reads == read, "once all are known, none is read again"
+
+
 async def test_looking_goes_on_after_a_fault_of_the_chain_node(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(revealer, "LOOK_S", 0.01)
     number = host.chain.ask(make_leaf(0, 7))
