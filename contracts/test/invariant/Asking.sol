@@ -93,7 +93,7 @@ contract Asking is Revealing {
     }
 
     function doubts() external view returns (uint256) {
-        return verdicts.doubts(provider);
+        return verdicts.doubts(CHALLENGE);
     }
 
     function choose(uint256 which) private view returns (uint256) {

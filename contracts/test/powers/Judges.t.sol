@@ -183,7 +183,7 @@ contract AnswerRevealsPowersTest is Revealing {
         vm.expectPartialRevert(wrong);
         reveals.doubt(demandId);
         checkUnharmed();
-        checkEqual(verdicts.doubts(provider), 1, "a doubt is all");
+        checkEqual(verdicts.doubts(CHALLENGE), 1, "a doubt is all");
     }
 
     function test_answer_reveals_may_never_slash_for_a_leaf_that_the_provider_did_not_show() external {
