@@ -136,7 +136,8 @@ def find_rank(subject: bytes, members: Sequence[Address], me: Address) -> int:
 
 
 def find_wave(place: int) -> int:
-    """In which wave who took this place by chance draws: the first FIRST_DRAWERS in wave 0, then twice as many in each."""
+    """In which wave who took this place by chance draws: the first FIRST_DRAWERS in wave 0, as many in the next, then
+    twice as many in each."""
     return (place // FIRST_DRAWERS).bit_length()
 
 
