@@ -211,6 +211,8 @@ contract CapacityRegistry is ICapacityRegistry, EIP712 {
         Trial storage trial = _trials[challengeId];
         address provider = trial.provider;
         // A check is of what was in force at its draw; no own challenge can end between its request and its verdict.
+        // And an id is not a balance.
+        // slither-disable-next-line incorrect-equality
         bool isAbout =
             trial.isSpotCheck ? _lastOf(provider).from <= trial.drawnAt : _standings[provider].passed == challengeId;
         return isAbout && _doubt(challengeId, provider);
