@@ -36,6 +36,8 @@ import {IProviderRegistry} from "./IProviderRegistry.sol";
 /// What it does not promise
 /// - A panel that works for the provider can pass an answer that is right in the few leaves that will be asked for, if it can guess them. Each
 ///   leaf that a payer takes by chance misses a product of which a part f is missing with probability 1 - f.
+/// - Whoever pays for more demands than a provider can answer in {REVEAL_TIME} puts an honest one in doubt, at the price of all that it
+///   does answer. A node makes a product again once for all that is asked of it by then, so that is as many transactions as it can send.
 /// - What was minted between the verdict and the doubt stays minted, backed by the provider's stake like everything else.
 ///
 /// Assumptions
