@@ -47,6 +47,10 @@ class Revealer:
         self._last_read: int | None = None
         self._pending: dict[int, float] = {}
         """The demands of us that are open, and when each is to be tried (trio's clock)."""
+        self._asked: dict[int, tuple[Hash32, tuple[DemandedLeaf, ...]]] = {}
+        """What pending demands are about, as far as it was read."""
+        self._proofs: dict[DemandedLeaf, ElementProof] = {}
+        """Of leaves of pending demands: a product takes minutes, and is made once for all that is asked of it by then."""
 
     async def run(self) -> None:
         """Look and answer until cancelled."""
@@ -65,6 +69,9 @@ class Revealer:
         # The oldest first: their deadlines are the nearest.
         for number in sorted(number for number, due in self._pending.items() if due <= trio.current_time()):
             await self._try(number)
+        wanted = {leaf for number in self._pending for leaf in self._asked.get(number, (None, ()))[1]}
+        self._asked = {number: asked for number, asked in self._asked.items() if number in self._pending}
+        self._proofs = {leaf: proof for leaf, proof in self._proofs.items() if leaf in wanted}
 
     async def _find_new(self) -> None:
         last, due = await self._chain.count_demands(), trio.current_time()
@@ -106,14 +113,34 @@ class Revealer:
         del self._pending[number]
 
     async def _answer(self, demand: Demand) -> None:
-        challenge_id, leaves = await self._chain.read_leaves(demand)
+        challenge_id, leaves = await self._read_asked(demand)
         challenge = await self._capacity.read_challenge(challenge_id)
         tasks = {task.device: task for task in make_tasks(challenge, challenge.seed)}
-        shown: dict[DemandedLeaf, ElementProof] = {}
-        for device in dict.fromkeys(leaf.device for leaf in leaves):
-            theirs = [leaf for leaf in leaves if leaf.device == device]
-            shown |= zip(theirs, await _prove(tasks[device], theirs), strict=True)
-        await self._chain.reveal(demand, leaves, tuple(shown[leaf] for leaf in leaves))
+        for leaf in leaves:
+            if leaf not in self._proofs:
+                theirs = await self._list_beside(leaf, leaves)
+                self._proofs |= zip(theirs, await _prove(tasks[leaf.device], theirs), strict=True)
+        await self._chain.reveal(demand, leaves, tuple(self._proofs[leaf] for leaf in leaves))
+
+    async def _read_asked(self, demand: Demand) -> tuple[Hash32, tuple[DemandedLeaf, ...]]:
+        if demand.number not in self._asked:
+            self._asked[demand.number] = await self._chain.read_leaves(demand)
+        return self._asked[demand.number]
+
+    async def _list_beside(self, one: DemandedLeaf, leaves: tuple[DemandedLeaf, ...]) -> list[DemandedLeaf]:
+        """All leaves of one's product that are asked for: by its own demand, and by those that wait."""
+        asked = list(leaves)
+        for number in self._pending:
+            try:
+                if number not in self._asked:
+                    (demand,) = await self._chain.read_demands(number, number)
+                    await self._read_asked(demand)
+                asked += self._asked[number][1]
+            except (Retryable, Permanent):
+                # It has a try of its own.
+                continue
+        place = (one.device, one.n, one.seed, one.root)
+        return list(dict.fromkeys(leaf for leaf in asked if (leaf.device, leaf.n, leaf.seed, leaf.root) == place))
 
 
 class _NotOurs(Exception):

@@ -15,6 +15,7 @@ from tests.make.waiting import wait_until
 from tests.sim.challenging import CHALLENGE_ID, CPU, World, make_node
 from xnode.capacity.challenge import device_seed_of
 from xnode.capacity.product import make_product
+from xnode.capacity.products import DeviceTask
 from xnode.challenge import revealer
 from xnode.challenge.revealer import Revealer
 from xnode.errors import Permanent, Retryable
@@ -94,6 +95,25 @@ async def test_the_leaves_that_were_paid_for_are_shown_in_order_with_their_paths
         assert (proof.index, proof.find_root()) == (leaf.index, leaf.root)
         row, column = proof.find_place(CPU.n)
         assert proof.element == element_at(leaf.seed, CPU.n, row, column)
+
+
+async def test_a_product_is_made_once_for_all_that_is_asked_of_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    prove = revealer._prove
+
+    async def count(task: DeviceTask, leaves: list[DemandedLeaf]) -> list[ElementProof]:
+        made.append(task.device)
+        return await prove(task, leaves)
+
+    monkeypatch.setattr(revealer, "_prove", count)
+    numbers = [host.chain.ask(make_leaf(number % 2, number), make_leaf(1, 255)) for number in range(6)]
+    await host.revealer.look()
+    assert sorted(host.chain.revealed) == numbers
+    assert sorted(made) == [0, 1]
+    for number in numbers:
+        for leaf, proof in zip(host.chain.leaves[number], host.chain.revealed[number], strict=True):
+            assert (proof.index, proof.find_root()) == (leaf.index, leaf.root)
+    assert not host.revealer._proofs, "nothing is kept that nobody waits for"
 
 
 async def test_a_root_that_is_not_ours_is_never_shown(host: Host, caplog: pytest.LogCaptureFixture) -> None:
