@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from operator import methodcaller
 from typing import Any, TypeVar
 
 import msgspec
 
+from metering.shape import shape_of
 from metering.units import U128
 
 T = TypeVar("T")
@@ -16,10 +19,8 @@ class NotCanonical(ValueError):
     """The bytes decode, but are not the one way to write what they mean."""
 
 
-def _encode_hook(value: Any) -> Any:
-    if isinstance(value, U128):
-        return value.to_bytes(16, "big")
-    raise NotImplementedError(f"{type(value).__name__} has no byte form")
+_encode_hook: Callable[[Any], bytes] = methodcaller("to_bytes", 16, "big")
+"""Asked for every U128 that is written: without a call back into Python."""
 
 
 def _decode_hook(kind: type, value: Any) -> Any:
@@ -32,13 +33,13 @@ def _decode_hook(kind: type, value: Any) -> Any:
         # A fixed width leaves one spelling for each number.
         if not isinstance(value, bytes) or len(value) != 16:
             raise ValueError(f"expected 16 bytes for {kind.__name__}")
-        _READ[kind] = kind(0)
+        _READ.add(kind)
         return kind(int.from_bytes(value, "big"))
     raise NotImplementedError(f"{kind!r} has no byte form")
 
 
-_READ: dict[type, U128] = {}
-"""The kinds of U128 that were read before, with a value of each."""
+_READ: set[type] = set()
+"""The kinds of U128 that were read before."""
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_encode_hook)
 
@@ -49,8 +50,11 @@ def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
 
 
 def encode(value: Any) -> bytes:
-    """The bytes of a Struct (or a tuple, list, dict of them)."""
-    return _encoder.encode(value)
+    """The bytes of a Struct (or a tuple, list, dict of them). Raises TypeError for what has no byte form."""
+    try:
+        return _encoder.encode(value)
+    except AttributeError as error:
+        raise TypeError(f"no byte form: {error}") from error
 
 
 def decode(data: bytes, kind: type[T]) -> T:
@@ -60,22 +64,13 @@ def decode(data: bytes, kind: type[T]) -> T:
 
 
 def check_readable(data: bytes, kind: Any) -> None:
-    """Raises as `decode` does, unless these bytes, which we have just made, can be read again.
-
-    On the way of every receipt, so nothing is made of the 16 bytes of a U128: every one of them is one.
-    """
-    _skimmer(kind).decode(data)
-
-
-def _skim_hook(kind: type, value: Any) -> Any:
-    if type(value) is bytes and len(value) == 16 and kind in _READ:
-        return _READ[kind]
-    return _decode_hook(kind, value)
+    """Raises as `decode` does, unless these bytes, which we have just made, can be read again. On the way of every receipt."""
+    _shape_decoder(kind).decode(data)
 
 
 @lru_cache(maxsize=256)
-def _skimmer(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind, dec_hook=_skim_hook)
+def _shape_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(shape_of(kind), dec_hook=_decode_hook)
 
 
 def decode_strict(data: bytes, kind: type[T]) -> T:

@@ -26,6 +26,7 @@ from xnode import __version__
 from xnode.backoff import Backoff, retry_forever
 from xnode.chain.client import ChainClient, open_client
 from xnode.chain.deployment.manifest import Manifest, read_manifest
+from xnode.chain.silences import SilenceEvents
 from xnode.challenge.prover import Prover
 from xnode.challenge.revealer import Revealer
 from xnode.challenge.verifier import Verifier
@@ -41,6 +42,7 @@ from xnode.console.job_maker import JobMaker
 from xnode.console.method import bind_methods
 from xnode.console.node import describe_node
 from xnode.console.present import Presenter
+from xnode.console.silences import find_unanswered
 from xnode.control.server import hold_pid_file, serve_control
 from xnode.effects.checked_chain import CheckedChain
 from xnode.effects.dispatch import make_perform
@@ -76,6 +78,7 @@ from xnode.peers.partners import Partners
 from xnode.peers.progress import ProgressReader
 from xnode.peers.publish import OfferPublisher, keep_found
 from xnode.peers.serve import PeerService
+from xnode.peers.silence_watch import SilenceWatcher
 from xnode.ports.net import RpcHandler, RpcRefused
 from xnode.progress import Board
 from xnode.readiness import Readiness
@@ -316,6 +319,11 @@ class _Daemon:
             tasks |= self._ready.list_checks(engine)
         if watch is not None:
             tasks["capacity watch"] = watch.run
+        if config.provider is not None:
+            owner = config.provider.owner
+            claims = SilenceEvents(chain.rpc, ground.manifest, owner)
+            tasks["silence watcher"] = SilenceWatcher(owner, loop, journal, chain, claims).run
+            self._ready.find_unanswered = partial(find_unanswered, loop, clock)
         gpu_watch = self._ready.gpu_watch
         if engine is not None and gpu_watch is not None and gpu_watch.devices:
             tasks["GPU watch"] = partial(watch_gpus, gpu_watch.look, engine, loop)

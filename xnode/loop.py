@@ -164,6 +164,11 @@ class Loop:
         """Why nothing is journalled, and so acknowledged, now; "" when all is well."""
         return self._stuck.reason
 
+    def trouble_of(self, effect_id: str) -> str:
+        """Why an effect could not be done so far, "" when it has not failed."""
+        outage = self._outages.get(effect_id)
+        return outage.reason if outage is not None else ""
+
     async def tell(self, change: Change) -> None:
         """Bring a change; returns when it is in line, not when it is durable."""
         await self._send.send((change, None))

@@ -11,7 +11,15 @@ import structlog
 
 from metering.units import Hash32
 from xnode.logs import log_context
-from xnode.node.records import ProviderEscrow, ProviderLease, Record, SubmitterEscrow, SubmitterJob, SubmitterLease
+from xnode.node.records import (
+    ProviderEscrow,
+    ProviderLease,
+    Record,
+    SilenceClaim,
+    SubmitterEscrow,
+    SubmitterJob,
+    SubmitterLease,
+)
 from xnode.node.state import State
 
 Milestone = tuple[str, dict[str, Any]]
@@ -38,6 +46,8 @@ def log_milestones(before: State, records: Iterable[Record]) -> None:
                 _say(_find_lease_milestones(known, record), record.terms.job_hash, record.lease_id)
                 if counts:
                     _log_counters(known, record)
+            case SilenceClaim():
+                _log_silence(before, record)
             case ProviderEscrow() | SubmitterEscrow():
                 _log_claim(before, record)
 
@@ -103,3 +113,17 @@ def _log_claim(before: State, escrow: ProviderEscrow | SubmitterEscrow) -> None:
         lease = before.get(ProviderLease, line.lease_id) or before.get(SubmitterLease, line.lease_id)
         with log_context(job=lease.terms.job_hash if lease else None, lease=line.lease_id):
             log.info("claimed", side=side, escrow=escrow.escrow_id[:8], claimed=str(int(escrow.claimed)))
+
+
+def _log_silence(before: State, claim: SilenceClaim) -> None:
+    known = before.get(SilenceClaim, claim.lease_id)
+    lease = before.get(ProviderLease, claim.lease_id)
+    with log_context(job=lease.terms.job_hash if lease else None, lease=claim.lease_id):
+        if known is None or known.answer_until_s != claim.answer_until_s:
+            log.warning("silence claimed", after=claim.number, answer_until_s=claim.answer_until_s)
+        if claim.is_answered and not (known is not None and known.is_answered):
+            log.info("silence answered")
+        if claim.problem and not (known is not None and known.problem == claim.problem):
+            log.warning("a claim of silence cannot be answered now", reason=claim.problem)
+        if claim.wake_at_ns is None and not claim.is_answered:
+            log.error("silence not answered in time", reason=claim.problem)

@@ -46,6 +46,7 @@ class Readiness:
         self.gpu_watch: GpuWatch | None = None
         self.disk: DiskKeeper | None = None
         self.loop: Loop | None = None
+        self.find_unanswered: Callable[[], str] = lambda: ""
 
     @property
     def held(self) -> tuple[trio.Event, ...]:
@@ -124,6 +125,7 @@ class Readiness:
             **({"disk": disk} if disk else {}),
             **({"journal": f"cannot be written, so nothing is acknowledged: {journal}"} if journal else {}),
             **({"gas": describe_empty(fuel)} if self._config.provider and fuel and is_empty(fuel) else {}),
+            **({"silence": unanswered} if (unanswered := self.find_unanswered()) else {}),
             **(self.supervisor.problems() if self.supervisor else {}),
         }
 

@@ -199,7 +199,7 @@ def test_a_quote_body_with_a_short_hash_is_refused_when_decoded() -> None:
 
 
 def test_a_value_without_a_byte_form_is_a_bug_and_raises() -> None:
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(TypeError):
         encode(object())
     assert encode(U128(1)) == encode(Amount(1))
 

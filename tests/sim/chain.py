@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from metering.eip712 import keccak
+from metering.receipt import SignedReceipt
 from metering.terms import Escrow, Opening
 from metering.units import NANOS_PER_SECOND, Address, Amount, Hash32
 from tests.sim.clockwork import Clockwork, Future
 from tests.sim.ledger import Ledger, Reverted
 from xnode.errors import Permanent, Retryable
-from xnode.ports.chain import ClaimRow, EscrowState, Sent, Spender
+from xnode.ports.chain import ClaimRow, EscrowState, Sent, Silence, Spender
 
 READ_NS = 3_000_000
 
@@ -135,3 +136,10 @@ class ChainPort:
 
     async def close_escrow(self, intent: str, escrow: Escrow) -> Sent:
         return await self.wallet.send(intent, lambda ledger: ledger.close(self.chain.now_s, escrow))
+
+    async def silences_of(self, lease_ids: Sequence[Hash32]) -> tuple[Silence | None, ...]:
+        await self.wallet.read()
+        return tuple(self.chain.ledger.silences.get(one) for one in lease_ids)
+
+    async def show_receipt(self, intent: str, newer: SignedReceipt) -> Sent:
+        return await self.wallet.send(intent, lambda ledger: ledger.show_receipt(self.chain.now_s, newer))

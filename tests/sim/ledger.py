@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from metering.eip712 import typed_digest
+from metering.receipt import SignedReceipt
 from metering.signature import recover_signer
 from metering.terms import Escrow, Opening, escrow_id_of
 from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Hash32
 from metering.voucher import voucher_digest_of
-from xnode.ports.chain import ClaimRow
+from xnode.ports.chain import ClaimRow, Silence
 
 MIN_THAW_S = 10
 MAX_THAW_S = 30 * 24 * 3600
@@ -42,13 +43,21 @@ class Ledger:
     caps: dict[tuple[Address, Address], int] = field(default_factory=dict)
     escrows: dict[Hash32, Funds] = field(default_factory=dict)
     nonces: set[tuple[Address, bytes]] = field(default_factory=set)
+    silences: dict[Hash32, Silence] = field(default_factory=dict)
     on_change: Callable[[], None] = lambda: None
 
     def copy(self) -> Ledger:
         """The same balances, to try a call on."""
         escrows = {key: replace(funds) for key, funds in self.escrows.items()}
         return Ledger(
-            self.separator, self.deposited, dict(self.free), dict(self.paid), dict(self.caps), escrows, set(self.nonces)
+            self.separator,
+            self.deposited,
+            dict(self.free),
+            dict(self.paid),
+            dict(self.caps),
+            escrows,
+            set(self.nonces),
+            dict(self.silences),
         )
 
     def deposit(self, payer: Address, amount: int) -> None:
@@ -128,6 +137,17 @@ class Ledger:
     def _give_back(self, funds: Funds) -> None:
         self.free[funds.payer] = self.free.get(funds.payer, 0) + funds.deposited - funds.claimed
         funds.deposited = funds.claimed
+
+    def show_receipt(self, now_s: int, newer: SignedReceipt) -> None:
+        """Answer a claim of silence."""
+        receipt = newer.receipt
+        claimed = self.silences.get(receipt.lease_id)
+        is_new = claimed is not None and receipt.number > claimed.number
+        is_late = claimed is not None and (receipt.final or receipt.at_ns >= claimed.late_ns)
+        is_answer = is_new and is_late and claimed is not None and now_s <= claimed.answer_until
+        self._need(is_answer or receipt.final, "NotAnAnswer")
+        if is_answer:
+            del self.silences[receipt.lease_id]
 
     def _need(self, holds: bool, error: str) -> None:
         if not holds:

@@ -12,12 +12,13 @@ import trio
 from sqlalchemy import Engine
 
 from metering.eip712 import typed_digest
+from metering.receipt import SignedReceipt
 from metering.signature import recover_signer
 from metering.terms import Escrow, Opening, escrow_id_of
 from metering.units import ZERO_HASH, Amount
 from xnode.chain.abi.codec import Call
 from xnode.chain.capacity import CapacityClient
-from xnode.chain.contracts import payment_escrow
+from xnode.chain.contracts import breach_prover, payment_escrow
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Reverted, WrongChain
@@ -172,6 +173,11 @@ class ChainClient(ChainReads):
     async def close_escrow(self, intent: str, escrow: Escrow) -> Sent:
         """Gives the rest back to the payer's free balance after the thaw."""
         return await self._send_terms(intent, payment_escrow.CLOSE, escrow)
+
+    async def show_receipt(self, intent: str, newer: SignedReceipt) -> Sent:
+        """Shows that a lease is not silent."""
+        call = TxCall(self.manifest.contracts.breach_prover, breach_prover.make_answer(newer))
+        return await self._transactor.send(intent, call)
 
     async def _send_terms(self, intent: str, call: Call, escrow: Escrow) -> Sent:
         return await self._transactor.send(intent, TxCall(self._escrow, call.encode(escrow)))

@@ -8,13 +8,13 @@ import msgspec
 
 from metering.units import ZERO_ADDRESS, Address, Amount, Hash32
 from xnode.chain.abi.codec import amount_of
-from xnode.chain.contracts import compute_credit, openx_token, payment_escrow, provider_registry
+from xnode.chain.contracts import breach_prover, compute_credit, openx_token, payment_escrow, provider_registry
 from xnode.chain.contracts.provider_registry import Role, StakeDetails
 from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query, read_native_balance
 from xnode.chain.node.questions import ask_block, ask_head, ask_latest
 from xnode.errors import Retryable
-from xnode.ports.chain import EscrowState, Spender, Staked
+from xnode.ports.chain import EscrowState, Silence, Spender, Staked
 
 PACE_BLOCKS = 16
 """Blocks by which the chain's pace is measured."""
@@ -110,6 +110,17 @@ class ChainReads:
         """The escrows now, in order; at most MAX_ROWS."""
         assert len(escrow_ids) <= payment_escrow.MAX_ROWS, "too many escrows at once"
         return await self.rpc.view(self._escrow, payment_escrow.ESCROW_STATES, tuple(escrow_ids))
+
+    # ---- Promises
+
+    async def silences_of(self, lease_ids: Sequence[Hash32]) -> tuple[Silence | None, ...]:
+        """The claim of silence that stands about each lease, in order."""
+        judge = self.manifest.contracts.breach_prover
+        rows = await self.rpc.view_each(judge, breach_prover.SILENCE_OF, ((one,) for one in lease_ids))
+        return tuple(
+            Silence(row.provider, row.number, row.late_ns, row.answer_until) if row.answer_until else None
+            for row in rows
+        )
 
     # ---- Providers
 

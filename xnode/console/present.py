@@ -25,6 +25,7 @@ from xnode.control import views
 from xnode.node.records import (
     OutputsHere,
     ProviderLease,
+    SilenceClaim,
     SubmitterEscrow,
     SubmitterJob,
     SubmitterLease,
@@ -222,13 +223,14 @@ class Presenter:
                 pairs.append(f"{name}={value}")
         return views.TimelineEntry(entry.at_ns, entry.what, self.words(f"{entry.detail}  {'  '.join(pairs)}".strip()))
 
-    def lease_row(self, lease: ProviderLease) -> views.LeaseRow:
-        """A lease that we serve."""
+    def lease_row(self, lease: ProviderLease, claim: SilenceClaim | None = None) -> views.LeaseRow:
+        """A lease that we serve. claim: that we are silent about it."""
         asset = lease.terms.asset
+        state = f"{lease.status} ({lease.end_reason})" if lease.end_reason else lease.status
         return views.LeaseRow(
             lease_id=to_hex(lease.lease_id),
             submitter=to_hex(lease.terms.submitter),
-            state=f"{lease.status} ({lease.end_reason})" if lease.end_reason else lease.status,
+            state=f"{state}, silence claimed" if claim is not None and claim.is_open else state,
             resources=hosting(lease.terms.resources),
             running_ns=lease.last.running_ns,
             cost=self.money(lease.last.cost, asset),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
 import msgspec
@@ -15,12 +16,13 @@ from xnode.console.gas import make_gas
 from xnode.console.method import NoParams, control_method
 from xnode.console.paging import PageParams, check_states
 from xnode.console.present import hosting
+from xnode.console.silences import find_unanswered
 from xnode.control import views
 from xnode.errors import UserError
 from xnode.node.changes import PricesSet
 from xnode.node.lease import LeaseStatus
 from xnode.node.provider.room import leased_of
-from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings
+from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings, SilenceClaim
 from xnode.ports.chain import Staked
 from xnode.text.amount import parse_amount
 from xnode.text.hex import to_hex
@@ -80,7 +82,7 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
         offer_number=standing.number,
         offer_expires_at_ns=standing.expires_at_ns,
         quotes=sum(1 for _ in state.all(HeldQuote)),
-        leases=tuple(console.presenter.lease_row(one) for one in live[:MAX_LEASES]),
+        leases=_make_rows(console, live[:MAX_LEASES]),
         leases_total=len(live),
         refusals=dict(console.node.refusals),
         hints=_make_hints(console, provider, registered, looked.problem),
@@ -97,7 +99,12 @@ async def leases(console: Console, params: LeasesParams) -> views.LeasePage:
     console.require_provider()
     check_states(params.states, get_args(LeaseStatus))
     page = await console.journal.read_page(ProviderLease, params.make_pick(params.states))
-    return views.LeasePage(tuple(console.presenter.lease_row(one) for one in page.records), page.total)
+    return views.LeasePage(_make_rows(console, page.records), page.total)
+
+
+def _make_rows(console: Console, leases: Sequence[ProviderLease]) -> tuple[views.LeaseRow, ...]:
+    state = console.loop.state
+    return tuple(console.presenter.lease_row(one, state.get(SilenceClaim, one.lease_id)) for one in leases)
 
 
 class _Look(NamedTuple):
@@ -151,6 +158,9 @@ def _make_hints(console: Console, provider: ProviderSettings, registered: bool |
             f"a check of the verified capacity was failed, and it ends in {say_duration(left_s * NANOS_PER_SECOND)}:"
             " run `xnode provider capacity request` before, while no workload is in the way"
         )
+    unanswered = find_unanswered(console.loop, console.clock)
+    if unanswered:
+        hints.append(unanswered)
     gas = make_gas(console.node.fuel())
     if gas is not None and gas.is_low:
         hints.append(

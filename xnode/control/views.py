@@ -376,8 +376,8 @@ class EarningsView(msgspec.Struct, frozen=True):
 
 
 class LeaseRow(msgspec.Struct, frozen=True):
-    """A lease that a provider serves or served. exposure: cost that no voucher covers yet; outputs: what the workload left, in
-    words."""
+    """A lease that a provider serves or served. state: with why it ended, and whether a claim of silence waits;
+    exposure: cost that no voucher covers yet; outputs: what the workload left, in words."""
 
     lease_id: str
     submitter: str

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import trio
 
+from metering.receipt import SignedReceipt
 from metering.terms import Escrow, Opening
 from metering.units import Address, Amount, Hash32
-from xnode.ports.chain import Chain, ClaimRow, EscrowState, Sent, Spender, Staked
+from xnode.ports.chain import Chain, ClaimRow, EscrowState, Sent, Silence, Spender, Staked
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +64,9 @@ class CheckedChain:
 
     async def close_escrow(self, intent: str, escrow: Escrow) -> Sent:
         return await self.chain.close_escrow(intent, escrow)
+
+    async def silences_of(self, lease_ids: Sequence[Hash32]) -> tuple[Silence | None, ...]:
+        return await self.chain.silences_of(lease_ids)
+
+    async def show_receipt(self, intent: str, newer: SignedReceipt) -> Sent:
+        return await self.chain.show_receipt(intent, newer)

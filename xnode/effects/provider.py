@@ -23,6 +23,7 @@ from xnode.node.blame import IMAGE_CODES, JOBS_OWN
 from xnode.peers.call import call, read_answer
 from xnode.peers.job_log import LogArchive
 from xnode.peers.publish import OfferPublisher
+from xnode.peers.silence_watch import make_seen
 from xnode.ports.chain import Chain, ClaimRow, Spender
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer
@@ -30,6 +31,7 @@ from xnode.ports.runtime import Engine, ImageStore, WorkloadSpec
 from xnode.ports.store import Blobs
 from xnode.ports.wallet import Signer
 from xnode.progress import Board
+from xnode.text.hex import to_hex
 
 log = structlog.get_logger()
 
@@ -256,6 +258,19 @@ class ProviderEffects:
         await call(self.net, self.clock, peer, message.LEASE_NEWS, encode(effect.report))
         return changes.EffectDone()
 
+    @performs(effects.ShowReceipt)
+    async def show_receipt(self, effect: effects.ShowReceipt) -> changes.Change:
+        """Answer a claim of silence; confirmed when this returns. One that stands no more needs no transaction."""
+        (silence,) = await self.chain.silences_of((effect.lease_id,))
+        if silence is None or silence.answer_until != effect.answer_until_s:
+            return make_seen(effect.lease_id, silence, effect.receipt, self.signer.address)
+        signed = SignedReceipt(effect.receipt, self.signer.sign("Receipt", effect.receipt))
+        sent = await self.chain.show_receipt(effect.id, signed)
+        if not sent.ok:
+            raise Permanent("the answer to a claim of silence reverted on chain", code="answer_reverted")
+        log.info("claim of silence answered", tx=to_hex(sent.tx_hash), gas=sent.gas_used)
+        return changes.SilenceAnswered(effect.lease_id, effect.answer_until_s, sent.tx_hash, sent.gas_used)
+
     @performs(effects.Claim)
     async def claim(self, effect: effects.Claim) -> changes.Change:
         """Claim and release; confirmed when this returns."""
@@ -265,5 +280,5 @@ class ProviderEffects:
         if not sent.ok:
             raise Permanent("the claim reverted on chain", code="claim_reverted")
         state = await self.chain.escrow_state(effect.escrow_id)
-        log.info("claim confirmed", tx="0x" + sent.tx_hash.hex(), gas=sent.gas_used)
+        log.info("claim confirmed", tx=to_hex(sent.tx_hash), gas=sent.gas_used)
         return changes.ClaimConfirmed(effect.escrow_id, state.deposited, state.claimed, sent.tx_hash, sent.gas_used)

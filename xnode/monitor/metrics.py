@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from xnode.loop import Loop
 from xnode.net.edge import Net
-from xnode.node.records import ProviderLease, SubmitterLease
+from xnode.node.records import ProviderLease, SilenceClaim, SubmitterLease
 from xnode.ports.chain import Fuel
 from xnode.upkeep.keeper import DiskState
 
@@ -40,6 +40,9 @@ class NodeCollector:
         for key, count in counts.items():
             leases.add_metric(key, count)
         yield leases
+        silent = sum(one.is_open for one in self._loop.state.all(SilenceClaim))
+        claims = "Claims on chain that this provider is silent about a lease, not answered yet."
+        yield GaugeMetricFamily("xnode_silences_claimed", claims, value=silent)
         yield CounterMetricFamily("xnode_journal_commits", "Commits of the journal.", value=self._loop.commits)
         yield CounterMetricFamily("xnode_journal_entries", "Changes in the journal.", value=self._loop.entries)
         measured = self._status()

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import structlog
 import trio
+from libp2p.io.trio import TrioTCPStream
 from libp2p.network.exceptions import SwarmException
 from libp2p.rcmgr import Direction
 from libp2p.relay.circuit_v2.protocol import PROTOCOL_ID as HOP_ID
@@ -25,6 +26,7 @@ from xnode.net.counters import NetCounters
 from xnode.net.doors import Doors, drop_socket, source_of_arrival
 from xnode.net.entrance import Pace
 from xnode.net.identity import address_of_peer_id
+from xnode.net.quick import let_partners_go_on
 from xnode.net.standing import Standing, StandingOf
 
 MAX_CONNECTIONS = 400
@@ -141,6 +143,10 @@ class Guests:
         """Add a connection that is proved, and let another go for it when there is no room. Raises SwarmException."""
         use, is_inbound = use_of(muxed_conn), direction == "inbound"
         standing = self._standing(muxed_conn.peer_id)
+        tcp = find_tcp(muxed_conn)
+        if tcp is not None:
+            peer_id = muxed_conn.peer_id
+            let_partners_go_on(tcp, lambda: self._standing(peer_id) is Standing.PARTNER)
         if standing is Standing.PARTNER and use.source:
             self._doors.know_source(use.source)
         if not self._make_room(is_inbound) and standing < Standing.PARTNER and is_inbound:
@@ -216,12 +222,18 @@ class Guests:
         return Standing.STRANGER if address is None else self._standing_of(address)
 
 
-def find_socket(connection: Any) -> trio.SocketStream | None:
-    """The TCP stream below all layers of a connection, or None when it is carried by a relay."""
-    layer = connection.muxed_conn
-    for name in ("secured_conn", "conn", "read_writer", "read_write_closer", "stream", "stream"):
+def find_tcp(muxed_conn: Any) -> TrioTCPStream | None:
+    """What libp2p reads below all layers of a connection, or None when it is carried by a relay."""
+    layer = muxed_conn
+    for name in ("secured_conn", "conn", "read_writer", "read_write_closer", "stream"):
         layer = getattr(layer, name, None)
-    return layer if isinstance(layer, trio.SocketStream) else None
+    return layer if isinstance(layer, TrioTCPStream) else None
+
+
+def find_socket(connection: Any) -> trio.SocketStream | None:
+    """The socket of a connection, or None when it is carried by a relay."""
+    tcp = find_tcp(connection.muxed_conn)
+    return tcp.stream if tcp is not None else None
 
 
 async def _close(connection: Any) -> None:

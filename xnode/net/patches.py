@@ -28,6 +28,7 @@ from libp2p.transport.tcp import tcp as tcp_module
 from xnode.errors import Permanent
 from xnode.net.doors import PacedListener
 from xnode.net.guests import find_socket
+from xnode.net.quick import read_ahead, take_free_locks_at_once
 from xnode.net.records import list_provider_keys
 
 LIBP2P_VERSION = "0.8.1"
@@ -325,6 +326,8 @@ PATCHES: tuple[Callable[[], None], ...] = (
     release_inbound_slots,
     remember_connections,
     write_frames_whole,
+    take_free_locks_at_once,
+    read_ahead,
     shorten_dial_delay,
     enforce_receive_windows,
     forget_reset_streams,

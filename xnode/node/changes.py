@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from metering.bounds import SignatureBytes
-from metering.receipt import SignedReceipt
+from metering.receipt import Receipt, SignedReceipt
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
 from metering.units import ZERO_ADDRESS, Address, Amount, Hash32
@@ -260,6 +260,27 @@ class ClaimConfirmed(msgspec.Struct, frozen=True, tag=True):
     gas_used: int
 
 
+class SilenceSeen(msgspec.Struct, frozen=True, tag=True):
+    """What the chain holds of a claim that we are silent about a lease: see ports.chain.Silence; answer_until_s: 0 when no
+    claim stands. last, node: our newest receipt of the lease, and the node key of its terms."""
+
+    lease_id: Hash32
+    last: Receipt
+    node: Address
+    number: int = 0
+    late_ns: int = 0
+    answer_until_s: int = 0
+
+
+class SilenceAnswered(msgspec.Struct, frozen=True, tag=True):
+    """Our answer to the claim with this last second is on chain."""
+
+    lease_id: Hash32
+    answer_until_s: int
+    tx_hash: Hash32
+    gas_used: int
+
+
 # ----------------------------------------------------------------------------------------------------------- both sides
 
 
@@ -409,6 +430,8 @@ Change = (
     | EffectDone
     | OpeningConfirmed
     | ClaimConfirmed
+    | SilenceSeen
+    | SilenceAnswered
     | EscrowSeen
     | JobSubmitted
     | JobStopRequested

@@ -9,6 +9,7 @@ from xnode.node.records import (
     KnownPayer,
     ProviderEscrow,
     ProviderLease,
+    SilenceClaim,
     StandingOffer,
     SubmitterEscrow,
     SubmitterLease,
@@ -35,7 +36,7 @@ def list_unsettled(state: State) -> tuple[Hash32, ...]:
 def leave_deployment(turn: Turn) -> None:
     """Put away what is settled: on the new contracts its escrows do not exist, so nothing more may be opened on them, and
     what was paid is not what the new contracts say of them. Nothing is unsettled: such a node does not start."""
-    for record_type in (ProviderLease, ProviderEscrow, SubmitterLease, SubmitterEscrow):
+    for record_type in (ProviderLease, ProviderEscrow, SilenceClaim, SubmitterLease, SubmitterEscrow):
         for record in tuple(turn.state.all(record_type)):
             if isinstance(record, SubmitterLease):
                 put_away_lease(turn, record)

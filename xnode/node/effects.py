@@ -252,6 +252,17 @@ class Claim(msgspec.Struct, frozen=True, tag=True):
     deadline_ns: int = 0
 
 
+class ShowReceipt(msgspec.Struct, frozen=True, tag=True):
+    """Sign the receipt and show it to the chain, in answer to the claim of silence with this last second for it."""
+
+    lease_id: Hash32
+    receipt: Receipt
+    answer_until_s: int
+    id: str
+    lane: str
+    deadline_ns: int
+
+
 # ------------------------------------------------------------------------------------------------------ submitter's side
 
 
@@ -384,6 +395,7 @@ DurableEffect = (
     | PushReceipts
     | PushNews
     | Claim
+    | ShowReceipt
     | SearchOffers
     | RequestQuote
     | DropQuote

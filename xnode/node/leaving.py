@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from xnode.node.records import HeldQuote, KnownPayer, NodeSettings, Numbers, Record, StandingOffer
+from xnode.node.records import HeldQuote, KnownPayer, NodeSettings, Numbers, Record, SilenceClaim, StandingOffer
 from xnode.node.state import State, Turn
 from xnode.node.sums import Dealings, EarnedDay
 
@@ -107,5 +107,6 @@ stay(Numbers, "there is only one of it")
 stay(StandingOffer, "there is only one of it")
 stay(HeldQuote, "it expires, and holds capacity until then")
 stay(KnownPayer, "a payer that has paid, bounded where it is noted in money.py")
+stay(SilenceClaim, "its time to answer ends, within a day")
 stay(EarnedDay, "the last day of each asset: earned.py puts the others away")
 stay(Dealings, "one of each node, bounded in experience.py")

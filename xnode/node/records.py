@@ -312,6 +312,40 @@ class ProviderEscrow(msgspec.Struct, frozen=True, tag="provider_escrow"):
         return next((one for one in self.ahead if one.voucher.cumulative >= self.due), self.voucher)
 
 
+class SilenceClaim(msgspec.Struct, frozen=True, tag="silence_claim"):
+    """A claim on chain that we are silent about a lease: see ports.chain.Silence.
+
+    last, node: our newest receipt of the lease, and the node key of its terms; effect_id: the answer under way, "" when there is
+    none; problem: why the last one failed; is_answered: the chain holds the claim no longer. Until it can be answered no more it
+    stays, because a reorganisation may bring it back.
+    """
+
+    lease_id: Hash32
+    number: int
+    late_ns: int
+    answer_until_s: int
+    seen_at_ns: int
+    last: Receipt
+    node: Address
+    wake_at_ns: int | None
+    effect_id: str = ""
+    problem: str = ""
+    is_answered: bool = False
+
+    @property
+    def key(self) -> bytes:
+        return self.lease_id
+
+    @property
+    def is_open(self) -> bool:
+        """It waits for an answer."""
+        return not self.is_answered and self.wake_at_ns is not None
+
+    def is_answered_by(self, receipt: Receipt) -> bool:
+        """True when the contract takes the receipt for an answer (BreachProver._isAnswer)."""
+        return receipt.number > self.number and (receipt.final or receipt.at_ns >= self.late_ns)
+
+
 class TimelineEntry(msgspec.Struct, frozen=True, array_like=True):
     """One thing that happened to a job, for people and programs. facts: short name and value pairs."""
 
@@ -526,6 +560,7 @@ Record = (
     | KnownPayer
     | ProviderLease
     | ProviderEscrow
+    | SilenceClaim
     | SubmitterJob
     | SubmitterLease
     | SubmitterEscrow

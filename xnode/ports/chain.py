@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from metering.receipt import SignedReceipt
 from metering.terms import Escrow, Opening
 from metering.units import Address, Amount, Hash32
 from metering.voucher import Voucher
@@ -56,6 +57,17 @@ class Fuel:
     transactions: int
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A provider's silence about a lease, claimed on chain and not answered. number: of the receipt after which nothing came;
+    late_ns: receipts from then on answer, and the last one does; answer_until: the last second for it, by the chain's clock."""
+
+    provider: Address
+    number: int
+    late_ns: int
+    answer_until: int
+
+
 class Staked(NamedTuple):
     """What a provider has staked, in base units of OPENX. in_default: it has not served credits that it sold, so their holders
     come first."""
@@ -103,6 +115,14 @@ class Chain(Protocol):
 
     async def close_escrow(self, intent: str, escrow: Escrow) -> Sent: ...
 
+    async def silences_of(self, lease_ids: Sequence[Hash32]) -> tuple[Silence | None, ...]:
+        """The claim that stands against each lease's provider, in order, asked for in as few batches as chain nodes take."""
+        ...
+
+    async def show_receipt(self, intent: str, newer: SignedReceipt) -> Sent:
+        """Answer a claim of silence by a receipt. Permanent when it is no answer."""
+        ...
+
 
 class EscrowNews(Protocol):
     """Confirmed events of PaymentEscrow."""
@@ -110,4 +130,13 @@ class EscrowNews(Protocol):
     def follow(self) -> AsyncGenerator[set[Hash32], None]:
         """An empty set, once nothing can be missed any more; then sets of escrow ids that something happened to. Never
         ends, never raises: waits out whatever is wrong with the chain node."""
+        ...
+
+
+class SilenceNews(Protocol):
+    """Claims that one provider is silent."""
+
+    async def read_claimed(self) -> frozenset[Hash32]:
+        """The leases of claims that came since the last call; the first one finds all that can still be answered. What the
+        chain's last blocks hold may come again. Raises Retryable when the chain node cannot be reached."""
         ...

@@ -26,15 +26,15 @@ def hold(value: msgspec.Struct, kind: Any, before: msgspec.Struct | None = None)
         if type(before) is not type(value):
             check_readable(data, kind)
             return data
-        for name, field_type in _fields_of(type(value)):
-            field = getattr(value, name)
-            if field is not getattr(before, name):
-                check_readable(encode(field), field_type)
+        both = zip(msgspec.structs.astuple(value), msgspec.structs.astuple(before), strict=True)
+        for number, (field, was) in enumerate(both):
+            if field is not was:
+                check_readable(encode(field), _types_of(type(value))[number])
     except (ValueError, OverflowError, TypeError, RecursionError) as error:
         raise NotHeld(f"{type(value).__name__} cannot be kept: {error}") from error
     return data
 
 
 @lru_cache(maxsize=256)
-def _fields_of(struct_type: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
-    return tuple((one.name, one.type) for one in msgspec.structs.fields(struct_type))
+def _types_of(struct_type: type[msgspec.Struct]) -> tuple[Any, ...]:
+    return tuple(one.type for one in msgspec.structs.fields(struct_type))

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from tests.xnode.chain.devchain import Bed, DevChain, deploy_on, start_anvil
+from tests.xnode.chain.suspect import Broken, Suspect, open_broken, open_suspect
 from xnode.chain.deployment.devnet import CHAIN_ID
 from xnode.chain.node.json_rpc import JsonRpc
 
@@ -29,6 +30,18 @@ async def bed(shared_chain: DevChain, tmp_path: Path) -> AsyncIterator[Bed]:
     assert shared_chain.manifest is not None
     async with JsonRpc(shared_chain.url, shared_chain.manifest.chain_id) as rpc:
         yield Bed(shared_chain.manifest, rpc, tmp_path)
+
+
+@pytest.fixture
+async def suspect(bed: Bed) -> AsyncIterator[Suspect]:
+    async with open_suspect(bed) as one:
+        yield one
+
+
+@pytest.fixture
+async def broken(suspect: Suspect) -> AsyncIterator[Broken]:
+    async with open_broken(suspect) as one:
+        yield one
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from xnode.control.answers import FORMS
 from xnode.delivery import find_target_problem
 from xnode.errors import ExitCode, UserError
 from xnode.node.lease import HOLDING
-from xnode.node.records import SubmitterEscrow, SubmitterLease, TimelineEntry
+from xnode.node.records import ProviderLease, SilenceClaim, SubmitterEscrow, SubmitterLease, TimelineEntry
 from xnode.node.state import kind_of
 from xnode.node.sums import EarnedDay
 from xnode.ports.chain import Staked
@@ -139,6 +139,25 @@ async def test_a_status_says_what_is_leased_and_until_when_a_doubted_capacity_st
     assert not any("was failed" in hint for hint in before.hints)
     (hint,) = (one for one in after.hints if "was failed" in one)
     assert "ends in 1h" in hint and "capacity request" in hint
+
+
+async def test_a_status_says_of_a_claim_of_silence_that_cannot_be_answered(tmp_path: Path) -> None:
+    lease, now_ns = make_scene().world.leases(1)[0], make_scene().now_ns
+    assert isinstance(lease, ProviderLease)
+    until_s = now_ns // NANOS_PER_SECOND + 7_260
+    claim = SilenceClaim(lease.lease_id, 1, 0, until_s, now_ns, lease.last, lease.terms.node, now_ns, problem="no gas")
+    async with open_consoles(tmp_path) as (_, provider):
+        provider.loop.state = provider.loop.state.put(claim)
+        status = await ask(provider, "provider.status")
+        claimed = await ask(provider, "provider.leases")
+        provider.loop.state = provider.loop.state.put(msgspec.structs.replace(claim, is_answered=True, problem=""))
+        after, answered = await ask(provider, "provider.status"), await ask(provider, "provider.leases")
+    (hint,) = (one for one in status.hints if "is silent" in one)
+    assert f"0x{lease.lease_id.hex()[:16]}" in hint and "in 2h" in hint and hint.endswith("no gas")
+    assert not any("is silent" in one for one in after.hints)
+    (row,) = (one for one in claimed.rows if one.state.endswith(", silence claimed"))
+    assert row.lease_id == f"0x{lease.lease_id.hex()}"
+    assert not any("silence" in one.state for one in answered.rows)
 
 
 async def test_a_stake_is_shown_in_openx_whatever_the_prices_are_in(tmp_path: Path) -> None:

@@ -30,6 +30,23 @@ class BreachCompensated(msgspec.Struct, frozen=True):
     paid: Amount
 
 
+class SilenceClaimed(msgspec.Struct, frozen=True):
+    """A lease's provider is to show a receipt after this number by answer_until, in the chain's seconds."""
+
+    lease_id: Hash32
+    provider: Address
+    number: int
+    answer_until: int
+
+
+class SilenceAnswered(msgspec.Struct, frozen=True):
+    """A receipt of this number ended a claim."""
+
+    lease_id: Hash32
+    provider: Address
+    number: int
+
+
 class Silence(msgspec.Struct, frozen=True):
     """A silence that was claimed and not answered: all zero when there is none. late_ns: receipts from then on answer; the
     most where only the last one does."""
@@ -62,8 +79,13 @@ REFUNDED_OF = View("BreachProver", "refundedOf", amount_of)
 SILENCE_OF = View("BreachProver", "silenceOf", Silence)
 SHORTFALL_OF = View("BreachProver", "shortfallOf", Shortfall)
 
+SILENCE_CLAIMED = Event("BreachProver", SilenceClaimed)
+SILENCE_ANSWERED = Event("BreachProver", SilenceAnswered)
 BREACH_PROVEN = Event("BreachProver", BreachProven)
 BREACH_COMPENSATED = Event("BreachProver", BreachCompensated)
+
+ANSWER_TIME_S = 86_400
+"""How long a provider may take to answer a claim (BreachProver.ANSWER_TIME)."""
 
 
 def make_breach(document: LeaseDocument, last: SignedReceipt) -> bytes:

@@ -57,12 +57,14 @@ async def _answer(session: WalletSession, signed: SignedReceipt, ended: bool) ->
     receipt, judge = signed.receipt, session.manifest.contracts.breach_prover
     claimed = await session.rpc.view(judge, breach_prover.SILENCE_OF, receipt.lease_id)
     row = {"lease_id": to_hex(receipt.lease_id), "number": str(receipt.number)}
+    until = brief_date(claimed.answer_until * NANOS_PER_SECOND)
+    if claimed.due and await session.chain_time_s() > claimed.answer_until:
+        return {**row, "outcome": f"too late: an answer was due until {until}"}
     if claimed.due and receipt.number > claimed.number and (receipt.final or receipt.at_ns >= claimed.late_ns):
         say(f"answering for lease {brief_id(row['lease_id'])} ...")
         await answer_silence(session, make_intent("answer"), signed)
         return {**row, "outcome": "answered"}
     if claimed.due:
-        until = brief_date(claimed.answer_until * NANOS_PER_SECOND)
         return {**row, "outcome": f"no answer: show a newer receipt, or the last one, until {until}"}
     if not (ended and receipt.final):
         return None

@@ -84,8 +84,8 @@ def answer(app: App, /, documents: tuple[Path, ...], ended: bool, screen: Screen
     """Answer on chain a submitter who claims that you went silent.
 
     A submitter may claim, for three days after a lease's newest receipt that it has, that its provider says nothing
-    more; the provider then has a day to show a newer one. Documents are the receipts that you signed. Any wallet may
-    pay the gas.
+    more; the provider then has a day to show a newer one. Your daemon does it by itself while it runs and its key has
+    gas; this is for when it cannot. Documents are the receipts that you signed. Any wallet may pay the gas.
     """
     from xnode.cli.access.access import Access
     from xnode.cli.evidence.answer import answer_claims, draw_answers

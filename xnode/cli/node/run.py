@@ -21,6 +21,7 @@ MAX_FILES = 65_536
 
 def run_here(config: Config) -> None:
     """Run the daemon until it is told to stop. Logs go to the terminal, or to home's log when stderr is that file."""
+    _load_structlog()
     from xnode.logs import set_up_logs
 
     ensure_node_key(config)
@@ -34,6 +35,17 @@ def run_here(config: Config) -> None:
 
     raise_file_limit()
     run_daemon(config)
+
+
+def _load_structlog() -> None:
+    """Without rich, which it loads where there is one, for pictures of tracebacks that a log never shows."""
+    if "rich" in sys.modules:
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        import structlog  # noqa: F401
+    finally:
+        del sys.modules["rich"]
 
 
 def raise_file_limit() -> None:

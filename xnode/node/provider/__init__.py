@@ -3,6 +3,6 @@
 Importing it registers every handler of it.
 """
 
-from xnode.node.provider import drain, ending, gpus, lease, money, offer, quote
+from xnode.node.provider import drain, ending, gpus, lease, money, offer, quote, silence
 
-__all__ = ["drain", "ending", "gpus", "lease", "money", "offer", "quote"]
+__all__ = ["drain", "ending", "gpus", "lease", "money", "offer", "quote", "silence"]

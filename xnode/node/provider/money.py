@@ -18,6 +18,7 @@ from xnode.node import changes, effects
 from xnode.node.lease import OPEN, follow, next_status
 from xnode.node.leaving import leaves
 from xnode.node.provider.earned import count_earned, see_paid
+from xnode.node.provider.silence import note_receipt
 from xnode.node.records import EarnedLine, Issued, KnownPayer, ProviderEscrow, ProviderLease
 from xnode.node.registry import handles, keep_time, on_failure, wakes
 from xnode.node.state import State, Turn
@@ -185,7 +186,9 @@ def issue_receipt(
     issued = (*issued[:1], *issued[1:][1 - MAX_ISSUED :])
     if receipt.cost > last.cost:
         count_earned(turn, lease.terms.asset, earned=receipt.cost - last.cost)
-    return turn.put(lease, last=receipt, receipts=lease.receipts + 1, issued=issued)
+    lease = turn.put(lease, last=receipt, receipts=lease.receipts + 1, issued=issued)
+    note_receipt(turn, lease)
+    return lease
 
 
 def push_receipts(turn: Turn, lease: ProviderLease) -> None:

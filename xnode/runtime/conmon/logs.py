@@ -28,6 +28,10 @@ MAX_PIECE_BYTES = 65_536
 POLL_S = 0.1
 """How often to look when the kernel has no inotify instance left for us (128 per user by default)."""
 
+GATHER_S = 0.05
+"""The least time between two pieces of a log that grows: a program that prints a hundred lines a second sends twenty pieces. What
+comes after a pause is sent at once."""
+
 LIMIT_BYTES = 4 << 30
 """The most of one workload's log that conmon writes; it drops what comes after. Of what it writes we keep head and tail."""
 
@@ -64,6 +68,8 @@ async def read_pieces(
             offset += taken
             if piece:
                 yield offset, piece
+                if not is_last and len(raw) < MAX_PIECE_BYTES:
+                    await trio.sleep(GATHER_S)
             elif is_last and not taken:
                 return
             elif not taken:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from tests.xnode.runtime.conftest import Bench
 from xnode import hole
 from xnode.hole import find_line
-from xnode.runtime.conmon.logs import MAX_PIECE_BYTES, copy_log, parse_records, read_pieces
+from xnode.runtime.conmon.logs import GATHER_S, MAX_PIECE_BYTES, copy_log, parse_records, read_pieces
 
 HEAD = b"2026-01-01T00:00:00.000000000+00:00 "
 
@@ -93,6 +94,29 @@ async def test_lines_come_while_the_workload_runs_and_soon(bench: Bench) -> None
 
 
 @pytest.mark.engine
+async def test_many_lines_a_second_come_in_few_pieces_and_none_is_late(tmp_path: Path) -> None:
+    log, ended = tmp_path / "log", trio.Event()
+    log.touch()
+    pieces: list[tuple[float, bytes]] = []
+
+    async def read() -> None:
+        async for _, piece in read_pieces(log, 0, True, ended.is_set, ended.wait):
+            pieces.append((trio.current_time(), piece))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        with log.open("ab", buffering=0) as file:
+            for number in range(200):
+                file.write(HEAD + b"stdout F %d\n" % number)
+                await trio.sleep(0.003)
+        ended.set()
+    assert b"".join(piece for _, piece in pieces) == b"".join(b"%d\n" % number for number in range(200))
+    times = [at for at, _ in pieces]
+    assert all(later - earlier > GATHER_S * 0.9 for earlier, later in pairwise(times))
+    # The first one waits for nothing.
+    assert len(pieces) > 2 and len(pieces[0][1]) < 20
+
+
 async def test_log_is_whole_and_the_same_for_every_reader(bench: Bench) -> None:
     lines = "".join(f"line {i}\n" for i in range(1, 3001))
     spec = bench.spec("i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; done; printf tail")
