@@ -25,8 +25,11 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///   before: a provider that sees a proof coming gains nothing by unstaking.
 /// - Stake that a hold needs ({IStakeHold}) does not leave: none starts to thaw below {heldIn}, and what has thawed goes back to
 ///   stake as far as it is needed by then. Stake above that may leave.
-/// - Only judges take stake, by proof: {slash} for a fault, {compensate} for a breach. {REWARD_PPM} of what is slashed goes to the
-///   reporter, and the rest is burned. So a provider that reports itself loses nine tenths.
+/// - Only judges take stake, by proof: {slash} for a fault, {announce} and {compensate} for a breach. {REWARD_PPM} of what is slashed goes
+///   to the reporter, and the rest is burned. So a provider that reports itself loses nine tenths.
+/// - A compensation is no shorter way out than the stake thaw: it comes out of losses that were announced, and what is announced stops
+///   counting as stake at once and thaws, can be slashed and taken as before, and waits for who is to be paid until {COLLECT_TIME} after
+///   its thaw. No other part of what thaws waits for it.
 /// - Penalties come in *episodes*. One begins with the first proof of a kind of fault; every document of that kind that is dated up to
 ///   {EPISODE} after that proof belongs to it, and all of them together take the penalty once. So a fault of software that signed a
 ///   thousand numbers twice costs what one does, and what is signed after a day's time to stop costs again.
@@ -48,6 +51,8 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///   takes of the stake is bounded by the judges' ceilings, not prevented.
 /// - The ceiling is for each judge. What all of them take together is bounded by the product: of two with a half, three quarters.
 /// - A payout that was named before {connect} is not looked at again.
+/// - Losses are announced together: where some of what thaws was slashed, who is paid first loses nothing by it, and who is paid last all.
+/// - What was announced waits until {COLLECT_TIME} after the thaw of the last announcement, however small that was.
 ///
 /// Assumptions
 /// - OPENX transfers exactly the amount named and calls no other contract ({IOpenxToken}). Its supply fits in 128 bits.
@@ -126,6 +131,19 @@ interface IProviderRegistry {
         uint256 slashed,
         uint256 reward
     );
+    /// @param amount what was announced this time
+    /// @param staked the stake of this compartment afterwards
+    /// @param thawing everything that thaws there now
+    /// @param until from then on all that was announced there, now and before, is an ordinary part of what has thawed
+    event LossAnnounced(
+        address indexed provider,
+        address indexed judge,
+        Role indexed role,
+        uint256 amount,
+        uint256 staked,
+        uint256 thawing,
+        uint64 until
+    );
     /// @param cause what the judge names it by
     event Compensated(
         address indexed provider, address indexed judge, Role indexed role, address to, uint256 paid, bytes32 cause
@@ -200,7 +218,8 @@ interface IProviderRegistry {
     function startUnstake(uint256 amount) external;
     function startUnstakeFrom(Role role, uint256 amount) external;
 
-    /// @notice Pays what has thawed to the caller, less what a hold has come to need since: that goes back to its stake.
+    /// @notice Pays what has thawed to the caller, less what a hold has come to need since, which goes back to its stake, and less losses
+    /// that were announced, which wait ({announcedIn}).
     function withdrawStake() external returns (uint256 amount);
     function withdrawStakeFrom(Role role) external returns (uint256 amount);
 
@@ -216,8 +235,13 @@ interface IProviderRegistry {
     /// @return reward the reporter's part of it, rounded down
     function slash(address provider, Penalty calldata penalty) external returns (uint256 slashed, uint256 reward);
 
-    /// @notice Pays amount, or as much as the ceiling and the holds leave, out of staked and thawing in proportion. For what a provider
-    /// owes a submitter in OPENX by a breach. Only a judge, under the same ceiling as {slash}.
+    /// @notice Announces a loss of amount, or of as much as the ceiling, the holds and what was announced before leave, that a provider is to
+    /// pay by {compensate}. First out of what is staked, which begins to thaw by it, then out of what thaws already. Only a judge.
+    /// @param least announces nothing at all where it would be less than this
+    function announce(address provider, Role role, uint256 amount, uint256 least) external returns (uint256 announced);
+
+    /// @notice Pays amount, or as much as was announced and the ceiling and the holds leave. For what a provider owes a submitter in OPENX
+    /// by a breach. Only a judge, under the same ceiling as {slash}. That a stake thaw has passed since is for the judge to see to.
     /// @param cause what the judge names it by, for the event
     function compensate(address provider, Role role, address to, uint256 amount, bytes32 cause)
         external
@@ -270,6 +294,9 @@ interface IProviderRegistry {
     function stakeDetails(address provider) external view returns (Stake memory);
     function stakeDetailsIn(address provider, Role role) external view returns (Stake memory);
 
+    /// @notice The part of what thaws that is announced as lost and not paid yet, and until when it waits. Zero when there is none.
+    function announcedIn(address provider, Role role) external view returns (uint256 amount, uint64 until);
+
     /// @notice What all holds of the compartment together need to stay.
     function heldStakeOf(address provider) external view returns (uint256);
     function heldIn(address provider, Role role) external view returns (uint256);
@@ -319,6 +346,8 @@ interface IProviderRegistry {
     /// @notice Seconds in which one judge's ceiling holds: the stake thaw.
     function PENALTY_PERIOD() external view returns (uint64);
     function EPISODE() external view returns (uint64);
+    /// @notice Seconds, from the end of its thaw, for which an announced loss waits to be paid.
+    function COLLECT_TIME() external view returns (uint64);
     function MAX_AHEAD() external view returns (uint64);
     function MAX_STAKE_THAW() external view returns (uint32);
     function MAX_JUDGES() external view returns (uint256);
