@@ -35,6 +35,9 @@ contract JudgesPowersTest is Scene {
             registry.slash(judgeAt(0), penalty);
             vm.expectRevert(refused);
             vm.prank(judges[i]);
+            registry.announce(judgeAt(0), VERIFIER, 1, 0);
+            vm.expectRevert(refused);
+            vm.prank(judges[i]);
             registry.compensate(judgeAt(0), VERIFIER, OUT, 1, 0);
         }
         // And what it takes of one lies in that one: the same account has both.
@@ -77,6 +80,8 @@ contract JudgesPowersTest is Scene {
                 vm.prank(judge);
                 try registry.slash(whose, penaltyOf(role, fault, fault == 3 ? 1_000_000 : 300_000)) {} catch {}
             }
+            vm.prank(judge);
+            registry.announce(whose, role, lay, 0);
             vm.prank(judge);
             registry.compensate(whose, role, OUT, lay, 0);
             if (day < STAKE_THAW / 1 days) vm.warp(block.timestamp + 1 days);
@@ -134,7 +139,7 @@ contract RefunderPowersTest is Accusing {
         checkEqual(breaches.proveBreach(held, lease, receipt), 5 ether, "what there is");
         checkEqual(escrow.free(payer, address(openx)), 5 ether, "is the payer's");
         checkEqual(openx.balanceOf(address(escrow)), here, "and is still there");
-        vm.warp(block.timestamp + 2 days);
+        vm.warp(block.timestamp + STAKE_THAW);
         vm.prank(THIEF);
         checkEqual(breaches.collect(shown.leaseId), 15 ether, "the rest");
         checkEqual(openx.balanceOf(payer), 15 ether, "is the payer's too");
