@@ -25,6 +25,17 @@ contract JudgesPowersTest is Scene {
         takesAtMost(REVEALS, PROVIDER, jailed, 500_000);
     }
 
+    function test_a_judge_may_never_compensate_out_of_what_was_not_announced() external {
+        checkEqual(compensate(100 ether), 0, "nothing was");
+        uint256 lay = lies(jailed, PROVIDER);
+        checkEqual(announce(100 ether), 100 ether, "announced");
+        checkEqual(compensate(300 ether), 100 ether, "that, and no more");
+        checkEqual(lay - lies(jailed, PROVIDER), 100 ether, "of the stake");
+        announce(100 ether);
+        vm.warp(block.timestamp + STAKE_THAW + registry.COLLECT_TIME());
+        checkEqual(compensate(100 ether), 0, "nor what has lapsed");
+    }
+
     function test_a_judge_may_never_take_from_a_compartment_it_does_not_judge() external {
         address[3] memory judges = [address(overCapacity), address(breaches), REVEALS];
         for (uint256 i = 0; i < judges.length; i++) {
@@ -70,6 +81,16 @@ contract JudgesPowersTest is Scene {
     }
 
     // ---- How
+
+    function announce(uint256 amount) private returns (uint256) {
+        vm.prank(address(breaches));
+        return registry.announce(jailed, PROVIDER, amount, 0);
+    }
+
+    function compensate(uint256 amount) private returns (uint256) {
+        vm.prank(address(breaches));
+        return registry.compensate(jailed, PROVIDER, OUT, amount, 0);
+    }
 
     /// @dev Every day of a period more is asked for, by parts and whole: for every kind of fault, and as a compensation.
     function takesAtMost(address judge, IProviderRegistry.Role role, address whose, uint32 mostPpm) private {

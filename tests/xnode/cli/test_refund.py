@@ -130,11 +130,13 @@ def test_a_last_receipt_that_shows_a_broken_promise_brings_the_refund_once(promi
     assert "4 OPENX" in promised.provider.run("pay", "refund", folder).stdout
 
 
-def test_what_the_provider_took_already_comes_out_of_its_stake_two_days_later(promised: Promised) -> None:
+def test_what_the_provider_took_already_comes_out_of_its_stake_a_thaw_later(promised: Promised) -> None:
     promised.claim_by_voucher(20 * TOKEN)
     folder = promised.write("evidence", promised.sign(9, 10, final=True))
     row = promised.refund(folder)
-    assert (row["refunded"], row["due"]) == ("0", "4") and row["next"].startswith("the rest out of its stake from")
+    assert (row["refunded"], row["due"]) == ("0", "4") and row["next"].startswith(
+        "4 OPENX out of its stake: run this again"
+    )
     assert promised.refund(folder)["refunded"] == "0", "before its time nothing is collected, and nothing reverts"
     promised.provider.pass_time(2 * DAY_S)
     row = promised.refund(folder)
