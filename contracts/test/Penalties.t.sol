@@ -343,6 +343,35 @@ contract PenaltiesTest is Providing {
         checkEqual(compensate(1), 0, "nor paid");
     }
 
+    function test_what_was_announced_is_paid_whatever_its_owner_took_out_since() external {
+        unstakeAs(provider, STAKED - 300 ether);
+        announce(300 ether);
+        vm.warp(block.timestamp + STAKE_THAW);
+        vm.prank(provider);
+        checkEqual(registry.withdrawStake(), STAKED - 300 ether, "the rest");
+        checkEqual(registry.roomOf(slasher, provider, PROVIDER), 0, "no penalty beside it");
+        checkEqual(compensate(STAKED), 300 ether, "all of it");
+    }
+
+    function test_what_a_judge_announced_leaves_so_much_less_for_its_penalties() external {
+        announce(400 ether);
+        checkEqual(registry.roomOf(slasher, provider, PROVIDER), 100 ether, "room");
+        checkEqual(registry.roomOf(SECOND, provider, PROVIDER), 500 ether, "another judge's");
+        checkEqual(prove(1, 500_000, uint64(block.timestamp)), 100 ether, "up to the half");
+        checkAnnounced(360 ether, uint64(block.timestamp) + STAKE_THAW + 7 days);
+    }
+
+    function test_one_judge_pays_nothing_out_of_what_another_announced_nor_announces_beside_it() external {
+        announce(100 ether);
+        vm.prank(SECOND);
+        checkEqual(registry.announce(provider, PROVIDER, 1, 0), 0, "beside it");
+        vm.prank(SECOND);
+        checkEqual(registry.compensate(provider, PROVIDER, stranger, 1, "cause"), 0, "out of it");
+        vm.warp(block.timestamp + STAKE_THAW + 7 days);
+        vm.prank(SECOND);
+        checkEqual(registry.announce(provider, PROVIDER, 1, 0), 1, "once it has lapsed");
+    }
+
     function test_a_loss_that_would_be_less_than_the_least_is_not_announced() external {
         capacity.hold(provider, 900 ether);
         vm.recordLogs();

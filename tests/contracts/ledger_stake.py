@@ -76,7 +76,7 @@ class StakeLedger:
     def room_in(self, place: Place) -> int:
         taken = self.taken_in(place)
         most = -(-(self.own_of(place) + taken) * MOST_PPM[place[1]] // MILLION)
-        return max(0, most - taken)
+        return max(0, most - taken - self.announced_in(place)[0])
 
     def announced_in(self, place: Place) -> tuple[int, int]:
         amount, until = self.announced.get(place, (0, 0))
@@ -158,8 +158,7 @@ class StakeLedger:
         self._check_judge(caller)
         place = (provider, role)
         before, held = self.announced_in(place)[0], self.held_in(place)
-        most = min(self.room_in(place), max(0, self.own_of(place) - held))
-        announced = min(amount, max(0, most - before))
+        announced = min(amount, self.room_in(place), max(0, self.own_of(place) - held - before))
         if not announced or announced < least:
             return
         from_staked = min(announced, max(0, self.staked[place] - held))
@@ -177,7 +176,7 @@ class StakeLedger:
             raise Refused("ZeroAddress")
         place = (provider, role)
         announced, until = self.announced_in(place)
-        paid = min(amount, announced, self.room_in(place), max(0, self.own_of(place) - self.held_in(place)))
+        paid = min(amount, announced, max(0, self.own_of(place) - self.held_in(place)))
         if not paid:
             return
         self.takings.append((self.time, place, paid))

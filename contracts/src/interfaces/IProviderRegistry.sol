@@ -34,7 +34,7 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///   {EPISODE} after that proof belongs to it, and all of them together take the penalty once. So a fault of software that signed a
 ///   thousand numbers twice costs what one does, and what is signed after a day's time to stop costs again.
 /// - One judge takes no more of a compartment than its {Judge-mostPpm} of what lay there, in any stretch of {PENALTY_PERIOD},
-///   rounded up to a base unit: not by any number of documents, kinds of fault or stolen keys.
+///   rounded up to a base unit: not by any number of documents, kinds of fault or stolen keys. What it announces counts when it does.
 /// - What was slashed of a provider's stake and a hold still needs is not burned at once but kept as the provider's *forfeit*. It no
 ///   longer belongs to the provider: it counts neither as stake nor for a mint, it only pays holders of credits when stake is
 ///   short. Otherwise a provider that sold credits and vanished could burn their collateral, and even earn the reward. Anyone may
@@ -237,11 +237,12 @@ interface IProviderRegistry {
 
     /// @notice Announces a loss of amount, or of as much as the ceiling, the holds and what was announced before leave, that a provider is to
     /// pay by {compensate}. First out of what is staked, which begins to thaw by it, then out of what thaws already. Only a judge.
+    /// Nothing while losses wait that another judge announced.
     /// @param least announces nothing at all where it would be less than this
     function announce(address provider, Role role, uint256 amount, uint256 least) external returns (uint256 announced);
 
-    /// @notice Pays amount, or as much as was announced and the ceiling and the holds leave. For what a provider owes a submitter in OPENX
-    /// by a breach. Only a judge, under the same ceiling as {slash}. That a stake thaw has passed since is for the judge to see to.
+    /// @notice Pays amount, or as much as the caller announced and the holds leave. For what a provider owes a submitter in OPENX by a breach.
+    /// Only a judge. That a stake thaw has passed since is for the judge to see to.
     /// @param cause what the judge names it by, for the event
     function compensate(address provider, Role role, address to, uint256 amount, bytes32 cause)
         external
@@ -315,7 +316,7 @@ interface IProviderRegistry {
     /// @return since its first proof, in seconds; zero when there was none
     function episodeOf(address provider, Role role, uint8 fault) external view returns (uint64 since, uint128 taken);
 
-    /// @notice What a judge may still take of a compartment. Refused for who is no judge of it.
+    /// @notice What a judge may still take of a compartment, or announce. Refused for who is no judge of it.
     function roomOf(address judge, address provider, Role role) external view returns (uint256);
 
     function profileOf(address provider) external view returns (bytes32);

@@ -44,10 +44,11 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         uint128 amount;
     }
 
-    /// @dev Losses that judges announced, within what thaws, and until when they may be paid.
+    /// @dev Losses that a judge announced, within what thaws, and until when they may be paid.
     struct Announced {
         uint128 amount;
         uint64 until;
+        address judge;
     }
 
     /// @dev A typing error in a deployment must not lock stake for years.
@@ -235,9 +236,10 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         // Until when it was is no matter: it is announced anew.
         // slither-disable-next-line unused-return
         (uint256 before,) = announcedIn(provider, role);
+        if (before != 0 && _announced[provider][role].judge != msg.sender) return 0;
         uint256 held = heldIn(provider, role);
-        uint256 most = Math.min(room, Math.saturatingSub(_ownOf(provider, role), held));
-        announced = Math.min(amount, Math.saturatingSub(most, before));
+        uint256 free = Math.saturatingSub(_ownOf(provider, role), held + before);
+        announced = Math.min(amount, Math.min(room, free));
         // As in {compensate}.
         // slither-disable-next-line incorrect-equality
         if (announced == 0 || announced < least) return 0;
@@ -246,7 +248,7 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         own.thawing += fromStaked;
         uint64 until = uint64(block.timestamp) + stakeThaw + COLLECT_TIME;
         if (own.thawEnd == 0) own.thawEnd = until;
-        _announced[provider][role] = Announced(uint128(before + announced), until);
+        _announced[provider][role] = Announced(uint128(before + announced), until, msg.sender);
         emit LossAnnounced(provider, msg.sender, role, announced, own.staked, own.thawing, until);
     }
 
@@ -254,17 +256,19 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         external
         returns (uint256 paid)
     {
-        (uint256 room, uint256 taken) = _roomOf(msg.sender, provider, role);
+        // The room was asked for when it was announced; if what lies here has become less, its owner took it out.
+        // slither-disable-next-line unused-return
+        (, uint256 taken) = _roomOf(msg.sender, provider, role);
         if (to == address(0)) revert ZeroAddress();
-        (uint256 announced, uint64 until) = announcedIn(provider, role);
+        uint256 announced = _announcedBy(msg.sender, provider, role);
         // What a hold needs belongs to its holders first: else a made-up breach would be a way out for their collateral.
         uint256 unheld = Math.saturatingSub(_ownOf(provider, role), heldIn(provider, role));
-        paid = Math.min(Math.min(amount, announced), Math.min(room, unheld));
+        paid = Math.min(amount, Math.min(announced, unheld));
         // What is compared is a difference of our own ledgers; no transfer can change it.
         // slither-disable-next-line incorrect-equality
         if (paid == 0) return 0;
         _takings[provider][role][msg.sender] = Takings(uint64(block.timestamp), uint128(taken + paid));
-        _announced[provider][role] = Announced(uint128(announced - paid), until);
+        _announced[provider][role].amount = uint128(announced - paid);
         _stakes[provider][role].thawing -= uint128(paid);
         emit Compensated(provider, msg.sender, role, to, paid, cause);
         openx.safeTransfer(to, paid);
@@ -480,7 +484,15 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         Takings memory takings = _takings[provider][role][judge];
         if (block.timestamp <= takings.lastAt + PENALTY_PERIOD) taken = takings.amount;
         uint256 most = Math.ceilDiv((_ownOf(provider, role) + taken) * mostPpm, MILLION);
-        room = Math.saturatingSub(most, taken);
+        // What it announced is as good as taken.
+        room = Math.saturatingSub(most, taken + _announcedBy(judge, provider, role));
+    }
+
+    function _announcedBy(address judge, address provider, Role role) private view returns (uint256 amount) {
+        if (_announced[provider][role].judge != judge) return 0;
+        // Only how much counts here.
+        // slither-disable-next-line unused-return
+        (amount,) = announcedIn(provider, role);
     }
 
     /// @dev The next penalty of an episode: what it takes as a whole, less what it took.
