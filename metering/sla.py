@@ -64,6 +64,14 @@ def find_silence(terms: LeaseTerms, known: Receipt, now_ns: int) -> Amount | Non
     return _find_due(terms, known, min(now_ns, terms.open_until_ns + terms.duration_limit_ns))
 
 
+def find_more(terms: LeaseTerms, known: Receipt, claimed_ns: int, late_ns: int) -> Amount | None:
+    """What goes back by this receipt under a silence that was claimed then by another one; None when it is no receipt to claim
+    with: the last one, or one from late_ns on, which would answer."""
+    if known.final or known.at_ns >= late_ns:
+        return None
+    return _find_due(terms, known, min(claimed_ns, terms.open_until_ns + terms.duration_limit_ns))
+
+
 def count_silence_ns(terms: LeaseTerms) -> int:
     """How long after a receipt nothing may come."""
     return max(terms.interval_ns * terms.exposure_intervals, LEAST_SILENCE_NS)

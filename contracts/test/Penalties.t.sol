@@ -69,6 +69,19 @@ contract PenaltiesTest is Providing {
         checkEqual(registry.stakeOf(provider), 800 ether, "a fifth");
     }
 
+    function test_stake_that_is_added_once_an_episode_is_over_does_not_pay_for_it() external {
+        uint64 first = uint64(block.timestamp);
+        prove(1, FIFTH, first);
+        giveStake(provider, 100 ether);
+        uint64 over = first + registry.EPISODE() + registry.PENALTY_PERIOD();
+        vm.warp(over);
+        checkEqual(prove(1, FIFTH, first), 20 ether, "until then it does");
+        giveStake(provider, 2_000 ether);
+        vm.warp(over + 1);
+        refused(1, FIFTH, first);
+        checkEqual(prove(1, FIFTH, over), 576 ether, "what is signed since is another");
+    }
+
     /// @dev What lies there is counted back to before the episode, so that the documents come out the same in any order.
     function test_a_fault_proved_against_oneself_without_stake_buys_nothing() external {
         checkEqual(registry.stakeOf(stranger), 0, "no stake yet");

@@ -142,6 +142,8 @@ class StakeLedger:
         own = self.own_of(place)
         whole = -(-(own + taken) * min(ppm, MILLION) // MILLION)
         slashed = min(self.room_in(place), max(0, whole - taken))
+        if now > since + EPISODE_S + PENALTY_PERIOD_S:
+            slashed = 0
         if not slashed and (own or not is_new):
             raise Refused("NothingToTake")
         self.episodes[place, fault] = (since, taken + slashed)

@@ -228,9 +228,10 @@ interface IProviderRegistry {
     /// @notice Takes a penalty's part of what is staked and thawing in its compartment, in proportion, rounded up: as a whole for the
     /// episode it belongs to, less what that took already, and within the caller's ceiling. Only a judge.
     ///
-    /// The documents of an episode are those of one kind of fault dated up to {EPISODE} after its first proof, however old. Where there is
+    /// An episode ends {PENALTY_PERIOD} after its day: what is shown of it later takes nothing, so that stake added long after does not pay for
+    /// it again. The documents of an episode are those of one kind of fault dated up to {EPISODE} after its first proof, however old. Where there is
     /// stake and nothing may be taken, it is refused, so that evidence is not used up while the ceiling covers it. Where there is no
-    /// stake, an episode begins and costs nothing yet: what is staked later is taken from by its further documents.
+    /// stake, an episode begins and costs nothing yet: what is staked before its end is taken from by its further documents.
     /// @return slashed what the provider lost
     /// @return reward the reporter's part of it, rounded down
     function slash(address provider, Penalty calldata penalty) external returns (uint256 slashed, uint256 reward);

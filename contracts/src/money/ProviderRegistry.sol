@@ -225,10 +225,7 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         if (reward != 0) openx.safeTransfer(reporter, reward);
     }
 
-    function announce(address provider, Role role, uint256 amount, uint256 least)
-        external
-        returns (uint256 announced)
-    {
+    function announce(address provider, Role role, uint256 amount, uint256 least) external returns (uint256 announced) {
         // What it took is in the room already.
         // slither-disable-next-line unused-return
         (uint256 room,) = _roomOf(msg.sender, provider, role);
@@ -511,6 +508,8 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         uint256 whole = Math.ceilDiv((own + taken) * Math.min(penalty.ppm, MILLION), MILLION);
         amount = Math.min(room, Math.saturatingSub(whole, taken));
         // Where there is stake and no room, the evidence waits for the next period. Without stake an episode only begins.
+        // And what was staked long after is not what it was committed with: an episode ends.
+        if (!isNew && block.timestamp > episode.since + EPISODE + PENALTY_PERIOD) amount = 0;
         if (amount == 0 && (!isNew || own != 0)) revert NothingToTake(provider, penalty.role, penalty.fault);
         episode.taken += uint128(amount);
     }

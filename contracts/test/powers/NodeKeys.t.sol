@@ -123,8 +123,9 @@ contract NodeKeysPowersTest is Accusing {
         if (!escrow.assetOf(address(openx)).isAccepted) {
             escrow.addAsset(address(openx), false);
             escrow.setFee(address(openx), escrow.MAX_FEE_PPM());
+            uint256 own = openx.balanceOf(provider);
             vm.prank(provider);
-            openx.transfer(treasury, openx.balanceOf(provider));
+            openx.transfer(treasury, own);
         }
         giveOpenx(address(this), 1_000 ether);
         openx.approve(address(escrow), 1_000 ether);

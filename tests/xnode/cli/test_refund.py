@@ -174,6 +174,18 @@ def test_a_silence_that_nobody_answers_gives_back_what_was_promised(promised: Pr
     assert (row["refunded"], row["due"], row["next"]) == ("4", "4", "")
 
 
+def test_a_claim_by_an_early_receipt_gives_way_to_one_by_which_more_is_due(promised: Promised) -> None:
+    early = replace(promised.sign(1, 0.01).receipt, cost=Amount(1000), running_ns=NANOS_PER_SECOND)
+    signature = promised.node.sign_typed(promised.provider.deployment.domain, "Receipt", early)
+    row = promised.refund(promised.write("early", SignedReceipt(early, signature)))
+    assert row["due"] == "0.0000000000000004"
+    folder = promised.write("known", promised.sign(8, 5))
+    row = promised.refund(folder)
+    assert (row["refunded"], row["due"]) == ("0", "4")
+    promised.provider.pass_time(DAY_S + 1)
+    assert promised.refund(folder)["refunded"] == "4"
+
+
 def test_who_closes_down_notes_its_leases_as_over_before_anybody_claims(promised: Promised) -> None:
     provider = promised.provider
     last = promised.write("last", promised.sign(9, 10, final=True))

@@ -11,7 +11,7 @@ import click
 
 from metering.evidence import LeaseDocument
 from metering.receipt import SignedReceipt
-from metering.sla import find_breach, find_silence
+from metering.sla import find_breach, find_more, find_silence
 from metering.units import NANOS_PER_SECOND, Amount, Hash32
 from xnode.chain.contracts import breach_prover
 from xnode.chain.deployment.manifest import Asset, Manifest
@@ -146,6 +146,12 @@ class _Refund:
             await prove_breach(self._session, make_intent("breach"), lease, newest)
         elif due:
             say(f"{self._promised.label} was refunded before")
+        elif silence.due and self._find_more(silence) > silence.due:
+            self._require_signed()
+            say(
+                f"{self._promised.label}: silence was claimed by an older receipt; claiming what is due by this one ..."
+            )
+            await claim_silence(self._session, make_intent("silence"), lease, newest)
         elif silence.due and now_s > silence.answer_until:
             say(f"{self._promised.label}: the provider did not answer; settling ...")
             await settle_silence(self._session, make_intent("settle"), lease.escrow, self._lease_id)
@@ -153,6 +159,11 @@ class _Refund:
         elif not silence.due:
             await self._claim(now_s)
         return due or 0
+
+    def _find_more(self, silence: breach_prover.Silence) -> int:
+        claimed_ns = (silence.answer_until - breach_prover.ANSWER_TIME_S) * NANOS_PER_SECOND
+        receipt = self._promised.newest.receipt
+        return find_more(self._promised.lease.terms, receipt, claimed_ns, silence.late_ns) or 0
 
     def _show(self, amount: int) -> str:
         asset = self._session.manifest.find_asset(to_hex(self._promised.lease.terms.asset))
