@@ -117,11 +117,11 @@ contract Promising is Dealing {
         bytes32 leaseId = made.newest.leaseId;
         IBreachProver.Silence memory claimed_ = breaches.silenceOf(leaseId);
         if (waits && block.timestamp <= claimed_.answerUntil) vm.warp(claimed_.answerUntil + 1);
-        uint256 noted = beforeNoting(made, which);
+        uint256 payableBefore = beforeNoting(made, which);
         try breaches.settleSilence(made.held, leaseId) returns (uint128 refunded) {
             settlements++;
             if (block.timestamp <= claimed_.answerUntil) settledInTimeForAnAnswer = true;
-            noteRefund(made, refunded, noted);
+            noteRefund(made, refunded, payableBefore);
         } catch (bytes memory reason) {
             checkTrue(isLawful(bytes4(reason)), "a settlement is refused for a reason");
         }
@@ -137,9 +137,9 @@ contract Promising is Dealing {
         if (!made.newest.last && !made.isWell) sign(made, 1 ether, true);
         IEvidence.SignedLease memory lease = signLease(made);
         IEvidence.SignedReceipt memory shown = signNewest(made);
-        uint256 noted = beforeNoting(made, which >> 16);
+        uint256 payableBefore = beforeNoting(made, which >> 16);
         try breaches.proveBreach(made.held, lease, shown) returns (uint128 refunded) {
-            noteRefund(made, refunded, noted);
+            noteRefund(made, refunded, payableBefore);
         } catch (bytes memory reason) {
             checkTrue(isLawful(bytes4(reason)), "a breach is refused for a reason");
         }
@@ -261,14 +261,15 @@ contract Promising is Dealing {
     }
 
     /// @dev Most of the time its provider has something that can be announced as lost.
-    /// @return noted what stake was to make up for before
-    function beforeNoting(Promise storage made, uint256 which) private returns (uint256 noted) {
+    /// @return payableAt of what was noted before
+    function beforeNoting(Promise storage made, uint256 which) private returns (uint256 payableAt) {
         if (which % 4 != 0) stakeFor(made.held.provider, 300 ether);
-        return breaches.shortfallOf(made.newest.leaseId).amount;
+        return breaches.shortfallOf(made.newest.leaseId).payableAt;
     }
 
-    function noteRefund(Promise storage made, uint128 refunded, uint256 noted) private {
-        if (breaches.shortfallOf(made.newest.leaseId).amount > noted) _notedAt[made.newest.leaseId] = block.timestamp;
+    function noteRefund(Promise storage made, uint128 refunded, uint256 payableBefore) private {
+        bool isNoted = breaches.shortfallOf(made.newest.leaseId).payableAt != payableBefore;
+        if (isNoted) _notedAt[made.newest.leaseId] = block.timestamp;
         _refunded[made.terms.escrowId] += refunded;
         _givenBack[made.newest.leaseId] += refunded;
         note(made.terms.escrowId, made.held);

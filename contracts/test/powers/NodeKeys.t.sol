@@ -71,19 +71,21 @@ contract NodeKeysPowersTest is Accusing {
         uint256 got = openx.balanceOf(provider);
         showLast(held, terms);
         vm.warp(block.timestamp + STAKE_THAW);
-        uint256 paid = breaches.collect(leaseIdOf(terms));
+        bytes32 leaseId = leaseIdOf(terms);
+        uint256 paid = breaches.collect(leaseId);
         checkTrue(paid <= got && paid != 0, "no more than it got");
         checkEqual(openx.balanceOf(payer), paid, "and he has no other");
         vm.expectPartialRevert(IBreachProver.NothingToRefund.selector);
-        breaches.collect(leaseIdOf(terms));
+        breaches.collect(leaseId);
     }
 
     function test_a_node_key_may_never_have_stake_paid_out_sooner_than_its_thaw() external {
         (IPaymentEscrow.Escrow memory held, IEvidence.LeaseTerms memory terms) = makeUp(bytes32(0));
         showLast(held, terms);
+        bytes32 leaseId = leaseIdOf(terms);
         vm.warp(block.timestamp + STAKE_THAW - 1);
         vm.expectPartialRevert(IBreachProver.NotPayableYet.selector);
-        breaches.collect(leaseIdOf(terms));
+        breaches.collect(leaseId);
         // And it does not count meanwhile, so that it is a loss of the day that it was said.
         checkEqual(registry.stakeOf(provider), STAKED - 950 ether, "stake");
     }
