@@ -145,6 +145,7 @@ async def test_a_claim_whose_receipt_gave_way_to_another_is_told_again(engine: E
     silence = chain.claim()
     async with live(engine, chain) as node:
         await node.watcher.look()
+        await node.wait(lambda state: any(state.all(SilenceClaim)))
         newer = dataclass_replace(silence, number=silence.number + 1)
         chain.claims[LEASE_ID] = newer
         await node.watcher.look()
