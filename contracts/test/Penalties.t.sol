@@ -69,6 +69,19 @@ contract PenaltiesTest is Providing {
         checkEqual(registry.stakeOf(provider), 800 ether, "a fifth");
     }
 
+    function test_stake_that_is_added_once_an_episode_is_over_does_not_pay_for_it() external {
+        uint64 first = uint64(block.timestamp);
+        prove(1, FIFTH, first);
+        giveStake(provider, 100 ether);
+        uint64 over = first + registry.EPISODE() + registry.PENALTY_PERIOD();
+        vm.warp(over);
+        checkEqual(prove(1, FIFTH, first), 20 ether, "until then it does");
+        giveStake(provider, 2_000 ether);
+        vm.warp(over + 1);
+        refused(1, FIFTH, first);
+        checkEqual(prove(1, FIFTH, over), 576 ether, "what is signed since is another");
+    }
+
     /// @dev What lies there is counted back to before the episode, so that the documents come out the same in any order.
     function test_a_fault_proved_against_oneself_without_stake_buys_nothing() external {
         checkEqual(registry.stakeOf(stranger), 0, "no stake yet");
@@ -242,11 +255,13 @@ contract PenaltiesTest is Providing {
 
     function test_a_judge_compensates_out_of_stake_that_nothing_holds() external {
         capacity.hold(provider, 700 ether);
+        announce(STAKED);
         vm.expectEmit();
         emit IProviderRegistry.Compensated(provider, slasher, PROVIDER, stranger, 120 ether, "cause");
         checkEqual(compensate(120 ether), 120 ether, "paid");
         checkEqual(openx.balanceOf(stranger), 120 ether, "to whom it was owed");
-        checkEqual(registry.stakeOf(provider), 880 ether, "from the stake");
+        checkEqual(registry.stakeOf(provider), 700 ether, "what is held counts");
+        checkEqual(registry.stakeDetails(provider).thawing, 180 ether, "from what was announced");
         // Or a provider and its own submitter would take away what holders of credits are owed.
         checkEqual(compensate(500 ether), 180 ether, "as much as nothing holds");
         checkEqual(compensate(1), 0, "and no more");
@@ -256,14 +271,127 @@ contract PenaltiesTest is Providing {
     }
 
     function test_compensations_and_penalties_of_one_judge_share_its_ceiling() external {
+        checkEqual(announce(400 ether), 400 ether, "announced");
         checkEqual(compensate(400 ether), 400 ether, "compensated");
         checkEqual(prove(1, 500_000, uint64(block.timestamp)), 100 ether, "up to the half");
-        checkEqual(compensate(1 ether), 0, "no room");
+        checkEqual(announce(1 ether), 0, "no room");
         vm.warp(block.timestamp + STAKE_THAW + 1);
+        checkEqual(announce(STAKED), 250 ether, "in the next period");
+        checkEqual(compensate(STAKED), 250 ether, "as much");
+        checkEqual(registry.stakeOf(provider), 250 ether, "the rest");
+    }
+
+    // ---- Announced losses
+
+    function test_what_is_announced_stops_counting_at_once_and_thaws() external {
+        uint64 until = uint64(block.timestamp) + STAKE_THAW + 7 days;
+        vm.expectEmit();
+        emit IProviderRegistry.LossAnnounced(provider, slasher, PROVIDER, 300 ether, 700 ether, 300 ether, until);
+        announce(300 ether);
+        checkStake(700 ether, 300 ether, until);
+        checkAnnounced(300 ether, until);
+        checkEqual(prove(1, FIFTH, uint64(block.timestamp)), 200 ether, "and can be slashed");
+        checkStake(560 ether, 240 ether, until);
+        checkAnnounced(240 ether, until);
+    }
+
+    function test_nothing_is_compensated_that_was_not_announced_nor_once_it_has_lapsed() external {
+        checkEqual(compensate(1 ether), 0, "not announced");
+        announce(100 ether);
+        vm.warp(block.timestamp + STAKE_THAW + 7 days - 1);
+        checkEqual(compensate(40 ether), 40 ether, "in the last second");
+        checkAnnounced(60 ether, uint64(block.timestamp + 1));
+        vm.warp(block.timestamp + 1);
+        checkEqual(compensate(1 ether), 0, "lapsed");
+        checkAnnounced(0, 0);
+        vm.prank(provider);
+        checkEqual(registry.withdrawStake(), 60 ether, "it is the provider's again");
+    }
+
+    function test_what_was_announced_waits_for_who_is_to_be_paid_and_nothing_else_does() external {
+        unstakeAs(provider, 200 ether);
+        vm.warp(block.timestamp + 1 days);
+        uint64 until = uint64(block.timestamp) + STAKE_THAW + 7 days;
+        announce(100 ether);
+        vm.warp(block.timestamp + STAKE_THAW - 1 days);
+        vm.prank(provider);
+        checkEqual(registry.withdrawStake(), 200 ether, "on the day that it was said");
+        checkStake(700 ether, 100 ether, until);
+        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.StakeStillThaws.selector, until, until - 1));
+        vm.warp(until - 1);
+        vm.prank(provider);
+        registry.withdrawStake();
+        // Another thaw that ends before, while it waits.
+        vm.warp(until - 7 days);
+        unstakeAs(provider, 50 ether);
+        announce(5 ether);
+        vm.warp(block.timestamp + STAKE_THAW);
+        vm.prank(provider);
+        checkEqual(registry.withdrawStake(), 50 ether, "without what is announced");
+        checkAnnounced(105 ether, uint64(block.timestamp) + 7 days);
+    }
+
+    function test_what_thaws_already_is_announced_where_too_little_is_staked() external {
+        capacity.hold(provider, 100 ether);
+        unstakeAs(provider, 750 ether);
+        uint64 thawEnd = registry.stakeDetails(provider).thawEnd;
+        checkEqual(announce(400 ether), 400 ether, "150 of what counts");
+        checkStake(100 ether, 900 ether, thawEnd);
+        checkEqual(announce(STAKED), 100 ether, "within the ceiling");
+        checkEqual(announce(1), 0, "and no more");
+        vm.warp(thawEnd);
+        vm.prank(provider);
+        checkEqual(registry.withdrawStake(), 400 ether, "all but what is announced");
+        capacity.hold(provider, 550 ether);
+        checkEqual(compensate(STAKED), 50 ether, "what is held by now is its holders'");
+    }
+
+    function test_nothing_is_announced_where_more_is_held_than_is_staked() external {
         unstakeAs(provider, 400 ether);
-        checkEqual(compensate(STAKED), 250 ether, "in the next period");
-        checkEqual(registry.stakeOf(provider), 50 ether, "from what is staked");
-        checkEqual(registry.stakeDetails(provider).thawing, 200 ether, "and what thaws, in proportion");
+        capacity.hold(provider, 700 ether);
+        checkEqual(announce(STAKED), 300 ether, "out of what thaws");
+        checkEqual(registry.stakeOf(provider), 600 ether, "what counts stays");
+        capacity.hold(provider, 1_100 ether);
+        checkEqual(announce(1), 0, "nothing");
+        checkEqual(compensate(1), 0, "nor paid");
+    }
+
+    function test_what_was_announced_is_paid_whatever_its_owner_took_out_since() external {
+        unstakeAs(provider, STAKED - 300 ether);
+        announce(300 ether);
+        vm.warp(block.timestamp + STAKE_THAW);
+        vm.prank(provider);
+        checkEqual(registry.withdrawStake(), STAKED - 300 ether, "the rest");
+        checkEqual(registry.roomOf(slasher, provider, PROVIDER), 0, "no penalty beside it");
+        checkEqual(compensate(STAKED), 300 ether, "all of it");
+    }
+
+    function test_what_a_judge_announced_leaves_so_much_less_for_its_penalties() external {
+        announce(400 ether);
+        checkEqual(registry.roomOf(slasher, provider, PROVIDER), 100 ether, "room");
+        checkEqual(registry.roomOf(SECOND, provider, PROVIDER), 500 ether, "another judge's");
+        checkEqual(prove(1, 500_000, uint64(block.timestamp)), 100 ether, "up to the half");
+        checkAnnounced(360 ether, uint64(block.timestamp) + STAKE_THAW + 7 days);
+    }
+
+    function test_one_judge_pays_nothing_out_of_what_another_announced_nor_announces_beside_it() external {
+        announce(100 ether);
+        vm.prank(SECOND);
+        checkEqual(registry.announce(provider, PROVIDER, 1, 0), 0, "beside it");
+        vm.prank(SECOND);
+        checkEqual(registry.compensate(provider, PROVIDER, stranger, 1, "cause"), 0, "out of it");
+        vm.warp(block.timestamp + STAKE_THAW + 7 days);
+        vm.prank(SECOND);
+        checkEqual(registry.announce(provider, PROVIDER, 1, 0), 1, "once it has lapsed");
+    }
+
+    function test_a_loss_that_would_be_less_than_the_least_is_not_announced() external {
+        capacity.hold(provider, 900 ether);
+        vm.recordLogs();
+        checkEqual(announce(200 ether, 100 ether + 1), 0, "less");
+        checkEqual(announce(0, 0), 0, "nothing");
+        checkEqual(vm.getRecordedLogs().length, 0, "silent");
+        checkEqual(announce(200 ether, 100 ether), 100 ether, "as much");
     }
 
     function test_nothing_is_emitted_for_a_compensation_of_nothing() external {
@@ -273,7 +401,11 @@ contract PenaltiesTest is Providing {
     }
 
     function test_only_a_judge_compensates_and_never_to_nobody() external {
-        vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.NotJudge.selector, stranger, PROVIDER));
+        bytes memory refused_ = abi.encodeWithSelector(IProviderRegistry.NotJudge.selector, stranger, PROVIDER);
+        vm.expectRevert(refused_);
+        vm.prank(stranger);
+        registry.announce(provider, PROVIDER, 1, 0);
+        vm.expectRevert(refused_);
         vm.prank(stranger);
         registry.compensate(provider, PROVIDER, stranger, 1, "cause");
         vm.expectRevert(IProviderRegistry.ZeroAddress.selector);
@@ -283,6 +415,8 @@ contract PenaltiesTest is Providing {
 
     function test_a_pledge_is_compensated_from_by_its_own_judges() external {
         stakeInto(provider, VERIFIER, 100 ether);
+        vm.prank(SECOND);
+        registry.announce(provider, VERIFIER, STAKED, 0);
         vm.prank(SECOND);
         checkEqual(registry.compensate(provider, VERIFIER, stranger, STAKED, "cause"), 10 ether, "its tenth");
         checkEqual(registry.stakeOf(provider), STAKED, "the stake as it was");
@@ -303,6 +437,28 @@ contract PenaltiesTest is Providing {
         vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.NothingToTake.selector, provider, PROVIDER, fault));
         vm.prank(slasher);
         registry.slash(provider, penalty);
+    }
+
+    function announce(uint256 amount) private returns (uint256) {
+        return announce(amount, 0);
+    }
+
+    function announce(uint256 amount, uint256 least) private returns (uint256) {
+        vm.prank(slasher);
+        return registry.announce(provider, PROVIDER, amount, least);
+    }
+
+    function checkStake(uint256 staked, uint256 thawing, uint64 thawEnd) private view {
+        IProviderRegistry.Stake memory own = registry.stakeDetails(provider);
+        checkEqual(own.staked, staked, "staked");
+        checkEqual(own.thawing, thawing, "thawing");
+        checkEqual(own.thawEnd, thawEnd, "thaw end");
+    }
+
+    function checkAnnounced(uint256 amount, uint64 until) private view {
+        (uint256 announced, uint64 waits) = registry.announcedIn(provider, PROVIDER);
+        checkEqual(announced, amount, "announced");
+        checkEqual(waits, until, "until");
     }
 
     function compensate(uint256 amount) private returns (uint256) {

@@ -46,7 +46,7 @@ contract SilenceTest is Accusing {
         checkEqual(registry.stakeOf(provider), STAKED, "never a slash");
         vm.expectPartialRevert(IBreachProver.NoSilence.selector);
         settle();
-        refused(IBreachProver.LeaseIsOver.selector);
+        refused(IBreachProver.NothingToRefund.selector);
     }
 
     function test_the_time_since_the_receipt_counts_as_not_running() external {
@@ -156,7 +156,7 @@ contract SilenceTest is Accusing {
         bytes4 notTheNewest = IBreachProver.NotTheNewest.selector;
         refused(abi.encodeWithSelector(notTheNewest, known.leaseId, known.atNs, newer.atNs));
         known = newer;
-        (known.cost, known.runningNs) = (40 ether, 1);
+        vm.warp(block.timestamp + 1 days);
         claim();
     }
 
@@ -168,7 +168,7 @@ contract SilenceTest is Accusing {
         // The same number; a higher one that is as old as what is known; one of another lease.
         showRefused(makeReceipt(known.leaseId, 360), IBreachProver.NotAnAnswer.selector);
         IEvidence.Receipt memory newer = makeReceipt(known.leaseId, 361);
-        newer.atNs = uint64((claimedAt - 1 hours) * NANOS) - 1;
+        (newer.atNs, newer.cost) = (uint64((claimedAt - 1 hours) * NANOS) - 1, 41 ether);
         showRefused(newer, IBreachProver.NotAnAnswer.selector);
         showRefused(makeReceipt(keccak256("another"), 361), IBreachProver.NotAnAnswer.selector);
         // Of another provider.
@@ -185,7 +185,7 @@ contract SilenceTest is Accusing {
         vm.warp(block.timestamp + 3 hours);
         claim();
         IEvidence.Receipt memory last = makeReceipt(known.leaseId, 361);
-        (last.atNs, last.last) = (known.atNs, true);
+        (last.atNs, last.runningNs, last.last) = (known.atNs, known.runningNs, true);
         show(last);
         refused(IBreachProver.LeaseIsOver.selector);
         showRefused(last, IBreachProver.LeaseIsOver.selector);
@@ -197,6 +197,7 @@ contract SilenceTest is Accusing {
         vm.warp(block.timestamp + 1 hours + 1);
         claim();
         IEvidence.Receipt memory newer = makeReceipt(known.leaseId, 500);
+        newer.runningNs = known.runningNs;
         showRefused(newer, IBreachProver.NotAnAnswer.selector);
         newer.last = true;
         show(newer);
@@ -223,16 +224,17 @@ contract SilenceTest is Accusing {
         vm.warp(block.timestamp + 1 hours);
         claim();
         vm.warp(block.timestamp + 1 days + 1);
-        showRefused(makeReceipt(known.leaseId, 1500), IBreachProver.NotAnAnswer.selector);
-        IEvidence.Receipt memory last = makeReceipt(known.leaseId, 1501);
+        IEvidence.Receipt memory last = makeReceipt(known.leaseId, 1500);
+        showRefused(last, IBreachProver.NotAnAnswer.selector);
         last.last = true;
-        show(last);
+        showRefused(last, IBreachProver.NotAnAnswer.selector);
         checkEqual(settle(), 8 ether, "refunded");
+        show(last);
     }
 
     function test_a_provider_that_closes_down_shows_its_last_receipts_first() external {
         IEvidence.Receipt memory last = makeReceipt(known.leaseId, 361);
-        last.last = true;
+        (last.runningNs, last.last) = (known.runningNs, true);
         vm.expectEmit();
         emit IBreachProver.ReceiptShown(known.leaseId, provider, 361, true);
         show(last);
@@ -253,10 +255,148 @@ contract SilenceTest is Accusing {
         refused(IBreachProver.LeaseIsOver.selector);
     }
 
+    // ---- Claims that take another's place
+
+    /// @dev By another account the provider claims its own silence with the first receipt there was, so that next to nothing is due.
+    function test_whoever_has_a_receipt_by_which_more_is_due_claims_with_it_in_the_place_of_another() external {
+        IEvidence.Receipt memory newest = known;
+        known = firstReceipt();
+        vm.warp(block.timestamp + 2 hours);
+        claim();
+        checkEqual(breaches.silenceOf(known.leaseId).due, 0.2 ether, "a fifth of next to nothing");
+        IBreachProver.Silence memory before = breaches.silenceOf(known.leaseId);
+        known = newest;
+        vm.warp(block.timestamp + 23 hours);
+        vm.expectEmit();
+        emit IBreachProver.SilenceClaimed(known.leaseId, provider, 360, before.answerUntil);
+        claim();
+        IBreachProver.Silence memory claimed_ = breaches.silenceOf(known.leaseId);
+        checkEqual(claimed_.due, 8 ether, "a fifth of all");
+        checkEqual(claimed_.answerUntil, before.answerUntil, "no more time to answer");
+        checkEqual(claimed_.lateNs, before.lateNs, "by the same receipts");
+        checkEqual(claimed_.number, 360, "that come after this one");
+        known = firstReceipt();
+        refused(IBreachProver.SilenceClaimedAlready.selector);
+        vm.warp(claimed_.answerUntil + 1);
+        checkEqual(settle(), 8 ether, "refunded");
+    }
+
+    function test_a_claim_that_waits_for_its_settlement_still_gives_way() external {
+        IEvidence.Receipt memory newest = known;
+        known = firstReceipt();
+        claim();
+        vm.warp(block.timestamp + 4 days);
+        known = newest;
+        // What would have answered the claim shows no silence.
+        refused(IBreachProver.SilenceClaimedAlready.selector);
+        known.atNs = uint64(breaches.silenceOf(known.leaseId).lateNs) - 1;
+        (known.runningNs, known.number) = (uint64(4 hours * NANOS), 300);
+        claim();
+        checkEqual(settle(), 8 ether, "at once");
+    }
+
+    /// @dev Whoever is silent may sign a number that nothing can come after.
+    function test_what_is_due_counts_and_not_the_number() external {
+        IEvidence.Receipt memory newest = known;
+        known = firstReceipt();
+        known.number = type(uint64).max;
+        vm.warp(block.timestamp + 2 hours);
+        claim();
+        known = newest;
+        claim();
+        IEvidence.Receipt memory answer = makeReceipt(known.leaseId, 480);
+        show(answer);
+    }
+
     function test_a_silence_is_claimed_once_at_a_time() external {
         vm.warp(block.timestamp + 1 days);
         claim();
         refused(IBreachProver.SilenceClaimedAlready.selector);
+        known.last = true;
+        refused(IBreachProver.LeaseIsOver.selector);
+    }
+
+    function test_a_lease_that_was_settled_and_went_on_may_be_claimed_again() external {
+        vm.warp(block.timestamp + 1 days);
+        claim();
+        vm.warp(block.timestamp + 1 days + 1);
+        settle();
+        known = makeReceipt(known.leaseId, 1000);
+        (known.cost, known.runningNs) = (60 ether, uint64(7 hours * NANOS));
+        vm.warp(block.timestamp + 1 hours);
+        claim();
+        vm.warp(block.timestamp + 1 days + 1);
+        checkEqual(settle(), 4 ether, "a fifth of 60, less what was given back");
+    }
+
+    /// @dev Or its provider would have to answer again and again.
+    function test_what_stake_is_to_make_up_for_is_not_claimed_again() external {
+        inOpenx();
+        escrow.claimOne(held, RESERVE, RECEIPTS, signVoucher(SIGNER_KEY, held, RESERVE));
+        vm.warp(block.timestamp + 1 hours);
+        claim();
+        vm.warp(block.timestamp + 1 days + 1);
+        settle();
+        checkEqual(breaches.shortfallOf(known.leaseId).amount, 8 ether, "noted");
+        refused(IBreachProver.NothingToRefund.selector);
+    }
+
+    // ---- Receipts that do not go together
+
+    /// @dev It ran one of six hours, for 40. By its last receipt it cost nothing, or ran all the time.
+    function test_a_last_receipt_takes_nothing_back() external {
+        known.runningNs = uint64(1 hours * NANOS);
+        vm.warp(block.timestamp + 2 hours);
+        claim();
+        IEvidence.Receipt memory last = makeReceipt(known.leaseId, 480);
+        (last.cost, last.runningNs, last.last) = (40 ether - 1, known.runningNs, true);
+        showRefused(last, IBreachProver.NotAnAnswer.selector);
+        (last.cost, last.runningNs) = (40 ether, known.runningNs - 1);
+        showRefused(last, IBreachProver.NotAnAnswer.selector);
+        last.runningNs = uint64(3 hours * NANOS) + 1;
+        showRefused(last, IBreachProver.NotAnAnswer.selector);
+        (last.atNs, last.runningNs) = (known.atNs - 1, known.runningNs);
+        showRefused(last, IBreachProver.NotAnAnswer.selector);
+        (last.atNs, last.runningNs) = (uint64(block.timestamp * NANOS), uint64(3 hours * NANOS));
+        show(last);
+    }
+
+    /// @dev The same before anybody claims.
+    function test_a_last_receipt_that_was_shown_first_takes_nothing_back_either() external {
+        IEvidence.Receipt memory last = makeReceipt(known.leaseId, 480);
+        (last.cost, last.runningNs, last.last) = (0, 0, true);
+        show(last);
+        vm.warp(block.timestamp + 2 hours);
+        claim();
+        showRefused(last, IBreachProver.NotAnAnswer.selector);
+        vm.warp(block.timestamp + 1 days + 1);
+        checkEqual(settle(), 8 ether, "refunded");
+        // It says the same of a receipt that it goes with.
+        known = firstReceipt();
+        known.cost = 0;
+        refused(IBreachProver.NotTheNewest.selector);
+    }
+
+    /// @dev One signed at the beginning, kept for the day.
+    function test_a_last_receipt_that_others_came_after_ends_nothing() external {
+        IEvidence.Receipt memory last = firstReceipt();
+        last.last = true;
+        show(last);
+        vm.warp(block.timestamp + 2 hours);
+        claim();
+    }
+
+    function test_an_answer_that_says_more_than_what_came_after_it_stands_in_no_claims_way() external {
+        IEvidence.Receipt memory newest = known;
+        known = firstReceipt();
+        vm.warp(block.timestamp + 2 hours);
+        claim();
+        IEvidence.Receipt memory high = makeReceipt(known.leaseId, 9999);
+        (high.cost, high.runningNs) = (30 ether, uint64(8 hours * NANOS) - 5e9);
+        show(high);
+        vm.warp(block.timestamp + 1 hours);
+        known = newest;
+        claim();
     }
 
     // ---- Together with a last receipt
@@ -278,6 +418,25 @@ contract SilenceTest is Accusing {
     }
 
     // ---- How
+
+    /// @dev Of five seconds, five hours ago, for one.
+    function firstReceipt() private view returns (IEvidence.Receipt memory first) {
+        first = makeReceipt(known.leaseId, 1);
+        first.atNs = uint64(terms.openUntilNs + 5e9);
+        first.runningNs = 5e9;
+    }
+
+    function inOpenx() private {
+        escrow.addAsset(address(openx), false);
+        giveOpenx(address(this), RESERVE);
+        openx.approve(address(escrow), RESERVE);
+        escrow.deposit(payer, address(openx), RESERVE);
+        held.asset = address(openx);
+        vm.prank(payer);
+        escrow.open(held, RESERVE);
+        (terms.escrowId, terms.asset) = (escrow.escrowId(held), address(openx));
+        known.leaseId = leaseIdOf(terms);
+    }
 
     function claim() private {
         IEvidence.SignedLease memory lease = signLease(terms);

@@ -136,6 +136,10 @@ def call_compensate(market: Market, caller: str, provider: str, role: int, to: s
     return "registry", "compensate", named
 
 
+def call_announce(market: Market, caller: str, provider: str, role: int, amount: int, least: int) -> Call:
+    return "registry", "announce", (market.address[provider], role, amount, least)
+
+
 def call_of(contract_first: str) -> Callable[..., Call]:
     """The asset or credit comes first in the act and is the contract to call."""
 
@@ -153,6 +157,7 @@ SPECIAL: dict[str, Callable[..., Call]] = {
     "claim_one": call_claim_one,
     "give_capacity": call_capacity,
     "slash": call_slash,
+    "announce": call_announce,
     "compensate": call_compensate,
     "approve": lambda market, caller, asset, amount: (asset, "approve", (market.address["escrow"], amount)),
     "pay_split": lambda market, caller, split, asset: (

@@ -380,8 +380,10 @@ def draw_loss(author: Author) -> Act:
     rng = author.rng
     provider, role = rng.choice(PROVIDERS), rng.choice((PROVIDER, PROVIDER, VERIFIER))
     judge, to = author.someone("judge"), rng.choice(("stranger", "nobody", provider))
-    if rng.random() < 0.3:
+    if rng.random() < 0.4:
         amount = author.amount(author.ledger.own_of((provider, role)) // rng.choice((1, 3, 50)))
+        if rng.random() < 0.5:
+            return Act("announce", judge, (provider, role, amount, rng.choice((0, 1, amount))))
         return Act("compensate", judge, (provider, role, to, amount, rng.randint(1, 9)))
     ppm = rng.choice((0, 1, 200_000, 200_000, 300_000, 500_000, 1_000_001))
     dated_s = author.ledger.time - rng.choice((0, 0, 60, 86_400, 40 * 86_400, -3_600))

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.contracts.ledger_tokens import Tokens
 from tests.contracts.ledger_words import (
+    COLLECT_TIME_S,
     EPISODE_S,
     MILLION,
     MOST_PPM,
@@ -31,6 +32,8 @@ class StakeLedger:
         self.staked: defaultdict[Place, int] = defaultdict(int)
         self.thawing: defaultdict[Place, int] = defaultdict(int)
         self.thaw_end: defaultdict[Place, int] = defaultdict(int)
+        self.announced: dict[Place, tuple[int, int]] = {}
+        """How much of what thaws was announced as lost, and until when it waits."""
         self.pledge_held: defaultdict[str, int] = defaultdict(int)
         self.forfeit: defaultdict[str, int] = defaultdict(int)
         self.faults: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
@@ -73,7 +76,12 @@ class StakeLedger:
     def room_in(self, place: Place) -> int:
         taken = self.taken_in(place)
         most = -(-(self.own_of(place) + taken) * MOST_PPM[place[1]] // MILLION)
-        return max(0, most - taken)
+        return max(0, most - taken - self.announced_in(place)[0])
+
+    def announced_in(self, place: Place) -> tuple[int, int]:
+        amount, until = self.announced.get(place, (0, 0))
+        amount = min(amount, self.thawing[place]) if self.time < until else 0
+        return amount, until if amount else 0
 
     # ---- In and out
 
@@ -106,10 +114,12 @@ class StakeLedger:
             raise Refused("NothingThaws")
         if self.time < self.thaw_end[place]:
             raise Refused("StakeStillThaws")
-        kept = min(self.thawing[place], max(0, self.held_in(place) - self.staked[place]))
-        left = self.thawing[place] - kept
+        waits, until = self.announced_in(place)
+        thawed = self.thawing[place] - waits
+        kept = min(thawed, max(0, self.held_in(place) - self.staked[place]))
+        left = thawed - kept
         self.staked[place] += kept
-        self.thawing[place] = self.thaw_end[place] = 0
+        self.thawing[place], self.thaw_end[place] = waits, until
         if kept:
             self.say("StakeKept", *place, kept, self.staked[place], contract="registry")
         self.say("StakeWithdrawn", *place, left, contract="registry")
@@ -132,6 +142,8 @@ class StakeLedger:
         own = self.own_of(place)
         whole = -(-(own + taken) * min(ppm, MILLION) // MILLION)
         slashed = min(self.room_in(place), max(0, whole - taken))
+        if now > since + EPISODE_S + PENALTY_PERIOD_S:
+            slashed = 0
         if not slashed and (own or not is_new):
             raise Refused("NothingToTake")
         self.episodes[place, fault] = (since, taken + slashed)
@@ -144,15 +156,34 @@ class StakeLedger:
         self.tokens.burn("registry", "openx", slashed - reward - kept)
         self.tokens.move("registry", reporter, "openx", reward)
 
+    def do_announce(self, caller: str, provider: str, role: int, amount: int, least: int) -> None:
+        self._check_judge(caller)
+        place = (provider, role)
+        before, held = self.announced_in(place)[0], self.held_in(place)
+        announced = min(amount, self.room_in(place), max(0, self.own_of(place) - held - before))
+        if not announced or announced < least:
+            return
+        from_staked = min(announced, max(0, self.staked[place] - held))
+        self.staked[place] -= from_staked
+        self.thawing[place] += from_staked
+        until = self.time + STAKE_THAW_S + COLLECT_TIME_S
+        self.thaw_end[place] = self.thaw_end[place] or until
+        self.announced[place] = (before + announced, until)
+        told = (announced, self.staked[place], self.thawing[place], until)
+        self.say("LossAnnounced", provider, caller, role, *told, contract="registry")
+
     def do_compensate(self, caller: str, provider: str, role: int, to: str, amount: int, cause: int) -> None:
         self._check_judge(caller)
         if to == "nobody":
             raise Refused("ZeroAddress")
         place = (provider, role)
-        paid = min(amount, self.room_in(place), max(0, self.own_of(place) - self.held_in(place)))
+        announced, until = self.announced_in(place)
+        paid = min(amount, announced, max(0, self.own_of(place) - self.held_in(place)))
         if not paid:
             return
-        self._take_as_judge(place, paid)
+        self.takings.append((self.time, place, paid))
+        self.announced[place] = (announced - paid, until)
+        self.thawing[place] -= paid
         self.say("Compensated", provider, caller, role, to, paid, cause, contract="registry")
         self.tokens.move("registry", to, "openx", paid)
 

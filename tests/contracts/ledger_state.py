@@ -131,6 +131,7 @@ def ask_stake(market: Market, ledger: Ledger, provider: str) -> Iterator[Questio
         place = (provider, role)
         details = (ledger.staked[place], ledger.thawing[place], ledger.thaw_end[place])
         yield Question("registry", "stakeDetailsIn", (where, role), details, f"{place}")
+        yield Question("registry", "announcedIn", (where, role), ledger.announced_in(place), f"{place}")
         yield Question("registry", "heldIn", (where, role), (ledger.held_in(place),), f"{place}")
         yield Question("registry", "roomOf", (judge, where, role), (ledger.room_in(place),), f"{place}")
         for fault in (1, 2, 3):

@@ -71,7 +71,8 @@ def test_every_kind_of_act_succeeds_and_is_refused_in_these_histories() -> None:
         ),
         *("close", "release", "release_by_sig", "refund", "claim", "claim_one", "withdraw_owed", "withdraw_fees"),
         *("pay_split", "distribute", "withdraw_share", "mint", "burn_at", "redeem", "stop_deposits", "resume_deposits"),
-        *("set_ratio", "set_window", "stake", "start_unstake", "withdraw_stake", "slash", "compensate", "burn_forfeit"),
+        *("set_ratio", "set_window", "stake", "start_unstake", "withdraw_stake", "slash", "announce", "compensate"),
+        "burn_forfeit",
     }
     assert refused >= {
         *("DepositsAreStopped", "ZeroAmount", "NotEnoughFree", "NotPayer", "SignatureExpired", "WrongOpeningSignature"),

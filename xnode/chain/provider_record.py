@@ -6,22 +6,28 @@ import msgspec
 
 from metering.units import Address, Amount
 from xnode.chain.contracts import compute_credit, payment_escrow, provider_registry
-from xnode.chain.contracts.provider_registry import Role, StakeDetails
+from xnode.chain.contracts.provider_registry import Announced, Role, StakeDetails
 from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query
 from xnode.text.amount import OPENX
 
 
 class Compartment(msgspec.Struct, frozen=True):
-    """OPENX staked for one role, and what of it must stay; base units."""
+    """OPENX staked for one role, what of it must stay, and what of it is owed for broken promises; base units."""
 
     details: StakeDetails
     held: Amount
+    announced: Announced
 
     @property
     def can_leave(self) -> Amount:
         """What startUnstakeFrom takes now."""
         return Amount(max(0, self.details.staked - self.held))
+
+    @property
+    def can_withdraw(self) -> Amount:
+        """What withdrawStakeFrom pays at most once the thaw is over."""
+        return Amount(self.details.thawing - self.announced.amount)
 
 
 class Stake(msgspec.Struct, frozen=True):
@@ -95,12 +101,12 @@ async def read_stake(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Sta
     queries = [
         Query(c.provider_registry, view, (provider, int(role)))
         for role in Role
-        for view in (provider_registry.STAKE_DETAILS_IN, provider_registry.HELD_IN)
+        for view in (provider_registry.STAKE_DETAILS_IN, provider_registry.HELD_IN, provider_registry.ANNOUNCED_IN)
     ]
     queries += [Query(credit, compute_credit.HELD_STAKE_OF, (provider,)) for credit in (c.gpu_credit, c.cpu_credit)]
     queries.append(Query(c.provider_registry, provider_registry.STAKE_THAW))
-    own, held, pledge, pledge_held, *rest = await rpc.view_all(queries)
-    return Stake(Compartment(own, held), Compartment(pledge, pledge_held), *rest)
+    answers = await rpc.view_all(queries)
+    return Stake(Compartment(*answers[:3]), Compartment(*answers[3:6]), *answers[6:])
 
 
 async def read_credit(rpc: JsonRpc, asset: Asset, provider: Address) -> Credit:

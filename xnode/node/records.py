@@ -342,7 +342,7 @@ class SilenceClaim(msgspec.Struct, frozen=True, tag="silence_claim"):
         return not self.is_answered and self.wake_at_ns is not None
 
     def is_answered_by(self, receipt: Receipt) -> bool:
-        """True when the contract takes the receipt for an answer (BreachProver._isAnswer)."""
+        """True when the contract takes the receipt for an answer (BreachProver._isInTime; ours go together)."""
         return receipt.number > self.number and (receipt.final or receipt.at_ns >= self.late_ns)
 
 

@@ -66,7 +66,8 @@ class SilenceWatcher:
             silence = None
         known = self._loop.state.get(SilenceClaim, lease_id)
         answer_until_s = silence.answer_until if silence is not None else 0
-        if (known.answer_until_s if known is not None and not known.is_answered else 0) == answer_until_s:
+        stands = (answer_until_s, silence.number if silence is not None else 0)
+        if stands == ((known.answer_until_s, known.number) if known is not None and not known.is_answered else (0, 0)):
             return
         lease = await self._records.read_record(ProviderLease, lease_id)
         if lease is None:

@@ -10,10 +10,18 @@ import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
 
 /// @notice See {IBreachProver}.
 contract BreachProver is Evidence, IBreachProver {
-    /// @param atNs the date of what last answered a claim
+    /// @dev The receipt of a lease that was claimed or shown last, as far as others are held to it.
     struct Shown {
         uint64 atNs;
+        uint64 runningNs;
         bool last;
+        uint128 cost;
+    }
+
+    /// @dev What went back of an escrow, out of its reserve and for it out of stake.
+    struct GivenBack {
+        uint128 ofReserve;
+        uint128 ofStake;
     }
 
     uint256 private constant MILLION = 1_000_000;
@@ -23,17 +31,21 @@ contract BreachProver is Evidence, IBreachProver {
     uint64 public constant ANSWER_TIME = 1 days;
     /// @dev How long after a lease's last receipt its provider may have to answer for it.
     uint64 public constant CLAIM_TIME = 3 days;
-    /// @dev Longer than a commitment to a proof lives.
-    uint64 public constant COMPENSATION_DELAY = 2 days;
-
+    /// @dev The least part of a claim that its provider gets, whatever the fee.
+    uint256 private immutable _earnedPpm;
+    uint64 private immutable _stakeThaw;
+    uint64 private immutable _collectTime;
     mapping(bytes32 leaseId => uint128) public refundedOf;
     mapping(bytes32 leaseId => Silence) private _silences;
     mapping(bytes32 leaseId => Shortfall) private _shortfalls;
     mapping(bytes32 leaseId => mapping(address provider => Shown)) public shownOf;
-    /// @dev What went back of an escrow, out of its reserve and for it out of stake.
-    mapping(bytes32 escrowId => uint256) private _givenBack;
+    mapping(bytes32 escrowId => GivenBack) private _givenBack;
 
-    constructor(IProviderRegistry registry_, IPaymentEscrow escrow_) Evidence(registry_, escrow_) {}
+    constructor(IProviderRegistry registry_, IPaymentEscrow escrow_) Evidence(registry_, escrow_) {
+        _earnedPpm = MILLION - escrow_.MAX_FEE_PPM();
+        _stakeThaw = registry_.stakeThaw();
+        _collectTime = registry_.COLLECT_TIME();
+    }
 
     // ---- By the last receipt
 
@@ -56,43 +68,42 @@ contract BreachProver is Evidence, IBreachProver {
         SignedReceipt calldata known
     ) external {
         bytes32 leaseId = _checkDocuments(escrowTerms, lease, known);
+        if (known.receipt.last) revert LeaseIsOver(leaseId);
         LeaseTerms calldata terms = lease.terms;
-        _checkNewest(leaseId, terms.provider, known.receipt);
-        if (_silences[leaseId].provider != address(0)) {
-            revert SilenceClaimedAlready(leaseId, _silences[leaseId].answerUntil);
-        }
-        uint256 waitNs = Math.max(uint256(terms.intervalNs) * terms.exposureIntervals, LEAST_SILENCE_NS);
-        _checkTimeOfClaim(known.receipt.atNs, waitNs);
-        uint256 nowNs = block.timestamp * NANOS;
         uint256 endNs = uint256(terms.openUntilNs) + terms.durationLimitNs;
-        uint256 due = _dueOf(terms, leaseId, known.receipt, Math.min(nowNs, endNs));
-        if (due <= refundedOf[leaseId]) revert NothingToRefund(leaseId);
-        Silence memory claimed = Silence({
-            provider: terms.provider,
-            number: known.receipt.number,
-            // After its time limit a lease has a last receipt.
-            lateNs: nowNs > endNs + waitNs ? type(uint64).max : uint64(Math.saturatingSub(nowNs, waitNs)),
-            answerUntil: uint64(block.timestamp) + ANSWER_TIME,
-            due: uint128(due),
-            escrowId: terms.escrowId
-        });
+        Silence memory claimed = _silences[leaseId];
+        bool isNew = claimed.provider == address(0);
+        if (isNew) {
+            _checkNewest(leaseId, shownOf[leaseId][terms.provider], known.receipt);
+            claimed = _makeSilence(terms, known.receipt.atNs, endNs);
+        } else if (known.receipt.atNs >= claimed.lateNs) {
+            revert SilenceClaimedAlready(leaseId, claimed.answerUntil);
+        }
+        uint256 claimedAtNs = (claimed.answerUntil - ANSWER_TIME) * NANOS;
+        uint256 due = _dueOf(terms, leaseId, known.receipt, Math.min(claimedAtNs, endNs));
+        if (isNew && due <= refundedOf[leaseId] + _notedOf(leaseId)) revert NothingToRefund(leaseId);
+        if (due <= claimed.due) revert SilenceClaimedAlready(leaseId, claimed.answerUntil);
+        (claimed.number, claimed.due) = (known.receipt.number, uint128(due));
         _silences[leaseId] = claimed;
+        _keepShown(shownOf[leaseId][terms.provider], known.receipt);
         emit SilenceClaimed(leaseId, claimed.provider, claimed.number, claimed.answerUntil);
     }
 
     function showReceipt(SignedReceipt calldata newer) external {
         Receipt calldata receipt = newer.receipt;
+        bytes32 leaseId = receipt.leaseId;
         (address provider,) = _authorOfReceipt(escrow.domainSeparator(), newer);
-        Shown storage shown = shownOf[receipt.leaseId][provider];
-        if (shown.last) revert LeaseIsOver(receipt.leaseId);
-        bool isAnswer = _isAnswer(_silences[receipt.leaseId], provider, receipt);
-        if (!isAnswer && !receipt.last) revert NotAnAnswer(receipt.leaseId, receipt.number);
-        shown.atNs = receipt.atNs;
-        shown.last = receipt.last;
-        emit ReceiptShown(receipt.leaseId, provider, receipt.number, receipt.last);
-        if (!isAnswer) return;
-        delete _silences[receipt.leaseId];
-        emit SilenceAnswered(receipt.leaseId, provider, receipt.number);
+        Shown storage shown = shownOf[leaseId][provider];
+        Silence memory claimed = _silences[leaseId];
+        bool isClaimed = claimed.provider == provider;
+        if (!isClaimed && shown.last) revert LeaseIsOver(leaseId);
+        bool isTaken = isClaimed ? _isInTime(claimed, receipt) : receipt.last;
+        if (!isTaken || !_canFollow(shown, receipt)) revert NotAnAnswer(leaseId, receipt.number);
+        _keepShown(shown, receipt);
+        emit ReceiptShown(leaseId, provider, receipt.number, receipt.last);
+        if (!isClaimed) return;
+        delete _silences[leaseId];
+        emit SilenceAnswered(leaseId, provider, receipt.number);
     }
 
     function settleSilence(IPaymentEscrow.Escrow calldata escrowTerms, bytes32 leaseId)
@@ -105,7 +116,6 @@ contract BreachProver is Evidence, IBreachProver {
         bytes32 escrowId = escrow.escrowId(escrowTerms);
         if (escrowId != claimed.escrowId) revert NotTheEscrow(escrowId, claimed.escrowId);
         delete _silences[leaseId];
-        shownOf[leaseId][claimed.provider].last = true;
         return _giveBack(escrowTerms, leaseId, claimed.due);
     }
 
@@ -119,13 +129,14 @@ contract BreachProver is Evidence, IBreachProver {
         // slither-disable-next-line incorrect-equality
         if (short.amount == 0) revert NothingToRefund(leaseId);
         if (block.timestamp < short.payableAt) revert NotPayableYet(short.payableAt, block.timestamp);
+        if (block.timestamp >= short.payableUntil) revert NotPayableAnyMore(short.payableUntil, block.timestamp);
         uint256 amount = Math.min(short.amount, _roomOf(short.escrowId));
         paid = registry.compensate(short.provider, IProviderRegistry.Role.Provider, short.payer, amount, leaseId);
         // It is what the registry did, and no one else can change it.
         // slither-disable-next-line incorrect-equality
         if (paid == 0) revert NothingToRefund(leaseId);
         _shortfalls[leaseId].amount = short.amount - uint128(paid);
-        _givenBack[short.escrowId] += paid;
+        _givenBack[short.escrowId].ofStake += uint128(paid);
         refundedOf[leaseId] += uint128(paid);
         emit BreachCompensated(leaseId, short.provider, short.payer, uint128(paid));
     }
@@ -158,11 +169,28 @@ contract BreachProver is Evidence, IBreachProver {
         _checkOfLease(domain, leaseId, terms.provider, shown);
     }
 
-    function _checkNewest(bytes32 leaseId, address provider, Receipt calldata known) private view {
-        Shown memory shown = shownOf[leaseId][provider];
-        if (known.last || shown.last) revert LeaseIsOver(leaseId);
-        // Who was answered has seen the answer.
-        if (known.atNs < shown.atNs) revert NotTheNewest(leaseId, known.atNs, shown.atNs);
+    /// @dev Who was answered has seen the answer, unless its provider signed what does not go with it.
+    function _checkNewest(bytes32 leaseId, Shown memory shown, Receipt calldata known) private pure {
+        bool isOlder = known.atNs < shown.atNs || (known.atNs == shown.atNs && shown.last);
+        if (!isOlder || !_canFollow(_readShown(known), shown)) return;
+        if (shown.last) revert LeaseIsOver(leaseId);
+        revert NotTheNewest(leaseId, known.atNs, shown.atNs);
+    }
+
+    /// @dev Without what the newest receipt says.
+    function _makeSilence(LeaseTerms calldata terms, uint256 atNs, uint256 endNs)
+        private
+        view
+        returns (Silence memory made)
+    {
+        uint256 waitNs = Math.max(uint256(terms.intervalNs) * terms.exposureIntervals, LEAST_SILENCE_NS);
+        _checkTimeOfClaim(atNs, waitNs);
+        uint256 nowNs = block.timestamp * NANOS;
+        made.provider = terms.provider;
+        // After its time limit a lease has a last receipt.
+        made.lateNs = nowNs > endNs + waitNs ? type(uint64).max : uint64(Math.saturatingSub(nowNs, waitNs));
+        made.answerUntil = uint64(block.timestamp) + ANSWER_TIME;
+        made.escrowId = terms.escrowId;
     }
 
     function _checkTimeOfClaim(uint256 atNs, uint256 waitNs) private view {
@@ -172,9 +200,28 @@ contract BreachProver is Evidence, IBreachProver {
         if (block.timestamp > claimableUntil) revert SilenceTooOld(claimableUntil, block.timestamp);
     }
 
-    function _isAnswer(Silence memory claimed, address provider, Receipt calldata newer) private view returns (bool) {
-        if (provider != claimed.provider || block.timestamp > claimed.answerUntil) return false;
-        return newer.number > claimed.number && (newer.last || newer.atNs >= claimed.lateNs);
+    function _isInTime(Silence memory claimed, Receipt calldata newer) private view returns (bool) {
+        if (block.timestamp > claimed.answerUntil || newer.number <= claimed.number) return false;
+        return newer.last || newer.atNs >= claimed.lateNs;
+    }
+
+    /// @dev Cost and running time only grow, and no time runs faster than time passes.
+    function _canFollow(Shown memory older, Shown memory newer) private pure returns (bool) {
+        if (newer.atNs < older.atNs || newer.cost < older.cost || newer.runningNs < older.runningNs) return false;
+        return newer.runningNs - older.runningNs <= newer.atNs - older.atNs;
+    }
+
+    function _canFollow(Shown memory older, Receipt calldata newer) private pure returns (bool) {
+        return _canFollow(older, _readShown(newer));
+    }
+
+    function _readShown(Receipt calldata receipt) private pure returns (Shown memory) {
+        return Shown(receipt.atNs, receipt.runningNs, receipt.last, receipt.cost);
+    }
+
+    function _keepShown(Shown storage shown, Receipt calldata receipt) private {
+        (shown.atNs, shown.runningNs) = (receipt.atNs, receipt.runningNs);
+        (shown.last, shown.cost) = (receipt.last, receipt.cost);
     }
 
     // ---- Inside: what is due
@@ -204,39 +251,57 @@ contract BreachProver is Evidence, IBreachProver {
         bytes32 escrowId = escrow.escrowId(terms);
         refunded = escrow.refund(terms, missing);
         refundedOf[leaseId] = before + refunded;
-        _givenBack[escrowId] += refunded;
-        bool wasNoted = _shortfalls[leaseId].amount != 0;
-        uint128 short = _noteShortfall(terms, escrowId, leaseId, missing - refunded);
+        _givenBack[escrowId].ofReserve += refunded;
+        (uint128 short, bool isMore) = _noteShortfall(terms, escrowId, leaseId, missing - refunded);
         // Either something went back, or something more is to come than was known.
         // What the escrow gave is what it gave: no one else can change it.
         // slither-disable-next-line incorrect-equality
-        if (refunded == 0 && (short == 0 || wasNoted)) revert NothingToRefund(leaseId);
+        if (refunded == 0 && !isMore) revert NothingToRefund(leaseId);
         emit BreachProven(leaseId, terms.provider, escrowId, refunded, short);
     }
 
-    /// @dev What the reserve lacks, where stake can make up for it. What was noted before only shrinks until it is paid: else a
-    /// first, small one would let a large one out without its delay.
+    /// @dev What the reserve lacks, where stake can make up for it. A first, small one must neither let a large one out without its
+    /// thaw nor keep it from being noted; and whoever notes more must not put off what was noted for nothing. So all of it waits
+    /// anew, where that makes it at least twice as much.
+    // slither-disable-next-line reentrancy-no-eth,reentrancy-benign
     function _noteShortfall(IPaymentEscrow.Escrow calldata terms, bytes32 escrowId, bytes32 leaseId, uint256 missing)
         private
-        returns (uint128 short)
+        returns (uint128 short, bool isMore)
     {
-        if (terms.asset != address(registry.openx())) return 0;
-        Shortfall storage noted = _shortfalls[leaseId];
-        short = uint128(Math.min(missing, _roomOf(escrowId)));
-        if (noted.amount != 0) {
-            if (short > noted.amount) short = noted.amount;
-            noted.amount = short;
-        } else if (short != 0) {
-            uint64 payableAt = uint64(block.timestamp) + COMPENSATION_DELAY;
-            _shortfalls[leaseId] = Shortfall(terms.provider, payableAt, terms.payer, short, escrowId);
+        // What a split takes never was the provider's.
+        if (terms.asset != address(registry.openx()) || terms.split != bytes32(0)) return (0, false);
+        uint256 before = _notedOf(leaseId);
+        uint256 whole = Math.min(missing, _roomOf(escrowId));
+        if (whole < before) {
+            _shortfalls[leaseId].amount = uint128(whole);
+            return (uint128(whole), false);
         }
+        uint256 announced =
+            registry.announce(terms.provider, IProviderRegistry.Role.Provider, whole - before, Math.max(before, 1));
+        short = uint128(before + announced);
+        // As in {collect}.
+        // slither-disable-next-line incorrect-equality
+        if (announced == 0) return (short, false);
+        uint64 payableAt = uint64(block.timestamp) + _stakeThaw;
+        uint64 payableUntil = payableAt + _collectTime;
+        _shortfalls[leaseId] = Shortfall(terms.provider, payableAt, terms.payer, payableUntil, short, escrowId);
+        return (short, true);
     }
 
-    /// @dev What vouchers took out of an escrow and was not given back.
+    /// @dev What stake is still to make up for.
+    function _notedOf(bytes32 leaseId) private view returns (uint128) {
+        Shortfall storage noted = _shortfalls[leaseId];
+        return block.timestamp < noted.payableUntil ? noted.amount : 0;
+    }
+
+    /// @dev What an escrow paid to its provider at least and stake did not give back.
     function _roomOf(bytes32 escrowId) private view returns (uint256) {
         // Only what was claimed counts.
         // slither-disable-next-line unused-return
         (, uint128 claimed) = escrow.funds(escrowId);
-        return Math.saturatingSub(claimed, _givenBack[escrowId]);
+        GivenBack memory given = _givenBack[escrowId];
+        // What was refunded counts as claimed.
+        uint256 vouchered = claimed - given.ofReserve;
+        return Math.saturatingSub(vouchered * _earnedPpm / MILLION, given.ofStake);
     }
 }

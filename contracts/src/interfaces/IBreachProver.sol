@@ -15,16 +15,27 @@ import {IPaymentEscrow} from "./IPaymentEscrow.sol";
 ///   unpaid, and {LEAST_SILENCE_NS}, have passed since it, and for {CLAIM_TIME} at most. The provider, or anyone for it, has {ANSWER_TIME} to show a newer
 ///   receipt by {showReceipt}: the last one, or one from about the time of the claim. Without an answer the lease counts as ended when the
 ///   silence was claimed, at the latest when its time limit was over, and the time since the receipt as not running.
-///   {settleSilence} gives back then.
+///   {settleSilence} gives back then, and the lease may be claimed again with a receipt that owes more.
 ///   So a provider need not sign the document that convicts it. One that is well answers with one transaction for each claim, and one that
 ///   closes down shows its last receipts first ({showReceipt} before any claim), or stays until {CLAIM_TIME} and {ANSWER_TIME} are
 ///   over.
+/// - Whoever has a receipt by which more is due, and which would not have answered the claim, claims with it at any time before the
+///   settlement: it takes the place of the one before, and the time to answer stays what it was. So nobody, and no provider by another
+///   account, can have a silence settled by an early, cheap receipt.
+/// - The receipts of a lease go together: later ones say no less cost and running time, and no more running time than has passed
+///   between them. One that does not go with the receipt that was claimed or shown before answers nothing; one that was shown and does
+///   not go with the receipt that a claim is made with, stands in no claim's way. So a last receipt cannot take back what was signed
+///   before, and where two contradict each other the one that is worse for who signed them counts.
 ///
 /// Where the money comes from
 /// - First out of the escrow's reserve, at once.
-/// - What the reserve lacks because the provider claimed it already, out of the provider's stake: where the escrow's asset is OPENX, not
-///   before {COMPENSATION_DELAY} ({collect}), never more than vouchers took out of this escrow, out of stake that no hold needs, and
-///   within what the registry lets a judge take in a period. In another asset there is no price, and nothing more is given back.
+/// - What the reserve lacks because the provider claimed it already, out of the provider's stake, where the escrow's asset is OPENX: within
+///   what the registry lets a judge take in a period, out of stake that no hold needs, and never more than this escrow paid to the
+///   provider at least, so nothing where the escrow names a split, and what is left of its vouchers after the largest fee
+///   otherwise. It is announced at once ({IProviderRegistry-announce}), and can be collected from the stake thaw after that, for
+///   {IProviderRegistry-COLLECT_TIME}, and not later ({collect}). A part of it that is found later is noted when the first was collected
+///   or has lapsed, or all of it anew when it is at least as much again. In another asset there is no price, and nothing more is given
+///   back.
 ///
 /// Promises
 /// - All calls for one lease together give back no more than refundPpm of its cost.
@@ -32,7 +43,10 @@ import {IPaymentEscrow} from "./IPaymentEscrow.sol";
 ///
 /// What it does not promise
 /// - A provider can break a promise to itself to get stake out: no more than it paid itself through the escrow, half of its free stake
-///   in a period at most, for the escrow's fee, and late enough that a proof against it which was committed to comes first.
+///   in a period at most, for the escrow's fee, and no sooner than if it had unstaked it. In the meantime it does not count as stake.
+/// - Who has a provider's node key can break its promises to itself, and gets nothing by that but what it paid the provider before. A payer
+///   that has the key can so take back up to 95 % of what it ever paid by an escrow in OPENX, within the ceiling and with the
+///   key's authority, though it was served.
 /// - A lease without any receipt has no cost and gives nothing back.
 ///
 /// Assumptions
@@ -53,16 +67,18 @@ interface IBreachProver is IEvidence {
     }
 
     /// @notice What a reserve lacked, to come out of stake.
+    /// @param payableUntil from then on it has lapsed
     struct Shortfall {
         address provider;
         uint64 payableAt;
         address payer;
+        uint64 payableUntil;
         uint128 amount;
         bytes32 escrowId;
     }
 
     /// @param refunded out of the reserve this time
-    /// @param short what is left to come out of stake
+    /// @param short what is to come out of stake
     event BreachProven(
         bytes32 indexed leaseId, address indexed provider, bytes32 escrowId, uint128 refunded, uint128 short
     );
@@ -85,6 +101,7 @@ interface IBreachProver is IEvidence {
     error NoSilence(bytes32 leaseId);
     error AnswerStillDue(uint64 answerUntil, uint256 time);
     error NotPayableYet(uint64 payableAt, uint256 time);
+    error NotPayableAnyMore(uint64 payableUntil, uint256 time);
 
     /// @param last the receipt that says it is the last one
     /// @return refunded out of the reserve this time; more follows when a later call finds more
@@ -94,6 +111,7 @@ interface IBreachProver is IEvidence {
         SignedReceipt calldata last
     ) external returns (uint128 refunded);
 
+    /// @notice Says that a provider is silent about a lease, or that more is due by a newer receipt than by the one it was said with.
     /// @param known the newest receipt that the caller has
     function claimSilence(
         IPaymentEscrow.Escrow calldata escrowTerms,
@@ -109,8 +127,8 @@ interface IBreachProver is IEvidence {
         external
         returns (uint128 refunded);
 
-    /// @notice Pays what the reserve of a lease's escrow lacked to its payer, out of the provider's stake, or as much of it as may be taken
-    /// now. By anyone.
+    /// @notice Pays what the reserve of a lease's escrow lacked to its payer, out of what was announced of the provider's stake, or as much of
+    /// it as may be taken now. By anyone.
     function collect(bytes32 leaseId) external returns (uint256 paid);
 
     /// @notice What was given back for a lease so far.
@@ -119,13 +137,19 @@ interface IBreachProver is IEvidence {
     function silenceOf(bytes32 leaseId) external view returns (Silence memory);
     function shortfallOf(bytes32 leaseId) external view returns (Shortfall memory);
 
-    /// @notice The date of the receipt of this provider that last answered for a lease, and whether the lease is over.
-    function shownOf(bytes32 leaseId, address provider) external view returns (uint64 atNs, bool last);
+    /// @notice The receipt of this provider that a lease was claimed with or that was shown for it, whichever came last.
+    /// @return atNs its date
+    /// @return runningNs what it says that ran
+    /// @return last whether it is the last, so that the lease is over
+    /// @return cost what it says that it cost
+    function shownOf(bytes32 leaseId, address provider)
+        external
+        view
+        returns (uint64 atNs, uint64 runningNs, bool last, uint128 cost);
 
     // solhint-disable func-name-mixedcase
     function LEAST_SILENCE_NS() external view returns (uint64);
     function ANSWER_TIME() external view returns (uint64);
     function CLAIM_TIME() external view returns (uint64);
-    function COMPENSATION_DELAY() external view returns (uint64);
     // solhint-enable func-name-mixedcase
 }

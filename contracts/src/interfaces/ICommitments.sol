@@ -12,8 +12,8 @@ import {IEvidence} from "./IEvidence.sol";
 /// - The reporter gets {IProviderRegistry-REWARD_PPM} of what is slashed; the rest is burned. A provider that reports itself loses far more
 ///   than it gets, and gains nothing for later: what more is shown of the same episode takes what the episode as a whole costs, of
 ///   what lies there then ({IProviderRegistry-slash}).
-/// - Evidence is not used up. The same proof again takes nothing as long as nothing was added to the stake, and is refused by the
-///   registry.
+/// - Evidence is not used up before its episode ends. The same proof again takes nothing as long as nothing was added to the stake, nor at
+///   all once the episode is over, and is refused by the registry.
 /// - A provider that knows its own fault can commit to it first, and take the reporter's tenth when a proof shows up. It cannot
 ///   be distinguished from a reporter. It still loses nine tenths.
 interface ICommitments is IEvidence {

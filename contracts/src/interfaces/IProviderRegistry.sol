@@ -25,13 +25,16 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///   before: a provider that sees a proof coming gains nothing by unstaking.
 /// - Stake that a hold needs ({IStakeHold}) does not leave: none starts to thaw below {heldIn}, and what has thawed goes back to
 ///   stake as far as it is needed by then. Stake above that may leave.
-/// - Only judges take stake, by proof: {slash} for a fault, {compensate} for a breach. {REWARD_PPM} of what is slashed goes to the
-///   reporter, and the rest is burned. So a provider that reports itself loses nine tenths.
+/// - Only judges take stake, by proof: {slash} for a fault, {announce} and {compensate} for a breach. {REWARD_PPM} of what is slashed goes
+///   to the reporter, and the rest is burned. So a provider that reports itself loses nine tenths.
+/// - A compensation is no shorter way out than the stake thaw: it comes out of losses that were announced, and what is announced stops
+///   counting as stake at once and thaws, can be slashed and taken as before, and waits for who is to be paid until {COLLECT_TIME} after
+///   its thaw. No other part of what thaws waits for it.
 /// - Penalties come in *episodes*. One begins with the first proof of a kind of fault; every document of that kind that is dated up to
 ///   {EPISODE} after that proof belongs to it, and all of them together take the penalty once. So a fault of software that signed a
 ///   thousand numbers twice costs what one does, and what is signed after a day's time to stop costs again.
 /// - One judge takes no more of a compartment than its {Judge-mostPpm} of what lay there, in any stretch of {PENALTY_PERIOD},
-///   rounded up to a base unit: not by any number of documents, kinds of fault or stolen keys.
+///   rounded up to a base unit: not by any number of documents, kinds of fault or stolen keys. What it announces counts when it does.
 /// - What was slashed of a provider's stake and a hold still needs is not burned at once but kept as the provider's *forfeit*. It no
 ///   longer belongs to the provider: it counts neither as stake nor for a mint, it only pays holders of credits when stake is
 ///   short. Otherwise a provider that sold credits and vanished could burn their collateral, and even earn the reward. Anyone may
@@ -48,6 +51,8 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///   takes of the stake is bounded by the judges' ceilings, not prevented.
 /// - The ceiling is for each judge. What all of them take together is bounded by the product: of two with a half, three quarters.
 /// - A payout that was named before {connect} is not looked at again.
+/// - Losses are announced together: where some of what thaws was slashed, who is paid first loses nothing by it, and who is paid last all.
+/// - What was announced waits until {COLLECT_TIME} after the thaw of the last announcement, however small that was.
 ///
 /// Assumptions
 /// - OPENX transfers exactly the amount named and calls no other contract ({IOpenxToken}). Its supply fits in 128 bits.
@@ -126,6 +131,19 @@ interface IProviderRegistry {
         uint256 slashed,
         uint256 reward
     );
+    /// @param amount what was announced this time
+    /// @param staked the stake of this compartment afterwards
+    /// @param thawing everything that thaws there now
+    /// @param until from then on all that was announced there, now and before, is an ordinary part of what has thawed
+    event LossAnnounced(
+        address indexed provider,
+        address indexed judge,
+        Role indexed role,
+        uint256 amount,
+        uint256 staked,
+        uint256 thawing,
+        uint64 until
+    );
     /// @param cause what the judge names it by
     event Compensated(
         address indexed provider, address indexed judge, Role indexed role, address to, uint256 paid, bytes32 cause
@@ -200,7 +218,8 @@ interface IProviderRegistry {
     function startUnstake(uint256 amount) external;
     function startUnstakeFrom(Role role, uint256 amount) external;
 
-    /// @notice Pays what has thawed to the caller, less what a hold has come to need since: that goes back to its stake.
+    /// @notice Pays what has thawed to the caller, less what a hold has come to need since, which goes back to its stake, and less losses
+    /// that were announced, which wait ({announcedIn}).
     function withdrawStake() external returns (uint256 amount);
     function withdrawStakeFrom(Role role) external returns (uint256 amount);
 
@@ -209,15 +228,22 @@ interface IProviderRegistry {
     /// @notice Takes a penalty's part of what is staked and thawing in its compartment, in proportion, rounded up: as a whole for the
     /// episode it belongs to, less what that took already, and within the caller's ceiling. Only a judge.
     ///
-    /// The documents of an episode are those of one kind of fault dated up to {EPISODE} after its first proof, however old. Where there is
+    /// An episode ends {PENALTY_PERIOD} after its day: what is shown of it later takes nothing, so that stake added long after does not pay for
+    /// it again. The documents of an episode are those of one kind of fault dated up to {EPISODE} after its first proof, however old. Where there is
     /// stake and nothing may be taken, it is refused, so that evidence is not used up while the ceiling covers it. Where there is no
-    /// stake, an episode begins and costs nothing yet: what is staked later is taken from by its further documents.
+    /// stake, an episode begins and costs nothing yet: what is staked before its end is taken from by its further documents.
     /// @return slashed what the provider lost
     /// @return reward the reporter's part of it, rounded down
     function slash(address provider, Penalty calldata penalty) external returns (uint256 slashed, uint256 reward);
 
-    /// @notice Pays amount, or as much as the ceiling and the holds leave, out of staked and thawing in proportion. For what a provider
-    /// owes a submitter in OPENX by a breach. Only a judge, under the same ceiling as {slash}.
+    /// @notice Announces a loss of amount, or of as much as the ceiling, the holds and what was announced before leave, that a provider is to
+    /// pay by {compensate}. First out of what is staked, which begins to thaw by it, then out of what thaws already. Only a judge.
+    /// Nothing while losses wait that another judge announced.
+    /// @param least announces nothing at all where it would be less than this
+    function announce(address provider, Role role, uint256 amount, uint256 least) external returns (uint256 announced);
+
+    /// @notice Pays amount, or as much as the caller announced and the holds leave. For what a provider owes a submitter in OPENX by a breach.
+    /// Only a judge. That a stake thaw has passed since is for the judge to see to.
     /// @param cause what the judge names it by, for the event
     function compensate(address provider, Role role, address to, uint256 amount, bytes32 cause)
         external
@@ -270,6 +296,9 @@ interface IProviderRegistry {
     function stakeDetails(address provider) external view returns (Stake memory);
     function stakeDetailsIn(address provider, Role role) external view returns (Stake memory);
 
+    /// @notice The part of what thaws that is announced as lost and not paid yet, and until when it waits. Zero when there is none.
+    function announcedIn(address provider, Role role) external view returns (uint256 amount, uint64 until);
+
     /// @notice What all holds of the compartment together need to stay.
     function heldStakeOf(address provider) external view returns (uint256);
     function heldIn(address provider, Role role) external view returns (uint256);
@@ -288,7 +317,7 @@ interface IProviderRegistry {
     /// @return since its first proof, in seconds; zero when there was none
     function episodeOf(address provider, Role role, uint8 fault) external view returns (uint64 since, uint128 taken);
 
-    /// @notice What a judge may still take of a compartment. Refused for who is no judge of it.
+    /// @notice What a judge may still take of a compartment, or announce. Refused for who is no judge of it.
     function roomOf(address judge, address provider, Role role) external view returns (uint256);
 
     function profileOf(address provider) external view returns (bytes32);
@@ -319,6 +348,8 @@ interface IProviderRegistry {
     /// @notice Seconds in which one judge's ceiling holds: the stake thaw.
     function PENALTY_PERIOD() external view returns (uint64);
     function EPISODE() external view returns (uint64);
+    /// @notice Seconds, from the end of its thaw, for which an announced loss waits to be paid.
+    function COLLECT_TIME() external view returns (uint64);
     function MAX_AHEAD() external view returns (uint64);
     function MAX_STAKE_THAW() external view returns (uint32);
     function MAX_JUDGES() external view returns (uint256);

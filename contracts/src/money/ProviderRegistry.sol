@@ -44,6 +44,13 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         uint128 amount;
     }
 
+    /// @dev Losses that a judge announced, within what thaws, and until when they may be paid.
+    struct Announced {
+        uint128 amount;
+        uint64 until;
+        address judge;
+    }
+
     /// @dev A typing error in a deployment must not lock stake for years.
     uint32 public constant MAX_STAKE_THAW = 90 days;
     /// @dev Every unstake asks them all.
@@ -54,6 +61,8 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
     uint256 public constant REWARD_PPM = 100_000;
     /// @dev Time to see that a proof was shown and to stop what signs.
     uint64 public constant EPISODE = 1 days;
+    /// @dev Somebody who looks once a week does not miss it.
+    uint64 public constant COLLECT_TIME = 7 days;
     /// @dev More than any clock that is set is ahead.
     uint64 public constant MAX_AHEAD = 1 hours;
     uint256 private constant MILLION = 1_000_000;
@@ -78,6 +87,7 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
     mapping(address provider => uint256) public nonces;
     mapping(address provider => address) private _payout;
     mapping(address provider => mapping(Role => Stake)) private _stakes;
+    mapping(address provider => mapping(Role => Announced)) private _announced;
     mapping(address provider => uint256) public forfeitOf;
     mapping(address provider => Faults) public faultsOf;
     mapping(address provider => mapping(Role => mapping(uint8 fault => Episode))) public episodeOf;
@@ -186,12 +196,14 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         Stake storage own = _stakes[msg.sender][role];
         if (own.thawEnd == 0) revert NothingThaws(msg.sender, role);
         if (block.timestamp < own.thawEnd) revert StakeStillThaws(own.thawEnd, block.timestamp);
+        (uint256 announced, uint64 until) = announcedIn(msg.sender, role);
         // It was above what was held when it began to thaw; a slash or a governed rate may have changed that.
-        uint256 kept = Math.min(own.thawing, Math.saturatingSub(heldIn(msg.sender, role), own.staked));
-        amount = own.thawing - kept;
+        uint256 thawed = own.thawing - announced;
+        uint256 kept = Math.min(thawed, Math.saturatingSub(heldIn(msg.sender, role), own.staked));
+        amount = thawed - kept;
         own.staked += uint128(kept);
-        own.thawing = 0;
-        own.thawEnd = 0;
+        own.thawing = uint128(announced);
+        own.thawEnd = until;
         if (kept != 0) emit StakeKept(msg.sender, role, kept, own.staked);
         emit StakeWithdrawn(msg.sender, role, amount);
         openx.safeTransfer(msg.sender, amount);
@@ -213,19 +225,48 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         if (reward != 0) openx.safeTransfer(reporter, reward);
     }
 
+    function announce(address provider, Role role, uint256 amount, uint256 least) external returns (uint256 announced) {
+        // What it took is in the room already.
+        // slither-disable-next-line unused-return
+        (uint256 room,) = _roomOf(msg.sender, provider, role);
+        Stake storage own = _stakes[provider][role];
+        // Until when it was is no matter: it is announced anew.
+        // slither-disable-next-line unused-return
+        (uint256 before,) = announcedIn(provider, role);
+        if (before != 0 && _announced[provider][role].judge != msg.sender) return 0;
+        uint256 held = heldIn(provider, role);
+        uint256 free = Math.saturatingSub(_ownOf(provider, role), held + before);
+        announced = Math.min(amount, Math.min(room, free));
+        // As in {compensate}.
+        // slither-disable-next-line incorrect-equality
+        if (announced == 0 || announced < least) return 0;
+        uint128 fromStaked = uint128(Math.min(announced, Math.saturatingSub(own.staked, held)));
+        own.staked -= fromStaked;
+        own.thawing += fromStaked;
+        uint64 until = uint64(block.timestamp) + stakeThaw + COLLECT_TIME;
+        if (own.thawEnd == 0) own.thawEnd = until;
+        _announced[provider][role] = Announced(uint128(before + announced), until, msg.sender);
+        emit LossAnnounced(provider, msg.sender, role, announced, own.staked, own.thawing, until);
+    }
+
     function compensate(address provider, Role role, address to, uint256 amount, bytes32 cause)
         external
         returns (uint256 paid)
     {
-        (uint256 room, uint256 taken) = _roomOf(msg.sender, provider, role);
+        // The room was asked for when it was announced; if what lies here has become less, its owner took it out.
+        // slither-disable-next-line unused-return
+        (, uint256 taken) = _roomOf(msg.sender, provider, role);
         if (to == address(0)) revert ZeroAddress();
+        uint256 announced = _announcedBy(msg.sender, provider, role);
         // What a hold needs belongs to its holders first: else a made-up breach would be a way out for their collateral.
         uint256 unheld = Math.saturatingSub(_ownOf(provider, role), heldIn(provider, role));
-        paid = Math.min(amount, Math.min(room, unheld));
+        paid = Math.min(amount, Math.min(announced, unheld));
         // What is compared is a difference of our own ledgers; no transfer can change it.
         // slither-disable-next-line incorrect-equality
         if (paid == 0) return 0;
-        _takeAs(provider, role, taken, paid);
+        _takings[provider][role][msg.sender] = Takings(uint64(block.timestamp), uint128(taken + paid));
+        _announced[provider][role].amount = uint128(announced - paid);
+        _stakes[provider][role].thawing -= uint128(paid);
         emit Compensated(provider, msg.sender, role, to, paid, cause);
         openx.safeTransfer(to, paid);
     }
@@ -294,6 +335,14 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
 
     function stakeDetailsIn(address provider, Role role) external view returns (Stake memory) {
         return _stakes[provider][role];
+    }
+
+    function announcedIn(address provider, Role role) public view returns (uint256 amount, uint64 until) {
+        Announced memory announced = _announced[provider][role];
+        if (block.timestamp >= announced.until) return (0, 0);
+        // What thaws may have been slashed since.
+        amount = Math.min(announced.amount, _stakes[provider][role].thawing);
+        if (amount != 0) until = announced.until;
     }
 
     function heldStakeOf(address provider) public view returns (uint256) {
@@ -432,7 +481,15 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         Takings memory takings = _takings[provider][role][judge];
         if (block.timestamp <= takings.lastAt + PENALTY_PERIOD) taken = takings.amount;
         uint256 most = Math.ceilDiv((_ownOf(provider, role) + taken) * mostPpm, MILLION);
-        room = Math.saturatingSub(most, taken);
+        // What it announced is as good as taken.
+        room = Math.saturatingSub(most, taken + _announcedBy(judge, provider, role));
+    }
+
+    function _announcedBy(address judge, address provider, Role role) private view returns (uint256 amount) {
+        if (_announced[provider][role].judge != judge) return 0;
+        // Only how much counts here.
+        // slither-disable-next-line unused-return
+        (amount,) = announcedIn(provider, role);
     }
 
     /// @dev The next penalty of an episode: what it takes as a whole, less what it took.
@@ -451,6 +508,8 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         uint256 whole = Math.ceilDiv((own + taken) * Math.min(penalty.ppm, MILLION), MILLION);
         amount = Math.min(room, Math.saturatingSub(whole, taken));
         // Where there is stake and no room, the evidence waits for the next period. Without stake an episode only begins.
+        // And what was staked long after is not what it was committed with: an episode ends.
+        if (!isNew && block.timestamp > episode.since + EPISODE + PENALTY_PERIOD) amount = 0;
         if (amount == 0 && (!isNew || own != 0)) revert NothingToTake(provider, penalty.role, penalty.fault);
         episode.taken += uint128(amount);
     }

@@ -26,6 +26,7 @@ contract Promising is Dealing {
     Promise[] private _promises;
     mapping(bytes32 escrowId => uint256) private _compensated;
     mapping(bytes32 leaseId => uint256) private _givenBack;
+    mapping(bytes32 leaseId => uint256) private _notedAt;
     uint256 public claims;
     uint256 public answers;
     uint256 public settlements;
@@ -34,6 +35,8 @@ contract Promising is Dealing {
     bool public settledWhatWasAnswered;
     bool public compensatedOutOfCollateral;
     bool public compensatedSomebodyElse;
+    bool public compensatedBeforeTheThaw;
+    bool public compensatedWhatHadLapsed;
 
     // ---- Leases
 
@@ -91,14 +94,16 @@ contract Promising is Dealing {
         (bool found, uint256 number) = find(which, which % 2 == 0);
         if (!found) return;
         Promise storage made = _promises[number];
-        (, bool isOver) = breaches.shownOf(made.newest.leaseId, made.terms.provider);
+        (,, bool isOver,) = breaches.shownOf(made.newest.leaseId, made.terms.provider);
         if (made.isWell || made.newest.last || isOver) return;
         IBreachProver.Silence memory claimed_ = breaches.silenceOf(made.newest.leaseId);
         sign(made, within(cost, 0, 50 ether), last);
         bool counts = claimed_.provider != address(0) && block.timestamp <= claimed_.answerUntil
             && (last || made.newest.atNs >= claimed_.lateNs);
         IEvidence.SignedReceipt memory shown = signNewest(made);
-        if (!counts && !last) vm.expectPartialRevert(IBreachProver.NotAnAnswer.selector);
+        // Whoever did not answer in time has nothing to say until the claim is settled.
+        bool isLate = claimed_.provider != address(0) && !counts;
+        if (isLate || (!counts && !last)) vm.expectPartialRevert(IBreachProver.NotAnAnswer.selector);
         breaches.showReceipt(shown);
         bool isClaimed = breaches.silenceOf(made.newest.leaseId).provider != address(0);
         checkTrue(isClaimed == (claimed_.provider != address(0) && !counts), "what counts ends a claim");
@@ -112,10 +117,11 @@ contract Promising is Dealing {
         bytes32 leaseId = made.newest.leaseId;
         IBreachProver.Silence memory claimed_ = breaches.silenceOf(leaseId);
         if (waits && block.timestamp <= claimed_.answerUntil) vm.warp(claimed_.answerUntil + 1);
+        uint256 payableBefore = beforeNoting(made, which);
         try breaches.settleSilence(made.held, leaseId) returns (uint128 refunded) {
             settlements++;
             if (block.timestamp <= claimed_.answerUntil) settledInTimeForAnAnswer = true;
-            noteRefund(made, refunded);
+            noteRefund(made, refunded, payableBefore);
         } catch (bytes memory reason) {
             checkTrue(isLawful(bytes4(reason)), "a settlement is refused for a reason");
         }
@@ -131,8 +137,9 @@ contract Promising is Dealing {
         if (!made.newest.last && !made.isWell) sign(made, 1 ether, true);
         IEvidence.SignedLease memory lease = signLease(made);
         IEvidence.SignedReceipt memory shown = signNewest(made);
+        uint256 payableBefore = beforeNoting(made, which >> 16);
         try breaches.proveBreach(made.held, lease, shown) returns (uint128 refunded) {
-            noteRefund(made, refunded);
+            noteRefund(made, refunded, payableBefore);
         } catch (bytes memory reason) {
             checkTrue(isLawful(bytes4(reason)), "a breach is refused for a reason");
         }
@@ -143,9 +150,7 @@ contract Promising is Dealing {
         for (uint256 i = 0; i < _promises.length; i++) {
             Promise storage made = _promises[(which % _promises.length + i) % _promises.length];
             IBreachProver.Shortfall memory short = breaches.shortfallOf(made.newest.leaseId);
-            if (short.amount == 0) continue;
-            // Most of the time its provider has something that can be taken.
-            if (which % 4 != 0) stakeFor(made.held.provider, 300 ether);
+            if (short.amount == 0 || block.timestamp >= short.payableUntil) continue;
             return collect(made, short, waits);
         }
     }
@@ -167,12 +172,14 @@ contract Promising is Dealing {
 
     // ---- What the invariants ask
 
-    /// @notice Out of stake comes no more than vouchers took out of the escrow, less what its reserve gave back.
-    function compensationsAreWithinWhatVouchersTook() external view returns (bool) {
-        for (uint256 i = 0; i < _knownIds.length; i++) {
-            bytes32 id = _knownIds[i];
+    /// @notice Out of stake comes no more than the provider got by vouchers of the escrow, whatever fee and split took.
+    function compensationsAreWithinWhatTheProviderGot() external view returns (bool) {
+        for (uint256 i = 0; i < _promises.length; i++) {
+            IPaymentEscrow.Escrow storage held = _promises[i].held;
+            bytes32 id = _promises[i].terms.escrowId;
             (, uint128 taken) = escrow.funds(id);
-            if (_compensated[id] + _refunded[id] > taken) return false;
+            uint256 got = held.split == bytes32(0) ? (taken - _refunded[id]) * 95 / 100 : 0;
+            if (_compensated[id] > got) return false;
         }
         return true;
     }
@@ -196,10 +203,11 @@ contract Promising is Dealing {
 
     // ---- How
 
-    /// @dev One of four, so that several leases share each.
+    /// @dev One of five, so that several leases share each.
     function openxEscrow(uint256 which) private returns (IPaymentEscrow.Escrow memory terms) {
         terms = choose(which % 2 + ((which / 2) % 2 << 16));
         terms.asset = address(openx);
+        if (which % 8 == 7) terms.split = split;
         bytes32 id = escrow.escrowId(terms);
         if (deposited(terms) != claimed(terms) || escrow.thawEnd(id) != 0) return terms;
         give(terms.payer, PlainAsset(address(openx)), 300 ether);
@@ -214,7 +222,7 @@ contract Promising is Dealing {
         for (uint256 i = 0; i < _promises.length && !found; i++) {
             number = (which % _promises.length + i) % _promises.length;
             Promise storage made = _promises[number];
-            (, bool isOver) = breaches.shownOf(made.newest.leaseId, made.terms.provider);
+            (,, bool isOver,) = breaches.shownOf(made.newest.leaseId, made.terms.provider);
             bool isOpen = breaches.silenceOf(made.newest.leaseId).provider != address(0);
             found = isClaimed ? isOpen : !isOpen && !isOver && !made.newest.last;
         }
@@ -252,7 +260,16 @@ contract Promising is Dealing {
         node_ = nodeKeyAt(made.terms.provider == providerAt(0) ? 0 : 1);
     }
 
-    function noteRefund(Promise storage made, uint128 refunded) private {
+    /// @dev Most of the time its provider has something that can be announced as lost.
+    /// @return payableAt of what was noted before
+    function beforeNoting(Promise storage made, uint256 which) private returns (uint256 payableAt) {
+        if (which % 4 != 0) stakeFor(made.held.provider, 300 ether);
+        return breaches.shortfallOf(made.newest.leaseId).payableAt;
+    }
+
+    function noteRefund(Promise storage made, uint128 refunded, uint256 payableBefore) private {
+        bool isNoted = breaches.shortfallOf(made.newest.leaseId).payableAt != payableBefore;
+        if (isNoted) _notedAt[made.newest.leaseId] = block.timestamp;
         _refunded[made.terms.escrowId] += refunded;
         _givenBack[made.newest.leaseId] += refunded;
         note(made.terms.escrowId, made.held);
@@ -260,9 +277,12 @@ contract Promising is Dealing {
 
     function collect(Promise storage made, IBreachProver.Shortfall memory short, bool waits) private {
         if (waits && block.timestamp < short.payableAt) vm.warp(short.payableAt);
+        uint256 notedAt = _notedAt[made.newest.leaseId];
         uint256 before = openx.balanceOf(made.held.payer);
         try breaches.collect(made.newest.leaseId) returns (uint256 paid) {
             compensations++;
+            if (block.timestamp < notedAt + STAKE_THAW) compensatedBeforeTheThaw = true;
+            if (block.timestamp >= notedAt + STAKE_THAW + registry.COLLECT_TIME()) compensatedWhatHadLapsed = true;
             _compensated[short.escrowId] += paid;
             _givenBack[made.newest.leaseId] += paid;
             if (openx.balanceOf(made.held.payer) - before != paid) compensatedSomebodyElse = true;

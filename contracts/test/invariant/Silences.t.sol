@@ -80,7 +80,8 @@ contract SilencesTest is Bench {
         checkTrue(dealing.whoAnswersLosesNothing(), "neither of its reserve nor of its stake");
         checkTrue(!dealing.settledWhatWasAnswered(), "what was answered is over");
         checkTrue(!dealing.settledInTimeForAnAnswer(), "an answer has its day");
-        checkTrue(dealing.compensationsAreWithinWhatVouchersTook(), "what vouchers took out of each escrow");
+        checkTrue(dealing.compensationsAreWithinWhatTheProviderGot(), "what the provider got by each escrow");
+        checkTrue(!dealing.compensatedBeforeTheThaw() && !dealing.compensatedWhatHadLapsed(), "and at no other time");
         checkTrue(dealing.refundsAreWithinWhatWasPromised(), "nor more than both signed");
         checkTrue(!dealing.compensatedOutOfCollateral() && !dealing.heldStakeLeft(), "collateral is its holders'");
         checkTrue(!dealing.compensatedSomebodyElse(), "it is the payer's");

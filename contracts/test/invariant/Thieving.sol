@@ -114,6 +114,8 @@ contract Thieving is Market {
         uint256 lay = ownOf(IProviderRegistry.Role.Provider);
         amount = within(amount, 0, 2_000 ether);
         vm.prank(BREACHES);
+        registry.announce(provider, IProviderRegistry.Role.Provider, amount, 0);
+        vm.prank(BREACHES);
         uint256 paid = registry.compensate(provider, IProviderRegistry.Role.Provider, THIEF, amount, "breach");
         note(BREACHES, IProviderRegistry.Role.Provider, lay, paid);
     }

@@ -92,7 +92,9 @@ contract WholeMarketTest is Bench {
         checkTrue(!dealing.heldStakeLeft(), "held stake never leaves");
         checkTrue(!dealing.slashedAboveStake(), "a slash is within the stake");
         checkTrue(dealing.faultsAddUp(), "every slash is on record");
-        checkTrue(dealing.compensationsAreWithinWhatVouchersTook(), "stake gives back what was paid, and no more");
+        checkTrue(dealing.compensationsAreWithinWhatTheProviderGot(), "stake gives back what it got, and no more");
+        checkTrue(!dealing.compensatedBeforeTheThaw(), "after a stake thaw");
+        checkTrue(!dealing.compensatedWhatHadLapsed(), "and not for ever");
         checkTrue(dealing.refundsAreWithinWhatWasPromised(), "no refund passes what both signed");
         checkTrue(dealing.whoAnswersLosesNothing(), "who answers loses nothing");
         checkTrue(!dealing.settledWhatWasAnswered(), "what was answered is over");

@@ -26,6 +26,17 @@ contract JudgesPowersTest is Scene {
         takesAtMost(REVEALS, PROVIDER, jailed, 500_000);
     }
 
+    function test_a_judge_may_never_compensate_out_of_what_was_not_announced() external {
+        checkEqual(compensate(100 ether), 0, "nothing was");
+        uint256 lay = lies(jailed, PROVIDER);
+        checkEqual(announce(100 ether), 100 ether, "announced");
+        checkEqual(compensate(300 ether), 100 ether, "that, and no more");
+        checkEqual(lay - lies(jailed, PROVIDER), 100 ether, "of the stake");
+        announce(100 ether);
+        vm.warp(block.timestamp + STAKE_THAW + registry.COLLECT_TIME());
+        checkEqual(compensate(100 ether), 0, "nor what has lapsed");
+    }
+
     function test_a_judge_may_never_take_from_a_compartment_it_does_not_judge() external {
         address[3] memory judges = [address(overCapacity), address(breaches), REVEALS];
         for (uint256 i = 0; i < judges.length; i++) {
@@ -34,6 +45,9 @@ contract JudgesPowersTest is Scene {
             vm.expectRevert(refused);
             vm.prank(judges[i]);
             registry.slash(judgeAt(0), penalty);
+            vm.expectRevert(refused);
+            vm.prank(judges[i]);
+            registry.announce(judgeAt(0), VERIFIER, 1, 0);
             vm.expectRevert(refused);
             vm.prank(judges[i]);
             registry.compensate(judgeAt(0), VERIFIER, OUT, 1, 0);
@@ -69,6 +83,16 @@ contract JudgesPowersTest is Scene {
 
     // ---- How
 
+    function announce(uint256 amount) private returns (uint256) {
+        vm.prank(address(breaches));
+        return registry.announce(jailed, PROVIDER, amount, 0);
+    }
+
+    function compensate(uint256 amount) private returns (uint256) {
+        vm.prank(address(breaches));
+        return registry.compensate(jailed, PROVIDER, OUT, amount, 0);
+    }
+
     /// @dev Every day of a period more is asked for, by parts and whole: for every kind of fault, and as a compensation.
     function takesAtMost(address judge, IProviderRegistry.Role role, address whose, uint32 mostPpm) private {
         uint256 unchanged = vm.snapshotState();
@@ -78,6 +102,8 @@ contract JudgesPowersTest is Scene {
                 vm.prank(judge);
                 try registry.slash(whose, penaltyOf(role, fault, fault == 3 ? 1_000_000 : 300_000)) {} catch {}
             }
+            vm.prank(judge);
+            registry.announce(whose, role, lay, 0);
             vm.prank(judge);
             registry.compensate(whose, role, OUT, lay, 0);
             if (day < STAKE_THAW / 1 days) vm.warp(block.timestamp + 1 days);
@@ -135,7 +161,7 @@ contract RefunderPowersTest is Accusing {
         checkEqual(breaches.proveBreach(held, lease, receipt), 5 ether, "what there is");
         checkEqual(escrow.free(payer, address(openx)), 5 ether, "is the payer's");
         checkEqual(openx.balanceOf(address(escrow)), here, "and is still there");
-        vm.warp(block.timestamp + 2 days);
+        vm.warp(block.timestamp + STAKE_THAW);
         vm.prank(THIEF);
         checkEqual(breaches.collect(shown.leaseId), 15 ether, "the rest");
         checkEqual(openx.balanceOf(payer), 15 ether, "is the payer's too");

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {IBreachProver} from "../../src/interfaces/IBreachProver.sol";
 import {IEvidence} from "../../src/interfaces/IEvidence.sol";
 import {IFaultProver} from "../../src/interfaces/IFaultProver.sol";
 import {IPaymentEscrow} from "../../src/interfaces/IPaymentEscrow.sol";
 import {IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";
+import {ISplitRegistry} from "../../src/interfaces/ISplitRegistry.sol";
 import {Accusing} from "../Accusing.sol";
 
 /// @notice What whoever has a node key may never do with it: while it serves, and after it was replaced.
@@ -61,6 +63,33 @@ contract NodeKeysPowersTest is Accusing {
         checkTrue(faults >= 4, "by several faults");
     }
 
+    /// @dev The thief is payer and signer, and signs what he likes as the provider: by an escrow with a split, and by one without.
+    function test_a_node_key_may_never_pay_anybody_more_out_of_stake_than_that_one_paid_the_provider() external {
+        (IPaymentEscrow.Escrow memory held, IEvidence.LeaseTerms memory terms) = makeUp(splitForThief());
+        showRefused(held, terms);
+        (held, terms) = makeUp(bytes32(0));
+        uint256 got = openx.balanceOf(provider);
+        showLast(held, terms);
+        vm.warp(block.timestamp + STAKE_THAW);
+        bytes32 leaseId = leaseIdOf(terms);
+        uint256 paid = breaches.collect(leaseId);
+        checkTrue(paid <= got && paid != 0, "no more than it got");
+        checkEqual(openx.balanceOf(payer), paid, "and he has no other");
+        vm.expectPartialRevert(IBreachProver.NothingToRefund.selector);
+        breaches.collect(leaseId);
+    }
+
+    function test_a_node_key_may_never_have_stake_paid_out_sooner_than_its_thaw() external {
+        (IPaymentEscrow.Escrow memory held, IEvidence.LeaseTerms memory terms) = makeUp(bytes32(0));
+        showLast(held, terms);
+        bytes32 leaseId = leaseIdOf(terms);
+        vm.warp(block.timestamp + STAKE_THAW - 1);
+        vm.expectPartialRevert(IBreachProver.NotPayableYet.selector);
+        breaches.collect(leaseId);
+        // And it does not count meanwhile, so that it is a loss of the day that it was said.
+        checkEqual(registry.stakeOf(provider), STAKED - 950 ether, "stake");
+    }
+
     function test_a_node_key_that_was_replaced_may_never_prove_anything_that_is_dated_later() external {
         rotateKey(OTHER_KEY);
         vm.warp(block.timestamp + 1);
@@ -81,6 +110,54 @@ contract NodeKeysPowersTest is Accusing {
     }
 
     // ---- How
+
+    function splitForThief() private returns (bytes32) {
+        ISplitRegistry.Share[] memory shares = new ISplitRegistry.Share[](1);
+        shares[0] = ISplitRegistry.Share(THIEF, 1_000_000);
+        return splits.create(shares);
+    }
+
+    /// @dev 1,000 that went through an escrow, and a lease for as much that ran for nothing and gives everything back.
+    function makeUp(bytes32 split)
+        private
+        returns (IPaymentEscrow.Escrow memory held, IEvidence.LeaseTerms memory terms)
+    {
+        if (!escrow.assetOf(address(openx)).isAccepted) {
+            escrow.addAsset(address(openx), false);
+            escrow.setFee(address(openx), escrow.MAX_FEE_PPM());
+            uint256 own = openx.balanceOf(provider);
+            vm.prank(provider);
+            openx.transfer(treasury, own);
+        }
+        giveOpenx(address(this), 1_000 ether);
+        openx.approve(address(escrow), 1_000 ether);
+        escrow.deposit(payer, address(openx), 1_000 ether);
+        held = makeTerms(7);
+        (held.asset, held.split) = (address(openx), split);
+        vm.prank(payer);
+        escrow.open(held, 1_000 ether);
+        escrow.claimOne(held, 1_000 ether, RECEIPTS, signVoucher(SIGNER_KEY, held, 1_000 ether));
+        terms = makeLeaseTerms(uint64(uint256(split)));
+        (terms.escrowId, terms.asset, terms.refundPpm) = (escrow.escrowId(held), address(openx), 1_000_000);
+        vm.warp(block.timestamp + 1 hours);
+    }
+
+    function makeLast(IEvidence.LeaseTerms memory terms) private view returns (IEvidence.SignedReceipt memory) {
+        IEvidence.Receipt memory last = makeReceipt(leaseIdOf(terms), 1);
+        (last.cost, last.runningNs, last.last) = (type(uint128).max, 0, true);
+        return signReceipt(NODE_KEY, last);
+    }
+
+    function showLast(IPaymentEscrow.Escrow memory held, IEvidence.LeaseTerms memory terms) private {
+        breaches.proveBreach(held, signLease(terms), makeLast(terms));
+    }
+
+    function showRefused(IPaymentEscrow.Escrow memory held, IEvidence.LeaseTerms memory terms) private {
+        IEvidence.SignedLease memory lease = signLease(terms);
+        IEvidence.SignedReceipt memory last = makeLast(terms);
+        vm.expectPartialRevert(IBreachProver.NothingToRefund.selector);
+        breaches.proveBreach(held, lease, last);
+    }
 
     function refused(address to, bytes memory data, bytes4 reason) private {
         vm.prank(node);

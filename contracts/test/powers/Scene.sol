@@ -159,7 +159,7 @@ abstract contract Scene is WholeMarket {
     /// @notice Everything in all contracts that is for the timelock, a judge, a hold, the refunder, the connector or one of our own
     /// contracts, with the error for whoever else calls it.
     function restricted() internal view returns (Call[] memory calls) {
-        calls = new Call[](40);
+        calls = new Call[](41);
         uint256 n = listGovernedMoney(calls);
         n = listGovernedCapacity(calls, n);
         n = listOwnership(calls, n);
@@ -171,7 +171,7 @@ abstract contract Scene is WholeMarket {
 
     function checkAllRefused(address caller, string memory who) internal {
         Call[] memory calls = restricted();
-        checkTrue(calls.length == 38, "all of them");
+        checkTrue(calls.length == 39, "all of them");
         for (uint256 i = 0; i < calls.length; i++) {
             vm.prank(caller);
             (bool done, bytes memory answer) = calls[i].to.call(calls[i].data);
@@ -229,6 +229,8 @@ abstract contract Scene is WholeMarket {
         calls[n++] = Call(address(registry), connect, IProviderRegistry.NotConnector.selector);
         bytes memory slash = abi.encodeCall(registry.slash, (provider, makePledgePenalty(1_000_000)));
         calls[n++] = Call(address(registry), slash, IProviderRegistry.NotJudge.selector);
+        bytes memory announce = abi.encodeCall(registry.announce, (provider, role, 1, 0));
+        calls[n++] = Call(address(registry), announce, IProviderRegistry.NotJudge.selector);
         bytes memory compensate = abi.encodeCall(registry.compensate, (provider, role, OUT, 1, 0));
         calls[n++] = Call(address(registry), compensate, IProviderRegistry.NotJudge.selector);
         bytes memory take = abi.encodeCall(registry.takeStake, (provider, OUT, 1));

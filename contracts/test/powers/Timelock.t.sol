@@ -114,6 +114,8 @@ contract TimelockPowersTest is Scene {
             vm.expectRevert(refused);
             registry.slash(i == 0 ? provider : judgeAt(0), penalty);
             vm.expectRevert(refused);
+            registry.announce(i == 0 ? provider : judgeAt(0), roles[i], 1, 0);
+            vm.expectRevert(refused);
             registry.compensate(i == 0 ? provider : judgeAt(0), roles[i], OUT, 1, 0);
         }
         vm.expectRevert(abi.encodeWithSelector(IProviderRegistry.NotHold.selector, address(this)));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -171,6 +172,25 @@ def test_a_provider_becomes_a_verifier_and_leaves(provider: Provider) -> None:
     left = provider.ask("provider", "verifier", "leave")
     assert (left["is_verifier"], left["pledged"]) == (False, "100")
     assert "no fees wait" in provider.run("provider", "verifier", "fees").stderr
+
+
+def test_a_command_that_was_cut_off_is_told_before_the_same_is_done_again(
+    provider: Provider, xnode: Run, password: str
+) -> None:
+    def cut_off(point: str, *arguments: str) -> None:
+        done = xnode(*arguments, env={"ETH_PASSWORD": password, "XNODE_DIE_AT": point})
+        assert done.returncode == -signal.SIGKILL, done.stderr
+
+    cut_off("tx_saved", "provider", "stake", "50")
+    provider.run("provider", "stake", "50")
+    assert provider.ask("provider", "stake")["staked"] == "50", "what was never sent is no matter"
+    cut_off("tx_marked", "provider", "unstake", "30")
+    told = provider.refuse("provider", "unstake", "30", code=ExitCode.CONFLICT)
+    assert told.startswith("error: unstake: a command that was cut off had sent this: transaction 0x"), told
+    assert provider.ask("provider", "stake")["thawing"] == "30", "once"
+    provider.run("provider", "unstake", "20")
+    assert provider.ask("provider", "stake")["thawing"] == "50", "and again when it is asked for again"
+    assert not list((provider.home.data / "commands").iterdir())
 
 
 def test_a_pledge_is_taken_out_apart_from_other_stake(provider: Provider) -> None:

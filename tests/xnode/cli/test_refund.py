@@ -132,11 +132,13 @@ def test_a_last_receipt_that_shows_a_broken_promise_brings_the_refund_once(promi
     assert "4 OPENX" in promised.provider.run("pay", "refund", folder).stdout
 
 
-def test_what_the_provider_took_already_comes_out_of_its_stake_two_days_later(promised: Promised) -> None:
+def test_what_the_provider_took_already_comes_out_of_its_stake_a_thaw_later(promised: Promised) -> None:
     promised.claim_by_voucher(20 * TOKEN)
     folder = promised.write("evidence", promised.sign(9, 10, final=True))
     row = promised.refund(folder)
-    assert (row["refunded"], row["due"]) == ("0", "4") and row["next"].startswith("the rest out of its stake from")
+    assert (row["refunded"], row["due"]) == ("0", "4") and row["next"].startswith(
+        "4 OPENX out of its stake: run this again"
+    )
     assert promised.refund(folder)["refunded"] == "0", "before its time nothing is collected, and nothing reverts"
     promised.provider.pass_time(2 * DAY_S)
     row = promised.refund(folder)
@@ -182,6 +184,18 @@ def test_a_silence_that_nobody_answers_gives_back_what_was_promised(promised: Pr
     assert row["outcome"].startswith("too late")
     row = promised.refund(folder)
     assert (row["refunded"], row["due"], row["next"]) == ("4", "4", "")
+
+
+def test_a_claim_by_an_early_receipt_gives_way_to_one_by_which_more_is_due(promised: Promised) -> None:
+    early = replace(promised.sign(1, 0.01).receipt, cost=Amount(1000), running_ns=NANOS_PER_SECOND)
+    signature = promised.node.sign_typed(promised.provider.deployment.domain, "Receipt", early)
+    row = promised.refund(promised.write("early", SignedReceipt(early, signature)))
+    assert row["due"] == "0.0000000000000004"
+    folder = promised.write("known", promised.sign(8, 5))
+    row = promised.refund(folder)
+    assert (row["refunded"], row["due"]) == ("0", "4")
+    promised.provider.pass_time(DAY_S + 1)
+    assert promised.refund(folder)["refunded"] == "4"
 
 
 def test_who_closes_down_notes_its_leases_as_over_before_anybody_claims(promised: Promised) -> None:

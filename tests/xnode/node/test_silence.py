@@ -99,6 +99,20 @@ def test_one_whose_newest_receipt_is_too_old_answers_with_its_next_one_and_no_ot
     assert not shown(read_usage(node, 25))
 
 
+def test_a_claim_that_another_receipt_took_the_place_of_waits_for_the_same_answer() -> None:
+    first, known, newest = make_receipt(1), make_receipt(5), make_receipt(10)
+    node = make_serving(newest)
+    assert not shown(node.tell(make_claim(first, late_s=20)))
+    assert not shown(node.tell(make_claim(known, late_s=20)))
+    assert find_claim(node).number == known.number
+    node.now_ns = NOW_NS + 20 * SECOND
+    (effect,) = shown(read_usage(node, 20))
+    node.tell(make_claim(newest, late_s=20))
+    assert find_claim(node).effect_id == effect.id, "what is under way goes on"
+    node.tell(answered(effect))
+    assert find_claim(node).is_answered
+
+
 def test_a_lease_that_has_ended_answers_with_its_last_one_however_old() -> None:
     known, last = make_receipt(5), make_receipt(10, final=True)
     node = make_ended(last)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from dataclasses import replace as dataclass_replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -137,6 +138,21 @@ async def test_a_claim_about_a_lease_that_left_memory_is_answered_with_its_last_
         await node.watcher.look()
         await node.watcher.look()
         assert node.loop.entries == entries, "what is known is not told again"
+
+
+async def test_a_claim_whose_receipt_gave_way_to_another_is_told_again(engine: Engine) -> None:
+    chain = PlayedChain()
+    silence = chain.claim()
+    async with live(engine, chain) as node:
+        await node.watcher.look()
+        await node.wait(lambda state: any(state.all(SilenceClaim)))
+        newer = dataclass_replace(silence, number=silence.number + 1)
+        chain.claims[LEASE_ID] = newer
+        await node.watcher.look()
+        await node.wait(lambda state: {one.number for one in state.all(SilenceClaim)} == {newer.number})
+        entries = node.loop.entries
+        await node.watcher.look()
+        assert node.loop.entries == entries
 
 
 async def test_killed_between_claim_and_answer_the_next_life_answers_by_the_same_effect(engine: Engine) -> None:

@@ -60,11 +60,12 @@ class Silence(msgspec.Struct, frozen=True):
 
 
 class Shortfall(msgspec.Struct, frozen=True):
-    """What a reserve lacked, to come out of stake from payable_at on."""
+    """What a reserve lacked, to come out of stake from payable_at on, and lapsed at payable_until: in the chain's seconds."""
 
     provider: Address
     payable_at: int
     payer: Address
+    payable_until: int
     amount: Amount
     escrow_id: Hash32
 

@@ -48,6 +48,14 @@ class StakeDetails(msgspec.Struct, frozen=True):
     thaw_end: int
 
 
+class Announced(msgspec.Struct, frozen=True):
+    """What of the thawing stake was announced as lost and waits for whom it is owed: OPENX base units; until: seconds UTC, 0
+    when nothing waits."""
+
+    amount: Amount
+    until: int
+
+
 class Faults(msgspec.Struct, frozen=True):
     """Episodes of faults proven against a provider, and the OPENX base units that it lost by them."""
 
@@ -73,6 +81,7 @@ PAYOUT_OF = View("ProviderRegistry", "payoutOf", Address)
 STAKE_OF = View("ProviderRegistry", "stakeOf", amount_of)
 STAKE_DETAILS = View("ProviderRegistry", "stakeDetails", StakeDetails)
 STAKE_DETAILS_IN = View("ProviderRegistry", "stakeDetailsIn", StakeDetails)
+ANNOUNCED_IN = View("ProviderRegistry", "announcedIn", Announced)
 HELD_STAKE_OF = View("ProviderRegistry", "heldStakeOf", amount_of)
 HELD_IN = View("ProviderRegistry", "heldIn", amount_of)
 IS_NOT_PAYABLE = View("ProviderRegistry", "isNotPayable", bool)

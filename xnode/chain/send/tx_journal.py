@@ -113,6 +113,12 @@ class SqlTxJournal:
         pending = sa.select(chain_tx.c.record).where(self._ours, chain_tx.c.confirmed.is_(False))
         return await self._select(pending.order_by(chain_tx.c.nonce))
 
+    def has_pending(self) -> bool:
+        """Whether any intent is without an end. Blocking."""
+        with self._engine.connect() as connection:
+            found = sa.select(chain_tx.c.nonce).where(self._ours, chain_tx.c.confirmed.is_(False)).limit(1)
+            return connection.scalar(found) is not None
+
     async def load_from_nonce(self, nonce: int, limit: int) -> tuple[TxRecord, ...]:
         above = sa.select(chain_tx.c.record).where(self._ours, chain_tx.c.nonce >= nonce)
         return await self._select(above.order_by(chain_tx.c.nonce).limit(limit))

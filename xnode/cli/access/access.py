@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from xnode.chain.intents.session import WalletSession, open_session
 from xnode.chain.node.json_rpc import DEADLINE_S, JsonRpc, read_native_balance
 from xnode.chain.reads import ChainReads
 from xnode.chain.send.transactor import Pace
-from xnode.chain.send.tx_journal import make_engine
+from xnode.cli.access.cut_off import CommandJournals
 from xnode.cli.access.deployment import Deployment, find_deployment, run_async
 from xnode.cli.access.keys import find_address, load_key
 from xnode.cli.app import App
@@ -107,11 +106,12 @@ class Access:
         """The wallet, ready to send. Asks for the password before it asks the chain anything."""
         deployment = self.deployment
         key = await load_key(self.app, self.wallet, self.password_file)
-        # The journal ends with the command: one that is killed must not go on unasked when the next one starts.
-        with tempfile.TemporaryDirectory(prefix="xnode-") as folder:
-            engine = make_engine(Path(folder) / "transactions.db")
+        # The journal ends with the command: one that is killed must not go on unasked when the next one starts, which is told.
+        journals = CommandJournals(self.app.home, deployment.manifest.chain_id, key.address)
+        with journals.open() as engine:
             opened = open_session(deployment.manifest, key, engine, rpc_url=deployment.rpc_url, pace=_PACE)
             async with opened as session, trio.open_nursery() as nursery:
+                await journals.check(session.rpc)
                 await check_deployment(session.rpc, deployment.manifest)
                 await require_gas(session.rpc, session.address)
                 nursery.start_soon(say_waits, session.rpc, lambda: session.is_waiting)

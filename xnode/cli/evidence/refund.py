@@ -11,7 +11,11 @@ import click
 
 from metering.evidence import LeaseDocument
 from metering.receipt import SignedReceipt
+<<<<<<< HEAD
 from metering.sla import find_breach, find_claim_time, find_silence
+=======
+from metering.sla import find_breach, find_more, find_silence
+>>>>>>> contracts3
 from metering.units import NANOS_PER_SECOND, Amount, Hash32
 from xnode.chain.contracts import breach_prover
 from xnode.chain.deployment.manifest import Asset, Manifest
@@ -68,8 +72,13 @@ def refund(app: App, /, documents: tuple[Path, ...], screen: Screen, **options: 
     Shows a lease's terms and last receipt (written by `xnode job receipts JOB --export DIR`) to the chain. When the
     workload ran for less of the time than the provider promised, what both signed for that goes back to the deposit.
     Where the provider never signed a last receipt, it is asked on chain for a newer one and has a day to show it; what
+<<<<<<< HEAD
     it has claimed already comes out of its stake, two days later, if it was paid in OPENX. It can be asked from an hour
     to three days after its newest receipt. The same command goes on where it stopped. Any wallet may pay the gas.
+=======
+    it has claimed already comes out of its stake, if it was paid in OPENX: after the stake's thaw, and only for a week.
+    The same command goes on where it stopped. Any wallet may pay the gas.
+>>>>>>> contracts3
     """
     access = Access.of_payer(app, **options)
     promised = find_promised(read_documents(documents), access.manifest)
@@ -134,11 +143,17 @@ class _Refund:
         wait = describe_wait(self._promised, now_s * NANOS_PER_SECOND)
         if not (due or after or short.amount or silence.due or wait):
             return None
+<<<<<<< HEAD
         then = wait
+=======
+        now_s = await self._session.chain_time_s()
+        then = ""
+>>>>>>> contracts3
         if silence.due:
             then = f"the provider may answer until {brief_date(silence.answer_until * NANOS_PER_SECOND)}"
-        elif short.amount:
-            then = f"the rest out of its stake from {brief_date(short.payable_at * NANOS_PER_SECOND)} on"
+        elif short.amount and now_s < short.payable_until:
+            since, until = (brief_date(at * NANOS_PER_SECOND) for at in (short.payable_at, short.payable_until))
+            then = f"{self._show(short.amount)} out of its stake: run this again from {since} to {until}"
         return self._make_row(after - before, max(due, silence.due, after), then)
 
     async def _go_on(self, refunded: int) -> int:
@@ -147,15 +162,22 @@ class _Refund:
         silence = await self._rpc.view(self._judge, breach_prover.SILENCE_OF, self._lease_id)
         short = await self._rpc.view(self._judge, breach_prover.SHORTFALL_OF, self._lease_id)
         lease, newest, due = self._promised.lease, self._promised.newest, self._promised.due
-        if short.amount and now_s >= short.payable_at:
+        noted = short.amount if now_s < short.payable_until else 0
+        if noted and now_s >= short.payable_at:
             say(f"{self._promised.label}: collecting out of stake ...")
             await collect_shortfall(self._session, make_intent("collect"), self._lease_id)
-        elif due and refunded + short.amount < due:
+        elif due and refunded + noted < due:
             self._require_signed()
             say(f"proving that {self._promised.label} ran too little ...")
             await prove_breach(self._session, make_intent("breach"), lease, newest)
         elif due:
             say(f"{self._promised.label} was refunded before")
+        elif silence.due and self._find_more(silence) > silence.due:
+            self._require_signed()
+            say(
+                f"{self._promised.label}: silence was claimed by an older receipt; claiming what is due by this one ..."
+            )
+            await claim_silence(self._session, make_intent("silence"), lease, newest)
         elif silence.due and now_s > silence.answer_until:
             say(f"{self._promised.label}: the provider did not answer; settling ...")
             await settle_silence(self._session, make_intent("settle"), lease.escrow, self._lease_id)
@@ -163,6 +185,15 @@ class _Refund:
         elif not silence.due:
             await self._claim(now_s)
         return due or 0
+
+    def _find_more(self, silence: breach_prover.Silence) -> int:
+        claimed_ns = (silence.answer_until - breach_prover.ANSWER_TIME_S) * NANOS_PER_SECOND
+        receipt = self._promised.newest.receipt
+        return find_more(self._promised.lease.terms, receipt, claimed_ns, silence.late_ns) or 0
+
+    def _show(self, amount: int) -> str:
+        asset = self._session.manifest.find_asset(to_hex(self._promised.lease.terms.asset))
+        return f"{asset.format(amount)} {asset.symbol}"
 
     async def _claim(self, now_s: int) -> None:
         lease, newest = self._promised.lease, self._promised.newest

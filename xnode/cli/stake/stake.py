@@ -101,6 +101,7 @@ def draw_stake(screen: Screen, answer: dict[str, Any]) -> None:
             *(("", f"{brief_money(hold['amount'], 'OPENX')} {hold['why']}") for hold in answer["holds"]),
             ("can be unstaked", f"{brief_money(answer['can_leave'], 'OPENX')}, after a thaw of {thaw}"),
             ("thawing", _describe_thaw(answer)),
+            ("of that owed for broken promises", _describe_announced(answer)),
             *_list_pledge(answer["pledge"]),
         )
     )
@@ -126,6 +127,7 @@ def _describe_thaw(compartment: dict[str, Any]) -> str:
     return f"{brief_money(compartment['thawing'], 'OPENX')} until {brief_date(compartment['thaw_end_s'] * 10**9)}"
 
 
+<<<<<<< HEAD
 def check_restart(before: Compartment, now_s: int, thaw_s: int, role: Role) -> None:
     """Raise UserError where something thaws already: there is one thaw, and it begins anew with what is added."""
     details = before.details
@@ -148,6 +150,13 @@ def check_restart(before: Compartment, now_s: int, thaw_s: int, role: Role) -> N
 
 def _flag_of(role: Role) -> str:
     return " --pledge" if role is Role.VERIFIER else ""
+=======
+def _describe_announced(compartment: dict[str, Any]) -> str:
+    if compartment["announced"] == "0":
+        return ""
+    until = brief_date(compartment["announced_until_s"] * 10**9)
+    return f"{brief_money(compartment['announced'], 'OPENX')}, which wait until {until}"
+>>>>>>> contracts3
 
 
 async def _start(session: WalletSession, before: Compartment, role: Role, asked: Amount | None) -> None:
@@ -181,7 +190,11 @@ async def _withdraw(session: WalletSession, before: Compartment, role: Role) -> 
             hint=f"come back in {details.thaw_end - now} s",
             code=ExitCode.REFUSED,
         )
-    say(f"withdrawing {format_openx(details.thawing)} ...")
+    if now < before.announced.until:
+        say(
+            f"{format_openx(before.announced.amount)} stay until {brief_date(before.announced.until * 10**9)}: they are owed"
+        )
+    say(f"withdrawing {format_openx(before.can_withdraw)} ...")
     await withdraw_stake(session, make_intent("withdraw-stake"), role)
 
 
@@ -207,6 +220,8 @@ def _show(compartment: Compartment) -> dict[str, Any]:
         "can_leave": _plain(compartment.can_leave),
         "thawing": _plain(compartment.details.thawing),
         "thaw_end_s": compartment.details.thaw_end,
+        "announced": _plain(compartment.announced.amount),
+        "announced_until_s": compartment.announced.until,
     }
 
 

@@ -232,9 +232,16 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "a silence after that receipt could be claimed until {claimableUntil:date}",
         "name newer receipts",
     ),
-    "SilenceClaimedAlready": ("the provider may answer until {answerUntil:date}", "run it again then"),
+    "SilenceClaimedAlready": (
+        "the provider may answer until {answerUntil:date}, and no more is due by this receipt",
+        "run it again then",
+    ),
     "NoSilence": ("no silence of lease {leaseId} is claimed, or it was answered", ""),
     "AnswerStillDue": ("the provider may answer until {answerUntil:date}", "run it again then"),
+    "NotPayableAnyMore": (
+        "stake made up for it until {payableUntil:date}",
+        "prove it again with the last receipt: it waits anew",
+    ),
     "NotPayableYet": ("stake makes up for it from {payableAt:date} on", "run it again then"),
     # Splits
     "NoShares": ("the split names no recipient", "name a recipient"),

@@ -28,6 +28,9 @@ def on_silence_seen(turn: Turn, change: changes.SilenceSeen) -> None:
             _note_answered(turn, known)
         return
     if known is not None and known.answer_until_s == change.answer_until_s and not known.is_answered:
+        if known.number != change.number:
+            # Somebody claimed with another receipt in its place. What is dated late enough is newer than either.
+            turn.put(known, number=change.number)
         return
     lease = turn.get(ProviderLease, change.lease_id)
     claim = SilenceClaim(
