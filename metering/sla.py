@@ -63,19 +63,18 @@ def find_silence(terms: LeaseTerms, known: Receipt, now_ns: int) -> Amount | Non
     return _find_due(terms, known, min(now_ns, terms.open_until_ns + terms.duration_limit_ns))
 
 
-<<<<<<< HEAD
 def find_claim_time(terms: LeaseTerms, known: Receipt) -> tuple[int, int]:
     """From when until when the silence after this receipt, which is not the last one, can be claimed."""
     begin_ns = known.at_ns + count_silence_ns(terms)
     return begin_ns, max(begin_ns + NANOS_PER_SECOND, known.at_ns + CLAIM_TIME_NS)
-=======
+
+
 def find_more(terms: LeaseTerms, known: Receipt, claimed_ns: int, late_ns: int) -> Amount | None:
     """What goes back by this receipt under a silence that was claimed then by another one; None when it is no receipt to claim
     with: the last one, or one from late_ns on, which would answer."""
     if known.final or known.at_ns >= late_ns:
         return None
     return _find_due(terms, known, min(claimed_ns, terms.open_until_ns + terms.duration_limit_ns))
->>>>>>> contracts3
 
 
 def count_silence_ns(terms: LeaseTerms) -> int:

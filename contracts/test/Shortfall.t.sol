@@ -106,35 +106,11 @@ contract ShortfallTest is Accusing {
         breaches.collect(last.leaseId);
     }
 
-<<<<<<< HEAD
-    function test_all_that_came_back_of_an_escrow_counts_whichever_way_it_came() external {
-        claim(RESERVE - 5 ether);
-        prove();
-        vm.warp(block.timestamp + 2 days);
-        breaches.collect(last.leaseId);
-        checkEqual(breaches.refundedOf(last.leaseId), DUE, "out of the reserve and out of stake");
-        (terms.leaseNumber, terms.refundPpm) = (1, 1_000_000);
-        last.leaseId = leaseIdOf(terms);
-        topUp(10 ether);
-        checkEqual(prove(), 10 ether, "out of the reserve");
-        checkEqual(breaches.shortfallOf(last.leaseId).amount, RESERVE - DUE, "what was paid and did not come back");
-    }
-
-    function test_a_small_shortfall_does_not_let_a_large_one_out_without_its_delay() external {
-        claim(1);
-        vm.prank(provider);
-        escrow.release(held, 1);
-        prove();
-        vm.warp(block.timestamp + 2 days);
-        // Meanwhile it is paid much more.
-        topUp(RESERVE - 1);
-=======
     // ---- Who pays itself
 
     /// @dev A thief of the key puts money through an escrow whose split gives all of it back to him, and makes up a broken promise.
     function test_what_a_split_took_is_nobodys_to_give_back() external {
         splitAll();
->>>>>>> contracts3
         claimAll();
         terms.refundPpm = 1_000_000;
         last.leaseId = leaseIdOf(terms);
@@ -353,16 +329,7 @@ contract ShortfallTest is Accusing {
 
     function openxEscrow(uint96 nonce, uint128 amount, bytes32 split) private {
         held = makeTerms(nonce);
-<<<<<<< HEAD
-        held.asset = address(openx);
-        topUp(amount);
-        setLease();
-    }
-
-    function topUp(uint128 amount) private {
-=======
         (held.asset, held.split) = (address(openx), split);
->>>>>>> contracts3
         giveOpenx(address(this), amount);
         openx.approve(address(escrow), amount);
         escrow.deposit(payer, address(openx), amount);

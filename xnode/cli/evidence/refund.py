@@ -11,11 +11,7 @@ import click
 
 from metering.evidence import LeaseDocument
 from metering.receipt import SignedReceipt
-<<<<<<< HEAD
-from metering.sla import find_breach, find_claim_time, find_silence
-=======
-from metering.sla import find_breach, find_more, find_silence
->>>>>>> contracts3
+from metering.sla import find_breach, find_claim_time, find_more, find_silence
 from metering.units import NANOS_PER_SECOND, Amount, Hash32
 from xnode.chain.contracts import breach_prover
 from xnode.chain.deployment.manifest import Asset, Manifest
@@ -72,13 +68,9 @@ def refund(app: App, /, documents: tuple[Path, ...], screen: Screen, **options: 
     Shows a lease's terms and last receipt (written by `xnode job receipts JOB --export DIR`) to the chain. When the
     workload ran for less of the time than the provider promised, what both signed for that goes back to the deposit.
     Where the provider never signed a last receipt, it is asked on chain for a newer one and has a day to show it; what
-<<<<<<< HEAD
-    it has claimed already comes out of its stake, two days later, if it was paid in OPENX. It can be asked from an hour
-    to three days after its newest receipt. The same command goes on where it stopped. Any wallet may pay the gas.
-=======
     it has claimed already comes out of its stake, if it was paid in OPENX: after the stake's thaw, and only for a week.
-    The same command goes on where it stopped. Any wallet may pay the gas.
->>>>>>> contracts3
+    It can be asked from an hour to three days after its newest receipt. The same command goes on where it stopped. Any
+    wallet may pay the gas.
     """
     access = Access.of_payer(app, **options)
     promised = find_promised(read_documents(documents), access.manifest)
@@ -143,12 +135,7 @@ class _Refund:
         wait = describe_wait(self._promised, now_s * NANOS_PER_SECOND)
         if not (due or after or short.amount or silence.due or wait):
             return None
-<<<<<<< HEAD
         then = wait
-=======
-        now_s = await self._session.chain_time_s()
-        then = ""
->>>>>>> contracts3
         if silence.due:
             then = f"the provider may answer until {brief_date(silence.answer_until * NANOS_PER_SECOND)}"
         elif short.amount and now_s < short.payable_until:

@@ -127,7 +127,6 @@ def _describe_thaw(compartment: dict[str, Any]) -> str:
     return f"{brief_money(compartment['thawing'], 'OPENX')} until {brief_date(compartment['thaw_end_s'] * 10**9)}"
 
 
-<<<<<<< HEAD
 def check_restart(before: Compartment, now_s: int, thaw_s: int, role: Role) -> None:
     """Raise UserError where something thaws already: there is one thaw, and it begins anew with what is added."""
     details = before.details
@@ -150,13 +149,13 @@ def check_restart(before: Compartment, now_s: int, thaw_s: int, role: Role) -> N
 
 def _flag_of(role: Role) -> str:
     return " --pledge" if role is Role.VERIFIER else ""
-=======
+
+
 def _describe_announced(compartment: dict[str, Any]) -> str:
     if compartment["announced"] == "0":
         return ""
     until = brief_date(compartment["announced_until_s"] * 10**9)
     return f"{brief_money(compartment['announced'], 'OPENX')}, which wait until {until}"
->>>>>>> contracts3
 
 
 async def _start(session: WalletSession, before: Compartment, role: Role, asked: Amount | None) -> None:
