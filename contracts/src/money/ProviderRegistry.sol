@@ -244,6 +244,8 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         own.staked -= fromStaked;
         own.thawing += fromStaked;
         uint64 until = uint64(block.timestamp) + stakeThaw + COLLECT_TIME;
+        // Zero is that nothing thaws, not a time.
+        // slither-disable-next-line incorrect-equality
         if (own.thawEnd == 0) own.thawEnd = until;
         _announced[provider][role] = Announced(uint128(before + announced), until, msg.sender);
         emit LossAnnounced(provider, msg.sender, role, announced, own.staked, own.thawing, until);
@@ -510,6 +512,8 @@ contract ProviderRegistry is IProviderRegistry, EIP712 {
         // Where there is stake and no room, the evidence waits for the next period. Without stake an episode only begins.
         // And what was staked long after is not what it was committed with: an episode ends.
         if (!isNew && block.timestamp > episode.since + EPISODE + PENALTY_PERIOD) amount = 0;
+        // As in {compensate}.
+        // slither-disable-next-line incorrect-equality
         if (amount == 0 && (!isNew || own != 0)) revert NothingToTake(provider, penalty.role, penalty.fault);
         episode.taken += uint128(amount);
     }
