@@ -54,10 +54,14 @@ class Readiness:
         return tuple(self._checks.values())
 
     async def check_first(self, engine: PodmanEngine | None, chain: ChainClient) -> None:
-        """Raises Permanent for what a person has to mend; a chain node that is away may come back."""
+        """Raises Permanent for what a person has to mend; what may come back is checked again (list_checks)."""
         if engine is not None:
             await self._check_host()
-            await self._check_engine(engine)
+            try:
+                await self._check_engine(engine)
+            except Retryable as error:
+                self._problems["engine"] = str(error)
+                log.warning("container engine not ready yet", reason=str(error))
         try:
             await self._check_contracts(chain)
         except Retryable as error:
