@@ -10,6 +10,7 @@ import trio
 
 from xnode.backoff import Backoff
 from xnode.chain.client import ChainClient
+from xnode.challenge.demands import RevealState
 from xnode.config.settings import Config
 from xnode.console.gas import describe_empty, is_empty
 from xnode.errors import Permanent, Retryable
@@ -47,6 +48,7 @@ class Readiness:
         self.disk: DiskKeeper | None = None
         self.loop: Loop | None = None
         self.find_unanswered: Callable[[], str] = lambda: ""
+        self.reveals: Callable[[], RevealState] = RevealState
 
     @property
     def held(self) -> tuple[trio.Event, ...]:
@@ -130,6 +132,7 @@ class Readiness:
             **({"journal": f"cannot be written, so nothing is acknowledged: {journal}"} if journal else {}),
             **({"gas": describe_empty(fuel)} if self._config.provider and fuel and is_empty(fuel) else {}),
             **({"silence": unanswered} if (unanswered := self.find_unanswered()) else {}),
+            **({"reveals": late} if (late := self.reveals().find_problem()) else {}),
             **(self.supervisor.problems() if self.supervisor else {}),
         }
 
@@ -140,4 +143,5 @@ class Readiness:
             self.find_problems().get("chain", ""),
             watch.fuel if watch else None,
             self.disk.state if self.disk else None,
+            self.reveals(),
         )

@@ -82,6 +82,7 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
         offer_number=standing.number,
         offer_expires_at_ns=standing.expires_at_ns,
         quotes=sum(1 for _ in state.all(HeldQuote)),
+        reveals=_make_reveals(console),
         leases=_make_rows(console, live[:MAX_LEASES]),
         leases_total=len(live),
         refusals=dict(console.node.refusals),
@@ -91,6 +92,11 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
         not_lent=console.node.not_lent(),
         leased=hosting(leased_of(state)),
     )
+
+
+def _make_reveals(console: Console) -> views.Reveals:
+    now = console.node.reveals()
+    return views.Reveals(now.open, now.has_more, now.until_s, now.late, now.reason)
 
 
 @control_method("provider.leases")
@@ -161,6 +167,9 @@ def _make_hints(console: Console, provider: ProviderSettings, registered: bool |
     unanswered = find_unanswered(console.loop, console.clock)
     if unanswered:
         hints.append(unanswered)
+    asked = console.node.reveals().describe()
+    if asked:
+        hints.append(asked)
     gas = make_gas(console.node.fuel())
     if gas is not None and gas.is_low:
         hints.append(
