@@ -57,11 +57,16 @@ def find_silence(terms: LeaseTerms, known: Receipt, now_ns: int) -> Amount | Non
     As BreachProver.claimSilence has it: the lease ended now, at the latest at its time limit, and has not run since the
     receipt. None when it is the last one, when it is too early or too late to ask, and when the promise is kept even so.
     """
-    claimable_ns = known.at_ns + count_silence_ns(terms)
-    too_late = now_ns > max(claimable_ns + NANOS_PER_SECOND, known.at_ns + CLAIM_TIME_NS)
-    if known.final or now_ns < claimable_ns or too_late:
+    begin_ns, end_ns = find_claim_time(terms, known)
+    if known.final or not begin_ns <= now_ns <= end_ns:
         return None
     return _find_due(terms, known, min(now_ns, terms.open_until_ns + terms.duration_limit_ns))
+
+
+def find_claim_time(terms: LeaseTerms, known: Receipt) -> tuple[int, int]:
+    """From when until when the silence after this receipt, which is not the last one, can be claimed."""
+    begin_ns = known.at_ns + count_silence_ns(terms)
+    return begin_ns, max(begin_ns + NANOS_PER_SECOND, known.at_ns + CLAIM_TIME_NS)
 
 
 def count_silence_ns(terms: LeaseTerms) -> int:

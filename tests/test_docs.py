@@ -11,6 +11,10 @@ import click
 import pytest
 
 from metering.eip712 import TYPES
+from xnode import __version__
+from xnode.chain.deployment.manifest import Contracts
+from xnode.cli.chain.commands import call, views
+from xnode.cli.chain.contracts import CONTRACTS
 from xnode.cli.main import cli
 from xnode.node import lease
 
@@ -32,6 +36,16 @@ def make_reasons_block() -> str:
 def read_block(page: str, name: str) -> str:
     text = (ROOT / page).read_text()
     return text.partition(f"<!-- {name} -->\n")[2].partition("\n<!-- end -->")[0]
+
+
+def test_the_readme_names_this_version() -> None:
+    assert f"\nVersion {__version__.rpartition('.')[0]};" in (ROOT / "README.md").read_text()
+
+
+def test_every_contract_of_a_manifest_can_be_asked_and_is_named_by_the_help() -> None:
+    assert {field for _, field in CONTRACTS.values()} == set(Contracts.__struct_fields__)
+    for command in (call, views):
+        assert f"CONTRACT is {', '.join(CONTRACTS).replace(', timelock', ' or timelock')}." in (command.help or "")
 
 
 def test_the_protocol_page_has_every_signed_type() -> None:

@@ -17,6 +17,7 @@ SLEEPS = {
     "make/waiting.py": "the one place that waits for what tells no one",
     "xnode/net/test_rpc.py": "libp2p cuts off a reader that pauses for 5 s of real time, and must not",
     "xnode/chain/send/test_transactor.py": "the moment of death is what is random there",
+    "xnode/runtime/conmon/test_logs.py": "a program that prints at a pace of its own, into a real file",
 }
 """May sleep, once each, and why."""
 

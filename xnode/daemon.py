@@ -17,9 +17,6 @@ import trio
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine as Database
 
-from metering.codec import decode
-from metering.refusal import Refusal
-from metering.units import Address
 from scheduler.offer import HardwareProfile
 from scheduler.preferences import ExposureBound
 from xnode import __version__
@@ -77,9 +74,9 @@ from xnode.peers.output_taker import OutputTaker
 from xnode.peers.partners import Partners
 from xnode.peers.progress import ProgressReader
 from xnode.peers.publish import OfferPublisher, keep_found
+from xnode.peers.refused import count_refused
 from xnode.peers.serve import PeerService
 from xnode.peers.silence_watch import SilenceWatcher
-from xnode.ports.net import RpcHandler, RpcRefused
 from xnode.progress import Board
 from xnode.readiness import Readiness
 from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff
@@ -292,7 +289,7 @@ class _Daemon:
         funds = SeenFunds(checked, clock)
         service = PeerService(loop, clock, signer, engine, archive, journal, board, funds)
         for method, handler in service.methods().items():
-            net.serve(method, self._count(method, handler))
+            net.serve(method, count_refused(self._refusals, method, handler))
         watch = self._serve_capacity(ground, chain, net, loop)
         net.serve(OFFER_GET, publisher.answer_offer)
         net.serve_stream(LOGS_FOLLOW, service.follow_logs)
@@ -364,7 +361,7 @@ class _Daemon:
         prover = Prover(chain.capacity, promises, signer)
         verifier = Verifier(me, chain.capacity, net, promises, signer, ground.clock, domain)
         for method, handler in (prover.methods() | verifier.methods()).items():
-            net.serve(method, self._count(method, handler))
+            net.serve(method, count_refused(self._refusals, method, handler))
         revealer = Revealer(me, chain.capacity, chain.reveals)
         self._ready.reveals = lambda: revealer.state
         return CapacityWatch(me, chain.capacity, prover, verifier, loop.tell, revealer)
@@ -426,6 +423,7 @@ class _Daemon:
             progress=ProgressReader(net, ground.clock),
             evidence=EvidenceMaker(journal, signer, manifest.domain),
             capacity_documents=watch.documents if watch is not None else None,
+            challenge_failures=watch.failures if watch is not None else None,
         )
 
     def _describe_node(self, ground: _Ground, net: Net) -> ThisNode:
@@ -456,20 +454,6 @@ class _Daemon:
             # What cannot be looked at now is as it was at the last look.
             with suppress(Retryable, Permanent, OSError):
                 await self._ready.disk.look()
-
-    def _count(self, method: str, handler: RpcHandler) -> RpcHandler:
-        """The handler, with every refusal counted by its reason."""
-
-        async def counted(caller: Address, body: bytes) -> bytes:
-            try:
-                return await handler(caller, body)
-            except RpcRefused as refused:
-                code = decode(refused.body, Refusal).code
-                self._refusals[code] += 1
-                log.info("refused", method=method, peer=to_hex(caller), code=code)
-                raise
-
-        return counted
 
     async def _serve_http(self, nursery: trio.Nursery, console: Console, registry: CollectorRegistry) -> None:
         if self._config.node.http:

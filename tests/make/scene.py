@@ -46,6 +46,7 @@ from tests.sim.world import World
 from xnode.chain.deployment.manifest import Asset
 from xnode.challenge.demands import RevealState
 from xnode.challenge.evidence import EvidenceKeeper
+from xnode.challenge.failures import FailureKeeper
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
 from xnode.console.image_list import ImageList
@@ -65,6 +66,7 @@ from xnode.peers.job_log import JobLog
 from xnode.peers.market import Market, make_market
 from xnode.peers.output_taker import OutputTaker
 from xnode.peers.progress import ProgressReader
+from xnode.ports.capacity import Challenge
 from xnode.ports.chain import Fuel, Spender, Staked
 from xnode.ports.net import Peer
 from xnode.ports.store import Fetched, FetchProgress
@@ -304,7 +306,19 @@ async def _open_console(
         progress=ProgressReader(net, clock),
         evidence=EvidenceMaker(journal, machine.signer, DOMAIN),
         capacity_documents=await _keep_verdict(SqlPromises(database)),
+        challenge_failures=await _keep_failures(SqlPromises(database)),
     )
+
+
+async def _keep_failures(promises: SqlPromises) -> FailureKeeper:
+    """Of two challenges, the later one drawn last."""
+    keeper = FailureKeeper(promises)
+    for number, drawn_at, reason in ((1, 1_700_000_100, "a later one"), (2, 1_700_000_000, EVIL)):
+        challenge = Challenge(
+            Hash32(bytes([number]) * 32), Address(bytes(20)), "drawn", 0, 0, ZERO_HASH, (), 1, (), drawn_at
+        )
+        await keeper.keep(challenge, reason)
+    return keeper
 
 
 def _make_node(folder: Path, now_ns: int, peers: int) -> ThisNode:

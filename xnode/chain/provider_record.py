@@ -9,6 +9,7 @@ from xnode.chain.contracts import compute_credit, payment_escrow, provider_regis
 from xnode.chain.contracts.provider_registry import Role, StakeDetails
 from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query
+from xnode.text.amount import OPENX
 
 
 class Compartment(msgspec.Struct, frozen=True):
@@ -59,6 +60,11 @@ class Credit(msgspec.Struct, frozen=True):
     is_defaulted: bool
     shortfall: int
     redeemable: int = 0
+
+    def served_by(self, milli: int) -> int:
+        """What so many thousandths of reference units can have outstanding in the window, in base units; a window that was
+        lowered since the provider's last mint is not counted."""
+        return milli * self.window_hours * OPENX // 1000
 
 
 class AssetRecord(msgspec.Struct, frozen=True):

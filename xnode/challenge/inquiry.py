@@ -44,6 +44,9 @@ NICENESS = 10
 MAX_CHECKS = 4
 """Devices checked at a time: a core each."""
 
+_NEVER = "cannot_compute"
+"""A node's own word that there will be no answers."""
+
 _AGAIN = ("not_ready", "busy", "challenge_unknown")
 """Refusals that mean: later."""
 
@@ -102,6 +105,11 @@ class Inquiry:
                 log.warning("no answers in time", challenge=log_id_of(trial.challenge_id), class_index=number)
                 return timing, None
             answers = await self._ask_answers(trial, number)
+            if isinstance(answers, Refusal):
+                log.warning(
+                    "no answers", challenge=log_id_of(trial.challenge_id), class_index=number, code=answers.code
+                )
+                return "late", None
             if answers is not None:
                 fresh = _Received(self._clock.now_ns(), answers)
                 received = decode(await self._promises.keep("CapacityReceived", subject, encode(fresh)), _Received)
@@ -112,20 +120,22 @@ class Inquiry:
         log.info("answers", challenge=log_id_of(trial.challenge_id), class_index=number, took_ms=took_ms, timing=timing)
         return timing, received.answers
 
-    async def _ask_answers(self, trial: Trial, number: int) -> Answers | None:
-        """The class's answers when they are there and signed; None to ask again."""
+    async def _ask_answers(self, trial: Trial, number: int) -> Answers | Refusal | None:
+        """The class's answers when they are there and signed; the refusal of a node that will have none; None to ask again."""
         query = encode(AnswerQuery(trial.challenge_id, number))
         try:
             body = await self._caller.call(trial.node, message.ANSWER, query, ASK_NS)
             answers = decode_strict(body, Answers)
         except (Retryable, Permanent, RpcRefused, ValueError) as error:
-            # For any reason: the node may recover within its time, and only the time counts here.
+            if isinstance(error, RpcRefused) and (refusal := read_refusal(error)).code == _NEVER:
+                return refusal
+            # For any other reason: the node may recover within its time, and only the time counts here.
             log.debug("no answers yet", class_index=number, reason=describe(error))
             await trio.sleep(AGAIN_S)
             return None
-        refusal = judging.check_answers(trial.challenge, number, answers, trial.node, self._separator)
-        if refusal is not None:
-            log.info("answers refused", class_index=number, code=refusal.code)
+        fault = judging.check_answers(trial.challenge, number, answers, trial.node, self._separator)
+        if fault is not None:
+            log.info("answers refused", class_index=number, code=fault.code)
             await trio.sleep(AGAIN_S)
             return None
         return answers

@@ -12,16 +12,17 @@ import trio
 from metering.capacity import CapacityAnswer, find_opened_rows
 from metering.codec import decode, encode
 from metering.eip712 import keccak
-from metering.units import Address, Hash32
+from metering.units import NANOS_PER_SECOND, Address, Hash32
 from xnode.capacity import message
-from xnode.capacity.judging import list_declared, make_answers, make_tasks
+from xnode.capacity.judging import ALLOWANCE_NS, list_declared, make_answers, make_tasks
 from xnode.capacity.message import AnsweredDevice, AnswerQuery, Answers, OpenQuery, ProductQuery
 from xnode.capacity.products import Products, open_products
+from xnode.challenge.failures import FailureKeeper
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
 from xnode.logs import log_id_of
 from xnode.peers.answer import read_request, refuse
-from xnode.ports.capacity import CapacityChain, Challenge
+from xnode.ports.capacity import CapacityChain, Challenge, DeclaredClass
 from xnode.ports.net import RpcHandler
 from xnode.ports.store import Promises
 from xnode.ports.wallet import Signer
@@ -71,6 +72,7 @@ class _Session:
     challenge: Challenge
     seed: Hash32
     classes: tuple[_ClassAnswers, ...]
+    begun: float = field(default_factory=trio.current_time)
     nodes: tuple[Address, ...] = ()
     products: Products | None = None
     callers: dict[Address, _Caller] = field(default_factory=dict)
@@ -87,6 +89,7 @@ class Prover:
     def __init__(self, chain: CapacityChain, promises: Promises, signer: Signer) -> None:
         """signer: in CapacityRegistry's domain."""
         self._chain, self._promises, self._signer = chain, promises, signer
+        self.failures = FailureKeeper(promises)
         self._sessions: dict[Hash32, _Session] = {}
         self._arrived = RepeatedEvent()
         self.nudge: Callable[[], None] = lambda: None
@@ -182,6 +185,7 @@ class Prover:
                 one.failure = error
             log.warning("capacity challenge cannot be computed", reason=str(error))
             session.changed.set()
+            await self.failures.keep(session.challenge, str(error))
 
     async def _answer(self, session: _Session, products: Products, number: int) -> None:
         listed = list_declared(session.challenge)[number]
@@ -192,10 +196,14 @@ class Prover:
             await self._promise(session, number, answers)
             reach("answer_promised")
             self._sign(session, number, answers)
+            reason = _find_lateness(session, listed.device_class)
         except Permanent as error:
             session.classes[number].failure = error
-            log.warning("devices cannot answer", device_class=listed.device_class.name, reason=str(error))
+            reason = f"class {listed.device_class.name} cannot answer: {error}"
         session.changed.set()
+        if reason:
+            log.warning("capacity challenge will be failed", reason=reason)
+            await self.failures.keep(session.challenge, reason)
 
     async def _promise(self, session: _Session, number: int, answers: tuple[CapacityAnswer, ...]) -> None:
         while True:
@@ -286,6 +294,14 @@ def _bound(handler: RpcHandler) -> RpcHandler:
         raise refuse("not_ready", "still computing; ask again")
 
     return bound
+
+
+def _find_lateness(session: _Session, device_class: DeclaredClass) -> str:
+    """Empty when the answers of the class, ready now, are in time."""
+    took_s, limit_s = trio.current_time() - session.begun, device_class.time_limit_ms / 1000
+    if took_s <= limit_s + ALLOWANCE_NS / NANOS_PER_SECOND:
+        return ""
+    return f"class {device_class.name} answered after {took_s:.0f} s, and has {limit_s:g} s"
 
 
 def _make_subject(session: _Session, number: int) -> bytes:

@@ -68,7 +68,7 @@ class CapacityWatch:
         self._under_way: set[Hash32] = set()
         self._over: OrderedDict[Hash32, None] = OrderedDict()
         self._nudged = RepeatedEvent()
-        self.documents = verifier.documents
+        self.documents, self.failures = verifier.documents, prover.failures
         prover.nudge = self.nudge
 
     def nudge(self) -> None:

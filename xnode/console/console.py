@@ -12,6 +12,7 @@ import trio
 from metering.units import NANOS_PER_SECOND
 from xnode.challenge.demands import RevealState
 from xnode.challenge.evidence import EvidenceKeeper
+from xnode.challenge.failures import FailureKeeper
 from xnode.console.evidence import EvidenceMaker
 from xnode.console.job_maker import JobMaker
 from xnode.console.present import Presenter
@@ -60,7 +61,7 @@ class ThisNode:
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """Handed to every control method. capacity_documents: of a provider; None on other nodes."""
+    """Handed to every control method. capacity_documents, challenge_failures: of a provider; None on other nodes."""
 
     loop: Loop
     journal: Journal
@@ -74,6 +75,7 @@ class Console:
     evidence: EvidenceMaker
     progress: ProgressReader
     capacity_documents: EvidenceKeeper | None = None
+    challenge_failures: FailureKeeper | None = None
 
     async def ask(self, make_change: Callable[[str], changes.Change]) -> bytes:
         """Bring a change and wait for its durable answer. Raises UserError with the reason of a refusal."""

@@ -86,17 +86,24 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
         leases=_make_rows(console, live[:MAX_LEASES]),
         leases_total=len(live),
         refusals=dict(console.node.refusals),
-        hints=_make_hints(console, provider, registered, looked.problem),
+        hints=_make_hints(console, provider, registered, looked),
         gas=make_gas(console.node.fuel()),
         drained_at_ns=state.settings.drained_at_ns,
         not_lent=console.node.not_lent(),
         leased=hosting(leased_of(state)),
+        challenge_failed=await _find_failed(console),
     )
 
 
 def _make_reveals(console: Console) -> views.Reveals:
     now = console.node.reveals()
     return views.Reveals(now.open, now.has_more, now.until_s, now.late, now.reason)
+
+
+async def _find_failed(console: Console) -> views.ChallengeFailed | None:
+    keeper = console.challenge_failures
+    found = await keeper.find_last() if keeper is not None else None
+    return views.ChallengeFailed(to_hex(found.challenge_id), found.drawn_at_s, found.reason) if found else None
 
 
 @control_method("provider.leases")
@@ -114,10 +121,12 @@ def _make_rows(console: Console, leases: Sequence[ProviderLease]) -> tuple[views
 
 
 class _Look(NamedTuple):
-    """What the chain said in the time that a person waits. problem: why not all of it, "" when all."""
+    """What the chain said in the time that a person waits. problem: why not all of it, "" when all; in_default: by its
+    credits."""
 
     stake: Amount | None
     problem: str
+    in_default: bool = False
 
 
 async def _look_at_chain(console: Console, provider: ProviderSettings) -> _Look:
@@ -140,11 +149,18 @@ async def _look_at_chain(console: Console, provider: ProviderSettings) -> _Look:
     if not problem and provider.owner not in stakes:
         problem = "the stake was not said"
     staked = stakes.get(provider.owner)
-    return _Look(None if staked is None else staked.amount, problem)
+    return _Look(None if staked is None else staked.amount, problem, staked is not None and staked.in_default)
 
 
-def _make_hints(console: Console, provider: ProviderSettings, registered: bool | None, problem: str) -> tuple[str, ...]:
-    hints = []
+def _make_hints(
+    console: Console, provider: ProviderSettings, registered: bool | None, looked: _Look
+) -> tuple[str, ...]:
+    hints, problem = [], looked.problem
+    if looked.in_default:
+        hints.append(
+            "credits that were sold cannot be served, so anyone who holds some may take stake for them: have capacity"
+            " verified that serves them (`xnode provider capacity`), or buy them back and run `xnode provider burn`"
+        )
     if console.loop.state.settings.drained_at_ns:
         hints.append("drained, so no job comes: run `xnode provider resume` when the maintenance is over")
     if problem:
@@ -180,5 +196,5 @@ def _make_hints(console: Console, provider: ProviderSettings, registered: bool |
         hints.append("no peer is connected: check node.bootstrap and the network")
     if console.node.refusals:
         code, count = console.node.refusals.most_common(1)[0]
-        hints.append(f"{count} requests were refused for {code!r}, the most frequent reason")
+        hints.append(f"{count} requests for work were refused for {code!r}, the most frequent reason")
     return tuple(hints)

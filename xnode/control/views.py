@@ -427,11 +427,20 @@ class Reveals(msgspec.Struct, frozen=True):
     reason: str
 
 
+class ChallengeFailed(msgspec.Struct, frozen=True):
+    """Why this host could not answer a challenge, by its own account. drawn_at_s: when it was drawn, by the chain."""
+
+    challenge_id: str
+    drawn_at_s: int
+    reason: str
+
+
 class ProviderStatus(msgspec.Struct, frozen=True):
     """provider.status. registered: None when the chain could not be asked, and so for stake, which is in OPENX; leases: those
-    under way, the newest hundred; leases_total: how many are under way; refusals: how many requests were refused since the
-    start, by reason; hints: what to do to get more jobs; drained_at_ns: since when nothing new is taken, 0 when it is; not_lent:
-    what this host has and cannot lend, each with the reason; leased: what leases have of it now."""
+    under way, the newest hundred; leases_total: how many are under way; refusals: how many requests for work were refused since
+    the start, by reason; hints: what to do to get more jobs; drained_at_ns: since when nothing new is taken, 0 when it is;
+    not_lent: what this host has and cannot lend, each with the reason; leased: what leases have of it now; challenge_failed: the
+    last challenge that this host could not answer."""
 
     node: str
     provider: str
@@ -454,3 +463,4 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     not_lent: tuple[str, ...] = ()
     leases_total: int = 0
     leased: Hosting | None = None
+    challenge_failed: ChallengeFailed | None = None

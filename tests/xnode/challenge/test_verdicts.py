@@ -43,6 +43,7 @@ from xnode.capacity.product import Product
 from xnode.capacity.tree import hash_leaves, make_tree
 from xnode.challenge import prover
 from xnode.challenge.exchange import SHOW_S
+from xnode.challenge.failures import ChallengeFailure, FailureKeeper
 from xnode.challenge.trial import Trial
 
 TWO_CLASSES = (CPU, replace(CPU, class_id=1, count=1, name="cpu-large", n=512))
@@ -157,15 +158,32 @@ async def test_answers_that_come_late_fail(world: World) -> None:
     assert not world.chain.recorded[0][0][1].verdict.passed
 
 
-async def test_a_node_that_cannot_compute_fails_without_a_signature(
+async def test_a_node_that_cannot_compute_fails_at_once_and_keeps_the_reason(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prover, "open_products", fail("there is no GPU here"))
-    async with running(prove(world), *judges(world)):
-        await wait_until(lambda: world.chain.challenge.stage == "drawn")
-        world.clock.ahead_ns += 26 * NANOS_PER_SECOND
-        await wait_until(lambda: world.chain.recorded)
+    world.chain.draw_now()
+    async with running(prove(world)):
+        keeper = FailureKeeper(world.promises(1))
+        await wait_until(lambda: keeper.find_last())
+        # The clock stands: no time limit is over.
+        async with running(*judges(world)):
+            await wait_until(lambda: world.chain.recorded)
     assert not world.chain.recorded[0][0][1].verdict.passed
+    assert world.calls.count(message.ANSWER) == 3, "each verifier asks once"
+    found = await keeper.find_last()
+    assert found == ChallengeFailure(CHALLENGE_ID, world.chain.challenge.drawn_at, "there is no GPU here")
+
+
+async def test_an_answer_beyond_its_limit_is_a_reason_that_the_node_keeps(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prover, "ALLOWANCE_NS", -CPU.time_limit_ms * 1_000_000)
+    world.chain.draw_now()
+    async with running(prove(world)):
+        keeper = FailureKeeper(world.promises(1))
+        found = await wait_until(lambda: keeper.find_last())
+    assert found is not None and "class cpu answered after" in found.reason and "has 20 s" in found.reason
 
 
 async def test_a_node_that_answers_and_then_shows_nothing_fails(world: World) -> None:

@@ -67,10 +67,11 @@ class Provider:
 
         trio.run(main)
 
-    def verify(self, *claims: str) -> None:
+    def verify(self, *claims: str, flags: tuple[str, ...] = ()) -> None:
         """Have capacity verified as everybody does: by a request, and by the verdicts of those who judge."""
         self.enlist_verifiers()
-        self.run("provider", "capacity", "request", *(word for claim in claims for word in ("--class", claim)))
+        words = (word for claim in claims for word in ("--class", claim))
+        self.run("provider", "capacity", "request", *words, *flags)
         self.with_verifiers(lambda _rpc, verifiers: verifiers.judge(self.address))
 
     def enlist_verifiers(self) -> None:

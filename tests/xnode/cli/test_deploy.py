@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -123,13 +124,36 @@ async def check(url: str, manifest: Manifest, deployer: str) -> None:
             assert not await rpc.view(manifest.contracts.timelock, HAS_ROLE, role, account)
 
 
-def test_a_setting_out_of_its_bounds_is_named_by_the_contract(
-    xnode: Run, password: str, chain: DevChain, deployer: str, plan: Path
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("quorum = 25", "quorum = 2", "error: quorum 2 is not between 21 and 31 | hint: change it"),
+        ("leave_delay_s = 1_814_400", "leave_delay_s = 99_999_999", "leaveDelay"),
+        ("window_hours = 720", "window_hours = 0", "window"),
+        ("escrow_min_thaw_s = 86_400", "escrow_min_thaw_s = 99_999_999", "thaw"),
+        ('# rpc_url = "https://..."', 'rpc_url = "nonsense"', "rpc_url must begin with http"),
+    ],
+)
+def test_a_plan_that_a_contract_or_the_manifest_refuses_is_not_paid_for(
+    xnode: Run, password: str, chain: DevChain, deployer: str, plan: Path, before: str, after: str, told: str
 ) -> None:
-    plan.write_text(plan.read_text().replace("quorum = 25", "quorum = 2"))
+    text = plan.read_text()
+    assert before in text
+    plan.write_text(text.replace(before, after, 1))
     done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
-    assert done.returncode == ExitCode.REFUSED, done.stderr
-    assert error_lines(done.stderr)[-1] == "error: quorum 2 is not between 21 and 31 | hint: change it"
+    assert done.returncode in (ExitCode.REFUSED, ExitCode.USAGE), done.stderr
+    assert told in error_lines(done.stderr)[-1]
+    assert trio.run(count_sent, chain.url, deployer) == 0
+
+
+def test_a_journal_is_worked_with_by_one_deployment_at_a_time(
+    xnode: Run, home: Home, password: str, chain: DevChain, deployer: str, plan: Path
+) -> None:
+    with (home.folder / "plan.manifest.toml.journal.lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
+    assert done.returncode == ExitCode.CONFLICT and "another `xnode chain deploy`" in done.stderr
+    assert trio.run(count_sent, chain.url, deployer) == 0
 
 
 def test_a_plan_for_slower_blocks_is_refused(

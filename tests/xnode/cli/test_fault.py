@@ -175,3 +175,10 @@ def test_a_document_says_what_its_bytes_say(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"number": 4', '"number": 5'))
     with pytest.raises(UserError, match="number is not what the signed bytes say"):
         read_documents([path])
+
+
+def test_a_folder_without_documents_is_named_and_not_searched_in_vain(tmp_path: Path) -> None:
+    (tmp_path / "notes.json").write_text("{}")
+    with pytest.raises(UserError, match="no documents found") as caught:
+        read_documents([tmp_path])
+    assert caught.value.where == str(tmp_path) and "receipt-*.json" in caught.value.hint

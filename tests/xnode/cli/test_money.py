@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from metering.units import Address
 from tests.xnode.chain.deployment.test_manifest import MANIFEST
 from tests.xnode.cli.conftest import DEADLINE_S, Run, error_lines
 from xnode.chain.deployment.manifest import parse_address, write_manifest
 from xnode.cli.access.shortage import more_hint
-from xnode.errors import ExitCode
+from xnode.cli.money.send import check_recipient
+from xnode.errors import ExitCode, UserError
 from xnode.home import Home
 
 KEY = "0x" + "11" * 32
@@ -81,6 +83,32 @@ def test_a_mistake_with_money_is_one_line(xnode: Run, arguments: tuple[str, ...]
     done = xnode(*arguments)
     assert done.returncode == code, done.stderr
     assert len(error_lines(done.stderr)) == 1 and words in done.stderr
+
+
+@pytest.mark.parametrize("address", [b"\0" * 20, b"\x0b" * 20, MANIFEST.contracts.payment_escrow, b"\xe1" * 20])
+def test_nothing_is_sent_where_nobody_could_take_it_out(address: bytes) -> None:
+    with pytest.raises(UserError) as caught:
+        check_recipient(MANIFEST, Address(b"\xe1" * 20), Address(address))
+    assert caught.value.where == "TO" and caught.value.code is ExitCode.REFUSED
+    check_recipient(MANIFEST, Address(b"\xe1" * 20), Address(b"\xe2" * 20))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("provider", "stake", ""),
+        ("provider", "unstake", "--withdraw", ""),
+        ("provider", "mint", ""),
+        ("provider", "mint", "1", "--to", ""),
+        ("provider", "burn", "1", "--at", ""),
+        ("provider", "capacity", "--of", ""),
+        ("provider", "reputation", ""),
+        ("pay", "deposit", "1", "--cap", ""),
+    ],
+)
+def test_a_variable_that_was_not_set_is_not_taken_for_the_default(xnode_here: Run, arguments: tuple[str, ...]) -> None:
+    done = xnode_here(*arguments)
+    assert done.returncode == ExitCode.USAGE and "it is empty" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -158,6 +186,35 @@ def test_a_deposit_lets_the_node_spend_it_and_comes_back(
     assert json.loads(xnode_here("pay", "withdraw", "all", "-o", "json", env=env).stdout)["deposited"] == "0"
     row, *_ = json.loads(xnode_here("wallet", "balance", "-o", "json").stdout)["assets"]
     assert (row["wallet"], row["deposited"], row["node_cap"]) == ("10000", "0", "2")
+
+
+@pytest.mark.chain
+@pytest.mark.slow
+def test_what_a_wallet_sends_another_has(xnode_here: Run, manifest: str, password: str) -> None:
+    env = {"ETH_PASSWORD": password}
+    sender = xnode_here("wallet", "new", "sender", env=env).stdout.strip()
+    taker = KEY_ADDRESS
+    assert xnode_here("devnet", "fund", sender).returncode == 0
+    send = ("wallet", "send", "--from", "sender", "--chain", manifest)
+    unasked = xnode_here(*send, "2.5", taker, env=env)
+    assert unasked.returncode == ExitCode.USAGE and "--yes" in unasked.stderr
+    itself = xnode_here(*send, "2.5", "sender", "--yes", env=env)
+    assert itself.returncode == ExitCode.REFUSED and "is the wallet itself" in itself.stderr
+    done = xnode_here(*send, "2.5", taker, "--yes", "-o", "json", env=env)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer == {
+        "from": sender, "to": taker, "asset": "OPENX", "sent": "2.5", "left": "9997.5", "recipient_has": "2.5",
+    }  # fmt: skip
+    more = xnode_here(*send, "9998", taker, "--yes", env=env)
+    assert more.returncode == ExitCode.FUNDS and "the wallet has 9997.5 OPENX" in more.stderr
+    none = xnode_here(*send, "1", taker, "--asset", "tCPU", "--yes", env=env)
+    assert none.returncode == ExitCode.FUNDS and "provider mint" in none.stderr
+    assert xnode_here("pay", "deposit", "4", "--from", "sender", "--chain", manifest, env=env).returncode == 0
+    rest = xnode_here(*send, "all", taker, "--yes", "-o", "json", env=env)
+    assert json.loads(rest.stdout)["recipient_has"] == "9996"
+    empty = xnode_here(*send, "all", taker, "--yes", env=env)
+    assert empty.returncode == ExitCode.FUNDS and "4 OPENX deposited: xnode pay withdraw" in empty.stderr
 
 
 @pytest.mark.chain

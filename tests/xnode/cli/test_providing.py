@@ -11,6 +11,7 @@ import pytest
 from metering.units import Amount
 from tests.xnode.cli.conftest import Run
 from tests.xnode.cli.provider import Provider
+from xnode.cli.stake.request import YES_DEFAULT, YES_JAIL, YES_LEASED
 from xnode.control.server import Method
 from xnode.control.views import Prices
 from xnode.errors import ExitCode
@@ -123,9 +124,19 @@ def test_a_challenge_of_less_than_the_node_has_leased_is_not_paid_for(
     serve({"provider.status": status})
     provider.enlist_verifiers()
     refused = provider.refuse("provider", "capacity", "request", "--class", "cpu=2", code=ExitCode.CONFLICT)
-    assert "3 vCPUs are leased now, and only 2 would be verified" in refused
+    assert "leases have 3 vCPUs now, and only 2 would be verified" in refused
     assert provider.ask("provider", "capacity")["challenge"] is None
-    assert provider.ask("provider", "capacity", "request", "--class", "cpu=3")["challenge"]["declared"] == {"cpu": 3}
+    answer = provider.ask("provider", "capacity", "request", "--class", "cpu=2", YES_LEASED)
+    assert answer["challenge"]["declared"] == {"cpu": 2}
+
+
+def test_a_class_that_this_host_has_no_device_for_is_not_paid_for(provider: Provider) -> None:
+    provider.enlist_verifiers()
+    refused = provider.refuse("provider", "capacity", "request", "--class", "gpu=1", code=ExitCode.CONFLICT)
+    assert "1 GPU declared, and this host has no GPU" in refused
+    assert provider.ask("provider", "capacity")["challenge"] is None
+    answer = provider.ask("provider", "capacity", "request", "--class", "gpu=1", YES_JAIL)
+    assert answer["challenge"]["declared"] == {"gpu": 1}
 
 
 def test_a_failed_challenge_jails_and_one_passed_ends_it(provider: Provider) -> None:
@@ -137,7 +148,7 @@ def test_a_failed_challenge_jails_and_one_passed_ends_it(provider: Provider) -> 
     assert provider.ask("provider", "capacity")["challenge"]["stage"] == "requested"
     provider.with_verifiers(lambda _rpc, verifiers: verifiers.judge(provider.address, passed=False))
     assert provider.ask("provider", "capacity")["jailed"]
-    assert "jailed since" in provider.run("provider", "capacity").stdout
+    assert "nothing: jailed, because" in provider.run("provider", "capacity").stdout, "no time is known"
     provider.verify("cpu=2")
     assert not provider.ask("provider", "capacity")["jailed"]
 
@@ -202,7 +213,11 @@ def test_a_provider_whose_capacity_shrank_has_a_grace_for_what_it_cannot_serve(p
     provider.verify("cpu=2")
     provider.run("provider", "stake", "20")
     provider.run("provider", "mint", "40")
-    provider.verify("cpu=1")
+    smaller = ("provider", "capacity", "request", "--class", "cpu=1")
+    assert "40 tCPU are outstanding" in provider.refuse(*smaller, code=ExitCode.CONFLICT)
+    assert "what is leased now is not known" in provider.refuse(*smaller, YES_DEFAULT, code=ExitCode.CONFLICT)
+    assert provider.ask("provider", "capacity")["challenge"] is None
+    provider.verify("cpu=1", flags=(YES_DEFAULT, YES_LEASED))
     redeem = ("pay", "redeem", provider.owner, "all", "--from", provider.owner)
     assert re.search(r"cannot serve 16 tCPU of what it sold, and has until \d{4}", provider.refuse(*redeem))
     provider.pass_time(10)

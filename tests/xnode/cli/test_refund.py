@@ -27,6 +27,8 @@ from xnode.chain.intents.payments import deposit
 from xnode.chain.intents.session import WalletSession, open_session
 from xnode.chain.send.tx_journal import make_engine
 from xnode.cli.evidence.files import make_page
+from xnode.cli.evidence.refund import Promised as Shown
+from xnode.cli.evidence.refund import describe_wait
 from xnode.errors import ExitCode
 from xnode.home import Home
 from xnode.ports.chain import ClaimRow
@@ -157,8 +159,18 @@ def test_a_claim_of_silence_is_answered_by_a_newer_receipt_and_only_by_one(promi
     (row,) = provider.ask("fault", "answer", folder, answer)
     assert (row["number"], row["outcome"]) == ("9", "answered")
     assert "no silence is claimed" in provider.refuse("fault", "answer", answer, code=ExitCode.NOT_FOUND)
-    assert "no broken promise" in provider.refuse("pay", "refund", answer, code=ExitCode.NOT_FOUND)
+    assert promised.refund(answer)["next"].startswith("if nothing newer was signed by"), "an hour must pass"
     assert "was answered for with a newer receipt" in provider.refuse("pay", "refund", folder)
+
+
+def test_a_provider_that_vanished_can_be_asked_from_an_hour_to_three_days_later(promised: Promised) -> None:
+    known = promised.sign(8, 5)
+    assert describe_wait(Shown(promised.document, known), known.receipt.at_ns + 2 * NANOS_PER_HOUR) == ""
+    early = describe_wait(Shown(promised.document, known), known.receipt.at_ns + NANOS_PER_HOUR // 2)
+    assert early.startswith("if nothing newer was signed by") and ", until " in early
+    late = describe_wait(Shown(promised.document, known), known.receipt.at_ns + 73 * NANOS_PER_HOUR)
+    assert late.startswith("nothing: silence after this receipt could be claimed until")
+    assert describe_wait(Shown(promised.document, promised.sign(9, 10, final=True)), known.receipt.at_ns) == ""
 
 
 def test_a_silence_that_nobody_answers_gives_back_what_was_promised(promised: Promised) -> None:

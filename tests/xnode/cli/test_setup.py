@@ -6,23 +6,29 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
+import trio
 
+from tests.make.records import make_provider, make_running_lease
 from tests.xnode.chain.deployment.test_manifest import MANIFEST
 from tests.xnode.cli.conftest import Run
 from xnode.chain.deployment.manifest import write_manifest
+from xnode.cli.app import App
 from xnode.cli.node.setup import ensure_node_key, update_config
-from xnode.cli.node.submitter_init import make_chain_table, make_node_table
-from xnode.cli.provider.init import find_chain_node, find_changes
+from xnode.cli.node.submitter_init import init_submitter, make_chain_table, make_node_table
+from xnode.cli.provider.init import find_chain_node, find_changes, init_provider
 from xnode.cli.provider.prices import CREDIT_PRICES
 from xnode.config.load import check_table
 from xnode.daemon import find_bootstrap
 from xnode.errors import ExitCode, UserError
 from xnode.home import PRIVATE_FOLDERS, Home, close_data, make_private, making_private_files
 from xnode.net.identity import peer_id_text_of
+from xnode.node.state import kind_of
 from xnode.store.database import migrate_apart, open_database
+from xnode.store.journal import Batch, Journal
+from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore
 
 PERSONAL = """\
 # bought in May
@@ -155,3 +161,26 @@ def test_a_home_of_an_older_version_that_has_a_database_had_a_node_key(tmp_path:
     with pytest.raises(UserError, match="is gone"):
         ensure_node_key(config)
     assert not config.home.node_key.exists()
+
+
+def test_a_home_with_money_on_other_contracts_keeps_its_config(home: Home) -> None:
+    lease = make_running_lease(status="settling")
+    app, other = App(home, debug=False), home.folder / "other.toml"
+    write_manifest(other, MANIFEST)
+    home.make()
+    home.data.mkdir(exist_ok=True)
+    database = open_database(app.load_config().node.database_url)
+    records = {(kind_of(type(one)), one.key): (one, True) for one in make_provider(lease).state.records()}
+    trio.run(Journal(database).commit, Batch(records=records))
+    database.dispose()
+    before = home.config.read_text()
+    wallet = trio.run(Keystore(home.keystore).make_new, "payer", "secret", MACHINE_ROUNDS)
+    assert wallet.address
+    refused = "unsettled leases and escrows on other contracts"
+    with pytest.raises(UserError, match=refused) as caught:
+        init_submitter(app, other, None, "payer")
+    assert caught.value.code is ExitCode.CONFLICT and home.config.read_text() == before
+    rest: dict[str, Any] = {"rpc_url": None, "region": None, "asset": None, "force": False, "password_file": None}
+    with pytest.raises(UserError, match=refused):
+        init_provider(app, other, owner="payer", **rest)
+    assert home.config.read_text() == before

@@ -142,6 +142,24 @@ async def test_a_status_says_what_is_leased_and_until_when_a_doubted_capacity_st
     assert "ends in 1h" in hint and "capacity request" in hint
 
 
+async def test_a_status_says_first_that_credits_are_in_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_consoles(tmp_path) as (_, provider):
+        assert not any("credits" in one for one in (await ask(provider, "provider.status")).hints)
+
+        async def read_stakes(providers: Sequence[Address]) -> dict[Address, Staked]:
+            return {one: Staked(Amount(5), in_default=True) for one in providers}
+
+        monkeypatch.setattr(provider.market.registrations, "read_stakes", read_stakes)
+        hints = (await ask(provider, "provider.status")).hints
+    assert hints[0].startswith("credits that were sold cannot be served")
+
+
+async def test_a_status_has_the_reason_of_the_challenge_that_was_drawn_last(tmp_path: Path) -> None:
+    async with open_consoles(tmp_path) as (_, provider):
+        failed = (await ask(provider, "provider.status")).challenge_failed
+    assert failed is not None and failed.reason == "a later one" and failed.challenge_id == "0x" + "01" * 32
+
+
 async def test_a_status_says_of_a_claim_of_silence_that_cannot_be_answered(tmp_path: Path) -> None:
     lease, now_ns = make_scene().world.leases(1)[0], make_scene().now_ns
     assert isinstance(lease, ProviderLease)

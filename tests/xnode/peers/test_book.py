@@ -19,7 +19,7 @@ from metering.units import NANOS_PER_HOUR, NANOS_PER_MS, Address
 from scheduler.policy import DRAINING
 from tests.make.scene import Registry
 from tests.make.values import SEPARATOR, address_of, make_key, make_offer, sign_offer
-from tests.make.waiting import wait_until
+from tests.make.waiting import pass_time, wait_until
 from tests.sim.machine import KeySigner
 from tests.xnode.net.remote import make_settings
 from xnode.clock import SystemClock
@@ -162,13 +162,13 @@ async def test_who_finds_nobody_looks_ever_less_often_until_somebody_asks(
         book = LiveBook(net, READER, clock, SEPARATOR, Registrations(Registry({}, False), clock))  # type: ignore[arg-type]
         begun = trio.current_time()
         nursery.start_soon(book.run)
-        await trio.sleep(50)
+        await pass_time(50)
         pauses = [later - earlier for earlier, later in pairwise(net.looked_at)]
         assert net.looked_at[0] == begun and pauses[0] < 1
         assert len(pauses) < 12 and pauses == sorted(pauses)
         asked_at = trio.current_time()
         book.touch()
-        await trio.sleep(2.1)
+        await pass_time(2.1)
         assert [round(at - asked_at, 1) for at in net.looked_at if at >= asked_at] == [0.0, 0.5, 1.5]
         nursery.cancel_scope.cancel()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from metering.eip712 import keccak
 from metering.units import ZERO_ADDRESS, Address
 from xnode.chain.abi.artifacts import find_entry, load_artifact
 from xnode.chain.abi.codec import encode_values
@@ -12,11 +13,11 @@ from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Asset, Contracts, Manifest
 from xnode.chain.deployment.plan import Plan
 from xnode.chain.deployment.wiring import list_holds, list_judges, list_not_payable
-from xnode.chain.node.json_rpc import JsonRpc
-from xnode.chain.node.questions import ask_receipt
+from xnode.chain.node.json_rpc import JsonRpc, Reverted
+from xnode.chain.node.questions import ask_creation, ask_receipt
 from xnode.chain.send.transactor import Transactor
 from xnode.chain.send.tx_journal import TxCall
-from xnode.errors import Permanent
+from xnode.errors import Permanent, UserError
 from xnode.ports.chain import Sent
 from xnode.text.amount import OPENX_DECIMALS
 from xnode.text.hex import to_hex
@@ -48,14 +49,22 @@ class _Deployment:
         self._first_block = 0
 
     async def run(self, chain_id: int, plan: Plan) -> Manifest:
+        manifest = await self.make_all(chain_id, plan)
+        await self._connect(manifest.contracts, [asset.address for asset in manifest.assets])
+        await self._connect_verifiers(manifest.contracts)
+        await check_deployment(self._rpc, manifest)
+        return manifest
+
+    async def make_all(self, chain_id: int, plan: Plan) -> Manifest:
+        """Every contract, and where it is; not yet connected."""
         owner = await self._make_timelock(plan)
         supply = plan.openx
         token = await self._create("OpenxToken", supply.holder, supply.supply, owner)
-        registry = await self._create("ProviderRegistry", token, plan.stake_thaw_s, self._transactor.address)
+        registry = await self._create("ProviderRegistry", token, plan.stake_thaw_s, self._connector)
         splits = await self._create("SplitRegistry")
         randomness = await self._create("RandaoRandomness")
         verifiers = await self._create(
-            "VerifierRegistry", registry, owner, plan.make_verifier_values(), self._transactor.address
+            "VerifierRegistry", registry, owner, plan.make_verifier_values(), self._connector
         )
         rules = await self._create("ChallengeRules", registry, owner, *plan.make_rules_values())
         capacity = await self._create("CapacityRegistry", registry, verifiers, rules, randomness)
@@ -91,9 +100,7 @@ class _Deployment:
             breach_prover=breaches,
             answer_reveals=reveals,
         )
-        await self._connect(contracts, [asset.address for asset in assets])
-        await self._connect_verifiers(contracts)
-        manifest = Manifest(
+        return Manifest(
             chain_id=chain_id,
             deployed_at_block=self._first_block,
             confirmations=plan.confirmations,
@@ -102,8 +109,11 @@ class _Deployment:
             rpc_url=plan.rpc_url,
             min_thaw_s=plan.escrow_min_thaw_s,
         )
-        await check_deployment(self._rpc, manifest)
-        return manifest
+
+    @property
+    def _connector(self) -> Address:
+        """Who may connect the registries, once."""
+        return self._transactor.address
 
     async def _make_timelock(self, plan: Plan) -> Address:
         rule = plan.governance
@@ -147,6 +157,51 @@ class _Deployment:
         self._first_block = self._first_block or sent.block_number
         self._say(f"{step} at {to_hex(address)}")
         return address
+
+
+async def rehearse(rpc: JsonRpc, deployer: Address, chain_id: int, plan: Plan, say: Say) -> None:
+    """Ask the chain what every constructor says to the plan, before any is paid for. UserError, or Reverted with what the
+    contract itself says, where one would refuse it or the manifest could not be written."""
+    try:
+        await _Rehearsal(rpc, deployer, say).make_all(chain_id, plan)
+    except ValueError as error:
+        raise UserError(str(error), where="the plan", hint="see contracts/plan.example.toml") from error
+
+
+class _Rehearsal(_Deployment):
+    """Creations that are only called. What one makes is taken to be a contract that gives one answer to all questions of the
+    other constructors: of ProviderRegistry they ask times and a token, of the rest which registry is theirs."""
+
+    def __init__(self, rpc: JsonRpc, deployer: Address, say: Say) -> None:
+        self._rpc, self._deployer, self._say, self._first_block = rpc, deployer, say, 0
+        self._standing: dict[Address, bytes] = {}
+        self._registry = Address(bytes(19) + b"\1")
+
+    @property
+    def _connector(self) -> Address:
+        return self._deployer
+
+    async def _create(self, name: str, *values: object, step: str = "") -> Address:
+        # What takes nothing of the plan has nothing to say to it.
+        code = make_creation(name, *values) if values else b""
+        try:
+            if code:
+                await self._rpc.ask(ask_creation(self._deployer, code, self._standing))
+        except Reverted:
+            raise
+        except Permanent as error:
+            # Such as a chain node that takes no code for granted; the creation itself tells.
+            self._say(f"{step or name} is not rehearsed: {error.message}")
+        address = Address(keccak((step or name).encode())[:20])
+        self._standing[address] = _make_answering(self._registry)
+        if name == "ProviderRegistry":
+            self._registry = address
+        return address
+
+
+def _make_answering(word: Address) -> bytes:
+    """Code of a contract that returns this word: PUSH20 word, PUSH1 0, MSTORE, PUSH1 32, PUSH1 0, RETURN."""
+    return b"\x73" + word + bytes.fromhex("60005260206000f3")
 
 
 def make_creation(name: str, *values: object) -> bytes:

@@ -11,7 +11,7 @@ import msgspec
 
 from metering.codec import encode
 from metering.eip712 import keccak
-from metering.units import Address, Amount, Hash32
+from metering.units import ZERO_ADDRESS, Address, Amount, Hash32
 from xnode.chain.abi.artifacts import CONTRACTS, load_artifact
 from xnode.chain.contracts.challenge_rules import KINDS, CapacitySettings, DeviceClass
 from xnode.chain.contracts.verifier_registry import VerifierSettings
@@ -48,6 +48,8 @@ class Governance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not self.proposers or not self.executors:
             raise ValueError("proposers and executors must each name an address")
+        if ZERO_ADDRESS in self.proposers:
+            raise ValueError("proposers must not name the zero address: nobody could ever propose")
 
 
 class Credits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +95,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             raise ValueError("block_ms must be at least 1")
         if not self.classes:
             raise ValueError("classes must have an entry, or no provider could have capacity verified")
+        if len({one.name for one in self.classes}) != len(self.classes):
+            raise ValueError("classes must not have the same name twice: a provider could declare only one of them")
         if self.confirmations < 1:
             raise ValueError("confirmations must be at least 1")
 

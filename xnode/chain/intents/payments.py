@@ -54,3 +54,8 @@ async def withdraw_owed(session: WalletSession, intent: str, provider: Address, 
     """Pays a provider what a failed payout left owed."""
     data = payment_escrow.WITHDRAW_OWED.encode(provider, asset.address)
     return await session.send(intent, session.manifest.contracts.payment_escrow, data)
+
+
+async def transfer(session: WalletSession, intent: str, asset: Asset, to: Address, amount: Amount) -> Sent:
+    """Moves amount of an asset from the wallet to another address."""
+    return await session.send(intent, asset.address, openx_token.TRANSFER.encode(to, amount))

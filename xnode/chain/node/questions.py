@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from metering.units import Address, Hash32
@@ -90,6 +90,13 @@ def ask_code(address: Address) -> Question[bytes]:
 def ask_call(to: Address, data: bytes, block: str | int = "latest") -> Question[bytes]:
     """What a call returns, without a transaction."""
     return Question("eth_call", ({"to": to_hex(to), "data": to_hex(data)}, _spell(block)), Data, parse_hex)
+
+
+def ask_creation(sender: Address, code: bytes, standing: Mapping[Address, bytes]) -> Question[bytes]:
+    """What code a contract's creation would leave, without a transaction. standing: code that is taken to be at an address."""
+    request = {"from": to_hex(sender), "data": to_hex(code)}
+    there = {to_hex(address): {"code": to_hex(one)} for address, one in standing.items()}
+    return Question("eth_call", (request, "latest", there) if there else (request, "latest"), Data, parse_hex)
 
 
 def ask_gas(sender: Address, to: Address | None, data: bytes, wei: int) -> Question[int]:

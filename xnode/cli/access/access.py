@@ -114,18 +114,18 @@ class Access:
             async with opened as session, trio.open_nursery() as nursery:
                 await check_deployment(session.rpc, deployment.manifest)
                 await require_gas(session.rpc, session.address)
-                nursery.start_soon(_say_waits, session)
+                nursery.start_soon(say_waits, session.rpc, lambda: session.is_waiting)
                 yield session
                 nursery.cancel_scope.cancel()
 
 
-async def _say_waits(session: WalletSession) -> None:
-    """Tell the person who waits what the transaction waits for, at first soon, then seldom."""
+async def say_waits(rpc: JsonRpc, is_waiting: Callable[[], bool]) -> None:
+    """Tell the person who waits what the transaction waits for, at first soon, then seldom. is_waiting: while one is sent."""
     for pause_s in SAY_AGAIN.pauses():
         await trio.sleep(pause_s)
-        pulse, where = session.rpc.pulse, session.rpc.where
+        pulse, where = rpc.pulse, rpc.where
         problem = pulse.describe()
-        if not problem and session.is_waiting and pulse.still_s >= SAY_AGAIN.first_s:
+        if not problem and is_waiting() and pulse.still_s >= SAY_AGAIN.first_s:
             problem = f"no new block at {where} for {show_wait(pulse.still_s)}"
         if problem:
             say(f"waiting for the chain: {problem}")

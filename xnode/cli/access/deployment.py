@@ -49,7 +49,9 @@ def find_deployment(app: App, manifest_path: Path | None = None, rpc_url: str = 
     url = rpc_url or os.environ.get(RPC_VARIABLE, "") or manifest.rpc_url
     if not url:
         raise UserError(
-            "no chain node is named", where=str(manifest_path), hint="give one with --rpc-url or [chain] rpc_url"
+            "no chain node is named",
+            where=str(manifest_path),
+            hint=f"name one in {RPC_VARIABLE}, [chain] rpc_url or the manifest",
         )
     check_url(url)
     return Deployment(manifest, url)

@@ -10,7 +10,7 @@ import click
 
 from xnode.cli.access.options import chain_option
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.chain.contracts import CONTRACTS
+from xnode.cli.chain.contracts import CONTRACTS, list_contracts
 from xnode.cli.lazy import Lazy, LazyGroup
 from xnode.cli.terminal.screen import Column, Screen
 
@@ -33,15 +33,11 @@ def chain() -> None:
     """Ask the contracts, or deploy them."""
 
 
-@chain.command("views")
+@chain.command("views", help=f"Show what can be asked of a contract.\n\nCONTRACT is {list_contracts()}.")
 @_contract_argument
 @output_option
 @pass_app
 def views(app: App, contract: str, screen: Screen) -> None:
-    """Show what can be asked of a contract.
-
-    CONTRACT is token, registry, splits, capacity, tgpu, tcpu, escrow, faults or timelock.
-    """
     from xnode.chain.abi.artifacts import load_abi
 
     rows = [
@@ -53,7 +49,11 @@ def views(app: App, contract: str, screen: Screen) -> None:
     screen.show(rows, lambda: screen.table(columns, (tuple(row.values()) for row in rows)))
 
 
-@chain.command("call")
+@chain.command(
+    "call",
+    help="Call VIEW, like: xnode chain call escrow free PAYER ASSET.\n\n"
+    f"CONTRACT is {list_contracts()}. PAYER and ASSET are addresses; lists and structs are written as JSON.",
+)
 @_contract_argument
 @click.argument("view")
 @click.argument("arguments", nargs=-1)
@@ -61,11 +61,6 @@ def views(app: App, contract: str, screen: Screen) -> None:
 @output_option
 @pass_app
 def call(app: App, contract: str, view: str, arguments: tuple[str, ...], manifest: Path | None, screen: Screen) -> None:
-    """Call VIEW, like: xnode chain call escrow free PAYER ASSET.
-
-    CONTRACT is token, registry, splits, capacity, tgpu, tcpu, escrow, faults or timelock. PAYER and ASSET are
-    addresses; lists and structs are written as JSON.
-    """
     from xnode.extras import require_module
 
     require_module("web3", "xnode chain call")

@@ -6,6 +6,7 @@ CONTRACTS = {
     "token": ("OpenxToken", "openx_token"),
     "registry": ("ProviderRegistry", "provider_registry"),
     "splits": ("SplitRegistry", "split_registry"),
+    "randomness": ("RandaoRandomness", "randomness"),
     "verifiers": ("VerifierRegistry", "verifier_registry"),
     "rules": ("ChallengeRules", "challenge_rules"),
     "capacity": ("CapacityRegistry", "capacity_registry"),
@@ -19,3 +20,9 @@ CONTRACTS = {
     "timelock": ("TimelockController", "timelock"),
 }
 """As people call them: the artifact's name, and the manifest's."""
+
+
+def list_contracts() -> str:
+    """For a sentence: "token, registry, ... or timelock"."""
+    *others, last = CONTRACTS
+    return f"{', '.join(others)} or {last}"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 import trio
 
-from xnode.chain.deployment.deploy import deploy
+from xnode.chain.deployment.deploy import deploy, rehearse
 from xnode.chain.deployment.manifest import Manifest, write_manifest
 from xnode.chain.deployment.plan import Plan, check_chain, check_pace, read_plan
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.reads import read_block_times
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
-from xnode.cli.access.access import require_gas
+from xnode.cli.access.access import require_gas, say_waits
 from xnode.cli.access.deployment import check_url, run_async
 from xnode.cli.access.keys import load_key
 from xnode.cli.app import App, output_option, pass_app
@@ -58,6 +61,10 @@ def deploy_(
         raise UserError("is there already", where=str(out), hint="name another with --manifest", code=ExitCode.CONFLICT)
 
     async def work() -> Manifest:
+        with _alone(journal):
+            return await deploy_alone()
+
+    async def deploy_alone() -> Manifest:
         key = await load_key(app, wallet, password_file)
         return await _deploy(plan, rpc_url, key, journal)
 
@@ -85,13 +92,37 @@ async def _deploy(plan: Plan, rpc_url: str, key: WalletKey, path: Path) -> Manif
     await _require_same(journal, label, path)
     async with JsonRpc(rpc_url, chain_id) as rpc, trio.open_nursery() as nursery:
         await require_gas(rpc, key.address)
+        await rehearse(rpc, key.address, chain_id, plan, say)
         pace = Pace(confirmations=plan.confirmations, poll_interval_s=0.5, deadline_s=DEADLINE_S)
         transactor = Transactor(rpc, key, journal, chain_id, pace)
         await nursery.start(transactor.run)
+        nursery.start_soon(say_waits, rpc, lambda: transactor.in_flight > 0)
         say(f"deploying on chain {chain_id} from {to_hex(key.address)} ...")
         manifest = await deploy(rpc, transactor, chain_id, plan, label=label, say=say)
         nursery.cancel_scope.cancel()
     return manifest
+
+
+@contextmanager
+def _alone(journal: Path) -> Iterator[None]:
+    """Only one command works with a journal at a time: two would each make what the other has not told yet."""
+    lock = journal.with_name(f"{journal.name}.lock")
+    try:
+        opened = lock.open("a")
+    except OSError as error:
+        reason = error.strerror or "unknown"
+        raise UserError(f"cannot be written: {reason}", where=str(lock), hint="name another --manifest") from error
+    with opened as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                "another `xnode chain deploy` works with it",
+                where=str(journal),
+                hint="let that one end, or name another --manifest",
+                code=ExitCode.CONFLICT,
+            ) from error
+        yield
 
 
 async def _require_same(journal: SqlTxJournal, label: str, path: Path) -> None:

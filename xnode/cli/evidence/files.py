@@ -192,7 +192,11 @@ def read_documents(paths: Iterable[Path]) -> list[SignedDocument]:
     """
     files: list[Path] = []
     for path in paths:
-        files += sorted(_list_documents(path)) if path.is_dir() else [path]
+        found = sorted(_list_documents(path)) if path.is_dir() else [path]
+        if not found:
+            named = ", ".join(f"{name.lower()}-*.json" for name in _TYPES)
+            raise _refuse(path, "evidence_empty", "no documents found", f"files are read that are named {named}")
+        files += found
     if len(files) > MAX_FILES:
         raise UserError(f"{len(files)} documents are more than {MAX_FILES}", hint="name the folders one by one")
     return [_read_any(path) for path in files]

@@ -11,7 +11,7 @@ import click
 
 from metering.evidence import LeaseDocument
 from metering.receipt import SignedReceipt
-from metering.sla import find_breach, find_silence
+from metering.sla import find_breach, find_claim_time, find_silence
 from metering.units import NANOS_PER_SECOND, Amount, Hash32
 from xnode.chain.contracts import breach_prover
 from xnode.chain.deployment.manifest import Asset, Manifest
@@ -68,8 +68,8 @@ def refund(app: App, /, documents: tuple[Path, ...], screen: Screen, **options: 
     Shows a lease's terms and last receipt (written by `xnode job receipts JOB --export DIR`) to the chain. When the
     workload ran for less of the time than the provider promised, what both signed for that goes back to the deposit.
     Where the provider never signed a last receipt, it is asked on chain for a newer one and has a day to show it; what
-    it has claimed already comes out of its stake, two days later, if it was paid in OPENX. The same command goes on
-    where it stopped. Any wallet may pay the gas.
+    it has claimed already comes out of its stake, two days later, if it was paid in OPENX. It can be asked from an hour
+    to three days after its newest receipt. The same command goes on where it stopped. Any wallet may pay the gas.
     """
     access = Access.of_payer(app, **options)
     promised = find_promised(read_documents(documents), access.manifest)
@@ -104,6 +104,17 @@ def find_promised(documents: Sequence[SignedDocument], manifest: Manifest) -> li
     ]
 
 
+def describe_wait(promised: Promised, now_ns: int) -> str:
+    """When the provider can be asked on chain for a newer receipt, if it is not now and would bring something; else empty."""
+    terms, known = promised.lease.terms, promised.newest.receipt
+    begin_ns, end_ns = find_claim_time(terms, known)
+    if known.final or begin_ns <= now_ns <= end_ns or find_silence(terms, known, begin_ns) is None:
+        return ""
+    if now_ns > end_ns:
+        return f"nothing: silence after this receipt could be claimed until {brief_date(end_ns)}"
+    return f"if nothing newer was signed by {brief_date(begin_ns)}, run this again then, until {brief_date(end_ns)}"
+
+
 class _Refund:
     """One lease on its way to its money. Every step looks first what an earlier run, or another party, has done."""
 
@@ -119,9 +130,11 @@ class _Refund:
         after = await self._rpc.view(self._judge, breach_prover.REFUNDED_OF, self._lease_id)
         short = await self._rpc.view(self._judge, breach_prover.SHORTFALL_OF, self._lease_id)
         silence = await self._rpc.view(self._judge, breach_prover.SILENCE_OF, self._lease_id)
-        if not (due or after or short.amount or silence.due):
+        now_s = await self._session.chain_time_s()
+        wait = describe_wait(self._promised, now_s * NANOS_PER_SECOND)
+        if not (due or after or short.amount or silence.due or wait):
             return None
-        then = ""
+        then = wait
         if silence.due:
             then = f"the provider may answer until {brief_date(silence.answer_until * NANOS_PER_SECOND)}"
         elif short.amount:

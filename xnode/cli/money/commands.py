@@ -10,6 +10,7 @@ import click
 from xnode.cli.access.options import chain_option, payer_option, payer_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import Lazy, LazyGroup
+from xnode.cli.terminal.given import GivenText
 from xnode.cli.terminal.screen import Screen
 
 _asset_option = click.option("--asset", default="OPENX", show_default=True, help="Which asset.")
@@ -29,7 +30,9 @@ def pay() -> None:
 
 @pay.command("deposit")
 @click.argument("amount")
-@click.option("--cap", help="What the node's key may use of it at most.  [default: all that is deposited]")
+@click.option(
+    "--cap", type=GivenText(), help="What the node's key may use of it at most.  [default: all that is deposited]"
+)
 @_asset_option
 @payer_options
 @output_option

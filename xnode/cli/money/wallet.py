@@ -11,7 +11,7 @@ import click
 from xnode.cli.access.keys import open_keystore
 from xnode.cli.access.options import chain_option
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.lazy import LazyGroup
+from xnode.cli.lazy import Lazy, LazyGroup
 from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.password import find_password, password_option
 from xnode.cli.terminal.screen import Column, Screen, say
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 _COLUMNS = (Column("name"), Column("address"), Column("file", style="dim", fold=True))
 
 
-@click.group(cls=LazyGroup)
+_LAZY = {
+    "send": Lazy("xnode.cli.money.send:send", "Send OPENX, credits or another asset to somebody."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=_LAZY)
 def wallet() -> None:
     """Keys that hold money. WALLET is a name or an address; without it ETH_FROM, or the only one there is."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xnode.chain.deployment.manifest import read_manifest
-from xnode.cli.access.deployment import check_url
+from xnode.cli.access.deployment import check_url, is_configured
 from xnode.cli.access.keys import find_address
 from xnode.cli.app import App
 from xnode.cli.node.setup import ensure_node_key, update_config
@@ -16,6 +16,7 @@ from xnode.text.hex import to_hex
 def init_submitter(app: App, manifest: Path, rpc_url: str | None, payer: str, bootstrap: tuple[str, ...] = ()) -> None:
     """Write config and node key; what the config says already stays."""
     address = find_address(app, payer)
+    require_settled(app, manifest)
     changes = {
         **make_chain_table(manifest, rpc_url),
         **make_node_table(bootstrap),
@@ -23,6 +24,16 @@ def init_submitter(app: App, manifest: Path, rpc_url: str | None, payer: str, bo
     }
     update_config(app.home, changes)
     ensure_node_key(app.load_config())
+
+
+def require_settled(app: App, manifest: Path) -> None:
+    """Raise UserError where this home has money on other contracts than the manifest's: its config names those still, and only
+    with it the node can claim."""
+    from xnode.store.deployment import check_deployment_of_store
+
+    if is_configured(app):
+        separator = read_manifest(manifest).domain.separator()
+        check_deployment_of_store(app.load_config().node.database_url, separator, str(manifest))
 
 
 def make_chain_table(manifest: Path, rpc_url: str | None) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from xnode.cli.access.deployment import RPC_VARIABLE
 from xnode.cli.access.keys import find_address
 from xnode.cli.app import App
 from xnode.cli.node.setup import ensure_node_key, read_node_address, require_no_provider, update_config
-from xnode.cli.node.submitter_init import make_chain_table, make_node_table
+from xnode.cli.node.submitter_init import make_chain_table, make_node_table, require_settled
 from xnode.cli.provider.prices import CREDIT_PRICES, DEFAULT_PRICES
 from xnode.cli.provider.profile import find_profile, publish_profile
 from xnode.cli.provider.share import make_default_share
@@ -66,6 +66,7 @@ def init_provider(
     changes = {**make_chain_table(manifest, rpc_url), **make_node_table(bootstrap), "provider": provider}
     is_changed = any({**table.get(name, {}), **values} != table.get(name) for name, values in changes.items())
     if is_changed:
+        require_settled(app, manifest)
         update_config(app.home, changes)
         say(f"wrote {app.home.config}")
     config = app.load_config()
@@ -85,7 +86,8 @@ def init_provider(
             hint="name what shall be other, such as --region or --asset; all else is changed in that file",
             code=ExitCode.CONFLICT,
         )
-    say("next: xnode provider run")
+    running = "the node that runs here takes the settings up when it is started again: xnode daemon stop, then "
+    say(f"next: {running if app.control.is_up() else ''}xnode provider run")
     say("then: xnode provider status, and xnode provider price set vcpu_hour=...")
 
 

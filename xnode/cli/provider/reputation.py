@@ -12,7 +12,7 @@ from xnode.chain.provider_record import Record, read_record
 from xnode.cli.access.access import Access
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_date, brief_money
-from xnode.cli.terminal.given import GivenPath
+from xnode.cli.terminal.given import GivenPath, GivenText
 from xnode.cli.terminal.screen import Column, Screen
 from xnode.text.amount import OPENX_DECIMALS, format_amount
 from xnode.text.hex import to_hex
@@ -26,16 +26,16 @@ _COLUMNS = (
 
 
 @click.command("reputation")
-@click.argument("provider", default="")
+@click.argument("provider", type=GivenText(), required=False)
 @click.option("--chain", "manifest", type=GivenPath(path_type=Path), help="Manifest, when there is no config yet.")
 @output_option
 @pass_app
-def reputation(app: App, provider: str, manifest: Path | None, screen: Screen) -> None:
+def reputation(app: App, provider: str | None, manifest: Path | None, screen: Screen) -> None:
     """Show a provider's settled work, proven faults and refunds.
 
     PROVIDER is an address or a wallet, by default this home's; read from the chain.
     """
-    access = Access.of_owner(app, provider, manifest)
+    access = Access.of_owner(app, provider or "", manifest)
     address = access.address
     answer = make_answer(access.look(lambda reads: read_record(reads.rpc, reads.manifest, address)))
     screen.show(answer, lambda: draw_reputation(screen, answer))

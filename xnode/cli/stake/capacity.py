@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from typing import Any
 
 import click
@@ -14,21 +12,18 @@ from xnode.chain.capacity import read_challenge, read_class_times, read_classes,
 from xnode.chain.contracts import capacity_registry
 from xnode.chain.contracts.capacity_registry import Capacity
 from xnode.chain.contracts.challenge_rules import DeviceClass
-from xnode.chain.intents.session import WalletSession
-from xnode.chain.intents.verification import request_challenge
 from xnode.chain.reads import ChainReads
-from xnode.cli.access.access import Access, make_intent
+from xnode.cli.access.access import Access
 from xnode.cli.access.options import owner_options
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.lazy import LazyGroup
-from xnode.cli.stake.stake import require_openx
-from xnode.cli.terminal.brief import brief_count, brief_date, brief_duration, brief_id
+from xnode.cli.lazy import Lazy, LazyGroup
+from xnode.cli.terminal.brief import brief_date, brief_duration, brief_id
+from xnode.cli.terminal.given import GivenText
 from xnode.cli.terminal.screen import Column, Screen, say
-from xnode.control.views import Hosting, ProviderStatus
-from xnode.errors import ExitCode, UserError
-from xnode.extras import require_module
-from xnode.text.amount import OPENX_DECIMALS, format_amount, format_openx
-from xnode.text.hex import to_hex
+from xnode.control.views import ChallengeFailed, ProviderStatus
+from xnode.errors import UserError
+from xnode.text.amount import OPENX_DECIMALS, format_amount
+from xnode.text.hex import parse_hex, to_hex
 
 MAX_HISTORY = 20
 """Verdicts shown, the newest: -o json has no more either, ask the contract for older ones."""
@@ -44,13 +39,18 @@ _CLASSES = (
 _HISTORY = (Column("from"), Column("until"), Column("GPUs", right=True), Column("vCPUs", right=True))
 
 
-@click.group("capacity", cls=LazyGroup, invoke_without_command=True)
-@click.option("--of", "provider", default="", help="Another provider, by address or wallet.")
+_LAZY = {
+    "request": Lazy("xnode.cli.stake.request:request", "Have the devices of this provider challenged, all at once."),
+}
+
+
+@click.group("capacity", cls=LazyGroup, lazy=_LAZY, invoke_without_command=True)
+@click.option("--of", "provider", type=GivenText(), help="Another provider, by address or wallet.")
 @owner_options
 @output_option
 @click.pass_context
 @pass_app
-def capacity(app: App, ctx: click.Context, /, provider: str, screen: Screen, **options: Any) -> None:
+def capacity(app: App, ctx: click.Context, /, provider: str | None, screen: Screen, **options: Any) -> None:
     """Show verified capacity, or request a challenge.
 
     What is verified for each class and until when, jail, the open challenge, and what was before.
@@ -59,97 +59,24 @@ def capacity(app: App, ctx: click.Context, /, provider: str, screen: Screen, **o
         return
     access = Access.of_owner(app, **{**options, **({"wallet": provider} if provider else {})})
     address = access.address
-    answer = access.look(lambda reads: make_report(reads, address))
+    failure = read_failure(app, address)
+    answer = access.look(lambda reads: make_report(reads, address, failure))
     screen.show(answer, lambda: draw_capacity(screen, answer))
 
 
-@capacity.command("request")
-@click.option(
-    "--class", "declared", multiple=True, required=True, metavar="NAME=COUNT", help="Such as cpu=8; repeat it."
-)
-@owner_options
-@output_option
-@pass_app
-def request(app: App, /, declared: tuple[str, ...], screen: Screen, **options: Any) -> None:
-    """Have the devices of this provider challenged, all at once.
-
-    The running node answers automatically. The fee, more for more devices, goes to the verifiers who judge, and is lost
-    when too few of them do. Failing jails: no minting until the next challenge is passed.
-    """
-    # Asked for without it, the challenge would be failed for certain.
-    require_module("numpy", "a capacity challenge")
-    counts = [parse_count(text) for text in declared]
-    is_up = app.control.is_up()
-    leased = read_leased(app) if is_up else None
-
-    async def work(session: WalletSession) -> dict[str, Any]:
-        contracts = session.manifest.contracts
-        classes = await read_classes(session.rpc, contracts)
-        wanted = find_declared(counts, classes)
-        if leased is not None:
-            check_leased(wanted, classes, leased)
-        await _require_none_open(session, session.address)
-        settings = await read_settings(session.rpc, contracts)
-        price = settings.price_of(sum(count for _, count in wanted))
-        await require_openx(session, session.address, price, "request it later")
-        say(f"requesting a challenge of {', '.join(declared)} for {format_openx(price)} ...")
-        await request_challenge(session, make_intent("challenge"), wanted, price)
-        return await make_report(session, session.address)
-
-    answer = Access.of_owner(app, **options).act(work)
-    screen.show(answer, lambda: draw_capacity(screen, answer))
-    if not is_up:
-        say("start the node now, or the challenge goes unanswered: xnode provider run")
-
-
-def parse_count(text: str) -> tuple[str, int]:
-    """The name and the count of a NAME=COUNT. UserError when it is not one."""
-    name, _, count = text.partition("=")
-    if not name or not re.fullmatch(r"[0-9]{1,5}", count) or not 0 < int(count) < 1 << 16:
-        raise UserError(f"{text[:80]!r} is not NAME=COUNT", where="--class", hint="write it like cpu=8")
-    return name, int(count)
-
-
-def find_declared(counts: list[tuple[str, int]], classes: tuple[DeviceClass, ...]) -> tuple[tuple[int, int], ...]:
-    """(class id, count) of each. UserError naming the one that is wrong."""
-    known = {one.name: class_id for class_id, one in enumerate(classes)}
-    declared: dict[int, int] = {}
-    for name, count in counts:
-        if name not in known:
-            raise UserError("class not found", where=name, hint=f"choose one of: {', '.join(known)}")
-        if known[name] in declared:
-            raise UserError("duplicate class", where=name, hint="add the counts up")
-        declared[known[name]] = count
-    return tuple(sorted(declared.items()))
-
-
-def read_leased(app: App) -> Hosting | None:
-    """What leases have of this host now; None where the node does not say, because it sells nothing."""
-    try:
-        return msgspec.convert(app.control.call("provider.status"), ProviderStatus).leased
-    except UserError as error:
-        say(f"the node does not say what is leased now: {error.what}")
+def read_failure(app: App, provider: Address) -> ChallengeFailed | None:
+    """The last challenge that this host could not answer, where it is the provider's and its node runs."""
+    if not app.control.is_up():
         return None
+    try:
+        status = msgspec.convert(app.control.call("provider.status"), ProviderStatus)
+    except UserError:
+        return None
+    return status.challenge_failed if status.provider == to_hex(provider) else None
 
 
-def check_leased(wanted: tuple[tuple[int, int], ...], classes: tuple[DeviceClass, ...], leased: Hosting) -> None:
-    """Raise UserError where fewer devices of a kind are declared than leases have: the rest would be used above what is
-    verified, and could not be sold any more."""
-    declared = Counter[str]()
-    for class_id, count in wanted:
-        declared[classes[class_id].kind] += count
-    for kind, noun, used in (("cpu", "vCPU", -(-leased.vcpu_milli // 1000)), ("gpu", "GPU", leased.gpus)):
-        if kind in declared and declared[kind] < used:
-            raise UserError(
-                f"{brief_count(used, noun)} are leased now, and only {declared[kind]} would be verified",
-                where="--class",
-                hint=f"declare at least {used}, or wait until leases have ended: `xnode provider drain --wait`",
-                code=ExitCode.CONFLICT,
-            )
-
-
-async def make_report(reads: ChainReads, provider: Address) -> dict[str, Any]:
-    """All that CapacityRegistry knows of the provider, as plain data."""
+async def make_report(reads: ChainReads, provider: Address, failure: ChallengeFailed | None = None) -> dict[str, Any]:
+    """All that CapacityRegistry knows of the provider, as plain data. failure: by its own node."""
     rpc, contracts = reads.rpc, reads.manifest.contracts
     registry = contracts.capacity_registry
     classes, settings = await read_classes(rpc, contracts), await read_settings(rpc, contracts)
@@ -173,6 +100,7 @@ async def make_report(reads: ChainReads, provider: Address) -> dict[str, Any]:
             for one, when, count in zip(classes, times, verified, strict=True)
         ],
         "challenge": await _make_challenge(reads, known.open_challenge),
+        "failure": None if known.capacity.until else await _make_failure(reads, failure),
         "history": [_make_past(one) for one in await _read_history(reads, provider)],
         "fee": format_amount(settings.fee, OPENX_DECIMALS),
         "device_fee": format_amount(settings.device_fee, OPENX_DECIMALS),
@@ -187,6 +115,7 @@ def draw_capacity(screen: Screen, answer: dict[str, Any]) -> None:
         (
             ("provider", answer["provider"]),
             ("verified", _describe(answer)),
+            ("failed because", _describe_failure(answer["failure"])),
             ("challenge", _describe_challenge(challenge) if challenge else ""),
             ("tries", _describe_tries(answer["tries"])),
             ("fee", _describe_fee(answer)),
@@ -205,23 +134,21 @@ def draw_capacity(screen: Screen, answer: dict[str, Any]) -> None:
         say("next: xnode provider capacity request --class NAME=COUNT")
 
 
-async def _require_none_open(reads: ChainReads, provider: Address) -> None:
-    opened = (await read_verification(reads.rpc, reads.manifest.contracts, provider)).open_challenge
-    if opened is not None:
-        raise UserError(
-            f"challenge {brief_id(to_hex(opened))} is open already",
-            where=to_hex(provider),
-            hint="`xnode provider capacity` shows it",
-            code=ExitCode.CONFLICT,
-        )
-
-
 async def _read_history(reads: ChainReads, provider: Address) -> list[Capacity]:
     registry = reads.manifest.contracts.capacity_registry
     count = await reads.rpc.view(registry, capacity_registry.HISTORY_LENGTH, provider)
     places = range(max(0, count - MAX_HISTORY), count)
     rows = [(provider, place) for place in places]
     return await reads.rpc.view_each(registry, capacity_registry.HISTORY_OF, rows)
+
+
+async def _make_failure(reads: ChainReads, failure: ChallengeFailed | None) -> dict[str, Any] | None:
+    """None also where the challenge was not failed after all."""
+    if failure is None:
+        return None
+    challenge_id = Hash32(parse_hex(failure.challenge_id))
+    found = await read_challenge(reads.rpc, reads.manifest.contracts.capacity_registry, challenge_id)
+    return msgspec.to_builtins(failure) if found.stage == "failed" else None
 
 
 async def _make_challenge(reads: ChainReads, challenge_id: Hash32 | None) -> dict[str, Any] | None:
@@ -268,10 +195,20 @@ def _describe(answer: dict[str, Any]) -> str:
     if answer["in_doubt_until_s"]:
         until = brief_date(answer["in_doubt_until_s"] * 10**9)
         return f"in doubt until {until}, because a check was failed: pass a challenge of your own before; until then no minting"
-    since = brief_date(answer["lapsed_since_s"] * 10**9)
+    since = brief_date(answer["lapsed_since_s"] * 10**9) if answer["lapsed_since_s"] else ""
     if answer["jailed"]:
-        return f"nothing: jailed since {since}, because the last challenge was failed; the next one passed ends it"
-    return f"nothing: it expired at {since}" if answer["lapsed_since_s"] else "nothing yet"
+        # The chain knows no time for who never had anything verified.
+        jailed = f"jailed since {since}" if since else "jailed"
+        return f"nothing: {jailed}, because the last challenge was failed; the next one passed ends it"
+    return f"nothing: it expired at {since}" if since else "nothing yet"
+
+
+def _describe_failure(failure: dict[str, Any] | None) -> str:
+    """Empty for none."""
+    if failure is None:
+        return ""
+    drawn = brief_date(failure["drawn_at_s"] * 10**9)
+    return f"{failure['reason']} (challenge {brief_id(failure['challenge_id'])}, drawn {drawn})"
 
 
 def _describe_tries(tries: dict[str, int]) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import click
 
 from metering.units import Address, Amount
-from xnode.chain.contracts import compute_credit
+from xnode.chain.contracts import capacity_registry, compute_credit
 from xnode.chain.contracts.compute_credit import added_collateral
 from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.intents.credits import burn_at
@@ -19,9 +19,10 @@ from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.keys import find_address
 from xnode.cli.access.options import owner_options, payer_options
-from xnode.cli.access.shortage import more_hint
+from xnode.cli.access.shortage import find_more
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_date, brief_money
+from xnode.cli.terminal.given import GivenText
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.text.amount import OPENX, OPENX_DECIMALS, format_amount, format_openx, parse_wanted
@@ -31,13 +32,15 @@ _asset_option = click.option("--asset", default="tCPU", show_default=True, help=
 
 
 @click.command("mint")
-@click.argument("amount", default="")
+@click.argument("amount", type=GivenText(), required=False)
 @_asset_option
-@click.option("--to", "recipient", default="", help="Who gets them, by address or wallet.  [default: the provider]")
+@click.option(
+    "--to", "recipient", type=GivenText(), help="Who gets them, by address or wallet.  [default: the provider]"
+)
 @owner_options
 @output_option
 @pass_app
-def mint(app: App, /, amount: str, asset: str, recipient: str, screen: Screen, **options: Any) -> None:
+def mint(app: App, /, amount: str | None, asset: str, recipient: str | None, screen: Screen, **options: Any) -> None:
     """Mint credits against verified capacity and stake.
 
     AMOUNT may be "all" that can be minted; without it, shows how much that is, and why no more.
@@ -61,11 +64,11 @@ def mint(app: App, /, amount: str, asset: str, recipient: str, screen: Screen, *
 @click.command("burn")
 @click.argument("amount")
 @_asset_option
-@click.option("--at", "provider", default="", help="Whose promise it keeps.  [default: the wallet's own]")
+@click.option("--at", "provider", type=GivenText(), help="Whose promise it keeps.  [default: the wallet's own]")
 @owner_options
 @output_option
 @pass_app
-def burn(app: App, /, amount: str, asset: str, provider: str, screen: Screen, **options: Any) -> None:
+def burn(app: App, /, amount: str, asset: str, provider: str | None, screen: Screen, **options: Any) -> None:
     """Give credits back to a provider, which then owes that much less.
 
     A provider that cannot honour the credits it sold can buy them back, and frees its stake so.
@@ -155,7 +158,8 @@ def _describe_default(answer: dict[str, Any]) -> str:
 async def _report(reads: ChainReads, credit: Asset, provider: Address) -> dict[str, Any]:
     found = await read_credit(reads.rpc, credit, provider)
     stake = await read_stake(reads.rpc, reads.manifest, provider)
-    obstacle = None if found.mintable else _find_obstacle(found, OPENX, stake.own.can_leave)
+    doubt_s = await _read_doubt(reads, provider)
+    obstacle = None if found.mintable else find_obstacle(found, OPENX, stake.own.can_leave, doubt_s)
     return {
         "provider": to_hex(provider),
         "asset": credit.symbol,
@@ -180,7 +184,8 @@ async def _find_mintable(reads: ChainReads, credit: Asset, provider: Address, as
     wanted = found.mintable if asked is None else asked
     if not wanted or wanted > found.mintable:
         stake = await read_stake(reads.rpc, reads.manifest, provider)
-        obstacle = _find_obstacle(found, max(wanted, 1), stake.own.can_leave) or _Obstacle(
+        doubt_s = await _read_doubt(reads, provider)
+        obstacle = find_obstacle(found, max(wanted, 1), stake.own.can_leave, doubt_s) or _Obstacle(
             "amount must be positive", ""
         )
         raise UserError(obstacle.what, where="AMOUNT", hint=obstacle.hint, code=ExitCode.REFUSED)
@@ -194,9 +199,20 @@ class _Obstacle(NamedTuple):
     hint: str
 
 
-def _find_obstacle(found: Credit, wanted: int, unlocked: int) -> _Obstacle | None:
-    """What keeps `wanted` from being minted. unlocked: OPENX of stake that nothing holds."""
+async def _read_doubt(reads: ChainReads, provider: Address) -> int:
+    """Until when its capacity is in doubt, in the chain's seconds; 0 when it is not."""
+    registry = reads.manifest.contracts.capacity_registry
+    return await reads.rpc.view(registry, capacity_registry.IN_DOUBT_UNTIL, provider)
+
+
+def find_obstacle(found: Credit, wanted: int, unlocked: int, doubt_s: int = 0) -> _Obstacle | None:
+    """What keeps `wanted` from being minted. unlocked: OPENX of stake that nothing holds; doubt_s: as _read_doubt gives it."""
     asset = found.asset
+    if not found.limit and doubt_s:
+        return _Obstacle(
+            f"verified capacity is in doubt until {brief_date(doubt_s * 10**9)}, because a check was failed",
+            "pass a challenge of your own: xnode provider capacity request",
+        )
     if not found.limit:
         return _Obstacle("no verified capacity is in force", "see `xnode provider capacity`")
     if wanted > found.limit - found.outstanding:
@@ -220,7 +236,7 @@ async def _find_held(session: WalletSession, credit: Asset, asked: Amount | None
     held = await session.token_balance(credit.address, session.address)
     wanted = held if asked is None else asked
     if not wanted or wanted > held:
-        more = more_hint(session.manifest, credit.address, session.address)
+        more = await find_more(session, credit.address, session.address)
         raise UserError(
             f"the wallet has {credit.show(held)}",
             where=to_hex(session.address),

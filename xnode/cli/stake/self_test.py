@@ -14,7 +14,7 @@ from xnode.chain.contracts.challenge_rules import DeviceClass
 from xnode.cli.access.access import Access
 from xnode.cli.access.deployment import run_async
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.stake.capacity import find_declared, parse_count
+from xnode.cli.stake.classes import find_declared, parse_count
 from xnode.cli.terminal.given import Seconds
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.config.file import read_table
@@ -22,10 +22,11 @@ from xnode.errors import ExitCode, Permanent, UserError
 from xnode.ports.capacity import DeclaredClass
 
 STANDARD = (
-    DeviceClass("cpu", "cpu", 1000, 4096, 20_000),
+    DeviceClass("cpu", "cpu", 1000, 16_384, 110_000),
     DeviceClass("gpu", "gpu", 1000, 0, 120_000),
 )
-"""What a device is tested as where no chain is asked: as in contracts/plan.example.toml. n 0: as much as the GPU takes."""
+"""What a device is tested as where no chain is asked: as in contracts/plan.example.toml, which is what hosts are judged by. n 0:
+as much as the GPU takes."""
 
 GPU_MEMORY_PERCENT = 90
 """Of a GPU's memory that the standard challenge fills: the driver keeps some of it."""
@@ -47,10 +48,12 @@ _COLUMNS = (
 )
 @click.option("--chain", "on_chain", is_flag=True, help="Test against the classes of this home's chain.")
 @click.option("--n", type=int, default=0, help="Another size of the matrices.")
-@click.option("--limit", "limit_s", type=Seconds(0), default=0.0, help="Another time limit, in seconds.")
+@click.option("--limit", "limit_s", type=Seconds(0.001), help="Another time limit, in seconds.")
 @output_option
 @pass_app
-def self_test(app: App, /, declared: tuple[str, ...], on_chain: bool, n: int, limit_s: float, screen: Screen) -> None:
+def self_test(
+    app: App, /, declared: tuple[str, ...], on_chain: bool, n: int, limit_s: float | None, screen: Screen
+) -> None:
     """Challenge this host as verifiers would.
 
     All devices at once; shows what each would be credited. Needs no chain, and reports to no one. Exit code 0 when
@@ -59,17 +62,30 @@ def self_test(app: App, /, declared: tuple[str, ...], on_chain: bool, n: int, li
     named = [parse_count(text) for text in declared]
     classes = _read_classes(app) if on_chain else STANDARD
     counts = named or [parse_count(text) for text in _find_devices(app, classes)]
-    wanted = find_declared(counts, classes)
-    tested = tuple(_make_claim(number, classes[number], count, n, limit_s) for number, count in wanted)
-    _check_counts(tested)
-    say(f"challenging {', '.join(f'{one.count} x {one.name} (n = {one.n})' for one in tested)} at once ...")
-    try:
-        results = run_async(lambda: run_self_test(tested, lambda device, text: say(f"device {device}: {text}")))
-    except Permanent as error:
-        raise UserError(error.message, where="this host", hint=error.hint, code=ExitCode.FAILED) from error
+    results = challenge_host(make_claims(find_declared(counts, classes), classes, n, limit_s or 0.0))
     screen.show([_make_row(one) for one in results], lambda: _draw(screen, results))
     if not all(one.passed for one in results):
         raise SystemExit(int(ExitCode.FAILED))
+
+
+def make_claims(
+    wanted: tuple[tuple[int, int], ...], classes: tuple[DeviceClass, ...], n: int = 0, limit_s: float = 0.0
+) -> tuple[DeclaredClass, ...]:
+    """What is declared of each (class id, count). n, limit_s: 0 for the class's own. UserError when no challenge is of these."""
+    tested = tuple(_make_claim(number, classes[number], count, n, limit_s) for number, count in wanted)
+    _check_counts(tested)
+    return tested
+
+
+def challenge_host(tested: tuple[DeclaredClass, ...]) -> tuple[DeviceResult, ...]:
+    """What each device would get, told step by step. UserError when the host cannot even begin."""
+    most_s = max(one.time_limit_ms for one in tested) / 1000
+    named = ", ".join(f"{one.count} x {one.name} (n = {one.n})" for one in tested)
+    say(f"challenging {named} of this host at once, for up to {most_s:g} s and the check ...")
+    try:
+        return run_async(lambda: run_self_test(tested, lambda device, text: say(f"device {device}: {text}")))
+    except Permanent as error:
+        raise UserError(error.message, where="this host", hint=error.hint, code=ExitCode.FAILED) from error
 
 
 def _read_classes(app: App) -> tuple[DeviceClass, ...]:

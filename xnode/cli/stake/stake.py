@@ -15,21 +15,24 @@ from xnode.chain.provider_record import Compartment, read_stake
 from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import owner_options
-from xnode.cli.access.shortage import more_hint
+from xnode.cli.access.shortage import find_more
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_date, brief_duration, brief_money
+from xnode.cli.terminal.given import GivenText
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.text.amount import OPENX_DECIMALS, format_amount, format_openx, parse_amount, parse_wanted
 from xnode.text.hex import to_hex
 
+YES_RESTART = "--yes-restart-thaw"
+
 
 @click.command("stake")
-@click.argument("amount", default="")
+@click.argument("amount", type=GivenText(), required=False)
 @owner_options
 @output_option
 @pass_app
-def stake(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
+def stake(app: App, /, amount: str | None, screen: Screen, **options: Any) -> None:
     """Stake OPENX as collateral, or show the stake.
 
     Without AMOUNT, shows the stake and what locks it.
@@ -51,13 +54,16 @@ def stake(app: App, /, amount: str, screen: Screen, **options: Any) -> None:
 
 
 @click.command("unstake")
-@click.argument("amount", default="")
+@click.argument("amount", type=GivenText(), required=False)
 @click.option("--withdraw", is_flag=True, help="Take out what has thawed.")
 @click.option("--pledge", is_flag=True, help="Of what is staked as a verifier.")
+@click.option(YES_RESTART, "yes_restart", is_flag=True, help="What thaws already waits a whole thaw again.")
 @owner_options
 @output_option
 @pass_app
-def unstake(app: App, /, amount: str, withdraw: bool, pledge: bool, screen: Screen, **options: Any) -> None:
+def unstake(
+    app: App, /, amount: str | None, withdraw: bool, pledge: bool, yes_restart: bool, screen: Screen, **options: Any
+) -> None:
     """Let stake thaw, and take out what has thawed.
 
     AMOUNT starts to thaw, or "all" that nothing locks; --withdraw takes out what has thawed.
@@ -75,6 +81,8 @@ def unstake(app: App, /, amount: str, withdraw: bool, pledge: bool, screen: Scre
         if withdraw:
             await _withdraw(session, stake.compartment(role), role)
         else:
+            if not yes_restart:
+                check_restart(stake.compartment(role), await session.chain_time_s(), stake.thaw_s, role)
             await _start(session, stake.compartment(role), role, asked)
         return await _report(session, session.address)
 
@@ -118,6 +126,30 @@ def _describe_thaw(compartment: dict[str, Any]) -> str:
     return f"{brief_money(compartment['thawing'], 'OPENX')} until {brief_date(compartment['thaw_end_s'] * 10**9)}"
 
 
+def check_restart(before: Compartment, now_s: int, thaw_s: int, role: Role) -> None:
+    """Raise UserError where something thaws already: there is one thaw, and it begins anew with what is added."""
+    details = before.details
+    if details.thawing and now_s < details.thaw_end:
+        raise UserError(
+            f"{format_openx(details.thawing)} thaw until {brief_date(details.thaw_end * 10**9)}, and would wait "
+            f"{brief_duration(thaw_s * 10**9)} again with what is added",
+            where="stake",
+            hint=f"withdraw that first, or {YES_RESTART}",
+            code=ExitCode.CONFLICT,
+        )
+    if details.thawing:
+        raise UserError(
+            f"{format_openx(details.thawing)} have thawed, and would thaw again with what is added",
+            where="stake",
+            hint=f"first: xnode provider unstake --withdraw{_flag_of(role)}",
+            code=ExitCode.CONFLICT,
+        )
+
+
+def _flag_of(role: Role) -> str:
+    return " --pledge" if role is Role.VERIFIER else ""
+
+
 async def _start(session: WalletSession, before: Compartment, role: Role, asked: Amount | None) -> None:
     wanted = before.can_leave if asked is None else asked
     if wanted > before.details.staked:
@@ -139,7 +171,8 @@ async def _start(session: WalletSession, before: Compartment, role: Role, asked:
 async def _withdraw(session: WalletSession, before: Compartment, role: Role) -> None:
     details = before.details
     if not details.thawing:
-        raise UserError("nothing thaws", where="stake", hint="start with: xnode provider unstake AMOUNT")
+        start = f"xnode provider unstake AMOUNT{_flag_of(role)}"
+        raise UserError("nothing thaws", where="stake", hint=f"start with: {start}")
     now = await session.chain_time_s()
     if now < details.thaw_end:
         raise UserError(
@@ -181,10 +214,11 @@ async def require_openx(reads: ChainReads, wallet: Address, amount: Amount, inst
     """Raise UserError when the wallet has less. instead: what else the person could do."""
     has = await reads.openx_balance(wallet)
     if has < amount:
+        more = await find_more(reads, reads.manifest.contracts.openx_token, wallet)
         raise UserError(
             f"the wallet has {format_openx(has)}, this takes {format_openx(amount)}",
             where=to_hex(wallet),
-            hint=f"{instead}, or {more_hint(reads.manifest, reads.manifest.contracts.openx_token, wallet)}",
+            hint=f"{instead}, or {more}",
             code=ExitCode.FUNDS,
         )
 

@@ -133,7 +133,8 @@ def _keep_traceback(error: BaseException, home: Home) -> Path | None:
 
 def _print_error(text: str, hint: str = "") -> None:
     """One line per problem; a line that begins with `hint:`, and the hint, tell what to do about the one above."""
-    lines = [*text.splitlines(), *(f"{HINT}{line}" for line in hint.splitlines())]
+    # Only our own line breaks: others come from strangers.
+    lines = [*text.split("\n"), *(f"{HINT}{line}" for line in hint.split("\n") if hint)]
     # Of a standard error that cannot be written either, the exit code is all that is left to say.
     with suppress(OSError):
         for line in lines or [""]:

@@ -6,6 +6,7 @@ from math import isfinite
 from typing import Any
 
 import click
+from click.types import StringParamType
 
 MAX_SECONDS = 10 * 365 * 86_400
 """Ten years: longer than anything waits, and within what the system's clocks count."""
@@ -17,6 +18,15 @@ class GivenPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class GivenText(StringParamType):
+    """A text, but not "": where leaving it out means something else, a variable that was not set must not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty: leave it out, or say what it is", param, ctx)
         return super().convert(value, param, ctx)
 
 

@@ -26,11 +26,17 @@ LEAST_FOLD_CHARS = 8
 GAP_CHARS = 2
 """Between two columns."""
 
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+_STEERING = (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+"""Of Unicode: what breaks lines or turns text round: U+202E shows what follows backwards."""
+
+_CONTROL = {
+    **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))},
+    **{code: f"\\u{code:04x}" for code in _STEERING},
+}
 
 
 def printable(text: str) -> str:
-    """Untrusted text, with control characters shown instead of obeyed: a peer must not control our terminal."""
+    """Untrusted text, with control characters shown instead of obeyed: a peer must not control our terminal, nor what is read."""
     return text.translate(_CONTROL)
 
 
@@ -46,7 +52,9 @@ def style(text: str, code: str, stream: IO[str]) -> str:
 
 def say(text: str) -> None:
     """Print a message on stderr."""
-    print("\n".join(printable(line) for line in text.splitlines()), file=sys.stderr, flush=True)
+    # Not splitlines(): what else breaks lines comes from strangers.
+    lines = text.removesuffix("\n").split("\n")
+    print("\n".join(printable(line) for line in lines), file=sys.stderr, flush=True)
 
 
 class Column(NamedTuple):

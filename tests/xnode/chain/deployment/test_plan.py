@@ -33,6 +33,8 @@ def test_the_example_is_a_plan() -> None:
         ('"0.05"', '"much"', "credits.cpu_collateral"),
         ("0000C1", "0000C", "governance: guardian"),
         ("window_hours = 720", "window = 720", "credits"),
+        ('name = "gpu-80g"', 'name = "cpu"', "classes must not have the same name twice"),
+        ("0000B1", "000000", "proposers must not name the zero address"),
         ("delay_s = 172_800", 'delay_s = "long"', "governance.delay_s"),
         ('kind = "cpu"', 'kind = "tpu"', "classes[0].kind"),
         ("confirmation_s = 144", "confirmation_s = 0", "confirmation_s"),
