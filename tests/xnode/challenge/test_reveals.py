@@ -18,9 +18,11 @@ from metering.units import Address, Hash32
 from tests.make.waiting import wait_until
 from tests.sim.challenging import CHALLENGE_ID, CPU, World, make_node
 from xnode.capacity.challenge import device_seed_of
+from xnode.capacity.judging import make_tasks
 from xnode.capacity.product import make_product
 from xnode.challenge import demands, kept_products, revealer
 from xnode.challenge.demands import OpenDemands, RevealState
+from xnode.challenge.kept_products import KeptProducts
 from xnode.challenge.revealer import Revealer
 from xnode.config.load import load_config
 from xnode.errors import Permanent, Retryable
@@ -247,6 +249,21 @@ async def test_no_process_outlives_what_is_asked(host: Host) -> None:
     host.chain.ask(make_leaf(0, 7))
     await host.revealer.look()
     assert psutil.Process().children() == before
+
+
+async def test_products_that_are_kept_have_a_limit(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    products, before = KeptProducts(), len(psutil.Process().children())
+    tasks = make_tasks(host.world.chain.challenge, SEED)
+    for task in tasks:
+        await products.prove((CHALLENGE_ID, task.device), task, [make_leaf(task.device, 7)])
+    assert len(psutil.Process().children()) - before == len(tasks) == 2
+    await products.keep_only([])
+    monkeypatch.setattr(kept_products, "MAX_KEPT_BYTES", 1)
+    monkeypatch.setattr(kept_products, "GATHER_S", 0.0)
+    for task in tasks:
+        await products.prove((CHALLENGE_ID, task.device), task, [make_leaf(task.device, 7)])
+    assert len(psutil.Process().children()) - before == 1
+    await products.keep_only([])
 
 
 async def test_a_demand_that_cannot_be_shown_is_said_until_its_time_is_over(host: Host) -> None:
