@@ -24,7 +24,7 @@ contract AnswerRevealsTest is Revealing {
         checkEqual(openx.balanceOf(provider), FEE, "the provider's payout");
         checkEqual(openx.balanceOf(address(reveals)), 0, "nothing stays here");
         checkEqual(registry.stakeOf(provider), STAKED, "no stake lost");
-        checkEqual(verdicts.doubts(provider), 0, "no doubt");
+        checkEqual(verdicts.doubts(CHALLENGE), 0, "no doubt");
     }
 
     function test_the_fee_goes_to_the_payout_of_the_time_and_is_the_one_of_the_demand() external {
@@ -100,10 +100,44 @@ contract AnswerRevealsTest is Revealing {
         vm.warp(deadline + 1);
         revealRefused(node, id, abi.encodeWithSelector(IAnswerReveals.TooLate.selector, id, deadline, deadline + 1));
         reveals.doubt(id);
-        checkEqual(verdicts.doubts(provider), 1, "in doubt");
+        checkEqual(verdicts.doubts(CHALLENGE), 1, "in doubt");
         checkEqual(openx.balanceOf(asker), 100 ether, "the fee is back");
         checkEqual(registry.stakeOf(provider), STAKED, "silence is not slashed");
         checkEqual(stageOf(id), uint256(IAnswerReveals.Stage.Unrevealed), "over");
+    }
+
+    function test_what_stands_no_more_is_not_doubted_and_the_log_says_so() external {
+        setLeaf(2, 37, 201, 0);
+        uint256 stale = demand();
+        uint256 good = demand();
+        checkEqual(reveals.demandOf(stale).challengeId, CHALLENGE, "what was asked about");
+        vm.warp(reveals.demandOf(stale).deadline + 1);
+        verdicts.setStanding(false);
+        vm.expectEmit();
+        emit IAnswerReveals.Unrevealed(stale, provider, false);
+        reveals.doubt(stale);
+        checkEqual(openx.balanceOf(asker), 100 ether - FEE, "the fee is back all the same");
+        verdicts.setStanding(true);
+        vm.expectEmit();
+        emit IAnswerReveals.Unrevealed(good, provider, true);
+        reveals.doubt(good);
+        checkEqual(verdicts.doubts(CHALLENGE), 1, "one doubt");
+    }
+
+    function test_a_demand_that_was_not_met_is_not_kept() external {
+        setLeaf(2, 37, 201, 0);
+        uint256 id = demand();
+        uint256 other = demand();
+        uint256 last = reveals.demandOf(id).deadline + reveals.DOUBT_TIME();
+        vm.warp(last);
+        reveals.doubt(id);
+        checkEqual(verdicts.doubts(CHALLENGE), 1, "in time");
+        vm.warp(last + 1);
+        vm.expectEmit();
+        emit IAnswerReveals.Unrevealed(other, provider, false);
+        reveals.doubt(other);
+        checkEqual(verdicts.doubts(CHALLENGE), 1, "too late");
+        checkEqual(openx.balanceOf(asker), 100 ether, "both fees are back");
     }
 
     function test_the_last_second_counts() external {

@@ -308,14 +308,14 @@ contract CapacityChallengeTest is Judging {
     }
 
     function test_nobody_checks_what_is_in_doubt_nor_stands_in_the_way_of_the_provider() external {
-        challenge(true);
+        bytes32 passed = challenge(true);
         doubt();
         uint64 until = capacity.inDoubtUntil(provider);
         vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.CapacityInDoubt.selector, provider, until));
         capacity.spotCheck(provider);
         vm.prank(REVEALS);
         vm.warp(block.timestamp + 1);
-        capacity.putInDoubt(provider);
+        checkTrue(!capacity.putInDoubt(passed), "in doubt already");
         checkEqual(capacity.inDoubtUntil(provider), until, "no longer and no shorter");
     }
 
@@ -341,13 +341,41 @@ contract CapacityChallengeTest is Judging {
     }
 
     function test_only_the_contract_of_revealed_answers_puts_in_doubt_without_a_check() external {
-        challenge(true);
+        bytes32 passed = challenge(true);
         vm.expectRevert(abi.encodeWithSelector(ICapacityRegistry.NotReveals.selector, stranger));
         vm.prank(stranger);
-        capacity.putInDoubt(provider);
+        capacity.putInDoubt(passed);
         vm.prank(REVEALS);
-        capacity.putInDoubt(provider);
+        checkTrue(capacity.putInDoubt(passed), "done");
         checkEqual(capacity.inDoubtUntil(provider), block.timestamp + RECHECK, "in doubt");
+    }
+
+    function test_answers_that_were_not_shown_doubt_what_stands_on_them_and_nothing_later() external {
+        bytes32 first = challenge(true);
+        vm.warp(block.timestamp + 1 hours);
+        bytes32 firstCheck = check(provider);
+        judge(firstCheck, drawn(firstCheck).panel, true);
+        vm.warp(block.timestamp + 1 hours);
+        challenge(true);
+        bytes32[3] memory old = [first, firstCheck, keccak256("none")];
+        for (uint256 i = 0; i < old.length; i++) {
+            vm.prank(REVEALS);
+            checkTrue(!capacity.putInDoubt(old[i]), "not about what is in force");
+        }
+        checkEqual(capacity.inDoubtUntil(provider), 0, "no doubt");
+        bytes32 lastCheck = check(provider);
+        judge(lastCheck, drawn(lastCheck).panel, true);
+        vm.expectEmit();
+        emit ICapacityRegistry.Doubted(lastCheck, provider, uint64(block.timestamp) + RECHECK);
+        vm.prank(REVEALS);
+        checkTrue(capacity.putInDoubt(lastCheck), "a check is about what it checked");
+    }
+
+    function test_nothing_is_doubted_after_it_ended() external {
+        bytes32 passed = challenge(true);
+        vm.warp(capacity.capacityOf(provider).until);
+        vm.prank(REVEALS);
+        checkTrue(!capacity.putInDoubt(passed), "ended");
     }
 
     // ---- Draws

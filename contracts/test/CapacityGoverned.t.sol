@@ -63,6 +63,8 @@ contract CapacityGovernedTest is Judging {
         checkEqual(rules.classOf(2).n, 131_072, "n");
         checkEqual(rules.classTimesOf(2).opensAt, opensAt, "opens");
         checkEqual(rules.classTimesOf(0).opensAt, block.timestamp, "those of the constructor at once");
+        checkEqual(rules.classTimesOf(2).changedAt, opensAt, "its opening is a change");
+        vm.warp(opensAt + STAKE_THAW);
         vm.expectEmit();
         emit IChallengeRules.ClassChanged(2, 2_500, 65_536, 20_000);
         rules.changeClass(2, 2_500, 65_536, 20_000);
@@ -148,6 +150,45 @@ contract CapacityGovernedTest is Judging {
         newRefused(class, "weightMilli", 5_001, 1, 5_000);
         vm.warp(block.timestamp + STAKE_THAW);
         class.weightMilli = 10_000;
+        rules.addClass(class);
+    }
+
+    /// @dev A batch of a change, a new class beside it, and a change of that one before it opens was eight times in one thaw.
+    function test_a_class_that_was_added_is_changed_a_stake_thaw_after_it_opened() external {
+        rules.changeClass(CPU, 2 * CPU_WEIGHT, 256, 10_000);
+        uint64 opensAt = uint64(block.timestamp) + STAKE_THAW;
+        uint16 added =
+            rules.addClass(IChallengeRules.Class("x", ICapacityRegistry.Kind.Cpu, 4 * CPU_WEIGHT, 256, 20_000));
+        uint256 next = uint256(opensAt) + STAKE_THAW;
+        uint256[3] memory times = [block.timestamp, opensAt, next - 1];
+        for (uint256 i = 0; i < times.length; i++) {
+            vm.warp(times[i]);
+            vm.expectRevert(abi.encodeWithSelector(IGovernedSteps.ChangedTooSoon.selector, next, times[i]));
+            rules.changeClass(added, 8 * CPU_WEIGHT, 256, 40_000);
+        }
+        checkEqual(rules.classOf(added).weightMilli, 4 * CPU_WEIGHT, "twice what was open at the thaw's beginning");
+        vm.warp(next);
+        rules.changeClass(added, 8 * CPU_WEIGHT, 256, 40_000);
+    }
+
+    function test_a_closed_class_stays_as_it_was_and_makes_no_room_for_a_heavier_one() external {
+        uint16 heavy =
+            rules.addClass(IChallengeRules.Class("heavy", ICapacityRegistry.Kind.Gpu, 2 * GPU_WEIGHT, GPU_N, 5_000));
+        rules.closeClass(heavy);
+        vm.warp(rules.classTimesOf(heavy).closesAt - 1);
+        rules.changeClass(heavy, 4 * GPU_WEIGHT, GPU_N, 5_000);
+        vm.warp(block.timestamp + 1 + STAKE_THAW);
+        vm.expectRevert(abi.encodeWithSelector(IChallengeRules.ClassIsClosed.selector, heavy));
+        rules.changeClass(heavy, 8 * GPU_WEIGHT, GPU_N, 5_000);
+        IChallengeRules.Class memory class =
+            IChallengeRules.Class("gpu 2", ICapacityRegistry.Kind.Gpu, 2 * GPU_WEIGHT + 1, GPU_N, 5_000);
+        newRefused(class, "weightMilli", class.weightMilli, 1, 2 * GPU_WEIGHT);
+        // Where none is open any more, what was open last still counts.
+        rules.closeClass(GPU);
+        vm.warp(rules.classTimesOf(GPU).closesAt);
+        class.weightMilli = 8 * GPU_WEIGHT + 1;
+        newRefused(class, "weightMilli", class.weightMilli, 1, 8 * GPU_WEIGHT);
+        class.weightMilli--;
         rules.addClass(class);
     }
 

@@ -37,7 +37,7 @@ contract Listed {
     }
 }
 
-/// @notice The contract's draw beside the formula that docs/economics.md prices attacks by (examples/economy/capture.py).
+/// @notice The contract's draw beside the formula that docs/economics.md prices attacks by (xnode/chain/deployment/capture.py).
 contract DrawOddsTest is Bench {
     using {dot} for string;
 

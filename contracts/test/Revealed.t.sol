@@ -54,6 +54,27 @@ contract RevealedTest is Judging {
         checkTrue(capacity.lapsedSince(provider) != 0, "and it ends when no challenge is passed");
     }
 
+    /// @dev Demands of one bad day, kept and used one by one, each against a later verdict: four doubts for nothing.
+    function test_demands_that_were_not_met_doubt_no_later_verdict() external {
+        passWith(0);
+        uint256[4] memory demands;
+        for (uint256 i = 0; i < 4; i++) {
+            demands[i] = demand();
+        }
+        vm.warp(block.timestamp + reveals.REVEAL_TIME() + 1);
+        reveals.doubt(demands[0]);
+        checkTrue(capacity.inDoubtUntil(provider) != 0, "the first doubts what it asked about");
+        challenge(true);
+        for (uint256 i = 1; i < 4; i++) {
+            vm.warp(block.timestamp + 1 days);
+            vm.expectEmit();
+            emit IAnswerReveals.Unrevealed(demands[i], provider, false);
+            reveals.doubt(demands[i]);
+            checkEqual(capacity.inDoubtUntil(provider), 0, "nobody asked about this one");
+        }
+        checkEqual(openx.balanceOf(asker), 100 ether, "the fees are back");
+    }
+
     function test_a_provider_that_shows_its_answer_keeps_its_capacity() external {
         passWith(0);
         uint256 demandId = demand();

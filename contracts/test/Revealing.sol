@@ -17,7 +17,8 @@ contract GivenVerdicts {
     address public provider;
     uint64 public deadline;
     ICapacityRegistry.Stage public stage;
-    mapping(address provider => uint256) public doubts;
+    mapping(bytes32 challengeId => uint256) public doubts;
+    bool public isStanding = true;
     uint96 public fee = 5 ether;
     bytes32 private _answersHash;
 
@@ -52,8 +53,13 @@ contract GivenVerdicts {
         return fee + devices;
     }
 
-    function putInDoubt(address provider_) external {
-        doubts[provider_]++;
+    function setStanding(bool isStanding_) external {
+        isStanding = isStanding_;
+    }
+
+    function putInDoubt(bytes32 challengeId) external returns (bool) {
+        if (isStanding) doubts[challengeId]++;
+        return isStanding;
     }
 }
 

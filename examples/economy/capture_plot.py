@@ -6,16 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import log10
 
-from examples.economy.capture import (
-    BLOCK_MAKER,
-    LISTS,
-    PERCENTS,
-    Prices,
-    Terms,
-    find_device_fee,
-    more_than_two_thirds,
-    odds_of_lapse,
-)
+from examples.economy.capture import LISTS, PERCENTS, odds_of_lapse
+from xnode.chain.deployment.capture import Prices, Terms, find_device_fee, more_than_two_thirds
+from xnode.chain.deployment.chains import BLOCK_MAKER_DRAWS
 
 WIDTH, HEIGHT = 760, 300
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 34, 56
@@ -33,7 +26,7 @@ def make_capture_plot(terms: Terms, prices: Prices) -> str:
     quorums = range(more_than_two_thirds(terms.panel), terms.panel + 1)
     heights = []
     for quorum in quorums:
-        fee = find_device_fee(replace(terms, quorum=quorum), prices, LISTS, PERCENTS, BLOCK_MAKER)
+        fee = find_device_fee(replace(terms, quorum=quorum), prices, LISTS, PERCENTS, BLOCK_MAKER_DRAWS)
         heights.append(_y((log10(fee) - LEAST_FEE) / (MOST_FEE - LEAST_FEE)))
     fees: list[Line] = [("needed fee for a device, OPENX", COLOURS[0], heights)]
     lapses: list[Line] = []

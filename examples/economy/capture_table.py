@@ -6,23 +6,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
-from examples.economy.capture import (
+from examples.economy.capture import LISTS, PERCENTS, SEQUENCER_CENSORS, SEQUENCER_DRIFT, odds_of_lapse
+from xnode.chain.deployment.capture import (
     AIM,
-    BLOCK_MAKER,
-    FAIR,
-    LISTS,
-    PERCENTS,
-    SEQUENCER_CENSORS,
-    SEQUENCER_DRIFT,
     Attack,
     Prices,
     Terms,
     find_device_fee,
     more_than_two_thirds,
     odds_of_capture,
-    odds_of_lapse,
     price_attack,
 )
+from xnode.chain.deployment.chains import BLOCK_MAKER_DRAWS, LATE_DRAWS
 
 PANELS = (7, 15, 31)
 DEVICES = 1024
@@ -43,7 +38,7 @@ def choose_quorum(terms: Terms, prices: Prices) -> tuple[int, Fraction]:
     small; and that fee."""
     most = MOST_FEE_PERCENT * terms.validity_hours * prices.vcpu_hour / 100
     for quorum in range(more_than_two_thirds(terms.panel), terms.panel + 1):
-        fee = find_device_fee(replace(terms, quorum=quorum), prices, LISTS, PERCENTS, BLOCK_MAKER)
+        fee = find_device_fee(replace(terms, quorum=quorum), prices, LISTS, PERCENTS, BLOCK_MAKER_DRAWS)
         if fee <= most:
             return quorum, fee
     raise ValueError(f"no quorum of a panel of {terms.panel} is enough")
@@ -57,7 +52,7 @@ def _make_attacks(terms: Terms, prices: Prices) -> Iterator[str]:
         f"challenge, {DEVICES:,} GPUs declared that are not there. An hour of a GPU sells for {show(prices.gpu_hour)} OPENX and "
         f"{terms.window_hours} hours may be sold ahead: {show(terms.window_hours * prices.gpu_hour)} OPENX a device, for which "
         f"{show(terms.window_hours * terms.gpu_collateral)} of stake must lie there. The attacker makes a third of all blocks: "
-        f"{BLOCK_MAKER} draws for one fee."
+        f"{BLOCK_MAKER_DRAWS} draws for one fee."
     )
     yield ""
     yield (
@@ -67,7 +62,7 @@ def _make_attacks(terms: Terms, prices: Prices) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for verifiers in LISTS:
         for percent in PERCENTS:
-            attack = price_attack(terms, prices, verifiers, percent, BLOCK_MAKER, DEVICES)
+            attack = price_attack(terms, prices, verifiers, percent, BLOCK_MAKER_DRAWS, DEVICES)
             yield (
                 f"| {verifiers:,} | {percent} % | {attack.pledged:,} | {_show_odds(attack)} | "
                 f"{_show_whole(attack.cost)} | {_show_whole(attack.times)} |"
@@ -79,14 +74,15 @@ def _make_makers(terms: Terms, prices: Prices) -> Iterator[str]:
     yield ""
     yield (
         f"The worst case of the table above, {LISTS[-1]:,} verifiers of which {PERCENTS[-1]} % are theirs, "
-        "by who picks the block:"
+        "by who the attacker is. One that makes no blocks may still call the draw in each, through a contract that reverts when "
+        "it dislikes the panel, until an honest verifier's draw is in:"
     )
     yield ""
     yield "| the attacker | draws for one fee | times what it sells for |"
     yield "|---|---|---|"
     who = (
-        ("makes no blocks", FAIR),
-        ("makes a third of all blocks", BLOCK_MAKER),
+        ("makes no blocks", LATE_DRAWS),
+        ("makes a third of all blocks", BLOCK_MAKER_DRAWS),
         ("is the sequencer of an OP-stack chain, within its drift", SEQUENCER_DRIFT),
         ("is that sequencer and keeps draws out for 12 hours", SEQUENCER_CENSORS),
     )
@@ -113,7 +109,7 @@ def _make_choice(terms: Terms, prices: Prices) -> Iterator[str]:
         for quorum in range(more_than_two_thirds(panel), min(panel, more_than_two_thirds(panel) + 6) + 1):
             one = replace(terms, panel=panel, quorum=quorum)
             odds = odds_of_capture(one, LISTS[-1], PERCENTS[-1])
-            fee = find_device_fee(one, prices, LISTS, PERCENTS, BLOCK_MAKER)
+            fee = find_device_fee(one, prices, LISTS, PERCENTS, BLOCK_MAKER_DRAWS)
             lapses = " | ".join(_show_percent(odds_of_lapse(one, LISTS[-1], percent)) for percent in PERCENTS)
             mark = "**" if (panel, quorum) == (terms.panel, terms.quorum) else ""
             yield f"| {mark}{panel}{mark} | {mark}{quorum}{mark} | {_show_whole(1 / odds)} | {show(fee)} | {lapses} |"

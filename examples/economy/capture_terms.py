@@ -6,7 +6,7 @@ import tomllib
 from fractions import Fraction
 from pathlib import Path
 
-from examples.economy.capture import Prices, Terms
+from xnode.chain.deployment.capture import Prices, Terms
 
 PLAN = Path(__file__).parents[2] / "contracts" / "plan.example.toml"
 

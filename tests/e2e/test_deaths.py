@@ -44,9 +44,9 @@ STOPPED = (
 ELSEWHERE = {
     "EffectFailed", "PricesSet", "CapacityVerified", "AddressesChanged", "QuoteDropped", "DropQuote", "LeaseAsked", "StartThaw",
     "ThawStarted", "CloseEscrow", "EscrowClosed", "ChainSeen", "NodeResumed", "OutputsRefetched",
-    "DrainSet", "WithdrawOffer", "DiskSeen", "GpusSeen", "GpuLost",
+    "DrainSet", "WithdrawOffer", "DiskSeen", "GpusSeen", "GpuLost", "SilenceSeen", "SilenceAnswered", "ShowReceipt",
 }  # fmt: skip
-"""Not part of the flow of one job that goes well; the simulation dies there."""
+"""Not part of the flow of one job that goes well; the simulation dies there, or a test of its own (test_silence.py)."""
 
 DECISIVE = (
     ("submitter", "after_commit:JobSubmitted"),

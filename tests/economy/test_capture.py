@@ -11,22 +11,20 @@ from typing import Any
 
 import pytest
 
-from examples.economy.capture import (
+from examples.economy.capture import LISTS, PERCENTS, odds_of_lapse
+from examples.economy.capture_plot import make_capture_plot
+from examples.economy.capture_table import choose_quorum, make_capture_tables, show
+from examples.economy.capture_terms import PRICES, read_terms
+from xnode.chain.deployment.capture import (
     AIM,
-    BLOCK_MAKER,
-    LISTS,
-    PERCENTS,
     count_sybils,
     find_device_fee,
     more_than_two_thirds,
     odds_of_at_least,
     odds_of_capture,
-    odds_of_lapse,
     price_attack,
 )
-from examples.economy.capture_plot import make_capture_plot
-from examples.economy.capture_table import choose_quorum, make_capture_tables, show
-from examples.economy.capture_terms import PRICES, read_terms
+from xnode.chain.deployment.chains import BLOCK_MAKER_DRAWS
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent.parent / "vectors" / "draw-odds.json").read_text())[
     "cases"
@@ -57,14 +55,14 @@ def test_a_list_that_all_sits_is_not_captured_by_a_third() -> None:
     for verifiers in (10, 30):
         assert TERMS.seats_in(verifiers) == verifiers
         assert odds_of_capture(TERMS, verifiers, 33) == 0
-        assert price_attack(TERMS, PRICES, verifiers, 33, BLOCK_MAKER, 1024).times is None
+        assert price_attack(TERMS, PRICES, verifiers, 33, BLOCK_MAKER_DRAWS, 1024).times is None
 
 
 def test_the_recommended_settings_price_every_attack_at_a_hundred_times_its_worth() -> None:
     for verifiers in LISTS:
         for percent in PERCENTS:
             for devices in (1, 8, 1024):
-                times = price_attack(TERMS, PRICES, verifiers, percent, BLOCK_MAKER, devices).times
+                times = price_attack(TERMS, PRICES, verifiers, percent, BLOCK_MAKER_DRAWS, devices).times
                 assert times is None or times >= AIM, (verifiers, percent, devices)
 
 
@@ -76,12 +74,14 @@ def test_the_recommended_quorum_is_the_least_whose_fee_is_small() -> None:
 
 
 def test_the_needed_fee_is_the_least_that_reaches_the_aim() -> None:
-    fee = find_device_fee(TERMS, PRICES, LISTS, PERCENTS, BLOCK_MAKER)
+    fee = find_device_fee(TERMS, PRICES, LISTS, PERCENTS, BLOCK_MAKER_DRAWS)
     free = replace(TERMS, fee=Fraction(0))
 
     def worst(device_fee: Fraction) -> Fraction:
         priced = (
-            price_attack(replace(free, device_fee=device_fee), PRICES, verifiers, percent, BLOCK_MAKER, 1024).times
+            price_attack(
+                replace(free, device_fee=device_fee), PRICES, verifiers, percent, BLOCK_MAKER_DRAWS, 1024
+            ).times
             for verifiers in LISTS
             for percent in PERCENTS
         )

@@ -59,6 +59,9 @@ class PlayedChain:
     head: int = 10
     recorded: list[tuple[tuple[Address, SignedVerdict], ...]] = field(default_factory=list)
     draws: int = 0
+    drawn_at_once: bool = False
+    is_confirmed: bool = True
+    """False: a draw's transaction is mined, and never deep enough to count."""
     is_away: bool = False
     looks: int = 0
     """How often anything was read."""
@@ -104,9 +107,12 @@ class PlayedChain:
     async def list_nodes(self, providers: tuple[Address, ...]) -> tuple[Address, ...]:
         return tuple(self.nodes[provider] for provider in providers)
 
-    async def draw(self, challenge_id: Hash32) -> None:
+    async def draw(self, challenge_id: Hash32, *, at_once: bool = False) -> None:
         self.draws += 1
+        self.drawn_at_once |= at_once
         self.draw_now()
+        if not self.is_confirmed:
+            await trio.sleep_forever()
 
     def draw_now(self, seed: Hash32 = keccak(b"seed")) -> None:
         """As the contract's draw."""

@@ -29,6 +29,9 @@ ALLOWANCE_NS = 5_000_000_000
 """On top of a class's time limit: a node may see the draw one look later than a verifier (LOOK_S), starts its workers, and
 the signed answers cross the net."""
 
+FIRST_DRAWERS = 8
+"""Verifiers that draw in the first block: with a third of the list against them, less than once in 200 draws none is honest."""
+
 AWAY_NS = 10_000_000_000
 """A verifier that came this much after the draw was away for it."""
 
@@ -130,6 +133,12 @@ def find_rank(subject: bytes, members: Sequence[Address], me: Address) -> int:
     """Whose turn it is to do what anyone may do and one should: 0 for the first. Different for each subject."""
     order = sorted(members, key=lambda member: keccak(subject + member))
     return order.index(me) if me in order else len(order)
+
+
+def find_wave(place: int) -> int:
+    """In which wave who took this place by chance draws: the first FIRST_DRAWERS in wave 0, as many in the next, then
+    twice as many in each."""
+    return (place // FIRST_DRAWERS).bit_length()
 
 
 # ---------------------------------------------------------------------------------------------------------- one device

@@ -206,10 +206,11 @@ class CapacityClient:
         rows = [(provider,) for provider in providers]
         return tuple(await self._rpc.view_each(self._registry, provider_registry.NODE_KEY_OF, rows))
 
-    async def draw(self, challenge_id: Hash32) -> None:
-        intent = f"capacity/draw/{challenge_id.hex()}"
+    async def draw(self, challenge_id: Hash32, *, at_once: bool = False) -> None:
+        # Another intent: one that came too early in spite of all is no reason not to draw later.
+        intent = f"capacity/draw/{challenge_id.hex()}" + ("/first" if at_once else "")
         data = capacity_registry.DRAW.encode(challenge_id)
-        call = TxCall(self._address, data, gas_floor=capacity_registry.DRAW_GAS)
+        call = TxCall(self._address, data, gas_floor=capacity_registry.DRAW_GAS, is_estimated=not at_once)
         await self._send(intent, challenge_id, "requested", call)
 
     async def record(

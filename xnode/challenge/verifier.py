@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 import structlog
 import trio
@@ -16,7 +17,7 @@ from xnode.challenge.evidence import EvidenceKeeper
 from xnode.challenge.exchange import Exchange
 from xnode.challenge.inquiry import Inquiry
 from xnode.challenge.trial import LOOK_S, Caller, Trial
-from xnode.errors import Permanent, Retryable
+from xnode.errors import Permanent, Retryable, real_error_of
 from xnode.faultpoint import reach
 from xnode.logs import log_id_of
 from xnode.ports.capacity import CapacityChain, Challenge
@@ -26,9 +27,23 @@ from xnode.ports.store import Promises
 from xnode.ports.wallet import Signer
 
 DRAW_STEP_S = 4.0
-"""How long each verifier leaves the draw to the one before it: two blocks or so, and a transaction costs all of them gas."""
+DRAW_STEP_BLOCKS = 2
+"""How long, at least, each wave of verifiers leaves the draw to the one before it: what comes too late costs gas."""
 
 log = structlog.get_logger()
+
+
+class _Turn(NamedTuple):
+    """When a verifier draws a challenge that nobody has drawn: by dice of its own, for whatever order others could work out,
+    the one who requests could choose. due_ns: since when it may be drawn."""
+
+    wave: int
+    due_ns: int
+
+    def has_come(self, now_ns: int, blocks: int) -> bool:
+        """blocks: that came since it may be drawn."""
+        waited_s = (now_ns - self.due_ns) / NANOS_PER_SECOND
+        return waited_s >= DRAW_STEP_S * self.wave and blocks >= DRAW_STEP_BLOCKS * self.wave
 
 
 class Verifier:
@@ -74,9 +89,21 @@ class Verifier:
     # --------------------------------------------------------------------------------------------------------- the draw
 
     async def _wait_drawn(self, challenge_id: Hash32) -> Trial | None:
-        """The challenge as drawn; None when it is over, or others judge it. Draws it when that is our turn."""
+        """The challenge as drawn; None when it is over, or others judge it. Draws it when that is our turn.
+
+        We look on meanwhile: a draw is answered within minutes, and confirmed later than that.
+        """
+        try:
+            async with trio.open_nursery() as drawing:
+                trial = await self._look_for_draw(challenge_id, drawing)
+                drawing.cancel_scope.cancel()
+        except ExceptionGroup as group:
+            raise real_error_of(group) from group
+        return trial
+
+    async def _look_for_draw(self, challenge_id: Hash32, drawing: trio.Nursery) -> Trial | None:
         watched_ns = self._clock.now_ns()
-        due_ns: int | None = None
+        turn: _Turn | None = None
         while True:
             challenge = await self._chain.read_challenge(challenge_id)
             if challenge.stage == "drawn":
@@ -85,16 +112,18 @@ class Verifier:
                 return None
             head = await self._chain.read_head()
             if head.number >= challenge.draw_block:
-                due_ns = self._clock.now_ns() if due_ns is None else due_ns
-                await self._draw_in_turn(challenge, (self._clock.now_ns() - due_ns) / NANOS_PER_SECOND)
+                turn = turn or await self._choose_turn()
+                if turn.has_come(self._clock.now_ns(), head.number - challenge.draw_block) and not drawing.child_tasks:
+                    drawing.start_soon(self._draw, challenge, head.number == challenge.draw_block)
             await trio.sleep(LOOK_S)
 
-    async def _draw_in_turn(self, challenge: Challenge, waited_s: float) -> None:
-        verifiers = await self._chain.list_verifiers()
-        if waited_s < DRAW_STEP_S * judging.find_rank(challenge.challenge_id, verifiers, self._me):
-            return
+    async def _choose_turn(self) -> _Turn:
+        count = len(await self._chain.list_verifiers())
+        return _Turn(judging.find_wave(int.from_bytes(os.urandom(8), "big") % max(1, count)), self._clock.now_ns())
+
+    async def _draw(self, challenge: Challenge, at_once: bool) -> None:
         try:
-            await self._chain.draw(challenge.challenge_id)
+            await self._chain.draw(challenge.challenge_id, at_once=at_once)
         except (Retryable, Permanent) as error:
             log.info("not drawn yet", challenge=log_id_of(challenge.challenge_id), reason=str(error))
 

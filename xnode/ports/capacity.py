@@ -91,8 +91,8 @@ class CapacityChain(Protocol):
         """The node key of each, zero for one that is no longer a provider."""
         ...
 
-    async def draw(self, challenge_id: Hash32) -> None:
-        """Have it drawn; nothing when another has."""
+    async def draw(self, challenge_id: Hash32, *, at_once: bool = False) -> None:
+        """Have it drawn; nothing when another has. at_once: in the first block that may, which is not there yet."""
         ...
 
     async def record(

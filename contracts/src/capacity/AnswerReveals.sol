@@ -19,6 +19,8 @@ contract AnswerReveals is IAnswerReveals {
     uint256 public constant REVEAL_WINDOW = 1 days;
     /// @dev The leaves have to be computed again, on devices that may be at work.
     uint256 public constant REVEAL_TIME = 1 days;
+    /// @dev Longer than a sequencer keeps a transaction out.
+    uint256 public constant DOUBT_TIME = 2 days;
     /// @dev 8 leaves of the largest tree are 15 KiB of calldata, and one that is taken by chance misses a product of which
     /// half is missing once in 256.
     uint256 public constant MAX_PLACES = 8;
@@ -64,7 +66,8 @@ contract AnswerReveals is IAnswerReveals {
             fee: fee,
             revealedAt: 0,
             atBlock: uint64(block.number),
-            leavesHash: keccak256(abi.encode(leaves))
+            leavesHash: keccak256(abi.encode(leaves)),
+            challengeId: challengeId
         });
         emit Demanded(demandId, challengeId, provider, msg.sender, fee, deadline, leaves);
         openx.safeTransferFrom(msg.sender, address(this), fee);
@@ -90,13 +93,15 @@ contract AnswerReveals is IAnswerReveals {
         openx.safeTransfer(registry.payoutOf(provider), asked.fee);
     }
 
+    /// @dev What is called before the event and the fee is our own contract, which calls no one back.
+    // slither-disable-next-line reentrancy-events
     function doubt(uint256 demandId) external {
         Demand storage asked = _demands[demandId];
         if (asked.stage != Stage.Demanded) revert WrongStage(demandId, asked.stage);
         if (block.timestamp <= asked.deadline) revert TooEarly(demandId, asked.deadline, block.timestamp);
         asked.stage = Stage.Unrevealed;
-        emit Unrevealed(demandId, asked.provider);
-        capacity.putInDoubt(asked.provider);
+        bool isDoubted = block.timestamp <= asked.deadline + DOUBT_TIME && capacity.putInDoubt(asked.challengeId);
+        emit Unrevealed(demandId, asked.provider, isDoubted);
         openx.safeTransfer(asked.payer, asked.fee);
     }
 

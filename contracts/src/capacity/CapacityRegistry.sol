@@ -206,9 +206,16 @@ contract CapacityRegistry is ICapacityRegistry, EIP712 {
         _lapse(challengeId, trial);
     }
 
-    function putInDoubt(address provider) external {
+    function putInDoubt(bytes32 challengeId) external returns (bool) {
         if (msg.sender != verifiers.reveals()) revert NotReveals(msg.sender);
-        _doubt(_standings[provider].passed, provider);
+        Trial storage trial = _trials[challengeId];
+        address provider = trial.provider;
+        // A check is of what was in force at its draw; no own challenge can end between its request and its verdict.
+        // And an id is not a balance.
+        // slither-disable-next-line incorrect-equality
+        bool isAbout =
+            trial.isSpotCheck ? _lastOf(provider).from <= trial.drawnAt : _standings[provider].passed == challengeId;
+        return isAbout && _doubt(challengeId, provider);
     }
 
     function challengeOf(bytes32 challengeId) external view returns (Challenge memory) {
@@ -481,7 +488,10 @@ contract CapacityRegistry is ICapacityRegistry, EIP712 {
 
     function _fail(bytes32 challengeId, Trial storage trial) private {
         address provider = trial.provider;
-        if (trial.isSpotCheck) return _doubt(challengeId, provider);
+        if (trial.isSpotCheck) {
+            _doubt(challengeId, provider);
+            return;
+        }
         _endCapacity(provider);
         Standing storage standing = _standings[provider];
         standing.isJailed = true;
@@ -489,13 +499,14 @@ contract CapacityRegistry is ICapacityRegistry, EIP712 {
         emit Jailed(challengeId, provider);
     }
 
-    /// @dev Nothing where the capacity has ended meanwhile, or is in doubt already: a doubt is not made shorter or longer.
-    function _doubt(bytes32 challengeId, address provider) private {
-        if (!_isGood(provider)) return;
+    /// @dev Nothing, and false, where the capacity has ended meanwhile, or is in doubt already: a doubt is not made shorter or longer.
+    function _doubt(bytes32 challengeId, address provider) private returns (bool) {
+        if (!_isGood(provider)) return false;
         Capacity storage last = _lastOf(provider);
         last.until = uint64(Math.min(last.until, block.timestamp + rules.settings().recheckTime));
         _standings[provider].isDoubted = true;
         emit Doubted(challengeId, provider, last.until);
+        return true;
     }
 
     function _endCapacity(address provider) private {

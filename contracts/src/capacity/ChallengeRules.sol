@@ -48,11 +48,15 @@ contract ChallengeRules is IChallengeRules, Ownable2Step {
 
     function addClass(Class calldata class) external onlyOwner returns (uint16) {
         _checkAgainstOthers(class);
-        return _addClass(class, uint64(block.timestamp) + registry.stakeThaw());
+        uint64 opensAt = uint64(block.timestamp) + registry.stakeThaw();
+        uint16 classId = _addClass(class, opensAt);
+        _times[classId].changedAt = opensAt;
+        return classId;
     }
 
     function changeClass(uint16 classId, uint32 weightMilli, uint32 n, uint32 timeLimitMs) external onlyOwner {
         Class storage class = _classes[_checkKnown(classId)];
+        if (_isClosed(classId)) revert ClassIsClosed(classId);
         GovernedSteps.checkPause(_times[classId].changedAt, registry.stakeThaw());
         _checkClass(weightMilli, n, timeLimitMs, Class("", class.kind, class.weightMilli, class.n, class.timeLimitMs));
         (class.weightMilli, class.n, class.timeLimitMs) = (weightMilli, n, timeLimitMs);
@@ -117,9 +121,14 @@ contract ChallengeRules is IChallengeRules, Ownable2Step {
 
     /// @dev A class that takes new claims now.
     function _checkOpen(uint16 classId) private view {
-        ClassTimes storage times = _times[_checkKnown(classId)];
-        if (block.timestamp < times.opensAt) revert ClassOpensLater(classId, times.opensAt);
-        if (times.closesAt != 0 && block.timestamp >= times.closesAt) revert ClassIsClosed(classId);
+        uint64 opensAt = _times[_checkKnown(classId)].opensAt;
+        if (block.timestamp < opensAt) revert ClassOpensLater(classId, opensAt);
+        if (_isClosed(classId)) revert ClassIsClosed(classId);
+    }
+
+    function _isClosed(uint256 classId) private view returns (bool) {
+        uint64 closesAt = _times[classId].closesAt;
+        return closesAt != 0 && block.timestamp >= closesAt;
     }
 
     function _checkKnown(uint16 classId) private view returns (uint16) {
@@ -139,23 +148,32 @@ contract ChallengeRules is IChallengeRules, Ownable2Step {
     }
 
     /// @dev A new class is worth at most twice the heaviest of its kind that is open, and asks for half of the least at least: else it
-    /// would be a change of more than a factor of two. The first of its kind is free: nothing was minted on its kind.
+    /// would be a change of more than a factor of two. Where all are closed they count as they were. The first of its kind is
+    /// free: nothing was minted on its kind.
     function _checkAgainstOthers(Class calldata class) private view {
-        uint256 heaviest = 0;
-        uint256 smallest = type(uint256).max;
-        uint256 longest = 0;
-        uint256 count = _classes.length;
-        for (uint256 i = 0; i < count; i++) {
-            Class storage other = _classes[i];
-            if (other.kind != class.kind || block.timestamp < _times[i].opensAt) continue;
-            heaviest = Math.max(heaviest, other.weightMilli);
-            smallest = Math.min(smallest, other.n);
-            longest = Math.max(longest, other.timeLimitMs);
-        }
+        (uint256 heaviest, uint256 smallest, uint256 longest) = _findEnds(class.kind, false);
+        if (heaviest == 0) (heaviest, smallest, longest) = _findEnds(class.kind, true);
         if (heaviest == 0) return;
         GovernedSteps.check("weightMilli", class.weightMilli, 0, 1, 2 * heaviest);
         GovernedSteps.check("n", class.n, 0, Math.ceilDiv(smallest, 2), MAX_MATRIX);
         GovernedSteps.check("timeLimitMs", class.timeLimitMs, 0, 1, 2 * longest);
+    }
+
+    /// @dev Of the classes of a kind that are closed, or of those that are open. Zero: there are none.
+    function _findEnds(ICapacityRegistry.Kind kind, bool closed)
+        private
+        view
+        returns (uint256 heaviest, uint256 smallest, uint256 longest)
+    {
+        smallest = type(uint256).max;
+        uint256 count = _classes.length;
+        for (uint256 i = 0; i < count; i++) {
+            Class storage class = _classes[i];
+            if (class.kind != kind || block.timestamp < _times[i].opensAt || _isClosed(i) != closed) continue;
+            heaviest = Math.max(heaviest, class.weightMilli);
+            smallest = Math.min(smallest, class.n);
+            longest = Math.max(longest, class.timeLimitMs);
+        }
     }
 
     function _checkClass(uint32 weightMilli, uint32 n, uint32 timeLimitMs, Class memory before) private pure {

@@ -14,7 +14,8 @@ import {IRandomness} from "../interfaces/IRandomness.sol";
 /// What it does not promise
 /// - The value of a block is known when the block before it is there. The maker of a block may leave a draw out of it, or leave out
 ///   the block, and so gets the draw of a later one: one more try for each block in a row that is its own. Makers of a
-///   third of all blocks get four tries for one on average.
+///   third of all blocks get four times the tries on average.
+/// - Who makes no blocks can ask in each, and revert, until somebody else has drawn: see {ICapacityRegistry}.
 /// - The sequencer of an OP-stack chain takes the mix of a block of Ethereum, and chooses which one within its drift (half an hour is
 ///   150 blocks); it can also keep draws out for as long as transactions forced from Ethereum wait (12 hours are 3,600).
 ///   A network that does not trust the sequencer of its chain deploys another {IRandomness}.

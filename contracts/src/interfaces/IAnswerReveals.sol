@@ -17,8 +17,8 @@ import {IProviderRegistry} from "./IProviderRegistry.sol";
 ///    recorded root, and gets the fee.
 /// 3. {proveRevealed} by anyone: one element of a revealed leaf is not the product's. The provider loses {WRONG_ELEMENT_PPM} of its
 ///    stake, and the tenth for the reporter goes to who paid for the demand, so copying the proof gains nothing.
-/// 4. {doubt} by anyone, when the time is over and nothing was revealed: the payer has its fee back and the provider's
-///    capacity is in doubt ({ICapacityRegistry}) until it passes a challenge again. Silence is never slashed.
+/// 4. {doubt} by anyone, when the time is over and nothing was revealed: the payer has its fee back and the capacity that stands
+///    on this challenge is in doubt ({ICapacityRegistry}) until the provider passes a challenge again. Silence is never slashed.
 ///
 /// The payer chooses the leaves, not chance: who knows where an answer is wrong can name the place, also one of the rows
 /// that a verdict says were opened, where the same leaf is evidence against the verifier ({IFaultProver-proveFalseVerdict});
@@ -27,6 +27,8 @@ import {IProviderRegistry} from "./IProviderRegistry.sol";
 /// Promises
 /// - A provider that shows nothing but what it computed itself loses nothing here: a right element proves nothing, and only the provider
 ///   can reveal. So a panel that records roots which are not the provider's can put it in doubt, and not more.
+/// - A demand reaches only what was asked about: where a later challenge of the provider was passed meanwhile, or {DOUBT_TIME} has
+///   gone by since the deadline, {doubt} gives the fee back and doubts nothing. So demands that were not met cannot be kept.
 /// - An answer can be demanded as often as somebody pays; a provider that pays for its own demands keeps nobody out.
 /// - Here lies exactly the fees of the demands that are open. This contract has no owner, no pause and no upgrade.
 /// - No loop is longer than {MAX_PLACES}; the roots of a demand are at most those of a challenge's devices.
@@ -34,6 +36,8 @@ import {IProviderRegistry} from "./IProviderRegistry.sol";
 /// What it does not promise
 /// - A panel that works for the provider can pass an answer that is right in the few leaves that will be asked for, if it can guess them. Each
 ///   leaf that a payer takes by chance misses a product of which a part f is missing with probability 1 - f.
+/// - Whoever pays for more demands than a provider can answer in {REVEAL_TIME} puts an honest one in doubt, at the price of all that it
+///   does answer. A node makes a product again once for all that is asked of it by then, so that is as many transactions as it can send.
 /// - What was minted between the verdict and the doubt stays minted, backed by the provider's stake like everything else.
 ///
 /// Assumptions
@@ -69,6 +73,7 @@ interface IAnswerReveals {
     /// @param revealedAt zero until then
     /// @param atBlock whose log has {Demanded} with the leaves
     /// @param leavesHash keccak256(abi.encode(Leaf[])) of what was asked for
+    /// @param challengeId whose answer was asked for
     struct Demand {
         address provider;
         Stage stage;
@@ -78,6 +83,7 @@ interface IAnswerReveals {
         uint64 revealedAt;
         uint64 atBlock;
         bytes32 leavesHash;
+        bytes32 challengeId;
     }
 
     event Demanded(
@@ -91,7 +97,8 @@ interface IAnswerReveals {
     );
     /// @notice The leaves and their paths stand in the transaction.
     event Revealed(uint256 indexed demandId, address indexed provider);
-    event Unrevealed(uint256 indexed demandId, address indexed provider);
+    /// @notice A demand was not met. isDoubted: whether that put a capacity in doubt.
+    event Unrevealed(uint256 indexed demandId, address indexed provider, bool isDoubted);
     event ProvenWrong(
         uint256 indexed demandId, address indexed provider, uint32 device, uint256 row, uint256 column, uint256 slashed
     );
@@ -123,7 +130,8 @@ interface IAnswerReveals {
     /// @param proofs one for each leaf; their columns do not matter
     function reveal(uint256 demandId, Leaf[] calldata leaves, IFaultProver.ElementProof[] calldata proofs) external;
 
-    /// @notice Ends a demand that was not met in time, and puts the provider's capacity in doubt. By anyone.
+    /// @notice Ends a demand that was not met in time, gives its fee back, and within {DOUBT_TIME} puts the capacity that stands on its
+    /// challenge in doubt, where there still is one that is not. By anyone.
     function doubt(uint256 demandId) external;
 
     /// @notice Slashes the provider for one wrong element of a leaf that it revealed. By anyone, once for a demand.
@@ -147,6 +155,7 @@ interface IAnswerReveals {
     // solhint-disable func-name-mixedcase
     function REVEAL_WINDOW() external view returns (uint256);
     function REVEAL_TIME() external view returns (uint256);
+    function DOUBT_TIME() external view returns (uint256);
     function MAX_PLACES() external view returns (uint256);
     function WRONG_ELEMENT_PPM() external view returns (uint32);
     // solhint-enable func-name-mixedcase

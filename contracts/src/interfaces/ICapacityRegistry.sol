@@ -62,8 +62,9 @@ import {IVerifierRegistry} from "./IVerifierRegistry.sol";
 ///   cannot take any stake.
 /// - A provider can own verifiers under other addresses, which nothing on chain can see. What makes this expensive is that each needs a
 ///   pledge of its own, that the panel is drawn from a list of some length, and that each further try costs the fee and shows.
-/// - How random a draw is: {IRandomness} says it. It is asked in the block of the draw, so verifiers draw as soon as they may: who waits
-///   leaves the choice of that block to others.
+/// - How random a draw is: {IRandomness} says it. It is asked in the block of the draw, and a caller that dislikes the panel may revert:
+///   each value until somebody else draws is one more to choose from. So some verifiers, each by dice of its own, draw in
+///   the first block in which they may, and others soon after. An order that follows from anything known at the request could be ground.
 /// - A draw that is not made for {IVerifierRegistry-DRAW_BLOCKS} blocks may find fewer verifiers than there were.
 /// - A verifier that colludes can choose its entropy so that the rows it says it opened are right ones. {IFaultProver} takes stake from a
 ///   verifier that passed what it did not look at, not from one that looked away well.
@@ -217,9 +218,10 @@ interface ICapacityRegistry {
     /// @notice Ends a challenge whose deadline passed without a quorum. By anyone; the next request does it too.
     function lapse(bytes32 challengeId) external;
 
-    /// @notice Puts what a provider has in force in doubt, because answers that stand on chain were not shown when asked for. Only by
-    /// {IVerifierRegistry-reveals}.
-    function putInDoubt(address provider) external;
+    /// @notice Puts the capacity that stands on a passed challenge, or that a passed check was about, in doubt, because its answers
+    /// were not shown when asked for. Only by {IVerifierRegistry-reveals}.
+    /// @return whether it did: not where that capacity has ended, another has taken its place, or it is in doubt already
+    function putInDoubt(bytes32 challengeId) external returns (bool);
 
     /// @notice The fee of a spot check of this provider now.
     function spotCheckPrice(address provider) external view returns (uint256);

@@ -10,9 +10,10 @@ import {IProviderRegistry} from "./IProviderRegistry.sol";
 ///
 /// Promises
 /// - Every number has fixed bounds, and changes by {IGovernedSteps} within them.
-/// - A class closes only {CLOSE_NOTICE} after that was said. One that is added opens a stake thaw later, is worth at most twice the
-///   heaviest open class of its kind, and asks for no less than half of the smallest: else it would be a larger change under
-///   another name. The first of its kind is free, for nothing was minted on it.
+/// - A class closes only {CLOSE_NOTICE} after that was said, and then stays as it was. One that is added opens a stake thaw later, is
+///   worth at most twice the heaviest open class of its kind, and asks for no less than half of the smallest: else it would be a
+///   larger change under another name. Its opening is a change of it: there is none before, and none for a stake thaw after.
+///   Where all of a kind are closed, they count instead. The first of its kind is free, for nothing was minted on it.
 /// - No loop is longer than {MAX_CLASSES}.
 ///
 /// What it does not promise
@@ -34,7 +35,7 @@ interface IChallengeRules is IGovernedSteps {
     }
 
     /// @notice When a class takes new challenges: from opensAt to the second before closesAt, where that is not zero.
-    /// @param changedAt when it was last changed; zero: never
+    /// @param changedAt when it was last changed; zero: never; of one that was added: opensAt at first, also while that is to come
     struct ClassTimes {
         uint64 opensAt;
         uint64 closesAt;
@@ -113,7 +114,7 @@ interface IChallengeRules is IGovernedSteps {
     /// 1 to 600,000. Beside open ones of its kind: at most twice the heaviest, at least half of the smallest n, at most twice the
     /// longest time. Only the owner, as the following.
     function addClass(Class calldata class) external returns (uint16 classId);
-    /// @notice Changes a class for requests from now on, by {IGovernedSteps}.
+    /// @notice Changes a class for requests from now on, by {IGovernedSteps}. Refused for one that is not open.
     function changeClass(uint16 classId, uint32 weightMilli, uint32 n, uint32 timeLimitMs) external;
     /// @notice Closes a class to requests, {CLOSE_NOTICE} from now. For good.
     function closeClass(uint16 classId) external;

@@ -55,7 +55,8 @@ contract Asking is Revealing {
         if (asked.stage != IAnswerReveals.Stage.Demanded || block.timestamp <= asked.deadline) return;
         reveals.doubt(id);
         openFees -= asked.fee;
-        unrevealed++;
+        // Later it only gives the fee back.
+        if (block.timestamp <= asked.deadline + reveals.DOUBT_TIME()) unrevealed++;
     }
 
     /// @dev An episode takes its part once, so most of what is proved after the first finds nothing to take.
@@ -93,7 +94,7 @@ contract Asking is Revealing {
     }
 
     function doubts() external view returns (uint256) {
-        return verdicts.doubts(provider);
+        return verdicts.doubts(CHALLENGE);
     }
 
     function choose(uint256 which) private view returns (uint256) {

@@ -9,6 +9,7 @@ import {IPaymentEscrow} from "../../src/interfaces/IPaymentEscrow.sol";
 import {IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";
 import {Accusing} from "../Accusing.sol";
 import {PlainAsset} from "../Assets.sol";
+import {Judging} from "../Judging.sol";
 import {Revealing} from "../Revealing.sol";
 import {Scene} from "./Scene.sol";
 
@@ -165,6 +166,26 @@ contract RefunderPowersTest is Accusing {
     }
 }
 
+/// @notice What AnswerReveals may never do to a verdict, beside the real CapacityRegistry.
+contract DoubtPowersTest is Judging {
+    function setUp() public override {
+        super.setUp();
+        approveFees(provider);
+        enlistVerifiers(5);
+    }
+
+    function test_answer_reveals_may_never_doubt_a_verdict_whose_answer_nobody_asked_for() external {
+        bytes32 asked = challenge(true);
+        challenge(true);
+        vm.prank(REVEALS);
+        checkTrue(!capacity.putInDoubt(asked), "of a verdict that stands no more");
+        vm.prank(REVEALS);
+        checkTrue(!capacity.putInDoubt(bytes32(0)), "of none");
+        checkEqual(capacity.inDoubtUntil(provider), 0, "the later one is not in doubt");
+        checkEqual(capacity.capacityOf(provider).gpus, 2, "and in force");
+    }
+}
+
 /// @notice What AnswerReveals may never do. The leaf that is asked for is wrong here: all that keeps its provider from a loss is that it did
 /// not show it.
 contract AnswerRevealsPowersTest is Revealing {
@@ -183,7 +204,7 @@ contract AnswerRevealsPowersTest is Revealing {
         vm.expectPartialRevert(wrong);
         reveals.doubt(demandId);
         checkUnharmed();
-        checkEqual(verdicts.doubts(provider), 1, "a doubt is all");
+        checkEqual(verdicts.doubts(CHALLENGE), 1, "a doubt is all");
     }
 
     function test_answer_reveals_may_never_slash_for_a_leaf_that_the_provider_did_not_show() external {

@@ -241,7 +241,7 @@ abstract contract Scene is WholeMarket {
         calls[n++] = Call(address(verifiers), abi.encodeCall(verifiers.noteSigned, (none, 1)), notCapacity);
         calls[n++] = Call(address(verifiers), abi.encodeCall(verifiers.noteMissed, (none, 0)), notCapacity);
         calls[n++] = Call(address(verifiers), abi.encodeCall(verifiers.endFee, (OUT, 1, 0)), notCapacity);
-        bytes memory doubt = abi.encodeCall(capacity.putInDoubt, (provider));
+        bytes memory doubt = abi.encodeCall(capacity.putInDoubt, (capacity.openChallengeOf(provider)));
         calls[n++] = Call(address(capacity), doubt, ICapacityRegistry.NotReveals.selector);
         return n;
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,7 @@ from xnode.capacity.judging import (
     choose_verdicts,
     find_rank,
     find_seen_ns,
+    find_wave,
     judge_time,
     list_declared,
     make_answers,
@@ -174,3 +176,9 @@ def test_every_member_has_a_turn_of_its_own(subject: bytes, count: int) -> None:
     members = [Address(number.to_bytes(20, "big")) for number in range(count)]
     assert sorted(find_rank(subject, members, member) for member in members) == list(range(count))
     assert find_rank(subject, members, Address(b"\xff" * 20)) == count
+
+
+def test_the_first_eight_places_draw_at_once_and_each_wave_after_doubles_them() -> None:
+    waves = Counter(find_wave(place) for place in range(512))
+    assert waves == {0: 8, 1: 8, 2: 16, 3: 32, 4: 64, 5: 128, 6: 256}
+    assert [find_wave(place) for place in range(512)] == sorted(waves.elements())

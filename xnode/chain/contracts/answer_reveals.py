@@ -23,6 +23,7 @@ class DemandRow(msgspec.Struct, frozen=True):
     revealed_at: int
     at_block: int
     leaves_hash: Hash32
+    challenge_id: Hash32
 
 
 class Demanded(msgspec.Struct, frozen=True):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
+from xnode.chain.deployment.capture import AIM, Prices, Terms, find_device_fee, more_than_two_thirds, price_attack
 from xnode.chain.deployment.chains import CHAINS, DAY_S, DEVNET, OPENING_BLOCKS, OPENING_MOST_S
 
 if TYPE_CHECKING:
@@ -21,6 +24,20 @@ LEAST_PANEL = 5
 
 LEAST_LIST = 10
 """A panel of so few is the whole list, and who adds half as many is more than a third of it (docs/economics.md)."""
+
+MOST_VERIFIERS = 512
+"""As many as VerifierList has seats: a longer list would be captured more often."""
+
+SYBIL_PERCENT = 33
+"""Of a list, in one hand."""
+
+MOST_DEVICES = 1024
+"""Of one challenge, whose own fee counts least then."""
+
+SOLD_AT = Fraction(1, 2)
+"""What a credit sells for, as a part of its collateral: a network sets its collateral above that."""
+
+OPENX_UNITS = 10**18
 
 
 class Unsafe(NamedTuple):
@@ -84,6 +101,51 @@ def _find_weak_draws(plan: Plan) -> Iterator[Unsafe]:
     for name, least in (("panel_size", LEAST_PANEL), ("min_panel", LEAST_PANEL), ("min_list", LEAST_LIST)):
         if (number := getattr(capacity, name)) < least:
             yield Unsafe(f"capacity.{name}", f"is {number}: so few are cheap to buy", f"set at least {least}")
+            return
+    yield from _find_cheap_panels(plan)
+
+
+def _find_cheap_panels(plan: Plan) -> Iterator[Unsafe]:
+    """A fee for which panels can be tried until one lies, by who has a third of a list of any length."""
+    terms, prices, draws = _make_terms(plan), _find_prices(plan), CHAINS[plan.chain].draws
+    if not (terms.window_hours * prices.gpu_hour and more_than_two_thirds(terms.panel) <= terms.quorum <= terms.panel):
+        # The contracts refuse it anyway.
+        return
+    lists = tuple(range(terms.min_list, MOST_VERIFIERS + 1))
+    attacks = (price_attack(terms, prices, length, SYBIL_PERCENT, draws, MOST_DEVICES).times for length in lists)
+    worst = min((times for times in attacks if times is not None), default=None)
+    if worst is None or worst >= AIM:
+        return
+    needed = find_device_fee(terms, prices, lists, (SYBIL_PERCENT,), draws)
+    reason = (
+        f"is {float(terms.device_fee):g} OPENX: on {plan.chain} a panel that lies costs {int(worst)} times what its verdict "
+        f"sells for, and should cost {AIM}"
+    )
+    hint = f"set at least {ceil(needed * 10**6) / 10**6:g}, or a higher quorum"
+    yield Unsafe("capacity.device_fee", reason, hint)
+
+
+def _make_terms(plan: Plan) -> Terms:
+    capacity = plan.capacity
+    return Terms(
+        panel=capacity.panel_size,
+        quorum=capacity.quorum,
+        min_list=capacity.min_list,
+        fee=Fraction(capacity.fee, OPENX_UNITS),
+        device_fee=Fraction(capacity.device_fee, OPENX_UNITS),
+        pledge=int(Fraction(capacity.verifier_stake, OPENX_UNITS)),
+        window_hours=plan.credits.window_hours,
+        validity_hours=capacity.validity_s // 3600,
+        gpu_collateral=Fraction(plan.credits.gpu_collateral, OPENX_UNITS),
+    )
+
+
+def _find_prices(plan: Plan) -> Prices:
+    """Of an hour of the heaviest device that a class is for, of either kind: that is what an attack would declare."""
+    credits = plan.credits
+    by_kind = {"gpu": credits.gpu_collateral, "cpu": credits.cpu_collateral}
+    worth = max(Fraction(by_kind[one.kind] * one.weight_milli, 1000 * OPENX_UNITS) for one in plan.classes)
+    return Prices(gpu_hour=SOLD_AT * worth, vcpu_hour=SOLD_AT * Fraction(credits.cpu_collateral, OPENX_UNITS))
 
 
 def _make_short(setting: str, set_s: int, least_s: int, why: str) -> Unsafe:

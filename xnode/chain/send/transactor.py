@@ -232,6 +232,8 @@ class Transactor:
         return await self._rpc.ask(ask_balance(self._signer.address)), fees.max_fee
 
     async def _estimate(self, call: TxCall) -> int:
+        if not call.is_estimated:
+            return call.gas_floor
         estimate = await self._rpc.ask(ask_gas(self._signer.address, call.to, call.data, call.value))
         if estimate > MAX_GAS:
             raise Permanent(f"a transaction would take {estimate} gas, {MAX_GAS} are allowed", hint="split it")

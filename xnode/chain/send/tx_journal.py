@@ -21,12 +21,14 @@ T = TypeVar("T")
 
 class TxCall(msgspec.Struct, frozen=True):
     """What a transaction does. to: None makes a contract; value in wei; gas_floor: the least gas limit it gets, for
-    calls that may do more when mined than when estimated."""
+    calls that may do more when mined than when estimated; is_estimated: False for one that only the next block allows, which
+    takes gas_floor."""
 
     to: Address | None
     data: bytes
     value: int = 0
     gas_floor: int = 0
+    is_estimated: bool = True
 
 
 class Attempt(msgspec.Struct, frozen=True):

@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from metering.units import Amount
 from tests.make.values import address_of
 from xnode.chain.deployment.chains import CHAINS, DAY_S, DEVNET, OPENING_MOST_S, find_chain_of
 from xnode.chain.deployment.devnet import make_devnet_plan
 from xnode.chain.deployment.plan import Plan, read_plan
-from xnode.chain.deployment.safety import find_unsafe, least_escrow_thaw_s
+from xnode.chain.deployment.safety import MOST_VERIFIERS, find_unsafe, least_escrow_thaw_s
+from xnode.text.amount import OPENX_DECIMALS, parse_amount
 
 EXAMPLE = Path(__file__).parents[4] / "contracts" / "plan.example.toml"
 PUBLIC = tuple(name for name, chain in CHAINS.items() if name != DEVNET and chain.draw_delay_s is not None)
@@ -79,6 +81,49 @@ def test_a_panel_is_drawn_by_a_number_that_no_one_knows_at_the_request(chain: st
 def test_no_panel_is_drawn_where_prevrandao_is_no_random_number(chain: str) -> None:
     (unsafe,) = find_unsafe(make_plan(chain))
     assert unsafe.setting == "chain" and "prevrandao" in unsafe.reason
+
+
+@pytest.mark.parametrize(("chain", "draws"), [("ethereum", 8), ("op-stack", 2)])
+def test_a_panel_that_lies_costs_a_hundred_times_what_it_brings_on_the_plans_kind_of_chain(
+    chain: str, draws: int
+) -> None:
+    plan = make_plan(chain)
+    assert CHAINS[chain].draws == draws
+    cheap = msgspec.structs.replace(plan.capacity, device_fee=Amount(plan.capacity.device_fee * draws // 40))
+    (unsafe,) = find_unsafe(make_plan(chain, capacity=cheap))
+    assert unsafe.setting == "capacity.device_fee" and "should cost 100" in unsafe.reason
+    needed = re.search(r"at least ([\d.]+)", unsafe.hint)
+    assert needed
+    enough = msgspec.structs.replace(cheap, device_fee=parse_amount(needed[1], OPENX_DECIMALS))
+    assert list(find_unsafe(make_plan(chain, capacity=enough))) == []
+
+
+@pytest.mark.parametrize("chain", PUBLIC)
+def test_a_heavier_class_needs_a_higher_fee(chain: str) -> None:
+    plan = make_plan(chain)
+    heavy = tuple(msgspec.structs.replace(one, weight_milli=8_000) for one in plan.classes)
+    (unsafe,) = find_unsafe(make_plan(chain, classes=heavy))
+    assert unsafe.setting == "capacity.device_fee"
+
+
+@pytest.mark.parametrize("chain", PUBLIC)
+def test_a_lower_quorum_needs_a_higher_fee(chain: str) -> None:
+    plan = make_plan(chain)
+    (unsafe,) = find_unsafe(make_plan(chain, capacity=msgspec.structs.replace(plan.capacity, quorum=23)))
+    assert unsafe.setting == "capacity.device_fee" and unsafe.hint.endswith("or a higher quorum")
+
+
+@pytest.mark.parametrize("window", [0, 1])
+def test_what_the_contracts_refuse_is_not_priced(window: int) -> None:
+    plan = make_plan()
+    credits = msgspec.structs.replace(plan.credits, window_hours=window)
+    capacity = msgspec.structs.replace(plan.capacity, quorum=0 if window else plan.capacity.quorum)
+    assert list(find_unsafe(make_plan(credits=credits, capacity=capacity))) == []
+
+
+def test_lists_are_as_long_as_the_contract_lets_them_be() -> None:
+    source = (EXAMPLE.parent / "src" / "capacity" / "VerifierList.sol").read_text()
+    assert f"MAX_SLOTS = {MOST_VERIFIERS};" in source
 
 
 @pytest.mark.parametrize("chain", PUBLIC)

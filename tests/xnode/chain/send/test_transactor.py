@@ -141,6 +141,18 @@ async def test_a_call_that_reverts_when_mined_ends_not_ok(bed: Bed) -> None:
         await bed.rpc.write("evm_setAutomine", True)
 
 
+async def test_a_call_that_only_the_next_block_allows_is_not_estimated(bed: Bed) -> None:
+    key, to = await bed.new_wallet(), make_wallet().address
+    token = bed.manifest.contracts.openx_token
+    # An estimate would refuse it in the newest block, as it does above.
+    call = TxCall(token, openx_token.TRANSFER.encode(to, 5), gas_floor=90_000, is_estimated=False)
+    async with open_sender(bed.rpc._url, bed.folder, key) as sender:
+        sent = await sender.send("token", call)
+        record = await sender.journal.load("token")
+    assert not sent.ok
+    assert record is not None and record.gas == 90_000
+
+
 async def test_without_gas_money_it_is_retryable_and_says_who_needs_it(bed: Bed) -> None:
     key, to = make_wallet(), make_wallet().address
     async with open_sender(bed.rpc._url, bed.folder, key) as sender:
