@@ -363,6 +363,7 @@ class _Daemon:
         for method, handler in (prover.methods() | verifier.methods()).items():
             net.serve(method, count_refused(self._refusals, method, handler))
         revealer = Revealer(me, chain.capacity, chain.reveals)
+        self._ready.reveals = lambda: revealer.state
         return CapacityWatch(me, chain.capacity, prover, verifier, loop.tell, revealer)
 
     def _make_start(self, ground: _Ground, net: Net, profile: HardwareProfile | None) -> NodeStarted:
@@ -440,6 +441,7 @@ class _Daemon:
             chain_problem=lambda: self._ready.find_problems().get("chain", ""),
             fuel=lambda: self._ready.chain_watch.fuel if self._ready.chain_watch else None,
             refusals=self._refusals,
+            reveals=lambda: self._ready.reveals(),
             disk=lambda: self._ready.disk.state if self._ready.disk else None,
             look_at_disk=self._look_at_disk,
             stop=self._stop_soon,

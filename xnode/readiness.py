@@ -10,6 +10,7 @@ import trio
 
 from xnode.backoff import Backoff
 from xnode.chain.client import ChainClient
+from xnode.challenge.demands import RevealState
 from xnode.config.settings import Config
 from xnode.console.gas import describe_empty, is_empty
 from xnode.errors import Permanent, Retryable
@@ -47,6 +48,7 @@ class Readiness:
         self.disk: DiskKeeper | None = None
         self.loop: Loop | None = None
         self.find_unanswered: Callable[[], str] = lambda: ""
+        self.reveals: Callable[[], RevealState] = RevealState
 
     @property
     def held(self) -> tuple[trio.Event, ...]:
@@ -54,10 +56,14 @@ class Readiness:
         return tuple(self._checks.values())
 
     async def check_first(self, engine: PodmanEngine | None, chain: ChainClient) -> None:
-        """Raises Permanent for what a person has to mend; a chain node that is away may come back."""
+        """Raises Permanent for what a person has to mend; what may come back is checked again (list_checks)."""
         if engine is not None:
             await self._check_host()
-            await self._check_engine(engine)
+            try:
+                await self._check_engine(engine)
+            except Retryable as error:
+                self._problems["engine"] = str(error)
+                log.warning("container engine not ready yet", reason=str(error))
         try:
             await self._check_contracts(chain)
         except Retryable as error:
@@ -126,6 +132,7 @@ class Readiness:
             **({"journal": f"cannot be written, so nothing is acknowledged: {journal}"} if journal else {}),
             **({"gas": describe_empty(fuel)} if self._config.provider and fuel and is_empty(fuel) else {}),
             **({"silence": unanswered} if (unanswered := self.find_unanswered()) else {}),
+            **({"reveals": late} if (late := self.reveals().find_problem()) else {}),
             **(self.supervisor.problems() if self.supervisor else {}),
         }
 
@@ -136,4 +143,5 @@ class Readiness:
             self.find_problems().get("chain", ""),
             watch.fuel if watch else None,
             self.disk.state if self.disk else None,
+            self.reveals(),
         )

@@ -44,6 +44,7 @@ from tests.sim.containers import Behaviour
 from tests.sim.machine import Machine
 from tests.sim.world import World
 from xnode.chain.deployment.manifest import Asset
+from xnode.challenge.demands import RevealState
 from xnode.challenge.evidence import EvidenceKeeper
 from xnode.challenge.failures import FailureKeeper
 from xnode.console.console import Console, ThisNode
@@ -336,6 +337,7 @@ def _make_node(folder: Path, now_ns: int, peers: int) -> ThisNode:
         restart_net=lambda: None,
         chain_problem=lambda: "the chain at http://127.0.0.1:8545 has made no block for 3 min",
         fuel=lambda: Fuel(5 * 10**15, 7),
+        reveals=lambda: RevealState(3, True, 1_800_000_000, 1, "the device is at work"),
         not_lent=lambda: ("NVIDIA GPU 3: GPU is lost",),
         disk=lambda: FULL_DISK if not peers else None,
     )

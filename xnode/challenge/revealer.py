@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import structlog
 import trio
 
-from metering.capacity import LEAF_COLUMNS, ElementProof
-from metering.units import Address, Hash32
+from metering.units import Address
 from xnode.capacity.judging import make_tasks
-from xnode.capacity.opened_row import prove_leaf
-from xnode.capacity.products import DeviceTask, check_memory, open_worker
-from xnode.capacity.worker_request import Multiplied, Multiply, OpenRow, RowOpened
+from xnode.challenge.demands import Asked, OpenDemands, RevealState
+from xnode.challenge.kept_products import KeptProducts, Key, TooSoon
 from xnode.errors import Permanent, Retryable
 from xnode.outage import Outage
 from xnode.ports.capacity import CapacityChain
-from xnode.ports.reveals import Demand, DemandedLeaf, RevealChain
+from xnode.ports.reveals import Demand, RevealChain
 
 LOOK_S = 30.0
 """Between looks for demands: there is a day to answer."""
+
+MORE_S = 1.0
+"""As long while demands wait that could be answered now."""
 
 RETRY_S = 300.0
 """After a demand could not be answered: a device that is at work may be free later."""
@@ -27,14 +26,11 @@ RETRY_S = 300.0
 BATCH = 64
 """Demands read at once."""
 
-MAX_PENDING = 256
-"""Demands of us that are kept at once; what is left out is read again with the next look."""
+WINDOW = 1_024
+"""Demands answered together: one computation of a device serves all of them. Their proofs take 16 MiB."""
 
-NICENESS = 10
-"""The products are computed again beside workloads, which go first."""
-
-COMPUTE_S = 3_600.0
-"""For one device: the largest product there is, on a slow core."""
+SENDS_AT_ONCE = 16
+"""Transactions under way: each waits for its confirmations."""
 
 log = structlog.get_logger()
 
@@ -44,127 +40,200 @@ class Revealer:
 
     def __init__(self, me: Address, capacity: CapacityChain, chain: RevealChain) -> None:
         self._me, self._capacity, self._chain = me, capacity, chain
-        self._last_read: int | None = None
-        self._pending: dict[int, float] = {}
-        """The demands of us that are open, and when each is to be tried (trio's clock)."""
-        self._asked: dict[int, tuple[Hash32, tuple[DemandedLeaf, ...]]] = {}
-        """What pending demands are about, as far as it was read."""
-        self._proofs: dict[DemandedLeaf, ElementProof] = {}
-        """Of leaves of pending demands: a product takes minutes, and is made once for all that is asked of it by then."""
+        self._demands = OpenDemands()
+        self._products = KeptProducts()
+        self._next: int | None = None
+        """The first number that was not read."""
+        self._now = 0, 0.0
+        """The chain's time, and when it was read (trio's clock)."""
+        self.state = RevealState()
+        """As of the last look, or of what came since."""
+
+    @property
+    def computed(self) -> int:
+        """How many products were computed again."""
+        return self._products.computed
 
     async def run(self) -> None:
         """Look and answer until cancelled."""
         outage = Outage("watching for demands to reveal answers")
-        while True:
-            try:
-                await self.look()
-                outage.over()
-            except (Retryable, Permanent) as error:
-                outage.failed(str(error))
-            await trio.sleep(LOOK_S)
+        try:
+            while True:
+                try:
+                    await self.look()
+                    outage.over()
+                except (Retryable, Permanent) as error:
+                    outage.failed(str(error))
+                # More than one window of demands is waited for by nobody.
+                more = self._demands.find_due(trio.current_time(), 1)
+                await trio.sleep(min(LOOK_S, MORE_S) if more else LOOK_S)
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """End every process that keeps a product."""
+        with trio.CancelScope(shield=True):
+            await self._products.keep_only(())
 
     async def look(self) -> None:
-        """Find what is new, and try what waits."""
-        await self._find_new()
-        # The oldest first: their deadlines are the nearest.
-        for number in sorted(number for number, due in self._pending.items() if due <= trio.current_time()):
-            await self._try(number)
-        wanted = {leaf for number in self._pending for leaf in self._asked.get(number, (None, ()))[1]}
-        self._asked = {number: asked for number, asked in self._asked.items() if number in self._pending}
-        self._proofs = {leaf: proof for leaf, proof in self._proofs.items() if leaf in wanted}
-
-    async def _find_new(self) -> None:
-        last, due = await self._chain.count_demands(), trio.current_time()
-        found = dict(self._pending)
-        async for demand in self._iter_unread(last):
-            if demand.provider == self._me and demand.stage == "demanded":
-                found.setdefault(demand.number, due)
-        self._pending = {number: found[number] for number in sorted(found)[:MAX_PENDING]}
-        if len(found) <= MAX_PENDING:
-            self._last_read = last
-
-    async def _iter_unread(self, last: int) -> AsyncIterator[Demand]:
-        """From the newest down to what was read before, or at the start to what is over."""
-        now = await self._chain.read_time()
-        least = 1 if self._last_read is None else self._last_read + 1
-        while last >= least:
-            first = max(least, last - BATCH + 1)
-            demands = await self._chain.read_demands(first, last)
-            for demand in demands:
-                yield demand
-            if demands[0].deadline < now:
-                return
-            last = first - 1
-
-    async def _try(self, number: int) -> None:
-        (demand,) = await self._chain.read_demands(number, number)
-        if demand.stage != "demanded" or demand.deadline < await self._chain.read_time():
-            del self._pending[number]
-            return
+        """Find what is new, and answer what is due first."""
         try:
-            await self._answer(demand)
-            log.info("answer revealed", demand=number)
-        except _NotOurs as error:
-            log.error("a recorded answer is not what this host computes; it is not revealed", reason=str(error))
+            now_s = await self._find_new()
+            self._now = now_s, trio.current_time()
+            over = self._demands.close_late(now_s)
+            if over:
+                log.error("demands were not answered in time", demands=over[:4], count=len(over))
+            self._tell()
+            window = await self._read_again(self._demands.find_due(trio.current_time(), WINDOW))
+            await self._answer(window)
+            self._tell()
+        finally:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Products that no open demand asks for. Of those whose leaves were not read nobody knows yet."""
+        open_now = [asked for asked in self._demands if not asked.is_hopeless]
+        if all(asked.leaves for asked in open_now):
+            await self._products.keep_only(
+                (asked.challenge_id, leaf.device) for asked in open_now for leaf in asked.leaves
+            )
+
+    def _tell(self) -> None:
+        now_s, read_at = self._now
+        self.state = self._demands.judge(now_s + int(trio.current_time() - read_at))
+
+    # ------------------------------------------------------------------------------------------------------- finding
+
+    async def _find_new(self) -> int:
+        """Demands of us that were not read yet, from the first due on, while there is room; the chain's time."""
+        last, now_s = await self._chain.count_demands(), await self._chain.read_time()
+        if self._next is None:
+            self._next = await self._find_first(last, now_s)
+        # After a reorganisation there may be fewer.
+        self._next = min(self._next, last + 1)
+        while self._next <= last and self._demands.has_room:
+            until = min(last, self._next + BATCH - 1)
+            for demand in await self._chain.read_demands(self._next, until):
+                if demand.provider == self._me and demand.stage == "demanded" and demand.deadline >= now_s:
+                    self._demands.add(demand)
+            self._next = until + 1
+        self._demands.has_more = self._next <= last
+        return now_s
+
+    async def _find_first(self, last: int, now_s: int) -> int:
+        """The first number whose deadline is not over: deadlines ascend with numbers."""
+        low, high = 1, last + 1
+        while low < high:
+            middle = (low + high) // 2
+            (demand,) = await self._chain.read_demands(middle, middle)
+            low, high = (middle + 1, high) if demand.deadline < now_s else (low, middle)
+        return low
+
+    async def _read_again(self, window: list[Asked]) -> list[Asked]:
+        """Those of them that are open still, with their leaves. One whose log is not there yet waits for a later look."""
+        found: list[Asked] = []
+        for first in range(0, len(window), BATCH):
+            part = window[first : first + BATCH]
+            now = {one.number: one for one in await self._read(part)}
+            for asked in part:
+                number = asked.demand.number
+                fresh = now.get(number)
+                if fresh is None or fresh.stage != "demanded" or fresh.provider != self._me:
+                    self._demands.close([number])
+                    continue
+                if fresh != asked.demand:
+                    # A reorganisation: this number is another demand's.
+                    asked.demand, asked.leaves = fresh, ()
+                if await self._read_leaves(asked):
+                    found.append(asked)
+        return found
+
+    async def _read(self, part: list[Asked]) -> list[Demand]:
+        numbers = [asked.demand.number for asked in part]
+        if numbers[-1] - numbers[0] < BATCH:
+            return list(await self._chain.read_demands(numbers[0], numbers[-1]))
+        return [demand for number in numbers for demand in await self._chain.read_demands(number, number)]
+
+    async def _read_leaves(self, asked: Asked) -> bool:
+        if asked.leaves:
+            return True
+        try:
+            asked.challenge_id, asked.leaves = await self._chain.read_leaves(asked.demand)
         except (Retryable, Permanent) as error:
-            log.warning("a demand cannot be answered now", demand=number, reason=str(error))
-            self._pending[number] = trio.current_time() + RETRY_S
+            self._put_off([asked], str(error))
+            return False
+        return True
+
+    # ----------------------------------------------------------------------------------------------------- answering
+
+    async def _answer(self, window: list[Asked]) -> None:
+        """Device by device, in the order in which the demands are due; what is complete is sent meanwhile."""
+        begun, before = trio.current_time(), len(self._demands)
+        slots = trio.CapacityLimiter(SENDS_AT_ONCE)
+        async with trio.open_nursery() as nursery:
+            for key in dict.fromkeys((asked.challenge_id, leaf.device) for asked in window for leaf in asked.leaves):
+                theirs = [asked for asked in window if _is_wanting(asked, key)]
+                if not theirs:
+                    continue
+                await self._prove(key, theirs)
+                self._tell()
+                for asked in theirs:
+                    if asked.is_proven:
+                        nursery.start_soon(self._send, asked, slots)
+        answered = before - len(self._demands)
+        if answered:
+            self._demands.pace_s = (trio.current_time() - begun) / answered
+
+    async def _prove(self, key: Key, theirs: list[Asked]) -> None:
+        challenge_id, device = key
+        leaves = [leaf for asked in theirs for leaf in asked.leaves if leaf.device == device]
+        try:
+            challenge = await self._capacity.read_challenge(challenge_id)
+            task = next(task for task in make_tasks(challenge, challenge.seed) if task.device == device)
+            proofs = await self._products.prove(key, task, leaves)
+        except TooSoon as soon:
+            for asked in theirs:
+                asked.try_at = soon.until
+                asked.proofs.clear()
             return
-        del self._pending[number]
+        except (Retryable, Permanent) as error:
+            self._put_off(theirs, str(error))
+            return
+        for asked in theirs:
+            mine = {leaf: proofs[leaf] for leaf in asked.leaves if leaf in proofs}
+            asked.proofs |= mine
+            if any(leaf.device == device and leaf not in mine for leaf in asked.leaves):
+                # The recorded root is another one: showing a leaf under it could only be used against us.
+                asked.is_hopeless, asked.reason = (
+                    True,
+                    f"device {device}: another root is recorded than this host computes",
+                )
+                asked.proofs.clear()
+                log.error("a recorded answer is not what this host computes; it is not revealed", reason=asked.reason)
 
-    async def _answer(self, demand: Demand) -> None:
-        challenge_id, leaves = await self._read_asked(demand)
-        challenge = await self._capacity.read_challenge(challenge_id)
-        tasks = {task.device: task for task in make_tasks(challenge, challenge.seed)}
-        for leaf in leaves:
-            if leaf not in self._proofs:
-                theirs = await self._list_beside(leaf, leaves)
-                self._proofs |= zip(theirs, await _prove(tasks[leaf.device], theirs), strict=True)
-        await self._chain.reveal(demand, leaves, tuple(self._proofs[leaf] for leaf in leaves))
+    async def _send(self, asked: Asked, slots: trio.CapacityLimiter) -> None:
+        number = asked.demand.number
+        proofs = tuple(asked.proofs[leaf] for leaf in asked.leaves)
+        try:
+            async with slots:
+                await self._chain.reveal(asked.demand, asked.leaves, proofs)
+        except (Retryable, Permanent) as error:
+            self._put_off([asked], str(error))
+            return
+        self._demands.close([number])
+        log.info("answer revealed", demand=number)
 
-    async def _read_asked(self, demand: Demand) -> tuple[Hash32, tuple[DemandedLeaf, ...]]:
-        if demand.number not in self._asked:
-            self._asked[demand.number] = await self._chain.read_leaves(demand)
-        return self._asked[demand.number]
-
-    async def _list_beside(self, one: DemandedLeaf, leaves: tuple[DemandedLeaf, ...]) -> list[DemandedLeaf]:
-        """All leaves of one's product that are asked for: by its own demand, and by those that wait."""
-        asked = list(leaves)
-        for number in self._pending:
-            try:
-                if number not in self._asked:
-                    (demand,) = await self._chain.read_demands(number, number)
-                    await self._read_asked(demand)
-                asked += self._asked[number][1]
-            except (Retryable, Permanent):
-                # It has a try of its own.
-                continue
-        place = (one.device, one.n, one.seed, one.root)
-        return list(dict.fromkeys(leaf for leaf in asked if (leaf.device, leaf.n, leaf.seed, leaf.root) == place))
-
-
-class _NotOurs(Exception):
-    """The recorded root is another one than that of our product: showing a leaf under it could only be used against us."""
-
-
-async def _prove(task: DeviceTask, leaves: list[DemandedLeaf]) -> list[ElementProof]:
-    """The leaves of one device with their paths, computed anew. Raises _NotOurs, Permanent."""
-    check_memory((task,))
-    with trio.move_on_after(COMPUTE_S):
-        async with open_worker(niceness=NICENESS) as worker:
-            made = await worker.do(Multiply(task.kind, task.ordinal, task.seed, task.n))
-            assert isinstance(made, Multiplied)
-            _check_root(task, made.root, leaves)
-            proofs = []
-            for leaf in leaves:
-                opened = await worker.do(OpenRow(leaf.index // (task.n // LEAF_COLUMNS)))
-                assert isinstance(opened, RowOpened)
-                proofs.append(prove_leaf(task.n, leaf.index, opened.opened))
-            return proofs
-    raise Permanent(f"device {task.device} did not compute its product again within {COMPUTE_S:g} s", code="worker")
+    def _put_off(self, them: list[Asked], reason: str) -> None:
+        for asked in them:
+            asked.reason, asked.try_at = reason, trio.current_time() + RETRY_S
+            # Made again from the product that is kept: of thousands that wait, these would be the memory.
+            asked.proofs.clear()
+        numbers = [asked.demand.number for asked in them[:4]]
+        log.warning("demands cannot be answered now", demands=numbers, count=len(them), reason=reason)
 
 
-def _check_root(task: DeviceTask, root: Hash32, leaves: list[DemandedLeaf]) -> None:
-    for leaf in leaves:
-        if (leaf.root, leaf.seed, leaf.n) != (root, task.seed, task.n):
-            raise _NotOurs(f"device {leaf.device}: root {leaf.root.hex()} is recorded, {root.hex()} is computed")
+def _is_wanting(asked: Asked, key: Key) -> bool:
+    """True when it waits for proofs of this device, and nothing is in the way."""
+    if asked.is_hopeless or asked.challenge_id != key[0] or asked.try_at > trio.current_time():
+        return False
+    return any(leaf.device == key[1] and leaf not in asked.proofs for leaf in asked.leaves)

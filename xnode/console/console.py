@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 
 from metering.units import NANOS_PER_SECOND
+from xnode.challenge.demands import RevealState
 from xnode.challenge.evidence import EvidenceKeeper
 from xnode.challenge.failures import FailureKeeper
 from xnode.console.evidence import EvidenceMaker
@@ -54,6 +55,7 @@ class ThisNode:
     fuel: Callable[[], Fuel | None] = lambda: None
     not_lent: Callable[[], tuple[str, ...]] = tuple
     disk: Callable[[], DiskState | None] = lambda: None
+    reveals: Callable[[], RevealState] = RevealState
     look_at_disk: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
 

@@ -52,6 +52,9 @@ def _find_hints(console: Console) -> tuple[str, ...]:
         hints.append("drained, so no job comes: run `xnode provider resume` when the maintenance is over")
     if provider is not None and registrations.knows_owner(node) and registrations.owner_of(node) != provider.owner:
         hints.append("the node key is not registered to its owner on chain, so no job comes: run `xnode provider init`")
+    reveals = console.node.reveals()
+    if not reveals.late and (asked := reveals.describe()):
+        hints.append(asked)
     return tuple(hints)
 
 

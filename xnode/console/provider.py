@@ -82,6 +82,7 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
         offer_number=standing.number,
         offer_expires_at_ns=standing.expires_at_ns,
         quotes=sum(1 for _ in state.all(HeldQuote)),
+        reveals=_make_reveals(console),
         leases=_make_rows(console, live[:MAX_LEASES]),
         leases_total=len(live),
         refusals=dict(console.node.refusals),
@@ -92,6 +93,11 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
         leased=hosting(leased_of(state)),
         challenge_failed=await _find_failed(console),
     )
+
+
+def _make_reveals(console: Console) -> views.Reveals:
+    now = console.node.reveals()
+    return views.Reveals(now.open, now.has_more, now.until_s, now.late, now.reason)
 
 
 async def _find_failed(console: Console) -> views.ChallengeFailed | None:
@@ -177,6 +183,9 @@ def _make_hints(
     unanswered = find_unanswered(console.loop, console.clock)
     if unanswered:
         hints.append(unanswered)
+    asked = console.node.reveals().describe()
+    if asked:
+        hints.append(asked)
     gas = make_gas(console.node.fuel())
     if gas is not None and gas.is_low:
         hints.append(

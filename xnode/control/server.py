@@ -75,6 +75,8 @@ def hold_pid_file(path: Path, what: str = RUNNING, hint: str = STOP_HINT) -> Ite
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        # Whoever could open it could hold its lock, and keep this node from starting.
+        os.fchmod(descriptor, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -416,6 +416,17 @@ class DrainView(msgspec.Struct, frozen=True):
     running: tuple[RunningRow, ...] = ()
 
 
+class Reveals(msgspec.Struct, frozen=True):
+    """Demands to show leaves of this host's recorded answers. open: those that are known; has_more: there may be further ones;
+    until_s: when the first is due, by the chain's clock; late: how many cannot be met in time as things are, for this reason."""
+
+    open: int
+    has_more: bool
+    until_s: int
+    late: int
+    reason: str
+
+
 class ChallengeFailed(msgspec.Struct, frozen=True):
     """Why this host could not answer a challenge, by its own account. drawn_at_s: when it was drawn, by the chain."""
 
@@ -443,6 +454,7 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     offer_number: int = 0
     offer_expires_at_ns: int = 0
     quotes: int = 0
+    reveals: Reveals | None = None
     leases: tuple[LeaseRow, ...] = ()
     refusals: dict[str, int] = {}
     hints: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from xnode.challenge.demands import NONE_OPEN, RevealState
 from xnode.loop import Loop
 from xnode.net.edge import Net
 from xnode.node.records import ProviderLease, SilenceClaim, SubmitterLease
@@ -23,6 +24,7 @@ class Measured:
     chain_problem: str = ""
     fuel: Fuel | None = None
     disk: DiskState | None = None
+    reveals: RevealState = NONE_OPEN
 
 
 class NodeCollector:
@@ -55,6 +57,7 @@ class NodeCollector:
             affordable = "For about how many transactions that is enough."
             yield GaugeMetricFamily("xnode_gas_transactions", affordable, value=fuel.transactions)
         yield from _describe_disk(measured.disk)
+        yield from describe_reveals(measured.reveals)
         counters = self._net.counters
         for name in counters.__dataclass_fields__:
             value = getattr(counters, name)
@@ -75,6 +78,16 @@ def _describe_disk(disk: DiskState | None) -> Iterator[Metric]:
         own.add_metric((kind,), size_bytes)
     yield own
     yield CounterMetricFamily("xnode_disk_freed_bytes", "Removed because nobody needs it.", value=disk.freed_bytes)
+
+
+def describe_reveals(reveals: RevealState) -> Iterator[Metric]:
+    """What is asked of this host's recorded answers."""
+    asked = "Demands on chain to show leaves of recorded answers, not answered yet."
+    yield GaugeMetricFamily("xnode_reveals_open", asked, value=reveals.open)
+    until = "When the first of them is due, in the chain's seconds; 0 when none is open."
+    yield GaugeMetricFamily("xnode_reveals_until_seconds", until, value=reveals.until_s)
+    late = "Those that cannot be met in time as things are."
+    yield GaugeMetricFamily("xnode_reveals_late", late, value=reveals.late)
 
 
 def register_metrics(

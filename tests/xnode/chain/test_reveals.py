@@ -114,6 +114,14 @@ async def test_a_node_shows_what_was_paid_for_and_gets_the_fee(bed: Bed) -> None
         assert await bed.openx_of(passed.provider.address) - before == TOKEN, "what a devnet's challenge costs"
 
 
+async def test_a_flood_of_demands_is_answered_by_one_computation_for_each_device(bed: Bed) -> None:
+    async with open_passed(bed) as passed:
+        asked = [await passed.demand((at % 2, at), (0, INDEX - at)) for at in range(20)]
+        await passed.revealer.look()
+        assert {await passed.read_stage(one) for one in asked} == {"revealed"}
+        assert passed.revealer.computed == DEVICES
+
+
 async def test_a_node_shows_no_leaf_under_a_root_that_is_not_its_own(bed: Bed) -> None:
     async with open_passed(bed, lie=True) as passed:
         demand = await passed.demand((0, 3))

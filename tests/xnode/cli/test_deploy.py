@@ -13,16 +13,21 @@ from pathlib import Path
 import pytest
 import trio
 
+from metering.eip712 import keccak
+from metering.units import ZERO_HASH
 from tests.xnode.chain.devchain import DevChain, start_anvil
 from tests.xnode.cli.conftest import DEADLINE_S, Run, error_lines
 from xnode.chain.contracts.timelock import ADMIN_ROLE, HAS_ROLE, PROPOSER_ROLE
 from xnode.chain.deployment.check import check_deployment
 from xnode.chain.deployment.manifest import Manifest, read_manifest
 from xnode.chain.node.json_rpc import JsonRpc
-from xnode.errors import ExitCode
+from xnode.chain.send.tx_journal import Attempt, SqlTxJournal, TxCall, TxRecord, make_engine
+from xnode.cli.chain.deploy import naming_a_mixture
+from xnode.errors import ExitCode, Permanent
 from xnode.home import Home
-from xnode.text.hex import to_hex
+from xnode.text.hex import checksum_address, to_hex
 from xnode.wallet.keystore import MACHINE_ROUNDS, Keystore
+from xnode.wallet.signer import WalletKey
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
 
@@ -154,6 +159,33 @@ def test_a_journal_is_worked_with_by_one_deployment_at_a_time(
         done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
     assert done.returncode == ExitCode.CONFLICT and "another `xnode chain deploy`" in done.stderr
     assert trio.run(count_sent, chain.url, deployer) == 0
+
+
+def test_a_second_wallet_does_not_deploy_the_same_plan_once_more(
+    xnode: Run, home: Home, password: str, chain: DevChain, deployer: str, plan: Path
+) -> None:
+    other = WalletKey(keccak(b"another deployer")).address
+    path = home.folder / "plan.manifest.toml.journal"
+
+    async def begin() -> None:
+        journal = SqlTxJournal(make_engine(path), CHAIN_ID, other)
+        attempt = Attempt(0, 1, 1, ZERO_HASH, b"")
+        await journal.save(TxRecord("deploy-0123456789abcdef/OpenxToken", TxCall(None, b""), 1, (attempt,)))
+
+    trio.run(begin)
+    done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
+    assert done.returncode == ExitCode.CONFLICT and f"paid by {checksum_address(other)}" in done.stderr
+    assert "hint: go on with that wallet" in done.stderr
+    assert trio.run(count_sent, chain.url, deployer) == 0
+
+
+async def test_a_mixture_of_two_deployments_is_not_blamed_on_the_manifest() -> None:
+    with pytest.raises(Permanent) as caught, naming_a_mixture(Path("plan.journal")):
+        raise Permanent("ProviderRegistry has other judges", code="deployment", hint="fix the manifest")
+    assert "another --manifest" in caught.value.hint and "fix" not in caught.value.hint
+    with pytest.raises(Permanent, match="no gas") as caught, naming_a_mixture(Path("plan.journal")):
+        raise Permanent("no gas", hint="send some")
+    assert caught.value.hint == "send some"
 
 
 def test_a_plan_for_slower_blocks_is_refused(

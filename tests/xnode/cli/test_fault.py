@@ -19,13 +19,15 @@ from metering.terms import lease_id_of
 from metering.units import NANOS_PER_SECOND, Address, Amount, Hash32
 from metering.usage import NO_USAGE
 from scheduler.book import Book
+from tests.make.documents import make_evidence
 from tests.make.leases import make_authors
 from tests.make.values import DOMAIN, NOW_NS, SEPARATOR, make_escrow, make_key, make_offer, make_terms, sign_offer
 from tests.xnode.cli.conftest import Run
 from tests.xnode.cli.provider import Provider
-from xnode.cli.evidence.files import make_page, read_documents, write_document
+from xnode.cli.evidence.files import make_page, read_documents, read_evidence, write_document, write_evidence
+from xnode.console.documents import show_documents
 from xnode.console.evidence import EvidenceMaker
-from xnode.control.server import Method
+from xnode.control.server import Method, to_json
 from xnode.errors import ExitCode, UserError
 from xnode.home import Home
 from xnode.text.hex import to_hex
@@ -182,3 +184,25 @@ def test_a_folder_without_documents_is_named_and_not_searched_in_vain(tmp_path: 
     with pytest.raises(UserError, match="no documents found") as caught:
         read_documents([tmp_path])
     assert caught.value.where == str(tmp_path) and "receipt-*.json" in caught.value.hint
+
+
+@pytest.mark.parametrize("read", [read_documents, lambda paths: read_evidence(paths[0])])
+def test_what_is_not_taken_of_a_folder_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], read: Callable[[list[Path]], object]
+) -> None:
+    rows = [to_json(row) for lease in make_evidence() for row in show_documents(lease)]
+    written = write_evidence(rows, tmp_path / "documents")
+    read([tmp_path / "documents"])
+    assert not capsys.readouterr().err, "all of it is taken"
+    for name in ("copy of a receipt.json", "receipt-1.json.bak"):
+        (tmp_path / "documents" / name).write_bytes(written[0].read_bytes())
+    read([tmp_path / "documents"])
+    told = capsys.readouterr().err
+    assert "2 files are not taken, like copy of a receipt.json" in told and "receipt-*.json" in told
+    for path in written:
+        path.unlink()
+    with pytest.raises(UserError, match="no documents found; 2 files are not taken"):
+        read([tmp_path / "documents"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no documents found, the folder is empty"):
+        read([tmp_path / "empty"])

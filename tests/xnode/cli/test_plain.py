@@ -16,6 +16,7 @@ from xnode.cli.terminal.plain import PlainText
         (b"10%\r20%\r\n\tdone\b", b"10%\r20%\r\n\tdone\b"),
         ("grüße\u0085\u009b31m".encode(), "grüße\\x85\\x9b31m".encode()),
         (b"\xff\x9b2J", rb"\xff\x9b2J"),
+        ("100 \u202etfel\u2066 \u061c\u200f".encode(), rb"100 \u202etfel\u2066 \u061c\u200f"),
     ],
 )
 def test_escapes_are_shown_and_progress_bars_work(printed: bytes, shown: bytes) -> None:

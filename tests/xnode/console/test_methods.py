@@ -19,6 +19,7 @@ from xnode.chain.deployment.manifest import Asset
 from xnode.console.console import Console
 from xnode.console.method import NoParams, control_method, find_methods
 from xnode.console.present import Presenter
+from xnode.control import views
 from xnode.control.answers import FORMS
 from xnode.delivery import find_target_problem
 from xnode.errors import ExitCode, UserError
@@ -252,3 +253,11 @@ def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
     assert find_target_problem(tmp_path / "a" / "b") == "" and list(tmp_path.iterdir()) == []
     assert "cannot be written" in find_target_problem(tmp_path / ("x" * 300))
     assert "cannot be written" in find_target_problem(Path("/proc/nowhere"))
+
+
+async def test_demands_to_show_answers_are_said_with_their_time_and_those_that_cannot_be_met(tmp_path: Path) -> None:
+    async with open_consoles(tmp_path) as (_, provider):
+        status = await ask(provider, "provider.status")
+    said = "3 or more demands to show leaves of recorded answers, the first due by 2027-01-15 08:00 UTC"
+    assert f"{said}; 1 cannot be met in time: the device is at work" in status.hints
+    assert status.reveals == views.Reveals(3, True, 1_800_000_000, 1, "the device is at work")

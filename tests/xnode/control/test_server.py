@@ -312,8 +312,10 @@ def test_only_one_process_holds_a_home_and_a_killed_one_lets_go(tmp_path: Path) 
         other.wait(5)
         other.stdout.close()
         other.stdin.close()
+    file.chmod(0o644)
     with hold_pid_file(file):
         assert file.read_text() == f"{os.getpid()}\n"
+        assert file.stat().st_mode & 0o777 == 0o600, "nobody else can hold its lock"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import re
@@ -20,6 +19,7 @@ import psutil
 import trio
 
 from xnode.errors import ExitCode, Permanent, UserError
+from xnode.private_lock import LockBusy, hold_private_lock
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -100,13 +100,12 @@ async def open_anvil(options: AnvilOptions) -> AsyncIterator[Anvil]:
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Ours alone until the block ends or we die. UserError when another process has the folder."""
-    with (folder / "anvil.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            where, hint = str(folder), "stop it first or give another folder"
-            raise UserError("a devnet runs here already", where=where, hint=hint, code=ExitCode.CONFLICT) from None
-        yield
+    try:
+        with hold_private_lock(folder / "anvil.lock", wait_s=0):
+            yield
+    except LockBusy:
+        where, hint = str(folder), "stop it first or give another folder"
+        raise UserError("a devnet runs here already", where=where, hint=hint, code=ExitCode.CONFLICT) from None
 
 
 def end_left_over(folder: Path) -> None:

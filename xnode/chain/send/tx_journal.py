@@ -172,6 +172,16 @@ def make_table(engine: sa.Engine) -> None:
     metadata.create_all(engine)
 
 
+async def read_senders(engine: sa.Engine) -> tuple[Address, ...]:
+    """Whose transactions a journal's file holds, on any chain."""
+
+    def work() -> tuple[Address, ...]:
+        with engine.connect() as connection:
+            return tuple(Address(row[0]) for row in connection.execute(sa.select(chain_tx.c.sender).distinct()))
+
+    return await _in_thread(work)
+
+
 def make_engine(path: Path) -> sa.Engine:
     """An engine on a SQLite file of its own, for command-line tools that have no daemon's store. Makes the table."""
     engine = sa.create_engine(f"sqlite:///{path}")

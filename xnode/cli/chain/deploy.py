@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 import trio
+from sqlalchemy import Engine as Database
 
+from metering.units import Address
 from xnode.chain.deployment.deploy import deploy, rehearse
 from xnode.chain.deployment.manifest import Manifest, write_manifest
 from xnode.chain.deployment.plan import Plan, check_chain, check_pace, read_plan
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.reads import read_block_times
 from xnode.chain.send.transactor import Pace, Transactor
-from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
+from xnode.chain.send.tx_journal import SqlTxJournal, make_engine, read_senders
 from xnode.cli.access.access import require_gas, say_waits
 from xnode.cli.access.deployment import check_url, run_async
 from xnode.cli.access.keys import load_key
@@ -25,7 +26,8 @@ from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.password import password_option
 from xnode.cli.terminal.screen import Screen, say
-from xnode.errors import ExitCode, UserError
+from xnode.errors import ExitCode, Permanent, UserError
+from xnode.private_lock import LockBusy, hold_private_lock
 from xnode.text.hex import checksum_address, to_hex
 from xnode.wallet.signer import WalletKey
 
@@ -87,9 +89,10 @@ async def _deploy(plan: Plan, rpc_url: str, key: WalletKey, path: Path) -> Manif
         chain_id = await unknown.check_chain_id()
         check_chain(plan, chain_id, unknown.where)
         check_pace(plan, await read_block_times(unknown), unknown.where)
-    journal = SqlTxJournal(make_engine(path), chain_id, key.address)
+    engine = make_engine(path)
+    journal = SqlTxJournal(engine, chain_id, key.address)
     label = f"deploy-{plan.digest().hex()[:16]}"
-    await _require_same(journal, label, path)
+    await _require_same(engine, key.address, journal, label, path)
     async with JsonRpc(rpc_url, chain_id) as rpc, trio.open_nursery() as nursery:
         await require_gas(rpc, key.address)
         await rehearse(rpc, key.address, chain_id, plan, say)
@@ -98,7 +101,8 @@ async def _deploy(plan: Plan, rpc_url: str, key: WalletKey, path: Path) -> Manif
         await nursery.start(transactor.run)
         nursery.start_soon(say_waits, rpc, lambda: transactor.in_flight > 0)
         say(f"deploying on chain {chain_id} from {to_hex(key.address)} ...")
-        manifest = await deploy(rpc, transactor, chain_id, plan, label=label, say=say)
+        with naming_a_mixture(path):
+            manifest = await deploy(rpc, transactor, chain_id, plan, label=label, say=say)
         nursery.cancel_scope.cancel()
     return manifest
 
@@ -107,17 +111,15 @@ async def _deploy(plan: Plan, rpc_url: str, key: WalletKey, path: Path) -> Manif
 def _alone(journal: Path) -> Iterator[None]:
     """Only one command works with a journal at a time: two would each make what the other has not told yet."""
     lock = journal.with_name(f"{journal.name}.lock")
-    try:
-        opened = lock.open("a")
-    except OSError as error:
-        reason = error.strerror or "unknown"
-        raise UserError(f"cannot be written: {reason}", where=str(lock), hint="name another --manifest") from error
-    with opened as file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            stack.enter_context(hold_private_lock(lock, wait_s=0))
+        except OSError as error:
+            reason = error.strerror or "unknown"
+            raise UserError(f"cannot be written: {reason}", where=str(lock), hint="name another --manifest") from error
+        except LockBusy as error:
             raise UserError(
-                "another `xnode chain deploy` works with it",
+                f"another `xnode chain deploy` ({error.holder or 'pid unknown'}) works with it",
                 where=str(journal),
                 hint="let that one end, or name another --manifest",
                 code=ExitCode.CONFLICT,
@@ -125,8 +127,8 @@ def _alone(journal: Path) -> Iterator[None]:
         yield
 
 
-async def _require_same(journal: SqlTxJournal, label: str, path: Path) -> None:
-    """A journal of another plan must not mix two deployments."""
+async def _require_same(engine: Database, sender: Address, journal: SqlTxJournal, label: str, path: Path) -> None:
+    """A journal of another plan or wallet must not mix two deployments."""
     begun = await journal.load_from_nonce(0, 1)
     if begun and not begun[0].intent.startswith(f"{label}/"):
         raise UserError(
@@ -135,3 +137,23 @@ async def _require_same(journal: SqlTxJournal, label: str, path: Path) -> None:
             hint="go on with that one, or name another --manifest",
             code=ExitCode.CONFLICT,
         )
+    others = [one for one in await read_senders(engine) if one != sender]
+    if others:
+        raise UserError(
+            f"a deployment paid by {checksum_address(others[0])} was begun here",
+            where=str(path),
+            hint="go on with that wallet (--from), or name another --manifest",
+            code=ExitCode.CONFLICT,
+        )
+
+
+@contextmanager
+def naming_a_mixture(path: Path) -> Iterator[None]:
+    """What the check finds wrong in contracts that were just made is no fault of a manifest, which is not there yet."""
+    try:
+        yield
+    except Permanent as error:
+        if error.reason_code != "deployment":
+            raise
+        hint = f"what {path} records is not one whole deployment: begin a new one with another --manifest"
+        raise Permanent(error.message, code=error.reason_code, hint=hint) from error

@@ -24,6 +24,11 @@ _COLUMNS = (Column("lease"), Column("receipt", right=True), Column("what came of
 def answer_claims(access: Access, paths: Sequence[Path], ended: bool) -> list[dict[str, str]]:
     """Show the newest receipt of each lease whose silence is claimed; with ended also last receipts that nobody asked for."""
     newest = _find_newest(paths)
+    if not newest:
+        raise UserError(
+            "no receipts found among these documents", where="evidence", code=ExitCode.NOT_FOUND,
+            hint="write some with `xnode provider documents --export DIR`",
+        )  # fmt: skip
 
     async def work(session: WalletSession) -> list[dict[str, str]]:
         rows = [await _answer(session, one, ended) for one in newest]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,7 +22,7 @@ from metering.evidence import (
 from metering.receipt import SignedReceipt
 from metering.terms import LeaseTerms
 from metering.units import U128
-from xnode.cli.terminal.screen import Screen
+from xnode.cli.terminal.screen import Screen, say
 from xnode.durable import replace_file
 from xnode.errors import ExitCode, UserError
 from xnode.given_file import read_given
@@ -173,15 +173,11 @@ def _show(value: Any) -> Any:
 def read_evidence(folder: Path) -> list[LeaseEvidence]:
     """The documents in a folder, lease by lease. Raises UserError, REFUSED, naming the first file that is not what it says."""
     documents: dict[str, dict[str, list[SignedDocument]]] = {}
-    for path in sorted(folder.glob("*.json")):
+    hint = "write some with `xnode job receipts JOB --export DIR`"
+    for path in _list_documents(folder, _NAMES, hint):
         noun, _, rest = path.stem.partition("-")
-        if noun in _NAMES:
-            lease = documents.setdefault(rest.partition("-")[0], {name: [] for name in _NAMES})
-            lease[noun].append(_read_document(path, _NAMES[noun]))
-    if not documents:
-        raise _refuse(
-            folder, "evidence_empty", "no evidence found", "write some with `xnode job receipts JOB --export DIR`"
-        )
+        lease = documents.setdefault(rest.partition("-")[0], {name: [] for name in _NAMES})
+        lease[noun].append(_read_document(path, _NAMES[noun]))
     return [_make_evidence(folder, lease, found) for lease, found in documents.items()]
 
 
@@ -191,20 +187,36 @@ def read_documents(paths: Iterable[Path]) -> list[SignedDocument]:
     Of a folder those files are read that are named as documents are, like receipt-*.json.
     """
     files: list[Path] = []
+    nouns = [name.lower() for name in _TYPES]
     for path in paths:
-        found = sorted(_list_documents(path)) if path.is_dir() else [path]
-        if not found:
-            named = ", ".join(f"{name.lower()}-*.json" for name in _TYPES)
-            raise _refuse(path, "evidence_empty", "no documents found", f"files are read that are named {named}")
-        files += found
+        files += _list_documents(path, nouns) if path.is_dir() else [path]
     if len(files) > MAX_FILES:
         raise UserError(f"{len(files)} documents are more than {MAX_FILES}", hint="name the folders one by one")
     return [_read_any(path) for path in files]
 
 
-def _list_documents(folder: Path) -> list[Path]:
-    nouns = {name.lower() for name in _TYPES}
-    return [path for path in folder.glob("*.json") if path.stem.partition("-")[0] in nouns]
+def _list_documents(folder: Path, nouns: Collection[str], hint: str = "") -> list[Path]:
+    """The files that are named as these documents are; how many others there are is said. Raises UserError, REFUSED, for none."""
+    taken: list[Path] = []
+    left: list[Path] = []
+    for path in sorted(folder.iterdir()):
+        is_named = path.suffix == ".json" and path.stem.partition("-")[0] in nouns
+        (taken if is_named else left).append(path)
+    named = ", ".join(f"{noun}-*.json" for noun in nouns)
+    if not taken:
+        others = f"; {_count_files(left)} not taken" if left else ", the folder is empty"
+        raise _refuse(
+            folder, "evidence_empty", f"no documents found{others}", hint or f"files are read that are named {named}"
+        )
+    if left:
+        say(
+            f"{folder}: {_count_files(left)} not taken, like {left[0].name}: only files are read that are named {named}"
+        )
+    return taken
+
+
+def _count_files(paths: Sequence[Path]) -> str:
+    return "1 file is" if len(paths) == 1 else f"{len(paths)} files are"
 
 
 def _read_any(path: Path) -> SignedDocument:

@@ -10,6 +10,7 @@ import msgspec
 from metering.units import Hash32
 from scheduler.outputs import LeftOut, is_wanted, read_inventory, show_path
 from xnode.cli.terminal.brief import brief_size
+from xnode.cli.terminal.screen import printable
 from xnode.control.client import Control
 from xnode.control.views import FetchStep
 from xnode.delivery import deliver
@@ -66,7 +67,7 @@ class _Progress:
 
     def draw(self, text: str) -> None:
         if self._live and text != self._drawn:
-            sys.stderr.write(f"\r\x1b[2K{text}")
+            sys.stderr.write(f"\r\x1b[2K{printable(text)}")
             sys.stderr.flush()
             self._drawn = text
 

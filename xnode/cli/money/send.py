@@ -21,7 +21,7 @@ from xnode.cli.access.shortage import find_more
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_money
 from xnode.cli.terminal.password import password_option
-from xnode.cli.terminal.screen import Screen, say
+from xnode.cli.terminal.screen import Screen, printable, say
 from xnode.errors import ExitCode, UserError
 from xnode.text.amount import parse_wanted
 from xnode.text.hex import checksum_address, to_hex
@@ -106,7 +106,7 @@ async def _find_wanted(reads: ChainReads, asset: Asset, wallet: Address, asked: 
 def _confirm(question: str) -> None:
     if not sys.stdin.isatty():
         raise UserError("not a terminal: sending needs an answer", where="wallet send", hint="pass --yes to send it")
-    if not click.confirm(question, default=False, err=True):
+    if not click.confirm(printable(question), default=False, err=True):
         raise UserError("not sent", where="wallet send", code=ExitCode.REFUSED)
 
 

@@ -42,7 +42,7 @@ class PipeClosed(Exception):
 def report_failure(error: BaseException, home: Home, debug: bool) -> int:
     """Print one line for each thing that is wrong; the exit code."""
     if debug and not isinstance(error, click.exceptions.Exit):
-        traceback.print_exception(error)
+        print(_format_traceback(error), end="", file=sys.stderr)
     match error:
         case click.exceptions.Exit():
             return error.exit_code
@@ -125,10 +125,16 @@ def _keep_traceback(error: BaseException, home: Home) -> Path | None:
             path.chmod(0o600)
             # The command's own name, never its arguments: they could hold a secret.
             file.write(f"--- {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}\n")
-            file.writelines(traceback.format_exception(error))
+            file.write(_format_traceback(error))
     except OSError:
         return None
     return path
+
+
+def _format_traceback(error: BaseException) -> str:
+    """As Python has it, but what a stranger said in it steers no terminal."""
+    text = "".join(traceback.format_exception(error))
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _print_error(text: str, hint: str = "") -> None:

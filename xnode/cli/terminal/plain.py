@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import codecs
 
+from xnode.cli.terminal.screen import CONTROL
+
 _KEPT = "\n\r\t\b"
 """A progress bar is drawn with these, and none of them leaves its line but downwards."""
 
-_SHOWN = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in _KEPT}
+_SHOWN = {code: shown for code, shown in CONTROL.items() if chr(code) not in _KEPT}
 
 
 class PlainText:
-    """Escape sequences and other control characters shown instead of obeyed; a character may come in two pieces."""
+    """Escape sequences and all else that printable() spells out shown instead of obeyed; a character may come in two pieces."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")

@@ -29,15 +29,16 @@ GAP_CHARS = 2
 _STEERING = (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 """Of Unicode: what breaks lines or turns text round: U+202E shows what follows backwards."""
 
-_CONTROL = {
+CONTROL = {
     **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))},
     **{code: f"\\u{code:04x}" for code in _STEERING},
 }
+"""What is shown of each character that a terminal would obey."""
 
 
 def printable(text: str) -> str:
     """Untrusted text, with control characters shown instead of obeyed: a peer must not control our terminal, nor what is read."""
-    return text.translate(_CONTROL)
+    return text.translate(CONTROL)
 
 
 def has_color(stream: IO[str]) -> bool:

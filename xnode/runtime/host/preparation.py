@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import itertools
 import os
 from pathlib import Path
-from typing import TextIO
 
 from xnode.errors import Permanent
+from xnode.private_lock import hold_private_lock, own_folder
 from xnode.runtime.host.cgroup import read_if_there
 
 RUN_DIR = Path("/run/xnode")
@@ -23,16 +22,12 @@ def prepare_host(root: Path = Path("/"), run_dir: Path = RUN_DIR) -> None:
     hierarchy that the kernel keeps without a mount is one in which no workload gets a group of its own: the container
     would mount it from its root and see the groups of everyone.
     """
-    with _open_lock(run_dir) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for controllers in find_unmounted(root):
-            _mount_v1(controllers, run_dir / f"cgroup-{controllers.replace('=', '-')}")
-
-
-def _open_lock(run_dir: Path) -> TextIO:
     try:
-        run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-        return (run_dir / "host.lock").open("w")
+        # Containers whose users are mapped come through it to what is theirs.
+        own_folder(run_dir, 0o711)
+        with hold_private_lock(run_dir / "host.lock"):
+            for controllers in find_unmounted(root):
+                _mount_v1(controllers, run_dir / f"cgroup-{controllers.replace('=', '-')}")
     except PermissionError as error:
         raise Permanent(
             f"a provider cannot write {error.filename} as this user",

@@ -6,12 +6,12 @@ clears them, because nothing that they are for survives one.
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from xnode.errors import Permanent, Retryable
+from xnode.private_lock import hold_private_lock, own_folder
 from xnode.runtime.host.preparation import RUN_DIR
 
 UID_FIRST, UID_RANGE, UID_RANGES = 0x7000_0000, 65_536, 4_000
@@ -62,10 +62,9 @@ def release_reservations(holder: Path, run_dir: Path = RUN_DIR) -> None:
 
 def _claim(names: Iterable[str], holder: Path, count: int, what: str, run_dir: Path) -> tuple[str, ...]:
     folder = run_dir / "claims"
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder)
     taken: list[str] = []
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with hold_private_lock(folder / ".lock"):
         for name in names:
             if len(taken) == count:
                 break

@@ -202,3 +202,13 @@ def test_a_user_who_may_not_prepare_the_host_is_told_to_run_as_root(tmp_path: Pa
         os.seteuid(user)
         tmp_path.chmod(0o700)
     assert "root" in caught.value.hint
+
+
+def test_no_other_user_can_hold_up_the_preparation(tmp_path: Path) -> None:
+    root, run_dir = tmp_path / "root", tmp_path / "xnode"
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/mounts").write_text("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n")
+    run_dir.mkdir(mode=0o755)
+    (run_dir / "host.lock").touch(0o644)
+    prepare_host(root, run_dir)
+    assert (run_dir.stat().st_mode & 0o777, (run_dir / "host.lock").stat().st_mode & 0o777) == (0o711, 0o600)

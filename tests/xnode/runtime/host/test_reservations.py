@@ -48,3 +48,12 @@ def test_device_is_lent_to_one_lease_only(tmp_path: Path) -> None:
 def test_more_devices_than_the_node_has_are_refused_for_good(tmp_path: Path) -> None:
     with pytest.raises(Permanent, match="this node has 3"):
         reserve_devices(DEVICES, 4, make_holders(tmp_path, 1)[0], tmp_path)
+
+
+def test_no_other_user_of_the_host_can_hold_up_a_reservation(tmp_path: Path) -> None:
+    (holder,) = make_holders(tmp_path, 1)
+    claims = tmp_path / "claims"
+    claims.mkdir(mode=0o755)
+    (claims / ".lock").touch(0o644)
+    reserve_uids(holder, tmp_path)
+    assert (claims.stat().st_mode & 0o777, (claims / ".lock").stat().st_mode & 0o777) == (0o700, 0o600)
