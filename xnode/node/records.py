@@ -461,6 +461,10 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     only: tuple[str, ...] = ()
     here: OutputsHere | None = None
     stalled: tuple[Address, ...] = ()
+    fits_busy: bool = False
+    """A provider that the job fits had no room: while nothing else is heard, the job waits for it."""
+    looks_since_ns: int = 0
+    """When we were back, the last time that we had been away while the job waited: what was known of the market is gone."""
 
     @property
     def key(self) -> bytes:
