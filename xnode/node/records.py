@@ -281,6 +281,8 @@ class ProviderEscrow(msgspec.Struct, frozen=True, tag="provider_escrow"):
     """Signed ahead of the receipts they will cover, rising, all above the last voucher."""
     idle_at_ns: int = 0
     """Since when no lease draws on it."""
+    asked_again: bool = False
+    """What is unpaid was asked for once more, and the claim waits for that."""
 
     @property
     def key(self) -> bytes:
@@ -514,6 +516,8 @@ class PaidLine(msgspec.Struct, frozen=True, array_like=True):
     lease_id: Hash32
     cost: Amount
     digest: Hash32
+    ahead: Amount = ZERO
+    """The most that we signed ahead for it."""
 
 
 class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):

@@ -180,6 +180,28 @@ def test_a_provider_that_will_not_stop_is_not_paid_for_going_on() -> None:
         assert kinds(push(node, make_receipt(running_s), after_s=running_s))[0] == kind
 
 
+@pytest.mark.parametrize(
+    "reason, kind",
+    [
+        ("completed", "ReplyVoucher"),
+        (None, "ReplyVoucher"),
+        ("provider_lost", "ReplyRefusal"),
+        ("provider_late", "ReplyRefusal"),
+    ],
+)
+def test_a_last_receipt_after_the_wait_is_paid_unless_we_gave_the_provider_up(reason: Any, kind: str) -> None:
+    lease = make_submitter_lease(status="settling", end_reason=reason)
+    node = make_submitter(make_submitter_job(), lease, make_submitter_escrow())
+    receipt = sign_receipt(make_receipt(30, final=True))
+    (reply, *_) = node.tell(changes.ReceiptsReceived("push", lease.terms.node, (receipt,)), after_s=300)
+    assert type(reply).__name__ == kind
+    paid = node.get(make_submitter_escrow()).cumulative
+    assert paid == (receipt.receipt.cost if kind == "ReplyVoucher" else 0)
+    open_one = sign_receipt(make_receipt(60, receipt.receipt))
+    (reply, *_) = node.tell(changes.ReceiptsReceived("push", lease.terms.node, (open_one,)), after_s=60)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "lease_closed"
+
+
 def test_the_final_receipt_leaves_the_lease_to_be_settled() -> None:
     node = make_leased()
     push(node, FINAL, after_s=11)
