@@ -113,7 +113,7 @@ def end_other(node: Node, other: ProviderLease) -> list[effects.Effect]:
 
 def test_what_is_unpaid_is_sent_until_long_after_the_wait_for_it() -> None:
     node = make_provider(make_running_lease(), make_provider_escrow())
-    found = node.tell(changes.WorkloadExited(LEASE_ID, 0, Counters(5 * SECOND, SECOND), 0, False, False), after_s=5)
+    found = node.tell(changes.WorkloadExited(LEASE_ID, Counters(5 * SECOND, SECOND), 0, False, False), after_s=5)
     (push,) = (one for one in found if isinstance(one, effects.PushReceipts))
     assert push.deadline_ns >= node.now_ns + RETAIN_NS
 

@@ -12,7 +12,7 @@ from metering.codec import decode, encode
 from metering.eip712 import keccak
 from metering.receipt import Receipt, receipt_digest_of
 from metering.signature import sign_digest
-from metering.units import Amount
+from metering.units import Amount, Hash32
 from scheduler.job import DEFAULT_GRACE_NS, Blob, OutputFile, job_hash_of
 from scheduler.outputs import NOTHING, LeftOut, OutputSummary
 from tests.make.records import (
@@ -357,6 +357,19 @@ def test_a_silent_provider_is_asked_once_and_then_counts_as_lost() -> None:
     assert isinstance(thaw, effects.StartThaw)
     assert (lease_of(node).status, job_of(node).end_reason) == ("settling", "provider_lost")
     assert escrow_of(node).thaw_asked
+
+
+def test_a_job_given_up_says_when_what_its_workload_left_can_be_had_after_all() -> None:
+    job = make_submitter_job(status="failed", end_reason="provider_lost", end_detail="no word", lease_id=LEASE_ID)
+    lease = make_submitter_lease(status="settling", end_reason="provider_lost")
+    node = make_submitter(job, lease, make_submitter_escrow())
+    left = OutputSummary(Blob(Hash32(bytes(32)), 100), 2, 700)
+    for _ in range(2):
+        node.tell(changes.LeaseNews("", lease.terms.node, LEASE_ID, "settled", "completed", "", 0, None, left=left))
+    job = node.get(job)
+    assert (job.status, job.end_reason) == ("failed", "provider_lost")
+    assert job.end_detail == "no word; its provider is back with 2 outputs, 700 bytes: `xnode job cp` gets them"
+    assert [one.detail for one in job.timeline if one.what == "output"] == [job.end_detail.removeprefix("no word; ")]
 
 
 def test_any_sign_of_life_begins_the_wait_anew() -> None:
