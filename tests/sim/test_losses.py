@@ -11,7 +11,7 @@ from scheduler.outputs import FileEntry
 from tests.make.values import address_of
 from tests.sim.containers import Behaviour
 from tests.sim.machine import KeySigner
-from tests.sim.world import World, make_market
+from tests.sim.world import World, make_default_market, make_market
 from xnode.node import message
 from xnode.node.records import HeldQuote, SubmitterEscrow
 
@@ -164,6 +164,37 @@ def test_a_provider_that_was_away_when_the_work_ended_is_still_paid_for_it() -> 
     world.machines[1].crash()
     world.run_until_settled()
     assert sum(world.ledger.paid.values()) == int(next(iter(world.guard.receipts.values())).cost)
+
+
+def test_a_submitter_that_comes_back_before_the_claim_pays_what_it_missed_and_no_more() -> None:
+    """The last wait for one lease is over long before the escrow's other lease ends, and the claim comes with that."""
+    world = make_default_market(3)
+    world.run_for(5)
+    short = world.submit(behaviour=Behaviour(run_ns=60 * SECOND), duration_limit_ns=600 * SECOND)
+    world.submit(behaviour=Behaviour(run_ns=500 * SECOND), prepay_ns=1800 * SECOND, duration_limit_ns=3600 * SECOND)
+    world.run_until(lambda: sum(one.status == "running" for one in world.leases(1)) == 2, 60)
+    world.run_for(45)
+    world.network.blocks = lambda source, target, method, is_answer: True
+    world.pause(0, 200)
+    world.run_for(200)
+    world.network.blocks = lambda source, target, method, is_answer: False
+    world.run_until_settled(8000)
+    assert world.job(short).end_reason == "completed"
+    assert len(world.ledger.escrows) == 1
+    assert world.paid_to(1) == sum(int(one.cost) for one in world.guard.receipts.values())
+
+
+def test_a_provider_that_is_back_after_it_was_given_up_gets_what_was_signed_for() -> None:
+    world = make_market(interval_ns=20 * SECOND)
+    job_hash = world.submit(behaviour=Behaviour(run_ns=120 * SECOND), duration_limit_ns=600 * SECOND)
+    world.wait_running()
+    world.run_for(50)
+    world.pause(1, 65)
+    world.run_until(lambda: world.job(job_hash).status == "failed", 120)
+    assert world.job(job_hash).end_reason == "provider_lost"
+    vouchered = sum(world.guard.vouchered.values())
+    world.run_until_settled(8000)
+    assert sum(world.guard.vouchered.values()) == vouchered == world.paid_to(1)
 
 
 def test_a_stranger_holds_only_so_many_quotes() -> None:

@@ -164,14 +164,20 @@ class EvidenceMaker:
         return tuple(receipts[number] for number in sorted(receipts)), tuple(vouchers)
 
     async def _read_ahead(self, lease: ProviderLease) -> tuple[PrepaidVoucher, ...]:
-        """The voucher signed ahead that pays the escrow's leases, if one does and this lease's receipts brought it."""
-        record = await self.journal.read_record(ProviderEscrow, lease.terms.escrow_id)
+        """The vouchers signed ahead that were claimed, and the one that pays the escrow's leases now, as far as this lease's
+        receipts brought them."""
+        escrow_id = lease.terms.escrow_id
+        record = await self.journal.read_record(ProviderEscrow, escrow_id)
         payable = record.payable if isinstance(record, ProviderEscrow) else None
+        claims = await self._read(escrow_id, "ClaimConfirmed")
+        claimed = {change.claimed for change in claims if isinstance(change, changes.ClaimConfirmed)}
+        found: dict[SignedVoucher, PrepaidVoucher] = {}
         for change in await self._read(lease.lease_id, "VoucherReceived"):
             assert isinstance(change, changes.VoucherReceived)
-            if payable in change.ahead:
-                return (PrepaidVoucher(payable, change.coverage),)
-        return ()
+            for one in change.ahead:
+                if one == payable or one.voucher.cumulative in claimed:
+                    found.setdefault(one, PrepaidVoucher(one, change.coverage))
+        return tuple(sorted(found.values(), key=lambda one: one.signed.voucher.cumulative))
 
     async def _read(self, lease_id: Hash32, kind: str) -> list[Change]:
         return [entry.change for entry in await self.journal.read_entries(lease_id, (kind,), MAX_ENTRIES)]

@@ -281,6 +281,8 @@ class ProviderEscrow(msgspec.Struct, frozen=True, tag="provider_escrow"):
     """Signed ahead of the receipts they will cover, rising, all above the last voucher."""
     idle_at_ns: int = 0
     """Since when no lease draws on it."""
+    asked_again: bool = False
+    """What is unpaid was asked for once more, and the claim waits for that."""
 
     @property
     def key(self) -> bytes:
@@ -461,6 +463,10 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     only: tuple[str, ...] = ()
     here: OutputsHere | None = None
     stalled: tuple[Address, ...] = ()
+    fits_busy: bool = False
+    """A provider that the job fits had no room: while nothing else is heard, the job waits for it."""
+    looks_since_ns: int = 0
+    """When we were back, the last time that we had been away while the job waited: what was known of the market is gone."""
 
     @property
     def key(self) -> bytes:
@@ -510,6 +516,8 @@ class PaidLine(msgspec.Struct, frozen=True, array_like=True):
     lease_id: Hash32
     cost: Amount
     digest: Hash32
+    ahead: Amount = ZERO
+    """The most that we signed ahead for it."""
 
 
 class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):

@@ -121,6 +121,12 @@ async def test_what_a_prepaid_lease_was_paid_while_its_submitter_slept_holds() -
         forged = msgspec.structs.replace(documents[0].ahead[0], signed=signed)
         refusal = audit_evidence([msgspec.structs.replace(documents[0], ahead=(forged,))]).refusal
         assert refusal is not None and refusal.code == "voucher_ahead"
+    world.run_for(60)
+    (lease,) = world.leases(1)
+    assert lease.status == "settled", "what follows is asked after the escrow's record has folded the lease away"
+    later = await make_maker(world, 1).make_earned(escrow_id)
+    assert audit_evidence(later).refusal is None
+    assert max(one.signed.voucher.cumulative for one in later[0].ahead) == claimed
     world.run_until_settled(8000)
     assert {job.end_reason for job in world.machines[0].loop.state.all(SubmitterJob)} == {"completed"}  # type: ignore[union-attr]
 

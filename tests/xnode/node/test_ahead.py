@@ -12,6 +12,7 @@ from metering.signature import sign_digest
 from metering.units import U128_MAX, ZERO, ZERO_HASH, Amount, Hash32
 from metering.usage import Counters
 from metering.voucher import SignedVoucher, voucher_digest_of
+from scheduler.job import Job
 from tests.make.records import (
     FIRST,
     LEASE_ID,
@@ -94,9 +95,21 @@ def test_a_job_that_prepays_more_than_the_settings_allow_is_refused() -> None:
 def test_a_last_receipt_that_comes_late_is_taken_when_it_was_promised_already() -> None:
     final = make_receipt(30, final=True)
     for ahead, kind in ((final.cost, "ReplyVoucher"), (final.cost - 1, "ReplyRefusal")):
-        lease = make_submitter_lease(status="settling")
-        node = make_submitter(make_submitter_job(), lease, make_submitter_escrow(ahead=Amount(ahead)))
+        lease = make_submitter_lease(status="settling", end_reason="provider_lost")
+        lines = (PaidLine(LEASE_ID, ZERO, ZERO_HASH, Amount(ahead)),)
+        # What was promised for others on the escrow is none of this one's.
+        escrow = make_submitter_escrow(ahead=Amount(2 * final.cost), lines=lines)
+        node = make_submitter(make_submitter_job(), lease, escrow)
         assert kinds([push(node, final, after_s=40)]) == [kind]
+
+
+def test_what_is_promised_is_known_of_each_lease() -> None:
+    node = make_prepaying()
+    push(node, make_receipt(5), after_s=6)
+    escrow = node.get(make_submitter_escrow())
+    assert [line.ahead for line in escrow.lines] == [escrow.ahead]
+    push(node, make_receipt(10, make_receipt(5)), after_s=5)
+    assert [line.ahead for line in node.get(escrow).lines] == [escrow.ahead]
 
 
 def test_until_when_a_lease_is_paid_counts_what_was_signed_ahead() -> None:
@@ -115,9 +128,12 @@ def test_until_when_a_lease_is_paid_counts_what_was_signed_ahead() -> None:
 # ------------------------------------------------------------------------------------------------------ provider's side
 
 
-def make_paid_ahead(more: list[int], key: int = 0) -> Node:
+PREPAYING = msgspec.structs.replace(make_running_lease().job, prepay_ns=640 * SECOND)
+
+
+def make_paid_ahead(more: list[int], key: int = 0, job: Job = PREPAYING) -> Node:
     """A provider whose first receipt was answered by its voucher and by others over so much more."""
-    node = make_provider(make_running_lease(), make_provider_escrow())
+    node = make_provider(make_running_lease(job=job), make_provider_escrow())
     node.tell(changes.UsageRead(LEASE_ID, Counters(5 * SECOND, SECOND)), after_s=5)
     paid = make_paid(node.get(make_running_lease()).issued[0].receipt)
     voucher = paid.signed.voucher
@@ -149,6 +165,14 @@ def test_the_least_voucher_that_covers_what_is_due_is_claimed() -> None:
     escrow = node.get(make_provider_escrow())
     assert escrow.payable == escrow.ahead[0] and plain != escrow.payable
     assert escrow.cumulative < escrow.due <= escrow.ahead[0].voucher.cumulative
+
+
+def test_a_lease_that_does_not_prepay_is_not_paid_by_what_was_signed_ahead_for_another() -> None:
+    node = make_paid_ahead([10**15, 2 * 10**15], job=make_running_lease().job)
+    read_usage(node, 15, 10)
+    escrow = node.get(make_provider_escrow())
+    assert escrow.ahead and escrow.payable == escrow.voucher and escrow.due == escrow.cumulative
+    assert node.get(make_running_lease()).covered != node.get(make_running_lease()).last
 
 
 def test_what_is_signed_ahead_by_another_or_falls_is_worth_nothing() -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from metering.units import ZERO, Amount, Hash32
+from metering.signature import sign_digest
+from metering.units import ZERO, ZERO_HASH, Amount, Hash32
+from metering.usage import Counters
+from metering.voucher import Coverage, SignedVoucher, Voucher, fold_receipts, voucher_digest_of
 from scheduler.outputs import NOTHING
 from tests.make.records import (
     ESCROW,
     ESCROW_ID,
     LEASE_ID,
     SECOND,
+    Node,
     make_issued,
     make_paid,
     make_provider,
@@ -20,14 +24,15 @@ from tests.make.records import (
     make_receipt,
     make_running_lease,
 )
-from tests.make.values import NOW_NS
+from tests.make.values import NOW_NS, SEPARATOR, make_key
 from xnode.node import changes, effects
-from xnode.node.provider.money import RECLAIM_NS
-from xnode.node.records import ProviderEscrow, ProviderLease
+from xnode.node.provider.money import LAST_TRY_NS, RECLAIM_NS, RETAIN_NS
+from xnode.node.records import EarnedLine, ProviderEscrow, ProviderLease
 
 HALF, ALL = make_receipt(5), make_receipt(10, make_receipt(5), final=True)
 RUNNING = make_running_lease(last=ALL, issued=make_issued(HALF, ALL))
 ENDING = replace(RUNNING, status="ending", end_reason="completed", left=NOTHING)
+OTHER_ID = Hash32(b"\x02" * 32)
 CLAIM = effects.Claim(ESCROW_ID, ESCROW, None, True, "id", "lane")
 CONFIRMED = changes.ClaimConfirmed(ESCROW_ID, Amount(5), Amount(5), Hash32(bytes(32)), 50_000)
 
@@ -89,6 +94,50 @@ def test_a_claim_does_not_release_what_an_open_lease_draws_on() -> None:
     assert node.get(ENDING).status == "settling"
 
 
+def make_left_unpaid() -> tuple[Node, ProviderLease, ProviderLease]:
+    """A lease given up unpaid, and one that still runs on the same escrow."""
+    other = make_running_lease(lease_id=OTHER_ID, terms=replace(RUNNING.terms, lease_number=1))
+    lines = (*make_provider_escrow().lines, EarnedLine(OTHER_ID, 1, ZERO))
+    lease = replace(ENDING, wake_at_ns=NOW_NS + 60 * SECOND)
+    node = make_provider(lease, other, make_provider_escrow(lines=lines))
+    assert node.wake(lease, after_s=60) == [] and node.get(lease).status == "settling"
+    return node, lease, node.get(other)
+
+
+def end_other(node: Node, other: ProviderLease) -> list[effects.Effect]:
+    """The other lease ends, having cost nothing more."""
+    ended = replace(other, status="ending", end_reason="completed", left=NOTHING)
+    node.state = node.state.put(ended)
+    return node.wake(ended)
+
+
+def test_what_is_unpaid_is_sent_until_long_after_the_wait_for_it() -> None:
+    node = make_provider(make_running_lease(), make_provider_escrow())
+    found = node.tell(changes.WorkloadExited(LEASE_ID, Counters(5 * SECOND, SECOND), 0, False, False), after_s=5)
+    (push,) = (one for one in found if isinstance(one, effects.PushReceipts))
+    assert push.deadline_ns >= node.now_ns + RETAIN_NS
+
+
+def test_what_is_unpaid_is_asked_for_once_more_before_the_claim() -> None:
+    node, lease, other = make_left_unpaid()
+    (push,) = end_other(node, other)
+    assert isinstance(push, effects.PushReceipts) and push.lease_id == lease.lease_id
+    coverage = Coverage(0, ZERO_HASH, (make_issued(ALL)[0].digest, ZERO_HASH))
+    voucher = Voucher(ESCROW_ID, ALL.cost, fold_receipts(coverage.prefix, coverage.digests))
+    signed = SignedVoucher(voucher, sign_digest(make_key(0), voucher_digest_of(SEPARATOR, voucher)))
+    node.tell(changes.VoucherReceived(lease.lease_id, signed, coverage), after_s=2)
+    (claim,) = node.wake(node.get(make_provider_escrow()), after_s=8)
+    assert isinstance(claim, effects.Claim) and claim.signed == signed
+
+
+def test_a_submitter_that_stays_away_delays_the_claim_once() -> None:
+    node, _, other = make_left_unpaid()
+    end_other(node, other)
+    escrow = node.get(make_provider_escrow())
+    assert escrow.wake_at_ns == node.now_ns + LAST_TRY_NS
+    assert [type(one) for one in node.wake(escrow, after_s=10)] == [effects.Claim]
+
+
 def test_a_failed_claim_is_sent_again_under_another_name() -> None:
     escrow = make_provider_escrow(claiming=True, claims=1)
     node = make_provider(replace(ENDING, status="settling"), escrow)
@@ -110,7 +159,7 @@ def test_a_confirmed_claim_settles_the_lease_and_folds_it_away() -> None:
 
 def test_a_voucher_that_came_after_the_claim_was_sent_is_claimed_too() -> None:
     escrow = make_provider_escrow(claiming=True, claims=1, voucher=make_paid(ALL).signed)
-    lease = replace(ENDING, status="settling")
+    lease = replace(ENDING, status="settling", covered=ALL)
     node = make_provider(lease, escrow)
     node.tell(replace(CONFIRMED, deposited=Amount(10**18), claimed=HALF.cost))
     assert node.get(lease).status == "settling"

@@ -498,6 +498,65 @@ def test_a_node_that_knows_no_offers_yet_looks_on_between_its_looks_too() -> Non
     assert job_of(node).status == "quoting"
 
 
+NOBODY = changes.OffersRanked(JOB_HASH, 0, (), ())
+
+
+def restart(node: Node, away_s: int) -> None:
+    settings = node.state.settings
+    node.tell(
+        changes.NodeStarted(
+            settings.node, settings.separator, "", (), None, settings.submitter, away_ns=away_s * SECOND
+        ),
+        after_s=away_s,
+    )
+
+
+def test_a_job_that_waits_for_room_waits_on_over_a_restart_for_its_whole_time() -> None:
+    node = make_submitter(capacity_wait_ns=600 * SECOND)
+    node.tell(SUBMITTED)
+    node.tell(BUSY)
+    node.tell(BUSY, after_s=90)
+    restart(node, away_s=900)
+    for _ in range(500):
+        node.tell(NOBODY)
+        assert job_of(node).status == "searching", job_of(node).end_detail
+        node.wake(job_of(node), after_s=1)
+    node.tell(NOBODY, after_s=30)
+    assert job_of(node).end_reason == "no_match"
+
+
+def test_what_a_provider_said_before_a_restart_ends_no_job_that_waits() -> None:
+    node = make_quoting(1)
+    node.fail(ask_of(1), "capacity", "free is nothing")
+    node.tell(ranked())
+    restart(node, away_s=5)
+    node.tell(NOBODY)
+    assert job_of(node).status == "searching", job_of(node).end_detail
+    node.wake(job_of(node), after_s=1)
+    node.tell(ranked(1))
+    assert job_of(node).status == "quoting"
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_after_an_absence_nobody_found_says_nothing_until_the_market_was_looked_for(starts: bool) -> None:
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    node.tell(replace(NOBODY, seen=3))
+    assert job_of(node).end_reason == "no_match"
+    node = make_submitter()
+    node.tell(SUBMITTED)
+    if starts:
+        restart(node, away_s=5)
+    else:
+        node.tell(changes.NodeResumed(5 * SECOND), after_s=5)
+    for _ in range(FIRST_LOOK_NS // LOOK_AGAIN_NS):
+        node.tell(replace(NOBODY, seen=3))
+        assert job_of(node).status == "searching"
+        node.wake(job_of(node), after_s=1)
+    node.tell(replace(NOBODY, seen=3))
+    assert job_of(node).end_reason == "no_match"
+
+
 def test_quotes_are_let_go_when_the_job_is_stopped_or_fails_or_they_come_late() -> None:
     stopped = make_quoting(1, 2)
     stopped.tell(quoted(1))

@@ -12,7 +12,7 @@ from metering.codec import decode, encode
 from metering.eip712 import keccak
 from metering.receipt import Receipt, receipt_digest_of
 from metering.signature import sign_digest
-from metering.units import Amount
+from metering.units import Amount, Hash32
 from scheduler.job import DEFAULT_GRACE_NS, Blob, OutputFile, job_hash_of
 from scheduler.outputs import NOTHING, LeftOut, OutputSummary
 from tests.make.records import (
@@ -180,6 +180,28 @@ def test_a_provider_that_will_not_stop_is_not_paid_for_going_on() -> None:
         assert kinds(push(node, make_receipt(running_s), after_s=running_s))[0] == kind
 
 
+@pytest.mark.parametrize(
+    "reason, kind",
+    [
+        ("completed", "ReplyVoucher"),
+        (None, "ReplyVoucher"),
+        ("provider_lost", "ReplyRefusal"),
+        ("provider_late", "ReplyRefusal"),
+    ],
+)
+def test_a_last_receipt_after_the_wait_is_paid_unless_we_gave_the_provider_up(reason: Any, kind: str) -> None:
+    lease = make_submitter_lease(status="settling", end_reason=reason)
+    node = make_submitter(make_submitter_job(), lease, make_submitter_escrow())
+    receipt = sign_receipt(make_receipt(30, final=True))
+    (reply, *_) = node.tell(changes.ReceiptsReceived("push", lease.terms.node, (receipt,)), after_s=300)
+    assert type(reply).__name__ == kind
+    paid = node.get(make_submitter_escrow()).cumulative
+    assert paid == (receipt.receipt.cost if kind == "ReplyVoucher" else 0)
+    open_one = sign_receipt(make_receipt(60, receipt.receipt))
+    (reply, *_) = node.tell(changes.ReceiptsReceived("push", lease.terms.node, (open_one,)), after_s=60)
+    assert isinstance(reply, effects.ReplyRefusal) and reply.refusal.code == "lease_closed"
+
+
 def test_the_final_receipt_leaves_the_lease_to_be_settled() -> None:
     node = make_leased()
     push(node, FINAL, after_s=11)
@@ -335,6 +357,19 @@ def test_a_silent_provider_is_asked_once_and_then_counts_as_lost() -> None:
     assert isinstance(thaw, effects.StartThaw)
     assert (lease_of(node).status, job_of(node).end_reason) == ("settling", "provider_lost")
     assert escrow_of(node).thaw_asked
+
+
+def test_a_job_given_up_says_when_what_its_workload_left_can_be_had_after_all() -> None:
+    job = make_submitter_job(status="failed", end_reason="provider_lost", end_detail="no word", lease_id=LEASE_ID)
+    lease = make_submitter_lease(status="settling", end_reason="provider_lost")
+    node = make_submitter(job, lease, make_submitter_escrow())
+    left = OutputSummary(Blob(Hash32(bytes(32)), 100), 2, 700)
+    for _ in range(2):
+        node.tell(changes.LeaseNews("", lease.terms.node, LEASE_ID, "settled", "completed", "", 0, None, left=left))
+    job = node.get(job)
+    assert (job.status, job.end_reason) == ("failed", "provider_lost")
+    assert job.end_detail == "no word; its provider is back with 2 outputs, 700 bytes: `xnode job cp` gets them"
+    assert [one.detail for one in job.timeline if one.what == "output"] == [job.end_detail.removeprefix("no word; ")]
 
 
 def test_any_sign_of_life_begins_the_wait_anew() -> None:

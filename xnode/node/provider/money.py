@@ -35,6 +35,9 @@ MAX_KNOWN_PAYERS = 10_000
 KNOWN_AGAIN_NS = 24 * 3600 * NANOS_PER_SECOND
 """How old the note of a payment may be before it is renewed."""
 
+LAST_TRY_NS = 10 * NANOS_PER_SECOND
+"""How long what is unpaid is waited for once more before a claim."""
+
 RECLAIM_NS = 60 * NANOS_PER_SECOND
 """Pause before a failed claim is sent again."""
 
@@ -193,10 +196,8 @@ def issue_receipt(
 
 def push_receipts(turn: Turn, lease: ProviderLease) -> None:
     """Send every uncovered receipt, oldest first; a newer push takes the older one's place."""
-    # A final receipt is pushed for as long as the lease waits for its voucher; what is paid ahead, until its submitter wakes.
-    until_ns = lease.wake_at_ns if lease.last.final and lease.wake_at_ns else 0
-    if until_ns and lease.job.prepay_ns:
-        until_ns = turn.at_ns + RETAIN_NS
+    # The claim may come long after the wait for a final voucher: until then a submitter that is back can still pay.
+    until_ns = turn.at_ns + RETAIN_NS if lease.last.final else 0
     slot = turn.slot("receipts", lease.lease_id, until_ns=until_ns)
     receipts = tuple(issued.receipt for issued in lease.issued)
     turn.emit(effects.PushReceipts(lease.lease_id, lease.terms.submitter, lease.submitter_addrs, receipts, *slot))
@@ -241,9 +242,12 @@ def _most_of(ahead: Sequence[SignedVoucher]) -> int:
 
 
 def cover_ahead(turn: Turn, lease: ProviderLease) -> ProviderLease:
-    """Work that vouchers signed ahead pay for is paid at once; its receipts are still sent, when the submitter is back."""
+    """Work that vouchers signed ahead pay for is paid at once; its receipts are still sent, when the submitter is back.
+
+    What is signed ahead for one lease pays no other: its submitter agreed to be claimed from above its receipts there alone.
+    """
     escrow = turn.get(ProviderEscrow, lease.terms.escrow_id)
-    if escrow is None or not escrow.ahead or lease.covered.number == lease.last.number:
+    if not lease.job.prepay_ns or escrow is None or not escrow.ahead or lease.covered.number == lease.last.number:
         return lease
     lines = tuple(
         msgspec.structs.replace(line, ahead_cost=lease.last.cost) if line.lease_id == lease.lease_id else line
@@ -309,11 +313,14 @@ def settle_if_paid(turn: Turn, lease: ProviderLease, gave_up: bool) -> None:
         count_earned(turn, lease.terms.asset, settled=1)
         turn.put(lease, status=follow(status, "settled"), wake_at_ns=turn.at_ns + RETAIN_NS)
     else:
-        claim_escrow(turn, escrow)
+        claim_escrow(turn, escrow, tried=lease.lease_id)
 
 
-def claim_escrow(turn: Turn, escrow: ProviderEscrow, urgent: bool = False) -> None:
-    """Claim once no lease of the escrow is open any more (or at once, when the payer takes it back), and free the rest."""
+def claim_escrow(turn: Turn, escrow: ProviderEscrow, urgent: bool = False, tried: Hash32 | None = None) -> None:
+    """Claim once no lease of the escrow is open any more (or at once, when the payer takes it back), and free the rest.
+
+    Before, submitters that left earlier leases unpaid are asked once more; tried: the lease that was waited for just now.
+    """
     leases = [turn.get(ProviderLease, line.lease_id) for line in escrow.lines]
     busy = any(lease is not None and lease.status in OPEN for lease in leases)
     if escrow.claiming or (busy and not urgent):
@@ -321,6 +328,12 @@ def claim_escrow(turn: Turn, escrow: ProviderEscrow, urgent: bool = False) -> No
     if any(lease is not None and _is_unfunded(lease) for lease in leases):
         # The opening is still on its way: claim when it has arrived, else the claim would find nothing.
         turn.put(escrow, wake_at_ns=turn.at_ns + RECLAIM_NS // 6)
+        return
+    unpaid = [lease for lease in leases if lease is not None and lease.lease_id != tried and _is_left_unpaid(lease)]
+    if unpaid and not (urgent or escrow.asked_again):
+        turn.put(escrow, asked_again=True, wake_at_ns=turn.at_ns + LAST_TRY_NS)
+        for lease in unpaid:
+            push_receipts(turn, lease)
         return
     claims = escrow.claims + 1
     turn.put(escrow, claiming=True, claims=claims, wake_at_ns=None)
@@ -351,7 +364,10 @@ def on_claim_confirmed(turn: Turn, change: changes.ClaimConfirmed) -> None:
         if lease is not None and lease.status == "settling":
             count_earned(turn, lease.terms.asset, settled=1)
             turn.put(lease, status=follow(lease.status, "settled"), wake_at_ns=turn.at_ns + RETAIN_NS)
-    turn.put(escrow, claiming=False, closed_cost=Amount(closed), lines=tuple(open_lines), idle_at_ns=turn.at_ns)
+    turn.put(
+        escrow, claiming=False, asked_again=more, closed_cost=Amount(closed), lines=tuple(open_lines),
+        idle_at_ns=turn.at_ns,
+    )  # fmt: skip
     if any(_is_settling(turn, line.lease_id) for line in open_lines):
         turn.put(turn.get(ProviderEscrow, change.escrow_id) or escrow, wake_at_ns=turn.at_ns + RECLAIM_NS // 6)
 
@@ -371,6 +387,10 @@ def _is_unfunded(lease: ProviderLease) -> bool:
     return lease.opening is not None and not lease.funded
 
 
+def _is_left_unpaid(lease: ProviderLease) -> bool:
+    return lease.status == "settling" and not lease.covered.final and lease.last.cost > lease.covered.cost
+
+
 def _is_settling(turn: Turn, lease_id: Hash32) -> bool:
     lease = turn.get(ProviderLease, lease_id)
     return lease is not None and lease.status == "settling"
@@ -381,7 +401,7 @@ def on_claim_failed(turn: Turn, effect: effects.Claim, _refusal: Refusal) -> Non
     """Never given up: the voucher stays good, so it is sent again after a pause."""
     escrow = turn.get(ProviderEscrow, effect.escrow_id)
     if escrow is not None:
-        turn.put(escrow, claiming=False, wake_at_ns=turn.at_ns + RECLAIM_NS)
+        turn.put(escrow, claiming=False, asked_again=True, wake_at_ns=turn.at_ns + RECLAIM_NS)
 
 
 keep_time(ProviderEscrow, "what wakes it is a claim of our own")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from metering.prepay import STEPS, cost_ahead_of
 from metering.units import Amount
 from metering.voucher import Voucher, fold_receipts
@@ -24,11 +26,16 @@ def sign_ahead(turn: Turn, escrow: SubmitterEscrow) -> tuple[Voucher, ...]:
     receipts_hash = fold_receipts(escrow.coverage.prefix, escrow.coverage.digests)
     last, ahead = escrow.cumulative, []
     for step in range(1, STEPS + 1):
-        costs = (_cost_at(turn, line, prepaid_ns[line.lease_id], step) for line in escrow.lines)
+        costs = [_cost_at(turn, line, prepaid_ns[line.lease_id], step) for line in escrow.lines]
         cumulative = Amount(escrow.closed_cost + sum(costs))
         if cumulative > last:
             last = cumulative
             ahead.append(Voucher(escrow.escrow_id, cumulative, receipts_hash))
+    lines = tuple(
+        msgspec.structs.replace(line, ahead=max(line.ahead, Amount(cost))) if prepaid_ns[line.lease_id] else line
+        for line, cost in zip(escrow.lines, costs, strict=True)
+    )
+    escrow = turn.put(escrow, lines=lines)
     if last >= escrow.ahead:
         escrow = turn.put(escrow, ahead=last, ahead_coverage=escrow.coverage)
     turn.put(escrow, ahead_at_ns=turn.at_ns)

@@ -28,6 +28,7 @@ from xnode.node.opening import opening_until_of
 from xnode.node.records import (
     ENDED,
     LEASED,
+    WAITING,
     Asked,
     PaidLine,
     SubmitterEscrow,
@@ -365,8 +366,11 @@ def place_elsewhere(turn: Turn, job: SubmitterJob, lease: SubmitterLease, has_ru
 
 @resumes(SubmitterJob)
 def wait_on(turn: Turn, job: SubmitterJob, away_ns: int) -> None:
-    """The providers that were asked have as long to answer as they had."""
+    """The providers that were asked have as long to answer as they had, and the job waits for its whole time."""
     waits_since_ns = job.waits_since_ns and job.waits_since_ns + away_ns
+    if job.status in WAITING:
+        waiting_since_ns = job.waiting_since_ns and job.waiting_since_ns + away_ns
+        job = turn.put(job, waiting_since_ns=waiting_since_ns, looks_since_ns=turn.at_ns)
     if job.wake_at_ns is not None:
         turn.put(job, wake_at_ns=job.wake_at_ns + away_ns, waits_since_ns=waits_since_ns)
     elif waits_since_ns:

@@ -46,6 +46,9 @@ from xnode.node.submitter.seek import SILENT, drop_quotes
 from xnode.node.submitter.timeline import note
 from xnode.text.hex import to_hex
 
+GIVEN_UP = frozenset({"provider_lost", "provider_late"})
+"""Ends that we found ourselves: the job has failed or is elsewhere, and nothing more is signed for it."""
+
 FORGOTTEN = 5
 """A lease without word for so many times the silence is lost, also when its node talks of others."""
 
@@ -153,7 +156,7 @@ def on_receipts_received(turn: Turn, change: changes.ReceiptsReceived) -> None:
 def _check_fresh(
     turn: Turn, lease: SubmitterLease, fresh: tuple[SignedReceipt, ...], change: changes.ReceiptsReceived
 ) -> Refusal | None:
-    if lease.status not in OPEN and lease.status != "requested" and not _is_prepaid(turn, lease, fresh[-1].receipt):
+    if lease.status not in OPEN and lease.status != "requested" and not _is_owed(turn, lease, fresh[-1].receipt):
         return Refusal("lease_closed", f"lease {lease.lease_id.hex()[:16]} is {lease.status}: nothing more is signed")
     if lease.end_reason == "receipt_refused":
         return lease.refusal
@@ -171,12 +174,16 @@ def _check_fresh(
     )
 
 
-def _is_prepaid(turn: Turn, lease: SubmitterLease, receipt: Receipt) -> bool:
-    """True when we have promised as much already: then a last receipt that comes late only says what it was for."""
-    escrow = turn.get(SubmitterEscrow, lease.terms.escrow_id)
-    if escrow is None or lease.status != "settling" or not receipt.final:
+def _is_owed(turn: Turn, lease: SubmitterLease, receipt: Receipt) -> bool:
+    """True for a last receipt that comes late, before its provider has claimed: where the provider told us the end itself, or
+    where we promised as much for this very lease already. One that was lost or late gets what was signed for, no more."""
+    if lease.status != "settling" or lease.last.final or not receipt.final:
         return False
-    return escrow.cumulative - lease.last.cost + receipt.cost <= escrow.ahead
+    if lease.end_reason not in GIVEN_UP:
+        return True
+    escrow = turn.get(SubmitterEscrow, lease.terms.escrow_id)
+    lines = escrow.lines if escrow else ()
+    return any(line.lease_id == lease.lease_id and receipt.cost <= line.ahead for line in lines)
 
 
 def _accept(
@@ -193,7 +200,7 @@ def _accept(
     news = _heard_fields(turn, lease) if lease.end_reason is None or receipt.final else {}
     lease = turn.put(lease, last=receipt, last_digest=digest, receipts=lease.receipts + len(fresh), **news)
     lines = tuple(
-        PaidLine(line.lease_id, receipt.cost, digest) if line.lease_id == lease.lease_id else line
+        PaidLine(line.lease_id, receipt.cost, digest, line.ahead) if line.lease_id == lease.lease_id else line
         for line in escrow.lines
     )
     escrow = turn.put(escrow, lines=lines)

@@ -38,6 +38,9 @@ def fetch_outputs(turn: Turn, lease: SubmitterLease, job: SubmitterJob, news: ch
     if job.lease_id != lease.lease_id or job.status not in LEASED:
         # The job has its end, or lives by another lease: late news changes neither; `job cp` still gets what was left.
         turn.put(lease, outputs_fetched=True)
+        if job.lease_id == lease.lease_id and job.status == "failed" and left.inventory is not None:
+            back = f"its provider is back with {_describe_left(left)}: `xnode job cp` gets them"
+            note(turn, job, "output", back, end_detail="; ".join(filter(None, (job.end_detail, back))))
         return
     if left.inventory is None and not news.outputs:
         _finish(turn, lease, job, _make_here(left))

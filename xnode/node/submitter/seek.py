@@ -145,14 +145,20 @@ def _wait_or_end(turn: Turn, job: SubmitterJob, change: changes.OffersRanked, se
     """No provider is left to ask now."""
     busy = change.busy + len(job.busy)
     waited_ns = turn.at_ns - (job.waiting_since_ns or turn.at_ns)
+    # That nobody is found says little after an absence, and nothing while others may still be named.
+    looks_anew = 0 <= turn.at_ns - job.looks_since_ns < FIRST_LOOK_NS
+    is_unknown = change.may_grow or not change.seen or looks_anew
     if busy and waited_ns < settings.capacity_wait_ns:
+        job = turn.put(job, fits_busy=True)
         text = "1 provider fits, and is busy" if busy == 1 else f"{busy} providers fit, all busy"
         text = f"waiting for capacity: {text}"
         _ask_again(turn, note_once(turn, job, "waiting", text, of="waiting for capacity"), _pause_ns_of(turn, job))
+    elif is_unknown and job.fits_busy and waited_ns < settings.capacity_wait_ns:
+        _ask_again(turn, job, LOOK_AGAIN_NS if looks_anew else _pause_ns_of(turn, job))
     elif job.silent and job.rounds < MAX_ROUNDS:
         # One that did not answer may only have been away for a moment.
         _ask_again(turn, turn.put(job, rounds=job.rounds + 1), settings.quote_wait_ns)
-    elif (change.may_grow or not change.seen) and not job.words and waited_ns < FIRST_LOOK_NS:
+    elif looks_anew or (is_unknown and not job.words and waited_ns < FIRST_LOOK_NS):
         _ask_again(turn, _note_offers(turn, job, change), LOOK_AGAIN_NS)
     elif job.words or job.failed:
         end_in_vain(turn, job)
