@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metering.units import Amount
-from xnode.chain.contracts.provider_registry import Role, StakeDetails
+from xnode.chain.contracts.provider_registry import Announced, Role, StakeDetails
 from xnode.chain.provider_record import Compartment
 from xnode.cli.stake.stake import YES_RESTART, check_restart
 from xnode.errors import ExitCode, UserError
@@ -15,7 +15,8 @@ THAW_S = 14 * 86_400
 
 
 def make_thawing(thawing: int, thaw_end: int) -> Compartment:
-    return Compartment(StakeDetails(Amount(100 * OPENX), Amount(thawing * OPENX), thaw_end), Amount(0))
+    details = StakeDetails(Amount(100 * OPENX), Amount(thawing * OPENX), thaw_end)
+    return Compartment(details, Amount(0), Announced(Amount(0), 0))
 
 
 def test_a_thaw_is_not_begun_anew_by_mistake() -> None:
