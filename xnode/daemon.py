@@ -40,6 +40,7 @@ from xnode.console.method import bind_methods
 from xnode.console.node import describe_node
 from xnode.console.present import Presenter
 from xnode.console.silences import find_unanswered
+from xnode.console.stuck import find_stuck
 from xnode.control.server import hold_pid_file, serve_control
 from xnode.effects.checked_chain import CheckedChain
 from xnode.effects.dispatch import make_perform
@@ -300,6 +301,7 @@ class _Daemon:
         register_metrics(registry, loop, net, self._ready.measure)
         console = self._make_console(ground, loop, journal, chain, market, net, blobs, taker, watch)
         keeper = self._ready.disk = self._make_keeper(ground, loop, console.jobs.images, engine)
+        self._ready.find_stuck = partial(find_stuck, loop, console.presenter.brief)
         news = EscrowEvents(chain, lambda: find_pause_s(loop.state))
         tasks: dict[str, Callable[[], Awaitable[object]]] = {
             "output taker": taker.run,

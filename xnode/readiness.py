@@ -47,6 +47,7 @@ class Readiness:
         self.disk: DiskKeeper | None = None
         self.loop: Loop | None = None
         self.find_unanswered: Callable[[], str] = lambda: ""
+        self.find_stuck: Callable[[], str] = lambda: ""
 
     @property
     def held(self) -> tuple[trio.Event, ...]:
@@ -125,6 +126,7 @@ class Readiness:
             **({"disk": disk} if disk else {}),
             **({"journal": f"cannot be written, so nothing is acknowledged: {journal}"} if journal else {}),
             **({"gas": describe_empty(fuel)} if self._config.provider and fuel and is_empty(fuel) else {}),
+            **({"reserve": stuck} if (stuck := self.find_stuck()) else {}),
             **({"silence": unanswered} if (unanswered := self.find_unanswered()) else {}),
             **(self.supervisor.problems() if self.supervisor else {}),
         }
