@@ -47,6 +47,7 @@ class Readiness:
         self.disk: DiskKeeper | None = None
         self.loop: Loop | None = None
         self.find_unanswered: Callable[[], str] = lambda: ""
+        self.find_standing: Callable[[], dict[str, str]] = dict
         self.find_stuck: Callable[[], str] = lambda: ""
 
     @property
@@ -126,6 +127,7 @@ class Readiness:
             **({"disk": disk} if disk else {}),
             **({"journal": f"cannot be written, so nothing is acknowledged: {journal}"} if journal else {}),
             **({"gas": describe_empty(fuel)} if self._config.provider and fuel and is_empty(fuel) else {}),
+            **self.find_standing(),
             **({"reserve": stuck} if (stuck := self.find_stuck()) else {}),
             **({"silence": unanswered} if (unanswered := self.find_unanswered()) else {}),
             **(self.supervisor.problems() if self.supervisor else {}),
@@ -138,4 +140,5 @@ class Readiness:
             self.find_problems().get("chain", ""),
             watch.fuel if watch else None,
             self.disk.state if self.disk else None,
+            frozenset(self.find_standing()),
         )
