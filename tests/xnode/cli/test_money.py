@@ -210,7 +210,9 @@ def test_a_deposit_sends_the_node_the_gas_to_take_money_back_with(
     assert xnode_here("pay", "deposit", "5", env=env).returncode == 0
     gas, said = read_gas()
     assert gas == "0.01" and "pay gas" not in said
-    assert json.loads(xnode_here("pay", "gas", "0.5", "-o", "json", env=env).stdout)["for_gas"] == "0.51"
+    more = xnode_here("pay", "gas", "0.5", "-o", "json", env=env)
+    assert more.returncode == 0, more.stderr
+    assert json.loads(more.stdout)["for_gas"] == "0.51"
     enough = xnode_here("pay", "gas", env=env)
     assert "has enough" in enough.stderr and "0.51" in enough.stdout
     beyond = xnode_here("pay", "gas", "1000000000", env=env)
