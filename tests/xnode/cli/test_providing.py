@@ -196,7 +196,7 @@ def test_a_pledge_is_taken_out_apart_from_other_stake(provider: Provider) -> Non
 def test_a_wallet_that_is_no_provider_pays_for_nothing_that_only_a_provider_may_do(provider: Provider) -> None:
     stranger = provider.run("wallet", "new", "stranger").stdout.strip()
     provider.run("devnet", "fund", stranger)
-    for command in (("verifier", "enlist"), ("capacity", "request", "--class", "cpu=1", "--yes-jail", "--yes-leased")):
+    for command in (("verifier", "enlist"), ("capacity", "request", "--class", "cpu=1", "--yes-jail", "--yes-less-than-leased")):
         refused = provider.refuse("provider", *command, "--from", stranger, code=ExitCode.NOT_FOUND)
         assert "is not a registered provider" in refused
     answer = json.loads(provider.run("provider", "stake", "--from", stranger, "-o", "json").stdout)
