@@ -18,8 +18,8 @@ from xnode.chain.intents.verification import request_challenge
 from xnode.chain.provider_record import Credit, read_credit
 from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access, make_intent
-from xnode.cli.access.registered import require_registered
 from xnode.cli.access.options import owner_options
+from xnode.cli.access.registered import require_registered
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.stake.capacity import draw_capacity, make_report
 from xnode.cli.stake.classes import find_declared, parse_count
