@@ -40,6 +40,8 @@ from xnode.console.method import bind_methods
 from xnode.console.node import describe_node
 from xnode.console.present import Presenter
 from xnode.console.silences import find_unanswered
+from xnode.console.standing import find_standing
+from xnode.console.stuck import find_stuck
 from xnode.control.server import hold_pid_file, serve_control
 from xnode.effects.checked_chain import CheckedChain
 from xnode.effects.dispatch import make_perform
@@ -300,6 +302,7 @@ class _Daemon:
         register_metrics(registry, loop, net, self._ready.measure)
         console = self._make_console(ground, loop, journal, chain, market, net, blobs, taker, watch)
         keeper = self._ready.disk = self._make_keeper(ground, loop, console.jobs.images, engine)
+        self._ready.find_stuck = partial(find_stuck, loop, console.presenter.brief)
         news = EscrowEvents(chain, lambda: find_pause_s(loop.state))
         tasks: dict[str, Callable[[], Awaitable[object]]] = {
             "output taker": taker.run,
@@ -316,6 +319,7 @@ class _Daemon:
             tasks |= self._ready.list_checks(engine)
         if watch is not None:
             tasks["capacity watch"] = watch.run
+            self._ready.find_standing = lambda: find_standing(watch.reported)
         if config.provider is not None:
             owner = config.provider.owner
             claims = SilenceEvents(chain.rpc, ground.manifest, owner)

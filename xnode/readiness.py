@@ -49,6 +49,8 @@ class Readiness:
         self.loop: Loop | None = None
         self.find_unanswered: Callable[[], str] = lambda: ""
         self.reveals: Callable[[], RevealState] = RevealState
+        self.find_standing: Callable[[], dict[str, str]] = dict
+        self.find_stuck: Callable[[], str] = lambda: ""
 
     @property
     def held(self) -> tuple[trio.Event, ...]:
@@ -131,6 +133,8 @@ class Readiness:
             **({"disk": disk} if disk else {}),
             **({"journal": f"cannot be written, so nothing is acknowledged: {journal}"} if journal else {}),
             **({"gas": describe_empty(fuel)} if self._config.provider and fuel and is_empty(fuel) else {}),
+            **self.find_standing(),
+            **({"reserve": stuck} if (stuck := self.find_stuck()) else {}),
             **({"silence": unanswered} if (unanswered := self.find_unanswered()) else {}),
             **({"reveals": late} if (late := self.reveals().find_problem()) else {}),
             **(self.supervisor.problems() if self.supervisor else {}),
@@ -144,4 +148,5 @@ class Readiness:
             watch.fuel if watch else None,
             self.disk.state if self.disk else None,
             self.reveals(),
+            frozenset(self.find_standing()),
         )

@@ -139,10 +139,18 @@ async def read_challenge(rpc: JsonRpc, registry: Address, challenge_id: Hash32, 
 def find_end_by(outstanding: int, served_until_s: int, until_s: int, grace_s: int, now_s: int) -> int:
     """When leases must have ended so that a challenge can still be passed before the credits outstanding go into default; 0
     when none are, or they are in default already. until_s: of the verdict in force, which serves them as IN_FORCE says."""
-    end_s = until_s if served_until_s == compute_credit.IN_FORCE else served_until_s
-    if outstanding <= 0 or now_s > end_s + grace_s:
+    if outstanding <= 0 or is_in_default(outstanding, served_until_s, until_s, grace_s, now_s):
         return 0
-    return end_s + grace_s - min(grace_s // 2, MOST_CHECK_S)
+    return _end_of(served_until_s, until_s) + grace_s - min(grace_s // 2, MOST_CHECK_S)
+
+
+def is_in_default(outstanding: int, served_until_s: int, until_s: int, grace_s: int, now_s: int) -> bool:
+    """True when credits outstanding are served no more and their grace is over; arguments as in find_end_by."""
+    return outstanding > 0 and now_s > _end_of(served_until_s, until_s) + grace_s
+
+
+def _end_of(served_until_s: int, until_s: int) -> int:
+    return until_s if served_until_s == compute_credit.IN_FORCE else served_until_s
 
 
 class CapacityClient:
@@ -187,9 +195,10 @@ class CapacityClient:
         queries += [
             Query(contracts.cpu_credit, compute_credit.DEFAULT_GRACE),
             Query(self._address, capacity_registry.IN_DOUBT_UNTIL, (provider,)),
+            Query(self._address, capacity_registry.IS_JAILED, (provider,)),
             Query(contracts.challenge_rules, challenge_rules.SETTINGS),
         ]
-        cpu, cpu_served, gpu, gpu_served, grace_s, doubt_s, settings = await self._rpc.view_all(queries)
+        cpu, cpu_served, gpu, gpu_served, grace_s, doubt_s, is_jailed, settings = await self._rpc.view_all(queries)
         slack_s = grace_s - min(grace_s // 2, MOST_CHECK_S)
         term = CreditTerm(
             cpu_end_by_s=find_end_by(cpu, cpu_served, capacity.until, grace_s, now_s),
@@ -197,7 +206,11 @@ class CapacityClient:
             # A capacity that is in doubt already ends no earlier by another check.
             longest_s=settings.recheck_time_s + slack_s if capacity.until and not doubt_s else 0,
         )
-        return Verified(capacity.vcpus, capacity.gpus, term, doubt_s)
+        in_default = any(
+            is_in_default(owed, served, capacity.until, grace_s, now_s)
+            for owed, served in ((cpu, cpu_served), (gpu, gpu_served))
+        )
+        return Verified(capacity.vcpus, capacity.gpus, term, doubt_s, is_jailed, in_default)
 
     async def list_verifiers(self) -> tuple[Address, ...]:
         return await self._rpc.view(self._verifiers, verifier_registry.VERIFIERS)

@@ -64,6 +64,8 @@ class CapacityWatch:
         has nothing verified."""
         self._me, self._chain, self._prover, self._verifier = me, chain, prover, verifier
         self._on_verified, self._revealer = on_verified, revealer
+        self.reported: Verified | None = None
+        """What the chain said the last time; None before it has."""
         self._next_block: int | None = None
         self._under_way: set[Hash32] = set()
         self._over: OrderedDict[Hash32, None] = OrderedDict()
@@ -111,7 +113,7 @@ class CapacityWatch:
                 if seen != reported:
                     change = CapacityVerified(seen.vcpus, seen.gpus, seen.term, seen.in_doubt_until_s)
                     await self._on_verified(change)
-                reported = seen
+                self.reported = reported = seen
             await trio.sleep(COUNTS_S)
 
     async def _look(self) -> tuple[Hash32, ...]:

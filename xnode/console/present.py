@@ -77,6 +77,10 @@ class Presenter:
         known = self.assets.get(asset)
         return format_amount(Amount(amount), known.decimals) if known else str(int(amount))
 
+    def brief(self, amount: int, asset: Address) -> str:
+        """For a line of text: an amount with its symbol."""
+        return f"{brief_amount(self.money(amount, asset))} {self.symbol(asset)}"
+
     def stake(self, amount: int) -> str:
         """A decimal string in OPENX, whatever asset the prices beside it are in."""
         return format_amount(Amount(amount), OPENX_DECIMALS)

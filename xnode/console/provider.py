@@ -17,6 +17,7 @@ from xnode.console.method import NoParams, control_method
 from xnode.console.paging import PageParams, check_states
 from xnode.console.present import hosting
 from xnode.console.silences import find_unanswered
+from xnode.console.standing import IN_DEFAULT, JAILED
 from xnode.control import views
 from xnode.errors import UserError
 from xnode.node.changes import PricesSet
@@ -156,11 +157,11 @@ def _make_hints(
     console: Console, provider: ProviderSettings, registered: bool | None, looked: _Look
 ) -> tuple[str, ...]:
     hints, problem = [], looked.problem
-    if looked.in_default:
-        hints.append(
-            "credits that were sold cannot be served, so anyone who holds some may take stake for them: have capacity"
-            " verified that serves them (`xnode provider capacity`), or buy them back and run `xnode provider burn`"
-        )
+    known = console.node.ready()
+    if looked.in_default or "credits" in known:
+        hints.append(IN_DEFAULT)
+    if "jail" in known:
+        hints.append(JAILED)
     if console.loop.state.settings.drained_at_ns:
         hints.append("drained, so no job comes: run `xnode provider resume` when the maintenance is over")
     if problem:

@@ -19,12 +19,14 @@ from xnode.upkeep.keeper import DiskState
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What others know. chain_problem: "" when the chain is well; fuel, disk: None before they are known."""
+    """What others know. chain_problem: "" when the chain is well; fuel, disk: None before they are known; standing:
+    "jail" and "credits", where the chain holds that against the provider."""
 
     chain_problem: str = ""
     fuel: Fuel | None = None
     disk: DiskState | None = None
     reveals: RevealState = NONE_OPEN
+    standing: frozenset[str] = frozenset()
 
 
 class NodeCollector:
@@ -56,6 +58,9 @@ class NodeCollector:
             yield GaugeMetricFamily("xnode_gas_wei", "What the node key has for transactions, in wei.", value=fuel.wei)
             affordable = "For about how many transactions that is enough."
             yield GaugeMetricFamily("xnode_gas_transactions", affordable, value=fuel.transactions)
+        jail, default = "jail" in measured.standing, "credits" in measured.standing
+        yield GaugeMetricFamily("xnode_provider_jailed", "1 from a failed challenge to the next passed.", value=jail)
+        yield GaugeMetricFamily("xnode_credits_in_default", "1 while credits sold cannot be served.", value=default)
         yield from _describe_disk(measured.disk)
         yield from describe_reveals(measured.reveals)
         counters = self._net.counters

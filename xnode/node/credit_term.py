@@ -29,11 +29,21 @@ def check_credit_term(term: CreditTerm, resources: Resources, duration_ns: int, 
     ends_s = [end_by_s for end_by_s, used in by_kind if end_by_s and used]
     if not ends_s:
         return None
-    room_ns = min(ends_s) * NANOS_PER_SECOND - now_ns
-    if term.longest_s:
-        room_ns = min(room_ns, term.longest_s * NANOS_PER_SECOND)
+    room_ns = _find_room_ns(term, min(ends_s), now_ns)
     if duration_ns <= room_ns:
         return None
     left = say_duration(max(0, room_ns) // NANOS_PER_SECOND * NANOS_PER_SECOND)
     detail = f"this provider has sold credits, and its hardware is to be verified again in {left}"
     return Refusal("needs_check", f"{detail}; the job may take {say_duration(duration_ns)}")
+
+
+def find_most_duration_ns(term: CreditTerm, most_ns: int, now_ns: int) -> int:
+    """The longest lease to offer, of most_ns at most: what the term of vCPUs leaves, because every lease has some."""
+    if not term.cpu_end_by_s:
+        return most_ns
+    return max(0, min(most_ns, _find_room_ns(term, term.cpu_end_by_s, now_ns)))
+
+
+def _find_room_ns(term: CreditTerm, end_by_s: int, now_ns: int) -> int:
+    room_ns = end_by_s * NANOS_PER_SECOND - now_ns
+    return min(room_ns, term.longest_s * NANOS_PER_SECOND) if term.longest_s else room_ns

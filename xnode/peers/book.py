@@ -144,6 +144,20 @@ class LiveBook:
             while self._nursery is not None and not self._is_settled():
                 await self._changed.wait()
 
+    async def ask_anew(self) -> bool:
+        """Ask the nodes whose offers were heard a while ago, and wait for those that answer soon: for a reader to whom none of
+        the known offers is of use. False when all are fresh."""
+        if self._nursery is None:
+            return False
+        nodes = [signed.offer.node for signed in self.offers]
+        for node in nodes:
+            self._take(node, self._nursery)
+        asked = [one for node in nodes if (one := self._contacts.get(node)) is not None and one.is_asked]
+        with trio.move_on_after(FIRST_WAIT_S):
+            while any(one.is_asked for one in asked):
+                await self._changed.wait()
+        return bool(asked)
+
     def _is_settled(self) -> bool:
         is_recent = self._clock.now_ns() - self._looked_at_ns <= FRESH_NS
         is_checked = not self._named and not self._is_checking

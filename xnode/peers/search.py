@@ -95,9 +95,12 @@ class OfferSearch:
         self._exposure_bound = exposure_bound
 
     async def search(self, job: Job, tried: tuple[Address, ...]) -> Found:
-        """Rank what the book holds for the job now: it is refreshed beside, and nobody is waited for but the first to answer."""
+        """Rank what the book holds for the job now: it is refreshed beside, and nobody is waited for but the first to answer.
+        No job is refused by an old offer, which its provider may have changed: then it is asked for anew."""
         await self._book.wait_first()
         found = await self._search(job, tried)
+        if not found.ranked and await self._book.ask_anew():
+            found = await self._search(job, tried)
         if not found.ranked and found.may_grow:
             await self._book.wait_answers()
             found = await self._search(job, tried)

@@ -54,12 +54,14 @@ class ChainHead:
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What the verdict in force says that a provider has, in doubt or not; zeros when there is none. term: until when its
-    leases may run; in_doubt_until_s: 0 when the capacity is not in doubt."""
+    leases may run; in_doubt_until_s: 0 when the capacity is not in doubt; in_default: by its credits."""
 
     vcpus: int
     gpus: int
     term: CreditTerm = NO_TERM
     in_doubt_until_s: int = 0
+    is_jailed: bool = False
+    in_default: bool = False
 
 
 class CapacityChain(Protocol):

@@ -17,8 +17,8 @@ OPENX: int = 10**OPENX_DECIMALS
 NATIVE_DECIMALS = 18
 """Of the chain's own coin, which pays for gas: the EVM counts it in wei everywhere."""
 
-LEAST_PLAIN = -6
-"""Of the first digit's place: what is smaller is read more easily as a power of ten."""
+SMALL = -6
+"""Of the first digit's place: of what is smaller four digits are enough."""
 
 MAX_AMOUNT_CHARS = 120
 """More digits than any amount has: Python would refuse to read thousands of them."""
@@ -61,12 +61,13 @@ def format_amount(amount: int, decimals: int, symbol: str = "") -> str:
 
 def brief_amount(amount: str, symbol: str = "", is_needed: bool = False) -> str:
     """An exact decimal string as people read it: six significant digits, cut and never rounded up, so that what is shown is never
-    more than there is; below a millionth as a power of ten: "1.5e-12". is_needed: rounded up, so that what is shown is enough."""
+    more than there is; four below a millionth. Never as a power of ten, which no command takes. is_needed: rounded up, so that
+    what is shown is enough."""
     rounding = ROUND_UP if is_needed else ROUND_DOWN
     value = Decimal(amount or "0")
-    if value and value.adjusted() < LEAST_PLAIN:
+    if value and value.adjusted() < SMALL:
         digits = value.scaleb(-value.adjusted()).quantize(Decimal("1.000"), rounding=rounding)
-        text = f"{digits:f}".rstrip("0").rstrip(".") + f"e{value.adjusted()}"
+        text = f"{digits.scaleb(value.adjusted()):f}".rstrip("0")
     else:
         places = max(0, 5 - value.adjusted()) if value else 0
         text = f"{value.quantize(Decimal(1).scaleb(-places), rounding=rounding):f}"

@@ -9,7 +9,7 @@ from tests.make.verifiers import Verifiers, make_verifiers
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed
 from tests.xnode.chain.intents.wallets import session_of
 from xnode.chain.abi.codec import Call
-from xnode.chain.capacity import MOST_CHECK_S, CapacityClient, find_end_by
+from xnode.chain.capacity import MOST_CHECK_S, CapacityClient, find_end_by, is_in_default
 from xnode.chain.contracts.compute_credit import IN_FORCE
 from xnode.chain.deployment.devnet import CAPACITY, STAKE_THAW_S
 from xnode.chain.intents.credits import mint
@@ -42,6 +42,7 @@ def test_a_day_of_the_grace_is_left_for_a_challenge(
     outstanding: int, served_until_s: int, now_s: int, end_by_s: int
 ) -> None:
     assert find_end_by(outstanding, served_until_s, 100, GRACE_S, now_s) == end_by_s
+    assert is_in_default(outstanding, served_until_s, 100, GRACE_S, now_s) == (outstanding > 0 and not end_by_s)
 
 
 def test_half_of_a_short_grace_is_left_for_a_challenge() -> None:

@@ -142,3 +142,4 @@ async def test_the_watch_takes_up_what_it_sees_through_faults_of_the_chain(world
         await wait_until(lambda: world.chain.recorded and len(reported) == len(watches))
     assert world.chain.recorded[0][0][1].verdict.passed
     assert set(reported) == {CapacityVerified(8, 1, CreditTerm(5, 6, 7), in_doubt_until_s=9)}
+    assert [one.reported for one in watches] == [world.chain.verified] * len(watches)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from xnode.cli.node.doctor import judge_addresses, judge_daemon
+from xnode.cli.terminal.brief import brief_gas
+from xnode.control.views import Gas
 
 
 def test_a_daemon_without_peers_or_registration_is_not_called_well() -> None:
@@ -14,6 +16,18 @@ def test_a_daemon_without_peers_or_registration_is_not_called_well() -> None:
     assert (lonely.detail, lonely.hint) == ("no peer is connected", "check node.bootstrap")
     (only,) = judge_daemon({**status, "hints": []})
     assert only.verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    ("transactions", "words"),
+    [
+        (1, "about 1 transaction"),
+        (99_999, "about 99999 transactions"),
+        (26_666_666_666, "more than 100,000 transactions"),
+    ],
+)
+def test_gas_for_more_transactions_than_anybody_sends_is_not_counted(transactions: int, words: str) -> None:
+    assert brief_gas(Gas(str(10**18), transactions)).endswith(f"enough for {words}")
 
 
 def test_gas_is_said_in_the_chains_coin() -> None:

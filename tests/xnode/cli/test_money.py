@@ -190,6 +190,37 @@ def test_a_deposit_lets_the_node_spend_it_and_comes_back(
 
 @pytest.mark.chain
 @pytest.mark.slow
+def test_a_deposit_sends_the_node_the_gas_to_take_money_back_with(
+    xnode_here: Run, home: Home, manifest: str, password: str
+) -> None:
+    # A home of its own: a devnet funds the keys of its own home automatically.
+    env = {"ETH_PASSWORD": password, "XNODE_HOME": str(home.folder / "away")}
+    payer = xnode_here("wallet", "new", env=env).stdout.strip()
+    assert xnode_here("devnet", "fund", "--folder", str(Path(manifest).parent), payer, env=env).returncode == 0
+
+    def read_gas() -> tuple[str, str]:
+        seen = xnode_here("pay", "balance", "--chain", manifest, env=env)
+        answer = json.loads(xnode_here("pay", "balance", "--chain", manifest, "-o", "json", env=env).stdout)
+        return answer["node_native"], seen.stderr
+
+    assert xnode_here("daemon", "init", "--chain", manifest, env=env).returncode == 0
+    assert xnode_here("pay", "approve", "1", env=env).returncode == 0
+    gas, said = read_gas()
+    assert gas == "0" and "hint:" in said and "xnode pay gas" in said
+    assert xnode_here("pay", "deposit", "5", env=env).returncode == 0
+    gas, said = read_gas()
+    assert gas == "0.01" and "pay gas" not in said
+    more = xnode_here("pay", "gas", "0.5", "-o", "json", env=env)
+    assert more.returncode == 0, more.stderr
+    assert json.loads(more.stdout)["for_gas"] == "0.51"
+    enough = xnode_here("pay", "gas", env=env)
+    assert "has enough" in enough.stderr and "0.51" in enough.stdout
+    beyond = xnode_here("pay", "gas", "1000000000", env=env)
+    assert beyond.returncode == ExitCode.FUNDS and len(error_lines(beyond.stderr)) == 1
+
+
+@pytest.mark.chain
+@pytest.mark.slow
 def test_what_a_wallet_sends_another_has(xnode_here: Run, manifest: str, password: str) -> None:
     env = {"ETH_PASSWORD": password}
     sender = xnode_here("wallet", "new", "sender", env=env).stdout.strip()

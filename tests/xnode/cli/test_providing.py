@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from collections.abc import Callable, Mapping
@@ -169,8 +170,13 @@ def test_a_provider_becomes_a_verifier_and_leaves(provider: Provider) -> None:
     assert (answer["pledge"]["staked"], answer["pledge"]["can_leave"]) == ("100", "0")
     assert "100 OPENX, 100 OPENX held for its verdicts" in provider.run("provider", "stake").stdout
     assert "only 0 OPENX can be unstaked" in provider.refuse("provider", "unstake", "1", "--pledge")
-    left = provider.ask("provider", "verifier", "leave")
-    assert (left["is_verifier"], left["pledged"]) == (False, "100")
+    left = provider.run("provider", "verifier", "leave", "-o", "json")
+    assert "is held until" in left.stderr and "unstake all --pledge" in left.stderr
+    answer = json.loads(left.stdout)
+    assert (answer["is_verifier"], answer["pledged"]) == (False, "100")
+    again = provider.refuse("provider", "verifier", "enlist", code=ExitCode.CONFLICT)
+    assert "left as a verifier lately" in again
+    assert provider.ask("provider", "stake")["pledge"]["staked"] == "100", "nothing more was pledged"
     assert "no fees wait" in provider.run("provider", "verifier", "fees").stderr
 
 
@@ -205,6 +211,19 @@ def test_a_pledge_is_taken_out_apart_from_other_stake(provider: Provider) -> Non
     assert "pledge thawing       100 OPENX until " in provider.run("provider", "stake").stdout
     answer = provider.ask("provider", "unstake", "--withdraw", "--pledge")
     assert (answer["staked"], answer["pledge"]["staked"], answer["pledge"]["thawing"]) == ("50", "0", "0")
+
+
+def test_a_wallet_that_is_no_provider_pays_for_nothing_that_only_a_provider_may_do(provider: Provider) -> None:
+    stranger = provider.run("wallet", "new", "stranger").stdout.strip()
+    provider.run("devnet", "fund", stranger)
+    for command in (
+        ("verifier", "enlist"),
+        ("capacity", "request", "--class", "cpu=1", "--yes-jail", "--yes-less-than-leased"),
+    ):
+        refused = provider.refuse("provider", *command, "--from", stranger, code=ExitCode.NOT_FOUND)
+        assert "is not a registered provider" in refused
+    answer = json.loads(provider.run("provider", "stake", "--from", stranger, "-o", "json").stdout)
+    assert (answer["staked"], answer["pledge"]["staked"]) == ("0", "0")
 
 
 def test_enlisting_without_money_for_the_pledge_says_what_is_missing(provider: Provider) -> None:

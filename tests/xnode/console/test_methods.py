@@ -19,6 +19,7 @@ from xnode.chain.deployment.manifest import Asset
 from xnode.console.console import Console
 from xnode.console.method import NoParams, control_method, find_methods
 from xnode.console.present import Presenter
+from xnode.console.standing import find_standing
 from xnode.control import views
 from xnode.control.answers import FORMS
 from xnode.delivery import find_target_problem
@@ -27,6 +28,7 @@ from xnode.node.lease import HOLDING
 from xnode.node.records import ProviderLease, SilenceClaim, SubmitterEscrow, SubmitterLease, TimelineEntry
 from xnode.node.state import kind_of
 from xnode.node.sums import EarnedDay
+from xnode.ports.capacity import Verified
 from xnode.ports.chain import Staked
 from xnode.store.journal import Batch
 from xnode.text.amount import format_amount
@@ -152,6 +154,16 @@ async def test_a_status_says_first_that_credits_are_in_default(tmp_path: Path, m
         monkeypatch.setattr(provider.market.registrations, "read_stakes", read_stakes)
         hints = (await ask(provider, "provider.status")).hints
     assert hints[0].startswith("credits that were sold cannot be served")
+
+
+async def test_a_status_says_what_the_chain_holds_against_a_provider(tmp_path: Path) -> None:
+    async with open_consoles(tmp_path) as (_, provider):
+        held = find_standing(Verified(0, 0, is_jailed=True, in_default=True))
+        against = dataclasses.replace(provider, node=dataclasses.replace(provider.node, ready=lambda: held))
+        well, hints = [(await ask(one, "provider.status")).hints for one in (provider, against)]
+    assert find_standing(None) == find_standing(Verified(0, 0)) == {}
+    for words in ("jailed", "cannot be served"):
+        assert any(words in one for one in hints) and not any(words in one for one in well)
 
 
 async def test_a_status_has_the_reason_of_the_challenge_that_was_drawn_last(tmp_path: Path) -> None:

@@ -86,3 +86,33 @@ def test_a_restart_forgets_neither_the_term_nor_the_doubt() -> None:
     node.tell(changes.NodeStarted(settings.node, SEPARATOR, "test", ("/memory/1",), fresh, None))
     provider = node.state.settings.provider
     assert provider is not None and (provider.term, provider.in_doubt_until_s) == (term, NOW_S + 5)
+
+
+@pytest.mark.parametrize(
+    ("term", "room_s"),
+    [
+        (NO_TERM, None),
+        (CreditTerm(gpu_end_by_s=NOW_S + LASTS_S), None),
+        (CreditTerm(cpu_end_by_s=NOW_S + LASTS_S), LASTS_S),
+        (CreditTerm(cpu_end_by_s=NOW_S + 10 * LASTS_S, longest_s=LASTS_S - 1), LASTS_S - 1),
+        (CreditTerm(cpu_end_by_s=NOW_S - 1), 0),
+    ],
+    ids=["no credits", "of GPUs, which not every job has", "an end", "a check it fails", "no time is left"],
+)
+def test_an_offer_says_how_long_a_job_may_take_and_no_job_within_it_needs_a_check(
+    term: CreditTerm, room_s: int | None
+) -> None:
+    node = make_provider()
+    provider = node.state.settings.provider
+    assert provider is not None
+    made = node.tell(changes.CapacityVerified(vcpus=8, gpus=0, term=term))
+    offers = [one.offer.body for one in made if isinstance(one, effects.AnnounceOffer)]
+    if room_s is None:
+        assert all(one.max_duration_ns == provider.max_duration_ns for one in offers)
+        return
+    (body,) = offers
+    assert body.max_duration_ns == room_s * SECOND
+    assert not room_s or check_credit_term(term, make_resources(), body.max_duration_ns, NOW_NS) is None
+    made = node.tell(changes.CapacityVerified(vcpus=8, gpus=0))
+    (again,) = (one.offer.body for one in made if isinstance(one, effects.AnnounceOffer))
+    assert again.max_duration_ns == provider.max_duration_ns, "and says at once when there is more time"

@@ -17,11 +17,13 @@ from metering.codec import decode
 from metering.refusal import Refusal
 from metering.units import NANOS_PER_HOUR, NANOS_PER_MS, Address
 from scheduler.policy import DRAINING
+from scheduler.preferences import ExposureBound
 from tests.make.scene import Registry
-from tests.make.values import SEPARATOR, address_of, make_key, make_offer, sign_offer
+from tests.make.values import SEPARATOR, address_of, make_job, make_key, make_offer, sign_offer
 from tests.make.waiting import pass_time, wait_until
 from tests.sim.machine import KeySigner
 from tests.xnode.net.remote import make_settings
+from tests.xnode.peers.test_search import NoExperience
 from xnode.clock import SystemClock
 from xnode.net.edge import Net, open_net
 from xnode.net.identity import peer_id_text_of
@@ -30,6 +32,7 @@ from xnode.node.message import OFFER_GET
 from xnode.peers.book import FIRST_WAIT_S, LiveBook
 from xnode.peers.publish import OfferPublisher
 from xnode.peers.registrations import Registrations
+from xnode.peers.search import OfferSearch
 from xnode.ports.net import RpcRefused
 
 pytestmark = pytest.mark.net
@@ -209,6 +212,28 @@ async def test_a_provider_that_vanished_is_marked_and_known_again_when_it_is_bac
         assert len(book.offers) == 1, "it may be back in a moment"
         async with serving(1, (bootstrap_of(hub),)):
             await wait_until(lambda: _look_again(book) and not book.is_silent(address_of(1)))
+
+
+async def test_no_job_is_refused_by_an_offer_that_its_provider_has_changed_since() -> None:
+    other = Address(b"\xbb" * 20)
+    async with (
+        open_node(8, listen=LOOPBACK) as hub,
+        serving(1, (bootstrap_of(hub),)) as (net, publisher),
+        reading((bootstrap_of(hub),)) as book,
+    ):
+        await wait_until(lambda: len(book.offers) == 1 and not any(one.is_asked for one in book._contacts.values()))
+        search = OfferSearch(book, book._registrations, NoExperience(), SystemClock(), ExposureBound())  # type: ignore[arg-type]
+        job = make_job(asset=other)
+        assert not (await search.search(job, ())).ranked
+        now_ns = time.time_ns()
+        changed = make_offer(
+            1, now_ns // NANOS_PER_MS, now_ns + NANOS_PER_HOUR, multiaddrs=net.multiaddrs(), asset=other
+        )
+        await publisher.publish(sign_offer(changed, 1))
+        assert not (await search.search(job, ())).ranked, "one that was heard a moment ago is not asked for again"
+        book._contacts[address_of(1)].due_ns = 0
+        (found,) = (await search.search(job, ())).ranked
+        assert found.offer.offer.body.asset == other
 
 
 async def test_nodes_that_nobody_has_registered_are_not_dialed() -> None:

@@ -310,3 +310,14 @@ async def test_metrics_count_the_claims_that_wait(engine: Engine) -> None:
         await node.watcher.look()
         await node.wait(lambda state: (one := state.get(SilenceClaim, LEASE_ID)) is not None and one.is_answered)
         assert count() == 0
+
+
+@pytest.mark.parametrize(
+    ("held", "seen"), [(frozenset(), (0, 0)), (frozenset({"jail"}), (1, 0)), (frozenset({"credits"}), (0, 1))]
+)
+async def test_metrics_show_jail_and_default(engine: Engine, held: frozenset[str], seen: tuple[int, int]) -> None:
+    net = SimpleNamespace(counters=NetCounters())
+    async with live(engine, PlayedChain()) as node:
+        collector = NodeCollector(node.loop, net, lambda: Measured(standing=held))  # type: ignore[arg-type]
+        values = {one.name: one.samples[0].value for one in collector.collect() if one.samples}
+    assert (values["xnode_provider_jailed"], values["xnode_credits_in_default"]) == seen

@@ -72,6 +72,7 @@ def _make_row(entry: Log) -> dict[str, Any]:
             "provider": to_hex(paid.provider),
             "id": to_hex(paid.lease_id),
             "refunded_base_units": str(paid.paid),
+            "refunded": format_amount(paid.paid, OPENX_DECIMALS),
         }
     proven = fault_prover.FAULT_PROVEN.decode(entry)
     return {
@@ -87,5 +88,7 @@ def _make_row(entry: Log) -> dict[str, Any]:
 
 def _make_cells(row: dict[str, Any]) -> tuple[object, ...]:
     shown = [f"{row[name]} OPENX" if name in row else "" for name in ("slashed", "reward")]
-    refunded = row.get("refunded_base_units", "")
+    # Out of stake it is OPENX; out of a reserve it is in the lease's asset, which the event does not name.
+    units = row.get("refunded_base_units", "")
+    refunded = f"{row['refunded']} OPENX" if "refunded" in row else f"{units} base units" if units else ""
     return row["block"], row["what"], brief_address(row["provider"]), *shown, refunded, brief_id(row["id"])

@@ -94,3 +94,21 @@ def withdraw(app: App, /, amount: str, asset: str, screen: Screen, **options: An
 
     answer = withdraw_free(Access.of_payer(app, **options), asset, amount)
     screen.show(answer, lambda: draw_done(screen, answer))
+
+
+@pay.command("gas")
+@click.argument("amount", type=GivenText(), required=False)
+@payer_options
+@output_option
+@pass_app
+def gas(app: App, /, amount: str | None, screen: Screen, **options: Any) -> None:
+    """Send the node's key what it pays gas with.
+
+    With it the node takes back what a provider that vanished left reserved. AMOUNT is in the chain's native token; without
+    it the key is filled up to 0.01.
+    """
+    from xnode.cli.access.access import Access
+    from xnode.cli.money.payment import draw_done, send_node_gas
+
+    answer = send_node_gas(Access.of_payer(app, **options), amount)
+    screen.show(answer, lambda: draw_done(screen, answer))

@@ -12,13 +12,14 @@ from xnode.chain.intents.payments import approve_opener, deposit, withdraw
 from xnode.chain.intents.session import WalletSession
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.deployment import is_configured
+from xnode.cli.access.gas import SUBMITTER_GAS_WEI, fill_gas, find_missing, send_gas
 from xnode.cli.access.shortage import more_hint
 from xnode.cli.node.setup import ensure_node_key, read_node_address
 from xnode.cli.node.submitter_init import init_submitter
 from xnode.cli.terminal.brief import brief_money
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
-from xnode.text.amount import parse_amount, parse_wanted
+from xnode.text.amount import NATIVE_DECIMALS, format_amount, parse_amount, parse_wanted
 from xnode.text.hex import to_hex
 
 
@@ -43,6 +44,8 @@ def deposit_for_jobs(access: Access, symbol: str, text: str, cap: str | None) ->
         async with trio.open_nursery() as nursery:
             nursery.start_soon(deposit, session, make_intent("deposit"), asset, amount)
             nursery.start_soon(approve_opener, session, make_intent("approve"), node, asset, new_cap)
+        # What a provider that vanished leaves reserved is taken back by the node key.
+        await fill_gas(session, node, SUBMITTER_GAS_WEI)
         return await _report(session, asset, node)
 
     return access.act(work)
@@ -85,9 +88,27 @@ def approve_node(access: Access, symbol: str, text: str) -> dict[str, Any]:
     return access.act(work)
 
 
+def send_node_gas(access: Access, text: str | None) -> dict[str, Any]:
+    """Send the node key what it pays gas with. text: how much; None fills it up to what a submitter needs."""
+    node = read_node_address(access.app.home)
+    asked = parse_amount(text, NATIVE_DECIMALS, where="AMOUNT") if text else None
+    if asked is not None and not asked:
+        raise UserError("amount must be positive", where="AMOUNT")
+
+    async def work(session: WalletSession) -> dict[str, Any]:
+        wei = await find_missing(session, node, SUBMITTER_GAS_WEI) if asked is None else asked
+        if wei:
+            await send_gas(session, node, wei)
+        else:
+            say("the node key has enough: name an amount to send it more")
+        return {"node": to_hex(node), "for_gas": format_amount(await session.native_balance(node), NATIVE_DECIMALS)}
+
+    return access.act(work)
+
+
 def draw_done(screen: Screen, answer: dict[str, Any]) -> None:
     """Print what a payment came to."""
-    amounts = {"deposited", "node_may_use"}
+    amounts = {"deposited", "node_may_use", "for_gas"}
     screen.record(
         (name.replace("_", " "), brief_money(value) if name in amounts else value) for name, value in answer.items()
     )

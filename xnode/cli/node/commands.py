@@ -33,7 +33,7 @@ def init(app: App, manifest: Path, rpc_url: str | None, payer: str, bootstrap: t
 
     init_submitter(app, manifest, rpc_url, payer, bootstrap)
     say(f"wrote {app.home.config}")
-    say("next: xnode pay deposit AMOUNT, then xnode job submit FILE")
+    say("next: xnode pay deposit AMOUNT, which also sends the node key gas; then xnode job submit FILE")
 
 
 @daemon.command("run")

@@ -12,6 +12,7 @@ from xnode.chain.intents.registration import register_provider
 from xnode.chain.intents.session import WalletSession
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.deployment import RPC_VARIABLE
+from xnode.cli.access.gas import fill_gas
 from xnode.cli.access.keys import find_address
 from xnode.cli.app import App
 from xnode.cli.node.setup import ensure_node_key, read_node_address, require_no_provider, update_config
@@ -22,7 +23,6 @@ from xnode.cli.provider.share import make_default_share
 from xnode.cli.terminal.screen import Screen, say
 from xnode.config.file import read_table
 from xnode.errors import ExitCode, UserError
-from xnode.text.amount import NATIVE_DECIMALS, format_amount
 from xnode.text.hex import to_hex
 from xnode.wallet.keystore import Keystore, read_password
 from xnode.wallet.signer import NodeSigner
@@ -33,8 +33,6 @@ NODE_GAS_WEI = 10**17
 DEFAULT_REGION = "local"
 
 DEFAULT_ASSET = "OPENX"
-
-LOW_GAS_WEI = NODE_GAS_WEI // 5
 
 CONSENT_S = 3600
 """How long the node key's consent is good: a stuck transaction must still find it so."""
@@ -181,19 +179,5 @@ async def _register(app: App, session: WalletSession, node_password: Path, force
         consent = signer.sign_node_key(session.manifest.registry_domain, owner, registration.nonce, deadline)
         await register_provider(session, make_intent("register"), node, deadline, consent)
         say(f"registered: node {to_hex(node)} serves {to_hex(owner)}")
-    await _fill_gas(session, node)
+    await fill_gas(session, node, NODE_GAS_WEI)
     return not is_there
-
-
-async def _fill_gas(session: WalletSession, node: Address) -> None:
-    """The node pays gas for openings and claims with its own key."""
-    has = await session.native_balance(node)
-    if has >= LOW_GAS_WEI:
-        return
-    missing = NODE_GAS_WEI - has
-    text = format_amount(missing, NATIVE_DECIMALS)
-    if await session.native_balance(session.address) < 2 * missing:
-        say(f"send the node key {to_hex(node)} about {text} to pay gas with")
-        return
-    say(f"sending the node key {text} to pay gas with ...")
-    await session.send_native(make_intent("gas"), node, missing)

@@ -19,6 +19,7 @@ from xnode.chain.provider_record import Credit, read_credit
 from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import owner_options
+from xnode.cli.access.registered import require_registered
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.stake.capacity import draw_capacity, make_report
 from xnode.cli.stake.classes import find_declared, parse_count
@@ -241,6 +242,7 @@ async def _ask_chain(reads: ChainReads, access: Access, declared: tuple[str, ...
     counts = [parse_count(text) for text in declared]
     classes = await read_classes(rpc, manifest.contracts)
     wanted = find_declared(counts, classes)
+    await require_registered(reads, access.address)
     known = await _require_none_open(reads, access)
     settings = await read_settings(rpc, manifest.contracts)
     kinds = (("cpu", manifest.contracts.cpu_credit), ("gpu", manifest.contracts.gpu_credit))

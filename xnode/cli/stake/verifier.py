@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from metering.units import Address, Amount
-from xnode.chain.capacity import read_settings, read_verification, read_verifier_settings
+from xnode.chain.capacity import Verification, read_settings, read_verification, read_verifier_settings
 from xnode.chain.contracts import verifier_registry
 from xnode.chain.contracts.provider_registry import Role
-from xnode.chain.contracts.verifier_registry import MISSES_MAX
+from xnode.chain.contracts.verifier_registry import MISSES_MAX, VerifierSettings
 from xnode.chain.intents.session import WalletSession
 from xnode.chain.intents.stake import add_stake
 from xnode.chain.intents.verification import enlist as send_enlist
@@ -21,10 +21,11 @@ from xnode.chain.provider_record import read_stake
 from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import owner_options
+from xnode.cli.access.registered import require_registered
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.stake.stake import require_openx
-from xnode.cli.terminal.brief import brief_count, brief_duration, brief_money
+from xnode.cli.terminal.brief import brief_count, brief_date, brief_duration, brief_money
 from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, UserError
@@ -49,9 +50,11 @@ def enlist(app: App, /, screen: Screen, **options: Any) -> None:
 
     async def work(session: WalletSession) -> None:
         contracts = session.manifest.contracts
-        if (await read_verification(session.rpc, contracts, session.address)).is_verifier:
-            raise UserError("is a verifier already", where=to_hex(session.address), code=ExitCode.CONFLICT)
-        needed = (await read_verifier_settings(session.rpc, contracts)).verifier_stake
+        known = await read_verification(session.rpc, contracts, session.address)
+        settings = await read_verifier_settings(session.rpc, contracts)
+        needed = settings.verifier_stake
+        await require_registered(session, session.address)
+        check_standing(known, settings, session.address)
         free = (await read_stake(session.rpc, session.manifest, session.address)).pledge.can_leave
         if free < needed:
             missing = Amount(needed - free)
@@ -62,6 +65,19 @@ def enlist(app: App, /, screen: Screen, **options: Any) -> None:
         await send_enlist(session, make_intent("enlist"))
 
     _do(Access.of_owner(app, **options), screen, work)
+
+
+def check_standing(known: Verification, settings: VerifierSettings, owner: Address) -> None:
+    """Raise UserError for who is a verifier, or was one until lately: a pledge paid now could not be used."""
+    if known.is_verifier:
+        raise UserError("is a verifier already", where=to_hex(owner), code=ExitCode.CONFLICT)
+    if known.held_stake:
+        raise UserError(
+            f"left as a verifier lately, and {format_openx(known.held_stake)} are held still",
+            where=to_hex(owner),
+            hint=f"enlist again {brief_duration(settings.leave_delay_s * 10**9)} after it left, at the latest",
+            code=ExitCode.CONFLICT,
+        )
 
 
 @verifier.command("status")
@@ -116,8 +132,14 @@ def leave(app: App, /, screen: Screen, **options: Any) -> None:
     """Stop being a verifier. The pledge stays locked for a while, for what was signed before."""
 
     async def work(session: WalletSession) -> None:
+        contracts = session.manifest.contracts
+        if not (await read_verification(session.rpc, contracts, session.address)).is_verifier:
+            raise UserError("is not a verifier", where=to_hex(session.address), code=ExitCode.CONFLICT)
         say("leaving ...")
         await leave_verifiers(session, make_intent("leave"))
+        delay_s = (await read_verifier_settings(session.rpc, contracts)).leave_delay_s
+        until = brief_date((await session.chain_time_s() + delay_s) * 10**9)
+        say(f"its pledge is held until {until}; from then on: xnode provider unstake all --pledge")
 
     _do(Access.of_owner(app, **options), screen, work)
 

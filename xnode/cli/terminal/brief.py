@@ -109,8 +109,18 @@ def brief_disk(disk: DiskUse) -> str:
     return own + leased + (f"; no new work below {brief_size(disk.min_free)}" if disk.reason else "")
 
 
+MANY_TRANSACTIONS = 100_000
+"""More than a node sends in years: where gas costs next to nothing, the number says nothing."""
+
+
 def brief_gas(gas: Gas) -> str:
     """What the node key can pay for."""
     low = "; send it some" if gas.is_low else ""
     coins = brief_money(format_amount(int(gas.wei), NATIVE_DECIMALS))
-    return f"{coins} of the chain's coin, enough for about {brief_count(gas.transactions, 'transaction')}{low}"
+    most = gas.transactions >= MANY_TRANSACTIONS
+    enough = (
+        f"more than {MANY_TRANSACTIONS:,} transactions"
+        if most
+        else f"about {brief_count(gas.transactions, 'transaction')}"
+    )
+    return f"{coins} of the chain's coin, enough for {enough}{low}"

@@ -8,6 +8,7 @@ from metering.resources import Resources
 from metering.units import next_number
 from scheduler.offer import Offer, OfferBody
 from xnode.node.changes import AddressesChanged, CapacityVerified, DiskSeen, PricesSet
+from xnode.node.credit_term import find_most_duration_ns
 from xnode.node.effects import AnnounceOffer, WithdrawOffer
 from xnode.node.provider.room import free_resources_of
 from xnode.node.records import ProviderSettings, StandingOffer
@@ -40,12 +41,14 @@ def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None, anew: b
     expires_at_ns = turn.at_ns + provider.offer_ttl_ns
     wake_at_ns = expires_at_ns - provider.offer_ttl_ns // 2
     turn.put(StandingOffer(number, expires_at_ns, *offered, wake_at_ns=wake_at_ns))
-    body = _make_body(provider, free, settings.software, addrs)
+    body = _make_body(provider, free, settings.software, addrs, turn.at_ns)
     offer = Offer(provider.owner, settings.node, number, expires_at_ns, body)
     turn.emit(AnnounceOffer(offer, id="announce"))
 
 
-def _make_body(provider: ProviderSettings, free: Resources, software: str, addrs: tuple[str, ...]) -> OfferBody:
+def _make_body(
+    provider: ProviderSettings, free: Resources, software: str, addrs: tuple[str, ...], now_ns: int
+) -> OfferBody:
     return OfferBody(
         profile=provider.profile,
         capacity=provider.offered_resources(),
@@ -56,7 +59,7 @@ def _make_body(provider: ProviderSettings, free: Resources, software: str, addrs
         interval_ns=provider.interval_ns,
         exposure_intervals=provider.exposure_intervals,
         min_duration_ns=provider.min_duration_ns,
-        max_duration_ns=provider.max_duration_ns,
+        max_duration_ns=find_most_duration_ns(provider.term, provider.max_duration_ns, now_ns),
         thaw=provider.thaw,
         allows_network=provider.allows_network,
         runtime=provider.runtime,
@@ -93,7 +96,8 @@ def on_capacity_verified(turn: Turn, change: CapacityVerified) -> None:
     if fresh == provider:
         return
     turn.put(settings, provider=fresh)
-    refresh_offer(turn)
+    # How long a job may take is in the offer, and follows from the term.
+    refresh_offer(turn, anew=fresh.term != provider.term and not settings.drained_at_ns)
 
 
 @handles(DiskSeen)
