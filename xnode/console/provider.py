@@ -181,12 +181,7 @@ def _make_hints(
             f"a check of the verified capacity was failed, and it ends in {say_duration(left_s * NANOS_PER_SECOND)}:"
             " run `xnode provider capacity request` before, while no workload is in the way"
         )
-    unanswered = find_unanswered(console.loop, console.clock)
-    if unanswered:
-        hints.append(unanswered)
-    asked = console.node.reveals().describe()
-    if asked:
-        hints.append(asked)
+    hints += filter(None, (find_unanswered(console.loop, console.clock), console.node.reveals().describe()))
     gas = make_gas(console.node.fuel())
     if gas is not None and gas.is_low:
         hints.append(
