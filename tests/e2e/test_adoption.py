@@ -63,4 +63,5 @@ def check_usage(job: PlacedJob) -> None:
         assert later.running_ns >= earlier.running_ns
         for name in later.usage.__struct_fields__:
             assert getattr(later.usage, name) >= getattr(earlier.usage, name)
-    assert LASTS_S * 1e9 <= receipts[-1].running_ns < (LASTS_S + 12) * 1e9
+    # Counted from when the engine says that it runs: on a loaded host a moment later than it does.
+    assert (LASTS_S - 1) * 1e9 <= receipts[-1].running_ns < (LASTS_S + 12) * 1e9
