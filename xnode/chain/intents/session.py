@@ -59,7 +59,7 @@ class WalletSession(ChainReads):
 
     async def send_native(self, intent: str, to: Address, wei: int) -> Sent:
         """Pays wei out, such as to a node key that has gas to pay."""
-        return await self.send(intent, to, b"", wei)
+        return await self.send(intent, to, b"", int(wei))
 
 
 @asynccontextmanager

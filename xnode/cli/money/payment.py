@@ -96,7 +96,7 @@ def send_node_gas(access: Access, text: str | None) -> dict[str, Any]:
         raise UserError("amount must be positive", where="AMOUNT")
 
     async def work(session: WalletSession) -> dict[str, Any]:
-        wei = await find_missing(session, node, SUBMITTER_GAS_WEI) if asked is None else asked
+        wei = await find_missing(session, node, SUBMITTER_GAS_WEI) if asked is None else int(asked)
         if wei:
             await send_gas(session, node, wei)
         else:
