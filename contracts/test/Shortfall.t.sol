@@ -315,12 +315,16 @@ contract ShortfallTest is Accusing {
     }
 
     function payMore(uint128 amount) private {
+        topUp(amount);
+        claimAll();
+    }
+
+    function topUp(uint128 amount) private {
         giveOpenx(address(this), amount);
         openx.approve(address(escrow), amount);
         escrow.deposit(payer, address(openx), amount);
         vm.prank(payer);
         escrow.open(held, amount);
-        claimAll();
     }
 
     function openxEscrow(uint96 nonce, uint128 amount) private {
@@ -330,11 +334,7 @@ contract ShortfallTest is Accusing {
     function openxEscrow(uint96 nonce, uint128 amount, bytes32 split) private {
         held = makeTerms(nonce);
         (held.asset, held.split) = (address(openx), split);
-        giveOpenx(address(this), amount);
-        openx.approve(address(escrow), amount);
-        escrow.deposit(payer, address(openx), amount);
-        vm.prank(payer);
-        escrow.open(held, amount);
+        topUp(amount);
     }
 
     /// @dev One that ran for a day of ten and cost all of the reserve.
