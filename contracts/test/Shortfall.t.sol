@@ -335,6 +335,7 @@ contract ShortfallTest is Accusing {
         held = makeTerms(nonce);
         (held.asset, held.split) = (address(openx), split);
         topUp(amount);
+        setLease();
     }
 
     /// @dev One that ran for a day of ten and cost all of the reserve.

@@ -208,7 +208,9 @@ contract SilenceTest is Accusing {
         known.leaseId = leaseIdOf(terms);
         vm.warp(block.timestamp + 1 hours);
         claim();
-        show(makeReceipt(known.leaseId, 361));
+        IEvidence.Receipt memory newer = makeReceipt(known.leaseId, 361);
+        newer.runningNs = known.runningNs;
+        show(newer);
         checkEqual(breaches.silenceOf(known.leaseId).provider, address(0), "answered");
     }
 
