@@ -17,6 +17,7 @@ from metering.units import Hash32
 from tests.e2e.conftest import keep_logs
 from tests.e2e.ledger import Ledger
 from tests.e2e.market import PLAN, WAIT_S, Market, PlacedJob, die_at, pin_port, read_journal, wait_until
+from tests.make.silences import SILENCE_ANSWERED
 from xnode.chain.contracts import breach_prover
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.node.questions import ask_head, ask_logs
@@ -93,7 +94,7 @@ def read_chain(market: Market, lease_hex: str) -> tuple[int, int, int]:
             silence = await rpc.view(judge, breach_prover.SILENCE_OF, lease_id)
             refunded = await rpc.view(judge, breach_prover.REFUNDED_OF, lease_id)
             head = await rpc.ask(ask_head())
-            logs = await rpc.ask(ask_logs((judge,), (breach_prover.SILENCE_ANSWERED.topic, lease_id), 0, head))
+            logs = await rpc.ask(ask_logs((judge,), (SILENCE_ANSWERED.topic, lease_id), 0, head))
             return silence.answer_until, len(logs), refunded
 
     return trio.run(read)

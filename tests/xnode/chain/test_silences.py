@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from metering.receipt import SignedReceipt
+from tests.make.silences import SILENCE_ANSWERED
 from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import PACE
 from tests.xnode.chain.suspect import Broken, pass_time
@@ -64,7 +65,7 @@ async def read_silence(broken: Broken) -> breach_prover.Silence:
 async def count_answers(broken: Broken) -> int:
     bed = broken.suspect.bed
     judge, head = bed.manifest.contracts.breach_prover, await bed.rpc.ask(ask_head())
-    event = breach_prover.SILENCE_ANSWERED.topic
+    event = SILENCE_ANSWERED.topic
     return len(await bed.rpc.ask(ask_logs((judge,), (event, broken.document.lease_id), 0, head)))
 
 

@@ -39,14 +39,6 @@ class SilenceClaimed(msgspec.Struct, frozen=True):
     answer_until: int
 
 
-class SilenceAnswered(msgspec.Struct, frozen=True):
-    """A receipt of this number ended a claim."""
-
-    lease_id: Hash32
-    provider: Address
-    number: int
-
-
 class Silence(msgspec.Struct, frozen=True):
     """A silence that was claimed and not answered: all zero when there is none. late_ns: receipts from then on answer; the
     most where only the last one does."""
@@ -81,7 +73,6 @@ SILENCE_OF = View("BreachProver", "silenceOf", Silence)
 SHORTFALL_OF = View("BreachProver", "shortfallOf", Shortfall)
 
 SILENCE_CLAIMED = Event("BreachProver", SilenceClaimed)
-SILENCE_ANSWERED = Event("BreachProver", SilenceAnswered)
 BREACH_PROVEN = Event("BreachProver", BreachProven)
 BREACH_COMPENSATED = Event("BreachProver", BreachCompensated)
 

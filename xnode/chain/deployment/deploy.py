@@ -168,14 +168,19 @@ async def rehearse(rpc: JsonRpc, deployer: Address, chain_id: int, plan: Plan, s
         raise UserError(str(error), where="the plan", hint="see contracts/plan.example.toml") from error
 
 
+_ONE = Address(bytes(19) + b"\1")
+"""An answer that is a small number as well."""
+
+
 class _Rehearsal(_Deployment):
     """Creations that are only called. What one makes is taken to be a contract that gives one answer to all questions of the
-    other constructors: of ProviderRegistry they ask times and a token, of the rest which registry is theirs."""
+    other constructors: of ProviderRegistry they ask times and a token, of PaymentEscrow its largest fee, of the rest which
+    registry is theirs."""
 
     def __init__(self, rpc: JsonRpc, deployer: Address, say: Say) -> None:
         self._rpc, self._deployer, self._say, self._first_block = rpc, deployer, say, 0
         self._standing: dict[Address, bytes] = {}
-        self._registry = Address(bytes(19) + b"\1")
+        self._registry = _ONE
 
     @property
     def _connector(self) -> Address:
@@ -193,7 +198,7 @@ class _Rehearsal(_Deployment):
             # Such as a chain node that takes no code for granted; the creation itself tells.
             self._say(f"{step or name} is not rehearsed: {error.message}")
         address = Address(keccak((step or name).encode())[:20])
-        self._standing[address] = _make_answering(self._registry)
+        self._standing[address] = _make_answering(_ONE if name == "PaymentEscrow" else self._registry)
         if name == "ProviderRegistry":
             self._registry = address
         return address

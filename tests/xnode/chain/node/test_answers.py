@@ -27,6 +27,7 @@ QUESTIONS: tuple[Question[object], ...] = (
     questions.ask_block_size(5),
     questions.ask_code(ADDRESS),
     questions.ask_call(ADDRESS, b""),
+    questions.ask_creation(ADDRESS, b"\x00", {ADDRESS: b"\x00"}),
     questions.ask_gas(ADDRESS, None, b"", 0),
     questions.ask_block(5),
     questions.ask_latest(),
