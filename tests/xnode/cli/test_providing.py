@@ -194,7 +194,7 @@ def test_a_command_that_was_cut_off_is_told_before_the_same_is_done_again(
     told = provider.refuse("provider", "unstake", "30", code=ExitCode.CONFLICT)
     assert told.startswith("error: unstake: a command that was cut off had sent this: transaction 0x"), told
     assert provider.ask("provider", "stake")["thawing"] == "30", "once"
-    provider.run("provider", "unstake", "20")
+    provider.run("provider", "unstake", "20", "--yes-restart-thaw")
     assert provider.ask("provider", "stake")["thawing"] == "50", "and again when it is asked for again"
     assert not list((provider.home.data / "commands").iterdir())
 
