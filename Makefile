@@ -94,7 +94,7 @@ test-hostile: setup  ## Strangers at the doors of both sides under ten leases, t
 	@$(PY) -m pytest -s -m field_long tests/hostile $(ARGS)
 
 test-full-disk: setup  ## Every writer meets a full and a broken disk at every one of its writes; about half an hour.
-	@XNODE_DISK=all $(PY) -m pytest tests/disk $(ARGS)
+	@XNODE_DISK=all $(PY) -m pytest --timeout=0 tests/disk $(ARGS)
 
 test-long: python  ## Ten thousand short jobs: what a node holds stays as it was; LONG_JOBS, LONG_HOME: see docs/long-run.md.
 	@$(PY) -m tests.long.longrun --jobs $(or $(LONG_JOBS),10000) $(if $(LONG_HOME),--home '$(LONG_HOME)')

@@ -21,12 +21,14 @@ SMALL = Size(providers=3, submitters=2, jobs=8)
 
 
 @pytest.mark.field_long
+@pytest.mark.timeout(0)
 def test_a_few_cold_jobs_at_once_are_all_done() -> None:
     with open_crowd(FOLDER, SMALL) as crowd:
         run(crowd, SMALL)
 
 
 @pytest.mark.field_long
+@pytest.mark.timeout(0)
 def test_forty_cold_jobs_of_two_submitters_over_twelve_providers_are_all_done() -> None:
     size = Size.from_environment()
     with open_crowd(FOLDER, size) as crowd:

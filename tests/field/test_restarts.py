@@ -70,6 +70,7 @@ def test_no_absence_of_either_side_ends_paid_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.field_long
+@pytest.mark.timeout(0)
 @pytest.mark.usefixtures("image")
 def test_ten_minutes_of_kills_and_pauses_lose_no_lease(tmp_path: Path) -> None:
     plan = read_plan()

@@ -23,6 +23,7 @@ END_S = 300.0
 
 
 @pytest.mark.field_long
+@pytest.mark.timeout(0)
 def test_a_job_goes_on_over_the_second_relay() -> None:
     try:
         with Localnet(FOLDER, say=lambda _text: None) as net:

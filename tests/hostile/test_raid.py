@@ -204,6 +204,7 @@ def test_strangers_end_no_lease_and_shut_nobody_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.field_long
+@pytest.mark.timeout(0)
 @pytest.mark.usefixtures("image")
 def test_ten_minutes_of_strangers_end_no_lease(tmp_path: Path) -> None:
     run_raid(read_size(), tmp_path)

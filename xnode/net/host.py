@@ -246,9 +246,11 @@ async def open_host(
     _check_listen(wanted)
     raw = _make_raw_host(secret, announce)
     doors = _set_guard(raw.get_network(), standing_of, counters or NetCounters())
-    stop = trio.Event()
+    stop, is_up = trio.Event(), trio.Event()
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_if_cancelled_before, is_up, stop)
         host: Host = await nursery.start(_run, raw, wanted, stop, doors)
+        is_up.set()
         try:
             yield host
         finally:
@@ -264,6 +266,15 @@ def _set_guard(swarm: Any, standing_of: StandingOf, counters: NetCounters) -> Do
     swarm.add_conn = guests.admit
     setattr(swarm, GUESTS, guests)
     return doors
+
+
+async def _stop_if_cancelled_before(is_up: trio.Event, stop: trio.Event) -> None:
+    # Who waits for the start is told of it by nobody once it is cancelled, and the shielded host would wait for ever.
+    try:
+        await is_up.wait()
+    except trio.Cancelled:
+        stop.set()
+        raise
 
 
 async def _run(

@@ -33,6 +33,9 @@ CIRCUIT_BYTES = 4 << 30
 RESERVATION_S = 3600
 RENEW_S = RESERVATION_S / 3
 
+RESET_S = 5.0
+"""A relay that takes no more bytes is not waited for any longer than this to hear that a stream ends."""
+
 _LIMITS = RelayLimits(
     duration=CIRCUIT_S,
     data=CIRCUIT_BYTES,
@@ -79,5 +82,5 @@ async def _ask(stream: Any, message: HopMessage) -> None:
 
 
 async def _reset(stream: Any) -> None:
-    with trio.CancelScope(shield=True):
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + RESET_S):
         await stream.reset()

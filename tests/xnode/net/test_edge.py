@@ -186,3 +186,12 @@ def test_wire_and_records_do_not_import_libp2p() -> None:
 def test_secret_is_not_in_the_settings_text() -> None:
     settings = make_settings()
     assert settings.secret.hex() not in repr(settings) and repr(settings.secret) not in repr(settings)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("after_s", [0.0, 0.001, 0.003, 0.01, 0.03, 0.1])
+async def test_a_net_that_is_told_to_end_while_it_starts_ends(after_s: float) -> None:
+    with trio.move_on_after(after_s) as told:
+        async with open_net(make_settings(listen=LOOPBACK), time.time_ns):
+            await trio.sleep_forever()
+    assert told.cancelled_caught
