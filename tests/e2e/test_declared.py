@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.e2e.market import wait_until
@@ -36,7 +37,7 @@ class Declared:
     def __init__(self, folder: Path, processes: list[subprocess.Popen[bytes]]) -> None:
         self.person, self._processes = Person(folder, "node"), processes
         self.person.home.make()
-        write_manifest(self.person.home.folder / "chain.toml", MANIFEST)
+        write_manifest(self.person.home.folder / "chain.toml", msgspec.structs.replace(MANIFEST, bootstrap=()))
         self.store = folder / "store.toml"
         self.store.write_text(SETTINGS)
         self.file = folder / "declared.toml"
