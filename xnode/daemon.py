@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import signal
 from collections import Counter
@@ -51,6 +50,7 @@ from xnode.effects.orphans import sweep_orphans
 from xnode.effects.provider import ProviderEffects
 from xnode.effects.submitter import SubmitterEffects
 from xnode.errors import Permanent, Retryable, UserError, real_error_of
+from xnode.heap import freeze_start, keep_trimmed
 from xnode.home import close_data, making_private_files
 from xnode.loop import Loop
 from xnode.monitor.metrics import register_metrics
@@ -104,10 +104,6 @@ STOP_AFTER_S = 0.1
 LEAVE_S = 1.0
 """How long a node that stops waits until others know that it does."""
 
-FIRST_THRESHOLD = 10_000
-"""New objects between two collections of the young ones: a batch of a few hundred changes makes as many as 700, the default, all
-the time, and none of them are cycles."""
-
 SWEEP_RETRY = Backoff(first_s=5.0, most_s=300.0)
 """Between tries to remove what is left of leases that are over: nothing waits for it."""
 
@@ -133,15 +129,6 @@ def find_bootstrap(own: tuple[str, ...], markets: tuple[str, ...], secret: bytes
     """The peers to start from: the operator's, then the market's; a node that is one of them itself leaves itself out."""
     me = f"/p2p/{peer_id_text_of(secret)}"
     return tuple(one for one in dict.fromkeys((*own, *markets)) if not one.endswith(me))
-
-
-def freeze_start() -> None:
-    """Leave out of every later collection what is there now: modules, adapters and loaded records live as long as we do.
-    Call it once, when the daemon is ready. What importing has left of garbage stays too: little, and finding it would hold
-    up every lease for a tenth of a second, right after the start."""
-    gc.freeze()
-    gc.set_threshold(FIRST_THRESHOLD)
-    gc.enable()
 
 
 async def _run(config: Config, is_busy: bool) -> None:
@@ -314,6 +301,7 @@ class _Daemon:
             "chain watch": partial(self._ready.watch_chain, chain, chain_watch),
             "known peers": KnownPeerKeeper(net, market, clock, self._known_peers).run,
             "disk keeper": keeper.run,
+            "heap": keep_trimmed,
         }
         if engine is not None:
             tasks |= self._ready.list_checks(engine)
