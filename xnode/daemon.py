@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -16,6 +17,7 @@ import trio
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine as Database
 
+from metering.units import Hash32
 from scheduler.offer import HardwareProfile
 from scheduler.preferences import ExposureBound
 from xnode import __version__
@@ -28,7 +30,7 @@ from xnode.challenge.revealer import Revealer
 from xnode.challenge.verifier import Verifier
 from xnode.challenge.watch import CapacityWatch
 from xnode.clock import SystemClock
-from xnode.config.load import load_config
+from xnode.config.comparison import settings_hash_of
 from xnode.config.settings import Config, ProviderConfig
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
@@ -42,6 +44,7 @@ from xnode.console.silences import find_unanswered
 from xnode.console.standing import find_standing
 from xnode.console.stuck import find_stuck
 from xnode.control.server import hold_pid_file, serve_control
+from xnode.declared import Declared, reload_quietly
 from xnode.effects.checked_chain import CheckedChain
 from xnode.effects.dispatch import make_perform
 from xnode.effects.gpu_watch import watch_gpus
@@ -60,7 +63,7 @@ from xnode.net.identity import peer_id_text_of
 from xnode.net.known_peers import read_known_peers
 from xnode.net.multiaddr import name_peer
 from xnode.net.outputs import OutputFetcher, serve_outputs
-from xnode.node.changes import NodeStarted, PricesSet
+from xnode.node.changes import NodeStarted
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.node.needed import find_needed
 from xnode.peers.chain_watch import ChainWatch
@@ -81,7 +84,7 @@ from xnode.peers.serve import PeerService
 from xnode.peers.silence_watch import SilenceWatcher
 from xnode.progress import Board
 from xnode.readiness import Readiness
-from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff
+from xnode.rules import make_provider_settings, make_submitter_settings
 from xnode.runtime.host.gpu_watch import GpuWatch
 from xnode.runtime.host.gpus import Survey, survey_gpus
 from xnode.runtime.host.hardware import probe_hardware
@@ -133,7 +136,7 @@ def find_bootstrap(own: tuple[str, ...], markets: tuple[str, ...], secret: bytes
 
 async def _run(config: Config, is_busy: bool) -> None:
     stop = trio.CancelScope()
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             daemon = _Daemon(config, stop.cancel, is_busy)
             nursery.start_soon(_wait_signal, signals, daemon, stop)
@@ -145,6 +148,10 @@ async def _run(config: Config, is_busy: bool) -> None:
 
 async def _wait_signal(signals: AsyncIterator[int], daemon: _Daemon, stop: trio.CancelScope) -> None:
     async for number in signals:
+        # On a terminal that is closed it means what it always has: that who began us has gone.
+        if number == signal.SIGHUP and not sys.stderr.isatty():
+            await daemon.reload()
+            continue
         log.info("stopping", signal=number)
         await daemon.take_leave()
         stop.cancel()
@@ -171,6 +178,7 @@ class _Daemon:
         self._refusals: Counter[str] = Counter()
         self._http = ""
         self._publisher: OfferPublisher | None = None
+        self._declared: Declared | None = None
         self._known_peers = config.node.data_dir / "peers.json"
 
     async def run(self) -> None:
@@ -211,6 +219,11 @@ class _Daemon:
         await trio.sleep(STOP_AFTER_S)
         await self.take_leave()
         self._stop()
+
+    async def reload(self) -> None:
+        """Take the settings as they are declared now; a node that is not ready yet does so when it is."""
+        if self._declared is not None:
+            await reload_quietly(self._declared)
 
     async def take_leave(self) -> None:
         """Take our offer back: until it expires, submitters would go on asking a node that is not there."""
@@ -274,6 +287,7 @@ class _Daemon:
             layouts = LayoutStore(data / "layouts", blobs)
             provider = ProviderEffects(engine, layouts, blobs, net, checked, signer, publisher, archive, clock, board)
         loop = self._ready.loop = Loop(journal, clock, make_perform(provider, submitter))
+        declared = Declared(config, ground.manifest, profile, loop, clock)
         net.judge(Partners(loop, clock, market.registrations).standing_of)
         funds = SeenFunds(checked, clock)
         service = PeerService(loop, clock, signer, engine, archive, journal, board, funds)
@@ -287,8 +301,9 @@ class _Daemon:
         registry = CollectorRegistry()
         chain_watch = self._ready.chain_watch = ChainWatch(chain, loop.tell)
         register_metrics(registry, loop, net, self._ready.measure)
-        console = self._make_console(ground, loop, journal, chain, market, net, blobs, taker, watch)
-        keeper = self._ready.disk = self._make_keeper(ground, loop, console.jobs.images, engine)
+        console = self._make_console(ground, loop, journal, chain, market, net, blobs, taker, watch, declared)
+        keeper = self._ready.disk = self._make_keeper(ground, declared, console.jobs.images, engine)
+        declared.listeners.append(keeper.take)
         self._ready.find_stuck = partial(find_stuck, loop, console.presenter.brief)
         news = EscrowEvents(chain, lambda: find_pause_s(loop.state))
         tasks: dict[str, Callable[[], Awaitable[object]]] = {
@@ -325,24 +340,14 @@ class _Daemon:
             for name, task in tasks.items():
                 supervisor.start(name, task)
             await nursery.start(serve_control, config.home.control, bind_methods(console))
-            await self._take_new_prices(ground.manifest, loop)
+            # What was declared after we had read it, and before we could be told.
+            await reload_quietly(declared)
+            self._declared = declared
             await self._serve_http(nursery, console, registry)
             freeze_start()
             peer_id = peer_id_text_of(signer.libp2p_secret())
             listen = [f"{one}/p2p/{peer_id}" for one in net.multiaddrs()]
             log.info("node ready", node=to_hex(signer.address), listen=listen, version=__version__)
-
-    async def _take_new_prices(self, manifest: Manifest, loop: Loop) -> None:
-        """Prices that were set after we had read the config and before we could be told."""
-        try:
-            config = load_config(self._config.home)
-            tariff = make_tariff(config.provider, manifest) if config.provider is not None else None
-        except UserError as error:
-            log.warning("the config was changed and cannot be read", reason=str(error))
-            return
-        provider = loop.state.settings.provider
-        if tariff is not None and provider is not None and provider.tariff != tariff:
-            await loop.tell(PricesSet(tariff))
 
     def _serve_capacity(self, ground: _Ground, chain: ChainClient, net: Net, loop: Loop) -> CapacityWatch | None:
         """What a provider does about challenges: answers those about itself, and judges others when it is drawn."""
@@ -370,10 +375,13 @@ class _Daemon:
             multiaddrs=net.multiaddrs(),
             provider=provider,
             submitter=make_submitter_settings(config.submitter, ground.manifest),
+            settings_hash=Hash32(settings_hash_of(config)),
         )
 
-    def _make_keeper(self, ground: _Ground, loop: Loop, images: ImageMaker, engine: PodmanEngine | None) -> DiskKeeper:
-        data = self._config.node.data_dir
+    def _make_keeper(
+        self, ground: _Ground, declared: Declared, images: ImageMaker, engine: PodmanEngine | None
+    ) -> DiskKeeper:
+        data, loop = self._config.node.data_dir, declared.loop
         return DiskKeeper(
             folder=data,
             stock=Stock(data / "blobs", (data / "archive", data / "logs")),
@@ -384,7 +392,7 @@ class _Daemon:
             clock=ground.clock,
             shelf=engine,
             is_busy=images.is_busy,
-            forget=partial(images.forget_unused, self._config.node.keep_files_ns),
+            forget=lambda: images.forget_unused(declared.running.node.keep_files_ns),
         )
 
     def _make_console(
@@ -398,6 +406,7 @@ class _Daemon:
         blobs: BlobStore,
         taker: OutputTaker,
         watch: CapacityWatch | None,
+        declared: Declared,
     ) -> Console:
         manifest, signer = ground.manifest, ground.signer
         kept = ImageList(self._config.node.data_dir / "images.json")
@@ -416,6 +425,7 @@ class _Daemon:
             evidence=EvidenceMaker(journal, signer, manifest.domain),
             capacity_documents=watch.documents if watch is not None else None,
             challenge_failures=watch.failures if watch is not None else None,
+            declared=declared,
         )
 
     def _describe_node(self, ground: _Ground, net: Net) -> ThisNode:
