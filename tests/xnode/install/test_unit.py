@@ -27,10 +27,11 @@ BUYER = UnitPlan("submitter", "/opt/x/bin/xnode", "/srv/node", "/srv/node/node.p
 
 MOUNT_NAMESPACE = {
     "BindPaths", "BindReadOnlyPaths", "DynamicUser", "ExecPaths", "ExtensionDirectories", "ExtensionImages",
-    "IPCNamespacePath", "InaccessiblePaths", "LogNamespace", "MountAPIVFS", "MountFlags", "MountImages", "NoExecPaths", "PrivateDevices",
-    "PrivateIPC", "PrivateMounts", "PrivateNetwork", "PrivateTmp", "PrivateUsers", "ProcSubset", "ProtectControlGroups", "ProtectHome",
-    "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables", "ProtectProc", "ProtectSystem",
-    "ReadOnlyPaths", "ReadWritePaths", "RootDirectory", "RootImage", "TemporaryFileSystem",
+    "IPCNamespacePath", "InaccessiblePaths", "LogNamespace", "MountAPIVFS", "MountFlags", "MountImages",
+    "NoExecPaths", "PrivateDevices", "PrivateIPC", "PrivateMounts", "PrivateNetwork", "PrivateTmp", "PrivateUsers",
+    "ProcSubset", "ProtectControlGroups", "ProtectHome", "ProtectHostname", "ProtectKernelLogs",
+    "ProtectKernelModules", "ProtectKernelTunables", "ProtectProc", "ProtectSystem", "ReadOnlyPaths",
+    "ReadWritePaths", "RootDirectory", "RootImage", "TemporaryFileSystem",
 }  # fmt: skip
 """Of systemd.exec(5): each gives the service a mount namespace, in one version of systemd or another."""
 
