@@ -49,7 +49,10 @@ class Manager:
 
 
 def find_manager(root: Path, is_users_own: bool) -> Manager:
-    """The system's at this root, or that of the calling user, whose folders are not below it."""
+    """The system's at this root, or that of the calling user, whose folders are not below it. Raises UserError for a root that is
+    not a folder."""
+    if not root.is_dir():
+        raise UserError("not a folder", where=str(root), hint="name the root of the image")
     if is_users_own:
         base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
         runtime = os.environ.get("XDG_RUNTIME_DIR", "")
