@@ -9,10 +9,12 @@ READY := .cache/ready
 SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebstrap busybox-static gcc python3-dev libgmp-dev libc6-dev pkg-config ca-certificates
 # Tests alone: a server of their own, never the machine's.
 TEST_PACKAGES := postgresql
+# A host in a virtual machine alone.
+IMAGE_PACKAGES := qemu-system-x86 ovmf erofs-utils cryptsetup-bin dosfstools mtools fdisk openssh-client
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system python chain-node slither demo test t test-fast test-deaths test-field test-hostile test-full-disk test-long coverage wheel-test
+.PHONY: help setup system python chain-node slither demo test t test-fast test-deaths test-field test-hostile test-full-disk test-long test-image coverage wheel-test
 .PHONY: check check-format check-prose check-lint check-types check-layers format bench contracts-test sim-economy
 .PHONY: docs session wheel man clean
 
@@ -45,6 +47,9 @@ $(READY)/system: Makefile
 
 $(READY)/test-system: Makefile
 	$(call install,$(TEST_PACKAGES))
+
+$(READY)/image-system: Makefile
+	$(call install,$(IMAGE_PACKAGES))
 
 $(READY)/python: requirements.lock pyproject.toml
 	@mkdir -p $(READY)
@@ -98,6 +103,9 @@ test-full-disk: setup  ## Every writer meets a full and a broken disk at every o
 
 test-long: python  ## Ten thousand short jobs: what a node holds stays as it was; LONG_JOBS, LONG_HOME: see docs/long-run.md.
 	@$(PY) -m tests.long.longrun --jobs $(or $(LONG_JOBS),10000) $(if $(LONG_HOME),--home '$(LONG_HOME)')
+
+test-image: setup $(READY)/image-system  ## A provider on an immutable host in a virtual machine, an hour of it; see docs/boot-test.md.
+	@$(PY) -m pytest -s -x -m image tests/image $(ARGS)
 
 # Everything else in the suite runs in processes of its own or waits for real parts, where counting lines costs time and
 # tells little.

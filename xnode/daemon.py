@@ -66,6 +66,8 @@ from xnode.net.outputs import OutputFetcher, serve_outputs
 from xnode.node.changes import NodeStarted
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.node.needed import find_needed
+from xnode.node.state import State
+from xnode.notify import Notifier, take_notifier
 from xnode.peers.chain_watch import ChainWatch
 from xnode.peers.escrow_watch import EscrowEvents, EscrowWatcher, find_pause_s
 from xnode.peers.experience import Experience
@@ -89,6 +91,7 @@ from xnode.runtime.host.gpu_watch import GpuWatch
 from xnode.runtime.host.gpus import Survey, survey_gpus
 from xnode.runtime.host.hardware import probe_hardware
 from xnode.runtime.podman.engine import PodmanEngine
+from xnode.service import Doing, Service, find_doing
 from xnode.store.database import migrate_apart, open_database
 from xnode.store.deployment import check_deployment_of_store
 from xnode.store.journal import Journal
@@ -115,6 +118,7 @@ log = structlog.get_logger()
 
 def run_daemon(config: Config) -> None:
     """Be the node until SIGTERM, SIGINT or node.stop. Raises UserError, Permanent when it cannot start."""
+    notifier = take_notifier()
     try:
         with hold_pid_file(config.home.pid):
             close_data(config.node.data_dir)
@@ -123,7 +127,7 @@ def run_daemon(config: Config) -> None:
             is_busy = check_deployment_of_store(config.node.database_url, separator, str(config.chain.manifest))
             with making_private_files():
                 migrate_apart(config.node.database_url)
-            trio.run(_run, config, is_busy)
+            trio.run(_run, config, is_busy, notifier)
     except BaseExceptionGroup as group:
         raise real_error_of(group) from group
 
@@ -134,11 +138,11 @@ def find_bootstrap(own: tuple[str, ...], markets: tuple[str, ...], secret: bytes
     return tuple(one for one in dict.fromkeys((*own, *markets)) if not one.endswith(me))
 
 
-async def _run(config: Config, is_busy: bool) -> None:
+async def _run(config: Config, is_busy: bool, notifier: Notifier) -> None:
     stop = trio.CancelScope()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
-            daemon = _Daemon(config, stop.cancel, is_busy)
+            daemon = _Daemon(config, stop.cancel, is_busy, notifier)
             nursery.start_soon(_wait_signal, signals, daemon, stop)
             with stop:
                 await daemon.run()
@@ -172,9 +176,10 @@ class _Daemon:
     """is_busy: leases are under way. They are taken up at once, and what only new ones need is checked beside them; without
     any, everything is checked first, and what is wrong ends the start."""
 
-    def __init__(self, config: Config, stop: Callable[[], None], is_busy: bool) -> None:
+    def __init__(self, config: Config, stop: Callable[[], None], is_busy: bool, notifier: Notifier) -> None:
         self._config, self._stop, self._is_busy = config, stop, is_busy
         self._ready = Readiness(config)
+        self._service = Service(notifier, self._find_doing)
         self._refusals: Counter[str] = Counter()
         self._http = ""
         self._publisher: OfferPublisher | None = None
@@ -183,6 +188,7 @@ class _Daemon:
 
     async def run(self) -> None:
         config = self._config
+        self._service.start()
         ground = await self._lay_ground()
         profile = engine = None
         if config.provider is not None:
@@ -227,12 +233,17 @@ class _Daemon:
 
     async def take_leave(self) -> None:
         """Take our offer back: until it expires, submitters would go on asking a node that is not there."""
+        self._service.stop()
         if self._publisher is not None:
             with trio.move_on_after(2 * LEAVE_S):
                 try:
                     await self._publisher.withdraw(LEAVE_S)
                 except (Retryable, Permanent) as error:
                     log.info("the offer is not taken back", reason=str(error))
+
+    def _find_doing(self) -> Doing:
+        state = self._ready.loop.state if self._ready.loop else State()
+        return find_doing(state, self._ready.find_problems())
 
     # ------------------------------------------------------------------------------------------------------------ parts
 
@@ -345,6 +356,8 @@ class _Daemon:
             self._declared = declared
             await self._serve_http(nursery, console, registry)
             freeze_start()
+            self._service.ready()
+            supervisor.start("service manager's news", self._service.run)
             peer_id = peer_id_text_of(signer.libp2p_secret())
             listen = [f"{one}/p2p/{peer_id}" for one in net.multiaddrs()]
             log.info("node ready", node=to_hex(signer.address), listen=listen, version=__version__)

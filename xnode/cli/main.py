@@ -27,6 +27,8 @@ COMMANDS = {
     "image": Lazy("xnode.cli.job.image:image", "The images that this node keeps for jobs."),
     "offer": Lazy("xnode.cli.job.offer:offer", "What providers on the market ask."),
     "config": Lazy("xnode.cli.node.config:config", "The node's settings: show, check, compare, reload."),
+    "install": Lazy("xnode.cli.node.service:install", "Make this node a service that starts with the system."),
+    "uninstall": Lazy("xnode.cli.node.service:uninstall", "Undo `xnode install`."),
     "doctor": Lazy("xnode.cli.node.doctor:doctor", "Diagnose this host and node directory."),
     "audit": Lazy("xnode.cli.evidence.audit:audit", "Check exported evidence without a daemon or a network."),
     "fault": Lazy("xnode.cli.evidence.fault:fault", "Prove a provider wrong by its own signatures."),
