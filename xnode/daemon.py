@@ -94,7 +94,9 @@ from xnode.runtime.podman.engine import PodmanEngine
 from xnode.service import Doing, Service, find_doing
 from xnode.store.database import migrate_apart, open_database
 from xnode.store.deployment import check_deployment_of_store
+from xnode.store.inspection import require_known_schema
 from xnode.store.journal import Journal
+from xnode.store.mark import require_readable, write_mark
 from xnode.store.promises import SqlPromises
 from xnode.store.pruning import Pruner
 from xnode.supervisor import Supervisor
@@ -121,10 +123,14 @@ def run_daemon(config: Config) -> None:
     notifier = take_notifier()
     try:
         with hold_pid_file(config.home.pid):
+            # Before anything is touched: what a newer version left stays as it is for that one.
+            require_readable(config.node.data_dir)
+            require_known_schema(config.node.database_url)
             close_data(config.node.data_dir)
             # Before the schema is migrated: what this version cannot settle, the one before must still be able to open.
             separator = read_manifest(config.chain.manifest).domain.separator()
             is_busy = check_deployment_of_store(config.node.database_url, separator, str(config.chain.manifest))
+            write_mark(config.node.data_dir)
             with making_private_files():
                 migrate_apart(config.node.database_url)
             trio.run(_run, config, is_busy, notifier)
