@@ -48,7 +48,7 @@ def doctor(app: App, screen: Screen) -> None:
     for finding in examine(app):
         findings.append(finding)
         if screen.is_table:
-            _print_finding(finding)
+            print_finding(finding)
     screen.show([asdict(finding) for finding in findings], lambda: None)
     if any(finding.verdict == "fail" for finding in findings):
         raise click.exceptions.Exit(int(ExitCode.FAILED))
@@ -325,7 +325,8 @@ def _judge_clock(block_s: int) -> Finding:
     return Finding("ok", "clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
 
 
-def _print_finding(finding: Finding) -> None:
+def print_finding(finding: Finding) -> None:
+    """Print one, with its hint below it."""
     sign, color = _SIGNS[finding.verdict]
     print(f"{style(sign, color, sys.stdout)} {finding.what:<9} {printable(finding.detail)}")
     if finding.hint:
