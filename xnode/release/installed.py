@@ -60,7 +60,7 @@ def verify_installation(signers: Sequence[Signer] | None = None, package: Path =
         fault,
         len(found),
         tuple(f"{name} {one.version}, tested with {version}" for name, version, one in found if one.version != version),
-        tuple(name for _, _, one in found for name in _find_changed(one)),
+        tuple(_find_changed([one for _, _, one in found])),
     )
 
 
@@ -110,15 +110,21 @@ def _find_libraries() -> Iterator[tuple[str, str, Distribution]]:
             yield name, tested[name], one
 
 
-def _find_changed(one: Distribution) -> Iterator[str]:
-    for file in one.files or ():
-        path = Path(str(file.locate()))
-        if file.hash is None or file.suffix == ".pyc":
-            continue
+def _find_changed(libraries: Sequence[Distribution]) -> Iterator[str]:
+    """Files that no record has as they are: some libraries bring a file of the same name, and the last one's is there."""
+    recorded: dict[Path, set[str]] = {}
+    names = {}
+    for one in libraries:
+        for file in one.files or ():
+            if file.hash is not None and file.hash.mode == "sha256" and file.suffix != ".pyc":
+                path = Path(str(file.locate()))
+                recorded.setdefault(path, set()).add(file.hash.value)
+                names[path] = str(file)
+    for path, hashes in recorded.items():
         if not path.is_file():
-            yield f"{file} is missing"
-        elif file.hash.mode == "sha256" and _record_hash(path) != file.hash.value:
-            yield f"{file} is changed"
+            yield f"{names[path]} is missing"
+        elif _record_hash(path) not in hashes:
+            yield f"{names[path]} is changed"
 
 
 def _record_hash(path: Path) -> str:
