@@ -51,7 +51,7 @@ PACKAGES: dict[str, dict[Manager, str]] = {
 """The package of each program and header: "" where nothing else is said, and the program's own name where not even that."""
 
 COMPILED = ("cc", "gmp.h", "Python.h")
-"""What libp2p's fastecdsa needs where it has no wheel: Python 3.13, and 64-bit ARM (docs/install.md)."""
+"""What libp2p's fastecdsa is compiled by: it has no wheel for Linux (docs/install.md)."""
 
 OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
 

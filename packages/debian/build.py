@@ -149,14 +149,15 @@ def make_control(root: Path, tree: Path, version: str) -> str:
 
 
 def find_libraries(root: Path) -> list[str]:
-    """The Debian packages of the shared libraries that the environment's own load, of libc and gmp with the least version."""
-    code = (
-        f"find /{PREFIX} -name '*.so*' -type f -exec ldd {{}} + 2>/dev/null"
-        " | sed -nE 's/.*=> (\\/(usr\\/)?lib[^ ]*).*/\\1/p' | sort -u | xargs -n1 readlink -f | sort -u | xargs dpkg-query -S"
-    )
-    packages = sorted({line.partition(":")[0] for line in _ask(root, "sh", "-c", code).splitlines()})
-    versions = {name: _ask(root, "dpkg-query", "-W", "-f", "${Version}", name) for name in packages}
-    return [f"{name} (>= {_upstream(versions[name])})" if name == "libc6" else name for name in packages]
+    """The Debian packages of the shared libraries that the environment's own load, and the least version of libc."""
+    loaded = _ask(root, "sh", "-c", f"find /{PREFIX} -name '*.so*' -type f -exec ldd {{}} + 2>/dev/null")
+    places = set(re.findall(r"=> (/\S+)", loaded))
+    names = sorted({Path(place).name for place in places if not place.startswith(f"/{PREFIX}/")})
+    # By their names: where /lib is a link, the package manager still knows some under the old place.
+    owners = _ask(root, "dpkg-query", "-S", *(f"*/{name}" for name in names)).splitlines()
+    packages = sorted({line.partition(":")[0] for line in owners} - {"libc6-dev", "libc6-dbg"})
+    libc = _ask(root, "dpkg-query", "-W", "-f", "${Version}", "libc6")
+    return [f"libc6 (>= {_upstream(libc)})" if name == "libc6" else name for name in packages]
 
 
 def _upstream(version: str) -> str:

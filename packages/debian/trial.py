@@ -127,11 +127,10 @@ class Trial:
         expect(not (self.root / PREFIX).exists(), "removing takes the program away")
         expect(all((self.home / name).is_file() for name in (*KEYS, *STATE)), "removing keeps the node's home")
         said = self.sh("apt-get purge -y -q xnode && apt-get autoremove --purge -y -q")
-        left = {name: kind for name, kind in snapshot(self.root).items() if clean.get(name) != kind}
-        gone = sorted(clean.keys() - snapshot(self.root).keys())
+        left, gone = find_strays(clean, snapshot(self.root))
         keys = {"var/lib/xnode", "var/lib/xnode/keystore", *(f"var/lib/xnode/{name}" for name in KEYS)}
-        expect(set(left) == keys, f"purging leaves the keys alone: {sorted(set(left) ^ keys)[:20]}")
-        expect(not gone, f"and takes nothing else away: {gone[:20]}")
+        expect(left == keys, f"purging leaves the keys alone: {sorted(left ^ keys)[:20]}")
+        expect(not gone, f"and takes nothing else away: {sorted(gone)[:20]}")
         expect("the keys in /var/lib/xnode stay" in said, "and says so")
         owners = {(self.home / name).stat().st_uid for name in KEYS}
         expect(owners == {0}, "they belong to root, when their user is gone")
@@ -212,6 +211,11 @@ class Trial:
 def snapshot(root: Path) -> dict[str, str]:
     """Every file of a system with its owner, mode and content's hash, without what is VOLATILE."""
     return dict(_describe(root))
+
+
+def find_strays(clean: dict[str, str], now: dict[str, str]) -> tuple[set[str], set[str]]:
+    """What is there now and was not, or was otherwise; and what is gone."""
+    return {name for name, kind in now.items() if clean.get(name) != kind}, clean.keys() - now.keys()
 
 
 def _describe(root: Path) -> Iterator[tuple[str, str]]:
