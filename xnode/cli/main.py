@@ -38,6 +38,7 @@ COMMANDS = {
     "fault": Lazy("xnode.cli.evidence.fault:fault", "Prove a provider wrong by its own signatures."),
     "chain": Lazy("xnode.cli.chain.commands:chain", "Ask the contracts, or deploy them."),
     "devnet": Lazy("xnode.cli.chain.devnet:devnet", "A local chain with the contracts, to try everything on."),
+    "version": Lazy("xnode.cli.node.version:version", "Show the version, or verify the installation."),
     "completion": Lazy("xnode.cli.completion:completion", "Print the completion script of a shell."),
 }
 
