@@ -17,9 +17,6 @@ let
   xnode = "${config.services.xnode.package}/bin/xnode";
   keepState = "${pkgs.runtimeShell} ${./keep-state.sh} ${home} ${cfg.version}";
 
-  # systemd-boot counts the tries of an entry that has a number of them in its name, and notes here that it does.
-  counted = "/sys/firmware/efi/efivars/LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
-
   slot = {
     SizeMinBytes = cfg.slotSize;
     SizeMaxBytes = cfg.slotSize;
@@ -249,7 +246,7 @@ in
     # by which the system finds them.
     system.build.update = pkgs.runCommand "xnodeos-update-${cfg.version}" { nativeBuildInputs = [ pkgs.jq ]; } ''
       mkdir $out
-      image=${config.system.build.finalImage}
+      image=${config.system.build.intermediateImage}
       uuid() { jq -r --arg type "$1" '[.[] | select(.type == $type and .roothash)][0].uuid' $image/repart-output.json; }
       base=$image/${config.image.repart.imageFileBasename}
       ln -s $base.system.raw $out/${name}_${cfg.version}_$(uuid usr-${arch}).system.raw
@@ -282,25 +279,20 @@ in
     systemd.timers.systemd-sysupdate.enable = false;
     environment.systemPackages = [ update ];
 
-    # A boot is good once the node is ready, which its unit says by Type=notify. systemd-bless-boot then ends the counting.
-    systemd.targets.boot-complete = {
-      requires = [ "xnode.service" ];
-      after = [ "xnode.service" ];
-    };
-    # A new version that boots and does not come up: again, until its tries are used up and systemd-boot takes the other slot.
-    systemd.timers.xnodeos-way-back = {
-      wantedBy = [ "timers.target" ];
-      timerConfig.OnBootSec = "10min";
-    };
     systemd.services = {
-      xnodeos-way-back = {
-        description = "xnodeOS: leave a new version in which the node does not come up";
-        unitConfig.ConditionPathExists = counted;
+      # Asked only of a version on trial, whose boots systemd-boot counts: systemd-bless-boot ends the counting once this is
+      # content. Else the machine starts again, until the tries are used up and systemd-boot takes the other slot.
+      xnodeos-healthy = {
+        description = "xnodeOS: the version on trial is healthy";
+        requiredBy = [ "boot-complete.target" ];
+        before = [ "boot-complete.target" ];
+        after = [ "xnode.service" ];
         serviceConfig = {
           Type = "oneshot";
-          ExecStart = pkgs.writeShellScript "xnodeos-way-back" ''
-            systemctl --quiet is-active boot-complete.target || systemctl reboot
-          '';
+          RemainAfterExit = true;
+          ExecStart = "${pkgs.runtimeShell} ${../images/host/files/xnode-healthy}";
+          ExecStartPost = "${keepState} settled";
+          TimeoutStartSec = "infinity";
         };
       };
       # The older version cannot read what a newer one has written: what it needs is kept until the newer one has come up.
@@ -315,15 +307,6 @@ in
           StateDirectory = "xnode";
           StateDirectoryMode = "0700";
           ExecStart = keepState;
-        };
-      };
-      xnodeos-settled = {
-        description = "xnodeOS: this version has come up";
-        wantedBy = [ "boot-complete.target" ];
-        after = [ "boot-complete.target" ];
-        serviceConfig = {
-          Type = "oneshot";
-          ExecStart = "${keepState} settled";
         };
       };
       xnodeos-resume = {

@@ -29,7 +29,7 @@ xnode job validate job.yaml
 xnode job submit --follow --yes job.yaml
 test "$(cat results/answer)" = 499999500000
 
-job=$(xnode job ls -o json | grep -o '"id": *"[^"]*"' | head -n 1 | cut -d '"' -f 4)
+job=$(xnode job ls -o json | grep -o '0x[0-9a-f]\{64\}' | head -n 1)
 rm -rf evidence
 xnode job receipts "$job" --export evidence
 xnode audit evidence

@@ -115,7 +115,6 @@ let
       services = setOf service;
       sysupdate.enable = flag;
       sysupdate.transfers = option (types.attrsOf (types.attrsOf (types.attrsOf setting))) { };
-      targets = setOf unit;
       timers = setOf timer;
     };
     users = {

@@ -60,17 +60,17 @@ def test_an_update_has_the_names_that_the_transfers_look_for(nix: Nix, host: dic
         assert f"$out/{before}" in commands and commands.count(after)
 
 
-def test_a_boot_is_good_when_the_node_is_ready(host: dict[str, Any]) -> None:
-    good = host["systemd"]["targets"]["boot-complete"]
-    assert good["requires"] == ["xnode.service"] == good["after"]
-    assert host["systemd"]["services"]["xnode"]["serviceConfig"]["Type"] == "notify"
+def test_a_boot_counts_once_the_node_is_healthy(host: dict[str, Any]) -> None:
+    healthy = host["systemd"]["services"]["xnodeos-healthy"]
+    assert healthy["requiredBy"] == ["boot-complete.target"] == healthy["before"]
+    assert healthy["serviceConfig"]["ExecStart"].endswith("xnode-healthy")
+    assert healthy["serviceConfig"]["ExecStartPost"].endswith(" settled")
 
 
-def test_only_a_version_on_trial_restarts_the_machine(host: dict[str, Any]) -> None:
-    """A chain that cannot be reached for ten minutes is no reason for a host that has come up before."""
-    back = host["systemd"]["services"]["xnodeos-way-back"]
-    assert "LoaderBootCountPath" in back["unitConfig"]["ConditionPathExists"]
-    assert host["systemd"]["timers"]["xnodeos-way-back"]["timerConfig"]["OnBootSec"] == "10min"
+def test_only_a_version_on_trial_is_asked(host: dict[str, Any]) -> None:
+    """A chain that cannot be reached is no reason to restart a host that has come up before: only a boot that is counted has
+    boot-complete.target in it."""
+    assert host["systemd"]["services"]["xnodeos-healthy"]["wantedBy"] == []
 
 
 def test_the_database_is_kept_before_the_node_starts(host: dict[str, Any]) -> None:

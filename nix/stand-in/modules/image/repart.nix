@@ -57,6 +57,7 @@ in
     image.repart.partitions.${cfg.verityStore.partitionIds.store}.storePaths = [ config.system.build.toplevel ];
     system.build = {
       uki = pkgs.writeText "uki" "";
+      intermediateImage = pkgs.writeText "image" (builtins.toJSON cfg.partitions);
       finalImage = pkgs.writeText "image" (builtins.toJSON cfg.partitions);
     };
   };
