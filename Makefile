@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help setup system python chain-node slither demo test t test-fast test-deaths test-field test-hostile test-full-disk test-long coverage wheel-test
 .PHONY: check check-format check-prose check-lint check-types check-layers format bench contracts-test sim-economy
-.PHONY: docs session wheel man nix-check nix-build nix-wheels clean
+.PHONY: docs session wheel man clean
 
 help:  ## What there is.
 	@sed -nE 's/^([a-z-]+):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -108,6 +108,17 @@ coverage: python  ## test-fast again, counting: which lines of the cores no test
 wheel-test: man chain-node  ## A wheel without extras in an environment of its own: every command works or says what it lacks.
 	@$(PY) -m pytest -q tests/test_wheel.py $(ARGS)
 
+.PHONY: nix-check nix-build nix-wheels
+
+nix-check: python $(READY)/test-system  ## The flake, the NixOS module and xnodeOS, without nixpkgs and offline; part of make test.
+	@$(PY) -m pytest -q tests/nix $(ARGS)
+
+nix-build: python $(READY)/test-system  ## The package, really built by nix from its wheels and run from the store; minutes.
+	@sh nix/build.sh $(PY)
+
+nix-wheels: python  ## nix/wheels.json anew, after a change of requirements.lock.
+	@PATH=$(CURDIR)/$(VENV)/bin:$$PATH $(PY) nix/wheels.py
+
 # Each is a target, so that they run side by side; -k: all that is wrong is shown, not only what comes first.
 check: python  ## Format, lint, types, layers.
 	@$(MAKE) -s -k -j4 -O check-format check-prose check-lint check-types check-layers
@@ -168,15 +179,6 @@ wheel: man  ## A wheel with the contracts and the manual inside, into build/dist
 	@rm -rf build/dist
 	@$(VENV)/bin/uv build -q --wheel --no-build-isolation --python $(PY) --out-dir build/dist
 	@ls build/dist/*.whl
-
-nix-check: python $(READY)/test-system  ## The flake, the NixOS module and xnodeOS, without nixpkgs and offline; part of make test.
-	@$(PY) -m pytest -q tests/nix $(ARGS)
-
-nix-build: python $(READY)/test-system  ## The package, really built by nix from its wheels and run from the store; minutes.
-	@sh nix/build.sh $(PY)
-
-nix-wheels: python  ## nix/wheels.json anew, after a change of requirements.lock.
-	@PATH=$(CURDIR)/$(VENV)/bin:$$PATH $(PY) nix/wheels.py
 
 clean:  ## Take away build, caches and what is installed in them; .venv stays.
 	@rm -rf .cache build .pytest_cache .mypy_cache .ruff_cache
