@@ -7,8 +7,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := .cache/ready
 SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebstrap busybox-static gcc python3-dev libgmp-dev libc6-dev pkg-config ca-certificates
-# Tests alone: a server of their own, never the machine's; what signs releases.
-TEST_PACKAGES := postgresql openssh-client
+# Tests alone: a server of their own, never the machine's; what signs releases; nix, to check what is declared for NixOS.
+TEST_PACKAGES := postgresql openssh-client nix-bin
 # A host in a virtual machine alone.
 IMAGE_PACKAGES := qemu-system-x86 ovmf erofs-utils cryptsetup-bin dosfstools mtools fdisk openssh-client
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -115,6 +115,17 @@ coverage: python  ## test-fast again, counting: which lines of the cores no test
 
 wheel-test: man chain-node  ## A wheel without extras in an environment of its own: every command works or says what it lacks.
 	@$(PY) -m pytest -q tests/test_wheel.py $(ARGS)
+
+.PHONY: nix-check nix-build nix-wheels
+
+nix-check: python $(READY)/test-system  ## The flake, the NixOS module and xnodeOS, without nixpkgs and offline; part of make test.
+	@$(PY) -m pytest -q tests/nix $(ARGS)
+
+nix-build: python $(READY)/test-system  ## The package, really built by nix from its wheels and run from the store; minutes.
+	@sh nix/build.sh $(PY)
+
+nix-wheels: python  ## nix/wheels.json anew, after a change of requirements.lock.
+	@PATH=$(CURDIR)/$(VENV)/bin:$$PATH $(PY) nix/wheels.py
 
 # Each is a target, so that they run side by side; -k: all that is wrong is shown, not only what comes first.
 check: python  ## Format, lint, types, layers.
