@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import signal
 import sys
@@ -54,6 +53,7 @@ from xnode.effects.orphans import sweep_orphans
 from xnode.effects.provider import ProviderEffects
 from xnode.effects.submitter import SubmitterEffects
 from xnode.errors import Permanent, Retryable, UserError, real_error_of
+from xnode.heap import freeze_start, keep_trimmed
 from xnode.home import close_data, making_private_files
 from xnode.loop import Loop
 from xnode.monitor.metrics import register_metrics
@@ -66,6 +66,8 @@ from xnode.net.outputs import OutputFetcher, serve_outputs
 from xnode.node.changes import NodeStarted
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.node.needed import find_needed
+from xnode.node.state import State
+from xnode.notify import Notifier, take_notifier
 from xnode.peers.chain_watch import ChainWatch
 from xnode.peers.escrow_watch import EscrowEvents, EscrowWatcher, find_pause_s
 from xnode.peers.experience import Experience
@@ -89,9 +91,12 @@ from xnode.runtime.host.gpu_watch import GpuWatch
 from xnode.runtime.host.gpus import Survey, survey_gpus
 from xnode.runtime.host.hardware import probe_hardware
 from xnode.runtime.podman.engine import PodmanEngine
+from xnode.service import Doing, Service, find_doing
 from xnode.store.database import migrate_apart, open_database
 from xnode.store.deployment import check_deployment_of_store
+from xnode.store.inspection import require_known_schema
 from xnode.store.journal import Journal
+from xnode.store.mark import require_readable, write_mark
 from xnode.store.promises import SqlPromises
 from xnode.store.pruning import Pruner
 from xnode.supervisor import Supervisor
@@ -107,10 +112,6 @@ STOP_AFTER_S = 0.1
 LEAVE_S = 1.0
 """How long a node that stops waits until others know that it does."""
 
-FIRST_THRESHOLD = 10_000
-"""New objects between two collections of the young ones: a batch of a few hundred changes makes as many as 700, the default, all
-the time, and none of them are cycles."""
-
 SWEEP_RETRY = Backoff(first_s=5.0, most_s=300.0)
 """Between tries to remove what is left of leases that are over: nothing waits for it."""
 
@@ -119,15 +120,20 @@ log = structlog.get_logger()
 
 def run_daemon(config: Config) -> None:
     """Be the node until SIGTERM, SIGINT or node.stop. Raises UserError, Permanent when it cannot start."""
+    notifier = take_notifier()
     try:
         with hold_pid_file(config.home.pid):
+            # Before anything is touched: what a newer version left stays as it is for that one.
+            require_readable(config.node.data_dir)
+            require_known_schema(config.node.database_url)
             close_data(config.node.data_dir)
             # Before the schema is migrated: what this version cannot settle, the one before must still be able to open.
             separator = read_manifest(config.chain.manifest).domain.separator()
             is_busy = check_deployment_of_store(config.node.database_url, separator, str(config.chain.manifest))
+            write_mark(config.node.data_dir)
             with making_private_files():
                 migrate_apart(config.node.database_url)
-            trio.run(_run, config, is_busy)
+            trio.run(_run, config, is_busy, notifier)
     except BaseExceptionGroup as group:
         raise real_error_of(group) from group
 
@@ -138,20 +144,11 @@ def find_bootstrap(own: tuple[str, ...], markets: tuple[str, ...], secret: bytes
     return tuple(one for one in dict.fromkeys((*own, *markets)) if not one.endswith(me))
 
 
-def freeze_start() -> None:
-    """Leave out of every later collection what is there now: modules, adapters and loaded records live as long as we do.
-    Call it once, when the daemon is ready. What importing has left of garbage stays too: little, and finding it would hold
-    up every lease for a tenth of a second, right after the start."""
-    gc.freeze()
-    gc.set_threshold(FIRST_THRESHOLD)
-    gc.enable()
-
-
-async def _run(config: Config, is_busy: bool) -> None:
+async def _run(config: Config, is_busy: bool, notifier: Notifier) -> None:
     stop = trio.CancelScope()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
-            daemon = _Daemon(config, stop.cancel, is_busy)
+            daemon = _Daemon(config, stop.cancel, is_busy, notifier)
             nursery.start_soon(_wait_signal, signals, daemon, stop)
             with stop:
                 await daemon.run()
@@ -185,9 +182,10 @@ class _Daemon:
     """is_busy: leases are under way. They are taken up at once, and what only new ones need is checked beside them; without
     any, everything is checked first, and what is wrong ends the start."""
 
-    def __init__(self, config: Config, stop: Callable[[], None], is_busy: bool) -> None:
+    def __init__(self, config: Config, stop: Callable[[], None], is_busy: bool, notifier: Notifier) -> None:
         self._config, self._stop, self._is_busy = config, stop, is_busy
         self._ready = Readiness(config)
+        self._service = Service(notifier, self._find_doing)
         self._refusals: Counter[str] = Counter()
         self._http = ""
         self._publisher: OfferPublisher | None = None
@@ -196,6 +194,7 @@ class _Daemon:
 
     async def run(self) -> None:
         config = self._config
+        self._service.start()
         ground = await self._lay_ground()
         profile = engine = None
         if config.provider is not None:
@@ -240,12 +239,17 @@ class _Daemon:
 
     async def take_leave(self) -> None:
         """Take our offer back: until it expires, submitters would go on asking a node that is not there."""
+        self._service.stop()
         if self._publisher is not None:
             with trio.move_on_after(2 * LEAVE_S):
                 try:
                     await self._publisher.withdraw(LEAVE_S)
                 except (Retryable, Permanent) as error:
                     log.info("the offer is not taken back", reason=str(error))
+
+    def _find_doing(self) -> Doing:
+        state = self._ready.loop.state if self._ready.loop else State()
+        return find_doing(state, self._ready.find_problems())
 
     # ------------------------------------------------------------------------------------------------------------ parts
 
@@ -329,6 +333,7 @@ class _Daemon:
             "chain watch": partial(self._ready.watch_chain, chain, chain_watch),
             "known peers": KnownPeerKeeper(net, market, clock, self._known_peers).run,
             "disk keeper": keeper.run,
+            "heap": keep_trimmed,
         }
         if engine is not None:
             tasks |= self._ready.list_checks(engine)
@@ -357,6 +362,8 @@ class _Daemon:
             self._declared = declared
             await self._serve_http(nursery, console, registry)
             freeze_start()
+            self._service.ready()
+            supervisor.start("service manager's news", self._service.run)
             peer_id = peer_id_text_of(signer.libp2p_secret())
             listen = [f"{one}/p2p/{peer_id}" for one in net.multiaddrs()]
             log.info("node ready", node=to_hex(signer.address), listen=listen, version=__version__)

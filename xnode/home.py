@@ -50,6 +50,11 @@ class Home:
         return self.folder / "node.password"
 
     @property
+    def wallet_password(self) -> Path:
+        """Password of a wallet that was made with nobody there to choose one."""
+        return self.folder / "wallet.password"
+
+    @property
     def data(self) -> Path:
         return self.folder / "data"
 
