@@ -24,7 +24,7 @@ from xnode.node.deployment import ENDED, list_unsettled
 from xnode.node.effects import DurableEffect
 from xnode.node.records import ProviderLease, Record, SubmitterLease
 from xnode.node.state import make_state
-from xnode.store.database import find_newest, make_engine, make_too_new, migrate, read_revision
+from xnode.store.database import find_file, find_newest, make_engine, make_too_new, migrate, read_revision
 from xnode.store.record_reader import decode_stored
 
 MAX_COPY_BYTES = 1 << 30
@@ -71,7 +71,7 @@ def inspect_store(url: str) -> StoreFacts:
     """What the store at this URL holds, and whether this version could open it. The store is not changed. Blocking.
 
     Raises Permanent when it cannot be opened at all."""
-    path, newest = _find_file(url), find_newest()
+    path, newest = find_file(url), find_newest()
     if path is not None and not path.exists():
         return StoreFacts("", newest)
     try:
@@ -98,7 +98,7 @@ def inspect_store(url: str) -> StoreFacts:
 def require_known_schema(url: str) -> None:
     """Raise Permanent, and touch nothing, when a newer xnode has brought this store's schema to what this one does not know. What
     else is wrong with it is reported by who opens it. Blocking."""
-    path, newest = _find_file(url), find_newest()
+    path, newest = find_file(url), find_newest()
     if path is not None and not path.exists():
         return
     try:
@@ -174,12 +174,6 @@ def _decode(value: bytes, kind: object, what: str, faults: list[str]) -> object:
         return None
 
 
-def _find_file(url: str) -> Path | None:
-    """Where a SQLite store is; None for another database."""
-    prefix = "sqlite:///"
-    return Path(url.removeprefix(prefix)) if url.startswith(prefix) else None
-
-
 @contextmanager
 def _open_read_only(url: str, path: Path | None) -> Iterator[Engine]:
     if path is None:
@@ -191,7 +185,8 @@ def _open_read_only(url: str, path: Path | None) -> Iterator[Engine]:
         place = f"file:{quote(str(path))}?mode=ro" + ("" if has_log else "&immutable=1")
         engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(place, uri=True, check_same_thread=False))
     try:
-        if not inspect(engine).has_table("record"):
+        tables = inspect(engine).get_table_names()
+        if tables and "record" not in tables:
             raise Permanent(f"{path or 'the database'} is not a store of xnode", hint="check node.database_url")
         yield engine
     finally:

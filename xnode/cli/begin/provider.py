@@ -148,7 +148,8 @@ def _agree(app: App, access: Access, offer: ProviderConfig, questions: Questions
 
     if access.look(is_registered):
         return
-    say(f"will offer {describe_offer(offer)}")
+    if not questions.yes:
+        say(f"will offer {describe_offer(offer)}")
     questions.agree(
         "Register this host on chain, and start it?",
         f"xnode provider init writes the settings; change them in {app.home.config}",

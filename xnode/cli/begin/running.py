@@ -13,6 +13,9 @@ from xnode.errors import ExitCode, UserError
 READY_DEADLINE_S = 60.0
 """The contracts and the engine are checked beside the start; a chain node that is slow takes longest."""
 
+MARKET_WAIT_S = 5.0
+"""For the first offer: a node that has just started asks around."""
+
 _LOOK_EVERY_S = 0.25
 
 
@@ -48,4 +51,14 @@ def wait_ready(app: App, role: str) -> dict[str, Any]:
                 hint=f"the node runs, but is not ready after {READY_DEADLINE_S:g} s; see `xnode doctor` and {app.home.log}",
                 code=ExitCode.TIMEOUT,
             )
+        time.sleep(_LOOK_EVERY_S)
+
+
+def wait_offers(app: App) -> dict[str, Any]:
+    """The node's status, as soon as it knows an offer; without one after MARKET_WAIT_S."""
+    end = time.monotonic() + MARKET_WAIT_S
+    while True:
+        status: dict[str, Any] = app.control.call("node.status")
+        if status["offers"] or time.monotonic() > end:
+            return status
         time.sleep(_LOOK_EVERY_S)
