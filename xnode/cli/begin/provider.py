@@ -21,7 +21,7 @@ from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.begin.funds import require_native
 from xnode.cli.begin.host import describe_offer, require_fit
 from xnode.cli.begin.questions import Questions
-from xnode.cli.begin.running import ensure_running, wait_ready
+from xnode.cli.begin.running import can_be_service, ensure_running, ensure_service, wait_ready
 from xnode.cli.begin.wallet import OpenWallet, open_wallet
 from xnode.cli.provider.init import DEFAULT_ASSET, DEFAULT_REGION, find_chain_node, init_provider
 from xnode.cli.stake.self_test import challenge_host, make_claims
@@ -52,6 +52,7 @@ class Wishes:
     asset: str | None
     bootstrap: tuple[str, ...]
     password_file: Path | None
+    may_be_service: bool
 
 
 @click.command("setup")
@@ -63,6 +64,7 @@ class Wishes:
 @click.option("--region", help="Where this host is.  [default: asked]")
 @click.option("--asset", help="What prices are in.  [default: OPENX]")
 @bootstrap_option
+@click.option("--no-service", is_flag=True, help="Start it in the background, also where systemd runs.")
 @click.option("--no-self-test", is_flag=True, help="Do not multiply matrices to try the devices.")
 @click.option("--yes", is_flag=True, help="Ask nothing; a new wallet's password goes into a file of the home.")
 @password_option
@@ -97,11 +99,15 @@ def set_up(app: App, manifest: Path | None, wishes: Wishes, questions: Questions
     reach("setup_funds")
     _register(app, chain, wallet, wishes, region)
     reach("setup_registered")
-    ensure_running(app, ("provider", "run"))
+    is_service = wishes.may_be_service and can_be_service()
+    if is_service:
+        ensure_service(app, "provider")
+    else:
+        ensure_running(app, ("provider", "run"))
     reach("setup_running")
     status = wait_ready(app, "provider")
     tested = _test_devices(access, offer) if tests_itself else "not tried"
-    return _report(app, status, wallet, tested)
+    return _report(app, status, wallet, tested) | {"service": is_service}
 
 
 def draw_setup(screen: Screen, answer: dict[str, Any]) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+
+import click
 
 from xnode.cli.app import App
 from xnode.cli.node.launch import start_daemon
@@ -17,6 +23,29 @@ MARKET_WAIT_S = 5.0
 """For the first offer: a node that has just started asks around."""
 
 _LOOK_EVERY_S = 0.25
+
+
+SYSTEMD = Path("/run/systemd/system")
+"""There while systemd is what started this host."""
+
+SERVICE = "xnode.cli.node.service"
+"""Has `xnode install systemd`."""
+
+
+def can_be_service() -> bool:
+    """True where systemd runs and we may write its units."""
+    return os.geteuid() == 0 and SYSTEMD.is_dir() and find_spec(SERVICE) is not None
+
+
+def ensure_service(app: App, role: str) -> None:
+    """Have the system start the node, now and at each boot, by what `xnode install systemd` does."""
+    if app.control.is_up():
+        say("the node runs already")
+        return
+    app.load_config()
+    say("starting the node as a service ...")
+    command = import_module(SERVICE).install_systemd
+    click.get_current_context().invoke(command, role=role, now=True)
 
 
 def ensure_running(app: App, command: tuple[str, ...]) -> None:

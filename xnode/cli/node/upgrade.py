@@ -43,8 +43,8 @@ _SHOWN = 3
 def upgrade(app: App, checks: bool, offline: bool, screen: Screen) -> None:
     """Say what this version would do with this home.
 
-    --check looks at settings, contracts, schema, records, leases under way; nothing is changed, also while another version runs. Exit code 1
-    when this version must not be started here yet.
+    --check looks at settings, contracts, schema, records and leases under way, also while another version runs, and changes
+    nothing. Exit code 1 when this version must not be started here yet.
     """
     if not checks:
         raise UserError(
