@@ -10,8 +10,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 
-NOT_HELD = ("e2e", "field", "hostile", "bench")
-"""End-to-end, field and hostile tests watch real time go by; benchmarks measure it."""
+NOT_HELD = ("e2e", "field", "hostile", "bench", "image")
+"""End-to-end, field, hostile and image tests watch real time go by; benchmarks measure it."""
 
 SLEEPS = {
     "make/waiting.py": "the one place that waits for what tells no one",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -17,6 +17,7 @@ import trio
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine as Database
 
+from metering.units import Hash32
 from scheduler.offer import HardwareProfile
 from scheduler.preferences import ExposureBound
 from xnode import __version__
@@ -29,7 +30,7 @@ from xnode.challenge.revealer import Revealer
 from xnode.challenge.verifier import Verifier
 from xnode.challenge.watch import CapacityWatch
 from xnode.clock import SystemClock
-from xnode.config.load import load_config
+from xnode.config.comparison import settings_hash_of
 from xnode.config.settings import Config, ProviderConfig
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
@@ -43,6 +44,7 @@ from xnode.console.silences import find_unanswered
 from xnode.console.standing import find_standing
 from xnode.console.stuck import find_stuck
 from xnode.control.server import hold_pid_file, serve_control
+from xnode.declared import Declared, reload_quietly
 from xnode.effects.checked_chain import CheckedChain
 from xnode.effects.dispatch import make_perform
 from xnode.effects.gpu_watch import watch_gpus
@@ -51,6 +53,7 @@ from xnode.effects.orphans import sweep_orphans
 from xnode.effects.provider import ProviderEffects
 from xnode.effects.submitter import SubmitterEffects
 from xnode.errors import Permanent, Retryable, UserError, real_error_of
+from xnode.heap import freeze_start, keep_trimmed
 from xnode.home import close_data, making_private_files
 from xnode.loop import Loop
 from xnode.monitor.metrics import register_metrics
@@ -60,9 +63,11 @@ from xnode.net.identity import peer_id_text_of
 from xnode.net.known_peers import read_known_peers
 from xnode.net.multiaddr import name_peer
 from xnode.net.outputs import OutputFetcher, serve_outputs
-from xnode.node.changes import NodeStarted, PricesSet
+from xnode.node.changes import NodeStarted
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.node.needed import find_needed
+from xnode.node.state import State
+from xnode.notify import Notifier, take_notifier
 from xnode.peers.chain_watch import ChainWatch
 from xnode.peers.escrow_watch import EscrowEvents, EscrowWatcher, find_pause_s
 from xnode.peers.experience import Experience
@@ -81,11 +86,12 @@ from xnode.peers.serve import PeerService
 from xnode.peers.silence_watch import SilenceWatcher
 from xnode.progress import Board
 from xnode.readiness import Readiness
-from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff
+from xnode.rules import make_provider_settings, make_submitter_settings
 from xnode.runtime.host.gpu_watch import GpuWatch
 from xnode.runtime.host.gpus import Survey, survey_gpus
 from xnode.runtime.host.hardware import probe_hardware
 from xnode.runtime.podman.engine import PodmanEngine
+from xnode.service import Doing, Service, find_doing
 from xnode.store.database import migrate_apart, open_database
 from xnode.store.deployment import check_deployment_of_store
 from xnode.store.inspection import require_known_schema
@@ -106,10 +112,6 @@ STOP_AFTER_S = 0.1
 LEAVE_S = 1.0
 """How long a node that stops waits until others know that it does."""
 
-FIRST_THRESHOLD = 10_000
-"""New objects between two collections of the young ones: a batch of a few hundred changes makes as many as 700, the default, all
-the time, and none of them are cycles."""
-
 SWEEP_RETRY = Backoff(first_s=5.0, most_s=300.0)
 """Between tries to remove what is left of leases that are over: nothing waits for it."""
 
@@ -118,6 +120,7 @@ log = structlog.get_logger()
 
 def run_daemon(config: Config) -> None:
     """Be the node until SIGTERM, SIGINT or node.stop. Raises UserError, Permanent when it cannot start."""
+    notifier = take_notifier()
     try:
         with hold_pid_file(config.home.pid):
             # Before anything is touched: what a newer version left stays as it is for that one.
@@ -130,7 +133,7 @@ def run_daemon(config: Config) -> None:
             write_mark(config.node.data_dir)
             with making_private_files():
                 migrate_apart(config.node.database_url)
-            trio.run(_run, config, is_busy)
+            trio.run(_run, config, is_busy, notifier)
     except BaseExceptionGroup as group:
         raise real_error_of(group) from group
 
@@ -141,20 +144,11 @@ def find_bootstrap(own: tuple[str, ...], markets: tuple[str, ...], secret: bytes
     return tuple(one for one in dict.fromkeys((*own, *markets)) if not one.endswith(me))
 
 
-def freeze_start() -> None:
-    """Leave out of every later collection what is there now: modules, adapters and loaded records live as long as we do.
-    Call it once, when the daemon is ready. What importing has left of garbage stays too: little, and finding it would hold
-    up every lease for a tenth of a second, right after the start."""
-    gc.freeze()
-    gc.set_threshold(FIRST_THRESHOLD)
-    gc.enable()
-
-
-async def _run(config: Config, is_busy: bool) -> None:
+async def _run(config: Config, is_busy: bool, notifier: Notifier) -> None:
     stop = trio.CancelScope()
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
-            daemon = _Daemon(config, stop.cancel, is_busy)
+            daemon = _Daemon(config, stop.cancel, is_busy, notifier)
             nursery.start_soon(_wait_signal, signals, daemon, stop)
             with stop:
                 await daemon.run()
@@ -164,6 +158,10 @@ async def _run(config: Config, is_busy: bool) -> None:
 
 async def _wait_signal(signals: AsyncIterator[int], daemon: _Daemon, stop: trio.CancelScope) -> None:
     async for number in signals:
+        # On a terminal that is closed it means what it always has: that who began us has gone.
+        if number == signal.SIGHUP and not sys.stderr.isatty():
+            await daemon.reload()
+            continue
         log.info("stopping", signal=number)
         await daemon.take_leave()
         stop.cancel()
@@ -184,16 +182,19 @@ class _Daemon:
     """is_busy: leases are under way. They are taken up at once, and what only new ones need is checked beside them; without
     any, everything is checked first, and what is wrong ends the start."""
 
-    def __init__(self, config: Config, stop: Callable[[], None], is_busy: bool) -> None:
+    def __init__(self, config: Config, stop: Callable[[], None], is_busy: bool, notifier: Notifier) -> None:
         self._config, self._stop, self._is_busy = config, stop, is_busy
         self._ready = Readiness(config)
+        self._service = Service(notifier, self._find_doing)
         self._refusals: Counter[str] = Counter()
         self._http = ""
         self._publisher: OfferPublisher | None = None
+        self._declared: Declared | None = None
         self._known_peers = config.node.data_dir / "peers.json"
 
     async def run(self) -> None:
         config = self._config
+        self._service.start()
         ground = await self._lay_ground()
         profile = engine = None
         if config.provider is not None:
@@ -231,14 +232,24 @@ class _Daemon:
         await self.take_leave()
         self._stop()
 
+    async def reload(self) -> None:
+        """Take the settings as they are declared now; a node that is not ready yet does so when it is."""
+        if self._declared is not None:
+            await reload_quietly(self._declared)
+
     async def take_leave(self) -> None:
         """Take our offer back: until it expires, submitters would go on asking a node that is not there."""
+        self._service.stop()
         if self._publisher is not None:
             with trio.move_on_after(2 * LEAVE_S):
                 try:
                     await self._publisher.withdraw(LEAVE_S)
                 except (Retryable, Permanent) as error:
                     log.info("the offer is not taken back", reason=str(error))
+
+    def _find_doing(self) -> Doing:
+        state = self._ready.loop.state if self._ready.loop else State()
+        return find_doing(state, self._ready.find_problems())
 
     # ------------------------------------------------------------------------------------------------------------ parts
 
@@ -293,6 +304,7 @@ class _Daemon:
             layouts = LayoutStore(data / "layouts", blobs)
             provider = ProviderEffects(engine, layouts, blobs, net, checked, signer, publisher, archive, clock, board)
         loop = self._ready.loop = Loop(journal, clock, make_perform(provider, submitter))
+        declared = Declared(config, ground.manifest, profile, loop, clock)
         net.judge(Partners(loop, clock, market.registrations).standing_of)
         funds = SeenFunds(checked, clock)
         service = PeerService(loop, clock, signer, engine, archive, journal, board, funds)
@@ -306,8 +318,9 @@ class _Daemon:
         registry = CollectorRegistry()
         chain_watch = self._ready.chain_watch = ChainWatch(chain, loop.tell)
         register_metrics(registry, loop, net, self._ready.measure)
-        console = self._make_console(ground, loop, journal, chain, market, net, blobs, taker, watch)
-        keeper = self._ready.disk = self._make_keeper(ground, loop, console.jobs.images, engine)
+        console = self._make_console(ground, loop, journal, chain, market, net, blobs, taker, watch, declared)
+        keeper = self._ready.disk = self._make_keeper(ground, declared, console.jobs.images, engine)
+        declared.listeners.append(keeper.take)
         self._ready.find_stuck = partial(find_stuck, loop, console.presenter.brief)
         news = EscrowEvents(chain, lambda: find_pause_s(loop.state))
         tasks: dict[str, Callable[[], Awaitable[object]]] = {
@@ -320,6 +333,7 @@ class _Daemon:
             "chain watch": partial(self._ready.watch_chain, chain, chain_watch),
             "known peers": KnownPeerKeeper(net, market, clock, self._known_peers).run,
             "disk keeper": keeper.run,
+            "heap": keep_trimmed,
         }
         if engine is not None:
             tasks |= self._ready.list_checks(engine)
@@ -343,24 +357,16 @@ class _Daemon:
             for name, task in tasks.items():
                 supervisor.start(name, task)
             await nursery.start(serve_control, config.home.control, bind_methods(console))
-            await self._take_new_prices(ground.manifest, loop)
+            # What was declared after we had read it, and before we could be told.
+            await reload_quietly(declared)
+            self._declared = declared
             await self._serve_http(nursery, console, registry)
             freeze_start()
+            self._service.ready()
+            supervisor.start("service manager's news", self._service.run)
             peer_id = peer_id_text_of(signer.libp2p_secret())
             listen = [f"{one}/p2p/{peer_id}" for one in net.multiaddrs()]
             log.info("node ready", node=to_hex(signer.address), listen=listen, version=__version__)
-
-    async def _take_new_prices(self, manifest: Manifest, loop: Loop) -> None:
-        """Prices that were set after we had read the config and before we could be told."""
-        try:
-            config = load_config(self._config.home)
-            tariff = make_tariff(config.provider, manifest) if config.provider is not None else None
-        except UserError as error:
-            log.warning("the config was changed and cannot be read", reason=str(error))
-            return
-        provider = loop.state.settings.provider
-        if tariff is not None and provider is not None and provider.tariff != tariff:
-            await loop.tell(PricesSet(tariff))
 
     def _serve_capacity(self, ground: _Ground, chain: ChainClient, net: Net, loop: Loop) -> CapacityWatch | None:
         """What a provider does about challenges: answers those about itself, and judges others when it is drawn."""
@@ -388,10 +394,13 @@ class _Daemon:
             multiaddrs=net.multiaddrs(),
             provider=provider,
             submitter=make_submitter_settings(config.submitter, ground.manifest),
+            settings_hash=Hash32(settings_hash_of(config)),
         )
 
-    def _make_keeper(self, ground: _Ground, loop: Loop, images: ImageMaker, engine: PodmanEngine | None) -> DiskKeeper:
-        data = self._config.node.data_dir
+    def _make_keeper(
+        self, ground: _Ground, declared: Declared, images: ImageMaker, engine: PodmanEngine | None
+    ) -> DiskKeeper:
+        data, loop = self._config.node.data_dir, declared.loop
         return DiskKeeper(
             folder=data,
             stock=Stock(data / "blobs", (data / "archive", data / "logs")),
@@ -402,7 +411,7 @@ class _Daemon:
             clock=ground.clock,
             shelf=engine,
             is_busy=images.is_busy,
-            forget=partial(images.forget_unused, self._config.node.keep_files_ns),
+            forget=lambda: images.forget_unused(declared.running.node.keep_files_ns),
         )
 
     def _make_console(
@@ -416,6 +425,7 @@ class _Daemon:
         blobs: BlobStore,
         taker: OutputTaker,
         watch: CapacityWatch | None,
+        declared: Declared,
     ) -> Console:
         manifest, signer = ground.manifest, ground.signer
         kept = ImageList(self._config.node.data_dir / "images.json")
@@ -434,6 +444,7 @@ class _Daemon:
             evidence=EvidenceMaker(journal, signer, manifest.domain),
             capacity_documents=watch.documents if watch is not None else None,
             challenge_failures=watch.failures if watch is not None else None,
+            declared=declared,
         )
 
     def _describe_node(self, ground: _Ground, net: Net) -> ThisNode:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from metering.units import NANOS_PER_SECOND
+from metering.units import NANOS_PER_SECOND, Hash32
 from tests.make.values import address_of, make_tariff
 from tests.sim.containers import Behaviour
 from tests.sim.machine import Machine
@@ -23,6 +23,7 @@ from xnode.node.changes import (
     DrainSet,
     GpuLost,
     PricesSet,
+    SettingsChanged,
 )
 from xnode.node.effects import DurableEffect
 
@@ -48,6 +49,7 @@ def make_paid_market(arm: Arm) -> World:
     world.submit(behaviour=Behaviour(run_ns=12 * SECOND))
     if world.machines[1].is_up:
         world.machines[1].tell(PricesSet(make_tariff(vcpu_hour=10**17)))
+        world.machines[1].tell(SettingsChanged("reload", Hash32(bytes(31) + b"\1"), world.machines[1].provider, None))
         world.machines[1].tell(CapacityVerified(vcpus=64, gpus=0))
         world.machines[1].tell(ChainSeen(opening_ns=20 * SECOND, affordable=100))
         world.machines[1].tell(AddressesChanged(("/memory/new",)))

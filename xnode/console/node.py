@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+from msgspec.structs import replace
+
+from xnode.console.config import describe_settings
 from xnode.console.console import Console
 from xnode.console.disk import make_disk_use
 from xnode.console.gas import make_gas
@@ -63,7 +66,7 @@ async def status(console: Console, _params: NoParams) -> NodeStatus:
     """How the node is."""
     if console.loop.state.settings.provider is not None:
         await console.market.registrations.learn_owners((console.loop.state.settings.node,))
-    return await describe_node(console)
+    return replace(await describe_node(console), settings=await describe_settings(console))
 
 
 @control_method("node.stop_notice")

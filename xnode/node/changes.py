@@ -8,7 +8,7 @@ from metering.bounds import SignatureBytes
 from metering.receipt import Receipt, SignedReceipt
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
-from metering.units import ZERO_ADDRESS, Address, Amount, Hash32
+from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
 from metering.usage import Counters
 from metering.voucher import Coverage, SignedVoucher
 from scheduler.job import Job, OutputFile
@@ -31,6 +31,17 @@ class NodeStarted(msgspec.Struct, frozen=True, tag=True):
     submitter: SubmitterSettings | None
     away_ns: int = 0
     """Since the last entry of the journal; below zero when the clock has been set back."""
+    settings_hash: Hash32 = ZERO_HASH
+    """Of the settings as they are declared; zero where a version before did not say."""
+
+
+class SettingsChanged(msgspec.Struct, frozen=True, tag=True):
+    """The operator declared other settings, of those that a running node can take."""
+
+    reply_to: str
+    settings_hash: Hash32
+    provider: ProviderSettings | None
+    submitter: SubmitterSettings | None
 
 
 class NodeResumed(msgspec.Struct, frozen=True, tag=True):
@@ -58,7 +69,7 @@ class EffectFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class PricesSet(msgspec.Struct, frozen=True, tag=True):
-    """The operator changed the ask."""
+    """The operator changed the ask, as versions up to 0.5 noted it; now it is one of the SettingsChanged."""
 
     tariff: Tariff
 
@@ -403,6 +414,7 @@ class EscrowClosed(msgspec.Struct, frozen=True, tag=True):
 
 Change = (
     NodeStarted
+    | SettingsChanged
     | NodeResumed
     | Woke
     | EffectFailed

@@ -129,6 +129,9 @@ class NodeSettings(msgspec.Struct, frozen=True, tag="settings"):
     submitter: SubmitterSettings | None = None
     drained_at_ns: int = 0
     """Since when nothing new is taken, by the operator's word; 0: it is. Kept over every start."""
+    settings_hash: Hash32 = ZERO_HASH
+    unchanged_since_ns: int = 0
+    """Since when software and settings hash are these, over every start; 0: not known."""
 
     @property
     def key(self) -> bytes:

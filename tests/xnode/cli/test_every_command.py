@@ -21,6 +21,7 @@ import trio
 from msgspec.structs import replace
 
 import xnode.cli.node.launch as launch
+import xnode.cli.node.service as service
 import xnode.control.client as client
 import xnode.given_file as given_file
 from tests.xnode.chain.deployment.test_manifest import MANIFEST
@@ -82,7 +83,7 @@ ACCEPTED = {
     ("job receipts", "export"): NEW_FOLDER, ("fault seen", "export"): NEW_FOLDER, ("job cp", "folder"): NEW_FOLDER,
     ("job init", "file"): {"missing", "steers", "bytes"},
     ("wallet new", "password_file"): {"deep"}, ("provider self-test", "limit_s"): {"empty"},
-    ("provider self-test", "n"): {"minus"},
+    ("provider self-test", "n"): {"minus"}, ("install systemd", "root"): {"folder"}, ("uninstall systemd", "root"): {"folder"},
 }  # fmt: skip
 """What is no mistake, though it looks like one: (command, parameter) to the kinds of values."""
 
@@ -181,6 +182,8 @@ def place() -> Iterator[Place]:
         patch.setenv("XNODE_ANVIL", "/bin/false")
         patch.setattr(given_file, "WAIT_S", 0.05)
         patch.setattr(launch, "STOP_DEADLINE_S", 0.1)
+        # This machine's own services are left alone.
+        patch.setattr(service, "ROOT", str(work / "dir"))
         patch.setattr(client, "DEADLINE_S", 5.0)
         patch.setattr(Keystore.add, "__defaults__", (MACHINE_ROUNDS,))
         patch.setattr(Keystore.make_new, "__defaults__", (MACHINE_ROUNDS,))

@@ -19,11 +19,12 @@ import click
 import msgspec
 
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.terminal.brief import brief_count, brief_gas, brief_size
+from xnode.cli.terminal.brief import brief_count, brief_gas, brief_settings, brief_size
 from xnode.cli.terminal.findings import find_failures, show_findings
 from xnode.cli.terminal.screen import Screen
+from xnode.config.file import find_declaration
 from xnode.control.client import check_socket_path
-from xnode.control.views import Gas
+from xnode.control.views import Gas, SettingsView
 from xnode.errors import Permanent, Retryable, UserError
 from xnode.runtime.host.fitness import Finding, Verdict
 
@@ -51,7 +52,8 @@ def examine(app: App) -> Iterator[Finding]:
     yield _check_python()
     try:
         config = app.load_config()
-        yield Finding("ok", "config", str(app.home.config))
+        reason = find_declaration(app.home.config)
+        yield Finding("ok", "config", str(app.home.config) + (f", declared elsewhere: {reason}" if reason else ""))
     except UserError as error:
         yield from find_failures("config", error)
     sells = config is not None and config.provider is not None
@@ -153,6 +155,7 @@ def judge_daemon(node: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("ok", "daemon", f"running (pid {node['pid']}), {seen}")
     for name, reason in troubles.items():
         yield Finding("fail", "daemon", f"{name}: {reason}")
+    yield from _judge_settings(node.get("settings"))
     for hint in node.get("hints", ()):
         what, _, remedy = hint.partition(": ")
         yield Finding("warn", "market", what, remedy)
@@ -161,6 +164,20 @@ def judge_daemon(node: dict[str, Any]) -> Iterator[Finding]:
         detail = f"the node key has {brief_gas(msgspec.convert(gas, Gas))}"
         hint = f"send some of the chain's native token to {node['node']}" if gas["is_low"] else ""
         yield Finding("warn" if gas["is_low"] else "ok", "gas", detail, hint)
+
+
+def _judge_settings(answer: dict[str, Any] | None) -> Iterator[Finding]:
+    """Whether the daemon runs with what is declared."""
+    if answer is None:
+        return
+    found = msgspec.convert(answer, SettingsView)
+    if found.problem:
+        yield Finding("warn", "settings", brief_settings(found), f"mend {found.declared_in}, then xnode config reload")
+    elif found.differing:
+        hint = "xnode config diff, then xnode config reload, or restart the daemon"
+        yield Finding("warn", "settings", f"the daemon runs with others: {', '.join(found.differing)}", hint)
+    else:
+        yield Finding("ok", "settings", brief_settings(found))
 
 
 def _check_extras(config: Config | None) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ def show_findings(screen: Screen, found: Iterable[Finding]) -> None:
     for finding in found:
         findings.append(finding)
         if screen.is_table:
-            _print_finding(finding)
+            print_finding(finding)
     screen.show([asdict(finding) for finding in findings], lambda: None)
     if any(finding.verdict == "fail" for finding in findings):
         raise click.exceptions.Exit(int(ExitCode.FAILED))
@@ -40,7 +40,8 @@ def find_failures(what: str, error: UserError | Permanent | Retryable) -> Iterat
     yield from found
 
 
-def _print_finding(finding: Finding) -> None:
+def print_finding(finding: Finding) -> None:
+    """Print one, with its hint below it."""
     sign, color = _SIGNS[finding.verdict]
     print(f"{style(sign, color, sys.stdout)} {finding.what:<9} {printable(finding.detail)}")
     if finding.hint:

@@ -1,0 +1,100 @@
+"""Declared settings with a real daemon: a signal takes them in whole, kill -9 forgets neither them nor since when they stand."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.e2e.market import wait_until
+from tests.e2e.test_first_steps import Person, folder, processes
+from tests.xnode.chain.deployment.test_manifest import MANIFEST
+from xnode.chain.deployment.manifest import write_manifest
+from xnode.control.client import Control
+
+pytestmark = [pytest.mark.net, pytest.mark.slow]
+
+__all__ = ["folder", "processes"]
+
+SETTINGS = """\
+[node]
+listen = ["/ip4/127.0.0.1/tcp/0"]
+dht = false
+
+[chain]
+manifest = "chain.toml"
+rpc_url = "http://127.0.0.1:9"
+"""
+
+
+class Declared:
+    """A node whose settings are declared outside its home, by a link; no chain answers it, which it waits out."""
+
+    def __init__(self, folder: Path, processes: list[subprocess.Popen[bytes]]) -> None:
+        self.person, self._processes = Person(folder, "node"), processes
+        self.person.home.make()
+        write_manifest(self.person.home.folder / "chain.toml", msgspec.structs.replace(MANIFEST, bootstrap=()))
+        self.store = folder / "store.toml"
+        self.store.write_text(SETTINGS)
+        self.file = folder / "declared.toml"
+        self.file.symlink_to(self.store)
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        self.process = self.person.begin(f"--config {self.file} daemon run")
+        self._processes.append(self.process)
+        wait_until(Control(self.person.home.control).is_up, "the daemon answers", 60)
+        return self.process
+
+    def settings(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.person.ask("daemon status")["settings"]
+        return found
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+
+@pytest.fixture
+def declared(folder: Path, processes: list[subprocess.Popen[bytes]]) -> Declared:
+    return Declared(folder, processes)
+
+
+def test_a_signal_takes_what_is_declared_and_kill_9_forgets_nothing(declared: Declared) -> None:
+    first = declared.settings()
+    assert (first["declared_in"], first["differing"], first["problem"]) == (str(declared.file), [], "")
+    declared.kill()
+    declared.start()
+    again = declared.settings()
+    assert (again["hash"], again["unchanged_since_ns"]) == (first["hash"], first["unchanged_since_ns"])
+
+    declared.store.write_text(SETTINGS + '[submitter]\nsilence = "60s"\n')
+    assert declared.settings()["differing"] == ["submitter.silence"]
+    declared.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: not declared.settings()["differing"], "the signal is heeded", 30)
+    taken = declared.settings()
+    assert taken["hash"] != first["hash"] and taken["unchanged_since_ns"] > first["unchanged_since_ns"]
+    declared.kill()
+    declared.start()
+    assert declared.settings() == taken
+
+
+def test_a_mistake_or_what_needs_a_restart_is_told_and_the_daemon_goes_on(declared: Declared) -> None:
+    first = declared.settings()
+    declared.store.write_text(SETTINGS + '[submitter]\nsilence = "1s"\n')
+    declared.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "settings not reloaded" in declared.person.read_log(), "the refusal is logged", 30)
+    assert "submitter.silence" in declared.settings()["problem"]
+    declared.store.write_text(SETTINGS.replace("dht = false", "dht = true"))
+    found = declared.settings()
+    assert (found["hash"], found["differing"]) == (first["hash"], ["node.dht"])
+    with pytest.raises(AssertionError, match=r"needs a restart: node\.dht"):
+        declared.person.run("config reload")
+    declared.process.send_signal(signal.SIGTERM)
+    assert declared.process.wait(30) == 0
+    declared.start()
+    assert declared.settings()["differing"] == [] and declared.settings()["hash"] != first["hash"]
