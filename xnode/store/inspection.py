@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import quote
 
 from sqlalchemy import Engine, create_engine, inspect, text
@@ -166,7 +167,7 @@ def _replace_time(found: Contents, took_s: float) -> Contents:
     return Contents(found.records, found.running, found.unsettled, found.separator, found.faults, took_s)
 
 
-def _decode(value: bytes, kind: object, what: str, faults: list[str]) -> object:
+def _decode(value: bytes, kind: Any, what: str, faults: list[str]) -> Any:
     try:
         return decode(value, kind) if kind is Entry else decode_stored(value, kind)
     except (ValueError, Permanent) as error:
@@ -177,7 +178,7 @@ def _decode(value: bytes, kind: object, what: str, faults: list[str]) -> object:
 @contextmanager
 def _open_read_only(url: str, path: Path | None) -> Iterator[Engine]:
     if path is None:
-        engine = make_engine(url).execution_options(postgresql_readonly=True)
+        engine = cast("Engine", make_engine(url).execution_options(postgresql_readonly=True))
     else:
         # Without a log beside it nobody has it open, and nothing is left to bring in: it is read as it lies. With one, the log is
         # read too, and no page goes back.

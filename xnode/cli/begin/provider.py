@@ -52,7 +52,8 @@ class Wishes:
     asset: str | None
     bootstrap: tuple[str, ...]
     password_file: Path | None
-    may_be_service: bool
+    no_service: bool
+    no_self_test: bool
 
 
 @click.command("setup")
@@ -70,19 +71,19 @@ class Wishes:
 @password_option
 @output_option
 @pass_app
-def setup(app: App, /, manifest: Path | None, no_self_test: bool, yes: bool, screen: Screen, **options: Any) -> None:
+def setup(app: App, /, manifest: Path | None, yes: bool, screen: Screen, **options: Any) -> None:
     """From nothing to a running provider, in one command.
 
     Wallet, node key, settings from this host's hardware, registration on chain, a running node, a first self-test. It asks
     for a password, the region and your consent. Cut off anywhere and run again, it goes on, and pays nothing twice.
     """
     begun = time.monotonic()
-    answer = set_up(app, manifest, Wishes(**options), Questions(yes), not no_self_test)
+    answer = set_up(app, manifest, Wishes(**options), Questions(yes))
     answer |= {"took_s": round(time.monotonic() - begun, 1)}
     screen.show(answer, lambda: draw_setup(screen, answer))
 
 
-def set_up(app: App, manifest: Path | None, wishes: Wishes, questions: Questions, tests_itself: bool) -> dict[str, Any]:
+def set_up(app: App, manifest: Path | None, wishes: Wishes, questions: Questions) -> dict[str, Any]:
     """Do what is missing, and say what there is. Raises UserError at the first step that cannot be done, with what to do
     about it; what was done before it stays."""
     questions.require_someone()
@@ -99,14 +100,14 @@ def set_up(app: App, manifest: Path | None, wishes: Wishes, questions: Questions
     reach("setup_funds")
     _register(app, chain, wallet, wishes, region)
     reach("setup_registered")
-    is_service = wishes.may_be_service and can_be_service()
+    is_service = can_be_service() and not wishes.no_service
     if is_service:
         ensure_service(app, "provider")
     else:
         ensure_running(app, ("provider", "run"))
     reach("setup_running")
     status = wait_ready(app, "provider")
-    tested = _test_devices(access, offer) if tests_itself else "not tried"
+    tested = _test_devices(access, offer) if not wishes.no_self_test else "not tried"
     return _report(app, status, wallet, tested) | {"service": is_service}
 
 

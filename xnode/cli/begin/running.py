@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import click
 
 from xnode.cli.app import App
 from xnode.cli.node.launch import start_daemon
+from xnode.cli.node.service import install_systemd
 from xnode.cli.terminal.screen import say
 from xnode.errors import ExitCode, UserError
 
@@ -28,13 +27,10 @@ _LOOK_EVERY_S = 0.25
 SYSTEMD = Path("/run/systemd/system")
 """There while systemd is what started this host."""
 
-SERVICE = "xnode.cli.node.service"
-"""Has `xnode install systemd`."""
-
 
 def can_be_service() -> bool:
     """True where systemd runs and we may write its units."""
-    return os.geteuid() == 0 and SYSTEMD.is_dir() and find_spec(SERVICE) is not None
+    return os.geteuid() == 0 and SYSTEMD.is_dir()
 
 
 def ensure_service(app: App, role: str) -> None:
@@ -44,8 +40,7 @@ def ensure_service(app: App, role: str) -> None:
         return
     app.load_config()
     say("starting the node as a service ...")
-    command = import_module(SERVICE).install_systemd
-    click.get_current_context().invoke(command, role=role, now=True)
+    click.get_current_context().invoke(install_systemd, role=role, now=True)
 
 
 def ensure_running(app: App, command: tuple[str, ...]) -> None:
