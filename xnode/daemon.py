@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from collections import Counter
@@ -123,6 +124,8 @@ log = structlog.get_logger()
 def run_daemon(config: Config) -> None:
     """Be the node until SIGTERM, SIGINT or node.stop. Raises UserError, Permanent when it cannot start."""
     notifier = take_notifier()
+    if config.provider is not None:
+        open_modes()
     try:
         with hold_pid_file(config.home.pid):
             # Before anything is touched: what a newer version left stays as it is for that one.
@@ -138,6 +141,12 @@ def run_daemon(config: Config) -> None:
             trio.run(_run, config, is_busy, notifier)
     except BaseExceptionGroup as group:
         raise real_error_of(group) from group
+
+
+def open_modes() -> None:
+    """Make files and folders with the modes that are said where they are made. Workloads have users of their own, and reach what
+    is theirs through our folders: under an operator's umask of 077 none of them would start."""
+    os.umask(0o022)
 
 
 def find_bootstrap(own: tuple[str, ...], markets: tuple[str, ...], secret: bytes) -> tuple[str, ...]:
