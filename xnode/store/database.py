@@ -62,6 +62,10 @@ def open_database(url: str) -> Engine:
 def open_untouched(url: str) -> Engine | None:
     """The engine of a store that is there, of any version, as it is; None where none is. What is wrong with it is reported
     by open_database. Blocking."""
+    place = find_file(url)
+    if place is not None and not place.exists():
+        # To look is to make one, for SQLite.
+        return None
     try:
         engine = make_engine(url)
         with engine.connect() as connection:
@@ -71,6 +75,12 @@ def open_untouched(url: str) -> Engine | None:
     if not found:
         engine.dispose()
     return engine if found else None
+
+
+def find_file(url: str) -> Path | None:
+    """Where a SQLite store is; None for another database."""
+    prefix = "sqlite:///"
+    return Path(url.removeprefix(prefix)) if url.startswith(prefix) else None
 
 
 def make_engine(url: str) -> Engine:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import quote
 
 from sqlalchemy import Engine, create_engine, inspect, text
@@ -24,7 +25,7 @@ from xnode.node.deployment import ENDED, list_unsettled
 from xnode.node.effects import DurableEffect
 from xnode.node.records import ProviderLease, Record, SubmitterLease
 from xnode.node.state import make_state
-from xnode.store.database import find_newest, make_engine, make_too_new, migrate, read_revision
+from xnode.store.database import find_file, find_newest, make_engine, make_too_new, migrate, read_revision
 from xnode.store.record_reader import decode_stored
 
 MAX_COPY_BYTES = 1 << 30
@@ -71,7 +72,7 @@ def inspect_store(url: str) -> StoreFacts:
     """What the store at this URL holds, and whether this version could open it. The store is not changed. Blocking.
 
     Raises Permanent when it cannot be opened at all."""
-    path, newest = _find_file(url), find_newest()
+    path, newest = find_file(url), find_newest()
     if path is not None and not path.exists():
         return StoreFacts("", newest)
     try:
@@ -98,7 +99,7 @@ def inspect_store(url: str) -> StoreFacts:
 def require_known_schema(url: str) -> None:
     """Raise Permanent, and touch nothing, when a newer xnode has brought this store's schema to what this one does not know. What
     else is wrong with it is reported by who opens it. Blocking."""
-    path, newest = _find_file(url), find_newest()
+    path, newest = find_file(url), find_newest()
     if path is not None and not path.exists():
         return
     try:
@@ -166,7 +167,7 @@ def _replace_time(found: Contents, took_s: float) -> Contents:
     return Contents(found.records, found.running, found.unsettled, found.separator, found.faults, took_s)
 
 
-def _decode(value: bytes, kind: object, what: str, faults: list[str]) -> object:
+def _decode(value: bytes, kind: Any, what: str, faults: list[str]) -> Any:
     try:
         return decode(value, kind) if kind is Entry else decode_stored(value, kind)
     except (ValueError, Permanent) as error:
@@ -174,16 +175,10 @@ def _decode(value: bytes, kind: object, what: str, faults: list[str]) -> object:
         return None
 
 
-def _find_file(url: str) -> Path | None:
-    """Where a SQLite store is; None for another database."""
-    prefix = "sqlite:///"
-    return Path(url.removeprefix(prefix)) if url.startswith(prefix) else None
-
-
 @contextmanager
 def _open_read_only(url: str, path: Path | None) -> Iterator[Engine]:
     if path is None:
-        engine = make_engine(url).execution_options(postgresql_readonly=True)
+        engine = cast("Engine", make_engine(url).execution_options(postgresql_readonly=True))
     else:
         # Without a log beside it nobody has it open, and nothing is left to bring in: it is read as it lies. With one, the log is
         # read too, and no page goes back.
@@ -191,7 +186,8 @@ def _open_read_only(url: str, path: Path | None) -> Iterator[Engine]:
         place = f"file:{quote(str(path))}?mode=ro" + ("" if has_log else "&immutable=1")
         engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(place, uri=True, check_same_thread=False))
     try:
-        if not inspect(engine).has_table("record"):
+        tables = inspect(engine).get_table_names()
+        if tables and "record" not in tables:
             raise Permanent(f"{path or 'the database'} is not a store of xnode", hint="check node.database_url")
         yield engine
     finally:

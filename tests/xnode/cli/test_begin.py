@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import trio
 
-import xnode.cli.begin.wallet as wallet_module
 from tests.xnode.chain.deployment.test_manifest import MANIFEST
 from tests.xnode.cli.conftest import Run, error_lines
 from xnode.cli.app import App
@@ -55,7 +54,7 @@ def test_a_try_that_was_cut_off_before_the_key_goes_on_with_its_password(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(wallet_module.trio, "run", die)
+        patch.setattr(Keystore, "make_new", die)
         with pytest.raises(KeyboardInterrupt):
             open_wallet(app, "", None, yes=True)
     kept = app.home.wallet_password.read_text().strip()

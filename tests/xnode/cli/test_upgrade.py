@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace as change
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -29,7 +30,7 @@ FACTS = Facts(Mark("0.6.0", 1), (), SEPARATOR, STORE, "chain 1 at there", "")
 LEASE = Hash32(b"\x12" * 32)
 
 
-def judge(**changes: object) -> dict[str, Finding]:
+def judge(**changes: Any) -> dict[str, Finding]:
     """The worst finding of each kind."""
     found: dict[str, Finding] = {}
     for one in judge_upgrade(change(FACTS, **changes), "0.7.0"):
@@ -38,7 +39,7 @@ def judge(**changes: object) -> dict[str, Finding]:
     return found
 
 
-def with_store(**changes: object) -> StoreFacts:
+def with_store(**changes: Any) -> StoreFacts:
     return change(STORE, contents=change(CONTENTS, **changes))
 
 

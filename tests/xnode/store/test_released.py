@@ -131,6 +131,8 @@ def test_what_no_store_is_touches_nothing_either(tmp_path: Path) -> None:
     missing = tmp_path / "xnode.db"
     require_known_schema(f"sqlite:///{missing}")
     assert inspect_store(f"sqlite:///{missing}").revision == "" and not missing.exists()
+    missing.touch()
+    assert inspect_store(f"sqlite:///{missing}").revision == "", "as made by a look of 0.5.0"
     missing.write_bytes(b"SQLite format 3\0 but not really")
     with pytest.raises(Permanent):
         inspect_store(f"sqlite:///{missing}")

@@ -21,7 +21,7 @@ from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.begin.funds import require_native
 from xnode.cli.begin.host import describe_offer, require_fit
 from xnode.cli.begin.questions import Questions
-from xnode.cli.begin.running import ensure_running, wait_ready
+from xnode.cli.begin.running import can_be_service, ensure_running, ensure_service, wait_ready
 from xnode.cli.begin.wallet import OpenWallet, open_wallet
 from xnode.cli.provider.init import DEFAULT_ASSET, DEFAULT_REGION, find_chain_node, init_provider
 from xnode.cli.stake.self_test import challenge_host, make_claims
@@ -52,6 +52,8 @@ class Wishes:
     asset: str | None
     bootstrap: tuple[str, ...]
     password_file: Path | None
+    no_service: bool
+    no_self_test: bool
 
 
 @click.command("setup")
@@ -63,24 +65,25 @@ class Wishes:
 @click.option("--region", help="Where this host is.  [default: asked]")
 @click.option("--asset", help="What prices are in.  [default: OPENX]")
 @bootstrap_option
+@click.option("--no-service", is_flag=True, help="Start it in the background, also where systemd runs.")
 @click.option("--no-self-test", is_flag=True, help="Do not multiply matrices to try the devices.")
 @click.option("--yes", is_flag=True, help="Ask nothing; a new wallet's password goes into a file of the home.")
 @password_option
 @output_option
 @pass_app
-def setup(app: App, /, manifest: Path | None, no_self_test: bool, yes: bool, screen: Screen, **options: Any) -> None:
+def setup(app: App, /, manifest: Path | None, yes: bool, screen: Screen, **options: Any) -> None:
     """From nothing to a running provider, in one command.
 
     Wallet, node key, settings from this host's hardware, registration on chain, a running node, a first self-test. It asks
     for a password, the region and your consent. Cut off anywhere and run again, it goes on, and pays nothing twice.
     """
     begun = time.monotonic()
-    answer = set_up(app, manifest, Wishes(**options), Questions(yes), not no_self_test)
+    answer = set_up(app, manifest, Wishes(**options), Questions(yes))
     answer |= {"took_s": round(time.monotonic() - begun, 1)}
     screen.show(answer, lambda: draw_setup(screen, answer))
 
 
-def set_up(app: App, manifest: Path | None, wishes: Wishes, questions: Questions, tests_itself: bool) -> dict[str, Any]:
+def set_up(app: App, manifest: Path | None, wishes: Wishes, questions: Questions) -> dict[str, Any]:
     """Do what is missing, and say what there is. Raises UserError at the first step that cannot be done, with what to do
     about it; what was done before it stays."""
     questions.require_someone()
@@ -97,11 +100,15 @@ def set_up(app: App, manifest: Path | None, wishes: Wishes, questions: Questions
     reach("setup_funds")
     _register(app, chain, wallet, wishes, region)
     reach("setup_registered")
-    ensure_running(app, ("provider", "run"))
+    is_service = can_be_service() and not wishes.no_service
+    if is_service:
+        ensure_service(app, "provider")
+    else:
+        ensure_running(app, ("provider", "run"))
     reach("setup_running")
     status = wait_ready(app, "provider")
-    tested = _test_devices(access, offer) if tests_itself else "not tried"
-    return _report(app, status, wallet, tested)
+    tested = _test_devices(access, offer) if not wishes.no_self_test else "not tried"
+    return _report(app, status, wallet, tested) | {"service": is_service}
 
 
 def draw_setup(screen: Screen, answer: dict[str, Any]) -> None:
@@ -148,7 +155,8 @@ def _agree(app: App, access: Access, offer: ProviderConfig, questions: Questions
 
     if access.look(is_registered):
         return
-    say(f"will offer {describe_offer(offer)}")
+    if not questions.yes:
+        say(f"will offer {describe_offer(offer)}")
     questions.agree(
         "Register this host on chain, and start it?",
         f"xnode provider init writes the settings; change them in {app.home.config}",

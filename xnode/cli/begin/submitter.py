@@ -21,7 +21,7 @@ from xnode.cli.access.options import bootstrap_option
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.begin.funds import fund_from_devnet
 from xnode.cli.begin.questions import Questions
-from xnode.cli.begin.running import ensure_running, wait_ready
+from xnode.cli.begin.running import ensure_running, wait_offers, wait_ready
 from xnode.cli.begin.wallet import OpenWallet, open_wallet
 from xnode.cli.money.payment import approve_node, deposit_for_jobs, send_node_gas
 from xnode.cli.node.setup import read_node_address
@@ -85,8 +85,8 @@ def quickstart(
     _ensure_deposit(access, chain, asset, amount, questions)
     reach("quickstart_deposit")
     ensure_running(app, ("daemon", "run"))
-    status = wait_ready(app, "submitter")
-    answer = {**_report(app, access, status, asset, wallet), "took_s": round(time.monotonic() - begun, 1)}
+    wait_ready(app, "submitter")
+    answer = {**_report(app, access, wait_offers(app), asset, wallet), "took_s": round(time.monotonic() - begun, 1)}
     screen.show(answer, lambda: draw_quickstart(screen, answer))
 
 

@@ -41,10 +41,10 @@ _SHOWN = 3
 @output_option
 @pass_app
 def upgrade(app: App, checks: bool, offline: bool, screen: Screen) -> None:
-    """Say what this version would do with this home: --check.
+    """Say what this version would do with this home.
 
-    Settings, contracts, schema, records, leases under way; nothing is changed, also while another version runs. Exit code 1
-    when this version must not be started here yet.
+    --check looks at settings, contracts, schema, records and leases under way, also while another version runs, and changes
+    nothing. Exit code 1 when this version must not be started here yet.
     """
     if not checks:
         raise UserError(
