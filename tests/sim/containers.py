@@ -172,6 +172,10 @@ class Containers:
     async def read_counters(self, lease_id: Hash32) -> Counters:
         return self.count(lease_id)
 
+    def is_over(self, lease_id: Hash32) -> bool:
+        workload = self.workloads.get(lease_id)
+        return workload is not None and workload.ended_ns is not None
+
     def count(self, lease_id: Hash32) -> Counters:
         """Usage since the start."""
         workload = self.workloads.get(lease_id)

@@ -216,7 +216,9 @@ class ProviderEffects:
     @performs(effects.ReadUsage)
     async def read_usage(self, effect: effects.ReadUsage) -> changes.Change:
         """The counters now."""
-        return changes.UsageRead(effect.lease_id, await self.engine.read_counters(effect.lease_id))
+        read_at_ns = self.clock.now_ns()
+        counters = await self.engine.read_counters(effect.lease_id)
+        return changes.UsageRead(effect.lease_id, counters, read_at_ns, self.engine.is_over(effect.lease_id))
 
     @performs(effects.CollectOutputs)
     async def collect_outputs(self, effect: effects.CollectOutputs) -> changes.Change:

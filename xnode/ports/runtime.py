@@ -112,6 +112,10 @@ class Engine(Protocol):
         """Usage since the start; still exact after the exit, until remove()."""
         ...
 
+    def is_over(self, lease_id: Hash32) -> bool:
+        """True when the counters that were read last are those of a workload that had ended: no later ones will say more."""
+        ...
+
     def read_logs(self, lease_id: Hash32, offset: int, follow: bool) -> AsyncGenerator[tuple[int, bytes], None]:
         """(offset after this piece, piece) of the merged stdout and stderr from a byte offset on; ends at the exit.
 

@@ -114,7 +114,9 @@ def test_a_workload_is_watched_to_its_end_and_its_outputs_collected() -> None:
     exited = rig.perform(effects.WatchWorkload(LEASE_ID, *SLOT))
     assert isinstance(exited, changes.WorkloadExited)
     assert (exited.exit_code, exited.vanished, exited.counters.running_ns) == (0, False, 25 * 10**9)
-    assert rig.perform(effects.ReadUsage(LEASE_ID, *SLOT)) == changes.UsageRead(LEASE_ID, exited.counters)
+    read = rig.perform(effects.ReadUsage(LEASE_ID, *SLOT))
+    assert isinstance(read, changes.UsageRead)
+    assert (read.counters, read.is_over) == (exited.counters, True) and read.read_at_ns > 0
     collected = rig.perform(effects.CollectOutputs(LEASE_ID, *SLOT))
     assert isinstance(collected, changes.OutputsCollected) and collected.left.inventory is not None
     assert (collected.left.entries, collected.left.size_bytes, collected.left.left_out) == (1, 100, 0)

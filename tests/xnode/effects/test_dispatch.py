@@ -22,7 +22,7 @@ def test_every_durable_effect_has_one_adapter() -> None:
 def test_each_role_performs_its_own_effects() -> None:
     assert {effect.__name__ for effect in submitter.performs.effects()} == {
         "SearchOffers", "RequestQuote", "DropQuote", "ReadFunds", "RequestLease", "AskLease", "FetchOutputs",
-        "StartThaw", "CloseEscrow",
+        "StartThaw", "CloseEscrow", "CollectCompensation",
     }  # fmt: skip
 
 

@@ -350,6 +350,26 @@ def test_usage_becomes_a_receipt_that_is_pushed_with_those_before_it() -> None:
     assert push.receipts[1].cost > push.receipts[0].cost > 0
 
 
+def test_a_receipt_is_dated_when_its_counters_were_read_and_not_when_a_busy_host_came_to_it() -> None:
+    node = make_provider(make_running_lease(), make_provider_escrow())
+    read_at_ns = node.now_ns + 5 * SECOND
+    node.tell(changes.UsageRead(LEASE_ID, Counters(5 * SECOND, SECOND), read_at_ns), after_s=9)
+    last = node.get(make_running_lease()).last
+    assert (last.at_ns, last.running_ns) == (read_at_ns, 5 * SECOND)
+
+
+def test_of_a_workload_that_ended_unseen_the_final_receipt_tells_and_calls_nothing_an_outage() -> None:
+    lease = make_running_lease()
+    node = make_provider(lease, make_provider_escrow())
+    ended_at_ns = lease.started_at_ns + 30 * SECOND
+    absent_s = 60 + (ended_at_ns - node.now_ns) // SECOND
+    over = changes.UsageRead(LEASE_ID, EXITED.counters, node.now_ns + absent_s * SECOND, is_over=True)
+    assert node.tell(over, after_s=absent_s) == []
+    node.tell(EXITED)
+    last = node.get(lease).last
+    assert (last.final, last.running_ns, last.at_ns) == (True, 30 * SECOND, ended_at_ns)
+
+
 @pytest.mark.parametrize("limit, reason", [("cost_limit", "cost_limit"), ("exposure_limit", "unpaid")])
 def test_a_lease_stops_at_its_limits_of_cost(limit: str, reason: str) -> None:
     lease = make_running_lease(terms=replace(TERMS, **{limit: Amount(1)}))

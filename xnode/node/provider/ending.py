@@ -76,7 +76,7 @@ def end_lease(
     )
     # Without a reading nothing more is charged than what the last receipt said; issue_receipt never goes below it.
     ended_at_ns = lease.started_at_ns + counters.running_ns if lease.started_at_ns and counters else None
-    lease = issue_receipt(turn, lease, counters or Counters(0, 0), final=True, ended_at_ns=ended_at_ns)
+    lease = issue_receipt(turn, lease, counters or Counters(0, 0), final=True, read_at_ns=ended_at_ns)
     push_receipts(turn, lease)
     if ran:
         slot = turn.slot("outputs", lease.lease_id, lane=workload_lane_of(lease))

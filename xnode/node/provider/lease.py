@@ -270,11 +270,12 @@ def _next_interval_of(turn: Turn, lease: ProviderLease) -> int:
 def on_usage_read(turn: Turn, change: changes.UsageRead) -> None:
     """The next receipt; at its limit the lease ends."""
     lease = turn.get(ProviderLease, change.lease_id)
-    if lease is None or lease.status != "running":
+    if lease is None or lease.status != "running" or change.is_over:
+        # Of a workload that has ended the final receipt tells: one dated now would call the time since then an outage.
         return
     # What the receipts before this one left unpaid: this one could not have been paid yet.
     overexposed = is_overexposed(turn, lease)
-    lease = cover_ahead(turn, issue_receipt(turn, lease, change.counters, final=False))
+    lease = cover_ahead(turn, issue_receipt(turn, lease, change.counters, final=False, read_at_ns=change.read_at_ns or None))
     push_receipts(turn, lease)
     if lease.last.cost >= lease.terms.cost_limit:
         stop_lease(turn, lease, "cost_limit")

@@ -160,18 +160,19 @@ def _unpaid_since(lease: ProviderLease) -> int | None:
 
 
 def issue_receipt(
-    turn: Turn, lease: ProviderLease, counters: Counters, final: bool, ended_at_ns: int | None = None
+    turn: Turn, lease: ProviderLease, counters: Counters, final: bool, read_at_ns: int | None = None
 ) -> ProviderLease:
     """The lease with its next receipt; counters that seem to fall (a clock set back) count as unchanged.
 
-    ended_at_ns: when the workload ended, if that was before now: a promise of availability counts up to the receipt.
+    read_at_ns: of what time the counters speak, if that was before now (the workload's end, or when they were read): a promise of
+    availability counts up to the receipt.
     """
     last = lease.last
     running_ns = min(counters.running_ns, lease.terms.duration_limit_ns)
     at_ns = turn.at_ns
-    if ended_at_ns is not None:
+    if read_at_ns is not None:
         # Never so early that what ran since the last receipt does not fit between the two.
-        at_ns = min(turn.at_ns, max(ended_at_ns, last.at_ns + running_ns - last.running_ns))
+        at_ns = min(turn.at_ns, max(read_at_ns, last.at_ns + running_ns - last.running_ns))
     at_ns = max(at_ns, last.at_ns)
     steady = Counters(
         # Two clocks that disagree never make a statement that contradicts itself: what does not fit is not charged.

@@ -242,6 +242,11 @@ class Workload:
         )
         return self._least
 
+    @property
+    def was_read_whole(self) -> bool:
+        """True when the counters that were read last are its last."""
+        return self._ending is not None
+
     def _read_running_ns(self, started_ns: int, ending: Ending | None) -> int:
         watch = self._find_stopwatch()
         if ending is None:

@@ -184,6 +184,10 @@ class PodmanEngine:
         workload = self._workloads.get(lease_id) or await self._find(lease_id)
         return Counters(0, 0) if workload is None else await workload.read_counters()
 
+    def is_over(self, lease_id: Hash32) -> bool:
+        workload = self._workloads.get(lease_id)
+        return workload is not None and workload.was_read_whole
+
     async def read_logs(self, lease_id: Hash32, offset: int, follow: bool) -> AsyncGenerator[tuple[int, bytes], None]:
         """Offsets are those of `logs`: positions in the raw log file, valid forever."""
         await self._prepare()

@@ -103,6 +103,7 @@ async def test_counters_only_grow_and_stay_after_the_exit(bench: Bench) -> None:
         before = now
     state = await bench.engine.wait(spec.lease_id)
     after = await bench.engine.read_counters(spec.lease_id)
+    assert bench.engine.is_over(spec.lease_id)
     assert state.started_at_ns is not None and state.finished_at_ns is not None
     assert after.running_ns == state.finished_at_ns - state.started_at_ns
     assert 0 < before.vcpu_ns <= after.vcpu_ns <= after.running_ns
