@@ -31,14 +31,34 @@ END
 echo "into the store"
 nix-store --add-fixed sha256 "$place"/files/* >/dev/null
 
-echo "building"
-built=$(nix-build --no-out-link --expr "
+expression="
   let
     nixpkgs = (import ./nix/stand-in/flake.nix).outputs { self = nixpkgs; };
-    pkgs = nixpkgs.legacyPackages.\${builtins.currentSystem};
-  in
-  pkgs.callPackage ./nix/package.nix { python = pkgs.python$(echo "$version" | tr -d .); }")
+    self = (import ./flake.nix).outputs { inherit self nixpkgs; };
+    system = builtins.currentSystem;
+    pkgs = nixpkgs.legacyPackages.\${system};
+    package = pkgs.callPackage ./nix/package.nix { python = pkgs.python$(echo "$version" | tr -d .); };
+    settingsOf = region: (nixpkgs.lib.nixosSystem {
+      inherit system;
+      modules = [ self.nixosModules.default {
+        services.xnode = {
+          enable = true;
+          inherit package;
+          settings = nixpkgs.lib.mkMerge [
+            (import ./nix/example-settings.nix)
+            { provider.region = nixpkgs.lib.mkForce region; }
+          ];
+        };
+      } ];
+    }).config.environment.etc.\"xnode/config.toml\".source;
+  in"
+build() { nix-build -Q --no-out-link --expr "$expression $1"; }
+
+echo "building"
+built=$(build package)
 du -sh "$built"
+echo "building it again: the same, byte for byte"
+nix-store --quiet --realise --check "$(nix-store --query --deriver "$built")" >/dev/null
 
 echo "running it from the store"
 cd /
@@ -47,3 +67,9 @@ code=0
 env -i HOME="$HOME" PATH=/nowhere XNODE_HOME="$place/home/none" "$built/bin/xnode" doctor || code=$?
 # 1: a home with no settings yet; anything else is not doctor's answer.
 [ "$code" -le 1 ]
+
+echo "settings that are right, and settings that are wrong"
+cd "$OLDPWD"
+grep -q eu-west "$(build 'settingsOf "eu-west"' 2>/dev/null)"
+if build 'settingsOf "no region"' 2>"$place/refused.log"; then exit 1; fi
+grep -m 1 "error: .*provider.region" "$place/refused.log"

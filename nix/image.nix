@@ -324,6 +324,10 @@ in
       };
     };
 
+    # One image for any machine: all drivers, and the firmware that may be passed on.
+    hardware.enableAllHardware = lib.mkDefault true;
+    hardware.enableRedistributableFirmware = lib.mkDefault true;
+
     users.mutableUsers = false;
     users.allowNoPasswordLogin = true;
     networking = {

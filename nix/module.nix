@@ -250,6 +250,7 @@ in
       wants = [ "network-online.target" ];
       after = [
         "network-online.target"
+        "nss-lookup.target"
         "time-sync.target"
       ]
       ++ lib.optional (cfg.gpus == "nvidia") "nvidia-container-toolkit-cdi-generator.service";

@@ -3,6 +3,7 @@
 set -eu
 devnet=$1 home=$2 image=$3
 export XNODE_HOME="$home" ETH_PASSWORD="$home/wallet.password"
+unset XNODE_CONFIG # of the provider that is declared on this machine
 
 mkdir -p "$home/job"
 cd "$home/job"

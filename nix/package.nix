@@ -135,7 +135,9 @@ else
         name=''${file##*/}
         ln -s "$file" "given/''${name#*-}"
       done
-      python -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir built . $(find given -name '*.tar.gz')
+      # -g0: the folder that pip unpacks into has a new name each time, and would be in what is compiled.
+      CFLAGS=-g0 python -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir built . \
+        $(find given -name '*.tar.gz')
       runHook postBuild
     '';
     installPhase = ''

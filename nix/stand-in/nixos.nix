@@ -87,6 +87,8 @@ let
       variables = option (types.attrsOf types.str) { };
     };
     fileSystems = setOf fileSystem;
+    hardware.enableAllHardware = flag;
+    hardware.enableRedistributableFirmware = flag;
     hardware.graphics.enable = flag;
     hardware.nvidia-container-toolkit.enable = flag;
     networking = {

@@ -122,9 +122,10 @@ let
       name: environment: text:
       derive name {
         args = [
-          "-c"
+          "-euc"
           text
         ];
+        PATH = "/usr/bin:/bin";
         tools = environment.nativeBuildInputs or [ ];
       }
       // {
