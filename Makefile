@@ -7,8 +7,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := .cache/ready
 SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebstrap busybox-static gcc python3-dev libgmp-dev libc6-dev pkg-config ca-certificates
-# Tests alone: a server of their own, never the machine's; what signs releases; nix, to check what is declared for NixOS.
-TEST_PACKAGES := postgresql openssh-client nix-bin
+# Tests alone: a server of their own, never the machine's; what signs releases.
+TEST_PACKAGES := postgresql openssh-client
 # A host in a virtual machine alone.
 IMAGE_PACKAGES := qemu-system-x86 ovmf erofs-utils cryptsetup-bin dosfstools mtools fdisk openssh-client
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -117,6 +117,7 @@ wheel-test: man chain-node  ## A wheel without extras in an environment of its o
 	@$(PY) -m pytest -q tests/test_wheel.py $(ARGS)
 
 .PHONY: nix-check nix-build nix-wheels
+TEST_PACKAGES += nix-bin
 
 nix-check: python $(READY)/test-system  ## The flake, the NixOS module and xnodeOS, without nixpkgs and offline; part of make test.
 	@$(PY) -m pytest -q tests/nix $(ARGS)

@@ -270,6 +270,7 @@ in
         Type = "notify";
         NotifyAccess = "main";
         ExecStart = "${cfg.package}/bin/xnode ${if sells then "provider" else "daemon"} run";
+        ExecReload = "${cfg.package}/bin/xnode config reload";
         LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") credentials;
         StateDirectory = "xnode";
         StateDirectoryMode = "0700";

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from collections import Counter
@@ -22,9 +23,9 @@ from scheduler.offer import HardwareProfile
 from scheduler.preferences import ExposureBound
 from xnode import __version__
 from xnode.backoff import Backoff, retry_forever
+from xnode.chain.breach_events import ShortfallEvents, SilenceEvents
 from xnode.chain.client import ChainClient, open_client
 from xnode.chain.deployment.manifest import Manifest, read_manifest
-from xnode.chain.silences import SilenceEvents
 from xnode.challenge.prover import Prover
 from xnode.challenge.revealer import Revealer
 from xnode.challenge.verifier import Verifier
@@ -32,6 +33,7 @@ from xnode.challenge.watch import CapacityWatch
 from xnode.clock import SystemClock
 from xnode.config.comparison import settings_hash_of
 from xnode.config.settings import Config, ProviderConfig
+from xnode.console.compensations import find_uncollected
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
 from xnode.console.image_list import ImageList
@@ -69,6 +71,7 @@ from xnode.node.needed import find_needed
 from xnode.node.state import State
 from xnode.notify import Notifier, take_notifier
 from xnode.peers.chain_watch import ChainWatch
+from xnode.peers.compensation_watch import CompensationWatcher
 from xnode.peers.escrow_watch import EscrowEvents, EscrowWatcher, find_pause_s
 from xnode.peers.experience import Experience
 from xnode.peers.funds import SeenFunds
@@ -121,6 +124,8 @@ log = structlog.get_logger()
 def run_daemon(config: Config) -> None:
     """Be the node until SIGTERM, SIGINT or node.stop. Raises UserError, Permanent when it cannot start."""
     notifier = take_notifier()
+    if config.provider is not None:
+        open_modes()
     try:
         with hold_pid_file(config.home.pid):
             # Before anything is touched: what a newer version left stays as it is for that one.
@@ -136,6 +141,12 @@ def run_daemon(config: Config) -> None:
             trio.run(_run, config, is_busy, notifier)
     except BaseExceptionGroup as group:
         raise real_error_of(group) from group
+
+
+def open_modes() -> None:
+    """Make files and folders with the modes that are said where they are made. Workloads have users of their own, and reach what
+    is theirs through our folders: under an operator's umask of 077 none of them would start."""
+    os.umask(0o022)
 
 
 def find_bootstrap(own: tuple[str, ...], markets: tuple[str, ...], secret: bytes) -> tuple[str, ...]:
@@ -322,6 +333,7 @@ class _Daemon:
         keeper = self._ready.disk = self._make_keeper(ground, declared, console.jobs.images, engine)
         declared.listeners.append(keeper.take)
         self._ready.find_stuck = partial(find_stuck, loop, console.presenter.brief)
+        self._ready.find_uncollected = partial(find_uncollected, loop, clock)
         news = EscrowEvents(chain, lambda: find_pause_s(loop.state))
         tasks: dict[str, Callable[[], Awaitable[object]]] = {
             "output taker": taker.run,
@@ -335,6 +347,9 @@ class _Daemon:
             "disk keeper": keeper.run,
             "heap": keep_trimmed,
         }
+        if config.submitter.payer is not None:
+            noted = ShortfallEvents(chain.rpc, ground.manifest)
+            tasks["compensation watcher"] = CompensationWatcher(loop, journal, chain, noted).run
         if engine is not None:
             tasks |= self._ready.list_checks(engine)
         if watch is not None:

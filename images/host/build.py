@@ -24,7 +24,7 @@ PROGRAMS = ("mmdebstrap", "mkfs.erofs", "veritysetup", "mkfs.vfat", "mcopy", "sf
 """Debian's mmdebstrap, erofs-utils, cryptsetup-bin, dosfstools, mtools, fdisk, e2fsprogs."""
 
 PACKAGES = (
-    "systemd", "systemd-sysv", "systemd-boot", "udev", "dbus", "kmod", "linux-image-cloud-amd64", "initramfs-tools",
+    "systemd", "systemd-sysv", "systemd-boot", "systemd-resolved", "udev", "dbus", "kmod", "linux-image-cloud-amd64", "initramfs-tools",
     "cryptsetup-bin", "busybox-static", "zstd", "util-linux", "mount", "podman", "crun", "conmon", "uidmap", "nftables",
     "iproute2", "e2fsprogs", "python3", "libgmp10", "ca-certificates",
 )  # fmt: skip
@@ -107,6 +107,9 @@ def build_root(root: Path, packages: tuple[str, ...] = (), files: Mapping[str, s
         (units / f"{by}.requires" / name).symlink_to(f"../{name}")
     shutil.copy(FILES / "fstab", root / "etc/fstab")
     (root / "etc/machine-id").write_text("")
+    (root / "etc/systemd/network/80-dhcp.network").write_text("[Match]\nName=en* eth*\n[Network]\nDHCP=yes\n")
+    _relink(root / "etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
+    _relink(root / "etc/systemd/system/multi-user.target.wants/systemd-networkd.service", "/lib/systemd/system/systemd-networkd.service")
     (root / "etc/hostname").write_text("xnode\n")
     (root / "etc/environment").write_text(f"PATH={NODE}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin\n")
     for folder in ("efi", "var/lib/xnode"):
@@ -136,14 +139,15 @@ mount --bind {folder} {work}/work
 mount --bind {cache} {work}/cache
 mount --rbind /dev {root}/dev
 mount -t proc proc {root}/proc
-cp -L /etc/resolv.conf {root}/etc/resolv.conf
+mkdir -p {root}/run/systemd/resolve
+cp -L /etc/resolv.conf {root}/run/systemd/resolve/stub-resolv.conf
 cp /etc/ssl/certs/ca-certificates.crt {work}/work/ca.crt
 export UV_CACHE_DIR=/mnt/cache SSL_CERT_FILE=/mnt/work/ca.crt UV_LINK_MODE=copy HOME=/tmp XNODE_HOME=/var/lib/xnode
 [ -x {root}{NODE}/bin/python ] || chroot {root} python3 -m venv --without-pip {NODE}
 chroot {root} /mnt/work/uv pip install -q --python {NODE}/bin/python --compile-bytecode --reinstall-package xnode \\
   --constraints /mnt/work/pins '/mnt/work/{wheel.name}[capacity]'
 chroot {root} {NODE}/bin/xnode install systemd --role provider
-rm {root}/etc/resolv.conf
+rm -r {root}/run/systemd
 """
         _run("unshare", "-m", "--propagation=private", "sh", "-c", steps)
     for name in ("work", "cache"):
@@ -229,6 +233,11 @@ def _make_esp(path: Path, slot: Slot, options: str) -> None:
     }
     for source, place in places.items():
         _run("mcopy", "-i", str(path), str(source), f"::{place}")
+
+
+def _relink(path: Path, target: str) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)
 
 
 def _put(source: Path, disk: Path, at_mib: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -44,8 +45,8 @@ class Declared:
         self.file.symlink_to(self.store)
         self.process = self.start()
 
-    def start(self) -> subprocess.Popen[bytes]:
-        self.process = self.person.begin(f"--config {self.file} daemon run")
+    def start(self, stderr: int | None = None) -> subprocess.Popen[bytes]:
+        self.process = self.person.begin(f"--config {self.file} daemon run", stderr)
         self._processes.append(self.process)
         wait_until(Control(self.person.home.control).is_up, "the daemon answers", 60)
         return self.process
@@ -96,5 +97,20 @@ def test_a_mistake_or_what_needs_a_restart_is_told_and_the_daemon_goes_on(declar
         declared.person.run("config reload")
     declared.process.send_signal(signal.SIGTERM)
     assert declared.process.wait(30) == 0
-    declared.start()
-    assert declared.settings()["differing"] == [] and declared.settings()["hash"] != first["hash"]
+    declared.person.run(f"--config {declared.file} daemon start")
+    found = declared.settings()
+    assert (found["declared_in"], found["differing"]) == (str(declared.file), []), (
+        "the background has the same settings"
+    )
+    assert found["hash"] != first["hash"]
+    declared.person.run("daemon stop")
+
+
+def test_a_terminal_that_is_gone_ends_the_daemon_that_it_began(declared: Declared) -> None:
+    declared.kill()
+    ours, theirs = os.openpty()
+    declared.process = declared.start(stderr=theirs)
+    declared.process.send_signal(signal.SIGHUP)
+    assert declared.process.wait(30) == 0
+    os.close(ours)
+    os.close(theirs)

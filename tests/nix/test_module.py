@@ -98,7 +98,8 @@ def test_the_unit_does_what_the_shipped_one_does(nix: Nix, role: str, services: 
 
 
 NAMED_ELSEWHERE = (
-    "Description", "Environment", "ExecStart", "LoadCredential", "User", "Group", "StateDirectory", "StateDirectoryMode",
+    "Description", "Environment", "ExecStart", "ExecReload", "LoadCredential", "User", "Group", "StateDirectory",
+    "StateDirectoryMode",
 )  # fmt: skip
 """What each says in its own way: which program, which files, who."""
 

@@ -115,6 +115,8 @@ def test_every_command_of_the_scripts_and_of_the_machine_test_is_one(nix: Nix) -
     text = nix.evaluate("self.checks.x86_64-linux.one-paid-job.testScript")
     compile(text, "testScript", "exec")
     text += (ROOT / "nix" / "one-paid-job.sh").read_text()
+    for name in ("module.nix", "image.nix"):
+        text += re.sub(r"\$\{(?:cfg.package\}/bin/)?xnode\}?", "\nxnode", (ROOT / "nix" / name).read_text())
     commands = re.findall(r"(?:^|[\"'(]|\bbuyer) *xnode ((?:[a-z-]+ ?)+(?:--[a-z-]+)?)", text, re.MULTILINE)
-    assert len(commands) > 10
+    assert len(commands) > 15, commands
     assert not [line for line in commands if find_wrong(line.split())]

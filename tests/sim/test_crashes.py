@@ -162,6 +162,8 @@ def find_points() -> list[tuple[str, int, str]]:
 
 POINTS = find_points()
 
+COMPENSATIONS = ("CompensationSeen", "CompensationCollected")
+
 
 @pytest.mark.parametrize(("market", "node", "point"), POINTS, ids=[f"{n}-{point}" for _, n, point in POINTS])
 def test_power_lost_at_a_point_loses_nothing(market: str, node: int, point: str) -> None:
@@ -177,11 +179,19 @@ def test_power_lost_at_a_point_loses_nothing(market: str, node: int, point: str)
 
 def test_the_points_are_those_of_every_change_and_every_effect() -> None:
     reached = {point.partition(":")[2] for _, _, point in POINTS}
-    # Nobody here claims that a provider is silent (tests/e2e/test_silence.py kills one over that).
-    assert EFFECTS - reached <= {"ShowReceipt"}
+    # Nobody here claims that a provider is silent (tests/e2e/test_silence.py kills one over that), or proves a breach
+    # (tests/xnode/chain/test_compensations.py).
+    assert EFFECTS - reached <= {"ShowReceipt", "CollectCompensation"}
     # A question that changes nothing is not journalled; a second fetch is a person's wish, which no market here has; and hosts
     # without GPUs have none to count.
-    assert CHANGES - reached <= {"LeaseAsked", "OutputsRefetched", "GpusSeen", "SilenceSeen", "SilenceAnswered"}
+    assert CHANGES - reached <= {
+        "LeaseAsked",
+        "OutputsRefetched",
+        "GpusSeen",
+        "SilenceSeen",
+        "SilenceAnswered",
+        *COMPENSATIONS,
+    }
 
 
 @pytest.mark.parametrize("down_s", [0, 30, 200])

@@ -15,7 +15,8 @@ from xnode.text.hex import to_hex
 async def describe_settings(console: Console) -> SettingsView:
     """What the node runs with, and how it differs from what is declared now."""
     state, declared = console.loop.state, console.declared
-    differing, problem = (), ""
+    differing: tuple[str, ...] = ()
+    problem = ""
     try:
         differing = tuple(one.name for one in await declared.find_differences())
     except UserError as error:

@@ -8,7 +8,7 @@ from metering.bounds import SignatureBytes
 from metering.receipt import Receipt, SignedReceipt
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
-from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
+from metering.units import ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
 from metering.usage import Counters
 from metering.voucher import Coverage, SignedVoucher
 from scheduler.job import Job, OutputFile
@@ -412,6 +412,25 @@ class EscrowClosed(msgspec.Struct, frozen=True, tag=True):
     escrow_id: Hash32
 
 
+class CompensationSeen(msgspec.Struct, frozen=True, tag=True):
+    """What the chain holds of what stake owes for a lease of ours: see ports.chain.Shortfall; amount: 0 when it owes nothing."""
+
+    lease_id: Hash32
+    amount: Amount = ZERO
+    payable_at_s: int = 0
+    payable_until_s: int = 0
+
+
+class CompensationCollected(msgspec.Struct, frozen=True, tag=True):
+    """What could be taken of the compensation with this end was paid; left: what is still owed, in base units of OPENX."""
+
+    lease_id: Hash32
+    payable_until_s: int
+    left: Amount
+    tx_hash: Hash32
+    gas_used: int
+
+
 Change = (
     NodeStarted
     | SettingsChanged
@@ -457,6 +476,8 @@ Change = (
     | OutputsRefetched
     | ThawStarted
     | EscrowClosed
+    | CompensationSeen
+    | CompensationCollected
 )
 
 

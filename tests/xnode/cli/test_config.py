@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
+from metering.units import ZERO_HASH
 from tests.make.scene import open_consoles
+from tests.make.values import make_profile
 from tests.xnode.chain.deployment.test_manifest import MANIFEST
 from tests.xnode.cli.conftest import Run, Source, error_lines
 from tests.xnode.config.test_settings import PROVIDER
 from xnode.chain.deployment.manifest import write_manifest
+from xnode.cli.app import App
 from xnode.cli.main import COMMANDS
 from xnode.cli.manual import make_manual
+from xnode.cli.provider.profile import draw_profile, find_declared, make_answer
+from xnode.cli.terminal.screen import Screen
 from xnode.console.method import bind_methods
 from xnode.control.server import Method
 from xnode.errors import ExitCode
@@ -144,3 +149,19 @@ def test_without_a_daemon_there_is_nothing_to_compare(xnode_here: Run) -> None:
 def test_the_manual_names_the_variable_and_the_commands() -> None:
     page = make_manual()
     assert "XNODE_CONFIG" in page and r"xnode config reload" in page and "config" in COMMANDS
+
+
+def test_a_profile_has_the_software_and_the_settings_that_an_offer_names(
+    home: Home, declared: Path, serve_from: Callable[[Source], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = App(Home(home.folder, declared), debug=False)
+    off = find_declared(app)
+    assert (off["is_running"], off["settings"]["unchanged_since_ns"]) == (False, 0)
+    hardware = make_answer(make_profile(), ZERO_HASH)
+    draw_profile(Screen("table"), hardware | off)
+    assert f"declared ({off['settings']['hash'][:10]}), and no daemon runs with them" in capsys.readouterr().out
+    serve_from(open_bound(tmp_path))
+    on = find_declared(app)
+    draw_profile(Screen("table"), hardware | on)
+    shown = capsys.readouterr().out
+    assert "declared, unchanged since " in shown and on["settings"]["hash"][:10] in shown and "xnode/" in shown

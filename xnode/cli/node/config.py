@@ -43,7 +43,10 @@ def config() -> None:
 @output_option
 @pass_app
 def show(app: App, effective: bool, screen: Screen) -> None:
-    """Show each setting that is declared, and where: in the file or the environment. Passwords are left out."""
+    """Show each declared setting and where it comes from.
+
+    That is the file or a variable of the environment. What may be a secret, such as a password in a URL, is left out.
+    """
     from xnode.config.file import find_declaration
     from xnode.config.origins import list_origins
 
@@ -58,9 +61,9 @@ def show(app: App, effective: bool, screen: Screen) -> None:
 @output_option
 @pass_app
 def check(app: App, file: Path | None, screen: Screen) -> None:
-    """Check a file as if it were this node's settings, and change nothing.
+    """Check a file of settings, and change nothing.
 
-    Without FILE the node's own. One line for each mistake. The environment counts as it would for a daemon.
+    As if it were this node's; without FILE its own. One line for each mistake. The environment counts as it would for a daemon.
     """
     from xnode.config.comparison import settings_hash_of
     from xnode.config.load import load_config
