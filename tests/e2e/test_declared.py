@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.e2e.market import wait_until
+from scheduler.offer import SETTINGS_HASH_CHARS
+from tests.e2e.market import Market, wait_until
 from tests.e2e.test_first_steps import Person, folder, processes
 from tests.xnode.chain.deployment.test_manifest import MANIFEST
+from xnode import __version__
 from xnode.chain.deployment.manifest import write_manifest
+from xnode.config.file import read_table, write_config
 from xnode.control.client import Control
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
@@ -114,3 +118,32 @@ def test_a_terminal_that_is_gone_ends_the_daemon_that_it_began(declared: Declare
     assert declared.process.wait(30) == 0
     os.close(ours)
     os.close(theirs)
+
+
+@pytest.mark.engine
+@pytest.mark.chain
+def test_an_offer_names_the_settings_that_its_provider_runs_with_and_a_reload_is_offered_at_once(
+    market: Market,
+) -> None:
+    home, provider = market.provider.home, market.provider.control
+    before = read_table(home)
+    # The ports were written down after it had begun, which a reload would have to refuse.
+    market.net.stop(market.provider)
+    market.restart_dead()
+
+    def is_offered(hour: str) -> bool:
+        settings_hash = provider.call("provider.status")["settings"]["hash"][2 : 2 + SETTINGS_HASH_CHARS]
+        rows = [one for one in market.find_offers() if one["node"] == market.provider.address]
+        seen = [(one["software"], one["settings_hash"], Decimal(one["prices"]["vcpu_hour"])) for one in rows]
+        return seen == [(f"xnode/{__version__}", settings_hash, Decimal(hour))]
+
+    hour = before["provider"]["prices"]["vcpu_hour"]
+    wait_until(lambda: is_offered(hour), "the offer names the settings", 60)
+    prices = {**before["provider"]["prices"], "vcpu_hour": "0.77"}
+    write_config(home, {**before, "provider": {**before["provider"], "prices": prices}})
+    assert [one["name"] for one in provider.call("config.diff")] == ["provider.prices.vcpu_hour"]
+    for table, wanted in ((None, "0.77"), (before, hour)):
+        if table is not None:
+            write_config(home, table)
+        assert [one["declared"] for one in provider.call("config.reload")] == [f'"{wanted}"']
+        wait_until(lambda wanted=wanted: is_offered(wanted), "what was reloaded is offered", 60)

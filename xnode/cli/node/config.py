@@ -20,10 +20,10 @@ from xnode.errors import ExitCode
 if TYPE_CHECKING:
     from xnode.config.settings import Config
 
-_ORIGINS = (Column("setting", fold=True), Column("value", fold=True), Column("from", fold=True))
+_ORIGINS = (Column("setting"), Column("value", fold=True), Column("from", fold=True))
 
 _DIFFERENCES = (
-    Column("setting", fold=True),
+    Column("setting"),
     Column("running", fold=True),
     Column("declared", fold=True),
     Column("taken by"),
