@@ -96,6 +96,9 @@ def test_without_a_manifest_each_says_where_one_comes_from_and_has_made_nothing(
         done = xnode(*command)
         (line,) = error_lines(done.stderr)
         assert done.returncode == ExitCode.USAGE and "xnode devnet up" in line
+        done = xnode(*command, "--chain", "nowhere.toml")
+        (line,) = error_lines(done.stderr)
+        assert done.returncode == ExitCode.USAGE and "nowhere.toml: cannot read the manifest" in line
     assert not home.keystore.exists() and not home.wallet_password.exists()
 
 

@@ -14,7 +14,7 @@ import click
 
 from metering.units import Amount
 from xnode import __version__
-from xnode.chain.deployment.manifest import Asset
+from xnode.chain.deployment.manifest import Asset, read_manifest
 from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access
 from xnode.cli.access.gas import SUBMITTER_GAS_WEI, find_missing
@@ -87,6 +87,8 @@ def quickstart(
     questions = Questions(yes)
     questions.require_someone()
     chain = _find_manifest(app, manifest)
+    # Before a wallet is made: what is wrong with it makes all else useless.
+    read_manifest(chain).find_asset(asset)
     wallet = open_wallet(app, options["payer"], options["password_file"], yes)
     reach("quickstart_wallet")
     init_submitter(app, chain, options["rpc_url"], to_hex(wallet.address), options["bootstrap"])
