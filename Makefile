@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help setup system python chain-node slither demo test t test-fast test-deaths test-field test-hostile test-full-disk test-long test-image coverage wheel-test
 .PHONY: check check-format check-prose check-lint check-types check-layers format bench contracts-test sim-economy
-.PHONY: docs session wheel man bill deb test-deb node-image test-node-image release clean
+.PHONY: docs session wheel man bill deb test-deb time-setup node-image test-node-image release clean
 
 help:  ## What there is.
 	@sed -nE 's/^([a-z-]+):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -203,6 +203,9 @@ deb: system wheel  ## Packages for Debian 12 and 13, into build/dist; as root. S
 
 test-deb: system  ## The packages of `make deb`, installed, upgraded over BEFORE=FILE, removed; on clean roots, as root.
 	@for deb in build/dist/xnode_*.deb; do $(PY) -m packages.debian.trial $$deb $(BEFORE); done
+
+time-setup: system  ## How long a provider takes from nothing: the package of `make deb` on a clean Debian, against a devnet.
+	@$(PY) -m packages.debian.first build/dist/xnode_*+deb12_*.deb
 
 NODE_IMAGE := .cache/images/node
 

@@ -76,7 +76,7 @@ def inspect_store(url: str) -> StoreFacts:
     if path is not None and not path.exists():
         return StoreFacts("", newest)
     try:
-        with _open_read_only(url, path) as engine:
+        with open_read_only(url, path) as engine:
             revision = read_revision(engine)
             if revision is None or revision > newest:
                 return StoreFacts(revision or "", newest)
@@ -103,7 +103,7 @@ def require_known_schema(url: str) -> None:
     if path is not None and not path.exists():
         return
     try:
-        with _open_read_only(url, path) as engine:
+        with open_read_only(url, path) as engine:
             revision = read_revision(engine)
     except (SQLAlchemyError, Permanent, ValueError):
         return
@@ -176,7 +176,8 @@ def _decode(value: bytes, kind: Any, what: str, faults: list[str]) -> Any:
 
 
 @contextmanager
-def _open_read_only(url: str, path: Path | None) -> Iterator[Engine]:
+def open_read_only(url: str, path: Path | None) -> Iterator[Engine]:
+    """The engine of a store that nothing can be written to by. path: find_file of the URL. Raises Permanent for what is none."""
     if path is None:
         engine = cast("Engine", make_engine(url).execution_options(postgresql_readonly=True))
     else:

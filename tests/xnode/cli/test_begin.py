@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import click
 import pytest
 import trio
 
@@ -13,8 +14,10 @@ from tests.xnode.cli.conftest import Run, error_lines
 from xnode.cli.app import App
 from xnode.cli.begin.host import refuse_unfit
 from xnode.cli.begin.questions import Questions
+from xnode.cli.begin.running import SYSTEMD, can_be_service, ensure_service
 from xnode.cli.begin.submitter import DEFAULT_DEPOSIT, Deposit, choose_amount
 from xnode.cli.begin.wallet import open_wallet
+from xnode.cli.main import cli
 from xnode.config.load import check_table
 from xnode.errors import ExitCode, UserError
 from xnode.home import Home
@@ -96,6 +99,9 @@ def test_without_a_manifest_each_says_where_one_comes_from_and_has_made_nothing(
         done = xnode(*command)
         (line,) = error_lines(done.stderr)
         assert done.returncode == ExitCode.USAGE and "xnode devnet up" in line
+        done = xnode(*command, "--chain", "nowhere.toml")
+        (line,) = error_lines(done.stderr)
+        assert done.returncode == ExitCode.USAGE and "nowhere.toml: cannot read the manifest" in line
     assert not home.keystore.exists() and not home.wallet_password.exists()
 
 
@@ -115,6 +121,16 @@ def test_all_that_a_host_lacks_is_said_at_once_each_with_its_hint() -> None:
     ]
     assert caught.value.code is ExitCode.FAILED
     refuse_unfit([lacks[1]])
+
+
+@pytest.mark.skipif(SYSTEMD.is_dir(), reason="it would make this host's own service")
+def test_a_service_is_what_install_systemd_makes(app: App) -> None:
+    app.home.make()
+    app.home.config.write_text('[chain]\nmanifest = "m.toml"\n')
+    context = click.Context(cli, obj=app)
+    with context, pytest.raises(UserError, match="systemd does not run here, so nothing can be started"):
+        ensure_service(app, "submitter")
+    assert not can_be_service()
 
 
 def test_what_is_deposited_once_is_not_deposited_again(app: App) -> None:

@@ -22,6 +22,7 @@ from xnode.node.changes import Entry, EscrowSeen, PricesSet
 from xnode.node.records import NodeSettings, Numbers, SubmitterJob
 from xnode.ports.chain import Sent
 from xnode.store.database import open_database
+from xnode.store.inspection import inspect_store, open_read_only, require_known_schema
 from xnode.store.journal import Batch, Journal
 from xnode.store.promises import SqlPromises
 
@@ -61,6 +62,28 @@ def make_batch(seq: int) -> Batch:
         records={("numbers", b""): (Numbers(offer=seq), True)},
         effects={"search": (seq, make_search(seq))},
     )
+
+
+async def test_a_look_reads_a_store_on_a_server_in_a_transaction_that_cannot_write(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    assert inspect_store(url).revision == ""
+    with opened(url) as engine:
+        await Journal(engine).commit(make_batch(1))
+        found = inspect_store(url)
+        assert (found.revision, found.is_newer) == (found.newest, False)
+        assert found.contents is not None and (found.contents.records, found.contents.faults) == (1, ())
+        newer = sa.text("UPDATE alembic_version SET version_num = '9999'")
+        with (
+            open_read_only(url, None) as looking,
+            looking.connect() as connection,
+            pytest.raises(sa.exc.DBAPIError, match="read-only transaction"),
+        ):
+            connection.execute(newer)
+        with engine.begin() as connection:
+            connection.execute(newer)
+    assert inspect_store(url).is_newer
+    with pytest.raises(Permanent, match="a newer xnode has used the database"):
+        require_known_schema(url)
 
 
 async def test_what_was_committed_is_there_after_a_restart_of_node_and_server(postgres: PostgresServer) -> None:

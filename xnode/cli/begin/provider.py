@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from xnode.chain.capacity import read_classes
+from xnode.chain.deployment.manifest import read_manifest
 from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access
 from xnode.cli.access.options import bootstrap_option
@@ -89,10 +90,11 @@ def set_up(app: App, manifest: Path | None, wishes: Wishes, questions: Questions
     questions.require_someone()
     table = read_table(app.home)
     chain = _find_manifest(app, manifest, table)
+    # Before a wallet is made: what is wrong with it makes all else useless.
+    symbol = read_manifest(chain).find_asset(wishes.asset or DEFAULT_ASSET).symbol
     wallet = open_wallet(app, wishes.owner, wishes.password_file, questions.yes)
     reach("setup_wallet")
     access = Access(app, to_hex(wallet.address), chain, rpc_url=find_chain_node(table, wishes.rpc_url))
-    symbol = access.manifest.find_asset(wishes.asset or DEFAULT_ASSET).symbol
     region = _choose_region(wishes.region, table, questions)
     offer = require_fit(app, wallet.address, region or DEFAULT_REGION, symbol)
     _agree(app, access, offer, questions)

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from metering.units import Amount
-from xnode.chain.deployment.manifest import Asset
+from xnode import __version__
+from xnode.chain.deployment.manifest import Asset, read_manifest
 from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access
 from xnode.cli.access.gas import SUBMITTER_GAS_WEI, find_missing
@@ -60,12 +61,21 @@ class Deposit:
 @click.option("--deposit", "amount", help="Have so much deposited for jobs; 0 for nothing.  [default: asked, 20]")
 @click.option("--asset", default="OPENX", show_default=True, help="Of the deposit.")
 @bootstrap_option
+@click.option("--no-start", is_flag=True, help="Do not start the node: a service or a container does.")
 @click.option("--yes", is_flag=True, help="Ask nothing; a new wallet's password goes into a file of the home.")
 @password_option
 @output_option
 @pass_app
 def quickstart(
-    app: App, /, manifest: Path | None, amount: str | None, asset: str, yes: bool, screen: Screen, **options: Any
+    app: App,
+    /,
+    manifest: Path | None,
+    amount: str | None,
+    asset: str,
+    no_start: bool,
+    yes: bool,
+    screen: Screen,
+    **options: Any,
 ) -> None:
     """From nothing to a node that buys compute, in one command.
 
@@ -77,6 +87,8 @@ def quickstart(
     questions = Questions(yes)
     questions.require_someone()
     chain = _find_manifest(app, manifest)
+    # Before a wallet is made: what is wrong with it makes all else useless.
+    read_manifest(chain).find_asset(asset)
     wallet = open_wallet(app, options["payer"], options["password_file"], yes)
     reach("quickstart_wallet")
     init_submitter(app, chain, options["rpc_url"], to_hex(wallet.address), options["bootstrap"])
@@ -84,9 +96,13 @@ def quickstart(
     access = Access(app, to_hex(wallet.address), password=wallet.password, goes_on=True)
     _ensure_deposit(access, chain, asset, amount, questions)
     reach("quickstart_deposit")
-    ensure_running(app, ("daemon", "run"))
-    wait_ready(app, "submitter")
-    answer = {**_report(app, access, wait_offers(app), asset, wallet), "took_s": round(time.monotonic() - begun, 1)}
+    if not no_start:
+        ensure_running(app, ("daemon", "run"))
+        wait_ready(app, "submitter")
+    answer = {
+        **_report(app, access, None if no_start else wait_offers(app), asset, wallet),
+        "took_s": round(time.monotonic() - begun, 1),
+    }
     screen.show(answer, lambda: draw_quickstart(screen, answer))
 
 
@@ -98,13 +114,16 @@ def draw_quickstart(screen: Screen, answer: dict[str, Any]) -> None:
             ("node", answer["node"]),
             ("deposited", f"{answer['deposited']} {answer['asset']}"),
             ("node may use", f"{answer['node_may_use']} {answer['asset']}"),
-            ("market", f"{brief_count(answer['offers'], 'offer')} known"),
+            ("market", f"{brief_count(answer['offers'], 'offer')} known" if answer["pid"] else ""),
             ("home", answer["home"]),
             ("took", f"{answer['took_s']:g} s"),
         )
     )
     if answer["password_file"]:
         say(f"hint: commands of this wallet read its password with: export ETH_PASSWORD={answer['password_file']}")
+    if not answer["pid"]:
+        say("next: xnode daemon run, as a service or in a container")
+        return
     if not answer["offers"]:
         say("hint: no provider is known yet; on a devnet be one in another home: xnode provider setup --chain MANIFEST")
     say("next: xnode image import podman:NAME, then xnode job init, xnode job submit --follow job.yaml")
@@ -188,19 +207,20 @@ def _require_held(access: Access, chain: Path, asset: Asset, amount: Amount) -> 
         )
 
 
-def _report(app: App, access: Access, status: dict[str, Any], symbol: str, wallet: OpenWallet) -> dict[str, Any]:
+def _report(app: App, access: Access, status: dict[str, Any] | None, symbol: str, wallet: OpenWallet) -> dict[str, Any]:
+    """status: the node's, None where it was not started."""
     asset = access.manifest.find_asset(symbol)
     found = access.look(lambda reads: _read_deposit(reads, access, asset))
     made = wallet.password_file == app.home.wallet_password
     return {
         "payer": to_hex(wallet.address),
-        "node": status["node"],
+        "node": to_hex(read_node_address(app.home)),
         "asset": asset.symbol,
         "deposited": asset.format(found.free),
         "node_may_use": asset.format(found.cap),
-        "offers": status["offers"],
+        "offers": status["offers"] if status else 0,
         "home": str(app.home.folder),
         "password_file": str(wallet.password_file) if made else "",
-        "pid": status["pid"],
-        "version": status["version"],
+        "pid": status["pid"] if status else None,
+        "version": __version__,
     }
