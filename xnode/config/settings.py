@@ -234,7 +234,7 @@ class SubmitterConfig(_Section):
         default="10m",
         validate_default=True,
         alias="capacity_wait",
-        description="how long a job waits for room at providers that it fits and that are all busy",
+        description="how long a job waits for providers that it fits and that are all busy or do not answer",
     )
     max_prepay_ns: Annotated[DurationNs, LIVE] = Field(
         default="24h",

@@ -111,7 +111,7 @@ class SubmitterSettings(msgspec.Struct, frozen=True):
     max_exposure_ns: int = MAX_EXPOSURE_NS
     max_prepay_ns: int = 0
     capacity_wait_ns: int = 600 * NANOS_PER_SECOND
-    """How long a job waits for room at providers that it fits and that are busy."""
+    """How long a job waits for providers that it fits and that are busy or do not answer."""
 
     @property
     def exposure_bound(self) -> ExposureBound:
@@ -432,8 +432,9 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     into, only: the folder that the outputs are put into ("": none), and the patterns of those wanted; here: what has come
     of them; outputs: the same as versions up to 0.2 noted it.
     tried: who was offered a lease; passed: who was asked and gave no quote, and of them silent: who did not answer, and busy:
-    who has no room now; rounds: how often the silent ones were asked anew; no_quote, words: what each said last; failed: leases
-    that ended before the job could run, with why; waits, waiting_since_ns: how often and since when it waits for providers;
+    who has no room now; rounds: how often offers were searched anew that did not come; no_quote, words: what each said last;
+    failed: leases that ended before the job could run, with why; waits, waiting_since_ns: how often and since when it waits
+    for providers;
     stalled: those of `tried` that did not answer to the lease.
     """
 
@@ -467,7 +468,7 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     here: OutputsHere | None = None
     stalled: tuple[Address, ...] = ()
     fits_busy: bool = False
-    """A provider that the job fits had no room: while nothing else is heard, the job waits for it."""
+    """A provider that the job fits had no room, or did not answer: while nothing else is heard, the job waits for it."""
     looks_since_ns: int = 0
     """When we were back, the last time that we had been away while the job waited: what was known of the market is gone."""
 

@@ -46,7 +46,8 @@ CODES = {*map(int, ExitCode), INTERRUPTED, PIPE_CLOSED}
 ADDRESS = "0x" + "11" * 20
 
 GOOD = {
-    "job_id": JOB[:12], "lease_id": LEASE, "amount": "1", "cap": "1", "prices": "vcpu_hour=1", "contract": "token",
+    "job_id": JOB[:12], "lease_id": LEASE, "leases": LEASE, "amount": "1", "cap": "1", "prices": "vcpu_hour=1",
+    "contract": "token",
     "view": "name", "shell": "bash", "addresses": ADDRESS, "provider": ADDRESS, "recipient": ADDRESS,
     "declared": "cpu=1", "source": "binary",
     "image": "img", "documents": "text", "export": "exp", "folder": "exp", "plan_file": "text", "rpc_url": "http://127.0.0.1:9",

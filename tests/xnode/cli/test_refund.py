@@ -26,7 +26,7 @@ from xnode.chain.contracts import payment_escrow
 from xnode.chain.intents.payments import deposit
 from xnode.chain.intents.session import WalletSession, open_session
 from xnode.chain.send.tx_journal import make_engine
-from xnode.cli.evidence.files import make_page
+from xnode.cli.evidence.files import make_page, read_documents
 from xnode.cli.evidence.refund import Promised as Shown
 from xnode.cli.evidence.refund import describe_wait
 from xnode.errors import ExitCode
@@ -136,9 +136,7 @@ def test_what_the_provider_took_already_comes_out_of_its_stake_a_thaw_later(prom
     promised.claim_by_voucher(20 * TOKEN)
     folder = promised.write("evidence", promised.sign(9, 10, final=True))
     row = promised.refund(folder)
-    assert (row["refunded"], row["due"]) == ("0", "4") and row["next"].startswith(
-        "4 OPENX out of its stake: run this again"
-    )
+    assert (row["refunded"], row["due"]) == ("0", "4") and row["next"].startswith("4 OPENX out of its stake from ")
     assert promised.refund(folder)["refunded"] == "0", "before its time nothing is collected, and nothing reverts"
     promised.provider.pass_time(2 * DAY_S)
     row = promised.refund(folder)
@@ -209,3 +207,32 @@ def test_who_closes_down_notes_its_leases_as_over_before_anybody_claims(promised
     known = promised.write("known", promised.sign(8, 5))
     assert "has shown its last receipt" in provider.refuse("pay", "refund", known)
     assert promised.refund(last)["refunded"] == "4", "the last receipt is evidence itself"
+
+
+def test_a_receipt_that_was_shown_on_chain_can_be_had_as_a_file_for_a_dispute_offline(promised: Promised) -> None:
+    provider, known, newer = promised.provider, promised.sign(8, 5), promised.sign(9, 10)
+    folder, lease = promised.write("known", known), to_hex(promised.document.lease_id)
+    found = provider.home.folder / "found"
+    told = provider.refuse("fault", "shown", lease, "--export", str(found), code=ExitCode.NOT_FOUND)
+    assert "no receipt of lease" in told and not found.exists()
+    promised.refund(folder)
+    provider.run("fault", "answer", promised.write("newer", newer))
+    (row,) = provider.ask("fault", "shown", folder, "--export", str(found))
+    assert (row["lease_id"], row["number"], row["last"]) == (lease, "9", "no")
+    assert Path(row["file"]).parent == found and read_documents([Path(row["file"])]) == [newer]
+    assert provider.ask("fault", "shown", lease, "--export", str(found)) == [row], "also when it is asked again"
+    # It joins the other documents of its lease.
+    provider.run("fault", "shown", lease, "--export", folder)
+    assert promised.refund(folder)["next"].startswith("if nothing newer was signed by")
+    shown = provider.run("fault", "shown", lease, "--export", str(found))
+    assert shown.stdout.split() == [row["file"]] and "receipt 9, shown in block" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("0x12", "not a lease's id, and no such file or folder"), ("chain.toml", "not a signed document")],
+)
+def test_what_names_no_lease_is_said_before_the_chain_is_asked(promised: Promised, name: str, told: str) -> None:
+    (promised.provider.home.folder / "chain.toml").write_text("{}")
+    done = promised.provider._xnode("fault", "shown", name, "--export", "found", env=promised.provider._env)
+    assert done.returncode in (ExitCode.NOT_FOUND, ExitCode.REFUSED) and told in done.stderr

@@ -23,7 +23,7 @@ from tests.make.records import (
     make_submitter_job,
     make_submitter_lease,
 )
-from tests.make.values import TOKEN, address_of, make_key, make_offer_body, make_signed_offer, make_signed_quote
+from tests.make.values import NOW_NS, TOKEN, address_of, make_key, make_offer_body, make_signed_offer, make_signed_quote
 from xnode.node import changes, effects
 from xnode.node.blame import FINAL, JOBS_OWN, NEVER_RAN, UNFUNDED
 from xnode.node.records import Candidate, SubmitterEscrow, SubmitterJob, SubmitterLease
@@ -146,19 +146,52 @@ def test_a_quote_that_does_not_hold_is_passed_over(body: dict[str, Any], code: s
     assert code in job_of(node).no_quote
 
 
-def test_providers_that_did_not_answer_are_asked_anew_a_few_times() -> None:
-    node = make_quoting(1)
-    for _ in range(MAX_ROUNDS):
-        assert kinds(node.wake(job_of(node), after_s=3)) == ["SearchOffers"]
-        node.tell(ranked())
-        assert job_of(node).status == "searching"
-        assert kinds(node.wake(job_of(node), after_s=3)) == ["SearchOffers"]
+def wake_now(node: Node) -> list[effects.Effect]:
+    """What the job does at its next alarm, and when it comes."""
+    after_ns = (job_of(node).wake_at_ns or 0) - node.now_ns
+    assert 0 < after_ns <= 15 * SECOND
+    return node.wake(job_of(node), after_s=after_ns / SECOND)
+
+
+def test_a_provider_that_does_not_answer_is_waited_for_like_a_busy_one_and_no_longer() -> None:
+    node = make_submitter(capacity_wait_ns=60 * SECOND)
+    node.tell(SUBMITTED)
+    tries = 0
+    while job_of(node).status != "failed":
         node.tell(ranked(1))
         node.tell(FUNDS)
-    node.wake(job_of(node), after_s=3)
+        tries += 1
+        node.fail(ask_of(1), "unreachable", "no way to it")
+        node.tell(ranked())
+        if job_of(node).status != "failed":
+            (search,) = wake_now(node)
+            assert isinstance(search, effects.SearchOffers) and search.tried == (), "it is asked anew"
+    assert 60 * SECOND <= node.now_ns - NOW_NS <= 75 * SECOND and tries > 4
+    assert job_of(node).end_reason == "no_quote" and "no way to it" in job_of(node).end_detail
+    said = [one.detail for one in job_of(node).timeline if one.what == "waiting"]
+    assert said == ["waiting for capacity: 1 provider fits, and does not answer"]
+
+
+def test_one_whose_offer_is_forgotten_meanwhile_is_waited_for_too() -> None:
+    node = make_quoting(1)
+    node.fail(ask_of(1), "unreachable")
     node.tell(ranked())
-    assert (job_of(node).status, job_of(node).end_reason) == ("failed", "no_quote")
-    assert "did not answer in time" in job_of(node).end_detail
+    for _ in range(20):
+        assert kinds(wake_now(node)) == ["SearchOffers"]
+        node.tell(changes.OffersRanked(JOB_HASH, 0, (), ()))
+        assert job_of(node).status == "searching"
+    node.tell(ranked(1))
+    assert job_of(node).status == "quoting"
+
+
+def test_of_busy_and_silent_ones_both_are_said() -> None:
+    node = make_quoting(1, 2)
+    node.fail(ask_of(1), "unreachable")
+    node.fail(ask_of(2), "capacity")
+    node.tell(ranked())
+    assert "waiting for capacity: 2 providers fit, all busy or not answering" in [
+        one.detail for one in job_of(node).timeline
+    ]
 
 
 SEARCH = effects.SearchOffers(JOB_HASH, JOB, (), "id", "lane", 0)

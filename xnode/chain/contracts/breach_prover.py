@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+from eth_abi.exceptions import DecodingError
 
 from metering.evidence import LeaseDocument
-from metering.receipt import SignedReceipt
-from metering.units import Address, Amount, Hash32
-from xnode.chain.abi.codec import Call, Event, View, amount_of
+from metering.receipt import Receipt, SignedReceipt
+from metering.units import U128, Address, Amount, Hash32
+from metering.usage import Usage
+from xnode.chain.abi.codec import Call, Event, View, amount_of, decode_values
 from xnode.chain.contracts.fault_prover import lease_of, receipt_of
 
 
@@ -37,6 +41,15 @@ class SilenceClaimed(msgspec.Struct, frozen=True):
     provider: Address
     number: int
     answer_until: int
+
+
+class ReceiptShown(msgspec.Struct, frozen=True):
+    """A receipt of this provider was shown: it answers a claim, or says that the lease is over."""
+
+    lease_id: Hash32
+    provider: Address
+    number: int
+    final: bool
 
 
 class Silence(msgspec.Struct, frozen=True):
@@ -73,11 +86,38 @@ SILENCE_OF = View("BreachProver", "silenceOf", Silence)
 SHORTFALL_OF = View("BreachProver", "shortfallOf", Shortfall)
 
 SILENCE_CLAIMED = Event("BreachProver", SilenceClaimed)
+RECEIPT_SHOWN = Event("BreachProver", ReceiptShown)
 BREACH_PROVEN = Event("BreachProver", BreachProven)
 BREACH_COMPENSATED = Event("BreachProver", BreachCompensated)
 
 ANSWER_TIME_S = 86_400
 """How long a provider may take to answer a claim (BreachProver.ANSWER_TIME)."""
+
+
+MAX_ANSWERS = 64
+"""Looked for in one transaction's calldata: a wallet that is a contract packs one or a few calls into its own."""
+
+
+def find_answers(data: bytes) -> tuple[SignedReceipt, ...]:
+    """The receipts that calldata shows, also as part of another contract's call. It says nothing of whether they were taken."""
+    found: list[SignedReceipt] = []
+    at = data.find(SHOW_RECEIPT.selector)
+    for _ in range(MAX_ANSWERS):
+        if at < 0:
+            break
+        try:
+            ((receipt, signature),) = decode_values(SHOW_RECEIPT.entry.inputs, data[at + 4 :])
+            found.append(SignedReceipt(_make_receipt(receipt), signature))
+        except (DecodingError, ValueError, OverflowError):
+            # Four bytes that happen to be the same.
+            pass
+        at = data.find(SHOW_RECEIPT.selector, at + 1)
+    return tuple(found)
+
+
+def _make_receipt(values: tuple[Any, ...]) -> Receipt:
+    lease_id, number, at_ns, running_ns, usage, cost, final = values
+    return Receipt(lease_id, number, at_ns, running_ns, Usage(*map(U128, usage)), Amount(cost), final)
 
 
 def make_breach(document: LeaseDocument, last: SignedReceipt) -> bytes:

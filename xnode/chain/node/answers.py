@@ -127,6 +127,13 @@ class LogShape(msgspec.Struct, rename="camel"):
 LogsShape = Annotated[list[LogShape], msgspec.Meta(max_length=MAX_LOGS)]
 
 
+class CalldataShape(msgspec.Struct, frozen=True):
+    """Of eth_getTransactionByHash."""
+
+    hash: _Hash
+    input: Data
+
+
 class ReceiptShape(msgspec.Struct, rename="camel"):
     """A receipt as JSON-RPC has it; of a transaction that is still pending some nodes give one without a block."""
 

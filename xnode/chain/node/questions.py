@@ -10,6 +10,7 @@ from xnode.chain.abi.log import Log
 from xnode.chain.node.answers import (
     Block,
     BlockShape,
+    CalldataShape,
     Data,
     FeeHistory,
     FeeHistoryShape,
@@ -134,6 +135,17 @@ def ask_receipt(tx_hash: Hash32) -> Question[Receipt | None]:
         return found
 
     return Question("eth_getTransactionReceipt", (to_hex(tx_hash),), ReceiptShape | None, make)
+
+
+def ask_calldata(tx_hash: Hash32) -> Question[bytes | None]:
+    """What a transaction was sent with; None where the node does not have it."""
+
+    def make(shape: CalldataShape | None) -> bytes | None:
+        if shape is not None and parse_hex(shape.hash) != tx_hash:
+            raise ValueError("another transaction")
+        return parse_hex(shape.input) if shape is not None else None
+
+    return Question("eth_getTransactionByHash", (to_hex(tx_hash),), CalldataShape | None, make)
 
 
 def ask_fees() -> Question[FeeHistory]:

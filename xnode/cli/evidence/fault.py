@@ -94,6 +94,26 @@ def answer(app: App, /, documents: tuple[Path, ...], ended: bool, screen: Screen
     screen.show(rows, lambda: draw_answers(screen, rows))
 
 
+@fault.command("shown")
+@click.argument("leases", nargs=-1, required=True, metavar="LEASE|FOLDER|FILE...")
+@click.option("--export", type=GivenPath(path_type=Path, file_okay=False), required=True, help="Into this folder.")
+@chain_option
+@output_option
+@pass_app
+def shown(app: App, leases: tuple[str, ...], export: Path, manifest: Path | None, screen: Screen) -> None:
+    """Export receipts that a provider showed on chain.
+
+    What a provider answered to a claim of silence may be newer than all that its submitter has. LEASE is a lease's id;
+    of documents those leases are asked for that they are about. The files join those of `xnode job receipts JOB
+    --export DIR`, for `xnode audit` and `xnode pay refund`.
+    """
+    from xnode.cli.access.access import Access
+    from xnode.cli.evidence.shown import draw_shown, export_shown
+
+    answer = export_shown(Access(app, manifest_path=manifest), leases, export)
+    screen.show(answer, lambda: draw_shown(screen, answer))
+
+
 @fault.command("list")
 @click.option("--of", "provider", default="", help="Only this provider's, by address or wallet.")
 @chain_option

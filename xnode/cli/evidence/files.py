@@ -98,6 +98,14 @@ def write_document(document: NumberedDocument | AnswerDocument | VerdictDocument
     return path
 
 
+def write_receipt(signed: SignedReceipt, folder: Path) -> Path:
+    """Write a receipt under the name that `receipts --export` gives it, so that it joins the others of its lease; the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _make_name(signed, signed.receipt.lease_id.hex()[:8], 0)
+    replace_file(path, json.dumps(make_page(signed), indent=2) + "\n")
+    return path
+
+
 def _make_name(document: LeaseEvidencePart, lease: str, vouchers: int) -> str:
     match document:
         case LeaseDocument():

@@ -224,8 +224,11 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "NotTheLast": ("receipt {number} is not the last one", "wait until the lease has ended"),
     "PromiseKept": ("the provider kept its promise", ""),
     "NothingToRefund": ("nothing is left to refund for lease {leaseId}", "it was refunded, or the reserve is empty"),
-    "LeaseIsOver": ("lease {leaseId} has shown its last receipt", "see `xnode pay refund` with that receipt"),
-    "NotTheNewest": ("lease {leaseId} was answered for with a newer receipt", "name newer receipts"),
+    "LeaseIsOver": ("lease {leaseId} has shown its last receipt", "get it by `xnode fault shown`, and name it too"),
+    "NotTheNewest": (
+        "lease {leaseId} was answered for with a newer receipt",
+        "get it by `xnode fault shown`, and name it too",
+    ),
     "NotAnAnswer": ("receipt {number} answers no claim of silence", "show the newest one, or the last"),
     "NotSilentYet": ("the provider is not silent before {claimableAt:date}", "wait"),
     "SilenceTooOld": (

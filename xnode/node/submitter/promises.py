@@ -30,12 +30,13 @@ def _s(duration_ns: int) -> str:
 PROMISES = (
     Promise(
         "searching", "", "offers that fit (our own book and chain node)",
-        f"{_s(SEARCH_WAIT_NS)} a search; `submitter.capacity_wait` for room; {_s(CHAIN_PATIENCE_NS)} for our chain node",
+        f"{_s(SEARCH_WAIT_NS)} a search; `submitter.capacity_wait` for those that are busy or silent; "
+        f"{_s(CHAIN_PATIENCE_NS)} for our chain node",
         "searched again, then the job ends with what each provider said last",
     ),
     Promise(
         "quoting", "", "a quote", "3 s; as above for our chain node",
-        "chosen among those who answered; who did not is passed over, and asked anew twice when none is left",
+        "chosen among those who answered; who did not is passed over, and waited for like a busy one when none is left",
     ),
     Promise(
         "leasing", "requested", "the countersignature",

@@ -40,7 +40,7 @@ MAX_STALLED = 64
 others fit it goes on."""
 
 MAX_ROUNDS = 2
-"""How often those who did not answer are asked anew: a provider that is being restarted is back by then."""
+"""How often offers are searched anew that did not come in time: we may have been away ourselves."""
 
 MAX_PASSED = 32
 """Providers that refuse before a job is given up; each three cost a wait. Who is busy or does not answer is not counted."""
@@ -143,21 +143,18 @@ def _ask_quotes(turn: Turn, job: SubmitterJob, settings: SubmitterSettings) -> N
 
 def _wait_or_end(turn: Turn, job: SubmitterJob, change: changes.OffersRanked, settings: SubmitterSettings) -> None:
     """No provider is left to ask now."""
-    busy = change.busy + len(job.busy)
+    busy, silent = change.busy + len(job.busy), len(job.silent)
     waited_ns = turn.at_ns - (job.waiting_since_ns or turn.at_ns)
     # That nobody is found says little after an absence, and nothing while others may still be named.
     looks_anew = 0 <= turn.at_ns - job.looks_since_ns < FIRST_LOOK_NS
     is_unknown = change.may_grow or not change.seen or looks_anew
-    if busy and waited_ns < settings.capacity_wait_ns:
+    if (busy or silent) and waited_ns < settings.capacity_wait_ns:
+        # One that does not answer may only have been away for a moment: it has as long to be back as one to have room.
         job = turn.put(job, fits_busy=True)
-        text = "1 provider fits, and is busy" if busy == 1 else f"{busy} providers fit, all busy"
-        text = f"waiting for capacity: {text}"
+        text = f"waiting for capacity: {_say_who_fits(busy, silent)}"
         _ask_again(turn, note_once(turn, job, "waiting", text, of="waiting for capacity"), _pause_ns_of(turn, job))
     elif is_unknown and job.fits_busy and waited_ns < settings.capacity_wait_ns:
         _ask_again(turn, job, LOOK_AGAIN_NS if looks_anew else _pause_ns_of(turn, job))
-    elif job.silent and job.rounds < MAX_ROUNDS:
-        # One that did not answer may only have been away for a moment.
-        _ask_again(turn, turn.put(job, rounds=job.rounds + 1), settings.quote_wait_ns)
     elif looks_anew or (is_unknown and not job.words and waited_ns < FIRST_LOOK_NS):
         _ask_again(turn, _note_offers(turn, job, change), LOOK_AGAIN_NS)
     elif job.words or job.failed:
@@ -166,6 +163,13 @@ def _wait_or_end(turn: Turn, job: SubmitterJob, change: changes.OffersRanked, se
         reasons = "; ".join(f"{code} ({count}): {detail}" for code, count, detail in change.shortfalls)
         job = _note_offers(turn, job, change)
         fail_job(turn, job, "no_match", reasons or "no offers were found; is any provider reachable?")
+
+
+def _say_who_fits(busy: int, silent: int) -> str:
+    count, why = busy + silent, "busy" if not silent else "not answering" if not busy else "busy or not answering"
+    if count > 1:
+        return f"{count} providers fit, all {why}"
+    return "1 provider fits, and is busy" if busy else "1 provider fits, and does not answer"
 
 
 def _ask_again(turn: Turn, job: SubmitterJob, pause_ns: int) -> None:
