@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,4 +147,4 @@ def test_an_offer_names_the_settings_that_its_provider_runs_with_and_a_reload_is
         if table is not None:
             write_config(home, table)
         assert [one["declared"] for one in provider.call("config.reload")] == [f'"{wanted}"']
-        wait_until(lambda wanted=wanted: is_offered(wanted), "what was reloaded is offered", 60)
+        wait_until(partial(is_offered, wanted), "what was reloaded is offered", 60)

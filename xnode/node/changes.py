@@ -171,8 +171,8 @@ class WorkloadStarted(msgspec.Struct, frozen=True, tag=True):
 
 
 class UsageRead(msgspec.Struct, frozen=True, tag=True):
-    """The counters of a workload. read_at_ns: right before they were read, on the node's clock, 0 where that was not noted; is_over:
-    the workload had ended by then, so that they are its last."""
+    """The counters of a workload. read_at_ns: right before they were read, on the node's clock, 0 where that was not noted;
+    is_over: the workload had ended by then, so that they are its last."""
 
     lease_id: Hash32
     counters: Counters

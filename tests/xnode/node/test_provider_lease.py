@@ -361,6 +361,7 @@ def test_a_receipt_is_dated_when_its_counters_were_read_and_not_when_a_busy_host
 def test_of_a_workload_that_ended_unseen_the_final_receipt_tells_and_calls_nothing_an_outage() -> None:
     lease = make_running_lease()
     node = make_provider(lease, make_provider_escrow())
+    assert lease.started_at_ns is not None
     ended_at_ns = lease.started_at_ns + 30 * SECOND
     absent_s = 60 + (ended_at_ns - node.now_ns) // SECOND
     over = changes.UsageRead(LEASE_ID, EXITED.counters, node.now_ns + absent_s * SECOND, is_over=True)
