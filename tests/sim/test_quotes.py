@@ -11,9 +11,10 @@ from tests.sim.world import make_market
 SECOND = NANOS_PER_SECOND
 
 
-def test_a_provider_that_is_being_restarted_gets_the_job_when_it_is_back() -> None:
+@pytest.mark.parametrize("down_s", [5, 10, 60, 300])
+def test_a_provider_that_is_being_restarted_gets_the_job_when_it_is_back(down_s: int) -> None:
     world = make_market()
-    world.machines[1].faults.down_ns = 5 * SECOND
+    world.machines[1].faults.down_ns = down_s * SECOND
     world.machines[1].crash()
     job_hash = world.submit()
     world.run_until_settled()
@@ -30,11 +31,13 @@ def test_the_dead_at_the_top_of_the_book_do_not_keep_the_job_from_the_living() -
     assert set(world.guard.starts.values()) == {address_of(5)}
 
 
-def test_a_job_without_any_answer_ends_soon_and_names_the_providers_asked() -> None:
+def test_a_job_without_any_answer_ends_when_room_would_be_waited_for_no_longer_and_names_the_providers_asked() -> None:
     world = make_market()
     world.machines[1].die()
     job_hash = world.submit()
-    world.run_for(30)
+    world.run_for(590)
+    assert world.job(job_hash).status != "failed" and world.job(job_hash).timeline[-1].what == "waiting"
+    world.run_for(40)
     job = world.job(job_hash)
     assert (job.status, job.end_reason) == ("failed", "no_quote")
     assert address_of(1).hex()[:8] in job.end_detail
