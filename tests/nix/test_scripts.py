@@ -11,6 +11,7 @@ import pytest
 
 from tests.make.nix import ROOT, Nix
 from tests.test_pages import find_wrong
+from xnode.store import mark
 
 DEADLINE_S = 30
 
@@ -27,13 +28,13 @@ def home(tmp_path: Path) -> Path:
 
 
 def write(home: Path, text: str) -> None:
-    """The database as some version has left it: in three files, as SQLite does."""
-    for name in ("xnode.db", "xnode.db-wal", "xnode.db-shm"):
+    """The database as some version has left it: in three files, as SQLite does, and with the note of who used it last."""
+    for name in ("xnode.db", "xnode.db-wal", "xnode.db-shm", mark.NAME):
         (home / "data" / name).write_text(f"{name} {text}")
 
 
 def read(home: Path) -> set[str]:
-    return {path.read_text().partition(" ")[2] for path in (home / "data").glob("xnode.db*")}
+    return {path.read_text().partition(" ")[2] for path in (home / "data").iterdir()}
 
 
 def boot(home: Path, version: str, *more: str) -> str:
