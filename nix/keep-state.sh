@@ -33,6 +33,7 @@ elif [ "$was" != "$version" ] && [ -e "$kept/db-$version" ]; then
 elif [ "$was" != "$version" ] && [ -e "$home/data/xnode.db" ]; then
   echo "$version after $was: the database is kept for the way back"
   copy "$home/data" "$kept/db-$was"
+  rm -rf "$kept/left-by-$version" # of its trial before
 fi
 echo "$version" >"$stamp.new"
 mv "$stamp.new" "$stamp"

@@ -78,6 +78,17 @@ def test_the_next_update_after_a_way_back_keeps_anew(home: Path) -> None:
     assert read(home) == {"of 1, later"}
 
 
+def test_what_the_last_trial_of_a_version_wrote_is_kept(home: Path) -> None:
+    write(home, "of 1")
+    boot(home, "1")
+    for trial in ("first", "second"):
+        boot(home, "2")
+        write(home, trial)
+        boot(home, "1")
+        left = home / "before" / "left-by-2"
+        assert {path.read_text().partition(" ")[2] for path in left.iterdir()} == {trial}
+
+
 def test_a_boot_that_was_cut_off_while_it_put_back_puts_back_again(home: Path) -> None:
     write(home, "of 1")
     boot(home, "1")
