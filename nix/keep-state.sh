@@ -5,11 +5,14 @@ set -eu
 home=$1 version=$2 kept=$home/before
 stamp=$kept/version
 
-copy() { # copy FROM TO: the database and what SQLite keeps beside it, whole or not at all
+# The database, what SQLite keeps beside it, and the note of which version used it last.
+files="xnode.db xnode.db-wal xnode.db-shm version.json"
+
+copy() { # copy FROM TO: whole or not at all
   rm -rf "$2.new" "$2"
   mkdir -p "$2.new"
-  for file in "$1"/xnode.db "$1"/xnode.db-wal "$1"/xnode.db-shm; do
-    if [ -e "$file" ]; then cp -p "$file" "$2.new/"; fi
+  for file in $files; do
+    if [ -e "$1/$file" ]; then cp -p "$1/$file" "$2.new/"; fi
   done
   sync -f "$2.new"
   mv "$2.new" "$2"
@@ -23,13 +26,14 @@ if [ "${3:-}" = settled ]; then
 elif [ "$was" != "$version" ] && [ -e "$kept/db-$version" ]; then
   echo "$was did not come up: the database is as it was before it"
   [ -e "$kept/left-by-$was" ] || copy "$home/data" "$kept/left-by-$was"
-  rm -f "$home"/data/xnode.db "$home"/data/xnode.db-wal "$home"/data/xnode.db-shm
+  for file in $files; do rm -f "$home/data/$file"; done
   cp -p "$kept/db-$version"/* "$home/data/"
   sync -f "$home/data"
   rm -rf "$kept/db-$version"
 elif [ "$was" != "$version" ] && [ -e "$home/data/xnode.db" ]; then
   echo "$version after $was: the database is kept for the way back"
   copy "$home/data" "$kept/db-$was"
+  rm -rf "$kept/left-by-$version" # of its trial before
 fi
 echo "$version" >"$stamp.new"
 mv "$stamp.new" "$stamp"

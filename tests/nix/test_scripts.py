@@ -11,6 +11,7 @@ import pytest
 
 from tests.make.nix import ROOT, Nix
 from tests.test_pages import find_wrong
+from xnode.store import mark
 
 DEADLINE_S = 30
 
@@ -27,13 +28,13 @@ def home(tmp_path: Path) -> Path:
 
 
 def write(home: Path, text: str) -> None:
-    """The database as some version has left it: in three files, as SQLite does."""
-    for name in ("xnode.db", "xnode.db-wal", "xnode.db-shm"):
+    """The database as some version has left it: in three files, as SQLite does, and with the note of who used it last."""
+    for name in ("xnode.db", "xnode.db-wal", "xnode.db-shm", mark.NAME):
         (home / "data" / name).write_text(f"{name} {text}")
 
 
 def read(home: Path) -> set[str]:
-    return {path.read_text().partition(" ")[2] for path in (home / "data").glob("xnode.db*")}
+    return {path.read_text().partition(" ")[2] for path in (home / "data").iterdir()}
 
 
 def boot(home: Path, version: str, *more: str) -> str:
@@ -75,6 +76,17 @@ def test_the_next_update_after_a_way_back_keeps_anew(home: Path) -> None:
     write(home, "of 3")
     boot(home, "1")
     assert read(home) == {"of 1, later"}
+
+
+def test_what_the_last_trial_of_a_version_wrote_is_kept(home: Path) -> None:
+    write(home, "of 1")
+    boot(home, "1")
+    for trial in ("first", "second"):
+        boot(home, "2")
+        write(home, trial)
+        boot(home, "1")
+        left = home / "before" / "left-by-2"
+        assert {path.read_text().partition(" ")[2] for path in left.iterdir()} == {trial}
 
 
 def test_a_boot_that_was_cut_off_while_it_put_back_puts_back_again(home: Path) -> None:
