@@ -136,13 +136,12 @@ def test_the_unit_is_ready_with_a_status_in_the_hosts_own_mount_namespace(provid
 
 
 def test_a_workload_outlives_restart_kill_and_stop_and_is_paid_for_all_of_it(provider: Provider) -> None:
-    job = provider.submit(LASTS_S)
-    job.wait_receipts(1, WAIT_S)
+    job = provider.launch(LASTS_S)
     workload = provider.find_workload(job.lease_hex)
 
     def goes_on_after(act: str, what: str) -> None:
         main, paid = provider.show_unit("MainPID")["MainPID"], len(job.read_receipts())
-        provider.machine.run(act)
+        provider.machine.run(act, WAIT_S)
         assert provider.is_alive(workload), what
         provider.wait_ready()
         assert provider.show_unit("MainPID")["MainPID"] != main, what
@@ -152,7 +151,7 @@ def test_a_workload_outlives_restart_kill_and_stop_and_is_paid_for_all_of_it(pro
 
     goes_on_after("systemctl restart xnode", "restart")
     goes_on_after("systemctl kill --kill-whom=main -s KILL xnode; sleep 1", "kill -9")
-    provider.machine.run("systemctl stop xnode")
+    provider.machine.run("systemctl stop xnode", WAIT_S)
     assert provider.show_unit("ActiveState")["ActiveState"] == "inactive" and provider.is_alive(workload)
     goes_on_after("systemctl start xnode", "stop and start")
     detail = job.wait_settled(WAIT_S)
@@ -204,7 +203,7 @@ def test_a_version_that_does_not_come_up_is_left_without_anybodys_help(provider:
     shown = machine.run("xnode-slot status").splitlines()
     assert shown == [f"a  {BROKEN}  did not come up; not tried again", f"b  {NEXT}  proven, running"]
     # And it serves as before.
-    job = provider.submit(5)
+    job = provider.launch(10)
     assert job.wait_settled(WAIT_S)["job"]["state"] == "done"
 
 
