@@ -42,7 +42,7 @@ name: count
 image: oci:{image}
 command: [sh, -c, "{script}"]
 resources: {{vcpus: 0.2, memory: 64MiB, disk: 64MiB}}
-time_limit: 30m
+time_limit: 3h
 budget: 5 OPENX
 """
 
@@ -104,6 +104,11 @@ class Provider:
             f"systemctl show xnode.service {' '.join(f'-p {name}' for name in names)}"
         ).splitlines()
         return dict(line.split("=", 1) for line in lines)
+
+    def measure_start_s(self) -> int:
+        """How long the daemon took to start, the last time."""
+        shown = self.show_unit("InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+        return (int(shown["ActiveEnterTimestampMonotonic"]) - int(shown["InactiveExitTimestampMonotonic"])) // 1_000_000
 
     def wait_ready(self, deadline_s: float = WAIT_S) -> None:
         """Returns when the unit is active, which its daemon's READY makes it."""
