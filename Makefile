@@ -7,8 +7,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := .cache/ready
 SYSTEM_PACKAGES := podman crun conmon uidmap nftables iproute2 e2fsprogs mmdebstrap busybox-static gcc python3-dev libgmp-dev libc6-dev pkg-config ca-certificates
-# Tests alone: a server of their own, never the machine's.
-TEST_PACKAGES := postgresql
+# Tests alone: a server of their own, never the machine's; what signs releases.
+TEST_PACKAGES := postgresql openssh-client
 # A host in a virtual machine alone.
 IMAGE_PACKAGES := qemu-system-x86 ovmf erofs-utils cryptsetup-bin dosfstools mtools fdisk openssh-client
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help setup system python chain-node slither demo test t test-fast test-deaths test-field test-hostile test-full-disk test-long test-image coverage wheel-test
 .PHONY: check check-format check-prose check-lint check-types check-layers format bench contracts-test sim-economy
-.PHONY: docs session wheel man clean
+.PHONY: docs session wheel man bill deb test-deb node-image test-node-image release clean
 
 help:  ## What there is.
 	@sed -nE 's/^([a-z-]+):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -116,6 +116,18 @@ coverage: python  ## test-fast again, counting: which lines of the cores no test
 wheel-test: man chain-node  ## A wheel without extras in an environment of its own: every command works or says what it lacks.
 	@$(PY) -m pytest -q tests/test_wheel.py $(ARGS)
 
+.PHONY: nix-check nix-build nix-wheels
+TEST_PACKAGES += nix-bin
+
+nix-check: python $(READY)/test-system  ## The flake, the NixOS module and xnodeOS, without nixpkgs and offline; part of make test.
+	@$(PY) -m pytest -q tests/nix $(ARGS)
+
+nix-build: python $(READY)/test-system  ## The package, really built by nix from its wheels and run from the store; minutes.
+	@sh nix/build.sh $(PY)
+
+nix-wheels: python  ## nix/wheels.json anew, after a change of requirements.lock.
+	@PATH=$(CURDIR)/$(VENV)/bin:$$PATH $(PY) nix/wheels.py
+
 # Each is a target, so that they run side by side; -k: all that is wrong is shown, not only what comes first.
 check: python  ## Format, lint, types, layers.
 	@$(MAKE) -s -k -j4 -O check-format check-prose check-lint check-types check-layers
@@ -172,10 +184,50 @@ man: python  ## The man page of every command, into build/xnode.1.
 	@mkdir -p build
 	@$(PY) -m xnode.cli.manual > build/xnode.1
 
+bill: python  ## The bill of materials (CycloneDX), into build/xnode.cdx.json.
+	@mkdir -p build
+	@$(PY) -m packages.bill > build/xnode.cdx.json
+
+# UV_BUILD builds a wheel into the folder named after it.
+UV_BUILD = $(VENV)/bin/uv build -q --no-build-isolation --python $(PY) --out-dir
+
 wheel: man  ## A wheel with the contracts and the manual inside, into build/dist.
 	@rm -rf build/dist
-	@$(VENV)/bin/uv build -q --wheel --no-build-isolation --python $(PY) --out-dir build/dist
+	@$(UV_BUILD) build/dist --wheel
 	@ls build/dist/*.whl
+
+SUITES := bookworm trixie
+
+deb: system wheel  ## Packages for Debian 12 and 13, into build/dist; as root. SUITES=trixie for one of them.
+	@for suite in $(SUITES); do $(PY) -m packages.debian.build build/dist/xnode-*.whl $$suite; done
+
+test-deb: system  ## The packages of `make deb`, installed, upgraded over BEFORE=FILE, removed; on clean roots, as root.
+	@for deb in build/dist/xnode_*.deb; do $(PY) -m packages.debian.trial $$deb $(BEFORE); done
+
+NODE_IMAGE := .cache/images/node
+
+node-image: system  ## An image of a node that buys, of the package in build/dist for this Debian, into build/dist.
+	@$(PY) -m images.node.build build/dist/xnode_*+deb$$(. /etc/os-release; echo $$VERSION_ID)_*.deb $(NODE_IMAGE)
+	@tar -C $(NODE_IMAGE) --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf build/dist/xnode-node.oci.tar \
+	  oci-layout index.json blobs
+
+test-node-image: system  ## That image, run by podman: not as root, over a read-only root, its node against a chain.
+	@$(PY) -m images.node.trial build/dist/xnode-node.oci.tar
+
+release: man  ## All that is published, signed by KEY=FILE, into build/dist: see docs/packages.md.
+	@rm -rf build/dist build/manifest.sha256.sig
+	@$(UV_BUILD) build/dist --sdist --wheel
+	@if [ -n "$(KEY)" ]; then \
+	  $(PY) -m packages.release sign-manifest build/dist/xnode-*.whl "$(KEY)" build/manifest.sha256.sig; \
+	  XNODE_MANIFEST_SIGNATURE="$$PWD/build/manifest.sha256.sig" $(UV_BUILD) build/dist --wheel; \
+	fi
+	@for suite in $(SUITES); do $(PY) -m packages.debian.build build/dist/xnode-*.whl $$suite; done
+	@$(MAKE) -s node-image bill
+	@cp build/xnode.cdx.json build/dist/
+	@$(PY) -c 'from pathlib import Path; from packages.lock import make_constraints; print(make_constraints(Path()), end="")' \
+	  > build/dist/constraints.txt
+	@$(PY) -m packages.release sums build/dist $(KEY)
+	@cat build/dist/SHA256SUMS
 
 clean:  ## Take away build, caches and what is installed in them; .venv stays.
 	@rm -rf .cache build .pytest_cache .mypy_cache .ruff_cache

@@ -18,7 +18,7 @@ from wire_page import wire_sections
 
 from xnode.cli.main import list_exit_codes
 from xnode.cli.manual import VARIABLES
-from xnode.config.catalog import Section, Setting, sections
+from xnode.config.catalog import Section, Setting, sections, settings
 from xnode.jobfile.fields import Key
 from xnode.jobfile.forms import WRITTEN
 from xnode.jobfile.keys import JOB_KEYS
@@ -34,11 +34,16 @@ def make_config_page() -> str:
     return _page(
         "# Configuration",
         MADE,
-        "A node's settings are in `config.toml` in its home (`--home`, `XNODE_HOME`, or `~/.xnode`). `xnode daemon init` "
+        "A node's settings are in `config.toml` in its home (`--home`, `XNODE_HOME`, or `~/.xnode`), or in the file that "
+        "`--config` or `XNODE_CONFIG` names. `xnode daemon init` "
         "and `xnode provider init` write it with every setting in it, those left at their default as a comment. Commands "
         "that change it keep your comments and your order.",
         "An environment variable overrides the file: `XNODE_SECTION__KEY`, as the tables show. A list is written "
-        "there with commas: `a, b`. Relative paths are below the home.",
+        "there with commas: `a, b`. Relative paths are below the home, also where `--config` or `XNODE_CONFIG` names "
+        "another file than the home's.",
+        "A running daemon takes new values of these by `xnode config reload` or SIGHUP: "
+        + ", ".join(f"`{one.path}`" for one in settings() if one.is_live)
+        + ". All others need a restart.",
         "Secrets are never settings: the node key's password is in the file that `node.password_file` names, a wallet's "
         "password is asked for or read from the file that `--password-file` names. A database password belongs in "
         "PostgreSQL's own password file, not in `database_url`.",

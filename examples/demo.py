@@ -70,10 +70,13 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=Path, default=Path("build/demo"), help="where to put everything (default: %(default)s)"
     )
+    parser.add_argument(
+        "--image", type=Path, help="an OCI layout with a python3, instead of building one from Debian packages"
+    )
     options = parser.parse_args()
     begun = time.monotonic()
     try:
-        image = _build_image()
+        image = options.image.absolute() if options.image else _build_image()
         with Localnet(options.folder, _say, keep=options.keep) as net:
             outcome = _run(net, image)
             _show_summary(outcome, time.monotonic() - begun)

@@ -16,6 +16,12 @@ from metering.sla import NO_PROMISE, Promise
 from metering.tariff import Tariff
 from metering.units import U32, U64, Address, Hash32, Nanos
 
+SETTINGS_TOKEN = " settings/"
+"""Between the software's name and the hash of its settings: one text, so that nodes of versions before still read the offer."""
+
+SETTINGS_HASH_CHARS = 24
+"""Hex digits of that hash in an offer: 96 bits tell two settings apart, and leave room for the software's name."""
+
 MAX_GPUS = 256
 """Devices, or parts of divided ones, in one host."""
 
@@ -64,12 +70,28 @@ def fit_profile(profile: HardwareProfile) -> HardwareProfile:
     )
 
 
+def name_software(software: str, settings_hash: Hash32) -> str:
+    """What an offer says of the software and of its settings: "xnode/1.2.3 settings/" and the beginning of their hash."""
+    if not any(settings_hash):
+        return cut(software, MAX_LABEL_CHARS)
+    token = f"{SETTINGS_TOKEN}{settings_hash.hex()[:SETTINGS_HASH_CHARS]}"
+    return cut(software, MAX_LABEL_CHARS - len(token)) + token
+
+
+def read_software(text: str) -> tuple[str, str]:
+    """The software that an offer names, and the hash of its settings in hex; "" where it says none. A provider says both of
+    itself."""
+    software, token, settings = text.rpartition(SETTINGS_TOKEN)
+    known = token and len(settings) == SETTINGS_HASH_CHARS and set(settings) <= set("0123456789abcdef")
+    return (software, settings) if known else (text, "")
+
+
 class OfferBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """free: what can be leased now; capacity: what is offered in all; asset: what the tariff is in;
     interval_ns and exposure_intervals: how often receipts come and how many may go unpaid; thaw: the least it accepts,
     seconds; allows_network: jobs may ask for network; runtime: the OCI runtime that starts containers, e.g. "crun"; software:
-    "xnode/" and its version; multiaddrs: where the node listens; fetches_images: it pulls from registries; promise: of
-    availability, taken into quotes."""
+    "xnode/" and its version, with the hash of its settings (see name_software); multiaddrs: where the node listens;
+    fetches_images: it pulls from registries; promise: of availability, taken into quotes."""
 
     profile: HardwareProfile
     capacity: Resources

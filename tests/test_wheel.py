@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from packages.lock import make_constraints, pins_of
+from packages.one_name import place_of
 from xnode.chain.deployment.anvil import VARIABLE, find_anvil
 
 pytestmark = pytest.mark.slow
@@ -66,11 +69,9 @@ def install(wheel: Path, folder: Path) -> Path:
     return python
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with nothing but the wheel and what it depends on."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build: list[str | Path] = [
+def build(folder: Path) -> Path:
+    """The wheel, built into a folder."""
+    command: list[str | Path] = [
         UV,
         "build",
         "-q",
@@ -81,10 +82,21 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--out-dir",
         folder,
     ]
-    done = run(build, ROOT)
+    done = run(command, ROOT)
     assert done.returncode == 0, done.stderr
     (wheel,) = folder.glob("*.whl")
-    return install(wheel, folder)
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with nothing but the wheel and what it depends on."""
+    return install(wheel, tmp_path_factory.mktemp("environment"))
 
 
 class Installed:
@@ -110,6 +122,86 @@ class Installed:
 def xnode(python: Path, tmp_path: Path) -> Iterator[Installed]:
     (tmp_path / "pw").write_text("correct horse\n")
     yield Installed(python, tmp_path)
+
+
+def names_of(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+def metadata_of(wheel: Path) -> str:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [one for one in archive.namelist() if one.endswith(".dist-info/METADATA")]
+        return archive.read(name).decode()
+
+
+def test_a_wheel_has_one_name_at_the_top(wheel: Path) -> None:
+    tops = {name.partition("/")[0] for name in names_of(wheel)}
+    assert {one for one in tops if not one.endswith((".dist-info", ".data"))} == {"xnode"}
+    assert {"xnode/metering/receipt.py", "xnode/scheduler/book.py", "xnode/chain/artifacts/PaymentEscrow.json"} <= set(
+        names_of(wheel)
+    )
+
+
+def test_a_wheel_built_twice_is_the_same_bytes(wheel: Path, tmp_path: Path) -> None:
+    assert build(tmp_path).read_bytes() == wheel.read_bytes()
+
+
+def test_a_wheel_has_all_that_the_repository_has_and_nothing_compiled(wheel: Path) -> None:
+    listed = run(["git", "ls-files", "xnode", "metering", "scheduler"], ROOT).stdout.split()
+    assert listed, "needs a clone"
+    assert {place_of(name) for name in listed if (ROOT / name).is_file()} <= set(names_of(wheel))
+    assert not [name for name in names_of(wheel) if name.endswith(".pyc")]
+
+
+@pytest.mark.parametrize(("extra", "brings_all"), [("locked", False), ("locked-all", True)])
+def test_an_extra_brings_the_tested_versions(wheel: Path, extra: str, brings_all: bool) -> None:
+    lines = [line for line in metadata_of(wheel).splitlines() if line.endswith(f"extra == '{extra}'")]
+    pins = pins_of(ROOT, all_extras=brings_all)
+    assert len(lines) == len(pins) > 50
+    assert f"Provides-Extra: {extra}\n" in metadata_of(wheel)
+    for pin, line in zip(pins, lines, strict=True):
+        assert line.startswith(f"Requires-Dist: {pin.name}=={pin.version} ;") and pin.marker in line
+
+
+def test_beside_the_distributions_of_its_cores_names_everything_works(python: Path, tmp_path: Path) -> None:
+    for name in ("metering", "scheduler"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the other distribution was imported')")
+    code = "import sys; sys.path.insert(0, ''); from xnode.metering.receipt import Receipt; print(Receipt.__module__)"
+    assert run([python, "-c", code], tmp_path).stdout == "xnode.metering.receipt\n"
+    done = run([python, "-m", "xnode.cli.main", "--help"], tmp_path, {"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0 and "Commands:" in done.stdout, done.stderr
+
+
+def test_what_is_pickled_is_read_by_another_process(python: Path, tmp_path: Path) -> None:
+    write = "import pickle; from xnode.metering.refusal import Refusal; open('p', 'wb').write(pickle.dumps(Refusal('a', 'b')))"
+    assert run([python, "-I", "-c", write], tmp_path).returncode == 0
+    read = "import pickle; print(pickle.load(open('p', 'rb')).code)"
+    assert run([python, "-I", "-c", read], tmp_path).stdout == "a\n"
+
+
+def test_an_installation_verifies_itself_and_names_what_was_changed(python: Path, xnode: Installed) -> None:
+    clean = xnode("version", "--verify").stdout
+    assert "files of xnode are as released" in clean and "nobody signed" in clean
+    (package,) = python.parent.parent.glob("lib/python3*/site-packages/xnode")
+    module = package / "metering" / "receipt.py"
+    before = module.read_bytes()
+    module.write_bytes(before + b"\n")
+    try:
+        assert "changed: metering/receipt.py" in xnode("version", "--verify", code=1).stdout
+    finally:
+        module.write_bytes(before)
+    (library,) = package.parent.glob("trio/_version.py")
+    version = library.read_bytes()
+    library.write_bytes(version + b"\n")
+    try:
+        assert "trio/_version.py is changed" in xnode("version", "--verify", code=1).stdout
+    finally:
+        library.write_bytes(version)
+
+
+def test_an_installation_says_where_its_constraints_are(xnode: Installed) -> None:
+    assert Path(xnode("version", "--constraints").stdout.strip()).read_text() == make_constraints(ROOT)
 
 
 def test_the_base_brings_no_extra(python: Path, tmp_path: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -18,20 +18,22 @@ import trio
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine as Database
 
+from metering.units import Hash32
 from scheduler.offer import HardwareProfile
 from scheduler.preferences import ExposureBound
 from xnode import __version__
 from xnode.backoff import Backoff, retry_forever
+from xnode.chain.breach_events import ShortfallEvents, SilenceEvents
 from xnode.chain.client import ChainClient, open_client
 from xnode.chain.deployment.manifest import Manifest, read_manifest
-from xnode.chain.silences import SilenceEvents
 from xnode.challenge.prover import Prover
 from xnode.challenge.revealer import Revealer
 from xnode.challenge.verifier import Verifier
 from xnode.challenge.watch import CapacityWatch
 from xnode.clock import SystemClock
-from xnode.config.load import load_config
+from xnode.config.comparison import settings_hash_of
 from xnode.config.settings import Config, ProviderConfig
+from xnode.console.compensations import find_uncollected
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
 from xnode.console.image_list import ImageList
@@ -44,6 +46,7 @@ from xnode.console.silences import find_unanswered
 from xnode.console.standing import find_standing
 from xnode.console.stuck import find_stuck
 from xnode.control.server import hold_pid_file, serve_control
+from xnode.declared import Declared, reload_quietly
 from xnode.effects.checked_chain import CheckedChain
 from xnode.effects.dispatch import make_perform
 from xnode.effects.gpu_watch import watch_gpus
@@ -52,6 +55,7 @@ from xnode.effects.orphans import sweep_orphans
 from xnode.effects.provider import ProviderEffects
 from xnode.effects.submitter import SubmitterEffects
 from xnode.errors import Permanent, Retryable, UserError, real_error_of
+from xnode.heap import freeze_start, keep_trimmed
 from xnode.home import close_data, making_private_files
 from xnode.loop import Loop
 from xnode.monitor.metrics import register_metrics
@@ -61,12 +65,13 @@ from xnode.net.identity import peer_id_text_of
 from xnode.net.known_peers import read_known_peers
 from xnode.net.multiaddr import name_peer
 from xnode.net.outputs import OutputFetcher, serve_outputs
-from xnode.node.changes import NodeStarted, PricesSet
+from xnode.node.changes import NodeStarted
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.node.needed import find_needed
 from xnode.node.state import State
 from xnode.notify import Notifier, take_notifier
 from xnode.peers.chain_watch import ChainWatch
+from xnode.peers.compensation_watch import CompensationWatcher
 from xnode.peers.escrow_watch import EscrowEvents, EscrowWatcher, find_pause_s
 from xnode.peers.experience import Experience
 from xnode.peers.funds import SeenFunds
@@ -84,7 +89,7 @@ from xnode.peers.serve import PeerService
 from xnode.peers.silence_watch import SilenceWatcher
 from xnode.progress import Board
 from xnode.readiness import Readiness
-from xnode.rules import make_provider_settings, make_submitter_settings, make_tariff
+from xnode.rules import make_provider_settings, make_submitter_settings
 from xnode.runtime.host.gpu_watch import GpuWatch
 from xnode.runtime.host.gpus import Survey, survey_gpus
 from xnode.runtime.host.hardware import probe_hardware
@@ -92,7 +97,9 @@ from xnode.runtime.podman.engine import PodmanEngine
 from xnode.service import Doing, Service, find_doing
 from xnode.store.database import migrate_apart, open_database
 from xnode.store.deployment import check_deployment_of_store
+from xnode.store.inspection import require_known_schema
 from xnode.store.journal import Journal
+from xnode.store.mark import require_readable, write_mark
 from xnode.store.promises import SqlPromises
 from xnode.store.pruning import Pruner
 from xnode.supervisor import Supervisor
@@ -108,10 +115,6 @@ STOP_AFTER_S = 0.1
 LEAVE_S = 1.0
 """How long a node that stops waits until others know that it does."""
 
-FIRST_THRESHOLD = 10_000
-"""New objects between two collections of the young ones: a batch of a few hundred changes makes as many as 700, the default, all
-the time, and none of them are cycles."""
-
 SWEEP_RETRY = Backoff(first_s=5.0, most_s=300.0)
 """Between tries to remove what is left of leases that are over: nothing waits for it."""
 
@@ -125,10 +128,14 @@ def run_daemon(config: Config) -> None:
         open_modes()
     try:
         with hold_pid_file(config.home.pid):
+            # Before anything is touched: what a newer version left stays as it is for that one.
+            require_readable(config.node.data_dir)
+            require_known_schema(config.node.database_url)
             close_data(config.node.data_dir)
             # Before the schema is migrated: what this version cannot settle, the one before must still be able to open.
             separator = read_manifest(config.chain.manifest).domain.separator()
             is_busy = check_deployment_of_store(config.node.database_url, separator, str(config.chain.manifest))
+            write_mark(config.node.data_dir)
             with making_private_files():
                 migrate_apart(config.node.database_url)
             trio.run(_run, config, is_busy, notifier)
@@ -148,18 +155,9 @@ def find_bootstrap(own: tuple[str, ...], markets: tuple[str, ...], secret: bytes
     return tuple(one for one in dict.fromkeys((*own, *markets)) if not one.endswith(me))
 
 
-def freeze_start() -> None:
-    """Leave out of every later collection what is there now: modules, adapters and loaded records live as long as we do.
-    Call it once, when the daemon is ready. What importing has left of garbage stays too: little, and finding it would hold
-    up every lease for a tenth of a second, right after the start."""
-    gc.freeze()
-    gc.set_threshold(FIRST_THRESHOLD)
-    gc.enable()
-
-
 async def _run(config: Config, is_busy: bool, notifier: Notifier) -> None:
     stop = trio.CancelScope()
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             daemon = _Daemon(config, stop.cancel, is_busy, notifier)
             nursery.start_soon(_wait_signal, signals, daemon, stop)
@@ -171,6 +169,10 @@ async def _run(config: Config, is_busy: bool, notifier: Notifier) -> None:
 
 async def _wait_signal(signals: AsyncIterator[int], daemon: _Daemon, stop: trio.CancelScope) -> None:
     async for number in signals:
+        # On a terminal that is closed it means what it always has: that who began us has gone.
+        if number == signal.SIGHUP and not sys.stderr.isatty():
+            await daemon.reload()
+            continue
         log.info("stopping", signal=number)
         await daemon.take_leave()
         stop.cancel()
@@ -198,6 +200,7 @@ class _Daemon:
         self._refusals: Counter[str] = Counter()
         self._http = ""
         self._publisher: OfferPublisher | None = None
+        self._declared: Declared | None = None
         self._known_peers = config.node.data_dir / "peers.json"
 
     async def run(self) -> None:
@@ -239,6 +242,11 @@ class _Daemon:
         await trio.sleep(STOP_AFTER_S)
         await self.take_leave()
         self._stop()
+
+    async def reload(self) -> None:
+        """Take the settings as they are declared now; a node that is not ready yet does so when it is."""
+        if self._declared is not None:
+            await reload_quietly(self._declared)
 
     async def take_leave(self) -> None:
         """Take our offer back: until it expires, submitters would go on asking a node that is not there."""
@@ -307,6 +315,7 @@ class _Daemon:
             layouts = LayoutStore(data / "layouts", blobs)
             provider = ProviderEffects(engine, layouts, blobs, net, checked, signer, publisher, archive, clock, board)
         loop = self._ready.loop = Loop(journal, clock, make_perform(provider, submitter))
+        declared = Declared(config, ground.manifest, profile, loop, clock)
         net.judge(Partners(loop, clock, market.registrations).standing_of)
         funds = SeenFunds(checked, clock)
         service = PeerService(loop, clock, signer, engine, archive, journal, board, funds)
@@ -320,9 +329,11 @@ class _Daemon:
         registry = CollectorRegistry()
         chain_watch = self._ready.chain_watch = ChainWatch(chain, loop.tell)
         register_metrics(registry, loop, net, self._ready.measure)
-        console = self._make_console(ground, loop, journal, chain, market, net, blobs, taker, watch)
-        keeper = self._ready.disk = self._make_keeper(ground, loop, console.jobs.images, engine)
+        console = self._make_console(ground, loop, journal, chain, market, net, blobs, taker, watch, declared)
+        keeper = self._ready.disk = self._make_keeper(ground, declared, console.jobs.images, engine)
+        declared.listeners.append(keeper.take)
         self._ready.find_stuck = partial(find_stuck, loop, console.presenter.brief)
+        self._ready.find_uncollected = partial(find_uncollected, loop, clock)
         news = EscrowEvents(chain, lambda: find_pause_s(loop.state))
         tasks: dict[str, Callable[[], Awaitable[object]]] = {
             "output taker": taker.run,
@@ -334,7 +345,11 @@ class _Daemon:
             "chain watch": partial(self._ready.watch_chain, chain, chain_watch),
             "known peers": KnownPeerKeeper(net, market, clock, self._known_peers).run,
             "disk keeper": keeper.run,
+            "heap": keep_trimmed,
         }
+        if config.submitter.payer is not None:
+            noted = ShortfallEvents(chain.rpc, ground.manifest)
+            tasks["compensation watcher"] = CompensationWatcher(loop, journal, chain, noted).run
         if engine is not None:
             tasks |= self._ready.list_checks(engine)
         if watch is not None:
@@ -357,7 +372,9 @@ class _Daemon:
             for name, task in tasks.items():
                 supervisor.start(name, task)
             await nursery.start(serve_control, config.home.control, bind_methods(console))
-            await self._take_new_prices(ground.manifest, loop)
+            # What was declared after we had read it, and before we could be told.
+            await reload_quietly(declared)
+            self._declared = declared
             await self._serve_http(nursery, console, registry)
             freeze_start()
             self._service.ready()
@@ -365,18 +382,6 @@ class _Daemon:
             peer_id = peer_id_text_of(signer.libp2p_secret())
             listen = [f"{one}/p2p/{peer_id}" for one in net.multiaddrs()]
             log.info("node ready", node=to_hex(signer.address), listen=listen, version=__version__)
-
-    async def _take_new_prices(self, manifest: Manifest, loop: Loop) -> None:
-        """Prices that were set after we had read the config and before we could be told."""
-        try:
-            config = load_config(self._config.home)
-            tariff = make_tariff(config.provider, manifest) if config.provider is not None else None
-        except UserError as error:
-            log.warning("the config was changed and cannot be read", reason=str(error))
-            return
-        provider = loop.state.settings.provider
-        if tariff is not None and provider is not None and provider.tariff != tariff:
-            await loop.tell(PricesSet(tariff))
 
     def _serve_capacity(self, ground: _Ground, chain: ChainClient, net: Net, loop: Loop) -> CapacityWatch | None:
         """What a provider does about challenges: answers those about itself, and judges others when it is drawn."""
@@ -404,10 +409,13 @@ class _Daemon:
             multiaddrs=net.multiaddrs(),
             provider=provider,
             submitter=make_submitter_settings(config.submitter, ground.manifest),
+            settings_hash=Hash32(settings_hash_of(config)),
         )
 
-    def _make_keeper(self, ground: _Ground, loop: Loop, images: ImageMaker, engine: PodmanEngine | None) -> DiskKeeper:
-        data = self._config.node.data_dir
+    def _make_keeper(
+        self, ground: _Ground, declared: Declared, images: ImageMaker, engine: PodmanEngine | None
+    ) -> DiskKeeper:
+        data, loop = self._config.node.data_dir, declared.loop
         return DiskKeeper(
             folder=data,
             stock=Stock(data / "blobs", (data / "archive", data / "logs")),
@@ -418,7 +426,7 @@ class _Daemon:
             clock=ground.clock,
             shelf=engine,
             is_busy=images.is_busy,
-            forget=partial(images.forget_unused, self._config.node.keep_files_ns),
+            forget=lambda: images.forget_unused(declared.running.node.keep_files_ns),
         )
 
     def _make_console(
@@ -432,6 +440,7 @@ class _Daemon:
         blobs: BlobStore,
         taker: OutputTaker,
         watch: CapacityWatch | None,
+        declared: Declared,
     ) -> Console:
         manifest, signer = ground.manifest, ground.signer
         kept = ImageList(self._config.node.data_dir / "images.json")
@@ -450,6 +459,7 @@ class _Daemon:
             evidence=EvidenceMaker(journal, signer, manifest.domain),
             capacity_documents=watch.documents if watch is not None else None,
             challenge_failures=watch.failures if watch is not None else None,
+            declared=declared,
         )
 
     def _describe_node(self, ground: _Ground, net: Net) -> ThisNode:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 from xnode.errors import Permanent
 
@@ -21,6 +23,16 @@ def require_module(module: str, what: str) -> None:
         raise Permanent(f"{what} needs {module}, which is not installed", code="not_installed", hint=install(module))
 
 
-def install(module: str) -> str:
+def find_installer(prefix: Path = Path(sys.prefix)) -> str:
+    """What made this environment: "pipx", "uv tool", or "pip" for whatever else did."""
+    marks = {"pipx_metadata.json": "pipx", "uv-receipt.toml": "uv tool"}
+    return next((name for mark, name in marks.items() if (prefix / mark).is_file()), "pip")
+
+
+def install(module: str, prefix: Path = Path(sys.prefix)) -> str:
     """The command that brings the module."""
-    return f'pip install "xnode[{EXTRAS[module]}]"'
+    installer = find_installer(prefix)
+    if installer == "pip":
+        return f'pip install "xnode[{EXTRAS[module]}]"'
+    # These make an environment anew, with nothing in it but what they are told: all, so that no extra is lost for another.
+    return f'{installer} install --force "xnode[all]"'

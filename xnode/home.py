@@ -11,19 +11,23 @@ from zlib import crc32
 
 HOME_VARIABLE = "XNODE_HOME"
 
+CONFIG_VARIABLE = "XNODE_CONFIG"
+
 PRIVATE_FOLDERS = ("archive", "blobs", "layouts", "logs")
 """Of the data folder: logs of jobs, their inputs, outputs and images. No workload reaches any of them by its path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """One node's folder. Nothing is created by naming it."""
+    """One node's folder. Nothing is created by naming it. config_file: where its settings are, when that is not in the folder:
+    state and settings are two places, for a system that declares the one and keeps the other."""
 
     folder: Path
+    config_file: Path | None = None
 
     @property
     def config(self) -> Path:
-        return self.folder / "config.toml"
+        return self.config_file or self.folder / "config.toml"
 
     @property
     def keystore(self) -> Path:
@@ -44,6 +48,11 @@ class Home:
     def password(self) -> Path:
         """Password of the node key, readable by its owner only; config's `password_file` may name another."""
         return self.folder / "node.password"
+
+    @property
+    def wallet_password(self) -> Path:
+        """Password of a wallet that was made with nobody there to choose one."""
+        return self.folder / "wallet.password"
 
     @property
     def data(self) -> Path:
@@ -107,7 +116,15 @@ def making_private_files() -> Iterator[None]:
         os.umask(before)
 
 
-def find_home(chosen: str | None = None, environment: Mapping[str, str] = os.environ) -> Home:
-    """The home that --home, XNODE_HOME or the default (~/.xnode) names, as an absolute path."""
+def find_home(
+    chosen: str | None = None, environment: Mapping[str, str] = os.environ, config: str | None = None
+) -> Home:
+    """The home that --home, XNODE_HOME or the default (~/.xnode) names, with the settings that --config or XNODE_CONFIG names,
+    as absolute paths."""
     text = chosen or environment.get(HOME_VARIABLE) or "~/.xnode"
-    return Home(Path(text).expanduser().absolute())
+    file = config or environment.get(CONFIG_VARIABLE)
+    return Home(_absolute(text), _absolute(file) if file else None)
+
+
+def _absolute(text: str) -> Path:
+    return Path(text).expanduser().absolute()

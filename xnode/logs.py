@@ -94,6 +94,11 @@ def set_up_logs(level: str, file: Path | None = None) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def set_log_level(level: str) -> None:
+    """Log from `level` on, from now on."""
+    logging.getLogger().setLevel(level.upper())
+
+
 def silence_logs() -> None:
     """Drop what a command and its libraries log: its result or its error line says it. Logs that are set up stay so."""
     if not structlog.is_configured():

@@ -12,6 +12,7 @@ import structlog
 from metering.units import Hash32
 from xnode.logs import log_context
 from xnode.node.records import (
+    Compensation,
     ProviderEscrow,
     ProviderLease,
     Record,
@@ -48,6 +49,8 @@ def log_milestones(before: State, records: Iterable[Record]) -> None:
                     _log_counters(known, record)
             case SilenceClaim():
                 _log_silence(before, record)
+            case Compensation():
+                _log_compensation(before, record)
             case ProviderEscrow() | SubmitterEscrow():
                 _log_claim(before, record)
 
@@ -127,3 +130,17 @@ def _log_silence(before: State, claim: SilenceClaim) -> None:
             log.warning("a claim of silence cannot be answered now", reason=claim.problem)
         if claim.wake_at_ns is None and not claim.is_answered:
             log.error("silence not answered in time", reason=claim.problem)
+
+
+def _log_compensation(before: State, one: Compensation) -> None:
+    known = before.get(Compensation, one.lease_id)
+    lease, amount = before.get(SubmitterLease, one.lease_id), str(int(one.amount))
+    with log_context(job=lease.terms.job_hash if lease else None, lease=one.lease_id):
+        if known is None or known.payable_until_s != one.payable_until_s:
+            log.info("compensation awaited", amount=amount, from_s=one.payable_at_s, until_s=one.payable_until_s)
+        if one.is_paid and not (known is not None and known.is_paid):
+            log.info("compensation paid", amount=amount)
+        if one.problem and not (known is not None and known.problem == one.problem):
+            log.warning("a compensation cannot be collected now", reason=one.problem)
+        if one.wake_at_ns is None and not one.is_paid:
+            log.error("compensation lapsed", amount=amount, reason=one.problem)

@@ -27,7 +27,7 @@ from tests.bench.naive_receipts import NaiveNode
 from tests.bench.row import Row, judge, show_rate, show_times
 from tests.make.values import DOMAIN, SEPARATOR, TOKEN, address_of, make_escrow, make_job, make_key, make_terms
 from xnode.clock import SystemClock
-from xnode.daemon import freeze_start
+from xnode.heap import freeze_start
 from xnode.loop import Loop
 from xnode.node import effects
 from xnode.node.changes import Change, EffectDone

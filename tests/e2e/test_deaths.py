@@ -42,11 +42,13 @@ STOPPED = (
 """Reached when the submitter stops its job."""
 
 ELSEWHERE = {
-    "EffectFailed", "PricesSet", "CapacityVerified", "AddressesChanged", "QuoteDropped", "DropQuote", "LeaseAsked", "StartThaw",
-    "ThawStarted", "CloseEscrow", "EscrowClosed", "ChainSeen", "NodeResumed", "OutputsRefetched",
+    "EffectFailed", "PricesSet", "SettingsChanged", "CapacityVerified", "AddressesChanged", "QuoteDropped", "DropQuote",
+    "LeaseAsked", "StartThaw", "ThawStarted", "CloseEscrow", "EscrowClosed", "ChainSeen", "NodeResumed", "OutputsRefetched",
     "DrainSet", "WithdrawOffer", "DiskSeen", "GpusSeen", "GpuLost", "SilenceSeen", "SilenceAnswered", "ShowReceipt",
+    "CompensationSeen", "CompensationCollected", "CollectCompensation",
 }  # fmt: skip
-"""Not part of the flow of one job that goes well; the simulation dies there, or a test of its own (test_silence.py)."""
+"""Not part of the flow of one job that goes well; the simulation dies there, or a test of its own (test_silence.py,
+tests/xnode/chain/test_compensations.py)."""
 
 DECISIVE = (
     ("submitter", "after_commit:JobSubmitted"),

@@ -48,12 +48,13 @@ class Person:
         """The same as JSON."""
         return json.loads(self.run(f"{line} -o json"))
 
-    def begin(self, line: str) -> subprocess.Popen[bytes]:
-        """`xnode LINE` in another terminal, whose text goes into a file of the home's name."""
+    def begin(self, line: str, stderr: int | None = None) -> subprocess.Popen[bytes]:
+        """`xnode LINE` in another terminal, whose text goes into a file of the home's name; stderr: or where else."""
         with (self.folder / f"{self.home.folder.name}.log").open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "xnode.cli.main", *line.split()],
-                env=self._environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=self._environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log if stderr is None else stderr,
             )  # fmt: skip
 
     def read_log(self) -> str:

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+import msgspec
 import trio
 
 from metering.capacity import SignedVerdict, Verdict
@@ -43,17 +44,21 @@ from tests.make.values import (
 from tests.sim.containers import Behaviour
 from tests.sim.machine import Machine
 from tests.sim.world import World
+from tests.xnode.chain.deployment.test_manifest import MANIFEST
 from xnode.chain.deployment.manifest import Asset
 from xnode.challenge.demands import RevealState
 from xnode.challenge.evidence import EvidenceKeeper
 from xnode.challenge.failures import FailureKeeper
+from xnode.config.load import load_config
 from xnode.console.console import Console, ThisNode
 from xnode.console.evidence import EvidenceMaker
 from xnode.console.image_list import ImageList
 from xnode.console.image_maker import ImageMaker
 from xnode.console.job_maker import JobMaker
 from xnode.console.present import Presenter
+from xnode.declared import Declared
 from xnode.errors import Retryable
+from xnode.home import Home
 from xnode.loop import Loop
 from xnode.net.blobs import BlobStore
 from xnode.node import effects
@@ -88,6 +93,8 @@ LOG_END = 1_000_000
 STAKE = Amount(250 * TOKEN)
 FUNDS = Amount(10 * TOKEN)
 OPENX = Asset("OPENX", 18, ASSET)
+
+REGION = "eu-west"
 
 GPU_NODE, STRANGER, LIAR = 2, 3, 4
 """Nodes whose offers are known and which serve nothing: one with GPUs and in default, one not registered, one that signs two
@@ -305,9 +312,37 @@ async def _open_console(
         jobs=JobMaker(machine.address, {"OPENX": OPENX}, blobs, images),
         progress=ProgressReader(net, clock),
         evidence=EvidenceMaker(journal, machine.signer, DOMAIN),
+        declared=make_declared(folder, machine, loop, clock),
         capacity_documents=await _keep_verdict(SqlPromises(database)),
         challenge_failures=await _keep_failures(SqlPromises(database)),
     )
+
+
+def make_declared(folder: Path, machine: Machine, loop: Loop, clock: FixedClock) -> Declared:
+    """The machine's settings as its config.toml declares them."""
+    home = Home(folder)
+    home.config.write_text(f'[chain]\nmanifest = "chain.toml"\n{_make_role(machine)}')
+    manifest = msgspec.structs.replace(MANIFEST, assets=(OPENX,))
+    return Declared(load_config(home), manifest, make_profile() if machine.provider else None, loop, clock)
+
+
+def _make_role(machine: Machine) -> str:
+    if machine.provider is None:
+        return ""
+    return f"""
+[provider]
+owner = "0x{machine.provider.owner.hex()}"
+region = "{REGION}"
+
+[provider.prices]
+vcpu_hour = "0.02"
+memory_gib_hour = "0.005"
+
+[provider.share]
+vcpus = 8
+memory = "16GiB"
+disk = "100GiB"
+"""
 
 
 async def _keep_failures(promises: SqlPromises) -> FailureKeeper:

@@ -12,7 +12,7 @@ from metering.units import NANOS_PER_SECOND, Address, Amount, Hash32
 from tests.sim.clockwork import Clockwork, Future
 from tests.sim.ledger import Ledger, Reverted
 from xnode.errors import Permanent, Retryable
-from xnode.ports.chain import ClaimRow, EscrowState, Sent, Silence, Spender
+from xnode.ports.chain import ClaimRow, EscrowState, Sent, Shortfall, Silence, Spender
 
 READ_NS = 3_000_000
 
@@ -143,3 +143,10 @@ class ChainPort:
 
     async def show_receipt(self, intent: str, newer: SignedReceipt) -> Sent:
         return await self.wallet.send(intent, lambda ledger: ledger.show_receipt(self.chain.now_s, newer))
+
+    async def shortfalls_of(self, lease_ids: Sequence[Hash32]) -> tuple[Shortfall | None, ...]:
+        await self.wallet.read()
+        return tuple(self.chain.ledger.shortfalls.get(one) for one in lease_ids)
+
+    async def collect_shortfall(self, intent: str, lease_id: Hash32) -> Sent:
+        return await self.wallet.send(intent, lambda ledger: ledger.collect(self.chain.now_s, lease_id))

@@ -11,7 +11,7 @@ from metering.signature import recover_signer
 from metering.terms import Escrow, Opening, escrow_id_of
 from metering.units import ZERO_ADDRESS, ZERO_HASH, Address, Hash32
 from metering.voucher import voucher_digest_of
-from xnode.ports.chain import ClaimRow, Silence
+from xnode.ports.chain import ClaimRow, Shortfall, Silence
 
 MIN_THAW_S = 10
 MAX_THAW_S = 30 * 24 * 3600
@@ -44,6 +44,7 @@ class Ledger:
     escrows: dict[Hash32, Funds] = field(default_factory=dict)
     nonces: set[tuple[Address, bytes]] = field(default_factory=set)
     silences: dict[Hash32, Silence] = field(default_factory=dict)
+    shortfalls: dict[Hash32, Shortfall] = field(default_factory=dict)
     on_change: Callable[[], None] = lambda: None
 
     def copy(self) -> Ledger:
@@ -58,6 +59,7 @@ class Ledger:
             escrows,
             set(self.nonces),
             dict(self.silences),
+            dict(self.shortfalls),
         )
 
     def deposit(self, payer: Address, amount: int) -> None:
@@ -148,6 +150,12 @@ class Ledger:
         self._need(is_answer or receipt.final, "NotAnAnswer")
         if is_answer:
             del self.silences[receipt.lease_id]
+
+    def collect(self, now_s: int, lease_id: Hash32) -> None:
+        """Pay what stake owes for a lease."""
+        short = self.shortfalls.get(lease_id)
+        self._need(short is not None and short.payable_at <= now_s < short.payable_until, "NothingToRefund")
+        del self.shortfalls[lease_id]
 
     def _need(self, holds: bool, error: str) -> None:
         if not holds:

@@ -35,6 +35,9 @@ from xnode.store.journal import Batch
 WATCH_NS = 2 * NANOS_PER_SECOND
 """How often a node reads its escrows from the chain."""
 
+SETTINGS_HASH = Hash32(b"\x5e" * 32)
+"""Of the settings of every node."""
+
 
 class Archive:
     """Stands where LogArchive does; workloads here say nothing."""
@@ -120,7 +123,7 @@ class Machine:
         self.lives += 1
         self.impaired_at_ns = self.clock.now_ns
         separator, addrs = self.signer.separator, self.net.multiaddrs()
-        start = NodeStarted(self.address, separator, "sim", addrs, self.provider, self.submitter)
+        start = NodeStarted(self.address, separator, "sim", addrs, self.provider, self.submitter, 0, SETTINGS_HASH)
         self.loop = NodeLoop(self, self.perform, start)
         server = PeerService(self.loop, self, self.signer, None, Archive(), self.disk, funds=self)  # type: ignore[arg-type]
         station = self.net.network.stations[self.address] = Station(server.methods(), self.spawn, clock=self.clock)

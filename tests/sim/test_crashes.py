@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from metering.units import NANOS_PER_SECOND
+from metering.units import NANOS_PER_SECOND, Hash32
 from tests.make.values import address_of, make_tariff
 from tests.sim.containers import Behaviour
 from tests.sim.machine import Machine
@@ -23,6 +23,7 @@ from xnode.node.changes import (
     DrainSet,
     GpuLost,
     PricesSet,
+    SettingsChanged,
 )
 from xnode.node.effects import DurableEffect
 
@@ -48,6 +49,7 @@ def make_paid_market(arm: Arm) -> World:
     world.submit(behaviour=Behaviour(run_ns=12 * SECOND))
     if world.machines[1].is_up:
         world.machines[1].tell(PricesSet(make_tariff(vcpu_hour=10**17)))
+        world.machines[1].tell(SettingsChanged("reload", Hash32(bytes(31) + b"\1"), world.machines[1].provider, None))
         world.machines[1].tell(CapacityVerified(vcpus=64, gpus=0))
         world.machines[1].tell(ChainSeen(opening_ns=20 * SECOND, affordable=100))
         world.machines[1].tell(AddressesChanged(("/memory/new",)))
@@ -160,6 +162,8 @@ def find_points() -> list[tuple[str, int, str]]:
 
 POINTS = find_points()
 
+COMPENSATIONS = ("CompensationSeen", "CompensationCollected")
+
 
 @pytest.mark.parametrize(("market", "node", "point"), POINTS, ids=[f"{n}-{point}" for _, n, point in POINTS])
 def test_power_lost_at_a_point_loses_nothing(market: str, node: int, point: str) -> None:
@@ -175,11 +179,19 @@ def test_power_lost_at_a_point_loses_nothing(market: str, node: int, point: str)
 
 def test_the_points_are_those_of_every_change_and_every_effect() -> None:
     reached = {point.partition(":")[2] for _, _, point in POINTS}
-    # Nobody here claims that a provider is silent (tests/e2e/test_silence.py kills one over that).
-    assert EFFECTS - reached <= {"ShowReceipt"}
+    # Nobody here claims that a provider is silent (tests/e2e/test_silence.py kills one over that), or proves a breach
+    # (tests/xnode/chain/test_compensations.py).
+    assert EFFECTS - reached <= {"ShowReceipt", "CollectCompensation"}
     # A question that changes nothing is not journalled; a second fetch is a person's wish, which no market here has; and hosts
     # without GPUs have none to count.
-    assert CHANGES - reached <= {"LeaseAsked", "OutputsRefetched", "GpusSeen", "SilenceSeen", "SilenceAnswered"}
+    assert CHANGES - reached <= {
+        "LeaseAsked",
+        "OutputsRefetched",
+        "GpusSeen",
+        "SilenceSeen",
+        "SilenceAnswered",
+        *COMPENSATIONS,
+    }
 
 
 @pytest.mark.parametrize("down_s", [0, 30, 200])

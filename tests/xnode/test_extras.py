@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from xnode.errors import Permanent
-from xnode.extras import EXTRAS, require_module
+from xnode.extras import EXTRAS, install, require_module
 from xnode.runtime.host.nvidia import DRIVER_FOLDER, Reading, read_nvidia
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("metering", "scheduler", "xnode")
+LOCKED = ("locked", "locked-all")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -63,7 +64,25 @@ def test_the_extra_named_for_a_module_brings_it_and_the_base_does_not(module: st
 
 def test_the_extra_all_brings_every_extra() -> None:
     extras = PROJECT["optional-dependencies"]
-    assert extras["all"] == [f"xnode[{','.join(name for name in extras if name != 'all')}]"]
+    assert extras["all"] == [f"xnode[{','.join(name for name in extras if name not in ('all', *LOCKED))}]"]
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_an_extra_of_tested_versions_is_filled_in_by_the_build(name: str) -> None:
+    assert PROJECT["optional-dependencies"][name] == []
+
+
+@pytest.mark.parametrize(
+    ("mark", "hint"),
+    [
+        ("pyvenv.cfg", 'pip install "xnode[capacity]"'),
+        ("pipx_metadata.json", 'pipx install --force "xnode[all]"'),
+        ("uv-receipt.toml", 'uv tool install --force "xnode[all]"'),
+    ],
+)
+def test_the_command_is_that_of_what_made_the_environment(tmp_path: Path, mark: str, hint: str) -> None:
+    (tmp_path / mark).touch()
+    assert install("numpy", tmp_path) == hint
 
 
 def test_a_missing_module_is_told_with_the_command_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:

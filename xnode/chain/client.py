@@ -15,7 +15,7 @@ from metering.eip712 import typed_digest
 from metering.receipt import SignedReceipt
 from metering.signature import recover_signer
 from metering.terms import Escrow, Opening, escrow_id_of
-from metering.units import ZERO_HASH, Amount
+from metering.units import ZERO_HASH, Amount, Hash32
 from xnode.chain.abi.codec import Call
 from xnode.chain.capacity import CapacityClient
 from xnode.chain.contracts import breach_prover, payment_escrow
@@ -177,6 +177,11 @@ class ChainClient(ChainReads):
     async def show_receipt(self, intent: str, newer: SignedReceipt) -> Sent:
         """Shows that a lease is not silent."""
         call = TxCall(self.manifest.contracts.breach_prover, breach_prover.make_answer(newer))
+        return await self._transactor.send(intent, call)
+
+    async def collect_shortfall(self, intent: str, lease_id: Hash32) -> Sent:
+        """Has what a lease's reserve lacked paid to its payer, out of the provider's stake."""
+        call = TxCall(self.manifest.contracts.breach_prover, breach_prover.COLLECT.encode(lease_id))
         return await self._transactor.send(intent, call)
 
     async def _send_terms(self, intent: str, call: Call, escrow: Escrow) -> Sent:

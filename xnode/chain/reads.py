@@ -14,7 +14,7 @@ from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.node.json_rpc import JsonRpc, Query, read_native_balance
 from xnode.chain.node.questions import ask_block, ask_head, ask_latest
 from xnode.errors import Retryable
-from xnode.ports.chain import EscrowState, Silence, Spender, Staked
+from xnode.ports.chain import EscrowState, Shortfall, Silence, Spender, Staked
 
 PACE_BLOCKS = 16
 """Blocks by which the chain's pace is measured."""
@@ -121,6 +121,12 @@ class ChainReads:
             Silence(row.provider, row.number, row.late_ns, row.answer_until) if row.answer_until else None
             for row in rows
         )
+
+    async def shortfalls_of(self, lease_ids: Sequence[Hash32]) -> tuple[Shortfall | None, ...]:
+        """What stake is still to make up for of each lease, in order."""
+        judge = self.manifest.contracts.breach_prover
+        rows = await self.rpc.view_each(judge, breach_prover.SHORTFALL_OF, ((one,) for one in lease_ids))
+        return tuple(Shortfall(row.amount, row.payable_at, row.payable_until) if row.amount else None for row in rows)
 
     # ---- Providers
 

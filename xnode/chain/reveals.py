@@ -15,6 +15,9 @@ from xnode.errors import Permanent, Retryable
 from xnode.ports.reveals import Demand, DemandedLeaf, DemandStage
 from xnode.text.hex import to_hex
 
+SPARE_SENDS = 6
+"""Transactions of the node's key that a flood of demands leaves to leases and their money: there is a day to answer."""
+
 _STAGES: tuple[DemandStage, ...] = get_args(DemandStage)
 
 
@@ -51,6 +54,7 @@ class RevealClient:
         data = answer_reveals.REVEAL.encode(demand.number, rows, proofs)
         gas_floor = answer_reveals.REVEAL_GAS + answer_reveals.REVEAL_LEAF_GAS * len(leaves)
         intent = f"capacity/reveal/{demand.number}"
-        sent = await self._transactor.send(intent, TxCall(self._address, data, gas_floor=gas_floor))
+        call = TxCall(self._address, data, gas_floor=gas_floor)
+        sent = await self._transactor.send(intent, call, spare=SPARE_SENDS)
         if not sent.ok:
             raise Permanent(f"{intent} reverted in transaction {to_hex(sent.tx_hash)}", code="reveal_reverted")

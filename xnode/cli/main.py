@@ -19,6 +19,9 @@ from xnode.errors import ExitCode
 from xnode.home import Home, find_home
 
 COMMANDS = {
+    "quickstart": Lazy(
+        "xnode.cli.begin.submitter:quickstart", "From nothing to a node that buys compute, in one command."
+    ),
     "wallet": Lazy("xnode.cli.money.wallet:wallet", "Keys that hold money."),
     "provider": Lazy("xnode.cli.provider.commands:provider", "Sell compute on this host."),
     "daemon": Lazy("xnode.cli.node.commands:daemon", "The background node of a submitter."),
@@ -26,13 +29,16 @@ COMMANDS = {
     "job": Lazy("xnode.cli.job.commands:job", "Buy compute."),
     "image": Lazy("xnode.cli.job.image:image", "The images that this node keeps for jobs."),
     "offer": Lazy("xnode.cli.job.offer:offer", "What providers on the market ask."),
+    "config": Lazy("xnode.cli.node.config:config", "The node's settings: show, check, compare, reload."),
     "install": Lazy("xnode.cli.node.service:install", "Make this node a service that starts with the system."),
     "uninstall": Lazy("xnode.cli.node.service:uninstall", "Undo `xnode install`."),
     "doctor": Lazy("xnode.cli.node.doctor:doctor", "Diagnose this host and node directory."),
+    "upgrade": Lazy("xnode.cli.node.upgrade:upgrade", "Say what this version would do with this home."),
     "audit": Lazy("xnode.cli.evidence.audit:audit", "Check exported evidence without a daemon or a network."),
     "fault": Lazy("xnode.cli.evidence.fault:fault", "Prove a provider wrong by its own signatures."),
     "chain": Lazy("xnode.cli.chain.commands:chain", "Ask the contracts, or deploy them."),
     "devnet": Lazy("xnode.cli.chain.devnet:devnet", "A local chain with the contracts, to try everything on."),
+    "version": Lazy("xnode.cli.node.version:version", "Show the version, or verify the installation."),
     "completion": Lazy("xnode.cli.completion:completion", "Print the completion script of a shell."),
 }
 
@@ -76,18 +82,19 @@ def list_exit_codes() -> list[tuple[str, str]]:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--home", metavar="DIR", help="The node directory.  [default: $XNODE_HOME or ~/.xnode]")
+@click.option("--config", metavar="FILE", help="The settings.  [default: $XNODE_CONFIG or config.toml in the home]")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.version_option(__version__, prog_name="xnode", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, home: str | None, debug: bool) -> None:
+def cli(ctx: click.Context, home: str | None, config: str | None, debug: bool) -> None:
     """Buy and sell compute: no operator holds funds, matches jobs or stores data.
 
     \b
-    To sell:  xnode provider init --chain MANIFEST, then xnode provider run
-    To buy:   xnode daemon init --chain MANIFEST, then xnode job submit FILE
+    To sell:  xnode provider setup --chain MANIFEST
+    To buy:   xnode quickstart --chain MANIFEST, then xnode job submit FILE
     To try:   xnode devnet up, which makes a MANIFEST
     """
-    ctx.obj = App(find_home(home), debug)
+    ctx.obj = App(find_home(home, config=config), debug)
 
 
 def run(arguments: Sequence[str]) -> int:

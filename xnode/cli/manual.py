@@ -12,10 +12,11 @@ import click
 from xnode import __version__
 from xnode.cli.main import cli, list_exit_codes
 from xnode.cli.terminal.password import VARIABLE as PASSWORD_VARIABLE
-from xnode.home import HOME_VARIABLE
+from xnode.home import CONFIG_VARIABLE, HOME_VARIABLE
 
 VARIABLES = {
     HOME_VARIABLE: "the node's home, as `--home`",
+    CONFIG_VARIABLE: "the file with the node's settings, as `--config`; without it `config.toml` in the home",
     "ETH_FROM": "the wallet that a command uses, where it has `--from`, `--owner` or `--payer`",
     "ETH_KEYSTORE": "the folder of the wallets' key files; without it `keystore` in the home",
     PASSWORD_VARIABLE: "file with the wallet's password, as `--password-file`",

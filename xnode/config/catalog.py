@@ -11,12 +11,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from xnode.config.settings import ENV_PREFIX, Settings
-from xnode.config.values import Form
+from xnode.config.values import Form, Trait
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. default: as TOML has it, None when it is required; example: one such value, for a required one."""
+    """One setting. default: as TOML has it, None when it is required; example: one such value, for a required one; field: of the
+    section's model; is_live, is_local: see Trait."""
 
     section: str
     name: str
@@ -25,6 +26,14 @@ class Setting:
     example: Any
     form: str
     limits: str
+    field: str = ""
+    is_live: bool = False
+    is_local: bool = False
+
+    @property
+    def path(self) -> str:
+        """The section and the name, as errors have it: "node.listen"."""
+        return f"{self.section}.{self.name}"
 
     @property
     def required(self) -> bool:
@@ -53,6 +62,12 @@ def sections() -> Iterator[Section]:
         yield Section(name, (model.__doc__ or "").strip(), optional, rows)
 
 
+def settings() -> Iterator[Setting]:
+    """Every setting, in that order."""
+    for section in sections():
+        yield from section.settings
+
+
 def variable_of(names: Iterable[str]) -> str:
     """The variable of the environment for the setting of these names."""
     return ENV_PREFIX + "__".join(names).upper()
@@ -71,6 +86,11 @@ def describe_value(names: Sequence[str]) -> str:
         if names[-1] in (name, field.alias):
             return "; ".join(filter(None, (_form_of(field), _limits_of(field))))
     return ""
+
+
+def is_local(names: Sequence[str]) -> bool:
+    """True when the setting of these names is a place of this host, or may hold a secret."""
+    return any(one.is_local and one.path == ".".join(names) for one in settings())
 
 
 def _find_model(section: Sequence[str]) -> type[BaseModel] | None:
@@ -100,7 +120,18 @@ def _setting_of(section: str, name: str, field: FieldInfo) -> Setting:
     default = None if field.is_required() else _to_toml(field.default)
     example = field.examples[0] if field.examples else default
     words = field.description or ""
-    return Setting(section, field.alias or name, words, default, example, _form_of(field), _limits_of(field))
+    return Setting(
+        section,
+        field.alias or name,
+        words,
+        default,
+        example,
+        _form_of(field),
+        _limits_of(field),
+        field=name,
+        is_live=Trait.LIVE in field.metadata,
+        is_local=Trait.LOCAL in field.metadata,
+    )
 
 
 def _to_toml(value: Any) -> Any:

@@ -11,15 +11,24 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from xnode.config.catalog import describe_value, known_names, variable_of
+from xnode.config.catalog import describe_value, is_local, known_names, variable_of
 from xnode.config.file import read_table
+from xnode.config.origins import find_written
 from xnode.config.settings import Config, NodeConfig, Settings
-from xnode.errors import InvalidValue, UserError
+from xnode.errors import ExitCode, InvalidValue, UserError
 from xnode.home import Home
 
 
 def load_config(home: Home) -> Config:
     """The settings of this home. Raises UserError with one line for every wrong one."""
+    if home.config_file is not None and not home.config_file.exists():
+        # Only one that is named must be there: the environment alone can configure a node.
+        raise UserError(
+            "the settings are not there",
+            where=str(home.config_file),
+            hint="name a file that is with --config or XNODE_CONFIG",
+            code=ExitCode.NOT_FOUND,
+        )
     return check_table(home, read_table(home))
 
 
@@ -34,7 +43,7 @@ def check_table(home: Home, table: Mapping[str, Any]) -> Config:
         raise UserError(str(error), where="environment", hint="set XNODE_SECTION__KEY, one for each setting") from error
     node = settings.node.model_copy(update=_paths_of(home, settings.node))
     chain = settings.chain.model_copy(update={"manifest": _resolve(home, settings.chain.manifest)})
-    return Config(home, node, chain, settings.provider, settings.submitter)
+    return Config(home, node, chain, settings.provider, settings.submitter, find_written(table))
 
 
 def _paths_of(home: Home, node: NodeConfig) -> dict[str, Any]:
@@ -73,7 +82,9 @@ def _explain(names: list[str], details: ErrorDetails) -> tuple[str, str]:
     if kind == "missing":
         return "required key", "add it"
     if kind in ("string_pattern_mismatch", "literal_error"):
-        return f"{details['input']!r} cannot be its value", f"allowed: {describe_value(names)}"
+        # A chain node's address may hold an access key.
+        shown = "what it is" if is_local(names) else repr(details["input"])
+        return f"{shown} cannot be its value", f"allowed: {describe_value(names)}"
     error = details.get("ctx", {}).get("error")
     if isinstance(error, InvalidValue):
         return error.what, error.hint

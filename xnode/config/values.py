@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -21,6 +23,17 @@ LEAST_SILENCE_NS = 10_000_000_000
 
 LEAST_HISTORY_NS = 30 * 86_400 * 1_000_000_000
 """As long as the longest thaw: within it a voucher is claimed, and a fault proved against a stake that is on its way out."""
+
+
+class Trait(Enum):
+    """What else is true of a setting. LIVE: a running daemon can take a new value; the others need a restart. LOCAL: it names a
+    place of this host, or may hold a secret: it is in no hash that others see, and is shown without what may be secret."""
+
+    LIVE = auto()
+    LOCAL = auto()
+
+
+LIVE, LOCAL = Trait.LIVE, Trait.LOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +177,9 @@ Registries = Annotated[
     Form('list of names, like ["docker.io", "registry.example:5000"]'),
 ]
 HttpAddress = Annotated[str, BeforeValidator(_read_http), Form('host:port, like "127.0.0.1:8420"', "loopback only")]
-Url = Annotated[str, Field(pattern=r"^(https?://\S+)?$"), Form("http or https URL")]
+Url = Annotated[str, Field(pattern=r"^(https?://\S+)?$"), Form("http or https URL"), LOCAL]
+HostPath = Annotated[Path, LOCAL]
+DatabaseUrl = Annotated[str, LOCAL]
 Size = Annotated[int, BeforeValidator(_read_size), Form('size, like "2GiB" or "10GB"')]
 DurationNs = Annotated[int, BeforeValidator(_read_duration), Field(gt=0), Form('time, like "5s" or "1h30m"', "over 0s")]
 HistoryNs = Annotated[int, BeforeValidator(_read_history), Form('time, like "120d"', "at least 30d")]

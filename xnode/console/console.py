@@ -16,6 +16,7 @@ from xnode.challenge.failures import FailureKeeper
 from xnode.console.evidence import EvidenceMaker
 from xnode.console.job_maker import JobMaker
 from xnode.console.present import Presenter
+from xnode.declared import Declared
 from xnode.errors import ExitCode, UserError
 from xnode.loop import Loop
 from xnode.node import changes, effects
@@ -74,6 +75,7 @@ class Console:
     jobs: JobMaker
     evidence: EvidenceMaker
     progress: ProgressReader
+    declared: Declared
     capacity_documents: EvidenceKeeper | None = None
     challenge_failures: FailureKeeper | None = None
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 
+from msgspec.structs import replace
+
+from xnode.console.compensations import describe_awaited
+from xnode.console.config import describe_settings
 from xnode.console.console import Console
 from xnode.console.disk import make_disk_use
-from xnode.console.gas import make_gas
+from xnode.console.gas import is_empty, make_gas
 from xnode.console.method import NoParams, control_method
 from xnode.control.views import NodeStatus, StopNotice, StopRow, WorkRow
 from xnode.node.lease import OPEN
@@ -43,18 +47,21 @@ async def describe_node(console: Console) -> NodeStatus:
 
 def _find_hints(console: Console) -> tuple[str, ...]:
     """What keeps a node that is well otherwise from doing business."""
-    settings, registrations = console.loop.state.settings, console.market.registrations
+    settings, registrations, node = console.loop.state.settings, console.market.registrations, console.node
     hints = []
-    if not console.node.peers():
+    if not node.peers():
         hints.append("no peer is connected: check node.bootstrap and the network")
-    provider, node = settings.provider, settings.node
+    provider, key = settings.provider, settings.node
     if provider is not None and settings.drained_at_ns:
         hints.append("drained, so no job comes: run `xnode provider resume` when the maintenance is over")
-    if provider is not None and registrations.knows_owner(node) and registrations.owner_of(node) != provider.owner:
+    if provider is not None and registrations.knows_owner(key) and registrations.owner_of(key) != provider.owner:
         hints.append("the node key is not registered to its owner on chain, so no job comes: run `xnode provider init`")
-    reveals = console.node.reveals()
+    reveals = node.reveals()
     if not reveals.late and (asked := reveals.describe()):
         hints.append(asked)
+    fuel = node.fuel()
+    if awaited := describe_awaited(console.loop, console.clock, has_gas=fuel is None or not is_empty(fuel)):
+        hints.append(awaited)
     return tuple(hints)
 
 
@@ -63,7 +70,7 @@ async def status(console: Console, _params: NoParams) -> NodeStatus:
     """How the node is."""
     if console.loop.state.settings.provider is not None:
         await console.market.registrations.learn_owners((console.loop.state.settings.node,))
-    return await describe_node(console)
+    return replace(await describe_node(console), settings=await describe_settings(console))
 
 
 @control_method("node.stop_notice")

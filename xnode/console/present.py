@@ -17,7 +17,7 @@ from metering.tariff import Tariff, hourly_price_of
 from metering.units import PPM, Address, Amount
 from scheduler.job import Job
 from scheduler.latency import Latency
-from scheduler.offer import SignedOffer
+from scheduler.offer import SignedOffer, read_software
 from scheduler.outputs import NOTHING, show_path
 from scheduler.reputation import NO_REPUTATION, Reputation, success_ppm_of
 from xnode.chain.deployment.manifest import Asset
@@ -110,6 +110,7 @@ class Presenter:
     def offer(self, signed: SignedOffer, known: Acquaintance, now_ns: int) -> views.OfferRow:
         """One line of the book."""
         offer, body = signed.offer, signed.offer.body
+        software, settings_hash = read_software(body.software)
         return views.OfferRow(
             node=to_hex(offer.node),
             provider=to_hex(offer.provider),
@@ -131,6 +132,8 @@ class Presenter:
             heard_at_ns=known.heard_at_ns,
             silent=known.silent,
             in_default=known.stake is not None and known.stake.in_default,
+            software=software,
+            settings_hash=settings_hash,
         )
 
     def candidate(self, one: Ranked, cost_limit: int, job: Job, now_ns: int) -> views.Candidate:

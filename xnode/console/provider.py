@@ -11,6 +11,7 @@ import trio
 from metering.tariff import Tariff
 from metering.time_words import say_duration
 from metering.units import NANOS_PER_SECOND, Address, Amount
+from xnode.console.config import describe_settings
 from xnode.console.console import Console
 from xnode.console.gas import make_gas
 from xnode.console.method import NoParams, control_method
@@ -20,12 +21,11 @@ from xnode.console.silences import find_unanswered
 from xnode.console.standing import IN_DEFAULT, JAILED
 from xnode.control import views
 from xnode.errors import UserError
-from xnode.node.changes import PricesSet
 from xnode.node.lease import LeaseStatus
 from xnode.node.provider.room import leased_of
 from xnode.node.records import HeldQuote, ProviderLease, ProviderSettings, SilenceClaim
 from xnode.ports.chain import Staked
-from xnode.text.amount import parse_amount
+from xnode.text.amount import format_amount, parse_amount
 from xnode.text.hex import to_hex
 
 MAX_LEASES = 100
@@ -51,14 +51,13 @@ async def set_price(console: Console, params: PriceParams) -> views.Prices:
     """New prices for new quotes. A price not named stays."""
     provider = console.require_provider()
     decimals = console.presenter.assets[provider.asset].decimals
-    prices = {name: getattr(provider.tariff, name) for name in Tariff.__struct_fields__}
+    prices = {}
     for name, text in params.prices.items():
-        if name not in prices:
-            raise UserError(f"price {name} does not exist", hint=f"use one of: {', '.join(prices)}")
-        prices[name] = parse_amount(text, decimals)
-    tariff = Tariff(**prices)
-    await console.loop.tell(PricesSet(tariff))
-    return console.presenter.prices(tariff, provider.asset)
+        if name not in Tariff.__struct_fields__:
+            raise UserError(f"price {name} does not exist", hint=f"use one of: {', '.join(Tariff.__struct_fields__)}")
+        prices[name] = format_amount(parse_amount(text, decimals), decimals)
+    await console.declared.set_prices(prices)
+    return console.presenter.prices(console.require_provider().tariff, provider.asset)
 
 
 @control_method("provider.status")
@@ -93,6 +92,7 @@ async def status(console: Console, _params: NoParams) -> views.ProviderStatus:
         not_lent=console.node.not_lent(),
         leased=hosting(leased_of(state)),
         challenge_failed=await _find_failed(console),
+        settings=await describe_settings(console),
     )
 
 

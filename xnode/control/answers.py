@@ -9,6 +9,8 @@ import msgspec
 from xnode.control import views
 
 FORMS: dict[str, Any] = {
+    "config.diff": list[views.DifferenceRow],
+    "config.reload": list[views.DifferenceRow],
     "image.import": views.ImageRow,
     "image.list": list[views.ImageRow],
     "image.remove": views.ImageRow,

@@ -53,11 +53,33 @@ class DiskUse(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class SettingsView(msgspec.Struct, frozen=True):
+    """The settings that the node runs with. declared_in: the file; hash: of all in effect but places and secrets of this
+    host; unchanged_since_ns: since when they and the software are these, over every start; differing: those that are declared
+    otherwise now; problem: why what is declared now cannot be taken, "" when it can be read."""
+
+    declared_in: str
+    hash: str
+    unchanged_since_ns: int
+    differing: tuple[str, ...] = ()
+    problem: str = ""
+
+
+class DifferenceRow(msgspec.Struct, frozen=True):
+    """config.diff, config.reload. running, declared: as they are written, "" where there is none; is_live: a reload takes it; the
+    others need a restart."""
+
+    name: str
+    running: str
+    declared: str
+    is_live: bool = False
+
+
 class NodeStatus(msgspec.Struct, frozen=True):
     """node.status. roles: of "provider", "submitter"; offers: known; leases: open ones of either role; http: where /metrics
     is, "" when nowhere; ready: what is wrong by dependency, none when all is well; hints: what keeps jobs from coming or
     going, and what to do about it; gas:
-    None until the chain has told; disk: None until it was looked at."""
+    None until the chain has told; disk: None until it was looked at; settings: None where nobody asked for them."""
 
     pid: int
     version: str
@@ -75,6 +97,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     hints: tuple[str, ...] = ()
     gas: Gas | None = None
     disk: DiskUse | None = None
+    settings: SettingsView | None = None
 
 
 class StopRow(msgspec.Struct, frozen=True):
@@ -101,7 +124,8 @@ class OfferRow(msgspec.Struct, frozen=True):
     latency_ms: None until it was measured; reputation: a cautious chance that a lease ends well, by our own leases, None
     before the first; stake: in OPENX, None when the chain could not be asked; heard_at_ns: when the node itself last answered, 0
     for never (then the offer came from others); silent: it did not answer when it was asked the last time; in_default: the
-    provider has not served credits that it sold, so its stake belongs to their holders first."""
+    provider has not served credits that it sold, so its stake belongs to their holders first; software, settings_hash: what the
+    provider says that it runs, "" where it does not say."""
 
     node: str
     provider: str
@@ -123,6 +147,8 @@ class OfferRow(msgspec.Struct, frozen=True):
     heard_at_ns: int = 0
     silent: bool = False
     in_default: bool = False
+    software: str = ""
+    settings_hash: str = ""
 
 
 class TimelineEntry(msgspec.Struct, frozen=True):
@@ -440,7 +466,7 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     under way, the newest hundred; leases_total: how many are under way; refusals: how many requests for work were refused since
     the start, by reason; hints: what to do to get more jobs; drained_at_ns: since when nothing new is taken, 0 when it is;
     not_lent: what this host has and cannot lend, each with the reason; leased: what leases have of it now; challenge_failed: the
-    last challenge that this host could not answer."""
+    last challenge that this host could not answer; settings: what the node runs with."""
 
     node: str
     provider: str
@@ -464,3 +490,4 @@ class ProviderStatus(msgspec.Struct, frozen=True):
     leases_total: int = 0
     leased: Hosting | None = None
     challenge_failed: ChallengeFailed | None = None
+    settings: SettingsView | None = None

@@ -10,7 +10,7 @@ import trio
 from metering.receipt import SignedReceipt
 from metering.terms import Escrow, Opening
 from metering.units import Address, Amount, Hash32
-from xnode.ports.chain import Chain, ClaimRow, EscrowState, Sent, Silence, Spender, Staked
+from xnode.ports.chain import Chain, ClaimRow, EscrowState, Sent, Shortfall, Silence, Spender, Staked
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +70,9 @@ class CheckedChain:
 
     async def show_receipt(self, intent: str, newer: SignedReceipt) -> Sent:
         return await self.chain.show_receipt(intent, newer)
+
+    async def shortfalls_of(self, lease_ids: Sequence[Hash32]) -> tuple[Shortfall | None, ...]:
+        return await self.chain.shortfalls_of(lease_ids)
+
+    async def collect_shortfall(self, intent: str, lease_id: Hash32) -> Sent:
+        return await self.chain.collect_shortfall(intent, lease_id)

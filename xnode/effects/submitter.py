@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
+
 from metering.codec import encode
 from metering.signature import SIGNATURE_BYTES
+from metering.units import ZERO
 from scheduler.outputs import NOTHING
 from scheduler.quote import SignedQuote
 from xnode.effects.actions import Actions
 from xnode.errors import Permanent, Retryable, Unreachable
 from xnode.node import changes, effects, message
 from xnode.peers.call import call, make_news, read_answer
+from xnode.peers.compensation_watch import make_seen
 from xnode.peers.search import OfferSearch
 from xnode.ports.chain import Chain, Spender
 from xnode.ports.clock import Clock
 from xnode.ports.net import Net, Peer
 from xnode.ports.store import Outputs
 from xnode.ports.wallet import Signer
+from xnode.text.hex import to_hex
 
 NO_LIMIT = 1 << 63
 """Of outputs that a version up to 0.2 checked before it asked for them."""
 
 performs: Actions[SubmitterEffects] = Actions()
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +152,17 @@ class SubmitterEffects:
             if not sent.ok:
                 raise Permanent("the escrow could not be closed on chain", code="close_reverted")
         return changes.EscrowClosed(effect.escrow_id)
+
+    @performs(effects.CollectCompensation)
+    async def collect_compensation(self, effect: effects.CollectCompensation) -> changes.Change:
+        """Paid, as far as it could be, when this returns. What somebody else collected needs no transaction."""
+        (short,) = await self.chain.shortfalls_of((effect.lease_id,))
+        if short is None or short.payable_until != effect.payable_until_s:
+            return make_seen(effect.lease_id, short)
+        sent = await self.chain.collect_shortfall(effect.id, effect.lease_id)
+        if not sent.ok:
+            raise Permanent("the collection of a compensation reverted on chain", code="collect_reverted")
+        (after,) = await self.chain.shortfalls_of((effect.lease_id,))
+        log.info("compensation collected", tx=to_hex(sent.tx_hash), gas=sent.gas_used)
+        left = after.amount if after is not None and after.payable_until == effect.payable_until_s else ZERO
+        return changes.CompensationCollected(effect.lease_id, effect.payable_until_s, left, sent.tx_hash, sent.gas_used)

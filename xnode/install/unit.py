@@ -114,7 +114,7 @@ def _fill(plan: UnitPlan, lines: list[str]) -> Iterator[str]:
 
 def _fill_line(plan: UnitPlan, line: str, key: str) -> str:
     match key:
-        case "ExecStart":
+        case "ExecStart" | "ExecReload":
             return line.replace(PROGRAM, plan.program)
         case "LoadCredential":
             return f"LoadCredential=node.password:{plan.password_file}"

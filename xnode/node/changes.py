@@ -8,7 +8,7 @@ from metering.bounds import SignatureBytes
 from metering.receipt import Receipt, SignedReceipt
 from metering.tariff import Tariff
 from metering.terms import Escrow, LeaseTerms, Opening
-from metering.units import ZERO_ADDRESS, Address, Amount, Hash32
+from metering.units import ZERO, ZERO_ADDRESS, ZERO_HASH, Address, Amount, Hash32
 from metering.usage import Counters
 from metering.voucher import Coverage, SignedVoucher
 from scheduler.job import Job, OutputFile
@@ -31,6 +31,17 @@ class NodeStarted(msgspec.Struct, frozen=True, tag=True):
     submitter: SubmitterSettings | None
     away_ns: int = 0
     """Since the last entry of the journal; below zero when the clock has been set back."""
+    settings_hash: Hash32 = ZERO_HASH
+    """Of the settings as they are declared; zero where a version before did not say."""
+
+
+class SettingsChanged(msgspec.Struct, frozen=True, tag=True):
+    """The operator declared other settings, of those that a running node can take."""
+
+    reply_to: str
+    settings_hash: Hash32
+    provider: ProviderSettings | None
+    submitter: SubmitterSettings | None
 
 
 class NodeResumed(msgspec.Struct, frozen=True, tag=True):
@@ -58,7 +69,7 @@ class EffectFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class PricesSet(msgspec.Struct, frozen=True, tag=True):
-    """The operator changed the ask."""
+    """The operator changed the ask, as versions up to 0.5 noted it; now it is one of the SettingsChanged."""
 
     tariff: Tariff
 
@@ -401,8 +412,28 @@ class EscrowClosed(msgspec.Struct, frozen=True, tag=True):
     escrow_id: Hash32
 
 
+class CompensationSeen(msgspec.Struct, frozen=True, tag=True):
+    """What the chain holds of what stake owes for a lease of ours: see ports.chain.Shortfall; amount: 0 when it owes nothing."""
+
+    lease_id: Hash32
+    amount: Amount = ZERO
+    payable_at_s: int = 0
+    payable_until_s: int = 0
+
+
+class CompensationCollected(msgspec.Struct, frozen=True, tag=True):
+    """What could be taken of the compensation with this end was paid; left: what is still owed, in base units of OPENX."""
+
+    lease_id: Hash32
+    payable_until_s: int
+    left: Amount
+    tx_hash: Hash32
+    gas_used: int
+
+
 Change = (
     NodeStarted
+    | SettingsChanged
     | NodeResumed
     | Woke
     | EffectFailed
@@ -445,6 +476,8 @@ Change = (
     | OutputsRefetched
     | ThawStarted
     | EscrowClosed
+    | CompensationSeen
+    | CompensationCollected
 )
 
 

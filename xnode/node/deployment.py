@@ -6,6 +6,7 @@ from metering.units import ZERO_HASH, Hash32
 from xnode.node.experience import put_away_lease
 from xnode.node.lease import LeaseStatus
 from xnode.node.records import (
+    Compensation,
     KnownPayer,
     ProviderEscrow,
     ProviderLease,
@@ -36,7 +37,7 @@ def list_unsettled(state: State) -> tuple[Hash32, ...]:
 def leave_deployment(turn: Turn) -> None:
     """Put away what is settled: on the new contracts its escrows do not exist, so nothing more may be opened on them, and
     what was paid is not what the new contracts say of them. Nothing is unsettled: such a node does not start."""
-    for record_type in (ProviderLease, ProviderEscrow, SilenceClaim, SubmitterLease, SubmitterEscrow):
+    for record_type in (ProviderLease, ProviderEscrow, SilenceClaim, SubmitterLease, SubmitterEscrow, Compensation):
         for record in tuple(turn.state.all(record_type)):
             if isinstance(record, SubmitterLease):
                 put_away_lease(turn, record)

@@ -380,6 +380,16 @@ class CloseEscrow(msgspec.Struct, frozen=True, tag=True):
     deadline_ns: int = 0
 
 
+class CollectCompensation(msgspec.Struct, frozen=True, tag=True):
+    """Have what a broken promise owes, and lapses at this second, paid out of the provider's stake to the lease's payer."""
+
+    lease_id: Hash32
+    payable_until_s: int
+    id: str
+    lane: str
+    deadline_ns: int = 0
+
+
 DurableEffect = (
     AnnounceOffer
     | WithdrawOffer
@@ -405,6 +415,7 @@ DurableEffect = (
     | FetchOutputs
     | StartThaw
     | CloseEscrow
+    | CollectCompensation
 )
 """Kept until its result has come back as a change."""
 

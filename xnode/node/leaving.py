@@ -9,7 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from xnode.node.records import HeldQuote, KnownPayer, NodeSettings, Numbers, Record, SilenceClaim, StandingOffer
+from xnode.node.records import (
+    Compensation,
+    HeldQuote,
+    KnownPayer,
+    NodeSettings,
+    Numbers,
+    Record,
+    SilenceClaim,
+    StandingOffer,
+)
 from xnode.node.state import State, Turn
 from xnode.node.sums import Dealings, EarnedDay
 
@@ -108,5 +117,6 @@ stay(StandingOffer, "there is only one of it")
 stay(HeldQuote, "it expires, and holds capacity until then")
 stay(KnownPayer, "a payer that has paid, bounded where it is noted in money.py")
 stay(SilenceClaim, "its time to answer ends, within a day")
+stay(Compensation, "it lapses on chain a week after it can be collected; only breaches that were proved make one")
 stay(EarnedDay, "the last day of each asset: earned.py puts the others away")
 stay(Dealings, "one of each node, bounded in experience.py")

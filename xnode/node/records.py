@@ -129,6 +129,9 @@ class NodeSettings(msgspec.Struct, frozen=True, tag="settings"):
     submitter: SubmitterSettings | None = None
     drained_at_ns: int = 0
     """Since when nothing new is taken, by the operator's word; 0: it is. Kept over every start."""
+    settings_hash: Hash32 = ZERO_HASH
+    unchanged_since_ns: int = 0
+    """Since when software and settings hash are these, over every start; 0: not known."""
 
     @property
     def key(self) -> bytes:
@@ -560,6 +563,33 @@ class SubmitterEscrow(msgspec.Struct, frozen=True, tag="submitter_escrow"):
         return Coverage(self.folded, self.prefix, tuple(line.digest for line in self.lines))
 
 
+class Compensation(msgspec.Struct, frozen=True, tag="compensation"):
+    """What a broken promise owes a lease's payer out of its provider's stake: see ports.chain.Shortfall; amount: as it was seen
+    last, in base units of OPENX.
+
+    effect_id: its collection under way, "" when there is none; problem: why the last one failed; is_paid: the chain owes nothing
+    any more. Until it lapses it stays, because a reorganisation may bring it back.
+    """
+
+    lease_id: Hash32
+    amount: Amount
+    payable_at_s: int
+    payable_until_s: int
+    wake_at_ns: int | None
+    effect_id: str = ""
+    problem: str = ""
+    is_paid: bool = False
+
+    @property
+    def key(self) -> bytes:
+        return self.lease_id
+
+    @property
+    def is_open(self) -> bool:
+        """It is still to be paid, and has not lapsed."""
+        return not self.is_paid and self.wake_at_ns is not None
+
+
 Record = (
     NodeSettings
     | Numbers
@@ -572,6 +602,7 @@ Record = (
     | SubmitterJob
     | SubmitterLease
     | SubmitterEscrow
+    | Compensation
     | EarnedDay
     | Dealings
 )

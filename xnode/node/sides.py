@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from xnode.node import changes
+from metering.units import Hash32
+from xnode.node import changes, effects
 from xnode.node.deployment import is_moved, leave_deployment
 from xnode.node.leaving import let_all_go
 from xnode.node.provider.lease import see_escrow as see_earned
@@ -28,9 +29,19 @@ def on_node_started(turn: Turn, change: changes.NodeStarted) -> None:
     """Take the settings; leases that were open go on under the terms they have."""
     if is_moved(turn.state, change.separator):
         leave_deployment(turn)
-    provider = _keep_verified(turn.state.settings.provider, change.provider)
-    drained_at_ns = turn.state.settings.drained_at_ns
-    turn.put(NodeSettings(change.node, change.separator, change.software, provider, change.submitter, drained_at_ns))
+    before = turn.state.settings
+    turn.put(
+        NodeSettings(
+            node=change.node,
+            separator=change.separator,
+            software=change.software,
+            provider=_keep_verified(before.provider, change.provider),
+            submitter=change.submitter,
+            drained_at_ns=before.drained_at_ns,
+            settings_hash=change.settings_hash,
+            unchanged_since_ns=_find_since(turn, change.software, change.settings_hash),
+        )
+    )
     _resume(turn, change.away_ns)
     for job in tuple(turn.state.all(SubmitterJob)):
         resume_job(turn, job)
@@ -38,6 +49,32 @@ def on_node_started(turn: Turn, change: changes.NodeStarted) -> None:
         resume_escrow(turn, escrow)
     let_all_go(turn)
     refresh_offer(turn, change.multiaddrs, anew=True)
+
+
+@handles(changes.SettingsChanged)
+def on_settings_changed(turn: Turn, change: changes.SettingsChanged) -> None:
+    """Take them for what is new: quotes and leases keep what they were made with, and what was measured stays known."""
+    settings = turn.state.settings
+    provider = _keep_verified(settings.provider, change.provider)
+    if provider is not None and settings.provider is not None:
+        provider = msgspec.structs.replace(provider, working_gpus=settings.provider.working_gpus)
+    turn.put(
+        settings,
+        provider=provider,
+        submitter=change.submitter,
+        settings_hash=change.settings_hash,
+        unchanged_since_ns=_find_since(turn, settings.software, change.settings_hash),
+    )
+    turn.emit(effects.ReplyOk(change.reply_to))
+    if turn.state.settings != settings:
+        refresh_offer(turn, anew=not settings.drained_at_ns)
+
+
+def _find_since(turn: Turn, software: str, settings_hash: Hash32) -> int:
+    """Since when software and settings are these."""
+    before = turn.state.settings
+    is_same = (before.software, before.settings_hash) == (software, settings_hash)
+    return before.unchanged_since_ns if is_same and before.unchanged_since_ns else turn.at_ns
 
 
 @handles(changes.NodeResumed)

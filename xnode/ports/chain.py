@@ -68,6 +68,16 @@ class Silence:
     answer_until: int
 
 
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """What a broken promise owes a lease's payer out of its provider's stake, in base units of OPENX: to be collected from
+    payable_at on, by anybody, and lapsed at payable_until; in seconds by the chain's clock."""
+
+    amount: Amount
+    payable_at: int
+    payable_until: int
+
+
 class Staked(NamedTuple):
     """What a provider has staked, in base units of OPENX. in_default: it has not served credits that it sold, so their holders
     come first."""
@@ -123,6 +133,15 @@ class Chain(Protocol):
         """Answer a claim of silence by a receipt. Permanent when it is no answer."""
         ...
 
+    async def shortfalls_of(self, lease_ids: Sequence[Hash32]) -> tuple[Shortfall | None, ...]:
+        """What stake is still to make up for of each lease, in order, asked for in as few batches as chain nodes take; also
+        what has lapsed."""
+        ...
+
+    async def collect_shortfall(self, intent: str, lease_id: Hash32) -> Sent:
+        """Have it paid to the lease's payer, or as much of it as may be taken now. Permanent when it is nothing."""
+        ...
+
 
 class EscrowNews(Protocol):
     """Confirmed events of PaymentEscrow."""
@@ -139,4 +158,13 @@ class SilenceNews(Protocol):
     async def read_claimed(self) -> frozenset[Hash32]:
         """The leases of claims that came since the last call; the first one finds all that can still be answered. What the
         chain's last blocks hold may come again. Raises Retryable when the chain node cannot be reached."""
+        ...
+
+
+class ShortfallNews(Protocol):
+    """Breaches of promises that were proved on chain."""
+
+    async def read_noted(self) -> frozenset[Hash32]:
+        """The leases, of anybody, of breaches that were proved since the last call; the first calls find all that can still be
+        collected. What the chain's last blocks hold may come again. Raises Retryable when the chain node cannot be reached."""
         ...

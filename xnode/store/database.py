@@ -44,7 +44,7 @@ class Guard:
 def open_database(url: str) -> Engine:
     """The engine, its schema migrated. Raises Permanent with what to fix. Blocking: call it in a thread."""
     try:
-        engine = _make_engine(url)
+        engine = make_engine(url)
         migrate(engine)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
@@ -62,8 +62,12 @@ def open_database(url: str) -> Engine:
 def open_untouched(url: str) -> Engine | None:
     """The engine of a store that is there, of any version, as it is; None where none is. What is wrong with it is reported
     by open_database. Blocking."""
+    place = find_file(url)
+    if place is not None and not place.exists():
+        # To look is to make one, for SQLite.
+        return None
     try:
-        engine = _make_engine(url)
+        engine = make_engine(url)
         with engine.connect() as connection:
             found = inspect(connection).has_table("record")
     except (SQLAlchemyError, ImportError, ValueError, Permanent):
@@ -73,7 +77,14 @@ def open_untouched(url: str) -> Engine | None:
     return engine if found else None
 
 
-def _make_engine(url: str) -> Engine:
+def find_file(url: str) -> Path | None:
+    """Where a SQLite store is; None for another database."""
+    prefix = "sqlite:///"
+    return Path(url.removeprefix(prefix)) if url.startswith(prefix) else None
+
+
+def make_engine(url: str) -> Engine:
+    """The engine of a store, whose schema is left as it is."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "postgresql":
         engine = create_engine(parsed)
@@ -101,8 +112,11 @@ def create_url_for_people(url: str) -> str:
 
 def migrate(engine: Engine) -> None:
     """Bring the schema to the newest revision, in one transaction. Raises Permanent when it is of a newer xnode."""
-    if _read_revision(engine) == _find_newest():
+    revision, newest = read_revision(engine), find_newest()
+    if revision == newest:
         return
+    if revision is not None and revision > newest:
+        raise make_too_new(revision, newest)
     # Only here, because it takes 8 MB that a daemon would keep forever.
     from alembic import command
     from alembic.config import Config
@@ -119,6 +133,14 @@ def migrate(engine: Engine) -> None:
             f"the database's schema cannot be brought up to date: {error}",
             hint="if a newer xnode has used it, run that version",
         ) from error
+
+
+def make_too_new(revision: str, newest: str) -> Permanent:
+    """The refusal of a store that a newer version has used, which nothing has touched yet."""
+    return Permanent(
+        f"a newer xnode has used the database: its schema is {revision[:40]}, and this version knows {newest} at most",
+        hint="run that version, or restore the backup from before the upgrade",
+    )
 
 
 def make_shrinkable(engine: Engine) -> None:
@@ -150,7 +172,8 @@ def migrate_apart(url: str) -> None:
     os.waitpid(child, 0)
 
 
-def _read_revision(engine: Engine) -> str | None:
+def read_revision(engine: Engine) -> str | None:
+    """The revision of its schema, None where it has none. Blocking."""
     with engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
@@ -158,8 +181,8 @@ def _read_revision(engine: Engine) -> str | None:
         return revision
 
 
-def _find_newest() -> str:
-    """Versions are numbered in the order in which they follow each other."""
+def find_newest() -> str:
+    """The revision that this version brings a store to. Versions are numbered in the order in which they follow each other."""
     return max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 

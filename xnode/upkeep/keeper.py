@@ -145,6 +145,10 @@ class DiskKeeper:
                 self._outage.failed(describe_os_error(error) if isinstance(error, OSError) else str(error))
             await trio.sleep(LOOK_S)
 
+    def take(self, config: Config) -> None:
+        """Keep by these settings from the next look on."""
+        self.keeping = make_keeping(config)
+
     async def look(self) -> None:
         """Read the disk, and tell the core when what it may sell has changed."""
         free = (await trio.to_thread.run_sync(shutil.disk_usage, self.folder)).free

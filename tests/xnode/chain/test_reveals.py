@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 import trio
 
 from metering.capacity import ElementProof
 from metering.eip712 import keccak
-from metering.units import Amount, Hash32
+from metering.units import Address, Amount, Hash32
 from tests.make.verifiers import Verifiers, make_verifiers
+from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import PACE, TOKEN, Bed
 from tests.xnode.chain.intents.wallets import session_of
 from xnode.capacity.challenge import device_seed_of
@@ -23,12 +24,13 @@ from xnode.chain.contracts.provider_registry import STAKE_OF
 from xnode.chain.intents.registration import register_provider
 from xnode.chain.intents.stake import add_stake
 from xnode.chain.intents.verification import request_challenge
-from xnode.chain.reveals import RevealClient
-from xnode.chain.send.transactor import Transactor
+from xnode.chain.reveals import SPARE_SENDS, RevealClient
+from xnode.chain.send.transactor import MAX_IN_FLIGHT, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
 from xnode.challenge.revealer import Revealer
 from xnode.ports.capacity import Challenge
 from xnode.ports.reveals import Demand
+from xnode.text.hex import to_hex
 from xnode.wallet.signer import NodeSigner, WalletKey
 
 pytestmark = pytest.mark.chain
@@ -45,10 +47,15 @@ class Passed:
 
     bed: Bed
     provider: WalletKey
+    key: WalletKey
     challenge: Challenge
     roots: tuple[Hash32, ...]
-    reveals: RevealClient
-    revealer: Revealer
+    reveals: RevealClient = field(init=False)
+    revealer: Revealer = field(init=False)
+
+    @property
+    def node(self) -> Address:
+        return self.key.address
 
     async def demand(self, *places: tuple[int, int]) -> Demand:
         """Somebody pays to see these leaves, (device, index) each."""
@@ -74,6 +81,13 @@ class Passed:
 
 @asynccontextmanager
 async def open_passed(bed: Bed, lie: bool = False) -> AsyncIterator[Passed]:
+    """With its node running; see make_passed."""
+    passed = await make_passed(bed, lie)
+    async with open_life(passed):
+        yield passed
+
+
+async def make_passed(bed: Bed, lie: bool = False) -> Passed:
     """lie: the recorded root of device 0 is that of another product."""
     manifest, node = bed.manifest, await bed.new_wallet()
     provider = await bed.new_wallet(openx=STAKE + 10 * TOKEN)
@@ -92,13 +106,23 @@ async def open_passed(bed: Bed, lie: bool = False) -> AsyncIterator[Passed]:
     seeds = [device_seed_of(drawn.seed, device) for device in range(DEVICES)]
     roots = tuple(make_product(keccak(seed) if lie and not at else seed, N).root for at, seed in enumerate(seeds))
     await verifiers.judge(provider.address, roots=roots, drawn=drawn)
+    return Passed(bed, provider, node, drawn, roots)
+
+
+@asynccontextmanager
+async def open_life(passed: Passed) -> AsyncIterator[Revealer]:
+    """One life of the provider's node, on a journal that outlives it."""
+    bed, manifest = passed.bed, passed.bed.manifest
     async with trio.open_nursery() as nursery:
-        journal = SqlTxJournal(make_engine(bed.folder / "node.sqlite"), manifest.chain_id, node.address)
-        transactor = Transactor(bed.rpc, node, journal, manifest.chain_id, PACE)
+        journal = SqlTxJournal(make_engine(bed.folder / "node.sqlite"), manifest.chain_id, passed.node)
+        transactor = Transactor(bed.rpc, passed.key, journal, manifest.chain_id, PACE)
         await nursery.start(transactor.run)
-        reveals = RevealClient(bed.rpc, manifest.contracts.answer_reveals, transactor)
-        revealer = Revealer(provider.address, CapacityClient(bed.rpc, manifest, transactor), reveals)
-        yield Passed(bed, provider, drawn, roots, reveals, revealer)
+        passed.reveals = RevealClient(bed.rpc, manifest.contracts.answer_reveals, transactor)
+        passed.revealer = Revealer(
+            passed.provider.address, CapacityClient(bed.rpc, manifest, transactor), passed.reveals
+        )
+        yield passed.revealer
+        await passed.revealer.close()
         nursery.cancel_scope.cancel()
 
 
@@ -120,6 +144,34 @@ async def test_a_flood_of_demands_is_answered_by_one_computation_for_each_device
         await passed.revealer.look()
         assert {await passed.read_stage(one) for one in asked} == {"revealed"}
         assert passed.revealer.computed == DEVICES
+
+
+async def test_answers_go_in_a_window_with_successive_nonces_and_go_on_where_a_killed_node_stopped(bed: Bed) -> None:
+    passed, count = await make_passed(bed), 2 * MAX_IN_FLIGHT
+    async with open_life(passed):
+        asked = [await passed.demand((at % 2, at)) for at in range(count)]
+    await bed.rpc.write("evm_setAutomine", False)
+    try:
+        async with open_life(passed) as revealer, trio.open_nursery() as nursery:
+            nursery.start_soon(revealer.look)
+            await wait_until(lambda: is_full(bed, passed.node))
+            nursery.cancel_scope.cancel()
+        assert await count_pooled(bed, passed.node) == MAX_IN_FLIGHT - SPARE_SENDS
+    finally:
+        await bed.rpc.write("evm_setAutomine", True)
+    async with open_life(passed) as revealer:
+        await revealer.look()
+        assert {await passed.read_stage(one) for one in asked} == {"revealed"}
+    assert int(await bed.rpc.read("eth_getTransactionCount", to_hex(passed.node), "latest"), 16) == count
+
+
+async def count_pooled(bed: Bed, node: Address) -> int:
+    counts = [await bed.rpc.read("eth_getTransactionCount", to_hex(node), block) for block in ("pending", "latest")]
+    return int(counts[0], 16) - int(counts[1], 16)
+
+
+async def is_full(bed: Bed, node: Address) -> bool:
+    return await count_pooled(bed, node) >= MAX_IN_FLIGHT - SPARE_SENDS
 
 
 async def test_a_node_shows_no_leaf_under_a_root_that_is_not_its_own(bed: Bed) -> None:

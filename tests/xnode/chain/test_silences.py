@@ -14,7 +14,8 @@ from tests.make.silences import SILENCE_ANSWERED
 from tests.make.waiting import wait_until
 from tests.xnode.chain.devchain import PACE
 from tests.xnode.chain.suspect import Broken, pass_time
-from xnode.chain import silences
+from xnode.chain import breach_events
+from xnode.chain.breach_events import AGAIN_BLOCKS, SilenceEvents
 from xnode.chain.client import ChainClient
 from xnode.chain.contracts import breach_prover
 from xnode.chain.intents.faults import answer_silence, claim_silence
@@ -23,7 +24,6 @@ from xnode.chain.node.json_rpc import JsonRpc, NodeRefused, Reverted
 from xnode.chain.node.questions import ask_block, ask_head, ask_logs
 from xnode.chain.send.transactor import Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
-from xnode.chain.silences import AGAIN_BLOCKS, SilenceEvents
 from xnode.effects.provider import ProviderEffects
 from xnode.errors import Retryable
 from xnode.node import changes, effects
@@ -182,7 +182,7 @@ async def test_a_claim_is_found_whenever_it_was_made_in_the_time_to_answer_it(br
     assert lease_id in await early.read_claimed(), "a reorganisation may have moved it"
     assert lease_id not in await early.read_claimed()
     assert lease_id in await make_events(broken).read_claimed(), "a node that starts finds what came while it was down"
-    await pass_time(broken.suspect.bed, breach_prover.ANSWER_TIME_S + 2 * silences.MARGIN_S)
+    await pass_time(broken.suspect.bed, breach_prover.ANSWER_TIME_S + 2 * breach_events.MARGIN_S)
     assert lease_id not in await make_events(broken).read_claimed(), (
         "what cannot be answered any more is not looked for"
     )
@@ -217,7 +217,7 @@ async def test_a_node_that_takes_few_blocks_at_once_is_asked_for_few(
 
 
 async def test_a_look_that_fails_in_its_middle_loses_nothing(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silences, "MAX_SPAN_BLOCKS", 2)
+    monkeypatch.setattr(breach_events, "MAX_SPAN_BLOCKS", 2)
     await claim_silence(broken.payer, "claim", broken.document, broken.sign(8, 5))
     await broken.suspect.bed.rpc.write("anvil_mine", hex(AGAIN_BLOCKS + 8))
     events, ask, left = make_events(broken), JsonRpc.ask, [10**6]

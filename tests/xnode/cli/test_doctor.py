@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from xnode.cli.node.doctor import judge_addresses, judge_daemon
 from xnode.cli.terminal.brief import brief_gas
-from xnode.control.views import Gas
+from xnode.control.views import Gas, SettingsView
 
 
 def test_a_daemon_without_peers_or_registration_is_not_called_well() -> None:
@@ -57,3 +58,21 @@ def test_gas_is_said_in_the_chains_coin() -> None:
 def test_an_address_that_nobody_can_dial_is_said(listen: str, announce: tuple[str, ...], verdicts: list[str]) -> None:
     found = list(judge_addresses((listen,), announce, sells=True))
     assert [one.verdict for one in found] == verdicts and all(one.hint for one in found)
+
+
+@pytest.mark.parametrize(
+    ("differing", "problem", "verdict", "words"),
+    [
+        ((), "", "ok", "declared, unchanged since 2023-11-14 "),
+        (("node.listen", "node.http"), "", "warn", "the daemon runs with others: node.listen, node.http"),
+        ((), "/etc/x.toml: not valid TOML", "warn", "/etc/x.toml: not valid TOML"),
+    ],
+)
+def test_settings_that_drifted_are_named_and_others_are_dated(
+    differing: tuple[str, ...], problem: str, verdict: str, words: str
+) -> None:
+    settings = SettingsView("/etc/x.toml", "0x" + "ab" * 32, 1_700_000_000 * 10**9, differing, problem)
+    status = {"pid": 1, "peers": 1, "offers": 0, "settings": msgspec.to_builtins(settings)}
+    _, found = judge_daemon(status)
+    assert (found.what, found.verdict, words in found.detail) == ("settings", verdict, True)
+    assert ("xnode config" in found.hint) == (verdict == "warn")

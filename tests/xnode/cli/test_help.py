@@ -70,14 +70,14 @@ def test_commands_come_in_the_order_of_a_life() -> None:
     assert order["job"][:5] == ["init", "validate", "plan", "submit", "ls"]
     assert order["daemon"] == ["init", "run", "start", "status", "stop"]
     assert order["pay"][:2] == ["deposit", "balance"]
-    assert order[""][:2] == ["wallet", "provider"] and order[""][-1] == "completion"
+    assert order[""][:3] == ["quickstart", "wallet", "provider"] and order[""][-1] == "completion"
 
 
 def test_without_a_command_the_two_ways_in_are_told(xnode_here: Run) -> None:
     shown = xnode_here(env={"COLUMNS": str(COLUMNS)})
     ways = [line.strip() for line in shown.stderr.splitlines() if line.strip().startswith("To ")]
     assert [way.split(":")[0] for way in ways] == ["To sell", "To buy", "To try"]
-    assert "xnode provider init" in ways[0] and "xnode daemon init" in ways[1]
+    assert "xnode provider setup" in ways[0] and "xnode quickstart" in ways[1]
 
 
 def test_the_manual_has_every_command_and_every_option() -> None:

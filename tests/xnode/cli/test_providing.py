@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 
 from metering.units import Amount
+from tests.make.verifiers import Verifiers
 from tests.xnode.cli.conftest import Run
 from tests.xnode.cli.provider import Provider
+from xnode.chain.node.json_rpc import JsonRpc
 from xnode.cli.stake.request import YES_DEFAULT, YES_JAIL, YES_LEASED
 from xnode.control.server import Method
 from xnode.control.views import Prices
 from xnode.errors import ExitCode
 from xnode.home import Home
 from xnode.text.amount import OPENX
+from xnode.text.hex import to_hex
 
 pytestmark = [pytest.mark.chain, pytest.mark.slow]
 
@@ -178,6 +181,20 @@ def test_a_provider_becomes_a_verifier_and_leaves(provider: Provider) -> None:
     assert "left as a verifier lately" in again
     assert provider.ask("provider", "stake")["pledge"]["staked"] == "100", "nothing more was pledged"
     assert "no fees wait" in provider.run("provider", "verifier", "fees").stderr
+
+
+def test_who_would_be_one_verifier_too_many_pledges_nothing(provider: Provider) -> None:
+    async def fill(rpc: JsonRpc, _verifiers: Verifiers) -> None:
+        # As in tests/xnode/chain/intents/test_verification.py.
+        registry = to_hex(provider.deployment.contracts.verifier_registry)
+        for slot, value in ((7, 512), (10, 512 << 128)):
+            await rpc.write("anvil_setStorageAt", registry, f"0x{slot:064x}", f"0x{value:064x}")
+
+    provider.run("provider", "stake", "50")
+    provider.with_verifiers(fill)
+    told = provider.refuse("provider", "verifier", "enlist", code=ExitCode.CONFLICT)
+    assert "the list of verifiers is full, and nothing was pledged" in told
+    assert provider.ask("provider", "stake")["pledge"]["staked"] == "0"
 
 
 def test_a_command_that_was_cut_off_is_told_before_the_same_is_done_again(

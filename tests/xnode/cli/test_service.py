@@ -59,6 +59,15 @@ def test_a_dry_run_prints_the_unit_and_writes_nothing(xnode_here: Run, home: Hom
     assert list(root.iterdir()) == [] and done.stderr == ""
 
 
+def test_settings_that_are_not_in_the_home_are_the_services_too(xnode_here: Run, buyer: Home, root: Path) -> None:
+    declared = root / "declared.toml"
+    buyer.config.rename(declared)
+    for options, env in ((("--config", str(declared)), {}), ((), {"XNODE_CONFIG": str(declared)})):
+        unit = xnode_here(*options, "install", "systemd", "--root", str(root), "--dry-run", env=env).stdout
+        assert f"\nEnvironment=XNODE_CONFIG={declared}\n" in unit and " daemon run\n" in unit
+        assert " config reload\n" in unit
+
+
 def test_a_submitters_service_runs_as_the_owner_of_its_home(xnode_here: Run, buyer: Home, root: Path) -> None:
     user = next(one.pw_name for one in pwd.getpwall() if one.pw_uid not in (0, os.getuid()))
     os.chown(buyer.folder, pwd.getpwnam(user).pw_uid, -1)

@@ -9,7 +9,7 @@ import pytest
 from scheduler.preferences import MAX_EXPOSURE_INTERVALS, MAX_EXPOSURE_NS, ExposureBound
 from xnode.config import settings
 from xnode.config.load import load_config
-from xnode.errors import UserError
+from xnode.errors import ExitCode, UserError
 from xnode.home import Home, find_home
 
 OWNER = "0x" + "ab" * 20
@@ -196,6 +196,28 @@ def test_the_home_is_chosen_by_option_then_variable_then_default() -> None:
     assert find_home("/a", {"XNODE_HOME": "/b"}).folder == Path("/a")
     assert find_home(None, {"XNODE_HOME": "/b"}).folder == Path("/b")
     assert find_home(None, {}).folder == Path("~/.xnode").expanduser()
+
+
+def test_the_settings_are_chosen_by_option_then_variable_then_home() -> None:
+    assert find_home("/a", {"XNODE_CONFIG": "/e/b.toml"}, "/e/c.toml").config == Path("/e/c.toml")
+    assert find_home("/a", {"XNODE_CONFIG": "/e/b.toml"}).config == Path("/e/b.toml")
+    assert find_home("/a", {}).config == Path("/a/config.toml")
+
+
+def test_relative_paths_are_below_the_home_wherever_the_settings_are(home: Home, tmp_path: Path) -> None:
+    declared = tmp_path / "etc" / "node.toml"
+    declared.parent.mkdir()
+    declared.write_text('[chain]\nmanifest = "chain.json"\n[node]\ndata_dir = "d"\n')
+    config = load_config(Home(home.folder, declared))
+    assert (config.chain.manifest, config.node.data_dir) == (home.folder / "chain.json", home.folder / "d")
+    assert config.node.password_file == home.password
+
+
+def test_settings_that_are_named_must_be_there(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XNODE_CHAIN__MANIFEST", "/m.json")
+    with pytest.raises(UserError) as caught:
+        load_config(Home(home.folder, home.folder / "gone.toml"))
+    assert (caught.value.where, caught.value.code) == (str(home.folder / "gone.toml"), ExitCode.NOT_FOUND)
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,11 @@ from xnode.control.answers import FORMS
 from xnode.delivery import find_target_problem
 from xnode.errors import ExitCode, UserError
 from xnode.node.lease import HOLDING
-from xnode.node.records import ProviderLease, SilenceClaim, SubmitterEscrow, SubmitterLease, TimelineEntry
+from xnode.node.records import Compensation, ProviderLease, SilenceClaim, SubmitterEscrow, SubmitterLease, TimelineEntry
 from xnode.node.state import kind_of
 from xnode.node.sums import EarnedDay
 from xnode.ports.capacity import Verified
-from xnode.ports.chain import Staked
+from xnode.ports.chain import Fuel, Staked
 from xnode.store.journal import Batch
 from xnode.text.amount import format_amount
 
@@ -189,6 +189,22 @@ async def test_a_status_says_of_a_claim_of_silence_that_cannot_be_answered(tmp_p
     (row,) = (one for one in claimed.rows if one.state.endswith(", silence claimed"))
     assert row.lease_id == f"0x{lease.lease_id.hex()}"
     assert not any("silence" in one.state for one in answered.rows)
+
+
+async def test_a_status_says_what_is_awaited_out_of_stake_and_whether_there_is_gas_for_it(tmp_path: Path) -> None:
+    lease, at_s = make_scene().world.leases(0)[0], make_scene().now_ns // NANOS_PER_SECOND + 86_430
+    one = Compensation(lease.lease_id, Amount(4 * 10**18), at_s, at_s + 7 * 86_400, wake_at_ns=None)
+    async with open_consoles(tmp_path) as (submitter, _):
+        before = await ask(submitter, "node.status")
+        submitter.loop.state = submitter.loop.state.put(
+            msgspec.structs.replace(one, wake_at_ns=at_s * NANOS_PER_SECOND)
+        )
+        rich = await ask(submitter, "node.status")
+        broke = dataclasses.replace(submitter, node=dataclasses.replace(submitter.node, fuel=lambda: Fuel(0, 0)))
+        poor = await ask(broke, "node.status")
+    assert not any("out of stake" in one for one in before.hints)
+    assert any("4 OPENX comes out of stake" in one and "collects it between 1d" in one for one in rich.hints)
+    assert any("no gas to collect it" in one for one in poor.hints)
 
 
 async def test_a_stake_is_shown_in_openx_whatever_the_prices_are_in(tmp_path: Path) -> None:

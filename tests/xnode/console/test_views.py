@@ -33,6 +33,8 @@ UNASKED = {
     "provider.resume",
     "job.submit",
     "node.work",
+    "config.diff",
+    "config.reload",
 } | {f"image.{act}" for act in ("import", "list", "remove")}
 """Methods whose answers have no view, or only an id, or which are asked in an order of their own."""
 
@@ -101,6 +103,12 @@ async def ask_all(submitter: Console, provider: Console, folder: Path, scene: Sc
     yield await ask(provider, "provider.set_price", prices={"gpu_hour": "1.5"})
     for name in ("drain", "status", "resume"):
         yield await ask(provider, f"provider.{name}")
+    config = provider.declared.running.home.config
+    config.write_text(config.read_text().replace('region = "', 'max_duration = "2h"\nregion = "'))
+    for name in ("config.diff", "node.status", "config.reload"):
+        yield await ask(provider, name)
+    config.write_text("[")
+    yield await ask(provider, "node.status")
 
 
 async def test_every_field_of_every_view_is_filled_by_the_daemon(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from metering.units import Address, Amount, Hash32
 from tests.make.records import ESCROW, ESCROW_ID, LEASE_ID, make_receipt, sign_receipt
 from tests.make.values import ASSET, address_of
 from xnode.effects.checked_chain import CheckedChain
-from xnode.ports.chain import ClaimRow, EscrowState, Sent, Silence, Spender, Staked
+from xnode.ports.chain import ClaimRow, EscrowState, Sent, Shortfall, Silence, Spender, Staked
 
 SENT = Sent("intent", Hash32(bytes(32)), 1, True, 50_000)
 
@@ -63,6 +63,12 @@ class RichChain:
     async def show_receipt(self, intent: str, newer: SignedReceipt) -> Sent:
         return SENT
 
+    async def shortfalls_of(self, lease_ids: Sequence[Hash32]) -> tuple[Shortfall | None, ...]:
+        return tuple(None for _ in lease_ids)
+
+    async def collect_shortfall(self, intent: str, lease_id: Hash32) -> Sent:
+        return SENT
+
 
 async def test_what_a_new_lease_counts_on_is_read_after_the_last_check(autojump_clock: trio.testing.MockClock) -> None:
     contracts, engine = trio.Event(), trio.Event()
@@ -90,3 +96,5 @@ async def test_leases_under_way_wait_for_no_check() -> None:
         assert await chain.start_thaw("thaw", ESCROW) == await chain.close_escrow("close", ESCROW) == SENT
         assert await chain.silences_of([LEASE_ID]) == (None,)
         assert await chain.show_receipt("answer", sign_receipt(make_receipt(1))) == SENT
+        assert await chain.shortfalls_of([LEASE_ID]) == (None,)
+        assert await chain.collect_shortfall("collect", LEASE_ID) == SENT

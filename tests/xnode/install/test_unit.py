@@ -77,6 +77,7 @@ def test_what_a_providers_daemon_may_not_do_its_workloads_may_not_do_either() ->
 def test_a_unit_is_filled_in_for_one_home() -> None:
     unit = parse(make_unit(PLAN))
     assert unit["ExecStart"] == ["/opt/x/bin/xnode provider run"]
+    assert unit["ExecReload"] == ["/opt/x/bin/xnode config reload"]
     assert unit["LoadCredential"] == ["node.password:/srv/node/node.password"]
     assert unit["RequiresMountsFor"] == ["/srv/node"]
     assert unit["Environment"][:2] == ["XNODE_HOME=/srv/node", "XNODE_NODE__PASSWORD_FILE=%d/node.password"]

@@ -9,11 +9,14 @@ PROGRAM = """
 import sys
 import xnode.net.edge
 loaded = {name.partition(".")[0] for name in sys.modules}
-assert not loaded & {"urllib3", "charset_normalizer"}, loaded
+assert not loaded & {"urllib3", "charset_normalizer", "zeroconf", "aioquic", "dns", "websockets"}, loaded
 assert not [name for name in sys.modules if name.startswith(("httpx.", "requests."))]
 from httpx import Client
 import requests.adapters
 import requests
+import dns.resolver
+import zeroconf
+assert zeroconf.Zeroconf.close and dns.resolver.Resolver(configure=False).nameservers == []
 assert issubclass(requests.adapters.HTTPAdapter, object) and callable(requests.get) and Client.get
 """
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from metering.units import NANOS_PER_HOUR
+from metering.units import NANOS_PER_HOUR, Hash32
+from scheduler.offer import SETTINGS_HASH_CHARS, read_software
 from tests.make.records import SECOND, Node, make_provider, make_running_lease
 from tests.make.values import SEPARATOR, address_of, make_job, make_resources, make_tariff
 from xnode.node import changes, effects
@@ -15,6 +17,9 @@ from xnode.node.provider.quote import MAX_QUOTES_PER_SUBMITTER
 from xnode.node.records import HeldQuote, StandingOffer
 
 SUBMITTER = address_of(0)
+
+HASH, OTHER_HASH = Hash32(b"\xa1" * 32), Hash32(b"\xb2" * 32)
+"""Of declared settings."""
 
 
 def start(node: Node) -> list[effects.Effect]:
@@ -202,3 +207,63 @@ def test_what_the_disk_showed_is_kept_over_a_restart() -> None:
     node.tell(changes.NodeStarted(settings.node, SEPARATOR, "test", ("/memory/1",), fresh, None))
     provider = node.state.settings.provider
     assert provider is not None and (provider.leases_disk_bytes, provider.disk_is_short) == (7, True)
+
+
+def reload(node: Node, settings_hash: Hash32, **changed: Any) -> list[effects.Effect]:
+    settings = node.state.settings
+    assert settings.provider is not None
+    wanted = replace(settings.provider, **changed)
+    return node.tell(changes.SettingsChanged("reload", settings_hash, wanted, settings.submitter))
+
+
+def test_settings_that_are_declared_otherwise_are_offered_at_once_and_measurements_stay() -> None:
+    node = make_provider()
+    (before,) = offers(start(node))
+    node.tell(changes.DiskSeen(7, is_short=True))
+    told = reload(node, HASH, region="us", verified_vcpus=0, leases_disk_bytes=None, disk_is_short=False)
+    (after,) = offers(told)
+    assert effects.ReplyOk("reload") in told
+    assert (after.offer.body.region, after.offer.number > before.offer.number) == ("us", True)
+    assert read_software(after.offer.body.software) == ("test", HASH.hex()[:SETTINGS_HASH_CHARS])
+    provider = node.state.settings.provider
+    assert provider is not None and (provider.leases_disk_bytes, provider.disk_is_short) == (7, True)
+    assert reload(node, HASH) == [effects.ReplyOk("reload")], "what is so already is not announced again"
+
+
+def test_a_quote_keeps_what_it_was_given_with_when_settings_change() -> None:
+    node = make_provider()
+    first = ask(node)[-1]
+    reload(node, HASH, tariff=make_tariff(vcpu_hour=7), max_duration_ns=1)
+    assert ask(node)[-1] == first and isinstance(first, effects.ReplyQuote)
+    refused = ask(node, 1)[-1]
+    assert isinstance(refused, effects.ReplyRefusal), "what is asked anew is judged by the new ones"
+
+
+def test_settings_of_a_drained_provider_are_taken_without_an_offer() -> None:
+    node = make_provider()
+    node.tell(changes.DrainSet("drain", is_on=True))
+    assert offers(reload(node, HASH, region="us")) == []
+    assert node.state.settings.provider is not None and node.state.settings.provider.region == "us"
+
+
+def begin(node: Node, software: str, settings_hash: Hash32) -> int:
+    """Start so, a second later; since when software and settings are these."""
+    settings = node.state.settings
+    fields = (settings.node, SEPARATOR, software, (), settings.provider, settings.submitter)
+    node.tell(changes.NodeStarted(*fields, settings_hash=settings_hash), after_s=1)
+    return node.state.settings.unchanged_since_ns
+
+
+def test_software_and_settings_are_unchanged_since_the_first_start_with_both() -> None:
+    node = make_provider()
+    first_ns = begin(node, "xnode/1", HASH)
+    assert first_ns == node.now_ns
+    assert begin(node, "xnode/1", HASH) == first_ns < node.now_ns, "over every start"
+    reload(node, HASH)
+    assert node.state.settings.unchanged_since_ns == first_ns
+    assert begin(node, "xnode/2", HASH) == node.now_ns
+    reload(node, OTHER_HASH)
+    assert node.state.settings.unchanged_since_ns == node.now_ns
+    node.now_ns += SECOND
+    reload(node, HASH)
+    assert node.state.settings.unchanged_since_ns == node.now_ns, "there and back is a change"

@@ -59,6 +59,11 @@ async def test_a_store_without_unsettled_leases_goes_with_any_contracts(tmp_path
     assert not check_deployment_of_store(await fill_store(tmp_path, make_running_lease(status="settled")), OTHER, "")
 
 
+def test_to_look_for_a_store_makes_none(tmp_path: Path) -> None:
+    assert not check_deployment_of_store(f"sqlite:///{tmp_path}/none.db", OTHER, "")
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_a_record_of_a_newer_version_is_named_so(tmp_path: Path) -> None:
     url = await fill_store(tmp_path, make_running_lease())
     database = open_database(url)

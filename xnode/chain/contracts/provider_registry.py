@@ -90,6 +90,9 @@ FAULTS_OF = View("ProviderRegistry", "faultsOf", Faults)
 NONCES = View("ProviderRegistry", "nonces", int)
 STAKE_THAW = View("ProviderRegistry", "stakeThaw", int)
 
+COLLECT_TIME_S = 7 * 86_400
+"""How long after its thaw an announced loss can be collected (ProviderRegistry.COLLECT_TIME)."""
+
 
 def make_domain(chain_id: int, registry: Address) -> Domain:
     """Where node keys' consents count."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from metering.units import Address, Amount
-from xnode.chain.abi.codec import Call, View, amount_of, list_of
+from xnode.chain.abi.codec import Call, Event, View, amount_of, list_of
 
 MISSES_MAX = 8
 """Challenges in a row without a signed verdict after which anyone may strike a verifier off."""
@@ -26,6 +26,13 @@ class Misses(msgspec.Struct, frozen=True):
     since: int
 
 
+class VerifierLeft(msgspec.Struct, frozen=True):
+    """A verifier left the list, or was struck off; its pledge is held until then, in the chain's seconds."""
+
+    verifier: Address
+    held_until: int
+
+
 ENLIST = Call("VerifierRegistry", "enlist")
 LEAVE = Call("VerifierRegistry", "leave")
 WITHDRAW_FEES = Call("VerifierRegistry", "withdrawFees")
@@ -38,3 +45,8 @@ HELD_STAKE_OF = View("VerifierRegistry", "heldStakeOf", amount_of)
 MISSES_OF = View("VerifierRegistry", "missesOf", Misses)
 FEES_OF = View("VerifierRegistry", "feesOf", amount_of)
 SETTINGS = View("VerifierRegistry", "settings", VerifierSettings)
+SLOT_COUNT = View("VerifierRegistry", "slotCount", int)
+MAX_VERIFIERS = View("VerifierRegistry", "MAX_VERIFIERS", int)
+DRAW_BLOCKS = View("VerifierRegistry", "DRAW_BLOCKS", int)
+
+VERIFIER_LEFT = Event("VerifierRegistry", VerifierLeft)

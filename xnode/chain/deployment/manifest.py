@@ -13,6 +13,7 @@ import msgspec
 from metering.eip712 import Domain
 from metering.units import Address
 from xnode.chain.contracts import payment_escrow, provider_registry
+from xnode.chain.deployment.misfit import explain_misfit
 from xnode.durable import replace_file
 from xnode.errors import UserError
 from xnode.given_file import read_given_text
@@ -148,7 +149,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 def read_manifest(path: Path) -> Manifest:
     """The manifest in a file. UserError naming the field that is wrong."""
     try:
-        raw = tomllib.loads(read_given_text(path, MAX_FILE_BYTES))
+        text = read_given_text(path, MAX_FILE_BYTES)
+        raw = tomllib.loads(text)
     except OSError as error:
         reason = error.strerror or "unknown"
         raise UserError(f"cannot read the manifest: {reason}", where=str(path), hint="check the path") from error
@@ -158,7 +160,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return msgspec.convert(_parse_addresses(raw, path), Manifest, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
-        raise UserError(str(error), where=str(path), hint="fix it or get it again") from error
+        raise explain_misfit(error, Manifest, text, str(path), "fix it or get it again") from error
 
 
 def _require_whole(raw: dict[str, Any], path: Path) -> None:

@@ -17,6 +17,7 @@ from xnode.chain.contracts.challenge_rules import KINDS, CapacitySettings, Devic
 from xnode.chain.contracts.verifier_registry import VerifierSettings
 from xnode.chain.deployment.chains import CHAINS, DEVNET, find_chain_of
 from xnode.chain.deployment.manifest import Asset, parse_address
+from xnode.chain.deployment.misfit import explain_misfit
 from xnode.chain.deployment.safety import find_unsafe
 from xnode.errors import UserError
 from xnode.given_file import read_given_text
@@ -124,7 +125,8 @@ def read_plan(path: Path) -> Plan:
     What contracts and nodes count in blocks, the file says in seconds: confirmation_s and capacity.draw_delay_s.
     """
     try:
-        raw = tomllib.loads(read_given_text(path, MAX_PLAN_BYTES))
+        text = read_given_text(path, MAX_PLAN_BYTES)
+        raw = tomllib.loads(text)
     except OSError as error:
         reason = error.strerror or "unknown"
         raise UserError(f"cannot read the plan: {reason}", where=str(path), hint="check the path") from error
@@ -134,7 +136,7 @@ def read_plan(path: Path) -> Plan:
         parsed = _parse_addresses(_count_blocks(raw, str(path)), str(path))
         plan: Plan = msgspec.convert(parsed, Plan, builtin_types=(bytes,), dec_hook=_parse_special)
     except msgspec.ValidationError as error:
-        raise UserError(str(error), where=str(path), hint="see contracts/plan.example.toml") from error
+        raise explain_misfit(error, Plan, text, str(path), "see contracts/plan.example.toml") from error
     for unsafe in find_unsafe(plan):
         raise UserError(f"{unsafe.setting} {unsafe.reason}", where=str(path), hint=unsafe.hint)
     return plan

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 MAX_IN_FLIGHT = 16
 """Unmined transactions of one key: nodes promise to hold no more than this for one account."""
 
+MAX_WATCHED = MAX_POOLED
+"""Transactions of one key without an end: those that are mined and not confirmed yet, too. Should a reorganisation take all
+of them out, nodes must hold them again."""
+
 MAX_ATTEMPTS = 16
 """Spellings of one intent: 15 raises multiply the first offer by six, and the fee cap ends it earlier."""
 
@@ -77,11 +81,11 @@ class Pace:
 class _Watched:
     """A record in flight, who waits for it, and when it was last handed to the node."""
 
-    __slots__ = ("lost_looks", "pushed_at", "record", "refused", "sent", "settled")
+    __slots__ = ("is_mined", "lost_looks", "pushed_at", "record", "refused", "sent", "settled")
 
     def __init__(self, record: TxRecord, pushed_at: float) -> None:
         self.record, self.pushed_at = record, pushed_at
-        self.settled, self.lost_looks = trio.Event(), 0
+        self.settled, self.lost_looks, self.is_mined = trio.Event(), 0, False
         self.refused = ""
         """What the node said when it did not take it, the last time that it was handed over."""
         self.sent: Sent | None = None
@@ -119,15 +123,16 @@ class Transactor:
         """Transactions that are not final yet."""
         return len(self._watched)
 
-    async def send(self, intent: str, call: TxCall) -> Sent:
+    async def send(self, intent: str, call: TxCall, *, spare: int = 0) -> Sent:
         """The end of this intent's one transaction, which is sent unless an earlier call (or life) already has.
 
-        An intent that is known keeps its first call. Raises Permanent, with nothing sent, when the contract refuses the
-        call; Retryable when it could not be sent yet, or is not confirmed within the deadline: ask again then.
+        spare: how many of the transactions that one key may have under way are left to others: for what comes by the hundred and
+        can wait. An intent that is known keeps its first call. Raises Permanent, with nothing sent, when the contract refuses
+        the call; Retryable when it could not be sent yet, or is not confirmed within the deadline: ask again then.
         """
         with trio.move_on_after(self._pace.deadline_s):
             await self._resumed.wait()
-            taken = await self._take_up(intent, call)
+            taken = await self._take_up(intent, call, spare)
             if isinstance(taken, Sent):
                 return taken
             await taken.settled.wait()
@@ -173,14 +178,14 @@ class Transactor:
 
     # ---- Sending
 
-    async def _take_up(self, intent: str, call: TxCall) -> _Watched | Sent:
-        while intent not in self._watched and len(self._watched) + self._planned >= MAX_IN_FLIGHT:
+    async def _take_up(self, intent: str, call: TxCall, spare: int) -> _Watched | Sent:
+        while intent not in self._watched and self._find_room() <= spare:
             await self._room.wait()
-        known = await self._find_known(intent)
-        if known is not None:
-            return known
+        # Taken before anything is waited for: of all who saw the same room, only so many may have it.
         self._planned += 1
         try:
+            if (known := await self._find_known(intent)) is not None:
+                return known
             # Many plan at once; only then do they line up, so that nonces reach the node in order.
             plan = await self._plan(call)
             async with self._lock:
@@ -188,6 +193,11 @@ class Transactor:
         finally:
             self._planned -= 1
             self._room.set()
+
+    def _find_room(self) -> int:
+        """How many more may be sent now."""
+        unmined = sum(not one.is_mined for one in self._watched.values())
+        return min(MAX_IN_FLIGHT - unmined, MAX_WATCHED - len(self._watched)) - self._planned
 
     async def _find_known(self, intent: str) -> _Watched | Sent | None:
         if intent in self._watched:
@@ -287,6 +297,7 @@ class Transactor:
             record = watched.record
             found = (receipts.get(attempt.tx_hash) for attempt in record.attempts)
             receipt = next((one for one in found if one is not None), None)
+            watched.is_mined = receipt is not None
             if receipt is not None:
                 await self._on_receipt(watched, receipt, head)
             elif deep_count > record.nonce:
@@ -324,6 +335,8 @@ class Transactor:
         if head - block_number + 1 < self._pace.confirmations:
             # Mined but shallow: should a reorg take it out, it counts as unmined from now.
             watched.pushed_at = trio.current_time()
+            # It has left the pools: there is room for another, however many confirmations this one waits for.
+            self._room.set()
             return
         sent = Sent(
             intent=watched.record.intent,

@@ -30,6 +30,15 @@ class TxCall(msgspec.Struct, frozen=True):
     gas_floor: int = 0
     is_estimated: bool = True
 
+    def __post_init__(self) -> None:
+        # An Amount is written in another form than the int that is read back: it would be sent, and never found again.
+        for name in ("value", "gas_floor"):
+            number = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, int):
+                raise TypeError(f"{name} of a transaction is a whole number, not {number!r}")
+            if type(number) is not int:
+                msgspec.structs.force_setattr(self, name, int(number))
+
 
 class Attempt(msgspec.Struct, frozen=True):
     """One signed spelling of an intent. Attempts of one nonce exclude each other; fees in wei per gas."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Self, TypeVar
@@ -45,13 +45,16 @@ _PACE = Pace(poll_interval_s=0.2)
 @dataclass(frozen=True)
 class Access:
     """wallet: a name or an address, "" for the only one there is; manifest_path: None for the config's deployment; rpc_url:
-    "" for the config's or the manifest's chain node."""
+    "" for the config's or the manifest's chain node; password: the wallet's, "" where a file has it or a person is asked;
+    goes_on: it looks at the chain before each thing that it sends, so what an earlier try had sent is taken up."""
 
     app: App
     wallet: str = ""
     manifest_path: Path | None = None
     password_file: Path | None = None
     rpc_url: str = ""
+    password: str = field(default="", repr=False)
+    goes_on: bool = False
 
     @classmethod
     def of_owner(
@@ -105,13 +108,13 @@ class Access:
     async def open(self) -> AsyncIterator[WalletSession]:
         """The wallet, ready to send. Asks for the password before it asks the chain anything."""
         deployment = self.deployment
-        key = await load_key(self.app, self.wallet, self.password_file)
+        key = await load_key(self.app, self.wallet, self.password_file, self.password)
         # The journal ends with the command: one that is killed must not go on unasked when the next one starts, which is told.
         journals = CommandJournals(self.app.home, deployment.manifest.chain_id, key.address)
         with journals.open() as engine:
             opened = open_session(deployment.manifest, key, engine, rpc_url=deployment.rpc_url, pace=_PACE)
             async with opened as session, trio.open_nursery() as nursery:
-                await journals.check(session.rpc)
+                await (journals.take_up if self.goes_on else journals.check)(session.rpc)
                 await check_deployment(session.rpc, deployment.manifest)
                 await require_gas(session.rpc, session.address)
                 nursery.start_soon(say_waits, session.rpc, lambda: session.is_waiting)

@@ -8,20 +8,28 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import trio
 from sqlalchemy import Engine
 
 from metering.units import Address
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.node.questions import ask_nonce, ask_receipt
 from xnode.chain.send.tx_journal import SqlTxJournal, TxRecord, make_engine
+from xnode.cli.terminal.screen import say
 from xnode.errors import ExitCode, UserError
 from xnode.home import Home
 from xnode.text.hex import to_hex
 
 MAX_SENT = 1_000
 """Transactions of one command that are looked at."""
+
+WAIT_S = 120.0
+"""For a transaction that an earlier command sent: many blocks of any chain."""
+
+LOOK_S = 0.5
 
 
 class CommandJournals:
@@ -49,37 +57,83 @@ class CommandJournals:
 
     async def check(self, rpc: JsonRpc) -> None:
         """Raises UserError when an earlier command was cut off and what it sent is on its way, or, once, that it is done."""
-        for folder in sorted(self._parent.glob(f"{self._prefix}*")):
+        for folder in self._list_folders():
             with _locked(folder) as is_ours:
                 if is_ours:
-                    await self._check_folder(rpc, folder)
+                    sent = await self._find_sent(rpc, folder)
+                    if sent is None or sent.block is not None:
+                        shutil.rmtree(folder)
+                    if sent is not None:
+                        raise sent.refuse()
 
-    async def _check_folder(self, rpc: JsonRpc, folder: Path) -> None:
+    async def take_up(self, rpc: JsonRpc) -> None:
+        """For a command that looks at the chain before each thing that it sends: waits for what an earlier one had sent, and
+        says what that was. Raises UserError when it is still on its way after WAIT_S."""
+        for folder in self._list_folders():
+            with _locked(folder) as is_ours:
+                if is_ours:
+                    await self._wait_settled(rpc, folder)
+
+    async def _wait_settled(self, rpc: JsonRpc, folder: Path) -> None:
+        end = trio.current_time() + WAIT_S
+        while (sent := await self._find_sent(rpc, folder)) is not None and sent.is_on_its_way:
+            if trio.current_time() > end:
+                raise sent.refuse()
+            await trio.sleep(LOOK_S)
+        shutil.rmtree(folder)
+        if sent is not None:
+            say(f"{sent.what}: an earlier try that was cut off had sent this already")
+
+    def _list_folders(self) -> list[Path]:
+        return sorted(self._parent.glob(f"{self._prefix}*"))
+
+    async def _find_sent(self, rpc: JsonRpc, folder: Path) -> _Sent | None:
+        """What the command of this folder had sent; None when nothing of it came to the chain, or another transaction took its
+        place."""
         engine = make_engine(folder / "transactions.db")
         try:
             records = await SqlTxJournal(engine, self._chain_id, self._address).load_from_nonce(0, MAX_SENT)
         finally:
             engine.dispose()
+        if not records:
+            return None
+        mined, known = await rpc.ask_all([ask_nonce(self._address), ask_nonce(self._address, "pending")])
+        is_on_its_way = mined <= records[-1].nonce < known
         for record in reversed(records):
             block = await _find_block(rpc, record)
             if block is not None:
-                shutil.rmtree(folder)
-                raise UserError(
-                    f"a command that was cut off had sent this: transaction {_name(record)} is in block {block}",
-                    where=_what(record),
-                    hint="look whether it did what you want now; running this again does it once more",
-                    code=ExitCode.CONFLICT,
-                )
-        mined, known = await rpc.ask_all([ask_nonce(self._address), ask_nonce(self._address, "pending")])
-        if records and mined <= records[-1].nonce < known:
-            raise UserError(
-                f"a command that was cut off has sent this: transaction {_name(records[-1])} is on its way",
-                where=_what(records[-1]),
+                return _Sent(record, block, is_on_its_way)
+        return _Sent(records[-1], None, True) if is_on_its_way else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A transaction of a command that was cut off. block: where it is, None while it is in none; is_on_its_way: the command's
+    last one, which may be another, is in none yet."""
+
+    record: TxRecord
+    block: int | None
+    is_on_its_way: bool
+
+    @property
+    def what(self) -> str:
+        return self.record.intent.partition("/")[0]
+
+    def refuse(self) -> UserError:
+        name = to_hex(self.record.attempts[-1].tx_hash)
+        if self.block is None:
+            return UserError(
+                f"a command that was cut off has sent this: transaction {name} is on its way",
+                where=self.what,
                 hint="wait until it is in a block, and run this again then",
                 code=ExitCode.CONFLICT,
             )
-        # It never came to the chain node, or another transaction took its place.
-        shutil.rmtree(folder)
+        return UserError(
+            f"a command that was cut off had sent this: transaction {name} is in block {self.block}",
+            where=self.what,
+            hint="look whether it did what you want now; running this again does it once more",
+            code=ExitCode.CONFLICT,
+        )
 
 
 async def _find_block(rpc: JsonRpc, record: TxRecord) -> int | None:
@@ -88,14 +142,6 @@ async def _find_block(rpc: JsonRpc, record: TxRecord) -> int | None:
         if receipt is not None:
             return receipt.block_number
     return None
-
-
-def _what(record: TxRecord) -> str:
-    return record.intent.partition("/")[0]
-
-
-def _name(record: TxRecord) -> str:
-    return to_hex(record.attempts[-1].tx_hash)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from metering.units import Address
 from xnode.chain.intents.session import WalletSession
+from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import make_intent
 from xnode.cli.terminal.screen import say
 from xnode.errors import ExitCode, UserError
@@ -28,9 +29,9 @@ async def fill_gas(session: WalletSession, node: Address, full_wei: int) -> None
     await send_gas(session, node, missing)
 
 
-async def find_missing(session: WalletSession, node: Address, full_wei: int) -> int:
+async def find_missing(reads: ChainReads, node: Address, full_wei: int) -> int:
     """How much fills it up, in wei; 0 while it has enough."""
-    has = await session.native_balance(node)
+    has = await reads.native_balance(node)
     return full_wei - has if has < full_wei // LOW_PART else 0
 
 

@@ -40,8 +40,9 @@ def require_address(file: KeyFile) -> Address:
     return file.address
 
 
-async def load_key(app: App, wallet: str, password_file: Path | None) -> WalletKey:
-    """The wallet's key, whose password a person is asked for when no file has it. wallet: "" for the only one."""
+async def load_key(app: App, wallet: str, password_file: Path | None, password: str = "") -> WalletKey:
+    """The wallet's key, whose password a person is asked for when no file has it. wallet: "" for the only one; password: when
+    it is known already."""
     keystore = open_keystore(app)
     found = keystore.find(wallet)
-    return await keystore.load(found.name, find_password(password_file, f"the key {found.name}"))
+    return await keystore.load(found.name, password or find_password(password_file, f"the key {found.name}"))

@@ -68,7 +68,8 @@ def refund(app: App, /, documents: tuple[Path, ...], screen: Screen, **options: 
     Shows a lease's terms and last receipt (written by `xnode job receipts JOB --export DIR`) to the chain. When the
     workload ran for less of the time than the provider promised, what both signed for that goes back to the deposit.
     Where the provider never signed a last receipt, it is asked on chain for a newer one and has a day to show it; what
-    it has claimed already comes out of its stake, if it was paid in OPENX: after the stake's thaw, and only for a week.
+    it has claimed already comes out of its stake, if it was paid in OPENX: after the stake's thaw, and only for a week,
+    in which the submitter's daemon collects it by itself, if its node key has gas.
     It can be asked from an hour to three days after its newest receipt. The same command goes on where it stopped. Any
     wallet may pay the gas.
     """
@@ -140,7 +141,10 @@ class _Refund:
             then = f"the provider may answer until {brief_date(silence.answer_until * NANOS_PER_SECOND)}"
         elif short.amount and now_s < short.payable_until:
             since, until = (brief_date(at * NANOS_PER_SECOND) for at in (short.payable_at, short.payable_until))
-            then = f"{self._show(short.amount)} out of its stake: run this again from {since} to {until}"
+            then = (
+                f"{self._show(short.amount)} out of its stake from {since} to {until}: the submitter's daemon collects it if it"
+                " runs then and its node key has gas; else run this again"
+            )
         return self._make_row(after - before, max(due, silence.due, after), then)
 
     async def _go_on(self, refunded: int) -> int:

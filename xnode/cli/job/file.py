@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from xnode.cli.terminal.brief import brief_command, brief_duration, brief_size
 from xnode.errors import ExitCode, UserError
 from xnode.given_file import read_given
 from xnode.jobfile.image_place import check_place
 from xnode.jobfile.input_files import find_inputs
-from xnode.jobfile.jobfile import JobFile
+from xnode.jobfile.jobfile import STAKE_ASSET, JobFile
 from xnode.jobfile.read import validate_jobfile
 from xnode.jobfile.yaml_tree import MAX_PAGE_BYTES
+from xnode.text.amount import format_amount
 
 MAX_READ_BYTES = 4 * MAX_PAGE_BYTES
 """Enough to say of a page that is too long what to do about it."""
@@ -75,6 +78,9 @@ def describe_job(read: ReadJob) -> dict[str, Any]:
         "budget": f"{job.budget} {'' if job.budget.symbol else job.asset}".strip(),
         "bid": ", ".join(f"{name} {price}" for name, price in job.bid or ()) or "any price within the budget",
         "regions": ", ".join(job.regions) or "any",
+        "min_stake": str(replace(job.min_stake, symbol=STAKE_ASSET)) if job.min_stake.digits else "none",
+        "min_availability": f"{format_amount(job.min_availability_ppm, 4)} %" if job.min_availability_ppm else "none",
+        "prepay": brief_duration(job.prepay_ns) if job.prepay_ns else "none",
     }
 
 

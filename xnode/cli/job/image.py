@@ -16,6 +16,7 @@ import click
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.lazy import LazyGroup
 from xnode.cli.terminal.screen import Column, Screen, say
+from xnode.distribution import install_command
 from xnode.errors import ExitCode, UserError
 
 STORES = {"podman": ("podman", "save", "--quiet", "--format", "oci-archive"), "docker": ("docker", "save")}
@@ -112,7 +113,8 @@ def make_name(source: str) -> str:
 def save_from(store: str, name: str) -> Iterator[Path]:
     """A pipe that podman or docker writes the image to as it is read. Raises UserError with that program's own words."""
     if shutil.which(store) is None:
-        raise UserError(f"{store} is not installed here", where=f"{store}:{name}", code=ExitCode.NOT_FOUND)
+        what, hint = f"{store} is not installed here", install_command(store)
+        raise UserError(what, where=f"{store}:{name}", hint=hint, code=ExitCode.NOT_FOUND)
     with tempfile.TemporaryDirectory(prefix="xnode-image-") as folder:
         pipe, errors = Path(folder, f"{store}.tar"), Path(folder, "errors")
         command = [*STORES[store], "--", name] if store == "podman" else [*STORES[store], name]

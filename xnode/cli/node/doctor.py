@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,13 @@ import click
 import msgspec
 
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.terminal.brief import brief_count, brief_gas, brief_size
-from xnode.cli.terminal.failure import HINT
-from xnode.cli.terminal.screen import Screen, printable, style
+from xnode.cli.terminal.brief import brief_count, brief_gas, brief_settings, brief_size
+from xnode.cli.terminal.findings import find_failures, show_findings
+from xnode.cli.terminal.screen import Screen
+from xnode.config.file import find_declaration
 from xnode.control.client import check_socket_path
-from xnode.control.views import Gas
-from xnode.errors import ExitCode, Permanent, Retryable, UserError
+from xnode.control.views import Gas, SettingsView
+from xnode.errors import Permanent, Retryable, UserError
 from xnode.runtime.host.fitness import Finding, Verdict
 
 if TYPE_CHECKING:
@@ -36,22 +37,13 @@ MIN_DISK_BYTES = 2 << 30
 MAX_CLOCK_SKEW_S = 30
 """Quotes live that long: with a clock further off they have expired on arrival."""
 
-_SIGNS: dict[Verdict, tuple[str, str]] = {"ok": ("✓", "32"), "warn": ("!", "33"), "fail": ("✗", "31")}
-
 
 @click.command("doctor")
 @output_option
 @pass_app
 def doctor(app: App, screen: Screen) -> None:
     """Diagnose this host and node directory. Exit code 1 when something must be fixed."""
-    findings = []
-    for finding in examine(app):
-        findings.append(finding)
-        if screen.is_table:
-            _print_finding(finding)
-    screen.show([asdict(finding) for finding in findings], lambda: None)
-    if any(finding.verdict == "fail" for finding in findings):
-        raise click.exceptions.Exit(int(ExitCode.FAILED))
+    show_findings(screen, examine(app))
 
 
 def examine(app: App) -> Iterator[Finding]:
@@ -60,9 +52,10 @@ def examine(app: App) -> Iterator[Finding]:
     yield _check_python()
     try:
         config = app.load_config()
-        yield Finding("ok", "config", str(app.home.config))
+        reason = find_declaration(app.home.config)
+        yield Finding("ok", "config", str(app.home.config) + (f", declared elsewhere: {reason}" if reason else ""))
     except UserError as error:
-        yield from _find_failures("config", error)
+        yield from find_failures("config", error)
     sells = config is not None and config.provider is not None
     yield from _guard("keystore", lambda: _check_keystore(app))
     yield from _guard("node key", lambda: _check_node_key(app, config))
@@ -81,21 +74,9 @@ def _guard(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findin
     try:
         yield from check()
     except (UserError, Permanent, Retryable) as error:
-        yield from _find_failures(what, error)
+        yield from find_failures(what, error)
     except OSError as error:
         yield Finding("fail", what, f"{error.filename or ''} {error.strerror}".strip())
-
-
-def _find_failures(what: str, error: UserError | Permanent | Retryable) -> Iterator[Finding]:
-    """A finding for each line of the error, with the hint that follows it."""
-    found: list[Finding] = []
-    lines = (error.sentence if isinstance(error, UserError) else error.message).splitlines()
-    for line in (*lines, *(f"{HINT}{one}" for one in error.hint.splitlines())):
-        if line.startswith(HINT) and found:
-            found[-1] = replace(found[-1], hint=line.removeprefix(HINT))
-        else:
-            found.append(Finding("fail", what, line))
-    yield from found
 
 
 def _soften(finding: Finding) -> Finding:
@@ -174,6 +155,7 @@ def judge_daemon(node: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("ok", "daemon", f"running (pid {node['pid']}), {seen}")
     for name, reason in troubles.items():
         yield Finding("fail", "daemon", f"{name}: {reason}")
+    yield from _judge_settings(node.get("settings"))
     for hint in node.get("hints", ()):
         what, _, remedy = hint.partition(": ")
         yield Finding("warn", "market", what, remedy)
@@ -182,6 +164,20 @@ def judge_daemon(node: dict[str, Any]) -> Iterator[Finding]:
         detail = f"the node key has {brief_gas(msgspec.convert(gas, Gas))}"
         hint = f"send some of the chain's native token to {node['node']}" if gas["is_low"] else ""
         yield Finding("warn" if gas["is_low"] else "ok", "gas", detail, hint)
+
+
+def _judge_settings(answer: dict[str, Any] | None) -> Iterator[Finding]:
+    """Whether the daemon runs with what is declared."""
+    if answer is None:
+        return
+    found = msgspec.convert(answer, SettingsView)
+    if found.problem:
+        yield Finding("warn", "settings", brief_settings(found), f"mend {found.declared_in}, then xnode config reload")
+    elif found.differing:
+        hint = "xnode config diff, then xnode config reload, or restart the daemon"
+        yield Finding("warn", "settings", f"the daemon runs with others: {', '.join(found.differing)}", hint)
+    else:
+        yield Finding("ok", "settings", brief_settings(found))
 
 
 def _check_extras(config: Config | None) -> Iterator[Finding]:
@@ -306,7 +302,7 @@ def _check_chain(app: App, config: Config) -> Iterator[Finding]:
     place = f"chain {deployment.manifest.chain_id} at {where}"
     stands = find_standstill(times, time.time())
     if wrong is not None:
-        yield from _find_failures("chain", wrong)
+        yield from find_failures("chain", wrong)
     elif stands:
         yield Finding("fail", "chain", f"{place} {stands}", "ask who runs it; jobs and payments wait")
     else:
@@ -323,11 +319,3 @@ def _judge_clock(block_s: int) -> Finding:
     if behind > MAX_CLOCK_SKEW_S:
         return Finding("fail", "clock", f"{behind} s behind the chain's newest block", "turn on time synchronization")
     return Finding("ok", "clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
-
-
-def _print_finding(finding: Finding) -> None:
-    sign, color = _SIGNS[finding.verdict]
-    print(f"{style(sign, color, sys.stdout)} {finding.what:<9} {printable(finding.detail)}")
-    if finding.hint:
-        print(f"  {'':<9} {style('hint:', '1;36', sys.stdout)} {printable(finding.hint)}")
-    sys.stdout.flush()

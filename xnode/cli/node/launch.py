@@ -42,8 +42,9 @@ def start_daemon(home: Home, command: tuple[str, ...]) -> None:
     descriptor = os.open(home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         begin = os.fstat(descriptor).st_size
+        settings = () if home.config_file is None else ("--config", str(home.config_file))
         process = subprocess.Popen(
-            [sys.executable, "-m", "xnode.cli.main", "--home", str(home.folder), *command],
+            [sys.executable, "-m", "xnode.cli.main", "--home", str(home.folder), *settings, *command],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,

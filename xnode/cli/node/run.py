@@ -21,6 +21,9 @@ MAX_FILES = 65_536
 
 def run_here(config: Config) -> None:
     """Run the daemon until it is told to stop. Logs go to the terminal, or to home's log when stderr is that file."""
+    from xnode.heap import bound_allocator
+
+    bound_allocator()
     _load_structlog()
     from xnode.logs import set_up_logs
 

@@ -15,6 +15,7 @@ from xnode.cli.lazy import LazyGroup
 from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.screen import say
 from xnode.errors import ExitCode, UserError
+from xnode.home import CONFIG_VARIABLE
 
 if TYPE_CHECKING:
     from xnode.install.systemd import Manager
@@ -141,6 +142,7 @@ def _make_plan(app: App, role: Role, is_users_own: bool) -> UnitPlan:
         password_file=str(app.home.folder / named if named else app.home.password),
         user="" if role == "provider" or is_users_own else find_owner(app.home.folder),
         is_users_own=is_users_own,
+        variables=((CONFIG_VARIABLE, str(app.home.config_file)),) if app.home.config_file else (),
     )
 
 

@@ -6,7 +6,15 @@ from typing import Any
 
 import msgspec
 
-from xnode.cli.terminal.brief import brief_age, brief_count, brief_date, brief_disk, brief_duration, brief_gas
+from xnode.cli.terminal.brief import (
+    brief_age,
+    brief_count,
+    brief_date,
+    brief_disk,
+    brief_duration,
+    brief_gas,
+    brief_settings,
+)
 from xnode.cli.terminal.screen import Screen
 from xnode.control.views import NodeStatus, StopNotice
 
@@ -32,6 +40,7 @@ def draw_node(screen: Screen, answer: Any) -> None:
             ("home", node.home),
             ("pid", f"{node.pid}, started {brief_age(node.started_at_ns)}"),
             ("version", node.version),
+            ("settings", brief_settings(node.settings)),
             *(("hint", hint) for hint in node.hints),
         )
     )

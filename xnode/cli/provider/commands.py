@@ -18,6 +18,7 @@ from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import UserError
 
 LAZY = {
+    "setup": Lazy("xnode.cli.begin.provider:setup", "From nothing to a running provider, in one command."),
     "drain": Lazy("xnode.cli.provider.drain:drain", "Take no new jobs, for maintenance; what runs goes on to its end."),
     "resume": Lazy("xnode.cli.provider.drain:resume", "Offer capacity again after `provider drain`."),
     "stake": Lazy("xnode.cli.stake.stake:stake", "Stake OPENX as collateral, or show the stake."),
@@ -55,9 +56,10 @@ def init(app: App, /, manifest: Path, **options: Any) -> None:
     The config offers this host's hardware; the owner's wallet registers. Run again, it changes the settings that it is
     given, keeps all others, and finishes what is not done.
     """
-    from xnode.cli.provider.init import init_provider
+    from xnode.cli.provider.init import init_provider, say_next
 
     init_provider(app, manifest, **options)
+    say_next(app)
 
 
 @provider.command("run")

@@ -49,18 +49,20 @@ def init_provider(
     force: bool,
     password_file: Path | None,
     bootstrap: tuple[str, ...] = (),
+    password: str = "",
 ) -> None:
-    """Write config and node key, then register. What fails halfway is done by the next try, which keeps the settings
-    that it does not name."""
+    """Write config and node key, then register. What fails halfway, or is cut off, is done by the next try, which keeps the
+    settings that it does not name. password: the wallet's, when it is known already."""
     address = find_address(app, owner)
     table = read_table(app.home)
-    access = Access(app, to_hex(address), manifest, password_file, find_chain_node(table, rpc_url))
+    chain_node = find_chain_node(table, rpc_url)
+    access = Access(app, to_hex(address), manifest, password_file, chain_node, password, goes_on=True)
     symbol = access.manifest.find_asset(asset or DEFAULT_ASSET).symbol
-    if _is_same_provider(table, address):
+    if is_same_provider(table, address):
         provider = find_changes(table["provider"], region, symbol if asset else None)
     else:
         require_no_provider(app.home, force)
-        provider = _make_provider(app, address, region or DEFAULT_REGION, symbol)
+        provider = make_provider_table(app, address, region or DEFAULT_REGION, symbol)
     changes = {**make_chain_table(manifest, rpc_url), **make_node_table(bootstrap), "provider": provider}
     is_changed = any({**table.get(name, {}), **values} != table.get(name) for name, values in changes.items())
     if is_changed:
@@ -84,6 +86,10 @@ def init_provider(
             hint="name what shall be other, such as --region or --asset; all else is changed in that file",
             code=ExitCode.CONFLICT,
         )
+
+
+def say_next(app: App) -> None:
+    """What to do once a provider is registered."""
     running = "the node that runs here takes the settings up when it is started again: xnode daemon stop, then "
     say(f"next: {running if app.control.is_up() else ''}xnode provider run")
     say("then: xnode provider status, and xnode provider price set vcpu_hour=...")
@@ -121,7 +127,8 @@ def withdraw_owed(app: App, password_file: Path | None, screen: Screen) -> None:
     screen.show(rows, lambda: screen.record((row["asset"], row["amount"]) for row in rows))
 
 
-def _make_provider(app: App, owner: Address, region: str, asset: str) -> dict[str, Any]:
+def make_provider_table(app: App, owner: Address, region: str, asset: str) -> dict[str, Any]:
+    """The [provider] section of a new provider that offers this host's hardware."""
     return {
         "owner": to_hex(owner),
         "region": region,
@@ -139,7 +146,7 @@ def find_changes(provider: dict[str, Any], region: str | None, asset: str | None
     return changes
 
 
-def _is_same_provider(table: dict[str, Any], owner: Address) -> bool:
+def is_same_provider(table: dict[str, Any], owner: Address) -> bool:
     """True when an earlier init for this owner has come as far as the config."""
     return str(table.get("provider", {}).get("owner", "")).lower() == to_hex(owner)
 

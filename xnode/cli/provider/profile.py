@@ -1,4 +1,4 @@
-"""`xnode provider profile`: this host's hardware, and the hash of it that the chain knows."""
+"""`xnode provider profile`: this host's hardware and the hash of it that the chain knows, its software and declared settings."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from metering.codec import encode
 from metering.eip712 import keccak
 from metering.units import Address, Hash32
 from scheduler.offer import HardwareProfile
+from xnode import __version__
 from xnode.chain.contracts import provider_registry
 from xnode.chain.intents.registration import set_profile
 from xnode.chain.intents.session import WalletSession
@@ -18,8 +19,9 @@ from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import owner_options
 from xnode.cli.app import App, output_option, pass_app
-from xnode.cli.terminal.brief import brief_size
+from xnode.cli.terminal.brief import brief_id, brief_settings, brief_size
 from xnode.cli.terminal.screen import Screen, say
+from xnode.control.views import SettingsView
 from xnode.runtime.host.hardware import probe_hardware
 from xnode.text.hex import to_hex
 
@@ -30,7 +32,10 @@ from xnode.text.hex import to_hex
 @output_option
 @pass_app
 def profile(app: App, /, publish: bool, screen: Screen, **options: Any) -> None:
-    """Show this host's hardware, and its hash on chain."""
+    """Show this host's hardware, and its hash on chain.
+
+    Also the software and the settings that its offer names, and since when they are unchanged.
+    """
     access, found = Access.of_owner(app, **options), find_profile(app)
 
     async def work(session: WalletSession) -> Hash32:
@@ -38,7 +43,7 @@ def profile(app: App, /, publish: bool, screen: Screen, **options: Any) -> None:
         return await _read(session, session.address)
 
     published = access.act(work) if publish else access.look(lambda reads: _read(reads, access.address))
-    answer = make_answer(found, published)
+    answer = make_answer(found, published) | find_declared(app)
     screen.show(answer, lambda: draw_profile(screen, answer))
 
 
@@ -48,6 +53,18 @@ def find_profile(app: App) -> HardwareProfile:
     while not folder.exists():
         folder = folder.parent
     return probe_hardware(folder)
+
+
+def find_declared(app: App) -> dict[str, Any]:
+    """Software and settings as the daemon runs with them; without a daemon as they are declared, and since when is not known."""
+    if app.control.is_up():
+        node = app.control.call("node.status")
+        return {"software": f"xnode/{node['version']}", "is_running": True, "settings": node.get("settings")}
+    from xnode.config.comparison import settings_hash_of
+
+    config = app.load_config()
+    settings = SettingsView(str(config.home.config), to_hex(settings_hash_of(config)), 0)
+    return {"software": f"xnode/{__version__}", "is_running": False, "settings": msgspec.to_builtins(settings)}
 
 
 def profile_hash_of(found: HardwareProfile) -> Hash32:
@@ -87,10 +104,19 @@ def draw_profile(screen: Screen, answer: dict[str, Any]) -> None:
             ("kernel", f"{found['kernel']}, {found['architecture']}"),
             ("hash", answer["hash"]),
             ("on chain", "the same" if answer["is_published"] else answer["published"] or "none"),
+            ("software", answer["software"]),
+            ("settings", _describe_settings(answer)),
         )
     )
     if not answer["is_published"]:
         say("next: xnode provider profile --publish")
+
+
+def _describe_settings(answer: dict[str, Any]) -> str:
+    settings = msgspec.convert(answer["settings"], SettingsView | None)
+    if settings is not None and not answer["is_running"]:
+        return f"declared ({brief_id(settings.hash)}), and no daemon runs with them now"
+    return brief_settings(settings)
 
 
 async def _read(reads: ChainReads, provider: Address) -> Hash32:

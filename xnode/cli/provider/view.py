@@ -14,6 +14,7 @@ from xnode.cli.terminal.brief import (
     brief_hosting,
     brief_id,
     brief_money,
+    brief_settings,
 )
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.control.views import EarnedPeriod, EarningsView, LeaseRow, ProviderStatus
@@ -71,6 +72,7 @@ def draw_provider(screen: Screen, answer: Any) -> None:
             ),
             ("not lent", "\n".join(status.not_lent)),
             ("quotes held", str(status.quotes)),
+            ("settings", brief_settings(status.settings)),
             *(() if status.gas is None else (("gas", brief_gas(status.gas)),)),
         )
     )

@@ -16,7 +16,7 @@ from xnode.chain.contracts.verifier_registry import MISSES_MAX, VerifierSettings
 from xnode.chain.intents.session import WalletSession
 from xnode.chain.intents.stake import add_stake
 from xnode.chain.intents.verification import enlist as send_enlist
-from xnode.chain.intents.verification import leave_verifiers, withdraw_verifier_fees
+from xnode.chain.intents.verification import has_room, leave_verifiers, withdraw_verifier_fees
 from xnode.chain.provider_record import read_stake
 from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access, make_intent
@@ -55,6 +55,13 @@ def enlist(app: App, /, screen: Screen, **options: Any) -> None:
         needed = settings.verifier_stake
         await require_registered(session, session.address)
         check_standing(known, settings, session.address)
+        if not await has_room(session):
+            raise UserError(
+                "the list of verifiers is full, and nothing was pledged",
+                where=to_hex(contracts.verifier_registry),
+                hint="try again when one has left, some days later at the latest: its place is kept for draws under way",
+                code=ExitCode.CONFLICT,
+            )
         free = (await read_stake(session.rpc, session.manifest, session.address)).pledge.can_leave
         if free < needed:
             missing = Amount(needed - free)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from metering.units import NANOS_PER_SECOND
-from xnode.control.views import DiskUse, Gas, Hosting
+from xnode.control.views import DiskUse, Gas, Hosting, SettingsView
 from xnode.text.amount import NATIVE_DECIMALS, brief_amount, format_amount
 
 MAX_COMMAND_CHARS = 160
@@ -35,6 +35,17 @@ def brief_text(text: str) -> str:
 def brief_count(count: int, what: str) -> str:
     """The number with its noun: "1 peer", "2 peers"."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def brief_settings(settings: SettingsView | None) -> str:
+    """Whether a node runs with what is declared, since when, and under which hash; "" where the daemon does not say."""
+    if settings is None:
+        return ""
+    if settings.problem:
+        return f"what is declared cannot be taken: {settings.problem}"
+    if settings.differing:
+        return f"{brief_count(len(settings.differing), 'setting')} declared otherwise: see `xnode config diff`"
+    return f"declared, unchanged since {brief_date(settings.unchanged_since_ns)} ({brief_id(settings.hash)})"
 
 
 def brief_command(words: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import msgspec
 
 from metering.resources import Resources
 from metering.units import next_number
-from scheduler.offer import Offer, OfferBody
+from scheduler.offer import Offer, OfferBody, name_software
 from xnode.node.changes import AddressesChanged, CapacityVerified, DiskSeen, PricesSet
 from xnode.node.credit_term import find_most_duration_ns
 from xnode.node.effects import AnnounceOffer, WithdrawOffer
@@ -41,7 +41,8 @@ def refresh_offer(turn: Turn, multiaddrs: tuple[str, ...] | None = None, anew: b
     expires_at_ns = turn.at_ns + provider.offer_ttl_ns
     wake_at_ns = expires_at_ns - provider.offer_ttl_ns // 2
     turn.put(StandingOffer(number, expires_at_ns, *offered, wake_at_ns=wake_at_ns))
-    body = _make_body(provider, free, settings.software, addrs, turn.at_ns)
+    software = name_software(settings.software, settings.settings_hash)
+    body = _make_body(provider, free, software, addrs, turn.at_ns)
     offer = Offer(provider.owner, settings.node, number, expires_at_ns, body)
     turn.emit(AnnounceOffer(offer, id="announce"))
 

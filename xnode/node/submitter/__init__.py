@@ -3,6 +3,6 @@
 Importing it registers every handler of it.
 """
 
-from xnode.node.submitter import job, lease, money, outputs, seek
+from xnode.node.submitter import compensation, job, lease, money, outputs, seek
 
-__all__ = ["job", "lease", "money", "outputs", "seek"]
+__all__ = ["compensation", "job", "lease", "money", "outputs", "seek"]

@@ -27,7 +27,7 @@ MOUNT_OPTIONS = "loop,nosuid,nodev,noatime"
 FOLDERS = ("out", "home", "tmp")
 """What a workload finds as /work/out, as its home and as /var/tmp."""
 
-_run = partial(run_tool, package="e2fsprogs mount", deadline_s=TOOL_DEADLINE_S)
+_run = partial(run_tool, deadline_s=TOOL_DEADLINE_S)
 
 
 def make_disk(image: Path, size_bytes: int, mount: Path, owner: int) -> None:

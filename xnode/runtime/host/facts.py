@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from xnode.distribution import Manager, find_manager
 from xnode.errors import Permanent
 from xnode.runtime.host.cgroup import V1_CONTROLLERS, V2_CONTROLLERS, parse_mounts
 from xnode.runtime.host.gpus import Survey, survey_gpus
@@ -47,7 +48,8 @@ class DiskFacts:
 class HostFacts:
     """capabilities: the bits of CapEff; cpus: that we may run on, as far as our cgroup lets us; uids: every user id below is
     ours; max_files, max_processes: hard limits; programs: where each is, "" where it is not; runtime: the OCI runtime that
-    is used, "" when there is none; runtime_fault: why it does not work; podman_version: or why it does not run."""
+    is used, "" when there is none; runtime_fault: why it does not work; podman_version: or why it does not run; manager: what
+    installs packages here."""
 
     uid: int
     capabilities: int
@@ -74,6 +76,7 @@ class HostFacts:
     has_modules: bool = True
     has_loop: bool = True
     is_clock_synchronized: bool | None = None
+    manager: Manager = ""
 
     def has_capability(self, bit: int) -> bool:
         """True when we may do what this capability allows."""
@@ -117,6 +120,7 @@ def read_facts(data_dir: Path, runtime: str, survey: Survey | None = None, root:
         has_modules=(root / "proc/modules").exists(),
         has_loop=(root / "dev/loop-control").exists(),
         is_clock_synchronized=_is_clock_synchronized(),
+        manager=find_manager(root),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from xnode.distribution import PACKAGES, install_command
 from xnode.runtime.host.facts import CAP_SYS_ADMIN, CAP_SYS_RESOURCE, HostFacts
 from xnode.runtime.host.reservations import UID_FIRST, UID_RANGE, UID_RANGES
 
@@ -82,26 +83,32 @@ def judge_rights(facts: HostFacts) -> Iterator[Finding]:
 
 def judge_programs(facts: HostFacts, runtime: str, network: bool) -> Iterator[Finding]:
     """Whether the programs that the engine runs are there and work."""
-    wanted = {
-        "podman": "podman", "conmon": "conmon", "mkfs.ext4": "e2fsprogs", "mount": "mount", "umount": "mount",
-        **({"ip": "iproute2", "nft": "nftables"} if network else {}),
-    }  # fmt: skip
-    for program, package in wanted.items():
+    for program in ("podman", "conmon", "mkfs.ext4", "mount", "umount", *(("ip", "nft") if network else ())):
         if not facts.programs.get(program):
             needs = ", which provider.allow_network needs" if program in ("ip", "nft") else ""
-            yield Finding("fail", "programs", f"{program} is not installed{needs}", f"apt install {package}")
+            yield Finding(
+                "fail",
+                "programs",
+                f"{program} is not installed{needs}",
+                install_command(program, manager=facts.manager),
+            )
     if facts.programs.get("podman"):
         yield _judge_podman(facts)
     if not facts.runtime:
-        hint = f"install it, or set oci_runtime {CONFIG} to one that is: {', '.join(facts.runtimes) or 'crun, runc'}"
+        get_it = _how_to_get(runtime, facts)
+        hint = f"{get_it}, or set oci_runtime {CONFIG} to one that is: {', '.join(facts.runtimes) or 'crun, runc'}"
         yield Finding("fail", "runtime", f"{runtime}, the oci_runtime, is not installed", hint)
     elif facts.runtime_fault:
         yield Finding("fail", "runtime", f"{facts.runtime} does not work: {facts.runtime_fault}", "install it anew")
     elif facts.runtime != runtime:
-        hint = f"install {runtime}, or set oci_runtime {CONFIG} to {facts.runtime}"
+        hint = f"{_how_to_get(runtime, facts)}, or set oci_runtime {CONFIG} to {facts.runtime}"
         yield Finding("warn", "runtime", f"{runtime} is not installed, and {facts.runtime} is used", hint)
     else:
         yield Finding("ok", "runtime", facts.runtime_version or facts.runtime)
+
+
+def _how_to_get(runtime: str, facts: HostFacts) -> str:
+    return install_command(runtime, manager=facts.manager) if runtime in PACKAGES else f"install {runtime}"
 
 
 def _judge_podman(facts: HostFacts) -> Finding:

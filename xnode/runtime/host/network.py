@@ -37,7 +37,7 @@ SPENT = re.compile(r"quota over .* counter packets (\d+)")
 
 TOOL_DEADLINE_S = 30.0
 
-_run = partial(run_tool, package="iproute2 nftables", deadline_s=TOOL_DEADLINE_S)
+_run = partial(run_tool, deadline_s=TOOL_DEADLINE_S)
 
 
 @dataclass(frozen=True, slots=True)

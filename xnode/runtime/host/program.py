@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from xnode.distribution import PACKAGES, install_command
 from xnode.errors import Permanent, Retryable
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -20,15 +21,13 @@ def find_program(name: str) -> Path:
         path = Path(folder) / name
         if os.access(path, os.X_OK):
             return path
-    raise Permanent(f"{name} is not installed", hint="install it (apt install podman conmon crun e2fsprogs)")
+    raise Permanent(f"{name} is not installed", hint=_how_to_get(name))
 
 
-def run_tool(*command: str, package: str, deadline_s: float, text: str = "") -> str:
+def run_tool(*command: str, deadline_s: float, text: str = "") -> str:
     """What a host's tool printed that was run with `text` as its input. Blocks.
 
     Raises Permanent when it is not installed, Retryable when it fails.
-
-    package: what to install to have it.
     """
     shown = " ".join(command)
     try:
@@ -41,12 +40,16 @@ def run_tool(*command: str, package: str, deadline_s: float, text: str = "") -> 
             check=False,
         )
     except FileNotFoundError:
-        raise Permanent(f"{command[0]} is not installed", hint=f"install it (apt install {package})") from None
+        raise Permanent(f"{command[0]} is not installed", hint=_how_to_get(command[0])) from None
     except subprocess.TimeoutExpired:
         raise Retryable(f"{shown} took longer than {deadline_s:g} s") from None
     if done.returncode != 0:
         raise Retryable(f"{shown}: {last_line(done.stderr)}")
     return done.stdout.decode(errors="replace")
+
+
+def _how_to_get(name: str) -> str:
+    return install_command(name) if name in PACKAGES else f"install {name}"
 
 
 def last_line(output: bytes) -> str:

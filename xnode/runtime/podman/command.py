@@ -15,6 +15,7 @@ from pathlib import Path
 
 import trio
 
+from xnode.distribution import install_command
 from xnode.durable import naming
 from xnode.errors import Permanent, Retryable
 from xnode.runtime.conmon.logs import LIMIT_BYTES
@@ -114,9 +115,8 @@ class Podman:
         except trio.TooSlowError:
             raise Retryable(f"podman {args[0]} took longer than {deadline_s:g} s") from None
         except FileNotFoundError:
-            raise Permanent(
-                "podman is not installed", hint="install podman 4 or newer (apt install podman crun)"
-            ) from None
+            hint = f"{install_command('podman', 'crun')}; version 4 or newer"
+            raise Permanent("podman is not installed", hint=hint) from None
 
     async def ask(self, *args: str, deadline_s: float = QUICK_S) -> str:
         """The standard output of a podman command that must succeed; else Retryable with its message."""

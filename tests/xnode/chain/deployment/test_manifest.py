@@ -48,7 +48,7 @@ def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
     ("before", "after", "told"),
     [
         ("chain_id = 31337", "chain_id = 0", "chain_id"),
-        ("chain_id = 31337", 'chain_id = "31337"', "$.chain_id"),
+        ("chain_id = 31337", 'chain_id = "31337"', "chain_id: must be a whole number, not text in quotes"),
         ("chain_id = 31337\n", "", "chain_id"),
         ("confirmations = 2", "confirmations = 0", "confirmations"),
         ("confirmations = 2", "confirmations = 2\ncolour = 1", "colour"),

@@ -63,6 +63,41 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, before: str, after: s
     assert told in str(caught.value) and str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "what", "hint"),
+    [
+        ("delay_s = 172_800", 'delay_s = "long"', "governance.delay_s: must be a whole number, not text in quotes", ""),
+        ("quorum = 25", "quorum = 25.5", "capacity.quorum: must be a whole number, not a number with a fraction", ""),
+        ("quorum = 25", "", "capacity.quorum: required key is missing", "add it: see contracts/plan.example.toml"),
+        ("quorum = 25", "qorum = 25", "capacity.qorum: unknown key", "did you mean quorum?"),
+        ("window_hours = 720", "window_hours = 720\ncolour = 1", "credits.colour: unknown key", "remove it: see contracts"),
+        ("[credits]", "[credit]", "credit: unknown key", "did you mean credits?"),
+        ('kind = "cpu"', 'kind = "tpu"', "classes[0].kind: must be one of gpu, cpu, not 'tpu'", ""),
+        ('name = "gpu-80g"', "name = 80", "classes[1].name: must be text in quotes, not a whole number", ""),
+        ('"0.05"', "0.05", 'credits.cpu_collateral: write amounts of OPENX as text, like "12.5"', ""),
+        ('"0x00000000000000000000000000000000000000C1"', '"me"', "governance.guardian: must be an address, 0x and 40", ""),
+        ('["0x0000000000000000000000000000000000000000"]', "7", "governance.executors: must be a list, not a whole", ""),
+        ('"0x0000000000000000000000000000000000000000"', "7", "governance.executors[0]: must be an address, 0x and 40", ""),
+        ("window_hours = 720", "window_hours = 1979-05-27", "credits.window_hours: must be a whole number, not a date", ""),
+    ],
+)  # fmt: skip
+def test_a_value_that_does_not_fit_is_named_by_its_line_in_our_own_words(
+    tmp_path: Path, before: str, after: str, what: str, hint: str
+) -> None:
+    path, text = tmp_path / "plan.toml", EXAMPLE.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    with pytest.raises(UserError) as caught:
+        read_plan(path)
+    error = caught.value
+    # A key that is not there has its table's line.
+    line = text[: text.index(before if after else "[capacity]")].count("\n") + len((after or "[capacity]").splitlines())
+    assert error.where == f"{path}:{line}"
+    assert error.what.startswith(what) and error.hint.startswith(hint or "see contracts/plan.example.toml")
+    for word in ("Expected", "Object", "`", "$", "field"):
+        assert word not in error.what
+
+
 def test_another_plan_has_another_digest(tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
     path.write_text(EXAMPLE.read_text().replace("quorum = 25", "quorum = 26"))

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,69 @@ async def test_all_that_wait_for_room_get_it(
             await sender.rpc.write("evm_setAutomine", True)
             await sender.rpc.write("evm_mine")
         assert await sender.balance(to) == 3
+
+
+async def test_what_is_mined_makes_room_before_it_is_confirmed(chains: Callable[..., DevChain], tmp_path: Path) -> None:
+    chain, key, to = chains("--no-mining"), make_wallet(), make_wallet().address
+    async with (
+        open_sender(chain.url, tmp_path, key, replace(PACE, confirmations=9)) as sender,
+        trio.open_nursery() as nursery,
+    ):
+        await set_wei(sender.rpc, key)
+        for number in range(3 * MAX_IN_FLIGHT):
+            nursery.start_soon(sender.send, f"pay {number}", pay(to))
+        for block in range(1, 4):
+            await sender.wait_pooled(MAX_IN_FLIGHT)
+            assert int((await sender.rpc.read("txpool_status"))["pending"], 16) == MAX_IN_FLIGHT, (
+                "as many as nodes hold"
+            )
+            await sender.rpc.write("evm_mine")
+            await wait_until(lambda: sender.balance(to))
+            assert await sender.balance(to) == block * MAX_IN_FLIGHT, (
+                "one window a block, before the first is confirmed"
+            )
+        assert len(await sender.journal.load_pending()) == 3 * MAX_IN_FLIGHT
+        for _ in range(9):
+            await sender.rpc.write("evm_mine")
+    assert not await sender.journal.load_pending()
+
+
+async def test_no_more_wait_for_confirmations_than_nodes_could_hold_again(
+    chains: Callable[..., DevChain], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xnode.chain.send.transactor.MAX_WATCHED", MAX_IN_FLIGHT + 2)
+    chain, key, to = chains("--no-mining"), make_wallet(), make_wallet().address
+    async with (
+        open_sender(chain.url, tmp_path, key, replace(PACE, confirmations=3)) as sender,
+        trio.open_nursery() as nursery,
+    ):
+        await set_wei(sender.rpc, key)
+        for number in range(2 * MAX_IN_FLIGHT):
+            nursery.start_soon(sender.send, f"pay {number}", pay(to))
+        await sender.wait_pooled(MAX_IN_FLIGHT)
+        await sender.rpc.write("evm_mine")
+        await sender.wait_pooled(2)
+        await trio.sleep(10 * PACE.poll_interval_s)
+        assert len(await sender.journal.load_pending()) == MAX_IN_FLIGHT + 2
+        await sender.rpc.write("evm_setAutomine", True)
+        while await sender.balance(to) < 2 * MAX_IN_FLIGHT or not await sender.is_idle():
+            await sender.rpc.write("evm_mine")
+
+
+async def test_what_can_wait_leaves_room_for_the_rest(chains: Callable[..., DevChain], tmp_path: Path) -> None:
+    chain, key, to = chains("--no-mining"), make_wallet(), make_wallet().address
+    async with open_sender(chain.url, tmp_path, key) as sender, trio.open_nursery() as nursery:
+        await set_wei(sender.rpc, key)
+        for number in range(2 * MAX_IN_FLIGHT):
+            nursery.start_soon(partial(sender.send, f"wait {number}", pay(to), spare=6))
+        await sender.wait_pooled(MAX_IN_FLIGHT - 6)
+        nursery.start_soon(sender.send, "now", pay(to))
+        await sender.wait_pooled(MAX_IN_FLIGHT - 5)
+        pending = {one.intent for one in await sender.journal.load_pending()}
+        assert "now" in pending and len(pending) == MAX_IN_FLIGHT - 5
+        await sender.rpc.write("evm_setAutomine", True)
+        await sender.rpc.write("evm_mine")
+    assert await sender.journal.next_nonce() == 2 * MAX_IN_FLIGHT + 1
 
 
 # --------------------------------------------------------------------------------------------------- kill -9 anywhere

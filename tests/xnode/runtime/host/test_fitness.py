@@ -43,6 +43,7 @@ GOOD = HostFacts(
     cgroup_version=2,
     file_systems=frozenset({"ext4", "overlay"}),
     is_clock_synchronized=True,
+    manager="apt",
 )
 WANTED = Wanted(63, 384 * GIB, 500 * GIB, 8, "crun", True, 20_000, 8_192)
 

@@ -1,0 +1,1 @@
+"""Release: what was shipped, and whether what is installed is that."""
