@@ -137,7 +137,7 @@ class Provider:
 def is_decided(job: PlacedJob) -> bool:
     """True once it runs, or will not."""
     shown = job.show()
-    return shown["receipts"] > 0 or shown["job"]["state"] == "failed"
+    return bool(shown["receipts"] > 0 or shown["job"]["state"] == "failed")
 
 
 def copy_home(home: Node, into: Path) -> None:

@@ -130,7 +130,7 @@ def test_the_unit_is_ready_with_a_status_in_the_hosts_own_mount_namespace(provid
     assert shown["StatusText"].startswith("idle")
     namespaces = provider.machine.run(f"readlink /proc/1/ns/mnt /proc/{shown['MainPID']}/ns/mnt").split()
     assert namespaces[0] == namespaces[1]
-    # The password came by credential, and no child is handed the manager's socket.
+    # The password came by credential.
     assert "/run/credentials/xnode.service" in provider.machine.run(
         "systemctl show -p Environment xnode; ls -d /run/credentials/*"
     )

@@ -18,7 +18,7 @@ BROKEN = '    raise AssertionError("a version that does not come up")\n'
 
 def read_version() -> str:
     """Of this tree."""
-    return re.findall(r'__version__ = "(.+)"', (ROOT / "xnode/__init__.py").read_text())[0]
+    return str(re.findall(r'__version__ = "(.+)"', (ROOT / "xnode/__init__.py").read_text())[0])
 
 
 def find_next(version: str, steps: int) -> str:
