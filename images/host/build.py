@@ -24,9 +24,9 @@ PROGRAMS = ("mmdebstrap", "mkfs.erofs", "veritysetup", "mkfs.vfat", "mcopy", "sf
 """Debian's mmdebstrap, erofs-utils, cryptsetup-bin, dosfstools, mtools, fdisk, e2fsprogs."""
 
 PACKAGES = (
-    "systemd", "systemd-sysv", "systemd-boot", "systemd-resolved", "udev", "dbus", "kmod", "linux-image-cloud-amd64", "initramfs-tools",
-    "cryptsetup-bin", "busybox-static", "zstd", "util-linux", "mount", "podman", "crun", "conmon", "uidmap", "nftables",
-    "iproute2", "e2fsprogs", "python3", "libgmp10", "ca-certificates",
+    "systemd", "systemd-sysv", "systemd-boot", "systemd-resolved", "udev", "dbus", "kmod", "linux-image-cloud-amd64",
+    "initramfs-tools", "cryptsetup-bin", "busybox-static", "zstd", "util-linux", "mount", "podman", "crun", "conmon",
+    "uidmap", "nftables", "iproute2", "e2fsprogs", "python3", "libgmp10", "ca-certificates",
 )  # fmt: skip
 """What the host needs to start, and a provider on it."""
 
@@ -109,7 +109,8 @@ def build_root(root: Path, packages: tuple[str, ...] = (), files: Mapping[str, s
     (root / "etc/machine-id").write_text("")
     (root / "etc/systemd/network/80-dhcp.network").write_text("[Match]\nName=en* eth*\n[Network]\nDHCP=yes\n")
     _relink(root / "etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
-    _relink(root / "etc/systemd/system/multi-user.target.wants/systemd-networkd.service", "/lib/systemd/system/systemd-networkd.service")
+    networkd = "lib/systemd/system/systemd-networkd.service"
+    _relink(root / "etc/systemd/system/multi-user.target.wants/systemd-networkd.service", f"/{networkd}")
     (root / "etc/hostname").write_text("xnode\n")
     (root / "etc/environment").write_text(f"PATH={NODE}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin\n")
     for folder in ("efi", "var/lib/xnode"):

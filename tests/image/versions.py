@@ -9,16 +9,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PARTS = (
-    "xnode",
-    "scheduler",
-    "metering",
-    "contracts/artifacts",
-    "hatch_build.py",
-    "pyproject.toml",
-    "README.md",
-    "LICENSE",
-)
+UNNEEDED = (":!tests", ":!docs", ":!contracts/src", ":!nix")
+"""Of what git tracks, no part of a wheel."""
 
 BROKEN = '    raise AssertionError("a version that does not come up")\n'
 """Put first into run_daemon: the daemon ends each time it is started."""
@@ -26,7 +18,7 @@ BROKEN = '    raise AssertionError("a version that does not come up")\n'
 
 def read_version() -> str:
     """Of this tree."""
-    return re.findall(r'__version__ = "(.+)"', (ROOT / "xnode/__init__.py").read_text())[0]
+    return str(re.findall(r'__version__ = "(.+)"', (ROOT / "xnode/__init__.py").read_text())[0])
 
 
 def find_next(version: str, steps: int) -> str:
@@ -40,13 +32,11 @@ def make_wheel(out: Path, version: str, is_broken: bool = False) -> Path:
     tree = out / f"tree-{version}"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
-    for name in PARTS:
-        source, target = ROOT / name, tree / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, target)
+    command = ["git", "ls-files", "-z", "--", ".", *UNNEEDED]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tree / name)
     init = tree / "xnode/__init__.py"
     init.write_text(re.sub(r'__version__ = ".+"', f'__version__ = "{version}"', init.read_text()))
     if is_broken:
@@ -55,7 +45,7 @@ def make_wheel(out: Path, version: str, is_broken: bool = False) -> Path:
         assert "    notifier = take_notifier()\n" in text
         daemon.write_text(text.replace("    notifier = take_notifier()\n", f"{BROKEN}    notifier = take_notifier()\n"))
     uv = Path(sys.executable).with_name("uv")
-    command = [
+    build = [
         uv,
         "build",
         "-q",
@@ -67,7 +57,7 @@ def make_wheel(out: Path, version: str, is_broken: bool = False) -> Path:
         out / "wheels",
         tree,
     ]
-    subprocess.run([str(word) for word in command], check=True, timeout=300)
+    subprocess.run([str(word) for word in build], check=True, timeout=300)
     shutil.rmtree(tree)
     (wheel,) = (out / "wheels").glob(f"xnode-{version}-*.whl")
     return wheel

@@ -11,8 +11,8 @@ from xnode.durable import replace_file
 from xnode.errors import ExitCode, UserError, describe_os_error
 from xnode.install.unit import NAME, Standing, compare, is_as_written
 
-DEADLINE_S = 120.0
-"""For one call of systemctl: a stop of the daemon takes its own minute at most."""
+DEADLINE_S = 660.0
+"""For one call of systemctl: a start may take the ten minutes, and a stop the one, that the unit gives the daemon."""
 
 MAX_UNIT_BYTES = 1 << 16
 
@@ -135,8 +135,17 @@ def remove_unit(manager: Manager, force: bool) -> bool:
     return True
 
 
+def is_active(manager: Manager) -> bool:
+    """True while the live manager runs the unit, or is about to."""
+    try:
+        call_systemctl(manager, "is-active", "--quiet", NAME)
+    except UserError:
+        return False
+    return True
+
+
 def call_systemctl(manager: Manager, *words: str) -> None:
-    """Have the live manager do this. Raises UserError with its last line."""
+    """Have the live manager do this. Raises UserError with its first line."""
     scope = ("--user",) if manager.is_users_own else ()
     command = ("systemctl", *scope, *words)
     try:

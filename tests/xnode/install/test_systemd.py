@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from xnode.errors import ExitCode, UserError
-from xnode.install.systemd import KEPT, Manager, call_systemctl, find_manager, remove_unit, write_unit
+from xnode.install.systemd import KEPT, Manager, call_systemctl, find_manager, is_active, remove_unit, write_unit
 from xnode.install.unit import Standing, UnitPlan, make_unit
 
 TEXT = make_unit(UnitPlan("provider", "/usr/bin/xnode", "/var/lib/xnode"))
@@ -117,11 +117,25 @@ def test_a_root_in_a_folder_has_no_manager_that_runs(tmp_path: Path) -> None:
     assert not find_manager(tmp_path, is_users_own=False).is_live
 
 
-def test_what_systemctl_refuses_is_one_line(manager: Manager, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    program = tmp_path / "systemctl"
-    program.write_text("#!/bin/sh\necho 'Job for xnode.service failed.' >&2\necho more >&2\nexit 1\n")
+def put_systemctl(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of that name, before the system's own."""
+    program = folder / "systemctl"
+    program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
+
+
+def test_a_unit_is_active_when_systemctl_says_so(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put_systemctl(tmp_path, '[ "$*" = "is-active --quiet xnode.service" ]', monkeypatch)
+    assert is_active(manager)
+    put_systemctl(tmp_path, "exit 3", monkeypatch)
+    assert not is_active(manager)
+
+
+def test_what_systemctl_refuses_is_one_line(manager: Manager, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    put_systemctl(tmp_path, "echo 'Job for xnode.service failed.' >&2\necho more >&2\nexit 1", monkeypatch)
     with pytest.raises(UserError, match="Job for xnode") as caught:
         call_systemctl(manager, "restart", "xnode.service")
     assert caught.value.sentence == "`systemctl restart xnode.service`: Job for xnode.service failed."

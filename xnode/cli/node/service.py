@@ -55,7 +55,7 @@ def install_systemd(
 
     Run again, it brings the unit up to date, and changes nothing that is right.
     """
-    from xnode.install.systemd import find_manager, write_unit
+    from xnode.install.systemd import find_manager, is_active, write_unit
     from xnode.install.unit import Standing, make_unit
 
     manager = find_manager(root, is_users_own)
@@ -66,6 +66,13 @@ def install_systemd(
         return
     if now and not manager.is_live:
         raise UserError("systemd does not run here, so nothing can be started", hint="leave --now out")
+    if now and app.control.is_up() and not is_active(manager):
+        raise UserError(
+            "a daemon runs here already, outside of the service",
+            where=str(app.home.control),
+            hint="stop it first: xnode daemon stop; workloads go on meanwhile",
+            code=ExitCode.CONFLICT,
+        )
     _say_writable_program(plan)
     before = write_unit(manager, text, force)
     done = {
