@@ -100,16 +100,40 @@ def install(wheel: Path, root: Path) -> None:
     tools = ["--build-constraints", "/in/build-tools.txt"]
     sync = ["/uv", "pip", "install", "-q", *python, *tools, "--no-deps", "--require-hashes", "-r", "/in/locked.txt"]
     run_in(root, sync, binds=binds, environment=environment)
-    # By its name from a folder: an installation from a file would keep that file's path.
-    ours = ["/uv", "pip", "install", "-q", *python, "--no-deps", "--no-index", "--find-links", "/in", "xnode"]
+    # By its name from a folder: an installation from a file would keep that file's path. And never another build's of the
+    # same version, which uv may have kept.
+    ours = [
+        "/uv",
+        "pip",
+        "install",
+        "-q",
+        "--no-cache",
+        *python,
+        "--no-deps",
+        "--no-index",
+        "--find-links",
+        "/in",
+        "xnode",
+    ]
     run_in(root, ours, binds=binds, environment=environment)
+    say("compiling")
+    # Here and not where it is installed, which takes a minute there. One process, because what comes first shows in the bytes.
+    compile_all = [
+        f"/{PREFIX}/bin/python",
+        "-m",
+        "compileall",
+        "-q",
+        "--invalidation-mode",
+        "unchecked-hash",
+        f"/{PREFIX}/lib",
+    ]
+    # Some libraries bring templates and tests that are no Python of this version.
+    run_in(root, compile_all, environment=environment, check=False)
 
 
 def lay_out(root: Path, tree: Path) -> None:
     """The package's files, as they lie when it is installed."""
     shutil.copytree(root / PREFIX, tree / PREFIX, symlinks=True)
-    for cached in list((tree / PREFIX).rglob("__pycache__")):
-        shutil.rmtree(cached)
     link = tree / "usr/bin/xnode"
     link.parent.mkdir(parents=True)
     link.symlink_to("../lib/xnode/bin/xnode")
@@ -150,7 +174,7 @@ def make_control(root: Path, tree: Path, version: str) -> str:
 
 def find_libraries(root: Path) -> list[str]:
     """The Debian packages of the shared libraries that the environment's own load, and the least version of libc."""
-    loaded = _ask(root, "sh", "-c", f"find /{PREFIX} -name '*.so*' -type f -exec ldd {{}} + 2>/dev/null")
+    loaded = _ask(root, "sh", "-c", f"find /{PREFIX} -name '*.so*' -type f -exec ldd {{}} + 2>/dev/null || true")
     places = set(re.findall(r"=> (/\S+)", loaded))
     names = sorted({Path(place).name for place in places if not place.startswith(f"/{PREFIX}/")})
     # By their names: where /lib is a link, the package manager still knows some under the old place.
@@ -188,7 +212,7 @@ def pack(tree: Path, out: Path, version: str, architecture: str) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     target = out / f"xnode_{version}_{architecture}.deb"
     say(f"packing {target.name}")
-    command = ["dpkg-deb", "--root-owner-group", "-Zxz", "-z6", "--threads-max=1", "--build", str(tree), str(target)]
+    command = ["dpkg-deb", "--root-owner-group", "-Zzstd", "-z9", "--threads-max=1", "--build", str(tree), str(target)]
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch)}
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=900)
     say(f"{target.stat().st_size / 1e6:.1f} MB, sha256 {hashlib.sha256(target.read_bytes()).hexdigest()}")

@@ -63,7 +63,7 @@ xnode chain views escrow >/dev/null
 xnode doctor > doctor.txt || test $? -eq 1
 grep -q python doctor.txt
 """
-"""As a submitter, an ordinary user whose home is on another file system."""
+"""As a submitter, an ordinary user whose home is on another file system: /mnt is one of its own in each root."""
 
 
 def main() -> None:
@@ -158,9 +158,8 @@ class Trial:
     def check_commands(self) -> None:
         """As root and as an ordinary user whose home is on another file system."""
         self.sh("xnode --version")
-        self.sh("xnode version --verify")
-        prepare = "mount -t tmpfs -o mode=1777 tmpfs /mnt; exec setpriv --reuid 1234 --regid 1234 --clear-groups"
-        run_in(self.root, ["sh", "-ec", f'{prepare} sh -c "$1"', "sh", USER_COMMANDS])
+        someone = ["setpriv", "--reuid", "1234", "--regid", "1234", "--clear-groups"]
+        run_in(self.root, [*someone, "sh", "-c", USER_COMMANDS])
         for place in (*COMPLETIONS.values(), "usr/share/man/man1/xnode.1.gz", "usr/share/doc/xnode/copyright"):
             expect((self.root / place).is_file(), f"/{place} is there")
         complete = ". /usr/share/bash-completion/completions/xnode; complete -p xnode"
@@ -192,7 +191,7 @@ class Trial:
             ["dpkg-deb", "-c", str(deb)], capture_output=True, text=True, check=True
         ).stdout.splitlines()
         wanted = {line.split(None, 5)[5].split(" -> ")[0].removeprefix("./").rstrip("/") for line in shipped}
-        ours = {name for name in self.list_ours() if "__pycache__" not in name}
+        ours = set(self.list_ours())
         expect(ours <= wanted, f"nothing of the version before is left: {sorted(ours - wanted)[:10]}")
         expect(all((self.home / name).read_text() == name for name in (*KEYS, *STATE)), "the node's home is as it was")
 
