@@ -14,16 +14,10 @@ import sys
 from pathlib import Path
 
 from images.debian import Recipe, build
+from images.python.build import COMPILE
 
 USER = 64_500
 """Of no Debian package and no person."""
-
-COMPILE = """ && chroot "$1" /usr/lib/xnode/bin/python -c "
-import compileall, os, py_compile
-by_hash = py_compile.PycInvalidationMode.UNCHECKED_HASH
-for place in (os.path.dirname(os.__file__), '/usr/lib/xnode/lib'):
-    compileall.compile_dir(place, quiet=2, invalidation_mode=by_hash)
-" """
 
 
 def main() -> None:
@@ -37,7 +31,7 @@ def make_recipe(deb: Path) -> Recipe:
     """What the image is made of. The package's scripts are not run: they make a system user and a service."""
     return Recipe(
         packages=list_dependencies(deb),
-        hook=f'dpkg-deb -x "{deb}" "$1"{COMPILE}',
+        hook=f'dpkg-deb -x "{deb}" "$1" && {COMPILE}',
         config={
             "Entrypoint": ["/usr/bin/xnode"],
             "Cmd": ["daemon", "run"],

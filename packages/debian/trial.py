@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from packages.debian.build import CACHE, COMPLETIONS, PREFIX, RECOMMENDS
@@ -47,6 +47,9 @@ ASIDE = {
 """The package manager's own caches and backups; resolv.conf is this machine's, lent while a command runs."""
 
 BEFORE_VERSION = "0.0.1-1"
+SHOWN = 20
+"""So many files are named."""
+
 KEYS = ("keystore/key.json", "node-key.json", "node.password", "node.address")
 STATE = ("config.toml", "data/xnode.db", "daemon.log")
 
@@ -129,8 +132,8 @@ class Trial:
         said = self.sh("apt-get purge -y -q xnode && apt-get autoremove --purge -y -q")
         left, gone = find_strays(clean, snapshot(self.root))
         keys = {"var/lib/xnode", "var/lib/xnode/keystore", *(f"var/lib/xnode/{name}" for name in KEYS)}
-        expect(left == keys, f"purging leaves the keys alone: {sorted(left ^ keys)[:20]}")
-        expect(not gone, f"and takes nothing else away: {sorted(gone)[:20]}")
+        expect(left == keys, "purging leaves the keys alone", sorted(left ^ keys))
+        expect(not gone, "and takes nothing else away", sorted(gone))
         expect("the keys in /var/lib/xnode stay" in said, "and says so")
         owners = {(self.home / name).stat().st_uid for name in KEYS}
         expect(owners == {0}, "they belong to root, when their user is gone")
@@ -192,14 +195,14 @@ class Trial:
         ).stdout.splitlines()
         wanted = {line.split(None, 5)[5].split(" -> ")[0].removeprefix("./").rstrip("/") for line in shipped}
         ours = set(self.list_ours())
-        expect(ours <= wanted, f"nothing of the version before is left: {sorted(ours - wanted)[:10]}")
+        expect(ours <= wanted, "nothing of the version before is left", sorted(ours - wanted))
         expect(all((self.home / name).read_text() == name for name in (*KEYS, *STATE)), "the node's home is as it was")
 
     def check_recommends(self) -> None:
         """This Debian has what a provider needs, by these names."""
         said = self.sh(f"apt-get install -s -q {' '.join(RECOMMENDS)}")
         missing = [name for name in RECOMMENDS if f"Inst {name} " not in said and f"{name} is already" not in said]
-        expect(not missing, f"what a provider needs is to be had: {missing}")
+        expect(not missing, "what a provider needs is to be had", missing)
 
     def list_ours(self) -> list[str]:
         """The files below the package's own folder."""
@@ -232,11 +235,11 @@ def _describe(root: Path) -> Iterator[tuple[str, str]]:
             yield place, f"{info.st_uid}:{info.st_gid} {info.st_mode:o} {content}"
 
 
-def expect(is_so: bool, what: str) -> None:
-    """Says what holds; ends the trial where it does not."""
+def expect(is_so: bool, what: str, wrong: Sequence[str] = ()) -> None:
+    """Says what holds; ends the trial where it does not, naming the first of what is wrong."""
     if not is_so:
-        sys.exit(f"error: not so: {what}")
-    say(f"ok: {what}"[:150])
+        sys.exit(f"error: not so: {what}: {', '.join(wrong[:SHOWN])}")
+    say(f"ok: {what}")
 
 
 if __name__ == "__main__":
