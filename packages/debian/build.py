@@ -63,7 +63,7 @@ def build(wheel: Path, suite: str, out: Path) -> Path:
     base = make_root(suite, BUILD_PACKAGES, CACHE)
     with tempfile.TemporaryDirectory(prefix="xnode-deb-", dir=CACHE) as folder:
         root, tree = unpack(base, Path(folder, "root")), Path(folder, "tree")
-        install(wheel, root)
+        install(wheel, root, CACHE / f"uv-{suite}")
         say("laying out the package")
         version = f"{wheel.name.split('-')[1]}-1+deb{SUITES[suite]}"
         lay_out(root, tree)
@@ -72,8 +72,8 @@ def build(wheel: Path, suite: str, out: Path) -> Path:
         return pack(tree, out, version, _ask(root, "dpkg", "--print-architecture"))
 
 
-def install(wheel: Path, root: Path) -> None:
-    """The environment below PREFIX, with the wheel and every library that it can use, in a root of Debian."""
+def install(wheel: Path, root: Path, cache: Path) -> None:
+    """The environment below PREFIX, with the wheel and every library that it can use, in a root of Debian. cache: uv's."""
     say("installing the locked libraries")
     run_in(root, ["python3", "-m", "venv", "--without-pip", f"/{PREFIX}"])
     (root / "in").mkdir()
@@ -85,7 +85,7 @@ def install(wheel: Path, root: Path) -> None:
     )
     (root / "in" / "locked.txt").write_text("\n".join(locked) + "\n")
     uv = Path(sys.executable).with_name("uv")
-    cache = Path(os.environ.get("UV_CACHE_DIR") or Path.home() / ".cache" / "uv")
+    # Of this release alone: elsewhere the same libraries may have been compiled otherwise.
     cache.mkdir(parents=True, exist_ok=True)
     environment = {
         **{name: value for name, value in os.environ.items() if name.startswith("UV_")},
