@@ -116,6 +116,7 @@ def install(wheel: Path, root: Path, cache: Path) -> None:
         "xnode",
     ]
     run_in(root, ours, binds=binds, environment=environment)
+    forget_time(root)
     say("compiling")
     # Here and not where it is installed, which takes a minute there. One process, because what comes first shows in the bytes.
     compile_all = [
@@ -129,6 +130,15 @@ def install(wheel: Path, root: Path, cache: Path) -> None:
     ]
     # Some libraries bring templates and tests that are no Python of this version.
     run_in(root, compile_all, environment=environment, check=False)
+
+
+def forget_time(root: Path) -> None:
+    """Take away what uv notes of when it installed, also from the list of installed files."""
+    for note in (root / PREFIX).glob("lib/python3*/site-packages/xnode-*.dist-info/uv_cache.json"):
+        note.unlink()
+        record = note.with_name("RECORD")
+        lines = record.read_text().splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if f"/{note.name}," not in line))
 
 
 def lay_out(root: Path, tree: Path) -> None:
@@ -217,6 +227,14 @@ def pack(tree: Path, out: Path, version: str, architecture: str) -> Path:
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=900)
     say(f"{target.stat().st_size / 1e6:.1f} MB, sha256 {hashlib.sha256(target.read_bytes()).hexdigest()}")
     return target
+
+
+def list_dependencies(deb: Path) -> list[str]:
+    """The names of the packages that one needs."""
+    done = subprocess.run(
+        ["dpkg-deb", "-f", str(deb), "Depends"], capture_output=True, text=True, check=True, timeout=60
+    )
+    return list(dict.fromkeys(re.split(r"[ (|]", one.strip())[0] for one in done.stdout.split(",")))
 
 
 def source_date() -> int:
