@@ -8,22 +8,15 @@ step, and last the image's digest. OUT is keyed by a hash of the recipe and the 
 
 from __future__ import annotations
 
-import re
-import subprocess
 import sys
 from pathlib import Path
 
 from images.debian import Recipe, build
+from images.python.build import COMPILE
+from packages.debian.build import list_dependencies
 
 USER = 64_500
 """Of no Debian package and no person."""
-
-COMPILE = """ && chroot "$1" /usr/lib/xnode/bin/python -c "
-import compileall, os, py_compile
-by_hash = py_compile.PycInvalidationMode.UNCHECKED_HASH
-for place in (os.path.dirname(os.__file__), '/usr/lib/xnode/lib'):
-    compileall.compile_dir(place, quiet=2, invalidation_mode=by_hash)
-" """
 
 
 def main() -> None:
@@ -36,8 +29,8 @@ def main() -> None:
 def make_recipe(deb: Path) -> Recipe:
     """What the image is made of. The package's scripts are not run: they make a system user and a service."""
     return Recipe(
-        packages=list_dependencies(deb),
-        hook=f'dpkg-deb -x "{deb}" "$1"{COMPILE}',
+        packages=tuple(name for name in list_dependencies(deb) if name != "adduser"),
+        hook=f'dpkg-deb -x "{deb}" "$1" && {COMPILE}',
         config={
             "Entrypoint": ["/usr/bin/xnode"],
             "Cmd": ["daemon", "run"],
@@ -50,15 +43,6 @@ def make_recipe(deb: Path) -> Recipe:
         folders=(("./home", 0o755, 0), ("./home/xnode", 0o700, USER)),
         sources=(Path(__file__), deb),
     )
-
-
-def list_dependencies(deb: Path) -> tuple[str, ...]:
-    """What the package needs of Debian, without what only its scripts do."""
-    done = subprocess.run(
-        ["dpkg-deb", "-f", str(deb), "Depends"], capture_output=True, text=True, check=True, timeout=60
-    )
-    names = [re.split(r"[ (|]", one.strip())[0] for one in done.stdout.split(",")]
-    return tuple(dict.fromkeys(name for name in names if name != "adduser"))
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class Trial:
         home.mkdir(mode=0o700)
         os.chown(home, USER, USER)
         mounts = ["-v", f"{home}:/home/xnode", "-v", f"{secret}:/secret:ro", "-v", f"{manifest}:/manifest.toml:ro"]
-        options = [*SECURITY, "--cgroups=disabled", *mounts]
+        options = [*SECURITY, "--ulimit=nofile=8192:8192", "--ulimit=nproc=4096:4096", "--cgroups=disabled", *mounts]
         try:
             once = ["run", "--rm", *options, image]
             say(self.call(*once, "--version").strip())

@@ -63,7 +63,7 @@ def build(wheel: Path, suite: str, out: Path) -> Path:
     base = make_root(suite, BUILD_PACKAGES, CACHE)
     with tempfile.TemporaryDirectory(prefix="xnode-deb-", dir=CACHE) as folder:
         root, tree = unpack(base, Path(folder, "root")), Path(folder, "tree")
-        install(wheel, root)
+        install(wheel, root, CACHE / f"uv-{suite}")
         say("laying out the package")
         version = f"{wheel.name.split('-')[1]}-1+deb{SUITES[suite]}"
         lay_out(root, tree)
@@ -72,8 +72,8 @@ def build(wheel: Path, suite: str, out: Path) -> Path:
         return pack(tree, out, version, _ask(root, "dpkg", "--print-architecture"))
 
 
-def install(wheel: Path, root: Path) -> None:
-    """The environment below PREFIX, with the wheel and every library that it can use, in a root of Debian."""
+def install(wheel: Path, root: Path, cache: Path) -> None:
+    """The environment below PREFIX, with the wheel and every library that it can use, in a root of Debian. cache: uv's."""
     say("installing the locked libraries")
     run_in(root, ["python3", "-m", "venv", "--without-pip", f"/{PREFIX}"])
     (root / "in").mkdir()
@@ -85,7 +85,7 @@ def install(wheel: Path, root: Path) -> None:
     )
     (root / "in" / "locked.txt").write_text("\n".join(locked) + "\n")
     uv = Path(sys.executable).with_name("uv")
-    cache = Path(os.environ.get("UV_CACHE_DIR") or Path.home() / ".cache" / "uv")
+    # Of this release alone: elsewhere the same libraries may have been compiled otherwise.
     cache.mkdir(parents=True, exist_ok=True)
     environment = {
         **{name: value for name, value in os.environ.items() if name.startswith("UV_")},
@@ -100,16 +100,50 @@ def install(wheel: Path, root: Path) -> None:
     tools = ["--build-constraints", "/in/build-tools.txt"]
     sync = ["/uv", "pip", "install", "-q", *python, *tools, "--no-deps", "--require-hashes", "-r", "/in/locked.txt"]
     run_in(root, sync, binds=binds, environment=environment)
-    # By its name from a folder: an installation from a file would keep that file's path.
-    ours = ["/uv", "pip", "install", "-q", *python, "--no-deps", "--no-index", "--find-links", "/in", "xnode"]
+    # By its name from a folder: an installation from a file would keep that file's path. And never another build's of the
+    # same version, which uv may have kept.
+    ours = [
+        "/uv",
+        "pip",
+        "install",
+        "-q",
+        "--no-cache",
+        *python,
+        "--no-deps",
+        "--no-index",
+        "--find-links",
+        "/in",
+        "xnode",
+    ]
     run_in(root, ours, binds=binds, environment=environment)
+    forget_time(root)
+    say("compiling")
+    # Here and not where it is installed, which takes a minute there. One process, because what comes first shows in the bytes.
+    compile_all = [
+        f"/{PREFIX}/bin/python",
+        "-m",
+        "compileall",
+        "-q",
+        "--invalidation-mode",
+        "unchecked-hash",
+        f"/{PREFIX}/lib",
+    ]
+    # Some libraries bring templates and tests that are no Python of this version.
+    run_in(root, compile_all, environment=environment, check=False)
+
+
+def forget_time(root: Path) -> None:
+    """Take away what uv notes of when it installed, also from the list of installed files."""
+    for note in (root / PREFIX).glob("lib/python3*/site-packages/xnode-*.dist-info/uv_cache.json"):
+        note.unlink()
+        record = note.with_name("RECORD")
+        lines = record.read_text().splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if f"/{note.name}," not in line))
 
 
 def lay_out(root: Path, tree: Path) -> None:
     """The package's files, as they lie when it is installed."""
     shutil.copytree(root / PREFIX, tree / PREFIX, symlinks=True)
-    for cached in list((tree / PREFIX).rglob("__pycache__")):
-        shutil.rmtree(cached)
     link = tree / "usr/bin/xnode"
     link.parent.mkdir(parents=True)
     link.symlink_to("../lib/xnode/bin/xnode")
@@ -150,7 +184,7 @@ def make_control(root: Path, tree: Path, version: str) -> str:
 
 def find_libraries(root: Path) -> list[str]:
     """The Debian packages of the shared libraries that the environment's own load, and the least version of libc."""
-    loaded = _ask(root, "sh", "-c", f"find /{PREFIX} -name '*.so*' -type f -exec ldd {{}} + 2>/dev/null")
+    loaded = _ask(root, "sh", "-c", f"find /{PREFIX} -name '*.so*' -type f -exec ldd {{}} + 2>/dev/null || true")
     places = set(re.findall(r"=> (/\S+)", loaded))
     names = sorted({Path(place).name for place in places if not place.startswith(f"/{PREFIX}/")})
     # By their names: where /lib is a link, the package manager still knows some under the old place.
@@ -188,11 +222,19 @@ def pack(tree: Path, out: Path, version: str, architecture: str) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     target = out / f"xnode_{version}_{architecture}.deb"
     say(f"packing {target.name}")
-    command = ["dpkg-deb", "--root-owner-group", "-Zxz", "-z6", "--threads-max=1", "--build", str(tree), str(target)]
+    command = ["dpkg-deb", "--root-owner-group", "-Zzstd", "-z9", "--threads-max=1", "--build", str(tree), str(target)]
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch)}
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=900)
     say(f"{target.stat().st_size / 1e6:.1f} MB, sha256 {hashlib.sha256(target.read_bytes()).hexdigest()}")
     return target
+
+
+def list_dependencies(deb: Path) -> list[str]:
+    """The names of the packages that one needs."""
+    done = subprocess.run(
+        ["dpkg-deb", "-f", str(deb), "Depends"], capture_output=True, text=True, check=True, timeout=60
+    )
+    return list(dict.fromkeys(re.split(r"[ (|]", one.strip())[0] for one in done.stdout.split(",")))
 
 
 def source_date() -> int:

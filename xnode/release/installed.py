@@ -10,6 +10,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from xnode.errors import ExitCode, UserError
+from xnode.given_file import read_given_text
 from xnode.release.manifest import Difference, find_differences, hash_file, read_manifest
 from xnode.release.sshsig import BadSignature, Signer, key_that_signed, read_signers
 
@@ -20,6 +21,9 @@ MANIFEST, SIGNATURE = "release/manifest.sha256", "release/manifest.sha256.sig"
 WITHOUT = frozenset({MANIFEST, SIGNATURE})
 CONSTRAINTS = FOLDER / "constraints.txt"
 SIGNERS = FOLDER / "allowed_signers"
+
+MAX_SIGNERS_BYTES = 1 << 16
+"""A few hundred keys."""
 
 _PIN = re.compile(r"([\w.\-]+)==([^\s;]+)")
 
@@ -67,9 +71,9 @@ def verify_installation(signers: Sequence[Signer] | None = None, package: Path =
 def load_signers(path: Path = SIGNERS) -> tuple[Signer, ...]:
     """Who may sign. Raises UserError with the line that is wrong."""
     try:
-        return read_signers(path.read_text(errors="replace"))
+        return read_signers(read_given_text(path, MAX_SIGNERS_BYTES))
     except OSError as error:
-        raise UserError(error.strerror or "cannot be read", where=str(path), hint="check the path") from error
+        raise UserError(error.strerror or "it cannot be read", where=str(path), hint="check the path") from error
     except ValueError as error:
         hint = "write an allowed-signers file, as ssh-keygen(1) describes it"
         raise UserError(str(error), where=str(path), hint=hint) from error

@@ -39,10 +39,15 @@ def version(verify: bool, signers: Path | None, constraints: bool, screen: Scree
             "version": __version__,
             "python": platform.python_version(),
             "machine": platform.machine(),
-            "installed_by": find_installer(),
+            "installed_by": find_installer() if CONSTRAINTS.is_file() else "",
             "folder": str(PACKAGE),
         }
-        screen.show(view, lambda: click.echo("\n".join(f"{name:<13} {value}" for name, value in view.items())))
+        screen.show(view, lambda: _print_view(view))
+
+
+def _print_view(view: dict[str, str]) -> None:
+    shown = view | {"installed_by": view["installed_by"] or "nothing: this is a checkout"}
+    click.echo("\n".join(f"{name.replace('_', ' '):<13} {value}" for name, value in shown.items()))
 
 
 def _find_constraints() -> Path:
