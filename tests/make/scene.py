@@ -133,10 +133,10 @@ def make_scene() -> Scene:
         b"sub/result.txt", Blob(Hash32(hashlib.sha256(RESULT).digest()), len(RESULT)), executable=True, mtime_ns=1
     )
     link = LinkEntry(b"latest.txt", b"sub/result.txt")
-    broken = world.submit(name="broken", behaviour=Behaviour(run_ns=600 * SECOND, vanish_ns=30 * SECOND))
+    broken = world.submit(name="broken", behaviour=Behaviour(run_ns=600 * SECOND, vanish_ns=10 * SECOND))
     world.wait_running()
-    world.run_for(28)
-    world.machines[1].faults.down_ns = 30 * SECOND
+    world.run_for(8)
+    world.machines[1].faults.down_ns = 34 * SECOND
     world.machines[1].crash()
     world.run_until_settled()
     traffic: dict[str, Any] = {"network": True, "network_bytes": 10**9}

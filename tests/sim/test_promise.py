@@ -40,10 +40,10 @@ def test_a_job_that_asks_for_more_than_is_promised_says_why_no_provider_takes_it
 
 def test_a_workload_that_vanishes_while_its_host_is_away_owes_a_part_back() -> None:
     world = make_promising_market()
-    job_hash = world.submit(behaviour=Behaviour(run_ns=600 * SECOND, vanish_ns=30 * SECOND))
+    job_hash = world.submit(behaviour=Behaviour(run_ns=600 * SECOND, vanish_ns=10 * SECOND))
     world.wait_running()
-    world.run_for(28)
-    world.machines[1].faults.down_ns = 30 * SECOND
+    world.run_for(8)
+    world.machines[1].faults.down_ns = 34 * SECOND
     world.machines[1].crash()
     world.run_until_settled()
     lease = the_lease(world)

@@ -136,7 +136,8 @@ class Share(_Section):
 
 
 class Sla(_Section):
-    """The promise made with every quote. Without this section nothing is promised."""
+    """The promise made with every quote. Without this section nothing is promised. It counts from a moment that the lease's terms
+    name; a workload that cannot start by then is not started, and nothing is charged."""
 
     availability_ppm: Annotated[PartPpm, LIVE] = Field(
         alias="availability", description="the part of a lease's time that its workload runs", examples=[0.99]

@@ -471,6 +471,8 @@ class SubmitterJob(msgspec.Struct, frozen=True, tag="submitter_job"):
     """A provider that the job fits had no room, or did not answer: while nothing else is heard, the job waits for it."""
     looks_since_ns: int = 0
     """When we were back, the last time that we had been away while the job waited: what was known of the market is gone."""
+    late: int = 0
+    """How often it could not be started in time to keep its provider's promise."""
 
     @property
     def key(self) -> bytes:

@@ -9,6 +9,7 @@ from metering.units import NANOS_PER_SECOND
 from metering.usage import Counters
 from scheduler.outputs import MAX_REASON_CHARS, NOTHING, LeftOut, OutputSummary
 from xnode.node import changes, effects
+from xnode.node.late_start import LATE_START, start_until_of
 from xnode.node.lease import EndReason, follow, next_status
 from xnode.node.provider.money import issue_receipt, push_receipts
 from xnode.node.provider.offer import refresh_offer
@@ -39,6 +40,8 @@ def _say_network_spent(lease: ProviderLease) -> str:
 
 
 def _end_reason_of(lease: ProviderLease, change: changes.WorkloadExited) -> tuple[EndReason, str]:
+    if lease.end_code == LATE_START and lease.stop_reason is not None:
+        return lease.stop_reason, lease.end_detail
     if change.out_of_memory:
         return (
             "out_of_memory",
@@ -64,6 +67,9 @@ def end_lease(
 ) -> None:
     """Final receipt first, so that what was served is stated before anything else can go wrong; then the outputs."""
     ran = lease.started_at_ns is not None
+    if not ran and start_until_of(lease.terms) is not None:
+        # Nobody knows that it started in time: what it may have run all the same is not charged, and so breaks no promise.
+        counters = None
     lease = turn.put(
         lease,
         status=follow(lease.status, "exited", "failed"),

@@ -8,6 +8,7 @@ from metering.terms import lease_id_of
 from metering.units import NANOS_PER_SECOND, Hash32
 from xnode.node import changes, effects
 from xnode.node.blame import IMAGE_CODES
+from xnode.node.late_start import LATE_START, describe_late_start, is_too_late, start_until_of
 from xnode.node.lease import OPEN, EndReason, follow, next_status
 from xnode.node.leaving import leaves
 from xnode.node.opening import opening_until_of
@@ -127,8 +128,14 @@ def on_funding_read(turn: Turn, change: changes.FundingRead) -> None:
             "open", lease.lease_id, lane=_opening_lane_of(turn, lease), until_ns=opening_until_of(lease.opening)
         )
         turn.emit(effects.OpenEscrow(lease.lease_id, lease.escrow, lease.opening, lease.opening_signature, *slot))
-    slot = turn.slot("fetch", lease.lease_id, wait_ns=FETCH_WAIT_NS)
+    slot = turn.slot("fetch", lease.lease_id, until_ns=_until(turn, lease, FETCH_WAIT_NS))
     turn.emit(effects.FetchInputs(lease.lease_id, lease.terms.submitter, lease.submitter_addrs, lease.job, *slot))
+
+
+def _until(turn: Turn, lease: ProviderLease, wait_ns: int) -> int:
+    """So long from now, and no longer than a start can keep our promise."""
+    until_ns = start_until_of(lease.terms)
+    return turn.at_ns + wait_ns if until_ns is None else min(turn.at_ns + wait_ns, max(until_ns, turn.at_ns + 1))
 
 
 def _opening_lane_of(turn: Turn, lease: ProviderLease) -> str:
@@ -175,8 +182,12 @@ def on_inputs_ready(turn: Turn, change: changes.InputsReady) -> None:
     status = next_status(lease.status, "prepared") if lease else None
     if lease is None or status is None:
         return
+    if is_too_late(lease.terms, turn.at_ns):
+        _end_late(turn, lease, "input_failed" if lease.job.inputs else "image_failed")
+        return
     turn.put(lease, status=status)
-    slot = turn.slot("start", lease.lease_id, lane=workload_lane_of(lease), wait_ns=LAUNCH_WAIT_NS)
+    until_ns = _until(turn, lease, LAUNCH_WAIT_NS)
+    slot = turn.slot("start", lease.lease_id, lane=workload_lane_of(lease), until_ns=until_ns)
     turn.emit(effects.StartWorkload(lease.lease_id, lease.job, lease.terms.duration_limit_ns, *slot))
 
 
@@ -186,10 +197,15 @@ def on_workload_started(turn: Turn, change: changes.WorkloadStarted) -> None:
     lease = turn.get(ProviderLease, change.lease_id)
     if lease is None or lease.started_at_ns is not None:
         return
+    # The engine dates by the wall clock, which may have been set: a start lies between the request and now.
+    started_at_ns = max(lease.requested_at_ns, min(change.started_at_ns, turn.at_ns))
+    if is_too_late(lease.terms, started_at_ns):
+        _stop_late(turn, lease)
+        return
     status = next_status(lease.status, "started")
     lease = turn.put(
         lease,
-        started_at_ns=change.started_at_ns,
+        started_at_ns=started_at_ns,
         covered_at_ns=turn.at_ns,
         status=status or lease.status,
         wake_at_ns=turn.at_ns + pace_ns_of(turn, lease) if status else None,
@@ -199,9 +215,31 @@ def on_workload_started(turn: Turn, change: changes.WorkloadStarted) -> None:
         push_news(turn, lease)
 
 
+def _stop_late(turn: Turn, lease: ProviderLease) -> None:
+    """It has just started, too late: it ends at once, and what it ran is not charged."""
+    if next_status(lease.status, "started") is not None:
+        lease = turn.put(lease, end_code=LATE_START)
+        stop_lease(turn, lease, "launch_failed", describe_late_start(lease.terms))
+
+
+def _end_late(turn: Turn, lease: ProviderLease, reason: EndReason) -> None:
+    _fail_launch(turn, lease.lease_id, reason, Refusal(LATE_START, describe_late_start(lease.terms)))
+
+
+def _was_cut_short(turn: Turn, lease_id: Hash32, refusal: Refusal) -> ProviderLease | None:
+    """The lease whose fetch or launch was given up because its promise could not be kept any more. A timer may be early."""
+    lease = turn.get(ProviderLease, lease_id)
+    is_late = lease is not None and is_too_late(lease.terms, turn.at_ns + NANOS_PER_SECOND)
+    return lease if refusal.code == "deadline" and is_late else None
+
+
 @on_failure(effects.FetchInputs)
 def on_fetch_failed(turn: Turn, effect: effects.FetchInputs, refusal: Refusal) -> None:
     """The lease ends; the code says whether the image or an input is to blame."""
+    late_lease = _was_cut_short(turn, effect.lease_id, refusal)
+    if late_lease is not None:
+        _end_late(turn, late_lease, "input_failed" if late_lease.job.inputs else "image_failed")
+        return
     of_image = refusal.code in IMAGE_CODES
     late = "the image and the inputs were not here in time"
     _fail_launch(turn, effect.lease_id, "image_failed" if of_image else "input_failed", _hide(refusal, late))
@@ -210,6 +248,10 @@ def on_fetch_failed(turn: Turn, effect: effects.FetchInputs, refusal: Refusal) -
 @on_failure(effects.StartWorkload)
 def on_start_failed(turn: Turn, effect: effects.StartWorkload, refusal: Refusal) -> None:
     """The engine would not start it: the lease ends."""
+    late_lease = _was_cut_short(turn, effect.lease_id, refusal)
+    if late_lease is not None:
+        _end_late(turn, late_lease, "launch_failed")
+        return
     _fail_launch(turn, effect.lease_id, "launch_failed", _hide(refusal, "the container could not be started in time"))
 
 

@@ -10,6 +10,7 @@ from metering.units import NANOS_PER_SECOND, ZERO_HASH
 from scheduler.policy import DRAINING
 from xnode.node.changes import LeaseRequested
 from xnode.node.credit_term import check_credit_term
+from xnode.node.late_start import check_start_time
 from xnode.node.opening import OPENING_LEAST_NS
 from xnode.node.provider.room import unleased_of
 from xnode.node.records import HeldQuote, ProviderEscrow
@@ -30,6 +31,7 @@ def check_request(turn: Turn, change: LeaseRequested, lease_id: bytes) -> Refusa
         return Refusal("terms_expired", "these lease terms were to be countersigned earlier")
     return (
         _check_terms(turn, terms, held, change)
+        or check_start_time(terms, turn.at_ns)
         or _check_escrow(turn, change)
         or _check_terms_signature(change, lease_id)
         or _check_opening_time(turn, change)

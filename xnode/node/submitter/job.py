@@ -22,6 +22,7 @@ from scheduler.score import weights_of
 from xnode.node import changes, effects
 from xnode.node.blame import is_worth_another, may_run_on
 from xnode.node.experience import load_of
+from xnode.node.late_start import LATE, MAX_LATE, choose_lead_ns
 from xnode.node.lease import OPEN
 from xnode.node.leaving import leaves
 from xnode.node.opening import opening_until_of
@@ -57,8 +58,8 @@ from xnode.node.submitter.timeline import note, note_once
 from xnode.text.hex import to_hex
 
 LEASE_WAIT_NS = 20 * NANOS_PER_SECOND
-"""How long a provider may take to countersign; it asks its chain node meanwhile. The terms say so, and its promise of
-availability counts from then."""
+"""How long a provider may take to countersign; it asks its chain node meanwhile. The terms give it as long, or longer where a
+promise of availability counts from then: see late_start."""
 
 ANSWER_NS = 1_500_000_000
 """How long its answer may be on its way after that."""
@@ -227,7 +228,10 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
     settings = turn.state.settings.submitter
     assert settings is not None
     escrow = _find_escrow(turn, quote) or _make_escrow(turn, quote, settings)
-    terms = _make_terms(turn, quote, escrow)
+    asked = next((one for one in job.asked if one.node == quote.node), None)
+    has_image = asked is not None and asked.has_image
+    lead_ns = choose_lead_ns(job.job, quote.body.promise, has_image, job.late, LEASE_WAIT_NS)
+    terms = _make_terms(turn, quote, escrow, lead_ns)
     lease_id = lease_id_of(turn.state.settings.separator, terms)
     opening = Opening(
         escrow.escrow_id,
@@ -242,7 +246,7 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
         wake_at_ns=None,
     )
     first = make_first(lease_id, turn.at_ns)
-    addrs = next((one.multiaddrs for one in job.asked if one.node == quote.node), ())
+    addrs = asked.multiaddrs if asked is not None else ()
     turn.put(
         SubmitterLease(
             lease_id=lease_id,
@@ -265,7 +269,7 @@ def _open_lease(turn: Turn, job: SubmitterJob, choice: Choice) -> None:
     turn.emit(effects.RequestLease(lease_id, addrs, terms, escrow.escrow, opening, *slot))
 
 
-def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow) -> LeaseTerms:
+def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow, lead_ns: int) -> LeaseTerms:
     body = quote.body
     return LeaseTerms(
         job_hash=body.job_hash,
@@ -282,7 +286,7 @@ def _make_terms(turn: Turn, quote: Quote, escrow: SubmitterEscrow) -> LeaseTerms
         exposure_limit=body.exposure_limit,
         interval_ns=body.interval_ns,
         duration_limit_ns=body.duration_limit_ns,
-        open_until_ns=turn.at_ns + LEASE_WAIT_NS,
+        open_until_ns=turn.at_ns + lead_ns,
         availability_ppm=body.promise.availability_ppm,
         refund_ppm=body.promise.refund_ppm,
         exposure_intervals=body.exposure_intervals,
@@ -337,6 +341,11 @@ def _note_try(turn: Turn, job: SubmitterJob, node: Address, code: str) -> Submit
     """Who does not answer, or has just given its room to another, has not failed the job: neither counts as one of its tries."""
     if code in SILENT:
         return turn.put(job, stalled=(*job.stalled, node))
+    if code in LATE and job.late < MAX_LATE:
+        # It would have done the job, had it had more time: it may be asked again, like any other, and gets more.
+        tried = tuple(one for one in job.tried if one != node)
+        asked = tuple(one for one in job.asked if one.node != node)
+        return turn.put(job, tried=tried, asked=asked, late=job.late + 1)
     if code in BUSY:
         tried = tuple(one for one in job.tried if one != node)
         asked = tuple(one for one in job.asked if one.node != node)
@@ -352,7 +361,12 @@ def place_elsewhere(turn: Turn, job: SubmitterJob, lease: SubmitterLease, has_ru
     if reason is None or not is_wanted or not is_worth_another(reason, code, has_run):
         return False
     words = f"{reason}: {lease.end_detail}" if lease.end_detail else reason
-    if reason == "launch_failed" and lease.end_detail and any(said == words for _, said in job.words):
+    if (
+        code not in LATE
+        and reason == "launch_failed"
+        and lease.end_detail
+        and any(said == words for _, said in job.words)
+    ):
         # Two engines that know nothing of each other say the same: it is the job.
         return False
     job = turn.put(job, failed=(*job.failed, (lease.lease_id, reason)), asked=())
@@ -360,7 +374,7 @@ def place_elsewhere(turn: Turn, job: SubmitterJob, lease: SubmitterLease, has_ru
     twice = "; it may run there too, unpaid from now on" if may_run_on(reason, has_run) else ""
     pairs = (("node", to_hex(node)), ("cost", str(int(lease.last.cost))))
     job = note(turn, job, "elsewhere", f"{words}; another provider is tried{twice}", *pairs)
-    try_next(turn, job, node, words)
+    try_next(turn, job, node, words, code)
     return True
 
 
