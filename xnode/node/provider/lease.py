@@ -317,7 +317,9 @@ def on_usage_read(turn: Turn, change: changes.UsageRead) -> None:
         return
     # What the receipts before this one left unpaid: this one could not have been paid yet.
     overexposed = is_overexposed(turn, lease)
-    lease = cover_ahead(turn, issue_receipt(turn, lease, change.counters, final=False, read_at_ns=change.read_at_ns or None))
+    lease = cover_ahead(
+        turn, issue_receipt(turn, lease, change.counters, final=False, read_at_ns=change.read_at_ns or None)
+    )
     push_receipts(turn, lease)
     if lease.last.cost >= lease.terms.cost_limit:
         stop_lease(turn, lease, "cost_limit")
