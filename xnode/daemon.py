@@ -57,6 +57,7 @@ from xnode.effects.submitter import SubmitterEffects
 from xnode.errors import Permanent, Retryable, UserError, real_error_of
 from xnode.heap import freeze_start, keep_trimmed
 from xnode.home import close_data, making_private_files
+from xnode.kept_clock import ClockKeeper, open_clock
 from xnode.loop import Loop
 from xnode.monitor.metrics import register_metrics
 from xnode.net.blobs import BlobStore, serve_blobs
@@ -66,8 +67,10 @@ from xnode.net.known_peers import read_known_peers
 from xnode.net.multiaddr import name_peer
 from xnode.net.outputs import OutputFetcher, serve_outputs
 from xnode.node.changes import NodeStarted
+from xnode.node.lease import HOLDING
 from xnode.node.message import LOGS_FOLLOW, OFFER_GET
 from xnode.node.needed import find_needed
+from xnode.node.records import ProviderLease
 from xnode.node.state import State
 from xnode.notify import Notifier, take_notifier
 from xnode.peers.chain_watch import ChainWatch
@@ -87,6 +90,7 @@ from xnode.peers.publish import OfferPublisher, keep_found
 from xnode.peers.refused import count_refused
 from xnode.peers.serve import PeerService
 from xnode.peers.silence_watch import SilenceWatcher
+from xnode.ports.store import Pick
 from xnode.progress import Board
 from xnode.readiness import Readiness
 from xnode.rules import make_provider_settings, make_submitter_settings
@@ -102,6 +106,7 @@ from xnode.store.journal import Journal
 from xnode.store.mark import require_readable, write_mark
 from xnode.store.promises import SqlPromises
 from xnode.store.pruning import Pruner
+from xnode.store.record_reader import RecordReader
 from xnode.supervisor import Supervisor
 from xnode.text.hex import to_hex
 from xnode.upkeep.keeper import DiskKeeper, make_keeping
@@ -275,7 +280,9 @@ class _Daemon:
             ) from error
         key = await Keystore(config.home.node_key).load("", password)
         database = await trio.to_thread.run_sync(open_database, config.node.database_url)
-        return _Ground(manifest, key, NodeSigner(key, manifest.domain), database, SystemClock())
+        held = await RecordReader(database).read_page(ProviderLease, Pick(limit=1, statuses=tuple(HOLDING)))
+        clock = await trio.to_thread.run_sync(open_clock, config.node.data_dir, bool(held.total))
+        return _Ground(manifest, key, NodeSigner(key, manifest.domain), database, clock)
 
     def _make_engine(self, provider: ProviderConfig, survey: Survey) -> PodmanEngine:
         data = self._config.node.data_dir
@@ -334,6 +341,10 @@ class _Daemon:
         declared.listeners.append(keeper.take)
         self._ready.find_stuck = partial(find_stuck, loop, console.presenter.brief)
         self._ready.find_uncollected = partial(find_uncollected, loop, clock)
+        clock_keeper = ClockKeeper(
+            clock, data, lambda: any(one.status in HOLDING for one in loop.state.all(ProviderLease))
+        )
+        self._ready.find_clock_step = clock_keeper.find_problem
         news = EscrowEvents(chain, lambda: find_pause_s(loop.state))
         tasks: dict[str, Callable[[], Awaitable[object]]] = {
             "output taker": taker.run,
@@ -345,6 +356,7 @@ class _Daemon:
             "chain watch": partial(self._ready.watch_chain, chain, chain_watch),
             "known peers": KnownPeerKeeper(net, market, clock, self._known_peers).run,
             "disk keeper": keeper.run,
+            "clock keeper": clock_keeper.run,
             "heap": keep_trimmed,
         }
         if config.submitter.payer is not None:

@@ -51,6 +51,7 @@ class Readiness:
         self.reveals: Callable[[], RevealState] = RevealState
         self.find_standing: Callable[[], dict[str, str]] = dict
         self.find_stuck: Callable[[], str] = lambda: ""
+        self.find_clock_step: Callable[[], str] = lambda: ""
         self.find_uncollected: Callable[[], str] = lambda: ""
 
     @property
@@ -137,6 +138,7 @@ class Readiness:
             **self.find_standing(),
             **({"reserve": stuck} if (stuck := self.find_stuck()) else {}),
             **({"compensation": late} if (late := self.find_uncollected()) else {}),
+            **({"clock": step} if (step := self.find_clock_step()) else {}),
             **({"silence": unanswered} if (unanswered := self.find_unanswered()) else {}),
             **({"reveals": late} if (late := self.reveals().find_problem()) else {}),
             **(self.supervisor.problems() if self.supervisor else {}),

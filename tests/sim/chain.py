@@ -141,7 +141,7 @@ class ChainPort:
         await self.wallet.read()
         return tuple(self.chain.ledger.silences.get(one) for one in lease_ids)
 
-    async def show_receipt(self, intent: str, newer: SignedReceipt) -> Sent:
+    async def show_receipt(self, intent: str, newer: SignedReceipt, most_wei: int) -> Sent:
         return await self.wallet.send(intent, lambda ledger: ledger.show_receipt(self.chain.now_s, newer))
 
     async def shortfalls_of(self, lease_ids: Sequence[Hash32]) -> tuple[Shortfall | None, ...]:

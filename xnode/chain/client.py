@@ -174,10 +174,16 @@ class ChainClient(ChainReads):
         """Gives the rest back to the payer's free balance after the thaw."""
         return await self._send_terms(intent, payment_escrow.CLOSE, escrow)
 
-    async def show_receipt(self, intent: str, newer: SignedReceipt) -> Sent:
-        """Shows that a lease is not silent."""
-        call = TxCall(self.manifest.contracts.breach_prover, breach_prover.make_answer(newer))
-        return await self._transactor.send(intent, call)
+    async def show_receipt(self, intent: str, newer: SignedReceipt, most_wei: int) -> Sent:
+        """Shows that a lease is not silent. Not sent again once the claim is gone: somebody else may have answered it."""
+        judge = self.manifest.contracts.breach_prover
+        call = TxCall(judge, breach_prover.make_answer(newer), most_wei=most_wei, is_optional=True)
+
+        async def is_wanted() -> bool:
+            (silence,) = await self.silences_of((newer.receipt.lease_id,))
+            return silence is not None and (newer.receipt.final or newer.receipt.at_ns >= silence.late_ns)
+
+        return await self._transactor.send(intent, call, is_wanted=is_wanted)
 
     async def collect_shortfall(self, intent: str, lease_id: Hash32) -> Sent:
         """Has what a lease's reserve lacked paid to its payer, out of the provider's stake."""

@@ -68,8 +68,8 @@ class CheckedChain:
     async def silences_of(self, lease_ids: Sequence[Hash32]) -> tuple[Silence | None, ...]:
         return await self.chain.silences_of(lease_ids)
 
-    async def show_receipt(self, intent: str, newer: SignedReceipt) -> Sent:
-        return await self.chain.show_receipt(intent, newer)
+    async def show_receipt(self, intent: str, newer: SignedReceipt, most_wei: int) -> Sent:
+        return await self.chain.show_receipt(intent, newer, most_wei)
 
     async def shortfalls_of(self, lease_ids: Sequence[Hash32]) -> tuple[Shortfall | None, ...]:
         return await self.chain.shortfalls_of(lease_ids)

@@ -267,7 +267,7 @@ class ProviderEffects:
         if silence is None or silence.answer_until != effect.answer_until_s:
             return make_seen(effect.lease_id, silence, effect.receipt, self.signer.address)
         signed = SignedReceipt(effect.receipt, self.signer.sign("Receipt", effect.receipt))
-        sent = await self.chain.show_receipt(effect.id, signed)
+        sent = await self.chain.show_receipt(effect.id, signed, effect.most_wei)
         if not sent.ok:
             raise Permanent("the answer to a claim of silence reverted on chain", code="answer_reverted")
         log.info("claim of silence answered", tx=to_hex(sent.tx_hash), gas=sent.gas_used)

@@ -253,7 +253,8 @@ class Claim(msgspec.Struct, frozen=True, tag=True):
 
 
 class ShowReceipt(msgspec.Struct, frozen=True, tag=True):
-    """Sign the receipt and show it to the chain, in answer to the claim of silence with this last second for it."""
+    """Sign the receipt and show it to the chain, in answer to the claim of silence with this last second for it. most_wei: what
+    that may cost in gas, 0 in effects of an older version: no limit but the node's."""
 
     lease_id: Hash32
     receipt: Receipt
@@ -261,6 +262,7 @@ class ShowReceipt(msgspec.Struct, frozen=True, tag=True):
     id: str
     lane: str
     deadline_ns: int
+    most_wei: int = 0
 
 
 # ------------------------------------------------------------------------------------------------------ submitter's side

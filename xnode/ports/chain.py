@@ -129,7 +129,7 @@ class Chain(Protocol):
         """The claim that stands against each lease's provider, in order, asked for in as few batches as chain nodes take."""
         ...
 
-    async def show_receipt(self, intent: str, newer: SignedReceipt) -> Sent:
+    async def show_receipt(self, intent: str, newer: SignedReceipt, most_wei: int) -> Sent:
         """Answer a claim of silence by a receipt. Permanent when it is no answer."""
         ...
 

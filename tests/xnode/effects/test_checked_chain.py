@@ -60,7 +60,7 @@ class RichChain:
     async def silences_of(self, lease_ids: Sequence[Hash32]) -> tuple[Silence | None, ...]:
         return tuple(None for _ in lease_ids)
 
-    async def show_receipt(self, intent: str, newer: SignedReceipt) -> Sent:
+    async def show_receipt(self, intent: str, newer: SignedReceipt, most_wei: int) -> Sent:
         return SENT
 
     async def shortfalls_of(self, lease_ids: Sequence[Hash32]) -> tuple[Shortfall | None, ...]:
@@ -95,6 +95,6 @@ async def test_leases_under_way_wait_for_no_check() -> None:
         assert await chain.claim_and_release("claim", (ClaimRow(ESCROW, None, b""),), True) == SENT
         assert await chain.start_thaw("thaw", ESCROW) == await chain.close_escrow("close", ESCROW) == SENT
         assert await chain.silences_of([LEASE_ID]) == (None,)
-        assert await chain.show_receipt("answer", sign_receipt(make_receipt(1))) == SENT
+        assert await chain.show_receipt("answer", sign_receipt(make_receipt(1)), 10**15) == SENT
         assert await chain.shortfalls_of([LEASE_ID]) == (None,)
         assert await chain.collect_shortfall("collect", LEASE_ID) == SENT

@@ -8,11 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from metering.receipt import Receipt
-from metering.units import Hash32
+from metering.units import Amount, Hash32
 from metering.usage import Counters
 from tests.make.records import (
     LEASE_ID,
     SECOND,
+    TERMS,
     Node,
     make_issued,
     make_provider,
@@ -23,7 +24,7 @@ from tests.make.records import (
 )
 from tests.make.values import NOW_NS, SEPARATOR, address_of
 from xnode.node import changes, effects
-from xnode.node.provider.silence import LATE_NS, OTHER_KEY, RETRY_NS
+from xnode.node.provider.silence import ANSWER_LEAST_WEI, LATE_NS, OTHER_KEY, RETRY_NS
 from xnode.node.records import ProviderLease, SilenceClaim
 from xnode.node.state import make_state
 
@@ -292,3 +293,16 @@ def test_the_contracts_rule_is_ours() -> None:
     assert not claim.is_answered_by(replace(running, at_ns=claim.late_ns - 1))
     assert claim.is_answered_by(replace(running, at_ns=claim.late_ns - 1, final=True))
     assert not claim.is_answered_by(replace(running, number=claim.number, final=True))
+
+
+def test_an_answer_may_cost_what_is_at_stake_in_its_lease_and_not_what_others_bid() -> None:
+    last = make_receipt(40)
+    for cost, refund_ppm, most_wei in (
+        (1, 1_000_000, ANSWER_LEAST_WEI),
+        (8 * ANSWER_LEAST_WEI, 250_000, 2 * ANSWER_LEAST_WEI),
+        (8 * ANSWER_LEAST_WEI, 1_000_000, 8 * ANSWER_LEAST_WEI),
+    ):
+        dear = replace(last, cost=Amount(cost))
+        node = make_serving(dear, terms=replace(TERMS, availability_ppm=1, refund_ppm=refund_ppm))
+        (effect,) = shown(node.tell(make_claim(make_receipt(1), late_s=-1)))
+        assert effect.most_wei == most_wei

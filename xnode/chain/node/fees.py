@@ -7,6 +7,7 @@ from typing import NamedTuple
 from xnode.chain.node.answers import FeeHistory, UnfitAnswer
 from xnode.chain.node.json_rpc import JsonRpc, NodeRefused
 from xnode.chain.node.questions import ask_fees, ask_gas_price
+from xnode.errors import Retryable
 
 GWEI = 10**9
 
@@ -40,3 +41,17 @@ def raise_fees(before: Fees, market: Fees, cap: int) -> Fees | None:
     tip = max(before.max_priority_fee * 9 // 8 + 1, market.max_priority_fee)
     max_fee = max(before.max_fee * 9 // 8 + 1, market.max_fee, tip)
     return Fees(max_fee, tip) if max_fee <= cap else None
+
+
+def bound_fees(fees: Fees, gas: int, most_wei: int) -> Fees:
+    """Fees that keep to what so much gas may cost, 0 for no limit. Raises Retryable when no block would take it for that."""
+    if not most_wei:
+        return fees
+    base, most = (fees.max_fee - fees.max_priority_fee) // 2, most_wei // gas
+    if most <= base:
+        raise Retryable(
+            f"a transaction would cost {gas * base} wei, which is more than the {most_wei} that it is worth",
+            hint="it is sent when gas is cheaper",
+        )
+    max_fee = min(fees.max_fee, most)
+    return Fees(max_fee, min(fees.max_priority_fee, max_fee))

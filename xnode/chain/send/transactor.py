@@ -14,11 +14,12 @@ from metering.eip712 import keccak
 from metering.units import Address, Hash32
 from xnode.backoff import Backoff
 from xnode.chain.node.answers import Receipt
-from xnode.chain.node.fees import GWEI, Fees, raise_fees, read_fees
+from xnode.chain.node.fees import GWEI, Fees, bound_fees, raise_fees, read_fees
 from xnode.chain.node.json_rpc import MAX_BATCH_CALLS, JsonRpc, NodeBehind, NodeRefused
 from xnode.chain.node.questions import ask_balance, ask_gas, ask_head, ask_nonce, ask_receipt, send_raw
 from xnode.chain.send.nonces import MAX_POOLED, choose_nonce, list_fillers, list_moves
 from xnode.chain.send.tx_journal import Attempt, TxCall, TxJournal, TxRecord
+from xnode.chain.send.wanted import IsWanted, ask_wanted
 from xnode.errors import Permanent, Retryable
 from xnode.faultpoint import reach
 from xnode.outage import Outage
@@ -81,10 +82,12 @@ class Pace:
 class _Watched:
     """A record in flight, who waits for it, and when it was last handed to the node."""
 
-    __slots__ = ("is_mined", "lost_looks", "pushed_at", "record", "refused", "sent", "settled")
+    __slots__ = ("is_mined", "is_wanted", "lost_looks", "pushed_at", "record", "refused", "sent", "settled", "since")
 
     def __init__(self, record: TxRecord, pushed_at: float) -> None:
         self.record, self.pushed_at = record, pushed_at
+        self.is_wanted: IsWanted | None = None
+        self.since = trio.current_time()
         self.settled, self.lost_looks, self.is_mined = trio.Event(), 0, False
         self.refused = ""
         """What the node said when it did not take it, the last time that it was handed over."""
@@ -123,18 +126,21 @@ class Transactor:
         """Transactions that are not final yet."""
         return len(self._watched)
 
-    async def send(self, intent: str, call: TxCall, *, spare: int = 0) -> Sent:
+    async def send(self, intent: str, call: TxCall, *, spare: int = 0, is_wanted: IsWanted | None = None) -> Sent:
         """The end of this intent's one transaction, which is sent unless an earlier call (or life) already has.
 
         spare: how many of the transactions that one key may have under way are left to others: for what comes by the hundred and
-        can wait. An intent that is known keeps its first call. Raises Permanent, with nothing sent, when the contract refuses
-        the call; Retryable when it could not be sent yet, or is not confirmed within the deadline: ask again then.
+        can wait. is_wanted: asked before an optional call is sent again; one that is not wanted any more gives its place to a
+        transaction that does nothing, and ends as not ok. An intent that is known keeps its first call. Raises Permanent, with
+        nothing sent, when the contract refuses the call; Retryable when it could not be sent yet, or is not confirmed within
+        the deadline: ask again then.
         """
         with trio.move_on_after(self._pace.deadline_s):
             await self._resumed.wait()
             taken = await self._take_up(intent, call, spare)
             if isinstance(taken, Sent):
                 return taken
+            taken.is_wanted = is_wanted
             await taken.settled.wait()
             assert taken.sent is not None
             return taken.sent
@@ -233,6 +239,7 @@ class Transactor:
         balance, mined, pending = await self._rpc.ask_all(questions)
         self._check_funds(call.value, balance)
         gas = await self._estimate(call)
+        fees = bound_fees(fees, gas, call.most_wei)
         self._check_funds(call.value + gas * fees.max_fee, balance)
         return _Plan(fees, gas, mined, pending)
 
@@ -338,11 +345,12 @@ class Transactor:
             # It has left the pools: there is room for another, however many confirmations this one waits for.
             self._room.set()
             return
+        attempts = watched.record.attempts
         sent = Sent(
             intent=watched.record.intent,
             tx_hash=receipt.tx_hash,
             block_number=block_number,
-            ok=receipt.ok,
+            ok=receipt.ok and not any(one.is_cancel for one in attempts if one.tx_hash == receipt.tx_hash),
             gas_used=receipt.gas_used,
         )
         reach("tx_before_mark")
@@ -357,11 +365,35 @@ class Transactor:
         waited_s = trio.current_time() - watched.pushed_at
         pace = self._rpc.pulse.pace
         stuck_after_s = max(self._pace.stuck_after_s, STUCK_BLOCKS * pace.usual_s if pace else 0.0)
-        if waited_s >= stuck_after_s or (watched.refused and "underpriced" in watched.refused):
+        is_stuck = waited_s >= stuck_after_s or (watched.refused and "underpriced" in watched.refused)
+        if not is_stuck and not (watched.refused and waited_s >= HAND_AGAIN_S):
+            return
+        if watched.record.call.is_optional and not watched.record.attempts[-1].is_cancel:
+            wanted = await ask_wanted(watched.is_wanted, trio.current_time() - watched.since, watched.record.intent)
+            if not wanted:
+                if wanted is False:
+                    await self._cancel(watched)
+                return
+        if is_stuck:
             await self._push(watched, is_next)
-        elif watched.refused and waited_s >= HAND_AGAIN_S:
+        else:
             watched.pushed_at = trio.current_time()
             await self._hand_over(watched)
+
+    async def _cancel(self, watched: _Watched) -> None:
+        """Take its nonce by a transaction that does nothing, as soon as the fee cap allows: those behind it must not wait."""
+        watched.pushed_at = trio.current_time()
+        last = watched.record.attempts[-1]
+        market = await read_fees(self._rpc, self._pace.fee_cap)
+        raised = raise_fees(Fees(last.max_fee, last.max_priority_fee), market, self._pace.fee_cap)
+        if raised is None:
+            return
+        log.warning(
+            "a transaction is not wanted any more; cancelling it", intent=watched.record.intent, nonce=last.nonce
+        )
+        attempt = self._sign(TxCall(self._signer.address, b""), FILLER_GAS, last.nonce, raised)
+        await self._save(watched, msgspec.structs.replace(attempt, is_cancel=True))
+        await self._hand_over(watched)
 
     async def _push(self, watched: _Watched, is_next: bool) -> None:
         """Offer it again, for a higher fee if it is the one the chain waits for."""
@@ -371,10 +403,12 @@ class Transactor:
         raised = None
         if is_next and len(record.attempts) < MAX_ATTEMPTS:
             market = await read_fees(self._rpc, self._pace.fee_cap)
-            raised = raise_fees(Fees(last.max_fee, last.max_priority_fee), market, self._pace.fee_cap)
+            call, gas = (TxCall(self.address, b""), FILLER_GAS) if last.is_cancel else (record.call, record.gas)
+            cap = min(self._pace.fee_cap, call.most_wei // gas) if call.most_wei else self._pace.fee_cap
+            raised = raise_fees(Fees(last.max_fee, last.max_priority_fee), market, cap)
         if raised is not None:
-            last = self._sign(record.call, record.gas, record.nonce, raised)
-            await self._save(watched, last)
+            attempt = self._sign(call, gas, record.nonce, raised)
+            await self._save(watched, msgspec.structs.replace(attempt, is_cancel=last.is_cancel))
         await self._hand_over(watched)
 
     async def _on_nonce_lost(self, watched: _Watched) -> None:
@@ -394,7 +428,9 @@ class Transactor:
     async def _move(self, watched: _Watched, nonce: int, fees: Fees) -> None:
         record = watched.record
         watched.lost_looks, watched.pushed_at = 0, trio.current_time()
-        await self._save(watched, self._sign(record.call, record.gas, nonce, fees))
+        await self._save(
+            watched, self._sign(record.call, record.gas, nonce, bound_fees(fees, record.gas, record.call.most_wei))
+        )
         await self._hand_over(watched)
 
     async def _save(self, watched: _Watched, attempt: Attempt) -> None:

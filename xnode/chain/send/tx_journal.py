@@ -22,17 +22,23 @@ T = TypeVar("T")
 class TxCall(msgspec.Struct, frozen=True):
     """What a transaction does. to: None makes a contract; value in wei; gas_floor: the least gas limit it gets, for
     calls that may do more when mined than when estimated; is_estimated: False for one that only the next block allows, which
-    takes gas_floor."""
+    takes gas_floor.
+
+    most_wei: what its gas may cost at most, 0 for what the pace allows; is_optional: it may lose its sense on
+    the way, so that who asked for it is asked again before each sending (Transactor.send).
+    """
 
     to: Address | None
     data: bytes
     value: int = 0
     gas_floor: int = 0
     is_estimated: bool = True
+    most_wei: int = 0
+    is_optional: bool = False
 
     def __post_init__(self) -> None:
         # An Amount is written in another form than the int that is read back: it would be sent, and never found again.
-        for name in ("value", "gas_floor"):
+        for name in ("value", "gas_floor", "most_wei"):
             number = getattr(self, name)
             if isinstance(number, bool) or not isinstance(number, int):
                 raise TypeError(f"{name} of a transaction is a whole number, not {number!r}")
@@ -41,13 +47,15 @@ class TxCall(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One signed spelling of an intent. Attempts of one nonce exclude each other; fees in wei per gas."""
+    """One signed spelling of an intent. Attempts of one nonce exclude each other; fees in wei per gas; is_cancel: it does
+    nothing, in the place of what is not wanted any more."""
 
     nonce: int
     max_fee: int
     max_priority_fee: int
     tx_hash: Hash32
     raw: bytes
+    is_cancel: bool = False
 
 
 class TxRecord(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metering.refusal import Refusal
-from metering.units import NANOS_PER_SECOND
+from metering.units import NANOS_PER_SECOND, PPM, mul_div_down
 from xnode.node import changes, effects
 from xnode.node.records import ProviderLease, SilenceClaim
 from xnode.node.registry import handles, keep_time, on_failure, wakes
@@ -14,6 +14,9 @@ RETRY_NS = 60 * NANOS_PER_SECOND
 
 LATE_NS = 600 * NANOS_PER_SECOND
 """After the last second for an answer, by our clock: the chain's may be behind, and only the chain's counts."""
+
+ANSWER_LEAST_WEI = 10**15
+"""What an answer may always cost in gas: a thousandth of a coin of 18 digits, some ten times what it takes on a quiet chain."""
 
 OTHER_KEY = "another node key signed this lease: show its receipts by `xnode fault answer`"
 """What we sign anew would be no word of that key."""
@@ -63,8 +66,16 @@ def _answer(turn: Turn, claim: SilenceClaim) -> None:
         return
     # Each try is another transaction: what was sent in vain must not stand for what is to be sent.
     slot = turn.slot("answer", claim.lease_id, until_ns=_end_of(claim), number=turn.at_ns)
-    turn.emit(effects.ShowReceipt(claim.lease_id, claim.last, claim.answer_until_s, *slot))
+    most_wei = _worth_wei_of(turn, claim)
+    turn.emit(effects.ShowReceipt(claim.lease_id, claim.last, claim.answer_until_s, *slot, most_wei))
     turn.put(claim, effect_id=slot.id, wake_at_ns=_end_of(claim))
+
+
+def _worth_wei_of(turn: Turn, claim: SilenceClaim) -> int:
+    """What an answer may cost in gas: what would go back to the payer without it, a base unit taken for a wei."""
+    lease = turn.get(ProviderLease, claim.lease_id)
+    refund_ppm = lease.terms.refund_ppm if lease is not None else PPM
+    return max(ANSWER_LEAST_WEI, mul_div_down(claim.last.cost, refund_ppm, PPM))
 
 
 @handles(changes.SilenceAnswered)
