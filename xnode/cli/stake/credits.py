@@ -79,7 +79,15 @@ def burn(app: App, /, amount: str, asset: str, provider: str | None, screen: Scr
 
     async def work(session: WalletSession) -> dict[str, Any]:
         at = named or session.address
+        owed = await _find_owed(session, credit, at, is_own=at == session.address)
         wanted = await _find_held(session, credit, asked)
+        if at != session.address and wanted > owed:
+            raise UserError(
+                f"owes only {credit.show(owed)}: what is burned beyond that is lost to you",
+                where=to_hex(at),
+                hint="name less",
+                code=ExitCode.REFUSED,
+            )
         say(f"burning {credit.show(wanted)} at {to_hex(at)} ...")
         await burn_at(session, make_intent("burn"), credit, at, wanted)
         return await _report(session, credit, at)
@@ -229,6 +237,16 @@ def find_obstacle(found: Credit, wanted: int, unlocked: int, doubt_s: int = 0) -
             f"xnode provider stake {format_amount(needed - unlocked, OPENX_DECIMALS)}",
         )
     return None
+
+
+async def _find_owed(reads: ChainReads, credit: Asset, at: Address, is_own: bool) -> int:
+    """What is outstanding of the provider whose promise a burn keeps. UserError for an account that promised nothing."""
+    owed = await reads.rpc.view(credit.address, compute_credit.OUTSTANDING, at)
+    if owed <= 0 and (await reads.registration(at)).node_key is None:
+        what = "is not a registered provider and owes nothing, so what is burned there is lost"
+        hint = "name the provider with --at" if is_own else "look at the address again"
+        raise UserError(what, where=to_hex(at), hint=hint, code=ExitCode.NOT_FOUND)
+    return max(0, owed)
 
 
 async def _find_held(session: WalletSession, credit: Asset, asked: Amount | None) -> Amount:
