@@ -18,7 +18,7 @@ from xnode.chain.deployment.manifest import Contracts, Manifest
 from xnode.chain.node.history import read_history
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.cli.access.access import Access
-from xnode.cli.access.options import chain_option
+from xnode.cli.access.options import chain_option, rpc_option
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_date, brief_duration, brief_id
 from xnode.cli.terminal.screen import Column, Screen, say
@@ -37,11 +37,14 @@ _OPERATIONS = (Column("operation"), Column("stage"), Column("ready"), Column("co
 @click.command("governance")
 @click.option("--all", "show_all", is_flag=True, help="Also what is done.")
 @chain_option
+@rpc_option
 @output_option
 @pass_app
-def governance(app: App, manifest: Path | None, show_all: bool, screen: Screen) -> None:
+def governance(app: App, manifest: Path | None, rpc_url: str, show_all: bool, screen: Screen) -> None:
     """Show what waits in the timelock, and who may propose."""
-    answer = Access(app, manifest_path=manifest).look(lambda reads: make_report(reads.rpc, reads.manifest))
+    answer = Access(app, manifest_path=manifest, rpc_url=rpc_url).look(
+        lambda reads: make_report(reads.rpc, reads.manifest)
+    )
     if not show_all:
         answer["operations"] = [one for one in answer["operations"] if one["stage"] != "done"]
     screen.show(answer, lambda: draw_governance(screen, answer))
