@@ -135,15 +135,15 @@ def test_what_the_provider_took_already_comes_out_of_its_stake_a_thaw_later(prom
     promised.claim_by_voucher(20 * TOKEN)
     folder = promised.write("evidence", promised.sign(9, 10, final=True))
     row = promised.refund(folder)
-    assert (row["refunded"], row["due"]) == ("0", "4") and row["next"].startswith(
-        "4 OPENX out of its stake: run this again"
-    )
+    assert (row["refunded"], row["due"]) == ("0", "4") and row["next"].startswith("4 OPENX out of its stake from ")
     assert promised.refund(folder)["refunded"] == "0", "before its time nothing is collected, and nothing reverts"
     promised.provider.pass_time(2 * DAY_S)
     row = promised.refund(folder)
     assert (row["refunded"], row["next"]) == ("4", "")
     record = promised.provider.ask("provider", "reputation")
     assert (record["stake"], record["faults"]) == ("96", 0)
+    assert next((row["refunded"], row["compensated"]) for row in record["assets"]) == ("0", "4")
+    assert "base units due out of stake" in promised.provider.run("fault", "list").stdout
 
 
 def test_a_claim_of_silence_is_answered_by_a_newer_receipt_and_only_by_one(promised: Promised) -> None:
