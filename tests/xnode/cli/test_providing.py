@@ -238,10 +238,14 @@ def test_a_wallet_that_is_no_provider_pays_for_nothing_that_only_a_provider_may_
     provider.run("devnet", "fund", stranger)
     for command in (
         ("verifier", "enlist"),
+        ("stake", "1"),
         ("capacity", "request", "--class", "cpu=1", "--yes-jail", "--yes-less-than-leased"),
     ):
         refused = provider.refuse("provider", *command, "--from", stranger, code=ExitCode.NOT_FOUND)
         assert "is not a registered provider" in refused
+    assert "is not a registered provider" in provider.run("provider", "capacity", "--of", stranger).stderr
+    redeemed = provider.refuse("pay", "redeem", stranger, "1", "--from", stranger, code=ExitCode.NOT_FOUND)
+    assert "is not a registered provider and owes nothing" in redeemed
     answer = json.loads(provider.run("provider", "stake", "--from", stranger, "-o", "json").stdout)
     assert (answer["staked"], answer["pledge"]["staked"]) == ("0", "0")
 

@@ -285,6 +285,10 @@ async def _explain_grace(session: WalletSession, credit: Asset, provider: Addres
     """Why nothing can be redeemed yet."""
     served_until_s = await session.rpc.view(credit.address, compute_credit.SERVED_UNTIL, provider)
     if not found.shortfall or served_until_s == compute_credit.IN_FORCE:
+        if not found.outstanding and (await session.registration(provider)).node_key is None:
+            hint = "look at the address again: that of who minted the credits is wanted"
+            what = "is not a registered provider and owes nothing"
+            return UserError(what, where=to_hex(provider), hint=hint, code=ExitCode.NOT_FOUND)
         hint = "spend the credits on jobs"
         return UserError("can serve all it sold", where=to_hex(provider), hint=hint, code=ExitCode.REFUSED)
     grace_s = await session.rpc.view(credit.address, compute_credit.DEFAULT_GRACE)
