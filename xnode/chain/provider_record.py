@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from metering.units import Address, Amount
-from xnode.chain.contracts import compute_credit, payment_escrow, provider_registry
+from xnode.chain.contracts import breach_prover, compute_credit, payment_escrow, provider_registry
 from xnode.chain.contracts.provider_registry import Announced, Role, StakeDetails
 from xnode.chain.deployment.manifest import Asset, Manifest
+from xnode.chain.node.history import read_history
 from xnode.chain.node.json_rpc import JsonRpc, Query
 from xnode.text.amount import OPENX
 
@@ -74,12 +75,14 @@ class Credit(msgspec.Struct, frozen=True):
 
 
 class AssetRecord(msgspec.Struct, frozen=True):
-    """One asset of a provider's record: what claims were settled for it, what breaches refunded, what is still owed."""
+    """One asset of a provider's record: what claims were settled for it, what breaches refunded out of its escrows, what is
+    still owed to it, and what breaches took out of its stake, which is OPENX whatever the leases were paid in."""
 
     asset: Asset
     settled: Amount
     refunded: Amount
     owed: Amount
+    compensated: Amount = Amount(0)
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -136,9 +139,25 @@ async def read_record(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Re
     ]
     queries += [Query(escrow, payment_escrow.ACCOUNT_OF, (provider, asset.address)) for asset in manifest.assets]
     node_key, stake, faults, *accounts = await rpc.view_all(queries)
+    compensated = await _sum_compensations(rpc, manifest, provider)
+    openx = manifest.contracts.openx_token
     assets = tuple(
-        AssetRecord(asset, account.settled, account.refunded, account.owed)
+        AssetRecord(
+            asset,
+            account.settled,
+            account.refunded,
+            account.owed,
+            compensated if asset.address == openx else Amount(0),
+        )
         for asset, account in zip(manifest.assets, accounts, strict=True)
     )
     key = await rpc.view(registry, provider_registry.KEY_TIME_OF, node_key)
     return Record(provider, node_key, stake, faults.count, faults.slashed, assets, key.since)
+
+
+async def _sum_compensations(rpc: JsonRpc, manifest: Manifest, provider: Address) -> Amount:
+    """What broken promises took out of the provider's stake, by the events of the contract that judges them."""
+    event, judge = breach_prover.BREACH_COMPENSATED, manifest.contracts.breach_prover
+    topics = (event.topic, None, provider.rjust(32, b"\0"))
+    logs = await read_history(rpc, judge, topics, manifest.deployed_at_block)
+    return Amount(sum(event.decode(one).paid for one in logs))

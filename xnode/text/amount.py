@@ -48,7 +48,7 @@ def parse_wanted(text: str, decimals: int, *, where: str = "AMOUNT") -> Amount |
         return None
     amount = parse_amount(text, decimals, where=where)
     if not amount:
-        raise UserError("amount must be positive", where=where)
+        raise UserError("amount must be positive", where=where, hint="name more than 0, like 12.5")
     return amount
 
 

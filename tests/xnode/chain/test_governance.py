@@ -9,6 +9,7 @@ from xnode.chain.abi.codec import Call
 from xnode.chain.contracts import payment_escrow
 from xnode.chain.deployment.devnet import GOVERNANCE_DELAY_S, OWNER_KEY
 from xnode.cli.chain.governance import describe_call, make_report
+from xnode.cli.terminal.brief import brief_id
 from xnode.text.hex import checksum_address, to_hex
 from xnode.wallet.signer import WalletKey
 
@@ -46,6 +47,17 @@ async def test_a_proposal_waits_is_ready_and_is_done(bed: Bed) -> None:
     await bed.send_as_owner(c.timelock, schedule)
     await bed.rpc.write("evm_increaseTime", hex(GOVERNANCE_DELAY_S + 1))
     await bed.send_as_owner(c.timelock, EXECUTE.encode(c.payment_escrow, 0, undo, bytes(32), bytes(32)))
+
+
+async def test_an_operation_is_not_ready_before_the_one_that_it_comes_after_is_done(bed: Bed) -> None:
+    c = bed.manifest.contracts
+    call, first = payment_escrow.SET_FEE.encode(c.openx_token, 100), b"\x07" * 32
+    schedule = SCHEDULE.encode(c.payment_escrow, 0, call, first, bytes(32), GOVERNANCE_DELAY_S)
+    await bed.send_as_owner(c.timelock, schedule)
+    await bed.rpc.write("evm_increaseTime", hex(GOVERNANCE_DELAY_S + 1))
+    await bed.rpc.write("evm_mine")
+    (one,) = [one for one in (await make_report(bed.rpc, bed.manifest))["operations"] if one["predecessor"]]
+    assert (one["predecessor"], one["stage"]) == (to_hex(first), f"after {brief_id(to_hex(first))}")
 
 
 async def test_an_unknown_call_is_shown_as_its_bytes(bed: Bed) -> None:

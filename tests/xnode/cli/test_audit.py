@@ -21,7 +21,7 @@ from tests.xnode.cli.conftest import Run
 from tests.xnode.cli.fake_daemon import JOB, LEASE
 from xnode.chain.contracts.events import Claimed
 from xnode.chain.deployment.manifest import Asset
-from xnode.cli.evidence.audit_chain import check_claims, describe_claims
+from xnode.cli.evidence.audit_chain import count_unshown, describe_claims
 from xnode.cli.evidence.files import make_page, read_evidence, write_evidence
 from xnode.console.documents import show_documents
 from xnode.control.server import to_json
@@ -184,19 +184,18 @@ def test_a_folder_without_documents_holds_nothing(xnode_here: Run, tmp_path: Pat
     assert xnode_here("audit", str(tmp_path / "nowhere")).returncode == ExitCode.USAGE
 
 
-def test_every_claim_is_under_the_hash_of_the_receipts_that_it_pays() -> None:
+def test_a_claim_on_an_earlier_voucher_of_the_same_sum_accuses_no_one() -> None:
     leases = make_evidence()
     vouchers = [one.signed.voucher for lease in leases for one in lease.vouchers]
-    escrow_id, last = vouchers[-1].escrow_id, vouchers[-1]
+    escrow_id, asset = vouchers[-1].escrow_id, Asset("USD", 6, leases[0].document.terms.asset)
     claims = [Claimed(escrow_id, voucher.cumulative, voucher.receipts_hash) for voucher in vouchers]
-    assert check_claims(claims, leases) is None and check_claims([], leases) is None
-    # Not only the last one: what was claimed first is compared too.
-    for place in (0, -1):
-        wrong = [*claims]
-        wrong[place] = msgspec.structs.replace(wrong[place], receipts_hash=Hash32(b"\x01" * 32))
-        other = check_claims(wrong, leases)
-        assert other is not None and other.code == "chain_receipts_hash"
-    assert last.cumulative > vouchers[0].cumulative
+    assert count_unshown(claims, leases) == 0 and count_unshown([], leases) == 0
+    assert "not shown" not in describe_claims(claims, leases, [asset])
+    # Receipts that cost nothing came after it: the sum is the newest voucher's, the receipts are not.
+    earlier = msgspec.structs.replace(claims[-1], receipts_hash=Hash32(b"\x01" * 32))
+    assert count_unshown([*claims[:-1], earlier], leases) == 1
+    line = describe_claims([*claims[:-1], earlier], leases, [asset])
+    assert line.endswith(f"1 of {len(claims)} claims were on an earlier voucher of the same sum, not shown here")
 
 
 def test_documents_exported_before_the_end_hold_and_what_came_later_is_told() -> None:
@@ -204,7 +203,7 @@ def test_documents_exported_before_the_end_hold_and_what_came_later_is_told() ->
     last = [one.signed.voucher for lease in leases for one in lease.vouchers][-1]
     asset = Asset("USD", 6, leases[0].document.terms.asset)
     later = [Claimed(last.escrow_id, Amount(last.cumulative + 1_500_000), Hash32(b"\x01" * 32))]
-    assert check_claims(later, leases) is None
+    assert count_unshown(later, leases) == 0
     line = describe_claims(later, leases, [asset])
     assert f"{asset.show(last.cumulative)} of {asset.show(last.cumulative)} promised is claimed" in line
     assert "and 1.5 USD on vouchers signed later" in line

@@ -96,7 +96,10 @@ def test_a_price_is_not_set_where_settings_are_declared_elsewhere(
     async def set_price(params: dict[str, Any]) -> None:
         asked.append(params)
 
-    serve({"provider.set_price": set_price})
+    async def diff(_params: dict[str, Any]) -> list[dict[str, Any]]:
+        return []
+
+    serve({"provider.set_price": set_price, "config.diff": diff})
     home.config.symlink_to(declared)
     before = declared.read_text()
     done = xnode_here("provider", "price", "set", "vcpu_hour=0.5")
@@ -165,3 +168,29 @@ def test_a_profile_has_the_software_and_the_settings_that_an_offer_names(
     draw_profile(Screen("table"), hardware | on)
     shown = capsys.readouterr().out
     assert "declared, unchanged since " in shown and on["settings"]["hash"][:10] in shown and "xnode/" in shown
+
+
+def test_a_price_in_another_asset_than_the_daemon_runs_with_is_neither_saved_nor_announced(
+    xnode_here: Run, home: Home, declared: Path, serve: Callable[[Mapping[str, Method]], None]
+) -> None:
+    home.config.write_text(declared.read_text())
+    asked: list[dict[str, Any]] = []
+    differing = [{"name": "provider.asset", "running": "OPENX", "declared": "tCPU", "is_live": False}]
+
+    async def set_price(params: dict[str, Any]) -> dict[str, str]:
+        asked.append(params)
+        return {"vcpu_hour": "0.5", "gpu_hour": "7"}
+
+    async def diff(_params: dict[str, Any]) -> list[dict[str, Any]]:
+        return differing
+
+    serve({"provider.set_price": set_price, "config.diff": diff})
+    before = home.config.read_text()
+    done = xnode_here("provider", "price", "set", "vcpu_hour=0.5")
+    assert (done.returncode, asked, home.config.read_text()) == (ExitCode.CONFLICT, [], before), done.stderr
+    assert "runs with prices in OPENX, and the settings say tCPU" in done.stderr and "hint: restart" in done.stderr
+    differing.clear()
+    done = xnode_here("provider", "price", "set", "vcpu_hour=0.5", "-o", "json")
+    assert done.returncode == 0 and len(asked) == 1
+    # What is printed is what the daemon announces.
+    assert json.loads(done.stdout) == {"asset": "USD", "vcpu_hour": "0.5", "gpu_hour": "7"}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
@@ -19,7 +21,7 @@ from tests.xnode.chain.devchain import DevChain, start_anvil
 from tests.xnode.cli.conftest import DEADLINE_S, Run, error_lines
 from xnode.chain.contracts.timelock import ADMIN_ROLE, HAS_ROLE, PROPOSER_ROLE
 from xnode.chain.deployment.check import check_deployment
-from xnode.chain.deployment.manifest import Manifest, read_manifest
+from xnode.chain.deployment.manifest import Manifest, read_manifest, write_manifest
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.send.tx_journal import Attempt, SqlTxJournal, TxCall, TxRecord, make_engine
 from xnode.cli.chain.deploy import naming_a_mixture
@@ -67,6 +69,9 @@ def plan(home: Home) -> Path:
         ('chain = "ethereum"', 'chain = "devnet"'),
         ("confirmation_s = 144", "confirmation_s = 1"),
         ("draw_delay_s = 1_536", "draw_delay_s = 4"),
+        ("0x00000000000000000000000000000000000000A1", "0x" + "a1" * 20),
+        ("0x00000000000000000000000000000000000000B1", "0x" + "b1" * 20),
+        ("0x00000000000000000000000000000000000000C1", "0x" + "c1" * 20),
     ):
         assert before in text
         text = text.replace(before, after, 1)
@@ -108,8 +113,15 @@ def test_a_deployment_cut_short_goes_on_where_it_stopped(
     assert (manifest.chain_id, json.loads(done.stdout)["chain_id"]) == (CHAIN_ID, CHAIN_ID)
     trio.run(check, chain.url, manifest, deployer)
 
+    assert f"{STEPS} transactions, one after the other, each with 1 confirmations: about 34s" in done.stderr
+
+    # What its people add to the manifest is still there after another run, which makes nothing.
+    added = msgspec.structs.replace(manifest, rpc_url=chain.url, bootstrap=("/ip4/10.0.0.1/tcp/4001/p2p/16Uiu2HAm",))
+    write_manifest(out, added)
     again = xnode(*words, env=env)
     assert again.returncode == 0 and trio.run(count_sent, chain.url, deployer) == STEPS
+    assert read_manifest(out) == added
+    refuse_on_another_chain(xnode, home, env, plan)
     changed = plan.read_text().replace("quorum = 25", "quorum = 26")
     assert changed != plan.read_text()
     plan.write_text(changed)
@@ -118,6 +130,21 @@ def test_a_deployment_cut_short_goes_on_where_it_stopped(
     (home.folder / "plan.manifest.toml.journal").unlink()
     lost = xnode(*words, env=env)
     assert lost.returncode == ExitCode.CONFLICT and "is there already" in lost.stderr
+
+
+def refuse_on_another_chain(xnode: Run, home: Home, env: dict[str, str], plan: Path) -> None:
+    """Neither the manifest nor the journal of one chain is taken for another's."""
+    out = home.folder / "plan.manifest.toml"
+    text, other = out.read_text(), start_anvil(chain_id=CHAIN_ID + 1)
+    try:
+        for known in (out, home.folder / "plan.manifest.toml.journal"):
+            done = xnode("chain", "deploy", str(plan), "--rpc-url", other.url, env=env)
+            assert done.returncode == ExitCode.CONFLICT and "hint: name another --manifest" in done.stderr
+            assert f"{known}: is of chain {CHAIN_ID}, and the chain node is of chain {CHAIN_ID + 1}" in done.stderr
+            out.unlink(missing_ok=True)
+    finally:
+        other.end()
+        out.write_text(text)
 
 
 async def check(url: str, manifest: Manifest, deployer: str) -> None:
@@ -132,11 +159,19 @@ async def check(url: str, manifest: Manifest, deployer: str) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
-        ("quorum = 25", "quorum = 2", "error: quorum 2 is not between 21 and 31 | hint: change it"),
-        ("leave_delay_s = 1_814_400", "leave_delay_s = 99_999_999", "leaveDelay"),
+        (
+            "quorum = 25",
+            "quorum = 2",
+            "plan.toml: capacity.quorum: quorum 2 is not between 21 and 31 | hint: see contracts/",
+        ),
+        (
+            "leave_delay_s = 1_814_400",
+            "leave_delay_s = 99_999_999",
+            "capacity.leave_delay_s: leaveDelay 99999999 is not",
+        ),
         ("window_hours = 720", "window_hours = 0", "window"),
         ("escrow_min_thaw_s = 86_400", "escrow_min_thaw_s = 99_999_999", "thaw"),
-        ('# rpc_url = "https://..."', 'rpc_url = "nonsense"', "rpc_url must begin with http"),
+        ('# rpc_url = "https://..."', 'rpc_url = "nonsense"', "plan.toml: rpc_url must begin with http"),
     ],
 )
 def test_a_plan_that_a_contract_or_the_manifest_refuses_is_not_paid_for(
@@ -146,7 +181,7 @@ def test_a_plan_that_a_contract_or_the_manifest_refuses_is_not_paid_for(
     assert before in text
     plan.write_text(text.replace(before, after, 1))
     done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
-    assert done.returncode in (ExitCode.REFUSED, ExitCode.USAGE), done.stderr
+    assert done.returncode == ExitCode.USAGE, done.stderr
     assert told in error_lines(done.stderr)[-1]
     assert trio.run(count_sent, chain.url, deployer) == 0
 
@@ -188,11 +223,23 @@ async def test_a_mixture_of_two_deployments_is_not_blamed_on_the_manifest() -> N
     assert caught.value.hint == "send some"
 
 
+@pytest.mark.parametrize("name", ["A1", "B1", "C1"])
+def test_nothing_is_made_for_an_address_that_the_example_has(
+    xnode: Run, password: str, chain: DevChain, deployer: str, plan: Path, name: str
+) -> None:
+    placeholder = "0x" + name.zfill(40)
+    plan.write_text(plan.read_text().replace("0x" + name.lower() * 20, placeholder))
+    done = xnode("chain", "deploy", str(plan), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
+    assert done.returncode == ExitCode.USAGE, done.stderr
+    assert "as in the example: nobody has its key" in done.stderr and placeholder in done.stderr
+    assert str(plan) in done.stderr and trio.run(count_sent, chain.url, deployer) == 0
+
+
 def test_a_plan_for_slower_blocks_is_refused(
     xnode: Run, password: str, chain: DevChain, deployer: str, home: Home
 ) -> None:
     path = home.folder / "plan.toml"
-    path.write_text(EXAMPLE.read_text())
+    path.write_text(re.sub("0x0{38}([ABC]1)", lambda found: "0x" + found[1].lower() * 20, EXAMPLE.read_text()))
     trio.run(mine, chain.url)
     done = xnode("chain", "deploy", str(path), "--rpc-url", chain.url, env={"ETH_PASSWORD": password})
     assert done.returncode == ExitCode.USAGE and "the plan counts on 12000 ms" in done.stderr

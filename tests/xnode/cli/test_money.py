@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from metering.units import Address
@@ -120,6 +121,19 @@ def test_a_symbol_where_an_address_is_wanted_says_where_the_address_is(
     write_manifest(home.folder / "chain.toml", MANIFEST)
     done = xnode("chain", "call", "escrow", "free", KEY_ADDRESS, text, "--chain", "chain.toml")
     assert done.returncode == ExitCode.USAGE and hint.lower() in done.stderr.lower()
+
+
+@pytest.mark.parametrize("command", [("call", "token", "totalSupply"), ("governance",)])
+def test_a_deployment_that_names_no_chain_node_can_be_asked_through_one_that_is_named(
+    xnode_here: Run, home: Home, command: tuple[str, ...]
+) -> None:
+    write_manifest(home.folder / "chain.toml", msgspec.structs.replace(MANIFEST, rpc_url=""))
+    words = ("chain", *command, "--chain", "chain.toml")
+    nowhere = xnode_here(*words)
+    assert nowhere.returncode == ExitCode.USAGE and "name one with --rpc-url" in nowhere.stderr
+    # Nobody listens there: so it was asked.
+    done = xnode_here(*words, "--rpc-url", "http://127.0.0.1:9")
+    assert done.returncode == ExitCode.UNREACHABLE, done.stderr
 
 
 @pytest.mark.chain

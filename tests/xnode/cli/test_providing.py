@@ -72,6 +72,9 @@ def test_credits_are_minted_held_by_stake_and_given_back(provider: Provider) -> 
     assert "at most 28 tCPU" in provider.refuse("provider", "mint", "29")
     assert provider.ask("provider", "mint", "all", "--to", "0x" + "11" * 20)["outstanding"] == "48"
     assert "the wallet has 20 tCPU" in provider.refuse("provider", "burn", "21", code=ExitCode.FUNDS)
+    nobody = "0x" + "00" * 19 + "01"
+    refused = provider.refuse("provider", "burn", "1", "--at", nobody, code=ExitCode.NOT_FOUND)
+    assert "not a registered provider and owes nothing" in refused and nobody in refused
     burned = provider.ask("provider", "burn", "all")
     assert (burned["outstanding"], burned["mintable"]) == ("28", "20")
     assert provider.ask("provider", "unstake", "all")["staked"] == "2.8"
@@ -235,10 +238,14 @@ def test_a_wallet_that_is_no_provider_pays_for_nothing_that_only_a_provider_may_
     provider.run("devnet", "fund", stranger)
     for command in (
         ("verifier", "enlist"),
+        ("stake", "1"),
         ("capacity", "request", "--class", "cpu=1", "--yes-jail", "--yes-less-than-leased"),
     ):
         refused = provider.refuse("provider", *command, "--from", stranger, code=ExitCode.NOT_FOUND)
         assert "is not a registered provider" in refused
+    assert "is not a registered provider" in provider.run("provider", "capacity", "--of", stranger).stderr
+    redeemed = provider.refuse("pay", "redeem", stranger, "1", "--from", stranger, code=ExitCode.NOT_FOUND)
+    assert "is not a registered provider and owes nothing" in redeemed
     answer = json.loads(provider.run("provider", "stake", "--from", stranger, "-o", "json").stdout)
     assert (answer["staked"], answer["pledge"]["staked"]) == ("0", "0")
 

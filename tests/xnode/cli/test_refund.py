@@ -121,9 +121,8 @@ def test_a_last_receipt_that_shows_a_broken_promise_brings_the_refund_once(promi
     unsigned = replace(promised.document, node_signature=b"")
     last = promised.sign(9, 10, final=True)
     folder = promised.write("unsigned", last, document=unsigned)
-    assert "the provider's signature under the terms is not in the documents" in promised.provider.refuse(
-        "pay", "refund", folder
-    )
+    refused = promised.provider.refuse("pay", "refund", folder)
+    assert "1 of 1 leases could not be refunded: the provider's signature under the terms is not in the" in refused
     folder = promised.write("whole", last)
     row = promised.refund(folder)
     assert (row["refunded"], row["due"], row["next"], row["asset"]) == ("4", "4", "", "OPENX")
@@ -143,6 +142,8 @@ def test_what_the_provider_took_already_comes_out_of_its_stake_a_thaw_later(prom
     assert (row["refunded"], row["next"]) == ("4", "")
     record = promised.provider.ask("provider", "reputation")
     assert (record["stake"], record["faults"]) == ("96", 0)
+    assert next((row["refunded"], row["compensated"]) for row in record["assets"]) == ("0", "4")
+    assert "base units due out of stake" in promised.provider.run("fault", "list").stdout
 
 
 def test_a_claim_of_silence_is_answered_by_a_newer_receipt_and_only_by_one(promised: Promised) -> None:

@@ -48,8 +48,8 @@ def explain_misfit(error: msgspec.ValidationError, kind: type, text: str, where:
         what = f"must be {_KINDS.get(found[1], found[1])}, not {_KINDS.get(found[2], found[2])}"
     elif found := _MISSING.fullmatch(what):
         # The line is that of its table: the key has none.
-        return _make_error(
-            text, where, place, f"{_say_key((*place, found[1]))}: required key is missing", f"add it: {hint}"
+        return make_misfit(
+            text, where, place, f"{say_key((*place, found[1]))}: required key is missing", f"add it: {hint}"
         )
     elif found := _UNKNOWN.fullmatch(what):
         near = get_close_matches(found[1], _list_names(kind, place), n=1)
@@ -58,11 +58,12 @@ def explain_misfit(error: msgspec.ValidationError, kind: type, text: str, where:
     elif found := _NO_CHOICE.fullmatch(what):
         choices = ", ".join(_list_choices(kind, place))
         what = f"must be one of {choices}, not {found[1]}" if choices else f"{found[1]} is not known"
-    key = _say_key(place)
-    return _make_error(text, where, place, f"{key}: {what}" if key else what, hint)
+    key = say_key(place)
+    return make_misfit(text, where, place, f"{key}: {what}" if key else what, hint)
 
 
-def _make_error(text: str, where: str, place: Place, what: str, hint: str) -> UserError:
+def make_misfit(text: str, where: str, place: Place, what: str, hint: str) -> UserError:
+    """An error about one key of a file's text, with its line. what: begins with the key."""
     line = find_line(text, place)
     return UserError(what, where=f"{where}:{line}" if line else where, hint=hint)
 
@@ -98,8 +99,8 @@ def _read_place(path: str) -> Place:
     return tuple(steps)
 
 
-def _say_key(place: Place) -> str:
-    """As in "classes[0].kind"."""
+def say_key(place: Place) -> str:
+    """A place as people write it: "classes[0].kind"."""
     said = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
     return said.removeprefix(".")
 

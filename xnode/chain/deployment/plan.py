@@ -15,19 +15,24 @@ from metering.units import ZERO_ADDRESS, Address, Amount, Hash32
 from xnode.chain.abi.artifacts import CONTRACTS, load_artifact
 from xnode.chain.contracts.challenge_rules import KINDS, CapacitySettings, DeviceClass
 from xnode.chain.contracts.verifier_registry import VerifierSettings
+from xnode.chain.deployment.bounds import find_outside
 from xnode.chain.deployment.chains import CHAINS, DEVNET, find_chain_of
 from xnode.chain.deployment.manifest import Asset, parse_address
-from xnode.chain.deployment.misfit import explain_misfit
+from xnode.chain.deployment.misfit import explain_misfit, make_misfit, say_key
 from xnode.chain.deployment.safety import find_unsafe
 from xnode.errors import UserError
 from xnode.given_file import read_given_text
 from xnode.text.amount import OPENX_DECIMALS, parse_amount
+from xnode.text.hex import checksum_address
 
 MAX_PLAN_BYTES = 1 << 20
 """A plan has a page; more is the wrong file."""
 
 FASTER = 2
 """How much faster than the plan says blocks may come: a busy chain's own unevenness."""
+
+MOST_PLACEHOLDER = 0xFFFF
+"""Addresses up to here are the example's, or precompiled contracts: a key for one is never found."""
 
 
 class Supply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,6 +142,8 @@ def read_plan(path: Path) -> Plan:
         plan: Plan = msgspec.convert(parsed, Plan, builtin_types=(bytes,), dec_hook=_parse_special)
     except msgspec.ValidationError as error:
         raise explain_misfit(error, Plan, text, str(path), "see contracts/plan.example.toml") from error
+    for place, what in find_outside(plan):
+        raise make_misfit(text, str(path), place, f"{say_key(place)}: {what}", "see contracts/plan.example.toml")
     for unsafe in find_unsafe(plan):
         raise UserError(f"{unsafe.setting} {unsafe.reason}", where=str(path), hint=unsafe.hint)
     return plan
@@ -149,6 +156,20 @@ def check_chain(plan: Plan, chain_id: int, where: str) -> None:
         raise UserError(
             f"the plan is for {plan.chain}, but chain {chain_id} is {found}", where=where, hint="set chain in the plan"
         )
+
+
+def check_owned(plan: Plan, where: str) -> None:
+    """Raise UserError for an address that nobody has the key of: the zero address where somebody is to get or do something, and
+    those of the example, which are small numbers."""
+    rule, get = plan.governance, {"openx.holder": plan.openx.holder} if plan.openx.supply else {}
+    named = {f"governance.proposers[{number}]": one for number, one in enumerate(rule.proposers)}
+    named |= {f"governance.executors[{number}]": one for number, one in enumerate(rule.executors) if any(one)}
+    named |= {f"assets[{number}].address": one.address for number, one in enumerate(plan.assets)}
+    named |= {"governance.guardian": rule.guardian} if any(rule.guardian) else {}
+    for key, address in (get | named).items():
+        if int.from_bytes(address) <= MOST_PLACEHOLDER:
+            what = "the zero address" if address == ZERO_ADDRESS else f"{checksum_address(address)}, as in the example"
+            raise UserError(f"{key} is {what}: nobody has its key", where=where, hint="write one of yours")
 
 
 def check_pace(plan: Plan, timestamps: Sequence[int], where: str) -> None:

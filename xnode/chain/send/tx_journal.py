@@ -199,6 +199,16 @@ async def read_senders(engine: sa.Engine) -> tuple[Address, ...]:
     return await _in_thread(work)
 
 
+async def read_chains(engine: sa.Engine) -> tuple[int, ...]:
+    """For which chains a journal's file holds transactions, of any sender."""
+
+    def work() -> tuple[int, ...]:
+        with engine.connect() as connection:
+            return tuple(int(row[0]) for row in connection.execute(sa.select(chain_tx.c.chain_id).distinct()))
+
+    return await _in_thread(work)
+
+
 def make_engine(path: Path) -> sa.Engine:
     """An engine on a SQLite file of its own, for command-line tools that have no daemon's store. Makes the table."""
     engine = sa.create_engine(f"sqlite:///{path}")

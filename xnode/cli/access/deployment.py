@@ -51,7 +51,7 @@ def find_deployment(app: App, manifest_path: Path | None = None, rpc_url: str = 
         raise UserError(
             "no chain node is named",
             where=str(manifest_path),
-            hint=f"name one in {RPC_VARIABLE}, [chain] rpc_url or the manifest",
+            hint=f"name one with --rpc-url or in {RPC_VARIABLE}, [chain] rpc_url or the manifest",
         )
     check_url(url)
     return Deployment(manifest, url)

@@ -16,6 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 chain_option = click.option(
     "--chain", "manifest", type=GivenPath(path_type=Path), help="The deployment's manifest.  [default: the config's]"
 )
+rpc_option = click.option("--rpc-url", default="", help="The chain node to use.  [default: the config's or manifest's]")
 payer_option = click.option(
     "--from", "wallet", envvar="ETH_FROM", default="", help="The wallet.  [default: the config's payer]"
 )

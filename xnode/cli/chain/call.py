@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from web3 import HTTPProvider, Web3
@@ -12,8 +11,7 @@ from web3.exceptions import ContractLogicError, Web3Exception
 
 from xnode.chain.abi.artifacts import load_artifact
 from xnode.chain.deployment.manifest import Manifest
-from xnode.cli.access.deployment import find_deployment
-from xnode.cli.app import App
+from xnode.cli.access.deployment import Deployment
 from xnode.cli.chain.contracts import CONTRACTS
 from xnode.errors import ExitCode, UserError
 from xnode.text.hex import checksum_address, to_hex
@@ -21,9 +19,8 @@ from xnode.text.hex import checksum_address, to_hex
 DEADLINE_S = 10.0
 
 
-def call_view(app: App, manifest: Path | None, contract: str, view: str, arguments: tuple[str, ...]) -> dict[str, Any]:
+def call_view(deployment: Deployment, contract: str, view: str, arguments: tuple[str, ...]) -> dict[str, Any]:
     """The view's answer by name of its outputs, as plain data: bytes as 0x hex."""
-    deployment = find_deployment(app, manifest)
     abi = load_artifact(CONTRACTS[contract][0]).abi
     entry = _find_view(abi, contract, view, len(arguments))
     values = [_parse(text, given, deployment.manifest) for text, given in zip(arguments, entry["inputs"], strict=True)]

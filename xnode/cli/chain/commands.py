@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from xnode.cli.access.options import chain_option
+from xnode.cli.access.options import chain_option, rpc_option
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.chain.contracts import CONTRACTS, list_contracts
 from xnode.cli.lazy import Lazy, LazyGroup
@@ -58,15 +58,25 @@ def views(app: App, contract: str, screen: Screen) -> None:
 @click.argument("view")
 @click.argument("arguments", nargs=-1)
 @chain_option
+@rpc_option
 @output_option
 @pass_app
-def call(app: App, contract: str, view: str, arguments: tuple[str, ...], manifest: Path | None, screen: Screen) -> None:
+def call(
+    app: App,
+    contract: str,
+    view: str,
+    arguments: tuple[str, ...],
+    manifest: Path | None,
+    rpc_url: str,
+    screen: Screen,
+) -> None:
     from xnode.extras import require_module
 
     require_module("web3", "xnode chain call")
+    from xnode.cli.access.deployment import find_deployment
     from xnode.cli.chain.call import call_view
 
-    answer = call_view(app, manifest, contract, view, arguments)
+    answer = call_view(find_deployment(app, manifest, rpc_url), contract, view, arguments)
     screen.show(answer, lambda: screen.record(tuple((name, str(value)) for name, value in answer.items())))
 
 

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
+import msgspec
 import trio
 from sqlalchemy import Engine as Database
 
 from metering.units import Address
 from xnode.chain.deployment.deploy import deploy, rehearse
-from xnode.chain.deployment.manifest import Manifest, write_manifest
-from xnode.chain.deployment.plan import Plan, check_chain, check_pace, read_plan
-from xnode.chain.node.json_rpc import JsonRpc
+from xnode.chain.deployment.manifest import Manifest, read_manifest, write_manifest
+from xnode.chain.deployment.plan import CapacityPlan, Plan, check_chain, check_owned, check_pace, read_plan
+from xnode.chain.node.json_rpc import JsonRpc, Reverted
 from xnode.chain.reads import read_block_times
 from xnode.chain.send.transactor import Pace, Transactor
-from xnode.chain.send.tx_journal import SqlTxJournal, make_engine, read_senders
+from xnode.chain.send.tx_journal import SqlTxJournal, make_engine, read_chains, read_senders
 from xnode.cli.access.access import require_gas, say_waits
 from xnode.cli.access.deployment import check_url, run_async
 from xnode.cli.access.keys import load_key
 from xnode.cli.app import App, output_option, pass_app
+from xnode.cli.terminal.brief import brief_duration
 from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.password import password_option
+from xnode.cli.terminal.reverts import explain
 from xnode.cli.terminal.screen import Screen, say
 from xnode.errors import ExitCode, Permanent, UserError
 from xnode.private_lock import LockBusy, hold_private_lock
 from xnode.text.hex import checksum_address, to_hex
 from xnode.wallet.signer import WalletKey
+
+TRANSACTIONS = 17
+"""Fifteen contracts, and two that connect them."""
 
 DEADLINE_S = 3600.0
 """For one transaction and its confirmations; a run that is given up on goes on with the next one."""
@@ -56,11 +63,13 @@ def deploy_(
     the manifest.
     """
     plan = read_plan(plan_file)
+    check_owned(plan, str(plan_file))
     check_url(rpc_url)
     out = out or plan_file.with_suffix(".manifest.toml")
     journal = out.with_name(out.name + ".journal")
     if out.exists() and not journal.exists():
         raise UserError("is there already", where=str(out), hint="name another with --manifest", code=ExitCode.CONFLICT)
+    known = read_manifest(out) if out.exists() else None
 
     async def work() -> Manifest:
         with _alone(journal):
@@ -68,13 +77,30 @@ def deploy_(
 
     async def deploy_alone() -> Manifest:
         key = await load_key(app, wallet, password_file)
-        return await _deploy(plan, rpc_url, key, journal)
+        return await _deploy(plan, rpc_url, key, Files(plan_file, out, journal), known)
 
-    manifest = run_async(work)
+    manifest = keep_added(run_async(work), known)
     write_manifest(out, manifest)
     answer = make_answer(out, manifest)
     screen.show(answer, lambda: screen.record(answer.items()))
     say("deployed, and checked: code, wiring and owners are as this version of xnode has them")
+
+
+class Files(NamedTuple):
+    """What a deployment reads and writes."""
+
+    plan: Path
+    manifest: Path
+    journal: Path
+
+
+def keep_added(manifest: Manifest, known: Manifest | None) -> Manifest:
+    """With the peers and the chain node that its people added to the file of an earlier run."""
+    if known is None:
+        return manifest
+    return msgspec.structs.replace(
+        manifest, bootstrap=known.bootstrap or manifest.bootstrap, rpc_url=known.rpc_url or manifest.rpc_url
+    )
 
 
 def make_answer(path: Path, manifest: Manifest) -> dict[str, Any]:
@@ -84,27 +110,53 @@ def make_answer(path: Path, manifest: Manifest) -> dict[str, Any]:
     return {"manifest": str(path), "chain_id": manifest.chain_id, "block": manifest.deployed_at_block, **held}
 
 
-async def _deploy(plan: Plan, rpc_url: str, key: WalletKey, path: Path) -> Manifest:
+async def _deploy(plan: Plan, rpc_url: str, key: WalletKey, files: Files, known: Manifest | None) -> Manifest:
+    path = files.journal
     async with JsonRpc(rpc_url, None) as unknown:
         chain_id = await unknown.check_chain_id()
         check_chain(plan, chain_id, unknown.where)
         check_pace(plan, await read_block_times(unknown), unknown.where)
+    if known is not None and known.chain_id != chain_id:
+        raise _refuse_other_chain(known.chain_id, chain_id, files.manifest)
     engine = make_engine(path)
+    for other in await read_chains(engine):
+        if other != chain_id:
+            raise _refuse_other_chain(other, chain_id, path)
     journal = SqlTxJournal(engine, chain_id, key.address)
     label = f"deploy-{plan.digest().hex()[:16]}"
     await _require_same(engine, key.address, journal, label, path)
     async with JsonRpc(rpc_url, chain_id) as rpc, trio.open_nursery() as nursery:
         await require_gas(rpc, key.address)
-        await rehearse(rpc, key.address, chain_id, plan, say)
+        with naming_the_plan(files.plan):
+            await rehearse(rpc, key.address, chain_id, plan, say)
         pace = Pace(confirmations=plan.confirmations, poll_interval_s=0.5, deadline_s=DEADLINE_S)
         transactor = Transactor(rpc, key, journal, chain_id, pace)
         await nursery.start(transactor.run)
         nursery.start_soon(say_waits, rpc, lambda: transactor.in_flight > 0)
         say(f"deploying on chain {chain_id} from {to_hex(key.address)} ...")
+        say(describe_time(plan))
         with naming_a_mixture(path):
             manifest = await deploy(rpc, transactor, chain_id, plan, label=label, say=say)
         nursery.cancel_scope.cancel()
     return manifest
+
+
+def describe_time(plan: Plan) -> str:
+    """How long all transactions take, each of which waits until the one before it counts."""
+    each_ms = (plan.confirmations + 1) * plan.block_ms
+    return (
+        f"{TRANSACTIONS} transactions, one after the other, each with {plan.confirmations} confirmations: "
+        f"about {brief_duration(TRANSACTIONS * each_ms * 10**6)}"
+    )
+
+
+def _refuse_other_chain(known: int, chain_id: int, path: Path) -> UserError:
+    return UserError(
+        f"is of chain {known}, and the chain node is of chain {chain_id}",
+        where=str(path),
+        hint="name another --manifest for another chain",
+        code=ExitCode.CONFLICT,
+    )
 
 
 @contextmanager
@@ -145,6 +197,28 @@ async def _require_same(engine: Database, sender: Address, journal: SqlTxJournal
             hint="go on with that wallet (--from), or name another --manifest",
             code=ExitCode.CONFLICT,
         )
+
+
+@contextmanager
+def naming_the_plan(path: Path) -> Iterator[None]:
+    """What a contract says to a value of the plan is a mistake in that file, by the key that it has there."""
+    try:
+        yield
+    except Reverted as error:
+        told = explain(error.revert)
+        setting = error.revert.values.get("setting")
+        key = find_key(setting.rstrip(b"\0").decode(errors="replace")) if isinstance(setting, bytes) else ""
+        hint = told.hint if told.hint and told.hint != "change it" else "see contracts/plan.example.toml"
+        raise UserError(f"{key}: {told.what}" if key else told.what, where=str(path), hint=hint) from error
+    except UserError as error:
+        raise UserError(error.what, where=str(path), hint=error.hint, code=error.code) from error
+
+
+def find_key(setting: str) -> str:
+    """Where a plan has what a contract calls a setting, such as drawDelay; "" where that is not known."""
+    snake = re.sub("([A-Z])", lambda found: f"_{found[1].lower()}", setting)
+    names = ("draw_delay_s", *CapacityPlan.__struct_fields__)
+    return next((f"capacity.{name}" for name in names if name in (snake, f"{snake}_s")), "")
 
 
 @contextmanager

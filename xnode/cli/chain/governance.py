@@ -18,7 +18,7 @@ from xnode.chain.deployment.manifest import Contracts, Manifest
 from xnode.chain.node.history import read_history
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.cli.access.access import Access
-from xnode.cli.access.options import chain_option
+from xnode.cli.access.options import chain_option, rpc_option
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_date, brief_duration, brief_id
 from xnode.cli.terminal.screen import Column, Screen, say
@@ -37,11 +37,14 @@ _OPERATIONS = (Column("operation"), Column("stage"), Column("ready"), Column("co
 @click.command("governance")
 @click.option("--all", "show_all", is_flag=True, help="Also what is done.")
 @chain_option
+@rpc_option
 @output_option
 @pass_app
-def governance(app: App, manifest: Path | None, show_all: bool, screen: Screen) -> None:
+def governance(app: App, manifest: Path | None, rpc_url: str, show_all: bool, screen: Screen) -> None:
     """Show what waits in the timelock, and who may propose."""
-    answer = Access(app, manifest_path=manifest).look(lambda reads: make_report(reads.rpc, reads.manifest))
+    answer = Access(app, manifest_path=manifest, rpc_url=rpc_url).look(
+        lambda reads: make_report(reads.rpc, reads.manifest)
+    )
     if not show_all:
         answer["operations"] = [one for one in answer["operations"] if one["stage"] != "done"]
     screen.show(answer, lambda: draw_governance(screen, answer))
@@ -90,18 +93,27 @@ async def _read_operations(rpc: JsonRpc, manifest: Manifest) -> list[dict[str, A
     address, event = manifest.contracts.timelock, timelock.CALL_SCHEDULED
     raw = await read_history(rpc, address, (event.topic,), manifest.deployed_at_block)
     calls = [event.decode(one) for one in raw]
+    before = await rpc.view_each(address, timelock.GET_OPERATION_STATE, [(one.predecessor,) for one in calls])
     stages = await rpc.view_each(address, timelock.GET_OPERATION_STATE, [(one.id,) for one in calls])
     times = await rpc.view_each(address, timelock.GET_TIMESTAMP, [(one.id,) for one in calls])
     return [
         {
             "id": to_hex(one.id),
-            "stage": stage.name.lower() if stage else "cancelled",
+            "stage": _name_stage(one, stage, first),
+            "predecessor": to_hex(one.predecessor) if any(one.predecessor) else "",
             "ready_s": ready_s if stage in (timelock.Stage.WAITING, timelock.Stage.READY) else 0,
             "contract": _name_contract(manifest.contracts, one.target),
             "call": describe_call(manifest.contracts, one.target, one.data),
         }
-        for one, stage, ready_s in zip(calls, stages, times, strict=True)
+        for one, stage, ready_s, first in zip(calls, stages, times, before, strict=True)
     ]
+
+
+def _name_stage(call: timelock.CallScheduled, stage: timelock.Stage, first: timelock.Stage) -> str:
+    """For people; an operation that another must come before is not ready until that one is done."""
+    if stage is timelock.Stage.READY and any(call.predecessor) and first is not timelock.Stage.DONE:
+        return f"after {brief_id(to_hex(call.predecessor))}"
+    return stage.name.lower() if stage else "cancelled"
 
 
 def describe_call(contracts: Contracts, target: Address, data: bytes) -> str:

@@ -49,7 +49,12 @@ def audit(app: App, folder: Path, manifest: Path | None, rpc_url: str, screen: S
     answer = make_answer(result)
     screen.show(answer, lambda: screen.table(_COLUMNS, (_make_cells(row) for row in answer)))
     if result.refusal is not None:
-        raise UserError(str(result.refusal), where=str(folder), code=ExitCode.REFUSED)
+        raise UserError(
+            str(result.refusal),
+            where=str(folder),
+            hint="export it again with `xnode job receipts JOB --export DIR`; if it is so again, the documents are wrong",
+            code=ExitCode.REFUSED,
+        )
     if manifest is not None:
         _compare(app, evidence, manifest, rpc_url)
     say("all of it holds")

@@ -18,7 +18,7 @@ from xnode.errors import ExitCode, UserError
 
 
 async def compare_claims(deployment: Deployment, evidence: Sequence[LeaseEvidence]) -> list[str]:
-    """One line for each escrow. Raises UserError, REFUSED, when the chain tells another story.
+    """One line for each escrow. Raises UserError, REFUSED, for documents of another chain or escrow contract.
 
     A claim above what the documents promise is none: the contract took it only with a signature of the escrow's signer, so the
     documents were exported before that was signed.
@@ -34,26 +34,20 @@ async def compare_claims(deployment: Deployment, evidence: Sequence[LeaseEvidenc
         for escrow_id in dict.fromkeys(lease.document.terms.escrow_id for lease in evidence):
             leases = [lease for lease in evidence if lease.document.terms.escrow_id == escrow_id]
             claims = await _read_claims(rpc, deployment, escrow_id)
-            refusal = check_claims(claims, leases)
-            if refusal is not None:
-                raise _refuse(leases[0], refusal)
             lines.append(describe_claims(claims, leases, manifest.assets))
     return lines
 
 
-def check_claims(claims: Sequence[Claimed], leases: Sequence[LeaseEvidence]) -> Refusal | None:
-    """What is wrong with the claims on an escrow, each of which names the receipts that it pays for."""
+def count_unshown(claims: Sequence[Claimed], leases: Sequence[LeaseEvidence]) -> int:
+    """How many claims were made on a voucher that is not among the documents, though one of the same sum is.
+
+    It accuses no one: two vouchers may promise one sum, when receipts that cost nothing came between them, and a party that
+    exports keeps only the newest. The contract took the claim with the signature of the escrow's signer.
+    """
     hashes: dict[int, set[Hash32]] = {}
     for one in _list_promises(leases):
         hashes.setdefault(int(one.voucher.cumulative), set()).add(one.voucher.receipts_hash)
-    asset = leases[0].document.terms.asset
-    for claim in claims:
-        if claim.receipts_hash not in hashes.get(int(claim.claimed), {claim.receipts_hash}):
-            amount = say_amount(claim.claimed, asset)
-            return Refusal(
-                "chain_receipts_hash", f"{amount} was claimed under a hash of other receipts than the ones shown"
-            )
-    return None
+    return sum(one.receipts_hash not in hashes.get(int(one.claimed), {one.receipts_hash}) for one in claims)
 
 
 def describe_claims(claims: Sequence[Claimed], leases: Sequence[LeaseEvidence], assets: Sequence[Asset]) -> str:
@@ -65,13 +59,20 @@ def describe_claims(claims: Sequence[Claimed], leases: Sequence[LeaseEvidence], 
         known = next((one for one in assets if one.address == terms.asset), None)
         return known.show(amount) if known else say_amount(amount, terms.asset)
 
+    unshown = count_unshown(claims, leases)
+    note = (
+        f"; {unshown} of {len(claims)} claims were on an earlier voucher of the same sum, not shown here"
+        if unshown
+        else ""
+    )
     line = (
         f"escrow 0x{terms.escrow_id.hex()[:16]}: {show(min(claimed, promised))} of {show(promised)} promised is claimed"
     )
     if claimed <= promised:
-        return f"{line} on chain"
+        return f"{line} on chain{note}"
     return (
         f"{line} on chain, and {show(claimed - promised)} on vouchers signed later: export the evidence again for those"
+        + note
     )
 
 
@@ -91,4 +92,5 @@ def _list_promises(leases: Sequence[LeaseEvidence]) -> list[SignedVoucher]:
 
 
 def _refuse(lease: LeaseEvidence, refusal: Refusal) -> UserError:
-    return UserError(str(refusal), where=f"lease 0x{lease.lease_id.hex()[:16]}", code=ExitCode.REFUSED)
+    hint = "name the manifest of the deployment that it ran on with --chain"
+    return UserError(str(refusal), where=f"lease 0x{lease.lease_id.hex()[:16]}", hint=hint, code=ExitCode.REFUSED)

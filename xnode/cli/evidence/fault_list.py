@@ -91,4 +91,7 @@ def _make_cells(row: dict[str, Any]) -> tuple[object, ...]:
     # Out of stake it is OPENX; out of a reserve it is in the lease's asset, which the event does not name.
     units = row.get("refunded_base_units", "")
     refunded = f"{row['refunded']} OPENX" if "refunded" in row else f"{units} base units" if units else ""
+    if row.get("short_base_units", "0") != "0":
+        short = f"{row['short_base_units']} base units due out of stake"
+        refunded = short if units == "0" else f"{refunded}, {short}"
     return row["block"], row["what"], brief_address(row["provider"]), *shown, refunded, brief_id(row["id"])

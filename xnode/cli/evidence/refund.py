@@ -18,12 +18,15 @@ from xnode.chain.deployment.manifest import Asset, Manifest
 from xnode.chain.fault_search import SignedDocument
 from xnode.chain.intents.faults import claim_silence, collect_shortfall, prove_breach, settle_silence
 from xnode.chain.intents.session import WalletSession
+from xnode.chain.node.json_rpc import Reverted
+from xnode.chain.provider_record import read_stake
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import payer_options
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.evidence.files import read_documents
 from xnode.cli.terminal.brief import brief_date, brief_id
 from xnode.cli.terminal.given import GivenPath
+from xnode.cli.terminal.reverts import explain
 from xnode.cli.terminal.screen import Column, Screen, say
 from xnode.errors import ExitCode, UserError
 from xnode.text.hex import to_hex
@@ -79,7 +82,7 @@ def refund(app: App, /, documents: tuple[Path, ...], screen: Screen, **options: 
         raise _nothing()
 
     async def work(session: WalletSession) -> list[dict[str, str]]:
-        rows = [await _Refund(session, one).run() for one in promised]
+        rows = [await _try(session, one) for one in promised]
         return [row for row in rows if row is not None]
 
     answer = access.act(work)
@@ -87,6 +90,28 @@ def refund(app: App, /, documents: tuple[Path, ...], screen: Screen, **options: 
         raise _nothing()
     cells = ((brief_id(row["lease_id"]), row["provider"], *_make_sums(row), row["next"]) for row in answer)
     screen.show(answer, lambda: screen.table(_COLUMNS, cells))
+    failed = [row for row in answer if row["failed"]]
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(answer)} leases could not be refunded: {failed[0]['failed']}",
+            where=f"lease {brief_id(failed[0]['lease_id'])}",
+            hint="the others went on; run this again when that is mended",
+            code=ExitCode.REFUSED,
+        )
+
+
+async def _try(session: WalletSession, promised: Promised) -> dict[str, str] | None:
+    """As _Refund.run, but what keeps one lease from its money keeps no other from its own: it is in the row."""
+    one = _Refund(session, promised)
+    try:
+        return await one.run()
+    except Reverted as error:
+        told = await one.explain(error)
+    except UserError as error:
+        told = error
+    return one.make_row(
+        0, int(promised.due or 0), f"failed: {told.what}{f'; {told.hint}' if told.hint else ''}", told.what
+    )
 
 
 def find_promised(documents: Sequence[SignedDocument], manifest: Manifest) -> list[Promised]:
@@ -145,7 +170,7 @@ class _Refund:
                 f"{self._show(short.amount)} out of its stake from {since} to {until}: the submitter's daemon collects it if it"
                 " runs then and its node key has gas; else run this again"
             )
-        return self._make_row(after - before, max(due, silence.due, after), then)
+        return self.make_row(after - before, max(due, silence.due, after), then)
 
     async def _go_on(self, refunded: int) -> int:
         """Take the next step there is, and tell what is due in all."""
@@ -202,7 +227,20 @@ class _Refund:
                 code=ExitCode.REFUSED,
             )
 
-    def _make_row(self, refunded: int, due: int, then: str) -> dict[str, str]:
+    async def explain(self, error: Reverted) -> UserError:
+        """Why the contract gave nothing: an empty reserve, and a stake of which nothing is free, look alike to it."""
+        if error.revert.name != "NothingToRefund":
+            return explain(error.revert)
+        stake = await read_stake(self._rpc, self._session.manifest, self._promised.lease.terms.provider)
+        if stake.own.can_leave:
+            return explain(error.revert)
+        return UserError(
+            "the reserve is empty, and no stake of the provider is free now",
+            hint="run this again when its stake is free: `xnode provider capacity --of` and `reputation` show the provider",
+        )
+
+    def make_row(self, refunded: int, due: int, then: str, failed: str = "") -> dict[str, str]:
+        """What came of it, amounts in the lease's asset. failed: why nothing did, "" where nothing went wrong."""
         terms = self._promised.lease.terms
         asset: Asset = self._session.manifest.find_asset(to_hex(terms.asset))
         return {
@@ -212,6 +250,7 @@ class _Refund:
             "refunded": asset.format(refunded),
             "due": asset.format(due),
             "next": then,
+            "failed": failed,
         }
 
 

@@ -15,7 +15,7 @@ from xnode.cli.terminal.given import GivenPath
 from xnode.cli.terminal.paging import Wanted, page_options, read_since, show_pages
 from xnode.cli.terminal.password import password_option
 from xnode.cli.terminal.screen import Screen, say
-from xnode.errors import UserError
+from xnode.errors import ExitCode, UserError
 
 LAZY = {
     "setup": Lazy("xnode.cli.begin.provider:setup", "From nothing to a running provider, in one command."),
@@ -113,14 +113,19 @@ def set_(app: App, prices: tuple[str, ...], screen: Screen) -> None:
             where=str(app.home.config),
             hint="run: xnode provider init --chain MANIFEST",
         )
+    is_up = app.control.is_up()
+    if is_up:
+        _require_same_asset(app)
     config = update_config(app.home, {"provider": _merge_prices(app, wanted)})
     assert config.provider
-    if app.control.is_up():
-        app.control.call("provider.set_price", {"prices": wanted})
+    prices = config.provider.prices.model_dump()
+    if is_up:
+        # What it asks now is its own word: an environment variable of the daemon may win over the file.
+        prices = app.control.call("provider.set_price", {"prices": wanted})
         say("announced")
     else:
         say("saved; no daemon is running")
-    answer = config.provider.prices.model_dump()
+    answer = {"asset": config.provider.asset, **prices}
     screen.show(answer, lambda: screen.record(answer.items()))
 
 
@@ -179,6 +184,18 @@ def receipts(app: App, lease_id: str, export: Path, screen: Screen) -> None:
     from xnode.cli.evidence.files import export_evidence
 
     export_evidence(app.control.stream("provider.evidence", {"lease_id": lease_id}), export, screen)
+
+
+def _require_same_asset(app: App) -> None:
+    """Raise UserError where the daemon asks its prices in another asset than the settings now name."""
+    for row in app.control.call("config.diff"):
+        if row["name"] == "provider.asset":
+            raise UserError(
+                f"the daemon runs with prices in {row['running']}, and the settings say {row['declared']}: nothing was changed",
+                where="provider.asset",
+                hint="restart the daemon first: xnode daemon stop, then xnode provider run",
+                code=ExitCode.CONFLICT,
+            )
 
 
 def _parse_price(text: str) -> tuple[str, str]:

@@ -21,6 +21,7 @@ _COLUMNS = (
     Column("asset"),
     Column("settled", right=True),
     Column("refunded for breaches", right=True),
+    Column("out of stake", right=True),
     Column("still owed to it", right=True),
 )
 
@@ -55,6 +56,7 @@ def make_answer(record: Record) -> dict[str, Any]:
                 "asset": one.asset.symbol,
                 "settled": format_amount(one.settled, one.asset.decimals),
                 "refunded": format_amount(one.refunded, one.asset.decimals),
+                "compensated": format_amount(one.compensated, one.asset.decimals),
                 "owed": format_amount(one.owed, one.asset.decimals),
             }
             for one in record.assets
@@ -78,7 +80,7 @@ def draw_reputation(screen: Screen, answer: dict[str, Any]) -> None:
         )
     )
     cells = (
-        (row["asset"], brief_money(row["settled"]), brief_money(row["refunded"]), brief_money(row["owed"]))
+        (row["asset"], *(brief_money(row[name]) for name in ("settled", "refunded", "compensated", "owed")))
         for row in answer["assets"]
     )
     screen.table(_COLUMNS, cells)

@@ -136,6 +136,7 @@ def draw_earnings(screen: Screen, answer: Any) -> None:
     ended = max(0, sum(row.leases for row in view.rows) - view.settled_leases - view.open_leases)
     say(f"{_count_of(view.settled_leases, 'lease')} settled, {ended} to settle, {view.open_leases} open")
     say(f"claims are paid to {view.provider}")
+    say("what broken promises gave back, or took out of stake, is not subtracted: see `xnode provider reputation`")
     if view.gas is not None and view.gas.is_low:
         say(f"gas for claims: {brief_gas(view.gas)}")
 

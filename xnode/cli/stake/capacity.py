@@ -62,6 +62,8 @@ def capacity(app: App, ctx: click.Context, /, provider: str | None, screen: Scre
     failure = read_failure(app, address)
     answer = access.look(lambda reads: make_report(reads, address, failure))
     screen.show(answer, lambda: draw_capacity(screen, answer))
+    if not answer["registered"]:
+        say(f"{to_hex(address)} is not a registered provider")
 
 
 def read_failure(app: App, provider: Address) -> ChallengeFailed | None:
@@ -87,6 +89,7 @@ async def make_report(reads: ChainReads, provider: Address, failure: ChallengeFa
     lapsed_since = await rpc.view(registry, capacity_registry.LAPSED_SINCE, provider)
     return {
         "provider": to_hex(provider),
+        "registered": (await reads.registration(provider)).node_key is not None,
         "in_force": bool(known.capacity.until),
         "jailed": known.is_jailed,
         "in_doubt_until_s": known.in_doubt_until,

@@ -79,7 +79,15 @@ def burn(app: App, /, amount: str, asset: str, provider: str | None, screen: Scr
 
     async def work(session: WalletSession) -> dict[str, Any]:
         at = named or session.address
+        owed = await _find_owed(session, credit, at, is_own=at == session.address)
         wanted = await _find_held(session, credit, asked)
+        if at != session.address and wanted > owed:
+            raise UserError(
+                f"owes only {credit.show(owed)}: what is burned beyond that is lost to you",
+                where=to_hex(at),
+                hint="name less",
+                code=ExitCode.REFUSED,
+            )
         say(f"burning {credit.show(wanted)} at {to_hex(at)} ...")
         await burn_at(session, make_intent("burn"), credit, at, wanted)
         return await _report(session, credit, at)
@@ -231,6 +239,16 @@ def find_obstacle(found: Credit, wanted: int, unlocked: int, doubt_s: int = 0) -
     return None
 
 
+async def _find_owed(reads: ChainReads, credit: Asset, at: Address, is_own: bool) -> int:
+    """What is outstanding of the provider whose promise a burn keeps. UserError for an account that promised nothing."""
+    owed = await reads.rpc.view(credit.address, compute_credit.OUTSTANDING, at)
+    if owed <= 0 and (await reads.registration(at)).node_key is None:
+        what = "is not a registered provider and owes nothing, so what is burned there is lost"
+        hint = "name the provider with --at" if is_own else "look at the address again"
+        raise UserError(what, where=to_hex(at), hint=hint, code=ExitCode.NOT_FOUND)
+    return max(0, owed)
+
+
 async def _find_held(session: WalletSession, credit: Asset, asked: Amount | None) -> Amount:
     """What is asked for of what is in the wallet, None for all of it."""
     held = await session.token_balance(credit.address, session.address)
@@ -267,6 +285,10 @@ async def _explain_grace(session: WalletSession, credit: Asset, provider: Addres
     """Why nothing can be redeemed yet."""
     served_until_s = await session.rpc.view(credit.address, compute_credit.SERVED_UNTIL, provider)
     if not found.shortfall or served_until_s == compute_credit.IN_FORCE:
+        if not found.outstanding and (await session.registration(provider)).node_key is None:
+            hint = "look at the address again: that of who minted the credits is wanted"
+            what = "is not a registered provider and owes nothing"
+            return UserError(what, where=to_hex(provider), hint=hint, code=ExitCode.NOT_FOUND)
         hint = "spend the credits on jobs"
         return UserError("can serve all it sold", where=to_hex(provider), hint=hint, code=ExitCode.REFUSED)
     grace_s = await session.rpc.view(credit.address, compute_credit.DEFAULT_GRACE)

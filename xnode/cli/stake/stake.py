@@ -15,6 +15,7 @@ from xnode.chain.provider_record import Compartment, read_stake
 from xnode.chain.reads import ChainReads
 from xnode.cli.access.access import Access, make_intent
 from xnode.cli.access.options import owner_options
+from xnode.cli.access.registered import require_registered
 from xnode.cli.access.shortage import find_more
 from xnode.cli.app import App, output_option, pass_app
 from xnode.cli.terminal.brief import brief_date, brief_duration, brief_money
@@ -40,10 +41,12 @@ def stake(app: App, /, amount: str | None, screen: Screen, **options: Any) -> No
     access = Access.of_owner(app, **options)
     wanted = parse_amount(amount, OPENX_DECIMALS, where="AMOUNT") if amount else None
     if wanted is not None and not wanted:
-        raise UserError("amount must be positive", where="AMOUNT")
+        raise UserError("amount must be positive", where="AMOUNT", hint="name more than 0, like 12.5")
 
     async def add(session: WalletSession) -> dict[str, Any]:
         assert wanted is not None
+        # Stake of an account that sells nothing counts for nothing, and comes back only a thaw later.
+        await require_registered(session, session.address)
         await require_openx(session, session.address, wanted, "stake less")
         say(f"staking {format_openx(wanted)} ...")
         await add_stake(session, make_intent("stake"), wanted)

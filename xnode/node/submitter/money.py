@@ -52,7 +52,12 @@ def settle_if_claimed(turn: Turn, escrow: SubmitterEscrow) -> None:
         if job is not None and job.lease_id == lease.lease_id:
             paid = ("cost", str(int(line.cost)))
             # What the escrow has paid in all is no number of this job's: other jobs may share it.
-            note(turn, job, "settle", "paid on chain, the rest is free", paid)
+            rest = (
+                "the rest waits until the provider releases it"
+                if escrow.deposited > escrow.claimed
+                else "the rest is free"
+            )
+            note(turn, job, "settle", f"paid on chain, {rest}", paid)
     fold_settled(turn, escrow.escrow_id)
 
 

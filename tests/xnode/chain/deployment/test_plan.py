@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from metering.units import ZERO_ADDRESS
-from xnode.chain.deployment.plan import check_chain, check_pace, read_plan
+from metering.units import ZERO_ADDRESS, Address, Amount
+from xnode.chain.deployment.manifest import Asset
+from xnode.chain.deployment.plan import Supply, check_chain, check_owned, check_pace, read_plan
 from xnode.errors import UserError
 
 EXAMPLE = Path(__file__).parents[4] / "contracts" / "plan.example.toml"
@@ -96,6 +98,47 @@ def test_a_value_that_does_not_fit_is_named_by_its_line_in_our_own_words(
     assert error.what.startswith(what) and error.hint.startswith(hint or "see contracts/plan.example.toml")
     for word in ("Expected", "Object", "`", "$", "field"):
         assert word not in error.what
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        ("delay_s = 172_800", "delay_s = -1", "governance.delay_s: must be between 0 and 31536000, not -1"),
+        ("stake_thaw_s = 1_209_600", "stake_thaw_s = 99999999999", "stake_thaw_s: must be between 1 and 7776000, not"),
+        ("quorum = 25", "quorum = 256", "capacity.quorum: must be between 1 and 255, not 256"),
+        ("draw_delay_s = 1_536", "draw_delay_s = 9_999_999", "capacity.draw_delay_s: must be between 1 and 65535 blocks"),
+        ('"0.05"', '"0"', "credits.cpu_collateral: must be between 0.000001 and 1000000 OPENX, not 0"),
+        ("n = 16_384 ", "n = 999_999 ", "classes[0].n: must be between 1 and 131072, not 999999"),
+    ],
+)  # fmt: skip
+def test_a_number_that_no_contract_takes_is_named_with_its_bounds(
+    tmp_path: Path, before: str, after: str, what: str
+) -> None:
+    path, text = tmp_path / "plan.toml", EXAMPLE.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    with pytest.raises(UserError) as caught:
+        read_plan(path)
+    line = text[: text.index(before)].count("\n") + 1
+    assert caught.value.where == f"{path}:{line}" and caught.value.what.startswith(what) and caught.value.hint
+
+
+def test_an_address_that_nobody_has_the_key_of_is_named() -> None:
+    plan = read_plan(EXAMPLE)
+    with pytest.raises(
+        UserError, match=r"openx\.holder is 0x00000000000000000000000000000000000000A1, as in the example"
+    ):
+        check_owned(plan, "plan.toml")
+    mine = Address(b"\x11" * 20)
+    rule = msgspec.structs.replace(plan.governance, proposers=(mine,), guardian=ZERO_ADDRESS)
+    owned = msgspec.structs.replace(plan, openx=Supply(mine, plan.openx.supply), governance=rule)
+    check_owned(owned, "plan.toml")
+    with pytest.raises(UserError, match=r"openx\.holder is the zero address"):
+        check_owned(msgspec.structs.replace(owned, openx=Supply(ZERO_ADDRESS, plan.openx.supply)), "plan.toml")
+    # Where bridges bring it nobody gets anything.
+    check_owned(msgspec.structs.replace(owned, openx=Supply(ZERO_ADDRESS, Amount(0))), "plan.toml")
+    with pytest.raises(UserError, match=r"assets\[0\].address is the zero address"):
+        check_owned(msgspec.structs.replace(owned, assets=(Asset("USD", 6, ZERO_ADDRESS),)), "plan.toml")
 
 
 def test_another_plan_has_another_digest(tmp_path: Path) -> None:
