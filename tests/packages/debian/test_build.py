@@ -64,7 +64,8 @@ def test_files_belong_to_root_and_have_their_checksums(tmp_path: Path) -> None:
     ).stdout.splitlines()
     assert listed and all(line.split()[1] == "root/root" for line in listed)
     assert next(line for line in listed if line.endswith("bin/xnode")).startswith("-rwxr-xr-x")
-    sums = dict(reversed(line.split("  ")) for line in (tmp_path / "a/DEBIAN/md5sums").read_text().splitlines())
+    lines = (tmp_path / "a/DEBIAN/md5sums").read_text().splitlines()
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     module = "usr/lib/xnode/lib/python3.11/site-packages/xnode/main.py"
     assert sums[module] == hashlib.md5(b"MAIN = 1\n").hexdigest()
     assert "usr/bin/xnode" not in sums and not any(name.startswith("DEBIAN") for name in sums)
