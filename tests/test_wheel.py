@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from hatch_build import SIGNATURE_VARIABLE
 from packages.lock import make_constraints, pins_of
 from packages.one_name import place_of
+from packages.release import read_manifest, sign
+from tests.xnode.release.test_sshsig import Key, needs_openssh
 from xnode.chain.deployment.anvil import VARIABLE, find_anvil
 
 pytestmark = pytest.mark.slow
@@ -69,7 +72,7 @@ def install(wheel: Path, folder: Path) -> Path:
     return python
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, env: Mapping[str, str] | None = None) -> Path:
     """The wheel, built into a folder."""
     command: list[str | Path] = [
         UV,
@@ -82,7 +85,7 @@ def build(folder: Path) -> Path:
         "--out-dir",
         folder,
     ]
-    done = run(command, ROOT)
+    done = run(command, ROOT, env)
     assert done.returncode == 0, done.stderr
     (wheel,) = folder.glob("*.whl")
     return wheel
@@ -198,6 +201,18 @@ def test_an_installation_verifies_itself_and_names_what_was_changed(python: Path
         assert "trio/_version.py is changed" in xnode("version", "--verify", code=1).stdout
     finally:
         library.write_bytes(version)
+
+
+@needs_openssh
+def test_a_signed_wheel_says_who_signed_it(wheel: Path, tmp_path: Path) -> None:
+    key, signature = Key(tmp_path), tmp_path / "manifest.sig"
+    signature.write_text(sign(read_manifest(wheel), key.file))
+    python = install(build(tmp_path, {SIGNATURE_VARIABLE: str(signature)}), tmp_path)
+    for name, text in {"ours": f"releases {key.public}\n", "theirs": "# nobody\n"}.items():
+        (tmp_path / name).write_text(text)
+    xnode = Installed(python, tmp_path)
+    assert "by releases (SHA256:" in xnode("version", "--verify", "--signers", "ours").stdout
+    assert "not among those who may sign" in xnode("version", "--verify", "--signers", "theirs", code=1).stdout
 
 
 def test_an_installation_says_where_its_constraints_are(xnode: Installed) -> None:

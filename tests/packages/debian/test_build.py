@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from packages.debian.build import PARTS, RECOMMENDS, pack, write_control
+from packages.debian.build import PARTS, PREFIX, RECOMMENDS, forget_time, list_dependencies, pack, write_control
 from packages.debian.root import SUITES, make_sources
 from packages.debian.trial import KEYS, find_strays, make_before, snapshot
 from xnode.distribution import PACKAGES, name_packages
@@ -24,9 +24,10 @@ Architecture: all
 Maintainer: us <us@localhost>
 Description: short
 """
+"""Of a package that needs nothing."""
 
 
-def make_tree(folder: Path) -> Path:
+def make_tree(folder: Path, more: str = "") -> Path:
     """A small package's files, with times and modes of this moment."""
     module = folder / "usr/lib/xnode/lib/python3.11/site-packages/xnode/main.py"
     module.parent.mkdir(parents=True)
@@ -37,7 +38,7 @@ def make_tree(folder: Path) -> Path:
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
     program.chmod(0o700)
-    write_control(folder, CONTROL)
+    write_control(folder, CONTROL + more)
     return folder
 
 
@@ -63,11 +64,28 @@ def test_files_belong_to_root_and_have_their_checksums(tmp_path: Path) -> None:
     ).stdout.splitlines()
     assert listed and all(line.split()[1] == "root/root" for line in listed)
     assert next(line for line in listed if line.endswith("bin/xnode")).startswith("-rwxr-xr-x")
-    lines = (line.split("  ") for line in (tmp_path / "a/DEBIAN/md5sums").read_text().splitlines())
-    sums = {name: md5 for md5, name in lines}
+    lines = (tmp_path / "a/DEBIAN/md5sums").read_text().splitlines()
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     module = "usr/lib/xnode/lib/python3.11/site-packages/xnode/main.py"
     assert sums[module] == hashlib.md5(b"MAIN = 1\n").hexdigest()
     assert "usr/bin/xnode" not in sums and not any(name.startswith("DEBIAN") for name in sums)
+
+
+@needs_dpkg
+def test_what_it_needs_is_named_once_each(tmp_path: Path) -> None:
+    depends = "Depends: python3 (>= 3.11), python3 (<< 3.12), libc6 (>= 2.36), a | b\n"
+    deb = pack(make_tree(tmp_path / "a", depends), tmp_path, "1.0", "all")
+    assert list_dependencies(deb) == ["python3", "libc6", "a"]
+
+
+def test_when_it_was_installed_is_forgotten(tmp_path: Path) -> None:
+    folder = tmp_path / PREFIX / "lib/python3.11/site-packages/xnode-1.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "uv_cache.json").write_text('{"timestamp": 7}')
+    (folder / "RECORD").write_text("xnode/a.py,sha256=x,1\nxnode-1.0.dist-info/uv_cache.json,sha256=y,2\n")
+    forget_time(tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["RECORD"]
+    assert (folder / "RECORD").read_text() == "xnode/a.py,sha256=x,1\n"
 
 
 @needs_dpkg

@@ -57,17 +57,17 @@ def _find_constraints() -> Path:
     return CONSTRAINTS
 
 
-def _print_all(findings: list[Finding]) -> None:
-    for one in findings:
-        print_finding(one)
-
-
 def _verify(screen: Screen, signers: Path | None) -> None:
     report = verify_installation(None if signers is None else load_signers(signers))
     findings = list(judge_report(report, must_be_signed=signers is not None))
-    screen.show(asdict(report), lambda: _print_all(findings))
+    screen.show(asdict(report), lambda: _print_findings(findings))
     if any(one.verdict == "fail" for one in findings):
         raise click.exceptions.Exit(int(ExitCode.FAILED))
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    for one in findings:
+        print_finding(one)
 
 
 def judge_report(report: Report, must_be_signed: bool) -> Iterator[Finding]:
