@@ -67,8 +67,13 @@ let
     "README.md"
     "contracts"
     "contracts/artifacts"
+    "contracts/package-lock.json"
     "hatch_build.py"
     "metering"
+    "packages"
+    "packages/bill.py"
+    "packages/lock.py"
+    "packages/one_name.py"
     "pyproject.toml"
     "requirements.lock"
     "scheduler"
@@ -81,7 +86,7 @@ let
       path: _:
       let
         inside = lib.removePrefix "${root}/" path;
-        isBelow = folder: folder != "contracts" && lib.hasPrefix "${folder}/" inside;
+        isBelow = folder: folder != "contracts" && folder != "packages" && lib.hasPrefix "${folder}/" inside;
       in
       baseNameOf path != "__pycache__" && (lib.elem inside packed || lib.any isBelow packed);
   };

@@ -13,7 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
-PACKED = ("flake.nix", "flake.lock", "nix", "xnode", "metering", "scheduler", "examples", "images")
+PACKED = ("flake.nix", "flake.lock", "nix", "xnode", "metering", "scheduler", "examples", "images", "packages")
 PACKED_FILES = ("LICENSE", "README.md", "hatch_build.py", "pyproject.toml", "requirements.lock")
 """What the flake reads. The rest of a checkout, with .venv and node_modules, would be copied into the store with it."""
 
@@ -62,7 +62,13 @@ class Nix:
         assert done.returncode != 0, f"accepted: {done.stdout[:400]}"
         return done.stderr
 
-    def _evaluate(self, expression: str) -> subprocess.CompletedProcess[str]:
+    def add_source(self, expression: str) -> Path:
+        """The folder in the store of a path that an expression makes, really there."""
+        done = self._evaluate(f"toString {expression}", "--read-write-mode")
+        assert done.returncode == 0, done.stderr
+        return Path(json.loads(done.stdout))
+
+    def _evaluate(self, expression: str, *options: str) -> subprocess.CompletedProcess[str]:
         whole = f"""
         let
           nixpkgs = (import ./nix/stand-in/flake.nix).outputs {{ self = nixpkgs; }};
@@ -71,7 +77,7 @@ class Nix:
         in
         {expression}
         """
-        return self.run("nix-instantiate", "--eval", "--strict", "--json", "--show-trace", "--expr", whole)
+        return self.run("nix-instantiate", "--eval", "--strict", "--json", "--show-trace", *options, "--expr", whole)
 
 
 def make_nix(folder: Path) -> Nix:
@@ -86,6 +92,7 @@ def make_nix(folder: Path) -> Nix:
     for name in PACKED_FILES:
         shutil.copy(ROOT / name, nix.flake)
     shutil.copytree(ROOT / "contracts" / "artifacts", nix.flake / "contracts" / "artifacts")
+    shutil.copy(ROOT / "contracts" / "package-lock.json", nix.flake / "contracts")
     return nix
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +76,13 @@ def test_the_source_of_the_package_is_what_goes_into_the_wheel(nix: Nix) -> None
             assert (nix.evaluate(f"toString {expression}") != before) == counts, path
         finally:
             file.write_text(text)
+
+
+def test_a_wheel_can_be_made_of_that_source(nix: Nix, tmp_path: Path) -> None:
+    shutil.copytree(nix.add_source("self.packages.x86_64-linux.xnode.src"), tmp_path / "source")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path / "source", capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and list(tmp_path.glob("*.whl")), done.stderr
 
 
 def test_the_overlay_and_the_apps_give_the_package(nix: Nix) -> None:
