@@ -91,19 +91,112 @@ contract ShortfallTest is Accusing {
         refused();
     }
 
-    function test_two_leases_of_an_escrow_together_take_no_more_than_was_paid() external {
-        claim(10 ether);
-        vm.prank(provider);
-        escrow.release(held, 10 ether);
+    // ---- Several leases of one escrow
+
+    function test_all_leases_of_an_escrow_together_announce_no_more_than_it_paid() external {
+        claimOnly(10 ether);
         prove();
         bytes32 first = last.leaseId;
-        terms.leaseNumber = 1;
-        last.leaseId = leaseIdOf(terms);
-        prove();
+        for (uint64 number = 1; number < 6; number++) {
+            another(number);
+            refused();
+        }
+        (uint256 announced,) = registry.announcedIn(provider, IProviderRegistry.Role.Provider);
+        checkEqual(announced, 9.5 ether, "what was paid, less the largest fee");
         vm.warp(block.timestamp + STAKE_THAW);
         checkEqual(breaches.collect(first), 9.5 ether, "all");
         vm.expectPartialRevert(IBreachProver.NothingToRefund.selector);
         breaches.collect(last.leaseId);
+        refused();
+    }
+
+    /// @dev Who paid itself a little shuts out nobody that is owed more.
+    function test_what_one_escrow_announces_leaves_room_for_the_leases_of_another() external {
+        claimOnly(100 ether);
+        terms.refundPpm = 1_000_000;
+        for (uint64 number = 0; number < 6; number++) {
+            another(number);
+            if (number == 0) prove();
+            else refused();
+        }
+        openxEscrow(2, 5_000 ether);
+        terms.refundPpm = 1_000_000;
+        last.cost = 5_000 ether;
+        last.leaseId = leaseIdOf(terms);
+        claimAll();
+        prove();
+        checkEqual(breaches.shortfallOf(last.leaseId).amount, 4_750 ether, "all that it paid, less the largest fee");
+    }
+
+    function test_what_was_collected_counts_once() external {
+        claimAll();
+        prove();
+        vm.warp(block.timestamp + STAKE_THAW);
+        breaches.collect(last.leaseId);
+        everything(1);
+        prove();
+        checkEqual(breaches.shortfallOf(last.leaseId).amount, 75 ether, "95 less 20");
+    }
+
+    function test_what_a_top_up_gave_back_leaves_its_room_to_other_leases() external {
+        claimAll();
+        prove();
+        topUp(8 ether);
+        prove();
+        everything(1);
+        prove();
+        checkEqual(breaches.shortfallOf(last.leaseId).amount, 83 ether, "95 less 12");
+    }
+
+    function test_what_has_all_lapsed_leaves_its_room_to_other_leases() external {
+        claimAll();
+        everything(1);
+        prove();
+        bytes32 first = last.leaseId;
+        vm.warp(breaches.shortfallOf(first).payableUntil - 1);
+        another(2);
+        refused();
+        vm.warp(block.timestamp + 1);
+        prove();
+        checkEqual(breaches.shortfallOf(last.leaseId).amount, 95 ether, "all of it");
+        // And the first is none of it.
+        another(1);
+        refused();
+    }
+
+    /// @dev What lapsed before is not subtracted from what others noted since.
+    function test_what_lapsed_long_ago_is_noted_anew_beside_what_waits_now() external {
+        claimAll();
+        everything(1);
+        prove();
+        vm.warp(breaches.shortfallOf(last.leaseId).payableUntil);
+        (terms.leaseNumber, terms.refundPpm) = (2, 450_000);
+        last.leaseId = leaseIdOf(terms);
+        prove();
+        checkEqual(breaches.shortfallOf(last.leaseId).amount, 45 ether, "of another");
+        everything(1);
+        prove();
+        checkEqual(breaches.shortfallOf(last.leaseId).amount, 50 ether, "what is left");
+    }
+
+    function test_what_lapsed_keeps_its_room_while_others_wait_until_it_is_noted_anew() external {
+        claimAll();
+        (terms.leaseNumber, terms.refundPpm) = (1, 500_000);
+        last.leaseId = leaseIdOf(terms);
+        prove();
+        bytes32 first = last.leaseId;
+        vm.warp(block.timestamp + 1 days);
+        (terms.leaseNumber, terms.refundPpm) = (2, 450_000);
+        last.leaseId = leaseIdOf(terms);
+        prove();
+        vm.warp(breaches.shortfallOf(first).payableUntil);
+        another(3);
+        refused();
+        (terms.leaseNumber, terms.refundPpm) = (1, 500_000);
+        last.leaseId = leaseIdOf(terms);
+        prove();
+        vm.warp(block.timestamp + STAKE_THAW);
+        checkEqual(breaches.collect(first), 50 ether, "of the first");
     }
 
     // ---- Who pays itself
@@ -306,6 +399,25 @@ contract ShortfallTest is Accusing {
     }
 
     // ---- How
+
+    /// @dev And what is left of the reserve goes back.
+    function claimOnly(uint128 amount) private {
+        claim(amount);
+        vm.prank(provider);
+        escrow.release(held, amount);
+    }
+
+    /// @dev The same lease once more, by another number.
+    function another(uint64 number) private {
+        terms.leaseNumber = number;
+        last.leaseId = leaseIdOf(terms);
+    }
+
+    /// @dev Another lease that gives back all that it cost.
+    function everything(uint64 number) private {
+        terms.refundPpm = 1_000_000;
+        another(number);
+    }
 
     /// @dev The same, with a split that takes everything.
     function splitAll() private {

@@ -181,6 +181,64 @@ contract SilenceTest is Accusing {
         settle();
     }
 
+    // ---- Answers by an earlier node key
+
+    function test_a_key_that_was_replaced_answers_for_its_leases_also_by_what_it_signed_later() external {
+        rotateKey(OTHER_KEY);
+        vm.warp(block.timestamp + 1 hours);
+        claim();
+        IEvidence.Receipt memory last = makeReceipt(known.leaseId, 361);
+        (last.runningNs, last.last) = (known.runningNs, true);
+        vm.expectEmit();
+        emit IBreachProver.SilenceAnswered(known.leaseId, provider, 361);
+        breaches.showReceipt(signReceipt(NODE_KEY, last));
+        refused(IBreachProver.LeaseIsOver.selector);
+    }
+
+    function test_a_key_answers_for_its_leases_longer_than_it_proves_anything() external {
+        (terms.intervalNs, terms.exposureIntervals) = (uint64(10 days * NANOS), 2);
+        known.leaseId = leaseIdOf(terms);
+        uint256 begun = block.timestamp;
+        IEvidence.Receipt memory last = makeReceipt(known.leaseId, 361);
+        (last.atNs, last.runningNs, last.last) = (uint64((begun + 6 days) * NANOS), known.runningNs, true);
+        vm.warp(begun + 6 days + 12 hours);
+        rotateKey(OTHER_KEY);
+        vm.warp(begun + 20 days);
+        claim();
+        vm.warp(block.timestamp + 13 hours);
+        checkEqual(registry.authorOf(node, begun), address(0), "it proves nothing any more");
+        breaches.showReceipt(signReceipt(NODE_KEY, last));
+        checkEqual(breaches.silenceOf(known.leaseId).provider, address(0), "answered");
+    }
+
+    function test_a_key_that_was_replaced_says_nothing_about_a_lease_that_was_not_claimed() external {
+        rotateKey(OTHER_KEY);
+        vm.warp(block.timestamp + 1);
+        IEvidence.Receipt memory last = makeReceipt(known.leaseId, 361);
+        last.last = true;
+        showRefused(last, IEvidence.NotAProvidersKey.selector);
+    }
+
+    function test_an_answer_is_dated_from_when_its_key_was_bound_and_not_ahead() external {
+        vm.warp(block.timestamp + 1 hours);
+        claim();
+        vm.warp(block.timestamp + 1 hours);
+        rotateKey(OTHER_KEY);
+        IEvidence.Receipt memory last = makeReceipt(known.leaseId, 361);
+        (last.runningNs, last.last) = (known.runningNs, true);
+        last.atNs -= 1;
+        answerRefused(OTHER_KEY, last);
+        last.atNs = uint64((block.timestamp + 1 hours + 1) * NANOS);
+        answerRefused(OTHER_KEY, last);
+        answerRefused(NODE_KEY, last);
+        answerRefused(STRANGER_KEY, makeReceipt(known.leaseId, 361));
+        last.atNs -= uint64(NANOS);
+        breaches.showReceipt(signReceipt(NODE_KEY, last));
+        checkEqual(breaches.silenceOf(known.leaseId).provider, address(0), "answered");
+    }
+
+    // ---- What an answer must be
+
     function test_the_last_receipt_answers_whenever_it_is_dated() external {
         vm.warp(block.timestamp + 3 hours);
         claim();
@@ -420,6 +478,12 @@ contract SilenceTest is Accusing {
     }
 
     // ---- How
+
+    function answerRefused(uint256 key, IEvidence.Receipt memory receipt) private {
+        IEvidence.SignedReceipt memory shown = signReceipt(key, receipt);
+        vm.expectPartialRevert(IEvidence.NotAProvidersKey.selector);
+        breaches.showReceipt(shown);
+    }
 
     /// @dev Of five seconds, five hours ago, for one.
     function firstReceipt() private view returns (IEvidence.Receipt memory first) {

@@ -7,6 +7,7 @@ import {Evidence} from "./Evidence.sol";
 import {IBreachProver} from "../interfaces/IBreachProver.sol";
 import {IPaymentEscrow} from "../interfaces/IPaymentEscrow.sol";
 import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
+import {XnodeHashes} from "../libraries/XnodeHashes.sol";
 
 /// @notice See {IBreachProver}.
 contract BreachProver is Evidence, IBreachProver {
@@ -24,6 +25,15 @@ contract BreachProver is Evidence, IBreachProver {
         uint128 ofStake;
     }
 
+    /// @dev Shortfalls of one escrow that wait to come out of stake, of all its leases together.
+    /// @param since those that were noted earlier are not in it: all of them had lapsed by then
+    /// @param until when the last of them lapses
+    struct Waiting {
+        uint128 amount;
+        uint64 since;
+        uint64 until;
+    }
+
     uint256 private constant MILLION = 1_000_000;
     /// @dev Less than this is a network's hiccup or a node's restart, however short the intervals are.
     uint64 public constant LEAST_SILENCE_NS = 3600e9;
@@ -35,16 +45,19 @@ contract BreachProver is Evidence, IBreachProver {
     uint256 private immutable _earnedPpm;
     uint64 private immutable _stakeThaw;
     uint64 private immutable _collectTime;
+    uint64 private immutable _maxAhead;
     mapping(bytes32 leaseId => uint128) public refundedOf;
     mapping(bytes32 leaseId => Silence) private _silences;
     mapping(bytes32 leaseId => Shortfall) private _shortfalls;
     mapping(bytes32 leaseId => mapping(address provider => Shown)) public shownOf;
     mapping(bytes32 escrowId => GivenBack) private _givenBack;
+    mapping(bytes32 escrowId => Waiting) private _waiting;
 
     constructor(IProviderRegistry registry_, IPaymentEscrow escrow_) Evidence(registry_, escrow_) {
         _earnedPpm = MILLION - escrow_.MAX_FEE_PPM();
         _stakeThaw = registry_.stakeThaw();
         _collectTime = registry_.COLLECT_TIME();
+        _maxAhead = registry_.MAX_AHEAD();
     }
 
     // ---- By the last receipt
@@ -92,9 +105,9 @@ contract BreachProver is Evidence, IBreachProver {
     function showReceipt(SignedReceipt calldata newer) external {
         Receipt calldata receipt = newer.receipt;
         bytes32 leaseId = receipt.leaseId;
-        (address provider,) = _authorOfReceipt(escrow.domainSeparator(), newer);
-        Shown storage shown = shownOf[leaseId][provider];
         Silence memory claimed = _silences[leaseId];
+        address provider = _authorOfAnswer(newer, claimed.provider);
+        Shown storage shown = shownOf[leaseId][provider];
         bool isClaimed = claimed.provider == provider;
         if (!isClaimed && shown.last) revert LeaseIsOver(leaseId);
         bool isTaken = isClaimed ? _isInTime(claimed, receipt) : receipt.last;
@@ -130,12 +143,13 @@ contract BreachProver is Evidence, IBreachProver {
         if (short.amount == 0) revert NothingToRefund(leaseId);
         if (block.timestamp < short.payableAt) revert NotPayableYet(short.payableAt, block.timestamp);
         if (block.timestamp >= short.payableUntil) revert NotPayableAnyMore(short.payableUntil, block.timestamp);
-        uint256 amount = Math.min(short.amount, _roomOf(short.escrowId));
-        paid = registry.compensate(short.provider, IProviderRegistry.Role.Provider, short.payer, amount, leaseId);
+        // That is within what the escrow paid: it was when it was noted.
+        paid = registry.compensate(short.provider, IProviderRegistry.Role.Provider, short.payer, short.amount, leaseId);
         // It is what the registry did, and no one else can change it.
         // slither-disable-next-line incorrect-equality
         if (paid == 0) revert NothingToRefund(leaseId);
         _shortfalls[leaseId].amount = short.amount - uint128(paid);
+        _waiting[short.escrowId].amount -= uint128(paid);
         _givenBack[short.escrowId].ofStake += uint128(paid);
         refundedOf[leaseId] += uint128(paid);
         emit BreachCompensated(leaseId, short.provider, short.payer, uint128(paid));
@@ -198,6 +212,18 @@ contract BreachProver is Evidence, IBreachProver {
         if (block.timestamp < claimableAt) revert NotSilentYet(claimableAt, block.timestamp);
         uint256 claimableUntil = Math.max(claimableAt, atNs / NANOS + CLAIM_TIME);
         if (block.timestamp > claimableUntil) revert SilenceTooOld(claimableUntil, block.timestamp);
+    }
+
+    /// @dev A claim against a provider is answered by any key that it ever bound, dated from then on.
+    function _authorOfAnswer(SignedReceipt calldata newer, address claimedOf) private view returns (address) {
+        address signer = _signerOf(_digest(escrow.domainSeparator(), XnodeHashes.hashReceipt(newer.receipt)), newer.sig);
+        uint256 datedAt = newer.receipt.atNs / NANOS;
+        // Until when it was bound is no matter here.
+        // slither-disable-next-line unused-return
+        (uint64 since,) = registry.keyTimeOf(signer);
+        bool isDated = datedAt >= since && datedAt <= block.timestamp + _maxAhead;
+        if (claimedOf != address(0) && isDated && registry.boundProviderOf(signer) == claimedOf) return claimedOf;
+        return _authorOf(signer, datedAt);
     }
 
     function _isInTime(Silence memory claimed, Receipt calldata newer) private view returns (bool) {
@@ -271,9 +297,11 @@ contract BreachProver is Evidence, IBreachProver {
         // What a split takes never was the provider's.
         if (terms.asset != address(registry.openx()) || terms.split != bytes32(0)) return (0, false);
         uint256 before = _notedOf(leaseId);
-        uint256 whole = Math.min(missing, _roomOf(escrowId));
+        Waiting memory others = _waitingOfOthers(escrowId, leaseId);
+        uint256 whole = Math.min(missing, Math.saturatingSub(_roomOf(escrowId), others.amount));
         if (whole < before) {
             _shortfalls[leaseId].amount = uint128(whole);
+            _waiting[escrowId].amount = others.amount + uint128(whole);
             return (uint128(whole), false);
         }
         uint256 announced =
@@ -285,7 +313,17 @@ contract BreachProver is Evidence, IBreachProver {
         uint64 payableAt = uint64(block.timestamp) + _stakeThaw;
         uint64 payableUntil = payableAt + _collectTime;
         _shortfalls[leaseId] = Shortfall(terms.provider, payableAt, terms.payer, payableUntil, short, escrowId);
+        _waiting[escrowId] = Waiting(others.amount + short, others.since, payableUntil);
         return (short, true);
+    }
+
+    /// @dev What waits for the other leases of an escrow; nothing from now on where all of it has lapsed.
+    function _waitingOfOthers(bytes32 escrowId, bytes32 leaseId) private view returns (Waiting memory waiting) {
+        waiting = _waiting[escrowId];
+        if (block.timestamp >= waiting.until) return Waiting(0, uint64(block.timestamp), 0);
+        Shortfall storage own = _shortfalls[leaseId];
+        // What has lapsed by itself is in it until it is noted anew.
+        if (own.payableUntil >= waiting.since + _stakeThaw + _collectTime) waiting.amount -= own.amount;
     }
 
     /// @dev What stake is still to make up for.

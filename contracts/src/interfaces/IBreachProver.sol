@@ -13,7 +13,7 @@ import {IPaymentEscrow} from "./IPaymentEscrow.sol";
 /// - {proveBreach}: the provider's last receipt says so.
 /// - {claimSilence}: the provider says nothing more. With any receipt of the lease that is not the last, once the intervals that may go
 ///   unpaid, and {LEAST_SILENCE_NS}, have passed since it, and for {CLAIM_TIME} at most. The provider, or anyone for it, has {ANSWER_TIME} to show a newer
-///   receipt by {showReceipt}: the last one, or one from about the time of the claim. Without an answer the lease counts as ended when the
+///   receipt by {showReceipt}: the last one, or one from about the time of the claim, by any node key that it ever bound. Without an answer the lease counts as ended when the
 ///   silence was claimed, at the latest when its time limit was over, and the time since the receipt as not running.
 ///   {settleSilence} gives back then, and the lease may be claimed again with a receipt that owes more.
 ///   So a provider need not sign the document that convicts it. One that is well answers with one transaction for each claim, and one that
@@ -26,13 +26,20 @@ import {IPaymentEscrow} from "./IPaymentEscrow.sol";
 ///   between them. One that does not go with the receipt that was claimed or shown before answers nothing; one that was shown and does
 ///   not go with the receipt that a claim is made with, stands in no claim's way. So a last receipt cannot take back what was signed
 ///   before, and where two contradict each other the one that is worse for who signed them counts.
+/// - A claim, and a breach, need a receipt under a key with authority ({IProviderRegistry-authorOf}). An answer to a claim needs less: any
+///   key that its provider ever bound, dated from then on and not ahead, because leases outlive keys. That takes no more from a submitter
+///   than what the provider could do anyway: an answer only ends the claim, and a provider signs the same, of today, with the key that it
+///   has now. Nor does it cost the provider anything: what does not go with the claim's receipt is no answer, and the next claim counts
+///   anew. Before a claim, a key without authority says nothing.
 ///
 /// Where the money comes from
 /// - First out of the escrow's reserve, at once.
 /// - What the reserve lacks because the provider claimed it already, out of the provider's stake, where the escrow's asset is OPENX: within
 ///   what the registry lets a judge take in a period, out of stake that no hold needs, and never more than this escrow paid to the
 ///   provider at least, so nothing where the escrow names a split, and what is left of its vouchers after the largest fee
-///   otherwise. It is announced at once ({IProviderRegistry-announce}), and can be collected from the stake thaw after that, for
+///   otherwise. All leases of an escrow share that, from when it is announced: what was collected and what waits for any of them are
+///   together no more. What lapsed uncollected keeps its part while something else of that escrow waits, until its own lease is proved
+///   anew. It is announced at once ({IProviderRegistry-announce}), and can be collected from the stake thaw after that, for
 ///   {IProviderRegistry-COLLECT_TIME}, and not later ({collect}). A part of it that is found later is noted when the first was collected
 ///   or has lapsed, or all of it anew when it is at least as much again. In another asset there is no price, and nothing more is given
 ///   back.
@@ -119,7 +126,8 @@ interface IBreachProver is IEvidence {
         SignedReceipt calldata known
     ) external;
 
-    /// @notice Answers a claim of silence by a newer receipt, or notes that a lease is over by its last one. By anyone.
+    /// @notice Answers a claim of silence by a newer receipt, by any key that the provider ever bound; or notes that a lease is over by its
+    /// last one, by a key with authority. By anyone.
     function showReceipt(SignedReceipt calldata newer) external;
 
     /// @notice Gives back what a lease owes whose silence was not answered.

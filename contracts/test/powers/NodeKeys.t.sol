@@ -90,6 +90,21 @@ contract NodeKeysPowersTest is Accusing {
         checkEqual(registry.stakeOf(provider), STAKED - 950 ether, "stake");
     }
 
+    function test_a_node_key_may_never_have_more_announced_as_lost_by_all_leases_of_an_escrow_than_that_escrow_paid()
+        external
+    {
+        (IPaymentEscrow.Escrow memory held, IEvidence.LeaseTerms memory terms) = makeUp(bytes32(0));
+        uint256 got = openx.balanceOf(provider);
+        showLast(held, terms);
+        for (uint64 number = 1; number < 6; number++) {
+            terms.leaseNumber = number;
+            showRefused(held, terms);
+        }
+        (uint256 announced,) = registry.announcedIn(provider, IProviderRegistry.Role.Provider);
+        checkTrue(announced <= got && announced != 0, "no more than it got");
+        checkTrue(registry.roomOf(address(breaches), provider, IProviderRegistry.Role.Provider) != 0, "room for others");
+    }
+
     function test_a_node_key_that_was_replaced_may_never_prove_anything_that_is_dated_later() external {
         rotateKey(OTHER_KEY);
         vm.warp(block.timestamp + 1);
