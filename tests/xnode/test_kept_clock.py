@@ -54,9 +54,10 @@ class Host:
         self.boot_file.write_text(f"boot {self.boots}\n")
 
     def start(self) -> SystemClock:
-        clock_module.time = SimpleNamespace(  # type: ignore[assignment]
+        fields = SimpleNamespace(
             time_ns=self.time_ns, clock_gettime_ns=self.clock_gettime_ns, CLOCK_BOOTTIME=self.CLOCK_BOOTTIME
         )
+        vars(clock_module)["time"] = fields
         self.clock = open_clock(self.folder, self.is_held, self.boot_file)
         self.keeper = ClockKeeper(self.clock, self.folder, lambda: self.is_held, self.boot_file)
         return self.clock
@@ -67,9 +68,9 @@ class Host:
 
 @pytest.fixture(autouse=True)
 def real_time() -> Iterator[None]:
-    before = clock_module.time
+    before = vars(clock_module)["time"]
     yield
-    clock_module.time = before
+    vars(clock_module)["time"] = before
 
 
 @pytest.fixture
