@@ -54,10 +54,10 @@ class Host:
         self.boot_file.write_text(f"boot {self.boots}\n")
 
     def start(self) -> SystemClock:
-        clocks = SimpleNamespace(
+        fields = SimpleNamespace(
             time_ns=self.time_ns, clock_gettime_ns=self.clock_gettime_ns, CLOCK_BOOTTIME=self.CLOCK_BOOTTIME
         )
-        setattr(clock_module, "time", clocks)  # noqa: B010
+        vars(clock_module)["time"] = fields
         self.clock = open_clock(self.folder, self.is_held, self.boot_file)
         self.keeper = ClockKeeper(self.clock, self.folder, lambda: self.is_held, self.boot_file)
         return self.clock
@@ -70,7 +70,7 @@ class Host:
 def real_time() -> Iterator[None]:
     before = vars(clock_module)["time"]
     yield
-    setattr(clock_module, "time", before)  # noqa: B010
+    vars(clock_module)["time"] = before
 
 
 @pytest.fixture
