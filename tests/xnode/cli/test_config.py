@@ -193,4 +193,4 @@ def test_a_price_in_another_asset_than_the_daemon_runs_with_is_neither_saved_nor
     done = xnode_here("provider", "price", "set", "vcpu_hour=0.5", "-o", "json")
     assert done.returncode == 0 and len(asked) == 1
     # What is printed is what the daemon announces.
-    assert json.loads(done.stdout) == {"asset": "USD", "vcpu_hour": "0.5", "gpu_hour": "7"}
+    assert json.loads(done.stdout) == {"asset": "OPENX", "vcpu_hour": "0.5", "gpu_hour": "7"}

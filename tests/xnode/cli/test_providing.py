@@ -213,9 +213,14 @@ def test_a_command_that_was_cut_off_is_told_before_the_same_is_done_again(
     cut_off("tx_marked", "provider", "unstake", "30")
     told = provider.refuse("provider", "unstake", "30", code=ExitCode.CONFLICT)
     assert told.startswith("error: unstake: a command that was cut off had sent this: transaction 0x"), told
+    assert "hint: `xnode provider stake` shows whether it did what you want" in told
     assert provider.ask("provider", "stake")["thawing"] == "30", "once"
     provider.run("provider", "unstake", "20", "--yes-restart-thaw")
     assert provider.ask("provider", "stake")["thawing"] == "50", "and again when it is asked for again"
+    # Of the two transactions of a stake only the allowance was sent: no stake moved.
+    cut_off("tx_marked", "provider", "stake", "7")
+    told = provider.refuse("provider", "stake", "7", code=ExitCode.CONFLICT)
+    assert "had sent this (the allowance only, which moves nothing): transaction 0x" in told
     assert not list((provider.home.data / "commands").iterdir())
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from msgspec.structs import replace
@@ -123,6 +124,15 @@ def test_a_last_receipt_that_shows_a_broken_promise_brings_the_refund_once(promi
     folder = promised.write("unsigned", last, document=unsigned)
     refused = promised.provider.refuse("pay", "refund", folder)
     assert "1 of 1 leases could not be refunded: the provider's signature under the terms is not in the" in refused
+    # What keeps one lease from its money keeps no other from its own.
+    other = replace(
+        unsigned, terms=msgspec.structs.replace(unsigned.terms, open_until_ns=unsigned.terms.open_until_ns + 1)
+    )
+    stranger = msgspec.structs.replace(last.receipt, lease_id=other.lease_id)
+    (Path(folder) / "receipt-other.json").write_text(json.dumps(make_page(replace(last, receipt=stranger))))
+    (Path(folder) / "lease-other.json").write_text(json.dumps(make_page(other)))
+    refused = promised.provider.refuse("pay", "refund", folder)
+    assert "2 of 2 leases could not be refunded" in refused
     folder = promised.write("whole", last)
     row = promised.refund(folder)
     assert (row["refunded"], row["due"], row["next"], row["asset"]) == ("4", "4", "", "OPENX")

@@ -31,6 +31,25 @@ WAIT_S = 120.0
 
 LOOK_S = 0.5
 
+_LOOK = {
+    "stake": "xnode provider stake",
+    "unstake": "xnode provider stake",
+    "withdraw-stake": "xnode provider stake",
+    "pledge": "xnode provider stake",
+    "leave": "xnode provider stake",
+    "mint": "xnode provider mint",
+    "burn": "xnode provider mint",
+    "enlist": "xnode provider verifier",
+    "challenge": "xnode provider capacity",
+    "send": "xnode wallet balance",
+    "redeem": "xnode wallet balance",
+    "fees": "xnode wallet balance",
+}
+"""The command that shows what a command's transactions did; of all others it is the balance of what was deposited."""
+
+_STEPS = dict.fromkeys(("approve", "approve-zero"), "the allowance only, which moves nothing")
+"""Of a command that sends several: what one of them is, where its name does not say it."""
+
 
 class CommandJournals:
     """The journals of the commands that send with one address on one chain, each in a folder for as long as it runs, and for
@@ -54,6 +73,11 @@ class CommandJournals:
                 engine.dispose()
                 if is_done:
                     shutil.rmtree(folder)
+                else:
+                    # Such as at Ctrl-C: nothing takes back what the chain nodes have.
+                    say(
+                        "a transaction of this command may be out, and goes on without it: the same command, run again, tells"
+                    )
 
     async def check(self, rpc: JsonRpc) -> None:
         """Raises UserError when an earlier command was cut off and what it sent is on its way, or, once, that it is done."""
@@ -119,19 +143,30 @@ class _Sent:
     def what(self) -> str:
         return self.record.intent.partition("/")[0]
 
+    @property
+    def _step(self) -> str:
+        """What of the command it is, in brackets; "" where the command sends this alone."""
+        _, _, rest = self.record.intent.partition("/")
+        step = rest.partition("/")[2]
+        return f" ({_STEPS.get(step, step)})" if step and step != self.what else ""
+
+    @property
+    def _look(self) -> str:
+        return _LOOK.get(self.what, "xnode pay balance")
+
     def refuse(self) -> UserError:
         name = to_hex(self.record.attempts[-1].tx_hash)
         if self.block is None:
             return UserError(
-                f"a command that was cut off has sent this: transaction {name} is on its way",
+                f"a command that was cut off has sent this{self._step}: transaction {name} is on its way",
                 where=self.what,
                 hint="wait until it is in a block, and run this again then",
                 code=ExitCode.CONFLICT,
             )
         return UserError(
-            f"a command that was cut off had sent this: transaction {name} is in block {self.block}",
+            f"a command that was cut off had sent this{self._step}: transaction {name} is in block {self.block}",
             where=self.what,
-            hint="look whether it did what you want now; running this again does it once more",
+            hint=f"`{self._look}` shows whether it did what you want now; running this again does it once more",
             code=ExitCode.CONFLICT,
         )
 

@@ -118,14 +118,14 @@ def set_(app: App, prices: tuple[str, ...], screen: Screen) -> None:
         _require_same_asset(app)
     config = update_config(app.home, {"provider": _merge_prices(app, wanted)})
     assert config.provider
-    now: dict[str, Any] = config.provider.prices.model_dump()
+    asked: dict[str, str] = config.provider.prices.model_dump()
     if is_up:
         # What it asks now is its own word: an environment variable of the daemon may win over the file.
-        now = app.control.call("provider.set_price", {"prices": wanted})
+        asked = app.control.call("provider.set_price", {"prices": wanted})
         say("announced")
     else:
         say("saved; no daemon is running")
-    answer = {"asset": config.provider.asset, **now}
+    answer = {"asset": config.provider.asset, **asked}
     screen.show(answer, lambda: screen.record(answer.items()))
 
 
