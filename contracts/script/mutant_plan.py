@@ -49,6 +49,8 @@ SOURCES = {
     ),
     "src/capacity/RandaoRandomness.sol": Changed(("RandaoRandomness",), "Randomness,CapacityChallenge"),
     "src/capacity/AnswerReveals.sol": Changed(("AnswerReveals",), "AnswerReveals,Revealed"),
+    "src/governance/GovernedForGood.sol": Changed(("PaymentEscrow", "OpenxToken", "ChallengeRules"), "powers/Timelock"),
+    "src/governance/Timelock.sol": Changed(("Timelock",), "powers/Timelock"),
     "src/faults/FaultProver.sol": Changed(("FaultProver",), PROVER),
     "src/faults/OverCapacity.sol": Changed(("OverCapacity",), "OverCapacity"),
     "src/faults/BreachProver.sol": Changed(("BreachProver",), "Breach,Silence,Shortfall"),

@@ -92,7 +92,7 @@ async function deployAll(chain, record) {
   };
   const deploy = (name, ...args) => make(readArtifact(name), name, ...args);
 
-  await deploy('TimelockController', 2 * DAY, [ownerKey.address], [ownerKey.address], '0x' + '00'.repeat(20));
+  await deploy('Timelock', 2 * DAY, [ownerKey.address], [ownerKey.address], '0x' + '00'.repeat(20));
   const openx = await deploy('OpenxToken', ownerKey.address, 10n ** 27n, ownerKey.address);
   const plain = await make(compilePlain(), '', ownerKey.address, 10n ** 27n);
   const registry = await deploy('ProviderRegistry', openx.target, DAY, ownerKey.address);

@@ -31,14 +31,6 @@ contract FreeBalanceTest is Market {
         escrow.addAsset(stranger, false);
     }
 
-    function test_ownership_moves_in_two_steps() external {
-        escrow.transferOwnership(stranger);
-        checkEqual(escrow.owner(), address(this), "until accepted");
-        vm.prank(stranger);
-        escrow.acceptOwnership();
-        checkEqual(escrow.owner(), stranger, "accepted");
-    }
-
     function test_the_shortest_thaw_is_bounded() external {
         uint32[2] memory wrong = [uint32(0), 30 days + 1];
         for (uint256 i = 0; i < wrong.length; i++) {

@@ -2,17 +2,17 @@
 pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {GovernedSteps} from "./GovernedSteps.sol";
+import {GovernedForGood} from "../governance/GovernedForGood.sol";
 import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
 import {IChallengeRules} from "../interfaces/IChallengeRules.sol";
 import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
 import {VerifierList} from "./VerifierList.sol";
 
 /// @notice See {IChallengeRules}.
-contract ChallengeRules is IChallengeRules, Ownable2Step {
+contract ChallengeRules is IChallengeRules, GovernedForGood {
     uint256 public constant MAX_CLASSES = 256;
     /// @dev 31 verdicts cost about 1.2 million gas to record, and their seats fit in a word.
     uint256 public constant MAX_PANEL = 31;

@@ -2,19 +2,19 @@
 pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {GovernedSteps} from "./GovernedSteps.sol";
+import {GovernedForGood} from "../governance/GovernedForGood.sol";
 import {IOpenxToken} from "../interfaces/IOpenxToken.sol";
 import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
 import {IVerifierRegistry} from "../interfaces/IVerifierRegistry.sol";
 import {VerifierList} from "./VerifierList.sol";
 
 /// @notice See {IVerifierRegistry}.
-contract VerifierRegistry is IVerifierRegistry, Ownable2Step {
+contract VerifierRegistry is IVerifierRegistry, GovernedForGood {
     using SafeERC20 for IERC20;
     using VerifierList for VerifierList.List;
 

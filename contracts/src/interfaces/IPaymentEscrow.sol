@@ -28,7 +28,8 @@ import {ISplitRegistry} from "./ISplitRegistry.sol";
 ///
 /// Powers
 /// - The owner (a timelock) adds assets permanently, sets each asset's fee up to {MAX_FEE_PPM}, the fee's recipient and the guardian.
-///   A fee applies from its block on, also to vouchers signed before: the timelock's delay is a provider's time to claim.
+///   A fee applies from its block on, also to vouchers signed before: the timelock's delay is a provider's time to claim, and is
+///   never less than it was at the beginning ({ITimelock}). It owns this contract for good ({IGovernedForGood}).
 /// - The guardian stops new deposits of one asset or of all; owner or guardian allow them again. What is here is
 ///   withdrawn, reserved, claimed, released, refunded and closed all the same.
 /// - {IProviderRegistry-refunder} gives reserves back by {refund}. It can pay them only to their payers.

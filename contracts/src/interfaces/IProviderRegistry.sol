@@ -41,7 +41,7 @@ import {IStakeHold} from "./IStakeHold.sol";
 ///   burn what is no longer needed by {burnForfeit}. A compensation takes nothing that a hold needs.
 /// - Only a hold takes stake for someone else ({takeStake}), from its own compartment, which is how credits of a defaulted provider are
 ///   redeemed.
-/// - A payout is none of the contracts that could not give it back ({isNotPayable}).
+/// - A payout is none of the contracts of its deployment, nor its assets: they could not give it back ({isNotPayable}).
 /// - This contract has no owner, no pause and no upgrade. The connector, who makes it, names the judges and the holds
 ///   once, because those need this contract's address first; after that it has no power at all.
 /// - For OPENX the balance here is the sum of what is staked, thawing and forfeit, and tokens sent here by mistake.

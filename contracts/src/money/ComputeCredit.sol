@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
@@ -10,12 +9,13 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {SignedMath} from "@openzeppelin/contracts/utils/math/SignedMath.sol";
 
+import {GovernedForGood} from "../governance/GovernedForGood.sol";
 import {ICapacityRegistry} from "../interfaces/ICapacityRegistry.sol";
 import {IComputeCredit} from "../interfaces/IComputeCredit.sol";
 import {IProviderRegistry} from "../interfaces/IProviderRegistry.sol";
 
 /// @notice See {IComputeCredit}.
-contract ComputeCredit is ERC20, ERC20Permit, Ownable2Step, IComputeCredit {
+contract ComputeCredit is ERC20, ERC20Permit, GovernedForGood, IComputeCredit {
     using SafeCast for uint256;
 
     /// @dev What was outstanding when the provider minted last, and its collateral; a burn changes neither, because the collateral of

@@ -2,17 +2,17 @@
 pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
+import {GovernedForGood} from "../governance/GovernedForGood.sol";
 import {IPaymentEscrow} from "../interfaces/IPaymentEscrow.sol";
 
 /// @notice The half of {IPaymentEscrow} before an escrow is opened: assets, their fees and stops, and payers' free balances.
-abstract contract FreeBalance is IPaymentEscrow, Ownable2Step, ReentrancyGuardTransient {
+abstract contract FreeBalance is IPaymentEscrow, GovernedForGood, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
     /// @dev 5 %: what an owner gone bad could take at most.

@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {IERC7802} from "@openzeppelin/contracts/interfaces/draft-IERC7802.sol";
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
@@ -14,10 +13,11 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Time} from "@openzeppelin/contracts/utils/types/Time.sol";
 
+import {GovernedForGood} from "../governance/GovernedForGood.sol";
 import {IOpenxToken} from "../interfaces/IOpenxToken.sol";
 
 /// @notice See {IOpenxToken}.
-contract OpenxToken is ERC20, ERC20Permit, ERC20Votes, ERC20Bridgeable, Ownable2Step, IOpenxToken {
+contract OpenxToken is ERC20, ERC20Permit, ERC20Votes, ERC20Bridgeable, GovernedForGood, IOpenxToken {
     using SafeCast for uint256;
 
     /// @dev A daily limit and what was used of it at `since`.

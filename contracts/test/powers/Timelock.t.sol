@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 
-import {ComputeCredit} from "../../src/money/ComputeCredit.sol";
+import {Timelock} from "../../src/governance/Timelock.sol";
 import {ICapacityRegistry} from "../../src/interfaces/ICapacityRegistry.sol";
 import {IChallengeRules} from "../../src/interfaces/IChallengeRules.sol";
 import {IComputeCredit} from "../../src/interfaces/IComputeCredit.sol";
+import {IGovernedForGood} from "../../src/interfaces/IGovernedForGood.sol";
 import {IOpenxToken} from "../../src/interfaces/IOpenxToken.sol";
 import {IPaymentEscrow} from "../../src/interfaces/IPaymentEscrow.sol";
 import {IProviderRegistry} from "../../src/interfaces/IProviderRegistry.sol";
+import {ITimelock} from "../../src/interfaces/ITimelock.sol";
 import {IVerifierRegistry} from "../../src/interfaces/IVerifierRegistry.sol";
+import {ComputeCredit} from "../../src/money/ComputeCredit.sol";
 import {PlainAsset} from "../Assets.sol";
 import {Scene} from "./Scene.sol";
 
@@ -191,7 +196,47 @@ contract TimelockPowersTest is Scene {
         checkEqual(verifiers.verifierCount(), VERIFIERS, "all there");
     }
 
+    function test_the_timelock_may_never_hand_on_what_it_owns_or_give_it_up() external eitherWay {
+        address[6] memory owned =
+            [address(escrow), address(openx), address(tgpu), address(tcpu), address(rules), address(verifiers)];
+        bytes memory forGood = abi.encodeWithSelector(IGovernedForGood.OwnedForGood.selector, address(this));
+        for (uint256 i = 0; i < owned.length; i++) {
+            vm.expectRevert(forGood);
+            Ownable(owned[i]).transferOwnership(OUT);
+            vm.expectRevert(forGood);
+            Ownable(owned[i]).renounceOwnership();
+            checkEqual(Ownable(owned[i]).owner(), address(this), "owner");
+        }
+    }
+
+    /// @dev By what it does to itself, so with a timelock of its own.
+    function test_the_timelock_may_never_make_its_delay_shorter_than_it_was_at_the_beginning() external {
+        address[] memory council = new address[](1);
+        council[0] = address(this);
+        bytes memory args = abi.encode(2 days, council, council, address(0));
+        Timelock timelock = Timelock(payable(deploy(creationCode("Timelock", args))));
+        checkEqual(timelock.leastDelay(), 2 days, "at the beginning");
+        setDelay(timelock, 5 days, 2 days, "");
+        checkEqual(timelock.getMinDelay(), 5 days, "longer");
+        bytes4 tooShort = ITimelock.DelayTooShort.selector;
+        setDelay(timelock, 0, 5 days, abi.encodeWithSelector(tooShort, 0, 2 days));
+        setDelay(timelock, 2 days - 1, 5 days, abi.encodeWithSelector(tooShort, 2 days - 1, 2 days));
+        checkEqual(timelock.getMinDelay(), 5 days, "as it was");
+        setDelay(timelock, 2 days, 5 days, "");
+        checkEqual(timelock.getMinDelay(), 2 days, "what it was");
+        vm.expectRevert(abi.encodeWithSelector(TimelockController.TimelockUnauthorizedCaller.selector, address(this)));
+        timelock.updateDelay(3 days);
+    }
+
     // ---- How
+
+    function setDelay(Timelock timelock, uint256 delay, uint256 wait, bytes memory refusal) private {
+        bytes memory data = abi.encodeCall(timelock.updateDelay, (delay));
+        timelock.schedule(address(timelock), 0, data, bytes32(0), bytes32(0), wait);
+        vm.warp(block.timestamp + wait);
+        if (refusal.length != 0) vm.expectRevert(refusal);
+        timelock.execute(address(timelock), 0, data, bytes32(0), bytes32(0));
+    }
 
     function useEveryPower(bool up) private {
         address[4] memory whats = [address(asset), address(credit), address(tgpu), address(tcpu)];

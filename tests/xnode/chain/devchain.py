@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.chain.send.transactor import Pace, Transactor
 from xnode.chain.send.tx_journal import SqlTxJournal, make_engine
-from xnode.text.hex import to_hex
+from xnode.text.hex import parse_hex, to_hex
 from xnode.wallet.signer import WalletKey
 
 TOKEN = 10**18
@@ -115,3 +117,22 @@ class Bed:
     async def approve_as_owner(self, spender: Address, amount: int) -> None:
         token = self.manifest.contracts.openx_token
         await self.send_as_owner(token, openx_token.APPROVE.encode(spender, amount))
+
+
+@asynccontextmanager
+async def other_owner(rpc: JsonRpc, contract: Address) -> AsyncIterator[None]:
+    """The contract is owned by somebody else meanwhile, which nothing but the chain's own operator can do."""
+    owner = parse_hex(
+        await rpc.read("eth_call", {"to": to_hex(contract), "data": to_hex(keccak(b"owner()")[:4])}, "latest")
+    )
+    for number in range(64):
+        slot = f"0x{number:064x}"
+        if parse_hex(await rpc.read("eth_getStorageAt", to_hex(contract), slot, "latest")) == owner:
+            break
+    else:
+        raise AssertionError("no slot has the owner")
+    await rpc.write("anvil_setStorageAt", to_hex(contract), slot, to_hex(make_wallet().address.rjust(32, b"\0")))
+    try:
+        yield
+    finally:
+        await rpc.write("anvil_setStorageAt", to_hex(contract), slot, to_hex(owner))

@@ -14,7 +14,8 @@ from metering.terms import Escrow, Opening, escrow_id_of
 from metering.units import ZERO_HASH, Address, Amount, Hash32
 from metering.voucher import Voucher
 from tests.make.waiting import wait_until
-from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet
+from tests.xnode.chain.devchain import PACE, TOKEN, Bed, make_wallet, other_owner
+from xnode.chain import client as chain_client
 from xnode.chain.client import ChainClient, open_client
 from xnode.chain.contracts import payment_escrow, provider_registry
 from xnode.chain.contracts.events import Claimed, ClaimSkipped, ProviderPaid, Released
@@ -105,6 +106,17 @@ async def provider_client(bed: Bed, signer: NodeSigner, manifest: Manifest | Non
 
 async def test_a_right_manifest_passes(market: Market) -> None:
     assert "chain 31337" in await market.client.check()
+
+
+async def test_another_owner_of_the_same_contracts_is_a_warning(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons: list[str] = []
+    monkeypatch.setattr(chain_client.log, "warning", lambda _event, reason, hint: reasons.append(reason), raising=False)
+    async with other_owner(market.bed.rpc, market.bed.manifest.contracts.payment_escrow):
+        assert "chain 31337" in await market.client.check()
+    (reason,) = reasons
+    assert "payment_escrow" in reason and "owned by another" in reason
 
 
 async def test_a_wrong_manifest_is_named(bed: Bed) -> None:

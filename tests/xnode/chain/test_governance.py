@@ -15,8 +15,8 @@ from xnode.wallet.signer import WalletKey
 
 pytestmark = pytest.mark.chain
 
-SCHEDULE = Call("TimelockController", "schedule")
-EXECUTE = Call("TimelockController", "execute")
+SCHEDULE = Call("Timelock", "schedule")
+EXECUTE = Call("Timelock", "execute")
 
 
 async def test_a_proposal_waits_is_ready_and_is_done(bed: Bed) -> None:

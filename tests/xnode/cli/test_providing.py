@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import trio
 
 from metering.units import Amount
 from tests.make.verifiers import Verifiers
+from tests.xnode.chain.devchain import other_owner
 from tests.xnode.cli.conftest import Run
 from tests.xnode.cli.provider import Provider
 from xnode.chain.node.json_rpc import JsonRpc
@@ -43,6 +45,22 @@ def test_stake_goes_in_and_thaws_out(provider: Provider) -> None:
     answer = provider.ask("provider", "unstake", "--withdraw")
     assert (answer["staked"], answer["thawing"]) == ("30", "0")
     assert "30 OPENX, after a thaw of " in provider.run("provider", "stake").stdout
+
+
+def test_under_another_owner_stake_leaves_with_a_warning_and_none_goes_in(provider: Provider) -> None:
+    provider.run("provider", "stake", "50")
+
+    async def run_all(rpc: JsonRpc, _verifiers: Verifiers) -> None:
+        async with other_owner(rpc, provider.deployment.contracts.payment_escrow):
+            refused = await trio.to_thread.run_sync(
+                lambda: provider.refuse("provider", "stake", "1", code=ExitCode.FAILED)
+            )
+            assert "is owned by another than the timelock" in refused
+            done = await trio.to_thread.run_sync(provider.run, "provider", "unstake", "20")
+            assert "warning: payment_escrow" in done.stderr and "is owned by another" in done.stderr
+
+    provider.with_verifiers(run_all)
+    assert provider.ask("provider", "stake")["thawing"] == "20"
 
 
 def test_credits_are_minted_held_by_stake_and_given_back(provider: Provider) -> None:

@@ -25,7 +25,7 @@ CONTRACTS = (
     "FaultProver",
     "OverCapacity",
     "BreachProver",
-    "TimelockController",
+    "Timelock",
 )
 
 # In a wheel the artifacts lie inside the package, in a checkout beside it.

@@ -1,4 +1,4 @@
-"""Timelock: views and events of OpenZeppelin's TimelockController, the owner of all that is governed."""
+"""Timelock: views and events of our TimelockController, the owner of all that is governed."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class RoleGranted(msgspec.Struct, frozen=True):
     sender: Address
 
 
-GET_MIN_DELAY = View("TimelockController", "getMinDelay", int)
-GET_OPERATION_STATE = View("TimelockController", "getOperationState", Stage)
-GET_TIMESTAMP = View("TimelockController", "getTimestamp", int)
-HAS_ROLE = View("TimelockController", "hasRole", bool)
+GET_MIN_DELAY = View("Timelock", "getMinDelay", int)
+GET_OPERATION_STATE = View("Timelock", "getOperationState", Stage)
+GET_TIMESTAMP = View("Timelock", "getTimestamp", int)
+HAS_ROLE = View("Timelock", "hasRole", bool)
 
-CALL_SCHEDULED = Event("TimelockController", CallScheduled)
-ROLE_GRANTED = Event("TimelockController", RoleGranted)
+CALL_SCHEDULED = Event("Timelock", CallScheduled)
+ROLE_GRANTED = Event("Timelock", RoleGranted)

@@ -19,7 +19,7 @@ from xnode.errors import Permanent
 from xnode.text.hex import checksum_address
 
 ARTIFACT_OF = {
-    "timelock": "TimelockController",
+    "timelock": "Timelock",
     "openx_token": "OpenxToken",
     "provider_registry": "ProviderRegistry",
     "split_registry": "SplitRegistry",
@@ -37,6 +37,8 @@ ARTIFACT_OF = {
 }
 """What was built for each of a manifest's contracts."""
 
+_CREDITS = ("gpu_credit", "cpu_credit")
+
 
 class _Wire(NamedTuple):
     """What a contract must answer, and what it is wrong about when it does not."""
@@ -46,22 +48,40 @@ class _Wire(NamedTuple):
     query: Query
     due: Any
 
+    def describe(self, answer: Any) -> Permanent:
+        """What is wrong about an answer that is not what is due."""
+        where = checksum_address(self.query.to)
+        return Permanent(
+            f"{self.of} {where} {self.what}: {show_value(answer)} instead of {show_value(self.due)}",
+            code="deployment",
+            hint="fix the manifest",
+        )
+
 
 async def check_deployment(rpc: JsonRpc, manifest: Manifest) -> None:
     """Nothing, when all contracts are ours and wired as they should be; else Permanent naming the one that is not."""
-    await _check_codes(rpc, manifest.contracts)
-    wires = [*_list_wires(manifest), *_list_domains(manifest)]
-    answers = await rpc.view_all([wire.query for wire in wires])
-    for wire, answer in zip(wires, answers, strict=True):
-        if answer != wire.due:
-            where = checksum_address(wire.query.to)
-            raise Permanent(
-                f"{wire.of} {where} {wire.what}: {show_value(answer)} instead of {show_value(wire.due)}",
-                code="deployment",
-                hint="fix the manifest",
-            )
+    other = await find_other_owner(rpc, manifest)
+    if other is not None:
+        raise other
 
+
+async def find_other_owner(rpc: JsonRpc, manifest: Manifest) -> Permanent | None:
+    """Like check_deployment, but an owner that is not the manifest's timelock is returned instead of raised.
+
+    For what lets money leave or keeps a promise: no owner of this bytecode can stop that, or take what is there.
+    """
+    await _check_codes(rpc, manifest.contracts)
+    owners = list(_list_owners(manifest.contracts))
+    wires = [*_list_wires(manifest), *_list_domains(manifest)]
+    answers = await rpc.view_all([wire.query for wire in (*wires, *owners)])
+    wrong = [
+        wire.describe(answer) for wire, answer in zip(wires, answers[: len(wires)], strict=True) if answer != wire.due
+    ]
+    if wrong:
+        raise wrong[0]
     await _check_assets(rpc, manifest)
+    others = zip(owners, answers[len(wires) :], strict=True)
+    return next((wire.describe(answer) for wire, answer in others if answer != wire.due), None)
 
 
 async def _check_assets(rpc: JsonRpc, manifest: Manifest) -> None:
@@ -94,12 +114,15 @@ async def _check_codes(rpc: JsonRpc, contracts: Contracts) -> None:
             raise Permanent(f"{where} is not the {due} we know", code="deployment", hint=hint)
 
 
-def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
-    """Who each contract asks and obeys."""
-    c = manifest.contracts
-    credits = ("gpu_credit", "cpu_credit")
-    for name in ("openx_token", "verifier_registry", "challenge_rules", *credits, "payment_escrow"):
+def _list_owners(c: Contracts) -> Iterator[_Wire]:
+    """Who governs each contract that is governed."""
+    for name in ("openx_token", "verifier_registry", "challenge_rules", *_CREDITS, "payment_escrow"):
         yield _make_wire(c, name, "is owned by another than the timelock", "owner", c.timelock)
+
+
+def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
+    """Who each contract asks and obeys, but its owner."""
+    c = manifest.contracts
     yield _make_wire(c, "provider_registry", "stakes another token", "openx", c.openx_token)
     yield _make_wire(c, "provider_registry", "lets another refund", "refunder", c.breach_prover)
     for what, view, entries in (
@@ -120,7 +143,7 @@ def _list_wires(manifest: Manifest) -> Iterator[_Wire]:
     yield _make_wire(c, "verifier_registry", "obeys another capacity registry", "capacity", c.capacity_registry)
     yield _make_wire(c, "verifier_registry", "lets another put in doubt", "reveals", c.answer_reveals)
     yield _make_wire(c, "challenge_rules", "knows another registry", "registry", c.provider_registry)
-    for kind, name in zip(compute_credit.Kind, credits, strict=True):
+    for kind, name in zip(compute_credit.Kind, _CREDITS, strict=True):
         yield _make_wire(c, name, "is of another kind", "kind", int(kind))
         yield _make_wire(c, name, "knows another registry", "registry", c.provider_registry)
         yield _make_wire(c, name, "knows another capacity", "capacity", c.capacity_registry)

@@ -118,9 +118,7 @@ class _Deployment:
     async def _make_timelock(self, plan: Plan) -> Address:
         rule = plan.governance
         # Without an admin: from birth only the timelock itself can change who may propose.
-        return await self._create(
-            "TimelockController", rule.delay_s, list(rule.proposers), list(rule.executors), ZERO_ADDRESS
-        )
+        return await self._create("Timelock", rule.delay_s, list(rule.proposers), list(rule.executors), ZERO_ADDRESS)
 
     async def _make_credit(
         self, plan: Plan, step: str, kind: compute_credit.Kind, registry: Address, capacity: Address, owner: Address

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from metering.units import Address
 from xnode.chain.contracts.provider_registry import HoldEntry, JudgeEntry, Role
 from xnode.chain.deployment.manifest import Contracts
@@ -33,18 +35,5 @@ def list_holds(credits: Iterable[Address], verifiers: Address) -> tuple[HoldEntr
 
 
 def list_not_payable(c: Contracts) -> tuple[Address, ...]:
-    """Whatever was paid to one of these as a provider's payout would be nobody's."""
-    return (
-        c.provider_registry,
-        c.openx_token,
-        c.split_registry,
-        c.verifier_registry,
-        c.capacity_registry,
-        c.gpu_credit,
-        c.cpu_credit,
-        c.payment_escrow,
-        c.fault_prover,
-        c.over_capacity,
-        c.breach_prover,
-        c.answer_reveals,
-    )
+    """All contracts of the deployment: whatever was paid to one of them as a provider's payout would be nobody's."""
+    return msgspec.structs.astuple(c)

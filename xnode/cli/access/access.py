@@ -14,7 +14,7 @@ import trio
 
 from metering.units import Address
 from xnode.backoff import Backoff
-from xnode.chain.deployment.check import check_deployment
+from xnode.chain.deployment.check import find_other_owner
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.intents.session import WalletSession, open_session
 from xnode.chain.node.json_rpc import DEADLINE_S, JsonRpc, read_native_balance
@@ -95,18 +95,21 @@ class Access:
 
         return run_async(run)
 
-    def act(self, work: Callable[[WalletSession], Awaitable[T]]) -> T:
-        """What `work` comes to with the wallet open."""
+    def act(self, work: Callable[[WalletSession], Awaitable[T]], *, leaves: bool = False) -> T:
+        """What `work` comes to with the wallet open. leaves: as in `open`."""
 
         async def run() -> T:
-            async with self.open() as session:
+            async with self.open(leaves=leaves) as session:
                 return await work(session)
 
         return run_async(run)
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[WalletSession]:
-        """The wallet, ready to send. Asks for the password before it asks the chain anything."""
+    async def open(self, *, leaves: bool = False) -> AsyncIterator[WalletSession]:
+        """The wallet, ready to send. Asks for the password before it asks the chain anything.
+
+        leaves: it lets our own money leave, or defends it: another owner of the same bytecode is then told, not refused.
+        """
         deployment = self.deployment
         key = await load_key(self.app, self.wallet, self.password_file, self.password)
         # The journal ends with the command: one that is killed must not go on unasked when the next one starts, which is told.
@@ -115,11 +118,20 @@ class Access:
             opened = open_session(deployment.manifest, key, engine, rpc_url=deployment.rpc_url, pace=_PACE)
             async with opened as session, trio.open_nursery() as nursery:
                 await (journals.take_up if self.goes_on else journals.check)(session.rpc)
-                await check_deployment(session.rpc, deployment.manifest)
+                await _check_contracts(session.rpc, deployment.manifest, leaves)
                 await require_gas(session.rpc, session.address)
                 nursery.start_soon(say_waits, session.rpc, lambda: session.is_waiting)
                 yield session
                 nursery.cancel_scope.cancel()
+
+
+async def _check_contracts(rpc: JsonRpc, manifest: Manifest, leaves: bool) -> None:
+    other = await find_other_owner(rpc, manifest)
+    if other is None:
+        return
+    if not leaves:
+        raise other
+    say(f"warning: {other.message}; this goes on: no owner can stop it\nhint: {other.hint} before you pay anything in")
 
 
 async def say_waits(rpc: JsonRpc, is_waiting: Callable[[], bool]) -> None:

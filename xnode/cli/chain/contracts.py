@@ -17,7 +17,7 @@ CONTRACTS = {
     "overuse": ("OverCapacity", "over_capacity"),
     "breaches": ("BreachProver", "breach_prover"),
     "reveals": ("AnswerReveals", "answer_reveals"),
-    "timelock": ("TimelockController", "timelock"),
+    "timelock": ("Timelock", "timelock"),
 }
 """As people call them: the artifact's name, and the manifest's."""
 

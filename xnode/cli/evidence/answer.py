@@ -34,7 +34,7 @@ def answer_claims(access: Access, paths: Sequence[Path], ended: bool) -> list[di
         rows = [await _answer(session, one, ended) for one in newest]
         return [row for row in rows if row is not None]
 
-    rows = access.act(work)
+    rows = access.act(work, leaves=True)
     if not rows:
         raise UserError(
             "no silence is claimed of the leases in these documents", where="evidence", code=ExitCode.NOT_FOUND,

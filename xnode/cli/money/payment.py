@@ -71,7 +71,7 @@ def withdraw_free(access: Access, symbol: str, text: str) -> dict[str, Any]:
         await withdraw(session, make_intent("withdraw"), asset, amount)
         return await _report(session, asset, None)
 
-    return access.act(work)
+    return access.act(work, leaves=True)
 
 
 def approve_node(access: Access, symbol: str, text: str) -> dict[str, Any]:

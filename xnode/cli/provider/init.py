@@ -121,7 +121,7 @@ def withdraw_owed(app: App, password_file: Path | None, screen: Screen) -> None:
                 rows.append({"asset": one.asset.symbol, "amount": one.asset.format(one.owed)})
         return rows
 
-    rows = Access(app, to_hex(owner), password_file=password_file).act(work)
+    rows = Access(app, to_hex(owner), password_file=password_file).act(work, leaves=True)
     if not rows:
         say(f"nothing waits: every claim was paid to {to_hex(owner)} at once")
     screen.show(rows, lambda: screen.record((row["asset"], row["amount"]) for row in rows))

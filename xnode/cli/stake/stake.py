@@ -89,7 +89,7 @@ def unstake(
             await _start(session, stake.compartment(role), role, asked)
         return await _report(session, session.address)
 
-    answer = Access.of_owner(app, **options).act(work)
+    answer = Access.of_owner(app, **options).act(work, leaves=True)
     screen.show(answer, lambda: draw_stake(screen, answer))
 
 

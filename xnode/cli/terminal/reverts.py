@@ -67,7 +67,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "rotate it with provider init --force",
     ),
     "NodeKeyTaken": ("the node key {nodeKey} belongs to {provider} forever", "make a new node key"),
-    "NotPayable": ("{payout} is a contract that could not give the money back", "name a wallet"),
+    "NotPayable": ("{payout} is a contract of this deployment, not a payout", "name a wallet"),
     "WrongNodeKeySignature": ("the node key {nodeKey} did not consent", "run provider init with this node's key"),
     "NotEnoughStake": ("{staked:18} OPENX are staked, this takes {asked:18}", "use a smaller amount"),
     "StakeHeld": (
@@ -254,6 +254,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "SharesAboveWhole": ("the shares come to {totalPpm} millionths, more than all", "lower them"),
     # Governance
     "OwnableUnauthorizedAccount": ("only the timelock may do this, not {account}", _OWNER_ONLY),
+    "OwnedForGood": ("{owner} owns this contract for good", "change the roles of the timelock instead"),
+    "DelayTooShort": ("a delay of {delay} s is shorter than {leastDelay} s, which it began with", "name a longer one"),
     "NotGuardian": ("only the guardian or the timelock may do this, not {caller}", _OWNER_ONLY),
     "FeeOutOfBounds": ("a fee of {feePpm} millionths is above {maxFeePpm}", "lower it"),
     "AccessControlUnauthorizedAccount": ("{account} may not do this at the timelock", "use a proposer's wallet"),

@@ -90,7 +90,7 @@ def test_an_events_struct_has_its_fields(event: Event[Any]) -> None:
     assert len(event.topic) == 32
 
 
-@pytest.mark.parametrize("contract", ["PaymentEscrow", "TimelockController"])
+@pytest.mark.parametrize("contract", ["PaymentEscrow", "Timelock"])
 def test_a_name_that_the_contract_lacks_is_an_error(contract: str) -> None:
     assert load_abi(contract)
     with pytest.raises(LookupError, match=f"{contract} has no function frree"):

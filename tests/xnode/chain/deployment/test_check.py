@@ -8,9 +8,10 @@ import trio
 
 from metering.units import Address
 from tests.make.waiting import wait_until
-from tests.xnode.chain.devchain import Bed, deploy_on
+from tests.xnode.chain.devchain import Bed, deploy_on, other_owner
 from xnode.chain.abi.artifacts import load_artifact
-from xnode.chain.deployment.check import ARTIFACT_OF, check_deployment
+from xnode.chain.contracts.provider_registry import IS_NOT_PAYABLE
+from xnode.chain.deployment.check import ARTIFACT_OF, check_deployment, find_other_owner
 from xnode.chain.deployment.manifest import Manifest
 from xnode.chain.node.json_rpc import JsonRpc
 from xnode.errors import Permanent
@@ -78,6 +79,30 @@ async def test_credits_that_change_places_are_refused(bed: Bed) -> None:
     swapped = msgspec.structs.replace(held, gpu_credit=held.cpu_credit, cpu_credit=held.gpu_credit)
     with pytest.raises(Permanent, match=r"provider_registry .* is held by others|is of another kind"):
         await check_deployment(bed.rpc, msgspec.structs.replace(bed.manifest, contracts=swapped))
+
+
+async def test_another_owner_alone_is_told_apart_from_another_bytecode(bed: Bed, second: Manifest) -> None:
+    escrow = second.contracts.payment_escrow
+    async with other_owner(bed.rpc, escrow):
+        other = await find_other_owner(bed.rpc, second)
+        assert other is not None and "payment_escrow" in str(other) and "owned by another" in str(other)
+        with pytest.raises(Permanent, match="is owned by another than the timelock"):
+            await check_deployment(bed.rpc, second)
+        registry = second.contracts.provider_registry
+        code = await code_of(bed.rpc, registry)
+        changed = bytearray(code)
+        changed[_find_fixed_byte("provider_registry", len(code))] ^= 1
+        await bed.rpc.write("anvil_setCode", to_hex(registry), to_hex(bytes(changed)))
+        with pytest.raises(Permanent, match="is not the ProviderRegistry we know"):
+            await find_other_owner(bed.rpc, second)
+        await bed.rpc.write("anvil_setCode", to_hex(registry), to_hex(code))
+    assert await find_other_owner(bed.rpc, second) is None
+
+
+async def test_no_contract_of_a_deployment_can_be_a_payout(bed: Bed) -> None:
+    rows = [(address,) for address in msgspec.structs.astuple(bed.manifest.contracts)]
+    assert len(rows) == len(ARTIFACT_OF)
+    assert all(await bed.rpc.view_each(bed.manifest.contracts.provider_registry, IS_NOT_PAYABLE, rows))
 
 
 def _find_fixed_byte(name: str, length: int) -> int:
