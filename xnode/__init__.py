@@ -1,3 +1,3 @@
 """xnode: the node daemon of a decentralized compute marketplace."""
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
