@@ -16,6 +16,8 @@ NOT_HELD = ("e2e", "field", "hostile", "bench", "image")
 SLEEPS = {
     "make/waiting.py": "the one place that waits for what tells no one",
     "xnode/net/test_rpc.py": "libp2p cuts off a reader that pauses for 5 s of real time, and must not",
+    "xnode/clock_process.py": "a program of its own that looks at its clock until it is killed",
+    "xnode/chain/send/test_wanted.py": "a claim is read from the chain again while nothing else happens",
     "xnode/chain/send/test_transactor.py": "the moment of death is what is random there",
     "xnode/runtime/conmon/test_logs.py": "a program that prints at a pace of its own, into a real file",
 }
