@@ -58,6 +58,7 @@ def test_a_timer_of_a_record_that_is_gone_changes_nothing() -> None:
         assert (turn.effects, turn.touched) == ([], {})
 
 
-def test_every_durable_effect_ends_in_its_slot() -> None:
+def test_every_durable_effect_ends_in_its_slot_and_what_older_nodes_did_not_write() -> None:
     for effect in get_args(effects.DurableEffect):
-        assert effect.__struct_fields__[-3:] == effects.Slot._fields, effect.__name__
+        first = len(effect.__struct_fields__) - len(effect.__struct_defaults__)
+        assert effect.__struct_fields__[first - 3 : first] == effects.Slot._fields, effect.__name__
