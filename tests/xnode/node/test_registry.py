@@ -60,5 +60,7 @@ def test_a_timer_of_a_record_that_is_gone_changes_nothing() -> None:
 
 def test_every_durable_effect_ends_in_its_slot_and_what_older_nodes_did_not_write() -> None:
     for effect in get_args(effects.DurableEffect):
-        first = len(effect.__struct_fields__) - len(effect.__struct_defaults__)
-        assert effect.__struct_fields__[first - 3 : first] == effects.Slot._fields, effect.__name__
+        names = effect.__struct_fields__
+        after = names.index("deadline_ns") + 1
+        assert names[after - 3 : after] == effects.Slot._fields, effect.__name__
+        assert len(names) - after <= len(effect.__struct_defaults__), effect.__name__
