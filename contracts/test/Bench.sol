@@ -17,6 +17,8 @@ interface Vm {
     function expectRevert(bytes calldata) external;
     function expectRevert(bytes4) external;
     function expectPartialRevert(bytes4) external;
+    function mockCall(address, bytes calldata data, bytes calldata answer) external;
+    function clearMockedCalls() external;
     function expectRevert() external;
     function getCode(string calldata artifact) external view returns (bytes memory creation);
     function getRecordedLogs() external returns (Log[] memory);

@@ -59,6 +59,19 @@ contract ShortfallTest is Accusing {
         breaches.collect(last.leaseId);
     }
 
+    /// @dev As long as holders of credits need all the stake there is, see {IProviderRegistry-compensate}.
+    function test_where_the_registry_pays_nothing_the_claim_stays_and_is_paid_when_it_can_be() external {
+        claimAll();
+        prove();
+        vm.warp(block.timestamp + STAKE_THAW);
+        vm.mockCall(address(registry), abi.encodeWithSelector(IProviderRegistry.compensate.selector), abi.encode(0));
+        vm.expectRevert(abi.encodeWithSelector(IBreachProver.NothingToRefund.selector, last.leaseId));
+        breaches.collect(last.leaseId);
+        checkEqual(breaches.shortfallOf(last.leaseId).amount, DUE, "as it was");
+        vm.clearMockedCalls();
+        checkEqual(breaches.collect(last.leaseId), DUE, "all of it");
+    }
+
     function test_a_top_up_that_gives_it_back_ends_the_claim_on_stake() external {
         claimAll();
         prove();

@@ -35,7 +35,6 @@ def test_no_escrow_event_is_left_out() -> None:
         "FeeSet",
         "FeesWithdrawn",
         "GuardianSet",
-        "OwnershipTransferStarted",
         "OwnershipTransferred",
         "OwedWithdrawn",
         "SplitPaid",

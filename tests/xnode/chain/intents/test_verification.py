@@ -17,7 +17,7 @@ from xnode.text.hex import to_hex
 pytestmark = pytest.mark.chain
 
 MOST = 512
-SLOTS = 7
+SLOTS = 6
 """Where the contract stores the number of its slots; two vacated ones and the count lie three further."""
 
 

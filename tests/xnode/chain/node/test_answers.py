@@ -33,6 +33,7 @@ QUESTIONS: tuple[Question[object], ...] = (
     questions.ask_latest(),
     questions.ask_receipt(HASH),
     questions.ask_fees(),
+    questions.ask_calldata(HASH),
     questions.send_raw(b"\x01"),
     questions.dump_state(),
     questions.ask_logs((ADDRESS,), (HASH, None), 1, 9),
@@ -43,7 +44,7 @@ words = st.sampled_from(
     ["0x", "0x0", "0x5", "0x05", "5", "", "0x" + "11" * 20, "0x" + "22" * 32, "0x" + "f" * 64, "0xzz", "0X5", "0x1\n"]
 )
 _KEYS = """number hash parentHash timestamp address topics data blockNumber blockHash transactionHash logIndex removed
-status gasUsed contractAddress logs baseFeePerGas reward effectiveGasPrice"""
+status gasUsed contractAddress logs hash input baseFeePerGas reward effectiveGasPrice"""
 keys = st.sampled_from(_KEYS.split())
 leaves = st.none() | st.booleans() | st.integers(-5, 2**70) | st.floats(allow_nan=False) | words | st.text(max_size=5)
 values = st.recursive(
