@@ -208,7 +208,7 @@ def test_who_would_be_one_verifier_too_many_pledges_nothing(provider: Provider) 
     async def fill(rpc: JsonRpc, _verifiers: Verifiers) -> None:
         # As in tests/xnode/chain/intents/test_verification.py.
         registry = to_hex(provider.deployment.contracts.verifier_registry)
-        for slot, value in ((7, 512), (10, 512 << 128)):
+        for slot, value in ((6, 512), (9, 512 << 128)):
             await rpc.write("anvil_setStorageAt", registry, f"0x{slot:064x}", f"0x{value:064x}")
 
     provider.run("provider", "stake", "50")

@@ -42,7 +42,7 @@ def job_file(home: Home) -> str:
         (("job", "receipts", JOB), (" final", brief_money(COST), "yes", LEASE[:10])),
         (("offer", "ls"), ("8 × NVIDIA H200", "151.168", "61%", "80 ms", "250")),
         (("provider", "status"), ("7 vCPU", "quote_capacity", "running", "250 OPENX")),
-        (("provider", "earnings"), ("0.00133057", "0.0001277")),
+        (("provider", "earnings"), ("0.00113893", "0.0001278")),
         (
             ("daemon", "status"),
             ("not ready", "podman is not installed", "31337", "/ip4/127.0.0.1/tcp/4001\n", "/ip4/192.0.2.1/tcp/4001\n"),
