@@ -291,7 +291,7 @@ async def test_why_an_effect_failed_is_kept_when_its_deadline_cuts_the_next_try_
 
 
 async def test_an_effect_that_never_ends_is_given_up_at_its_deadline(engine: Engine) -> None:
-    settings = make_submitter_settings(quote_wait_ns=NANOS_PER_SECOND // 5)
+    settings = make_submitter_settings(quote_wait_ns=NANOS_PER_SECOND // 5, capacity_wait_ns=1)
 
     async def perform(effect: effects.DurableEffect) -> changes.Change:
         if (found := find_one_offer(effect)) is not None:

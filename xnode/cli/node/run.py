@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from xnode.cli.node.setup import ensure_node_key
 from xnode.cli.terminal.screen import say
-from xnode.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
     from xnode.config.settings import Config
@@ -35,27 +34,10 @@ def run_here(config: Config) -> None:
         say("Ctrl-C stops the daemon; jobs and containers go on")
     # Until it is ready a daemon makes what it keeps, and no garbage worth a look; freeze_start() ends this.
     gc.disable()
-    require_resolver()
     from xnode.daemon import run_daemon
 
     raise_file_limit()
     run_daemon(config)
-
-
-def require_resolver(file: str = "/etc/resolv.conf") -> None:
-    """libp2p's resolver reads this file as it is imported, also where no name is ever looked up; a small or immutable host may
-    have none, or not yet."""
-    import dns.resolver
-
-    try:
-        dns.resolver.Resolver(file)
-    except dns.resolver.NoResolverConfiguration as error:
-        raise UserError(
-            "it names no name server, and libp2p does not load without one",
-            where=file,
-            hint="write `nameserver ADDRESS` there; where no names are looked up, 127.0.0.1 will do",
-            code=ExitCode.FAILED,
-        ) from error
 
 
 def _load_structlog() -> None:
