@@ -3,6 +3,7 @@ that were proved."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from metering.units import Address, Hash32
@@ -25,7 +26,7 @@ MARGIN_S = 600
 """More than the time that matters, looked back at the start."""
 
 
-class BreachEvents:
+class BreachEvents(ABC):
     """It keeps no cursor over restarts: an event that is older than what it announces needs no look, so the first look goes
     back by so much and no further. An event only says where to look: what the contract holds is the truth."""
 
@@ -36,9 +37,9 @@ class BreachEvents:
         self._found: set[Hash32] = set()
         """Of the blocks below _next, not given yet: a look may end in its middle."""
 
+    @abstractmethod
     async def _find_back_s(self) -> int:
         """For how many seconds an event matters."""
-        raise NotImplementedError
 
     async def _read_new(self) -> frozenset[Hash32]:
         """The leases of the events since the last call; what the last blocks hold may come again. Raises Retryable when the

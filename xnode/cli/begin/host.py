@@ -42,7 +42,7 @@ def require_fit(app: App, owner: Address, region: str, asset: str) -> ProviderCo
 
 
 def refuse_unfit(findings: list[Finding]) -> None:
-    """Raise UserError with what must be mended of a host, each with its hint."""
+    """Raise UserError with what must be fixed on this host, each with its hint."""
     failures = [one for one in findings if one.verdict == "fail"]
     if not failures:
         return
@@ -51,7 +51,7 @@ def refuse_unfit(findings: list[Finding]) -> None:
         lines += [f"{one.what}: {one.detail}", *([f"hint: {one.hint}"] if one.hint else [])]
     raise UserError(
         "\n".join([*lines, "this host cannot serve workloads as it is"]),
-        hint="mend that, and run this again; xnode doctor looks at everything",
+        hint="fix that, and run this again; xnode doctor looks at everything",
         code=ExitCode.FAILED,
     )
 
